@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cmd: the subcommands of `godwit`. Each gets its own name as argv[0] and returns the exit status: 0 done; 1 failed,
+ * with one line on stderr, "godwit COMMAND: what: why"; 2 wrong usage; 3 a difference was found; 4 the guest found
+ * corruption.
+ */
+#ifndef GODWIT_CLI_CMD_H
+#define GODWIT_CLI_CMD_H
+
+#include <stdbool.h>
+
+enum gw_exit { GW_EXIT_DONE = 0, GW_EXIT_FAILED = 1, GW_EXIT_USAGE = 2, GW_EXIT_DIFFERENT = 3, GW_EXIT_CORRUPT = 4 };
+
+int gw_cmd_convert(int argc, char **argv);
+int gw_cmd_ctl(int argc, char **argv);
+int gw_cmd_demo(int argc, char **argv);
+int gw_cmd_diff(int argc, char **argv);
+int gw_cmd_extract(int argc, char **argv);
+int gw_cmd_inspect(int argc, char **argv);
+int gw_cmd_receive(int argc, char **argv);
+int gw_cmd_schema(int argc, char **argv);
+int gw_cmd_send(int argc, char **argv);
+int gw_cmd_verify(int argc, char **argv);
+int gw_cmd_vm(int argc, char **argv);
+/* `godwit schema explain` */
+int gw_schema_explain(int argc, char **argv);
+/* `godwit inspect --against`; explain.c */
+int gw_inspect_against(const char *from, const char *into, bool json);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ctl: the parts of `godwit ctl`. All answer with the exit status and have told the reason on stderr.
+ */
+#ifndef GODWIT_CLI_CTL_H
+#define GODWIT_CLI_CTL_H
+
+#include "cmd.h"
+#include "qmp_client.h"
+
+struct gw_ctl {
+    const char *socket;
+    bool json, quiet, detach, resume;
+    const char *peer; /* --peer */
+    uint64_t timeout_ns;
+    /* --capability and --parameter of `migrate`: NAME[=on|off] and NAME=VALUE. */
+    const char **capabilities, **parameters;
+    size_t capability_count, parameter_count;
+
+    struct gw_qmp *qmp;
+    unsigned interrupts; /* SIGINT and SIGTERM so far */
+};
+
+/* "godwit ctl: what: why"; returns GW_EXIT_FAILED, or GW_EXIT_USAGE. */
+int gw_ctl_failed(const char *what, const struct gw_error *err);
+int gw_ctl_usage(const char *fmt, ...) GW_PRINTF(1, 2);
+/* Runs a command and tells a failure. Takes args. *ret_result may be asked for. */
+int gw_ctl_run(struct gw_ctl *ctl, const char *command, json_t *take_args, json_t **ret_result);
+/* Prints JSON: one line with --json, else for people. */
+void gw_ctl_print_json(const struct gw_ctl *ctl, const json_t *value);
+
+int gw_ctl_status(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_caps(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_param(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv);
+
+/* Setting by the texts of the command line; nothing is done for none. */
+int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t count);
+int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t count);
+
+/* What a migration came to, from query-migrate and query-status: for people, on stdout. */
+void gw_ctl_report(const json_t *info, const json_t *status);
+/* Reads a number out of nested objects: "ram.total". 0 when it is not there. */
+double gw_ctl_number(const json_t *info, const char *path);
+const char *gw_ctl_text(const json_t *info, const char *path, const char *otherwise);
+
+/* "1.50 GiB", "12.3 s"; buf has GW_HUMAN bytes and is returned. */
+#define GW_HUMAN 32
+const char *gw_human_bytes(char buf[GW_HUMAN], double bytes);
+const char *gw_human_ms(char buf[GW_HUMAN], double ms);
+
+#endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ctl, what takes time: migrate, cancel, snapshots. Polls, so that it works the same with every server and also shows
+ * migrations that somebody else steers meanwhile.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define NS_PER_MS      1000000ull
+#define POLL_NS        (200 * NS_PER_MS)
+#define POLL_FIRST_NS  (20 * NS_PER_MS) /* short migrations are common: look often at first */
+#define SAMPLE_S       0.5
+#define CANCEL_WAIT_NS (10000 * NS_PER_MS)
+
+static uint64_t now_ns(void)
+{
+    return gw_now_ns(&gw_clock_real);
+}
+
+static bool ended(const char *state)
+{
+    return !strcmp(state, "completed") || !strcmp(state, "failed") || !strcmp(state, "cancelled");
+}
+
+/* ---- the progress line ------------------------------------------------------------------------------------------- */
+
+struct progress {
+    bool on, drawn;
+    char told[32]; /* the state that was told of off the line */
+    /* Speeds as seen from here, from one sample to the next. */
+    uint64_t at_ns;
+    double sent, left, round;
+    double sent_per_s, left_per_s; /* 0: not known */
+};
+
+static void erase(struct progress *p)
+{
+    if (p->drawn)
+        fprintf(stderr, "\r\033[K");
+    p->drawn = false;
+}
+
+/* What is left shrinks faster than bytes are sent where pages are zeros, so both speeds are taken. A round that ended
+ * in between says nothing about the second. */
+static void sample(struct progress *p, const json_t *info)
+{
+    double sent = gw_ctl_number(info, "ram.transferred"), left = gw_ctl_number(info, "ram.remaining");
+    double round = gw_ctl_number(info, "ram.dirty-sync-count"), s = (double)(now_ns() - p->at_ns) / 1e9;
+
+    if (!p->at_ns)
+        p->sent_per_s = gw_ctl_number(info, "ram.mbps") * 1e6 / 8;
+    if (p->at_ns && s < SAMPLE_S)
+        return;
+    if (p->at_ns)
+        p->sent_per_s = (sent - p->sent) / s;
+    if (p->at_ns && round == p->round && left < p->left)
+        p->left_per_s = (p->left - left) / s;
+    p->at_ns = now_ns();
+    p->sent = sent;
+    p->left = left;
+    p->round = round;
+}
+
+/* While `left` is sent, more gets dirty, and while that is sent ... */
+static const char *eta(const struct progress *p, char buf[GW_HUMAN], double left, double dirty)
+{
+    double speed = p->left_per_s > p->sent_per_s ? p->left_per_s : p->sent_per_s;
+
+    if (speed <= 0)
+        snprintf(buf, GW_HUMAN, "?");
+    else if (speed <= dirty)
+        snprintf(buf, GW_HUMAN, "never at this rate");
+    else if (left / (speed - dirty) < 1)
+        snprintf(buf, GW_HUMAN, "< 1 s");
+    else
+        gw_human_ms(buf, left / (speed - dirty) * 1000);
+    return buf;
+}
+
+static unsigned columns(void)
+{
+    struct winsize w;
+
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
+}
+
+static void draw(struct progress *p, const json_t *info)
+{
+    double total = gw_ctl_number(info, "ram.total"), left = gw_ctl_number(info, "ram.remaining");
+    double dirty = gw_ctl_number(info, "ram.dirty-pages-rate") * gw_ctl_number(info, "ram.page-size");
+    const char *state = gw_ctl_text(info, "status", "starting");
+    char a[GW_HUMAN], b[GW_HUMAN], c[GW_HUMAN], d[GW_HUMAN], e[GW_HUMAN], f[GW_HUMAN], throttle[32] = "", line[320];
+
+    if (!p->on)
+        return;
+    erase(p);
+    p->drawn = true;
+    snprintf(line, sizeof line, "%s", state);
+    if (json_object_get(info, "ram")) {
+        sample(p, info);
+        if (json_object_get(info, "cpu-throttle-percentage"))
+            snprintf(throttle, sizeof throttle, ", throttle %.0f%%", gw_ctl_number(info, "cpu-throttle-percentage"));
+        snprintf(line, sizeof line,
+                 "%3.0f%%  %s sent, %s left, %s/s, dirty %s/s, ETA %s, downtime ~%s%s, round %.0f%s%s",
+                 total > 0 ? 100 * (1 - left / total) : 0, gw_human_bytes(a, gw_ctl_number(info, "ram.transferred")),
+                 gw_human_bytes(b, left), gw_human_bytes(c, p->sent_per_s), gw_human_bytes(d, dirty),
+                 eta(p, e, left, dirty), gw_human_ms(f, gw_ctl_number(info, "expected-downtime")), throttle,
+                 gw_ctl_number(info, "ram.dirty-sync-count"), strcmp(state, "active") ? ", " : "",
+                 strcmp(state, "active") ? state : "");
+    }
+    /* A line that wraps could not be erased. */
+    fprintf(stderr, "%.*s", (int)columns() - 1, line);
+}
+
+/* States in which nothing goes on without the operator. */
+static void tell_waiting(struct gw_ctl *ctl, struct progress *p, const char *state)
+{
+    if (ctl->quiet || !strcmp(p->told, state))
+        return;
+    if (!strcmp(state, "pre-switchover") || !strcmp(state, "postcopy-paused")) {
+        erase(p);
+        fprintf(stderr, "godwit ctl: %s: %s\n", state,
+                *state == 'p' && state[1] == 'r'
+                    ? "the machine stands still until `continue` or `cancel`"
+                    : "the guest waits for `recover URI` there and `migrate --resume` here");
+    }
+    snprintf(p->told, sizeof p->told, "%s", state);
+}
+
+/* ---- waiting for the end ----------------------------------------------------------------------------------------- */
+
+/* Ctrl-C: cancels, once. Returns an exit status to leave with, or -1 to go on waiting. */
+static int on_interrupt(struct gw_ctl *ctl, struct progress *p, unsigned seen)
+{
+    struct gw_error err = GW_ERROR_INIT;
+
+    erase(p);
+    if (seen > 1) {
+        fprintf(stderr, "godwit ctl: left alone: the migration may still go on; `godwit ctl %s status` tells\n",
+                ctl->socket);
+        return GW_EXIT_FAILED;
+    }
+    fprintf(stderr, "godwit ctl: cancelling\n");
+    if (gw_qmp_execute(ctl->qmp, "migrate_cancel", NULL, NULL, &err) && err.code != -EINTR)
+        fprintf(stderr, "godwit ctl: cannot be cancelled: %s; waiting for the end (again to leave)\n", err.text);
+    return -1;
+}
+
+/* Polls until the migration has ended; *ret_info is what was told last. */
+static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns, json_t **ret_info)
+{
+    uint64_t start_ns = now_ns();
+    struct gw_error err = GW_ERROR_INIT;
+    unsigned seen = 0;
+    json_t *info;
+    int r;
+
+    for (;;) {
+        info = NULL;
+        r = gw_qmp_execute(ctl->qmp, "query-migrate", NULL, &info, &err);
+        if (r == 0) {
+            const char *state = gw_ctl_text(info, "status", "none");
+
+            json_decref(*ret_info);
+            *ret_info = info;
+            if (ended(state) || !strcmp(state, "none") || now_ns() >= deadline_ns)
+                break;
+            draw(p, info);
+            tell_waiting(ctl, p, state);
+            r = gw_qmp_wait(ctl->qmp, now_ns() - start_ns < 10 * POLL_NS ? POLL_FIRST_NS : POLL_NS, &err);
+        }
+        if (r < 0 && r != -EINTR)
+            break;
+        while (ctl->interrupts != seen) {
+            r = on_interrupt(ctl, p, ++seen);
+            if (r >= 0)
+                return r;
+        }
+    }
+    erase(p);
+    if (r == 0)
+        return GW_EXIT_DONE;
+    fprintf(stderr, "godwit ctl: the monitor was lost: %s; how the migration ended is not known\n", err.text);
+    return GW_EXIT_FAILED;
+}
+
+/* Tells what it came to and in which state things were left. */
+static int conclude(struct gw_ctl *ctl, json_t *info)
+{
+    const char *state = gw_ctl_text(info, "status", "none");
+    json_t *status = NULL;
+    const char *run;
+    int r = gw_ctl_run(ctl, "query-status", NULL, &status);
+
+    if (r != GW_EXIT_DONE)
+        return r;
+    run = gw_ctl_text(status, "status", "?");
+    if (ctl->json) {
+        json_object_set(info, "run-state", json_object_get(status, "status"));
+        gw_ctl_print_json(ctl, info);
+    } else if (!strcmp(state, "completed")) {
+        gw_ctl_report(info, status);
+    }
+    if (strcmp(state, "completed")) {
+        const char *why = gw_ctl_text(info, "error-desc", NULL);
+
+        fprintf(stderr, "godwit ctl: migrate: %s%s%s; the machine here is %s\n", state, why ? ": " : "", why ? why : "",
+                run);
+        r = GW_EXIT_FAILED;
+    }
+    json_decref(status);
+    return r;
+}
+
+int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
+{
+    struct progress p = {.on = isatty(STDERR_FILENO) && !ctl->quiet && !ctl->json};
+    json_t *args = json_pack("{ss}", "uri", argv[0]), *info = NULL;
+    struct gw_error err = GW_ERROR_INIT;
+    int r = gw_ctl_set_capabilities(ctl, ctl->capabilities, ctl->capability_count);
+
+    if (r == GW_EXIT_DONE)
+        r = gw_ctl_set_parameters(ctl, ctl->parameters, ctl->parameter_count);
+    if (r != GW_EXIT_DONE) {
+        json_decref(args);
+        return r;
+    }
+    if (ctl->resume)
+        json_object_set_new(args, "resume", json_true());
+    if (ctl->peer)
+        json_object_set_new(args, "x-godwit-peer", json_string(ctl->peer));
+    r = gw_qmp_execute(ctl->qmp, "migrate", args, NULL, &err);
+    /* Interrupted before the answer: it may have begun, so it is cancelled as any other. */
+    if (r < 0 && (r != -EINTR || ctl->detach))
+        return gw_ctl_failed("migrate", &err);
+    if (ctl->detach)
+        return GW_EXIT_DONE;
+    r = wait_end(ctl, &p, UINT64_MAX, &info);
+    if (r == GW_EXIT_DONE)
+        r = conclude(ctl, info);
+    json_decref(info);
+    return r;
+}
+
+int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv)
+{
+    struct progress p = {0};
+    json_t *info = NULL, *status = NULL;
+    const char *state;
+    int r = gw_ctl_run(ctl, "migrate_cancel", NULL, NULL);
+
+    if (r == GW_EXIT_DONE)
+        r = gw_ctl_run(ctl, "query-migrate", NULL, &info);
+    if (r == GW_EXIT_DONE && gw_ctl_text(info, "status", NULL))
+        r = wait_end(ctl, &p, now_ns() + CANCEL_WAIT_NS, &info);
+    if (r == GW_EXIT_DONE)
+        r = gw_ctl_run(ctl, "query-status", NULL, &status);
+    if (r == GW_EXIT_DONE) {
+        state = gw_ctl_text(info, "status", "none");
+        if (ctl->json) {
+            json_object_set(info, "run-state", json_object_get(status, "status"));
+            gw_ctl_print_json(ctl, info);
+        } else {
+            printf("migration %s, machine %s\n", state, gw_ctl_text(status, "status", "?"));
+        }
+        if (strcmp(state, "none") && !ended(state)) {
+            fprintf(stderr, "godwit ctl: cancel: still %s after %d s\n", state, (int)(CANCEL_WAIT_NS / 1000000000));
+            r = GW_EXIT_FAILED;
+        }
+    }
+    json_decref(status);
+    json_decref(info);
+    return r;
+}
+
+/* ---- snapshots --------------------------------------------------------------------------------------------------- */
+
+/* Jobs of the server: waits for ours, takes its result away. */
+static int wait_job(struct gw_ctl *ctl, const char *id, const char *command)
+{
+    struct gw_error err = GW_ERROR_INIT;
+
+    for (;;) {
+        json_t *jobs = NULL, *job;
+        bool found = false, over = false;
+        size_t i;
+        int r = gw_ctl_run(ctl, "query-jobs", NULL, &jobs);
+
+        if (r != GW_EXIT_DONE)
+            return r;
+        json_array_foreach(jobs, i, job)
+        {
+            if (strcmp(gw_ctl_text(job, "id", ""), id))
+                continue;
+            found = true;
+            over = !strcmp(gw_ctl_text(job, "status", ""), "concluded");
+            if (over && gw_ctl_text(job, "error", NULL))
+                gw_fail(&err, -EREMOTEIO, GW_BLAME_PEER, "%s", gw_ctl_text(job, "error", ""));
+        }
+        json_decref(jobs);
+        if (over)
+            r = gw_ctl_run(ctl, "job-dismiss", json_pack("{ss}", "id", id), NULL);
+        if (over || !found)
+            return err.code ? gw_ctl_failed(command, &err) : r;
+        gw_qmp_wait(ctl->qmp, POLL_FIRST_NS, NULL);
+        if (ctl->interrupts) {
+            fprintf(stderr, "godwit ctl: %s: left alone: job %s goes on\n", command, id);
+            return GW_EXIT_FAILED;
+        }
+    }
+}
+
+int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv)
+{
+    bool delete = !strcmp(argv[0], "delete");
+    int first = delete ? 2 : 3;
+    char command[32], id[48];
+    json_t *args, *devices;
+    int r;
+
+    if (!delete &&strcmp(argv[0], "save") && strcmp(argv[0], "load"))
+        return gw_ctl_usage("snapshot: save, load or delete, not '%s'", argv[0]);
+    if (argc <= first)
+        return gw_ctl_usage("snapshot %s: too few arguments", argv[0]);
+    snprintf(command, sizeof command, "snapshot-%s", argv[0]);
+    snprintf(id, sizeof id, "godwit-%ld", (long)getpid());
+    devices = json_array();
+    for (int i = first; i < argc; i++)
+        json_array_append_new(devices, json_string(argv[i]));
+    args = json_pack("{sssssosn}", "job-id", id, "tag", argv[1], "devices", devices, "vmstate");
+    if (delete)
+        json_object_del(args, "vmstate");
+    else
+        json_object_set_new(args, "vmstate", json_string(argv[2]));
+    r = gw_ctl_run(ctl, command, args, NULL);
+    return r == GW_EXIT_DONE ? wait_job(ctl, id, command) : r;
+}

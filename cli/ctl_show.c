@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ctl, what is shown: status, the report of a migration, capabilities and parameters.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- reading answers --------------------------------------------------------------------------------------------- */
+
+static const json_t *at(const json_t *o, const char *path)
+{
+    char key[64];
+
+    while (o && *path) {
+        size_t n = strcspn(path, ".");
+
+        snprintf(key, sizeof key, "%.*s", (int)n, path);
+        o = json_object_get(o, key);
+        path += n + (path[n] == '.');
+    }
+    return o;
+}
+
+double gw_ctl_number(const json_t *info, const char *path)
+{
+    return json_number_value(at(info, path));
+}
+
+const char *gw_ctl_text(const json_t *info, const char *path, const char *otherwise)
+{
+    const char *text = json_string_value(at(info, path));
+
+    return text ? text : otherwise;
+}
+
+const char *gw_human_bytes(char buf[GW_HUMAN], double bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    size_t i = 0;
+
+    for (; bytes >= 1000 && i < 5; i++)
+        bytes /= 1024;
+    snprintf(buf, GW_HUMAN, i == 0 || bytes >= 100 ? "%.0f %s" : bytes >= 10 ? "%.1f %s" : "%.2f %s", bytes, units[i]);
+    return buf;
+}
+
+const char *gw_human_ms(char buf[GW_HUMAN], double ms)
+{
+    if (ms < 1000)
+        snprintf(buf, GW_HUMAN, ms < 10 && ms != (int)ms ? "%.2f ms" : "%.0f ms", ms);
+    else if (ms < 120000)
+        snprintf(buf, GW_HUMAN, "%.1f s", ms / 1000);
+    else if (ms < 7200000)
+        snprintf(buf, GW_HUMAN, "%.0f min %02d s", (double)(long)(ms / 60000), (int)((long)(ms / 1000) % 60));
+    else
+        snprintf(buf, GW_HUMAN, "%.1f h", ms / 3600000);
+    return buf;
+}
+
+/* ---- the report -------------------------------------------------------------------------------------------------- */
+
+static void print_rounds(const json_t *info)
+{
+    const json_t *rounds = at(info, "x-godwit.round"), *round;
+    double first = gw_ctl_number(info, "x-godwit.rounds") - (double)json_array_size(rounds) + 1;
+    double page = gw_ctl_number(info, "ram.page-size");
+    char bytes[GW_HUMAN], time[GW_HUMAN], rate[GW_HUMAN];
+    size_t i;
+
+    if (json_array_size(rounds) == 0)
+        return;
+    printf("\n  %5s %11s %10s %10s %10s %15s\n", "round", "sent", "pages", "of zeros", "time", "getting dirty");
+    json_array_foreach(rounds, i, round)
+        printf("  %5.0f %11s %10.0f %10.0f %10s %13s/s\n", first + (double)i,
+               gw_human_bytes(bytes, gw_ctl_number(round, "bytes")), gw_ctl_number(round, "pages"),
+               gw_ctl_number(round, "zero-pages"), gw_human_ms(time, gw_ctl_number(round, "duration-us") / 1000),
+               gw_human_bytes(rate, gw_ctl_number(round, "dirty-pages-per-second") * page));
+    printf("\n");
+}
+
+static void print_times(const json_t *info)
+{
+    char a[GW_HUMAN], b[GW_HUMAN];
+    bool done = json_object_get(info, "downtime");
+
+    if (json_object_get(info, "total-time"))
+        printf("time        %s, of it set-up %s\n", gw_human_ms(a, gw_ctl_number(info, "total-time")),
+               gw_human_ms(b, gw_ctl_number(info, "setup-time")));
+    if (done && gw_ctl_number(info, "x-godwit.downtime-us") > 0)
+        printf("downtime    %s\n", gw_human_ms(a, gw_ctl_number(info, "x-godwit.downtime-us") / 1000));
+    else if (done)
+        printf("downtime    %s\n", gw_human_ms(a, gw_ctl_number(info, "downtime")));
+    else if (json_object_get(info, "expected-downtime"))
+        printf("downtime    %s expected\n", gw_human_ms(a, gw_ctl_number(info, "expected-downtime")));
+    if (json_object_get(info, "cpu-throttle-percentage"))
+        printf("throttle    %.0f %%\n", gw_ctl_number(info, "cpu-throttle-percentage"));
+}
+
+void gw_ctl_report(const json_t *info, const json_t *status)
+{
+    const char *state = gw_ctl_text(info, "status", NULL), *why = gw_ctl_text(info, "error-desc", NULL);
+    const char *owner = gw_ctl_text(info, "x-godwit.owner", NULL);
+    char a[GW_HUMAN], b[GW_HUMAN], c[GW_HUMAN];
+    const json_t *reason;
+    size_t i;
+
+    printf("machine     %s\n", gw_ctl_text(status, "status", "?"));
+    printf("migration   %s%s%s\n", state ? state : "none", why ? ": " : "", why ? why : "");
+    if (state && owner)
+        printf("guest       belongs to the %s\n",
+               strcmp(owner, "undecided") ? owner : "source or the destination: this side cannot know");
+    print_times(info);
+    if (json_object_get(info, "ram")) {
+        printf("memory      %s sent, %s of %s left, %s/s\n", gw_human_bytes(a, gw_ctl_number(info, "ram.transferred")),
+               gw_human_bytes(b, gw_ctl_number(info, "ram.remaining")),
+               gw_human_bytes(c, gw_ctl_number(info, "ram.total")),
+               gw_human_bytes((char[GW_HUMAN]){0}, gw_ctl_number(info, "ram.mbps") * 1e6 / 8));
+        printf("pages       %.0f as they are, %.0f of zeros, %.0f rounds\n", gw_ctl_number(info, "ram.normal"),
+               gw_ctl_number(info, "ram.duplicate"), gw_ctl_number(info, "ram.dirty-sync-count"));
+    }
+    json_array_foreach(at(info, "blocked-reasons"), i, reason) printf("blocked by  %s\n", json_string_value(reason));
+    json_array_foreach(at(info, "socket-address"), i, reason)
+        printf("listens on  %s%s%s\n", gw_ctl_text(reason, "host", gw_ctl_text(reason, "path", "?")),
+               json_object_get(reason, "port") ? ":" : "", gw_ctl_text(reason, "port", ""));
+    print_rounds(info);
+}
+
+int gw_ctl_status(struct gw_ctl *ctl, int argc, char **argv)
+{
+    json_t *status = NULL, *info = NULL, *all;
+    int r = gw_ctl_run(ctl, "query-status", NULL, &status);
+
+    if (r == GW_EXIT_DONE)
+        r = gw_ctl_run(ctl, "query-migrate", NULL, &info);
+    if (r == GW_EXIT_DONE && ctl->json) {
+        all = json_pack("{sssOsO}", "server", gw_qmp_server(ctl->qmp), "status", status, "migration", info);
+        gw_ctl_print_json(ctl, all);
+        json_decref(all);
+    } else if (r == GW_EXIT_DONE) {
+        printf("monitor     %s\n", gw_qmp_server(ctl->qmp));
+        gw_ctl_report(info, status);
+    }
+    json_decref(status);
+    json_decref(info);
+    return r;
+}
+
+/* ---- capabilities ------------------------------------------------------------------------------------------------ */
+
+static bool wanted(const char *name, int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++)
+        if (!strcmp(argv[i], name))
+            return true;
+    return argc == 0;
+}
+
+int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t count)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++) {
+        const char *value = strchr(texts[i], '=');
+        bool off = value && (!strcmp(value, "=off") || !strcmp(value, "=false"));
+        char name[128];
+
+        if (value && !off && strcmp(value, "=on") && strcmp(value, "=true")) {
+            json_decref(list);
+            return gw_ctl_usage("'%s' is not NAME=on or NAME=off", texts[i]);
+        }
+        snprintf(name, sizeof name, "%.*s", value ? (int)(value - texts[i]) : 127, texts[i]);
+        json_array_append_new(list, json_pack("{sssb}", "capability", name, "state", (int)!off));
+    }
+    if (count)
+        return gw_ctl_run(ctl, "migrate-set-capabilities", json_pack("{so}", "capabilities", list), NULL);
+    json_decref(list);
+    return GW_EXIT_DONE;
+}
+
+static int show_capabilities(struct gw_ctl *ctl, int argc, char **argv)
+{
+    json_t *list = NULL, *item, *shown = json_object();
+    size_t i;
+    int r = gw_ctl_run(ctl, "query-migrate-capabilities", NULL, &list);
+
+    json_array_foreach(list, i, item)
+    {
+        const char *name = gw_ctl_text(item, "capability", "?");
+
+        if (wanted(name, argc, argv))
+            json_object_set(shown, name, json_object_get(item, "state"));
+    }
+    for (int k = 0; k < argc && r == GW_EXIT_DONE; k++)
+        if (!json_object_get(shown, argv[k])) {
+            struct gw_error err = GW_ERROR_INIT;
+
+            gw_fail(&err, -ENOENT, GW_BLAME_CALLER, "the machine knows no capability of this name");
+            r = gw_ctl_failed(argv[k], &err);
+        }
+    if (r == GW_EXIT_DONE && ctl->json) {
+        gw_ctl_print_json(ctl, shown);
+    } else if (r == GW_EXIT_DONE) {
+        const char *name;
+
+        json_object_foreach(shown, name, item) printf("%-28s %s\n", name, json_is_true(item) ? "on" : "off");
+    }
+    json_decref(shown);
+    json_decref(list);
+    return r;
+}
+
+static int set_or_show(struct gw_ctl *ctl, int argc, char **argv,
+                       int (*set)(struct gw_ctl *ctl, const char *const *texts, size_t count),
+                       int (*show)(struct gw_ctl *ctl, int argc, char **argv))
+{
+    int setting = 0;
+
+    for (int i = 0; i < argc; i++)
+        setting += strchr(argv[i], '=') != NULL;
+    if (setting && setting < argc)
+        return gw_ctl_usage("either all or none of the arguments set something");
+    return setting ? set(ctl, (const char *const *)argv, (size_t)argc) : show(ctl, argc, argv);
+}
+
+int gw_ctl_caps(struct gw_ctl *ctl, int argc, char **argv)
+{
+    return set_or_show(ctl, argc, argv, gw_ctl_set_capabilities, show_capabilities);
+}
+
+/* ---- parameters -------------------------------------------------------------------------------------------------- */
+
+/* A number with at most one of K M G T, powers of two. */
+static json_t *parse_number(const char *text)
+{
+    static const char units[] = "KMGT";
+    const char *unit;
+    char *end;
+    long long n;
+
+    errno = 0;
+    n = strtoll(text, &end, 10);
+    if (end == text || errno)
+        return NULL;
+    for (unit = *end && !end[1] ? strchr(units, *end & ~0x20) : NULL; unit && unit >= units; unit--)
+        if (__builtin_mul_overflow(n, 1024ll, &n))
+            return NULL;
+        else
+            *end = 0;
+    return *end ? NULL : json_integer(n);
+}
+
+/* The text as JSON of the kind that the parameter has now; where that is not known, of the kind that it looks like. */
+static json_t *parse_value(const json_t *now, const char *text)
+{
+    char copy[64];
+    json_t *number;
+
+    snprintf(copy, sizeof copy, "%s", text);
+    if (json_is_boolean(now) || (!now && (!strcmp(text, "on") || !strcmp(text, "off")))) {
+        bool on = !strcmp(text, "on") || !strcmp(text, "true");
+
+        return on || !strcmp(text, "off") || !strcmp(text, "false") ? json_boolean(on) : json_string(text);
+    }
+    number = json_is_string(now) ? NULL : parse_number(copy);
+    return number ? number : json_string(text);
+}
+
+int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t count)
+{
+    json_t *now = NULL, *args = json_object();
+    int r = count ? gw_ctl_run(ctl, "query-migrate-parameters", NULL, &now) : GW_EXIT_DONE;
+
+    for (size_t i = 0; i < count && r == GW_EXIT_DONE; i++) {
+        const char *value = strchr(texts[i], '=');
+        char name[128];
+
+        if (!value || value == texts[i]) {
+            r = gw_ctl_usage("'%s' is not NAME=VALUE", texts[i]);
+            break;
+        }
+        snprintf(name, sizeof name, "%.*s", (int)(value - texts[i]), texts[i]);
+        json_object_set_new(args, name, parse_value(json_object_get(now, name), value + 1));
+    }
+    json_decref(now);
+    if (count && r == GW_EXIT_DONE)
+        return gw_ctl_run(ctl, "migrate-set-parameters", args, NULL);
+    json_decref(args);
+    return r;
+}
+
+static int show_parameters(struct gw_ctl *ctl, int argc, char **argv)
+{
+    json_t *all = NULL, *shown = json_object(), *value;
+    const char *name;
+    int r = gw_ctl_run(ctl, "query-migrate-parameters", NULL, &all);
+
+    json_object_foreach(all, name, value) if (wanted(name, argc, argv)) json_object_set(shown, name, value);
+    for (int i = 0; i < argc && r == GW_EXIT_DONE; i++)
+        if (!json_object_get(shown, argv[i])) {
+            struct gw_error err = GW_ERROR_INIT;
+
+            gw_fail(&err, -ENOENT, GW_BLAME_CALLER, "the machine knows no parameter of this name");
+            r = gw_ctl_failed(argv[i], &err);
+        }
+    if (r == GW_EXIT_DONE && ctl->json)
+        gw_ctl_print_json(ctl, shown);
+    else if (r == GW_EXIT_DONE)
+        json_object_foreach(shown, name, value)
+        {
+            char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+
+            printf("%-28s %s\n", name, text ? text : json_string_value(value));
+            free(text);
+        }
+    json_decref(shown);
+    json_decref(all);
+    return r;
+}
+
+int gw_ctl_param(struct gw_ctl *ctl, int argc, char **argv)
+{
+    return set_or_show(ctl, argc, argv, gw_ctl_set_parameters, show_parameters);
+}

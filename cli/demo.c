@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit demo: the tour. Two machines in two processes, one moves to where the other waits, while it computes.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl.h"
+
+extern char **environ;
+
+struct guest {
+    const char *name;
+    pid_t pid;
+    char qmp[128], serial[128];
+    long seen; /* bytes of the serial log that were shown */
+};
+
+struct demo {
+    char dir[64];
+    const char *memory, *workload, *cpus, *accel;
+    struct guest a, b;
+    struct gw_ctl ctl;
+    bool colour;
+};
+
+static void say(const struct demo *d, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    fputs(d->colour ? "\033[1m" : "", stdout);
+    vprintf(fmt, ap);
+    fputs(d->colour ? "\033[0m\n" : "\n", stdout);
+    fflush(stdout);
+    va_end(ap);
+}
+
+static void nap(unsigned ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
+}
+
+static int failed(const char *what, const char *why)
+{
+    fprintf(stderr, "godwit demo: %s: %s\n", what, why);
+    return GW_EXIT_FAILED;
+}
+
+static int launch(struct demo *d, struct guest *g, bool waits)
+{
+    char qmp[160], serial[160];
+    const char *argv[24] = {"godwit", "vm",      "--quiet", "--name", g->name, "--memory", d->memory, "--cpus",
+                            d->cpus,  "--accel", d->accel,  "--qmp",  qmp,     "--serial", serial};
+    unsigned n = 15;
+    int r;
+
+    snprintf(g->qmp, sizeof g->qmp, "%s/%s.qmp", d->dir, g->name);
+    snprintf(g->serial, sizeof g->serial, "%s/%s.log", d->dir, g->name);
+    snprintf(qmp, sizeof qmp, "unix:%s", g->qmp);
+    snprintf(serial, sizeof serial, "file:%s", g->serial);
+    if (waits) {
+        argv[n++] = "--incoming";
+        argv[n++] = "tcp:127.0.0.1:0";
+    } else {
+        argv[n++] = "--workload";
+        argv[n++] = d->workload;
+    }
+    argv[n] = NULL;
+    r = posix_spawn(&g->pid, "/proc/self/exe", NULL, NULL, (char **)argv, environ);
+    if (r)
+        return failed(g->name, strerror(r));
+    for (unsigned i = 0; i < 500 && access(g->qmp, F_OK); i++) {
+        if (waitpid(g->pid, NULL, WNOHANG) == g->pid) {
+            g->pid = 0;
+            return failed(g->name, "the machine ended at once");
+        }
+        nap(10);
+    }
+    return GW_EXIT_DONE;
+}
+
+/* Shows what the guest has printed since the last time. Returns how many lines. */
+static unsigned show(struct guest *g)
+{
+    FILE *f = fopen(g->serial, "re");
+    unsigned lines = 0;
+    char line[512];
+
+    if (!f)
+        return 0;
+    fseek(f, g->seen, SEEK_SET);
+    while (fgets(line, sizeof line, f) && strchr(line, '\n')) {
+        printf("    %s | %s", g->name, line);
+        g->seen = ftell(f);
+        lines++;
+    }
+    fflush(stdout);
+    fclose(f);
+    return lines;
+}
+
+static bool watch(struct guest *g, unsigned ms, unsigned lines)
+{
+    for (unsigned t = 0; t < ms && lines; t += 50) {
+        unsigned n = show(g);
+
+        lines -= n < lines ? n : lines;
+        nap(50);
+    }
+    return lines == 0;
+}
+
+static int talk(struct demo *d, struct guest *g)
+{
+    struct gw_qmp_config config = {.address = g->qmp};
+    struct gw_error err = GW_ERROR_INIT;
+
+    d->ctl.qmp = gw_qmp_free(d->ctl.qmp);
+    d->ctl.socket = g->qmp;
+    return gw_qmp_open(&config, &d->ctl.qmp, &err) < 0 ? failed(g->name, err.text) : GW_EXIT_DONE;
+}
+
+static int where(struct demo *d, char *uri, size_t size)
+{
+    json_t *info = NULL, *at;
+    int r = talk(d, &d->b);
+
+    if (r == GW_EXIT_DONE)
+        r = gw_ctl_run(&d->ctl, "query-migrate", NULL, &info);
+    if (r != GW_EXIT_DONE)
+        return r;
+    at = json_array_get(json_object_get(info, "socket-address"), 0);
+    snprintf(uri, size, "tcp:127.0.0.1:%s", gw_ctl_text(at, "port", "0"));
+    json_decref(info);
+    return r;
+}
+
+static int finish(struct guest *g, struct demo *d)
+{
+    int status = 0;
+
+    if (!g->pid)
+        return GW_EXIT_FAILED;
+    if (waitpid(g->pid, &status, WNOHANG) == 0) {
+        if (talk(d, g) == GW_EXIT_DONE)
+            gw_ctl_run(&d->ctl, "quit", NULL, NULL);
+        else
+            kill(g->pid, SIGTERM);
+        waitpid(g->pid, &status, 0);
+    }
+    g->pid = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : GW_EXIT_FAILED;
+}
+
+static int tour(struct demo *d)
+{
+    char uri[64];
+    char *target[] = {uri, NULL};
+    int r, verdict;
+
+    say(d, "A machine starts: %s of RAM, workload %s.", d->memory, d->workload);
+    printf("  Its guest writes all the time, and checks all that it ever wrote; one wrong byte would end it.\n");
+    r = launch(d, &d->a, false);
+    if (r == GW_EXIT_DONE && !watch(&d->a, 15000, 3))
+        r = failed("here", "the guest does not say anything");
+    if (r != GW_EXIT_DONE)
+        return r;
+    say(d, "\nA second process waits for it, and it moves there over TCP, without being stopped first.");
+    r = launch(d, &d->b, true);
+    if (r == GW_EXIT_DONE)
+        r = where(d, uri, sizeof uri);
+    if (r == GW_EXIT_DONE)
+        r = talk(d, &d->a);
+    if (r != GW_EXIT_DONE)
+        return r;
+    printf("  $ godwit ctl %s migrate %s\n", d->a.qmp, uri);
+    fflush(stdout);
+    r = gw_ctl_migrate(&d->ctl, 1, target);
+    if (r != GW_EXIT_DONE)
+        return r;
+    show(&d->a);
+    say(d, "\nIt runs there now; uptime and counters go on, gap_us is the longest time that the guest itself missed.");
+    if (!watch(&d->b, 15000, 4))
+        r = failed("there", "the guest does not say anything");
+    verdict = finish(&d->b, d);
+    if (r == GW_EXIT_DONE)
+        r = verdict;
+    if (r == GW_EXIT_DONE)
+        say(d, "\nThe guest's verdict after the move: every byte is right.");
+    else
+        say(d, "\nThe guest's verdict after the move: status %d.", r);
+    return r;
+}
+
+static void clean(struct demo *d)
+{
+    struct guest *const guests[] = {&d->a, &d->b};
+
+    for (unsigned i = 0; i < 2; i++) {
+        if (guests[i]->pid)
+            finish(guests[i], d);
+        unlink(guests[i]->qmp);
+        unlink(guests[i]->serial);
+    }
+    d->ctl.qmp = gw_qmp_free(d->ctl.qmp);
+    rmdir(d->dir);
+}
+
+int gw_cmd_demo(int argc, char **argv)
+{
+    struct demo d = {.dir = "/tmp/godwit-demo-XXXXXX",
+                     .memory = "1G",
+                     .workload = "hotset,rate=40M,set=256M,seed=1",
+                     .cpus = "1",
+                     .accel = "auto",
+                     .a = {.name = "here"},
+                     .b = {.name = "there"},
+                     .colour = isatty(STDOUT_FILENO)};
+    int r;
+
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+
+        if (!strcmp(argv[i], "--help")) {
+            printf("usage: godwit demo [--memory SIZE] [--workload KIND,...] [--cpus N] [--accel auto|kvm|unicorn]\n\n"
+                   "Two machines in two processes: one moves to the other over TCP while its guest computes and "
+                   "checks.\n");
+            return GW_EXIT_DONE;
+        }
+        if (value && !strcmp(argv[i], "--memory"))
+            d.memory = value;
+        else if (value && !strcmp(argv[i], "--workload"))
+            d.workload = value;
+        else if (value && !strcmp(argv[i], "--cpus"))
+            d.cpus = value;
+        else if (value && !strcmp(argv[i], "--accel"))
+            d.accel = value;
+        else {
+            fprintf(stderr, "godwit demo: %s: not understood; see godwit demo --help\n", argv[i]);
+            return GW_EXIT_USAGE;
+        }
+        i++;
+    }
+    if (!mkdtemp(d.dir))
+        return failed(d.dir, strerror(errno));
+    r = tour(&d);
+    clean(&d);
+    return r;
+}

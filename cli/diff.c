@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit diff: what differs between two machines at rest.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <godwit/examine.h>
+#include <jansson.h>
+
+#include "cmd.h"
+#include "examine.h"
+
+#define COMMAND    "diff"
+#define RANGES_FEW 10u /* of pages, of one block, that are listed without --pages */
+
+static int usage(FILE *to)
+{
+    fprintf(to, "usage: godwit diff [--pages] [--hex] [--json] [--quiet] A B\n\n"
+                "Tells what differs between two parked machines, migration streams, mapped-ram files or libvirt save\n"
+                "images: machine, RAM blocks, pages, devices and their values. Exits with 3 when something does.\n\n"
+                "  --pages  all ranges of pages that differ, not only the first ten of a block\n"
+                "  --hex    the first bytes that differ of each range\n"
+                "  --json   as one JSON object (with all ranges)\n"
+                "  --quiet  only the exit status\n");
+    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
+}
+
+struct report {
+    json_t *list; /* NULL: text */
+    bool quiet, pages, hex;
+    char block_name[256]; /* of the ranges that come */
+    uint64_t ranges, unlisted, unlisted_pages;
+    uint32_t page_bytes;
+    struct gw_cli_progress progress;
+};
+
+static void hex(const uint8_t *p, unsigned n, char *text)
+{
+    for (unsigned i = 0; i < n; i++)
+        sprintf(text + 2 * i, "%02x", p[i]);
+    text[2 * n] = 0;
+}
+
+static void end_block(struct report *report)
+{
+    if (report->unlisted)
+        printf("RAM %s: and %" PRIu64 " more pages in %" PRIu64 " ranges (--pages lists them)\n", report->block_name,
+               report->unlisted_pages, report->unlisted);
+    report->unlisted = report->unlisted_pages = report->ranges = 0;
+}
+
+static void print_pages(struct report *report, const struct gw_difference *d)
+{
+    char a[2 * GW_DIFFERENCE_SAMPLE + 1], b[2 * GW_DIFFERENCE_SAMPLE + 1];
+    uint64_t pages = d->bytes / report->page_bytes;
+
+    if (strcmp(report->block_name, d->where) != 0) {
+        end_block(report);
+        snprintf(report->block_name, sizeof report->block_name, "%s", d->where);
+    }
+    if (!report->pages && report->ranges++ >= RANGES_FEW) {
+        report->unlisted++;
+        report->unlisted_pages += pages;
+        return;
+    }
+    printf("RAM %s 0x%" PRIx64 "-0x%" PRIx64 ": %" PRIu64 " page%s", d->where, d->offset, d->offset + d->bytes, pages,
+           pages == 1 ? "" : "s");
+    if (report->hex) {
+        hex(d->sample_a, d->sample_bytes, a);
+        hex(d->sample_b, d->sample_bytes, b);
+        printf(", first at 0x%" PRIx64 ": %s != %s", d->first, a, b);
+    }
+    printf("\n");
+}
+
+static void print_text(struct report *report, const struct gw_difference *d)
+{
+    gw_cli_progress_done(&report->progress);
+    if (d->kind == GW_DIFFERENCE_PAGES) {
+        print_pages(report, d);
+        return;
+    }
+    end_block(report);
+    if (d->kind == GW_DIFFERENCE_BLOCK)
+        printf("RAM %s: ", d->where);
+    else if (d->kind == GW_DIFFERENCE_VALUE)
+        printf("%s %s: ", d->where, d->path);
+    else
+        printf("%s: ", d->where);
+    if (d->a && d->b)
+        printf("%s != %s\n", d->a, d->b);
+    else
+        printf("only in the %s one: %s\n", d->a ? "first" : "second", d->a ? d->a : d->b);
+}
+
+static void found(void *opaque, const struct gw_difference *d)
+{
+    static const char *const kinds[] = {"machine", "block", "pages", "device", "value"};
+    char a[2 * GW_DIFFERENCE_SAMPLE + 1], b[2 * GW_DIFFERENCE_SAMPLE + 1];
+    struct report *report = opaque;
+    json_t *one;
+
+    if (!report->list) {
+        if (!report->quiet)
+            print_text(report, d);
+        return;
+    }
+    one = json_pack("{s:s, s:s}", "kind", kinds[d->kind], "where", d->where);
+    if (*d->path)
+        json_object_set_new(one, "path", json_string(d->path));
+    if (d->kind == GW_DIFFERENCE_PAGES) {
+        hex(d->sample_a, d->sample_bytes, a);
+        hex(d->sample_b, d->sample_bytes, b);
+        json_object_set_new(one, "offset", json_integer((json_int_t)d->offset));
+        json_object_set_new(one, "bytes", json_integer((json_int_t)d->bytes));
+        json_object_set_new(one, "first", json_integer((json_int_t)d->first));
+        json_object_set_new(one, "a", json_string(a));
+        json_object_set_new(one, "b", json_string(b));
+    } else {
+        json_object_set_new(one, "a", d->a ? json_string(d->a) : json_null());
+        json_object_set_new(one, "b", d->b ? json_string(d->b) : json_null());
+    }
+    json_array_append_new(report->list, one);
+}
+
+static bool step(void *opaque, uint64_t done, uint64_t total)
+{
+    struct report *report = opaque;
+
+    return gw_cli_progress_step(&report->progress, done, total);
+}
+
+static int print(struct report *report, const struct gw_diff_counts *n)
+{
+    bool same = !n->pages && !n->blocks && !n->devices && !n->values && !n->heads;
+
+    if (report->list) {
+        json_t *all = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "same", same, "pages", (json_int_t)n->pages, "ranges",
+                                (json_int_t)n->ranges, "blocks", (json_int_t)n->blocks, "devices",
+                                (json_int_t)n->devices, "values", (json_int_t)n->values);
+
+        json_object_set(all, "found", report->list);
+        json_dumpf(all, stdout, JSON_INDENT(2));
+        printf("\n");
+        json_decref(all);
+    } else if (!report->quiet) {
+        end_block(report);
+        if (same)
+            printf("no difference\n");
+        else
+            printf("%" PRIu64 " page%s, %" PRIu64 " RAM block%s, %" PRIu64 " device%s, %" PRIu64 " value%s differ\n",
+                   n->pages, n->pages == 1 ? "" : "s", n->blocks, n->blocks == 1 ? "" : "s", n->devices,
+                   n->devices == 1 ? "" : "s", n->values, n->values == 1 ? "" : "s");
+    }
+    return same ? GW_EXIT_DONE : GW_EXIT_DIFFERENT;
+}
+
+static int diff(struct report *report, const char *name_a, const char *name_b)
+{
+    struct gw_diff_options how = {.found = found, .progress = step, .opaque = report};
+    struct gw_image *a = NULL, *b = NULL;
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_diff_counts counts;
+    int r = gw_image_open_in(name_a, getenv("TMPDIR"), &a, &err);
+
+    if (r >= 0)
+        r = gw_image_open_in(name_b, getenv("TMPDIR"), &b, &err);
+    if (r >= 0) {
+        report->page_bytes = gw_image_page_bytes(a);
+        gw_cli_progress_init(&report->progress, "compared");
+        r = gw_image_diff(a, b, &how, &counts, &err);
+        gw_cli_progress_done(&report->progress);
+    }
+    gw_image_free(a);
+    gw_image_free(b);
+    return r < 0 ? gw_cli_failed(COMMAND, NULL, err.text) : print(report, &counts);
+}
+
+int gw_cmd_diff(int argc, char **argv)
+{
+    static const struct option options[] = {{"pages", no_argument, NULL, 'p'}, {"hex", no_argument, NULL, 'x'},
+                                            {"json", no_argument, NULL, 'j'},  {"quiet", no_argument, NULL, 'q'},
+                                            {"help", no_argument, NULL, 'h'},  {0}};
+    struct report report = {0};
+    bool json = false;
+    int c, status;
+
+    while ((c = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
+        if (c == 'p')
+            report.pages = true;
+        else if (c == 'x')
+            report.hex = true;
+        else if (c == 'j')
+            json = true;
+        else if (c == 'q')
+            report.quiet = true;
+        else
+            return usage(c == 'h' ? stdout : stderr);
+    }
+    if (optind + 2 != argc)
+        return usage(stderr);
+    if (!strcmp(argv[optind], "-") && !strcmp(argv[optind + 1], "-"))
+        return gw_cli_failed(COMMAND, "-", "standard input is one file, not two");
+    if (json)
+        report.list = json_array();
+    status = diff(&report, argv[optind], argv[optind + 1]);
+    json_decref(report.list);
+    if (fflush(stdout) && status != GW_EXIT_FAILED)
+        return gw_cli_failed(COMMAND, "writing", strerror(errno));
+    return status;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#include "examine.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmd.h"
+
+#define STEP_NS 200000000ull
+
+int gw_cli_failed(const char *command, const char *what, const char *why)
+{
+    fprintf(stderr, "godwit %s: %s%s%s\n", command, what ? what : "", what ? ": " : "", why);
+    return GW_EXIT_FAILED;
+}
+
+void gw_cli_progress_init(struct gw_cli_progress *p, const char *what)
+{
+    *p = (struct gw_cli_progress){.what = what, .on = isatty(STDERR_FILENO)};
+}
+
+static sigset_t interrupts(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    return set;
+}
+
+void gw_cli_progress_watch(struct gw_cli_progress *p)
+{
+    sigset_t set = interrupts();
+
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    p->watched = true;
+}
+
+static bool is_interrupted(struct gw_cli_progress *p)
+{
+    const struct timespec now = {0};
+    sigset_t set = interrupts();
+
+    if (p->watched && sigtimedwait(&set, NULL, &now) > 0)
+        p->interrupted = true;
+    return p->interrupted;
+}
+
+bool gw_cli_progress_step(void *progress, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct gw_cli_progress *p = progress;
+    struct timespec now;
+    uint64_t ns;
+
+    if (is_interrupted(p))
+        return true;
+    if (!p->on)
+        return false;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    if (!p->next_ns)
+        p->next_ns = ns + STEP_NS; /* what is done at once shows nothing */
+    if (ns < p->next_ns)
+        return false;
+    p->next_ns = ns + STEP_NS;
+    p->shown = true;
+    fprintf(stderr, "\r\033[K%s %" PRIu64 " of %" PRIu64 " MiB", p->what, done_bytes >> 20, total_bytes >> 20);
+    fflush(stderr);
+    return false;
+}
+
+void gw_cli_progress_done(struct gw_cli_progress *p)
+{
+    if (p->shown)
+        fprintf(stderr, "\r\033[K");
+    p->shown = false;
+}

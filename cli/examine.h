@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * examine: what verify, diff and extract have in common.
+ */
+#ifndef GODWIT_CLI_EXAMINE_H
+#define GODWIT_CLI_EXAMINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <godwit/error.h>
+
+/* "godwit COMMAND: what: why" on stderr. Returns GW_EXIT_FAILED. what NULL: it stands in why already. */
+int gw_cli_failed(const char *command, const char *what, const char *why);
+
+/* A line on the terminal that is stderr, if it is one. */
+struct gw_cli_progress {
+    const char *what; /* "verified" */
+    bool on, shown;
+    bool watched, interrupted;
+    uint64_t next_ns;
+};
+void gw_cli_progress_init(struct gw_cli_progress *p, const char *what);
+/* From here on SIGINT and SIGTERM end the work at its next step, so that nothing half is left. */
+void gw_cli_progress_watch(struct gw_cli_progress *p);
+/* A gw_examine_progress_fn. */
+bool gw_cli_progress_step(void *progress, uint64_t done_bytes, uint64_t total_bytes);
+void gw_cli_progress_done(struct gw_cli_progress *p);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit schema explain: why a stream would not load into the machine that wrote another one.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <godwit/godwit.h>
+#include <godwit/examine.h>
+#include <jansson.h>
+
+#include "cmd.h"
+#include "examine.h"
+
+static int usage(FILE *to)
+{
+    fprintf(to,
+            "usage: godwit schema explain [--json] [--all] [--quiet] STREAM INTO\n\n"
+            "Tells why the machine in the migration stream STREAM would not load into the one that wrote the stream\n"
+            "INTO, in the order in which that one would find out. Both may also be parked machines, libvirt save\n"
+            "images, or compressed. Exits with 3 when there is a reason.\n\n"
+            "  --all    also what differs and does no harm\n"
+            "  --json   as one JSON object\n"
+            "  --quiet  only the exit status\n");
+    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
+}
+
+struct report {
+    json_t *list; /* NULL: text */
+    bool all, quiet;
+};
+
+static void found(void *opaque, const struct gw_reason *reason)
+{
+    static const char *const words[] = {"note", "may be refused", "refused"}, *const names[] = {"note", "doubt",
+                                                                                                "refused"};
+    struct report *report = opaque;
+
+    if (reason->weight == GW_REASON_NOTE && !report->all)
+        return;
+    if (report->list)
+        json_array_append_new(report->list, json_pack("{s:s, s:s, s:s}", "weight", names[reason->weight], "where",
+                                                      reason->where, "what", reason->what));
+    else if (!report->quiet)
+        printf("%s: %s: %s\n", words[reason->weight], reason->where, reason->what);
+}
+
+static int read_stream(const char *name, struct gw_inspect **ret, struct gw_error *err)
+{
+    int r = gw_inspect_new(ret, err);
+
+    return r < 0 ? r : gw_inspect_file(*ret, name, getenv("TMPDIR"), err);
+}
+
+static void print(const struct report *report, const struct gw_explain_counts *n)
+{
+    if (report->list) {
+        json_t *all = json_pack("{s:b, s:i, s:i, s:i}", "loads", !n->refused && !n->doubts, "refused", (int)n->refused,
+                                "doubts", (int)n->doubts, "notes", (int)n->notes);
+
+        json_object_set(all, "found", report->list);
+        json_dumpf(all, stdout, JSON_INDENT(2));
+        printf("\n");
+        json_decref(all);
+    } else if (!report->quiet) {
+        printf("%s: %u for certain, %u in doubt, %u differences without harm\n",
+               n->refused  ? "it would be refused"
+               : n->doubts ? "it may be refused"
+                           : "it loads, as far as the streams tell",
+               n->refused, n->doubts, n->notes);
+    }
+}
+
+static int explain(struct report *report, const char *command, const char *from_name, const char *into_name)
+{
+    struct gw_inspect *from = NULL, *into = NULL;
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_explain_counts counts = {0};
+    const char *name = from_name;
+    int r = read_stream(from_name, &from, &err);
+
+    if (r >= 0) {
+        name = into_name;
+        r = read_stream(into_name, &into, &err);
+    }
+    if (r >= 0)
+        r = gw_inspect_explain(from, into, found, report, &counts, &err);
+    gw_inspect_free(from);
+    gw_inspect_free(into);
+    if (r < 0)
+        return gw_cli_failed(command, name, err.text);
+    print(report, &counts);
+    return counts.refused || counts.doubts ? GW_EXIT_DIFFERENT : GW_EXIT_DONE;
+}
+
+static int run(struct report *report, bool json, const char *command, const char *from, const char *into)
+{
+    int status;
+
+    if (json)
+        report->list = json_array();
+    status = explain(report, command, from, into);
+    json_decref(report->list);
+    if (fflush(stdout) && status != GW_EXIT_FAILED)
+        return gw_cli_failed(command, "writing", strerror(errno));
+    return status;
+}
+
+int gw_inspect_against(const char *from, const char *into, bool json)
+{
+    struct report report = {.all = true};
+
+    return run(&report, json, "inspect", from, into);
+}
+
+int gw_schema_explain(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"all", no_argument, NULL, 'a'},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    struct report report = {0};
+    bool json = false;
+    int c;
+
+    while ((c = getopt_long(argc, argv, "haq", options, NULL)) != -1) {
+        if (c == 'j')
+            json = true;
+        else if (c == 'a')
+            report.all = true;
+        else if (c == 'q')
+            report.quiet = true;
+        else
+            return usage(c == 'h' ? stdout : stderr);
+    }
+    if (optind + 2 != argc)
+        return usage(stderr);
+    return run(&report, json, "schema", argv[optind], argv[optind + 1]);
+}

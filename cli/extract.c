@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit extract: parts of a machine at rest as files of their own.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <godwit/examine.h>
+
+#include "cmd.h"
+#include "examine.h"
+
+#define COMMAND    "extract"
+#define PLACES_MAX 64u
+
+static int usage(FILE *to)
+{
+    fprintf(to, "usage: godwit extract FILE --ram OUT [--block NAME]\n"
+                "       godwit extract FILE --device NAME [OUT]\n"
+                "       godwit extract FILE --xml OUT | --description OUT\n"
+                "       godwit extract FILE --elf OUT [--place NAME=ADDRESS]...\n\n"
+                "Takes parts out of a parked machine, migration stream, mapped-ram file or libvirt save image.\n\n"
+                "  --ram OUT      a RAM block as a plain, sparse file\n"
+                "  --block NAME   which one; otherwise the largest\n"
+                "  --device NAME  the bytes of a device's section (cpu, cpu/1, piix4_pm), to OUT or standard output\n"
+                "  --xml OUT      the domain's XML, which libvirt save images have; OUT may be '-'\n"
+                "  --description OUT\n"
+                "                 the description of the devices (JSON); OUT may be '-'\n"
+                "  --elf OUT      an ELF core for gdb: guest-physical memory, registers, a Linux guest's VMCOREINFO\n"
+                "  --place NAME=ADDRESS\n"
+                "                 where a RAM block lies in guest-physical memory, if the machine is not known\n"
+                "  --force        OUT is replaced if it is there\n"
+                "  --quiet        does not tell what is in the core\n");
+    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
+}
+
+enum part { PART_NONE, PART_RAM, PART_DEVICE, PART_XML, PART_DESCRIPTION, PART_ELF };
+
+struct request {
+    enum part part;
+    const char *file, *out, *block, *device;
+    struct gw_elf_place places[PLACES_MAX];
+    unsigned place_count;
+    bool force, quiet;
+};
+
+/* Cuts the text at its last '='. */
+static int get_place(struct request *q, char *text)
+{
+    char *equals = strrchr(text, '='), *end;
+    uint64_t address;
+
+    if (!equals || equals == text || !equals[1] || equals[1] == '-' || q->place_count == PLACES_MAX)
+        return -EINVAL;
+    errno = 0;
+    address = strtoull(equals + 1, &end, 0);
+    if (*end || errno)
+        return -EINVAL;
+    *equals = 0;
+    q->places[q->place_count++] = (struct gw_elf_place){text, address};
+    return 0;
+}
+
+static void told(void *opaque, const char *line)
+{
+    gw_cli_progress_done(opaque);
+    printf("%s\n", line);
+}
+
+static int extract(const struct request *q, struct gw_error *err)
+{
+    struct gw_cli_progress progress = {0};
+    struct gw_elf_options elf = {.places = q->places,
+                                 .place_count = q->place_count,
+                                 .replace = q->force,
+                                 .progress = gw_cli_progress_step,
+                                 .told = q->quiet ? NULL : told,
+                                 .opaque = &progress};
+    struct gw_image *image = NULL;
+    int r = gw_image_open_in(q->file, getenv("TMPDIR"), &image, err);
+
+    gw_cli_progress_init(&progress, "extracted");
+    if (r < 0)
+        return r;
+    gw_cli_progress_watch(&progress);
+    if (q->part == PART_RAM)
+        r = gw_extract_ram(image, q->block, q->out, q->force, gw_cli_progress_step, &progress, err);
+    else if (q->part == PART_DEVICE)
+        r = gw_extract_device(image, q->device, q->out, q->force, err);
+    else if (q->part == PART_XML)
+        r = gw_extract_xml(image, q->out, q->force, err);
+    else if (q->part == PART_DESCRIPTION)
+        r = gw_extract_description(image, q->out, q->force, err);
+    else
+        r = gw_extract_elf(image, q->out, &elf, err);
+    gw_cli_progress_done(&progress);
+    gw_image_free(image);
+    return r == -ECANCELED && progress.interrupted
+               ? gw_fail(err, r, GW_BLAME_LOCAL, "%s: interrupted; no file was made", q->out)
+               : r;
+}
+
+/* -1: wrong usage. */
+static int get_options(int argc, char **argv, struct request *q)
+{
+    static const struct option options[] = {{"ram", required_argument, NULL, 'r'},
+                                            {"block", required_argument, NULL, 'b'},
+                                            {"device", required_argument, NULL, 'd'},
+                                            {"xml", required_argument, NULL, 'x'},
+                                            {"description", required_argument, NULL, 'D'},
+                                            {"elf", required_argument, NULL, 'e'},
+                                            {"place", required_argument, NULL, 'p'},
+                                            {"force", no_argument, NULL, 'f'},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    static const char letters[] = "rdxDe";
+    static const enum part parts[] = {PART_RAM, PART_DEVICE, PART_XML, PART_DESCRIPTION, PART_ELF};
+    int c;
+
+    while ((c = getopt_long(argc, argv, "hqf", options, NULL)) != -1) {
+        const char *letter = strchr(letters, c);
+
+        if (letter) {
+            if (q->part != PART_NONE)
+                return -1;
+            q->part = parts[letter - letters];
+            *(c == 'd' ? &q->device : &q->out) = optarg;
+        } else if (c == 'b') {
+            q->block = optarg;
+        } else if (c == 'p') {
+            if (get_place(q, optarg) < 0)
+                return -1;
+        } else if (c == 'f') {
+            q->force = true;
+        } else if (c == 'q') {
+            q->quiet = true;
+        } else {
+            return c == 'h' ? 1 : -1;
+        }
+    }
+    if (optind < argc)
+        q->file = argv[optind++];
+    if (q->part == PART_DEVICE)
+        q->out = optind < argc ? argv[optind++] : "-";
+    if (!q->file || !q->out || optind != argc || q->part == PART_NONE || (q->block && q->part != PART_RAM) ||
+        (q->place_count && q->part != PART_ELF))
+        return -1;
+    return 0;
+}
+
+int gw_cmd_extract(int argc, char **argv)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct request q = {0};
+    int r = get_options(argc, argv, &q);
+
+    if (r)
+        return usage(r > 0 ? stdout : stderr);
+    if ((q.part == PART_RAM || q.part == PART_ELF) && !strcmp(q.out, "-"))
+        return gw_cli_failed(COMMAND, "-", "it is sparse and needs a file");
+    r = extract(&q, &err);
+    if (r < 0)
+        return gw_cli_failed(COMMAND, NULL, err.text);
+    return fflush(stdout) ? gw_cli_failed(COMMAND, "writing", strerror(errno)) : GW_EXIT_DONE;
+}

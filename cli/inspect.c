@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit inspect: what is in a migration stream.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <godwit/godwit.h>
+
+#include "cmd.h"
+
+static int usage(FILE *to)
+{
+    fprintf(
+        to,
+        "usage: godwit inspect [--json] [--ram] [--device NAME] FILE\n"
+        "       godwit inspect [--json] --against INTO FILE\n\n"
+        "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip,\n"
+        "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine: machine, elements, RAM, where the "
+        "bytes\n"
+        "go, devices with their values. FILE '-' is standard input.\n\n"
+        "  --device NAME  only the devices of this name: cpu, cpu/1, piix4_pm\n"
+        "  --ram          only the RAM\n"
+        "  --against INTO why the machine in FILE would not load into the one that wrote INTO (see godwit schema "
+        "explain)\n"
+        "  --json         as one JSON object\n");
+    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
+}
+
+static int failed(const char *what, const char *why)
+{
+    fprintf(stderr, "godwit inspect: %s: %s\n", what, why);
+    return GW_EXIT_FAILED;
+}
+
+int gw_cmd_inspect(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"device", required_argument, NULL, 'd'},  {"ram", no_argument, NULL, 'r'},  {"json", no_argument, NULL, 'j'},
+        {"against", required_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {0}};
+    struct gw_error err = GW_ERROR_INIT, print_err = GW_ERROR_INIT;
+    struct gw_inspect_options how = {0};
+    struct gw_inspect *inspect = NULL;
+    const char *name, *against = NULL;
+    char *text = NULL;
+    int c, r;
+
+    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        if (c == 'd')
+            how.device = optarg;
+        else if (c == 'r')
+            how.ram = true;
+        else if (c == 'j')
+            how.json = true;
+        else if (c == 'a')
+            against = optarg;
+        else
+            return usage(c == 'h' ? stdout : stderr);
+    }
+    if (optind + 1 != argc)
+        return usage(stderr);
+    name = argv[optind];
+    if (against)
+        return how.ram || how.device ? usage(stderr) : gw_inspect_against(name, against, how.json);
+    how.title = strcmp(name, "-") ? name : "standard input";
+    r = gw_inspect_new(&inspect, &err);
+    if (r >= 0)
+        r = gw_inspect_file(inspect, name, getenv("TMPDIR"), &err);
+    /* What was read before something was wrong is shown, so that one sees where. */
+    if (inspect && gw_inspect_print(inspect, &how, &text, &print_err) == 0 && fputs(text, stdout) < 0)
+        r = r < 0 ? r : gw_fail(&err, -errno, GW_BLAME_LOCAL, "writing: %s", strerror(errno));
+    else if (r >= 0 && print_err.code) {
+        r = print_err.code;
+        err = print_err;
+    }
+    if (fflush(stdout) && r >= 0)
+        r = gw_fail(&err, -errno, GW_BLAME_LOCAL, "writing: %s", strerror(errno));
+    free(text);
+    gw_inspect_free(inspect);
+    return r < 0 ? failed(name, err.text) : GW_EXIT_DONE;
+}

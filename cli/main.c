@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *what;
+} commands[] = {
+    {"convert", gw_cmd_convert, "a machine at rest from one kind of file to another"},
+    {"ctl", gw_cmd_ctl, "ask and steer a machine through its QMP socket, ours or QEMU's"},
+    {"demo", gw_cmd_demo, "the tour: a machine moves from one process to another while it computes"},
+    {"diff", gw_cmd_diff, "what differs between two machines at rest"},
+    {"extract", gw_cmd_extract, "parts of a machine at rest: RAM, a device, an ELF core for gdb"},
+    {"inspect", gw_cmd_inspect, "what is in a migration stream or file"},
+    {"receive", gw_cmd_receive, "take in a live migration and park the machine in a file"},
+    {"send", gw_cmd_send, "send a parked machine to a waiting destination"},
+    {"verify", gw_cmd_verify, "whether a machine at rest is whole"},
+    {"vm", gw_cmd_vm, "run the machine in the box"},
+    {"schema", gw_cmd_schema, "what device state consists of, and whether one version's loads into another"},
+};
+
+static void help(FILE *to)
+{
+    fprintf(to, "usage: godwit COMMAND [ARGUMENT]...\n\n");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
+    fprintf(to, "\n`godwit COMMAND --help` tells the rest.\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help(stderr);
+        return GW_EXIT_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        help(stdout);
+        return GW_EXIT_DONE;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("godwit %s\n", GW_VERSION_TEXT);
+        return GW_EXIT_DONE;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (!strcmp(argv[1], commands[i].name))
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "godwit: there is no command '%s'; `godwit help` lists them\n", argv[1]);
+    return GW_EXIT_USAGE;
+}

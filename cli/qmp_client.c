@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+#include "qmp_client.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NS_PER_S       1000000000ull
+#define TICK_NS        (NS_PER_S / 10)
+#define LINE_MAX_BYTES (64u << 20)
+
+struct gw_qmp {
+    struct gw_qmp_config config;
+    struct gw_channel *ch;
+    char name[128], server[128];
+    uint64_t next_id;
+    char *buf;
+    size_t bytes, room, searched;
+};
+
+static uint64_t now_ns(void)
+{
+    return gw_now_ns(&gw_clock_real);
+}
+
+const char *gw_qmp_server(const struct gw_qmp *q)
+{
+    return q->server;
+}
+
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
+
+static int gone(struct gw_qmp *q, struct gw_error *err)
+{
+    return gw_fail(err, -ECONNRESET, GW_BLAME_CHANNEL, "%s: the monitor closed the connection", q->name);
+}
+
+/* Reads some bytes; 0 also when none came within a tick. */
+static int read_more(struct gw_qmp *q, struct gw_error *err)
+{
+    struct gw_error why = GW_ERROR_INIT;
+    struct iovec iov;
+    ssize_t n;
+
+    if (q->room - q->bytes < 4096) {
+        size_t room = q->room ? q->room * 2 : 65536;
+        char *p = q->bytes < LINE_MAX_BYTES ? realloc(q->buf, room) : NULL;
+
+        if (!p)
+            return gw_fail(err, -ENOMEM, GW_BLAME_PEER, "%s: a message of more than %zu bytes", q->name, q->bytes);
+        q->buf = p;
+        q->room = room;
+    }
+    iov = (struct iovec){q->buf + q->bytes, q->room - q->bytes};
+    n = gw_channel_readv(q->ch, &iov, 1, &why);
+    if (n > 0)
+        q->bytes += (size_t)n;
+    if (n > 0 || n == -ETIMEDOUT)
+        return 0;
+    if (n == 0 || n == -ECONNRESET || n == -EPIPE)
+        return gone(q, err);
+    if (err)
+        *err = why;
+    return (int)n;
+}
+
+/* Takes a whole line off the buffer: NULL when there is none yet. */
+static json_t *take_line(struct gw_qmp *q, int *ret_code, struct gw_error *err)
+{
+    char *end = q->bytes > q->searched ? memchr(q->buf + q->searched, '\n', q->bytes - q->searched) : NULL;
+    json_error_t wrong;
+    json_t *msg;
+
+    *ret_code = 0;
+    q->searched = q->bytes;
+    if (!end)
+        return NULL;
+    msg = json_loadb(q->buf, (size_t)(end - q->buf), 0, &wrong);
+    q->bytes -= (size_t)(end + 1 - q->buf);
+    memmove(q->buf, end + 1, q->bytes);
+    q->searched = 0;
+    if (!msg)
+        *ret_code = gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: not a QMP monitor: %s", q->name, wrong.text);
+    return msg;
+}
+
+/* The next message that is not an event. */
+static int next_message(struct gw_qmp *q, uint64_t deadline_ns, json_t **ret_msg, struct gw_error *err)
+{
+    for (;;) {
+        int r;
+        json_t *msg = take_line(q, &r, err);
+
+        if (r < 0)
+            return r;
+        if (msg && !json_object_get(msg, "event")) {
+            *ret_msg = msg;
+            return 0;
+        }
+        if (msg) {
+            if (q->config.event)
+                q->config.event(q->config.opaque, msg);
+            json_decref(msg);
+            continue;
+        }
+        if (q->config.interrupted && q->config.interrupted(q->config.opaque))
+            return gw_fail(err, -EINTR, GW_BLAME_CALLER, "interrupted");
+        if (now_ns() >= deadline_ns)
+            return gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL, "%s: no answer for %.0f s", q->name,
+                           (double)q->config.timeout_ns / 1e9);
+        r = read_more(q, err);
+        if (r < 0)
+            return r;
+    }
+}
+
+static int send_message(struct gw_qmp *q, const char *command, json_t *take_args, uint64_t id, struct gw_error *err)
+{
+    json_t *msg = json_pack("{sssI}", "execute", command, "id", (json_int_t)id);
+    char *text = NULL;
+    int r;
+
+    gw_channel_set_timeout(q->ch, q->config.timeout_ns);
+    if (!msg || (take_args && json_object_set(msg, "arguments", take_args)) || !(text = json_dumps(msg, JSON_COMPACT)))
+        r = gw_fail(err, -ENOMEM, GW_BLAME_LOCAL, "out of memory (%s)", command);
+    else
+        r = gw_channel_write_full(q->ch, text, strlen(text), err);
+    if (r == 0)
+        r = gw_channel_write_full(q->ch, "\n", 1, err);
+    if (r == -EPIPE || r == -ECONNRESET)
+        r = gone(q, err);
+    gw_channel_set_timeout(q->ch, TICK_NS);
+    free(text);
+    json_decref(msg);
+    json_decref(take_args);
+    return r;
+}
+
+static int read_reply(json_t *msg, json_t **ret_result, struct gw_error *err)
+{
+    json_t *result = json_object_get(msg, "return"), *error = json_object_get(msg, "error");
+    const char *desc = json_string_value(json_object_get(error, "desc"));
+    const char *class = json_string_value(json_object_get(error, "class"));
+
+    if (!result)
+        return gw_fail(err, class && !strcmp(class, "CommandNotFound") ? -ENOSYS : -EREMOTEIO, GW_BLAME_PEER, "%s",
+                       desc ? desc : "an answer that is neither result nor error");
+    if (ret_result)
+        *ret_result = json_incref(result);
+    return 0;
+}
+
+int gw_qmp_execute(struct gw_qmp *q, const char *command, json_t *take_args, json_t **ret_result, struct gw_error *err)
+{
+    uint64_t id = ++q->next_id, deadline_ns = now_ns() + q->config.timeout_ns;
+    int r = send_message(q, command, take_args, id, err);
+    json_t *msg;
+
+    while (r == 0) {
+        json_t *got;
+
+        r = next_message(q, deadline_ns, &msg, err);
+        if (r < 0)
+            break;
+        /* An answer with another number is to a command that was given up. */
+        got = json_object_get(msg, "id");
+        if (json_is_integer(got) && (uint64_t)json_integer_value(got) == id) {
+            r = read_reply(msg, ret_result, err);
+            json_decref(msg);
+            return r;
+        }
+        json_decref(msg);
+    }
+    return r;
+}
+
+int gw_qmp_wait(struct gw_qmp *q, uint64_t duration_ns, struct gw_error *err)
+{
+    json_t *msg = NULL;
+    int r;
+
+    gw_channel_set_timeout(q->ch, duration_ns < TICK_NS ? duration_ns : TICK_NS);
+    r = next_message(q, now_ns() + duration_ns, &msg, err);
+    gw_channel_set_timeout(q->ch, TICK_NS);
+    if (r == 0)
+        json_decref(msg);
+    return r == -ETIMEDOUT ? 0 : r;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+static int connect_to(struct gw_qmp *q, const char *address, struct gw_error *err)
+{
+    static const char *const schemes[] = {"unix:", "tcp:", "vsock:", "fd:"};
+    char text[4200];
+    struct gw_uri uri;
+    bool plain = true;
+    int r;
+
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
+        plain &= strncmp(address, schemes[i], strlen(schemes[i])) != 0;
+    if ((size_t)snprintf(text, sizeof text, "%s%s", plain ? "unix:" : "", address) >= sizeof text)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the address of the monitor is too long");
+    r = gw_uri_parse(text, &uri, err);
+    return r < 0 ? r : gw_connect(&uri, q->config.timeout_ns, NULL, &q->ch, err);
+}
+
+static void name_server(struct gw_qmp *q, json_t *version)
+{
+    const char *package = json_string_value(json_object_get(version, "package"));
+    json_t *qemu = json_object_get(version, "qemu");
+
+    if (package && !strncmp(package, "godwit ", 7))
+        snprintf(q->server, sizeof q->server, "%s", package);
+    else
+        snprintf(q->server, sizeof q->server, "QEMU %d.%d.%d", (int)json_integer_value(json_object_get(qemu, "major")),
+                 (int)json_integer_value(json_object_get(qemu, "minor")),
+                 (int)json_integer_value(json_object_get(qemu, "micro")));
+}
+
+static int greet(struct gw_qmp *q, struct gw_error *err)
+{
+    json_t *msg = NULL, *version;
+    int r = next_message(q, now_ns() + q->config.timeout_ns, &msg, err);
+
+    if (r == -ETIMEDOUT)
+        gw_context(err, "no greeting (QEMU's monitor serves one client at a time)");
+    if (r < 0)
+        return r;
+    version = json_object_get(json_object_get(msg, "QMP"), "version");
+    if (version)
+        name_server(q, version);
+    json_decref(msg);
+    if (!version)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: not a QMP monitor: the greeting is missing", q->name);
+    return gw_qmp_execute(q, "qmp_capabilities", NULL, NULL, err);
+}
+
+int gw_qmp_open(const struct gw_qmp_config *config, struct gw_qmp **ret_qmp, struct gw_error *err)
+{
+    struct gw_qmp *q = calloc(1, sizeof *q);
+    int r;
+
+    if (!q)
+        return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL, "out of memory (monitor)");
+    q->config = *config;
+    if (!q->config.timeout_ns)
+        q->config.timeout_ns = 30 * NS_PER_S;
+    snprintf(q->name, sizeof q->name, "%s", config->address);
+    r = connect_to(q, config->address, err);
+    if (r == 0) {
+        gw_channel_set_timeout(q->ch, TICK_NS);
+        r = greet(q, err);
+    }
+    if (r < 0) {
+        gw_qmp_free(q);
+        return r;
+    }
+    *ret_qmp = q;
+    return 0;
+}
+
+struct gw_qmp *gw_qmp_free(struct gw_qmp *q)
+{
+    if (q) {
+        gw_channel_free(q->ch);
+        free(q->buf);
+        free(q);
+    }
+    return NULL;
+}

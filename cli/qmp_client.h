@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * qmp_client: talks to a QMP server, ours or QEMU's.
+ *
+ * One command at a time. Events that come meanwhile go to the callback. Threads: one owner.
+ * Hostile: a message longer than 64 MiB, or one that is not JSON, ends the connection.
+ */
+#ifndef GODWIT_CLI_QMP_CLIENT_H
+#define GODWIT_CLI_QMP_CLIENT_H
+
+#include <godwit/godwit.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gw_qmp_config {
+    const char *address; /* a path, or unix:PATH, tcp:HOST:PORT */
+    uint64_t timeout_ns; /* how long an answer may take; 0: 30 s */
+    /* Called some ten times a second while an answer is awaited; true gives it up (-EINTR). May be NULL. */
+    bool (*interrupted)(void *opaque);
+    /* Each event: the whole message. May be NULL. */
+    void (*event)(void *opaque, const json_t *event);
+    void *opaque;
+};
+
+struct gw_qmp;
+
+/* Connects, reads the greeting and negotiates. Errors name the address. */
+int gw_qmp_open(const struct gw_qmp_config *config, struct gw_qmp **ret_qmp, struct gw_error *err);
+struct gw_qmp *gw_qmp_free(struct gw_qmp *q);
+
+/* "QEMU 7.2.22 (Debian ...)" or "godwit 0.1.0"; lives as long as q. */
+const char *gw_qmp_server(const struct gw_qmp *q);
+
+/* Runs a command; takes args whatever happens (NULL: none). *ret_result is a new reference; ret_result may be NULL.
+ * -EREMOTEIO with the server's words when it refused, -ENOSYS when it does not know the command; -ETIMEDOUT; -EINTR
+ * (the answer, if it still comes, is passed over); -ECONNRESET when the server is gone. */
+int gw_qmp_execute(struct gw_qmp *q, const char *command, json_t *take_args, json_t **ret_result, struct gw_error *err);
+
+/* Handles events for so long. -EINTR, -ECONNRESET. */
+int gw_qmp_wait(struct gw_qmp *q, uint64_t duration_ns, struct gw_error *err);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit schema: the device state of the machine in the box as JSON, and whether state of one schema loads into
+ * another.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <godwit/godwit.h>
+#include <jansson.h>
+
+#include "cmd.h"
+#include "machine/machine.h"
+
+#define MAX_SCHEMA_BYTES (64u << 20)
+
+static int usage(FILE *to)
+{
+    fprintf(to,
+            "usage: godwit schema dump [--cpus N]\n"
+            "       godwit schema check [--json] [--quiet] FROM TO\n"
+            "       godwit schema explain [--json] [--all] [--quiet] STREAM INTO\n\n"
+            "dump writes what the state of `godwit vm` consists of, as JSON. check compares two such files ('-':\n"
+            "standard input) and tells what keeps state written by FROM from loading into TO. It exits with 3 when\n"
+            "something does. explain tells the same of two migration streams of any machine: why STREAM would not load\n"
+            "into the machine that wrote INTO, also for machine type and RAM (--all: with what does no harm).\n");
+    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
+}
+
+static int failed(const char *what, const char *why)
+{
+    fprintf(stderr, "godwit schema: %s: %s\n", what, why);
+    return GW_EXIT_FAILED;
+}
+
+static int dump(int argc, char **argv)
+{
+    static const struct option options[] = {{"cpus", required_argument, NULL, 'c'}, {0}};
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_machine_config config;
+    struct gw_machine *m = NULL;
+    char *text = NULL;
+    int c, r;
+
+    gw_machine_config_init(&config);
+    config.incoming = true;
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (c != 'c')
+            return usage(stderr);
+        config.cpus = (unsigned)strtoul(optarg, NULL, 10);
+    }
+    if (optind != argc)
+        return usage(stderr);
+    r = gw_machine_new(&config, &m, &err);
+    if (r >= 0)
+        r = gw_machine_attach(m, &err);
+    if (r >= 0)
+        r = gw_schema_dump(gw_vm_registry(gw_machine_vm(m)), "godwit-1", &text, &err);
+    if (r >= 0)
+        printf("%s\n", text);
+    free(text);
+    gw_machine_free(m);
+    return r < 0 ? failed("dump", err.text) : GW_EXIT_DONE;
+}
+
+static char *slurp(const char *path)
+{
+    FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
+    size_t n = 0, cap = 65536;
+    char *text = f ? malloc(cap + 1) : NULL;
+
+    while (text) {
+        size_t got = fread(text + n, 1, cap - n, f);
+
+        n += got;
+        if (!got)
+            break;
+        if (n == cap) {
+            char *more = cap < MAX_SCHEMA_BYTES ? realloc(text, cap * 2 + 1) : NULL;
+
+            if (!more) {
+                free(text);
+                text = NULL;
+                errno = EFBIG;
+                break;
+            }
+            text = more;
+            cap *= 2;
+        }
+    }
+    if (text)
+        text[n] = 0;
+    if (f && f != stdin)
+        fclose(f);
+    return text;
+}
+
+struct findings {
+    json_t *json; /* NULL: text */
+    bool quiet;
+    unsigned notes;
+};
+
+static void found(void *opaque, bool breaking, const char *where, const char *what)
+{
+    struct findings *f = opaque;
+
+    if (f->json)
+        json_array_append_new(f->json,
+                              json_pack("{s:b, s:s, s:s}", "breaking", breaking, "where", where, "what", what));
+    else if (!f->quiet)
+        printf("%s %s: %s\n", breaking ? "breaks" : "differs", where, what);
+    f->notes += !breaking;
+}
+
+static int check(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"quiet", no_argument, NULL, 'q'}, {0}};
+    struct gw_error err = GW_ERROR_INIT;
+    struct findings f = {0};
+    char *from, *to = NULL;
+    bool json = false;
+    int c, r = -1;
+
+    while ((c = getopt_long(argc, argv, "q", options, NULL)) != -1) {
+        if (c == 'j')
+            json = true;
+        else if (c == 'q')
+            f.quiet = true;
+        else
+            return usage(stderr);
+    }
+    if (optind + 2 != argc)
+        return usage(stderr);
+    from = slurp(argv[optind]);
+    if (!from)
+        return failed(argv[optind], strerror(errno));
+    to = slurp(argv[optind + 1]);
+    if (!to) {
+        free(from);
+        return failed(argv[optind + 1], strerror(errno));
+    }
+    if (json)
+        f.json = json_array();
+    r = gw_schema_check(from, to, found, &f, &err);
+    free(from);
+    free(to);
+    if (f.json && r >= 0) {
+        json_dumpf(f.json, stdout, JSON_INDENT(2));
+        printf("\n");
+    }
+    json_decref(f.json);
+    if (r < 0)
+        return failed("check", err.text);
+    if (!json && !f.quiet)
+        printf("%s: %d difference%s between %s and %s\n", r ? "it would not load" : "it loads", r + (int)f.notes,
+               r + (int)f.notes == 1 ? "" : "s", argv[optind], argv[optind + 1]);
+    return r ? GW_EXIT_DIFFERENT : GW_EXIT_DONE;
+}
+
+int gw_cmd_schema(int argc, char **argv)
+{
+    if (argc < 2)
+        return usage(stderr);
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+        return usage(stdout);
+    if (!strcmp(argv[1], "dump"))
+        return dump(argc - 1, argv + 1);
+    if (!strcmp(argv[1], "check"))
+        return check(argc - 1, argv + 1);
+    if (!strcmp(argv[1], "explain"))
+        return gw_schema_explain(argc - 1, argv + 1);
+    fprintf(stderr, "godwit schema: there is no '%s'\n", argv[1]);
+    return usage(stderr);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit send: a parked machine goes on elsewhere.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "transfer.h"
+
+struct send {
+    struct gw_transfer transfer;
+    const char *file, *uri, *peer;
+    bool remove;
+    struct gw_image *image;
+};
+
+static int usage(FILE *to)
+{
+    fprintf(
+        to,
+        "usage: godwit send FILE URI [OPTION]...\n\n"
+        "Sends the machine in FILE to a destination that waits at URI: QEMU with -incoming, `godwit vm`, `godwit "
+        "receive`.\n"
+        "FILE may be parked, a migration stream, a mapped-ram file or a libvirt save image; '-' is standard input.\n\n"
+        "  --remove                 remove FILE when the machine runs there: it is a copy then that must not be "
+        "started\n"
+        "  --peer NAME              the destination's version: 7.2, 9.0, 10.0, godwit (usual: finds "
+        "out)\n" GW_TRANSFER_HELP
+        "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
+    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
+}
+
+static void report(struct send *tx, const struct gw_stats *stats)
+{
+    struct gw_transfer *t = &tx->transfer;
+    char a[GW_HUMAN], b[GW_HUMAN];
+
+    if (t->json) {
+        json_t *o =
+            json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f}", "event", "sent", "machine", gw_image_machine(tx->image),
+                      "file", tx->file, "uri", tx->uri, "ram-bytes", (json_int_t)stats->total_bytes, "sent-bytes",
+                      (json_int_t)stats->transferred_bytes, "seconds", gw_transfer_seconds(t));
+        char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+
+        puts(text ? text : "{}");
+        free(text);
+        json_decref(o);
+    } else if (!t->quiet) {
+        gw_transfer_clear(t);
+        printf("%s is at %s (%s in %s)%s\n", gw_image_machine(tx->image), tx->uri,
+               gw_human_bytes(a, (double)stats->transferred_bytes), gw_human_ms(b, gw_transfer_seconds(t) * 1000),
+               tx->remove || !strcmp(tx->file, "-") ? "" : "; its file is a copy from now on: do not start it twice");
+    }
+    fflush(stdout);
+}
+
+static int run(struct send *tx, struct gw_error *err)
+{
+    struct gw_transfer *t = &tx->transfer;
+    struct gw_send_config config = {.uri = tx->uri,
+                                    .peer = tx->peer,
+                                    .progress_timeout_ns = t->timeout_ns,
+                                    .on_event = gw_transfer_event,
+                                    .opaque = t};
+    struct gw_stats stats = {0};
+    struct gw_send *send = NULL;
+    struct gw_vm *vm = NULL;
+    int r = gw_image_open_in(tx->file, getenv("TMPDIR"), &tx->image, err);
+
+    if (r < 0)
+        return gw_transfer_failed(t, NULL, err);
+    r = gw_image_vm(tx->image, NULL, NULL, &vm, err);
+    if (r >= 0)
+        r = gw_transfer_begin(t, vm, err);
+    if (r >= 0)
+        r = gw_send_start(vm, &config, &send, err);
+    if (r < 0)
+        return gw_transfer_failed(t, tx->file, err);
+    while (!gw_transfer_ended(gw_send_status(send))) {
+        gw_send_stats(send, &stats);
+        stats.status = gw_send_status(send);
+        if (gw_transfer_turn(t, &stats) && gw_send_cancel(send, err) < 0 && t->interrupts > 1)
+            gw_send_yank(send);
+    }
+    *err = (struct gw_error)GW_ERROR_INIT;
+    r = gw_send_wait(send, err);
+    gw_send_stats(send, &stats);
+    if (r < 0 && gw_send_owner(send) == GW_OWNER_SOURCE)
+        gw_context(err, "the machine is still here");
+    gw_send_free(send);
+    if (r < 0)
+        return gw_transfer_failed(t, tx->uri, err);
+    if (tx->remove && strcmp(tx->file, "-") && unlink(tx->file) < 0)
+        fprintf(stderr, "godwit send: %s: not removed: %s\n", tx->file, strerror(errno));
+    report(tx, &stats);
+    return GW_EXIT_DONE;
+}
+
+int gw_cmd_send(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"remove", no_argument, NULL, 'r'}, {"peer", required_argument, NULL, 'p'}, GW_TRANSFER_OPTIONS, {0}};
+    struct send tx = {.transfer = {.command = "send", .wake = -1, .signals = -1}};
+    struct gw_error err = GW_ERROR_INIT;
+    int c, status;
+
+    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        if (c == 'r')
+            tx.remove = true;
+        else if (c == 'p')
+            tx.peer = optarg;
+        else if (c == 'h' || c == GW_OPTION_HELP)
+            return usage(stdout);
+        else if (!gw_transfer_option(&tx.transfer, c, optarg))
+            return c == '?' || c < GW_TRANSFER_OPTION ? usage(stderr) : GW_EXIT_USAGE;
+    }
+    if (optind + 2 != argc)
+        return usage(stderr);
+    tx.file = argv[optind];
+    tx.uri = argv[optind + 1];
+    status = run(&tx, &err);
+    gw_transfer_end(&tx.transfer);
+    gw_image_free(tx.image);
+    return status;
+}

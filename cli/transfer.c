@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+#include "transfer.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "ctl.h"
+
+#define TURN_MS       200
+#define XML_BYTES_MAX (64u << 20)
+
+int gw_transfer_failed(struct gw_transfer *t, const char *what, const struct gw_error *err)
+{
+    gw_transfer_clear(t);
+    fprintf(stderr, "godwit %s: %s%s%s\n", t->command, what ? what : "", what ? ": " : "", err->text);
+    return GW_EXIT_FAILED;
+}
+
+static bool wrong(const struct gw_transfer *t, const char *option, const char *value)
+{
+    fprintf(stderr, "godwit %s: %s '%s': that is not understood\n", t->command, option, value);
+    return false;
+}
+
+bool gw_transfer_option(struct gw_transfer *t, int c, const char *value)
+{
+    double seconds;
+    char *end;
+
+    switch (c) {
+    case GW_OPTION_JSON:
+        t->json = true;
+        return true;
+    case GW_OPTION_QUIET:
+        t->quiet = true;
+        return true;
+    case GW_OPTION_LOG:
+        t->verbose = !strcmp(value, "info") || !strcmp(value, "debug");
+        return t->verbose || !strcmp(value, "error") || !strcmp(value, "warning") || wrong(t, "--log", value);
+    case GW_OPTION_TIMEOUT:
+        seconds = strtod(value, &end);
+        if (end == value || *end || !(seconds > 0 && seconds < 1e9))
+            return wrong(t, "--timeout", value);
+        t->timeout_ns = (uint64_t)(seconds * 1e9);
+        return true;
+    case GW_OPTION_CAPABILITY:
+    case GW_OPTION_PARAMETER:
+        if (t->setting_count == GW_TRANSFER_SETTINGS || (c == GW_OPTION_PARAMETER && !strchr(value, '=')))
+            return wrong(t, c == GW_OPTION_PARAMETER ? "--parameter" : "--capability", value);
+        t->settings[t->setting_count].parameter = c == GW_OPTION_PARAMETER;
+        t->settings[t->setting_count++].text = value;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int set(struct gw_options *options, bool parameter, const char *text, struct gw_error *err)
+{
+    const char *value = strchr(text, '=');
+    char name[128];
+    bool off;
+
+    snprintf(name, sizeof name, "%.*s", (int)(value ? value - text : (long)strlen(text)), text);
+    if (parameter)
+        return gw_options_set_parameter(options, name, value + 1, err);
+    off = value && (!strcmp(value, "=off") || !strcmp(value, "=false"));
+    if (value && !off && strcmp(value, "=on") && strcmp(value, "=true"))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "capability %s: on or off, not '%s'", name, value + 1);
+    return gw_options_set_capability(options, name, !off, err);
+}
+
+static uint64_t now_ns(void)
+{
+    return gw_now_ns(&gw_clock_real);
+}
+
+int gw_transfer_begin(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *err)
+{
+    sigset_t set_of;
+    int r = 0;
+
+    t->wake = t->signals = -1;
+    t->began_ns = now_ns();
+    for (unsigned i = 0; r >= 0 && i < t->setting_count; i++)
+        r = set(gw_vm_options(vm), t->settings[i].parameter, t->settings[i].text, err);
+    if (r < 0)
+        return r;
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set_of);
+    sigaddset(&set_of, SIGINT);
+    sigaddset(&set_of, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set_of, NULL);
+    t->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    t->signals = signalfd(-1, &set_of, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (t->wake < 0 || t->signals < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s", strerror(errno));
+    return 0;
+}
+
+void gw_transfer_end(struct gw_transfer *t)
+{
+    gw_transfer_clear(t);
+    if (t->wake >= 0)
+        close(t->wake);
+    if (t->signals >= 0)
+        close(t->signals);
+}
+
+void gw_transfer_tell(struct gw_transfer *t, const char *event, const char *key, const char *value)
+{
+    if (t->json) {
+        json_t *o = json_pack("{s:s, s:s}", "event", event, key, value);
+        char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+
+        if (text)
+            puts(text);
+        fflush(stdout);
+        free(text);
+        json_decref(o);
+    } else if (!t->quiet) {
+        gw_transfer_clear(t);
+        fprintf(stderr, "%s: %s\n", event, value);
+    }
+}
+
+void gw_transfer_event(void *opaque, const struct gw_event *event)
+{
+    struct gw_transfer *t = opaque;
+    uint64_t one = 1;
+
+    if (event->type == GW_EVENT_LOG && (t->verbose || t->json))
+        gw_transfer_tell(t, "notice", "text", event->text);
+    if (event->type == GW_EVENT_STATUS && t->json)
+        gw_transfer_tell(t, "status", "status", gw_status_name(event->status));
+    if (write(t->wake, &one, sizeof one) < 0)
+        return; /* full: it will wake up */
+}
+
+void gw_transfer_clear(struct gw_transfer *t)
+{
+    if (t->shown)
+        fputs("\r\033[K", stderr);
+    t->shown = false;
+}
+
+static void show(struct gw_transfer *t, const struct gw_stats *stats)
+{
+    uint64_t total = atomic_load(&t->total_bytes), done = atomic_load(&t->done_bytes), at = now_ns();
+    char a[GW_HUMAN], b[GW_HUMAN], c[GW_HUMAN];
+
+    if (t->quiet || t->json || !isatty(STDERR_FILENO))
+        return;
+    if (at - t->seen_ns >= 1000000000) {
+        double rate =
+            t->seen_ns ? (double)(stats->transferred_bytes - t->seen_bytes) / ((double)(at - t->seen_ns) / 1e9) : 0;
+
+        t->rate = t->rate > 0 ? t->rate * 0.6 + rate * 0.4 : rate;
+        t->seen_ns = at;
+        t->seen_bytes = stats->transferred_bytes;
+    }
+    gw_transfer_clear(t);
+    if (total)
+        fprintf(stderr, "\rwriting  %3.0f %%  %s of %s", 100.0 * (double)done / (double)total,
+                gw_human_bytes(a, (double)done), gw_human_bytes(b, (double)total));
+    else if (stats->transferred_bytes)
+        fprintf(stderr, "\r%s  %s at %s/s, guest has %s", gw_status_name(stats->status),
+                gw_human_bytes(a, (double)stats->transferred_bytes), gw_human_bytes(b, t->rate),
+                gw_human_bytes(c, (double)stats->total_bytes));
+    else
+        return;
+    fflush(stderr);
+    t->shown = true;
+}
+
+static bool turn(struct gw_transfer *t, const struct gw_stats *stats, int wait_ms)
+{
+    struct pollfd p[2] = {{t->wake, POLLIN, 0}, {t->signals, POLLIN, 0}};
+    struct signalfd_siginfo info;
+    uint64_t n;
+    bool came = false;
+
+    show(t, stats);
+    if (poll(p, 2, wait_ms) <= 0)
+        return false;
+    if (p[0].revents && read(t->wake, &n, sizeof n) < 0)
+        return false;
+    while (read(t->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        t->interrupts++;
+        came = true;
+        atomic_store(&t->interrupted, true);
+    }
+    return came;
+}
+
+bool gw_transfer_turn(struct gw_transfer *t, const struct gw_stats *stats)
+{
+    return turn(t, stats, TURN_MS);
+}
+
+bool gw_transfer_look(struct gw_transfer *t, const struct gw_stats *stats)
+{
+    return turn(t, stats, 0);
+}
+
+bool gw_transfer_ended(enum gw_status status)
+{
+    return status == GW_STATUS_COMPLETED || status == GW_STATUS_FAILED || status == GW_STATUS_CANCELLED;
+}
+
+double gw_transfer_seconds(const struct gw_transfer *t)
+{
+    return (double)(now_ns() - t->began_ns) / 1e9;
+}
+
+int gw_read_xml(const char *path, char **ret, struct gw_error *err)
+{
+    FILE *f = fopen(path, "rb");
+    char *text = NULL;
+    size_t n = 0;
+
+    if (f) {
+        text = calloc(1, XML_BYTES_MAX + 1);
+        n = text ? fread(text, 1, XML_BYTES_MAX + 1, f) : 0;
+    }
+    if (!f || !text || ferror(f) || n > XML_BYTES_MAX) {
+        int r =
+            gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: %s", path, n > XML_BYTES_MAX ? "too large" : strerror(errno));
+
+        free(text);
+        if (f)
+            fclose(f);
+        return r;
+    }
+    fclose(f);
+    *ret = text;
+    return 0;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * transfer: what `receive` and `send` have in common: options, signals, the progress line.
+ *
+ * Threads: everything belongs to the main thread, save `interrupted`, `done_bytes` and `total_bytes`.
+ */
+#ifndef GODWIT_CLI_TRANSFER_H
+#define GODWIT_CLI_TRANSFER_H
+
+#include <getopt.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <godwit/godwit.h>
+
+#include "cmd.h"
+
+#define GW_TRANSFER_SETTINGS 64
+
+struct gw_transfer {
+    const char *command; /* "receive" */
+    bool json, quiet, verbose;
+    uint64_t timeout_ns; /* 0: the library's */
+    struct {
+        bool parameter;
+        const char *text; /* NAME[=on|off], NAME=VALUE */
+    } settings[GW_TRANSFER_SETTINGS];
+    unsigned setting_count;
+
+    int wake, signals;   /* eventfd: a status changed; signalfd */
+    unsigned interrupts; /* that came so far */
+    atomic_bool interrupted;
+    _Atomic uint64_t done_bytes, total_bytes; /* of what follows the transfer itself (packing) */
+    bool shown;                               /* a progress line stands there */
+    uint64_t began_ns, seen_ns, seen_bytes;
+    double rate; /* bytes per second, smoothed */
+};
+
+/* Long options that both have; their values begin at GW_TRANSFER_OPTION. */
+enum {
+    GW_TRANSFER_OPTION = 1000,
+    GW_OPTION_JSON,
+    GW_OPTION_QUIET,
+    GW_OPTION_LOG,
+    GW_OPTION_TIMEOUT,
+    GW_OPTION_CAPABILITY,
+    GW_OPTION_PARAMETER,
+    GW_OPTION_HELP
+};
+#define GW_TRANSFER_OPTIONS                                                                                            \
+    {"json", no_argument, NULL, GW_OPTION_JSON}, {"quiet", no_argument, NULL, GW_OPTION_QUIET},                        \
+        {"log", required_argument, NULL, GW_OPTION_LOG}, {"timeout", required_argument, NULL, GW_OPTION_TIMEOUT},      \
+        {"capability", required_argument, NULL, GW_OPTION_CAPABILITY},                                                 \
+        {"parameter", required_argument, NULL, GW_OPTION_PARAMETER},                                                   \
+    {                                                                                                                  \
+        "help", no_argument, NULL, GW_OPTION_HELP                                                                      \
+    }
+#define GW_TRANSFER_HELP                                                                                               \
+    "  --capability NAME[=off]  a migration capability (may be repeated)\n"                                            \
+    "  --parameter NAME=VALUE   a migration parameter (may be repeated)\n"                                             \
+    "  --timeout SECONDS        end when the other side moves nothing for so long\n"                                   \
+    "  --json                   one JSON object per line on standard output: events, then the result\n"                \
+    "  --quiet                  no progress, no notices\n"                                                             \
+    "  --log info               also tell what was refused at the door\n"
+
+/* "godwit COMMAND: what: why"; returns GW_EXIT_FAILED. what may be NULL. */
+int gw_transfer_failed(struct gw_transfer *t, const char *what, const struct gw_error *err);
+/* One of the common options. false: wrong, and told. */
+bool gw_transfer_option(struct gw_transfer *t, int c, const char *value);
+/* Blocks SIGINT and SIGTERM in this and all threads to come, and makes the descriptors. After the options. */
+int gw_transfer_begin(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *err);
+void gw_transfer_end(struct gw_transfer *t);
+/* For the sessions' on_event; opaque is the transfer. */
+void gw_transfer_event(void *opaque, const struct gw_event *event);
+/* A line of JSON (--json), or of text on stderr (unless --quiet). */
+void gw_transfer_tell(struct gw_transfer *t, const char *event, const char *key, const char *value);
+/* Waits a moment: for a status, a signal, or a fifth of a second; true: a signal came. Shows progress. */
+bool gw_transfer_turn(struct gw_transfer *t, const struct gw_stats *stats);
+/* The same without waiting. */
+bool gw_transfer_look(struct gw_transfer *t, const struct gw_stats *stats);
+bool gw_transfer_ended(enum gw_status status);
+/* Takes the progress line away. */
+void gw_transfer_clear(struct gw_transfer *t);
+/* The text of a domain for libvirt; *ret is the caller's to free. */
+int gw_read_xml(const char *path, char **ret, struct gw_error *err);
+double gw_transfer_seconds(const struct gw_transfer *t);
+
+#endif

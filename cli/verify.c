@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit verify: is a machine at rest whole?
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <godwit/examine.h>
+#include <jansson.h>
+
+#include "cmd.h"
+#include "examine.h"
+
+#define COMMAND "verify"
+
+static int usage(FILE *to)
+{
+    fprintf(
+        to,
+        "usage: godwit verify [--json] [--quiet] FILE\n\n"
+        "Reads all of a parked machine, migration stream, mapped-ram file or libvirt save image, and tells what is\n"
+        "broken in it: pages with their block and offset, devices. Exits with 0 when it is whole, with 3 when it is\n"
+        "not, with 1 when it cannot be read.\n\n"
+        "  --json   as one JSON object\n"
+        "  --quiet  only the exit status\n");
+    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
+}
+
+struct report {
+    json_t *faults; /* NULL: text */
+    bool quiet;
+    struct gw_cli_progress progress;
+};
+
+static void found(void *opaque, const struct gw_verify_fault *f)
+{
+    struct report *report = opaque;
+
+    if (report->faults) {
+        json_t *one = json_pack("{s:s, s:s}", "part", f->part, "what", f->what);
+
+        if (*f->name)
+            json_object_set_new(one, "name", json_string(f->name));
+        if (f->bytes) {
+            json_object_set_new(one, "offset", json_integer((json_int_t)f->offset));
+            json_object_set_new(one, "bytes", json_integer((json_int_t)f->bytes));
+        }
+        json_array_append_new(report->faults, one);
+        return;
+    }
+    if (report->quiet)
+        return;
+    gw_cli_progress_done(&report->progress);
+    if (f->bytes)
+        printf("%s %s 0x%" PRIx64 "-0x%" PRIx64 ": %s\n", f->part, f->name, f->offset, f->offset + f->bytes, f->what);
+    else
+        printf("%s%s%s: %s\n", f->part, *f->name ? " " : "", f->name, f->what);
+}
+
+static bool step(void *opaque, uint64_t done, uint64_t total)
+{
+    struct report *report = opaque;
+
+    return gw_cli_progress_step(&report->progress, done, total);
+}
+
+static int print(struct report *report, const char *file, const char *format, const struct gw_verify_counts *n)
+{
+    if (report->faults) {
+        json_t *all = json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:i, s:i, s:i}", "file", file, "format", format,
+                                "whole", n->faults == 0, "faults", (json_int_t)n->faults, "pages", (json_int_t)n->pages,
+                                "data_pages", (json_int_t)n->data_pages, "blocks", (int)n->blocks, "devices",
+                                (int)n->devices, "undescribed", (int)n->undescribed);
+
+        json_object_set(all, "found", report->faults);
+        json_dumpf(all, stdout, JSON_INDENT(2));
+        printf("\n");
+        json_decref(all);
+    } else if (!report->quiet && !n->blocks && n->faults) { /* it was not even opened */
+        printf("%s: not whole\n", file);
+    } else if (!report->quiet) {
+        printf("%s: %s: %" PRIu64 " pages (%" PRIu64 " with contents) in %u block%s, %u device%s", file,
+               n->faults ? "not whole" : "whole", n->pages, n->data_pages, n->blocks, n->blocks == 1 ? "" : "s",
+               n->devices, n->devices == 1 ? "" : "s");
+        if (n->undescribed)
+            printf(" (%u not described)", n->undescribed);
+        if (n->faults)
+            printf("; %" PRIu64 " fault%s", n->faults, n->faults == 1 ? "" : "s");
+        printf("\n");
+    }
+    return n->faults ? GW_EXIT_DIFFERENT : GW_EXIT_DONE;
+}
+
+static int verify(struct report *report, const char *file, struct gw_error *err)
+{
+    struct gw_verify_options how = {.found = found, .progress = step, .opaque = report};
+    struct gw_verify_counts counts = {0};
+    const char *format = "unknown";
+    struct gw_image *image = NULL;
+    int r = gw_image_open_in(file, getenv("TMPDIR"), &image, err);
+
+    if (r >= 0) {
+        format = gw_image_format_name(gw_image_kind(image));
+        gw_cli_progress_init(&report->progress, "verified");
+        r = gw_image_verify(image, &how, &counts, err);
+        gw_cli_progress_done(&report->progress);
+    } else if (r == -EPROTO || r == -ENODATA) { /* so broken that it does not open */
+        struct gw_verify_fault fault = {.part = "file", .name = "", .what = err->text};
+
+        counts.faults = 1;
+        found(report, &fault);
+        r = 0;
+    }
+    gw_image_free(image);
+    return r < 0 ? gw_cli_failed(COMMAND, NULL, err->text) : print(report, file, format, &counts);
+}
+
+int gw_cmd_verify(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {0}};
+    struct gw_error err = GW_ERROR_INIT;
+    struct report report = {0};
+    bool json = false;
+    int c, status;
+
+    while ((c = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
+        if (c == 'j')
+            json = true;
+        else if (c == 'q')
+            report.quiet = true;
+        else
+            return usage(c == 'h' ? stdout : stderr);
+    }
+    if (optind + 1 != argc)
+        return usage(stderr);
+    if (json)
+        report.faults = json_array();
+    status = verify(&report, argv[optind], &err);
+    json_decref(report.faults);
+    if (fflush(stdout) && status != GW_EXIT_FAILED)
+        return gw_cli_failed(COMMAND, "writing", strerror(errno));
+    return status;
+}

@@ -1,0 +1,15 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# One instance sends its machine to another one; both must be content.
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+"$1" recv "unix:$folder/m.sock" >"$folder/recv" &
+waiting=$!
+for i in $(seq 500); do [ -S "$folder/m.sock" ] && break; sleep 0.02; done
+"$1" send "unix:$folder/m.sock" >"$folder/send"
+wait $waiting
+cat "$folder/send" "$folder/recv"
+grep -q 'sent; the machine runs there' "$folder/send"
+grep -q ' 0 wrong, uart says hello' "$folder/recv"
+echo "1 passed, 0 failed"

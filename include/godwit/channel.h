@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * channel: a connection that bytes move over, and the addresses that lead to one.
+ *
+ * A channel is an object with an `ops` table, so an embedder can bring a transport of its own. The library never opens
+ * what it was not told to.
+ *
+ * Threads: one thread may read and another write at the same time. `gw_channel_shutdown` may be called from any thread
+ * at any time before `gw_channel_free`, and ends what the others wait for within milliseconds.
+ * Blame: failures of the transport are GW_BLAME_CHANNEL; -ECANCELED after a shutdown; -ETIMEDOUT when no byte moved for
+ * the time set; -EPIPE and -ECONNRESET when the peer is gone. An orderly end is a read of 0 bytes. -EFAULT with
+ * GW_BLAME_CALLER when the memory given cannot be read or written. Files are of this host: GW_BLAME_LOCAL.
+ *
+ * Signals: SIGPIPE never reaches the process, whatever it does about that signal. Descriptors: all that the library
+ * opens are close-on-exec, so programs that the embedder starts do not hold its connections open.
+ */
+#ifndef GODWIT_CHANNEL_H
+#define GODWIT_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "godwit/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gw_channel;
+
+enum gw_channel_feature {
+    GW_CHANNEL_DUPLEX = 1 << 0,   /* carries both directions: return path, postcopy */
+    GW_CHANNEL_SEEKABLE = 1 << 1, /* preadv and pwritev work: mapped-ram */
+    GW_CHANNEL_PEEK = 1 << 2,     /* peek works */
+    GW_CHANNEL_MULTI = 1 << 3,    /* its address can be connected again: multifd, preempt */
+    GW_CHANNEL_COMMAND = 1 << 4,  /* a command's standard input and output: nobody knows whether it ever answers */
+};
+
+struct gw_channel_ops {
+    const char *kind; /* "tcp", "unix", "vsock", "fd", "exec", "file", "memory", ... */
+
+    /* Move at least one byte, waiting at most timeout_ns (0 = for ever) for the first. Short counts are normal. readv
+     * returns 0 at the orderly end, writev never. n is 1..1024; the first length is positive, others may be 0. */
+    ssize_t (*readv)(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err);
+    ssize_t (*writev)(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err);
+
+    /* Optional (see the features). Positioned I/O does not move the stream position. A file that was opened for one
+     * direction refuses the other with -EBADF. */
+    ssize_t (*preadv)(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t offset, struct gw_error *err);
+    ssize_t (*pwritev)(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t offset, struct gw_error *err);
+    int (*seek)(struct gw_channel *ch, uint64_t offset, struct gw_error *err);
+
+    /* Optional: the next bytes without taking them; waits for at least one; 0 at the end. */
+    ssize_t (*peek)(struct gw_channel *ch, void *buf, size_t n, struct gw_error *err);
+
+    /* Optional: bytes that were taken by writev and have not reached the peer yet, as far as is known: not acknowledged
+     * (tcp), not read (unix, with the kernel's own overhead; memory). The writer's thread. */
+    uint64_t (*queued)(struct gw_channel *ch);
+
+    /* Any thread; idempotent; cannot fail. All I/O, under way and to come, ends with -ECANCELED. */
+    void (*shutdown)(struct gw_channel *ch);
+
+    /* What was written so far is on stable storage afterwards. NULL where there is no storage. */
+    int (*sync)(struct gw_channel *ch, struct gw_error *err);
+
+    /* The good end: the peer sees an orderly end, what is buffered beyond us goes out, late errors are learnt (file: of
+     * writing back; exec: exit status). One call, by the owner, before free; no I/O after it. May be NULL. */
+    int (*close)(struct gw_channel *ch, struct gw_error *err);
+
+    /* Releases everything, also without close. What the peer then sees is not defined: an end or a reset. */
+    void (*free)(struct gw_channel *ch);
+};
+
+/* The head of every channel; a transport embeds it as its first member and calls gw_channel_init. */
+struct gw_channel {
+    const struct gw_channel_ops *ops;
+    unsigned features;    /* enum gw_channel_feature */
+    char name[128];       /* for messages: "tcp:127.0.0.1:4444" */
+    uint64_t timeout_ns;  /* give up when nothing moved for so long; 0 = never. Set by gw_channel_set_timeout */
+    uint64_t bytes_in;    /* counted by the functions below; read them with gw_channel_bytes */
+    uint64_t bytes_out;
+};
+
+/* For transports: fills the head of a channel that they made. name is copied, and cut to what fits. */
+GW_API void gw_channel_init(struct gw_channel *ch, const struct gw_channel_ops *ops, unsigned features,
+                            const char *name);
+
+/* One call of the transport, counted. Positioned and stream I/O count alike; peeking does not. */
+GW_API ssize_t gw_channel_readv(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err);
+GW_API ssize_t gw_channel_writev(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err);
+GW_API ssize_t gw_channel_peek(struct gw_channel *ch, void *buf, size_t n, struct gw_error *err);
+
+/* All of it or an error. The iovec array is consumed (changed). read_full: -ENODATA with "ended after N of M bytes". */
+GW_API int gw_channel_writev_full(struct gw_channel *ch, struct iovec *iov, int n, struct gw_error *err);
+GW_API int gw_channel_write_full(struct gw_channel *ch, const void *buf, size_t bytes, struct gw_error *err);
+GW_API int gw_channel_readv_full(struct gw_channel *ch, struct iovec *iov, int n, struct gw_error *err);
+GW_API int gw_channel_read_full(struct gw_channel *ch, void *buf, size_t bytes, struct gw_error *err);
+GW_API int gw_channel_pread_full(struct gw_channel *ch, void *buf, size_t bytes, uint64_t offset, struct gw_error *err);
+GW_API int gw_channel_pwrite_full(struct gw_channel *ch, const void *buf, size_t bytes, uint64_t offset,
+                                  struct gw_error *err);
+
+/* Moves the stream position. Needs GW_CHANNEL_SEEKABLE. */
+GW_API int gw_channel_seek(struct gw_channel *ch, uint64_t offset, struct gw_error *err);
+/* fdatasync for files; 0 and nothing else for all that stores nothing. */
+GW_API int gw_channel_sync(struct gw_channel *ch, struct gw_error *err);
+
+/* For calls that begin later; any thread. 0: wait for ever. An accepted channel starts with 0. */
+GW_API void gw_channel_set_timeout(struct gw_channel *ch, uint64_t timeout_ns);
+GW_API void gw_channel_bytes(const struct gw_channel *ch, uint64_t *ret_in, uint64_t *ret_out); /* any thread */
+/* Bytes written and still on their way; 0 where it is not known. The writer's thread. */
+GW_API uint64_t gw_channel_queued(struct gw_channel *ch);
+GW_API void gw_channel_shutdown(struct gw_channel *ch); /* any thread */
+/* By the owner, when nobody else uses the channel any more. A channel that is freed without it was given up: what is
+ * buffered may be lost, a command is killed. exec: waits for the command's end, at most timeout_ns after it last wrote
+ * something; -EIO when it failed. -ECANCELED after a shutdown. */
+GW_API int gw_channel_close(struct gw_channel *ch, struct gw_error *err);
+/* Takes NULL, returns NULL. */
+GW_API struct gw_channel *gw_channel_free(struct gw_channel *ch);
+
+/* ---- addresses ---------------------------------------------------------------------------------------------------
+ *
+ * tcp:HOST:PORT  tcp:[V6]:PORT  unix:PATH  vsock:CID:PORT  fd:N  exec:COMMAND  file:PATH[,offset=SIZE]
+ * tcp    PORT is decimal; 0 lets the system choose when listening. HOST is a name or an IPv4 address; an empty one
+ *        listens on all addresses (v6 and v4) and connects to loopback. A name with several addresses: they are tried
+ *        in turn when connecting, all of them are listened on. V6 may carry a scope: [fe80::1%eth0].
+ * unix   at most 107 bytes. Listening replaces a socket file that nobody listens on any more, and no other file.
+ * vsock  CID and PORT are decimal: 1 is this host, 2 the host of a VM, 4294967295 (listening) all; port as in tcp.
+ * fd     N is a descriptor of this process: a stream socket, a pipe, a file, a device; for gw_listen also a socket that
+ *        listens already.
+ * exec   COMMAND goes to /bin/sh -c. Its standard input and output are one end of a socket pair, so both directions
+ *        work as far as the command uses them (but /dev/stdin and /dev/stdout cannot be opened by name: a kernel's rule
+ *        for sockets). It runs in a process group of its own, without the terminal.
+ * file   SIZE is decimal or 0x hex with an optional suffix K M G T (powers of two). The last ",offset=" counts. FIFOs
+ *        and devices work as streams.
+ *
+ * Text that does not follow this is refused with -EINVAL, GW_BLAME_CALLER, and what is wrong with it. */
+enum gw_uri_kind { GW_URI_TCP, GW_URI_UNIX, GW_URI_VSOCK, GW_URI_FD, GW_URI_EXEC, GW_URI_FILE };
+
+struct gw_uri {
+    enum gw_uri_kind kind;
+    char host[256];   /* tcp */
+    char service[32]; /* tcp: port, decimal */
+    char path[4096]; /* unix and file: path; exec: command */
+    uint64_t offset;  /* file */
+    uint32_t cid, port; /* vsock */
+    int fd;             /* fd */
+};
+
+GW_API int gw_uri_parse(const char *text, struct gw_uri *ret_uri, struct gw_error *err);
+/* Writes the address in the form that gw_uri_parse reads; cut when it does not fit. */
+#define GW_URI_TEXT 4352 /* fits all */
+GW_API void gw_uri_format(const struct gw_uri *uri, char *buf, size_t size);
+
+/* Wakes whoever waits in a call that was given it, which then returns -ECANCELED. One trigger lasts: later calls end at
+ * once. May be given to any number of calls; freed when none of them runs any more. */
+struct gw_cancel;
+GW_API int gw_cancel_new(struct gw_cancel **ret_cancel, struct gw_error *err);
+GW_API void gw_cancel_trigger(struct gw_cancel *cancel); /* any thread */
+GW_API bool gw_cancel_triggered(const struct gw_cancel *cancel);
+GW_API int gw_cancel_fd(const struct gw_cancel *cancel); /* readable once triggered */
+GW_API struct gw_cancel *gw_cancel_free(struct gw_cancel *cancel);
+
+/* Opens the sending side of an address: connects, starts the command, or creates the file (mode 0600, cut to exactly
+ * the offset, the position there). timeout_ns bounds the connecting, looking up the name included, and becomes the
+ * channel's own; 0: as long as the system tries. cancel may be NULL. fd: takes the descriptor whatever happens.
+ * A destination that is not there yet is an error at once (-ECONNREFUSED, -ENOENT): who wants to wait calls again. */
+GW_API int gw_connect(const struct gw_uri *uri, uint64_t timeout_ns, struct gw_cancel *cancel,
+                      struct gw_channel **ret_channel, struct gw_error *err);
+
+/* Opens the receiving side. Sockets listen (backlog connections wait); exec, fd and file are opened here, so that what
+ * is wrong with them shows at once, and give one channel to accept. One owner; the functions on one listener do not run
+ * beside each other, gw_cancel_trigger ends a waiting accept. fd: takes the descriptor whatever happens. */
+struct gw_listener;
+GW_API int gw_listen(const struct gw_uri *uri, int backlog, struct gw_listener **ret_listener, struct gw_error *err);
+/* Waits at most timeout_ns (0 = for ever): -ETIMEDOUT, -ECANCELED, or -ENOTCONN when a one-channel address is spent. */
+GW_API int gw_listener_accept(struct gw_listener *l, uint64_t timeout_ns, struct gw_cancel *cancel,
+                              struct gw_channel **ret_channel, struct gw_error *err);
+/* For an event loop: readable when a connection waits; -1 where there is nothing to wait for (exec, fd, file). */
+GW_API int gw_listener_fd(const struct gw_listener *l);
+/* True when accept can return more than one channel. */
+GW_API bool gw_listener_is_socket(const struct gw_listener *l);
+/* The address as it really is (the port that the system chose). */
+GW_API void gw_listener_uri(const struct gw_listener *l, struct gw_uri *ret_uri);
+/* Also removes the socket file of unix:, if it is still the one that gw_listen made. Takes NULL, returns NULL. */
+GW_API struct gw_listener *gw_listener_free(struct gw_listener *l);
+
+/* Two ends in this process, each with a buffer of `bytes`; duplex. For tests and for migrations inside one process.
+ * Both ends are to be freed; either may go first, the other then reads what is left and an end, and writes -EPIPE. */
+GW_API int gw_channel_memory_pair(size_t bytes, struct gw_channel **ret_a, struct gw_channel **ret_b,
+                                  struct gw_error *err);
+/* Takes the descriptor whatever happens. name for messages. Features are found out: sockets are duplex, regular files
+ * seekable unless opened for appending. A pipe or device is made non-blocking while the channel lives, and given its
+ * old mode back by gw_channel_free, since other processes may share it. */
+GW_API int gw_channel_from_fd(int take_fd, const char *name, struct gw_channel **ret_channel, struct gw_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

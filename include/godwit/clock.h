@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * clock: where the library takes time and chance from, so that a run can be replayed.
+ *
+ * All members may be called from any thread at any time. The struct is copied; `opaque` stays the embedder's.
+ */
+#ifndef GODWIT_CLOCK_H
+#define GODWIT_CLOCK_H
+
+#include <stdint.h>
+
+#include "godwit/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gw_clock {
+    uint64_t (*now_ns)(void *opaque);                      /* monotonic nanoseconds, any origin but 0 */
+    void (*sleep_ns)(void *opaque, uint64_t duration_ns);  /* may return early */
+    uint64_t (*random)(void *opaque);                      /* 64 bits of chance */
+    void *opaque;
+};
+
+/* CLOCK_MONOTONIC, nanosleep, getrandom. */
+GW_API extern const struct gw_clock gw_clock_real;
+
+static inline uint64_t gw_now_ns(const struct gw_clock *clock)
+{
+    return clock->now_ns(clock->opaque);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * control: a QMP server for an embedder, for one call (M3). It translates JSON to the public API and back, nothing more.
+ *
+ * Commands it has itself: qmp_capabilities, query-version, query-name, query-commands, query-status, stop, cont, quit,
+ * migrate, migrate-incoming (once), migrate_cancel, migrate-continue, migrate-pause, migrate-set-capabilities,
+ * query-migrate-capabilities, migrate-set-parameters, query-migrate-parameters, query-migrate, yank, query-yank, with
+ * QEMU's arguments, answers and errors. The embedder can add others.
+ * Beyond QEMU's: `migrate` takes x-godwit-peer (a profile of send.h) and, as migrate-incoming does, x-godwit-timeout-ms;
+ * query-migrate tells who owns the guest, the rounds and the bytes by cause under the key x-godwit; x-godwit-claim is
+ * gw_recv_claim. `cont` of a machine that stands still is refused while a migration is under way (QEMU allows it
+ * before the switch-over) and after an incoming one that did not complete.
+ *
+ * Events: STOP, RESUME (of sessions and of the commands stop and cont), SHUTDOWN (of quit), and with the capability
+ * `events` MIGRATION and MIGRATION_PASS. Under memory shortage an event may be lost.
+ *
+ * Hostile: any number of clients may connect; 32 are served, messages are bounded (1 MiB, 64 levels), and a client that
+ * does not read what it asked for is closed. Who can connect can do everything that is listed above: the embedder guards
+ * the address.
+ *
+ * Threads: the server has one thread of its own for all its clients; ops are called on it. The functions here may be
+ * called from any thread, but ops, commands and on_event must not call gw_control_free or gw_control_incoming.
+ */
+#ifndef GODWIT_CONTROL_H
+#define GODWIT_CONTROL_H
+
+#include "godwit/recv.h"
+#include "godwit/send.h"
+#include "godwit/vm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gw_control;
+
+struct gw_control_ops { /* any may be NULL: then the command is refused */
+    /* What query-status tells: "running", "paused", "inmigrate", "postmigrate", "prelaunch", "shutdown", ... */
+    const char *(*run_state)(void *opaque); /* NULL: "running" */
+    int (*stop)(void *opaque, struct gw_error *err); /* QMP stop */
+    int (*cont)(void *opaque, struct gw_error *err); /* QMP cont */
+    void (*quit)(void *opaque);                      /* QMP quit: after the answer was sent. Asks only: see Threads */
+};
+
+struct gw_control_config {
+    const char *uri; /* unix:PATH or tcp:HOST:PORT */
+    const struct gw_control_ops *ops;
+    void *opaque;
+    gw_event_fn on_event; /* sees every event of the sessions that the control started; may be NULL */
+    const char *name;     /* what query-name tells; may be NULL. All texts are copied, ops too; opaque is borrowed */
+};
+
+GW_API int gw_control_start(struct gw_vm *vm, const struct gw_control_config *config, struct gw_control **ret_control,
+                            struct gw_error *err);
+/* The address that it listens on, as a URI. */
+GW_API void gw_control_address(struct gw_control *c, char *buf, size_t size);
+/* Starts an incoming migration as the QMP command would (a command line's --incoming). */
+GW_API int gw_control_incoming(struct gw_control *c, const char *uri, struct gw_error *err);
+/* A command of the embedder's: arguments and result are JSON text; *ret_json is malloc'ed by the callback (NULL: {}). */
+typedef int (*gw_control_fn)(void *opaque, const char *arguments_json, char **ret_json, struct gw_error *err);
+GW_API int gw_control_add_command(struct gw_control *c, const char *name, gw_control_fn fn, void *opaque,
+                                  struct gw_error *err);
+/* An event of the embedder's to all clients; data_json may be NULL. Any thread. */
+GW_API void gw_control_emit(struct gw_control *c, const char *event, const char *data_json);
+/* Ends sessions that it started. Takes NULL, returns NULL. */
+GW_API struct gw_control *gw_control_free(struct gw_control *c);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

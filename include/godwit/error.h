@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * error: what went wrong, where, and whose fault it is.
+ *
+ * Every function of the library that can fail returns 0 (or a count) or a negative errno, and takes as its last
+ * argument a `struct gw_error *` which may be NULL. The error is filled once, where the failure is seen; each layer
+ * above adds where it was (`gw_context`). The library never prints, never exits and never allocates for an error.
+ *
+ * Threads: a struct gw_error belongs to the caller; the functions touch nothing else.
+ */
+#ifndef GODWIT_ERROR_H
+#define GODWIT_ERROR_H
+
+#include <stdarg.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GW_API __attribute__((visibility("default")))
+#define GW_PRINTF(f, a) __attribute__((format(printf, f, a)))
+
+#define GW_ERROR_TEXT 512
+
+/* Who is to blame decides what happens next: a lost channel can be replaced, a lying peer cannot. */
+enum gw_blame {
+    GW_BLAME_NONE = 0,
+    GW_BLAME_CALLER,   /* an argument or a call in the wrong state */
+    GW_BLAME_LOCAL,    /* this host: memory, kernel features, a file */
+    GW_BLAME_CHANNEL,  /* the connection: closed, reset, timed out */
+    GW_BLAME_PEER,     /* the other side sent what it must not, or reported a failure */
+    GW_BLAME_EMBEDDER, /* a callback of the program that embeds the library */
+};
+
+struct gw_error {
+    int code; /* negative errno, 0 when there is no error */
+    enum gw_blame blame;
+    char text[GW_ERROR_TEXT]; /* one line, no newline at the end, cut if longer */
+};
+
+#define GW_ERROR_INIT {0, GW_BLAME_NONE, ""}
+
+/* Fills *err (if any) and returns code, so that `return gw_fail(...)` is the idiom. code is a negative errno. */
+GW_API int gw_fail(struct gw_error *err, int code, enum gw_blame blame, const char *fmt, ...) GW_PRINTF(4, 5);
+#ifdef __clang_analyzer__ /* what it cannot see: the code comes back */
+#define gw_fail(err, code, ...) (gw_fail((err), (code), __VA_ARGS__), (code))
+#endif
+GW_API int gw_failv(struct gw_error *err, int code, enum gw_blame blame, const char *fmt, va_list ap);
+
+/* Puts "<fmt>: " before the text that is there. Returns err->code (or `code` of the failing call when err is NULL is
+ * lost: so the usual form is `gw_context(err, ...); return r;`). */
+GW_API void gw_context(struct gw_error *err, const char *fmt, ...) GW_PRINTF(2, 3);
+
+/* "caller", "local", "channel", "peer", "embedder" or "none". */
+GW_API const char *gw_blame_name(enum gw_blame blame);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * events: what a session tells the embedder while it runs.
+ *
+ * Threads: on threads of the library, never two at once for one session, in order. The callback must not call back into
+ * the same session except for the functions marked "any thread".
+ */
+#ifndef GODWIT_EVENTS_H
+#define GODWIT_EVENTS_H
+
+#include <stdint.h>
+
+#include "godwit/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* QMP's MigrationStatus, both sides (M1). gw_status_name gives "postcopy-active" and the like. */
+enum gw_status {
+    GW_STATUS_NONE,
+    GW_STATUS_SETUP,
+    GW_STATUS_ACTIVE,
+    GW_STATUS_DEVICE,
+    GW_STATUS_PRE_SWITCHOVER,
+    GW_STATUS_POSTCOPY_ACTIVE,
+    GW_STATUS_POSTCOPY_PAUSED,
+    GW_STATUS_POSTCOPY_RECOVER_SETUP,
+    GW_STATUS_POSTCOPY_RECOVER,
+    GW_STATUS_WAIT_UNPLUG,
+    GW_STATUS_COLO,
+    GW_STATUS_COMPLETED,
+    GW_STATUS_FAILED,
+    GW_STATUS_CANCELLING,
+    GW_STATUS_CANCELLED,
+    GW_STATUS_COUNT
+};
+GW_API const char *gw_status_name(enum gw_status status);
+
+/* Who may run the guest. At most one side ever does; UNDECIDED means that this side cannot know (the link was lost
+ * between the last byte and the answer): it does not run the guest by itself, and says so. */
+enum gw_owner { GW_OWNER_SOURCE, GW_OWNER_DESTINATION, GW_OWNER_UNDECIDED };
+
+enum gw_event_type {
+    GW_EVENT_STATUS, /* status changed */
+    GW_EVENT_PASS,   /* source: a new pass over dirty memory; pass = dirty sync count */
+    GW_EVENT_STOP,   /* the machine was stopped by the session */
+    GW_EVENT_RESUME, /* the machine was started by the session */
+    GW_EVENT_LOG,    /* text: something an operator may want to know (a stranger was dropped ...) */
+};
+
+struct gw_event {
+    enum gw_event_type type;
+    uint64_t at_ns;          /* gw_clock time */
+    enum gw_status status;   /* STATUS */
+    uint64_t pass;           /* PASS */
+    const char *text;        /* LOG; valid during the call */
+};
+
+typedef void (*gw_event_fn)(void *opaque, const struct gw_event *event);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

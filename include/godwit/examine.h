@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * examine: what can be done with a machine at rest besides sending it: is the file whole, what differs from another
+ * one, parts of it as plain files, an ELF core for a debugger; and why a stream would not load elsewhere.
+ *
+ * Images may be of any format (godwit/image.h), and of different ones where two are compared. Nothing is written to
+ * them.
+ *
+ * Memory: a few MiB, the device state, and what an open image takes.
+ * Threads: one owner for an image during a call.
+ */
+#ifndef GODWIT_EXAMINE_H
+#define GODWIT_EXAMINE_H
+
+#include "godwit/image.h"
+#include "godwit/inspect.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Called now and then by the calling thread; true: stop, the call fails with -ECANCELED. */
+typedef bool (*gw_examine_progress_fn)(void *opaque, uint64_t done_bytes, uint64_t total_bytes);
+
+/* ---- verify ------------------------------------------------------------------------------------------------------ */
+
+/* Texts are valid during the call. */
+struct gw_verify_fault {
+    const char *part;       /* "RAM", "devices", "device", "file" */
+    const char *name;       /* RAM: the block; device: "cpu/0"; else "" */
+    uint64_t offset, bytes; /* RAM: the range of the block that cannot be read; else 0, 0 */
+    const char *what;       /* why, on one line */
+};
+
+struct gw_verify_options {
+    void (*found)(void *opaque, const struct gw_verify_fault *fault); /* in the order of the image; may be NULL */
+    gw_examine_progress_fn progress;                                  /* may be NULL */
+    void *opaque;
+};
+
+struct gw_verify_counts {
+    uint64_t faults;
+    uint64_t pages, data_pages; /* pages of all blocks; those of them that are not known to be zeros, and were read */
+    unsigned blocks, devices;
+    unsigned undescribed; /* devices without a description: their contents could not be looked into */
+};
+
+/* Reads everything in the image: each page that may have contents (with the checksums of formats that have them), the
+ * device sections, which must be where the description says, and their values. 0 also when faults were found: see
+ * faults. -ECANCELED, -ENOMEM; *ret_counts is set in any case to what was done. */
+GW_API int gw_image_verify(struct gw_image *image, const struct gw_verify_options *options,
+                           struct gw_verify_counts *ret_counts, struct gw_error *err);
+
+/* ---- diff -------------------------------------------------------------------------------------------------------- */
+
+enum gw_difference_kind {
+    GW_DIFFERENCE_MACHINE, /* of the heads: where "machine", "page size", "UUID" */
+    GW_DIFFERENCE_BLOCK,   /* a RAM block: only in one, or of another size */
+    GW_DIFFERENCE_PAGES,   /* a run of pages with other contents */
+    GW_DIFFERENCE_DEVICE,  /* a device: only in one, or of another version */
+    GW_DIFFERENCE_VALUE,   /* a value of a device */
+};
+
+#define GW_DIFFERENCE_SAMPLE 16u
+
+/* Texts are valid during the call. */
+struct gw_difference {
+    enum gw_difference_kind kind;
+    const char *where;      /* BLOCK, PAGES: the block; DEVICE, VALUE: "cpu/0" */
+    const char *path;       /* VALUE: "env.eip"; else "" */
+    const char *a, *b;      /* what it is in each, as text; NULL: it is only in the other one. PAGES: both NULL */
+    uint64_t offset, bytes; /* PAGES: the range of the block */
+    /* PAGES: the first byte that differs, and what lies there. */
+    uint64_t first;
+    unsigned sample_bytes;
+    uint8_t sample_a[GW_DIFFERENCE_SAMPLE], sample_b[GW_DIFFERENCE_SAMPLE];
+};
+
+struct gw_diff_options {
+    void (*found)(void *opaque, const struct gw_difference *difference); /* may be NULL */
+    gw_examine_progress_fn progress;                                     /* may be NULL */
+    void *opaque;
+};
+
+struct gw_diff_counts {
+    uint64_t pages;  /* that differ */
+    uint64_t ranges; /* they lie in */
+    uint64_t blocks; /* only in one or of another size */
+    uint64_t devices, values;
+    uint64_t heads;
+};
+
+/* RAM blocks are matched by name, their common part is compared; devices by name and instance, their values by the
+ * descriptions in the images, byte by byte where there is none. 0 whether or not something differs. -EPROTO, -EIO: one
+ * of them is broken there: the text says which one. -E2BIG: more devices than any machine has. */
+GW_API int gw_image_diff(struct gw_image *a, struct gw_image *b, const struct gw_diff_options *options,
+                         struct gw_diff_counts *ret_counts, struct gw_error *err);
+
+/* ---- extract ----------------------------------------------------------------------------------------------------- */
+
+/* Files appear whole under their name or not at all. -EEXIST: there is one, and replace is false. */
+
+/* A RAM block as a plain sparse file of its size. block NULL: the largest; -EINVAL when two are equally large. -ENOENT:
+ * there is none of that name, the text lists what there is. */
+GW_API int gw_extract_ram(struct gw_image *image, const char *block, const char *path, bool replace,
+                          gw_examine_progress_fn progress, void *opaque, struct gw_error *err);
+/* The body of a device section, as it is in the stream. device: "cpu", "cpu/1", "piix4_pm"; one that means several is
+ * -EINVAL. path "-": standard output. */
+GW_API int gw_extract_device(struct gw_image *image, const char *device, const char *path, bool replace,
+                             struct gw_error *err);
+/* The domain's XML of a libvirt image; the description of the devices (JSON). -ENOENT: it has none. */
+GW_API int gw_extract_xml(struct gw_image *image, const char *path, bool replace, struct gw_error *err);
+GW_API int gw_extract_description(struct gw_image *image, const char *path, bool replace, struct gw_error *err);
+
+struct gw_elf_place {
+    const char *block;
+    uint64_t address;
+};
+
+struct gw_elf_options {
+    /* Where blocks lie in the guest's physical memory, for machines that are not known; blocks that are not listed
+     * lie where the machine type says. */
+    const struct gw_elf_place *places;
+    unsigned place_count;
+    bool replace;
+    gw_examine_progress_fn progress; /* may be NULL */
+    /* What is in the file, a line each ("pc.ram ... at 0x0"), and what is not, with the reason. May be NULL. */
+    void (*told)(void *opaque, const char *line);
+    void *opaque;
+};
+
+/* An ELF64 core of the guest's physical memory, virtual addresses the same as physical ones, sparse. Each x86 processor
+ * has a NT_PRSTATUS (and a "QEMU" note with its control registers); a Linux guest's VMCOREINFO is put in where it is
+ * found. -EINVAL: where the RAM lies is not known. Format: docs/formats/core.md. */
+GW_API int gw_extract_elf(struct gw_image *image, const char *path, const struct gw_elf_options *options,
+                          struct gw_error *err);
+
+/* ---- explain ----------------------------------------------------------------------------------------------------- */
+
+enum gw_reason_weight {
+    GW_REASON_NOTE,    /* differs, and does no harm */
+    GW_REASON_DOUBT,   /* it depends on what the destination's program knows, which is not in its stream */
+    GW_REASON_REFUSED, /* the stream is refused for it */
+};
+
+/* Texts are valid during the call. */
+struct gw_reason {
+    enum gw_reason_weight weight;
+    const char *where; /* "machine", "RAM block pc.ram", "device cpu/0" */
+    const char *what;
+};
+
+struct gw_explain_counts {
+    unsigned refused, doubts, notes;
+};
+
+/* Why the stream that `from` has read would not load into the machine that wrote the stream that `into` has read (a
+ * stream of the destination itself, made while it is stopped, is good for that). Reasons come in the order in which
+ * a destination meets them, notes about what is only there at the end: the first that is refused is the one that QEMU
+ * names. Both must have been read without an error. -ENOMEM, -EINVAL, -E2BIG (more devices than any machine has). */
+GW_API int gw_inspect_explain(const struct gw_inspect *from, const struct gw_inspect *into,
+                              void (*found)(void *opaque, const struct gw_reason *reason), void *opaque,
+                              struct gw_explain_counts *ret_counts, struct gw_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

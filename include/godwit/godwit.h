@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit: live migration of virtual machines. Includes the whole public API; embedding.md is the guide.
+ */
+#ifndef GODWIT_H
+#define GODWIT_H
+
+#include "godwit/channel.h"
+#include "godwit/clock.h"
+#include "godwit/control.h"
+#include "godwit/error.h"
+#include "godwit/events.h"
+#include "godwit/examine.h"
+#include "godwit/image.h"
+#include "godwit/inspect.h"
+#include "godwit/options.h"
+#include "godwit/recv.h"
+#include "godwit/send.h"
+#include "godwit/state.h"
+#include "godwit/stats.h"
+#include "godwit/vm.h"
+
+#endif

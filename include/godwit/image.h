@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * image: a machine at rest: in a parked file, a migration stream, a mapped-ram file, a libvirt save image, or in memory.
+ *
+ * An image is any VMM's machine: its devices are carried as the bytes that they are (docs/wire-format.md 13.3), so that
+ * nobody here needs to know them. It is opened from a file of any of these formats, told apart by content; written in any
+ * of them; received from a running VMM and sent to a waiting one.
+ *
+ *     gw_image_open ----.                    .--> gw_image_write (any format)
+ *                        >-- struct gw_image --> gw_image_vm --> gw_send_start
+ *     gw_image_new  ----'                    '--> gw_image_read, verify, ...
+ *        '-- gw_image_vm --> gw_recv_start fills it
+ *
+ * Nothing in a file is trusted. Threads: one owner, save where a function says (any): those may be called by several
+ * threads at a time once the image is open, or full.
+ */
+#ifndef GODWIT_IMAGE_H
+#define GODWIT_IMAGE_H
+
+#include "godwit/vm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gw_image;
+
+enum gw_image_format {
+    GW_IMAGE_MEMORY,     /* received, in this process */
+    GW_IMAGE_PARKED,     /* docs/formats/parked.md */
+    GW_IMAGE_STREAM,     /* a migration stream as QEMU writes it; also compressed as a whole */
+    GW_IMAGE_MAPPED_RAM, /* QEMU's mapped-ram */
+    GW_IMAGE_LIBVIRT,    /* a libvirt save image */
+    GW_IMAGE_FORMATS
+};
+/* "memory", "parked", "stream", "mapped-ram", "libvirt". */
+GW_API const char *gw_image_format_name(enum gw_image_format format);
+/* -1: there is none of this name. */
+GW_API int gw_image_format_find(const char *name);
+
+/* Opens what lies at path; "-" is standard input. What cannot be read in any order (a pipe, a file compressed as a whole)
+ * is first unpacked into an unlinked sparse file in /var/tmp. -EPROTO: it is no such file, or broken: the text has offset and reason. */
+GW_API int gw_image_open(const char *path, struct gw_image **ret_image, struct gw_error *err);
+/* The same with another folder for such files; NULL: /var/tmp. */
+GW_API int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_image **ret_image,
+                            struct gw_error *err);
+/* An empty one, to be received into. ram_folder: RAM is kept in an unlinked sparse file there; NULL: in memory. */
+GW_API int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_error *err);
+/* Takes NULL, returns NULL. No session of its vm may be left. */
+GW_API struct gw_image *gw_image_free(struct gw_image *image);
+
+GW_API enum gw_image_format gw_image_kind(const struct gw_image *image);
+/* The machine type, "pc-i440fx-10.0". */
+GW_API const char *gw_image_machine(const struct gw_image *image);
+/* Of the target. */
+GW_API uint32_t gw_image_page_bytes(const struct gw_image *image);
+GW_API unsigned gw_image_blocks(const struct gw_image *image);
+GW_API const char *gw_image_block_name(const struct gw_image *image, unsigned block);
+GW_API uint64_t gw_image_block_bytes(const struct gw_image *image, unsigned block);
+/* [offset, offset + bytes) of a block, zeros where nothing was ever. -EINVAL: it is not inside the block; -EIO, -EPROTO: the
+ * file is broken there. (any) */
+GW_API int gw_image_read(struct gw_image *image, unsigned block, uint64_t offset, void *dst, size_t bytes,
+                         struct gw_error *err);
+
+/* A machine for gw_send_start (an image that is full) or gw_recv_start (an empty one, which takes any machine). It is the
+ * image's: do not free it. `park` is called when everything has arrived, before the source is told that it may forget
+ * its guest: a failure of it leaves the guest with the source. NULL: nothing is to be done. Its max-bandwidth is 0 at first:
+ * unlimited. */
+GW_API int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_error *err), void *opaque,
+                       struct gw_vm **ret_vm, struct gw_error *err);
+
+struct gw_image_write_options {
+    enum gw_image_format format;
+    const char *compress; /* libvirt: "raw" "gzip" "bzip2" "xz" "lzop" "zstd"; stream: the same, as a whole; parked: "none" or
+                           * "zstd"; NULL: the format's usual */
+    int level;            /* of zstd in parked files; 0: the usual */
+    unsigned threads;     /* 0: one per processor */
+    bool replace;         /* a file that is there is replaced (once the new one is whole); else -EEXIST */
+    const char *libvirt_xml; /* libvirt: the domain's XML; NULL: that of the image, if it has one */
+    /* Called now and then by the calling thread; true: stop, -ECANCELED. May be NULL. */
+    bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes);
+    void *opaque;
+};
+/* Writes it to path: under a temporary name in the same folder, synced, then renamed: after a failure nothing is left, and
+ * what was there before is still there. "-" is standard output (stream). */
+GW_API int gw_image_write(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
+                          struct gw_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

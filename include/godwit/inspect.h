@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * inspect: what is in a migration stream, told as text for people or as JSON for programs.
+ *
+ * The stream may be QEMU's or ours, from a file (also mapped-ram), a pipe or a socket. It needs no machine, and streams
+ * with features that the engine does not load are told as well. Nothing of it is trusted.
+ *
+ *     gw_inspect_new --> gw_inspect_read or gw_inspect_file --> gw_inspect_print (any number of times) --> gw_inspect_free
+ *
+ * Memory: the device state and a few bytes per page; never the RAM.
+ * Threads: one owner.
+ */
+#ifndef GODWIT_INSPECT_H
+#define GODWIT_INSPECT_H
+
+#include "godwit/channel.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gw_inspect;
+
+/* An object for one stream. -ENOMEM. */
+GW_API int gw_inspect_new(struct gw_inspect **ret_inspect, struct gw_error *err);
+
+/* Reads the stream from the channel to its end; once per object. The channel stays the caller's.
+ * -EPROTO, GW_BLAME_PEER: it is no migration stream, or something in it is wrong; -ENODATA, GW_BLAME_CHANNEL or
+ * GW_BLAME_PEER: it is cut off. The text has the offset and the reason. What was read up to there can be printed. */
+GW_API int gw_inspect_read(struct gw_inspect *in, struct gw_channel *channel, struct gw_error *err);
+
+/* The same for what lies at path; "-" is standard input. Besides a plain stream: one that was compressed as a whole
+ * with gzip, bzip2, xz, lzop or zstd (that program is run; the offsets told are those of the plain stream), a libvirt save
+ * image, a parked machine. A pipe that is none of a plain stream is first put into a file without a name in temporary_folder
+ * (NULL: /var/tmp). */
+GW_API int gw_inspect_file(struct gw_inspect *in, const char *path, const char *temporary_folder,
+                           struct gw_error *err);
+
+struct gw_inspect_options {
+    const char *title;  /* what the stream is called, for the first line; may be NULL */
+    const char *device; /* only the devices of this name ("cpu", "cpu/1", "piix4_pm", a path); NULL: all */
+    bool json;          /* one JSON object, on one line. Values of a device are members whose key is their path; a few
+                         * devices of QEMU (i8254) name two of theirs alike */
+    bool ram;           /* only the RAM: blocks and pages */
+};
+
+/* *ret_text is the caller's to free. -ENOENT, GW_BLAME_CALLER: there is no such device; the text names the ones there
+ * are. options may be NULL. */
+GW_API int gw_inspect_print(const struct gw_inspect *in, const struct gw_inspect_options *options, char **ret_text,
+                            struct gw_error *err);
+
+/* Takes NULL, returns NULL. */
+GW_API struct gw_inspect *gw_inspect_free(struct gw_inspect *in);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

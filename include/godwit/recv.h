@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * recv: a machine arrives.
+ *
+ * A listening session survives the world: whoever connects and is not a source of this machine (closes, sends garbage,
+ * stays silent for hello_timeout_ns) is dropped with a GW_EVENT_LOG, and the next one gets its turn. The session fails
+ * only when a source had begun to change the machine's memory or devices. The peer is hostile until proven otherwise:
+ * every length is checked before use, and the guest is started only after everything was loaded and checked.
+ *
+ * Threads: as in send.h.
+ */
+#ifndef GODWIT_RECV_H
+#define GODWIT_RECV_H
+
+#include "godwit/channel.h"
+#include "godwit/events.h"
+#include "godwit/stats.h"
+#include "godwit/vm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gw_recv;
+
+struct gw_recv_config {
+    const char *uri;                 /* where to listen; or */
+    struct gw_channel *take_channel; /* an open channel: the session's from now on, whatever happens */
+    uint64_t hello_timeout_ns;       /* a new connection must send its head within this; 0: 5 s */
+    uint64_t progress_timeout_ns;    /* the source moved nothing for so long; 0: never (it may pause) */
+    uint64_t vmdesc_wait_ns;         /* how long to wait for a description after EOF without return path; 0: 1 s */
+    bool start_paused;               /* load, but leave the start to the embedder, whatever the source says */
+    gw_event_fn on_event;            /* may be NULL */
+    void *opaque;
+};
+
+/* Listens before it returns, so that gw_recv_address is right. The machine must not be running. */
+GW_API int gw_recv_start(struct gw_vm *vm, const struct gw_recv_config *config, struct gw_recv **ret_recv,
+                         struct gw_error *err);
+/* Waits for the end: 0 completed (the guest runs, or is ready to where the source was paused), else the failure. (any) */
+GW_API int gw_recv_wait(struct gw_recv *r, struct gw_error *err);
+/* -EALREADY once the guest was started. (any) */
+GW_API int gw_recv_cancel(struct gw_recv *r, struct gw_error *err);
+GW_API void gw_recv_yank(struct gw_recv *r);                                /* (any) */
+GW_API enum gw_status gw_recv_status(struct gw_recv *r);                    /* (any) */
+GW_API enum gw_owner gw_recv_owner(struct gw_recv *r);                      /* (any) */
+/* After an end with GW_OWNER_UNDECIDED: everything was loaded but the source's last word did not come. The operator, who
+ * has asked the source (gw_send_owner says DESTINATION), takes the guest: it runs here. -EALREADY, -EINVAL. */
+GW_API int gw_recv_claim(struct gw_recv *r, struct gw_error *err);
+GW_API void gw_recv_stats(struct gw_recv *r, struct gw_stats *ret_stats);   /* (any) */
+/* The address that it listens on, as a URI. (any) */
+GW_API void gw_recv_address(struct gw_recv *r, char *buf, size_t size);
+GW_API struct gw_recv *gw_recv_free(struct gw_recv *r);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

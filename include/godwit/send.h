@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * send: a machine leaves. One session object per attempt; a vm has at most one session of either kind at a time.
+ *
+ * After the end exactly one side can run the guest, and gw_send_owner says which as far as this side can know. When the
+ * session failed or was cancelled while the source still owned the guest, the guest runs again (if it ran before).
+ *
+ * Threads: gw_send_start returns at once; a thread of the session does the work. All functions marked (any) may be
+ * called from any thread until gw_send_free.
+ */
+#ifndef GODWIT_SEND_H
+#define GODWIT_SEND_H
+
+#include "godwit/channel.h"
+#include "godwit/events.h"
+#include "godwit/stats.h"
+#include "godwit/vm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gw_send;
+
+struct gw_send_config {
+    const char *uri;                 /* where to; or */
+    struct gw_channel *take_channel; /* an open channel: the session's from now on, whatever happens */
+    const char *peer;                /* profile: "7.2", "9.0", "10.0", "godwit"; NULL: godwit */
+    uint64_t progress_timeout_ns;    /* fail when the peer moved nothing for so long; 0: 30 s; UINT64_MAX: never */
+    gw_event_fn on_event;            /* may be NULL */
+    void *opaque;
+};
+
+/* Refused at once with -EBUSY (a session runs, blockers; the text has the reasons), -EINVAL, -ENOTSUP. Failures to
+ * connect come later as status failed. */
+GW_API int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct gw_send **ret_send,
+                         struct gw_error *err);
+/* Waits for the end: 0 completed, -ECANCELED cancelled, else the failure. (any) */
+GW_API int gw_send_wait(struct gw_send *s, struct gw_error *err);
+/* Ends within a second in every state before the switch-over is decided; afterwards it is too late and -EALREADY. (any) */
+GW_API int gw_send_cancel(struct gw_send *s, struct gw_error *err);
+/* Goes on from pre-switchover. (any) */
+GW_API int gw_send_continue(struct gw_send *s, struct gw_error *err);
+/* Tears all channels down as if the network had died. (any) M7 */
+GW_API void gw_send_yank(struct gw_send *s);
+GW_API enum gw_status gw_send_status(struct gw_send *s);                    /* (any) */
+GW_API enum gw_owner gw_send_owner(struct gw_send *s);                      /* (any) */
+GW_API void gw_send_stats(struct gw_send *s, struct gw_stats *ret_stats);   /* (any) */
+/* Cancels what still runs and waits for it. Takes NULL, returns NULL. */
+GW_API struct gw_send *gw_send_free(struct gw_send *s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

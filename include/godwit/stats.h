@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stats: what query-migrate tells, with the same names and meaning (R22), and what it does not.
+ *
+ * Every byte on the wire is counted by cause exactly once: transferred is the sum of bytes_by[].
+ */
+#ifndef GODWIT_STATS_H
+#define GODWIT_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "godwit/events.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum gw_cause {
+    GW_CAUSE_HEAD,     /* header, configuration, commands, section frames, EOF */
+    GW_CAUSE_RAM_META, /* record headers, block lists, end marks */
+    GW_CAUSE_RAM_PAGE, /* page contents as they are */
+    GW_CAUSE_RAM_ZERO, /* records of zero pages */
+    GW_CAUSE_RAM_CODED, /* page contents in any coded form */
+    GW_CAUSE_DEVICE,   /* device state */
+    GW_CAUSE_DISK,     /* disks and dirty bitmaps */
+    GW_CAUSE_VMDESC,
+    GW_CAUSE_COUNT
+};
+
+struct gw_round { /* one pass over dirty memory */
+    uint64_t bytes, pages, zero_pages;
+    uint64_t duration_ns;
+    uint64_t dirty_pages_at_start; /* what the sync found (first round: all) */
+    uint64_t dirty_pages_per_s;    /* rate of the guest as seen at the end of the round */
+};
+#define GW_ROUNDS_KEPT 64
+
+struct gw_stats {
+    enum gw_status status;
+    /* ram{} */
+    uint64_t transferred_bytes, remaining_bytes, total_bytes;
+    uint64_t duplicate_pages, normal_pages, normal_bytes;
+    uint64_t skipped_pages;          /* hinted free or discarded: never sent (R12) */
+    uint64_t dirty_pages_rate;       /* pages per second */
+    uint64_t dirty_sync_count;
+    uint64_t page_size;
+    uint64_t pages_per_second;
+    double mbps;                     /* 10^6 bits per second */
+    uint64_t multifd_bytes, postcopy_requests;
+    uint64_t precopy_bytes, downtime_bytes, postcopy_bytes;
+    uint64_t dirty_sync_missed_zero_copy;
+    uint64_t bytes_by[GW_CAUSE_COUNT];
+    /* times */
+    uint64_t total_time_ms, expected_downtime_ms, downtime_ms, setup_time_ms;
+    uint64_t downtime_us;            /* the same with more digits: stop asked of the embedder -> peer said it runs */
+    unsigned cpu_throttle_percentage;
+    uint64_t dirty_limit_throttle_time_us; /* per round */
+    /* rounds, oldest first; only the last GW_ROUNDS_KEPT are kept, `rounds` counts all */
+    uint32_t rounds, rounds_kept;
+    struct gw_round round[GW_ROUNDS_KEPT];
+    struct gw_error error; /* code 0: none */
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vm: what the library has to know of a virtual machine.
+ *
+ * A struct gw_vm describes one machine to the library: its name, its RAM blocks, its devices (through the registry of
+ * state.h) and the calls that stop and start it. The embedder owns the machine and all of its memory; the vm must live
+ * as long as any migration of it. There is no limit to the number of vms in a process and nothing is shared by two.
+ *
+ * Threads: set-up (adding RAM, devices, the tracker) belongs to one thread and ends before the first migration, save
+ * for the functions that say otherwise. Callbacks come on threads of the library, one at a time for one vm, save
+ * `running`, which may be called at any time.
+ */
+#ifndef GODWIT_VM_H
+#define GODWIT_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "godwit/clock.h"
+#include "godwit/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gw_vm;
+struct gw_registry;
+struct gw_options;
+
+/* Errors of callbacks: negative errno with *err filled; the library adds GW_BLAME_EMBEDDER where blame is none. */
+struct gw_vm_ops {
+    /* Stops all vCPUs and quiesces devices: after the return nothing writes to guest memory. Not called when the
+     * machine is not running. */
+    int (*stop)(void *opaque, struct gw_error *err);
+
+    /* Runs the machine. On the destination after everything was loaded; on the source when a migration failed or was
+     * cancelled after stop. A failure on the destination is reported to the source, which then runs on. */
+    int (*start)(void *opaque, struct gw_error *err);
+
+    /* Whether vCPUs may execute now. */
+    bool (*running)(void *opaque);
+
+    /* Optional. Slow all vCPUs: of each 10 ms / (1 - percent/100) a vCPU may run 10 ms. 0 ends it. R11 auto-converge. */
+    void (*throttle)(void *opaque, unsigned percent);
+
+    /* Optional. Limit what each vCPU may dirty, bytes per second; 0 ends it. R11 dirty-limit. */
+    void (*dirty_limit)(void *opaque, uint64_t bytes_per_s);
+
+    /* Optional. After a completed migration: on the source the machine is gone (`left`), on the destination it has
+     * come (`arrived`); disks change hands here. */
+    void (*handed_over)(void *opaque, bool arrived);
+};
+
+struct gw_vm_config {
+    const char *machine;  /* canonical machine type name, 1..255 bytes: compared on load */
+    uint8_t uuid[16];     /* zeros: none */
+    uint32_t page_bytes;  /* target page, 4096 unless the guest's differs */
+    const struct gw_vm_ops *ops; /* borrowed, as opaque is */
+    void *opaque;
+    const struct gw_clock *clock; /* NULL: gw_clock_real. Copied */
+};
+
+GW_API int gw_vm_new(const struct gw_vm_config *config, struct gw_vm **ret_vm, struct gw_error *err);
+/* No migration of it may be left. Frees nothing of the embedder's. Takes NULL, returns NULL. */
+GW_API struct gw_vm *gw_vm_free(struct gw_vm *vm);
+
+GW_API struct gw_registry *gw_vm_registry(struct gw_vm *vm);
+/* Capabilities and parameters of this vm, for its next and its running migration. */
+GW_API struct gw_options *gw_vm_options(struct gw_vm *vm);
+
+/* ---- RAM (R1) ---------------------------------------------------------------------------------------------------- */
+
+enum gw_ram_flags {
+    GW_RAM_SHARED = 1 << 0,       /* a mapping that other processes share */
+    GW_RAM_NAMED_FILE = 1 << 1,   /* backed by a file with a name: the other side can have the same one */
+    GW_RAM_READONLY = 1 << 2,     /* the guest cannot write; loaded like all others, never logged */
+    GW_RAM_NO_MIGRATE = 1 << 3,   /* not part of the machine's state */
+    GW_RAM_FRESH = 1 << 4,        /* known to read as zeros (an untouched mapping): zero pages need no write on load. A
+                                   * migration of either kind takes the flag away; gw_vm_set_fresh sets it again */
+    GW_RAM_RESIZEABLE = 1 << 5,   /* a load may set used_bytes to anything up to max_bytes */
+};
+
+struct gw_ram_desc {
+    const char *name;      /* 1..255 bytes, the same on both sides */
+    void *host;            /* where it is mapped, max_bytes long; borrowed until the vm is freed */
+    uint64_t used_bytes;   /* a multiple of the target page */
+    uint64_t max_bytes;    /* 0: used_bytes */
+    uint64_t page_bytes;   /* host page that backs it: 4096, 2 MiB ...; 0: the system's */
+    uint64_t gpa;          /* guest-physical address of its first byte */
+    unsigned flags;        /* enum gw_ram_flags */
+    /* Optional: the block was given another used size (load), before any content. */
+    int (*resized)(void *opaque, uint64_t used_bytes, struct gw_error *err);
+};
+
+GW_API int gw_vm_add_ram(struct gw_vm *vm, const struct gw_ram_desc *desc, struct gw_error *err);
+/* Says whether the block reads as zeros now: false once a guest has run in it, true after its memory was given back. Not
+ * during a migration (-EBUSY). */
+GW_API int gw_vm_set_fresh(struct gw_vm *vm, const char *name, bool fresh, struct gw_error *err);
+/* The embedder changed the used size. Any thread. A precopy under way ends with that reason (R20). */
+GW_API int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, struct gw_error *err);
+/* R12: the guest does not care for what is in [offset, offset + bytes) of the block (free page hint). Any thread.
+ * Ignored (returns 0 pages) when no migration runs. A later write makes the pages dirty again. Returns pages dropped. */
+GW_API uint64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes);
+/* R12: logically unplugged ranges: never sent while set, read as zeros on the other side. */
+GW_API int gw_vm_set_discarded(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes, bool discarded,
+                               struct gw_error *err);
+
+/* ---- dirty tracking (R2) ----------------------------------------------------------------------------------------- */
+
+enum gw_tracker_kind {
+    GW_TRACKER_AUTO,     /* pagemap where it works */
+    GW_TRACKER_PAGEMAP,  /* userfaultfd asynchronous write-protect and PAGEMAP_SCAN: any process memory, Linux 6.7 */
+    GW_TRACKER_KVM_LOG,  /* KVM dirty log, manual protect where there is, lazy clear */
+    GW_TRACKER_KVM_RING, /* KVM dirty ring */
+    GW_TRACKER_EXPLICIT, /* the embedder says gw_vm_mark_dirty for every write */
+};
+
+struct gw_kvm_slot {
+    uint32_t slot;      /* KVM memory slot number */
+    uint64_t gpa, bytes;
+    void *host;
+    uint32_t flags;     /* as given to KVM_SET_USER_MEMORY_REGION, without KVM_MEM_LOG_DIRTY_PAGES */
+};
+
+struct gw_tracker_config {
+    enum gw_tracker_kind kind;
+    /* KVM back ends: all borrowed until the vm is freed. Slots may hold parts of blocks, or of several. What the guest
+     * writes is found through slots only; what lies in none must be marked. The tracker turns the slots' dirty logging on
+     * and off (KVM_SET_USER_MEMORY_REGION with `flags`), and for the log chooses KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 of the
+     * machine: nobody else can use KVM_GET_DIRTY_LOG on these slots meanwhile. */
+    int kvm_vm_fd;
+    const struct gw_kvm_slot *slots;
+    unsigned slot_count;
+    /* ring only: the vCPU descriptors, and the ring size in bytes as given to KVM_CAP_DIRTY_LOG_RING before the vCPUs
+     * were made. */
+    const int *vcpu_fds;
+    unsigned vcpu_count;
+    uint32_t ring_bytes;
+    /* ring only; NULL: not needed. Makes all vCPUs leave KVM_RUN once and returns when they have, so that entries that
+     * hardware buffers are in the rings. No lock of the library is held. `opaque` is the vm's. */
+    void (*kick_vcpus)(void *opaque);
+};
+
+GW_API int gw_vm_set_tracker(struct gw_vm *vm, const struct gw_tracker_config *config, struct gw_error *err);
+/* The name of the back end in use: "pagemap", "kvm-log", "kvm-ring", "explicit". */
+GW_API const char *gw_vm_tracker_name(const struct gw_vm *vm);
+/* Guest memory was written by something that the tracker cannot see (explicit: by anything; KVM: by the process itself,
+ * e.g. a device). Any thread, cheap, lock-free; does nothing when nothing is tracked. */
+GW_API void gw_vm_mark_dirty(struct gw_vm *vm, uint64_t gpa, uint64_t bytes);
+/* KVM dirty ring only: KVM_RUN returned with KVM_EXIT_DIRTY_RING_FULL. Takes the entries of all vCPUs and gives the
+ * rings back to KVM; on 0 the vCPU may run again. Any thread, from the vCPU loops too; does nothing without rings. */
+GW_API int gw_vm_dirty_ring_full(struct gw_vm *vm, struct gw_error *err);
+
+/* ---- blockers (S9) and notifiers (R21) --------------------------------------------------------------------------- */
+
+/* A migration is refused while a reason stands. Any thread. The text is copied. */
+GW_API int gw_vm_add_blocker(struct gw_vm *vm, const char *reason, unsigned *ret_id, struct gw_error *err);
+GW_API void gw_vm_remove_blocker(struct gw_vm *vm, unsigned id);
+/* Calls f for each reason. */
+GW_API void gw_vm_for_each_blocker(struct gw_vm *vm, void (*f)(void *opaque, const char *reason), void *opaque);
+
+enum gw_notify {
+    GW_NOTIFY_SETUP,        /* before the first byte */
+    GW_NOTIFY_BEFORE_SYNC,  /* before each dirty sync */
+    GW_NOTIFY_AFTER_SYNC,
+    GW_NOTIFY_COMPLETE,     /* the source stopped, the last sync is done */
+    GW_NOTIFY_CLEANUP,      /* always last, however it ended */
+};
+typedef int (*gw_notify_fn)(void *opaque, enum gw_notify what, struct gw_error *err);
+/* On the session's thread. An error at SETUP refuses the migration, elsewhere it fails it (CLEANUP: ignored). */
+GW_API int gw_vm_add_notifier(struct gw_vm *vm, gw_notify_fn fn, void *opaque, struct gw_error *err);
+GW_API void gw_vm_remove_notifier(struct gw_vm *vm, gw_notify_fn fn, void *opaque);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * guestmem: devices in guest memory. vCPUs, devices and whoever migrates the machine read and write guest memory at the same
+ * time and without locks: that is what memory of a machine is like. So these are hidden from the thread sanitizer, as the
+ * stores of the vCPUs themselves are. Addresses were checked by the caller.
+ */
+#ifndef GW_MACHINE_GUESTMEM_H
+#define GW_MACHINE_GUESTMEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* count words from first on, each step more than the one before. */
+void gw_guestmem_fill(uint64_t *at, uint64_t first, uint64_t step, uint32_t count);
+void gw_guestmem_write(void *guest, const void *from, size_t bytes);
+void gw_guestmem_read(void *to, const void *guest, size_t bytes);
+/* A ring's index: everything written before it is seen with it. */
+void gw_guestmem_publish(uint16_t *guest, uint16_t value);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include <time.h>
+
+#include "machine/internal.h"
+
+#define MS 1000000ull
+#define SLICE_NS (10 * MS)
+
+static void sleep_until(struct gw_vcpu *v, uint64_t monotonic_ns, bool for_events)
+{
+    struct timespec until = {.tv_sec = (time_t)(monotonic_ns / 1000000000ull), .tv_nsec = (long)(monotonic_ns % 1000000000ull)};
+
+    pthread_mutex_lock(&v->sleep_lock);
+    bool *ends = for_events ? &v->event : &v->limits_changed;
+    while (!atomic_load(&v->leave) && !*ends) {
+        if (gw_clock_monotonic_ns() >= monotonic_ns)
+            break;
+        pthread_cond_timedwait(&v->wake, &v->sleep_lock, &until);
+    }
+    *ends = false;
+    pthread_mutex_unlock(&v->sleep_lock);
+}
+
+void gw_vcpu_pace_wake(struct gw_vcpu *v, bool event)
+{
+    pthread_mutex_lock(&v->sleep_lock);
+    if (event)
+        v->event = true;
+    else
+        v->limits_changed = true;
+    pthread_cond_broadcast(&v->wake);
+    pthread_mutex_unlock(&v->sleep_lock);
+}
+
+void gw_vcpu_pace_wait(struct gw_vcpu *v, uint64_t until_virtual_ns)
+{
+    uint64_t now = gw_clock_virtual_ns(&v->machine->clock);
+
+    if (until_virtual_ns <= now)
+        return;
+    /* A guest may ask for the end of time. */
+    uint64_t left = until_virtual_ns - now;
+    sleep_until(v, gw_clock_monotonic_ns() + (left < 3600000 * MS ? left : 3600000 * MS), true);
+}
+
+void gw_vcpu_pace_throttle(struct gw_vcpu *v)
+{
+    unsigned percent = atomic_load(&v->machine->throttle_percent);
+    uint64_t now = gw_clock_monotonic_ns();
+
+    if (!percent) {
+        v->slice_began_ns = 0;
+        return;
+    }
+    if (!v->slice_began_ns)
+        v->slice_began_ns = now;
+    if (now - v->slice_began_ns < SLICE_NS)
+        return;
+    uint64_t rest = (now - v->slice_began_ns) * percent / (100 - percent);
+    /* The time since the slice began may hold a stop of any length. */
+    if (rest > SLICE_NS * 200)
+        rest = SLICE_NS * percent / (100 - percent);
+    sleep_until(v, now + rest, false);
+    v->slice_began_ns = gw_clock_monotonic_ns();
+}
+
+void gw_vcpu_pace_dirtied(struct gw_vcpu *v, uint64_t bytes)
+{
+    uint64_t limit = atomic_load(&v->machine->dirty_limit_bytes_per_s), now = gw_clock_monotonic_ns();
+
+    if (!limit) {
+        v->dirty_due_ns = 0;
+        return;
+    }
+    /* What was not used of the last 10 ms may be used now, older rests are lost. */
+    if (v->dirty_due_ns + SLICE_NS < now)
+        v->dirty_due_ns = now - SLICE_NS;
+    v->dirty_due_ns += (uint64_t)((unsigned __int128)bytes * 1000000000u / limit);
+    if (v->dirty_due_ns > now)
+        sleep_until(v, v->dirty_due_ns, false);
+}
+
+void gw_machine_throttle(struct gw_machine *m, unsigned percent)
+{
+    atomic_store(&m->throttle_percent, percent < 99 ? percent : 99);
+    for (unsigned i = 0; i < m->cpus; i++)
+        gw_vcpu_pace_wake(&m->vcpu[i], false);
+}
+
+void gw_machine_dirty_limit(struct gw_machine *m, uint64_t bytes_per_s)
+{
+    atomic_store(&m->dirty_limit_bytes_per_s, bytes_per_s);
+    for (unsigned i = 0; i < m->cpus; i++)
+        gw_vcpu_pace_wake(&m->vcpu[i], false);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * virtio: a block device as the virtio 1.x specification has it: MMIO transport (register version 2), split queues, no
+ * interrupts (the guest looks at the used ring, and its wait port ends when something was put there). One queue for each
+ * vCPU: queue n belongs to vCPU n.
+ *
+ * Everything in guest memory is the guest's to get wrong: a chain that makes no sense sets DEVICE_NEEDS_RESET, and the
+ * device does nothing more until it is reset.
+ *
+ * Threads: registers from any vCPU's thread; requests are carried out by a thread of the device.
+ */
+#ifndef GW_MACHINE_VIRTIO_H
+#define GW_MACHINE_VIRTIO_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "godwit/state.h"
+#include "machine/abi.h"
+#include "machine/disk.h"
+
+struct gw_machine;
+
+#define GW_VIRTIO_QUEUE_MAX   64u
+#define GW_VIRTIO_NEEDS_RESET 64u /* of the status register */
+
+struct gw_virtio_queue {
+    uint32_t num;
+    bool ready;
+    uint64_t desc, avail, used;      /* guest-physical */
+    uint16_t next_avail, next_used;  /* how far the device is */
+};
+
+/* What moves with the machine. */
+struct gw_virtio_state {
+    uint32_t status, device_feature_sel, driver_feature_sel, queue_sel;
+    uint64_t driver_features;
+    uint64_t capacity_sectors; /* must be the same on the other side */
+    struct gw_virtio_queue queue[GW_GUEST_MAX_CPUS];
+};
+
+struct gw_virtio_blk {
+    struct gw_virtio_state state; /* under lock; first, so that `loaded` finds the device */
+    struct gw_machine *machine;
+    uint64_t gpa;
+    struct gw_machine_disk disk;
+    char id[64];
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    pthread_t thread;
+    bool thread_made, quit, busy;
+    bool standing;     /* the machine does: requests wait */
+    uint32_t notified; /* queues */
+    bool unflushed;    /* something was written since the last flush */
+    unsigned char *bounce;
+};
+
+extern const struct gw_state gw_virtio_blk_description;
+
+/* Takes the disk whatever happens. */
+int gw_virtio_blk_new(struct gw_machine *m, unsigned index, const struct gw_machine_disk *take_disk,
+                      struct gw_virtio_blk **ret_blk, struct gw_error *err);
+struct gw_virtio_blk *gw_virtio_blk_free(struct gw_virtio_blk *b);
+/* The vCPUs stand: all requests that they have announced are done and on stable storage, and no more are begun. */
+int gw_virtio_blk_drain(struct gw_virtio_blk *b, struct gw_error *err);
+/* The machine is about to run. */
+void gw_virtio_blk_resume(struct gw_virtio_blk *b);
+uint32_t gw_virtio_blk_read(struct gw_virtio_blk *b, uint64_t offset, unsigned bytes);
+void gw_virtio_blk_write(struct gw_virtio_blk *b, uint64_t offset, unsigned bytes, uint32_t value);
+
+#endif

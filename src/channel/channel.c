@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "godwit/channel.h"
+
+#include "base/base.h"
+#include "channel/iov.h"
+
+void gw_channel_init(struct gw_channel *ch, const struct gw_channel_ops *ops, unsigned features, const char *name)
+{
+    *ch = (struct gw_channel){.ops = ops, .features = features};
+    gw_strcopy(ch->name, sizeof ch->name, name);
+}
+
+static ssize_t moved(struct gw_channel *ch, uint64_t *counter, ssize_t n, struct gw_error *err)
+{
+    if (n > 0)
+        __atomic_fetch_add(counter, (uint64_t)n, __ATOMIC_RELAXED);
+    else if (n < 0)
+        gw_context(err, "%s", ch->name);
+    return n;
+}
+
+ssize_t gw_channel_readv(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
+{
+    return moved(ch, &ch->bytes_in, ch->ops->readv(ch, iov, GW_MIN(n, GW_IOV_MAX), err), err);
+}
+
+ssize_t gw_channel_writev(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
+{
+    return moved(ch, &ch->bytes_out, ch->ops->writev(ch, iov, GW_MIN(n, GW_IOV_MAX), err), err);
+}
+
+ssize_t gw_channel_peek(struct gw_channel *ch, void *buf, size_t n, struct gw_error *err)
+{
+    ssize_t r;
+
+    if (!(ch->features & GW_CHANNEL_PEEK))
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s cannot be looked into before it is read", ch->name);
+    r = ch->ops->peek(ch, buf, n, err);
+    if (r < 0)
+        gw_context(err, "%s", ch->name);
+    return r;
+}
+
+int gw_channel_writev_full(struct gw_channel *ch, struct iovec *iov, int n, struct gw_error *err)
+{
+    int i = gw_iov_advance(iov, n, 0, 0);
+
+    while (i < n) {
+        ssize_t done = gw_channel_writev(ch, iov + i, n - i, err);
+
+        if (done < 0)
+            return (int)done;
+        if (done == 0)
+            return gw_fail(err, -EIO, GW_BLAME_CHANNEL, "%s: the transport takes no more bytes", ch->name);
+        i = gw_iov_advance(iov, n, i, (size_t)done);
+    }
+    return 0;
+}
+
+int gw_channel_write_full(struct gw_channel *ch, const void *buf, size_t bytes, struct gw_error *err)
+{
+    struct iovec iov = {(void *)buf, bytes};
+
+    return gw_channel_writev_full(ch, &iov, 1, err);
+}
+
+int gw_channel_readv_full(struct gw_channel *ch, struct iovec *iov, int n, struct gw_error *err)
+{
+    int i = gw_iov_advance(iov, n, 0, 0);
+    uint64_t wanted = gw_iov_bytes(iov, n), got = 0;
+
+    while (i < n) {
+        ssize_t done = gw_channel_readv(ch, iov + i, n - i, err);
+
+        if (done < 0)
+            return (int)done;
+        if (done == 0)
+            return gw_fail(err, -ENODATA, GW_BLAME_CHANNEL, "%s: ended after %" PRIu64 " of %" PRIu64 " bytes",
+                           ch->name, got, wanted);
+        got += (uint64_t)done;
+        i = gw_iov_advance(iov, n, i, (size_t)done);
+    }
+    return 0;
+}
+
+int gw_channel_read_full(struct gw_channel *ch, void *buf, size_t bytes, struct gw_error *err)
+{
+    struct iovec iov = {buf, bytes};
+
+    return gw_channel_readv_full(ch, &iov, 1, err);
+}
+
+static int positioned(struct gw_channel *ch, char *buf, size_t bytes, uint64_t offset, bool write, struct gw_error *err)
+{
+    if (!(ch->features & GW_CHANNEL_SEEKABLE))
+        return gw_fail(err, -ESPIPE, GW_BLAME_CALLER, "%s is not seekable", ch->name);
+    while (bytes) {
+        struct iovec iov = {buf, bytes};
+        ssize_t n = write ? moved(ch, &ch->bytes_out, ch->ops->pwritev(ch, &iov, 1, offset, err), err)
+                          : moved(ch, &ch->bytes_in, ch->ops->preadv(ch, &iov, 1, offset, err), err);
+
+        if (n < 0)
+            return (int)n;
+        if (n == 0 && write)
+            return gw_fail(err, -EIO, GW_BLAME_CHANNEL, "%s: the transport takes no more bytes", ch->name);
+        if (n == 0)
+            return gw_fail(err, -ENODATA, GW_BLAME_CHANNEL, "%s: ends at byte %" PRIu64 ", %zu more bytes needed",
+                           ch->name, offset, bytes);
+        buf += n;
+        bytes -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return 0;
+}
+
+int gw_channel_pread_full(struct gw_channel *ch, void *buf, size_t bytes, uint64_t offset, struct gw_error *err)
+{
+    return positioned(ch, buf, bytes, offset, false, err);
+}
+
+int gw_channel_pwrite_full(struct gw_channel *ch, const void *buf, size_t bytes, uint64_t offset, struct gw_error *err)
+{
+    return positioned(ch, (char *)buf, bytes, offset, true, err);
+}
+
+int gw_channel_seek(struct gw_channel *ch, uint64_t offset, struct gw_error *err)
+{
+    int r;
+
+    if (!(ch->features & GW_CHANNEL_SEEKABLE))
+        return gw_fail(err, -ESPIPE, GW_BLAME_CALLER, "%s is not seekable", ch->name);
+    r = ch->ops->seek(ch, offset, err);
+    if (r < 0)
+        gw_context(err, "%s", ch->name);
+    return r;
+}
+
+int gw_channel_sync(struct gw_channel *ch, struct gw_error *err)
+{
+    int r = ch->ops->sync ? ch->ops->sync(ch, err) : 0;
+
+    if (r < 0)
+        gw_context(err, "%s", ch->name);
+    return r;
+}
+
+void gw_channel_set_timeout(struct gw_channel *ch, uint64_t timeout_ns)
+{
+    __atomic_store_n(&ch->timeout_ns, timeout_ns, __ATOMIC_RELAXED);
+}
+
+void gw_channel_bytes(const struct gw_channel *ch, uint64_t *ret_in, uint64_t *ret_out)
+{
+    *ret_in = __atomic_load_n(&ch->bytes_in, __ATOMIC_RELAXED);
+    *ret_out = __atomic_load_n(&ch->bytes_out, __ATOMIC_RELAXED);
+}
+
+uint64_t gw_channel_queued(struct gw_channel *ch)
+{
+    return ch->ops->queued ? ch->ops->queued(ch) : 0;
+}
+
+void gw_channel_shutdown(struct gw_channel *ch)
+{
+    ch->ops->shutdown(ch);
+}
+
+int gw_channel_close(struct gw_channel *ch, struct gw_error *err)
+{
+    int r = ch->ops->close ? ch->ops->close(ch, err) : 0;
+
+    if (r < 0)
+        gw_context(err, "%s", ch->name);
+    return r;
+}
+
+struct gw_channel *gw_channel_free(struct gw_channel *ch)
+{
+    if (ch)
+        ch->ops->free(ch);
+    return NULL;
+}

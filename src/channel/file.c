@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "channel/transport.h"
+
+/* Disks do not make us wait for somebody else, so nothing is polled; a shutdown is seen at the next call. */
+struct gw_file {
+    struct gw_channel channel;
+    int fd;
+    int stopped;
+};
+
+static struct gw_file *file_of(struct gw_channel *ch)
+{
+    return (struct gw_file *)ch;
+}
+
+static int failed(const char *doing, struct gw_error *err)
+{
+    int code = errno;
+
+    return gw_fail(err, -code, code == EFAULT ? GW_BLAME_CALLER : GW_BLAME_LOCAL, "%s: %s", doing, strerror(code));
+}
+
+static int stopped(struct gw_file *f, struct gw_error *err)
+{
+    if (__atomic_load_n(&f->stopped, __ATOMIC_RELAXED))
+        return gw_fail(err, -ECANCELED, GW_BLAME_CHANNEL, "shut down");
+    return 0;
+}
+
+/* Runs `call` until no signal interrupts it. A write of 0 bytes never moves on, so it is an error. */
+#define FILE_IO(f, doing, call, is_write, err)                                                                         \
+    do {                                                                                                               \
+        ssize_t n_;                                                                                                    \
+        int r_ = stopped(f, err);                                                                                      \
+                                                                                                                       \
+        if (r_ < 0)                                                                                                    \
+            return r_;                                                                                                 \
+        do                                                                                                             \
+            n_ = (call);                                                                                               \
+        while (n_ < 0 && errno == EINTR);                                                                              \
+        if (n_ < 0)                                                                                                    \
+            return failed(doing, err);                                                                                 \
+        if (n_ == 0 && (is_write))                                                                                     \
+            return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "%s: no byte was taken", doing);                              \
+        return n_;                                                                                                     \
+    } while (0)
+
+static ssize_t file_readv(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
+{
+    FILE_IO(file_of(ch), "reading", readv(file_of(ch)->fd, iov, n), false, err);
+}
+
+static ssize_t file_writev(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
+{
+    FILE_IO(file_of(ch), "writing", writev(file_of(ch)->fd, iov, n), true, err);
+}
+
+static ssize_t file_preadv(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t offset, struct gw_error *err)
+{
+    if (offset > INT64_MAX)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "offset %" PRIu64 " is beyond any file", offset);
+    FILE_IO(file_of(ch), "reading", preadv(file_of(ch)->fd, iov, n, (off_t)offset), false, err);
+}
+
+static ssize_t file_pwritev(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t offset,
+                            struct gw_error *err)
+{
+    if (offset > INT64_MAX)
+        return gw_fail(err, -EFBIG, GW_BLAME_CALLER, "offset %" PRIu64 " is beyond any file", offset);
+    FILE_IO(file_of(ch), "writing", pwritev(file_of(ch)->fd, iov, n, (off_t)offset), true, err);
+}
+
+static int file_seek(struct gw_channel *ch, uint64_t offset, struct gw_error *err)
+{
+    if (offset > INT64_MAX)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "offset %" PRIu64 " is beyond any file", offset);
+    if (lseek(file_of(ch)->fd, (off_t)offset, SEEK_SET) < 0)
+        return failed("seeking", err);
+    return 0;
+}
+
+static ssize_t file_peek(struct gw_channel *ch, void *buf, size_t n, struct gw_error *err)
+{
+    off_t at = lseek(file_of(ch)->fd, 0, SEEK_CUR);
+
+    if (at < 0)
+        return failed("seeking", err);
+    FILE_IO(file_of(ch), "reading", pread(file_of(ch)->fd, buf, n, at), false, err);
+}
+
+static int file_sync(struct gw_channel *ch, struct gw_error *err)
+{
+    int r = stopped(file_of(ch), err);
+
+    if (r < 0)
+        return r;
+    return fdatasync(file_of(ch)->fd) < 0 ? failed("writing back", err) : 0;
+}
+
+static void file_shutdown(struct gw_channel *ch)
+{
+    __atomic_store_n(&file_of(ch)->stopped, 1, __ATOMIC_RELAXED);
+}
+
+static int file_close(struct gw_channel *ch, struct gw_error *err)
+{
+    int r = stopped(file_of(ch), err), fd = file_of(ch)->fd;
+
+    if (r < 0)
+        return r;
+    file_of(ch)->fd = -1;
+    /* A file over a network may only tell now that it could not be written. */
+    if (close(fd) < 0 && errno != EINTR)
+        return failed("closing", err);
+    return 0;
+}
+
+static void file_free(struct gw_channel *ch)
+{
+    gw_close_fd(&file_of(ch)->fd);
+    free(ch);
+}
+
+#define FILE_OPS(name)                                                                                                 \
+    {                                                                                                                  \
+        .kind = name, .readv = file_readv, .writev = file_writev, .preadv = file_preadv, .pwritev = file_pwritev,      \
+        .seek = file_seek, .peek = file_peek, .sync = file_sync, .shutdown = file_shutdown, .close = file_close,       \
+        .free = file_free,                                                                                             \
+    }
+static const struct gw_channel_ops file_ops = FILE_OPS("file"), fd_ops = FILE_OPS("fd");
+
+int gw_file_new(int take_fd, const char *kind, unsigned features, const char *name, struct gw_channel **ret_channel,
+                struct gw_error *err)
+{
+    struct gw_file *f = calloc(1, sizeof *f);
+
+    if (!f) {
+        close(take_fd);
+        return gw_nomem(err, "channel");
+    }
+    gw_channel_init(&f->channel, strcmp(kind, "file") ? &fd_ops : &file_ops, features, name);
+    f->fd = take_fd;
+    *ret_channel = &f->channel;
+    return 0;
+}
+
+static int open_error(const char *doing, const char *name, struct gw_error *err)
+{
+    int code = errno;
+
+    return gw_fail(err, -code, GW_BLAME_LOCAL, "%s %.200s: %s", doing, name,
+                   code == ENXIO ? "nobody reads this FIFO" : strerror(code));
+}
+
+int gw_file_open(const struct gw_uri *uri, bool write, struct gw_channel **ret_channel, struct gw_error *err)
+{
+    char name[GW_URI_TEXT];
+    struct stat st;
+    int fd;
+
+    gw_uri_format(uri, name, sizeof name);
+    if (uri->offset > INT64_MAX)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "opening %.200s: no file has such an offset", name);
+    /* O_NONBLOCK: opening a FIFO must not wait for its other end. Files do not know it. */
+    fd = open(uri->path, O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (write ? O_WRONLY | O_CREAT : O_RDONLY), 0600);
+    if (fd < 0)
+        return open_error(write ? "creating" : "opening", name, err);
+    if (fstat(fd, &st) < 0) {
+        open_error("opening", name, err);
+        goto fail;
+    }
+    if (write && S_ISREG(st.st_mode) && ftruncate(fd, (off_t)uri->offset) < 0) {
+        open_error("cutting", name, err);
+        goto fail;
+    }
+    if ((uri->offset || S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) && lseek(fd, (off_t)uri->offset, SEEK_SET) < 0) {
+        open_error("seeking in", name, err);
+        goto fail;
+    }
+    return gw_fd_open(fd, "file", name, ret_channel, err);
+fail : {
+    int code = errno;
+
+    close(fd);
+    return -code;
+}
+}

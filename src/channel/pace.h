@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pace: how long to wait before the next write, so that a rate is kept (R9: max-bandwidth and the like).
+ *
+ * One pace may be shared by all channels of a migration: the rate is that of all of them together.
+ *
+ * Whoever writes asks for each write with its size. Either it may go now, and is charged, or it is told how long to
+ * wait before it asks again. Any size may be asked for, but only who writes gw_pace_chunk bytes or less at a time keeps
+ * the promise:
+ *
+ *   in any stretch of time t, at most rate * (t + GW_PACE_CREDIT_NS + GW_PACE_CHUNK_NS) bytes go, so less than 5% too
+ *   many in any second; and exactly the rate in the long run for who is never late by more than the credit.
+ *
+ * Time that nobody used is not saved up beyond the credit, so there is no burst after a pause.
+ *
+ * Threads: all functions but init and fini may be called from any thread.
+ */
+#ifndef GW_CHANNEL_PACE_H
+#define GW_CHANNEL_PACE_H
+
+#include <pthread.h>
+
+#include "channel/cancel.h"
+#include "godwit/clock.h"
+
+#define GW_PACE_CREDIT_NS (30 * GW_NS_PER_MS) /* a writer that the scheduler let wait may make up for so much */
+#define GW_PACE_CHUNK_NS  (10 * GW_NS_PER_MS) /* a write should take no longer than this at the rate */
+
+struct gw_pace {
+    pthread_mutex_t lock;
+    struct gw_clock clock;
+    uint64_t bytes_per_s; /* 0: unlimited */
+    uint64_t due_ns;      /* when all that was charged will have gone at the rate */
+    uint64_t rest;        /* of dividing by the rate, so that small writes are charged in full */
+};
+
+/* clock NULL: gw_clock_real. */
+void gw_pace_init(struct gw_pace *p, const struct gw_clock *clock, uint64_t bytes_per_s);
+void gw_pace_fini(struct gw_pace *p);
+
+/* From now on. What was charged at the old rate and has not gone yet is charged again at the new one. */
+void gw_pace_set(struct gw_pace *p, uint64_t bytes_per_s);
+
+/* How many bytes to write at most in one go: GW_PACE_CHUNK_NS worth, at least 1; UINT64_MAX when unlimited. */
+uint64_t gw_pace_chunk(struct gw_pace *p);
+
+/* 0: write, it is charged. Else nanoseconds (at most 100 ms, since the rate may change) to wait before asking again. */
+uint64_t gw_pace_ask(struct gw_pace *p, uint64_t bytes);
+
+/* A write that was charged has moved so many bytes less. */
+void gw_pace_refund(struct gw_pace *p, uint64_t bytes);
+
+/* Asks until the answer is 0, in real time; -ECANCELED when wake (may be NULL) was triggered. */
+int gw_pace_wait(struct gw_pace *p, uint64_t bytes, const struct gw_cancel *wake);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "channel/socket.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+
+#include "godwit/clock.h"
+
+/* How often to try again while a unix socket's backlog is full: nothing can be polled for that. */
+#define BACKLOG_RETRY_NS (5 * GW_NS_PER_MS)
+
+void gw_socket_tune(int fd)
+{
+    const int on = 1, send_bytes = 512 << 10; /* the kernel doubles it */
+    socklen_t size = sizeof(int);
+    int family;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    /* TCP sizes its queues by itself. A unix socket's 208 KiB make the two sides take turns every few pages; much more
+     * would not stay in the cache until it is read. */
+    if (!getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) && family == AF_UNIX)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes);
+}
+
+enum gw_stream_kind gw_socket_kind(int family)
+{
+    switch (family) {
+    case AF_INET:
+    case AF_INET6:
+        return GW_STREAM_TCP;
+    case AF_UNIX:
+        return GW_STREAM_UNIX;
+    case AF_VSOCK:
+        return GW_STREAM_VSOCK;
+    default:
+        return GW_STREAM_FD;
+    }
+}
+
+/* Where nobody listens on a port of this host, the kernel may by chance give the connecting socket that very port, and
+ * connects it to itself. */
+static bool connected_to_itself(int fd, const struct gw_sockaddr *to)
+{
+    struct sockaddr_storage own = {0}, peer = {0};
+    socklen_t own_bytes = sizeof own, peer_bytes = sizeof peer;
+
+    if (to->storage.ss_family != AF_INET && to->storage.ss_family != AF_INET6)
+        return false;
+    return !getsockname(fd, (struct sockaddr *)&own, &own_bytes) &&
+           !getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) && own_bytes == peer_bytes &&
+           !memcmp(&own, &peer, own_bytes);
+}
+
+/* 0 or a negative errno: what connect(2) would say if it waited no longer than told. */
+static int connect_within(int fd, const struct gw_sockaddr *to, const struct gw_cancel *cancel, uint64_t deadline_ns)
+{
+    socklen_t size = sizeof(int);
+    int code = 0, r;
+
+    for (;;) {
+        uint64_t again;
+
+        if (!connect(fd, (const struct sockaddr *)&to->storage, to->bytes))
+            return 0;
+        if (errno == EINPROGRESS || errno == EINTR)
+            break;
+        if (errno != EAGAIN || to->storage.ss_family != AF_UNIX)
+            return -errno;
+        again = gw_deadline(BACKLOG_RETRY_NS);
+        if (deadline_ns && again > deadline_ns)
+            again = deadline_ns;
+        r = gw_wait_ready(-1, 0, NULL, cancel, again);
+        if (r != -ETIMEDOUT || (deadline_ns && gw_now_ns(&gw_clock_real) >= deadline_ns))
+            return r;
+    }
+    r = gw_wait_ready(fd, POLLOUT, NULL, cancel, deadline_ns);
+    if (r < 0)
+        return r;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0)
+        return -errno;
+    if (!code && connected_to_itself(fd, to))
+        code = ECONNREFUSED;
+    return -code;
+}
+
+static int connect_one(const struct gw_sockaddr *to, const struct gw_cancel *cancel, uint64_t deadline_ns, int *ret_fd,
+                       struct gw_error *err)
+{
+    int fd = socket(to->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    char text[GW_SOCKADDR_TEXT];
+    int r;
+
+    gw_sockaddr_text(to, text);
+    if (fd < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "socket for %s: %s", text, strerror(errno));
+    r = connect_within(fd, to, cancel, deadline_ns);
+    if (r < 0) {
+        close(fd);
+        if (r == -ECANCELED)
+            return gw_fail(err, r, GW_BLAME_CHANNEL, "cancelled");
+        return gw_fail(err, r, GW_BLAME_CHANNEL, "%s: %s", text, strerror(-r));
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+/* Tries the addresses in turn; each gets an equal part of the time that is left. */
+static int connect_any(const struct gw_sockaddr *to, unsigned count, const struct gw_cancel *cancel,
+                       uint64_t deadline_ns, int *ret_fd, struct gw_error *err)
+{
+    int r = gw_fail(err, -EADDRNOTAVAIL, GW_BLAME_CHANNEL, "the name has no address");
+
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t until = deadline_ns, now = gw_now_ns(&gw_clock_real);
+
+        if (deadline_ns)
+            until = now < deadline_ns ? now + (deadline_ns - now) / (count - i) : deadline_ns;
+        r = connect_one(&to[i], cancel, until, ret_fd, err);
+        if (r == 0 || r == -ECANCELED)
+            break;
+    }
+    return r;
+}
+
+int gw_socket_connect(const struct gw_uri *uri, uint64_t timeout_ns, struct gw_cancel *cancel,
+                      struct gw_channel **ret_channel, struct gw_error *err)
+{
+    uint64_t deadline_ns = gw_deadline(timeout_ns);
+    struct gw_sockaddr to[GW_SOCKET_ADDRESSES];
+    char name[GW_URI_TEXT], text[GW_DURATION_TEXT];
+    unsigned count;
+    int fd = -1, r;
+
+    gw_uri_format(uri, name, sizeof name);
+    if (cancel && gw_cancel_triggered(cancel))
+        r = gw_fail(err, -ECANCELED, GW_BLAME_CHANNEL, "cancelled");
+    else
+        r = gw_socket_resolve(uri, false, cancel, deadline_ns, to, &count, err);
+    if (r == 0)
+        r = connect_any(to, count, cancel, deadline_ns, &fd, err);
+    if (r < 0) {
+        if (r == -ETIMEDOUT && timeout_ns)
+            gw_fail(err, r, GW_BLAME_CHANNEL, "no answer for %s", gw_duration_text(text, timeout_ns));
+        gw_context(err, "connecting to %.200s", name);
+        return r;
+    }
+    gw_socket_tune(fd);
+    return gw_stream_new(fd, gw_socket_kind(to[0].storage.ss_family), GW_SOCKET_FEATURES, name, timeout_ns, ret_channel,
+                         err);
+}

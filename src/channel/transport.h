@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * transport: what gw_connect and gw_listen are put together from, beside sockets (socket.h).
+ */
+#ifndef GW_CHANNEL_TRANSPORT_H
+#define GW_CHANNEL_TRANSPORT_H
+
+#include "base/base.h"
+#include "godwit/channel.h"
+
+/* A seekable file over an open descriptor, which it takes whatever happens. kind: "file" or "fd". */
+int gw_file_new(int take_fd, const char *kind, unsigned features, const char *name, struct gw_channel **ret_channel,
+                struct gw_error *err);
+/* write: creates the file (0600), cuts it to exactly the offset; else opens it for reading. Then goes to the offset. */
+int gw_file_open(const struct gw_uri *uri, bool write, struct gw_channel **ret_channel, struct gw_error *err);
+
+/* Whatever a descriptor is: takes it whatever happens. kind: "file" or "fd". */
+int gw_fd_open(int take_fd, const char *kind, const char *name, struct gw_channel **ret_channel, struct gw_error *err);
+
+/* Starts `/bin/sh -c command` with one end of a socket pair as its standard input and output. */
+int gw_exec_start(const char *command, struct gw_channel **ret_channel, struct gw_error *err);
+
+#endif

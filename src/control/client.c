@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include <sys/socket.h>
+
+#include "control/internal.h"
+
+#define READ_BYTES (16 * 1024)
+
+void gw_client_open(struct gw_client *cl, int take_fd)
+{
+    *cl = (struct gw_client){.fd = take_fd};
+}
+
+void gw_client_close(struct gw_client *cl)
+{
+    gw_close_fd(&cl->fd);
+    free(cl->in);
+    free(cl->out);
+    *cl = (struct gw_client){.fd = -1};
+}
+
+static bool make_room(char **buf, size_t *room, size_t want)
+{
+    size_t n = GW_MAX(*room, (size_t)4096);
+    char *p;
+
+    if (want <= *room)
+        return true;
+    while (n < want)
+        n *= 2;
+    p = realloc(*buf, n);
+    if (!p)
+        return false;
+    *buf = p;
+    *room = n;
+    return true;
+}
+
+void gw_client_put(struct gw_client *cl, const char *text)
+{
+    size_t n = text ? strlen(text) : 0;
+
+    if (cl->fd < 0)
+        return;
+    /* A reply that cannot be given, or a reader that does not read: the stream is of no use any more. */
+    if (!text || gw_client_unread(cl) + n > GW_CONTROL_BACKLOG ||
+        !make_room(&cl->out, &cl->out_room, cl->out_bytes + n + 2)) {
+        gw_client_close(cl);
+        return;
+    }
+    memcpy(cl->out + cl->out_bytes, text, n);
+    memcpy(cl->out + cl->out_bytes + n, "\r\n", 2);
+    cl->out_bytes += n + 2;
+}
+
+void gw_client_flush(struct gw_client *cl)
+{
+    while (cl->fd >= 0 && gw_client_unread(cl)) {
+        ssize_t n = send(cl->fd, cl->out + cl->out_done, gw_client_unread(cl), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n < 0) {
+            gw_client_close(cl);
+            return;
+        }
+        cl->out_done += (size_t)n;
+    }
+    if (cl->fd >= 0 && cl->out_done) {
+        memmove(cl->out, cl->out + cl->out_done, gw_client_unread(cl));
+        cl->out_bytes -= cl->out_done;
+        cl->out_done = 0;
+    }
+    if (cl->fd >= 0 && cl->closing)
+        gw_client_close(cl);
+}
+
+/* Answers whole messages and drops what was dealt with. False when it stopped with more to do. */
+static bool take_messages(struct gw_control *c, struct gw_client *cl)
+{
+    size_t begin, end, used = 0;
+    int r = 1;
+
+    while (cl->fd >= 0 && !cl->closing && gw_client_unread(cl) <= GW_CONTROL_UNREAD) {
+        r = gw_frame_next(&cl->frame, cl->in + used, cl->in_bytes - used, &begin, &end);
+        if (r <= 0)
+            break;
+        gw_frame_restart(&cl->frame);
+        gw_control_message(c, cl, cl->in + used + begin, end - begin);
+        used += end;
+    }
+    if (cl->fd < 0 || cl->closing)
+        return true;
+    if (r == 0 && !cl->frame.open) {
+        used = cl->in_bytes; /* white space */
+        gw_frame_restart(&cl->frame);
+    }
+    if (used) {
+        memmove(cl->in, cl->in + used, cl->in_bytes - used);
+        cl->in_bytes -= used;
+    }
+    if (r == -E2BIG || (r == 0 && cl->in_bytes > GW_CONTROL_MESSAGE)) {
+        gw_control_complain(cl, r == -E2BIG ? "JSON nesting depth limit exceeded" : "JSON token size limit exceeded");
+        cl->closing = true;
+    }
+    return r <= 0;
+}
+
+void gw_client_work(struct gw_control *c, struct gw_client *cl)
+{
+    bool done;
+
+    do {
+        done = take_messages(c, cl);
+        gw_client_flush(cl);
+    } while (!done && cl->fd >= 0 && gw_client_unread(cl) <= GW_CONTROL_UNREAD);
+}
+
+void gw_client_read(struct gw_control *c, struct gw_client *cl)
+{
+    ssize_t n;
+
+    if (!make_room(&cl->in, &cl->in_room, cl->in_bytes + READ_BYTES)) {
+        gw_client_close(cl);
+        return;
+    }
+    n = recv(cl->fd, cl->in + cl->in_bytes, READ_BYTES, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        /* What was asked before the end is answered as far as the socket takes it at once. */
+        cl->closing = true;
+        gw_client_flush(cl);
+        return;
+    }
+    cl->in_bytes += (size_t)n;
+    gw_client_work(c, cl);
+}

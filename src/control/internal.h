@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * control, inside: one thread serves all clients; events come from any thread through a queue.
+ *
+ *     session threads --gw_control_emit--> queue --wake--> control thread --> every client that has negotiated
+ *     client bytes --frame--> dispatch --> command --> public API                     |
+ *                                              reply (after all events before it) <---+
+ *
+ * Locks: `sessions` is held while sessions are started, asked and freed; `queue` guards the event queue and the list of
+ * the embedder's commands. `sessions` may be held when `queue` is taken, never the other way round. Callbacks of the
+ * embedder are called with neither. Clients belong to the control thread alone.
+ */
+#ifndef GW_CONTROL_INTERNAL_H
+#define GW_CONTROL_INTERNAL_H
+
+#include <jansson.h>
+#include <pthread.h>
+
+#include "base/base.h"
+#include "control/frame.h"
+#include "godwit/control.h"
+#include "godwit/options.h"
+
+#define GW_CONTROL_CLIENTS 32            /* more are closed at once */
+#define GW_CONTROL_MESSAGE (1024 * 1024) /* bytes; a client that sends a longer one is told so and closed */
+#define GW_CONTROL_UNREAD (64 * 1024)    /* a client that leaves more unread is not listened to until it reads */
+#define GW_CONTROL_BACKLOG (4 * 1024 * 1024) /* ... and one that leaves so much (of events) is closed */
+
+struct gw_client {
+    int fd; /* -1: a free place */
+    bool negotiated, oob, closing;
+    struct gw_frame frame;
+    char *in;
+    size_t in_bytes, in_room;
+    char *out;
+    size_t out_done, out_bytes, out_room;
+};
+
+struct gw_control_command {
+    char *name;
+    gw_control_fn fn;
+    void *opaque;
+    struct gw_control_command *next;
+};
+
+struct gw_control {
+    struct gw_vm *vm;
+    struct gw_control_config config;
+    struct gw_control_ops ops;
+    char *name;
+    struct gw_listener *listener;
+    int wake_fd;
+    pthread_t thread;
+    bool thread_runs;
+    atomic_bool stop;
+
+    pthread_mutex_t queue;
+    json_t *events; /* an array of texts, each one event */
+    struct gw_control_command *commands;
+
+    pthread_mutex_t sessions;
+    bool closed;           /* no more sessions */
+    struct gw_send *send;  /* at most one of the two: the last that was started, also after its end */
+    struct gw_recv *recv;
+    bool incoming_used, claimed;
+    bool have_last, last_incoming; /* what is left of a session that was freed to make room for one that did not start */
+    enum gw_owner last_owner;
+    struct gw_stats last;
+
+    bool quitting; /* control thread: the reply to quit has to leave first */
+    struct gw_client clients[GW_CONTROL_CLIENTS];
+};
+
+/* client.c. All but init take the control thread for granted. */
+void gw_client_open(struct gw_client *cl, int take_fd);
+void gw_client_close(struct gw_client *cl);
+/* Queues a text and a line end. Closes the client when it cannot be had. */
+void gw_client_put(struct gw_client *cl, const char *text);
+void gw_client_flush(struct gw_client *cl);
+void gw_client_read(struct gw_control *c, struct gw_client *cl);
+/* Answers messages that were read but had to wait until the client read its answers. */
+void gw_client_work(struct gw_control *c, struct gw_client *cl);
+static inline size_t gw_client_unread(const struct gw_client *cl)
+{
+    return cl->out_bytes - cl->out_done;
+}
+
+/* Gives queued events to all clients. Control thread. */
+void gw_control_deliver(struct gw_control *c);
+
+/* dispatch.c: one message of a client, answered. */
+void gw_control_greet(struct gw_client *cl);
+void gw_control_message(struct gw_control *c, struct gw_client *cl, const char *text, size_t bytes);
+/* Whether the name is one of the server's own. */
+bool gw_control_has_command(const char *name);
+/* An error that belongs to no command. */
+void gw_control_complain(struct gw_client *cl, const char *desc);
+
+/* A command. args is an object, checked against the row's list. *ret_result is a new reference; left NULL it is {}. The
+ * error's code gives its class: -ENODEV is DeviceNotFound, all else GenericError. */
+typedef int (*gw_command_fn)(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+
+int gw_cmd_stop(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_cont(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_quit(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_query_version(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_query_name(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_query_status(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_set_capabilities(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_query_capabilities(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_set_parameters(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_query_parameters(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_migrate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_migrate_incoming(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_migrate_cancel(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_migrate_continue(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_migrate_pause(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_claim(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_yank(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_query_yank(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_query_migrate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+
+/* session.c */
+bool gw_status_ended(enum gw_status status);
+/* Whether `cont` may run a machine that stands still: not while a session has it, not on half-loaded memory. */
+int gw_session_may_run(struct gw_control *c, struct gw_error *err);
+void gw_session_free_all(struct gw_control *c);
+
+/* info.c: the answer to query-migrate. address may be NULL. */
+int gw_info_build(struct gw_control *c, bool incoming, const struct gw_stats *stats, enum gw_owner owner,
+                  const char *address, json_t **ret_info, struct gw_error *err);
+
+/* address.c: the arguments uri and channels as one address (malloc'ed), and an address as QMP's SocketAddress (NULL for
+ * what is no socket, or when memory ran out). */
+int gw_address_from_args(json_t *args, char **ret_uri, struct gw_error *err);
+json_t *gw_address_to_json(const char *uri);
+
+/* json.c: reads JSON from anyone: -EPROTO with where and why (also for a key that occurs twice), -ENOMEM. jansson's own
+ * parser is not used: it breaks when memory runs out. */
+int gw_json_load(const char *text, size_t bytes, json_t **ret_value, struct gw_error *err);
+/* Setters that answer whether they failed, to be or-ed; counters beyond INT64_MAX become that. */
+bool gw_json_put(json_t *object, const char *key, json_t *take_value);
+bool gw_json_put_int(json_t *object, const char *key, uint64_t value);
+bool gw_json_put_text(json_t *object, const char *key, const char *value);
+bool gw_json_put_real(json_t *object, const char *key, double value);
+bool gw_json_put_bool(json_t *object, const char *key, bool value);
+/* Ends the making of a result: takes it, and gives it on or reports that memory ran out. */
+int gw_json_finish(json_t *take_value, bool failed, json_t **ret_value, struct gw_error *err);
+/* "state:s detach?b": each argument's name, `?` where it may be left out and `:` where not, and its type: s string,
+ * b boolean, i integer, a array, o object. "*" allows anything. -EINVAL with QEMU's words; `where` goes before the name. */
+int gw_json_check(json_t *object, const char *spec, const char *where, struct gw_error *err);
+
+#endif

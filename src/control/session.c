@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "control/internal.h"
+
+bool gw_status_ended(enum gw_status status)
+{
+    return status == GW_STATUS_COMPLETED || status == GW_STATUS_FAILED || status == GW_STATUS_CANCELLED;
+}
+
+/* On a thread of the session: takes no lock but the queue's. */
+static void session_event(void *opaque, const struct gw_event *event)
+{
+    struct gw_control *c = opaque;
+    bool events = false;
+    char data[64];
+
+    gw_options_get_capability(gw_vm_options(c->vm), "events", &events, NULL);
+    if (event->type == GW_EVENT_STATUS && events && event->status != GW_STATUS_NONE) {
+        snprintf(data, sizeof data, "{\"status\": \"%s\"}", gw_status_name(event->status));
+        gw_control_emit(c, "MIGRATION", data);
+    } else if (event->type == GW_EVENT_PASS && events) {
+        snprintf(data, sizeof data, "{\"pass\": %" PRIu64 "}", event->pass);
+        gw_control_emit(c, "MIGRATION_PASS", data);
+    } else if (event->type == GW_EVENT_STOP) {
+        gw_control_emit(c, "STOP", NULL);
+    } else if (event->type == GW_EVENT_RESUME) {
+        gw_control_emit(c, "RESUME", NULL);
+    }
+    if (c->config.on_event)
+        c->config.on_event(c->config.opaque, event);
+}
+
+static bool sending(struct gw_control *c)
+{
+    return c->send && !gw_status_ended(gw_send_status(c->send));
+}
+
+static bool receiving(struct gw_control *c)
+{
+    return c->recv && !gw_status_ended(gw_recv_status(c->recv));
+}
+
+/* A machine that was not loaded whole must neither run nor go on elsewhere. */
+static int judge_incoming(struct gw_control *c, struct gw_error *err)
+{
+    if (receiving(c))
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "Guest is waiting for an incoming migration");
+    if (!c->recv || c->claimed || gw_recv_status(c->recv) == GW_STATUS_COMPLETED)
+        return 0;
+    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the incoming migration did not complete%s",
+                   gw_recv_owner(c->recv) == GW_OWNER_UNDECIDED
+                       ? ", and it is not known who owns the guest: if the source says that it is the destination, "
+                         "x-godwit-claim runs it here"
+                       : "");
+}
+
+int gw_session_may_run(struct gw_control *c, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&c->sessions);
+    r = judge_incoming(c, err);
+    /* The session may have read the last of memory already, or be about to: nobody but it may start the machine. */
+    if (r == 0 && sending(c))
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "Migration is not finalized yet");
+    pthread_mutex_unlock(&c->sessions);
+    return r;
+}
+
+/* Frees sessions that ended, keeping what query-migrate tells of the last. */
+static void drop_ended(struct gw_control *c)
+{
+    if (c->send) {
+        gw_send_stats(c->send, &c->last);
+        c->last_owner = gw_send_owner(c->send);
+    } else if (c->recv) {
+        gw_recv_stats(c->recv, &c->last);
+        c->last_owner = gw_recv_owner(c->recv);
+    } else {
+        return;
+    }
+    c->have_last = true;
+    c->last_incoming = !c->send;
+    c->send = gw_send_free(c->send);
+    c->recv = gw_recv_free(c->recv);
+}
+
+void gw_session_free_all(struct gw_control *c)
+{
+    pthread_mutex_lock(&c->sessions);
+    c->closed = true;
+    c->send = gw_send_free(c->send);
+    c->recv = gw_recv_free(c->recv);
+    pthread_mutex_unlock(&c->sessions);
+}
+
+/* ---- starting ---------------------------------------------------------------------------------------------------- */
+
+static int start_send(struct gw_control *c, const struct gw_send_config *config, struct gw_error *err)
+{
+    int r;
+
+    if (c->closed)
+        return gw_fail(err, -ESHUTDOWN, GW_BLAME_LOCAL, "the control is being closed");
+    if (sending(c))
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
+    r = judge_incoming(c, err);
+    if (r < 0)
+        return r;
+    drop_ended(c);
+    return gw_send_start(c->vm, config, &c->send, err);
+}
+
+static uint64_t timeout_of(json_t *args)
+{
+    json_int_t ms = json_integer_value(json_object_get(args, "x-godwit-timeout-ms"));
+
+    return ms > 0 ? GW_MIN((uint64_t)ms, UINT64_MAX / GW_NS_PER_MS) * GW_NS_PER_MS : 0;
+}
+
+int gw_cmd_migrate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    GW_AUTOFREE char *uri = NULL;
+    struct gw_send_config config = {
+        .peer = json_string_value(json_object_get(args, "x-godwit-peer")),
+        .progress_timeout_ns = timeout_of(args),
+        .on_event = session_event,
+        .opaque = c,
+    };
+    struct gw_uri parsed;
+    int r;
+
+    if (json_is_true(json_object_get(args, "resume")))
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "Cannot resume if there is no paused migration");
+    if (json_is_true(json_object_get(args, "blk")) || json_is_true(json_object_get(args, "inc")))
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "block migration is not supported by this build of godwit");
+    r = gw_address_from_args(args, &uri, err);
+    if (r == 0)
+        r = gw_uri_parse(uri, &parsed, err);
+    if (r < 0)
+        return r;
+    if (c->ops.run_state && !strcmp(c->ops.run_state(c->config.opaque), "postmigrate"))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                       "Can't migrate the vm that was paused due to previous migration");
+    config.uri = uri;
+    pthread_mutex_lock(&c->sessions);
+    r = start_send(c, &config, err);
+    pthread_mutex_unlock(&c->sessions);
+    return r;
+}
+
+static int start_recv(struct gw_control *c, const struct gw_recv_config *config, struct gw_error *err)
+{
+    int r;
+
+    if (c->closed)
+        return gw_fail(err, -ESHUTDOWN, GW_BLAME_LOCAL, "the control is being closed");
+    if (c->incoming_used)
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "The incoming migration has already been started");
+    if (sending(c))
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
+    drop_ended(c);
+    r = gw_recv_start(c->vm, config, &c->recv, err);
+    c->incoming_used = r == 0;
+    return r;
+}
+
+static int incoming(struct gw_control *c, const char *uri, uint64_t timeout_ns, struct gw_error *err)
+{
+    struct gw_recv_config config = {
+        .uri = uri, .progress_timeout_ns = timeout_ns, .on_event = session_event, .opaque = c};
+    int r;
+
+    pthread_mutex_lock(&c->sessions);
+    r = start_recv(c, &config, err);
+    pthread_mutex_unlock(&c->sessions);
+    return r;
+}
+
+int gw_control_incoming(struct gw_control *c, const char *uri, struct gw_error *err)
+{
+    return incoming(c, uri, 0, err);
+}
+
+int gw_cmd_migrate_incoming(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    GW_AUTOFREE char *uri = NULL;
+    int r = gw_address_from_args(args, &uri, err);
+
+    return r < 0 ? r : incoming(c, uri, timeout_of(args), err);
+}
+
+/* ---- steering ---------------------------------------------------------------------------------------------------- */
+
+int gw_cmd_migrate_cancel(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&c->sessions);
+    if (sending(c))
+        r = gw_send_cancel(c->send, err);
+    else if (receiving(c))
+        r = gw_recv_cancel(c->recv, err);
+    pthread_mutex_unlock(&c->sessions);
+    return r;
+}
+
+int gw_cmd_migrate_continue(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    const char *state = json_string_value(json_object_get(args, "state"));
+    enum gw_status status = GW_STATUS_NONE;
+    int r = 0;
+
+    pthread_mutex_lock(&c->sessions);
+    if (c->send)
+        status = gw_send_status(c->send);
+    if (status != GW_STATUS_PRE_SWITCHOVER || strcmp(state, gw_status_name(status)))
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Migration not in expected state: %s", gw_status_name(status));
+    else
+        r = gw_send_continue(c->send, err);
+    pthread_mutex_unlock(&c->sessions);
+    return r;
+}
+
+int gw_cmd_migrate_pause(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                   "migrate-pause is currently only supported during postcopy-active state");
+}
+
+int gw_cmd_claim(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&c->sessions);
+    if (!c->recv)
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no incoming migration whose guest could be claimed");
+    else
+        r = gw_recv_claim(c->recv, err);
+    c->claimed |= r == 0;
+    pthread_mutex_unlock(&c->sessions);
+    return r;
+}
+
+int gw_cmd_yank(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    json_t *item;
+    size_t i;
+    int r = 0;
+
+    pthread_mutex_lock(&c->sessions);
+    json_array_foreach(json_object_get(args, "instances"), i, item) {
+        const char *type = json_string_value(json_object_get(item, "type"));
+
+        if (!type || strcmp(type, "migration") || (!sending(c) && !receiving(c))) {
+            r = gw_fail(err, -ENODEV, GW_BLAME_CALLER, "Instance not found");
+            break;
+        }
+    }
+    if (r == 0 && i > 0) {
+        if (sending(c))
+            gw_send_yank(c->send);
+        if (receiving(c))
+            gw_recv_yank(c->recv);
+    }
+    pthread_mutex_unlock(&c->sessions);
+    return r;
+}
+
+int gw_cmd_query_yank(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    json_t *list = json_array();
+    bool bad = !list;
+
+    pthread_mutex_lock(&c->sessions);
+    if (sending(c) || receiving(c))
+        bad |= json_array_append_new(list, json_pack("{ss}", "type", "migration")) != 0;
+    pthread_mutex_unlock(&c->sessions);
+    return gw_json_finish(list, bad, ret_result, err);
+}
+
+int gw_cmd_query_migrate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    char address[4200] = "";
+    struct gw_stats stats = {.status = GW_STATUS_NONE};
+    enum gw_owner owner = GW_OWNER_SOURCE;
+    bool is_incoming = false;
+
+    pthread_mutex_lock(&c->sessions);
+    if (c->send) {
+        gw_send_stats(c->send, &stats);
+        owner = gw_send_owner(c->send);
+    } else if (c->recv) {
+        gw_recv_stats(c->recv, &stats);
+        owner = gw_recv_owner(c->recv);
+        gw_recv_address(c->recv, address, sizeof address);
+        is_incoming = true;
+    } else if (c->have_last) {
+        stats = c->last;
+        owner = c->last_owner;
+        is_incoming = c->last_incoming;
+    }
+    pthread_mutex_unlock(&c->sessions);
+    return gw_info_build(c, is_incoming, &stats, owner, address, ret_result, err);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/guest.h"
+#include "engine/recv.h"
+#include "wire/names.h"
+
+#define ALIVE_NS (1 * GW_NS_PER_S)
+
+static int wait_commit(struct gw_recv *r, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(&r->reader);
+    uint8_t type;
+    int e;
+
+    /* However patient it was till now: what is missing are five bytes. */
+    if (!r->timeout_ns)
+        gw_channel_set_timeout(r->channel, 30 * GW_NS_PER_S);
+    r->reader.what = "the source's COMMIT";
+    e = gw_get_u8(&r->reader, &type, err);
+    if (e >= 0 && type != GW_ELEMENT_COMMAND)
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " instead of COMMIT", type,
+                    gw_wire_element(type), at);
+    if (e >= 0)
+        e = gw_recv_command(r, at, err);
+    r->reader.what = NULL;
+    if (e < 0 && !r->aborted)
+        gw_context(err, "COMMIT, expected at byte %" PRIu64, at);
+    return e;
+}
+
+int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_vm *vm = r->session.vm;
+    int e;
+
+    if (!r->handed && vm->ops->handed_over)
+        vm->ops->handed_over(vm->opaque, true);
+    r->handed = true;
+    if (r->start_paused || !gw_globalstate_running(vm->globalstate))
+        return 0;
+    e = gw_vm_start(vm, err);
+    if (e >= 0)
+        gw_session_event(&r->session, GW_EVENT_RESUME, 0);
+    return e;
+}
+
+/* ---- parking -------------------------------------------------------------------------------------------------------
+ */
+
+struct parking {
+    struct gw_recv *recv;
+    bool done; /* under session.lock */
+};
+
+/* A godwit that waits for LOADED hears that we live: to write a machine to a disk takes longer than its patience. */
+static void *say_alive(void *arg)
+{
+    static const uint8_t nothing[4];
+    struct parking *p = arg;
+    struct gw_session *x = &p->recv->session;
+
+    pthread_mutex_lock(&x->lock);
+    while (!p->done) {
+        if (gw_session_wait_until(x, gw_now_ns(&gw_clock_real) + ALIVE_NS) || p->done)
+            continue;
+        pthread_mutex_unlock(&x->lock);
+        gw_recv_say(p->recv, GW_RP_PONG, nothing, sizeof nothing, NULL);
+        pthread_mutex_lock(&x->lock);
+    }
+    pthread_mutex_unlock(&x->lock);
+    return NULL;
+}
+
+static int park(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+    struct parking p = {.recv = r};
+    pthread_t thread;
+    bool speaks = r->extended && !pthread_create(&thread, NULL, say_alive, &p);
+    int e = gw_guest_park(x->vm, err);
+
+    if (!speaks)
+        return e;
+    pthread_mutex_lock(&x->lock);
+    p.done = true;
+    pthread_cond_broadcast(&x->changed);
+    pthread_mutex_unlock(&x->lock);
+    pthread_join(thread, NULL);
+    return e;
+}
+
+/* ---- arriving ------------------------------------------------------------------------------------------------------
+ */
+
+int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
+{
+    static const uint8_t good[4];
+    struct gw_session *x = &r->session;
+    struct gw_error local = GW_ERROR_INIT;
+    int e = 0;
+
+    gw_session_enter(x, GW_PHASE_LOADED);
+    if (x->vm->image) {
+        e = park(r, err);
+        if (e < 0)
+            return e;
+    }
+    if (r->extended) {
+        e = gw_session_commit(x, GW_PHASE_ASKED, err);
+        if (e < 0)
+            return e;
+        e = gw_recv_say(r, GW_RP_GODWIT_LOADED, NULL, 0, err);
+        if (e >= 0)
+            e = wait_commit(r, err);
+        if (r->aborted) {
+            gw_session_enter(x, GW_PHASE_RECV_FAILED);
+            return e;
+        }
+        if (e < 0) {
+            gw_context(err,
+                       "everything was loaded, but it is not known whether the source gave the machine away: ask it, "
+                       "and claim the machine here if it did");
+            gw_session_enter(x, GW_PHASE_RECV_UNDECIDED);
+            return e;
+        }
+    }
+    e = gw_session_commit(x, GW_PHASE_COMMITTED, err);
+    if (e < 0)
+        return e;
+    e = gw_recv_run_machine(r, err);
+    if (e < 0) {
+        gw_session_enter(x, r->extended ? GW_PHASE_RECV_UNDECIDED : GW_PHASE_RECV_FAILED);
+        return e;
+    }
+    /* The machine runs here now, whether or not this reaches the source. */
+    gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
+    e = gw_recv_say(r, GW_RP_SHUT, good, sizeof good, &local);
+    if (e < 0 && x->vm->image && !r->extended) {
+        /* Nothing runs here, so it can still stay where it is: a source that does not hear this goes on. */
+        *err = local;
+        gw_context(err, "the source could not be told that its machine is here, and runs on");
+        gw_session_enter(x, GW_PHASE_RECV_FAILED);
+        return e;
+    }
+    if (e < 0)
+        gw_session_log(x, "the source was not told that the machine runs here: %s", local.text);
+    gw_session_enter(x, GW_PHASE_ARRIVED);
+    return 0;
+}

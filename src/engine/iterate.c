@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/send.h"
+
+#include "base/endian.h"
+#include "wire/numbers.h"
+
+#define STEP_NS (50 * GW_NS_PER_MS)
+/* A drain that took no longer needs no second look at what the guest wrote meanwhile; one that takes longer than this
+ * waits for a link that is as good as dead. */
+#define DRAIN_SHORT_NS GW_NS_PER_MS
+#define DRAIN_MAX_NS   (5 * GW_NS_PER_S)
+
+static uint64_t now(const struct gw_send *s)
+{
+    return gw_now_ns(&s->session.vm->clock);
+}
+
+static uint64_t param(const struct gw_send *s, enum gw_parameter p)
+{
+    return gw_options_param(s->session.vm->options, p);
+}
+
+/* ---- one step -----------------------------------------------------------------------------------------------------
+ */
+
+struct step {
+    struct gw_budget budget;
+    struct gw_send *send;
+    uint64_t began_ns, bytes, limit_bytes;
+};
+
+static bool spent(struct gw_budget *b, uint64_t bytes_put)
+{
+    struct step *t = b->opaque;
+
+    t->bytes += bytes_put;
+    return t->bytes >= t->limit_bytes || now(t->send) - t->began_ns >= STEP_NS ||
+           gw_session_check(&t->send->session, NULL) < 0;
+}
+
+/* A PART of each section; *ret_dry: nothing was left. Sleeps for the rate limit, and feeds the bandwidth window. */
+static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
+{
+    uint64_t rate = param(s, GW_PARAM_MAX_BANDWIDTH), offset = gw_writer_offset(&s->writer), bytes, ns, wait;
+    uint64_t queued = gw_channel_queued(s->channel), left;
+    struct gw_ram_counts before, after;
+    struct step t = {.send = s, .began_ns = now(s), .limit_bytes = rate ? GW_MAX(rate / 100, 4096) : UINT64_MAX};
+    bool dry = true;
+    int r = 0;
+
+    t.budget = (struct gw_budget){.spent = spent, .opaque = &t, .batch_bytes = t.limit_bytes};
+    gw_ram_live_counts(s->ram, &before);
+    for (unsigned i = 0; r >= 0 && i < s->lives && t.bytes < t.limit_bytes; i++) {
+        gw_send_section(s, GW_SECTION_PART, s->live[i]);
+        r = s->live[i]->ops->step(s->live[i], &s->writer, &t.budget, err);
+        gw_send_footer(s, s->live[i]);
+        dry &= r > 0;
+    }
+    if (r >= 0)
+        r = gw_send_flush(s, err);
+    if (r < 0)
+        return r;
+    gw_ram_live_counts(s->ram, &after);
+    bytes = gw_writer_offset(&s->writer) - offset;
+    gw_pace_set(&s->pace, rate);
+    while ((wait = gw_pace_ask(&s->pace, bytes)) && gw_send_check(s, NULL) >= 0)
+        gw_send_sleep(s, wait);
+    ns = now(s) - t.began_ns;
+    /* What only made the queue longer has not been carried yet. */
+    left = gw_channel_queued(s->channel);
+    bytes = bytes + queued > left ? bytes + queued - left : 0;
+    gw_window_add(&s->window, bytes, after.plain_pages + after.zero_pages - before.plain_pages - before.zero_pages, ns);
+    if (dry)
+        gw_window_flush(&s->window);
+    *ret_dry = dry;
+    gw_send_publish(s);
+    return 0;
+}
+
+/* ---- rounds -------------------------------------------------------------------------------------------------------
+ */
+
+static void end_round(struct gw_send *s, uint64_t fresh_pages)
+{
+    struct gw_stats *st = &s->session.stats;
+    struct gw_ram_counts c;
+    uint64_t t = now(s);
+
+    gw_ram_live_counts(s->ram, &c);
+    s->round.bytes = gw_writer_offset(&s->writer) - s->round_offset;
+    s->round.zero_pages = c.zero_pages - s->round_zero;
+    s->round.pages = c.plain_pages - s->round_plain + s->round.zero_pages;
+    s->round.duration_ns = t - s->round_began_ns;
+    s->round.dirty_pages_per_s = gw_rate_per_s(fresh_pages, s->round.duration_ns);
+    pthread_mutex_lock(&s->session.lock);
+    if (st->rounds_kept == GW_ROUNDS_KEPT)
+        memmove(&st->round[0], &st->round[1], (GW_ROUNDS_KEPT - 1) * sizeof st->round[0]);
+    else
+        st->rounds_kept++;
+    st->round[st->rounds_kept - 1] = s->round;
+    st->rounds++;
+    st->dirty_pages_rate = s->round.dirty_pages_per_s;
+    pthread_mutex_unlock(&s->session.lock);
+    s->round_offset += s->round.bytes;
+    s->round_zero = c.zero_pages;
+    s->round_plain = c.plain_pages;
+    s->round_began_ns = t;
+}
+
+void gw_send_pass(void *opaque, uint64_t sync_count, uint64_t fresh_pages)
+{
+    struct gw_send *s = opaque;
+
+    if (sync_count > 1) {
+        s->last_dirty_bytes = fresh_pages << s->session.vm->ram.page_bits;
+        s->set_bytes = GW_MAX(s->set_bytes, s->last_dirty_bytes);
+        end_round(s, fresh_pages);
+    }
+    s->round = (struct gw_round){.dirty_pages_at_start = fresh_pages};
+    gw_session_event(&s->session, GW_EVENT_PASS, sync_count);
+}
+
+static void throttle(struct gw_send *s)
+{
+    struct gw_vm *vm = s->session.vm;
+    const struct gw_throttle_params p = {
+        .auto_converge = gw_options_cap(vm->options, GW_CAP_AUTO_CONVERGE) && vm->ops->throttle,
+        .dirty_limit = gw_options_cap(vm->options, GW_CAP_DIRTY_LIMIT) && vm->ops->dirty_limit,
+        .trigger_percent = (unsigned)param(s, GW_PARAM_THROTTLE_TRIGGER_THRESHOLD),
+        .initial = (unsigned)param(s, GW_PARAM_CPU_THROTTLE_INITIAL),
+        .increment = (unsigned)param(s, GW_PARAM_CPU_THROTTLE_INCREMENT),
+        .max = (unsigned)param(s, GW_PARAM_MAX_CPU_THROTTLE),
+        .tailslow = param(s, GW_PARAM_CPU_THROTTLE_TAILSLOW),
+        .vcpu_bytes_per_s = param(s, GW_PARAM_VCPU_DIRTY_LIMIT) * 1000000,
+    };
+    struct gw_throttle_out out;
+
+    gw_throttle_round(&s->throttle, &p, now(s), s->last_dirty_bytes, gw_writer_offset(&s->writer), &out);
+    if (!out.changed)
+        return;
+    if (p.auto_converge)
+        vm->ops->throttle(vm->opaque, out.percent);
+    else if (p.dirty_limit)
+        vm->ops->dirty_limit(vm->opaque, out.vcpu_bytes_per_s);
+}
+
+static bool sync_due(struct gw_send *s)
+{
+    const struct gw_throttle_params p = {.auto_converge = gw_options_cap(s->session.vm->options, GW_CAP_AUTO_CONVERGE)};
+
+    return gw_throttle_sync_due(&s->throttle, &p, now(s));
+}
+
+/* ---- decisions ----------------------------------------------------------------------------------------------------
+ */
+
+static int pending(struct gw_send *s, bool exact, uint64_t *ret_bytes, struct gw_error *err)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < s->lives; i++) {
+        struct gw_pending p;
+        int r = s->live[i]->ops->pending(s->live[i], exact, &p, err);
+
+        if (r < 0)
+            return r;
+        sum += p.must_precopy_bytes + p.can_postcopy_bytes;
+    }
+    *ret_bytes = sum;
+    return 0;
+}
+
+static bool may_switch(struct gw_send *s)
+{
+    bool ack = gw_options_cap(s->session.vm->options, GW_CAP_SWITCHOVER_ACK) && gw_vm_running(s->session.vm), may;
+
+    /* Until the peer has answered it is not known how the guest changes hands. */
+    pthread_mutex_lock(&s->session.lock);
+    may = gw_rp_knows_peer(&s->rp) && (!ack || s->rp.switchover_ack);
+    pthread_mutex_unlock(&s->session.lock);
+    return may;
+}
+
+static void note_round_trip(struct gw_send *s)
+{
+    pthread_mutex_lock(&s->session.lock);
+    if (s->pings && s->rp.pongs == s->pings && s->rp.pong_ns > s->ping_ns) {
+        uint64_t ns = s->rp.pong_ns - s->ping_ns;
+
+        s->rtt_ns = s->rtt_ns ? GW_MIN(s->rtt_ns, ns) : ns;
+    }
+    pthread_mutex_unlock(&s->session.lock);
+    /* The last data go there, the answer comes back, the last word goes there. */
+    s->costs.answer_ns = s->rtt_ns + s->rtt_ns / 2;
+}
+
+/* Waits until the destination has taken all that was sent: that may be megabytes in the socket buffers of both sides,
+ * and the machine, which runs meanwhile, need not stand still for them. */
+static int drain(struct gw_send *s, uint64_t *ret_ns, struct gw_error *err)
+{
+    uint64_t t = now(s), deadline = gw_now_ns(&gw_clock_real) + DRAIN_MAX_NS;
+    uint8_t value[4];
+    int r;
+
+    *ret_ns = 0;
+    if (!s->rp.running)
+        return 0;
+    gw_store_be32(value, 2);
+    gw_send_command(s, GW_COMMAND_PING, value, sizeof value);
+    r = gw_send_flush(s, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&s->session.lock);
+    while (s->rp.pongs < s->pings && !s->rp.ended && !s->session.cancelled && !s->session.yanked &&
+           gw_session_wait_until(&s->session, deadline))
+        ;
+    pthread_mutex_unlock(&s->session.lock);
+    *ret_ns = now(s) - t;
+    return gw_send_check(s, err);
+}
+
+static int decide(struct gw_send *s, bool exact, bool dry, struct gw_switch_out *ret, struct gw_error *err)
+{
+    struct gw_switch_in in = {
+        .exact = exact,
+        .dry = dry,
+        .allowed = may_switch(s),
+        .limit_ns = param(s, GW_PARAM_DOWNTIME_LIMIT) * GW_NS_PER_MS,
+        .in_flight_bytes = gw_channel_queued(s->channel),
+        .avail_bytes_per_s = param(s, GW_PARAM_AVAIL_SWITCHOVER_BANDWIDTH),
+    };
+    uint64_t t = now(s);
+    int r = pending(s, exact, &in.pending_bytes, err);
+
+    if (r < 0)
+        return r;
+    in.now_ns = now(s);
+    if (exact) {
+        s->costs.sync_ns = in.now_ns - t;
+        in.dirty_bytes = s->last_dirty_bytes;
+        throttle(s);
+    }
+    note_round_trip(s);
+    in.costs = s->costs;
+    gw_window_estimate(&s->window, in.limit_ns, &s->bandwidth);
+    in.bandwidth = s->bandwidth;
+    gw_switchover_decide(&s->switchover, &in, ret);
+    pthread_mutex_lock(&s->session.lock);
+    s->session.stats.expected_downtime_ms =
+        gw_predict_expected_downtime_ns(s->last_dirty_bytes, s->bandwidth.typical_bytes_per_s, in.limit_ns) /
+        GW_NS_PER_MS;
+    pthread_mutex_unlock(&s->session.lock);
+    return 0;
+}
+
+static int check_answers(struct gw_send *s, struct gw_error *err)
+{
+    bool silent;
+
+    pthread_mutex_lock(&s->session.lock);
+    silent = !gw_rp_knows_peer(&s->rp);
+    pthread_mutex_unlock(&s->session.lock);
+    if (!silent || !s->timeout_ns || now(s) - s->active_ns < s->timeout_ns)
+        return 0;
+    return gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL, "the destination has not answered a PING for %" PRIu64 " ms",
+                   (uint64_t)(s->timeout_ns / GW_NS_PER_MS));
+}
+
+int gw_send_iterate(struct gw_send *s, struct gw_error *err)
+{
+    bool dry = false;
+    int r;
+
+    s->active_ns = s->round_began_ns = now(s);
+    gw_window_init(&s->window);
+    gw_switchover_init(&s->switchover);
+    gw_throttle_init(&s->throttle, s->active_ns);
+    for (;;) {
+        struct gw_switch_out out;
+
+        r = gw_send_check(s, err);
+        if (r >= 0)
+            r = check_answers(s, err);
+        if (r >= 0)
+            r = decide(s, false, dry, &out, err);
+        if (r >= 0 && (out.verdict == GW_SWITCH_SYNC || sync_due(s)))
+            r = decide(s, true, false, &out, err);
+        if (r < 0)
+            return r;
+        if (out.verdict == GW_SWITCH_NOW) {
+            uint64_t ns;
+
+            r = drain(s, &ns, err);
+            if (r >= 0 && ns > DRAIN_SHORT_NS)
+                r = decide(s, true, false, &out, err);
+            if (r < 0 || out.verdict == GW_SWITCH_NOW)
+                return r;
+        }
+        if (out.wait_ns)
+            gw_send_sleep(s, GW_MIN(out.wait_ns, 100 * GW_NS_PER_MS));
+        r = step(s, &dry, err);
+        if (r < 0)
+            return r;
+    }
+}

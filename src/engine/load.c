@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/endian.h"
+#include "engine/guest.h"
+#include "engine/recv.h"
+#include "state/section.h"
+#include "wire/names.h"
+
+#define MAX_SECTIONS     4096u
+#define MAX_VMDESC_BYTES (64u * 1024 * 1024)
+
+static struct gw_bound *find(struct gw_recv *r, uint32_t id)
+{
+    for (unsigned i = 0; i < r->bounds; i++)
+        if (r->bound[i].id == id)
+            return &r->bound[i];
+    return NULL;
+}
+
+static int bind(struct gw_recv *r, uint32_t id, struct gw_live *live, struct gw_error *err)
+{
+    if (r->bounds >= MAX_SECTIONS)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "more than %u sections", MAX_SECTIONS);
+    if (!(r->bounds & (r->bounds - 1))) {
+        struct gw_bound *grown = realloc(r->bound, GW_MAX(r->bounds * 2, 1) * sizeof *grown);
+
+        if (!grown)
+            return gw_nomem(err, "list of sections");
+        r->bound = grown;
+    }
+    r->bound[r->bounds++] = (struct gw_bound){.id = id, .live = live};
+    return 0;
+}
+
+static struct gw_live *find_live(struct gw_recv *r, const char *idstr)
+{
+    for (unsigned i = 0; i < r->lives; i++)
+        if (!strcmp(r->live[i]->ops->id, idstr))
+            return r->live[i];
+    return NULL;
+}
+
+/* START and FULL: who it is for. */
+static int named(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, struct gw_error *err)
+{
+    struct gw_vm *vm = r->session.vm;
+    struct gw_section_head h;
+    struct gw_live *live;
+    int e = gw_section_get_head(&r->reader, &h, err);
+
+    if (e < 0) {
+        gw_context(err, "head of the section at byte %" PRIu64, at);
+        return e;
+    }
+    live = find_live(r, h.name);
+    if (find(r, h.id))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %u (%s/%u) at byte %" PRIu64 ": the id is taken", h.id,
+                       h.name, h.instance, at);
+    for (unsigned i = 0; live && i < r->bounds; i++)
+        if (r->bound[i].live == live)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %s at byte %" PRIu64 " was started before", h.name,
+                           at);
+    if (!live != (kind == GW_SECTION_FULL) || (live && h.instance) ||
+        (!live && !gw_registry_knows(vm->registry, h.name, h.instance)))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                       "section %s/%u at byte %" PRIu64 " (%s): this machine has no such %s", h.name, h.instance, at,
+                       gw_wire_element((uint8_t)kind), kind == GW_SECTION_FULL ? "device" : "live state");
+    if (live && h.version != live->ops->version)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %s at byte %" PRIu64 " has version %u, %u is known",
+                       h.name, at, h.version, live->ops->version);
+    e = bind(r, h.id, live, err);
+    if (e < 0)
+        return e;
+    if (live) {
+        live->touched = false;
+        e = live->ops->load_setup(live, err);
+        if (e >= 0)
+            e = live->ops->load(live, kind, &r->reader, err);
+        r->touched |= live->touched;
+    } else {
+        /* A description's load changes all or nothing. */
+        r->touched |= !gw_registry_described(vm->registry, h.name, h.instance);
+        e = gw_registry_load(vm->registry, h.name, h.instance, h.version, &r->reader, err);
+        r->touched |= e >= 0;
+    }
+    if (e >= 0)
+        e = gw_section_get_footer(&r->reader, h.id, h.name, err);
+    if (e < 0)
+        gw_context(err, "section %s/%u at byte %" PRIu64, h.name, h.instance, at);
+    return e;
+}
+
+/* PART and END. */
+static int numbered(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, struct gw_error *err)
+{
+    struct gw_bound *b;
+    uint32_t id;
+    int e = gw_get_u32(&r->reader, &id, err);
+
+    if (e < 0) {
+        gw_context(err, "head of the section at byte %" PRIu64, at);
+        return e;
+    }
+    b = find(r, id);
+    if (!b || !b->live)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s section at byte %" PRIu64 ": %u was never started",
+                       gw_wire_element((uint8_t)kind), at, id);
+    if (b->ended)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s section at byte %" PRIu64 ": %u (%s) has ended before",
+                       gw_wire_element((uint8_t)kind), at, id, b->live->ops->id);
+    b->ended = kind == GW_SECTION_END;
+    e = b->live->ops->load(b->live, kind, &r->reader, err);
+    r->touched |= b->live->touched;
+    if (e >= 0)
+        e = gw_section_get_footer(&r->reader, id, b->live->ops->id, err);
+    if (e < 0)
+        gw_context(err, "section %s (%s) at byte %" PRIu64, b->live->ops->id, gw_wire_element((uint8_t)kind), at);
+    return e;
+}
+
+int gw_recv_say(struct gw_recv *r, uint16_t type, const void *body, uint16_t bytes, struct gw_error *err)
+{
+    uint8_t message[4 + 64];
+
+    if (!r->return_path)
+        return 0;
+    gw_store_be16(message, type);
+    gw_store_be16(message + 2, bytes);
+    if (bytes)
+        memcpy(message + 4, body, bytes);
+    return gw_channel_write_full(r->channel, message, 4u + bytes, err);
+}
+
+static int pong(struct gw_recv *r, const uint8_t *value, struct gw_error *err)
+{
+    uint8_t hello[12];
+    int e;
+
+    if (!r->return_path)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "PING before OPEN_RETURN_PATH: there is no way to answer");
+    e = gw_recv_say(r, GW_RP_PONG, value, 4, err);
+    if (e < 0 || gw_load_be32(value) != GW_PING_COOKIE)
+        return e;
+    r->extended = true;
+    gw_store_be32(hello, GW_EXTENSIONS_VERSION);
+    gw_store_be64(hello + 4, GW_EXTENSION_COMMIT);
+    return gw_recv_say(r, GW_RP_GODWIT_HELLO, hello, sizeof hello, err);
+}
+
+static int open_return_path(struct gw_recv *r, struct gw_error *err)
+{
+    if (!(r->channel->features & GW_CHANNEL_DUPLEX))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source wants a return path, %s carries one direction only",
+                       r->channel->name);
+    if (r->return_path)
+        return 0; /* said twice: once is enough */
+    r->return_path = true;
+    /* No device of ours wants the switch-over put off. */
+    return gw_options_cap(r->session.vm->options, GW_CAP_SWITCHOVER_ACK)
+               ? gw_recv_say(r, GW_RP_SWITCHOVER_ACK, NULL, 0, err)
+               : 0;
+}
+
+int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
+{
+    const struct gw_wire_name *what;
+    uint8_t payload[64];
+    uint16_t number, bytes;
+    int e = gw_get_u16(&r->reader, &number, err);
+
+    if (e >= 0)
+        e = gw_get_u16(&r->reader, &bytes, err);
+    if (e < 0) {
+        gw_context(err, "command at byte %" PRIu64, at);
+        return e;
+    }
+    what = gw_wire_command(number);
+    if (!what)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command 0x%x at byte %" PRIu64 " is unknown", number, at);
+    if (what->bytes >= 0 ? bytes != what->bytes : bytes < 1)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " has %u bytes of payload",
+                       what->name, at, bytes);
+    if (!gw_grammar_step(&r->grammar, GW_ELEMENT_COMMAND, number))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " may not come here (%s)", what->name,
+                       at, gw_grammar_name(r->grammar));
+    switch (number) {
+    case GW_COMMAND_OPEN_RETURN_PATH:
+        e = open_return_path(r, err);
+        break;
+    case GW_COMMAND_PING:
+        e = gw_get_bytes(&r->reader, payload, 4, err);
+        if (e >= 0)
+            e = pong(r, payload, err);
+        break;
+    case GW_COMMAND_SWITCHOVER_START:
+        return 0;
+    case GW_COMMAND_GODWIT_COMMIT:
+    case GW_COMMAND_GODWIT_ABORT:
+        if (!r->extended)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " was not agreed on", what->name,
+                           at);
+        r->committed = number == GW_COMMAND_GODWIT_COMMIT;
+        r->aborted = !r->committed;
+        return r->committed
+                   ? 0
+                   : gw_fail(err, -ECANCELED, GW_BLAME_PEER,
+                             "command %s at byte %" PRIu64 ": the source took the machine back at the last moment",
+                             what->name, at);
+    default:
+        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "command %s at byte %" PRIu64 ": postcopy is not supported here",
+                       what->name, at);
+    }
+    if (e < 0)
+        gw_context(err, "command %s at byte %" PRIu64, what->name, at);
+    return e;
+}
+
+/* Devices of an image: behind the RAM they are all that is left, up to the end of the stream. 1 go on, 0 EOF. */
+static int opaque_devices(struct gw_recv *r, uint64_t at, struct gw_error *err)
+{
+    uint32_t ram_id = 0;
+    bool early = true, end = false;
+    int e;
+
+    gw_grammar_step(&r->grammar, GW_ELEMENT_FULL, 0);
+    for (unsigned i = 0; i < r->bounds; i++) {
+        early &= r->bound[i].live != r->ram;
+        ram_id = r->bound[i].live == r->ram ? r->bound[i].id : ram_id;
+    }
+    /* Patience is over when a description does not come: then what may follow what is all there is to go by. */
+    if (!early)
+        gw_channel_set_timeout(r->channel, r->vmdesc_wait_ns);
+    e = gw_guest_get_devices(r->session.vm, &r->reader, early, ram_id, &end, err);
+    gw_channel_set_timeout(r->channel, r->timeout_ns);
+    if (e < 0) {
+        gw_context(err, "device sections from byte %" PRIu64 " on", at);
+        return e;
+    }
+    r->touched = true;
+    r->described = end;
+    return !end;
+}
+
+/* One element: 1 go on, 0 EOF. */
+static int element(struct gw_recv *r, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(&r->reader);
+    const uint8_t *next;
+    uint8_t type;
+    int e;
+
+    r->reader.what = "the next element";
+    e = gw_reader_need(&r->reader, 1, &next, err);
+    r->reader.what = NULL;
+    if (e < 0)
+        return e;
+    type = *next;
+    if (type == GW_ELEMENT_FULL && r->session.vm->image)
+        return opaque_devices(r, at, err);
+    gw_reader_skip(&r->reader, 1);
+    if (type != GW_ELEMENT_COMMAND && !gw_grammar_step(&r->grammar, type, 0))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " may not come here (%s)",
+                       type, gw_wire_element(type), at, gw_grammar_name(r->grammar));
+    switch (type) {
+    case GW_ELEMENT_START:
+    case GW_ELEMENT_FULL:
+        e = named(r, (enum gw_section_kind)type, at, err);
+        break;
+    case GW_ELEMENT_PART:
+    case GW_ELEMENT_END:
+        e = numbered(r, (enum gw_section_kind)type, at, err);
+        break;
+    case GW_ELEMENT_COMMAND:
+        e = gw_recv_command(r, at, err);
+        break;
+    default:
+        return 0;
+    }
+    return e < 0 ? e : 1;
+}
+
+/* What stands behind EOF when the other side describes its devices. Without a return path a source that does not may
+ * just close, or leave the connection open: it has a second to show. */
+static int description(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_error local = GW_ERROR_INIT;
+    uint64_t at = gw_reader_offset(&r->reader);
+    const uint8_t *p;
+    uint32_t bytes;
+    size_t got = 0;
+    int e;
+
+    if (gw_reader_buffered(&r->reader) == 0 && !r->extended) /* a godwit always describes its devices */
+        gw_channel_set_timeout(r->channel, r->vmdesc_wait_ns);
+    e = gw_reader_try(&r->reader, 1, &p, &got, &local);
+    gw_channel_set_timeout(r->channel, r->timeout_ns);
+    if (e < 0 && e != -ETIMEDOUT) {
+        if (err)
+            *err = local;
+        gw_context(err, "what follows EOF, at byte %" PRIu64, at);
+        return e;
+    }
+    r->reader.failed = 0;
+    if (e < 0 || !got || *p != GW_ELEMENT_VMDESC)
+        return 0;
+    gw_reader_skip(&r->reader, 1);
+    gw_grammar_step(&r->grammar, GW_ELEMENT_VMDESC, 0);
+    r->reader.what = "the description of the devices";
+    e = gw_get_u32(&r->reader, &bytes, err);
+    if (e >= 0 && bytes > MAX_VMDESC_BYTES)
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it has %u bytes, at most %u are taken", bytes, MAX_VMDESC_BYTES);
+    if (e >= 0)
+        e = gw_get_discard(&r->reader, bytes, err);
+    r->reader.what = NULL;
+    if (e < 0)
+        gw_context(err, "the description of the devices at byte %" PRIu64, at);
+    return e;
+}
+
+static int check_complete(struct gw_recv *r, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(&r->reader) - 1, missing = gw_ram_live_missing(r->ram, NULL);
+    struct gw_ram *ram = &r->session.vm->ram;
+    bool has_ram = false;
+
+    for (unsigned i = 0; i < r->bounds; i++) {
+        const struct gw_bound *b = &r->bound[i];
+
+        has_ram |= b->live == r->ram;
+        /* A snapshot that was taken in the background has no END, but every page. */
+        if (b->live && !b->ended && (b->live != r->ram || missing))
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                           "the stream ends at byte %" PRIu64 ", but section %u (%s) does not", at, b->id,
+                           b->live->ops->id);
+    }
+    for (unsigned i = 0; i < ram->count && !has_ram; i++)
+        if (gw_ram_migrates(ram->blocks[i]))
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                           "the stream ends at byte %" PRIu64 " and had no section ram: RAM block %s did not come", at,
+                           ram->blocks[i]->name);
+    /* The source may know that the guest does not need them; an operator may know that it does. */
+    if (missing)
+        gw_session_log(&r->session, "%" PRIu64 " pages never came, they keep what they had", missing);
+    return 0;
+}
+
+int gw_recv_load(struct gw_recv *r, struct gw_error *err)
+{
+    int e;
+
+    r->grammar = GW_GRAMMAR_SETUP;
+    if (r->session.vm->image) {
+        e = gw_guest_learn(r->session.vm, &r->head, err);
+        if (e < 0)
+            return e;
+    }
+    gw_registry_load_begin(r->session.vm->registry);
+    gw_globalstate_set(r->session.vm->globalstate, true);
+    while ((e = element(r, err)) > 0) {
+        gw_recv_publish(r);
+        e = gw_session_check(&r->session, err);
+        if (e < 0)
+            return e;
+    }
+    if (e < 0)
+        return e;
+    r->ended = true;
+    e = check_complete(r, err);
+    if (!r->described)
+        return e < 0 ? e : description(r, err);
+    gw_grammar_step(&r->grammar, GW_ELEMENT_EOF, 0);
+    gw_grammar_step(&r->grammar, GW_ELEMENT_VMDESC, 0);
+    return e;
+}

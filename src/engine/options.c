@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/options.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+#define BIT(c) (1ull << GW_CAP_##c)
+
+static const struct {
+    const char *name;
+    bool supported;
+} capabilities[] = {
+#define F(name, text, supported) {text, supported},
+    GW_CAPABILITIES(F)
+#undef F
+};
+
+/* In the order of enum gw_parameter, then the strings, then what is absent: a row's number tells what it is. */
+static const struct row {
+    const char *name;
+    enum gw_parameter_type type;
+    bool supported;
+    uint64_t preset, min, max;
+    const char *words; /* ENUM; max is the number of those accepted, less one */
+    const char *help;
+} rows[] = {
+#define F(id, name, preset, min, max, help) {name, GW_PARAMETER_INT, true, preset, min, max, NULL, help},
+    GW_INT_PARAMETERS(F)
+#undef F
+#define F(id, name, preset, help) {name, GW_PARAMETER_BOOL, true, preset, 0, 1, NULL, help},
+        GW_BOOL_PARAMETERS(F)
+#undef F
+#define F(id, name, preset, accepted, words, help)                                                                     \
+    {name, GW_PARAMETER_ENUM, true, preset, 0, (accepted)-1, words, help " (" words ")"},
+            GW_ENUM_PARAMETERS(F)
+#undef F
+#define F(id, name, supported, help) {name, GW_PARAMETER_STRING, supported, 0, 0, 0, NULL, help},
+                GW_STRING_PARAMETERS(F)
+#undef F
+#define F(name, type, help) {name, GW_PARAMETER_##type, false, 0, 0, 0, NULL, help},
+                    GW_ABSENT_PARAMETERS(F)
+#undef F
+};
+#define ROW_STRING GW_PARAM_COUNT
+#define ROW_ABSENT (GW_PARAM_COUNT + GW_STRING_COUNT)
+
+_Static_assert(GW_CAP_COUNT <= 64, "capabilities are bits of one word");
+
+struct gw_options {
+    pthread_mutex_t mutex; /* of writers, and of readers of strings */
+    _Atomic uint64_t caps;
+    _Atomic uint64_t params[GW_PARAM_COUNT];
+    char strings[GW_STRING_COUNT][GW_STRING_SIZE];
+    unsigned locks;
+};
+
+/* Everything that can be set, out of reach of others: changes are made here, judged, and then published. */
+struct values {
+    uint64_t caps;
+    uint64_t params[GW_PARAM_COUNT];
+    char strings[GW_STRING_COUNT][GW_STRING_SIZE];
+};
+
+static void hold(const struct gw_options *o)
+{
+    pthread_mutex_lock((pthread_mutex_t *)&o->mutex);
+}
+
+static void release(const struct gw_options *o)
+{
+    pthread_mutex_unlock((pthread_mutex_t *)&o->mutex);
+}
+
+static void take_values(const struct gw_options *o, struct values *v)
+{
+    v->caps = atomic_load(&o->caps);
+    for (size_t i = 0; i < GW_PARAM_COUNT; i++)
+        v->params[i] = atomic_load_explicit(&o->params[i], memory_order_relaxed);
+    memcpy(v->strings, o->strings, sizeof v->strings);
+}
+
+static void publish(struct gw_options *o, const struct values *v)
+{
+    for (size_t i = 0; i < GW_PARAM_COUNT; i++)
+        atomic_store_explicit(&o->params[i], v->params[i], memory_order_relaxed);
+    memcpy(o->strings, v->strings, sizeof o->strings);
+    atomic_store(&o->caps, v->caps);
+}
+
+int gw_options_new(struct gw_options **ret_options, struct gw_error *err)
+{
+    struct gw_options *o = calloc(1, sizeof *o);
+
+    if (!o)
+        return gw_nomem(err, "options");
+    if (pthread_mutex_init(&o->mutex, NULL)) {
+        free(o);
+        return gw_nomem(err, "options");
+    }
+    for (size_t i = 0; i < GW_PARAM_COUNT; i++)
+        atomic_init(&o->params[i], rows[i].preset);
+    *ret_options = o;
+    return 0;
+}
+
+struct gw_options *gw_options_free(struct gw_options *o)
+{
+    if (o) {
+        pthread_mutex_destroy(&o->mutex);
+        free(o);
+    }
+    return NULL;
+}
+
+void gw_options_copy(struct gw_options *dst, const struct gw_options *src)
+{
+    struct values v;
+
+    hold(src);
+    take_values(src, &v);
+    release(src);
+    hold(dst);
+    publish(dst, &v);
+    release(dst);
+}
+
+void gw_options_lock(struct gw_options *o, bool lock)
+{
+    hold(o);
+    o->locks += lock ? 1u : -1u;
+    release(o);
+}
+
+/* ---- conflicts --------------------------------------------------------------------------------------------------- */
+
+static int refuse(struct gw_error *err, const char *text)
+{
+    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s", text);
+}
+
+static int judge_snapshot(uint64_t caps, struct gw_error *err)
+{
+    static const uint64_t bad =
+        BIT(POSTCOPY_RAM) | BIT(DIRTY_BITMAPS) | BIT(POSTCOPY_BLOCKTIME) | BIT(LATE_BLOCK_ACTIVATE) | BIT(RETURN_PATH) |
+        BIT(MULTIFD) | BIT(PAUSE_BEFORE_SWITCHOVER) | BIT(AUTO_CONVERGE) | BIT(RELEASE_RAM) | BIT(RDMA_PIN_ALL) |
+        BIT(COMPRESS) | BIT(XBZRLE) | BIT(COLO) | BIT(VALIDATE_UUID) | BIT(ZERO_COPY_SEND);
+
+    for (size_t i = 0; i < GW_CAP_COUNT; i++)
+        if (caps & bad & 1ull << i)
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Background-snapshot is not compatible with %s",
+                           capabilities[i].name);
+    return 0;
+}
+
+int gw_options_judge(uint64_t caps, const uint64_t *params, struct gw_error *err)
+{
+    /* All of `with` and any of `other` (or, where `other` is 0, `needs` missing) make a conflict. */
+    static const struct {
+        uint64_t with, other, needs;
+        const char *text;
+    } rules[] = {
+        {BIT(POSTCOPY_RAM), BIT(IGNORE_SHARED), 0, "Postcopy is not compatible with ignore-shared"},
+        {BIT(POSTCOPY_RAM), BIT(MULTIFD), 0, "Postcopy is not yet compatible with multifd"},
+        {BIT(ZERO_COPY_SEND), 0, BIT(MULTIFD), "Zero copy only available for non-compressed non-TLS multifd migration"},
+        {BIT(ZERO_COPY_SEND), BIT(XBZRLE) | BIT(COMPRESS), 0,
+         "Zero copy only available for non-compressed non-TLS multifd migration"},
+        {BIT(POSTCOPY_PREEMPT), 0, BIT(POSTCOPY_RAM), "Postcopy preempt requires postcopy-ram"},
+        {BIT(POSTCOPY_PREEMPT), BIT(COMPRESS), 0, "Postcopy preempt not compatible with compress"},
+        {BIT(MULTIFD), BIT(COMPRESS), 0, "Multifd is not compatible with compress"},
+        {BIT(MULTIFD), BIT(XBZRLE), 0, "Multifd is not compatible with xbzrle"},
+        {BIT(SWITCHOVER_ACK), 0, BIT(RETURN_PATH), "Capability 'switchover-ack' requires capability 'return-path'"},
+        {BIT(DIRTY_LIMIT), BIT(AUTO_CONVERGE), 0,
+         "dirty-limit conflicts with auto-converge either of then available currently"},
+        {BIT(MAPPED_RAM), BIT(XBZRLE), 0, "Mapped-ram migration is incompatible with xbzrle"},
+        {BIT(MAPPED_RAM), BIT(POSTCOPY_RAM), 0, "Mapped-ram migration is incompatible with postcopy"},
+    };
+    bool packed = params[GW_PARAM_MULTIFD_COMPRESSION] != GW_MULTIFD_NONE;
+
+    if (caps & BIT(BACKGROUND_SNAPSHOT)) {
+        int r = judge_snapshot(caps, err);
+
+        if (r < 0)
+            return r;
+    }
+    for (size_t i = 0; i < GW_ARRAY_LEN(rules); i++) {
+        bool clash = rules[i].other ? caps & rules[i].other : !(caps & rules[i].needs);
+
+        if ((caps & rules[i].with) && clash)
+            return refuse(err, rules[i].text);
+    }
+    if ((caps & BIT(ZERO_COPY_SEND)) && packed)
+        return refuse(err, "Zero copy only available for non-compressed non-TLS multifd migration");
+    if ((caps & BIT(MAPPED_RAM)) && packed)
+        return refuse(err, "Mapped-ram only available for non-compressed non-TLS multifd migration");
+    if (params[GW_PARAM_MAX_CPU_THROTTLE] < params[GW_PARAM_CPU_THROTTLE_INITIAL])
+        return gw_fail(err, -ERANGE, GW_BLAME_CALLER,
+                       "Parameter 'max-cpu-throttle' expects an integer in the range of cpu-throttle-initial "
+                       "(%" PRIu64 ") to 99",
+                       params[GW_PARAM_CPU_THROTTLE_INITIAL]);
+    if (!gw_is_pow2(params[GW_PARAM_XBZRLE_CACHE_SIZE]))
+        return refuse(err, "Parameter 'xbzrle-cache-size' expects a power of two no less than the target page size");
+    return 0;
+}
+
+/* ---- capabilities ------------------------------------------------------------------------------------------------ */
+
+static int find_capability(const char *name, size_t *ret_index, struct gw_error *err)
+{
+    for (size_t i = 0; i < GW_CAP_COUNT; i++) {
+        if (!strcmp(capabilities[i].name, name)) {
+            *ret_index = i;
+            return 0;
+        }
+    }
+    return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "Parameter 'capability' does not accept value '%s'", name);
+}
+
+static int apply_capabilities(struct values *v, const char *const *names, const bool *on, size_t count,
+                              struct gw_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t c = 0;
+        int r = find_capability(names[i], &c, err);
+
+        if (r < 0)
+            return r;
+        if (on[i] && !capabilities[c].supported)
+            return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "Capability '%s' is not supported by this build of godwit",
+                           names[i]);
+        v->caps = on[i] ? v->caps | 1ull << c : v->caps & ~(1ull << c);
+    }
+    return gw_options_judge(v->caps, v->params, err);
+}
+
+int gw_options_set_capabilities(struct gw_options *o, const char *const *names, const bool *on, size_t count,
+                                struct gw_error *err)
+{
+    struct values v;
+    int r;
+
+    hold(o);
+    take_values(o, &v);
+    if (o->locks)
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
+    else
+        r = apply_capabilities(&v, names, on, count, err);
+    if (r == 0)
+        publish(o, &v);
+    release(o);
+    return r;
+}
+
+int gw_options_set_capability(struct gw_options *o, const char *name, bool on, struct gw_error *err)
+{
+    return gw_options_set_capabilities(o, &name, &on, 1, err);
+}
+
+int gw_options_get_capability(const struct gw_options *o, const char *name, bool *ret_on, struct gw_error *err)
+{
+    size_t c = 0;
+    int r = find_capability(name, &c, err);
+
+    if (r < 0)
+        return r;
+    *ret_on = gw_options_cap(o, (enum gw_capability)c);
+    return 0;
+}
+
+/* ---- parameters -------------------------------------------------------------------------------------------------- */
+
+static int find_parameter(const char *name, size_t *ret_index, struct gw_error *err)
+{
+    for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++) {
+        if (!strcmp(rows[i].name, name)) {
+            *ret_index = i;
+            return 0;
+        }
+    }
+    return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "Parameter '%s' is unexpected", name);
+}
+
+static int parse_bool(const char *text, uint64_t *ret_value)
+{
+    bool on = !strcmp(text, "on") || !strcmp(text, "true") || !strcmp(text, "yes");
+
+    if (!on && strcmp(text, "off") && strcmp(text, "false") && strcmp(text, "no"))
+        return -EINVAL;
+    *ret_value = on;
+    return 0;
+}
+
+/* Decimal, then at most one of K M G T. -ERANGE when it does not fit. */
+static int parse_int(const char *text, uint64_t *ret_value)
+{
+    uint64_t n = 0;
+    const char *p = text;
+
+    for (; *p >= '0' && *p <= '9'; p++)
+        if (gw_mul_overflows(n, 10, &n) || gw_add_overflows(n, (uint64_t)(*p - '0'), &n))
+            return -ERANGE;
+    if (p == text)
+        return -EINVAL;
+    if (*p) {
+        const char *units = "kKmMgGtT", *unit = strchr(units, *p);
+
+        if (!unit || p[1])
+            return -EINVAL;
+        if (gw_mul_overflows(n, 1ull << (10 * ((unit - units) / 2 + 1)), &n))
+            return -ERANGE;
+    }
+    *ret_value = n;
+    return 0;
+}
+
+static const char *next_word(const char *word, size_t *ret_length)
+{
+    *ret_length = strcspn(word, " ");
+    return word + *ret_length + (word[*ret_length] != 0);
+}
+
+static int parse_enum(const struct row *row, const char *text, uint64_t *ret_value)
+{
+    uint64_t n = 0;
+    size_t length;
+
+    for (const char *w = row->words, *next; *w; w = next, n++) {
+        next = next_word(w, &length);
+        if (length == strlen(text) && !memcmp(w, text, length)) {
+            *ret_value = n;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static void print_enum(const struct row *row, uint64_t value, char *buf, size_t size)
+{
+    const char *w = row->words, *next;
+    size_t length;
+
+    for (next = next_word(w, &length); value; value--) {
+        w = next;
+        next = next_word(w, &length);
+    }
+    snprintf(buf, size, "%.*s", (int)length, w);
+}
+
+static int bad_value(const struct row *row, const char *value, int r, struct gw_error *err)
+{
+    if (row->type == GW_PARAMETER_ENUM)
+        return gw_fail(err, r, GW_BLAME_CALLER, "Parameter '%s' does not accept value '%s'", row->name, value);
+    if (row->type == GW_PARAMETER_BOOL)
+        return gw_fail(err, r, GW_BLAME_CALLER, "Parameter '%s' expects on or off, not '%s'", row->name, value);
+    if (row->max == UINT64_MAX)
+        return gw_fail(err, r, GW_BLAME_CALLER, "Parameter '%s' expects uint64, not '%s'", row->name, value);
+    return gw_fail(err, r, GW_BLAME_CALLER, "Parameter '%s' expects an integer in the range of %" PRIu64 " to %" PRIu64,
+                   row->name, row->min, row->max);
+}
+
+static int apply_parameter(struct values *v, const char *name, const char *value, struct gw_error *err)
+{
+    uint64_t n = 0;
+    size_t i = 0;
+    int r = find_parameter(name, &i, err);
+    const struct row *row = &rows[i];
+
+    if (r < 0)
+        return r;
+    if (i >= ROW_ABSENT || (!row->supported && *value))
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "Parameter '%s' is not supported by this build of godwit", name);
+    if (row->type == GW_PARAMETER_STRING) {
+        if (strlen(value) >= GW_STRING_SIZE)
+            return gw_fail(err, -ERANGE, GW_BLAME_CALLER, "Parameter '%s' expects at most %d bytes", name,
+                           GW_STRING_SIZE - 1);
+        gw_strcopy(v->strings[i - ROW_STRING], GW_STRING_SIZE, value);
+        return 0;
+    }
+    r = row->type == GW_PARAMETER_BOOL   ? parse_bool(value, &n)
+        : row->type == GW_PARAMETER_ENUM ? parse_enum(row, value, &n)
+                                         : parse_int(value, &n);
+    if (r < 0)
+        return bad_value(row, value, r, err);
+    if (row->type == GW_PARAMETER_ENUM && n > row->max)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "Parameter '%s': '%s' is not supported by this build of godwit",
+                       name, value);
+    if (n < row->min || n > row->max)
+        return bad_value(row, value, -ERANGE, err);
+    v->params[i] = n;
+    return 0;
+}
+
+int gw_options_set_parameters(struct gw_options *o, const char *const *names, const char *const *values, size_t count,
+                              struct gw_error *err)
+{
+    struct values v;
+    int r = 0;
+
+    hold(o);
+    take_values(o, &v);
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = apply_parameter(&v, names[i], values[i], err);
+    if (r == 0)
+        r = gw_options_judge(v.caps, v.params, err);
+    if (r == 0)
+        publish(o, &v);
+    release(o);
+    return r;
+}
+
+int gw_options_set_parameter(struct gw_options *o, const char *name, const char *value, struct gw_error *err)
+{
+    return gw_options_set_parameters(o, &name, &value, 1, err);
+}
+
+int gw_options_get_parameter(const struct gw_options *o, const char *name, char *buf, size_t size, struct gw_error *err)
+{
+    char text[GW_STRING_SIZE];
+    size_t i = 0;
+    int r = find_parameter(name, &i, err);
+
+    if (r < 0)
+        return r;
+    if (i >= ROW_ABSENT)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "Parameter '%s' is not supported by this build of godwit", name);
+    if (rows[i].type == GW_PARAMETER_STRING)
+        gw_options_string(o, (enum gw_string_parameter)(i - ROW_STRING), text);
+    else if (rows[i].type == GW_PARAMETER_ENUM)
+        print_enum(&rows[i], gw_options_param(o, (enum gw_parameter)i), text, sizeof text);
+    else if (rows[i].type == GW_PARAMETER_BOOL)
+        gw_strcopy(text, sizeof text, gw_options_param(o, (enum gw_parameter)i) ? "on" : "off");
+    else
+        snprintf(text, sizeof text, "%" PRIu64, gw_options_param(o, (enum gw_parameter)i));
+    if (strlen(text) >= size)
+        return gw_fail(err, -ENOSPC, GW_BLAME_CALLER, "the value of '%s' needs %zu bytes", name, strlen(text) + 1);
+    gw_strcopy(buf, size, text);
+    return 0;
+}
+
+/* ---- listing, and the engine's access ---------------------------------------------------------------------------- */
+
+bool gw_options_capability_at(size_t i, const char **ret_name, bool *ret_supported)
+{
+    if (i >= GW_CAP_COUNT)
+        return false;
+    if (ret_name)
+        *ret_name = capabilities[i].name;
+    if (ret_supported)
+        *ret_supported = capabilities[i].supported;
+    return true;
+}
+
+bool gw_options_parameter_at(size_t i, const char **ret_name, enum gw_parameter_type *ret_type, const char **ret_help)
+{
+    if (i >= GW_ARRAY_LEN(rows))
+        return false;
+    if (ret_name)
+        *ret_name = rows[i].name;
+    if (ret_type)
+        *ret_type = rows[i].type;
+    if (ret_help)
+        *ret_help = rows[i].help;
+    return true;
+}
+
+bool gw_options_cap(const struct gw_options *o, enum gw_capability c)
+{
+    return atomic_load(&o->caps) >> c & 1;
+}
+
+uint64_t gw_options_param(const struct gw_options *o, enum gw_parameter p)
+{
+    return atomic_load_explicit(&o->params[p], memory_order_relaxed);
+}
+
+enum gw_zero_detection gw_options_zero_detection(const struct gw_options *o)
+{
+    return (enum gw_zero_detection)gw_options_param(o, GW_PARAM_ZERO_PAGE_DETECTION);
+}
+
+void gw_options_string(const struct gw_options *o, enum gw_string_parameter p, char *buf)
+{
+    hold(o);
+    memcpy(buf, o->strings[p], GW_STRING_SIZE);
+    release(o);
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/guest.h"
+#include "engine/recv.h"
+
+#include "wire/numbers.h"
+
+#define DEFAULT_HELLO_NS  (5 * GW_NS_PER_S)
+#define DEFAULT_VMDESC_NS (1 * GW_NS_PER_S)
+
+static uint64_t now(const struct gw_recv *r)
+{
+    return gw_now_ns(&r->session.vm->clock);
+}
+
+void gw_recv_publish(struct gw_recv *r)
+{
+    struct gw_stats *st = &r->session.stats;
+    struct gw_ram_counts c;
+    uint64_t in = 0, out = 0;
+
+    gw_ram_live_counts(r->ram, &c);
+    if (r->channel)
+        gw_channel_bytes(r->channel, &in, &out);
+    pthread_mutex_lock(&r->session.lock);
+    st->transferred_bytes = in;
+    st->total_bytes = c.total_bytes;
+    st->duplicate_pages = c.zero_pages;
+    st->normal_pages = c.plain_pages;
+    st->page_size = r->session.vm->ram.page_bytes;
+    st->normal_bytes = c.plain_pages * st->page_size;
+    st->total_time_ms = (now(r) - r->started_ns) / GW_NS_PER_MS;
+    pthread_mutex_unlock(&r->session.lock);
+}
+
+/* Back to the state before a source was at the door. */
+static void forget_source(struct gw_recv *r)
+{
+    for (unsigned i = 0; i < r->lives; i++)
+        r->live[i]->ops->load_cleanup(r->live[i], false);
+    gw_session_set_channel(&r->session, NULL);
+    gw_reader_close(&r->reader);
+    r->channel = gw_channel_free(r->channel);
+    free(r->bound);
+    r->bound = NULL;
+    r->bounds = 0;
+    r->return_path = r->extended = r->committed = r->aborted = r->ended = r->described = false;
+    if (r->session.vm->image)
+        gw_guest_forget(r->session.vm);
+}
+
+bool gw_recv_touched(const struct gw_recv *r)
+{
+    bool touched = r->touched;
+
+    for (unsigned i = 0; i < r->lives; i++)
+        touched |= r->live[i]->touched;
+    return touched;
+}
+
+static void refuse(struct gw_recv *r)
+{
+    static const uint8_t bad[4] = {0, 0, 0, 1};
+
+    if (!r->return_path)
+        return;
+    gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
+    gw_recv_say(r, GW_RP_SHUT, bad, sizeof bad, NULL);
+}
+
+static int run(struct gw_recv *r, struct gw_error *err)
+{
+    int e;
+
+    for (;;) {
+        e = gw_recv_hello(r, err);
+        if (e < 0)
+            return e;
+        gw_session_enter(&r->session, GW_PHASE_LOADING);
+        gw_door_watch(r);
+        e = gw_recv_load(r, err);
+        gw_door_unwatch(r);
+        if (e >= 0 || r->touched)
+            gw_door_close(r);
+        if (e >= 0)
+            return gw_recv_arrive(r, err);
+        if (r->touched || !r->listener || !gw_listener_is_socket(r->listener) ||
+            gw_session_check(&r->session, NULL) < 0)
+            return e;
+        gw_session_log(&r->session, "%s: dropped: %s", r->channel->name, err->text);
+        refuse(r);
+        forget_source(r);
+        *err = (struct gw_error)GW_ERROR_INIT;
+        gw_session_enter(&r->session, GW_PHASE_LISTEN);
+    }
+}
+
+void *gw_recv_main(void *arg)
+{
+    struct gw_recv *r = arg;
+    struct gw_session *x = &r->session;
+    struct gw_error error = GW_ERROR_INIT;
+    int e = run(r, &error);
+
+    gw_recv_publish(r);
+    if (e < 0) {
+        enum gw_phase p = gw_session_phase(x);
+        int cancelled = gw_session_check(x, NULL);
+
+        if (gw_phase_row(p)->cancel && cancelled == -ECANCELED)
+            gw_fail(&error, -ECANCELED, GW_BLAME_CALLER, "cancelled");
+        if (!error.code)
+            gw_fail(&error, e, GW_BLAME_LOCAL, "%s", strerror(-e));
+        pthread_mutex_lock(&x->lock);
+        x->error = error;
+        pthread_mutex_unlock(&x->lock);
+        if (gw_phase_row(p)->owner != GW_OWNER_DESTINATION)
+            refuse(r); /* the guest does not run here: a source that hears it takes it back */
+        if (p < GW_PHASE_ARRIVED)
+            gw_session_enter(x, cancelled == -ECANCELED && gw_phase_row(p)->cancel ? GW_PHASE_RECV_CANCELLED
+                                                                                   : GW_PHASE_RECV_FAILED);
+    }
+    for (unsigned i = 0; i < r->lives; i++)
+        r->live[i]->ops->load_cleanup(r->live[i], e >= 0);
+    if (r->channel) {
+        gw_session_set_channel(x, NULL);
+        gw_channel_shutdown(r->channel);
+        gw_reader_close(&r->reader);
+        r->channel = gw_channel_free(r->channel);
+    }
+    gw_door_close(r);
+    r->listener = gw_listener_free(r->listener);
+    gw_vm_end(x->vm);
+    gw_session_end(x);
+    return NULL;
+}
+
+static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struct gw_error *err)
+{
+    struct gw_vm *vm = r->session.vm;
+    struct gw_ram_config ram = {
+        .ram = &vm->ram,
+        .ignore_shared = gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED),
+        .clock = &vm->clock,
+        .adopt = vm->image ? gw_guest_adopt : NULL,
+        .opaque = vm,
+    };
+    int e;
+
+    if (!config->uri == !config->take_channel)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "either a URI or a channel says where to receive from");
+    if (gw_vm_running(vm))
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a machine that runs cannot receive another one's state");
+    r->hello_ns = config->hello_timeout_ns ? config->hello_timeout_ns : DEFAULT_HELLO_NS;
+    r->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0 : config->progress_timeout_ns;
+    r->vmdesc_wait_ns = config->vmdesc_wait_ns ? config->vmdesc_wait_ns : DEFAULT_VMDESC_NS;
+    r->start_paused = config->start_paused;
+    r->started_ns = now(r);
+    e = gw_ram_live_new(&ram, &r->ram, err);
+    if (e < 0)
+        return e;
+    r->live[r->lives++] = r->ram;
+    if (config->uri) {
+        struct gw_uri uri;
+
+        e = gw_uri_parse(config->uri, &uri, err);
+        if (e >= 0)
+            e = gw_listen(&uri, GW_RECV_BACKLOG, &r->listener, err);
+        if (e < 0)
+            return e;
+        gw_listener_uri(r->listener, &r->address);
+        r->has_listener = true;
+    }
+    return 0;
+}
+
+static struct gw_recv *destroy(struct gw_recv *r)
+{
+    gw_session_close(&r->session);
+    for (unsigned i = 0; i < r->lives; i++)
+        r->live[i]->ops->free(r->live[i]);
+    free(r->bound);
+    free(r);
+    return NULL;
+}
+
+/* It has not run. */
+static void give_up(struct gw_recv *r)
+{
+    gw_listener_free(r->listener);
+    gw_channel_free(r->channel);
+    gw_vm_end(r->session.vm);
+    destroy(r);
+}
+
+int gw_recv_new(struct gw_vm *vm, const struct gw_recv_config *config, struct gw_recv **ret_recv, struct gw_error *err)
+{
+    struct gw_recv *r = calloc(1, sizeof *r);
+    int e;
+
+    if (!r) {
+        gw_channel_free(config->take_channel);
+        return gw_nomem(err, "migration session");
+    }
+    e = gw_session_init(&r->session, vm, config->on_event, config->opaque, err);
+    if (e >= 0)
+        e = gw_vm_begin(vm, false, err);
+    if (e < 0) {
+        gw_channel_free(config->take_channel);
+        destroy(r);
+        return e;
+    }
+    r->channel = config->take_channel;
+    e = prepare(r, config, err);
+    if (e < 0) {
+        give_up(r);
+        return e;
+    }
+    gw_session_enter(&r->session, GW_PHASE_LISTEN);
+    *ret_recv = r;
+    return 0;
+}
+
+int gw_recv_start(struct gw_vm *vm, const struct gw_recv_config *config, struct gw_recv **ret_recv,
+                  struct gw_error *err)
+{
+    struct gw_recv *r;
+    int e = gw_recv_new(vm, config, &r, err);
+
+    if (e < 0)
+        return e;
+    e = gw_session_run(&r->session, gw_recv_main, r, err);
+    if (e < 0) {
+        give_up(r);
+        return e;
+    }
+    *ret_recv = r;
+    return 0;
+}
+
+int gw_recv_wait(struct gw_recv *r, struct gw_error *err)
+{
+    return gw_session_wait(&r->session, err);
+}
+
+int gw_recv_cancel(struct gw_recv *r, struct gw_error *err)
+{
+    return gw_session_cancel(&r->session, err);
+}
+
+void gw_recv_yank(struct gw_recv *r)
+{
+    gw_session_yank(&r->session);
+}
+
+enum gw_status gw_recv_status(struct gw_recv *r)
+{
+    return gw_phase_row(gw_session_phase(&r->session))->status;
+}
+
+enum gw_owner gw_recv_owner(struct gw_recv *r)
+{
+    return gw_phase_row(gw_session_phase(&r->session))->owner;
+}
+
+int gw_recv_claim(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+    int e = 0;
+
+    pthread_mutex_lock(&x->lock);
+    if (!x->ended || x->phase != GW_PHASE_RECV_UNDECIDED)
+        e = gw_fail(err, x->phase == GW_PHASE_ARRIVED ? -EALREADY : -EINVAL, GW_BLAME_CALLER,
+                    "there is nothing to claim: the migration is %s", gw_status_name(gw_phase_row(x->phase)->status));
+    else if (r->claimed)
+        e = gw_fail(err, -EALREADY, GW_BLAME_CALLER, "the machine was claimed already");
+    r->claimed |= e >= 0;
+    pthread_mutex_unlock(&x->lock);
+    if (e < 0)
+        return e;
+    /* Not while another session fills this machine. */
+    e = gw_vm_begin(x->vm, false, err);
+    if (e >= 0) {
+        e = gw_recv_run_machine(r, err);
+        gw_vm_end(x->vm);
+    }
+    if (e >= 0) {
+        gw_session_enter(x, GW_PHASE_ARRIVED);
+        return 0;
+    }
+    pthread_mutex_lock(&x->lock);
+    r->claimed = false;
+    pthread_mutex_unlock(&x->lock);
+    return e;
+}
+
+void gw_recv_stats(struct gw_recv *r, struct gw_stats *ret_stats)
+{
+    pthread_mutex_lock(&r->session.lock);
+    *ret_stats = r->session.stats;
+    pthread_mutex_unlock(&r->session.lock);
+}
+
+void gw_recv_address(struct gw_recv *r, char *buf, size_t size)
+{
+    if (r->has_listener)
+        gw_uri_format(&r->address, buf, size);
+    else
+        gw_strcopy(buf, size, "");
+}
+
+struct gw_recv *gw_recv_free(struct gw_recv *r)
+{
+    if (!r)
+        return NULL;
+    /* Too late for that: then no more waiting for the peer either. */
+    if (gw_session_cancel(&r->session, NULL) < 0)
+        gw_session_yank(&r->session);
+    return destroy(r);
+}

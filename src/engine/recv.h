@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * recv: the destination's session: recv.c (API, life), hello.c (who is at the door), load.c (elements of the stream),
+ * arrive.c (the change of owner). This is what they share.
+ */
+#ifndef GW_ENGINE_RECV_H
+#define GW_ENGINE_RECV_H
+
+#include "channel/reader.h"
+#include "engine/head.h"
+#include "engine/session.h"
+#include "godwit/recv.h"
+#include "ram/ram.h"
+#include "wire/grammar.h"
+
+#define GW_RECV_LIVES      4
+#define GW_RECV_WAITING    16 /* connections that may say hello at the same time */
+#define GW_RECV_BACKLOG    128
+#define GW_LAST_MESSAGE_NS (5 * GW_NS_PER_S) /* for a SHUT that the source does not take */
+
+/* A section of the stream: what its START or FULL said. */
+struct gw_bound {
+    uint32_t id;
+    struct gw_live *live; /* NULL: a device, done */
+    bool ended;
+};
+
+struct gw_recv {
+    struct gw_session session;
+    struct gw_listener *listener;
+    struct gw_uri address;
+    bool has_listener;
+    struct gw_door *door; /* who waits there; NULL: closed, or it has none */
+    uint64_t hello_ns, timeout_ns, vmdesc_wait_ns;
+    bool start_paused;
+    bool claimed; /* under session.lock */
+
+    struct gw_channel *channel; /* the source's */
+    struct gw_reader reader;
+    struct gw_head head; /* what it said */
+    enum gw_grammar grammar;
+    struct gw_live *live[GW_RECV_LIVES];
+    unsigned lives;
+    struct gw_live *ram;
+    struct gw_bound *bound;
+    unsigned bounds;
+
+    bool return_path;        /* opened by the source */
+    bool extended;           /* the source asked who we are: it will commit */
+    bool committed, aborted; /* its COMMIT, its ABORT was read */
+    atomic_bool touched;     /* memory or devices were changed: no way back to listening */
+    bool ended;              /* EOF was read */
+    bool described;          /* and what stands behind it */
+    bool handed;             /* the embedder was told that the machine has come */
+    uint64_t started_ns;
+};
+
+/* gw_recv_start in two steps, for those who want the session on a thread of their own: new leaves everything ready,
+ * main does it all and returns when the session has ended. main must be called, and once. */
+int gw_recv_new(struct gw_vm *vm, const struct gw_recv_config *config, struct gw_recv **ret_recv, struct gw_error *err);
+void *gw_recv_main(void *recv);
+
+/* Waits for a source of this machine, and leaves its channel, with the head taken from it, in r->channel and r->reader.
+ */
+int gw_recv_hello(struct gw_recv *r, struct gw_error *err);
+/* While the source that was let in is loaded: others are heard, and replace it when it sends nothing that counts. By
+ * session's thread. close also sends away who waits. */
+void gw_door_watch(struct gw_recv *r);
+void gw_door_unwatch(struct gw_recv *r);
+void gw_door_close(struct gw_recv *r);
+/* Whether the source has begun to change the machine. Any thread. */
+bool gw_recv_touched(const struct gw_recv *r);
+/* Everything up to the end of the stream. */
+int gw_recv_load(struct gw_recv *r, struct gw_error *err);
+/* A COMMAND, behind its type byte, which stands at byte `at`. */
+int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err);
+/* Takes the guest over: agrees with the source, starts the machine. */
+int gw_recv_arrive(struct gw_recv *r, struct gw_error *err);
+/* A message on the return path; does nothing without one. */
+int gw_recv_say(struct gw_recv *r, uint16_t type, const void *body, uint16_t bytes, struct gw_error *err);
+/* The machine is ours: tells the embedder, once, and starts it if it is to run. */
+int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err);
+void gw_recv_publish(struct gw_recv *r);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/rp.h"
+
+#include "base/endian.h"
+#include "wire/names.h"
+
+/* Reads all of it. Waiting for the first byte of a message may last: the destination has nothing to say for long. */
+static int get(struct gw_rp *rp, uint8_t *buf, size_t bytes, bool first, struct gw_error *err)
+{
+    size_t got = 0;
+
+    while (got < bytes) {
+        struct iovec iov = {buf + got, bytes - got};
+        ssize_t n = gw_channel_readv(rp->channel, &iov, 1, err);
+
+        if (n == -ETIMEDOUT && first && !got) {
+            if (err)
+                *err = (struct gw_error)GW_ERROR_INIT;
+            continue;
+        }
+        if (n < 0)
+            return (int)n;
+        if (n == 0)
+            return gw_fail(err, -ENODATA, GW_BLAME_CHANNEL,
+                           "the destination closed the connection without a final answer");
+        got += (size_t)n;
+    }
+    return 0;
+}
+
+/* The godwit messages: each once, and in its place. */
+static bool extension_expected(const struct gw_rp *rp, uint16_t type)
+{
+    if (type == GW_RP_GODWIT_HELLO)
+        return rp->asks && rp->pongs == 1 && !rp->hello;
+    return rp->extensions & GW_EXTENSION_COMMIT && rp->offered && !rp->loaded;
+}
+
+static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, struct gw_error *err)
+{
+    struct gw_session *s = rp->session;
+    int r = 1;
+
+    pthread_mutex_lock(&s->lock);
+    rp->messages++;
+    switch (type) {
+    case GW_RP_SHUT:
+        rp->shut = true;
+        rp->shut_value = gw_load_be32(p);
+        r = rp->shut_value ? gw_fail(err, -EREMOTEIO, GW_BLAME_PEER, "the destination reported a failure (code %u)",
+                                     rp->shut_value)
+                           : 0;
+        break;
+    case GW_RP_PONG:
+        rp->pongs++;
+        rp->pong_ns = gw_now_ns(&s->vm->clock);
+        break;
+    case GW_RP_SWITCHOVER_ACK:
+        rp->switchover_ack = true;
+        break;
+    case GW_RP_GODWIT_HELLO:
+    case GW_RP_GODWIT_LOADED:
+        if (extension_expected(rp, type)) {
+            /* A newer one may know more; what it does not name it does not know. */
+            if (type == GW_RP_GODWIT_HELLO)
+                rp->extensions = gw_load_be64(p + 4);
+            rp->hello = true;
+            rp->loaded = type == GW_RP_GODWIT_LOADED;
+            break;
+        }
+        /* fallthrough */
+    default:
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the destination sent %s, which has no place in this migration",
+                    gw_wire_rp(type)->name);
+    }
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
+/* One message: 1 go on, 0 the last one, negative errno. */
+static int message(struct gw_rp *rp, struct gw_error *err)
+{
+    const struct gw_wire_name *what;
+    uint8_t head[4], body[GW_RP_MAX_BYTES];
+    uint16_t type, bytes;
+    int r = get(rp, head, sizeof head, true, err);
+
+    if (r < 0)
+        return r;
+    type = gw_load_be16(head);
+    bytes = gw_load_be16(head + 2);
+    what = gw_wire_rp(type);
+    if (!what || bytes > GW_RP_MAX_BYTES || (what->bytes >= 0 ? bytes != what->bytes : bytes < 1))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "Received invalid message 0x%04x length 0x%04x", type, bytes);
+    r = get(rp, body, bytes, false, err);
+    return r < 0 ? r : take(rp, type, body, err);
+}
+
+static void *rp_main(void *arg)
+{
+    struct gw_rp *rp = arg;
+    struct gw_session *s = rp->session;
+    struct gw_error error = GW_ERROR_INIT;
+    int r;
+
+    do {
+        r = message(rp, &error);
+    } while (r > 0);
+    pthread_mutex_lock(&s->lock);
+    rp->ended = true;
+    rp->ended_orderly = rp->shut || r == -ENODATA || r == -ECONNRESET || r == -EPIPE;
+    if (r < 0) {
+        gw_context(&error, "return path");
+        rp->error = error;
+    }
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+int gw_rp_start(struct gw_rp *rp, struct gw_session *s, struct gw_channel *channel, bool asks, struct gw_error *err)
+{
+    int r;
+
+    *rp = (struct gw_rp){.session = s, .channel = channel, .asks = asks};
+    r = pthread_create(&rp->thread, NULL, rp_main, rp);
+    if (r)
+        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
+    rp->running = true;
+    return 0;
+}
+
+void gw_rp_join(struct gw_rp *rp)
+{
+    if (rp->running)
+        pthread_join(rp->thread, NULL);
+    rp->running = false;
+}

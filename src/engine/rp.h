@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rp: the source's end of the return path: a thread that reads what the destination says (docs/wire-format.md 6).
+ *
+ * Threads: one of its own, reading the session's channel while the session writes it. What it hears is kept here under
+ * the session's lock, and session->changed is signalled. It ends with SHUT, an error, or the end of the channel.
+ * Hostile: unknown types, wrong lengths and messages in the wrong state end it with -EPROTO, blame PEER.
+ */
+#ifndef GW_ENGINE_RP_H
+#define GW_ENGINE_RP_H
+
+#include "engine/session.h"
+
+struct gw_rp {
+    struct gw_session *session;
+    struct gw_channel *channel;
+    pthread_t thread;
+    bool running;
+    bool asks; /* the first PING has the cookie, and a second PING follows it at once */
+    /* under session->lock */
+    bool hello; /* the peer is a godwit: it said so between the two PONGs */
+    uint64_t extensions;
+    uint64_t pongs;
+    uint64_t pong_ns; /* when the last one came */
+    bool switchover_ack;
+    bool offered; /* the last byte is on its way: LOADED may come */
+    bool loaded;
+    bool shut; /* SHUT came, with this value */
+    uint32_t shut_value;
+    bool ended;            /* nothing more will come */
+    bool ended_orderly;    /* by SHUT or by the peer's closing */
+    struct gw_error error; /* why, unless by SHUT 0 */
+    uint64_t messages;     /* heard; progress */
+};
+
+int gw_rp_start(struct gw_rp *rp, struct gw_session *s, struct gw_channel *channel, bool asks, struct gw_error *err);
+/* Whether all is known that the PINGs asked for. Under session->lock. */
+static inline bool gw_rp_knows_peer(const struct gw_rp *rp)
+{
+    return rp->pongs >= (rp->asks ? 2u : rp->running ? 1u : 0u);
+}
+/* The channel must have been shut down, or have ended, else this waits. */
+void gw_rp_join(struct gw_rp *rp);
+
+#endif

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/guest.h"
+#include "engine/send.h"
+
+#define DEFAULT_TIMEOUT_NS (30 * GW_NS_PER_S)
+
+static uint64_t now(const struct gw_send *s)
+{
+    return gw_now_ns(&s->session.vm->clock);
+}
+
+int gw_send_check(struct gw_send *s, struct gw_error *err)
+{
+    int r = gw_session_check(&s->session, err);
+
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&s->session.lock);
+    if (s->rp.ended) {
+        r = s->rp.error.code ? s->rp.error.code : -EPROTO;
+        if (s->rp.error.code && err)
+            *err = s->rp.error;
+        else
+            gw_fail(err, r, GW_BLAME_PEER, "the destination ended the migration before it was complete");
+    }
+    pthread_mutex_unlock(&s->session.lock);
+    return r;
+}
+
+void gw_send_sleep(struct gw_send *s, uint64_t ns)
+{
+    uint64_t deadline = gw_now_ns(&gw_clock_real) + ns;
+
+    pthread_mutex_lock(&s->session.lock);
+    while (!s->session.cancelled && !s->session.yanked && !s->rp.ended && gw_session_wait_until(&s->session, deadline))
+        ;
+    pthread_mutex_unlock(&s->session.lock);
+}
+
+void gw_send_publish(struct gw_send *s)
+{
+    struct gw_stats *st = &s->session.stats;
+    uint32_t page = s->session.vm->ram.page_bytes;
+    uint64_t t = now(s), offset = s->writing ? gw_writer_offset(&s->writer) : 0;
+    struct gw_ram_counts c;
+
+    gw_ram_live_counts(s->ram, &c);
+    pthread_mutex_lock(&s->session.lock);
+    st->transferred_bytes = offset;
+    if (s->writing)
+        memcpy(st->bytes_by, s->writer.by, sizeof st->bytes_by);
+    st->remaining_bytes = c.remaining_pages * page;
+    st->total_bytes = c.total_bytes;
+    st->duplicate_pages = c.zero_pages;
+    st->normal_pages = c.plain_pages;
+    st->normal_bytes = c.plain_pages * page;
+    st->skipped_pages = c.skipped_pages;
+    st->dirty_sync_count = c.sync_count;
+    st->page_size = page;
+    st->pages_per_second = s->bandwidth.pages_per_s;
+    st->mbps = gw_window_mbps(&s->window);
+    st->precopy_bytes = s->stop_offset ? s->stop_offset : offset;
+    st->downtime_bytes = s->stop_offset ? offset - s->stop_offset : 0;
+    st->cpu_throttle_percentage = s->throttle.percent;
+    st->total_time_ms = (t - s->started_ns) / GW_NS_PER_MS;
+    if (s->active_ns)
+        st->setup_time_ms = (s->active_ns - s->started_ns) / GW_NS_PER_MS;
+    pthread_mutex_unlock(&s->session.lock);
+}
+
+static int run(struct gw_send *s, struct gw_error *err)
+{
+    int r = gw_send_setup(s, err);
+
+    if (r < 0)
+        return r;
+    gw_session_enter(&s->session, GW_PHASE_ACTIVE);
+    r = gw_send_iterate(s, err);
+    return r < 0 ? r : gw_send_switchover(s, err);
+}
+
+/* Ends in a final phase, with the guest running again where it is still ours and ran before. */
+static void settle(struct gw_send *s, int r)
+{
+    struct gw_session *x = &s->session;
+    struct gw_vm *vm = x->vm;
+    struct gw_error error = GW_ERROR_INIT;
+    bool cancelled;
+
+    if (gw_phase_row(gw_session_phase(x))->next) {
+        pthread_mutex_lock(&x->lock);
+        cancelled = x->cancelled;
+        pthread_mutex_unlock(&x->lock);
+        gw_session_enter(x, cancelled ? GW_PHASE_CANCELLING : GW_PHASE_SEND_FAILED);
+    }
+    if (s->channel)
+        gw_channel_shutdown(s->channel);
+    gw_rp_join(&s->rp);
+    if (gw_phase_row(gw_session_phase(x))->owner == GW_OWNER_SOURCE && s->stopped) {
+        if (gw_vm_start(vm, &error) < 0)
+            gw_session_log(x, "the machine could not be started again after the migration: %s", error.text);
+        else
+            gw_session_event(x, GW_EVENT_RESUME, 0);
+    }
+    if (gw_session_phase(x) == GW_PHASE_SENT && vm->ops->handed_over)
+        vm->ops->handed_over(vm->opaque, false);
+}
+
+static void record_downtime(struct gw_send *s, int r)
+{
+    struct gw_stats *st = &s->session.stats;
+    uint64_t t = now(s);
+
+    pthread_mutex_lock(&s->session.lock);
+    if (s->stop_ns && r >= 0) {
+        st->downtime_us = (t - s->stop_ns) / 1000;
+        st->downtime_ms = (t - s->stop_ns) / GW_NS_PER_MS;
+    }
+    pthread_mutex_unlock(&s->session.lock);
+}
+
+static void *send_main(void *arg)
+{
+    struct gw_send *s = arg;
+    struct gw_vm *vm = s->session.vm;
+    struct gw_error error = GW_ERROR_INIT;
+    int r = run(s, &error);
+
+    record_downtime(s, r);
+    if (s->throttle.percent && vm->ops->throttle)
+        vm->ops->throttle(vm->opaque, 0);
+    if (s->throttle.vcpu_bytes_per_s && vm->ops->dirty_limit)
+        vm->ops->dirty_limit(vm->opaque, 0);
+    if (s->writing)
+        gw_send_publish(s);
+    if (r < 0) {
+        int cancelled = gw_session_check(&s->session, NULL);
+
+        pthread_mutex_lock(&s->session.lock);
+        if (cancelled == -ECANCELED && gw_phase_row(s->session.phase)->owner == GW_OWNER_SOURCE)
+            gw_fail(&error, -ECANCELED, GW_BLAME_CALLER, "cancelled");
+        if (!error.code)
+            gw_fail(&error, r, GW_BLAME_LOCAL, "%s", strerror(-r));
+        s->session.error = error;
+        pthread_mutex_unlock(&s->session.lock);
+    }
+    settle(s, r);
+    pthread_mutex_lock(&vm->lock);
+    vm->sending_ram = NULL;
+    pthread_mutex_unlock(&vm->lock);
+    for (unsigned i = 0; i < s->lives; i++)
+        s->live[i]->ops->cleanup(s->live[i]);
+    gw_vm_notify(vm, GW_NOTIFY_CLEANUP, NULL);
+    if (s->channel) {
+        gw_session_set_channel(&s->session, NULL);
+        s->channel = gw_channel_free(s->channel);
+    }
+    gw_vm_end(vm);
+    if (gw_session_phase(&s->session) == GW_PHASE_CANCELLING)
+        gw_session_enter(&s->session, GW_PHASE_CANCELLED);
+    gw_session_end(&s->session);
+    return NULL;
+}
+
+static int notify(void *opaque, enum gw_notify what, struct gw_error *err)
+{
+    struct gw_send *s = opaque;
+
+    return gw_vm_notify(s->session.vm, what, err);
+}
+
+static int make_ram(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_vm *vm = s->session.vm;
+    struct gw_ram_config config = {
+        .ram = &vm->ram,
+        .ignore_shared = gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED),
+        .detect_zero = gw_options_zero_detection(vm->options) != GW_ZERO_NONE,
+        .clock = &vm->clock,
+        .synced = gw_send_pass,
+        .opaque = s,
+        .notify = notify,
+        .fetch = vm->image ? gw_guest_fetch(vm) : NULL,
+    };
+    int r = gw_vm_tracker(vm, &config.tracker, err);
+
+    if (r >= 0)
+        r = gw_ram_live_new(&config, &s->ram, err);
+    if (r < 0)
+        return r;
+    s->ram->section_id = vm->ram_section_id;
+    s->live[s->lives++] = s->ram;
+    pthread_mutex_lock(&vm->lock);
+    vm->sending_ram = s->ram;
+    pthread_mutex_unlock(&vm->lock);
+    return 0;
+}
+
+static int prepare(struct gw_send *s, const struct gw_send_config *config, struct gw_error *err)
+{
+    int r;
+
+    s->profile = gw_wire_profile(config->peer ? config->peer : "godwit");
+    if (!s->profile)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no peer is called %s: 7.2, 9.0, 10.0, godwit", config->peer);
+    if (!config->uri == !config->take_channel)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "either a URI or a channel says where to send to");
+    if (config->uri) {
+        r = gw_uri_parse(config->uri, &s->uri, err);
+        if (r < 0)
+            return r;
+        s->has_uri = true;
+    }
+    s->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0
+                    : config->progress_timeout_ns             ? config->progress_timeout_ns
+                                                              : DEFAULT_TIMEOUT_NS;
+    s->started_ns = now(s);
+    return make_ram(s, err);
+}
+
+int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct gw_send **ret_send,
+                  struct gw_error *err)
+{
+    struct gw_send *s = calloc(1, sizeof *s);
+    bool begun = false, inited = false;
+    int r;
+
+    if (!s) {
+        gw_channel_free(config->take_channel);
+        return gw_nomem(err, "migration session");
+    }
+    s->channel = config->take_channel;
+    gw_pace_init(&s->pace, &vm->clock, 0);
+    r = gw_session_init(&s->session, vm, config->on_event, config->opaque, err);
+    inited = true;
+    if (r >= 0)
+        r = gw_vm_begin(vm, true, err);
+    begun = r >= 0;
+    if (r >= 0)
+        r = prepare(s, config, err);
+    if (r >= 0) {
+        gw_session_enter(&s->session, GW_PHASE_CONNECT);
+        r = gw_session_run(&s->session, send_main, s, err);
+    }
+    if (r < 0) {
+        if (begun) {
+            pthread_mutex_lock(&vm->lock);
+            vm->sending_ram = NULL;
+            pthread_mutex_unlock(&vm->lock);
+            gw_vm_end(vm);
+        }
+        for (unsigned i = 0; i < s->lives; i++)
+            s->live[i]->ops->free(s->live[i]);
+        if (inited)
+            gw_session_close(&s->session);
+        gw_channel_free(s->channel);
+        gw_pace_fini(&s->pace);
+        free(s);
+        return r;
+    }
+    *ret_send = s;
+    return 0;
+}
+
+int gw_send_wait(struct gw_send *s, struct gw_error *err)
+{
+    return gw_session_wait(&s->session, err);
+}
+
+int gw_send_cancel(struct gw_send *s, struct gw_error *err)
+{
+    return gw_session_cancel(&s->session, err);
+}
+
+int gw_send_continue(struct gw_send *s, struct gw_error *err)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&s->session.lock);
+    if (s->session.phase != GW_PHASE_PAUSED)
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Migration not in expected state: %s",
+                    gw_status_name(gw_phase_row(s->session.phase)->status));
+    else
+        s->go_on = true;
+    pthread_cond_broadcast(&s->session.changed);
+    pthread_mutex_unlock(&s->session.lock);
+    return r;
+}
+
+void gw_send_yank(struct gw_send *s)
+{
+    gw_session_yank(&s->session);
+}
+
+enum gw_status gw_send_status(struct gw_send *s)
+{
+    return gw_phase_row(gw_session_phase(&s->session))->status;
+}
+
+enum gw_owner gw_send_owner(struct gw_send *s)
+{
+    return gw_phase_row(gw_session_phase(&s->session))->owner;
+}
+
+void gw_send_stats(struct gw_send *s, struct gw_stats *ret_stats)
+{
+    struct gw_session *x = &s->session;
+
+    pthread_mutex_lock(&x->lock);
+    *ret_stats = x->stats;
+    if (!x->ended)
+        ret_stats->total_time_ms = (now(s) - s->started_ns) / GW_NS_PER_MS;
+    pthread_mutex_unlock(&x->lock);
+}
+
+struct gw_send *gw_send_free(struct gw_send *s)
+{
+    if (!s)
+        return NULL;
+    /* Too late for that: then no more waiting for the peer either. */
+    if (gw_session_cancel(&s->session, NULL) < 0)
+        gw_session_yank(&s->session);
+    gw_session_close(&s->session);
+    for (unsigned i = 0; i < s->lives; i++)
+        s->live[i]->ops->free(s->live[i]);
+    gw_vmdesc_free(s->desc);
+    if (s->writing)
+        gw_writer_close(&s->writer);
+    gw_pace_fini(&s->pace);
+    free(s);
+    return NULL;
+}

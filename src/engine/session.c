@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/session.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+int gw_session_init(struct gw_session *s, struct gw_vm *vm, gw_event_fn on_event, void *opaque, struct gw_error *err)
+{
+    pthread_condattr_t attr;
+
+    *s = (struct gw_session){.vm = vm, .on_event = on_event, .opaque = opaque};
+    pthread_mutex_init(&s->event_lock, NULL);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    return gw_cancel_new(&s->cancel, err);
+}
+
+int gw_session_run(struct gw_session *s, void *(*main)(void *), void *arg, struct gw_error *err)
+{
+    sigset_t all, old;
+    int r;
+
+    /* The embedder's signals are for its own threads. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    r = pthread_create(&s->thread, NULL, main, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (r)
+        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
+    s->threaded = true;
+    return 0;
+}
+
+void gw_session_close(struct gw_session *s)
+{
+    if (s->threaded)
+        pthread_join(s->thread, NULL);
+    gw_cancel_free(s->cancel);
+    pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->event_lock);
+}
+
+static void deliver(struct gw_session *s, struct gw_event *e)
+{
+    e->at_ns = gw_now_ns(&s->vm->clock);
+    if (s->on_event)
+        s->on_event(s->opaque, e);
+}
+
+static bool enter(struct gw_session *s, enum gw_phase phase, bool unless_cancelled)
+{
+    const struct gw_phase_row *to = gw_phase_row(phase);
+    bool told = false, entered;
+
+    pthread_mutex_lock(&s->event_lock);
+    pthread_mutex_lock(&s->lock);
+    entered = !(unless_cancelled && s->cancelled);
+    if (entered) {
+        assert(gw_phase_may_follow(s->phase, phase));
+        told = gw_phase_row(s->phase)->status != to->status;
+        s->phase = phase;
+        s->stats.status = to->status;
+        s->stats.error = s->error; /* who reads how it ended reads why */
+        pthread_cond_broadcast(&s->changed);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (told) {
+        struct gw_event e = {.type = GW_EVENT_STATUS, .status = to->status};
+
+        deliver(s, &e);
+    }
+    pthread_mutex_unlock(&s->event_lock);
+    return entered;
+}
+
+void gw_session_enter(struct gw_session *s, enum gw_phase phase)
+{
+    enter(s, phase, false);
+}
+
+int gw_session_commit(struct gw_session *s, enum gw_phase phase, struct gw_error *err)
+{
+    return enter(s, phase, true) ? 0 : gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "cancelled");
+}
+
+enum gw_phase gw_session_phase(struct gw_session *s)
+{
+    enum gw_phase p;
+
+    pthread_mutex_lock(&s->lock);
+    p = s->phase;
+    pthread_mutex_unlock(&s->lock);
+    return p;
+}
+
+void gw_session_event(struct gw_session *s, enum gw_event_type type, uint64_t pass)
+{
+    struct gw_event e = {.type = type, .pass = pass};
+
+    pthread_mutex_lock(&s->event_lock);
+    deliver(s, &e);
+    pthread_mutex_unlock(&s->event_lock);
+}
+
+void gw_session_log(struct gw_session *s, const char *fmt, ...)
+{
+    char text[GW_ERROR_TEXT + 128];
+    struct gw_event e = {.type = GW_EVENT_LOG, .text = text};
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    pthread_mutex_lock(&s->event_lock);
+    deliver(s, &e);
+    pthread_mutex_unlock(&s->event_lock);
+}
+
+void gw_session_set_channel(struct gw_session *s, struct gw_channel *channel)
+{
+    pthread_mutex_lock(&s->lock);
+    s->channel = channel;
+    if (channel && (s->cancelled || s->yanked))
+        gw_channel_shutdown(channel);
+    pthread_mutex_unlock(&s->lock);
+}
+
+int gw_session_check(struct gw_session *s, struct gw_error *err)
+{
+    bool cancelled, yanked;
+
+    pthread_mutex_lock(&s->lock);
+    cancelled = s->cancelled;
+    yanked = s->yanked;
+    pthread_mutex_unlock(&s->lock);
+    if (cancelled)
+        return gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "cancelled");
+    if (yanked)
+        return gw_fail(err, -ECONNABORTED, GW_BLAME_CHANNEL, "the connection was torn down by a yank");
+    return 0;
+}
+
+int gw_session_cancel(struct gw_session *s, struct gw_error *err)
+{
+    const struct gw_phase_row *row;
+    bool can;
+
+    pthread_mutex_lock(&s->lock);
+    row = gw_phase_row(s->phase);
+    can = row->cancel && !s->ended;
+    if (can) {
+        s->cancelled = true;
+        if (s->channel && !s->last_word)
+            gw_channel_shutdown(s->channel);
+        gw_cancel_trigger(s->cancel);
+        pthread_cond_broadcast(&s->changed);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return can ? 0
+               : gw_fail(err, -EALREADY, GW_BLAME_CALLER, "too late to cancel: the migration is %s",
+                         gw_status_name(row->status));
+}
+
+void gw_session_yank(struct gw_session *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->yanked = true;
+    if (s->channel)
+        gw_channel_shutdown(s->channel);
+    gw_cancel_trigger(s->cancel);
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void gw_session_end(struct gw_session *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->ended = true;
+    s->channel = NULL;
+    s->stats.error = s->error;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+int gw_session_wait(struct gw_session *s, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->ended)
+        pthread_cond_wait(&s->changed, &s->lock);
+    r = s->error.code;
+    if (r && err)
+        *err = s->error;
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
+bool gw_session_wait_until(struct gw_session *s, uint64_t deadline_ns)
+{
+    struct timespec t = {.tv_sec = (time_t)(deadline_ns / GW_NS_PER_S), .tv_nsec = (long)(deadline_ns % GW_NS_PER_S)};
+
+    if (deadline_ns == UINT64_MAX) {
+        pthread_cond_wait(&s->changed, &s->lock);
+        return true;
+    }
+    return pthread_cond_timedwait(&s->changed, &s->lock, &t) != ETIMEDOUT;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * session: what both kinds of session have in common: a thread, a phase, events, statistics, an end.
+ *
+ * Threads: `lock` guards everything that other threads may ask for. The session's own thread enters phases; a cancel or
+ * yank from another thread only sets a flag and breaks the waiting (the channel is shut down, the cancel token fires).
+ * Events are delivered without the lock, one at a time, in order.
+ */
+#ifndef GW_ENGINE_SESSION_H
+#define GW_ENGINE_SESSION_H
+
+#include <pthread.h>
+
+#include "engine/phase.h"
+#include "engine/vm.h"
+#include "godwit/channel.h"
+#include "godwit/stats.h"
+
+struct gw_session {
+    struct gw_vm *vm;
+    gw_event_fn on_event;
+    void *opaque;
+    pthread_mutex_t event_lock; /* one event at a time */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* monotonic */
+    enum gw_phase phase;
+    bool cancelled, yanked; /* asked for */
+    bool last_word;         /* the peer waits for our word: a cancel leaves the channel, so that it can be said */
+    bool ended;             /* the thread has nothing more to do */
+    struct gw_stats stats;
+    struct gw_error error;      /* the first failure */
+    struct gw_channel *channel; /* to be shut down by a cancel; NULL while there is none */
+
+    struct gw_cancel *cancel;
+    pthread_t thread;
+    bool threaded;
+};
+
+int gw_session_init(struct gw_session *s, struct gw_vm *vm, gw_event_fn on_event, void *opaque, struct gw_error *err);
+int gw_session_run(struct gw_session *s, void *(*main)(void *), void *arg, struct gw_error *err);
+/* Joins the thread and frees what init made. */
+void gw_session_close(struct gw_session *s);
+
+/* The session's thread (or before it runs). Illegal transitions are mistakes of ours: assert. */
+void gw_session_enter(struct gw_session *s, enum gw_phase phase);
+/* The same for a phase from which there is no way back: -ECANCELED when a cancel came first. */
+int gw_session_commit(struct gw_session *s, enum gw_phase phase, struct gw_error *err);
+enum gw_phase gw_session_phase(struct gw_session *s);
+void gw_session_event(struct gw_session *s, enum gw_event_type type, uint64_t pass);
+void gw_session_log(struct gw_session *s, const char *fmt, ...) GW_PRINTF(2, 3);
+/* The channel that a cancel shuts down from now on. */
+void gw_session_set_channel(struct gw_session *s, struct gw_channel *channel);
+/* 0, or -ECANCELED when a cancel or yank was asked for. */
+int gw_session_check(struct gw_session *s, struct gw_error *err);
+/* Any thread. -EALREADY when the phase cannot be cancelled. */
+int gw_session_cancel(struct gw_session *s, struct gw_error *err);
+void gw_session_yank(struct gw_session *s);
+/* Nothing more will happen: waiters wake. */
+void gw_session_end(struct gw_session *s);
+int gw_session_wait(struct gw_session *s, struct gw_error *err);
+/* Waits under s->lock until deadline_ns of CLOCK_MONOTONIC; false: it passed. */
+bool gw_session_wait_until(struct gw_session *s, uint64_t deadline_ns);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/endian.h"
+#include "engine/guest.h"
+#include "engine/head.h"
+#include "engine/send.h"
+#include "wire/numbers.h"
+
+#include <assert.h>
+
+static void step(struct gw_send *s, uint8_t element, uint16_t command)
+{
+    bool legal = gw_grammar_step(&s->grammar, element, command);
+
+    assert(legal);
+    (void)legal;
+    gw_put_u8(&s->writer, element);
+}
+
+void gw_send_command(struct gw_send *s, uint16_t command, const void *payload, uint16_t bytes)
+{
+    if (command == GW_COMMAND_PING) {
+        s->pings++;
+        s->ping_queued = true;
+    }
+    gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
+    step(s, GW_ELEMENT_COMMAND, command);
+    gw_put_u16(&s->writer, command);
+    gw_put_u16(&s->writer, bytes);
+    gw_put_bytes(&s->writer, payload, bytes);
+}
+
+void gw_send_section(struct gw_send *s, enum gw_section_kind kind, const struct gw_live *l)
+{
+    gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
+    step(s, (uint8_t)kind, 0);
+    gw_put_u32(&s->writer, l->section_id);
+    if (kind == GW_SECTION_START) {
+        gw_put_str8(&s->writer, l->ops->id);
+        gw_put_u32(&s->writer, 0);
+        gw_put_u32(&s->writer, l->ops->version);
+    }
+}
+
+void gw_send_footer(struct gw_send *s, const struct gw_live *l)
+{
+    gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
+    gw_put_u8(&s->writer, GW_ELEMENT_FOOTER);
+    gw_put_u32(&s->writer, l->section_id);
+}
+
+int gw_send_flush(struct gw_send *s, struct gw_error *err)
+{
+    if (s->ping_queued)
+        s->ping_ns = gw_now_ns(&s->session.vm->clock);
+    s->ping_queued = false;
+    return gw_writer_flush(&s->writer, err);
+}
+
+static int open_return_path(struct gw_send *s, struct gw_error *err)
+{
+    bool asked = gw_options_cap(s->session.vm->options, GW_CAP_RETURN_PATH);
+    bool duplex = s->channel->features & GW_CHANNEL_DUPLEX;
+    uint8_t value[4];
+    int r;
+
+    if (asked && !duplex)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                       "capability return-path: %s carries one direction only; turn the capability off",
+                       s->channel->name);
+    if (!asked && !(s->profile->open_return_path && duplex && !(s->channel->features & GW_CHANNEL_COMMAND)))
+        return 0;
+    r = gw_rp_start(&s->rp, &s->session, s->channel, s->profile->ask_extensions, err);
+    if (r < 0)
+        return r;
+    gw_send_command(s, GW_COMMAND_OPEN_RETURN_PATH, NULL, 0);
+    if (s->profile->ask_extensions) {
+        gw_store_be32(value, GW_PING_COOKIE);
+        gw_send_command(s, GW_COMMAND_PING, value, sizeof value);
+    }
+    gw_store_be32(value, 1);
+    gw_send_command(s, GW_COMMAND_PING, value, sizeof value);
+    return 0;
+}
+
+static int connect_channel(struct gw_send *s, struct gw_error *err)
+{
+    int r;
+
+    if (s->has_uri) {
+        r = gw_connect(&s->uri, s->timeout_ns, s->session.cancel, &s->channel, err);
+        if (r < 0)
+            return r;
+    }
+    gw_channel_set_timeout(s->channel, s->timeout_ns);
+    gw_session_set_channel(&s->session, s->channel);
+    return gw_session_check(&s->session, err);
+}
+
+int gw_send_setup(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_vm *vm = s->session.vm;
+    uint64_t in;
+    int r = connect_channel(s, err);
+
+    if (r < 0)
+        return r;
+    gw_session_enter(&s->session, GW_PHASE_SETUP);
+    r = gw_vm_notify(vm, GW_NOTIFY_SETUP, err);
+    if (r >= 0)
+        r = gw_writer_init(&s->writer, s->channel, err);
+    if (r < 0)
+        return r;
+    s->writing = true;
+    gw_channel_bytes(s->channel, &in, &s->out_before);
+    gw_head_put(s->session.vm, &s->writer);
+    r = open_return_path(s, err);
+    if (r >= 0)
+        r = gw_vmdesc_new(vm->ram.page_bytes, &s->desc, err);
+    if (r >= 0 && s->profile->vmdesc_configuration)
+        gw_head_describe(s->session.vm, s->desc);
+    for (unsigned i = 0; r >= 0 && i < s->lives; i++) {
+        gw_send_section(s, GW_SECTION_START, s->live[i]);
+        r = s->live[i]->ops->setup(s->live[i], &s->writer, err);
+        gw_send_footer(s, s->live[i]);
+    }
+    gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
+    if (r >= 0 && vm->image)
+        gw_guest_put(vm, true, &s->writer);
+    else if (r >= 0)
+        r = gw_registry_save(vm->registry, true, true, &s->writer, s->desc, err);
+    if (r >= 0)
+        r = gw_send_flush(s, err);
+    s->setup_offset = gw_writer_offset(&s->writer);
+    return r;
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/guest.h"
+#include "engine/send.h"
+#include "wire/numbers.h"
+
+/* A peer that waits for our last word gets this long to take it. */
+#define LAST_WORD_NS (300 * GW_NS_PER_MS)
+
+static uint64_t now(const struct gw_send *s)
+{
+    return gw_now_ns(&s->session.vm->clock);
+}
+
+/* Whether the machine changes hands in two steps must be known on both sides: the destination knows as soon as it is
+ * asked, so the answer has to be here before the last byte is sent. */
+static int know_peer(struct gw_send *s, bool *ret_two_steps, struct gw_error *err)
+{
+    uint64_t deadline = s->timeout_ns ? gw_now_ns(&gw_clock_real) + s->timeout_ns : UINT64_MAX;
+    bool in_time = true, known;
+
+    pthread_mutex_lock(&s->session.lock);
+    while (in_time && !gw_rp_knows_peer(&s->rp) && !s->rp.ended && !s->session.cancelled && !s->session.yanked)
+        in_time = gw_session_wait_until(&s->session, deadline);
+    known = gw_rp_knows_peer(&s->rp);
+    *ret_two_steps = s->rp.extensions & GW_EXTENSION_COMMIT;
+    pthread_mutex_unlock(&s->session.lock);
+    if (!known && !in_time)
+        return gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL, "the destination did not answer a PING");
+    return gw_send_check(s, err);
+}
+
+static int stop(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_vm *vm = s->session.vm;
+    uint64_t t = now(s);
+    int r;
+
+    s->was_running = gw_vm_running(vm);
+    if (s->was_running) {
+        r = gw_vm_stop(vm, err);
+        if (r < 0)
+            return r;
+        s->stopped = true;
+        gw_session_event(&s->session, GW_EVENT_STOP, 0);
+    }
+    s->stop_ns = t;
+    s->costs.stop_ns = now(s) - t;
+    s->stop_offset = gw_writer_offset(&s->writer);
+    gw_session_enter(&s->session, GW_PHASE_STOPPED);
+    return 0;
+}
+
+static int pause_before(struct gw_send *s, struct gw_error *err)
+{
+    int r;
+
+    if (!gw_options_cap(s->session.vm->options, GW_CAP_PAUSE_BEFORE_SWITCHOVER))
+        return 0;
+    gw_session_enter(&s->session, GW_PHASE_PAUSED);
+    pthread_mutex_lock(&s->session.lock);
+    while (!s->go_on && !s->session.cancelled && !s->session.yanked && !s->rp.ended)
+        gw_session_wait_until(&s->session, UINT64_MAX);
+    pthread_mutex_unlock(&s->session.lock);
+    r = gw_send_check(s, err);
+    return r;
+}
+
+/* Everything but the last word (EOF): as long as that is not sent nobody else can run the guest. */
+static int put_state(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_vm *vm = s->session.vm;
+    int r = 0;
+
+    if (s->profile->switchover_start)
+        gw_send_command(s, GW_COMMAND_SWITCHOVER_START, NULL, 0);
+    for (unsigned i = 0; r >= 0 && i < s->lives; i++) {
+        gw_send_section(s, GW_SECTION_END, s->live[i]);
+        r = s->live[i]->ops->complete(s->live[i], &s->writer, err);
+        gw_send_footer(s, s->live[i]);
+    }
+    if (r >= 0)
+        r = gw_vm_notify(vm, GW_NOTIFY_COMPLETE, err);
+    if (r < 0)
+        return r;
+    gw_globalstate_set(vm->globalstate, s->was_running);
+    gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
+    if (vm->image)
+        gw_guest_put(vm, false, &s->writer);
+    else
+        r = gw_registry_save(vm->registry, false, true, &s->writer, s->desc, err);
+    return r < 0 ? r : gw_send_flush(s, err);
+}
+
+/* The last word, and the description behind it. */
+static int put_end(struct gw_send *s, const char *text, size_t bytes, struct gw_error *err)
+{
+    gw_grammar_step(&s->grammar, GW_ELEMENT_EOF, 0);
+    gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
+    gw_put_u8(&s->writer, GW_ELEMENT_EOF);
+    if (!bytes) /* an image's machine may have none */
+        return gw_send_flush(s, err);
+    gw_grammar_step(&s->grammar, GW_ELEMENT_VMDESC, 0);
+    gw_writer_cause(&s->writer, GW_CAUSE_VMDESC);
+    gw_put_u8(&s->writer, GW_ELEMENT_VMDESC);
+    gw_put_u32(&s->writer, (uint32_t)bytes);
+    gw_put_bytes(&s->writer, text, bytes);
+    return gw_send_flush(s, err);
+}
+
+/* ---- the answer ---------------------------------------------------------------------------------------------------
+ */
+
+enum answer { ANSWER_LOADED, ANSWER_GOOD, ANSWER_BAD, ANSWER_CLOSED, ANSWER_LOST };
+
+/* Waits for the next thing the destination says after the last byte. */
+static enum answer wait_answer(struct gw_send *s, bool for_loaded, struct gw_error *err)
+{
+    struct gw_rp *rp = &s->rp;
+    uint64_t deadline = s->timeout_ns ? gw_now_ns(&gw_clock_real) + s->timeout_ns : UINT64_MAX, heard;
+    enum answer a;
+    bool in_time = true;
+
+    pthread_mutex_lock(&s->session.lock);
+    heard = rp->messages;
+    while (in_time && !rp->ended && !(for_loaded && rp->loaded) && !s->session.yanked &&
+           !(for_loaded && s->session.cancelled)) {
+        in_time = gw_session_wait_until(&s->session, deadline);
+        /* It may take its time as long as it says that it lives: to write a machine to a disk is long. */
+        if (s->timeout_ns && rp->messages != heard) {
+            heard = rp->messages;
+            deadline = gw_now_ns(&gw_clock_real) + s->timeout_ns;
+            in_time = true;
+        }
+    }
+    if (rp->shut)
+        a = rp->shut_value ? ANSWER_BAD : ANSWER_GOOD;
+    else if (rp->ended && rp->ended_orderly)
+        a = ANSWER_CLOSED;
+    else if (rp->ended)
+        a = ANSWER_LOST;
+    else if (for_loaded && rp->loaded)
+        a = ANSWER_LOADED;
+    else
+        a = ANSWER_LOST;
+    if (rp->error.code && err)
+        *err = rp->error;
+    else if (a == ANSWER_LOST)
+        gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL, "the destination gave no answer after the last byte");
+    pthread_mutex_unlock(&s->session.lock);
+    return a;
+}
+
+static int failure(const struct gw_error *err)
+{
+    return err && err->code ? err->code : -EREMOTEIO;
+}
+
+static int undecided(struct gw_send *s, struct gw_error *err)
+{
+    gw_context(err, "it is not known whether the destination runs the machine: look there, then start it on one side");
+    gw_session_enter(&s->session, GW_PHASE_SEND_UNDECIDED);
+    return failure(err);
+}
+
+/* With a plain peer: the last byte is out, so the destination may run the guest from now on. */
+static int answer_plain(struct gw_send *s, struct gw_error *err)
+{
+    int r;
+
+    if (!s->rp.running) {
+        /* No way to ask. What took the stream has it once the channel closed well. */
+        r = gw_channel_close(s->channel, err);
+        if (r < 0 && gw_session_check(&s->session, NULL) < 0 && !(s->channel->features & GW_CHANNEL_SEEKABLE))
+            return undecided(s, err);
+        gw_session_enter(&s->session, r < 0 ? GW_PHASE_SEND_FAILED : GW_PHASE_SENT);
+        return r;
+    }
+    switch (wait_answer(s, false, err)) {
+    case ANSWER_GOOD:
+        gw_session_enter(&s->session, GW_PHASE_SENT);
+        return 0;
+    case ANSWER_BAD:
+    case ANSWER_CLOSED:
+        /* A destination that could not load says so, or just ends: it does not run the guest. */
+        gw_session_enter(&s->session, GW_PHASE_SEND_FAILED);
+        return failure(err);
+    default:
+        return undecided(s, err);
+    }
+}
+
+/* The last flush to a plain peer failed, with *err. Did EOF go out, which is all that it needs to run the guest? */
+static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error *err)
+{
+    struct gw_error answer = GW_ERROR_INIT;
+    uint64_t in, out;
+    enum answer a;
+
+    gw_channel_bytes(s->channel, &in, &out);
+    if (out - s->out_before <= eof_at || s->channel->features & GW_CHANNEL_SEEKABLE) {
+        gw_session_enter(&s->session, GW_PHASE_SEND_FAILED);
+        return failure(err);
+    }
+    if (!s->rp.running)
+        return undecided(s, err);
+    /* It may have what it needs, not want the rest, and have said so. */
+    a = wait_answer(s, false, &answer);
+    if (a == ANSWER_GOOD) {
+        gw_session_enter(&s->session, GW_PHASE_SENT);
+        *err = (struct gw_error)GW_ERROR_INIT;
+        return 0;
+    }
+    if (a == ANSWER_LOST)
+        return undecided(s, err);
+    gw_session_enter(&s->session, GW_PHASE_SEND_FAILED);
+    return failure(err);
+}
+
+/* Between two godwits: the destination has everything and waits for the guest to be given to it. */
+static int answer_commit(struct gw_send *s, struct gw_error *err)
+{
+    enum answer a;
+    int r;
+
+    pthread_mutex_lock(&s->session.lock);
+    s->session.last_word = true;
+    pthread_mutex_unlock(&s->session.lock);
+    a = wait_answer(s, true, err);
+    if (a == ANSWER_LOADED) {
+        r = gw_session_commit(&s->session, GW_PHASE_HANDED, err);
+    } else {
+        r = gw_session_check(&s->session, err);
+        if (r >= 0 && a == ANSWER_GOOD)
+            r = gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                        "the destination says that it runs the machine, which was not given "
+                        "to it");
+        if (r >= 0)
+            r = failure(err);
+    }
+    if (r < 0) {
+        /* It would wait for our word until its own patience ends. */
+        gw_channel_set_timeout(s->channel, LAST_WORD_NS);
+        gw_send_command(s, GW_COMMAND_GODWIT_ABORT, NULL, 0);
+        gw_send_flush(s, NULL);
+        return r;
+    }
+    gw_send_command(s, GW_COMMAND_GODWIT_COMMIT, NULL, 0);
+    r = gw_send_flush(s, err);
+    a = r < 0 ? ANSWER_LOST : wait_answer(s, false, err);
+    if (a == ANSWER_GOOD) {
+        gw_session_enter(&s->session, GW_PHASE_SENT);
+        return 0;
+    }
+    if (a == ANSWER_BAD) {
+        gw_session_enter(&s->session, GW_PHASE_SEND_FAILED);
+    } else {
+        gw_context(err, "the machine was given to the destination, whose confirmation was lost: claim it there");
+        gw_session_enter(&s->session, GW_PHASE_SEND_GONE);
+    }
+    return failure(err);
+}
+
+static int describe(struct gw_send *s, const char **ret_text, size_t *ret_bytes, struct gw_error *err)
+{
+    const struct gw_image *image = s->session.vm->image;
+
+    if (!image)
+        return gw_vmdesc_finish(s->desc, ret_text, ret_bytes, err);
+    *ret_text = image->description;
+    *ret_bytes = image->description_bytes;
+    return 0;
+}
+
+int gw_send_switchover(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_error local = GW_ERROR_INIT;
+    const char *text;
+    uint64_t eof_at;
+    size_t bytes;
+    bool two_steps;
+    int r;
+
+    if (!err)
+        err = &local;
+    r = know_peer(s, &two_steps, err);
+    if (r >= 0)
+        r = stop(s, err);
+    if (r >= 0)
+        r = pause_before(s, err);
+    if (r < 0)
+        return r;
+    gw_session_enter(&s->session, GW_PHASE_DEVICE);
+    r = put_state(s, err);
+    if (r >= 0)
+        r = describe(s, &text, &bytes, err);
+    if (r >= 0)
+        r = gw_send_check(s, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&s->session.lock);
+    s->rp.offered = true;
+    pthread_mutex_unlock(&s->session.lock);
+    r = gw_session_commit(&s->session, two_steps ? GW_PHASE_OFFERED : GW_PHASE_OFFERED_PLAIN, err);
+    if (r < 0)
+        return r;
+    /* Not a byte of it before: the writer flushes by itself when a long description fills it. */
+    eof_at = gw_writer_offset(&s->writer);
+    r = put_end(s, text, bytes, err);
+    if (r < 0)
+        return two_steps ? r : last_flush_failed(s, eof_at, err);
+    return two_steps ? answer_commit(s, err) : answer_plain(s, err);
+}

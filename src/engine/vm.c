@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/vm.h"
+
+#include <stdio.h>
+
+#include "ram/ram.h"
+
+int gw_vm_new(const struct gw_vm_config *config, struct gw_vm **ret_vm, struct gw_error *err)
+{
+    size_t n = config->machine ? strlen(config->machine) : 0;
+    struct gw_vm *vm;
+    int r;
+
+    if (!n || n > 255)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a machine type's name has 1 to 255 bytes, not %zu", n);
+    if (!config->ops || !config->ops->stop || !config->ops->start || !config->ops->running)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a machine needs the calls stop, start and running");
+    vm = calloc(1, sizeof *vm);
+    if (!vm)
+        return gw_nomem(err, "machine");
+    pthread_mutex_init(&vm->lock, NULL);
+    gw_strcopy(vm->machine, sizeof vm->machine, config->machine);
+    memcpy(vm->uuid, config->uuid, 16);
+    for (int i = 0; i < 16; i++)
+        vm->has_uuid |= config->uuid[i] != 0;
+    vm->ops = config->ops;
+    vm->opaque = config->opaque;
+    vm->clock = config->clock ? *config->clock : gw_clock_real;
+    r = gw_ram_init(&vm->ram, config->page_bytes, config->opaque, err);
+    if (r >= 0)
+        r = gw_options_new(&vm->options, err);
+    if (r >= 0)
+        r = gw_registry_new(&vm->registry, err);
+    if (r >= 0)
+        r = gw_globalstate_new(vm->registry, &vm->globalstate, err);
+    if (r < 0) {
+        gw_vm_free(vm);
+        return r;
+    }
+    vm->ram_section_id = gw_registry_take_id(vm->registry);
+    *ret_vm = vm;
+    return 0;
+}
+
+struct gw_vm *gw_vm_free(struct gw_vm *vm)
+{
+    if (!vm)
+        return NULL;
+    gw_tracker_free(vm->tracker);
+    vm->registry = gw_registry_free(vm->registry);
+    gw_globalstate_free(vm->globalstate);
+    gw_options_free(vm->options);
+    gw_ram_close(&vm->ram);
+    for (unsigned i = 0; i < vm->blocker_count; i++)
+        free(vm->blockers[i].reason);
+    pthread_mutex_destroy(&vm->lock);
+    free(vm);
+    return NULL;
+}
+
+struct gw_registry *gw_vm_registry(struct gw_vm *vm)
+{
+    return vm->registry;
+}
+
+struct gw_options *gw_vm_options(struct gw_vm *vm)
+{
+    return vm->options;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+int gw_vm_add_ram(struct gw_vm *vm, const struct gw_ram_desc *desc, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&vm->lock);
+    if (vm->busy)
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "RAM block %s cannot be added during a migration", desc->name);
+    else
+        r = gw_ram_add(&vm->ram, desc, err);
+    pthread_mutex_unlock(&vm->lock);
+    return r;
+}
+
+static int find(struct gw_vm *vm, const char *name, struct gw_ram_block **ret, struct gw_error *err)
+{
+    *ret = gw_ram_find(&vm->ram, name);
+    return *ret ? 0 : gw_fail(err, -ENOENT, GW_BLAME_CALLER, "no RAM block is called %s", name);
+}
+
+int gw_vm_set_fresh(struct gw_vm *vm, const char *name, bool fresh, struct gw_error *err)
+{
+    struct gw_ram_block *b;
+    int r = find(vm, name, &b, err);
+
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&vm->lock);
+    if (vm->busy)
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "RAM block %s: There's a migration process in progress", name);
+    else if (fresh)
+        b->flags |= GW_RAM_FRESH;
+    else
+        b->flags &= ~(unsigned)GW_RAM_FRESH;
+    pthread_mutex_unlock(&vm->lock);
+    return r;
+}
+
+int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, struct gw_error *err)
+{
+    struct gw_ram_block *b;
+    int r = find(vm, name, &b, err);
+
+    if (r < 0)
+        return r;
+    if (used_bytes > b->max_bytes || used_bytes % vm->ram.page_bytes)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                       "RAM block %s cannot have %" PRIu64 " bytes (at most %" PRIu64 ")", name, used_bytes,
+                       b->max_bytes);
+    pthread_mutex_lock(&vm->lock);
+    pthread_mutex_lock(&vm->ram.lock);
+    if (vm->busy) {
+        /* The session has lists and maps of the old size: it ends with this reason, then the new size holds. */
+        gw_strcopy(vm->ram.resized, sizeof vm->ram.resized, name);
+        b->resize_to = used_bytes;
+    } else {
+        b->used_bytes = used_bytes;
+        b->pages = used_bytes >> vm->ram.page_bits;
+    }
+    pthread_mutex_unlock(&vm->ram.lock);
+    pthread_mutex_unlock(&vm->lock);
+    return 0;
+}
+
+uint64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes)
+{
+    struct gw_ram_block *b = gw_ram_find(&vm->ram, name);
+    uint64_t first = gw_div_up(offset, vm->ram.page_bytes), end, n = 0;
+
+    if (!b || gw_add_overflows(offset, bytes, &end))
+        return 0;
+    end /= vm->ram.page_bytes;
+    pthread_mutex_lock(&vm->lock);
+    if (vm->sending_ram && end > first)
+        n = gw_ram_live_forget(vm->sending_ram, b, first, end - first);
+    pthread_mutex_unlock(&vm->lock);
+    return n;
+}
+
+int gw_vm_set_discarded(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes, bool discarded,
+                        struct gw_error *err)
+{
+    struct gw_ram_block *b;
+    uint64_t page = vm->ram.page_bytes;
+    int r = find(vm, name, &b, err);
+
+    if (r < 0)
+        return r;
+    if (offset % page || bytes % page || offset > b->max_bytes || bytes > b->max_bytes - offset)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                       "RAM block %s: 0x%" PRIx64 " bytes at 0x%" PRIx64 " are not in it", name, bytes, offset);
+    pthread_mutex_lock(&vm->ram.lock);
+    if (!b->discarded && !(b->discarded = gw_bitmap_new(b->max_bytes / page)))
+        r = gw_nomem(err, "map of discarded pages");
+    else if (discarded)
+        gw_bitmap_set_range(b->discarded, offset / page, bytes / page);
+    else
+        gw_bitmap_clear_range(b->discarded, offset / page, bytes / page);
+    pthread_mutex_unlock(&vm->ram.lock);
+    return r;
+}
+
+int gw_vm_set_tracker(struct gw_vm *vm, const struct gw_tracker_config *config, struct gw_error *err)
+{
+    struct gw_tracker *t;
+    int r;
+
+    if (vm->busy)
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the dirty tracker cannot change during a migration");
+    r = gw_tracker_new(&vm->ram, config, &t, err);
+    if (r < 0)
+        return r;
+    gw_tracker_free(vm->tracker);
+    vm->tracker = t;
+    return 0;
+}
+
+int gw_vm_tracker(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *err)
+{
+    struct gw_tracker_config config = {.kind = GW_TRACKER_AUTO};
+    struct gw_tracker *t = vm->tracker;
+    int r = t ? 0 : gw_tracker_new(&vm->ram, &config, &t, err);
+
+    if (r < 0)
+        return r;
+    vm->tracker = t;
+    *ret = t;
+    return 0;
+}
+
+const char *gw_vm_tracker_name(const struct gw_vm *vm)
+{
+    const struct gw_tracker *t = vm->tracker;
+
+    return t ? t->ops->name : "none";
+}
+
+void gw_vm_mark_dirty(struct gw_vm *vm, uint64_t gpa, uint64_t bytes)
+{
+    struct gw_tracker *t = vm->tracker;
+
+    if (!t)
+        return;
+    while (bytes) {
+        struct gw_ram_block *b = gw_ram_at(&vm->ram, gpa);
+        uint64_t offset, part;
+
+        if (!b)
+            return;
+        offset = gpa - b->gpa;
+        part = GW_MIN(bytes, b->max_bytes - offset);
+        if (offset < b->used_bytes) {
+            uint64_t first = offset >> vm->ram.page_bits, last = (offset + part - 1) >> vm->ram.page_bits;
+
+            gw_tracker_mark(t, b, first, GW_MIN(last, b->pages - 1) - first + 1);
+        }
+        gpa += part;
+        bytes -= part;
+    }
+}
+
+int gw_vm_dirty_ring_full(struct gw_vm *vm, struct gw_error *err)
+{
+    return gw_tracker_ring_full(vm->tracker, err);
+}
+
+/* ---- blockers and notifiers ---------------------------------------------------------------------------------------
+ */
+
+int gw_vm_add_blocker(struct gw_vm *vm, const char *reason, unsigned *ret_id, struct gw_error *err)
+{
+    char *copy = strdup(reason);
+    int r = 0;
+
+    if (!copy)
+        return gw_nomem(err, "migration blocker");
+    pthread_mutex_lock(&vm->lock);
+    if (vm->busy) {
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration runs: it cannot be blocked any more (%s)", reason);
+    } else if (vm->blocker_count == GW_VM_BLOCKERS) {
+        r = gw_fail(err, -ENOSPC, GW_BLAME_CALLER, "more than %u reasons against migration", GW_VM_BLOCKERS);
+    } else {
+        vm->blockers[vm->blocker_count++] = (struct gw_blocker){++vm->next_blocker, copy};
+        *ret_id = vm->next_blocker;
+        copy = NULL;
+    }
+    pthread_mutex_unlock(&vm->lock);
+    free(copy);
+    return r;
+}
+
+void gw_vm_remove_blocker(struct gw_vm *vm, unsigned id)
+{
+    pthread_mutex_lock(&vm->lock);
+    for (unsigned i = 0; i < vm->blocker_count; i++) {
+        if (vm->blockers[i].id != id)
+            continue;
+        free(vm->blockers[i].reason);
+        memmove(&vm->blockers[i], &vm->blockers[i + 1], (vm->blocker_count - i - 1) * sizeof vm->blockers[0]);
+        vm->blocker_count--;
+        break;
+    }
+    pthread_mutex_unlock(&vm->lock);
+}
+
+void gw_vm_for_each_blocker(struct gw_vm *vm, void (*f)(void *opaque, const char *reason), void *opaque)
+{
+    pthread_mutex_lock(&vm->lock);
+    for (unsigned i = 0; i < vm->blocker_count; i++)
+        f(opaque, vm->blockers[i].reason);
+    pthread_mutex_unlock(&vm->lock);
+}
+
+int gw_vm_add_notifier(struct gw_vm *vm, gw_notify_fn fn, void *opaque, struct gw_error *err)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&vm->lock);
+    if (vm->notifier_count == GW_VM_NOTIFIERS) {
+        r = gw_fail(err, -ENOSPC, GW_BLAME_CALLER, "more than %u notifiers", GW_VM_NOTIFIERS);
+    } else {
+        vm->notifiers[vm->notifier_count].fn = fn;
+        vm->notifiers[vm->notifier_count++].opaque = opaque;
+    }
+    pthread_mutex_unlock(&vm->lock);
+    return r;
+}
+
+void gw_vm_remove_notifier(struct gw_vm *vm, gw_notify_fn fn, void *opaque)
+{
+    pthread_mutex_lock(&vm->lock);
+    for (unsigned i = 0; i < vm->notifier_count; i++) {
+        if (vm->notifiers[i].fn != fn || vm->notifiers[i].opaque != opaque)
+            continue;
+        memmove(&vm->notifiers[i], &vm->notifiers[i + 1], (vm->notifier_count - i - 1) * sizeof vm->notifiers[0]);
+        vm->notifier_count--;
+        break;
+    }
+    pthread_mutex_unlock(&vm->lock);
+}
+
+static int embedder(int r, const char *call, struct gw_error *err)
+{
+    if (r >= 0)
+        return 0;
+    if (err && !err->code)
+        gw_fail(err, r, GW_BLAME_EMBEDDER, "%s", strerror(-r));
+    if (err && err->blame == GW_BLAME_NONE)
+        err->blame = GW_BLAME_EMBEDDER;
+    gw_context(err, "%s", call);
+    return r;
+}
+
+int gw_vm_notify(struct gw_vm *vm, enum gw_notify what, struct gw_error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r >= 0; i++) {
+        gw_notify_fn fn = NULL;
+        void *opaque = NULL;
+
+        /* Called without the lock: a notifier may well want to hint free pages. */
+        pthread_mutex_lock(&vm->lock);
+        if (i < vm->notifier_count) {
+            fn = vm->notifiers[i].fn;
+            opaque = vm->notifiers[i].opaque;
+        }
+        pthread_mutex_unlock(&vm->lock);
+        if (!fn)
+            break;
+        r = embedder(fn(opaque, what, err), "notifier", err);
+        if (what == GW_NOTIFY_CLEANUP)
+            r = 0;
+    }
+    return r;
+}
+
+/* ---- run state ----------------------------------------------------------------------------------------------------
+ */
+
+bool gw_vm_running(const struct gw_vm *vm)
+{
+    return vm->ops->running(vm->opaque);
+}
+
+int gw_vm_stop(struct gw_vm *vm, struct gw_error *err)
+{
+    return embedder(vm->ops->stop(vm->opaque, err), "stopping the machine", err);
+}
+
+int gw_vm_start(struct gw_vm *vm, struct gw_error *err)
+{
+    return embedder(vm->ops->start(vm->opaque, err), "starting the machine", err);
+}
+
+int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&vm->lock);
+    if (vm->busy) {
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
+    } else if (outgoing && vm->blocker_count) {
+        char reasons[GW_ERROR_TEXT] = "";
+        size_t at = 0;
+
+        for (unsigned i = 0; i < vm->blocker_count && at < sizeof reasons; i++)
+            at += (size_t)snprintf(reasons + at, sizeof reasons - at, "%s%s", i ? "; " : "", vm->blockers[i].reason);
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "migration is blocked: %.400s", reasons);
+    }
+    if (r >= 0 && outgoing)
+        r = gw_registry_migratable(vm->registry, err);
+    if (r >= 0)
+        vm->busy = true;
+    pthread_mutex_unlock(&vm->lock);
+    if (r >= 0)
+        gw_options_lock(vm->options, true);
+    return r;
+}
+
+void gw_vm_end(struct gw_vm *vm)
+{
+    struct gw_ram *ram = &vm->ram;
+
+    gw_options_lock(vm->options, false);
+    pthread_mutex_lock(&vm->lock);
+    pthread_mutex_lock(&ram->lock);
+    for (unsigned i = 0; i < ram->count && ram->resized[0]; i++) {
+        struct gw_ram_block *b = ram->blocks[i];
+
+        if (!b->resize_to)
+            continue;
+        b->used_bytes = b->resize_to;
+        b->pages = b->used_bytes >> ram->page_bits;
+        b->resize_to = 0;
+    }
+    ram->resized[0] = 0;
+    pthread_mutex_unlock(&ram->lock);
+    vm->busy = false;
+    pthread_mutex_unlock(&vm->lock);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vm: the engine's side of a machine: its parts, and calls of the embedder with their blame put right.
+ */
+#ifndef GW_ENGINE_VM_H
+#define GW_ENGINE_VM_H
+
+#include <pthread.h>
+
+#include "engine/options.h"
+#include "godwit/vm.h"
+#include "ram/tracker/tracker.h"
+#include "state/registry.h"
+
+#define GW_VM_NOTIFIERS 16
+#define GW_VM_BLOCKERS  32
+
+struct gw_live;
+struct gw_image;
+
+struct gw_vm {
+    char machine[256];
+    uint8_t uuid[16];
+    bool has_uuid;
+    const struct gw_vm_ops *ops;
+    void *opaque;
+    struct gw_clock clock;
+    struct gw_ram ram;
+    struct gw_tracker *_Atomic tracker; /* a mark may come from any thread while it is being made */
+    struct gw_registry *registry;
+    struct gw_options *options;
+    struct gw_globalstate *globalstate;
+    uint32_t ram_section_id;
+    struct gw_image *image; /* what this machine stands for (guest.h); NULL: it knows its devices itself */
+
+    pthread_mutex_t lock;        /* what follows */
+    bool busy;                   /* a session of either kind exists and has not ended */
+    bool left;                   /* the machine went to another host; `start` by the embedder brings it back */
+    struct gw_live *sending_ram; /* for free page hints */
+    struct gw_blocker {
+        unsigned id;
+        char *reason;
+    } blockers[GW_VM_BLOCKERS];
+    unsigned blocker_count, next_blocker;
+    struct {
+        gw_notify_fn fn;
+        void *opaque;
+    } notifiers[GW_VM_NOTIFIERS];
+    unsigned notifier_count;
+};
+
+bool gw_vm_running(const struct gw_vm *vm);
+int gw_vm_stop(struct gw_vm *vm, struct gw_error *err);
+int gw_vm_start(struct gw_vm *vm, struct gw_error *err);
+int gw_vm_notify(struct gw_vm *vm, enum gw_notify what, struct gw_error *err);
+/* -EBUSY with all reasons, or when a session runs. On success the vm is busy and options are locked. */
+int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err);
+void gw_vm_end(struct gw_vm *vm);
+/* The tracker, made now when none was chosen. */
+int gw_vm_tracker(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *err);
+
+/* The run state travels as the device `globalstate` (docs/wire-format.md 13.1). */
+struct gw_globalstate;
+int gw_globalstate_new(struct gw_registry *reg, struct gw_globalstate **ret, struct gw_error *err);
+struct gw_globalstate *gw_globalstate_free(struct gw_globalstate *g);
+/* Source: what to write. Destination: before a load, so that its absence means running. */
+void gw_globalstate_set(struct gw_globalstate *g, bool running);
+/* Destination, after a load: whether the source's machine ran. */
+bool gw_globalstate_running(const struct gw_globalstate *g);
+
+#endif

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+#include "image/image.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "image/unpack.h"
+
+#define HEAD_BYTES 64
+#define STRIPE     256u /* pages that are read or mapped in one go */
+#define BLOCKS_MAX 4096u
+
+static const struct gw_image_format_ops *find(enum gw_image_format format)
+{
+    for (unsigned i = 0; i < gw_image_format_count; i++)
+        if (gw_image_formats[i].format == format)
+            return &gw_image_formats[i];
+    return NULL;
+}
+
+const char *gw_image_format_name(enum gw_image_format format)
+{
+    const struct gw_image_format_ops *f = find(format);
+
+    return f ? f->name : "?";
+}
+
+int gw_image_format_find(const char *name)
+{
+    for (unsigned i = 0; i < gw_image_format_count; i++)
+        if (!strcmp(gw_image_formats[i].name, name))
+            return (int)gw_image_formats[i].format;
+    return -1;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------
+ */
+
+static int recognise(int fd, const char *name, const struct gw_image_format_ops **ret, struct gw_error *err)
+{
+    uint8_t head[HEAD_BYTES];
+    ssize_t n = pread(fd, head, sizeof head, 0);
+
+    if (n < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: reading: %s", name, strerror(errno));
+    for (unsigned i = 0; i < gw_image_format_count; i++) {
+        const struct gw_image_format_ops *f = &gw_image_formats[i];
+
+        if (!f->recognise || !f->recognise(head, (size_t)n))
+            continue;
+        if (!f->open)
+            return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%s: files of the format %s cannot be opened", name, f->name);
+        *ret = f;
+        return 0;
+    }
+    return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                   n ? "%s: neither a parked machine nor a migration stream nor a libvirt save image"
+                     : "%s: the file is empty",
+                   name);
+}
+
+int gw_image_open(const char *path, struct gw_image **ret_image, struct gw_error *err)
+{
+    return gw_image_open_in(path, NULL, ret_image, err);
+}
+
+int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_image **ret_image, struct gw_error *err)
+{
+    bool input = !strcmp(path, "-");
+    const char *name = input ? "standard input" : path;
+    const struct gw_image_format_ops *format = NULL;
+    struct gw_image *image;
+    struct stat st;
+    int r, fd = input ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        r = gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: %s", name, strerror(errno));
+        gw_close_fd(&fd);
+        return r;
+    }
+    r = S_ISDIR(st.st_mode) ? gw_fail(err, -EISDIR, GW_BLAME_CALLER, "%s: %s", name, strerror(EISDIR)) : 0;
+    if (r >= 0 && (r = gw_image_unpack(fd, name, temporary_folder, &fd, err)) < 0)
+        fd = -1; /* taken */
+    if (r >= 0)
+        r = recognise(fd, name, &format, err);
+    image = r < 0 ? NULL : calloc(1, sizeof *image);
+    if (!image) {
+        gw_close_fd(&fd);
+        return r < 0 ? r : gw_nomem(err, "image");
+    }
+    image->format = format->format;
+    image->temporary_folder = temporary_folder;
+    r = format->open(fd, name, image, err);
+    if (r < 0) {
+        gw_image_free(image);
+        return r;
+    }
+    image->temporary_folder = NULL;
+    *ret_image = image;
+    return 0;
+}
+
+void gw_image_clear(struct gw_image *image)
+{
+    free(image->blocks);
+    free(image->early);
+    free(image->devices);
+    free(image->description);
+    free(image->libvirt_xml);
+    free(image->libvirt_cookie);
+    image->blocks = NULL;
+    image->early = image->devices = NULL;
+    image->description = image->libvirt_xml = image->libvirt_cookie = NULL;
+    image->block_count = 0;
+    image->early_bytes = image->devices_bytes = image->description_bytes = 0;
+    image->machine[0] = 0;
+    image->has_uuid = image->libvirt_saved = false;
+}
+
+struct gw_image *gw_image_free(struct gw_image *image)
+{
+    if (!image)
+        return NULL;
+    if (image->free_guest)
+        image->free_guest(image);
+    if (image->ops && image->ops->close)
+        image->ops->close(image);
+    gw_image_clear(image);
+    free(image);
+    return NULL;
+}
+
+int gw_image_add_block(struct gw_image *image, const char *name, uint64_t used_bytes, struct gw_image_block **ret,
+                       struct gw_error *err)
+{
+    struct gw_image_block *grown, *b;
+    size_t n = strlen(name);
+
+    if (!n || n > 255)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a RAM block's name has 1 to 255 bytes, not %zu", n);
+    for (unsigned i = 0; i < image->block_count; i++)
+        if (!strcmp(image->blocks[i].name, name))
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM block %s is listed twice", name);
+    if (used_bytes % image->page_bytes || used_bytes > INT64_MAX)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                       "RAM block %s has 0x%" PRIx64 " bytes: no multiple of the page (%u)", name, used_bytes,
+                       image->page_bytes);
+    if (image->block_count >= BLOCKS_MAX)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "more than %u RAM blocks", BLOCKS_MAX);
+    grown = realloc(image->blocks, (image->block_count + 1) * sizeof *grown);
+    if (!grown)
+        return gw_nomem(err, "RAM blocks");
+    image->blocks = grown;
+    b = &grown[image->block_count++];
+    *b = (struct gw_image_block){.used_bytes = used_bytes, .pages = used_bytes / image->page_bytes};
+    gw_strcopy(b->name, sizeof b->name, name);
+    if (ret)
+        *ret = b;
+    return 0;
+}
+
+/* ---- looking ------------------------------------------------------------------------------------------------------
+ */
+
+enum gw_image_format gw_image_kind(const struct gw_image *image)
+{
+    return image->format;
+}
+
+const char *gw_image_machine(const struct gw_image *image)
+{
+    return image->machine;
+}
+
+uint32_t gw_image_page_bytes(const struct gw_image *image)
+{
+    return image->page_bytes;
+}
+
+unsigned gw_image_blocks(const struct gw_image *image)
+{
+    return image->block_count;
+}
+
+const char *gw_image_block_name(const struct gw_image *image, unsigned block)
+{
+    return block < image->block_count ? image->blocks[block].name : "";
+}
+
+uint64_t gw_image_block_bytes(const struct gw_image *image, unsigned block)
+{
+    return block < image->block_count ? image->blocks[block].used_bytes : 0;
+}
+
+static int check(const struct gw_image *image, unsigned block, uint64_t first, uint64_t count, struct gw_error *err)
+{
+    if (block >= image->block_count)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %u of %u", block, image->block_count);
+    if (first > image->blocks[block].pages || count > image->blocks[block].pages - first)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s has no pages [%" PRIu64 ", +%" PRIu64 ")",
+                       image->blocks[block].name, first, count);
+    return 0;
+}
+
+int gw_image_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
+                 struct gw_error *err)
+{
+    int r = check(image, block, first, count, err);
+
+    return r < 0 || !count ? r : image->ops->map(image, block, first, count, kinds, err);
+}
+
+int gw_image_pages(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *dst,
+                   struct gw_error *err)
+{
+    int r = check(image, block, first, count, err);
+
+    return r < 0 || !count ? r : image->ops->read(image, block, first, count, dst, err);
+}
+
+int gw_image_read(struct gw_image *image, unsigned block, uint64_t offset, void *dst, size_t bytes,
+                  struct gw_error *err)
+{
+    GW_AUTOFREE uint8_t *page = NULL;
+    uint8_t *to = dst;
+    int r = 0;
+
+    if (block >= image->block_count || offset > image->blocks[block].used_bytes ||
+        bytes > image->blocks[block].used_bytes - offset)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "[0x%" PRIx64 ", +0x%zx) is not inside RAM block %u", offset,
+                       bytes, block);
+    while (bytes && r >= 0) {
+        uint64_t first = offset >> image->page_bits, in_page = offset & (image->page_bytes - 1);
+        size_t n;
+
+        if (!in_page && bytes >= image->page_bytes) {
+            uint64_t pages = GW_MIN(bytes >> image->page_bits, STRIPE);
+
+            n = pages << image->page_bits;
+            r = gw_image_pages(image, block, first, pages, to, err);
+        } else {
+            if (!page && !(page = malloc(image->page_bytes)))
+                return gw_nomem(err, "page");
+            n = GW_MIN(bytes, image->page_bytes - in_page);
+            r = gw_image_pages(image, block, first, 1, page, err);
+            if (r >= 0)
+                memcpy(to, page + in_page, n);
+        }
+        to += n;
+        offset += n;
+        bytes -= n;
+    }
+    return r;
+}

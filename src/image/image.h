@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * image: a machine at rest, as the files of this folder see it (godwit/image.h is the public side).
+ *
+ * A format that can be read is a gw_image_ops behind a gw_image that its open function filled; one that can be written is
+ * a function that pulls everything out of any gw_image. Neither knows another format.
+ *
+ *     parked, stream, mapped-ram, libvirt, memory  --gw_image_ops-->  writers, send, verify, diff, extract
+ *
+ * The head, the lists and the blobs are filled once, before anybody else sees the image, and do not change then.
+ */
+#ifndef GW_IMAGE_IMAGE_H
+#define GW_IMAGE_IMAGE_H
+
+#include "base/base.h"
+#include "godwit/image.h"
+
+struct gw_image_block {
+    char name[256];
+    uint64_t used_bytes, pages;
+    uint64_t host_page_bytes; /* 0: not told */
+    uint64_t gpa;             /* where told (has_gpa) */
+    bool has_gpa;
+};
+
+/* Pages are target pages of a block. `read` and `map` are called by several threads at a time. The range lies inside
+ * the block: gw_image_* below checked it. */
+struct gw_image_ops {
+    /* kinds[i] = 1: page first+i may have contents, 0: it is known to be zeros. Cheap: no page is read for it. */
+    int (*map)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
+               struct gw_error *err);
+    /* Contents of count pages to dst, zeros included. */
+    int (*read)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *dst,
+                struct gw_error *err);
+    /* What is behind `own`; the image's common parts are freed by gw_image_free. */
+    void (*close)(struct gw_image *image);
+    /* Checks what lies in the file and is needed by neither of these. NULL: there is nothing. */
+    int (*check)(struct gw_image *image, struct gw_error *err);
+};
+
+struct gw_image {
+    const struct gw_image_ops *ops;
+    void *own; /* of the format */
+    enum gw_image_format format;
+
+    const char *temporary_folder; /* while it is being opened; NULL: the usual one */
+
+    /* head */
+    char machine[256];   /* "": the stream had no configuration section */
+    uint32_t page_bytes;
+    unsigned page_bits;
+    bool has_uuid;
+    uint8_t uuid[16];
+    bool footers;        /* sections end with one; false in machine types up to 2.3 */
+    uint32_t ram_id;     /* section id of "ram": unique among those in the blobs */
+
+    struct gw_image_block *blocks; /* calloc'd, as the blobs are */
+    unsigned block_count;
+
+    /* Whole elements as they stood in the stream. early: FULL sections that came before the RAM (virtio-mem); devices: the
+     * FULL sections behind it, without EOF; description: the JSON text behind EOF, 0 bytes where there was none. */
+    uint8_t *early, *devices;
+    char *description;
+    size_t early_bytes, devices_bytes, description_bytes;
+
+    char *libvirt_xml; /* of a libvirt save image: the domain, NUL-terminated; else NULL. Kept by parked files */
+    char *libvirt_cookie;      /* what libvirt wrote behind it; NULL: nothing */
+    bool libvirt_saved, libvirt_was_running; /* it was saved by libvirt, and whether it ran before: libvirt stops a guest
+                                              * first, so its own state says paused. Kept by parked files, as the cookie is */
+
+    struct gw_image_guest *guest; /* the vm that was made of it; engine/guest.c */
+    void (*free_guest)(struct gw_image *image);
+};
+
+/* What can be done with a format; formats.c has the table. NULL: cannot. */
+struct gw_image_format_ops {
+    enum gw_image_format format;
+    const char *name;
+    /* Whether these are its first bytes. */
+    bool (*recognise)(const uint8_t *head, size_t bytes);
+    /* Fills an image of zeros. Takes fd, a regular file, also when it fails. name: for messages. */
+    int (*open)(int fd, const char *name, struct gw_image *image, struct gw_error *err);
+    /* Writes to an empty file, or, if `pipe`, to anything. */
+    int (*write)(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
+    bool pipe;
+};
+extern const struct gw_image_format_ops gw_image_formats[];
+extern const unsigned gw_image_format_count;
+
+/* Adds a block, of zeros else. -EPROTO: the name is taken, or the size is no multiple of the page. */
+int gw_image_add_block(struct gw_image *image, const char *name, uint64_t used_bytes, struct gw_image_block **ret,
+                       struct gw_error *err);
+/* Frees what the common part has, and makes it zeros. */
+void gw_image_clear(struct gw_image *image);
+int gw_image_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
+                 struct gw_error *err);
+int gw_image_pages(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *dst,
+                   struct gw_error *err);
+
+/* What gw_image_write does in common for all formats: the temporary name, its removal, sync, rename, sync of the folder. */
+struct gw_image_out {
+    int fd;             /* of the temporary file, open for reading and writing, empty */
+    char path[4096], temporary[4096];
+    bool replace;
+};
+int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, struct gw_error *err);
+/* The file is whole: it appears under its name. */
+int gw_image_out_commit(struct gw_image_out *out, struct gw_error *err);
+/* Also after commit: closes. Without one the temporary file is removed. */
+void gw_image_out_close(struct gw_image_out *out);
+
+/* The formats' own; see gw_image_format_ops. base: file offset at which the stream begins (libvirt). */
+int gw_parked_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);
+int gw_parked_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
+int gw_stream_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);
+int gw_stream_open_at(int fd, const char *name, uint64_t base, struct gw_image *image, struct gw_error *err);
+int gw_stream_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
+int gw_mapped_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
+int gw_mapped_write_at(struct gw_image *image, const struct gw_image_write_options *options, int fd, uint64_t base,
+                       struct gw_error *err);
+int gw_libvirt_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);
+int gw_libvirt_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
+
+/* An image in memory, for a destination to fill. Gives a block memory that reads as zeros. */
+int gw_memory_add_block(struct gw_image *image, const char *name, uint64_t used_bytes, uint8_t **ret_host,
+                        struct gw_error *err);
+/* Back to empty. */
+void gw_memory_forget(struct gw_image *image);
+/* Where the block is mapped; NULL: this is no image in memory. */
+uint8_t *gw_memory_host(const struct gw_image *image, unsigned block);
+
+/* Parked files begin with this. */
+#define GW_PARKED_MAGIC "gdwtpark"
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * An image in memory: what a destination fills before it is parked. Its memory is anonymous, or a sparse file without a
+ * name where the machine is larger than the host's memory.
+ */
+#include "image/image.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+
+#define PRESENT (1ull << 63) /* of an entry in /proc/self/pagemap */
+#define SWAPPED (1ull << 62)
+
+struct memory {
+    char *folder; /* NULL: anonymous memory */
+    int pagemap;  /* -1: what is in a page is learnt by reading it */
+    uint8_t **host;
+    unsigned count;
+};
+
+/* An untouched page is zeros; to read it would make a page table and take a fault. */
+static int memory_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
+                      struct gw_error *err)
+{
+    const struct memory *m = image->own;
+    uint64_t at = (uintptr_t)m->host[block] + (first << image->page_bits), entries[512];
+
+    memset(kinds, 1, count);
+    if (m->pagemap < 0 || image->page_bytes != (uint64_t)sysconf(_SC_PAGESIZE))
+        return 0;
+    for (uint64_t done = 0; done < count;) {
+        uint64_t n = GW_MIN(count - done, GW_ARRAY_LEN(entries));
+        ssize_t got = pread(m->pagemap, entries, n * 8, (off_t)((at >> image->page_bits) + done) * 8);
+
+        if (got != (ssize_t)(n * 8))
+            return 0;
+        for (uint64_t i = 0; i < n; i++)
+            kinds[done + i] = (entries[i] & (PRESENT | SWAPPED)) != 0;
+        done += n;
+    }
+    return 0;
+}
+
+static int memory_read(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *dst,
+                       struct gw_error *err)
+{
+    const struct memory *m = image->own;
+
+    memcpy(dst, m->host[block] + (first << image->page_bits), count << image->page_bits);
+    return 0;
+}
+
+void gw_memory_forget(struct gw_image *image)
+{
+    struct memory *m = image->own;
+
+    for (unsigned i = 0; i < m->count; i++)
+        munmap(m->host[i], image->blocks[i].used_bytes);
+    free(m->host);
+    m->host = NULL;
+    m->count = 0;
+    gw_image_clear(image);
+}
+
+static void memory_close(struct gw_image *image)
+{
+    struct memory *m = image->own;
+
+    gw_memory_forget(image);
+    gw_close_fd(&m->pagemap);
+    free(m->folder);
+    free(m);
+}
+
+static const struct gw_image_ops memory_ops = {memory_map, memory_read, memory_close};
+
+int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_error *err)
+{
+    struct gw_image *image = calloc(1, sizeof *image);
+    struct memory *m = calloc(1, sizeof *m);
+    char *folder = ram_folder ? strdup(ram_folder) : NULL;
+
+    if (!image || !m || (ram_folder && !folder)) {
+        free(image);
+        free(m);
+        free(folder);
+        return gw_nomem(err, "image");
+    }
+    m->folder = folder;
+    /* Of a file's mapping an empty entry says nothing. */
+    m->pagemap = folder ? -1 : open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    image->ops = &memory_ops;
+    image->own = m;
+    image->format = GW_IMAGE_MEMORY;
+    image->page_bytes = 4096;
+    image->page_bits = 12;
+    image->footers = true;
+    *ret_image = image;
+    return 0;
+}
+
+static int map_file(const char *folder, uint64_t bytes, uint8_t **ret, struct gw_error *err)
+{
+    GW_AUTOFD int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    void *p;
+
+    if (fd < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: a file for the guest's RAM cannot be made: %s", folder,
+                       strerror(errno));
+    if (ftruncate(fd, (off_t)bytes) < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: a file of 0x%" PRIx64 " bytes for the guest's RAM: %s", folder,
+                       bytes, strerror(errno));
+    p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: mapping 0x%" PRIx64 " bytes: %s", folder, bytes,
+                       strerror(errno));
+    *ret = p;
+    return 0;
+}
+
+static int map_memory(const struct gw_image *image, uint64_t bytes, uint8_t **ret, struct gw_error *err)
+{
+    uint64_t there, wanted = bytes;
+    struct sysinfo si;
+    void *p;
+
+    for (unsigned i = 0; i < image->block_count; i++)
+        wanted += image->blocks[i].used_bytes;
+    if (!sysinfo(&si)) {
+        there = ((uint64_t)si.totalram + si.totalswap) * si.mem_unit;
+        if (wanted > there || wanted < bytes)
+            return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL,
+                           "the guest has more RAM (%" PRIu64 " MiB and more) than this host (%" PRIu64
+                           " MiB): let it be kept in a file",
+                           wanted >> 20, there >> 20);
+    }
+    p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "mapping 0x%" PRIx64 " bytes for the guest's RAM: %s", bytes,
+                       strerror(errno));
+    *ret = p;
+    return 0;
+}
+
+int gw_memory_add_block(struct gw_image *image, const char *name, uint64_t used_bytes, uint8_t **ret_host,
+                        struct gw_error *err)
+{
+    struct memory *m = image->own;
+    uint8_t **grown = realloc(m->host, (m->count + 1) * sizeof *grown), *host = NULL;
+    int r;
+
+    if (!grown)
+        return gw_nomem(err, "RAM blocks");
+    m->host = grown;
+    r = m->folder ? map_file(m->folder, used_bytes, &host, err) : map_memory(image, used_bytes, &host, err);
+    if (r >= 0) {
+        r = gw_image_add_block(image, name, used_bytes, NULL, err);
+        if (r < 0)
+            munmap(host, used_bytes);
+    }
+    if (r < 0) {
+        gw_context(err, "RAM block %s", name);
+        return r;
+    }
+    m->host[m->count++] = host;
+    *ret_host = host;
+    return 0;
+}
+
+uint8_t *gw_memory_host(const struct gw_image *image, unsigned block)
+{
+    return image->ops == &memory_ops ? ((const struct memory *)image->own)->host[block] : NULL;
+}

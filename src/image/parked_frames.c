@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Frames of a parked file: where they lie, what is in them, and those that are kept unpacked.
+ *
+ * A frame has a set of slots of its own, so that finding one is a few comparisons.
+ */
+#include "image/parked_reader.h"
+
+#define CACHE_BYTES (4u << 20) /* of unpacked frames */
+#define WAYS        4u         /* slots in which a frame can be */
+
+int gw_parked_pread(struct gw_parked *p, uint64_t at, void *dst, size_t bytes, struct gw_error *err)
+{
+    uint8_t *to = dst;
+
+    while (bytes) {
+        ssize_t n = pread(p->fd, to, bytes, (off_t)at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return gw_fail(err, -EIO, GW_BLAME_LOCAL, "reading %zu bytes at byte %" PRIu64 ": %s", bytes, at,
+                           strerror(errno));
+        if (!n)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the file ends before byte %" PRIu64, at + bytes);
+        to += n;
+        at += (uint64_t)n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}
+
+int gw_parked_load(struct gw_parked *p, uint64_t at, size_t bytes, uint32_t crc, uint8_t **ret, struct gw_error *err)
+{
+    uint8_t *data = malloc(bytes);
+    uint32_t is;
+    int r;
+
+    if (!data)
+        return gw_nomem(err, "index");
+    r = gw_parked_pread(p, at, data, bytes, err);
+    if (r >= 0 && (is = gw_crc32c(0, data, bytes)) != crc)
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "its checksum is 0x%08x and should be 0x%08x", is, crc);
+    if (r < 0)
+        free(data);
+    else
+        *ret = data;
+    return r;
+}
+
+const uint8_t *gw_parked_publish(_Atomic(uint8_t *) *where, uint8_t *data)
+{
+    uint8_t *before = NULL;
+
+    if (atomic_compare_exchange_strong(where, &before, data))
+        return data;
+    free(data);
+    return before;
+}
+
+/* ---- one frame ----------------------------------------------------------------------------------------------------
+ */
+
+static uint32_t raw_bytes(const struct gw_parked *p, uint32_t frame)
+{
+    uint64_t first = (uint64_t)frame * p->trailer.frame_pages;
+
+    return (uint32_t)GW_MIN(p->trailer.numbers - first, p->trailer.frame_pages) * p->trailer.page_bytes;
+}
+
+int gw_parked_find_frame(struct gw_parked *p, uint32_t frame, uint64_t *ret_at, uint32_t *ret_bytes, uint32_t *ret_crc,
+                         struct gw_error *err)
+{
+    uint32_t group = frame / GW_PARKED_GROUP_FRAMES, in_group = frame % GW_PARKED_GROUP_FRAMES;
+    uint32_t count = GW_MIN(p->frame_count - group * GW_PARKED_GROUP_FRAMES, GW_PARKED_GROUP_FRAMES);
+    struct gw_parked_frames *g = &p->frames[group];
+    const uint8_t *table = atomic_load(&g->table);
+    uint64_t at = p->part[GW_PARKED_FRAMES]->at + (uint64_t)group * GW_PARKED_GROUP_FRAMES * GW_PARKED_FRAME_ENTRY;
+    uint64_t end = group + 1 < p->frames_groups ? p->frames[group + 1].at : p->trailer.frames_end;
+    uint8_t *data;
+
+    if (!table) {
+        int r = gw_parked_load(p, at, count * GW_PARKED_FRAME_ENTRY, g->crc, &data, err);
+
+        if (r < 0) {
+            gw_context(err, "frame table from frame %u on, at byte %" PRIu64, group * GW_PARKED_GROUP_FRAMES, at);
+            return r;
+        }
+        table = gw_parked_publish(&g->table, data);
+    }
+    *ret_at = g->at;
+    for (uint32_t i = 0; i < in_group; i++)
+        *ret_at += gw_load_be32(table + i * GW_PARKED_FRAME_ENTRY);
+    *ret_bytes = gw_load_be32(table + in_group * GW_PARKED_FRAME_ENTRY);
+    *ret_crc = gw_load_be32(table + in_group * GW_PARKED_FRAME_ENTRY + 4);
+    if (!*ret_bytes || *ret_bytes > raw_bytes(p, frame) || *ret_at > end || *ret_bytes > end - *ret_at ||
+        (in_group + 1 == count && *ret_at + *ret_bytes != end))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "frame %u: %u bytes at byte %" PRIu64 ", where they do not fit",
+                       frame, *ret_bytes, *ret_at);
+    return 0;
+}
+
+static int get_decoder(struct gw_parked *p, struct gw_parked_decoder **ret, struct gw_error *err)
+{
+    struct gw_parked_decoder *d;
+    int r = 0;
+
+    pthread_mutex_lock(&p->lock);
+    d = p->decoders;
+    if (d)
+        p->decoders = d->next;
+    pthread_mutex_unlock(&p->lock);
+    if (!d) {
+        d = calloc(1, sizeof *d);
+        if (d)
+            d->stored = malloc(p->frame_bytes);
+        if (!d || !d->stored)
+            r = gw_nomem(err, "decoder");
+        else if (p->trailer.needs & GW_PARKED_NEEDS_ZSTD)
+            r = gw_unpacker_new(&d->unpacker, err);
+        if (r < 0) {
+            if (d)
+                free(d->stored);
+            free(d);
+            return r;
+        }
+    }
+    *ret = d;
+    return 0;
+}
+
+static void put_decoder(struct gw_parked *p, struct gw_parked_decoder *d)
+{
+    pthread_mutex_lock(&p->lock);
+    d->next = p->decoders;
+    p->decoders = d;
+    pthread_mutex_unlock(&p->lock);
+}
+
+static int unpack_frame(struct gw_parked *p, uint32_t frame, uint8_t *dst, struct gw_error *err)
+{
+    uint32_t bytes, want, is, raw = raw_bytes(p, frame);
+    struct gw_parked_decoder *d;
+    uint64_t at;
+    int r = gw_parked_find_frame(p, frame, &at, &bytes, &want, err);
+
+    if (r < 0)
+        return r;
+    r = get_decoder(p, &d, err);
+    if (r < 0)
+        return r;
+    r = gw_parked_pread(p, at, bytes == raw ? dst : d->stored, bytes, err);
+    if (r >= 0 && (is = gw_crc32c(0, bytes == raw ? dst : d->stored, bytes)) != want)
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "its checksum is 0x%08x and should be 0x%08x", is, want);
+    else if (r >= 0 && bytes != raw && (!d->unpacker || !gw_unpacker_unpack(d->unpacker, d->stored, bytes, dst, raw)))
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no zstd frame of %u bytes", raw);
+    if (r < 0)
+        gw_context(err, "frame %u, bytes %" PRIu64 " to %" PRIu64, frame, at, at + bytes);
+    put_decoder(p, d);
+    return r;
+}
+
+/* ---- those that are kept ------------------------------------------------------------------------------------------
+ *
+ * All of this under the lock.
+ */
+
+/* The frame's slot, or one that it can have; NULL: all that it could have are in use. */
+static struct gw_parked_slot *find_slot(struct gw_parked *p, uint32_t frame)
+{
+    struct gw_parked_slot *set = &p->slots[frame % (p->slot_count / WAYS) * WAYS], *oldest = NULL;
+
+    for (unsigned i = 0; i < WAYS; i++) {
+        struct gw_parked_slot *s = &set[i];
+
+        if (s->state != GW_SLOT_EMPTY && s->frame == frame)
+            return s;
+        if (s->state == GW_SLOT_BUSY || s->pins)
+            continue;
+        if (!oldest || s->used < oldest->used)
+            oldest = s;
+    }
+    return oldest;
+}
+
+/* Fills a slot that is neither busy nor pinned; the lock is given up meanwhile. */
+static int fill_slot(struct gw_parked *p, struct gw_parked_slot *s, uint32_t frame, struct gw_error *err)
+{
+    int r;
+
+    s->state = GW_SLOT_BUSY;
+    s->frame = frame;
+    pthread_mutex_unlock(&p->lock);
+    if (!s->pages)
+        s->pages = malloc(p->frame_bytes);
+    r = s->pages ? unpack_frame(p, frame, s->pages, err) : gw_nomem(err, "frame");
+    pthread_mutex_lock(&p->lock);
+    s->state = r < 0 ? GW_SLOT_EMPTY : GW_SLOT_READY;
+    s->used = r < 0 ? 0 : ++p->clock;
+    pthread_cond_broadcast(&p->changed);
+    return r;
+}
+
+int gw_parked_pin(struct gw_parked *p, uint32_t frame, struct gw_parked_slot **ret, struct gw_error *err)
+{
+    struct gw_parked_slot *s;
+    int r = 0;
+
+    pthread_mutex_lock(&p->lock);
+    while (!(s = find_slot(p, frame)) || s->state == GW_SLOT_BUSY)
+        pthread_cond_wait(&p->changed, &p->lock);
+    if (s->state != GW_SLOT_READY || s->frame != frame)
+        r = fill_slot(p, s, frame, err);
+    if (r >= 0) {
+        s->pins++;
+        s->used = ++p->clock;
+        *ret = s;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return r;
+}
+
+void gw_parked_unpin(struct gw_parked *p, struct gw_parked_slot *s)
+{
+    pthread_mutex_lock(&p->lock);
+    if (!--s->pins)
+        pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+int gw_parked_frames_open(struct gw_parked *p, struct gw_error *err)
+{
+    unsigned sets = GW_MAX(CACHE_BYTES / p->frame_bytes / WAYS, 1u);
+
+    p->slot_count = sets * WAYS;
+    p->slots = calloc(p->slot_count, sizeof *p->slots);
+    return p->slots ? 0 : gw_nomem(err, "frames");
+}
+
+void gw_parked_frames_close(struct gw_parked *p)
+{
+    for (unsigned i = 0; p->slots && i < p->slot_count; i++)
+        free(p->slots[i].pages);
+    free(p->slots);
+    while (p->decoders) {
+        struct gw_parked_decoder *d = p->decoders;
+
+        p->decoders = d->next;
+        gw_unpacker_free(d->unpacker);
+        free(d->stored);
+        free(d);
+    }
+    pthread_mutex_destroy(&p->lock);
+    pthread_cond_destroy(&p->changed);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * scan: walks through a migration stream and tells a visitor what is in it (docs/wire-format.md).
+ *
+ * No machine is needed, and streams can be walked that the engine does not load: multifd's main stream, postcopy,
+ * xbzrle, compressed pages, disks, dirty bitmaps, COLO checkpoints, mapped-ram. Device sections carry no length; where
+ * they end is found with the description at the end (wire-format.md 13.3), or where there is none by what may follow.
+ *
+ *     head --> elements --EOF--> [description] --COLO--> checkpoints
+ *
+ * Hostile: everything in the stream. Memory is taken only for bytes that came (device state, at most
+ * GW_SCAN_TAIL_MAX) and for at most GW_SCAN_BLOCKS_MAX RAM blocks.
+ * Errors: -EPROTO what is wrong and the offset, -ENODATA the stream ends too early, -ENOMEM. A negative return of the
+ * visitor ends the walk and is handed on.
+ * Threads: one owner.
+ */
+#ifndef GW_SCAN_H
+#define GW_SCAN_H
+
+#include "channel/reader.h"
+#include "state/vmdesc_read.h"
+#include "wire/numbers.h"
+
+#define GW_SCAN_TAIL_MAX   (1ull << 30)
+#define GW_SCAN_BLOCKS_MAX 4096u
+#define GW_SCAN_CAPABILITIES_MAX 32u
+
+struct gw_scan_head {
+    char machine[256]; /* "": the stream has no configuration */
+    uint32_t page_bytes;
+    unsigned capability_count;
+    char capabilities[GW_SCAN_CAPABILITIES_MAX][256];
+    bool has_uuid;
+    uint8_t uuid[16];
+    uint64_t bytes; /* header and configuration */
+};
+
+struct gw_scan_command {
+    uint64_t at, bytes; /* bytes: all of it, without what a package carries */
+    uint16_t number;
+    const uint8_t *payload; /* valid during the call */
+    uint16_t payload_bytes;
+    bool packaged; /* inside a package */
+};
+
+struct gw_scan_section {
+    uint8_t element; /* START PART END FULL */
+    uint32_t id, instance, version;
+    const char *name;        /* valid until gw_scan_close */
+    uint64_t at, bytes;      /* from the type to the end of the footer */
+    uint64_t body_bytes;
+    const uint8_t *body;     /* device state: valid until gw_scan_close (in a checkpoint during the call); else NULL */
+    const struct gw_vmdesc_state *state; /* its description; NULL: there is none, or it comes later */
+    bool packaged;
+    unsigned checkpoint;     /* COLO: 1, 2, ...; else 0 */
+};
+
+struct gw_scan_block {
+    char name[256];
+    uint64_t used_bytes;
+    uint64_t host_page_bytes; /* 0: not told */
+    bool has_gpa, mapped;
+    uint64_t gpa;
+    uint64_t bitmap_at, bitmap_bytes, pages_at; /* mapped */
+    unsigned index;
+};
+
+enum gw_scan_page_kind { GW_SCAN_ZERO, GW_SCAN_PLAIN, GW_SCAN_XBZRLE, GW_SCAN_COMPRESSED, GW_SCAN_MAPPED,
+                         GW_SCAN_PAGE_KINDS };
+
+struct gw_scan_page {
+    const struct gw_scan_block *block;
+    uint64_t offset; /* in the block */
+    enum gw_scan_page_kind kind;
+    const uint8_t *data; /* PLAIN and MAPPED: the page, valid during the call; else NULL */
+    const uint8_t *coded; /* XBZRLE and COMPRESSED: what the page is made of, valid during the call; else NULL */
+    uint32_t coded_bytes;
+    uint64_t at;          /* of data or coded, in the stream */
+    uint32_t head_bytes, payload_bytes; /* of the record */
+};
+
+struct gw_scan_disk { /* a chunk of a disk */
+    const char *name;
+    uint64_t sector;
+    bool zero;
+};
+
+enum gw_scan_bitmap_what { GW_SCAN_BITMAP_START, GW_SCAN_BITMAP_BITS, GW_SCAN_BITMAP_COMPLETE };
+struct gw_scan_bitmap {
+    const char *node, *name;
+    enum gw_scan_bitmap_what what;
+    uint32_t granularity_bytes; /* START */
+    uint8_t flags;              /* START: 1 enabled, 2 persistent, 4 ignored */
+};
+
+/* Any of them may be NULL. */
+struct gw_scan_visitor {
+    int (*head)(void *opaque, const struct gw_scan_head *head);
+    int (*command)(void *opaque, const struct gw_scan_command *command);
+    int (*section)(void *opaque, const struct gw_scan_section *section); /* at its end, when its size is known */
+    int (*block)(void *opaque, const struct gw_scan_block *block);       /* the block stays until gw_scan_close */
+    int (*page)(void *opaque, const struct gw_scan_page *page);
+    /* The map of a mapped block, block->bitmap_bytes long. Where it is given, the mapped pages themselves are neither
+     * read nor told; that the file reaches to their end is still seen to. */
+    int (*map)(void *opaque, const struct gw_scan_block *block, const uint8_t *map);
+    int (*flush)(void *opaque);                                          /* MULTIFD_FLUSH */
+    int (*disk)(void *opaque, const struct gw_scan_disk *disk);
+    int (*bitmap)(void *opaque, const struct gw_scan_bitmap *bitmap);
+    int (*description)(void *opaque, const struct gw_vmdesc_tree *tree, uint64_t at, uint64_t bytes);
+    int (*eof)(void *opaque, uint64_t at);
+    int (*trailing)(void *opaque, uint64_t at, uint64_t bytes); /* what lies behind the end of the stream */
+};
+
+struct gw_scan_bound {
+    uint32_t id, instance, version;
+    char name[256];
+};
+
+struct gw_scan {
+    struct gw_reader *r;
+    const struct gw_scan_visitor *v;
+    void *opaque;
+    struct gw_scan_head head;
+    uint32_t page_bytes;
+    bool mapped, ignore_shared, colo, listed;
+    uint64_t host_pages;  /* from ADVISE: all sizes in use */
+    int footers;          /* -1: not known yet */
+    unsigned early;       /* device sections before the RAM */
+    unsigned checkpoint;
+    bool packaged;
+    bool live;            /* the other side may wait for an answer instead of closing: a time-out may be the end */
+    struct gw_scan_bound bound[16];
+    unsigned bound_count;
+    struct gw_scan_block **blocks;
+    unsigned block_count;
+    struct gw_scan_block *last;
+    char disk[256], node[256], bitmap[256]; /* names that chunks leave out */
+    struct gw_vmdesc_tree *tree;
+    uint8_t *tail;        /* the device sections */
+    size_t tail_bytes, tail_cap;
+    struct gw_arena kept; /* other bodies and names */
+};
+
+/* Walks the whole stream. r begins at the header, its offset is that in the file; where its channel can seek, pages
+ * that a mapped-ram file does not have are jumped over. Close also after a failure. */
+void gw_scan_init(struct gw_scan *s, struct gw_reader *r, const struct gw_scan_visitor *v, void *opaque);
+int gw_scan_run(struct gw_scan *s, struct gw_error *err);
+void gw_scan_close(struct gw_scan *s);
+
+#endif

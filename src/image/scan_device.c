@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/endian.h"
+#include "image/scan_parts.h"
+
+#define PARSED_MAX (256ull << 20) /* bytes of descriptions that turned out to be none */
+
+static bool has_footers(const struct gw_scan *s)
+{
+    return s->footers != 0;
+}
+
+/* ---- sections found in memory ------------------------------------------------------------------------------------ */
+
+static int tell_found(struct gw_scan *s, const uint8_t *data, uint64_t base, const struct gw_scan_found *f,
+                      struct gw_error *err)
+{
+    struct gw_scan_section section = {.element = f->element, .id = f->id, .instance = f->instance,
+                                      .version = f->version, .at = base + f->at, .bytes = f->end - f->at,
+                                      .body_bytes = f->body_bytes, .body = data + f->body, .packaged = s->packaged,
+                                      .checkpoint = s->checkpoint};
+    struct gw_scan_command command = {.at = base + f->at, .bytes = f->end - f->at, .number = (uint16_t)f->id,
+                                      .payload = data + f->body, .payload_bytes = (uint16_t)f->body_bytes,
+                                      .packaged = s->packaged};
+    char *name;
+
+    if (f->element == GW_ELEMENT_COMMAND)
+        return GW_SCAN_TELL(s, command, &command);
+    name = gw_arena_take(&s->kept, strlen(f->name) + 1);
+    if (!name)
+        return gw_nomem(err, "device sections");
+    strcpy(name, f->name);
+    section.name = name;
+    return GW_SCAN_TELL(s, section, &section);
+}
+
+static int tell_described(struct gw_scan *s, const uint8_t *data, uint64_t base, const struct gw_vmdesc_tree *tree,
+                          const struct gw_vmdesc_section *at)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < tree->device_count && r >= 0; i++) {
+        const struct gw_vmdesc_device *d = &tree->devices[i];
+        struct gw_scan_section section = {.element = GW_ELEMENT_FULL, .id = at[i].section_id, .instance = d->instance,
+                                          .version = at[i].version, .name = d->name, .at = base + at[i].start,
+                                          .body_bytes = at[i].body_bytes, .body = data + at[i].body,
+                                          .state = &d->state, .checkpoint = s->checkpoint};
+
+        section.bytes = at[i].body + at[i].body_bytes - at[i].start + (has_footers(s) ? 5 : 0);
+        r = GW_SCAN_TELL(s, section, &section);
+    }
+    return r;
+}
+
+/* The description without the devices that came before the RAM. -EPROTO: it is not of these bytes. */
+static int locate(struct gw_scan *s, const struct gw_vmdesc_tree *tree, const uint8_t *data, size_t eof,
+                  struct gw_vmdesc_tree *late, struct gw_vmdesc_section **ret, struct gw_error *err)
+{
+    struct gw_vmdesc_section *at;
+    int r;
+
+    *late = *tree;
+    if (tree->device_count < s->early)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the state description has %u devices, %u came before the RAM",
+                       tree->device_count, s->early);
+    late->devices += s->early;
+    late->device_count -= s->early;
+    at = calloc(GW_MAX(late->device_count, 1u), sizeof *at);
+    if (!at)
+        return gw_nomem(err, "device sections");
+    r = gw_vmdesc_locate(late, data, eof, has_footers(s), at, err);
+    if (r >= 0 && (late->device_count ? at[0].start : eof) != 0)
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the state description lacks the first %zu bytes of devices",
+                    late->device_count ? at[0].start : eof);
+    if (r < 0)
+        free(at);
+    else
+        *ret = at;
+    return r;
+}
+
+int gw_scan_early(struct gw_scan *s, bool *ret_done, struct gw_error *err)
+{
+    uint64_t base = gw_reader_offset(s->r);
+    struct gw_scan_found *list = NULL;
+    struct gw_error ignored;
+    const uint8_t *p = NULL;
+    size_t got = 0, count = 0, end = 0;
+    uint8_t *copy;
+    int r = gw_reader_try(s->r, GW_READER_CAP, &p, &got, err);
+
+    if (r < 0)
+        return r;
+    r = gw_scan_forward(p, got, has_footers(s), GW_SCAN_TO_START, &list, &count, &end, &ignored);
+    if (r < 0)
+        return r == -ENOMEM ? gw_nomem(err, "device sections") : 0;
+    copy = gw_arena_take(&s->kept, end);
+    r = copy ? 0 : gw_nomem(err, "device sections");
+    if (copy)
+        memcpy(copy, p, end);
+    for (size_t i = 0; i < count && r >= 0; i++) {
+        s->early += list[i].element == GW_ELEMENT_FULL;
+        r = tell_found(s, copy, base, &list[i], err);
+    }
+    free(list);
+    gw_reader_skip(s->r, end);
+    *ret_done = true;
+    return r;
+}
+
+int gw_scan_package(struct gw_scan *s, uint32_t bytes, struct gw_error *err)
+{
+    uint64_t base = gw_reader_offset(s->r);
+    struct gw_scan_found *list = NULL;
+    size_t count = 0, end = 0;
+    int r;
+
+    if (s->tail || !bytes || bytes > GW_SCAN_TAIL_MAX)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": %s package of %u bytes", base,
+                              s->tail ? "a second" : "a", bytes);
+    s->r->what = "the package of devices";
+    r = gw_scan_slurp(s, bytes, &s->tail, err);
+    if (r < 0)
+        return r;
+    r = gw_scan_forward(s->tail, bytes, has_footers(s), GW_SCAN_TO_END, &list, &count, &end, err);
+    if (r < 0) {
+        gw_context(err, "the package at byte %" PRIu64, base);
+        return r;
+    }
+    s->packaged = true;
+    for (size_t i = 0; i < count && r >= 0; i++)
+        r = tell_found(s, s->tail, base, &list[i], err);
+    s->packaged = false;
+    free(list);
+    return r;
+}
+
+int gw_scan_checkpoint(struct gw_scan *s, uint64_t bytes, struct gw_error *err)
+{
+    uint64_t base = gw_reader_offset(s->r);
+    GW_AUTOFREE struct gw_vmdesc_section *at = NULL;
+    GW_AUTOFREE uint8_t *data = NULL;
+    struct gw_vmdesc_tree late;
+    struct gw_error why;
+    int r;
+
+    if (!bytes || bytes > GW_SCAN_TAIL_MAX)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": a checkpoint of %" PRIu64 " bytes", base, bytes);
+    r = gw_scan_slurp(s, bytes, &data, err);
+    if (r < 0)
+        return r;
+    if (!s->tree || data[bytes - 1] != GW_ELEMENT_EOF)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": a checkpoint that %s", base,
+                              s->tree ? "does not end with EOF" : "comes without a description of the devices before");
+    r = locate(s, s->tree, data, (size_t)bytes - 1, &late, &at, &why);
+    if (r < 0)
+        return gw_reader_fail(s->r, r, err, "checkpoint at byte %" PRIu64 ": %s", base, why.text);
+    r = tell_described(s, data, base, &late, at);
+    return r < 0 ? r : s->v->eof ? s->v->eof(s->opaque, base + bytes - 1) : 0;
+}
+
+/* ---- the tail ---------------------------------------------------------------------------------------------------- */
+
+struct tail {
+    uint64_t base;    /* offset of its first byte */
+    size_t looked;    /* no candidate begins before */
+    uint64_t parsed;  /* bytes of candidates that were none */
+    bool refused;     /* a whole description was there, and did not fit: */
+    struct gw_error why;
+};
+
+/* *ret_more false: the stream is at its end. */
+static int read_more(struct gw_scan *s, bool *ret_more, struct gw_error *err)
+{
+    const uint8_t *p = NULL;
+    size_t got = 0, n;
+    int r = gw_reader_try(s->r, 1, &p, &got, err);
+
+    *ret_more = got > 0;
+    if (r < 0 || !got)
+        return r;
+    n = gw_reader_buffered(s->r);
+    if (n > s->tail_cap - s->tail_bytes) {
+        size_t cap = GW_MAX(s->tail_cap * 2, s->tail_bytes + n);
+        uint8_t *grown;
+
+        if (s->tail_bytes + n > GW_SCAN_TAIL_MAX)
+            return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": more than %llu bytes of device state",
+                                  gw_reader_offset(s->r), GW_SCAN_TAIL_MAX);
+        grown = realloc(s->tail, cap);
+        if (!grown)
+            return gw_nomem(err, "device sections");
+        s->tail = grown;
+        s->tail_cap = cap;
+    }
+    memcpy(s->tail + s->tail_bytes, p, n);
+    s->tail_bytes += n;
+    gw_reader_skip(s->r, n);
+    return 0;
+}
+
+/* The next place that looks like EOF and a description whose text is all there. 1: *ret_eof; 0: more bytes are needed.
+ * Where no more will come, places whose text is cut are passed over. */
+static int candidate(struct gw_scan *s, struct tail *t, bool more, size_t *ret_eof)
+{
+    while (s->tail_bytes - t->looked >= 7) {
+        const uint8_t *p = s->tail + t->looked;
+        const uint8_t *found = memmem(p, s->tail_bytes - t->looked, "\0\6", 2);
+        size_t left;
+        uint32_t n;
+
+        if (!found) {
+            t->looked = s->tail_bytes - 1;
+            return 0;
+        }
+        t->looked = (size_t)(found - s->tail);
+        left = s->tail_bytes - t->looked;
+        if (left < 7)
+            return 0;
+        n = gw_load_be32(found + 2);
+        if (found[6] == '{' && n <= GW_JSON_BYTES_MAX) {
+            *ret_eof = t->looked;
+            if (left - 6 >= n)
+                return 1;
+            if (more)
+                return 0;
+        }
+        t->looked++;
+    }
+    return 0;
+}
+
+/* 1: this was it. */
+static int try_candidate(struct gw_scan *s, struct tail *t, size_t eof, struct gw_error *err)
+{
+    uint32_t n = gw_load_be32(s->tail + eof + 2);
+    GW_AUTOFREE struct gw_vmdesc_section *at = NULL;
+    struct gw_vmdesc_tree *tree = NULL, late;
+    size_t extra = s->tail_bytes - eof - 6 - n;
+    int r = gw_vmdesc_parse((const char *)s->tail + eof + 6, n, &tree, &t->why);
+
+    if (r >= 0)
+        r = locate(s, tree, s->tail, eof, &late, &at, &t->why);
+    if (r < 0) {
+        gw_vmdesc_tree_free(tree);
+        if (r == -ENOMEM)
+            return gw_nomem(err, "state description");
+        gw_context(&t->why, "byte %" PRIu64, t->base + eof + 1);
+        t->refused = true;
+        t->parsed += n;
+        t->looked = eof + 1;
+        if (t->parsed > PARSED_MAX)
+            return gw_reader_fail(s->r, -EPROTO, err, "%s, and many like it", t->why.text);
+        return 0;
+    }
+    s->tree = tree;
+    if (extra) {
+        struct iovec iov = {s->tail + eof + 6 + n, extra};
+
+        r = gw_reader_unread(s->r, &iov, 1, extra, err);
+    }
+    if (r >= 0)
+        r = tell_described(s, s->tail, t->base, &late, at);
+    if (r >= 0 && s->v->eof)
+        r = s->v->eof(s->opaque, t->base + eof);
+    if (r >= 0 && s->v->description)
+        r = s->v->description(s->opaque, tree, t->base + eof + 1, 5 + (uint64_t)n);
+    return r < 0 ? r : 1;
+}
+
+/* No description fits: what may follow what is all there is to go by. */
+static int tail_without(struct gw_scan *s, struct tail *t, struct gw_error *err)
+{
+    struct gw_scan_found *list = NULL;
+    size_t count = 0, end = 0, rest;
+    int r = gw_scan_forward(s->tail, s->tail_bytes, has_footers(s), GW_SCAN_TO_EOF, &list, &count, &end, err);
+
+    if (r == -EPROTO && !t->refused)
+        return gw_reader_fail(s->r, -ENODATA, err,
+                              "stream ended at byte %" PRIu64 " inside the device sections, which begin at byte %" PRIu64
+                              ": there is neither their end nor a description",
+                              t->base + s->tail_bytes, t->base);
+    if (r == -EPROTO)
+        return gw_reader_fail(s->r, -EPROTO, err, "%s", t->why.text);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < count && r >= 0; i++)
+        r = tell_found(s, s->tail, t->base, &list[i], err);
+    free(list);
+    if (r >= 0 && s->v->eof)
+        r = s->v->eof(s->opaque, t->base + end);
+    rest = s->tail_bytes - end - 1;
+    if (r < 0 || !rest)
+        return r;
+    if (s->tail[end + 1] != GW_ELEMENT_VMDESC)
+        return s->v->trailing ? s->v->trailing(s->opaque, t->base + end + 1, rest) : 0;
+    if (t->refused)
+        return gw_reader_fail(s->r, -EPROTO, err, "%s", t->why.text);
+    return gw_reader_fail(s->r, -ENODATA, err, "stream ended at byte %" PRIu64 " inside the state description, which "
+                          "begins at byte %" PRIu64, t->base + s->tail_bytes, t->base + end + 1);
+}
+
+int gw_scan_tail(struct gw_scan *s, struct gw_error *err)
+{
+    struct tail t = {.base = gw_reader_offset(s->r), .why = GW_ERROR_INIT};
+    bool more = true;
+    int r = 0;
+
+    if (s->tail)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": device sections behind a package of them", t.base);
+    while (r >= 0 && more) {
+        size_t eof = 0;
+
+        r = read_more(s, &more, err);
+        if (r == -ETIMEDOUT && s->live) {
+            /* No description may be all that it waits for with us. */
+            s->r->failed = 0;
+            return tail_without(s, &t, err);
+        }
+        while (r >= 0 && candidate(s, &t, more, &eof)) {
+            r = try_candidate(s, &t, eof, err);
+            if (r)
+                return r < 0 ? r : 0;
+        }
+    }
+    return r < 0 ? r : tail_without(s, &t, err);
+}

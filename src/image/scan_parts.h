@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * scan_parts: the pieces of the walk (scan.h), for its own files.
+ */
+#ifndef GW_SCAN_PARTS_H
+#define GW_SCAN_PARTS_H
+
+#include "image/scan.h"
+
+#define GW_SCAN_TELL(s, what, arg) ((s)->v->what ? (s)->v->what((s)->opaque, arg) : 0)
+
+/* str8 of printable ASCII. */
+int gw_scan_name(struct gw_scan *s, char *dst, struct gw_error *err);
+/* Memory that grows with the bytes that come: the length is only what somebody says. The caller frees it. */
+int gw_scan_slurp(struct gw_scan *s, uint64_t bytes, uint8_t **ret, struct gw_error *err);
+/* Bodies. */
+int gw_scan_ram(struct gw_scan *s, uint8_t element, struct gw_error *err);
+int gw_scan_disk(struct gw_scan *s, struct gw_error *err);
+int gw_scan_bitmaps(struct gw_scan *s, struct gw_error *err);
+/* Elements up to EOF; *ret_tail: it ended with device sections, EOF and the description. */
+int gw_scan_elements(struct gw_scan *s, bool *ret_tail, struct gw_error *err);
+
+/* An element found in memory. */
+struct gw_scan_found {
+    uint8_t element; /* FULL or COMMAND */
+    size_t at, body, body_bytes, end;
+    char name[256];
+    uint32_t id, instance, version;
+};
+enum gw_scan_goal {
+    GW_SCAN_TO_END,   /* all of the data: a package */
+    GW_SCAN_TO_EOF,   /* an EOF, and behind it the end, a description, or zeros */
+    GW_SCAN_TO_START, /* the START of a live section */
+};
+/* Finds device sections and commands one after the other from data[0] to the goal by what may follow what. *ret_list is
+ * the caller's to free; *ret_end: the offset of the goal. -EPROTO: it cannot be done. */
+int gw_scan_forward(const uint8_t *data, size_t bytes, bool footers, enum gw_scan_goal goal,
+                    struct gw_scan_found **ret_list, size_t *ret_count, size_t *ret_end, struct gw_error *err);
+
+/* FULL sections: the reader stands on the 0x04. */
+int gw_scan_early(struct gw_scan *s, bool *ret_done, struct gw_error *err);
+int gw_scan_tail(struct gw_scan *s, struct gw_error *err);
+/* What PACKAGED carries. */
+int gw_scan_package(struct gw_scan *s, uint32_t bytes, struct gw_error *err);
+/* The state of all devices in a checkpoint. */
+int gw_scan_checkpoint(struct gw_scan *s, uint64_t bytes, struct gw_error *err);
+
+#endif

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+#include "image/unpack.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "ram/page/zero.h"
+
+#define COPY_BYTES (1u << 20)
+#define HOLE_BYTES 4096u /* what a file system can leave out */
+
+extern char **environ;
+
+static const struct known {
+    const char *program, *magic;
+    size_t bytes;
+    bool threads; /* it takes -T0: as many as there are processors */
+} known[] = {{"gzip", "\x1f\x8b", 2, false},
+             {"bzip2", "BZh", 3, false},
+             {"xz",
+              "\xfd"
+              "7zXZ\0",
+              6, true},
+             {"lzop", "\x89LZO\0\r\n\x1a\n", 9, false},
+             {"zstd", "\x28\xb5\x2f\xfd", 4, true}};
+
+const char *gw_compression(const uint8_t *head, size_t bytes)
+{
+    for (size_t i = 0; i < GW_ARRAY_LEN(known); i++)
+        if (bytes >= known[i].bytes && !memcmp(head, known[i].magic, known[i].bytes))
+            return known[i].program;
+    return NULL;
+}
+
+static const struct known *find(const char *program)
+{
+    for (size_t i = 0; i < GW_ARRAY_LEN(known); i++)
+        if (!strcmp(known[i].program, program))
+            return &known[i];
+    return NULL;
+}
+
+bool gw_compression_known(const char *program)
+{
+    return find(program) != NULL;
+}
+
+/* ---- programs ---------------------------------------------------------------------------------------------------- */
+
+/* Like that of an exec: address, but for the process group: what interrupts us at a terminal is to end it too. */
+static int spawn(struct gw_filter *f, char *const argv[], int in, int out)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attr;
+    sigset_t none, usual;
+    int r = posix_spawnattr_init(&attr);
+
+    if (r)
+        return -r;
+    r = posix_spawn_file_actions_init(&actions);
+    if (r) {
+        posix_spawnattr_destroy(&attr);
+        return -r;
+    }
+    sigemptyset(&none);
+    sigemptyset(&usual);
+    sigaddset(&usual, SIGPIPE); /* what the embedder ignores, the program would ignore too */
+    r = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    if (!r)
+        r = posix_spawnattr_setsigmask(&attr, &none);
+    if (!r)
+        r = posix_spawnattr_setsigdefault(&attr, &usual);
+    if (!r)
+        r = posix_spawn_file_actions_adddup2(&actions, in, 0);
+    if (!r)
+        r = posix_spawn_file_actions_adddup2(&actions, out, 1);
+    if (!r)
+        r = posix_spawn_file_actions_adddup2(&actions, f->said, 2);
+    if (!r)
+        r = posix_spawnp(&f->child, argv[0], &actions, &attr, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attr);
+    return -r;
+}
+
+/* One end of a pipe is the program's, the other ours. */
+static int start(struct gw_filter *f, const char *program, char *const argv[], int fd, bool reads, struct gw_error *err)
+{
+    int ends[2], r;
+
+    *f = (struct gw_filter){.program = program, .pipe = -1, .said = -1};
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "a pipe to %s: %s", program, strerror(errno));
+    f->said = memfd_create("messages", MFD_CLOEXEC);
+    r = f->said < 0 ? -errno : spawn(f, argv, reads ? fd : ends[0], reads ? ends[1] : fd);
+    f->pipe = ends[!reads];
+    close(ends[reads]);
+    if (r >= 0)
+        return 0;
+    gw_close_fd(&f->pipe);
+    gw_close_fd(&f->said);
+    if (r == -ENOENT)
+        return gw_fail(err, r, GW_BLAME_LOCAL, "%s is needed for it, and is not installed", program);
+    return gw_fail(err, r, GW_BLAME_LOCAL, "starting %s: %s", program, strerror(-r));
+}
+
+int gw_filter_decompress(struct gw_filter *f, const char *program, int fd, struct gw_error *err)
+{
+    char *const argv[] = {(char *)program, (char *)"-dc", NULL};
+
+    return start(f, program, argv, fd, true, err);
+}
+
+int gw_filter_compress(struct gw_filter *f, const char *program, int level, int fd, struct gw_error *err)
+{
+    char *argv[5] = {(char *)program, (char *)"-c"}, text[16];
+    int n = 2;
+
+    if (find(program) && find(program)->threads)
+        argv[n++] = (char *)"-T0";
+    snprintf(text, sizeof text, "-%d", level);
+    if (level > 0)
+        argv[n++] = text;
+    return start(f, program, argv, fd, false, err);
+}
+
+/* The first line of what it had to say. */
+static void first_words(int fd, const char *program, char *text, size_t size)
+{
+    ssize_t n = pread(fd, text, size - 1, 0);
+    size_t skip = strlen(program);
+
+    text[GW_MAX(n, 0)] = 0;
+    memmove(text, text + strspn(text, "\n"), strlen(text + strspn(text, "\n")) + 1); /* gzip begins with one */
+    text[strcspn(text, "\n")] = 0;
+    if (!strncmp(text, program, skip) && !strncmp(text + skip, ": ", 2)) /* its name is told anyway */
+        memmove(text, text + skip + 2, strlen(text + skip + 2) + 1);
+}
+
+int gw_filter_end(struct gw_filter *f, int r, struct gw_error *err)
+{
+    char said[200];
+    int status = 0, got;
+
+    gw_close_fd(&f->pipe);
+    do
+        got = waitpid(f->child, &status, 0);
+    while (got < 0 && errno == EINTR);
+    first_words(f->said, f->program, said, sizeof said);
+    gw_close_fd(&f->said);
+    if (got < 0)
+        return r < 0 ? r : gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: how it ended: %s", f->program, strerror(errno));
+    /* Once we had enough of it, it may have found nobody reading any more. */
+    if (!status || (r < 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE))
+        return r;
+    if (WIFSIGNALED(status))
+        snprintf(said, sizeof said, "killed by signal %d", WTERMSIG(status));
+    else if (!*said)
+        snprintf(said, sizeof said, "it ended with status %d", WEXITSTATUS(status));
+    return gw_fail(err, -EIO, GW_BLAME_LOCAL, "%s failed: %s", f->program, said);
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+int gw_temporary(const char *folder, int *ret_fd, struct gw_error *err)
+{
+    char path[4096];
+    int fd, n;
+
+    if (!folder || !*folder)
+        folder = "/var/tmp";
+    fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
+        n = snprintf(path, sizeof path, "%s/godwit.XXXXXX", folder);
+        fd = n > 0 && (size_t)n < sizeof path ? mkostemp(path, O_CLOEXEC) : -1;
+        if (fd >= 0)
+            unlink(path);
+    }
+    if (fd < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "a temporary file in %s: %s", folder, strerror(errno));
+    *ret_fd = fd;
+    return 0;
+}
+
+int gw_pwrite_all(int fd, const void *data, size_t bytes, uint64_t at, struct gw_error *err)
+{
+    const uint8_t *p = data;
+
+    while (bytes) {
+        ssize_t n = pwrite(fd, p, bytes, (off_t)at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return gw_fail(err, n ? -errno : -ENOSPC, GW_BLAME_LOCAL, "writing at byte %" PRIu64 ": %s", at,
+                           strerror(n ? errno : ENOSPC));
+        p += n;
+        bytes -= (size_t)n;
+        at += (uint64_t)n;
+    }
+    return 0;
+}
+
+ssize_t gw_read_full(int fd, void *dst, size_t bytes, struct gw_error *err)
+{
+    uint8_t *buf = dst;
+    size_t have = 0;
+
+    while (have < bytes) {
+        ssize_t n = read(fd, buf + have, bytes - have);
+
+        if (n == 0)
+            break;
+        if (n < 0 && errno == EAGAIN) {
+            struct pollfd p = {.fd = fd, .events = POLLIN};
+
+            poll(&p, 1, -1);
+        } else if (n < 0 && errno != EINTR) {
+            return gw_fail(err, -errno, GW_BLAME_LOCAL, "reading: %s", strerror(errno));
+        } else if (n > 0) {
+            have += (size_t)n;
+        }
+    }
+    return (ssize_t)have;
+}
+
+static int write_sparse(int fd, const uint8_t *data, size_t bytes, uint64_t at, const struct gw_zero *zero,
+                        struct gw_error *err)
+{
+    size_t from = 0, to;
+    int r = 0;
+
+    while (from < bytes && r >= 0) {
+        while (from < bytes && zero->all(data + from, GW_MIN(HOLE_BYTES, bytes - from)))
+            from += HOLE_BYTES;
+        for (to = from; to < bytes && !zero->all(data + to, GW_MIN(HOLE_BYTES, bytes - to));)
+            to += HOLE_BYTES;
+        if (from < bytes)
+            r = gw_pwrite_all(fd, data + from, GW_MIN(to, bytes) - from, at + from, err);
+        from = to;
+    }
+    return r;
+}
+
+int gw_copy_sparse(int from, int to, uint64_t at, struct gw_error *err)
+{
+    GW_AUTOFREE uint8_t *buf = malloc(COPY_BYTES);
+    const struct gw_zero *zero = gw_zero_pick();
+    ssize_t n = 0;
+    int r = buf ? 0 : gw_nomem(err, "copying");
+
+    while (r >= 0 && (n = gw_read_full(from, buf, COPY_BYTES, err)) > 0) {
+        r = write_sparse(to, buf, (size_t)n, at, zero, err);
+        at += (uint64_t)n;
+    }
+    if (r < 0 || n < 0)
+        return r < 0 ? r : (int)n;
+    if (ftruncate(to, (off_t)at) < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "a temporary file: %s", strerror(errno));
+    return 0;
+}
+
+int gw_image_unpack_with(int fd, const char *program, const char *folder, int *ret_fd, struct gw_error *err)
+{
+    struct gw_filter f;
+    int to = -1, r = gw_temporary(folder, &to, err);
+
+    if (r >= 0)
+        r = gw_filter_decompress(&f, program, fd, err);
+    gw_close_fd(&fd);
+    if (r >= 0)
+        r = gw_filter_end(&f, gw_copy_sparse(f.pipe, to, 0, err), err);
+    if (r < 0) {
+        gw_close_fd(&to);
+        return r;
+    }
+    *ret_fd = to;
+    return 0;
+}
+
+/* From a pipe, a socket, a device that is none of blocks. */
+static int store(int fd, const char *folder, int *ret_fd, struct gw_error *err)
+{
+    int to = -1, r = gw_temporary(folder, &to, err);
+
+    if (r >= 0)
+        r = gw_copy_sparse(fd, to, 0, err);
+    gw_close_fd(&fd);
+    if (r < 0) {
+        gw_close_fd(&to);
+        return r;
+    }
+    *ret_fd = to;
+    return 0;
+}
+
+int gw_image_unpack(int fd, const char *name, const char *folder, int *ret_fd, struct gw_error *err)
+{
+    uint8_t head[GW_UNPACK_HEAD];
+    const char *program = NULL;
+    ssize_t n;
+    int r = 0;
+
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        r = store(fd, folder, &fd, err);
+    if (r >= 0) {
+        n = pread(fd, head, sizeof head, 0);
+        program = n > 0 ? gw_compression(head, (size_t)n) : NULL;
+    }
+    if (program) {
+        lseek(fd, 0, SEEK_SET); /* as before */
+        r = gw_image_unpack_with(fd, program, folder, &fd, err);
+    }
+    if (r < 0)
+        gw_context(err, "%s", name);
+    else
+        *ret_fd = fd;
+    return r;
+}

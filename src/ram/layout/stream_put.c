@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram/layout/stream.h"
+
+#include "wire/numbers.h"
+
+static void put_head(struct gw_layout_stream *l, struct gw_writer *w, struct gw_ram_block *b, uint64_t offset,
+                     uint64_t flag)
+{
+    bool named = b != l->last;
+
+    gw_put_u64(w, offset | flag | (named ? 0 : GW_RAMF_CONTINUE));
+    if (named)
+        gw_put_str8(w, b->name);
+    l->last = b;
+}
+
+static void put(struct gw_layout *layout, const struct gw_batch *batch, struct gw_writer *w)
+{
+    struct gw_layout_stream *l = GW_CONTAINER(layout, struct gw_layout_stream, layout);
+    struct gw_ram_block *b = batch->block;
+    enum gw_cause old = gw_writer_cause(w, GW_CAUSE_RAM_ZERO);
+
+    for (unsigned i = 0; i < batch->count; i++) {
+        if (batch->form[i] != GW_FORM_ZERO)
+            continue;
+        put_head(l, w, b, batch->page[i] << l->page_bits, GW_RAMF_ZERO);
+        gw_put_u8(w, 0);
+        l->zero++;
+    }
+    for (unsigned i = 0; i < batch->count; i++) {
+        uint64_t offset = batch->page[i] << l->page_bits;
+
+        if (batch->form[i] != GW_FORM_PLAIN)
+            continue;
+        gw_writer_cause(w, GW_CAUSE_RAM_META);
+        put_head(l, w, b, offset, GW_RAMF_PAGE);
+        gw_writer_cause(w, GW_CAUSE_RAM_PAGE);
+        gw_put_ref(w, batch->body ? batch->body[i] : b->host + offset, l->page_bytes);
+        l->plain++;
+    }
+    gw_writer_cause(w, old);
+}
+
+void gw_layout_stream_init(struct gw_layout_stream *l, const struct gw_ram *ram)
+{
+    *l = (struct gw_layout_stream){.layout = {.put = put}, .page_bytes = ram->page_bytes, .page_bits = ram->page_bits};
+}

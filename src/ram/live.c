@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram/live.h"
+
+#include "wire/numbers.h"
+
+static int check_resized(struct ram_live *m, struct gw_error *err)
+{
+    struct gw_ram *ram = m->config.ram;
+    char name[256];
+
+    pthread_mutex_lock(&ram->lock);
+    gw_strcopy(name, sizeof name, ram->resized);
+    pthread_mutex_unlock(&ram->lock);
+    if (name[0])
+        return gw_fail(err, -ECANCELED, GW_BLAME_EMBEDDER, "RAM block %s was resized during the migration", name);
+    return 0;
+}
+
+static int sync_dirty(struct ram_live *m, struct gw_error *err)
+{
+    uint64_t fresh = 0;
+    int r = m->config.notify ? m->config.notify(m->config.opaque, GW_NOTIFY_BEFORE_SYNC, err) : 0;
+
+    if (r < 0)
+        return r;
+    r = gw_source_dirty_sync(&m->source, &fresh, err);
+    if (r < 0)
+        return r;
+    atomic_fetch_add(&m->sync_count, 1);
+    atomic_store(&m->last_fresh, fresh);
+    if (m->config.synced)
+        m->config.synced(m->config.opaque, atomic_load(&m->sync_count), fresh);
+    return m->config.notify ? m->config.notify(m->config.opaque, GW_NOTIFY_AFTER_SYNC, err) : 0;
+}
+
+static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    struct gw_ram *ram = m->config.ram;
+    uint64_t total = 0;
+    int r = m->config.detect_zero ? gw_holes_new(ram, &m->holes, err) : 0;
+
+    if (r >= 0)
+        r = gw_tracker_start(m->config.tracker, err);
+    if (r < 0)
+        return r;
+    m->started = true;
+    pthread_mutex_lock(&ram->lock);
+    ram->resized[0] = 0;
+    for (unsigned i = 0; i < ram->count; i++) {
+        struct gw_ram_block *b = ram->blocks[i];
+
+        if (!gw_ram_migrates(b))
+            continue;
+        total += b->used_bytes;
+        b->flags &= ~(unsigned)GW_RAM_FRESH; /* it has a guest: should it come back, its pages must not count as zeros */
+        if (gw_ram_stays(m, b) && b->dirty) {
+            ram->dirty_pages -= gw_bitmap_count(b->dirty, b->pages);
+            gw_bitmap_clear_range(b->dirty, 0, b->pages);
+        }
+        if (b->discarded)
+            m->skipped += gw_bitmap_count(b->discarded, b->pages);
+    }
+    pthread_mutex_unlock(&ram->lock);
+    gw_source_dirty_init(&m->source, ram, m->config.tracker);
+    gw_layout_stream_init(&m->put, ram);
+    gw_codec_zero_init(&m->zero, ram, m->holes);
+    gw_codec_plain_init(&m->plain);
+    m->sending = true;
+    atomic_store(&m->total, total);
+
+    gw_writer_cause(w, GW_CAUSE_RAM_META);
+    gw_put_u64(w, total | GW_RAMF_MEM_SIZE);
+    for (unsigned i = 0; i < ram->count; i++) {
+        const struct gw_ram_block *b = ram->blocks[i];
+
+        if (!gw_ram_migrates(b))
+            continue;
+        gw_put_str8(w, b->name);
+        gw_put_u64(w, b->used_bytes);
+        if (m->config.ignore_shared)
+            gw_put_u64(w, b->gpa);
+    }
+    gw_put_u64(w, GW_RAMF_EOS);
+    atomic_store(&m->sync_count, 1);
+    if (m->config.synced)
+        m->config.synced(m->config.opaque, 1, gw_source_dirty_pages(&m->source));
+    return 0;
+}
+
+static int pending(struct gw_live *live, bool exact, struct gw_pending *ret, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    int r = exact ? sync_dirty(m, err) : 0;
+
+    if (r < 0)
+        return r;
+    *ret = (struct gw_pending){.can_postcopy_bytes = gw_source_dirty_pages(&m->source) << m->config.ram->page_bits};
+    return 0;
+}
+
+/* Sends one batch of at most max pages; *ret_count 0: nothing is dirty. */
+static int send_batch(struct ram_live *m, struct gw_writer *w, unsigned max, unsigned *ret_count, struct gw_error *err)
+{
+    int r = m->source.source.next(&m->source.source, &m->batch, max, err);
+
+    if (r < 0)
+        return r;
+    *ret_count = m->batch.count;
+    if (!m->batch.count)
+        return 0;
+    if (m->config.fetch)
+        r = m->config.fetch->encode(m->config.fetch, &m->batch, err);
+    if (r >= 0 && m->config.detect_zero)
+        r = m->zero.codec.encode(&m->zero.codec, &m->batch, err);
+    if (r >= 0)
+        r = m->plain.encode(&m->plain, &m->batch, err);
+    if (r < 0)
+        return r;
+    m->put.layout.put(&m->put.layout, &m->batch, w);
+    atomic_store(&m->plain_pages, m->put.plain);
+    atomic_store(&m->zero_pages, m->put.zero);
+    return w->error.code ? gw_writer_flush(w, err) : 0;
+}
+
+static int step(struct gw_live *live, struct gw_writer *w, struct gw_budget *budget, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    int r = check_resized(m, err), done = 0;
+
+    gw_writer_cause(w, GW_CAUSE_RAM_META);
+    while (r >= 0 && !done) {
+        uint64_t before = gw_writer_offset(w);
+        unsigned count, max = GW_MAX(1u, budget->batch_bytes >> m->config.ram->page_bits);
+
+        r = send_batch(m, w, max, &count, err);
+        if (r < 0)
+            return r;
+        if (!count)
+            done = 1;
+        else if (budget->spent(budget, gw_writer_offset(w) - before))
+            break;
+    }
+    if (r < 0)
+        return r;
+    gw_put_u64(w, GW_RAMF_EOS);
+    return done;
+}
+
+static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    unsigned count;
+    int r = check_resized(m, err);
+
+    if (r >= 0)
+        r = sync_dirty(m, err);
+    gw_writer_cause(w, GW_CAUSE_RAM_META);
+    do {
+        if (r < 0)
+            return r;
+        r = send_batch(m, w, GW_BATCH_PAGES, &count, err);
+    } while (r >= 0 && count);
+    if (r < 0)
+        return r;
+    gw_put_u64(w, GW_RAMF_EOS);
+    return 0;
+}
+
+static void cleanup(struct gw_live *live)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+
+    m->sending = false;
+    if (m->started)
+        gw_tracker_stop(m->config.tracker);
+    m->holes = gw_holes_free(m->holes);
+    m->started = false;
+}
+
+static struct gw_live *live_free(struct gw_live *live)
+{
+    if (live) {
+        cleanup(live);
+        free(GW_CONTAINER(live, struct ram_live, live));
+    }
+    return NULL;
+}
+
+static const struct gw_live_ops ops = {
+    .id = "ram",
+    .version = GW_RAM_SECTION_VERSION,
+    .setup = setup,
+    .pending = pending,
+    .step = step,
+    .complete = complete,
+    .cleanup = cleanup,
+    .load_setup = gw_ram_load_setup,
+    .load = gw_ram_load,
+    .load_cleanup = gw_ram_load_cleanup,
+    .free = live_free,
+};
+
+int gw_ram_live_new(const struct gw_ram_config *config, struct gw_live **ret_live, struct gw_error *err)
+{
+    struct ram_live *m = calloc(1, sizeof *m);
+
+    if (!m)
+        return gw_nomem(err, "RAM section");
+    m->live.ops = &ops;
+    m->config = *config;
+    *ret_live = &m->live;
+    return 0;
+}
+
+void gw_ram_live_counts(struct gw_live *live, struct gw_ram_counts *ret)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+
+    pthread_mutex_lock(&m->config.ram->lock);
+    *ret = (struct gw_ram_counts){
+        .total_bytes = atomic_load(&m->total),
+        .remaining_pages = m->sending ? m->config.ram->dirty_pages : 0,
+        .zero_pages = atomic_load(&m->zero_pages),
+        .plain_pages = atomic_load(&m->plain_pages),
+        .skipped_pages = m->skipped,
+        .sync_count = atomic_load(&m->sync_count),
+        .dirty_pages_last_sync = atomic_load(&m->last_fresh),
+        .guessed_pages = atomic_load(&m->guessed),
+        .missed_pages = atomic_load(&m->missed),
+    };
+    pthread_mutex_unlock(&m->config.ram->lock);
+}
+
+uint64_t gw_ram_live_forget(struct gw_live *live, struct gw_ram_block *b, uint64_t first, uint64_t count)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    uint64_t n;
+
+    if (!m->sending || first >= b->pages)
+        return 0;
+    if (gw_tracker_drop(m->config.tracker, b, first, GW_MIN(count, b->pages - first), &n, NULL) < 0)
+        return 0;
+    pthread_mutex_lock(&m->config.ram->lock);
+    m->skipped += n;
+    pthread_mutex_unlock(&m->config.ram->lock);
+    return n;
+}

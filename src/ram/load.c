@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram/live.h"
+
+#include "wire/names.h"
+
+/* Only what has a map of received pages can be written. */
+static int make_map(struct ram_live *m, struct gw_ram_block *b, struct gw_error *err)
+{
+    b->received = gw_bitmap_new(b->max_bytes >> m->config.ram->page_bits);
+    return b->received ? 0 : gw_nomem(err, "map of received pages");
+}
+
+int gw_ram_load_setup(struct gw_live *live, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    struct gw_ram *ram = m->config.ram;
+    int r;
+
+    m->listed = false;
+    m->loading = true;
+    gw_store_direct_init(&m->store, ram);
+    r = gw_stream_get_init(&m->get, ram, &m->store.store, err);
+    m->get.touched = &live->touched;
+    for (unsigned i = 0; r >= 0 && i < ram->count; i++) {
+        struct gw_ram_block *b = ram->blocks[i];
+
+        if (b->flags & GW_RAM_NO_MIGRATE || gw_ram_stays(m, b) || (!b->used_bytes && !(b->flags & GW_RAM_RESIZEABLE)))
+            continue;
+        r = make_map(m, b, err);
+    }
+    return r;
+}
+
+void gw_ram_load_cleanup(struct gw_live *live, bool ok)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    struct gw_ram *ram = m->config.ram;
+
+    if (!m->loading)
+        return;
+    for (unsigned i = 0; i < ram->count; i++) {
+        struct gw_ram_block *b = ram->blocks[i];
+
+        gw_bitmap_free(b->received, b->max_bytes >> ram->page_bits);
+        b->received = NULL;
+        /* What came is in there now, also when the rest did not. */
+        if (ok || m->live.touched)
+            b->flags &= ~(unsigned)GW_RAM_FRESH;
+    }
+    gw_stream_get_close(&m->get);
+    m->loading = false;
+}
+
+struct listed {
+    struct gw_ram_block *block;
+    uint64_t used_bytes;
+};
+
+static int check_block(struct ram_live *m, const char *name, uint64_t used, const struct listed *list, unsigned count,
+                       struct gw_ram_block **ret, struct gw_error *err)
+{
+    struct gw_ram_block *b = gw_ram_find(m->config.ram, name);
+
+    if (!b && m->config.adopt) {
+        int e = m->config.adopt(m->config.opaque, name, used, err);
+
+        b = gw_ram_find(m->config.ram, name);
+        if (e >= 0)
+            e = make_map(m, b, err);
+        if (e < 0)
+            return e;
+    }
+    if (!b || (b->flags & GW_RAM_NO_MIGRATE))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                       "the source has a RAM block %s (0x%" PRIx64 " bytes), this machine has not", name, used);
+    for (unsigned i = 0; i < count; i++)
+        if (list[i].block == b)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM block %s is listed twice", name);
+    if (used != b->used_bytes &&
+        (!(b->flags & GW_RAM_RESIZEABLE) || used > b->max_bytes || used % m->config.ram->page_bytes))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                       "RAM block %s has 0x%" PRIx64 " bytes on the source and 0x%" PRIx64 " here", name, used,
+                       b->used_bytes);
+    *ret = b;
+    return 0;
+}
+
+/* Room for all blocks and one more. */
+static int grow(struct ram_live *m, struct listed **list, struct gw_error *err)
+{
+    struct listed *grown = realloc(*list, (m->config.ram->count + 1) * sizeof *grown);
+
+    if (!grown)
+        return gw_nomem(err, "RAM block list");
+    *list = grown;
+    return 0;
+}
+
+/* A name that is unknown and not adopted, or that comes twice, is refused, so there are no more than blocks. */
+static int read_list(struct ram_live *m, struct gw_reader *r, uint64_t total, struct listed **ret_list,
+                     unsigned *ret_count, struct gw_error *err)
+{
+    unsigned count = 0;
+    int e = grow(m, ret_list, err);
+
+    if (e < 0)
+        return e;
+
+    for (uint64_t left = total; left; count++) {
+        uint64_t used, gpa, at = gw_reader_offset(r);
+        struct listed *list;
+        char name[256];
+
+        e = gw_get_str8(r, name, err);
+        if (e >= 0)
+            e = gw_get_u64(r, &used, err);
+        if (e < 0)
+            return e;
+        if (used > left || !used)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                           "RAM block %s at byte %" PRIu64 ": 0x%" PRIx64 " bytes, 0x%" PRIx64 " of the total are left",
+                           name, at, used, left);
+        e = grow(m, ret_list, err);
+        list = *ret_list;
+        if (e >= 0)
+            e = check_block(m, name, used, list, count, &list[count].block, err);
+        if (e < 0)
+            return e;
+        list[count].used_bytes = used;
+        left -= used;
+        if (m->config.ignore_shared) {
+            e = gw_get_u64(r, &gpa, err);
+            if (e < 0)
+                return e;
+            if (gpa != list[count].block->gpa)
+                return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                               "RAM block %s is at guest address 0x%" PRIx64 " on the source and 0x%" PRIx64 " here",
+                               name, gpa, list[count].block->gpa);
+        }
+    }
+    *ret_count = count;
+    return 0;
+}
+
+static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *err)
+{
+    struct gw_ram *ram = m->config.ram;
+    GW_AUTOFREE struct listed *list = NULL;
+    uint64_t word, mask = ram->page_bytes - 1, at = gw_reader_offset(r);
+    unsigned count = 0;
+    int e;
+
+    if (m->listed)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a second RAM block list at byte %" PRIu64, at);
+    e = gw_get_u64(r, &word, err);
+    if (e < 0)
+        return e;
+    if ((word & mask) != GW_RAMF_MEM_SIZE)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                       "RAM block list expected at byte %" PRIu64 ", found flags 0x%" PRIx64, at, word & mask);
+    e = read_list(m, r, word & ~mask, &list, &count, err);
+    if (e < 0)
+        return e;
+    for (unsigned i = 0; i < ram->count; i++) {
+        bool found = false;
+
+        for (unsigned k = 0; k < count; k++)
+            found |= list[k].block == ram->blocks[i];
+        if (!found && gw_ram_migrates(ram->blocks[i]))
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM block %s (0x%" PRIx64 " bytes) is not in the stream",
+                           ram->blocks[i]->name, ram->blocks[i]->used_bytes);
+    }
+    /* The whole list is good: now it may have effects. */
+    for (unsigned i = 0; i < count; i++) {
+        struct gw_ram_block *b = list[i].block;
+
+        if (list[i].used_bytes == b->used_bytes)
+            continue;
+        if (b->resized && (e = b->resized(ram->opaque, list[i].used_bytes, err)) < 0) {
+            gw_context(err, "RAM block %s cannot be given 0x%" PRIx64 " bytes", b->name, list[i].used_bytes);
+            return e;
+        }
+        b->used_bytes = list[i].used_bytes;
+        b->pages = b->used_bytes >> ram->page_bits;
+    }
+    m->listed = true;
+    atomic_store(&m->total, word & ~mask);
+    return 0;
+}
+
+int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reader *r, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    int e = 0;
+
+    if (kind == GW_SECTION_START) {
+        uint64_t word, at;
+
+        e = load_list(m, r, err);
+        at = gw_reader_offset(r);
+        if (e >= 0)
+            e = gw_get_u64(r, &word, err);
+        if (e >= 0 && word != GW_RAMF_EOS)
+            e = gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                        "end mark expected after the RAM block list at byte %" PRIu64 ", found 0x%" PRIx64 " (%s)", at,
+                        word, gw_wire_ram_flag(word));
+        return e;
+    }
+    if (!m->listed)
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM pages at byte %" PRIu64 " before the block list",
+                    gw_reader_offset(r));
+    if (e >= 0)
+        e = gw_stream_get_records(&m->get, r, err);
+    atomic_store(&m->plain_pages, m->get.plain);
+    atomic_store(&m->zero_pages, m->get.zero);
+    atomic_store(&m->guessed, m->get.guessed);
+    atomic_store(&m->missed, m->get.missed);
+    return e;
+}
+
+uint64_t gw_ram_live_missing(struct gw_live *live, const struct gw_ram_block **ret_first)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    const struct gw_ram_block *first = NULL;
+    uint64_t missing = 0;
+
+    for (unsigned i = 0; i < m->config.ram->count; i++) {
+        const struct gw_ram_block *b = m->config.ram->blocks[i];
+        uint64_t n = b->received ? b->pages - gw_bitmap_count(b->received, b->pages) : 0;
+
+        if (n && !first)
+            first = b;
+        missing += n;
+    }
+    if (ret_first)
+        *ret_first = first;
+    return missing;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram/page/block.h"
+
+int gw_ram_init(struct gw_ram *ram, uint32_t page_bytes, void *opaque, struct gw_error *err)
+{
+    if (page_bytes < 1024 || page_bytes > 65536 || !gw_is_pow2(page_bytes))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "target page of %u bytes: a power of two from 1024 to 65536 is needed",
+                       page_bytes);
+    *ram = (struct gw_ram){.page_bytes = page_bytes, .page_bits = (unsigned)__builtin_ctz(page_bytes), .opaque = opaque};
+    pthread_mutex_init(&ram->lock, NULL);
+    return 0;
+}
+
+void gw_ram_clear(struct gw_ram *ram)
+{
+    for (unsigned i = 0; i < ram->count; i++) {
+        struct gw_ram_block *b = ram->blocks[i];
+
+        gw_bitmap_free(b->discarded, b->max_bytes >> ram->page_bits);
+        free(b);
+    }
+    free(ram->blocks);
+    ram->blocks = NULL;
+    ram->count = 0;
+}
+
+void gw_ram_close(struct gw_ram *ram)
+{
+    gw_ram_clear(ram);
+    if (ram->page_bytes)
+        pthread_mutex_destroy(&ram->lock);
+    *ram = (struct gw_ram){0};
+}
+
+struct gw_ram_block *gw_ram_find(const struct gw_ram *ram, const char *name)
+{
+    for (unsigned i = 0; i < ram->count; i++)
+        if (!strcmp(ram->blocks[i]->name, name))
+            return ram->blocks[i];
+    return NULL;
+}
+
+struct gw_ram_block *gw_ram_at(const struct gw_ram *ram, uint64_t gpa)
+{
+    for (unsigned i = 0; i < ram->count; i++)
+        if (gpa >= ram->blocks[i]->gpa && gpa - ram->blocks[i]->gpa < ram->blocks[i]->max_bytes)
+            return ram->blocks[i];
+    return NULL;
+}
+
+int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_error *err)
+{
+    uint64_t max = desc->max_bytes ? desc->max_bytes : desc->used_bytes, end;
+    struct gw_ram_block **grown, *b;
+    size_t n = desc->name ? strlen(desc->name) : 0;
+
+    if (!n || n > 255)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a RAM block's name has 1 to 255 bytes, not %zu", n);
+    if (gw_ram_find(ram, desc->name))
+        return gw_fail(err, -EEXIST, GW_BLAME_CALLER, "RAM block %s is there already", desc->name);
+    if (!desc->host || !max || desc->used_bytes > max || (desc->used_bytes | max) % ram->page_bytes)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                       "RAM block %s: %" PRIu64 " of %" PRIu64 " bytes at %p: sizes must be multiples of the page (%u)",
+                       desc->name, desc->used_bytes, max, desc->host, ram->page_bytes);
+    if (gw_add_overflows(desc->gpa, max, &end))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s ends beyond the address space", desc->name);
+    if (desc->page_bytes && (!gw_is_pow2(desc->page_bytes) || desc->page_bytes < ram->page_bytes))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s: host page of %" PRIu64 " bytes", desc->name,
+                       desc->page_bytes);
+    for (unsigned i = 0; i < ram->count; i++) {
+        const struct gw_ram_block *o = ram->blocks[i];
+
+        if (desc->gpa < o->gpa + o->max_bytes && o->gpa < end)
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM blocks %s and %s overlap at guest address 0x%" PRIx64,
+                           desc->name, o->name, GW_MAX(desc->gpa, o->gpa));
+    }
+    grown = realloc(ram->blocks, (ram->count + 1) * sizeof *grown);
+    if (!grown)
+        return gw_nomem(err, "RAM block list");
+    ram->blocks = grown;
+    b = calloc(1, sizeof *b);
+    if (!b)
+        return gw_nomem(err, "RAM block");
+    gw_strcopy(b->name, sizeof b->name, desc->name);
+    b->index = ram->count;
+    b->host = desc->host;
+    b->used_bytes = desc->used_bytes;
+    b->max_bytes = max;
+    b->page_bytes = desc->page_bytes ? desc->page_bytes : (uint64_t)sysconf(_SC_PAGESIZE);
+    b->gpa = desc->gpa;
+    b->flags = desc->flags;
+    b->resized = desc->resized;
+    b->pages = b->used_bytes >> ram->page_bits;
+    ram->blocks[ram->count++] = b;
+    return 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * block: a named piece of guest memory, and the list of them.
+ *
+ * Pages are target pages (ram->page_bytes) counted from the start of a block. A block is added before the first
+ * migration and lives as long as the ram.
+ *
+ * Threads: lists and sizes change only while no session runs (a resize during one is only noted, see `resized`).
+ * `dirty` belongs to the session's thread, which holds ram->lock while it takes pages out; others (free page hints)
+ * hold the lock while they clear bits.
+ */
+#ifndef GW_RAM_BLOCK_H
+#define GW_RAM_BLOCK_H
+
+#include <pthread.h>
+
+#include "base/bitmap.h"
+#include "godwit/vm.h"
+
+struct gw_ram_block {
+    char name[256];
+    unsigned index;
+    uint8_t *host;
+    uint64_t used_bytes, max_bytes;
+    uint64_t page_bytes;  /* host page that backs it */
+    uint64_t gpa;
+    unsigned flags;       /* enum gw_ram_flags */
+    int (*resized)(void *opaque, uint64_t used_bytes, struct gw_error *err);
+
+    uint64_t pages;       /* used_bytes in target pages */
+    uint64_t resize_to;   /* asked for under a session; 0: not. Under ram->lock */
+    /* source; NULL while no session runs */
+    uint64_t *dirty;      /* to be sent */
+    uint64_t *unclean;    /* one bit a chunk: the tracker must clean it before its pages are sent */
+    uint64_t *discarded;  /* logically unplugged; NULL: none ever */
+    /* destination; NULL while no session runs */
+    uint64_t *received;
+
+    void *tracker;        /* what the tracker keeps for this block */
+};
+
+struct gw_ram {
+    struct gw_ram_block **blocks;
+    unsigned count;
+    uint32_t page_bytes; /* target page */
+    unsigned page_bits;
+    pthread_mutex_t lock; /* see above */
+    void *opaque;         /* the embedder's, for callbacks */
+    uint64_t dirty_pages; /* bits set in all dirty maps: who sets or clears some keeps it right. Under lock */
+    char resized[256];    /* name of a block that was resized under a session; "" otherwise. Under lock */
+};
+
+int gw_ram_init(struct gw_ram *ram, uint32_t page_bytes, void *opaque, struct gw_error *err);
+void gw_ram_close(struct gw_ram *ram);
+/* Takes all blocks away. */
+void gw_ram_clear(struct gw_ram *ram);
+int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_error *err);
+/* NULL when there is none of this name. */
+struct gw_ram_block *gw_ram_find(const struct gw_ram *ram, const char *name);
+/* The block that holds this guest-physical address, or NULL. */
+struct gw_ram_block *gw_ram_at(const struct gw_ram *ram, uint64_t gpa);
+
+static inline bool gw_ram_migrates(const struct gw_ram_block *b)
+{
+    return !(b->flags & GW_RAM_NO_MIGRATE) && b->used_bytes;
+}
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram/tracker/rate.h"
+
+#define SLICE_NS          (20 * GW_NS_PER_MS)
+#define SAMPLES_PER_GIB   512u
+#define SAMPLES_PER_BLOCK 128u
+
+struct sample {
+    const uint8_t *page;
+    uint64_t hash;
+};
+
+/* What one block contributes: `count` samples that stand for `pages`. */
+struct share {
+    uint64_t pages, count;
+};
+
+static bool counts(const struct gw_ram_block *b)
+{
+    return gw_ram_migrates(b) && !(b->flags & GW_RAM_READONLY);
+}
+
+static bool cancelled(const struct gw_rate_config *c)
+{
+    return c->cancel && __atomic_load_n(c->cancel, __ATOMIC_SEQ_CST);
+}
+
+/* Sleeps until `end`; may end early only when cancelled. */
+static int wait_until(const struct gw_rate_config *c, uint64_t end, struct gw_error *err)
+{
+    uint64_t now;
+
+    while ((now = gw_now_ns(c->clock)) < end) {
+        if (cancelled(c))
+            return gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "measuring the dirty rate was cancelled");
+        c->clock->sleep_ns(c->clock->opaque, GW_MIN(end - now, SLICE_NS));
+    }
+    return 0;
+}
+
+static void finish(const struct gw_ram *ram, uint64_t start, const struct gw_rate_config *c, struct gw_rate *rate)
+{
+    double seconds;
+
+    rate->duration_ns = GW_MAX(gw_now_ns(c->clock) - start, 1u);
+    seconds = (double)rate->duration_ns / (double)GW_NS_PER_S;
+    rate->pages_per_s = (uint64_t)((double)rate->pages / seconds);
+    rate->bytes_per_s = (uint64_t)((double)rate->pages * ram->page_bytes / seconds);
+    rate->mib_per_s = rate->bytes_per_s / GW_MIB;
+}
+
+/* The guest writes meanwhile; a torn read is a changed page. */
+#if defined(__SANITIZE_THREAD__)
+__attribute__((no_sanitize_thread))
+#endif
+static uint64_t
+hash_page(const uint8_t *page, size_t bytes)
+{
+    const uint64_t *w = (const uint64_t *)page;
+    uint64_t a = 0x9e3779b97f4a7c15ull, b = 0xc2b2ae3d27d4eb4full;
+
+    for (size_t i = 0; i < bytes / 8; i += 2) {
+        a = (a ^ w[i]) * 0xff51afd7ed558ccdull;
+        b = (b ^ w[i + 1]) * 0xc4ceb9fe1a85ec53ull;
+        a ^= a >> 29;
+        b ^= b >> 31;
+    }
+    a = (a ^ b >> 17) * 0x94d049bb133111ebull;
+    return a ^ a >> 32 ^ b;
+}
+
+static uint64_t samples_of(const struct gw_ram *ram, const struct gw_ram_block *b, const struct gw_rate_config *c)
+{
+    uint64_t per_gib = c->sample_pages_per_gib ? c->sample_pages_per_gib : SAMPLES_PER_GIB;
+    uint64_t n = (uint64_t)((double)b->used_bytes / (double)GW_GIB * (double)per_gib);
+
+    return GW_MIN(GW_MAX(n, SAMPLES_PER_BLOCK), b->pages);
+}
+
+static int sample_all(struct gw_ram *ram, const struct gw_rate_config *c, struct sample *samples, struct share *shares,
+                      struct gw_rate *rate, struct gw_error *err)
+{
+    uint64_t start = gw_now_ns(c->clock), n = 0;
+    double changed_pages = 0;
+    int r;
+
+    for (unsigned i = 0; i < ram->count; i++) {
+        const struct gw_ram_block *b = ram->blocks[i];
+
+        shares[i].pages = b->pages;
+        shares[i].count = counts(b) ? samples_of(ram, b, c) : 0;
+        /* One page of each of `count` equal stretches: random, and spread evenly. */
+        for (uint64_t k = 0; k < shares[i].count; k++) {
+            uint64_t first = (uint64_t)((double)b->pages * (double)k / (double)shares[i].count);
+            uint64_t end = (uint64_t)((double)b->pages * (double)(k + 1) / (double)shares[i].count);
+            uint64_t page = first + c->clock->random(c->clock->opaque) % GW_MAX(end - first, 1u);
+
+            page = GW_MIN(page, b->pages - 1);
+            samples[n].page = b->host + (page << ram->page_bits);
+            samples[n].hash = hash_page(samples[n].page, ram->page_bytes);
+            n++;
+        }
+    }
+    r = wait_until(c, start + c->duration_ns, err);
+    if (r < 0)
+        return r;
+    rate->sampled_pages = n;
+    n = 0;
+    for (unsigned i = 0; i < ram->count; i++) {
+        uint64_t changed = 0;
+
+        for (uint64_t k = 0; k < shares[i].count; k++, n++)
+            changed += hash_page(samples[n].page, ram->page_bytes) != samples[n].hash;
+        if (!shares[i].count)
+            continue;
+        changed_pages += (double)changed / (double)shares[i].count * (double)shares[i].pages;
+        rate->total_pages += shares[i].pages;
+    }
+    rate->pages = (uint64_t)(changed_pages + 0.5);
+    finish(ram, start, c, rate);
+    return 0;
+}
+
+static int by_sampling(struct gw_ram *ram, const struct gw_rate_config *c, struct gw_rate *rate, struct gw_error *err)
+{
+    struct share *shares = calloc(GW_MAX(ram->count, 1u), sizeof *shares);
+    struct sample *samples;
+    uint64_t n = 0;
+    int r;
+
+    for (unsigned i = 0; i < ram->count; i++)
+        n += counts(ram->blocks[i]) ? samples_of(ram, ram->blocks[i], c) : 0;
+    samples = calloc(GW_MAX(n, 1u), sizeof *samples);
+    r = shares && samples ? sample_all(ram, c, samples, shares, rate, err) : gw_nomem(err, "dirty rate samples");
+    free(samples);
+    free(shares);
+    return r;
+}
+
+/* Arms all pages and forgets what is dirty; from then on new pages are counted by the sync. */
+static int arm_all(struct gw_ram *ram, struct gw_tracker *t, struct gw_error *err)
+{
+    uint64_t n;
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < ram->count; i++)
+        if (counts(ram->blocks[i]))
+            r = gw_tracker_drop(t, ram->blocks[i], 0, ram->blocks[i]->pages, &n, err);
+    return r;
+}
+
+static int track_all(struct gw_ram *ram, struct gw_tracker *t, const struct gw_rate_config *c, struct gw_rate *rate,
+                     struct gw_error *err)
+{
+    uint64_t start, n;
+    int r = arm_all(ram, t, err);
+
+    /* To arm a large guest takes its time; what was written meanwhile is not counted. The second time is short. */
+    if (r == 0)
+        r = gw_tracker_sync(t, &n, err);
+    start = gw_now_ns(c->clock);
+    if (r == 0)
+        r = arm_all(ram, t, err);
+    if (r == 0)
+        r = wait_until(c, start + c->duration_ns, err);
+    if (r == 0)
+        r = gw_tracker_sync(t, &rate->pages, err);
+    for (unsigned i = 0; i < ram->count; i++)
+        rate->total_pages += counts(ram->blocks[i]) ? ram->blocks[i]->pages : 0;
+    finish(ram, start, c, rate);
+    return r;
+}
+
+int gw_rate_measure(struct gw_ram *ram, struct gw_tracker *tracker, const struct gw_rate_config *config,
+                    struct gw_rate *ret, struct gw_error *err)
+{
+    struct gw_rate rate = {0};
+    int r;
+
+    if (config->duration_ns < GW_NS_PER_MS || config->duration_ns > 60 * GW_NS_PER_S)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                       "the dirty rate is measured over 1 ms to 60 s, not %" PRIu64 " ns", config->duration_ns);
+    if (config->mode == GW_RATE_SAMPLE) {
+        r = by_sampling(ram, config, &rate, err);
+    } else {
+        r = gw_tracker_start(tracker, err);
+        if (r < 0)
+            return r;
+        r = track_all(ram, tracker, config, &rate, err);
+        gw_tracker_stop(tracker);
+    }
+    if (r == 0)
+        *ret = rate;
+    return r;
+}

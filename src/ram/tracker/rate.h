@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rate: how fast the guest dirties its memory, measured without migrating (R24).
+ *
+ * The measure is that of a migration: distinct pages changed within the time, per second. A page that is written a
+ * thousand times counts once, so for a guest with a small working set a longer time gives a smaller rate.
+ *
+ * SAMPLE hashes some pages, waits, hashes them again. Needs no tracker, disturbs nobody, works beside a migration;
+ * misses pages that hold the same as before, and is a guess: with n sampled pages of which a share p changed, the error
+ * is about sqrt((1 - p) / (p * n)). TRACK counts all pages with a dirty tracker, exactly; it cannot run beside a
+ * migration of the same ram (-EBUSY), and the guest pays a fault for each first write.
+ *
+ * Threads: one call at a time for each ram; the tracker is used by nobody else meanwhile.
+ */
+#ifndef GW_RATE_H
+#define GW_RATE_H
+
+#include "godwit/clock.h"
+#include "ram/tracker/tracker.h"
+
+enum gw_rate_mode { GW_RATE_SAMPLE, GW_RATE_TRACK };
+
+struct gw_rate_config {
+    enum gw_rate_mode mode;
+    uint64_t duration_ns;          /* 1 ms to 60 s */
+    uint32_t sample_pages_per_gib; /* SAMPLE: 0: 512; no block of 128 pages or more gets fewer than 128 */
+    const struct gw_clock *clock;  /* borrowed */
+    const bool *cancel;            /* atomic; may be NULL. Once true the call ends with -ECANCELED, within 20 ms */
+};
+
+struct gw_rate {
+    uint64_t duration_ns;   /* as it was */
+    uint64_t pages;         /* changed; SAMPLE: as estimated for all of the ram */
+    uint64_t total_pages;   /* looked at, or stood for by samples */
+    uint64_t sampled_pages; /* SAMPLE only */
+    uint64_t pages_per_s, bytes_per_s;
+    uint64_t mib_per_s; /* what query-dirty-rate calls dirty-rate */
+};
+
+/* tracker: TRACK only, not started. Blocks that do not migrate or are read-only are left out. */
+int gw_rate_measure(struct gw_ram *ram, struct gw_tracker *tracker, const struct gw_rate_config *config,
+                    struct gw_rate *ret, struct gw_error *err);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tracker: which pages did the guest write? One interface, several back ends (R2).
+ *
+ * Protocol for one migration: start; then for each round sync, and before the pages of a chunk are read for sending,
+ * clean that chunk; stop. The rule that no page is ever lost:
+ *
+ *   1. sync ORs into block->dirty every page written since it was last cleaned (or since start). It cleans nothing.
+ *   2. A chunk in which sync found something is noted in block->unclean, as are all chunks at start.
+ *   3. gw_tracker_clean (a no-op for clean chunks) re-arms the tracking of all pages of a chunk, and ORs what was
+ *      written since the sync into block->dirty. Only then may the caller clear bits of that chunk and read its pages.
+ *
+ * So a write that comes after the clean is seen by a later sync, and one before it is in the content that is sent.
+ * Who clears bits of a chunk without sending (a hint that pages are free) must clean it first too: gw_tracker_drop.
+ *
+ * What no back end sees by itself, and so must be told with mark, after the write: DMA into pages pinned before the
+ * clean (O_DIRECT, registered buffers, VFIO), writes by other processes or through another mapping, memory given back
+ * (MADV_DONTNEED, punched holes) if the guest relies on it reading as zeros.
+ *
+ * Threads: start, sync and stop on the session's thread; clean and drop on any. All of them take ram->lock while they
+ * change `dirty`: the caller must not hold it. mark on any thread, at any time, lock-free.
+ */
+#ifndef GW_TRACKER_H
+#define GW_TRACKER_H
+
+#include "ram/page/block.h"
+
+/* 64 Ki pages = 256 MiB would be too coarse to be lazy, one page too fine: 4096 pages, 16 MiB. */
+#define GW_CHUNK_PAGES 4096u
+
+struct gw_tracker;
+
+struct gw_tracker_ops {
+    const char *name;
+    /* After it returns every write is recorded. Blocks that are read-only or not migrated are left alone. */
+    int (*start)(struct gw_tracker *t, struct gw_error *err);
+    /* NULL: nothing to do. Before the blocks are synced, without any lock: get out what hardware still holds back. */
+    void (*flush)(struct gw_tracker *t);
+    /* ORs pages written since they were last cleaned into dirty, sets block->unclean; *ret_new += bits that became
+     * set. */
+    int (*sync)(struct gw_tracker *t, struct gw_ram_block *b, uint64_t *ret_new, struct gw_error *err);
+    /* [first, first + pages): re-arm; OR what was written meanwhile into block->dirty; *ret_new as above. */
+    int (*clean)(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages, uint64_t *ret_new,
+                 struct gw_error *err);
+    /* Safe after a failed start. Guest memory is as before: nothing protected, nothing registered. */
+    void (*stop)(struct gw_tracker *t);
+    /* Written, just now, by something that the back end cannot see. Any thread, also before start. */
+    void (*mark)(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages);
+    /* NULL: has no rings. A vCPU left KVM_RUN with KVM_EXIT_DIRTY_RING_FULL: make room. Any thread. */
+    int (*ring_full)(struct gw_tracker *t, struct gw_error *err);
+    struct gw_tracker *(*free)(struct gw_tracker *t);
+};
+
+struct gw_tracker {
+    const struct gw_tracker_ops *ops;
+    struct gw_ram *ram;
+    bool started;
+    char reason[160]; /* why this back end was chosen; set by gw_tracker_new */
+};
+
+int gw_tracker_pagemap_new(struct gw_ram *ram, struct gw_tracker **ret, struct gw_error *err);
+int gw_tracker_explicit_new(struct gw_ram *ram, struct gw_tracker **ret, struct gw_error *err);
+int gw_tracker_kvm_log_new(struct gw_ram *ram, const struct gw_tracker_config *config, struct gw_tracker **ret,
+                           struct gw_error *err);
+int gw_tracker_kvm_ring_new(struct gw_ram *ram, const struct gw_tracker_config *config, struct gw_tracker **ret,
+                            struct gw_error *err);
+/* By kind. AUTO takes pagemap; where that does not work the KVM log if the config names slots; else it fails and says
+ * why (never explicit: the embedder must know that it has to mark). */
+int gw_tracker_new(struct gw_ram *ram, const struct gw_tracker_config *config, struct gw_tracker **ret,
+                   struct gw_error *err);
+
+struct gw_tracker *gw_tracker_free(struct gw_tracker *t);
+
+/* Makes block->dirty (all set for what migrates, less what is discarded) and block->unclean (all set, but for read-only
+ * blocks, which are never logged), then starts. After a failure all is as before. -EBUSY when the ram is tracked. */
+int gw_tracker_start(struct gw_tracker *t, struct gw_error *err);
+/* All blocks. *ret_new: pages that became dirty. */
+int gw_tracker_sync(struct gw_tracker *t, uint64_t *ret_new, struct gw_error *err);
+/* Cleans the chunk that holds `page` unless it is clean. */
+int gw_tracker_clean(struct gw_tracker *t, struct gw_ram_block *b, uint64_t page, uint64_t *ret_new,
+                     struct gw_error *err);
+/* The guest does not care for [first, first + pages): cleans what has to be and clears the dirty bits. *ret_dropped:
+ * how many were set. A write that comes later makes a page dirty again. */
+int gw_tracker_drop(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages, uint64_t *ret_dropped,
+                    struct gw_error *err);
+/* Marks a range of the block's pages; see ops->mark. NULL is a tracker that tracks nothing. */
+void gw_tracker_mark(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages);
+/* KVM_EXIT_DIRTY_RING_FULL: the vCPU may run again when this returns. 0 at once for back ends without rings. */
+int gw_tracker_ring_full(struct gw_tracker *t, struct gw_error *err);
+/* Stops and drops the maps. Does nothing when not started. */
+void gw_tracker_stop(struct gw_tracker *t);
+
+/* ---- for back ends ----------------------------------------------------------------------------------------------- */
+
+/* Pages [first, first + pages), cut at the block's end, were found written: ORs into dirty all that is not discarded,
+ * and notes the chunks in unclean if `unclean`. Returns how many bits became set. Under ram->lock. */
+uint64_t gw_tracker_found(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages, bool unclean);
+/* The same for a map of `pages` bits that starts at page `first`, a multiple of 64. */
+uint64_t gw_tracker_found_map(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages,
+                              const uint64_t *map, bool unclean);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram/tracker/uffd.h"
+
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/syscall.h>
+
+#include "ram/page/pagemap_abi.h"
+
+static int open_any(struct gw_error *err)
+{
+    int flags = O_CLOEXEC | O_NONBLOCK | GW_UFFD_USER_MODE_ONLY;
+    int fd = (int)syscall(SYS_userfaultfd, flags), code;
+    GW_AUTOFD int dev = -1;
+
+    if (fd >= 0)
+        return fd;
+    code = errno;
+    if (code == EMFILE || code == ENFILE || code == ENOMEM)
+        return gw_fail(err, -code, GW_BLAME_LOCAL, "userfaultfd: %s", strerror(code));
+    /* A seccomp filter forbids the call in many containers, where the device may have been handed in. */
+    dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+    if (dev >= 0) {
+        fd = ioctl(dev, GW_USERFAULTFD_IOC_NEW, (unsigned long)flags);
+        if (fd >= 0)
+            return fd;
+    }
+    if (code == ENOSYS)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL,
+                       "no userfaultfd: the kernel lacks CONFIG_USERFAULTFD or a seccomp filter hides it; "
+                       "allow the system call or give access to /dev/userfaultfd");
+    return gw_fail(err, code == EPERM || code == EACCES ? -EPERM : -code, GW_BLAME_LOCAL,
+                   "userfaultfd: %s; allow the system call in the seccomp filter, or give access to /dev/userfaultfd",
+                   strerror(code));
+}
+
+int gw_uffd_open_wp_async(int *ret_fd, struct gw_error *err)
+{
+    struct uffdio_api api = {.api = UFFD_API,
+                             .features = GW_UFFD_FEATURE_PAGEFAULT_FLAG_WP | GW_UFFD_FEATURE_WP_HUGETLBFS_SHMEM |
+                                         GW_UFFD_FEATURE_WP_UNPOPULATED | GW_UFFD_FEATURE_WP_ASYNC};
+    int fd = open_any(err);
+
+    if (fd < 0)
+        return fd;
+    if (ioctl(fd, UFFDIO_API, &api) < 0) {
+        int code = errno;
+
+        close(fd);
+        if (code == EINVAL)
+            return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL,
+                           "the kernel has no asynchronous userfaultfd write-protect: Linux 6.7 or later with "
+                           "CONFIG_PTE_MARKER_UFFD_WP is needed");
+        return gw_fail(err, -code, GW_BLAME_LOCAL, "UFFDIO_API: %s", strerror(code));
+    }
+    *ret_fd = fd;
+    return 0;
+}

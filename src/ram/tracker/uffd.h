@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * uffd: a userfaultfd for asynchronous write-protect, and telling why there is none.
+ *
+ * Asynchronous write-protect resolves its faults inside the kernel, also those of kernel code (KVM, read into guest
+ * memory), so the user-mode-only kind that needs no privilege (vm.unprivileged_userfaultfd = 0) does.
+ */
+#ifndef GW_TRACKER_UFFD_H
+#define GW_TRACKER_UFFD_H
+
+#include "base/base.h"
+
+/* *ret_fd is close-on-exec and the caller's. -ENOTSUP: this kernel cannot; -EPERM: it may not; both say what to do. */
+int gw_uffd_open_wp_async(int *ret_fd, struct gw_error *err);
+
+#endif

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+#include "state/registry.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "state/codec.h"
+
+struct entry {
+    struct entry *next;           /* in the order of saving */
+    const struct gw_state *state; /* NULL: legacy */
+    const struct gw_legacy_ops *legacy;
+    void *device;
+    struct gw_registry_alias *aliases;
+    uint64_t order; /* of registration */
+    uint32_t section_id;
+    uint32_t instance;
+    uint32_t version;
+    int priority;
+    bool loaded;  /* since load_begin */
+    bool removed; /* during the device phase */
+    char id[];
+};
+
+struct gw_registry {
+    pthread_mutex_t lock;
+    pthread_cond_t idle;
+    struct entry *first;
+    uint64_t added;
+    uint32_t next_section;
+    bool busy;      /* a session saves or loads; entries stay */
+    pthread_t user; /* its thread */
+};
+
+struct gw_sink {
+    struct gw_writer *w;
+};
+
+struct gw_supply {
+    struct gw_reader *r;
+};
+
+int gw_registry_new(struct gw_registry **ret_registry, struct gw_error *err)
+{
+    struct gw_registry *reg = calloc(1, sizeof *reg);
+
+    if (!reg)
+        return gw_nomem(err, "device registry");
+    pthread_mutex_init(&reg->lock, NULL);
+    pthread_cond_init(&reg->idle, NULL);
+    *ret_registry = reg;
+    return 0;
+}
+
+static void free_entry(struct entry *e)
+{
+    while (e->aliases) {
+        struct gw_registry_alias *next = e->aliases->next;
+
+        free(e->aliases);
+        e->aliases = next;
+    }
+    free(e);
+}
+
+struct gw_registry *gw_registry_free(struct gw_registry *reg)
+{
+    if (!reg)
+        return NULL;
+    while (reg->first) {
+        struct entry *next = reg->first->next;
+
+        free_entry(reg->first);
+        reg->first = next;
+    }
+    pthread_cond_destroy(&reg->idle);
+    pthread_mutex_destroy(&reg->lock);
+    free(reg);
+    return NULL;
+}
+
+/* ---- the device phase -------------------------------------------------------------------------------------------- */
+
+static struct gw_registry *writable(const struct gw_registry *reg)
+{
+    return (struct gw_registry *)reg; /* for its lock */
+}
+
+static void phase_begin(struct gw_registry *reg)
+{
+    pthread_mutex_lock(&reg->lock);
+    while (reg->busy)
+        pthread_cond_wait(&reg->idle, &reg->lock);
+    reg->busy = true;
+    reg->user = pthread_self();
+    pthread_mutex_unlock(&reg->lock);
+}
+
+static void drop_removed(struct gw_registry *reg)
+{
+    for (struct entry **p = &reg->first; *p;) {
+        struct entry *e = *p;
+
+        if (!e->removed) {
+            p = &e->next;
+            continue;
+        }
+        *p = e->next;
+        free_entry(e);
+    }
+}
+
+static void phase_end(struct gw_registry *reg)
+{
+    pthread_mutex_lock(&reg->lock);
+    reg->busy = false;
+    drop_removed(reg);
+    pthread_cond_broadcast(&reg->idle);
+    pthread_mutex_unlock(&reg->lock);
+}
+
+/* ---- adding and removing ----------------------------------------------------------------------------------------- */
+
+/* Under its own name first: an alias never hides a device. */
+static struct entry *find(const struct gw_registry *reg, const char *id, uint32_t instance)
+{
+    for (struct entry *e = reg->first; e; e = e->next)
+        if (!e->removed && e->instance == instance && !strcmp(e->id, id))
+            return e;
+    for (struct entry *e = reg->first; e; e = e->next) {
+        if (e->removed)
+            continue;
+        for (struct gw_registry_alias *a = e->aliases; a; a = a->next)
+            if (a->instance == instance && !strcmp(a->id, id))
+                return e;
+    }
+    return NULL;
+}
+
+static int check_id(const char *id, int instance, struct gw_error *err)
+{
+    size_t n = id ? strlen(id) : 0;
+
+    if (n < 1 || n > 255)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a device's id has 1 to 255 bytes, not %zu", n);
+    if (instance < 0 && instance != GW_INSTANCE_AUTO)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "device %s: instance %d", id, instance);
+    return 0;
+}
+
+/* One more than the highest, so that a number is not given again while a later device has it. */
+static uint32_t count_instance(const struct gw_registry *reg, const char *id)
+{
+    uint32_t next = 0;
+
+    for (struct entry *e = reg->first; e; e = e->next) {
+        if (e->removed)
+            continue;
+        if (!strcmp(e->id, id))
+            next = GW_MAX(next, e->instance + 1);
+        for (struct gw_registry_alias *a = e->aliases; a; a = a->next)
+            if (!strcmp(a->id, id))
+                next = GW_MAX(next, a->instance + 1);
+    }
+    return next;
+}
+
+static void insert(struct gw_registry *reg, struct entry *e)
+{
+    struct entry **p = &reg->first;
+
+    while (*p && (*p)->priority >= e->priority)
+        p = &(*p)->next;
+    e->next = *p;
+    *p = e;
+}
+
+static int add_locked(struct gw_registry *reg, struct entry *e, int instance, struct gw_error *err)
+{
+    if (reg->busy)
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "device %s cannot be added while devices are saved or loaded",
+                       e->id);
+    e->instance = instance == GW_INSTANCE_AUTO ? count_instance(reg, e->id) : (uint32_t)instance;
+    if (find(reg, e->id, e->instance))
+        return gw_fail(err, -EEXIST, GW_BLAME_CALLER, "device %s/%u exists", e->id, e->instance);
+    e->order = reg->added++;
+    e->section_id = reg->next_section++;
+    insert(reg, e);
+    return 0;
+}
+
+static int add(struct gw_registry *reg, const struct entry *what, const char *id, int instance, struct gw_error *err)
+{
+    struct entry *e;
+    int r = check_id(id, instance, err);
+
+    if (r < 0)
+        return r;
+    e = malloc(sizeof *e + strlen(id) + 1);
+    if (!e)
+        return gw_nomem(err, "registered device");
+    *e = *what;
+    strcpy(e->id, id);
+    pthread_mutex_lock(&reg->lock);
+    r = add_locked(reg, e, instance, err);
+    pthread_mutex_unlock(&reg->lock);
+    if (r < 0)
+        free(e);
+    return r;
+}
+
+int gw_registry_add(struct gw_registry *reg, const struct gw_state *state, const char *id, int instance, void *device,
+                    struct gw_error *err)
+{
+    struct entry e = {.state = state, .device = device};
+    int r;
+
+    if (!state || !device)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "device %s: no description or no device", id ? id : "");
+    r = gw_state_validate(state, err);
+    if (r < 0) {
+        gw_context(err, "device %s", id ? id : "");
+        return r;
+    }
+    e.version = state->version;
+    e.priority = state->priority;
+    return add(reg, &e, id, instance, err);
+}
+
+int gw_registry_add_legacy(struct gw_registry *reg, const struct gw_legacy_ops *ops, const char *id, int instance,
+                           uint32_t version, void *device, struct gw_error *err)
+{
+    struct entry e = {.legacy = ops, .device = device, .version = version};
+
+    if (!ops || !ops->save || !ops->load)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "device %s: callbacks are missing", id ? id : "");
+    return add(reg, &e, id, instance, err);
+}
+
+int gw_registry_add_alias(struct gw_registry *reg, void *device, const char *old_id, int old_instance,
+                          struct gw_error *err)
+{
+    struct entry *last = NULL;
+    struct gw_registry_alias *a;
+    int r = check_id(old_id, old_instance, err);
+
+    if (r < 0)
+        return r;
+    a = malloc(sizeof *a + strlen(old_id) + 1);
+    if (!a)
+        return gw_nomem(err, "registered device");
+    strcpy(a->id, old_id);
+    pthread_mutex_lock(&reg->lock);
+    for (struct entry *e = reg->first; e; e = e->next)
+        if (e->device == device && !e->removed && (!last || e->order > last->order))
+            last = e;
+    a->instance = old_instance == GW_INSTANCE_AUTO ? count_instance(reg, old_id) : (uint32_t)old_instance;
+    if (!last) {
+        r = gw_fail(err, -ENOENT, GW_BLAME_CALLER, "alias %s: the device is not registered", old_id);
+    } else if (reg->busy) {
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "alias %s cannot be added while devices are saved or loaded", old_id);
+    } else if (find(reg, old_id, a->instance)) {
+        r = gw_fail(err, -EEXIST, GW_BLAME_CALLER, "device %s/%u exists", old_id, a->instance);
+    } else {
+        a->next = last->aliases;
+        last->aliases = a;
+    }
+    pthread_mutex_unlock(&reg->lock);
+    if (r < 0)
+        free(a);
+    return r;
+}
+
+void gw_registry_remove(struct gw_registry *reg, void *device)
+{
+    pthread_mutex_lock(&reg->lock);
+    while (reg->busy && !pthread_equal(reg->user, pthread_self()))
+        pthread_cond_wait(&reg->idle, &reg->lock);
+    for (struct entry *e = reg->first; e; e = e->next)
+        if (e->device == device)
+            e->removed = true;
+    if (!reg->busy)
+        drop_removed(reg);
+    pthread_mutex_unlock(&reg->lock);
+}
+
+uint32_t gw_registry_take_id(struct gw_registry *reg)
+{
+    uint32_t id;
+
+    pthread_mutex_lock(&reg->lock);
+    id = reg->next_section++;
+    pthread_mutex_unlock(&reg->lock);
+    return id;
+}
+
+int gw_registry_migratable(const struct gw_registry *reg, struct gw_error *err)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&writable(reg)->lock);
+    for (struct entry *e = reg->first; e && r == 0; e = e->next)
+        if (!e->removed && e->state && e->state->unmigratable)
+            r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "device %s/%u cannot be migrated", e->id, e->instance);
+    pthread_mutex_unlock(&writable(reg)->lock);
+    return r;
+}
+
+bool gw_registry_knows(const struct gw_registry *reg, const char *id, uint32_t instance)
+{
+    bool known;
+
+    pthread_mutex_lock(&writable(reg)->lock);
+    known = find(reg, id, instance) != NULL;
+    pthread_mutex_unlock(&writable(reg)->lock);
+    return known;
+}
+
+int gw_registry_each(const struct gw_registry *reg, int (*fn)(void *opaque, const struct gw_registered *device),
+                     void *opaque)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&writable(reg)->lock);
+    for (struct entry *e = reg->first; e && r >= 0; e = e->next) {
+        struct gw_registered device = {.id = e->id,
+                                       .instance = e->instance,
+                                       .version = e->version,
+                                       .section_id = e->section_id,
+                                       .state = e->state,
+                                       .device = e->device,
+                                       .aliases = e->aliases};
+
+        if (!e->removed)
+            r = fn(opaque, &device);
+    }
+    pthread_mutex_unlock(&writable(reg)->lock);
+    return r;
+}
+
+bool gw_registry_described(const struct gw_registry *reg, const char *id, uint32_t instance)
+{
+    const struct entry *e;
+    bool described;
+
+    pthread_mutex_lock(&writable(reg)->lock);
+    e = find(reg, id, instance);
+    described = e && e->state;
+    pthread_mutex_unlock(&writable(reg)->lock);
+    return described;
+}
+
+/* ---- saving ------------------------------------------------------------------------------------------------------ */
+
+void gw_sink_put(struct gw_sink *sink, const void *bytes, size_t count)
+{
+    gw_put_bytes(sink->w, bytes, count);
+}
+
+int gw_supply_get(struct gw_supply *supply, void *bytes, size_t count, struct gw_error *err)
+{
+    return gw_get_bytes(supply->r, bytes, count, err);
+}
+
+static int blame_embedder(struct gw_error *err, int code)
+{
+    if (!err)
+        return code;
+    if (err->code != code || !err->text[0])
+        return gw_fail(err, code, GW_BLAME_EMBEDDER, "the device's callback says no (%s)", strerror(-code));
+    if (err->blame == GW_BLAME_NONE)
+        err->blame = GW_BLAME_EMBEDDER;
+    return code;
+}
+
+static int save_legacy(const struct entry *e, struct gw_writer *w, struct gw_vmdesc *desc, struct gw_error *err)
+{
+    struct gw_sink sink = {w};
+    struct gw_text *t = gw_vmdesc_text(desc);
+    uint64_t at = gw_writer_offset(w);
+    int r = e->legacy->save(e->device, &sink, err);
+
+    if (r < 0)
+        return blame_embedder(err, r);
+    if (t) {
+        gw_text_int(t, "size", gw_writer_offset(w) - at);
+        gw_text_open(t, "fields", '[');
+        gw_text_open(t, NULL, '{');
+        gw_text_string(t, "name", "data");
+        gw_text_int(t, "size", gw_writer_offset(w) - at);
+        gw_text_string(t, "type", "buffer");
+        gw_text_close(t, '}');
+        gw_text_close(t, ']');
+    }
+    return 0;
+}
+
+static int save_section(const struct entry *e, bool footers, struct gw_writer *w, struct gw_vmdesc *desc,
+                        struct gw_error *err)
+{
+    int r;
+
+    gw_put_u8(w, 0x04);
+    gw_put_u32(w, e->section_id);
+    gw_put_str8(w, e->id);
+    gw_put_u32(w, e->instance);
+    gw_put_u32(w, e->version);
+    gw_vmdesc_device(desc, e->id, e->instance);
+    if (desc)
+        desc->mute = 0;
+    r = e->state ? gw_state_encode(e->state, e->device, w, desc, err) : save_legacy(e, w, desc, err);
+    if (r < 0)
+        return r;
+    gw_vmdesc_device_end(desc);
+    if (footers) {
+        gw_put_u8(w, 0x7e);
+        gw_put_u32(w, e->section_id);
+    }
+    return w->error.code ? gw_writer_flush(w, err) : 0;
+}
+
+int gw_registry_save(struct gw_registry *reg, bool early, bool footers, struct gw_writer *w, struct gw_vmdesc *desc,
+                     struct gw_error *err)
+{
+    enum gw_cause cause = gw_writer_cause(w, GW_CAUSE_DEVICE);
+    int r = 0;
+
+    phase_begin(reg);
+    for (struct entry *e = reg->first; e && r == 0; e = e->next) {
+        bool is_early = e->state && e->state->early;
+
+        if (e->removed || is_early != early)
+            continue;
+        if (e->state && e->state->needed && !e->state->needed(e->device))
+            continue;
+        r = save_section(e, footers, w, desc, err);
+        if (r < 0)
+            gw_context(err, "saving device %s/%u", e->id, e->instance);
+    }
+    phase_end(reg);
+    gw_writer_cause(w, cause);
+    return r;
+}
+
+/* ---- loading ----------------------------------------------------------------------------------------------------- */
+
+void gw_registry_load_begin(struct gw_registry *reg)
+{
+    phase_begin(reg);
+    for (struct entry *e = reg->first; e; e = e->next)
+        e->loaded = false;
+    phase_end(reg);
+}
+
+static int load_entry(struct entry *e, uint32_t version, struct gw_reader *r, struct gw_error *err)
+{
+    struct gw_supply supply = {r};
+    int ret;
+
+    if (e->loaded)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a second section at byte %" PRIu64, gw_reader_offset(r));
+    if (e->state) {
+        ret = gw_state_decode(e->state, version, e->device, r, err);
+    } else if (version > e->version) {
+        ret = gw_fail(err, -EPROTO, GW_BLAME_PEER, "version %u, at most %u is known here", version, e->version);
+    } else {
+        ret = e->legacy->load(e->device, version, &supply, err);
+        if (ret < 0)
+            ret = blame_embedder(err, ret);
+    }
+    if (ret < 0)
+        return ret;
+    e->loaded = true;
+    return 0;
+}
+
+int gw_registry_load(struct gw_registry *reg, const char *id, uint32_t instance, uint32_t version, struct gw_reader *r,
+                     struct gw_error *err)
+{
+    struct entry *e;
+    int ret;
+
+    phase_begin(reg);
+    e = find(reg, id, instance);
+    if (!e) {
+        ret = gw_fail(err, -ENOENT, GW_BLAME_PEER, "device %s/%u is not known here", id, instance);
+    } else {
+        ret = load_entry(e, version, r, err);
+        if (ret < 0)
+            gw_context(err, "device %s/%u", id, instance);
+    }
+    phase_end(reg);
+    return ret < 0 ? ret : 0;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vmdesc_read: the description at the end of a stream (wire-format.md 3.3) as a tree, and what can be said with it of
+ * sections whose contents nobody here knows: where they begin, how long they are, what their values are (values.h).
+ *
+ * Hostile: the text may come from anyone. Its size, depth and number of values are bounded (json.h), names are
+ * printable ASCII, sizes are summed without overflow. Fields without bytes are left out, so that work on a body is
+ * bounded by its length. Keys occur several times in the object of a list, once for each element.
+ */
+#ifndef GW_VMDESC_READ_H
+#define GW_VMDESC_READ_H
+
+#include "state/json.h"
+
+#define GW_VMDESC_BODY_MAX (1ull << 40)
+
+struct gw_vmdesc_state;
+
+struct gw_vmdesc_field {
+    const char *name, *type;
+    uint32_t count; /* array_len, or 1 */
+    /* This entry begins at element number index of an array that has several entries; -1: it is all there is. 10.0
+     * leaves the number out in the entry of the last element: it is counted on from the entry before. */
+    int64_t index;
+    uint64_t bytes; /* of one element; never 0 */
+    /* What is inside one element; NULL for plain values. The sizes inside add up to `bytes`: where they do not, the
+     * field is given as one without inside. Of a list, one for each element of the list: 01 inside[0] 01 inside[1] ...
+     * 00. */
+    const struct gw_vmdesc_state *inside;
+    uint32_t elements; /* of a list; 0: it is none */
+};
+
+struct gw_vmdesc_state {
+    const char *name; /* vmsd_name; "" for an old-style device */
+    uint32_t version;
+    uint64_t bytes; /* of the body */
+    const struct gw_vmdesc_field *fields;
+    uint32_t field_count, subsection_count;
+    const struct gw_vmdesc_state *subsections;
+};
+
+struct gw_vmdesc_device {
+    const char *name;
+    uint32_t instance;
+    bool legacy; /* old-style: one field of raw bytes */
+    struct gw_vmdesc_state state;
+};
+
+struct gw_vmdesc_tree {
+    uint32_t page_bytes;
+    const struct gw_vmdesc_state *configuration; /* NULL: none */
+    const struct gw_vmdesc_device *devices;      /* in the order of the stream */
+    uint32_t device_count;
+    struct gw_arena arena;
+};
+
+/* -EPROTO when it is not such a description: the message names the place. */
+int gw_vmdesc_parse(const char *text, size_t bytes, struct gw_vmdesc_tree **ret_tree, struct gw_error *err);
+struct gw_vmdesc_tree *gw_vmdesc_tree_free(struct gw_vmdesc_tree *tree);
+
+struct gw_vmdesc_section { /* offsets into the data */
+    size_t start;          /* of the 0x04 */
+    size_t body, body_bytes;
+    uint32_t section_id, version;
+};
+
+/* Goes back from the EOF byte at data[eof] over the FULL section of each device and checks its head and footer (where
+ * there are any). sections: one per device of the tree. The first one's start is where the FULL sections begin.
+ * -EPROTO when the description is not of these bytes. */
+int gw_vmdesc_locate(const struct gw_vmdesc_tree *tree, const uint8_t *data, size_t eof, bool footers,
+                     struct gw_vmdesc_section *sections, struct gw_error *err);
+
+#endif

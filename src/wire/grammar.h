@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * grammar: what may follow what in a stream. One table; the sender asserts by it, the receiver refuses by it.
+ *
+ *     SETUP --START,FULL(early)--> SETUP --PART--> ITERATE --END,FULL,SWITCHOVER_START--> COMPLETE --EOF--> ENDED
+ *     ENDED --VMDESC--> DESCRIBED;   ENDED or DESCRIBED --COMMIT,ABORT--> CLOSED
+ *
+ * The head (magic, version, configuration) comes before SETUP and is not an element.
+ */
+#ifndef GW_WIRE_GRAMMAR_H
+#define GW_WIRE_GRAMMAR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum gw_grammar { GW_GRAMMAR_SETUP, GW_GRAMMAR_ITERATE, GW_GRAMMAR_COMPLETE, GW_GRAMMAR_ENDED, GW_GRAMMAR_DESCRIBED,
+                  GW_GRAMMAR_CLOSED, GW_GRAMMAR_COUNT };
+
+/* Takes one element (and the command's number when it is one). false: it may not come here; *state is unchanged. */
+bool gw_grammar_step(enum gw_grammar *state, uint8_t element, uint16_t command);
+/* "setup", "iterate", ... for messages. */
+const char *gw_grammar_name(enum gw_grammar state);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * profile: what the peer's version implies. Filled once for a session and passed down; nothing else asks for a version.
+ */
+#ifndef GW_WIRE_PROFILE_H
+#define GW_WIRE_PROFILE_H
+
+#include <stdbool.h>
+
+struct gw_wire_profile {
+    const char *name;
+    bool switchover_start;       /* command 11 is understood */
+    bool vmdesc_configuration;   /* the vmdesc begins with the configuration section's description */
+    bool ask_extensions;         /* PING with the cookie: a plain peer answers it like any PING */
+    bool open_return_path;       /* also without the capability, where the channel carries both directions */
+};
+
+/* "7.2", "9.0", "10.0", "godwit"; NULL for a name that does not exist. */
+const struct gw_wire_profile *gw_wire_profile(const char *name);
+
+#endif

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""The documentation is run: the commands of the README, and each option of --help stands in its manual page."""
+import os
+import re
+import subprocess
+import tempfile
+import time
+import unittest
+
+TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build")
+GODWIT = os.path.join(BUILD, "cli", "godwit")
+
+
+def read(name):
+    with open(os.path.join(TOP, name)) as f:
+        return f.read()
+
+
+class Readme(unittest.TestCase):
+    def test_by_hand(self):
+        """Word for word, save that /tmp is a folder of its own and `godwit` the one that was built."""
+        section = read("README.md").split("## Trying it by hand")[1].split("\n## ")[0]
+        commands = re.findall(r"^    (godwit .*)$", section, re.M)
+        self.assertGreaterEqual(len(commands), 5)
+        with tempfile.TemporaryDirectory(prefix="gw") as folder:
+            environment = dict(os.environ, PATH=os.path.dirname(GODWIT) + ":" + os.environ["PATH"])
+            background, said = [], []
+            for command in (c.replace("/tmp/", folder + "/") for c in commands):
+                if command.endswith("&"):
+                    background.append(subprocess.Popen(["/bin/sh", "-c", "exec " + command[:-1]], env=environment,
+                                                       stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+                    socket = re.search(r"--qmp unix:(\S+)", command).group(1)
+                    for _ in range(500):
+                        if os.path.exists(socket):
+                            break
+                        time.sleep(0.02)
+                    time.sleep(0.3)
+                    continue
+                r = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=60)
+                self.assertEqual(r.returncode, 0, "%s\n%s%s" % (command, r.stdout, r.stderr))
+                said.append(r.stdout)
+            for p in background:
+                self.assertEqual(p.wait(20), 0)
+            self.assertIn("completed", said[0])
+            self.assertIn("running", said[1])
+
+    def test_links(self):
+        for page in ["README.md"] + ["docs/" + f for f in os.listdir(os.path.join(TOP, "docs")) if f.endswith(".md")]:
+            for target in re.findall(r"\]\(([^)#:]+)\)", read(page)):
+                path = os.path.normpath(os.path.join(TOP, os.path.dirname(page), target))
+                self.assertTrue(os.path.exists(path), "%s points at %s" % (page, target))
+
+
+class Manual(unittest.TestCase):
+    def test_options(self):
+        listed = subprocess.run([GODWIT, "help"], capture_output=True, text=True, check=True).stdout
+        commands = re.findall(r"^  (\w+) ", listed, re.M)
+        self.assertIn("vm", commands)
+        for command in commands:
+            text = subprocess.run([GODWIT, command, "--help"], capture_output=True, text=True, check=True).stdout
+            page = read("docs/man/godwit-%s.1" % command).replace("\\-", "-")
+            for option in set(re.findall(r"--[a-z][a-z-]+", text)):
+                self.assertIn(option, page, "godwit-%s.1 does not mention %s" % (command, option))
+            self.assertIn("godwit-" + command, read("docs/man/godwit.1"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: MIT */
+#include "rig.h"
+
+#include <ctype.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "engine/recv.h"
+
+#include "../unit/state/zoo.h"
+
+#define GUARD 4096
+
+const struct gw_ram_desc rig_blocks[RIG_BLOCKS] = {
+    {.name = "low", .used_bytes = 8 * 4096, .max_bytes = 8 * 4096, .flags = GW_RAM_FRESH},
+    {.name = "high", .used_bytes = 16 * 4096, .max_bytes = 16 * 4096, .gpa = 1 << 20, .flags = GW_RAM_FRESH},
+    {.name = "rom", .used_bytes = 2 * 4096, .max_bytes = 2 * 4096, .gpa = 2 << 20, .flags = GW_RAM_READONLY},
+    {.name = "vram", .used_bytes = 4 * 4096, .max_bytes = 8 * 4096, .gpa = 3 << 20, .flags = GW_RAM_RESIZEABLE},
+    {.name = "local", .used_bytes = 2 * 4096, .max_bytes = 4 * 4096, .gpa = 4 << 20,
+     .flags = GW_RAM_RESIZEABLE | GW_RAM_NO_MIGRATE},
+};
+
+/* ---- the machine -------------------------------------------------------------------------------------------------- */
+
+static int op_stop(void *opaque, struct gw_error *err)
+{
+    struct rig *g = opaque;
+
+    g->running = false;
+    g->stops++;
+    return 0;
+}
+
+static int op_start(void *opaque, struct gw_error *err)
+{
+    struct rig *g = opaque;
+
+    if (g->fail_start)
+        return gw_fail(err, -EIO, GW_BLAME_EMBEDDER, "a vCPU does not start");
+    g->running = true;
+    g->starts++;
+    return 0;
+}
+
+static bool op_running(void *opaque)
+{
+    return ((struct rig *)opaque)->running;
+}
+
+static void op_handed_over(void *opaque, bool arrived)
+{
+    struct rig *g = opaque;
+
+    g->arrived += arrived;
+    g->left += !arrived;
+}
+
+static const struct gw_vm_ops vm_ops = {
+    .stop = op_stop, .start = op_start, .running = op_running, .handed_over = op_handed_over};
+
+static int old_save(void *device, struct gw_sink *sink, struct gw_error *err)
+{
+    const struct rig_old *o = device;
+
+    gw_sink_put(sink, &o->n, sizeof o->n);
+    gw_sink_put(sink, o->bytes, o->n);
+    return 0;
+}
+
+static int old_load(void *device, uint32_t version, struct gw_supply *supply, struct gw_error *err)
+{
+    struct rig_old *o = device;
+    uint32_t n;
+    int r = gw_supply_get(supply, &n, sizeof n, err);
+
+    if (r < 0)
+        return r;
+    if (n > sizeof o->bytes)
+        return -EPROTO; /* without a word, as embedders do */
+    o->n = n;
+    return gw_supply_get(supply, o->bytes, n, err);
+}
+
+static const struct gw_legacy_ops old_ops = {.save = old_save, .load = old_load};
+
+static bool is_rig(const struct rig *g)
+{
+    return g->block_count == RIG_BLOCKS;
+}
+
+static void fill(struct rig *g, uint64_t seed, unsigned pages)
+{
+    struct zoo_rng rng = {seed};
+    unsigned left = pages;
+
+    for (unsigned i = 0; i < g->block_count; i++)
+        memset(g->ram[i], 0, g->blocks[i].max_bytes);
+    if (is_rig(g))
+        memset(g->ram[RIG_LOCAL], 0x5c, rig_blocks[RIG_LOCAL].max_bytes);
+    if (!pages)
+        return;
+    /* A run of pages in "high", which is what is guessed at; then some here and there. */
+    for (unsigned k = 0; k < 9 && left; k++, left--)
+        zoo_fill(g->ram[1] + 4096 * (k + 2), 4096, &rng);
+    for (unsigned k = 0; k < 2 && left; k++, left--)
+        zoo_fill(g->ram[2] + 4096 * k, 4096, &rng);
+    for (unsigned k = 0; k < 4 && left; k++, left--)
+        zoo_fill(g->ram[0] + 4096 * (2 * k + 1), 4096, &rng);
+    if (left)
+        zoo_fill(g->ram[3] + 4096, 4096, &rng);
+}
+
+/* The contents of `from` move to `to`, which stays where it is. */
+static void zoo_become(struct zoo *to, struct zoo *from)
+{
+    struct zoo old = *to;
+    struct zoo *gone = malloc(sizeof *gone);
+
+    *to = *from;
+    *gone = old;
+    free(from);
+    zoo_free(gone);
+}
+
+/* What decides on subsections does not travel itself: it is the same on both sides, or absent where it may come. */
+static void settle(struct zoo *z, unsigned i, bool waits)
+{
+    z->has_sub = z->has_deep = i == 0;
+    z->has_sub2 = true;
+    if (!waits)
+        return;
+    z->cage.bits = z->far_cage->bits = 0;
+    for (unsigned k = 0; k < 5; k++)
+        z->cages_n[k].bits = 0;
+    for (unsigned k = 0; k < 4; k++)
+        if (z->maybe[k])
+            z->maybe[k]->bits = 0;
+}
+
+static uint64_t device_seed(uint64_t seed, unsigned pages, unsigned i)
+{
+    return (pages ? seed : ~seed) * 2 + i;
+}
+
+void rig_reset(struct rig *g, uint64_t seed, unsigned pages)
+{
+    struct zoo_rng rng = {seed + pages};
+
+    for (unsigned i = 0; is_rig(g) && i < 2; i++) {
+        zoo_become(g->zoo[i], zoo_make(device_seed(seed, pages, i), i ? 5 : 2));
+        settle(g->zoo[i], i, !pages);
+    }
+    g->timer.ticks = g->timer.clock = 0;
+    g->old = (struct rig_old){.n = pages ? 11 : 0};
+    zoo_fill(g->old.bytes, g->old.n, &rng);
+    fill(g, seed, pages);
+    for (unsigned i = 0; i < g->block_count; i++) {
+        struct gw_ram_block *b = g->vm->ram.blocks[i];
+
+        b->flags = g->blocks[i].flags;
+        b->used_bytes = g->blocks[i].used_bytes;
+        b->pages = b->used_bytes >> g->vm->ram.page_bits;
+    }
+    g->running = g->fail_start = false;
+    g->starts = g->stops = g->arrived = g->left = 0;
+    g->log[0] = 0;
+}
+
+static int make(struct rig *g, const char *machine, const struct gw_ram_desc *blocks, unsigned count,
+                struct gw_error *err)
+{
+    struct gw_vm_config config = {.machine = machine, .page_bytes = 4096, .ops = &vm_ops, .opaque = g};
+    int r;
+
+    memset(g, 0, sizeof *g);
+    pthread_mutex_init(&g->lock, NULL);
+    g->blocks = blocks;
+    g->block_count = count;
+    r = gw_vm_new(&config, &g->vm, err);
+    for (unsigned i = 0; r >= 0 && i < count; i++) {
+        struct gw_ram_desc d = blocks[i];
+        uint8_t *p = mmap(NULL, d.max_bytes + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (p == MAP_FAILED || mprotect(p + GUARD, d.max_bytes, PROT_READ | PROT_WRITE))
+            return gw_nomem(err, "test machine");
+        d.host = g->ram[i] = p + GUARD;
+        r = gw_vm_add_ram(g->vm, &d, err);
+    }
+    return r < 0 ? r : gw_vm_set_tracker(g->vm, &(struct gw_tracker_config){.kind = GW_TRACKER_EXPLICIT}, err);
+}
+
+struct rig_timer {
+    int64_t ticks, clock;
+};
+
+int rig_new_none(struct rig *g, struct gw_error *err)
+{
+    static const struct gw_ram_desc block = {.name = "r", .used_bytes = 65536, .max_bytes = 65536, .flags = GW_RAM_FRESH};
+    static const struct gw_field fields[] = {
+        GW_FIELD(struct rig_timer, ticks),
+        GW_UNUSED_BYTES(8),
+        GW_FIELD_SINCE(2, struct rig_timer, clock),
+        GW_END,
+    };
+    static const struct gw_state timer = {.name = "timer", .version = 2, .oldest = 1, .fields = fields};
+    int r = make(g, "none", &block, 1, err);
+
+    return r < 0 ? r : gw_registry_add(gw_vm_registry(g->vm), &timer, "timer", 0, &g->timer, err);
+}
+
+int rig_new(struct rig *g, uint64_t seed, unsigned pages, struct gw_error *err)
+{
+    struct gw_registry *reg;
+    int r = make(g, "rig-1", rig_blocks, RIG_BLOCKS, err);
+
+    if (r < 0)
+        return r;
+    reg = gw_vm_registry(g->vm);
+    for (unsigned i = 0; i < 2; i++)
+        g->zoo[i] = zoo_make(device_seed(seed, pages, i), i ? 5 : 2);
+    r = gw_registry_add(reg, &zoo_state, "zoo", 0, g->zoo[0], err);
+    if (r >= 0)
+        r = gw_registry_add(reg, &zoo_state, "yard/zoo", 3, g->zoo[1], err);
+    if (r >= 0)
+        r = gw_registry_add_alias(reg, g->zoo[1], "zoo", 1, err);
+    if (r >= 0)
+        r = gw_registry_add_legacy(reg, &old_ops, "old", 0, 2, &g->old, err);
+    if (r >= 0)
+        rig_reset(g, seed, pages);
+    return r;
+}
+
+void rig_free(struct rig *g)
+{
+    gw_vm_free(g->vm);
+    for (unsigned i = 0; i < RIG_BLOCKS; i++)
+        if (g->ram[i])
+            munmap(g->ram[i] - GUARD, g->blocks[i].max_bytes + 2 * GUARD);
+    for (unsigned i = 0; i < 2; i++)
+        if (g->zoo[i])
+            zoo_free(g->zoo[i]);
+    pthread_mutex_destroy(&g->lock);
+}
+
+bool rig_local_untouched(const struct rig *g)
+{
+    uint8_t same[4096];
+
+    if (!is_rig(g))
+        return true;
+    for (uint64_t i = 0; i < rig_blocks[RIG_LOCAL].max_bytes; i += sizeof same) {
+        memset(same, 0x5c, sizeof same);
+        if (memcmp(g->ram[RIG_LOCAL] + i, same, sizeof same))
+            return false;
+    }
+    return g->vm->ram.blocks[RIG_LOCAL]->used_bytes == rig_blocks[RIG_LOCAL].used_bytes;
+}
+
+/* Encoded: what a pointer leads to and not the pointer, and no more than what is described. */
+static void encoded(struct rig *g, void **ret, size_t *ret_bytes)
+{
+    bool running = g->running;
+
+    g->running = false;
+    *ret = NULL;
+    if (gw_state_save(g->vm, ret, ret_bytes, NULL) < 0)
+        *ret_bytes = 0;
+    g->running = running;
+}
+
+bool rig_same(const struct rig *a, const struct rig *b)
+{
+    void *da, *db;
+    size_t na = 0, nb = 0;
+    bool same = true;
+
+    for (unsigned i = 0; i < RIG_LOCAL; i++) {
+        for (uint64_t p = 0; p < rig_blocks[i].used_bytes; p += 4096) {
+            if (!memcmp(a->ram[i] + p, b->ram[i] + p, 4096))
+                continue;
+            fprintf(stderr, "block %s differs at 0x%" PRIx64 "\n", rig_blocks[i].name, p);
+            same = false;
+        }
+    }
+    encoded((struct rig *)a, &da, &na);
+    encoded((struct rig *)b, &db, &nb);
+    if (!na || na != nb || memcmp(da, db, na)) {
+        fprintf(stderr, "devices differ (%zu and %zu bytes)\n", na, nb);
+        same = false;
+    }
+    free(da);
+    free(db);
+    return same;
+}
+
+void rig_event(void *opaque, const struct gw_event *e)
+{
+    struct rig *g = opaque;
+    size_t n;
+
+    if (e->type != GW_EVENT_LOG)
+        return;
+    pthread_mutex_lock(&g->lock);
+    n = strlen(g->log);
+    snprintf(g->log + n, sizeof g->log - n, "%s\n", e->text);
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* ---- a channel that feeds ----------------------------------------------------------------------------------------- */
+
+struct feed {
+    struct gw_channel channel;
+    const uint8_t *data;
+    size_t bytes, at;
+    enum rig_split split;
+    struct zoo_rng rng;
+    struct rig_bytes *said;
+};
+
+static ssize_t keep_bytes(struct rig_bytes *to, const struct iovec *iov, int n, size_t limit)
+{
+    size_t left = limit;
+
+    for (int i = 0; i < n && left; i++) {
+        size_t take = GW_MIN(left, iov[i].iov_len);
+
+        if (to && to->bytes + take > to->cap) {
+            to->cap = (to->bytes + take) * 2;
+            to->data = realloc(to->data, to->cap);
+        }
+        if (to && take) {
+            memcpy(to->data + to->bytes, iov[i].iov_base, take);
+            to->bytes += take;
+        }
+        left -= take;
+    }
+    return (ssize_t)(limit - left);
+}
+
+static ssize_t feed_readv(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
+{
+    struct feed *f = (struct feed *)ch;
+    size_t limit = f->split == RIG_WHOLE ? SIZE_MAX : f->split == RIG_BYTES ? 1 : 1 + zoo_random(&f->rng) % 600;
+    size_t done = 0;
+
+    limit = GW_MIN(limit, f->bytes - f->at);
+    for (int i = 0; i < n && done < limit; i++) {
+        size_t take = GW_MIN(iov[i].iov_len, limit - done);
+
+        memcpy(iov[i].iov_base, f->data + f->at, take);
+        f->at += take;
+        done += take;
+    }
+    return (ssize_t)done;
+}
+
+static ssize_t feed_writev(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
+{
+    return keep_bytes(((struct feed *)ch)->said, iov, n, SIZE_MAX);
+}
+
+static void nothing(struct gw_channel *ch)
+{
+}
+
+static void feed_free(struct gw_channel *ch)
+{
+    free(ch);
+}
+
+int rig_feed(const uint8_t *data, size_t bytes, enum rig_split split, uint64_t seed, struct rig_bytes *said,
+             struct gw_channel **ret, struct gw_error *err)
+{
+    static const struct gw_channel_ops ops = {
+        .kind = "feed", .readv = feed_readv, .writev = feed_writev, .shutdown = nothing, .free = feed_free};
+    struct feed *f = calloc(1, sizeof *f);
+
+    if (!f)
+        return gw_nomem(err, "feed");
+    gw_channel_init(&f->channel, &ops, GW_CHANNEL_DUPLEX, "feed:");
+    f->data = data;
+    f->bytes = bytes;
+    f->split = split;
+    f->rng.s = seed;
+    f->said = said;
+    *ret = &f->channel;
+    return 0;
+}
+
+/* ---- loads -------------------------------------------------------------------------------------------------------- */
+
+#define LIMIT_NS (2 * GW_NS_PER_S) /* of CPU time, for one stream of some 100 KiB */
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * GW_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+struct rig_outcome rig_load(struct rig *g, const uint8_t *data, size_t bytes, enum rig_split split, uint64_t seed)
+{
+    struct rig_outcome o = {.err = GW_ERROR_INIT};
+    struct gw_recv_config config = {.on_event = rig_event, .opaque = g};
+    struct gw_recv *recv;
+
+    o.r = rig_feed(data, bytes, split, seed, NULL, &config.take_channel, &o.err);
+    o.cpu_ns = cpu_ns();
+    if (o.r >= 0)
+        o.r = gw_recv_new(g->vm, &config, &recv, &o.err);
+    if (o.r < 0)
+        return o;
+    gw_recv_main(recv);
+    o.cpu_ns = cpu_ns() - o.cpu_ns;
+    o.r = gw_recv_wait(recv, &o.err);
+    o.owner = gw_recv_owner(recv);
+    o.status = gw_recv_status(recv);
+    gw_recv_free(recv);
+    return o;
+}
+
+const char *rig_vague(const char *text)
+{
+    static const char *const places[] = {"head", "section", "command", "element", "description of the devices", "COMMIT",
+                                         "EOF"};
+    bool placed = false;
+
+    for (const char *p = text; *p; p++)
+        if (iscntrl((unsigned char)*p))
+            return "control characters in the message";
+    for (size_t i = 0; i < GW_ARRAY_LEN(places); i++)
+        placed |= strstr(text, places[i]) != NULL;
+    if (!placed)
+        return "does not say in which part of the stream";
+    for (const char *p = text; (p = strstr(p, "byte ")); p++)
+        if (isdigit((unsigned char)p[5]))
+            return NULL;
+    return "does not say at which byte";
+}
+
+const char *rig_judge(const struct rig *g, const struct rig_outcome *o)
+{
+    if (!rig_local_untouched(g))
+        return "the block that is not part of the state was written";
+    if (o->cpu_ns > LIMIT_NS)
+        return "took too long";
+    if (o->r >= 0)
+        return o->status != GW_STATUS_COMPLETED || o->owner != GW_OWNER_DESTINATION || g->arrived != 1 || g->starts > 1
+                   ? "the end is no end"
+                   : NULL;
+    if (g->running || g->starts)
+        return "the machine was started after an error";
+    if (o->owner == GW_OWNER_DESTINATION || o->status != GW_STATUS_FAILED)
+        return "the end is not a failure";
+    if (o->err.code != o->r || o->err.blame == GW_BLAME_NONE)
+        return "no code or nobody to blame";
+    if (o->r == -ENOMEM)
+        return "asked for too much memory";
+    return rig_vague(o->err.text);
+}
+
+/* ---- channels that keep ------------------------------------------------------------------------------------------- */
+
+struct keep {
+    struct gw_channel channel;
+    struct gw_channel *under;
+    struct rig_bytes *to;
+};
+
+static ssize_t keep_writev(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
+{
+    struct keep *k = (struct keep *)ch;
+    size_t limit = SIZE_MAX;
+
+    if (k->under) {
+        ssize_t done = gw_channel_writev(k->under, iov, n, err);
+
+        if (done <= 0)
+            return done;
+        limit = (size_t)done;
+    }
+    return keep_bytes(k->to, iov, n, limit);
+}
+
+static ssize_t keep_readv(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
+{
+    struct keep *k = (struct keep *)ch;
+
+    return k->under ? gw_channel_readv(k->under, iov, n, err)
+                    : gw_fail(err, -EBADF, GW_BLAME_CALLER, "nothing to read here");
+}
+
+static void keep_shutdown(struct gw_channel *ch)
+{
+    struct keep *k = (struct keep *)ch;
+
+    if (k->under)
+        gw_channel_shutdown(k->under);
+}
+
+static void keep_free(struct gw_channel *ch)
+{
+    struct keep *k = (struct keep *)ch;
+
+    gw_channel_free(k->under);
+    free(k);
+}
+
+static int keep_new(struct gw_channel *under, struct rig_bytes *to, struct gw_channel **ret, struct gw_error *err)
+{
+    static const struct gw_channel_ops ops = {
+        .kind = "keep", .readv = keep_readv, .writev = keep_writev, .shutdown = keep_shutdown, .free = keep_free};
+    struct keep *k = calloc(1, sizeof *k);
+
+    if (!k)
+        return gw_nomem(err, "keep");
+    gw_channel_init(&k->channel, &ops, under ? GW_CHANNEL_DUPLEX : 0, "keep:");
+    k->under = under;
+    k->to = to;
+    *ret = &k->channel;
+    return 0;
+}
+
+int rig_keep(struct rig_bytes *to, struct gw_channel **ret, struct gw_error *err)
+{
+    return keep_new(NULL, to, ret, err);
+}
+
+int rig_tap(struct gw_channel *under, struct rig_bytes *to, struct gw_channel **ret, struct gw_error *err)
+{
+    return keep_new(under, to, ret, err);
+}
+
+static int send_to(struct rig *g, struct gw_channel *to, const char *peer, struct gw_error *err)
+{
+    struct gw_send *send;
+    int r = gw_send_start(g->vm, &(struct gw_send_config){.take_channel = to, .peer = peer}, &send, err);
+
+    if (r < 0)
+        return r;
+    r = gw_send_wait(send, err);
+    gw_send_free(send);
+    return r;
+}
+
+static int send_over(struct rig *g, struct rig_bytes *to, struct rig_bytes *answers, const char *peer,
+                     struct gw_error *err)
+{
+    struct gw_channel *a = NULL, *b = NULL, *tap;
+    struct gw_recv *recv;
+    struct rig there;
+    int r = rig_new(&there, 0, 0, err), r2;
+
+    if (r >= 0)
+        r = gw_options_set_capability(gw_vm_options(g->vm), "return-path", true, err);
+    if (r >= 0)
+        r = gw_channel_memory_pair(1 << 16, &a, &b, err);
+    if (r >= 0 && answers)
+        r = rig_tap(b, answers, &b, err);
+    if (r >= 0)
+        r = gw_recv_start(there.vm, &(struct gw_recv_config){.take_channel = b}, &recv, err);
+    if (r < 0)
+        return r;
+    r = rig_tap(a, to, &tap, err);
+    if (r >= 0)
+        r = send_to(g, tap, peer, err);
+    r2 = gw_recv_wait(recv, r < 0 ? NULL : err);
+    gw_recv_free(recv);
+    if (r >= 0 && r2 >= 0 && !rig_same(g, &there))
+        r = gw_fail(err, -EIO, GW_BLAME_LOCAL, "what arrived is not what left");
+    rig_free(&there);
+    return r < 0 ? r : r2;
+}
+
+int rig_stream(uint64_t seed, unsigned pages, const char *peer, bool duplex, struct rig_bytes *ret,
+               struct rig_bytes *ret_answers, struct gw_error *err)
+{
+    struct gw_channel *keep;
+    struct rig g;
+    int r = rig_new(&g, seed, pages, err);
+
+    *ret = (struct rig_bytes){0};
+    if (ret_answers)
+        *ret_answers = (struct rig_bytes){0};
+    if (r >= 0)
+        r = gw_options_set_parameter(gw_vm_options(g.vm), "max-bandwidth", "0", err);
+    if (r >= 0) {
+        g.running = true;
+        if (duplex)
+            r = send_over(&g, ret, ret_answers, peer, err);
+        else if ((r = rig_keep(ret, &keep, err)) >= 0)
+            r = send_to(&g, keep, peer, err);
+    }
+    rig_free(&g);
+    return r;
+}

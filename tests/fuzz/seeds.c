@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * seeds TARGET FOLDER: writes what a fuzzer may begin with.
+ */
+#include <stdio.h>
+#include <zlib.h>
+
+#include "base/endian.h"
+#include "image/image.h"
+#include "image/libvirt.h"
+#include "rig.h"
+
+static const char *folder;
+
+static int put(const char *name, const void *data, size_t bytes)
+{
+    char path[512];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    f = fopen(path, "wb");
+    if (!f || fwrite(data, 1, bytes, f) != bytes || fclose(f)) {
+        perror(path);
+        return 1;
+    }
+    return 0;
+}
+
+#define CAPTURE_MAX (1u << 20)
+
+/* The first CAPTURE_MAX bytes. 0: it cannot be read. */
+static size_t load(const char *name, uint8_t *data)
+{
+    char path[512];
+    gzFile f;
+    int n;
+
+    snprintf(path, sizeof path, GOLDEN_DIR "/captures/%s", name);
+    f = gzopen(path, "rb");
+    n = f ? gzread(f, data, CAPTURE_MAX) : -1;
+    if (f)
+        gzclose(f);
+    return n < 0 ? 0 : (size_t)n;
+}
+
+static int capture(const char *name, size_t limit)
+{
+    static uint8_t data[CAPTURE_MAX];
+    size_t n = load(name, data);
+
+    return n ? put(name, data, GW_MIN(n, limit)) : 1;
+}
+
+static int captures(size_t limit)
+{
+    static const char *const names[] = {"stopped-source-64k-7.2.bin", "stopped-source-64k-10.0.bin", "validate-uuid-7.2.bin",
+                                        "validate-uuid-10.0.bin", "ignore-shared-7.2.bin", "ignore-shared-10.0.bin",
+                                        "switchover-ack-10.0.main.src2dst.bin", "multifd-10.0.main.src2dst.bin",
+                                        "colo-7.2.src2dst.bin", "mapped-ram-10.0.bin.gz"};
+    int r = 0;
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(names); i++)
+        r |= capture(names[i], limit);
+    return r;
+}
+
+/* The device sections and the description of a capture, as fuzz_examine.c takes them. */
+static int tail(const char *name)
+{
+    static uint8_t data[CAPTURE_MAX], seed[CAPTURE_MAX];
+    const uint8_t *first, *eof, *end = data + load(name, data);
+    size_t devices;
+
+    /* The first section is "timer" in all of them: 0x04, number, name. */
+    first = memmem(data, (size_t)(end - data), "\x05timer", 6);
+    eof = memmem(data, (size_t)(end - data), "{\"configuration\"", 16);
+    if (!eof)
+        eof = memmem(data, (size_t)(end - data), "{\"page_size\"", 12);
+    if (!first || !eof || eof < first)
+        return 1;
+    first -= 5;
+    eof -= 6;
+    devices = (size_t)(eof - first);
+    gw_store_be32(seed, (uint32_t)devices);
+    memcpy(seed + 4, first, devices);
+    memcpy(seed + 4 + devices, eof + 6, (size_t)(end - eof - 6));
+    return put(name, seed, 4 + devices + (size_t)(end - eof - 6));
+}
+
+static int examine(void)
+{
+    return tail("precopy-pc-7.2.bin.gz") | tail("precopy-microvm-10.0.bin.gz") | tail("validate-uuid-10.0.bin") |
+           capture("stopped-source-64k-10.0.bin", 65536) | capture("xbzrle-microvm-7.2.bin", 65536);
+}
+
+static int loader(void)
+{
+    static const struct {
+        const char *name, *peer;
+        bool duplex;
+        unsigned pages;
+    } ours[] = {{"rig-7.2", "7.2", false, 1}, {"rig-10.0", "10.0", false, 4}, {"rig-rp", "10.0", true, 2}, {"rig", "godwit", true, 2}};
+    struct gw_error err = GW_ERROR_INIT;
+    struct rig_bytes b;
+    int r = captures(20000);
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(ours); i++) {
+        if (rig_stream(3 + i, ours[i].pages, ours[i].peer, ours[i].duplex, &b, NULL, &err) < 0) {
+            fprintf(stderr, "%s\n", err.text);
+            return 1;
+        }
+        r |= put(ours[i].name, b.data, b.bytes);
+        free(b.data);
+    }
+    return r;
+}
+
+/* The same streams behind a head and XML; with a cookie, and of the other byte order. */
+static int libvirt(void)
+{
+    static const char *const names[] = {"stopped-source-64k-7.2.bin", "validate-uuid-10.0.bin", "mapped-ram-10.0.bin.gz"};
+    static uint8_t data[65536 + 256];
+    int r = 0;
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(names); i++) {
+        struct gw_libvirt_head h = {.text_bytes = 100, .was_running = i % 2, .cookie_at = i ? 50 : 0};
+        char path[512];
+        gzFile f;
+        int n;
+
+        gw_libvirt_head_put(&h, data);
+        memset(data + GW_LIBVIRT_HEAD_BYTES, 0, h.text_bytes);
+        memcpy(data + GW_LIBVIRT_HEAD_BYTES, "<domain/>", 9);
+        memcpy(data + GW_LIBVIRT_HEAD_BYTES + 50, "<cookie/>", 9);
+        snprintf(path, sizeof path, GOLDEN_DIR "/captures/%s", names[i]);
+        f = gzopen(path, "rb");
+        n = f ? gzread(f, data + GW_LIBVIRT_HEAD_BYTES + h.text_bytes, 65536) : -1;
+        if (f)
+            gzclose(f);
+        r |= n < 0 ? 1 : put(names[i], data, GW_LIBVIRT_HEAD_BYTES + h.text_bytes + (size_t)n);
+    }
+    return r;
+}
+
+static int return_path(void)
+{
+#define PONG(v)  0, 2, 0, 4, v
+#define COOKIE   0x67, 0x64, 0x77, 0x74
+#define ONE      0, 0, 0, 1
+#define HELLO    0x67, 0x77, 0, 12, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1
+#define LOADED   0x67, 0x78, 0, 0
+#define SHUT(v)  0, 1, 0, 4, 0, 0, 0, v
+    static const uint8_t good[] = {0, 0, 32, PONG(COOKIE), HELLO, PONG(ONE), 0, 16, PONG(ONE), PONG(ONE), 255, 4, LOADED,
+                                   255, 8, SHUT(0)};
+    static const uint8_t bad[] = {0, 0, 32, PONG(COOKIE), HELLO, PONG(ONE), 0, 16, PONG(ONE), PONG(ONE), 255, 4, LOADED,
+                                  255, 8, SHUT(1)};
+    static const uint8_t plain[] = {1, 0, 16, PONG(ONE), PONG(ONE), 255, 8, SHUT(0)};
+    static const uint8_t ack[] = {1, 0, 4, 0, 7, 0, 0, 0, 16, PONG(ONE), PONG(ONE), 255, 8, SHUT(1)};
+    static const uint8_t requests[] = {2, 0, 18, 0, 3, 0, 14, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0x10, 0, 1, 'r',
+                                       0, 16, 0, 4, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0};
+
+    return put("good", good, sizeof good) | put("bad", bad, sizeof bad) | put("plain", plain, sizeof plain) |
+           put("ack", ack, sizeof ack) | put("requests", requests, sizeof requests);
+}
+
+static int uri(void)
+{
+    static const char *const texts[] = {"tcp:127.0.0.1:4444", "tcp:[::1]:0", "tcp:[fe80::1%eth0]:1", "unix:/tmp/x",
+                                        "vsock:2:1024", "fd:3", "exec:cat", "file:/x,offset=0x10", "file:a,offset=1M", "tcp::1"};
+    char name[8];
+    int r = 0;
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(texts); i++) {
+        snprintf(name, sizeof name, "%zu", i);
+        r |= put(name, texts[i], strlen(texts[i]));
+    }
+    return r;
+}
+
+/* Zeros, copies, text and noise, compressed and not. */
+static int parked(void)
+{
+    static const char *const compress[] = {"none", NULL};
+    struct gw_image *image = NULL;
+    struct gw_error err = GW_ERROR_INIT;
+    char path[512];
+    uint8_t *ram;
+    int r = gw_image_new(NULL, &image, &err);
+
+    if (r >= 0)
+        r = gw_memory_add_block(image, "r", 40 * 4096, &ram, &err);
+    for (size_t i = 0; i < 40 * 4096 && r >= 0; i++)
+        ram[i] = i / 4096 % 7 == 0 ? 0 : i / 4096 > 20 ? (uint8_t)(i % 4096 / 100) : i < 8192 ? (uint8_t)(i * i >> 7) : 'x';
+    if (r >= 0) {
+        strcpy(image->machine, "pc");
+        image->devices_bytes = 300;
+        image->devices = calloc(1, image->devices_bytes);
+        r = image->devices ? 0 : -1;
+    }
+    for (size_t i = 0; i < GW_ARRAY_LEN(compress) && r >= 0; i++) {
+        struct gw_image_write_options o = {.format = GW_IMAGE_PARKED, .compress = compress[i], .replace = true};
+
+        snprintf(path, sizeof path, "%s/parked-%zu", folder, i);
+        r = gw_image_write(image, path, &o, &err);
+    }
+    if (r < 0)
+        fprintf(stderr, "%s\n", err.text);
+    gw_image_free(image);
+    return r < 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3)
+        return 2;
+    folder = argv[2];
+    if (!strcmp(argv[1], "loader"))
+        return loader();
+    if (!strcmp(argv[1], "inspect") || !strcmp(argv[1], "stream_file"))
+        return captures(65536);
+    if (!strcmp(argv[1], "libvirt"))
+        return libvirt();
+    if (!strcmp(argv[1], "head"))
+        return captures(120);
+    if (!strcmp(argv[1], "parked"))
+        return parked();
+    if (!strcmp(argv[1], "examine"))
+        return examine();
+    if (!strcmp(argv[1], "return_path"))
+        return return_path();
+    return strcmp(argv[1], "uri") ? 0 : uri(); /* others make do without */
+}

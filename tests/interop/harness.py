@@ -1,0 +1,509 @@
+# SPDX-License-Identifier: MIT
+"""What the tests against real peers stand on: processes with logs and deadlines, QMP, qtest, RAM to compare.
+
+A test derives from Case. Everything it starts is gone after it, however it ended; when it failed, the logs are printed.
+
+    GODWIT_BUILD   the build directory whose programs are tested (default: build)
+    GODWIT_PEERS   where scripts/peers put the QEMUs (default: build/peers)
+    GODWIT_SLOW    factor for all deadlines (default 1)
+    CI=true        a peer that is not there is a failure, not a skip
+"""
+import json
+import mmap
+import os
+import queue
+import random
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build")
+PEERS = os.environ.get("GODWIT_PEERS") or os.path.join(TOP, "build", "peers")
+SLOW = float(os.environ.get("GODWIT_SLOW", "1"))
+PAGE = 4096
+DEADLINE_S = 30
+SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")
+UUID = "0e9bd4a1-1111-4222-8333-abcdef012345"
+
+
+def peer(version):
+    """The QEMU of this version; skips the test, or in CI fails it, when there is none."""
+    return fetched(os.path.join(PEERS, version, "run"), "QEMU " + version)
+
+
+def kernel():
+    """The Linux kernel for guests; skips or fails as peer() does."""
+    return fetched(os.path.join(PEERS, "linux", "vmlinuz"), "Linux kernel")
+
+
+def fetched(path, what):
+    if os.path.exists(path):
+        return path
+    text = "peer: no %s in %s (scripts/peers fetches it)" % (what, PEERS)
+    if os.environ.get("CI") == "true":
+        raise AssertionError(text)
+    raise unittest.SkipTest(text)
+
+
+def built(name):
+    path = os.path.join(BUILD, name)
+    if not os.path.exists(path):
+        raise AssertionError("%s is not built" % path)
+    return path
+
+
+def wait_until(what, done, seconds=DEADLINE_S, step=0.01):
+    """Polls done() and returns its first true value; AssertionError after the deadline."""
+    end = time.monotonic() + seconds * SLOW
+    while True:
+        value = done()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError("not within %g s: %s" % (seconds * SLOW, what))
+        time.sleep(step)
+
+
+# ---- memory --------------------------------------------------------------------------------------------------------
+
+def pattern(size, seed=1):
+    """Bytes of guest memory: runs of zero pages, random pages, pages of one byte, pages with a few bytes set."""
+    rnd = random.Random(seed)
+    out = bytearray(size)
+    page = 0
+    while page < size // PAGE:
+        kind, run = rnd.choice("zzzrrrcs"), rnd.randint(1, 64)
+        for p in range(page, min(page + run, size // PAGE)):
+            if kind == "r":
+                out[p * PAGE:(p + 1) * PAGE] = rnd.randbytes(PAGE)
+            elif kind == "c":
+                out[p * PAGE:(p + 1) * PAGE] = bytes([rnd.randint(1, 255)]) * PAGE
+            elif kind == "s":
+                for _ in range(rnd.randint(1, 5)):
+                    out[p * PAGE + rnd.randrange(PAGE)] = rnd.randint(1, 255)
+        page += run
+    return bytes(out)
+
+
+def write_file(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+    return path
+
+
+def read_file(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def differing_pages(a, b):
+    n = max(len(a), len(b))
+    return [o // PAGE for o in range(0, n, PAGE) if a[o:o + PAGE] != b[o:o + PAGE]]
+
+
+# ---- QEMU ----------------------------------------------------------------------------------------------------------
+
+class QmpError(AssertionError):
+    pass
+
+
+class Qmp:
+    """A QMP client over a Unix socket. Events are kept in order."""
+
+    def __init__(self, path, alive):
+        self.events = []
+        for attempt in range(4):
+            self.connect(path, alive)
+            self.message(DEADLINE_S)
+            try:
+                # A QEMU 7.2 that is still starting may greet and then, once in some hundreds of times, never answer.
+                self.command("qmp_capabilities", seconds=5)
+                return
+            except QmpError:
+                self.sock.close()
+                if attempt == 3 or not alive():
+                    raise
+
+    def connect(self, path, alive):
+        self.buffer = b""
+
+        def connected():
+            if not alive():
+                raise AssertionError("the process ended before its QMP socket was there")
+            self.sock = socket.socket(socket.AF_UNIX)
+            try:
+                self.sock.connect(path)
+                return True
+            except OSError:
+                self.sock.close()
+                return False
+        wait_until("QMP at %s" % path, connected)
+
+    def message(self, seconds):
+        end = time.monotonic() + seconds
+        while b"\n" not in self.buffer:
+            if not select.select([self.sock], [], [], max(0, end - time.monotonic()))[0]:
+                return None
+            data = self.sock.recv(1 << 16)
+            if not data:
+                raise QmpError("QMP connection closed")
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return json.loads(line)
+
+    def command(self, name, seconds=DEADLINE_S, **arguments):
+        arguments = {k.replace("_", "-"): v for k, v in arguments.items()}
+        self.sock.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        while True:
+            m = self.message(seconds * SLOW)
+            if m is None:
+                raise QmpError("%s: no reply" % name)
+            if "event" in m:
+                self.events.append(m)
+            elif "error" in m:
+                raise QmpError("%s: %s" % (name, m["error"]["desc"]))
+            else:
+                return m["return"]
+
+    def poll(self):
+        """Takes in the events that are there."""
+        while True:
+            m = self.message(0)
+            if m is None:
+                return
+            if "event" in m:
+                self.events.append(m)
+
+    def seen(self, name, **data):
+        self.poll()
+        for e in self.events:
+            if e["event"] == name and all(e.get("data", {}).get(k) == v for k, v in data.items()):
+                return e
+        return None
+
+
+class Qemu:
+    """A QEMU process of one version. Machine `none` with one block of RAM `r` in a shared file, unless told otherwise;
+    block=None: RAM as QEMU makes it when nothing is said."""
+
+    def __init__(self, case, version, role, memory=16 << 20, machine="none", ram=None, incoming=None, capabilities=(),
+                 parameters=None, properties=(), uuid=None, args=(), block="r", qtest=False, paused=False):
+        self.version, self.role = version, role
+        self.folder = case.folder
+        self.ram_path = ram or os.path.join(self.folder, role + ".ram")
+        self.memory = memory
+        self.log_path = os.path.join(self.folder, role + ".log")
+        qmp_path = os.path.join(self.folder, role + ".qmp")
+        argv = [peer(version), "-nodefaults", "-display", "none", "-m", "%dK" % (memory >> 10),
+                "-M", machine + (",memory-backend=" + block if block else ""),
+                "-qmp", "unix:%s,server=on,wait=off" % qmp_path]
+        if block:
+            argv += ["-object", "memory-backend-file,id=%s,size=%d,mem-path=%s,share=on" % (block, memory, self.ram_path)]
+            if not os.path.exists(self.ram_path):
+                with open(self.ram_path, "wb") as f:
+                    f.truncate(memory)
+        if incoming is not None:
+            argv += ["-incoming", "defer"]
+        if uuid:
+            argv += ["-uuid", uuid]
+        if paused:
+            argv += ["-S"]
+        for name, value in properties:
+            argv += ["-global", "migration.%s=%s" % (name, value)]
+        self.qtest_path = None
+        if qtest:
+            self.qtest_path = os.path.join(self.folder, role + ".qtest")
+            argv += ["-qtest-log", "none", "-qtest", "unix:%s,server=on,wait=off" % self.qtest_path]
+        self.log = open(self.log_path, "w")
+        self.argv = argv + list(args)
+        self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                        start_new_session=True)
+        case.processes.append(self)
+        self.qmp = Qmp(qmp_path, self.alive)
+        self.set_capabilities("events", *capabilities)
+        parameters = dict({"max-bandwidth": 1 << 40}, **(parameters or {}))
+        self.qmp.command("migrate-set-parameters", **parameters)
+        if incoming:
+            self.qmp.command("migrate-incoming", uri=incoming)
+
+    def set_capabilities(self, *names):
+        self.qmp.command("migrate-set-capabilities", capabilities=[{"capability": n, "state": True} for n in names])
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def status(self):
+        return self.qmp.command("query-status")["status"]
+
+    def migration(self):
+        return self.qmp.command("query-migrate")
+
+    def address(self):
+        """Where an incoming tcp: really listens, as a URI."""
+        a = self.migration()["socket-address"][0]
+        return "tcp:%s:%s" % ("[%s]" % a["host"] if ":" in a["host"] else a["host"], a["port"])
+
+    def migrate(self, uri):
+        self.qmp.command("migrate", uri=uri)
+
+    def wait(self, status="completed", seconds=DEADLINE_S):
+        """Until the migration has this status; any other end is an error."""
+        def done():
+            try:
+                if self.qmp.seen("MIGRATION", status=status):
+                    return True
+                for bad in ("failed", "cancelled", "completed"):
+                    if bad != status and self.qmp.seen("MIGRATION", status=bad):
+                        raise AssertionError("%s: %s instead of %s: %s" % (
+                            self.role, bad, status, self.migration().get("error-desc", "")))
+            except (QmpError, OSError):
+                if not self.alive():
+                    raise AssertionError("%s ended: %s" % (self.role, self.text()))
+                raise
+            if not self.alive():
+                raise AssertionError("%s ended: %s" % (self.role, self.text()))
+            return False
+        wait_until("%s: %s" % (self.role, status), done, seconds)
+
+    def wait_exit(self, seconds=DEADLINE_S):
+        wait_until("%s ends" % self.role, lambda: not self.alive(), seconds)
+        return self.process.returncode
+
+    def ram(self):
+        return read_file(self.ram_path)
+
+    def saved_ram(self):
+        """RAM as the machine sees it, read by pmemsave."""
+        path = os.path.join(self.folder, self.role + ".pmem")
+        self.qmp.command("pmemsave", val=0, size=self.memory, filename=path)
+        return read_file(path)
+
+    def text(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def close(self):
+        if self.alive():
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.qmp_close()
+        self.log.close()
+
+    def qmp_close(self):
+        try:
+            self.qmp.sock.close()
+        except AttributeError:
+            pass
+
+
+class Qtest:
+    """Reads and writes guest-physical memory of a QEMU that was started with qtest=True and has a CPU."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        wait_until("qtest at " + path, lambda: self.sock.connect_ex(path) == 0)
+        self.file = self.sock.makefile("rwb")
+
+    def command(self, text):
+        self.file.write(text.encode() + b"\n")
+        self.file.flush()
+        reply = self.file.readline().decode().split()
+        if not reply or reply[0] != "OK":
+            raise AssertionError("qtest %s: %s" % (text[:60], " ".join(reply)))
+        return reply[1:]
+
+    def write(self, address, data):
+        self.command("write 0x%x 0x%x 0x%s" % (address, len(data), data.hex()))
+
+    def read(self, address, size):
+        return bytes.fromhex(self.command("read 0x%x 0x%x" % (address, size))[0][2:])
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+# ---- godwit's own programs -----------------------------------------------------------------------------------------
+
+class Program:
+    """A program of ours that prints one JSON object per line. Its events are collected by a thread."""
+
+    def __init__(self, case, role, argv, env=None):
+        self.role, self.argv = role, argv
+        self.log_path = os.path.join(case.folder, role + ".log")
+        self.log = open(self.log_path, "w")
+        self.events, self.new = [], queue.Queue()
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
+                                        start_new_session=True, env=dict(os.environ, **(env or {})))
+        case.processes.append(self)
+        self.thread = threading.Thread(target=self.collect, daemon=True)
+        self.thread.start()
+
+    def collect(self):
+        for line in self.process.stdout:
+            self.log.write(line.decode("utf-8", "replace"))
+            self.log.flush()
+            try:
+                self.new.put(json.loads(line))
+            except ValueError:
+                self.new.put({"event": "noise", "text": line.decode("utf-8", "replace")})
+        self.new.put(None)
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def tell(self, word):
+        self.process.stdin.write(word.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def seen(self, event, **data):
+        while not self.new.empty():
+            e = self.new.get()
+            if e is not None:
+                self.events.append(e)
+        for e in self.events:
+            if e.get("event") == event and all(e.get(k) == v for k, v in data.items()):
+                return e
+        return None
+
+    def wait_event(self, event, seconds=DEADLINE_S, **data):
+        """The first such event; an error at the deadline or when the program ends without it."""
+        def done():
+            ended = not self.alive() and not self.thread.is_alive()
+            found = self.seen(event, **data)
+            if not found and ended:
+                raise AssertionError("%s ended without %s %s: %s" % (self.role, event, data, self.text()[-2000:]))
+            return found
+        return wait_until("%s: %s %s" % (self.role, event, data), done, seconds)
+
+    def ask(self, word, event):
+        """Tells a word and waits for a new event in answer to it."""
+        self.seen(event)
+        self.events = [e for e in self.events if e.get("event") != event]
+        self.tell(word)
+        return self.wait_event(event)
+
+    def statuses(self):
+        self.seen("")
+        return [e["status"] for e in self.events if e.get("event") == "status"]
+
+    def wait_exit(self, seconds=DEADLINE_S):
+        wait_until("%s ends" % self.role, lambda: not self.alive(), seconds)
+        self.thread.join(5)
+        self.seen("")
+        return self.process.returncode
+
+    def text(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def close(self):
+        try:
+            self.process.stdin.close()
+            if self.alive() and (self.seen("end") or self.seen("refused")):
+                self.process.wait(5 * SLOW)  # the end of its input lets it go by itself, leak check and all
+        except (OSError, subprocess.TimeoutExpired):
+            pass
+        if self.alive():
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.thread.join(5)
+        self.process.stdout.close()
+        self.log.close()
+
+
+class NoneVm(Program):
+    """Machine `none` in tests/interop/none_vm.c. ram: initial contents of its first block."""
+
+    def __init__(self, case, role, mode, uri, memory=16 << 20, block="r", ram=None, machine=None, peer=None,
+                 capabilities=(), parameters=None, uuid=None, rate=0, working_set=None, paused=False, stay=False,
+                 tracker=None, timeout_ms=None, blocks=(), file=None):
+        self.dump_path = os.path.join(case.folder, role + ".dump")
+        argv = [built("tests/interop/none_vm"), "--dump", self.dump_path]
+        argv += ["--memory", "%dK,name=%s%s" % (memory >> 10, block, ",file=" + file if file else "")]
+        for name, size in blocks:
+            argv += ["--memory", "%dK,name=%s" % (size >> 10, name)]
+        if ram is not None:
+            argv += ["--load", write_file(os.path.join(case.folder, role + ".load"), ram)]
+        for flag, value in (("--machine", machine), ("--peer", peer), ("--uuid", uuid), ("--tracker", tracker),
+                            ("--rate", rate or None), ("--set", working_set), ("--timeout-ms", timeout_ms)):
+            if value is not None:
+                argv += [flag, str(value)]
+        for name in capabilities:
+            argv += ["--capability", name]
+        for name, value in (parameters or {}).items():
+            argv += ["--parameter", "%s=%s" % (name, value)]
+        argv += (["--paused"] if paused else []) + (["--stay"] if stay else []) + [mode, uri]
+        super().__init__(case, role, argv)
+
+    def address(self):
+        return self.wait_event("listening")["address"]
+
+    def end(self, seconds=DEADLINE_S):
+        return self.wait_event("end", seconds)
+
+    def ram(self):
+        """The first block as it was when the program ended."""
+        if self.alive():
+            self.tell("quit")
+        self.wait_exit()
+        return read_file(self.dump_path)
+
+
+# ---- the test case -------------------------------------------------------------------------------------------------
+
+class Case(unittest.TestCase):
+    """A folder and processes of its own for each test."""
+
+    def run(self, result=None):
+        self.folder = tempfile.mkdtemp(prefix="godwit-")  # short: Unix socket paths hold 107 bytes
+        self.processes = []
+        bad = len(result.failures) + len(result.errors)
+        self.addCleanup(self.close_all)
+        try:
+            return super().run(result)
+        finally:
+            if len(result.failures) + len(result.errors) > bad:
+                for p in self.processes:
+                    print("---- %s: %s\n%s" % (p.role, " ".join(p.argv), p.text().rstrip()))
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def close_all(self):
+        for p in self.processes:
+            p.close()
+        for p in self.processes:
+            if isinstance(p, Program) and SANITIZER.search(p.text()):
+                raise AssertionError("a sanitizer spoke up in " + p.role)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def qemu(self, version, role, **options):
+        return Qemu(self, version, role, **options)
+
+    def none_vm(self, role, mode, uri, **options):
+        return NoneVm(self, role, mode, uri, **options)
+
+    def assert_same_ram(self, got, expected, text=""):
+        pages = differing_pages(got, expected)
+        if pages:
+            o = pages[0] * PAGE
+            self.fail("%s%d pages differ, first %d: %s... instead of %s..." % (
+                text and text + ": ", len(pages), pages[0], got[o:o + 16].hex(), expected[o:o + 16].hex()))
+
+    def assert_ok(self, end):
+        self.assertTrue(end["ok"], "%s (blame %s)" % (end["error"], end["blame"]))
+
+
+def map_shared(path, size):
+    """A writable view of a RAM file that a QEMU has mapped."""
+    with open(path, "r+b") as f:
+        return mmap.mmap(f.fileno(), size)

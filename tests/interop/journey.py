@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""Journeys of one Linux guest from QEMU to QEMU: directly, or through a file of ours. The same guest boots once.
+
+    journey = Journey(self, "q35", "7.2")
+    journey.move("10.0", "tcp")                        QEMU -> QEMU
+    journey.park_and_move("7.2", "unix", "exec")       QEMU -> receive -> file -> send -> QEMU
+    journey.end()                                      the clocks of the guest, over all of it
+
+After each move all of the guest's memory has been checked by the guest before the next one begins. QEMU 7.2 under TCG
+loses writes to pages that are written while a pass is slow (a fault that 10.0 does not have): the guests' kernel is told
+to keep it from that (guest.py), and from 7.2 no limit is ever set to the bandwidth, so that its passes are few.
+"""
+import os
+import socket
+
+from guest import Guest
+from harness import Program, built, wait_until
+
+TRANSPORTS = ("unix", "tcp", "exec", "file")
+VERSIONS = ("7.2", "10.0")
+# Each version after each: one guest that boots in the first of them has then taken all four kinds of way.
+ROUND_TRIP = ("7.2", "10.0", "10.0", "7.2")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def exec_uri(path, incoming):
+    """A QEMU that writes to a command is done when the command has read everything, not when it has written it: the file
+    has its name when it is whole."""
+    return "exec:cat < %s" % path if incoming else "exec:cat > %s.part && mv %s.part %s" % (path, path, path)
+
+
+def file_uri(version, path, incoming):
+    """How this QEMU says `file:`, which 7.2 does not have."""
+    return "file:" + path if version == "10.0" else exec_uri(path, incoming)
+
+
+def wait_file(path):
+    wait_until("a file " + path, lambda: os.path.exists(path))
+
+
+def listens(uri):
+    """Whether somebody does, without going there. A Unix socket has its path before that."""
+    path = uri[5:] if uri.startswith("unix:") else None
+    with open("/proc/net/unix" if path else "/proc/net/tcp") as f:
+        sockets = [line.split() for line in f.readlines()[1:]]
+    if path:
+        return any(s[3] == "00010000" and s[-1] == path for s in sockets)
+    return any(s[1].endswith(":%04X" % int(uri.rsplit(":", 1)[1])) and s[3] == "0A" for s in sockets)
+
+
+def wait_listening(program, uri):
+    def there():
+        if not program.alive():
+            raise AssertionError("%s ended: %s" % (program.role, program.text()))
+        return listens(uri)
+    wait_until("%s listens" % program.role, there)
+
+
+class Journey:
+    def __init__(self, case, machine, version, **guest_options):
+        self.case, self.machine, self.options = case, machine, guest_options
+        self.legs, self.away_s = 0, 0.0
+        self.guest = self.qemu(version, "0-" + version)
+        self.first = self.guest.wait_beats(3, 90)
+        self.log = []
+
+    def qemu(self, version, role, **options):
+        properties = []
+        if version == "10.0" and not self.machine.endswith("10.0"):
+            # Machine types of 7.2 say so by themselves; microvm has no versions, and a 7.2 does not know the message.
+            properties = [("send-switchover-start", "off")]
+        return Guest(self.case, version, role, self.machine, properties=properties, **dict(self.options, **options))
+
+    def path(self, name):
+        return self.case.path("%d.%s" % (self.legs, name))
+
+    def meeting_point(self, transport, name):
+        return "tcp:127.0.0.1:%d" % free_port() if transport == "tcp" else "unix:" + self.path(name)
+
+    # -- the two ways
+
+    def move(self, version, transport):
+        source = self.leave()
+        if transport in ("unix", "tcp"):
+            uri = self.meeting_point(transport, "direct")
+            target = self.qemu(version, self.role(version), incoming=uri)
+            source.migrate(uri)
+            source.wait()
+        else:
+            path = self.path("stream")
+            source.migrate(exec_uri(path, False) if transport == "exec" else file_uri(source.version, path, False))
+            source.wait()
+            wait_file(path)
+            target = self.qemu(version, self.role(version), incoming=exec_uri(path, True) if transport == "exec" else
+                               file_uri(version, path, True))
+        self.arrive(source, target)
+
+    def park_and_move(self, version, to_us, from_us, receive=(), send=()):
+        """receive, send: further arguments of our commands."""
+        source = self.leave()
+        parked = self.path("parked")
+        self.park(source, parked, to_us, receive)
+        target = self.qemu(version, self.role(version), incoming="")  # to be told later
+        self.unpark(target, parked, from_us, send)
+        self.arrive(source, target)
+        os.unlink(parked)
+
+    # -- their halves
+
+    def role(self, version):
+        return "%d-%s" % (self.legs, version)
+
+    def leave(self):
+        self.legs += 1
+        self.guest.qmp.poll()
+        self.guest.qmp.events.clear()  # those of its arrival
+        return self.guest
+
+    def command(self, *argv):
+        return Program(self.case, "%d-%s" % (self.legs, argv[0]), [built("cli/godwit"), *argv])
+
+    def done(self, program, seconds=60):
+        status = program.wait_exit(seconds)
+        self.case.assertEqual(status, 0, "%s: exit status %d: %s" % (program.role, status, program.text()[-2000:]))
+
+    def park(self, source, parked, transport, arguments=()):
+        """The running guest of source into a file."""
+        if transport == "exec":  # QEMU starts us
+            source.migrate("exec:%s receive fd:0 --output %s %s" % (built("cli/godwit"), parked, " ".join(arguments)))
+            source.wait()
+            wait_file(parked)
+        elif transport == "file":
+            stream = self.path("stream")
+            source.migrate(file_uri(source.version, stream, False))
+            source.wait()
+            wait_file(stream)
+            self.done(self.command("receive", "file:" + stream, "--output", parked, *arguments))
+            os.unlink(stream)
+        else:
+            uri = self.meeting_point(transport, "park")
+            receive = self.command("receive", uri, "--output", parked, *arguments)
+            wait_listening(receive, uri)
+            source.migrate(uri)
+            source.wait()
+            self.done(receive)
+
+    def unpark(self, target, parked, transport, arguments=()):
+        """A file into target, which waits to be told where."""
+        if transport == "exec":  # QEMU starts us
+            target.qmp.command("migrate-incoming", uri="exec:%s send %s fd:1 --quiet %s" % (
+                built("cli/godwit"), parked, " ".join(arguments)))
+        elif transport == "file":
+            stream = self.path("stream")
+            self.done(self.command("send", parked, "file:" + stream, *arguments))
+            target.qmp.command("migrate-incoming", uri=file_uri(target.version, stream, True))
+        else:
+            uri = self.meeting_point(transport, "unpark")
+            target.qmp.command("migrate-incoming", uri=uri)
+            self.done(self.command("send", parked, uri, *arguments))
+        target.wait()
+
+    def arrive(self, source, target):
+        target.wait()
+        before = source.hear()[-1]
+        gone = wait_until("the source has stopped", lambda: source.qmp.seen("STOP"))
+        there = wait_until("the target runs", lambda: target.qmp.seen("RESUME"))
+        self.case.assertEqual(source.status(), "postmigrate")
+        after = target.wait_good()
+        first = target.beats[0]
+        away_s = seconds_of(there) - seconds_of(gone)
+        self.away_s += away_s
+        self.log.append("%s -> %s: away %.2f s, first beat %d after %d" % (
+            source.version, target.version, away_s, first.number, before.number))
+        # Not a beat is lost or said twice: the guest went on where it was.
+        self.case.assertEqual([b.number for b in target.beats], list(range(first.number, after.number + 1)))
+        self.case.assertIn(first.number - before.number, (1, 2), self.log[-1])  # one may be cut in half
+        self.case.assertEqual(target.status(), "running")
+        source.close()
+        self.guest = target
+
+    def end(self):
+        """The uptime that the guest saw is what passed, less what it was away for. Returns words about it."""
+        last = self.guest.wait_beats(1)
+        passed_s = last.seen_s - self.first.seen_s
+        saw_s = (last.mono_us - self.first.mono_us) / 1e6
+        words = "%s: %d moves, %.1f s passed, %.1f s away, the guest's clock went on by %.1f s" % (
+            self.machine, self.legs, passed_s, self.away_s, saw_s)
+        # What it says is seen late, a busy host starts a processor late, and microvm's clock is some percent off.
+        self.case.assertLess(abs(passed_s - self.away_s - saw_s), 0.5 + 0.1 * self.legs + 0.03 * passed_s, words)
+        self.case.assertLess(abs(last.boot_us - last.mono_us), 1000, "it was never suspended, as it sees it")
+        return words
+
+
+def seconds_of(event):
+    return event["timestamp"]["seconds"] + event["timestamp"]["microseconds"] / 1e6

@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * none_vm: the machine `none`, embedded in a test program: RAM, the sections `timer` and `globalstate`, and a writer in
+ * place of a CPU. It uses the public API only, and does what it is told on the command line and on standard input.
+ *
+ *     none_vm [options] send URI | recv URI
+ *
+ * Standard output is one JSON object per line: {"event": "status" | "pass" | "stop" | "resume" | "log" | "listening" |
+ * "state" | "end", ...}. Standard input is one word per line: cancel, continue, yank, claim, state, quit. After the
+ * session's end it goes on only with --stay, until quit or the end of input; then it writes its RAM to --dump.
+ *
+ * The writer: write k (from 1) goes to page (k - 1) mod W of the first block, W the pages of --set. Exit status 0 when the
+ * session completed, 1 when not, 2 for wrong usage. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "godwit/godwit.h"
+
+#define PAGE 4096u
+#define BLOCKS_MAX 8
+#define BATCH_PAGES 64
+
+struct timer { /* QEMU's section `timer`, version 2 */
+    int64_t cpu_ticks_offset, cpu_clock_offset;
+};
+
+static const struct gw_field timer_fields[] = {
+    GW_FIELD(struct timer, cpu_ticks_offset),
+    GW_UNUSED_BYTES(8),
+    GW_FIELD(struct timer, cpu_clock_offset),
+    GW_END,
+};
+
+static const struct gw_state timer_state = {.name = "timer", .version = 2, .oldest = 1, .fields = timer_fields};
+
+struct block {
+    char name[256];
+    const char *file; /* mapped from here, shared; NULL: a memfd */
+    uint64_t bytes, gpa;
+    uint8_t *host;
+};
+
+struct machine {
+    struct block block[BLOCKS_MAX];
+    unsigned blocks;
+    struct timer timer;
+    struct gw_vm *vm;
+    enum gw_tracker_kind tracker;
+    uint64_t rate_pages; /* per second; 0: no writer */
+    uint64_t set_pages;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool running, writing, quit, said_quit;
+    uint64_t written; /* generation of the last write */
+    struct gw_send *send;
+    struct gw_recv *recv;
+    int wake[2]; /* a pipe: closed to end the reader of standard input */
+};
+
+static void json_text(const char *s)
+{
+    putchar('"');
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            printf("\\%c", *s);
+        else if ((unsigned char)*s < 0x20)
+            printf("\\u%04x", *s);
+        else
+            putchar(*s);
+    }
+    putchar('"');
+}
+
+/* One whole line: stdio's own lock keeps the threads apart. */
+static void say(const char *event, const char *key, const char *text)
+{
+    flockfile(stdout);
+    printf("{\"event\": \"%s\"", event);
+    if (key) {
+        printf(", \"%s\": ", key);
+        json_text(text);
+    }
+    printf("}\n");
+    fflush(stdout);
+    funlockfile(stdout);
+}
+
+/* ---- the machine ------------------------------------------------------------------------------------------------- */
+
+/* A CPU writes while the library reads: that is what dirty tracking is for, and not for TSan to report. */
+__attribute__((no_sanitize("thread"))) static void write_page(struct machine *m, uint64_t k)
+{
+    uint64_t page = (k - 1) % m->set_pages;
+    volatile uint64_t *p = (volatile uint64_t *)(m->block[0].host + page * PAGE);
+    p[0] = k;
+    p[256] = k * 0x9E3779B97F4A7C15u;
+    gw_vm_mark_dirty(m->vm, m->block[0].gpa + page * PAGE, PAGE);
+}
+
+static void *writer(void *opaque)
+{
+    struct machine *m = opaque;
+    struct timespec start;
+    uint64_t done = 0;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    pthread_mutex_lock(&m->lock);
+    while (!m->quit) {
+        if (!m->running) {
+            pthread_cond_wait(&m->changed, &m->lock);
+            clock_gettime(CLOCK_MONOTONIC, &start);
+            done = 0;
+            continue;
+        }
+        m->writing = true;
+        uint64_t k = m->written;
+        pthread_mutex_unlock(&m->lock);
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        double seconds = (double)(now.tv_sec - start.tv_sec) + (double)(now.tv_nsec - start.tv_nsec) / 1e9;
+        uint64_t due = (uint64_t)(seconds * (double)m->rate_pages), n = due > done ? due - done : 0;
+        n = n > BATCH_PAGES ? BATCH_PAGES : n;
+        for (uint64_t i = 0; i < n; i++)
+            write_page(m, ++k);
+        done += n;
+        pthread_mutex_lock(&m->lock);
+        m->written = k;
+        m->writing = false;
+        pthread_cond_broadcast(&m->changed);
+        pthread_mutex_unlock(&m->lock);
+        if (!n)
+            nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
+        pthread_mutex_lock(&m->lock);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return NULL;
+}
+
+static int machine_stop(void *opaque, struct gw_error *err)
+{
+    struct machine *m = opaque;
+    pthread_mutex_lock(&m->lock);
+    m->running = false;
+    while (m->writing)
+        pthread_cond_wait(&m->changed, &m->lock);
+    pthread_mutex_unlock(&m->lock);
+    return 0;
+}
+
+static int machine_start(void *opaque, struct gw_error *err)
+{
+    struct machine *m = opaque;
+    pthread_mutex_lock(&m->lock);
+    m->running = true;
+    pthread_cond_broadcast(&m->changed);
+    pthread_mutex_unlock(&m->lock);
+    return 0;
+}
+
+static bool machine_running(void *opaque)
+{
+    struct machine *m = opaque;
+    pthread_mutex_lock(&m->lock);
+    bool running = m->running;
+    pthread_mutex_unlock(&m->lock);
+    return running;
+}
+
+static const struct gw_vm_ops machine_ops = {.stop = machine_stop, .start = machine_start, .running = machine_running};
+
+static int map_block(struct block *b, struct gw_error *err)
+{
+    int fd = b->file ? open(b->file, O_RDWR | O_CREAT, 0600) : memfd_create("none_vm", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, (off_t)b->bytes))
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "memory of %s: %s", b->name, strerror(errno));
+    b->host = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (b->host == MAP_FAILED)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "map memory of %s: %s", b->name, strerror(errno));
+    return 0;
+}
+
+static int copy_file(const struct block *b, const char *path, bool out)
+{
+    FILE *f = fopen(path, out ? "wb" : "rb");
+    if (!f)
+        return -errno;
+    size_t n = out ? fwrite(b->host, 1, b->bytes, f) : fread(b->host, 1, b->bytes, f);
+    if (fclose(f) || n != b->bytes)
+        return -EIO;
+    return 0;
+}
+
+static int add_ram(struct machine *m, const char *load, struct gw_error *err)
+{
+    uint64_t gpa = 0;
+    for (unsigned i = 0; i < m->blocks; i++) {
+        struct block *b = &m->block[i];
+        int r = map_block(b, err);
+        if (!r && load && !i && copy_file(b, load, false))
+            r = gw_fail(err, -EIO, GW_BLAME_LOCAL, "cannot load %s", load);
+        if (r)
+            return r;
+        b->gpa = gpa;
+        gpa += b->bytes;
+        struct gw_ram_desc desc = {
+            .name = b->name,
+            .host = b->host,
+            .used_bytes = b->bytes,
+            .gpa = b->gpa,
+            .flags = b->file ? GW_RAM_SHARED | GW_RAM_NAMED_FILE : load && !i ? 0 : GW_RAM_FRESH,
+        };
+        r = gw_vm_add_ram(m->vm, &desc, err);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- the session ------------------------------------------------------------------------------------------------- */
+
+static void on_event(void *opaque, const struct gw_event *e)
+{
+    char pass[32];
+    switch (e->type) {
+    case GW_EVENT_STATUS:
+        say("status", "status", gw_status_name(e->status));
+        break;
+    case GW_EVENT_PASS:
+        snprintf(pass, sizeof(pass), "%" PRIu64, e->pass);
+        say("pass", "pass", pass);
+        break;
+    case GW_EVENT_STOP:
+        say("stop", NULL, NULL);
+        break;
+    case GW_EVENT_RESUME:
+        say("resume", NULL, NULL);
+        break;
+    case GW_EVENT_LOG:
+        say("log", "text", e->text);
+        break;
+    }
+}
+
+static void say_state(struct machine *m)
+{
+    pthread_mutex_lock(&m->lock);
+    flockfile(stdout);
+    printf("{\"event\": \"state\", \"running\": %s, \"written\": %" PRIu64 "}\n", m->running ? "true" : "false", m->written);
+    fflush(stdout);
+    funlockfile(stdout);
+    pthread_mutex_unlock(&m->lock);
+}
+
+static void say_end(struct machine *m, int r, const struct gw_error *err)
+{
+    static const char *const owners[] = {"source", "destination", "undecided"};
+    struct gw_stats st;
+    enum gw_owner owner = m->send ? gw_send_owner(m->send) : gw_recv_owner(m->recv);
+    memset(&st, 0, sizeof(st));
+    if (m->send)
+        gw_send_stats(m->send, &st);
+    else
+        gw_recv_stats(m->recv, &st);
+    bool running = machine_running(m);
+    pthread_mutex_lock(&m->lock);
+    uint64_t written = m->written;
+    pthread_mutex_unlock(&m->lock);
+    flockfile(stdout);
+    printf("{\"event\": \"end\", \"ok\": %s, \"code\": %d, \"blame\": \"%s\", \"error\": ", r ? "false" : "true", r,
+           gw_blame_name(err->blame));
+    json_text(err->text);
+    printf(", \"owner\": \"%s\", \"running\": %s, \"written\": %" PRIu64
+           ", \"ticks\": %" PRId64 ", \"clock\": %" PRId64 ", \"status\": \"%s\"",
+           owners[owner], running ? "true" : "false", written, m->timer.cpu_ticks_offset, m->timer.cpu_clock_offset,
+           gw_status_name(st.status));
+    printf(", \"stats\": {\"transferred\": %" PRIu64 ", \"total\": %" PRIu64 ", \"remaining\": %" PRIu64
+           ", \"normal\": %" PRIu64 ", \"duplicate\": %" PRIu64 ", \"dirty-sync-count\": %" PRIu64
+           ", \"downtime-us\": %" PRIu64 ", \"total-ms\": %" PRIu64 ", \"rounds\": %u, \"bytes-by\": [",
+           st.transferred_bytes, st.total_bytes, st.remaining_bytes, st.normal_pages, st.duplicate_pages,
+           st.dirty_sync_count, st.downtime_us, st.total_time_ms, st.rounds);
+    for (int i = 0; i < GW_CAUSE_COUNT; i++)
+        printf("%s%" PRIu64, i ? ", " : "", st.bytes_by[i]);
+    printf("]}}\n");
+    fflush(stdout);
+    funlockfile(stdout);
+}
+
+static void obey(struct machine *m, const char *word)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    int r = 0;
+    if (!strcmp(word, "cancel"))
+        r = m->send ? gw_send_cancel(m->send, &err) : gw_recv_cancel(m->recv, &err);
+    else if (!strcmp(word, "continue") && m->send)
+        r = gw_send_continue(m->send, &err);
+    else if (!strcmp(word, "claim") && m->recv)
+        r = gw_recv_claim(m->recv, &err);
+    else if (!strcmp(word, "yank") && m->send)
+        gw_send_yank(m->send);
+    else if (!strcmp(word, "yank"))
+        gw_recv_yank(m->recv);
+    else if (!strcmp(word, "state"))
+        say_state(m);
+    else
+        r = gw_fail(&err, -EINVAL, GW_BLAME_CALLER, "no such word: %s", word);
+    if (r)
+        say("refused", "text", err.text);
+}
+
+static void *reader(void *opaque)
+{
+    struct machine *m = opaque;
+    char line[64];
+    size_t n = 0;
+    for (;;) {
+        struct pollfd p[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = m->wake[0], .events = POLLIN}};
+        if (poll(p, 2, -1) < 0 || p[1].revents || n == sizeof(line) || read(STDIN_FILENO, line + n, 1) != 1)
+            break;
+        if (line[n] != '\n') {
+            n++;
+            continue;
+        }
+        line[n] = 0;
+        n = 0;
+        if (!strcmp(line, "quit"))
+            break;
+        obey(m, line);
+    }
+    pthread_mutex_lock(&m->lock);
+    m->said_quit = true;
+    pthread_cond_broadcast(&m->changed);
+    pthread_mutex_unlock(&m->lock);
+    return NULL;
+}
+
+/* ---- the command line -------------------------------------------------------------------------------------------- */
+
+static uint64_t size_of(const char *text)
+{
+    char *end;
+    uint64_t v = strtoull(text, &end, 0);
+    switch (*end) {
+    case 'G':
+        v <<= 10; /* fall through */
+    case 'M':
+        v <<= 10; /* fall through */
+    case 'K':
+        v <<= 10;
+    }
+    return v;
+}
+
+static void parse_uuid(const char *text, uint8_t uuid[16])
+{
+    unsigned n = 0;
+    for (; *text && n < 32; text++) {
+        const char *digits = "0123456789abcdef", *d = strchr(digits, *text | 0x20);
+        if (*text != '-' && d) {
+            uuid[n / 2] = (uint8_t)(uuid[n / 2] << 4 | (d - digits));
+            n++;
+        }
+    }
+}
+
+static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PATH] */
+{
+    if (m->blocks == BLOCKS_MAX)
+        return false;
+    struct block *b = &m->block[m->blocks++];
+    snprintf(b->name, sizeof(b->name), "r");
+    char *save, *word = strtok_r(text, ",", &save);
+    b->bytes = word ? size_of(word) : 0;
+    while ((word = strtok_r(NULL, ",", &save))) {
+        if (!strncmp(word, "name=", 5))
+            snprintf(b->name, sizeof(b->name), "%s", word + 5);
+        else if (!strncmp(word, "file=", 5))
+            b->file = word + 5;
+        else
+            return false;
+    }
+    return b->bytes > 0;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH]]... [--load FILE] [--dump FILE] [--machine NAME]\n"
+                    "               [--uuid UUID] [--peer 7.2|10.0|godwit] [--capability NAME[=off]]... [--parameter N=V]...\n"
+                    "               [--tracker auto|pagemap|explicit] [--rate PAGES_PER_S] [--set SIZE] [--paused] [--stay]\n"
+                    "               [--timeout-ms N] send URI | recv URI\n");
+    return 2;
+}
+
+struct request {
+    const char *load, *dump, *machine, *peer, *uri, *caps[32], *params[32];
+    unsigned cap_count, param_count;
+    uint8_t uuid[16];
+    uint64_t timeout_ns;
+    bool paused, stay, send;
+};
+
+static bool parse(int argc, char **argv, struct machine *m, struct request *q)
+{
+    static const struct option options[] = {
+        {"memory", 1, 0, 'm'},  {"load", 1, 0, 'l'},      {"dump", 1, 0, 'd'},       {"machine", 1, 0, 'M'},
+        {"uuid", 1, 0, 'u'},    {"peer", 1, 0, 'p'},      {"capability", 1, 0, 'c'}, {"parameter", 1, 0, 'P'},
+        {"tracker", 1, 0, 't'}, {"rate", 1, 0, 'r'},      {"set", 1, 0, 's'},        {"paused", 0, 0, 'S'},
+        {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {0},
+    };
+    int c;
+    while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+        switch (c) {
+        case 'm':
+            if (!parse_block(m, optarg))
+                return false;
+            break;
+        case 'l':
+            q->load = optarg;
+            break;
+        case 'd':
+            q->dump = optarg;
+            break;
+        case 'M':
+            q->machine = optarg;
+            break;
+        case 'u':
+            parse_uuid(optarg, q->uuid);
+            break;
+        case 'p':
+            q->peer = optarg;
+            break;
+        case 'c':
+            if (q->cap_count == 32)
+                return false;
+            q->caps[q->cap_count++] = optarg;
+            break;
+        case 'P':
+            if (q->param_count == 32)
+                return false;
+            q->params[q->param_count++] = optarg;
+            break;
+        case 't':
+            m->tracker = !strcmp(optarg, "auto")      ? GW_TRACKER_AUTO
+                         : !strcmp(optarg, "pagemap") ? GW_TRACKER_PAGEMAP
+                                                      : GW_TRACKER_EXPLICIT;
+            break;
+        case 'r':
+            m->rate_pages = size_of(optarg);
+            break;
+        case 's':
+            m->set_pages = size_of(optarg) / PAGE;
+            break;
+        case 'S':
+            q->paused = true;
+            break;
+        case 'y':
+            q->stay = true;
+            break;
+        case 'T':
+            q->timeout_ns = size_of(optarg) * 1000000;
+            break;
+        default:
+            return false;
+        }
+    }
+    if (argc - optind != 2 || (strcmp(argv[optind], "send") && strcmp(argv[optind], "recv")))
+        return false;
+    q->send = !strcmp(argv[optind], "send");
+    q->uri = argv[optind + 1];
+    if (!m->blocks)
+        m->block[m->blocks++] = (struct block){.name = "r", .bytes = 16u << 20};
+    if (!m->set_pages || m->set_pages > m->block[0].bytes / PAGE)
+        m->set_pages = m->block[0].bytes / PAGE;
+    return true;
+}
+
+static int set_up(struct machine *m, const struct request *q, struct gw_error *err)
+{
+    struct gw_vm_config config = {.machine = q->machine, .page_bytes = PAGE, .ops = &machine_ops, .opaque = m};
+    memcpy(config.uuid, q->uuid, 16);
+    int r = gw_vm_new(&config, &m->vm, err);
+    if (!r)
+        r = add_ram(m, q->load, err);
+    if (!r)
+        r = gw_registry_add(gw_vm_registry(m->vm), &timer_state, "timer", 0, &m->timer, err);
+    if (!r)
+        r = gw_vm_set_tracker(m->vm, &(struct gw_tracker_config){.kind = m->tracker}, err);
+    for (unsigned i = 0; !r && i < q->cap_count; i++) {
+        char name[64];
+        snprintf(name, sizeof(name), "%s", q->caps[i]);
+        char *eq = strchr(name, '=');
+        if (eq)
+            *eq = 0;
+        r = gw_options_set_capability(gw_vm_options(m->vm), name, !eq || strcmp(eq + 1, "off"), err);
+    }
+    for (unsigned i = 0; !r && i < q->param_count; i++) {
+        char name[128];
+        snprintf(name, sizeof(name), "%s", q->params[i]);
+        char *eq = strchr(name, '=');
+        if (!eq)
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "NAME=VALUE wanted: %s", name);
+        *eq = 0;
+        r = gw_options_set_parameter(gw_vm_options(m->vm), name, eq + 1, err);
+    }
+    return r;
+}
+
+static int start(struct machine *m, const struct request *q, struct gw_error *err)
+{
+    if (q->send) {
+        struct gw_send_config config = {
+            .uri = q->uri, .peer = q->peer, .progress_timeout_ns = q->timeout_ns, .on_event = on_event, .opaque = m};
+        return gw_send_start(m->vm, &config, &m->send, err);
+    }
+    struct gw_recv_config config = {
+        .uri = q->uri, .progress_timeout_ns = q->timeout_ns, .on_event = on_event, .opaque = m};
+    int r = gw_recv_start(m->vm, &config, &m->recv, err);
+    if (!r) {
+        char address[4200];
+        gw_recv_address(m->recv, address, sizeof(address));
+        say("listening", "address", address);
+    }
+    return r;
+}
+
+static int run(struct machine *m, const struct request *q)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    pthread_t writes, reads;
+    int r = set_up(m, q, &err);
+    m->running = !r && q->send && !q->paused;
+    bool has_writer = !r && m->rate_pages && !pthread_create(&writes, NULL, writer, m);
+    if (!r)
+        r = start(m, q, &err);
+    if (r) {
+        say("refused", "text", err.text);
+    } else {
+        bool has_reader = !pthread_create(&reads, NULL, reader, m);
+        r = m->send ? gw_send_wait(m->send, &err) : gw_recv_wait(m->recv, &err);
+        say_end(m, r, &err);
+        pthread_mutex_lock(&m->lock);
+        while (q->stay && has_reader && !m->said_quit)
+            pthread_cond_wait(&m->changed, &m->lock);
+        pthread_mutex_unlock(&m->lock);
+        if (has_reader) {
+            close(m->wake[1]);
+            pthread_join(reads, NULL);
+        }
+        machine_stop(m, NULL);
+        if (q->dump && copy_file(&m->block[0], q->dump, true))
+            say("refused", "text", "cannot write the dump");
+    }
+    pthread_mutex_lock(&m->lock);
+    m->quit = true;
+    pthread_cond_broadcast(&m->changed);
+    pthread_mutex_unlock(&m->lock);
+    if (has_writer)
+        pthread_join(writes, NULL);
+    m->send = gw_send_free(m->send);
+    m->recv = gw_recv_free(m->recv);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    struct machine m = {.tracker = GW_TRACKER_EXPLICIT};
+    struct request q = {.machine = "none"};
+    if (!parse(argc, argv, &m, &q))
+        return usage();
+    if (pipe2(m.wake, O_CLOEXEC))
+        return 1;
+    if (q.send)
+        m.timer = (struct timer){.cpu_ticks_offset = 0x1122334455, .cpu_clock_offset = 0x66778899};
+    signal(SIGPIPE, SIG_IGN);
+    pthread_mutex_init(&m.lock, NULL);
+    pthread_cond_init(&m.changed, NULL);
+    int r = run(&m, &q);
+    gw_vm_free(m.vm);
+    for (unsigned i = 0; i < m.blocks; i++)
+        if (m.block[i].host && m.block[i].host != MAP_FAILED)
+            munmap(m.block[i].host, m.block[i].bytes);
+    pthread_cond_destroy(&m.changed);
+    pthread_mutex_destroy(&m.lock);
+    return r ? 1 : 0;
+}

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: MIT
+"""`godwit ctl` drives real QEMUs."""
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import stream  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, Program, built, pattern, peer, wait_until, write_file  # noqa: E402
+
+SIZE = 16 << 20
+
+
+class Ctl(Case):
+    version = "7.2"
+
+    def vm(self, role="vm", ram=None, size=SIZE, **options):
+        """A QEMU with a second monitor, since each serves one client. Returns it and where the second is."""
+        path = self.path(role + ".ctl")
+        args = list(options.pop("args", ())) + ["-qmp", "unix:%s,server=on,wait=off" % path]
+        if ram is not None:
+            options["ram"] = write_file(self.path(role + ".ram"), ram)
+        return self.qemu(self.version, role, memory=size, args=args, **options), path
+
+    def ctl(self, *args, status=0):
+        p = subprocess.run([built("cli/godwit"), "ctl"] + list(args), capture_output=True, text=True,
+                           timeout=DEADLINE_S * SLOW)
+        self.assertEqual(p.returncode, status, "%s\n%s\n%s" % (args, p.stdout, p.stderr))
+        if status == 1:
+            self.assertTrue(p.stderr.startswith("godwit ctl: "), p.stderr)
+        elif status == 0:
+            self.assertEqual(p.stderr, "")
+        return p
+
+    def ctl_json(self, *args):
+        return json.loads(self.ctl(*args, "--json").stdout)
+
+    # ---- asking and setting
+
+    def test_status(self):
+        vm, path = self.vm()
+        text = self.ctl(path, "status").stdout
+        self.assertIn("QEMU " + self.version, text)
+        self.assertIn("running", text)
+        self.ctl(path, "stop")
+        self.assertEqual(vm.status(), "paused")
+        doc = self.ctl_json("unix:" + path, "status")
+        self.assertEqual(doc["status"]["status"], "paused")
+        self.assertEqual(doc["migration"], {})
+        self.ctl("--json", path, "cont")
+        self.assertEqual(vm.status(), "running")
+
+    def test_capabilities(self):
+        vm, path = self.vm()
+        before = self.ctl_json(path, "caps")
+        self.assertFalse(before["xbzrle"])
+        self.assertEqual(self.ctl(path, "caps", "xbzrle=on", "events=off", "return-path=on").stdout, "")
+        after = self.ctl_json(path, "caps")
+        self.assertEqual([n for n in after if after[n] != before[n]].sort(), ["xbzrle", "events", "return-path"].sort())
+        self.assertRegex(self.ctl(path, "caps", "xbzrle").stdout, "^xbzrle +on\n$")
+        self.assertIn("postcopy-ram", self.ctl(path, "caps", "postcopy-preempt=on", status=1).stderr)
+        self.assertIn("no capability", self.ctl(path, "caps", "nonsense", status=1).stderr)
+        self.ctl(path, "caps", "xbzrle=maybe", status=2)
+        self.ctl(path, "caps", "xbzrle=on", "events", status=2)
+
+    def test_parameters(self):
+        vm, path = self.vm()
+        self.ctl(path, "param", "max-bandwidth=3M", "downtime-limit=250", "cpu-throttle-tailslow=on",
+                 "multifd-compression=zlib", "tls-hostname=example.org")
+        now = self.ctl_json(path, "param")
+        self.assertEqual(now["max-bandwidth"], 3 << 20)
+        self.assertEqual(now["downtime-limit"], 250)
+        self.assertIs(now["cpu-throttle-tailslow"], True)
+        self.assertEqual(now["multifd-compression"], "zlib")
+        self.assertEqual(now["tls-hostname"], "example.org")
+        self.assertRegex(self.ctl(path, "param", "downtime-limit").stdout, "^downtime-limit +250\n$")
+        self.assertIn("range", self.ctl(path, "param", "downtime-limit=3000000", status=1).stderr)
+        self.assertIn("downtime", self.ctl(path, "param", "downtime-limit=soon", status=1).stderr)
+        self.assertIn("unexpected", self.ctl(path, "param", "nonsense=1", status=1).stderr)
+        self.assertIn("no parameter", self.ctl(path, "param", "nonsense", status=1).stderr)
+
+    def test_any_command(self):
+        vm, path = self.vm()
+        self.assertTrue(self.ctl_json(path, "qmp", "query-version")["qemu"]["major"] >= 7)
+        self.ctl(path, "qmp", "migrate-set-parameters", '{"downtime-limit": 77}')
+        self.assertEqual(json.loads(self.ctl(path, "qmp", "query-migrate-parameters").stdout)["downtime-limit"], 77)
+        self.assertIn("has not been found", self.ctl(path, "qmp", "no-such", status=1).stderr)
+        self.ctl(path, "qmp", "query-version", "[]", status=2)
+        self.assertIn("only supported during postcopy", self.ctl(path, "pause", status=1).stderr)
+        self.assertIn("postcopy is paused", self.ctl(path, "recover", "tcp:127.0.0.1:1", status=1).stderr)
+        self.assertIn("not in expected state", self.ctl(path, "continue", status=1).stderr)
+        self.assertEqual(self.ctl(path, "cancel").stdout, "migration none, machine running\n")
+
+    def test_usage(self):
+        for args in [], ["x"], ["x", "plan"], ["x", "status", "y"], ["x", "migrate"], ["--nonsense"], \
+                ["x", "snapshot", "save", "a"], ["x", "status", "--timeout", "soon"]:
+            with self.subTest(args):
+                self.ctl(*args, status=2)
+        self.assertIn("migrate URI", self.ctl("--help").stdout)
+        self.assertIn("No such file", self.ctl(self.path("nowhere"), "status", status=1).stderr)
+
+    def test_quit_needs_no_answer(self):
+        """A QEMU may be gone before it has answered; whatever else was asked was not done then."""
+        for command, status in (("quit", 0), ("stop", 1)):
+            path = self.path(command)
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(path)
+                listener.listen(1)
+
+                def serve():
+                    s, _ = listener.accept()
+                    with s, s.makefile("rwb") as f:
+                        f.write(b'{"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 2}}, "capabilities": []}}\n')
+                        f.flush()
+                        f.write(json.dumps({"return": {}, "id": json.loads(f.readline()).get("id")}).encode() + b"\n")
+                        f.flush()
+                        f.readline()
+                server = threading.Thread(target=serve)
+                server.start()
+                p = self.ctl(path, "qmp", command, status=status)
+                server.join()
+                if status:
+                    self.assertIn("closed the connection", p.stderr)
+                else:
+                    self.assertEqual(p.stdout, "{}\n")
+
+    def test_what_is_no_monitor(self):
+        vm, path = self.vm()
+        holder = socket.socket(socket.AF_UNIX)
+        self.addCleanup(holder.close)
+        holder.connect(path)
+        self.assertIn("one client at a time", self.ctl(path, "status", "--timeout", "0.5", status=1).stderr)
+        for i, (text, answer) in enumerate(((b"SSH-2.0\r\n", "not a QMP monitor"), (b'{"a": 1}\n', "not a QMP monitor"), (b"", "closed"))):
+            server = socket.socket(socket.AF_UNIX)
+            self.addCleanup(server.close)
+            server.bind(self.path("server%d" % i))
+            server.listen()
+
+            def speak(server=server, text=text):
+                c = server.accept()[0]
+                c.sendall(text)
+                c.close()
+            threading.Thread(target=speak, daemon=True).start()
+            self.assertIn(answer, self.ctl(server.getsockname(), "status", status=1).stderr)
+
+    # ---- migrating
+
+    def test_migrate_to_a_file(self):
+        ram = pattern(SIZE)
+        vm, path = self.vm(ram=ram)
+        out = self.path("out")
+        doc = self.ctl_json(path, "migrate", "exec:cat > " + out)
+        self.assertEqual(doc["status"], "completed")
+        self.assertEqual(doc["run-state"], "postmigrate")
+        self.assertEqual(doc["ram"]["remaining"], 0)
+        with open(out, "rb") as f:
+            s = stream.decode(f.read())
+        self.assert_same_ram(s.ram(), ram)
+        self.assertIn("previous migration", self.ctl(path, "migrate", "exec:cat > " + out, status=1).stderr)
+
+    def test_migrate_to_another(self):
+        ram = pattern(SIZE)
+        vm, path = self.vm(ram=ram)
+        uri = "unix:" + self.path("m")
+        target, target_path = self.vm("target", incoming=uri)
+        text = self.ctl(path, "migrate", uri, "--capability", "return-path", "--capability", "xbzrle=off",
+                        "--parameter", "downtime-limit=500").stdout
+        self.assertIn("migration   completed", text)
+        self.assertIn("postmigrate", text)
+        self.assertRegex(text, r"downtime +\d")
+        self.assertEqual(vm.qmp.command("query-migrate-parameters")["downtime-limit"], 500)
+        target.wait()
+        self.assert_same_ram(target.saved_ram(), ram)
+        self.assertIn("completed", self.ctl(target_path, "status").stdout)
+
+    def test_detached(self):
+        vm, path = self.vm(parameters={"max-bandwidth": 1 << 20}, ram=pattern(SIZE))
+        self.assertEqual(self.ctl(path, "migrate", "--detach", "exec:cat > /dev/null").stdout, "")
+        self.assertIn("in progress", self.ctl(path, "migrate", "exec:cat > /dev/null", status=1).stderr)
+        self.assertEqual(self.ctl(path, "cancel").stdout, "migration cancelled, machine running\n")
+
+    def test_failures(self):
+        vm, path = self.vm()
+        err = self.ctl(path, "migrate", "unix:" + self.path("nobody"), status=1).stderr
+        self.assertRegex(err, "failed: .*nobody.*; the machine here is running")
+        err = self.ctl(path, "migrate", "nonsense:1", status=1).stderr
+        self.assertIn("migration protocol", err)
+        err = self.ctl(path, "migrate", "exec:cat > /dev/null", "--capability", "nonsense", status=1).stderr
+        self.assertIn("nonsense", err)
+        err = self.ctl(path, "migrate", "exec:cat > /dev/null", "--peer", "9.9", status=1).stderr
+        self.assertIn("x-godwit-peer", err)
+
+    def start(self, *args, terminal=False):
+        """A ctl that is left running. With a terminal: standard error is one, which is what is returned beside it."""
+        master, slave = pty.openpty() if terminal else (None, subprocess.PIPE)
+        # A shell's background job would ignore SIGINT.
+        p = subprocess.Popen([built("cli/godwit"), "ctl"] + list(args), stdout=subprocess.PIPE, stderr=slave,
+                             stdin=subprocess.DEVNULL, restore_signals=True,
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        if terminal:
+            os.close(slave)
+            self.addCleanup(os.close, master)
+        else:
+            self.addCleanup(p.stderr.close)
+        return p, master
+
+    def slow(self):
+        vm, path = self.vm(ram=pattern(SIZE), parameters={"max-bandwidth": 1 << 20})
+        return vm, path, ["migrate", "exec:cat > /dev/null"]
+
+    def test_interrupt_cancels(self):
+        for number in signal.SIGINT, signal.SIGTERM:
+            with self.subTest(number):
+                vm, path, command = self.slow()
+                p, _ = self.start(path, *command)
+                wait_until("active", lambda: vm.migration().get("status") == "active")
+                p.send_signal(number)
+                out, err = p.communicate(timeout=DEADLINE_S * SLOW)
+                self.assertEqual(p.returncode, 1)
+                self.assertEqual(out, b"")
+                self.assertEqual(err.decode(), "godwit ctl: cancelling\n"
+                                               "godwit ctl: migrate: cancelled; the machine here is running\n")
+                self.assertEqual(vm.migration()["status"], "cancelled")
+                vm.close()
+                os.unlink(path)
+                os.unlink(self.path("vm.qmp"))
+
+    def test_interrupts_twice_leaves(self):
+        vm, path, command = self.slow()
+        p, _ = self.start(path, *command)
+        wait_until("active", lambda: vm.migration().get("status") == "active")
+        os.kill(vm.process.pid, signal.SIGSTOP)
+        try:
+            p.send_signal(signal.SIGINT)
+            self.assertEqual(p.stderr.readline(), b"godwit ctl: cancelling\n")
+            p.send_signal(signal.SIGINT)
+            out, err = p.communicate(timeout=5 * SLOW)
+        finally:
+            os.kill(vm.process.pid, signal.SIGCONT)
+        self.assertEqual(p.returncode, 1)
+        self.assertIn(b"left alone: the migration may still go on", err)
+
+    def test_monitor_lost(self):
+        vm, path, command = self.slow()
+        p, _ = self.start(path, *command)
+        wait_until("active", lambda: vm.migration().get("status") == "active")
+        vm.process.kill()
+        out, err = p.communicate(timeout=DEADLINE_S * SLOW)
+        self.assertEqual(p.returncode, 1)
+        self.assertIn(b"how the migration ended is not known", err)
+
+    def test_pre_switchover_is_told(self):
+        vm, path, command = self.slow()
+        p, _ = self.start(path, *command, "--capability", "pause-before-switchover", "--parameter", "max-bandwidth=1G")
+        line = p.stderr.readline().decode()
+        self.assertIn("pre-switchover: the machine stands still until `continue` or `cancel`", line)
+        vm.qmp.command("migrate-continue", state="pre-switchover")
+        out, err = p.communicate(timeout=DEADLINE_S * SLOW)
+        self.assertEqual(p.returncode, 0, err)
+        self.assertIn(b"completed", out)
+
+    def test_progress_on_a_terminal(self):
+        vm, path, command = self.slow()
+        p, terminal = self.start(path, *command, terminal=True)
+        seen = b""
+        end = time.monotonic() + DEADLINE_S * SLOW
+        while b"ETA" not in seen and time.monotonic() < end:
+            seen += os.read(terminal, 4096)
+        self.assertRegex(seen.decode(), r"\d+%  .* sent, .* left, .*/s, dirty .*/s, ETA .*, d")
+        vm.qmp.command("migrate-set-parameters", max_bandwidth=1 << 40)
+        out, _ = p.communicate(timeout=DEADLINE_S * SLOW)
+        self.assertEqual(p.returncode, 0)
+        self.assertNotIn(b"ETA", out)
+        # The line is gone when all is over.
+        while True:
+            try:
+                more = os.read(terminal, 4096)
+            except OSError:  # EIO: nobody has the other end any more
+                break
+            if not more:
+                break
+            seen += more
+        self.assertTrue(seen.endswith(b"\r\x1b[K"), seen[-200:])
+
+    # ---- snapshots
+
+    def test_snapshots(self):
+        disk = self.path("disk")
+        subprocess.run([peer(self.version) + "-tool", "qemu-img", "create", "-q", "-f", "qcow2", disk,
+                        "64M"], check=True)
+        blockdev = "driver=qcow2,node-name=d,file.driver=file,file.filename=" + disk
+        vm, path = self.vm(args=["-blockdev", blockdev], ram=pattern(SIZE))
+        self.ctl(path, "snapshot", "save", "one", "d", "d")
+        self.assertIn("already exists", self.ctl(path, "snapshot", "save", "one", "d", "d", status=1).stderr)
+        self.ctl(path, "snapshot", "load", "one", "d", "d")
+        self.ctl(path, "snapshot", "delete", "one", "d")
+        self.assertIn("snapshot", self.ctl(path, "snapshot", "load", "one", "d", "d", status=1).stderr)
+        self.assertEqual(vm.qmp.command("query-jobs"), [])
+
+
+class CtlNewer(Ctl):
+    version = "10.0"
+
+
+class CtlOurs(Case):
+    """The machine in the box answers as QEMU does."""
+    ctl, ctl_json = Ctl.ctl, Ctl.ctl_json
+
+    def vm(self, role, *args):
+        path = self.path(role)
+        p = Program(self, role, [built("cli/godwit"), "vm", "--memory", "64M", "--accel", "unicorn", "--name", role,
+                                 "--serial", "file:" + self.path(role + ".serial"), "--qmp", "unix:" + path] + list(args))
+        wait_until("control socket of " + role, lambda: os.path.exists(path) or not p.alive())
+        return p, path
+
+    def test_a_life(self):
+        uri = "unix:" + self.path("m")
+        source, a = self.vm("anna", "--workload", "hotset,rate=8M,set=8M")
+        target, b = self.vm("berta", "--incoming", uri)
+        self.assertRegex(self.ctl(a, "status").stdout, r"monitor +godwit \d(.|\n)*machine +running\nmigration +none\n$")
+        self.assertEqual(self.ctl_json(b, "status")["status"]["status"], "inmigrate")
+        self.assertEqual(self.ctl_json(a, "qmp", "query-name"), {"name": "anna"})
+        self.ctl(a, "stop")
+        self.assertEqual(self.ctl_json(a, "status")["status"]["status"], "paused")
+        self.ctl(a, "cont")
+        self.assertIn("not supported", self.ctl(a, "caps", "postcopy-ram=on", status=1).stderr)
+        self.assertIn("has not been found", self.ctl(a, "snapshot", "save", "a", "b", "c", status=1).stderr)
+        # Too slow to end, interrupted; then for good.
+        self.ctl(a, "param", "max-bandwidth=1M")
+        self.ctl(a, "migrate", "--detach", "exec:cat > /dev/null")
+        self.assertIn("migration cancelled, machine running", self.ctl(a, "cancel").stdout)
+        doc = self.ctl_json(a, "migrate", uri, "--capability", "return-path", "--parameter", "max-bandwidth=0")
+        self.assertEqual((doc["status"], doc["run-state"]), ("completed", "postmigrate"))
+        self.assertEqual(doc["x-godwit"]["owner"], "destination")
+        self.assertEqual(sum(doc["x-godwit"]["bytes-by-cause"].values()), doc["ram"]["transferred"])
+        self.assertEqual(self.ctl_json(b, "status")["status"]["status"], "running")
+        report = self.ctl(a, "status").stdout
+        self.assertRegex(report, r"round +sent +pages")
+        self.assertIn("belongs to the destination", report)
+        self.assertIn("previous migration", self.ctl(a, "migrate", uri, status=1).stderr)
+        for p, path in (source, a), (target, b):
+            self.ctl(path, "qmp", "quit")
+            self.assertEqual(p.wait_exit(), 0, p.text())
+
+
+if __name__ == "__main__":
+    unittest.main()

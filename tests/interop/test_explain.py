@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""`godwit schema explain` names what a real QEMU names when it refuses a stream, and finds nothing where it loads."""
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import DEADLINE_S, SLOW, Case, Qemu, built, wait_until  # noqa: E402
+
+
+def with_args(*args, machine="pc-i440fx-7.2", memory=16):
+    return {"machine": machine, "args": list(args), "memory": memory << 20}
+
+
+class Explain(Case):
+    count = 0
+
+    def vm(self, version, machine, incoming=None):
+        self.count += 1
+        options = dict(machine)
+        options["args"] = ["-accel", "tcg"] + options["args"]
+        return Qemu(self, version, "vm%d" % self.count, block=None, paused=True, incoming=incoming, **options)
+
+    def stream(self, version, machine):
+        """What the machine writes when it is asked before it has run."""
+        vm = self.vm(version, machine)
+        path = self.path("stream%d" % self.count)
+        vm.migrate("exec:cat > %s.part && mv %s.part %s" % (path, path, path))
+        vm.wait()
+        wait_until(path, lambda: os.path.exists(path))
+        vm.close()
+        self.processes.remove(vm)
+        return path
+
+    def loads(self, version, machine, path):
+        """What the destination said; None: it took it."""
+        vm = self.vm(version, machine, incoming="exec:cat " + path)
+        try:
+            vm.wait()
+            return None
+        except (AssertionError, OSError):
+            vm.wait_exit()  # that is how an incoming migration fails
+            with open(vm.log_path) as f:
+                return f.read()
+
+    def explain(self, a, b):
+        p = subprocess.run([built("cli/godwit"), "schema", "explain", "--json", a, b], capture_output=True, text=True,
+                           timeout=DEADLINE_S * SLOW)
+        self.assertIn(p.returncode, (0, 3), p.stderr)
+        doc = json.loads(p.stdout)
+        self.assertEqual(doc["loads"], p.returncode == 0)
+        return doc
+
+    def refused(self, source, destination, names):
+        """names: what stands in the first reason and in what QEMU says."""
+        path = self.stream(*source)
+        other = self.stream(*destination)
+        doc = self.explain(path, other)
+        said = self.loads(*destination, path)
+        self.assertIsNotNone(said, "it loads")
+        against = subprocess.run([built("cli/godwit"), "inspect", "--against", other, path], capture_output=True, text=True,
+                                 timeout=DEADLINE_S * SLOW)
+        self.assertEqual(against.returncode, 3, against.stderr)
+        first = next(r for r in doc["found"] if r["weight"] == "refused")
+        for name in names:
+            self.assertIn(name, said)
+            self.assertIn(name, first["where"] + ": " + first["what"])
+            self.assertIn(name, against.stdout)
+
+    def test_machine_type(self):
+        self.refused(("10.0", with_args(machine="pc-q35-10.0")), ("7.2", with_args(machine="pc-q35-7.2")),
+                     ["pc-q35-10.0", "pc-q35-7.2"])
+
+    def test_ram_size(self):
+        self.refused(("7.2", with_args(memory=16)), ("10.0", with_args(memory=32)), ["pc.ram", "0x1000000", "0x2000000"])
+
+    def test_missing_device(self):
+        self.refused(("10.0", with_args("-device", "e1000,romfile=")), ("7.2", with_args()), ["0000:00:02.0/e1000"])
+
+    def test_other_slot(self):
+        self.refused(("7.2", with_args("-device", "rtl8139,romfile=")),
+                     ("10.0", with_args("-device", "rtl8139,romfile=,addr=5")), ["0000:00:02.0/rtl8139"])
+
+    def test_missing_block(self):
+        self.refused(("7.2", with_args("-device", "VGA,romfile=")), ("10.0", with_args()), ["0000:00:02.0/vga.vram"])
+
+    def test_other_device_of_the_same_name(self):
+        self.refused(("7.2", with_args("-device", "qemu-xhci")), ("10.0", with_args("-device", "nec-usb-xhci")),
+                     ["0000:00:02.0/xhci"])
+
+    def test_other_number_of_queues(self):
+        self.refused(("10.0", with_args("-device", "virtio-scsi-pci,num_queues=4")),
+                     ("7.2", with_args("-device", "virtio-scsi-pci,num_queues=2")), ["0000:00:02.0/virtio-scsi"])
+
+    def test_what_loads(self):
+        same = with_args("-device", "e1000,romfile=", "-smp", "2")
+        for source, destination in (("7.2", "10.0"), ("10.0", "7.2")):
+            path = self.stream(source, same)
+            doc = self.explain(path, self.stream(destination, same))
+            self.assertEqual([r for r in doc["found"] if r["weight"] != "note"], [])
+            self.assertIsNone(self.loads(destination, same, path))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: MIT
+# builds: plain asan tsan
+"""`godwit receive` and `godwit send` with real QEMUs of machine `none`: RAM byte for byte, and what is left when it goes wrong."""
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import SLOW, Case, Program, Qtest, built, pattern, peer, wait_until, write_file  # noqa: E402
+
+SIZE = 16 << 20
+RAM = pattern(SIZE, seed=9)
+SLOW_LINK = {"max-bandwidth": 1 << 20}
+
+
+class Parks(Case):
+    def out(self, *name):
+        folder = self.path("out")
+        os.makedirs(folder, exist_ok=True)
+        return os.path.join(folder, *name) if name else folder
+
+    def receive(self, uri=None, *options):
+        return Program(self, "receive", [built("cli/godwit"), "receive", uri or "unix:" + self.path("in"), "--output",
+                                         self.out("guest"), "--json", *options])
+
+    def send(self, file, uri, *options):
+        r = subprocess.run([built("cli/godwit"), "send", file, uri, *options], stdin=subprocess.DEVNULL, capture_output=True,
+                           text=True, timeout=60 * SLOW)
+        self.assertNotIn("Sanitizer", r.stderr)
+        return r
+
+    def source(self, version, **options):
+        options.setdefault("capabilities", ["return-path"])
+        return self.qemu(version, "source", memory=SIZE, ram=write_file(self.path("source.ram"), RAM), **options)
+
+    def start(self, version, *options, **source):
+        """(receive, source): the migration was begun."""
+        rx = self.receive(None, *options)
+        address = rx.wait_event("listening")["uri"]
+        src = self.source(version, **source)
+        src.migrate(address)
+        return rx, src
+
+    def assert_nothing_left(self):
+        self.assertEqual(os.listdir(self.out()), [])
+
+    def assert_failed(self, rx, *words):
+        self.assertEqual(rx.wait_exit(), 1, rx.text())
+        for word in words:
+            self.assertIn(word, rx.text())
+        self.assertNotIn("Sanitizer", rx.text())
+        self.assert_nothing_left()
+
+
+class Journey(Parks):
+    def there_and_back(self, one, other, uri_in, uri_out, **source):
+        rx = self.receive(uri_in)
+        address = rx.wait_event("listening")["uri"]
+        src = self.source(one, **source)
+        src.migrate(address)
+        parked = rx.wait_event("parked")
+        self.assertEqual(rx.wait_exit(), 0)
+        src.wait()
+        self.assertEqual((parked["machine"], parked["ram-bytes"]), ("none", SIZE))
+        dst = self.qemu(other, "target", memory=SIZE, incoming=uri_out)
+        r = self.send(self.out("guest"), dst.address() if uri_out.startswith("tcp") else uri_out)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        dst.wait()
+        wait_until("running", lambda: dst.status() == "running")
+        self.assert_same_ram(dst.ram(), RAM)
+        self.assertEqual(os.listdir(self.out()), ["guest"])
+
+    def test_72_to_72_unix(self):
+        self.there_and_back("7.2", "7.2", "unix:" + self.path("a"), "unix:" + self.path("b"))
+
+    def test_72_to_10_tcp(self):
+        self.there_and_back("7.2", "10.0", "tcp:127.0.0.1:0", "tcp:127.0.0.1:0")
+
+    def test_10_to_72_tcp6(self):
+        self.there_and_back("10.0", "7.2", "tcp:[::1]:0", "tcp:[::1]:0")
+
+    def test_10_to_10_no_return_path(self):
+        self.there_and_back("10.0", "10.0", "unix:" + self.path("a"), "unix:" + self.path("b"), capabilities=[])
+
+    def test_file_and_exec(self):
+        """10.0 writes a file, the command takes it from there; 7.2 reads from a command."""
+        src = self.source("10.0", capabilities=[])
+        src.migrate("file:" + self.path("stream"))
+        src.wait()
+        rx = self.receive("file:" + self.path("stream"))
+        self.assertEqual(rx.wait_exit(), 0, rx.text())
+        r = self.send(self.out("guest"), "exec:cat >" + self.path("again"))
+        self.assertEqual(r.returncode, 0, r.stderr)
+        dst = self.qemu("7.2", "target", memory=SIZE, incoming="exec:cat " + self.path("again"))
+        dst.wait()
+        self.assert_same_ram(dst.ram(), RAM)
+
+    def test_remove(self):
+        rx, src = self.start("10.0")
+        self.assertEqual(rx.wait_exit(), 0)
+        dst = self.qemu("10.0", "target", memory=SIZE, incoming="unix:" + self.path("b"))
+        r = self.send(self.out("guest"), "unix:" + self.path("b"), "--remove")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        dst.wait()
+        self.assert_nothing_left()
+
+    def test_dirtied_on_the_way(self):
+        """Pages that are written while they are sent come again, and the last contents count."""
+        for version in ("7.2", "10.0"):
+            rx = self.receive("unix:" + self.path("in" + version), "--force")
+            address = rx.wait_event("listening")["uri"]
+            src = self.qemu(version, "source" + version, memory=SIZE, machine="microvm", qtest=True,
+                            capabilities=["return-path"], parameters={"max-bandwidth": 1 << 20, "downtime-limit": 1})
+            q = Qtest(src.qtest_path)
+            for page in range(256, 4096, 2):
+                q.write(page << 12, bytes([page & 255, page >> 8, 1]))
+            src.migrate(address)
+            written = {}
+            for n in range(300):
+                page = 256 + (n * 37) % 3800
+                written[page] = bytes([n & 255, n >> 8 & 255, 2])
+                q.write(page << 12, written[page])
+                time.sleep(0.002)
+            self.assertEqual(src.migration()["status"], "active")
+            src.qmp.command("migrate-set-parameters", max_bandwidth=1 << 30)
+            src.wait()
+            self.assertEqual(rx.wait_exit(), 0, rx.text())
+            q.close()
+            dst = self.qemu(version, "target" + version, memory=SIZE, machine="microvm", incoming="unix:" + self.path("b" + version),
+                            qtest=True)
+            r = self.send(self.out("guest"), "unix:" + self.path("b" + version), "--peer", version)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            dst.wait()
+            q = Qtest(dst.qtest_path)
+            for page, data in written.items():
+                self.assertEqual(q.read(page << 12, 3), data, "page %d" % page)
+            q.close()
+            src.close()
+            dst.close()
+
+
+class Trouble(Parks):
+    def test_the_file_is_there(self):
+        write_file(self.out("guest"), b"mine")
+        rx = self.receive()
+        self.assertEqual(rx.wait_exit(), 1)
+        self.assertIn("File exists", rx.text())
+        with open(self.out("guest"), "rb") as f:
+            self.assertEqual(f.read(), b"mine")
+
+    def test_replaced_only_when_whole(self):
+        write_file(self.out("guest"), b"mine")
+        rx, src = self.start("10.0", "--force", parameters=SLOW_LINK)
+        rx.wait_event("status", status="active")
+        time.sleep(0.3)
+        os.kill(src.process.pid, signal.SIGKILL)
+        self.assertEqual(rx.wait_exit(), 1)
+        self.assertEqual(os.listdir(self.out()), ["guest"])
+        with open(self.out("guest"), "rb") as f:
+            self.assertEqual(f.read(), b"mine")
+
+    def test_source_dies(self):
+        for version in ("7.2", "10.0"):
+            rx, src = self.start(version, parameters=SLOW_LINK)
+            rx.wait_event("status", status="active")
+            time.sleep(0.4)
+            os.kill(src.process.pid, signal.SIGKILL)
+            self.assert_failed(rx, "byte ")
+            src.close()
+
+    def test_source_cancels(self):
+        for version in ("7.2", "10.0"):
+            rx, src = self.start(version, parameters=SLOW_LINK)
+            rx.wait_event("status", status="active")
+            time.sleep(0.4)
+            src.qmp.command("migrate_cancel")
+            self.assert_failed(rx)
+            wait_until("cancelled", lambda: src.migration()["status"] == "cancelled")
+            self.assertEqual(src.status(), "running")
+            src.close()
+
+    def test_interrupted(self):
+        rx = self.receive()
+        rx.wait_event("listening")
+        os.kill(rx.process.pid, signal.SIGINT)
+        self.assert_failed(rx, "cancelled")
+        rx, src = self.start("10.0", parameters=SLOW_LINK)
+        rx.wait_event("status", status="active")
+        time.sleep(0.4)
+        os.kill(rx.process.pid, signal.SIGINT)
+        self.assert_failed(rx, "cancelled")
+        wait_until("failed", lambda: src.migration()["status"] == "failed")
+        self.assertEqual(src.status(), "running")
+
+    def test_strangers(self):
+        rx = self.receive("tcp:127.0.0.1:0", "--log", "info")
+        address = rx.wait_event("listening")["uri"]
+        port = int(address.rsplit(":", 1)[1])
+        for data in (b"", b"GET / HTTP/1.1\r\n\r\n", b"QEVM\0\0\0\3\7\0\0\0\4none\1\0\0\0\1\3ram"):
+            with socket.create_connection(("127.0.0.1", port)) as s:
+                s.sendall(data)
+        rx.wait_event("notice")
+        src = self.source("10.0")
+        src.migrate(address)
+        self.assertEqual(rx.wait_exit(), 0, rx.text())
+        src.wait()
+
+    def test_full_disk(self):
+        """What cannot be written stays where it is: the guest runs on at the source."""
+        folder = self.path("small")
+        os.mkdir(folder)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
+            self.skipTest("a small file system cannot be mounted here")
+        try:
+            rx = Program(self, "receive", [built("cli/godwit"), "receive", "unix:" + self.path("in"), "--output",
+                                           os.path.join(folder, "guest"), "--json"])
+            address = rx.wait_event("listening")["uri"]
+            src = self.source("10.0")
+            src.migrate(address)
+            self.assertEqual(rx.wait_exit(), 1)
+            self.assertIn("No space left", rx.text())
+            self.assertEqual(os.listdir(folder), [])
+            wait_until("failed", lambda: src.migration()["status"] == "failed")
+            wait_until("running", lambda: src.status() == "running")
+        finally:
+            subprocess.run(["umount", "-l", folder], check=True)
+
+    def test_acknowledged_early(self):
+        """The source is told before the file is written; what goes wrong then is told, and `cont` is the way back."""
+        folder = self.path("small")
+        os.mkdir(folder)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
+            self.skipTest("a small file system cannot be mounted here")
+        try:
+            rx = Program(self, "receive", [built("cli/godwit"), "receive", "unix:" + self.path("small.in"), "--output",
+                                           os.path.join(folder, "guest"), "--json", "--acknowledge", "received"])
+            address = rx.wait_event("listening")["uri"]
+            src = self.source("10.0")
+            src.migrate(address)
+            self.assertEqual(rx.wait_exit(), 1)
+            self.assertIn("No space left", rx.text())
+            self.assertIn("QEMU: cont", rx.text())
+            self.assertEqual(os.listdir(folder), [])
+            src.wait()
+            src.qmp.command("cont")
+            wait_until("running", lambda: src.status() == "running")
+            src.close()
+        finally:
+            subprocess.run(["umount", "-l", folder], check=True)
+        rx, src = self.start("10.0", "--acknowledge", "received")
+        rx.wait_event("received")
+        self.assertEqual(rx.wait_exit(), 0, rx.text())
+        dst = self.qemu("10.0", "target", memory=SIZE, incoming="unix:" + self.path("b"))
+        self.assertEqual(self.send(self.out("guest"), "unix:" + self.path("b")).returncode, 0)
+        dst.wait()
+        self.assert_same_ram(dst.ram(), RAM)
+
+    def test_wrong_destination(self):
+        """The machine there is another one: it stays in the file, and the reason is told."""
+        rx, src = self.start("10.0")
+        self.assertEqual(rx.wait_exit(), 0)
+        dst = self.qemu("10.0", "target", memory=SIZE * 2, incoming="unix:" + self.path("b"))
+        r = self.send(self.out("guest"), "unix:" + self.path("b"))
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("the machine is still here", r.stderr)
+        self.assertIn("Size mismatch", dst.text())
+
+    def test_nothing_to_send(self):
+        write_file(self.path("x"), b"nothing of the kind")
+        for file, why in (("none", "No such file"), ("x", "neither a parked machine"), ("", "s a directory")):
+            r = self.send(self.path(file), "unix:" + self.path("nobody"))
+            self.assertEqual((r.returncode, r.stdout), (1, ""))
+            self.assertIn(why, r.stderr)
+            self.assertTrue(r.stderr.startswith("godwit send: "), r.stderr)
+        for argv in (["send"], ["send", "x"], ["receive", "unix:x"], ["receive", "--output", "x"], ["send", "--bogus", "x", "y"],
+                     ["receive", "unix:x", "-o", "y", "--format", "tar"]):
+            r = subprocess.run([built("cli/godwit"), *argv], capture_output=True, text=True)
+            self.assertEqual(r.returncode, 2, argv)
+
+
+if __name__ == "__main__":
+    peer("7.2"), peer("10.0")
+    unittest.main()

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+# builds: plain asan
+"""QEMU -> godwit receive -> file -> godwit send -> QEMU with memory that is known byte for byte.
+
+Memory that is written through qtest all the time that it goes away, compared as a whole; what a file can be used for
+afterwards; and the other formats that `receive` writes. test_park.py has the rest.
+"""
+import os
+import sys
+import threading
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import PAGE, Case, Program, Qtest, built, pattern, read_file, wait_until, write_file  # noqa: E402
+from journey import VERSIONS, file_uri, wait_file, wait_listening  # noqa: E402
+
+SIZE = 16 << 20
+RAM = pattern(SIZE, seed=9)
+
+
+class Parking(Case):
+    def command(self, role, *argv):
+        return Program(self, role, [built("cli/godwit"), *argv])
+
+    def exits(self, program, status=0):
+        got = program.wait_exit()
+        self.assertEqual(got, status, "%s: %s" % (program.role, program.text()[-2000:]))
+
+    def none(self, version, role, ram=None, **options):
+        if ram is not None:
+            options["ram"] = write_file(self.path(role + ".ram"), ram)
+        return self.qemu(version, role, memory=SIZE, **options)
+
+    def receive(self, uri, *arguments, output="parked"):
+        receive = self.command("receive", "receive", uri, "--output", self.path(output), *arguments)
+        if uri.startswith(("tcp:", "unix:")):
+            wait_listening(receive, uri)
+        return receive
+
+    def parked(self, source, uri, *arguments, output="parked"):
+        receive = self.receive(uri, *arguments, output=output)
+        source.migrate(uri)
+        source.wait()
+        self.exits(receive)
+        return self.path(output)
+
+    def unix(self, name="m"):
+        return "unix:" + self.path(name)
+
+    def arrives(self, target, uri, path):
+        """What lies at path, sent to target."""
+        send = self.command("send", "send", path, uri)
+        self.exits(send)
+        target.wait()
+
+
+class Files(Parking):
+    """A file of machine `none` and what can be done with it."""
+
+    def test_one_file_any_number_of_times(self):
+        path = self.parked(self.none("10.0", "source", ram=RAM), self.unix())
+        for i, version in enumerate(VERSIONS):
+            uri = self.unix("m%d" % i)
+            target = self.none(version, "target%d" % i, incoming=uri)
+            self.arrives(target, uri, path)
+            self.assert_same_ram(target.ram(), RAM)
+
+    def test_a_file_that_qemu_wrote(self):
+        for version in VERSIONS:
+            with self.subTest(version):
+                stream = self.path("stream" + version)
+                source = self.none(version, "source" + version, ram=RAM)
+                source.migrate(file_uri(version, stream, False))
+                source.wait()
+                wait_file(stream)
+                self.exits(self.receive("file:" + stream, output="parked" + version))
+                for path in (stream, self.path("parked" + version)):
+                    uri = self.unix("to" + os.path.basename(path))
+                    target = self.none("10.0", "to" + os.path.basename(path), incoming=uri)
+                    self.arrives(target, uri, path)
+                    self.assert_same_ram(target.ram(), RAM)
+
+    def test_a_paused_machine_stays_paused(self):
+        path = self.parked(self.none("7.2", "source", ram=RAM, paused=True), self.unix())
+        target = self.none("10.0", "target", incoming=self.unix("n"))
+        self.arrives(target, self.unix("n"), path)
+        self.assertNotEqual(target.status(), "running")
+        self.assert_same_ram(target.ram(), RAM)
+
+
+class Formats(Parking):
+    """What receive writes instead of a parked file, QEMU reads by itself."""
+
+    def test_stream(self):
+        path = self.parked(self.none("10.0", "source", ram=RAM), self.unix(), "--format", "stream")
+        for version in VERSIONS:
+            target = self.none(version, "target" + version, incoming=file_uri(version, path, True))
+            target.wait()
+            self.assert_same_ram(target.ram(), RAM)
+
+    def test_mapped_ram(self):
+        path = self.parked(self.none("7.2", "source", ram=RAM), self.unix(), "--format", "mapped-ram")
+        target = self.none("10.0", "target", capabilities=["mapped-ram"], incoming="file:" + path)
+        target.wait()
+        self.assert_same_ram(target.ram(), RAM)
+
+
+class Live(Parking):
+    """Memory that is written through qtest while it goes away. Machine `none` has no processor, which qtest needs."""
+
+    SIZE, BASE, WORKING_SET = 16 << 20, 1 << 20, 4 << 20  # below BASE is what the firmware has prepared
+
+    def write_until(self, vm, stop):
+        q = Qtest(vm.qtest_path)
+        try:
+            while not stop.is_set():
+                self.writes += 1
+                page = self.writes * 7919 * PAGE % self.WORKING_SET
+                q.write(self.BASE + page + self.writes % 500 * 8, self.writes.to_bytes(8, "little"))
+        finally:
+            q.close()
+
+    def live(self, a, b):
+        self.writes = 0
+        options = {"machine": "pc-i440fx-7.2", "block": "pc.ram", "memory": self.SIZE, "args": ["-accel", "tcg"],
+                   "paused": True}
+        # The working set takes a second on this link, and is written anew in less: no pass is the last one.
+        source = self.qemu(a, "source", qtest=True, parameters={"max-bandwidth": 4 << 20, "downtime-limit": 1}, **options)
+        with open(source.ram_path, "r+b") as f:
+            f.seek(self.BASE)
+            f.write(pattern(self.WORKING_SET, seed=4))
+        receive = self.receive(self.unix())
+        stop = threading.Event()
+        writer = threading.Thread(target=self.write_until, args=(source, stop), daemon=True)
+        writer.start()
+        try:
+            wait_until("some writes", lambda: self.writes > 100)
+            source.migrate(self.unix())
+            wait_until("a third pass", lambda: source.migration().get("ram", {}).get("dirty-sync-count", 0) >= 3)
+            self.assertIsNone(source.qmp.seen("MIGRATION", status="completed"))
+        finally:
+            stop.set()  # qtest would write on into a machine that has stopped for good
+            writer.join()
+        source.qmp.command("migrate-set-parameters", max_bandwidth=1 << 40)
+        source.wait()
+        self.exits(receive)
+        target = self.qemu(b, "target", incoming=self.unix("n"), **options)
+        self.arrives(target, self.unix("n"), self.path("parked"))
+        self.assertGreater(self.writes, 2 * self.WORKING_SET // PAGE)
+        self.assert_same_ram(target.ram(), source.ram())
+        self.assert_same_ram(target.saved_ram()[self.BASE:], source.ram()[self.BASE:], "as the machine sees it")
+
+    def test_from_7_2(self):
+        self.live("7.2", "10.0")
+
+    def test_from_10_0(self):
+        self.live("10.0", "7.2")
+
+
+if __name__ == "__main__":
+    unittest.main()

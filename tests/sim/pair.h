@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pair: one migration between two sims that may go wrong anywhere, and what must hold however it ends:
+ *
+ *   1. both sessions end, in bounded time;
+ *   2. never do both machines run, at no instant;
+ *   3. exactly one side can run at the end: the source runs, or the destination runs, or the destination holds a whole
+ *      machine that the source says it gave away, and runs when it is claimed;
+ *   4. the one that runs has exactly the memory and the device state that its writes make.
+ */
+#ifndef PAIR_H
+#define PAIR_H
+
+#include "sim.h"
+
+struct pair {
+    uint64_t mib;
+    uint64_t words_per_ms;
+    const char *peer;           /* NULL: godwit */
+    uint64_t timeout_ms;        /* progress timeout of both sides; 0: 2 s */
+    /* Puts filters around the channels, arms counters ... just before the sessions start; may be NULL. */
+    void (*before)(struct pair *p, struct gw_channel **source, struct gw_channel **destination);
+    /* Called all the time while they run, about every 0.1 ms; may be NULL. */
+    void (*during)(struct pair *p, struct gw_send *send, struct gw_recv *recv);
+    void (*after)(struct pair *p); /* the sessions have ended or could not start; disarm */
+    void *opaque;
+
+    /* filled: */
+    struct sim from, to;
+    enum gw_owner source_says, destination_says;
+    bool send_started, recv_started;
+    struct gw_error send_error, recv_error;
+    struct gw_stats stats;
+    bool claimed;
+};
+
+/* Asserts all of the above (cmocka). */
+void pair_run(struct pair *p);
+
+#endif

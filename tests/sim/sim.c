@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+static const char *const names[SIM_BLOCKS] = {"sim.low", "sim.high", "sim.vram"};
+
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
+    return x ^ (x >> 31);
+}
+
+/* Where write number k goes, and what it writes. */
+static void place(const struct sim *s, uint64_t seed, uint64_t k, unsigned *block, uint64_t *offset, uint64_t *value)
+{
+    uint64_t r = mix(seed + k * 0x9E3779B97F4A7C15ull), bytes;
+
+    *block = (unsigned)(r % SIM_BLOCKS);
+    bytes = s->ram_bytes[*block];
+    if (s->window_bytes && s->window_bytes < bytes)
+        bytes = s->window_bytes;
+    *offset = (mix(r) % (bytes / 8)) * 8;
+    *value = mix(r ^ 0x5851F42D4C957F2Dull) & ((r >> 20) % 5 ? ~0ull : 0); /* a fifth of the writes are zeros */
+}
+
+/* Guest memory is written while it is read for sending, which is what dirty tracking is for: TSan need not look. */
+__attribute__((noinline, no_sanitize("thread"))) static void store(uint8_t *at, uint64_t value)
+{
+    *(volatile uint64_t *)at = value;
+}
+
+static void *writer(void *arg)
+{
+    struct sim *s = arg;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->quit) {
+        uint64_t n = atomic_load(&s->words_per_ms);
+
+        if (!s->run) {
+            s->running = false;
+            pthread_cond_broadcast(&s->changed);
+            pthread_cond_wait(&s->changed, &s->lock);
+            continue;
+        }
+        s->running = true;
+        pthread_mutex_unlock(&s->lock);
+        for (uint64_t i = 0; i < n; i++) {
+            unsigned block;
+            uint64_t offset, value;
+
+            place(s, s->device.seed, ++s->device.writes, &block, &offset, &value);
+            store(s->ram[block] + offset, value);
+            if (atomic_load_explicit(&s->mark, memory_order_relaxed))
+                gw_vm_mark_dirty(s->vm, ((uint64_t)block << 32) + offset, 8);
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static void set_run(struct sim *s, bool run)
+{
+    pthread_mutex_lock(&s->lock);
+    s->run = run;
+    if (run)
+        s->running = true;
+    pthread_cond_broadcast(&s->changed);
+    while (!run && s->running)
+        pthread_cond_wait(&s->changed, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+}
+
+int sim_start(struct sim *s)
+{
+    set_run(s, true);
+    return 0;
+}
+
+int sim_stop(struct sim *s)
+{
+    set_run(s, false);
+    return 0;
+}
+
+static int op_stop(void *opaque, struct gw_error *err)
+{
+    struct sim *s = opaque;
+
+    if (atomic_load(&s->fail_stop))
+        return gw_fail(err, -EIO, GW_BLAME_EMBEDDER, "a device does not quiesce");
+    atomic_fetch_add(&s->stops, 1);
+    return sim_stop(s);
+}
+
+static int op_start(void *opaque, struct gw_error *err)
+{
+    struct sim *s = opaque;
+
+    if (atomic_load(&s->fail_start))
+        return gw_fail(err, -EIO, GW_BLAME_EMBEDDER, "a vCPU does not start");
+    atomic_fetch_add(&s->starts, 1);
+    return sim_start(s);
+}
+
+static bool op_running(void *opaque)
+{
+    struct sim *s = opaque;
+    bool r;
+
+    pthread_mutex_lock(&s->lock);
+    r = s->run;
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
+static void op_throttle(void *opaque, unsigned percent)
+{
+    atomic_store(&((struct sim *)opaque)->throttle, percent);
+}
+
+static void op_dirty_limit(void *opaque, uint64_t bytes_per_s)
+{
+    atomic_store(&((struct sim *)opaque)->dirty_limit, bytes_per_s);
+}
+
+static void op_handed_over(void *opaque, bool arrived)
+{
+    struct sim *s = opaque;
+
+    atomic_fetch_add(arrived ? &s->arrived : &s->left, 1);
+}
+
+static const struct gw_vm_ops ops = {.stop = op_stop,
+                                     .start = op_start,
+                                     .running = op_running,
+                                     .throttle = op_throttle,
+                                     .dirty_limit = op_dirty_limit,
+                                     .handed_over = op_handed_over};
+
+static const struct gw_field fields[] = {
+    GW_FIELD(struct sim_device, writes),
+    GW_FIELD(struct sim_device, seed),
+    GW_FIELD(struct sim_device, level),
+    GW_FIELD(struct sim_device, fifo_len),
+    GW_ARRAY_N(struct sim_device, fifo, fifo_len),
+    GW_END,
+};
+
+static const struct gw_state state = {
+    .name = "sim", .version = 1, .oldest = 1, .size = sizeof(struct sim_device), .fields = fields};
+
+int sim_new(struct sim *s, uint64_t seed, uint64_t mib, struct gw_error *err)
+{
+    struct gw_vm_config config = {.machine = "sim-1", .page_bytes = 4096, .ops = &ops, .opaque = s};
+    int r;
+
+    memset(s, 0, sizeof *s);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
+    s->device.seed = seed;
+    s->device.fifo_len = seed ? 5 : 0;
+    r = gw_vm_new(&config, &s->vm, err);
+    for (unsigned i = 0; r >= 0 && i < SIM_BLOCKS; i++) {
+        struct gw_ram_desc d = {.name = names[i], .gpa = (uint64_t)i << 32, .flags = GW_RAM_FRESH};
+
+        s->ram_bytes[i] = i == 2 ? 256 * 1024 : (mib << 20) / 2;
+        s->ram[i] = mmap(NULL, s->ram_bytes[i], PROT_READ | PROT_WRITE,
+                         (i == 1 ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
+        if (s->ram[i] == MAP_FAILED) {
+            s->ram[i] = NULL;
+            return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL, "no memory for the test machine");
+        }
+        d.host = s->ram[i];
+        d.used_bytes = s->ram_bytes[i];
+        r = gw_vm_add_ram(s->vm, &d, err);
+    }
+    if (r >= 0)
+        r = gw_registry_add(gw_vm_registry(s->vm), &state, "sim", 0, &s->device, err);
+    if (r >= 0) {
+        s->threaded = !pthread_create(&s->thread, NULL, writer, s);
+        r = s->threaded ? 0 : -EAGAIN;
+    }
+    return r;
+}
+
+void sim_free(struct sim *s)
+{
+    if (s->threaded) {
+        pthread_mutex_lock(&s->lock);
+        s->quit = true;
+        pthread_cond_broadcast(&s->changed);
+        pthread_mutex_unlock(&s->lock);
+        pthread_join(s->thread, NULL);
+    }
+    gw_vm_free(s->vm);
+    for (unsigned i = 0; i < SIM_BLOCKS; i++)
+        if (s->ram[i])
+            munmap(s->ram[i], s->ram_bytes[i]);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->changed);
+}
+
+uint64_t sim_check(struct sim *s)
+{
+    uint64_t wrong = 0;
+    uint8_t *want[SIM_BLOCKS];
+
+    for (unsigned i = 0; i < SIM_BLOCKS; i++)
+        want[i] = calloc(1, s->ram_bytes[i]);
+    for (uint64_t k = 1; k <= s->device.writes; k++) {
+        unsigned block;
+        uint64_t offset, value;
+
+        place(s, s->device.seed, k, &block, &offset, &value);
+        memcpy(want[block] + offset, &value, 8);
+    }
+    for (unsigned i = 0; i < SIM_BLOCKS; i++) {
+        for (uint64_t o = 0; o < s->ram_bytes[i]; o += 8)
+            wrong += memcmp(want[i] + o, s->ram[i] + o, 8) != 0;
+        free(want[i]);
+    }
+    return wrong;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sim: a machine made of memory and a thread that writes it, for migrations inside one process.
+ *
+ * The writer stamps random 8-byte words; every write is a function of (seed, number), the number of the last write is
+ * kept in a device. After an arrival the machine's memory must be exactly what the writes up to that number make it.
+ */
+#ifndef SIM_H
+#define SIM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "godwit/godwit.h"
+
+#define SIM_BLOCKS 3
+
+struct sim_device { /* state that travels */
+    uint64_t writes;
+    uint64_t seed;
+    uint32_t level;
+    uint8_t fifo[16];
+    uint32_t fifo_len;
+};
+
+struct sim {
+    struct gw_vm *vm;
+    uint8_t *ram[SIM_BLOCKS];
+    uint64_t ram_bytes[SIM_BLOCKS];
+    struct sim_device device;
+    pthread_t thread;
+    bool threaded;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool run, running, quit;      /* asked, is, end */
+    _Atomic uint64_t words_per_ms; /* write rate; 0: idle */
+    uint64_t window_bytes;        /* writes go to the first so many bytes of each block; 0: all */
+    atomic_int starts, stops;
+    atomic_bool fail_stop, fail_start;
+    atomic_bool mark;             /* tell the explicit tracker */
+    _Atomic unsigned throttle;
+    _Atomic uint64_t dirty_limit;
+    _Atomic int arrived, left;
+};
+
+/* seed 0: a machine that waits to be filled. */
+int sim_new(struct sim *s, uint64_t seed, uint64_t mib, struct gw_error *err);
+void sim_free(struct sim *s);
+int sim_start(struct sim *s);
+int sim_stop(struct sim *s);
+/* What memory and device must be after device.writes writes from the beginning. 0 or the number of wrong words. */
+uint64_t sim_check(struct sim *s);
+
+#endif

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Two machines in one process, each behind a control socket, migrated by QMP alone, through the client of the command
+ * line.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "qmp_client.h"
+#include "sim.h"
+
+#define LIMIT_MS 30000
+
+struct side {
+    struct sim sim;
+    struct gw_control *control;
+    struct gw_qmp *qmp;
+    bool waits; /* for an incoming migration */
+    char path[64], events[4096]; /* names and data of all events, one after the other */
+};
+
+static const char *run_state(void *opaque)
+{
+    struct side *s = opaque;
+    bool run;
+
+    pthread_mutex_lock(&s->sim.lock);
+    run = s->sim.run;
+    pthread_mutex_unlock(&s->sim.lock);
+    if (run)
+        return "running";
+    return s->waits && !atomic_load(&s->sim.arrived) ? "inmigrate" : atomic_load(&s->sim.left) ? "postmigrate" : "paused";
+}
+
+static int stop(void *opaque, struct gw_error *err)
+{
+    return sim_stop(&((struct side *)opaque)->sim);
+}
+
+static int cont(void *opaque, struct gw_error *err)
+{
+    atomic_store(&((struct side *)opaque)->sim.left, 0);
+    return sim_start(&((struct side *)opaque)->sim);
+}
+
+static const struct gw_control_ops ops = {.run_state = run_state, .stop = stop, .cont = cont};
+
+static void note(void *opaque, const json_t *event)
+{
+    struct side *s = opaque;
+    json_t *data = json_object_get(event, "data"), *value;
+    const char *key;
+    size_t n = strlen(s->events);
+
+    n += (size_t)snprintf(s->events + n, sizeof s->events - n, "%s", json_string_value(json_object_get(event, "event")));
+    json_object_foreach(data, key, value)
+        if (json_is_string(value) && n < sizeof s->events)
+            n += (size_t)snprintf(s->events + n, sizeof s->events - n, ":%s", json_string_value(value));
+    if (n + 1 < sizeof s->events)
+        strcat(s->events, " ");
+}
+
+static void open_side(struct side *s, uint64_t seed, const char *name)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_control_config config = {.ops = &ops, .opaque = s, .name = name};
+    struct gw_qmp_config client = {.event = note, .opaque = s, .timeout_ns = LIMIT_MS * 1000000ull};
+    char uri[80];
+
+    memset(s, 0, sizeof *s);
+    assert_int_equal(sim_new(&s->sim, seed, 16, &err), 0);
+    snprintf(s->path, sizeof s->path, "/tmp/gw-test-sim-%d-%s", (int)getpid(), name);
+    snprintf(uri, sizeof uri, "unix:%s", s->path);
+    config.uri = uri;
+    client.address = s->path;
+    s->waits = !seed;
+    if (seed)
+        sim_start(&s->sim);
+    if (gw_control_start(s->sim.vm, &config, &s->control, &err) || gw_qmp_open(&client, &s->qmp, &err))
+        fail_msg("%s", err.text);
+    assert_string_equal(gw_qmp_server(s->qmp), "godwit " GW_VERSION_TEXT);
+}
+
+static void close_side(struct side *s)
+{
+    gw_qmp_free(s->qmp);
+    gw_control_free(s->control);
+    sim_free(&s->sim);
+}
+
+/* Runs a command; wrong: what its refusal must say, NULL: it must work. A new reference, NULL when refused. */
+static json_t *qmp(struct side *s, const char *wrong, const char *command, json_t *take_args)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    json_t *result = NULL;
+    int r = gw_qmp_execute(s->qmp, command, take_args, &result, &err);
+
+    if (!wrong && r)
+        fail_msg("%s: %s", command, err.text);
+    if (wrong && (!r || !strstr(err.text, wrong)))
+        fail_msg("%s: '%s' instead of '%s'", command, r ? err.text : "done", wrong);
+    return result;
+}
+
+static void run(struct side *s, const char *wrong, const char *command, json_t *take_args)
+{
+    json_decref(qmp(s, wrong, command, take_args));
+}
+
+static void set_capability(struct side *s, const char *name)
+{
+    run(s, NULL, "migrate-set-capabilities", json_pack("{s[{sssb}]}", "capabilities", "capability", name, "state", 1));
+}
+
+static void set_parameter(struct side *s, const char *name, int value)
+{
+    run(s, NULL, "migrate-set-parameters", json_pack("{si}", name, value));
+}
+
+/* Polls until the migration has the status, or ends; a new reference to what was told then. */
+static json_t *wait_status(struct side *s, const char *status)
+{
+    char last[32] = "";
+
+    for (int i = 0; i < LIMIT_MS / 5; i++) {
+        json_t *info = qmp(s, NULL, "query-migrate", NULL);
+        const char *now = json_string_value(json_object_get(info, "status"));
+
+        if (now && !strcmp(now, status))
+            return info;
+        if (now && (!strcmp(now, "completed") || !strcmp(now, "failed") || !strcmp(now, "cancelled")))
+            fail_msg("%s instead of %s: %s", now, status, json_string_value(json_object_get(info, "error-desc")));
+        snprintf(last, sizeof last, "%s", now ? now : "");
+        json_decref(info);
+        assert_int_equal(gw_qmp_wait(s->qmp, 5000000, NULL), 0);
+    }
+    fail_msg("%s, not %s within %d ms", last, status, LIMIT_MS);
+    return NULL;
+}
+
+static void check_state(struct side *s, const char *state)
+{
+    json_t *status = qmp(s, NULL, "query-status", NULL);
+
+    assert_string_equal(json_string_value(json_object_get(status, "status")), state);
+    json_decref(status);
+}
+
+static long long number(const json_t *info, const char *object, const char *key)
+{
+    json_t *v = json_object_get(object ? json_object_get(info, object) : info, key);
+
+    if (!json_is_integer(v))
+        fail_msg("%s.%s is missing", object ? object : "", key);
+    return json_integer_value(v);
+}
+
+/* Some of memory has left, so that the destination cannot go back to listening. */
+static void wait_sent(struct side *s, long long bytes)
+{
+    for (int i = 0; i < LIMIT_MS / 5; i++) {
+        json_t *info = qmp(s, NULL, "query-migrate", NULL);
+        long long sent = number(info, "ram", "transferred");
+
+        json_decref(info);
+        if (sent >= bytes)
+            return;
+        assert_int_equal(gw_qmp_wait(s->qmp, 5000000, NULL), 0);
+    }
+    fail_msg("less than %lld bytes sent within %d ms", bytes, LIMIT_MS);
+}
+
+/* The destination listens; the URI where. */
+static json_t *listening(struct side *s)
+{
+    json_t *info, *address, *args;
+    char uri[128];
+
+    run(s, NULL, "migrate-incoming", json_pack("{ss}", "uri", "tcp:127.0.0.1:0"));
+    info = qmp(s, NULL, "query-migrate", NULL);
+    address = json_array_get(json_object_get(info, "socket-address"), 0);
+    assert_non_null(address);
+    snprintf(uri, sizeof uri, "tcp:%s:%s", json_string_value(json_object_get(address, "host")),
+             json_string_value(json_object_get(address, "port")));
+    args = json_pack("{ss}", "uri", uri);
+    json_decref(info);
+    return args;
+}
+
+static void check_completed(const json_t *info, struct side *to)
+{
+    json_t *x = json_object_get(info, "x-godwit"), *value;
+    long long sum = 0;
+    const char *key;
+
+    assert_string_equal(json_string_value(json_object_get(x, "owner")), "destination");
+    json_object_foreach(json_object_get(x, "bytes-by-cause"), key, value)
+        sum += json_integer_value(value);
+    assert_int_equal(sum, number(info, "ram", "transferred"));
+    assert_true(number(info, "ram", "total") >= 16 << 20);
+    assert_true(number(info, "ram", "normal") + number(info, "ram", "duplicate") >= (16 << 20) / 4096);
+    assert_true(number(info, "ram", "dirty-sync-count") >= 2);
+    assert_int_equal(number(info, "ram", "page-size"), 4096);
+    assert_true(number(info, NULL, "total-time") >= number(info, NULL, "downtime"));
+    assert_true(json_array_size(json_object_get(x, "round")) >= 1);
+    assert_int_equal(sim_check(&to->sim), 0);
+}
+
+static void test_migrate(void **state)
+{
+    struct side from, to;
+    json_t *info;
+
+    open_side(&from, 7, "a");
+    open_side(&to, 0, "b");
+    atomic_store(&from.sim.words_per_ms, 20);
+    set_capability(&from, "events");
+    set_capability(&to, "events");
+    set_parameter(&from, "max-bandwidth", 0);
+    check_state(&to, "inmigrate");
+    run(&from, NULL, "migrate", listening(&to));
+    info = wait_status(&from, "completed");
+    json_decref(wait_status(&to, "completed"));
+    run(&to, NULL, "stop", NULL);
+    check_completed(info, &to);
+    json_decref(info);
+    check_state(&from, "postmigrate");
+    assert_non_null(strstr(from.events, "MIGRATION:setup "));
+    assert_non_null(strstr(from.events, "MIGRATION_PASS "));
+    assert_non_null(strstr(from.events, "MIGRATION:active "));
+    assert_non_null(strstr(from.events, "STOP MIGRATION:device "));
+    assert_non_null(strstr(from.events, "MIGRATION:completed "));
+    assert_null(strstr(from.events, "RESUME"));
+    assert_non_null(strstr(to.events, "MIGRATION:active "));
+    assert_non_null(strstr(to.events, "RESUME MIGRATION:completed "));
+    run(&from, "Can't migrate the vm that was paused due to previous migration", "migrate",
+        json_pack("{ss}", "uri", "tcp:127.0.0.1:1"));
+    run(&to, "The incoming migration has already been started", "migrate-incoming",
+        json_pack("{ss}", "uri", "tcp:127.0.0.1:0"));
+    close_side(&from);
+    close_side(&to);
+}
+
+static void test_steered(void **state)
+{
+    struct side from, to, other;
+    json_t *info;
+
+    open_side(&from, 11, "a");
+    open_side(&to, 0, "b");
+    open_side(&other, 0, "c");
+    atomic_store(&from.sim.words_per_ms, 50);
+    set_parameter(&from, "max-bandwidth", 4 << 20);
+    run(&from, NULL, "migrate", listening(&to));
+    json_decref(wait_status(&from, "active"));
+    run(&from, "There's a migration process in progress", "migrate", json_pack("{ss}", "uri", "tcp:127.0.0.1:1"));
+    run(&from, "There's a migration process in progress", "migrate-set-capabilities",
+        json_pack("{s[{sssb}]}", "capabilities", "capability", "events", "state", 1));
+    run(&from, "Migration not in expected state: active", "migrate-continue",
+        json_pack("{ss}", "state", "pre-switchover"));
+    wait_sent(&from, 1 << 20);
+    run(&from, NULL, "migrate_cancel", NULL);
+    info = wait_status(&from, "cancelled");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(info, "x-godwit"), "owner")), "source");
+    json_decref(info);
+    check_state(&from, "running");
+    json_decref(wait_status(&to, "failed"));
+    run(&to, "did not complete", "cont", NULL);
+    check_state(&to, "inmigrate");
+
+    /* Nobody there. */
+    run(&from, NULL, "migrate", json_pack("{ss}", "uri", "unix:/tmp/gw-test-nobody-there"));
+    info = wait_status(&from, "failed");
+    assert_non_null(strstr(json_string_value(json_object_get(info, "error-desc")), "gw-test-nobody-there"));
+    json_decref(info);
+    check_state(&from, "running");
+
+    /* To the other one: slowly, then faster while it runs, with a stop before the switch-over. */
+    set_capability(&from, "pause-before-switchover");
+    run(&from, NULL, "migrate", listening(&other));
+    json_decref(wait_status(&from, "active"));
+    set_parameter(&from, "max-bandwidth", 1 << 30);
+    info = wait_status(&from, "pre-switchover");
+    assert_true(number(info, NULL, "expected-downtime") >= 0);
+    json_decref(info);
+    check_state(&other, "inmigrate");
+    run(&from, "Migration is not finalized yet", "cont", NULL);
+    run(&from, NULL, "migrate-continue", json_pack("{ss}", "state", "pre-switchover"));
+    info = wait_status(&from, "completed");
+    json_decref(wait_status(&other, "completed"));
+    run(&other, NULL, "stop", NULL);
+    check_completed(info, &other);
+    json_decref(info);
+    close_side(&from);
+    close_side(&to);
+    close_side(&other);
+}
+
+static void test_yank_and_blockers(void **state)
+{
+    struct side from, to;
+    unsigned id;
+    json_t *info, *uri;
+
+    open_side(&from, 13, "a");
+    open_side(&to, 0, "b");
+    uri = listening(&to);
+    assert_int_equal(gw_vm_add_blocker(from.sim.vm, "the cat sleeps on it", &id, NULL), 0);
+    run(&from, "the cat sleeps on it", "migrate", json_incref(uri));
+    info = qmp(&from, NULL, "query-migrate", NULL);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(info, "blocked-reasons"), 0)),
+                        "the cat sleeps on it");
+    json_decref(info);
+    gw_vm_remove_blocker(from.sim.vm, id);
+    run(&from, "no peer is called 6.0", "migrate",
+        json_pack("{ssss}", "uri", "tcp:127.0.0.1:1", "x-godwit-peer", "6.0"));
+    set_parameter(&from, "max-bandwidth", 1 << 20);
+    run(&from, NULL, "migrate", uri);
+    json_decref(wait_status(&from, "active"));
+    run(&from, NULL, "yank", json_pack("{s[{ss}]}", "instances", "type", "migration"));
+    json_decref(wait_status(&from, "failed"));
+    check_state(&from, "running");
+    run(&from, "Instance not found", "yank", json_pack("{s[{ss}]}", "instances", "type", "migration"));
+    /* Closing with a migration under way ends it. */
+    run(&from, NULL, "migrate", json_pack("{ss}", "uri", "exec:sleep 100"));
+    close_side(&to);
+    close_side(&from);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_migrate),
+        cmocka_unit_test(test_steered),
+        cmocka_unit_test(test_yank_and_blockers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The connection fails at every step of the protocol: it ends, is lost, stalls, gives an error, moves a byte at a time; on
+ * either side, in either direction. See pair.h for what must hold.
+ *
+ * By default every 13th place is tried, and each of those where the guest changes hands; GODWIT_SWEEP=1 tries all.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "channel/fault.h"
+#include "pair.h"
+
+struct sweep {
+    struct gw_fault fault;
+    bool at_destination;
+    struct gw_channel *filter;
+    unsigned happened;
+    unsigned arrived, stayed, undecided, claimed;
+};
+
+static void insert(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
+{
+    struct sweep *w = p->opaque;
+    struct gw_channel **at = w->at_destination ? destination : source;
+
+    assert_int_equal(gw_fault_new(*at, &w->fault, 1, at, NULL), 0);
+    w->filter = *at;
+}
+
+static void one(struct sweep *w, const char *peer, uint64_t at)
+{
+    struct pair p = {
+        .mib = 1, .words_per_ms = w->fault.kind == GW_FAULT_SHORT ? 0 : 20, .peer = peer, .before = insert, .opaque = w, .timeout_ms = 300};
+
+    w->fault.at_byte = at;
+    pair_run(&p);
+    w->arrived += p.source_says == GW_OWNER_DESTINATION;
+    w->stayed += p.source_says == GW_OWNER_SOURCE;
+    w->undecided += p.source_says == GW_OWNER_UNDECIDED;
+    w->claimed += p.claimed;
+}
+
+/* How many bytes go each way, about. */
+static void measure(const char *peer, uint64_t *ret_forward, uint64_t *ret_device)
+{
+    struct pair p = {.mib = 1, .words_per_ms = 20, .peer = peer};
+
+    pair_run(&p);
+    assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+    *ret_forward = p.stats.transferred_bytes;
+    *ret_device = p.stats.bytes_by[GW_CAUSE_DEVICE] + p.stats.bytes_by[GW_CAUSE_VMDESC] + 64;
+}
+
+static void report(const char *what, const struct sweep *w)
+{
+    print_message("%s: %u arrived (%u of them claimed), %u stayed, %u undecided\n", what, w->arrived, w->claimed, w->stayed,
+                  w->undecided);
+}
+
+static const struct {
+    enum gw_fault_kind kind;
+    const char *name;
+} kinds[] = {{GW_FAULT_END, "end"}, {GW_FAULT_RESET, "reset"}, {GW_FAULT_ERROR, "error"}, {GW_FAULT_STALL, "stall"}};
+
+static void sweep_forward(const char *peer, bool at_destination)
+{
+    uint64_t bytes, device, step = getenv("GODWIT_SWEEP") ? 1 : 13;
+
+    measure(peer, &bytes, &device);
+    for (unsigned k = 0; k < 4; k++) {
+        struct sweep w = {.fault = {.kind = kinds[k].kind, .direction = at_destination ? GW_FAULT_IN : GW_FAULT_OUT},
+                          .at_destination = at_destination};
+        /* A stall costs its time-out. */
+        uint64_t slow = kinds[k].kind == GW_FAULT_STALL ? 5 : 1;
+
+        for (uint64_t at = 0; at < 200; at += step * slow)
+            one(&w, peer, at);
+        for (uint64_t at = 200; at + device < bytes; at += bytes / 8)
+            one(&w, peer, at);
+        for (uint64_t at = bytes > device ? bytes - device : 0; at < bytes + 16; at += step * 4 * slow)
+            one(&w, peer, at);
+        report(kinds[k].name, &w);
+        assert_true(w.stayed > 0);
+        if (!peer)
+            assert_int_equal(w.undecided, 0);
+    }
+}
+
+static void test_forward_at_source(void **state)
+{
+    sweep_forward(NULL, false);
+}
+
+static void test_forward_at_destination(void **state)
+{
+    sweep_forward(NULL, true);
+}
+
+static void test_forward_plain_peer(void **state)
+{
+    sweep_forward("10.0", false);
+}
+
+/* PONG, HELLO, PONG, LOADED, SHUT: every byte of the return path.
+ *
+ * With a plain peer a time-out only: there an end of the connection without SHUT is the peer's way to say that it could
+ * not load, and the source goes on. A network that forges such an end can make two of one machine; that is why godwits
+ * agree in two steps. */
+static void test_return_path(void **state)
+{
+    static const char *const peers[] = {NULL, "10.0"};
+
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned k = 0; k < 4; k++) {
+            struct sweep w = {.fault = {.kind = kinds[k].kind}};
+
+            if (i && kinds[k].kind != GW_FAULT_STALL)
+                continue;
+            for (uint64_t at = 0; at < (i ? 17u : 46u); at++) {
+                w.at_destination = at & 1;
+                w.fault.direction = w.at_destination ? GW_FAULT_OUT : GW_FAULT_IN;
+                one(&w, peers[i], at);
+            }
+            report(kinds[k].name, &w);
+            assert_true(w.stayed > 0);
+            assert_true(i ? w.undecided > 0 : w.undecided == 0);
+        }
+}
+
+/* Exactly where the guest changes hands: the last bytes of the stream, COMMIT among them, counted from the end. */
+static void test_last_bytes(void **state)
+{
+    for (unsigned k = 0; k < 4; k++) {
+        struct sweep w = {.fault = {.kind = kinds[k].kind, .direction = GW_FAULT_OUT}};
+        uint64_t bytes, device;
+
+        for (unsigned back = 0; back < 12; back++) {
+            measure(NULL, &bytes, &device);
+            one(&w, NULL, bytes - back);
+        }
+        report(kinds[k].name, &w);
+        assert_int_equal(w.undecided, 0);
+    }
+}
+
+static void test_byte_by_byte(void **state)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        struct sweep w = {.fault = {.kind = GW_FAULT_SHORT,
+                                    .bytes = i & 1 ? 61 : 1000,
+                                    .direction = i & 2 ? GW_FAULT_IN : GW_FAULT_OUT},
+                          .at_destination = i & 2};
+
+        one(&w, NULL, 0);
+        assert_int_equal(w.arrived, 1);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_byte_by_byte),       cmocka_unit_test(test_return_path),
+        cmocka_unit_test(test_last_bytes),         cmocka_unit_test(test_forward_at_source),
+        cmocka_unit_test(test_forward_at_destination), cmocka_unit_test(test_forward_plain_peer),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Machines whose devices nobody knows: a sim goes into an image and out of it into another sim.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "engine/guest.h"
+#include "sim.h"
+
+static void must(int r, const struct gw_error *err)
+{
+    if (r < 0)
+        print_error("%d %s: %s\n", r, gw_blame_name(err->blame), err->text);
+    assert_true(r >= 0);
+}
+
+static struct gw_image *empty(void)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_image *image;
+
+    must(gw_image_new(NULL, &image, &err), &err);
+    return image;
+}
+
+struct way {
+    struct gw_vm *from, *to;
+    const char *peer;
+    uint64_t timeout_ns;
+    int send_result, recv_result;
+    enum gw_owner send_says, recv_says;
+    struct gw_error send_error, recv_error;
+    struct gw_stats stats;
+};
+
+static void migrate(struct way *w)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_channel *a, *b;
+    struct gw_recv *recv;
+    struct gw_send *send;
+
+    w->send_error = w->recv_error = err;
+    must(gw_channel_memory_pair(1 << 20, &a, &b, &err), &err);
+    must(gw_recv_start(w->to, &(struct gw_recv_config){.take_channel = b}, &recv, &err), &err);
+    must(gw_send_start(
+             w->from,
+             &(struct gw_send_config){.take_channel = a, .peer = w->peer, .progress_timeout_ns = w->timeout_ns}, &send,
+             &err),
+         &err);
+    w->send_result = gw_send_wait(send, &w->send_error);
+    w->recv_result = gw_recv_wait(recv, &w->recv_error);
+    w->send_says = gw_send_owner(send);
+    w->recv_says = gw_recv_owner(recv);
+    gw_send_stats(send, &w->stats);
+    gw_send_free(send);
+    gw_recv_free(recv);
+}
+
+static struct gw_vm *vm_of(struct gw_image *image, int (*park)(void *opaque, struct gw_error *err), void *opaque)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_vm *vm;
+
+    must(gw_image_vm(image, park, opaque, &vm, &err), &err);
+    return vm;
+}
+
+static int count(void *opaque, struct gw_error *err)
+{
+    ++*(unsigned *)opaque;
+    return 0;
+}
+
+static void into(struct gw_image *image, struct sim *from, const char *peer)
+{
+    unsigned parked = 0;
+    struct way w = {.from = from->vm, .to = vm_of(image, count, &parked), .peer = peer};
+
+    migrate(&w);
+    must(w.recv_result, &w.recv_error);
+    must(w.send_result, &w.send_error);
+    assert_int_equal(w.send_says, GW_OWNER_DESTINATION);
+    assert_int_equal(w.recv_says, GW_OWNER_DESTINATION);
+    assert_int_equal(parked, 1);
+    assert_false(from->run);
+    assert_true(image->devices_bytes > 0);
+    assert_true(image->description_bytes > 0);
+    assert_int_equal(image->description[0], '{');
+}
+
+static void out_of(struct gw_image *image, struct sim *to, bool running)
+{
+    struct way w = {.from = vm_of(image, NULL, NULL), .to = to->vm};
+
+    migrate(&w);
+    must(w.recv_result, &w.recv_error);
+    must(w.send_result, &w.send_error);
+    assert_int_equal(to->run, running);
+}
+
+/* ---- an image that can only be asked, as one in a file ----------------------------------------------------------- */
+
+static int ask_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t pages, uint8_t *kinds,
+                   struct gw_error *err)
+{
+    return gw_image_map(image->own, block, first, pages, kinds, err);
+}
+
+static int ask_read(struct gw_image *image, unsigned block, uint64_t first, uint64_t pages, uint8_t *dst,
+                    struct gw_error *err)
+{
+    return gw_image_pages(image->own, block, first, pages, dst, err);
+}
+
+/* Zeros are not known before they are read, and one block breaks. */
+static int know_nothing(struct gw_image *image, unsigned block, uint64_t first, uint64_t pages, uint8_t *kinds,
+                        struct gw_error *err)
+{
+    memset(kinds, 1, pages);
+    return 0;
+}
+
+static int broken_read(struct gw_image *image, unsigned block, uint64_t first, uint64_t pages, uint8_t *dst,
+                       struct gw_error *err)
+{
+    if (first < 3000)
+        return gw_image_pages(image->own, block, first, pages, dst, err);
+    return gw_fail(err, -EIO, GW_BLAME_LOCAL, "page %" PRIu64 " is broken", first);
+}
+
+static const struct gw_image_ops asking = {ask_map, ask_read, NULL}, ignorant = {know_nothing, ask_read, NULL},
+                                 broken = {know_nothing, broken_read, NULL};
+
+static void *copy(const void *p, size_t n)
+{
+    void *q = malloc(n + 1);
+
+    assert_non_null(q);
+    memcpy(q, p, n);
+    return q;
+}
+
+static struct gw_image *as_file(struct gw_image *memory, const struct gw_image_ops *ops)
+{
+    struct gw_image *image = calloc(1, sizeof *image);
+
+    assert_non_null(image);
+    *image = *memory;
+    image->guest = NULL;
+    image->free_guest = NULL;
+    image->ops = ops;
+    image->own = memory;
+    image->format = GW_IMAGE_PARKED;
+    image->blocks = copy(memory->blocks, memory->block_count * sizeof *memory->blocks);
+    image->devices = copy(memory->devices, memory->devices_bytes);
+    image->description = copy(memory->description, memory->description_bytes);
+    return image;
+}
+
+/* ---- tests --------------------------------------------------------------------------------------------------------
+ */
+
+static void there_and_back(const char *peer, uint64_t rate, const struct gw_image_ops *ops)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_image *image = empty(), *file = NULL;
+    struct sim from, to;
+
+    must(sim_new(&from, 42, 32, &err), &err);
+    must(sim_new(&to, 0, 32, &err), &err);
+    must(gw_options_set_parameter(gw_vm_options(from.vm), "max-bandwidth", "0", &err), &err);
+    from.words_per_ms = to.words_per_ms = rate;
+    if (rate) {
+        sim_start(&from);
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+    into(image, &from, peer);
+    if (ops)
+        file = as_file(image, ops);
+    out_of(file ? file : image, &to, rate > 0);
+    sim_stop(&to);
+    assert_true(to.device.writes >= from.device.writes);
+    assert_int_equal(sim_check(&to), 0);
+    gw_image_free(file);
+    gw_image_free(image);
+    sim_free(&from);
+    sim_free(&to);
+}
+
+static void test_memory(void **state)
+{
+    there_and_back(NULL, 0, NULL);
+    there_and_back(NULL, 20, NULL);
+    there_and_back("7.2", 20, NULL);
+    there_and_back("10.0", 20, NULL);
+}
+
+static void test_fetched(void **state)
+{
+    there_and_back(NULL, 20, &asking);
+    there_and_back("10.0", 5, &asking);
+    there_and_back(NULL, 20, &ignorant);
+}
+
+/* A page that cannot be read ends it, with the reason, and nothing runs on the other side. */
+static void test_broken_file(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_image *image = empty(), *file;
+    struct sim from, to;
+    struct way w;
+
+    must(sim_new(&from, 42, 32, &err), &err);
+    must(sim_new(&to, 0, 32, &err), &err);
+    into(image, &from, NULL);
+    file = as_file(image, &broken);
+    w = (struct way){.from = vm_of(file, NULL, NULL), .to = to.vm};
+    migrate(&w);
+    assert_int_equal(w.send_result, -EIO);
+    assert_non_null(strstr(w.send_error.text, "is broken"));
+    assert_true(w.recv_result < 0);
+    assert_int_equal(w.send_says, GW_OWNER_SOURCE);
+    assert_false(to.run);
+    gw_image_free(file);
+    gw_image_free(image);
+    sim_free(&from);
+    sim_free(&to);
+}
+
+static int full_disk(void *opaque, struct gw_error *err)
+{
+    return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "no space left");
+}
+
+/* What cannot be kept stays with the source, which runs on. */
+static void test_no_place_to_park(void **state)
+{
+    const char *const peers[] = {NULL, "7.2", "10.0"};
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct gw_error err = GW_ERROR_INIT;
+        struct gw_image *image = empty();
+        struct sim from;
+        struct way w;
+
+        must(sim_new(&from, 42, 32, &err), &err);
+        must(gw_options_set_capability(gw_vm_options(from.vm), "return-path", true, &err), &err);
+        sim_start(&from);
+        w = (struct way){.from = from.vm, .to = vm_of(image, full_disk, NULL), .peer = peers[i]};
+        migrate(&w);
+        assert_int_equal(w.recv_result, -ENOSPC);
+        assert_true(w.send_result < 0);
+        assert_int_equal(w.send_says, GW_OWNER_SOURCE);
+        assert_int_equal(w.recv_says, GW_OWNER_SOURCE);
+        assert_true(from.run);
+        sim_stop(&from);
+        assert_int_equal(sim_check(&from), 0);
+        gw_image_free(image);
+        sim_free(&from);
+    }
+}
+
+static int slow_disk(void *opaque, struct gw_error *err)
+{
+    nanosleep(&(struct timespec){.tv_sec = 3}, NULL);
+    return count(opaque, err);
+}
+
+/* To park takes longer than the source is patient. */
+static void test_slow_to_park(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_image *image = empty();
+    unsigned parked = 0;
+    struct sim from;
+    struct way w;
+
+    must(sim_new(&from, 42, 4, &err), &err);
+    w = (struct way){.from = from.vm, .to = vm_of(image, slow_disk, &parked), .timeout_ns = 1500000000};
+    migrate(&w);
+    must(w.recv_result, &w.recv_error);
+    must(w.send_result, &w.send_error);
+    assert_int_equal(parked, 1);
+    assert_int_equal(w.send_says, GW_OWNER_DESTINATION);
+    gw_image_free(image);
+    sim_free(&from);
+}
+
+/* One machine an image. */
+static void test_taken(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_image *image = empty();
+    struct sim from, other;
+    struct way w;
+
+    must(sim_new(&from, 42, 32, &err), &err);
+    must(sim_new(&other, 43, 32, &err), &err);
+    into(image, &from, NULL);
+    w = (struct way){.from = other.vm, .to = vm_of(image, NULL, NULL)};
+    migrate(&w);
+    assert_int_equal(w.recv_result, -EBUSY);
+    assert_int_equal(w.send_says, GW_OWNER_SOURCE);
+    gw_image_free(image);
+    sim_free(&from);
+    sim_free(&other);
+}
+
+/* Every cut of the stream of a small machine is an error, and leaves nothing. */
+static void test_cut(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    char path[] = "/tmp/godwit-guest-XXXXXX", uri[64];
+    int fd = mkstemp(path);
+    struct gw_send *send;
+    struct sim from;
+    off_t size;
+    unsigned good = 0;
+
+    assert_true(fd >= 0);
+    snprintf(uri, sizeof uri, "file:%s", path);
+    must(sim_new(&from, 42, 1, &err), &err);
+    must(gw_send_start(from.vm, &(struct gw_send_config){.uri = uri, .peer = "10.0"}, &send, &err), &err);
+    must(gw_send_wait(send, &err), &err);
+    gw_send_free(send);
+    size = lseek(fd, 0, SEEK_END);
+    for (off_t cut = size; cut >= 0; cut -= cut > size - 3000 ? 7 : cut < 400 ? 3 : 4096 * 11 + 13) {
+        struct gw_image *image = empty();
+        struct gw_recv *recv;
+        unsigned parked = 0;
+        int r;
+
+        assert_int_equal(ftruncate(fd, cut), 0);
+        must(gw_recv_start(vm_of(image, count, &parked), &(struct gw_recv_config){.uri = uri}, &recv, &err), &err);
+        r = gw_recv_wait(recv, &err);
+        assert_int_equal(parked, r >= 0);
+        /* A description that is cut is told of; without one the sections themselves say where they end. */
+        assert_true(cut == size ? r == 0 : r < 0 || cut > size - 3000);
+        good += r >= 0;
+        gw_recv_free(recv);
+        gw_image_free(image);
+    }
+    assert_true(good >= 1);
+    close(fd);
+    unlink(path);
+    sim_free(&from);
+}
+
+/* Any order, again and again; what comes is what is there. */
+static void test_any_order(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_image *image = empty(), *file;
+    struct gw_batch batch = {0};
+    struct gw_ram_block *b;
+    struct gw_codec *codec;
+    struct sim from;
+    uint64_t random = 1;
+
+    must(sim_new(&from, 42, 32, &err), &err);
+    into(image, &from, NULL);
+    file = as_file(image, &asking);
+    codec = gw_guest_fetch(vm_of(file, NULL, NULL));
+    for (unsigned n = 0; n < 400; n++) {
+        b = file->guest->vm->ram.blocks[n % file->guest->vm->ram.count];
+        batch.block = b;
+        batch.count = 0;
+        random = random * 6364136223846793005ull + 1;
+        for (uint64_t page = (random >> 33) % b->pages; page < b->pages && batch.count < 200; page += 1 + n % 5)
+            batch.page[batch.count++] = page;
+        must(codec->encode(codec, &batch, &err), &err);
+        for (unsigned i = 0; i < batch.count; i++) {
+            const uint8_t *there = gw_memory_host(image, b->index) + batch.page[i] * 4096;
+            static const uint8_t zeros[4096];
+
+            assert_int_not_equal(batch.form[i], GW_FORM_OPEN);
+            assert_memory_equal(batch.form[i] == GW_FORM_ZERO ? zeros : batch.body[i], there, 4096);
+        }
+    }
+    gw_image_free(file);
+    gw_image_free(image);
+    sim_free(&from);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory),           cmocka_unit_test(test_fetched),   cmocka_unit_test(test_broken_file),
+        cmocka_unit_test(test_no_place_to_park), cmocka_unit_test(test_taken),     cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_slow_to_park),     cmocka_unit_test(test_any_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the channel tests share: pairs of connected ends over every transport, chance from a seed, odd vectors, threads.
+ */
+#ifndef CHANNEL_HELPERS_H
+#define CHANNEL_HELPERS_H
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+#include "channel/iov.h"
+#include "godwit/channel.h"
+#include "godwit/clock.h"
+
+/* Sanitizers make everything slower, a shutdown too. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SLOWER 5
+#else
+#define SLOWER 1
+#endif
+#define MS          GW_NS_PER_MS
+#define AT_ONCE_NS  (100 * MS * SLOWER + 3 * machine_late_ns()) /* what a shutdown may take */
+#define PATIENCE_NS (20 * GW_NS_PER_S)                          /* for what must come, however busy the machine is */
+
+/* How late a busy machine lets threads run: a thread that only sleeps measures it, from the first call on. */
+static uint64_t most_late_ns;
+
+static inline void *measure_lateness(void *opaque)
+{
+    for (;;) {
+        uint64_t at = gw_now_ns(&gw_clock_real), late;
+
+        gw_clock_real.sleep_ns(NULL, 2 * MS);
+        late = gw_now_ns(&gw_clock_real) - at - 2 * MS;
+        if (late > __atomic_load_n(&most_late_ns, __ATOMIC_RELAXED))
+            __atomic_store_n(&most_late_ns, late, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+__attribute__((constructor)) static void start_measuring(void)
+{
+    pthread_t t;
+
+    if (!pthread_create(&t, NULL, measure_lateness, NULL))
+        pthread_detach(t);
+}
+
+static inline uint64_t machine_late_ns(void)
+{
+    return __atomic_load_n(&most_late_ns, __ATOMIC_RELAXED);
+}
+
+#define assert_ok(r, err)                                                                                              \
+    do {                                                                                                               \
+        long long r_ = (long long)(r);                                                                                 \
+        if (r_ < 0)                                                                                                    \
+            fail_msg("%s: %lld: %s", #r, r_, (err).text);                                                              \
+    } while (0)
+#define assert_text(err, part)                                                                                         \
+    do {                                                                                                               \
+        if (!strstr((err).text, part))                                                                                 \
+            fail_msg("'%s' is not in '%s'", part, (err).text);                                                         \
+    } while (0)
+
+static inline uint64_t chance(uint64_t *seed)
+{
+    *seed += 0x9E3779B97F4A7C15ull;
+    uint64_t z = *seed;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+    return z ^ (z >> 31);
+}
+
+static inline uint8_t *random_bytes(size_t n, uint64_t seed)
+{
+    uint8_t *p = malloc(n + 8);
+
+    assert_non_null(p);
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t v = chance(&seed);
+
+        memcpy(p + i, &v, 8);
+    }
+    return p;
+}
+
+/* Cuts [buf, buf + bytes) into vectors of odd lengths, some of them empty, the first not; returns how many. */
+static inline int odd_vectors(void *buf, size_t bytes, struct iovec *iov, int max, uint64_t *seed)
+{
+    char *p = buf;
+    int n = 0;
+
+    while (bytes && n < max) {
+        size_t most = chance(seed) % 3 ? 97 : 9001, part = n ? chance(seed) % most : 1 + chance(seed) % most;
+
+        if (n == max - 1)
+            part = bytes;
+        part = GW_MIN(part, bytes);
+        iov[n++] = (struct iovec){p, part};
+        p += part;
+        bytes -= part;
+    }
+    return n;
+}
+
+/* ---- one thread that does something with a channel --------------------------------------------------------------- */
+
+struct mover {
+    struct gw_channel *channel;
+    uint8_t *bytes;
+    size_t count;
+    uint64_t seed;
+    bool write;
+    int result;
+    uint64_t ended_ns;
+    struct gw_error err;
+    pthread_t thread;
+};
+
+static inline void *mover_run(void *opaque)
+{
+    struct mover *m = opaque;
+    size_t done = 0;
+
+    while (done < m->count && m->result >= 0) {
+        struct iovec iov[1500];
+        size_t some = 1 + chance(&m->seed) % 300000, part = GW_MIN(m->count - done, some);
+        int n = odd_vectors(m->bytes + done, part, iov, GW_ARRAY_LEN(iov), &m->seed);
+
+        m->result = m->write ? gw_channel_writev_full(m->channel, iov, n, &m->err)
+                             : gw_channel_readv_full(m->channel, iov, n, &m->err);
+        done += part;
+    }
+    m->ended_ns = gw_now_ns(&gw_clock_real);
+    return NULL;
+}
+
+static inline void mover_start(struct mover *m)
+{
+    assert_int_equal(pthread_create(&m->thread, NULL, mover_run, m), 0);
+}
+
+static inline int mover_end(struct mover *m)
+{
+    pthread_join(m->thread, NULL);
+    return m->result;
+}
+
+static inline void pass_ns(uint64_t ns)
+{
+    uint64_t until = gw_now_ns(&gw_clock_real) + ns, now;
+
+    while ((now = gw_now_ns(&gw_clock_real)) < until)
+        gw_clock_real.sleep_ns(NULL, until - now);
+}
+
+/* ---- connected pairs --------------------------------------------------------------------------------------------- */
+
+enum pair_kind { PAIR_TCP4, PAIR_TCP6, PAIR_UNIX, PAIR_VSOCK, PAIR_FD, PAIR_MEMORY, PAIR_KINDS };
+
+struct pair {
+    struct gw_channel *a, *b; /* a connected, b accepted */
+};
+
+static inline void temporary_path(char path[64], const char *what)
+{
+    char dir[] = "/tmp/godwit-test-XXXXXX";
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, 64, "%s/%s", dir, what);
+}
+
+static inline void remove_temporary(const char *path)
+{
+    char dir[64];
+
+    unlink(path);
+    gw_strcopy(dir, sizeof dir, path);
+    *strrchr(dir, '/') = 0;
+    rmdir(dir);
+}
+
+/* Connects over sockets; false when the host lacks the transport. */
+static inline bool pair_connect(const char *text, struct pair *p)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_listener *l;
+    struct gw_uri uri;
+    int r;
+
+    assert_ok(gw_uri_parse(text, &uri, &err), err);
+    r = gw_listen(&uri, 2, &l, &err);
+    if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL || r == -ENODEV) {
+        print_message("%s: %s\n", text, err.text);
+        return false;
+    }
+    assert_ok(r, err);
+    gw_listener_uri(l, &uri);
+    assert_ok(gw_connect(&uri, PATIENCE_NS, NULL, &p->a, &err), err);
+    assert_ok(gw_listener_accept(l, PATIENCE_NS, NULL, &p->b, &err), err);
+    gw_channel_set_timeout(p->b, PATIENCE_NS);
+    gw_listener_free(l);
+    return true;
+}
+
+static inline bool pair_open(enum pair_kind kind, struct pair *p)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    char path[64], text[96];
+    int fds[2];
+    bool ok = true;
+
+    switch (kind) {
+    case PAIR_TCP4:
+        ok = pair_connect("tcp:127.0.0.1:0", p);
+        break;
+    case PAIR_TCP6:
+        ok = pair_connect("tcp:[::1]:0", p);
+        break;
+    case PAIR_UNIX:
+        temporary_path(path, "sock");
+        snprintf(text, sizeof text, "unix:%s", path);
+        ok = pair_connect(text, p);
+        remove_temporary(path);
+        break;
+    case PAIR_VSOCK:
+        ok = pair_connect("vsock:1:0", p);
+        break;
+    case PAIR_FD:
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        assert_ok(gw_channel_from_fd(fds[0], "fd:left", &p->a, &err), err);
+        assert_ok(gw_channel_from_fd(fds[1], "fd:right", &p->b, &err), err);
+        break;
+    default:
+        assert_ok(gw_channel_memory_pair(100003, &p->a, &p->b, &err), err);
+        break;
+    }
+    return ok;
+}
+
+static inline void pair_free(struct pair *p)
+{
+    p->a = gw_channel_free(p->a);
+    p->b = gw_channel_free(p->b);
+}
+
+#endif

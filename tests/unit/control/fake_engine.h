@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fake_engine: sessions that do nothing but what the test tells them, so that the control can be tested alone.
+ */
+#ifndef FAKE_ENGINE_H
+#define FAKE_ENGINE_H
+
+#include <pthread.h>
+
+#include "engine/options.h"
+#include "godwit/recv.h"
+#include "godwit/send.h"
+#include "godwit/vm.h"
+
+struct gw_vm {
+    struct gw_options *options;
+    _Atomic(const char *) blocker;
+};
+
+struct fake_session {
+    enum gw_status status;
+    enum gw_owner owner;
+    struct gw_stats stats;
+    gw_event_fn on_event;
+    void *opaque;
+    char uri[256], peer[16];
+    uint64_t timeout_ns;
+    unsigned cancels, continues, yanks, claims;
+    int refuse; /* what the next steering call gives */
+};
+struct gw_send {
+    struct fake_session s;
+};
+struct gw_recv {
+    struct fake_session s;
+};
+
+/* The session that was started last, of either kind, and how many were ever made and freed. Threads: a test looks and
+ * changes between commands, when the control does nothing; fake_now and fake_status tell that to the tools. */
+extern struct fake_engine {
+    struct fake_session *session;
+    bool incoming;
+    unsigned started, freed;
+    int start_fails;
+} fake;
+
+struct fake_engine *fake_now(void);
+
+void fake_status(struct fake_session *s, enum gw_status status);
+void fake_event(struct fake_session *s, enum gw_event_type type, uint64_t pass);
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+#include "rig.h"
+
+static void test_run_state(void **state)
+{
+    struct rig *rig = *state;
+    struct client *cl = ready(rig);
+
+    ask(cl, "{\"execute\": \"query-status\"}",
+        "{\"return\":{\"running\":true,\"singlestep\":false,\"status\":\"running\"}}");
+    say(cl, "{\"execute\": \"stop\"}");
+    check_event(cl, "STOP", NULL);
+    check_next(cl, "stop", OK);
+    ask(cl, "{\"execute\": \"stop\"}", OK);
+    ask(cl, "{\"execute\": \"query-status\"}",
+        "{\"return\":{\"running\":false,\"singlestep\":false,\"status\":\"paused\"}}");
+    say(cl, "{\"execute\": \"cont\"}");
+    check_event(cl, "RESUME", NULL);
+    check_next(cl, "cont", OK);
+    say(cl, "{\"execute\": \"quit\"}");
+    check_event(cl, "SHUTDOWN", "{\"guest\":false,\"reason\":\"host-qmp-quit\"}");
+    check_next(cl, "quit", OK);
+    for (int i = 0; i < WAIT_MS && !atomic_load(&rig->quits); i++)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    assert_int_equal(atomic_load(&rig->quits), 1);
+    bye(cl);
+}
+
+static void test_options(void **state)
+{
+    static const char *const cases[][2] = {
+        {"{\"execute\":\"migrate-set-capabilities\"}", E("Parameter 'capabilities' is missing")},
+        {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":3}}",
+         E("Invalid parameter type for 'capabilities', expected: array")},
+        {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[3]}}",
+         E("Invalid parameter type for 'capabilities[0]', expected: object")},
+        {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{\"capability\":\"events\"}]}}",
+         E("Parameter 'capabilities[0].state' is missing")},
+        {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{\"capability\":\"events\","
+         "\"state\":3}]}}",
+         E("Invalid parameter type for 'capabilities[0].state', expected: boolean")},
+        {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{\"capability\":\"events\","
+         "\"state\":true,\"x\":3}]}}",
+         E("Parameter 'capabilities[0].x' is unexpected")},
+        {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{\"capability\":\"events\","
+         "\"state\":true},{\"capability\":\"foo\",\"state\":true}]}}",
+         E("Parameter 'capability' does not accept value 'foo'")},
+        {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[]}}", OK},
+        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"foo\":1}}", E("Parameter 'foo' is unexpected")},
+        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"max-bandwidth\":\"1K\"}}",
+         E("Invalid parameter type for 'max-bandwidth', expected: integer")},
+        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"downtime-limit\":1.5}}",
+         E("Invalid parameter type for 'downtime-limit', expected: integer")},
+        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"downtime-limit\":-1}}",
+         E("Parameter 'downtime-limit' expects an integer in the range of 0 to 2000000")},
+        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"cpu-throttle-tailslow\":3}}",
+         E("Invalid parameter type for 'cpu-throttle-tailslow', expected: boolean")},
+        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"tls-creds\":3}}",
+         E("Invalid parameter type for 'tls-creds', expected: StrOrNull")},
+        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"tls-creds\":null}}", OK},
+        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"multifd-compression\":\"foo\"}}",
+         E("Parameter 'multifd-compression' does not accept value 'foo'")},
+        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"block-bitmap-mapping\":[]}}",
+         E("Invalid parameter type for 'block-bitmap-mapping', expected: StrOrNull")},
+        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"downtime-limit\":77,\"max-cpu-throttle\":25,"
+         "\"cpu-throttle-initial\":24,\"cpu-throttle-tailslow\":true,\"multifd-compression\":\"zstd\"}}",
+         OK},
+    };
+    struct client *cl = ready(*state);
+    json_t *o, *item;
+    size_t i, on = 0;
+
+    for (i = 0; i < GW_ARRAY_LEN(cases); i++)
+        ask(cl, cases[i][0], cases[i][1]);
+    o = result_of(cl, "{\"execute\":\"query-migrate-parameters\"}");
+    assert_int_equal(json_integer_value(json_object_get(o, "downtime-limit")), 77);
+    assert_int_equal(json_integer_value(json_object_get(o, "max-cpu-throttle")), 25);
+    assert_true(json_is_true(json_object_get(o, "cpu-throttle-tailslow")));
+    assert_string_equal(json_string_value(json_object_get(o, "multifd-compression")), "zstd");
+    assert_string_equal(json_string_value(json_object_get(o, "tls-creds")), "");
+    assert_null(json_object_get(o, "compress-level"));
+    json_decref(o);
+    ask(cl,
+        "{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{\"capability\":\"events\","
+        "\"state\":true}]}}",
+        OK);
+    o = result_of(cl, "{\"execute\":\"query-migrate-capabilities\"}");
+    assert_int_equal(json_array_size(o), GW_CAP_COUNT);
+    json_array_foreach(o, i, item) {
+        if (json_is_true(json_object_get(item, "state"))) {
+            assert_string_equal(json_string_value(json_object_get(item, "capability")), "events");
+            on++;
+        }
+    }
+    assert_int_equal(on, 1);
+    json_decref(o);
+    bye(cl);
+}
+
+#define MIGRATE "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:127.0.0.1:1\"}}"
+
+static void test_outgoing(void **state)
+{
+    struct rig *rig = *state;
+    struct client *cl = ready(rig);
+    json_t *o, *x;
+
+    ask(cl, "{\"execute\":\"query-migrate\"}", OK);
+    ask(cl, "{\"execute\":\"migrate_cancel\"}", OK);
+    ask(cl, "{\"execute\":\"yank\",\"arguments\":{\"instances\":[{\"type\":\"migration\"}]}}",
+        "{\"error\":{\"class\":\"DeviceNotFound\",\"desc\":\"Instance not found\"}}");
+    assert_int_equal(gw_options_set_capability(rig->vm.options, "events", true, NULL), 0);
+    say(cl, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"detach\":true,\"x-godwit-peer\":\"7.2\","
+            "\"x-godwit-timeout-ms\":1500}}");
+    check_event(cl, "MIGRATION", "{\"status\":\"setup\"}");
+    check_next(cl, "migrate", OK);
+    assert_string_equal(fake_now()->session->uri, "tcp:h:1");
+    assert_string_equal(fake_now()->session->peer, "7.2");
+    assert_int_equal(fake_now()->session->timeout_ns, 1500000000);
+    ask(cl, MIGRATE, E("There's a migration process in progress"));
+    ask(cl, "{\"execute\":\"migrate-continue\",\"arguments\":{\"state\":\"pre-switchover\"}}",
+        E("Migration not in expected state: setup"));
+
+    fake_now()->session->stats = (struct gw_stats){
+        .transferred_bytes = 1000, .remaining_bytes = 2000, .total_bytes = 3000, .normal_pages = 4, .page_size = 4096,
+        .expected_downtime_ms = 55, .downtime_ms = 66, .downtime_us = 66123, .total_time_ms = 77, .setup_time_ms = 8,
+        .mbps = 12.5, .cpu_throttle_percentage = 20, .rounds = 70, .rounds_kept = 2,
+        .round = {{.bytes = 10, .duration_ns = 5000}, {.pages = 20}}, .bytes_by = {[GW_CAUSE_VMDESC] = 9},
+    };
+    fake_event(fake_now()->session, GW_EVENT_PASS, 1);
+    fake_status(fake_now()->session, GW_STATUS_ACTIVE);
+    check_event(cl, "MIGRATION_PASS", "{\"pass\":1}");
+    check_event(cl, "MIGRATION", "{\"status\":\"active\"}");
+    o = result_of(cl, "{\"execute\":\"query-migrate\"}");
+    assert_string_equal(json_string_value(json_object_get(o, "status")), "active");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(o, "ram"), "remaining")), 2000);
+    assert_int_equal(json_integer_value(json_object_get(o, "expected-downtime")), 55);
+    assert_null(json_object_get(o, "downtime"));
+    assert_int_equal(json_integer_value(json_object_get(o, "cpu-throttle-percentage")), 20);
+    json_decref(o);
+    ask(cl, "{\"execute\":\"query-yank\"}", "{\"return\":[{\"type\":\"migration\"}]}");
+    ask(cl, "{\"exec-oob\":\"yank\",\"arguments\":{\"instances\":[{\"type\":\"migration\"}]}}", OK);
+    assert_int_equal(fake_now()->session->yanks, 1);
+    ask(cl, "{\"execute\":\"migrate_cancel\"}", OK);
+    assert_int_equal(fake_now()->session->cancels, 1);
+
+    fake_event(fake_now()->session, GW_EVENT_STOP, 0);
+    fake_status(fake_now()->session, GW_STATUS_PRE_SWITCHOVER);
+    check_event(cl, "STOP", NULL);
+    check_event(cl, "MIGRATION", "{\"status\":\"pre-switchover\"}");
+    ask(cl, "{\"execute\":\"cont\"}", OK);
+    rig->run_state = "paused";
+    ask(cl, "{\"execute\":\"cont\"}", E("Migration is not finalized yet"));
+    assert_string_equal(rig->run_state, "paused");
+    ask(cl, "{\"execute\":\"migrate-continue\",\"arguments\":{\"state\":\"device\"}}",
+        E("Migration not in expected state: pre-switchover"));
+    ask(cl, "{\"execute\":\"migrate-continue\",\"arguments\":{\"state\":\"pre-switchover\"}}", OK);
+    assert_int_equal(fake_now()->session->continues, 1);
+    fake_now()->session->refuse = -EALREADY;
+    ask(cl, "{\"execute\":\"migrate_cancel\"}", E("too late"));
+
+    fake_now()->session->owner = GW_OWNER_DESTINATION;
+    fake_status(fake_now()->session, GW_STATUS_COMPLETED);
+    check_event(cl, "MIGRATION", "{\"status\":\"completed\"}");
+    o = result_of(cl, "{\"execute\":\"query-migrate\"}");
+    assert_int_equal(json_integer_value(json_object_get(o, "downtime")), 66);
+    assert_null(json_object_get(o, "expected-downtime"));
+    x = json_object_get(o, "x-godwit");
+    assert_string_equal(json_string_value(json_object_get(x, "owner")), "destination");
+    assert_string_equal(json_string_value(json_object_get(x, "side")), "source");
+    assert_int_equal(json_integer_value(json_object_get(x, "downtime-us")), 66123);
+    assert_int_equal(json_integer_value(json_object_get(x, "rounds")), 70);
+    assert_int_equal(json_array_size(json_object_get(x, "round")), 2);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(x, "bytes-by-cause"), "vmdesc")), 9);
+    json_decref(o);
+    assert_true(atomic_load(&rig->seen) >= 5);
+
+    rig->run_state = "postmigrate";
+    ask(cl, MIGRATE, E("Can't migrate the vm that was paused due to previous migration"));
+    rig->run_state = "running";
+    gw_options_set_capability(rig->vm.options, "events", false, NULL);
+    ask(cl, MIGRATE, OK);
+    assert_int_equal(fake_now()->started, 2);
+    assert_int_equal(fake_now()->freed, 1);
+    fake_now()->session->stats.error = (struct gw_error){-ECONNREFUSED, GW_BLAME_CHANNEL, "nobody is there"};
+    fake_status(fake_now()->session, GW_STATUS_FAILED);
+    say(cl, "{\"execute\":\"query-migrate\"}");
+    check_next(cl, "failed", "{\"return\":{\"error-desc\":\"nobody is there\",\"status\":\"failed\",\"x-godwit\":{...");
+    /* A start that fails leaves what there is to tell of the last. */
+    fake_now()->start_fails = -ENOSYS;
+    ask(cl, MIGRATE, E("no luck"));
+    say(cl, "{\"execute\":\"query-migrate\"}");
+    check_next(cl, "failed", "{\"return\":{\"error-desc\":\"nobody is there\",\"status\":\"failed\",\"x-godwit\":{...");
+    fake_now()->start_fails = 0;
+    rig->vm.blocker = "a device holds on";
+    ask(cl, MIGRATE, E("migration is blocked: a device holds on"));
+    say(cl, "{\"execute\":\"query-migrate\"}");
+    check_next(cl, "blocked", "{\"return\":{\"blocked-reasons\":[\"a device holds on\"],\"error-desc\":...");
+    bye(cl);
+}
+
+static void test_incoming(void **state)
+{
+    struct rig *rig = *state;
+    struct client *cl = ready(rig);
+
+    fake_now()->start_fails = -EADDRINUSE;
+    ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\"}}", E("no luck"));
+    fake_now()->start_fails = 0;
+    ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\",\"exit-on-error\":false}}", OK);
+    assert_string_equal(fake_now()->session->uri, "tcp::1");
+    ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\"}}",
+        E("The incoming migration has already been started"));
+    assert_int_equal(gw_control_incoming(rig->c, "tcp::1", NULL), -EBUSY);
+    say(cl, "{\"execute\":\"query-migrate\"}");
+    check_next(cl, "query",
+               "{\"return\":{\"socket-address\":[{\"host\":\"127.0.0.1\",\"port\":\"4321\",\"type\":\"inet\"}],"
+               "\"status\":\"setup\",\"x-godwit\":{\"bytes-by-cause\":...");
+    rig->run_state = "inmigrate";
+    ask(cl, MIGRATE, E("Guest is waiting for an incoming migration"));
+    ask(cl, "{\"execute\":\"cont\"}", E("Guest is waiting for an incoming migration"));
+    ask(cl, "{\"execute\":\"migrate_cancel\"}", OK);
+    assert_int_equal(fake_now()->session->cancels, 1);
+    fake_now()->session->owner = GW_OWNER_UNDECIDED;
+    fake_status(fake_now()->session, GW_STATUS_FAILED);
+    ask(cl, "{\"execute\":\"cont\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the incoming migration did not "
+                                      "complete, and it is not known who owns the guest...");
+    ask(cl, MIGRATE, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the incoming migration did not complete...");
+    ask(cl, "{\"execute\":\"x-godwit-claim\"}", OK);
+    assert_int_equal(fake_now()->session->claims, 1);
+    say(cl, "{\"execute\":\"cont\"}");
+    check_event(cl, "RESUME", NULL);
+    check_next(cl, "cont", OK);
+    ask(cl, MIGRATE, OK);
+    assert_false(fake_now()->incoming);
+    bye(cl);
+}
+
+static void test_addresses(void **state)
+{
+#define CH(addr) "{\"execute\":\"migrate\",\"arguments\":{\"channels\":[{\"channel-type\":\"main\",\"addr\":{" addr "}}]}}"
+    static const struct {
+        const char *ask, *uri, *error;
+    } cases[] = {
+        {CH("\"transport\":\"socket\",\"type\":\"inet\",\"host\":\"h\",\"port\":\"12\""), "tcp:h:12", NULL},
+        {CH("\"transport\":\"socket\",\"type\":\"inet\",\"host\":\"::1\",\"port\":\"12\""), "tcp:[::1]:12", NULL},
+        {CH("\"transport\":\"socket\",\"type\":\"unix\",\"path\":\"/x\""), "unix:/x", NULL},
+        {CH("\"transport\":\"socket\",\"type\":\"vsock\",\"cid\":\"2\",\"port\":\"12\""), "vsock:2:12", NULL},
+        {CH("\"transport\":\"socket\",\"type\":\"fd\",\"str\":\"12\""), "fd:12", NULL},
+        {CH("\"transport\":\"exec\",\"args\":[\"/bin/sh\",\"-c\",\"cat > /dev/null\"]"), "exec:cat > /dev/null", NULL},
+        {CH("\"transport\":\"exec\",\"args\":[\"cat\",\"it's $x\"]"), "exec:exec 'cat' 'it'\\''s $x'", NULL},
+        {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":0"), "file:/x", NULL},
+        {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":4096"), "file:/x,offset=4096", NULL},
+        {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":-1"), NULL, "the file's name or offset cannot be used"},
+        {CH("\"transport\":\"file\",\"filename\":\"/x\""), NULL, "Parameter 'channels[0].addr.offset' is missing"},
+        {CH("\"transport\":\"exec\",\"args\":[1]"), NULL,
+         "Invalid parameter type for 'channels[0].addr.args[0]', expected: string"},
+        {CH("\"transport\":\"exec\",\"args\":[]"), NULL, "Parameter 'channels[0].addr.args' is empty"},
+        {CH("\"transport\":\"rdma\""), NULL, "Parameter 'transport' does not accept value 'rdma'"},
+        {CH("\"transport\":\"socket\""), NULL, "Parameter 'channels[0].addr.type' is missing"},
+        {CH("\"transport\":\"socket\",\"type\":\"inet\",\"host\":\"h\""), NULL,
+         "Parameter 'channels[0].addr.port' is missing"},
+        {CH(""), NULL, "Parameter 'channels[0].addr.transport' is missing"},
+        {"{\"execute\":\"migrate\",\"arguments\":{\"channels\":[]}}", NULL,
+         "Channel list must have one entry, of type 'main'"},
+        {"{\"execute\":\"migrate\",\"arguments\":{\"channels\":[7]}}", NULL,
+         "Invalid parameter type for 'channels[0]', expected: object"},
+        {"{\"execute\":\"migrate\"}", NULL, "Parameter 'uri' is missing"},
+        {"{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"channels\":[]}}", NULL,
+         "'uri' and 'channels' arguments are mutually exclusive; exactly one of the two should be present"},
+        {"{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"resume\":true}}", NULL,
+         "Cannot resume if there is no paused migration"},
+        {"{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"blk\":true}}", NULL,
+         "block migration is not supported by this build of godwit"},
+    };
+    struct rig *rig = *state;
+    struct client *cl = ready(rig);
+    char want[512];
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        snprintf(want, sizeof want, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"%s\"}}",
+                 cases[i].error ? cases[i].error : "");
+        ask(cl, cases[i].ask, cases[i].error ? want : OK);
+        if (cases[i].error)
+            continue;
+        assert_string_equal(fake_now()->session->uri, cases[i].uri);
+        fake_status(fake_now()->session, GW_STATUS_FAILED);
+    }
+    ask(cl, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"foo:bar\"}}",
+        "{\"error\":{\"class\":\"GenericError\",\"desc\":...");
+    bye(cl);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_up, rig_down)
+    const struct CMUnitTest tests[] = {
+        T(test_run_state),
+        T(test_options),
+        T(test_outgoing),
+        T(test_incoming),
+        T(test_addresses),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

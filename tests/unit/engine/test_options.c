@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+
+#include "engine/options.h"
+
+static int fresh(void **state)
+{
+    struct gw_options *o = NULL;
+
+    assert_int_equal(gw_options_new(&o, NULL), 0);
+    *state = o;
+    return 0;
+}
+
+static int gone(void **state)
+{
+    assert_null(gw_options_free(*state));
+    return 0;
+}
+
+static void expect_text(struct gw_options *o, const char *name, const char *text)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    char buf[GW_STRING_SIZE];
+
+    assert_int_equal(gw_options_get_parameter(o, name, buf, sizeof buf, &err), 0);
+    assert_string_equal(buf, text);
+}
+
+static void test_defaults(void **state)
+{
+    static const char *const presets[][2] = {
+        {"announce-initial", "50"},
+        {"announce-max", "550"},
+        {"announce-rounds", "5"},
+        {"announce-step", "100"},
+        {"throttle-trigger-threshold", "50"},
+        {"cpu-throttle-initial", "20"},
+        {"cpu-throttle-increment", "10"},
+        {"cpu-throttle-tailslow", "off"},
+        {"max-cpu-throttle", "99"},
+        {"tls-creds", ""},
+        {"tls-hostname", ""},
+        {"tls-authz", ""},
+        {"max-bandwidth", "134217728"},
+        {"avail-switchover-bandwidth", "0"},
+        {"downtime-limit", "300"},
+        {"x-checkpoint-delay", "20000"},
+        {"multifd-channels", "2"},
+        {"multifd-compression", "none"},
+        {"multifd-zlib-level", "1"},
+        {"multifd-zstd-level", "1"},
+        {"multifd-qatzip-level", "1"},
+        {"xbzrle-cache-size", "67108864"},
+        {"max-postcopy-bandwidth", "0"},
+        {"x-vcpu-dirty-limit-period", "1000"},
+        {"vcpu-dirty-limit", "1"},
+        {"mode", "normal"},
+        {"zero-page-detection", "multifd"},
+        {"direct-io", "off"},
+    };
+    static const char *const absent[] = {"compress-level",     "compress-threads",  "compress-wait-thread",
+                                         "decompress-threads", "block-incremental", "block-bitmap-mapping"};
+    char buf[GW_STRING_SIZE];
+    const char *name, *help;
+    size_t n = 0;
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(presets); i++)
+        expect_text(*state, presets[i][0], presets[i][1]);
+    for (size_t i = 0; i < GW_ARRAY_LEN(absent); i++) {
+        assert_int_equal(gw_options_get_parameter(*state, absent[i], buf, sizeof buf, NULL), -ENOTSUP);
+        assert_int_equal(gw_options_set_parameter(*state, absent[i], "1", NULL), -ENOTSUP);
+    }
+    while (gw_options_parameter_at(n, &name, NULL, &help)) {
+        assert_true(*name && *help);
+        n++;
+    }
+    assert_int_equal(n, GW_ARRAY_LEN(presets) + GW_ARRAY_LEN(absent));
+    assert_int_equal(gw_options_zero_detection(*state), GW_ZERO_MULTIFD);
+    assert_int_equal(gw_options_get_parameter(*state, "max-bandwidth", buf, 9, NULL), -ENOSPC);
+}
+
+static void test_parameter_values(void **state)
+{
+    static const struct {
+        const char *name, *value;
+        int r;
+        const char *after; /* the value read back, or words of the error's text */
+    } cases[] = {
+        {"downtime-limit", "0", 0, "0"},
+        {"downtime-limit", "2000000", 0, "2000000"},
+        {"downtime-limit", "2000001", -ERANGE, "'downtime-limit' expects an integer in the range of 0 to 2000000"},
+        {"downtime-limit", "-1", -EINVAL, "range of 0 to 2000000"},
+        {"downtime-limit", "1.5", -EINVAL, "range"},
+        {"downtime-limit", "", -EINVAL, "range"},
+        {"downtime-limit", " 1", -EINVAL, "range"},
+        {"cpu-throttle-initial", "0", -ERANGE, "range of 1 to 99"},
+        {"cpu-throttle-initial", "100", -ERANGE, "range of 1 to 99"},
+        {"cpu-throttle-initial", "99", 0, "99"},
+        {"max-cpu-throttle", "98", -ERANGE, "range of cpu-throttle-initial (99) to 99"},
+        {"cpu-throttle-initial", "30", 0, "30"},
+        {"max-cpu-throttle", "30", 0, "30"},
+        {"cpu-throttle-initial", "31", -ERANGE, "max-cpu-throttle"},
+        {"max-bandwidth", "1K", 0, "1024"},
+        {"max-bandwidth", "2m", 0, "2097152"},
+        {"max-bandwidth", "3G", 0, "3221225472"},
+        {"max-bandwidth", "4T", 0, "4398046511104"},
+        {"max-bandwidth", "18446744073709551615", 0, "18446744073709551615"},
+        {"max-bandwidth", "18446744073709551616", -ERANGE, "expects uint64"},
+        {"max-bandwidth", "18446744073709551615K", -ERANGE, "expects uint64"},
+        {"max-bandwidth", "1KB", -EINVAL, "expects uint64"},
+        {"max-bandwidth", "K", -EINVAL, "expects uint64"},
+        {"max-bandwidth", "fast", -EINVAL, "not 'fast'"},
+        {"xbzrle-cache-size", "5000", -EINVAL, "expects a power of two no less than the target page size"},
+        {"xbzrle-cache-size", "2048", -ERANGE, "range of 4096"},
+        {"xbzrle-cache-size", "1G", 0, "1073741824"},
+        {"multifd-channels", "0", -ERANGE, "1 to 255"},
+        {"multifd-channels", "256", -ERANGE, "1 to 255"},
+        {"multifd-channels", "255", 0, "255"},
+        {"multifd-zlib-level", "10", -ERANGE, "0 to 9"},
+        {"multifd-zstd-level", "20", 0, "20"},
+        {"multifd-zstd-level", "21", -ERANGE, "0 to 20"},
+        {"multifd-qatzip-level", "0", -ERANGE, "1 to 9"},
+        {"announce-initial", "100001", -ERANGE, "0 to 100000"},
+        {"announce-max", "100001", -ERANGE, "0 to 100000"},
+        {"announce-rounds", "1001", -ERANGE, "0 to 1000"},
+        {"announce-step", "0", -ERANGE, "1 to 10000"},
+        {"announce-step", "10001", -ERANGE, "1 to 10000"},
+        {"throttle-trigger-threshold", "0", -ERANGE, "1 to 100"},
+        {"throttle-trigger-threshold", "101", -ERANGE, "1 to 100"},
+        {"cpu-throttle-increment", "100", -ERANGE, "1 to 99"},
+        {"x-checkpoint-delay", "4294967295", 0, "4294967295"},
+        {"x-checkpoint-delay", "4294967296", -ERANGE, "4294967295"},
+        {"x-vcpu-dirty-limit-period", "0", -ERANGE, "1 to 1000"},
+        {"x-vcpu-dirty-limit-period", "1001", -ERANGE, "1 to 1000"},
+        {"vcpu-dirty-limit", "0", -ERANGE, "range of 1"},
+        {"cpu-throttle-tailslow", "true", 0, "on"},
+        {"cpu-throttle-tailslow", "off", 0, "off"},
+        {"cpu-throttle-tailslow", "3", -EINVAL, "on or off"},
+        {"multifd-compression", "zstd", 0, "zstd"},
+        {"multifd-compression", "lz4", -EINVAL, "does not accept value 'lz4'"},
+        {"multifd-compression", "none zlib", -EINVAL, "does not accept"},
+        {"multifd-compression", "", -EINVAL, "does not accept"},
+        {"zero-page-detection", "legacy", 0, "legacy"},
+        {"zero-page-detection", "legac", -EINVAL, "does not accept"},
+        {"mode", "cpr-reboot", -ENOTSUP, "'cpr-reboot' is not supported"},
+        {"mode", "normal", 0, "normal"},
+        {"tls-creds", "", 0, ""},
+        {"tls-creds", "tls0", -ENOTSUP, "'tls-creds' is not supported"},
+        {"compress-threads", "4", -ENOTSUP, "not supported"},
+        {"bandwidth", "1", -ENOENT, "Parameter 'bandwidth' is unexpected"},
+    };
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        struct gw_error err = GW_ERROR_INIT;
+        char before[GW_STRING_SIZE] = "", after[GW_STRING_SIZE] = "";
+        int r;
+
+        gw_options_get_parameter(*state, cases[i].name, before, sizeof before, NULL);
+        r = gw_options_set_parameter(*state, cases[i].name, cases[i].value, &err);
+        if (r != cases[i].r)
+            fail_msg("%s=%s gives %d (%s), not %d", cases[i].name, cases[i].value, r, err.text, cases[i].r);
+        if (r == 0) {
+            expect_text(*state, cases[i].name, cases[i].after);
+            continue;
+        }
+        if (!strstr(err.text, cases[i].after))
+            fail_msg("%s=%s: '%s' lacks '%s'", cases[i].name, cases[i].value, err.text, cases[i].after);
+        assert_int_equal(err.code, r);
+        assert_int_equal(err.blame, GW_BLAME_CALLER);
+        gw_options_get_parameter(*state, cases[i].name, after, sizeof after, NULL);
+        assert_string_equal(before, after);
+    }
+}
+
+static void test_parameters_all_or_nothing(void **state)
+{
+    const char *names[] = {"cpu-throttle-initial", "max-cpu-throttle", "downtime-limit"};
+    const char *good[] = {"50", "60", "1"}, *bad[] = {"70", "80", "x"}, *lower[] = {"10", "15", "2"};
+
+    /* Neither order of one at a time would do for both directions. */
+    assert_int_equal(gw_options_set_parameters(*state, names, good, 3, NULL), 0);
+    assert_int_equal(gw_options_set_parameters(*state, names, bad, 3, NULL), -EINVAL);
+    expect_text(*state, "cpu-throttle-initial", "50");
+    expect_text(*state, "max-cpu-throttle", "60");
+    assert_int_equal(gw_options_set_parameters(*state, names, lower, 3, NULL), 0);
+    assert_int_equal(gw_options_param(*state, GW_PARAM_MAX_CPU_THROTTLE), 15);
+    assert_int_equal(gw_options_param(*state, GW_PARAM_DOWNTIME_LIMIT), 2);
+    assert_int_equal(gw_options_set_parameters(*state, names, bad, 0, NULL), 0);
+}
+
+static void test_capabilities(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    const char *name;
+    bool supported, on;
+    size_t n = 0;
+
+    for (; gw_options_capability_at(n, &name, &supported); n++) {
+        on = true;
+        assert_int_equal(gw_options_get_capability(*state, name, &on, &err), 0);
+        assert_false(on);
+        assert_int_equal(gw_options_set_capability(*state, name, false, &err), 0);
+        if (!supported) {
+            assert_int_equal(gw_options_set_capability(*state, name, true, &err), -ENOTSUP);
+            assert_non_null(strstr(err.text, name));
+            assert_int_equal(gw_options_get_capability(*state, name, &on, &err), 0);
+            assert_false(on);
+        }
+    }
+    assert_int_equal(n, 24);
+    assert_int_equal(gw_options_set_capability(*state, "events", true, &err), 0);
+    assert_true(gw_options_cap(*state, GW_CAP_EVENTS));
+    assert_int_equal(gw_options_set_capability(*state, "eventz", true, &err), -ENOENT);
+    assert_string_equal(err.text, "Parameter 'capability' does not accept value 'eventz'");
+    assert_int_equal(gw_options_get_capability(*state, "eventz", &on, &err), -ENOENT);
+}
+
+static void test_capabilities_all_or_nothing(void **state)
+{
+    const char *names[] = {"events", "auto-converge", "dirty-limit"};
+    const bool all[] = {true, true, true}, two[] = {true, true, false}, swap[] = {true, false, true};
+    struct gw_error err = GW_ERROR_INIT;
+
+    assert_int_equal(gw_options_set_capabilities(*state, names, all, 3, &err), -EINVAL);
+    assert_string_equal(err.text, "dirty-limit conflicts with auto-converge either of then available currently");
+    assert_false(gw_options_cap(*state, GW_CAP_EVENTS));
+    assert_int_equal(gw_options_set_capabilities(*state, names, two, 3, &err), 0);
+    /* Judged on the outcome: one goes, the other comes. */
+    assert_int_equal(gw_options_set_capabilities(*state, names, swap, 3, &err), 0);
+    assert_false(gw_options_cap(*state, GW_CAP_AUTO_CONVERGE));
+    assert_true(gw_options_cap(*state, GW_CAP_DIRTY_LIMIT));
+}
+
+#define B(c) (1ull << GW_CAP_##c)
+
+static void test_conflicts(void **state)
+{
+    static const struct {
+        uint64_t caps;
+        const char *text;
+    } cases[] = {
+        {0, NULL},
+        {B(POSTCOPY_RAM) | B(POSTCOPY_PREEMPT) | B(RETURN_PATH) | B(RELEASE_RAM), NULL},
+        {B(MULTIFD) | B(ZERO_COPY_SEND) | B(MAPPED_RAM), NULL},
+        {B(POSTCOPY_PREEMPT), "Postcopy preempt requires postcopy-ram"},
+        {B(ZERO_COPY_SEND), "Zero copy only available for non-compressed non-TLS multifd migration"},
+        {B(ZERO_COPY_SEND) | B(XBZRLE), "Zero copy only available for non-compressed non-TLS multifd migration"},
+        {B(ZERO_COPY_SEND) | B(MULTIFD) | B(COMPRESS),
+         "Zero copy only available for non-compressed non-TLS multifd migration"},
+        {B(POSTCOPY_RAM) | B(IGNORE_SHARED), "Postcopy is not compatible with ignore-shared"},
+        {B(POSTCOPY_RAM) | B(MULTIFD), "Postcopy is not yet compatible with multifd"},
+        {B(MULTIFD) | B(COMPRESS), "Multifd is not compatible with compress"},
+        {B(POSTCOPY_RAM) | B(POSTCOPY_PREEMPT) | B(COMPRESS), "Postcopy preempt not compatible with compress"},
+        {B(MULTIFD) | B(XBZRLE), "Multifd is not compatible with xbzrle"},
+        {B(SWITCHOVER_ACK), "Capability 'switchover-ack' requires capability 'return-path'"},
+        {B(SWITCHOVER_ACK) | B(RETURN_PATH), NULL},
+        {B(AUTO_CONVERGE) | B(DIRTY_LIMIT),
+         "dirty-limit conflicts with auto-converge either of then available currently"},
+        {B(MAPPED_RAM) | B(XBZRLE), "Mapped-ram migration is incompatible with xbzrle"},
+        {B(MAPPED_RAM) | B(POSTCOPY_RAM), "Mapped-ram migration is incompatible with postcopy"},
+        {B(BACKGROUND_SNAPSHOT), NULL},
+        {B(BACKGROUND_SNAPSHOT) | B(EVENTS), NULL},
+        {B(BACKGROUND_SNAPSHOT) | B(MULTIFD), "Background-snapshot is not compatible with multifd"},
+        {B(BACKGROUND_SNAPSHOT) | B(XBZRLE), "Background-snapshot is not compatible with xbzrle"},
+        {B(BACKGROUND_SNAPSHOT) | B(COLO), "Background-snapshot is not compatible with x-colo"},
+        {B(BACKGROUND_SNAPSHOT) | B(VALIDATE_UUID), "Background-snapshot is not compatible with validate-uuid"},
+        {B(BACKGROUND_SNAPSHOT) | B(LATE_BLOCK_ACTIVATE),
+         "Background-snapshot is not compatible with late-block-activate"},
+        {B(BACKGROUND_SNAPSHOT) | B(RDMA_PIN_ALL), "Background-snapshot is not compatible with rdma-pin-all"},
+        {B(BACKGROUND_SNAPSHOT) | B(POSTCOPY_RAM) | B(IGNORE_SHARED),
+         "Background-snapshot is not compatible with postcopy-ram"},
+    };
+    uint64_t params[GW_PARAM_COUNT];
+    struct gw_error err;
+
+    for (size_t i = 0; i < GW_PARAM_COUNT; i++)
+        params[i] = gw_options_param(*state, (enum gw_parameter)i);
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        int r = gw_options_judge(cases[i].caps, params, &err);
+
+        assert_int_equal(r, cases[i].text ? -EINVAL : 0);
+        if (cases[i].text)
+            assert_string_equal(err.text, cases[i].text);
+    }
+    params[GW_PARAM_MULTIFD_COMPRESSION] = GW_MULTIFD_ZSTD;
+    assert_int_equal(gw_options_judge(B(MULTIFD), params, &err), 0);
+    assert_int_equal(gw_options_judge(B(MULTIFD) | B(ZERO_COPY_SEND), params, &err), -EINVAL);
+    assert_int_equal(gw_options_judge(B(MULTIFD) | B(MAPPED_RAM), params, &err), -EINVAL);
+}
+
+static void test_locked(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+
+    gw_options_lock(*state, true);
+    gw_options_lock(*state, true);
+    gw_options_lock(*state, false);
+    assert_int_equal(gw_options_set_capability(*state, "events", true, &err), -EBUSY);
+    assert_string_equal(err.text, "There's a migration process in progress");
+    assert_int_equal(gw_options_set_parameter(*state, "downtime-limit", "5", &err), 0);
+    gw_options_lock(*state, false);
+    assert_int_equal(gw_options_set_capability(*state, "events", true, &err), 0);
+}
+
+static void test_copy(void **state)
+{
+    struct gw_options *other = NULL;
+
+    assert_int_equal(gw_options_new(&other, NULL), 0);
+    assert_int_equal(gw_options_set_capability(*state, "events", true, NULL), 0);
+    assert_int_equal(gw_options_set_parameter(*state, "multifd-compression", "zlib", NULL), 0);
+    gw_options_lock(*state, true);
+    gw_options_copy(other, *state);
+    assert_true(gw_options_cap(other, GW_CAP_EVENTS));
+    expect_text(other, "multifd-compression", "zlib");
+    assert_int_equal(gw_options_set_capability(other, "events", false, NULL), 0);
+    gw_options_copy(*state, *state);
+    assert_true(gw_options_cap(*state, GW_CAP_EVENTS));
+    gw_options_free(other);
+}
+
+struct race {
+    struct gw_options *o;
+    atomic_bool stop;
+};
+
+static void *reader(void *opaque)
+{
+    struct race *race = opaque;
+    char buf[GW_STRING_SIZE];
+    uint64_t wrong = 0;
+
+    while (!atomic_load(&race->stop)) {
+        uint64_t v = gw_options_param(race->o, GW_PARAM_DOWNTIME_LIMIT);
+
+        wrong += v != 300 && v != 100 && v != 200;
+        gw_options_string(race->o, GW_STRING_TLS_CREDS, buf);
+        wrong += buf[0] != 0;
+    }
+    return (void *)(uintptr_t)wrong;
+}
+
+static void test_readers_beside_writers(void **state)
+{
+    struct race race = {.o = *state};
+    pthread_t thread;
+    void *wrong;
+
+    assert_int_equal(pthread_create(&thread, NULL, reader, &race), 0);
+    for (int i = 0; i < 2000; i++) {
+        assert_int_equal(gw_options_set_parameter(*state, "downtime-limit", i % 2 ? "100" : "200", NULL), 0);
+        assert_int_equal(gw_options_set_capability(*state, "events", i % 2, NULL), 0);
+        assert_int_equal(gw_options_set_parameter(*state, "tls-creds", "", NULL), 0);
+    }
+    atomic_store(&race.stop, true);
+    pthread_join(thread, &wrong);
+    assert_null(wrong);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
+    const struct CMUnitTest tests[] = {
+        T(test_defaults),  T(test_parameter_values), T(test_parameters_all_or_nothing),
+        T(test_capabilities), T(test_capabilities_all_or_nothing), T(test_conflicts),
+        T(test_locked),    T(test_copy),             T(test_readers_beside_writers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

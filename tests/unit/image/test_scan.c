@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+#include "streams.h"
+
+#include <cmocka.h>
+
+#include "base/endian.h"
+#include "image/scan.h"
+
+struct seen {
+    unsigned devices, described, ends, sections, blocks;
+    uint64_t kinds[GW_SCAN_PAGE_KINDS], section_bytes, last;
+    const uint8_t *base; /* of the stream */
+    uint64_t trailing;
+};
+
+static int on_section(void *opaque, const struct gw_scan_section *s)
+{
+    struct seen *seen = opaque;
+
+    assert_int_equal(seen->base[s->at], s->element);
+    assert_int_equal(gw_load_be32(seen->base + s->at + 1), s->id);
+    assert_true(s->at >= seen->last);
+    seen->last = s->at + s->bytes;
+    seen->sections++;
+    seen->section_bytes += s->bytes;
+    if (s->element == GW_ELEMENT_FULL && !s->checkpoint) {
+        seen->devices++;
+        seen->described += s->state != NULL;
+        assert_non_null(s->body);
+    }
+    return 0;
+}
+
+static int on_block(void *opaque, const struct gw_scan_block *b)
+{
+    ((struct seen *)opaque)->blocks++;
+    return 0;
+}
+
+static int on_page(void *opaque, const struct gw_scan_page *p)
+{
+    ((struct seen *)opaque)->kinds[p->kind]++;
+    assert_true(p->offset < p->block->used_bytes);
+    return 0;
+}
+
+static int on_eof(void *opaque, uint64_t at)
+{
+    struct seen *seen = opaque;
+
+    assert_int_equal(seen->base[at], 0);
+    seen->ends++;
+    return 0;
+}
+
+static int on_trailing(void *opaque, uint64_t at, uint64_t bytes)
+{
+    ((struct seen *)opaque)->trailing += bytes;
+    return 0;
+}
+
+static const struct gw_scan_visitor visitor = {
+    .section = on_section, .block = on_block, .page = on_page, .eof = on_eof, .trailing = on_trailing};
+
+static int walk(const uint8_t *data, size_t bytes, const struct gw_scan_visitor *v, struct seen *seen,
+                uint64_t *ret_offset, struct gw_error *err)
+{
+    struct gw_reader r;
+    struct gw_scan s;
+    int e;
+
+    *seen = (struct seen){.base = data};
+    gw_reader_init_memory(&r, data, bytes, 0);
+    gw_scan_init(&s, &r, v, seen);
+    e = gw_scan_run(&s, err);
+    if (ret_offset)
+        *ret_offset = gw_reader_offset(&r);
+    gw_scan_close(&s);
+    gw_reader_close(&r);
+    return e;
+}
+
+static void test_every_capture_to_its_end(void **state)
+{
+    for (size_t i = 0; i < GW_ARRAY_LEN(streams); i++) {
+        struct bytes b = stream_load(streams[i].name);
+        struct gw_error err = GW_ERROR_INIT;
+        uint64_t offset = 0;
+        struct seen seen;
+
+        if (walk(b.data, b.bytes, &visitor, &seen, &offset, &err) < 0)
+            fail_msg("%s: %s", streams[i].name, err.text);
+        assert_int_equal(offset, b.bytes);
+        assert_int_equal(seen.trailing, 0);
+        assert_true(seen.ends >= 1);
+        if (seen.devices != streams[i].devices || seen.described != (streams[i].described ? seen.devices : 0))
+            fail_msg("%s: %u devices, %u described", streams[i].name, seen.devices, seen.described);
+        free(b.data);
+    }
+}
+
+/* captures/README.md: 16 MiB, four pages of which are not zero. */
+static void test_pages_of_pattern_a(void **state)
+{
+    static const char *const names[] = {"precopy-none-7.2.bin", "precopy-none-10.0.bin", "precopy-rp-7.2.main.src2dst.bin",
+                                        "precopy-rp-10.0.main.src2dst.bin"};
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(names); i++) {
+        struct bytes b = stream_load(names[i]);
+        struct gw_error err = GW_ERROR_INIT;
+        struct seen seen;
+
+        assert_int_equal(walk(b.data, b.bytes, &visitor, &seen, NULL, &err), 0);
+        assert_int_equal(seen.kinds[GW_SCAN_PLAIN], 4);
+        assert_int_equal(seen.kinds[GW_SCAN_ZERO], 4096 - 4);
+        assert_int_equal(seen.kinds[GW_SCAN_XBZRLE] + seen.kinds[GW_SCAN_COMPRESSED] + seen.kinds[GW_SCAN_MAPPED], 0);
+        assert_int_equal(seen.blocks, 1);
+        free(b.data);
+    }
+}
+
+static void test_mapped_pages(void **state)
+{
+    struct bytes b = stream_load("mapped-ram-10.0.bin.gz");
+    struct gw_error err = GW_ERROR_INIT;
+    struct seen seen;
+
+    assert_int_equal(walk(b.data, b.bytes, &visitor, &seen, NULL, &err), 0);
+    assert_int_equal(seen.kinds[GW_SCAN_MAPPED], 3);
+    free(b.data);
+}
+
+static const struct gw_scan_visitor silent = {0};
+
+static void cut(const char *name, const uint8_t *data, size_t bytes)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    uint8_t *copy = malloc(bytes + !bytes); /* so that a sanitizer sees what is read behind the end */
+    struct seen seen;
+    int r;
+
+    memcpy(copy, data, bytes);
+    r = walk(copy, bytes, &silent, &seen, NULL, &err);
+    /* Without its description a stream is whole as well. */
+    if (r >= 0 && (!bytes || copy[bytes - 1] != 0))
+        fail_msg("%s: cut at %zu, and nothing is said", name, bytes);
+    if (r < 0 && (!strstr(err.text, "byte ") || err.code != r))
+        fail_msg("%s: cut at %zu: %s", name, bytes, err.text);
+    free(copy);
+}
+
+static void test_cut_at_every_byte(void **state)
+{
+    static const char *const names[] = {"ignore-shared-7.2.bin", "stopped-source-64k-10.0.bin"};
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(names); i++) {
+        struct bytes b = stream_load(names[i]);
+
+        for (size_t n = 0; n < b.bytes; n++)
+            cut(names[i], b.data, n);
+        free(b.data);
+    }
+}
+
+static void test_cut_anywhere(void **state)
+{
+    uint64_t seed = 88172645463325252ull;
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(streams); i++) {
+        struct bytes b = stream_load(streams[i].name);
+
+        for (int k = 0; k < 12 && !strstr(streams[i].name, "colo"); k++) {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            cut(streams[i].name, b.data, seed % b.bytes);
+        }
+        free(b.data);
+    }
+}
+
+/* Whatever comes of it, it ends, and what is wrong is told. */
+static void test_changed_bytes(void **state)
+{
+    struct bytes b = stream_load("precopy-none-10.0.bin");
+    uint64_t seed = 1442695040888963407ull;
+
+    for (int k = 0; k < 3000; k++) {
+        struct gw_error err = GW_ERROR_INIT;
+        struct seen seen;
+        uint8_t old;
+        size_t at;
+
+        seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+        at = k % 2 ? (seed >> 33) % 600 : b.bytes - 1 - (seed >> 33) % 1100;
+        old = b.data[at];
+        b.data[at] ^= (uint8_t)(seed >> 20 | 1);
+        if (walk(b.data, b.bytes, &silent, &seen, NULL, &err) < 0)
+            assert_true(err.text[0] != 0);
+        b.data[at] = old;
+    }
+    free(b.data);
+}
+
+static void expect(const char *bytes, size_t n, const char *text)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct seen seen;
+
+    assert_true(walk((const uint8_t *)bytes, n, &silent, &seen, NULL, &err) < 0);
+    if (!strstr(err.text, text))
+        fail_msg("\"%s\" is not in \"%s\"", text, err.text);
+}
+
+#define HEAD "QEVM\0\0\0\3"
+#define EXPECT(bytes, text) expect(bytes, sizeof(bytes) - 1, text)
+
+static void test_what_is_wrong_is_named(void **state)
+{
+    EXPECT("", "ended at byte 0");
+    EXPECT("#!/bin/sh\n", "no migration stream");
+    EXPECT("\x11\x22\x33\x44\0\0\0\1", "multifd channel");
+    EXPECT("QEVM\0\0\0\2", "byte 4: stream version 2");
+    EXPECT(HEAD "\7\0\0\0\0", "machine name of 0 bytes");
+    EXPECT(HEAD "\7\0\0\0\4no\n ", "byte 0x0a");
+    EXPECT(HEAD "\x55", "byte 8: 0x55 is no element");
+    EXPECT(HEAD "\2\0\0\0\7", "PART of section 7 at byte 8, which never started");
+    EXPECT(HEAD "\x08\0\x0c\0\0", "unknown command 12 at byte 8");
+    EXPECT(HEAD "\x08\0\2\0\5abcde", "PING at byte 8 has 5 bytes instead of 4");
+    EXPECT(HEAD "\1\0\0\0\1\3xyz\0\0\0\0\0\0\0\1", "live section xyz of version 1");
+    EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\x10\4\1a\0\0\0\0\0\0\x20\0", "RAM block a has 8192 bytes");
+    EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\x10\4\1a\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\x10\2\1a",
+           "behind the end");
+    EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\x10\4\1a\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\0\x22",
+           "none was named");
+    EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\x10\x7e\0\0\0\2", "says 2 instead of 1");
+}
+
+/* No description, no configuration, no RAM: two devices and the end. */
+static void test_devices_without_description(void **state)
+{
+    static const char bytes[] = HEAD "\4\0\0\0\5\1a\0\0\0\0\0\0\0\1xx\x7e\0\0\0\5yy\x7e\0\0\0\5"
+                                     "\4\0\0\0\6\1b\0\0\0\3\0\0\0\2\0\x7e\0\0\0\6";
+    struct gw_error err = GW_ERROR_INIT;
+    struct seen seen;
+
+    /* The string's own NUL is the EOF. */
+    assert_int_equal(walk((const uint8_t *)bytes, sizeof bytes, &visitor, &seen, NULL, &err), 0);
+    assert_int_equal(seen.devices, 2);
+    assert_int_equal(seen.ends, 1);
+    assert_int_equal(seen.section_bytes, sizeof bytes - 1 - 8);
+}
+
+/* A device that comes before the RAM, as virtio-mem does. */
+static void test_device_before_the_ram(void **state)
+{
+    struct bytes b = stream_load("precopy-none-10.0.bin");
+    static const char device[] = "\4\0\0\0\x63\5early\0\0\0\0\0\0\0\1state\x7e\0\0\0\x63";
+    static const char member[] = "\"devices\": [";
+    static const char described[] = "{\"name\": \"early\", \"instance_id\": 0, \"vmsd_name\": \"early\", \"version\": 1, "
+                                    "\"fields\": [{\"name\": \"x\", \"type\": \"buffer\", \"size\": 5}]}, ";
+    size_t head = 17, n = b.bytes, d = sizeof device - 1, t = sizeof described - 1, at;
+    struct gw_error err = GW_ERROR_INIT;
+    struct seen seen;
+    uint8_t *p;
+
+    memmove(b.data + head + d, b.data + head, n - head);
+    memcpy(b.data + head, device, d);
+    n += d;
+    assert_int_equal(walk(b.data, n, &visitor, &seen, NULL, &err), -EPROTO);
+    p = memmem(b.data, n, member, sizeof member - 1);
+    assert_non_null(p);
+    at = (size_t)(p - b.data) + sizeof member - 1;
+    memmove(b.data + at + t, b.data + at, n - at);
+    memcpy(b.data + at, described, t);
+    n += t;
+    p = memmem(b.data + n - 2000, 2000, "\0\6\0\0\3", 5);
+    assert_non_null(p);
+    gw_store_be32(p + 2, gw_load_be32(p + 2) + (uint32_t)t);
+    if (walk(b.data, n, &visitor, &seen, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(seen.devices, 3);
+    assert_int_equal(seen.described, 2);
+    assert_int_equal(seen.kinds[GW_SCAN_PLAIN], 4);
+    free(b.data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_capture_to_its_end), cmocka_unit_test(test_pages_of_pattern_a),
+        cmocka_unit_test(test_mapped_pages),             cmocka_unit_test(test_cut_at_every_byte),
+        cmocka_unit_test(test_cut_anywhere),             cmocka_unit_test(test_changed_bytes),
+        cmocka_unit_test(test_what_is_wrong_is_named),   cmocka_unit_test(test_devices_without_description),
+        cmocka_unit_test(test_device_before_the_ram),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

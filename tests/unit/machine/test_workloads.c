@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Every workload runs, verifies what it writes, keeps its rate, and its guest sees time go by.
+ */
+#include "box.h"
+
+static const char *const workloads[] = {"idle", "uniform,rate=20M", "hotset,rate=20M", "sequential,rate=20M",
+                                        "sparse,rate=20M", "zero,rate=20M", "uniform"};
+
+static void runs(void **state)
+{
+    enum gw_machine_accel accels[2];
+    unsigned n = box_accels(accels);
+
+    for (unsigned a = 0; a < n; a++) {
+        for (unsigned w = 0; w < sizeof(workloads) / sizeof(workloads[0]); w++) {
+            struct gw_machine_config c = box_config(workloads[w], accels[a]);
+            c.cpus = 1 + w % 2;
+            struct gw_machine *m = box_new(&c);
+            uint64_t written = 0, seconds = 0;
+
+            box_start(m);
+            box_runs_clean(m, 1300);
+            for (unsigned i = 0; i < c.cpus; i++) {
+                for (unsigned tries = 0; tries < 100 && !box_mail(m, i).verify_passes; tries++)
+                    box_runs_clean(m, 100); /* a busy host takes longer */
+            }
+            box_stop(m);
+            for (unsigned i = 0; i < c.cpus; i++) {
+                struct gw_guest_mailbox mail = box_mail(m, i);
+                assert_true(mail.polls > 50);
+                assert_true(mail.pages_verified > 100);
+                assert_true(mail.verify_passes >= 1);
+                assert_int_equal(mail.errors, 0);
+                assert_true(mail.virtual_ns > BOX_S / 2);
+                written += mail.pages_written;
+                seconds = mail.virtual_ns / BOX_S;
+            }
+            print_message("%s %s: %llu pages written\n", gw_machine_accel_name(m), workloads[w], (unsigned long long)written);
+            if (c.workload.kind == GW_GUEST_IDLE)
+                assert_int_equal(written, 0);
+            else if (c.workload.rate_bytes_per_s)
+                assert_in_range(written, 20 * 256 * seconds / 10, 20 * 256 * (seconds + 1)); /* a busy host makes it less */
+            else
+                assert_true(written > 2000);
+            char text[1000];
+            gw_machine_serial_tail(m, text, sizeof(text));
+            assert_non_null(strstr(text, "beat 0 up_ms 1"));
+            gw_machine_free(m);
+        }
+    }
+}
+
+/* Every page that the guest says to have written holds what the shared description of its contents says. */
+static void contents(void **state)
+{
+    struct gw_machine_config c = box_config("uniform", GW_MACHINE_ACCEL_AUTO);
+    uint64_t pages = 0;
+
+    c.cpus = 3;
+    c.memory[1].bytes = 6 * BOX_MIB;
+    c.memory[1].backing = GW_MACHINE_ANONYMOUS;
+    c.memory_count = 2;
+    for (int k = 0; k < 3; k++) {
+        static const enum gw_guest_workload kinds[] = {GW_GUEST_UNIFORM, GW_GUEST_SPARSE, GW_GUEST_ZERO};
+        c.workload.kind = kinds[k];
+        c.workload.filled = k == 1;
+        struct gw_machine *m = box_new(&c);
+        box_start(m);
+        box_runs_clean(m, 300);
+        box_stop(m);
+        const struct gw_guest_params *p = gw_machine_memory_at(m, GW_GUEST_PARAMS_GPA, GW_GUEST_PAGE);
+        unsigned torn = 0;
+        for (unsigned r = 0; r < p->ranges; r++) {
+            for (unsigned cpu = 0; cpu < p->cpus; cpu++) {
+                struct gw_guest_slice s = gw_guest_slice_of(p, r, cpu);
+                const uint64_t *entry = gw_machine_memory_at(m, s.table_gpa, s.data_pages * 8);
+                assert_true(s.data_pages > 0);
+                for (uint64_t i = 0; i < s.data_pages; i++) {
+                    uint64_t gpa = s.data_gpa + i * GW_GUEST_PAGE;
+                    const uint64_t *word = gw_machine_memory_at(m, gpa, GW_GUEST_PAGE);
+                    uint32_t generation = (uint32_t)entry[i];
+                    bool wrong = false;
+                    assert_true(entry[i] == gw_guest_entry(p->seed, gpa, generation));
+                    for (unsigned j = 0; j < GW_GUEST_PAGE_WORDS; j++)
+                        wrong |= word[j] != gw_guest_word(p->workload, p->seed, gpa, generation, j);
+                    torn += wrong;
+                    pages += generation != 0;
+                }
+            }
+        }
+        assert_true(torn <= c.cpus); /* the page that each was writing when it was stopped */
+        gw_machine_free(m);
+    }
+    assert_true(pages > 1000);
+}
+
+static void limits(void **state)
+{
+    struct gw_machine_config c = box_config("uniform", GW_MACHINE_ACCEL_AUTO);
+    struct gw_machine *m = box_new(&c);
+
+    box_start(m);
+    box_runs_clean(m, 300);
+    gw_machine_dirty_limit(m, 4 * BOX_MIB);
+    box_runs_clean(m, 1000);
+    uint64_t before = box_mail(m, 0).pages_written;
+    box_runs_clean(m, 2000);
+    uint64_t written = box_mail(m, 0).pages_written - before;
+    print_message("limit 2048 pages in 2 s: %llu\n", (unsigned long long)written);
+    assert_in_range(written, 200, 2600);
+
+    gw_machine_dirty_limit(m, 0);
+    before = box_mail(m, 0).pages_written;
+    box_runs_clean(m, 300);
+    uint64_t free_rate = box_mail(m, 0).pages_written - before;
+    assert_true(free_rate > 2000);
+
+    gw_machine_throttle(m, 90);
+    box_runs_clean(m, 200);
+    before = box_mail(m, 0).pages_written;
+    box_runs_clean(m, 1000);
+    written = box_mail(m, 0).pages_written - before;
+    print_message("throttle 90%%: %llu pages/s of %llu\n", (unsigned long long)written, (unsigned long long)free_rate * 10 / 3);
+    assert_true(written < free_rate * 10 / 3 / 3);
+    /* A vCPU that rests is stopped as promptly as one that runs. */
+    gw_machine_throttle(m, 99);
+    box_runs_clean(m, 500);
+    uint64_t began = gw_clock_monotonic_ns();
+    box_stop(m);
+    assert_true(gw_clock_monotonic_ns() - began < BOX_S / 4);
+    gw_machine_free(m);
+}
+
+static void refusals(void **state)
+{
+    struct gw_machine_workload w;
+    struct gw_machine_config c;
+    struct gw_machine *m = NULL;
+    struct gw_error err = GW_ERROR_INIT;
+    static const char *const bad[] = {"", "busy", "uniform,rate", "uniform,rate=fast", "uniform,set=1X", "uniform,speed=1",
+                                      "uniform,fill=maybe", "uniform,set=99999999999999999999", "uniform,set=20000000000G"};
+
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_true(gw_machine_workload_parse(bad[i], &w, &err) < 0);
+    box_must(gw_machine_workload_parse("hotset,rate=1M,set=2M,seed=7,verify=3M,stores=cpu,fill=on", &w, &err), &err);
+    assert_true(w.kind == GW_GUEST_HOTSET && w.rate_bytes_per_s == BOX_MIB && w.set_bytes == 2 * BOX_MIB && w.seed == 7 &&
+                w.verify_bytes_per_s == 3 * BOX_MIB && w.stores == GW_GUEST_STORES_CPU && w.filled);
+
+    c = box_config("idle", GW_MACHINE_ACCEL_AUTO);
+    c.memory[0].bytes = BOX_MIB;
+    assert_int_equal(gw_machine_new(&c, &m, &err), -EINVAL);
+    c = box_config("idle", GW_MACHINE_ACCEL_AUTO);
+    c.cpus = 0;
+    assert_int_equal(gw_machine_new(&c, &m, &err), -EINVAL);
+    c.cpus = 33;
+    assert_int_equal(gw_machine_new(&c, &m, &err), -EINVAL);
+    c = box_config("idle", GW_MACHINE_ACCEL_AUTO);
+    c.memory_count = 2;
+    c.memory[1].bytes = BOX_MIB;
+    strcpy(c.memory[1].name, "ram0");
+    assert_int_equal(gw_machine_new(&c, &m, &err), -EINVAL);
+    c = box_config("idle", GW_MACHINE_ACCEL_AUTO);
+    c.memory[0].bytes = 128ull << 30;
+    c.memory[1].bytes = 4096;
+    c.memory_count = 2;
+    assert_int_equal(gw_machine_new(&c, &m, &err), -EINVAL);
+    c = box_config("idle", GW_MACHINE_ACCEL_AUTO);
+    c.serial = "carrier-pigeon";
+    assert_int_equal(gw_machine_new(&c, &m, &err), -EINVAL);
+    assert_null(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs),
+        cmocka_unit_test(contents),
+        cmocka_unit_test(limits),
+        cmocka_unit_test(refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

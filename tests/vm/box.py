@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""`godwit vm` processes and journeys between them. The guest checks itself: what it says is the verdict."""
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "interop"))
+from harness import SLOW, Case, Qmp, built, wait_until  # noqa: E402
+
+WORKLOADS = ("idle", "uniform", "hotset", "sequential", "sparse", "zero", "disk")
+BEAT = re.compile(r"^beat (\d+) up_ms (\d+) gap_us (\d+) .* errors (\d+)$", re.M)
+
+
+class Box:
+    """One `godwit vm`."""
+
+    def __init__(self, case, role, options=(), incoming=False):
+        self.role, self.case = role, case
+        self.serial, self.qmp_path = case.path(role + ".serial"), case.path(role + ".qmp")
+        self.log = open(case.path(role + ".log"), "w+b")
+        self.argv = [built("cli/godwit"), "vm", "--quiet", "--name", role, "--qmp", "unix:" + self.qmp_path, "--serial",
+                     "file:" + self.serial, *options]
+        if incoming:
+            self.argv += ["--incoming", "tcp:127.0.0.1:0"]
+        self.proc = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        case.processes.append(self)
+        self.qmp = None
+        self.qmp = Qmp(self.qmp_path, self.alive)
+
+    def alive(self):
+        return self.proc.poll() is None
+
+    def text(self):
+        said = b""
+        for path in (self.log.name, self.serial):
+            if os.path.exists(path):
+                with open(path, "rb") as f:
+                    said += f.read()[-2000:]
+        return said.decode(errors="replace")
+
+    def beats(self):
+        """(number, uptime in ms, largest gap in us, errors) of each heartbeat."""
+        with open(self.serial) as f:
+            return [tuple(int(x) for x in b) for b in BEAT.findall(f.read())]
+
+    def status(self):
+        return self.qmp.command("query-status")["status"]
+
+    def migration(self):
+        return self.qmp.command("query-migrate")
+
+    def address(self):
+        at = wait_until("address", lambda: self.migration().get("socket-address"))
+        return "tcp:127.0.0.1:" + at[0]["port"]
+
+    def ended(self):
+        m = self.migration()
+        return m if m.get("status") in ("completed", "failed", "cancelled") else None
+
+    def quit(self):
+        """The exit status, which is the guest's verdict."""
+        if self.proc.poll() is None:
+            self.qmp.command("quit")
+        return self.proc.wait(20 * SLOW)
+
+    def close(self):
+        if self.proc.poll() is None:
+            self.proc.kill()
+        self.proc.wait()
+        if self.qmp:
+            self.qmp.sock.close()
+        self.log.close()
+
+
+class Journey(Case):
+    """Moves a machine again and again, with cancelled attempts in between, and watches the guest."""
+
+    MEMORY = "64M"
+
+    def disk(self, workload):
+        if workload != "disk":
+            return []
+        path = self.path("disk.raw")
+        if not os.path.exists(path):
+            with open(path, "wb") as f:
+                f.truncate(64 << 20)
+        return ["--disk", path]
+
+    def start(self, workload, accel="unicorn", more=()):
+        self.options = ["--memory", self.MEMORY, "--accel", accel, *more, *self.disk(workload)]
+        box = Box(self, "vm0", [*self.options, "--workload", workload + ("" if "," in workload else ",rate=20M") + ",seed=%d" % self.seed])
+        wait_until("the first heartbeat", box.beats)
+        box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 0})
+        return box
+
+    def attempt_cancelled(self, box, role):
+        """A migration that is cancelled at a random moment. The machine stays, unless it was gone before."""
+        to = Box(self, role, self.options, incoming=True)
+        box.qmp.command("migrate", uri=to.address())
+        time.sleep(self.random.choice((0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2)) * self.random.random())
+        try:
+            box.qmp.command("migrate_cancel")
+        except AssertionError:
+            pass  # too late: it has changed hands
+        info = wait_until("an end", box.ended, 20)
+        if info["status"] == "completed":
+            return self.arrived(box, to)
+        self.assertEqual(info["status"], "cancelled", info)
+        self.assertEqual(box.status(), "running")
+        self.cancelled += 1
+        to.close()
+        self.processes.remove(to)
+        return box
+
+    def arrived(self, box, to):
+        wait_until("the machine runs there", lambda: to.status() == "running", 20)
+        self.assertNotEqual(box.status(), "running")
+        self.assertEqual(box.quit(), 0, box.text())
+        self.processes.remove(box)
+        box.close()
+        return to
+
+    def move(self, box, role):
+        to = Box(self, role, self.options, incoming=True)
+        box.qmp.command("migrate", uri=to.address())
+        info = wait_until("an end", box.ended, 60)
+        self.assertEqual(info["status"], "completed", "%s\n%s\n%s" % (info, box.text(), to.text()))
+        self.downtimes.append(info["x-godwit"]["downtime-us"] if "downtime-us" in info.get("x-godwit", {})
+                              else info["downtime"] * 1000)
+        return self.arrived(box, to)
+
+    def journey(self, workload, moves, accel="unicorn", more=(), seed=None, cancel_every=4):
+        self.seed = seed or random.randrange(1 << 30)
+        self.random = random.Random(self.seed)
+        self.cancelled, self.downtimes = 0, []
+        began = time.monotonic()
+        box = self.start(workload, accel, more)
+        for i in range(moves):
+            if cancel_every and i % cancel_every == cancel_every - 1:
+                box = self.attempt_cancelled(box, "c%d" % i)
+            box = self.move(box, "vm%d" % (i + 1))
+        seen = len(box.beats())
+        wait_until("a heartbeat after the last move", lambda: len(box.beats()) >= seen + 2, 30)
+        self.assertEqual(box.beats()[-1][3], 0)
+        self.assertEqual(box.quit(), 0, box.text())
+        d = sorted(self.downtimes)
+        print("%s, %s, seed %d: %d moves, %d cancelled attempts, downtime median %.1f ms, 95%% %.1f ms, %.0f s" % (
+            workload, accel, self.seed, moves, self.cancelled, d[len(d) // 2] / 1e3, d[int(len(d) * 0.95)] / 1e3,
+            time.monotonic() - began))

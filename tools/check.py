@@ -1,0 +1,303 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Build and run everything that can fail, and count it.
+
+    check.py [--only PATTERN] [--builds plain,asan,tsan] [--soak] [--list] [--jobs N]
+
+Three builds (plain with warnings as errors, ASan+UBSan, TSan) of everything; the programs that Meson knows as tests run in
+each of them, then the Python tests (tests/**/test_*.py, tests/layers.py) against the plain build. What cannot be counted
+counts as failed: a crash, a time-out, a skip that gives no reason. The last line is `N passed, N failed[, N skipped]`.
+
+Suites (in meson.build) that mean something here: `alone` runs with nothing beside it (it measures time), `plain` runs in
+the plain build only, `soak` runs only with --soak, `waits` mostly sleeps (time-outs are its subject) and runs beside the
+others.
+"""
+import argparse
+import concurrent.futures
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+OUT = os.path.join(TOP, "build", "check")
+LOGS = os.path.join(OUT, "logs")  # the output of each program, also while others still run
+SUPPRESSIONS = os.path.join(TOP, "tests", "tsan.supp")
+
+BUILDS = {
+    "plain": {"setup": ["-Dwerror=true"], "slower": 1, "env": {}},
+    "asan": {
+        "setup": ["-Db_sanitize=address,undefined", "-Db_lundef=false"],  # GCC's warnings are unsure beside sanitizers
+        "slower": 2,
+        "env": {
+            "ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1:detect_stack_use_after_return=1",
+            "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+        },
+    },
+    "tsan": {
+        "setup": ["-Db_sanitize=thread", "-Db_lundef=false", "-Dc_args=-Wno-tsan"],
+        "slower": 4,
+        "env": {"TSAN_OPTIONS": "exitcode=66:second_deadlock_stack=1:allocator_may_return_null=1"},
+    },
+}
+PYTHON_TIMEOUT_S = 300
+
+
+class Program:
+    """One thing to run. Its output has any number of tests in it, or it is a test itself."""
+
+    def __init__(self, label, argv, env=None, cwd=None, timeout=30, alone=False, waits=False):
+        self.label, self.argv, self.env, self.cwd = label, argv, env or {}, cwd or TOP
+        self.timeout, self.alone, self.waits = timeout, alone, waits
+
+
+class Running:
+    """The process groups of now: none of them outlives this program, however it is ended."""
+
+    lock = threading.Lock()
+    groups = set()
+
+    @classmethod
+    def end_all(cls, number, frame):
+        with cls.lock:
+            for group in cls.groups:
+                try:
+                    os.killpg(group, signal.SIGKILL)
+                except OSError:
+                    pass
+            os._exit(128 + number)
+
+
+class Report:
+    def __init__(self, program, passed=0, failures=(), skips=(), output="", seconds=0.0):
+        self.program, self.passed, self.failures, self.skips = program, passed, list(failures), list(skips)
+        self.output, self.seconds = output, seconds
+
+
+LINE = re.compile(r"^\[\s*(RUN|OK|FAILED|SKIPPED)\s*\] (.*)$")
+
+
+def read_outcomes(output):
+    """(passed, failures, skips, saw_any) from what cmocka and run_unittest.py print. Failures and skips are (name, why)."""
+    passed, failures, skips, seen = 0, [], [], False
+    name, said = None, []
+    for line in output.splitlines():
+        m = LINE.match(line)
+        kind = m.group(1) if m else None
+        if kind == "RUN":
+            seen = True
+            if name is not None:
+                failures.append((name, "ended without an outcome"))
+            name, said = m.group(2), []
+        elif name is not None and kind in ("OK", "FAILED", "SKIPPED") and m.group(2) == name:
+            if kind == "OK":
+                passed += 1
+            elif kind == "FAILED":
+                failures.append((name, "failed"))
+            elif said:
+                skips.append((name, " ".join(said)[:400]))
+            else:
+                failures.append((name, "skipped without saying why"))
+            name = None
+        elif name is not None and line.strip():
+            said.append(line.strip())
+    if name is not None:
+        failures.append((name, "ended without an outcome"))
+    return passed, failures, skips, seen
+
+
+def run(program):
+    os.makedirs(LOGS, exist_ok=True)
+    began = time.monotonic()
+    env = dict(os.environ, **program.env)
+    try:
+        with Running.lock:
+            proc = subprocess.Popen(program.argv, cwd=program.cwd, env=env, stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+            Running.groups.add(proc.pid)
+    except OSError as e:
+        return Report(program, failures=[("start", str(e))])
+    late = False
+    try:
+        out, _ = proc.communicate(timeout=program.timeout)
+    except subprocess.TimeoutExpired:
+        late = True
+        os.killpg(proc.pid, signal.SIGABRT)  # a sanitizer or a fault handler may still say where it was
+        try:
+            out, _ = proc.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            os.killpg(proc.pid, signal.SIGKILL)
+            out, _ = proc.communicate()
+    try:
+        os.killpg(proc.pid, signal.SIGKILL)  # whatever it left behind
+    except OSError:
+        pass
+    with Running.lock:
+        Running.groups.discard(proc.pid)
+    output = out.decode("utf-8", "replace")
+    with open(os.path.join(LOGS, re.sub(r"[^\w.-]+", "-", program.label) + ".log"), "w") as f:
+        f.write(output)
+    passed, failures, skips, seen = read_outcomes(output)
+    if late:
+        failures.append(("time", "not done after %g s" % program.timeout))
+    elif not seen and proc.returncode == 77:
+        words = [x for x in output.splitlines() if x.strip()]
+        if words:
+            skips.append(("all", words[-1]))
+        else:
+            failures.append(("all", "skipped without saying why"))
+    elif not seen and proc.returncode == 0:
+        passed = 1
+    elif proc.returncode != 0 and not failures:
+        failures.append(("exit", "exit status %d%s" % (proc.returncode, " with every test passed" if seen else "")))
+    return Report(program, passed, failures, skips, output, time.monotonic() - began)
+
+
+def build(name, quiet=False):
+    """Configure and compile; the output on failure, else None."""
+    path = os.path.join(OUT, name)
+    log = ""
+    ninja_file = os.path.join(path, "build.ninja")
+    if not os.path.exists(ninja_file):
+        shutil.rmtree(path, ignore_errors=True)
+        os.makedirs(OUT, exist_ok=True)
+        p = subprocess.run(["meson", "setup", path, TOP] + BUILDS[name]["setup"], stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        log = p.stdout.decode("utf-8", "replace")
+        if p.returncode:
+            shutil.rmtree(path, ignore_errors=True)
+            return log
+    p = subprocess.run(["ninja", "-C", path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return log + p.stdout.decode("utf-8", "replace") if p.returncode else None
+
+
+def prefix_of(name):
+    """TSan wants an address space as it knows it: no randomisation, where a process may ask for that."""
+    setarch = shutil.which("setarch") if name == "tsan" else None
+    if setarch and subprocess.run([setarch, "-R", "true"], stderr=subprocess.DEVNULL).returncode == 0:
+        return [setarch, "-R"]
+    return []
+
+
+def sanitizer_env(name):
+    env = dict(BUILDS[name]["env"])
+    if name == "tsan" and os.path.exists(SUPPRESSIONS):
+        env["TSAN_OPTIONS"] += ":suppressions=" + SUPPRESSIONS
+    return env
+
+
+def programs_of_meson(name, soak):
+    text = subprocess.check_output(["meson", "introspect", "--tests", os.path.join(OUT, name)])
+    found = []
+    for t in json.loads(text):
+        suites = {s.split(":")[-1] for s in t["suite"]}
+        if ("soak" in suites) != soak or ("plain" in suites and name != "plain"):
+            continue
+        found.append(Program("%s %s" % (name, t["name"]), prefix_of(name) + t["cmd"], dict(sanitizer_env(name), **t["env"]),
+                             t["workdir"] or os.path.join(OUT, name),  # where `meson test` runs them, paths are told so
+                             t["timeout"] * BUILDS[name]["slower"], "alone" in suites, "waits" in suites))
+    return found
+
+
+def programs_of_python(builds, soak):
+    """A file whose first lines have `# builds: plain asan tsan` runs against each of these, the others against plain."""
+    folder = os.path.join(TOP, "tests", "soak" if soak else "")
+    files = sorted(glob.glob(os.path.join(folder, "**", "test_*.py"), recursive=True))
+    if not soak:
+        files = [f for f in files if not f.startswith(os.path.join(TOP, "tests", "soak"))]
+        files.insert(0, os.path.join(TOP, "tests", "layers.py"))
+    found = []
+    for path in files:
+        with open(path) as f:
+            m = re.search(r"^# builds: (.*)$", f.read(500), re.M)
+        for name in m.group(1).split() if m else ["plain"]:
+            if name not in builds:
+                continue
+            slower = BUILDS[name]["slower"]
+            env = dict(sanitizer_env(name), GODWIT_BUILD=os.path.join(OUT, name), GODWIT_TOP=TOP, GODWIT_SLOW=str(slower),
+                       PYTHONDONTWRITEBYTECODE="1")
+            argv = prefix_of(name) + [sys.executable, "-u", os.path.join(TOP, "tools", "run_unittest.py"), path]
+            found.append(Program("%s %s" % (name, os.path.relpath(path, TOP)), argv, env,
+                                 timeout=PYTHON_TIMEOUT_S * slower * (20 if soak else 1)))
+    return found
+
+
+def say_report(r, lock):
+    with lock:
+        words = "%d passed" % r.passed
+        if r.failures:
+            words += ", %d FAILED" % len(r.failures)
+        if r.skips:
+            words += ", %d skipped" % len(r.skips)
+        print("  %-44s %s (%.1f s)" % (r.program.label, words, r.seconds), flush=True)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--only", default="", help="only programs whose label matches this regular expression")
+    ap.add_argument("--builds", default="plain,asan,tsan")
+    ap.add_argument("--soak", action="store_true", help="the long runs instead")
+    ap.add_argument("--list", action="store_true", help="show what would run")
+    ap.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    args = ap.parse_args()
+    began = time.monotonic()
+    reports, programs, built = [], [], []
+
+    for name in [b for b in args.builds.split(",") if b]:
+        t0 = time.monotonic()
+        trouble = build(name)
+        print("build %s: %s (%.1f s)" % (name, "FAILED" if trouble else "done", time.monotonic() - t0), flush=True)
+        if trouble:
+            reports.append(Report(Program("build " + name, []), failures=[("build", "does not build")], output=trouble))
+        else:
+            built.append(name)
+            programs += programs_of_meson(name, args.soak)
+    programs += programs_of_python(built, args.soak)
+    programs = [p for p in programs if re.search(args.only, p.label)]
+    if args.list:
+        for p in programs:
+            print("%-44s %s" % (p.label, " ".join(p.argv)))
+        return 0
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, Running.end_all)
+    lock = threading.Lock()
+    # The long ones first, so that the end is not a wait for one of them.
+    together = sorted((p for p in programs if not p.alone), key=lambda p: -p.timeout)
+    # Never run() here: signals come to this thread, and what handles them takes the lock that run() holds.
+    pool_of = concurrent.futures.ThreadPoolExecutor
+    for some, jobs in ((together, max(1, args.jobs)), ([p for p in programs if p.alone], 1)):
+        with pool_of(max_workers=jobs) as pool, pool_of(max_workers=2) as sleepers:
+            for future in concurrent.futures.as_completed([(sleepers if p.waits else pool).submit(run, p) for p in some]):
+                reports.append(future.result())
+                say_report(reports[-1], lock)
+
+    for r in reports:
+        if r.failures:
+            print("\n==== %s ====\n%s" % (r.program.label, r.output.rstrip()))
+    skips = [(r.program.label, n, why) for r in reports for n, why in r.skips]
+    if skips:
+        print("\nSkipped:")
+        for label, n, why in skips:
+            print("  %s %s: %s" % (label, n, why))
+    failures = [(r.program.label, n, why) for r in reports for n, why in r.failures]
+    if failures:
+        print("\nFailed:")
+        for label, n, why in failures:
+            print("  %s %s: %s" % (label, n, why))
+    passed = sum(r.passed for r in reports)
+    if not passed and not failures:
+        print("\nNothing ran.")
+    print("\n%.0f s" % (time.monotonic() - began))
+    print("%d passed, %d failed%s" % (passed, len(failures), ", %d skipped" % len(skips) if skips else ""))
+    return 1 if failures or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
