@@ -4,17 +4,6 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#define BIT(c) (1ull << GW_CAP_##c)
-
-static const struct {
-    const char *name;
-    bool supported;
-} capabilities[] = {
-#define F(name, text, supported) {text, supported},
-    GW_CAPABILITIES(F)
-#undef F
-};
-
 /* In the order of enum gw_parameter, then the strings, then what is absent: a row's number tells what it is. */
 static const struct row {
     const char *name;
@@ -43,8 +32,6 @@ static const struct row {
 };
 #define ROW_STRING GW_PARAM_COUNT
 #define ROW_ABSENT (GW_PARAM_COUNT + GW_STRING_COUNT)
-
-_Static_assert(GW_CAP_COUNT <= 64, "capabilities are bits of one word");
 
 struct gw_options {
     pthread_mutex_t mutex; /* of writers, and of readers of strings */
@@ -131,83 +118,12 @@ void gw_options_lock(struct gw_options *o, bool lock)
     release(o);
 }
 
-/* ---- conflicts --------------------------------------------------------------------------------------------------- */
-
-static int refuse(struct gw_error *err, const char *text)
-{
-    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s", text);
-}
-
-static int judge_snapshot(uint64_t caps, struct gw_error *err)
-{
-    static const uint64_t bad =
-        BIT(POSTCOPY_RAM) | BIT(DIRTY_BITMAPS) | BIT(POSTCOPY_BLOCKTIME) | BIT(LATE_BLOCK_ACTIVATE) | BIT(RETURN_PATH) |
-        BIT(MULTIFD) | BIT(PAUSE_BEFORE_SWITCHOVER) | BIT(AUTO_CONVERGE) | BIT(RELEASE_RAM) | BIT(RDMA_PIN_ALL) |
-        BIT(COMPRESS) | BIT(XBZRLE) | BIT(COLO) | BIT(VALIDATE_UUID) | BIT(ZERO_COPY_SEND);
-
-    for (size_t i = 0; i < GW_CAP_COUNT; i++)
-        if (caps & bad & 1ull << i)
-            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Background-snapshot is not compatible with %s",
-                           capabilities[i].name);
-    return 0;
-}
-
-int gw_options_judge(uint64_t caps, const uint64_t *params, struct gw_error *err)
-{
-    /* All of `with` and any of `other` (or, where `other` is 0, `needs` missing) make a conflict. */
-    static const struct {
-        uint64_t with, other, needs;
-        const char *text;
-    } rules[] = {
-        {BIT(POSTCOPY_RAM), BIT(IGNORE_SHARED), 0, "Postcopy is not compatible with ignore-shared"},
-        {BIT(POSTCOPY_RAM), BIT(MULTIFD), 0, "Postcopy is not yet compatible with multifd"},
-        {BIT(ZERO_COPY_SEND), 0, BIT(MULTIFD), "Zero copy only available for non-compressed non-TLS multifd migration"},
-        {BIT(ZERO_COPY_SEND), BIT(XBZRLE) | BIT(COMPRESS), 0,
-         "Zero copy only available for non-compressed non-TLS multifd migration"},
-        {BIT(POSTCOPY_PREEMPT), 0, BIT(POSTCOPY_RAM), "Postcopy preempt requires postcopy-ram"},
-        {BIT(POSTCOPY_PREEMPT), BIT(COMPRESS), 0, "Postcopy preempt not compatible with compress"},
-        {BIT(MULTIFD), BIT(COMPRESS), 0, "Multifd is not compatible with compress"},
-        {BIT(MULTIFD), BIT(XBZRLE), 0, "Multifd is not compatible with xbzrle"},
-        {BIT(SWITCHOVER_ACK), 0, BIT(RETURN_PATH), "Capability 'switchover-ack' requires capability 'return-path'"},
-        {BIT(DIRTY_LIMIT), BIT(AUTO_CONVERGE), 0,
-         "dirty-limit conflicts with auto-converge either of then available currently"},
-        {BIT(MAPPED_RAM), BIT(XBZRLE), 0, "Mapped-ram migration is incompatible with xbzrle"},
-        {BIT(MAPPED_RAM), BIT(POSTCOPY_RAM), 0, "Mapped-ram migration is incompatible with postcopy"},
-    };
-    bool packed = params[GW_PARAM_MULTIFD_COMPRESSION] != GW_MULTIFD_NONE;
-
-    if (caps & BIT(BACKGROUND_SNAPSHOT)) {
-        int r = judge_snapshot(caps, err);
-
-        if (r < 0)
-            return r;
-    }
-    for (size_t i = 0; i < GW_ARRAY_LEN(rules); i++) {
-        bool clash = rules[i].other ? caps & rules[i].other : !(caps & rules[i].needs);
-
-        if ((caps & rules[i].with) && clash)
-            return refuse(err, rules[i].text);
-    }
-    if ((caps & BIT(ZERO_COPY_SEND)) && packed)
-        return refuse(err, "Zero copy only available for non-compressed non-TLS multifd migration");
-    if ((caps & BIT(MAPPED_RAM)) && packed)
-        return refuse(err, "Mapped-ram only available for non-compressed non-TLS multifd migration");
-    if (params[GW_PARAM_MAX_CPU_THROTTLE] < params[GW_PARAM_CPU_THROTTLE_INITIAL])
-        return gw_fail(err, -ERANGE, GW_BLAME_CALLER,
-                       "Parameter 'max-cpu-throttle' expects an integer in the range of cpu-throttle-initial "
-                       "(%" PRIu64 ") to 99",
-                       params[GW_PARAM_CPU_THROTTLE_INITIAL]);
-    if (!gw_is_pow2(params[GW_PARAM_XBZRLE_CACHE_SIZE]))
-        return refuse(err, "Parameter 'xbzrle-cache-size' expects a power of two no less than the target page size");
-    return 0;
-}
-
 /* ---- capabilities ------------------------------------------------------------------------------------------------ */
 
 static int find_capability(const char *name, size_t *ret_index, struct gw_error *err)
 {
     for (size_t i = 0; i < GW_CAP_COUNT; i++) {
-        if (!strcmp(capabilities[i].name, name)) {
+        if (!strcmp(gw_feature((enum gw_capability)i)->name, name)) {
             *ret_index = i;
             return 0;
         }
@@ -224,12 +140,12 @@ static int apply_capabilities(struct values *v, const char *const *names, const 
 
         if (r < 0)
             return r;
-        if (on[i] && !capabilities[c].supported)
+        if (on[i] && !gw_feature((enum gw_capability)c)->supported)
             return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "Capability '%s' is not supported by this build of godwit",
                            names[i]);
         v->caps = on[i] ? v->caps | 1ull << c : v->caps & ~(1ull << c);
     }
-    return gw_options_judge(v->caps, v->params, err);
+    return gw_features_judge(v->caps, v->params, err);
 }
 
 int gw_options_set_capabilities(struct gw_options *o, const char *const *names, const bool *on, size_t count,
@@ -400,7 +316,7 @@ int gw_options_set_parameters(struct gw_options *o, const char *const *names, co
     for (size_t i = 0; i < count && r == 0; i++)
         r = apply_parameter(&v, names[i], values[i], err);
     if (r == 0)
-        r = gw_options_judge(v.caps, v.params, err);
+        r = gw_features_judge(v.caps, v.params, err);
     if (r == 0)
         publish(o, &v);
     release(o);
@@ -443,9 +359,9 @@ bool gw_options_capability_at(size_t i, const char **ret_name, bool *ret_support
     if (i >= GW_CAP_COUNT)
         return false;
     if (ret_name)
-        *ret_name = capabilities[i].name;
+        *ret_name = gw_feature((enum gw_capability)i)->name;
     if (ret_supported)
-        *ret_supported = capabilities[i].supported;
+        *ret_supported = gw_feature((enum gw_capability)i)->supported;
     return true;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * options: the table of capabilities and parameters, and typed access for the engine.
+ * options: the table of parameters, and typed access to them and to capabilities (features.h) for the engine.
  *
  * Every name stands once, in these lists; numbers and enums of the engine come from them.
  */
@@ -8,41 +8,8 @@
 #define GW_ENGINE_OPTIONS_H
 
 #include "base/base.h"
+#include "engine/features.h"
 #include "godwit/options.h"
-
-/* F(NAME, "qmp-name", supported) */
-#define GW_CAPABILITIES(F)                                                                                             \
-    F(XBZRLE, "xbzrle", false)                                                                                         \
-    F(RDMA_PIN_ALL, "rdma-pin-all", false)                                                                             \
-    F(AUTO_CONVERGE, "auto-converge", true)                                                                            \
-    F(ZERO_BLOCKS, "zero-blocks", false)                                                                               \
-    F(COMPRESS, "compress", false)                                                                                     \
-    F(EVENTS, "events", true)                                                                                          \
-    F(POSTCOPY_RAM, "postcopy-ram", false)                                                                             \
-    F(COLO, "x-colo", false)                                                                                           \
-    F(RELEASE_RAM, "release-ram", false)                                                                               \
-    F(BLOCK, "block", false)                                                                                           \
-    F(RETURN_PATH, "return-path", true)                                                                                \
-    F(PAUSE_BEFORE_SWITCHOVER, "pause-before-switchover", true)                                                        \
-    F(MULTIFD, "multifd", false)                                                                                       \
-    F(DIRTY_BITMAPS, "dirty-bitmaps", false)                                                                           \
-    F(POSTCOPY_BLOCKTIME, "postcopy-blocktime", false)                                                                 \
-    F(LATE_BLOCK_ACTIVATE, "late-block-activate", true)                                                                \
-    F(IGNORE_SHARED, "x-ignore-shared", true)                                                                          \
-    F(VALIDATE_UUID, "validate-uuid", true)                                                                            \
-    F(BACKGROUND_SNAPSHOT, "background-snapshot", false)                                                               \
-    F(ZERO_COPY_SEND, "zero-copy-send", false)                                                                         \
-    F(POSTCOPY_PREEMPT, "postcopy-preempt", false)                                                                     \
-    F(SWITCHOVER_ACK, "switchover-ack", true)                                                                          \
-    F(DIRTY_LIMIT, "dirty-limit", true)                                                                                \
-    F(MAPPED_RAM, "mapped-ram", false)
-
-enum gw_capability {
-#define F(name, text, supported) GW_CAP_##name,
-    GW_CAPABILITIES(F)
-#undef F
-        GW_CAP_COUNT
-};
 
 enum gw_zero_detection { GW_ZERO_NONE, GW_ZERO_LEGACY, GW_ZERO_MULTIFD };
 
@@ -122,9 +89,5 @@ enum gw_zero_detection gw_options_zero_detection(const struct gw_options *o);
 void gw_options_string(const struct gw_options *o, enum gw_string_parameter p, char *buf);
 /* While locked capabilities cannot change. Counts. */
 void gw_options_lock(struct gw_options *o, bool lock);
-
-/* Is this set of capabilities (bit GW_CAP_x), with these parameters (GW_PARAM_COUNT of them), free of conflicts?
- * -EINVAL with the message that QEMU gives. */
-int gw_options_judge(uint64_t caps, const uint64_t *params, struct gw_error *err);
 
 #endif

@@ -15,9 +15,15 @@ def read(name):
 
 
 class Printed(unittest.TestCase):
+    def compare(self, tool, page):
+        printed = subprocess.run([os.path.join(BUILD, "tools", tool)], capture_output=True, text=True, check=True)
+        self.assertEqual(printed.stdout, read(page), "build/tools/%s > %s" % (tool, page))
+
     def test_phases(self):
-        printed = subprocess.run([os.path.join(BUILD, "tools", "print_phases")], capture_output=True, text=True, check=True)
-        self.assertEqual(printed.stdout, read("docs/phases.md"), "build/tools/print_phases > docs/phases.md")
+        self.compare("print_phases", "docs/phases.md")
+
+    def test_features(self):
+        self.compare("print_features", "docs/features.md")
 
     def test_embedding_shows_the_example(self):
         code = read("examples/migrate_self.c")

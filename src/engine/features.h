@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * features: everything that can be turned on, what it needs, and what it cannot be together with.
+ *
+ * Two tables: GW_FEATURES names the capabilities, the rules in features.c say which sets of them make sense, in the words
+ * that QMP users know. docs/features.md is printed from both. A new feature is a row here, its rules there, a plug in
+ * its folder and a line in plan.c; nothing else asks what is on.
+ *
+ * Threads: everything is constant.
+ */
+#ifndef GW_ENGINE_FEATURES_H
+#define GW_ENGINE_FEATURES_H
+
+#include "base/base.h"
+
+/* F(NAME, "qmp-name", can this build do it, "what it does") */
+#define GW_FEATURES(F)                                                                                                 \
+    F(XBZRLE, "xbzrle", false, "pages that changed a little are sent as what changed")                                 \
+    F(RDMA_PIN_ALL, "rdma-pin-all", false, "RDMA: all memory is pinned beforehand")                                    \
+    F(AUTO_CONVERGE, "auto-converge", true, "a guest that dirties faster than the link is slowed down")                \
+    F(ZERO_BLOCKS, "zero-blocks", false, "block migration: blocks of zeros are told, not sent")                        \
+    F(COMPRESS, "compress", false, "pages are compressed by threads, one by one")                                      \
+    F(EVENTS, "events", true, "QMP events MIGRATION and MIGRATION_PASS")                                               \
+    F(POSTCOPY_RAM, "postcopy-ram", false, "the guest may go on before its pages have come")                           \
+    F(COLO, "x-colo", false, "a second machine is kept a checkpoint behind")                                           \
+    F(RELEASE_RAM, "release-ram", false, "postcopy: the source gives pages back that were sent")                       \
+    F(BLOCK, "block", false, "disks are sent with the machine")                                                        \
+    F(RETURN_PATH, "return-path", true, "the destination answers")                                                     \
+    F(PAUSE_BEFORE_SWITCHOVER, "pause-before-switchover", true, "stopped, it waits for migrate-continue")              \
+    F(MULTIFD, "multifd", false, "pages go over several channels")                                                     \
+    F(DIRTY_BITMAPS, "dirty-bitmaps", false, "the bitmaps of incremental backups are sent")                            \
+    F(POSTCOPY_BLOCKTIME, "postcopy-blocktime", false, "how long vCPUs waited for pages is measured")                  \
+    F(LATE_BLOCK_ACTIVATE, "late-block-activate", true, "disks are taken over when the machine starts")                \
+    F(IGNORE_SHARED, "x-ignore-shared", true, "memory that both sides map stays where it is")                          \
+    F(VALIDATE_UUID, "validate-uuid", true, "the machines' UUIDs must be equal")                                       \
+    F(BACKGROUND_SNAPSHOT, "background-snapshot", false, "saves the machine as it is now, while it runs on")           \
+    F(ZERO_COPY_SEND, "zero-copy-send", false, "multifd: the kernel sends from guest memory")                          \
+    F(POSTCOPY_PREEMPT, "postcopy-preempt", false, "postcopy: pages that are waited for have their own channel")       \
+    F(SWITCHOVER_ACK, "switchover-ack", true, "the destination says when it is ready for the switch-over")             \
+    F(DIRTY_LIMIT, "dirty-limit", true, "each vCPU may dirty so much a second")                                        \
+    F(MAPPED_RAM, "mapped-ram", false, "pages have fixed places in the file")
+
+enum gw_capability {
+#define F(name, text, supported, help) GW_CAP_##name,
+    GW_FEATURES(F)
+#undef F
+        GW_CAP_COUNT
+};
+
+struct gw_feature {
+    const char *name, *help;
+    bool supported;
+};
+const struct gw_feature *gw_feature(enum gw_capability c);
+
+/* A rule: where `with` is on, `needs` must be and none of `not_with` may be. One of the two is 0; bits are 1 << GW_CAP_x. */
+struct gw_feature_rule {
+    uint64_t with, needs, not_with;
+    const char *text; /* what breaking it is answered with; %s: the name of the one that is not wanted */
+};
+/* The i-th, NULL behind the last. */
+const struct gw_feature_rule *gw_feature_rule(size_t i);
+
+/* Is this set of capabilities (bit GW_CAP_x), with these parameters (GW_PARAM_COUNT of them, options.h), free of
+ * conflicts? -EINVAL, or -ERANGE for a parameter that another one bounds, with the message that QEMU gives. */
+int gw_features_judge(uint64_t caps, const uint64_t *params, struct gw_error *err);
+
+#endif
