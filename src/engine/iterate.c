@@ -49,18 +49,18 @@ static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
     int r = 0;
 
     t.budget = (struct gw_budget){.spent = spent, .opaque = &t, .batch_bytes = t.limit_bytes};
-    gw_ram_live_counts(s->ram, &before);
-    for (unsigned i = 0; r >= 0 && i < s->lives && t.bytes < t.limit_bytes; i++) {
-        gw_send_section(s, GW_SECTION_PART, s->live[i]);
-        r = s->live[i]->ops->step(s->live[i], &s->writer, &t.budget, err);
-        gw_send_footer(s, s->live[i]);
+    gw_ram_live_counts(s->plan.ram, &before);
+    for (unsigned i = 0; r >= 0 && i < s->plan.lives && t.bytes < t.limit_bytes; i++) {
+        gw_send_section(s, GW_SECTION_PART, s->plan.live[i]);
+        r = s->plan.live[i]->ops->step(s->plan.live[i], &s->writer, &t.budget, err);
+        gw_send_footer(s, s->plan.live[i]);
         dry &= r > 0;
     }
     if (r >= 0)
         r = gw_send_flush(s, err);
     if (r < 0)
         return r;
-    gw_ram_live_counts(s->ram, &after);
+    gw_ram_live_counts(s->plan.ram, &after);
     bytes = gw_writer_offset(&s->writer) - offset;
     gw_pace_set(&s->pace, rate);
     while ((wait = gw_pace_ask(&s->pace, bytes)) && gw_send_check(s, NULL) >= 0)
@@ -86,7 +86,7 @@ static void end_round(struct gw_send *s, uint64_t fresh_pages)
     struct gw_ram_counts c;
     uint64_t t = now(s);
 
-    gw_ram_live_counts(s->ram, &c);
+    gw_ram_live_counts(s->plan.ram, &c);
     s->round.bytes = gw_writer_offset(&s->writer) - s->round_offset;
     s->round.zero_pages = c.zero_pages - s->round_zero;
     s->round.pages = c.plain_pages - s->round_plain + s->round.zero_pages;
@@ -158,9 +158,9 @@ static int pending(struct gw_send *s, bool exact, uint64_t *ret_bytes, struct gw
 {
     uint64_t sum = 0;
 
-    for (unsigned i = 0; i < s->lives; i++) {
+    for (unsigned i = 0; i < s->plan.lives; i++) {
         struct gw_pending p;
-        int r = s->live[i]->ops->pending(s->live[i], exact, &p, err);
+        int r = s->plan.live[i]->ops->pending(s->plan.live[i], exact, &p, err);
 
         if (r < 0)
             return r;

@@ -33,9 +33,9 @@ static int bind(struct gw_recv *r, uint32_t id, struct gw_live *live, struct gw_
 
 static struct gw_live *find_live(struct gw_recv *r, const char *idstr)
 {
-    for (unsigned i = 0; i < r->lives; i++)
-        if (!strcmp(r->live[i]->ops->id, idstr))
-            return r->live[i];
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        if (!strcmp(r->plan.live[i]->ops->id, idstr))
+            return r->plan.live[i];
     return NULL;
 }
 
@@ -223,8 +223,8 @@ static int opaque_devices(struct gw_recv *r, uint64_t at, struct gw_error *err)
 
     gw_grammar_step(&r->grammar, GW_ELEMENT_FULL, 0);
     for (unsigned i = 0; i < r->bounds; i++) {
-        early &= r->bound[i].live != r->ram;
-        ram_id = r->bound[i].live == r->ram ? r->bound[i].id : ram_id;
+        early &= r->bound[i].live != r->plan.ram;
+        ram_id = r->bound[i].live == r->plan.ram ? r->bound[i].id : ram_id;
     }
     /* Patience is over when a description does not come: then what may follow what is all there is to go by. */
     if (!early)
@@ -318,16 +318,16 @@ static int description(struct gw_recv *r, struct gw_error *err)
 
 static int check_complete(struct gw_recv *r, struct gw_error *err)
 {
-    uint64_t at = gw_reader_offset(&r->reader) - 1, missing = gw_ram_live_missing(r->ram, NULL);
+    uint64_t at = gw_reader_offset(&r->reader) - 1, missing = gw_ram_live_missing(r->plan.ram, NULL);
     struct gw_ram *ram = &r->session.vm->ram;
     bool has_ram = false;
 
     for (unsigned i = 0; i < r->bounds; i++) {
         const struct gw_bound *b = &r->bound[i];
 
-        has_ram |= b->live == r->ram;
+        has_ram |= b->live == r->plan.ram;
         /* A snapshot that was taken in the background has no END, but every page. */
-        if (b->live && !b->ended && (b->live != r->ram || missing))
+        if (b->live && !b->ended && (b->live != r->plan.ram || missing))
             return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                            "the stream ends at byte %" PRIu64 ", but section %u (%s) does not", at, b->id,
                            b->live->ops->id);

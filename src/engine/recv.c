@@ -18,7 +18,7 @@ void gw_recv_publish(struct gw_recv *r)
     struct gw_ram_counts c;
     uint64_t in = 0, out = 0;
 
-    gw_ram_live_counts(r->ram, &c);
+    gw_ram_live_counts(r->plan.ram, &c);
     if (r->channel)
         gw_channel_bytes(r->channel, &in, &out);
     pthread_mutex_lock(&r->session.lock);
@@ -35,8 +35,8 @@ void gw_recv_publish(struct gw_recv *r)
 /* Back to the state before a source was at the door. */
 static void forget_source(struct gw_recv *r)
 {
-    for (unsigned i = 0; i < r->lives; i++)
-        r->live[i]->ops->load_cleanup(r->live[i], false);
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        r->plan.live[i]->ops->load_cleanup(r->plan.live[i], false);
     gw_session_set_channel(&r->session, NULL);
     gw_reader_close(&r->reader);
     r->channel = gw_channel_free(r->channel);
@@ -52,8 +52,8 @@ bool gw_recv_touched(const struct gw_recv *r)
 {
     bool touched = r->touched;
 
-    for (unsigned i = 0; i < r->lives; i++)
-        touched |= r->live[i]->touched;
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        touched |= r->plan.live[i]->touched;
     return touched;
 }
 
@@ -119,8 +119,8 @@ void *gw_recv_main(void *arg)
             gw_session_enter(x, cancelled == -ECANCELED && gw_phase_row(p)->cancel ? GW_PHASE_RECV_CANCELLED
                                                                                    : GW_PHASE_RECV_FAILED);
     }
-    for (unsigned i = 0; i < r->lives; i++)
-        r->live[i]->ops->load_cleanup(r->live[i], e >= 0);
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        r->plan.live[i]->ops->load_cleanup(r->plan.live[i], e >= 0);
     if (r->channel) {
         gw_session_set_channel(x, NULL);
         gw_channel_shutdown(r->channel);
@@ -137,13 +137,6 @@ void *gw_recv_main(void *arg)
 static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struct gw_error *err)
 {
     struct gw_vm *vm = r->session.vm;
-    struct gw_ram_config ram = {
-        .ram = &vm->ram,
-        .ignore_shared = gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED),
-        .clock = &vm->clock,
-        .adopt = vm->image ? gw_guest_adopt : NULL,
-        .opaque = vm,
-    };
     int e;
 
     if (!config->uri == !config->take_channel)
@@ -155,10 +148,9 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
     r->vmdesc_wait_ns = config->vmdesc_wait_ns ? config->vmdesc_wait_ns : DEFAULT_VMDESC_NS;
     r->start_paused = config->start_paused;
     r->started_ns = now(r);
-    e = gw_ram_live_new(&ram, &r->ram, err);
+    e = gw_plan_recv(&r->plan, vm, err);
     if (e < 0)
         return e;
-    r->live[r->lives++] = r->ram;
     if (config->uri) {
         struct gw_uri uri;
 
@@ -176,8 +168,7 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
 static struct gw_recv *destroy(struct gw_recv *r)
 {
     gw_session_close(&r->session);
-    for (unsigned i = 0; i < r->lives; i++)
-        r->live[i]->ops->free(r->live[i]);
+    gw_plan_close(&r->plan);
     free(r->bound);
     free(r);
     return NULL;

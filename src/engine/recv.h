@@ -8,12 +8,11 @@
 
 #include "channel/reader.h"
 #include "engine/head.h"
+#include "engine/plan.h"
 #include "engine/session.h"
 #include "godwit/recv.h"
-#include "ram/ram.h"
 #include "wire/grammar.h"
 
-#define GW_RECV_LIVES      4
 #define GW_RECV_WAITING    16 /* connections that may say hello at the same time */
 #define GW_RECV_BACKLOG    128
 #define GW_LAST_MESSAGE_NS (5 * GW_NS_PER_S) /* for a SHUT that the source does not take */
@@ -39,9 +38,7 @@ struct gw_recv {
     struct gw_reader reader;
     struct gw_head head; /* what it said */
     enum gw_grammar grammar;
-    struct gw_live *live[GW_RECV_LIVES];
-    unsigned lives;
-    struct gw_live *ram;
+    struct gw_plan plan;
     struct gw_bound *bound;
     unsigned bounds;
 

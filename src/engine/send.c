@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "engine/guest.h"
 #include "engine/send.h"
 
 #define DEFAULT_TIMEOUT_NS (30 * GW_NS_PER_S)
@@ -44,7 +43,7 @@ void gw_send_publish(struct gw_send *s)
     uint64_t t = now(s), offset = s->writing ? gw_writer_offset(&s->writer) : 0;
     struct gw_ram_counts c;
 
-    gw_ram_live_counts(s->ram, &c);
+    gw_ram_live_counts(s->plan.ram, &c);
     pthread_mutex_lock(&s->session.lock);
     st->transferred_bytes = offset;
     if (s->writing)
@@ -148,8 +147,8 @@ static void *send_main(void *arg)
     pthread_mutex_lock(&vm->lock);
     vm->sending_ram = NULL;
     pthread_mutex_unlock(&vm->lock);
-    for (unsigned i = 0; i < s->lives; i++)
-        s->live[i]->ops->cleanup(s->live[i]);
+    for (unsigned i = 0; i < s->plan.lives; i++)
+        s->plan.live[i]->ops->cleanup(s->plan.live[i]);
     gw_vm_notify(vm, GW_NOTIFY_CLEANUP, NULL);
     if (s->channel) {
         gw_session_set_channel(&s->session, NULL);
@@ -169,29 +168,16 @@ static int notify(void *opaque, enum gw_notify what, struct gw_error *err)
     return gw_vm_notify(s->session.vm, what, err);
 }
 
-static int make_ram(struct gw_send *s, struct gw_error *err)
+static int make_plan(struct gw_send *s, struct gw_error *err)
 {
     struct gw_vm *vm = s->session.vm;
-    struct gw_ram_config config = {
-        .ram = &vm->ram,
-        .ignore_shared = gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED),
-        .detect_zero = gw_options_zero_detection(vm->options) != GW_ZERO_NONE,
-        .clock = &vm->clock,
-        .synced = gw_send_pass,
-        .opaque = s,
-        .notify = notify,
-        .fetch = vm->image ? gw_guest_fetch(vm) : NULL,
-    };
-    int r = gw_vm_tracker(vm, &config.tracker, err);
+    const struct gw_plan_calls calls = {.notify = notify, .synced = gw_send_pass, .opaque = s};
+    int r = gw_plan_send(&s->plan, vm, &calls, err);
 
-    if (r >= 0)
-        r = gw_ram_live_new(&config, &s->ram, err);
     if (r < 0)
         return r;
-    s->ram->section_id = vm->ram_section_id;
-    s->live[s->lives++] = s->ram;
     pthread_mutex_lock(&vm->lock);
-    vm->sending_ram = s->ram;
+    vm->sending_ram = s->plan.ram;
     pthread_mutex_unlock(&vm->lock);
     return 0;
 }
@@ -215,7 +201,7 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
                     : config->progress_timeout_ns             ? config->progress_timeout_ns
                                                               : DEFAULT_TIMEOUT_NS;
     s->started_ns = now(s);
-    return make_ram(s, err);
+    return make_plan(s, err);
 }
 
 int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct gw_send **ret_send,
@@ -249,8 +235,7 @@ int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct 
             pthread_mutex_unlock(&vm->lock);
             gw_vm_end(vm);
         }
-        for (unsigned i = 0; i < s->lives; i++)
-            s->live[i]->ops->free(s->live[i]);
+        gw_plan_close(&s->plan);
         if (inited)
             gw_session_close(&s->session);
         gw_channel_free(s->channel);
@@ -321,8 +306,7 @@ struct gw_send *gw_send_free(struct gw_send *s)
     if (gw_session_cancel(&s->session, NULL) < 0)
         gw_session_yank(&s->session);
     gw_session_close(&s->session);
-    for (unsigned i = 0; i < s->lives; i++)
-        s->live[i]->ops->free(s->live[i]);
+    gw_plan_close(&s->plan);
     gw_vmdesc_free(s->desc);
     if (s->writing)
         gw_writer_close(&s->writer);

@@ -8,6 +8,7 @@
 
 #include "channel/pace.h"
 #include "channel/writer.h"
+#include "engine/plan.h"
 #include "engine/rp.h"
 #include "engine/session.h"
 #include "godwit/send.h"
@@ -16,11 +17,8 @@
 #include "policy/switchover.h"
 #include "policy/throttle.h"
 #include "policy/window.h"
-#include "ram/ram.h"
 #include "wire/grammar.h"
 #include "wire/profile.h"
-
-#define GW_SEND_LIVES 4
 
 struct gw_send {
     struct gw_session session;
@@ -36,9 +34,7 @@ struct gw_send {
     uint64_t out_before; /* bytes that the channel had carried before the first one of ours */
     enum gw_grammar grammar;
     struct gw_rp rp;
-    struct gw_live *live[GW_SEND_LIVES]; /* in the order of their sections */
-    unsigned lives;
-    struct gw_live *ram;
+    struct gw_plan plan;
     struct gw_vmdesc *desc;
 
     bool was_running; /* before we stopped it */

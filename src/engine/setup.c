@@ -118,10 +118,10 @@ int gw_send_setup(struct gw_send *s, struct gw_error *err)
         r = gw_vmdesc_new(vm->ram.page_bytes, &s->desc, err);
     if (r >= 0 && s->profile->vmdesc_configuration)
         gw_head_describe(s->session.vm, s->desc);
-    for (unsigned i = 0; r >= 0 && i < s->lives; i++) {
-        gw_send_section(s, GW_SECTION_START, s->live[i]);
-        r = s->live[i]->ops->setup(s->live[i], &s->writer, err);
-        gw_send_footer(s, s->live[i]);
+    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
+        gw_send_section(s, GW_SECTION_START, s->plan.live[i]);
+        r = s->plan.live[i]->ops->setup(s->plan.live[i], &s->writer, err);
+        gw_send_footer(s, s->plan.live[i]);
     }
     gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
     if (r >= 0 && vm->image)

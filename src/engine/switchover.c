@@ -73,10 +73,10 @@ static int put_state(struct gw_send *s, struct gw_error *err)
 
     if (s->profile->switchover_start)
         gw_send_command(s, GW_COMMAND_SWITCHOVER_START, NULL, 0);
-    for (unsigned i = 0; r >= 0 && i < s->lives; i++) {
-        gw_send_section(s, GW_SECTION_END, s->live[i]);
-        r = s->live[i]->ops->complete(s->live[i], &s->writer, err);
-        gw_send_footer(s, s->live[i]);
+    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
+        gw_send_section(s, GW_SECTION_END, s->plan.live[i]);
+        r = s->plan.live[i]->ops->complete(s->plan.live[i], &s->writer, err);
+        gw_send_footer(s, s->plan.live[i]);
     }
     if (r >= 0)
         r = gw_vm_notify(vm, GW_NOTIFY_COMPLETE, err);

@@ -38,7 +38,7 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
     struct gw_ram *ram = m->config.ram;
     uint64_t total = 0;
-    int r = m->config.detect_zero ? gw_holes_new(ram, &m->holes, err) : 0;
+    int r = gw_lane_begin(m->lane, err);
 
     if (r >= 0)
         r = gw_tracker_start(m->config.tracker, err);
@@ -63,9 +63,6 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
     }
     pthread_mutex_unlock(&ram->lock);
     gw_source_dirty_init(&m->source, ram, m->config.tracker);
-    gw_layout_stream_init(&m->put, ram);
-    gw_codec_zero_init(&m->zero, ram, m->holes);
-    gw_codec_plain_init(&m->plain);
     m->sending = true;
     atomic_store(&m->total, total);
 
@@ -102,25 +99,11 @@ static int pending(struct gw_live *live, bool exact, struct gw_pending *ret, str
 /* Sends one batch of at most max pages; *ret_count 0: nothing is dirty. */
 static int send_batch(struct ram_live *m, struct gw_writer *w, unsigned max, unsigned *ret_count, struct gw_error *err)
 {
-    int r = m->source.source.next(&m->source.source, &m->batch, max, err);
+    int r = gw_lane_step(m->lane, &m->source.source, w, max, ret_count, err);
 
-    if (r < 0)
-        return r;
-    *ret_count = m->batch.count;
-    if (!m->batch.count)
-        return 0;
-    if (m->config.fetch)
-        r = m->config.fetch->encode(m->config.fetch, &m->batch, err);
-    if (r >= 0 && m->config.detect_zero)
-        r = m->zero.codec.encode(&m->zero.codec, &m->batch, err);
-    if (r >= 0)
-        r = m->plain.encode(&m->plain, &m->batch, err);
-    if (r < 0)
-        return r;
-    m->put.layout.put(&m->put.layout, &m->batch, w);
-    atomic_store(&m->plain_pages, m->put.plain);
-    atomic_store(&m->zero_pages, m->put.zero);
-    return w->error.code ? gw_writer_flush(w, err) : 0;
+    atomic_store(&m->plain_pages, gw_lane_pages(m->lane, GW_FORM_PLAIN));
+    atomic_store(&m->zero_pages, gw_lane_pages(m->lane, GW_FORM_ZERO));
+    return r;
 }
 
 static int step(struct gw_live *live, struct gw_writer *w, struct gw_budget *budget, struct gw_error *err)
@@ -174,16 +157,20 @@ static void cleanup(struct gw_live *live)
     m->sending = false;
     if (m->started)
         gw_tracker_stop(m->config.tracker);
-    m->holes = gw_holes_free(m->holes);
+    if (m->lane)
+        gw_lane_end(m->lane);
     m->started = false;
 }
 
 static struct gw_live *live_free(struct gw_live *live)
 {
-    if (live) {
-        cleanup(live);
-        free(GW_CONTAINER(live, struct ram_live, live));
-    }
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+
+    cleanup(live);
+    gw_lane_free(m->lane);
+    if (m->store)
+        m->store->free(m->store);
+    free(m);
     return NULL;
 }
 
@@ -205,10 +192,16 @@ int gw_ram_live_new(const struct gw_ram_config *config, struct gw_live **ret_liv
 {
     struct ram_live *m = calloc(1, sizeof *m);
 
-    if (!m)
+    if (!m) {
+        gw_lane_free(config->take_lane);
+        if (config->take_store)
+            config->take_store->free(config->take_store);
         return gw_nomem(err, "RAM section");
+    }
     m->live.ops = &ops;
     m->config = *config;
+    m->lane = config->take_lane;
+    m->store = config->take_store;
     *ret_live = &m->live;
     return 0;
 }

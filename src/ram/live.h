@@ -5,11 +5,8 @@
 #ifndef GW_RAM_LIVE_H
 #define GW_RAM_LIVE_H
 
-#include "ram/codec/plain.h"
-#include "ram/codec/zero.h"
-#include "ram/page/holes.h"
+#include "ram/layout/stream.h"
 #include "ram/ram.h"
-#include "ram/store/direct.h"
 
 struct ram_live {
     struct gw_live live;
@@ -18,14 +15,10 @@ struct ram_live {
     bool started;
     atomic_bool sending;
     struct gw_source_dirty source;
-    struct gw_holes *holes;
-    struct gw_codec_zero zero;
-    struct gw_codec plain;
-    struct gw_layout_stream put;
-    struct gw_batch batch;
+    struct gw_lane *lane;
     uint64_t skipped; /* under ram->lock */
     /* destination */
-    struct gw_store_direct store;
+    struct gw_store *store;
     struct gw_stream_get get;
     bool loading, listed;
     /* both; written by the session's thread */

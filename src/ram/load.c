@@ -18,8 +18,7 @@ int gw_ram_load_setup(struct gw_live *live, struct gw_error *err)
 
     m->listed = false;
     m->loading = true;
-    gw_store_direct_init(&m->store, ram);
-    r = gw_stream_get_init(&m->get, ram, &m->store.store, err);
+    r = gw_stream_get_init(&m->get, ram, m->store, err);
     m->get.touched = &live->touched;
     for (unsigned i = 0; r >= 0 && i < ram->count; i++) {
         struct gw_ram_block *b = ram->blocks[i];

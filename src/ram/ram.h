@@ -12,16 +12,15 @@
 
 #include "godwit/stats.h"
 #include "live/live.h"
-#include "ram/layout/stream.h"
-#include "ram/page/ops.h"
+#include "ram/lane/lane.h"
 #include "ram/source/dirty.h"
 
 struct gw_ram_config {
     struct gw_ram *ram;
     struct gw_tracker *tracker; /* source only; borrowed */
     bool ignore_shared;         /* x-ignore-shared: shared blocks with a name stay where they are */
-    bool detect_zero;
-    struct gw_codec *fetch; /* source; borrowed: the first of the chain; NULL: none */
+    struct gw_lane *take_lane;   /* source: what pages go through */
+    struct gw_store *take_store; /* destination: where they go to */
     /* Destination: a block that is not known; it is there when this returns 0. NULL: unknown blocks are refused. */
     int (*adopt)(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err);
     const struct gw_clock *clock;
@@ -30,7 +29,7 @@ struct gw_ram_config {
     void *opaque;
 };
 
-/* One object for both directions of one session. */
+/* For the source or the destination of one session. What it takes is its own from here on, also on failure. */
 int gw_ram_live_new(const struct gw_ram_config *config, struct gw_live **ret_live, struct gw_error *err);
 
 /* For the session's statistics; any thread. */

@@ -9,7 +9,19 @@ static int encode(struct gw_codec *c, struct gw_batch *batch, struct gw_error *e
     return 0;
 }
 
-void gw_codec_plain_init(struct gw_codec *c)
+static struct gw_codec *codec_free(struct gw_codec *c)
 {
-    *c = (struct gw_codec){.encode = encode};
+    free(c);
+    return NULL;
+}
+
+int gw_codec_plain_new(struct gw_codec **ret, struct gw_error *err)
+{
+    struct gw_codec *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return gw_nomem(err, "plain codec");
+    *c = (struct gw_codec){.encode = encode, .free = codec_free};
+    *ret = c;
+    return 0;
 }

@@ -7,6 +7,6 @@
 
 #include "ram/page/ops.h"
 
-void gw_codec_plain_init(struct gw_codec *c);
+int gw_codec_plain_new(struct gw_codec **ret, struct gw_error *err);
 
 #endif

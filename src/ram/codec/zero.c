@@ -8,9 +8,18 @@
  * translation of their address: no hardware fetches across a page's end. Ask for them some pages ahead. */
 #define AHEAD 12
 
+struct zero {
+    struct gw_codec codec;
+    const struct gw_ram *ram;
+    uint32_t page_bytes;
+    unsigned page_bits;
+    const struct gw_zero *detect;
+    struct gw_holes *holes; /* NULL: all pages are read */
+};
+
 /* Asks once for the whole batch where its pages lie close together, as they do in a first pass; pages that got dirty one
  * by one are no holes. */
-static void claim_holes(struct gw_codec_zero *c, struct gw_batch *batch)
+static void claim_holes(const struct zero *c, struct gw_batch *batch)
 {
     uint64_t first = batch->page[0], span = batch->page[batch->count - 1] - first + 1;
     uint64_t map[GW_BATCH_PAGES * 2 / 64];
@@ -25,7 +34,7 @@ static void claim_holes(struct gw_codec_zero *c, struct gw_batch *batch)
 
 static int encode(struct gw_codec *codec, struct gw_batch *batch, struct gw_error *err)
 {
-    struct gw_codec_zero *c = GW_CONTAINER(codec, struct gw_codec_zero, codec);
+    struct zero *c = GW_CONTAINER(codec, struct zero, codec);
     const uint8_t *host = batch->block->host;
 
     if (batch->count)
@@ -39,11 +48,39 @@ static int encode(struct gw_codec *codec, struct gw_batch *batch, struct gw_erro
     return 0;
 }
 
-void gw_codec_zero_init(struct gw_codec_zero *c, const struct gw_ram *ram, const struct gw_holes *holes)
+static int begin(struct gw_codec *codec, struct gw_error *err)
 {
-    *c = (struct gw_codec_zero){.codec = {.encode = encode},
-                                .page_bytes = ram->page_bytes,
-                                .page_bits = ram->page_bits,
-                                .detect = gw_zero_pick(),
-                                .holes = holes};
+    struct zero *c = GW_CONTAINER(codec, struct zero, codec);
+
+    c->holes = gw_holes_free(c->holes);
+    return gw_holes_new(c->ram, &c->holes, err);
+}
+
+static void end(struct gw_codec *codec)
+{
+    struct zero *c = GW_CONTAINER(codec, struct zero, codec);
+
+    c->holes = gw_holes_free(c->holes);
+}
+
+static struct gw_codec *codec_free(struct gw_codec *codec)
+{
+    end(codec);
+    free(GW_CONTAINER(codec, struct zero, codec));
+    return NULL;
+}
+
+int gw_codec_zero_new(const struct gw_ram *ram, struct gw_codec **ret, struct gw_error *err)
+{
+    struct zero *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return gw_nomem(err, "zero codec");
+    *c = (struct zero){.codec = {.begin = begin, .encode = encode, .end = end, .free = codec_free},
+                       .ram = ram,
+                       .page_bytes = ram->page_bytes,
+                       .page_bits = ram->page_bits,
+                       .detect = gw_zero_pick()};
+    *ret = &c->codec;
+    return 0;
 }

@@ -8,17 +8,7 @@
 
 #include "ram/page/ops.h"
 
-struct gw_holes;
-struct gw_zero;
-
-struct gw_codec_zero {
-    struct gw_codec codec;
-    uint32_t page_bytes;
-    unsigned page_bits;
-    const struct gw_zero *detect;
-    const struct gw_holes *holes; /* borrowed; NULL: all pages are read */
-};
-
-void gw_codec_zero_init(struct gw_codec_zero *c, const struct gw_ram *ram, const struct gw_holes *holes);
+/* The ram stays until free. Until begin, and where the kernel cannot tell, all pages are read. */
+int gw_codec_zero_new(const struct gw_ram *ram, struct gw_codec **ret, struct gw_error *err);
 
 #endif

@@ -19,15 +19,7 @@
 
 #include "ram/page/ops.h"
 
-struct gw_layout_stream {
-    struct gw_layout layout;
-    uint32_t page_bytes;
-    unsigned page_bits;
-    struct gw_ram_block *last; /* block of the record before: CONTINUE */
-    uint64_t plain, zero;      /* records put */
-};
-
-void gw_layout_stream_init(struct gw_layout_stream *l, const struct gw_ram *ram);
+int gw_layout_stream_new(const struct gw_ram *ram, struct gw_layout **ret, struct gw_error *err);
 
 struct gw_stream_get {
     const struct gw_ram *ram;

@@ -3,7 +3,14 @@
 
 #include "wire/numbers.h"
 
-static void put_head(struct gw_layout_stream *l, struct gw_writer *w, struct gw_ram_block *b, uint64_t offset,
+struct stream {
+    struct gw_layout layout;
+    uint32_t page_bytes;
+    unsigned page_bits;
+    struct gw_ram_block *last; /* block of the record before: CONTINUE */
+};
+
+static void put_head(struct stream *l, struct gw_writer *w, struct gw_ram_block *b, uint64_t offset,
                      uint64_t flag)
 {
     bool named = b != l->last;
@@ -16,7 +23,7 @@ static void put_head(struct gw_layout_stream *l, struct gw_writer *w, struct gw_
 
 static void put(struct gw_layout *layout, const struct gw_batch *batch, struct gw_writer *w)
 {
-    struct gw_layout_stream *l = GW_CONTAINER(layout, struct gw_layout_stream, layout);
+    struct stream *l = GW_CONTAINER(layout, struct stream, layout);
     struct gw_ram_block *b = batch->block;
     enum gw_cause old = gw_writer_cause(w, GW_CAUSE_RAM_ZERO);
 
@@ -25,7 +32,7 @@ static void put(struct gw_layout *layout, const struct gw_batch *batch, struct g
             continue;
         put_head(l, w, b, batch->page[i] << l->page_bits, GW_RAMF_ZERO);
         gw_put_u8(w, 0);
-        l->zero++;
+        layout->pages[GW_FORM_ZERO]++;
     }
     for (unsigned i = 0; i < batch->count; i++) {
         uint64_t offset = batch->page[i] << l->page_bits;
@@ -36,12 +43,25 @@ static void put(struct gw_layout *layout, const struct gw_batch *batch, struct g
         put_head(l, w, b, offset, GW_RAMF_PAGE);
         gw_writer_cause(w, GW_CAUSE_RAM_PAGE);
         gw_put_ref(w, batch->body ? batch->body[i] : b->host + offset, l->page_bytes);
-        l->plain++;
+        layout->pages[GW_FORM_PLAIN]++;
     }
     gw_writer_cause(w, old);
 }
 
-void gw_layout_stream_init(struct gw_layout_stream *l, const struct gw_ram *ram)
+static struct gw_layout *layout_free(struct gw_layout *layout)
 {
-    *l = (struct gw_layout_stream){.layout = {.put = put}, .page_bytes = ram->page_bytes, .page_bits = ram->page_bits};
+    free(GW_CONTAINER(layout, struct stream, layout));
+    return NULL;
+}
+
+int gw_layout_stream_new(const struct gw_ram *ram, struct gw_layout **ret, struct gw_error *err)
+{
+    struct stream *l = calloc(1, sizeof *l);
+
+    if (!l)
+        return gw_nomem(err, "stream layout");
+    *l = (struct stream){
+        .layout = {.put = put, .free = layout_free}, .page_bytes = ram->page_bytes, .page_bits = ram->page_bits};
+    *ret = &l->layout;
+    return 0;
 }

@@ -22,6 +22,7 @@ enum gw_form {
     GW_FORM_OPEN,  /* no codec has claimed the page yet */
     GW_FORM_ZERO,
     GW_FORM_PLAIN,
+    GW_FORM_COUNT
 };
 
 /* Pages of one block, ascending. */
@@ -39,13 +40,20 @@ struct gw_source {
 };
 
 struct gw_codec {
+    /* Optional: a migration begins; the blocks are mapped as they will stay. Comes again for the next one. */
+    int (*begin)(struct gw_codec *c, struct gw_error *err);
     /* Claims pages that are OPEN by setting their form. */
     int (*encode)(struct gw_codec *c, struct gw_batch *batch, struct gw_error *err);
+    /* Optional: it has ended, well or not, also when begin failed or never came. */
+    void (*end)(struct gw_codec *c);
+    struct gw_codec *(*free)(struct gw_codec *c); /* NULL: whose codec it is frees it */
 };
 
 struct gw_layout {
     /* Writes records for all pages of the batch; each has been claimed. */
     void (*put)(struct gw_layout *l, const struct gw_batch *batch, struct gw_writer *w);
+    struct gw_layout *(*free)(struct gw_layout *l);
+    uint64_t pages[GW_FORM_COUNT]; /* put, by form */
 };
 
 struct gw_store {
@@ -62,6 +70,7 @@ struct gw_store {
     void (*expect)(struct gw_store *s, struct gw_ram_block *b, uint64_t first, uint64_t count);
     /* This open page was scribbled on and did not come. */
     void (*unguess)(struct gw_store *s, struct gw_ram_block *b, uint64_t page);
+    struct gw_store *(*free)(struct gw_store *s);
 };
 
 #endif

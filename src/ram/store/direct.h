@@ -13,19 +13,6 @@
 
 #include "ram/page/ops.h"
 
-struct gw_zero;
-
-struct gw_store_direct {
-    struct gw_store store;
-    uint32_t page_bytes;
-    unsigned page_bits;
-    uint64_t os_page_bytes;
-    uint64_t populated; /* pages that were made present ahead of the data */
-    const struct gw_ram_block *present; /* pages of it before present_end need not be made present again */
-    uint64_t present_end;
-    const struct gw_zero *detect;
-};
-
-void gw_store_direct_init(struct gw_store_direct *s, const struct gw_ram *ram);
+int gw_store_direct_new(const struct gw_ram *ram, struct gw_store **ret, struct gw_error *err);
 
 #endif

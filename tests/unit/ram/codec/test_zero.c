@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "ram/codec/zero.h"
-#include "ram/page/holes.h"
 
 #define PAGES 3000u
 
@@ -24,8 +23,7 @@ static void claims(bool with_holes, int flags)
 {
     struct gw_ram_desc d = {.name = "ram", .used_bytes = (uint64_t)PAGES * 4096};
     struct gw_batch batch = {0};
-    struct gw_holes *holes = NULL;
-    struct gw_codec_zero codec;
+    struct gw_codec *codec = NULL;
     bool data[PAGES] = {false};
     struct gw_ram ram;
     uint8_t *p;
@@ -34,9 +32,9 @@ static void claims(bool with_holes, int flags)
     assert_ptr_not_equal(p, MAP_FAILED);
     assert_int_equal(gw_ram_init(&ram, 4096, NULL, NULL), 0);
     assert_int_equal(gw_ram_add(&ram, &d, NULL), 0);
+    assert_int_equal(gw_codec_zero_new(&ram, &codec, NULL), 0);
     if (with_holes)
-        assert_int_equal(gw_holes_new(&ram, &holes, NULL), 0);
-    gw_codec_zero_init(&codec, &ram, holes);
+        assert_int_equal(codec->begin(codec, NULL), 0);
     batch.block = ram.blocks[0];
     for (unsigned round = 0; round < 300; round++) {
         unsigned at = (unsigned)(rnd() % PAGES), step = round % 3 ? 1 : 1 + (unsigned)(rnd() % 20),
@@ -48,15 +46,16 @@ static void claims(bool with_holes, int flags)
             batch.page[batch.count] = at;
             batch.form[batch.count++] = at % 17 ? GW_FORM_OPEN : GW_FORM_PLAIN;
         }
-        assert_int_equal(codec.codec.encode(&codec.codec, &batch, NULL), 0);
+        assert_int_equal(codec->encode(codec, &batch, NULL), 0);
         for (unsigned i = 0; i < batch.count; i++)
             assert_int_equal(batch.form[i], batch.page[i] % 17 == 0 ? GW_FORM_PLAIN
                                             : data[batch.page[i]]   ? GW_FORM_OPEN
                                                                     : GW_FORM_ZERO);
     }
     batch.count = 0;
-    assert_int_equal(codec.codec.encode(&codec.codec, &batch, NULL), 0);
-    gw_holes_free(holes);
+    assert_int_equal(codec->encode(codec, &batch, NULL), 0);
+    codec->end(codec);
+    assert_null(codec->free(codec));
     gw_ram_close(&ram);
     munmap(p, d.used_bytes);
 }

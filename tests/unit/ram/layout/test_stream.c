@@ -66,7 +66,7 @@ static const struct gw_channel_ops tape_ops = {.kind = "tape", .readv = tape_rea
 struct side {
     struct gw_ram ram;
     uint8_t *mem[2];
-    struct gw_store_direct store;
+    struct gw_store *store;
     struct gw_stream_get get;
 };
 
@@ -89,12 +89,13 @@ static void side_init(struct side *s, unsigned flags, uint8_t junk)
         assert_int_equal(gw_ram_add(&s->ram, &d, &err), 0);
         s->ram.blocks[i]->received = gw_bitmap_new(block_pages[i]);
     }
-    gw_store_direct_init(&s->store, &s->ram);
-    assert_int_equal(gw_stream_get_init(&s->get, &s->ram, &s->store.store, &err), 0);
+    assert_int_equal(gw_store_direct_new(&s->ram, &s->store, &err), 0);
+    assert_int_equal(gw_stream_get_init(&s->get, &s->ram, s->store, &err), 0);
 }
 
 static void side_close(struct side *s)
 {
+    s->store->free(s->store);
     gw_stream_get_close(&s->get);
     for (unsigned i = 0; i < 2; i++) {
         gw_bitmap_free(s->ram.blocks[i]->received, block_pages[i]);
@@ -225,9 +226,8 @@ static void test_own_order(void **state)
 {
     struct side src, dst;
     struct maker m = {.src = &src, .last = -1, .seed = 42};
-    struct gw_layout_stream layout;
-    struct gw_codec_zero zero;
-    struct gw_codec plain;
+    struct gw_layout *layout = NULL;
+    struct gw_codec *zero = NULL, *plain = NULL;
     uint64_t reads;
     size_t bytes;
     void *data;
@@ -238,9 +238,9 @@ static void test_own_order(void **state)
         if (random_next(&m.seed) % 4)
             scribble(src.mem[0] + p * PAGE, &m.seed);
     assert_int_equal(gw_writer_init_memory(&m.w, NULL), 0);
-    gw_layout_stream_init(&layout, &src.ram);
-    gw_codec_zero_init(&zero, &src.ram, NULL);
-    gw_codec_plain_init(&plain);
+    assert_int_equal(gw_layout_stream_new(&src.ram, &layout, NULL), 0);
+    assert_int_equal(gw_codec_zero_new(&src.ram, &zero, NULL), 0);
+    assert_int_equal(gw_codec_plain_new(&plain, NULL), 0);
     for (unsigned b = 0; b < 2; b++)
         for (unsigned first = 0; first < block_pages[b]; first += GW_BATCH_PAGES) {
             struct gw_batch batch = {.block = src.ram.blocks[b]};
@@ -250,9 +250,9 @@ static void test_own_order(void **state)
                 batch.form[batch.count] = GW_FORM_OPEN;
                 m.sent[b][first + batch.count] = true;
             }
-            assert_int_equal(zero.codec.encode(&zero.codec, &batch, NULL), 0);
-            assert_int_equal(plain.encode(&plain, &batch, NULL), 0);
-            layout.layout.put(&layout.layout, &batch, &m.w);
+            assert_int_equal(zero->encode(zero, &batch, NULL), 0);
+            assert_int_equal(plain->encode(plain, &batch, NULL), 0);
+            layout->put(layout, &batch, &m.w);
         }
     gw_put_u64(&m.w, GW_RAMF_EOS);
     data = gw_writer_take(&m.w, &bytes);
@@ -260,12 +260,15 @@ static void test_own_order(void **state)
     compare(&m, &dst, 0xAA);
     print_message("%u plain, %u guessed, %u put back, %u reads for %zu bytes\n", (unsigned)dst.get.plain,
                   (unsigned)dst.get.guessed, (unsigned)dst.get.missed, (unsigned)reads, bytes);
-    assert_int_equal(dst.get.plain, layout.plain);
-    assert_int_equal(dst.get.zero, layout.zero);
+    assert_int_equal(dst.get.plain, layout->pages[GW_FORM_PLAIN]);
+    assert_int_equal(dst.get.zero, layout->pages[GW_FORM_ZERO]);
     assert_true(dst.get.guessed + 12 >= dst.get.plain);
     assert_true(dst.get.missed <= 2); /* the end mark */
     assert_true(reads < 80);
     free(data);
+    zero->free(zero);
+    plain->free(plain);
+    layout->free(layout);
     gw_writer_close(&m.w);
     side_close(&src);
     side_close(&dst);
