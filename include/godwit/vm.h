@@ -31,7 +31,7 @@ struct gw_options;
 /* Errors of callbacks: negative errno with *err filled; the library adds GW_BLAME_EMBEDDER where blame is none. */
 struct gw_vm_ops {
     /* Stops all vCPUs and quiesces devices: after the return nothing writes to guest memory. Not called when the
-     * machine is not running. */
+     * machine is not running. When it fails the migration does; if the machine then no longer runs, start is called. */
     int (*stop)(void *opaque, struct gw_error *err);
 
     /* Runs the machine. On the destination after everything was loaded; on the source when a migration failed or was
@@ -47,8 +47,9 @@ struct gw_vm_ops {
     /* Optional. Limit what each vCPU may dirty, bytes per second; 0 ends it. R11 dirty-limit. */
     void (*dirty_limit)(void *opaque, uint64_t bytes_per_s);
 
-    /* Optional. After a completed migration: on the source the machine is gone (`left`), on the destination it has
-     * come (`arrived`); disks change hands here. */
+    /* Optional. Disks change hands here. On the source after a completed migration: the machine is gone (`arrived`
+     * false). On the destination it has come (true), just before start; when start then fails it is called again with
+     * false, as the source may run on. */
     void (*handed_over)(void *opaque, bool arrived);
 };
 
@@ -83,7 +84,7 @@ enum gw_ram_flags {
 
 struct gw_ram_desc {
     const char *name;      /* 1..255 bytes, the same on both sides */
-    void *host;            /* where it is mapped, max_bytes long; borrowed until the vm is freed */
+    void *host;            /* where it is mapped, max_bytes long, aligned to 64 bytes; borrowed until the vm is freed */
     uint64_t used_bytes;   /* a multiple of the target page */
     uint64_t max_bytes;    /* 0: used_bytes */
     uint64_t page_bytes;   /* host page that backs it: 4096, 2 MiB ...; 0: the system's */
@@ -97,12 +98,15 @@ GW_API int gw_vm_add_ram(struct gw_vm *vm, const struct gw_ram_desc *desc, struc
 /* Says whether the block reads as zeros now: false once a guest has run in it, true after its memory was given back. Not
  * during a migration (-EBUSY). */
 GW_API int gw_vm_set_fresh(struct gw_vm *vm, const char *name, bool fresh, struct gw_error *err);
-/* The embedder changed the used size. Any thread. A precopy under way ends with that reason (R20). */
+/* The embedder changed the used size. Any thread. A precopy under way ends with that reason (R20), and the new size holds
+ * from its end on. */
 GW_API int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, struct gw_error *err);
 /* R12: the guest does not care for what is in [offset, offset + bytes) of the block (free page hint). Any thread.
- * Ignored (returns 0 pages) when no migration runs. A later write makes the pages dirty again. Returns pages dropped. */
+ * Ignored (returns 0 pages) when no migration runs. A write after this has returned makes the pages dirty again. Returns pages dropped. */
 GW_API uint64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes);
-/* R12: logically unplugged ranges: never sent while set, read as zeros on the other side. */
+/* R12: logically unplugged ranges. Any thread. While set they are not sent: on the other side they read as zeros, or as
+ * what was sent before they were set in a migration under way; the guest must not care. What comes back (discarded
+ * false) during a migration is sent as it is then. */
 GW_API int gw_vm_set_discarded(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes, bool discarded,
                                struct gw_error *err);
 

@@ -123,6 +123,7 @@ int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, st
     if (vm->busy) {
         /* The session has lists and maps of the old size: it ends with this reason, then the new size holds. */
         gw_strcopy(vm->ram.resized, sizeof vm->ram.resized, name);
+        b->resize = true;
         b->resize_to = used_bytes;
     } else {
         b->used_bytes = used_bytes;
@@ -148,11 +149,30 @@ uint64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, ui
     return n;
 }
 
+/* A session sends: what is discarded need not go any more; what comes back may hold anything. Under ram.lock. Returns
+ * how many pages will not be sent. */
+static uint64_t follow_discard(struct gw_vm *vm, struct gw_ram_block *b, uint64_t first, uint64_t count, bool discarded)
+{
+    uint64_t n;
+
+    if (first >= b->pages)
+        return 0;
+    count = GW_MIN(count, b->pages - first);
+    if (!discarded) {
+        gw_tracker_found(vm->tracker, b, first, count, gw_ram_logged(b));
+        return 0;
+    }
+    n = gw_bitmap_count_range(b->dirty, first, count);
+    gw_bitmap_clear_range(b->dirty, first, count);
+    vm->ram.dirty_pages -= n;
+    return n;
+}
+
 int gw_vm_set_discarded(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes, bool discarded,
                         struct gw_error *err)
 {
     struct gw_ram_block *b;
-    uint64_t page = vm->ram.page_bytes;
+    uint64_t page = vm->ram.page_bytes, skipped = 0;
     int r = find(vm, name, &b, err);
 
     if (r < 0)
@@ -160,6 +180,7 @@ int gw_vm_set_discarded(struct gw_vm *vm, const char *name, uint64_t offset, uin
     if (offset % page || bytes % page || offset > b->max_bytes || bytes > b->max_bytes - offset)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
                        "RAM block %s: 0x%" PRIx64 " bytes at 0x%" PRIx64 " are not in it", name, bytes, offset);
+    pthread_mutex_lock(&vm->lock);
     pthread_mutex_lock(&vm->ram.lock);
     if (!b->discarded && !(b->discarded = gw_bitmap_new(b->max_bytes / page)))
         r = gw_nomem(err, "map of discarded pages");
@@ -167,23 +188,33 @@ int gw_vm_set_discarded(struct gw_vm *vm, const char *name, uint64_t offset, uin
         gw_bitmap_set_range(b->discarded, offset / page, bytes / page);
     else
         gw_bitmap_clear_range(b->discarded, offset / page, bytes / page);
+    if (r >= 0 && b->dirty)
+        skipped = follow_discard(vm, b, offset / page, bytes / page, discarded);
     pthread_mutex_unlock(&vm->ram.lock);
+    if (skipped && vm->sending_ram)
+        gw_ram_live_skipped(vm->sending_ram, skipped);
+    pthread_mutex_unlock(&vm->lock);
     return r;
 }
 
 int gw_vm_set_tracker(struct gw_vm *vm, const struct gw_tracker_config *config, struct gw_error *err)
 {
-    struct gw_tracker *t;
+    struct gw_tracker *t, *old = NULL;
     int r;
 
-    if (vm->busy)
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the dirty tracker cannot change during a migration");
     r = gw_tracker_new(&vm->ram, config, &t, err);
     if (r < 0)
         return r;
-    gw_tracker_free(vm->tracker);
-    vm->tracker = t;
-    return 0;
+    pthread_mutex_lock(&vm->lock);
+    if (vm->busy) {
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the dirty tracker cannot change during a migration");
+    } else {
+        old = vm->tracker;
+        vm->tracker = t;
+    }
+    pthread_mutex_unlock(&vm->lock);
+    gw_tracker_free(r < 0 ? t : old);
+    return r;
 }
 
 int gw_vm_tracker(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *err)
@@ -216,8 +247,15 @@ void gw_vm_mark_dirty(struct gw_vm *vm, uint64_t gpa, uint64_t bytes)
         struct gw_ram_block *b = gw_ram_at(&vm->ram, gpa);
         uint64_t offset, part;
 
-        if (!b)
-            return;
+        if (!b) {
+            const struct gw_ram_block *next = gw_ram_behind(&vm->ram, gpa);
+
+            if (!next || next->gpa - gpa >= bytes)
+                return;
+            bytes -= next->gpa - gpa;
+            gpa = next->gpa;
+            continue;
+        }
         offset = gpa - b->gpa;
         part = GW_MIN(bytes, b->max_bytes - offset);
         if (offset < b->used_bytes) {
@@ -324,22 +362,17 @@ static int embedder(int r, const char *call, struct gw_error *err)
 
 int gw_vm_notify(struct gw_vm *vm, enum gw_notify what, struct gw_error *err)
 {
+    struct gw_notifier list[GW_VM_NOTIFIERS];
+    unsigned count;
     int r = 0;
 
-    for (unsigned i = 0; r >= 0; i++) {
-        gw_notify_fn fn = NULL;
-        void *opaque = NULL;
-
-        /* Called without the lock: a notifier may well want to hint free pages. */
-        pthread_mutex_lock(&vm->lock);
-        if (i < vm->notifier_count) {
-            fn = vm->notifiers[i].fn;
-            opaque = vm->notifiers[i].opaque;
-        }
-        pthread_mutex_unlock(&vm->lock);
-        if (!fn)
-            break;
-        r = embedder(fn(opaque, what, err), "notifier", err);
+    /* Called without the lock: a notifier may well want to hint free pages, or to take itself off the list. */
+    pthread_mutex_lock(&vm->lock);
+    count = vm->notifier_count;
+    memcpy(list, vm->notifiers, count * sizeof list[0]);
+    pthread_mutex_unlock(&vm->lock);
+    for (unsigned i = 0; r >= 0 && i < count; i++) {
+        r = embedder(list[i].fn(list[i].opaque, what, err), "notifier", err);
         if (what == GW_NOTIFY_CLEANUP)
             r = 0;
     }
@@ -381,11 +414,11 @@ int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err)
     }
     if (r >= 0 && outgoing)
         r = gw_registry_migratable(vm->registry, err);
-    if (r >= 0)
+    if (r >= 0) {
         vm->busy = true;
-    pthread_mutex_unlock(&vm->lock);
-    if (r >= 0)
         gw_options_lock(vm->options, true);
+    }
+    pthread_mutex_unlock(&vm->lock);
     return r;
 }
 
@@ -396,14 +429,14 @@ void gw_vm_end(struct gw_vm *vm)
     gw_options_lock(vm->options, false);
     pthread_mutex_lock(&vm->lock);
     pthread_mutex_lock(&ram->lock);
-    for (unsigned i = 0; i < ram->count && ram->resized[0]; i++) {
+    for (unsigned i = 0; i < ram->count; i++) {
         struct gw_ram_block *b = ram->blocks[i];
 
-        if (!b->resize_to)
+        if (!b->resize)
             continue;
         b->used_bytes = b->resize_to;
         b->pages = b->used_bytes >> ram->page_bits;
-        b->resize_to = 0;
+        b->resize = false;
     }
     ram->resized[0] = 0;
     pthread_mutex_unlock(&ram->lock);

@@ -42,7 +42,7 @@ struct gw_vm {
         char *reason;
     } blockers[GW_VM_BLOCKERS];
     unsigned blocker_count, next_blocker;
-    struct {
+    struct gw_notifier {
         gw_notify_fn fn;
         void *opaque;
     } notifiers[GW_VM_NOTIFIERS];

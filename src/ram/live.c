@@ -38,15 +38,20 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
     struct gw_ram *ram = m->config.ram;
     uint64_t total = 0;
-    int r = gw_lane_begin(m->lane, err);
+    int r = check_resized(m, err);
 
+    pthread_mutex_lock(&ram->lock);
+    for (unsigned i = 0; i < ram->count; i++)
+        ram->blocks[i]->stays = gw_ram_stays(m, ram->blocks[i]);
+    pthread_mutex_unlock(&ram->lock);
+    if (r >= 0)
+        r = gw_lane_begin(m->lane, err);
     if (r >= 0)
         r = gw_tracker_start(m->config.tracker, err);
     if (r < 0)
         return r;
     m->started = true;
     pthread_mutex_lock(&ram->lock);
-    ram->resized[0] = 0;
     for (unsigned i = 0; i < ram->count; i++) {
         struct gw_ram_block *b = ram->blocks[i];
 
@@ -54,10 +59,6 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
             continue;
         total += b->used_bytes;
         b->flags &= ~(unsigned)GW_RAM_FRESH; /* it has a guest: should it come back, its pages must not count as zeros */
-        if (gw_ram_stays(m, b) && b->dirty) {
-            ram->dirty_pages -= gw_bitmap_count(b->dirty, b->pages);
-            gw_bitmap_clear_range(b->dirty, 0, b->pages);
-        }
         if (b->discarded)
             m->skipped += gw_bitmap_count(b->discarded, b->pages);
     }
@@ -114,7 +115,8 @@ static int step(struct gw_live *live, struct gw_writer *w, struct gw_budget *bud
     gw_writer_cause(w, GW_CAUSE_RAM_META);
     while (r >= 0 && !done) {
         uint64_t before = gw_writer_offset(w);
-        unsigned count, max = GW_MAX(1u, budget->batch_bytes >> m->config.ram->page_bits);
+        uint64_t pages = budget->batch_bytes >> m->config.ram->page_bits;
+        unsigned count, max = (unsigned)GW_MAX(1u, GW_MIN(pages, (uint64_t)GW_BATCH_PAGES));
 
         r = send_batch(m, w, max, &count, err);
         if (r < 0)
@@ -157,6 +159,8 @@ static void cleanup(struct gw_live *live)
     m->sending = false;
     if (m->started)
         gw_tracker_stop(m->config.tracker);
+    for (unsigned i = 0; m->lane && i < m->config.ram->count; i++)
+        m->config.ram->blocks[i]->stays = false;
     if (m->lane)
         gw_lane_end(m->lane);
     m->started = false;
@@ -216,13 +220,18 @@ void gw_ram_live_counts(struct gw_live *live, struct gw_ram_counts *ret)
         .remaining_pages = m->sending ? m->config.ram->dirty_pages : 0,
         .zero_pages = atomic_load(&m->zero_pages),
         .plain_pages = atomic_load(&m->plain_pages),
-        .skipped_pages = m->skipped,
+        .skipped_pages = atomic_load(&m->skipped),
         .sync_count = atomic_load(&m->sync_count),
         .dirty_pages_last_sync = atomic_load(&m->last_fresh),
         .guessed_pages = atomic_load(&m->guessed),
         .missed_pages = atomic_load(&m->missed),
     };
     pthread_mutex_unlock(&m->config.ram->lock);
+}
+
+void gw_ram_live_skipped(struct gw_live *live, uint64_t pages)
+{
+    atomic_fetch_add(&GW_CONTAINER(live, struct ram_live, live)->skipped, pages);
 }
 
 uint64_t gw_ram_live_forget(struct gw_live *live, struct gw_ram_block *b, uint64_t first, uint64_t count)
@@ -234,8 +243,6 @@ uint64_t gw_ram_live_forget(struct gw_live *live, struct gw_ram_block *b, uint64
         return 0;
     if (gw_tracker_drop(m->config.tracker, b, first, GW_MIN(count, b->pages - first), &n, NULL) < 0)
         return 0;
-    pthread_mutex_lock(&m->config.ram->lock);
-    m->skipped += n;
-    pthread_mutex_unlock(&m->config.ram->lock);
+    gw_ram_live_skipped(live, n);
     return n;
 }

@@ -16,13 +16,12 @@ struct ram_live {
     atomic_bool sending;
     struct gw_source_dirty source;
     struct gw_lane *lane;
-    uint64_t skipped; /* under ram->lock */
     /* destination */
     struct gw_store *store;
     struct gw_stream_get get;
     bool loading, listed;
     /* both; written by the session's thread */
-    _Atomic uint64_t total, sync_count, last_fresh, plain_pages, zero_pages, guessed, missed;
+    _Atomic uint64_t skipped, total, sync_count, last_fresh, plain_pages, zero_pages, guessed, missed;
 };
 
 /* A block whose contents stay where they are: the other side maps the same file. */

@@ -175,6 +175,7 @@ static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *e
 
         if (list[i].used_bytes == b->used_bytes)
             continue;
+        atomic_store(&m->live.touched, true); /* nobody else's machine from here on */
         if (b->resized && (e = b->resized(ram->opaque, list[i].used_bytes, err)) < 0) {
             gw_context(err, "RAM block %s cannot be given 0x%" PRIx64 " bytes", b->name, list[i].used_bytes);
             return e;

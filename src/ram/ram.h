@@ -43,6 +43,8 @@ void gw_ram_live_counts(struct gw_live *live, struct gw_ram_counts *ret);
 /* Destination: pages that never came, in all blocks; *ret_first (may be NULL) is the first block with some, or NULL. By the
  * session's thread, while it loads. */
 uint64_t gw_ram_live_missing(struct gw_live *live, const struct gw_ram_block **ret_first);
+/* So many pages will not be sent, because they were discarded meanwhile. Any thread. */
+void gw_ram_live_skipped(struct gw_live *live, uint64_t pages);
 /* R12. Any thread, while the session sends. */
 uint64_t gw_ram_live_forget(struct gw_live *live, struct gw_ram_block *b, uint64_t first, uint64_t count);
 

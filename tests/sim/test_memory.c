@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -20,6 +21,18 @@
 static void option(struct sim *s, const char *name, const char *value)
 {
     assert_int_equal(gw_options_set_parameter(gw_vm_options(s->vm), name, value, NULL), 0);
+}
+
+static enum gw_tracker_kind kind;
+
+/* Many rounds are wanted, not a guest that a slow build can never follow. */
+static void relax(struct pair *p, struct gw_send *send, struct gw_recv *recv)
+{
+    struct gw_stats st;
+
+    gw_send_stats(send, &st);
+    if (st.total_time_ms > 500)
+        option(&p->from, "downtime-limit", "2000");
 }
 
 /* ---- R12: the content of hinted pages is not sent ------------------------------------------------------------------- */
@@ -117,6 +130,162 @@ static void test_discarded(void **state)
     assert_int_equal(p.stats.skipped_pages, HINT_BYTES / 4096);
 }
 
+/* While the migration runs: what is discarded and has not gone yet does not go; what comes back is what it is then. */
+static void discard_late(struct pair *p, struct gw_send *send, struct gw_recv *recv)
+{
+    uint8_t *at = p->from.ram[0] + HINT_AT;
+
+    if (hinted || gw_send_status(send) != GW_STATUS_ACTIVE)
+        return;
+    hinted = 1;
+    assert_int_equal(gw_vm_set_discarded(p->from.vm, "sim.low", HINT_AT, HINT_BYTES, true, NULL), 0);
+    memset(at, 0xdd, HINT_BYTES);
+    assert_int_equal(gw_vm_set_discarded(p->from.vm, "sim.low", HINT_AT + HINT_BYTES / 2, HINT_BYTES / 2, false, NULL), 0);
+}
+
+static uint64_t kept_out;
+
+static void compare_discarded_late(struct pair *p)
+{
+    kept_out = 0;
+    for (uint64_t o = 0; o < HINT_BYTES / 2; o += 4096)
+        kept_out += p->to.ram[0][HINT_AT + o] == 0;
+    for (uint64_t o = HINT_BYTES / 2; o < HINT_BYTES; o++)
+        assert_int_equal(p->to.ram[0][HINT_AT + o], 0xdd);
+    memset(p->to.ram[0] + HINT_AT, 0, HINT_BYTES);
+    memset(p->from.ram[0] + HINT_AT, 0, HINT_BYTES);
+}
+
+static void test_discarded_late(void **state)
+{
+    struct pair p = {.mib = 16, .before = fill_slowly, .during = discard_late, .after = compare_discarded_late};
+
+    pair_run(&p);
+    assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+    assert_true(kept_out > 0 && p.stats.skipped_pages >= kept_out);
+}
+
+/* ---- x-ignore-shared --------------------------------------------------------------------------------------------------- */
+
+#define SHARED_BYTES (2u << 20)
+static uint8_t *shared[2];
+static bool shared_marks;
+
+static void add_shared(struct pair *p, struct gw_channel **a, struct gw_channel **b)
+{
+    struct gw_tracker_config config = {.kind = shared_marks ? GW_TRACKER_EXPLICIT : GW_TRACKER_PAGEMAP};
+    struct sim *sides[] = {&p->from, &p->to};
+    int fd = memfd_create("shared", MFD_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, SHARED_BYTES), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        struct gw_ram_desc d = {.name = "shared", .used_bytes = SHARED_BYTES, .gpa = 9ull << 32,
+                                .flags = GW_RAM_SHARED | GW_RAM_NAMED_FILE};
+
+        d.host = shared[i] = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        assert_ptr_not_equal(shared[i], MAP_FAILED);
+        assert_int_equal(gw_vm_add_ram(sides[i]->vm, &d, NULL), 0);
+        assert_int_equal(gw_options_set_capability(gw_vm_options(sides[i]->vm), "x-ignore-shared", true, NULL), 0);
+    }
+    close(fd);
+    memset(shared[0], 0x77, SHARED_BYTES);
+    assert_int_equal(gw_vm_set_tracker(p->from.vm, &config, NULL), 0);
+    atomic_store(&p->from.mark, shared_marks);
+    option(&p->from, "downtime-limit", "1");
+}
+
+/* The guest goes on writing there, and nobody may care. */
+static void write_shared(struct pair *p, struct gw_send *send, struct gw_recv *recv)
+{
+    static unsigned n;
+
+    shared[0][n++ * 4096 % SHARED_BYTES]++;
+    gw_vm_mark_dirty(p->from.vm, 9ull << 32, SHARED_BYTES);
+    relax(p, send, recv);
+}
+
+static void drop_shared(struct pair *p)
+{
+    assert_memory_equal(shared[0], shared[1], SHARED_BYTES);
+}
+
+static void test_ignored_shared(void **state)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct pair p = {.mib = 8, .words_per_ms = 50, .before = add_shared, .during = write_shared, .after = drop_shared};
+
+        shared_marks = i;
+        pair_run(&p);
+        assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+        assert_true(p.stats.rounds >= 2);
+        munmap(shared[0], SHARED_BYTES);
+        munmap(shared[1], SHARED_BYTES);
+    }
+}
+
+/* ---- what is marked ------------------------------------------------------------------------------------------------------ */
+
+#define ROM_BYTES 65536u
+static uint8_t *rom[2];
+static bool rewrote;
+
+static void add_rom(struct pair *p, struct gw_channel **a, struct gw_channel **b)
+{
+    struct gw_tracker_config config = {.kind = kind};
+    struct sim *sides[] = {&p->from, &p->to};
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct gw_ram_desc d = {.name = "rom", .used_bytes = ROM_BYTES, .gpa = 9ull << 32, .flags = GW_RAM_READONLY};
+
+        d.host = rom[i] = aligned_alloc(4096, ROM_BYTES);
+        memset(rom[i], 1, ROM_BYTES);
+        assert_int_equal(gw_vm_add_ram(sides[i]->vm, &d, NULL), 0);
+    }
+    assert_int_equal(gw_vm_set_tracker(p->from.vm, &config, NULL), 0);
+    atomic_store(&p->from.mark, kind == GW_TRACKER_EXPLICIT);
+    option(&p->from, "downtime-limit", "1");
+    rewrote = false;
+}
+
+/* The machine itself changes what the guest cannot write, after it was sent; the range begins where no block is. */
+static void rewrite_rom(struct pair *p, struct gw_send *send, struct gw_recv *recv)
+{
+    struct gw_stats st;
+
+    relax(p, send, recv);
+    gw_send_stats(send, &st);
+    if (rewrote || st.status != GW_STATUS_ACTIVE || st.dirty_sync_count < 2)
+        return;
+    memset(rom[0] + 8192, 2, 4096);
+    gw_vm_mark_dirty(p->from.vm, (9ull << 32) - 4096, 4096 + 8192 + 1);
+    rewrote = true;
+}
+
+static void compare_rom(struct pair *p)
+{
+    if (rewrote)
+        assert_memory_equal(rom[0], rom[1], ROM_BYTES);
+    free(rom[0]);
+    free(rom[1]);
+}
+
+static void test_marked(void **state)
+{
+    static const enum gw_tracker_kind kinds[] = {GW_TRACKER_PAGEMAP, GW_TRACKER_EXPLICIT};
+    unsigned seen = 0;
+
+    for (unsigned i = 0; i < 20; i++) {
+        struct pair p = {.mib = 8, .words_per_ms = 80, .before = add_rom, .during = rewrite_rom, .after = compare_rom};
+
+        kind = kinds[i % 2];
+        pair_run(&p);
+        assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+        seen += rewrote;
+    }
+    assert_true(seen > 0);
+}
+
 /* ---- R20 ------------------------------------------------------------------------------------------------------------- */
 
 static bool resized;
@@ -141,6 +310,26 @@ static void test_resized_during_precopy(void **state)
     assert_int_equal(p.source_says, GW_OWNER_SOURCE);
     assert_non_null(strstr(p.send_error.text, "sim.vram"));
     assert_non_null(strstr(p.send_error.text, "resized"));
+}
+
+/* Before the block list was made: it is as much too late as later, and the size holds from the end of the session on. */
+static int resize_in_setup(void *opaque, enum gw_notify what, struct gw_error *err)
+{
+    return what == GW_NOTIFY_SETUP ? gw_vm_resize_ram(opaque, "sim.vram", 64 * 1024, err) : 0;
+}
+
+static void watch_setup(struct pair *p, struct gw_channel **a, struct gw_channel **b)
+{
+    assert_int_equal(gw_vm_add_notifier(p->from.vm, resize_in_setup, p->from.vm, NULL), 0);
+}
+
+static void test_resized_during_setup(void **state)
+{
+    struct pair p = {.mib = 8, .words_per_ms = 10, .before = watch_setup};
+
+    pair_run(&p);
+    assert_int_equal(p.source_says, GW_OWNER_SOURCE);
+    assert_non_null(strstr(p.send_error.text, "RAM block sim.vram was resized"));
 }
 
 /* ---- blocks that do not match (R1) ------------------------------------------------------------------------------------ */
@@ -194,8 +383,6 @@ static void test_blocks_must_match(void **state)
 
 /* ---- R2: each back end, again and again -------------------------------------------------------------------------------- */
 
-static enum gw_tracker_kind kind;
-
 static void set_tracker(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
     struct gw_tracker_config config = {.kind = kind};
@@ -206,16 +393,6 @@ static void set_tracker(struct pair *p, struct gw_channel **a, struct gw_channel
     /* The writer marks from its next write on; those before are in the first pass. */
     atomic_store(&p->from.mark, kind == GW_TRACKER_EXPLICIT);
     option(&p->from, "downtime-limit", "1");
-}
-
-/* Many rounds are wanted, not a guest that a slow build can never follow. */
-static void relax(struct pair *p, struct gw_send *send, struct gw_recv *recv)
-{
-    struct gw_stats st;
-
-    gw_send_stats(send, &st);
-    if (st.total_time_ms > 500)
-        option(&p->from, "downtime-limit", "2000");
 }
 
 static void test_trackers(void **state)
@@ -246,7 +423,11 @@ int main(void)
         cmocka_unit_test(test_free_page_hint),
         cmocka_unit_test(test_hint_then_write),
         cmocka_unit_test(test_discarded),
+        cmocka_unit_test(test_discarded_late),
+        cmocka_unit_test(test_ignored_shared),
+        cmocka_unit_test(test_marked),
         cmocka_unit_test(test_resized_during_precopy),
+        cmocka_unit_test(test_resized_during_setup),
         cmocka_unit_test(test_blocks_must_match),
         cmocka_unit_test(test_trackers),
     };

@@ -48,6 +48,16 @@ struct gw_ram_block *gw_ram_at(const struct gw_ram *ram, uint64_t gpa)
     return NULL;
 }
 
+const struct gw_ram_block *gw_ram_behind(const struct gw_ram *ram, uint64_t gpa)
+{
+    const struct gw_ram_block *next = NULL;
+
+    for (unsigned i = 0; i < ram->count; i++)
+        if (ram->blocks[i]->gpa > gpa && (!next || ram->blocks[i]->gpa < next->gpa))
+            next = ram->blocks[i];
+    return next;
+}
+
 int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_error *err)
 {
     uint64_t max = desc->max_bytes ? desc->max_bytes : desc->used_bytes, end;
@@ -62,6 +72,9 @@ int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_err
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
                        "RAM block %s: %" PRIu64 " of %" PRIu64 " bytes at %p: sizes must be multiples of the page (%u)",
                        desc->name, desc->used_bytes, max, desc->host, ram->page_bytes);
+    if ((uintptr_t)desc->host % GW_RAM_ALIGNMENT)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s: memory at %p is not aligned to %u bytes", desc->name,
+                       desc->host, GW_RAM_ALIGNMENT);
     if (gw_add_overflows(desc->gpa, max, &end))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s ends beyond the address space", desc->name);
     if (desc->page_bytes && (!gw_is_pow2(desc->page_bytes) || desc->page_bytes < ram->page_bytes))

@@ -28,7 +28,9 @@ struct gw_ram_block {
     int (*resized)(void *opaque, uint64_t used_bytes, struct gw_error *err);
 
     uint64_t pages;       /* used_bytes in target pages */
-    uint64_t resize_to;   /* asked for under a session; 0: not. Under ram->lock */
+    bool resize;          /* it was asked for under a session, to resize_to. Under ram->lock */
+    uint64_t resize_to;
+    bool stays;           /* in this session its contents stay where they are (x-ignore-shared); set before tracking */
     /* source; NULL while no session runs */
     uint64_t *dirty;      /* to be sent */
     uint64_t *unclean;    /* one bit a chunk: the tracker must clean it before its pages are sent */
@@ -50,6 +52,9 @@ struct gw_ram {
     char resized[256];    /* name of a block that was resized under a session; "" otherwise. Under lock */
 };
 
+/* What looks at pages reads them in lines of the cache. */
+#define GW_RAM_ALIGNMENT 64u
+
 int gw_ram_init(struct gw_ram *ram, uint32_t page_bytes, void *opaque, struct gw_error *err);
 void gw_ram_close(struct gw_ram *ram);
 /* Takes all blocks away. */
@@ -59,10 +64,25 @@ int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_err
 struct gw_ram_block *gw_ram_find(const struct gw_ram *ram, const char *name);
 /* The block that holds this guest-physical address, or NULL. */
 struct gw_ram_block *gw_ram_at(const struct gw_ram *ram, uint64_t gpa);
+/* The first one that begins behind it, or NULL. */
+const struct gw_ram_block *gw_ram_behind(const struct gw_ram *ram, uint64_t gpa);
 
+/* It is listed. */
 static inline bool gw_ram_migrates(const struct gw_ram_block *b)
 {
     return !(b->flags & GW_RAM_NO_MIGRATE) && b->used_bytes;
+}
+
+/* Its pages are sent. */
+static inline bool gw_ram_goes(const struct gw_ram_block *b)
+{
+    return gw_ram_migrates(b) && !b->stays;
+}
+
+/* And the guest may write to them. */
+static inline bool gw_ram_logged(const struct gw_ram_block *b)
+{
+    return gw_ram_goes(b) && !(b->flags & GW_RAM_READONLY);
 }
 
 #endif

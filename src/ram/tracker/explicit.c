@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "ram/tracker/marks.h"
-
-struct explicit
-{
-    struct gw_tracker base;
-    struct gw_marks marks;
-};
+#include "ram/tracker/tracker.h"
 
 static int explicit_start(struct gw_tracker *t, struct gw_error *err)
 {
-    return gw_marks_open(&((struct explicit *)t)->marks, t->ram, err);
+    return 0;
 }
 
 static int explicit_sync(struct gw_tracker *t, struct gw_ram_block *b, uint64_t *ret_new, struct gw_error *err)
 {
-    *ret_new += gw_marks_take(&((struct explicit *)t)->marks, t, b);
+    *ret_new += gw_marks_take(&t->marks, t, b);
     return 0;
 }
 
@@ -27,17 +21,10 @@ static int explicit_clean(struct gw_tracker *t, struct gw_ram_block *b, uint64_t
 
 static void explicit_stop(struct gw_tracker *t)
 {
-    gw_marks_shut(&((struct explicit *)t)->marks);
-}
-
-static void explicit_mark(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages)
-{
-    gw_marks_set(&((struct explicit *)t)->marks, b, first, pages);
 }
 
 static struct gw_tracker *explicit_free(struct gw_tracker *t)
 {
-    gw_marks_close(&((struct explicit *)t)->marks);
     free(t);
     return NULL;
 }
@@ -48,18 +35,17 @@ static const struct gw_tracker_ops explicit_ops = {
     .sync = explicit_sync,
     .clean = explicit_clean,
     .stop = explicit_stop,
-    .mark = explicit_mark,
     .free = explicit_free,
 };
 
 int gw_tracker_explicit_new(struct gw_ram *ram, struct gw_tracker **ret, struct gw_error *err)
 {
-    struct explicit *t = calloc(1, sizeof *t);
+    struct gw_tracker *t = calloc(1, sizeof *t);
 
     if (!t)
         return gw_nomem(err, "dirty tracker");
-    t->base.ops = &explicit_ops;
-    t->base.ram = ram;
-    *ret = &t->base;
+    t->ops = &explicit_ops;
+    t->ram = ram;
+    *ret = t;
     return 0;
 }

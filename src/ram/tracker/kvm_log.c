@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 
 #include "ram/tracker/kvm_slots.h"
-#include "ram/tracker/marks.h"
+#include "ram/tracker/tracker.h"
 
 /* The chunk's pages, with both ends widened to whole words. */
 #define CLEAR_WORDS (GW_CHUNK_PAGES / 64 + 2)
@@ -21,7 +21,6 @@ struct kvm_log {
     struct gw_tracker base;
     struct gw_tracker_config config;
     struct gw_kvm_slots slots;
-    struct gw_marks marks;
     bool manual, logging;
     uint64_t *map; /* of the largest slot */
     uint64_t map_bits;
@@ -69,7 +68,7 @@ static int kvm_log_sync(struct gw_tracker *base, struct gw_ram_block *b, uint64_
 {
     struct kvm_log *t = (struct kvm_log *)base;
 
-    *ret_new += gw_marks_take(&t->marks, base, b);
+    *ret_new += gw_marks_take(&base->marks, base, b);
     for (unsigned i = 0; i < t->slots.piece_count; i++) {
         unsigned lead = i;
         int r;
@@ -156,7 +155,6 @@ static void kvm_log_stop(struct gw_tracker *base)
     gw_kvm_slots_close(&t->slots);
     gw_bitmap_free(t->map, t->map_bits);
     t->map = NULL;
-    gw_marks_shut(&t->marks);
 }
 
 static int kvm_log_start(struct gw_tracker *base, struct gw_error *err)
@@ -172,9 +170,6 @@ static int kvm_log_start(struct gw_tracker *base, struct gw_error *err)
     t->map = gw_bitmap_new(t->map_bits);
     if (!t->map)
         return gw_nomem(err, "KVM dirty log");
-    r = gw_marks_open(&t->marks, base->ram, err);
-    if (r < 0)
-        return r;
     r = gw_kvm_slots_log(&t->slots, true, err);
     if (r < 0)
         return r;
@@ -183,14 +178,8 @@ static int kvm_log_start(struct gw_tracker *base, struct gw_error *err)
     return get_log(t, &t->slots.pieces[0], err);
 }
 
-static void kvm_log_mark(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages)
-{
-    gw_marks_set(&((struct kvm_log *)t)->marks, b, first, pages);
-}
-
 static struct gw_tracker *kvm_log_free(struct gw_tracker *t)
 {
-    gw_marks_close(&((struct kvm_log *)t)->marks);
     free(t);
     return NULL;
 }
@@ -201,7 +190,6 @@ static const struct gw_tracker_ops kvm_log_ops = {
     .sync = kvm_log_sync,
     .clean = kvm_log_clean,
     .stop = kvm_log_stop,
-    .mark = kvm_log_mark,
     .free = kvm_log_free,
 };
 

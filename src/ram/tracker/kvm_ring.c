@@ -22,7 +22,7 @@
 #include <time.h>
 
 #include "ram/tracker/kvm_slots.h"
-#include "ram/tracker/marks.h"
+#include "ram/tracker/tracker.h"
 
 #define INTERVAL_NS (5 * GW_NS_PER_MS)
 #define UNKNOWN     UINT32_MAX
@@ -36,7 +36,6 @@ struct kvm_ring {
     struct gw_tracker base;
     struct gw_tracker_config config;
     struct gw_kvm_slots slots;
-    struct gw_marks marks;
     struct ring *rings; /* one for each vCPU */
     uint32_t entries;   /* in each ring; a power of two */
     bool logging;
@@ -64,7 +63,7 @@ static void take_entry(struct kvm_ring *t, uint32_t slot, uint64_t page)
         if (t->config.slots[p->slot].slot != slot || page < p->slot_page || page - p->slot_page >= p->slot_pages)
             continue;
         gw_kvm_piece_pages(&t->slots, p, page, 1, t->base.ram->page_bits, &first, &pages);
-        gw_marks_set(&t->marks, p->block, first, pages);
+        gw_marks_set(&t->base.marks, p->block, first, pages);
         t->last = i;
         return;
     }
@@ -212,7 +211,7 @@ static int kvm_ring_sync(struct gw_tracker *base, struct gw_ram_block *b, uint64
     if (b->index == t->leader)
         r = harvest(t, err);
     if (r == 0)
-        *ret_new += gw_marks_take(&t->marks, base, b);
+        *ret_new += gw_marks_take(&base->marks, base, b);
     pthread_mutex_unlock(&t->lock);
     return r;
 }
@@ -250,7 +249,6 @@ static void kvm_ring_stop(struct gw_tracker *base)
     t->rings = NULL;
     pthread_mutex_unlock(&t->lock);
     gw_kvm_slots_close(&t->slots);
-    gw_marks_shut(&t->marks);
 }
 
 /* KVM maps whatever is asked for and raises SIGBUS where there is nothing; the kernel itself gets an error instead. */
@@ -316,9 +314,6 @@ static int kvm_ring_start(struct gw_tracker *base, struct gw_error *err)
     t->leader = t->slots.pieces[0].block->index;
     for (unsigned i = 0; i < t->slots.piece_count; i++)
         t->leader = GW_MIN(t->leader, t->slots.pieces[i].block->index);
-    r = gw_marks_open(&t->marks, base->ram, err);
-    if (r < 0)
-        return r;
     pthread_mutex_lock(&t->lock);
     r = map_rings(t, err);
     pthread_mutex_unlock(&t->lock);
@@ -340,16 +335,10 @@ static int kvm_ring_start(struct gw_tracker *base, struct gw_error *err)
     return 0;
 }
 
-static void kvm_ring_mark(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages)
-{
-    gw_marks_set(&((struct kvm_ring *)t)->marks, b, first, pages);
-}
-
 static struct gw_tracker *kvm_ring_free(struct gw_tracker *base)
 {
     struct kvm_ring *t = (struct kvm_ring *)base;
 
-    gw_marks_close(&t->marks);
     pthread_cond_destroy(&t->wake);
     pthread_mutex_destroy(&t->lock);
     free(t);
@@ -363,7 +352,6 @@ static const struct gw_tracker_ops kvm_ring_ops = {
     .sync = kvm_ring_sync,
     .clean = kvm_ring_clean,
     .stop = kvm_ring_stop,
-    .mark = kvm_ring_mark,
     .ring_full = kvm_ring_full,
     .free = kvm_ring_free,
 };

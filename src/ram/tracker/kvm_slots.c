@@ -41,7 +41,7 @@ int gw_kvm_slots_open(struct gw_kvm_slots *s, const struct gw_ram *ram, const st
             uintptr_t end = GW_MIN(k_end, (uintptr_t)b->host + b->used_bytes);
             struct gw_kvm_piece *grown;
 
-            if (start >= end || !gw_ram_migrates(b) || b->flags & GW_RAM_READONLY)
+            if (start >= end || !gw_ram_logged(b))
                 continue;
             grown = realloc(pieces, (count + 1) * sizeof *pieces);
             if (!grown) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/tracker/marks.h"
 
+#include "ram/tracker/tracker.h"
+
 #define CHUNK_WORDS (GW_CHUNK_PAGES / 64)
 
 struct marks_block {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * marks: "this page was written", said by any thread, taken by one. What mark() of every back end stands on.
+ * marks: "this page was written", said by any thread, taken by one. What gw_tracker_mark stands on.
  *
  * One bit a page, and above it one bit a chunk, so that taking costs what was marked and not what there is.
  *
@@ -12,9 +12,10 @@
 #ifndef GW_MARKS_H
 #define GW_MARKS_H
 
-#include "ram/tracker/tracker.h"
+#include "ram/page/block.h"
 
 struct gw_marks_table;
+struct gw_tracker;
 
 struct gw_marks {
     struct gw_marks_table *table; /* atomic; NULL before the first open */

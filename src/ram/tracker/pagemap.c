@@ -16,7 +16,7 @@
 
 #include "ram/page/pagemap_abi.h"
 #include "ram/page/maps.h"
-#include "ram/tracker/marks.h"
+#include "ram/tracker/tracker.h"
 #include "ram/tracker/uffd.h"
 
 #define VEC_LEN 1024
@@ -33,7 +33,6 @@ struct area {
 
 struct pagemap {
     struct gw_tracker base;
-    struct gw_marks marks;
     int uffd, fd;
     struct area *areas; /* one for each block; NULL: not started */
     unsigned area_count;
@@ -154,7 +153,7 @@ static int pagemap_sync(struct gw_tracker *t, struct gw_ram_block *b, uint64_t *
     struct pagemap *p = (struct pagemap *)t;
     const struct area *a = &p->areas[b->index];
 
-    *ret_new += gw_marks_take(&p->marks, t, b);
+    *ret_new += gw_marks_take(&t->marks, t, b);
     return scan_found(p, b, a->anonymous ? &anonymous_written : &other_suspects, a->start, a->end, true, ret_new, err);
 }
 
@@ -221,7 +220,6 @@ static void pagemap_stop(struct gw_tracker *t)
     p->area_count = 0;
     gw_close_fd(&p->uffd);
     gw_close_fd(&p->fd);
-    gw_marks_shut(&p->marks);
 }
 
 static int open_pagemap(int *ret_fd, struct gw_error *err)
@@ -251,24 +249,17 @@ static int pagemap_start(struct gw_tracker *t, struct gw_error *err)
     if (!p->areas)
         return gw_nomem(err, "dirty tracker");
     p->area_count = t->ram->count;
-    r = gw_marks_open(&p->marks, t->ram, err);
     for (unsigned i = 0; r == 0 && i < t->ram->count; i++) {
         const struct gw_ram_block *b = t->ram->blocks[i];
 
-        if (gw_ram_migrates(b) && !(b->flags & GW_RAM_READONLY))
+        if (gw_ram_logged(b))
             r = watch(p, b, &p->areas[i], err);
     }
     return r;
 }
 
-static void pagemap_mark(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages)
-{
-    gw_marks_set(&((struct pagemap *)t)->marks, b, first, pages);
-}
-
 static struct gw_tracker *pagemap_free(struct gw_tracker *t)
 {
-    gw_marks_close(&((struct pagemap *)t)->marks);
     free(t);
     return NULL;
 }
@@ -279,7 +270,6 @@ static const struct gw_tracker_ops pagemap_ops = {
     .sync = pagemap_sync,
     .clean = pagemap_clean,
     .stop = pagemap_stop,
-    .mark = pagemap_mark,
     .free = pagemap_free,
 };
 

@@ -15,11 +15,6 @@ struct share {
     uint64_t pages, count;
 };
 
-static bool counts(const struct gw_ram_block *b)
-{
-    return gw_ram_migrates(b) && !(b->flags & GW_RAM_READONLY);
-}
-
 static bool cancelled(const struct gw_rate_config *c)
 {
     return c->cancel && __atomic_load_n(c->cancel, __ATOMIC_SEQ_CST);
@@ -88,7 +83,7 @@ static int sample_all(struct gw_ram *ram, const struct gw_rate_config *c, struct
         const struct gw_ram_block *b = ram->blocks[i];
 
         shares[i].pages = b->pages;
-        shares[i].count = counts(b) ? samples_of(ram, b, c) : 0;
+        shares[i].count = gw_ram_logged(b) ? samples_of(ram, b, c) : 0;
         /* One page of each of `count` equal stretches: random, and spread evenly. */
         for (uint64_t k = 0; k < shares[i].count; k++) {
             uint64_t first = (uint64_t)((double)b->pages * (double)k / (double)shares[i].count);
@@ -129,7 +124,7 @@ static int by_sampling(struct gw_ram *ram, const struct gw_rate_config *c, struc
     int r;
 
     for (unsigned i = 0; i < ram->count; i++)
-        n += counts(ram->blocks[i]) ? samples_of(ram, ram->blocks[i], c) : 0;
+        n += gw_ram_logged(ram->blocks[i]) ? samples_of(ram, ram->blocks[i], c) : 0;
     samples = calloc(GW_MAX(n, 1u), sizeof *samples);
     r = shares && samples ? sample_all(ram, c, samples, shares, rate, err) : gw_nomem(err, "dirty rate samples");
     free(samples);
@@ -144,7 +139,7 @@ static int arm_all(struct gw_ram *ram, struct gw_tracker *t, struct gw_error *er
     int r = 0;
 
     for (unsigned i = 0; r == 0 && i < ram->count; i++)
-        if (counts(ram->blocks[i]))
+        if (gw_ram_logged(ram->blocks[i]))
             r = gw_tracker_drop(t, ram->blocks[i], 0, ram->blocks[i]->pages, &n, err);
     return r;
 }
@@ -166,7 +161,7 @@ static int track_all(struct gw_ram *ram, struct gw_tracker *t, const struct gw_r
     if (r == 0)
         r = gw_tracker_sync(t, &rate->pages, err);
     for (unsigned i = 0; i < ram->count; i++)
-        rate->total_pages += counts(ram->blocks[i]) ? ram->blocks[i]->pages : 0;
+        rate->total_pages += gw_ram_logged(ram->blocks[i]) ? ram->blocks[i]->pages : 0;
     finish(ram, start, c, rate);
     return r;
 }

@@ -14,11 +14,6 @@ static uint64_t unit_pages(const struct gw_tracker *t, const struct gw_ram_block
     return GW_MAX((uint64_t)GW_CHUNK_PAGES, b->page_bytes >> t->ram->page_bits);
 }
 
-static bool logged(const struct gw_ram_block *b)
-{
-    return gw_ram_migrates(b) && !(b->flags & GW_RAM_READONLY);
-}
-
 uint64_t gw_tracker_found(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages, bool unclean)
 {
     uint64_t found = 0, last;
@@ -130,6 +125,7 @@ struct gw_tracker *gw_tracker_free(struct gw_tracker *t)
     if (!t)
         return NULL;
     gw_tracker_stop(t);
+    gw_marks_close(&t->marks);
     return t->ops->free(t);
 }
 
@@ -151,7 +147,7 @@ static void fill_maps(struct gw_tracker *t, struct gw_ram_block *b)
     for (size_t w = 0; b->discarded && w < gw_bitmap_words(b->pages); w++)
         b->dirty[w] &= ~b->discarded[w];
     t->ram->dirty_pages += gw_bitmap_count(b->dirty, b->pages);
-    if (logged(b))
+    if (gw_ram_logged(b))
         gw_bitmap_set_range(b->unclean, 0, chunks_of(b));
 }
 
@@ -172,7 +168,7 @@ int gw_tracker_start(struct gw_tracker *t, struct gw_error *err)
     for (unsigned i = 0; i < ram->count && r == 0; i++) {
         struct gw_ram_block *b = ram->blocks[i];
 
-        if (!gw_ram_migrates(b))
+        if (!gw_ram_goes(b))
             continue;
         b->dirty = gw_bitmap_new(b->pages);
         b->unclean = gw_bitmap_new(chunks_of(b));
@@ -181,6 +177,8 @@ int gw_tracker_start(struct gw_tracker *t, struct gw_error *err)
         else
             r = gw_nomem(err, "dirty map");
     }
+    if (r == 0)
+        r = gw_marks_open(&t->marks, ram, err);
     if (r == 0) {
         r = t->ops->start(t, err);
         if (r < 0) {
@@ -188,6 +186,8 @@ int gw_tracker_start(struct gw_tracker *t, struct gw_error *err)
             gw_context(err, "dirty tracking (%s)", t->ops->name);
         }
     }
+    if (r < 0)
+        gw_marks_shut(&t->marks);
     if (r < 0)
         drop_maps(t);
     else
@@ -209,9 +209,14 @@ int gw_tracker_sync(struct gw_tracker *t, uint64_t *ret_new, struct gw_error *er
     for (unsigned i = 0; i < t->ram->count && r == 0; i++) {
         struct gw_ram_block *b = t->ram->blocks[i];
 
-        if (!b->dirty || !logged(b))
+        if (!b->dirty)
             continue;
-        r = t->ops->sync(t, b, &found, err);
+        if (gw_ram_logged(b)) {
+            r = t->ops->sync(t, b, &found, err);
+        } else {
+            found += gw_marks_take(&t->marks, t, b);
+            gw_bitmap_clear_range(b->unclean, 0, chunks_of(b)); /* nothing is armed there */
+        }
         if (r < 0)
             gw_context(err, "dirty sync (%s) of RAM block %s", t->ops->name, b->name);
     }
@@ -288,8 +293,8 @@ int gw_tracker_drop(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first
 
 void gw_tracker_mark(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages)
 {
-    if (t && t->ops->mark)
-        t->ops->mark(t, b, first, pages);
+    if (t)
+        gw_marks_set(&t->marks, b, first, pages);
 }
 
 int gw_tracker_ring_full(struct gw_tracker *t, struct gw_error *err)
@@ -303,6 +308,7 @@ void gw_tracker_stop(struct gw_tracker *t)
         return;
     pthread_mutex_lock(&t->ram->lock);
     t->ops->stop(t);
+    gw_marks_shut(&t->marks);
     drop_maps(t);
     t->started = false;
     pthread_mutex_unlock(&t->ram->lock);

@@ -23,7 +23,7 @@
 #ifndef GW_TRACKER_H
 #define GW_TRACKER_H
 
-#include "ram/page/block.h"
+#include "ram/tracker/marks.h"
 
 /* 64 Ki pages = 256 MiB would be too coarse to be lazy, one page too fine: 4096 pages, 16 MiB. */
 #define GW_CHUNK_PAGES 4096u
@@ -36,16 +36,14 @@ struct gw_tracker_ops {
     int (*start)(struct gw_tracker *t, struct gw_error *err);
     /* NULL: nothing to do. Before the blocks are synced, without any lock: get out what hardware still holds back. */
     void (*flush)(struct gw_tracker *t);
-    /* ORs pages written since they were last cleaned into dirty, sets block->unclean; *ret_new += bits that became
-     * set. */
+    /* ORs pages written since they were last cleaned, and those that were marked (gw_marks_take), into dirty, sets
+     * block->unclean; *ret_new += bits that became set. Only for blocks that are logged. */
     int (*sync)(struct gw_tracker *t, struct gw_ram_block *b, uint64_t *ret_new, struct gw_error *err);
     /* [first, first + pages): re-arm; OR what was written meanwhile into block->dirty; *ret_new as above. */
     int (*clean)(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages, uint64_t *ret_new,
                  struct gw_error *err);
     /* Safe after a failed start. Guest memory is as before: nothing protected, nothing registered. */
     void (*stop)(struct gw_tracker *t);
-    /* Written, just now, by something that the back end cannot see. Any thread, also before start. */
-    void (*mark)(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages);
     /* NULL: has no rings. A vCPU left KVM_RUN with KVM_EXIT_DIRTY_RING_FULL: make room. Any thread. */
     int (*ring_full)(struct gw_tracker *t, struct gw_error *err);
     struct gw_tracker *(*free)(struct gw_tracker *t);
@@ -54,6 +52,7 @@ struct gw_tracker_ops {
 struct gw_tracker {
     const struct gw_tracker_ops *ops;
     struct gw_ram *ram;
+    struct gw_marks marks; /* open from before ops->start until after ops->stop */
     bool started;
     char reason[160]; /* why this back end was chosen; set by gw_tracker_new */
 };
@@ -71,7 +70,7 @@ int gw_tracker_new(struct gw_ram *ram, const struct gw_tracker_config *config, s
 
 struct gw_tracker *gw_tracker_free(struct gw_tracker *t);
 
-/* Makes block->dirty (all set for what migrates, less what is discarded) and block->unclean (all set, but for read-only
+/* Makes block->dirty (all set for what goes, less what is discarded) and block->unclean (all set, but for read-only
  * blocks, which are never logged), then starts. After a failure all is as before. -EBUSY when the ram is tracked. */
 int gw_tracker_start(struct gw_tracker *t, struct gw_error *err);
 /* All blocks. *ret_new: pages that became dirty. */
@@ -83,7 +82,8 @@ int gw_tracker_clean(struct gw_tracker *t, struct gw_ram_block *b, uint64_t page
  * how many were set. A write that comes later makes a page dirty again. */
 int gw_tracker_drop(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages, uint64_t *ret_dropped,
                     struct gw_error *err);
-/* Marks a range of the block's pages; see ops->mark. NULL is a tracker that tracks nothing. */
+/* Written, just now, by something that the back end cannot see, also in blocks that the guest cannot write. Any thread,
+ * also before start. NULL is a tracker that tracks nothing. */
 void gw_tracker_mark(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages);
 /* KVM_EXIT_DIRTY_RING_FULL: the vCPU may run again when this returns. 0 at once for back ends without rings. */
 int gw_tracker_ring_full(struct gw_tracker *t, struct gw_error *err);

@@ -37,7 +37,7 @@ static void open_rig(struct rig *t)
         char name[8] = {'r', (char)('0' + i)};
         struct gw_ram_desc d = {.name = name, .used_bytes = (uint64_t)pages_of[i] * PAGE, .gpa = (uint64_t)i << 32};
 
-        d.host = t->mem[i] = calloc(pages_of[i], PAGE);
+        d.host = t->mem[i] = aligned_alloc(PAGE, (size_t)pages_of[i] * PAGE);
         t->due[i] = calloc(pages_of[i], sizeof *t->due[i]);
         t->may[i] = calloc(pages_of[i], sizeof *t->may[i]);
         assert_true(t->mem[i] && t->due[i] && t->may[i]);

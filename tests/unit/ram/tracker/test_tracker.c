@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "model.h"
 
+static uint8_t *zeros(size_t bytes)
+{
+    return memset(aligned_alloc(PAGE, bytes), 0, bytes);
+}
+
 static void add_blocks(struct model *m)
 {
     static const uint64_t pages[MODEL_BLOCKS] = {37, 4096, 9000};
@@ -38,7 +43,7 @@ static void test_explicit(void **state)
 static void test_grows(void **state)
 {
     struct model m;
-    uint8_t *p = calloc(3, 100 * PAGE);
+    uint8_t *p = zeros(3 * 100 * PAGE);
     uint64_t found;
 
     model_init(&m, 3);
@@ -66,7 +71,7 @@ static void test_grows(void **state)
 static void test_discarded(void **state)
 {
     struct model m;
-    uint8_t *p = calloc(1, 300 * PAGE);
+    uint8_t *p = zeros(1 * 300 * PAGE);
     struct gw_ram_block *b;
     uint64_t naive, found, map[5];
 
@@ -112,7 +117,7 @@ static void test_misuse(void **state)
 {
     struct gw_error e = GW_ERROR_INIT;
     struct gw_tracker_config config = {.kind = (enum gw_tracker_kind)77};
-    uint8_t *p = calloc(1, 10 * PAGE);
+    uint8_t *p = zeros(1 * 10 * PAGE);
     uint64_t n = 5;
     struct model m;
 
