@@ -115,7 +115,7 @@ GW_API uint64_t gw_channel_queued(struct gw_channel *ch);
 GW_API void gw_channel_shutdown(struct gw_channel *ch); /* any thread */
 /* By the owner, when nobody else uses the channel any more. A channel that is freed without it was given up: what is
  * buffered may be lost, a command is killed. exec: waits for the command's end, at most timeout_ns after it last wrote
- * something; -EIO when it failed. -ECANCELED after a shutdown. */
+ * something; -EIO when it says that it failed (exit status), -ECONNRESET when it was killed. -ECANCELED after a shutdown. */
 GW_API int gw_channel_close(struct gw_channel *ch, struct gw_error *err);
 /* Takes NULL, returns NULL. */
 GW_API struct gw_channel *gw_channel_free(struct gw_channel *ch);

@@ -212,7 +212,7 @@ static int exec_close(struct gw_channel *ch, struct gw_error *err)
     if ((WIFEXITED(status) && !WEXITSTATUS(status)) || cut)
         return 0;
     describe_status(status, text, sizeof text);
-    return gw_fail(err, -EIO, GW_BLAME_CHANNEL, "%s", text);
+    return gw_fail(err, WIFEXITED(status) ? -EIO : -ECONNRESET, GW_BLAME_CHANNEL, "%s", text);
 }
 
 static void exec_free(struct gw_channel *ch)

@@ -38,8 +38,14 @@ int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err)
     if (r->start_paused || !gw_globalstate_running(vm->globalstate))
         return 0;
     e = gw_vm_start(vm, err);
-    if (e >= 0)
+    if (e >= 0) {
         gw_session_event(&r->session, GW_EVENT_RESUME, 0);
+        return 0;
+    }
+    /* The source may run on: what it had is its own again. */
+    if (vm->ops->handed_over)
+        vm->ops->handed_over(vm->opaque, false);
+    r->handed = false;
     return e;
 }
 

@@ -343,6 +343,23 @@ static int check_complete(struct gw_recv *r, struct gw_error *err)
     return 0;
 }
 
+/* The description carries no state. A source at a socket that cannot hear from us counts the machine as gone with the last
+ * byte it wrote: it must not get lost here because the connection was lost behind EOF. A file that is cut there is damaged.
+ */
+static int describe_if_it_can(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_error local = GW_ERROR_INIT;
+    int e = description(r, &local);
+
+    if (e < 0 && !r->return_path && r->listener && gw_listener_is_socket(r->listener) && local.blame == GW_BLAME_CHANNEL && local.code != -ECANCELED) {
+        gw_session_log(&r->session, "the machine is whole; %s", local.text);
+        return 0;
+    }
+    if (e < 0 && err)
+        *err = local;
+    return e;
+}
+
 int gw_recv_load(struct gw_recv *r, struct gw_error *err)
 {
     int e;
@@ -366,7 +383,7 @@ int gw_recv_load(struct gw_recv *r, struct gw_error *err)
     r->ended = true;
     e = check_complete(r, err);
     if (!r->described)
-        return e < 0 ? e : description(r, err);
+        return e < 0 ? e : describe_if_it_can(r, err);
     gw_grammar_step(&r->grammar, GW_ELEMENT_EOF, 0);
     gw_grammar_step(&r->grammar, GW_ELEMENT_VMDESC, 0);
     return e;

@@ -6,6 +6,7 @@
 
 #define DEFAULT_HELLO_NS  (5 * GW_NS_PER_S)
 #define DEFAULT_VMDESC_NS (1 * GW_NS_PER_S)
+#define FAREWELL_BYTES    (128u << 20) /* a description and more */
 
 static uint64_t now(const struct gw_recv *r)
 {
@@ -67,6 +68,24 @@ static void refuse(struct gw_recv *r)
     gw_recv_say(r, GW_RP_SHUT, bad, sizeof bad, NULL);
 }
 
+/* The machine has come. Until the source has heard of it (and closes) nothing may be reset: a connection that is closed
+ * over bytes that are still under way takes our last message with it, and a command is killed. */
+static void take_leave(struct gw_recv *r)
+{
+    uint64_t deadline = now(r) + GW_LAST_MESSAGE_NS, t;
+    struct gw_error local = GW_ERROR_INIT;
+    char unread[16384];
+    ssize_t n = 1;
+
+    for (uint64_t bytes = 0; n > 0 && bytes < FAREWELL_BYTES && (t = now(r)) < deadline; bytes += (uint64_t)n) {
+        gw_channel_set_timeout(r->channel, deadline - t);
+        n = gw_channel_readv(r->channel, &(struct iovec){unread, sizeof unread}, 1, NULL);
+    }
+    gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
+    if (gw_channel_close(r->channel, &local) < 0)
+        gw_session_log(&r->session, "%s", local.text);
+}
+
 static int run(struct gw_recv *r, struct gw_error *err)
 {
     int e;
@@ -122,6 +141,8 @@ void *gw_recv_main(void *arg)
     for (unsigned i = 0; i < r->plan.lives; i++)
         r->plan.live[i]->ops->load_cleanup(r->plan.live[i], e >= 0);
     if (r->channel) {
+        if (e >= 0)
+            take_leave(r);
         gw_session_set_channel(x, NULL);
         gw_channel_shutdown(r->channel);
         gw_reader_close(&r->reader);

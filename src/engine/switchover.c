@@ -38,9 +38,9 @@ static int stop(struct gw_send *s, struct gw_error *err)
     s->was_running = gw_vm_running(vm);
     if (s->was_running) {
         r = gw_vm_stop(vm, err);
+        s->stopped = r >= 0 || !gw_vm_running(vm); /* it may have stopped and failed at what comes with it */
         if (r < 0)
             return r;
-        s->stopped = true;
         gw_session_event(&s->session, GW_EVENT_STOP, 0);
     }
     s->stop_ns = t;
@@ -168,9 +168,13 @@ static int answer_plain(struct gw_send *s, struct gw_error *err)
     int r;
 
     if (!s->rp.running) {
-        /* No way to ask. What took the stream has it once the channel closed well. */
+        /* No way to ask. What took the stream has it once the channel closed well. A file runs nothing, and a command
+         * says by its exit status that it did not take it; a time-out or a reset says nothing at all. */
+        bool tells = s->channel->features & GW_CHANNEL_SEEKABLE;
+
         r = gw_channel_close(s->channel, err);
-        if (r < 0 && gw_session_check(&s->session, NULL) < 0 && !(s->channel->features & GW_CHANNEL_SEEKABLE))
+        tells |= s->channel->features & GW_CHANNEL_COMMAND && r == -EIO;
+        if (r < 0 && !tells)
             return undecided(s, err);
         gw_session_enter(&s->session, r < 0 ? GW_PHASE_SEND_FAILED : GW_PHASE_SENT);
         return r;

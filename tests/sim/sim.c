@@ -98,7 +98,10 @@ static int op_stop(void *opaque, struct gw_error *err)
     if (atomic_load(&s->fail_stop))
         return gw_fail(err, -EIO, GW_BLAME_EMBEDDER, "a device does not quiesce");
     atomic_fetch_add(&s->stops, 1);
-    return sim_stop(s);
+    if (!atomic_load(&s->fail_stopped))
+        return sim_stop(s);
+    sim_stop(s);
+    return gw_fail(err, -EIO, GW_BLAME_EMBEDDER, "a disk did not take the last bytes");
 }
 
 static int op_start(void *opaque, struct gw_error *err)

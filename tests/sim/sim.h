@@ -39,6 +39,7 @@ struct sim {
     uint64_t window_bytes;        /* writes go to the first so many bytes of each block; 0: all */
     atomic_int starts, stops;
     atomic_bool fail_stop, fail_start;
+    atomic_bool fail_stopped;     /* stops, and then says that it failed */
     atomic_bool mark;             /* tell the explicit tracker */
     _Atomic unsigned throttle;
     _Atomic uint64_t dirty_limit;

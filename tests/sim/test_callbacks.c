@@ -144,6 +144,24 @@ static void test_device_refused(void **state)
     }
 }
 
+/* ---- a machine that stops, and says that it did not -------------------------------------------------------------------- */
+
+static void make_half(struct pair *p, struct gw_channel **a, struct gw_channel **b)
+{
+    atomic_store(&p->from.fail_stopped, true);
+}
+
+static void test_source_stops_and_fails(void **state)
+{
+    struct pair p = make();
+
+    p.before = make_half;
+    pair_run(&p);
+    assert_int_equal(p.source_says, GW_OWNER_SOURCE);
+    assert_int_equal(p.send_error.code, -EIO);
+    assert_int_equal(atomic_load(&p.from.starts), 1); /* it was running before, and does again */
+}
+
 /* ---- interruptions at any moment ------------------------------------------------------------------------------------ */
 
 static unsigned moment, moments;
@@ -179,10 +197,10 @@ static void test_interrupted(void **state)
     for (unsigned i = 0; i < 300; i++) {
         struct pair p = make();
 
-        what = (int)(i % 4);
-        moment = i / 8 * 5;
+        what = (int)(i % 5);
+        moment = i / 10 * 6;
         moments = 0;
-        p.peer = peers[i / 4 % 2];
+        p.peer = peers[i / 5 % 2];
         p.during = interrupt;
         pair_run(&p);
         arrived += p.source_says == GW_OWNER_DESTINATION;
@@ -197,6 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_source_cannot_stop),
+        cmocka_unit_test(test_source_stops_and_fails),
         cmocka_unit_test(test_destination_cannot_start),
         cmocka_unit_test(test_each_notifier),
         cmocka_unit_test(test_device_refused),
