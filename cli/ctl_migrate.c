@@ -67,12 +67,14 @@ static void sample(struct progress *p, const json_t *info)
     p->round = round;
 }
 
-/* While `left` is sent, more gets dirty, and while that is sent ... */
-static const char *eta(const struct progress *p, char buf[GW_HUMAN], double left, double dirty)
+/* While `left` is sent, more gets dirty, and while that is sent ... A godwit knows better whether that ends. */
+static const char *eta(const struct progress *p, const json_t *info, char buf[GW_HUMAN], double left, double dirty)
 {
     double speed = p->left_per_s > p->sent_per_s ? p->left_per_s : p->sent_per_s;
 
-    if (speed <= 0)
+    if (!strcmp(gw_ctl_text(info, "x-godwit.converges", ""), "no"))
+        snprintf(buf, GW_HUMAN, "never at this rate");
+    else if (speed <= 0)
         snprintf(buf, GW_HUMAN, "?");
     else if (speed <= dirty)
         snprintf(buf, GW_HUMAN, "never at this rate");
@@ -110,7 +112,7 @@ static void draw(struct progress *p, const json_t *info)
                  "%3.0f%%  %s sent, %s left, %s/s, dirty %s/s, ETA %s, downtime ~%s%s, round %.0f%s%s",
                  total > 0 ? 100 * (1 - left / total) : 0, gw_human_bytes(a, gw_ctl_number(info, "ram.transferred")),
                  gw_human_bytes(b, left), gw_human_bytes(c, p->sent_per_s), gw_human_bytes(d, dirty),
-                 eta(p, e, left, dirty), gw_human_ms(f, gw_ctl_number(info, "expected-downtime")), throttle,
+                 eta(p, info, e, left, dirty), gw_human_ms(f, gw_ctl_number(info, "expected-downtime")), throttle,
                  gw_ctl_number(info, "ram.dirty-sync-count"), strcmp(state, "active") ? ", " : "",
                  strcmp(state, "active") ? state : "");
     }

@@ -45,6 +45,9 @@ bool gw_transfer_option(struct gw_transfer *t, int c, const char *value)
     case GW_OPTION_LOG:
         t->verbose = !strcmp(value, "info") || !strcmp(value, "debug");
         return t->verbose || !strcmp(value, "error") || !strcmp(value, "warning") || wrong(t, "--log", value);
+    case GW_OPTION_TRACE:
+        t->trace = value;
+        return true;
     case GW_OPTION_TIMEOUT:
         seconds = strtod(value, &end);
         if (end == value || *end || !(seconds > 0 && seconds < 1e9))
@@ -83,6 +86,17 @@ static uint64_t now_ns(void)
     return gw_now_ns(&gw_clock_real);
 }
 
+/* Comes from many threads: one write for each line. */
+static void show_trace(void *opaque, const struct gw_trace_record *r)
+{
+    char line[1200];
+    int n = snprintf(line, sizeof line, "trace %.6f %s: %s\n", (double)r->at_ns / 1e9, r->name, r->text);
+
+    (void)opaque;
+    if (n > 0 && write(STDERR_FILENO, line, (size_t)(n < (int)sizeof line ? n : (int)sizeof line - 1)) < 0)
+        return;
+}
+
 int gw_transfer_begin(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *err)
 {
     sigset_t set_of;
@@ -92,6 +106,8 @@ int gw_transfer_begin(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *
     t->began_ns = now_ns();
     for (unsigned i = 0; r >= 0 && i < t->setting_count; i++)
         r = set(gw_vm_options(vm), t->settings[i].parameter, t->settings[i].text, err);
+    if (r >= 0 && t->trace)
+        r = gw_vm_set_trace(vm, t->trace, show_trace, NULL, err);
     if (r < 0)
         return r;
     signal(SIGPIPE, SIG_IGN);

@@ -20,6 +20,7 @@
 struct gw_transfer {
     const char *command; /* "receive" */
     bool json, quiet, verbose;
+    const char *trace; /* names of events; NULL: none */
     uint64_t timeout_ns; /* 0: the library's */
     struct {
         bool parameter;
@@ -42,6 +43,7 @@ enum {
     GW_OPTION_JSON,
     GW_OPTION_QUIET,
     GW_OPTION_LOG,
+    GW_OPTION_TRACE,
     GW_OPTION_TIMEOUT,
     GW_OPTION_CAPABILITY,
     GW_OPTION_PARAMETER,
@@ -49,7 +51,8 @@ enum {
 };
 #define GW_TRANSFER_OPTIONS                                                                                            \
     {"json", no_argument, NULL, GW_OPTION_JSON}, {"quiet", no_argument, NULL, GW_OPTION_QUIET},                        \
-        {"log", required_argument, NULL, GW_OPTION_LOG}, {"timeout", required_argument, NULL, GW_OPTION_TIMEOUT},      \
+        {"log", required_argument, NULL, GW_OPTION_LOG}, {"trace", required_argument, NULL, GW_OPTION_TRACE},          \
+        {"timeout", required_argument, NULL, GW_OPTION_TIMEOUT},      \
         {"capability", required_argument, NULL, GW_OPTION_CAPABILITY},                                                 \
         {"parameter", required_argument, NULL, GW_OPTION_PARAMETER},                                                   \
     {                                                                                                                  \
@@ -61,7 +64,8 @@ enum {
     "  --timeout SECONDS        end when the other side moves nothing for so long\n"                                   \
     "  --json                   one JSON object per line on standard output: events, then the result\n"                \
     "  --quiet                  no progress, no notices\n"                                                             \
-    "  --log info               also tell what was refused at the door\n"
+    "  --log info               also tell what was refused at the door\n"                                             \
+    "  --trace NAMES            tell what happens inside; '*' for everything, docs/tracing.md has the names\n"
 
 /* "godwit COMMAND: what: why"; returns GW_EXIT_FAILED. what may be NULL. */
 int gw_transfer_failed(struct gw_transfer *t, const char *what, const struct gw_error *err);

@@ -18,6 +18,7 @@
 #include "godwit/send.h"
 #include "godwit/state.h"
 #include "godwit/stats.h"
+#include "godwit/trace.h"
 #include "godwit/vm.h"
 
 #endif

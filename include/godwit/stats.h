@@ -36,6 +36,10 @@ struct gw_round { /* one pass over dirty memory */
 };
 #define GW_ROUNDS_KEPT 64
 
+/* Whether the guest will be moved, going by what was seen of it so far. */
+enum gw_converges { GW_CONVERGES_UNKNOWN, GW_CONVERGES_YES, GW_CONVERGES_NO };
+#define GW_ETA_UNKNOWN UINT64_MAX
+
 struct gw_stats {
     enum gw_status status;
     /* ram{} */
@@ -54,8 +58,10 @@ struct gw_stats {
     /* times */
     uint64_t total_time_ms, expected_downtime_ms, downtime_ms, setup_time_ms;
     uint64_t downtime_us;            /* the same with more digits: stop asked of the embedder -> peer said it runs */
+    enum gw_converges converges;     /* source, as of the last sync */
+    uint64_t eta_ms;                 /* from then on until the machine is stopped; UNKNOWN: of this pass; NO: GW_ETA_UNKNOWN */
     unsigned cpu_throttle_percentage;
-    uint64_t dirty_limit_throttle_time_us; /* per round */
+    uint64_t dirty_limit_throttle_time_us; /* in the last round; 0 also where the machine cannot tell */
     /* rounds, oldest first; only the last GW_ROUNDS_KEPT are kept, `rounds` counts all */
     uint32_t rounds, rounds_kept;
     struct gw_round round[GW_ROUNDS_KEPT];

@@ -41,11 +41,14 @@ struct gw_vm_ops {
     /* Whether vCPUs may execute now. */
     bool (*running)(void *opaque);
 
-    /* Optional. Slow all vCPUs: of each 10 ms / (1 - percent/100) a vCPU may run 10 ms. 0 ends it. R11 auto-converge. */
+    /* Optional; without it auto-converge is refused. Slow all vCPUs: of each 10 ms / (1 - percent/100) a vCPU may run 10 ms. 0 ends it. R11 auto-converge. */
     void (*throttle)(void *opaque, unsigned percent);
 
-    /* Optional. Limit what each vCPU may dirty, bytes per second; 0 ends it. R11 dirty-limit. */
+    /* Optional; without it dirty-limit is refused. Limit what each vCPU may dirty, bytes per second; 0 ends it. R11 dirty-limit. */
     void (*dirty_limit)(void *opaque, uint64_t bytes_per_s);
+
+    /* Optional. For how long, in all, dirty_limit has held the vCPU that it held longest. Any thread. */
+    uint64_t (*limited_ns)(void *opaque);
 
     /* Optional. Disks change hands here. On the source after a completed migration: the machine is gone (`arrived`
      * false). On the destination it has come (true), just before start; when start then fails it is called again with

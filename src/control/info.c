@@ -87,6 +87,7 @@ static json_t *bytes_by_cause(const struct gw_stats *s)
 static json_t *extras(struct gw_control *c, bool incoming, const struct gw_stats *s, enum gw_owner owner)
 {
     static const char *const owners[] = {"source", "destination", "undecided"};
+    static const char *const answers[] = {"unknown", "yes", "no"};
     const char *tracker = gw_vm_tracker_name(c->vm);
     json_t *o = json_object();
     bool bad = gw_json_put_text(o, "side", incoming ? "destination" : "source");
@@ -95,6 +96,11 @@ static json_t *extras(struct gw_control *c, bool incoming, const struct gw_stats
     if (!incoming && tracker)
         bad |= gw_json_put_text(o, "tracker", tracker);
     bad |= gw_json_put_int(o, "downtime-us", s->downtime_us);
+    if (!incoming && s->status == GW_STATUS_ACTIVE) {
+        bad |= gw_json_put_text(o, "converges", answers[s->converges]);
+        if (s->eta_ms != GW_ETA_UNKNOWN)
+            bad |= gw_json_put_int(o, "eta-ms", s->eta_ms);
+    }
     bad |= gw_json_put_int(o, "rounds", s->rounds);
     bad |= gw_json_put(o, "round", rounds(s));
     bad |= gw_json_put_int(o, "transferred", s->transferred_bytes);

@@ -54,6 +54,7 @@ static void *visitor_main(void *arg)
 
 static void drop(struct visitor *v)
 {
+    gw_trace_door(&v->recv->session.vm->trace, v->channel->name, "is sent away");
     gw_channel_shutdown(v->channel);
     pthread_join(v->thread, NULL);
     gw_reader_close(&v->reader);
@@ -68,6 +69,7 @@ static int admit(struct gw_recv *r, struct visitor *v, struct gw_channel *channe
     *v = (struct visitor){.recv = r, .channel = channel, .used = true};
     v->deadline_ns = gw_now_ns(&gw_clock_real) + r->hello_ns;
     gw_channel_set_timeout(channel, r->hello_ns);
+    gw_trace_door(&r->session.vm->trace, channel->name, "comes");
     e = pthread_create(&v->thread, NULL, visitor_main, v);
     if (!e)
         return 0;
@@ -167,6 +169,7 @@ static int attend(struct gw_recv *r, struct gw_cancel *cancel, struct visitor **
 static void take(struct gw_recv *r, struct visitor *v)
 {
     pthread_join(v->thread, NULL);
+    gw_trace_door(&r->session.vm->trace, v->channel->name, "is let in");
     r->channel = v->channel;
     r->reader = v->reader;
     r->head = v->head;

@@ -4,6 +4,8 @@
 #include "base/endian.h"
 #include "wire/numbers.h"
 
+#include <stdio.h>
+
 #define STEP_NS (50 * GW_NS_PER_MS)
 /* A drain that took no longer needs no second look at what the guest wrote meanwhile; one that takes longer than this
  * waits for a link that is as good as dead. */
@@ -42,7 +44,8 @@ static bool spent(struct gw_budget *b, uint64_t bytes_put)
 static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
 {
     uint64_t rate = param(s, GW_PARAM_MAX_BANDWIDTH), offset = gw_writer_offset(&s->writer), bytes, ns, wait;
-    uint64_t queued = gw_channel_queued(s->channel), left;
+    uint64_t queued = gw_channel_queued(s->channel), left, pages;
+    const struct gw_trace *trace = &s->session.vm->trace;
     struct gw_ram_counts before, after;
     struct step t = {.send = s, .began_ns = now(s), .limit_bytes = rate ? GW_MAX(rate / 100, 4096) : UINT64_MAX};
     bool dry = true;
@@ -69,9 +72,19 @@ static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
     /* What only made the queue longer has not been carried yet. */
     left = gw_channel_queued(s->channel);
     bytes = bytes + queued > left ? bytes + queued - left : 0;
-    gw_window_add(&s->window, bytes, after.plain_pages + after.zero_pages - before.plain_pages - before.zero_pages, ns);
+    pages = after.plain_pages + after.zero_pages - before.plain_pages - before.zero_pages;
+    gw_window_add(&s->window, bytes, pages, ns);
     if (dry)
         gw_window_flush(&s->window);
+    gw_trace_step(trace, bytes, pages, ns);
+    if (gw_trace_wants(trace, GW_TRACE_policy)) {
+        char line[GW_RECORD_LINE];
+
+        gw_record_window(line, bytes, pages, ns);
+        gw_trace_policy(trace, line);
+        if (dry)
+            gw_trace_policy(trace, "f");
+    }
     *ret_dry = dry;
     gw_send_publish(s);
     return 0;
@@ -83,8 +96,9 @@ static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
 static void end_round(struct gw_send *s, uint64_t fresh_pages)
 {
     struct gw_stats *st = &s->session.stats;
+    const struct gw_vm *vm = s->session.vm;
     struct gw_ram_counts c;
-    uint64_t t = now(s);
+    uint64_t t = now(s), limited_ns = vm->ops->limited_ns ? vm->ops->limited_ns(vm->opaque) : 0;
 
     gw_ram_live_counts(s->plan.ram, &c);
     s->round.bytes = gw_writer_offset(&s->writer) - s->round_offset;
@@ -92,6 +106,7 @@ static void end_round(struct gw_send *s, uint64_t fresh_pages)
     s->round.pages = c.plain_pages - s->round_plain + s->round.zero_pages;
     s->round.duration_ns = t - s->round_began_ns;
     s->round.dirty_pages_per_s = gw_rate_per_s(fresh_pages, s->round.duration_ns);
+    gw_trace_round(&s->session.vm->trace, st->rounds + 1ull, s->round.bytes, fresh_pages, s->round.duration_ns);
     pthread_mutex_lock(&s->session.lock);
     if (st->rounds_kept == GW_ROUNDS_KEPT)
         memmove(&st->round[0], &st->round[1], (GW_ROUNDS_KEPT - 1) * sizeof st->round[0]);
@@ -100,7 +115,9 @@ static void end_round(struct gw_send *s, uint64_t fresh_pages)
     st->round[st->rounds_kept - 1] = s->round;
     st->rounds++;
     st->dirty_pages_rate = s->round.dirty_pages_per_s;
+    st->dirty_limit_throttle_time_us = (limited_ns - s->limited_ns) / 1000;
     pthread_mutex_unlock(&s->session.lock);
+    s->limited_ns = limited_ns;
     s->round_offset += s->round.bytes;
     s->round_zero = c.zero_pages;
     s->round_plain = c.plain_pages;
@@ -124,8 +141,8 @@ static void throttle(struct gw_send *s)
 {
     struct gw_vm *vm = s->session.vm;
     const struct gw_throttle_params p = {
-        .auto_converge = gw_options_cap(vm->options, GW_CAP_AUTO_CONVERGE) && vm->ops->throttle,
-        .dirty_limit = gw_options_cap(vm->options, GW_CAP_DIRTY_LIMIT) && vm->ops->dirty_limit,
+        .auto_converge = gw_options_cap(vm->options, GW_CAP_AUTO_CONVERGE),
+        .dirty_limit = gw_options_cap(vm->options, GW_CAP_DIRTY_LIMIT),
         .trigger_percent = (unsigned)param(s, GW_PARAM_THROTTLE_TRIGGER_THRESHOLD),
         .initial = (unsigned)param(s, GW_PARAM_CPU_THROTTLE_INITIAL),
         .increment = (unsigned)param(s, GW_PARAM_CPU_THROTTLE_INCREMENT),
@@ -134,8 +151,15 @@ static void throttle(struct gw_send *s)
         .vcpu_bytes_per_s = param(s, GW_PARAM_VCPU_DIRTY_LIMIT) * 1000000,
     };
     struct gw_throttle_out out;
+    uint64_t t = now(s);
 
-    gw_throttle_round(&s->throttle, &p, now(s), s->last_dirty_bytes, gw_writer_offset(&s->writer), &out);
+    gw_throttle_round(&s->throttle, &p, t, s->last_dirty_bytes, gw_writer_offset(&s->writer), &out);
+    if (gw_trace_wants(&vm->trace, GW_TRACE_policy)) {
+        char line[GW_RECORD_LINE];
+
+        gw_record_throttle(line, &p, t, s->last_dirty_bytes, gw_writer_offset(&s->writer), &out);
+        gw_trace_policy(&vm->trace, line);
+    }
     if (!out.changed)
         return;
     if (p.auto_converge)
@@ -216,7 +240,35 @@ static int drain(struct gw_send *s, uint64_t *ret_ns, struct gw_error *err)
         ;
     pthread_mutex_unlock(&s->session.lock);
     *ret_ns = now(s) - t;
+    gw_trace_drain(&s->session.vm->trace, *ret_ns);
     return gw_send_check(s, err);
+}
+
+/* What is to be expected, for who looks: decides nothing. */
+static void predict(struct gw_send *s, const struct gw_switch_in *in, const struct gw_switch_out *decided)
+{
+    static const char *const words[] = {"unknown", "yes", "no"};
+    const struct gw_predict_in question = {
+        .pending_bytes = in->pending_bytes,
+        .pass_ns = in->now_ns - s->round_began_ns,
+        .rate_known = s->set_bytes != 0,
+        .dirty_bytes_per_s = gw_switchover_dirty_rate(&s->switchover),
+        .set_bytes = s->set_bytes,
+        .bytes_per_s = s->bandwidth.typical_bytes_per_s,
+        .threshold_bytes = decided->threshold_bytes,
+        .sync_ns = s->costs.sync_ns,
+    };
+    struct gw_predict_out answer;
+
+    gw_predict(&question, &answer);
+    gw_trace_predict(&s->session.vm->trace, words[answer.converges], answer.eta_ns, answer.passes, answer.rest_bytes);
+    pthread_mutex_lock(&s->session.lock);
+    s->session.stats.converges = (enum gw_converges)answer.converges;
+    s->session.stats.eta_ms = answer.eta_ns == UINT64_MAX ? GW_ETA_UNKNOWN : answer.eta_ns / GW_NS_PER_MS;
+    s->session.stats.expected_downtime_ms =
+        gw_predict_expected_downtime_ns(s->last_dirty_bytes, s->bandwidth.typical_bytes_per_s, in->limit_ns) /
+        GW_NS_PER_MS;
+    pthread_mutex_unlock(&s->session.lock);
 }
 
 static int decide(struct gw_send *s, bool exact, bool dry, struct gw_switch_out *ret, struct gw_error *err)
@@ -245,11 +297,13 @@ static int decide(struct gw_send *s, bool exact, bool dry, struct gw_switch_out 
     gw_window_estimate(&s->window, in.limit_ns, &s->bandwidth);
     in.bandwidth = s->bandwidth;
     gw_switchover_decide(&s->switchover, &in, ret);
-    pthread_mutex_lock(&s->session.lock);
-    s->session.stats.expected_downtime_ms =
-        gw_predict_expected_downtime_ns(s->last_dirty_bytes, s->bandwidth.typical_bytes_per_s, in.limit_ns) /
-        GW_NS_PER_MS;
-    pthread_mutex_unlock(&s->session.lock);
+    if (gw_trace_wants(&s->session.vm->trace, GW_TRACE_policy)) {
+        char line[GW_RECORD_LINE];
+
+        gw_record_switch(line, &in, ret);
+        gw_trace_policy(&s->session.vm->trace, line);
+    }
+    predict(s, &in, ret);
     return 0;
 }
 
@@ -275,6 +329,12 @@ int gw_send_iterate(struct gw_send *s, struct gw_error *err)
     gw_window_init(&s->window);
     gw_switchover_init(&s->switchover);
     gw_throttle_init(&s->throttle, s->active_ns);
+    if (gw_trace_wants(&s->session.vm->trace, GW_TRACE_policy)) {
+        char line[32];
+
+        snprintf(line, sizeof line, "b %" PRIu64, s->active_ns);
+        gw_trace_policy(&s->session.vm->trace, line);
+    }
     for (;;) {
         struct gw_switch_out out;
 

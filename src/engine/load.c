@@ -51,6 +51,7 @@ static int named(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, stru
         gw_context(err, "head of the section at byte %" PRIu64, at);
         return e;
     }
+    gw_trace_element_get(&vm->trace, at, gw_wire_element((uint8_t)kind), h.name);
     live = find_live(r, h.name);
     if (find(r, h.id))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %u (%s/%u) at byte %" PRIu64 ": the id is taken", h.id,
@@ -101,6 +102,7 @@ static int numbered(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, s
         return e;
     }
     b = find(r, id);
+    gw_trace_element_get(&r->session.vm->trace, at, gw_wire_element((uint8_t)kind), b && b->live ? b->live->ops->id : "?");
     if (!b || !b->live)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s section at byte %" PRIu64 ": %u was never started",
                        gw_wire_element((uint8_t)kind), at, id);
@@ -123,6 +125,7 @@ int gw_recv_say(struct gw_recv *r, uint16_t type, const void *body, uint16_t byt
 
     if (!r->return_path)
         return 0;
+    gw_trace_answer_put(&r->session.vm->trace, gw_wire_rp(type)->name);
     gw_store_be16(message, type);
     gw_store_be16(message + 2, bytes);
     if (bytes)
@@ -176,6 +179,7 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
     what = gw_wire_command(number);
     if (!what)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command 0x%x at byte %" PRIu64 " is unknown", number, at);
+    gw_trace_element_get(&r->session.vm->trace, at, "COMMAND", what->name);
     if (what->bytes >= 0 ? bytes != what->bytes : bytes < 1)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " has %u bytes of payload",
                        what->name, at, bytes);

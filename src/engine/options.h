@@ -37,7 +37,7 @@ enum gw_multifd_compression { GW_MULTIFD_NONE, GW_MULTIFD_ZLIB, GW_MULTIFD_ZSTD 
     F(MULTIFD_QATZIP_LEVEL, "multifd-qatzip-level", 1, 1, 9, "qatzip level")                                           \
     F(XBZRLE_CACHE_SIZE, "xbzrle-cache-size", 67108864, 4096, 1ull << 62, "bytes, a power of two")                     \
     F(MAX_POSTCOPY_BANDWIDTH, "max-postcopy-bandwidth", 0, 0, UINT64_MAX, "bytes per second; 0: no limit")             \
-    F(VCPU_DIRTY_LIMIT_PERIOD, "x-vcpu-dirty-limit-period", 1000, 1, 1000, "ms between measurements")                  \
+    F(VCPU_DIRTY_LIMIT_PERIOD, "x-vcpu-dirty-limit-period", 1000, 1, 1000, "ms between the machine's own measurements")                  \
     F(VCPU_DIRTY_LIMIT, "vcpu-dirty-limit", 1, 1, 1ull << 40, "MB/s")
 
 /* F(FIELD, "qmp-name", default, "help") */

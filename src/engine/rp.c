@@ -94,6 +94,8 @@ static int message(struct gw_rp *rp, struct gw_error *err)
     if (!what || bytes > GW_RP_MAX_BYTES || (what->bytes >= 0 ? bytes != what->bytes : bytes < 1))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "Received invalid message 0x%04x length 0x%04x", type, bytes);
     r = get(rp, body, bytes, false, err);
+    if (r >= 0)
+        gw_trace_answer_get(&rp->session->vm->trace, what->name);
     return r < 0 ? r : take(rp, type, body, err);
 }
 

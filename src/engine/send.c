@@ -182,6 +182,16 @@ static int make_plan(struct gw_send *s, struct gw_error *err)
     return 0;
 }
 
+/* To turn on what does nothing would be found out when it is too late. */
+static int check_throttles(const struct gw_vm *vm, struct gw_error *err)
+{
+    if (gw_options_cap(vm->options, GW_CAP_AUTO_CONVERGE) && !vm->ops->throttle)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "capability auto-converge: this machine's vCPUs cannot be throttled");
+    if (gw_options_cap(vm->options, GW_CAP_DIRTY_LIMIT) && !vm->ops->dirty_limit)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "capability dirty-limit: what this machine's vCPUs dirty cannot be limited");
+    return 0;
+}
+
 static int prepare(struct gw_send *s, const struct gw_send_config *config, struct gw_error *err)
 {
     int r;
@@ -197,6 +207,9 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
             return r;
         s->has_uri = true;
     }
+    r = check_throttles(s->session.vm, err);
+    if (r < 0)
+        return r;
     s->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0
                     : config->progress_timeout_ns             ? config->progress_timeout_ns
                                                               : DEFAULT_TIMEOUT_NS;

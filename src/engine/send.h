@@ -13,6 +13,7 @@
 #include "engine/session.h"
 #include "godwit/send.h"
 #include "policy/predict.h"
+#include "policy/record.h"
 #include "policy/stall.h"
 #include "policy/switchover.h"
 #include "policy/throttle.h"
@@ -52,8 +53,8 @@ struct gw_send {
     struct gw_round round;
     uint64_t round_began_ns, round_offset, round_zero, round_plain;
     uint64_t last_dirty_bytes; /* found by the last sync */
+    uint64_t limited_ns;       /* ops->limited_ns at the end of the last round */
     uint64_t set_bytes;        /* the most that a sync after the first pass found */
-    uint64_t eta_ns;
     uint64_t ping_ns, rtt_ns; /* when the last PING went; the shortest time that an answer took, 0: unknown */
     struct gw_bandwidth bandwidth;
 };

@@ -56,6 +56,7 @@ static void deliver(struct gw_session *s, struct gw_event *e)
 static bool enter(struct gw_session *s, enum gw_phase phase, bool unless_cancelled)
 {
     const struct gw_phase_row *to = gw_phase_row(phase);
+    const char *from = NULL;
     bool told = false, entered;
 
     pthread_mutex_lock(&s->event_lock);
@@ -64,12 +65,15 @@ static bool enter(struct gw_session *s, enum gw_phase phase, bool unless_cancell
     if (entered) {
         assert(gw_phase_may_follow(s->phase, phase));
         told = gw_phase_row(s->phase)->status != to->status;
+        from = gw_phase_row(s->phase)->name;
         s->phase = phase;
         s->stats.status = to->status;
         s->stats.error = s->error; /* who reads how it ended reads why */
         pthread_cond_broadcast(&s->changed);
     }
     pthread_mutex_unlock(&s->lock);
+    if (from)
+        gw_trace_phase(&s->vm->trace, from, to->name);
     if (told) {
         struct gw_event e = {.type = GW_EVENT_STATUS, .status = to->status};
 

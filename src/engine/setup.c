@@ -3,7 +3,7 @@
 #include "engine/guest.h"
 #include "engine/head.h"
 #include "engine/send.h"
-#include "wire/numbers.h"
+#include "wire/names.h"
 
 #include <assert.h>
 
@@ -23,6 +23,7 @@ void gw_send_command(struct gw_send *s, uint16_t command, const void *payload, u
         s->ping_queued = true;
     }
     gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
+    gw_trace_element_put(&s->session.vm->trace, gw_writer_offset(&s->writer), "COMMAND", gw_wire_command(command)->name);
     step(s, GW_ELEMENT_COMMAND, command);
     gw_put_u16(&s->writer, command);
     gw_put_u16(&s->writer, bytes);
@@ -32,6 +33,7 @@ void gw_send_command(struct gw_send *s, uint16_t command, const void *payload, u
 void gw_send_section(struct gw_send *s, enum gw_section_kind kind, const struct gw_live *l)
 {
     gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
+    gw_trace_element_put(&s->session.vm->trace, gw_writer_offset(&s->writer), gw_wire_element((uint8_t)kind), l->ops->id);
     step(s, (uint8_t)kind, 0);
     gw_put_u32(&s->writer, l->section_id);
     if (kind == GW_SECTION_START) {

@@ -26,7 +26,9 @@ int gw_vm_new(const struct gw_vm_config *config, struct gw_vm **ret_vm, struct g
     vm->ops = config->ops;
     vm->opaque = config->opaque;
     vm->clock = config->clock ? *config->clock : gw_clock_real;
+    gw_trace_init(&vm->trace, &vm->clock);
     r = gw_ram_init(&vm->ram, config->page_bytes, config->opaque, err);
+    vm->ram.trace = &vm->trace;
     if (r >= 0)
         r = gw_options_new(&vm->options, err);
     if (r >= 0)
@@ -66,6 +68,16 @@ struct gw_registry *gw_vm_registry(struct gw_vm *vm)
 struct gw_options *gw_vm_options(struct gw_vm *vm)
 {
     return vm->options;
+}
+
+int gw_vm_set_trace(struct gw_vm *vm, const char *names, gw_trace_fn fn, void *opaque, struct gw_error *err)
+{
+    uint64_t set = 0;
+    int r = fn ? gw_trace_parse(names, &set, err) : 0;
+
+    if (r >= 0)
+        gw_trace_set(&vm->trace, set, fn, opaque);
+    return r;
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
@@ -389,12 +401,20 @@ bool gw_vm_running(const struct gw_vm *vm)
 
 int gw_vm_stop(struct gw_vm *vm, struct gw_error *err)
 {
-    return embedder(vm->ops->stop(vm->opaque, err), "stopping the machine", err);
+    uint64_t t = gw_now_ns(&vm->clock);
+    int r = embedder(vm->ops->stop(vm->opaque, err), "stopping the machine", err);
+
+    gw_trace_machine(&vm->trace, r < 0 ? "did not stop" : "stopped", gw_now_ns(&vm->clock) - t);
+    return r;
 }
 
 int gw_vm_start(struct gw_vm *vm, struct gw_error *err)
 {
-    return embedder(vm->ops->start(vm->opaque, err), "starting the machine", err);
+    uint64_t t = gw_now_ns(&vm->clock);
+    int r = embedder(vm->ops->start(vm->opaque, err), "starting the machine", err);
+
+    gw_trace_machine(&vm->trace, r < 0 ? "did not start" : "started", gw_now_ns(&vm->clock) - t);
+    return r;
 }
 
 int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err)

@@ -11,6 +11,7 @@
 #include "godwit/vm.h"
 #include "ram/tracker/tracker.h"
 #include "state/registry.h"
+#include "trace/trace.h"
 
 #define GW_VM_NOTIFIERS 16
 #define GW_VM_BLOCKERS  32
@@ -25,6 +26,7 @@ struct gw_vm {
     const struct gw_vm_ops *ops;
     void *opaque;
     struct gw_clock clock;
+    struct gw_trace trace;
     struct gw_ram ram;
     struct gw_tracker *_Atomic tracker; /* a mark may come from any thread while it is being made */
     struct gw_registry *registry;

@@ -74,6 +74,7 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
 
         if (!gw_ram_migrates(b))
             continue;
+        gw_trace_ram_block(ram->trace, b->name, b->used_bytes, b->gpa);
         gw_put_str8(w, b->name);
         gw_put_u64(w, b->used_bytes);
         if (m->config.ignore_shared)

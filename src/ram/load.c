@@ -125,6 +125,7 @@ static int read_list(struct ram_live *m, struct gw_reader *r, uint64_t total, st
             e = check_block(m, name, used, list, count, &list[count].block, err);
         if (e < 0)
             return e;
+        gw_trace_ram_block(m->config.ram->trace, name, used, list[count].block->gpa);
         list[count].used_bytes = used;
         left -= used;
         if (m->config.ignore_shared) {

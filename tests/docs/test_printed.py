@@ -25,6 +25,9 @@ class Printed(unittest.TestCase):
     def test_features(self):
         self.compare("print_features", "docs/features.md")
 
+    def test_tracing(self):
+        self.compare("print_trace", "docs/tracing.md")
+
     def test_embedding_shows_the_example(self):
         code = read("examples/migrate_self.c")
         blocks = re.findall(r"^```c\n(.*?)^```$", read("docs/embedding.md"), re.M | re.S)

@@ -71,10 +71,12 @@ static void unfill(struct pair *p)
     }
 }
 
-static void test_rate_limit(void **state)
+/* True when every second had the rate that was asked for. More is never right, however busy the machine is. */
+static bool kept_rate(void)
 {
     struct pair p = {.mib = 256, .before = fill, .during = count, .after = unfill};
     const double mib = 1 << 20;
+    bool kept = true;
 
     pair_run(&p);
     print_message("MiB/s: %.2f %.2f (20 asked), %.2f %.2f (40 asked)\n", seconds.rate[0] / mib, seconds.rate[1] / mib,
@@ -83,10 +85,21 @@ static void test_rate_limit(void **state)
     for (unsigned i = 0; i < 4; i++) {
         double asked = (i < 2 ? 20 : 40) * mib;
 
-        /* The upper bound is the promise; below it a busy machine may fall. */
         assert_true(seconds.rate[i] < asked * 1.05);
-        assert_true(seconds.rate[i] > asked * 0.8);
+        assert_true(seconds.rate[i] > asked * 0.5);
+        kept &= seconds.rate[i] > asked * 0.95;
     }
+    return kept;
+}
+
+/* A machine that is taken away for 50 ms cannot keep it: it has a few tries, but one must be right. */
+static void test_rate_limit(void **state)
+{
+    bool kept = false;
+
+    for (unsigned tries = 0; tries < 5 && !kept; tries++)
+        kept = kept_rate();
+    assert_true(kept);
 }
 
 /* ---- R10: what does not fit does not switch; what fits, does ------------------------------------------------------------ */

@@ -16,6 +16,7 @@
 
 #include "base/bitmap.h"
 #include "godwit/vm.h"
+#include "trace/trace.h"
 
 struct gw_ram_block {
     char name[256];
@@ -48,6 +49,7 @@ struct gw_ram {
     unsigned page_bits;
     pthread_mutex_t lock; /* see above */
     void *opaque;         /* the embedder's, for callbacks */
+    const struct gw_trace *trace; /* NULL: none */
     uint64_t dirty_pages; /* bits set in all dirty maps: who sets or clears some keeps it right. Under lock */
     char resized[256];    /* name of a block that was resized under a session; "" otherwise. Under lock */
 };

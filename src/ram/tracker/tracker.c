@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "trace/trace.h"
+
 static uint64_t chunks_of(const struct gw_ram_block *b)
 {
     return gw_div_up(b->pages, GW_CHUNK_PAGES);
@@ -208,6 +210,8 @@ int gw_tracker_sync(struct gw_tracker *t, uint64_t *ret_new, struct gw_error *er
     pthread_mutex_lock(&t->ram->lock);
     for (unsigned i = 0; i < t->ram->count && r == 0; i++) {
         struct gw_ram_block *b = t->ram->blocks[i];
+        bool traced = gw_trace_wants(t->ram->trace, GW_TRACE_ram_sync);
+        uint64_t before = found, began = traced ? gw_now_ns(&gw_clock_real) : 0;
 
         if (!b->dirty)
             continue;
@@ -219,6 +223,8 @@ int gw_tracker_sync(struct gw_tracker *t, uint64_t *ret_new, struct gw_error *er
         }
         if (r < 0)
             gw_context(err, "dirty sync (%s) of RAM block %s", t->ops->name, b->name);
+        else if (traced)
+            gw_trace_ram_sync(t->ram->trace, b->name, found - before, gw_now_ns(&gw_clock_real) - began);
     }
     pthread_mutex_unlock(&t->ram->lock);
     if (r < 0)
@@ -230,7 +236,7 @@ int gw_tracker_sync(struct gw_tracker *t, uint64_t *ret_new, struct gw_error *er
 static int clean_locked(struct gw_tracker *t, struct gw_ram_block *b, uint64_t page, uint64_t *found,
                         struct gw_error *err)
 {
-    uint64_t unit = unit_pages(t, b), first, pages;
+    uint64_t unit = unit_pages(t, b), first, pages, before = *found;
     int r;
 
     if (page >= b->pages || !b->unclean)
@@ -247,6 +253,7 @@ static int clean_locked(struct gw_tracker *t, struct gw_ram_block *b, uint64_t p
         return r;
     }
     gw_bitmap_clear_range(b->unclean, first / GW_CHUNK_PAGES, gw_div_up(pages, GW_CHUNK_PAGES));
+    gw_trace_ram_clean(t->ram->trace, b->name, first, pages, *found - before);
     return 0;
 }
 
