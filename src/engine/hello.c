@@ -28,7 +28,7 @@ struct visitor {
 
 struct gw_door {
     struct visitor visitors[GW_RECV_WAITING];
-    uint64_t patience_ns;  /* instant after which the one who is served may be replaced */
+    uint64_t served_ns;    /* since when the one who is served is */
     struct gw_cancel *end; /* of the doorman */
     pthread_t thread;
     bool watched;
@@ -128,6 +128,16 @@ static struct visitor *survey(struct gw_recv *r)
     return good;
 }
 
+/* How long the one who is served may dawdle: the shorter, the more others wait who have shown a good head. */
+static uint64_t patience_ns(const struct gw_recv *r)
+{
+    unsigned good = 0;
+
+    for (unsigned i = 0; i < GW_RECV_WAITING; i++)
+        good += r->door->visitors[i].good;
+    return GW_MAX(r->hello_ns / GW_MAX(good, 1u), GW_MIN(r->hello_ns, FAIR_NS));
+}
+
 static bool anybody(const struct gw_door *door)
 {
     for (unsigned i = 0; i < GW_RECV_WAITING; i++)
@@ -191,11 +201,11 @@ static void *doorman_main(void *arg)
 
         if (attend(r, r->door->end, &good, &error) < 0)
             break;
-        if (!good || gw_now_ns(&gw_clock_real) < r->door->patience_ns)
+        if (!good || gw_now_ns(&gw_clock_real) < r->door->served_ns + patience_ns(r) || gw_recv_touched(r))
             continue;
         gw_session_log(&r->session,
                        "%s: another source waits, and this one has sent nothing but its head for %" PRIu64 " ms",
-                       r->channel->name, (uint64_t)(r->hello_ns / GW_NS_PER_MS));
+                       r->channel->name, (uint64_t)(patience_ns(r) / GW_NS_PER_MS));
         gw_channel_shutdown(r->channel);
         break;
     }
@@ -208,7 +218,7 @@ void gw_door_watch(struct gw_recv *r)
 
     if (!door || gw_cancel_new(&door->end, NULL) < 0)
         return; /* nobody is replaced then */
-    door->patience_ns = gw_now_ns(&gw_clock_real) + r->hello_ns;
+    door->served_ns = gw_now_ns(&gw_clock_real);
     door->watched = !pthread_create(&door->thread, NULL, doorman_main, r);
     if (!door->watched)
         door->end = gw_cancel_free(door->end);

@@ -200,7 +200,7 @@ struct scene {
     unsigned fds, tasks;
 };
 
-static void open_scene(struct scene *s, const char *uri)
+static void open_patient_scene(struct scene *s, const char *uri, unsigned hello_ms)
 {
     struct gw_error err = GW_ERROR_INIT;
 
@@ -209,12 +209,17 @@ static void open_scene(struct scene *s, const char *uri)
     s->tasks = entries("/proc/self/task");
     must(rig_new(&s->to, 0, 0, &err), &err);
     must(gw_recv_start(s->to.vm,
-                       &(struct gw_recv_config){.uri = uri, .hello_timeout_ns = HELLO_MS * GW_NS_PER_MS, .on_event = rig_event,
+                       &(struct gw_recv_config){.uri = uri, .hello_timeout_ns = hello_ms * GW_NS_PER_MS, .on_event = rig_event,
                                                 .opaque = &s->to},
                        &s->recv, &err),
          &err);
     gw_recv_address(s->recv, s->address, sizeof s->address);
     must(gw_uri_parse(s->address, &s->uri, &err), &err);
+}
+
+static void open_scene(struct scene *s, const char *uri)
+{
+    open_patient_scene(s, uri, HELLO_MS);
 }
 
 /* The real one comes, and gets in within `limit_ms`. */
@@ -345,6 +350,25 @@ static void test_crowd(void **state)
     }
 }
 
+/* Each knows the machine's name, and says no more: together they keep the source out for much less than a turn each. */
+static void test_crowd_of_heads(void **state)
+{
+    enum { HEADS = 12, TURN_MS = 1200 };
+    struct gw_channel *crowd[HEADS];
+    struct gw_error err = GW_ERROR_INIT;
+    struct scene s;
+
+    open_patient_scene(&s, uris[0], TURN_MS);
+    for (unsigned i = 0; i < HEADS; i++) {
+        must(gw_connect(&s.uri, 10 * GW_NS_PER_S, NULL, &crowd[i], &err), &err);
+        say(crowd[i], stream.data, anatomy.part[0].end);
+    }
+    arrive(&s, HEADS * TURN_MS * 2 / 3);
+    for (unsigned i = 0; i < HEADS; i++)
+        gw_channel_free(crowd[i]);
+    close_scene(&s);
+}
+
 /* Once a source has begun to change the machine nobody else gets it: the connection waits, and ends with the session. */
 static void test_taken(void **state)
 {
@@ -378,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_one_of_each),
         cmocka_unit_test(test_all_at_once),
         cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_crowd_of_heads),
         cmocka_unit_test(test_taken),
     };
 
