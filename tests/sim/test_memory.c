@@ -332,6 +332,33 @@ static void test_resized_during_setup(void **state)
     assert_non_null(strstr(p.send_error.text, "RAM block sim.vram was resized"));
 }
 
+/* ---- R4: who looks for zero pages -------------------------------------------------------------------------------------- */
+
+static const char *zero_mode;
+
+static void set_zero_mode(struct pair *p, struct gw_channel **a, struct gw_channel **b)
+{
+    option(&p->from, "zero-page-detection", zero_mode);
+}
+
+static void test_zero_modes(void **state)
+{
+    static const char *const modes[] = {"none", "legacy", "multifd"};
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct pair p = {.mib = 8, .words_per_ms = 1, .before = set_zero_mode};
+
+        zero_mode = modes[i];
+        pair_run(&p);
+        assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+        assert_true(p.stats.duplicate_pages + p.stats.normal_pages >= (8u << 20) / 4096);
+        if (i)
+            assert_true(p.stats.duplicate_pages > 1000);
+        else
+            assert_int_equal(p.stats.duplicate_pages, 0);
+    }
+}
+
 /* ---- blocks that do not match (R1) ------------------------------------------------------------------------------------ */
 
 static void refused(const char *name, uint64_t from_bytes, uint64_t to_bytes, const char *text)
@@ -428,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_marked),
         cmocka_unit_test(test_resized_during_precopy),
         cmocka_unit_test(test_resized_during_setup),
+        cmocka_unit_test(test_zero_modes),
         cmocka_unit_test(test_blocks_must_match),
         cmocka_unit_test(test_trackers),
     };
