@@ -6,7 +6,7 @@
 
 int gw_reader_init(struct gw_reader *r, struct gw_channel *channel, struct gw_error *err)
 {
-    *r = (struct gw_reader){.channel = channel, .readahead = GW_READER_CAP};
+    *r = (struct gw_reader){.channel = channel, .readahead = GW_READER_CAP, .cap = GW_READER_CAP};
     r->buf = malloc(GW_READER_CAP);
     if (!r->buf)
         return gw_nomem(err, "stream reader");
@@ -67,11 +67,33 @@ static ssize_t channel_readv(struct gw_reader *r, const struct iovec *iov, int n
     return stuck(r, err);
 }
 
+/* Room for n bytes in one piece. */
+static int grow(struct gw_reader *r, size_t n, struct gw_error *err)
+{
+    size_t cap = GW_MIN(GW_MAX(r->cap * 2, n), GW_READER_LOOK_MAX);
+    uint8_t *grown = n > r->cap ? realloc(r->buf, cap) : r->buf;
+
+    if (!grown) {
+        gw_nomem(&r->error, "stream reader");
+        return stuck(r, err);
+    }
+    if (r->data == r->buf)
+        r->data = grown;
+    r->cap = n > r->cap ? cap : r->cap;
+    r->buf = grown;
+    return 0;
+}
+
 /* Reads more behind what is buffered, until at least n bytes are there or the stream ends. */
 static int fill(struct gw_reader *r, size_t n, struct gw_error *err)
 {
+    int e;
+
     if (!r->channel || gw_reader_buffered(r) >= n)
         return 0;
+    e = grow(r, n, err);
+    if (e < 0)
+        return e;
     if (r->back) {
         /* What was given back may be more than the buffer holds; the asked for n bytes never are. */
         size_t left = gw_reader_buffered(r);
@@ -87,14 +109,14 @@ static int fill(struct gw_reader *r, size_t n, struct gw_error *err)
     if (r->pos == r->end) {
         r->base += r->pos;
         r->pos = r->end = 0;
-    } else if (r->pos + n > GW_READER_CAP) {
+    } else if (r->pos + n > r->cap) {
         memmove(r->buf, r->buf + r->pos, gw_reader_buffered(r));
         r->base += r->pos;
         r->end -= r->pos;
         r->pos = 0;
     }
     while (gw_reader_buffered(r) < n) {
-        size_t want = n - gw_reader_buffered(r), room = GW_READER_CAP - r->end;
+        size_t want = n - gw_reader_buffered(r), room = r->cap - r->end;
         struct iovec iov = {r->buf + r->end, GW_MIN(room, want + GW_MIN(r->readahead, GW_READER_CAP))};
         ssize_t got = channel_readv(r, &iov, 1, err);
 
@@ -113,7 +135,7 @@ int gw_reader_try(struct gw_reader *r, size_t n, const uint8_t **ret, size_t *re
 
     if (r->failed)
         return stuck(r, err);
-    if (r->channel && n > GW_READER_CAP)
+    if (r->channel && n > GW_READER_LOOK_MAX)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%zu bytes cannot be looked at in one piece", n);
     e = fill(r, n, err);
     if (e < 0)

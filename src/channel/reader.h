@@ -16,7 +16,8 @@
 #include "base/base.h"
 #include "godwit/channel.h"
 
-#define GW_READER_CAP 65536
+#define GW_READER_CAP      65536
+#define GW_READER_LOOK_MAX (4u << 20) /* the most that can be looked at in one piece; buf grows to it */
 
 struct gw_reader {
     struct gw_channel *channel; /* NULL: memory */
@@ -24,7 +25,8 @@ struct gw_reader {
     size_t pos, end;
     uint64_t base;              /* stream offset of data[0] */
     size_t readahead;
-    uint8_t *buf;               /* ours, GW_READER_CAP bytes; NULL for memory */
+    uint8_t *buf;               /* ours; NULL for memory */
+    size_t cap;                 /* its bytes: GW_READER_CAP, or what was looked at */
     uint8_t *back;              /* bytes that were given back (unread); while they last, data points here */
     int failed;                 /* code of error: the first one, which stays */
     struct gw_error error;
@@ -49,7 +51,7 @@ static inline size_t gw_reader_buffered(const struct gw_reader *r)
     return r->end - r->pos;
 }
 
-/* Makes n (at most GW_READER_CAP, or all of the memory) bytes available at *ret without taking them; valid until the
+/* Makes n (at most GW_READER_LOOK_MAX, or all of the memory) bytes available at *ret without taking them; valid until the
  * next call. -ENODATA at the end of the stream. */
 int gw_reader_need(struct gw_reader *r, size_t n, const uint8_t **ret, struct gw_error *err);
 /* Like need, but 0 with *ret_got < n at the end of the stream. */

@@ -90,7 +90,23 @@ static int keep_description(struct gw_image *image, const struct gw_scan *s, str
     return 0;
 }
 
-int gw_guest_get_devices(struct gw_vm *vm, struct gw_reader *r, bool early, uint32_t ram_id, bool *ret_end,
+/* More of them, behind those that are there. */
+static int keep_early(struct gw_image *image, struct gw_writer *w, bool before, struct gw_error *err)
+{
+    size_t bytes;
+    GW_AUTOFREE uint8_t *more = gw_writer_take(w, &bytes);
+    uint8_t *grown = realloc(image->early, GW_MAX(image->early_bytes + bytes, 1u));
+
+    if (!grown)
+        return gw_nomem(err, "device sections");
+    memcpy(grown + image->early_bytes, more, bytes);
+    image->early = grown;
+    image->early_bytes += bytes;
+    image->early_before += before ? bytes : 0;
+    return 0;
+}
+
+int gw_guest_get_devices(struct gw_vm *vm, struct gw_reader *r, bool early, const uint32_t *ram_id, bool *ret_end,
                          struct gw_error *err)
 {
     struct gw_image *image = vm->image;
@@ -106,6 +122,8 @@ int gw_guest_get_devices(struct gw_vm *vm, struct gw_reader *r, bool early, uint
     s.footers = image->footers;
     s.live = true;
     *ret_end = !early;
+    if (ram_id)
+        s.bound[s.bound_count++] = (struct gw_scan_bound){.id = *ram_id, .name = "ram", .version = GW_RAM_SECTION_VERSION};
     if (early) {
         e = gw_scan_early(&s, &done, err);
         if (e >= 0 && !done)
@@ -118,11 +136,11 @@ int gw_guest_get_devices(struct gw_vm *vm, struct gw_reader *r, bool early, uint
     if (e >= 0)
         e = gw_writer_flush(&c.w, err);
     if (e >= 0 && early) {
-        image->early = gw_writer_take(&c.w, &image->early_bytes);
-        image->guest->early_devices = s.early;
+        e = keep_early(image, &c.w, !ram_id, err);
+        image->guest->early_devices += s.early;
     } else if (e >= 0) {
         image->devices = gw_writer_take(&c.w, &image->devices_bytes);
-        image->ram_id = vm->ram_section_id = ram_id;
+        image->ram_id = vm->ram_section_id = ram_id ? *ram_id : 0;
         e = keep_description(image, &s, err);
     }
     gw_scan_close(&s);
@@ -134,6 +152,7 @@ void gw_guest_forget(struct gw_vm *vm)
 {
     gw_ram_clear(&vm->ram);
     gw_memory_forget(vm->image);
+    vm->image->guest->early_devices = 0;
 }
 
 int gw_guest_park(struct gw_vm *vm, struct gw_error *err)
@@ -147,14 +166,23 @@ int gw_guest_park(struct gw_vm *vm, struct gw_error *err)
 /* ---- source -------------------------------------------------------------------------------------------------------
  */
 
-void gw_guest_put(const struct gw_vm *vm, bool early, struct gw_writer *w)
+void gw_guest_put(const struct gw_vm *vm, enum gw_guest_place place, struct gw_writer *w)
 {
     const struct gw_image *image = vm->image;
+    size_t before = image->early_before;
 
-    if (early)
-        gw_put_bytes(w, image->early, image->early_bytes);
-    else
+    switch (place) {
+    case GW_GUEST_FIRST:
+        gw_put_bytes(w, image->early, before);
+        break;
+    case GW_GUEST_EARLY:
+        if (image->early_bytes > before)
+            gw_put_bytes(w, image->early + before, image->early_bytes - before);
+        break;
+    case GW_GUEST_LATE:
         gw_put_bytes(w, image->devices, image->devices_bytes);
+        break;
+    }
 }
 
 struct gw_codec *gw_guest_fetch(const struct gw_vm *vm)

@@ -221,15 +221,14 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
 /* Devices of an image: behind the RAM they are all that is left, up to the end of the stream. 1 go on, 0 EOF. */
 static int opaque_devices(struct gw_recv *r, uint64_t at, struct gw_error *err)
 {
-    uint32_t ram_id = 0;
-    bool early = true, end = false;
+    const uint32_t *ram_id = NULL;
+    bool early = r->grammar == GW_GRAMMAR_SETUP, end = false;
     int e;
 
     gw_grammar_step(&r->grammar, GW_ELEMENT_FULL, 0);
-    for (unsigned i = 0; i < r->bounds; i++) {
-        early &= r->bound[i].live != r->plan.ram;
-        ram_id = r->bound[i].live == r->plan.ram ? r->bound[i].id : ram_id;
-    }
+    for (unsigned i = 0; i < r->bounds; i++)
+        if (r->bound[i].live == r->plan.ram)
+            ram_id = &r->bound[i].id;
     /* Patience is over when a description does not come: then what may follow what is all there is to go by. */
     if (!early)
         gw_channel_set_timeout(r->channel, r->vmdesc_wait_ns);

@@ -120,6 +120,9 @@ int gw_send_setup(struct gw_send *s, struct gw_error *err)
         r = gw_vmdesc_new(vm->ram.page_bytes, &s->desc, err);
     if (r >= 0 && s->profile->vmdesc_configuration)
         gw_head_describe(s->session.vm, s->desc);
+    gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
+    if (r >= 0 && vm->image)
+        gw_guest_put(vm, GW_GUEST_FIRST, &s->writer);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
         gw_send_section(s, GW_SECTION_START, s->plan.live[i]);
         r = s->plan.live[i]->ops->setup(s->plan.live[i], &s->writer, err);
@@ -127,7 +130,7 @@ int gw_send_setup(struct gw_send *s, struct gw_error *err)
     }
     gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
     if (r >= 0 && vm->image)
-        gw_guest_put(vm, true, &s->writer);
+        gw_guest_put(vm, GW_GUEST_EARLY, &s->writer);
     else if (r >= 0)
         r = gw_registry_save(vm->registry, true, true, &s->writer, s->desc, err);
     if (r >= 0)

@@ -85,7 +85,7 @@ static int put_state(struct gw_send *s, struct gw_error *err)
     gw_globalstate_set(vm->globalstate, s->was_running);
     gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
     if (vm->image)
-        gw_guest_put(vm, false, &s->writer);
+        gw_guest_put(vm, GW_GUEST_LATE, &s->writer);
     else
         r = gw_registry_save(vm->registry, false, true, &s->writer, s->desc, err);
     return r < 0 ? r : gw_send_flush(s, err);

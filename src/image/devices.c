@@ -30,11 +30,12 @@ static int read_forward(const uint8_t *data, size_t bytes, const struct gw_image
 {
     GW_AUTOFREE struct gw_scan_found *list = NULL;
     size_t count = 0, end = 0;
+    struct gw_scan_search all = {.data = data, .bytes = bytes, .footers = image->footers, .goal = GW_SCAN_TO_END};
     int r;
 
     if (!bytes)
         return 0;
-    r = gw_scan_forward(data, bytes, image->footers, GW_SCAN_TO_END, &list, &count, &end, err);
+    r = gw_scan_forward(&all, &list, &count, &end, err);
     if (r >= 0)
         r = room(d, count, err);
     for (size_t i = 0; r >= 0 && i < count; i++) {
@@ -57,7 +58,7 @@ static int read_forward(const uint8_t *data, size_t bytes, const struct gw_image
     return r < 0 ? r : 0;
 }
 
-/* What the description says of devices that came before the RAM. */
+/* What the description says of devices that came in the set-up. */
 static int describe_early(struct gw_image_devices *d, struct gw_error *err)
 {
     for (unsigned i = 0; i < d->count; i++) {
@@ -82,7 +83,7 @@ static int read_described(const struct gw_image *image, struct gw_image_devices 
     int r;
 
     if (d->tree->device_count < early)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the description has %u devices, %u came before the RAM",
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the description has %u devices, %u came in the set-up",
                        d->tree->device_count, early);
     r = describe_early(d, err);
     if (r < 0)

@@ -112,7 +112,7 @@ void gw_image_clear(struct gw_image *image)
     image->early = image->devices = NULL;
     image->description = image->libvirt_xml = image->libvirt_cookie = NULL;
     image->block_count = 0;
-    image->early_bytes = image->devices_bytes = image->description_bytes = 0;
+    image->early_bytes = image->early_before = image->devices_bytes = image->description_bytes = 0;
     image->machine[0] = 0;
     image->has_uuid = image->libvirt_saved = false;
 }

@@ -57,11 +57,12 @@ struct gw_image {
     struct gw_image_block *blocks; /* calloc'd, as the blobs are */
     unsigned block_count;
 
-    /* Whole elements as they stood in the stream. early: FULL sections that came before the RAM (virtio-mem); devices: the
-     * FULL sections behind it, without EOF; description: the JSON text behind EOF, 0 bytes where there was none. */
+    /* Whole elements as they stood in the stream. early: FULL sections of the set-up (virtio-mem), of which early_before
+     * bytes came before the RAM's START and the others between that and its first PART; devices: the FULL sections behind
+     * the RAM, without EOF; description: the JSON text behind EOF, 0 bytes where there was none. */
     uint8_t *early, *devices;
     char *description;
-    size_t early_bytes, devices_bytes, description_bytes;
+    size_t early_bytes, early_before, devices_bytes, description_bytes;
 
     char *libvirt_xml; /* of a libvirt save image: the domain, NUL-terminated; else NULL. Kept by parked files */
     char *libvirt_cookie;      /* what libvirt wrote behind it; NULL: nothing */

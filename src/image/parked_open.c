@@ -205,6 +205,17 @@ static int read_xml(struct gw_image *image, char *text, size_t bytes, struct gw_
     return strlen(text) == bytes ? 0 : malformed(err);
 }
 
+/* How many bytes of the early devices came before the RAM's START. */
+static int read_early_split(struct gw_image *image, struct cursor c, struct gw_error *err)
+{
+    uint64_t before = take_be64(&c);
+
+    if (c.bad || c.left || before > image->early_bytes)
+        return malformed(err);
+    image->early_before = (size_t)before;
+    return 0;
+}
+
 /* Whether it ran, and the cookie, if there is one. */
 static int read_libvirt_state(struct gw_image *image, char *data, size_t bytes, struct gw_error *err)
 {
@@ -250,7 +261,7 @@ static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err
             break;
         case GW_PARKED_EARLY:
             image->early = data;
-            image->early_bytes = part->raw_bytes;
+            image->early_bytes = image->early_before = part->raw_bytes;
             data = NULL;
             break;
         case GW_PARKED_DEVICES:
@@ -269,6 +280,9 @@ static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err
             break;
         case GW_PARKED_LIBVIRT_STATE:
             r = read_libvirt_state(image, (char *)data, part->raw_bytes, err);
+            break;
+        case GW_PARKED_EARLY_SPLIT:
+            r = read_early_split(image, c, err);
             break;
         default:
             break;

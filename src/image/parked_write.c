@@ -332,6 +332,7 @@ static int write_parts(struct writer *w, struct gw_packer *packer, struct gw_err
     struct gw_image *image = w->image;
     const char *xml = w->options->libvirt_xml ? w->options->libvirt_xml : image->libvirt_xml;
     struct buffer head = {0}, blocks = {0}, directory = {0}, state = {0};
+    uint8_t split[8];
     const struct {
         uint32_t kind;
         const void *data;
@@ -341,9 +342,11 @@ static int write_parts(struct writer *w, struct gw_packer *packer, struct gw_err
         {GW_PARKED_DEVICES, image->devices, image->devices_bytes},
         {GW_PARKED_DESCRIPTION, image->description, image->description_bytes},
         {GW_PARKED_LIBVIRT_XML, xml, xml ? strlen(xml) : 0},
+        {GW_PARKED_EARLY_SPLIT, split, image->early_before < image->early_bytes ? sizeof split : 0},
     };
     int r = put_head(image, &head, err);
 
+    gw_store_be64(split, image->early_before);
     if (r >= 0)
         r = put_libvirt_state(image, xml, &state, err);
     if (r >= 0)

@@ -202,6 +202,7 @@ static int get_command(struct gw_scan *s, struct gw_error *err)
         s->host_pages = gw_load_be64(payload);
     if (c.number == GW_COMMAND_ENABLE_COLO)
         s->colo = true;
+    s->set_up |= c.number == GW_COMMAND_SWITCHOVER_START;
     r = GW_SCAN_TELL(s, command, &c);
     if (r < 0 || c.number != GW_COMMAND_PACKAGED)
         return r;
@@ -290,6 +291,7 @@ static int get_live(struct gw_scan *s, uint8_t element, struct gw_error *err)
     int r;
 
     gw_reader_skip(s->r, 1);
+    s->set_up |= element != GW_ELEMENT_START;
     r = element == GW_ELEMENT_START ? get_start(s, section.at, &b, err) : get_part(s, element, section.at, &b, err);
     if (r < 0)
         return r;
@@ -324,7 +326,7 @@ static int get_full(struct gw_scan *s, bool *ret_tail, struct gw_error *err)
     bool done = false;
     int r = 0;
 
-    if (!s->bound_count)
+    if (!s->set_up)
         r = gw_scan_early(s, &done, err);
     if (r >= 0 && !done) {
         r = gw_scan_tail(s, err);

@@ -52,6 +52,7 @@ struct gw_scan_section {
     const uint8_t *body;     /* device state: valid until gw_scan_close (in a checkpoint during the call); else NULL */
     const struct gw_vmdesc_state *state; /* its description; NULL: there is none, or it comes later */
     bool packaged;
+    bool early;              /* a device that comes in the set-up, before contents of RAM */
     unsigned checkpoint;     /* COLO: 1, 2, ...; else 0 */
 };
 
@@ -125,7 +126,8 @@ struct gw_scan {
     bool mapped, ignore_shared, colo, listed;
     uint64_t host_pages;  /* from ADVISE: all sizes in use */
     int footers;          /* -1: not known yet */
-    unsigned early;       /* device sections before the RAM */
+    unsigned early;       /* device sections of the set-up */
+    bool set_up;          /* the set-up is over: PART, END or SWITCHOVER_START was there */
     unsigned checkpoint;
     bool packaged;
     bool live;            /* the other side may wait for an answer instead of closing: a time-out may be the end */

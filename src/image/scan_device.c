@@ -4,35 +4,6 @@
 
 #define PARSED_MAX (256ull << 20) /* bytes of descriptions that turned out to be none */
 
-static bool has_footers(const struct gw_scan *s)
-{
-    return s->footers != 0;
-}
-
-/* ---- sections found in memory ------------------------------------------------------------------------------------ */
-
-static int tell_found(struct gw_scan *s, const uint8_t *data, uint64_t base, const struct gw_scan_found *f,
-                      struct gw_error *err)
-{
-    struct gw_scan_section section = {.element = f->element, .id = f->id, .instance = f->instance,
-                                      .version = f->version, .at = base + f->at, .bytes = f->end - f->at,
-                                      .body_bytes = f->body_bytes, .body = data + f->body, .packaged = s->packaged,
-                                      .checkpoint = s->checkpoint};
-    struct gw_scan_command command = {.at = base + f->at, .bytes = f->end - f->at, .number = (uint16_t)f->id,
-                                      .payload = data + f->body, .payload_bytes = (uint16_t)f->body_bytes,
-                                      .packaged = s->packaged};
-    char *name;
-
-    if (f->element == GW_ELEMENT_COMMAND)
-        return GW_SCAN_TELL(s, command, &command);
-    name = gw_arena_take(&s->kept, strlen(f->name) + 1);
-    if (!name)
-        return gw_nomem(err, "device sections");
-    strcpy(name, f->name);
-    section.name = name;
-    return GW_SCAN_TELL(s, section, &section);
-}
-
 static int tell_described(struct gw_scan *s, const uint8_t *data, uint64_t base, const struct gw_vmdesc_tree *tree,
                           const struct gw_vmdesc_section *at)
 {
@@ -45,13 +16,13 @@ static int tell_described(struct gw_scan *s, const uint8_t *data, uint64_t base,
                                           .body_bytes = at[i].body_bytes, .body = data + at[i].body,
                                           .state = &d->state, .checkpoint = s->checkpoint};
 
-        section.bytes = at[i].body + at[i].body_bytes - at[i].start + (has_footers(s) ? 5 : 0);
+        section.bytes = at[i].body + at[i].body_bytes - at[i].start + (gw_scan_footers(s) ? 5 : 0);
         r = GW_SCAN_TELL(s, section, &section);
     }
     return r;
 }
 
-/* The description without the devices that came before the RAM. -EPROTO: it is not of these bytes. */
+/* The description without the devices of the set-up, which stand first in it. -EPROTO: it is not of these bytes. */
 static int locate(struct gw_scan *s, const struct gw_vmdesc_tree *tree, const uint8_t *data, size_t eof,
                   struct gw_vmdesc_tree *late, struct gw_vmdesc_section **ret, struct gw_error *err)
 {
@@ -60,14 +31,14 @@ static int locate(struct gw_scan *s, const struct gw_vmdesc_tree *tree, const ui
 
     *late = *tree;
     if (tree->device_count < s->early)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the state description has %u devices, %u came before the RAM",
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the state description has %u devices, %u came in the set-up",
                        tree->device_count, s->early);
     late->devices += s->early;
     late->device_count -= s->early;
     at = calloc(GW_MAX(late->device_count, 1u), sizeof *at);
     if (!at)
         return gw_nomem(err, "device sections");
-    r = gw_vmdesc_locate(late, data, eof, has_footers(s), at, err);
+    r = gw_vmdesc_locate(late, data, eof, gw_scan_footers(s), at, err);
     if (r >= 0 && (late->device_count ? at[0].start : eof) != 0)
         r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the state description lacks the first %zu bytes of devices",
                     late->device_count ? at[0].start : eof);
@@ -75,35 +46,6 @@ static int locate(struct gw_scan *s, const struct gw_vmdesc_tree *tree, const ui
         free(at);
     else
         *ret = at;
-    return r;
-}
-
-int gw_scan_early(struct gw_scan *s, bool *ret_done, struct gw_error *err)
-{
-    uint64_t base = gw_reader_offset(s->r);
-    struct gw_scan_found *list = NULL;
-    struct gw_error ignored;
-    const uint8_t *p = NULL;
-    size_t got = 0, count = 0, end = 0;
-    uint8_t *copy;
-    int r = gw_reader_try(s->r, GW_READER_CAP, &p, &got, err);
-
-    if (r < 0)
-        return r;
-    r = gw_scan_forward(p, got, has_footers(s), GW_SCAN_TO_START, &list, &count, &end, &ignored);
-    if (r < 0)
-        return r == -ENOMEM ? gw_nomem(err, "device sections") : 0;
-    copy = gw_arena_take(&s->kept, end);
-    r = copy ? 0 : gw_nomem(err, "device sections");
-    if (copy)
-        memcpy(copy, p, end);
-    for (size_t i = 0; i < count && r >= 0; i++) {
-        s->early += list[i].element == GW_ELEMENT_FULL;
-        r = tell_found(s, copy, base, &list[i], err);
-    }
-    free(list);
-    gw_reader_skip(s->r, end);
-    *ret_done = true;
     return r;
 }
 
@@ -121,14 +63,14 @@ int gw_scan_package(struct gw_scan *s, uint32_t bytes, struct gw_error *err)
     r = gw_scan_slurp(s, bytes, &s->tail, err);
     if (r < 0)
         return r;
-    r = gw_scan_forward(s->tail, bytes, has_footers(s), GW_SCAN_TO_END, &list, &count, &end, err);
+    r = gw_scan_find(s, s->tail, bytes, GW_SCAN_TO_END, &list, &count, &end, err);
     if (r < 0) {
         gw_context(err, "the package at byte %" PRIu64, base);
         return r;
     }
     s->packaged = true;
     for (size_t i = 0; i < count && r >= 0; i++)
-        r = tell_found(s, s->tail, base, &list[i], err);
+        r = gw_scan_tell_found(s, s->tail, base, &list[i], false, err);
     s->packaged = false;
     free(list);
     return r;
@@ -272,7 +214,7 @@ static int tail_without(struct gw_scan *s, struct tail *t, struct gw_error *err)
 {
     struct gw_scan_found *list = NULL;
     size_t count = 0, end = 0, rest;
-    int r = gw_scan_forward(s->tail, s->tail_bytes, has_footers(s), GW_SCAN_TO_EOF, &list, &count, &end, err);
+    int r = gw_scan_find(s, s->tail, s->tail_bytes, GW_SCAN_TO_EOF, &list, &count, &end, err);
 
     if (r == -EPROTO && !t->refused)
         return gw_reader_fail(s->r, -ENODATA, err,
@@ -284,7 +226,7 @@ static int tail_without(struct gw_scan *s, struct tail *t, struct gw_error *err)
     if (r < 0)
         return r;
     for (size_t i = 0; i < count && r >= 0; i++)
-        r = tell_found(s, s->tail, t->base, &list[i], err);
+        r = gw_scan_tell_found(s, s->tail, t->base, &list[i], false, err);
     free(list);
     if (r >= 0 && s->v->eof)
         r = s->v->eof(s->opaque, t->base + end);

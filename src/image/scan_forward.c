@@ -8,7 +8,7 @@ struct forward {
     const uint8_t *data;
     size_t bytes;
     bool footers;
-    enum gw_scan_goal goal;
+    const struct gw_scan_search *what;
     struct gw_scan_found *list; /* the way so far: each element's end is the next one's beginning */
     size_t count, cap;
     uint64_t *failed; /* beginnings that no way leads on from */
@@ -59,17 +59,46 @@ static bool command_at(const struct forward *f, size_t at, struct gw_scan_found 
     return true;
 }
 
+/* The first word of the RAM's PART or END. */
+static bool ram_word(const struct forward *f, uint64_t word)
+{
+    uint64_t flags = word & (f->what->page_bytes - 1);
+
+    if (flags == GW_RAMF_EOS || flags == GW_RAMF_MULTIFD_FLUSH)
+        return word == flags;
+    flags &= ~(uint64_t)GW_RAMF_CONTINUE;
+    return flags == GW_RAMF_ZERO || flags == GW_RAMF_PAGE || flags == GW_RAMF_XBZRLE || flags == GW_RAMF_COMPRESS;
+}
+
+static bool at_live(const struct forward *f, size_t at)
+{
+    const uint8_t *p = f->data + at;
+    size_t left = f->bytes - at;
+    struct gw_scan_found command;
+
+    if (p[0] == GW_ELEMENT_START)
+        return left > 6 && left >= 6u + p[5] && printable(p + 6, p[5]);
+    if (p[0] == GW_ELEMENT_COMMAND)
+        return command_at(f, at, &command);
+    if ((p[0] != GW_ELEMENT_PART && p[0] != GW_ELEMENT_END) || left < 5)
+        return false;
+    for (unsigned i = 0; i < f->what->live_count; i++)
+        if (f->what->live[i].id == gw_load_be32(p + 1))
+            return strcmp(f->what->live[i].name, "ram") != 0 || (left >= 13 && ram_word(f, gw_load_be64(p + 5)));
+    return false;
+}
+
 static bool at_goal(struct forward *f, size_t at)
 {
     const uint8_t *p = f->data + at;
     size_t left = f->bytes - at, i = 0;
 
-    if (f->goal == GW_SCAN_TO_END)
+    if (f->what->goal == GW_SCAN_TO_END)
         return !left;
     if (!left)
         return false;
-    if (f->goal == GW_SCAN_TO_START)
-        return left > 6 && p[0] == GW_ELEMENT_START && left >= 6u + p[5] && printable(p + 6, p[5]);
+    if (f->what->goal == GW_SCAN_TO_LIVE)
+        return at_live(f, at);
     if (p[0] != GW_ELEMENT_EOF)
         return false;
     if (left > 1 && p[1] == GW_ELEMENT_VMDESC)
@@ -151,18 +180,18 @@ static int search(struct forward *f, size_t *ret_end, struct gw_error *err)
     return r < 0 ? r : gw_fail(err, -EPROTO, GW_BLAME_PEER, "device sections that cannot be told apart");
 }
 
-int gw_scan_forward(const uint8_t *data, size_t bytes, bool footers, enum gw_scan_goal goal,
-                    struct gw_scan_found **ret_list, size_t *ret_count, size_t *ret_end, struct gw_error *err)
+int gw_scan_forward(const struct gw_scan_search *what, struct gw_scan_found **ret_list, size_t *ret_count,
+                    size_t *ret_end, struct gw_error *err)
 {
-    struct forward f = {.data = data, .bytes = bytes, .footers = footers, .goal = goal,
-                        .budget = 16 * (uint64_t)bytes + GW_MIB};
+    struct forward f = {.data = what->data, .bytes = what->bytes, .footers = what->footers, .what = what,
+                        .budget = 16 * (uint64_t)what->bytes + GW_MIB};
     int r;
 
-    f.failed = gw_bitmap_new(bytes);
+    f.failed = gw_bitmap_new(f.bytes);
     if (!f.failed)
         return gw_nomem(err, "device sections");
     r = search(&f, ret_end, err);
-    gw_bitmap_free(f.failed, bytes);
+    gw_bitmap_free(f.failed, f.bytes);
     if (r < 0) {
         free(f.list);
         return r;

@@ -30,14 +30,34 @@ struct gw_scan_found {
 enum gw_scan_goal {
     GW_SCAN_TO_END,   /* all of the data: a package */
     GW_SCAN_TO_EOF,   /* an EOF, and behind it the end, a description, or zeros */
-    GW_SCAN_TO_START, /* the START of a live section */
+    GW_SCAN_TO_LIVE,  /* what shows that the set-up still goes on, or has just ended: the START of a live section, PART or
+                       * END of one that is bound, a command */
 };
-/* Finds device sections and commands one after the other from data[0] to the goal by what may follow what. *ret_list is
- * the caller's to free; *ret_end: the offset of the goal. -EPROTO: it cannot be done. */
-int gw_scan_forward(const uint8_t *data, size_t bytes, bool footers, enum gw_scan_goal goal,
-                    struct gw_scan_found **ret_list, size_t *ret_count, size_t *ret_end, struct gw_error *err);
+/* Finds device sections and commands one after the other from data[0] to the goal by what may follow what. live: the
+ * started sections, for GW_SCAN_TO_LIVE. *ret_list is the caller's to free; *ret_end: the offset of the goal. -EPROTO: it
+ * cannot be done. */
+struct gw_scan_search {
+    const uint8_t *data;
+    size_t bytes;
+    bool footers;
+    enum gw_scan_goal goal;
+    const struct gw_scan_bound *live;
+    unsigned live_count;
+    uint32_t page_bytes; /* TO_LIVE */
+};
+int gw_scan_forward(const struct gw_scan_search *what, struct gw_scan_found **ret_list, size_t *ret_count,
+                    size_t *ret_end, struct gw_error *err);
 
-/* FULL sections: the reader stands on the 0x04. */
+bool gw_scan_footers(const struct gw_scan *s);
+/* The same with what the walk knows. */
+int gw_scan_find(struct gw_scan *s, const uint8_t *data, size_t bytes, enum gw_scan_goal goal,
+                 struct gw_scan_found **ret_list, size_t *ret_count, size_t *ret_end, struct gw_error *err);
+/* data[0] stands at byte `base`; data stays until gw_scan_close, or (checkpoints) during the call. */
+int gw_scan_tell_found(struct gw_scan *s, const uint8_t *data, uint64_t base, const struct gw_scan_found *f,
+                       bool early, struct gw_error *err);
+
+/* FULL sections: the reader stands on the 0x04. early: those of the set-up; *ret_done false: they are none, nothing was
+ * taken. They may have GW_READER_LOOK_MAX bytes together. */
 int gw_scan_early(struct gw_scan *s, bool *ret_done, struct gw_error *err);
 int gw_scan_tail(struct gw_scan *s, struct gw_error *err);
 /* What PACKAGED carries. */

@@ -18,7 +18,10 @@ struct walk {
     bool listed, ended; /* the RAM's START, END */
     bool ignore_shared;
     uint64_t contents; /* records that brought some */
-    uint64_t early_at, early_end, devices_at, eof_at, description_at, description_bytes;
+    struct range {
+        uint64_t at, end;
+    } before, behind; /* early devices before the RAM's START, and between that and its contents */
+    uint64_t devices_at, eof_at, description_at, description_bytes;
     uint32_t *early_ids;
     size_t early_count;
     struct gw_error why; /* the visitor's own */
@@ -66,7 +69,7 @@ static int on_command(void *opaque, const struct gw_scan_command *c)
     case GW_COMMAND_ENABLE_COLO:
         return REFUSE(w, "byte %" PRIu64 ": a stream of COLO checkpoints, not of one machine", c->at);
     default:
-        if (w->devices_at || (w->early_at && !w->listed))
+        if (w->devices_at || (w->before.at && !w->listed))
             return REFUSE(w, "byte %" PRIu64 ": a command among the devices", c->at);
         return 0;
     }
@@ -74,24 +77,27 @@ static int on_command(void *opaque, const struct gw_scan_command *c)
 
 static int on_early_device(struct walk *w, const struct gw_scan_section *s)
 {
+    struct range *range = w->listed ? &w->behind : &w->before;
     uint32_t *grown = realloc(w->early_ids, (w->early_count + 1) * sizeof *grown);
 
     if (!grown)
         return gw_nomem(&w->why, "device sections");
     w->early_ids = grown;
     grown[w->early_count++] = s->id;
-    if (!w->early_at)
-        w->early_at = s->at;
-    w->early_end = s->at + s->bytes;
+    if (!range->at)
+        range->at = range->end = s->at;
+    if (range->end != s->at)
+        return REFUSE(w, "byte %" PRIu64 ": something else stands between the devices of the set-up", range->end);
+    range->end += s->bytes;
     return 0;
 }
 
 static int on_device(struct walk *w, const struct gw_scan_section *s)
 {
-    if (!w->listed)
-        return on_early_device(w, s);
-    if (s->id == w->image->ram_id)
+    if (w->listed && s->id == w->image->ram_id)
         return REFUSE(w, "byte %" PRIu64 ": device %s has the number of the RAM's section, %u", s->at, s->name, s->id);
+    if (!w->listed || s->early)
+        return on_early_device(w, s);
     if (!w->devices_at)
         w->devices_at = s->at;
     return 0;
@@ -244,25 +250,31 @@ static int judge_blocks(struct walk *w)
     return 0;
 }
 
-static int take(int fd, uint64_t at, uint64_t bytes, void *ret, struct gw_error *err)
+/* With a NUL behind it. */
+static void *blob(size_t bytes, struct gw_error *err)
 {
-    uint8_t *all = malloc((size_t)bytes + 1), *p = all;
+    uint8_t *all = malloc(bytes + 1);
+
+    if (all)
+        all[bytes] = 0;
+    else
+        gw_nomem(err, "device state");
+    return all;
+}
+
+static int read_at(int fd, uint64_t at, void *dst, size_t bytes, struct gw_error *err)
+{
+    uint8_t *p = dst;
     ssize_t n = 1;
 
-    if (!all)
-        return gw_nomem(err, "device state");
-    for (uint64_t left = bytes; left && n > 0; left -= (uint64_t)n, at += (uint64_t)n, p += n)
+    for (size_t left = bytes; left && n > 0; left -= (size_t)n, at += (uint64_t)n, p += n)
         do
-            n = pread(fd, p, (size_t)left, (off_t)at);
+            n = pread(fd, p, left, (off_t)at);
         while (n < 0 && errno == EINTR);
-    if (n <= 0) {
-        free(all);
-        return gw_fail(err, -EIO, GW_BLAME_LOCAL, "reading at byte %" PRIu64 ": %s", at,
-                       n ? strerror(errno) : "it was cut since it was opened");
-    }
-    all[bytes] = 0;
-    memcpy(ret, &all, sizeof all);
-    return 0;
+    if (n > 0)
+        return 0;
+    return gw_fail(err, -EIO, GW_BLAME_LOCAL, "reading at byte %" PRIu64 ": %s", at,
+                   n ? strerror(errno) : "it was cut since it was opened");
 }
 
 /* Bytes that the walk has seen; they are at most GW_SCAN_TAIL_MAX. */
@@ -271,15 +283,27 @@ static int take_blobs(struct walk *w)
     struct gw_image *image = w->image;
     int fd = w->file->fd, r = 0;
 
-    image->early_bytes = (size_t)(w->early_end - w->early_at);
+    image->early_before = (size_t)(w->before.end - w->before.at);
+    image->early_bytes = image->early_before + (size_t)(w->behind.end - w->behind.at);
     image->devices_bytes = w->devices_at ? (size_t)(w->eof_at - w->devices_at) : 0;
     image->description_bytes = (size_t)w->description_bytes;
-    if (image->early_bytes)
-        r = take(fd, w->early_at, image->early_bytes, &image->early, &w->why);
-    if (r >= 0 && image->devices_bytes)
-        r = take(fd, w->devices_at, image->devices_bytes, &image->devices, &w->why);
-    if (r >= 0 && image->description_bytes)
-        r = take(fd, w->description_at, image->description_bytes, &image->description, &w->why);
+    if (image->early_bytes) {
+        image->early = blob(image->early_bytes, &w->why);
+        r = image->early ? read_at(fd, w->before.at, image->early, image->early_before, &w->why) : -ENOMEM;
+        if (r >= 0)
+            r = read_at(fd, w->behind.at, image->early + image->early_before, image->early_bytes - image->early_before,
+                        &w->why);
+    }
+    if (r >= 0 && image->devices_bytes) {
+        image->devices = blob(image->devices_bytes, &w->why);
+        r = image->devices ? read_at(fd, w->devices_at, image->devices, image->devices_bytes, &w->why) : -ENOMEM;
+    }
+    if (r >= 0 && image->description_bytes) {
+        image->description = blob(image->description_bytes, &w->why);
+        r = image->description
+                ? read_at(fd, w->description_at, image->description, image->description_bytes, &w->why)
+                : -ENOMEM;
+    }
     return r;
 }
 

@@ -41,7 +41,7 @@ void gw_stream_put_begin(const struct gw_image *image, bool mapped, struct gw_wr
     gw_put_u32(w, GW_WIRE_MAGIC);
     gw_put_u32(w, GW_WIRE_VERSION);
     put_configuration(image, mapped, w);
-    gw_put_bytes(w, image->early, image->early_bytes);
+    gw_put_bytes(w, image->early, image->early_before);
     gw_put_u8(w, GW_ELEMENT_START);
     gw_put_u32(w, image->ram_id);
     gw_put_str8(w, "ram");
@@ -68,7 +68,11 @@ void gw_stream_put_part_end(const struct gw_image *image, struct gw_writer *w)
 
 void gw_stream_put_listed(const struct gw_image *image, struct gw_writer *w)
 {
+    size_t before = image->early_before;
+
     gw_stream_put_part_end(image, w);
+    if (image->early_bytes > before)
+        gw_put_bytes(w, image->early + before, image->early_bytes - before);
 }
 
 void gw_stream_put_part(const struct gw_image *image, struct gw_writer *w)

@@ -9,9 +9,9 @@
 #include "channel/writer.h"
 #include "image/image.h"
 
-/* Header, configuration, devices that come before the RAM, and the RAM's START up to its list. */
+/* Header, configuration, devices that came before the RAM's START, and that up to its list. */
 void gw_stream_put_begin(const struct gw_image *image, bool mapped, struct gw_writer *w);
-/* Up to here the list stands; the rest of the START. */
+/* Up to here the list stands; the rest of the START, and devices that came behind it. */
 void gw_stream_put_listed(const struct gw_image *image, struct gw_writer *w);
 /* A PART of the RAM is opened; what is open is closed. */
 void gw_stream_put_part(const struct gw_image *image, struct gw_writer *w);

@@ -213,6 +213,72 @@ static void test_fetched(void **state)
     there_and_back(NULL, 20, &ignorant);
 }
 
+/* ---- devices of the set-up ---------------------------------------------------------------------------------------- */
+
+struct plugged {
+    uint32_t size;
+    uint8_t map[40];
+};
+static const struct gw_field plugged_fields[] = {
+    GW_FIELD(struct plugged, size),
+    GW_BYTES(struct plugged, map),
+    GW_END,
+};
+static const struct gw_state plugged_state = {
+    .name = "plugged", .version = 1, .oldest = 1, .size = sizeof(struct plugged), .early = true, .fields = plugged_fields};
+
+static void plug(struct sim *s, struct plugged two[2])
+{
+    struct gw_error err = GW_ERROR_INIT;
+
+    for (uint32_t i = 0; i < 2; i++)
+        must(gw_registry_add(gw_vm_registry(s->vm), &plugged_state, "plugged", i, &two[i], &err), &err);
+}
+
+/* From a machine that has such devices into an image, from there into another image and from there into a machine again:
+ * `before` bytes of their sections go out before the RAM's START. All take them in both places. */
+static void early_way(size_t before_of, const char *peer)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_image *one = empty(), *two = empty();
+    struct plugged have[2] = {{7, "seven"}, {9, "nine"}}, get[2] = {{0}};
+    struct sim from, to;
+    unsigned parked = 0;
+    struct way w;
+
+    must(sim_new(&from, 42, 4, &err), &err);
+    must(sim_new(&to, 0, 4, &err), &err);
+    plug(&from, have);
+    plug(&to, get);
+    into(one, &from, peer);
+    assert_int_equal(one->early_before, 0);
+    assert_int_equal(one->early_bytes % 2, 0);
+    assert_true(one->early_bytes > 2 * 44);
+    one->early_before = one->early_bytes / 2 * before_of;
+    w = (struct way){.from = vm_of(one, NULL, NULL), .to = vm_of(two, count, &parked), .peer = peer};
+    migrate(&w);
+    must(w.recv_result, &w.recv_error);
+    assert_int_equal(two->early_before, one->early_before);
+    assert_int_equal(two->early_bytes, one->early_bytes);
+    assert_memory_equal(two->early, one->early, one->early_bytes);
+    assert_int_equal(two->devices_bytes, one->devices_bytes);
+    out_of(two, &to, false);
+    assert_memory_equal(get, have, sizeof have);
+    assert_int_equal(sim_check(&to), 0);
+    gw_image_free(one);
+    gw_image_free(two);
+    sim_free(&from);
+    sim_free(&to);
+}
+
+static void test_early(void **state)
+{
+    for (size_t before = 0; before <= 2; before++) {
+        early_way(before, NULL);
+        early_way(before, "10.0");
+    }
+}
+
 /* A page that cannot be read ends it, with the reason, and nothing runs on the other side. */
 static void test_broken_file(void **state)
 {
@@ -398,7 +464,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory),           cmocka_unit_test(test_fetched),   cmocka_unit_test(test_broken_file),
         cmocka_unit_test(test_no_place_to_park), cmocka_unit_test(test_taken),     cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_slow_to_park),     cmocka_unit_test(test_any_order),
+        cmocka_unit_test(test_slow_to_park),     cmocka_unit_test(test_any_order),  cmocka_unit_test(test_early),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,6 +109,7 @@ static inline void assert_same_image(struct gw_image *a, struct gw_image *b)
     assert_int_equal(a->footers, b->footers);
     assert_int_equal(a->ram_id, b->ram_id);
     assert_same_blob(a->early, a->early_bytes, b->early, b->early_bytes);
+    assert_int_equal(a->early_before, b->early_before);
     assert_same_blob(a->devices, a->devices_bytes, b->devices, b->devices_bytes);
     assert_same_blob(a->description, a->description_bytes, b->description, b->description_bytes);
     assert_same_ram(a, b);

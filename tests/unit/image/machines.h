@@ -50,8 +50,8 @@ static inline int fill_page(void *opaque, const struct gw_scan_page *page)
 static inline int fill_section(void *opaque, const struct gw_scan_section *s)
 {
     struct filler *f = opaque;
-    uint8_t **blob = f->ram ? &f->image->devices : &f->image->early;
-    size_t *bytes = f->ram ? &f->image->devices_bytes : &f->image->early_bytes;
+    uint8_t **blob = s->early ? &f->image->early : &f->image->devices;
+    size_t *bytes = s->early ? &f->image->early_bytes : &f->image->devices_bytes;
 
     if (s->element != GW_ELEMENT_FULL) {
         f->ram = true;
@@ -60,6 +60,8 @@ static inline int fill_section(void *opaque, const struct gw_scan_section *s)
     *blob = realloc(*blob, *bytes + s->bytes);
     memcpy(*blob + *bytes, f->stream + s->at, s->bytes);
     *bytes += s->bytes;
+    if (s->early && !f->ram)
+        f->image->early_before = *bytes;
     return 0;
 }
 

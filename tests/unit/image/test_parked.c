@@ -33,6 +33,7 @@ static void same_head(const struct gw_image *a, const struct gw_image *b)
         assert_int_equal(a->blocks[i].gpa, b->blocks[i].gpa);
     }
     assert_int_equal(a->early_bytes, b->early_bytes);
+    assert_int_equal(a->early_before, b->early_before);
     assert_int_equal(a->devices_bytes, b->devices_bytes);
     assert_int_equal(a->description_bytes, b->description_bytes);
     if (a->early_bytes)

@@ -251,21 +251,40 @@ static void test_devices_without_description(void **state)
     assert_int_equal(seen.section_bytes, sizeof bytes - 1 - 8);
 }
 
-/* A device that comes before the RAM, as virtio-mem does. */
-static void test_device_before_the_ram(void **state)
+/* A device that comes in the set-up, as virtio-mem does: before the RAM's START, or (where QEMU 10.0 has it) behind. Its
+ * `bytes` of state may look like many things. */
+static void early_device(bool behind, size_t bytes)
 {
     struct bytes b = stream_load("precopy-none-10.0.bin");
-    static const char device[] = "\4\0\0\0\x63\5early\0\0\0\0\0\0\0\1state\x7e\0\0\0\x63";
+    static const char begin[] = "\4\0\0\0\x63\5early\0\0\0\0\0\0\0\1", foot[] = "\x7e\0\0\0\x63";
+    static const char start_end[] = "\0\0\0\0\0\0\0\x10\x7e\0\0\0\1", look[] = "\x7e\0\0\0\x63\2\0\0\0\1";
     static const char member[] = "\"devices\": [";
-    static const char described[] = "{\"name\": \"early\", \"instance_id\": 0, \"vmsd_name\": \"early\", \"version\": 1, "
-                                    "\"fields\": [{\"name\": \"x\", \"type\": \"buffer\", \"size\": 5}]}, ";
-    size_t head = 17, n = b.bytes, d = sizeof device - 1, t = sizeof described - 1, at;
+    char described[256];
+    size_t head = 17, n = b.bytes, d = sizeof begin - 1 + bytes + 5, t, at;
     struct gw_error err = GW_ERROR_INIT;
     struct seen seen;
     uint8_t *p;
 
+    t = (size_t)snprintf(described, sizeof described,
+                         "{\"name\": \"early\", \"instance_id\": 0, \"vmsd_name\": \"early\", \"version\": 1, "
+                         "\"fields\": [{\"name\": \"x\", \"type\": \"buffer\", \"size\": %zu}]}, ",
+                         bytes);
+    b.data = realloc(b.data, n + d + t);
+    assert_non_null(b.data);
+    if (behind) {
+        p = memmem(b.data, n, start_end, sizeof start_end - 1);
+        assert_non_null(p);
+        head = (size_t)(p - b.data) + sizeof start_end - 1;
+    }
     memmove(b.data + head + d, b.data + head, n - head);
-    memcpy(b.data + head, device, d);
+    p = b.data + head;
+    memcpy(p, begin, sizeof begin - 1);
+    p += sizeof begin - 1;
+    for (size_t i = 0; i < bytes; i++)
+        p[i] = (uint8_t)(i % 5);
+    if (bytes > 1000) /* its end, but for the word that must follow */
+        memcpy(p + 500, look, sizeof look - 1);
+    memcpy(p + bytes, foot, 5);
     n += d;
     assert_int_equal(walk(b.data, n, &visitor, &seen, NULL, &err), -EPROTO);
     p = memmem(b.data, n, member, sizeof member - 1);
@@ -285,6 +304,16 @@ static void test_device_before_the_ram(void **state)
     free(b.data);
 }
 
+static void test_early_device(void **state)
+{
+    static const size_t sizes[] = {1, 5, 4000, 65536, 200000, 3000000};
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(sizes); i++) {
+        early_device(false, sizes[i]);
+        early_device(true, sizes[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,7 +321,7 @@ int main(void)
         cmocka_unit_test(test_mapped_pages),             cmocka_unit_test(test_cut_at_every_byte),
         cmocka_unit_test(test_cut_anywhere),             cmocka_unit_test(test_changed_bytes),
         cmocka_unit_test(test_what_is_wrong_is_named),   cmocka_unit_test(test_devices_without_description),
-        cmocka_unit_test(test_device_before_the_ram),
+        cmocka_unit_test(test_early_device),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

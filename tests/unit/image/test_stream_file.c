@@ -189,18 +189,52 @@ static void test_differences(void **state)
     gw_image_free(image);
 }
 
+#define SECOND "\4\0\0\0\x64\5early\0\0\0\1\0\0\0\1more\x7e\0\0\0\x64"
+#define END0   "\3\0\0\0\1" ZERO("\0") MARK FOOT /* which brings what no PART did */
 #define EARLY  "\4\0\0\0\x63\5early\0\0\0\0\0\0\0\1state\x7e\0\0\0\x63"
 #define DEVICE "\4\0\0\0\2\3dev\0\0\0\0\0\0\0\1xx\x7e\0\0\0\2"
 
-/* A device that comes before the RAM, as virtio-mem does; both lists are kept as they came. */
+/* Opens it, writes it as all formats and opens these: everything stands where it stood. */
+static void stays(const char *bytes, size_t n, size_t before, size_t early_bytes)
+{
+    static const enum gw_image_format formats[] = {GW_IMAGE_STREAM, GW_IMAGE_MAPPED_RAM, GW_IMAGE_PARKED};
+    struct gw_image *image = NULL, *again;
+    struct gw_error err = GW_ERROR_INIT;
+
+    if (open_bytes(bytes, n, &image, &err) < 0)
+        fail_msg("%s", err.text);
+    strcpy(image->machine, "none"); /* mapped-ram wants one */
+    assert_int_equal(image->early_before, before);
+    assert_same_blob(image->early, image->early_bytes, EARLY SECOND, early_bytes);
+    assert_same_blob(image->devices, image->devices_bytes, DEVICE, sizeof(DEVICE) - 1);
+    for (unsigned i = 0; i < GW_ARRAY_LEN(formats); i++) {
+        const struct gw_image_write_options options = {.format = formats[i]};
+        struct file out = write_to_file(image, &options);
+
+        again = open_file(&out);
+        assert_same_image(image, again);
+        gw_image_free(again);
+        close(out.fd);
+    }
+    gw_image_free(image);
+}
+
+/* Devices of the set-up, as virtio-mem is one, before the RAM's START or behind it; all lists are kept as they came. */
 static void test_early_device(void **state)
 {
     static const char bytes[] = HEAD EARLY RAM LIST("\x10") FOOT PART ZERO("\0") MARK FOOT END DEVICE;
+    static const char behind[] = HEAD RAM LIST("\x10") FOOT EARLY SECOND PART ZERO("\0") MARK FOOT END DEVICE;
+    static const char both[] = HEAD EARLY RAM LIST("\x10") FOOT SECOND PART ZERO("\0") MARK FOOT END DEVICE;
+    static const char straight[] = HEAD RAM LIST("\x10") FOOT EARLY SECOND END0 DEVICE;
     const struct gw_image_write_options options = {.format = GW_IMAGE_STREAM};
     struct gw_image *image = NULL, *again;
     struct gw_error err = GW_ERROR_INIT;
     struct file out;
 
+    stays(bytes, sizeof bytes, sizeof(EARLY) - 1, sizeof(EARLY) - 1);
+    stays(behind, sizeof behind, 0, sizeof(EARLY SECOND) - 1);
+    stays(both, sizeof both, sizeof(EARLY) - 1, sizeof(EARLY SECOND) - 1);
+    stays(straight, sizeof straight, 0, sizeof(EARLY SECOND) - 1);
     if (open_bytes(bytes, sizeof bytes, &image, &err) < 0)
         fail_msg("%s", err.text);
     assert_same_blob(image->early, image->early_bytes, EARLY, sizeof(EARLY) - 1);
@@ -211,6 +245,9 @@ static void test_early_device(void **state)
     gw_image_free(again);
     gw_image_free(image);
     close(out.fd);
+    EXPECT(HEAD RAM LIST("\x10") FOOT EARLY "\2\0\0\0\2", "byte 90 inside the device sections, which begin at byte 56");
+    EXPECT(HEAD RAM LIST("\x10") FOOT EARLY "\x8\0\x2\0\4\0\0\0\1" SECOND PART ZERO("\0") MARK FOOT END DEVICE,
+           "something else stands between the devices of the set-up");
     EXPECT(HEAD "\4\0\0\0\1\5early\0\0\0\0\0\0\0\1state\x7e\0\0\0\1" RAM LIST("\x10") FOOT PART ZERO("\0") MARK FOOT END
            "\0",
            "the RAM's section has the number of a device before it, 1");
