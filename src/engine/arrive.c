@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "engine/guest.h"
 #include "engine/recv.h"
 #include "wire/names.h"
 
@@ -82,7 +81,7 @@ static int park(struct gw_recv *r, struct gw_error *err)
     struct parking p = {.recv = r};
     pthread_t thread;
     bool speaks = r->extended && !pthread_create(&thread, NULL, say_alive, &p);
-    int e = gw_guest_park(x->vm, err);
+    int e = x->vm->devices->park(x->vm, err);
 
     if (!speaks)
         return e;
@@ -105,7 +104,7 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
     int e = 0;
 
     gw_session_enter(x, GW_PHASE_LOADED);
-    if (x->vm->image) {
+    if (x->vm->devices->park) {
         e = park(r, err);
         if (e < 0)
             return e;
@@ -140,7 +139,7 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
     /* The machine runs here now, whether or not this reaches the source. */
     gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
     e = gw_recv_say(r, GW_RP_SHUT, good, sizeof good, &local);
-    if (e < 0 && x->vm->image && !r->extended) {
+    if (e < 0 && x->vm->devices->park && !r->extended) {
         /* Nothing runs here, so it can still stay where it is: a source that does not hear this goes on. */
         *err = local;
         gw_context(err, "the source could not be told that its machine is here, and runs on");

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/endian.h"
-#include "engine/guest.h"
 #include "engine/recv.h"
 #include "state/section.h"
 #include "wire/names.h"
@@ -16,8 +15,12 @@ static struct gw_bound *find(struct gw_recv *r, uint32_t id)
     return NULL;
 }
 
-static int bind(struct gw_recv *r, uint32_t id, struct gw_live *live, struct gw_error *err)
+static int bind(struct gw_recv *r, const struct gw_section_head *h, struct gw_live *live, uint64_t at,
+                struct gw_error *err)
 {
+    if (find(r, h->id))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %u (%s/%u) at byte %" PRIu64 ": the id is taken", h->id,
+                       h->name, h->instance, at);
     if (r->bounds >= MAX_SECTIONS)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "more than %u sections", MAX_SECTIONS);
     if (!(r->bounds & (r->bounds - 1))) {
@@ -27,7 +30,7 @@ static int bind(struct gw_recv *r, uint32_t id, struct gw_live *live, struct gw_
             return gw_nomem(err, "list of sections");
         r->bound = grown;
     }
-    r->bound[r->bounds++] = (struct gw_bound){.id = id, .live = live};
+    r->bound[r->bounds++] = (struct gw_bound){.id = h->id, .live = live};
     return 0;
 }
 
@@ -39,10 +42,14 @@ static struct gw_live *find_live(struct gw_recv *r, const char *idstr)
     return NULL;
 }
 
-/* START and FULL: who it is for. */
-static int named(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, struct gw_error *err)
+static int bind_device(void *opaque, const struct gw_section_head *h, uint64_t at, struct gw_error *err)
 {
-    struct gw_vm *vm = r->session.vm;
+    gw_trace_element_get(&((struct gw_recv *)opaque)->session.vm->trace, at, gw_wire_element(GW_ELEMENT_FULL), h->name);
+    return bind(opaque, h, NULL, at, err);
+}
+
+static int start(struct gw_recv *r, uint64_t at, struct gw_error *err)
+{
     struct gw_section_head h;
     struct gw_live *live;
     int e = gw_section_get_head(&r->reader, &h, err);
@@ -51,38 +58,27 @@ static int named(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, stru
         gw_context(err, "head of the section at byte %" PRIu64, at);
         return e;
     }
-    gw_trace_element_get(&vm->trace, at, gw_wire_element((uint8_t)kind), h.name);
+    gw_trace_element_get(&r->session.vm->trace, at, gw_wire_element(GW_ELEMENT_START), h.name);
     live = find_live(r, h.name);
-    if (find(r, h.id))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %u (%s/%u) at byte %" PRIu64 ": the id is taken", h.id,
-                       h.name, h.instance, at);
     for (unsigned i = 0; live && i < r->bounds; i++)
         if (r->bound[i].live == live)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %s at byte %" PRIu64 " was started before", h.name,
                            at);
-    if (!live != (kind == GW_SECTION_FULL) || (live && h.instance) ||
-        (!live && !gw_registry_knows(vm->registry, h.name, h.instance)))
+    if (!live || h.instance)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                       "section %s/%u at byte %" PRIu64 " (%s): this machine has no such %s", h.name, h.instance, at,
-                       gw_wire_element((uint8_t)kind), kind == GW_SECTION_FULL ? "device" : "live state");
-    if (live && h.version != live->ops->version)
+                       "section %s/%u at byte %" PRIu64 " (START): this machine has no such live state", h.name,
+                       h.instance, at);
+    if (h.version != live->ops->version)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %s at byte %" PRIu64 " has version %u, %u is known",
                        h.name, at, h.version, live->ops->version);
-    e = bind(r, h.id, live, err);
+    e = bind(r, &h, live, at, err);
     if (e < 0)
         return e;
-    if (live) {
-        live->touched = false;
-        e = live->ops->load_setup(live, err);
-        if (e >= 0)
-            e = live->ops->load(live, kind, &r->reader, err);
-        r->touched |= live->touched;
-    } else {
-        /* A description's load changes all or nothing. */
-        r->touched |= !gw_registry_described(vm->registry, h.name, h.instance);
-        e = gw_registry_load(vm->registry, h.name, h.instance, h.version, &r->reader, err);
-        r->touched |= e >= 0;
-    }
+    live->touched = false;
+    e = live->ops->load_setup(live, err);
+    if (e >= 0)
+        e = live->ops->load(live, GW_SECTION_START, &r->reader, err);
+    r->touched |= live->touched;
     if (e >= 0)
         e = gw_section_get_footer(&r->reader, h.id, h.name, err);
     if (e < 0)
@@ -218,29 +214,26 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
     return e;
 }
 
-/* Devices of an image: behind the RAM they are all that is left, up to the end of the stream. 1 go on, 0 EOF. */
-static int opaque_devices(struct gw_recv *r, uint64_t at, struct gw_error *err)
+/* FULL: its type is still to be read. 1 go on, 0 EOF was there too. */
+static int device(struct gw_recv *r, bool early, struct gw_error *err)
 {
-    const uint32_t *ram_id = NULL;
-    bool early = r->grammar == GW_GRAMMAR_SETUP, end = false;
+    struct gw_vm *vm = r->session.vm;
+    struct gw_devices_get g = {.reader = &r->reader,
+                               .early = early,
+                               .channel = r->channel,
+                               .description_wait_ns = r->vmdesc_wait_ns,
+                               .bind = bind_device,
+                               .opaque = r};
     int e;
 
-    gw_grammar_step(&r->grammar, GW_ELEMENT_FULL, 0);
     for (unsigned i = 0; i < r->bounds; i++)
         if (r->bound[i].live == r->plan.ram)
-            ram_id = &r->bound[i].id;
-    /* Patience is over when a description does not come: then what may follow what is all there is to go by. */
-    if (!early)
-        gw_channel_set_timeout(r->channel, r->vmdesc_wait_ns);
-    e = gw_guest_get_devices(r->session.vm, &r->reader, early, ram_id, &end, err);
+            g.ram_id = &r->bound[i].id;
+    e = vm->devices->get(vm, &g, err);
     gw_channel_set_timeout(r->channel, r->timeout_ns);
-    if (e < 0) {
-        gw_context(err, "device sections from byte %" PRIu64 " on", at);
-        return e;
-    }
-    r->touched = true;
-    r->described = end;
-    return !end;
+    r->touched |= g.touched;
+    r->described = e >= 0 && g.ended;
+    return e < 0 ? e : !g.ended;
 }
 
 /* One element: 1 go on, 0 EOF. */
@@ -249,6 +242,7 @@ static int element(struct gw_recv *r, struct gw_error *err)
     uint64_t at = gw_reader_offset(&r->reader);
     const uint8_t *next;
     uint8_t type;
+    bool early;
     int e;
 
     r->reader.what = "the next element";
@@ -257,16 +251,16 @@ static int element(struct gw_recv *r, struct gw_error *err)
     if (e < 0)
         return e;
     type = *next;
-    if (type == GW_ELEMENT_FULL && r->session.vm->image)
-        return opaque_devices(r, at, err);
-    gw_reader_skip(&r->reader, 1);
+    early = r->grammar == GW_GRAMMAR_SETUP;
     if (type != GW_ELEMENT_COMMAND && !gw_grammar_step(&r->grammar, type, 0))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " may not come here (%s)",
                        type, gw_wire_element(type), at, gw_grammar_name(r->grammar));
+    if (type == GW_ELEMENT_FULL)
+        return device(r, early, err);
+    gw_reader_skip(&r->reader, 1);
     switch (type) {
     case GW_ELEMENT_START:
-    case GW_ELEMENT_FULL:
-        e = named(r, (enum gw_section_kind)type, at, err);
+        e = start(r, at, err);
         break;
     case GW_ELEMENT_PART:
     case GW_ELEMENT_END:
@@ -368,12 +362,9 @@ int gw_recv_load(struct gw_recv *r, struct gw_error *err)
     int e;
 
     r->grammar = GW_GRAMMAR_SETUP;
-    if (r->session.vm->image) {
-        e = gw_guest_learn(r->session.vm, &r->head, err);
-        if (e < 0)
-            return e;
-    }
-    gw_registry_load_begin(r->session.vm->registry);
+    e = r->session.vm->devices->begin(r->session.vm, &r->head, err);
+    if (e < 0)
+        return e;
     gw_globalstate_set(r->session.vm->globalstate, true);
     while ((e = element(r, err)) > 0) {
         gw_recv_publish(r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/plan.h"
 
-#include "engine/guest.h"
+#include "engine/devices.h"
 #include "ram/codec/plain.h"
 #include "ram/codec/zero.h"
 #include "ram/layout/stream.h"
@@ -30,7 +30,7 @@ static int add_plain(struct gw_lane *lane, struct gw_error *err)
 
 static int make_lane(struct gw_vm *vm, struct gw_lane **ret, struct gw_error *err)
 {
-    struct gw_codec *fetch = vm->image ? gw_guest_fetch(vm) : NULL;
+    struct gw_codec *fetch = vm->devices->fetch(vm);
     struct gw_layout *layout = NULL;
     struct gw_lane *lane = NULL;
     int r = gw_layout_stream_new(&vm->ram, &layout, err);
@@ -91,7 +91,7 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
     struct gw_ram_config ram = ram_config(vm);
     int r = gw_store_direct_new(&vm->ram, &ram.take_store, err);
 
-    ram.adopt = vm->image ? gw_guest_adopt : NULL;
+    ram.adopt = vm->devices->adopt;
     ram.opaque = vm;
     return r < 0 ? r : add_ram(plan, &ram, err);
 }

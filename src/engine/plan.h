@@ -6,7 +6,7 @@
  * flows, and nobody asks again what is on.
  *
  *     capability or parameter        becomes
- *     (an image's machine)           the codec `fetch`, first in the chain
+ *     (pages not in memory)          the codec `fetch`, first in the chain
  *     zero-page-detection            the codec `zero`, unless it is none
  *     (always)                       the codec `plain`, last in the chain
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list

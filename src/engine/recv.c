@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "engine/guest.h"
 #include "engine/recv.h"
 
 #include "wire/numbers.h"
@@ -45,8 +44,7 @@ static void forget_source(struct gw_recv *r)
     r->bound = NULL;
     r->bounds = 0;
     r->return_path = r->extended = r->committed = r->aborted = r->ended = r->described = false;
-    if (r->session.vm->image)
-        gw_guest_forget(r->session.vm);
+    r->session.vm->devices->forget(r->session.vm);
 }
 
 bool gw_recv_touched(const struct gw_recv *r)

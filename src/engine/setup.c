@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/endian.h"
-#include "engine/guest.h"
 #include "engine/head.h"
 #include "engine/send.h"
 #include "wire/names.h"
@@ -48,6 +47,14 @@ void gw_send_footer(struct gw_send *s, const struct gw_live *l)
     gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
     gw_put_u8(&s->writer, GW_ELEMENT_FOOTER);
     gw_put_u32(&s->writer, l->section_id);
+}
+
+int gw_send_devices(struct gw_send *s, enum gw_devices_place place, struct gw_error *err)
+{
+    struct gw_vm *vm = s->session.vm;
+
+    gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
+    return vm->devices->put(vm, place, &s->writer, s->desc, err);
 }
 
 int gw_send_flush(struct gw_send *s, struct gw_error *err)
@@ -120,19 +127,15 @@ int gw_send_setup(struct gw_send *s, struct gw_error *err)
         r = gw_vmdesc_new(vm->ram.page_bytes, &s->desc, err);
     if (r >= 0 && s->profile->vmdesc_configuration)
         gw_head_describe(s->session.vm, s->desc);
-    gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
-    if (r >= 0 && vm->image)
-        gw_guest_put(vm, GW_GUEST_FIRST, &s->writer);
+    if (r >= 0)
+        r = gw_send_devices(s, GW_DEVICES_FIRST, err);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
         gw_send_section(s, GW_SECTION_START, s->plan.live[i]);
         r = s->plan.live[i]->ops->setup(s->plan.live[i], &s->writer, err);
         gw_send_footer(s, s->plan.live[i]);
     }
-    gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
-    if (r >= 0 && vm->image)
-        gw_guest_put(vm, GW_GUEST_EARLY, &s->writer);
-    else if (r >= 0)
-        r = gw_registry_save(vm->registry, true, true, &s->writer, s->desc, err);
+    if (r >= 0)
+        r = gw_send_devices(s, GW_DEVICES_EARLY, err);
     if (r >= 0)
         r = gw_send_flush(s, err);
     s->setup_offset = gw_writer_offset(&s->writer);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "engine/guest.h"
 #include "engine/send.h"
 #include "wire/numbers.h"
 
@@ -83,11 +82,7 @@ static int put_state(struct gw_send *s, struct gw_error *err)
     if (r < 0)
         return r;
     gw_globalstate_set(vm->globalstate, s->was_running);
-    gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
-    if (vm->image)
-        gw_guest_put(vm, GW_GUEST_LATE, &s->writer);
-    else
-        r = gw_registry_save(vm->registry, false, true, &s->writer, s->desc, err);
+    r = gw_send_devices(s, GW_DEVICES_LATE, err);
     return r < 0 ? r : gw_send_flush(s, err);
 }
 
@@ -97,7 +92,7 @@ static int put_end(struct gw_send *s, const char *text, size_t bytes, struct gw_
     gw_grammar_step(&s->grammar, GW_ELEMENT_EOF, 0);
     gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
     gw_put_u8(&s->writer, GW_ELEMENT_EOF);
-    if (!bytes) /* an image's machine may have none */
+    if (!bytes) /* a machine that came without one */
         return gw_send_flush(s, err);
     gw_grammar_step(&s->grammar, GW_ELEMENT_VMDESC, 0);
     gw_writer_cause(&s->writer, GW_CAUSE_VMDESC);
@@ -264,20 +259,10 @@ static int answer_commit(struct gw_send *s, struct gw_error *err)
     return failure(err);
 }
 
-static int describe(struct gw_send *s, const char **ret_text, size_t *ret_bytes, struct gw_error *err)
-{
-    const struct gw_image *image = s->session.vm->image;
-
-    if (!image)
-        return gw_vmdesc_finish(s->desc, ret_text, ret_bytes, err);
-    *ret_text = image->description;
-    *ret_bytes = image->description_bytes;
-    return 0;
-}
-
 int gw_send_switchover(struct gw_send *s, struct gw_error *err)
 {
     struct gw_error local = GW_ERROR_INIT;
+    struct gw_vm *vm = s->session.vm;
     const char *text;
     uint64_t eof_at;
     size_t bytes;
@@ -296,7 +281,7 @@ int gw_send_switchover(struct gw_send *s, struct gw_error *err)
     gw_session_enter(&s->session, GW_PHASE_DEVICE);
     r = put_state(s, err);
     if (r >= 0)
-        r = describe(s, &text, &bytes, err);
+        r = vm->devices->describe(vm, s->desc, &text, &bytes, err);
     if (r >= 0)
         r = gw_send_check(s, err);
     if (r < 0)

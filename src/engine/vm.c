@@ -25,6 +25,7 @@ int gw_vm_new(const struct gw_vm_config *config, struct gw_vm **ret_vm, struct g
         vm->has_uuid |= config->uuid[i] != 0;
     vm->ops = config->ops;
     vm->opaque = config->opaque;
+    vm->devices = &gw_devices_registry;
     vm->clock = config->clock ? *config->clock : gw_clock_real;
     gw_trace_init(&vm->trace, &vm->clock);
     r = gw_ram_init(&vm->ram, config->page_bytes, config->opaque, err);

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "engine/devices.h"
 #include "engine/options.h"
 #include "godwit/vm.h"
 #include "ram/tracker/tracker.h"
@@ -33,7 +34,8 @@ struct gw_vm {
     struct gw_options *options;
     struct gw_globalstate *globalstate;
     uint32_t ram_section_id;
-    struct gw_image *image; /* what this machine stands for (guest.h); NULL: it knows its devices itself */
+    const struct gw_devices_ops *devices;
+    struct gw_image *image; /* what this machine stands for (guest.h), for gw_devices_image; else NULL */
 
     pthread_mutex_t lock;        /* what follows */
     bool busy;                   /* a session of either kind exists and has not ended */

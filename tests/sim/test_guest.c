@@ -279,6 +279,41 @@ static void test_early(void **state)
     }
 }
 
+/* Device state alone: an image gives and takes what a machine that knows its devices does. */
+static void test_state_alone(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_image *one = empty(), *two = empty();
+    struct plugged have[2] = {{7, "seven"}, {9, "nine"}}, get[2] = {{0}};
+    void *blob, *again;
+    struct sim from, to;
+    size_t bytes, n;
+
+    must(sim_new(&from, 42, 4, &err), &err);
+    must(sim_new(&to, 0, 4, &err), &err);
+    plug(&from, have);
+    plug(&to, get);
+    from.device.level = 77;
+    into(one, &from, NULL);
+    must(gw_state_save(vm_of(one, NULL, NULL), &blob, &bytes, &err), &err);
+    assert_int_equal(gw_state_load(vm_of(two, NULL, NULL), blob, bytes / 2, &err), -ENODATA);
+    assert_int_equal(two->devices_bytes, 0);
+    must(gw_state_load(vm_of(two, NULL, NULL), blob, bytes, &err), &err);
+    assert_int_equal(two->devices_bytes, one->early_bytes + one->devices_bytes);
+    must(gw_state_save(vm_of(two, NULL, NULL), &again, &n, &err), &err);
+    assert_int_equal(n, bytes);
+    assert_memory_equal(again, blob, bytes);
+    must(gw_state_load(to.vm, again, n, &err), &err);
+    assert_memory_equal(get, have, sizeof have);
+    assert_int_equal(to.device.level, 77);
+    free(blob);
+    free(again);
+    gw_image_free(one);
+    gw_image_free(two);
+    sim_free(&from);
+    sim_free(&to);
+}
+
 /* A page that cannot be read ends it, with the reason, and nothing runs on the other side. */
 static void test_broken_file(void **state)
 {
@@ -437,7 +472,7 @@ static void test_any_order(void **state)
     must(sim_new(&from, 42, 32, &err), &err);
     into(image, &from, NULL);
     file = as_file(image, &asking);
-    codec = gw_guest_fetch(vm_of(file, NULL, NULL));
+    codec = gw_devices_image.fetch(vm_of(file, NULL, NULL));
     for (unsigned n = 0; n < 400; n++) {
         b = file->guest->vm->ram.blocks[n % file->guest->vm->ram.count];
         batch.block = b;
@@ -465,6 +500,7 @@ int main(void)
         cmocka_unit_test(test_memory),           cmocka_unit_test(test_fetched),   cmocka_unit_test(test_broken_file),
         cmocka_unit_test(test_no_place_to_park), cmocka_unit_test(test_taken),     cmocka_unit_test(test_cut),
         cmocka_unit_test(test_slow_to_park),     cmocka_unit_test(test_any_order),  cmocka_unit_test(test_early),
+        cmocka_unit_test(test_state_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

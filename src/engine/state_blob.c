@@ -3,7 +3,6 @@
  * Device state alone (S12): the head, the FULL sections, EOF and the description; RAM stays where it is.
  */
 #include "engine/head.h"
-#include "state/section.h"
 #include "wire/numbers.h"
 
 static int put_devices(struct gw_vm *vm, struct gw_writer *w, struct gw_vmdesc *desc, struct gw_error *err)
@@ -13,14 +12,18 @@ static int put_devices(struct gw_vm *vm, struct gw_writer *w, struct gw_vmdesc *
     int r;
 
     gw_head_put(vm, w);
-    r = gw_registry_save(vm->registry, true, true, w, desc, err);
+    r = vm->devices->put(vm, GW_DEVICES_FIRST, w, desc, err);
     if (r >= 0)
-        r = gw_registry_save(vm->registry, false, true, w, desc, err);
+        r = vm->devices->put(vm, GW_DEVICES_EARLY, w, desc, err);
     if (r >= 0)
-        r = gw_vmdesc_finish(desc, &text, &bytes, err);
+        r = vm->devices->put(vm, GW_DEVICES_LATE, w, desc, err);
+    if (r >= 0)
+        r = vm->devices->describe(vm, desc, &text, &bytes, err);
     if (r < 0)
         return r;
     gw_put_u8(w, GW_ELEMENT_EOF);
+    if (!bytes)
+        return gw_writer_flush(w, err);
     gw_put_u8(w, GW_ELEMENT_VMDESC);
     gw_put_u32(w, (uint32_t)bytes);
     gw_put_bytes(w, text, bytes);
@@ -54,29 +57,40 @@ int gw_state_save(struct gw_vm *vm, void **ret_blob, size_t *ret_bytes, struct g
 
 static int get_devices(struct gw_vm *vm, struct gw_reader *r, struct gw_error *err)
 {
+    int e = 0;
+
+    while (e >= 0) {
+        struct gw_devices_get g = {.reader = r};
+        uint64_t at = gw_reader_offset(r);
+        const uint8_t *type;
+
+        e = gw_reader_need(r, 1, &type, err);
+        if (e < 0 || *type == GW_ELEMENT_EOF)
+            break;
+        if (*type != GW_ELEMENT_FULL)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                           "element 0x%02x at byte %" PRIu64 ": a file of device state has devices only", *type, at);
+        e = vm->devices->get(vm, &g, err);
+        if (e < 0)
+            gw_context(err, "device state at byte %" PRIu64, at);
+        else if (g.ended)
+            break;
+    }
+    return e;
+}
+
+static int get(struct gw_vm *vm, struct gw_reader *r, struct gw_error *err)
+{
     struct gw_head head;
     int e = gw_head_get(vm, r, &head, err);
 
-    gw_registry_load_begin(vm->registry);
-    while (e >= 0) {
-        uint64_t at = gw_reader_offset(r);
-        struct gw_section_head h;
-        uint8_t type;
-
-        e = gw_get_u8(r, &type, err);
-        if (e < 0 || type == GW_ELEMENT_EOF)
-            break;
-        if (type != GW_ELEMENT_FULL)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                           "element 0x%02x at byte %" PRIu64 ": a file of device state has devices only", type, at);
-        e = gw_section_get_head(r, &h, err);
-        if (e >= 0)
-            e = gw_registry_load(vm->registry, h.name, h.instance, h.version, r, err);
-        if (e >= 0)
-            e = gw_section_get_footer(r, h.id, h.name, err);
-        if (e < 0)
-            gw_context(err, "device state at byte %" PRIu64, at);
-    }
+    if (e >= 0)
+        e = vm->devices->begin(vm, &head, err);
+    if (e < 0)
+        return e;
+    e = get_devices(vm, r, err);
+    if (e < 0)
+        vm->devices->forget(vm);
     return e;
 }
 
@@ -91,7 +105,7 @@ int gw_state_load(struct gw_vm *vm, const void *blob, size_t bytes, struct gw_er
     if (e < 0)
         return e;
     gw_reader_init_memory(&r, blob, bytes, 0);
-    e = get_devices(vm, &r, err);
+    e = get(vm, &r, err);
     gw_reader_close(&r);
     gw_vm_end(vm);
     return e;

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * devices: what a session wants of a machine's devices, whichever kind of machine it is.
+ *
+ *     gw_devices_registry   devices that are registered here: each is encoded and decoded (state/registry.h)
+ *     gw_devices_image      a machine that stands for an image (guest.h): sections are kept and sent as they are
+ *
+ * A vm has one of them from its making on (vm->devices); sessions ask no further.
+ *
+ *     source        put(FIRST) START.. put(EARLY) PART.. END.. put(LATE) EOF, describe
+ *     destination   begin, then get for each FULL, until EOF or until it says that it has read that too; then park
+ *                   begin .. forget   when the source goes before anything that counts was changed
+ *
+ * Threads: the session's.
+ */
+#ifndef GW_ENGINE_DEVICES_H
+#define GW_ENGINE_DEVICES_H
+
+#include "channel/reader.h"
+#include "channel/writer.h"
+#include "state/registry.h"
+#include "state/section.h"
+
+struct gw_vm;
+struct gw_head;
+struct gw_codec;
+
+enum gw_devices_place {
+    GW_DEVICES_FIRST, /* before the START of the RAM */
+    GW_DEVICES_EARLY, /* behind it, before its contents */
+    GW_DEVICES_LATE,  /* behind them */
+};
+
+struct gw_devices_get {
+    struct gw_reader *reader;     /* stands on the type byte of a FULL section */
+    bool early;                   /* in the set-up */
+    const uint32_t *ram_id;       /* number of the RAM's section; NULL: it has not come yet */
+    struct gw_channel *channel;   /* whose patience is put back by the caller; NULL: there is none */
+    uint64_t description_wait_ns; /* and how much it has where a description may never come */
+    /* A section of this number: -EPROTO when it is taken. NULL: nobody counts. */
+    int (*bind)(void *opaque, const struct gw_section_head *head, uint64_t at, struct gw_error *err);
+    void *opaque;
+    /* filled, also on failure: */
+    bool touched; /* the machine is no longer what it was */
+    bool ended;   /* EOF and the description were read too */
+};
+
+struct gw_devices_ops {
+    /* A destination takes whatever machine comes, and a source says of whichever kind it is. */
+    bool any_machine;
+
+    /* ---- source ---- */
+    /* The sections of this place. desc gets what is described while it is put. */
+    int (*put)(struct gw_vm *vm, enum gw_devices_place place, struct gw_writer *w, struct gw_vmdesc *desc,
+               struct gw_error *err);
+    /* The description behind EOF; valid as long as desc and the vm are. 0 bytes: there is none. */
+    int (*describe)(struct gw_vm *vm, struct gw_vmdesc *desc, const char **ret_text, size_t *ret_bytes,
+                    struct gw_error *err);
+    /* The first codec of the chain; NULL: pages are where the pipeline looks anyway. */
+    struct gw_codec *(*fetch)(const struct gw_vm *vm);
+
+    /* ---- destination ---- */
+    int (*begin)(struct gw_vm *vm, const struct gw_head *head, struct gw_error *err);
+    /* Makes a RAM block that is listed; opaque is the vm (ram_config.adopt). NULL: the machine has its own. */
+    int (*adopt)(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err);
+    int (*get)(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err);
+    void (*forget)(struct gw_vm *vm);
+    /* Everything has arrived and is put where it will rest. NULL: the machine runs here instead. */
+    int (*park)(struct gw_vm *vm, struct gw_error *err);
+};
+
+extern const struct gw_devices_ops gw_devices_registry, gw_devices_image;
+
+#endif

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/endian.h"
+#include "engine/guest.h"
+#include "engine/head.h"
+#include "image/scan_parts.h"
+#include "ram/ram.h"
+
+/* ---- destination --------------------------------------------------------------------------------------------------
+ */
+
+static int begin(struct gw_vm *vm, const struct gw_head *head, struct gw_error *err)
+{
+    struct gw_image *image = vm->image;
+
+    if (image->block_count || image->devices)
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the image has a machine already");
+    gw_strcopy(vm->machine, sizeof vm->machine, head->machine);
+    gw_strcopy(image->machine, sizeof image->machine, head->machine);
+    image->has_uuid = vm->has_uuid = head->has_uuid;
+    memcpy(image->uuid, head->uuid, 16);
+    memcpy(vm->uuid, head->uuid, 16);
+    return 0;
+}
+
+static int adopt(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err)
+{
+    struct gw_vm *vm = opaque;
+    uint8_t *host;
+    int r = gw_memory_add_block(vm->image, name, used_bytes, &host, err);
+
+    return r < 0 ? r : gw_guest_add_ram(vm, name, used_bytes, host, GW_RAM_FRESH, err);
+}
+
+/* A section found by the scan, put together again as it was. */
+struct collected {
+    struct gw_writer w;
+    bool footers;
+};
+
+static int collect(void *opaque, const struct gw_scan_section *s)
+{
+    struct collected *c = opaque;
+
+    gw_put_u8(&c->w, s->element);
+    gw_put_u32(&c->w, s->id);
+    gw_put_str8(&c->w, s->name);
+    gw_put_u32(&c->w, s->instance);
+    gw_put_u32(&c->w, s->version);
+    gw_put_bytes(&c->w, s->body, s->body_bytes);
+    if (c->footers) {
+        gw_put_u8(&c->w, GW_ELEMENT_FOOTER);
+        gw_put_u32(&c->w, s->id);
+    }
+    return 0;
+}
+
+static const struct gw_scan_visitor visitor = {.section = collect};
+
+/* The scan read EOF and the description too: it has them in its tail, or not at all. */
+static int keep_description(struct gw_image *image, const struct gw_scan *s, struct gw_error *err)
+{
+    size_t eof = image->devices_bytes;
+    uint32_t n;
+
+    if (!s->tree)
+        return 0;
+    /* Nothing but sections stands before EOF, so what was put together is as long as what was read. */
+    if (s->tail_bytes < eof + 6 || s->tail[eof] != GW_ELEMENT_EOF || s->tail[eof + 1] != GW_ELEMENT_VMDESC)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "something else stands between the device sections");
+    n = gw_load_be32(s->tail + eof + 2);
+    image->description = malloc(GW_MAX(n, 1u));
+    if (!image->description)
+        return gw_nomem(err, "description of the devices");
+    memcpy(image->description, s->tail + eof + 6, n);
+    image->description_bytes = n;
+    return 0;
+}
+
+/* More of them, behind those that are there. */
+static int keep_early(struct gw_image *image, struct gw_writer *w, bool before, struct gw_error *err)
+{
+    size_t bytes;
+    GW_AUTOFREE uint8_t *more = gw_writer_take(w, &bytes);
+    uint8_t *grown = realloc(image->early, GW_MAX(image->early_bytes + bytes, 1u));
+
+    if (!grown)
+        return gw_nomem(err, "device sections");
+    memcpy(grown + image->early_bytes, more, bytes);
+    image->early = grown;
+    image->early_bytes += bytes;
+    image->early_before += before ? bytes : 0;
+    return 0;
+}
+
+static int get_early(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct gw_writer *w,
+                     struct gw_error *err)
+{
+    bool done = false;
+    int e = gw_scan_early(s, &done, err);
+
+    if (e >= 0 && !done)
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "device sections at byte %" PRIu64 ", and no RAM behind them",
+                    gw_reader_offset(g->reader));
+    if (e >= 0)
+        e = gw_writer_flush(w, err);
+    if (e >= 0)
+        e = keep_early(vm->image, w, !g->ram_id, err);
+    vm->image->guest->early_devices += s->early;
+    return e;
+}
+
+/* Behind the RAM they are all that is left, up to the end of the stream. */
+static int get_late(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct gw_writer *w,
+                    struct gw_error *err)
+{
+    struct gw_image *image = vm->image;
+    int e;
+
+    /* Patience is over when a description does not come: then what may follow what is all there is to go by. */
+    if (g->channel)
+        gw_channel_set_timeout(g->channel, g->description_wait_ns);
+    s->early = image->guest->early_devices;
+    e = gw_scan_tail(s, err);
+    if (e >= 0)
+        e = gw_writer_flush(w, err);
+    if (e < 0)
+        return e;
+    image->devices = gw_writer_take(w, &image->devices_bytes);
+    image->ram_id = vm->ram_section_id = g->ram_id ? *g->ram_id : 0;
+    g->ended = true;
+    return keep_description(image, s, err);
+}
+
+static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(g->reader);
+    struct collected c = {.footers = vm->image->footers};
+    struct gw_scan s;
+    int e = gw_writer_init_memory(&c.w, err);
+
+    if (e < 0)
+        return e;
+    gw_scan_init(&s, g->reader, &visitor, &c);
+    s.page_bytes = vm->image->page_bytes;
+    s.footers = vm->image->footers;
+    s.live = true;
+    if (g->ram_id)
+        s.bound[s.bound_count++] =
+            (struct gw_scan_bound){.id = *g->ram_id, .name = "ram", .version = GW_RAM_SECTION_VERSION};
+    e = g->early ? get_early(vm, g, &s, &c.w, err) : get_late(vm, g, &s, &c.w, err);
+    gw_scan_close(&s);
+    gw_writer_close(&c.w);
+    g->touched = e >= 0;
+    if (e < 0)
+        gw_context(err, "device sections from byte %" PRIu64 " on", at);
+    return e;
+}
+
+static void forget(struct gw_vm *vm)
+{
+    gw_ram_clear(&vm->ram);
+    gw_memory_forget(vm->image);
+    vm->image->guest->early_devices = 0;
+}
+
+static int park(struct gw_vm *vm, struct gw_error *err)
+{
+    struct gw_image_guest *g = vm->image->guest;
+    int r = g->park ? g->park(g->opaque, err) : 0;
+
+    return r < 0 && err && !err->code ? gw_fail(err, r, GW_BLAME_EMBEDDER, "parking: %s", strerror(-r)) : r;
+}
+
+/* ---- source -------------------------------------------------------------------------------------------------------
+ */
+
+static int put(struct gw_vm *vm, enum gw_devices_place place, struct gw_writer *w, struct gw_vmdesc *desc,
+               struct gw_error *err)
+{
+    const struct gw_image *image = vm->image;
+    size_t before = image->early_before;
+
+    switch (place) {
+    case GW_DEVICES_FIRST:
+        gw_put_bytes(w, image->early, before);
+        break;
+    case GW_DEVICES_EARLY:
+        if (image->early_bytes > before)
+            gw_put_bytes(w, image->early + before, image->early_bytes - before);
+        break;
+    case GW_DEVICES_LATE:
+        gw_put_bytes(w, image->devices, image->devices_bytes);
+        break;
+    }
+    return 0;
+}
+
+static int describe(struct gw_vm *vm, struct gw_vmdesc *desc, const char **ret_text, size_t *ret_bytes,
+                    struct gw_error *err)
+{
+    *ret_text = vm->image->description;
+    *ret_bytes = vm->image->description_bytes;
+    return 0;
+}
+
+static struct gw_codec *fetch(const struct gw_vm *vm)
+{
+    return vm->image->guest->fetch ? gw_fetch_codec(vm->image->guest->fetch) : NULL;
+}
+
+
+const struct gw_devices_ops gw_devices_image = {
+    .any_machine = true,
+    .put = put,
+    .describe = describe,
+    .fetch = fetch,
+    .begin = begin,
+    .adopt = adopt,
+    .get = get,
+    .forget = forget,
+    .park = park,
+};
