@@ -17,6 +17,7 @@
 #define POLL_FIRST_NS  (20 * NS_PER_MS) /* short migrations are common: look often at first */
 #define SAMPLE_S       0.5
 #define CANCEL_WAIT_NS (10000 * NS_PER_MS)
+#define SETTLE_NS      (5000 * NS_PER_MS)
 
 static uint64_t now_ns(void)
 {
@@ -192,13 +193,35 @@ static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns
     return GW_EXIT_FAILED;
 }
 
+/* The machine's state once the migration has ended. A QEMU tells that it has ended a little before its machine is what it
+ * will be from then on. */
+static int final_status(struct gw_ctl *ctl, json_t **ret_status)
+{
+    uint64_t deadline_ns = now_ns() + SETTLE_NS;
+    int r;
+
+    for (;;) {
+        json_t *status = NULL;
+
+        r = gw_ctl_run(ctl, "query-status", NULL, &status);
+        if (r != GW_EXIT_DONE)
+            return r;
+        if (strcmp(gw_ctl_text(status, "status", "?"), "finish-migrate") || now_ns() >= deadline_ns ||
+            gw_qmp_wait(ctl->qmp, POLL_FIRST_NS, NULL)) {
+            *ret_status = status;
+            return GW_EXIT_DONE;
+        }
+        json_decref(status);
+    }
+}
+
 /* Tells what it came to and in which state things were left. */
 static int conclude(struct gw_ctl *ctl, json_t *info)
 {
     const char *state = gw_ctl_text(info, "status", "none");
     json_t *status = NULL;
     const char *run;
-    int r = gw_ctl_run(ctl, "query-status", NULL, &status);
+    int r = final_status(ctl, &status);
 
     if (r != GW_EXIT_DONE)
         return r;
@@ -262,7 +285,7 @@ int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv)
     if (r == GW_EXIT_DONE && gw_ctl_text(info, "status", NULL))
         r = wait_end(ctl, &p, now_ns() + CANCEL_WAIT_NS, &info);
     if (r == GW_EXIT_DONE)
-        r = gw_ctl_run(ctl, "query-status", NULL, &status);
+        r = final_status(ctl, &status);
     if (r == GW_EXIT_DONE) {
         state = gw_ctl_text(info, "status", "none");
         if (ctl->json) {

@@ -131,6 +131,46 @@ class Ctl(Case):
                 else:
                     self.assertEqual(p.stdout, "{}\n")
 
+    def monitor(self, answers):
+        """A monitor whose commands have these answers, one after the other, the last one for good; (path, commands heard)."""
+        heard, path = [], self.path("monitor%d" % len(os.listdir(self.folder)))
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(path)
+        listener.listen(1)
+
+        def serve():
+            s, _ = listener.accept()
+            with s, s.makefile("rwb") as f:
+                f.write(b'{"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 2}}, "capabilities": []}}\n')
+                f.flush()
+                for line in f:
+                    asked = json.loads(line)
+                    heard.append(asked["execute"])
+                    queue = answers.get(asked["execute"], [{}])
+                    f.write(json.dumps({"return": queue.pop(0) if len(queue) > 1 else queue[0],
+                                        "id": asked.get("id")}).encode() + b"\n")
+                    f.flush()
+        threading.Thread(target=serve, daemon=True).start()
+        return path, heard
+
+    def test_the_last_state_counts(self):
+        """A QEMU says that a migration has completed, or was cancelled, before its machine has come to rest."""
+        for command, end, last in ((["migrate", "tcp:x:1"], "completed", "postmigrate"), (["cancel"], "cancelled", "running")):
+            path, heard = self.monitor({
+                "query-migrate": [{"status": "active"}, {"status": end}],
+                "query-status": [{"status": "finish-migrate"}] * 3 + [{"status": last}]})
+            doc = self.ctl_json(path, *command)
+            self.assertEqual((doc["status"], doc["run-state"]), (end, last))
+            self.assertEqual(heard.count("query-status"), 4)
+
+    def test_a_state_that_stays(self):
+        """What does not come to rest is told as it is."""
+        path, heard = self.monitor({"query-migrate": [{"status": "completed"}], "query-status": [{"status": "finish-migrate"}]})
+        begun = time.monotonic()
+        self.assertEqual(self.ctl_json(path, "migrate", "tcp:x:1")["run-state"], "finish-migrate")
+        self.assertLess(time.monotonic() - begun, 20 * SLOW)
+
     def test_what_is_no_monitor(self):
         vm, path = self.vm()
         holder = socket.socket(socket.AF_UNIX)
