@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,8 +32,18 @@ static void help(FILE *to)
     fprintf(to, "\n`godwit COMMAND --help` tells the rest.\n");
 }
 
+/* Who starts us may have closed them. No file of ours gets such a number then, to be written to as standard output. Input
+ * and output are opened the wrong way round, so that to use them is the error that it was; messages just go nowhere. */
+static void open_standard(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", fd == 1 ? O_RDONLY : O_WRONLY);
+}
+
 int main(int argc, char **argv)
 {
+    open_standard();
     if (argc < 2) {
         help(stderr);
         return GW_EXIT_USAGE;

@@ -2,13 +2,13 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "channel/socket.h"
+#include "channel/spawn.h"
 #include "channel/transport.h"
 #include "godwit/clock.h"
 
@@ -17,58 +17,12 @@
 /* Between the end of a command's connection and the end of the command itself, where only a message waits for it. */
 #define EXIT_SOON_NS (100 * GW_NS_PER_MS)
 
-extern char **environ;
-
 struct gw_exec {
     struct gw_stream stream;
     pthread_mutex_t lock; /* pid: so that shutdown never kills a number that belongs to somebody else by now */
     pid_t pid;            /* also the process group; 0 once reaped, by us or by others */
     int pidfd;            /* readable when the command has ended */
 };
-
-static int spawn(const char *command, int child_fd, pid_t *ret_pid)
-{
-    char *const argv[] = {(char *)"sh", (char *)"-c", (char *)command, NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none, usual;
-    int r;
-
-    r = posix_spawnattr_init(&attr);
-    if (r)
-        return -r;
-    r = posix_spawn_file_actions_init(&actions);
-    if (r) {
-        posix_spawnattr_destroy(&attr);
-        return -r;
-    }
-    sigemptyset(&none);
-    sigemptyset(&usual);
-    /* What the embedder ignores, the command would ignore too. */
-    sigaddset(&usual, SIGPIPE);
-    sigaddset(&usual, SIGCHLD);
-    sigaddset(&usual, SIGINT);
-    sigaddset(&usual, SIGQUIT);
-    sigaddset(&usual, SIGTERM);
-    sigaddset(&usual, SIGHUP);
-    r = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    if (!r)
-        r = posix_spawnattr_setpgroup(&attr, 0);
-    if (!r)
-        r = posix_spawnattr_setsigmask(&attr, &none);
-    if (!r)
-        r = posix_spawnattr_setsigdefault(&attr, &usual);
-    if (!r)
-        r = posix_spawn_file_actions_adddup2(&actions, child_fd, 0);
-    if (!r)
-        r = posix_spawn_file_actions_adddup2(&actions, child_fd, 1);
-    /* Never a plain fork: the embedder's memory may be a guest's, and copying its page tables stops it. */
-    if (!r)
-        r = posix_spawn(ret_pid, "/bin/sh", &actions, &attr, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attr);
-    return -r;
-}
 
 static void describe_status(int status, char *text, size_t size)
 {
@@ -261,7 +215,11 @@ int gw_exec_start(const char *command, struct gw_channel **ret_channel, struct g
     r = gw_stream_init(&x->stream, &exec_ops, pair[0], GW_CHANNEL_DUPLEX | GW_CHANNEL_PEEK | GW_CHANNEL_COMMAND, name,
                        err);
     if (r == 0) {
-        r = spawn(command, pair[1], &x->pid);
+        char *const argv[] = {(char *)"sh", (char *)"-c", (char *)command, NULL};
+        struct gw_spawn shell = {
+            .program = "/bin/sh", .argv = argv, .in = pair[1], .out = pair[1], .err = -1, .group = true};
+
+        r = gw_spawn(&shell, &x->pid);
         if (r < 0)
             gw_fail(err, r, GW_BLAME_LOCAL, "%s: starting /bin/sh: %s", name, strerror(-r));
     }

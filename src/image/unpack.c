@@ -3,19 +3,16 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "channel/spawn.h"
 #include "ram/page/zero.h"
 
 #define COPY_BYTES (1u << 20)
 #define HOLE_BYTES 4096u /* what a file system can leave out */
-
-extern char **environ;
 
 static const struct known {
     const char *program, *magic;
@@ -53,52 +50,21 @@ bool gw_compression_known(const char *program)
 
 /* ---- programs ---------------------------------------------------------------------------------------------------- */
 
-/* Like that of an exec: address, but for the process group: what interrupts us at a terminal is to end it too. */
-static int spawn(struct gw_filter *f, char *const argv[], int in, int out)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none, usual;
-    int r = posix_spawnattr_init(&attr);
-
-    if (r)
-        return -r;
-    r = posix_spawn_file_actions_init(&actions);
-    if (r) {
-        posix_spawnattr_destroy(&attr);
-        return -r;
-    }
-    sigemptyset(&none);
-    sigemptyset(&usual);
-    sigaddset(&usual, SIGPIPE); /* what the embedder ignores, the program would ignore too */
-    r = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    if (!r)
-        r = posix_spawnattr_setsigmask(&attr, &none);
-    if (!r)
-        r = posix_spawnattr_setsigdefault(&attr, &usual);
-    if (!r)
-        r = posix_spawn_file_actions_adddup2(&actions, in, 0);
-    if (!r)
-        r = posix_spawn_file_actions_adddup2(&actions, out, 1);
-    if (!r)
-        r = posix_spawn_file_actions_adddup2(&actions, f->said, 2);
-    if (!r)
-        r = posix_spawnp(&f->child, argv[0], &actions, &attr, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attr);
-    return -r;
-}
-
 /* One end of a pipe is the program's, the other ours. */
 static int start(struct gw_filter *f, const char *program, char *const argv[], int fd, bool reads, struct gw_error *err)
 {
+    /* In our process group: what interrupts us at a terminal is to end it too. */
+    struct gw_spawn child = {.program = program, .argv = argv};
     int ends[2], r;
 
     *f = (struct gw_filter){.program = program, .pipe = -1, .said = -1};
     if (pipe2(ends, O_CLOEXEC) < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "a pipe to %s: %s", program, strerror(errno));
     f->said = memfd_create("messages", MFD_CLOEXEC);
-    r = f->said < 0 ? -errno : spawn(f, argv, reads ? fd : ends[0], reads ? ends[1] : fd);
+    child.in = reads ? fd : ends[0];
+    child.out = reads ? ends[1] : fd;
+    child.err = f->said;
+    r = f->said < 0 ? -errno : gw_spawn(&child, &f->child);
     f->pipe = ends[!reads];
     close(ends[reads]);
     if (r >= 0)

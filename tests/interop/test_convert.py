@@ -62,6 +62,29 @@ class Convert(Files):
         devices = [[s[2:] for s in x.sections if s[1] == stream.FULL] for x in (a, b)]
         self.assertEqual(devices[0], devices[1], text)
 
+    def test_without_standard_descriptors(self):
+        """Whoever starts us may have closed 0, 1 and 2: no file and no pipe is taken for one of them."""
+        data = capture("precopy-microvm-10.0.bin.gz")
+        source, before = self.put("in", data), stream.decode(data)
+        for closed in ("<&- >&- 2>&-", "<&-", ">&-", "2>&-", "<&- 2>&-"):
+            with self.subTest(closed):
+                def godwit(*argv, says=b""):
+                    r = subprocess.run(["sh", "-c", 'exec "$@" ' + closed, "sh", built("cli/godwit"), *argv], stdin=subprocess.DEVNULL,
+                                       capture_output=True, timeout=60 * SLOW)
+                    self.assertEqual((r.returncode, r.stdout, r.stderr), (0, b"", b"" if "2>&-" in closed else says))
+                for program in ("gzip", "xz"):
+                    packed, again, sent = (self.path(x) for x in ("packed", "again", "sent"))
+                    godwit("convert", source, packed, "--force", "--format", "stream", "--compress", program)
+                    self.assertEqual(subprocess.run([program, "-dc", packed], capture_output=True, check=True).stdout[:4], b"QEVM")
+                    godwit("convert", packed, again, "--force", "--format", "parked")
+                    godwit("send", again, "exec:cat >%s; echo said >&2" % sent, "--peer", "10.0", "--quiet", says=b"said\n")
+                    self.assert_same(before, stream.decode(read_file(sent)), program)
+                # What cannot be read or written is an error as before.
+                r = subprocess.run(["sh", "-c", 'exec "$@" <&- >&-', "sh", built("cli/godwit"), "convert", source, "-", "--format",
+                                    "stream"], capture_output=True, timeout=60 * SLOW)
+                self.assertEqual(r.returncode, 1)
+                self.assertIn(b"Bad file descriptor", r.stderr)
+
     def test_captures(self):
         for name in self.LOADABLE:
             with self.subTest(name):

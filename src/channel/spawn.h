@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spawn: starts a program whose standard descriptors are some of ours.
+ *
+ * Whatever numbers these have, and whichever of 0, 1 and 2 are open here: a process may have been started with none of
+ * them, and then its pipes and files get these numbers. The program gets no other descriptor of ours than those that are
+ * to be inherited anyway, an empty signal mask, and the usual action of SIGPIPE; in a process group of its own also of the
+ * other signals that a process may ignore.
+ */
+#ifndef GW_CHANNEL_SPAWN_H
+#define GW_CHANNEL_SPAWN_H
+
+#include <sys/types.h>
+
+#include "base/base.h"
+
+struct gw_spawn {
+    const char *program; /* a path, or a name that is looked for in PATH */
+    char *const *argv;
+    int in, out; /* borrowed */
+    int err;     /* borrowed; -1: where ours is, or nowhere if we have none that is inherited */
+    bool group;  /* a process group of its own */
+};
+
+/* 0, or a negative errno; -ENOENT: there is no such program. */
+int gw_spawn(const struct gw_spawn *what, pid_t *ret_pid);
+
+#endif
