@@ -8,7 +8,7 @@
  *     ports.c     port I/O                 pace.c     sleeping vCPUs: wait port, throttle, dirty limit
  *     clock.c     virtual time             serial.c   the serial port's other end
  *     virtio_*.c  block devices            disk_*.c   what they read and write
- *     guestmem.c  devices in guest memory
+ *     guestmem.c  devices in guest memory  debt.c     what is owed to a dirty limit
  *     workload.c  options as text          attach.c   the machine as a gw_vm
  */
 #ifndef GW_MACHINE_INTERNAL_H
@@ -19,6 +19,7 @@
 
 #include "machine/accel.h"
 #include "machine/cpu.h"
+#include "machine/debt.h"
 #include "machine/machine.h"
 #include "machine/virtio.h"
 
@@ -59,7 +60,7 @@ struct gw_vcpu {
     bool event;                 /* under sleep_lock: something that the guest may wait for has happened */
     bool limits_changed;        /* under sleep_lock: how long a rest has to be must be thought over */
     uint64_t slice_began_ns;    /* throttle: since when it runs without a rest */
-    uint64_t dirty_due_ns;      /* dirty limit: when what it has dirtied is paid for */
+    struct gw_debt debt;        /* dirty limit */
 };
 
 struct gw_machine_clock {

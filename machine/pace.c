@@ -66,18 +66,14 @@ void gw_vcpu_pace_throttle(struct gw_vcpu *v)
 
 void gw_vcpu_pace_dirtied(struct gw_vcpu *v, uint64_t bytes)
 {
-    uint64_t limit = atomic_load(&v->machine->dirty_limit_bytes_per_s), now = gw_clock_monotonic_ns();
+    for (;; bytes = 0) {
+        uint64_t now = gw_clock_monotonic_ns();
+        uint64_t due = gw_debt_add(&v->debt, atomic_load(&v->machine->dirty_limit_bytes_per_s), bytes, now);
 
-    if (!limit) {
-        v->dirty_due_ns = 0;
-        return;
+        if (due <= now || atomic_load(&v->leave))
+            return;
+        sleep_until(v, due, false); /* or until the limit changes */
     }
-    /* What was not used of the last 10 ms may be used now, older rests are lost. */
-    if (v->dirty_due_ns + SLICE_NS < now)
-        v->dirty_due_ns = now - SLICE_NS;
-    v->dirty_due_ns += (uint64_t)((unsigned __int128)bytes * 1000000000u / limit);
-    if (v->dirty_due_ns > now)
-        sleep_until(v, v->dirty_due_ns, false);
 }
 
 void gw_machine_throttle(struct gw_machine *m, unsigned percent)
