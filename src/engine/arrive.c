@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/recv.h"
+#include "wire/frames.h"
 #include "wire/names.h"
 
 #define ALIVE_NS (1 * GW_NS_PER_S)
@@ -59,10 +60,11 @@ struct parking {
 /* A godwit that waits for LOADED hears that we live: to write a machine to a disk takes longer than its patience. */
 static void *say_alive(void *arg)
 {
-    static const uint8_t nothing[4];
+    uint8_t nothing[GW_FRAME_PONG_BYTES];
     struct parking *p = arg;
     struct gw_session *x = &p->recv->session;
 
+    gw_frame_put_pong(nothing, &(struct gw_frame_pong){0});
     pthread_mutex_lock(&x->lock);
     while (!p->done) {
         if (gw_session_wait_until(x, gw_now_ns(&gw_clock_real) + ALIVE_NS) || p->done)
@@ -98,7 +100,6 @@ static int park(struct gw_recv *r, struct gw_error *err)
 
 int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
 {
-    static const uint8_t good[4];
     struct gw_session *x = &r->session;
     struct gw_error local = GW_ERROR_INIT;
     int e = 0;
@@ -138,7 +139,7 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
     }
     /* The machine runs here now, whether or not this reaches the source. */
     gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
-    e = gw_recv_say(r, GW_RP_SHUT, good, sizeof good, &local);
+    e = gw_recv_shut(r, false, &local);
     if (e < 0 && x->vm->devices->park && !r->extended) {
         /* Nothing runs here, so it can still stay where it is: a source that does not hear this goes on. */
         *err = local;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/send.h"
 
-#include "base/endian.h"
 #include "wire/numbers.h"
 
 #include <stdio.h>
@@ -223,14 +222,12 @@ static void note_round_trip(struct gw_send *s)
 static int drain(struct gw_send *s, uint64_t *ret_ns, struct gw_error *err)
 {
     uint64_t t = now(s), deadline = gw_now_ns(&gw_clock_real) + DRAIN_MAX_NS;
-    uint8_t value[4];
     int r;
 
     *ret_ns = 0;
     if (!s->rp.running)
         return 0;
-    gw_store_be32(value, 2);
-    gw_send_command(s, GW_COMMAND_PING, value, sizeof value);
+    gw_send_ping(s, 2);
     r = gw_send_flush(s, err);
     if (r < 0)
         return r;

@@ -2,6 +2,7 @@
 #include "base/endian.h"
 #include "engine/recv.h"
 #include "state/section.h"
+#include "wire/frames.h"
 #include "wire/names.h"
 
 #define MAX_SECTIONS     4096u
@@ -115,6 +116,14 @@ static int numbered(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, s
     return e;
 }
 
+int gw_recv_shut(struct gw_recv *r, bool failed, struct gw_error *err)
+{
+    uint8_t body[GW_FRAME_SHUT_BYTES];
+
+    gw_frame_put_shut(body, &(struct gw_frame_shut){failed});
+    return gw_recv_say(r, GW_RP_SHUT, body, sizeof body, err);
+}
+
 int gw_recv_say(struct gw_recv *r, uint16_t type, const void *body, uint16_t bytes, struct gw_error *err)
 {
     uint8_t message[4 + 64];
@@ -129,20 +138,23 @@ int gw_recv_say(struct gw_recv *r, uint16_t type, const void *body, uint16_t byt
     return gw_channel_write_full(r->channel, message, 4u + bytes, err);
 }
 
-static int pong(struct gw_recv *r, const uint8_t *value, struct gw_error *err)
+/* p: the payload of the PING. */
+static int pong(struct gw_recv *r, const uint8_t *p, struct gw_error *err)
 {
-    uint8_t hello[12];
+    struct gw_frame_hello hello = {.version = GW_EXTENSIONS_VERSION, .extensions = GW_EXTENSION_COMMIT};
+    struct gw_frame_ping ping = gw_frame_get_ping(p);
+    uint8_t body[GW_FRAME_HELLO_BYTES];
     int e;
 
     if (!r->return_path)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "PING before OPEN_RETURN_PATH: there is no way to answer");
-    e = gw_recv_say(r, GW_RP_PONG, value, 4, err);
-    if (e < 0 || gw_load_be32(value) != GW_PING_COOKIE)
+    gw_frame_put_pong(body, &(struct gw_frame_pong){ping.value});
+    e = gw_recv_say(r, GW_RP_PONG, body, GW_FRAME_PONG_BYTES, err);
+    if (e < 0 || ping.value != GW_PING_COOKIE)
         return e;
     r->extended = true;
-    gw_store_be32(hello, GW_EXTENSIONS_VERSION);
-    gw_store_be64(hello + 4, GW_EXTENSION_COMMIT);
-    return gw_recv_say(r, GW_RP_GODWIT_HELLO, hello, sizeof hello, err);
+    gw_frame_put_hello(body, &hello);
+    return gw_recv_say(r, GW_RP_GODWIT_HELLO, body, sizeof body, err);
 }
 
 static int open_return_path(struct gw_recv *r, struct gw_error *err)
@@ -187,7 +199,7 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
         e = open_return_path(r, err);
         break;
     case GW_COMMAND_PING:
-        e = gw_get_bytes(&r->reader, payload, 4, err);
+        e = gw_get_bytes(&r->reader, payload, GW_FRAME_PING_BYTES, err);
         if (e >= 0)
             e = pong(r, payload, err);
         break;

@@ -58,12 +58,10 @@ bool gw_recv_touched(const struct gw_recv *r)
 
 static void refuse(struct gw_recv *r)
 {
-    static const uint8_t bad[4] = {0, 0, 0, 1};
-
     if (!r->return_path)
         return;
     gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
-    gw_recv_say(r, GW_RP_SHUT, bad, sizeof bad, NULL);
+    gw_recv_shut(r, true, NULL);
 }
 
 /* The machine has come. Until the source has heard of it (and closes) nothing may be reset: a connection that is closed

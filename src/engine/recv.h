@@ -75,6 +75,8 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err);
 int gw_recv_arrive(struct gw_recv *r, struct gw_error *err);
 /* A message on the return path; does nothing without one. */
 int gw_recv_say(struct gw_recv *r, uint16_t type, const void *body, uint16_t bytes, struct gw_error *err);
+/* The last word. */
+int gw_recv_shut(struct gw_recv *r, bool failed, struct gw_error *err);
 /* The machine is ours: tells the embedder, once, and starts it if it is to run. */
 int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err);
 void gw_recv_publish(struct gw_recv *r);

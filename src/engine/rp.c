@@ -2,6 +2,7 @@
 #include "engine/rp.h"
 
 #include "base/endian.h"
+#include "wire/frames.h"
 #include "wire/names.h"
 
 /* Reads all of it. Waiting for the first byte of a message may last: the destination has nothing to say for long. */
@@ -46,7 +47,7 @@ static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, struct gw_err
     switch (type) {
     case GW_RP_SHUT:
         rp->shut = true;
-        rp->shut_value = gw_load_be32(p);
+        rp->shut_value = gw_frame_get_shut(p).failed;
         r = rp->shut_value ? gw_fail(err, -EREMOTEIO, GW_BLAME_PEER, "the destination reported a failure (code %u)",
                                      rp->shut_value)
                            : 0;
@@ -63,7 +64,7 @@ static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, struct gw_err
         if (extension_expected(rp, type)) {
             /* A newer one may know more; what it does not name it does not know. */
             if (type == GW_RP_GODWIT_HELLO)
-                rp->extensions = gw_load_be64(p + 4);
+                rp->extensions = gw_frame_get_hello(p).extensions;
             rp->hello = true;
             rp->loaded = type == GW_RP_GODWIT_LOADED;
             break;

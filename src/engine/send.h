@@ -61,6 +61,7 @@ struct gw_send {
 
 /* Elements: grammar-checked, accounted. */
 void gw_send_command(struct gw_send *s, uint16_t command, const void *payload, uint16_t bytes);
+void gw_send_ping(struct gw_send *s, uint32_t value);
 void gw_send_section(struct gw_send *s, enum gw_section_kind kind, const struct gw_live *l);
 void gw_send_footer(struct gw_send *s, const struct gw_live *l);
 int gw_send_devices(struct gw_send *s, enum gw_devices_place place, struct gw_error *err);

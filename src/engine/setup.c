@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/endian.h"
 #include "engine/head.h"
 #include "engine/send.h"
+#include "wire/frames.h"
 #include "wire/names.h"
 
 #include <assert.h>
@@ -17,16 +17,22 @@ static void step(struct gw_send *s, uint8_t element, uint16_t command)
 
 void gw_send_command(struct gw_send *s, uint16_t command, const void *payload, uint16_t bytes)
 {
-    if (command == GW_COMMAND_PING) {
-        s->pings++;
-        s->ping_queued = true;
-    }
     gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
     gw_trace_element_put(&s->session.vm->trace, gw_writer_offset(&s->writer), "COMMAND", gw_wire_command(command)->name);
     step(s, GW_ELEMENT_COMMAND, command);
     gw_put_u16(&s->writer, command);
     gw_put_u16(&s->writer, bytes);
     gw_put_bytes(&s->writer, payload, bytes);
+}
+
+void gw_send_ping(struct gw_send *s, uint32_t value)
+{
+    uint8_t payload[GW_FRAME_PING_BYTES];
+
+    s->pings++;
+    s->ping_queued = true;
+    gw_frame_put_ping(payload, &(struct gw_frame_ping){value});
+    gw_send_command(s, GW_COMMAND_PING, payload, sizeof payload);
 }
 
 void gw_send_section(struct gw_send *s, enum gw_section_kind kind, const struct gw_live *l)
@@ -69,7 +75,6 @@ static int open_return_path(struct gw_send *s, struct gw_error *err)
 {
     bool asked = gw_options_cap(s->session.vm->options, GW_CAP_RETURN_PATH);
     bool duplex = s->channel->features & GW_CHANNEL_DUPLEX;
-    uint8_t value[4];
     int r;
 
     if (asked && !duplex)
@@ -82,12 +87,9 @@ static int open_return_path(struct gw_send *s, struct gw_error *err)
     if (r < 0)
         return r;
     gw_send_command(s, GW_COMMAND_OPEN_RETURN_PATH, NULL, 0);
-    if (s->profile->ask_extensions) {
-        gw_store_be32(value, GW_PING_COOKIE);
-        gw_send_command(s, GW_COMMAND_PING, value, sizeof value);
-    }
-    gw_store_be32(value, 1);
-    gw_send_command(s, GW_COMMAND_PING, value, sizeof value);
+    if (s->profile->ask_extensions)
+        gw_send_ping(s, GW_PING_COOKIE);
+    gw_send_ping(s, 1);
     return 0;
 }
 

@@ -25,6 +25,9 @@ class Printed(unittest.TestCase):
     def test_features(self):
         self.compare("print_features", "docs/features.md")
 
+    def test_frames(self):
+        self.compare("print_frames", "docs/formats/frames.md")
+
     def test_tracing(self):
         self.compare("print_trace", "docs/tracing.md")
 

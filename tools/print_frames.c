@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * print_frames: docs/formats/frames.md, from the lists in src/wire/frames.h. A test compares.
+ */
+#include <stdio.h>
+
+#include "wire/frames.h"
+
+#define ROW(type, field, text) printf("| " #type " | %s | %s |\n", #field, text);
+
+int main(void)
+{
+    printf("# Frames\n\n"
+           "Messages of fixed size, printed from `src/wire/frames.h` by `tools/print_frames`. Integers are big-endian, without\n"
+           "padding. [wire-format.md](../wire-format.md) says where they may come, [extensions.md](extensions.md) what ours mean.\n");
+#define X(name, NAME, where)                                                                                           \
+    printf("\n## " #name "\n\n%s; %d bytes.\n\n| type | field | what it is |\n|---|---|---|\n", where,                    \
+           (int)GW_FRAME_##NAME##_BYTES);                                                                              \
+    GW_FRAME_##NAME(ROW)
+    GW_FRAMES(X)
+#undef X
+    return 0;
+}
