@@ -5,7 +5,7 @@ A test derives from Case. Everything it starts is gone after it, however it ende
 
     GODWIT_BUILD   the build directory whose programs are tested (default: build)
     GODWIT_PEERS   where scripts/peers put the QEMUs (default: build/peers)
-    GODWIT_SLOW    factor for all deadlines (default 1)
+    GODWIT_SLOW    factor for all deadlines (default 1; waiting.py)
     CI=true        a peer that is not there is a failure, not a skip
 """
 import json
@@ -24,12 +24,13 @@ import threading
 import time
 import unittest
 
+from places import exec_uri, wait_file
+from waiting import DEADLINE_S, SLOW, wait_until  # also for those who import us
+
 TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build")
 PEERS = os.environ.get("GODWIT_PEERS") or os.path.join(TOP, "build", "peers")
-SLOW = float(os.environ.get("GODWIT_SLOW", "1"))
 PAGE = 4096
-DEADLINE_S = 30
 SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")
 UUID = "0e9bd4a1-1111-4222-8333-abcdef012345"
 
@@ -58,18 +59,6 @@ def built(name):
     if not os.path.exists(path):
         raise AssertionError("%s is not built" % path)
     return path
-
-
-def wait_until(what, done, seconds=DEADLINE_S, step=0.01):
-    """Polls done() and returns its first true value; AssertionError after the deadline."""
-    end = time.monotonic() + seconds * SLOW
-    while True:
-        value = done()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError("not within %g s: %s" % (seconds * SLOW, what))
-        time.sleep(step)
 
 
 # ---- memory --------------------------------------------------------------------------------------------------------
@@ -115,28 +104,40 @@ class QmpError(AssertionError):
     pass
 
 
-class Qmp:
-    """A QMP client over a Unix socket. Events are kept in order."""
+class QmpClosed(QmpError):
+    """The other side has gone, which it may do at any moment: also between a look whether it is there and a word to it."""
 
-    def __init__(self, path, alive):
-        self.events = []
-        for attempt in range(4):
-            self.connect(path, alive)
-            self.message(DEADLINE_S)
+
+class QmpGreeted(QmpError):
+    pass
+
+
+class Qmp:
+    """A QMP client. Events are kept in order, also beyond the end of the connection."""
+
+    def __init__(self, alive, path=None, sock=None):
+        """Over a socket that is connected, or to a path where one will be."""
+        self.alive, self.events = alive, []
+        if sock:
+            self.sock, self.buffer = sock, b""
+            self.negotiate(DEADLINE_S)
+            return
+        # A QEMU that is still starting may greet who comes early and then, once in some hundreds of times, never answer.
+        for seconds in (5, 10, 30, DEADLINE_S):
+            self.connect(path)
             try:
-                # A QEMU 7.2 that is still starting may greet and then, once in some hundreds of times, never answer.
-                self.command("qmp_capabilities", seconds=5)
+                self.negotiate(seconds)
                 return
             except QmpError:
                 self.sock.close()
-                if attempt == 3 or not alive():
+                if seconds == DEADLINE_S or not alive():
                     raise
 
-    def connect(self, path, alive):
+    def connect(self, path):
         self.buffer = b""
 
         def connected():
-            if not alive():
+            if not self.alive():
                 raise AssertionError("the process ended before its QMP socket was there")
             self.sock = socket.socket(socket.AF_UNIX)
             try:
@@ -147,40 +148,60 @@ class Qmp:
                 return False
         wait_until("QMP at %s" % path, connected)
 
+    def negotiate(self, seconds):
+        if self.message(DEADLINE_S * SLOW) is None:
+            raise QmpError("no greeting")
+        while True:
+            try:
+                return self.command("qmp_capabilities", seconds=seconds)
+            except QmpGreeted:
+                continue  # it forgot what it was told before
+
     def message(self, seconds):
         end = time.monotonic() + seconds
         while b"\n" not in self.buffer:
-            if not select.select([self.sock], [], [], max(0, end - time.monotonic()))[0]:
-                return None
-            data = self.sock.recv(1 << 16)
+            try:
+                if not select.select([self.sock], [], [], max(0, end - time.monotonic()))[0]:
+                    return None
+                data = self.sock.recv(1 << 16)
+            except OSError as e:
+                raise QmpClosed("QMP connection: %s" % e) from e
             if not data:
-                raise QmpError("QMP connection closed")
+                raise QmpClosed("QMP connection closed")
             self.buffer += data
         line, self.buffer = self.buffer.split(b"\n", 1)
         return json.loads(line)
 
     def command(self, name, seconds=DEADLINE_S, **arguments):
         arguments = {k.replace("_", "-"): v for k, v in arguments.items()}
-        self.sock.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        try:
+            self.sock.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        except OSError as e:
+            raise QmpClosed("%s: %s" % (name, e)) from e
         while True:
             m = self.message(seconds * SLOW)
             if m is None:
                 raise QmpError("%s: no reply" % name)
             if "event" in m:
                 self.events.append(m)
+            elif "QMP" in m:
+                raise QmpGreeted("%s: greeted again" % name)
             elif "error" in m:
                 raise QmpError("%s: %s" % (name, m["error"]["desc"]))
             else:
                 return m["return"]
 
     def poll(self):
-        """Takes in the events that are there."""
-        while True:
-            m = self.message(0)
-            if m is None:
-                return
-            if "event" in m:
-                self.events.append(m)
+        """Takes in the events that are there. A closed connection has no more."""
+        try:
+            while True:
+                m = self.message(0)
+                if m is None:
+                    return
+                if "event" in m:
+                    self.events.append(m)
+        except QmpClosed:
+            pass
 
     def seen(self, name, **data):
         self.poll()
@@ -201,10 +222,11 @@ class Qemu:
         self.ram_path = ram or os.path.join(self.folder, role + ".ram")
         self.memory = memory
         self.log_path = os.path.join(self.folder, role + ".log")
-        qmp_path = os.path.join(self.folder, role + ".qmp")
+        # A connection that is there before QEMU is: none that comes while it starts, which it does not always survive.
+        ours, theirs = socket.socketpair()
         argv = [peer(version), "-nodefaults", "-display", "none", "-m", "%dK" % (memory >> 10),
                 "-M", machine + (",memory-backend=" + block if block else ""),
-                "-qmp", "unix:%s,server=on,wait=off" % qmp_path]
+                "-chardev", "socket,id=qmp,fd=%d" % theirs.fileno(), "-mon", "chardev=qmp,mode=control"]
         if block:
             argv += ["-object", "memory-backend-file,id=%s,size=%d,mem-path=%s,share=on" % (block, memory, self.ram_path)]
             if not os.path.exists(self.ram_path):
@@ -225,9 +247,10 @@ class Qemu:
         self.log = open(self.log_path, "w")
         self.argv = argv + list(args)
         self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                        start_new_session=True)
+                                        start_new_session=True, pass_fds=[theirs.fileno()])
+        theirs.close()
         case.processes.append(self)
-        self.qmp = Qmp(qmp_path, self.alive)
+        self.qmp = Qmp(self.alive, sock=ours)
         self.set_capabilities("events", *capabilities)
         parameters = dict({"max-bandwidth": 1 << 40}, **(parameters or {}))
         self.qmp.command("migrate-set-parameters", **parameters)
@@ -255,23 +278,38 @@ class Qemu:
         self.qmp.command("migrate", uri=uri)
 
     def wait(self, status="completed", seconds=DEADLINE_S):
-        """Until the migration has this status; any other end is an error."""
+        """Until the migration has this status; any other end is an error. The machine may change its state a moment later:
+        wait_state()."""
         def done():
-            try:
-                if self.qmp.seen("MIGRATION", status=status):
-                    return True
-                for bad in ("failed", "cancelled", "completed"):
-                    if bad != status and self.qmp.seen("MIGRATION", status=bad):
-                        raise AssertionError("%s: %s instead of %s: %s" % (
-                            self.role, bad, status, self.migration().get("error-desc", "")))
-            except (QmpError, OSError):
-                if not self.alive():
-                    raise AssertionError("%s ended: %s" % (self.role, self.text()))
-                raise
-            if not self.alive():
+            ended = not self.alive()  # before the look at what it said
+            if self.qmp.seen("MIGRATION", status=status):
+                return True
+            for bad in ("failed", "cancelled", "completed"):
+                if bad != status and self.qmp.seen("MIGRATION", status=bad):
+                    try:
+                        why = self.migration().get("error-desc", "")
+                    except QmpClosed:
+                        self.wait_exit()
+                        why = self.text()
+                    raise AssertionError("%s: %s instead of %s: %s" % (self.role, bad, status, why))
+            if ended:
                 raise AssertionError("%s ended: %s" % (self.role, self.text()))
             return False
         wait_until("%s: %s" % (self.role, status), done, seconds)
+
+    def wait_state(self, state):
+        """QEMU tells the end of a migration before it has let its machine go on, or declared it to be gone."""
+        wait_until("%s: %s" % (self.role, state), lambda: self.status() == state)
+
+    def wait_text(self, *words):
+        """Why it does not load it says after it has closed the connection."""
+        wait_until("%s says %s" % (self.role, words), lambda: all(w in self.text() for w in words))
+
+    def migrate_to(self, path):
+        """Its stream as a whole file."""
+        self.migrate(exec_uri(path, False))
+        self.wait()
+        wait_file(path)
 
     def wait_exit(self, seconds=DEADLINE_S):
         wait_until("%s ends" % self.role, lambda: not self.alive(), seconds)
@@ -298,10 +336,8 @@ class Qemu:
         self.log.close()
 
     def qmp_close(self):
-        try:
+        if hasattr(self, "qmp"):
             self.qmp.sock.close()
-        except AttributeError:
-            pass
 
 
 class Qtest:
@@ -361,8 +397,12 @@ class Program:
         return self.process.poll() is None
 
     def tell(self, word):
-        self.process.stdin.write(word.encode() + b"\n")
-        self.process.stdin.flush()
+        """It may have ended at any moment before, and then does not hear; who waits for an answer will see that."""
+        try:
+            self.process.stdin.write(word.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
 
     def seen(self, event, **data):
         while not self.new.empty():
@@ -397,7 +437,7 @@ class Program:
 
     def wait_exit(self, seconds=DEADLINE_S):
         wait_until("%s ends" % self.role, lambda: not self.alive(), seconds)
-        self.thread.join(5)
+        self.thread.join(DEADLINE_S)  # what it said last
         self.seen("")
         return self.process.returncode
 
@@ -409,15 +449,16 @@ class Program:
         try:
             self.process.stdin.close()
             if self.alive() and (self.seen("end") or self.seen("refused")):
-                self.process.wait(5 * SLOW)  # the end of its input lets it go by itself, leak check and all
+                self.process.wait(DEADLINE_S * SLOW)  # the end of its input lets it go by itself, leak check and all
         except (OSError, subprocess.TimeoutExpired):
             pass
         if self.alive():
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.thread.join(5)
-        self.process.stdout.close()
-        self.log.close()
+        if not self.thread.is_alive():  # a child of its own may still have the pipe
+            self.process.stdout.close()
+            self.log.close()
 
 
 class NoneVm(Program):
@@ -460,11 +501,17 @@ class NoneVm(Program):
 
 # ---- the test case -------------------------------------------------------------------------------------------------
 
+def make_folder():
+    """Short, as paths of Unix sockets hold 107 bytes, and without what a shell or QEMU's options would take apart."""
+    usual = tempfile.gettempdir()
+    return tempfile.mkdtemp(prefix="godwit-", dir=usual if re.fullmatch(r"[\w./+-]{1,40}", usual) else "/tmp")
+
+
 class Case(unittest.TestCase):
     """A folder and processes of its own for each test."""
 
     def run(self, result=None):
-        self.folder = tempfile.mkdtemp(prefix="godwit-")  # short: Unix socket paths hold 107 bytes
+        self.folder = make_folder()
         self.processes = []
         bad = len(result.failures) + len(result.errors)
         self.addCleanup(self.close_all)
@@ -477,8 +524,14 @@ class Case(unittest.TestCase):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def close_all(self):
+        wrong = []
         for p in self.processes:
-            p.close()
+            try:
+                p.close()
+            except Exception as e:  # the others have to go as well
+                wrong.append(e)
+        if wrong:
+            raise wrong[0]
         for p in self.processes:
             if isinstance(p, Program) and SANITIZER.search(p.text()):
                 raise AssertionError("a sanitizer spoke up in " + p.role)

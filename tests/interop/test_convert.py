@@ -12,7 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stream  # noqa: E402
-from harness import SLOW, TOP, Case, built, pattern, read_file, wait_until, write_file  # noqa: E402
+from harness import DEADLINE_S, SLOW, TOP, Case, built, pattern, read_file, wait_until, write_file  # noqa: E402
 
 CAPTURES = os.path.join(TOP, "tests", "golden", "captures")
 XML = "<domain type='kvm'><name>guest</name></domain>\n"
@@ -27,7 +27,7 @@ def capture(name):
 
 class Files(Case):
     def godwit(self, *argv, status=0, **options):
-        r = subprocess.run([built("cli/godwit"), *argv], capture_output=True, timeout=60 * SLOW, **options)
+        r = subprocess.run([built("cli/godwit"), *argv], capture_output=True, timeout=DEADLINE_S * SLOW, **options)
         self.assertEqual(r.returncode, status, r.stderr.decode())
         if status == 1:  # one line, and nothing but it
             self.assertRegex(r.stderr.decode(), r"\Agodwit \w+: .*\n\Z")
@@ -180,7 +180,7 @@ class Convert(Files):
         pid = wait_until("it compresses", lambda: os.path.exists(self.path("pid")) and read_file(self.path("pid")).strip())
         p.send_signal(signal.SIGINT)
         os.kill(int(pid), signal.SIGINT)  # a terminal sends it to both
-        self.assertEqual(p.wait(30 * SLOW), 1)
+        self.assertEqual(p.wait(DEADLINE_S * SLOW), 1)
         self.assertIn("interrupted; nothing was left there", p.stderr.read().decode())
         p.stderr.close()
         self.assertEqual(read_file(old), b"old")
@@ -247,13 +247,13 @@ class Peer(Files):
 
     def saved(self, version, mapped=False):
         source = self.qemu(version, "source", memory=SIZE, ram=write_file(self.path("source.ram"), RAM))
-        path = self.path("saved")
+        path = self.path("saved-by-%d" % len(self.processes))
         if mapped:
             source.set_capabilities("mapped-ram")
-        # QEMU does not wait for the command.
-        source.migrate("file:" + path if mapped else "exec:cat > %s.part && mv %s.part %s" % (path, path, path))
-        source.wait()
-        wait_until("the stream is whole", lambda: os.path.exists(path))
+            source.migrate("file:" + path)
+            source.wait()
+        else:
+            source.migrate_to(path)
         source.close()
         os.unlink(source.ram_path)
         return path

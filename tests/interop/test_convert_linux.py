@@ -6,7 +6,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from journey import Journey, exec_uri, wait_file  # noqa: E402
+from journey import Journey  # noqa: E402
+from places import exec_uri, wait_file  # noqa: E402
 from test_convert import XML, Files  # noqa: E402
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,8 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stream  # noqa: E402
 from harness import DEADLINE_S, SLOW, Case, Program, built, pattern, peer, wait_until, write_file  # noqa: E402
+from places import exec_uri, wait_file, wait_listening  # noqa: E402
+from waiting import within  # noqa: E402
 
 SIZE = 16 << 20
 
@@ -196,14 +199,15 @@ class Ctl(Case):
         ram = pattern(SIZE)
         vm, path = self.vm(ram=ram)
         out = self.path("out")
-        doc = self.ctl_json(path, "migrate", "exec:cat > " + out)
+        doc = self.ctl_json(path, "migrate", exec_uri(out, False))
         self.assertEqual(doc["status"], "completed")
         self.assertEqual(doc["run-state"], "postmigrate")
         self.assertEqual(doc["ram"]["remaining"], 0)
+        wait_file(out)
         with open(out, "rb") as f:
             s = stream.decode(f.read())
         self.assert_same_ram(s.ram(), ram)
-        self.assertIn("previous migration", self.ctl(path, "migrate", "exec:cat > " + out, status=1).stderr)
+        self.assertIn("previous migration", self.ctl(path, "migrate", exec_uri(out, False), status=1).stderr)
 
     def test_migrate_to_another(self):
         ram = pattern(SIZE)
@@ -273,7 +277,6 @@ class Ctl(Case):
                 self.assertEqual(vm.migration()["status"], "cancelled")
                 vm.close()
                 os.unlink(path)
-                os.unlink(self.path("vm.qmp"))
 
     def test_interrupts_twice_leaves(self):
         vm, path, command = self.slow()
@@ -284,7 +287,8 @@ class Ctl(Case):
             p.send_signal(signal.SIGINT)
             self.assertEqual(p.stderr.readline(), b"godwit ctl: cancelling\n")
             p.send_signal(signal.SIGINT)
-            out, err = p.communicate(timeout=5 * SLOW)
+            with within(5, "to leave"):
+                out, err = p.communicate(timeout=DEADLINE_S * SLOW)
         finally:
             os.kill(vm.process.pid, signal.SIGCONT)
         self.assertEqual(p.returncode, 1)
@@ -314,9 +318,10 @@ class Ctl(Case):
         p, terminal = self.start(path, *command, terminal=True)
         seen = b""
         end = time.monotonic() + DEADLINE_S * SLOW
-        while b"ETA" not in seen and time.monotonic() < end:
+        whole = re.compile(rb"\d+%  .* sent, .* left, .*/s, dirty .*/s, ETA .*, d")  # it may come in pieces
+        while not whole.search(seen) and time.monotonic() < end:
             seen += os.read(terminal, 4096)
-        self.assertRegex(seen.decode(), r"\d+%  .* sent, .* left, .*/s, dirty .*/s, ETA .*, d")
+        self.assertRegex(seen, whole)
         vm.qmp.command("migrate-set-parameters", max_bandwidth=1 << 40)
         out, _ = p.communicate(timeout=DEADLINE_S * SLOW)
         self.assertEqual(p.returncode, 0)
@@ -360,7 +365,7 @@ class CtlOurs(Case):
         path = self.path(role)
         p = Program(self, role, [built("cli/godwit"), "vm", "--memory", "64M", "--accel", "unicorn", "--name", role,
                                  "--serial", "file:" + self.path(role + ".serial"), "--qmp", "unix:" + path] + list(args))
-        wait_until("control socket of " + role, lambda: os.path.exists(path) or not p.alive())
+        wait_listening(p, "unix:" + path)
         return p, path
 
     def test_a_life(self):

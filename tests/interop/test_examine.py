@@ -11,6 +11,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from guest import Guest  # noqa: E402
+from journey import BOOT_S  # noqa: E402
 from harness import (DEADLINE_S, PAGE, SLOW, Case, Program, Qemu, Qtest, TOP, built, differing_pages,  # noqa: E402
                      read_file, wait_until, write_file)
 
@@ -132,10 +133,10 @@ class Core(Examine):
                   args=["-accel", "tcg"] + list(args))
         qtest = Qtest(vm.qtest_path)
         self.addCleanup(qtest.close)
-        for a in addresses:
-            qtest.write(a, b"mark%012x" % a)
         vm.qmp.command("cont")
         vm.qmp.command("stop")
+        for a in addresses:  # only now: who knows how far the firmware came
+            qtest.write(a, b"mark%012x" % a)
         registers = self.registers_of(vm)
         low = self.seen_at(vm, 0xFFFFFFF0, 16)
         core = self.path("core%d" % self.count)
@@ -163,9 +164,7 @@ class Core(Examine):
         for address in (0x100000, 0xDFFFFFF0, 0x11FFFFFF0):
             qtest.write(address, b"mark%012x" % address)
         registers, path, core = self.registers_of(vm), self.path("stream"), self.path("core")
-        vm.migrate("exec:cat > %s.part && mv %s.part %s" % (path, path, path))
-        vm.wait()
-        wait_until(path, lambda: os.path.exists(path))
+        vm.migrate_to(path)
         self.godwit("extract", path, "--elf", core, "--quiet")
         self.compare_registers(core, registers)
         for address in (0x100000, 0xDFFFFFF0, 0x11FFFFFF0):
@@ -218,7 +217,7 @@ class Core(Examine):
     def test_linux(self):
         """A guest in long mode: registers, VMCOREINFO, and RAM byte by byte."""
         guest = Guest(self, "10.0", "guest", "q35")
-        guest.wait_beats(2, 90)
+        guest.wait_beats(2, BOOT_S)
         guest.qmp.command("stop")
         registers, ram, dump = self.registers_of(guest), guest.saved_ram(), self.path("dump")
         guest.qmp.command("dump-guest-memory", paging=False, protocol="file:" + dump)
@@ -304,9 +303,7 @@ class Files(Examine):
         """Of a stream it is known that it is whole, not what was in its pages."""
         vm, _ = self.vm("a")
         path = self.path("stream")
-        vm.migrate("exec:cat > %s.part && mv %s.part %s" % (path, path, path))
-        vm.wait()
-        wait_until(path, lambda: os.path.exists(path))
+        vm.migrate_to(path)
         self.assertIn("whole", self.godwit("verify", path))
         whole = read_file(path)
         for n in (0, 1, 100, len(whole) // 2, len(whole) - 1):

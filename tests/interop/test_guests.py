@@ -7,7 +7,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from guest import Guest  # noqa: E402
 from harness import PAGE, Case, Qtest  # noqa: E402
-from journey import ROUND_TRIP, TRANSPORTS, Journey  # noqa: E402
+from journey import BOOT_S, ROUND_TRIP, TRANSPORTS, Journey  # noqa: E402
 
 
 class Harness(Case):
@@ -22,7 +22,7 @@ class Harness(Case):
     def test_a_wrong_word_is_noticed(self):
         """The guest's own check can fail: a word of its work area is overwritten from outside."""
         guest = Guest(self, "10.0", "guest", "microvm", area_mib=32, qtest=True)
-        guest.wait_beats(2, 90)
+        guest.wait_beats(2, BOOT_S)
         guest.qmp.command("stop")
         ram = guest.saved_ram()
         # One word again and again, no two of its bytes alike: only the work area has such pages.

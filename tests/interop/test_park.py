@@ -10,7 +10,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import SLOW, Case, Program, Qtest, built, pattern, peer, wait_until, write_file  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, Program, Qtest, built, pattern, peer, write_file  # noqa: E402
+from places import has_ipv6  # noqa: E402
 
 SIZE = 16 << 20
 RAM = pattern(SIZE, seed=9)
@@ -29,7 +30,7 @@ class Parks(Case):
 
     def send(self, file, uri, *options):
         r = subprocess.run([built("cli/godwit"), "send", file, uri, *options], stdin=subprocess.DEVNULL, capture_output=True,
-                           text=True, timeout=60 * SLOW)
+                           text=True, timeout=DEADLINE_S * SLOW)
         self.assertNotIn("Sanitizer", r.stderr)
         return r
 
@@ -70,7 +71,7 @@ class Journey(Parks):
         r = self.send(self.out("guest"), dst.address() if uri_out.startswith("tcp") else uri_out)
         self.assertEqual(r.returncode, 0, r.stderr)
         dst.wait()
-        wait_until("running", lambda: dst.status() == "running")
+        dst.wait_state("running")
         self.assert_same_ram(dst.ram(), RAM)
         self.assertEqual(os.listdir(self.out()), ["guest"])
 
@@ -81,6 +82,8 @@ class Journey(Parks):
         self.there_and_back("7.2", "10.0", "tcp:127.0.0.1:0", "tcp:127.0.0.1:0")
 
     def test_10_to_72_tcp6(self):
+        if not has_ipv6():
+            self.skipTest("no IPv6 on this machine's loopback")
         self.there_and_back("10.0", "7.2", "tcp:[::1]:0", "tcp:[::1]:0")
 
     def test_10_to_10_no_return_path(self):
@@ -119,13 +122,16 @@ class Journey(Parks):
             for page in range(256, 4096, 2):
                 q.write(page << 12, bytes([page & 255, page >> 8, 1]))
             src.migrate(address)
-            written = {}
+            written, begun = {}, time.monotonic()
             for n in range(300):
+                if time.monotonic() > begun + 3:
+                    break  # the link is that slow for no more than seven seconds, however slow this is
                 page = 256 + (n * 37) % 3800
                 written[page] = bytes([n & 255, n >> 8 & 255, 2])
                 q.write(page << 12, written[page])
                 time.sleep(0.002)
             self.assertEqual(src.migration()["status"], "active")
+            self.assertGreater(len(written), 10)
             src.qmp.command("migrate-set-parameters", max_bandwidth=1 << 30)
             src.wait()
             self.assertEqual(rx.wait_exit(), 0, rx.text())
@@ -179,8 +185,8 @@ class Trouble(Parks):
             time.sleep(0.4)
             src.qmp.command("migrate_cancel")
             self.assert_failed(rx)
-            wait_until("cancelled", lambda: src.migration()["status"] == "cancelled")
-            self.assertEqual(src.status(), "running")
+            src.wait("cancelled")
+            src.wait_state("running")
             src.close()
 
     def test_interrupted(self):
@@ -193,8 +199,8 @@ class Trouble(Parks):
         time.sleep(0.4)
         os.kill(rx.process.pid, signal.SIGINT)
         self.assert_failed(rx, "cancelled")
-        wait_until("failed", lambda: src.migration()["status"] == "failed")
-        self.assertEqual(src.status(), "running")
+        src.wait("failed")
+        src.wait_state("running")
 
     def test_strangers(self):
         rx = self.receive("tcp:127.0.0.1:0", "--log", "info")
@@ -224,8 +230,8 @@ class Trouble(Parks):
             self.assertEqual(rx.wait_exit(), 1)
             self.assertIn("No space left", rx.text())
             self.assertEqual(os.listdir(folder), [])
-            wait_until("failed", lambda: src.migration()["status"] == "failed")
-            wait_until("running", lambda: src.status() == "running")
+            src.wait("failed")
+            src.wait_state("running")
         finally:
             subprocess.run(["umount", "-l", folder], check=True)
 
@@ -246,8 +252,9 @@ class Trouble(Parks):
             self.assertIn("QEMU: cont", rx.text())
             self.assertEqual(os.listdir(folder), [])
             src.wait()
+            src.wait_state("postmigrate")
             src.qmp.command("cont")
-            wait_until("running", lambda: src.status() == "running")
+            src.wait_state("running")
             src.close()
         finally:
             subprocess.run(["umount", "-l", folder], check=True)
@@ -267,7 +274,7 @@ class Trouble(Parks):
         r = self.send(self.out("guest"), "unix:" + self.path("b"))
         self.assertEqual(r.returncode, 1)
         self.assertIn("the machine is still here", r.stderr)
-        self.assertIn("Size mismatch", dst.text())
+        dst.wait_text("Size mismatch")
 
     def test_nothing_to_send(self):
         write_file(self.path("x"), b"nothing of the kind")

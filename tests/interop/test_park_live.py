@@ -12,7 +12,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import PAGE, Case, Program, Qtest, built, pattern, read_file, wait_until, write_file  # noqa: E402
-from journey import VERSIONS, file_uri, wait_file, wait_listening  # noqa: E402
+from journey import VERSIONS  # noqa: E402
+from places import file_uri, wait_file, wait_listening  # noqa: E402
 
 SIZE = 16 << 20
 RAM = pattern(SIZE, seed=9)

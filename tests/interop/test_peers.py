@@ -45,8 +45,7 @@ class SecondDecoder(Case):
         ram = pattern(SIZE, seed=3)
         source = self.qemu(version, "source", ram=write_file(self.path("source.ram"), ram), **options)
         path = self.path("out")
-        source.migrate("exec:cat > " + path)
-        source.wait()
+        source.migrate_to(path)
         with open(path, "rb") as f:
             return stream.decode(f.read()), ram
 
@@ -75,8 +74,7 @@ class SecondDecoder(Case):
     def test_refuses_a_cut_or_changed_stream(self):
         ram = pattern(1 << 20, seed=3)
         source = self.qemu("7.2", "source", ram=write_file(self.path("source.ram"), ram), memory=1 << 20)
-        source.migrate("exec:cat > " + self.path("out"))
-        source.wait()
+        source.migrate_to(self.path("out"))
         with open(self.path("out"), "rb") as f:
             data = f.read()
         for cut in (0, 7, 20, 100, len(data) // 2, len(data) - 900):

@@ -7,13 +7,13 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from box import Box, Journey, built, wait_until  # noqa: E402
-from harness import SLOW, Program  # noqa: E402
+from harness import DEADLINE_S, SLOW, Program  # noqa: E402
 
 
 class Rest(Journey):
     def godwit(self, *argv):
         r = subprocess.run([built("cli/godwit"), *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                           timeout=60 * SLOW)
+                           timeout=DEADLINE_S * SLOW)
         self.assertEqual(r.returncode, 0, "%s\n%s%s" % (argv, r.stdout, r.stderr))
         return r.stdout
 
@@ -28,7 +28,7 @@ class Rest(Journey):
             rx = Program(self, "receive%d" % n, [built("cli/godwit"), "receive", "unix:" + self.path("in%d" % n), "-o", file,
                                                  "--format", format_, "--json", "--xml", xml])
             box.qmp.command("migrate", uri=rx.wait_event("listening")["uri"])
-            info = wait_until("an end", box.ended, 60)
+            info = wait_until("an end", box.ended)
             self.assertEqual(info["status"], "completed", "%s\n%s" % (info, rx.text()))
             self.assertEqual(rx.wait_exit(), 0, rx.text())
             self.assertEqual(box.quit(), 0, box.text())
@@ -37,7 +37,7 @@ class Rest(Journey):
             self.assertIn("cpu/0", self.godwit("inspect", file))
             box = Box(self, "vm%d" % (n + 1), self.options, incoming=True)
             self.godwit("send", file, box.address())
-            wait_until("the machine runs there", lambda: box.status() == "running", 20)
+            wait_until("the machine runs there", lambda: box.status() == "running")
             wait_until("two heartbeats", lambda: len(box.beats()) > 1)
             self.assertEqual(box.beats()[-1][3], 0, box.text())
             box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 0})
@@ -51,9 +51,9 @@ class Rest(Journey):
             rx = Program(self, "receive%d" % n, [built("cli/godwit"), "receive", "unix:" + self.path("in%d" % n), "-o",
                                                  self.path("rest%d" % n), "--json"])
             box.qmp.command("migrate", uri=rx.wait_event("listening")["uri"])
-            wait_until("an end", box.ended, 60)
+            wait_until("an end", box.ended)
             self.assertEqual(rx.wait_exit(), 0, rx.text())
-            box.quit()
+            self.assertEqual(box.quit(), 0, box.text())
             box.close()
             if n:
                 break

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""Where streams go and come from: files, commands and sockets, as URIs, and when they are there."""
+import os
+import random
+import socket
+
+from waiting import wait_until
+
+
+def exec_uri(path, incoming):
+    """A QEMU that writes to a command is done when the command has read everything, not when it has written it: the file
+    has its name when it is whole."""
+    return "exec:cat < %s" % path if incoming else "exec:cat > %s.part && mv %s.part %s" % (path, path, path)
+
+
+def file_uri(version, path, incoming):
+    """How this QEMU says `file:`, which 7.2 does not have."""
+    return "file:" + path if version == "10.0" else exec_uri(path, incoming)
+
+
+def wait_file(path):
+    wait_until("a file " + path, lambda: os.path.exists(path))
+
+
+def free_port():
+    """For programs that cannot be told to choose one: below those that the kernel gives to others in the meantime."""
+    for _ in range(1000):
+        port = random.randrange(20000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("no free port")
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+def listens(uri):
+    """Whether somebody does, without going there. A Unix socket has its path before that."""
+    path = uri[5:] if uri.startswith("unix:") else None
+    with open("/proc/net/unix" if path else "/proc/net/tcp") as f:
+        sockets = [line.split() for line in f.readlines()[1:]]
+    if path:
+        return any(s[3] == "00010000" and s[-1] == path for s in sockets)
+    return any(s[1].endswith(":%04X" % int(uri.rsplit(":", 1)[1])) and s[3] == "0A" for s in sockets)
+
+
+def wait_listening(program, uri):
+    def there():
+        if not program.alive():
+            raise AssertionError("%s ended: %s" % (program.role, program.text()))
+        return listens(uri)
+    wait_until("%s listens" % program.role, there)
