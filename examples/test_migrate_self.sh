@@ -3,10 +3,12 @@
 # One instance sends its machine to another one; both must be content.
 set -eu
 folder=$(mktemp -d)
+[ ${#folder} -lt 90 ] || folder=$(mktemp -d -p /tmp) # paths of sockets are short
 trap 'rm -rf "$folder"' EXIT
 "$1" recv "unix:$folder/m.sock" >"$folder/recv" &
 waiting=$!
-for i in $(seq 500); do [ -S "$folder/m.sock" ] && break; sleep 0.02; done
+# A socket has its path before anybody listens there.
+until grep -q " 00010000 .* $folder/m.sock\$" /proc/net/unix; do kill -0 $waiting; sleep 0.02; done
 "$1" send "unix:$folder/m.sock" >"$folder/send"
 wait $waiting
 cat "$folder/send" "$folder/recv"

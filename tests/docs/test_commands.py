@@ -2,12 +2,16 @@
 """The documentation is run: the commands of the README, and each option of --help stands in its manual page."""
 import os
 import re
+import shutil
 import subprocess
-import tempfile
-import time
+import sys
 import unittest
 
 TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests", "interop"))
+from harness import DEADLINE_S, make_folder, wait_until  # noqa: E402
+from places import listens  # noqa: E402
+
 BUILD = os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build")
 GODWIT = os.path.join(BUILD, "cli", "godwit")
 
@@ -23,27 +27,29 @@ class Readme(unittest.TestCase):
         section = read("README.md").split("## Trying it by hand")[1].split("\n## ")[0]
         commands = re.findall(r"^    (godwit .*)$", section, re.M)
         self.assertGreaterEqual(len(commands), 5)
-        with tempfile.TemporaryDirectory(prefix="gw") as folder:
-            environment = dict(os.environ, PATH=os.path.dirname(GODWIT) + ":" + os.environ["PATH"])
-            background, said = [], []
+        folder = make_folder()
+        self.addCleanup(shutil.rmtree, folder)
+        environment = dict(os.environ, PATH=os.path.dirname(GODWIT) + ":" + os.environ["PATH"])
+        background, said = [], []
+        try:
             for command in (c.replace("/tmp/", folder + "/") for c in commands):
                 if command.endswith("&"):
                     background.append(subprocess.Popen(["/bin/sh", "-c", "exec " + command[:-1]], env=environment,
                                                        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-                    socket = re.search(r"--qmp unix:(\S+)", command).group(1)
-                    for _ in range(500):
-                        if os.path.exists(socket):
-                            break
-                        time.sleep(0.02)
-                    time.sleep(0.3)
+                    for uri in re.findall(r"unix:[^\s,]+", command):
+                        wait_until("%s, of: %s" % (uri, command), lambda: listens(uri) or background[-1].poll() is not None)
                     continue
-                r = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=60)
+                r = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=DEADLINE_S)
                 self.assertEqual(r.returncode, 0, "%s\n%s%s" % (command, r.stdout, r.stderr))
                 said.append(r.stdout)
             for p in background:
-                self.assertEqual(p.wait(20), 0)
-            self.assertIn("completed", said[0])
-            self.assertIn("running", said[1])
+                self.assertEqual(p.wait(DEADLINE_S), 0)
+        finally:
+            for p in background:
+                p.kill()
+                p.wait()
+        self.assertIn("completed", said[0])
+        self.assertIn("running", said[1])
 
     def test_links(self):
         for page in ["README.md"] + ["docs/" + f for f in os.listdir(os.path.join(TOP, "docs")) if f.endswith(".md")]:

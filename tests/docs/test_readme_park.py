@@ -10,8 +10,8 @@ import unittest
 
 TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "interop"))
-from harness import SLOW, Case, built, peer, wait_until, write_file  # noqa: E402
-from journey import free_port, listens  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, built, peer, wait_until, write_file  # noqa: E402
+from places import free_port, listens  # noqa: E402
 
 
 def section(title):
@@ -38,6 +38,16 @@ class Shell:
     def text(self):
         with open(self.log.name, errors="replace") as f:
             return f.read()
+
+    def waits(self):
+        """Whether it has nothing to do for a while. Who types is late enough; a program that connects to a QEMU that is
+        still starting may find it deaf (harness.py)."""
+        idle = 0
+        for _ in range(20):
+            with open("/proc/%d/stat" % self.process.pid) as f:
+                idle += f.read().rsplit(")", 1)[1].split()[0] == "S"
+            time.sleep(0.01)
+        return idle > 15
 
     def close(self):
         if self.process.poll() is None:
@@ -68,6 +78,8 @@ class Park(Case):
                     raise AssertionError("%s\nended: %s" % (command, process.text()))
                 return listens(uri)
             wait_until("%s, of: %s" % (uri, command), there)
+        if command.startswith("qemu-system"):
+            wait_until("it waits in its main loop, of: " + command, process.waits)
 
     def follow(self, version):
         environment, said, background = self.programs(version), {}, []
@@ -78,11 +90,11 @@ class Park(Case):
                 background.append(Shell(self, number, command[:-1], environment))
                 self.appears(command, background[-1])
                 continue
-            r = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=60 * SLOW,
+            r = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=DEADLINE_S * SLOW,
                                stdin=subprocess.DEVNULL, cwd=self.folder)
             self.assertEqual(r.returncode, 0, "%s\n%s%s" % (command, r.stdout, r.stderr))
             said[command.replace(self.folder + "/", "")] = r.stdout + r.stderr
-        end = time.monotonic() + 20 * SLOW
+        end = time.monotonic() + DEADLINE_S * SLOW
         for p in background:  # `quit` ends each QEMU, and receive ends by itself
             self.assertEqual(p.process.wait(max(1, end - time.monotonic())), 0, p.text())
         return said
@@ -129,17 +141,19 @@ elif what != "restore":
         stream which is in the image. That libvirt itself takes such images was tried by hand."""
         environment = self.programs("10.0")
         os.chmod(write_file(self.path("bin/virsh"), self.VIRSH.encode()), 0o755)
-        domain = self.qemu("10.0", "domain", machine="pc-q35-7.2", block=None, memory=64 << 20)
-        domain.qmp_close()  # one at a time
+        domain = self.qemu("10.0", "domain", machine="pc-q35-7.2", block=None, memory=64 << 20,
+                           args=["-qmp", "unix:%s,server=on,wait=off" % self.path("domain.qmp")])
         todo = commands(section("Park a running QEMU guest").split("### With libvirt")[1])
         self.assertGreaterEqual(len(todo), 8)
-        # In one shell, for `wait`; as receive has to be there first, it is given the time that typing takes.
-        script = "\n".join(todo).replace("/tmp/", self.folder + "/").replace(":4444", ":%d" % free_port())
-        script = "set -e\n" + script.replace(" &\n", " &\nsleep 1\n")
+        # In one shell, for `wait`; receive has to be there first.
+        port = free_port()
+        script = "\n".join(todo).replace("/tmp/", self.folder + "/").replace(":4444", ":%d" % port)
+        wait = "until grep -q '^ *[0-9]*: [0-9A-F]*:%04X [0-9A-F:]* 0A ' /proc/net/tcp; do kill -0 $!; sleep 0.02; done" % port
+        script = "set -e\n" + script.replace(" &\n", " &\n%s\n" % wait)
         r = subprocess.run(["/bin/sh", "-c", script], env=dict(environment, DOMAIN_QMP=self.path("domain.qmp")),
-                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60 * SLOW, cwd=self.folder)
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S * SLOW, cwd=self.folder)
         self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
-        self.assertEqual(domain.process.wait(20 * SLOW), 0)
+        self.assertEqual(domain.process.wait(DEADLINE_S * SLOW), 0)
         with open(self.path("domain.save"), "rb") as f:
             image = f.read()
         self.assertEqual(image[:16], b"LibvirtQemudSave")
