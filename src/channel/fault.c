@@ -2,6 +2,7 @@
 #include "channel/fault.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "channel/cancel.h"
 #include "channel/iov.h"
@@ -27,6 +28,13 @@ struct faulty {
     struct direction directions[2];
     bool lost;
 };
+
+static void happened(struct faulty *f, const struct slot *s)
+{
+    f->happened++;
+    if (s->fault.tell)
+        atomic_fetch_add(s->fault.tell, 1);
+}
 
 /* What a call is to do. */
 struct verdict {
@@ -74,7 +82,7 @@ static bool strike(struct faulty *f, struct direction *d, struct slot *s, struct
         break;
     }
     s->over = true;
-    f->happened++;
+    happened(f, s);
     return s->fault.kind != GW_FAULT_SHORT;
 }
 
@@ -124,7 +132,7 @@ static void moved(struct faulty *f, enum gw_fault_direction direction, int corru
         f->directions[direction].bytes += (uint64_t)n;
         if (corrupt >= 0) {
             f->slots[corrupt].over = true;
-            f->happened++;
+            happened(f, &f->slots[corrupt]);
         }
     }
     pthread_mutex_unlock(&f->lock);

@@ -35,6 +35,7 @@ struct gw_fault {
     size_t bytes; /* SHORT; 0: 1 */
     uint8_t flip; /* CORRUPT; 0: 0x01 */
     int code;     /* ERROR, negative; 0: -EIO */
+    _Atomic unsigned *tell; /* counted up when it happens, also for who cannot ask the channel any more; may be NULL */
 };
 
 /* Takes the channel whatever happens. The faults are copied. */
