@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "../../late.h"
 #include "base/base.h"
 #include "channel/iov.h"
 #include "godwit/channel.h"
@@ -26,37 +27,8 @@
 #define SLOWER 1
 #endif
 #define MS          GW_NS_PER_MS
-#define AT_ONCE_NS  (100 * MS * SLOWER + 3 * machine_late_ns()) /* what a shutdown may take */
+#define AT_ONCE_NS  (100 * MS * SLOWER + 3 * late_most_ns()) /* what a shutdown may take */
 #define PATIENCE_NS (20 * GW_NS_PER_S)                          /* for what must come, however busy the machine is */
-
-/* How late a busy machine lets threads run: a thread that only sleeps measures it, from the first call on. */
-static uint64_t most_late_ns;
-
-static inline void *measure_lateness(void *opaque)
-{
-    for (;;) {
-        uint64_t at = gw_now_ns(&gw_clock_real), late;
-
-        gw_clock_real.sleep_ns(NULL, 2 * MS);
-        late = gw_now_ns(&gw_clock_real) - at - 2 * MS;
-        if (late > __atomic_load_n(&most_late_ns, __ATOMIC_RELAXED))
-            __atomic_store_n(&most_late_ns, late, __ATOMIC_RELAXED);
-    }
-    return NULL;
-}
-
-__attribute__((constructor)) static void start_measuring(void)
-{
-    pthread_t t;
-
-    if (!pthread_create(&t, NULL, measure_lateness, NULL))
-        pthread_detach(t);
-}
-
-static inline uint64_t machine_late_ns(void)
-{
-    return __atomic_load_n(&most_late_ns, __ATOMIC_RELAXED);
-}
 
 #define assert_ok(r, err)                                                                                              \
     do {                                                                                                               \

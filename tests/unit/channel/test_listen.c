@@ -4,6 +4,7 @@
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -86,12 +87,26 @@ static void the_system_chooses_the_port(void **state)
     gw_listener_free(l);
 }
 
+static bool has_ipv6(void)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    if (!has)
+        print_message("this host has no IPv6\n");
+    return has;
+}
+
 static void an_empty_host_is_all_and_loopback(void **state)
 {
     struct gw_listener *l = listen_on("tcp::0");
 
     talks(l, "127.0.0.1");
-    talks(l, "[::1]");
+    if (has_ipv6())
+        talks(l, "[::1]");
     talks(l, "");
     talks(l, "127.9.9.9");
     gw_listener_free(l);
@@ -136,7 +151,7 @@ static void a_reset_is_told(void **state)
         gw_channel_set_timeout(ch, PATIENCE_NS);
         assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
         close(fd);
-        pass_ns(5 * MS);
+        pass_ns(20 * MS + 3 * late_most_ns()); /* it may be that the kernel's own thread delivers it */
         if (writes == 0)
             assert_int_equal(gw_channel_read_full(ch, &byte, 1, &err), -ECONNRESET);
         else if (writes == 1)
@@ -198,7 +213,14 @@ static void no_such_name(void **state)
     /* .invalid is promised to exist nowhere (RFC 6761); without any resolver the answer is "again later". */
     int r = try_connect("tcp:nowhere.invalid:1", 3 * GW_NS_PER_S, NULL, &ch, &err);
 
-    assert_true(r == -EHOSTUNREACH || r == -EAGAIN || r == -ETIMEDOUT);
+    struct addrinfo *found = NULL;
+
+    if (getaddrinfo("nowhere.invalid", "1", NULL, &found) == 0) { /* some resolvers have an address for everybody */
+        print_message("this host's resolver knows names that do not exist\n");
+        freeaddrinfo(found);
+    } else {
+        assert_true(r == -EHOSTUNREACH || r == -EAGAIN || r == -ETIMEDOUT);
+    }
     assert_text(err, "connecting to tcp:nowhere.invalid:1");
     assert_true(try_listen("tcp:999.1.1.1:0", &l, &err) < 0);
     assert_true(try_listen("tcp:192.0.2.1:0", &l, &err) < 0); /* nobody's address (RFC 5737) */

@@ -245,8 +245,8 @@ static uint64_t rate_over_a_second(struct gw_pace *p, uint64_t rate, struct gw_c
 
     gw_pace_set(p, rate);
     pass_ns(50 * MS);
+    at = gw_now_ns(&gw_clock_real); /* who is not let run between two lines finds the rate too low, never too high */
     before = sent_by(out, 3);
-    at = gw_now_ns(&gw_clock_real);
     pass_ns(GW_NS_PER_S);
     bytes = sent_by(out, 3) - before;
     ns = gw_now_ns(&gw_clock_real) - at;
@@ -282,8 +282,8 @@ static void real_sockets_keep_the_rate(void **state)
         assert_true(had <= rates[k] * 105 / 100);
         if (had >= rates[k] * 95 / 100)
             k++;
-        else if (tries >= 10 || machine_late_ns() < 20 * MS)
-            fail_msg("too slow, although the machine is at most %" PRIu64 " ms late", machine_late_ns() / MS);
+        else if (tries >= 10 || late_most_ns() < 20 * MS)
+            fail_msg("too slow, although the machine is at most %" PRIu64 " ms late", late_most_ns() / MS);
     }
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
     gw_pace_set(&p, 0);
