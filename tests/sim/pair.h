@@ -17,7 +17,7 @@ struct pair {
     uint64_t mib;
     uint64_t words_per_ms;
     const char *peer;           /* NULL: godwit */
-    uint64_t timeout_ms;        /* progress timeout of both sides; 0: 2 s */
+    uint64_t timeout_ms;        /* progress timeout of both sides; 0: 20 s */
     /* Puts filters around the channels, arms counters ... just before the sessions start; may be NULL. */
     void (*before)(struct pair *p, struct gw_channel **source, struct gw_channel **destination);
     /* Called all the time while they run, about every 0.1 ms; may be NULL. */

@@ -20,7 +20,7 @@
 #include "qmp_client.h"
 #include "sim.h"
 
-#define LIMIT_MS 30000
+#define LIMIT_MS 120000
 
 struct side {
     struct sim sim;
@@ -315,6 +315,7 @@ static void test_yank_and_blockers(void **state)
 
     open_side(&from, 13, "a");
     open_side(&to, 0, "b");
+    atomic_store(&from.sim.words_per_ms, 50); /* so that it is not over before it is looked at */
     uri = listening(&to);
     assert_int_equal(gw_vm_add_blocker(from.sim.vm, "the cat sleeps on it", &id, NULL), 0);
     run(&from, "the cat sleeps on it", "migrate", json_incref(uri));

@@ -45,7 +45,7 @@ static void fill_slowly(struct pair *p, struct gw_channel **a, struct gw_channel
 {
     memset(p->from.ram[0] + HINT_AT, 0xaa, HINT_BYTES);
     hinted = 0;
-    option(&p->from, "max-bandwidth", "20M"); /* slow enough for the hint to come before the pages */
+    option(&p->from, "max-bandwidth", "4M"); /* slow enough for the hint to come before the pages */
 }
 
 static void hint_once(struct pair *p, struct gw_send *send, struct gw_recv *recv)
@@ -294,6 +294,7 @@ static void slow(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
     resized = false;
     option(&p->from, "max-bandwidth", "1M");
+    option(&p->from, "downtime-limit", "1"); /* it does not end before */
 }
 
 static void resize(struct pair *p, struct gw_send *send, struct gw_recv *recv)
