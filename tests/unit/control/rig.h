@@ -17,7 +17,7 @@
 #include "control/internal.h"
 #include "fake_engine.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 
 struct rig {
     struct gw_vm vm;

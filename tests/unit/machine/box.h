@@ -95,7 +95,7 @@ static inline struct gw_guest_mailbox box_mail(struct gw_machine *m, unsigned cp
     int r;
 
     /* The vCPU may not have come so far on a busy host. */
-    for (unsigned tries = 0; (r = gw_machine_mailbox(m, cpu, &mail, &err)) && tries < 200; tries++)
+    for (unsigned tries = 0; (r = gw_machine_mailbox(m, cpu, &mail, &err)) && tries < 2400; tries++)
         box_sleep_ms(50);
     box_must(r, &err);
     return mail;

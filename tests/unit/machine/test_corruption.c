@@ -12,7 +12,7 @@ static void found(struct gw_machine *m, char *text, size_t size)
     int status = -1, r;
 
     box_start(m);
-    r = gw_machine_wait(m, 20 * BOX_S, &status, &err);
+    r = gw_machine_wait(m, 120 * BOX_S, &status, &err);
     gw_machine_serial_tail(m, text, size);
     if (r || status != GW_GUEST_EXIT_CORRUPT)
         print_error("%d status %d %s\n%s", r, status, err.text, text);
@@ -123,7 +123,7 @@ static void crash(void **state)
         /* mov (unmapped address), %rax */
         memcpy(gw_machine_memory_at(m, GW_GUEST_TEXT_GPA, 16), "\x48\xa1\x00\x00\x00\x00\x50\x00\x00\x00", 10);
         box_start(m);
-        assert_int_equal(gw_machine_wait(m, 10 * BOX_S, &status, &err), -EFAULT);
+        assert_int_equal(gw_machine_wait(m, 120 * BOX_S, &status, &err), -EFAULT);
         print_message("%s\n", err.text);
         assert_non_null(strstr(err.text, "vCPU 0"));
         gw_machine_free(m);

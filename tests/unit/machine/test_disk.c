@@ -124,7 +124,7 @@ static void corruption(void **state)
         assert_int_equal(pwrite(fd, &byte, 1, (off_t)(block * GW_GUEST_PAGE + 99)), 1);
         close(fd);
         box_start(m);
-        assert_int_equal(gw_machine_wait(m, 20 * BOX_S, &status, &err), 0);
+        assert_int_equal(gw_machine_wait(m, 120 * BOX_S, &status, &err), 0);
         gw_machine_serial_tail(m, text, sizeof(text));
         assert_int_equal(status, GW_GUEST_EXIT_CORRUPT);
         snprintf(where, sizeof(where), "corrupt: data at disk 0 byte 0x%016llx", (unsigned long long)(block * GW_GUEST_PAGE + 99));
@@ -227,7 +227,7 @@ static unsigned ask(struct gw_machine *m, uint32_t type, uint64_t sector, uint32
     avail[2 + avail[1] % 8] = 0;
     __atomic_store_n(&avail[1], (uint16_t)(avail[1] + 1), __ATOMIC_RELEASE);
     gw_virtio_blk_write(b, 0x50, 4, 0);
-    for (unsigned i = 0; i < 5000; i++) {
+    for (unsigned i = 0; i < 60000; i++) {
         if (__atomic_load_n(&used[1], __ATOMIC_ACQUIRE) != before) {
             /* The disk itself is looked at as well. */
             pthread_mutex_lock(&b->lock);

