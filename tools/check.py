@@ -10,7 +10,8 @@ counts as failed: a crash, a time-out, a skip that gives no reason. The last lin
 
 Suites (in meson.build) that mean something here: `alone` runs with nothing beside it (it measures time), `plain` runs in
 the plain build only, `soak` runs only with --soak, `waits` mostly sleeps (time-outs are its subject) and runs beside the
-others.
+others, `timed` asserts how long things take: when it fails it is run once more when all else is done, and that is told
+under `Retried`. Nothing else is ever run twice.
 """
 import argparse
 import concurrent.futures
@@ -18,6 +19,7 @@ import glob
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -46,15 +48,21 @@ BUILDS = {
         "env": {"TSAN_OPTIONS": "exitcode=66:second_deadlock_stack=1:allocator_may_return_null=1"},
     },
 }
-PYTHON_TIMEOUT_S = 300
+# Time-outs only end what hangs: a machine may be that much slower than the one where they were found to be enough.
+PATIENCE = 4
+PYTHON_TIMEOUT_S = 300 * PATIENCE
+# A sanitizer that cannot work on this machine at all says so in any program.
+HELPLESS = re.compile(r"^.*(Sanitizer: unexpected memory mapping|Shadow memory range interleaves|Sanitizer failed to allocate|"
+                      r"LeakSanitizer has encountered a fatal error).*$", re.M)
+TELLING_LINES = 200  # of one failure; logs/ has all
 
 
 class Program:
     """One thing to run. Its output has any number of tests in it, or it is a test itself."""
 
-    def __init__(self, label, argv, env=None, cwd=None, timeout=30, alone=False, waits=False):
-        self.label, self.argv, self.env, self.cwd = label, argv, env or {}, cwd or TOP
-        self.timeout, self.alone, self.waits = timeout, alone, waits
+    def __init__(self, label, argv, env=None, cwd=None, timeout=30, suites=()):
+        self.label, self.argv, self.env, self.cwd, self.timeout = label, argv, env or {}, cwd or TOP, timeout
+        self.alone, self.waits, self.timed = ("alone" in suites), ("waits" in suites), ("timed" in suites)
 
 
 class Running:
@@ -75,9 +83,33 @@ class Running:
 
 
 class Report:
-    def __init__(self, program, passed=0, failures=(), skips=(), output="", seconds=0.0):
+    def __init__(self, program, passed=0, failures=(), skips=(), output="", seconds=0.0, machine=""):
         self.program, self.passed, self.failures, self.skips = program, passed, list(failures), list(skips)
-        self.output, self.seconds = output, seconds
+        self.output, self.seconds, self.machine = output, seconds, machine
+
+
+class Machine:
+    """How busy it was since then, in words."""
+
+    def __init__(self):
+        self.then = self.ticks()
+
+    @staticmethod
+    def ticks():
+        try:
+            with open("/proc/stat") as f:
+                return [int(x) for x in f.readline().split()[1:9]]
+        except (OSError, ValueError):
+            return []
+
+    def words(self):
+        text = "load %.1f on %d processors" % (os.getloadavg()[0], len(os.sched_getaffinity(0)))
+        now = self.ticks()
+        if len(self.then) == 8 and len(now) == 8 and sum(now) > sum(self.then):
+            spent = [b - a for a, b in zip(self.then, now)]
+            text += ", idle %d%%, waiting for disks %d%%, stolen %d%% while it ran" % tuple(
+                100 * x // sum(spent) for x in (spent[3], spent[4], spent[7]))
+        return text
 
 
 LINE = re.compile(r"^\[\s*(RUN|OK|FAILED|SKIPPED)\s*\] (.*)$")
@@ -112,10 +144,47 @@ def read_outcomes(output):
     return passed, failures, skips, seen
 
 
+def telling(output, failures):
+    """What is shown of a program that failed: each test that did, with what the harness says about it, and the end."""
+    lines = output.rstrip().splitlines()
+    if len(lines) <= TELLING_LINES:
+        return "\n".join(lines)
+    names, parts, current = {n for n, _ in failures}, [], [None, []]
+    for line in lines:
+        m = LINE.match(line)
+        if m and m.group(1) == "RUN":
+            parts.append(current)
+            current = [m.group(2), []]
+        current[1].append(line)
+    shown = []
+    for name, part in [p for p in parts if p[0] in names] + [current]:
+        if len(part) > TELLING_LINES:
+            part = part[:TELLING_LINES // 2] + ["[... %d lines ...]" % (len(part) - TELLING_LINES)] + part[-TELLING_LINES // 2:]
+        shown += part
+    return "\n".join(shown)
+
+
+def end_left_behind(mark):
+    """Programs that were started by one that has ended, and have gone from its process group. Returns their names."""
+    names = []
+    for folder in glob.glob("/proc/[0-9]*"):
+        try:
+            with open(folder + "/environ", "rb") as f:
+                if mark not in f.read().split(b"\0"):
+                    continue
+            with open(folder + "/cmdline", "rb") as f:
+                names.append(f.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()[:200])
+            os.kill(int(os.path.basename(folder)), signal.SIGKILL)
+        except OSError:
+            pass
+    return names
+
+
 def run(program):
     os.makedirs(LOGS, exist_ok=True)
-    began = time.monotonic()
-    env = dict(os.environ, **program.env)
+    began, machine, mark = time.monotonic(), Machine(), "GODWIT_CHECK=%d-%d" % (os.getpid(), id(program))
+    env = dict(os.environ, LC_ALL="C.UTF-8", DEBUGINFOD_URLS="", **program.env)
+    env[mark.split("=")[0]] = mark.split("=")[1]
     try:
         with Running.lock:
             proc = subprocess.Popen(program.argv, cwd=program.cwd, env=env, stdin=subprocess.DEVNULL,
@@ -141,6 +210,9 @@ def run(program):
     with Running.lock:
         Running.groups.discard(proc.pid)
     output = out.decode("utf-8", "replace")
+    left = end_left_behind(mark.encode())
+    if left:
+        output += "\nleft behind, and ended now: " + "; ".join(left) + "\n"
     with open(os.path.join(LOGS, re.sub(r"[^\w.-]+", "-", program.label) + ".log"), "w") as f:
         f.write(output)
     passed, failures, skips, seen = read_outcomes(output)
@@ -156,7 +228,7 @@ def run(program):
         passed = 1
     elif proc.returncode != 0 and not failures:
         failures.append(("exit", "exit status %d%s" % (proc.returncode, " with every test passed" if seen else "")))
-    return Report(program, passed, failures, skips, output, time.monotonic() - began)
+    return Report(program, passed, failures, skips, output, time.monotonic() - began, machine.words())
 
 
 def build(name, quiet=False):
@@ -178,8 +250,9 @@ def build(name, quiet=False):
 
 
 def prefix_of(name):
-    """TSan wants an address space as it knows it: no randomisation, where a process may ask for that."""
-    setarch = shutil.which("setarch") if name == "tsan" else None
+    """Sanitizers want an address space as they know it, and on some kernels run into a random one now and then: no
+    randomisation, where a process may ask for that."""
+    setarch = shutil.which("setarch") if name != "plain" else None
     if setarch and subprocess.run([setarch, "-R", "true"], stderr=subprocess.DEVNULL).returncode == 0:
         return [setarch, "-R"]
     return []
@@ -192,6 +265,15 @@ def sanitizer_env(name):
     return env
 
 
+def helpless(programs):
+    """Why the sanitizer of this build works in no program on this machine; None: it does."""
+    if not programs:
+        return None
+    report = run(min(programs, key=lambda p: p.timeout))
+    found = HELPLESS.search(report.output) if report.failures else None
+    return found and found.group(0).strip()
+
+
 def programs_of_meson(name, soak):
     text = subprocess.check_output(["meson", "introspect", "--tests", os.path.join(OUT, name)])
     found = []
@@ -201,7 +283,7 @@ def programs_of_meson(name, soak):
             continue
         found.append(Program("%s %s" % (name, t["name"]), prefix_of(name) + t["cmd"], dict(sanitizer_env(name), **t["env"]),
                              t["workdir"] or os.path.join(OUT, name),  # where `meson test` runs them, paths are told so
-                             t["timeout"] * BUILDS[name]["slower"], "alone" in suites, "waits" in suites))
+                             t["timeout"] * BUILDS[name]["slower"] * PATIENCE, suites))
     return found
 
 
@@ -228,14 +310,36 @@ def programs_of_python(builds, soak):
     return found
 
 
-def say_report(r, lock):
+def say_report(r, lock, how=""):
     with lock:
         words = "%d passed" % r.passed
         if r.failures:
             words += ", %d FAILED" % len(r.failures)
         if r.skips:
             words += ", %d skipped" % len(r.skips)
-        print("  %-44s %s (%.1f s)" % (r.program.label, words, r.seconds), flush=True)
+        print("  %-44s %s (%.1f s%s)" % (how + r.program.label, words, r.seconds, "; " + r.machine if r.failures else ""), flush=True)
+
+
+def run_again(reports, lock):
+    """Runs the `timed` programs that failed once more, one after the other; takes their new reports in and returns the old."""
+    first = [r for r in reports if r.failures and r.program.timed]
+    for r in first:
+        second = run(r.program)
+        reports[reports.index(r)] = second
+        say_report(second, lock, "again, alone: ")
+    return first
+
+
+def steady_ground():
+    """What a parent may have left to us that programs inherit, and that some of them would stumble over."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft if soft >= 0 else most, 4096), most), hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def main():
@@ -248,6 +352,7 @@ def main():
     args = ap.parse_args()
     began = time.monotonic()
     reports, programs, built = [], [], []
+    steady_ground()
 
     for name in [b for b in args.builds.split(",") if b]:
         t0 = time.monotonic()
@@ -255,9 +360,19 @@ def main():
         print("build %s: %s (%.1f s)" % (name, "FAILED" if trouble else "done", time.monotonic() - t0), flush=True)
         if trouble:
             reports.append(Report(Program("build " + name, []), failures=[("build", "does not build")], output=trouble))
-        else:
-            built.append(name)
-            programs += programs_of_meson(name, args.soak)
+            continue
+        own = programs_of_meson(name, args.soak)
+        why = helpless(own) if name != "plain" and not args.list else None
+        if why:
+            leaks = "LeakSanitizer" in why
+            reports.append(Report(Program("build " + name, []), skips=[
+                ("leaks" if leaks else "all", "the sanitizer does not work on this machine: " + why)]))
+            if not leaks:
+                continue
+            BUILDS[name]["env"]["ASAN_OPTIONS"] += ":detect_leaks=0"
+            own = programs_of_meson(name, args.soak)
+        built.append(name)
+        programs += own
     programs += programs_of_python(built, args.soak)
     programs = [p for p in programs if re.search(args.only, p.label)]
     if args.list:
@@ -278,9 +393,19 @@ def main():
                 reports.append(future.result())
                 say_report(reports[-1], lock)
 
+    # Not here either.
+    with pool_of(max_workers=1) as pool:
+        retried = pool.submit(run_again, reports, lock).result()
+    for r in retried:
+        print("\n==== %s, the first time (%s) ====\n%s" % (r.program.label, r.machine, telling(r.output, r.failures)))
     for r in reports:
         if r.failures:
-            print("\n==== %s ====\n%s" % (r.program.label, r.output.rstrip()))
+            print("\n==== %s (%s) ====\n%s" % (r.program.label, r.machine, telling(r.output, r.failures)))
+    if retried:
+        print("\nRetried:")
+        for r in retried:
+            for n, why in r.failures:
+                print("  %s %s: %s (%s)" % (r.program.label, n, why, r.machine))
     skips = [(r.program.label, n, why) for r in reports for n, why in r.skips]
     if skips:
         print("\nSkipped:")

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """tools/check.py counts what really happened: nothing that was lost on the way may look like a success."""
+import contextlib
+import io
 import os
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -78,6 +81,51 @@ class Outcomes(unittest.TestCase):
                     return
                 time.sleep(0.02)
             self.fail("the child outlived the time-out")
+
+    def test_whatever_it_left_behind_is_ended(self):
+        with tempfile.TemporaryDirectory() as d:
+            mark = os.path.join(d, "pid")
+            r = shell("setsid sleep 100 >/dev/null 2>&1 & echo $! >%s; sleep 0.2" % mark)
+            self.assertIn("left behind, and ended now: sleep 100", r.output)
+            self.assertEqual((r.passed, r.failures), (1, []))
+
+    def test_only_what_is_timed_is_run_again(self):
+        with tempfile.TemporaryDirectory() as d:
+            script = "[ -e %s ] || { touch %s; echo slow; exit 1; }"
+            once = [check.Program(name, ["/bin/sh", "-c", script % ((os.path.join(d, name),) * 2)], suites=suites)
+                    for name, suites in (("a", ["timed"]), ("b", ["waits"]))]
+            never = check.Program("c", ["false"], suites=["timed", "alone"])
+            reports = [check.run(p) for p in once + [never]]
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                first = check.run_again(reports, threading.Lock())
+            self.assertEqual([r.program.label for r in first], ["a", "c"])
+            self.assertEqual([len(r.failures) for r in first], [1, 1])
+            self.assertEqual([(r.passed, len(r.failures)) for r in reports], [(1, 0), (0, 1), (0, 1)])
+            self.assertIn("again, alone: a", said.getvalue())
+            self.assertNotIn("again, alone: b", said.getvalue())
+            self.assertRegex(first[0].machine, r"load [\d.]+ on \d+ processor")
+
+    def test_what_is_shown_of_a_long_output(self):
+        lines = []
+        for name in ("good", "bad", "worse", "last"):
+            lines += ["[ RUN      ] " + name] + ["%s %d" % (name, i) for i in range(1000)]
+            lines += [] if name == "last" else ["[ %8s ] %s" % ("OK" if name == "good" else "FAILED", name), "---- log of " + name]
+        shown = check.telling("\n".join(lines), [("bad", "failed"), ("worse", "failed"), ("last", "ended without an outcome")])
+        for text in ("bad 0\n", "bad 999\n", "---- log of bad\n", "---- log of worse\n", "last 999"):
+            self.assertIn(text, shown)
+        for text in ("good 0\n", "good 999\n", "bad 500\n"):
+            self.assertNotIn(text, shown)
+        self.assertLess(shown.count("\n"), 3 * check.TELLING_LINES + 10)
+        self.assertEqual(check.telling("a\nb\n", [("x", "failed")]), "a\nb")
+
+    def test_a_sanitizer_that_cannot_work_is_told_from_one_that_finds_something(self):
+        for text, helpless in (("FATAL: ThreadSanitizer: unexpected memory mapping 0x5a-0x5b", True),
+                               ("WARNING: ThreadSanitizer: data race (pid=1)", False),
+                               ("==1==LeakSanitizer has encountered a fatal error.", True),
+                               ("AddressSanitizer:DEADLYSIGNAL", False)):
+            program = check.Program("t", ["/bin/sh", "-c", "echo '%s'; exit 66" % text])
+            self.assertEqual(bool(check.helpless([program])), helpless, text)
+        self.assertIsNone(check.helpless([check.Program("t", ["/bin/sh", "-c", "echo 'Sanitizer failed to allocate'"])]))
 
     def test_unittest_runner_speaks_the_same_form(self):
         with tempfile.TemporaryDirectory() as d:
