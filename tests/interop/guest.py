@@ -11,20 +11,22 @@ and a whole pass of checks, say more than a comparison of RAM would. Its console
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import time
 import unittest
 
 from harness import DEADLINE_S, Qemu, built, kernel, wait_until
 
-# Machine types that both versions have; microvm has no versions. With ACPI it has no clock that Linux could calibrate the
-# TSC by, unless KVM tells it.
+# Machine types that both versions have; microvm has no versions.
 MACHINES = {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2", "microvm": "microvm,acpi=off"}
 MEMORY = 128 << 20
 AREA_MIB = 16
 # pti=on: QEMU 7.2 under TCG loses writes to pages whose translation it has kept since before a pass began; on a slow link
 # that kills every guest. With page table isolation each entry into the kernel and each return drops the translations.
-COMMAND_LINE = ("console=ttyS0 quiet loglevel=3 panic=-1 tsc=reliable nokaslr mitigations=off pti=on "
+# tsc_early_khz: Linux would compare the TSC with a timer of the machine, which comes to nothing on a busy host; without a TSC
+# it counts interrupts, and loses those that come late.
+COMMAND_LINE = ("console=ttyS0 quiet loglevel=3 panic=-1 tsc=reliable tsc_early_khz=%d nokaslr mitigations=off pti=on "
                 "random.trust_cpu=on rcupdate.rcu_expedited=1 gw_mib=%d gw_rate=%d gw_seed=%d gw_beat_ms=%d")
 BEAT = re.compile(r"^beat (\d+) mono_us (\d+) boot_us (\d+) written (\d+) passes (\d+)\r?$", re.M)
 TROUBLE = re.compile(r"^.*(WRONG|Kernel panic|BUG:|Oops|general protection|segfault|rcu: INFO|soft lockup).*$", re.M)
@@ -62,9 +64,15 @@ def initramfs():
 
 
 class Boot:
-    """The initramfs as a file, made once for a process."""
+    """The initramfs as a file, made once for a process, and what the TSC is."""
 
-    folder = None
+    folder = khz = None
+
+    @classmethod
+    def tsc_khz(cls):
+        if not cls.khz:
+            cls.khz = int(subprocess.check_output([built("tests/interop/tsc_khz")]))
+        return cls.khz
 
     @classmethod
     def initramfs(cls):
@@ -96,7 +104,8 @@ class Guest(Qemu):
         self.heard, self.heard_bytes, self.beats = "", 0, []
         argv = ["-accel", accel, "-cpu", "qemu64", "-smp", "1", "-no-reboot",
                 "-chardev", "file,id=console,path=" + self.serial_path, "-serial", "chardev:console"]
-        argv += ["-kernel", kernel(), "-initrd", Boot.initramfs(), "-append", COMMAND_LINE % (area_mib, rate, seed, beat_ms)]
+        argv += ["-kernel", kernel(), "-initrd", Boot.initramfs(), "-append", COMMAND_LINE % (
+            Boot.tsc_khz(), area_mib, rate, seed, beat_ms)]
         super().__init__(case, version, role, memory=memory, machine=MACHINES.get(machine, machine), block=None,
                          incoming=incoming, args=argv + list(args), **options)
 
