@@ -48,23 +48,19 @@ static bool runs(struct sim *s)
     return r;
 }
 
-static bool ended(enum gw_status s)
-{
-    return s == GW_STATUS_COMPLETED || s == GW_STATUS_FAILED || s == GW_STATUS_CANCELLED;
-}
-
 static void watch(struct pair *p, struct gw_send *send, struct gw_recv *recv)
 {
-    uint64_t deadline = now_ms() + LIMIT_MS;
+    uint64_t deadline = now_ms() + LIMIT_MS, since_ns = gw_now_ns(&gw_clock_real);
 
     for (;;) {
         bool to = runs(&p->to), from = runs(&p->from);
 
         /* Rule 2. The destination was asked first: had both run at one instant, this order would show it. */
         must_hold(p, !(to && from));
+        sim_ease(&p->from, since_ns);
         if (p->during)
             p->during(p, send, recv);
-        if ((!send || ended(gw_send_status(send))) && (!recv || ended(gw_recv_status(recv))))
+        if ((!send || sim_over(gw_send_status(send))) && (!recv || sim_over(gw_recv_status(recv))))
             break;
         if (now_ms() > deadline) {
             print_error("stuck: source %s, destination %s\n", send ? gw_status_name(gw_send_status(send)) : "none",

@@ -212,6 +212,16 @@ void sim_free(struct sim *s)
     pthread_cond_destroy(&s->changed);
 }
 
+void sim_ease(struct sim *s, uint64_t since_ns)
+{
+    uint64_t now_ns = gw_now_ns(&gw_clock_real), words = atomic_load(&s->words_per_ms);
+
+    if (words <= 1 || now_ns < since_ns + 5000000000u || now_ns < s->eased_ns + 1000000000u)
+        return;
+    s->eased_ns = now_ns;
+    atomic_store(&s->words_per_ms, words / 2);
+}
+
 uint64_t sim_check(struct sim *s)
 {
     uint64_t wrong = 0;

@@ -44,6 +44,7 @@ struct sim {
     _Atomic unsigned throttle;
     _Atomic uint64_t dirty_limit;
     _Atomic int arrived, left;
+    uint64_t eased_ns; /* sim_ease did so */
 };
 
 /* seed 0: a machine that waits to be filled. */
@@ -51,6 +52,14 @@ int sim_new(struct sim *s, uint64_t seed, uint64_t mib, struct gw_error *err);
 void sim_free(struct sim *s);
 int sim_start(struct sim *s);
 int sim_stop(struct sim *s);
+/* The session with this status has ended. */
+static inline bool sim_over(enum gw_status s)
+{
+    return s == GW_STATUS_COMPLETED || s == GW_STATUS_FAILED || s == GW_STATUS_CANCELLED;
+}
+/* Call it now and then during a migration that began at since_ns: a guest that writes more than this machine can move while
+ * it does other things would stay for ever. From the fifth second on it writes half as much, each second. */
+void sim_ease(struct sim *s, uint64_t since_ns);
 /* What memory and device must be after device.writes writes from the beginning. 0 or the number of wrong words. */
 uint64_t sim_check(struct sim *s);
 

@@ -131,6 +131,7 @@ static void set_parameter(struct side *s, const char *name, int value)
 /* Polls until the migration has the status, or ends; a new reference to what was told then. */
 static json_t *wait_status(struct side *s, const char *status)
 {
+    uint64_t since_ns = gw_now_ns(&gw_clock_real);
     char last[32] = "";
 
     for (int i = 0; i < LIMIT_MS / 5; i++) {
@@ -143,6 +144,7 @@ static json_t *wait_status(struct side *s, const char *status)
             fail_msg("%s instead of %s: %s", now, status, json_string_value(json_object_get(info, "error-desc")));
         snprintf(last, sizeof last, "%s", now ? now : "");
         json_decref(info);
+        sim_ease(&s->sim, since_ns);
         assert_int_equal(gw_qmp_wait(s->qmp, 5000000, NULL), 0);
     }
     fail_msg("%s, not %s within %d ms", last, status, LIMIT_MS);

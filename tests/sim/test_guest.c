@@ -34,6 +34,7 @@ static struct gw_image *empty(void)
 }
 
 struct way {
+    struct sim *guest; /* that writes on the way; NULL: none */
     struct gw_vm *from, *to;
     const char *peer;
     uint64_t timeout_ns;
@@ -58,6 +59,10 @@ static void migrate(struct way *w)
              &(struct gw_send_config){.take_channel = a, .peer = w->peer, .progress_timeout_ns = w->timeout_ns}, &send,
              &err),
          &err);
+    for (uint64_t since_ns = gw_now_ns(&gw_clock_real); w->guest && !sim_over(gw_send_status(send));) {
+        sim_ease(w->guest, since_ns);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
     w->send_result = gw_send_wait(send, &w->send_error);
     w->recv_result = gw_recv_wait(recv, &w->recv_error);
     w->send_says = gw_send_owner(send);
@@ -85,7 +90,7 @@ static int count(void *opaque, struct gw_error *err)
 static void into(struct gw_image *image, struct sim *from, const char *peer)
 {
     unsigned parked = 0;
-    struct way w = {.from = from->vm, .to = vm_of(image, count, &parked), .peer = peer};
+    struct way w = {.guest = from, .from = from->vm, .to = vm_of(image, count, &parked), .peer = peer};
 
     migrate(&w);
     must(w.recv_result, &w.recv_error);

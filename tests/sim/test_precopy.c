@@ -72,6 +72,8 @@ static void migrate(struct sim *from, struct sim *to, const char *peer, bool ove
                                                 .opaque = (void *)"from"},
                        &send, &err),
          &err);
+    for (uint64_t since_ns = gw_now_ns(&gw_clock_real); !sim_over(gw_send_status(send)); sleep_ms(1))
+        sim_ease(from, since_ns);
     must(gw_send_wait(send, &err), &err);
     must(gw_recv_wait(recv, &err), &err);
     assert_int_equal(gw_send_owner(send), GW_OWNER_DESTINATION);

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import shlex
 import sys
 import tempfile
 import threading
@@ -66,7 +67,7 @@ class Outcomes(unittest.TestCase):
         with tempfile.TemporaryDirectory() as d:
             mark = os.path.join(d, "pid")
             for timeout in (0.5, 5, 50):  # the shell has to have come so far
-                r = shell("sleep 100 & echo $! >%s; wait" % mark, timeout=timeout)
+                r = shell("sleep 100 & echo $! >%s; wait" % shlex.quote(mark), timeout=timeout)
                 self.assertEqual(r.failures[-1][0], "time")
                 if os.path.exists(mark) and os.path.getsize(mark):
                     break
@@ -84,15 +85,15 @@ class Outcomes(unittest.TestCase):
 
     def test_whatever_it_left_behind_is_ended(self):
         with tempfile.TemporaryDirectory() as d:
-            mark = os.path.join(d, "pid")
-            r = shell("setsid sleep 100 >/dev/null 2>&1 & echo $! >%s; sleep 0.2" % mark)
-            self.assertIn("left behind, and ended now: sleep 100", r.output)
+            r = shell("cd %s; setsid sh -c 'touch here; exec sleep 100' >/dev/null 2>&1 & "
+                      "until [ -e %s/here ]; do sleep 0.02; done" % (shlex.quote(d), shlex.quote(d)))
+            self.assertIn("left behind, and ended now: ", r.output)
             self.assertEqual((r.passed, r.failures), (1, []))
 
     def test_only_what_is_timed_is_run_again(self):
         with tempfile.TemporaryDirectory() as d:
             script = "[ -e %s ] || { touch %s; echo slow; exit 1; }"
-            once = [check.Program(name, ["/bin/sh", "-c", script % ((os.path.join(d, name),) * 2)], suites=suites)
+            once = [check.Program(name, ["/bin/sh", "-c", script % ((shlex.quote(os.path.join(d, name)),) * 2)], suites=suites)
                     for name, suites in (("a", ["timed"]), ("b", ["waits"]))]
             never = check.Program("c", ["false"], suites=["timed", "alone"])
             reports = [check.run(p) for p in once + [never]]
