@@ -31,6 +31,11 @@ static void op_throttle(void *opaque, unsigned percent)
     gw_machine_throttle(opaque, percent);
 }
 
+static uint64_t op_limited_ns(void *opaque)
+{
+    return gw_machine_limited_ns(opaque);
+}
+
 static void op_dirty_limit(void *opaque, uint64_t bytes_per_s)
 {
     gw_machine_dirty_limit(opaque, bytes_per_s);
@@ -42,6 +47,7 @@ static const struct gw_vm_ops vm_ops = {
     .running = op_running,
     .throttle = op_throttle,
     .dirty_limit = op_dirty_limit,
+    .limited_ns = op_limited_ns,
 };
 
 static int add_ram(struct gw_machine *m, struct gw_vm *vm, struct gw_error *err)

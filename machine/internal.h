@@ -61,6 +61,7 @@ struct gw_vcpu {
     bool limits_changed;        /* under sleep_lock: how long a rest has to be must be thought over */
     uint64_t slice_began_ns;    /* throttle: since when it runs without a rest */
     struct gw_debt debt;        /* dirty limit */
+    _Atomic uint64_t limited_ns; /* that the dirty limit held it, in all */
 };
 
 struct gw_machine_clock {

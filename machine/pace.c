@@ -73,7 +73,20 @@ void gw_vcpu_pace_dirtied(struct gw_vcpu *v, uint64_t bytes)
         if (due <= now || atomic_load(&v->leave))
             return;
         sleep_until(v, due, false); /* or until the limit changes */
+        atomic_fetch_add(&v->limited_ns, gw_clock_monotonic_ns() - now);
     }
+}
+
+uint64_t gw_machine_limited_ns(const struct gw_machine *m)
+{
+    uint64_t most = 0;
+
+    for (unsigned i = 0; i < m->cpus; i++) {
+        uint64_t ns = atomic_load(&m->vcpu[i].limited_ns);
+
+        most = ns > most ? ns : most;
+    }
+    return most;
 }
 
 void gw_machine_throttle(struct gw_machine *m, unsigned percent)

@@ -94,6 +94,7 @@ static void held_and_let_go(void **state)
         began = gw_clock_monotonic_ns();
         while (done(m) < before + 1000)
             assert_true(gw_clock_monotonic_ns() - began < 20 * S);
+        assert_true(gw_machine_limited_ns(m) >= S / 4); /* held for most of the time under the limit, and counted */
         gw_machine_dirty_limit(m, 1);
         box_runs_clean(m, 100);
         box_stop(m);
