@@ -310,7 +310,7 @@ static const char *run_state(void *opaque)
         return "inmigrate";
     if (status == GW_STATUS_DEVICE || status == GW_STATUS_PRE_SWITCHOVER)
         return "finish-migrate";
-    if (status == GW_STATUS_COMPLETED && atomic_load(&v->started) && !v->config.incoming)
+    if (gw_vm_place(gw_machine_vm(v->machine)) == GW_VM_LEFT)
         return "postmigrate";
     return atomic_load(&v->started) ? "paused" : "prelaunch";
 }

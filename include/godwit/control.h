@@ -9,7 +9,8 @@
  * Beyond QEMU's: `migrate` takes x-godwit-peer (a profile of send.h) and, as migrate-incoming does, x-godwit-timeout-ms;
  * query-migrate tells who owns the guest, the rounds and the bytes by cause under the key x-godwit; x-godwit-claim is
  * gw_recv_claim. `cont` of a machine that stands still is refused while a migration is under way (QEMU allows it
- * before the switch-over) and after an incoming one that did not complete.
+ * before the switch-over) and after an incoming one that did not complete. `cont` of one that has left takes it back
+ * (gw_vm_came_back); till then `migrate` is refused.
  *
  * Events: STOP, RESUME (of sessions and of the commands stop and cont), SHUTDOWN (of quit), and with the capability
  * `events` MIGRATION and MIGRATION_PASS. Under memory shortage an event may be lost.
@@ -35,7 +36,8 @@ extern "C" {
 struct gw_control;
 
 struct gw_control_ops { /* any may be NULL: then the command is refused */
-    /* What query-status tells: "running", "paused", "inmigrate", "postmigrate", "prelaunch", "shutdown", ... */
+    /* What query-status tells: "running", "paused", "inmigrate", "postmigrate" (gw_vm_place tells), "prelaunch",
+     * "shutdown", ... */
     const char *(*run_state)(void *opaque); /* NULL: "running" */
     int (*stop)(void *opaque, struct gw_error *err); /* QMP stop */
     int (*cont)(void *opaque, struct gw_error *err); /* QMP cont */

@@ -73,6 +73,24 @@ GW_API struct gw_registry *gw_vm_registry(struct gw_vm *vm);
 /* Capabilities and parameters of this vm, for its next and its running migration. */
 GW_API struct gw_options *gw_vm_options(struct gw_vm *vm);
 
+/* ---- whose machine it is -------------------------------------------------------------------------------------------
+ *
+ * Sessions end; what they did to the machine stays. A machine that was given away, or may have been, is refused to the
+ * next outgoing migration (-EALREADY): it would make a second copy, and an old one. What it was marked as goes away when
+ * a machine is received into it, or claimed there, and when the embedder says that it has taken it back. */
+
+enum gw_vm_place {
+    GW_VM_HERE,      /* from the start, and whenever no migration says otherwise */
+    GW_VM_LEFT,      /* it was given to another host, or belongs to the source that began to send it */
+    GW_VM_UNDECIDED, /* the last migration ended without this side knowing whose it is (GW_OWNER_UNDECIDED) */
+};
+
+/* Any thread. While an outgoing migration hands the machine over it says what would hold if that ended now. */
+GW_API enum gw_vm_place gw_vm_place(const struct gw_vm *vm);
+/* The embedder, or somebody who knows that the machine runs nowhere else, starts it here again: it can be migrated again.
+ * The control socket's `cont` calls it. Starts nothing by itself. Any thread. -EBUSY during a migration. */
+GW_API int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err);
+
 /* ---- RAM (R1) ---------------------------------------------------------------------------------------------------- */
 
 enum gw_ram_flags {

@@ -52,12 +52,17 @@ int gw_cmd_stop(struct gw_control *c, json_t *args, json_t **ret_result, struct 
 
 int gw_cmd_cont(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
-    int r;
+    int r = 0;
 
-    if (c->ops.run_state && !strcmp(run_state(c), "running"))
-        return 0;
-    r = gw_session_may_run(c, err);
-    return r < 0 ? r : switch_machine(c, c->ops.cont, "RESUME", err);
+    if (!c->ops.run_state || strcmp(run_state(c), "running")) {
+        r = gw_session_may_run(c, err);
+        if (r == 0)
+            r = switch_machine(c, c->ops.cont, "RESUME", err);
+    }
+    /* Whoever says this of a machine that has left means to have it back. */
+    if (r == 0)
+        gw_vm_came_back(c->vm, NULL);
+    return r;
 }
 
 int gw_cmd_quit(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)

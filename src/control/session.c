@@ -64,6 +64,8 @@ int gw_session_may_run(struct gw_control *c, struct gw_error *err)
     /* The session may have read the last of memory already, or be about to: nobody but it may start the machine. */
     if (r == 0 && sending(c))
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "Migration is not finalized yet");
+    if (r == 0 && c->send)
+        gw_send_wait(c->send, NULL); /* its last status is told a moment before it lets go of the machine */
     pthread_mutex_unlock(&c->sessions);
     return r;
 }
@@ -140,9 +142,6 @@ int gw_cmd_migrate(struct gw_control *c, json_t *args, json_t **ret_result, stru
         r = gw_uri_parse(uri, &parsed, err);
     if (r < 0)
         return r;
-    if (c->ops.run_state && !strcmp(c->ops.run_state(c->config.opaque), "postmigrate"))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "Can't migrate the vm that was paused due to previous migration");
     config.uri = uri;
     pthread_mutex_lock(&c->sessions);
     r = start_send(c, &config, err);

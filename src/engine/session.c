@@ -53,6 +53,20 @@ static void deliver(struct gw_session *s, struct gw_event *e)
         s->on_event(s->opaque, e);
 }
 
+/* Where the machine is, as the owner column has it, seen from the side that the phase belongs to. Before whoever sees
+ * the phase. A destination has nothing to say as long as the source has not offered it the machine. */
+static void place(struct gw_session *s, enum gw_phase to)
+{
+    bool incoming = to >= GW_PHASE_LISTEN, offered = s->phase == GW_PHASE_ASKED || s->phase == GW_PHASE_COMMITTED;
+    enum gw_owner owner = gw_phase_row(to)->owner;
+
+    if (incoming && owner == GW_OWNER_SOURCE && !offered)
+        return;
+    atomic_store(&s->vm->place, owner == GW_OWNER_UNDECIDED                   ? GW_VM_UNDECIDED
+                                : incoming == (owner == GW_OWNER_DESTINATION) ? GW_VM_HERE
+                                                                              : GW_VM_LEFT);
+}
+
 static bool enter(struct gw_session *s, enum gw_phase phase, bool unless_cancelled)
 {
     const struct gw_phase_row *to = gw_phase_row(phase);
@@ -64,6 +78,7 @@ static bool enter(struct gw_session *s, enum gw_phase phase, bool unless_cancell
     entered = !(unless_cancelled && s->cancelled);
     if (entered) {
         assert(gw_phase_may_follow(s->phase, phase));
+        place(s, phase);
         told = gw_phase_row(s->phase)->status != to->status;
         from = gw_phase_row(s->phase)->name;
         s->phase = phase;

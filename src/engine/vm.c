@@ -418,6 +418,40 @@ int gw_vm_start(struct gw_vm *vm, struct gw_error *err)
     return r;
 }
 
+enum gw_vm_place gw_vm_place(const struct gw_vm *vm)
+{
+    return (enum gw_vm_place)atomic_load(&vm->place);
+}
+
+int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&vm->lock);
+    if (vm->busy)
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
+    else
+        atomic_store(&vm->place, GW_VM_HERE);
+    pthread_mutex_unlock(&vm->lock);
+    return r;
+}
+
+static int must_be_here(const struct gw_vm *vm, struct gw_error *err)
+{
+    switch (gw_vm_place(vm)) {
+    case GW_VM_LEFT:
+        return gw_fail(err, -EALREADY, GW_BLAME_CALLER,
+                       "Can't migrate the vm that was paused due to previous migration: it belongs to the other side. "
+                       "Only if it does not run there and never will: start it here first (cont; gw_vm_came_back)");
+    case GW_VM_UNDECIDED:
+        return gw_fail(err, -EALREADY, GW_BLAME_CALLER,
+                       "Can't migrate the vm that was paused due to previous migration: it is not known which side has "
+                       "it. Look there; if it has not, start it here first (cont; gw_vm_came_back)");
+    default:
+        return 0;
+    }
+}
+
 int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err)
 {
     int r = 0;
@@ -433,6 +467,8 @@ int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err)
             at += (size_t)snprintf(reasons + at, sizeof reasons - at, "%s%s", i ? "; " : "", vm->blockers[i].reason);
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "migration is blocked: %.400s", reasons);
     }
+    if (r >= 0 && outgoing)
+        r = must_be_here(vm, err);
     if (r >= 0 && outgoing)
         r = gw_registry_migratable(vm->registry, err);
     if (r >= 0) {

@@ -37,9 +37,10 @@ struct gw_vm {
     const struct gw_devices_ops *devices;
     struct gw_image *image; /* what this machine stands for (guest.h), for gw_devices_image; else NULL */
 
+    _Atomic int place; /* enum gw_vm_place. Written by the session (session.c), and by others when there is none */
+
     pthread_mutex_t lock;        /* what follows */
     bool busy;                   /* a session of either kind exists and has not ended */
-    bool left;                   /* the machine went to another host; `start` by the embedder brings it back */
     struct gw_live *sending_ram; /* for free page hints */
     struct gw_blocker {
         unsigned id;
@@ -57,7 +58,7 @@ bool gw_vm_running(const struct gw_vm *vm);
 int gw_vm_stop(struct gw_vm *vm, struct gw_error *err);
 int gw_vm_start(struct gw_vm *vm, struct gw_error *err);
 int gw_vm_notify(struct gw_vm *vm, enum gw_notify what, struct gw_error *err);
-/* -EBUSY with all reasons, or when a session runs. On success the vm is busy and options are locked. */
+/* -EBUSY with all reasons, or when a session runs; outgoing: -EALREADY when the machine is not here. On success the vm is busy and options are locked. */
 int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err);
 void gw_vm_end(struct gw_vm *vm);
 /* The tracker, made now when none was chosen. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pair.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,6 +70,21 @@ static void watch(struct pair *p, struct gw_send *send, struct gw_recv *recv)
         }
         nap(100);
     }
+}
+
+/* Rule 5. */
+static void judge_second_copy(struct pair *p)
+{
+    static const enum gw_vm_place places[] = {GW_VM_HERE, GW_VM_LEFT, GW_VM_UNDECIDED};
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_send *send = NULL;
+
+    must_hold(p, gw_vm_place(p->from.vm) == places[p->source_says]);
+    if (p->source_says == GW_OWNER_SOURCE)
+        return;
+    must_hold(p, gw_send_start(p->from.vm, &(struct gw_send_config){.uri = "tcp:127.0.0.1:1"}, &send, &err) == -EALREADY);
+    must_hold(p, strstr(err.text, "previous migration"));
+    must_hold(p, gw_vm_came_back(p->from.vm, &err) == 0 && gw_vm_place(p->from.vm) == GW_VM_HERE);
 }
 
 static void judge(struct pair *p, struct gw_recv *recv)
@@ -142,6 +158,8 @@ void pair_run(struct pair *p)
     if (p->send_started)
         gw_send_stats(send, &p->stats);
     judge(p, p->recv_started ? recv : NULL);
+    judge_second_copy(p);
+    must_hold(p, gw_vm_place(p->to.vm) == GW_VM_HERE || p->destination_says != GW_OWNER_DESTINATION);
     if (p->send_started)
         gw_send_free(send);
     if (p->recv_started)

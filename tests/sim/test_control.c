@@ -40,7 +40,9 @@ static const char *run_state(void *opaque)
     pthread_mutex_unlock(&s->sim.lock);
     if (run)
         return "running";
-    return s->waits && !atomic_load(&s->sim.arrived) ? "inmigrate" : atomic_load(&s->sim.left) ? "postmigrate" : "paused";
+    if (s->waits && !atomic_load(&s->sim.arrived))
+        return "inmigrate";
+    return gw_vm_place(s->sim.vm) == GW_VM_LEFT ? "postmigrate" : "paused";
 }
 
 static int stop(void *opaque, struct gw_error *err)
@@ -50,7 +52,6 @@ static int stop(void *opaque, struct gw_error *err)
 
 static int cont(void *opaque, struct gw_error *err)
 {
-    atomic_store(&((struct side *)opaque)->sim.left, 0);
     return sim_start(&((struct side *)opaque)->sim);
 }
 
@@ -254,6 +255,32 @@ static void test_migrate(void **state)
     close_side(&to);
 }
 
+/* However a machine came here, once it has gone on it cannot be sent a second time. */
+static void test_gone_on(void **state)
+{
+    struct side side[4];
+
+    for (int i = 0; i < 4; i++)
+        open_side(&side[i], i ? 0 : 17, (const char *const[]){"a", "b", "c", "d"}[i]);
+    for (int i = 0; i < 2; i++) {
+        set_parameter(&side[i], "max-bandwidth", 0);
+        run(&side[i], NULL, "migrate", listening(&side[i + 1]));
+        json_decref(wait_status(&side[i], "completed"));
+        json_decref(wait_status(&side[i + 1], "completed"));
+        check_state(&side[i], "postmigrate");
+        run(&side[i], "Can't migrate the vm that was paused due to previous migration", "migrate",
+            json_pack("{ss}", "uri", "tcp:127.0.0.1:1"));
+    }
+    /* Who takes it back takes the blame. */
+    run(&side[2], NULL, "stop", NULL);
+    run(&side[1], NULL, "cont", NULL);
+    check_state(&side[1], "running");
+    run(&side[1], NULL, "migrate", listening(&side[3]));
+    json_decref(wait_status(&side[1], "completed"));
+    for (int i = 0; i < 4; i++)
+        close_side(&side[i]);
+}
+
 static void test_steered(void **state)
 {
     struct side from, to, other;
@@ -345,6 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_migrate),
+        cmocka_unit_test(test_gone_on),
         cmocka_unit_test(test_steered),
         cmocka_unit_test(test_yank_and_blockers),
     };

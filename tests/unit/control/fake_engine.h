@@ -15,6 +15,7 @@
 struct gw_vm {
     struct gw_options *options;
     _Atomic(const char *) blocker;
+    atomic_uint came_back;
 };
 
 struct fake_session {

@@ -175,9 +175,12 @@ static void test_outgoing(void **state)
     json_decref(o);
     assert_true(atomic_load(&rig->seen) >= 5);
 
+    assert_int_equal(atomic_load(&rig->vm.came_back), 1);
     rig->run_state = "postmigrate";
-    ask(cl, MIGRATE, E("Can't migrate the vm that was paused due to previous migration"));
-    rig->run_state = "running";
+    say(cl, "{\"execute\":\"cont\"}");
+    check_event(cl, "RESUME", NULL);
+    check_next(cl, "cont", OK);
+    assert_int_equal(atomic_load(&rig->vm.came_back), 2);
     gw_options_set_capability(rig->vm.options, "events", false, NULL);
     ask(cl, MIGRATE, OK);
     assert_int_equal(fake_now()->started, 2);
