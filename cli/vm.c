@@ -293,10 +293,12 @@ static void on_event(void *opaque, const struct gw_event *e)
     if (e->type != GW_EVENT_STATUS)
         return;
     atomic_store(&v->status, e->status);
-    if (atomic_load(&v->incoming_now) && e->status == GW_STATUS_COMPLETED)
+    if (atomic_load(&v->incoming_now) && e->status == GW_STATUS_COMPLETED) {
+        atomic_store(&v->started, true); /* where it came from, if not here */
         atomic_store(&v->incoming_now, false);
-    else if (atomic_load(&v->incoming_now) && e->status == GW_STATUS_FAILED)
+    } else if (atomic_load(&v->incoming_now) && e->status == GW_STATUS_FAILED) {
         atomic_store(&v->lost, true);
+    }
 }
 
 static const char *run_state(void *opaque)
@@ -366,8 +368,13 @@ static int open_control(struct vm *v, struct gw_error *err)
 {
     static const struct gw_control_ops ops = {
         .run_state = run_state, .stop = on_stop, .cont = on_cont, .quit = on_quit};
-    struct gw_control_config config = {
-        .uri = v->qmp, .ops = &ops, .opaque = v, .on_event = on_event, .name = v->config.name};
+    struct gw_control_config config = {.uri = v->qmp,
+                                       .ops = &ops,
+                                       .opaque = v,
+                                       .on_event = on_event,
+                                       .name = v->config.name,
+                                       .waits = v->incoming != NULL,
+                                       .start_paused = v->paused};
     char address[256];
     int r = gw_control_start(gw_machine_vm(v->machine), &config, &v->control, err);
 

@@ -3,13 +3,15 @@
  * control: a QMP server for an embedder, for one call (M3). It translates JSON to the public API and back, nothing more.
  *
  * Commands it has itself: qmp_capabilities, query-version, query-name, query-commands, query-status, stop, cont, quit,
- * migrate, migrate-incoming (once), migrate_cancel, migrate-continue, migrate-pause, migrate-set-capabilities,
+ * migrate, migrate-incoming (see `waits`), migrate_cancel, migrate-continue, migrate-pause, migrate-set-capabilities,
  * query-migrate-capabilities, migrate-set-parameters, query-migrate-parameters, query-migrate, yank, query-yank, with
  * QEMU's arguments, answers and errors. The embedder can add others.
  * Beyond QEMU's: `migrate` takes x-godwit-peer (a profile of send.h) and, as migrate-incoming does, x-godwit-timeout-ms;
  * query-migrate tells who owns the guest, the rounds and the bytes by cause under the key x-godwit; x-godwit-claim is
  * gw_recv_claim. `cont` of a machine that stands still is refused while a migration is under way (QEMU allows it
- * before the switch-over) and after an incoming one that did not complete. `cont` of one that has left takes it back
+ * before the switch-over), while a machine waits for its guest (QEMU remembers it till it is there), and after an
+ * incoming one that did not complete. migrate-incoming is refused for a machine that has a guest or had its turn; after
+ * an attempt that changed nothing it has another one. `cont` of one that has left takes it back
  * (gw_vm_came_back); till then `migrate` is refused.
  *
  * Events: STOP, RESUME (of sessions and of the commands stop and cont), SHUTDOWN (of quit), and with the capability
@@ -50,13 +52,17 @@ struct gw_control_config {
     void *opaque;
     gw_event_fn on_event; /* sees every event of the sessions that the control started; may be NULL */
     const char *name;     /* what query-name tells; may be NULL. All texts are copied, ops too; opaque is borrowed */
+    bool waits;           /* the machine has no guest yet: `migrate-incoming` may fill it (--incoming defer) */
+    bool start_paused;    /* as in recv.h, of what comes by gw_control_incoming and by migrate-incoming: `cont` starts it */
+    /* progress_timeout_ns of send.h and of recv.h for whoever does not name one (x-godwit-timeout-ms) */
+    uint64_t send_timeout_ns, recv_timeout_ns;
 };
 
 GW_API int gw_control_start(struct gw_vm *vm, const struct gw_control_config *config, struct gw_control **ret_control,
                             struct gw_error *err);
 /* The address that it listens on, as a URI. */
 GW_API void gw_control_address(struct gw_control *c, char *buf, size_t size);
-/* Starts an incoming migration as the QMP command would (a command line's --incoming). */
+/* Starts an incoming migration as the QMP command would (a command line's --incoming). The machine must have no guest. */
 GW_API int gw_control_incoming(struct gw_control *c, const char *uri, struct gw_error *err);
 /* A command of the embedder's: arguments and result are JSON text; *ret_json is malloc'ed by the callback (NULL: {}). */
 typedef int (*gw_control_fn)(void *opaque, const char *arguments_json, char **ret_json, struct gw_error *err);

@@ -188,6 +188,7 @@ int gw_control_start(struct gw_vm *vm, const struct gw_control_config *config, s
     c->vm = vm;
     c->config = *config;
     c->ops = config->ops ? *config->ops : (struct gw_control_ops){0};
+    c->waits = config->waits;
     c->wake_fd = -1;
     pthread_mutex_init(&c->queue, NULL);
     pthread_mutex_init(&c->sessions, NULL);

@@ -62,7 +62,9 @@ struct gw_control {
     bool closed;           /* no more sessions */
     struct gw_send *send;  /* at most one of the two: the last that was started, also after its end */
     struct gw_recv *recv;
-    bool incoming_used, claimed;
+    bool waits;         /* has no guest yet, and somebody said so */
+    bool incoming_used; /* a session for its guest was started, and it is not known that it changed nothing */
+    bool claimed;
     bool have_last, last_incoming; /* what is left of a session that was freed to make room for one that did not start */
     enum gw_owner last_owner;
     struct gw_stats last;

@@ -44,7 +44,7 @@ static bool receiving(struct gw_control *c)
 /* A machine that was not loaded whole must neither run nor go on elsewhere. */
 static int judge_incoming(struct gw_control *c, struct gw_error *err)
 {
-    if (receiving(c))
+    if (receiving(c) || (c->waits && !c->incoming_used))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "Guest is waiting for an incoming migration");
     if (!c->recv || c->claimed || gw_recv_status(c->recv) == GW_STATUS_COMPLETED)
         return 0;
@@ -114,11 +114,11 @@ static int start_send(struct gw_control *c, const struct gw_send_config *config,
     return gw_send_start(c->vm, config, &c->send, err);
 }
 
-static uint64_t timeout_of(json_t *args)
+static uint64_t timeout_of(json_t *args, uint64_t otherwise_ns)
 {
     json_int_t ms = json_integer_value(json_object_get(args, "x-godwit-timeout-ms"));
 
-    return ms > 0 ? GW_MIN((uint64_t)ms, UINT64_MAX / GW_NS_PER_MS) * GW_NS_PER_MS : 0;
+    return ms > 0 ? GW_MIN((uint64_t)ms, UINT64_MAX / GW_NS_PER_MS) * GW_NS_PER_MS : otherwise_ns;
 }
 
 int gw_cmd_migrate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
@@ -126,7 +126,7 @@ int gw_cmd_migrate(struct gw_control *c, json_t *args, json_t **ret_result, stru
     GW_AUTOFREE char *uri = NULL;
     struct gw_send_config config = {
         .peer = json_string_value(json_object_get(args, "x-godwit-peer")),
-        .progress_timeout_ns = timeout_of(args),
+        .progress_timeout_ns = timeout_of(args, c->config.send_timeout_ns),
         .on_event = session_event,
         .opaque = c,
     };
@@ -149,29 +149,46 @@ int gw_cmd_migrate(struct gw_control *c, json_t *args, json_t **ret_result, stru
     return r;
 }
 
+/* Only a machine without a guest is filled: its memory is overwritten. */
+static int judge_waiting(struct gw_control *c, struct gw_error *err)
+{
+    if (c->recv && !receiving(c) && gw_recv_status(c->recv) != GW_STATUS_COMPLETED && !gw_recv_touched(c->recv))
+        c->incoming_used = false;
+    if (c->incoming_used)
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "The incoming migration has already been started");
+    if (!c->waits)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "'-incoming' was not specified on the command line");
+    return 0;
+}
+
 static int start_recv(struct gw_control *c, const struct gw_recv_config *config, struct gw_error *err)
 {
     int r;
 
     if (c->closed)
         return gw_fail(err, -ESHUTDOWN, GW_BLAME_LOCAL, "the control is being closed");
-    if (c->incoming_used)
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "The incoming migration has already been started");
     if (sending(c))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
+    r = judge_waiting(c, err);
+    if (r < 0)
+        return r;
     drop_ended(c);
     r = gw_recv_start(c->vm, config, &c->recv, err);
     c->incoming_used = r == 0;
     return r;
 }
 
-static int incoming(struct gw_control *c, const char *uri, uint64_t timeout_ns, struct gw_error *err)
+static int incoming(struct gw_control *c, const char *uri, uint64_t timeout_ns, bool waits, struct gw_error *err)
 {
-    struct gw_recv_config config = {
-        .uri = uri, .progress_timeout_ns = timeout_ns, .on_event = session_event, .opaque = c};
+    struct gw_recv_config config = {.uri = uri,
+                                    .progress_timeout_ns = timeout_ns,
+                                    .start_paused = c->config.start_paused,
+                                    .on_event = session_event,
+                                    .opaque = c};
     int r;
 
     pthread_mutex_lock(&c->sessions);
+    c->waits |= waits;
     r = start_recv(c, &config, err);
     pthread_mutex_unlock(&c->sessions);
     return r;
@@ -179,7 +196,7 @@ static int incoming(struct gw_control *c, const char *uri, uint64_t timeout_ns, 
 
 int gw_control_incoming(struct gw_control *c, const char *uri, struct gw_error *err)
 {
-    return incoming(c, uri, 0, err);
+    return incoming(c, uri, c->config.recv_timeout_ns, true, err);
 }
 
 int gw_cmd_migrate_incoming(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
@@ -187,7 +204,7 @@ int gw_cmd_migrate_incoming(struct gw_control *c, json_t *args, json_t **ret_res
     GW_AUTOFREE char *uri = NULL;
     int r = gw_address_from_args(args, &uri, err);
 
-    return r < 0 ? r : incoming(c, uri, timeout_of(args), err);
+    return r < 0 ? r : incoming(c, uri, timeout_of(args, c->config.recv_timeout_ns), false, err);
 }
 
 /* ---- steering ---------------------------------------------------------------------------------------------------- */

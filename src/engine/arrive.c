@@ -3,7 +3,8 @@
 #include "wire/frames.h"
 #include "wire/names.h"
 
-#define ALIVE_NS (1 * GW_NS_PER_S)
+#define ALIVE_NS  (1 * GW_NS_PER_S)
+#define COMMIT_NS (30 * GW_NS_PER_S) /* at most */
 
 static int wait_commit(struct gw_recv *r, struct gw_error *err)
 {
@@ -12,8 +13,8 @@ static int wait_commit(struct gw_recv *r, struct gw_error *err)
     int e;
 
     /* However patient it was till now: what is missing are five bytes. */
-    if (!r->timeout_ns)
-        gw_channel_set_timeout(r->channel, 30 * GW_NS_PER_S);
+    if (!r->timeout_ns || r->timeout_ns > COMMIT_NS)
+        gw_channel_set_timeout(r->channel, COMMIT_NS);
     r->reader.what = "the source's COMMIT";
     e = gw_get_u8(&r->reader, &type, err);
     if (e >= 0 && type != GW_ELEMENT_COMMAND)

@@ -65,8 +65,6 @@ int gw_recv_hello(struct gw_recv *r, struct gw_error *err);
 void gw_door_watch(struct gw_recv *r);
 void gw_door_unwatch(struct gw_recv *r);
 void gw_door_close(struct gw_recv *r);
-/* Whether the source has begun to change the machine. Any thread. */
-bool gw_recv_touched(const struct gw_recv *r);
 /* Everything up to the end of the stream. */
 int gw_recv_load(struct gw_recv *r, struct gw_error *err);
 /* A COMMAND, behind its type byte, which stands at byte `at`. */

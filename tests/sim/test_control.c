@@ -75,7 +75,7 @@ static void note(void *opaque, const json_t *event)
 static void open_side(struct side *s, uint64_t seed, const char *name)
 {
     struct gw_error err = GW_ERROR_INIT;
-    struct gw_control_config config = {.ops = &ops, .opaque = s, .name = name};
+    struct gw_control_config config = {.ops = &ops, .opaque = s, .name = name, .waits = !seed};
     struct gw_qmp_config client = {.event = note, .opaque = s, .timeout_ns = LIMIT_MS * 1000000ull};
     char uri[80];
 

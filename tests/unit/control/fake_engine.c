@@ -192,8 +192,12 @@ struct gw_send *gw_send_free(struct gw_send *s)
 
 int gw_recv_start(struct gw_vm *vm, const struct gw_recv_config *config, struct gw_recv **ret_recv, struct gw_error *err)
 {
-    return start(true, config->uri, NULL, config->progress_timeout_ns, config->on_event, config->opaque,
-                 (struct fake_session **)ret_recv, err);
+    int r = start(true, config->uri, NULL, config->progress_timeout_ns, config->on_event, config->opaque,
+                  (struct fake_session **)ret_recv, err);
+
+    if (r == 0)
+        fake.session->start_paused = config->start_paused;
+    return r;
 }
 
 int gw_recv_cancel(struct gw_recv *r, struct gw_error *err)
@@ -204,6 +208,16 @@ int gw_recv_cancel(struct gw_recv *r, struct gw_error *err)
 void gw_recv_yank(struct gw_recv *r)
 {
     steer(&r->s, &r->s.yanks, NULL);
+}
+
+bool gw_recv_touched(const struct gw_recv *r)
+{
+    bool touched;
+
+    pthread_mutex_lock(&order);
+    touched = r->s.touched;
+    pthread_mutex_unlock(&order);
+    return touched;
 }
 
 enum gw_status gw_recv_status(struct gw_recv *r)

@@ -26,6 +26,7 @@ struct fake_session {
     void *opaque;
     char uri[256], peer[16];
     uint64_t timeout_ns;
+    bool start_paused, touched;
     unsigned cancels, continues, yanks, claims;
     int refuse; /* what the next steering call gives */
 };

@@ -33,14 +33,17 @@ static void rig_event(void *opaque, const struct gw_event *event)
 
 static const struct gw_control_ops rig_ops = {rig_run_state, rig_stop, rig_cont, rig_quit};
 
-int rig_up(void **state)
+static int up(void **state, struct gw_control_config config)
 {
     struct rig *rig = calloc(1, sizeof *rig);
-    struct gw_control_config config = {.ops = &rig_ops, .opaque = rig, .on_event = rig_event, .name = "anna"};
     struct gw_error err = GW_ERROR_INIT;
 
+    config.ops = &rig_ops;
+    config.opaque = rig;
+    config.on_event = rig_event;
+    config.name = "anna";
     fake = (struct fake_engine){0};
-    rig->run_state = "running";
+    rig->run_state = config.waits ? "inmigrate" : "running";
     assert_int_equal(gw_options_new(&rig->vm.options, NULL), 0);
     snprintf(rig->path, sizeof rig->path, "/tmp/gw-test-control-%d", (int)getpid());
     snprintf(rig->uri, sizeof rig->uri, "unix:%s", rig->path);
@@ -49,6 +52,19 @@ int rig_up(void **state)
         fail_msg("%s", err.text);
     *state = rig;
     return 0;
+}
+
+int rig_up(void **state)
+{
+    return up(state, (struct gw_control_config){0});
+}
+
+int rig_up_waiting(void **state)
+{
+    return up(state, (struct gw_control_config){.waits = true,
+                                                .start_paused = true,
+                                                .send_timeout_ns = 21 * GW_NS_PER_S,
+                                                .recv_timeout_ns = 22 * GW_NS_PER_S});
 }
 
 int rig_down(void **state)

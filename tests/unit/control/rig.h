@@ -27,8 +27,10 @@ struct rig {
     atomic_uint quits, seen;
 };
 
-/* cmocka's set-up and tear-down: *state is a struct rig. */
+/* cmocka's set-up and tear-down: *state is a struct rig. A waiting machine has no guest, starts none by itself, and has
+ * patience of 21 s to send and 22 s to receive. */
 int rig_up(void **state);
+int rig_up_waiting(void **state);
 int rig_down(void **state);
 
 struct client {

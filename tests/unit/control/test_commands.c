@@ -99,6 +99,8 @@ static void test_options(void **state)
 
 #define MIGRATE "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:127.0.0.1:1\"}}"
 
+#define INCOMING "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\"}}"
+
 static void test_outgoing(void **state)
 {
     struct rig *rig = *state;
@@ -207,11 +209,15 @@ static void test_incoming(void **state)
     struct rig *rig = *state;
     struct client *cl = ready(rig);
 
+    ask(cl, "{\"execute\":\"cont\"}", E("Guest is waiting for an incoming migration"));
+    ask(cl, MIGRATE, E("Guest is waiting for an incoming migration"));
     fake_now()->start_fails = -EADDRINUSE;
     ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\"}}", E("no luck"));
     fake_now()->start_fails = 0;
     ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\",\"exit-on-error\":false}}", OK);
     assert_string_equal(fake_now()->session->uri, "tcp::1");
+    assert_true(fake_now()->session->start_paused);
+    assert_int_equal(fake_now()->session->timeout_ns, 22 * GW_NS_PER_S);
     ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\"}}",
         E("The incoming migration has already been started"));
     assert_int_equal(gw_control_incoming(rig->c, "tcp::1", NULL), -EBUSY);
@@ -219,7 +225,6 @@ static void test_incoming(void **state)
     check_next(cl, "query",
                "{\"return\":{\"socket-address\":[{\"host\":\"127.0.0.1\",\"port\":\"4321\",\"type\":\"inet\"}],"
                "\"status\":\"setup\",\"x-godwit\":{\"bytes-by-cause\":...");
-    rig->run_state = "inmigrate";
     ask(cl, MIGRATE, E("Guest is waiting for an incoming migration"));
     ask(cl, "{\"execute\":\"cont\"}", E("Guest is waiting for an incoming migration"));
     ask(cl, "{\"execute\":\"migrate_cancel\"}", OK);
@@ -236,6 +241,50 @@ static void test_incoming(void **state)
     check_next(cl, "cont", OK);
     ask(cl, MIGRATE, OK);
     assert_false(fake_now()->incoming);
+    assert_int_equal(fake_now()->session->timeout_ns, 21 * GW_NS_PER_S);
+    fake_status(fake_now()->session, GW_STATUS_FAILED);
+    ask(cl, INCOMING, E("The incoming migration has already been started"));
+    bye(cl);
+}
+
+/* What would be overwritten decides: nothing, or a guest. */
+static void test_who_can_be_filled(void **state)
+{
+    struct rig *rig = *state;
+    struct client *cl = ready(rig);
+
+    for (int i = 0; i < 3; i++) {
+        ask(cl, INCOMING, OK);
+        ask(cl, INCOMING, E("The incoming migration has already been started"));
+        fake_status(fake_now()->session, i ? GW_STATUS_FAILED : GW_STATUS_CANCELLED);
+    }
+    /* The next one does not even begin: it waits still. */
+    fake_now()->start_fails = -EADDRINUSE;
+    ask(cl, INCOMING, E("no luck"));
+    ask(cl, "{\"execute\":\"cont\"}", E("Guest is waiting for an incoming migration"));
+    fake_now()->start_fails = 0;
+    ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\",\"x-godwit-timeout-ms\":7}}", OK);
+    assert_int_equal(fake_now()->session->timeout_ns, 7000000);
+    fake_now()->session->touched = true;
+    fake_status(fake_now()->session, GW_STATUS_FAILED);
+    ask(cl, INCOMING, E("The incoming migration has already been started"));
+    bye(cl);
+}
+
+static void test_who_cannot_be_filled(void **state)
+{
+    struct rig *rig = *state;
+    struct client *cl = ready(rig);
+
+    ask(cl, INCOMING, E("'-incoming' was not specified on the command line"));
+    rig->run_state = "paused";
+    ask(cl, INCOMING, E("'-incoming' was not specified on the command line"));
+    assert_int_equal(fake_now()->started, 0);
+    /* Whoever starts one by hand says that it can be, and has another try as well. */
+    assert_int_equal(gw_control_incoming(rig->c, "tcp::1", NULL), 0);
+    assert_false(fake_now()->session->start_paused);
+    fake_status(fake_now()->session, GW_STATUS_FAILED);
+    ask(cl, INCOMING, OK);
     bye(cl);
 }
 
@@ -297,11 +346,14 @@ static void test_addresses(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_up, rig_down)
+#define W(f) cmocka_unit_test_setup_teardown(f, rig_up_waiting, rig_down)
     const struct CMUnitTest tests[] = {
         T(test_run_state),
         T(test_options),
         T(test_outgoing),
-        T(test_incoming),
+        W(test_incoming),
+        W(test_who_can_be_filled),
+        T(test_who_cannot_be_filled),
         T(test_addresses),
     };
 
