@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "options.h"
+
 static const char usage[] =
     "usage: godwit ctl SOCKET COMMAND [ARGUMENT]...\n"
     "\n"
@@ -35,7 +37,9 @@ static const char usage[] =
     "\n"
     "  --json       one JSON document on stdout\n"
     "  --quiet      no progress\n"
-    "  --timeout S  how long an answer may take (30)\n";
+    "  --timeout S  how long an answer may take (30); and of our machines, how long the other side of `migrate` may move\n"
+    "               nothing before that fails (30)\n"
+    "  --log LEVEL  info, debug: also tell events, instead of progress; error, warning: do not (usual)\n";
 
 /* ---- words that all commands use --------------------------------------------------------------------------------- */
 
@@ -160,7 +164,9 @@ enum {
     OPT_CAPABILITY,
     OPT_PARAMETER,
     OPT_PEER,
-    OPT_TIMEOUT
+    OPT_TIMEOUT,
+    OPT_LOG,
+    OPT_TLS
 };
 
 static const struct option options[] = {
@@ -174,19 +180,10 @@ static const struct option options[] = {
     {"parameter", required_argument, NULL, OPT_PARAMETER},
     {"peer", required_argument, NULL, OPT_PEER},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"log", required_argument, NULL, OPT_LOG},
+    {"tls-creds", required_argument, NULL, OPT_TLS},
     {NULL, 0, NULL, 0},
 };
-
-static int parse_timeout(struct gw_ctl *ctl, const char *text)
-{
-    char *end;
-    double s = strtod(text, &end);
-
-    if (end == text || *end || !(s > 0 && s < 1e9))
-        return gw_ctl_usage("--timeout: '%s' is not a number of seconds", text);
-    ctl->timeout_ns = (uint64_t)(s * 1e9);
-    return -1;
-}
 
 /* Returns an exit status, or -1 to go on. */
 static int parse(struct gw_ctl *ctl, int argc, char **argv)
@@ -221,10 +218,16 @@ static int parse(struct gw_ctl *ctl, int argc, char **argv)
             ctl->peer = optarg;
             break;
         case OPT_TIMEOUT:
-            r = parse_timeout(ctl, optarg);
+            if (!gw_option_seconds(optarg, &ctl->timeout_ns))
+                r = gw_ctl_usage("--timeout: '%s' is not a number of seconds", optarg);
             break;
+        case OPT_LOG:
+            if (!gw_option_log(optarg, &ctl->verbose))
+                r = gw_ctl_usage("--log: '%s' is not error, warning, info or debug", optarg);
+            break;
+        case OPT_TLS:
+            return gw_option_absent("ctl", "--tls-creds", "TLS");
         default:
-            fprintf(stderr, "see `godwit ctl --help`\n");
             return GW_EXIT_USAGE;
         }
     }
@@ -247,9 +250,21 @@ static bool interrupted(void *opaque)
     return true;
 }
 
+static void tell_event(void *opaque, const json_t *event)
+{
+    const json_t *what = json_object_get(event, "data");
+    char *data = what ? json_dumps(what, JSON_COMPACT) : NULL;
+
+    fprintf(stderr, "godwit ctl: event %s%s%s\n", gw_ctl_text(event, "event", "?"), data ? " " : "", data ? data : "");
+    free(data);
+}
+
 static int run(struct gw_ctl *ctl, int argc, char **argv)
 {
-    struct gw_qmp_config config = {.timeout_ns = ctl->timeout_ns, .interrupted = interrupted, .opaque = ctl};
+    struct gw_qmp_config config = {.timeout_ns = ctl->timeout_ns,
+                                   .interrupted = interrupted,
+                                   .event = ctl->verbose ? tell_event : NULL,
+                                   .opaque = ctl};
     struct gw_error err = GW_ERROR_INIT;
     size_t i = 0, count = sizeof commands / sizeof commands[0];
     sigset_t set;
@@ -257,6 +272,8 @@ static int run(struct gw_ctl *ctl, int argc, char **argv)
 
     if (argc < 2)
         return gw_ctl_usage("a socket and a command are needed");
+    if (!strcmp(argv[1], "plan"))
+        return gw_option_absent("ctl", "plan", "the forecast of a migration");
     while (i < count && strcmp(commands[i].name, argv[1]))
         i++;
     if (i == count)

@@ -10,9 +10,9 @@
 
 struct gw_ctl {
     const char *socket;
-    bool json, quiet, detach, resume;
+    bool json, quiet, verbose, detach, resume;
     const char *peer; /* --peer */
-    uint64_t timeout_ns;
+    uint64_t timeout_ns; /* --timeout; 0: not given */
     /* --capability and --parameter of `migrate`: NAME[=on|off] and NAME=VALUE. */
     const char **capabilities, **parameters;
     size_t capability_count, parameter_count;

@@ -245,7 +245,7 @@ static int conclude(struct gw_ctl *ctl, json_t *info)
 
 int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
 {
-    struct progress p = {.on = isatty(STDERR_FILENO) && !ctl->quiet && !ctl->json};
+    struct progress p = {.on = isatty(STDERR_FILENO) && !ctl->quiet && !ctl->json && !ctl->verbose};
     json_t *args = json_pack("{ss}", "uri", argv[0]), *info = NULL;
     struct gw_error err = GW_ERROR_INIT;
     int r = gw_ctl_set_capabilities(ctl, ctl->capabilities, ctl->capability_count);
@@ -260,6 +260,9 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
         json_object_set_new(args, "resume", json_true());
     if (ctl->peer)
         json_object_set_new(args, "x-godwit-peer", json_string(ctl->peer));
+    if (ctl->timeout_ns && gw_qmp_is_godwit(ctl->qmp)) /* QEMU has no such thing, and would refuse */
+        json_object_set_new(args, "x-godwit-timeout-ms",
+                            json_integer((json_int_t)((ctl->timeout_ns + NS_PER_MS - 1) / NS_PER_MS)));
     r = gw_qmp_execute(ctl->qmp, "migrate", args, NULL, &err);
     /* Interrupted before the answer: it may have begun, so it is cancelled as any other. */
     if (r < 0 && (r != -EINTR || ctl->detach))

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "options.h"
+
 /* ---- reading answers --------------------------------------------------------------------------------------------- */
 
 static const json_t *at(const json_t *o, const char *path)
@@ -164,16 +166,14 @@ int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t
     json_t *list = json_array();
 
     for (size_t i = 0; i < count; i++) {
-        const char *value = strchr(texts[i], '=');
-        bool off = value && (!strcmp(value, "=off") || !strcmp(value, "=false"));
         char name[128];
+        bool on;
 
-        if (value && !off && strcmp(value, "=on") && strcmp(value, "=true")) {
+        if (!gw_option_switch(texts[i], name, sizeof name, &on)) {
             json_decref(list);
             return gw_ctl_usage("'%s' is not NAME=on or NAME=off", texts[i]);
         }
-        snprintf(name, sizeof name, "%.*s", value ? (int)(value - texts[i]) : 127, texts[i]);
-        json_array_append_new(list, json_pack("{sssb}", "capability", name, "state", (int)!off));
+        json_array_append_new(list, json_pack("{sssb}", "capability", name, "state", (int)on));
     }
     if (count)
         return gw_ctl_run(ctl, "migrate-set-capabilities", json_pack("{so}", "capabilities", list), NULL);
@@ -233,40 +233,17 @@ int gw_ctl_caps(struct gw_ctl *ctl, int argc, char **argv)
 
 /* ---- parameters -------------------------------------------------------------------------------------------------- */
 
-/* A number with at most one of K M G T, powers of two. */
-static json_t *parse_number(const char *text)
-{
-    static const char units[] = "KMGT";
-    const char *unit;
-    char *end;
-    long long n;
-
-    errno = 0;
-    n = strtoll(text, &end, 10);
-    if (end == text || errno)
-        return NULL;
-    for (unit = *end && !end[1] ? strchr(units, *end & ~0x20) : NULL; unit && unit >= units; unit--)
-        if (__builtin_mul_overflow(n, 1024ll, &n))
-            return NULL;
-        else
-            *end = 0;
-    return *end ? NULL : json_integer(n);
-}
-
 /* The text as JSON of the kind that the parameter has now; where that is not known, of the kind that it looks like. */
 static json_t *parse_value(const json_t *now, const char *text)
 {
-    char copy[64];
-    json_t *number;
+    int64_t number;
 
-    snprintf(copy, sizeof copy, "%s", text);
     if (json_is_boolean(now) || (!now && (!strcmp(text, "on") || !strcmp(text, "off")))) {
         bool on = !strcmp(text, "on") || !strcmp(text, "true");
 
         return on || !strcmp(text, "off") || !strcmp(text, "false") ? json_boolean(on) : json_string(text);
     }
-    number = json_is_string(now) ? NULL : parse_number(copy);
-    return number ? number : json_string(text);
+    return !json_is_string(now) && gw_option_size(text, &number) ? json_integer(number) : json_string(text);
 }
 
 int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t count)
@@ -275,15 +252,14 @@ int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t c
     int r = count ? gw_ctl_run(ctl, "query-migrate-parameters", NULL, &now) : GW_EXIT_DONE;
 
     for (size_t i = 0; i < count && r == GW_EXIT_DONE; i++) {
-        const char *value = strchr(texts[i], '=');
+        const char *value;
         char name[128];
 
-        if (!value || value == texts[i]) {
+        if (!gw_option_setting(texts[i], name, sizeof name, &value)) {
             r = gw_ctl_usage("'%s' is not NAME=VALUE", texts[i]);
             break;
         }
-        snprintf(name, sizeof name, "%.*s", (int)(value - texts[i]), texts[i]);
-        json_object_set_new(args, name, parse_value(json_object_get(now, name), value + 1));
+        json_object_set_new(args, name, parse_value(json_object_get(now, name), value));
     }
     json_decref(now);
     if (count && r == GW_EXIT_DONE)

@@ -43,6 +43,8 @@ static void open_standard(void)
 
 int main(int argc, char **argv)
 {
+    char name[64];
+
     open_standard();
     if (argc < 2) {
         help(stderr);
@@ -57,8 +59,11 @@ int main(int argc, char **argv)
         return GW_EXIT_DONE;
     }
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        if (!strcmp(argv[1], commands[i].name))
+        if (!strcmp(argv[1], commands[i].name)) {
+            snprintf(name, sizeof name, "godwit %s", commands[i].name);
+            argv[1] = name;
             return commands[i].run(argc - 1, argv + 1);
+        }
     fprintf(stderr, "godwit: there is no command '%s'; `godwit help` lists them\n", argv[1]);
     return GW_EXIT_USAGE;
 }

@@ -30,6 +30,11 @@ const char *gw_qmp_server(const struct gw_qmp *q)
     return q->server;
 }
 
+bool gw_qmp_is_godwit(const struct gw_qmp *q)
+{
+    return !strncmp(q->server, "godwit ", 7);
+}
+
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 static int gone(struct gw_qmp *q, struct gw_error *err)

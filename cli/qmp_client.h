@@ -32,6 +32,9 @@ struct gw_qmp *gw_qmp_free(struct gw_qmp *q);
 /* "QEMU 7.2.22 (Debian ...)" or "godwit 0.1.0"; lives as long as q. */
 const char *gw_qmp_server(const struct gw_qmp *q);
 
+/* Whether it is one of ours, and so knows arguments that begin with x-godwit. */
+bool gw_qmp_is_godwit(const struct gw_qmp *q);
+
 /* Runs a command; takes args whatever happens (NULL: none). *ret_result is a new reference; ret_result may be NULL.
  * -EREMOTEIO with the server's words when it refused, -ENOSYS when it does not know the command; -ETIMEDOUT; -EINTR
  * (the answer, if it still comes, is passed over); -ECONNRESET when the server is gone. */

@@ -14,6 +14,7 @@
 
 #include "cmd.h"
 #include "machine/machine.h"
+#include "options.h"
 
 #define MAX_SCHEMA_BYTES (64u << 20)
 
@@ -43,14 +44,19 @@ static int dump(int argc, char **argv)
     struct gw_machine_config config;
     struct gw_machine *m = NULL;
     char *text = NULL;
+    uint64_t cpus;
     int c, r;
 
     gw_machine_config_init(&config);
     config.incoming = true;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (c != 'c')
-            return usage(stderr);
-        config.cpus = (unsigned)strtoul(optarg, NULL, 10);
+            return c == '?' ? GW_EXIT_USAGE : usage(stderr);
+        if (!gw_option_number(optarg, 1, GW_GUEST_MAX_CPUS, &cpus)) {
+            fprintf(stderr, "godwit schema: --cpus %s: 1 to %u\n", optarg, GW_GUEST_MAX_CPUS);
+            return GW_EXIT_USAGE;
+        }
+        config.cpus = (unsigned)cpus;
     }
     if (optind != argc)
         return usage(stderr);
@@ -163,16 +169,20 @@ static int check(int argc, char **argv)
 
 int gw_cmd_schema(int argc, char **argv)
 {
+    const char *what;
+
     if (argc < 2)
         return usage(stderr);
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
         return usage(stdout);
-    if (!strcmp(argv[1], "dump"))
+    what = argv[1];
+    argv[1] = argv[0];
+    if (!strcmp(what, "dump"))
         return dump(argc - 1, argv + 1);
-    if (!strcmp(argv[1], "check"))
+    if (!strcmp(what, "check"))
         return check(argc - 1, argv + 1);
-    if (!strcmp(argv[1], "explain"))
+    if (!strcmp(what, "explain"))
         return gw_schema_explain(argc - 1, argv + 1);
-    fprintf(stderr, "godwit schema: there is no '%s'\n", argv[1]);
-    return usage(stderr);
+    fprintf(stderr, "godwit schema: there is no '%s'; see `godwit schema --help`\n", what);
+    return GW_EXIT_USAGE;
 }

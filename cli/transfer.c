@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "options.h"
 
 #define TURN_MS       200
 #define XML_BYTES_MAX (64u << 20)
@@ -32,8 +33,9 @@ static bool wrong(const struct gw_transfer *t, const char *option, const char *v
 
 bool gw_transfer_option(struct gw_transfer *t, int c, const char *value)
 {
-    double seconds;
-    char *end;
+    const char *rest;
+    char name[128];
+    bool on;
 
     switch (c) {
     case GW_OPTION_JSON:
@@ -43,20 +45,20 @@ bool gw_transfer_option(struct gw_transfer *t, int c, const char *value)
         t->quiet = true;
         return true;
     case GW_OPTION_LOG:
-        t->verbose = !strcmp(value, "info") || !strcmp(value, "debug");
-        return t->verbose || !strcmp(value, "error") || !strcmp(value, "warning") || wrong(t, "--log", value);
+        return gw_option_log(value, &t->verbose) || wrong(t, "--log", value);
     case GW_OPTION_TRACE:
         t->trace = value;
         return true;
     case GW_OPTION_TIMEOUT:
-        seconds = strtod(value, &end);
-        if (end == value || *end || !(seconds > 0 && seconds < 1e9))
-            return wrong(t, "--timeout", value);
-        t->timeout_ns = (uint64_t)(seconds * 1e9);
-        return true;
+        return gw_option_seconds(value, &t->timeout_ns) || wrong(t, "--timeout", value);
+    case GW_OPTION_TLS:
+        gw_option_absent(t->command, "--tls-creds", "TLS");
+        return false;
     case GW_OPTION_CAPABILITY:
     case GW_OPTION_PARAMETER:
-        if (t->setting_count == GW_TRANSFER_SETTINGS || (c == GW_OPTION_PARAMETER && !strchr(value, '=')))
+        if (t->setting_count == GW_TRANSFER_SETTINGS ||
+            !(c == GW_OPTION_PARAMETER ? gw_option_setting(value, name, sizeof name, &rest)
+                                       : gw_option_switch(value, name, sizeof name, &on)))
             return wrong(t, c == GW_OPTION_PARAMETER ? "--parameter" : "--capability", value);
         t->settings[t->setting_count].parameter = c == GW_OPTION_PARAMETER;
         t->settings[t->setting_count++].text = value;
@@ -68,17 +70,17 @@ bool gw_transfer_option(struct gw_transfer *t, int c, const char *value)
 
 static int set(struct gw_options *options, bool parameter, const char *text, struct gw_error *err)
 {
-    const char *value = strchr(text, '=');
+    const char *value;
     char name[128];
-    bool off;
+    bool on;
 
-    snprintf(name, sizeof name, "%.*s", (int)(value ? value - text : (long)strlen(text)), text);
     if (parameter)
-        return gw_options_set_parameter(options, name, value + 1, err);
-    off = value && (!strcmp(value, "=off") || !strcmp(value, "=false"));
-    if (value && !off && strcmp(value, "=on") && strcmp(value, "=true"))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "capability %s: on or off, not '%s'", name, value + 1);
-    return gw_options_set_capability(options, name, !off, err);
+        return gw_option_setting(text, name, sizeof name, &value)
+                   ? gw_options_set_parameter(options, name, value, err)
+                   : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "parameter %s: NAME=VALUE is needed", text);
+    return gw_option_switch(text, name, sizeof name, &on)
+               ? gw_options_set_capability(options, name, on, err)
+               : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "capability %s: NAME, NAME=on or NAME=off is needed", text);
 }
 
 static uint64_t now_ns(void)
@@ -97,17 +99,25 @@ static void show_trace(void *opaque, const struct gw_trace_record *r)
         return;
 }
 
-int gw_transfer_begin(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *err)
+int gw_transfer_configure(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *err)
 {
-    sigset_t set_of;
     int r = 0;
 
-    t->wake = t->signals = -1;
-    t->began_ns = now_ns();
     for (unsigned i = 0; r >= 0 && i < t->setting_count; i++)
         r = set(gw_vm_options(vm), t->settings[i].parameter, t->settings[i].text, err);
     if (r >= 0 && t->trace)
         r = gw_vm_set_trace(vm, t->trace, show_trace, NULL, err);
+    return r;
+}
+
+int gw_transfer_begin(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *err)
+{
+    sigset_t set_of;
+    int r;
+
+    t->wake = t->signals = -1;
+    t->began_ns = now_ns();
+    r = gw_transfer_configure(t, vm, err);
     if (r < 0)
         return r;
     signal(SIGPIPE, SIG_IGN);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * transfer: what `receive` and `send` have in common: options, signals, the progress line.
+ * transfer: what `receive`, `send` and `vm` have in common: options; and the first two: signals, the progress line.
  *
  * Threads: everything belongs to the main thread, save `interrupted`, `done_bytes` and `total_bytes`.
  */
@@ -47,6 +47,7 @@ enum {
     GW_OPTION_TIMEOUT,
     GW_OPTION_CAPABILITY,
     GW_OPTION_PARAMETER,
+    GW_OPTION_TLS,
     GW_OPTION_HELP
 };
 #define GW_TRANSFER_OPTIONS                                                                                            \
@@ -55,6 +56,7 @@ enum {
         {"timeout", required_argument, NULL, GW_OPTION_TIMEOUT},      \
         {"capability", required_argument, NULL, GW_OPTION_CAPABILITY},                                                 \
         {"parameter", required_argument, NULL, GW_OPTION_PARAMETER},                                                   \
+        {"tls-creds", required_argument, NULL, GW_OPTION_TLS},                                                         \
     {                                                                                                                  \
         "help", no_argument, NULL, GW_OPTION_HELP                                                                      \
     }
@@ -71,7 +73,9 @@ enum {
 int gw_transfer_failed(struct gw_transfer *t, const char *what, const struct gw_error *err);
 /* One of the common options. false: wrong, and told. */
 bool gw_transfer_option(struct gw_transfer *t, int c, const char *value);
-/* Blocks SIGINT and SIGTERM in this and all threads to come, and makes the descriptors. After the options. */
+/* Sets the capabilities and parameters that were asked for. */
+int gw_transfer_configure(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *err);
+/* The same; and blocks SIGINT and SIGTERM in this and all threads to come, and makes the descriptors. After the options. */
 int gw_transfer_begin(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *err);
 void gw_transfer_end(struct gw_transfer *t);
 /* For the sessions' on_event; opaque is the transfer. */

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * options: words of the command line that several commands read in the same way. Nothing is taken for what it only begins
+ * like: all answer false for a text that is not wholly what it should be, and leave the results alone then.
+ */
+#ifndef GODWIT_CLI_OPTIONS_H
+#define GODWIT_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Decimal digits, from min to max. */
+bool gw_option_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value);
+/* A whole number, also a negative one, with at most one of K M G T k m g t behind it: powers of two. */
+bool gw_option_size(const char *text, int64_t *ret_value);
+/* "2", "0.5": more than nothing and less than 30 years. */
+bool gw_option_seconds(const char *text, uint64_t *ret_ns);
+/* NAME, NAME=on, NAME=off (and true, false). The name must fit into size bytes. */
+bool gw_option_switch(const char *text, char *name, size_t size, bool *ret_on);
+/* NAME=VALUE; the value is a part of text. */
+bool gw_option_setting(const char *text, char *name, size_t size, const char **ret_value);
+/* 32 hexadecimal digits, or the same as 8-4-4-4-12. */
+bool gw_option_uuid(const char *text, uint8_t ret_uuid[16]);
+/* error, warning; info and debug are verbose. */
+bool gw_option_log(const char *text, bool *ret_verbose);
+/* An option or a command that is known, but belongs to a part that is not there: says so. Returns GW_EXIT_USAGE. */
+int gw_option_absent(const char *command, const char *option, const char *part);
+
+#endif
