@@ -3,7 +3,7 @@
  * control: a QMP server for an embedder, for one call (M3). It translates JSON to the public API and back, nothing more.
  *
  * Commands it has itself: qmp_capabilities, query-version, query-name, query-commands, query-status, stop, cont, quit,
- * migrate, migrate-incoming (see `waits`), migrate_cancel, migrate-continue, migrate-pause, migrate-set-capabilities,
+ * migrate, migrate-incoming (see `waits`), getfd, closefd, migrate_cancel, migrate-continue, migrate-pause, migrate-set-capabilities,
  * query-migrate-capabilities, migrate-set-parameters, query-migrate-parameters, query-migrate, yank, query-yank, with
  * QEMU's arguments, answers and errors. The embedder can add others.
  * Beyond QEMU's: `migrate` takes x-godwit-peer (a profile of send.h) and, as migrate-incoming does, x-godwit-timeout-ms;
@@ -18,7 +18,7 @@
  * `events` MIGRATION and MIGRATION_PASS. Under memory shortage an event may be lost.
  *
  * Hostile: any number of clients may connect; 32 are served, messages are bounded (1 MiB, 64 levels), and a client that
- * does not read what it asked for is closed. Who can connect can do everything that is listed above: the embedder guards
+ * does not read what it asked for is closed. They can pass 16 descriptors, and use no others. Who can connect can do everything that is listed above: the embedder guards
  * the address.
  *
  * Threads: the server has one thread of its own for all its clients; ops are called on it. The functions here may be
@@ -62,7 +62,8 @@ GW_API int gw_control_start(struct gw_vm *vm, const struct gw_control_config *co
                             struct gw_error *err);
 /* The address that it listens on, as a URI. */
 GW_API void gw_control_address(struct gw_control *c, char *buf, size_t size);
-/* Starts an incoming migration as the QMP command would (a command line's --incoming). The machine must have no guest. */
+/* Starts an incoming migration as the QMP command would (a command line's --incoming). The machine must have no guest. Here
+ * fd:N is a descriptor of this process, for clients fd:NAME is one that they passed with getfd. */
 GW_API int gw_control_incoming(struct gw_control *c, const char *uri, struct gw_error *err);
 /* A command of the embedder's: arguments and result are JSON text; *ret_json is malloc'ed by the callback (NULL: {}). */
 typedef int (*gw_control_fn)(void *opaque, const char *arguments_json, char **ret_json, struct gw_error *err);

@@ -13,6 +13,7 @@ void gw_client_open(struct gw_client *cl, int take_fd)
 void gw_client_close(struct gw_client *cl)
 {
     gw_close_fd(&cl->fd);
+    gw_client_drop_fds(cl);
     free(cl->in);
     free(cl->out);
     *cl = (struct gw_client){.fd = -1};
@@ -115,17 +116,26 @@ void gw_client_work(struct gw_control *c, struct gw_client *cl)
         done = take_messages(c, cl);
         gw_client_flush(cl);
     } while (!done && cl->fd >= 0 && gw_client_unread(cl) <= GW_CONTROL_UNREAD);
+    if (done && !cl->frame.open)
+        gw_client_drop_fds(cl);
 }
 
 void gw_client_read(struct gw_control *c, struct gw_client *cl)
 {
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(GW_CLIENT_FDS * sizeof(int))];
+    } extra;
+    struct iovec iov;
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = extra.bytes, .msg_controllen = sizeof extra.bytes};
     ssize_t n;
 
     if (!make_room(&cl->in, &cl->in_room, cl->in_bytes + READ_BYTES)) {
         gw_client_close(cl);
         return;
     }
-    n = recv(cl->fd, cl->in + cl->in_bytes, READ_BYTES, MSG_DONTWAIT);
+    iov = (struct iovec){cl->in + cl->in_bytes, READ_BYTES};
+    n = recvmsg(cl->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
@@ -135,5 +145,6 @@ void gw_client_read(struct gw_control *c, struct gw_client *cl)
         return;
     }
     cl->in_bytes += (size_t)n;
+    gw_client_keep_fds(cl, &m);
     gw_client_work(c, cl);
 }

@@ -23,6 +23,8 @@ static const struct command commands[] = {
     {"migrate", gw_cmd_migrate,
      "uri?s channels?a blk?b inc?b detach?b resume?b x-godwit-peer?s x-godwit-timeout-ms?i"},
     {"migrate-incoming", gw_cmd_migrate_incoming, "uri?s channels?a exit-on-error?b x-godwit-timeout-ms?i"},
+    {"getfd", gw_cmd_getfd, "fdname:s"},
+    {"closefd", gw_cmd_closefd, "fdname:s"},
     {"migrate_cancel", gw_cmd_migrate_cancel, ""},
     {"migrate-continue", gw_cmd_migrate_continue, "state:s"},
     {"migrate-pause", gw_cmd_migrate_pause, "", true},
@@ -192,6 +194,7 @@ static void execute(struct gw_control *c, struct gw_client *cl, const char *name
         put_error(cl, id, "GenericError", text);
         return;
     }
+    c->asking = cl;
     r = cmd ? gw_json_check(args, cmd->args, "", &err) : 0;
     if (r == 0)
         r = cmd ? cmd->fn(c, args, &result, &err) : run_added(c, added, args, &result, &err);

@@ -99,7 +99,7 @@ void gw_session_free_all(struct gw_control *c)
 
 /* ---- starting ---------------------------------------------------------------------------------------------------- */
 
-static int start_send(struct gw_control *c, const struct gw_send_config *config, struct gw_error *err)
+static int start_send(struct gw_control *c, const char *uri, struct gw_send_config *config, struct gw_error *err)
 {
     int r;
 
@@ -108,6 +108,10 @@ static int start_send(struct gw_control *c, const struct gw_send_config *config,
     if (sending(c))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
     r = judge_incoming(c, err);
+    if (r == 0 && gw_fds_meant(uri))
+        r = gw_fds_open(c, uri, &config->take_channel, err);
+    else
+        config->uri = uri;
     if (r < 0)
         return r;
     drop_ended(c);
@@ -138,13 +142,12 @@ int gw_cmd_migrate(struct gw_control *c, json_t *args, json_t **ret_result, stru
     if (json_is_true(json_object_get(args, "blk")) || json_is_true(json_object_get(args, "inc")))
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "block migration is not supported by this build of godwit");
     r = gw_address_from_args(args, &uri, err);
-    if (r == 0)
+    if (r == 0 && !gw_fds_meant(uri))
         r = gw_uri_parse(uri, &parsed, err);
     if (r < 0)
         return r;
-    config.uri = uri;
     pthread_mutex_lock(&c->sessions);
-    r = start_send(c, &config, err);
+    r = start_send(c, uri, &config, err);
     pthread_mutex_unlock(&c->sessions);
     return r;
 }
@@ -161,7 +164,8 @@ static int judge_waiting(struct gw_control *c, struct gw_error *err)
     return 0;
 }
 
-static int start_recv(struct gw_control *c, const struct gw_recv_config *config, struct gw_error *err)
+static int start_recv(struct gw_control *c, const char *uri, bool by_client, struct gw_recv_config *config,
+                      struct gw_error *err)
 {
     int r;
 
@@ -170,6 +174,10 @@ static int start_recv(struct gw_control *c, const struct gw_recv_config *config,
     if (sending(c))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
     r = judge_waiting(c, err);
+    if (r == 0 && by_client && gw_fds_meant(uri))
+        r = gw_fds_open(c, uri, &config->take_channel, err);
+    else
+        config->uri = uri;
     if (r < 0)
         return r;
     drop_ended(c);
@@ -178,25 +186,24 @@ static int start_recv(struct gw_control *c, const struct gw_recv_config *config,
     return r;
 }
 
-static int incoming(struct gw_control *c, const char *uri, uint64_t timeout_ns, bool waits, struct gw_error *err)
+static int incoming(struct gw_control *c, const char *uri, uint64_t timeout_ns, bool by_client, struct gw_error *err)
 {
-    struct gw_recv_config config = {.uri = uri,
-                                    .progress_timeout_ns = timeout_ns,
+    struct gw_recv_config config = {.progress_timeout_ns = timeout_ns,
                                     .start_paused = c->config.start_paused,
                                     .on_event = session_event,
                                     .opaque = c};
     int r;
 
     pthread_mutex_lock(&c->sessions);
-    c->waits |= waits;
-    r = start_recv(c, &config, err);
+    c->waits |= !by_client;
+    r = start_recv(c, uri, by_client, &config, err);
     pthread_mutex_unlock(&c->sessions);
     return r;
 }
 
 int gw_control_incoming(struct gw_control *c, const char *uri, struct gw_error *err)
 {
-    return incoming(c, uri, c->config.recv_timeout_ns, true, err);
+    return incoming(c, uri, c->config.recv_timeout_ns, false, err);
 }
 
 int gw_cmd_migrate_incoming(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
@@ -204,7 +211,7 @@ int gw_cmd_migrate_incoming(struct gw_control *c, json_t *args, json_t **ret_res
     GW_AUTOFREE char *uri = NULL;
     int r = gw_address_from_args(args, &uri, err);
 
-    return r < 0 ? r : incoming(c, uri, timeout_of(args, c->config.recv_timeout_ns), false, err);
+    return r < 0 ? r : incoming(c, uri, timeout_of(args, c->config.recv_timeout_ns), true, err);
 }
 
 /* ---- steering ---------------------------------------------------------------------------------------------------- */

@@ -56,8 +56,8 @@ void fake_event(struct fake_session *s, enum gw_event_type type, uint64_t pass)
     s->on_event(s->opaque, &e);
 }
 
-static int start(bool incoming, const char *uri, const char *peer, uint64_t timeout_ns, gw_event_fn on_event,
-                 void *opaque, struct fake_session **ret_session, struct gw_error *err)
+static int start(bool incoming, const char *uri, struct gw_channel *take_channel, const char *peer, uint64_t timeout_ns,
+                 gw_event_fn on_event, void *opaque, struct fake_session **ret_session, struct gw_error *err)
 {
     struct fake_session *s = NULL;
     int fails;
@@ -67,7 +67,8 @@ static int start(bool incoming, const char *uri, const char *peer, uint64_t time
     if (!fails)
         s = fake.session = calloc(1, sizeof *s);
     if (s) {
-        gw_strcopy(s->uri, sizeof s->uri, uri);
+        gw_strcopy(s->uri, sizeof s->uri, uri ? uri : take_channel->name);
+        s->channel = take_channel;
         gw_strcopy(s->peer, sizeof s->peer, peer ? peer : "");
         s->timeout_ns = timeout_ns;
         s->on_event = on_event;
@@ -76,8 +77,10 @@ static int start(bool incoming, const char *uri, const char *peer, uint64_t time
         fake.started++;
     }
     pthread_mutex_unlock(&order);
-    if (!s)
+    if (!s) {
+        gw_channel_free(take_channel);
         return gw_fail(err, fails ? fails : -ENOMEM, GW_BLAME_LOCAL, "no luck");
+    }
     fake_status(s, GW_STATUS_SETUP);
     *ret_session = s;
     return 0;
@@ -132,6 +135,7 @@ static void end(struct fake_session *s)
     fake.freed++;
     fake.session = NULL;
     pthread_mutex_unlock(&order);
+    gw_channel_free(s->channel);
     free(s);
 }
 
@@ -141,10 +145,12 @@ int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct 
 {
     const char *reason = atomic_load(&vm->blocker);
 
-    if (reason)
+    if (reason) {
+        gw_channel_free(config->take_channel);
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "migration is blocked: %s", reason);
-    return start(false, config->uri, config->peer, config->progress_timeout_ns, config->on_event, config->opaque,
-                 (struct fake_session **)ret_send, err);
+    }
+    return start(false, config->uri, config->take_channel, config->peer, config->progress_timeout_ns, config->on_event,
+                 config->opaque, (struct fake_session **)ret_send, err);
 }
 
 int gw_send_wait(struct gw_send *s, struct gw_error *err)
@@ -192,8 +198,8 @@ struct gw_send *gw_send_free(struct gw_send *s)
 
 int gw_recv_start(struct gw_vm *vm, const struct gw_recv_config *config, struct gw_recv **ret_recv, struct gw_error *err)
 {
-    int r = start(true, config->uri, NULL, config->progress_timeout_ns, config->on_event, config->opaque,
-                  (struct fake_session **)ret_recv, err);
+    int r = start(true, config->uri, config->take_channel, NULL, config->progress_timeout_ns, config->on_event,
+                  config->opaque, (struct fake_session **)ret_recv, err);
 
     if (r == 0)
         fake.session->start_paused = config->start_paused;

@@ -27,6 +27,7 @@ struct fake_session {
     char uri[256], peer[16];
     uint64_t timeout_ns;
     bool start_paused, touched;
+    struct gw_channel *channel; /* instead of a URI; uri is its name then */
     unsigned cancels, continues, yanks, claims;
     int refuse; /* what the next steering call gives */
 };
