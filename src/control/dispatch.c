@@ -38,6 +38,24 @@ static const struct command commands[] = {
     {"x-godwit-claim", gw_cmd_claim, ""},
 };
 
+/* Commands of QEMU's for parts that we do not have. query-commands does not list them: clients look there for what they can
+ * rely on. An embedder can add one of these. */
+static const char *const absent[] = {
+    "announce-self",           "block-dirty-bitmap-add",    "block-dirty-bitmap-clear", "block-dirty-bitmap-disable",
+    "block-dirty-bitmap-enable", "block-dirty-bitmap-merge", "block-dirty-bitmap-remove", "calc-dirty-rate",
+    "cancel-vcpu-dirty-limit", "client_migrate_info",       "migrate-recover",          "migrate-start-postcopy",
+    "query-dirty-rate",        "query-vcpu-dirty-limit",    "set-vcpu-dirty-limit",     "snapshot-delete",
+    "snapshot-load",           "snapshot-save",             "x-colo-lost-heartbeat",
+};
+
+static bool is_absent(const char *name)
+{
+    for (size_t i = 0; i < GW_ARRAY_LEN(absent); i++)
+        if (!strcmp(absent[i], name))
+            return true;
+    return false;
+}
+
 static int query_commands(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
     json_t *list = json_array();
@@ -183,6 +201,11 @@ static void execute(struct gw_control *c, struct gw_client *cl, const char *name
         for (added = c->commands; added && strcmp(added->name, name);)
             added = added->next;
         pthread_mutex_unlock(&c->queue);
+    }
+    if (!cmd && !added && is_absent(name)) {
+        snprintf(text, sizeof text, "The command %s is not supported by this build of godwit", name);
+        put_error(cl, id, "GenericError", text);
+        return;
     }
     if (!cmd && !added) {
         snprintf(text, sizeof text, "The command %.100s has not been found", name);
