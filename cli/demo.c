@@ -4,17 +4,17 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "ctl.h"
 
-extern char **environ;
+#define END_MS 10000 /* a machine that was told to end gets so much time */
 
 struct guest {
     const char *name;
@@ -25,6 +25,8 @@ struct guest {
 
 struct demo {
     char dir[64];
+    sigset_t signals, before; /* blocked here; what was blocked when we came */
+    unsigned interrupts;
     const char *memory, *workload, *cpus, *accel;
     struct guest a, b;
     struct gw_ctl ctl;
@@ -43,9 +45,27 @@ static void say(const struct demo *d, const char *fmt, ...)
     va_end(ap);
 }
 
-static void nap(unsigned ms)
+/* Signals are blocked and taken here, and where an answer is awaited. False: one has come. */
+static bool nap(struct demo *d, unsigned ms)
 {
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    if (!d->interrupts && sigtimedwait(&d->signals, NULL, &t) > 0)
+        d->interrupts++;
+    return !d->interrupts;
+}
+
+/* Each signal once. */
+static bool interrupted(void *opaque)
+{
+    struct demo *d = opaque;
+    struct timespec none = {0};
+
+    if (sigtimedwait(&d->signals, NULL, &none) < 0)
+        return false;
+    d->interrupts++;
+    d->ctl.interrupts++;
+    return true;
 }
 
 static int failed(const char *what, const char *why)
@@ -54,13 +74,25 @@ static int failed(const char *what, const char *why)
     return GW_EXIT_FAILED;
 }
 
+/* A machine does not outlive us, however we end; and a terminal's Ctrl-C is for us alone, who end it in order. */
+static void become_machine(struct demo *d, pid_t parent, const char *const *argv)
+{
+    setpgid(0, 0);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &d->before, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() == parent)
+        execv("/proc/self/exe", (char **)argv);
+    _exit(GW_EXIT_FAILED);
+}
+
 static int launch(struct demo *d, struct guest *g, bool waits)
 {
     char qmp[160], serial[160];
     const char *argv[24] = {"godwit", "vm",      "--quiet", "--name", g->name, "--memory", d->memory, "--cpus",
                             d->cpus,  "--accel", d->accel,  "--qmp",  qmp,     "--serial", serial};
     unsigned n = 15;
-    int r;
+    pid_t self = getpid();
 
     snprintf(g->qmp, sizeof g->qmp, "%s/%s.qmp", d->dir, g->name);
     snprintf(g->serial, sizeof g->serial, "%s/%s.log", d->dir, g->name);
@@ -74,15 +106,20 @@ static int launch(struct demo *d, struct guest *g, bool waits)
         argv[n++] = d->workload;
     }
     argv[n] = NULL;
-    r = posix_spawn(&g->pid, "/proc/self/exe", NULL, NULL, (char **)argv, environ);
-    if (r)
-        return failed(g->name, strerror(r));
+    g->pid = fork();
+    if (g->pid == 0)
+        become_machine(d, self, argv);
+    if (g->pid < 0) {
+        g->pid = 0;
+        return failed(g->name, strerror(errno));
+    }
     for (unsigned i = 0; i < 500 && access(g->qmp, F_OK); i++) {
         if (waitpid(g->pid, NULL, WNOHANG) == g->pid) {
             g->pid = 0;
             return failed(g->name, "the machine ended at once");
         }
-        nap(10);
+        if (!nap(d, 10))
+            return GW_EXIT_FAILED;
     }
     return GW_EXIT_DONE;
 }
@@ -107,20 +144,21 @@ static unsigned show(struct guest *g)
     return lines;
 }
 
-static bool watch(struct guest *g, unsigned ms, unsigned lines)
+static int watch(struct demo *d, struct guest *g, unsigned ms, unsigned lines)
 {
     for (unsigned t = 0; t < ms && lines; t += 50) {
         unsigned n = show(g);
 
         lines -= n < lines ? n : lines;
-        nap(50);
+        if (!nap(d, 50))
+            return GW_EXIT_FAILED;
     }
-    return lines == 0;
+    return lines ? failed(g->name, "the guest does not say anything") : GW_EXIT_DONE;
 }
 
 static int talk(struct demo *d, struct guest *g)
 {
-    struct gw_qmp_config config = {.address = g->qmp};
+    struct gw_qmp_config config = {.address = g->qmp, .interrupted = interrupted, .opaque = d};
     struct gw_error err = GW_ERROR_INIT;
 
     d->ctl.qmp = gw_qmp_free(d->ctl.qmp);
@@ -143,18 +181,22 @@ static int where(struct demo *d, char *uri, size_t size)
     return r;
 }
 
+/* Ends the machine; what its guest found. */
 static int finish(struct guest *g, struct demo *d)
 {
+    unsigned t = 0;
     int status = 0;
 
     if (!g->pid)
         return GW_EXIT_FAILED;
-    if (waitpid(g->pid, &status, WNOHANG) == 0) {
-        if (talk(d, g) == GW_EXIT_DONE)
-            gw_ctl_run(&d->ctl, "quit", NULL, NULL);
-        else
-            kill(g->pid, SIGTERM);
-        waitpid(g->pid, &status, 0);
+    if (d->interrupts || talk(d, g) != GW_EXIT_DONE)
+        kill(g->pid, SIGTERM);
+    else
+        gw_ctl_run(&d->ctl, "quit", NULL, NULL);
+    for (; waitpid(g->pid, &status, WNOHANG) == 0; t += 10) {
+        if (t == END_MS)
+            kill(g->pid, SIGKILL);
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
     g->pid = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : GW_EXIT_FAILED;
@@ -169,8 +211,8 @@ static int tour(struct demo *d)
     say(d, "A machine starts: %s of RAM, workload %s.", d->memory, d->workload);
     printf("  Its guest writes all the time, and checks all that it ever wrote; one wrong byte would end it.\n");
     r = launch(d, &d->a, false);
-    if (r == GW_EXIT_DONE && !watch(&d->a, 15000, 3))
-        r = failed("here", "the guest does not say anything");
+    if (r == GW_EXIT_DONE)
+        r = watch(d, &d->a, 15000, 3);
     if (r != GW_EXIT_DONE)
         return r;
     say(d, "\nA second process waits for it, and it moves there over TCP, without being stopped first.");
@@ -188,8 +230,9 @@ static int tour(struct demo *d)
         return r;
     show(&d->a);
     say(d, "\nIt runs there now; uptime and counters go on, gap_us is the longest time that the guest itself missed.");
-    if (!watch(&d->b, 15000, 4))
-        r = failed("there", "the guest does not say anything");
+    r = watch(d, &d->b, 15000, 4);
+    if (d->interrupts)
+        return r;
     verdict = finish(&d->b, d);
     if (r == GW_EXIT_DONE)
         r = verdict;
@@ -211,7 +254,10 @@ static void clean(struct demo *d)
         unlink(guests[i]->serial);
     }
     d->ctl.qmp = gw_qmp_free(d->ctl.qmp);
-    rmdir(d->dir);
+    if (rmdir(d->dir) < 0)
+        fprintf(stderr, "godwit demo: %s stays: %s\n", d->dir, strerror(errno));
+    else if (d->interrupts)
+        fprintf(stderr, "godwit demo: ended by a signal; its machines are gone, and nothing is left\n");
 }
 
 int gw_cmd_demo(int argc, char **argv)
@@ -229,7 +275,7 @@ int gw_cmd_demo(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
 
-        if (!strcmp(argv[i], "--help")) {
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             printf("usage: godwit demo [--memory SIZE] [--workload KIND,...] [--cpus N] [--accel auto|kvm|unicorn]\n\n"
                    "Two machines in two processes: one moves to the other over TCP while its guest computes and "
                    "checks.\n");
@@ -249,6 +295,12 @@ int gw_cmd_demo(int argc, char **argv)
         }
         i++;
     }
+    sigemptyset(&d.signals);
+    sigaddset(&d.signals, SIGINT);
+    sigaddset(&d.signals, SIGTERM);
+    sigaddset(&d.signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &d.signals, &d.before);
+    signal(SIGPIPE, SIG_IGN); /* a reader who has seen enough */
     if (!mkdtemp(d.dir))
         return failed(d.dir, strerror(errno));
     r = tour(&d);
