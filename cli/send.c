@@ -10,13 +10,15 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "target.h"
 #include "transfer.h"
 
 struct send {
     struct gw_transfer transfer;
     const char *file, *uri, *peer;
-    bool remove;
+    bool remove, replace;
     struct gw_image *image;
+    struct gw_target target;
 };
 
 static int usage(FILE *to)
@@ -29,6 +31,7 @@ static int usage(FILE *to)
         "FILE may be parked, a migration stream, a mapped-ram file or a libvirt save image; '-' is standard input.\n\n"
         "  --remove                 remove FILE when the machine runs there: it is a copy then that must not be "
         "started\n"
+        "  --force                  file:PATH: PATH may be there already: it is replaced once the stream is whole\n"
         "  --peer NAME              the destination's version: 7.2, 9.0, 10.0, godwit (usual: finds "
         "out)\n" GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
@@ -70,6 +73,7 @@ static int run(struct send *tx, struct gw_error *err)
     struct gw_stats stats = {0};
     struct gw_send *send = NULL;
     struct gw_vm *vm = NULL;
+    bool here;
     int r = gw_image_open_in(tx->file, getenv("TMPDIR"), &tx->image, err);
 
     if (r < 0)
@@ -77,8 +81,17 @@ static int run(struct send *tx, struct gw_error *err)
     r = gw_image_vm(tx->image, NULL, NULL, &vm, err);
     if (r >= 0)
         r = gw_transfer_begin(t, vm, err);
-    if (r >= 0)
-        r = gw_send_start(vm, &config, &send, err);
+    if (r < 0)
+        return gw_transfer_failed(t, tx->file, err);
+    r = gw_target_open(&tx->target, tx->uri, tx->file, tx->replace, err);
+    if (r < 0)
+        return gw_transfer_failed(t, tx->uri, err);
+    if (tx->target.channel) {
+        config.uri = NULL;
+        config.take_channel = tx->target.channel;
+        tx->target.channel = NULL;
+    }
+    r = gw_send_start(vm, &config, &send, err);
     if (r < 0)
         return gw_transfer_failed(t, tx->file, err);
     while (!gw_transfer_ended(gw_send_status(send))) {
@@ -90,7 +103,12 @@ static int run(struct send *tx, struct gw_error *err)
     *err = (struct gw_error)GW_ERROR_INIT;
     r = gw_send_wait(send, err);
     gw_send_stats(send, &stats);
-    if (r < 0 && gw_send_owner(send) == GW_OWNER_SOURCE)
+    here = gw_send_owner(send) == GW_OWNER_SOURCE;
+    if (r >= 0) {
+        r = gw_target_commit(&tx->target, err);
+        here = r < 0;
+    }
+    if (r < 0 && here)
         gw_context(err, "the machine is still here");
     gw_send_free(send);
     if (r < 0)
@@ -103,8 +121,11 @@ static int run(struct send *tx, struct gw_error *err)
 
 int gw_cmd_send(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"remove", no_argument, NULL, 'r'}, {"peer", required_argument, NULL, 'p'}, GW_TRANSFER_OPTIONS, {0}};
+    static const struct option options[] = {{"remove", no_argument, NULL, 'r'},
+                                            {"force", no_argument, NULL, 'f'},
+                                            {"peer", required_argument, NULL, 'p'},
+                                            GW_TRANSFER_OPTIONS,
+                                            {0}};
     struct send tx = {.transfer = {.command = "send", .wake = -1, .signals = -1}};
     struct gw_error err = GW_ERROR_INIT;
     int c, status;
@@ -112,6 +133,8 @@ int gw_cmd_send(int argc, char **argv)
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         if (c == 'r')
             tx.remove = true;
+        else if (c == 'f')
+            tx.replace = true;
         else if (c == 'p')
             tx.peer = optarg;
         else if (c == 'h' || c == GW_OPTION_HELP)
@@ -125,6 +148,7 @@ int gw_cmd_send(int argc, char **argv)
     tx.uri = argv[optind + 1];
     status = run(&tx, &err);
     gw_transfer_end(&tx.transfer);
+    gw_target_close(&tx.target);
     gw_image_free(tx.image);
     return status;
 }

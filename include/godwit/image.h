@@ -86,6 +86,18 @@ struct gw_image_write_options {
 GW_API int gw_image_write(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
                           struct gw_error *err);
 
+/* A file that is seen under its name when it is whole, and not before: for what is written by another way than
+ * gw_image_write (a session's stream). One owner. -EEXIST: it is there, and was not to be replaced; -EINVAL: what is
+ * there is no file. */
+struct gw_output;
+GW_API int gw_output_new(const char *path, bool replace, struct gw_output **ret_output, struct gw_error *err);
+/* Of the file as long as it has another name, or none: empty at first. The output's; open for reading and writing. */
+GW_API int gw_output_fd(const struct gw_output *output);
+/* Syncs it and gives it its name. Once. */
+GW_API int gw_output_commit(struct gw_output *output, struct gw_error *err);
+/* Without a commit nothing is left. Takes NULL, returns NULL. */
+GW_API struct gw_output *gw_output_free(struct gw_output *output);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+# builds: plain asan
+"""`godwit send FILE file:PATH`: never at the expense of a file that is there, and least of all of FILE."""
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import SLOW, TOP, Case, built, read_file, write_file  # noqa: E402
+
+CAPTURE = os.path.join(TOP, "tests", "golden", "captures", "precopy-none-10.0.bin")
+
+
+class Files(Case):
+    def setUp(self):
+        os.mkdir(self.path("d"))
+        self.guest = self.out("guest")
+        self.godwit("convert", CAPTURE, self.guest, "--format", "parked")
+        self.bytes = read_file(self.guest)
+
+    def out(self, name):
+        return os.path.join(self.path("d"), name)
+
+    def godwit(self, *argv, status=0, **options):
+        options.setdefault("stdin", subprocess.DEVNULL)
+        r = subprocess.run([built("cli/godwit"), *argv], capture_output=True, text=True, timeout=60 * SLOW, **options)
+        self.assertNotIn("Sanitizer", r.stderr)
+        self.assertEqual(r.returncode, status, r.stderr)
+        return r
+
+    def refused(self, uri, why, *options, file=None, **more):
+        r = self.godwit("send", file or self.guest, uri, *options, status=1, **more)
+        self.assertEqual(r.stderr, "godwit send: %s: %s\n" % (uri, why))
+        self.assertEqual(read_file(self.guest), self.bytes)
+
+    def whole(self, path):
+        self.godwit("diff", self.guest, path)
+        self.assertEqual(read_file(self.guest), self.bytes)
+
+    def test_not_over_itself(self):
+        why = "that is the file that is to be sent"
+        os.symlink("guest", self.out("soft"))
+        os.link(self.guest, self.out("hard"))
+        for name in ("guest", "soft", "hard"):
+            for options in ((), ("--force",), ("--force", "--remove")):
+                self.refused("file:" + self.out(name), why, *options)
+        with open(self.guest, "rb") as f:
+            self.refused("file:" + self.guest, why, "--force", file="-", stdin=f)
+        with open(self.guest, "r+b") as f:
+            self.refused("fd:%d" % f.fileno(), why, pass_fds=[f.fileno()])
+        self.assertEqual(sorted(os.listdir(self.path("d"))), ["guest", "hard", "soft"])
+
+    def test_not_over_another(self):
+        write_file(self.out("there"), b"mine")
+        self.refused("file:" + self.out("there"), "File exists; --force replaces it")
+        self.assertEqual(read_file(self.out("there")), b"mine")
+        self.godwit("send", self.guest, "file:" + self.out("there"), "--force")
+        self.whole(self.out("there"))
+        self.assertEqual(os.stat(self.out("there")).st_mode & 0o777, 0o600)
+
+    def test_a_new_one(self):
+        self.godwit("send", self.guest, "file:" + self.out("new"))
+        self.whole(self.out("new"))
+        self.assertEqual(sorted(os.listdir(self.path("d"))), ["guest", "new"])
+
+    def test_offset(self):
+        head = b"somebody's head " * 20000
+        write_file(self.out("there"), head)
+        self.refused("file:%s,offset=300000" % self.out("there"), "File exists; --force replaces it")
+        self.godwit("send", self.guest, "file:%s,offset=300000" % self.out("there"), "--force")
+        data = read_file(self.out("there"))
+        self.assertEqual(data[:300000], head[:300000])
+        self.whole(write_file(self.path("behind"), data[300000:]))
+        self.godwit("send", self.guest, "file:%s,offset=8K" % self.out("new"))
+        data = read_file(self.out("new"))
+        self.assertEqual(data[:8192], bytes(8192))
+        self.whole(write_file(self.path("behind"), data[8192:]))
+
+    def test_nothing_is_left(self):
+        """A disk that is full, a folder that is none."""
+        write_file(self.out("there"), b"mine")
+        script = 'ulimit -f 4; trap "" XFSZ; exec "$@"'
+        for name, options in (("new", ()), ("there", ("--force",))):
+            r = subprocess.run(["sh", "-c", script, "sh", built("cli/godwit"), "send", self.guest,
+                                "file:" + self.out(name), *options], capture_output=True, text=True)
+            self.assertEqual(r.returncode, 1, r.stderr)
+            self.assertIn("File too large", r.stderr)
+            self.assertIn("the machine is still here", r.stderr)
+        self.assertEqual(sorted(os.listdir(self.path("d"))), ["guest", "there"])
+        self.assertEqual(read_file(self.out("there")), b"mine")
+        r = self.godwit("send", self.guest, "file:" + self.path("none/x"), status=1)
+        self.assertIn("No such file", r.stderr)
+
+    def test_what_is_no_file(self):
+        self.godwit("send", self.guest, "file:/dev/null")
+        os.mkfifo(self.path("fifo"))
+        with subprocess.Popen(["cat", self.path("fifo")], stdout=subprocess.PIPE) as cat:
+            for _ in range(100):
+                r = subprocess.run([built("cli/godwit"), "send", self.guest, "file:" + self.path("fifo")],
+                                   capture_output=True, text=True)
+                if "nobody reads" not in r.stderr:
+                    break
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.whole(write_file(self.path("through"), cat.stdout.read()))
+
+
+if __name__ == "__main__":
+    unittest.main()
