@@ -60,6 +60,10 @@ struct gw_channel_ops {
      * (tcp), not read (unix, with the kernel's own overhead; memory). The writer's thread. */
     uint64_t (*queued)(struct gw_channel *ch);
 
+    /* Optional: whether the other side has closed its end, or the connection is broken, as far as is known by now; what
+     * can still be read does not matter. Never waits, takes nothing. Any thread. false after a shutdown of our own. */
+    bool (*gone)(struct gw_channel *ch);
+
     /* Any thread; idempotent; cannot fail. All I/O, under way and to come, ends with -ECANCELED. */
     void (*shutdown)(struct gw_channel *ch);
 
@@ -112,6 +116,10 @@ GW_API void gw_channel_set_timeout(struct gw_channel *ch, uint64_t timeout_ns);
 GW_API void gw_channel_bytes(const struct gw_channel *ch, uint64_t *ret_in, uint64_t *ret_out); /* any thread */
 /* Bytes written and still on their way; 0 where it is not known. The writer's thread. */
 GW_API uint64_t gw_channel_queued(struct gw_channel *ch);
+/* Whether it is known that the other side sends nothing more. tcp, unix, vsock, fd (sockets): it has closed, or shut down
+ * its writing. exec: the command has closed both of its ends: many end their output early and still read. false where it
+ * is not known. Any thread. */
+GW_API bool gw_channel_peer_gone(struct gw_channel *ch);
 GW_API void gw_channel_shutdown(struct gw_channel *ch); /* any thread */
 /* By the owner, when nobody else uses the channel any more. A channel that is freed without it was given up: what is
  * buffered may be lost, a command is killed. exec: waits for the command's end, at most timeout_ns after it last wrote

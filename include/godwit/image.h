@@ -64,8 +64,10 @@ GW_API int gw_image_read(struct gw_image *image, unsigned block, uint64_t offset
 
 /* A machine for gw_send_start (an image that is full) or gw_recv_start (an empty one, which takes any machine). It is the
  * image's: do not free it. `park` is called when everything has arrived, before the source is told that it may forget
- * its guest: a failure of it leaves the guest with the source. NULL: nothing is to be done. Its max-bandwidth is 0 at first:
- * unlimited. */
+ * its guest: a failure of it leaves the guest with the source. Should the source take its guest back meanwhile, reading the
+ * image, and so gw_image_write, ends with -ECANCELED, and so does the session, also when the file was done just then: what
+ * park has made is to be removed when the session failed and its owner is the source. NULL: nothing is to be done. Its
+ * max-bandwidth is 0 at first: unlimited. */
 GW_API int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_error *err), void *opaque,
                        struct gw_vm **ret_vm, struct gw_error *err);
 

@@ -160,6 +160,11 @@ uint64_t gw_channel_queued(struct gw_channel *ch)
     return ch->ops->queued ? ch->ops->queued(ch) : 0;
 }
 
+bool gw_channel_peer_gone(struct gw_channel *ch)
+{
+    return ch->ops->gone && ch->ops->gone(ch);
+}
+
 void gw_channel_shutdown(struct gw_channel *ch)
 {
     ch->ops->shutdown(ch);

@@ -189,6 +189,7 @@ static const struct gw_channel_ops exec_ops = {
     .writev = exec_writev,
     .peek = gw_stream_peek,
     .queued = gw_stream_queued,
+    .gone = gw_stream_gone,
     .shutdown = exec_shutdown,
     .close = exec_close,
     .free = exec_free,

@@ -262,6 +262,11 @@ static uint64_t faulty_queued(struct gw_channel *ch)
     return gw_channel_queued(faulty_of(ch)->next);
 }
 
+static bool faulty_gone(struct gw_channel *ch)
+{
+    return gw_channel_peer_gone(faulty_of(ch)->next);
+}
+
 static void faulty_shutdown(struct gw_channel *ch)
 {
     gw_cancel_trigger(&faulty_of(ch)->wake);
@@ -304,6 +309,7 @@ static const struct gw_channel_ops faulty_ops = {
     .peek = faulty_peek,
     .sync = faulty_sync,
     .queued = faulty_queued,
+    .gone = faulty_gone,
     .shutdown = faulty_shutdown,
     .close = faulty_close,
     .free = faulty_free,

@@ -177,6 +177,17 @@ static uint64_t memory_queued(struct gw_channel *ch)
     return n;
 }
 
+static bool memory_gone(struct gw_channel *ch)
+{
+    struct memory *m = memory_of(ch);
+    bool gone;
+
+    pthread_mutex_lock(&m->shared->lock);
+    gone = m->in->ended && !m->in->read_stop;
+    pthread_mutex_unlock(&m->shared->lock);
+    return gone;
+}
+
 /* As with a socket, the other side reads what was written before, then an end; and writes no more. */
 static void memory_shutdown(struct gw_channel *ch)
 {
@@ -232,6 +243,7 @@ static const struct gw_channel_ops memory_ops = {
     .writev = memory_writev,
     .peek = memory_peek,
     .queued = memory_queued,
+    .gone = memory_gone,
     .shutdown = memory_shutdown,
     .close = memory_close,
     .free = memory_free,

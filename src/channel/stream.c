@@ -197,10 +197,20 @@ uint64_t gw_stream_queued(struct gw_channel *ch)
     return s->socket && !ioctl(s->fd, SIOCOUTQ, &bytes) && bytes > 0 ? (uint64_t)bytes : 0;
 }
 
+bool gw_stream_gone(struct gw_channel *ch)
+{
+    struct gw_stream *s = (struct gw_stream *)ch;
+    /* Of TCP a closed connection is but the end of one direction; whoever closed both gets a reset once we write. */
+    struct pollfd p = {.fd = s->fd, .events = ch->features & GW_CHANNEL_COMMAND ? 0 : POLLRDHUP};
+
+    return !gw_cancel_triggered(&s->wake) && poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
 #define STREAM_OPS(name)                                                                                               \
     {                                                                                                                  \
         .kind = name, .readv = gw_stream_readv, .writev = gw_stream_writev, .peek = gw_stream_peek,                    \
-        .queued = gw_stream_queued, .shutdown = gw_stream_shutdown, .close = gw_stream_close, .free = stream_free,     \
+        .queued = gw_stream_queued, .gone = gw_stream_gone, .shutdown = gw_stream_shutdown, .close = gw_stream_close,  \
+        .free = stream_free,                                                                                           \
     }
 static const struct gw_channel_ops stream_ops[] = {
     [GW_STREAM_TCP] = STREAM_OPS("tcp"), [GW_STREAM_UNIX] = STREAM_OPS("unix"), [GW_STREAM_VSOCK] = STREAM_OPS("vsock"),

@@ -323,6 +323,11 @@ static ssize_t throttle_peek(struct gw_channel *ch, void *buf, size_t n, struct 
     return t->next->ops->peek(t->next, buf, n, err);
 }
 
+static bool throttle_gone(struct gw_channel *ch)
+{
+    return gw_channel_peer_gone(throttle_of(ch)->next);
+}
+
 static uint64_t throttle_queued(struct gw_channel *ch)
 {
     struct throttle *t = throttle_of(ch);
@@ -411,6 +416,7 @@ static const struct gw_channel_ops throttle_ops = {
     .peek = throttle_peek,
     .sync = throttle_sync,
     .queued = throttle_queued,
+    .gone = throttle_gone,
     .shutdown = throttle_shutdown,
     .close = throttle_close,
     .free = throttle_free,

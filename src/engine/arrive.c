@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/recv.h"
+#include "image/image.h"
 #include "wire/frames.h"
 #include "wire/names.h"
 
 #define ALIVE_NS  (1 * GW_NS_PER_S)
+#define LOOK_NS   (100 * GW_NS_PER_MS)
 #define COMMIT_NS (30 * GW_NS_PER_S) /* at most */
 
 static int wait_commit(struct gw_recv *r, struct gw_error *err)
@@ -58,20 +60,38 @@ struct parking {
     bool done; /* under session.lock */
 };
 
-/* A godwit that waits for LOADED hears that we live: to write a machine to a disk takes longer than its patience. */
-static void *say_alive(void *arg)
+/* A plain source keeps the connection, both ways, until it has heard SHUT (wire-format.md 6.3). One that closes it has
+ * taken its machine back: somebody cancelled, or it lost patience. With COMMIT nothing can go wrong here: what is kept
+ * is never run unasked. */
+static int check_source(struct gw_recv *r, struct gw_error *err)
+{
+    if (!r->return_path || r->extended || !gw_channel_peer_gone(r->channel))
+        return 0;
+    return gw_fail(
+        err, -ECANCELED, GW_BLAME_PEER,
+        "the source has closed the connection before it was told that its machine is here: the machine stays "
+        "there");
+}
+
+/* To write a machine to a disk takes long. A godwit that waits for LOADED hears that we live; a plain source that waits
+ * for SHUT says nothing, but may go. */
+static void *attend(void *arg)
 {
     uint8_t nothing[GW_FRAME_PONG_BYTES];
     struct parking *p = arg;
     struct gw_session *x = &p->recv->session;
+    uint64_t every_ns = p->recv->extended ? ALIVE_NS : LOOK_NS;
 
     gw_frame_put_pong(nothing, &(struct gw_frame_pong){0});
     pthread_mutex_lock(&x->lock);
     while (!p->done) {
-        if (gw_session_wait_until(x, gw_now_ns(&gw_clock_real) + ALIVE_NS) || p->done)
+        if (gw_session_wait_until(x, gw_now_ns(&gw_clock_real) + every_ns) || p->done)
             continue;
         pthread_mutex_unlock(&x->lock);
-        gw_recv_say(p->recv, GW_RP_PONG, nothing, sizeof nothing, NULL);
+        if (p->recv->extended)
+            gw_recv_say(p->recv, GW_RP_PONG, nothing, sizeof nothing, NULL);
+        else if (check_source(p->recv, NULL) < 0)
+            gw_memory_abandon(x->vm->image);
         pthread_mutex_lock(&x->lock);
     }
     pthread_mutex_unlock(&x->lock);
@@ -83,17 +103,18 @@ static int park(struct gw_recv *r, struct gw_error *err)
     struct gw_session *x = &r->session;
     struct parking p = {.recv = r};
     pthread_t thread;
-    bool speaks = r->extended && !pthread_create(&thread, NULL, say_alive, &p);
-    int e = x->vm->devices->park(x->vm, err);
+    bool attends = r->return_path && !pthread_create(&thread, NULL, attend, &p);
+    int e = x->vm->devices->park(x->vm, err), gone;
 
-    if (!speaks)
-        return e;
-    pthread_mutex_lock(&x->lock);
-    p.done = true;
-    pthread_cond_broadcast(&x->changed);
-    pthread_mutex_unlock(&x->lock);
-    pthread_join(thread, NULL);
-    return e;
+    if (attends) {
+        pthread_mutex_lock(&x->lock);
+        p.done = true;
+        pthread_cond_broadcast(&x->changed);
+        pthread_mutex_unlock(&x->lock);
+        pthread_join(thread, NULL);
+    }
+    gone = check_source(r, err);
+    return gone < 0 ? gone : e;
 }
 
 /* ---- arriving ------------------------------------------------------------------------------------------------------

@@ -127,6 +127,8 @@ int gw_memory_add_block(struct gw_image *image, const char *name, uint64_t used_
                         struct gw_error *err);
 /* Back to empty. */
 void gw_memory_forget(struct gw_image *image);
+/* From now on reading fails with -ECANCELED, so that whatever writes it ends soon. Any thread. */
+void gw_memory_abandon(struct gw_image *image);
 /* Where the block is mapped; NULL: this is no image in memory. */
 uint8_t *gw_memory_host(const struct gw_image *image, unsigned block);
 

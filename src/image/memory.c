@@ -6,6 +6,7 @@
 #include "image/image.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 
@@ -17,7 +18,13 @@ struct memory {
     int pagemap;  /* -1: what is in a page is learnt by reading it */
     uint8_t **host;
     unsigned count;
+    atomic_bool abandoned;
 };
+
+static int check(const struct memory *m, struct gw_error *err)
+{
+    return m->abandoned ? gw_fail(err, -ECANCELED, GW_BLAME_PEER, "the machine was given up while it was read") : 0;
+}
 
 /* An untouched page is zeros; to read it would make a page table and take a fault. */
 static int memory_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
@@ -26,6 +33,8 @@ static int memory_map(struct gw_image *image, unsigned block, uint64_t first, ui
     const struct memory *m = image->own;
     uint64_t at = (uintptr_t)m->host[block] + (first << image->page_bits), entries[512];
 
+    if (check(m, err) < 0)
+        return -ECANCELED;
     memset(kinds, 1, count);
     if (m->pagemap < 0 || image->page_bytes != (uint64_t)sysconf(_SC_PAGESIZE))
         return 0;
@@ -46,7 +55,10 @@ static int memory_read(struct gw_image *image, unsigned block, uint64_t first, u
                        struct gw_error *err)
 {
     const struct memory *m = image->own;
+    int r = check(m, err);
 
+    if (r < 0)
+        return r;
     memcpy(dst, m->host[block] + (first << image->page_bits), count << image->page_bits);
     return 0;
 }
@@ -60,6 +72,7 @@ void gw_memory_forget(struct gw_image *image)
     free(m->host);
     m->host = NULL;
     m->count = 0;
+    m->abandoned = false;
     gw_image_clear(image);
 }
 
@@ -166,6 +179,12 @@ int gw_memory_add_block(struct gw_image *image, const char *name, uint64_t used_
     m->host[m->count++] = host;
     *ret_host = host;
     return 0;
+}
+
+void gw_memory_abandon(struct gw_image *image)
+{
+    if (image->ops == &memory_ops)
+        ((struct memory *)image->own)->abandoned = true;
 }
 
 uint8_t *gw_memory_host(const struct gw_image *image, unsigned block)

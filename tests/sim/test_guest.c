@@ -403,6 +403,79 @@ static void test_slow_to_park(void **state)
     sim_free(&from);
 }
 
+struct turncoat {
+    struct gw_image *image;
+    struct gw_channel *source_end;
+    unsigned parked;
+    bool noticed;
+};
+
+/* The source goes away while its machine is written; what is written cannot be read any more soon after. */
+static int park_without_source(void *opaque, struct gw_error *err)
+{
+    struct turncoat *t = opaque;
+    uint8_t byte;
+    int r = 0;
+
+    t->parked++;
+    gw_channel_shutdown(t->source_end);
+    for (unsigned i = 0; i < 5000 && r >= 0; i++) {
+        r = gw_image_read(t->image, 0, 0, &byte, 1, err);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    t->noticed = r < 0;
+    return r;
+}
+
+/* It has no time to notice: the last look does. */
+static int park_at_once_without_source(void *opaque, struct gw_error *err)
+{
+    struct turncoat *t = opaque;
+
+    t->parked++;
+    gw_channel_shutdown(t->source_end);
+    return 0;
+}
+
+/* A plain source that closes before it has heard SHUT runs its machine on: it must not stay here. */
+static void test_source_takes_it_back(void **state)
+{
+    int (*const parks[])(void *, struct gw_error *) = {park_without_source, park_at_once_without_source};
+    const char *const peers[] = {"7.2", "10.0"};
+
+    for (unsigned i = 0; i < 4; i++) {
+        struct gw_error err = GW_ERROR_INIT, why = GW_ERROR_INIT;
+        struct turncoat t = {.image = empty()};
+        struct gw_channel *destination_end;
+        struct gw_recv *recv;
+        struct gw_send *send;
+        struct sim from;
+        int r;
+
+        must(sim_new(&from, 42, 4, &err), &err);
+        must(gw_options_set_capability(gw_vm_options(from.vm), "return-path", true, &err), &err);
+        must(gw_channel_memory_pair(1 << 20, &t.source_end, &destination_end, &err), &err);
+        must(gw_recv_start(vm_of(t.image, parks[i / 2], &t), &(struct gw_recv_config){.take_channel = destination_end},
+                           &recv, &err),
+             &err);
+        must(gw_send_start(from.vm, &(struct gw_send_config){.take_channel = t.source_end, .peer = peers[i % 2]}, &send,
+                           &err),
+             &err);
+        r = gw_recv_wait(recv, &why);
+        assert_int_equal(r, -ECANCELED);
+        assert_int_equal(why.blame, GW_BLAME_PEER);
+        assert_non_null(strstr(why.text, "the machine stays there"));
+        assert_int_equal(gw_recv_owner(recv), GW_OWNER_SOURCE);
+        assert_int_equal(t.parked, 1);
+        assert_int_equal(t.noticed, i / 2 == 0);
+        assert_true(gw_send_wait(send, NULL) < 0);
+        gw_send_free(send);
+        gw_recv_free(recv);
+        gw_image_free(t.image);
+        sim_free(&from);
+    }
+}
+
 /* One machine an image. */
 static void test_taken(void **state)
 {
@@ -505,7 +578,7 @@ int main(void)
         cmocka_unit_test(test_memory),           cmocka_unit_test(test_fetched),   cmocka_unit_test(test_broken_file),
         cmocka_unit_test(test_no_place_to_park), cmocka_unit_test(test_taken),     cmocka_unit_test(test_cut),
         cmocka_unit_test(test_slow_to_park),     cmocka_unit_test(test_any_order),  cmocka_unit_test(test_early),
-        cmocka_unit_test(test_state_alone),
+        cmocka_unit_test(test_state_alone),      cmocka_unit_test(test_source_takes_it_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -243,6 +243,29 @@ static void queue_is_seen(void **state)
     pair_free(&p);
 }
 
+/* Without reading, and while there still is something to read. */
+static void a_close_is_seen(void **state)
+{
+    OPEN(p);
+    struct gw_error err = GW_ERROR_INIT;
+    uint8_t in[4];
+
+    assert_false(gw_channel_peer_gone(p.a));
+    assert_false(gw_channel_peer_gone(p.b));
+    assert_ok(gw_channel_write_full(p.a, "QEVM", 4, &err), err);
+    assert_false(gw_channel_peer_gone(p.b));
+    assert_ok(gw_channel_close(p.a, &err), err);
+    p.a = gw_channel_free(p.a);
+    for (int i = 0; i < 5000 && !gw_channel_peer_gone(p.b); i++)
+        pass_ns(MS);
+    assert_true(gw_channel_peer_gone(p.b));
+    assert_ok(gw_channel_read_full(p.b, in, 4, &err), err);
+    assert_memory_equal(in, "QEVM", 4);
+    gw_channel_shutdown(p.b);
+    assert_false(gw_channel_peer_gone(p.b));
+    pair_free(&p);
+}
+
 static void peek_takes_nothing(void **state)
 {
     OPEN(p);
@@ -296,6 +319,7 @@ int main(void)
                  T(what_was_sent_survives_unread_answers),
                  T(writing_to_nobody),
                  T(queue_is_seen),
+                 T(a_close_is_seen),
                  T(peek_takes_nothing),
                  T(not_seekable)};
     struct CMUnitTest all[PAIR_KINDS * GW_ARRAY_LEN(tests)];
