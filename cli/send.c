@@ -17,6 +17,8 @@ struct send {
     struct gw_transfer transfer;
     const char *file, *uri, *peer;
     bool remove, replace;
+    bool confirmed; /* that the machine is there */
+    bool removed;
     struct gw_image *image;
     struct gw_target target;
 };
@@ -29,8 +31,10 @@ static int usage(FILE *to)
         "Sends the machine in FILE to a destination that waits at URI: QEMU with -incoming, `godwit vm`, `godwit "
         "receive`.\n"
         "FILE may be parked, a migration stream, a mapped-ram file or a libvirt save image; '-' is standard input.\n\n"
-        "  --remove                 remove FILE when the machine runs there: it is a copy then that must not be "
-        "started\n"
+        "  --remove                 remove FILE when the destination has said that the machine runs there: it is a "
+        "copy "
+        "then\n"
+        "                           that must not be started; or, with file:PATH, when PATH is on disk\n"
         "  --force                  file:PATH: PATH may be there already: it is replaced once the stream is whole\n"
         "  --peer NAME              the destination's version: 7.2, 9.0, 10.0, godwit (usual: finds "
         "out)\n" GW_TRANSFER_HELP
@@ -57,9 +61,28 @@ static void report(struct send *tx, const struct gw_stats *stats)
         gw_transfer_clear(t);
         printf("%s is at %s (%s in %s)%s\n", gw_image_machine(tx->image), tx->uri,
                gw_human_bytes(a, (double)stats->transferred_bytes), gw_human_ms(b, gw_transfer_seconds(t) * 1000),
-               tx->remove || !strcmp(tx->file, "-") ? "" : "; its file is a copy from now on: do not start it twice");
+               tx->removed || !strcmp(tx->file, "-") ? "" : "; its file is a copy from now on: do not start it twice");
     }
     fflush(stdout);
+}
+
+/* It may be the only copy. */
+static int remove_file(struct send *tx)
+{
+    struct gw_error err = GW_ERROR_INIT;
+
+    if (!tx->remove || !strcmp(tx->file, "-"))
+        return GW_EXIT_DONE;
+    if (!tx->confirmed)
+        gw_fail(
+            &err, -EREMOTEIO, GW_BLAME_CHANNEL,
+            "not removed: %s took all of it, but cannot say whether the machine runs there: look, and remove the file "
+            "yourself",
+            tx->uri);
+    else if (unlink(tx->file) < 0)
+        gw_fail(&err, -errno, GW_BLAME_LOCAL, "not removed: %s", strerror(errno));
+    tx->removed = !err.code;
+    return tx->removed ? GW_EXIT_DONE : gw_transfer_failed(&tx->transfer, tx->file, &err);
 }
 
 static int run(struct send *tx, struct gw_error *err)
@@ -74,6 +97,7 @@ static int run(struct send *tx, struct gw_error *err)
     struct gw_send *send = NULL;
     struct gw_vm *vm = NULL;
     bool here;
+    int status;
     int r = gw_image_open_in(tx->file, getenv("TMPDIR"), &tx->image, err);
 
     if (r < 0)
@@ -110,13 +134,13 @@ static int run(struct send *tx, struct gw_error *err)
     }
     if (r < 0 && here)
         gw_context(err, "the machine is still here");
+    tx->confirmed = gw_send_confirmed(send);
     gw_send_free(send);
     if (r < 0)
         return gw_transfer_failed(t, tx->uri, err);
-    if (tx->remove && strcmp(tx->file, "-") && unlink(tx->file) < 0)
-        fprintf(stderr, "godwit send: %s: not removed: %s\n", tx->file, strerror(errno));
+    status = remove_file(tx);
     report(tx, &stats);
-    return GW_EXIT_DONE;
+    return status;
 }
 
 int gw_cmd_send(int argc, char **argv)

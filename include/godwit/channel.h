@@ -70,8 +70,8 @@ struct gw_channel_ops {
     /* What was written so far is on stable storage afterwards. NULL where there is no storage. */
     int (*sync)(struct gw_channel *ch, struct gw_error *err);
 
-    /* The good end: the peer sees an orderly end, what is buffered beyond us goes out, late errors are learnt (file: of
-     * writing back; exec: exit status). One call, by the owner, before free; no I/O after it. May be NULL. */
+    /* The good end: the peer sees an orderly end, what is buffered beyond us goes out, late errors are learnt (file: what
+     * was written is on stable storage; exec: exit status). One call, by the owner, before free; no I/O after it. May be NULL. */
     int (*close)(struct gw_channel *ch, struct gw_error *err);
 
     /* Releases everything, also without close. What the peer then sees is not defined: an end or a reset. */

@@ -45,6 +45,10 @@ GW_API int gw_send_continue(struct gw_send *s, struct gw_error *err);
 GW_API void gw_send_yank(struct gw_send *s);
 GW_API enum gw_status gw_send_status(struct gw_send *s);                    /* (any) */
 GW_API enum gw_owner gw_send_owner(struct gw_send *s);                      /* (any) */
+/* After a good end: the destination has said that it has the machine, or all of it is in a file and on stable storage.
+ * false: nobody could be asked (one direction, a command, no return path), so the one thing that is known is that it was
+ * taken. (any) */
+GW_API bool gw_send_confirmed(struct gw_send *s);
 GW_API void gw_send_stats(struct gw_send *s, struct gw_stats *ret_stats);   /* (any) */
 /* Cancels what still runs and waits for it. Takes NULL, returns NULL. */
 GW_API struct gw_send *gw_send_free(struct gw_send *s);

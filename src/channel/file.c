@@ -10,6 +10,7 @@ struct gw_file {
     struct gw_channel channel;
     int fd;
     int stopped;
+    bool wrote;
 };
 
 static struct gw_file *file_of(struct gw_channel *ch)
@@ -56,6 +57,7 @@ static ssize_t file_readv(struct gw_channel *ch, const struct iovec *iov, int n,
 
 static ssize_t file_writev(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
 {
+    file_of(ch)->wrote = true;
     FILE_IO(file_of(ch), "writing", writev(file_of(ch)->fd, iov, n), true, err);
 }
 
@@ -71,6 +73,7 @@ static ssize_t file_pwritev(struct gw_channel *ch, const struct iovec *iov, int 
 {
     if (offset > INT64_MAX)
         return gw_fail(err, -EFBIG, GW_BLAME_CALLER, "offset %" PRIu64 " is beyond any file", offset);
+    file_of(ch)->wrote = true;
     FILE_IO(file_of(ch), "writing", pwritev(file_of(ch)->fd, iov, n, (off_t)offset), true, err);
 }
 
@@ -112,6 +115,9 @@ static int file_close(struct gw_channel *ch, struct gw_error *err)
 
     if (r < 0)
         return r;
+    /* Who sent a machine may forget it after this. There are files that cannot be synced: they store nothing. */
+    if (file_of(ch)->wrote && fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
+        return failed("writing back", err);
     file_of(ch)->fd = -1;
     /* A file over a network may only tell now that it could not be written. */
     if (close(fd) < 0 && errno != EINTR)

@@ -300,6 +300,16 @@ enum gw_owner gw_send_owner(struct gw_send *s)
     return gw_phase_row(gw_session_phase(&s->session))->owner;
 }
 
+bool gw_send_confirmed(struct gw_send *s)
+{
+    bool confirmed;
+
+    pthread_mutex_lock(&s->session.lock);
+    confirmed = s->session.phase == GW_PHASE_SENT && s->confirmed;
+    pthread_mutex_unlock(&s->session.lock);
+    return confirmed;
+}
+
 void gw_send_stats(struct gw_send *s, struct gw_stats *ret_stats)
 {
     struct gw_session *x = &s->session;

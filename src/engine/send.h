@@ -41,6 +41,7 @@ struct gw_send {
     bool was_running; /* before we stopped it */
     bool stopped;     /* by us */
     bool go_on;       /* migrate-continue came. Under session.lock */
+    bool confirmed;   /* the destination said that it has the machine, or what took it stores it. Before the phase is SENT */
 
     /* measurements */
     uint64_t started_ns, active_ns, stop_ns; /* instants */

@@ -150,6 +150,13 @@ static int failure(const struct gw_error *err)
     return err && err->code ? err->code : -EREMOTEIO;
 }
 
+static int sent(struct gw_send *s, bool confirmed)
+{
+    s->confirmed = confirmed;
+    gw_session_enter(&s->session, GW_PHASE_SENT);
+    return 0;
+}
+
 static int undecided(struct gw_send *s, struct gw_error *err)
 {
     gw_context(err, "it is not known whether the destination runs the machine: look there, then start it on one side");
@@ -171,13 +178,14 @@ static int answer_plain(struct gw_send *s, struct gw_error *err)
         tells |= s->channel->features & GW_CHANNEL_COMMAND && r == -EIO;
         if (r < 0 && !tells)
             return undecided(s, err);
-        gw_session_enter(&s->session, r < 0 ? GW_PHASE_SEND_FAILED : GW_PHASE_SENT);
+        if (r >= 0)
+            return sent(s, s->channel->ops->sync);
+        gw_session_enter(&s->session, GW_PHASE_SEND_FAILED);
         return r;
     }
     switch (wait_answer(s, false, err)) {
     case ANSWER_GOOD:
-        gw_session_enter(&s->session, GW_PHASE_SENT);
-        return 0;
+        return sent(s, true);
     case ANSWER_BAD:
     case ANSWER_CLOSED:
         /* A destination that could not load says so, or just ends: it does not run the guest. */
@@ -205,9 +213,8 @@ static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error
     /* It may have what it needs, not want the rest, and have said so. */
     a = wait_answer(s, false, &answer);
     if (a == ANSWER_GOOD) {
-        gw_session_enter(&s->session, GW_PHASE_SENT);
         *err = (struct gw_error)GW_ERROR_INIT;
-        return 0;
+        return sent(s, true);
     }
     if (a == ANSWER_LOST)
         return undecided(s, err);
@@ -246,10 +253,8 @@ static int answer_commit(struct gw_send *s, struct gw_error *err)
     gw_send_command(s, GW_COMMAND_GODWIT_COMMIT, NULL, 0);
     r = gw_send_flush(s, err);
     a = r < 0 ? ANSWER_LOST : wait_answer(s, false, err);
-    if (a == ANSWER_GOOD) {
-        gw_session_enter(&s->session, GW_PHASE_SENT);
-        return 0;
-    }
+    if (a == ANSWER_GOOD)
+        return sent(s, true);
     if (a == ANSWER_BAD) {
         gw_session_enter(&s->session, GW_PHASE_SEND_FAILED);
     } else {

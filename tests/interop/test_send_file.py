@@ -92,6 +92,47 @@ class Files(Case):
         r = self.godwit("send", self.guest, "file:" + self.path("none/x"), status=1)
         self.assertIn("No such file", r.stderr)
 
+    def kept(self, uri, **options):
+        r = self.godwit("send", self.guest, uri, "--remove", status=1, **options)
+        self.assertEqual(r.stderr, "godwit send: %s: not removed: %s took all of it, but cannot say whether the machine runs "
+                         "there: look, and remove the file yourself\n" % (self.guest, uri))
+        self.assertEqual(read_file(self.guest), self.bytes)
+
+    def test_remove_needs_an_answer(self):
+        self.kept("exec:cat >" + self.path("taken"))
+        self.whole(self.path("taken"))
+        self.kept("file:/dev/null")
+        r, w = os.pipe()
+        with subprocess.Popen(["cat"], stdin=r, stdout=subprocess.PIPE) as cat:
+            os.close(r)
+            self.kept("fd:%d" % w, pass_fds=[w])
+            os.close(w)
+            self.whole(write_file(self.path("taken"), cat.stdout.read()))
+
+    def test_remove_after_a_file(self):
+        write_file(self.path("copy"), self.bytes)
+        self.godwit("send", self.guest, "file:" + self.out("there"), "--remove")
+        self.assertEqual(os.listdir(self.path("d")), ["there"])
+        self.godwit("diff", self.path("copy"), self.out("there"))
+        with open(self.path("other"), "wb") as f:
+            self.godwit("send", self.out("there"), "fd:%d" % f.fileno(), "--remove", pass_fds=[f.fileno()])
+        self.assertEqual(os.listdir(self.path("d")), [])
+        self.godwit("diff", self.path("copy"), self.path("other"))
+
+    def test_remove_that_fails(self):
+        if os.geteuid() == 0:
+            if subprocess.run(["mount", "--bind", self.guest, self.guest], capture_output=True).returncode:
+                self.skipTest("a file that cannot be removed cannot be made here")
+        else:
+            os.chmod(self.path("d"), 0o500)
+        try:
+            r = self.godwit("send", self.guest, "file:" + self.path("there"), "--remove", status=1)
+            self.assertIn("not removed: ", r.stderr)
+            self.assertIn("do not start it twice", r.stdout)
+        finally:
+            os.chmod(self.path("d"), 0o700)
+            subprocess.run(["umount", self.guest], capture_output=True)
+
     def test_what_is_no_file(self):
         self.godwit("send", self.guest, "file:/dev/null")
         os.mkfifo(self.path("fifo"))

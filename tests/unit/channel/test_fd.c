@@ -6,8 +6,21 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "helpers.h"
+
+/* In the place of the C library's. */
+static unsigned syncs;
+static int sync_fails;
+
+int fsync(int fd)
+{
+    syncs++;
+    errno = sync_fails;
+    return sync_fails ? -1 : (int)syscall(SYS_fsync, fd);
+}
 
 static struct gw_channel *from_fd(int fd)
 {
@@ -441,9 +454,35 @@ static void fifo(void **state)
     remove_temporary(path);
 }
 
+/* Who sent a machine to a file may forget it once the channel closed well. */
+static void a_close_is_durable(void **state)
+{
+    static const struct {
+        bool write;
+        int fails, syncs, r;
+    } cases[] = {{true, 0, 1, 0}, {true, EIO, 1, -EIO}, {true, EINVAL, 1, 0}, {true, EROFS, 1, 0}, {false, EIO, 0, 0}};
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        char path[] = "/tmp/godwit-file-XXXXXX";
+        struct gw_error err = GW_ERROR_INIT;
+        struct gw_channel *ch = from_fd(mkstemp(path));
+
+        unlink(path);
+        if (cases[i].write)
+            assert_ok(gw_channel_write_full(ch, "x", 1, &err), err);
+        syncs = 0;
+        sync_fails = cases[i].fails;
+        assert_int_equal(gw_channel_close(ch, &err), cases[i].r);
+        sync_fails = 0;
+        assert_int_equal(syncs, cases[i].syncs);
+        gw_channel_free(ch);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_close_is_durable),
         cmocka_unit_test(pipe_round_trip),
         cmocka_unit_test(pipe_waits_end),
         cmocka_unit_test(no_sigpipe),
