@@ -2,7 +2,8 @@
 #include "base/endian.h"
 #include "image/scan_parts.h"
 
-#define PARSED_MAX (256ull << 20) /* bytes of descriptions that turned out to be none */
+#define PARSED_MAX  (256ull << 20) /* bytes of descriptions that turned out to be none */
+#define WAITING_MAX 16u            /* places that may turn out to be descriptions once more bytes came */
 
 static int tell_described(struct gw_scan *s, const uint8_t *data, uint64_t base, const struct gw_vmdesc_tree *tree,
                           const struct gw_vmdesc_section *at)
@@ -104,7 +105,9 @@ int gw_scan_checkpoint(struct gw_scan *s, uint64_t bytes, struct gw_error *err)
 
 struct tail {
     uint64_t base;    /* offset of its first byte */
-    size_t looked;    /* no candidate begins before */
+    size_t looked;    /* no candidate begins before, but these, whose text is not all there: */
+    size_t waiting[WAITING_MAX];
+    unsigned waiting_count;
     uint64_t parsed;  /* bytes of candidates that were none */
     bool refused;     /* a whole description was there, and did not fit: */
     struct gw_error why;
@@ -140,10 +143,30 @@ static int read_more(struct gw_scan *s, bool *ret_more, struct gw_error *err)
     return 0;
 }
 
+static bool is_complete(const struct gw_scan *s, size_t eof)
+{
+    return s->tail_bytes - eof - 6 >= gw_load_be32(s->tail + eof + 2);
+}
+
+static bool waited_for(const struct gw_scan *s, struct tail *t, size_t *ret_eof)
+{
+    for (unsigned i = 0; i < t->waiting_count; i++)
+        if (is_complete(s, t->waiting[i])) {
+            *ret_eof = t->waiting[i];
+            t->waiting_count--;
+            memmove(t->waiting + i, t->waiting + i + 1, (t->waiting_count - i) * sizeof *t->waiting);
+            return true;
+        }
+    return false;
+}
+
 /* The next place that looks like EOF and a description whose text is all there. 1: *ret_eof; 0: more bytes are needed.
- * Where no more will come, places whose text is cut are passed over. */
+ * Device state may have such places by chance, or because a guest wants it: nothing waits for what they promise. Where no
+ * more will come, places whose text is cut are passed over. */
 static int candidate(struct gw_scan *s, struct tail *t, bool more, size_t *ret_eof)
 {
+    if (waited_for(s, t, ret_eof))
+        return 1;
     while (s->tail_bytes - t->looked >= 7) {
         const uint8_t *p = s->tail + t->looked;
         const uint8_t *found = memmem(p, s->tail_bytes - t->looked, "\0\6", 2);
@@ -161,10 +184,12 @@ static int candidate(struct gw_scan *s, struct tail *t, bool more, size_t *ret_e
         n = gw_load_be32(found + 2);
         if (found[6] == '{' && n <= GW_JSON_BYTES_MAX) {
             *ret_eof = t->looked;
-            if (left - 6 >= n)
+            if (is_complete(s, t->looked))
                 return 1;
-            if (more)
+            if (more && t->waiting_count == WAITING_MAX)
                 return 0;
+            if (more)
+                t->waiting[t->waiting_count++] = t->looked;
         }
         t->looked++;
     }
@@ -189,7 +214,7 @@ static int try_candidate(struct gw_scan *s, struct tail *t, size_t eof, struct g
         gw_context(&t->why, "byte %" PRIu64, t->base + eof + 1);
         t->refused = true;
         t->parsed += n;
-        t->looked = eof + 1;
+        t->looked = GW_MAX(t->looked, eof + 1);
         if (t->parsed > PARSED_MAX)
             return gw_reader_fail(s->r, -EPROTO, err, "%s, and many like it", t->why.text);
         return 0;
@@ -254,9 +279,10 @@ int gw_scan_tail(struct gw_scan *s, struct gw_error *err)
 
         r = read_more(s, &more, err);
         if (r == -ETIMEDOUT && s->live) {
-            /* No description may be all that it waits for with us. */
+            /* No description may be all that it waits for with us; or one is there, behind what looked like one. */
             s->r->failed = 0;
-            return tail_without(s, &t, err);
+            more = false;
+            r = 0;
         }
         while (r >= 0 && candidate(s, &t, more, &eof)) {
             r = try_candidate(s, &t, eof, err);

@@ -4,7 +4,7 @@
 #include <cmocka.h>
 
 #include "base/endian.h"
-#include "image/scan.h"
+#include "image/scan_parts.h"
 
 struct seen {
     unsigned devices, described, ends, sections, blocks;
@@ -314,6 +314,61 @@ static void test_early_device(void **state)
     }
 }
 
+/* The device sections, EOF and description that a live source gave; then it waits, and does not close. timeout_ns 0: nothing
+ * may need the time-out. */
+static int walk_live(const uint8_t *data, size_t bytes, uint64_t timeout_ns, struct seen *seen, struct gw_error *err)
+{
+    struct gw_channel *in, *out;
+    struct gw_reader r;
+    struct gw_scan s;
+    int e;
+
+    *seen = (struct seen){.base = data};
+    if (gw_channel_memory_pair(bytes, &in, &out, err) < 0 || gw_channel_write_full(out, data, bytes, err) < 0 ||
+        gw_reader_init(&r, in, err) < 0)
+        fail_msg("%s", err->text);
+    gw_channel_set_timeout(in, timeout_ns);
+    gw_scan_init(&s, &r, &visitor, seen);
+    s.live = true;
+    s.footers = 1;
+    s.page_bytes = 4096;
+    e = gw_scan_tail(&s, err);
+    gw_scan_close(&s);
+    gw_reader_close(&r);
+    gw_channel_free(in);
+    gw_channel_free(out);
+    return e;
+}
+
+/* Bytes in the state of a device that look like EOF and a description, of a length that never comes. */
+static void test_device_state_that_looks_like_the_end(void **state)
+{
+    static const uint8_t lure[] = {0, 6, 0, 16, 0, 0, '{'}, zeros[400];
+    struct bytes b = stream_load("precopy-pc-10.0.bin.gz");
+    uint8_t *tail = memmem(b.data, b.bytes, "\5timer", 6), *at, *end = b.data + b.bytes;
+    struct gw_error err = GW_ERROR_INIT;
+    struct seen clean, seen;
+
+    assert_non_null(tail);
+    tail -= 5;
+    assert_int_equal(walk_live(tail, (size_t)(end - tail), 0, &clean, &err), 0);
+    assert_true(clean.described > 20);
+    at = memmem(tail, (size_t)(end - tail), zeros, sizeof zeros);
+    assert_non_null(at);
+    for (unsigned n = 1; n <= 40; n++) {
+        memcpy(at + n * sizeof lure, lure, sizeof lure);
+        if (n != 1 && n != 16 && n != 17 && n != 40)
+            continue;
+        if (walk_live(tail, (size_t)(end - tail), n > 16 ? 100000000 : 0, &seen, &err) < 0)
+            fail_msg("%u: %s", n, err.text);
+        assert_int_equal(seen.devices, clean.devices);
+        assert_int_equal(seen.described, clean.described);
+        assert_int_equal(walk(b.data, b.bytes, &visitor, &seen, NULL, &err), 0);
+        assert_true(seen.described >= clean.described);
+    }
+    free(b.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_cut_anywhere),             cmocka_unit_test(test_changed_bytes),
         cmocka_unit_test(test_what_is_wrong_is_named),   cmocka_unit_test(test_devices_without_description),
         cmocka_unit_test(test_early_device),
+        cmocka_unit_test(test_device_state_that_looks_like_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
