@@ -9,7 +9,8 @@
  *     head --> elements --EOF--> [description] --COLO--> checkpoints
  *
  * Hostile: everything in the stream. Memory is taken only for bytes that came (device state, at most
- * GW_SCAN_TAIL_MAX) and for at most GW_SCAN_BLOCKS_MAX RAM blocks.
+ * GW_SCAN_TAIL_MAX) and for at most GW_SCAN_BLOCKS_MAX RAM blocks; the maps of mapped blocks take none where they are zeros, so
+ * that a file of holes costs what is in it.
  * Errors: -EPROTO what is wrong and the offset, -ENODATA the stream ends too early, -ENOMEM. A negative return of the
  * visitor ends the walk and is handed on.
  * Threads: one owner.
@@ -22,6 +23,7 @@
 #include "wire/numbers.h"
 
 #define GW_SCAN_TAIL_MAX   (1ull << 30)
+#define GW_SCAN_RAM_MAX    (1ull << 46) /* bytes in all */
 #define GW_SCAN_BLOCKS_MAX 4096u
 #define GW_SCAN_CAPABILITIES_MAX 32u
 

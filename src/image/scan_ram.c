@@ -79,6 +79,43 @@ static int get_pages(struct gw_scan *s, struct gw_scan_block *b, const uint8_t *
     return r < 0 ? r : skip_to(s, b->pages_at + b->used_bytes, err);
 }
 
+/* A byte for eight pages, but of RAM that is only said to be there: what is zeros takes no memory. */
+static int get_map(struct gw_scan *s, uint64_t bytes, uint8_t **ret, struct gw_error *err)
+{
+    uint8_t *map = calloc(1, (size_t)bytes);
+    int r = map ? 0 : gw_nomem(err, "map of a RAM block");
+
+    for (uint64_t have = 0; r >= 0 && have < bytes;) {
+        size_t n = (size_t)GW_MIN(bytes - have, GW_READER_CAP);
+        const uint8_t *p = NULL;
+
+        r = gw_reader_need(s->r, n, &p, err);
+        if (r < 0)
+            break;
+        if (p[0] || memcmp(p, p + 1, n - 1) != 0)
+            memcpy(map + have, p, n);
+        gw_reader_skip(s->r, n);
+        have += n;
+    }
+    if (r < 0)
+        free(map);
+    else
+        *ret = map;
+    return r;
+}
+
+/* Before anything is read for it: a file has at least its last page's place. */
+static int check_end(struct gw_scan *s, const struct gw_scan_block *b, struct gw_error *err)
+{
+    struct gw_channel *ch = s->r->channel;
+    struct gw_error why = GW_ERROR_INIT;
+    uint64_t end = b->pages_at + b->used_bytes;
+    uint8_t last;
+    int r = ch && ch->features & GW_CHANNEL_SEEKABLE ? gw_channel_pread_full(ch, &last, 1, end - 1, &why) : 0;
+
+    return r < 0 ? gw_reader_fail(s->r, r, err, "RAM block %s goes to byte %" PRIu64 ": %s", b->name, end, why.text) : 0;
+}
+
 static int get_mapped(struct gw_scan *s, struct gw_scan_block *b, struct gw_error *err)
 {
     uint64_t at = gw_reader_offset(s->r), end;
@@ -104,11 +141,13 @@ static int get_mapped(struct gw_scan *s, struct gw_scan_block *b, struct gw_erro
         return gw_reader_fail(s->r, -EPROTO, err,
                               "byte %" PRIu64 ": RAM block %s has its map at byte %" PRIu64 " and its pages at byte %"
                               PRIu64 ", where they cannot be", at, b->name, b->bitmap_at, b->pages_at);
-    r = GW_SCAN_TELL(s, block, b);
+    r = check_end(s, b, err);
+    if (r >= 0)
+        r = GW_SCAN_TELL(s, block, b);
     if (r >= 0)
         r = skip_to(s, b->bitmap_at, err);
     if (r >= 0)
-        r = gw_scan_slurp(s, b->bitmap_bytes, &map, err);
+        r = get_map(s, b->bitmap_bytes, &map, err);
     if (r >= 0 && s->v->map) {
         r = s->v->map(s->opaque, b, map);
         return r < 0 ? r : skip_to(s, b->pages_at + b->used_bytes, err);
@@ -181,7 +220,11 @@ static int get_list(struct gw_scan *s, struct gw_error *err)
         return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": the list of RAM blocks is expected, there is 0x%"
                               PRIx64, at, word);
     s->listed = true;
-    for (left = word & ~mask; r >= 0 && left;)
+    left = word & ~mask;
+    if (left > GW_SCAN_RAM_MAX)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": more than %llu TiB of RAM", at,
+                              GW_SCAN_RAM_MAX >> 40);
+    for (; r >= 0 && left;)
         r = get_block(s, &left, err);
     return r;
 }

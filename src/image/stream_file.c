@@ -7,7 +7,8 @@
 #include "base/bitmap.h"
 #include "image/unpack.h"
 
-#define VECTORS 512 /* of one read */
+#define VECTORS   512 /* of one read */
+#define MAP_CHUNK 65536u
 #define GAP_BYTES                                                                                                      \
     4096 /* between two pages of the file that are read together: record heads, a page that was sent again */
 
@@ -39,6 +40,19 @@ void gw_stream_file_free(struct gw_stream_file *f)
     free(f);
 }
 
+/* What is zeros takes no memory. */
+static uint8_t *copy_map(const uint8_t *map, size_t bytes)
+{
+    uint8_t *copy = calloc(1, bytes);
+
+    for (size_t at = 0, n; copy && at < bytes; at += n) {
+        n = GW_MIN(bytes - at, (size_t)MAP_CHUNK);
+        if (map[at] || memcmp(map + at, map + at + 1, n - 1) != 0)
+            memcpy(copy + at, map + at, n);
+    }
+    return copy;
+}
+
 int gw_stream_file_add(struct gw_stream_file *f, uint64_t pages, const uint8_t *map, uint64_t map_bytes,
                        uint64_t pages_at, struct gw_error *err)
 {
@@ -51,9 +65,7 @@ int gw_stream_file_add(struct gw_stream_file *f, uint64_t pages, const uint8_t *
         return gw_nomem(err, "RAM blocks");
     f->blocks = grown;
     if (map) {
-        b.map = malloc((size_t)map_bytes);
-        if (b.map)
-            memcpy(b.map, map, (size_t)map_bytes);
+        b.map = copy_map(map, (size_t)map_bytes);
     } else {
         b.where = gw_bitmap_new(pages * 64);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "files.h"
 
+#include "base/endian.h"
 #include "image/stream_file.h"
 #include "wire/numbers.h"
 
@@ -287,6 +288,74 @@ static void test_huge_blocks(void **state)
     expect(half, sizeof half, "17179869183 of 17179869184 pages never came");
 }
 
+static uint64_t peak_kib(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    unsigned long long kib = 0;
+    char line[256];
+
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f) && sscanf(line, "VmHWM: %llu", &kib) != 1)
+        ;
+    fclose(f);
+    return kib;
+}
+
+/* A mapped-ram file that says to have `used` bytes of RAM, and has them as holes if `there`. */
+static int open_mapped(uint64_t used, bool there, struct gw_image **ret, struct gw_error *err)
+{
+    struct bytes b = stream_load("mapped-ram-10.0.bin.gz");
+    struct file f = file_new(b.data, b.bytes);
+    uint64_t pages_at = (0x1000 + used / 4096 / 8 + (2 << 20)) >> 20 << 20;
+    uint8_t *ram = memmem(b.data, b.bytes, "\3ram\0\0\0\0\0\0\0\4", 12), *tail = memmem(b.data, b.bytes, "\5timer", 6);
+    uint8_t word[8];
+    off_t at;
+    int r;
+
+    assert_non_null(ram);
+    assert_non_null(tail);
+    at = ram + 12 - b.data; /* total, str8 name, used, version, page, bitmap_at, pages_at */
+    gw_store_be64(word, used | 4);
+    assert_int_equal(pwrite(f.fd, word, 8, at), 8);
+    at += 8 + 1 + b.data[at + 8];
+    gw_store_be64(word, used);
+    assert_int_equal(pwrite(f.fd, word, 8, at), 8);
+    gw_store_be64(word, pages_at);
+    assert_int_equal(pwrite(f.fd, word, 8, at + 8 + 20), 8);
+    if (there) {
+        /* What stands behind the pages in the original goes behind these. */
+        uint64_t from = gw_load_be64(b.data + at + 8 + 20) + gw_load_be64(b.data + at);
+
+        assert_int_equal(ftruncate(f.fd, (off_t)0x1000), 0);
+        assert_int_equal(ftruncate(f.fd, (off_t)(pages_at + used)), 0);
+        assert_int_equal(pwrite(f.fd, b.data + from, b.bytes - from, (off_t)(pages_at + used)), (ssize_t)(b.bytes - from));
+    }
+    r = gw_image_open(f.path, ret, err);
+    close(f.fd);
+    free(b.data);
+    return r;
+}
+
+/* What a file says to hold costs nothing; what it holds in holes costs address space. */
+static void test_mapped_holes(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_image *image = NULL;
+    uint64_t before = peak_kib();
+
+    assert_int_equal(open_mapped(1ull << 52, true, &image, &err), -EPROTO);
+    if (!strstr(err.text, "more than 64 TiB of RAM"))
+        fail_msg("%s", err.text);
+    assert_int_equal(open_mapped(1ull << 45, false, &image, &err), -EPROTO);
+    if (!strstr(err.text, "RAM block r goes to byte 35185"))
+        fail_msg("%s", err.text);
+    if (open_mapped(1ull << 44, true, &image, &err) < 0) /* a map of 512 MiB */
+        fail_msg("%s", err.text);
+    assert_int_equal(gw_image_block_bytes(image, 0), 1ull << 44);
+    gw_image_free(image);
+    assert_in_range(peak_kib() - before, 0, 200 << 10);
+}
+
 static void test_xbzrle_rules(void **state)
 {
     static const struct {
@@ -432,7 +501,7 @@ int main(void)
         cmocka_unit_test(test_early_device),
         cmocka_unit_test(test_without_footers),
         cmocka_unit_test(test_huge_blocks),
-        cmocka_unit_test(test_xbzrle_rules),
+        cmocka_unit_test(test_xbzrle_rules), cmocka_unit_test(test_mapped_holes),
 #ifdef GW_HAVE_ZLIB
         cmocka_unit_test(test_inflate),
 #endif
