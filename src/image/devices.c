@@ -36,6 +36,8 @@ static int read_forward(const uint8_t *data, size_t bytes, const struct gw_image
     if (!bytes)
         return 0;
     r = gw_scan_forward(&all, &list, &count, &end, err);
+    if (r == -E2BIG)
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "more than %u device sections", GW_SCAN_FOUND_MAX);
     if (r >= 0)
         r = room(d, count, err);
     for (size_t i = 0; r >= 0 && i < count; i++) {
@@ -44,10 +46,11 @@ static int read_forward(const uint8_t *data, size_t bytes, const struct gw_image
 
         if (list[i].element != GW_ELEMENT_FULL)
             continue;
-        name = gw_arena_take(&d->names, strlen(list[i].name) + 1);
+        name = gw_arena_take(&d->names, list[i].name_bytes + 1u);
         if (!name)
             return gw_nomem(err, "device sections");
-        strcpy(name, list[i].name);
+        memcpy(name, data + list[i].name, list[i].name_bytes);
+        name[list[i].name_bytes] = 0;
         one = add(d, name, list[i].instance);
         one->version = list[i].version;
         one->id = list[i].id;

@@ -22,7 +22,8 @@
 #include "state/vmdesc_read.h"
 #include "wire/numbers.h"
 
-#define GW_SCAN_TAIL_MAX   (1ull << 30)
+#define GW_SCAN_TAIL_MAX      (1ull << 30) /* bytes of device state, all in memory */
+#define GW_SCAN_TAIL_LIVE_MAX (1ull << 29) /* the same beside a machine's RAM (virtio-gpu alone may have 256 MiB) */
 #define GW_SCAN_RAM_MAX    (1ull << 46) /* bytes in all */
 #define GW_SCAN_BLOCKS_MAX 4096u
 #define GW_SCAN_CAPABILITIES_MAX 32u

@@ -65,6 +65,9 @@ int gw_scan_package(struct gw_scan *s, uint32_t bytes, struct gw_error *err)
     if (r < 0)
         return r;
     r = gw_scan_find(s, s->tail, bytes, GW_SCAN_TO_END, &list, &count, &end, err);
+    if (r == -E2BIG)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": a package of more than %u device sections", base,
+                              GW_SCAN_FOUND_MAX);
     if (r < 0) {
         gw_context(err, "the package at byte %" PRIu64, base);
         return r;
@@ -125,12 +128,13 @@ static int read_more(struct gw_scan *s, bool *ret_more, struct gw_error *err)
         return r;
     n = gw_reader_buffered(s->r);
     if (n > s->tail_cap - s->tail_bytes) {
+        uint64_t max = s->live ? GW_SCAN_TAIL_LIVE_MAX : GW_SCAN_TAIL_MAX;
         size_t cap = GW_MAX(s->tail_cap * 2, s->tail_bytes + n);
         uint8_t *grown;
 
-        if (s->tail_bytes + n > GW_SCAN_TAIL_MAX)
-            return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": more than %llu bytes of device state",
-                                  gw_reader_offset(s->r), GW_SCAN_TAIL_MAX);
+        if (s->tail_bytes + n > max)
+            return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": more than %" PRIu64 " bytes of device state",
+                                  gw_reader_offset(s->r), max);
         grown = realloc(s->tail, cap);
         if (!grown)
             return gw_nomem(err, "device sections");
@@ -241,6 +245,9 @@ static int tail_without(struct gw_scan *s, struct tail *t, struct gw_error *err)
     size_t count = 0, end = 0, rest;
     int r = gw_scan_find(s, s->tail, s->tail_bytes, GW_SCAN_TO_EOF, &list, &count, &end, err);
 
+    if (r == -E2BIG)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": more than %u device sections, and no description "
+                              "of them", t->base, GW_SCAN_FOUND_MAX);
     if (r == -EPROTO && !t->refused)
         return gw_reader_fail(s->r, -ENODATA, err,
                               "stream ended at byte %" PRIu64 " inside the device sections, which begin at byte %" PRIu64

@@ -32,10 +32,11 @@ int gw_scan_tell_found(struct gw_scan *s, const uint8_t *data, uint64_t base, co
 
     if (f->element == GW_ELEMENT_COMMAND)
         return GW_SCAN_TELL(s, command, &command);
-    name = gw_arena_take(&s->kept, strlen(f->name) + 1);
+    name = gw_arena_take(&s->kept, f->name_bytes + 1u);
     if (!name)
         return gw_nomem(err, "device sections");
-    strcpy(name, f->name);
+    memcpy(name, data + f->name, f->name_bytes);
+    name[f->name_bytes] = 0;
     section.name = name;
     return GW_SCAN_TELL(s, section, &section);
 }

@@ -35,7 +35,8 @@ static bool full_at(const struct forward *f, size_t at, struct gw_scan_found *e)
         return false;
     *e = (struct gw_scan_found){.element = GW_ELEMENT_FULL, .at = at, .body = at + 6 + n + 8};
     e->id = gw_load_be32(p + 1);
-    memcpy(e->name, p + 6, n);
+    e->name = at + 6;
+    e->name_bytes = (uint8_t)n;
     e->instance = gw_load_be32(p + 6 + n);
     e->version = gw_load_be32(p + 6 + n + 4);
     return e->version < 65536;
@@ -116,6 +117,9 @@ static int push(struct forward *f, size_t at, bool *ret_pushed, struct gw_error 
     *ret_pushed = false;
     if (at >= f->bytes || gw_bitmap_test(f->failed, at) || (!full_at(f, at, &e) && !command_at(f, at, &e)))
         return 0;
+    if (f->count == GW_SCAN_FOUND_MAX)
+        return gw_fail(err, -E2BIG, GW_BLAME_PEER, "more than %u device sections before byte %zu of them",
+                       GW_SCAN_FOUND_MAX, at);
     if (f->count == f->cap) {
         size_t cap = GW_MAX(f->cap * 2, 32);
         struct gw_scan_found *grown = realloc(f->list, cap * sizeof *grown);

@@ -24,7 +24,8 @@ int gw_scan_elements(struct gw_scan *s, bool *ret_tail, struct gw_error *err);
 struct gw_scan_found {
     uint8_t element; /* FULL or COMMAND */
     size_t at, body, body_bytes, end;
-    char name[256];
+    size_t name; /* FULL: where its name is, */
+    uint8_t name_bytes;
     uint32_t id, instance, version;
 };
 enum gw_scan_goal {
@@ -35,7 +36,8 @@ enum gw_scan_goal {
 };
 /* Finds device sections and commands one after the other from data[0] to the goal by what may follow what. live: the
  * started sections, for GW_SCAN_TO_LIVE. *ret_list is the caller's to free; *ret_end: the offset of the goal. -EPROTO: it
- * cannot be done. */
+ * cannot be done; -E2BIG: the way there has more than GW_SCAN_FOUND_MAX elements. */
+#define GW_SCAN_FOUND_MAX 65536u
 struct gw_scan_search {
     const uint8_t *data;
     size_t bytes;

@@ -251,6 +251,36 @@ static void test_devices_without_description(void **state)
     assert_int_equal(seen.section_bytes, sizeof bytes - 1 - 8);
 }
 
+/* Very small ones, without a description. */
+static int walk_many(unsigned count, struct seen *seen, struct gw_error *err)
+{
+    static const uint8_t one[] = {4, 0, 0, 0, 9, 1, 'a', 0, 0, 0, 0, 0, 0, 0, 1, 0x7e, 0, 0, 0, 9};
+    size_t bytes = 8 + count * sizeof one + 1;
+    uint8_t *data = calloc(1, bytes);
+    int r;
+
+    assert_non_null(data);
+    memcpy(data, HEAD, 8);
+    for (unsigned i = 0; i < count; i++)
+        memcpy(data + 8 + i * sizeof one, one, sizeof one);
+    r = walk(data, bytes, &visitor, seen, NULL, err);
+    free(data);
+    return r;
+}
+
+static void test_as_many_devices_as_bytes(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct seen seen;
+
+    if (walk_many(65536, &seen, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(seen.devices, 65536);
+    assert_int_equal(walk_many(65537, &seen, &err), -EPROTO);
+    assert_non_null(strstr(err.text, "byte 8: more than 65536 device sections"));
+    assert_int_equal(walk_many(2000000, &seen, &err), -EPROTO);
+}
+
 /* A device that comes in the set-up, as virtio-mem does: before the RAM's START, or (where QEMU 10.0 has it) behind. Its
  * `bytes` of state may look like many things. */
 static void early_device(bool behind, size_t bytes)
@@ -378,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_what_is_wrong_is_named),   cmocka_unit_test(test_devices_without_description),
         cmocka_unit_test(test_early_device),
         cmocka_unit_test(test_device_state_that_looks_like_the_end),
+        cmocka_unit_test(test_as_many_devices_as_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
