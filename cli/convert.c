@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <godwit/godwit.h>
 
 #include "cmd.h"
+#include "interrupts.h"
 #include "transfer.h"
 
 #define SHOW_EVERY_NS 100000000ull
@@ -50,23 +50,12 @@ struct progress {
     uint64_t began_ns, shown_ns;
 };
 
-static bool interrupt_pending(void)
-{
-    const struct timespec now = {0};
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    return sigtimedwait(&set, NULL, &now) > 0;
-}
-
 static bool on_progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
 {
     struct progress *p = opaque;
     uint64_t now = gw_now_ns(&gw_clock_real), ns = now - p->began_ns;
 
-    p->interrupted |= interrupt_pending();
+    p->interrupted |= gw_cli_interrupt_pending();
     if (p->on && now - p->shown_ns >= SHOW_EVERY_NS && total_bytes) {
         fprintf(stderr, "\r%3" PRIu64 "%%  %" PRIu64 " of %" PRIu64 " MiB  %.0f MiB/s \033[K",
                 done_bytes * 100 / total_bytes, done_bytes >> 20, total_bytes >> 20,
@@ -75,17 +64,6 @@ static bool on_progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
         p->shown = true;
     }
     return p->interrupted;
-}
-
-/* From here on an interrupt is asked for, so that nothing half is left. */
-static void watch_interrupts(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 struct job {
@@ -107,9 +85,13 @@ static int convert(struct job *job, struct gw_error *err)
         job->write.progress = on_progress;
         job->write.opaque = &job->progress;
         job->progress.began_ns = gw_now_ns(&gw_clock_real);
-        watch_interrupts();
+        /* Whoever reads standard output may stall, and nothing is left behind there. */
+        if (strcmp(job->out, "-"))
+            gw_cli_interrupts_block();
+        else
+            gw_cli_interrupts_exit("godwit convert: -: interrupted; what went out is not whole\n");
         r = gw_image_write(image, job->out, &job->write, err);
-        job->progress.interrupted |= interrupt_pending();
+        job->progress.interrupted |= gw_cli_interrupt_pending();
     }
     if (job->progress.shown)
         fprintf(stderr, "\r\033[K");
@@ -194,8 +176,7 @@ int gw_cmd_convert(int argc, char **argv)
     if (r >= 0)
         return GW_EXIT_DONE;
     if (job.progress.interrupted) {
-        fprintf(stderr, "godwit convert: %s: interrupted; %s\n", job.out,
-                strcmp(job.out, "-") ? "nothing was left there" : "what went out is not whole");
+        fprintf(stderr, "godwit convert: %s: interrupted; nothing was left there\n", job.out);
         return GW_EXIT_FAILED;
     }
     return failed(err.text);

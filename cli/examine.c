@@ -2,11 +2,11 @@
 #include "examine.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cmd.h"
+#include "interrupts.h"
 
 #define STEP_NS 200000000ull
 
@@ -21,30 +21,15 @@ void gw_cli_progress_init(struct gw_cli_progress *p, const char *what)
     *p = (struct gw_cli_progress){.what = what, .on = isatty(STDERR_FILENO)};
 }
 
-static sigset_t interrupts(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    return set;
-}
-
 void gw_cli_progress_watch(struct gw_cli_progress *p)
 {
-    sigset_t set = interrupts();
-
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    gw_cli_interrupts_block();
     p->watched = true;
 }
 
 static bool is_interrupted(struct gw_cli_progress *p)
 {
-    const struct timespec now = {0};
-    sigset_t set = interrupts();
-
-    if (p->watched && sigtimedwait(&set, NULL, &now) > 0)
+    if (p->watched && gw_cli_interrupt_pending())
         p->interrupted = true;
     return p->interrupted;
 }

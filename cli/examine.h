@@ -22,7 +22,7 @@ struct gw_cli_progress {
     uint64_t next_ns;
 };
 void gw_cli_progress_init(struct gw_cli_progress *p, const char *what);
-/* From here on SIGINT and SIGTERM end the work at its next step, so that nothing half is left. */
+/* From here on interrupts (interrupts.h) end the work at its next step, so that nothing half is left. */
 void gw_cli_progress_watch(struct gw_cli_progress *p);
 /* A gw_examine_progress_fn. */
 bool gw_cli_progress_step(void *progress, uint64_t done_bytes, uint64_t total_bytes);

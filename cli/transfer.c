@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "interrupts.h"
 #include "options.h"
 
 #define TURN_MS       200
@@ -68,7 +69,7 @@ bool gw_transfer_option(struct gw_transfer *t, int c, const char *value)
     }
 }
 
-static int set(struct gw_options *options, bool parameter, const char *text, struct gw_error *err)
+static int set_option(struct gw_options *options, bool parameter, const char *text, struct gw_error *err)
 {
     const char *value;
     char name[128];
@@ -104,7 +105,7 @@ int gw_transfer_configure(struct gw_transfer *t, struct gw_vm *vm, struct gw_err
     int r = 0;
 
     for (unsigned i = 0; r >= 0 && i < t->setting_count; i++)
-        r = set(gw_vm_options(vm), t->settings[i].parameter, t->settings[i].text, err);
+        r = set_option(gw_vm_options(vm), t->settings[i].parameter, t->settings[i].text, err);
     if (r >= 0 && t->trace)
         r = gw_vm_set_trace(vm, t->trace, show_trace, NULL, err);
     return r;
@@ -112,7 +113,7 @@ int gw_transfer_configure(struct gw_transfer *t, struct gw_vm *vm, struct gw_err
 
 int gw_transfer_begin(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *err)
 {
-    sigset_t set_of;
+    sigset_t set = gw_cli_interrupts();
     int r;
 
     t->wake = t->signals = -1;
@@ -121,12 +122,9 @@ int gw_transfer_begin(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *
     if (r < 0)
         return r;
     signal(SIGPIPE, SIG_IGN);
-    sigemptyset(&set_of);
-    sigaddset(&set_of, SIGINT);
-    sigaddset(&set_of, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set_of, NULL);
+    gw_cli_interrupts_block();
     t->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    t->signals = signalfd(-1, &set_of, SFD_CLOEXEC | SFD_NONBLOCK);
+    t->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (t->wake < 0 || t->signals < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s", strerror(errno));
     return 0;

@@ -4,10 +4,12 @@
 import gzip
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -167,24 +169,57 @@ class Convert(Files):
             self.assertEqual(os.listdir(self.folder), ["in"])
 
     def test_interrupted(self):
-        """Ctrl-C while the compressing takes long: what was there before stays."""
+        """Ctrl-C while the compressing takes long: what was there before stays. So with a terminal that goes away."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            with self.subTest(number):
+                self.interrupt(number)
+
+    def interrupt(self, number):
         old = self.put("out", b"old")
         source = self.put("in", capture("precopy-pc-10.0.bin.gz"))
         slow = os.path.join(self.folder, "bin")
-        os.mkdir(slow)
+        os.makedirs(slow, exist_ok=True)
+        if os.path.exists(self.path("pid")):
+            os.unlink(self.path("pid"))
         with open(os.path.join(slow, "gzip"), "w") as f:
             f.write("#!/bin/sh\necho $$ > %s\nexec sleep 60\n" % self.path("pid"))
         os.chmod(os.path.join(slow, "gzip"), 0o755)
         p = subprocess.Popen([built("cli/godwit"), "convert", source, old, "--force", "--format", "stream", "--compress", "gzip"],
                              stderr=subprocess.PIPE, env=dict(os.environ, PATH=slow + ":" + os.environ["PATH"]))
         pid = wait_until("it compresses", lambda: os.path.exists(self.path("pid")) and read_file(self.path("pid")).strip())
-        p.send_signal(signal.SIGINT)
-        os.kill(int(pid), signal.SIGINT)  # a terminal sends it to both
+        p.send_signal(number)
+        os.kill(int(pid), number)  # a terminal sends it to both
         self.assertEqual(p.wait(DEADLINE_S * SLOW), 1)
         self.assertIn("interrupted; nothing was left there", p.stderr.read().decode())
         p.stderr.close()
         self.assertEqual(read_file(old), b"old")
         self.assertFalse([n for n in os.listdir(self.folder) if ".partial." in n])
+
+    def stalled(self, number, **options):
+        """`convert ... -`, and nobody takes what comes out."""
+        source = self.put("in", capture("precopy-pc-10.0.bin.gz"))
+        p = subprocess.Popen([built("cli/godwit"), "convert", source, "-", "--format", "stream"], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, **options)
+        self.addCleanup(p.stderr.close)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.kill)
+        wait_until("something came", lambda: select.select([p.stdout], [], [], 0)[0])
+        time.sleep(0.2)
+        p.send_signal(number)
+        return p
+
+    def test_interrupted_while_the_reader_stalls(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            with self.subTest(number):
+                p = self.stalled(number)
+                self.assertEqual(p.wait(30 * SLOW), 1)
+                self.assertEqual(p.stderr.read(), b"godwit convert: -: interrupted; what went out is not whole\n")
+
+    def test_nohup(self):
+        p = self.stalled(signal.SIGHUP, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        out, err = p.communicate(timeout=60 * SLOW)
+        self.assertEqual((p.returncode, err), (0, b""))
+        stream.decode(out)
 
 
 class Inspect(Files):

@@ -194,6 +194,11 @@ class Trouble(Parks):
         rx.wait_event("listening")
         os.kill(rx.process.pid, signal.SIGINT)
         self.assert_failed(rx, "cancelled")
+        for number in (signal.SIGHUP, signal.SIGQUIT):
+            rx = self.receive("tcp:127.0.0.1:0")
+            rx.wait_event("listening")
+            os.kill(rx.process.pid, number)
+            self.assert_failed(rx, "cancelled")
         rx, src = self.start("10.0", parameters=SLOW_LINK)
         rx.wait_event("status", status="active")
         time.sleep(0.4)
