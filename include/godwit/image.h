@@ -46,6 +46,10 @@ GW_API int gw_image_open_in(const char *path, const char *temporary_folder, stru
                             struct gw_error *err);
 /* An empty one, to be received into. ram_folder: RAM is kept in an unlinked sparse file there; NULL: in memory. */
 GW_API int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_error *err);
+/* Of one that gw_image_new made: a guest with more RAM is refused, -ENOMEM, before any of it comes. 0, as at first: no limit
+ * in a file; in memory what the host has available (MemAvailable), since a source says a size and pays nothing for it. A guest
+ * most of whose RAM is zeros needs less than it has: who knows that may set more. */
+GW_API void gw_image_set_ram_limit(struct gw_image *image, uint64_t bytes);
 /* Takes NULL, returns NULL. No session of its vm may be left. */
 GW_API struct gw_image *gw_image_free(struct gw_image *image);
 

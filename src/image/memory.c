@@ -8,14 +8,15 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <sys/sysinfo.h>
+#include <stdio.h>
 
 #define PRESENT (1ull << 63) /* of an entry in /proc/self/pagemap */
 #define SWAPPED (1ull << 62)
 
 struct memory {
     char *folder; /* NULL: anonymous memory */
-    int pagemap;  /* -1: what is in a page is learnt by reading it */
+    uint64_t limit_bytes;
+    int pagemap; /* -1: what is in a page is learnt by reading it */
     uint8_t **host;
     unsigned count;
     atomic_bool abandoned;
@@ -132,22 +133,48 @@ static int map_file(const char *folder, uint64_t bytes, uint8_t **ret, struct gw
     return 0;
 }
 
-static int map_memory(const struct gw_image *image, uint64_t bytes, uint8_t **ret, struct gw_error *err)
+/* UINT64_MAX: it cannot be told. */
+static uint64_t available_bytes(void)
 {
-    uint64_t there, wanted = bytes;
-    struct sysinfo si;
-    void *p;
+    unsigned long long kib = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+    char line[128];
+    bool found = false;
+
+    while (f && !found && fgets(line, sizeof line, f))
+        found = sscanf(line, "MemAvailable: %llu kB", &kib) == 1;
+    if (f)
+        fclose(f);
+    return found ? (uint64_t)kib << 10 : UINT64_MAX;
+}
+
+void gw_image_set_ram_limit(struct gw_image *image, uint64_t bytes)
+{
+    if (image->ops == &memory_ops)
+        ((struct memory *)image->own)->limit_bytes = bytes;
+}
+
+static int check_size(const struct gw_image *image, uint64_t bytes, struct gw_error *err)
+{
+    const struct memory *m = image->own;
+    uint64_t limit = m->limit_bytes ? m->limit_bytes : m->folder ? UINT64_MAX : available_bytes(), wanted = bytes;
 
     for (unsigned i = 0; i < image->block_count; i++)
-        wanted += image->blocks[i].used_bytes;
-    if (!sysinfo(&si)) {
-        there = ((uint64_t)si.totalram + si.totalswap) * si.mem_unit;
-        if (wanted > there || wanted < bytes)
-            return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL,
-                           "the guest has more RAM (%" PRIu64 " MiB and more) than this host (%" PRIu64
-                           " MiB): let it be kept in a file",
-                           wanted >> 20, there >> 20);
-    }
+        if (gw_add_overflows(wanted, image->blocks[i].used_bytes, &wanted))
+            wanted = UINT64_MAX;
+    if (wanted <= limit)
+        return 0;
+    return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL,
+                   m->limit_bytes ? "the guest has %" PRIu64 " MiB of RAM and more, %" PRIu64 " MiB are allowed"
+                                  : "the guest has %" PRIu64 " MiB of RAM and more, of this host's %" PRIu64
+                                    " MiB are available: let it be kept in a file (--ram-folder)",
+                   wanted >> 20, limit >> 20);
+}
+
+static int map_memory(uint64_t bytes, uint8_t **ret, struct gw_error *err)
+{
+    void *p;
+
     p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "mapping 0x%" PRIx64 " bytes for the guest's RAM: %s", bytes,
@@ -166,7 +193,9 @@ int gw_memory_add_block(struct gw_image *image, const char *name, uint64_t used_
     if (!grown)
         return gw_nomem(err, "RAM blocks");
     m->host = grown;
-    r = m->folder ? map_file(m->folder, used_bytes, &host, err) : map_memory(image, used_bytes, &host, err);
+    r = check_size(image, used_bytes, err);
+    if (r >= 0)
+        r = m->folder ? map_file(m->folder, used_bytes, &host, err) : map_memory(used_bytes, &host, err);
     if (r >= 0) {
         r = gw_image_add_block(image, name, used_bytes, NULL, err);
         if (r < 0)
