@@ -80,7 +80,10 @@ int gw_filter_decompress(struct gw_filter *f, const char *program, int fd, struc
 {
     char *const argv[] = {(char *)program, (char *)"-dc", NULL};
 
-    return start(f, program, argv, fd, true, err);
+    int r = start(f, program, argv, fd, true, err);
+
+    f->unpacks = true;
+    return r;
 }
 
 int gw_filter_compress(struct gw_filter *f, const char *program, int level, int fd, struct gw_error *err)
@@ -129,6 +132,10 @@ int gw_filter_end(struct gw_filter *f, int r, struct gw_error *err)
         snprintf(said, sizeof said, "killed by signal %d", WTERMSIG(status));
     else if (!*said)
         snprintf(said, sizeof said, "it ended with status %d", WEXITSTATUS(status));
+    if (f->unpacks && r < 0 && r != -ENODATA && r != -EPROTO) /* ours came first: it had nobody to write to */
+        return r;
+    if (f->unpacks && WIFEXITED(status))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s failed: %s", f->program, said);
     return gw_fail(err, -EIO, GW_BLAME_LOCAL, "%s failed: %s", f->program, said);
 }
 

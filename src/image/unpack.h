@@ -26,13 +26,14 @@ struct gw_filter {
     pid_t child;
     int pipe; /* what it wrote, or what it is to read; -1 once closed */
     int said; /* its standard error */
+    bool unpacks;
 };
 /* Decompresses what fd has from its position on; compresses to where fd stands. fd stays the caller's, its position
  * moves. */
 int gw_filter_decompress(struct gw_filter *f, const char *program, int fd, struct gw_error *err);
 int gw_filter_compress(struct gw_filter *f, const char *program, int level, int fd, struct gw_error *err);
 /* Closes the pipe, waits for the program, and says whether it did its work; r: what its user came to, which is told
- * unless the program's failure explains it. Once for each filter that was started. */
+ * unless the program's failure explains it. -EPROTO: what it was to unpack is damaged. Once for each filter that was started. */
 int gw_filter_end(struct gw_filter *f, int r, struct gw_error *err);
 
 /* A file without a name. folder: NULL: /var/tmp, as in what follows. */

@@ -168,6 +168,23 @@ class Convert(Files):
             self.assertIn(text, self.godwit("convert", self.put("in", what), self.path("out"), "--format", "stream", status=1))
             self.assertEqual(os.listdir(self.folder), ["in"])
 
+    def test_damaged_while_compressed(self):
+        """That is damage, not a failure of this host; and the other way round."""
+        source = self.put("in", capture("precopy-none-10.0.bin"))
+        for program in ("gzip", "bzip2", "xz", "lzop", "zstd"):
+            if not shutil.which(program):
+                continue
+            packed = subprocess.run([program, "-c", source], stdout=subprocess.PIPE, check=True).stdout
+            self.godwit("verify", self.put("packed", packed))
+            at = len(packed) // 2
+            for bad in (packed[:at], packed[:at] + bytes(8) + packed[at + 8:]):
+                self.godwit("verify", self.put("packed", bad), status=3)
+        packed = self.put("packed", gzip.compress(os.urandom(1 << 20)))
+        r = subprocess.run(["sh", "-c", 'ulimit -f 4; trap "" XFSZ PIPE; exec "$@"', "sh", built("cli/godwit"), "verify", packed],
+                           capture_output=True, text=True)
+        self.assertEqual(r.returncode, 1, r.stdout + r.stderr)
+        self.assertIn("File too large", r.stderr)
+
     def test_interrupted(self):
         """Ctrl-C while the compressing takes long: what was there before stays. So with a terminal that goes away."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):

@@ -107,7 +107,7 @@ static void test_compressed_and_cut(void **state)
     struct gw_error err = GW_ERROR_INIT;
 
     assert_int_equal(ftruncate(f.fd, (off_t)file_bytes(&f) / 2), 0);
-    assert_int_equal(gw_image_open(f.path, &again, &err), -EIO);
+    assert_int_equal(gw_image_open(f.path, &again, &err), -EPROTO);
     assert_non_null(strstr(err.text, "gzip failed: "));
     assert_non_null(strstr(err.text, "unexpected end of file"));
     gw_image_free(image);
