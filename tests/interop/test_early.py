@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# builds: plain asan
 """Guests with a virtio-mem device, whose QEMU 10.0 sends it in the set-up, behind the START of the RAM: as files of every
 kind, there and back."""
 import json
