@@ -14,6 +14,7 @@
 
 #include "image/physical.h"
 #include "image/put.h"
+#include "image/unpack.h"
 #include "image/x86_cpu.h"
 
 #define ALIGN   4096u
@@ -149,8 +150,8 @@ static int put_headers(struct core *c, uint64_t notes_at)
                                  .p_align = htole64(1)};
         at = align(at + range->bytes);
     }
-    r = gw_put_at(c->fd, &eh, sizeof eh, 0, c->err);
-    return r < 0 ? r : gw_put_at(c->fd, ph, (c->map.count + 1) * sizeof *ph, sizeof eh, c->err);
+    r = gw_pwrite_all(c->fd, &eh, sizeof eh, 0, c->err);
+    return r < 0 ? r : gw_pwrite_all(c->fd, ph, (c->map.count + 1) * sizeof *ph, sizeof eh, c->err);
 }
 
 /* ---- notes ------------------------------------------------------------------------------------------------------- */
@@ -182,7 +183,7 @@ static int put_notes(struct core *c, uint64_t at)
     if (c->info)
         told(c, "VMCOREINFO found at 0x%" PRIx64 ": Linux %.*s", c->info_at,
              (int)strcspn(c->info + strlen(RELEASE), "\n"), c->info + strlen(RELEASE));
-    return gw_put_at(c->fd, c->notes.data, c->notes.bytes, at, c->err);
+    return gw_pwrite_all(c->fd, c->notes.data, c->notes.bytes, at, c->err);
 }
 
 static void tell_ranges(struct core *c)

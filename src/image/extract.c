@@ -6,25 +6,7 @@
 #include "image/devices.h"
 #include "image/put.h"
 #include "image/sweep.h"
-
-int gw_put_at(int fd, const void *data, size_t bytes, uint64_t offset, struct gw_error *err)
-{
-    const uint8_t *p = data;
-
-    while (bytes) {
-        ssize_t n = pwrite(fd, p, bytes, (off_t)offset);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return gw_fail(err, n ? -errno : -EIO, GW_BLAME_LOCAL, "writing at byte %" PRIu64 ": %s", offset,
-                           strerror(n ? errno : EIO));
-        p += n;
-        offset += (uint64_t)n;
-        bytes -= (size_t)n;
-    }
-    return 0;
-}
+#include "image/unpack.h"
 
 int gw_put_chunk(int fd, const struct gw_sweep *s, uint64_t skip_bytes, uint64_t bytes, uint64_t offset,
                  struct gw_error *err)
@@ -39,7 +21,7 @@ int gw_put_chunk(int fd, const struct gw_sweep *s, uint64_t skip_bytes, uint64_t
         while (at + run < bytes && !gw_all_zero(p + run, (size_t)GW_MIN(page, bytes - at - run)))
             run += GW_MIN(page, bytes - at - run);
         if (run)
-            r = gw_put_at(fd, p, (size_t)run, offset + at, err);
+            r = gw_pwrite_all(fd, p, (size_t)run, offset + at, err);
         at += run ? run : GW_MIN(page, bytes - at);
     }
     return r;
@@ -172,7 +154,7 @@ static int put_file(const char *path, bool replace, const void *data, size_t byt
         return put_stdout(data, bytes, err);
     r = gw_image_out_open(&out, path, replace, err);
     if (r >= 0)
-        r = gw_put_at(out.fd, data, bytes, 0, err);
+        r = gw_pwrite_all(out.fd, data, bytes, 0, err);
     if (r >= 0)
         r = gw_image_out_commit(&out, err);
     gw_image_out_close(&out);

@@ -7,7 +7,6 @@
 
 #include "image/sweep.h"
 
-int gw_put_at(int fd, const void *data, size_t bytes, uint64_t offset, struct gw_error *err);
 /* bytes of the chunk that was read, from skip_bytes on, to offset in the file; pages of zeros stay holes. */
 int gw_put_chunk(int fd, const struct gw_sweep *s, uint64_t skip_bytes, uint64_t bytes, uint64_t offset,
                  struct gw_error *err);
