@@ -137,7 +137,7 @@ static void rig_open(struct rig *rig, uint32_t page_bytes, const uint64_t pages[
     }
     if (blobs) {
         image->early_bytes = 100;
-        image->early_before = seed % 3 * 50; /* none, some, all before the RAM */
+        image->early_before = 50;
         image->early = calloc(1, image->early_bytes);
         image->devices_bytes = 5000;
         image->devices = malloc(image->devices_bytes);

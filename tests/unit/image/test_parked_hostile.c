@@ -206,6 +206,8 @@ static void claims(void **state)
         {"do not fit", GW_PARKED_FRAMES, 0, 4, 0xffffffff},
         {"do not fit", GW_PARKED_FRAMES, 0, 4, 0},
         {"do not fit", GW_PARKED_FRAMES, 0, 4, 1000},
+        {"place of the early devices", GW_PARKED_EARLY_SPLIT, 0, 8, 101},
+        {"not laid out", GW_PARKED_EARLY_SPLIT, 0, 8, UINT64_MAX},
     };
     struct file f = small_file("none");
     uint8_t *copy = malloc(f.bytes);
