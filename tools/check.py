@@ -50,7 +50,8 @@ BUILDS = {
 }
 # Time-outs only end what hangs: a machine may be that much slower than the one where they were found to be enough.
 PATIENCE = 4
-PYTHON_TIMEOUT_S = 300 * PATIENCE
+PYTHON_TIMEOUT_S = 300
+MOST_S = 1500  # without --soak
 # A sanitizer that cannot work on this machine at all says so in any program.
 HELPLESS = re.compile(r"^.*(Sanitizer: unexpected memory mapping|Shadow memory range interleaves|Sanitizer failed to allocate|"
                       r"LeakSanitizer has encountered a fatal error).*$", re.M)
@@ -274,6 +275,11 @@ def helpless(programs):
     return found and found.group(0).strip()
 
 
+def timeout_of(seconds, name, soak):
+    seconds *= PATIENCE * BUILDS[name]["slower"]
+    return seconds if soak else min(seconds, MOST_S)
+
+
 def programs_of_meson(name, soak):
     text = subprocess.check_output(["meson", "introspect", "--tests", os.path.join(OUT, name)])
     found = []
@@ -283,7 +289,7 @@ def programs_of_meson(name, soak):
             continue
         found.append(Program("%s %s" % (name, t["name"]), prefix_of(name) + t["cmd"], dict(sanitizer_env(name), **t["env"]),
                              t["workdir"] or os.path.join(OUT, name),  # where `meson test` runs them, paths are told so
-                             t["timeout"] * BUILDS[name]["slower"] * PATIENCE, suites))
+                             timeout_of(t["timeout"], name, soak), suites))
     return found
 
 
@@ -306,7 +312,7 @@ def programs_of_python(builds, soak):
                        PYTHONDONTWRITEBYTECODE="1")
             argv = prefix_of(name) + [sys.executable, "-u", os.path.join(TOP, "tools", "run_unittest.py"), path]
             found.append(Program("%s %s" % (name, os.path.relpath(path, TOP)), argv, env,
-                                 timeout=PYTHON_TIMEOUT_S * slower * (20 if soak else 1)))
+                                 timeout=timeout_of(PYTHON_TIMEOUT_S * (20 if soak else 1), name, soak)))
     return found
 
 
