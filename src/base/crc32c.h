@@ -3,6 +3,8 @@
  * crc32c: the CRC of Castagnoli (iSCSI, RFC 3720 B.4): polynomial 0x1edc6f41, bits reflected, start and end inverted;
  * of "123456789" it is 0xe3069283. Finds every burst of up to 32 bits, and all but one in 2^32 of other damage.
  *
+ * The fastest variant that the CPU can run is picked at each call.
+ *
  * Threads: all of this is const.
  */
 #ifndef GW_CRC32C_H
@@ -10,9 +12,15 @@
 
 #include "base/base.h"
 
+struct gw_crc32c {
+    const char *name; /* "sse4.2 lanes", "sse4.2", "armv8", "portable" */
+    uint32_t (*of)(uint32_t crc, const void *bytes, size_t count);
+};
+
 /* Of the bytes that had `crc` (0: none) and these after them. */
 uint32_t gw_crc32c(uint32_t crc, const void *bytes, size_t count);
-/* The same without the CPU's help: what other machines run, and what a test compares with. */
-uint32_t gw_crc32c_portable(uint32_t crc, const void *bytes, size_t count);
+/* All variants that this machine can run, for tests and benches: i from 0, the best first; NULL at the end. The last one
+ * is the portable one, with which the others are compared. */
+const struct gw_crc32c *gw_crc32c_variant(unsigned i);
 
 #endif
