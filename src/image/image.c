@@ -218,6 +218,25 @@ int gw_image_pages(struct gw_image *image, unsigned block, uint64_t first, uint6
     return r < 0 || !count ? r : image->ops->read(image, block, first, count, dst, err);
 }
 
+int gw_image_fetch(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds, uint8_t *dst,
+                   struct gw_error *err)
+{
+    int r = check(image, block, first, count, err);
+
+    if (r < 0 || !count)
+        return r;
+    if (image->ops->fetch)
+        return image->ops->fetch(image, block, first, count, kinds, dst, err);
+    r = image->ops->map(image, block, first, count, kinds, err);
+    for (uint64_t from = 0, to; r >= 0 && from < count; from = to) {
+        for (to = from + 1; to < count && kinds[to] == kinds[from];)
+            to++;
+        if (kinds[from])
+            r = image->ops->read(image, block, first + from, to - from, dst + (from << image->page_bits), err);
+    }
+    return r;
+}
+
 int gw_image_read(struct gw_image *image, unsigned block, uint64_t offset, void *dst, size_t bytes,
                   struct gw_error *err)
 {

@@ -36,6 +36,10 @@ struct gw_image_ops {
     void (*close)(struct gw_image *image);
     /* Checks what lies in the file and is needed by neither of these. NULL: there is nothing. */
     int (*check)(struct gw_image *image, struct gw_error *err);
+    /* Both at once, for who goes through all of it: where kinds[i] is 0, the place in dst stays as it was. NULL: what map
+     * and read say. */
+    int (*fetch)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds, uint8_t *dst,
+                 struct gw_error *err);
 };
 
 struct gw_image {
@@ -96,6 +100,9 @@ void gw_image_clear(struct gw_image *image);
 int gw_image_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
                  struct gw_error *err);
 int gw_image_pages(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *dst,
+                   struct gw_error *err);
+/* kinds as by map; dst: the contents of the pages that may have any, the place of the others is undefined. */
+int gw_image_fetch(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds, uint8_t *dst,
                    struct gw_error *err);
 
 /* What gw_image_write does in common for all formats: the temporary name, its removal, sync, rename, sync of the folder. */

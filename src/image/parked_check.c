@@ -34,10 +34,10 @@ int gw_parked_check(struct gw_image *image, struct gw_error *err)
     int r = chunk ? 0 : gw_nomem(err, "checking");
 
     for (uint32_t i = 0; i < p->frames_groups && r >= 0; i++) {
-        uint32_t last = GW_MIN((i + 1) * GW_PARKED_GROUP_FRAMES, p->frame_count) - 1, bytes, crc;
-        uint64_t at;
+        uint32_t last = GW_MIN((i + 1) * GW_PARKED_GROUP_FRAMES, p->frame_count) - 1;
+        struct gw_parked_extent x;
 
-        r = gw_parked_find_frame(p, last, &at, &bytes, &crc, err);
+        r = gw_parked_find_frame(p, last, &x, err);
     }
     for (uint32_t i = 0; i < p->trailer.part_count && r >= 0; i++)
         r = check_part(p, &p->trailer.parts[i], chunk, err);

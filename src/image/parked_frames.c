@@ -68,8 +68,7 @@ static uint32_t raw_bytes(const struct gw_parked *p, uint32_t frame)
     return (uint32_t)GW_MIN(p->trailer.numbers - first, p->trailer.frame_pages) * p->trailer.page_bytes;
 }
 
-int gw_parked_find_frame(struct gw_parked *p, uint32_t frame, uint64_t *ret_at, uint32_t *ret_bytes, uint32_t *ret_crc,
-                         struct gw_error *err)
+int gw_parked_find_frame(struct gw_parked *p, uint32_t frame, struct gw_parked_extent *ret, struct gw_error *err)
 {
     uint32_t group = frame / GW_PARKED_GROUP_FRAMES, in_group = frame % GW_PARKED_GROUP_FRAMES;
     uint32_t count = GW_MIN(p->frame_count - group * GW_PARKED_GROUP_FRAMES, GW_PARKED_GROUP_FRAMES);
@@ -77,6 +76,7 @@ int gw_parked_find_frame(struct gw_parked *p, uint32_t frame, uint64_t *ret_at, 
     const uint8_t *table = atomic_load(&g->table);
     uint64_t at = p->part[GW_PARKED_FRAMES]->at + (uint64_t)group * GW_PARKED_GROUP_FRAMES * GW_PARKED_FRAME_ENTRY;
     uint64_t end = group + 1 < p->frames_groups ? p->frames[group + 1].at : p->trailer.frames_end;
+    struct gw_parked_extent x = {.at = g->at, .raw_bytes = raw_bytes(p, frame)};
     uint8_t *data;
 
     if (!table) {
@@ -88,19 +88,19 @@ int gw_parked_find_frame(struct gw_parked *p, uint32_t frame, uint64_t *ret_at, 
         }
         table = gw_parked_publish(&g->table, data);
     }
-    *ret_at = g->at;
     for (uint32_t i = 0; i < in_group; i++)
-        *ret_at += gw_load_be32(table + i * GW_PARKED_FRAME_ENTRY);
-    *ret_bytes = gw_load_be32(table + in_group * GW_PARKED_FRAME_ENTRY);
-    *ret_crc = gw_load_be32(table + in_group * GW_PARKED_FRAME_ENTRY + 4);
-    if (!*ret_bytes || *ret_bytes > raw_bytes(p, frame) || *ret_at > end || *ret_bytes > end - *ret_at ||
-        (in_group + 1 == count && *ret_at + *ret_bytes != end))
+        x.at += gw_load_be32(table + i * GW_PARKED_FRAME_ENTRY);
+    x.bytes = gw_load_be32(table + in_group * GW_PARKED_FRAME_ENTRY);
+    x.crc = gw_load_be32(table + in_group * GW_PARKED_FRAME_ENTRY + 4);
+    if (!x.bytes || x.bytes > x.raw_bytes || x.at > end || x.bytes > end - x.at ||
+        (in_group + 1 == count && x.at + x.bytes != end))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "frame %u: %u bytes at byte %" PRIu64 ", where they do not fit",
-                       frame, *ret_bytes, *ret_at);
+                       frame, x.bytes, x.at);
+    *ret = x;
     return 0;
 }
 
-static int get_decoder(struct gw_parked *p, struct gw_parked_decoder **ret, struct gw_error *err)
+int gw_parked_get_decoder(struct gw_parked *p, struct gw_parked_decoder **ret, struct gw_error *err)
 {
     struct gw_parked_decoder *d;
     int r = 0;
@@ -129,7 +129,7 @@ static int get_decoder(struct gw_parked *p, struct gw_parked_decoder **ret, stru
     return 0;
 }
 
-static void put_decoder(struct gw_parked *p, struct gw_parked_decoder *d)
+void gw_parked_put_decoder(struct gw_parked *p, struct gw_parked_decoder *d)
 {
     pthread_mutex_lock(&p->lock);
     d->next = p->decoders;
@@ -137,26 +137,26 @@ static void put_decoder(struct gw_parked *p, struct gw_parked_decoder *d)
     pthread_mutex_unlock(&p->lock);
 }
 
-static int unpack_frame(struct gw_parked *p, uint32_t frame, uint8_t *dst, struct gw_error *err)
+int gw_parked_unpack(struct gw_parked *p, struct gw_parked_decoder *d, uint32_t frame, const struct gw_parked_extent *x,
+                     const uint8_t *stored, uint8_t *dst, struct gw_error *err)
 {
-    uint32_t bytes, want, is, raw = raw_bytes(p, frame);
-    struct gw_parked_decoder *d;
-    uint64_t at;
-    int r = gw_parked_find_frame(p, frame, &at, &bytes, &want, err);
+    bool packed = x->bytes != x->raw_bytes;
+    uint32_t is;
+    int r = 0;
 
+    if (!stored) {
+        r = gw_parked_pread(p, x->at, packed ? d->stored : dst, x->bytes, err);
+        stored = packed ? d->stored : dst;
+    }
+    if (r >= 0 && (is = gw_crc32c(0, stored, x->bytes)) != x->crc)
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "its checksum is 0x%08x and should be 0x%08x", is, x->crc);
+    else if (r >= 0 && packed &&
+             (!d->unpacker || !gw_unpacker_unpack(d->unpacker, stored, x->bytes, dst, x->raw_bytes)))
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no zstd frame of %u bytes", x->raw_bytes);
+    else if (r >= 0 && !packed && stored != dst)
+        memcpy(dst, stored, x->bytes);
     if (r < 0)
-        return r;
-    r = get_decoder(p, &d, err);
-    if (r < 0)
-        return r;
-    r = gw_parked_pread(p, at, bytes == raw ? dst : d->stored, bytes, err);
-    if (r >= 0 && (is = gw_crc32c(0, bytes == raw ? dst : d->stored, bytes)) != want)
-        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "its checksum is 0x%08x and should be 0x%08x", is, want);
-    else if (r >= 0 && bytes != raw && (!d->unpacker || !gw_unpacker_unpack(d->unpacker, d->stored, bytes, dst, raw)))
-        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no zstd frame of %u bytes", raw);
-    if (r < 0)
-        gw_context(err, "frame %u, bytes %" PRIu64 " to %" PRIu64, frame, at, at + bytes);
-    put_decoder(p, d);
+        gw_context(err, "frame %u, bytes %" PRIu64 " to %" PRIu64, frame, x->at, x->at + x->bytes);
     return r;
 }
 
@@ -184,7 +184,8 @@ static struct gw_parked_slot *find_slot(struct gw_parked *p, uint32_t frame)
 }
 
 /* Fills a slot that is neither busy nor pinned; the lock is given up meanwhile. */
-static int fill_slot(struct gw_parked *p, struct gw_parked_slot *s, uint32_t frame, struct gw_error *err)
+static int fill_slot(struct gw_parked *p, struct gw_parked_decoder *d, struct gw_parked_slot *s, uint32_t frame,
+                     const struct gw_parked_extent *x, const uint8_t *stored, struct gw_error *err)
 {
     int r;
 
@@ -193,7 +194,7 @@ static int fill_slot(struct gw_parked *p, struct gw_parked_slot *s, uint32_t fra
     pthread_mutex_unlock(&p->lock);
     if (!s->pages)
         s->pages = malloc(p->frame_bytes);
-    r = s->pages ? unpack_frame(p, frame, s->pages, err) : gw_nomem(err, "frame");
+    r = s->pages ? gw_parked_unpack(p, d, frame, x, stored, s->pages, err) : gw_nomem(err, "frame");
     pthread_mutex_lock(&p->lock);
     s->state = r < 0 ? GW_SLOT_EMPTY : GW_SLOT_READY;
     s->used = r < 0 ? 0 : ++p->clock;
@@ -201,7 +202,8 @@ static int fill_slot(struct gw_parked *p, struct gw_parked_slot *s, uint32_t fra
     return r;
 }
 
-int gw_parked_pin(struct gw_parked *p, uint32_t frame, struct gw_parked_slot **ret, struct gw_error *err)
+int gw_parked_pin(struct gw_parked *p, struct gw_parked_decoder *d, uint32_t frame, const struct gw_parked_extent *x,
+                  const uint8_t *stored, struct gw_parked_slot **ret, struct gw_error *err)
 {
     struct gw_parked_slot *s;
     int r = 0;
@@ -210,7 +212,7 @@ int gw_parked_pin(struct gw_parked *p, uint32_t frame, struct gw_parked_slot **r
     while (!(s = find_slot(p, frame)) || s->state == GW_SLOT_BUSY)
         pthread_cond_wait(&p->changed, &p->lock);
     if (s->state != GW_SLOT_READY || s->frame != frame)
-        r = fill_slot(p, s, frame, err);
+        r = fill_slot(p, d, s, frame, x, stored, err);
     if (r >= 0) {
         s->pins++;
         s->used = ++p->clock;
@@ -248,6 +250,7 @@ void gw_parked_frames_close(struct gw_parked *p)
         p->decoders = d->next;
         gw_unpacker_free(d->unpacker);
         free(d->stored);
+        free(d->bulk);
         free(d);
     }
     pthread_mutex_destroy(&p->lock);

@@ -4,9 +4,6 @@
  */
 #include "image/parked_reader.h"
 
-#define SLICE 256u /* pages that are looked up in one go */
-#define ZERO  UINT32_MAX
-
 /* ---- the index ----------------------------------------------------------------------------------------------------
  */
 
@@ -66,7 +63,7 @@ static int find_group(struct gw_image *image, unsigned block, uint64_t group, co
     return 0;
 }
 
-/* The numbers of pages [first, first + count) of a group, ZERO for zeros. */
+/* The numbers of pages [first, first + count) of a group, GW_PARKED_NO_NUMBER for zeros. */
 static void lookup(const struct gw_parked_group *g, const uint8_t *runs, uint32_t first, uint32_t count,
                    uint32_t *numbers)
 {
@@ -82,28 +79,28 @@ static void lookup(const struct gw_parked_group *g, const uint8_t *runs, uint32_
         from = GW_MAX(at, first);
         to = GW_MIN(at + run.pages, end);
         for (uint32_t i = from; i < to; i++)
-            numbers[i - first] = run.kind == GW_PARKED_ZERO     ? ZERO
+            numbers[i - first] = run.kind == GW_PARKED_ZERO     ? GW_PARKED_NO_NUMBER
                                  : run.kind == GW_PARKED_REPEAT ? run.number
                                                                 : run.number + (i - at);
         at += run.pages;
     }
 }
 
-/* How many of the pages lie in the group of the first, at most SLICE; their numbers. */
+/* How many of the pages lie in the group of the first, at most GW_PARKED_SLICE; their numbers. */
 static int find_numbers(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint32_t *numbers,
                         uint32_t *ret_count, struct gw_error *err)
 {
     struct gw_parked *p = image->own;
     uint64_t group = first / GW_PARKED_GROUP_PAGES;
     uint32_t in_group = (uint32_t)(first % GW_PARKED_GROUP_PAGES);
-    uint32_t n = (uint32_t)GW_MIN(GW_MIN(count, SLICE), GW_PARKED_GROUP_PAGES - in_group);
+    uint32_t n = (uint32_t)GW_MIN(GW_MIN(count, GW_PARKED_SLICE), GW_PARKED_GROUP_PAGES - in_group);
     const struct gw_parked_group *g = &p->groups[block][group];
     const uint8_t *runs;
     int r = 0;
 
     *ret_count = n;
     for (uint32_t i = 0; i < n; i++)
-        numbers[i] = ZERO;
+        numbers[i] = GW_PARKED_NO_NUMBER;
     if (!g->bytes)
         return 0;
     r = find_group(image, block, group, &runs, err);
@@ -115,7 +112,7 @@ static int find_numbers(struct gw_image *image, unsigned block, uint64_t first, 
 static int parked_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
                       struct gw_error *err)
 {
-    uint32_t numbers[SLICE], n;
+    uint32_t numbers[GW_PARKED_SLICE], n;
 
     for (uint64_t done = 0; done < count; done += n) {
         int r = find_numbers(image, block, first + done, count - done, numbers, &n, err);
@@ -123,7 +120,7 @@ static int parked_map(struct gw_image *image, unsigned block, uint64_t first, ui
         if (r < 0)
             return r;
         for (uint32_t i = 0; i < n; i++)
-            kinds[done + i] = numbers[i] != ZERO;
+            kinds[done + i] = numbers[i] != GW_PARKED_NO_NUMBER;
     }
     return 0;
 }
@@ -131,30 +128,25 @@ static int parked_map(struct gw_image *image, unsigned block, uint64_t first, ui
 /* ---- pages -------------------------------------------------------------------------------------------------------
  */
 
-static int read_slice(struct gw_image *image, unsigned block, const uint32_t *numbers, uint32_t count, uint8_t *dst,
-                      struct gw_error *err)
+/* kinds: NULL: zeros are written. */
+static int read_pages(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
+                      uint8_t *dst, struct gw_error *err)
 {
     struct gw_parked *p = image->own;
-    uint32_t per = p->trailer.frame_pages, page_bytes = image->page_bytes;
+    uint32_t numbers[GW_PARKED_SLICE], n;
 
-    for (uint32_t i = 0; i < count;) {
-        struct gw_parked_slot *s;
-        uint32_t frame;
-        int r;
+    for (uint64_t done = 0; done < count; done += n) {
+        int r = find_numbers(image, block, first + done, count - done, numbers, &n, err);
 
-        if (numbers[i] == ZERO) {
-            memset(dst + (size_t)i++ * page_bytes, 0, page_bytes);
-            continue;
-        }
-        frame = numbers[i] / per;
-        r = gw_parked_pin(p, frame, &s, err);
+        if (r < 0)
+            return r;
+        for (uint32_t i = 0; kinds && i < n; i++)
+            kinds[done + i] = numbers[i] != GW_PARKED_NO_NUMBER;
+        r = gw_parked_pages(p, numbers, n, !kinds, dst + done * image->page_bytes, err);
         if (r < 0) {
             gw_context(err, "%s: RAM block %s", p->name, image->blocks[block].name);
             return r;
         }
-        for (; i < count && numbers[i] != ZERO && numbers[i] / per == frame; i++)
-            memcpy(dst + (size_t)i * page_bytes, s->pages + (size_t)(numbers[i] % per) * page_bytes, page_bytes);
-        gw_parked_unpin(p, s);
     }
     return 0;
 }
@@ -162,17 +154,13 @@ static int read_slice(struct gw_image *image, unsigned block, const uint32_t *nu
 static int parked_read(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *dst,
                        struct gw_error *err)
 {
-    uint32_t numbers[SLICE], n;
+    return read_pages(image, block, first, count, NULL, dst, err);
+}
 
-    for (uint64_t done = 0; done < count; done += n) {
-        int r = find_numbers(image, block, first + done, count - done, numbers, &n, err);
-
-        if (r >= 0)
-            r = read_slice(image, block, numbers, n, dst + done * image->page_bytes, err);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+static int parked_fetch(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
+                        uint8_t *dst, struct gw_error *err)
+{
+    return read_pages(image, block, first, count, kinds, dst, err);
 }
 
 static void parked_close(struct gw_image *image)
@@ -180,6 +168,7 @@ static void parked_close(struct gw_image *image)
     struct gw_parked *p = image->own;
 
     gw_parked_frames_close(p);
+    gw_bulk_close(&p->bulk);
     for (unsigned i = 0; p->groups && i < image->block_count; i++) {
         for (uint64_t g = 0; p->groups[i] && g < gw_div_up(image->blocks[i].pages, GW_PARKED_GROUP_PAGES); g++)
             free(atomic_load(&p->groups[i][g].runs));
@@ -193,4 +182,4 @@ static void parked_close(struct gw_image *image)
     free(p);
 }
 
-const struct gw_image_ops gw_parked_ops = {parked_map, parked_read, parked_close, gw_parked_check};
+const struct gw_image_ops gw_parked_ops = {parked_map, parked_read, parked_close, gw_parked_check, parked_fetch};

@@ -13,7 +13,10 @@
 
 #include <pthread.h>
 
+#include "image/bulk.h"
 #include "image/parked.h"
+
+#define GW_PARKED_BULK_BYTES (1u << 20) /* of frames that are read in one go */
 
 struct gw_parked_group { /* of GW_PARKED_GROUP_PAGES pages of a block */
     uint64_t at;         /* in the file */
@@ -38,12 +41,20 @@ struct gw_parked_slot {
 
 struct gw_parked_decoder {        /* what one thread needs to unpack */
     struct gw_unpacker *unpacker; /* NULL: the file has nothing packed */
-    uint8_t *stored;
+    uint8_t *stored;              /* of one frame */
+    uint8_t *bulk;                /* of many: gw_bulk_room(GW_PARKED_BULK_BYTES), aligned; NULL: not needed yet */
     struct gw_parked_decoder *next;
+};
+
+struct gw_parked_extent { /* of a frame */
+    uint64_t at;          /* in the file */
+    uint32_t bytes, crc;  /* as it is stored */
+    uint32_t raw_bytes;   /* of its pages; `bytes` is as much or less */
 };
 
 struct gw_parked {
     int fd;
+    struct gw_bulk bulk;
     char name[256]; /* for messages */
     struct gw_parked_trailer trailer;
     const struct gw_parked_part *part[GW_PARKED_PART_KINDS]; /* NULL: not there */
@@ -61,18 +72,32 @@ struct gw_parked {
     struct gw_parked_decoder *decoders; /* free ones */
 };
 
+#define GW_PARKED_SLICE     512u /* pages that are looked up and read in one go */
+#define GW_PARKED_NO_NUMBER UINT32_MAX
+
 /* Bytes of the file. -EIO; -EPROTO: they are not there. */
 int gw_parked_pread(struct gw_parked *p, uint64_t at, void *dst, size_t bytes, struct gw_error *err);
 /* Bytes of the index, checked, malloc'd. */
 int gw_parked_load(struct gw_parked *p, uint64_t at, size_t bytes, uint32_t crc, uint8_t **ret, struct gw_error *err);
 /* Others may have loaded the same meanwhile: the first stays, and is returned. Takes data. */
 const uint8_t *gw_parked_publish(_Atomic(uint8_t *) *where, uint8_t *data);
-/* Where a frame lies; its stored bytes and their checksum. */
-int gw_parked_find_frame(struct gw_parked *p, uint32_t frame, uint64_t *ret_at, uint32_t *ret_bytes, uint32_t *ret_crc,
-                         struct gw_error *err);
-/* A frame, unpacked, until it is unpinned: soon, and no thread pins two. */
-int gw_parked_pin(struct gw_parked *p, uint32_t frame, struct gw_parked_slot **ret, struct gw_error *err);
+/* Where a frame lies, checked. */
+int gw_parked_find_frame(struct gw_parked *p, uint32_t frame, struct gw_parked_extent *ret, struct gw_error *err);
+/* One that nobody has, until it is put back. */
+int gw_parked_get_decoder(struct gw_parked *p, struct gw_parked_decoder **ret, struct gw_error *err);
+void gw_parked_put_decoder(struct gw_parked *p, struct gw_parked_decoder *d);
+/* The pages of a frame to dst (raw_bytes). stored: its bytes in the file, which may be at dst where they are the pages;
+ * NULL: they are read. The checksum is looked at first. */
+int gw_parked_unpack(struct gw_parked *p, struct gw_parked_decoder *d, uint32_t frame, const struct gw_parked_extent *x,
+                     const uint8_t *stored, uint8_t *dst, struct gw_error *err);
+/* A frame, unpacked, until it is unpinned: soon, and no thread pins two. The rest as above. */
+int gw_parked_pin(struct gw_parked *p, struct gw_parked_decoder *d, uint32_t frame, const struct gw_parked_extent *x,
+                  const uint8_t *stored, struct gw_parked_slot **ret, struct gw_error *err);
 void gw_parked_unpin(struct gw_parked *p, struct gw_parked_slot *s);
+/* Pages of these numbers to dst, at most GW_PARKED_SLICE. GW_PARKED_NO_NUMBER: zeros, or, without `zeros`, nothing is
+ * written. parked_pages.c */
+int gw_parked_pages(struct gw_parked *p, const uint32_t *numbers, uint32_t count, bool zeros, uint8_t *dst,
+                    struct gw_error *err);
 int gw_parked_frames_open(struct gw_parked *p, struct gw_error *err);
 void gw_parked_frames_close(struct gw_parked *p);
 /* What reading all pages does not look at. */

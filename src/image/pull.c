@@ -32,17 +32,10 @@ struct gw_pull {
 static int read_chunk(struct gw_pull *p, struct gw_pull_chunk *c, struct gw_error *err)
 {
     uint32_t bytes = p->image->page_bytes;
-    int r = gw_image_map(p->image, c->block, c->first, c->count, c->filled, err);
+    int r = gw_image_fetch(p->image, c->block, c->first, c->count, c->filled, c->data, err);
 
-    for (unsigned i = 0, end; r >= 0 && i < c->count; i = end) {
-        for (end = i; end < c->count && c->filled[end];)
-            end++;
-        if (end > i)
-            r = gw_image_pages(p->image, c->block, c->first + i, end - i, c->data + (size_t)i * bytes, err);
-        for (; r >= 0 && i < end; i++)
-            c->filled[i] = !gw_zero_page(p->zero, c->data + (size_t)i * bytes, bytes);
-        end += end < c->count && !c->filled[end];
-    }
+    for (unsigned i = 0; r >= 0 && i < c->count; i++)
+        c->filled[i] = c->filled[i] && !gw_zero_page(p->zero, c->data + (size_t)i * bytes, bytes);
     return r;
 }
 
