@@ -6,7 +6,11 @@
  * batch->body. Some threads read ahead in the order of a first pass, a stripe of pages each, so that unpacking, reading
  * and sending overlap; whoever asks in another order is served too, without their help.
  *
- * Memory: GW_FETCH_STRIPES stripes and the pages that a writer may still reference, together 24 MiB.
+ * Bodies lie where they were read to, as long as a writer may reference them: a stripe's memory is read to again when
+ * GW_FETCH_KEPT further pages were given out. Where a batch takes less than half of a stripe, its pages are copied
+ * instead, so that there is an end to the stripes that are held.
+ *
+ * Memory: GW_FETCH_AHEAD stripes, those that are held, and copies: together 28 MiB for pages of 4 KiB.
  * Threads: the codec belongs to the session's thread.
  */
 #ifndef GW_ENGINE_FETCH_H
@@ -15,10 +19,12 @@
 #include "image/image.h"
 #include "ram/page/ops.h"
 
-#define GW_FETCH_STRIPE  64u /* pages */
-#define GW_FETCH_STRIPES 48u
+#define GW_FETCH_STRIPE 128u /* pages */
+#define GW_FETCH_AHEAD  16u  /* stripes that are read, or wait to be asked for */
 /* Pages stay for so many others: more than a writer references before it flushes. */
 #define GW_FETCH_KEPT (GW_WRITER_VECTORS + GW_BATCH_PAGES + 1)
+#define GW_FETCH_HALF (GW_FETCH_STRIPE / 2)
+#define GW_FETCH_HELD (GW_FETCH_KEPT / GW_FETCH_HALF + 2) /* stripes */
 
 struct gw_fetch;
 
