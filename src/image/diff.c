@@ -101,41 +101,41 @@ static void add_page(struct diff *d, const char *block, uint64_t offset, const u
     memcpy(run->sample_b, b + at, run->sample_bytes);
 }
 
-/* The chunk of the first one against the same range of the second. Both have the same pages. */
-static int diff_chunk(struct diff *d, struct gw_sweep *s, unsigned block_b, uint8_t *kinds_b, uint8_t *data_b,
-                      struct gw_error *err)
+/* A chunk of both, of the same range. */
+static int diff_chunk(struct diff *d, struct gw_sweep *a, struct gw_sweep *b, struct gw_error *err)
 {
     uint32_t page = d->a->page_bytes;
-    int r = gw_image_map(d->b, block_b, s->first, s->count, kinds_b, err);
+    int r = gw_sweep_next(b, err);
 
     if (r < 0)
         return which(d, true, r, err);
-    if (!s->any && gw_all_zero(kinds_b, (size_t)s->count))
+    if (!a->any && !b->any)
         return 0;
-    r = gw_sweep_read(s, err);
+    r = gw_sweep_read(a, err);
     if (r < 0)
         return which(d, false, r, err);
-    r = gw_image_pages(d->b, block_b, s->first, s->count, data_b, err);
+    r = gw_sweep_read(b, err);
     if (r < 0)
         return which(d, true, r, err);
-    if (!memcmp(s->data, data_b, (size_t)(s->count * page)))
+    if (!memcmp(a->data, b->data, (size_t)(a->count * page)))
         return 0;
-    for (uint64_t i = 0; i < s->count; i++)
-        if (memcmp(s->data + i * page, data_b + i * page, page) != 0)
-            add_page(d, d->a->blocks[s->block].name, (s->first + i) * page, s->data + i * page, data_b + i * page,
+    for (uint64_t i = 0; i < a->count; i++)
+        if (memcmp(a->data + i * page, b->data + i * page, page) != 0)
+            add_page(d, d->a->blocks[a->block].name, (a->first + i) * page, a->data + i * page, b->data + i * page,
                      page);
     return 0;
 }
 
-static int diff_block(struct diff *d, struct gw_sweep *s, unsigned a, unsigned b, uint8_t *kinds_b, uint8_t *data_b,
+static int diff_block(struct diff *d, struct gw_sweep *a, unsigned block_a, struct gw_sweep *b, unsigned block_b,
                       struct gw_error *err)
 {
-    uint64_t common = GW_MIN(d->a->blocks[a].pages, d->b->blocks[b].pages);
+    uint64_t common = GW_MIN(d->a->blocks[block_a].pages, d->b->blocks[block_b].pages);
     int r;
 
-    gw_sweep_range(s, a, 0, common);
-    while ((r = gw_sweep_next(s, err)) > 0) {
-        r = diff_chunk(d, s, b, kinds_b, data_b, err);
+    gw_sweep_range(a, block_a, 0, common);
+    gw_sweep_range(b, block_b, 0, common);
+    while ((r = gw_sweep_next(a, err)) > 0) {
+        r = diff_chunk(d, a, b, err);
         if (r < 0)
             return r;
     }
@@ -168,12 +168,9 @@ static void block_differs(struct diff *d, const struct gw_image_block *a, const 
 static int diff_ram(struct diff *d, struct gw_error *err)
 {
     const struct gw_diff_options *o = d->options;
-    GW_AUTOFREE uint8_t *data_b = malloc(GW_SWEEP_BYTES), *kinds_b = malloc(GW_SWEEP_BYTES / 1024);
-    struct gw_sweep s = {0};
+    struct gw_sweep a = {0}, b = {0};
     int r = 0;
 
-    if (!data_b || !kinds_b)
-        return gw_nomem(err, "contents of RAM");
     for (unsigned i = 0; i < d->a->block_count; i++) {
         int k = find_block(d->b, d->a->blocks[i].name);
 
@@ -185,14 +182,17 @@ static int diff_ram(struct diff *d, struct gw_error *err)
             block_differs(d, NULL, &d->b->blocks[i]);
     if (d->a->page_bytes != d->b->page_bytes)
         return 0;
-    r = gw_sweep_init(&s, d->a, gw_image_ram_bytes(d->a), o->progress, o->opaque, err);
+    r = gw_sweep_init(&a, d->a, gw_image_ram_bytes(d->a), o->progress, o->opaque, err);
+    if (r >= 0)
+        r = gw_sweep_init(&b, d->b, 0, NULL, NULL, err);
     for (unsigned i = 0; i < d->a->block_count && r >= 0; i++) {
         int k = find_block(d->b, d->a->blocks[i].name);
 
         if (k >= 0)
-            r = diff_block(d, &s, i, (unsigned)k, kinds_b, data_b, err);
+            r = diff_block(d, &a, i, &b, (unsigned)k, err);
     }
-    gw_sweep_close(&s);
+    gw_sweep_close(&a);
+    gw_sweep_close(&b);
     return r;
 }
 

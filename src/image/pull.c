@@ -17,7 +17,7 @@ struct slot {
 /* Chunk number n is in slot n % slots. Those in [taken, claimed) are being read or wait to be taken. */
 struct gw_pull {
     struct gw_image *image;
-    const struct gw_zero *zero;
+    const struct gw_zero *zero; /* NULL: zeros that are read are not looked for */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct slot *slots;
@@ -26,6 +26,9 @@ struct gw_pull {
     uint64_t claimed, taken;
     unsigned block; /* of the next chunk to be claimed */
     uint64_t page;
+    unsigned last_block;
+    uint64_t last_end; /* of its pages */
+    unsigned chunk_pages;
     bool stop, lent; /* lent: the owner has chunk number `taken` */
 };
 
@@ -34,28 +37,32 @@ static int read_chunk(struct gw_pull *p, struct gw_pull_chunk *c, struct gw_erro
     uint32_t bytes = p->image->page_bytes;
     int r = gw_image_fetch(p->image, c->block, c->first, c->count, c->filled, c->data, err);
 
-    for (unsigned i = 0; r >= 0 && i < c->count; i++)
+    for (unsigned i = 0; r >= 0 && p->zero && i < c->count; i++)
         c->filled[i] = c->filled[i] && !gw_zero_page(p->zero, c->data + (size_t)i * bytes, bytes);
     return r;
+}
+
+static uint64_t block_end(const struct gw_pull *p, unsigned block)
+{
+    return block == p->last_block ? p->last_end : p->image->blocks[block].pages;
 }
 
 /* False: there is nothing more to claim. */
 static bool claim(struct gw_pull *p, struct slot **ret)
 {
-    const struct gw_image *image = p->image;
     struct slot *s;
 
-    while (p->block < image->block_count && p->page == image->blocks[p->block].pages) {
+    while (p->block <= p->last_block && p->page == block_end(p, p->block)) {
         p->block++;
         p->page = 0;
     }
-    if (p->block == image->block_count)
+    if (p->block > p->last_block)
         return false;
     s = &p->slots[p->claimed++ % p->slot_count];
     s->ready = false;
     s->chunk.block = p->block;
     s->chunk.first = p->page;
-    s->chunk.count = (unsigned)GW_MIN(image->blocks[p->block].pages - p->page, GW_PULL_PAGES);
+    s->chunk.count = (unsigned)GW_MIN(block_end(p, p->block) - p->page, p->chunk_pages);
     p->page += s->chunk.count;
     *ret = s;
     return true;
@@ -83,7 +90,8 @@ static void *reader(void *opaque)
     return NULL;
 }
 
-int gw_pull_new(struct gw_image *image, unsigned threads, struct gw_pull **ret_pull, struct gw_error *err)
+/* range: where it begins and ends, and how; takes none of it. */
+static int new_pull(const struct gw_pull *range, unsigned threads, struct gw_pull **ret_pull, struct gw_error *err)
 {
     struct gw_pull *p = calloc(1, sizeof *p);
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -91,15 +99,14 @@ int gw_pull_new(struct gw_image *image, unsigned threads, struct gw_pull **ret_p
 
     if (!p)
         return gw_nomem(err, "reading ahead");
-    p->image = image;
-    p->zero = gw_zero_pick();
+    *p = *range;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     threads = GW_MIN(threads ? threads : (unsigned)GW_MAX(processors, 1), THREADS_MAX);
     p->slot_count = threads + 2;
     p->slots = calloc(p->slot_count, sizeof *p->slots);
     for (unsigned i = 0; p->slots && i < p->slot_count; i++)
-        if (!(p->slots[i].chunk.data = aligned_alloc(64, (size_t)GW_PULL_PAGES * image->page_bytes)))
+        if (!(p->slots[i].chunk.data = aligned_alloc(64, (size_t)p->chunk_pages * p->image->page_bytes)))
             r = -ENOMEM;
     if (!p->slots || r < 0) {
         gw_pull_free(p);
@@ -115,11 +122,36 @@ int gw_pull_new(struct gw_image *image, unsigned threads, struct gw_pull **ret_p
     return 0;
 }
 
+int gw_pull_new(struct gw_image *image, unsigned threads, struct gw_pull **ret_pull, struct gw_error *err)
+{
+    unsigned last = GW_MAX(image->block_count, 1u) - 1;
+    struct gw_pull range = {.image = image,
+                            .zero = gw_zero_pick(),
+                            .last_block = last,
+                            .last_end = image->block_count ? image->blocks[last].pages : 0,
+                            .chunk_pages = GW_PULL_PAGES};
+
+    return new_pull(&range, threads, ret_pull, err);
+}
+
+int gw_pull_new_range(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, unsigned chunk_pages,
+                      struct gw_pull **ret_pull, struct gw_error *err)
+{
+    struct gw_pull range = {.image = image,
+                            .block = block,
+                            .page = first,
+                            .last_block = block,
+                            .last_end = first + count,
+                            .chunk_pages = GW_MIN(chunk_pages, GW_PULL_PAGES)};
+
+    return new_pull(&range, 0, ret_pull, err);
+}
+
 /* Whether a chunk that was not claimed yet is left. */
 static bool more(const struct gw_pull *p)
 {
-    for (unsigned b = p->block; b < p->image->block_count; b++)
-        if (p->image->blocks[b].pages > (b == p->block ? p->page : 0))
+    for (unsigned b = p->block; b <= p->last_block; b++)
+        if (block_end(p, b) > (b == p->block ? p->page : 0))
             return true;
     return false;
 }
