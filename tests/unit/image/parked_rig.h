@@ -96,7 +96,7 @@ static void rig_fill(struct rig *rig, unsigned block, uint64_t *seed)
     }
 }
 
-static void rig_close(struct rig *rig)
+static GW_UNUSED void rig_close(struct rig *rig)
 {
     for (unsigned i = 0; i < RIG_BLOCKS; i++)
         free(rig->ram[i]);
@@ -104,7 +104,7 @@ static void rig_close(struct rig *rig)
 }
 
 /* pages: of each block. blobs: devices, a description and the like. */
-static void rig_open(struct rig *rig, uint32_t page_bytes, const uint64_t pages[RIG_BLOCKS], bool blobs, uint64_t seed)
+static GW_UNUSED void rig_open(struct rig *rig, uint32_t page_bytes, const uint64_t pages[RIG_BLOCKS], bool blobs, uint64_t seed)
 {
     static const char *const names[RIG_BLOCKS] = {"pc.ram", "vga.vram", "/rom@etc/acpi/tables", "x"};
     struct gw_error err = GW_ERROR_INIT;
