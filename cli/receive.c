@@ -19,7 +19,9 @@ struct receive {
     struct gw_image_write_options options;
     struct gw_image *image;
     bool early;  /* the source is told before the file is there */
+    bool staged; /* the file is written while the machine comes, and packed afterwards */
     bool parked; /* the file is there, whole. Set before the session ends */
+    bool packed; /* and is as it is meant to be: with `staged` it is larger at first */
 };
 
 static int usage(FILE *to)
@@ -29,7 +31,9 @@ static int usage(FILE *to)
         "usage: godwit receive URI --output FILE [OPTION]...\n\n"
         "Waits at URI for a live migration, of QEMU or of godwit and of any machine type, and parks the machine in "
         "FILE.\n"
-        "The source is told that its machine has gone only when FILE is whole and on disk.\n\n"
+        "The source is told that its machine has gone only when FILE is whole and on disk. A parked file is compressed "
+        "after that;\n"
+        "Ctrl-C meanwhile leaves it uncompressed.\n\n"
         "  -o, --output FILE        where to; must not be there, unless\n"
         "  --force                  it may be replaced\n"
         "  --format NAME            parked (usual), stream, mapped-ram or libvirt\n"
@@ -59,9 +63,19 @@ static bool progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
 static int park(void *opaque, struct gw_error *err)
 {
     struct receive *rx = opaque;
-    int r = rx->early ? 0 : gw_image_write(rx->image, rx->output, &rx->options, err);
+    struct gw_error local = GW_ERROR_INIT;
+    int r;
 
-    rx->parked = r >= 0 && !rx->early;
+    if (rx->early)
+        return 0;
+    r = rx->staged ? gw_image_stage_commit(rx->image, &local) : -ENOTSUP;
+    rx->staged = r >= 0;
+    if (r < 0) {
+        if (local.code && local.code != -EEXIST)
+            gw_transfer_tell(&rx->transfer, "notice", "text", local.text);
+        r = gw_image_write(rx->image, rx->output, &rx->options, err);
+    }
+    rx->parked = r >= 0;
     return r;
 }
 
@@ -76,11 +90,11 @@ static void report(struct receive *rx, const struct gw_stats *stats)
         ram += gw_image_block_bytes(rx->image, i);
     stat(rx->output, &st);
     if (t->json) {
-        json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:f}", "event", "parked", "machine",
+        json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:f}", "event", "parked", "machine",
                               gw_image_machine(rx->image), "file", rx->output, "format",
-                              gw_image_format_name(rx->options.format), "ram-bytes", (json_int_t)ram, "file-bytes",
-                              (json_int_t)st.st_blocks * 512, "received-bytes", (json_int_t)stats->transferred_bytes,
-                              "seconds", gw_transfer_seconds(t));
+                              gw_image_format_name(rx->options.format), "packed", (int)rx->packed, "ram-bytes",
+                              (json_int_t)ram, "file-bytes", (json_int_t)st.st_blocks * 512, "received-bytes",
+                              (json_int_t)stats->transferred_bytes, "seconds", gw_transfer_seconds(t));
         char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 
         puts(text ? text : "{}");
@@ -136,6 +150,25 @@ static int write_late(struct receive *rx, struct gw_error *err)
     return r;
 }
 
+/* The guest is in the file, whatever happens now. */
+static void pack(struct receive *rx, struct gw_error *err)
+{
+    struct gw_transfer *t = &rx->transfer;
+
+    gw_transfer_tell(t, "durable", "file", rx->output);
+    if (gw_image_stage_pack(rx->image, late_progress, t, err) >= 0)
+        return;
+    rx->packed = false;
+    gw_transfer_clear(t);
+    if (err->code == -ENOENT || err->code == -EEXIST)
+        fprintf(stderr,
+                "godwit receive: %s: it was moved, removed or replaced before it was packed, and is left as it is\n",
+                rx->output);
+    else
+        fprintf(stderr, "godwit receive: %s; the machine is whole in %s, uncompressed\n",
+                err->code == -ECANCELED ? "interrupted while packing" : err->text, rx->output);
+}
+
 static int run(struct receive *rx, struct gw_error *err)
 {
     struct gw_transfer *t = &rx->transfer;
@@ -151,6 +184,10 @@ static int run(struct receive *rx, struct gw_error *err)
     char address[512];
     int r = gw_image_new(rx->ram_folder, &rx->image, err);
 
+    rx->packed = true;
+    rx->staged = !rx->early && rx->options.format == GW_IMAGE_PARKED && strcmp(rx->output, "-");
+    if (r >= 0 && rx->staged)
+        r = gw_image_stage(rx->image, rx->output, &rx->options, err);
     if (r >= 0)
         r = gw_image_vm(rx->image, park, rx, &vm, err);
     if (r >= 0)
@@ -179,6 +216,8 @@ static int run(struct receive *rx, struct gw_error *err)
     }
     if (r < 0)
         return tell_failure(rx, owner, err);
+    if (rx->staged)
+        pack(rx, err);
     report(rx, &stats);
     return GW_EXIT_DONE;
 }

@@ -104,6 +104,28 @@ GW_API int gw_output_commit(struct gw_output *output, struct gw_error *err);
 /* Without a commit nothing is left. Takes NULL, returns NULL. */
 GW_API struct gw_output *gw_output_free(struct gw_output *output);
 
+/* A machine that is written to a parked file while it arrives, uncompressed, so that little is left when it is complete:
+ *
+ *     gw_image_new --> gw_image_stage --> gw_image_vm, gw_recv_start
+ *                            park: gw_image_stage_commit, and if that fails gw_image_write
+ *                            after the session: gw_image_stage_pack
+ *
+ * Before gw_recv_start, of an empty image. path and options: as in gw_image_write, the format is parked; they are checked here,
+ * and what they point to stays as it is until the image is freed. The file begins, under a temporary name, when the first
+ * source lists its memory; that it cannot be made, or that the disk is full, is told by commit. What was not committed when
+ * the session ends is gone. -EINVAL, -ENOTSUP: there is no such file; -EBUSY: the image has a machine or a file. */
+GW_API int gw_image_stage(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
+                          struct gw_error *err);
+/* In `park`: the file is whole, synced, and has its name. An error (-ENOSPC, -EEXIST, ...): there is no file, and nothing
+ * left of it. */
+GW_API int gw_image_stage_commit(struct gw_image *image, struct gw_error *err);
+/* After the session, when the file was committed: writes it anew as the options say (compressed, without copies) and puts it
+ * in place of the first one, unless that is gone or another file is there by now (-ENOENT, -EEXIST). An error: what is there
+ * stays as it is. 0: also if nothing is to be packed. progress: as in the options. */
+GW_API int gw_image_stage_pack(struct gw_image *image,
+                               bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes), void *opaque,
+                               struct gw_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -10,6 +10,7 @@
  *     source        put(FIRST) START.. put(EARLY) PART.. END.. put(LATE) EOF, describe
  *     destination   begin, then get for each FULL, until EOF or until it says that it has read that too; then park
  *                   begin .. forget   when the source goes before anything that counts was changed
+ *                   settle            at the end
  *
  * Threads: the session's.
  */
@@ -64,9 +65,13 @@ struct gw_devices_ops {
     /* Makes a RAM block that is listed; opaque is the vm (ram_config.adopt). NULL: the machine has its own. */
     int (*adopt)(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err);
     int (*get)(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err);
+    /* Whether somebody wants to know of each page that has landed: blocks have maps then (ram/store/landed.h). */
+    bool (*watched)(const struct gw_vm *vm);
     void (*forget)(struct gw_vm *vm);
     /* Everything has arrived and is put where it will rest. NULL: the machine runs here instead. */
     int (*park)(struct gw_vm *vm, struct gw_error *err);
+    /* The session ends, well or not. */
+    void (*settle)(struct gw_vm *vm);
 };
 
 extern const struct gw_devices_ops gw_devices_registry, gw_devices_image;

@@ -3,6 +3,7 @@
 #include "engine/guest.h"
 #include "engine/head.h"
 #include "image/scan_parts.h"
+#include "image/stage.h"
 #include "ram/ram.h"
 
 /* ---- destination --------------------------------------------------------------------------------------------------
@@ -28,7 +29,14 @@ static int adopt(void *opaque, const char *name, uint64_t used_bytes, struct gw_
     uint8_t *host;
     int r = gw_memory_add_block(vm->image, name, used_bytes, &host, err);
 
-    return r < 0 ? r : gw_guest_add_ram(vm, name, used_bytes, host, GW_RAM_FRESH, err);
+    if (r >= 0)
+        r = gw_guest_add_ram(vm, name, used_bytes, host, GW_RAM_FRESH, err);
+    if (r >= 0 && vm->image->stage) {
+        struct gw_ram_block *b = gw_ram_find(&vm->ram, name);
+
+        r = gw_stage_block(vm->image->stage, host, b->pages, &b->landed, err);
+    }
+    return r;
 }
 
 /* A section found by the scan, put together again as it was. */
@@ -159,8 +167,22 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
 static void forget(struct gw_vm *vm)
 {
     gw_ram_clear(&vm->ram);
+    gw_stage_forget(vm->image->stage);
     gw_memory_forget(vm->image);
     vm->image->guest->early_devices = 0;
+}
+
+static bool watched(const struct gw_vm *vm)
+{
+    return vm->image->stage;
+}
+
+/* What was being written and was not committed is gone. */
+static void settle(struct gw_vm *vm)
+{
+    for (unsigned i = 0; i < vm->ram.count; i++)
+        vm->ram.blocks[i]->landed = NULL;
+    gw_stage_forget(vm->image->stage);
 }
 
 static int park(struct gw_vm *vm, struct gw_error *err)
@@ -208,7 +230,6 @@ static struct gw_codec *fetch(const struct gw_vm *vm)
     return vm->image->guest->fetch ? gw_fetch_codec(vm->image->guest->fetch) : NULL;
 }
 
-
 const struct gw_devices_ops gw_devices_image = {
     .any_machine = true,
     .put = put,
@@ -217,6 +238,8 @@ const struct gw_devices_ops gw_devices_image = {
     .begin = begin,
     .adopt = adopt,
     .get = get,
+    .watched = watched,
     .forget = forget,
     .park = park,
+    .settle = settle,
 };

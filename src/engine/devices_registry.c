@@ -55,8 +55,17 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
     return e;
 }
 
+static bool watched(const struct gw_vm *vm)
+{
+    return false;
+}
+
 /* What was loaded is loaded again by the next source. */
 static void forget(struct gw_vm *vm)
+{
+}
+
+static void settle(struct gw_vm *vm)
 {
 }
 
@@ -66,5 +75,7 @@ const struct gw_devices_ops gw_devices_registry = {
     .fetch = fetch,
     .begin = begin,
     .get = get,
+    .watched = watched,
     .forget = forget,
+    .settle = settle,
 };

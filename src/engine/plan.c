@@ -6,6 +6,7 @@
 #include "ram/codec/zero.h"
 #include "ram/layout/stream.h"
 #include "ram/store/direct.h"
+#include "ram/store/landed.h"
 
 static int add_zero(struct gw_vm *vm, struct gw_lane *lane, struct gw_error *err)
 {
@@ -91,6 +92,8 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
     struct gw_ram_config ram = ram_config(vm);
     int r = gw_store_direct_new(&vm->ram, &ram.take_store, err);
 
+    if (r >= 0 && vm->devices->watched(vm))
+        r = gw_store_landed_new(ram.take_store, &ram.take_store, err);
     ram.adopt = vm->devices->adopt;
     ram.opaque = vm;
     return r < 0 ? r : add_ram(plan, &ram, err);

@@ -9,6 +9,7 @@
  *     (pages not in memory)          the codec `fetch`, first in the chain
  *     zero-page-detection            the codec `zero`, unless it is none
  *     (always)                       the codec `plain`, last in the chain
+ *     (a file is written meanwhile)  the store `landed`, in front of the store `direct`
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
  *
  * Threads: the caller's, before the session runs.

@@ -136,6 +136,7 @@ void *gw_recv_main(void *arg)
     }
     for (unsigned i = 0; i < r->plan.lives; i++)
         r->plan.live[i]->ops->load_cleanup(r->plan.live[i], e >= 0);
+    x->vm->devices->settle(x->vm);
     if (r->channel) {
         if (e >= 0)
             take_leave(r);

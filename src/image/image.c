@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "image/stage.h"
 #include "image/unpack.h"
 
 #define HEAD_BYTES 64
@@ -123,6 +124,7 @@ struct gw_image *gw_image_free(struct gw_image *image)
         return NULL;
     if (image->free_guest)
         image->free_guest(image);
+    gw_stage_free(image->stage);
     if (image->ops && image->ops->close)
         image->ops->close(image);
     gw_image_clear(image);

@@ -12,6 +12,8 @@
 #ifndef GW_IMAGE_IMAGE_H
 #define GW_IMAGE_IMAGE_H
 
+#include <sys/types.h>
+
 #include "base/base.h"
 #include "godwit/image.h"
 
@@ -73,6 +75,8 @@ struct gw_image {
     bool libvirt_saved, libvirt_was_running; /* it was saved by libvirt, and whether it ran before: libvirt stops a guest
                                               * first, so its own state says paused. Kept by parked files, as the cookie is */
 
+    struct gw_stage *stage; /* where it is written while it arrives (stage.h); NULL: nowhere */
+
     struct gw_image_guest *guest; /* the vm that was made of it; engine/guest.c */
     void (*free_guest)(struct gw_image *image);
 };
@@ -110,9 +114,12 @@ struct gw_image_out {
     int fd;             /* of the temporary file, open for reading and writing, empty */
     char path[4096], temporary[4096];
     bool replace;
+    bool only; /* replaces only the file of this device and inode: set before commit */
+    dev_t device;
+    ino_t inode;
 };
 int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, struct gw_error *err);
-/* The file is whole: it appears under its name. */
+/* The file is whole: it appears under its name. -EEXIST, -ENOENT: with `only`, another file or none is there now. */
 int gw_image_out_commit(struct gw_image_out *out, struct gw_error *err);
 /* Also after commit: closes. Without one the temporary file is removed. */
 void gw_image_out_close(struct gw_image_out *out);

@@ -2,7 +2,7 @@
  *
  * Writing an image so that nothing half is ever seen under its name.
  */
-#include "image/image.h"
+#include "image/stage.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -49,6 +49,31 @@ int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, 
     return 0;
 }
 
+static bool is_only(const struct gw_image_out *out, const char *path)
+{
+    struct stat st;
+
+    return !lstat(path, &st) && st.st_dev == out->device && st.st_ino == out->inode;
+}
+
+/* A file that somebody moved away, removed (its guest may run elsewhere now) or replaced stays so: names change places
+ * in one step, and change back if it was the wrong one. */
+static int replace_only(const struct gw_image_out *out)
+{
+    struct stat st;
+
+    if (!renameat2(AT_FDCWD, out->temporary, AT_FDCWD, out->path, RENAME_EXCHANGE)) {
+        if (is_only(out, out->temporary))
+            return 0;
+        return renameat2(AT_FDCWD, out->temporary, AT_FDCWD, out->path, RENAME_EXCHANGE) ? -errno : -EEXIST;
+    }
+    if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+        return -errno;
+    if (!is_only(out, out->path)) /* a file system without exchange */
+        return lstat(out->path, &st) ? -errno : -EEXIST;
+    return rename(out->temporary, out->path) ? -errno : 0;
+}
+
 int gw_image_out_commit(struct gw_image_out *out, struct gw_error *err)
 {
     int folder = -1, r = 0;
@@ -56,9 +81,12 @@ int gw_image_out_commit(struct gw_image_out *out, struct gw_error *err)
     if (fsync(out->fd) < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: syncing: %s", out->path, strerror(errno));
     /* A link is refused where there is a file; a rename is not. */
-    if (out->replace ? rename(out->temporary, out->path) : link(out->temporary, out->path))
+    if (out->only)
+        r = replace_only(out);
+    else if (out->replace ? rename(out->temporary, out->path) : link(out->temporary, out->path))
         r = -errno;
-    if (!out->replace && (r == -EPERM || r == -EOPNOTSUPP || r == -ENOSYS)) /* a file system without links */
+    if (!out->only && !out->replace &&
+        (r == -EPERM || r == -EOPNOTSUPP || r == -ENOSYS)) /* a file system without links */
         r = access(out->path, F_OK) == 0 ? -EEXIST : rename(out->temporary, out->path) ? -errno : 0;
     if (r < 0)
         return gw_fail(err, r, GW_BLAME_LOCAL, "%s: giving the file its name: %s", out->path, strerror(-r));
@@ -77,6 +105,31 @@ void gw_image_out_close(struct gw_image_out *out)
     if (out->temporary[0])
         unlink(out->temporary);
     out->temporary[0] = 0;
+}
+
+/* ---- public -------------------------------------------------------------------------------------------------------
+ */
+
+int gw_image_stage(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
+                   struct gw_error *err)
+{
+    if (image->stage || image->block_count || image->format != GW_IMAGE_MEMORY)
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the image has a machine or a file already");
+    return gw_stage_new(image, path, options, &image->stage, err);
+}
+
+int gw_image_stage_commit(struct gw_image *image, struct gw_error *err)
+{
+    return image->stage ? gw_stage_commit(image->stage, err)
+                        : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the image has no file");
+}
+
+int gw_image_stage_pack(struct gw_image *image,
+                        bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes), void *opaque,
+                        struct gw_error *err)
+{
+    return image->stage ? gw_stage_pack(image->stage, progress, opaque, err)
+                        : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the image has no file");
 }
 
 int gw_image_write(struct gw_image *image, const char *path, const struct gw_image_write_options *options,

@@ -11,8 +11,8 @@
  *     |header, numbers 0 ..   254 |- |255 is never used: it would lie in two segments|  256 ..  510 |- | ...
  *     '------- segment 0 (1 MiB) -----'                                              '- segment 1 --'
  *
- * So everything is written in whole, aligned segments and nothing is ever read. Where more than a fifth of the file is
- * nobody's, segments with little in them are cleaned: `again` is called for the pages that they still have, and the
+ * So everything is written in whole, aligned segments and nothing is ever read. Where the file is more than a quarter larger
+ * than what is somebody's, segments with little in them are cleaned: `again` is called for the pages that they still have, and the
  * owner lets these come once more.
  *
  * Memory: 4 bytes for each page of a block, 8 for each number, and the pieces of the spool.

@@ -121,7 +121,7 @@ class Live(Parking):
         finally:
             q.close()
 
-    def live(self, a, b):
+    def live(self, a, b, *arguments):
         self.writes = 0
         options = {"machine": "pc-i440fx-7.2", "block": "pc.ram", "memory": self.SIZE, "args": ["-accel", "tcg"],
                    "paused": True}
@@ -130,7 +130,7 @@ class Live(Parking):
         with open(source.ram_path, "r+b") as f:
             f.seek(self.BASE)
             f.write(pattern(self.WORKING_SET, seed=4))
-        receive = self.receive(self.unix())
+        receive = self.receive(self.unix(), *arguments)
         stop = threading.Event()
         writer = threading.Thread(target=self.write_until, args=(source, stop), daemon=True)
         writer.start()
@@ -156,6 +156,9 @@ class Live(Parking):
 
     def test_from_10_0(self):
         self.live("10.0", "7.2")
+
+    def test_as_it_was_written_while_it_came(self):
+        self.live("10.0", "10.0", "--compress", "none")
 
 
 if __name__ == "__main__":

@@ -476,6 +476,101 @@ static void test_source_takes_it_back(void **state)
     }
 }
 
+/* ---- written while it arrives -------------------------------------------------------------------------------------
+ */
+
+static int commit(void *opaque, struct gw_error *err)
+{
+    return gw_image_stage_commit(opaque, err);
+}
+
+/* In a folder of its own. */
+static struct gw_image *staged(char *folder, char *path)
+{
+    struct gw_image_write_options o = {.format = GW_IMAGE_PARKED};
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_image *image = empty();
+
+    strcpy(folder, "/tmp/godwit-guest-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    sprintf(path, "%s/guest", folder);
+    must(gw_image_stage(image, path, &o, &err), &err);
+    return image;
+}
+
+/* A guest that writes all the time goes on from the file as it was, before and after it was packed. */
+static void test_staged(void **state)
+{
+    const char *const peers[] = {NULL, "7.2", "10.0"};
+
+    for (unsigned i = 0; i < 6; i++) {
+        char folder[64], path[96];
+        struct gw_error err = GW_ERROR_INIT;
+        struct gw_image *image = staged(folder, path), *file;
+        struct sim from, to;
+        struct way w;
+
+        must(sim_new(&from, 42, 32, &err), &err);
+        must(sim_new(&to, 0, 32, &err), &err);
+        must(gw_options_set_parameter(gw_vm_options(from.vm), "max-bandwidth", "0", &err), &err);
+        from.words_per_ms = to.words_per_ms = 20;
+        sim_start(&from);
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+        w = (struct way){.from = from.vm, .to = vm_of(image, commit, image), .peer = peers[i / 2]};
+        migrate(&w);
+        must(w.recv_result, &w.recv_error);
+        must(w.send_result, &w.send_error);
+        assert_int_equal(w.send_says, GW_OWNER_DESTINATION);
+        if (i & 1)
+            must(gw_image_stage_pack(image, NULL, NULL, &err), &err);
+        gw_image_free(image);
+        must(gw_image_open(path, &file, &err), &err);
+        out_of(file, &to, true);
+        sim_stop(&to);
+        assert_int_equal(sim_check(&to), 0);
+        gw_image_free(file);
+        sim_free(&from);
+        sim_free(&to);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(rmdir(folder), 0);
+    }
+}
+
+/* Every cut leaves nothing, also while the image is still there. */
+static void test_staged_cut(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    char path[] = "/tmp/godwit-guest-XXXXXX", uri[64], folder[64], parked[96];
+    int fd = mkstemp(path);
+    struct gw_send *send;
+    struct sim from;
+    off_t size;
+
+    assert_true(fd >= 0);
+    snprintf(uri, sizeof uri, "file:%s", path);
+    must(sim_new(&from, 42, 1, &err), &err);
+    must(gw_send_start(from.vm, &(struct gw_send_config){.uri = uri, .peer = "10.0"}, &send, &err), &err);
+    must(gw_send_wait(send, &err), &err);
+    gw_send_free(send);
+    size = lseek(fd, 0, SEEK_END);
+    for (off_t cut = size; cut >= 0; cut -= cut > size - 3000 ? 251 : cut < 400 ? 13 : 4096 * 29 + 13) {
+        struct gw_image *image = staged(folder, parked);
+        struct gw_recv *recv;
+        int r;
+
+        assert_int_equal(ftruncate(fd, cut), 0);
+        must(gw_recv_start(vm_of(image, commit, image), &(struct gw_recv_config){.uri = uri}, &recv, &err), &err);
+        r = gw_recv_wait(recv, &err);
+        gw_recv_free(recv);
+        assert_int_equal(unlink(parked), r < 0 ? -1 : 0);
+        assert_int_equal(rmdir(folder), 0); /* nothing else is there */
+        gw_image_free(image);
+    }
+    close(fd);
+    unlink(path);
+    sim_free(&from);
+}
+
 /* One machine an image. */
 static void test_taken(void **state)
 {
@@ -579,6 +674,8 @@ int main(void)
         cmocka_unit_test(test_no_place_to_park), cmocka_unit_test(test_taken),     cmocka_unit_test(test_cut),
         cmocka_unit_test(test_slow_to_park),     cmocka_unit_test(test_any_order),  cmocka_unit_test(test_early),
         cmocka_unit_test(test_state_alone),      cmocka_unit_test(test_source_takes_it_back),
+        cmocka_unit_test(test_slow_to_park),     cmocka_unit_test(test_any_order), cmocka_unit_test(test_staged),
+        cmocka_unit_test(test_staged_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
