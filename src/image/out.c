@@ -58,14 +58,17 @@ static bool is_only(const struct gw_image_out *out, const char *path)
 
 /* A file that somebody moved away, removed (its guest may run elsewhere now) or replaced stays so: names change places
  * in one step, and change back if it was the wrong one. */
-static int replace_only(const struct gw_image_out *out)
+static int replace_only(struct gw_image_out *out)
 {
     struct stat st;
 
     if (!renameat2(AT_FDCWD, out->temporary, AT_FDCWD, out->path, RENAME_EXCHANGE)) {
         if (is_only(out, out->temporary))
             return 0;
-        return renameat2(AT_FDCWD, out->temporary, AT_FDCWD, out->path, RENAME_EXCHANGE) ? -errno : -EEXIST;
+        if (!renameat2(AT_FDCWD, out->temporary, AT_FDCWD, out->path, RENAME_EXCHANGE))
+            return -EEXIST;
+        out->temporary[0] = 0; /* it is somebody's: better two files than none */
+        return -errno;
     }
     if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
         return -errno;
