@@ -258,7 +258,7 @@ int gw_fetch_new(struct gw_image *image, const struct gw_ram *ram, const unsigne
     f->of_block = of_block;
     f->zero = gw_zero_pick();
     f->before = calloc(ram->count + 1, sizeof *f->before);
-    f->kept = aligned_alloc(4096, (size_t)GW_FETCH_KEPT * ram->page_bytes);
+    f->kept = aligned_alloc(64, (size_t)GW_FETCH_KEPT * ram->page_bytes); /* pages have 1 KiB or more */
     good = f->before && f->kept;
     for (; good && f->idle_count < BUFFERS; f->idle_count += good) {
         f->idle[f->idle_count] = aligned_alloc(4096, (size_t)GW_FETCH_STRIPE * ram->page_bytes);
