@@ -7,8 +7,9 @@
  *   stream  the same of a migration stream through zstd -3, as `migrate exec:zstd` would
  *   read    microseconds to read one page anywhere: from the page cache; from the disk, with nothing of the file cached
  *           but the index in memory; from the disk after opening the file afresh, index included
- *   scan    all pages in order, by one thread and by two, from the page cache; reader_cpu_s: of the thread that asks,
- *           where it is one
+ *   scan    all pages in order, by one thread and by two, from the page cache and from the disk; reader_cpu_s: of the
+ *           thread that asks, where it is one
+ *   crc32c  each variant that this machine can run, over pieces as large as a packed frame
  */
 #include "bench.h"
 
@@ -141,10 +142,10 @@ static struct gw_image *open_image(const char *path)
 }
 
 enum how { WARM, COLD, AFRESH };
+static const char *const sources[] = {"page cache", "disk", "disk, afresh"};
 
 static void read_pages(const struct ram *ram, const char *path, enum how how, unsigned count)
 {
-    static const char *const names[] = {"page cache", "disk", "disk, afresh"};
     struct gw_image *image = open_image(path);
     struct gw_error err = GW_ERROR_INIT;
     double *us = calloc(count, sizeof *us);
@@ -179,7 +180,7 @@ static void read_pages(const struct ram *ram, const char *path, enum how how, un
     printf(
         "{\"bench\": \"read\", \"from\": \"%s\", \"pages\": %u, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, "
         "\"max_us\": %.1f}\n",
-        names[how], count, us[count / 2], us[count * 9 / 10], us[count * 99 / 100], us[count - 1]);
+        sources[how], count, us[count / 2], us[count * 9 / 10], us[count * 99 / 100], us[count - 1]);
     close(fd);
     free(us);
     gw_image_free(image);
@@ -223,10 +224,10 @@ static void *scan_part(void *opaque)
 {
     const struct part *p = opaque;
     struct gw_error err = GW_ERROR_INIT;
-    uint8_t *to = malloc(256 * PAGE);
+    uint8_t *to = malloc(512 * PAGE), kinds[512];
 
-    for (uint64_t at = p->first; at < p->end; at += 256)
-        if (gw_image_pages(p->image, 0, at, p->end - at < 256 ? p->end - at : 256, to, &err) < 0)
+    for (uint64_t at = p->first; at < p->end; at += 512)
+        if (gw_image_fetch(p->image, 0, at, p->end - at < 512 ? p->end - at : 512, kinds, to, &err) < 0)
             say(&err);
     free(to);
     return NULL;
@@ -240,13 +241,23 @@ static double thread_cpu_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void scan(const struct ram *ram, const char *path, unsigned threads)
+static void scan(const struct ram *ram, const char *path, enum how how, unsigned threads)
 {
     struct gw_image *image = open_image(path);
-    uint64_t pages = ram->bytes / PAGE, wall = bench_now_ns(), cpu = bench_cpu_ns();
-    double reader = thread_cpu_s();
+    uint64_t pages = ram->bytes / PAGE, wall, cpu;
+    int fd = open(path, O_RDONLY);
     struct part parts[2];
     pthread_t ids[2];
+    double reader;
+
+    if (how == COLD)
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    for (uint8_t some[65536]; how == WARM && read(fd, some, sizeof some) > 0;)
+        ;
+    close(fd);
+    wall = bench_now_ns();
+    cpu = bench_cpu_ns();
+    reader = thread_cpu_s();
 
     for (unsigned i = 0; i < threads; i++) {
         parts[i] = (struct part){image, pages * i / threads, pages * (i + 1) / threads};
@@ -258,11 +269,31 @@ static void scan(const struct ram *ram, const char *path, unsigned threads)
     for (unsigned i = 0; i < threads && threads > 1; i++)
         pthread_join(ids[i], NULL);
     wall = bench_now_ns() - wall;
-    printf("{\"bench\": \"scan\", \"threads\": %u, \"wall_s\": %.2f, \"cpu_s\": %.2f, \"reader_cpu_s\": %.2f, "
+    printf("{\"bench\": \"scan\", \"from\": \"%s\", \"threads\": %u, \"wall_s\": %.2f, \"cpu_s\": %.2f, "
+           "\"reader_cpu_s\": %.2f, "
            "\"mb_per_s\": %.0f}\n",
-           threads, (double)wall / 1e9, (double)(bench_cpu_ns() - cpu) / 1e9, thread_cpu_s() - reader,
+           sources[how], threads, (double)wall / 1e9, (double)(bench_cpu_ns() - cpu) / 1e9, thread_cpu_s() - reader,
            (double)ram->bytes / 1e6 / ((double)wall / 1e9));
     gw_image_free(image);
+}
+
+static void crc(void)
+{
+    const struct gw_crc32c *v;
+    uint8_t *data = malloc(1 << 20);
+
+    for (size_t i = 0; i < 1 << 20; i++)
+        data[i] = (uint8_t)(i * 7 + (i >> 8));
+    for (unsigned i = 0; (v = gw_crc32c_variant(i)); i++) {
+        uint64_t t = bench_now_ns(), bytes = 0;
+        uint32_t is = 0;
+
+        for (; bench_now_ns() - t < 200000000; bytes += 12000)
+            is = v->of(is, data + bytes % (1 << 19), 12000);
+        printf("{\"bench\": \"crc32c\", \"variant\": \"%s\", \"gb_per_s\": %.1f, \"is\": %u}\n", v->name,
+               (double)bytes / (double)(bench_now_ns() - t), is);
+    }
+    free(data);
 }
 
 int main(int argc, char **argv)
@@ -292,8 +323,11 @@ int main(int argc, char **argv)
     read_disk(path, 1000);
     read_pages(&ram, path, COLD, 1000);
     read_pages(&ram, path, AFRESH, 300);
-    scan(&ram, path, 1);
-    scan(&ram, path, 2);
+    for (unsigned threads = 1; threads <= 2; threads++) {
+        scan(&ram, path, WARM, threads);
+        scan(&ram, path, COLD, threads);
+    }
+    crc();
     unlink(path);
     return 0;
 }

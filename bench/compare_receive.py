@@ -3,7 +3,7 @@
 """Does `godwit receive` keep up with what a QEMU can send, and `godwit send` with what one can take?
 
   compare_receive.py [--qemu PATH] [--godwit PATH] [--mem 2G] [--runs 5] [--transport unix|tcp] [--json FILE]
-                     [--output-dir DIR] [--receive-arg ARG]... [--send-arg ARG]... [--return-path]
+                     [--output-dir DIR] [--receive-arg ARG]... [--send-arg ARG]... [--return-path] [--cold]
 
 Three subjects take turns, so that a slow phase of the machine hits all of them: QEMU to QEMU, QEMU to `receive`,
 `send` to QEMU. Ratios are taken turn by turn. Machine `none` with the RAM image of fill.py (2 GiB, mixed). What arrives
@@ -15,7 +15,8 @@ in a QEMU is compared with the image, byte for byte.
   CPU s      of the far end (QEMU to QEMU, receive) or the near one (send)
 
 Before each turn as much memory is touched and freed as it will need, so that a hypervisor below has backed it. QEMUs wait
-with memory that was never touched, as `receive` does, unless --prealloc. Files lie in --output-dir (default: in memory).
+with memory that was never touched, as `receive` does, unless --prealloc. Files lie in --output-dir (default: in memory);
+with --cold, which needs one on a disk, nothing of the file is in the page cache when `send` begins.
 """
 import argparse
 import json
@@ -127,6 +128,10 @@ def run_receive(cfg):
 
 def run_send(cfg):
     parked = os.path.join(cfg.output_dir, "compare.parked")  # which run_receive left
+    if cfg.cold:
+        with open(parked, "rb") as f:
+            os.fsync(f.fileno())
+            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     dst, address = waiting(cfg), uri(cfg, "m")
     dst.qmp.cmd("migrate-incoming", uri=address)
     start = time.time()
@@ -195,6 +200,7 @@ def main():
     ap.add_argument("--receive-arg", action="append", default=[])
     ap.add_argument("--send-arg", action="append", default=[])
     ap.add_argument("--prealloc", action="store_true", help="RAM of waiting QEMUs is resident before the start")
+    ap.add_argument("--cold", action="store_true", help="send's file is not in the page cache")
     ap.add_argument("--wrap", default="", help="a command that runs ours, as `perf record -o FILE`")
     ap.add_argument("--json")
     a = ap.parse_args()
