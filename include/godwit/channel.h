@@ -132,7 +132,8 @@ GW_API struct gw_channel *gw_channel_free(struct gw_channel *ch);
  *
  * tcp:HOST:PORT  tcp:[V6]:PORT  unix:PATH  vsock:CID:PORT  fd:N  exec:COMMAND  file:PATH[,offset=SIZE]
  * tcp    PORT is decimal; 0 lets the system choose when listening. HOST is a name or an IPv4 address; an empty one
- *        listens on all addresses (v6 and v4) and connects to loopback. A name with several addresses: they are tried
+ *        listens on all addresses (v6 and v4) and connects to loopback. A host that has gone without a word is noticed
+ *        within about three minutes, whatever the time-out (-ETIMEDOUT). A name with several addresses: they are tried
  *        in turn when connecting, all of them are listened on. V6 may carry a scope: [fe80::1%eth0].
  * unix   at most 107 bytes. Listening replaces a socket file that nobody listens on any more, and no other file.
  * vsock  CID and PORT are decimal: 1 is this host, 2 the host of a VM, 4294967295 (listening) all; port as in tcp.

@@ -27,7 +27,8 @@ struct gw_recv_config {
     const char *uri;                 /* where to listen; or */
     struct gw_channel *take_channel; /* an open channel: the session's from now on, whatever happens */
     uint64_t hello_timeout_ns;       /* a new connection must send its head within this; 0: 5 s */
-    uint64_t progress_timeout_ns;    /* the source moved nothing for so long; 0: never (it may pause) */
+    uint64_t progress_timeout_ns;    /* the source moved nothing for so long; 0: never (it may pause; tcp notices a host
+                                      * that is gone all the same) */
     uint64_t vmdesc_wait_ns;         /* how long to wait for a description after EOF without return path; 0: 1 s */
     bool start_paused;               /* load, but leave the start to the embedder, whatever the source says */
     gw_event_fn on_event;            /* may be NULL */

@@ -7,6 +7,26 @@
 
 #include "godwit/clock.h"
 
+/* A host that lost its power or its network says nothing, and one side of a migration may have nothing to send for long (a
+ * destination before the switch-over, a source while the machine is written to a disk): it is noticed after three minutes
+ * without any sign of life. The last is for what was sent and not acknowledged, and for a window that stays shut. */
+#define KEEP_IDLE_S     60
+#define KEEP_INTERVAL_S 20
+#define KEEP_COUNT      6
+#define USER_TIMEOUT_MS (180 * 1000)
+
+static void keep_alive(int fd)
+{
+    const int on = 1, idle = KEEP_IDLE_S, interval = KEEP_INTERVAL_S, count = KEEP_COUNT;
+    const unsigned limit = USER_TIMEOUT_MS;
+
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof limit);
+}
+
 /* How often to try again while a unix socket's backlog is full: nothing can be polled for that. */
 #define BACKLOG_RETRY_NS (5 * GW_NS_PER_MS)
 
@@ -14,12 +34,15 @@ void gw_socket_tune(int fd)
 {
     const int on = 1, send_bytes = 512 << 10; /* the kernel doubles it */
     socklen_t size = sizeof(int);
-    int family;
+    int family = AF_UNSPEC;
 
+    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (family == AF_INET || family == AF_INET6)
+        keep_alive(fd);
     /* TCP sizes its queues by itself. A unix socket's 208 KiB make the two sides take turns every few pages; much more
      * would not stay in the cache until it is read. */
-    if (!getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) && family == AF_UNIX)
+    if (family == AF_UNIX)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes);
 }
 

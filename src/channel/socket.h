@@ -33,7 +33,8 @@ int gw_socket_resolve(const struct gw_uri *uri, bool listening, const struct gw_
 #define GW_SOCKADDR_TEXT 128
 void gw_sockaddr_text(const struct gw_sockaddr *a, char buf[GW_SOCKADDR_TEXT]);
 
-/* Settings of every connected socket: small messages (page requests) go at once. Failures do not matter. */
+/* Settings of every connected socket: small messages (page requests) go at once, and a peer whose host is
+ * gone is noticed within minutes (tcp). Failures do not matter. */
 void gw_socket_tune(int fd);
 
 /* The kind of a socket's family; GW_STREAM_FD for others. */

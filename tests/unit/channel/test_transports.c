@@ -2,6 +2,10 @@
  *
  * What every duplex transport must do alike.
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "channel/stream.h"
 #include "helpers.h"
 
 static const char *const kind_names[PAIR_KINDS] = {"tcp4", "tcp6", "unix", "vsock", "fd", "memory"};
@@ -285,6 +289,32 @@ static void peek_takes_nothing(void **state)
     pair_free(&p);
 }
 
+static int option(struct gw_channel *ch, int level, int name)
+{
+    int value = -1;
+    socklen_t size = sizeof value;
+
+    assert_int_equal(getsockopt(((struct gw_stream *)ch)->fd, level, name, &value, &size), 0);
+    return value;
+}
+
+/* A host that is gone says nothing: both sides ask. */
+static void a_dead_host_is_noticed(void **state)
+{
+    OPEN(p);
+
+    for (int i = 0; i < 2 && (kind_of(state) == PAIR_TCP4 || kind_of(state) == PAIR_TCP6); i++) {
+        struct gw_channel *ch = i ? p.a : p.b;
+
+        assert_int_equal(option(ch, SOL_SOCKET, SO_KEEPALIVE), 1);
+        assert_in_range(option(ch, IPPROTO_TCP, TCP_KEEPIDLE) +
+                            option(ch, IPPROTO_TCP, TCP_KEEPINTVL) * option(ch, IPPROTO_TCP, TCP_KEEPCNT),
+                        30, 300);
+        assert_in_range(option(ch, IPPROTO_TCP, TCP_USER_TIMEOUT), 30000, 300000);
+    }
+    pair_free(&p);
+}
+
 static void not_seekable(void **state)
 {
     OPEN(p);
@@ -321,6 +351,7 @@ int main(void)
                  T(queue_is_seen),
                  T(a_close_is_seen),
                  T(peek_takes_nothing),
+                 T(a_dead_host_is_noticed),
                  T(not_seekable)};
     struct CMUnitTest all[PAIR_KINDS * GW_ARRAY_LEN(tests)];
     char names[PAIR_KINDS * GW_ARRAY_LEN(tests)][80];
