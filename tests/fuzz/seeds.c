@@ -132,6 +132,13 @@ static int loader(void)
     return r;
 }
 
+/* What live sources sent, with a return path and without, and what the devices of a whole machine are. */
+static int guest(void)
+{
+    return loader() | capture("precopy-rp-10.0.main.src2dst.bin", 60000) | capture("precopy-rp-7.2.main.src2dst.bin", 60000) |
+           capture("precopy-microvm-10.0.bin.gz", CAPTURE_MAX - 1);
+}
+
 /* The same streams behind a head and XML; with a cookie, and of the other byte order. */
 static int libvirt(void)
 {
@@ -233,6 +240,8 @@ int main(int argc, char **argv)
     folder = argv[2];
     if (!strcmp(argv[1], "loader"))
         return loader();
+    if (!strcmp(argv[1], "guest"))
+        return guest();
     if (!strcmp(argv[1], "inspect") || !strcmp(argv[1], "stream_file"))
         return captures(65536);
     if (!strcmp(argv[1], "libvirt"))

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest.h"
+
+#include "base/endian.h"
+#include "engine/guest.h"
+#include "engine/recv.h"
+#include "wire/numbers.h"
+
+#define RAM_MAX  (64ull << 20)
+#define LOOK_MAX (1u << 20)        /* bytes of each block that are read when it is parked */
+#define LIMIT_NS (4 * GW_NS_PER_S) /* of CPU time, sanitizers included, for a stream of some 100 KiB */
+
+/* ---- a source that waits ------------------------------------------------------------------------------------------
+ */
+
+struct waiting {
+    struct gw_channel channel;
+    struct gw_channel *under;
+    bool waits;
+};
+
+static ssize_t waiting_readv(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
+{
+    struct gw_channel *under = ((struct waiting *)ch)->under;
+    ssize_t got = under->ops->readv(under, iov, n, err);
+
+    /* Who has all the time in the world is told the end after all. */
+    if (got == 0 && ch->timeout_ns && ((struct waiting *)ch)->waits)
+        return gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL, "nothing moved");
+    return got;
+}
+
+static ssize_t waiting_writev(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
+{
+    struct gw_channel *under = ((struct waiting *)ch)->under;
+
+    return under->ops->writev(under, iov, n, err);
+}
+
+static void nothing(struct gw_channel *ch)
+{
+}
+
+static void waiting_free(struct gw_channel *ch)
+{
+    gw_channel_free(((struct waiting *)ch)->under);
+    free(ch);
+}
+
+static const struct gw_channel_ops waiting_ops = {
+    .kind = "waiting", .readv = waiting_readv, .writev = waiting_writev, .shutdown = nothing, .free = waiting_free};
+
+static int wait_behind(struct gw_channel *under, bool waits, struct gw_channel **ret, struct gw_error *err)
+{
+    struct waiting *w = calloc(1, sizeof *w);
+
+    if (!w) {
+        gw_channel_free(under);
+        return gw_nomem(err, "channel");
+    }
+    gw_channel_init(&w->channel, &waiting_ops, GW_CHANNEL_DUPLEX, "feed:");
+    w->under = under;
+    w->waits = waits;
+    *ret = &w->channel;
+    return 0;
+}
+
+/* ---- a load -------------------------------------------------------------------------------------------------------
+ */
+
+struct place {
+    struct gw_image *image;
+    struct guest_outcome *o;
+};
+
+/* As a writer would: everything can be read. */
+static int park(void *opaque, struct gw_error *err)
+{
+    struct place *p = opaque;
+    static uint8_t page[LOOK_MAX];
+    int r = 0;
+
+    p->o->parked++;
+    p->o->devices_bytes = p->image->devices_bytes;
+    for (unsigned i = 0; i < p->image->block_count && r >= 0; i++) {
+        uint64_t pages = GW_MIN(p->image->blocks[i].pages, LOOK_MAX >> p->image->page_bits);
+        uint8_t kinds[LOOK_MAX / 1024];
+
+        r = pages ? gw_image_map(p->image, i, 0, pages, kinds, err) : 0;
+        if (r >= 0 && pages)
+            r = gw_image_pages(p->image, i, 0, pages, page, err);
+    }
+    return r;
+}
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * GW_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* What the source was told: whole messages, and nothing behind them. */
+static void hear(const struct rig_bytes *said, struct guest_outcome *o)
+{
+    for (size_t at = 0; at + 4 <= said->bytes;) {
+        uint16_t type = gw_load_be16(said->data + at), n = gw_load_be16(said->data + at + 2);
+
+        o->asked = true;
+        if (at + 4 + n > said->bytes)
+            abort();
+        if (type == GW_RP_SHUT && n == 4 && !gw_load_be32(said->data + at + 4))
+            o->told = true;
+        at += 4u + n;
+    }
+}
+
+struct guest_outcome guest_load(const uint8_t *data, size_t bytes, enum rig_split split, uint64_t seed, bool waits)
+{
+    struct guest_outcome o = {.err = GW_ERROR_INIT};
+    struct gw_recv_config config = {0};
+    struct gw_channel *feed = NULL;
+    struct rig_bytes said = {0};
+    struct place place = {.o = &o};
+    struct gw_recv *recv = NULL;
+    struct gw_vm *vm = NULL;
+
+    o.r = gw_image_new(NULL, &place.image, &o.err);
+    if (o.r < 0)
+        return o;
+    gw_image_set_ram_limit(place.image, RAM_MAX);
+    o.r = gw_image_vm(place.image, park, &place, &vm, &o.err);
+    if (o.r >= 0)
+        o.r = rig_feed(data, bytes, split, seed, &said, &feed, &o.err);
+    if (o.r >= 0)
+        o.r = wait_behind(feed, waits, &config.take_channel, &o.err);
+    if (o.r < 0)
+        abort();
+    o.cpu_ns = cpu_ns();
+    o.r = gw_recv_new(vm, &config, &recv, &o.err);
+    if (o.r < 0)
+        abort();
+    gw_recv_main(recv);
+    o.cpu_ns = cpu_ns() - o.cpu_ns;
+    o.r = gw_recv_wait(recv, &o.err);
+    o.owner = gw_recv_owner(recv);
+    o.status = gw_recv_status(recv);
+    gw_recv_free(recv);
+    hear(&said, &o);
+    free(said.data);
+    gw_image_free(place.image);
+    return o;
+}
+
+const char *guest_judge(const struct guest_outcome *o)
+{
+    if (o->cpu_ns > LIMIT_NS)
+        return "took too long";
+    if (o->parked > 1)
+        return "was parked more than once";
+    if (o->r >= 0)
+        return o->status != GW_STATUS_COMPLETED || o->owner != GW_OWNER_DESTINATION || !o->parked ||
+                       (o->asked && !o->told)
+                   ? "the end is no end"
+                   : NULL;
+    if (o->told)
+        return "the source was told that its machine is here, and it is not";
+    if (o->owner == GW_OWNER_DESTINATION || o->status != GW_STATUS_FAILED)
+        return "the end is not a failure";
+    if (o->err.code != o->r || o->err.blame == GW_BLAME_NONE)
+        return "no code or nobody to blame";
+    if (o->r == -ENOMEM && !strstr(o->err.text, "are allowed"))
+        return "asked for too much memory";
+    return rig_vague(o->err.text);
+}

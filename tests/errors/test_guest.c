@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A live source that wants to do harm, and `receive`: captures of QEMUs, cut at every byte and changed by chance, with
+ * a return path and without, from a source that closes and from one that waits. It ends in bounded time and memory, a
+ * failure says what and where, and the source is not told that its machine is here.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+#include "guest.h"
+
+#include "../unit/state/zoo.h"
+
+#define CAPTURE_MAX (4u << 20)
+
+/* asked: with a return path. */
+static const struct {
+    const char *name;
+    bool asked;
+} captures[] = {
+    {"stopped-source-64k-7.2.bin", false},     {"stopped-source-64k-10.0.bin", false},
+    {"validate-uuid-10.0.bin", false},         {"switchover-ack-10.0.main.src2dst.bin", true},
+    {"precopy-rp-7.2.main.src2dst.bin", true}, {"precopy-rp-10.0.main.src2dst.bin", true},
+    {"precopy-microvm-10.0.bin.gz", false},
+};
+
+static struct rig_bytes read_capture(const char *name)
+{
+    struct rig_bytes b = {.cap = CAPTURE_MAX};
+    char path[512];
+    gzFile f;
+    int n;
+
+    snprintf(path, sizeof path, GOLDEN_DIR "/captures/%s", name);
+    f = gzopen(path, "rb");
+    assert_non_null(f);
+    b.data = malloc(b.cap);
+    n = gzread(f, b.data, CAPTURE_MAX);
+    assert_true(n > 0 && n < (int)CAPTURE_MAX);
+    b.bytes = (size_t)n;
+    gzclose(f);
+    return b;
+}
+
+static struct guest_outcome load(const char *name, const char *what, size_t where, const uint8_t *data, size_t bytes,
+                                 enum rig_split split, bool waits)
+{
+    uint8_t *copy = malloc(bytes + !bytes); /* so that a sanitizer sees what is read behind the end */
+    struct guest_outcome o;
+    const char *why;
+
+    memcpy(copy, data, bytes);
+    o = guest_load(copy, bytes, split, where, waits);
+    free(copy);
+    why = guest_judge(&o);
+    if (why)
+        fail_msg("%s, %s %zu, %s: %s: %d %s: %s", name, what, where, waits ? "waits" : "closes", why, o.r,
+                 gw_blame_name(o.err.blame), o.err.text);
+    return o;
+}
+
+static void test_whole(void **state)
+{
+    for (size_t i = 0; i < GW_ARRAY_LEN(captures); i++) {
+        struct rig_bytes b = read_capture(captures[i].name);
+
+        for (int k = 0; k < 4; k++) {
+            struct guest_outcome o =
+                load(captures[i].name, "whole", b.bytes, b.data, b.bytes, k / 2 ? RIG_PIECES : RIG_WHOLE, k % 2);
+
+            if (o.r < 0)
+                fail_msg("%s: %s", captures[i].name, o.err.text);
+            assert_int_equal(o.asked, captures[i].asked);
+            assert_true(o.devices_bytes > 0);
+        }
+        free(b.data);
+    }
+}
+
+/* The sections themselves say where they end when the description does not come; no other cut is a machine. */
+static void test_cut(void **state)
+{
+    for (size_t i = 0; i < GW_ARRAY_LEN(captures); i++) {
+        struct rig_bytes b = read_capture(captures[i].name);
+        size_t good = 0, step = GW_MAX(b.bytes / 300, 1), dense = b.bytes < 6000 ? b.bytes : 1400;
+
+        for (size_t cut = 0; cut < b.bytes; cut += cut + dense >= b.bytes || cut < 100 ? 1 : step) {
+            struct guest_outcome o = load(captures[i].name, "cut at", cut, b.data, cut, RIG_WHOLE, cut % 2);
+
+            if (o.r >= 0 && b.data[cut - 1])
+                fail_msg("%s, cut at %zu, is taken for whole", captures[i].name, cut);
+            good += o.r >= 0;
+        }
+        assert_true(good <= 4);
+        free(b.data);
+    }
+}
+
+static void test_changed(void **state)
+{
+    struct zoo_rng rng = {20};
+    struct rusage before, after;
+
+    getrusage(RUSAGE_SELF, &before);
+    for (size_t i = 0; i < GW_ARRAY_LEN(captures); i++) {
+        struct rig_bytes b = read_capture(captures[i].name), c = {.data = malloc(b.bytes)};
+
+        for (int k = 0; k < 700; k++) {
+            size_t head = GW_MIN(b.bytes, 300u), tail = GW_MIN(b.bytes, 3000u), at = 0;
+
+            memcpy(c.data, b.data, b.bytes);
+            /* Where it counts: the head, the devices and their description. */
+            for (uint64_t n = 1 + zoo_random(&rng) % 3; n; n--) {
+                at = k % 3 == 0   ? zoo_random(&rng) % head
+                     : k % 3 == 1 ? b.bytes - 1 - zoo_random(&rng) % tail
+                                  : zoo_random(&rng) % b.bytes;
+                c.data[at] = zoo_random(&rng) % 4 ? (uint8_t)zoo_random(&rng) : (uint8_t)(zoo_random(&rng) % 8);
+            }
+            load(captures[i].name, "changed at", at, c.data, b.bytes, k % 5 ? RIG_WHOLE : RIG_PIECES, k % 2);
+        }
+        free(b.data);
+        free(c.data);
+    }
+    getrusage(RUSAGE_SELF, &after);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they keep what was freed */
+    assert_in_range(after.ru_maxrss - before.ru_maxrss, 0, 300 << 10);
+#endif
+}
+
+/* What never ends: sections without a description, one like the other. */
+static void test_endless(void **state)
+{
+    static const uint8_t one[] = {4, 0, 0, 0, 9, 1, 'a', 0, 0, 0, 0, 0, 0, 0, 1, 0x7e, 0, 0, 0, 9};
+    struct rig_bytes b = read_capture("stopped-source-64k-10.0.bin");
+    uint8_t *timer = memmem(b.data, b.bytes, "\5timer", 6), *data;
+    size_t head, bytes = 20 << 20;
+    struct guest_outcome o;
+
+    assert_non_null(timer);
+    head = (size_t)(timer - 5 - b.data);
+    data = malloc(bytes);
+    memcpy(data, b.data, head);
+    for (size_t at = head; at < bytes; at += sizeof one)
+        memcpy(data + at, one, GW_MIN(sizeof one, bytes - at));
+    for (int waits = 0; waits < 2; waits++) {
+        o = load("sections", "endless", bytes, data, bytes, RIG_WHOLE, waits);
+        assert_true(o.r < 0);
+        assert_non_null(strstr(o.err.text, "more than 65536 device sections"));
+    }
+    free(data);
+    free(b.data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_endless),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
