@@ -52,7 +52,10 @@ bool gw_cli_progress_step(void *progress, uint64_t done_bytes, uint64_t total_by
         return false;
     p->next_ns = ns + STEP_NS;
     p->shown = true;
-    fprintf(stderr, "\r\033[K%s %" PRIu64 " of %" PRIu64 " MiB", p->what, done_bytes >> 20, total_bytes >> 20);
+    fprintf(stderr, "\r\033[K%s %" PRIu64, p->what, done_bytes >> 20);
+    if (total_bytes)
+        fprintf(stderr, " of %" PRIu64, total_bytes >> 20);
+    fprintf(stderr, " MiB");
     fflush(stderr);
     return false;
 }

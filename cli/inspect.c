@@ -11,12 +11,13 @@
 #include <godwit/godwit.h>
 
 #include "cmd.h"
+#include "examine.h"
 
 static int usage(FILE *to)
 {
     fprintf(
         to,
-        "usage: godwit inspect [--json] [--ram] [--device NAME] FILE\n"
+        "usage: godwit inspect [--json] [--ram] [--device NAME] [--quiet] FILE\n"
         "       godwit inspect [--json] --against INTO FILE\n\n"
         "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip,\n"
         "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine: machine, elements, RAM, where the "
@@ -26,7 +27,8 @@ static int usage(FILE *to)
         "  --ram          only the RAM\n"
         "  --against INTO why the machine in FILE would not load into the one that wrote INTO (see godwit schema "
         "explain)\n"
-        "  --json         as one JSON object\n");
+        "  --json         as one JSON object\n"
+        "  --quiet        no progress line on a terminal\n");
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
@@ -40,15 +42,18 @@ int gw_cmd_inspect(int argc, char **argv)
 {
     static const struct option options[] = {
         {"device", required_argument, NULL, 'd'},  {"ram", no_argument, NULL, 'r'},  {"json", no_argument, NULL, 'j'},
-        {"against", required_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {0}};
+        {"against", required_argument, NULL, 'a'}, {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'},
+        {0}};
     struct gw_error err = GW_ERROR_INIT, print_err = GW_ERROR_INIT;
     struct gw_inspect_options how = {0};
     struct gw_inspect *inspect = NULL;
     const char *name, *against = NULL;
+    struct gw_cli_progress progress;
+    bool quiet = false;
     char *text = NULL;
     int c, r;
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
         if (c == 'd')
             how.device = optarg;
         else if (c == 'r')
@@ -57,6 +62,8 @@ int gw_cmd_inspect(int argc, char **argv)
             how.json = true;
         else if (c == 'a')
             against = optarg;
+        else if (c == 'q')
+            quiet = true;
         else
             return usage(c == 'h' ? stdout : stderr);
     }
@@ -66,9 +73,14 @@ int gw_cmd_inspect(int argc, char **argv)
     if (against)
         return how.ram || how.device ? usage(stderr) : gw_inspect_against(name, against, how.json);
     how.title = strcmp(name, "-") ? name : "standard input";
+    gw_cli_progress_init(&progress, "inspected");
+    progress.on &= !quiet;
     r = gw_inspect_new(&inspect, &err);
-    if (r >= 0)
+    if (r >= 0) {
+        gw_inspect_set_progress(inspect, gw_cli_progress_step, &progress);
         r = gw_inspect_file(inspect, name, getenv("TMPDIR"), &err);
+        gw_cli_progress_done(&progress);
+    }
     /* What was read before something was wrong is shown, so that one sees where. */
     if (inspect && gw_inspect_print(inspect, &how, &text, &print_err) == 0 && fputs(text, stdout) < 0)
         r = r < 0 ? r : gw_fail(&err, -errno, GW_BLAME_LOCAL, "writing: %s", strerror(errno));

@@ -36,6 +36,11 @@ GW_API int gw_inspect_read(struct gw_inspect *in, struct gw_channel *channel, st
 GW_API int gw_inspect_file(struct gw_inspect *in, const char *path, const char *temporary_folder,
                            struct gw_error *err);
 
+/* Before it reads: called now and then while it does, by the same thread. total_bytes 0: it is not known. true: stop,
+ * -ECANCELED. */
+GW_API void gw_inspect_set_progress(struct gw_inspect *in,
+                                    bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes), void *opaque);
+
 struct gw_inspect_options {
     const char *title;  /* what the stream is called, for the first line; may be NULL */
     const char *device; /* only the devices of this name ("cpu", "cpu/1", "piix4_pm", a path); NULL: all */
@@ -45,7 +50,7 @@ struct gw_inspect_options {
 };
 
 /* *ret_text is the caller's to free. -ENOENT, GW_BLAME_CALLER: there is no such device; the text names the ones there
- * are. options may be NULL. */
+ * are. -ENODATA, GW_BLAME_CALLER: nothing was read. options may be NULL. */
 GW_API int gw_inspect_print(const struct gw_inspect *in, const struct gw_inspect_options *options, char **ret_text,
                             struct gw_error *err);
 

@@ -5,6 +5,7 @@
 #include "base/endian.h"
 
 #define GLOBALSTATE_BYTES 104u
+#define TELL_RECORDS      64u  /* progress is told this often */
 
 static struct gw_inspect *of(void *opaque)
 {
@@ -199,6 +200,8 @@ static int on_page(void *opaque, const struct gw_scan_page *p)
         else
             gw_bitmap_set(b->seen, page);
     }
+    if (in->progress && ++in->told_at % TELL_RECORDS == 0 && in->progress(in->progress_opaque, p->at, in->total_bytes))
+        return gw_fail(&in->error, -ECANCELED, GW_BLAME_CALLER, "cancelled");
     if (p->kind == GW_SCAN_COMPRESSED)
         in->hints |= GW_HINT_COMPRESSED;
     if (p->data)
@@ -408,12 +411,21 @@ void gw_inspect_source(const struct gw_inspect *in, struct gw_inspect_source *re
     }
 }
 
+void gw_inspect_set_progress(struct gw_inspect *in,
+                             bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes), void *opaque)
+{
+    in->progress = progress;
+    in->progress_opaque = opaque;
+}
+
 int gw_inspect_print(const struct gw_inspect *in, const struct gw_inspect_options *options, char **ret_text,
                      struct gw_error *err)
 {
     struct gw_inspect_options all = {0};
     struct gw_text t = {0};
 
+    if (!in->open && !in->container.kind && !in->container.program)
+        return gw_fail(err, -ENODATA, GW_BLAME_CALLER, "nothing was read");
     if (!options)
         options = &all;
     if (options->device) {

@@ -122,6 +122,10 @@ struct gw_inspect {
     bool postcopy, multifd;
     char run_state[33];
     struct gw_error error; /* where the walk ended early */
+    bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes);
+    void *progress_opaque;
+    uint64_t total_bytes; /* of the file; 0: not known */
+    uint64_t told_at;     /* records seen */
     struct gw_inspect_container container;
 };
 

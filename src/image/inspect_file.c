@@ -84,6 +84,7 @@ static int walk_file(struct gw_inspect *in, struct source *s, uint64_t from, con
     if (!program) {
         fd = s->fd;
         s->fd = -1;
+        in->total_bytes = s->bytes;
         return walk(in, s, fd, false, from, err);
     }
     r = gw_filter_decompress(&f, program, s->fd, err);

@@ -4,6 +4,7 @@
 import gzip
 import json
 import os
+import pty
 import select
 import shutil
 import signal
@@ -240,6 +241,43 @@ class Convert(Files):
 
 
 class Inspect(Files):
+    def test_nothing_to_tell(self):
+        """What was read up to the error is shown; where nothing was, there is nothing but the error."""
+        for path in (self.path("none"), self.folder):
+            for how in ((), ("--json",)):
+                r = subprocess.run([built("cli/godwit"), "inspect", *how, path], capture_output=True, text=True)
+                self.assertEqual((r.returncode, r.stdout), (1, ""))
+                self.assertRegex(r.stderr, r"\Agodwit inspect: .*\n\Z")
+        cut = self.put("cut", capture("precopy-none-10.0.bin")[:20000])
+        r = subprocess.run([built("cli/godwit"), "inspect", cut], capture_output=True, text=True)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("none", r.stdout)
+
+    def terminal(self, *argv):
+        """What appears on a terminal while the stream comes slowly."""
+        data = capture("precopy-pc-10.0.bin.gz")
+        here, there = pty.openpty()
+        p = subprocess.Popen([built("cli/godwit"), "inspect", *argv, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                             stderr=there)
+        os.close(there)
+        for part in range(0, len(data), 4096):
+            p.stdin.write(data[part:part + 4096])
+            p.stdin.flush()
+            time.sleep(0.02)
+        p.stdin.close()
+        self.assertEqual(p.wait(60 * SLOW), 0)
+        said = b""
+        try:
+            while True:
+                said += os.read(here, 4096)
+        except OSError:
+            os.close(here)
+        return said
+
+    def test_progress(self):
+        self.assertRegex(self.terminal(), rb"inspected \d+ MiB")
+        self.assertEqual(self.terminal("--quiet"), b"")
+
     def inspect(self, *argv, **options):
         return json.loads(self.godwit("inspect", "--json", *argv, **options))
 
