@@ -119,6 +119,8 @@ static bool parse(int argc, char **argv, struct job *job, int *ret_exit)
                                             {"force", no_argument, NULL, 'f'},
                                             {"quiet", no_argument, NULL, 'q'},
                                             {"help", no_argument, NULL, 'h'},
+                                            {"into", required_argument, NULL, 'i'},
+                                            {"snapshot", required_argument, NULL, 'i'},
                                             {0}};
     unsigned long n;
     int c, format = -1;
@@ -149,6 +151,9 @@ static bool parse(int argc, char **argv, struct job *job, int *ret_exit)
             job->write.replace = true;
         } else if (c == 'q') {
             job->progress.on = false;
+        } else if (c == 'i') {
+            fprintf(stderr, "godwit convert: --into, --snapshot: machines cannot be put into disk images yet\n");
+            return false;
         } else {
             *ret_exit = usage(c == 'h' ? stdout : stderr);
             return false;

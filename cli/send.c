@@ -42,6 +42,12 @@ static int usage(FILE *to)
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
+static int not_yet(const char *what, const char *why)
+{
+    fprintf(stderr, "godwit send: %s: %s\n", what, why);
+    return GW_EXIT_USAGE;
+}
+
 static void report(struct send *tx, const struct gw_stats *stats)
 {
     struct gw_transfer *t = &tx->transfer;
@@ -148,6 +154,7 @@ int gw_cmd_send(int argc, char **argv)
     static const struct option options[] = {{"remove", no_argument, NULL, 'r'},
                                             {"force", no_argument, NULL, 'f'},
                                             {"peer", required_argument, NULL, 'p'},
+                                            {"postcopy", no_argument, NULL, 'P'},
                                             GW_TRANSFER_OPTIONS,
                                             {0}};
     struct send tx = {.transfer = {.command = "send", .wake = -1, .signals = -1}};
@@ -163,6 +170,8 @@ int gw_cmd_send(int argc, char **argv)
             tx.peer = optarg;
         else if (c == 'h' || c == GW_OPTION_HELP)
             return usage(stdout);
+        else if (c == 'P')
+            return not_yet("--postcopy", "a machine cannot be started before all of it is there yet");
         else if (!gw_transfer_option(&tx.transfer, c, optarg))
             return c == '?' || c < GW_TRANSFER_OPTION ? usage(stderr) : GW_EXIT_USAGE;
     }

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""How the command answers to what it does not do: one line that begins with its name, and a status that says so."""
+import os
+import subprocess
+import unittest
+
+TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build")
+GODWIT = os.path.join(BUILD, "cli", "godwit")
+
+
+def godwit(*argv, **options):
+    options.setdefault("stdout", subprocess.PIPE)
+    return subprocess.run([GODWIT, *argv], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60, **options)
+
+
+class Missing(unittest.TestCase):
+    """What the manual of the whole has, and is not there yet."""
+
+    def refused(self, command, *argv, why="yet"):
+        r = godwit(command, *argv)
+        self.assertEqual((r.returncode, r.stdout), (2, ""), r.stderr)
+        self.assertRegex(r.stderr, r"\Agodwit %s: .*\n\Z" % command)
+        self.assertIn(why, r.stderr)
+
+    def test_commands(self):
+        for command in ("serve", "relay", "guard", "snapshot"):
+            self.refused(command)
+            self.refused(command, "--help")
+            self.refused(command, "a", "b", "--quiet")
+
+    def test_options(self):
+        self.refused("send", "--postcopy", "a", "b")
+        self.refused("send", "a", "b", "--tls-creds", "x", why="no TLS yet")
+        self.refused("receive", "a", "--output", "b", "--tls-creds=x", why="no TLS yet")
+        self.refused("convert", "a", "--into", "b", "--snapshot", "c")
+
+
+class Unknown(unittest.TestCase):
+    def test_option(self):
+        for command in ("convert", "diff", "extract", "inspect", "receive", "send", "verify"):
+            r = godwit(command, "--no-such-option")
+            self.assertEqual(r.returncode, 2)
+            self.assertTrue(r.stderr.startswith("godwit %s: " % command), r.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
