@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,14 +21,15 @@
 
 static int usage(FILE *to)
 {
-    fprintf(to,
-            "usage: godwit schema dump [--cpus N]\n"
-            "       godwit schema check [--json] [--quiet] FROM TO\n"
-            "       godwit schema explain [--json] [--all] [--quiet] STREAM INTO\n\n"
-            "dump writes what the state of `godwit vm` consists of, as JSON. check compares two such files ('-':\n"
-            "standard input) and tells what keeps state written by FROM from loading into TO. It exits with 3 when\n"
-            "something does. explain tells the same of two migration streams of any machine: why STREAM would not load\n"
-            "into the machine that wrote INTO, also for machine type and RAM (--all: with what does no harm).\n");
+    fprintf(
+        to,
+        "usage: godwit schema dump [--cpus N]\n"
+        "       godwit schema check [--json] [--quiet] FROM TO\n"
+        "       godwit schema explain [--json] [--all] [--quiet] STREAM INTO\n\n"
+        "dump writes what the state of `godwit vm` consists of, as JSON. check compares two such files ('-':\n"
+        "standard input) and tells what keeps state written by FROM from loading into TO. It exits with 3 when\n"
+        "something does. explain tells the same of two migration streams of any machine: why STREAM would not load\n"
+        "into the machine that wrote INTO, also for machine type and RAM (--all: with what does no harm).\n");
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
@@ -37,9 +39,18 @@ static int failed(const char *what, const char *why)
     return GW_EXIT_FAILED;
 }
 
+/* What was printed has gone out; status else. */
+static int flushed(int status)
+{
+    if (!fflush(stdout) && !ferror(stdout))
+        return status;
+    return status == GW_EXIT_FAILED ? status : failed("writing", strerror(errno));
+}
+
 static int dump(int argc, char **argv)
 {
-    static const struct option options[] = {{"cpus", required_argument, NULL, 'c'}, {0}};
+    static const struct option options[] = {
+        {"cpus", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
     struct gw_error err = GW_ERROR_INIT;
     struct gw_machine_config config;
     struct gw_machine *m = NULL;
@@ -49,9 +60,9 @@ static int dump(int argc, char **argv)
 
     gw_machine_config_init(&config);
     config.incoming = true;
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         if (c != 'c')
-            return c == '?' ? GW_EXIT_USAGE : usage(stderr);
+            return usage(c == 'h' ? stdout : stderr);
         if (!gw_option_number(optarg, 1, GW_GUEST_MAX_CPUS, &cpus)) {
             fprintf(stderr, "godwit schema: --cpus %s: 1 to %u\n", optarg, GW_GUEST_MAX_CPUS);
             return GW_EXIT_USAGE;
@@ -69,7 +80,7 @@ static int dump(int argc, char **argv)
         printf("%s\n", text);
     free(text);
     gw_machine_free(m);
-    return r < 0 ? failed("dump", err.text) : GW_EXIT_DONE;
+    return r < 0 ? failed("dump", err.text) : flushed(GW_EXIT_DONE);
 }
 
 static char *slurp(const char *path)
@@ -124,20 +135,21 @@ static void found(void *opaque, bool breaking, const char *where, const char *wh
 
 static int check(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"quiet", no_argument, NULL, 'q'}, {0}};
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {0}};
     struct gw_error err = GW_ERROR_INIT;
     struct findings f = {0};
     char *from, *to = NULL;
     bool json = false;
     int c, r = -1;
 
-    while ((c = getopt_long(argc, argv, "q", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
         if (c == 'j')
             json = true;
         else if (c == 'q')
             f.quiet = true;
         else
-            return usage(stderr);
+            return usage(c == 'h' ? stdout : stderr);
     }
     if (optind + 2 != argc)
         return usage(stderr);
@@ -164,7 +176,7 @@ static int check(int argc, char **argv)
     if (!json && !f.quiet)
         printf("%s: %d difference%s between %s and %s\n", r ? "it would not load" : "it loads", r + (int)f.notes,
                r + (int)f.notes == 1 ? "" : "s", argv[optind], argv[optind + 1]);
-    return r ? GW_EXIT_DIFFERENT : GW_EXIT_DONE;
+    return flushed(r ? GW_EXIT_DIFFERENT : GW_EXIT_DONE);
 }
 
 int gw_cmd_schema(int argc, char **argv)

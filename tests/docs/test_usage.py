@@ -2,6 +2,7 @@
 """How the command answers to what it does not do: one line that begins with its name, and a status that says so."""
 import os
 import subprocess
+import tempfile
 import unittest
 
 TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -42,6 +43,34 @@ class Unknown(unittest.TestCase):
             r = godwit(command, "--no-such-option")
             self.assertEqual(r.returncode, 2)
             self.assertTrue(r.stderr.startswith("godwit %s: " % command), r.stderr)
+
+
+class Schema(unittest.TestCase):
+    def test_help(self):
+        for argv in (["--help"], ["dump", "--help"], ["check", "--help"]):
+            r = godwit("schema", *argv)
+            self.assertEqual((r.returncode, r.stderr), (0, ""))
+            self.assertTrue(r.stdout.startswith("usage: godwit schema"))
+
+    def test_cpus(self):
+        for value in ("abc", "", "0", "-1", "1x", "99999999999999999999"):
+            r = godwit("schema", "dump", "--cpus", value)
+            self.assertEqual((r.returncode, r.stdout), (2, ""), value)
+            self.assertEqual(r.stderr, "godwit schema: --cpus '%s': a number from 1 on is expected\n" % value)
+        self.assertEqual(godwit("schema", "dump", "--cpus", "2").returncode, 0)
+
+    def test_full_disk(self):
+        schema = godwit("schema", "dump").stdout
+        with open("/dev/full", "w") as full:
+            r = godwit("schema", "dump", stdout=full)
+            self.assertEqual((r.returncode, r.stderr), (1, "godwit schema: writing: No space left on device\n"))
+            with tempfile.NamedTemporaryFile("w") as f:
+                f.write(schema)
+                f.flush()
+                for argv in ([], ["--json"]):
+                    r = godwit("schema", "check", *argv, f.name, f.name, stdout=full)
+                    self.assertEqual((r.returncode, r.stderr), (1, "godwit schema: writing: No space left on device\n"))
+                self.assertEqual(godwit("schema", "check", "--quiet", f.name, f.name).returncode, 0)
 
 
 if __name__ == "__main__":
