@@ -138,7 +138,7 @@ static void test_endless(void **state)
     static const uint8_t one[] = {4, 0, 0, 0, 9, 1, 'a', 0, 0, 0, 0, 0, 0, 0, 1, 0x7e, 0, 0, 0, 9};
     struct rig_bytes b = read_capture("stopped-source-64k-10.0.bin");
     uint8_t *timer = memmem(b.data, b.bytes, "\5timer", 6), *data;
-    size_t head, bytes = 20 << 20;
+    size_t head, bytes = 2 << 20;
     struct guest_outcome o;
 
     assert_non_null(timer);
