@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * cmd: the subcommands of `godwit`. Each gets "godwit COMMAND" as argv[0], so that getopt's words say who speaks, and
- * returns the exit status: 0 done; 1 failed,
- * with one line on stderr, "godwit COMMAND: what: why"; 2 wrong usage; 3 a difference was found; 4 the guest found
- * corruption.
+ * returns the exit status: 0 done; 1 failed, with one line on stderr, "godwit COMMAND: what: why"; 2 wrong usage; 3 a
+ * difference was found; 4 the guest found corruption.
  */
 #ifndef GODWIT_CLI_CMD_H
 #define GODWIT_CLI_CMD_H

@@ -37,8 +37,8 @@ static const char usage[] =
     "\n"
     "  --json       one JSON document on stdout\n"
     "  --quiet      no progress\n"
-    "  --timeout S  how long an answer may take (30); and of our machines, how long the other side of `migrate` may move\n"
-    "               nothing before that fails (30)\n"
+    "  --timeout S  how long an answer may take (30); for our machines also how long the other side of `migrate` may\n"
+    "               move nothing before it fails (30)\n"
     "  --log LEVEL  info, debug: also tell events, instead of progress; error, warning: do not (usual)\n";
 
 /* ---- words that all commands use --------------------------------------------------------------------------------- */

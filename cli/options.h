@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * options: words of the command line that several commands read in the same way. Nothing is taken for what it only begins
- * like: all answer false for a text that is not wholly what it should be, and leave the results alone then.
+ * options: words of the command line that several commands read in the same way. Nothing is taken for what it only
+ * begins like: all answer false for a text that is not wholly what it should be, and leave the results alone then.
  */
 #ifndef GODWIT_CLI_OPTIONS_H
 #define GODWIT_CLI_OPTIONS_H

@@ -75,7 +75,8 @@ int gw_transfer_failed(struct gw_transfer *t, const char *what, const struct gw_
 bool gw_transfer_option(struct gw_transfer *t, int c, const char *value);
 /* Sets the capabilities and parameters that were asked for. */
 int gw_transfer_configure(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *err);
-/* The same; and blocks interrupts (interrupts.h) in this and all threads to come, and makes the descriptors. After the options. */
+/* The same; and blocks interrupts (interrupts.h) in this and all threads to come, and makes the descriptors. After the
+ * options. */
 int gw_transfer_begin(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *err);
 void gw_transfer_end(struct gw_transfer *t);
 /* For the sessions' on_event; opaque is the transfer. */

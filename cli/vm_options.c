@@ -8,26 +8,27 @@
 
 static void help(void)
 {
-    printf("usage: godwit vm [OPTION]...\n\n"
-           "  --memory SIZE[,name=NAME][,page-size=2M][,backing=memfd|anonymous]   a block of RAM; repeatable [128M]\n"
-           "  --cpus N                    vCPUs [1]\n"
-           "  --accel auto|kvm|unicorn    what runs them [auto]\n"
-           "  --workload KIND[,rate=BYTES_PER_S][,set=SIZE][,seed=N]   what the guest does [idle]:\n"
-           "                              idle uniform hotset sequential sparse zero disk\n"
-           "  --disk FILE[,id=ID][,format=raw][,readonly]   a disk; repeatable, 8 at most\n"
-           "  --serial stdio|null|file:PATH|unix:PATH   where the guest prints [stdio; with --json: null]\n"
-           "  --qmp unix:PATH|tcp:HOST:PORT             control socket\n"
-           "  --incoming URI|defer        wait for a machine to arrive\n"
-           "  --paused                    do not start until told to (cont), nor a machine that arrives\n"
-           "  --tracker auto|pagemap|explicit|kvm-log|kvm-ring   dirty tracking [auto]\n"
-           "  --name NAME  --uuid UUID    who it is\n"
-           "  --capability NAME[=on|off]  --parameter NAME=VALUE   of its migrations; repeatable\n"
-           "  --timeout SECONDS           a migration fails when its other side moves nothing for so long [sending: 30,\n"
-           "                              receiving: 300]\n"
-           "  --json                      one JSON object per line on standard output: what happens\n"
-           "  --log LEVEL                 error, warning: do not tell who was dropped at the door [info]\n"
-           "  --quiet                     say nothing but errors and what the guest prints\n\n"
-           "Exit status: 0 done, 1 failed, 2 wrong usage, 4 the guest found a wrong byte.\n");
+    printf(
+        "usage: godwit vm [OPTION]...\n\n"
+        "  --memory SIZE[,name=NAME][,page-size=2M][,backing=memfd|anonymous]   a block of RAM; repeatable [128M]\n"
+        "  --cpus N                    vCPUs [1]\n"
+        "  --accel auto|kvm|unicorn    what runs them [auto]\n"
+        "  --workload KIND[,rate=BYTES_PER_S][,set=SIZE][,seed=N]   what the guest does [idle]:\n"
+        "                              idle uniform hotset sequential sparse zero disk\n"
+        "  --disk FILE[,id=ID][,format=raw][,readonly]   a disk; repeatable, 8 at most\n"
+        "  --serial stdio|null|file:PATH|unix:PATH   where the guest prints [stdio; with --json: null]\n"
+        "  --qmp unix:PATH|tcp:HOST:PORT             control socket\n"
+        "  --incoming URI|defer        wait for a machine to arrive\n"
+        "  --paused                    do not start until told to (cont), nor a machine that arrives\n"
+        "  --tracker auto|pagemap|explicit|kvm-log|kvm-ring   dirty tracking [auto]\n"
+        "  --name NAME  --uuid UUID    who it is\n"
+        "  --capability NAME[=on|off]  --parameter NAME=VALUE   of its migrations; repeatable\n"
+        "  --timeout SECONDS           a migration fails when its other side moves nothing for so long [sending: 30,\n"
+        "                              receiving: 300]\n"
+        "  --json                      one JSON object per line on standard output: what happens\n"
+        "  --log LEVEL                 error, warning: do not tell who was dropped at the door [info]\n"
+        "  --quiet                     say nothing but errors and what the guest prints\n\n"
+        "Exit status: 0 done, 1 failed, 2 wrong usage, 4 the guest found a wrong byte.\n");
 }
 
 static int bad(const char *option, const char *value, const char *why)

@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: MIT
  *
- * control: a QMP server for an embedder, for one call (M3). It translates JSON to the public API and back, nothing more.
+ * control: a QMP server for an embedder, for one call (M3). It translates JSON to the public API and back, nothing
+ * more.
  *
  * Commands it has itself: qmp_capabilities, query-version, query-name, query-commands, query-status, stop, cont, quit,
- * migrate, migrate-incoming (see `waits`), getfd, closefd, migrate_cancel, migrate-continue, migrate-pause, migrate-set-capabilities,
+ * migrate, migrate-incoming, getfd, closefd, migrate_cancel, migrate-continue, migrate-pause, migrate-set-capabilities,
  * query-migrate-capabilities, migrate-set-parameters, query-migrate-parameters, query-migrate, yank, query-yank, with
- * QEMU's arguments, answers and errors. The embedder can add others. Commands of QEMU's for parts that this build does not
- * have (snapshots, postcopy, dirty rates, bitmaps) are refused by a GenericError that says so.
- * Beyond QEMU's: `migrate` takes x-godwit-peer (a profile of send.h) and, as migrate-incoming does, x-godwit-timeout-ms;
- * query-migrate tells who owns the guest, the rounds and the bytes by cause under the key x-godwit; x-godwit-claim is
- * gw_recv_claim. `cont` of a machine that stands still is refused while a migration is under way (QEMU allows it
- * before the switch-over), while a machine waits for its guest (QEMU remembers it till it is there), and after an
- * incoming one that did not complete. migrate-incoming is refused for a machine that has a guest or had its turn; after
- * an attempt that changed nothing it has another one. `cont` of one that has left takes it back
- * (gw_vm_came_back); till then `migrate` is refused.
+ * QEMU's arguments, answers and errors. The embedder can add others. Commands of QEMU's for parts that this build does
+ * not have (snapshots, postcopy, dirty rates, bitmaps) are refused by a GenericError that says so.
+ *
+ * Beyond QEMU's: `migrate` takes x-godwit-peer (a profile of send.h) and, as migrate-incoming does,
+ * x-godwit-timeout-ms; query-migrate tells who owns the guest, the rounds and the bytes by cause under the key
+ * x-godwit; x-godwit-claim is gw_recv_claim.
+ *
+ * `cont` of a machine that stands still is refused while a migration is under way (QEMU allows it before the
+ * switch-over), while a machine waits for its guest (QEMU remembers it till it is there), and after an incoming one
+ * that did not complete. `cont` of a machine that has left takes it back (gw_vm_came_back); till then `migrate` is
+ * refused. migrate-incoming is refused for a machine that has a guest or had its turn (see `waits`); after an attempt
+ * that changed nothing it has another one.
  *
  * Events: STOP, RESUME (of sessions and of the commands stop and cont), SHUTDOWN (of quit), and with the capability
  * `events` MIGRATION and MIGRATION_PASS. Under memory shortage an event may be lost.
  *
  * Hostile: any number of clients may connect; 32 are served, messages are bounded (1 MiB, 64 levels), and a client that
- * does not read what it asked for is closed. They can pass 16 descriptors, and use no others. Who can connect can do everything that is listed above: the embedder guards
- * the address.
+ * does not read what it asked for is closed. They can pass 16 descriptors, and use no others. Who can connect can do
+ * everything that is listed above: the embedder guards the address.
  *
  * Threads: the server has one thread of its own for all its clients; ops are called on it. The functions here may be
  * called from any thread, but ops, commands and on_event must not call gw_control_free or gw_control_incoming.
@@ -54,7 +58,7 @@ struct gw_control_config {
     gw_event_fn on_event; /* sees every event of the sessions that the control started; may be NULL */
     const char *name;     /* what query-name tells; may be NULL. All texts are copied, ops too; opaque is borrowed */
     bool waits;           /* the machine has no guest yet: `migrate-incoming` may fill it (--incoming defer) */
-    bool start_paused;    /* as in recv.h, of what comes by gw_control_incoming and by migrate-incoming: `cont` starts it */
+    bool start_paused;    /* as in recv.h, of every incoming machine: `cont` starts it */
     /* progress_timeout_ns of send.h and of recv.h for whoever does not name one (x-godwit-timeout-ms) */
     uint64_t send_timeout_ns, recv_timeout_ns;
 };
@@ -63,8 +67,8 @@ GW_API int gw_control_start(struct gw_vm *vm, const struct gw_control_config *co
                             struct gw_error *err);
 /* The address that it listens on, as a URI. */
 GW_API void gw_control_address(struct gw_control *c, char *buf, size_t size);
-/* Starts an incoming migration as the QMP command would (a command line's --incoming). The machine must have no guest. Here
- * fd:N is a descriptor of this process, for clients fd:NAME is one that they passed with getfd. */
+/* Starts an incoming migration as the QMP command would (a command line's --incoming). The machine must have no guest.
+ * Here fd:N is a descriptor of this process, for clients fd:NAME is one that they passed with getfd. */
 GW_API int gw_control_incoming(struct gw_control *c, const char *uri, struct gw_error *err);
 /* A command of the embedder's: arguments and result are JSON text; *ret_json is malloc'ed by the callback (NULL: {}). */
 typedef int (*gw_control_fn)(void *opaque, const char *arguments_json, char **ret_json, struct gw_error *err);

@@ -45,8 +45,8 @@ GW_API int gw_recv_cancel(struct gw_recv *r, struct gw_error *err);
 GW_API void gw_recv_yank(struct gw_recv *r);                                /* (any) */
 GW_API enum gw_status gw_recv_status(struct gw_recv *r);                    /* (any) */
 GW_API enum gw_owner gw_recv_owner(struct gw_recv *r);                      /* (any) */
-/* Whether a source has begun to change the machine. After a failed session that nobody touched it waits as it did before.
- * (any) */
+/* Whether a source has begun to change the machine. After a failed session that nobody touched it waits as it did
+ * before. (any) */
 GW_API bool gw_recv_touched(const struct gw_recv *r);
 /* After an end with GW_OWNER_UNDECIDED: everything was loaded but the source's last word did not come. The operator, who
  * has asked the source (gw_send_owner says DESTINATION), takes the guest: it runs here. -EALREADY, -EINVAL. */

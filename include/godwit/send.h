@@ -31,8 +31,8 @@ struct gw_send_config {
     void *opaque;
 };
 
-/* Refused at once with -EBUSY (a session runs, blockers; the text has the reasons), -EALREADY (the machine is not here any
- * more: gw_vm_place), -EINVAL, -ENOTSUP. Failures to connect come later as status failed. */
+/* Refused at once with -EBUSY (a session runs, blockers; the text has the reasons), -EALREADY (the machine is not here
+ * any more: gw_vm_place), -EINVAL, -ENOTSUP. Failures to connect come later as status failed. */
 GW_API int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct gw_send **ret_send,
                          struct gw_error *err);
 /* Waits for the end: 0 completed, -ECANCELED cancelled, else the failure. (any) */

@@ -76,8 +76,8 @@ GW_API struct gw_options *gw_vm_options(struct gw_vm *vm);
 /* ---- whose machine it is -------------------------------------------------------------------------------------------
  *
  * Sessions end; what they did to the machine stays. A machine that was given away, or may have been, is refused to the
- * next outgoing migration (-EALREADY): it would make a second copy, and an old one. What it was marked as goes away when
- * a machine is received into it, or claimed there, and when the embedder says that it has taken it back. */
+ * next outgoing migration (-EALREADY): it would make a second copy, and an old one. What it was marked as goes away
+ * when a machine is received into it, or claimed there, and when the embedder says that it has taken it back. */
 
 enum gw_vm_place {
     GW_VM_HERE,      /* from the start, and whenever no migration says otherwise */
@@ -87,8 +87,8 @@ enum gw_vm_place {
 
 /* Any thread. While an outgoing migration hands the machine over it says what would hold if that ended now. */
 GW_API enum gw_vm_place gw_vm_place(const struct gw_vm *vm);
-/* The embedder, or somebody who knows that the machine runs nowhere else, starts it here again: it can be migrated again.
- * The control socket's `cont` calls it. Starts nothing by itself. Any thread. -EBUSY during a migration. */
+/* The embedder, or somebody who knows that the machine runs nowhere else, starts it here again: it can be migrated
+ * again. The control socket's `cont` calls it. Starts nothing by itself. Any thread. -EBUSY during a migration. */
 GW_API int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err);
 
 /* ---- RAM (R1) ---------------------------------------------------------------------------------------------------- */

@@ -127,7 +127,8 @@ void gw_client_read(struct gw_control *c, struct gw_client *cl)
         char bytes[CMSG_SPACE(GW_CLIENT_FDS * sizeof(int))];
     } extra;
     struct iovec iov;
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = extra.bytes, .msg_controllen = sizeof extra.bytes};
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = extra.bytes, .msg_controllen = sizeof extra.bytes};
     ssize_t n;
 
     if (!make_room(&cl->in, &cl->in_room, cl->in_bytes + READ_BYTES)) {

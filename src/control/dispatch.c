@@ -20,8 +20,7 @@ static const struct command commands[] = {
     {"stop", gw_cmd_stop, ""},
     {"cont", gw_cmd_cont, ""},
     {"quit", gw_cmd_quit, ""},
-    {"migrate", gw_cmd_migrate,
-     "uri?s channels?a blk?b inc?b detach?b resume?b x-godwit-peer?s x-godwit-timeout-ms?i"},
+    {"migrate", gw_cmd_migrate, "uri?s channels?a blk?b inc?b detach?b resume?b x-godwit-peer?s x-godwit-timeout-ms?i"},
     {"migrate-incoming", gw_cmd_migrate_incoming, "uri?s channels?a exit-on-error?b x-godwit-timeout-ms?i"},
     {"getfd", gw_cmd_getfd, "fdname:s"},
     {"closefd", gw_cmd_closefd, "fdname:s"},
@@ -38,14 +37,28 @@ static const struct command commands[] = {
     {"x-godwit-claim", gw_cmd_claim, ""},
 };
 
-/* Commands of QEMU's for parts that we do not have. query-commands does not list them: clients look there for what they can
- * rely on. An embedder can add one of these. */
+/* Commands of QEMU's for parts that we do not have. query-commands does not list them: clients look there for what they
+ * can rely on. An embedder can add one of these. */
 static const char *const absent[] = {
-    "announce-self",           "block-dirty-bitmap-add",    "block-dirty-bitmap-clear", "block-dirty-bitmap-disable",
-    "block-dirty-bitmap-enable", "block-dirty-bitmap-merge", "block-dirty-bitmap-remove", "calc-dirty-rate",
-    "cancel-vcpu-dirty-limit", "client_migrate_info",       "migrate-recover",          "migrate-start-postcopy",
-    "query-dirty-rate",        "query-vcpu-dirty-limit",    "set-vcpu-dirty-limit",     "snapshot-delete",
-    "snapshot-load",           "snapshot-save",             "x-colo-lost-heartbeat",
+    "announce-self",
+    "block-dirty-bitmap-add",
+    "block-dirty-bitmap-clear",
+    "block-dirty-bitmap-disable",
+    "block-dirty-bitmap-enable",
+    "block-dirty-bitmap-merge",
+    "block-dirty-bitmap-remove",
+    "calc-dirty-rate",
+    "cancel-vcpu-dirty-limit",
+    "client_migrate_info",
+    "migrate-recover",
+    "migrate-start-postcopy",
+    "query-dirty-rate",
+    "query-vcpu-dirty-limit",
+    "set-vcpu-dirty-limit",
+    "snapshot-delete",
+    "snapshot-load",
+    "snapshot-save",
+    "x-colo-lost-heartbeat",
 };
 
 static bool is_absent(const char *name)

@@ -27,7 +27,7 @@
 #define GW_CONTROL_BACKLOG (4 * 1024 * 1024) /* ... and one that leaves so much (of events) is closed */
 
 #define GW_CONTROL_FDS 16 /* descriptors with a name */
-#define GW_CLIENT_FDS 8   /* that came with a message and have none yet */
+#define GW_CLIENT_FDS  8  /* that came with a message and have none yet */
 
 struct gw_client {
     int fd; /* -1: a free place */
@@ -101,16 +101,16 @@ static inline size_t gw_client_unread(const struct gw_client *cl)
     return cl->out_bytes - cl->out_done;
 }
 
-/* fds.c: descriptors that clients of a Unix socket pass (control thread). One belongs to the message whose bytes it came
- * with: when that is no getfd, it is closed. One with a name lives on, also without its client, until it is used by a
- * migration, replaced, or closed by closefd or the server's end. */
+/* fds.c: descriptors that clients of a Unix socket pass (control thread). One belongs to the message whose bytes it
+ * came with: when that is no getfd, it is closed. One with a name lives on, also without its client, until it is used
+ * by a migration, replaced, or closed by closefd or the server's end. */
 struct msghdr;
 void gw_client_keep_fds(struct gw_client *cl, struct msghdr *m);
 void gw_client_drop_fds(struct gw_client *cl);
 int gw_cmd_getfd(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_closefd(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
-/* Whether the address is fd:NAME; and a channel of it, for which the descriptor is used up. -ENOENT. Clients know names only:
- * a number would be any descriptor of this process. */
+/* Whether the address is fd:NAME; and a channel of it, for which the descriptor is used up. -ENOENT. Clients know names
+ * only: a number would be any descriptor of this process. */
 bool gw_fds_meant(const char *uri);
 int gw_fds_open(struct gw_control *c, const char *uri, struct gw_channel **ret_channel, struct gw_error *err);
 void gw_fds_close(struct gw_control *c);

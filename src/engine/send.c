@@ -236,6 +236,8 @@ int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct 
         r = gw_vm_begin(vm, true, err);
     begun = r >= 0;
     if (r >= 0)
+        r = gw_vm_must_be_here(vm, err);
+    if (r >= 0)
         r = prepare(s, config, err);
     if (r >= 0) {
         gw_session_enter(&s->session, GW_PHASE_CONNECT);

@@ -436,7 +436,7 @@ int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err)
     return r;
 }
 
-static int must_be_here(const struct gw_vm *vm, struct gw_error *err)
+int gw_vm_must_be_here(const struct gw_vm *vm, struct gw_error *err)
 {
     switch (gw_vm_place(vm)) {
     case GW_VM_LEFT:
@@ -467,8 +467,6 @@ int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err)
             at += (size_t)snprintf(reasons + at, sizeof reasons - at, "%s%s", i ? "; " : "", vm->blockers[i].reason);
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "migration is blocked: %.400s", reasons);
     }
-    if (r >= 0 && outgoing)
-        r = must_be_here(vm, err);
     if (r >= 0 && outgoing)
         r = gw_registry_migratable(vm->registry, err);
     if (r >= 0) {

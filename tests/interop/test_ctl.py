@@ -199,7 +199,8 @@ class Ctl(Case):
         ram = pattern(SIZE)
         vm, path = self.vm(ram=ram)
         out = self.path("out")
-        doc = self.ctl_json(path, "migrate", exec_uri(out, False))
+        # How patient a migration is, is not QEMU's to know.
+        doc = self.ctl_json(path, "migrate", "--timeout", "20", exec_uri(out, False))
         self.assertEqual(doc["status"], "completed")
         self.assertEqual(doc["run-state"], "postmigrate")
         self.assertEqual(doc["ram"]["remaining"], 0)

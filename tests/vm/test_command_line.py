@@ -76,6 +76,14 @@ class Words(Case):
         self.assertIsNone(vm.seen("noise"), vm.text())
 
 
+    def test_ctl_tells_events(self):
+        box = Box(self, "vm", ["--workload", "idle", *SMALL])
+        r = godwit("ctl", "--log", "info", box.qmp_path, "stop")
+        self.assertEqual((r.returncode, r.stdout, r.stderr), (0, "", "godwit ctl: event STOP\n"))
+        r = godwit("ctl", "--log", "warning", box.qmp_path, "cont")
+        self.assertEqual((r.returncode, r.stdout, r.stderr), (0, "", ""))
+
+
 class Arrivals(Case):
     def source(self, *options, workload="idle"):
         box = Box(self, "source", [*SMALL, "--workload", workload, *options])

@@ -12,8 +12,20 @@
 
 static void test_number(void **state)
 {
-    static const char *const bad[] = {"", " ", "-1", "+1", "2x", "x2", " 2", "2 ", "0x2", "1e1", "33", "0",
-                                      "18446744073709551616", "18446744073709551647"};
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "-1",
+                                      "+1",
+                                      "2x",
+                                      "x2",
+                                      " 2",
+                                      "2 ",
+                                      "0x2",
+                                      "1e1",
+                                      "33",
+                                      "0",
+                                      "18446744073709551616",
+                                      "18446744073709551647"};
     uint64_t n = 77;
 
     for (size_t i = 0; i < LEN(bad); i++)
@@ -30,10 +42,33 @@ static void test_size(void **state)
     static const struct {
         const char *text;
         int64_t value;
-    } good[] = {{"0", 0}, {"17", 17}, {"-5", -5}, {"1K", 1 << 10}, {"3m", 3 << 20}, {"2G", 2ll << 30}, {"4t", 4ll << 40},
-                {"-1k", -1024}, {"8388607T", 8388607ll << 40}, {"9223372036854775807", INT64_MAX}};
-    static const char *const bad[] = {"", "K", "-", "--1", "+1", " 1", "1 ", "1KB", "1KK", "1P", "1.5G", "0x10", "soon",
-                                      "8388608T", "9223372036854775808", "-9223372036854775809", "9007199254740992K"};
+    } good[] = {{"0", 0},
+                {"17", 17},
+                {"-5", -5},
+                {"1K", 1 << 10},
+                {"3m", 3 << 20},
+                {"2G", 2ll << 30},
+                {"4t", 4ll << 40},
+                {"-1k", -1024},
+                {"8388607T", 8388607ll << 40},
+                {"9223372036854775807", INT64_MAX}};
+    static const char *const bad[] = {"",
+                                      "K",
+                                      "-",
+                                      "--1",
+                                      "+1",
+                                      " 1",
+                                      "1 ",
+                                      "1KB",
+                                      "1KK",
+                                      "1P",
+                                      "1.5G",
+                                      "0x10",
+                                      "soon",
+                                      "8388608T",
+                                      "9223372036854775808",
+                                      "-9223372036854775809",
+                                      "9007199254740992K"};
     int64_t n;
 
     for (size_t i = 0; i < LEN(good); i++)
@@ -47,8 +82,8 @@ static void test_size(void **state)
 
 static void test_seconds(void **state)
 {
-    static const char *const bad[] = {"", "0", "-1", "soon", "1s", " 1", "inf", "nan", "0x1", "1e3", "1.2.3", ".",
-                                      "1000000000", "0.0000000001"};
+    static const char *const bad[] = {"",    "0",   "-1",  "soon",  "1s", " 1",         "inf",
+                                      "nan", "0x1", "1e3", "1.2.3", ".",  "1000000000", "0.0000000001"};
     uint64_t ns = 77;
 
     for (size_t i = 0; i < LEN(bad); i++)
@@ -61,8 +96,8 @@ static void test_seconds(void **state)
 
 static void test_switch(void **state)
 {
-    static const char *const bad[] = {"", "=on", "events=maybe", "events=", "events=ON", "events=on ", "events=1",
-                                      "a-name-longer-than-the-room"};
+    static const char *const bad[] = {
+        "", "=on", "events=maybe", "events=", "events=ON", "events=on ", "events=1", "a-name-longer-than-the-room"};
     char name[16] = "as before";
     bool on = false;
 
@@ -94,10 +129,16 @@ static void test_setting(void **state)
 
 static void test_uuid(void **state)
 {
-    static const char *const bad[] = {
-        "", "0e9bd4a1", "0e9bd4a1-1111-4222-8333-abcdef012345 ", "0e9bd4a1-1111-4222-8333-abcdef0123456",
-        "0e9bd4a1-1111-4222-8333-abcdef01234g", "0e9bd4a11111-4222-8333-abcdef-012345", "0e9bd4a1111142228333abcdef01234",
-        "0e9bd4a1111142228333abcdef0123456", "-0e9bd4a1-1111-4222-8333-abcdef01234", "0e9bd4a1 1111 4222 8333 abcdef012345"};
+    static const char *const bad[] = {"",
+                                      "0e9bd4a1",
+                                      "0e9bd4a1-1111-4222-8333-abcdef012345 ",
+                                      "0e9bd4a1-1111-4222-8333-abcdef0123456",
+                                      "0e9bd4a1-1111-4222-8333-abcdef01234g",
+                                      "0e9bd4a11111-4222-8333-abcdef-012345",
+                                      "0e9bd4a1111142228333abcdef01234",
+                                      "0e9bd4a1111142228333abcdef0123456",
+                                      "-0e9bd4a1-1111-4222-8333-abcdef01234",
+                                      "0e9bd4a1 1111 4222 8333 abcdef012345"};
     static const uint8_t want[16] = {0x0e, 0x9b, 0xd4, 0xa1, 0x11, 0x11, 0x42, 0x22,
                                      0x83, 0x33, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45};
     uint8_t uuid[16] = {0};
@@ -126,8 +167,8 @@ static void test_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_number),  cmocka_unit_test(test_size), cmocka_unit_test(test_seconds),
-        cmocka_unit_test(test_switch),  cmocka_unit_test(test_setting), cmocka_unit_test(test_uuid),
+        cmocka_unit_test(test_number), cmocka_unit_test(test_size),    cmocka_unit_test(test_seconds),
+        cmocka_unit_test(test_switch), cmocka_unit_test(test_setting), cmocka_unit_test(test_uuid),
         cmocka_unit_test(test_log),
     };
 

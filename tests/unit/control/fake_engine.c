@@ -201,8 +201,10 @@ int gw_recv_start(struct gw_vm *vm, const struct gw_recv_config *config, struct 
     int r = start(true, config->uri, config->take_channel, NULL, config->progress_timeout_ns, config->on_event,
                   config->opaque, (struct fake_session **)ret_recv, err);
 
+    pthread_mutex_lock(&order);
     if (r == 0)
         fake.session->start_paused = config->start_paused;
+    pthread_mutex_unlock(&order);
     return r;
 }
 

@@ -304,7 +304,8 @@ static void test_addresses(void **state)
         {CH("\"transport\":\"exec\",\"args\":[\"cat\",\"it's $x\"]"), "exec:exec 'cat' 'it'\\''s $x'", NULL},
         {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":0"), "file:/x", NULL},
         {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":4096"), "file:/x,offset=4096", NULL},
-        {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":-1"), NULL, "the file's name or offset cannot be used"},
+        {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":-1"), NULL,
+         "the file's name or offset cannot be used"},
         {CH("\"transport\":\"file\",\"filename\":\"/x\""), NULL, "Parameter 'channels[0].addr.offset' is missing"},
         {CH("\"transport\":\"exec\",\"args\":[1]"), NULL,
          "Invalid parameter type for 'channels[0].addr.args[0]', expected: string"},
@@ -349,12 +350,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_up, rig_down)
 #define W(f) cmocka_unit_test_setup_teardown(f, rig_up_waiting, rig_down)
     const struct CMUnitTest tests[] = {
-        T(test_run_state),
-        T(test_options),
-        T(test_outgoing),
-        W(test_incoming),
-        W(test_who_can_be_filled),
-        T(test_who_cannot_be_filled),
+        T(test_run_state), T(test_options),           T(test_outgoing),
+        W(test_incoming),  W(test_who_can_be_filled), T(test_who_cannot_be_filled),
         T(test_addresses),
     };
 

@@ -7,9 +7,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 
-#define GETFD(name) "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"" name "\"}}"
+#define GETFD(name)   "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"" name "\"}}"
 #define CLOSEFD(name) "{\"execute\":\"closefd\",\"arguments\":{\"fdname\":\"" name "\"}}"
-#define MIGRATE(uri) "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"" uri "\"}}"
+#define MIGRATE(uri)  "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"" uri "\"}}"
 #define INCOMING(uri) "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"" uri "\"}}"
 
 static void send_fds(struct client *cl, const char *text, const int *fds, size_t count)
@@ -177,8 +177,10 @@ static void test_migrate(void **state)
     int a, b;
 
     /* Its own descriptors are not the clients' to name. */
-    ask(cl, MIGRATE("fd:2"), E("File descriptor named '2' has not been found: over QMP it has the name that getfd gave it"));
-    ask(cl, MIGRATE("fd:"), E("File descriptor named '' has not been found: over QMP it has the name that getfd gave it"));
+    ask(cl, MIGRATE("fd:2"),
+        E("File descriptor named '2' has not been found: over QMP it has the name that getfd gave it"));
+    ask(cl, MIGRATE("fd:"),
+        E("File descriptor named '' has not been found: over QMP it has the name that getfd gave it"));
     assert_int_equal(fake_now()->started, 0);
     a = send_pipe(cl, GETFD("out"));
     check_next(cl, "getfd", OK);
@@ -220,7 +222,8 @@ static void test_incoming(void **state)
     struct client *cl = ready(rig);
     int s[2];
 
-    ask(cl, INCOMING("fd:0"), E("File descriptor named '0' has not been found: over QMP it has the name that getfd gave it"));
+    ask(cl, INCOMING("fd:0"),
+        E("File descriptor named '0' has not been found: over QMP it has the name that getfd gave it"));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, s), 0);
     send_fds(cl, GETFD("in"), s, 1);
     close(s[0]);

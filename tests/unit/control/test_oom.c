@@ -5,6 +5,7 @@
  */
 #include "rig.h"
 
+#include <fcntl.h>
 #include <poll.h>
 
 #include "../../failing.h"
@@ -35,6 +36,7 @@ char *__wrap_strdup(const char *s)
 
 static const char script[] =
     "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}"
+    "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"x\"}}{\"execute\":\"closefd\",\"arguments\":{\"fdname\":\"x\"}}"
     "{\"execute\":\"query-version\",\"id\":[1,{\"a\":\"b\"}]}{\"execute\":\"query-name\"}"
     "{\"execute\":\"query-status\"}{\"execute\":\"stop\"}{\"execute\":\"cont\"}{\"execute\":\"nonsense\"}{]"
     "{\"execute\":\"query-commands\"}{\"execute\":\"x-echo\",\"arguments\":{\"a\":1}}"
@@ -53,6 +55,33 @@ static int echo(void *opaque, const char *arguments_json, char **ret_json, struc
     return *ret_json ? 0 : gw_fail(err, -ENOMEM, GW_BLAME_EMBEDDER, "out of memory");
 }
 
+/* The script, with a descriptor for its getfd. */
+static void say_with_fd(int to)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } extra = {0};
+    struct iovec iov = {(void *)script, sizeof script - 1};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = extra.bytes, .msg_controllen = sizeof extra};
+    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+
+    h->cmsg_level = SOL_SOCKET;
+    h->cmsg_type = SCM_RIGHTS;
+    h->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(h), &(int){STDERR_FILENO}, sizeof(int));
+    (void)!sendmsg(to, &m, MSG_NOSIGNAL);
+}
+
+static unsigned open_fds(void)
+{
+    unsigned n = 0;
+
+    for (int fd = 0; fd < 256; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
 /* Says the script and takes what comes, without memory of its own. Returns how many bytes came. */
 static size_t converse(struct rig *rig)
 {
@@ -62,7 +91,7 @@ static size_t converse(struct rig *rig)
     size_t bytes = 0;
     ssize_t n;
 
-    (void)!send(fd, script, sizeof script - 1, MSG_NOSIGNAL);
+    say_with_fd(fd);
     shutdown(fd, SHUT_WR);
     do {
         if (poll(&p, 1, WAIT_MS) != 1)
@@ -83,11 +112,14 @@ static void end_session(void)
 static void each(struct rig *rig, bool all_from_there)
 {
     size_t whole;
+    unsigned before;
     long n = 0;
 
     assert_int_equal(gw_control_add_command(rig->c, "x-echo", echo, NULL, NULL), 0);
     whole = converse(rig);
     assert_true(whole > 3000);
+    end_session();
+    before = open_fds();
     do {
         struct client *cl;
 
@@ -105,6 +137,7 @@ static void each(struct rig *rig, bool all_from_there)
     } while (atomic_load(&failed));
     assert_true(n > 500 / (all_from_there ? 7 : 1));
     end_session();
+    assert_true(open_fds() <= before + 1); /* the last client, of whose end the server need not know yet */
 }
 
 static void test_one_fails(void **state)

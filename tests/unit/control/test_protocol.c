@@ -223,9 +223,9 @@ static int twice(void *opaque, const char *arguments_json, char **ret_json, stru
 static void test_added_commands(void **state)
 {
     struct rig *rig = *state;
-    static const char *const absent[] = {"snapshot-save",          "snapshot-load",    "snapshot-delete",
-                                         "migrate-recover",        "calc-dirty-rate",  "query-dirty-rate",
-                                         "migrate-start-postcopy", "announce-self",    "block-dirty-bitmap-add",
+    static const char *const absent[] = {"snapshot-save",           "snapshot-load",   "snapshot-delete",
+                                         "migrate-recover",         "calc-dirty-rate", "query-dirty-rate",
+                                         "migrate-start-postcopy",  "announce-self",   "block-dirty-bitmap-add",
                                          "block-dirty-bitmap-merge"};
     struct client *cl = ready(rig);
     json_t *list, *item;
@@ -251,7 +251,8 @@ static void test_added_commands(void **state)
         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"x-twice: the answer: not JSON at byte 1...");
     ask(cl, "{\"exec-oob\":\"x-twice\"}", E("The command x-twice does not support OOB"));
     list = result_of(cl, "{\"execute\":\"query-commands\"}");
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         found |= !strcmp(json_string_value(json_object_get(item, "name")), "x-twice");
         for (size_t k = 1; k < GW_ARRAY_LEN(absent); k++)
             assert_string_not_equal(json_string_value(json_object_get(item, "name")), absent[k]);
