@@ -38,6 +38,7 @@ struct gw_devices_get {
     const uint32_t *ram_id;       /* number of the RAM's section; NULL: it has not come yet */
     struct gw_channel *channel;   /* whose patience is put back by the caller; NULL: there is none */
     uint64_t description_wait_ns; /* and how much it has where a description may never come */
+    uint64_t timeout_ns;          /* and how much it has else; 0: for ever */
     /* A section of this number: -EPROTO when it is taken. NULL: nobody counts. */
     int (*bind)(void *opaque, const struct gw_section_head *head, uint64_t at, struct gw_error *err);
     void *opaque;

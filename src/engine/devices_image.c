@@ -124,9 +124,11 @@ static int get_late(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *
     struct gw_image *image = vm->image;
     int e;
 
-    /* Patience is over when a description does not come: then what may follow what is all there is to go by. */
+    /* When nothing comes for a while, and what has come may be all, then there is no description. */
     if (g->channel)
         gw_channel_set_timeout(g->channel, g->description_wait_ns);
+    if (g->channel && g->timeout_ns)
+        s->silences = (unsigned)GW_MIN(gw_div_up(g->timeout_ns, g->description_wait_ns), 1u << 30);
     s->early = image->guest->early_devices;
     e = gw_scan_tail(s, err);
     if (e >= 0)

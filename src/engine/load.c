@@ -234,6 +234,7 @@ static int device(struct gw_recv *r, bool early, struct gw_error *err)
                                .early = early,
                                .channel = r->channel,
                                .description_wait_ns = r->vmdesc_wait_ns,
+                               .timeout_ns = r->timeout_ns,
                                .bind = bind_device,
                                .opaque = r};
     int e;

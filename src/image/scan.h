@@ -134,6 +134,7 @@ struct gw_scan {
     unsigned checkpoint;
     bool packaged;
     bool live;            /* the other side may wait for an answer instead of closing: a time-out may be the end */
+    unsigned silences;    /* live: after so many time-outs in a row it is over, wherever that is; 0: never */
     struct gw_scan_bound bound[16];
     unsigned bound_count;
     struct gw_scan_block **blocks;

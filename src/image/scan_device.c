@@ -273,19 +273,38 @@ static int tail_without(struct gw_scan *s, struct tail *t, struct gw_error *err)
                           "begins at byte %" PRIu64, t->base + s->tail_bytes, t->base + end + 1);
 }
 
+/* Nothing has come for a while. Whether that may be all: the sections can be followed to an EOF, and no description has
+ * begun behind it. 1, 0, or -ENOMEM. */
+static int may_end_here(struct gw_scan *s, struct gw_error *err)
+{
+    GW_AUTOFREE struct gw_scan_found *list = NULL;
+    size_t count = 0, end = 0;
+    struct gw_error why = GW_ERROR_INIT;
+    int r = gw_scan_find(s, s->tail, s->tail_bytes, GW_SCAN_TO_EOF, &list, &count, &end, &why);
+
+    if (r == -ENOMEM)
+        return gw_nomem(err, "device sections");
+    return r == -E2BIG || (r >= 0 && (end + 1 >= s->tail_bytes || s->tail[end + 1] != GW_ELEMENT_VMDESC));
+}
+
 int gw_scan_tail(struct gw_scan *s, struct gw_error *err)
 {
-    struct tail t = {.base = gw_reader_offset(s->r), .why = GW_ERROR_INIT};
+    struct tail t = {.base = gw_reader_offset(s->r), .why = GW_ERROR_INIT}, before;
+    unsigned silences = 0;
     bool more = true;
     int r = 0;
 
     if (s->tail)
         return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": device sections behind a package of them", t.base);
     while (r >= 0 && more) {
+        bool silent;
         size_t eof = 0;
 
         r = read_more(s, &more, err);
-        if (r == -ETIMEDOUT && s->live) {
+        silent = r == -ETIMEDOUT && s->live;
+        silences = silent ? silences + 1 : 0;
+        before = t;
+        if (silent) {
             /* No description may be all that it waits for with us; or one is there, behind what looked like one. */
             s->r->failed = 0;
             more = false;
@@ -295,6 +314,14 @@ int gw_scan_tail(struct gw_scan *s, struct gw_error *err)
             r = try_candidate(s, &t, eof, err);
             if (r)
                 return r < 0 ? r : 0;
+        }
+        if (r < 0 || !silent || silences == s->silences)
+            continue;
+        r = may_end_here(s, err);
+        if (r == 0) { /* a source that is slow, or a network that is */
+            before.parsed = t.parsed;
+            t = before;
+            more = true;
         }
     }
     return r < 0 ? r : tail_without(s, &t, err);

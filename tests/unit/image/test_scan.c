@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <pthread.h>
+
 #include "streams.h"
 
 #include <cmocka.h>
@@ -370,6 +372,78 @@ static int walk_live(const uint8_t *data, size_t bytes, uint64_t timeout_ns, str
     return e;
 }
 
+struct drip {
+    struct gw_channel *out;
+    const uint8_t *data;
+    size_t bytes, at; /* a pause there */
+    bool ends;        /* and nothing more */
+};
+
+static void *drip(void *arg)
+{
+    struct drip *d = arg;
+
+    gw_channel_write_full(d->out, d->data, d->at, NULL);
+    usleep(120000);
+    if (!d->ends)
+        gw_channel_write_full(d->out, d->data + d->at, d->bytes - d->at, NULL);
+    return NULL;
+}
+
+/* A source that pauses for several time-outs, anywhere, is slow, and not at its end. With a limit it is at its end, and
+ * that is told. */
+static void test_slow_source(void **state)
+{
+    struct bytes b = stream_load("precopy-pc-10.0.bin.gz");
+    uint8_t *tail = memmem(b.data, b.bytes, "\5timer", 6);
+    struct gw_error err = GW_ERROR_INIT;
+    size_t bytes;
+    struct seen clean;
+
+    assert_non_null(tail);
+    tail -= 5;
+    bytes = (size_t)(b.data + b.bytes - tail);
+    assert_int_equal(walk_live(tail, bytes, 0, &clean, &err), 0);
+    for (unsigned i = 0; i < 14; i++) {
+        struct drip d = {.data = tail, .bytes = bytes, .at = i < 12 ? bytes * (i + 1) / 13 : bytes / 2, .ends = i >= 12};
+        struct gw_channel *in;
+        struct gw_reader r;
+        struct gw_scan s;
+        struct seen seen = {.base = tail};
+        pthread_t thread;
+        int e;
+
+        if (i == 11)
+            d.at = bytes - 7; /* within the description */
+        assert_int_equal(gw_channel_memory_pair(bytes, &in, &d.out, &err), 0);
+        assert_int_equal(gw_reader_init(&r, in, &err), 0);
+        gw_channel_set_timeout(in, 10000000);
+        gw_scan_init(&s, &r, &visitor, &seen);
+        s.live = true;
+        s.footers = 1;
+        s.page_bytes = 4096;
+        s.silences = i >= 12 ? 3 : 0;
+        assert_int_equal(pthread_create(&thread, NULL, drip, &d), 0);
+        e = gw_scan_tail(&s, &err);
+        pthread_join(thread, NULL);
+        if (i < 12 && e < 0)
+            fail_msg("%u: %s", i, err.text);
+        assert_int_equal(e, i < 12 ? 0 : -ENODATA);
+        if (i < 12) {
+            assert_int_equal(seen.devices, clean.devices);
+            assert_int_equal(seen.described, clean.described);
+        } else {
+            if (!strstr(err.text, "inside the state description"))
+                fail_msg("%s", err.text);
+        }
+        gw_scan_close(&s);
+        gw_reader_close(&r);
+        gw_channel_free(in);
+        gw_channel_free(d.out);
+    }
+    free(b.data);
+}
+
 /* Bytes in the state of a device that look like EOF and a description, of a length that never comes. */
 static void test_device_state_that_looks_like_the_end(void **state)
 {
@@ -408,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_what_is_wrong_is_named),   cmocka_unit_test(test_devices_without_description),
         cmocka_unit_test(test_early_device),
         cmocka_unit_test(test_device_state_that_looks_like_the_end),
+        cmocka_unit_test(test_slow_source),
         cmocka_unit_test(test_as_many_devices_as_bytes),
     };
 
