@@ -261,8 +261,11 @@ static int element(struct gw_recv *r, struct gw_error *err)
     r->reader.what = "the next element";
     e = gw_reader_need(&r->reader, 1, &next, err);
     r->reader.what = NULL;
-    if (e < 0)
+    if (e < 0) {
+        if (e != -ENODATA) /* which says it itself */
+            gw_context(err, "the next element");
         return e;
+    }
     type = *next;
     early = r->grammar == GW_GRAMMAR_SETUP;
     if (type != GW_ELEMENT_COMMAND && !gw_grammar_step(&r->grammar, type, 0))

@@ -8,7 +8,8 @@
 
 #define RAM_MAX  (64ull << 20)
 #define LOOK_MAX (1u << 20)        /* bytes of each block that are read when it is parked */
-#define LIMIT_NS (4 * GW_NS_PER_S) /* of CPU time, sanitizers included, for a stream of some 100 KiB */
+#define LIMIT_NS    (4 * GW_NS_PER_S) /* of CPU time, sanitizers included, for a stream of some 100 KiB; */
+#define LIMIT_BYTES (256u << 10)      /* and as much again for each of these */
 
 /* ---- a source that waits ------------------------------------------------------------------------------------------
  */
@@ -119,7 +120,8 @@ static void hear(const struct rig_bytes *said, struct guest_outcome *o)
 struct guest_outcome guest_load(const uint8_t *data, size_t bytes, enum rig_split split, uint64_t seed, bool waits)
 {
     struct guest_outcome o = {.err = GW_ERROR_INIT};
-    struct gw_recv_config config = {0};
+    /* Three time-outs, which the channel makes short. */
+    struct gw_recv_config config = {.progress_timeout_ns = 3 * GW_NS_PER_S, .vmdesc_wait_ns = GW_NS_PER_S};
     struct gw_channel *feed = NULL;
     struct rig_bytes said = {0};
     struct place place = {.o = &o};
@@ -137,6 +139,7 @@ struct guest_outcome guest_load(const uint8_t *data, size_t bytes, enum rig_spli
         o.r = wait_behind(feed, waits, &config.take_channel, &o.err);
     if (o.r < 0)
         abort();
+    o.limit_ns = LIMIT_NS * (1 + bytes / LIMIT_BYTES);
     o.cpu_ns = cpu_ns();
     o.r = gw_recv_new(vm, &config, &recv, &o.err);
     if (o.r < 0)
@@ -155,7 +158,7 @@ struct guest_outcome guest_load(const uint8_t *data, size_t bytes, enum rig_spli
 
 const char *guest_judge(const struct guest_outcome *o)
 {
-    if (o->cpu_ns > LIMIT_NS)
+    if (o->cpu_ns > o->limit_ns)
         return "took too long";
     if (o->parked > 1)
         return "was parked more than once";
