@@ -32,8 +32,8 @@ class Missing(unittest.TestCase):
 
     def test_options(self):
         self.refused("send", "--postcopy", "a", "b")
-        self.refused("send", "a", "b", "--tls-creds", "x", why="no TLS yet")
-        self.refused("receive", "a", "--output", "b", "--tls-creds=x", why="no TLS yet")
+        self.refused("send", "a", "b", "--tls-creds", "x", why="TLS: not in this build")
+        self.refused("receive", "a", "--output", "b", "--tls-creds=x", why="TLS: not in this build")
         self.refused("convert", "a", "--into", "b", "--snapshot", "c")
 
 

@@ -178,7 +178,8 @@ class Arrivals(Case):
         wait_until("its end", lambda: to.migration()["status"] == "failed", 20)
 
     def test_a_source_has_patience(self):
-        box = self.source("--timeout", "1")
+        # More than fits into the pipe: what has all of the stream may run the guest, whatever it does not say.
+        box = self.source("--timeout", "1", workload="uniform,set=24M,fill=on")
         box.qmp.command("migrate", uri="exec:sleep 100")
         info = wait_until("an end", box.ended, 15)
         self.assertEqual(info["status"], "failed")
