@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <stdio.h>
 
+#define HUGE_BYTES (2u << 20)
 #define PRESENT (1ull << 63) /* of an entry in /proc/self/pagemap */
 #define SWAPPED (1ull << 62)
 
@@ -171,15 +172,28 @@ static int check_size(const struct gw_image *image, uint64_t bytes, struct gw_er
                    wanted >> 20, limit >> 20);
 }
 
+/* Begins on a huge page: a fault for each small one costs more than what arrives in it. A guest that uses a little of each
+ * costs its whole size by that, which was admitted before. Not having huge pages is no error. */
 static int map_memory(uint64_t bytes, uint8_t **ret, struct gw_error *err)
 {
-    void *p;
+    uint64_t room, page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint8_t *p, *at, *end;
 
-    p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (gw_add_overflows(bytes, HUGE_BYTES, &room))
+        return gw_fail(err, -EINVAL, GW_BLAME_PEER, "0x%" PRIx64 " bytes of RAM", bytes);
+    p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "mapping 0x%" PRIx64 " bytes for the guest's RAM: %s", bytes,
                        strerror(errno));
-    *ret = p;
+    at = p + (HUGE_BYTES - (uintptr_t)p % HUGE_BYTES) % HUGE_BYTES;
+    if (at > p)
+        munmap(p, (size_t)(at - p));
+    end = at + gw_div_up(bytes, page) * page;
+    if (end < p + room)
+        munmap(end, (size_t)(p + room - end));
+    if (bytes >= HUGE_BYTES)
+        madvise(at, bytes, MADV_HUGEPAGE);
+    *ret = at;
     return 0;
 }
 

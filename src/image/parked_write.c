@@ -12,7 +12,7 @@
 #include "image/parked_write.h"
 #include "ram/page/zero.h"
 
-#define LEVEL       4
+#define LEVEL       6 /* docs/formats/parked.md has the measurements */
 #define LEVEL_MAX   22
 #define BATCH_BYTES (1u << 20) /* of RAM that is read at once */
 #define TELL_BYTES  (4u << 20) /* progress is told this often */

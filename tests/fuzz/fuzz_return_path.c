@@ -132,6 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(gw_options_set_capability(gw_vm_options(g.vm), "return-path", true, &err) >= 0, "set-up", &err);
         check(gw_options_set_parameter(gw_vm_options(g.vm), "max-bandwidth", "0", &err) >= 0, "set-up", &err);
     }
+    check(gw_vm_came_back(g.vm, &err) >= 0, "set-up", &err); /* from what the last input made of it */
     g.running = true;
     g.left = 0;
     gw_channel_init(&m.channel, &ops, GW_CHANNEL_DUPLEX, "mouth:");
