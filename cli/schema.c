@@ -64,7 +64,8 @@ static int dump(int argc, char **argv)
         if (c != 'c')
             return usage(c == 'h' ? stdout : stderr);
         if (!gw_option_number(optarg, 1, GW_GUEST_MAX_CPUS, &cpus)) {
-            fprintf(stderr, "godwit schema: --cpus %s: 1 to %u\n", optarg, GW_GUEST_MAX_CPUS);
+            fprintf(stderr, "godwit schema: --cpus '%s': a number from 1 to %u is expected\n", optarg,
+                    GW_GUEST_MAX_CPUS);
             return GW_EXIT_USAGE;
         }
         config.cpus = (unsigned)cpus;
