@@ -70,7 +70,7 @@ GW_API int gw_image_read(struct gw_image *image, unsigned block, uint64_t offset
  * image's: do not free it. `park` is called when everything has arrived, before the source is told that it may forget
  * its guest: a failure of it leaves the guest with the source. Should the source take its guest back meanwhile, reading the
  * image, and so gw_image_write, ends with -ECANCELED, and so does the session, also when the file was done just then: what
- * park has made is to be removed when the session failed and its owner is the source. NULL: nothing is to be done. Its
+ * park has made is to be taken back (gw_image_revert) when the session failed and its owner is the source. NULL: nothing is to be done. Its
  * max-bandwidth is 0 at first: unlimited. */
 GW_API int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_error *err), void *opaque,
                        struct gw_vm **ret_vm, struct gw_error *err);
@@ -82,6 +82,7 @@ struct gw_image_write_options {
     int level;            /* of zstd in parked files; 0: the usual */
     unsigned threads;     /* 0: one per processor */
     bool replace;         /* a file that is there is replaced (once the new one is whole); else -EEXIST */
+    bool revertible;      /* gw_image_revert can take the file back */
     const char *libvirt_xml; /* libvirt: the domain's XML; NULL: that of the image, if it has one */
     /* Called now and then by the calling thread; true: stop, -ECANCELED. May be NULL. */
     bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes);
@@ -91,6 +92,14 @@ struct gw_image_write_options {
  * what was there before is still there. "-" is standard output (stream). */
 GW_API int gw_image_write(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
                           struct gw_error *err);
+
+/* Takes back what gw_image_write or gw_image_stage_commit has made of this image with `revertible`: for a session that failed
+ * after its `park`. What was at the path before, and has been kept beside it (hidden, .NAME.before.*), is there again. Without
+ * revert it is removed when the file is packed, another one is written, or the image is freed. The file is removed, or
+ * with `aside` gets that name, in the same file system: -EEXIST: the name is taken, and nothing was done. -ENOENT, -ESTALE: the
+ * file has left its place, or another one is there meanwhile, which both stay as they are. Any other error: it is still there.
+ * Then what was there before is left where the text says. */
+GW_API int gw_image_revert(struct gw_image *image, const char *aside, struct gw_error *err);
 
 /* A file that is seen under its name when it is whole, and not before: for what is written by another way than
  * gw_image_write (a session's stream). One owner. -EEXIST: it is there, and was not to be replaced; -EINVAL: what is

@@ -125,6 +125,7 @@ struct gw_image *gw_image_free(struct gw_image *image)
     if (image->free_guest)
         image->free_guest(image);
     gw_stage_free(image->stage);
+    gw_image_let_go(image);
     if (image->ops && image->ops->close)
         image->ops->close(image);
     gw_image_clear(image);

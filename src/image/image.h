@@ -75,6 +75,7 @@ struct gw_image {
     bool libvirt_saved, libvirt_was_running; /* it was saved by libvirt, and whether it ran before: libvirt stops a guest
                                               * first, so its own state says paused. Kept by parked files, as the cookie is */
 
+    struct gw_image_out *kept; /* what gw_image_revert takes back; NULL: nothing */
     struct gw_stage *stage; /* where it is written while it arrives (stage.h); NULL: nowhere */
 
     struct gw_image_guest *guest; /* the vm that was made of it; engine/guest.c */
@@ -109,20 +110,37 @@ int gw_image_pages(struct gw_image *image, unsigned block, uint64_t first, uint6
 int gw_image_fetch(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds, uint8_t *dst,
                    struct gw_error *err);
 
-/* What gw_image_write does in common for all formats: the temporary name, its removal, sync, rename, sync of the folder. */
+struct gw_image_inode {
+    dev_t device;
+    ino_t number;
+};
+
+/* What gw_image_write does in common for all formats: the temporary name, its removal, sync, the name, sync of the folder;
+ * and what was there before, until it is known that the new one stays. */
 struct gw_image_out {
-    int fd;             /* of the temporary file, open for reading and writing, empty */
+    int fd; /* of the temporary file, open for reading and writing, empty */
     char path[4096], temporary[4096];
     bool replace;
-    bool only; /* replaces only the file of this device and inode: set before commit */
-    dev_t device;
-    ino_t inode;
+    /* Set before commit: only this file is replaced (number 0: any); what was there before is kept until close. */
+    struct gw_image_inode only;
+    bool keep;
+    /* After commit. */
+    bool placed;
+    struct gw_image_inode own;
+    char before[4096]; /* what was there before; "": nothing, or it was not kept */
 };
 int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, struct gw_error *err);
-/* The file is whole: it appears under its name. -EEXIST, -ENOENT: with `only`, another file or none is there now. */
+/* The file is whole: it appears under its name. -EEXIST, -ENOENT: with `only`, another file or none is there now. An
+ * error: everything is as it was. */
 int gw_image_out_commit(struct gw_image_out *out, struct gw_error *err);
-/* Also after commit: closes. Without one the temporary file is removed. */
+/* After a commit with `keep`: as gw_image_revert. */
+int gw_image_out_revert(struct gw_image_out *out, const char *aside, struct gw_error *err);
+/* Also after commit: closes, and removes what was kept. Without one the temporary file is removed. */
 void gw_image_out_close(struct gw_image_out *out);
+/* Room for one that can be taken back, in place of the one before, which stays as it is. -ENOMEM. */
+int gw_image_keep(struct gw_image *image, struct gw_error *err);
+/* It cannot be taken back any more. */
+void gw_image_let_go(struct gw_image *image);
 
 /* The formats' own; see gw_image_format_ops. base: file offset at which the stream begins (libvirt). */
 int gw_parked_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);

@@ -1,25 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * Writing an image so that nothing half is ever seen under its name.
+ * Writing an image so that nothing half is ever seen under its name, and so that the name can be taken back.
  */
-#include "image/stage.h"
+#include "image/image.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
-static int open_folder(const char *path)
-{
-    char folder[4096];
-    char *slash;
-
-    gw_strcopy(folder, sizeof folder, path);
-    slash = strrchr(folder, '/');
-    if (!slash)
-        return open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    slash[slash == folder] = 0;
-    return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
+#define TRIES        8 /* at a name that comes and goes */
+#define PARTIAL      "partial."
+#define BEFORE       "before."
+#define RANDOM_BYTES 6u
 
 int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, struct gw_error *err)
 {
@@ -37,7 +29,7 @@ int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, 
     if (!replace && !lstat(path, &st))
         return gw_fail(err, -EEXIST, GW_BLAME_CALLER, "%s: %s", path, strerror(EEXIST));
     /* Hidden, and in the same folder, so that the rename is one step. */
-    n = snprintf(out->temporary, sizeof out->temporary, "%.*s.%s.partial.XXXXXX", folder, path, path + folder);
+    n = snprintf(out->temporary, sizeof out->temporary, "%.*s.%s." PARTIAL "XXXXXX", folder, path, path + folder);
     if (n < 0 || (size_t)n >= sizeof out->temporary)
         return gw_fail(err, -ENAMETOOLONG, GW_BLAME_CALLER, "%.64s...: %s", path, strerror(ENAMETOOLONG));
     out->fd = mkostemp(out->temporary, O_CLOEXEC);
@@ -49,11 +41,100 @@ int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, 
     return 0;
 }
 
-static bool is_only(const struct gw_image_out *out, const char *path)
+/* ---- names --------------------------------------------------------------------------------------------------------
+ */
+
+static bool is(const struct gw_image_inode *inode, const char *path)
 {
     struct stat st;
 
-    return !lstat(path, &st) && st.st_dev == out->device && st.st_ino == out->inode;
+    return !lstat(path, &st) && st.st_dev == inode->device && st.st_ino == inode->number;
+}
+
+/* What a kernel or a file system answers to a flag or a call that it does not have. */
+static bool is_lacking(int error)
+{
+    return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP;
+}
+
+/* -EEXIST: something has that name. */
+static int move(const char *from, const char *to)
+{
+    struct stat st;
+
+    if (!renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE))
+        return 0;
+    if (!is_lacking(errno))
+        return -errno;
+    /* A link is refused where there is a file; a rename is not. */
+    if (!link(from, to))
+        return unlink(from) < 0 ? -errno : 0;
+    if (errno != EPERM && !is_lacking(errno))
+        return -errno;
+    return !lstat(to, &st) ? -EEXIST : rename(from, to) < 0 ? -errno : 0;
+}
+
+static int exchange(const struct gw_image_out *out)
+{
+    return renameat2(AT_FDCWD, out->temporary, AT_FDCWD, out->path, RENAME_EXCHANGE) < 0 ? -errno : 0;
+}
+
+/* The name of what was there before tells it from a file that was never finished. */
+static void name_before(struct gw_image_out *out)
+{
+    size_t head = strlen(out->temporary) - RANDOM_BYTES - strlen(PARTIAL);
+
+    memcpy(out->before, out->temporary, head);
+    strcpy(out->before + head, BEFORE);
+    strcat(out->before, out->temporary + head + strlen(PARTIAL));
+}
+
+/* The names have been exchanged. */
+static void keep_before(struct gw_image_out *out)
+{
+    name_before(out);
+    if (move(out->temporary, out->before) < 0)
+        strcpy(out->before, out->temporary);
+}
+
+/* A file system without exchange: for a moment nothing may have the name. */
+static int replace_in_steps(struct gw_image_out *out)
+{
+    int r;
+
+    name_before(out);
+    r = link(out->path, out->before) < 0 ? move(out->path, out->before) : 0;
+    if (r >= 0 && rename(out->temporary, out->path) < 0) {
+        r = -errno;
+        if (!rename(out->before, out->path))
+            unlink(out->before); /* two names of one file: the rename did nothing */
+    }
+    return r;
+}
+
+/* What was there is at `before` then. */
+static int replace_any(struct gw_image_out *out)
+{
+    struct stat st;
+    int r = -EBUSY;
+
+    for (unsigned i = 0; i < TRIES; i++) {
+        r = move(out->temporary, out->path);
+        if (r != -EEXIST)
+            return r;
+        r = exchange(out);
+        if (r >= 0 && !lstat(out->temporary, &st) && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+            return (r = exchange(out)) < 0 ? r : -EEXIST;
+        if (r >= 0) {
+            keep_before(out);
+            return 0;
+        }
+        if (is_lacking(-r) && (r = replace_in_steps(out)) < 0)
+            out->before[0] = 0;
+        if (r != -ENOENT) /* it has just gone */
+            return r;
+    }
+    return r;
 }
 
 /* A file that somebody moved away, removed (its guest may run elsewhere now) or replaced stays so: names change places
@@ -61,111 +142,137 @@ static bool is_only(const struct gw_image_out *out, const char *path)
 static int replace_only(struct gw_image_out *out)
 {
     struct stat st;
+    int r = exchange(out);
 
-    if (!renameat2(AT_FDCWD, out->temporary, AT_FDCWD, out->path, RENAME_EXCHANGE)) {
-        if (is_only(out, out->temporary))
+    if (r >= 0) {
+        if (is(&out->only, out->temporary)) {
+            keep_before(out);
             return 0;
-        if (!renameat2(AT_FDCWD, out->temporary, AT_FDCWD, out->path, RENAME_EXCHANGE))
+        }
+        r = exchange(out);
+        if (r >= 0)
             return -EEXIST;
         out->temporary[0] = 0; /* it is somebody's: better two files than none */
-        return -errno;
+        return r;
     }
-    if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
-        return -errno;
-    if (!is_only(out, out->path)) /* a file system without exchange */
+    if (!is_lacking(-r))
+        return r;
+    if (!is(&out->only, out->path)) /* a file system without exchange */
         return lstat(out->path, &st) ? -errno : -EEXIST;
-    return rename(out->temporary, out->path) ? -errno : 0;
+    return rename(out->temporary, out->path) < 0 ? -errno : 0;
+}
+
+static int give_name(struct gw_image_out *out)
+{
+    return out->only.number ? replace_only(out) : out->replace ? replace_any(out) : move(out->temporary, out->path);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------
+ */
+
+static int open_folder(const char *path)
+{
+    char folder[4096];
+    char *slash;
+
+    gw_strcopy(folder, sizeof folder, path);
+    slash = strrchr(folder, '/');
+    if (!slash)
+        return open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    slash[slash == folder] = 0;
+    return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* So that the name is still there after a crash. */
+static int sync_folder(const struct gw_image_out *out)
+{
+    GW_AUTOFD int folder = open_folder(out->path);
+
+    if (folder < 0) /* it may be entered and written, but not be read */
+        return syncfs(out->fd) < 0 && !is_lacking(errno) ? -errno : 0;
+    return fsync(folder) < 0 && !is_lacking(errno) ? -errno : 0;
+}
+
+static void drop_before(struct gw_image_out *out)
+{
+    if (out->before[0])
+        unlink(out->before);
+    out->before[0] = 0;
 }
 
 int gw_image_out_commit(struct gw_image_out *out, struct gw_error *err)
 {
-    int folder = -1, r = 0;
+    struct stat st;
+    int r;
 
-    if (fsync(out->fd) < 0)
+    if (fsync(out->fd) < 0 || fstat(out->fd, &st) < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: syncing: %s", out->path, strerror(errno));
-    /* A link is refused where there is a file; a rename is not. */
-    if (out->only)
-        r = replace_only(out);
-    else if (out->replace ? rename(out->temporary, out->path) : link(out->temporary, out->path))
-        r = -errno;
-    if (!out->only && !out->replace &&
-        (r == -EPERM || r == -EOPNOTSUPP || r == -ENOSYS)) /* a file system without links */
-        r = access(out->path, F_OK) == 0 ? -EEXIST : rename(out->temporary, out->path) ? -errno : 0;
+    r = give_name(out);
     if (r < 0)
         return gw_fail(err, r, GW_BLAME_LOCAL, "%s: giving the file its name: %s", out->path, strerror(-r));
-    unlink(out->temporary);
-    out->temporary[0] = 0;
-    folder = open_folder(out->path);
-    if (folder >= 0)
-        fsync(folder); /* where folders cannot be synced there is nothing more to do */
-    gw_close_fd(&folder);
+    out->own = (struct gw_image_inode){st.st_dev, st.st_ino};
+    out->placed = true;
+    r = sync_folder(out);
+    if (r < 0) {
+        if (!out->only.number || out->before[0]) /* else it is all that there is */
+            gw_image_out_revert(out, NULL, NULL);
+        return gw_fail(err, r, GW_BLAME_LOCAL, "%s: syncing its folder: %s", out->path, strerror(-r));
+    }
+    if (!out->keep)
+        drop_before(out);
     return 0;
+}
+
+/* Takes the file away from its name, if it is still there. */
+static int take_away(const struct gw_image_out *out, const char *to)
+{
+    struct stat st;
+    int r;
+
+    if (!is(&out->own, out->path))
+        return lstat(out->path, &st) ? -ENOENT : -ESTALE;
+    r = move(out->path, to);
+    if (r < 0 || is(&out->own, to))
+        return r;
+    return (r = move(to, out->path)) < 0 ? r : -ESTALE; /* it was replaced just now */
+}
+
+int gw_image_out_revert(struct gw_image_out *out, const char *aside, struct gw_error *err)
+{
+    const char *to = aside ? aside : out->temporary;
+    int r, back = 0;
+
+    if (!out->placed)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: there is no file that can be taken back", out->path);
+    r = take_away(out, to);
+    if (aside && r == -EEXIST)
+        return gw_fail(err, r, GW_BLAME_CALLER, "%s: %s", aside, strerror(EEXIST));
+    out->placed = false;
+    if (out->before[0] && (r >= 0 || r == -ENOENT))
+        back = move(out->before, out->path);
+    if (r >= 0 && !aside)
+        unlink(out->temporary);
+    if (r >= 0 && back >= 0)
+        sync_folder(out);
+    if (r < 0)
+        gw_fail(err, r, GW_BLAME_LOCAL, "%s: %s", out->path,
+                r == -ENOENT   ? "it was moved or removed meanwhile"
+                : r == -ESTALE ? "another file is there meanwhile"
+                               : strerror(-r));
+    else if (back < 0)
+        r = gw_fail(err, back, GW_BLAME_LOCAL, "%s: %s", out->path, strerror(-back));
+    if (out->before[0] && (back < 0 || (r < 0 && r != -ENOENT)))
+        gw_context(err, "what was there before is in %s", out->before);
+    out->before[0] = 0;
+    return r;
 }
 
 void gw_image_out_close(struct gw_image_out *out)
 {
     gw_close_fd(&out->fd);
-    if (out->temporary[0])
+    if (!out->placed && out->temporary[0])
         unlink(out->temporary);
+    drop_before(out);
+    out->placed = false;
     out->temporary[0] = 0;
-}
-
-/* ---- public -------------------------------------------------------------------------------------------------------
- */
-
-int gw_image_stage(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
-                   struct gw_error *err)
-{
-    if (image->stage || image->block_count || image->format != GW_IMAGE_MEMORY)
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the image has a machine or a file already");
-    return gw_stage_new(image, path, options, &image->stage, err);
-}
-
-int gw_image_stage_commit(struct gw_image *image, struct gw_error *err)
-{
-    return image->stage ? gw_stage_commit(image->stage, err)
-                        : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the image has no file");
-}
-
-int gw_image_stage_pack(struct gw_image *image,
-                        bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes), void *opaque,
-                        struct gw_error *err)
-{
-    return image->stage ? gw_stage_pack(image->stage, progress, opaque, err)
-                        : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the image has no file");
-}
-
-int gw_image_write(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
-                   struct gw_error *err)
-{
-    const struct gw_image_format_ops *format = NULL;
-    struct gw_image_out out;
-    int r;
-
-    for (unsigned i = 0; i < gw_image_format_count; i++)
-        if (gw_image_formats[i].format == options->format)
-            format = &gw_image_formats[i];
-    if (!format || !format->write)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: files of the format %s cannot be written", path,
-                       format ? format->name : "?");
-    if (!strcmp(path, "-")) {
-        GW_AUTOFD int fd = fcntl(1, F_DUPFD_CLOEXEC, 3);
-
-        if (!format->pipe)
-            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a file of the format %s cannot go to standard output",
-                           format->name);
-        if (fd < 0)
-            return gw_fail(err, -errno, GW_BLAME_LOCAL, "standard output: %s", strerror(errno));
-        return format->write(image, options, fd, err);
-    }
-    r = gw_image_out_open(&out, path, options->replace, err);
-    if (r >= 0) {
-        r = format->write(image, options, out.fd, err);
-        if (r < 0)
-            gw_context(err, "%s", path);
-        else
-            r = gw_image_out_commit(&out, err);
-    }
-    gw_image_out_close(&out);
-    return r;
 }

@@ -2,7 +2,6 @@
 #include "image/stage.h"
 
 #include <pthread.h>
-#include <sys/stat.h>
 
 #include "base/bitmap.h"
 #include "godwit/clock.h"
@@ -30,6 +29,7 @@ struct gw_stage {
     int failed; /* of an attempt that began: why there will be no file */
     struct gw_error error;
     struct gw_image_out out;
+    struct gw_image_inode own; /* of what was committed */
     struct gw_spool *spool;
     struct gw_parked_log *log;
     pthread_t thread;
@@ -290,8 +290,6 @@ int gw_stage_block(struct gw_stage *s, const uint8_t *host, uint64_t pages, uint
 
 int gw_stage_commit(struct gw_stage *s, struct gw_error *err)
 {
-    struct stat st;
-
     if (!s->began) /* a machine without RAM */
         begin(s);
     pthread_mutex_lock(&s->lock);
@@ -303,19 +301,25 @@ int gw_stage_commit(struct gw_stage *s, struct gw_error *err)
             *err = s->error;
         return s->failed;
     }
-    s->failed = fstat(s->out.fd, &st) < 0
-                    ? gw_fail(&s->error, -errno, GW_BLAME_LOCAL, "%s: %s", s->path, strerror(errno))
-                    : gw_image_out_commit(&s->out, &s->error);
+    s->out.keep = s->options.revertible;
+    s->failed = s->out.keep ? gw_image_keep(s->image, &s->error) : 0;
+    if (s->failed >= 0)
+        s->failed = gw_image_out_commit(&s->out, &s->error);
+    if (s->failed >= 0) {
+        s->own = s->out.own;
+        s->committed = true;
+        gw_close_fd(&s->out.fd);
+    }
+    if (s->failed >= 0 && s->out.keep) { /* it outlives what is cleared here */
+        *s->image->kept = s->out;
+        s->out = (struct gw_image_out){.fd = -1};
+    }
     clear(s);
     if (s->failed < 0) {
         if (err)
             *err = s->error;
         return s->failed;
     }
-    s->out.only = true;
-    s->out.device = st.st_dev;
-    s->out.inode = st.st_ino;
-    s->committed = true;
     return 0;
 }
 
@@ -348,6 +352,7 @@ int gw_stage_pack(struct gw_stage *s, bool (*progress)(void *opaque, uint64_t do
 
     if (!s->committed)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: there is no file to be packed", s->path);
+    gw_image_let_go(s->image);
     if (s->style.plain)
         return 0;
     o.progress = progress;
@@ -355,9 +360,7 @@ int gw_stage_pack(struct gw_stage *s, bool (*progress)(void *opaque, uint64_t do
     r = gw_image_out_open(&out, s->path, true, err);
     if (r < 0)
         return r;
-    out.only = true;
-    out.device = s->out.device;
-    out.inode = s->out.inode;
+    out.only = s->own;
     r = gw_parked_write(s->image, &o, out.fd, err);
     if (r < 0)
         gw_context(err, "%s", s->path);

@@ -42,9 +42,10 @@ static void *copy(const void *p, size_t n)
     return q;
 }
 
-static void job_open(struct job *j, const uint64_t pages[RIG_BLOCKS], const char *compress, bool replace, uint64_t seed)
+static void job_open_with(struct job *j, const uint64_t pages[RIG_BLOCKS], const struct gw_image_write_options *how,
+                          uint64_t seed)
 {
-    struct gw_image_write_options o = {.format = GW_IMAGE_PARKED, .compress = compress, .replace = replace};
+    struct gw_image_write_options o = *how;
     struct gw_error err = GW_ERROR_INIT;
 
     *j = (struct job){.seed = seed, .folder = "/var/tmp/godwit-stage-XXXXXX"};
@@ -52,8 +53,14 @@ static void job_open(struct job *j, const uint64_t pages[RIG_BLOCKS], const char
     snprintf(j->path, sizeof j->path, "%s/guest", j->folder);
     rig_open(&j->rig, 4096, pages, true, seed);
     assert_int_equal(gw_image_new(NULL, &j->image, &err), 0);
+    o.format = GW_IMAGE_PARKED;
     assert_int_equal(gw_image_stage(j->image, j->path, &o, &err), 0);
     assert_int_equal(gw_ram_init(&j->ram, 4096, NULL, &err), 0);
+}
+
+static void job_open(struct job *j, const uint64_t pages[RIG_BLOCKS], const char *compress, bool replace, uint64_t seed)
+{
+    job_open_with(j, pages, &(struct gw_image_write_options){.compress = compress, .replace = replace}, seed);
 }
 
 /* The source lists its memory. */
@@ -327,6 +334,77 @@ static void a_file_is_there(void **state)
     job_close(&j, 1);
 }
 
+/* Written by either way. */
+static void commit_or_write(struct job *j, bool staged)
+{
+    struct gw_image_write_options o = {.format = GW_IMAGE_PARKED, .replace = true, .revertible = true};
+    struct gw_error err = GW_ERROR_INIT;
+
+    list(j);
+    land_all(j);
+    devices(j);
+    if ((staged ? gw_image_stage_commit(j->image, &err) : gw_image_write(j->image, j->path, &o, &err)) < 0)
+        fail_msg("%s", err.text);
+    gw_stage_forget(j->image->stage); /* as when a session ends */
+}
+
+/* The session failed after all. */
+static void taken_back(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    char aside[160], old[8];
+    struct job j;
+    int fd;
+
+    for (unsigned i = 0; i < 8; i++) {
+        bool staged = i & 1, there = i & 2, kept = i & 4;
+
+        job_open_with(&j, usual, &(struct gw_image_write_options){.replace = true, .revertible = true}, 9);
+        snprintf(aside, sizeof aside, "%s.undecided", j.path);
+        fd = there ? open(j.path, O_CREAT | O_RDWR, 0600) : -1;
+        assert_int_equal(there ? write(fd, "mine", 4) : 4, 4);
+        assert_int_equal(gw_image_revert(j.image, NULL, &err), -EINVAL);
+        commit_or_write(&j, staged);
+        assert_int_equal(names(j.folder), 1 + there);
+        rig_same(&j.rig, j.path, NULL);
+        assert_int_equal(gw_image_revert(j.image, kept ? aside : NULL, &err), 0);
+        assert_int_equal(names(j.folder), there + kept);
+        assert_int_equal(gw_image_revert(j.image, NULL, &err), -EINVAL);
+        if (kept)
+            rig_same(&j.rig, aside, NULL);
+        if (there) {
+            close(fd);
+            fd = open(j.path, O_RDONLY);
+            assert_int_equal(read(fd, old, sizeof old), 4);
+            assert_memory_equal(old, "mine", 4);
+            close(fd);
+        }
+        unlink(aside);
+        job_close(&j, there);
+    }
+}
+
+/* It went well: what was there before goes, when it is packed or at the end. */
+static void not_taken_back(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct job j;
+
+    for (unsigned i = 0; i < 2; i++) {
+        job_open_with(&j, usual, &(struct gw_image_write_options){.replace = true, .revertible = true}, 9);
+        close(open(j.path, O_CREAT | O_WRONLY, 0600));
+        commit_or_write(&j, true);
+        assert_int_equal(names(j.folder), 2);
+        if (i) {
+            assert_int_equal(gw_image_stage_pack(j.image, NULL, NULL, &err), 0);
+            assert_int_equal(names(j.folder), 1);
+            assert_int_equal(gw_image_revert(j.image, NULL, &err), -EINVAL);
+        }
+        rig_same(&j.rig, j.path, NULL);
+        job_close(&j, 1);
+    }
+}
+
 static void wrong_use(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -417,7 +495,7 @@ int main(void)
         cmocka_unit_test(any_order),  cmocka_unit_test(hot_pages),        cmocka_unit_test(guesses),
         cmocka_unit_test(forgotten),  cmocka_unit_test(no_memory_at_all), cmocka_unit_test(full_disk),
         cmocka_unit_test(wrong_use),  cmocka_unit_test(a_file_is_there),  cmocka_unit_test(packed),
-        cmocka_unit_test(not_packed),
+        cmocka_unit_test(not_packed), cmocka_unit_test(taken_back),       cmocka_unit_test(not_taken_back),
     };
 
     return cmocka_run_group_tests_name("stage", tests, NULL, NULL);
