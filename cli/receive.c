@@ -13,6 +13,8 @@
 #include "ctl.h"
 #include "transfer.h"
 
+#define UNDECIDED_MAX 1000u /* files that are kept aside */
+
 struct receive {
     struct gw_transfer transfer;
     const char *uri, *output, *ram_folder, *xml;
@@ -109,21 +111,39 @@ static void report(struct receive *rx, const struct gw_stats *stats)
     fflush(stdout);
 }
 
+/* Nobody knows whose machine it is: the file is kept, under a name that nothing else has and nobody takes for a
+ * guest's. */
+static void keep_aside(struct receive *rx, struct gw_error *err)
+{
+    struct gw_error why = GW_ERROR_INIT;
+    char aside[4096 + 32] = "";
+    int r = -EEXIST;
+
+    for (unsigned n = 1; r == -EEXIST && n <= UNDECIDED_MAX; n++) {
+        snprintf(aside, sizeof aside, n == 1 ? "%s.undecided" : "%s.undecided.%u", rx->output, n);
+        r = gw_image_revert(rx->image, aside, &why);
+    }
+    if (r == -ENOENT || r == -ESTALE)
+        gw_context(err, "%s", why.text);
+    else if (r < 0)
+        gw_context(err,
+                   "the machine is whole in %s, which could not be renamed to %s (%s): keep it if the source has given "
+                   "its own away, else remove it",
+                   rx->output, aside, why.text);
+    else
+        gw_context(err, "the machine is whole in %s: keep it if the source has given its own away, else remove it",
+                   aside);
+}
+
 /* It ended badly: whose machine is it, and what is to become of the file? */
 static int tell_failure(struct receive *rx, enum gw_owner owner, struct gw_error *err)
 {
-    char aside[4096];
+    struct gw_error why = GW_ERROR_INIT;
 
-    if (!rx->parked)
-        return gw_transfer_failed(&rx->transfer, rx->uri, err);
-    if (owner == GW_OWNER_UNDECIDED) {
-        snprintf(aside, sizeof aside, "%s.undecided", rx->output);
-        if (!rename(rx->output, aside))
-            gw_context(err, "the machine is whole in %s: keep it if the source has given its own away, else remove it",
-                       aside);
-    } else {
-        unlink(rx->output);
-    }
+    if (rx->parked && owner == GW_OWNER_UNDECIDED)
+        keep_aside(rx, err);
+    else if (rx->parked && gw_image_revert(rx->image, NULL, &why) < 0)
+        gw_context(err, "the machine stays at its source, do not start that of the file: %s", why.text);
     return gw_transfer_failed(&rx->transfer, rx->uri, err);
 }
 
@@ -143,6 +163,7 @@ static int write_late(struct receive *rx, struct gw_error *err)
     int r;
 
     rx->options.progress = late_progress;
+    rx->options.revertible = false;
     r = gw_image_write(rx->image, rx->output, &rx->options, err);
     if (r < 0)
         gw_context(err, "the source was told that its machine is here, but it could not be written: let it go on there "
@@ -234,8 +255,9 @@ int gw_cmd_receive(int argc, char **argv)
                                             {"acknowledge", required_argument, NULL, 'a'},
                                             GW_TRANSFER_OPTIONS,
                                             {0}};
-    struct receive rx = {.transfer = {.command = "receive", .wake = -1, .signals = -1},
-                         .options = {.format = GW_IMAGE_PARKED, .progress = progress, .opaque = &rx.transfer}};
+    struct receive rx = {
+        .transfer = {.command = "receive", .wake = -1, .signals = -1},
+        .options = {.format = GW_IMAGE_PARKED, .revertible = true, .progress = progress, .opaque = &rx.transfer}};
     struct gw_error err = GW_ERROR_INIT;
     struct stat st;
     char *xml = NULL;
