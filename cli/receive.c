@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "options.h"
 #include "transfer.h"
 
+#define LEVEL_MAX     22u
 #define UNDECIDED_MAX 1000u /* files that are kept aside */
 
 struct receive {
@@ -206,7 +208,7 @@ static int run(struct receive *rx, struct gw_error *err)
     int r = gw_image_new(rx->ram_folder, &rx->image, err);
 
     rx->packed = true;
-    rx->staged = !rx->early && rx->options.format == GW_IMAGE_PARKED && strcmp(rx->output, "-");
+    rx->staged = !rx->early && rx->options.format == GW_IMAGE_PARKED;
     if (r >= 0 && rx->staged)
         r = gw_image_stage(rx->image, rx->output, &rx->options, err);
     if (r >= 0)
@@ -243,6 +245,36 @@ static int run(struct receive *rx, struct gw_error *err)
     return GW_EXIT_DONE;
 }
 
+/* Whatever can be known before a guest comes a long way for nothing. A status, or -1: it may come. */
+static int check(struct receive *rx, char **ret_xml, struct gw_error *err)
+{
+    struct gw_transfer *t = &rx->transfer;
+    struct gw_output *probe = NULL;
+    int r;
+
+    if (!strcmp(rx->output, "-")) {
+        fprintf(stderr, "godwit receive: --output -: a machine is parked in a file, standard output tells of it\n");
+        return GW_EXIT_USAGE;
+    }
+    if (rx->options.format == GW_IMAGE_LIBVIRT && !rx->xml) {
+        fprintf(stderr, "godwit receive: --format libvirt needs --xml FILE, the domain's XML\n");
+        return GW_EXIT_USAGE;
+    }
+    if (rx->xml && gw_read_xml(rx->xml, ret_xml, err) < 0)
+        return gw_transfer_failed(t, "--xml", err);
+    rx->options.libvirt_xml = *ret_xml;
+    r = gw_image_check_options(&rx->options, err);
+    if (r < 0) {
+        gw_transfer_failed(t, gw_image_format_name(rx->options.format), err);
+        return err->blame == GW_BLAME_CALLER ? GW_EXIT_USAGE : GW_EXIT_FAILED;
+    }
+    r = gw_output_new(rx->output, rx->options.replace, &probe, err);
+    gw_output_free(probe);
+    if (r == -EEXIST)
+        fprintf(stderr, "godwit receive: %s; --force replaces it\n", err->text);
+    return r == -EEXIST ? GW_EXIT_FAILED : r < 0 ? gw_transfer_failed(t, NULL, err) : -1;
+}
+
 int gw_cmd_receive(int argc, char **argv)
 {
     static const struct option options[] = {{"output", required_argument, NULL, 'o'},
@@ -259,8 +291,8 @@ int gw_cmd_receive(int argc, char **argv)
         .transfer = {.command = "receive", .wake = -1, .signals = -1},
         .options = {.format = GW_IMAGE_PARKED, .revertible = true, .progress = progress, .opaque = &rx.transfer}};
     struct gw_error err = GW_ERROR_INIT;
-    struct stat st;
     char *xml = NULL;
+    uint64_t level;
     int c, n, status;
 
     while ((c = getopt_long(argc, argv, "ho:", options, NULL)) != -1) {
@@ -278,7 +310,11 @@ int gw_cmd_receive(int argc, char **argv)
         } else if (c == 'c') {
             rx.options.compress = optarg;
         } else if (c == 'l') {
-            rx.options.level = atoi(optarg);
+            if (!gw_option_number(optarg, 0, LEVEL_MAX, &level)) {
+                fprintf(stderr, "godwit receive: --level '%s': a number up to %u is expected\n", optarg, LEVEL_MAX);
+                return GW_EXIT_USAGE;
+            }
+            rx.options.level = (int)level;
         } else if (c == 'x') {
             rx.xml = optarg;
         } else if (c == 'a') {
@@ -298,19 +334,9 @@ int gw_cmd_receive(int argc, char **argv)
     if (optind + 1 != argc || !rx.output)
         return usage(stderr);
     rx.uri = argv[optind];
-    /* Before the guest comes a long way for nothing. */
-    if (!rx.options.replace && !lstat(rx.output, &st)) {
-        fprintf(stderr, "godwit receive: %s: %s; --force replaces it\n", rx.output, strerror(EEXIST));
-        return GW_EXIT_FAILED;
-    }
-    if (rx.options.format == GW_IMAGE_LIBVIRT && !rx.xml) {
-        fprintf(stderr, "godwit receive: --format libvirt needs --xml FILE, the domain's XML\n");
-        return GW_EXIT_USAGE;
-    }
-    if (rx.xml && gw_read_xml(rx.xml, &xml, &err) < 0)
-        return gw_transfer_failed(&rx.transfer, "--xml", &err);
-    rx.options.libvirt_xml = xml;
-    status = run(&rx, &err);
+    status = check(&rx, &xml, &err);
+    if (status < 0)
+        status = run(&rx, &err);
     gw_transfer_end(&rx.transfer);
     gw_image_free(rx.image);
     free(xml);

@@ -44,7 +44,8 @@ GW_API int gw_image_open(const char *path, struct gw_image **ret_image, struct g
 /* The same with another folder for such files; NULL: /var/tmp. */
 GW_API int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_image **ret_image,
                             struct gw_error *err);
-/* An empty one, to be received into. ram_folder: RAM is kept in an unlinked sparse file there; NULL: in memory. */
+/* An empty one, to be received into. ram_folder: RAM is kept in an unlinked sparse file there, which is tried; NULL: in
+ * memory. */
 GW_API int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_error *err);
 /* Of one that gw_image_new made: a guest with more RAM is refused, -ENOMEM, before any of it comes. 0, as at first: no limit
  * in a file; in memory what the host has available (MemAvailable), since a source says a size and pays nothing for it. A guest
@@ -88,6 +89,10 @@ struct gw_image_write_options {
     bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes);
     void *opaque;
 };
+/* Whether an image can be written so, as far as that can be known before there is one: the format, what compresses it, the
+ * level (a program that compresses is run, with nothing), the XML if it is given. -EINVAL, -ENOTSUP; -ENOENT: the program is not
+ * installed. */
+GW_API int gw_image_check_options(const struct gw_image_write_options *options, struct gw_error *err);
 /* Writes it to path: under a temporary name in the same folder, synced, then renamed: after a failure nothing is left, and
  * what was there before is still there. "-" is standard output (stream). */
 GW_API int gw_image_write(struct gw_image *image, const char *path, const struct gw_image_write_options *options,

@@ -90,6 +90,8 @@ struct gw_image_format_ops {
     bool (*recognise)(const uint8_t *head, size_t bytes);
     /* Fills an image of zeros. Takes fd, a regular file, also when it fails. name: for messages. */
     int (*open)(int fd, const char *name, struct gw_image *image, struct gw_error *err);
+    /* What gw_image_check_options finds out. */
+    int (*check)(const struct gw_image_write_options *options, struct gw_error *err);
     /* Writes to an empty file, or, if `pipe`, to anything. */
     int (*write)(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
     bool pipe;
@@ -145,14 +147,18 @@ void gw_image_let_go(struct gw_image *image);
 /* The formats' own; see gw_image_format_ops. base: file offset at which the stream begins (libvirt). */
 int gw_parked_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);
 int gw_parked_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
+int gw_parked_check_options(const struct gw_image_write_options *options, struct gw_error *err);
 int gw_stream_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);
 int gw_stream_open_at(int fd, const char *name, uint64_t base, struct gw_image *image, struct gw_error *err);
 int gw_stream_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
+int gw_stream_check_options(const struct gw_image_write_options *options, struct gw_error *err);
+int gw_mapped_check_options(const struct gw_image_write_options *options, struct gw_error *err);
 int gw_mapped_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
 int gw_mapped_write_at(struct gw_image *image, const struct gw_image_write_options *options, int fd, uint64_t base,
                        struct gw_error *err);
 int gw_libvirt_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);
 int gw_libvirt_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
+int gw_libvirt_check_options(const struct gw_image_write_options *options, struct gw_error *err);
 
 /* An image in memory, for a destination to fill. Gives a block memory that reads as zeros. */
 int gw_memory_add_block(struct gw_image *image, const char *name, uint64_t used_bytes, uint8_t **ret_host,

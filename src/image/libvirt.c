@@ -10,7 +10,7 @@
 #include "image/unpack.h"
 
 #define EDIT_BYTES  65536u /* as libvirt leaves, so that `virsh save-image-edit` has room for a longer XML */
-#define ALIGN_BYTES 4096u /* of the stream */
+#define ALIGN_BYTES 4096u  /* of the stream */
 
 static int read_at(int fd, void *dst, size_t bytes, uint64_t at, size_t *ret_got, struct gw_error *err)
 {
@@ -157,21 +157,48 @@ static int put_texts(const struct gw_image *image, const char *xml, struct gw_li
     return gw_pwrite_all(fd, data, all, 0, err);
 }
 
+/* What of its ways to compress; 0 raw. */
+static int find_format(const struct gw_image_write_options *options, struct gw_error *err)
+{
+    int format = gw_libvirt_format_find(options->compress ? options->compress : "raw");
+
+    return format >= 0 ? format
+                       : gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                                 "libvirt does not know %s, but raw, gzip, bzip2, xz, lzop, zstd and sparse",
+                                 options->compress);
+}
+
+static int check_xml(const char *xml, struct gw_error *err)
+{
+    return *xml == '<' ? 0 : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "this is no domain's XML");
+}
+
+int gw_libvirt_check_options(const struct gw_image_write_options *options, struct gw_error *err)
+{
+    int format = find_format(options, err), r = format;
+    const char *program;
+
+    if (r >= 0 && options->libvirt_xml)
+        r = check_xml(options->libvirt_xml, err);
+    if (r < 0)
+        return r;
+    program = gw_libvirt_program((uint32_t)format);
+    return program ? gw_filter_try(program, options->level, err) : 0;
+}
+
 int gw_libvirt_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err)
 {
     const char *xml = options->libvirt_xml ? options->libvirt_xml : image->libvirt_xml;
-    int r, format = gw_libvirt_format_find(options->compress ? options->compress : "raw");
+    int r, format = find_format(options, err);
     struct gw_libvirt_head h = {.was_running = was_running(image), .format = (uint32_t)format};
     struct gw_image_write_options inner = *options;
 
     if (format < 0)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "libvirt does not know %s, but raw, gzip, bzip2, xz, lzop, zstd and "
-                       "sparse",
-                       options->compress);
-    if (!xml || *xml != '<')
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       xml ? "this is no domain's XML" : "libvirt needs the domain's XML, and the image has none");
+        return format;
+    r = xml ? check_xml(xml, err)
+            : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "libvirt needs the domain's XML, and the image has none");
+    if (r < 0)
+        return r;
     r = put_texts(image, xml, &h, fd, err);
     if (r < 0)
         return r;

@@ -125,6 +125,13 @@ static int put_all(struct mapped *m, struct gw_writer *w, struct gw_error *err)
     return r < 0 ? r : put_pages(m, err);
 }
 
+int gw_mapped_check_options(const struct gw_image_write_options *options, struct gw_error *err)
+{
+    return options->compress && strcmp(options->compress, "raw")
+               ? gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a mapped-ram file cannot be compressed")
+               : 0;
+}
+
 int gw_mapped_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err)
 {
     return gw_mapped_write_at(image, options, fd, 0, err);
@@ -135,10 +142,10 @@ int gw_mapped_write_at(struct gw_image *image, const struct gw_image_write_optio
 {
     struct mapped m = {.image = image, .options = options, .fd = fd, .at = base};
     struct gw_writer w = {0};
-    int r;
+    int r = gw_mapped_check_options(options, err);
 
-    if (options->compress && strcmp(options->compress, "raw") != 0)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a mapped-ram file cannot be compressed");
+    if (r < 0)
+        return r;
     if (!*image->machine)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
                        "a mapped-ram file needs a machine type's name, and there is none");

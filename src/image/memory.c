@@ -90,12 +90,35 @@ static void memory_close(struct gw_image *image)
 
 static const struct gw_image_ops memory_ops = {memory_map, memory_read, memory_close};
 
+static int open_nameless(const char *folder, struct gw_error *err)
+{
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    return fd >= 0 ? fd
+                   : gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: a file for the guest's RAM cannot be made: %s", folder,
+                             strerror(errno));
+}
+
+/* Before a guest comes a long way for nothing. */
+static int check_folder(const char *folder, struct gw_error *err)
+{
+    GW_AUTOFD int fd = folder ? open_nameless(folder, err) : -1;
+
+    return folder && fd < 0 ? fd : 0;
+}
+
 int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_error *err)
 {
-    struct gw_image *image = calloc(1, sizeof *image);
-    struct memory *m = calloc(1, sizeof *m);
-    char *folder = ram_folder ? strdup(ram_folder) : NULL;
+    struct gw_image *image;
+    struct memory *m;
+    char *folder;
+    int r = check_folder(ram_folder, err);
 
+    if (r < 0)
+        return r;
+    image = calloc(1, sizeof *image);
+    m = calloc(1, sizeof *m);
+    folder = ram_folder ? strdup(ram_folder) : NULL;
     if (!image || !m || (ram_folder && !folder)) {
         free(image);
         free(m);
@@ -117,12 +140,11 @@ int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_
 
 static int map_file(const char *folder, uint64_t bytes, uint8_t **ret, struct gw_error *err)
 {
-    GW_AUTOFD int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    GW_AUTOFD int fd = open_nameless(folder, err);
     void *p;
 
     if (fd < 0)
-        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: a file for the guest's RAM cannot be made: %s", folder,
-                       strerror(errno));
+        return fd;
     if (ftruncate(fd, (off_t)bytes) < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: a file of 0x%" PRIx64 " bytes for the guest's RAM: %s", folder,
                        bytes, strerror(errno));

@@ -196,6 +196,13 @@ int gw_parked_style(const struct gw_image_write_options *o, struct gw_parked_sty
     return 0;
 }
 
+int gw_parked_check_options(const struct gw_image_write_options *options, struct gw_error *err)
+{
+    struct gw_parked_style style;
+
+    return gw_parked_style(options, &style, err);
+}
+
 static int check(const struct gw_image *image, const struct gw_image_write_options *o, struct writer *w,
                  struct gw_error *err)
 {

@@ -116,22 +116,43 @@ static int write_plain(struct gw_image *image, const struct gw_image_write_optio
     return r;
 }
 
+static bool is_plain(const struct gw_image_write_options *options)
+{
+    return !options->compress || !strcmp(options->compress, "raw");
+}
+
+static int check_program(const char *program, struct gw_error *err)
+{
+    return gw_compression_known(program)
+               ? 0
+               : gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                         "a stream cannot be compressed with %s, but with gzip, bzip2, xz, lzop or zstd", program);
+}
+
+int gw_stream_check_options(const struct gw_image_write_options *options, struct gw_error *err)
+{
+    int r;
+
+    if (is_plain(options))
+        return 0;
+    r = check_program(options->compress, err);
+    return r < 0 ? r : gw_filter_try(options->compress, options->level, err);
+}
+
 int gw_stream_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err)
 {
     const char *program = options->compress;
     struct gw_filter filter;
     int r, to;
 
-    if (!program || !strcmp(program, "raw")) {
+    if (is_plain(options)) {
         to = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         return to < 0 ? gw_fail(err, -errno, GW_BLAME_LOCAL, "output: %s", strerror(errno))
                       : write_plain(image, options, to, err);
     }
-    if (!gw_compression_known(program))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "a stream cannot be compressed with %s, but with gzip, bzip2, xz, "
-                       "lzop or zstd",
-                       program);
+    r = check_program(program, err);
+    if (r < 0)
+        return r;
     r = gw_filter_compress(&filter, program, options->level, fd, err);
     if (r < 0)
         return r;

@@ -17,15 +17,16 @@
 static const struct known {
     const char *program, *magic;
     size_t bytes;
-    bool threads; /* it takes -T0: as many as there are processors */
-} known[] = {{"gzip", "\x1f\x8b", 2, false},
-             {"bzip2", "BZh", 3, false},
+    bool threads;  /* it takes -T0: as many as there are processors */
+    int level_max; /* -22 would be read as -2 -2 by some */
+} known[] = {{"gzip", "\x1f\x8b", 2, false, 9},
+             {"bzip2", "BZh", 3, false, 9},
              {"xz",
               "\xfd"
               "7zXZ\0",
-              6, true},
-             {"lzop", "\x89LZO\0\r\n\x1a\n", 9, false},
-             {"zstd", "\x28\xb5\x2f\xfd", 4, true}};
+              6, true, 9},
+             {"lzop", "\x89LZO\0\r\n\x1a\n", 9, false, 9},
+             {"zstd", "\x28\xb5\x2f\xfd", 4, true, 19}};
 
 const char *gw_compression(const uint8_t *head, size_t bytes)
 {
@@ -89,9 +90,13 @@ int gw_filter_decompress(struct gw_filter *f, const char *program, int fd, struc
 int gw_filter_compress(struct gw_filter *f, const char *program, int level, int fd, struct gw_error *err)
 {
     char *argv[5] = {(char *)program, (char *)"-c"}, text[16];
+    const struct known *k = find(program);
     int n = 2;
 
-    if (find(program) && find(program)->threads)
+    if (k && (level < 0 || level > k->level_max))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the level of %s is 1 to %d, not %d", program, k->level_max,
+                       level);
+    if (k && k->threads)
         argv[n++] = (char *)"-T0";
     snprintf(text, sizeof text, "-%d", level);
     if (level > 0)
@@ -110,6 +115,18 @@ static void first_words(int fd, const char *program, char *text, size_t size)
     text[strcspn(text, "\n")] = 0;
     if (!strncmp(text, program, skip) && !strncmp(text + skip, ": ", 2)) /* its name is told anyway */
         memmove(text, text + skip + 2, strlen(text + skip + 2) + 1);
+}
+
+int gw_filter_try(const char *program, int level, struct gw_error *err)
+{
+    GW_AUTOFD int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    struct gw_filter filter;
+    int r;
+
+    if (nowhere < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "/dev/null: %s", strerror(errno));
+    r = gw_filter_compress(&filter, program, level, nowhere, err);
+    return r < 0 ? r : gw_filter_end(&filter, 0, err);
 }
 
 int gw_filter_end(struct gw_filter *f, int r, struct gw_error *err)

@@ -29,9 +29,11 @@ struct gw_filter {
     bool unpacks;
 };
 /* Decompresses what fd has from its position on; compresses to where fd stands. fd stays the caller's, its position
- * moves. */
+ * moves. level 0: the usual; -EINVAL: the program has no such level. */
 int gw_filter_decompress(struct gw_filter *f, const char *program, int fd, struct gw_error *err);
 int gw_filter_compress(struct gw_filter *f, const char *program, int level, int fd, struct gw_error *err);
+/* Whether the program is there and takes this level: it compresses nothing. */
+int gw_filter_try(const char *program, int level, struct gw_error *err);
 /* Closes the pipe, waits for the program, and says whether it did its work; r: what its user came to, which is told
  * unless the program's failure explains it. -EPROTO: what it was to unpack is damaged. Once for each filter that was started. */
 int gw_filter_end(struct gw_filter *f, int r, struct gw_error *err);

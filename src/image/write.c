@@ -52,16 +52,31 @@ int gw_image_stage_pack(struct gw_image *image,
                         : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the image has no file");
 }
 
+static const struct gw_image_format_ops *find(enum gw_image_format format)
+{
+    for (unsigned i = 0; i < gw_image_format_count; i++)
+        if (gw_image_formats[i].format == format)
+            return &gw_image_formats[i];
+    return NULL;
+}
+
+int gw_image_check_options(const struct gw_image_write_options *options, struct gw_error *err)
+{
+    const struct gw_image_format_ops *format = find(options->format);
+
+    if (!format || !format->write)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "files of the format %s cannot be written",
+                       format ? format->name : "?");
+    return format->check ? format->check(options, err) : 0;
+}
+
 int gw_image_write(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
                    struct gw_error *err)
 {
-    const struct gw_image_format_ops *format = NULL;
+    const struct gw_image_format_ops *format = find(options->format);
     struct gw_image_out own, *out = &own;
     int r;
 
-    for (unsigned i = 0; i < gw_image_format_count; i++)
-        if (gw_image_formats[i].format == options->format)
-            format = &gw_image_formats[i];
     if (!format || !format->write)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: files of the format %s cannot be written", path,
                        format ? format->name : "?");

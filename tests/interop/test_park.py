@@ -281,6 +281,50 @@ class Trouble(Parks):
         self.assertIn("the machine is still here", r.stderr)
         dst.wait_text("Size mismatch")
 
+    def refused(self, status, *options, output=None):
+        """Before anybody could come."""
+        r = subprocess.run([built("cli/godwit"), "receive", "unix:" + self.path("in"), "--output", output or self.out("guest"), "--json",
+                            *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30 * SLOW)
+        self.assertEqual((r.returncode, r.stdout), (status, ""), r.stderr)
+        self.assertRegex(r.stderr, r"\Agodwit receive: [^\n]*\n\Z")
+        self.assert_nothing_left()
+        return r.stderr
+
+    def test_refused_before_it_listens(self):
+        xml = write_file(self.path("xml"), b"<domain/>")
+        libvirt = ["--format", "libvirt", "--xml", xml]
+        for options in (["--compress", "gzip"], ["--level", "abc"], ["--level", "23"], ["--level", "-1"], ["--level", ""],
+                        ["--format", "stream", "--compress", "none"], ["--format", "stream", "--compress", "sparse"],
+                        ["--format", "mapped-ram", "--compress", "zstd"], [*libvirt, "--compress", "lz4"],
+                        ["--format", "libvirt"], ["--format", "libvirt", "--xml", self.send_nothing()]):
+            with self.subTest(options):
+                self.refused(2, *options)
+        for options in ([], ["--format", "stream"]):
+            self.assertIn("--output -", self.refused(2, *options, output="-"))
+        self.assertFalse(os.path.exists("-"))
+        self.assertIn("File exists; --force", self.refused(1, output=xml))
+
+    def send_nothing(self):
+        return write_file(self.path("nothing"), b"nothing of the kind")
+
+    def test_no_place_for_the_file(self):
+        for output, why in ((self.path("none/guest"), "No such file"), (self.path("x" * 250), "File name too long"),
+                            (self.path("/".join(["y" * 200] * 30)), "File name too long"), (self.out() + "/", "not the name"),
+                            (self.out(), "not a file"), ("/proc/guest", "cannot be made")):
+            with self.subTest(why):
+                self.assertIn(why, self.refused(1, output=output))
+                self.assertIn(why, self.refused(1, "--force", "--format", "stream", output=output))
+        self.assertIn("No such file", self.refused(1, "--ram-folder", self.path("none")))
+
+    def test_a_program_that_cannot(self):
+        """What compresses is asked before: it may know less levels, or not be there."""
+        for program in ("gzip", "bzip2", "xz", "lzop", "zstd"):
+            self.assertIn("the level of " + program, self.refused(2, "--format", "stream", "--compress", program, "--level", "22"))
+        where = os.environ["PATH"]
+        self.addCleanup(os.environ.__setitem__, "PATH", where)
+        os.environ["PATH"] = self.path("nowhere")
+        self.assertIn("not installed", self.refused(1, "--format", "stream", "--compress", "xz"))
+
     def test_nothing_to_send(self):
         write_file(self.path("x"), b"nothing of the kind")
         for file, why in (("none", "No such file"), ("x", "neither a parked machine"), ("", "s a directory")):

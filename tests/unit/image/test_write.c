@@ -314,9 +314,46 @@ static void test_pull(void **state)
     gw_image_free(image);
 }
 
+/* What cannot be written is known before there is an image. */
+static void test_options(void **state)
+{
+    static const struct {
+        struct gw_image_write_options o;
+        int result;
+    } cases[] = {
+        {{.format = GW_IMAGE_MEMORY}, -ENOTSUP},
+        {{.format = GW_IMAGE_FORMATS}, -ENOTSUP},
+        {{.format = GW_IMAGE_PARKED, .compress = "none"}, 0},
+        {{.format = GW_IMAGE_PARKED, .compress = "gzip"}, -EINVAL},
+        {{.format = GW_IMAGE_PARKED, .level = -1}, -EINVAL},
+        {{.format = GW_IMAGE_STREAM}, 0},
+        {{.format = GW_IMAGE_STREAM, .compress = "raw"}, 0},
+        {{.format = GW_IMAGE_STREAM, .compress = "gzip", .level = 9}, 0},
+        {{.format = GW_IMAGE_STREAM, .compress = "gzip", .level = 10}, -EINVAL},
+        {{.format = GW_IMAGE_STREAM, .compress = "sparse"}, -EINVAL},
+        {{.format = GW_IMAGE_MAPPED_RAM, .compress = "raw"}, 0},
+        {{.format = GW_IMAGE_MAPPED_RAM, .compress = "zstd"}, -EINVAL},
+        {{.format = GW_IMAGE_LIBVIRT}, 0},
+        {{.format = GW_IMAGE_LIBVIRT, .libvirt_xml = XML, .compress = "sparse"}, 0},
+        {{.format = GW_IMAGE_LIBVIRT, .libvirt_xml = XML, .compress = "gzip", .level = -1}, -EINVAL},
+        {{.format = GW_IMAGE_LIBVIRT, .libvirt_xml = "x"}, -EINVAL},
+        {{.format = GW_IMAGE_LIBVIRT, .libvirt_xml = XML, .compress = "lz4"}, -EINVAL},
+    };
+    const char *path = getenv("PATH");
+    struct gw_error err = GW_ERROR_INIT;
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++)
+        if (gw_image_check_options(&cases[i].o, &err) != cases[i].result)
+            fail_msg("case %zu: %s", i, err.text);
+    setenv("PATH", "/nowhere", 1);
+    assert_int_equal(gw_image_check_options(&cases[7].o, &err), -ENOENT);
+    setenv("PATH", path, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_options),
         cmocka_unit_test(test_round_trips),
         cmocka_unit_test(test_bytes_of_a_mapped_file),
         cmocka_unit_test(test_compressed),
