@@ -22,8 +22,11 @@ struct receive {
     const char *uri, *output, *ram_folder, *xml;
     struct gw_image_write_options options;
     struct gw_image *image;
+    bool socket; /* a source is at the other end, not what one has left */
     bool early;  /* the source is told before the file is there */
     bool staged; /* the file is written while the machine comes, and packed afterwards */
+    bool warned; /* that the source does not wait for an answer */
+    bool asked;  /* all of the machine has come */
     bool parked; /* the file is there, whole. Set before the session ends */
     bool packed; /* and is as it is meant to be: with `staged` it is larger at first */
 };
@@ -35,9 +38,11 @@ static int usage(FILE *to)
         "usage: godwit receive URI --output FILE [OPTION]...\n\n"
         "Waits at URI for a live migration, of QEMU or of godwit and of any machine type, and parks the machine in "
         "FILE.\n"
-        "The source is told that its machine has gone only when FILE is whole and on disk. A parked file is compressed "
-        "after that;\n"
-        "Ctrl-C meanwhile leaves it uncompressed.\n\n"
+        "The source is told that its machine has gone only when FILE is whole and on disk. QEMU waits for that word if "
+        "its capability\n"
+        "return-path is on (godwit always); without it, should parking fail, `cont` at the source takes the machine "
+        "back.\n"
+        "A parked file is compressed after that; Ctrl-C meanwhile leaves it uncompressed.\n\n"
         "  -o, --output FILE        where to; must not be there, unless\n"
         "  --force                  it may be replaced\n"
         "  --format NAME            parked (usual), stream, mapped-ram or libvirt\n"
@@ -70,6 +75,7 @@ static int park(void *opaque, struct gw_error *err)
     struct gw_error local = GW_ERROR_INIT;
     int r;
 
+    rx->asked = true;
     if (rx->early)
         return 0;
     r = rx->staged ? gw_image_stage_commit(rx->image, &local) : -ENOTSUP;
@@ -137,8 +143,23 @@ static void keep_aside(struct receive *rx, struct gw_error *err)
                    aside);
 }
 
+/* A source that was not asked to wait for an answer may have left its machine for good. */
+static bool is_unheard(const struct receive *rx, const struct gw_stats *stats)
+{
+    return stats->one_way && rx->socket;
+}
+
+static void warn(struct receive *rx, const struct gw_stats *stats)
+{
+    if (rx->warned || !is_unheard(rx, stats))
+        return;
+    rx->warned = true;
+    gw_transfer_tell(&rx->transfer, "notice", "text",
+                     "the source does not wait until its machine is parked: its capability return-path makes it wait");
+}
+
 /* It ended badly: whose machine is it, and what is to become of the file? */
-static int tell_failure(struct receive *rx, enum gw_owner owner, struct gw_error *err)
+static int tell_failure(struct receive *rx, enum gw_owner owner, const struct gw_stats *stats, struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
 
@@ -146,6 +167,9 @@ static int tell_failure(struct receive *rx, enum gw_owner owner, struct gw_error
         keep_aside(rx, err);
     else if (rx->parked && gw_image_revert(rx->image, NULL, &why) < 0)
         gw_context(err, "the machine stays at its source, do not start that of the file: %s", why.text);
+    if (is_unheard(rx, stats))
+        gw_context(err, rx->asked ? "the source believes that its machine has gone: `cont` there lets it go on"
+                                  : "should the source believe that its machine has gone, `cont` there lets it go on");
     return gw_transfer_failed(&rx->transfer, rx->uri, err);
 }
 
@@ -205,8 +229,10 @@ static int run(struct receive *rx, struct gw_error *err)
     struct gw_stats stats = {0};
     enum gw_owner owner;
     char address[512];
+    struct gw_uri uri;
     int r = gw_image_new(rx->ram_folder, &rx->image, err);
 
+    rx->socket = gw_uri_parse(rx->uri, &uri, NULL) >= 0 && uri.kind <= GW_URI_FD;
     rx->packed = true;
     rx->staged = !rx->early && rx->options.format == GW_IMAGE_PARKED;
     if (r >= 0 && rx->staged)
@@ -225,6 +251,7 @@ static int run(struct receive *rx, struct gw_error *err)
     while (!gw_transfer_ended(gw_recv_status(recv))) {
         gw_recv_stats(recv, &stats);
         stats.status = gw_recv_status(recv);
+        warn(rx, &stats);
         if (gw_transfer_turn(t, &stats) && gw_recv_cancel(recv, err) < 0 && t->interrupts > 1)
             gw_recv_yank(recv);
     }
@@ -233,12 +260,13 @@ static int run(struct receive *rx, struct gw_error *err)
     owner = gw_recv_owner(recv);
     gw_recv_stats(recv, &stats);
     gw_recv_free(recv);
+    warn(rx, &stats);
     if (r >= 0 && rx->early) {
         gw_transfer_tell(t, "received", "machine", gw_image_machine(rx->image));
         r = write_late(rx, err);
     }
     if (r < 0)
-        return tell_failure(rx, owner, err);
+        return tell_failure(rx, owner, &stats, err);
     if (rx->staged)
         pack(rx, err);
     report(rx, &stats);

@@ -60,6 +60,8 @@ struct gw_stats {
     uint64_t downtime_us;            /* the same with more digits: stop asked of the embedder -> peer said it runs */
     enum gw_converges converges;     /* source, as of the last sync */
     uint64_t eta_ms;                 /* from then on until the machine is stopped; UNKNOWN: of this pass; NO: GW_ETA_UNKNOWN */
+    bool one_way;                    /* destination: the source that is here opened no return path: it takes its guest for gone
+                                      * when it has written the last byte, whatever becomes of it here */
     unsigned cpu_throttle_percentage;
     uint64_t dirty_limit_throttle_time_us; /* in the last round; 0 also where the machine cannot tell */
     /* rounds, oldest first; only the last GW_ROUNDS_KEPT are kept, `rounds` counts all */

@@ -28,6 +28,7 @@ void gw_recv_publish(struct gw_recv *r)
     st->normal_pages = c.plain_pages;
     st->page_size = r->session.vm->ram.page_bytes;
     st->normal_bytes = c.plain_pages * st->page_size;
+    st->one_way = r->grammar != GW_GRAMMAR_SETUP && !r->return_path;
     st->total_time_ms = (now(r) - r->started_ns) / GW_NS_PER_MS;
     pthread_mutex_unlock(&r->session.lock);
 }
@@ -43,6 +44,7 @@ static void forget_source(struct gw_recv *r)
     free(r->bound);
     r->bound = NULL;
     r->bounds = 0;
+    r->grammar = GW_GRAMMAR_SETUP;
     r->return_path = r->extended = r->committed = r->aborted = r->ended = r->described = false;
     r->session.vm->devices->forget(r->session.vm);
 }

@@ -15,6 +15,7 @@ from places import has_ipv6  # noqa: E402
 
 SIZE = 16 << 20
 RAM = pattern(SIZE, seed=9)
+UNHEARD = "the source does not wait until its machine is parked: its capability return-path makes it wait"
 SLOW_LINK = {"max-bandwidth": 1 << 20}
 
 
@@ -280,6 +281,28 @@ class Trouble(Parks):
         self.assertEqual(r.returncode, 1)
         self.assertIn("the machine is still here", r.stderr)
         dst.wait_text("Size mismatch")
+
+    def test_a_source_that_does_not_wait(self):
+        """Without a return path it has left for good when parking fails: that is told, at once and at the end."""
+        for version in ("7.2", "10.0"):
+            rx = self.receive("unix:" + self.path("in" + version))
+            address = rx.wait_event("listening")["uri"]
+            write_file(self.out("guest"), b"of somebody")  # just now
+            src = self.source(version, capabilities=[])
+            src.migrate(address)
+            src.wait()
+            self.assertEqual(rx.wait_exit(), 1, rx.text())
+            rx.wait_event("notice", text=UNHEARD)
+            self.assertIn("the source believes that its machine has gone: `cont` there lets it go on: ", rx.text())
+            self.assertIn("File exists", rx.text())
+            src.wait_state("postmigrate")
+            src.qmp.command("cont")
+            src.wait_state("running")
+            os.unlink(self.out("guest"))
+            rx, src = self.start(version)
+            self.assertEqual(rx.wait_exit(), 0, rx.text())
+            self.assertIsNone(rx.seen("notice", text=UNHEARD))
+            os.unlink(self.out("guest"))
 
     def refused(self, status, *options, output=None):
         """Before anybody could come."""
