@@ -20,6 +20,7 @@
 struct receive {
     struct gw_transfer transfer;
     const char *uri, *output, *ram_folder, *xml;
+    uint64_t memory_max_bytes; /* 0: the usual */
     struct gw_image_write_options options;
     struct gw_image *image;
     bool socket; /* a source is at the other end, not what one has left */
@@ -54,6 +55,8 @@ static int usage(FILE *to)
         "it is\n"
         "                           written: as fast as to another machine, but a failure then needs `cont` at the "
         "source)\n"
+        "  --memory-max SIZE        refuse a guest with more RAM (usual: than this host has available; no limit with "
+        "--ram-folder)\n"
         "  --ram-folder DIR         keep the RAM in a nameless file in DIR meanwhile, not in memory\n" GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
@@ -232,6 +235,8 @@ static int run(struct receive *rx, struct gw_error *err)
     struct gw_uri uri;
     int r = gw_image_new(rx->ram_folder, &rx->image, err);
 
+    if (r >= 0)
+        gw_image_set_ram_limit(rx->image, rx->memory_max_bytes);
     rx->socket = gw_uri_parse(rx->uri, &uri, NULL) >= 0 && uri.kind <= GW_URI_FD;
     rx->packed = true;
     rx->staged = !rx->early && rx->options.format == GW_IMAGE_PARKED;
@@ -311,6 +316,7 @@ int gw_cmd_receive(int argc, char **argv)
                                             {"compress", required_argument, NULL, 'c'},
                                             {"level", required_argument, NULL, 'l'},
                                             {"ram-folder", required_argument, NULL, 'r'},
+                                            {"memory-max", required_argument, NULL, 'm'},
                                             {"xml", required_argument, NULL, 'x'},
                                             {"acknowledge", required_argument, NULL, 'a'},
                                             GW_TRANSFER_OPTIONS,
@@ -321,6 +327,7 @@ int gw_cmd_receive(int argc, char **argv)
     struct gw_error err = GW_ERROR_INIT;
     char *xml = NULL;
     uint64_t level;
+    int64_t size;
     int c, n, status;
 
     while ((c = getopt_long(argc, argv, "ho:", options, NULL)) != -1) {
@@ -351,6 +358,12 @@ int gw_cmd_receive(int argc, char **argv)
                 fprintf(stderr, "godwit receive: --acknowledge '%s': durable or received\n", optarg);
                 return GW_EXIT_USAGE;
             }
+        } else if (c == 'm') {
+            if (!gw_option_size(optarg, &size) || size <= 0) {
+                fprintf(stderr, "godwit receive: --memory-max '%s': a size is expected, as 4G\n", optarg);
+                return GW_EXIT_USAGE;
+            }
+            rx.memory_max_bytes = (uint64_t)size;
         } else if (c == 'r') {
             rx.ram_folder = optarg;
         } else if (c == 'h' || c == GW_OPTION_HELP) {

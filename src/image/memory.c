@@ -188,9 +188,11 @@ static int check_size(const struct gw_image *image, uint64_t bytes, struct gw_er
     if (wanted <= limit)
         return 0;
     return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL,
-                   m->limit_bytes ? "the guest has %" PRIu64 " MiB of RAM and more, %" PRIu64 " MiB are allowed"
+                   m->limit_bytes ? "the guest has %" PRIu64 " MiB of RAM and more, %" PRIu64
+                                    " MiB are allowed (--memory-max)"
                                   : "the guest has %" PRIu64 " MiB of RAM and more, of this host's %" PRIu64
-                                    " MiB are available: let it be kept in a file (--ram-folder)",
+                                    " MiB are available: let it be kept in a file (--ram-folder), or allow more "
+                                    "(--memory-max)",
                    wanted >> 20, limit >> 20);
 }
 

@@ -10,7 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import DEADLINE_S, SLOW, Case, Program, Qtest, built, pattern, peer, write_file  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, Program, Qtest, built, pattern, peer, wait_until, write_file  # noqa: E402
 from places import has_ipv6  # noqa: E402
 
 SIZE = 16 << 20
@@ -304,6 +304,24 @@ class Trouble(Parks):
             self.assertIsNone(rx.seen("notice", text=UNHEARD))
             os.unlink(self.out("guest"))
 
+    def test_too_much_memory(self):
+        """A guest with more than is allowed goes on where it is."""
+        for more in ([], ["--ram-folder", self.folder]):
+            rx, src = self.start("10.0", "--memory-max", "15M", *more)
+            self.wait_refused(rx, src, "16 MiB of RAM and more, 15 MiB are allowed (--memory-max)")
+        rx, src = self.start("10.0", "--memory-max", "16M")
+        self.assertEqual(rx.wait_exit(), 0, rx.text())
+
+    def wait_refused(self, rx, src, why):
+        wait_until(why, lambda: why in rx.text())
+        src.wait("failed")
+        src.wait_state("running")
+        src.close()
+        if rx.alive():
+            os.kill(rx.process.pid, signal.SIGINT)
+        self.assertEqual(rx.wait_exit(), 1)
+        self.assert_nothing_left()
+
     def refused(self, status, *options, output=None):
         """Before anybody could come."""
         r = subprocess.run([built("cli/godwit"), "receive", "unix:" + self.path("in"), "--output", output or self.out("guest"), "--json",
@@ -317,6 +335,7 @@ class Trouble(Parks):
         xml = write_file(self.path("xml"), b"<domain/>")
         libvirt = ["--format", "libvirt", "--xml", xml]
         for options in (["--compress", "gzip"], ["--level", "abc"], ["--level", "23"], ["--level", "-1"], ["--level", ""],
+                        ["--memory-max", "0"], ["--memory-max", "-1"], ["--memory-max", "much"],
                         ["--format", "stream", "--compress", "none"], ["--format", "stream", "--compress", "sparse"],
                         ["--format", "mapped-ram", "--compress", "zstd"], [*libvirt, "--compress", "lz4"],
                         ["--format", "libvirt"], ["--format", "libvirt", "--xml", self.send_nothing()]):
