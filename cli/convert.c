@@ -2,8 +2,6 @@
  *
  * godwit convert: a machine at rest from one kind of file to another.
  */
-#include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,10 +11,14 @@
 #include <godwit/godwit.h>
 
 #include "cmd.h"
+#include "examine.h"
 #include "interrupts.h"
+#include "table.h"
 #include "transfer.h"
 
 #define SHOW_EVERY_NS 100000000ull
+#define LEVEL_MAX     22
+#define THREADS_MAX   1024
 
 static int usage(FILE *to)
 {
@@ -35,12 +37,6 @@ static int usage(FILE *to)
         "  --force          OUT may be there already: it is replaced once the new file is whole\n"
         "  --quiet          no progress line on a terminal\n");
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
-static int failed(const char *why)
-{
-    fprintf(stderr, "godwit convert: %s\n", why);
-    return GW_EXIT_FAILED;
 }
 
 struct progress {
@@ -69,6 +65,7 @@ static bool on_progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
 struct job {
     const char *in, *out, *xml;
     struct gw_image_write_options write;
+    bool has_format;
     struct progress progress;
 };
 
@@ -100,82 +97,54 @@ static int convert(struct job *job, struct gw_error *err)
     return r;
 }
 
-static bool number(const char *text, unsigned long max, unsigned long *ret)
+static enum gw_cli_taken take_format(void *opaque, char *value)
 {
-    char *end;
+    struct job *job = opaque;
+    int format = gw_image_format_find(value);
 
-    errno = 0;
-    *ret = strtoul(text, &end, 10);
-    return *text >= '0' && *text <= '9' && !*end && !errno && *ret <= max;
+    job->has_format = format > 0; /* memory is none of a file */
+    job->write.format = (enum gw_image_format)format;
+    if (job->has_format)
+        return GW_CLI_TAKEN;
+    fprintf(stderr, "godwit convert: there is no format '%s', but parked, stream, mapped-ram and libvirt\n", value);
+    return GW_CLI_TOLD;
 }
 
-static bool parse(int argc, char **argv, struct job *job, int *ret_exit)
+/* A status, or -1: all is there. */
+static int parse(int argc, char **argv, struct job *job)
 {
-    static const struct option options[] = {{"format", required_argument, NULL, 'o'},
-                                            {"compress", required_argument, NULL, 'c'},
-                                            {"level", required_argument, NULL, 'l'},
-                                            {"threads", required_argument, NULL, 't'},
-                                            {"xml", required_argument, NULL, 'x'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {"quiet", no_argument, NULL, 'q'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"into", required_argument, NULL, 'i'},
-                                            {"snapshot", required_argument, NULL, 'i'},
+    unsigned level = 0;
+    bool quiet = false;
+    const struct gw_cli_option options[] = {{"format", .take = take_format, .opaque = job},
+                                            {"compress", .text = &job->write.compress},
+                                            {"level", .number = &level, .most = LEVEL_MAX},
+                                            {"threads", .number = &job->write.threads, .most = THREADS_MAX},
+                                            {"xml", .text = &job->xml},
+                                            {"force", 'f', .flag = &job->write.replace},
+                                            {"quiet", 'q', .flag = &quiet},
+                                            {"into", .absent = "snapshots in disk images"},
+                                            {"snapshot", .absent = "snapshots in disk images"},
                                             {0}};
-    unsigned long n;
-    int c, format = -1;
+    int status = gw_cli_options(argc, argv, options, usage);
 
-    job->progress.on = isatty(STDERR_FILENO);
-    *ret_exit = GW_EXIT_USAGE;
-    while ((c = getopt_long(argc, argv, "hfq", options, NULL)) != -1) {
-        if (c == 'o') {
-            format = gw_image_format_find(optarg);
-            if (format <= 0) { /* memory is none of a file */
-                fprintf(stderr, "godwit convert: there is no format '%s', but parked, stream, mapped-ram and libvirt\n",
-                        optarg);
-                return false;
-            }
-        } else if (c == 'c') {
-            job->write.compress = optarg;
-        } else if ((c == 'l' || c == 't') && !number(optarg, c == 'l' ? 22 : 1024, &n)) {
-            fprintf(stderr, "godwit convert: --%s %s: a number up to %d is expected\n", c == 'l' ? "level" : "threads",
-                    optarg, c == 'l' ? 22 : 1024);
-            return false;
-        } else if (c == 'l') {
-            job->write.level = (int)n;
-        } else if (c == 't') {
-            job->write.threads = (unsigned)n;
-        } else if (c == 'x') {
-            job->xml = optarg;
-        } else if (c == 'f') {
-            job->write.replace = true;
-        } else if (c == 'q') {
-            job->progress.on = false;
-        } else if (c == 'i') {
-            fprintf(stderr, "godwit convert: --into, --snapshot: machines cannot be put into disk images yet\n");
-            return false;
-        } else {
-            *ret_exit = usage(c == 'h' ? stdout : stderr);
-            return false;
-        }
-    }
-    if (optind + 2 != argc || format < 0) {
-        *ret_exit = usage(stderr);
-        return false;
-    }
+    if (status >= 0)
+        return status;
+    if (optind + 2 != argc || !job->has_format)
+        return usage(stderr);
+    job->write.level = (int)level;
+    job->progress.on = !quiet && isatty(STDERR_FILENO);
     job->in = argv[optind];
     job->out = argv[optind + 1];
-    job->write.format = (enum gw_image_format)format;
-    return true;
+    return -1;
 }
 
 int gw_cmd_convert(int argc, char **argv)
 {
     struct gw_error err = GW_ERROR_INIT;
     struct job job = {0};
-    int r, status;
+    int status = parse(argc, argv, &job), r;
 
-    if (!parse(argc, argv, &job, &status))
+    if (status >= 0)
         return status;
     r = convert(&job, &err);
     if (r >= 0)
@@ -184,5 +153,5 @@ int gw_cmd_convert(int argc, char **argv)
         fprintf(stderr, "godwit convert: %s: interrupted; nothing was left there\n", job.out);
         return GW_EXIT_FAILED;
     }
-    return failed(err.text);
+    return gw_cli_failed("convert", NULL, err.text);
 }

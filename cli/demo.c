@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "table.h"
 
 #define END_MS 10000 /* a machine that was told to end gets so much time */
 
@@ -260,6 +261,14 @@ static void clean(struct demo *d)
         fprintf(stderr, "godwit demo: ended by a signal; its machines are gone, and nothing is left\n");
 }
 
+static int usage(FILE *to)
+{
+    fprintf(to,
+            "usage: godwit demo [--memory SIZE] [--workload KIND,...] [--cpus N] [--accel auto|kvm|unicorn]\n\n"
+            "Two machines in two processes: one moves to the other over TCP while its guest computes and checks.\n");
+    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
+}
+
 int gw_cmd_demo(int argc, char **argv)
 {
     struct demo d = {.dir = "/tmp/godwit-demo-XXXXXX",
@@ -270,31 +279,17 @@ int gw_cmd_demo(int argc, char **argv)
                      .a = {.name = "here"},
                      .b = {.name = "there"},
                      .colour = isatty(STDOUT_FILENO)};
-    int r;
+    const struct gw_cli_option options[] = {{"memory", .text = &d.memory},
+                                            {"workload", .text = &d.workload},
+                                            {"cpus", .text = &d.cpus},
+                                            {"accel", .text = &d.accel},
+                                            {0}};
+    int r = gw_cli_options(argc, argv, options, usage);
 
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            printf("usage: godwit demo [--memory SIZE] [--workload KIND,...] [--cpus N] [--accel auto|kvm|unicorn]\n\n"
-                   "Two machines in two processes: one moves to the other over TCP while its guest computes and "
-                   "checks.\n");
-            return GW_EXIT_DONE;
-        }
-        if (value && !strcmp(argv[i], "--memory"))
-            d.memory = value;
-        else if (value && !strcmp(argv[i], "--workload"))
-            d.workload = value;
-        else if (value && !strcmp(argv[i], "--cpus"))
-            d.cpus = value;
-        else if (value && !strcmp(argv[i], "--accel"))
-            d.accel = value;
-        else {
-            fprintf(stderr, "godwit demo: %s: not understood; see godwit demo --help\n", argv[i]);
-            return GW_EXIT_USAGE;
-        }
-        i++;
-    }
+    if (r >= 0)
+        return r;
+    if (optind != argc)
+        return usage(stderr);
     sigemptyset(&d.signals);
     sigaddset(&d.signals, SIGINT);
     sigaddset(&d.signals, SIGTERM);

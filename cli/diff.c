@@ -2,8 +2,6 @@
  *
  * godwit diff: what differs between two machines at rest.
  */
-#include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +11,7 @@
 
 #include "cmd.h"
 #include "examine.h"
+#include "table.h"
 
 #define COMMAND    "diff"
 #define RANGES_FEW 10u /* of pages, of one block, that are listed without --pages */
@@ -143,10 +142,7 @@ static int print(struct report *report, const struct gw_diff_counts *n)
                                 (json_int_t)n->ranges, "blocks", (json_int_t)n->blocks, "devices",
                                 (json_int_t)n->devices, "values", (json_int_t)n->values);
 
-        json_object_set(all, "found", report->list);
-        json_dumpf(all, stdout, JSON_INDENT(2));
-        printf("\n");
-        json_decref(all);
+        gw_cli_print_found(all, report->list);
     } else if (!report->quiet) {
         end_block(report);
         if (same)
@@ -182,25 +178,17 @@ static int diff(struct report *report, const char *name_a, const char *name_b)
 
 int gw_cmd_diff(int argc, char **argv)
 {
-    static const struct option options[] = {{"pages", no_argument, NULL, 'p'}, {"hex", no_argument, NULL, 'x'},
-                                            {"json", no_argument, NULL, 'j'},  {"quiet", no_argument, NULL, 'q'},
-                                            {"help", no_argument, NULL, 'h'},  {0}};
     struct report report = {0};
     bool json = false;
-    int c, status;
+    const struct gw_cli_option options[] = {{"pages", .flag = &report.pages},
+                                            {"hex", .flag = &report.hex},
+                                            {"json", .flag = &json},
+                                            {"quiet", 'q', .flag = &report.quiet},
+                                            {0}};
+    int status = gw_cli_options(argc, argv, options, usage);
 
-    while ((c = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
-        if (c == 'p')
-            report.pages = true;
-        else if (c == 'x')
-            report.hex = true;
-        else if (c == 'j')
-            json = true;
-        else if (c == 'q')
-            report.quiet = true;
-        else
-            return usage(c == 'h' ? stdout : stderr);
-    }
+    if (status >= 0)
+        return status;
     if (optind + 2 != argc)
         return usage(stderr);
     if (!strcmp(argv[optind], "-") && !strcmp(argv[optind + 1], "-"))
@@ -209,7 +197,5 @@ int gw_cmd_diff(int argc, char **argv)
         report.list = json_array();
     status = diff(&report, argv[optind], argv[optind + 1]);
     json_decref(report.list);
-    if (fflush(stdout) && status != GW_EXIT_FAILED)
-        return gw_cli_failed(COMMAND, "writing", strerror(errno));
-    return status;
+    return gw_cli_end(COMMAND, status);
 }

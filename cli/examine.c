@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "examine.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +16,22 @@ int gw_cli_failed(const char *command, const char *what, const char *why)
 {
     fprintf(stderr, "godwit %s: %s%s%s\n", command, what ? what : "", what ? ": " : "", why);
     return GW_EXIT_FAILED;
+}
+
+int gw_cli_end(const char *command, int status)
+{
+    errno = 0;
+    if ((!fflush(stdout) && !ferror(stdout)) || status == GW_EXIT_FAILED)
+        return status;
+    return gw_cli_failed(command, "writing", errno ? strerror(errno) : "not all of it went out");
+}
+
+void gw_cli_print_found(json_t *take_all, json_t *found)
+{
+    json_object_set(take_all, "found", found);
+    json_dumpf(take_all, stdout, JSON_INDENT(2));
+    printf("\n");
+    json_decref(take_all);
 }
 
 void gw_cli_progress_init(struct gw_cli_progress *p, const char *what)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * examine: what verify, diff and extract have in common.
+ * examine: what the commands that look at machines at rest have in common.
  */
 #ifndef GODWIT_CLI_EXAMINE_H
 #define GODWIT_CLI_EXAMINE_H
@@ -10,9 +10,14 @@
 #include <stdio.h>
 
 #include <godwit/error.h>
+#include <jansson.h>
 
 /* "godwit COMMAND: what: why" on stderr. Returns GW_EXIT_FAILED. what NULL: it stands in why already. */
 int gw_cli_failed(const char *command, const char *what, const char *why);
+/* The last thing of a command that printed: what could not be written is told, and changes the status. */
+int gw_cli_end(const char *command, int status);
+/* Prints `all` with the list `found` in it, and takes `all`. */
+void gw_cli_print_found(json_t *take_all, json_t *found);
 
 /* A line on the terminal that is stderr, if it is one. */
 struct gw_cli_progress {

@@ -2,8 +2,6 @@
  *
  * godwit schema explain: why a stream would not load into the machine that wrote another one.
  */
-#include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +11,7 @@
 
 #include "cmd.h"
 #include "examine.h"
+#include "table.h"
 
 static int usage(FILE *to)
 {
@@ -60,10 +59,7 @@ static void print(const struct report *report, const struct gw_explain_counts *n
         json_t *all = json_pack("{s:b, s:i, s:i, s:i}", "loads", !n->refused && !n->doubts, "refused", (int)n->refused,
                                 "doubts", (int)n->doubts, "notes", (int)n->notes);
 
-        json_object_set(all, "found", report->list);
-        json_dumpf(all, stdout, JSON_INDENT(2));
-        printf("\n");
-        json_decref(all);
+        gw_cli_print_found(all, report->list);
     } else if (!report->quiet) {
         printf("%s: %u for certain, %u in doubt, %u differences without harm\n",
                n->refused  ? "it would be refused"
@@ -103,9 +99,7 @@ static int run(struct report *report, bool json, const char *command, const char
         report->list = json_array();
     status = explain(report, command, from, into);
     json_decref(report->list);
-    if (fflush(stdout) && status != GW_EXIT_FAILED)
-        return gw_cli_failed(command, "writing", strerror(errno));
-    return status;
+    return gw_cli_end(command, status);
 }
 
 int gw_inspect_against(const char *from, const char *into, bool json)
@@ -117,25 +111,14 @@ int gw_inspect_against(const char *from, const char *into, bool json)
 
 int gw_schema_explain(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"all", no_argument, NULL, 'a'},
-                                            {"quiet", no_argument, NULL, 'q'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
     struct report report = {0};
     bool json = false;
-    int c;
+    const struct gw_cli_option options[] = {
+        {"json", .flag = &json}, {"all", 'a', .flag = &report.all}, {"quiet", 'q', .flag = &report.quiet}, {0}};
+    int status = gw_cli_options(argc, argv, options, usage);
 
-    while ((c = getopt_long(argc, argv, "haq", options, NULL)) != -1) {
-        if (c == 'j')
-            json = true;
-        else if (c == 'a')
-            report.all = true;
-        else if (c == 'q')
-            report.quiet = true;
-        else
-            return usage(c == 'h' ? stdout : stderr);
-    }
+    if (status >= 0)
+        return status;
     if (optind + 2 != argc)
         return usage(stderr);
     return run(&report, json, "schema", argv[optind], argv[optind + 1]);

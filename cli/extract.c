@@ -3,7 +3,6 @@
  * godwit extract: parts of a machine at rest as files of their own.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include "cmd.h"
 #include "examine.h"
+#include "table.h"
 
 #define COMMAND    "extract"
 #define PLACES_MAX 64u
@@ -41,27 +41,29 @@ enum part { PART_NONE, PART_RAM, PART_DEVICE, PART_XML, PART_DESCRIPTION, PART_E
 
 struct request {
     enum part part;
-    const char *file, *out, *block, *device;
+    const char *ram, *device, *xml, *description, *elf; /* as given */
+    const char *file, *out, *block;
     struct gw_elf_place places[PLACES_MAX];
     unsigned place_count;
     bool force, quiet;
 };
 
 /* Cuts the text at its last '='. */
-static int get_place(struct request *q, char *text)
+static enum gw_cli_taken take_place(void *opaque, char *text)
 {
+    struct request *q = opaque;
     char *equals = strrchr(text, '='), *end;
     uint64_t address;
 
     if (!equals || equals == text || !equals[1] || equals[1] == '-' || q->place_count == PLACES_MAX)
-        return -EINVAL;
+        return GW_CLI_WRONG;
     errno = 0;
     address = strtoull(equals + 1, &end, 0);
     if (*end || errno)
-        return -EINVAL;
+        return GW_CLI_WRONG;
     *equals = 0;
     q->places[q->place_count++] = (struct gw_elf_place){text, address};
-    return 0;
+    return GW_CLI_TAKEN;
 }
 
 static void told(void *opaque, const char *line)
@@ -103,67 +105,58 @@ static int extract(const struct request *q, struct gw_error *err)
                : r;
 }
 
-/* -1: wrong usage. */
-static int get_options(int argc, char **argv, struct request *q)
+/* What is wanted: one thing. false: wrong usage. */
+static bool judge(struct request *q, int argc, char **argv)
 {
-    static const struct option options[] = {{"ram", required_argument, NULL, 'r'},
-                                            {"block", required_argument, NULL, 'b'},
-                                            {"device", required_argument, NULL, 'd'},
-                                            {"xml", required_argument, NULL, 'x'},
-                                            {"description", required_argument, NULL, 'D'},
-                                            {"elf", required_argument, NULL, 'e'},
-                                            {"place", required_argument, NULL, 'p'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {"quiet", no_argument, NULL, 'q'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
-    static const char letters[] = "rdxDe";
-    static const enum part parts[] = {PART_RAM, PART_DEVICE, PART_XML, PART_DESCRIPTION, PART_ELF};
-    int c;
+    const struct {
+        enum part part;
+        const char *out;
+    } wanted[] = {{PART_RAM, q->ram},
+                  {PART_DEVICE, q->device},
+                  {PART_XML, q->xml},
+                  {PART_DESCRIPTION, q->description},
+                  {PART_ELF, q->elf}};
 
-    while ((c = getopt_long(argc, argv, "hqf", options, NULL)) != -1) {
-        const char *letter = strchr(letters, c);
-
-        if (letter) {
-            if (q->part != PART_NONE)
-                return -1;
-            q->part = parts[letter - letters];
-            *(c == 'd' ? &q->device : &q->out) = optarg;
-        } else if (c == 'b') {
-            q->block = optarg;
-        } else if (c == 'p') {
-            if (get_place(q, optarg) < 0)
-                return -1;
-        } else if (c == 'f') {
-            q->force = true;
-        } else if (c == 'q') {
-            q->quiet = true;
-        } else {
-            return c == 'h' ? 1 : -1;
-        }
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        if (!wanted[i].out)
+            continue;
+        if (q->part != PART_NONE)
+            return false;
+        q->part = wanted[i].part;
+        q->out = wanted[i].out;
     }
     if (optind < argc)
         q->file = argv[optind++];
     if (q->part == PART_DEVICE)
         q->out = optind < argc ? argv[optind++] : "-";
-    if (!q->file || !q->out || optind != argc || q->part == PART_NONE || (q->block && q->part != PART_RAM) ||
-        (q->place_count && q->part != PART_ELF))
-        return -1;
-    return 0;
+    return q->file && q->part != PART_NONE && optind == argc && (!q->block || q->part == PART_RAM) &&
+           (!q->place_count || q->part == PART_ELF);
 }
 
 int gw_cmd_extract(int argc, char **argv)
 {
     struct gw_error err = GW_ERROR_INIT;
     struct request q = {0};
-    int r = get_options(argc, argv, &q);
+    const struct gw_cli_option options[] = {{"ram", .text = &q.ram},
+                                            {"block", .text = &q.block},
+                                            {"device", .text = &q.device},
+                                            {"xml", .text = &q.xml},
+                                            {"description", .text = &q.description},
+                                            {"elf", .text = &q.elf},
+                                            {"place", .take = take_place, .opaque = &q},
+                                            {"force", 'f', .flag = &q.force},
+                                            {"quiet", 'q', .flag = &q.quiet},
+                                            {0}};
+    int r = gw_cli_options(argc, argv, options, usage);
 
-    if (r)
-        return usage(r > 0 ? stdout : stderr);
+    if (r >= 0)
+        return r;
+    if (!judge(&q, argc, argv))
+        return usage(stderr);
     if ((q.part == PART_RAM || q.part == PART_ELF) && !strcmp(q.out, "-"))
         return gw_cli_failed(COMMAND, "-", "it is sparse and needs a file");
     r = extract(&q, &err);
     if (r < 0)
         return gw_cli_failed(COMMAND, NULL, err.text);
-    return fflush(stdout) ? gw_cli_failed(COMMAND, "writing", strerror(errno)) : GW_EXIT_DONE;
+    return gw_cli_end(COMMAND, GW_EXIT_DONE);
 }

@@ -3,7 +3,6 @@
  * godwit inspect: what is in a migration stream.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,9 @@
 
 #include "cmd.h"
 #include "examine.h"
+#include "table.h"
+
+#define COMMAND "inspect"
 
 static int usage(FILE *to)
 {
@@ -32,18 +34,8 @@ static int usage(FILE *to)
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
-static int failed(const char *what, const char *why)
-{
-    fprintf(stderr, "godwit inspect: %s: %s\n", what, why);
-    return GW_EXIT_FAILED;
-}
-
 int gw_cmd_inspect(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"device", required_argument, NULL, 'd'},  {"ram", no_argument, NULL, 'r'},  {"json", no_argument, NULL, 'j'},
-        {"against", required_argument, NULL, 'a'}, {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'},
-        {0}};
     struct gw_error err = GW_ERROR_INIT, print_err = GW_ERROR_INIT;
     struct gw_inspect_options how = {0};
     struct gw_inspect *inspect = NULL;
@@ -51,22 +43,13 @@ int gw_cmd_inspect(int argc, char **argv)
     struct gw_cli_progress progress;
     bool quiet = false;
     char *text = NULL;
-    int c, r;
+    const struct gw_cli_option options[] = {{"device", .text = &how.device}, {"ram", .flag = &how.ram},
+                                            {"json", .flag = &how.json},     {"against", .text = &against},
+                                            {"quiet", 'q', .flag = &quiet},  {0}};
+    int r = gw_cli_options(argc, argv, options, usage);
 
-    while ((c = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
-        if (c == 'd')
-            how.device = optarg;
-        else if (c == 'r')
-            how.ram = true;
-        else if (c == 'j')
-            how.json = true;
-        else if (c == 'a')
-            against = optarg;
-        else if (c == 'q')
-            quiet = true;
-        else
-            return usage(c == 'h' ? stdout : stderr);
-    }
+    if (r >= 0)
+        return r;
     if (optind + 1 != argc)
         return usage(stderr);
     name = argv[optind];
@@ -88,9 +71,7 @@ int gw_cmd_inspect(int argc, char **argv)
         r = print_err.code;
         err = print_err;
     }
-    if (fflush(stdout) && r >= 0)
-        r = gw_fail(&err, -errno, GW_BLAME_LOCAL, "writing: %s", strerror(errno));
     free(text);
     gw_inspect_free(inspect);
-    return r < 0 ? failed(name, err.text) : GW_EXIT_DONE;
+    return gw_cli_end(COMMAND, r < 0 ? gw_cli_failed(COMMAND, name, err.text) : GW_EXIT_DONE);
 }

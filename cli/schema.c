@@ -4,7 +4,6 @@
  * another.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +13,11 @@
 #include <jansson.h>
 
 #include "cmd.h"
+#include "examine.h"
 #include "machine/machine.h"
-#include "options.h"
+#include "table.h"
 
+#define COMMAND          "schema"
 #define MAX_SCHEMA_BYTES (64u << 20)
 
 static int usage(FILE *to)
@@ -33,43 +34,21 @@ static int usage(FILE *to)
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
-static int failed(const char *what, const char *why)
-{
-    fprintf(stderr, "godwit schema: %s: %s\n", what, why);
-    return GW_EXIT_FAILED;
-}
-
-/* What was printed has gone out; status else. */
-static int flushed(int status)
-{
-    if (!fflush(stdout) && !ferror(stdout))
-        return status;
-    return status == GW_EXIT_FAILED ? status : failed("writing", strerror(errno));
-}
-
 static int dump(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"cpus", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
     struct gw_error err = GW_ERROR_INIT;
     struct gw_machine_config config;
     struct gw_machine *m = NULL;
     char *text = NULL;
-    uint64_t cpus;
-    int c, r;
+    const struct gw_cli_option options[] = {{"cpus", .number = &config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS},
+                                            {0}};
+    int r;
 
     gw_machine_config_init(&config);
     config.incoming = true;
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (c != 'c')
-            return usage(c == 'h' ? stdout : stderr);
-        if (!gw_option_number(optarg, 1, GW_GUEST_MAX_CPUS, &cpus)) {
-            fprintf(stderr, "godwit schema: --cpus '%s': a number from 1 to %u is expected\n", optarg,
-                    GW_GUEST_MAX_CPUS);
-            return GW_EXIT_USAGE;
-        }
-        config.cpus = (unsigned)cpus;
-    }
+    r = gw_cli_options(argc, argv, options, usage);
+    if (r >= 0)
+        return r;
     if (optind != argc)
         return usage(stderr);
     r = gw_machine_new(&config, &m, &err);
@@ -81,7 +60,7 @@ static int dump(int argc, char **argv)
         printf("%s\n", text);
     free(text);
     gw_machine_free(m);
-    return r < 0 ? failed("dump", err.text) : flushed(GW_EXIT_DONE);
+    return gw_cli_end(COMMAND, r < 0 ? gw_cli_failed(COMMAND, "dump", err.text) : GW_EXIT_DONE);
 }
 
 static char *slurp(const char *path)
@@ -136,31 +115,24 @@ static void found(void *opaque, bool breaking, const char *where, const char *wh
 
 static int check(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {0}};
     struct gw_error err = GW_ERROR_INIT;
     struct findings f = {0};
     char *from, *to = NULL;
     bool json = false;
-    int c, r = -1;
+    const struct gw_cli_option options[] = {{"json", .flag = &json}, {"quiet", 'q', .flag = &f.quiet}, {0}};
+    int r = gw_cli_options(argc, argv, options, usage);
 
-    while ((c = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
-        if (c == 'j')
-            json = true;
-        else if (c == 'q')
-            f.quiet = true;
-        else
-            return usage(c == 'h' ? stdout : stderr);
-    }
+    if (r >= 0)
+        return r;
     if (optind + 2 != argc)
         return usage(stderr);
     from = slurp(argv[optind]);
     if (!from)
-        return failed(argv[optind], strerror(errno));
+        return gw_cli_failed(COMMAND, argv[optind], strerror(errno));
     to = slurp(argv[optind + 1]);
     if (!to) {
         free(from);
-        return failed(argv[optind + 1], strerror(errno));
+        return gw_cli_failed(COMMAND, argv[optind + 1], strerror(errno));
     }
     if (json)
         f.json = json_array();
@@ -173,11 +145,11 @@ static int check(int argc, char **argv)
     }
     json_decref(f.json);
     if (r < 0)
-        return failed("check", err.text);
+        return gw_cli_failed(COMMAND, "check", err.text);
     if (!json && !f.quiet)
         printf("%s: %d difference%s between %s and %s\n", r ? "it would not load" : "it loads", r + (int)f.notes,
                r + (int)f.notes == 1 ? "" : "s", argv[optind], argv[optind + 1]);
-    return flushed(r ? GW_EXIT_DIFFERENT : GW_EXIT_DONE);
+    return gw_cli_end(COMMAND, r ? GW_EXIT_DIFFERENT : GW_EXIT_DONE);
 }
 
 int gw_cmd_schema(int argc, char **argv)

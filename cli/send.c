@@ -42,27 +42,16 @@ static int usage(FILE *to)
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
-static int not_yet(const char *what, const char *why)
-{
-    fprintf(stderr, "godwit send: %s: %s\n", what, why);
-    return GW_EXIT_USAGE;
-}
-
 static void report(struct send *tx, const struct gw_stats *stats)
 {
     struct gw_transfer *t = &tx->transfer;
     char a[GW_HUMAN], b[GW_HUMAN];
 
     if (t->json) {
-        json_t *o =
-            json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f}", "event", "sent", "machine", gw_image_machine(tx->image),
-                      "file", tx->file, "uri", tx->uri, "ram-bytes", (json_int_t)stats->total_bytes, "sent-bytes",
-                      (json_int_t)stats->transferred_bytes, "seconds", gw_transfer_seconds(t));
-        char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-
-        puts(text ? text : "{}");
-        free(text);
-        json_decref(o);
+        gw_transfer_result(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f}", "event", "sent", "machine",
+                                     gw_image_machine(tx->image), "file", tx->file, "uri", tx->uri, "ram-bytes",
+                                     (json_int_t)stats->total_bytes, "sent-bytes", (json_int_t)stats->transferred_bytes,
+                                     "seconds", gw_transfer_seconds(t)));
     } else if (!t->quiet) {
         gw_transfer_clear(t);
         printf("%s is at %s (%s in %s)%s\n", gw_image_machine(tx->image), tx->uri,
@@ -151,30 +140,22 @@ static int run(struct send *tx, struct gw_error *err)
 
 int gw_cmd_send(int argc, char **argv)
 {
-    static const struct option options[] = {{"remove", no_argument, NULL, 'r'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {"peer", required_argument, NULL, 'p'},
-                                            {"postcopy", no_argument, NULL, 'P'},
-                                            GW_TRANSFER_OPTIONS,
-                                            {0}};
     struct send tx = {.transfer = {.command = "send", .wake = -1, .signals = -1}};
+    struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     struct gw_error err = GW_ERROR_INIT;
-    int c, status;
+    bool postcopy;
+    const struct gw_cli_option options[] = {{"remove", .flag = &tx.remove},
+                                            {"force", 'f', .flag = &tx.replace},
+                                            {"peer", .text = &tx.peer},
+                                            {"postcopy", .flag = &postcopy, .absent = "a start before all is there"},
+                                            {.also = shared},
+                                            {0}};
+    int status;
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (c == 'r')
-            tx.remove = true;
-        else if (c == 'f')
-            tx.replace = true;
-        else if (c == 'p')
-            tx.peer = optarg;
-        else if (c == 'h' || c == GW_OPTION_HELP)
-            return usage(stdout);
-        else if (c == 'P')
-            return not_yet("--postcopy", "a machine cannot be started before all of it is there yet");
-        else if (!gw_transfer_option(&tx.transfer, c, optarg))
-            return c == '?' || c < GW_TRANSFER_OPTION ? usage(stderr) : GW_EXIT_USAGE;
-    }
+    gw_transfer_options(&tx.transfer, shared);
+    status = gw_cli_options(argc, argv, options, usage);
+    if (status >= 0)
+        return status;
     if (optind + 2 != argc)
         return usage(stderr);
     tx.file = argv[optind];

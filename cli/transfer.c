@@ -26,47 +26,59 @@ int gw_transfer_failed(struct gw_transfer *t, const char *what, const struct gw_
     return GW_EXIT_FAILED;
 }
 
-static bool wrong(const struct gw_transfer *t, const char *option, const char *value)
+static enum gw_cli_taken take_log(void *opaque, char *value)
 {
-    fprintf(stderr, "godwit %s: %s '%s': that is not understood\n", t->command, option, value);
-    return false;
+    struct gw_transfer *t = opaque;
+
+    return gw_option_log(value, &t->verbose) ? GW_CLI_TAKEN : GW_CLI_WRONG;
 }
 
-bool gw_transfer_option(struct gw_transfer *t, int c, const char *value)
+static enum gw_cli_taken take_timeout(void *opaque, char *value)
+{
+    struct gw_transfer *t = opaque;
+
+    return gw_option_seconds(value, &t->timeout_ns) ? GW_CLI_TAKEN : GW_CLI_WRONG;
+}
+
+static enum gw_cli_taken take_setting(struct gw_transfer *t, bool parameter, const char *text)
 {
     const char *rest;
     char name[128];
     bool on;
 
-    switch (c) {
-    case GW_OPTION_JSON:
-        t->json = true;
-        return true;
-    case GW_OPTION_QUIET:
-        t->quiet = true;
-        return true;
-    case GW_OPTION_LOG:
-        return gw_option_log(value, &t->verbose) || wrong(t, "--log", value);
-    case GW_OPTION_TRACE:
-        t->trace = value;
-        return true;
-    case GW_OPTION_TIMEOUT:
-        return gw_option_seconds(value, &t->timeout_ns) || wrong(t, "--timeout", value);
-    case GW_OPTION_TLS:
-        gw_option_absent(t->command, "--tls-creds", "TLS");
-        return false;
-    case GW_OPTION_CAPABILITY:
-    case GW_OPTION_PARAMETER:
-        if (t->setting_count == GW_TRANSFER_SETTINGS ||
-            !(c == GW_OPTION_PARAMETER ? gw_option_setting(value, name, sizeof name, &rest)
-                                       : gw_option_switch(value, name, sizeof name, &on)))
-            return wrong(t, c == GW_OPTION_PARAMETER ? "--parameter" : "--capability", value);
-        t->settings[t->setting_count].parameter = c == GW_OPTION_PARAMETER;
-        t->settings[t->setting_count++].text = value;
-        return true;
-    default:
-        return false;
-    }
+    if (t->setting_count == GW_TRANSFER_SETTINGS || !(parameter ? gw_option_setting(text, name, sizeof name, &rest)
+                                                                : gw_option_switch(text, name, sizeof name, &on)))
+        return GW_CLI_WRONG;
+    t->settings[t->setting_count].parameter = parameter;
+    t->settings[t->setting_count++].text = text;
+    return GW_CLI_TAKEN;
+}
+
+static enum gw_cli_taken take_capability(void *opaque, char *value)
+{
+    return take_setting(opaque, false, value);
+}
+
+static enum gw_cli_taken take_parameter(void *opaque, char *value)
+{
+    return take_setting(opaque, true, value);
+}
+
+void gw_transfer_options(struct gw_transfer *t, struct gw_cli_option ret_options[GW_TRANSFER_OPTIONS])
+{
+    const struct gw_cli_option options[GW_TRANSFER_OPTIONS] = {
+        {"json", .flag = &t->json},
+        {"quiet", 'q', .flag = &t->quiet},
+        {"log", .take = take_log, .opaque = t},
+        {"trace", .text = &t->trace},
+        {"timeout", .take = take_timeout, .opaque = t},
+        {"capability", .take = take_capability, .opaque = t},
+        {"parameter", .take = take_parameter, .opaque = t},
+        {"tls-creds", .absent = "TLS"},
+        {0},
+    };
+
+    memcpy(ret_options, options, sizeof options);
 }
 
 static int set_option(struct gw_options *options, bool parameter, const char *text, struct gw_error *err)
@@ -139,17 +151,20 @@ void gw_transfer_end(struct gw_transfer *t)
         close(t->signals);
 }
 
+void gw_transfer_result(json_t *take_result)
+{
+    char *text = take_result ? json_dumps(take_result, JSON_COMPACT) : NULL;
+
+    puts(text ? text : "{}");
+    fflush(stdout);
+    free(text);
+    json_decref(take_result);
+}
+
 void gw_transfer_tell(struct gw_transfer *t, const char *event, const char *key, const char *value)
 {
     if (t->json) {
-        json_t *o = json_pack("{s:s, s:s}", "event", event, key, value);
-        char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-
-        if (text)
-            puts(text);
-        fflush(stdout);
-        free(text);
-        json_decref(o);
+        gw_transfer_result(json_pack("{s:s, s:s}", "event", event, key, value));
     } else if (!t->quiet) {
         gw_transfer_clear(t);
         fprintf(stderr, "%s: %s\n", event, value);

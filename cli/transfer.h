@@ -7,13 +7,14 @@
 #ifndef GODWIT_CLI_TRANSFER_H
 #define GODWIT_CLI_TRANSFER_H
 
-#include <getopt.h>
+#include <jansson.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 #include <godwit/godwit.h>
 
 #include "cmd.h"
+#include "table.h"
 
 #define GW_TRANSFER_SETTINGS 64
 
@@ -37,29 +38,9 @@ struct gw_transfer {
     double rate; /* bytes per second, smoothed */
 };
 
-/* Long options that both have; their values begin at GW_TRANSFER_OPTION. */
-enum {
-    GW_TRANSFER_OPTION = 1000,
-    GW_OPTION_JSON,
-    GW_OPTION_QUIET,
-    GW_OPTION_LOG,
-    GW_OPTION_TRACE,
-    GW_OPTION_TIMEOUT,
-    GW_OPTION_CAPABILITY,
-    GW_OPTION_PARAMETER,
-    GW_OPTION_TLS,
-    GW_OPTION_HELP
-};
-#define GW_TRANSFER_OPTIONS                                                                                            \
-    {"json", no_argument, NULL, GW_OPTION_JSON}, {"quiet", no_argument, NULL, GW_OPTION_QUIET},                        \
-        {"log", required_argument, NULL, GW_OPTION_LOG}, {"trace", required_argument, NULL, GW_OPTION_TRACE},          \
-        {"timeout", required_argument, NULL, GW_OPTION_TIMEOUT},      \
-        {"capability", required_argument, NULL, GW_OPTION_CAPABILITY},                                                 \
-        {"parameter", required_argument, NULL, GW_OPTION_PARAMETER},                                                   \
-        {"tls-creds", required_argument, NULL, GW_OPTION_TLS},                                                         \
-    {                                                                                                                  \
-        "help", no_argument, NULL, GW_OPTION_HELP                                                                      \
-    }
+/* The options that they have in common, for t, which must stay where it is: as `also` in a table of theirs. */
+#define GW_TRANSFER_OPTIONS 9 /* with the end */
+void gw_transfer_options(struct gw_transfer *t, struct gw_cli_option ret_options[GW_TRANSFER_OPTIONS]);
 #define GW_TRANSFER_HELP                                                                                               \
     "  --capability NAME[=off]  a migration capability (may be repeated)\n"                                            \
     "  --parameter NAME=VALUE   a migration parameter (may be repeated)\n"                                             \
@@ -71,8 +52,6 @@ enum {
 
 /* "godwit COMMAND: what: why"; returns GW_EXIT_FAILED. what may be NULL. */
 int gw_transfer_failed(struct gw_transfer *t, const char *what, const struct gw_error *err);
-/* One of the common options. false: wrong, and told. */
-bool gw_transfer_option(struct gw_transfer *t, int c, const char *value);
 /* Sets the capabilities and parameters that were asked for. */
 int gw_transfer_configure(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *err);
 /* The same; and blocks interrupts (interrupts.h) in this and all threads to come, and makes the descriptors. After the
@@ -83,6 +62,8 @@ void gw_transfer_end(struct gw_transfer *t);
 void gw_transfer_event(void *opaque, const struct gw_event *event);
 /* A line of JSON (--json), or of text on stderr (unless --quiet). */
 void gw_transfer_tell(struct gw_transfer *t, const char *event, const char *key, const char *value);
+/* The result with --json, a line; takes it. NULL: there was no memory for it. */
+void gw_transfer_result(json_t *take_result);
 /* Waits a moment: for a status, a signal, or a fifth of a second; true: a signal came. Shows progress. */
 bool gw_transfer_turn(struct gw_transfer *t, const struct gw_stats *stats);
 /* The same without waiting. */

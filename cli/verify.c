@@ -3,7 +3,6 @@
  * godwit verify: is a machine at rest whole?
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "cmd.h"
 #include "examine.h"
+#include "table.h"
 
 #define COMMAND "verify"
 
@@ -75,10 +75,7 @@ static int print(struct report *report, const char *file, const char *format, co
                                 "data_pages", (json_int_t)n->data_pages, "blocks", (int)n->blocks, "devices",
                                 (int)n->devices, "undescribed", (int)n->undescribed);
 
-        json_object_set(all, "found", report->faults);
-        json_dumpf(all, stdout, JSON_INDENT(2));
-        printf("\n");
-        json_decref(all);
+        gw_cli_print_found(all, report->faults);
     } else if (!report->quiet && !n->blocks && n->faults) { /* it was not even opened */
         printf("%s: not whole\n", file);
     } else if (!report->quiet) {
@@ -120,28 +117,19 @@ static int verify(struct report *report, const char *file, struct gw_error *err)
 
 int gw_cmd_verify(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {0}};
     struct gw_error err = GW_ERROR_INIT;
     struct report report = {0};
     bool json = false;
-    int c, status;
+    const struct gw_cli_option options[] = {{"json", .flag = &json}, {"quiet", 'q', .flag = &report.quiet}, {0}};
+    int status = gw_cli_options(argc, argv, options, usage);
 
-    while ((c = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
-        if (c == 'j')
-            json = true;
-        else if (c == 'q')
-            report.quiet = true;
-        else
-            return usage(c == 'h' ? stdout : stderr);
-    }
+    if (status >= 0)
+        return status;
     if (optind + 1 != argc)
         return usage(stderr);
     if (json)
         report.faults = json_array();
     status = verify(&report, argv[optind], &err);
     json_decref(report.faults);
-    if (fflush(stdout) && status != GW_EXIT_FAILED)
-        return gw_cli_failed(COMMAND, "writing", strerror(errno));
-    return status;
+    return gw_cli_end(COMMAND, status);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "options.h"
 #include "vm.h"
 
-static void help(void)
+static int help(FILE *to)
 {
-    printf(
+    fprintf(
+        to,
         "usage: godwit vm [OPTION]...\n\n"
         "  --memory SIZE[,name=NAME][,page-size=2M][,backing=memfd|anonymous]   a block of RAM; repeatable [128M]\n"
         "  --cpus N                    vCPUs [1]\n"
@@ -29,6 +29,7 @@ static void help(void)
         "  --log LEVEL                 error, warning: do not tell who was dropped at the door [info]\n"
         "  --quiet                     say nothing but errors and what the guest prints\n\n"
         "Exit status: 0 done, 1 failed, 2 wrong usage, 4 the guest found a wrong byte.\n");
+    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
 static int bad(const char *option, const char *value, const char *why)
@@ -88,73 +89,69 @@ static int parse_disk(struct gw_vm_program *v, char *text)
     return -1;
 }
 
-static int parse_choice(const char *option, const char *value, const char *const *names, int count, int *ret)
+static enum gw_cli_taken take_choice(const char *option, const char *value, const char *const *names, int count,
+                                     int *ret)
 {
     for (int i = 0; i < count; i++)
         if (!strcmp(value, names[i])) {
             *ret = i;
-            return -1;
+            return GW_CLI_TAKEN;
         }
-    return bad(option, value, "not one of the choices");
+    bad(option, value, "not one of the choices");
+    return GW_CLI_TOLD;
 }
 
-enum { MEMORY = 1, CPUS, ACCEL, WORKLOAD, DISK, NIC, SERIAL, QMP, INCOMING, LOADVM, PAUSED, TRACKER, NAME, UUID };
-
-static int parse_one(struct gw_vm_program *v, int option, char *value)
+static enum gw_cli_taken take_accel(void *opaque, char *value)
 {
-    static const char *const accels[] = {"auto", "unicorn", "kvm"};
-    static const char *const trackers[] = {"auto", "pagemap", "kvm-log", "kvm-ring", "explicit"};
-    struct gw_error err = GW_ERROR_INIT;
-    int choice = 0, r = -1;
-    uint64_t n;
+    static const char *const names[] = {"auto", "unicorn", "kvm"};
+    struct gw_vm_program *v = opaque;
+    int choice = 0;
+    enum gw_cli_taken taken = take_choice("--accel", value, names, 3, &choice);
 
-    switch (option) {
-    case MEMORY:
-        return parse_memory(v, value);
-    case CPUS:
-        if (!gw_option_number(value, 1, GW_GUEST_MAX_CPUS, &n))
-            return bad("--cpus", value, "1 to 32");
-        v->config.cpus = (unsigned)n;
-        return r;
-    case ACCEL:
-        r = parse_choice("--accel", value, accels, 3, &choice);
-        v->config.accel = (enum gw_machine_accel)choice;
-        return r;
-    case TRACKER:
-        r = parse_choice("--tracker", value, trackers, 5, &choice);
-        v->config.tracker = (enum gw_tracker_kind)choice;
-        return r;
-    case WORKLOAD:
-        return gw_machine_workload_parse(value, &v->config.workload, &err) < 0 ? bad("--workload", value, err.text) : r;
-    case DISK:
-        return parse_disk(v, value);
-    case NIC:
-        return gw_option_absent("vm", "--nic", "network cards");
-    case LOADVM:
-        return gw_option_absent("vm", "--loadvm", "internal snapshots");
-    case SERIAL:
-        v->config.serial = value;
-        return r;
-    case QMP:
-        v->qmp = value;
-        return r;
-    case INCOMING:
-        v->incoming = value;
-        return r;
-    case PAUSED:
-        v->paused = true;
-        return r;
-    case NAME:
-        v->config.name = value;
-        return r;
-    case UUID:
-        return gw_option_uuid(value, v->config.uuid) ? r : bad("--uuid", value, "32 hexadecimal digits are needed");
-    case GW_OPTION_HELP:
-        help();
-        return GW_EXIT_DONE;
-    default:
-        return option != '?' && gw_transfer_option(&v->common, option, value) ? r : GW_EXIT_USAGE;
-    }
+    v->config.accel = (enum gw_machine_accel)choice;
+    return taken;
+}
+
+static enum gw_cli_taken take_tracker(void *opaque, char *value)
+{
+    static const char *const names[] = {"auto", "pagemap", "kvm-log", "kvm-ring", "explicit"};
+    struct gw_vm_program *v = opaque;
+    int choice = 0;
+    enum gw_cli_taken taken = take_choice("--tracker", value, names, 5, &choice);
+
+    v->config.tracker = (enum gw_tracker_kind)choice;
+    return taken;
+}
+
+static enum gw_cli_taken take_workload(void *opaque, char *value)
+{
+    struct gw_vm_program *v = opaque;
+    struct gw_error err = GW_ERROR_INIT;
+
+    if (gw_machine_workload_parse(value, &v->config.workload, &err) >= 0)
+        return GW_CLI_TAKEN;
+    bad("--workload", value, err.text);
+    return GW_CLI_TOLD;
+}
+
+static enum gw_cli_taken take_uuid(void *opaque, char *value)
+{
+    struct gw_vm_program *v = opaque;
+
+    if (gw_option_uuid(value, v->config.uuid))
+        return GW_CLI_TAKEN;
+    bad("--uuid", value, "32 hexadecimal digits are needed");
+    return GW_CLI_TOLD;
+}
+
+static enum gw_cli_taken take_memory(void *opaque, char *value)
+{
+    return parse_memory(opaque, value) < 0 ? GW_CLI_TAKEN : GW_CLI_TOLD;
+}
+
+static enum gw_cli_taken take_disk(void *opaque, char *value)
+{
+    return parse_disk(opaque, value) < 0 ? GW_CLI_TAKEN : GW_CLI_TOLD;
 }
 
 /* What does not go together. */
@@ -171,31 +168,34 @@ static int judge(struct gw_vm_program *v)
 
 int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
 {
-    static const struct option options[] = {{"memory", required_argument, NULL, MEMORY},
-                                            {"cpus", required_argument, NULL, CPUS},
-                                            {"accel", required_argument, NULL, ACCEL},
-                                            {"workload", required_argument, NULL, WORKLOAD},
-                                            {"disk", required_argument, NULL, DISK},
-                                            {"nic", required_argument, NULL, NIC},
-                                            {"serial", required_argument, NULL, SERIAL},
-                                            {"qmp", required_argument, NULL, QMP},
-                                            {"incoming", required_argument, NULL, INCOMING},
-                                            {"loadvm", required_argument, NULL, LOADVM},
-                                            {"paused", no_argument, NULL, PAUSED},
-                                            {"tracker", required_argument, NULL, TRACKER},
-                                            {"name", required_argument, NULL, NAME},
-                                            {"uuid", required_argument, NULL, UUID},
-                                            GW_TRANSFER_OPTIONS,
-                                            {0}};
+    struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
+    const struct gw_cli_option options[] = {
+        {"memory", 'm', .take = take_memory, .opaque = v},
+        {"cpus", .number = &v->config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS},
+        {"accel", .take = take_accel, .opaque = v},
+        {"workload", .take = take_workload, .opaque = v},
+        {"disk", .take = take_disk, .opaque = v},
+        {"nic", .absent = "network cards"},
+        {"serial", .text = &v->config.serial},
+        {"qmp", .text = &v->qmp},
+        {"incoming", .text = &v->incoming},
+        {"loadvm", .absent = "internal snapshots"},
+        {"paused", .flag = &v->paused},
+        {"tracker", .take = take_tracker, .opaque = v},
+        {"name", .text = &v->config.name},
+        {"uuid", .take = take_uuid, .opaque = v},
+        {.also = shared},
+        {0},
+    };
     unsigned blocks;
-    int c, r = -1;
+    int r;
 
     gw_machine_config_init(&v->config);
     blocks = v->config.memory_count;
     v->config.memory_count = 0;
     v->common.verbose = true;
-    while (r < 0 && (c = getopt_long(argc, argv, "hm:", options, NULL)) != -1)
-        r = parse_one(v, c == 'm' ? MEMORY : c == 'h' ? GW_OPTION_HELP : c, optarg);
+    gw_transfer_options(&v->common, shared);
+    r = gw_cli_options(argc, argv, options, help);
     if (r >= 0)
         return r;
     if (optind != argc)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""What all commands do alike: options, their mistakes, output that cannot be written."""
+import gzip
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import SLOW, TOP, Case, built, read_file, write_file  # noqa: E402
+
+CAPTURES = os.path.join(TOP, "tests", "golden", "captures")
+
+
+class Options(Case):
+    def godwit(self, *argv, status, stdout=subprocess.PIPE):
+        r = subprocess.run([built("cli/godwit"), *argv], stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
+                           text=True, timeout=60 * SLOW)
+        self.assertEqual(r.returncode, status, "%s: %s%s" % (argv, r.stdout, r.stderr))
+        return r
+
+    def machine(self):
+        return write_file(self.path("machine"), gzip.decompress(read_file(os.path.join(CAPTURES, "precopy-microvm-10.0.bin.gz"))))
+
+    def test_options(self):
+        """Long, short, joined, cut, behind the arguments; the last one counts."""
+        m = self.machine()
+        for argv in (["verify", "--quiet", m], ["verify", m, "-q"], ["verify", "--qui", m], ["verify", "-q", "--", m],
+                     ["diff", "-q", m, m]):
+            r = self.godwit(*argv, status=0)
+            self.assertEqual((r.stdout, r.stderr), ("", ""), argv)
+        out = self.path("out")
+        for more in (["--level", "1", "--level=3"], ["--threads=2", "-f"], ["-fq"]):
+            self.godwit("convert", m, out, "--force", "--format=stream", "--format", "parked", *more, status=0)
+        self.assertEqual(self.godwit("diff", m, out, status=0).stdout, "no difference\n")
+        self.assertEqual(self.godwit("extract", m, "--device", "timer", "--device=cpu", self.path("cpu"), "-q", status=0).stdout, "")
+        self.assertEqual(os.path.getsize(self.path("cpu")), 1851)
+
+    def test_mistakes(self):
+        m, out = self.machine(), self.path("out")
+        for argv, says in ((["verify", "--nonsense", m], "unrecognized"), (["diff", m], "usage: godwit diff"),
+                           (["convert", m, out, "--format", "parked", "--level", "23"], "--level 23: a number up to 22 is expected"),
+                           (["convert", m, out, "--format", "parked", "--level", "-1"], "--level -1: a number"),
+                           (["convert", m, out, "--format", "parked", "--threads", "4x"], "--threads 4x: a number"),
+                           (["convert", m, out, "--format", "memory"], "there is no format 'memory'"),
+                           (["convert", m, out], "usage: godwit convert"), (["convert", m, "--format"], "requires an argument"),
+                           (["receive", "unix:" + out, "-o", out, "--level", "much"], "--level much: a number up to 22"),
+                           (["receive", "unix:" + out, "-o", out, "--log", "loud"], "--log 'loud': that is not understood"),
+                           (["send", m, "unix:" + out, "--capability", "events=maybe"], "--capability 'events=maybe'"),
+                           (["send", m, "--postcopy", "unix:" + out], "--postcopy: a start before all is there: not in this build"),
+                           (["convert", m, out, "--into", "x"], "--into: snapshots in disk images: not in this build"),
+                           (["extract", m, "--ram", out, "--xml", out], "usage: godwit extract"),
+                           (["extract", m, "--elf", out, "--place", "ram"], "godwit extract: --place 'ram'"),
+                           (["extract", m, "--ram", out, "--place", "ram=1"], "usage: godwit extract"),
+                           (["inspect", "--ram", "--against", m, m], "usage: godwit inspect"),
+                           (["schema", "dump", "--cpus", "two"], "godwit schema: --cpus two: a number from 1 to 32"),
+                           (["schema", "check", "--all", m, m], "unrecognized"), (["schema", "explain", m], "usage: godwit schema")):
+            with self.subTest(argv):
+                r = self.godwit(*argv, status=2)
+                self.assertIn(says, r.stderr)
+                self.assertEqual(r.stdout, "")
+        self.assertFalse(os.path.exists(out))
+
+    def test_one_line(self):
+        """What getopt finds is told by it alone: a page of help would hide it."""
+        for command in ("convert", "demo", "diff", "extract", "inspect", "receive", "send", "verify", "vm"):
+            for argv in ([command, "--no-such-option"], [command, "-Z"]):
+                self.assertRegex(self.godwit(*argv, status=2).stderr, r"\Agodwit %s: [^\n]*\n\Z" % command)
+
+    def test_help(self):
+        for command in ("convert", "ctl", "demo", "diff", "extract", "inspect", "receive", "schema", "send", "verify", "vm"):
+            for how in ("--help", "-h"):
+                r = self.godwit(command, how, status=0)
+                self.assertTrue(r.stdout.startswith("usage: godwit " + command), r.stdout)
+                self.assertEqual(r.stderr, "")
+
+    def test_output_that_cannot_be_written(self):
+        """A disk that is full is told, by every command that prints what was asked for."""
+        m = self.machine()
+        schema = write_file(self.path("schema"), self.godwit("schema", "dump", status=0).stdout.encode())
+        for argv in (["inspect", m], ["inspect", m, "--json"], ["inspect", m, "--against", m], ["verify", m], ["verify", m, "--json"],
+                     ["diff", m, m], ["diff", m, m, "--json"], ["schema", "dump"], ["schema", "check", schema, schema],
+                     ["schema", "explain", m, m], ["extract", m, "--device", "cpu"]):
+            with self.subTest(argv), open("/dev/full", "w") as full:
+                self.assertIn("No space left", self.godwit(*argv, status=1, stdout=full).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
