@@ -58,7 +58,7 @@ struct gw_stats {
     /* times */
     uint64_t total_time_ms, expected_downtime_ms, downtime_ms, setup_time_ms;
     uint64_t downtime_us;            /* the same with more digits: stop asked of the embedder -> peer said it runs */
-    enum gw_converges converges;     /* source, as of the last sync */
+    enum gw_converges converges;     /* source, as of the last decision */
     uint64_t eta_ms;                 /* from then on until the machine is stopped; UNKNOWN: of this pass; NO: GW_ETA_UNKNOWN */
     bool one_way;                    /* destination: the source that is here opened no return path: it takes its guest for gone
                                       * when it has written the last byte, whatever becomes of it here */

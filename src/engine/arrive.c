@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/recv.h"
-#include "image/image.h"
 #include "wire/frames.h"
 #include "wire/names.h"
 
@@ -91,7 +90,7 @@ static void *attend(void *arg)
         if (p->recv->extended)
             gw_recv_say(p->recv, GW_RP_PONG, nothing, sizeof nothing, NULL);
         else if (check_source(p->recv, NULL) < 0)
-            gw_memory_abandon(x->vm->image);
+            x->vm->devices->abandon(x->vm);
         pthread_mutex_lock(&x->lock);
     }
     pthread_mutex_unlock(&x->lock);

@@ -71,6 +71,8 @@ struct gw_devices_ops {
     void (*forget)(struct gw_vm *vm);
     /* Everything has arrived and is put where it will rest. NULL: the machine runs here instead. */
     int (*park)(struct gw_vm *vm, struct gw_error *err);
+    /* While park runs, on another thread: it is in vain, and fails soon. NULL where park is. */
+    void (*abandon)(struct gw_vm *vm);
     /* The session ends, well or not. */
     void (*settle)(struct gw_vm *vm);
 };

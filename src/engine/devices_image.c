@@ -195,6 +195,11 @@ static int park(struct gw_vm *vm, struct gw_error *err)
     return r < 0 && err && !err->code ? gw_fail(err, r, GW_BLAME_EMBEDDER, "parking: %s", strerror(-r)) : r;
 }
 
+static void abandon(struct gw_vm *vm)
+{
+    gw_memory_abandon(vm->image);
+}
+
 /* ---- source -------------------------------------------------------------------------------------------------------
  */
 
@@ -243,5 +248,6 @@ const struct gw_devices_ops gw_devices_image = {
     .watched = watched,
     .forget = forget,
     .park = park,
+    .abandon = abandon,
     .settle = settle,
 };
