@@ -17,7 +17,7 @@
 #include <zstd.h>
 
 #include "base/endian.h"
-#include "image/parked_reader.h"
+#include "image/parked/reader.h"
 
 #define PAGE 4096u
 

@@ -2,8 +2,8 @@
 #include "base/endian.h"
 #include "engine/guest.h"
 #include "engine/head.h"
-#include "image/scan_parts.h"
-#include "image/stage.h"
+#include "scan/parts.h"
+#include "image/parked/stage.h"
 #include "ram/ram.h"
 
 /* ---- destination --------------------------------------------------------------------------------------------------

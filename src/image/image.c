@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "image/stage.h"
 #include "image/unpack.h"
 
 #define HEAD_BYTES 64
@@ -124,7 +123,8 @@ struct gw_image *gw_image_free(struct gw_image *image)
         return NULL;
     if (image->free_guest)
         image->free_guest(image);
-    gw_stage_free(image->stage);
+    if (image->stage)
+        image->stage_free(image->stage);
     gw_image_let_go(image);
     if (image->ops && image->ops->close)
         image->ops->close(image);

@@ -76,7 +76,8 @@ struct gw_image {
                                               * first, so its own state says paused. Kept by parked files, as the cookie is */
 
     struct gw_image_out *kept; /* what gw_image_revert takes back; NULL: nothing */
-    struct gw_stage *stage; /* where it is written while it arrives (stage.h); NULL: nowhere */
+    struct gw_stage *stage; /* writes the file while the machine arrives (parked/stage.h); NULL: none */
+    void (*stage_free)(struct gw_stage *stage);
 
     struct gw_image_guest *guest; /* the vm that was made of it; engine/guest.c */
     void (*free_guest)(struct gw_image *image);

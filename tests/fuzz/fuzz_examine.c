@@ -6,11 +6,11 @@
  */
 #include "base/endian.h"
 #include "godwit/examine.h"
-#include "image/devices.h"
+#include "examine/devices.h"
 #include "image/image.h"
-#include "image/inspect.h"
-#include "image/physical.h"
-#include "image/x86_cpu.h"
+#include "examine/inspect.h"
+#include "examine/physical.h"
+#include "examine/x86_cpu.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
  * Any bytes as a stream to look into. What is read is shown both ways, also when it breaks off; where it breaks off the
  * offset is told; where it does not, every byte has a cause.
  */
-#include "image/inspect.h"
+#include "examine/inspect.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

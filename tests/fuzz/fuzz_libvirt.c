@@ -4,7 +4,7 @@
  */
 #include "fuzz_image.h"
 
-#include "image/libvirt.h"
+#include "image/libvirt/libvirt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 #include "image/image.h"
-#include "parked_repair.h"
+#include "parked/repair.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

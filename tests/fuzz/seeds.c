@@ -7,7 +7,7 @@
 
 #include "base/endian.h"
 #include "image/image.h"
-#include "image/libvirt.h"
+#include "image/libvirt/libvirt.h"
 #include "rig.h"
 
 static const char *folder;

@@ -6,8 +6,8 @@
 #define TEST_MACHINES_H
 
 #include "image/image.h"
-#include "image/inspect.h"
-#include "image/scan.h"
+#include "examine/inspect.h"
+#include "scan/scan.h"
 #include "streams.h"
 
 #include <cmocka.h>

@@ -8,7 +8,7 @@
 #include <dirent.h>
 #include <sys/wait.h>
 
-#include "image/inspect.h"
+#include "examine/inspect.h"
 
 #define FAILING_COUNTDOWN
 #include "../../failing.h"

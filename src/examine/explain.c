@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Why a stream would not load elsewhere: head, RAM, commands, devices, in the order of the stream.
+ */
+#include "examine/explain.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define DEVICES_MAX 16384u /* each is looked for among all of the other side */
+#define ALIKE_MAX   64u    /* devices of one kind that are looked at for one that is missing */
+
+void gw_explain_say(struct gw_explain *e, enum gw_reason_weight weight, const char *where, const char *fmt, ...)
+{
+    struct gw_reason reason = {.weight = weight, .where = where};
+    char what[600];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    reason.what = what;
+    e->counts.refused += weight == GW_REASON_REFUSED;
+    e->counts.doubts += weight == GW_REASON_DOUBT;
+    e->counts.notes += weight == GW_REASON_NOTE;
+    if (e->found)
+        e->found(e->opaque, &reason);
+}
+
+/* ---- head -------------------------------------------------------------------------------------------------------- */
+
+static bool has_capability(const struct gw_scan_head *h, const char *name)
+{
+    for (unsigned i = 0; i < h->capability_count; i++)
+        if (!strcmp(h->capabilities[i], name))
+            return true;
+    return false;
+}
+
+static void explain_head(struct gw_explain *e)
+{
+    const struct gw_scan_head *a = e->from->head, *b = e->into->head;
+
+    if (!*a->machine != !*b->machine)
+        gw_explain_say(e, GW_REASON_REFUSED, "machine",
+                       "the stream %s a configuration section, the destination's has %s", *a->machine ? "has" : "lacks",
+                       *b->machine ? "one" : "none");
+    else if (strcmp(a->machine, b->machine) != 0)
+        gw_explain_say(e, GW_REASON_REFUSED, "machine", "the machine type is %s, the destination is a %s", a->machine,
+                       b->machine);
+    for (unsigned i = 0; i < a->capability_count; i++)
+        if (!has_capability(b, a->capabilities[i]))
+            gw_explain_say(e, GW_REASON_REFUSED, "capabilities",
+                           "%s is on, in the destination it is off or does not exist", a->capabilities[i]);
+    for (unsigned i = 0; i < b->capability_count; i++)
+        if (!has_capability(a, b->capabilities[i]))
+            gw_explain_say(e, GW_REASON_REFUSED, "capabilities", "%s is off, in the destination it is on",
+                           b->capabilities[i]);
+    if (a->page_bytes != b->page_bytes)
+        gw_explain_say(e, GW_REASON_REFUSED, "page size", "pages of %u bytes, the destination's have %u", a->page_bytes,
+                       b->page_bytes);
+    if (a->has_uuid && b->has_uuid && memcmp(a->uuid, b->uuid, sizeof a->uuid) != 0)
+        gw_explain_say(e, GW_REASON_REFUSED, "UUID", "the machine's UUID is not that of the destination");
+}
+
+/* ---- RAM --------------------------------------------------------------------------------------------------------- */
+
+static const struct gw_scan_block *find_block(const struct gw_inspect *in, const char *name)
+{
+    for (unsigned i = 0; i < in->block_count; i++)
+        if (!strcmp(in->blocks[i].block->name, name))
+            return in->blocks[i].block;
+    return NULL;
+}
+
+/* Files for the firmware are made anew by each program and may grow. */
+static bool may_resize(const char *name)
+{
+    return !strncmp(name, "/rom@etc/", 9);
+}
+
+static void explain_block(struct gw_explain *e, const struct gw_scan_block *a)
+{
+    const struct gw_scan_block *b = find_block(e->into, a->name);
+    char where[300];
+
+    snprintf(where, sizeof where, "RAM block %s", a->name);
+    if (!b)
+        gw_explain_say(e, GW_REASON_REFUSED, where, "the destination has no such block (here 0x%" PRIx64 " bytes)",
+                       a->used_bytes);
+    else if (a->used_bytes != b->used_bytes)
+        gw_explain_say(e, may_resize(a->name) ? GW_REASON_NOTE : GW_REASON_REFUSED, where,
+                       "0x%" PRIx64 " bytes, 0x%" PRIx64 " in the destination%s", a->used_bytes, b->used_bytes,
+                       may_resize(a->name) ? ", which resizes it" : "");
+    else if (a->has_gpa && b->has_gpa && a->gpa != b->gpa)
+        gw_explain_say(e, GW_REASON_REFUSED, where,
+                       "at guest-physical address 0x%" PRIx64 ", 0x%" PRIx64 " in the destination", a->gpa, b->gpa);
+}
+
+/* ---- commands ---------------------------------------------------------------------------------------------------- */
+
+static bool sends(const struct gw_inspect *in, uint16_t command)
+{
+    for (size_t i = 0; i < in->run_count; i++)
+        if (in->runs[i].element == GW_ELEMENT_COMMAND && in->runs[i].command == command)
+            return true;
+    return false;
+}
+
+static void explain_commands(struct gw_explain *e)
+{
+    struct gw_inspect_source source;
+
+    gw_inspect_source(e->into, &source);
+    if (!sends(e->from, GW_COMMAND_SWITCHOVER_START) || sends(e->into, GW_COMMAND_SWITCHOVER_START) ||
+        !strcmp(source.program, "godwit"))
+        return;
+    if (*source.before)
+        gw_explain_say(e, GW_REASON_REFUSED, "command SWITCHOVER_START",
+                       "the destination is %s before %s, which does not know it (the source leaves it out with "
+                       "-global migration.send-switchover-start=off)",
+                       source.program, source.before);
+    else
+        gw_explain_say(e, GW_REASON_DOUBT, "command SWITCHOVER_START",
+                       "the destination does not send it: it is refused if the program does not know it");
+}
+
+/* ---- devices ----------------------------------------------------------------------------------------------------- */
+
+static const struct gw_inspect_device *find_device(const struct gw_inspect *in, const char *name, uint32_t instance)
+{
+    for (size_t i = 0; i < in->device_count; i++)
+        if (in->devices[i].instance == instance && !strcmp(in->devices[i].name, name))
+            return &in->devices[i];
+    return NULL;
+}
+
+static const char *last_part(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+
+    return slash ? slash + 1 : name;
+}
+
+/* One that is not there: perhaps it is elsewhere. */
+static void missing(struct gw_explain *e, const struct gw_inspect_device *a, const char *where)
+{
+    char others[200] = "", text[300];
+    unsigned alike = 0;
+    size_t used = 0;
+
+    for (size_t i = 0; i < e->into->device_count && alike < ALIKE_MAX; i++) {
+        const struct gw_inspect_device *b = &e->into->devices[i];
+
+        if (strcmp(last_part(b->name), last_part(a->name)) != 0)
+            continue;
+        alike++;
+        if (find_device(e->from, b->name, b->instance))
+            continue;
+        snprintf(text, sizeof text, "%s%s/%u", used ? ", " : "", b->name, b->instance);
+        if (used + strlen(text) < sizeof others)
+            used += strlen(strcpy(others + used, text));
+    }
+    if (used)
+        gw_explain_say(e, GW_REASON_REFUSED, where, "the destination has no such device, but %s", others);
+    else
+        gw_explain_say(e, GW_REASON_REFUSED, where, "the destination has no such device");
+}
+
+static int explain_devices(struct gw_explain *e)
+{
+    char where[300];
+
+    for (size_t i = 0; i < e->from->device_count; i++) {
+        const struct gw_inspect_device *a = &e->from->devices[i], *b = find_device(e->into, a->name, a->instance);
+        int r;
+
+        snprintf(where, sizeof where, "device %s/%u", a->name, a->instance);
+        if (!b) {
+            missing(e, a, where);
+            continue;
+        }
+        r = gw_explain_device(e, where, a, b);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void explain_only_there(struct gw_explain *e)
+{
+    char where[300];
+
+    for (unsigned i = 0; i < e->into->block_count; i++) {
+        const struct gw_scan_block *b = e->into->blocks[i].block;
+
+        snprintf(where, sizeof where, "RAM block %s", b->name);
+        if (!find_block(e->from, b->name))
+            gw_explain_say(e, GW_REASON_NOTE, where, "is only in the destination: it keeps what it has");
+    }
+    for (size_t i = 0; i < e->into->device_count; i++) {
+        const struct gw_inspect_device *b = &e->into->devices[i];
+
+        snprintf(where, sizeof where, "device %s/%u", b->name, b->instance);
+        if (!find_device(e->from, b->name, b->instance))
+            gw_explain_say(e, GW_REASON_NOTE, where, "is only in the destination: it keeps the state that it has");
+    }
+}
+
+int gw_inspect_explain(const struct gw_inspect *from, const struct gw_inspect *into,
+                       void (*found)(void *opaque, const struct gw_reason *reason), void *opaque,
+                       struct gw_explain_counts *ret_counts, struct gw_error *err)
+{
+    struct gw_explain e = {.from = from, .into = into, .found = found, .opaque = opaque, .err = err};
+    int r;
+
+    if (!from->has_head || !into->has_head || from->error.code || into->error.code)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "both streams must have been read to their ends");
+    if (from->device_count > DEVICES_MAX || into->device_count > DEVICES_MAX)
+        return gw_fail(err, -E2BIG, GW_BLAME_PEER, "%zu and %zu devices are more than can be compared (%u)",
+                       from->device_count, into->device_count, DEVICES_MAX);
+    explain_head(&e);
+    for (unsigned i = 0; i < from->block_count; i++)
+        explain_block(&e, from->blocks[i].block);
+    explain_commands(&e);
+    r = explain_devices(&e);
+    if (r < 0)
+        return r;
+    explain_only_there(&e);
+    *ret_counts = e.counts;
+    return 0;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What lies in a file, seen through to the stream that is in it.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "image/image.h"
+#include "examine/inspect.h"
+#include "image/libvirt/libvirt.h"
+#include "image/unpack.h"
+
+struct source {
+    const char *name;
+    int fd;
+    bool pipe;
+    uint8_t head[GW_LIBVIRT_HEAD_BYTES];
+    size_t head_bytes; /* what is there of it; of a pipe it is not there any more */
+    uint64_t bytes;    /* of the file; of a pipe when it is in one */
+};
+
+static int open_source(struct source *s, const char *path, struct gw_error *err)
+{
+    bool input = !strcmp(path, "-");
+    struct stat st;
+    ssize_t n;
+
+    s->name = input ? "standard input" : path;
+    s->fd = input ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
+    if (s->fd < 0 || fstat(s->fd, &st) < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s", strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return gw_fail(err, -EISDIR, GW_BLAME_CALLER, "%s", strerror(EISDIR));
+    s->pipe = lseek(s->fd, 0, SEEK_SET) < 0;
+    n = gw_read_full(s->fd, s->head, sizeof s->head, err);
+    if (n < 0)
+        return (int)n;
+    s->head_bytes = (size_t)n;
+    s->bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : UINT64_MAX;
+    return 0;
+}
+
+/* Of a pipe, so that what is not at its beginning can be reached. */
+static int put_into_file(struct source *s, const char *folder, struct gw_error *err)
+{
+    int fd = -1, r = gw_temporary(folder, &fd, err);
+
+    if (r >= 0)
+        r = gw_pwrite_all(fd, s->head, s->head_bytes, 0, err);
+    if (r >= 0)
+        r = gw_copy_sparse(s->fd, fd, s->head_bytes, err);
+    if (r < 0) {
+        gw_close_fd(&fd);
+        return r;
+    }
+    gw_close_fd(&s->fd);
+    s->fd = fd;
+    s->pipe = false;
+    s->bytes = (uint64_t)lseek(fd, 0, SEEK_END);
+    return 0;
+}
+
+/* Takes fd. */
+static int walk(struct gw_inspect *in, const struct source *s, int fd, bool ahead, uint64_t base, struct gw_error *err)
+{
+    struct gw_channel *channel = NULL;
+    int r = gw_channel_from_fd(fd, s->name, &channel, err);
+
+    if (r >= 0)
+        r = gw_inspect_walk(in, channel, s->head, ahead ? s->head_bytes : 0, base, err);
+    gw_channel_free(channel);
+    return r;
+}
+
+/* The stream begins at `from`; program: NULL: it is plain. */
+static int walk_file(struct gw_inspect *in, struct source *s, uint64_t from, const char *program, struct gw_error *err)
+{
+    struct gw_filter f;
+    int fd, r;
+
+    if (lseek(s->fd, (off_t)from, SEEK_SET) < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "seeking: %s", strerror(errno));
+    if (!program) {
+        fd = s->fd;
+        s->fd = -1;
+        in->total_bytes = s->bytes;
+        return walk(in, s, fd, false, from, err);
+    }
+    r = gw_filter_decompress(&f, program, s->fd, err);
+    if (r < 0)
+        return r;
+    fd = f.pipe;
+    f.pipe = -1;
+    return gw_filter_end(&f, walk(in, s, fd, false, 0, err), err);
+}
+
+/* ---- parked machines --------------------------------------------------------------------------------------------- */
+
+struct writing {
+    struct gw_image *image;
+    int fd;
+    struct gw_error err;
+    int r;
+};
+
+static void *write_stream(void *opaque)
+{
+    struct writing *w = opaque;
+    const struct gw_image_write_options options = {.format = GW_IMAGE_STREAM};
+
+    w->r = gw_stream_write(w->image, &options, w->fd, &w->err);
+    close(w->fd);
+    return NULL;
+}
+
+/* The format of machines at rest that has no stream inside it. */
+static const struct gw_image_format_ops *other_format(const struct source *s)
+{
+    for (unsigned i = 0; i < gw_image_format_count; i++) {
+        const struct gw_image_format_ops *f = &gw_image_formats[i];
+
+        if (f->format == GW_IMAGE_PARKED && f->recognise && f->open && f->recognise(s->head, s->head_bytes))
+            return f;
+    }
+    return NULL;
+}
+
+/* As the stream that it would be. */
+static int walk_other(struct gw_inspect *in, const struct gw_image_format_ops *format, struct source *s,
+                      struct gw_error *err)
+{
+    struct writing w = {.err = GW_ERROR_INIT};
+    struct gw_image *image = calloc(1, sizeof *image);
+    int ends[2], fd = s->fd, r;
+    pthread_t thread;
+
+    s->fd = -1;
+    if (!image) {
+        close(fd);
+        return gw_nomem(err, "image");
+    }
+    image->format = format->format;
+    r = format->open(fd, s->name, image, err);
+    if (r >= 0 && pipe2(ends, O_CLOEXEC) < 0)
+        r = gw_fail(err, -errno, GW_BLAME_LOCAL, "pipe: %s", strerror(errno));
+    if (r < 0) {
+        gw_image_free(image);
+        return r;
+    }
+    w.image = image;
+    w.fd = ends[1];
+    r = pthread_create(&thread, NULL, write_stream, &w);
+    if (r) {
+        close(ends[0]);
+        close(ends[1]);
+        gw_image_free(image);
+        return gw_fail(err, -r, GW_BLAME_LOCAL, "starting a thread: %s", strerror(r));
+    }
+    r = walk(in, s, ends[0], false, 0, err);
+    pthread_join(thread, NULL);
+    /* What cannot be read of the file is the reason for the early end. */
+    if (w.r < 0 && w.r != -EPIPE) {
+        r = w.r;
+        if (err)
+            *err = w.err;
+    }
+    gw_image_free(image);
+    return r;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+static int look(struct gw_inspect *in, struct source *s, const char *folder, struct gw_error *err);
+
+/* What is inside a file that was compressed as a whole is told by its first bytes; what is no stream is unpacked. */
+static int look_inside(struct gw_inspect *in, struct source *s, const char *folder, struct gw_error *err)
+{
+    const char *program = gw_compression(s->head, s->head_bytes);
+    struct source inside = {.name = s->name, .fd = -1, .bytes = UINT64_MAX};
+    struct gw_filter f;
+    ssize_t n;
+    int fd, r;
+
+    in->container.program = program;
+    if (lseek(s->fd, 0, SEEK_SET) < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "seeking: %s", strerror(errno));
+    r = gw_filter_decompress(&f, program, s->fd, err);
+    if (r < 0)
+        return r;
+    n = gw_read_full(f.pipe, inside.head, sizeof inside.head, err);
+    inside.head_bytes = (size_t)GW_MAX(n, (ssize_t)0);
+    if (n < 0)
+        return gw_filter_end(&f, (int)n, err);
+    if (!gw_libvirt_recognise(inside.head, inside.head_bytes) && !other_format(&inside)) {
+        fd = f.pipe;
+        f.pipe = -1;
+        return gw_filter_end(&f, walk(in, &inside, fd, true, 0, err), err);
+    }
+    r = gw_temporary(folder, &inside.fd, err);
+    if (r >= 0)
+        r = gw_pwrite_all(inside.fd, inside.head, inside.head_bytes, 0, err);
+    if (r >= 0)
+        r = gw_copy_sparse(f.pipe, inside.fd, inside.head_bytes, err);
+    r = gw_filter_end(&f, r, err);
+    if (r >= 0) {
+        inside.bytes = (uint64_t)lseek(inside.fd, 0, SEEK_END);
+        r = look(in, &inside, folder, err);
+    }
+    gw_close_fd(&inside.fd);
+    return r;
+}
+
+static int look(struct gw_inspect *in, struct source *s, const char *folder, struct gw_error *err)
+{
+    struct gw_inspect_container *c = &in->container;
+    const struct gw_image_format_ops *other = other_format(s);
+    bool libvirt = gw_libvirt_recognise(s->head, s->head_bytes);
+    struct gw_libvirt_head h = {0};
+    const char *program = NULL;
+    int fd, r = 0;
+
+    if (s->pipe && !gw_compression(s->head, s->head_bytes) && !libvirt && !other) {
+        fd = s->fd;
+        s->fd = -1;
+        return walk(in, s, fd, true, 0, err);
+    }
+    if (s->pipe)
+        r = put_into_file(s, folder, err);
+    if (r >= 0 && gw_compression(s->head, s->head_bytes))
+        return look_inside(in, s, folder, err);
+    if (r >= 0 && other) {
+        c->kind = other->name;
+        return walk_other(in, other, s, err);
+    }
+    if (r >= 0 && libvirt) {
+        r = gw_libvirt_head_get(s->head, s->head_bytes, &h, err);
+        if (r >= 0 && s->bytes < h.stream_at)
+            r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the file ends at byte %" PRIu64 ", inside the XML", s->bytes);
+        c->kind = "libvirt";
+        program = r < 0 ? NULL : gw_libvirt_program(h.format);
+        c->program = program ? program : c->program;
+        c->was_running = h.was_running;
+        c->head_bytes = program ? 0 : h.stream_at;
+    }
+    return r < 0 ? r : walk_file(in, s, h.stream_at, program, err);
+}
+
+int gw_inspect_file(struct gw_inspect *in, const char *path, const char *temporary_folder, struct gw_error *err)
+{
+    struct gw_error why = GW_ERROR_INIT;
+    struct source s = {.fd = -1};
+    int r;
+
+    if (in->open)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a stream was inspected with this object already");
+    r = open_source(&s, path, &why);
+    if (r >= 0)
+        r = look(in, &s, temporary_folder, &why);
+    gw_close_fd(&s.fd);
+    if (r < 0) {
+        in->error = why;
+        if (err)
+            *err = why;
+    }
+    return r;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+#include "godwit/examine.h"
+#include "examine/devices.h"
+#include "examine/sweep.h"
+#include "state/values.h"
+
+/* So many ranges are narrowed down to pages; behind that whole chunks are told. A file that is broken all over would
+ * take a read for each page otherwise. */
+#define NARROWED_MAX 256u
+
+struct verify {
+    struct gw_image *image;
+    const struct gw_verify_options *options;
+    struct gw_verify_counts counts;
+    unsigned narrowed;
+    /* A range of pages that fail for one reason grows until something else comes. */
+    bool pending;
+    unsigned block;
+    uint64_t offset, bytes;
+    char why[GW_ERROR_TEXT];
+};
+
+static void tell(struct verify *v, const struct gw_verify_fault *fault)
+{
+    v->counts.faults++;
+    if (v->options->found)
+        v->options->found(v->options->opaque, fault);
+}
+
+static bool is_fault(int code)
+{
+    return code == -EPROTO || code == -EIO || code == -ENODATA;
+}
+
+/* ---- RAM --------------------------------------------------------------------------------------------------------- */
+
+static void flush(struct verify *v)
+{
+    struct gw_verify_fault fault = {.part = "RAM", .offset = v->offset, .bytes = v->bytes, .what = v->why};
+
+    if (!v->pending)
+        return;
+    fault.name = v->image->blocks[v->block].name;
+    v->pending = false;
+    v->narrowed++;
+    tell(v, &fault);
+}
+
+static void broken_pages(struct verify *v, unsigned block, uint64_t first, uint64_t count, const char *why)
+{
+    uint64_t page = v->image->page_bytes, offset = first * page;
+
+    if (v->pending && v->block == block && v->offset + v->bytes == offset && !strcmp(v->why, why)) {
+        v->bytes += count * page;
+        return;
+    }
+    flush(v);
+    v->pending = true;
+    v->block = block;
+    v->offset = offset;
+    v->bytes = count * page;
+    gw_strcopy(v->why, sizeof v->why, why);
+}
+
+/* A chunk cannot be read: which of its pages? */
+static int narrow(struct verify *v, struct gw_sweep *s, const struct gw_error *why, struct gw_error *err)
+{
+    uint64_t failed = 0;
+
+    if (v->narrowed >= NARROWED_MAX) {
+        broken_pages(v, s->block, s->first, s->count, why->text);
+        return 0;
+    }
+    for (uint64_t i = 0; i < s->count; i++) {
+        struct gw_error page = GW_ERROR_INIT;
+        int r = s->kinds[i] ? gw_image_pages(s->image, s->block, s->first + i, 1, s->data, &page) : 0;
+
+        if (r < 0 && !is_fault(r)) {
+            if (err)
+                *err = page;
+            return r;
+        }
+        failed += r < 0;
+        if (r < 0)
+            broken_pages(v, s->block, s->first + i, 1, page.text);
+    }
+    if (!failed) /* it fails as a whole only */
+        broken_pages(v, s->block, s->first, s->count, why->text);
+    return 0;
+}
+
+static int verify_block(struct verify *v, struct gw_sweep *s, unsigned block, struct gw_error *err)
+{
+    int r;
+
+    gw_sweep_block(s, block);
+    while ((r = gw_sweep_next(s, err)) > 0) {
+        struct gw_error why = GW_ERROR_INIT;
+
+        v->counts.pages += s->count;
+        for (uint64_t i = 0; i < s->count; i++)
+            v->counts.data_pages += s->kinds[i] != 0;
+        if (!s->any)
+            continue;
+        r = gw_sweep_read(s, &why);
+        if (is_fault(r)) {
+            r = narrow(v, s, &why, err);
+        } else if (r < 0 && err) {
+            *err = why;
+        }
+        if (r < 0)
+            return r;
+    }
+    flush(v);
+    return r;
+}
+
+static int verify_ram(struct verify *v, struct gw_error *err)
+{
+    const struct gw_verify_options *o = v->options;
+    struct gw_sweep s;
+    int r = gw_sweep_init(&s, v->image, gw_image_ram_bytes(v->image), o->progress, o->opaque, err);
+
+    for (unsigned i = 0; i < v->image->block_count && r >= 0; i++) {
+        v->counts.blocks++;
+        r = verify_block(v, &s, i, err);
+        if (is_fault(r) && err) { /* not even what is there can be told */
+            struct gw_verify_fault fault = {"RAM", v->image->blocks[i].name, 0, v->image->blocks[i].used_bytes,
+                                            err->text};
+
+            flush(v);
+            tell(v, &fault);
+            *err = (struct gw_error)GW_ERROR_INIT;
+            r = 0;
+        }
+    }
+    gw_sweep_close(&s);
+    return r;
+}
+
+/* ---- devices ----------------------------------------------------------------------------------------------------- */
+
+static int look(void *opaque, const struct gw_value *value)
+{
+    return 0;
+}
+
+static int verify_devices(struct verify *v, struct gw_error *err)
+{
+    struct gw_image_devices devices = {0};
+    struct gw_error why = GW_ERROR_INIT;
+    int r = gw_image_devices_read(v->image, &devices, &why);
+
+    if (is_fault(r)) {
+        struct gw_verify_fault fault = {.part = "devices", .name = "", .what = why.text};
+
+        tell(v, &fault);
+        return 0;
+    }
+    if (r < 0) {
+        if (err)
+            *err = why;
+        return r;
+    }
+    for (unsigned i = 0; i < devices.count && r >= 0; i++) {
+        const struct gw_image_device *d = &devices.list[i];
+
+        v->counts.devices++;
+        v->counts.undescribed += !d->state;
+        if (!d->state)
+            continue;
+        r = gw_values_walk(d->state, d->body, (size_t)d->body_bytes, look, NULL, &why);
+        if (is_fault(r)) {
+            struct gw_verify_fault fault = {.part = "device", .name = d->label, .what = why.text};
+
+            tell(v, &fault);
+            r = 0;
+        } else if (r < 0 && err) {
+            *err = why;
+        }
+    }
+    gw_image_devices_close(&devices);
+    return r;
+}
+
+/* Bytes that belong to no page and no device. */
+static int verify_file(struct verify *v, struct gw_error *err)
+{
+    struct gw_error why = GW_ERROR_INIT;
+    int r = v->image->ops->check ? v->image->ops->check(v->image, &why) : 0;
+
+    if (is_fault(r)) {
+        struct gw_verify_fault fault = {.part = "file", .name = "", .what = why.text};
+
+        tell(v, &fault);
+        return 0;
+    }
+    if (r < 0 && err)
+        *err = why;
+    return r;
+}
+
+int gw_image_verify(struct gw_image *image, const struct gw_verify_options *options,
+                    struct gw_verify_counts *ret_counts, struct gw_error *err)
+{
+    static const struct gw_verify_options none;
+    struct gw_error local = GW_ERROR_INIT;
+    struct verify v = {.image = image, .options = options ? options : &none};
+    int r;
+
+    if (!err)
+        err = &local;
+    r = verify_devices(&v, err);
+    if (r >= 0)
+        r = verify_ram(&v, err);
+    if (r >= 0 && !v.counts.faults) /* else it is what was found already */
+        r = verify_file(&v, err);
+    *ret_counts = v.counts;
+    return r < 0 ? r : 0;
+}

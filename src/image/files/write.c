@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Images become files: the public side of stage.h and of gw_image_out.
+ */
+#include <fcntl.h>
+
+#include "image/parked/stage.h"
+
+int gw_image_keep(struct gw_image *image, struct gw_error *err)
+{
+    gw_image_let_go(image);
+    image->kept = calloc(1, sizeof *image->kept);
+    if (!image->kept)
+        return gw_nomem(err, "file");
+    image->kept->fd = -1;
+    return 0;
+}
+
+void gw_image_let_go(struct gw_image *image)
+{
+    if (image->kept)
+        gw_image_out_close(image->kept);
+    free(image->kept);
+    image->kept = NULL;
+}
+
+int gw_image_revert(struct gw_image *image, const char *aside, struct gw_error *err)
+{
+    return image->kept ? gw_image_out_revert(image->kept, aside, err)
+                       : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no file that can be taken back");
+}
+
+int gw_image_stage(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
+                   struct gw_error *err)
+{
+    if (image->stage || image->block_count || image->format != GW_IMAGE_MEMORY)
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the image has a machine or a file already");
+    image->stage_free = gw_stage_free;
+    return gw_stage_new(image, path, options, &image->stage, err);
+}
+
+int gw_image_stage_commit(struct gw_image *image, struct gw_error *err)
+{
+    return image->stage ? gw_stage_commit(image->stage, err)
+                        : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the image has no file");
+}
+
+int gw_image_stage_pack(struct gw_image *image,
+                        bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes), void *opaque,
+                        struct gw_error *err)
+{
+    return image->stage ? gw_stage_pack(image->stage, progress, opaque, err)
+                        : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the image has no file");
+}
+
+static const struct gw_image_format_ops *find(enum gw_image_format format)
+{
+    for (unsigned i = 0; i < gw_image_format_count; i++)
+        if (gw_image_formats[i].format == format)
+            return &gw_image_formats[i];
+    return NULL;
+}
+
+int gw_image_check_options(const struct gw_image_write_options *options, struct gw_error *err)
+{
+    const struct gw_image_format_ops *format = find(options->format);
+
+    if (!format || !format->write)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "files of the format %s cannot be written",
+                       format ? format->name : "?");
+    return format->check ? format->check(options, err) : 0;
+}
+
+int gw_image_write(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
+                   struct gw_error *err)
+{
+    const struct gw_image_format_ops *format = find(options->format);
+    struct gw_image_out own, *out = &own;
+    int r;
+
+    if (!format || !format->write)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: files of the format %s cannot be written", path,
+                       format ? format->name : "?");
+    if (!strcmp(path, "-")) {
+        GW_AUTOFD int fd = fcntl(1, F_DUPFD_CLOEXEC, 3);
+
+        if (!format->pipe)
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a file of the format %s cannot go to standard output",
+                           format->name);
+        if (fd < 0)
+            return gw_fail(err, -errno, GW_BLAME_LOCAL, "standard output: %s", strerror(errno));
+        return format->write(image, options, fd, err);
+    }
+    r = options->revertible ? gw_image_keep(image, err) : 0;
+    if (r < 0)
+        return r;
+    if (options->revertible)
+        out = image->kept;
+    r = gw_image_out_open(out, path, options->replace, err);
+    out->keep = options->revertible;
+    if (r >= 0) {
+        r = format->write(image, options, out->fd, err);
+        if (r < 0)
+            gw_context(err, "%s", path);
+        else
+            r = gw_image_out_commit(out, err);
+    }
+    if (r >= 0 && out->keep)
+        gw_close_fd(&out->fd);
+    else
+        gw_image_out_close(out);
+    return r;
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Opening a parked file: from the trailer to the parts. The index of pages and the frames are not looked at before they
+ * are wanted (read.c).
+ */
+#include "image/parked/reader.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#define PART_MAX    (1u << 30) /* bytes of a part that is kept in memory */
+#define AHEAD_BYTES (1u << 20) /* of parts that are fetched unasked */
+
+/* Values out of a part; `bad` stays once they went past its end. */
+struct cursor {
+    const uint8_t *p;
+    size_t left;
+    bool bad;
+};
+
+static const uint8_t *take(struct cursor *c, size_t bytes)
+{
+    static const uint8_t nothing[16];
+    const uint8_t *p = c->p;
+
+    if (bytes > c->left) {
+        c->bad = true;
+        return nothing;
+    }
+    c->p += bytes;
+    c->left -= bytes;
+    return p;
+}
+
+static uint64_t take_be64(struct cursor *c)
+{
+    return gw_load_be64(take(c, 8));
+}
+
+static uint32_t take_be32(struct cursor *c)
+{
+    return gw_load_be32(take(c, 4));
+}
+
+/* A text of up to 255 bytes without NUL. */
+static void take_text(struct cursor *c, char dst[256])
+{
+    uint16_t n = gw_load_be16(take(c, 2));
+
+    if (n > 255 || n > c->left || memchr(c->p, 0, n)) {
+        c->bad = true;
+        return;
+    }
+    memcpy(dst, take(c, n), n);
+    dst[n] = 0;
+}
+
+static int load_part(struct gw_parked *p, const struct gw_parked_part *part, uint8_t **ret, struct gw_error *err)
+{
+    GW_AUTOFREE uint8_t *stored = NULL, *raw = NULL;
+    struct gw_unpacker *u = NULL;
+    uint32_t is;
+    int r;
+
+    if (part->bytes > PART_MAX)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it has more than %u bytes", PART_MAX);
+    /* A byte more: texts end with NUL in memory. */
+    stored = malloc(part->bytes + 1);
+    if (!stored)
+        return gw_nomem(err, "part of a parked file");
+    stored[part->bytes] = 0;
+    r = gw_parked_pread(p, part->at, stored, part->bytes, err);
+    if (r >= 0 && (is = gw_crc32c(0, stored, part->bytes)) != part->crc)
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "its checksum is 0x%08x and should be 0x%08x", is, part->crc);
+    if (r < 0 || !part->flags) {
+        if (r >= 0) {
+            *ret = stored;
+            stored = NULL;
+        }
+        return r;
+    }
+    raw = malloc(part->raw_bytes + 1);
+    r = raw ? gw_unpacker_new(&u, err) : gw_nomem(err, "part of a parked file");
+    if (r >= 0 && !gw_unpacker_unpack(u, stored, part->bytes, raw, part->raw_bytes))
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no zstd frame of %" PRIu64 " bytes", part->raw_bytes);
+    gw_unpacker_free(u);
+    if (r >= 0) {
+        raw[part->raw_bytes] = 0;
+        *ret = raw;
+        raw = NULL;
+    }
+    return r;
+}
+
+/* ---- what the parts say -------------------------------------------------------------------------------------------
+ */
+
+static int malformed(struct gw_error *err)
+{
+    return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is not laid out as it must be");
+}
+
+static int read_head(struct gw_image *image, struct cursor c, struct gw_error *err)
+{
+    uint8_t flags = *take(&c, 1);
+
+    image->has_uuid = flags & 1;
+    image->footers = flags >> 1 & 1;
+    image->ram_id = take_be32(&c);
+    memcpy(image->uuid, take(&c, 16), 16);
+    take_text(&c, image->machine);
+    return c.bad || c.left || flags > 3 ? malformed(err) : 0;
+}
+
+static int read_blocks(struct gw_image *image, struct cursor c, struct gw_error *err)
+{
+    uint32_t count = take_be32(&c);
+
+    for (uint32_t i = 0; i < count && !c.bad; i++) {
+        uint64_t used_bytes, host_page_bytes, gpa;
+        struct gw_image_block *b;
+        uint8_t flags;
+        char name[256];
+        int r;
+
+        take_text(&c, name);
+        flags = *take(&c, 1);
+        used_bytes = take_be64(&c);
+        host_page_bytes = take_be64(&c);
+        gpa = take_be64(&c);
+        if (c.bad || flags > 1)
+            break;
+        r = gw_image_add_block(image, name, used_bytes, &b, err);
+        if (r < 0)
+            return r;
+        b->host_page_bytes = host_page_bytes;
+        b->gpa = gpa;
+        b->has_gpa = flags & 1;
+    }
+    return c.bad || c.left || image->block_count != count ? malformed(err) : 0;
+}
+
+static int read_page_directory(struct gw_image *image, struct cursor c, struct gw_error *err)
+{
+    struct gw_parked *p = image->own;
+    uint64_t at = p->part[GW_PARKED_PAGES]->at, end = at + p->part[GW_PARKED_PAGES]->bytes;
+
+    p->groups = calloc(image->block_count + 1, sizeof *p->groups);
+    if (!p->groups)
+        return gw_nomem(err, "page directory");
+    for (unsigned i = 0; i < image->block_count; i++) {
+        uint64_t groups = gw_div_up(image->blocks[i].pages, GW_PARKED_GROUP_PAGES);
+
+        if (groups > c.left / GW_PARKED_PAGE_ENTRY)
+            return malformed(err);
+        p->groups[i] = calloc(groups + 1, sizeof **p->groups);
+        if (!p->groups[i])
+            return gw_nomem(err, "page directory");
+        for (uint64_t g = 0; g < groups; g++) {
+            struct gw_parked_group *to = &p->groups[i][g];
+
+            to->at = at;
+            to->bytes = take_be32(&c);
+            to->crc = take_be32(&c);
+            to->next = take_be32(&c);
+            if (to->bytes > end - at || to->bytes > GW_PARKED_GROUP_PAGES * GW_PARKED_RUN_BYTES_MAX ||
+                to->next > p->trailer.numbers)
+                return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                               "RAM block %s from page %" PRIu64 " on: %u bytes of index, next page %u",
+                               image->blocks[i].name, g * GW_PARKED_GROUP_PAGES, to->bytes, to->next);
+            at += to->bytes;
+        }
+    }
+    return c.left || at != end ? malformed(err) : 0;
+}
+
+static int read_frame_directory(struct gw_image *image, struct cursor c, struct gw_error *err)
+{
+    struct gw_parked *p = image->own;
+    uint64_t before = GW_PARKED_HEADER_BYTES;
+
+    p->frame_count = (uint32_t)gw_div_up(p->trailer.numbers, p->trailer.frame_pages);
+    p->frames_groups = (uint32_t)gw_div_up(p->frame_count, GW_PARKED_GROUP_FRAMES);
+    if (c.left != (uint64_t)p->frames_groups * GW_PARKED_FRAMES_ENTRY ||
+        p->part[GW_PARKED_FRAMES]->bytes != (uint64_t)p->frame_count * GW_PARKED_FRAME_ENTRY ||
+        (!p->frame_count && p->trailer.frames_end != before))
+        return malformed(err);
+    p->frames = calloc((size_t)p->frames_groups + 1, sizeof *p->frames);
+    if (!p->frames)
+        return gw_nomem(err, "frame directory");
+    for (uint32_t i = 0; i < p->frames_groups; i++) {
+        p->frames[i].at = take_be64(&c);
+        p->frames[i].crc = take_be32(&c);
+        if ((i ? p->frames[i].at <= before : p->frames[i].at != before) || p->frames[i].at >= p->trailer.frames_end)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "frame %u cannot be at byte %" PRIu64,
+                           i * GW_PARKED_GROUP_FRAMES, p->frames[i].at);
+        before = p->frames[i].at;
+    }
+    return 0;
+}
+
+static int read_xml(struct gw_image *image, char *text, size_t bytes, struct gw_error *err)
+{
+    image->libvirt_xml = text;
+    return strlen(text) == bytes ? 0 : malformed(err);
+}
+
+/* How many bytes of the early devices came before the RAM's START. */
+static int read_early_split(struct gw_image *image, struct cursor c, struct gw_error *err)
+{
+    uint64_t before = take_be64(&c);
+
+    if (c.bad || c.left || before > image->early_bytes)
+        return malformed(err);
+    image->early_before = (size_t)before;
+    return 0;
+}
+
+/* Whether it ran, and the cookie, if there is one. */
+static int read_libvirt_state(struct gw_image *image, char *data, size_t bytes, struct gw_error *err)
+{
+    if (!bytes || data[0] & ~1 || strlen(data + 1) != bytes - 1)
+        return malformed(err);
+    image->libvirt_saved = true;
+    image->libvirt_was_running = data[0];
+    if (bytes == 1)
+        return 0;
+    image->libvirt_cookie = malloc(bytes);
+    if (!image->libvirt_cookie)
+        return gw_nomem(err, "libvirt's cookie");
+    memcpy(image->libvirt_cookie, data + 1, bytes); /* with the NUL that is always behind a part */
+    return 0;
+}
+
+/* A part that the machine cannot do without, or an empty one. */
+static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err)
+{
+    struct gw_parked *p = image->own;
+    const struct gw_parked_part *part = p->part[kind];
+    uint8_t *data = NULL;
+    struct cursor c;
+    int r;
+
+    if (!part)
+        return 0;
+    r = load_part(p, part, &data, err);
+    if (r >= 0) {
+        c = (struct cursor){data, part->raw_bytes, false};
+        switch (kind) {
+        case GW_PARKED_HEAD:
+            r = read_head(image, c, err);
+            break;
+        case GW_PARKED_BLOCKS:
+            r = read_blocks(image, c, err);
+            break;
+        case GW_PARKED_PAGE_DIRECTORY:
+            r = read_page_directory(image, c, err);
+            break;
+        case GW_PARKED_FRAME_DIRECTORY:
+            r = read_frame_directory(image, c, err);
+            break;
+        case GW_PARKED_EARLY:
+            image->early = data;
+            image->early_bytes = image->early_before = part->raw_bytes;
+            data = NULL;
+            break;
+        case GW_PARKED_DEVICES:
+            image->devices = data;
+            image->devices_bytes = part->raw_bytes;
+            data = NULL;
+            break;
+        case GW_PARKED_DESCRIPTION:
+            image->description = (char *)data;
+            image->description_bytes = part->raw_bytes;
+            data = NULL;
+            break;
+        case GW_PARKED_LIBVIRT_XML:
+            r = read_xml(image, (char *)data, part->raw_bytes, err);
+            data = NULL;
+            break;
+        case GW_PARKED_LIBVIRT_STATE:
+            r = read_libvirt_state(image, (char *)data, part->raw_bytes, err);
+            break;
+        case GW_PARKED_EARLY_SPLIT:
+            r = read_early_split(image, c, err);
+            break;
+        default:
+            break;
+        }
+    }
+    free(data);
+    if (r < 0)
+        gw_context(err, "%s, %" PRIu64 " bytes at byte %" PRIu64, gw_parked_part_name(kind), part->bytes, part->at);
+    return r;
+}
+
+/* ---- the file -----------------------------------------------------------------------------------------------------
+ */
+
+static int read_trailer(struct gw_parked *p, struct gw_error *err)
+{
+    uint8_t bytes[GW_PARKED_TRAILER_BYTES];
+    struct gw_parked_trailer *t = &p->trailer;
+    struct stat st;
+    uint64_t at;
+    int r;
+
+    if (fstat(p->fd, &st) < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s", strerror(errno));
+    if (st.st_size < (off_t)(GW_PARKED_HEADER_BYTES + GW_PARKED_TRAILER_BYTES))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "byte %" PRIu64 ": the file ends, too short to have a trailer",
+                       (uint64_t)st.st_size);
+    at = (uint64_t)st.st_size - sizeof bytes;
+    r = gw_parked_pread(p, at, bytes, sizeof bytes, err);
+    if (r >= 0)
+        r = gw_parked_get_trailer(bytes, (uint64_t)st.st_size, t, err);
+    if (r < 0) {
+        gw_context(err, "trailer at byte %" PRIu64, at);
+        return r;
+    }
+    /* The parts lie together: one access to a slow disk instead of ten, and the index is there when it is wanted. */
+    posix_fadvise(p->fd, (off_t)t->frames_end, (off_t)GW_MIN(at - t->frames_end, AHEAD_BYTES), POSIX_FADV_WILLNEED);
+    r = gw_parked_pread(p, 0, bytes, GW_PARKED_HEADER_BYTES, err);
+    return r < 0 ? r : gw_parked_check_header(bytes, t, err);
+}
+
+static int take_parts(struct gw_parked *p, struct gw_error *err)
+{
+    const struct gw_parked_trailer *t = &p->trailer;
+    bool packed = t->needs & GW_PARKED_NEEDS_ZSTD;
+
+    if (packed && !gw_pack_known())
+        return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL,
+                       "it is compressed with zstd, which this godwit was built without");
+    for (uint32_t i = 0; i < t->part_count; i++) {
+        const struct gw_parked_part *part = &t->parts[i];
+
+        if (part->kind >= GW_PARKED_PART_KINDS)
+            continue; /* of a later godwit, and not needed */
+        if (part->flags && !packed)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: compressed in a file that is not",
+                           gw_parked_part_name(part->kind));
+        p->part[part->kind] = part;
+    }
+    for (uint32_t kind = GW_PARKED_HEAD; kind <= GW_PARKED_FRAMES; kind++)
+        if (!p->part[kind])
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it has no %s", gw_parked_part_name(kind));
+    return 0;
+}
+
+int gw_parked_open(int fd, const char *name, struct gw_image *image, struct gw_error *err)
+{
+    struct gw_parked *p = calloc(1, sizeof *p);
+    int r;
+
+    if (!p) {
+        gw_close_fd(&fd);
+        return gw_nomem(err, "parked file");
+    }
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->changed, NULL);
+    p->fd = fd;
+    gw_strcopy(p->name, sizeof p->name, name);
+    image->format = GW_IMAGE_PARKED;
+    image->ops = &gw_parked_ops; /* from here on gw_image_free cleans up */
+    image->own = p;
+
+    r = read_trailer(p, err);
+    if (r >= 0)
+        r = take_parts(p, err);
+    if (r >= 0) {
+        image->page_bytes = p->trailer.page_bytes;
+        image->page_bits = (unsigned)__builtin_ctz(image->page_bytes);
+        p->frame_bytes = p->trailer.frame_pages * p->trailer.page_bytes;
+        gw_bulk_open(&p->bulk, fd, p->trailer.file_bytes);
+        r = gw_parked_frames_open(p, err);
+    }
+    for (uint32_t kind = GW_PARKED_HEAD; kind < GW_PARKED_PART_KINDS && r >= 0; kind++)
+        if (kind != GW_PARKED_PAGES && kind != GW_PARKED_FRAMES)
+            r = read_part(image, kind, err);
+    if (r < 0)
+        gw_context(err, "%s", p->name);
+    return r;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Frames on their way into a parked file: one thread fills them and takes them back in the same order, several
+ * compress.
+ *
+ *     while (!(room = gw_pack_room(p)))
+ *         write what gw_pack_take(p) gives
+ *     fill room; gw_pack_put(p, bytes)
+ *
+ * Memory: for each thread two frames as they are and as they become, and what zstd needs.
+ * Threads: one owner; those that compress are the object's own.
+ */
+#ifndef GW_IMAGE_PARKED_PACK_H
+#define GW_IMAGE_PARKED_PACK_H
+
+#include "image/parked/parked.h"
+
+struct gw_pack;
+
+struct gw_packed {
+    const uint8_t *data;
+    uint32_t bytes, raw_bytes, crc; /* bytes == raw_bytes: as it was */
+};
+
+/* level: of zstd; plain: nothing is compressed. */
+int gw_pack_new(unsigned threads, bool plain, int level, uint32_t frame_bytes, struct gw_pack **ret,
+                struct gw_error *err);
+void gw_pack_free(struct gw_pack *p);
+/* Where the next frame goes, at a multiple of 64, the same until it is put; NULL: all are filled, take one. */
+uint8_t *gw_pack_room(struct gw_pack *p);
+void gw_pack_put(struct gw_pack *p, uint32_t bytes);
+/* Waits for the oldest frame that was put; false: there is none. Valid until the next call. */
+bool gw_pack_take(struct gw_pack *p, struct gw_packed *ret);
+
+#endif

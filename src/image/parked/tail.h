@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tail: what stands behind the frames of a parked file: the index, the rest of the machine, the trailer.
+ *
+ *     gw_parked_tail_group, gw_parked_tail_frame (in order, any mixture) --> gw_parked_tail_write -->
+ * gw_parked_tail_close
+ *
+ * Who writes the frames keeps the index by it, and says where bytes go. It knows nothing of how pages were numbered.
+ *
+ * Memory: 12 bytes and the runs for each group of pages, 8 bytes for each frame.
+ * Threads: one owner.
+ */
+#ifndef GW_IMAGE_PARKED_TAIL_H
+#define GW_IMAGE_PARKED_TAIL_H
+
+#include "image/parked/parked.h"
+
+struct gw_parked_buffer {
+    uint8_t *data;
+    size_t bytes, room;
+};
+
+struct gw_parked_tail {
+    struct gw_parked_trailer
+        trailer; /* before the first frame: needs, page_bytes, frame_pages. Before write: numbers */
+    uint64_t at; /* in the file: of what is written next */
+    /* Takes bytes for `at`, all of them or none. */
+    int (*put)(void *opaque, const void *src, size_t bytes, struct gw_error *err);
+    void *opaque;
+    struct gw_parked_buffer pages, page_directory, frames;
+};
+
+/* All pages of a group: its runs, complete, and the number that they began with. -ENOMEM. */
+int gw_parked_tail_group(struct gw_parked_tail *t, const struct gw_parked_runs *runs, uint32_t first,
+                         struct gw_error *err);
+/* The next frame: its bytes in the file, and their checksum. -ENOMEM. */
+int gw_parked_tail_frame(struct gw_parked_tail *t, uint32_t bytes, uint32_t crc, struct gw_error *err);
+/* Bytes to `at`, which moves on. What `put` returns. */
+int gw_parked_tail_put(struct gw_parked_tail *t, const void *src, size_t bytes, struct gw_error *err);
+/* Parts and trailer. The frames end at `at`, which is the end of the file afterwards. xml: NULL: that of the image;
+ * packer: NULL: parts stay as they are. */
+int gw_parked_tail_write(struct gw_parked_tail *t, const struct gw_image *image, const char *xml,
+                         struct gw_packer *packer, struct gw_error *err);
+void gw_parked_tail_close(struct gw_parked_tail *t);
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/endian.h"
+#include "scan/parts.h"
+#include "wire/names.h"
+
+static struct gw_scan_block *block_find(struct gw_scan *s, const char *name)
+{
+    if (s->last && !strcmp(s->last->name, name))
+        return s->last;
+    for (unsigned i = 0; i < s->block_count; i++)
+        if (!strcmp(s->blocks[i]->name, name))
+            return s->blocks[i];
+    return NULL;
+}
+
+static struct gw_scan_block *block_add(struct gw_scan *s, struct gw_error *err)
+{
+    struct gw_scan_block **grown = realloc(s->blocks, (s->block_count + 1) * sizeof *grown), *b;
+
+    if (grown)
+        s->blocks = grown;
+    b = grown ? calloc(1, sizeof *b) : NULL;
+    if (!b) {
+        gw_nomem(err, "RAM blocks");
+        return NULL;
+    }
+    b->index = s->block_count;
+    s->blocks[s->block_count++] = b;
+    return b;
+}
+
+/* ---- mapped-ram -------------------------------------------------------------------------------------------------- */
+
+/* Where the file has a hole or pages that do not count, nothing needs to be read. */
+static int skip_to(struct gw_scan *s, uint64_t to, struct gw_error *err)
+{
+    uint64_t n = to - gw_reader_offset(s->r);
+    int r;
+
+    if (n <= gw_reader_buffered(s->r)) {
+        gw_reader_skip(s->r, (size_t)n);
+        return 0;
+    }
+    if (!s->r->channel || !(s->r->channel->features & GW_CHANNEL_SEEKABLE) || n < GW_READER_CAP || to > INT64_MAX)
+        return gw_get_discard(s->r, n, err);
+    gw_reader_skip(s->r, gw_reader_buffered(s->r));
+    /* The last byte is read, so that the end of the file is seen. */
+    r = gw_channel_seek(s->r->channel, to - 1, err);
+    if (r < 0)
+        return r;
+    s->r->base = to - 1;
+    s->r->pos = s->r->end = 0;
+    return gw_get_discard(s->r, 1, err);
+}
+
+static int get_pages(struct gw_scan *s, struct gw_scan_block *b, const uint8_t *map, struct gw_error *err)
+{
+    uint64_t pages = b->used_bytes / s->page_bytes;
+    int r = 0;
+
+    for (uint64_t i = 0; i < pages && r >= 0; i++) {
+        struct gw_scan_page page = {.block = b, .offset = i * s->page_bytes, .kind = GW_SCAN_MAPPED,
+                                    .at = b->pages_at + i * s->page_bytes, .payload_bytes = s->page_bytes};
+
+        if (i % 8 == 0 && !map[i / 8]) {
+            i += 7;
+            continue;
+        }
+        if (!(map[i / 8] >> (i % 8) & 1))
+            continue;
+        r = skip_to(s, b->pages_at + page.offset, err);
+        if (r >= 0)
+            r = gw_reader_need(s->r, s->page_bytes, &page.data, err);
+        if (r >= 0) {
+            r = GW_SCAN_TELL(s, page, &page);
+            gw_reader_skip(s->r, s->page_bytes);
+        }
+    }
+    return r < 0 ? r : skip_to(s, b->pages_at + b->used_bytes, err);
+}
+
+/* A byte for eight pages, but of RAM that is only said to be there: what is zeros takes no memory. */
+static int get_map(struct gw_scan *s, uint64_t bytes, uint8_t **ret, struct gw_error *err)
+{
+    uint8_t *map = calloc(1, (size_t)bytes);
+    int r = map ? 0 : gw_nomem(err, "map of a RAM block");
+
+    for (uint64_t have = 0; r >= 0 && have < bytes;) {
+        size_t n = (size_t)GW_MIN(bytes - have, GW_READER_CAP);
+        const uint8_t *p = NULL;
+
+        r = gw_reader_need(s->r, n, &p, err);
+        if (r < 0)
+            break;
+        if (p[0] || memcmp(p, p + 1, n - 1) != 0)
+            memcpy(map + have, p, n);
+        gw_reader_skip(s->r, n);
+        have += n;
+    }
+    if (r < 0)
+        free(map);
+    else
+        *ret = map;
+    return r;
+}
+
+/* Before anything is read for it: a file has at least its last page's place. */
+static int check_end(struct gw_scan *s, const struct gw_scan_block *b, struct gw_error *err)
+{
+    struct gw_channel *ch = s->r->channel;
+    struct gw_error why = GW_ERROR_INIT;
+    uint64_t end = b->pages_at + b->used_bytes;
+    uint8_t last;
+    int r = ch && ch->features & GW_CHANNEL_SEEKABLE ? gw_channel_pread_full(ch, &last, 1, end - 1, &why) : 0;
+
+    return r < 0 ? gw_reader_fail(s->r, r, err, "RAM block %s goes to byte %" PRIu64 ": %s", b->name, end, why.text) : 0;
+}
+
+static int get_mapped(struct gw_scan *s, struct gw_scan_block *b, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(s->r), end;
+    GW_AUTOFREE uint8_t *map = NULL;
+    const uint8_t *p = NULL;
+    int r = gw_reader_need(s->r, 28, &p, err);
+
+    if (r < 0)
+        return r;
+    if (gw_load_be32(p) != 1)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": mapped-ram version %u", at, gw_load_be32(p));
+    if (gw_load_be64(p + 4) != s->page_bytes)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": pages of %" PRIu64 " bytes instead of %u", at + 4,
+                              gw_load_be64(p + 4), s->page_bytes);
+    b->mapped = true;
+    b->bitmap_at = gw_load_be64(p + 12);
+    b->pages_at = gw_load_be64(p + 20);
+    b->bitmap_bytes = gw_div_up(b->used_bytes / s->page_bytes, 64) * 8;
+    gw_reader_skip(s->r, 28);
+    if (b->bitmap_at < gw_reader_offset(s->r) || b->bitmap_at > INT64_MAX ||
+        b->pages_at < b->bitmap_at + b->bitmap_bytes || b->pages_at % s->page_bytes ||
+        gw_add_overflows(b->pages_at, b->used_bytes, &end) || end > INT64_MAX)
+        return gw_reader_fail(s->r, -EPROTO, err,
+                              "byte %" PRIu64 ": RAM block %s has its map at byte %" PRIu64 " and its pages at byte %"
+                              PRIu64 ", where they cannot be", at, b->name, b->bitmap_at, b->pages_at);
+    r = check_end(s, b, err);
+    if (r >= 0)
+        r = GW_SCAN_TELL(s, block, b);
+    if (r >= 0)
+        r = skip_to(s, b->bitmap_at, err);
+    if (r >= 0)
+        r = get_map(s, b->bitmap_bytes, &map, err);
+    if (r >= 0 && s->v->map) {
+        r = s->v->map(s->opaque, b, map);
+        return r < 0 ? r : skip_to(s, b->pages_at + b->used_bytes, err);
+    }
+    return r < 0 ? r : get_pages(s, b, map, err);
+}
+
+/* ---- the list of blocks ------------------------------------------------------------------------------------------ */
+
+/* Only a block whose page size is unusual tells it, and nothing tells that it does. No name begins with a zero. */
+static int get_host_page(struct gw_scan *s, struct gw_scan_block *b, struct gw_error *err)
+{
+    const uint8_t *p = NULL;
+    int r = s->host_pages ? gw_reader_need(s->r, 8, &p, err) : 0;
+    uint64_t v;
+
+    if (r < 0 || !s->host_pages)
+        return r;
+    v = gw_load_be64(p);
+    if (gw_is_pow2(v) && v > GW_RAMF_MULTIFD_FLUSH && v & s->host_pages) {
+        b->host_page_bytes = v;
+        gw_reader_skip(s->r, 8);
+    }
+    return 0;
+}
+
+static int get_block(struct gw_scan *s, uint64_t *left, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(s->r), used;
+    struct gw_scan_block *b;
+    char name[256];
+    int r = gw_scan_name(s, name, err);
+
+    if (r >= 0)
+        r = gw_get_u64(s->r, &used, err);
+    if (r < 0)
+        return r;
+    if (!used || used > *left || used % s->page_bytes)
+        return gw_reader_fail(s->r, -EPROTO, err,
+                              "byte %" PRIu64 ": RAM block %s has %" PRIu64 " bytes, %" PRIu64 " of the total are left",
+                              at, name, used, *left);
+    if (block_find(s, name))
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": RAM block %s is listed twice", at, name);
+    if (s->block_count == GW_SCAN_BLOCKS_MAX)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": more than %u RAM blocks", at, GW_SCAN_BLOCKS_MAX);
+    b = block_add(s, err);
+    if (!b)
+        return -ENOMEM;
+    memcpy(b->name, name, sizeof name);
+    b->used_bytes = used;
+    *left -= used;
+    r = get_host_page(s, b, err);
+    if (r >= 0 && s->ignore_shared) {
+        b->has_gpa = true;
+        r = gw_get_u64(s->r, &b->gpa, err);
+    }
+    if (r < 0)
+        return r;
+    return s->mapped ? get_mapped(s, b, err) : GW_SCAN_TELL(s, block, b);
+}
+
+static int get_list(struct gw_scan *s, struct gw_error *err)
+{
+    uint64_t word, mask = s->page_bytes - 1, left, at = gw_reader_offset(s->r);
+    int r = gw_get_u64(s->r, &word, err);
+
+    if (r < 0)
+        return r;
+    if ((word & mask) != GW_RAMF_MEM_SIZE || s->listed)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": the list of RAM blocks is expected, there is 0x%"
+                              PRIx64, at, word);
+    s->listed = true;
+    left = word & ~mask;
+    if (left > GW_SCAN_RAM_MAX)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": more than %llu TiB of RAM", at,
+                              GW_SCAN_RAM_MAX >> 40);
+    for (; r >= 0 && left;)
+        r = get_block(s, &left, err);
+    return r;
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+static int wrong_record(struct gw_scan *s, uint64_t at, const char *what, uint64_t word, struct gw_error *err)
+{
+    return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": RAM record 0x%" PRIx64 " (%s): %s", at, word,
+                          gw_wire_ram_flag(word & (s->page_bytes - 1) & ~(uint64_t)GW_RAMF_CONTINUE), what);
+}
+
+/* Leaves what the page is made of in the reader. */
+static int get_payload(struct gw_scan *s, uint64_t at, uint64_t word, struct gw_scan_page *page, struct gw_error *err)
+{
+    uint8_t b;
+    uint16_t n16;
+    uint32_t n = 0;
+    int r;
+
+    switch (page->kind) {
+    case GW_SCAN_ZERO:
+        page->payload_bytes = 1;
+        return gw_get_u8(s->r, &b, err);
+    case GW_SCAN_XBZRLE:
+        r = gw_get_u8(s->r, &b, err);
+        if (r >= 0)
+            r = gw_get_u16(s->r, &n16, err);
+        if (r < 0)
+            return r;
+        if (b != 1 || !n16 || n16 > s->page_bytes)
+            return wrong_record(s, at, "its encoding or length is wrong", word, err);
+        page->payload_bytes = 3u + n16;
+        page->coded_bytes = n16;
+        return gw_reader_need(s->r, n16, &page->coded, err);
+    case GW_SCAN_COMPRESSED:
+        r = gw_get_u32(s->r, &n, err);
+        if (r < 0)
+            return r;
+        if (!n || n > GW_MIN(s->page_bytes + s->page_bytes / 100 + 32, GW_READER_CAP))
+            return wrong_record(s, at, "more compressed bytes than a page can need", word, err);
+        page->payload_bytes = 4 + n;
+        page->coded_bytes = n;
+        return gw_reader_need(s->r, n, &page->coded, err);
+    default:
+        page->payload_bytes = s->page_bytes;
+        return gw_reader_need(s->r, s->page_bytes, &page->data, err);
+    }
+}
+
+static int get_page(struct gw_scan *s, uint64_t at, uint64_t word, enum gw_scan_page_kind kind, struct gw_error *err)
+{
+    struct gw_scan_page page = {.kind = kind, .offset = word & ~(uint64_t)(s->page_bytes - 1)};
+    int r;
+
+    if (s->mapped)
+        return wrong_record(s, at, "not in a mapped-ram file", word, err);
+    if (!(word & GW_RAMF_CONTINUE)) {
+        char name[256];
+
+        r = gw_scan_name(s, name, err);
+        if (r < 0)
+            return r;
+        s->last = block_find(s, name);
+        if (!s->last)
+            return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": a page of RAM block %s, which is not listed",
+                                  at, name);
+    }
+    if (!s->last)
+        return wrong_record(s, at, "it goes on with a RAM block, but none was named", word, err);
+    if (page.offset >= s->last->used_bytes)
+        return wrong_record(s, at, "behind the end of its RAM block", word, err);
+    page.block = s->last;
+    page.head_bytes = (uint32_t)(gw_reader_offset(s->r) - at);
+    r = get_payload(s, at, word, &page, err);
+    if (r < 0)
+        return r;
+    page.at = gw_reader_offset(s->r);
+    r = GW_SCAN_TELL(s, page, &page);
+    gw_reader_skip(s->r, page.data ? s->page_bytes : page.coded_bytes);
+    return r;
+}
+
+int gw_scan_ram(struct gw_scan *s, uint8_t element, struct gw_error *err)
+{
+    int r = element == GW_ELEMENT_START ? get_list(s, err) : 0;
+
+    while (r >= 0) {
+        uint64_t word, at = gw_reader_offset(s->r);
+
+        r = gw_get_u64(s->r, &word, err);
+        if (r < 0)
+            break;
+        switch (word & (s->page_bytes - 1) & ~(uint64_t)GW_RAMF_CONTINUE) {
+        case GW_RAMF_EOS:
+            return 0;
+        case GW_RAMF_MULTIFD_FLUSH:
+            r = s->v->flush ? s->v->flush(s->opaque) : 0;
+            break;
+        case GW_RAMF_ZERO:
+            r = get_page(s, at, word, GW_SCAN_ZERO, err);
+            break;
+        case GW_RAMF_PAGE:
+            r = get_page(s, at, word, GW_SCAN_PLAIN, err);
+            break;
+        case GW_RAMF_XBZRLE:
+            r = get_page(s, at, word, GW_SCAN_XBZRLE, err);
+            break;
+        case GW_RAMF_COMPRESS:
+            r = get_page(s, at, word, GW_SCAN_COMPRESSED, err);
+            break;
+        default:
+            r = wrong_record(s, at, "no kind of record that is known", word, err);
+        }
+    }
+    return r;
+}

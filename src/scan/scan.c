@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/endian.h"
+#include "scan/parts.h"
+#include "wire/names.h"
+
+void gw_scan_init(struct gw_scan *s, struct gw_reader *r, const struct gw_scan_visitor *v, void *opaque)
+{
+    *s = (struct gw_scan){.r = r, .v = v, .opaque = opaque, .page_bytes = 4096, .footers = -1};
+}
+
+void gw_scan_close(struct gw_scan *s)
+{
+    for (unsigned i = 0; i < s->block_count; i++)
+        free(s->blocks[i]);
+    free(s->blocks);
+    free(s->tail);
+    gw_vmdesc_tree_free(s->tree);
+    gw_arena_free(&s->kept);
+    s->blocks = NULL;
+    s->block_count = 0;
+    s->tail = NULL;
+    s->tree = NULL;
+}
+
+static int printable(struct gw_scan *s, const char *name, uint64_t at, struct gw_error *err)
+{
+    for (const char *p = name; *p; p++)
+        if (*p < 0x20 || *p > 0x7e)
+            return gw_reader_fail(s->r, -EPROTO, err, "the name at byte %" PRIu64 " has a byte 0x%02x in it", at,
+                                  (uint8_t)*p);
+    return 0;
+}
+
+int gw_scan_name(struct gw_scan *s, char *dst, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(s->r);
+    int r = gw_get_str8(s->r, dst, err);
+
+    return r < 0 ? r : printable(s, dst, at, err);
+}
+
+int gw_scan_slurp(struct gw_scan *s, uint64_t bytes, uint8_t **ret, struct gw_error *err)
+{
+    uint8_t *all = NULL;
+    uint64_t have = 0;
+
+    while (have < bytes) {
+        uint64_t take = GW_MIN(bytes - have, GW_MAX(have, GW_READER_CAP));
+        uint8_t *grown = realloc(all, (size_t)(have + take));
+        int r;
+
+        if (!grown) {
+            free(all);
+            return gw_nomem(err, "contents of the stream");
+        }
+        all = grown;
+        r = gw_get_bytes(s->r, all + have, (size_t)take, err);
+        if (r < 0) {
+            free(all);
+            return r;
+        }
+        have += take;
+    }
+    *ret = all;
+    return 0;
+}
+
+/* ---- head -------------------------------------------------------------------------------------------------------- */
+
+static int get_magic(struct gw_scan *s, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(s->r);
+    uint32_t magic, version;
+    int r = gw_get_u32(s->r, &magic, err);
+
+    if (r < 0)
+        return r;
+    if (magic == GW_WIRE_MULTIFD_MAGIC)
+        return gw_reader_fail(s->r, -EPROTO, err,
+                              "byte %" PRIu64 ": this is a multifd channel, which has pages and nothing else; the rest "
+                              "is in the main stream", at);
+    if (magic != GW_WIRE_MAGIC)
+        return gw_reader_fail(s->r, -EPROTO, err,
+                              "byte %" PRIu64 ": no migration stream, it begins with 0x%08x instead of 0x%08x", at,
+                              magic, GW_WIRE_MAGIC);
+    r = gw_get_u32(s->r, &version, err);
+    if (r >= 0 && version != GW_WIRE_VERSION)
+        r = gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": stream version %u, only %u is known", at + 4, version,
+                           GW_WIRE_VERSION);
+    return r;
+}
+
+static int get_capabilities(struct gw_scan *s, uint64_t at, struct gw_error *err)
+{
+    uint32_t count;
+    int r = gw_get_u32(s->r, &count, err);
+
+    if (r >= 0 && count > GW_SCAN_CAPABILITIES_MAX)
+        return gw_reader_fail(s->r, -EPROTO, err, "%u capabilities at byte %" PRIu64, count, at);
+    for (uint32_t i = 0; r >= 0 && i < count; i++) {
+        char *name = s->head.capabilities[i];
+
+        r = gw_scan_name(s, name, err);
+        if (r < 0)
+            break;
+        s->mapped |= !strcmp(name, "mapped-ram");
+        s->ignore_shared |= !strcmp(name, "x-ignore-shared");
+        s->head.capability_count = i + 1;
+    }
+    return r;
+}
+
+static int get_subsection(struct gw_scan *s, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(s->r);
+    uint32_t version, bits;
+    char name[256];
+    int r;
+
+    gw_reader_skip(s->r, 1);
+    r = gw_scan_name(s, name, err);
+    if (r >= 0)
+        r = gw_get_u32(s->r, &version, err);
+    if (r < 0)
+        return r;
+    if (!strcmp(name, "configuration/capabilities"))
+        return get_capabilities(s, at, err);
+    if (!strcmp(name, "configuration/uuid")) {
+        s->head.has_uuid = true;
+        return gw_get_bytes(s->r, s->head.uuid, 16, err);
+    }
+    if (!strcmp(name, "configuration/target-page-bits")) {
+        r = gw_get_u32(s->r, &bits, err);
+        if (r >= 0 && (bits < 10 || bits > 16))
+            r = gw_reader_fail(s->r, -EPROTO, err, "pages of 2^%u bytes at byte %" PRIu64, bits, at);
+        if (r >= 0)
+            s->page_bytes = 1u << bits;
+        return r;
+    }
+    return gw_reader_fail(s->r, -EPROTO, err, "unknown subsection %s at byte %" PRIu64, name, at);
+}
+
+static int get_head(struct gw_scan *s, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(s->r);
+    const uint8_t *p = NULL;
+    uint32_t n;
+    int r;
+
+    s->r->what = "the head";
+    r = get_magic(s, err);
+    if (r >= 0)
+        r = gw_reader_need(s->r, 1, &p, err);
+    if (r < 0)
+        return r;
+    if (*p == GW_ELEMENT_CONFIGURATION) {
+        gw_reader_skip(s->r, 1);
+        r = gw_get_u32(s->r, &n, err);
+        if (r >= 0 && (n < 1 || n > 255))
+            return gw_reader_fail(s->r, -EPROTO, err, "a machine name of %u bytes at byte %" PRIu64, n, at + 9);
+        if (r >= 0)
+            r = gw_get_bytes(s->r, s->head.machine, n, err);
+        if (r >= 0)
+            r = printable(s, s->head.machine, at + 13, err);
+        while (r >= 0 && (r = gw_reader_need(s->r, 1, &p, err)) >= 0 && *p == GW_ELEMENT_SUBSECTION)
+            r = get_subsection(s, err);
+        if (r < 0)
+            return r;
+    }
+    s->head.page_bytes = s->page_bytes;
+    s->head.bytes = gw_reader_offset(s->r) - at;
+    return GW_SCAN_TELL(s, head, &s->head);
+}
+
+/* ---- elements ---------------------------------------------------------------------------------------------------- */
+
+static int get_command(struct gw_scan *s, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(s->r);
+    uint8_t payload[65536];
+    struct gw_scan_command c = {.at = at, .payload = payload, .packaged = s->packaged};
+    const struct gw_wire_name *known;
+    int r;
+
+    gw_reader_skip(s->r, 1);
+    r = gw_get_u16(s->r, &c.number, err);
+    if (r >= 0)
+        r = gw_get_u16(s->r, &c.payload_bytes, err);
+    if (r < 0)
+        return r;
+    known = gw_wire_command(c.number);
+    if (!known)
+        return gw_reader_fail(s->r, -EPROTO, err, "unknown command %u at byte %" PRIu64, c.number, at);
+    if (known->bytes >= 0 && c.payload_bytes != known->bytes)
+        return gw_reader_fail(s->r, -EPROTO, err, "command %s at byte %" PRIu64 " has %u bytes instead of %d",
+                              known->name, at, c.payload_bytes, known->bytes);
+    r = gw_get_bytes(s->r, payload, c.payload_bytes, err);
+    if (r < 0)
+        return r;
+    c.bytes = gw_reader_offset(s->r) - at;
+    if (c.number == GW_COMMAND_POSTCOPY_ADVISE && c.payload_bytes == 16)
+        s->host_pages = gw_load_be64(payload);
+    if (c.number == GW_COMMAND_ENABLE_COLO)
+        s->colo = true;
+    s->set_up |= c.number == GW_COMMAND_SWITCHOVER_START;
+    r = GW_SCAN_TELL(s, command, &c);
+    if (r < 0 || c.number != GW_COMMAND_PACKAGED)
+        return r;
+    return gw_scan_package(s, gw_load_be32(payload), err);
+}
+
+static struct gw_scan_bound *bound_find(struct gw_scan *s, uint32_t id)
+{
+    for (unsigned i = 0; i < s->bound_count; i++)
+        if (s->bound[i].id == id)
+            return &s->bound[i];
+    return NULL;
+}
+
+static int get_start(struct gw_scan *s, uint64_t at, struct gw_scan_bound **ret, struct gw_error *err)
+{
+    struct gw_scan_bound b, *to = &s->bound[s->bound_count];
+    int r = gw_get_u32(s->r, &b.id, err);
+
+    if (r >= 0)
+        r = gw_scan_name(s, b.name, err);
+    if (r >= 0)
+        r = gw_get_u32(s->r, &b.instance, err);
+    if (r >= 0)
+        r = gw_get_u32(s->r, &b.version, err);
+    if (r < 0)
+        return r;
+    if (bound_find(s, b.id))
+        return gw_reader_fail(s->r, -EPROTO, err, "section %u (%s) at byte %" PRIu64 " starts a second time", b.id,
+                              b.name, at);
+    if (s->bound_count == GW_ARRAY_LEN(s->bound))
+        return gw_reader_fail(s->r, -EPROTO, err, "one more live section (%s) at byte %" PRIu64 " than %u", b.name, at,
+                              s->bound_count);
+    *to = b;
+    s->bound_count++;
+    *ret = to;
+    return 0;
+}
+
+static int get_part(struct gw_scan *s, uint8_t element, uint64_t at, struct gw_scan_bound **ret, struct gw_error *err)
+{
+    uint32_t id;
+    int r = gw_get_u32(s->r, &id, err);
+
+    if (r < 0)
+        return r;
+    *ret = bound_find(s, id);
+    if (!*ret)
+        return gw_reader_fail(s->r, -EPROTO, err, "%s of section %u at byte %" PRIu64 ", which never started",
+                              gw_wire_element(element), id, at);
+    return 0;
+}
+
+static int get_footer(struct gw_scan *s, const struct gw_scan_bound *b, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(s->r);
+    const uint8_t *p = NULL;
+    int r = gw_reader_need(s->r, 1, &p, err);
+
+    if (r < 0)
+        return r;
+    if (s->footers < 0)
+        s->footers = *p == GW_ELEMENT_FOOTER;
+    if (!s->footers)
+        return 0;
+    r = gw_reader_need(s->r, 5, &p, err);
+    if (r < 0)
+        return r;
+    if (p[0] != GW_ELEMENT_FOOTER)
+        return gw_reader_fail(s->r, -EPROTO, err,
+                              "byte %" PRIu64 ": the footer of section %s is expected, there is 0x%02x", at, b->name,
+                              p[0]);
+    if (gw_load_be32(p + 1) != b->id)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": the footer of section %s says %u instead of %u", at,
+                              b->name, gw_load_be32(p + 1), b->id);
+    gw_reader_skip(s->r, 5);
+    return 0;
+}
+
+/* START, PART and END of a kind that is known. */
+static int get_live(struct gw_scan *s, uint8_t element, struct gw_error *err)
+{
+    struct gw_scan_section section = {.element = element, .at = gw_reader_offset(s->r), .checkpoint = s->checkpoint};
+    struct gw_scan_bound *b = NULL;
+    uint64_t body;
+    int r;
+
+    gw_reader_skip(s->r, 1);
+    s->set_up |= element != GW_ELEMENT_START;
+    r = element == GW_ELEMENT_START ? get_start(s, section.at, &b, err) : get_part(s, element, section.at, &b, err);
+    if (r < 0)
+        return r;
+    body = gw_reader_offset(s->r);
+    s->r->what = b->name;
+    if (!strcmp(b->name, "ram") && b->version == GW_RAM_SECTION_VERSION)
+        r = gw_scan_ram(s, element, err);
+    else if (!strcmp(b->name, "block") && b->version == 1)
+        r = gw_scan_disk(s, err);
+    else if (!strcmp(b->name, "dirty-bitmap") && b->version == 1)
+        r = gw_scan_bitmaps(s, err);
+    else
+        r = gw_reader_fail(s->r, -EPROTO, err,
+                           "byte %" PRIu64 ": a live section %s of version %u, where it ends cannot be known",
+                           section.at, b->name, b->version);
+    if (r < 0)
+        return r;
+    section.body_bytes = gw_reader_offset(s->r) - body;
+    r = get_footer(s, b, err);
+    if (r < 0)
+        return r;
+    section.bytes = gw_reader_offset(s->r) - section.at;
+    section.id = b->id;
+    section.name = b->name;
+    section.instance = b->instance;
+    section.version = b->version;
+    return GW_SCAN_TELL(s, section, &section);
+}
+
+static int get_full(struct gw_scan *s, bool *ret_tail, struct gw_error *err)
+{
+    bool done = false;
+    int r = 0;
+
+    if (!s->set_up)
+        r = gw_scan_early(s, &done, err);
+    if (r >= 0 && !done) {
+        r = gw_scan_tail(s, err);
+        *ret_tail = r >= 0;
+    }
+    return r;
+}
+
+int gw_scan_elements(struct gw_scan *s, bool *ret_tail, struct gw_error *err)
+{
+    const uint8_t *p = NULL;
+    int r = 0;
+
+    while (r >= 0 && !*ret_tail) {
+        uint64_t at = gw_reader_offset(s->r);
+
+        s->r->what = "the elements of the stream";
+        r = gw_reader_need(s->r, 1, &p, err);
+        if (r < 0)
+            break;
+        switch (*p) {
+        case GW_ELEMENT_EOF:
+            gw_reader_skip(s->r, 1);
+            return s->v->eof ? s->v->eof(s->opaque, at) : 0;
+        case GW_ELEMENT_START:
+        case GW_ELEMENT_PART:
+        case GW_ELEMENT_END:
+            r = get_live(s, *p, err);
+            break;
+        case GW_ELEMENT_FULL:
+            r = get_full(s, ret_tail, err);
+            break;
+        case GW_ELEMENT_COMMAND:
+            r = get_command(s, err);
+            break;
+        default:
+            r = gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": 0x%02x is no element of a stream", at, *p);
+        }
+    }
+    return r < 0 ? r : 0;
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
+
+/* 1 request, 3 an element stream, 4 the state of the devices (wire-format.md 14). */
+static int get_checkpoints(struct gw_scan *s, struct gw_error *err)
+{
+    for (;;) {
+        uint64_t at = gw_reader_offset(s->r), bytes;
+        const uint8_t *p = NULL;
+        bool tail = false;
+        size_t got = 0;
+        uint32_t message;
+        int r = gw_reader_try(s->r, 4, &p, &got, err);
+
+        if (r < 0 || !got)
+            return r;
+        s->r->what = "a checkpoint";
+        r = gw_get_u32(s->r, &message, err);
+        if (r < 0)
+            return r;
+        if (message == 1)
+            s->checkpoint++;
+        else if (message == 3)
+            r = gw_scan_elements(s, &tail, err);
+        else if (message == 4) {
+            r = gw_get_u64(s->r, &bytes, err);
+            if (r >= 0)
+                r = gw_scan_checkpoint(s, bytes, err);
+        } else
+            r = gw_reader_fail(s->r, -EPROTO, err, "checkpoint message %u at byte %" PRIu64, message, at);
+        if (r < 0)
+            return r;
+    }
+}
+
+/* Of a stream without devices; with them it was found together with their ends. */
+static int get_description(struct gw_scan *s, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(s->r);
+    GW_AUTOFREE uint8_t *text = NULL;
+    const uint8_t *p = NULL;
+    size_t got = 0;
+    uint32_t n;
+    int r = gw_reader_try(s->r, 1, &p, &got, err);
+
+    if (r < 0 || !got || *p != GW_ELEMENT_VMDESC)
+        return r;
+    s->r->what = "the state description";
+    gw_reader_skip(s->r, 1);
+    r = gw_get_u32(s->r, &n, err);
+    if (r >= 0 && n > GW_JSON_BYTES_MAX)
+        return gw_reader_fail(s->r, -EPROTO, err, "a state description of %u bytes at byte %" PRIu64, n, at);
+    if (r >= 0)
+        r = gw_scan_slurp(s, n, &text, err);
+    if (r >= 0) {
+        r = gw_vmdesc_parse((const char *)text, n, &s->tree, err);
+        if (r < 0)
+            gw_context(err, "byte %" PRIu64, at);
+    }
+    if (r < 0)
+        return r;
+    return s->v->description ? s->v->description(s->opaque, s->tree, at, 5 + (uint64_t)n) : 0;
+}
+
+static int get_trailing(struct gw_scan *s, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(s->r);
+    const uint8_t *p = NULL;
+    size_t got = 0;
+    int r;
+
+    while ((r = gw_reader_try(s->r, 1, &p, &got, err)) >= 0 && got)
+        gw_reader_skip(s->r, gw_reader_buffered(s->r));
+    if (r < 0 || gw_reader_offset(s->r) == at)
+        return r;
+    return s->v->trailing ? s->v->trailing(s->opaque, at, gw_reader_offset(s->r) - at) : 0;
+}
+
+int gw_scan_run(struct gw_scan *s, struct gw_error *err)
+{
+    bool tail = false;
+    int r = get_head(s, err);
+
+    if (r >= 0)
+        r = gw_scan_elements(s, &tail, err);
+    if (r >= 0 && !tail)
+        r = get_description(s, err);
+    if (r >= 0 && s->colo)
+        r = get_checkpoints(s, err);
+    if (r >= 0)
+        r = get_trailing(s, err);
+    return r < 0 ? r : 0;
+}

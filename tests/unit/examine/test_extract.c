@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+#include "../image/machines.h"
+
+#include <dirent.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "godwit/examine.h"
+#include "examine/x86_cpu.h"
+
+#define PC "precopy-pc-10.0.bin.gz"
+
+static char folder[64], out[128];
+
+static int set_up(void **state)
+{
+    snprintf(folder, sizeof folder, "/tmp/gwXXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(out, sizeof out, "%s/out", folder);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    unlink(out);
+    return rmdir(folder); /* and so nothing else is left */
+}
+
+static struct bytes slurp(void)
+{
+    struct bytes b = {NULL, 0};
+    struct stat st;
+    int fd = open(out, O_RDONLY);
+
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    b.bytes = (size_t)st.st_size;
+    b.data = malloc(b.bytes + 1);
+    assert_int_equal(read(fd, b.data, b.bytes), st.st_size);
+    close(fd);
+    return b;
+}
+
+static void test_ram(void **state)
+{
+    struct gw_image *image = machine_of(PC);
+    unsigned r = block_of(image, "r");
+    uint8_t *host = gw_memory_host(image, r);
+    struct gw_error err = GW_ERROR_INIT;
+    struct stat st;
+    struct bytes b;
+
+    memset(host, 0, 0x1000000);
+    host[0x5000] = 1;
+    host[0xffffff] = 2;
+    assert_int_equal(gw_extract_ram(image, NULL, out, false, NULL, NULL, &err), 0);
+    b = slurp();
+    assert_int_equal(b.bytes, 0x1000000);
+    assert_memory_equal(b.data, host, b.bytes);
+    assert_int_equal(stat(out, &st), 0);
+    assert_true(st.st_blocks * 512 < 1 << 20);
+    free(b.data);
+    assert_int_equal(gw_extract_ram(image, "pc.bios", out, false, NULL, NULL, &err), -EEXIST);
+    assert_int_equal(gw_extract_ram(image, "pc.bios", out, true, NULL, NULL, &err), 0);
+    b = slurp();
+    assert_int_equal(b.bytes, 0x40000);
+    assert_memory_equal(b.data, gw_memory_host(image, block_of(image, "pc.bios")), b.bytes);
+    free(b.data);
+    assert_int_equal(gw_extract_ram(image, "vga", out, true, NULL, NULL, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "pc.bios"));
+    gw_image_free(image);
+}
+
+static void test_which_ram(void **state)
+{
+    struct gw_image *image = machine_of("precopy-none-7.2.bin");
+    struct gw_error err = GW_ERROR_INIT;
+    uint8_t *host;
+
+    assert_int_equal(gw_memory_add_block(image, "s", image->blocks[0].used_bytes, &host, NULL), 0);
+    assert_int_equal(gw_extract_ram(image, NULL, out, false, NULL, NULL, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "r, s"));
+    gw_image_free(image);
+}
+
+/* What cannot be read leaves no file. */
+static void test_broken(void **state)
+{
+    struct gw_image *image = machine_of(PC);
+    unsigned r = block_of(image, "r");
+    struct gw_error err = GW_ERROR_INIT;
+
+    gw_memory_host(image, r)[0x800000] = 1;
+    break_machine(image, r, 0x800, 1, -EPROTO);
+    assert_int_equal(gw_extract_ram(image, "r", out, false, NULL, NULL, &err), -EPROTO);
+    assert_int_equal(access(out, F_OK), -1);
+    assert_int_equal(gw_extract_elf(image, out, NULL, &err), -EPROTO);
+    assert_int_equal(access(out, F_OK), -1);
+    gw_image_free(image);
+}
+
+static void test_device(void **state)
+{
+    struct gw_image *image = machine_of(PC);
+    struct gw_error err = GW_ERROR_INIT;
+    struct bytes b;
+
+    assert_int_equal(gw_extract_device(image, "piix4_pm", out, false, &err), 0);
+    b = slurp();
+    assert_true(b.bytes > 256);
+    assert_non_null(memmem(image->devices, image->devices_bytes, b.data, b.bytes));
+    free(b.data);
+    assert_int_equal(gw_extract_device(image, "dma/1", out, true, &err), 0);
+    assert_int_equal(gw_extract_device(image, "dma", out, true, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "dma/1"));
+    assert_int_equal(gw_extract_device(image, "dma/2", out, true, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "cpu/0"));
+    gw_image_free(image);
+}
+
+static void test_texts(void **state)
+{
+    struct gw_image *image = machine_of(PC);
+    struct gw_error err = GW_ERROR_INIT;
+    struct bytes b;
+
+    assert_int_equal(gw_extract_xml(image, out, false, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "XML"));
+    image->libvirt_xml = strdup("<domain/>");
+    assert_int_equal(gw_extract_xml(image, out, false, &err), 0);
+    b = slurp();
+    assert_int_equal(b.bytes, 9);
+    free(b.data);
+    assert_int_equal(gw_extract_description(image, out, true, &err), 0);
+    b = slurp();
+    assert_int_equal(b.bytes, image->description_bytes);
+    assert_memory_equal(b.data, image->description, b.bytes);
+    free(b.data);
+    image->description_bytes = 0;
+    assert_int_equal(gw_extract_description(image, out, true, &err), -ENOENT);
+    gw_image_free(image);
+}
+
+/* ---- cores ------------------------------------------------------------------------------------------------------- */
+
+struct told {
+    char text[2000];
+};
+
+static void told(void *opaque, const char *line)
+{
+    struct told *t = opaque;
+
+    assert_true(strlen(t->text) + strlen(line) + 2 < sizeof t->text);
+    strcat(strcat(t->text, line), "\n");
+}
+
+static const Elf64_Phdr *headers(const struct bytes *b, unsigned *count)
+{
+    const Elf64_Ehdr *eh = (const Elf64_Ehdr *)b->data;
+
+    assert_memory_equal(eh->e_ident, ELFMAG, SELFMAG);
+    assert_int_equal(eh->e_type, ET_CORE);
+    assert_int_equal(eh->e_machine, EM_X86_64);
+    *count = eh->e_phnum;
+    assert_true(eh->e_phoff + *count * sizeof(Elf64_Phdr) <= b->bytes);
+    return (const Elf64_Phdr *)(b->data + eh->e_phoff);
+}
+
+/* The nth note of this name and type; notes are checked to fill their segment. */
+static const uint8_t *note(const struct bytes *b, const char *name, uint32_t type, unsigned nth, size_t *ret_bytes)
+{
+    unsigned count;
+    const Elf64_Phdr *ph = headers(b, &count);
+    size_t at = ph->p_offset, end = at + ph->p_filesz;
+    const uint8_t *found = NULL;
+
+    assert_int_equal(ph->p_type, PT_NOTE);
+    assert_true(end <= b->bytes);
+    while (at < end) {
+        const Elf64_Nhdr *n = (const Elf64_Nhdr *)(b->data + at);
+        size_t data = at + sizeof *n + (n->n_namesz + 3u) / 4 * 4;
+
+        at = data + (n->n_descsz + 3u) / 4 * 4;
+        assert_true(at <= end);
+        if (n->n_type == type && !strcmp((const char *)(n + 1), name) && nth-- == 0) {
+            found = b->data + data;
+            *ret_bytes = n->n_descsz;
+        }
+    }
+    return found;
+}
+
+static void test_core(void **state)
+{
+    struct gw_image *image = machine_of(PC);
+    uint8_t *host = gw_memory_host(image, block_of(image, "r"));
+    struct told t = {""};
+    struct gw_elf_options how = {.told = told, .opaque = &t};
+    struct gw_error err = GW_ERROR_INIT;
+    const uint8_t *data;
+    const Elf64_Phdr *ph;
+    unsigned count;
+    struct bytes b;
+    size_t bytes;
+
+    memset(host, 0x11, 0x2000);
+    strcpy((char *)host + 0x7000, "OSRELEASE=6.1.0-test\nBUILD-ID=1\nPAGESIZE=4096\nSYMBOL(init_uts_ns)=1\n");
+    if (gw_extract_elf(image, out, &how, &err) < 0)
+        fail_msg("%s", err.text);
+    b = slurp();
+    ph = headers(&b, &count);
+    assert_int_equal(count, 3);
+    assert_int_equal(ph[1].p_type, PT_LOAD);
+    assert_int_equal(ph[1].p_paddr, 0);
+    assert_int_equal(ph[1].p_vaddr, 0);
+    assert_int_equal(ph[1].p_filesz, 0x1000000);
+    assert_memory_equal(b.data + ph[1].p_offset, host, 0x1000000);
+    assert_int_equal(ph[2].p_paddr, 0xfffc0000);
+    assert_memory_equal(b.data + ph[2].p_offset, gw_memory_host(image, block_of(image, "pc.bios")), 0x40000);
+    data = note(&b, "CORE", 1, 0, &bytes);
+    assert_non_null(data);
+    assert_int_equal(bytes, 336);
+    assert_int_equal(data[32], 1);
+    assert_int_equal(data[112 + 16 * 8] | data[112 + 16 * 8 + 1] << 8, 0xfff0); /* rip */
+    assert_int_equal(data[112 + 17 * 8] | data[112 + 17 * 8 + 1] << 8, 0xf000); /* cs */
+    assert_null(note(&b, "CORE", 1, 1, &bytes));
+    data = note(&b, "QEMU", 0, 0, &bytes);
+    assert_non_null(data);
+    assert_int_equal(data[4] | data[5] << 8, bytes);
+    data = note(&b, "VMCOREINFO", 0, 0, &bytes);
+    assert_non_null(data);
+    assert_int_equal(bytes, strlen((char *)host + 0x7000));
+    assert_memory_equal(data, host + 0x7000, bytes);
+    assert_non_null(strstr(t.text, "left out: pc.rom"));
+    assert_non_null(strstr(t.text, "registers of 1 processor\n"));
+    assert_non_null(strstr(t.text, "VMCOREINFO found at 0x7000: Linux 6.1.0-test\n"));
+    free(b.data);
+    gw_image_free(image);
+}
+
+static void test_core_places(void **state)
+{
+    struct gw_image *image = machine_of("precopy-none-10.0.bin");
+    struct gw_elf_place places[] = {{"r", 0x10000000}};
+    struct gw_elf_options how = {.places = places, .place_count = 1};
+    struct gw_error err = GW_ERROR_INIT;
+    const Elf64_Phdr *ph;
+    unsigned count;
+    struct bytes b;
+
+    assert_int_equal(gw_extract_elf(image, out, &how, &err), 0);
+    b = slurp();
+    ph = headers(&b, &count);
+    assert_int_equal(count, 2);
+    assert_int_equal(ph[0].p_filesz, 0);
+    assert_int_equal(ph[1].p_paddr, 0x10000000);
+    free(b.data);
+    how.replace = true;
+    places[0].block = "s";
+    assert_int_equal(gw_extract_elf(image, out, &how, &err), -EINVAL);
+    gw_image_free(image);
+}
+
+/* Of a device that is none, of one whose registers are short, of one that says too little. */
+static void test_no_processor(void **state)
+{
+    static const char text[] =
+        "{\"page_size\": 4096, \"devices\": [{\"name\": \"cpu\", \"instance_id\": 0, \"vmsd_name\": \"cpu\", "
+        "\"version\": 12, "
+        "\"fields\": [{\"name\": \"env.regs\", \"array_len\": 8, \"type\": \"uint32\", \"size\": 4}, "
+        "{\"name\": \"env.eip\", \"type\": \"uint32\", \"size\": 4}, "
+        "{\"name\": \"env.eflags\", \"type\": \"uint32\", \"size\": 4}]}]}";
+    uint8_t body[40] = {0, 0, 0, 1, [35] = 0xf0, [39] = 2};
+    struct gw_vmdesc_tree *tree = NULL;
+    struct gw_image_device d = {.name = "cpu", .body = body, .body_bytes = 40};
+    struct gw_x86_cpu cpu;
+
+    assert_int_equal(gw_x86_cpu_read(&d, &cpu, NULL), 0);
+    assert_int_equal(gw_vmdesc_parse(text, sizeof text - 1, &tree, NULL), 0);
+    d.state = &tree->devices[0].state;
+    assert_int_equal(gw_x86_cpu_read(&d, &cpu, NULL), 1); /* a processor of 32 bits */
+    assert_int_equal(cpu.regs[0], 1);
+    assert_int_equal(cpu.rip, 0xf0);
+    d.body_bytes = 39;
+    assert_int_equal(gw_x86_cpu_read(&d, &cpu, NULL), -EPROTO);
+    gw_vmdesc_tree_free(tree);
+}
+
+int main(void)
+{
+#define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(test_ram),         IN_FOLDER(test_which_ram),
+        IN_FOLDER(test_broken),      IN_FOLDER(test_device),
+        IN_FOLDER(test_texts),       IN_FOLDER(test_core),
+        IN_FOLDER(test_core_places), cmocka_unit_test(test_no_processor),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
