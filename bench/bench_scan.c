@@ -168,7 +168,7 @@ static struct costs costs_of(enum gw_tracker_kind kind, uint8_t *p, uint64_t byt
     rss = bench_status_bytes("VmRSS");
     tables = bench_status_bytes("VmPTE");
     t = cpu_ns();
-    must(gw_tracker_start(tracker, &err), &err);
+    must(gw_tracker_start(tracker, NULL, &err), &err);
     c.start_ns = cpu_ns() - t;
     t = cpu_ns();
     must(gw_tracker_drop(tracker, b, 0, pages, &n, &err), &err);

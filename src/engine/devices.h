@@ -35,12 +35,13 @@ enum gw_devices_place {
 struct gw_devices_get {
     struct gw_reader *reader;     /* stands on the type byte of a FULL section */
     bool early;                   /* in the set-up */
-    const uint32_t *ram_id;       /* number of the RAM's section; NULL: it has not come yet */
     struct gw_channel *channel;   /* whose patience is put back by the caller; NULL: there is none */
     uint64_t description_wait_ns; /* and how much it has where a description may never come */
     uint64_t timeout_ns;          /* and how much it has else; 0: for ever */
     /* A section of this number: -EPROTO when it is taken. NULL: nobody counts. */
     int (*bind)(void *opaque, const struct gw_section_head *head, uint64_t at, struct gw_error *err);
+    /* The number of the live section of this name; false: it has not come yet. */
+    bool (*section)(void *opaque, const char *name, uint32_t *ret_id);
     void *opaque;
     /* filled, also on failure: */
     bool touched; /* the machine is no longer what it was */

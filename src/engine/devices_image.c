@@ -42,7 +42,8 @@ static int adopt(void *opaque, const char *name, uint64_t used_bytes, struct gw_
 /* A section found by the scan, put together again as it was. */
 struct collected {
     struct gw_writer w;
-    bool footers;
+    bool footers, has_ram; /* has_ram: the section ram has begun, with number ram_id */
+    uint32_t ram_id;
 };
 
 static int collect(void *opaque, const struct gw_scan_section *s)
@@ -100,7 +101,7 @@ static int keep_early(struct gw_image *image, struct gw_writer *w, bool before, 
     return 0;
 }
 
-static int get_early(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct gw_writer *w,
+static int get_early(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct collected *c,
                      struct gw_error *err)
 {
     bool done = false;
@@ -110,15 +111,15 @@ static int get_early(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan 
         e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "device sections at byte %" PRIu64 ", and no RAM behind them",
                     gw_reader_offset(g->reader));
     if (e >= 0)
-        e = gw_writer_flush(w, err);
+        e = gw_writer_flush(&c->w, err);
     if (e >= 0)
-        e = keep_early(vm->image, w, !g->ram_id, err);
+        e = keep_early(vm->image, &c->w, !c->has_ram, err);
     vm->image->guest->early_devices += s->early;
     return e;
 }
 
 /* Behind the RAM they are all that is left, up to the end of the stream. */
-static int get_late(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct gw_writer *w,
+static int get_late(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct collected *c,
                     struct gw_error *err)
 {
     struct gw_image *image = vm->image;
@@ -132,11 +133,11 @@ static int get_late(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *
     s->early = image->guest->early_devices;
     e = gw_scan_tail(s, err);
     if (e >= 0)
-        e = gw_writer_flush(w, err);
+        e = gw_writer_flush(&c->w, err);
     if (e < 0)
         return e;
-    image->devices = gw_writer_take(w, &image->devices_bytes);
-    image->ram_id = vm->ram_section_id = g->ram_id ? *g->ram_id : 0;
+    image->devices = gw_writer_take(&c->w, &image->devices_bytes);
+    image->ram_id = vm->ram_section_id = c->has_ram ? c->ram_id : 0;
     g->ended = true;
     return keep_description(image, s, err);
 }
@@ -154,10 +155,11 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
     s.page_bytes = vm->image->page_bytes;
     s.footers = vm->image->footers;
     s.live = true;
-    if (g->ram_id)
+    c.has_ram = g->section && g->section(g->opaque, "ram", &c.ram_id);
+    if (c.has_ram)
         s.bound[s.bound_count++] =
-            (struct gw_scan_bound){.id = *g->ram_id, .name = "ram", .version = GW_RAM_SECTION_VERSION};
-    e = g->early ? get_early(vm, g, &s, &c.w, err) : get_late(vm, g, &s, &c.w, err);
+            (struct gw_scan_bound){.id = c.ram_id, .name = "ram", .version = GW_RAM_SECTION_VERSION};
+    e = g->early ? get_early(vm, g, &s, &c, err) : get_late(vm, g, &s, &c, err);
     gw_scan_close(&s);
     gw_writer_close(&c.w);
     g->touched = e >= 0;

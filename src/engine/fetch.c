@@ -34,7 +34,6 @@ struct gw_fetch {
     uint64_t given;   /* pages with contents, in all */
     uint8_t *kept;    /* ring of copies */
     unsigned next_kept;
-    const uint8_t *body[GW_BATCH_PAGES];
     struct held held[GW_FETCH_HELD]; /* ring, those lent first first */
     unsigned first_held, held_count;
 
@@ -201,7 +200,7 @@ static void give(struct gw_fetch *f, struct slot *s, struct gw_batch *batch, uns
         const uint8_t *page = s->pages + at * page_bytes(f);
 
         batch->form[i] = s->kinds[at] ? GW_FORM_PLAIN : GW_FORM_ZERO;
-        f->body[i] = !s->kinds[at] ? NULL : filled < GW_FETCH_HALF ? copy(f, page) : page;
+        batch->body[i].data = !s->kinds[at] ? NULL : filled < GW_FETCH_HALF ? copy(f, page) : page;
     }
     if (filled >= GW_FETCH_HALF)
         s->lent = f->given;
@@ -227,7 +226,6 @@ static int encode(struct gw_codec *codec, struct gw_batch *batch, struct gw_erro
     struct gw_fetch *f = GW_CONTAINER(codec, struct gw_fetch, codec);
     int r = f->threads ? 0 : start(f, err);
 
-    batch->body = f->body;
     for (unsigned from = 0, to; r >= 0 && from < batch->count; from = to) {
         uint64_t stripe = batch->page[from] / GW_FETCH_STRIPE;
         struct slot *s = NULL;
@@ -241,6 +239,12 @@ static int encode(struct gw_codec *codec, struct gw_batch *batch, struct gw_erro
     return r;
 }
 
+/* The guest frees it. */
+static struct gw_codec *lent(struct gw_codec *codec)
+{
+    return NULL;
+}
+
 int gw_fetch_new(struct gw_image *image, const struct gw_ram *ram, const unsigned *of_block, struct gw_fetch **ret,
                  struct gw_error *err)
 {
@@ -252,7 +256,7 @@ int gw_fetch_new(struct gw_image *image, const struct gw_ram *ram, const unsigne
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->work, NULL);
     pthread_cond_init(&f->done, NULL);
-    f->codec.encode = encode;
+    f->codec = (struct gw_codec){.encode = encode, .free = lent};
     f->image = image;
     f->ram = ram;
     f->of_block = of_block;

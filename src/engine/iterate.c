@@ -27,7 +27,7 @@ static uint64_t param(const struct gw_send *s, enum gw_parameter p)
 struct step {
     struct gw_budget budget;
     struct gw_send *send;
-    uint64_t began_ns, bytes, limit_bytes;
+    uint64_t until_ns, bytes, limit_bytes;
 };
 
 static bool spent(struct gw_budget *b, uint64_t bytes_put)
@@ -35,39 +35,45 @@ static bool spent(struct gw_budget *b, uint64_t bytes_put)
     struct step *t = b->opaque;
 
     t->bytes += bytes_put;
-    return t->bytes >= t->limit_bytes || now(t->send) - t->began_ns >= STEP_NS ||
+    return t->bytes >= t->limit_bytes || now(t->send) >= t->until_ns ||
            gw_session_check(&t->send->session, NULL) < 0;
 }
 
-/* A PART of each section; *ret_dry: nothing was left. Sleeps for the rate limit, and feeds the bandwidth window. */
+/* A PART of each section, in their order; each gets an even share of what the ones before it have left over, so that none
+ * starves. *ret_dry: nothing was left in any. Sleeps for the rate limit, and feeds the bandwidth window. */
 static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
 {
     uint64_t rate = param(s, GW_PARAM_MAX_BANDWIDTH), offset = gw_writer_offset(&s->writer), bytes, ns, wait;
     uint64_t queued = gw_channel_queued(s->channel), left, pages;
+    uint64_t limit = rate ? GW_MAX(rate / 100, 4096) : UINT64_MAX, began_ns = now(s);
     const struct gw_trace *trace = &s->session.vm->trace;
-    struct gw_ram_counts before, after;
-    struct step t = {.send = s, .began_ns = now(s), .limit_bytes = rate ? GW_MAX(rate / 100, 4096) : UINT64_MAX};
+    struct gw_progress before = gw_plan_progress(&s->plan), after;
+    struct step t = {.send = s};
     bool dry = true;
     int r = 0;
 
-    t.budget = (struct gw_budget){.spent = spent, .opaque = &t, .batch_bytes = t.limit_bytes};
-    gw_ram_live_counts(s->plan.ram, &before);
-    for (unsigned i = 0; r >= 0 && i < s->plan.lives && t.bytes < t.limit_bytes; i++) {
-        gw_send_section(s, GW_SECTION_PART, s->plan.live[i]);
-        r = s->plan.live[i]->ops->step(s->plan.live[i], &s->writer, &t.budget, err);
-        gw_send_footer(s, s->plan.live[i]);
+    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
+        struct gw_live *live = s->plan.live[i];
+        unsigned share = s->plan.lives - i;
+
+        t.limit_bytes = t.bytes + (limit - t.bytes) / share;
+        t.until_ns = now(s) + (STEP_NS - GW_MIN(now(s) - began_ns, STEP_NS)) / share;
+        t.budget = (struct gw_budget){.spent = spent, .opaque = &t, .batch_bytes = limit};
+        gw_send_section(s, GW_SECTION_PART, live);
+        r = live->ops->step(live, &s->writer, &t.budget, err);
+        gw_send_footer(s, live);
         dry &= r > 0;
     }
     if (r >= 0)
         r = gw_send_flush(s, err);
     if (r < 0)
         return r;
-    gw_ram_live_counts(s->plan.ram, &after);
+    after = gw_plan_progress(&s->plan);
     bytes = gw_writer_offset(&s->writer) - offset;
     gw_pace_set(&s->pace, rate);
     while ((wait = gw_pace_ask(&s->pace, bytes)) && gw_send_check(s, NULL) >= 0)
         gw_send_sleep(s, wait);
-    ns = now(s) - t.began_ns;
+    ns = now(s) - began_ns;
     /* What only made the queue longer has not been carried yet. */
     left = gw_channel_queued(s->channel);
     bytes = bytes + queued > left ? bytes + queued - left : 0;
@@ -96,13 +102,12 @@ static void end_round(struct gw_send *s, uint64_t fresh_pages)
 {
     struct gw_stats *st = &s->session.stats;
     const struct gw_vm *vm = s->session.vm;
-    struct gw_ram_counts c;
+    struct gw_progress c = gw_plan_progress(&s->plan);
     uint64_t t = now(s), limited_ns = vm->ops->limited_ns ? vm->ops->limited_ns(vm->opaque) : 0;
 
-    gw_ram_live_counts(s->plan.ram, &c);
     s->round.bytes = gw_writer_offset(&s->writer) - s->round_offset;
-    s->round.zero_pages = c.zero_pages - s->round_zero;
-    s->round.pages = c.plain_pages - s->round_plain + s->round.zero_pages;
+    s->round.zero_pages = c.zero_pages - s->round_progress.zero_pages;
+    s->round.pages = c.plain_pages - s->round_progress.plain_pages + s->round.zero_pages;
     s->round.duration_ns = t - s->round_began_ns;
     s->round.dirty_pages_per_s = gw_rate_per_s(fresh_pages, s->round.duration_ns);
     gw_trace_round(&s->session.vm->trace, st->rounds + 1ull, s->round.bytes, fresh_pages, s->round.duration_ns);
@@ -118,22 +123,63 @@ static void end_round(struct gw_send *s, uint64_t fresh_pages)
     pthread_mutex_unlock(&s->session.lock);
     s->limited_ns = limited_ns;
     s->round_offset += s->round.bytes;
-    s->round_zero = c.zero_pages;
-    s->round_plain = c.plain_pages;
+    s->round_progress = c;
     s->round_began_ns = t;
 }
 
-void gw_send_pass(void *opaque, uint64_t sync_count, uint64_t fresh_pages)
+static int pending(struct gw_send *s, bool exact, struct gw_pending *ret, struct gw_error *err)
 {
-    struct gw_send *s = opaque;
+    *ret = (struct gw_pending){0};
+    for (unsigned i = 0; i < s->plan.lives; i++) {
+        struct gw_pending p;
+        int r = s->plan.live[i]->ops->pending(s->plan.live[i], exact, &p, err);
 
-    if (sync_count > 1) {
-        s->last_dirty_bytes = fresh_pages << s->session.vm->ram.page_bits;
-        s->set_bytes = GW_MAX(s->set_bytes, s->last_dirty_bytes);
-        end_round(s, fresh_pages);
+        if (r < 0)
+            return r;
+        ret->must_precopy_bytes += p.must_precopy_bytes;
+        ret->can_postcopy_bytes += p.can_postcopy_bytes;
+        ret->fresh_bytes += p.fresh_bytes;
     }
+    return 0;
+}
+
+static void begin_round(struct gw_send *s, uint64_t fresh_bytes)
+{
+    uint64_t fresh_pages = fresh_bytes >> s->session.vm->ram.page_bits;
+
     s->round = (struct gw_round){.dirty_pages_at_start = fresh_pages};
-    gw_session_event(&s->session, GW_EVENT_PASS, sync_count);
+    pthread_mutex_lock(&s->session.lock);
+    s->syncs++;
+    pthread_mutex_unlock(&s->session.lock);
+    gw_session_event(&s->session, GW_EVENT_PASS, s->syncs);
+}
+
+int gw_send_first_round(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_pending p;
+    int r = pending(s, false, &p, err);
+
+    if (r >= 0)
+        begin_round(s, p.must_precopy_bytes + p.can_postcopy_bytes);
+    return r;
+}
+
+int gw_send_sync(struct gw_send *s, uint64_t *ret_bytes, struct gw_error *err)
+{
+    struct gw_vm *vm = s->session.vm;
+    struct gw_pending p;
+    int r = gw_vm_notify(vm, GW_NOTIFY_BEFORE_SYNC, err);
+
+    if (r >= 0)
+        r = pending(s, true, &p, err);
+    if (r < 0)
+        return r;
+    s->last_dirty_bytes = p.fresh_bytes;
+    s->set_bytes = GW_MAX(s->set_bytes, s->last_dirty_bytes);
+    end_round(s, p.fresh_bytes >> vm->ram.page_bits);
+    begin_round(s, p.fresh_bytes);
+    *ret_bytes = p.must_precopy_bytes + p.can_postcopy_bytes;
+    return gw_vm_notify(vm, GW_NOTIFY_AFTER_SYNC, err);
 }
 
 static void throttle(struct gw_send *s)
@@ -177,20 +223,14 @@ static bool sync_due(struct gw_send *s)
 /* ---- decisions ----------------------------------------------------------------------------------------------------
  */
 
-static int pending(struct gw_send *s, bool exact, uint64_t *ret_bytes, struct gw_error *err)
+/* What is due, as far as is known without looking again. */
+static int known_pending(struct gw_send *s, uint64_t *ret_bytes, struct gw_error *err)
 {
-    uint64_t sum = 0;
+    struct gw_pending p;
+    int r = pending(s, false, &p, err);
 
-    for (unsigned i = 0; i < s->plan.lives; i++) {
-        struct gw_pending p;
-        int r = s->plan.live[i]->ops->pending(s->plan.live[i], exact, &p, err);
-
-        if (r < 0)
-            return r;
-        sum += p.must_precopy_bytes + p.can_postcopy_bytes;
-    }
-    *ret_bytes = sum;
-    return 0;
+    *ret_bytes = p.must_precopy_bytes + p.can_postcopy_bytes;
+    return r;
 }
 
 static bool may_switch(struct gw_send *s)
@@ -279,7 +319,7 @@ static int decide(struct gw_send *s, bool exact, bool dry, struct gw_switch_out 
         .avail_bytes_per_s = param(s, GW_PARAM_AVAIL_SWITCHOVER_BANDWIDTH),
     };
     uint64_t t = now(s);
-    int r = pending(s, exact, &in.pending_bytes, err);
+    int r = exact ? gw_send_sync(s, &in.pending_bytes, err) : known_pending(s, &in.pending_bytes, err);
 
     if (r < 0)
         return r;

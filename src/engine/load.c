@@ -226,6 +226,19 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
     return e;
 }
 
+static bool live_section(void *opaque, const char *name, uint32_t *ret_id)
+{
+    const struct gw_recv *r = opaque;
+
+    for (unsigned i = 0; i < r->bounds; i++) {
+        if (!r->bound[i].live || strcmp(r->bound[i].live->ops->id, name))
+            continue;
+        *ret_id = r->bound[i].id;
+        return true;
+    }
+    return false;
+}
+
 /* FULL: its type is still to be read. 1 go on, 0 EOF was there too. */
 static int device(struct gw_recv *r, bool early, struct gw_error *err)
 {
@@ -236,12 +249,10 @@ static int device(struct gw_recv *r, bool early, struct gw_error *err)
                                .description_wait_ns = r->vmdesc_wait_ns,
                                .timeout_ns = r->timeout_ns,
                                .bind = bind_device,
+                               .section = live_section,
                                .opaque = r};
     int e;
 
-    for (unsigned i = 0; i < r->bounds; i++)
-        if (r->bound[i].live == r->plan.ram)
-            g.ram_id = &r->bound[i].id;
     e = vm->devices->get(vm, &g, err);
     gw_channel_set_timeout(r->channel, r->timeout_ns);
     r->touched |= g.touched;
@@ -329,30 +340,28 @@ static int description(struct gw_recv *r, struct gw_error *err)
     return e;
 }
 
+/* EOF was read, 1 byte ago: each section says whether it is complete. */
 static int check_complete(struct gw_recv *r, struct gw_error *err)
 {
-    uint64_t at = gw_reader_offset(&r->reader) - 1, missing = gw_ram_live_missing(r->plan.ram, NULL);
-    struct gw_ram *ram = &r->session.vm->ram;
-    bool has_ram = false;
+    uint64_t at = gw_reader_offset(&r->reader) - 1;
 
-    for (unsigned i = 0; i < r->bounds; i++) {
-        const struct gw_bound *b = &r->bound[i];
+    for (unsigned i = 0; i < r->plan.lives; i++) {
+        struct gw_live *live = r->plan.live[i];
+        enum gw_live_end end = GW_LIVE_ABSENT;
+        char note[GW_LIVE_NOTE] = "";
+        int e;
 
-        has_ram |= b->live == r->plan.ram;
-        /* A snapshot that was taken in the background has no END, but every page. */
-        if (b->live && !b->ended && (b->live != r->plan.ram || missing))
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                           "the stream ends at byte %" PRIu64 ", but section %u (%s) does not", at, b->id,
-                           b->live->ops->id);
+        for (unsigned k = 0; k < r->bounds; k++)
+            if (r->bound[k].live == live)
+                end = r->bound[k].ended ? GW_LIVE_ENDED : GW_LIVE_OPEN;
+        e = live->ops->check_ended(live, end, note, err);
+        if (e < 0) {
+            gw_context(err, "the stream ends at byte %" PRIu64, at);
+            return e;
+        }
+        if (note[0])
+            gw_session_log(&r->session, "%s", note);
     }
-    for (unsigned i = 0; i < ram->count && !has_ram; i++)
-        if (gw_ram_migrates(ram->blocks[i]))
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                           "the stream ends at byte %" PRIu64 " and had no section ram: RAM block %s did not come", at,
-                           ram->blocks[i]->name);
-    /* The source may know that the guest does not need them; an operator may know that it does. */
-    if (missing)
-        gw_session_log(&r->session, "%" PRIu64 " pages never came, they keep what they had", missing);
     return 0;
 }
 

@@ -5,20 +5,16 @@
 #include "ram/codec/plain.h"
 #include "ram/codec/zero.h"
 #include "ram/layout/stream.h"
+#include "ram/source/dirty.h"
 #include "ram/store/direct.h"
 #include "ram/store/landed.h"
 
-static int add_zero(struct gw_vm *vm, struct gw_lane *lane, struct gw_error *err)
+static int add_zero(struct gw_lane *lane, struct gw_error *err)
 {
     struct gw_codec *codec = NULL;
-    int r = 0;
+    int r = gw_codec_zero_new(&codec, err);
 
-    if (gw_options_zero_detection(vm->options) != GW_ZERO_NONE) {
-        r = gw_codec_zero_new(&vm->ram, &codec, err);
-        if (r >= 0)
-            r = gw_lane_add(lane, codec, err);
-    }
-    return r;
+    return r < 0 ? r : gw_lane_add(lane, codec, err);
 }
 
 static int add_plain(struct gw_lane *lane, struct gw_error *err)
@@ -29,7 +25,8 @@ static int add_plain(struct gw_lane *lane, struct gw_error *err)
     return r < 0 ? r : gw_lane_add(lane, codec, err);
 }
 
-static int make_lane(struct gw_vm *vm, struct gw_lane **ret, struct gw_error *err)
+/* A lane of the main stream's form. */
+static int make_lane(struct gw_vm *vm, bool zeros, struct gw_lane **ret, struct gw_error *err)
 {
     struct gw_codec *fetch = vm->devices->fetch(vm);
     struct gw_layout *layout = NULL;
@@ -40,8 +37,8 @@ static int make_lane(struct gw_vm *vm, struct gw_lane **ret, struct gw_error *er
         r = gw_lane_new(layout, &lane, err);
     if (r >= 0 && fetch)
         r = gw_lane_add(lane, fetch, err);
-    if (r >= 0)
-        r = add_zero(vm, lane, err);
+    if (r >= 0 && zeros)
+        r = add_zero(lane, err);
     if (r >= 0)
         r = add_plain(lane, err);
     if (r < 0) {
@@ -52,39 +49,70 @@ static int make_lane(struct gw_vm *vm, struct gw_lane **ret, struct gw_error *er
     return 0;
 }
 
+static int make_lanes(struct gw_vm *vm, bool zeros, struct gw_lanes **ret, struct gw_error *err)
+{
+    struct gw_lanes *lanes = NULL;
+    struct gw_lane *lane = NULL;
+    int r = gw_lanes_new(&(struct gw_lanes_config){0}, &lanes, err);
+
+    if (r >= 0)
+        r = make_lane(vm, zeros, &lane, err);
+    if (r >= 0)
+        r = gw_lanes_add(lanes, lane, err);
+    if (r < 0) {
+        gw_lanes_free(lanes);
+        return r;
+    }
+    *ret = lanes;
+    return 0;
+}
+
 static struct gw_ram_config ram_config(struct gw_vm *vm)
 {
     return (struct gw_ram_config){
         .ram = &vm->ram,
+        .section_id = vm->ram_section_id,
         .ignore_shared = gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED),
-        .clock = &vm->clock,
     };
+}
+
+/* Sections go in by their order. */
+static void add(struct gw_plan *plan, struct gw_live *live)
+{
+    unsigned at = plan->lives++;
+
+    for (; at && plan->live[at - 1]->ops->order > live->ops->order; at--)
+        plan->live[at] = plan->live[at - 1];
+    plan->live[at] = live;
 }
 
 static int add_ram(struct gw_plan *plan, const struct gw_ram_config *config, struct gw_error *err)
 {
-    int r = gw_ram_live_new(config, &plan->ram, err);
+    struct gw_live *live = NULL;
+    int r = gw_ram_live_new(config, &live, err);
 
     if (r >= 0)
-        plan->live[plan->lives++] = plan->ram;
+        add(plan, live);
     return r;
 }
 
-int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_calls *calls, struct gw_error *err)
+int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
 {
+    bool zeros = gw_options_zero_detection(vm->options) != GW_ZERO_NONE;
     struct gw_ram_config ram = ram_config(vm);
-    int r = gw_vm_tracker(vm, &ram.tracker, err);
+    struct gw_tracker *tracker = NULL;
+    int r = gw_vm_tracker(vm, &tracker, err);
 
-    ram.notify = calls->notify;
-    ram.synced = calls->synced;
-    ram.opaque = calls->opaque;
     if (r >= 0)
-        r = make_lane(vm, &ram.take_lane, err);
-    if (r >= 0)
-        r = add_ram(plan, &ram, err);
-    if (r >= 0)
-        plan->ram->section_id = vm->ram_section_id;
-    return r;
+        r = gw_source_dirty_new(&vm->ram, tracker, zeros, &ram.take_source, err);
+    if (r < 0)
+        return r;
+    r = make_lanes(vm, zeros, &ram.take_lanes, err);
+    if (r < 0) {
+        ram.take_source->free(ram.take_source);
+        return r;
+    }
+    return add_ram(plan, &ram, err);
 }
 
 int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
@@ -97,6 +125,15 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
     ram.adopt = vm->devices->adopt;
     ram.opaque = vm;
     return r < 0 ? r : add_ram(plan, &ram, err);
+}
+
+struct gw_progress gw_plan_progress(const struct gw_plan *plan)
+{
+    struct gw_progress sum = {0};
+
+    for (unsigned i = 0; i < plan->lives; i++)
+        plan->live[i]->ops->progress(plan->live[i], &sum);
+    return sum;
 }
 
 void gw_plan_close(struct gw_plan *plan)

@@ -7,7 +7,7 @@
  *
  *     capability or parameter        becomes
  *     (pages not in memory)          the codec `fetch`, first in the chain
- *     zero-page-detection            the codec `zero`, unless it is none
+ *     zero-page-detection            the codec `zero`, and holes told by the source, unless it is none
  *     (always)                       the codec `plain`, last in the chain
  *     (a file is written meanwhile)  the store `landed`, in front of the store `direct`
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
@@ -25,19 +25,13 @@
 struct gw_plan {
     struct gw_live *live[GW_PLAN_LIVES]; /* in the order of their sections */
     unsigned lives;
-    struct gw_live *ram; /* one of them */
-};
-
-/* What RAM has to tell a source's session. */
-struct gw_plan_calls {
-    int (*notify)(void *opaque, enum gw_notify what, struct gw_error *err);
-    void (*synced)(void *opaque, uint64_t sync_count, uint64_t fresh_pages);
-    void *opaque;
 };
 
 /* On failure the plan is as it was: closed. */
-int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_calls *calls, struct gw_error *err);
+int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err);
 int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err);
+/* The figures of all sections. Any thread, while the plan is open. */
+struct gw_progress gw_plan_progress(const struct gw_plan *plan);
 /* Frees the sections; a plan of zeros is closed already. */
 void gw_plan_close(struct gw_plan *plan);
 

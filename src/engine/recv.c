@@ -15,10 +15,9 @@ static uint64_t now(const struct gw_recv *r)
 void gw_recv_publish(struct gw_recv *r)
 {
     struct gw_stats *st = &r->session.stats;
-    struct gw_ram_counts c;
+    struct gw_progress c = gw_plan_progress(&r->plan);
     uint64_t in = 0, out = 0;
 
-    gw_ram_live_counts(r->plan.ram, &c);
     if (r->channel)
         gw_channel_bytes(r->channel, &in, &out);
     pthread_mutex_lock(&r->session.lock);

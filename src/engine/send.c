@@ -41,20 +41,19 @@ void gw_send_publish(struct gw_send *s)
     struct gw_stats *st = &s->session.stats;
     uint32_t page = s->session.vm->ram.page_bytes;
     uint64_t t = now(s), offset = s->writing ? gw_writer_offset(&s->writer) : 0;
-    struct gw_ram_counts c;
+    struct gw_progress c = gw_plan_progress(&s->plan);
 
-    gw_ram_live_counts(s->plan.ram, &c);
     pthread_mutex_lock(&s->session.lock);
     st->transferred_bytes = offset;
     if (s->writing)
         memcpy(st->bytes_by, s->writer.by, sizeof st->bytes_by);
-    st->remaining_bytes = c.remaining_pages * page;
+    st->remaining_bytes = c.remaining_bytes;
     st->total_bytes = c.total_bytes;
     st->duplicate_pages = c.zero_pages;
     st->normal_pages = c.plain_pages;
     st->normal_bytes = c.plain_pages * page;
     st->skipped_pages = c.skipped_pages;
-    st->dirty_sync_count = c.sync_count;
+    st->dirty_sync_count = s->syncs;
     st->page_size = page;
     st->pages_per_second = s->bandwidth.pages_per_s;
     st->mbps = gw_window_mbps(&s->window);
@@ -144,9 +143,6 @@ static void *send_main(void *arg)
         pthread_mutex_unlock(&s->session.lock);
     }
     settle(s, r);
-    pthread_mutex_lock(&vm->lock);
-    vm->sending_ram = NULL;
-    pthread_mutex_unlock(&vm->lock);
     for (unsigned i = 0; i < s->plan.lives; i++)
         s->plan.live[i]->ops->cleanup(s->plan.live[i]);
     gw_vm_notify(vm, GW_NOTIFY_CLEANUP, NULL);
@@ -159,27 +155,6 @@ static void *send_main(void *arg)
         gw_session_enter(&s->session, GW_PHASE_CANCELLED);
     gw_session_end(&s->session);
     return NULL;
-}
-
-static int notify(void *opaque, enum gw_notify what, struct gw_error *err)
-{
-    struct gw_send *s = opaque;
-
-    return gw_vm_notify(s->session.vm, what, err);
-}
-
-static int make_plan(struct gw_send *s, struct gw_error *err)
-{
-    struct gw_vm *vm = s->session.vm;
-    const struct gw_plan_calls calls = {.notify = notify, .synced = gw_send_pass, .opaque = s};
-    int r = gw_plan_send(&s->plan, vm, &calls, err);
-
-    if (r < 0)
-        return r;
-    pthread_mutex_lock(&vm->lock);
-    vm->sending_ram = s->plan.ram;
-    pthread_mutex_unlock(&vm->lock);
-    return 0;
 }
 
 /* To turn on what does nothing would be found out when it is too late. */
@@ -214,7 +189,7 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
                     : config->progress_timeout_ns             ? config->progress_timeout_ns
                                                               : DEFAULT_TIMEOUT_NS;
     s->started_ns = now(s);
-    return make_plan(s, err);
+    return gw_plan_send(&s->plan, s->session.vm, err);
 }
 
 int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct gw_send **ret_send,
@@ -244,12 +219,8 @@ int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct 
         r = gw_session_run(&s->session, send_main, s, err);
     }
     if (r < 0) {
-        if (begun) {
-            pthread_mutex_lock(&vm->lock);
-            vm->sending_ram = NULL;
-            pthread_mutex_unlock(&vm->lock);
+        if (begun)
             gw_vm_end(vm);
-        }
         gw_plan_close(&s->plan);
         if (inited)
             gw_session_close(&s->session);

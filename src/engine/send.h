@@ -52,7 +52,9 @@ struct gw_send {
     struct gw_switch_costs costs;
     struct gw_throttle throttle;
     struct gw_round round;
-    uint64_t round_began_ns, round_offset, round_zero, round_plain;
+    uint64_t round_began_ns, round_offset;
+    struct gw_progress round_progress; /* when it began */
+    uint64_t syncs;                    /* rounds begun. Written under session.lock */
     uint64_t last_dirty_bytes; /* found by the last sync */
     uint64_t limited_ns;       /* ops->limited_ns at the end of the last round */
     uint64_t set_bytes;        /* the most that a sync after the first pass found */
@@ -75,8 +77,10 @@ int gw_send_switchover(struct gw_send *s, struct gw_error *err);
 
 /* Puts fresh figures into session.stats. */
 void gw_send_publish(struct gw_send *s);
-/* ram callback: a pass begins. */
-void gw_send_pass(void *opaque, uint64_t sync_count, uint64_t fresh_pages);
+/* A round begins: an exact pending over all sections, between the embedder's notifiers. *ret_bytes: what is due now. */
+int gw_send_sync(struct gw_send *s, uint64_t *ret_bytes, struct gw_error *err);
+/* The same for what is due from the start: the first round. */
+int gw_send_first_round(struct gw_send *s, struct gw_error *err);
 /* The error that the return path ended with, or 0. */
 int gw_send_check(struct gw_send *s, struct gw_error *err);
 /* Sleeps, woken by cancel and by the end of the return path. */

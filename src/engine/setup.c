@@ -137,6 +137,8 @@ int gw_send_setup(struct gw_send *s, struct gw_error *err)
         gw_send_footer(s, s->plan.live[i]);
     }
     if (r >= 0)
+        r = gw_send_first_round(s, err);
+    if (r >= 0)
         r = gw_send_devices(s, GW_DEVICES_EARLY, err);
     if (r >= 0)
         r = gw_send_flush(s, err);

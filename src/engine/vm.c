@@ -151,41 +151,48 @@ uint64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, ui
 {
     struct gw_ram_block *b = gw_ram_find(&vm->ram, name);
     uint64_t first = gw_div_up(offset, vm->ram.page_bytes), end, n = 0;
+    bool sending;
 
     if (!b || gw_add_overflows(offset, bytes, &end))
         return 0;
     end /= vm->ram.page_bytes;
-    pthread_mutex_lock(&vm->lock);
-    if (vm->sending_ram && end > first)
-        n = gw_ram_live_forget(vm->sending_ram, b, first, end - first);
+    pthread_mutex_lock(&vm->lock); /* the tracker stays */
+    pthread_mutex_lock(&vm->ram.lock);
+    sending = vm->ram.sending;
+    pthread_mutex_unlock(&vm->ram.lock);
+    if (!sending || first >= GW_MIN(end, b->pages) ||
+        gw_tracker_drop(vm->tracker, b, first, GW_MIN(end, b->pages) - first, &n, NULL) < 0)
+        n = 0;
+    pthread_mutex_lock(&vm->ram.lock);
+    vm->ram.skipped_pages += n;
+    pthread_mutex_unlock(&vm->ram.lock);
     pthread_mutex_unlock(&vm->lock);
     return n;
 }
 
-/* A session sends: what is discarded need not go any more; what comes back may hold anything. Under ram.lock. Returns
- * how many pages will not be sent. */
-static uint64_t follow_discard(struct gw_vm *vm, struct gw_ram_block *b, uint64_t first, uint64_t count, bool discarded)
+/* A session sends: what is discarded need not go any more; what comes back may hold anything. Under ram.lock. */
+static void follow_discard(struct gw_vm *vm, struct gw_ram_block *b, uint64_t first, uint64_t count, bool discarded)
 {
     uint64_t n;
 
     if (first >= b->pages)
-        return 0;
+        return;
     count = GW_MIN(count, b->pages - first);
     if (!discarded) {
         gw_tracker_found(vm->tracker, b, first, count, gw_ram_logged(b));
-        return 0;
+        return;
     }
     n = gw_bitmap_count_range(b->dirty, first, count);
     gw_bitmap_clear_range(b->dirty, first, count);
     vm->ram.dirty_pages -= n;
-    return n;
+    vm->ram.skipped_pages += n;
 }
 
 int gw_vm_set_discarded(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes, bool discarded,
                         struct gw_error *err)
 {
     struct gw_ram_block *b;
-    uint64_t page = vm->ram.page_bytes, skipped = 0;
+    uint64_t page = vm->ram.page_bytes;
     int r = find(vm, name, &b, err);
 
     if (r < 0)
@@ -202,10 +209,8 @@ int gw_vm_set_discarded(struct gw_vm *vm, const char *name, uint64_t offset, uin
     else
         gw_bitmap_clear_range(b->discarded, offset / page, bytes / page);
     if (r >= 0 && b->dirty)
-        skipped = follow_discard(vm, b, offset / page, bytes / page, discarded);
+        follow_discard(vm, b, offset / page, bytes / page, discarded);
     pthread_mutex_unlock(&vm->ram.lock);
-    if (skipped && vm->sending_ram)
-        gw_ram_live_skipped(vm->sending_ram, skipped);
     pthread_mutex_unlock(&vm->lock);
     return r;
 }

@@ -17,7 +17,6 @@
 #define GW_VM_NOTIFIERS 16
 #define GW_VM_BLOCKERS  32
 
-struct gw_live;
 struct gw_image;
 
 struct gw_vm {
@@ -41,7 +40,6 @@ struct gw_vm {
 
     pthread_mutex_t lock;        /* what follows */
     bool busy;                   /* a session of either kind exists and has not ended */
-    struct gw_live *sending_ram; /* for free page hints */
     struct gw_blocker {
         unsigned id;
         char *reason;

@@ -2,11 +2,14 @@
  *
  * live: all that the engine knows of a live section (RAM, disks, dirty bitmaps): state that is sent while the machine runs.
  *
- * The engine writes the section frames (START, PART, END, footers); a section writes and reads bodies only.
+ * The engine writes the section frames (START, PART, END, footers); a section writes and reads bodies only. The engine
+ * treats all sections alike: a round is one exact `pending` over all of them, a step gives each its share of the budget.
  *
- * Order of calls, source:  setup, (pending, step)*, complete, cleanup. cleanup always comes, also after a failure.
- *                   dest:  load_setup, load*, load_cleanup.
- * Threads: all on the session's thread, save where a section starts threads of its own.
+ * Order of calls, source:  setup, (pending, step)*, then with the machine stopped: exact pending, complete; cleanup.
+ *                          cleanup always comes, also after a failure.
+ *                   dest:  load_setup, load*, check_ended, load_cleanup. A section that the stream does not have gets
+ *                          check_ended only.
+ * Threads: all on the session's thread, save where a section starts threads of its own; progress on any.
  */
 #ifndef GW_LIVE_H
 #define GW_LIVE_H
@@ -19,7 +22,23 @@ enum gw_section_kind { GW_SECTION_START = 1, GW_SECTION_PART = 2, GW_SECTION_END
 struct gw_pending {
     uint64_t must_precopy_bytes; /* has to go before the switch-over */
     uint64_t can_postcopy_bytes; /* may also follow it */
+    uint64_t fresh_bytes;        /* exact only: of these, what became due since the exact look before */
 };
+
+/* Figures of all sections, for statistics. Each section adds its own. */
+struct gw_progress {
+    uint64_t total_bytes, remaining_bytes;
+    uint64_t zero_pages, plain_pages, skipped_pages; /* RAM, since the session began */
+};
+
+/* What the stream had of a section when it ended. */
+enum gw_live_end {
+    GW_LIVE_ABSENT, /* no START */
+    GW_LIVE_OPEN,   /* START without END */
+    GW_LIVE_ENDED,
+};
+
+#define GW_LIVE_NOTE 200
 
 /* Who decides when a step has done enough. */
 struct gw_budget {
@@ -34,21 +53,27 @@ struct gw_live;
 struct gw_live_ops {
     const char *id;   /* "ram" */
     uint32_t version; /* written; read: exactly this */
+    int order;        /* sections with a lower one come first */
 
     int (*setup)(struct gw_live *l, struct gw_writer *w, struct gw_error *err);
-    /* exact: look again (dirty sync); else the last known figure. */
+    /* exact: look again (for RAM: dirty sync), a new round begins; else the last known figure. */
     int (*pending)(struct gw_live *l, bool exact, struct gw_pending *ret, struct gw_error *err);
     /* Body of a PART. 1: nothing left to send now; 0: the budget was spent. */
     int (*step)(struct gw_live *l, struct gw_writer *w, struct gw_budget *budget, struct gw_error *err);
-    /* Body of the END; the machine is stopped. */
+    /* Body of the END: all that the exact pending just before found. The machine is stopped. */
     int (*complete)(struct gw_live *l, struct gw_writer *w, struct gw_error *err);
     void (*cleanup)(struct gw_live *l);
 
     int (*load_setup)(struct gw_live *l, struct gw_error *err);
     int (*load)(struct gw_live *l, enum gw_section_kind kind, struct gw_reader *r, struct gw_error *err);
+    /* The stream has ended: -EPROTO when something is missing without which the machine cannot run. note (GW_LIVE_NOTE
+     * bytes, "" before) gets what an operator should know although it is no error. */
+    int (*check_ended)(struct gw_live *l, enum gw_live_end end, char *note, struct gw_error *err);
     /* ok: the stream came to its good end. */
     void (*load_cleanup)(struct gw_live *l, bool ok);
 
+    /* Adds its figures. */
+    void (*progress)(struct gw_live *l, struct gw_progress *sum);
     struct gw_live *(*free)(struct gw_live *l);
 };
 

@@ -16,21 +16,20 @@ static int check_resized(struct ram_live *m, struct gw_error *err)
     return 0;
 }
 
-static int sync_dirty(struct ram_live *m, struct gw_error *err)
+/* The blocks whose pages are sent. */
+static int begin(struct ram_live *m, struct gw_error *err)
 {
-    uint64_t fresh = 0;
-    int r = m->config.notify ? m->config.notify(m->config.opaque, GW_NOTIFY_BEFORE_SYNC, err) : 0;
+    struct gw_ram *ram = m->config.ram;
+    GW_AUTOFREE bool *goes = calloc(GW_MAX(ram->count, 1u), sizeof *goes);
+    int r;
 
-    if (r < 0)
-        return r;
-    r = gw_source_dirty_sync(&m->source, &fresh, err);
-    if (r < 0)
-        return r;
-    atomic_fetch_add(&m->sync_count, 1);
-    atomic_store(&m->last_fresh, fresh);
-    if (m->config.synced)
-        m->config.synced(m->config.opaque, atomic_load(&m->sync_count), fresh);
-    return m->config.notify ? m->config.notify(m->config.opaque, GW_NOTIFY_AFTER_SYNC, err) : 0;
+    if (!goes)
+        return gw_nomem(err, "RAM section");
+    for (unsigned i = 0; i < ram->count; i++)
+        goes[i] = gw_ram_migrates(ram->blocks[i]) && !gw_ram_stays(m, ram->blocks[i]);
+    m->begun = true;
+    r = gw_lanes_begin(m->lanes, err);
+    return r < 0 ? r : m->source->begin(m->source, goes, err);
 }
 
 static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
@@ -40,31 +39,25 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
     uint64_t total = 0;
     int r = check_resized(m, err);
 
-    pthread_mutex_lock(&ram->lock);
-    for (unsigned i = 0; i < ram->count; i++)
-        ram->blocks[i]->stays = gw_ram_stays(m, ram->blocks[i]);
-    pthread_mutex_unlock(&ram->lock);
     if (r >= 0)
-        r = gw_lane_begin(m->lane, err);
-    if (r >= 0)
-        r = gw_tracker_start(m->config.tracker, err);
+        r = begin(m, err);
     if (r < 0)
         return r;
-    m->started = true;
     pthread_mutex_lock(&ram->lock);
+    ram->sending = true;
+    ram->skipped_pages = 0;
     for (unsigned i = 0; i < ram->count; i++) {
         struct gw_ram_block *b = ram->blocks[i];
 
         if (!gw_ram_migrates(b))
             continue;
         total += b->used_bytes;
-        b->flags &= ~(unsigned)GW_RAM_FRESH; /* it has a guest: should it come back, its pages must not count as zeros */
+        b->flags &=
+            ~(unsigned)GW_RAM_FRESH; /* it has a guest: should it come back, its pages must not count as zeros */
         if (b->discarded)
-            m->skipped += gw_bitmap_count(b->discarded, b->pages);
+            ram->skipped_pages += gw_bitmap_count(b->discarded, b->pages);
     }
     pthread_mutex_unlock(&ram->lock);
-    gw_source_dirty_init(&m->source, ram, m->config.tracker);
-    m->sending = true;
     atomic_store(&m->total, total);
 
     gw_writer_cause(w, GW_CAUSE_RAM_META);
@@ -81,72 +74,86 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
             gw_put_u64(w, b->gpa);
     }
     gw_put_u64(w, GW_RAMF_EOS);
-    atomic_store(&m->sync_count, 1);
-    if (m->config.synced)
-        m->config.synced(m->config.opaque, 1, gw_source_dirty_pages(&m->source));
     return 0;
 }
 
 static int pending(struct gw_live *live, bool exact, struct gw_pending *ret, struct gw_error *err)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
-    int r = exact ? sync_dirty(m, err) : 0;
+    unsigned bits = m->config.ram->page_bits;
+    uint64_t fresh = 0;
+    int r = exact ? m->source->sync(m->source, &fresh, err) : 0;
 
     if (r < 0)
         return r;
-    *ret = (struct gw_pending){.can_postcopy_bytes = gw_source_dirty_pages(&m->source) << m->config.ram->page_bits};
+    m->round_due |= exact;
+    *ret =
+        (struct gw_pending){.can_postcopy_bytes = m->source->pending(m->source) << bits, .fresh_bytes = fresh << bits};
     return 0;
 }
 
-/* Sends one batch of at most max pages; *ret_count 0: nothing is dirty. */
+/* Sends one batch of at most max pages; *ret_count 0: nothing is due. */
 static int send_batch(struct ram_live *m, struct gw_writer *w, unsigned max, unsigned *ret_count, struct gw_error *err)
 {
-    int r = gw_lane_step(m->lane, &m->source.source, w, max, ret_count, err);
+    struct gw_batch *batch;
+    int r = gw_lanes_batch(m->lanes, m->source, w, &batch, err), e;
 
-    atomic_store(&m->plain_pages, gw_lane_pages(m->lane, GW_FORM_PLAIN));
-    atomic_store(&m->zero_pages, gw_lane_pages(m->lane, GW_FORM_ZERO));
-    return r;
+    if (r < 0)
+        return r;
+    r = m->source->next(m->source, batch, max, err);
+    if (r < 0)
+        batch->count = 0;
+    *ret_count = batch->count;
+    e = gw_lanes_submit(m->lanes, batch, w, r < 0 ? NULL : err);
+    return r < 0 ? r : e;
+}
+
+/* Sends until the budget is spent (NULL: there is none). 1: nothing was left; 0: the budget was spent. */
+static int send_pages(struct ram_live *m, struct gw_writer *w, struct gw_budget *budget, struct gw_error *err)
+{
+    uint64_t pages = budget ? budget->batch_bytes >> m->config.ram->page_bits : GW_BATCH_PAGES, before;
+    unsigned count, max = (unsigned)GW_MAX(1u, GW_MIN(pages, (uint64_t)GW_BATCH_PAGES));
+    int r;
+
+    gw_writer_cause(w, GW_CAUSE_RAM_META);
+    do {
+        before = gw_writer_offset(w) + gw_lanes_bytes(m->lanes);
+        r = send_batch(m, w, max, &count, err);
+        if (r < 0 || !count)
+            return r < 0 ? r : 1;
+    } while (!budget || !budget->spent(budget, gw_writer_offset(w) + gw_lanes_bytes(m->lanes) - before));
+    return 0;
 }
 
 static int step(struct gw_live *live, struct gw_writer *w, struct gw_budget *budget, struct gw_error *err)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
-    int r = check_resized(m, err), done = 0;
+    int r = check_resized(m, err), dry = 0;
 
-    gw_writer_cause(w, GW_CAUSE_RAM_META);
-    while (r >= 0 && !done) {
-        uint64_t before = gw_writer_offset(w);
-        uint64_t pages = budget->batch_bytes >> m->config.ram->page_bits;
-        unsigned count, max = (unsigned)GW_MAX(1u, GW_MIN(pages, (uint64_t)GW_BATCH_PAGES));
-
-        r = send_batch(m, w, max, &count, err);
-        if (r < 0)
-            return r;
-        if (!count)
-            done = 1;
-        else if (budget->spent(budget, gw_writer_offset(w) - before))
-            break;
-    }
+    if (r >= 0 && m->round_due)
+        r = gw_lanes_barrier(m->lanes, GW_BARRIER_ROUND, w, err);
+    m->round_due = false;
+    if (r >= 0)
+        r = dry = send_pages(m, w, budget, err);
+    if (r >= 0)
+        r = gw_lanes_barrier(m->lanes, GW_BARRIER_STEP, w, err);
     if (r < 0)
         return r;
     gw_put_u64(w, GW_RAMF_EOS);
-    return done;
+    return dry;
 }
 
 static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
-    unsigned count;
     int r = check_resized(m, err);
 
     if (r >= 0)
-        r = sync_dirty(m, err);
-    gw_writer_cause(w, GW_CAUSE_RAM_META);
-    do {
-        if (r < 0)
-            return r;
-        r = send_batch(m, w, GW_BATCH_PAGES, &count, err);
-    } while (r >= 0 && count);
+        r = gw_lanes_barrier(m->lanes, GW_BARRIER_SWITCH, w, err);
+    if (r >= 0)
+        r = send_pages(m, w, NULL, err);
+    if (r >= 0)
+        r = gw_lanes_barrier(m->lanes, GW_BARRIER_END, w, err);
     if (r < 0)
         return r;
     gw_put_u64(w, GW_RAMF_EOS);
@@ -157,14 +164,15 @@ static void cleanup(struct gw_live *live)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
 
-    m->sending = false;
-    if (m->started)
-        gw_tracker_stop(m->config.tracker);
-    for (unsigned i = 0; m->lane && i < m->config.ram->count; i++)
-        m->config.ram->blocks[i]->stays = false;
-    if (m->lane)
-        gw_lane_end(m->lane);
-    m->started = false;
+    if (!m->begun)
+        return;
+    pthread_mutex_lock(&m->config.ram->lock);
+    m->config.ram->sending = false;
+    pthread_mutex_unlock(&m->config.ram->lock);
+    /* Batches go back to the source before it ends. */
+    gw_lanes_end(m->lanes);
+    m->source->end(m->source);
+    m->begun = false;
 }
 
 static struct gw_live *live_free(struct gw_live *live)
@@ -172,16 +180,36 @@ static struct gw_live *live_free(struct gw_live *live)
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
 
     cleanup(live);
-    gw_lane_free(m->lane);
+    gw_lanes_free(m->lanes);
+    if (m->source)
+        m->source->free(m->source);
     if (m->store)
         m->store->free(m->store);
     free(m);
     return NULL;
 }
 
+static void progress(struct gw_live *live, struct gw_progress *sum)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    struct gw_ram *ram = m->config.ram;
+    bool sending;
+
+    pthread_mutex_lock(&ram->lock);
+    sending = ram->sending;
+    sum->skipped_pages += m->source ? ram->skipped_pages : 0;
+    pthread_mutex_unlock(&ram->lock);
+    sum->total_bytes += atomic_load(&m->total);
+    if (sending && m->source)
+        sum->remaining_bytes += m->source->pending(m->source) << ram->page_bits;
+    sum->zero_pages += m->lanes ? gw_lanes_pages(m->lanes, GW_FORM_ZERO) : atomic_load(&m->zero_pages);
+    sum->plain_pages += m->lanes ? gw_lanes_pages(m->lanes, GW_FORM_PLAIN) : atomic_load(&m->plain_pages);
+}
+
 static const struct gw_live_ops ops = {
     .id = "ram",
     .version = GW_RAM_SECTION_VERSION,
+    .order = GW_RAM_ORDER,
     .setup = setup,
     .pending = pending,
     .step = step,
@@ -189,7 +217,9 @@ static const struct gw_live_ops ops = {
     .cleanup = cleanup,
     .load_setup = gw_ram_load_setup,
     .load = gw_ram_load,
+    .check_ended = gw_ram_check_ended,
     .load_cleanup = gw_ram_load_cleanup,
+    .progress = progress,
     .free = live_free,
 };
 
@@ -198,52 +228,19 @@ int gw_ram_live_new(const struct gw_ram_config *config, struct gw_live **ret_liv
     struct ram_live *m = calloc(1, sizeof *m);
 
     if (!m) {
-        gw_lane_free(config->take_lane);
+        gw_lanes_free(config->take_lanes);
+        if (config->take_source)
+            config->take_source->free(config->take_source);
         if (config->take_store)
             config->take_store->free(config->take_store);
         return gw_nomem(err, "RAM section");
     }
     m->live.ops = &ops;
+    m->live.section_id = config->section_id;
     m->config = *config;
-    m->lane = config->take_lane;
+    m->source = config->take_source;
+    m->lanes = config->take_lanes;
     m->store = config->take_store;
     *ret_live = &m->live;
     return 0;
-}
-
-void gw_ram_live_counts(struct gw_live *live, struct gw_ram_counts *ret)
-{
-    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
-
-    pthread_mutex_lock(&m->config.ram->lock);
-    *ret = (struct gw_ram_counts){
-        .total_bytes = atomic_load(&m->total),
-        .remaining_pages = m->sending ? m->config.ram->dirty_pages : 0,
-        .zero_pages = atomic_load(&m->zero_pages),
-        .plain_pages = atomic_load(&m->plain_pages),
-        .skipped_pages = atomic_load(&m->skipped),
-        .sync_count = atomic_load(&m->sync_count),
-        .dirty_pages_last_sync = atomic_load(&m->last_fresh),
-        .guessed_pages = atomic_load(&m->guessed),
-        .missed_pages = atomic_load(&m->missed),
-    };
-    pthread_mutex_unlock(&m->config.ram->lock);
-}
-
-void gw_ram_live_skipped(struct gw_live *live, uint64_t pages)
-{
-    atomic_fetch_add(&GW_CONTAINER(live, struct ram_live, live)->skipped, pages);
-}
-
-uint64_t gw_ram_live_forget(struct gw_live *live, struct gw_ram_block *b, uint64_t first, uint64_t count)
-{
-    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
-    uint64_t n;
-
-    if (!m->sending || first >= b->pages)
-        return 0;
-    if (gw_tracker_drop(m->config.tracker, b, first, GW_MIN(count, b->pages - first), &n, NULL) < 0)
-        return 0;
-    gw_ram_live_skipped(live, n);
-    return n;
 }

@@ -12,16 +12,16 @@ struct ram_live {
     struct gw_live live;
     struct gw_ram_config config;
     /* source */
-    bool started;
-    atomic_bool sending;
-    struct gw_source_dirty source;
-    struct gw_lane *lane;
+    bool begun;     /* the source and the lanes */
+    bool round_due; /* pages that were sent may come again: a barrier comes first */
+    struct gw_source *source;
+    struct gw_lanes *lanes;
     /* destination */
     struct gw_store *store;
     struct gw_stream_get get;
     bool loading, listed;
-    /* both; written by the session's thread */
-    _Atomic uint64_t skipped, total, sync_count, last_fresh, plain_pages, zero_pages, guessed, missed;
+    /* written by the session's thread */
+    _Atomic uint64_t total, plain_pages, zero_pages; /* the last two: received */
 };
 
 /* A block whose contents stay where they are: the other side maps the same file. */
@@ -34,6 +34,7 @@ static inline bool gw_ram_stays(const struct ram_live *m, const struct gw_ram_bl
 
 int gw_ram_load_setup(struct gw_live *live, struct gw_error *err);
 int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reader *r, struct gw_error *err);
+int gw_ram_check_ended(struct gw_live *live, enum gw_live_end end, char *note, struct gw_error *err);
 void gw_ram_load_cleanup(struct gw_live *live, bool ok);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/live.h"
 
+#include <stdio.h>
+
 #include "wire/names.h"
 
 /* Only what has a map of received pages can be written. */
@@ -214,26 +216,38 @@ int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reade
         e = gw_stream_get_records(&m->get, r, err);
     atomic_store(&m->plain_pages, m->get.plain);
     atomic_store(&m->zero_pages, m->get.zero);
-    atomic_store(&m->guessed, m->get.guessed);
-    atomic_store(&m->missed, m->get.missed);
     return e;
 }
 
-uint64_t gw_ram_live_missing(struct gw_live *live, const struct gw_ram_block **ret_first)
+/* Pages that never came. */
+static uint64_t missing_pages(const struct ram_live *m)
 {
-    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
-    const struct gw_ram_block *first = NULL;
     uint64_t missing = 0;
 
     for (unsigned i = 0; i < m->config.ram->count; i++) {
         const struct gw_ram_block *b = m->config.ram->blocks[i];
-        uint64_t n = b->received ? b->pages - gw_bitmap_count(b->received, b->pages) : 0;
 
-        if (n && !first)
-            first = b;
-        missing += n;
+        missing += b->received ? b->pages - gw_bitmap_count(b->received, b->pages) : 0;
     }
-    if (ret_first)
-        *ret_first = first;
     return missing;
+}
+
+int gw_ram_check_ended(struct gw_live *live, enum gw_live_end end, char *note, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    const struct gw_ram *ram = m->config.ram;
+    uint64_t missing = missing_pages(m);
+
+    for (unsigned i = 0; end == GW_LIVE_ABSENT && i < ram->count; i++)
+        if (gw_ram_migrates(ram->blocks[i]))
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it had no section ram: RAM block %s did not come",
+                           ram->blocks[i]->name);
+    /* A snapshot that was taken in the background has no END, but every page. */
+    if (end == GW_LIVE_OPEN && missing)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "its section ram does not end, and %" PRIu64 " pages did not come",
+                       missing);
+    /* The source may know that the guest does not need them; an operator may know that it does. */
+    if (missing)
+        snprintf(note, GW_LIVE_NOTE, "%" PRIu64 " pages never came, they keep what they had", missing);
+    return 0;
 }

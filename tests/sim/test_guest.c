@@ -659,7 +659,7 @@ static void test_any_order(void **state)
             static const uint8_t zeros[4096];
 
             assert_int_not_equal(batch.form[i], GW_FORM_OPEN);
-            assert_memory_equal(batch.form[i] == GW_FORM_ZERO ? zeros : batch.body[i], there, 4096);
+            assert_memory_equal(batch.form[i] == GW_FORM_ZERO ? zeros : batch.body[i].data, there, 4096);
         }
     }
     gw_image_free(file);

@@ -5,7 +5,6 @@ struct gw_lane {
     struct gw_codec *codec[GW_LANE_CODECS];
     unsigned codecs;
     struct gw_layout *layout;
-    struct gw_batch batch;
 };
 
 int gw_lane_new(struct gw_layout *take_layout, struct gw_lane **ret, struct gw_error *err)
@@ -27,21 +26,19 @@ struct gw_lane *gw_lane_free(struct gw_lane *l)
     if (!l)
         return NULL;
     for (unsigned i = 0; i < l->codecs; i++)
-        if (l->codec[i]->free)
-            l->codec[i]->free(l->codec[i]);
+        l->codec[i]->free(l->codec[i]);
     l->layout->free(l->layout);
     free(l);
     return NULL;
 }
 
-int gw_lane_add(struct gw_lane *l, struct gw_codec *codec, struct gw_error *err)
+int gw_lane_add(struct gw_lane *l, struct gw_codec *take_codec, struct gw_error *err)
 {
     if (l->codecs < GW_LANE_CODECS) {
-        l->codec[l->codecs++] = codec;
+        l->codec[l->codecs++] = take_codec;
         return 0;
     }
-    if (codec->free)
-        codec->free(codec);
+    take_codec->free(take_codec);
     return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "more than %u codecs in a chain", GW_LANE_CODECS);
 }
 
@@ -62,25 +59,31 @@ void gw_lane_end(struct gw_lane *l)
             l->codec[i]->end(l->codec[i]);
 }
 
-int gw_lane_step(struct gw_lane *l, struct gw_source *source, struct gw_writer *w, unsigned max, unsigned *ret_count,
-                 struct gw_error *err)
+int gw_lane_put(struct gw_lane *l, struct gw_batch *batch, struct gw_writer *w, struct gw_error *err)
 {
-    int r = source->next(source, &l->batch, max, err);
+    int r = 0;
 
-    if (r < 0)
-        return r;
-    *ret_count = l->batch.count;
-    if (!l->batch.count)
-        return 0;
     for (unsigned i = 0; r >= 0 && i < l->codecs; i++)
-        r = l->codec[i]->encode(l->codec[i], &l->batch, err);
+        r = l->codec[i]->encode(l->codec[i], batch, err);
     if (r < 0)
         return r;
-    l->layout->put(l->layout, &l->batch, w);
+    l->layout->put(l->layout, batch, w);
     return w->error.code ? gw_writer_flush(w, err) : 0;
+}
+
+int gw_lane_barrier(struct gw_lane *l, enum gw_barrier kind, struct gw_writer *w, struct gw_error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r >= 0 && i < l->codecs; i++)
+        if (l->codec[i]->barrier)
+            r = l->codec[i]->barrier(l->codec[i], kind, err);
+    if (r >= 0 && l->layout->barrier)
+        l->layout->barrier(l->layout, kind, w);
+    return r;
 }
 
 uint64_t gw_lane_pages(const struct gw_lane *l, enum gw_form form)
 {
-    return l->layout->pages[form];
+    return atomic_load_explicit(&l->layout->pages[form], memory_order_relaxed);
 }

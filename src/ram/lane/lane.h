@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * lane: one codec chain, one layout, and the batch that goes through them.
+ * lane: one codec chain and one layout. Batches go in, records come out.
  *
- *     source --batch--> [ codec chain --> layout --bytes--> writer ]
+ *     batch --> [ codec chain --> layout --bytes--> writer ]
  *
- * A lane does not know what its codecs do: who made it (engine/plan.c) decided that. The last codec of a chain claims
- * every page that is left.
+ * A lane does not know what its codecs do: engine/plan.c decided that. The last codec of a chain claims every page that
+ * is left. Lanes in threads, and the batches that go through them: ram/lane/lanes.h.
  *
  * Threads: one owner at a time.
  */
@@ -23,16 +23,16 @@ struct gw_lane;
 int gw_lane_new(struct gw_layout *take_layout, struct gw_lane **ret, struct gw_error *err);
 /* Takes NULL, returns NULL. */
 struct gw_lane *gw_lane_free(struct gw_lane *l);
-/* The codec comes behind those that are there. One with a `free` is the lane's, also on failure. */
-int gw_lane_add(struct gw_lane *l, struct gw_codec *codec, struct gw_error *err);
+/* The codec comes behind those that are there, and is the lane's, also on failure. */
+int gw_lane_add(struct gw_lane *l, struct gw_codec *take_codec, struct gw_error *err);
 
 int gw_lane_begin(struct gw_lane *l, struct gw_error *err);
-/* Moves one batch of at most max pages; *ret_count 0: the source has nothing left for now. The writer may still hold
- * bytes, but no error. */
-int gw_lane_step(struct gw_lane *l, struct gw_source *source, struct gw_writer *w, unsigned max, unsigned *ret_count,
-                 struct gw_error *err);
+/* Records of the whole batch. The writer references the bodies until its next flush. */
+int gw_lane_put(struct gw_lane *l, struct gw_batch *batch, struct gw_writer *w, struct gw_error *err);
+/* Codecs first, in the order of the chain, then the layout. Does not flush. */
+int gw_lane_barrier(struct gw_lane *l, enum gw_barrier kind, struct gw_writer *w, struct gw_error *err);
 void gw_lane_end(struct gw_lane *l);
-/* Pages put, by form. */
+/* Pages put, by form. Any thread. */
 uint64_t gw_lane_pages(const struct gw_lane *l, enum gw_form form);
 
 #endif

@@ -5,7 +5,6 @@
 
 struct stream {
     struct gw_layout layout;
-    uint32_t page_bytes;
     unsigned page_bits;
     struct gw_ram_block *last; /* block of the record before: CONTINUE */
 };
@@ -25,6 +24,7 @@ static void put(struct gw_layout *layout, const struct gw_batch *batch, struct g
 {
     struct stream *l = GW_CONTAINER(layout, struct stream, layout);
     struct gw_ram_block *b = batch->block;
+    unsigned zeros = 0;
     enum gw_cause old = gw_writer_cause(w, GW_CAUSE_RAM_ZERO);
 
     for (unsigned i = 0; i < batch->count; i++) {
@@ -32,19 +32,18 @@ static void put(struct gw_layout *layout, const struct gw_batch *batch, struct g
             continue;
         put_head(l, w, b, batch->page[i] << l->page_bits, GW_RAMF_ZERO);
         gw_put_u8(w, 0);
-        layout->pages[GW_FORM_ZERO]++;
+        zeros++;
     }
     for (unsigned i = 0; i < batch->count; i++) {
-        uint64_t offset = batch->page[i] << l->page_bits;
-
         if (batch->form[i] != GW_FORM_PLAIN)
             continue;
         gw_writer_cause(w, GW_CAUSE_RAM_META);
-        put_head(l, w, b, offset, GW_RAMF_PAGE);
+        put_head(l, w, b, batch->page[i] << l->page_bits, GW_RAMF_PAGE);
         gw_writer_cause(w, GW_CAUSE_RAM_PAGE);
-        gw_put_ref(w, batch->body ? batch->body[i] : b->host + offset, l->page_bytes);
-        layout->pages[GW_FORM_PLAIN]++;
+        gw_put_ref(w, batch->body[i].data, batch->body[i].bytes);
     }
+    atomic_fetch_add_explicit(&layout->pages[GW_FORM_ZERO], zeros, memory_order_relaxed);
+    atomic_fetch_add_explicit(&layout->pages[GW_FORM_PLAIN], batch->count - zeros, memory_order_relaxed);
     gw_writer_cause(w, old);
 }
 
@@ -61,7 +60,7 @@ int gw_layout_stream_new(const struct gw_ram *ram, struct gw_layout **ret, struc
     if (!l)
         return gw_nomem(err, "stream layout");
     *l = (struct stream){
-        .layout = {.put = put, .free = layout_free}, .page_bytes = ram->page_bytes, .page_bits = ram->page_bits};
+        .layout = {.put = put, .free = layout_free}, .page_bits = ram->page_bits};
     *ret = &l->layout;
     return 0;
 }

@@ -31,8 +31,7 @@ struct gw_ram_block {
     uint64_t pages;       /* used_bytes in target pages */
     bool resize;          /* it was asked for under a session, to resize_to. Under ram->lock */
     uint64_t resize_to;
-    bool stays;           /* in this session its contents stay where they are (x-ignore-shared); set before tracking */
-    /* source; NULL while no session runs */
+    /* source; NULL while no session runs, and where its pages are not sent */
     uint64_t *dirty;      /* to be sent */
     uint64_t *unclean;    /* one bit a chunk: the tracker must clean it before its pages are sent */
     uint64_t *discarded;  /* logically unplugged; NULL: none ever */
@@ -52,6 +51,8 @@ struct gw_ram {
     void *opaque;         /* the embedder's, for callbacks */
     const struct gw_trace *trace; /* NULL: none */
     uint64_t dirty_pages; /* bits set in all dirty maps: who sets or clears some keeps it right. Under lock */
+    bool sending;           /* a session sends pages. Under lock */
+    uint64_t skipped_pages; /* that this session need not send, since they were discarded or hinted as free. Under lock */
     char resized[256];    /* name of a block that was resized under a session; "" otherwise. Under lock */
 };
 
@@ -76,16 +77,16 @@ static inline bool gw_ram_migrates(const struct gw_ram_block *b)
     return !(b->flags & GW_RAM_NO_MIGRATE) && b->used_bytes;
 }
 
-/* Its pages are sent. */
-static inline bool gw_ram_goes(const struct gw_ram_block *b)
+/* The guest may write to it. */
+static inline bool gw_ram_writable(const struct gw_ram_block *b)
 {
-    return gw_ram_migrates(b) && !b->stays;
+    return gw_ram_migrates(b) && !(b->flags & GW_RAM_READONLY);
 }
 
-/* And the guest may write to them. */
+/* Its pages are being sent, and the guest may write to them. */
 static inline bool gw_ram_logged(const struct gw_ram_block *b)
 {
-    return gw_ram_goes(b) && !(b->flags & GW_RAM_READONLY);
+    return b->dirty && gw_ram_writable(b);
 }
 
 #endif

@@ -2,58 +2,66 @@
  *
  * ops: the plugs of the page pipeline.
  *
- *     send:  source --batch--> codec chain --> layout --bytes--> writer
- *     recv:  store <--where/zero-- layout <--bytes-- reader
+ *     send:  source --batch--> [ codec chain --> layout --bytes--> writer ]      [ ] = a lane (ram/lane/)
+ *     recv:  store <--where, place, zero-- [ layout + codecs <--bytes-- reader ]
  *
  * A source knows which pages, a codec what a page becomes, a layout how records look, a store where pages go. None of
- * them knows another. Threads: one owner, the lane.
+ * them knows another one. engine/plan.c chooses them, once for a session.
+ *
+ * Threads: a codec and a layout have one owner, their lane. A source is asked by the session's thread. A store is
+ * called by every lane that receives.
  */
 #ifndef GW_PAGE_OPS_H
 #define GW_PAGE_OPS_H
 
 #include "channel/reader.h"
 #include "channel/writer.h"
-#include "ram/page/block.h"
+#include "ram/page/batch.h"
 
-/* With a header and a body for each page, one batch is one full call of the transport. */
-#define GW_BATCH_PAGES 512
-
-enum gw_form {
-    GW_FORM_OPEN,  /* no codec has claimed the page yet */
-    GW_FORM_ZERO,
-    GW_FORM_PLAIN,
-    GW_FORM_COUNT
-};
-
-/* Pages of one block, ascending. */
-struct gw_batch {
-    struct gw_ram_block *block;
-    unsigned count;
-    uint64_t page[GW_BATCH_PAGES];
-    uint8_t form[GW_BATCH_PAGES];  /* enum gw_form */
-    const uint8_t *const *body;    /* where the contents of each page are; NULL: in the block's memory */
+/* A point that all lanes reach before anybody goes on: what was put before it arrives before what is put after it. */
+enum gw_barrier {
+    GW_BARRIER_STEP,   /* end of a PART section */
+    GW_BARRIER_ROUND,  /* a pass over RAM begins: pages may come again */
+    GW_BARRIER_SWITCH, /* the machine stands; what follows is sent once */
+    GW_BARRIER_END,    /* the last page has been put */
+    GW_BARRIER_COUNT
 };
 
 struct gw_source {
-    /* Fills at most `max` pages; count 0: nothing is left for now. */
+    /* A migration begins. goes[i]: pages of block i are sent. On failure end need not come. */
+    int (*begin)(struct gw_source *s, const bool *goes, struct gw_error *err);
+    /* Fills at most max pages and their bodies; count 0: nothing is left for now. A page that is known to be zeros,
+     * without looking at it, may be given as GW_FORM_ZERO; all others are OPEN. */
     int (*next)(struct gw_source *s, struct gw_batch *batch, unsigned max, struct gw_error *err);
+    /* Looks which pages have to be sent (again), and begins a new pass. *ret_fresh: pages that were not due before. */
+    int (*sync)(struct gw_source *s, uint64_t *ret_fresh, struct gw_error *err);
+    /* Pages that are due, as far as is known. Any thread. */
+    uint64_t (*pending)(struct gw_source *s);
+    /* The bodies of this batch are no longer needed. Any thread. NULL: the source does not care. */
+    void (*sent)(struct gw_source *s, struct gw_batch *batch);
+    void (*end)(struct gw_source *s);
+    struct gw_source *(*free)(struct gw_source *s);
 };
 
 struct gw_codec {
-    /* Optional: a migration begins; the blocks are mapped as they will stay. Comes again for the next one. */
+    /* NULL: nothing to do. A migration begins. */
     int (*begin)(struct gw_codec *c, struct gw_error *err);
-    /* Claims pages that are OPEN by setting their form. */
+    /* Claims pages that are OPEN by setting their form, and their body if the record carries something else. */
     int (*encode)(struct gw_codec *c, struct gw_batch *batch, struct gw_error *err);
-    /* Optional: it has ended, well or not, also when begin failed or never came. */
+    /* NULL: nothing to do. Every page up to here has been encoded. */
+    int (*barrier)(struct gw_codec *c, enum gw_barrier kind, struct gw_error *err);
+    /* NULL: nothing to do. It has ended, well or not, also when begin failed or never came. */
     void (*end)(struct gw_codec *c);
-    struct gw_codec *(*free)(struct gw_codec *c); /* NULL: whose codec it is frees it */
+    struct gw_codec *(*free)(struct gw_codec *c);
 };
 
 struct gw_layout {
-    /* Writes records for all pages of the batch; each has been claimed. */
+    /* Writes records for all pages of the batch; each has been claimed. Bodies are referenced, not copied. */
     void (*put)(struct gw_layout *l, const struct gw_batch *batch, struct gw_writer *w);
+    /* NULL: nothing to do. Writes what tells the receiver that the barrier was reached. */
+    void (*barrier)(struct gw_layout *l, enum gw_barrier kind, struct gw_writer *w);
     struct gw_layout *(*free)(struct gw_layout *l);
-    uint64_t pages[GW_FORM_COUNT]; /* put, by form */
+    _Atomic uint64_t pages[GW_FORM_COUNT]; /* put, by form. Any thread may read them */
 };
 
 struct gw_store {

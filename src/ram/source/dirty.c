@@ -1,8 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/source/dirty.h"
 
+#include "ram/page/holes.h"
+
+struct dirty {
+    struct gw_source source;
+    struct gw_ram *ram;
+    struct gw_tracker *tracker;
+    bool wants_holes;
+    struct gw_holes *holes; /* NULL: not asked for, or the kernel cannot tell */
+    unsigned block;         /* where the search goes on */
+    uint64_t page;
+};
+
+static struct dirty *of(struct gw_source *source)
+{
+    return GW_CONTAINER(source, struct dirty, source);
+}
+
 /* The first dirty page at or after the position; false at the end of the pass. Under ram->lock. */
-static bool find(struct gw_source_dirty *s)
+static bool find(struct dirty *s)
 {
     for (; s->block < s->ram->count; s->block++, s->page = 0) {
         const struct gw_ram_block *b = s->ram->blocks[s->block];
@@ -17,26 +34,45 @@ static bool find(struct gw_source_dirty *s)
 }
 
 /* Takes dirty pages of the chunk at the position, which is clean. Under ram->lock. */
-static void gather(struct gw_source_dirty *s, struct gw_batch *batch, unsigned max)
+static void gather(struct dirty *s, struct gw_batch *batch, unsigned max)
 {
     struct gw_ram_block *b = s->ram->blocks[s->block];
     uint64_t end = GW_MIN(b->pages, (s->page / GW_CHUNK_PAGES + 1) * GW_CHUNK_PAGES);
+    uint32_t page_bytes = s->ram->page_bytes;
 
     batch->block = b;
     /* A hint may have taken the page away while the chunk was being cleaned. */
     s->page = gw_bitmap_next_set(b->dirty, end, s->page);
     while (batch->count < max && s->page < end) {
+        unsigned i = batch->count++;
+
         gw_bitmap_clear(b->dirty, s->page);
-        batch->form[batch->count] = GW_FORM_OPEN;
-        batch->page[batch->count++] = s->page;
+        batch->page[i] = s->page;
+        batch->form[i] = GW_FORM_OPEN;
+        batch->body[i] = (struct gw_body){b->host + (s->page << s->ram->page_bits), page_bytes};
         s->page = gw_bitmap_next_set(b->dirty, end, s->page + 1);
     }
     s->ram->dirty_pages -= batch->count;
 }
 
+/* Asks once for the whole batch where its pages lie close together, as they do in a first pass; pages that got dirty
+ * one by one are no holes. */
+static void find_holes(struct dirty *s, struct gw_batch *batch)
+{
+    uint64_t first = batch->page[0], span = batch->page[batch->count - 1] - first + 1;
+    uint64_t map[GW_BATCH_PAGES * 2 / 64];
+
+    if (span > GW_BATCH_PAGES * 2 || span > batch->count * 2ull ||
+        !gw_holes_find(s->holes, batch->block, first, span, map))
+        return;
+    for (unsigned i = 0; i < batch->count; i++)
+        if (gw_bitmap_test(map, batch->page[i] - first))
+            batch->form[i] = GW_FORM_ZERO;
+}
+
 static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, struct gw_error *err)
 {
-    struct gw_source_dirty *s = GW_CONTAINER(source, struct gw_source_dirty, source);
+    struct dirty *s = of(source);
 
     batch->count = 0;
     while (!batch->count) {
@@ -56,29 +92,74 @@ static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, 
         gather(s, batch, GW_MIN(max, GW_BATCH_PAGES));
         pthread_mutex_unlock(&s->ram->lock);
     }
+    if (s->holes)
+        find_holes(s, batch);
     return 0;
 }
 
-void gw_source_dirty_init(struct gw_source_dirty *s, struct gw_ram *ram, struct gw_tracker *tracker)
+static int sync_dirty(struct gw_source *source, uint64_t *ret_fresh, struct gw_error *err)
 {
-    *s = (struct gw_source_dirty){.source = {.next = next}, .ram = ram, .tracker = tracker};
-}
-
-int gw_source_dirty_sync(struct gw_source_dirty *s, uint64_t *ret_new, struct gw_error *err)
-{
-    int r = gw_tracker_sync(s->tracker, ret_new, err);
+    struct dirty *s = of(source);
+    int r = gw_tracker_sync(s->tracker, ret_fresh, err);
 
     s->block = 0;
     s->page = 0;
     return r;
 }
 
-uint64_t gw_source_dirty_pages(const struct gw_source_dirty *s)
+static uint64_t pending(struct gw_source *source)
 {
+    struct dirty *s = of(source);
     uint64_t n;
 
     pthread_mutex_lock(&s->ram->lock);
     n = s->ram->dirty_pages;
     pthread_mutex_unlock(&s->ram->lock);
     return n;
+}
+
+static void end(struct gw_source *source)
+{
+    struct dirty *s = of(source);
+
+    gw_tracker_stop(s->tracker);
+    s->holes = gw_holes_free(s->holes);
+}
+
+static int begin(struct gw_source *source, const bool *goes, struct gw_error *err)
+{
+    struct dirty *s = of(source);
+    int r = s->wants_holes ? gw_holes_new(s->ram, &s->holes, err) : 0;
+
+    if (r >= 0)
+        r = gw_tracker_start(s->tracker, goes, err);
+    if (r < 0)
+        s->holes = gw_holes_free(s->holes);
+    s->block = 0;
+    s->page = 0;
+    return r;
+}
+
+static struct gw_source *source_free(struct gw_source *source)
+{
+    gw_holes_free(of(source)->holes);
+    free(of(source));
+    return NULL;
+}
+
+int gw_source_dirty_new(struct gw_ram *ram, struct gw_tracker *tracker, bool holes, struct gw_source **ret,
+                        struct gw_error *err)
+{
+    struct dirty *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return gw_nomem(err, "source of dirty pages");
+    *s = (struct dirty){
+        .source =
+            {.begin = begin, .next = next, .sync = sync_dirty, .pending = pending, .end = end, .free = source_free},
+        .ram = ram,
+        .tracker = tracker,
+        .wants_holes = holes};
+    *ret = &s->source;
+    return 0;
 }

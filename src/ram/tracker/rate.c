@@ -83,7 +83,7 @@ static int sample_all(struct gw_ram *ram, const struct gw_rate_config *c, struct
         const struct gw_ram_block *b = ram->blocks[i];
 
         shares[i].pages = b->pages;
-        shares[i].count = gw_ram_logged(b) ? samples_of(ram, b, c) : 0;
+        shares[i].count = gw_ram_writable(b) ? samples_of(ram, b, c) : 0;
         /* One page of each of `count` equal stretches: random, and spread evenly. */
         for (uint64_t k = 0; k < shares[i].count; k++) {
             uint64_t first = (uint64_t)((double)b->pages * (double)k / (double)shares[i].count);
@@ -124,7 +124,7 @@ static int by_sampling(struct gw_ram *ram, const struct gw_rate_config *c, struc
     int r;
 
     for (unsigned i = 0; i < ram->count; i++)
-        n += gw_ram_logged(ram->blocks[i]) ? samples_of(ram, ram->blocks[i], c) : 0;
+        n += gw_ram_writable(ram->blocks[i]) ? samples_of(ram, ram->blocks[i], c) : 0;
     samples = calloc(GW_MAX(n, 1u), sizeof *samples);
     r = shares && samples ? sample_all(ram, c, samples, shares, rate, err) : gw_nomem(err, "dirty rate samples");
     free(samples);
@@ -178,7 +178,7 @@ int gw_rate_measure(struct gw_ram *ram, struct gw_tracker *tracker, const struct
     if (config->mode == GW_RATE_SAMPLE) {
         r = by_sampling(ram, config, &rate, err);
     } else {
-        r = gw_tracker_start(tracker, err);
+        r = gw_tracker_start(tracker, NULL, err);
         if (r < 0)
             return r;
         r = track_all(ram, tracker, config, &rate, err);

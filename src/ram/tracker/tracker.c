@@ -153,7 +153,7 @@ static void fill_maps(struct gw_tracker *t, struct gw_ram_block *b)
         gw_bitmap_set_range(b->unclean, 0, chunks_of(b));
 }
 
-int gw_tracker_start(struct gw_tracker *t, struct gw_error *err)
+int gw_tracker_start(struct gw_tracker *t, const bool *goes, struct gw_error *err)
 {
     struct gw_ram *ram = t->ram;
     int r = 0;
@@ -170,7 +170,7 @@ int gw_tracker_start(struct gw_tracker *t, struct gw_error *err)
     for (unsigned i = 0; i < ram->count && r == 0; i++) {
         struct gw_ram_block *b = ram->blocks[i];
 
-        if (!gw_ram_goes(b))
+        if (goes ? !goes[i] : !gw_ram_migrates(b))
             continue;
         b->dirty = gw_bitmap_new(b->pages);
         b->unclean = gw_bitmap_new(chunks_of(b));

@@ -32,7 +32,7 @@ struct gw_tracker;
 
 struct gw_tracker_ops {
     const char *name;
-    /* After it returns every write is recorded. Blocks that are read-only or not migrated are left alone. */
+    /* After it returns every write to the blocks that are logged (gw_ram_logged) is recorded. */
     int (*start)(struct gw_tracker *t, struct gw_error *err);
     /* NULL: nothing to do. Before the blocks are synced, without any lock: get out what hardware still holds back. */
     void (*flush)(struct gw_tracker *t);
@@ -70,9 +70,10 @@ int gw_tracker_new(struct gw_ram *ram, const struct gw_tracker_config *config, s
 
 struct gw_tracker *gw_tracker_free(struct gw_tracker *t);
 
-/* Makes block->dirty (all set for what goes, less what is discarded) and block->unclean (all set, but for read-only
- * blocks, which are never logged), then starts. After a failure all is as before. -EBUSY when the ram is tracked. */
-int gw_tracker_start(struct gw_tracker *t, struct gw_error *err);
+/* Makes block->dirty (all set, less what is discarded) and block->unclean (all set, but for read-only blocks, which are
+ * never logged) for the blocks i with goes[i]; goes NULL: for all that migrate. Then starts. After a failure all is as
+ * before. -EBUSY when the ram is tracked. */
+int gw_tracker_start(struct gw_tracker *t, const bool *goes, struct gw_error *err);
 /* All blocks. *ret_new: pages that became dirty. */
 int gw_tracker_sync(struct gw_tracker *t, uint64_t *ret_new, struct gw_error *err);
 /* Cleans the chunk that holds `page` unless it is clean. */

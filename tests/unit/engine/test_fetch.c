@@ -124,7 +124,7 @@ static void give(struct machine *m, struct gw_batch *batch)
 
         assert_int_equal(batch->form[i], filled ? GW_FORM_PLAIN : GW_FORM_ZERO);
         if (filled)
-            m->given[m->given_count++ % GW_WRITER_VECTORS] = (struct given){batch->body[i], block, batch->page[i]};
+            m->given[m->given_count++ % GW_WRITER_VECTORS] = (struct given){batch->body[i].data, block, batch->page[i]};
     }
     for (uint64_t i = 0; i < GW_MIN(m->given_count, GW_WRITER_VECTORS); i++)
         assert_true(right(m, &m->given[i]));

@@ -170,7 +170,7 @@ static inline void model_finish(struct model *m)
 /* Rounds of a deterministic guest, with a check every `check` rounds and a new session every `check` * 8. */
 static inline void model_rounds(struct model *m, unsigned rounds, unsigned writes, unsigned check)
 {
-    must(gw_tracker_start(m->tracker, err));
+    must(gw_tracker_start(m->tracker, NULL, err));
     for (unsigned n = 1; n <= rounds; n++) {
         for (unsigned i = 0; i < writes; i++)
             model_write(m, &m->random);
@@ -181,7 +181,7 @@ static inline void model_rounds(struct model *m, unsigned rounds, unsigned write
         if (n % (check * 8) == 0) {
             gw_tracker_stop(m->tracker);
             model_write(m, &m->random);
-            must(gw_tracker_start(m->tracker, err));
+            must(gw_tracker_start(m->tracker, NULL, err));
         }
     }
     model_finish(m);
@@ -214,7 +214,7 @@ static inline void model_concurrent(struct model *m, unsigned sessions, unsigned
         struct model_guest g[MODEL_GUESTS];
         pthread_t thread[MODEL_GUESTS];
 
-        must(gw_tracker_start(m->tracker, err));
+        must(gw_tracker_start(m->tracker, NULL, err));
         for (unsigned i = 0; i < guests; i++) {
             g[i] = (struct model_guest){.m = m, .random = model_random(&m->random)};
             assert_int_equal(pthread_create(&thread[i], NULL, model_guest, &g[i]), 0);

@@ -131,7 +131,7 @@ static void free_running(struct machine *v, unsigned sessions, unsigned rounds)
         }
         g->mailbox[0] = n;
         __atomic_store_n(&g->mailbox[1], 1, __ATOMIC_SEQ_CST);
-        must(gw_tracker_start(m->tracker, err));
+        must(gw_tracker_start(m->tracker, NULL, err));
         assert_int_equal(pthread_create(&thread, NULL, free_run, g), 0);
         for (unsigned i = 0; i < rounds; i++) {
             model_sync(m);
@@ -178,7 +178,7 @@ static void test_exact(void **state)
         uint64_t found;
 
         OPEN(&v, kind, RING_BYTES);
-        must(gw_tracker_start(v.model.tracker, err));
+        must(gw_tracker_start(v.model.tracker, NULL, err));
         model_sync(&v.model);
         for (unsigned i = 0; i < 3; i++)
             must(gw_tracker_drop(v.model.tracker, v.model.ram.blocks[i], 0, v.model.pages[i], &found, err));
@@ -210,13 +210,13 @@ static void test_failed_start(void **state)
     OPEN(&v, MANUAL, 0);
     v.guest.slots[2].gpa += PAGE; /* a slot cannot move while its size stays: it can, but not onto another */
     v.guest.slots[2].gpa = v.guest.slots[1].gpa;
-    assert_true(gw_tracker_start(v.model.tracker, &e) < 0);
+    assert_true(gw_tracker_start(v.model.tracker, NULL, &e) < 0);
     assert_non_null(strstr(e.text, "slot 3"));
     assert_null(v.model.ram.blocks[0]->dirty);
     log = (struct kvm_dirty_log){.slot = 1, .dirty_bitmap = map};
     assert_int_equal(ioctl(v.guest.vm, KVM_GET_DIRTY_LOG, &log), -1); /* not logged */
     v.guest.slots[2].gpa = 0x80000000;
-    must(gw_tracker_start(v.model.tracker, err));
+    must(gw_tracker_start(v.model.tracker, NULL, err));
     assert_int_equal(ioctl(v.guest.vm, KVM_GET_DIRTY_LOG, &log), 0);
     model_finish(&v.model);
     gw_tracker_stop(v.model.tracker);
@@ -249,7 +249,7 @@ static void test_ring_full(void **state)
     OPEN(&v, RING, ring_bytes);
     m = &v.model;
     gw_kvm_ring_set_interval(m->tracker, 0);
-    must(gw_tracker_start(m->tracker, err));
+    must(gw_tracker_start(m->tracker, NULL, err));
     model_sync(m);
     assert_true(model_send(m, UINT64_MAX, false));
     for (n = 0; n < 12000; n += 20)
@@ -274,7 +274,7 @@ static void overflow(void **state)
 
     OPEN(&v, RING, ring_bytes);
     gw_kvm_ring_set_interval(v.model.tracker, 0);
-    must(gw_tracker_start(v.model.tracker, err));
+    must(gw_tracker_start(v.model.tracker, NULL, err));
     write_pages(&v, 0, 1000);
     r = gw_tracker_sync(v.model.tracker, &found, &e);
     if (r == 0) {
@@ -328,7 +328,7 @@ static void test_refusals(void **state)
     c = v.config;
     c.kind = GW_TRACKER_KVM_LOG; /* a machine with a ring has no log */
     must(gw_tracker_new(&v.model.ram, &c, &t, err));
-    assert_int_equal(gw_tracker_start(t, &e), -ENXIO);
+    assert_int_equal(gw_tracker_start(t, NULL, &e), -ENXIO);
     assert_non_null(strstr(e.text, "kvm-ring"));
     assert_null(v.model.ram.blocks[0]->dirty);
     t = gw_tracker_free(t);
@@ -348,7 +348,7 @@ static void test_refusals(void **state)
         c = v.config;
         c.ring_bytes = i ? RING_BYTES / 2 : RING_BYTES * 2;
         must(gw_tracker_new(&v.model.ram, &c, &t, err));
-        assert_int_equal(gw_tracker_start(t, &e), -EINVAL);
+        assert_int_equal(gw_tracker_start(t, NULL, &e), -EINVAL);
         assert_non_null(strstr(e.text, "KVM_CAP_DIRTY_LOG_RING"));
         t = gw_tracker_free(t);
     }
@@ -358,7 +358,7 @@ static void test_refusals(void **state)
     c.kind = GW_TRACKER_KVM_RING; /* and the other way round */
     c.ring_bytes = 65536;
     must(gw_tracker_new(&v.model.ram, &c, &t, err));
-    assert_true(gw_tracker_start(t, &e) < 0);
+    assert_true(gw_tracker_start(t, NULL, &e) < 0);
     t = gw_tracker_free(t);
     machine_close(&v);
 }

@@ -66,7 +66,7 @@ static int session(struct rig *rig, struct gw_error *err)
 
     if (r < 0)
         return r;
-    r = gw_tracker_start(t, err);
+    r = gw_tracker_start(t, NULL, err);
     if (r < 0) {
         gw_tracker_free(t);
         return r;

@@ -119,7 +119,7 @@ static void untouched_huge_pages(struct model *m)
 {
     uint64_t found;
 
-    must(gw_tracker_start(m->tracker, err));
+    must(gw_tracker_start(m->tracker, NULL, err));
     m->mem[1][0] = 1;
     for (unsigned i = 0; i < 2; i++)
         must(gw_tracker_drop(m->tracker, m->ram.blocks[i], 0, m->pages[i], &found, err));
@@ -190,7 +190,7 @@ static void test_first_touch(void **state)
         model_add(&m, p, pages, 0);
         p[5 * PAGE] = 1;
         new_tracker(&m);
-        must(gw_tracker_start(m.tracker, err));
+        must(gw_tracker_start(m.tracker, NULL, err));
         assert_int_equal(gw_bitmap_count(m.ram.blocks[0]->dirty, pages), pages);
         must(gw_tracker_drop(m.tracker, m.ram.blocks[0], 0, pages, &found, err));
         assert_int_equal(found, pages);
@@ -230,7 +230,7 @@ static void test_sparse(void **state)
     must(gw_ram_init(&ram, PAGE, NULL, err));
     must(gw_ram_add(&ram, &d, err));
     must(gw_tracker_pagemap_new(&ram, &tracker, err));
-    must(gw_tracker_start(tracker, err));
+    must(gw_tracker_start(tracker, NULL, err));
     must(gw_tracker_drop(tracker, ram.blocks[0], 0, pages, &found, err));
     for (unsigned tries = 0; tries < 10; tries++) { /* it may be that others are let run meanwhile, but not each time */
         for (unsigned i = 0; i < 1000; i++)
@@ -278,7 +278,7 @@ static void test_failed_start(void **state)
     model_add(&m, c, 100, 0);
     munmap(c + 50 * PAGE, 50 * PAGE);
     new_tracker(&m);
-    assert_true(gw_tracker_start(m.tracker, &e) < 0);
+    assert_true(gw_tracker_start(m.tracker, NULL, &e) < 0);
     assert_int_equal(e.blame, GW_BLAME_EMBEDDER);
     assert_non_null(strstr(e.text, "b2"));
     assert_null(m.ram.blocks[0]->dirty);
@@ -291,16 +291,16 @@ static void test_failed_start(void **state)
     int fd;
     must(gw_uffd_open_wp_async(&fd, err));
     assert_int_equal(ioctl(fd, UFFDIO_REGISTER, &reg), 0);
-    assert_int_equal(gw_tracker_start(m.tracker, &e), -EBUSY);
+    assert_int_equal(gw_tracker_start(m.tracker, NULL, &e), -EBUSY);
     assert_false(registered(a));
     assert_false(registered(b));
     close(fd);
-    must(gw_tracker_start(m.tracker, err));
+    must(gw_tracker_start(m.tracker, NULL, err));
     assert_true(registered(a));
     /* One at a time. */
     struct gw_tracker *other;
     must(gw_tracker_explicit_new(&m.ram, &other, err));
-    assert_int_equal(gw_tracker_start(other, &e), -EBUSY);
+    assert_int_equal(gw_tracker_start(other, NULL, &e), -EBUSY);
     gw_tracker_free(other);
     model_finish(&m);
     gw_tracker_stop(m.tracker);
@@ -325,7 +325,7 @@ static void test_remapped(void **state)
     model_init(&m, 9);
     model_add(&m, a, 100, 0);
     new_tracker(&m);
-    must(gw_tracker_start(m.tracker, err));
+    must(gw_tracker_start(m.tracker, NULL, err));
     assert_ptr_equal(mmap(a, 10 * PAGE, PROT_READ | PROT_WRITE, ANON | MAP_FIXED, -1, 0), a);
     assert_int_equal(gw_tracker_sync(m.tracker, &found, &e), -EPERM);
     assert_int_equal(e.blame, GW_BLAME_EMBEDDER);
@@ -349,7 +349,7 @@ static void test_left_alone(void **state)
     m.ram.blocks[0]->discarded = gw_bitmap_new(100);
     gw_bitmap_set_range(m.ram.blocks[0]->discarded, 10, 20);
     new_tracker(&m);
-    must(gw_tracker_start(m.tracker, err));
+    must(gw_tracker_start(m.tracker, NULL, err));
     assert_true(registered(a));
     assert_false(registered(b));
     assert_false(registered(c));
@@ -391,7 +391,7 @@ static void test_unprivileged(void **state)
         a = mmap(NULL, 100 * PAGE, PROT_READ | PROT_WRITE, ANON, -1, 0);
         model_init(&m, 1);
         model_add(&m, a, 100, 0);
-        if (gw_tracker_pagemap_new(&m.ram, &m.tracker, NULL) || gw_tracker_start(m.tracker, NULL) ||
+        if (gw_tracker_pagemap_new(&m.ram, &m.tracker, NULL) || gw_tracker_start(m.tracker, NULL, NULL) ||
             gw_tracker_drop(m.tracker, m.ram.blocks[0], 0, 100, &found, NULL))
             _exit(3);
         int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);

@@ -195,7 +195,7 @@ static void test_refusals(void **state)
     c.mode = GW_RATE_SAMPLE;
     assert_int_equal(gw_rate_measure(&m.ram, m.tracker, &c, &rate, &e), -ECANCELED);
     c.mode = GW_RATE_TRACK; /* beside a migration */
-    must(gw_tracker_start(m.tracker, err));
+    must(gw_tracker_start(m.tracker, NULL, err));
     assert_int_equal(gw_rate_measure(&m.ram, m.tracker, &c, &rate, &e), -EBUSY);
     assert_non_null(m.ram.blocks[0]->dirty);
     assert_int_equal(rate.pages, 77);

@@ -52,7 +52,7 @@ static void test_grows(void **state)
     for (unsigned i = 0; i < 3; i++) {
         model_add(&m, p + i * 100 * PAGE, 100, 0);
         gw_tracker_mark(m.tracker, m.ram.blocks[i], 3, 4);
-        must(gw_tracker_start(m.tracker, err));
+        must(gw_tracker_start(m.tracker, NULL, err));
         for (unsigned k = 0; k <= i; k++) {
             must(gw_tracker_drop(m.tracker, m.ram.blocks[k], 0, 100, &found, err));
             assert_int_equal(found, 100);
@@ -89,7 +89,7 @@ static void test_discarded(void **state)
 
             gw_bitmap_set_range(b->discarded, at, model_random(&m.random) % 20);
         }
-        must(gw_tracker_start(m.tracker, err));
+        must(gw_tracker_start(m.tracker, NULL, err));
         assert_int_equal(gw_bitmap_count(b->dirty, 300), 300 - gw_bitmap_count(b->discarded, 300));
         must(gw_tracker_drop(m.tracker, b, 0, 300, &found, err));
         naive = 0;
@@ -130,8 +130,8 @@ static void test_misuse(void **state)
     assert_string_equal(m.tracker->ops->name, "explicit");
     assert_int_equal(gw_tracker_sync(m.tracker, &n, &e), -EINVAL);
     assert_int_equal(gw_tracker_clean(m.tracker, m.ram.blocks[0], 0, &n, &e), -EINVAL);
-    must(gw_tracker_start(m.tracker, err));
-    assert_int_equal(gw_tracker_start(m.tracker, &e), -EBUSY);
+    must(gw_tracker_start(m.tracker, NULL, err));
+    assert_int_equal(gw_tracker_start(m.tracker, NULL, &e), -EBUSY);
     assert_int_equal(gw_tracker_clean(m.tracker, m.ram.blocks[0], 10, &n, &e), -EINVAL);
     assert_int_equal(gw_tracker_drop(m.tracker, m.ram.blocks[0], 5, 6, &n, &e), -EINVAL);
     assert_int_equal(gw_tracker_drop(m.tracker, m.ram.blocks[0], 5, UINT64_MAX, &n, &e), -EINVAL);

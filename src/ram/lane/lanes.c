@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram/lane/lanes.h"
+
+#include <pthread.h>
+
+/* Batches: for each lane one that is being put, one that waits, and one that the writer still references. */
+#define BATCHES_PER_LANE 3u
+#define NO_BARRIER       GW_BARRIER_COUNT
+
+struct way {
+    struct gw_lanes *lanes;
+    struct gw_lane *lane;
+    struct gw_batch *flying, **flying_end; /* put, oldest first; bodies may still be referenced */
+
+    /* of a way with a thread */
+    unsigned index;
+    pthread_t thread;
+    bool threaded;
+    struct gw_writer writer;
+    _Atomic uint64_t bytes;
+    /* under lanes->lock */
+    struct gw_batch *waiting;
+    enum gw_barrier barrier; /* to be reached; NO_BARRIER: none */
+    struct gw_error error;   /* the first one */
+};
+
+struct gw_lanes {
+    struct gw_lanes_config config;
+    struct way way[GW_LANES_MAX];
+    unsigned count, next; /* next: who is asked first */
+    bool begun;
+
+    pthread_mutex_t lock;   /* what follows */
+    pthread_cond_t work;    /* for lanes */
+    pthread_cond_t changed; /* for the session's thread */
+    struct gw_batch *idle;
+    bool quit;
+};
+
+int gw_lanes_new(const struct gw_lanes_config *config, struct gw_lanes **ret, struct gw_error *err)
+{
+    struct gw_lanes *l = calloc(1, sizeof *l);
+
+    if (!l)
+        return gw_nomem(err, "lanes");
+    l->config = *config;
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->work, NULL);
+    pthread_cond_init(&l->changed, NULL);
+    *ret = l;
+    return 0;
+}
+
+struct gw_lanes *gw_lanes_free(struct gw_lanes *l)
+{
+    if (!l)
+        return NULL;
+    gw_lanes_end(l);
+    for (unsigned i = 0; i < l->count; i++)
+        gw_lane_free(l->way[i].lane);
+    pthread_mutex_destroy(&l->lock);
+    pthread_cond_destroy(&l->work);
+    pthread_cond_destroy(&l->changed);
+    free(l);
+    return NULL;
+}
+
+int gw_lanes_add(struct gw_lanes *l, struct gw_lane *take_lane, struct gw_error *err)
+{
+    if (l->count == (l->config.open ? GW_LANES_MAX : 1)) {
+        gw_lane_free(take_lane);
+        return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "more than %u lanes", l->count);
+    }
+    l->way[l->count] = (struct way){.lanes = l, .lane = take_lane, .index = l->count, .barrier = NO_BARRIER};
+    l->count++;
+    return 0;
+}
+
+/* ---- the pool -----------------------------------------------------------------------------------------------------
+ */
+
+static void give_back(struct gw_lanes *l, struct gw_batch *b)
+{
+    if (b->from && b->from->sent && b->count)
+        b->from->sent(b->from, b);
+    pthread_mutex_lock(&l->lock);
+    b->next = l->idle;
+    l->idle = b;
+    pthread_cond_broadcast(&l->changed);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void fly(struct way *y, struct gw_batch *b, const struct gw_writer *w)
+{
+    b->next = NULL;
+    b->end = gw_writer_offset(w);
+    if (!y->flying)
+        y->flying_end = &y->flying;
+    *y->flying_end = b;
+    y->flying_end = &b->next;
+}
+
+/* Batches whose bytes the writer has passed on go back; all of them after an error, which is for good. */
+static void land(struct way *y, const struct gw_writer *w)
+{
+    uint64_t passed = gw_writer_offset(w) - w->queued;
+
+    while (y->flying && (y->flying->end <= passed || w->error.code)) {
+        struct gw_batch *b = y->flying;
+
+        y->flying = b->next;
+        give_back(y->lanes, b);
+    }
+}
+
+static struct gw_batch *take_idle(struct gw_lanes *l)
+{
+    struct gw_batch *b = l->idle;
+
+    if (b)
+        l->idle = b->next;
+    return b;
+}
+
+int gw_lanes_batch(struct gw_lanes *l, struct gw_source *source, struct gw_writer *w, struct gw_batch **ret,
+                   struct gw_error *err)
+{
+    struct gw_batch *b;
+
+    if (!l->config.open) {
+        land(&l->way[0], w);
+        if (!l->idle) {
+            int r = gw_writer_flush(w, err);
+
+            land(&l->way[0], w);
+            if (r < 0)
+                return r;
+        }
+    }
+    pthread_mutex_lock(&l->lock);
+    while (!(b = take_idle(l)))
+        pthread_cond_wait(&l->changed, &l->lock);
+    pthread_mutex_unlock(&l->lock);
+    b->count = 0;
+    b->from = source;
+    b->held = NULL;
+    *ret = b;
+    return 0;
+}
+
+/* ---- lanes with a thread ------------------------------------------------------------------------------------------
+ */
+
+static void note_error(struct way *y, const struct gw_error *error)
+{
+    pthread_mutex_lock(&y->lanes->lock);
+    if (!y->error.code)
+        y->error = *error;
+    pthread_cond_broadcast(&y->lanes->changed);
+    pthread_mutex_unlock(&y->lanes->lock);
+}
+
+/* The error of any lane, the first in their order. Under lock. */
+static int first_error(const struct gw_lanes *l, struct gw_error *err)
+{
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct way *y = &l->way[i];
+
+        if (!y->error.code)
+            continue;
+        if (err)
+            *err = y->error;
+        return y->error.code;
+    }
+    return 0;
+}
+
+static void put_batch(struct way *y, struct gw_batch *b, bool failed)
+{
+    struct gw_error error = GW_ERROR_INIT;
+    int r;
+
+    if (failed) {
+        give_back(y->lanes, b);
+        return;
+    }
+    r = gw_lane_put(y->lane, b, &y->writer, &error);
+    fly(y, b, &y->writer);
+    /* What is put goes out at once: nobody else flushes this channel. */
+    if (r >= 0)
+        r = gw_writer_flush(&y->writer, &error);
+    atomic_store_explicit(&y->bytes, gw_writer_offset(&y->writer), memory_order_relaxed);
+    if (r < 0) {
+        gw_context(&error, "page channel %u", y->index);
+        note_error(y, &error);
+    }
+    land(y, &y->writer);
+}
+
+static void reach(struct way *y, enum gw_barrier kind, bool failed)
+{
+    struct gw_error error = GW_ERROR_INIT;
+    int r = failed ? 0 : gw_lane_barrier(y->lane, kind, &y->writer, &error);
+
+    if (r >= 0 && !failed)
+        r = gw_writer_flush(&y->writer, &error);
+    atomic_store_explicit(&y->bytes, gw_writer_offset(&y->writer), memory_order_relaxed);
+    if (r < 0) {
+        gw_context(&error, "page channel %u", y->index);
+        note_error(y, &error);
+    }
+    land(y, &y->writer);
+}
+
+static void *way_main(void *arg)
+{
+    struct way *y = arg;
+    struct gw_lanes *l = y->lanes;
+
+    pthread_mutex_lock(&l->lock);
+    for (;;) {
+        struct gw_batch *b = y->waiting;
+        enum gw_barrier kind = y->barrier;
+        bool failed = y->error.code;
+
+        if (!b && kind == NO_BARRIER) {
+            if (l->quit)
+                break;
+            pthread_cond_wait(&l->work, &l->lock);
+            continue;
+        }
+        y->waiting = NULL;
+        pthread_cond_broadcast(&l->changed);
+        pthread_mutex_unlock(&l->lock);
+        if (b)
+            put_batch(y, b, failed);
+        else
+            reach(y, kind, failed);
+        pthread_mutex_lock(&l->lock);
+        if (!b) {
+            y->barrier = NO_BARRIER;
+            pthread_cond_broadcast(&l->changed);
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+static int start(struct way *y, struct gw_error *err)
+{
+    struct gw_lanes *l = y->lanes;
+    struct gw_channel *channel;
+    int r = l->config.open(l->config.opaque, y->index, &channel, err);
+
+    y->error = (struct gw_error)GW_ERROR_INIT;
+    y->barrier = NO_BARRIER;
+    if (r >= 0)
+        r = gw_writer_init(&y->writer, channel, err);
+    if (r < 0)
+        return r;
+    gw_writer_cause(&y->writer, GW_CAUSE_RAM_META);
+    r = pthread_create(&y->thread, NULL, way_main, y);
+    if (r)
+        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
+    y->threaded = true;
+    return 0;
+}
+
+/* The lane that has nothing waiting; they are asked in turn. Under lock. NULL: all have. */
+static struct way *free_way(struct gw_lanes *l)
+{
+    for (unsigned i = 0; i < l->count; i++) {
+        struct way *y = &l->way[(l->next + i) % l->count];
+
+        if (y->waiting)
+            continue;
+        l->next = (y->index + 1) % l->count;
+        return y;
+    }
+    return NULL;
+}
+
+static int hand_over(struct gw_lanes *l, struct gw_batch *b, struct gw_error *err)
+{
+    struct way *y;
+    int r;
+
+    pthread_mutex_lock(&l->lock);
+    while (!(r = first_error(l, err)) && !(y = free_way(l)))
+        pthread_cond_wait(&l->changed, &l->lock);
+    if (r >= 0) {
+        y->waiting = b;
+        pthread_cond_broadcast(&l->work);
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (r < 0)
+        give_back(l, b);
+    return r;
+}
+
+static int reach_all(struct gw_lanes *l, enum gw_barrier kind, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&l->lock);
+    /* A lane takes what waits first. */
+    for (unsigned i = 0; i < l->count; i++)
+        l->way[i].barrier = kind;
+    pthread_cond_broadcast(&l->work);
+    for (unsigned i = 0; i < l->count; i++)
+        while (l->way[i].barrier != NO_BARRIER)
+            pthread_cond_wait(&l->changed, &l->lock);
+    r = first_error(l, err);
+    pthread_mutex_unlock(&l->lock);
+    return r;
+}
+
+/* ---- a session ----------------------------------------------------------------------------------------------------
+ */
+
+int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err)
+{
+    int r = 0;
+
+    l->begun = true;
+    l->quit = false;
+    for (unsigned i = 0; i < l->count * BATCHES_PER_LANE; i++) {
+        struct gw_batch *b = calloc(1, sizeof *b);
+
+        if (!b)
+            return gw_nomem(err, "batches of pages");
+        b->next = l->idle;
+        l->idle = b;
+    }
+    for (unsigned i = 0; r >= 0 && i < l->count; i++) {
+        r = gw_lane_begin(l->way[i].lane, err);
+        if (r >= 0 && l->config.open)
+            r = start(&l->way[i], err);
+    }
+    return r;
+}
+
+int gw_lanes_submit(struct gw_lanes *l, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
+{
+    int r;
+
+    if (!b->count) {
+        give_back(l, b);
+        return 0;
+    }
+    if (l->config.open)
+        return hand_over(l, b, err);
+    r = gw_lane_put(l->way[0].lane, b, w, err);
+    fly(&l->way[0], b, w);
+    return r;
+}
+
+int gw_lanes_barrier(struct gw_lanes *l, enum gw_barrier kind, struct gw_writer *w, struct gw_error *err)
+{
+    return l->config.open ? reach_all(l, kind, err) : gw_lane_barrier(l->way[0].lane, kind, w, err);
+}
+
+void gw_lanes_end(struct gw_lanes *l)
+{
+    if (!l->begun)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->quit = true;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->lock);
+    for (unsigned i = 0; i < l->count; i++) {
+        struct way *y = &l->way[i];
+
+        if (y->threaded)
+            pthread_join(y->thread, NULL);
+        y->threaded = false;
+        while (y->flying) { /* the writer will not be flushed again */
+            struct gw_batch *b = y->flying;
+
+            y->flying = b->next;
+            give_back(l, b);
+        }
+        if (l->config.open)
+            gw_writer_close(&y->writer);
+        gw_lane_end(y->lane);
+    }
+    for (struct gw_batch *b = l->idle, *next; b; b = next) {
+        next = b->next;
+        free(b->room);
+        free(b);
+    }
+    l->idle = NULL;
+    l->begun = false;
+}
+
+uint64_t gw_lanes_bytes(const struct gw_lanes *l)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; l->config.open && i < l->count; i++)
+        n += atomic_load_explicit(&l->way[i].bytes, memory_order_relaxed);
+    return n;
+}
+
+uint64_t gw_lanes_pages(const struct gw_lanes *l, enum gw_form form)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < l->count; i++)
+        n += gw_lane_pages(l->way[i].lane, form);
+    return n;
+}
