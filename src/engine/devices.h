@@ -25,6 +25,7 @@
 struct gw_vm;
 struct gw_head;
 struct gw_codec;
+struct gw_store;
 
 enum gw_devices_place {
     GW_DEVICES_FIRST, /* before the START of the RAM */
@@ -67,8 +68,8 @@ struct gw_devices_ops {
     /* Makes a RAM block that is listed; opaque is the vm (ram_config.adopt). NULL: the machine has its own. */
     int (*adopt)(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err);
     int (*get)(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err);
-    /* Whether somebody wants to know of each page that has landed: blocks have maps then (ram/store/landed.h). */
-    bool (*watched)(const struct gw_vm *vm);
+    /* Where pages go to. */
+    int (*store)(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err);
     void (*forget)(struct gw_vm *vm);
     /* Everything has arrived and is put where it will rest. NULL: the machine runs here instead. */
     int (*park)(struct gw_vm *vm, struct gw_error *err);

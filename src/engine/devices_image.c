@@ -5,6 +5,8 @@
 #include "scan/parts.h"
 #include "image/parked/stage.h"
 #include "ram/ram.h"
+#include "ram/store/direct.h"
+#include "ram/store/landed.h"
 
 /* ---- destination --------------------------------------------------------------------------------------------------
  */
@@ -31,12 +33,22 @@ static int adopt(void *opaque, const char *name, uint64_t used_bytes, struct gw_
 
     if (r >= 0)
         r = gw_guest_add_ram(vm, name, used_bytes, host, GW_RAM_FRESH, err);
-    if (r >= 0 && vm->image->stage) {
-        struct gw_ram_block *b = gw_ram_find(&vm->ram, name);
-
-        r = gw_stage_block(vm->image->stage, host, b->pages, &b->landed, err);
-    }
     return r;
+}
+
+static int landed_map(void *opaque, struct gw_ram_block *b, uint64_t **ret_map, struct gw_error *err)
+{
+    struct gw_vm *vm = opaque;
+
+    return gw_stage_block(vm->image->stage, b->host, b->pages, ret_map, err);
+}
+
+/* Memory; with a stage, which writes the file meanwhile, what has landed there is marked for it. */
+static int store(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err)
+{
+    int r = gw_store_direct_new(&vm->ram, ret, err);
+
+    return r >= 0 && vm->image->stage ? gw_store_landed_new(*ret, landed_map, vm, ret, err) : r;
 }
 
 /* A section found by the scan, put together again as it was. */
@@ -176,16 +188,9 @@ static void forget(struct gw_vm *vm)
     vm->image->guest->early_devices = 0;
 }
 
-static bool watched(const struct gw_vm *vm)
-{
-    return vm->image->stage;
-}
-
 /* What was being written and was not committed is gone. */
 static void settle(struct gw_vm *vm)
 {
-    for (unsigned i = 0; i < vm->ram.count; i++)
-        vm->ram.blocks[i]->landed = NULL;
     gw_stage_forget(vm->image->stage);
 }
 
@@ -247,7 +252,7 @@ const struct gw_devices_ops gw_devices_image = {
     .begin = begin,
     .adopt = adopt,
     .get = get,
-    .watched = watched,
+    .store = store,
     .forget = forget,
     .park = park,
     .abandon = abandon,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/vm.h"
+#include "ram/store/direct.h"
 
 static int put(struct gw_vm *vm, enum gw_devices_place place, struct gw_writer *w, struct gw_vmdesc *desc,
                struct gw_error *err)
@@ -55,9 +56,9 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
     return e;
 }
 
-static bool watched(const struct gw_vm *vm)
+static int store(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err)
 {
-    return false;
+    return gw_store_direct_new(&vm->ram, ret, err);
 }
 
 /* What was loaded is loaded again by the next source. */
@@ -75,7 +76,7 @@ const struct gw_devices_ops gw_devices_registry = {
     .fetch = fetch,
     .begin = begin,
     .get = get,
-    .watched = watched,
+    .store = store,
     .forget = forget,
     .settle = settle,
 };

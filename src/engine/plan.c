@@ -6,8 +6,6 @@
 #include "ram/codec/zero.h"
 #include "ram/layout/stream.h"
 #include "ram/source/dirty.h"
-#include "ram/store/direct.h"
-#include "ram/store/landed.h"
 
 static int add_zero(struct gw_lane *lane, struct gw_error *err)
 {
@@ -31,7 +29,7 @@ static int make_lane(struct gw_vm *vm, bool zeros, struct gw_lane **ret, struct 
     struct gw_codec *fetch = vm->devices->fetch(vm);
     struct gw_layout *layout = NULL;
     struct gw_lane *lane = NULL;
-    int r = gw_layout_stream_new(&vm->ram, &layout, err);
+    int r = gw_layout_stream_new(&vm->ram, false, &layout, err);
 
     if (r >= 0)
         r = gw_lane_new(layout, &lane, err);
@@ -118,13 +116,18 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
 int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
 {
     struct gw_ram_config ram = ram_config(vm);
-    int r = gw_store_direct_new(&vm->ram, &ram.take_store, err);
+    int r = vm->devices->store(vm, &ram.take_store, err);
 
-    if (r >= 0 && vm->devices->watched(vm))
-        r = gw_store_landed_new(ram.take_store, &ram.take_store, err);
+    if (r < 0)
+        return r;
+    r = gw_layout_stream_in_new(&vm->ram, true, &ram.take_in, err);
+    if (r < 0) {
+        ram.take_store->free(ram.take_store);
+        return r;
+    }
     ram.adopt = vm->devices->adopt;
     ram.opaque = vm;
-    return r < 0 ? r : add_ram(plan, &ram, err);
+    return add_ram(plan, &ram, err);
 }
 
 struct gw_progress gw_plan_progress(const struct gw_plan *plan)

@@ -183,6 +183,8 @@ static struct gw_live *live_free(struct gw_live *live)
     gw_lanes_free(m->lanes);
     if (m->source)
         m->source->free(m->source);
+    if (m->in)
+        m->in->free(m->in);
     if (m->store)
         m->store->free(m->store);
     free(m);
@@ -202,8 +204,8 @@ static void progress(struct gw_live *live, struct gw_progress *sum)
     sum->total_bytes += atomic_load(&m->total);
     if (sending && m->source)
         sum->remaining_bytes += m->source->pending(m->source) << ram->page_bits;
-    sum->zero_pages += m->lanes ? gw_lanes_pages(m->lanes, GW_FORM_ZERO) : atomic_load(&m->zero_pages);
-    sum->plain_pages += m->lanes ? gw_lanes_pages(m->lanes, GW_FORM_PLAIN) : atomic_load(&m->plain_pages);
+    sum->zero_pages += m->lanes ? gw_lanes_pages(m->lanes, GW_FORM_ZERO) : m->in->pages[GW_FORM_ZERO];
+    sum->plain_pages += m->lanes ? gw_lanes_pages(m->lanes, GW_FORM_PLAIN) : m->in->pages[GW_FORM_PLAIN];
 }
 
 static const struct gw_live_ops ops = {
@@ -231,6 +233,8 @@ int gw_ram_live_new(const struct gw_ram_config *config, struct gw_live **ret_liv
         gw_lanes_free(config->take_lanes);
         if (config->take_source)
             config->take_source->free(config->take_source);
+        if (config->take_in)
+            config->take_in->free(config->take_in);
         if (config->take_store)
             config->take_store->free(config->take_store);
         return gw_nomem(err, "RAM section");
@@ -240,6 +244,7 @@ int gw_ram_live_new(const struct gw_ram_config *config, struct gw_live **ret_liv
     m->config = *config;
     m->source = config->take_source;
     m->lanes = config->take_lanes;
+    m->in = config->take_in;
     m->store = config->take_store;
     *ret_live = &m->live;
     return 0;

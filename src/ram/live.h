@@ -5,7 +5,6 @@
 #ifndef GW_RAM_LIVE_H
 #define GW_RAM_LIVE_H
 
-#include "ram/layout/stream.h"
 #include "ram/ram.h"
 
 struct ram_live {
@@ -18,10 +17,9 @@ struct ram_live {
     struct gw_lanes *lanes;
     /* destination */
     struct gw_store *store;
-    struct gw_stream_get get;
+    struct gw_layout_in *in;
     bool loading, listed;
-    /* written by the session's thread */
-    _Atomic uint64_t total, plain_pages, zero_pages; /* the last two: received */
+    _Atomic uint64_t total; /* written by the session's thread */
 };
 
 /* A block whose contents stay where they are: the other side maps the same file. */

@@ -5,31 +5,14 @@
 
 #include "wire/names.h"
 
-/* Only what has a map of received pages can be written. */
-static int make_map(struct ram_live *m, struct gw_ram_block *b, struct gw_error *err)
-{
-    b->received = gw_bitmap_new(b->max_bytes >> m->config.ram->page_bits);
-    return b->received ? 0 : gw_nomem(err, "map of received pages");
-}
-
 int gw_ram_load_setup(struct gw_live *live, struct gw_error *err)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
-    struct gw_ram *ram = m->config.ram;
-    int r;
 
     m->listed = false;
     m->loading = true;
-    r = gw_stream_get_init(&m->get, ram, m->store, err);
-    m->get.touched = &live->touched;
-    for (unsigned i = 0; r >= 0 && i < ram->count; i++) {
-        struct gw_ram_block *b = ram->blocks[i];
-
-        if (b->flags & GW_RAM_NO_MIGRATE || gw_ram_stays(m, b) || (!b->used_bytes && !(b->flags & GW_RAM_RESIZEABLE)))
-            continue;
-        r = make_map(m, b, err);
-    }
-    return r;
+    m->in->touched = &live->touched;
+    return 0;
 }
 
 void gw_ram_load_cleanup(struct gw_live *live, bool ok)
@@ -39,16 +22,12 @@ void gw_ram_load_cleanup(struct gw_live *live, bool ok)
 
     if (!m->loading)
         return;
-    for (unsigned i = 0; i < ram->count; i++) {
-        struct gw_ram_block *b = ram->blocks[i];
-
-        gw_bitmap_free(b->received, b->max_bytes >> ram->page_bits);
-        b->received = NULL;
-        /* What came is in there now, also when the rest did not. */
+    /* What came is in there now, also when the rest did not. */
+    for (unsigned i = 0; i < ram->count; i++)
         if (ok || m->live.touched)
-            b->flags &= ~(unsigned)GW_RAM_FRESH;
-    }
-    gw_stream_get_close(&m->get);
+            ram->blocks[i]->flags &= ~(unsigned)GW_RAM_FRESH;
+    m->store->reset(m->store);
+    m->in->reset(m->in);
     m->loading = false;
 }
 
@@ -66,8 +45,6 @@ static int check_block(struct ram_live *m, const char *name, uint64_t used, cons
         int e = m->config.adopt(m->config.opaque, name, used, err);
 
         b = gw_ram_find(m->config.ram, name);
-        if (e >= 0)
-            e = make_map(m, b, err);
         if (e < 0)
             return e;
     }
@@ -186,6 +163,15 @@ static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *e
         b->used_bytes = list[i].used_bytes;
         b->pages = b->used_bytes >> ram->page_bits;
     }
+    for (unsigned i = 0; i < count; i++) {
+        if (gw_ram_stays(m, list[i].block))
+            continue;
+        e = m->store->add(m->store, list[i].block, err);
+        if (e >= 0)
+            e = m->in->add(m->in, list[i].block, err);
+        if (e < 0)
+            return e;
+    }
     m->listed = true;
     atomic_store(&m->total, word & ~mask);
     return 0;
@@ -213,9 +199,9 @@ int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reade
         e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM pages at byte %" PRIu64 " before the block list",
                     gw_reader_offset(r));
     if (e >= 0)
-        e = gw_stream_get_records(&m->get, r, err);
-    atomic_store(&m->plain_pages, m->get.plain);
-    atomic_store(&m->zero_pages, m->get.zero);
+        e = m->in->get(m->in, r, m->store, err);
+    if (e >= 0 && m->store->flush)
+        e = m->store->flush(m->store, err);
     return e;
 }
 
@@ -224,11 +210,8 @@ static uint64_t missing_pages(const struct ram_live *m)
 {
     uint64_t missing = 0;
 
-    for (unsigned i = 0; i < m->config.ram->count; i++) {
-        const struct gw_ram_block *b = m->config.ram->blocks[i];
-
-        missing += b->received ? b->pages - gw_bitmap_count(b->received, b->pages) : 0;
-    }
+    for (unsigned i = 0; i < m->config.ram->count; i++)
+        missing += m->store->missing(m->store, m->config.ram->blocks[i]);
     return missing;
 }
 

@@ -21,6 +21,7 @@ struct gw_ram_config {
     bool ignore_shared;            /* x-ignore-shared: shared blocks with a name stay where they are */
     struct gw_source *take_source; /* source: where pages come from */
     struct gw_lanes *take_lanes;   /* source: what they go through */
+    struct gw_layout_in *take_in;  /* destination: how they come */
     struct gw_store *take_store;   /* destination: where they go to */
     /* Destination: a block that is not known; it is there when this returns 0. NULL: unknown blocks are refused. */
     int (*adopt)(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err);

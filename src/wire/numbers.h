@@ -82,4 +82,6 @@ enum gw_wire_ram {
     GW_RAMF_MULTIFD_FLUSH = 0x200,
 };
 
+#define GW_XBZRLE_ENCODING 1u /* first byte of an XBZRLE record's body */
+
 #endif

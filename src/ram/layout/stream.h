@@ -19,27 +19,13 @@
 
 #include "ram/page/ops.h"
 
-int gw_layout_stream_new(const struct gw_ram *ram, struct gw_layout **ret, struct gw_error *err);
+/* marks: the lane has a channel of its own, on which an end mark tells of each barrier that the main stream tells of too
+ * (STEP and END). Else the RAM section writes the marks. */
+int gw_layout_stream_new(const struct gw_ram *ram, bool marks, struct gw_layout **ret, struct gw_error *err);
 
-struct gw_stream_get {
-    const struct gw_ram *ram;
-    struct gw_store *store;
-    struct gw_ram_block *last;
-    uint64_t next;             /* the page after the last plain one */
-    unsigned run;              /* plain records in sequence so far */
-    unsigned guess;            /* pages to guess at next time */
-    unsigned reach;            /* vectors to give to one read: some more than the transport lately filled */
-    atomic_bool *touched;      /* set before the first page is written; may be NULL */
-    uint64_t plain, zero;      /* records read */
-    uint64_t guessed, missed;  /* pages that were read to their place by prediction; that were put back */
-    uint64_t *slot;            /* the pages of a guess */
-    uint64_t *heads;           /* scratch for their headers */
-    struct iovec *iov;
-};
-
-int gw_stream_get_init(struct gw_stream_get *g, const struct gw_ram *ram, struct gw_store *store, struct gw_error *err);
-void gw_stream_get_close(struct gw_stream_get *g);
-/* Records up to and with the end mark. */
-int gw_stream_get_records(struct gw_stream_get *g, struct gw_reader *r, struct gw_error *err);
+/* guess: read ahead as told above, where the store allows it. */
+int gw_layout_stream_in_new(const struct gw_ram *ram, bool guess, struct gw_layout_in **ret, struct gw_error *err);
+/* Pages that were read to their place by prediction, and that were put back, for tests and benches. */
+void gw_layout_stream_guesses(const struct gw_layout_in *l, uint64_t *ret_guessed, uint64_t *ret_missed);
 
 #endif

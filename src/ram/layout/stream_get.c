@@ -13,31 +13,37 @@
 #define READAHEAD_ZERO 1024u
 #define WORD           8u
 
-int gw_stream_get_init(struct gw_stream_get *g, const struct gw_ram *ram, struct gw_store *store, struct gw_error *err)
-{
-    *g = (struct gw_stream_get){.ram = ram, .store = store, .guess = GUESS_MIN, .reach = GW_IOV_MAX};
-    g->slot = calloc(GUESS_MAX, sizeof *g->slot);
-    g->heads = calloc(GUESS_MAX, sizeof *g->heads);
-    g->iov = calloc(GUESS_MAX * 2, sizeof *g->iov);
-    if (!g->slot || !g->heads || !g->iov) {
-        gw_stream_get_close(g);
-        return gw_nomem(err, "RAM record reader");
-    }
-    return 0;
-}
+struct get {
+    struct gw_layout_in layout;
+    const struct gw_ram *ram;
+    bool may_guess;
+    bool *added; /* by block number */
+    unsigned blocks;
 
-void gw_stream_get_close(struct gw_stream_get *g)
+    /* of the call that runs */
+    struct gw_store *store;
+    bool guesses;
+    struct gw_ram_block *last; /* block of the record before: CONTINUE */
+
+    uint64_t next;                      /* the page after the last plain one */
+    unsigned run;                       /* plain records in sequence so far */
+    unsigned guess;                     /* pages to guess at next time */
+    unsigned reach;                     /* vectors to give to one read: some more than the transport lately filled */
+    const struct gw_ram_block *present; /* pages of it before present_end need not be made present again */
+    uint64_t present_end;
+    uint64_t guessed, missed; /* pages that were read to their place by prediction; that were put back */
+    uint64_t *slot;           /* the pages of a guess */
+    uint64_t *heads;          /* scratch for their headers */
+    struct iovec *iov;
+};
+
+static void count(struct get *g, enum gw_form form, uint64_t pages)
 {
-    free(g->slot);
-    free(g->heads);
-    free(g->iov);
-    g->slot = NULL;
-    g->heads = NULL;
-    g->iov = NULL;
+    atomic_fetch_add_explicit(&g->layout.pages[form], pages, memory_order_relaxed);
 }
 
 /* The page that comes next if the sequence goes on; false when it cannot. */
-static bool successor(const struct gw_stream_get *g, uint64_t from, uint64_t *ret_page)
+static bool successor(const struct get *g, uint64_t from, uint64_t *ret_page)
 {
     uint64_t end = GW_MIN(g->last->pages, (g->next + WINDOW - 1) & ~(WINDOW - 1));
     uint64_t page = g->store->open(g->store, g->last, from, end);
@@ -49,41 +55,55 @@ static bool successor(const struct gw_stream_get *g, uint64_t from, uint64_t *re
 /* ---- guesses ------------------------------------------------------------------------------------------------------
  */
 
-static void slot_vectors(struct gw_stream_get *g, unsigned i)
+static void slot_vectors(struct get *g, unsigned i)
 {
     g->iov[i * 2] = (struct iovec){&g->heads[i], WORD};
-    g->iov[i * 2 + 1] = (struct iovec){g->store->where(g->store, g->last, g->slot[i]), g->ram->page_bytes};
+    g->iov[i * 2 + 1] =
+        (struct iovec){g->store->where(g->store, g->last, g->slot[i], GW_STORE_OVERWRITE), g->ram->page_bytes};
+}
+
+/* Tells the store of pages that it was not told of before. */
+static void expect(struct get *g, uint64_t first, uint64_t pages)
+{
+    uint64_t end = first + pages;
+
+    if (g->last == g->present && first < g->present_end)
+        first = g->present_end;
+    if (first >= end)
+        return;
+    g->present = g->last;
+    g->present_end = end;
+    g->store->expect(g->store, g->last, first, end - first);
 }
 
 /* Chooses the pages of a guess; returns how many. */
-static unsigned choose(struct gw_stream_get *g)
+static unsigned choose(struct get *g)
 {
-    uint64_t page, from = g->next, first = 0, count = 0;
+    uint64_t page, from = g->next, first = 0, pages = 0;
     unsigned n = 0;
 
     for (; n < g->guess && successor(g, from, &page); from = page + 1) {
         g->slot[n] = page;
         slot_vectors(g, n++);
-        if (count && page != first + count) {
-            g->store->expect(g->store, g->last, first, count);
-            count = 0;
+        if (pages && page != first + pages) {
+            expect(g, first, pages);
+            pages = 0;
         }
-        if (!count++)
+        if (!pages++)
             first = page;
     }
     if (n >= 2)
-        g->store->expect(g->store, g->last, first, count);
+        expect(g, first, pages);
     return n;
 }
 
-static bool as_guessed(const struct gw_stream_get *g, unsigned i)
+static bool as_guessed(const struct get *g, unsigned i)
 {
     return g->heads[i] == htobe64((g->slot[i] << g->ram->page_bits) | GW_RAMF_PAGE | GW_RAMF_CONTINUE);
 }
 
 /* What came from slot i on, `bytes` of it, is something else: back into the stream with it. */
-static int missed(struct gw_stream_get *g, struct gw_reader *r, unsigned i, unsigned n, size_t bytes,
-                  struct gw_error *err)
+static int missed(struct get *g, struct gw_reader *r, unsigned i, unsigned n, size_t bytes, struct gw_error *err)
 {
     size_t record = WORD + g->ram->page_bytes;
     unsigned dirty = (unsigned)gw_div_up(bytes - WORD, record);
@@ -100,8 +120,7 @@ static int missed(struct gw_stream_get *g, struct gw_reader *r, unsigned i, unsi
 }
 
 /* Reads until the records read are whole or wrong. */
-static int read_guess(struct gw_stream_get *g, struct gw_reader *r, unsigned n, unsigned *ret_hits,
-                      struct gw_error *err)
+static int read_guess(struct get *g, struct gw_reader *r, unsigned n, unsigned *ret_hits, struct gw_error *err)
 {
     size_t record = WORD + g->ram->page_bytes, have = 0; /* bytes of slot `hits` and of what is behind it */
     unsigned hits = 0, at = 0;
@@ -115,8 +134,12 @@ static int read_guess(struct gw_stream_get *g, struct gw_reader *r, unsigned n, 
             return (int)got;
         g->reach = (uint64_t)got == asked ? GW_MIN(g->reach * 2, GW_IOV_MAX)
                                           : GW_MAX((unsigned)((size_t)got / record + 2) * 4, REACH_MIN);
-        for (have += (size_t)got; have >= record && as_guessed(g, hits); have -= record, hits++)
-            g->store->done(g->store, g->last, g->slot[hits]);
+        for (have += (size_t)got; have >= record && as_guessed(g, hits); have -= record, hits++) {
+            int e = g->store->place(g->store, g->last, g->slot[hits], err);
+
+            if (e < 0)
+                return e;
+        }
         *ret_hits = hits;
         if (have >= WORD && !as_guessed(g, hits))
             return missed(g, r, hits, n, have, err);
@@ -124,7 +147,7 @@ static int read_guess(struct gw_stream_get *g, struct gw_reader *r, unsigned n, 
         at = hits * 2;
         if (have >= WORD) {
             at++;
-            g->iov[at].iov_base = (uint8_t *)g->store->where(g->store, g->last, g->slot[hits]) + (have - WORD);
+            g->iov[at].iov_base = g->store->where(g->store, g->last, g->slot[hits], GW_STORE_OVERWRITE) + (have - WORD);
             g->iov[at].iov_len = record - have;
         } else if (have) {
             g->iov[at] = (struct iovec){(uint8_t *)&g->heads[hits] + have, WORD - have};
@@ -136,19 +159,19 @@ static int read_guess(struct gw_stream_get *g, struct gw_reader *r, unsigned n, 
 }
 
 /* Reads ahead into the places where the next pages would go. 1: something was read; 0: no guess is possible here. */
-static int guess(struct gw_stream_get *g, struct gw_reader *r, struct gw_error *err)
+static int guess(struct get *g, struct gw_reader *r, struct gw_error *err)
 {
     unsigned n, hits = 0;
     int e;
 
-    if (g->run < 2 || gw_reader_buffered(r) || !r->channel)
+    if (!g->guesses || g->run < 2 || gw_reader_buffered(r) || !r->channel)
         return 0;
     n = choose(g);
     if (n < 2)
         return 0;
     e = read_guess(g, r, n, &hits, err);
     g->guessed += hits;
-    g->plain += hits;
+    count(g, GW_FORM_PLAIN, hits);
     if (hits)
         g->next = g->slot[hits - 1] + 1;
     return e < 0 ? e : 1;
@@ -165,7 +188,7 @@ static int bad_flags(uint64_t word, uint64_t at, uint32_t mask, struct gw_error 
 }
 
 /* The block and page that a record names, checked. */
-static int place(struct gw_stream_get *g, struct gw_reader *r, uint64_t word, uint64_t at, uint64_t *ret_page,
+static int place(struct get *g, struct gw_reader *r, uint64_t word, uint64_t at, uint64_t *ret_page,
                  struct gw_error *err)
 {
     uint64_t offset = word & ~(uint64_t)(g->ram->page_bytes - 1);
@@ -178,7 +201,7 @@ static int place(struct gw_stream_get *g, struct gw_reader *r, uint64_t word, ui
         if (e < 0)
             return e;
         b = gw_ram_find(g->ram, name);
-        if (!b || !b->received)
+        if (!b || b->index >= g->blocks || !g->added[b->index])
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM record at byte %" PRIu64 ": no RAM block is called %s", at,
                            name);
         g->last = b;
@@ -195,26 +218,26 @@ static int place(struct gw_stream_get *g, struct gw_reader *r, uint64_t word, ui
     return 0;
 }
 
-static int plain_record(struct gw_stream_get *g, struct gw_reader *r, uint64_t page, struct gw_error *err)
+static int plain_record(struct get *g, struct gw_reader *r, uint64_t page, struct gw_error *err)
 {
+    uint8_t *dst = g->store->where(g->store, g->last, page, GW_STORE_OVERWRITE);
     uint64_t next;
-    bool follows = g->run && successor(g, g->next, &next) && next == page;
+    bool follows = g->guesses && g->run && successor(g, g->next, &next) && next == page;
     int e;
 
     g->next = page + 1;
     /* Where no guess will be made the next header can come with this body. */
-    r->readahead = successor(g, page + 1, &next) ? 0 : WORD;
-    e = gw_reader_direct_ahead(r, g->store->where(g->store, g->last, page), g->ram->page_bytes, err);
+    r->readahead = g->guesses && successor(g, page + 1, &next) ? 0 : WORD;
+    e = gw_reader_direct_ahead(r, dst, g->ram->page_bytes, err);
     r->readahead = 0;
     if (e < 0)
         return e;
-    g->store->done(g->store, g->last, page);
     g->run = follows ? g->run + 1 : 1;
-    g->plain++;
-    return 0;
+    count(g, GW_FORM_PLAIN, 1);
+    return g->store->place(g->store, g->last, page, err);
 }
 
-static int zero_record(struct gw_stream_get *g, struct gw_reader *r, uint64_t page, uint64_t at, struct gw_error *err)
+static int zero_record(struct get *g, struct gw_reader *r, uint64_t page, uint64_t at, struct gw_error *err)
 {
     uint8_t fill;
     int e = gw_get_u8(r, &fill, err);
@@ -223,51 +246,176 @@ static int zero_record(struct gw_stream_get *g, struct gw_reader *r, uint64_t pa
         return e;
     if (fill)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "zero page at byte %" PRIu64 " has the fill value %u", at, fill);
-    g->store->zero(g->store, g->last, page);
     g->run = 0;
-    g->zero++;
+    count(g, GW_FORM_ZERO, 1);
     r->readahead = READAHEAD_ZERO;
-    return 0;
+    return g->store->zero(g->store, g->last, page, err);
 }
 
-int gw_stream_get_records(struct gw_stream_get *g, struct gw_reader *r, struct gw_error *err)
+/* A record whose page is coded: what stands before the coded bytes says how many they are. */
+static int coded_record(struct get *g, struct gw_reader *r, enum gw_form form, uint64_t page, uint64_t at,
+                        struct gw_error *err)
 {
-    uint32_t mask = g->ram->page_bytes - 1;
+    struct gw_codec *codec = g->layout.decoder[form];
+    const uint8_t *coded;
+    uint8_t kind;
+    uint16_t bytes;
+    int e = gw_get_u8(r, &kind, err);
+
+    if (e >= 0)
+        e = gw_get_u16(r, &bytes, err);
+    if (e < 0)
+        return e;
+    if (kind != GW_XBZRLE_ENCODING || !bytes || bytes > g->ram->page_bytes)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                       "XBZRLE record at byte %" PRIu64 ": %u bytes of encoding 0x%02x for a page of %u", at, bytes,
+                       kind, g->ram->page_bytes);
+    e = gw_reader_need(r, bytes, &coded, err);
+    if (e < 0)
+        return e;
+    e = codec->decode(codec, g->last, page, coded, bytes, g->store->where(g->store, g->last, page, GW_STORE_MODIFY),
+                      err);
+    if (e < 0) {
+        gw_context(err, "XBZRLE record at byte %" PRIu64 ": page 0x%" PRIx64 " of RAM block %s", at,
+                   page << g->ram->page_bits, g->last->name);
+        return e;
+    }
+    gw_reader_skip(r, bytes);
+    g->run = 0;
+    count(g, form, 1);
+    return g->store->place(g->store, g->last, page, err);
+}
+
+/* The form that the flags of a record name; GW_FORM_OPEN: none that is known here. */
+static enum gw_form form_of(const struct get *g, uint64_t flags)
+{
+    switch (flags) {
+    case GW_RAMF_PAGE:
+        return GW_FORM_PLAIN;
+    case GW_RAMF_ZERO:
+        return GW_FORM_ZERO;
+    case GW_RAMF_XBZRLE:
+        return g->layout.decoder[GW_FORM_XBZRLE] ? GW_FORM_XBZRLE : GW_FORM_OPEN;
+    default:
+        return GW_FORM_OPEN;
+    }
+}
+
+/* One record. 1: it was the mark. */
+static int record(struct get *g, struct gw_reader *r, struct gw_error *err)
+{
+    uint64_t word, page, at = gw_reader_offset(r), mask = g->ram->page_bytes - 1;
+    enum gw_form form;
+    int e = gw_get_u64(r, &word, err);
+
+    if (e < 0)
+        return e;
+    if (word == GW_RAMF_EOS)
+        return 1;
+    form = form_of(g, word & mask & ~(uint64_t)GW_RAMF_CONTINUE);
+    if (form == GW_FORM_OPEN)
+        return bad_flags(word, at, (uint32_t)mask, err);
+    e = place(g, r, word, at, &page, err);
+    if (e < 0)
+        return e;
+    if (g->layout.touched) /* guesses come only behind records */
+        atomic_store_explicit(g->layout.touched, true, memory_order_relaxed);
+    return form == GW_FORM_PLAIN  ? plain_record(g, r, page, err)
+           : form == GW_FORM_ZERO ? zero_record(g, r, page, at, err)
+                                  : coded_record(g, r, form, page, at, err);
+}
+
+static int get(struct gw_layout_in *layout, struct gw_reader *r, struct gw_store *store, struct gw_error *err)
+{
+    struct get *g = GW_CONTAINER(layout, struct get, layout);
     size_t old_readahead = r->readahead;
     int e;
 
+    g->store = store;
+    g->guesses = g->may_guess && store->open;
     r->readahead = 0;
     for (;;) {
-        uint64_t word, page, at;
-
         e = guess(g, r, err);
-        if (e < 0)
-            break;
-        if (e)
+        if (e > 0)
             continue;
-        at = gw_reader_offset(r);
-        e = gw_get_u64(r, &word, err);
-        if (e < 0)
-            break;
-        if ((word & mask) == GW_RAMF_EOS) {
-            if (word & ~(uint64_t)mask)
-                e = bad_flags(word, at, mask, err);
-            break;
-        }
-        if ((word & mask & ~(uint64_t)GW_RAMF_CONTINUE) != GW_RAMF_PAGE &&
-            (word & mask & ~(uint64_t)GW_RAMF_CONTINUE) != GW_RAMF_ZERO) {
-            e = bad_flags(word, at, mask, err);
-            break;
-        }
-        e = place(g, r, word, at, &page, err);
-        if (e < 0)
-            break;
-        if (g->touched) /* guesses come only behind records */
-            atomic_store_explicit(g->touched, true, memory_order_relaxed);
-        e = word & GW_RAMF_PAGE ? plain_record(g, r, page, err) : zero_record(g, r, page, at, err);
-        if (e < 0)
+        if (e >= 0)
+            e = record(g, r, err);
+        if (e)
             break;
     }
     r->readahead = old_readahead;
-    return e;
+    return e < 0 ? e : 0;
+}
+
+static int add(struct gw_layout_in *layout, struct gw_ram_block *b, struct gw_error *err)
+{
+    struct get *g = GW_CONTAINER(layout, struct get, layout);
+
+    if (b->index >= g->blocks) {
+        bool *grown = realloc(g->added, (b->index + 1) * sizeof *grown);
+
+        if (!grown)
+            return gw_nomem(err, "RAM record reader");
+        memset(grown + g->blocks, 0, (b->index + 1 - g->blocks) * sizeof *grown);
+        g->added = grown;
+        g->blocks = b->index + 1;
+    }
+    g->added[b->index] = true;
+    return 0;
+}
+
+static void reset(struct gw_layout_in *layout)
+{
+    struct get *g = GW_CONTAINER(layout, struct get, layout);
+
+    free(g->added);
+    g->added = NULL;
+    g->blocks = 0;
+    g->last = NULL;
+    g->present = NULL;
+    g->run = 0;
+    g->guess = GUESS_MIN;
+    g->reach = GW_IOV_MAX;
+}
+
+static struct gw_layout_in *layout_free(struct gw_layout_in *layout)
+{
+    struct get *g = GW_CONTAINER(layout, struct get, layout);
+
+    free(g->added);
+    free(g->slot);
+    free(g->heads);
+    free(g->iov);
+    free(g);
+    return NULL;
+}
+
+void gw_layout_stream_guesses(const struct gw_layout_in *layout, uint64_t *ret_guessed, uint64_t *ret_missed)
+{
+    const struct get *g = GW_CONTAINER(layout, const struct get, layout);
+
+    *ret_guessed = g->guessed;
+    *ret_missed = g->missed;
+}
+
+int gw_layout_stream_in_new(const struct gw_ram *ram, bool guess, struct gw_layout_in **ret, struct gw_error *err)
+{
+    struct get *g = calloc(1, sizeof *g);
+
+    if (!g)
+        return gw_nomem(err, "RAM record reader");
+    *g = (struct get){.layout = {.add = add, .get = get, .reset = reset, .free = layout_free},
+                      .ram = ram,
+                      .may_guess = guess,
+                      .guess = GUESS_MIN,
+                      .reach = GW_IOV_MAX,
+                      .slot = calloc(GUESS_MAX, sizeof *g->slot),
+                      .heads = calloc(GUESS_MAX, sizeof *g->heads),
+                      .iov = calloc(GUESS_MAX * 2, sizeof *g->iov)};
+    if (!g->slot || !g->heads || !g->iov) {
+        layout_free(&g->layout);
+        return gw_nomem(err, "RAM record reader");
+    }
+    *ret = &g->layout;
+    return 0;
 }

@@ -9,8 +9,7 @@ struct stream {
     struct gw_ram_block *last; /* block of the record before: CONTINUE */
 };
 
-static void put_head(struct stream *l, struct gw_writer *w, struct gw_ram_block *b, uint64_t offset,
-                     uint64_t flag)
+static void put_head(struct stream *l, struct gw_writer *w, struct gw_ram_block *b, uint64_t offset, uint64_t flag)
 {
     bool named = b != l->last;
 
@@ -47,20 +46,26 @@ static void put(struct gw_layout *layout, const struct gw_batch *batch, struct g
     gw_writer_cause(w, old);
 }
 
+static void barrier(struct gw_layout *layout, enum gw_barrier kind, struct gw_writer *w)
+{
+    if (kind == GW_BARRIER_STEP || kind == GW_BARRIER_END)
+        gw_put_u64(w, GW_RAMF_EOS);
+}
+
 static struct gw_layout *layout_free(struct gw_layout *layout)
 {
     free(GW_CONTAINER(layout, struct stream, layout));
     return NULL;
 }
 
-int gw_layout_stream_new(const struct gw_ram *ram, struct gw_layout **ret, struct gw_error *err)
+int gw_layout_stream_new(const struct gw_ram *ram, bool marks, struct gw_layout **ret, struct gw_error *err)
 {
     struct stream *l = calloc(1, sizeof *l);
 
     if (!l)
         return gw_nomem(err, "stream layout");
-    *l = (struct stream){
-        .layout = {.put = put, .free = layout_free}, .page_bits = ram->page_bits};
+    *l = (struct stream){.layout = {.put = put, .barrier = marks ? barrier : NULL, .free = layout_free},
+                         .page_bits = ram->page_bits};
     *ret = &l->layout;
     return 0;
 }

@@ -35,9 +35,6 @@ struct gw_ram_block {
     uint64_t *dirty;      /* to be sent */
     uint64_t *unclean;    /* one bit a chunk: the tracker must clean it before its pages are sent */
     uint64_t *discarded;  /* logically unplugged; NULL: none ever */
-    /* destination; NULL while no session runs */
-    uint64_t *received;
-    uint64_t *landed;     /* destination: of somebody who wants to know (store/landed.h); NULL: nobody does. Borrowed */
 
     void *tracker;        /* what the tracker keeps for this block */
 };

@@ -3,7 +3,7 @@
  * ops: the plugs of the page pipeline.
  *
  *     send:  source --batch--> [ codec chain --> layout --bytes--> writer ]      [ ] = a lane (ram/lane/)
- *     recv:  store <--where, place, zero-- [ layout + codecs <--bytes-- reader ]
+ *     recv:  store <--where, place, zero-- [ layout_in <--> codec, <--bytes-- reader ]
  *
  * A source knows which pages, a codec what a page becomes, a layout how records look, a store where pages go. None of
  * them knows another one. engine/plan.c chooses them, once for a session.
@@ -48,6 +48,10 @@ struct gw_codec {
     int (*begin)(struct gw_codec *c, struct gw_error *err);
     /* Claims pages that are OPEN by setting their form, and their body if the record carries something else. */
     int (*encode)(struct gw_codec *c, struct gw_batch *batch, struct gw_error *err);
+    /* The other direction: `bytes` coded bytes from the peer become the page at dst, which holds what the page was
+     * before. Trusts nothing; -EPROTO with blame PEER, and dst is undefined then. NULL: pages are not coded. */
+    int (*decode)(struct gw_codec *c, struct gw_ram_block *b, uint64_t page, const uint8_t *coded, size_t bytes, uint8_t *dst,
+                  struct gw_error *err);
     /* NULL: nothing to do. Every page up to here has been encoded. */
     int (*barrier)(struct gw_codec *c, enum gw_barrier kind, struct gw_error *err);
     /* NULL: nothing to do. It has ended, well or not, also when begin failed or never came. */
@@ -64,13 +68,30 @@ struct gw_layout {
     _Atomic uint64_t pages[GW_FORM_COUNT]; /* put, by form. Any thread may read them */
 };
 
+/* What the caller will do with the memory that `where` gives. */
+enum gw_intent {
+    GW_STORE_OVERWRITE, /* write all of the page */
+    GW_STORE_MODIFY,    /* read what the page holds now, and change it */
+};
+
 struct gw_store {
-    /* Where the contents of this page go. The pointer holds page_bytes. Never fails for a page inside the block. */
-    uint8_t *(*where)(struct gw_store *s, struct gw_ram_block *b, uint64_t page);
-    /* The page's contents are in place. */
-    void (*done)(struct gw_store *s, struct gw_ram_block *b, uint64_t page);
+    /* Pages of this block may come from now on. Once for each block. */
+    int (*add)(struct gw_store *s, struct gw_ram_block *b, struct gw_error *err);
+    /* Memory of page_bytes for the contents of this page; place or unguess follows. Never fails for a page inside a block
+     * that was added. */
+    uint8_t *(*where)(struct gw_store *s, struct gw_ram_block *b, uint64_t page, enum gw_intent intent);
+    /* The page's contents are in the memory that `where` gave. */
+    int (*place)(struct gw_store *s, struct gw_ram_block *b, uint64_t page, struct gw_error *err);
     /* The page is all zeros. */
-    void (*zero)(struct gw_store *s, struct gw_ram_block *b, uint64_t page);
+    int (*zero)(struct gw_store *s, struct gw_ram_block *b, uint64_t page, struct gw_error *err);
+    /* NULL: nothing to do. What was placed must be where others find it. */
+    int (*flush)(struct gw_store *s, struct gw_error *err);
+    /* Pages of this block that never came. 0 for one that was not added. */
+    uint64_t (*missing)(struct gw_store *s, const struct gw_ram_block *b);
+    /* Back to as it was made: no block was added, nothing came. */
+    void (*reset)(struct gw_store *s);
+
+    /* Guessing, for layouts that read ahead of what is known; all NULL: this store does not allow it. */
     /* The first page of [from, end) that has no contents yet, which is the only kind that may be scribbled on before it
      * is known what comes; `end` when there is none. */
     uint64_t (*open)(struct gw_store *s, struct gw_ram_block *b, uint64_t from, uint64_t end);
@@ -78,7 +99,23 @@ struct gw_store {
     void (*expect)(struct gw_store *s, struct gw_ram_block *b, uint64_t first, uint64_t count);
     /* This open page was scribbled on and did not come. */
     void (*unguess)(struct gw_store *s, struct gw_ram_block *b, uint64_t page);
+
     struct gw_store *(*free)(struct gw_store *s);
+};
+
+/* The receiving half of a layout. */
+struct gw_layout_in {
+    /* Pages of this block may come from now on. */
+    int (*add)(struct gw_layout_in *l, struct gw_ram_block *b, struct gw_error *err);
+    /* Reads records, and puts what they carry into the store, up to and with the next mark. */
+    int (*get)(struct gw_layout_in *l, struct gw_reader *r, struct gw_store *store, struct gw_error *err);
+    /* Back to as it was made. */
+    void (*reset)(struct gw_layout_in *l);
+    struct gw_layout_in *(*free)(struct gw_layout_in *l);
+
+    struct gw_codec *decoder[GW_FORM_COUNT]; /* NULL: records of this form are refused. Theirs who made the layout */
+    atomic_bool *touched;                    /* is set before the first page is written; may be NULL */
+    _Atomic uint64_t pages[GW_FORM_COUNT];   /* read, by form. Any thread may read them */
 };
 
 #endif

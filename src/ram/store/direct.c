@@ -14,68 +14,106 @@ struct direct {
     uint32_t page_bytes;
     unsigned page_bits;
     uint64_t os_page_bytes;
-    const struct gw_ram_block *present; /* pages of it before present_end need not be made present again */
-    uint64_t present_end;
     const struct gw_zero *detect;
+    struct map {
+        uint64_t *received; /* atomic: lanes share its words. NULL: the block was not added */
+        uint64_t bits;
+    } * maps; /* by block number */
+    unsigned count;
 };
 
-static uint8_t *where(struct gw_store *store, struct gw_ram_block *b, uint64_t page)
+static struct direct *of(struct gw_store *store)
 {
-    struct direct *s = GW_CONTAINER(store, struct direct, store);
-
-    return b->host + (page << s->page_bits);
+    return GW_CONTAINER(store, struct direct, store);
 }
 
-static void done(struct gw_store *store, struct gw_ram_block *b, uint64_t page)
+static int add(struct gw_store *store, struct gw_ram_block *b, struct gw_error *err)
 {
-    gw_bitmap_set(b->received, page);
+    struct direct *s = of(store);
+
+    if (b->index >= s->count) {
+        struct map *grown = realloc(s->maps, (b->index + 1) * sizeof *grown);
+
+        if (!grown)
+            return gw_nomem(err, "map of received pages");
+        memset(grown + s->count, 0, (b->index + 1 - s->count) * sizeof *grown);
+        s->maps = grown;
+        s->count = b->index + 1;
+    }
+    s->maps[b->index].bits = b->max_bytes >> s->page_bits;
+    s->maps[b->index].received = gw_bitmap_new(s->maps[b->index].bits);
+    return s->maps[b->index].received ? 0 : gw_nomem(err, "map of received pages");
 }
 
-static void zero(struct gw_store *store, struct gw_ram_block *b, uint64_t page)
+static uint8_t *where(struct gw_store *store, struct gw_ram_block *b, uint64_t page, enum gw_intent intent)
 {
-    struct direct *s = GW_CONTAINER(store, struct direct, store);
+    return b->host + (page << of(store)->page_bits);
+}
+
+static int place(struct gw_store *store, struct gw_ram_block *b, uint64_t page, struct gw_error *err)
+{
+    gw_bitmap_set_atomic(of(store)->maps[b->index].received, page);
+    return 0;
+}
+
+static int zero(struct gw_store *store, struct gw_ram_block *b, uint64_t page, struct gw_error *err)
+{
+    struct direct *s = of(store);
     uint8_t *p = b->host + (page << s->page_bits);
-    bool came = gw_bitmap_test(b->received, page);
+    bool came = gw_bitmap_set_atomic(s->maps[b->index].received, page);
 
-    gw_bitmap_set(b->received, page);
     if (!came && (b->flags & GW_RAM_FRESH))
-        return;
+        return 0;
     if (!gw_zero_page(s->detect, p, s->page_bytes))
         memset(p, 0, s->page_bytes);
+    return 0;
+}
+
+static uint64_t missing(struct gw_store *store, const struct gw_ram_block *b)
+{
+    struct direct *s = of(store);
+    const uint64_t *map = b->index < s->count ? s->maps[b->index].received : NULL;
+
+    return map ? b->pages - gw_bitmap_count(map, b->pages) : 0;
+}
+
+static void reset(struct gw_store *store)
+{
+    struct direct *s = of(store);
+
+    for (unsigned i = 0; i < s->count; i++)
+        gw_bitmap_free(s->maps[i].received, s->maps[i].bits);
+    free(s->maps);
+    s->maps = NULL;
+    s->count = 0;
 }
 
 static uint64_t open_page(struct gw_store *store, struct gw_ram_block *b, uint64_t from, uint64_t end)
 {
-    return from < end ? gw_bitmap_next_clear(b->received, end, from) : end;
+    return from < end ? gw_bitmap_next_clear(of(store)->maps[b->index].received, end, from) : end;
 }
 
 static void expect(struct gw_store *store, struct gw_ram_block *b, uint64_t first, uint64_t count)
 {
-    struct direct *s = GW_CONTAINER(store, struct direct, store);
-    uint64_t end = first + count;
+    struct direct *s = of(store);
+    uint8_t *p = b->host + (first << s->page_bits);
 
-    if (b == s->present && first < s->present_end)
-        first = s->present_end;
-    if (first >= end)
+    if ((uintptr_t)p % s->os_page_bytes || (count << s->page_bits) % s->os_page_bytes)
         return;
-    s->present = b;
-    s->present_end = end;
-    if (((uintptr_t)b->host + (first << s->page_bits)) % s->os_page_bytes || (count << s->page_bits) % s->os_page_bytes)
-        return;
-    /* A fault for each would cost more than the copy. Not being able to is no error: then the faults come one by one. */
-    madvise(b->host + (first << s->page_bits), (end - first) << s->page_bits, MADV_POPULATE_WRITE);
+    /* A fault for each would cost more than the copy. Not being able to is no error: then the faults come one by one.
+     */
+    madvise(p, count << s->page_bits, MADV_POPULATE_WRITE);
 }
 
 static void unguess(struct gw_store *store, struct gw_ram_block *b, uint64_t page)
 {
-    struct direct *s = GW_CONTAINER(store, struct direct, store);
-
-    memset(b->host + (page << s->page_bits), 0, s->page_bytes);
+    memset(b->host + (page << of(store)->page_bits), 0, of(store)->page_bytes);
 }
 
 static struct gw_store *store_free(struct gw_store *store)
 {
-    free(GW_CONTAINER(store, struct direct, store));
+    reset(store);
+    free(of(store));
     return NULL;
 }
 
@@ -85,18 +123,20 @@ int gw_store_direct_new(const struct gw_ram *ram, struct gw_store **ret, struct 
 
     if (!s)
         return gw_nomem(err, "store of pages");
-    *s = (struct direct){
-        .store = {.where = where,
-                  .done = done,
-                  .zero = zero,
-                  .open = open_page,
-                  .expect = expect,
-                  .unguess = unguess,
-                  .free = store_free},
-        .page_bytes = ram->page_bytes,
-        .page_bits = ram->page_bits,
-        .os_page_bytes = (uint64_t)sysconf(_SC_PAGESIZE),
-        .detect = gw_zero_pick()};
+    *s = (struct direct){.store = {.add = add,
+                                   .where = where,
+                                   .place = place,
+                                   .zero = zero,
+                                   .missing = missing,
+                                   .reset = reset,
+                                   .open = open_page,
+                                   .expect = expect,
+                                   .unguess = unguess,
+                                   .free = store_free},
+                         .page_bytes = ram->page_bytes,
+                         .page_bits = ram->page_bits,
+                         .os_page_bytes = (uint64_t)sysconf(_SC_PAGESIZE),
+                         .detect = gw_zero_pick()};
     *ret = &s->store;
     return 0;
 }

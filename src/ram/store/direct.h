@@ -7,6 +7,9 @@
  *
  * A page that was never received may be guessed at, in any block: if it comes, what was there is gone anyway, and a source
  * that never sends it says that its contents do not matter; after a wrong guess it is zeros.
+ *
+ * Threads: add, reset and free by one thread while no other is in; all else by any number of lanes, as long as no two of
+ * them have the same page at a time.
  */
 #ifndef GW_STORE_DIRECT_H
 #define GW_STORE_DIRECT_H

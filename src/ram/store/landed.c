@@ -4,31 +4,80 @@
 struct landed {
     struct gw_store store;
     struct gw_store *next;
+    gw_landed_map_fn map;
+    void *opaque;
+    uint64_t **maps; /* by block number; NULL: the block was not added */
+    unsigned count;
 };
+
+static struct landed *of(struct gw_store *store)
+{
+    return GW_CONTAINER(store, struct landed, store);
+}
 
 static struct gw_store *next(struct gw_store *store)
 {
-    return GW_CONTAINER(store, struct landed, store)->next;
+    return of(store)->next;
 }
 
-static uint8_t *where(struct gw_store *store, struct gw_ram_block *b, uint64_t page)
+static int add(struct gw_store *store, struct gw_ram_block *b, struct gw_error *err)
 {
-    return next(store)->where(next(store), b, page);
+    struct landed *s = of(store);
+    int r = s->next->add(s->next, b, err);
+
+    if (r >= 0 && b->index >= s->count) {
+        uint64_t **grown = realloc(s->maps, (b->index + 1) * sizeof *grown);
+
+        if (!grown)
+            return gw_nomem(err, "map of landed pages");
+        memset(grown + s->count, 0, (b->index + 1 - s->count) * sizeof *grown);
+        s->maps = grown;
+        s->count = b->index + 1;
+    }
+    return r < 0 ? r : s->map(s->opaque, b, &s->maps[b->index], err);
 }
 
-static void done(struct gw_store *store, struct gw_ram_block *b, uint64_t page)
+static uint8_t *where(struct gw_store *store, struct gw_ram_block *b, uint64_t page, enum gw_intent intent)
 {
-    next(store)->done(next(store), b, page);
-    gw_bitmap_set_atomic(b->landed, page);
+    return next(store)->where(next(store), b, page, intent);
 }
 
-static void zero(struct gw_store *store, struct gw_ram_block *b, uint64_t page)
+static int place(struct gw_store *store, struct gw_ram_block *b, uint64_t page, struct gw_error *err)
 {
-    bool changes = gw_bitmap_test(b->received, page) || !(b->flags & GW_RAM_FRESH);
+    int r = next(store)->place(next(store), b, page, err);
 
-    next(store)->zero(next(store), b, page);
+    gw_bitmap_set_atomic(of(store)->maps[b->index], page);
+    return r;
+}
+
+static int zero(struct gw_store *store, struct gw_ram_block *b, uint64_t page, struct gw_error *err)
+{
+    bool changes = !(b->flags & GW_RAM_FRESH) || next(store)->open(next(store), b, page, page + 1) != page;
+    int r = next(store)->zero(next(store), b, page, err);
+
     if (changes)
-        gw_bitmap_set_atomic(b->landed, page);
+        gw_bitmap_set_atomic(of(store)->maps[b->index], page);
+    return r;
+}
+
+static int flush(struct gw_store *store, struct gw_error *err)
+{
+    return next(store)->flush ? next(store)->flush(next(store), err) : 0;
+}
+
+static uint64_t missing(struct gw_store *store, const struct gw_ram_block *b)
+{
+    return next(store)->missing(next(store), b);
+}
+
+static void reset(struct gw_store *store)
+{
+    struct landed *s = of(store);
+
+    free(s->maps);
+    s->maps = NULL;
+    s->count = 0;
+    s->next->reset(s->next);
 }
 
 static uint64_t open_page(struct gw_store *store, struct gw_ram_block *b, uint64_t from, uint64_t end)
@@ -49,11 +98,13 @@ static void unguess(struct gw_store *store, struct gw_ram_block *b, uint64_t pag
 static struct gw_store *store_free(struct gw_store *store)
 {
     next(store)->free(next(store));
-    free(GW_CONTAINER(store, struct landed, store));
+    free(of(store)->maps);
+    free(of(store));
     return NULL;
 }
 
-int gw_store_landed_new(struct gw_store *take_next, struct gw_store **ret, struct gw_error *err)
+int gw_store_landed_new(struct gw_store *take_next, gw_landed_map_fn map, void *opaque, struct gw_store **ret,
+                        struct gw_error *err)
 {
     struct landed *s = calloc(1, sizeof *s);
 
@@ -61,15 +112,20 @@ int gw_store_landed_new(struct gw_store *take_next, struct gw_store **ret, struc
         take_next->free(take_next);
         return gw_nomem(err, "store of pages");
     }
-    *s = (struct landed){
-        .store = {.where = where,
-                  .done = done,
-                  .zero = zero,
-                  .open = open_page,
-                  .expect = expect,
-                  .unguess = unguess,
-                  .free = store_free},
-        .next = take_next};
+    *s = (struct landed){.store = {.add = add,
+                                   .where = where,
+                                   .place = place,
+                                   .zero = zero,
+                                   .flush = flush,
+                                   .missing = missing,
+                                   .reset = reset,
+                                   .open = open_page,
+                                   .expect = expect,
+                                   .unguess = unguess,
+                                   .free = store_free},
+                         .next = take_next,
+                         .map = map,
+                         .opaque = opaque};
     *ret = &s->store;
     return 0;
 }

@@ -63,6 +63,13 @@ static void job_open(struct job *j, const uint64_t pages[RIG_BLOCKS], const char
     job_open_with(j, pages, &(struct gw_image_write_options){.compress = compress, .replace = replace}, seed);
 }
 
+static int stage_map(void *opaque, struct gw_ram_block *b, uint64_t **ret_map, struct gw_error *err)
+{
+    struct job *j = opaque;
+
+    return gw_stage_block(j->image->stage, b->host, b->pages, ret_map, err);
+}
+
 /* The source lists its memory. */
 static void list(struct job *j)
 {
@@ -71,21 +78,19 @@ static void list(struct job *j)
     if (j->store)
         j->store->free(j->store);
     assert_int_equal(gw_store_direct_new(&j->ram, &j->store, &err), 0);
-    assert_int_equal(gw_store_landed_new(j->store, &j->store, &err), 0);
+    assert_int_equal(gw_store_landed_new(j->store, stage_map, j, &j->store, &err), 0);
     for (unsigned i = 0; i < j->rig.image.block_count; i++) {
         const struct gw_image_block *from = &j->rig.image.blocks[i];
         struct gw_ram_desc desc = {
             .name = from->name, .used_bytes = from->used_bytes, .gpa = (uint64_t)i << 40, .flags = GW_RAM_FRESH};
-        struct gw_ram_block *b;
         uint8_t *host;
 
         assert_int_equal(gw_memory_add_block(j->image, from->name, from->used_bytes, &host, &err), 0);
         desc.host = host;
         assert_int_equal(gw_ram_add(&j->ram, &desc, &err), 0);
-        b = j->ram.blocks[i];
-        b->received = gw_bitmap_new(b->pages);
-        assert_int_equal(gw_stage_block(j->image->stage, host, b->pages, &b->landed, &err), 0);
     }
+    for (unsigned i = 0; i < j->ram.count; i++)
+        assert_int_equal(j->store->add(j->store, j->ram.blocks[i], &err), 0);
 }
 
 static void land(struct job *j, unsigned block, uint64_t page)
@@ -95,13 +100,13 @@ static void land(struct job *j, unsigned block, uint64_t page)
     struct gw_ram_block *b = j->ram.blocks[block];
 
     if (rig_is_zero(from, 4096) && rig_random(&j->seed) % 8) {
-        s->zero(s, b, page);
+        s->zero(s, b, page, NULL);
         return;
     }
     /* As a read of the kernel: whoever reads it meanwhile gets some of each. */
-    for (volatile uint64_t *to = (volatile uint64_t *)s->where(s, b, page), *end = to + 512; to < end; to++, from += 8)
+    for (volatile uint64_t *to = (volatile uint64_t *)s->where(s, b, page, GW_STORE_OVERWRITE), *end = to + 512; to < end; to++, from += 8)
         *to = *(const uint64_t *)from;
-    s->done(s, b, page);
+    s->place(s, b, page, NULL);
 }
 
 static void land_all(struct job *j)
@@ -129,8 +134,6 @@ static void job_close(struct job *j, unsigned files)
     gw_stage_forget(j->image->stage);
     if (j->store)
         j->store->free(j->store);
-    for (unsigned i = 0; i < j->ram.count; i++)
-        gw_bitmap_free(j->ram.blocks[i]->received, j->ram.blocks[i]->pages);
     gw_ram_close(&j->ram);
     gw_image_free(j->image);
     rig_close(&j->rig);
@@ -220,7 +223,7 @@ static void guesses(void **state)
     memset(j.rig.ram[2], 0, 4096);
     memset(j.rig.ram[0] + 64 * 4096, 3, 4096);
     for (uint64_t page = 60; page < 70; page++)
-        memset(s->where(s, j.ram.blocks[0], page), 5, 4096);
+        memset(s->where(s, j.ram.blocks[0], page, GW_STORE_OVERWRITE), 5, 4096);
     usleep(20000);
     land(&j, 0, 64);
     usleep(20000);
@@ -259,8 +262,6 @@ static void forgotten(void **state)
         if (i)
             land_all(&j);
         usleep(i == 2 ? 50000 : 0); /* it has nothing left to do */
-        for (unsigned k = 0; k < j.ram.count; k++)
-            gw_bitmap_free(j.ram.blocks[k]->received, j.ram.blocks[k]->pages);
         gw_ram_clear(&j.ram);
         gw_stage_forget(j.image->stage);
         assert_int_equal(names(j.folder), 0);

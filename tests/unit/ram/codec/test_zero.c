@@ -18,8 +18,8 @@ static uint64_t rnd(void)
     return seed >> 33;
 }
 
-/* Claims exactly the zero pages, close together or far apart, and leaves what is claimed. Bodies need not be the block's
- * memory. */
+/* Claims exactly the zero pages, close together or far apart, and leaves what is claimed. Bodies need not be the
+ * block's memory. */
 static void claims(bool elsewhere)
 {
     struct gw_ram_block block = {.name = "ram", .pages = PAGES};

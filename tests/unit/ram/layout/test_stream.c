@@ -67,7 +67,7 @@ struct side {
     struct gw_ram ram;
     uint8_t *mem[2];
     struct gw_store *store;
-    struct gw_stream_get get;
+    struct gw_layout_in *in;
 };
 
 static const unsigned block_pages[2] = {1500, 7};
@@ -87,19 +87,25 @@ static void side_init(struct side *s, unsigned flags, uint8_t junk)
         memset(s->mem[i], junk, block_pages[i] * PAGE);
         d.host = s->mem[i];
         assert_int_equal(gw_ram_add(&s->ram, &d, &err), 0);
-        s->ram.blocks[i]->received = gw_bitmap_new(block_pages[i]);
     }
     assert_int_equal(gw_store_direct_new(&s->ram, &s->store, &err), 0);
-    assert_int_equal(gw_stream_get_init(&s->get, &s->ram, s->store, &err), 0);
+    assert_int_equal(gw_layout_stream_in_new(&s->ram, true, &s->in, &err), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(s->store->add(s->store, s->ram.blocks[i], &err), 0);
+        assert_int_equal(s->in->add(s->in, s->ram.blocks[i], &err), 0);
+    }
+}
+
+static bool came(const struct side *s, unsigned b, uint64_t page)
+{
+    return s->store->open(s->store, s->ram.blocks[b], page, page + 1) != page;
 }
 
 static void side_close(struct side *s)
 {
     s->store->free(s->store);
-    gw_stream_get_close(&s->get);
+    s->in->free(s->in);
     for (unsigned i = 0; i < 2; i++) {
-        gw_bitmap_free(s->ram.blocks[i]->received, block_pages[i]);
-        s->ram.blocks[i]->received = NULL;
         free(s->mem[i]);
     }
     gw_ram_close(&s->ram);
@@ -173,7 +179,7 @@ static void receive(struct side *dst, const uint8_t *data, size_t bytes, size_t 
     gw_channel_init(&t.channel, &tape_ops, 0, "tape");
     assert_int_equal(gw_reader_init(&r, &t.channel, &err), 0);
     while (gw_reader_offset(&r) < bytes)
-        if (gw_stream_get_records(&dst->get, &r, &err) < 0)
+        if (dst->in->get(dst->in, &r, dst->store, &err) < 0)
             fail_msg("%s", err.text);
     assert_int_equal(gw_reader_offset(&r), bytes);
     assert_int_equal(gw_reader_buffered(&r), 0);
@@ -188,7 +194,7 @@ static void compare(const struct maker *m, const struct side *dst, uint8_t junk)
         for (unsigned p = 0; p < block_pages[b]; p++) {
             const uint8_t *got = dst->mem[b] + p * PAGE;
 
-            assert_int_equal(gw_bitmap_test(dst->ram.blocks[b]->received, p), m->sent[b][p]);
+            assert_int_equal(came(dst, b, p), m->sent[b][p]);
             if (m->sent[b][p])
                 assert_memory_equal(got, m->src->mem[b] + p * PAGE, PAGE);
             else if ((got[0] && got[0] != junk) || memcmp(got, got + 1, PAGE - 1))
@@ -228,7 +234,7 @@ static void test_own_order(void **state)
     struct maker m = {.src = &src, .last = -1, .seed = 42};
     struct gw_layout *layout = NULL;
     struct gw_codec *zero = NULL, *plain = NULL;
-    uint64_t reads;
+    uint64_t reads, guessed, missed;
     size_t bytes;
     void *data;
 
@@ -238,7 +244,7 @@ static void test_own_order(void **state)
         if (random_next(&m.seed) % 4)
             scribble(src.mem[0] + p * PAGE, &m.seed);
     assert_int_equal(gw_writer_init_memory(&m.w, NULL), 0);
-    assert_int_equal(gw_layout_stream_new(&src.ram, &layout, NULL), 0);
+    assert_int_equal(gw_layout_stream_new(&src.ram, false, &layout, NULL), 0);
     assert_int_equal(gw_codec_zero_new(&zero, NULL), 0);
     assert_int_equal(gw_codec_plain_new(&plain, NULL), 0);
     for (unsigned b = 0; b < 2; b++)
@@ -259,12 +265,13 @@ static void test_own_order(void **state)
     data = gw_writer_take(&m.w, &bytes);
     receive(&dst, data, bytes, 200000, 1, &reads);
     compare(&m, &dst, 0xAA);
-    print_message("%u plain, %u guessed, %u put back, %u reads for %zu bytes\n", (unsigned)dst.get.plain,
-                  (unsigned)dst.get.guessed, (unsigned)dst.get.missed, (unsigned)reads, bytes);
-    assert_int_equal(dst.get.plain, layout->pages[GW_FORM_PLAIN]);
-    assert_int_equal(dst.get.zero, layout->pages[GW_FORM_ZERO]);
-    assert_true(dst.get.guessed + 12 >= dst.get.plain);
-    assert_true(dst.get.missed <= 2); /* the end mark */
+    gw_layout_stream_guesses(dst.in, &guessed, &missed);
+    print_message("%u plain, %u guessed, %u put back, %u reads for %zu bytes\n", (unsigned)dst.in->pages[GW_FORM_PLAIN],
+                  (unsigned)guessed, (unsigned)missed, (unsigned)reads, bytes);
+    assert_int_equal(dst.in->pages[GW_FORM_PLAIN], layout->pages[GW_FORM_PLAIN]);
+    assert_int_equal(dst.in->pages[GW_FORM_ZERO], layout->pages[GW_FORM_ZERO]);
+    assert_true(guessed + 12 >= dst.in->pages[GW_FORM_PLAIN]);
+    assert_true(missed <= 2); /* the end mark */
     assert_true(reads < 80);
     free(data);
     zero->free(zero);
@@ -301,10 +308,10 @@ static void test_cut(void **state)
         side_init(&dst, 0, 0xAA);
         gw_channel_init(&t.channel, &tape_ops, 0, "tape");
         assert_int_equal(gw_reader_init(&r, &t.channel, &err), 0);
-        assert_int_equal(gw_stream_get_records(&dst.get, &r, &err), -ENODATA);
+        assert_int_equal(dst.in->get(dst.in, &r, dst.store, &err), -ENODATA);
         assert_int_equal(err.blame, GW_BLAME_CHANNEL);
         for (unsigned p = 0; p < 20; p++)
-            if (gw_bitmap_test(dst.ram.blocks[0]->received, p))
+            if (came(&dst, 0, p))
                 assert_memory_equal(dst.mem[0] + p * PAGE, src.mem[0] + p * PAGE, PAGE);
         gw_reader_close(&r);
         side_close(&dst);
@@ -333,7 +340,7 @@ static void expect_refused(const uint64_t *words, unsigned n, const char *name_a
     gw_put_u8(&w, 1);
     data = gw_writer_data(&w, &bytes);
     gw_reader_init_memory(&r, data, bytes, 1000);
-    assert_int_equal(gw_stream_get_records(&dst.get, &r, &err), -EPROTO);
+    assert_int_equal(dst.in->get(dst.in, &r, dst.store, &err), -EPROTO);
     assert_int_equal(err.blame, GW_BLAME_PEER);
     gw_writer_close(&w);
     side_close(&dst);

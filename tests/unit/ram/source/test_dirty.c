@@ -114,8 +114,8 @@ static void test_first_pass(void **state)
     close_rig(&t);
 }
 
-/* Pages that get dirty while a pass goes on come in it or after the next sync, also those behind the search: none is lost,
- * and none comes that was not written. */
+/* Pages that get dirty while a pass goes on come in it or after the next sync, also those behind the search: none is
+ * lost, and none comes that was not written. */
 static void test_rounds(void **state)
 {
     struct rig t;
@@ -153,7 +153,8 @@ static void test_rounds(void **state)
     close_rig(&t);
 }
 
-/* Only pages that nobody touched are given as zeros, only where they were asked for, and blocks that stay do not come. */
+/* Only pages that nobody touched are given as zeros, only where they were asked for, and blocks that stay do not come.
+ */
 static void test_holes(void **state)
 {
     static const bool goes[2] = {false, true};

@@ -19,8 +19,15 @@ struct rig {
     struct gw_ram_block *b;
     struct gw_store *store;
     uint8_t *host;
+    uint64_t *landed;
     atomic_bool over; /* the last page has arrived */
 };
+
+static int map(void *opaque, struct gw_ram_block *b, uint64_t **ret_map, struct gw_error *err)
+{
+    *ret_map = ((struct rig *)opaque)->landed;
+    return 0;
+}
 
 static void rig_open(struct rig *rig, unsigned flags)
 {
@@ -33,24 +40,23 @@ static void rig_open(struct rig *rig, unsigned flags)
     assert_int_equal(gw_ram_init(&rig->ram, PAGE, NULL, &err), 0);
     assert_int_equal(gw_ram_add(&rig->ram, &desc, &err), 0);
     rig->b = gw_ram_find(&rig->ram, "r");
-    rig->b->received = gw_bitmap_new(PAGES);
-    rig->b->landed = gw_bitmap_new(PAGES);
+    rig->landed = gw_bitmap_new(PAGES);
     assert_int_equal(gw_store_direct_new(&rig->ram, &rig->store, &err), 0);
-    assert_int_equal(gw_store_landed_new(rig->store, &rig->store, &err), 0);
+    assert_int_equal(gw_store_landed_new(rig->store, map, rig, &rig->store, &err), 0);
+    assert_int_equal(rig->store->add(rig->store, rig->b, &err), 0);
 }
 
 static void rig_close(struct rig *rig)
 {
     rig->store->free(rig->store);
-    gw_bitmap_free(rig->b->received, PAGES);
-    gw_bitmap_free(rig->b->landed, PAGES);
+    gw_bitmap_free(rig->landed, PAGES);
     gw_ram_close(&rig->ram);
     free(rig->host);
 }
 
 static bool taken(struct rig *rig, uint64_t page)
 {
-    return gw_bitmap_take_word_atomic(rig->b->landed, page / 64) >> page % 64 & 1;
+    return gw_bitmap_take_word_atomic(rig->landed, page / 64) >> page % 64 & 1;
 }
 
 static void marks(void **state)
@@ -58,26 +64,26 @@ static void marks(void **state)
     struct rig rig;
 
     rig_open(&rig, GW_RAM_FRESH);
-    rig.store->zero(rig.store, rig.b, 3); /* was zeros, is zeros */
+    assert_int_equal(rig.store->zero(rig.store, rig.b, 3, NULL), 0); /* was zeros, is zeros */
     assert_false(taken(&rig, 3));
-    memset(rig.store->where(rig.store, rig.b, 70), 5, PAGE); /* a guess: nothing has arrived */
+    memset(rig.store->where(rig.store, rig.b, 70, GW_STORE_OVERWRITE), 5, PAGE); /* a guess: nothing has arrived */
     assert_false(taken(&rig, 70));
     rig.store->unguess(rig.store, rig.b, 70);
     assert_false(taken(&rig, 70));
     assert_int_equal(rig.host[70 * PAGE], 0);
-    memset(rig.store->where(rig.store, rig.b, 70), 6, PAGE);
-    rig.store->done(rig.store, rig.b, 70);
-    assert_true(gw_bitmap_test(rig.b->received, 70));
+    memset(rig.store->where(rig.store, rig.b, 70, GW_STORE_OVERWRITE), 6, PAGE);
+    assert_int_equal(rig.store->place(rig.store, rig.b, 70, NULL), 0);
+    assert_int_equal(rig.store->missing(rig.store, rig.b), PAGES - 2);
     assert_true(taken(&rig, 70));
     assert_false(taken(&rig, 70));
-    rig.store->done(rig.store, rig.b, 70); /* again */
+    assert_int_equal(rig.store->place(rig.store, rig.b, 70, NULL), 0); /* again */
     assert_true(taken(&rig, 70));
-    rig.store->zero(rig.store, rig.b, 70);
+    assert_int_equal(rig.store->zero(rig.store, rig.b, 70, NULL), 0);
     assert_true(taken(&rig, 70));
     assert_int_equal(rig.host[70 * PAGE], 0);
     assert_int_equal(rig.store->open(rig.store, rig.b, 70, PAGES), 71);
     rig.store->expect(rig.store, rig.b, 100, 20);
-    assert_int_equal(gw_bitmap_count(rig.b->landed, PAGES), 0);
+    assert_int_equal(gw_bitmap_count(rig.landed, PAGES), 0);
     rig_close(&rig);
 }
 
@@ -88,7 +94,7 @@ static void not_fresh(void **state)
 
     rig_open(&rig, 0);
     memset(rig.host, 7, PAGES * PAGE);
-    rig.store->zero(rig.store, rig.b, 129);
+    assert_int_equal(rig.store->zero(rig.store, rig.b, 129, NULL), 0);
     assert_true(taken(&rig, 129));
     assert_int_equal(rig.host[129 * PAGE], 0);
     rig_close(&rig);
@@ -105,8 +111,9 @@ static void *arrive(void *opaque)
     for (uint32_t i = 1; i <= ROUNDS; i++) {
         uint64_t page = i * 7919 % PAGES;
 
-        __atomic_store_n((uint32_t *)rig->store->where(rig->store, rig->b, page), i, __ATOMIC_RELAXED);
-        rig->store->done(rig->store, rig->b, page);
+        __atomic_store_n((uint32_t *)rig->store->where(rig->store, rig->b, page, GW_STORE_OVERWRITE), i,
+                         __ATOMIC_RELAXED);
+        rig->store->place(rig->store, rig->b, page, NULL);
     }
     atomic_store(&rig->over, true);
     return NULL;
@@ -125,7 +132,7 @@ static void last_contents_are_seen(void **state)
         over = atomic_load(&rig.over);
         any = false;
         for (size_t w = 0; w < gw_bitmap_words(PAGES); w++) {
-            uint64_t word = gw_bitmap_take_word_atomic(rig.b->landed, w);
+            uint64_t word = gw_bitmap_take_word_atomic(rig.landed, w);
 
             any |= word != 0;
             for (; word; word &= word - 1) {
