@@ -22,7 +22,7 @@ struct gw_packed {
     uint32_t bytes, raw_bytes, crc; /* bytes == raw_bytes: as it was */
 };
 
-/* level: of zstd; plain: nothing is compressed. */
+/* threads: 0: one per processor. level: of zstd; plain: nothing is compressed. */
 int gw_pack_new(unsigned threads, bool plain, int level, uint32_t frame_bytes, struct gw_pack **ret,
                 struct gw_error *err);
 void gw_pack_free(struct gw_pack *p);

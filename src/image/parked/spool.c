@@ -2,7 +2,7 @@
 #include "image/parked/spool.h"
 
 #include <fcntl.h>
-#include <pthread.h>
+#include "base/workers.h"
 
 #define WRITERS 2u /* one writes while the other one's request is on its way */
 
@@ -10,23 +10,17 @@ struct piece {
     uint8_t *data;
     uint64_t at;
     size_t bytes;
-    enum { FREE, LENT, PUT, WRITING } state;
-    uint64_t order; /* in which they were put */
 };
 
 struct gw_spool {
     int fd;
     atomic_bool direct;
-    size_t piece_bytes;
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* by the owner: a piece was put; by writers: one is free */
-    struct piece *pieces;
-    unsigned count, busy; /* busy: put and not written yet */
-    uint64_t order;
-    struct gw_error error;
-    bool stop;
-    pthread_t threads[WRITERS];
-    unsigned thread_count;
+    atomic_bool failed; /* nothing more is written */
+    struct gw_workers *workers;
+    struct piece *pieces; /* one for each slot */
+    unsigned count;
+    uint64_t put, taken;   /* pieces */
+    struct gw_error error; /* the first one, in the order in which pieces were put. The owner's */
 };
 
 /* ---- writing ------------------------------------------------------------------------------------------------------
@@ -76,54 +70,22 @@ static int write_piece(struct gw_spool *s, const struct piece *p, struct gw_erro
     return 0;
 }
 
-/* The oldest piece that may be written now. Under the lock. */
-static struct piece *choose(struct gw_spool *s)
-{
-    struct piece *best = NULL;
-
-    for (unsigned i = 0; i < s->count; i++) {
-        struct piece *p = &s->pieces[i];
-        bool waits = p->state != PUT;
-
-        for (unsigned k = 0; !waits && k < s->count; k++) {
-            const struct piece *o = &s->pieces[k];
-
-            waits = (o->state == PUT || o->state == WRITING) && o->order < p->order && o->at < p->at + p->bytes &&
-                    p->at < o->at + o->bytes;
-        }
-        if (!waits && (!best || p->order < best->order))
-            best = p;
-    }
-    return best;
-}
-
-static void *writer(void *opaque)
+static int work(void *opaque, unsigned thread, uint64_t n, unsigned slot, struct gw_error *err)
 {
     struct gw_spool *s = opaque;
+    int r = atomic_load(&s->failed) ? 0 : write_piece(s, &s->pieces[slot], err);
 
-    pthread_mutex_lock(&s->lock);
-    for (;;) {
-        struct gw_error err = GW_ERROR_INIT;
-        struct piece *p;
+    if (r < 0)
+        atomic_store(&s->failed, true);
+    return r;
+}
 
-        while (!s->stop && !(p = choose(s)))
-            pthread_cond_wait(&s->changed, &s->lock);
-        if (s->stop)
-            break;
-        p->state = WRITING;
-        if (!s->error.code) {
-            pthread_mutex_unlock(&s->lock);
-            write_piece(s, p, &err);
-            pthread_mutex_lock(&s->lock);
-            if (err.code && !s->error.code)
-                s->error = err;
-        }
-        p->state = FREE;
-        s->busy--;
-        pthread_cond_broadcast(&s->changed);
-    }
-    pthread_mutex_unlock(&s->lock);
-    return NULL;
+static bool apart(void *opaque, unsigned slot, unsigned older)
+{
+    const struct gw_spool *s = opaque;
+    const struct piece *p = &s->pieces[slot], *o = &s->pieces[older];
+
+    return o->at >= p->at + p->bytes || p->at >= o->at + o->bytes;
 }
 
 /* ---- the owner ----------------------------------------------------------------------------------------------------
@@ -131,15 +93,13 @@ static void *writer(void *opaque)
 
 int gw_spool_new(int fd, size_t piece_bytes, unsigned pieces, struct gw_spool **ret, struct gw_error *err)
 {
+    static const struct gw_workers_ops ops = {.work = work, .apart = apart};
     struct gw_spool *s = calloc(1, sizeof *s);
-    int flags = fcntl(fd, F_GETFL), r = 0;
+    int flags = fcntl(fd, F_GETFL), r;
 
     if (!s)
         return gw_nomem(err, "spool");
     s->fd = fd;
-    s->piece_bytes = piece_bytes;
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->changed, NULL);
     s->pieces = calloc(pieces, sizeof *s->pieces);
     for (; s->pieces && s->count < pieces; s->count++)
         if (posix_memalign((void **)&s->pieces[s->count].data, GW_SPOOL_ALIGN, piece_bytes))
@@ -149,11 +109,10 @@ int gw_spool_new(int fd, size_t piece_bytes, unsigned pieces, struct gw_spool **
         return gw_nomem(err, "spool");
     }
     atomic_store(&s->direct, flags >= 0 && !fcntl(fd, F_SETFL, flags | O_DIRECT));
-    for (; s->thread_count < WRITERS && !r; s->thread_count += !r)
-        r = pthread_create(&s->threads[s->thread_count], NULL, writer, s);
-    if (!s->thread_count) {
+    r = gw_workers_new(&ops, s, WRITERS, pieces, &s->workers, err);
+    if (r < 0) {
         gw_spool_free(s);
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "a thread to write: %s", strerror(r));
+        return r;
     }
     *ret = s;
     return 0;
@@ -163,69 +122,43 @@ void gw_spool_free(struct gw_spool *s)
 {
     if (!s)
         return;
-    pthread_mutex_lock(&s->lock);
-    s->stop = true;
-    pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
-    for (unsigned i = 0; i < s->thread_count; i++)
-        pthread_join(s->threads[i], NULL);
+    gw_workers_free(s->workers);
     for (unsigned i = 0; s->pieces && i < s->count; i++)
         free(s->pieces[i].data);
     free(s->pieces);
-    pthread_mutex_destroy(&s->lock);
-    pthread_cond_destroy(&s->changed);
     free(s);
 }
 
-static struct piece *find(struct gw_spool *s, int state)
+/* Waits for the pieces below number n. */
+static void take(struct gw_spool *s, uint64_t n)
 {
-    for (unsigned i = 0; i < s->count; i++)
-        if ((int)s->pieces[i].state == state)
-            return &s->pieces[i];
-    return NULL;
+    struct gw_error error = GW_ERROR_INIT;
+
+    for (; s->taken < n; gw_workers_release(s->workers, ++s->taken))
+        if (gw_workers_take(s->workers, s->taken, &error) < 0 && !s->error.code)
+            s->error = error;
 }
 
 uint8_t *gw_spool_room(struct gw_spool *s)
 {
-    struct piece *p;
-
-    pthread_mutex_lock(&s->lock);
-    p = find(s, LENT);
-    while (!p && !s->error.code && !(p = find(s, FREE)))
-        pthread_cond_wait(&s->changed, &s->lock);
-    if (s->error.code)
-        p = NULL;
-    else
-        p->state = LENT;
-    pthread_mutex_unlock(&s->lock);
-    return p ? p->data : NULL;
+    if (s->put >= s->count)
+        take(s, s->put - s->count + 1);
+    return atomic_load(&s->failed) ? NULL : s->pieces[s->put % s->count].data;
 }
 
 void gw_spool_put(struct gw_spool *s, uint64_t at, size_t bytes)
 {
-    struct piece *p;
+    struct piece *p = &s->pieces[s->put % s->count];
 
-    pthread_mutex_lock(&s->lock);
-    p = find(s, LENT);
     p->at = at;
     p->bytes = bytes;
-    p->order = s->order++;
-    p->state = PUT;
-    s->busy++;
-    pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
+    gw_workers_submit(s->workers, ++s->put);
 }
 
 int gw_spool_flush(struct gw_spool *s, struct gw_error *err)
 {
-    int r;
-
-    pthread_mutex_lock(&s->lock);
-    while (s->busy)
-        pthread_cond_wait(&s->changed, &s->lock);
-    r = s->error.code;
-    if (r && err)
+    take(s, s->put);
+    if (s->error.code && err)
         *err = s->error;
-    pthread_mutex_unlock(&s->lock);
-    return r;
+    return s->error.code;
 }

@@ -221,8 +221,6 @@ static int check(const struct gw_image *image, const struct gw_image_write_optio
 static int prepare(struct writer *w, struct gw_error *err)
 {
     uint32_t page_bytes = w->image->page_bytes;
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned threads = w->options->threads ? w->options->threads : (unsigned)GW_MAX(processors, 1);
     int r;
 
     w->tail.put = put_bytes;
@@ -238,8 +236,8 @@ static int prepare(struct writer *w, struct gw_error *err)
         return gw_nomem(err, "pages");
     r = gw_dedup_new(page_bytes, &w->dedup, err);
     if (r >= 0)
-        r = gw_pack_new(threads, w->style.plain, w->style.level, w->tail.trailer.frame_pages * page_bytes, &w->pack,
-                        err);
+        r = gw_pack_new(w->options->threads, w->style.plain, w->style.level, w->tail.trailer.frame_pages * page_bytes,
+                        &w->pack, err);
     return r;
 }
 
