@@ -40,8 +40,18 @@ void *gw_writer_take(struct gw_writer *w, size_t *ret_bytes)
     return p;
 }
 
+static void book(struct gw_writer *w)
+{
+    for (int i = 0; w->account && i < GW_CAUSE_COUNT; i++) {
+        if (w->by[i] != w->booked[i])
+            gw_account_add(w->account, (enum gw_cause)i, w->by[i] - w->booked[i]);
+        w->booked[i] = w->by[i];
+    }
+}
+
 int gw_writer_flush(struct gw_writer *w, struct gw_error *err)
 {
+    book(w);
     if (!w->error.code && w->channel && w->iovs) {
         uint64_t bytes = w->queued;
         int r = gw_channel_writev_full(w->channel, w->iov, w->iovs, &w->error);

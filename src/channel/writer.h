@@ -7,7 +7,8 @@
  * the staging buffer are full, or when flush_bytes are waiting. Errors stick: put functions return nothing, the next
  * flush tells the first error.
  *
- * Accounting: what is put counts for the cause that is set. Offsets count bytes put, flushed or not.
+ * Accounting: what is put counts for the cause that is set. Offsets count bytes put, flushed or not. With an account,
+ * each flush books there what was put since the last one, also when it fails.
  *
  * Threads: one owner.
  */
@@ -15,6 +16,7 @@
 #define GW_WRITER_H
 
 #include "base/base.h"
+#include "channel/account.h"
 #include "godwit/channel.h"
 #include "godwit/stats.h"
 
@@ -30,7 +32,9 @@ struct gw_writer {
     uint64_t offset;            /* bytes put so far */
     uint64_t queued;            /* of these, not yet flushed */
     enum gw_cause cause;
-    uint64_t by[GW_CAUSE_COUNT];
+    uint64_t by[GW_CAUSE_COUNT];     /* put so far; the sum is offset */
+    uint64_t booked[GW_CAUSE_COUNT]; /* of these, in the account */
+    struct gw_account *account;      /* shared by any number of writers; borrowed. NULL: none */
     uint64_t flush_bytes;       /* flush when so much waits; 0: when something is full. For pacing: channel/pace.h */
     struct gw_error error;      /* the first one */
     void (*flushed)(void *opaque, uint64_t bytes); /* after each flush that wrote something; may be NULL */

@@ -43,7 +43,7 @@ static bool spent(struct gw_budget *b, uint64_t bytes_put)
  * starves. *ret_dry: nothing was left in any. Sleeps for the rate limit, and feeds the bandwidth window. */
 static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
 {
-    uint64_t rate = param(s, GW_PARAM_MAX_BANDWIDTH), offset = gw_writer_offset(&s->writer), bytes, ns, wait;
+    uint64_t rate = param(s, GW_PARAM_MAX_BANDWIDTH), before_bytes = gw_account_bytes(&s->account), bytes, ns, wait;
     uint64_t queued = gw_channel_queued(s->channel), left, pages;
     uint64_t limit = rate ? GW_MAX(rate / 100, 4096) : UINT64_MAX, began_ns = now(s);
     const struct gw_trace *trace = &s->session.vm->trace;
@@ -69,7 +69,7 @@ static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
     if (r < 0)
         return r;
     after = gw_plan_progress(&s->plan);
-    bytes = gw_writer_offset(&s->writer) - offset;
+    bytes = gw_account_bytes(&s->account) - before_bytes;
     gw_pace_set(&s->pace, rate);
     while ((wait = gw_pace_ask(&s->pace, bytes)) && gw_send_check(s, NULL) >= 0)
         gw_send_sleep(s, wait);

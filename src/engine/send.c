@@ -40,13 +40,14 @@ void gw_send_publish(struct gw_send *s)
 {
     struct gw_stats *st = &s->session.stats;
     uint32_t page = s->session.vm->ram.page_bytes;
-    uint64_t t = now(s), offset = s->writing ? gw_writer_offset(&s->writer) : 0;
+    uint64_t t = now(s);
     struct gw_progress c = gw_plan_progress(&s->plan);
+    struct gw_account_sums sent;
 
+    gw_account_read(&s->account, &sent);
     pthread_mutex_lock(&s->session.lock);
-    st->transferred_bytes = offset;
-    if (s->writing)
-        memcpy(st->bytes_by, s->writer.by, sizeof st->bytes_by);
+    st->transferred_bytes = sent.bytes;
+    memcpy(st->bytes_by, sent.by, sizeof st->bytes_by);
     st->remaining_bytes = c.remaining_bytes;
     st->total_bytes = c.total_bytes;
     st->duplicate_pages = c.zero_pages;
@@ -57,8 +58,8 @@ void gw_send_publish(struct gw_send *s)
     st->page_size = page;
     st->pages_per_second = s->bandwidth.pages_per_s;
     st->mbps = gw_window_mbps(&s->window);
-    st->precopy_bytes = s->stop_offset ? s->stop_offset : offset;
-    st->downtime_bytes = s->stop_offset ? offset - s->stop_offset : 0;
+    st->precopy_bytes = s->stop_offset ? s->stop_offset : sent.bytes;
+    st->downtime_bytes = s->stop_offset ? sent.bytes - s->stop_offset : 0;
     st->cpu_throttle_percentage = s->throttle.percent;
     st->total_time_ms = (t - s->started_ns) / GW_NS_PER_MS;
     if (s->active_ns)
@@ -205,6 +206,7 @@ int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct 
     }
     s->channel = config->take_channel;
     gw_pace_init(&s->pace, &vm->clock, 0);
+    gw_account_init(&s->account, &vm->clock);
     r = gw_session_init(&s->session, vm, config->on_event, config->opaque, err);
     inited = true;
     if (r >= 0)

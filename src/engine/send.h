@@ -29,7 +29,8 @@ struct gw_send {
     uint64_t timeout_ns;
     struct gw_channel *channel;
     struct gw_writer writer;
-    bool writing;        /* the writer was made */
+    bool writing; /* the writer was made */
+    struct gw_account account; /* of all writers */
     uint64_t pings;      /* sent */
     bool ping_queued;    /* the last one waits for the flush */
     uint64_t out_before; /* bytes that the channel had carried before the first one of ours */

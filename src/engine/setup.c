@@ -122,6 +122,7 @@ int gw_send_setup(struct gw_send *s, struct gw_error *err)
     if (r < 0)
         return r;
     s->writing = true;
+    s->writer.account = &s->account;
     gw_channel_bytes(s->channel, &in, &s->out_before);
     gw_head_put(s->session.vm, &s->writer);
     r = open_return_path(s, err);

@@ -44,7 +44,7 @@ static int stop(struct gw_send *s, struct gw_error *err)
     }
     s->stop_ns = t;
     s->costs.stop_ns = now(s) - t;
-    s->stop_offset = gw_writer_offset(&s->writer);
+    s->stop_offset = gw_account_bytes(&s->account);
     gw_session_enter(&s->session, GW_PHASE_STOPPED);
     return 0;
 }
