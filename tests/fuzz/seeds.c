@@ -187,6 +187,20 @@ static int return_path(void)
            put("ack", ack, sizeof ack) | put("requests", requests, sizeof requests);
 }
 
+/* Deltas of a page of 4 KiB, good and bad; lists of changes (fuzz_xbzrle.c). */
+static int xbzrle(void)
+{
+    static const uint8_t one[] = {4, 0x67, 1, 0x35, 0x92, 0x1f, 6, 5, 5, 5, 5, 5, 5};
+    static const uint8_t last[] = {4, 0xff, 0x1f, 1, 9}, behind[] = {4, 0x80, 0x20, 1, 9};
+    static const uint8_t longer[] = {4, 0x80, 0, 0x81, 0, 7, 0x81, 0, 1, 8}, cut[] = {4, 0x10, 3, 1, 2};
+    static const uint8_t few[] = {5, 0, 0, 100, 8, 30, 1, 2, 1, 3, 70, 245, 4};
+    static const uint8_t much[] = {13, 0, 0, 0, 255, 0, 255, 1, 255}, limited[] = {5, 1, 20, 10, 15, 10, 15};
+
+    return put("one", one, sizeof one) | put("last", last, sizeof last) | put("behind", behind, sizeof behind) |
+           put("longer", longer, sizeof longer) | put("cut", cut, sizeof cut) | put("few", few, sizeof few) |
+           put("much", much, sizeof much) | put("limited", limited, sizeof limited);
+}
+
 static int uri(void)
 {
     static const char *const texts[] = {"tcp:127.0.0.1:4444", "tcp:[::1]:0", "tcp:[fe80::1%eth0]:1", "unix:/tmp/x",
@@ -254,5 +268,7 @@ int main(int argc, char **argv)
         return examine();
     if (!strcmp(argv[1], "return_path"))
         return return_path();
+    if (!strcmp(argv[1], "xbzrle"))
+        return xbzrle();
     return strcmp(argv[1], "uri") ? 0 : uri(); /* others make do without */
 }

@@ -3,55 +3,6 @@
 
 #ifdef GW_HAVE_ZLIB
 #include <zlib.h>
-#endif
-
-struct cursor {
-    const uint8_t *p;
-    uint32_t at, end;
-};
-
-/* One or two bytes of seven bits. */
-static bool get_length(struct cursor *c, uint32_t *ret)
-{
-    uint8_t a, b;
-
-    if (c->at == c->end)
-        return false;
-    a = c->p[c->at++];
-    *ret = a & 0x7f;
-    if (!(a & 0x80))
-        return true;
-    if (c->at == c->end)
-        return false;
-    b = c->p[c->at++];
-    *ret |= (uint32_t)b << 7;
-    return !(b & 0x80);
-}
-
-int gw_coded_xbzrle(uint8_t *page, uint32_t page_bytes, const uint8_t *coded, uint32_t bytes, struct gw_error *err)
-{
-    struct cursor c = {coded, 0, bytes};
-    uint32_t at = 0, n;
-
-    if (!bytes)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "an empty difference");
-    while (c.at < c.end) {
-        uint32_t begin = c.at;
-
-        if (!get_length(&c, &n) || (!n && begin) || n > page_bytes - at)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "byte %u of the difference is no length of what stays", begin);
-        at += n;
-        begin = c.at;
-        if (!get_length(&c, &n) || !n || n > page_bytes - at || n > c.end - c.at)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "byte %u of the difference is no length of what is new", begin);
-        memcpy(page + at, c.p + c.at, n);
-        at += n;
-        c.at += n;
-    }
-    return 0;
-}
-
-#ifdef GW_HAVE_ZLIB
 
 struct gw_inflate {
     z_stream z;

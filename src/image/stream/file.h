@@ -53,10 +53,7 @@ int gw_stream_file_keep(struct gw_stream_file *f, unsigned block, uint64_t page,
 int gw_stream_file_read(const struct gw_stream_file *f, unsigned block, uint64_t first, uint64_t count, uint8_t *dst,
                         struct gw_error *err);
 
-/* ---- pages that are not sent as they are (docs/wire-format.md 7.4, 7.5); coded.c ---- */
-
-/* Applies the difference to the page in place. -EPROTO: what is wrong; the page is then half changed. */
-int gw_coded_xbzrle(uint8_t *page, uint32_t page_bytes, const uint8_t *coded, uint32_t bytes, struct gw_error *err);
+/* ---- compressed pages (docs/wire-format.md 7.5); coded.c ---- */
 
 /* An inflater for many pages, made at first use. -ENOTSUP: godwit was built without zlib. */
 struct gw_inflate;

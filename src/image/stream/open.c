@@ -5,9 +5,10 @@
 #include <fcntl.h>
 
 #include "base/endian.h"
-#include "scan/scan.h"
 #include "image/stream/file.h"
+#include "ram/codec/xbzrle_delta.h"
 #include "ram/page/zero.h"
+#include "scan/scan.h"
 
 struct walk {
     struct gw_image *image;
@@ -154,7 +155,7 @@ static int decode(struct walk *w, const struct gw_scan_page *p, uint64_t page)
     if (p->kind == GW_SCAN_XBZRLE) {
         r = gw_stream_file_read(w->file, p->block->index, page, 1, w->page, &w->why);
         if (r >= 0)
-            r = gw_coded_xbzrle(w->page, n, p->coded, p->coded_bytes, &w->why);
+            r = gw_xbzrle_decode(p->coded, p->coded_bytes, w->page, n, &w->why);
     } else {
         r = gw_coded_inflate(&w->inflate, w->page, n, p->coded, p->coded_bytes, &w->why);
     }
