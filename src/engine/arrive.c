@@ -90,7 +90,7 @@ static void *attend(void *arg)
         if (p->recv->extended)
             gw_recv_say(p->recv, GW_RP_PONG, nothing, sizeof nothing, NULL);
         else if (check_source(p->recv, NULL) < 0)
-            x->vm->devices->abandon(x->vm);
+            x->vm->guest->abandon(x->vm);
         pthread_mutex_lock(&x->lock);
     }
     pthread_mutex_unlock(&x->lock);
@@ -103,7 +103,7 @@ static int park(struct gw_recv *r, struct gw_error *err)
     struct parking p = {.recv = r};
     pthread_t thread;
     bool attends = r->return_path && !pthread_create(&thread, NULL, attend, &p);
-    int e = x->vm->devices->park(x->vm, err), gone;
+    int e = x->vm->guest->park(x->vm, err), gone;
 
     if (attends) {
         pthread_mutex_lock(&x->lock);
@@ -126,7 +126,7 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
     int e = 0;
 
     gw_session_enter(x, GW_PHASE_LOADED);
-    if (x->vm->devices->park) {
+    if (x->vm->guest->park) {
         e = park(r, err);
         if (e < 0)
             return e;
@@ -161,7 +161,7 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
     /* The machine runs here now, whether or not this reaches the source. */
     gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
     e = gw_recv_shut(r, false, &local);
-    if (e < 0 && x->vm->devices->park && !r->extended) {
+    if (e < 0 && x->vm->guest->park && !r->extended) {
         /* Nothing runs here, so it can still stay where it is: a source that does not hear this goes on. */
         *err = local;
         gw_context(err, "the source could not be told that its machine is here, and runs on");

@@ -3,12 +3,12 @@
  * devices: what a session wants of a machine's devices, whichever kind of machine it is.
  *
  *     gw_devices_registry   devices that are registered here: each is encoded and decoded (state/registry.h)
- *     gw_devices_image      a machine that stands for an image (guest.h): sections are kept and sent as they are
+   gw_devices_image      a machine that stands for an image (image_vm.h): sections are kept and sent as they are
  *
  * A vm has one of them from its making on (vm->devices); sessions ask no further.
  *
  *     source        put(FIRST) START.. put(EARLY) PART.. END.. put(LATE) EOF, describe
- *     destination   begin, then get for each FULL, until EOF or until it says that it has read that too; then park
+ *     destination   begin, then get for each FULL, until EOF or until it says that it has read that too
  *                   begin .. forget   when the source goes before anything that counts was changed
  *                   settle            at the end
  *
@@ -24,8 +24,6 @@
 
 struct gw_vm;
 struct gw_head;
-struct gw_codec;
-struct gw_store;
 
 enum gw_devices_place {
     GW_DEVICES_FIRST, /* before the START of the RAM */
@@ -50,9 +48,6 @@ struct gw_devices_get {
 };
 
 struct gw_devices_ops {
-    /* A destination takes whatever machine comes, and a source says of whichever kind it is. */
-    bool any_machine;
-
     /* ---- source ---- */
     /* The sections of this place. desc gets what is described while it is put. */
     int (*put)(struct gw_vm *vm, enum gw_devices_place place, struct gw_writer *w, struct gw_vmdesc *desc,
@@ -60,21 +55,11 @@ struct gw_devices_ops {
     /* The description behind EOF; valid as long as desc and the vm are. 0 bytes: there is none. */
     int (*describe)(struct gw_vm *vm, struct gw_vmdesc *desc, const char **ret_text, size_t *ret_bytes,
                     struct gw_error *err);
-    /* The first codec of the chain; NULL: pages are where the pipeline looks anyway. */
-    struct gw_codec *(*fetch)(const struct gw_vm *vm);
 
     /* ---- destination ---- */
     int (*begin)(struct gw_vm *vm, const struct gw_head *head, struct gw_error *err);
-    /* Makes a RAM block that is listed; opaque is the vm (ram_config.adopt). NULL: the machine has its own. */
-    int (*adopt)(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err);
     int (*get)(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err);
-    /* Where pages go to. */
-    int (*store)(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err);
     void (*forget)(struct gw_vm *vm);
-    /* Everything has arrived and is put where it will rest. NULL: the machine runs here instead. */
-    int (*park)(struct gw_vm *vm, struct gw_error *err);
-    /* While park runs, on another thread: it is in vain, and fails soon. NULL where park is. */
-    void (*abandon)(struct gw_vm *vm);
     /* The session ends, well or not. */
     void (*settle)(struct gw_vm *vm);
 };

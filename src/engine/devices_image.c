@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/endian.h"
-#include "engine/guest.h"
+#include "engine/image_vm.h"
 #include "engine/head.h"
 #include "scan/parts.h"
 #include "image/parked/stage.h"
 #include "ram/ram.h"
-#include "ram/store/direct.h"
-#include "ram/store/landed.h"
 
 /* ---- destination --------------------------------------------------------------------------------------------------
  */
@@ -23,32 +21,6 @@ static int begin(struct gw_vm *vm, const struct gw_head *head, struct gw_error *
     memcpy(image->uuid, head->uuid, 16);
     memcpy(vm->uuid, head->uuid, 16);
     return 0;
-}
-
-static int adopt(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err)
-{
-    struct gw_vm *vm = opaque;
-    uint8_t *host;
-    int r = gw_memory_add_block(vm->image, name, used_bytes, &host, err);
-
-    if (r >= 0)
-        r = gw_guest_add_ram(vm, name, used_bytes, host, GW_RAM_FRESH, err);
-    return r;
-}
-
-static int landed_map(void *opaque, struct gw_ram_block *b, uint64_t **ret_map, struct gw_error *err)
-{
-    struct gw_vm *vm = opaque;
-
-    return gw_stage_block(vm->image->stage, b->host, b->pages, ret_map, err);
-}
-
-/* Memory; with a stage, which writes the file meanwhile, what has landed there is marked for it. */
-static int store(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err)
-{
-    int r = gw_store_direct_new(&vm->ram, ret, err);
-
-    return r >= 0 && vm->image->stage ? gw_store_landed_new(*ret, landed_map, vm, ret, err) : r;
 }
 
 /* A section found by the scan, put together again as it was. */
@@ -194,19 +166,6 @@ static void settle(struct gw_vm *vm)
     gw_stage_forget(vm->image->stage);
 }
 
-static int park(struct gw_vm *vm, struct gw_error *err)
-{
-    struct gw_image_guest *g = vm->image->guest;
-    int r = g->park ? g->park(g->opaque, err) : 0;
-
-    return r < 0 && err && !err->code ? gw_fail(err, r, GW_BLAME_EMBEDDER, "parking: %s", strerror(-r)) : r;
-}
-
-static void abandon(struct gw_vm *vm)
-{
-    gw_memory_abandon(vm->image);
-}
-
 /* ---- source -------------------------------------------------------------------------------------------------------
  */
 
@@ -239,22 +198,11 @@ static int describe(struct gw_vm *vm, struct gw_vmdesc *desc, const char **ret_t
     return 0;
 }
 
-static struct gw_codec *fetch(const struct gw_vm *vm)
-{
-    return vm->image->guest->fetch ? gw_fetch_codec(vm->image->guest->fetch) : NULL;
-}
-
 const struct gw_devices_ops gw_devices_image = {
-    .any_machine = true,
     .put = put,
     .describe = describe,
-    .fetch = fetch,
     .begin = begin,
-    .adopt = adopt,
     .get = get,
-    .store = store,
     .forget = forget,
-    .park = park,
-    .abandon = abandon,
     .settle = settle,
 };

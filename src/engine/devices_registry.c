@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/vm.h"
-#include "ram/store/direct.h"
 
 static int put(struct gw_vm *vm, enum gw_devices_place place, struct gw_writer *w, struct gw_vmdesc *desc,
                struct gw_error *err)
@@ -13,11 +12,6 @@ static int describe(struct gw_vm *vm, struct gw_vmdesc *desc, const char **ret_t
                     struct gw_error *err)
 {
     return gw_vmdesc_finish(desc, ret_text, ret_bytes, err);
-}
-
-static struct gw_codec *fetch(const struct gw_vm *vm)
-{
-    return NULL;
 }
 
 static int begin(struct gw_vm *vm, const struct gw_head *head, struct gw_error *err)
@@ -56,11 +50,6 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
     return e;
 }
 
-static int store(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err)
-{
-    return gw_store_direct_new(&vm->ram, ret, err);
-}
-
 /* What was loaded is loaded again by the next source. */
 static void forget(struct gw_vm *vm)
 {
@@ -73,10 +62,8 @@ static void settle(struct gw_vm *vm)
 const struct gw_devices_ops gw_devices_registry = {
     .put = put,
     .describe = describe,
-    .fetch = fetch,
     .begin = begin,
     .get = get,
-    .store = store,
     .forget = forget,
     .settle = settle,
 };

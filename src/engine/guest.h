@@ -1,32 +1,42 @@
 /* SPDX-License-Identifier: MIT
  *
- * guest: a machine that stands for an image: devices that nobody here knows are carried as the bytes that they are.
+ * guest: where a machine's pages come from and go to, what its head must have, and what it means for it to arrive.
  *
- * What the registry is for other machines gw_devices_image is for these: on a destination everything is taken and kept,
- * on a source everything goes out as it came. RAM goes through the same pipeline; `fetch` puts pages of a file where the
- * pipeline looks for them, just before it does.
+ *     gw_guest_here     its memory is in this process, and it runs here
+ *     gw_guest_image    it stands for an image (image_vm.h): it rests, and is parked when it arrives
  *
- * Threads: the session's.
+ * A vm has one of them from its making on (vm->guest); sessions ask no further. What it has besides memory is a matter
+ * of its devices (devices.h).
+ *
+ * Threads: the session's, where nothing else is said.
  */
 #ifndef GW_ENGINE_GUEST_H
 #define GW_ENGINE_GUEST_H
 
-#include "engine/fetch.h"
-#include "engine/vm.h"
+#include "base/base.h"
 
-struct gw_image_guest {
-    struct gw_vm *vm;
-    struct gw_image *image;
-    int (*park)(void *opaque, struct gw_error *err);
-    void *opaque;
-    unsigned early_devices; /* destination: sections of the set-up */
-    /* source */
-    unsigned *of_block; /* image's number of each RAM block; NULL: RAM is in memory */
-    struct gw_fetch *fetch;
+struct gw_vm;
+struct gw_source;
+struct gw_store;
+
+struct gw_guest_ops {
+    /* A destination accepts any machine type. A source always sends the UUID. */
+    bool any_machine;
+
+    /* Source: where pages come from. holes: it may tell zeros without reading them. */
+    int (*source)(struct gw_vm *vm, bool holes, struct gw_source **ret, struct gw_error *err);
+
+    /* Destination: where pages go to. */
+    int (*store)(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err);
+    /* Destination: makes a RAM block that is listed; opaque is the vm (ram_config.adopt). NULL: the machine has its
+     * own. */
+    int (*adopt)(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err);
+    /* Everything has arrived and is put where it will rest. NULL: the machine runs here instead. */
+    int (*park)(struct gw_vm *vm, struct gw_error *err);
+    /* While park runs, on another thread: its result is not wanted any more, and it fails soon. NULL where park is. */
+    void (*abandon)(struct gw_vm *vm);
 };
 
-/* A RAM block that lies at `host`. */
-int gw_guest_add_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, void *host, unsigned flags,
-                     struct gw_error *err);
+extern const struct gw_guest_ops gw_guest_here, gw_guest_image;
 
 #endif

@@ -19,7 +19,7 @@ void gw_head_put(const struct gw_vm *vm, struct gw_writer *w)
         gw_put_u32(w, 1);
         gw_put_str8(w, "x-ignore-shared");
     }
-    if (vm->has_uuid && (vm->devices->any_machine || gw_options_cap(vm->options, GW_CAP_VALIDATE_UUID))) {
+    if (vm->has_uuid && (vm->guest->any_machine || gw_options_cap(vm->options, GW_CAP_VALIDATE_UUID))) {
         gw_put_u8(w, GW_ELEMENT_SUBSECTION);
         gw_put_str8(w, "configuration/uuid");
         gw_put_u32(w, 1);
@@ -71,7 +71,7 @@ static int uuid(const struct gw_vm *vm, struct gw_reader *r, struct gw_head *hea
     int e = gw_get_bytes(r, head->uuid, sizeof head->uuid, err);
 
     head->has_uuid = e >= 0;
-    if (e < 0 || vm->devices->any_machine || !vm->has_uuid || !memcmp(head->uuid, vm->uuid, sizeof head->uuid))
+    if (e < 0 || vm->guest->any_machine || !vm->has_uuid || !memcmp(head->uuid, vm->uuid, sizeof head->uuid))
         return e;
     uuid_text(head->uuid, theirs, sizeof theirs);
     uuid_text(vm->uuid, ours, sizeof ours);
@@ -121,7 +121,7 @@ static int configuration(const struct gw_vm *vm, struct gw_reader *r, struct gw_
     if (e < 0)
         return e;
     name[n] = 0;
-    if (strlen(name) != n || (!vm->devices->any_machine && strcmp(name, vm->machine))) {
+    if (strlen(name) != n || (!vm->guest->any_machine && strcmp(name, vm->machine))) {
         for (char *p = name; *p; p++)
             *p = *p < ' ' || *p > '~' ? '?' : *p;
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "Machine type received is '%s' and local is '%s'", name,
@@ -163,7 +163,7 @@ static int get(const struct gw_vm *vm, struct gw_reader *r, struct gw_head *head
         e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "stream version %u, %u is known", version, GW_WIRE_VERSION);
     if (e >= 0)
         e = gw_get_u8(r, &type, err);
-    if (e >= 0 && type != GW_ELEMENT_CONFIGURATION && vm->devices->any_machine)
+    if (e >= 0 && type != GW_ELEMENT_CONFIGURATION && vm->guest->any_machine)
         return gw_fail(
             err, -ENOTSUP, GW_BLAME_PEER,
             "no configuration section but element 0x%02x: machine types up to 2.3 have none; let QEMU write such a "

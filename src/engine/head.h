@@ -16,7 +16,7 @@ struct gw_head {
     bool has_uuid;
     uint8_t uuid[16];
 };
-/* Reads it and compares it with this machine; what differs is named with both values. devices.h: any_machine.
+/* Reads it and compares it with this machine; what differs is named with both values. guest.h: any_machine.
  * Changes nothing. */
 int gw_head_get(const struct gw_vm *vm, struct gw_reader *reader, struct gw_head *ret_head, struct gw_error *err);
 

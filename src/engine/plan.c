@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/plan.h"
 
-#include "engine/devices.h"
 #include "ram/codec/plain.h"
 #include "ram/codec/zero.h"
 #include "ram/layout/stream.h"
-#include "ram/source/dirty.h"
 
 static int add_zero(struct gw_lane *lane, struct gw_error *err)
 {
@@ -26,15 +24,12 @@ static int add_plain(struct gw_lane *lane, struct gw_error *err)
 /* A lane of the main stream's form. */
 static int make_lane(struct gw_vm *vm, bool zeros, struct gw_lane **ret, struct gw_error *err)
 {
-    struct gw_codec *fetch = vm->devices->fetch(vm);
     struct gw_layout *layout = NULL;
     struct gw_lane *lane = NULL;
     int r = gw_layout_stream_new(&vm->ram, false, &layout, err);
 
     if (r >= 0)
         r = gw_lane_new(layout, &lane, err);
-    if (r >= 0 && fetch)
-        r = gw_lane_add(lane, fetch, err);
     if (r >= 0 && zeros)
         r = add_zero(lane, err);
     if (r >= 0)
@@ -98,11 +93,8 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
 {
     bool zeros = gw_options_zero_detection(vm->options) != GW_ZERO_NONE;
     struct gw_ram_config ram = ram_config(vm);
-    struct gw_tracker *tracker = NULL;
-    int r = gw_vm_tracker(vm, &tracker, err);
+    int r = vm->guest->source(vm, zeros, &ram.take_source, err);
 
-    if (r >= 0)
-        r = gw_source_dirty_new(&vm->ram, tracker, zeros, &ram.take_source, err);
     if (r < 0)
         return r;
     r = make_lanes(vm, zeros, &ram.take_lanes, err);
@@ -116,7 +108,7 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
 int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
 {
     struct gw_ram_config ram = ram_config(vm);
-    int r = vm->devices->store(vm, &ram.take_store, err);
+    int r = vm->guest->store(vm, &ram.take_store, err);
 
     if (r < 0)
         return r;
@@ -125,7 +117,7 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
         ram.take_store->free(ram.take_store);
         return r;
     }
-    ram.adopt = vm->devices->adopt;
+    ram.adopt = vm->guest->adopt;
     ram.opaque = vm;
     return add_ram(plan, &ram, err);
 }

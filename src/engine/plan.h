@@ -6,10 +6,10 @@
  * flows, and nobody asks again what is on.
  *
  *     capability or parameter        becomes
- *     (pages not in memory)          the codec `fetch`, first in the chain
+ *     (what the guest is)            the source `dirty` or `image`; the store `direct`, with `landed` in front of it
+ *                                    where a file is written meanwhile
  *     zero-page-detection            the codec `zero`, and holes told by the source, unless it is none
  *     (always)                       the codec `plain`, last in the chain
- *     (a file is written meanwhile)  the store `landed`, in front of the store `direct`
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
  *
  * Threads: the caller's, before the session runs.

@@ -25,6 +25,7 @@ int gw_vm_new(const struct gw_vm_config *config, struct gw_vm **ret_vm, struct g
         vm->has_uuid |= config->uuid[i] != 0;
     vm->ops = config->ops;
     vm->opaque = config->opaque;
+    vm->guest = &gw_guest_here;
     vm->devices = &gw_devices_registry;
     vm->clock = config->clock ? *config->clock : gw_clock_real;
     gw_trace_init(&vm->trace, &vm->clock);
@@ -90,6 +91,8 @@ int gw_vm_add_ram(struct gw_vm *vm, const struct gw_ram_desc *desc, struct gw_er
     pthread_mutex_lock(&vm->lock);
     if (vm->busy)
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "RAM block %s cannot be added during a migration", desc->name);
+    else if (desc->flags & GW_RAM_ELSEWHERE)
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s: flags 0x%x are not known", desc->name, desc->flags);
     else
         r = gw_ram_add(&vm->ram, desc, err);
     pthread_mutex_unlock(&vm->lock);

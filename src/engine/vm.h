@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "engine/devices.h"
+#include "engine/guest.h"
 #include "engine/options.h"
 #include "godwit/vm.h"
 #include "ram/tracker/tracker.h"
@@ -33,8 +34,9 @@ struct gw_vm {
     struct gw_options *options;
     struct gw_globalstate *globalstate;
     uint32_t ram_section_id;
+    const struct gw_guest_ops *guest;
     const struct gw_devices_ops *devices;
-    struct gw_image *image; /* what this machine stands for (guest.h), for gw_devices_image; else NULL */
+    struct gw_image *image; /* what this machine stands for (image_vm.h); else NULL */
 
     _Atomic int place; /* enum gw_vm_place. Written by the session (session.c), and by others when there is none */
 

@@ -79,7 +79,7 @@ struct gw_image {
     struct gw_stage *stage; /* writes the file while the machine arrives (parked/stage.h); NULL: none */
     void (*stage_free)(struct gw_stage *stage);
 
-    struct gw_image_guest *guest; /* the vm that was made of it; engine/guest.c */
+    struct gw_image_guest *guest; /* the vm that was made of it; engine/image_vm.c */
     void (*free_guest)(struct gw_image *image);
 };
 

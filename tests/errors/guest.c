@@ -2,7 +2,7 @@
 #include "guest.h"
 
 #include "base/endian.h"
-#include "engine/guest.h"
+#include "engine/image_vm.h"
 #include "engine/recv.h"
 #include "wire/numbers.h"
 

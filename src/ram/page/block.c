@@ -68,7 +68,7 @@ int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_err
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a RAM block's name has 1 to 255 bytes, not %zu", n);
     if (gw_ram_find(ram, desc->name))
         return gw_fail(err, -EEXIST, GW_BLAME_CALLER, "RAM block %s is there already", desc->name);
-    if (!desc->host || !max || desc->used_bytes > max || (desc->used_bytes | max) % ram->page_bytes)
+    if (!desc->host != !!(desc->flags & GW_RAM_ELSEWHERE) || !max || desc->used_bytes > max || (desc->used_bytes | max) % ram->page_bytes)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
                        "RAM block %s: %" PRIu64 " of %" PRIu64 " bytes at %p: sizes must be multiples of the page (%u)",
                        desc->name, desc->used_bytes, max, desc->host, ram->page_bytes);

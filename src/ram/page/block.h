@@ -18,6 +18,10 @@
 #include "godwit/vm.h"
 #include "trace/trace.h"
 
+/* A flag of ours beside enum gw_ram_flags: the block's pages are not in memory, host is NULL. It is only sent, by a source
+ * that has its pages. */
+#define GW_RAM_ELSEWHERE (1u << 31)
+
 struct gw_ram_block {
     char name[256];
     unsigned index;

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/bitmap.h"
-#include "image/scan.h"
+#include "scan/scan.h"
 #include "ram/codec/xbzrle_delta.h"
 #include "xbzrle_reference.h"
 

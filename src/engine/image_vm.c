@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "engine/guest.h"
-
-#include <sys/mman.h>
+#include "engine/image_vm.h"
 
 #include "ram/ram.h"
 
@@ -33,31 +31,11 @@ static void free_guest(struct gw_image *image)
 {
     struct gw_image_guest *g = image->guest;
 
-    gw_fetch_free(g->fetch);
-    for (unsigned i = 0; g->vm && g->of_block && i < g->vm->ram.count; i++)
-        munmap(g->vm->ram.blocks[i]->host, g->vm->ram.blocks[i]->max_bytes);
     gw_vm_free(g->vm);
     free(g->of_block);
     free(g);
     image->guest = NULL;
     image->free_guest = NULL;
-}
-
-/* RAM of a file: blocks need an address each; nothing is ever there. */
-static int reserve(struct gw_image_guest *g, unsigned block, struct gw_error *err)
-{
-    const struct gw_image_block *b = &g->image->blocks[block];
-    void *p = mmap(NULL, b->used_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    int r;
-
-    if (p == MAP_FAILED)
-        return gw_fail(err, -errno, GW_BLAME_LOCAL, "RAM block %s: 0x%" PRIx64 " bytes of address space: %s", b->name,
-                       b->used_bytes, strerror(errno));
-    g->of_block[g->vm->ram.count] = block;
-    r = gw_guest_add_ram(g->vm, b->name, b->used_bytes, p, 0, err);
-    if (r < 0)
-        munmap(p, b->used_bytes);
-    return r;
 }
 
 static int fill(struct gw_image_guest *g, struct gw_error *err)
@@ -76,9 +54,12 @@ static int fill(struct gw_image_guest *g, struct gw_error *err)
 
         if (!b->used_bytes)
             continue;
-        r = memory ? gw_guest_add_ram(g->vm, b->name, b->used_bytes, gw_memory_host(image, i), 0, err) : reserve(g, i, err);
+        if (!memory)
+            g->of_block[g->vm->ram.count] = i;
+        r = gw_guest_add_ram(g->vm, b->name, b->used_bytes, gw_memory_host(image, i), memory ? 0 : GW_RAM_ELSEWHERE,
+                             err);
     }
-    return r < 0 || memory ? r : gw_fetch_new(image, &g->vm->ram, g->of_block, &g->fetch, err);
+    return r;
 }
 
 int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_error *err), void *opaque,
@@ -121,6 +102,7 @@ int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_erro
         return r;
     }
     g->vm->image = image;
+    g->vm->guest = &gw_guest_image;
     g->vm->devices = &gw_devices_image;
     if (image->devices)
         g->vm->ram_section_id = image->ram_id;

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/vm.h"
+#include "ram/source/dirty.h"
+#include "ram/store/direct.h"
+
+static int source(struct gw_vm *vm, bool holes, struct gw_source **ret, struct gw_error *err)
+{
+    struct gw_tracker *tracker;
+    int r = gw_vm_tracker(vm, &tracker, err);
+
+    return r < 0 ? r : gw_source_dirty_new(&vm->ram, tracker, holes, ret, err);
+}
+
+static int store(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err)
+{
+    return gw_store_direct_new(&vm->ram, ret, err);
+}
+
+const struct gw_guest_ops gw_guest_here = {.source = source, .store = store};

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/image_vm.h"
+#include "image/parked/stage.h"
+#include "image/source.h"
+#include "ram/source/dirty.h"
+#include "ram/store/direct.h"
+#include "ram/store/landed.h"
+
+/* Memory of an image that arrived here is sent from where it is. */
+static int source(struct gw_vm *vm, bool holes, struct gw_source **ret, struct gw_error *err)
+{
+    struct gw_image_guest *g = vm->image->guest;
+
+    return g->of_block ? gw_source_image_new(vm->image, &vm->ram, g->of_block, 0, ret, err)
+                       : gw_guest_here.source(vm, holes, ret, err);
+}
+
+static int adopt(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err)
+{
+    struct gw_vm *vm = opaque;
+    uint8_t *host;
+    int r = gw_memory_add_block(vm->image, name, used_bytes, &host, err);
+
+    return r < 0 ? r : gw_guest_add_ram(vm, name, used_bytes, host, GW_RAM_FRESH, err);
+}
+
+static int landed_map(void *opaque, struct gw_ram_block *b, uint64_t **ret_map, struct gw_error *err)
+{
+    struct gw_vm *vm = opaque;
+
+    return gw_stage_block(vm->image->stage, b->host, b->pages, ret_map, err);
+}
+
+/* Memory. A stage writes the file meanwhile: pages that have landed are marked for it. */
+static int store(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err)
+{
+    int r = gw_store_direct_new(&vm->ram, ret, err);
+
+    return r >= 0 && vm->image->stage ? gw_store_landed_new(*ret, landed_map, vm, ret, err) : r;
+}
+
+static int park(struct gw_vm *vm, struct gw_error *err)
+{
+    struct gw_image_guest *g = vm->image->guest;
+    int r = g->park ? g->park(g->opaque, err) : 0;
+
+    return r < 0 && err && !err->code ? gw_fail(err, r, GW_BLAME_EMBEDDER, "parking: %s", strerror(-r)) : r;
+}
+
+static void abandon(struct gw_vm *vm)
+{
+    gw_memory_abandon(vm->image);
+}
+
+const struct gw_guest_ops gw_guest_image = {
+    .any_machine = true, .source = source, .store = store, .adopt = adopt, .park = park, .abandon = abandon};
