@@ -28,6 +28,18 @@ enum gw_cause {
     GW_CAUSE_COUNT
 };
 
+/* XBZRLE: what became of pages that were sent again. A rate is of the last accounting period, the time between two syncs
+ * that are a second or more apart. */
+struct gw_xbzrle_stats {
+    uint64_t cache_bytes; /* of contents that can be cached; 0: XBZRLE is off */
+    uint64_t bytes;       /* of the records without their 8-byte heads; a page that was sent whole counts whole */
+    uint64_t pages;       /* whose previous contents were cached */
+    uint64_t misses;      /* pages whose were not */
+    uint64_t overflows;   /* pages that changed too much, and were sent whole */
+    double miss_rate;     /* misses / pages of all kinds */
+    double encoding_rate; /* bytes of the pages / bytes */
+};
+
 struct gw_round { /* one pass over dirty memory */
     uint64_t bytes, pages, zero_pages;
     uint64_t duration_ns;
@@ -55,6 +67,7 @@ struct gw_stats {
     uint64_t precopy_bytes, downtime_bytes, postcopy_bytes;
     uint64_t dirty_sync_missed_zero_copy;
     uint64_t bytes_by[GW_CAUSE_COUNT];
+    struct gw_xbzrle_stats xbzrle;
     /* times */
     uint64_t total_time_ms, expected_downtime_ms, downtime_ms, setup_time_ms;
     uint64_t downtime_us;            /* the same with more digits: stop asked of the embedder -> peer said it runs */

@@ -69,8 +69,8 @@ static json_t *rounds(const struct gw_stats *s)
 
 static json_t *bytes_by_cause(const struct gw_stats *s)
 {
-    static const char *const causes[GW_CAUSE_COUNT] = {"head",   "ram-meta", "ram-page", "ram-zero", "ram-coded",
-                                                       "device", "disk",     "vmdesc"};
+    static const char *const causes[GW_CAUSE_COUNT] = {"head",      "ram-meta", "ram-page", "ram-zero",
+                                                       "ram-coded", "device",   "disk",     "vmdesc"};
     json_t *o = json_object();
     bool bad = !o;
 
@@ -114,6 +114,24 @@ static json_t *extras(struct gw_control *c, bool incoming, const struct gw_stats
     return o;
 }
 
+static json_t *xbzrle_cache(const struct gw_xbzrle_stats *x)
+{
+    json_t *o = json_object();
+    bool bad = gw_json_put_int(o, "cache-size", x->cache_bytes);
+
+    bad |= gw_json_put_int(o, "bytes", x->bytes);
+    bad |= gw_json_put_int(o, "pages", x->pages);
+    bad |= gw_json_put_int(o, "cache-miss", x->misses);
+    bad |= gw_json_put_real(o, "cache-miss-rate", x->miss_rate);
+    bad |= gw_json_put_real(o, "encoding-rate", x->encoding_rate);
+    bad |= gw_json_put_int(o, "overflow", x->overflows);
+    if (bad) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
 static bool put_source(struct gw_control *c, json_t *o, const struct gw_stats *s)
 {
     bool completed = s->status == GW_STATUS_COMPLETED, dirty_limit = false, bad = false;
@@ -128,6 +146,8 @@ static bool put_source(struct gw_control *c, json_t *o, const struct gw_stats *s
     else
         bad |= gw_json_put_int(o, "expected-downtime", s->expected_downtime_ms);
     bad |= gw_json_put(o, "ram", ram(s));
+    if (s->xbzrle.cache_bytes)
+        bad |= gw_json_put(o, "xbzrle-cache", xbzrle_cache(&s->xbzrle));
     if (s->cpu_throttle_percentage)
         bad |= gw_json_put_int(o, "cpu-throttle-percentage", s->cpu_throttle_percentage);
     gw_options_get_capability(gw_vm_options(c->vm), "dirty-limit", &dirty_limit, NULL);

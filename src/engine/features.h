@@ -15,7 +15,7 @@
 
 /* F(NAME, "qmp-name", can this build do it, "what it does") */
 #define GW_FEATURES(F)                                                                                                 \
-    F(XBZRLE, "xbzrle", false, "pages that changed a little are sent as what changed")                                 \
+    F(XBZRLE, "xbzrle", true,  "pages that changed a little are sent as what changed")                                 \
     F(RDMA_PIN_ALL, "rdma-pin-all", false, "RDMA: all memory is pinned beforehand")                                    \
     F(AUTO_CONVERGE, "auto-converge", true, "a guest that dirties faster than the link is slowed down")                \
     F(ZERO_BLOCKS, "zero-blocks", false, "block migration: blocks of zeros are told, not sent")                        \

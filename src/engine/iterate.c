@@ -39,6 +39,11 @@ static bool spent(struct gw_budget *b, uint64_t bytes_put)
            gw_session_check(&t->send->session, NULL) < 0;
 }
 
+static uint64_t put_pages(const struct gw_progress *p)
+{
+    return p->plain_pages + p->zero_pages + p->coded_pages;
+}
+
 /* A PART of each section, in their order; each gets an even share of what the ones before it have left over, so that none
  * starves. *ret_dry: nothing was left in any. Sleeps for the rate limit, and feeds the bandwidth window. */
 static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
@@ -77,7 +82,7 @@ static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
     /* What only made the queue longer has not been carried yet. */
     left = gw_channel_queued(s->channel);
     bytes = bytes + queued > left ? bytes + queued - left : 0;
-    pages = after.plain_pages + after.zero_pages - before.plain_pages - before.zero_pages;
+    pages = put_pages(&after) - put_pages(&before);
     gw_window_add(&s->window, bytes, pages, ns);
     if (dry)
         gw_window_flush(&s->window);
@@ -107,7 +112,7 @@ static void end_round(struct gw_send *s, uint64_t fresh_pages)
 
     s->round.bytes = gw_writer_offset(&s->writer) - s->round_offset;
     s->round.zero_pages = c.zero_pages - s->round_progress.zero_pages;
-    s->round.pages = c.plain_pages - s->round_progress.plain_pages + s->round.zero_pages;
+    s->round.pages = put_pages(&c) - put_pages(&s->round_progress);
     s->round.duration_ns = t - s->round_began_ns;
     s->round.dirty_pages_per_s = gw_rate_per_s(fresh_pages, s->round.duration_ns);
     gw_trace_round(&s->session.vm->trace, st->rounds + 1ull, s->round.bytes, fresh_pages, s->round.duration_ns);

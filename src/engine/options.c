@@ -39,6 +39,10 @@ struct gw_options {
     _Atomic uint64_t params[GW_PARAM_COUNT];
     char strings[GW_STRING_COUNT][GW_STRING_SIZE];
     unsigned locks;
+    struct {
+        gw_options_watch_fn fn;
+        void *opaque;
+    } watch[GW_PARAM_COUNT];
 };
 
 /* Everything that can be set, out of reach of others: changes are made here, judged, and then published. */
@@ -305,6 +309,16 @@ static int apply_parameter(struct values *v, const char *name, const char *value
     return 0;
 }
 
+static int tell_watchers(struct gw_options *o, const struct values *v, struct gw_error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < GW_PARAM_COUNT; i++)
+        if (o->watch[i].fn && v->params[i] != gw_options_param(o, (enum gw_parameter)i))
+            r = o->watch[i].fn(o->watch[i].opaque, v->params[i], err);
+    return r;
+}
+
 int gw_options_set_parameters(struct gw_options *o, const char *const *names, const char *const *values, size_t count,
                               struct gw_error *err)
 {
@@ -318,9 +332,21 @@ int gw_options_set_parameters(struct gw_options *o, const char *const *names, co
     if (r == 0)
         r = gw_features_judge(v.caps, v.params, err);
     if (r == 0)
+        r = tell_watchers(o, &v, err);
+    if (r == 0)
         publish(o, &v);
     release(o);
     return r;
+}
+
+void gw_options_watch(struct gw_options *o, enum gw_parameter p, gw_options_watch_fn fn, void *opaque)
+{
+    hold(o);
+    if (fn || o->watch[p].opaque == opaque) {
+        o->watch[p].fn = fn;
+        o->watch[p].opaque = opaque;
+    }
+    release(o);
 }
 
 int gw_options_set_parameter(struct gw_options *o, const char *name, const char *value, struct gw_error *err)

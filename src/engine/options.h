@@ -87,6 +87,11 @@ uint64_t gw_options_param(const struct gw_options *o, enum gw_parameter p); /* t
 enum gw_zero_detection gw_options_zero_detection(const struct gw_options *o);
 /* buf has GW_STRING_SIZE bytes. Any thread. */
 void gw_options_string(const struct gw_options *o, enum gw_string_parameter p, char *buf);
+/* What happens before a parameter gets another value: an error refuses the whole set of changes. Called under the lock of
+ * the options, which fn must not ask for. One at a time for each parameter, the last one that was set; fn NULL: the one
+ * with this opaque is not told any more. */
+typedef int (*gw_options_watch_fn)(void *opaque, uint64_t value, struct gw_error *err);
+void gw_options_watch(struct gw_options *o, enum gw_parameter p, gw_options_watch_fn fn, void *opaque);
 /* While locked capabilities cannot change. Counts. */
 void gw_options_lock(struct gw_options *o, bool lock);
 

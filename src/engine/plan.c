@@ -2,6 +2,7 @@
 #include "engine/plan.h"
 
 #include "ram/codec/plain.h"
+#include "ram/codec/xbzrle.h"
 #include "ram/codec/zero.h"
 #include "ram/layout/stream.h"
 
@@ -21,8 +22,29 @@ static int add_plain(struct gw_lane *lane, struct gw_error *err)
     return r < 0 ? r : gw_lane_add(lane, codec, err);
 }
 
+static int resize_xbzrle(void *opaque, uint64_t value, struct gw_error *err)
+{
+    return gw_xbzrle_resize(opaque, value, err);
+}
+
+static int add_xbzrle(struct gw_plan *plan, struct gw_vm *vm, struct gw_lane *lane, struct gw_error *err)
+{
+    struct gw_codec *codec = NULL;
+    int r = gw_codec_xbzrle_new(&vm->ram, gw_options_param(vm->options, GW_PARAM_XBZRLE_CACHE_SIZE), &vm->clock, &codec,
+                                err);
+
+    if (r >= 0)
+        r = gw_lane_add(lane, codec, err);
+    if (r < 0)
+        return r;
+    plan->options = vm->options;
+    plan->xbzrle = codec;
+    gw_options_watch(vm->options, GW_PARAM_XBZRLE_CACHE_SIZE, resize_xbzrle, codec);
+    return 0;
+}
+
 /* A lane of the main stream's form. */
-static int make_lane(struct gw_vm *vm, bool zeros, struct gw_lane **ret, struct gw_error *err)
+static int make_lane(struct gw_plan *plan, struct gw_vm *vm, bool zeros, struct gw_lane **ret, struct gw_error *err)
 {
     struct gw_layout *layout = NULL;
     struct gw_lane *lane = NULL;
@@ -32,6 +54,8 @@ static int make_lane(struct gw_vm *vm, bool zeros, struct gw_lane **ret, struct 
         r = gw_lane_new(layout, &lane, err);
     if (r >= 0 && zeros)
         r = add_zero(lane, err);
+    if (r >= 0 && gw_options_cap(vm->options, GW_CAP_XBZRLE))
+        r = add_xbzrle(plan, vm, lane, err);
     if (r >= 0)
         r = add_plain(lane, err);
     if (r < 0) {
@@ -42,14 +66,14 @@ static int make_lane(struct gw_vm *vm, bool zeros, struct gw_lane **ret, struct 
     return 0;
 }
 
-static int make_lanes(struct gw_vm *vm, bool zeros, struct gw_lanes **ret, struct gw_error *err)
+static int make_lanes(struct gw_plan *plan, struct gw_vm *vm, bool zeros, struct gw_lanes **ret, struct gw_error *err)
 {
     struct gw_lanes *lanes = NULL;
     struct gw_lane *lane = NULL;
     int r = gw_lanes_new(&(struct gw_lanes_config){0}, &lanes, err);
 
     if (r >= 0)
-        r = make_lane(vm, zeros, &lane, err);
+        r = make_lane(plan, vm, zeros, &lane, err);
     if (r >= 0)
         r = gw_lanes_add(lanes, lane, err);
     if (r < 0) {
@@ -97,12 +121,14 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
 
     if (r < 0)
         return r;
-    r = make_lanes(vm, zeros, &ram.take_lanes, err);
-    if (r < 0) {
+    r = make_lanes(plan, vm, zeros, &ram.take_lanes, err);
+    if (r < 0)
         ram.take_source->free(ram.take_source);
-        return r;
-    }
-    return add_ram(plan, &ram, err);
+    else
+        r = add_ram(plan, &ram, err);
+    if (r < 0)
+        gw_plan_close(plan);
+    return r;
 }
 
 int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
@@ -113,7 +139,11 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
     if (r < 0)
         return r;
     r = gw_layout_stream_in_new(&vm->ram, true, &ram.take_in, err);
+    if (r >= 0)
+        r = gw_codec_xbzrle_decoder_new(&vm->ram, &ram.take_in->decoder[GW_FORM_XBZRLE], err);
     if (r < 0) {
+        if (ram.take_in)
+            ram.take_in->free(ram.take_in);
         ram.take_store->free(ram.take_store);
         return r;
     }
@@ -133,6 +163,8 @@ struct gw_progress gw_plan_progress(const struct gw_plan *plan)
 
 void gw_plan_close(struct gw_plan *plan)
 {
+    if (plan->xbzrle)
+        gw_options_watch(plan->options, GW_PARAM_XBZRLE_CACHE_SIZE, NULL, plan->xbzrle);
     for (unsigned i = 0; i < plan->lives; i++)
         plan->live[i]->ops->free(plan->live[i]);
     *plan = (struct gw_plan){0};

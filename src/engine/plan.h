@@ -9,6 +9,7 @@
  *     (what the guest is)            the source `dirty` or `image`; the store `direct`, with `landed` in front of it
  *                                    where a file is written meanwhile
  *     zero-page-detection            the codec `zero`, and holes told by the source, unless it is none
+ *     xbzrle                         the codec `xbzrle`, behind `zero`. A destination always has its decoder
  *     (always)                       the codec `plain`, last in the chain
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
  *
@@ -25,6 +26,8 @@
 struct gw_plan {
     struct gw_live *live[GW_PLAN_LIVES]; /* in the order of their sections */
     unsigned lives;
+    struct gw_codec *xbzrle; /* is told of another xbzrle-cache-size; NULL: it is off */
+    struct gw_options *options;
 };
 
 /* On failure the plan is as it was: closed. */

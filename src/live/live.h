@@ -16,6 +16,7 @@
 
 #include "channel/reader.h"
 #include "channel/writer.h"
+#include "godwit/stats.h"
 
 enum gw_section_kind { GW_SECTION_START = 1, GW_SECTION_PART = 2, GW_SECTION_END = 3, GW_SECTION_FULL = 4 };
 
@@ -28,7 +29,8 @@ struct gw_pending {
 /* Figures of all sections, for statistics. Each section adds its own. */
 struct gw_progress {
     uint64_t total_bytes, remaining_bytes;
-    uint64_t zero_pages, plain_pages, skipped_pages; /* RAM, since the session began */
+    uint64_t zero_pages, plain_pages, coded_pages, skipped_pages; /* RAM, since the session began */
+    struct gw_xbzrle_stats xbzrle;
 };
 
 /* What the stream had of a section when it ended. */

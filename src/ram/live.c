@@ -204,8 +204,13 @@ static void progress(struct gw_live *live, struct gw_progress *sum)
     sum->total_bytes += atomic_load(&m->total);
     if (sending && m->source)
         sum->remaining_bytes += m->source->pending(m->source) << ram->page_bits;
-    sum->zero_pages += m->lanes ? gw_lanes_pages(m->lanes, GW_FORM_ZERO) : m->in->pages[GW_FORM_ZERO];
-    sum->plain_pages += m->lanes ? gw_lanes_pages(m->lanes, GW_FORM_PLAIN) : m->in->pages[GW_FORM_PLAIN];
+    if (m->lanes) {
+        gw_lanes_progress(m->lanes, sum);
+        return;
+    }
+    sum->zero_pages += m->in->pages[GW_FORM_ZERO];
+    sum->plain_pages += m->in->pages[GW_FORM_PLAIN];
+    sum->coded_pages += m->in->pages[GW_FORM_XBZRLE];
 }
 
 static const struct gw_live_ops ops = {

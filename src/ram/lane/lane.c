@@ -83,7 +83,14 @@ int gw_lane_barrier(struct gw_lane *l, enum gw_barrier kind, struct gw_writer *w
     return r;
 }
 
-uint64_t gw_lane_pages(const struct gw_lane *l, enum gw_form form)
+void gw_lane_progress(const struct gw_lane *l, struct gw_progress *sum)
 {
-    return atomic_load_explicit(&l->layout->pages[form], memory_order_relaxed);
+    const _Atomic uint64_t *pages = l->layout->pages;
+
+    sum->zero_pages += atomic_load_explicit(&pages[GW_FORM_ZERO], memory_order_relaxed);
+    sum->plain_pages += atomic_load_explicit(&pages[GW_FORM_PLAIN], memory_order_relaxed);
+    sum->coded_pages += atomic_load_explicit(&pages[GW_FORM_XBZRLE], memory_order_relaxed);
+    for (unsigned i = 0; i < l->codecs; i++)
+        if (l->codec[i]->progress)
+            l->codec[i]->progress(l->codec[i], sum);
 }

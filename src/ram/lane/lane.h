@@ -32,7 +32,7 @@ int gw_lane_put(struct gw_lane *l, struct gw_batch *batch, struct gw_writer *w, 
 /* Codecs first, in the order of the chain, then the layout. Does not flush. */
 int gw_lane_barrier(struct gw_lane *l, enum gw_barrier kind, struct gw_writer *w, struct gw_error *err);
 void gw_lane_end(struct gw_lane *l);
-/* Pages put, by form. Any thread. */
-uint64_t gw_lane_pages(const struct gw_lane *l, enum gw_form form);
+/* Adds the pages put, and the figures of the codecs. Any thread. */
+void gw_lane_progress(const struct gw_lane *l, struct gw_progress *sum);
 
 #endif

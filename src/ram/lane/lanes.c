@@ -402,11 +402,8 @@ uint64_t gw_lanes_bytes(const struct gw_lanes *l)
     return n;
 }
 
-uint64_t gw_lanes_pages(const struct gw_lanes *l, enum gw_form form)
+void gw_lanes_progress(const struct gw_lanes *l, struct gw_progress *sum)
 {
-    uint64_t n = 0;
-
     for (unsigned i = 0; i < l->count; i++)
-        n += gw_lane_pages(l->way[i].lane, form);
-    return n;
+        gw_lane_progress(l->way[i].lane, sum);
 }

@@ -55,6 +55,6 @@ void gw_lanes_end(struct gw_lanes *l);
 
 /* Put on channels other than the main stream's. */
 uint64_t gw_lanes_bytes(const struct gw_lanes *l);
-uint64_t gw_lanes_pages(const struct gw_lanes *l, enum gw_form form);
+void gw_lanes_progress(const struct gw_lanes *l, struct gw_progress *sum);
 
 #endif

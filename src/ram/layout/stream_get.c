@@ -382,6 +382,9 @@ static struct gw_layout_in *layout_free(struct gw_layout_in *layout)
 {
     struct get *g = GW_CONTAINER(layout, struct get, layout);
 
+    for (unsigned i = 0; i < GW_FORM_COUNT; i++)
+        if (layout->decoder[i])
+            layout->decoder[i]->free(layout->decoder[i]);
     free(g->added);
     free(g->slot);
     free(g->heads);

@@ -3,6 +3,8 @@
 
 #include "wire/numbers.h"
 
+#define SMALL 512u /* bytes */
+
 struct stream {
     struct gw_layout layout;
     unsigned page_bits;
@@ -19,31 +21,58 @@ static void put_head(struct stream *l, struct gw_writer *w, struct gw_ram_block 
     l->last = b;
 }
 
-static void put(struct gw_layout *layout, const struct gw_batch *batch, struct gw_writer *w)
+/* Zeros first, so that what follows is one run of records of one size. Returns how many there were. */
+static unsigned put_zeros(struct stream *l, const struct gw_batch *batch, struct gw_writer *w)
 {
-    struct stream *l = GW_CONTAINER(layout, struct stream, layout);
-    struct gw_ram_block *b = batch->block;
-    unsigned zeros = 0;
-    enum gw_cause old = gw_writer_cause(w, GW_CAUSE_RAM_ZERO);
+    unsigned n = 0;
 
+    gw_writer_cause(w, GW_CAUSE_RAM_ZERO);
     for (unsigned i = 0; i < batch->count; i++) {
         if (batch->form[i] != GW_FORM_ZERO)
             continue;
-        put_head(l, w, b, batch->page[i] << l->page_bits, GW_RAMF_ZERO);
+        put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_ZERO);
         gw_put_u8(w, 0);
-        zeros++;
+        n++;
     }
+    return n;
+}
+
+static void put_coded(struct stream *l, const struct gw_batch *batch, unsigned i, struct gw_writer *w)
+{
+    gw_writer_cause(w, GW_CAUSE_RAM_META);
+    put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_XBZRLE);
+    gw_put_u8(w, GW_XBZRLE_ENCODING);
+    gw_put_u16(w, (uint16_t)batch->body[i].bytes);
+    gw_writer_cause(w, GW_CAUSE_RAM_CODED);
+    if (batch->body[i].bytes < SMALL) /* a copy is cheaper than a vector */
+        gw_put_bytes(w, batch->body[i].data, batch->body[i].bytes);
+    else
+        gw_put_ref(w, batch->body[i].data, batch->body[i].bytes);
+}
+
+static void put(struct gw_layout *layout, const struct gw_batch *batch, struct gw_writer *w)
+{
+    struct stream *l = GW_CONTAINER(layout, struct stream, layout);
+    enum gw_cause old = gw_writer_cause(w, GW_CAUSE_RAM_ZERO);
+    unsigned zeros = put_zeros(l, batch, w), plain = 0, coded = 0;
+
     for (unsigned i = 0; i < batch->count; i++) {
+        if (batch->form[i] == GW_FORM_XBZRLE) {
+            put_coded(l, batch, i, w);
+            coded++;
+        }
         if (batch->form[i] != GW_FORM_PLAIN)
             continue;
         gw_writer_cause(w, GW_CAUSE_RAM_META);
-        put_head(l, w, b, batch->page[i] << l->page_bits, GW_RAMF_PAGE);
+        put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_PAGE);
         gw_writer_cause(w, GW_CAUSE_RAM_PAGE);
         gw_put_ref(w, batch->body[i].data, batch->body[i].bytes);
+        plain++;
     }
-    atomic_fetch_add_explicit(&layout->pages[GW_FORM_ZERO], zeros, memory_order_relaxed);
-    atomic_fetch_add_explicit(&layout->pages[GW_FORM_PLAIN], batch->count - zeros, memory_order_relaxed);
     gw_writer_cause(w, old);
+    atomic_fetch_add_explicit(&layout->pages[GW_FORM_ZERO], zeros, memory_order_relaxed);
+    atomic_fetch_add_explicit(&layout->pages[GW_FORM_PLAIN], plain, memory_order_relaxed);
+    atomic_fetch_add_explicit(&layout->pages[GW_FORM_XBZRLE], coded, memory_order_relaxed);
 }
 
 static void barrier(struct gw_layout *layout, enum gw_barrier kind, struct gw_writer *w)

@@ -16,6 +16,7 @@
 
 #include "channel/reader.h"
 #include "channel/writer.h"
+#include "live/live.h"
 #include "ram/page/batch.h"
 
 /* A point that all lanes reach before anybody goes on: what was put before it arrives before what is put after it. */
@@ -54,6 +55,8 @@ struct gw_codec {
                   struct gw_error *err);
     /* NULL: nothing to do. Every page up to here has been encoded. */
     int (*barrier)(struct gw_codec *c, enum gw_barrier kind, struct gw_error *err);
+    /* NULL: it has none. Adds its figures. Any thread. */
+    void (*progress)(struct gw_codec *c, struct gw_progress *sum);
     /* NULL: nothing to do. It has ended, well or not, also when begin failed or never came. */
     void (*end)(struct gw_codec *c);
     struct gw_codec *(*free)(struct gw_codec *c);
@@ -113,7 +116,7 @@ struct gw_layout_in {
     void (*reset)(struct gw_layout_in *l);
     struct gw_layout_in *(*free)(struct gw_layout_in *l);
 
-    struct gw_codec *decoder[GW_FORM_COUNT]; /* NULL: records of this form are refused. Theirs who made the layout */
+    struct gw_codec *decoder[GW_FORM_COUNT]; /* freed with the layout. NULL: records of this form are refused */
     atomic_bool *touched;                    /* is set before the first page is written; may be NULL */
     _Atomic uint64_t pages[GW_FORM_COUNT];   /* read, by form. Any thread may read them */
 };
