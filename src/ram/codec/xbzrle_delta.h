@@ -52,8 +52,8 @@ const struct gw_xbzrle *gw_xbzrle_variant(unsigned i);
 /* Changes the page in place. Accepts exactly what QEMU accepts: see docs/formats/xbzrle.md. -EPROTO, blame PEER: the
  * delta is malformed; the page is then unspecified, and nothing outside it was touched.
  *
- * A source may apply its own delta to its cached copy with this: cheaper than a copy of the page when little changed.
- */
+ * A source may apply its own delta to its cached copy with this: for deltas of up to some hundred bytes it costs less than
+ * a copy of the page. */
 int gw_xbzrle_decode(const uint8_t *restrict delta, uint32_t delta_bytes, uint8_t *restrict page, uint32_t page_bytes,
                      struct gw_error *err);
 

@@ -222,6 +222,12 @@ static void test_decode_rules(void **state)
             fail_msg("case %zu: the reference", i);
     }
     assert_int_equal(gw_xbzrle_decode(out, 4097, at_end(page, 4096), 4096, NULL), -EPROTO);
+    /* In a large page the bit that is wrong would be a number that fits. */
+    memcpy(out, "\x80\x80\1x", 4);
+    assert_int_equal(gw_xbzrle_decode(out, 4, page, MAX, NULL), -EPROTO);
+    memcpy(out, "\xff\x7f\1x", 4);
+    assert_int_equal(gw_xbzrle_decode(out, 4, page, MAX, NULL), 0);
+    assert_int_equal(page[GW_XBZRLE_RUN_MAX], 'x');
 }
 
 /* A good delta cut at every byte is refused or, between two pairs, decoded; each byte changed in turn never does harm,
