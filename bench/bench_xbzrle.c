@@ -212,7 +212,7 @@ static void path(const struct pattern *p, uint8_t *guest)
                 bench_die("a page that is not there");
             memcpy(copy, guest + i * PAGE, PAGE);
             n = x->encode(slot, copy, PAGE, out, PAGE);
-            if (n > 0 && n < 512)
+            if (n > 0 && n < 128)
                 gw_xbzrle_decode(out, (uint32_t)n, slot, PAGE, NULL);
             else if (n)
                 memcpy(slot, copy, PAGE);
