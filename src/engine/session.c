@@ -17,6 +17,7 @@ int gw_session_init(struct gw_session *s, struct gw_vm *vm, gw_event_fn on_event
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->changed, &attr);
     pthread_condattr_destroy(&attr);
+    gw_links_init(&s->links, NULL, NULL, 0);
     return gw_cancel_new(&s->cancel, err);
 }
 
@@ -40,6 +41,7 @@ void gw_session_close(struct gw_session *s)
 {
     if (s->threaded)
         pthread_join(s->thread, NULL);
+    gw_links_fini(&s->links);
     gw_cancel_free(s->cancel);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
@@ -143,11 +145,7 @@ void gw_session_log(struct gw_session *s, const char *fmt, ...)
 
 void gw_session_set_channel(struct gw_session *s, struct gw_channel *channel)
 {
-    pthread_mutex_lock(&s->lock);
-    s->channel = channel;
-    if (channel && (s->cancelled || s->yanked))
-        gw_channel_shutdown(channel);
-    pthread_mutex_unlock(&s->lock);
+    gw_links_put(&s->links, GW_LINK_MAIN, 0, channel);
 }
 
 int gw_session_check(struct gw_session *s, struct gw_error *err)
@@ -175,8 +173,8 @@ int gw_session_cancel(struct gw_session *s, struct gw_error *err)
     can = row->cancel && !s->ended;
     if (can) {
         s->cancelled = true;
-        if (s->channel && !s->last_word)
-            gw_channel_shutdown(s->channel);
+        if (!s->last_word)
+            gw_links_shut(&s->links);
         gw_cancel_trigger(s->cancel);
         pthread_cond_broadcast(&s->changed);
     }
@@ -190,8 +188,7 @@ void gw_session_yank(struct gw_session *s)
 {
     pthread_mutex_lock(&s->lock);
     s->yanked = true;
-    if (s->channel)
-        gw_channel_shutdown(s->channel);
+    gw_links_shut(&s->links);
     gw_cancel_trigger(s->cancel);
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
@@ -201,7 +198,7 @@ void gw_session_end(struct gw_session *s)
 {
     pthread_mutex_lock(&s->lock);
     s->ended = true;
-    s->channel = NULL;
+    gw_links_put(&s->links, GW_LINK_MAIN, 0, NULL);
     s->stats.error = s->error;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);

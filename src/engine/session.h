@@ -3,7 +3,7 @@
  * session: what both kinds of session have in common: a thread, a phase, events, statistics, an end.
  *
  * Threads: `lock` guards everything that other threads may ask for. The session's own thread enters phases; a cancel or
- * yank from another thread only sets a flag and breaks the waiting (the channel is shut down, the cancel token fires).
+ * yank from another thread only sets a flag and breaks the waiting (the channels are shut down, the cancel token fires).
  * Events are delivered without the lock, one at a time, in order.
  */
 #ifndef GW_ENGINE_SESSION_H
@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 
+#include "channel/links.h"
 #include "engine/phase.h"
 #include "engine/vm.h"
 #include "godwit/channel.h"
@@ -26,11 +27,11 @@ struct gw_session {
     pthread_cond_t changed; /* monotonic */
     enum gw_phase phase;
     bool cancelled, yanked; /* asked for */
-    bool last_word;         /* the peer waits for our word: a cancel leaves the channel, so that it can be said */
+    bool last_word;         /* the peer waits for our word: a cancel leaves the channels, so that it can be said */
     bool ended;             /* the thread has nothing more to do */
     struct gw_stats stats;
-    struct gw_error error;      /* the first failure */
-    struct gw_channel *channel; /* to be shut down by a cancel; NULL while there is none */
+    struct gw_error error; /* the first failure */
+    struct gw_links links; /* all channels: a cancel or yank shuts them */
 
     struct gw_cancel *cancel;
     pthread_t thread;
@@ -49,7 +50,7 @@ int gw_session_commit(struct gw_session *s, enum gw_phase phase, struct gw_error
 enum gw_phase gw_session_phase(struct gw_session *s);
 void gw_session_event(struct gw_session *s, enum gw_event_type type, uint64_t pass);
 void gw_session_log(struct gw_session *s, const char *fmt, ...) GW_PRINTF(2, 3);
-/* The channel that a cancel shuts down from now on. */
+/* The main channel from now on, which a cancel shuts down; NULL: there is none any more. */
 void gw_session_set_channel(struct gw_session *s, struct gw_channel *channel);
 /* 0, or -ECANCELED when a cancel or yank was asked for. */
 int gw_session_check(struct gw_session *s, struct gw_error *err);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/classify.h"
+
+#include "base/endian.h"
+#include "wire/greeting.h"
+#include "wire/numbers.h"
+
+static int pages(const struct gw_classify *c, const uint8_t *first, size_t got, struct gw_link_id *ret,
+                 struct gw_error *err)
+{
+    struct gw_greeting g;
+    int r;
+
+    if (!c->pages)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a multifd channel, but multifd is off here");
+    if (got < GW_GREETING_BYTES)
+        return GW_GREETING_BYTES;
+    r = gw_greeting_get(first, &g, err);
+    if (r < 0)
+        return r;
+    if (memcmp(g.uuid, c->uuid, sizeof g.uuid) != 0)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "multifd channel %u belongs to a machine with another UUID",
+                       g.channel);
+    if (g.channel >= c->pages)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "multifd channel %u: there are only %u here", g.channel, c->pages);
+    *ret = (struct gw_link_id){.purpose = GW_LINK_PAGES, .index = g.channel, .consume = GW_GREETING_BYTES};
+    return 0;
+}
+
+int gw_classify(void *opaque, const uint8_t *first, size_t got, bool silent, struct gw_link_id *ret,
+                struct gw_error *err)
+{
+    const struct gw_classify *c = opaque;
+
+    if (silent && !c->urgent)
+        return gw_fail(err, -ETIMEDOUT, GW_BLAME_PEER, "said nothing");
+    if (!silent && got < 4)
+        return 4;
+    if (silent)
+        *ret = (struct gw_link_id){.purpose = GW_LINK_URGENT};
+    else if (gw_load_be32(first) == GW_WIRE_MULTIFD_MAGIC)
+        return pages(c, first, got, ret, err);
+    else if (!c->recover && gw_load_be32(first) == GW_WIRE_MAGIC)
+        *ret = (struct gw_link_id){.purpose = GW_LINK_MAIN};
+    else if (c->recover && first[0] == GW_ELEMENT_COMMAND)
+        *ret = (struct gw_link_id){.purpose = GW_LINK_RECOVER};
+    else if (c->urgent && gw_load_be32(first) != GW_WIRE_MAGIC)
+        *ret = (struct gw_link_id){.purpose = GW_LINK_URGENT};
+    else
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "begins with 0x%08x, which no channel here does",
+                       gw_load_be32(first));
+    return 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * classify: which channel of a session a new connection is, told by its first bytes (the classifier of
+ * channel/links.h).
+ *
+ *     51 45 56 4d            main
+ *     11 22 33 44, 64 bytes  pages, with the number of the channel
+ *     08                     main once more, where a broken migration is recovered: commands, no head
+ *     nothing, or a record   urgent pages, where they are expected
+ *
+ * Hostile: whoever can connect can say nothing, so a stranger can become the urgent channel. Only its records are
+ * trusted less than its place: they are checked like all others.
+ */
+#ifndef GW_ENGINE_CLASSIFY_H
+#define GW_ENGINE_CLASSIFY_H
+
+#include "channel/links.h"
+
+/* What this session expects. */
+struct gw_classify {
+    uint8_t uuid[16]; /* of the machine; zeros: it has none */
+    unsigned pages;   /* channels; 0: multifd is off */
+    bool urgent;
+    bool recover; /* a migration that broke: no main channel with a head comes */
+};
+
+/* opaque: struct gw_classify, which does not change while connections are admitted. */
+int gw_classify(void *opaque, const uint8_t *first, size_t got, bool silent, struct gw_link_id *ret,
+                struct gw_error *err);
+
+#endif
