@@ -88,7 +88,7 @@ static void *attend(void *arg)
             continue;
         pthread_mutex_unlock(&x->lock);
         if (p->recv->extended)
-            gw_recv_say(p->recv, GW_RP_PONG, nothing, sizeof nothing, NULL);
+            gw_answers_say(&p->recv->answers, GW_RP_PONG, nothing, sizeof nothing, NULL);
         else if (check_source(p->recv, NULL) < 0)
             x->vm->guest->abandon(x->vm);
         pthread_mutex_lock(&x->lock);
@@ -135,7 +135,7 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
         e = gw_session_commit(x, GW_PHASE_ASKED, err);
         if (e < 0)
             return e;
-        e = gw_recv_say(r, GW_RP_GODWIT_LOADED, NULL, 0, err);
+        e = gw_answers_say(&r->answers, GW_RP_GODWIT_LOADED, NULL, 0, err);
         if (e >= 0)
             e = wait_commit(r, err);
         if (r->aborted) {

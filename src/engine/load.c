@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/endian.h"
 #include "engine/recv.h"
 #include "state/section.h"
 #include "wire/frames.h"
@@ -121,21 +120,7 @@ int gw_recv_shut(struct gw_recv *r, bool failed, struct gw_error *err)
     uint8_t body[GW_FRAME_SHUT_BYTES];
 
     gw_frame_put_shut(body, &(struct gw_frame_shut){failed});
-    return gw_recv_say(r, GW_RP_SHUT, body, sizeof body, err);
-}
-
-int gw_recv_say(struct gw_recv *r, uint16_t type, const void *body, uint16_t bytes, struct gw_error *err)
-{
-    uint8_t message[4 + 64];
-
-    if (!r->return_path)
-        return 0;
-    gw_trace_answer_put(&r->session.vm->trace, gw_wire_rp(type)->name);
-    gw_store_be16(message, type);
-    gw_store_be16(message + 2, bytes);
-    if (bytes)
-        memcpy(message + 4, body, bytes);
-    return gw_channel_write_full(r->channel, message, 4u + bytes, err);
+    return gw_answers_say(&r->answers, GW_RP_SHUT, body, sizeof body, err);
 }
 
 /* p: the payload of the PING. */
@@ -149,12 +134,12 @@ static int pong(struct gw_recv *r, const uint8_t *p, struct gw_error *err)
     if (!r->return_path)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "PING before OPEN_RETURN_PATH: there is no way to answer");
     gw_frame_put_pong(body, &(struct gw_frame_pong){ping.value});
-    e = gw_recv_say(r, GW_RP_PONG, body, GW_FRAME_PONG_BYTES, err);
+    e = gw_answers_say(&r->answers, GW_RP_PONG, body, GW_FRAME_PONG_BYTES, err);
     if (e < 0 || ping.value != GW_PING_COOKIE)
         return e;
     r->extended = true;
     gw_frame_put_hello(body, &hello);
-    return gw_recv_say(r, GW_RP_GODWIT_HELLO, body, sizeof body, err);
+    return gw_answers_say(&r->answers, GW_RP_GODWIT_HELLO, body, sizeof body, err);
 }
 
 static int open_return_path(struct gw_recv *r, struct gw_error *err)
@@ -165,9 +150,10 @@ static int open_return_path(struct gw_recv *r, struct gw_error *err)
     if (r->return_path)
         return 0; /* said twice: once is enough */
     r->return_path = true;
+    gw_answers_open(&r->answers, r->channel);
     /* No device of ours wants the switch-over put off. */
     return gw_options_cap(r->session.vm->options, GW_CAP_SWITCHOVER_ACK)
-               ? gw_recv_say(r, GW_RP_SWITCHOVER_ACK, NULL, 0, err)
+               ? gw_answers_say(&r->answers, GW_RP_SWITCHOVER_ACK, NULL, 0, err)
                : 0;
 }
 

@@ -38,6 +38,7 @@ static void forget_source(struct gw_recv *r)
     for (unsigned i = 0; i < r->plan.lives; i++)
         r->plan.live[i]->ops->load_cleanup(r->plan.live[i], false);
     gw_session_set_channel(&r->session, NULL);
+    gw_answers_open(&r->answers, NULL);
     gw_reader_close(&r->reader);
     r->channel = gw_channel_free(r->channel);
     free(r->bound);
@@ -142,6 +143,7 @@ void *gw_recv_main(void *arg)
         if (e >= 0)
             take_leave(r);
         gw_session_set_channel(x, NULL);
+        gw_answers_open(&r->answers, NULL);
         gw_channel_shutdown(r->channel);
         gw_reader_close(&r->reader);
         r->channel = gw_channel_free(r->channel);
@@ -187,6 +189,7 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
 static struct gw_recv *destroy(struct gw_recv *r)
 {
     gw_session_close(&r->session);
+    gw_answers_fini(&r->answers);
     gw_plan_close(&r->plan);
     free(r->bound);
     free(r);
@@ -211,6 +214,7 @@ int gw_recv_new(struct gw_vm *vm, const struct gw_recv_config *config, struct gw
         gw_channel_free(config->take_channel);
         return gw_nomem(err, "migration session");
     }
+    gw_answers_init(&r->answers, &vm->trace);
     e = gw_session_init(&r->session, vm, config->on_event, config->opaque, err);
     if (e >= 0)
         e = gw_vm_begin(vm, false, err);

@@ -7,6 +7,7 @@
 #define GW_ENGINE_RECV_H
 
 #include "channel/reader.h"
+#include "engine/answers.h"
 #include "engine/head.h"
 #include "engine/plan.h"
 #include "engine/session.h"
@@ -42,6 +43,7 @@ struct gw_recv {
     struct gw_bound *bound;
     unsigned bounds;
 
+    struct gw_answers answers;
     bool return_path;        /* opened by the source */
     bool extended;           /* the source asked who we are: it will commit */
     bool committed, aborted; /* its COMMIT, its ABORT was read */
@@ -71,8 +73,6 @@ int gw_recv_load(struct gw_recv *r, struct gw_error *err);
 int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err);
 /* Takes the guest over: agrees with the source, starts the machine. */
 int gw_recv_arrive(struct gw_recv *r, struct gw_error *err);
-/* A message on the return path; does nothing without one. */
-int gw_recv_say(struct gw_recv *r, uint16_t type, const void *body, uint16_t bytes, struct gw_error *err);
 /* The last word. */
 int gw_recv_shut(struct gw_recv *r, bool failed, struct gw_error *err);
 /* The machine is ours: tells the embedder, once, and starts it if it is to run. */

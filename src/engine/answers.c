@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/answers.h"
+
+#include "base/endian.h"
+#include "wire/names.h"
+#include "wire/numbers.h"
+
+void gw_answers_init(struct gw_answers *a, const struct gw_trace *trace)
+{
+    *a = (struct gw_answers){.trace = trace};
+    pthread_mutex_init(&a->lock, NULL);
+}
+
+void gw_answers_fini(struct gw_answers *a)
+{
+    pthread_mutex_destroy(&a->lock);
+}
+
+void gw_answers_open(struct gw_answers *a, struct gw_channel *channel)
+{
+    pthread_mutex_lock(&a->lock);
+    a->channel = channel;
+    a->broken = (struct gw_error)GW_ERROR_INIT;
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* Under the lock. */
+static int put(struct gw_answers *a, const uint8_t *message, size_t bytes, struct gw_error *err)
+{
+    struct gw_error error = GW_ERROR_INIT;
+    uint64_t in, before, after;
+    int r = a->broken.code;
+
+    if (!r) {
+        gw_channel_bytes(a->channel, &in, &before);
+        r = gw_channel_write_full(a->channel, message, bytes, &error);
+        gw_channel_bytes(a->channel, &in, &after);
+        if (r < 0 && after != before) {
+            a->broken = error;
+            a->broken.code = r;
+        }
+    } else {
+        error = a->broken;
+    }
+    if (r < 0 && err)
+        *err = error;
+    return r;
+}
+
+int gw_answers_say(struct gw_answers *a, uint16_t type, const void *body, size_t bytes, struct gw_error *err)
+{
+    const struct gw_wire_name *what = gw_wire_rp(type);
+    uint8_t message[4 + GW_RP_MAX_BYTES];
+    int r = 0;
+
+    if (!what || bytes > GW_RP_MAX_BYTES || (what->bytes >= 0 ? bytes != (size_t)what->bytes : bytes < 1))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "answer 0x%04x with %zu bytes cannot be", type, bytes);
+    gw_store_be16(message, type);
+    gw_store_be16(message + 2, (uint16_t)bytes);
+    if (bytes)
+        memcpy(message + 4, body, bytes);
+    pthread_mutex_lock(&a->lock);
+    if (a->channel) {
+        gw_trace_answer_put(a->trace, what->name);
+        r = put(a, message, 4 + bytes, err);
+    }
+    pthread_mutex_unlock(&a->lock);
+    return r;
+}
