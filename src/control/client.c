@@ -84,18 +84,18 @@ static bool take_messages(struct gw_control *c, struct gw_client *cl)
     int r = 1;
 
     while (cl->fd >= 0 && !cl->closing && gw_client_unread(cl) <= GW_CONTROL_UNREAD) {
-        r = gw_frame_next(&cl->frame, cl->in + used, cl->in_bytes - used, &begin, &end);
+        r = gw_splitter_next(&cl->splitter, cl->in + used, cl->in_bytes - used, &begin, &end);
         if (r <= 0)
             break;
-        gw_frame_restart(&cl->frame);
+        gw_splitter_restart(&cl->splitter);
         gw_control_message(c, cl, cl->in + used + begin, end - begin);
         used += end;
     }
     if (cl->fd < 0 || cl->closing)
         return true;
-    if (r == 0 && !cl->frame.open) {
+    if (r == 0 && !cl->splitter.open) {
         used = cl->in_bytes; /* white space */
-        gw_frame_restart(&cl->frame);
+        gw_splitter_restart(&cl->splitter);
     }
     if (used) {
         memmove(cl->in, cl->in + used, cl->in_bytes - used);
@@ -116,7 +116,7 @@ void gw_client_work(struct gw_control *c, struct gw_client *cl)
         done = take_messages(c, cl);
         gw_client_flush(cl);
     } while (!done && cl->fd >= 0 && gw_client_unread(cl) <= GW_CONTROL_UNREAD);
-    if (done && !cl->frame.open)
+    if (done && !cl->splitter.open)
         gw_client_drop_fds(cl);
 }
 

@@ -55,7 +55,7 @@ int gw_cmd_cont(struct gw_control *c, json_t *args, json_t **ret_result, struct 
     int r = 0;
 
     if (!c->ops.run_state || strcmp(run_state(c), "running")) {
-        r = gw_session_may_run(c, err);
+        r = gw_control_may_run(c, err);
         if (r == 0)
             r = switch_machine(c, c->ops.cont, "RESUME", err);
     }

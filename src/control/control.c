@@ -252,7 +252,7 @@ struct gw_control *gw_control_free(struct gw_control *c)
     if (!c)
         return NULL;
     /* The thread still runs, so that clients hear how their migration ended. */
-    gw_session_free_all(c);
+    gw_control_free_sessions(c);
     atomic_store(&c->stop, true);
     if (c->thread_runs) {
         wake(c);

@@ -3,7 +3,7 @@
  * control, inside: one thread serves all clients; events come from any thread through a queue.
  *
  *     session threads --gw_control_emit--> queue --wake--> control thread --> every client that has negotiated
- *     client bytes --frame--> dispatch --> command --> public API                     |
+ *     client bytes --splitter--> dispatch --> command --> public API                  |
  *                                              reply (after all events before it) <---+
  *
  * Locks: `sessions` is held while sessions are started, asked and freed; `queue` guards the event queue and the list of
@@ -17,7 +17,7 @@
 #include <pthread.h>
 
 #include "base/base.h"
-#include "control/frame.h"
+#include "control/splitter.h"
 #include "godwit/control.h"
 #include "godwit/options.h"
 
@@ -34,7 +34,7 @@ struct gw_client {
     int fds[GW_CLIENT_FDS]; /* came with bytes of the message under way */
     unsigned fd_count;
     bool negotiated, oob, closing;
-    struct gw_frame frame;
+    struct gw_splitter splitter;
     char *in;
     size_t in_bytes, in_room;
     char *out;
@@ -153,8 +153,8 @@ int gw_cmd_query_migrate(struct gw_control *c, json_t *args, json_t **ret_result
 /* session.c */
 bool gw_status_ended(enum gw_status status);
 /* Whether `cont` may run a machine that stands still: not while a session has it, not on half-loaded memory. */
-int gw_session_may_run(struct gw_control *c, struct gw_error *err);
-void gw_session_free_all(struct gw_control *c);
+int gw_control_may_run(struct gw_control *c, struct gw_error *err);
+void gw_control_free_sessions(struct gw_control *c);
 
 /* info.c: the answer to query-migrate. address may be NULL. */
 int gw_info_build(struct gw_control *c, bool incoming, const struct gw_stats *stats, enum gw_owner owner,

@@ -55,7 +55,7 @@ static int judge_incoming(struct gw_control *c, struct gw_error *err)
                        : "");
 }
 
-int gw_session_may_run(struct gw_control *c, struct gw_error *err)
+int gw_control_may_run(struct gw_control *c, struct gw_error *err)
 {
     int r;
 
@@ -88,7 +88,7 @@ static void drop_ended(struct gw_control *c)
     c->recv = gw_recv_free(c->recv);
 }
 
-void gw_session_free_all(struct gw_control *c)
+void gw_control_free_sessions(struct gw_control *c)
 {
     pthread_mutex_lock(&c->sessions);
     c->closed = true;

@@ -20,7 +20,7 @@ static int on_head(void *opaque, const struct gw_scan_head *head)
 
     in->has_head = true;
     in->head = head;
-    in->cause[GW_CAUSE_HEAD] += head->bytes;
+    in->cause[GW_SPENT_HEAD] += head->bytes;
     for (unsigned i = 0; i < head->capability_count; i++)
         if (!strcmp(head->capabilities[i], "mapped-ram"))
             in->hints |= GW_HINT_MAPPED;
@@ -64,7 +64,7 @@ static int on_command(void *opaque, const struct gw_scan_command *c)
     struct gw_inspect_run run = {.element = GW_ELEMENT_COMMAND, .command = c->number, .at = c->at, .bytes = c->bytes,
                                  .packaged = c->packaged, .checkpoint = in->checkpoints};
 
-    in->cause[GW_CAUSE_COMMANDS] += c->bytes;
+    in->cause[GW_SPENT_COMMANDS] += c->bytes;
     if (c->number == GW_COMMAND_PING || c->number == GW_COMMAND_PACKAGED)
         run.value = gw_load_be32(c->payload);
     if ((c->number == GW_COMMAND_PING && run.value == GW_PING_COOKIE) || c->number == GW_COMMAND_GODWIT_COMMIT ||
@@ -118,7 +118,7 @@ static void count_ram(struct gw_inspect *in, const struct gw_scan_section *s)
 
     in->ram_bytes = 0;
     if (s->element != GW_ELEMENT_START) {
-        in->cause[GW_CAUSE_RAM_MARKS] += rest;
+        in->cause[GW_SPENT_RAM_MARKS] += rest;
         return;
     }
     for (unsigned i = 0; i < in->block_count; i++) {
@@ -128,11 +128,11 @@ static void count_ram(struct gw_inspect *in, const struct gw_scan_section *s)
         if (!b->mapped)
             continue;
         region = b->pages_at + b->used_bytes - b->bitmap_at - in->blocks[i].pages[GW_SCAN_MAPPED] * in->head->page_bytes;
-        in->cause[GW_CAUSE_MAPS] += b->bitmap_bytes;
-        in->cause[GW_CAUSE_GAPS] += region - b->bitmap_bytes;
+        in->cause[GW_SPENT_MAPS] += b->bitmap_bytes;
+        in->cause[GW_SPENT_GAPS] += region - b->bitmap_bytes;
         rest -= region;
     }
-    in->cause[GW_CAUSE_BLOCKS] += rest;
+    in->cause[GW_SPENT_BLOCKS] += rest;
 }
 
 static int on_section(void *opaque, const struct gw_scan_section *s)
@@ -143,10 +143,10 @@ static int on_section(void *opaque, const struct gw_scan_section *s)
                                  .checkpoint = s->checkpoint};
     int r;
 
-    in->cause[GW_CAUSE_FRAMES] += s->bytes - s->body_bytes;
+    in->cause[GW_SPENT_FRAMES] += s->bytes - s->body_bytes;
     in->checkpoints = s->checkpoint;
     if (s->element == GW_ELEMENT_FULL) {
-        in->cause[GW_CAUSE_DEVICES] += s->body_bytes;
+        in->cause[GW_SPENT_DEVICES] += s->body_bytes;
         r = s->checkpoint ? 0 : add_device(in, s);
         if (r < 0)
             return r;
@@ -155,7 +155,7 @@ static int on_section(void *opaque, const struct gw_scan_section *s)
     } else {
         bool disk = !strcmp(s->name, "block");
 
-        in->cause[disk ? GW_CAUSE_DISK : GW_CAUSE_BITMAPS] += s->body_bytes;
+        in->cause[disk ? GW_SPENT_DISK : GW_SPENT_BITMAPS] += s->body_bytes;
         in->hints |= disk ? GW_HINT_DISK : 0u;
     }
     return add_run(in, &run);
@@ -182,15 +182,15 @@ static int on_block(void *opaque, const struct gw_scan_block *block)
 
 static int on_page(void *opaque, const struct gw_scan_page *p)
 {
-    static const uint8_t causes[] = {[GW_SCAN_ZERO] = GW_CAUSE_ZERO, [GW_SCAN_PLAIN] = GW_CAUSE_PLAIN,
-                                     [GW_SCAN_XBZRLE] = GW_CAUSE_XBZRLE, [GW_SCAN_COMPRESSED] = GW_CAUSE_COMPRESSED,
-                                     [GW_SCAN_MAPPED] = GW_CAUSE_MAPPED};
+    static const uint8_t causes[] = {[GW_SCAN_ZERO] = GW_SPENT_ZERO, [GW_SCAN_PLAIN] = GW_SPENT_PLAIN,
+                                     [GW_SCAN_XBZRLE] = GW_SPENT_XBZRLE, [GW_SCAN_COMPRESSED] = GW_SPENT_COMPRESSED,
+                                     [GW_SCAN_MAPPED] = GW_SPENT_MAPPED};
     struct gw_inspect *in = of(opaque);
     struct gw_inspect_block *b = &in->blocks[p->block->index];
 
     b->pages[p->kind]++;
     in->ram_bytes += p->head_bytes + p->payload_bytes;
-    in->cause[p->kind == GW_SCAN_ZERO ? GW_CAUSE_ZERO : GW_CAUSE_PAGE_HEADS] += p->head_bytes;
+    in->cause[p->kind == GW_SCAN_ZERO ? GW_SPENT_ZERO : GW_SPENT_PAGE_HEADS] += p->head_bytes;
     in->cause[causes[p->kind]] += p->payload_bytes;
     if (b->seen) {
         uint64_t page = p->offset / in->head->page_bytes;
@@ -277,7 +277,7 @@ static int on_description(void *opaque, const struct gw_vmdesc_tree *tree, uint6
     struct gw_inspect *in = of(opaque);
     struct gw_inspect_run run = {.element = GW_ELEMENT_VMDESC, .at = at, .bytes = bytes};
 
-    in->cause[GW_CAUSE_DESCRIPTION] += bytes;
+    in->cause[GW_SPENT_DESCRIPTION] += bytes;
     in->hints |= tree->configuration ? GW_HINT_DESCRIBES_HEAD : GW_HINT_DESCRIBES_NO_HEAD;
     /* Devices that came before the RAM, when nothing was known of them yet. */
     for (size_t i = 0; i < in->device_count && i < tree->device_count; i++) {
@@ -301,7 +301,7 @@ static int on_eof(void *opaque, uint64_t at)
 
 static int on_trailing(void *opaque, uint64_t at, uint64_t bytes)
 {
-    of(opaque)->cause[GW_CAUSE_TRAILING] += bytes;
+    of(opaque)->cause[GW_SPENT_TRAILING] += bytes;
     return 0;
 }
 
@@ -341,7 +341,7 @@ int gw_inspect_walk(struct gw_inspect *in, struct gw_channel *channel, const voi
         return r;
     in->open = true;
     in->reader.base = base;
-    in->cause[GW_CAUSE_HEAD] = base;
+    in->cause[GW_SPENT_HEAD] = base;
     if (ahead_bytes)
         memcpy(in->reader.buf, ahead, ahead_bytes);
     in->reader.end = ahead_bytes;
@@ -350,9 +350,9 @@ int gw_inspect_walk(struct gw_inspect *in, struct gw_channel *channel, const voi
     if (r == -ENOMEM && !in->error.code)
         gw_nomem(&in->error, "inspection");
     in->bytes = gw_reader_offset(&in->reader);
-    for (unsigned i = 0; i < GW_CAUSE_COUNT; i++)
+    for (unsigned i = 0; i < GW_SPENT_COUNT; i++)
         sum += in->cause[i];
-    in->cause[GW_CAUSE_OTHER] = in->bytes > sum ? in->bytes - sum : 0;
+    in->cause[GW_SPENT_OTHER] = in->bytes > sum ? in->bytes - sum : 0;
     if (r < 0 && err)
         *err = in->error;
     return r;

@@ -36,11 +36,11 @@
     F(TRAILING, "trailing", "behind the end")                                                                          \
     F(OTHER, "other", "ends of streams and checkpoint messages")
 
-enum gw_inspect_cause {
-#define F(name, json, text) GW_CAUSE_##name,
+enum gw_inspect_spent {
+#define F(name, json, text) GW_SPENT_##name,
     GW_INSPECT_CAUSES(F)
 #undef F
-        GW_CAUSE_COUNT
+        GW_SPENT_COUNT
 };
 
 /* Elements of one kind that follow each other. */
@@ -103,7 +103,7 @@ struct gw_inspect {
     struct gw_scan scan;
     bool open, has_head, ended;
     const struct gw_scan_head *head;
-    uint64_t bytes, cause[GW_CAUSE_COUNT];
+    uint64_t bytes, cause[GW_SPENT_COUNT];
     uint64_t ram_bytes; /* of page records since the last section */
     struct gw_inspect_run *runs;
     size_t run_count, run_cap;

@@ -216,7 +216,7 @@ static void put_causes(const struct gw_inspect *in, struct gw_text *t)
     };
 
     gw_text_open(t, "bytes_by_cause", '{');
-    for (unsigned i = 0; i < GW_CAUSE_COUNT; i++)
+    for (unsigned i = 0; i < GW_SPENT_COUNT; i++)
         if (in->cause[i])
             gw_text_int(t, names[i], in->cause[i]);
     gw_text_close(t, '}');

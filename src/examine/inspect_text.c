@@ -207,7 +207,7 @@ static void put_causes(const struct gw_inspect *in, struct gw_text *t)
     };
 
     gw_text_printf(t, "\nwhere the bytes go\n");
-    for (unsigned i = 0; i < GW_CAUSE_COUNT; i++)
+    for (unsigned i = 0; i < GW_SPENT_COUNT; i++)
         if (in->cause[i])
             gw_text_printf(t, "  %12" PRIu64 "  %5.1f%%  %s\n", in->cause[i],
                            in->bytes ? 100.0 * (double)in->cause[i] / (double)in->bytes : 0, names[i]);

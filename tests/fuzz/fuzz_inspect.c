@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r = gw_inspect_read(in, &m.channel, &err);
     if ((r < 0) != (err.code != 0) || (r < 0 && !strstr(err.text, "byte ")))
         abort();
-    for (unsigned i = 0; i < GW_CAUSE_COUNT; i++)
+    for (unsigned i = 0; i < GW_SPENT_COUNT; i++)
         sum += in->cause[i];
     if (r >= 0 && sum != size)
         abort();

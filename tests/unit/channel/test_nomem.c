@@ -7,8 +7,8 @@
 #include <sys/wait.h>
 
 #include "channel/fault.h"
+#include "channel/narrow.h"
 #include "channel/reader.h"
-#include "channel/throttle.h"
 #include "channel/writer.h"
 #include "helpers.h"
 
@@ -173,7 +173,7 @@ static int command(struct gw_error *err)
 static int filters(struct gw_error *err)
 {
     struct gw_fault faults[2] = {{.kind = GW_FAULT_END, .at_byte = 5}, {.kind = GW_FAULT_RESET, .at_byte = 9}};
-    struct gw_throttle_config far = {.latency_ns = MS};
+    struct gw_narrow_config far = {.latency_ns = MS};
     struct gw_channel *a = NULL, *b = NULL;
     int r = gw_channel_memory_pair(1000, &a, &b, err);
 
@@ -183,7 +183,7 @@ static int filters(struct gw_error *err)
             a = NULL; /* taken */
     }
     if (r == 0) {
-        r = gw_throttle_new(b, &far, &b, err);
+        r = gw_narrow_new(b, &far, &b, err);
         if (r < 0)
             b = NULL;
     }

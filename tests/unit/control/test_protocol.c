@@ -120,9 +120,9 @@ static void test_hostile_sizes(void **state)
     bye(cl);
 
     cl = ready(*state);
-    memset(big, '[', GW_FRAME_DEPTH);
-    memset(big + GW_FRAME_DEPTH, ']', GW_FRAME_DEPTH);
-    big[2 * GW_FRAME_DEPTH] = 0;
+    memset(big, '[', GW_SPLITTER_DEPTH);
+    memset(big + GW_SPLITTER_DEPTH, ']', GW_SPLITTER_DEPTH);
+    big[2 * GW_SPLITTER_DEPTH] = 0;
     ask(cl, big, E("QMP input must be a JSON object"));
     bye(cl);
 

@@ -4,19 +4,19 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#include "control/frame.h"
+#include "control/splitter.h"
 
 /* The messages of a text, each between bars, when the bytes come `step` at a time. */
 static void frames(const char *text, size_t bytes, size_t step, char *out, size_t size)
 {
-    struct gw_frame f = {0};
+    struct gw_splitter f = {0};
     size_t start = 0, begin, end;
 
     out[0] = 0;
     for (size_t have = 0; have < bytes;) {
         have = GW_MIN(have + step, bytes);
         for (;;) {
-            int r = gw_frame_next(&f, text + start, have - start, &begin, &end);
+            int r = gw_splitter_next(&f, text + start, have - start, &begin, &end);
             size_t n = strlen(out);
 
             assert_true(f.at <= have - start);
@@ -29,7 +29,7 @@ static void frames(const char *text, size_t bytes, size_t step, char *out, size_
             assert_true(begin < end && end <= have - start);
             snprintf(out + n, size - n, "%.*s|", (int)(end - begin), text + start + begin);
             start += end;
-            gw_frame_restart(&f);
+            gw_splitter_restart(&f);
         }
     }
 }
@@ -67,17 +67,17 @@ static void test_where_messages_end(void **state)
 
 static void test_depth(void **state)
 {
-    char text[4 * GW_FRAME_DEPTH], out[8 * GW_FRAME_DEPTH];
+    char text[4 * GW_SPLITTER_DEPTH], out[8 * GW_SPLITTER_DEPTH];
 
-    memset(text, '[', GW_FRAME_DEPTH + 1);
-    frames(text, GW_FRAME_DEPTH, 7, out, sizeof out);
+    memset(text, '[', GW_SPLITTER_DEPTH + 1);
+    frames(text, GW_SPLITTER_DEPTH, 7, out, sizeof out);
     assert_string_equal(out, "");
-    frames(text, GW_FRAME_DEPTH + 1, 7, out, sizeof out);
+    frames(text, GW_SPLITTER_DEPTH + 1, 7, out, sizeof out);
     assert_string_equal(out, "deep");
     /* Mismatched brackets count alike, so that nothing hides behind them. */
-    for (size_t i = 0; i <= GW_FRAME_DEPTH; i++)
+    for (size_t i = 0; i <= GW_SPLITTER_DEPTH; i++)
         text[i] = i % 2 ? '{' : '[';
-    frames(text, GW_FRAME_DEPTH + 1, 1, out, sizeof out);
+    frames(text, GW_SPLITTER_DEPTH + 1, 1, out, sizeof out);
     assert_string_equal(out, "deep");
     /* In a string they are nothing. */
     memset(text, '[', sizeof text);

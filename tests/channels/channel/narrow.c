@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "channel/throttle.h"
+#include "channel/narrow.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -33,7 +33,7 @@ struct line {
     struct gw_error error; /* of the channel behind */
 };
 
-struct throttle {
+struct narrow {
     struct gw_channel channel;
     struct gw_channel *next;
     struct gw_cancel wake;
@@ -42,18 +42,18 @@ struct throttle {
     struct line *line; /* NULL without latency */
 };
 
-static struct throttle *throttle_of(struct gw_channel *ch)
+static struct narrow *narrow_of(struct gw_channel *ch)
 {
-    return (struct throttle *)ch;
+    return (struct narrow *)ch;
 }
 
-static uint64_t timeout_of(const struct throttle *t)
+static uint64_t timeout_of(const struct narrow *t)
 {
     return __atomic_load_n(&t->channel.timeout_ns, __ATOMIC_RELAXED);
 }
 
 /* Narrows the vectors to what may go in one piece now, waits until it may, and charges it. The count, or an error. */
-static int pace(struct throttle *t, struct gw_pace *p, const struct iovec *iov, int n, uint64_t most,
+static int pace(struct narrow *t, struct gw_pace *p, const struct iovec *iov, int n, uint64_t most,
                 struct iovec *ret_part, struct gw_error *err)
 {
     uint64_t chunk = gw_pace_chunk(p);
@@ -87,7 +87,7 @@ static void wait_until(struct line *l, uint64_t at_ns)
 }
 
 /* Hands one parcel on; called and left with the lock held. */
-static void deliver(struct throttle *t, struct line *l)
+static void deliver(struct narrow *t, struct line *l)
 {
     size_t bytes = l->parcels[l->first % PARCELS].bytes, at = (size_t)(l->head % l->bytes);
     size_t to_end = GW_MIN(bytes, l->bytes - at);
@@ -117,7 +117,7 @@ static void deliver(struct throttle *t, struct line *l)
 
 static void *line_thread(void *opaque)
 {
-    struct throttle *t = opaque;
+    struct narrow *t = opaque;
     struct line *l = t->line;
 
     pthread_mutex_lock(&l->lock);
@@ -146,7 +146,7 @@ static int line_failed(struct line *l, struct gw_error *err)
 }
 
 /* Waits, with the lock held, until there is room for a byte and a parcel (or all is delivered). */
-static int line_wait(struct throttle *t, struct line *l, bool empty, struct gw_error *err)
+static int line_wait(struct narrow *t, struct line *l, bool empty, struct gw_error *err)
 {
     uint64_t timeout_ns = timeout_of(t), deadline_ns = gw_deadline(timeout_ns), head = l->head;
 
@@ -181,7 +181,7 @@ static void put_on_line(struct line *l, const struct iovec *iov, int n)
     }
 }
 
-static ssize_t line_writev(struct throttle *t, const struct iovec *iov, int n, struct gw_error *err)
+static ssize_t line_writev(struct narrow *t, const struct iovec *iov, int n, struct gw_error *err)
 {
     struct line *l = t->line;
     struct iovec part[GW_IOV_MAX];
@@ -206,7 +206,7 @@ static ssize_t line_writev(struct throttle *t, const struct iovec *iov, int n, s
     return (ssize_t)bytes;
 }
 
-static void line_stop(struct throttle *t)
+static void line_stop(struct narrow *t)
 {
     struct line *l = t->line;
 
@@ -226,7 +226,7 @@ static void line_stop(struct throttle *t)
     t->line = NULL;
 }
 
-static size_t line_bytes(const struct gw_throttle_config *c)
+static size_t line_bytes(const struct gw_narrow_config *c)
 {
     uint64_t bytes = 4 * GW_MIB;
 
@@ -240,7 +240,7 @@ static size_t line_bytes(const struct gw_throttle_config *c)
     return (size_t)GW_MIN(GW_MAX(bytes, LINE_BYTES_LEAST), LINE_BYTES_MOST);
 }
 
-static int line_start(struct throttle *t, const struct gw_throttle_config *config, struct gw_error *err)
+static int line_start(struct narrow *t, const struct gw_narrow_config *config, struct gw_error *err)
 {
     struct line *l = calloc(1, sizeof *l);
     pthread_condattr_t attr;
@@ -248,12 +248,12 @@ static int line_start(struct throttle *t, const struct gw_throttle_config *confi
     int r;
 
     if (!l)
-        return gw_nomem(err, "throttle");
+        return gw_nomem(err, "narrow");
     l->bytes = line_bytes(config);
     l->ring = malloc(l->bytes);
     if (!l->ring) {
         free(l);
-        return gw_nomem(err, "throttle");
+        return gw_nomem(err, "narrow");
     }
     pthread_mutex_init(&l->lock, NULL);
     pthread_condattr_init(&attr);
@@ -266,12 +266,12 @@ static int line_start(struct throttle *t, const struct gw_throttle_config *confi
     r = pthread_create(&l->thread, NULL, line_thread, t);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     l->running = r == 0;
-    return r ? gw_fail(err, -r, GW_BLAME_LOCAL, "thread of a throttle: %s", strerror(r)) : 0;
+    return r ? gw_fail(err, -r, GW_BLAME_LOCAL, "thread of a narrow: %s", strerror(r)) : 0;
 }
 
 /* ---- the channel ------------------------------------------------------------------------------------------------- */
 
-static ssize_t paced(struct throttle *t, bool out, bool positioned, const struct iovec *iov, int n, uint64_t offset,
+static ssize_t paced(struct narrow *t, bool out, bool positioned, const struct iovec *iov, int n, uint64_t offset,
                      struct gw_error *err)
 {
     struct gw_pace *p = out ? &t->out : &t->in;
@@ -291,46 +291,46 @@ static ssize_t paced(struct throttle *t, bool out, bool positioned, const struct
     return r;
 }
 
-static ssize_t throttle_readv(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
+static ssize_t narrow_readv(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
 {
-    return paced(throttle_of(ch), false, false, iov, n, 0, err);
+    return paced(narrow_of(ch), false, false, iov, n, 0, err);
 }
 
-static ssize_t throttle_writev(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
+static ssize_t narrow_writev(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
 {
-    struct throttle *t = throttle_of(ch);
+    struct narrow *t = narrow_of(ch);
 
     return t->line ? line_writev(t, iov, n, err) : paced(t, true, false, iov, n, 0, err);
 }
 
-static ssize_t throttle_preadv(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t offset,
+static ssize_t narrow_preadv(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t offset,
                                struct gw_error *err)
 {
-    return paced(throttle_of(ch), false, true, iov, n, offset, err);
+    return paced(narrow_of(ch), false, true, iov, n, offset, err);
 }
 
-static ssize_t throttle_pwritev(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t offset,
+static ssize_t narrow_pwritev(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t offset,
                                 struct gw_error *err)
 {
-    return paced(throttle_of(ch), true, true, iov, n, offset, err);
+    return paced(narrow_of(ch), true, true, iov, n, offset, err);
 }
 
-static ssize_t throttle_peek(struct gw_channel *ch, void *buf, size_t n, struct gw_error *err)
+static ssize_t narrow_peek(struct gw_channel *ch, void *buf, size_t n, struct gw_error *err)
 {
-    struct throttle *t = throttle_of(ch);
+    struct narrow *t = narrow_of(ch);
 
     gw_channel_set_timeout(t->next, timeout_of(t));
     return t->next->ops->peek(t->next, buf, n, err);
 }
 
-static bool throttle_gone(struct gw_channel *ch)
+static bool narrow_gone(struct gw_channel *ch)
 {
-    return gw_channel_peer_gone(throttle_of(ch)->next);
+    return gw_channel_peer_gone(narrow_of(ch)->next);
 }
 
-static uint64_t throttle_queued(struct gw_channel *ch)
+static uint64_t narrow_queued(struct gw_channel *ch)
 {
-    struct throttle *t = throttle_of(ch);
+    struct narrow *t = narrow_of(ch);
     uint64_t n = gw_channel_queued(t->next);
 
     if (t->line) {
@@ -342,7 +342,7 @@ static uint64_t throttle_queued(struct gw_channel *ch)
 }
 
 /* Waits until nothing is under way. */
-static int drain(struct throttle *t, struct gw_error *err)
+static int drain(struct narrow *t, struct gw_error *err)
 {
     int r = 0;
 
@@ -357,25 +357,25 @@ static int drain(struct throttle *t, struct gw_error *err)
     return r;
 }
 
-static int throttle_seek(struct gw_channel *ch, uint64_t offset, struct gw_error *err)
+static int narrow_seek(struct gw_channel *ch, uint64_t offset, struct gw_error *err)
 {
-    struct throttle *t = throttle_of(ch);
+    struct narrow *t = narrow_of(ch);
     int r = drain(t, err);
 
     return r < 0 ? r : t->next->ops->seek(t->next, offset, err);
 }
 
-static int throttle_sync(struct gw_channel *ch, struct gw_error *err)
+static int narrow_sync(struct gw_channel *ch, struct gw_error *err)
 {
-    struct throttle *t = throttle_of(ch);
+    struct narrow *t = narrow_of(ch);
     int r = drain(t, err);
 
     return r < 0 || !t->next->ops->sync ? r : t->next->ops->sync(t->next, err);
 }
 
-static void throttle_shutdown(struct gw_channel *ch)
+static void narrow_shutdown(struct gw_channel *ch)
 {
-    struct throttle *t = throttle_of(ch);
+    struct narrow *t = narrow_of(ch);
 
     gw_cancel_trigger(&t->wake);
     gw_channel_shutdown(t->next);
@@ -386,17 +386,17 @@ static void throttle_shutdown(struct gw_channel *ch)
     }
 }
 
-static int throttle_close(struct gw_channel *ch, struct gw_error *err)
+static int narrow_close(struct gw_channel *ch, struct gw_error *err)
 {
-    struct throttle *t = throttle_of(ch);
+    struct narrow *t = narrow_of(ch);
     int r = drain(t, err);
 
     return r < 0 || !t->next->ops->close ? r : t->next->ops->close(t->next, err);
 }
 
-static void throttle_free(struct gw_channel *ch)
+static void narrow_free(struct gw_channel *ch)
 {
-    struct throttle *t = throttle_of(ch);
+    struct narrow *t = narrow_of(ch);
 
     line_stop(t);
     gw_channel_free(t->next);
@@ -406,33 +406,33 @@ static void throttle_free(struct gw_channel *ch)
     free(t);
 }
 
-static const struct gw_channel_ops throttle_ops = {
-    .kind = "throttle",
-    .readv = throttle_readv,
-    .writev = throttle_writev,
-    .preadv = throttle_preadv,
-    .pwritev = throttle_pwritev,
-    .seek = throttle_seek,
-    .peek = throttle_peek,
-    .sync = throttle_sync,
-    .queued = throttle_queued,
-    .gone = throttle_gone,
-    .shutdown = throttle_shutdown,
-    .close = throttle_close,
-    .free = throttle_free,
+static const struct gw_channel_ops narrow_ops = {
+    .kind = "narrow",
+    .readv = narrow_readv,
+    .writev = narrow_writev,
+    .preadv = narrow_preadv,
+    .pwritev = narrow_pwritev,
+    .seek = narrow_seek,
+    .peek = narrow_peek,
+    .sync = narrow_sync,
+    .queued = narrow_queued,
+    .gone = narrow_gone,
+    .shutdown = narrow_shutdown,
+    .close = narrow_close,
+    .free = narrow_free,
 };
 
-int gw_throttle_new(struct gw_channel *take_next, const struct gw_throttle_config *config,
+int gw_narrow_new(struct gw_channel *take_next, const struct gw_narrow_config *config,
                     struct gw_channel **ret_channel, struct gw_error *err)
 {
-    struct throttle *t = calloc(1, sizeof *t);
+    struct narrow *t = calloc(1, sizeof *t);
     int r;
 
     if (!t) {
         gw_channel_free(take_next);
-        return gw_nomem(err, "throttle");
+        return gw_nomem(err, "narrow");
     }
-    gw_channel_init(&t->channel, &throttle_ops, take_next->features, take_next->name);
+    gw_channel_init(&t->channel, &narrow_ops, take_next->features, take_next->name);
     t->channel.timeout_ns = take_next->timeout_ns;
     t->next = take_next;
     t->latency_ns = config->latency_ns;
@@ -442,15 +442,15 @@ int gw_throttle_new(struct gw_channel *take_next, const struct gw_throttle_confi
     if (r == 0 && config->latency_ns)
         r = line_start(t, config, err);
     if (r < 0) {
-        throttle_free(&t->channel);
+        narrow_free(&t->channel);
         return r;
     }
     *ret_channel = &t->channel;
     return 0;
 }
 
-void gw_throttle_set(struct gw_channel *ch, uint64_t write_bytes_per_s, uint64_t read_bytes_per_s)
+void gw_narrow_set(struct gw_channel *ch, uint64_t write_bytes_per_s, uint64_t read_bytes_per_s)
 {
-    gw_pace_set(&throttle_of(ch)->out, write_bytes_per_s);
-    gw_pace_set(&throttle_of(ch)->in, read_bytes_per_s);
+    gw_pace_set(&narrow_of(ch)->out, write_bytes_per_s);
+    gw_pace_set(&narrow_of(ch)->in, read_bytes_per_s);
 }

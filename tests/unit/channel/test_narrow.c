@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "channel/throttle.h"
+#include "channel/narrow.h"
 
 #include "helpers.h"
 
-static struct pair narrow_pair(enum pair_kind kind, struct gw_throttle_config config)
+static struct pair narrow_pair(enum pair_kind kind, struct gw_narrow_config config)
 {
     struct gw_error err = GW_ERROR_INIT;
     struct pair p;
 
     assert_true(pair_open(kind, &p));
-    assert_ok(gw_throttle_new(p.a, &config, &p.a, &err), err);
+    assert_ok(gw_narrow_new(p.a, &config, &p.a, &err), err);
     return p;
 }
 
@@ -36,13 +36,13 @@ static void bandwidth(void **state)
     struct pair p;
     uint64_t ns;
 
-    p = narrow_pair(PAIR_UNIX, (struct gw_throttle_config){.write_bytes_per_s = 10 * GW_MIB});
+    p = narrow_pair(PAIR_UNIX, (struct gw_narrow_config){.write_bytes_per_s = 10 * GW_MIB});
     ns = time_to_move(p.a, p.b, 5 * GW_MIB);
     assert_in_range(ns, 440 * MS, 500 * MS + AT_ONCE_NS);
     /* The other way is free. */
     ns = time_to_move(p.b, p.a, 5 * GW_MIB);
     assert_in_range(ns, 0, 300 * MS * SLOWER + AT_ONCE_NS);
-    gw_throttle_set(p.a, 0, 20 * GW_MIB);
+    gw_narrow_set(p.a, 0, 20 * GW_MIB);
     ns = time_to_move(p.b, p.a, 5 * GW_MIB);
     assert_in_range(ns, 210 * MS, 250 * MS + AT_ONCE_NS);
     ns = time_to_move(p.a, p.b, 5 * GW_MIB);
@@ -52,14 +52,14 @@ static void bandwidth(void **state)
 
 static void latency(void **state)
 {
-    struct gw_throttle_config far = {.latency_ns = 50 * MS};
+    struct gw_narrow_config far = {.latency_ns = 50 * MS};
     struct gw_error err = GW_ERROR_INIT;
     uint8_t byte = 'x';
     uint64_t at, ns;
     struct pair p;
 
     p = narrow_pair(PAIR_TCP4, far);
-    assert_ok(gw_throttle_new(p.b, &far, &p.b, &err), err);
+    assert_ok(gw_narrow_new(p.b, &far, &p.b, &err), err);
     for (int i = 0; i < 3; i++) {
         at = gw_now_ns(&gw_clock_real);
         assert_ok(gw_channel_write_full(p.a, &byte, 1, &err), err);
@@ -79,7 +79,7 @@ static void latency(void **state)
 static void far_and_narrow(void **state)
 {
     struct pair p =
-        narrow_pair(PAIR_MEMORY, (struct gw_throttle_config){.write_bytes_per_s = 10 * GW_MIB, .latency_ns = 100 * MS});
+        narrow_pair(PAIR_MEMORY, (struct gw_narrow_config){.write_bytes_per_s = 10 * GW_MIB, .latency_ns = 100 * MS});
     uint64_t ns = time_to_move(p.a, p.b, 3 * GW_MIB);
 
     assert_in_range(ns, 350 * MS, 400 * MS + 2 * AT_ONCE_NS);
@@ -88,7 +88,7 @@ static void far_and_narrow(void **state)
 
 static void close_waits_for_what_is_under_way(void **state)
 {
-    struct pair p = narrow_pair(PAIR_UNIX, (struct gw_throttle_config){.latency_ns = 60 * MS});
+    struct pair p = narrow_pair(PAIR_UNIX, (struct gw_narrow_config){.latency_ns = 60 * MS});
     struct gw_error err = GW_ERROR_INIT;
     uint8_t back[100];
     uint64_t at = gw_now_ns(&gw_clock_real);
@@ -105,7 +105,7 @@ static void close_waits_for_what_is_under_way(void **state)
 
 static void waits_end(void **state)
 {
-    static const struct gw_throttle_config configs[] = {
+    static const struct gw_narrow_config configs[] = {
         {.write_bytes_per_s = 1000},
         {.latency_ns = 3600 * GW_NS_PER_S, .buffer_bytes = 1000},
         {.latency_ns = 1, .buffer_bytes = 1000},
@@ -137,12 +137,12 @@ static void timeouts(void **state)
     uint8_t *data = calloc(1, 16 * GW_MIB);
     struct pair p;
 
-    p = narrow_pair(PAIR_UNIX, (struct gw_throttle_config){.latency_ns = MS, .buffer_bytes = 10000});
+    p = narrow_pair(PAIR_UNIX, (struct gw_narrow_config){.latency_ns = MS, .buffer_bytes = 10000});
     gw_channel_set_timeout(p.a, 50 * MS);
     assert_int_equal(gw_channel_write_full(p.a, data, 16 * GW_MIB, &err), -ETIMEDOUT);
     assert_text(err, "nothing moved for 50 ms");
     pair_free(&p);
-    p = narrow_pair(PAIR_UNIX, (struct gw_throttle_config){.write_bytes_per_s = 1000});
+    p = narrow_pair(PAIR_UNIX, (struct gw_narrow_config){.write_bytes_per_s = 1000});
     gw_channel_set_timeout(p.a, 5 * MS);
     assert_ok(gw_channel_write_full(p.a, data, 200, &err), err);
     pair_free(&p);
@@ -151,7 +151,7 @@ static void timeouts(void **state)
 
 static void errors_come_back(void **state)
 {
-    struct pair p = narrow_pair(PAIR_MEMORY, (struct gw_throttle_config){.latency_ns = 5 * MS});
+    struct pair p = narrow_pair(PAIR_MEMORY, (struct gw_narrow_config){.latency_ns = 5 * MS});
     struct gw_error err = GW_ERROR_INIT;
     int r = 0;
 
@@ -174,5 +174,5 @@ int main(void)
         cmocka_unit_test(errors_come_back),
     };
 
-    return cmocka_run_group_tests_name("throttle", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("narrow", tests, NULL, NULL);
 }

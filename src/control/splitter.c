@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "control/frame.h"
+#include "control/splitter.h"
 
 #define RESYNC '\xff'
 
@@ -13,14 +13,14 @@ static bool is_bracket(char c)
     return c == '{' || c == '}' || c == '[' || c == ']';
 }
 
-static int done(const struct gw_frame *f, size_t end, size_t *ret_begin, size_t *ret_end)
+static int done(const struct gw_splitter *f, size_t end, size_t *ret_begin, size_t *ret_end)
 {
     *ret_begin = f->begin;
     *ret_end = end;
     return 1;
 }
 
-int gw_frame_next(struct gw_frame *f, const char *buf, size_t bytes, size_t *ret_begin, size_t *ret_end)
+int gw_splitter_next(struct gw_splitter *f, const char *buf, size_t bytes, size_t *ret_begin, size_t *ret_end)
 {
     for (; f->at < bytes; f->at++) {
         char c = buf[f->at];
@@ -43,7 +43,7 @@ int gw_frame_next(struct gw_frame *f, const char *buf, size_t bytes, size_t *ret
         } else if (c == '"') {
             f->string = true;
         } else if (c == '{' || c == '[') {
-            if (++f->depth > GW_FRAME_DEPTH)
+            if (++f->depth > GW_SPLITTER_DEPTH)
                 return -E2BIG;
         } else if (c == '}' || c == ']') {
             if (f->depth <= 1)
