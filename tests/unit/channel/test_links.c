@@ -93,6 +93,8 @@ static void take(struct rig *g, enum gw_link purpose, unsigned index, const void
     uint8_t got[64];
 
     assert_ok(gw_links_wait(&g->links, purpose, index, PATIENCE_NS, &channel, &reader, &err), err);
+    /* No more was read than it took to know the channel. */
+    assert_true(gw_reader_buffered(reader) <= (purpose == GW_LINK_PAGES ? 0 : 4));
     assert_ok(gw_get_bytes(reader, got, n, &err), err);
     assert_memory_equal(got, bytes, n);
     gw_links_put(&g->links, purpose, index, NULL);
