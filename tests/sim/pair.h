@@ -2,7 +2,7 @@
  *
  * pair: one migration between two sims that may go wrong anywhere, and what must hold however it ends:
  *
- *   1. both sessions end, in bounded time;
+ *   1. both sessions end;
  *   2. never do both machines run, at no instant;
  *   3. exactly one side can run at the end: the source runs, or the destination runs, or the destination holds a whole
  *      machine that the source says it gave away, and runs when it is claimed;
@@ -16,26 +16,34 @@
 
 struct pair {
     uint64_t mib;
+    const struct gw_clock *clock; /* the source's; NULL: the real one */
     uint64_t words_per_ms;
     const char *peer;           /* NULL: godwit */
-    uint64_t timeout_ms;        /* progress timeout of both sides; 0: 20 s */
+    uint64_t timeout_ms;        /* progress timeout of both sides; 0: a minute */
+    /* These three run on the test's thread and may assert. */
     /* Puts filters around the channels, arms counters ... just before the sessions start; may be NULL. */
     void (*before)(struct pair *p, struct gw_channel **source, struct gw_channel **destination);
-    /* Called all the time while they run, about every 0.1 ms; may be NULL. */
+    /* Called all the time while they run, about every 0.1 ms; may be NULL. Writes the guest's memory through sim_act
+     * only. */
     void (*during)(struct pair *p, struct gw_send *send, struct gw_recv *recv);
     void (*after)(struct pair *p); /* the sessions have ended or could not start; disarm */
     void *opaque;
 
     /* filled: */
-    struct sim from, to;
+    struct sim *from, *to; /* freed at the end of pair_run */
     enum gw_owner source_says, destination_says;
     bool send_started, recv_started;
     struct gw_error send_error, recv_error;
     struct gw_stats stats;
     bool claimed;
+    int source_starts;
+    unsigned throttle, throttle_most;
+    uint64_t dirty_limit, dirty_limit_least;
 };
 
-/* Asserts all of the above (cmocka). */
+/* Asserts all of the above (cmocka). The machines and sessions are on the list of the test (owned.h): when an assertion
+ * fails, here or in one of the functions above, the teardown ends them. Sessions in which nothing has changed for two
+ * minutes are told as stuck and fail the test. */
 void pair_run(struct pair *p);
 
 #endif

@@ -2,10 +2,17 @@
 #include "sim.h"
 
 #include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+
+#include <cmocka.h>
+
+#include "../owned.h"
 
 static const char *const names[SIM_BLOCKS] = {"sim.low", "sim.high", "sim.vram"};
 
@@ -62,6 +69,8 @@ static void *writer(void *arg)
         }
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         pthread_mutex_lock(&s->lock);
+        s->made = s->device.writes;
+        pthread_cond_broadcast(&s->changed);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -74,7 +83,7 @@ static void set_run(struct sim *s, bool run)
     if (run)
         s->running = true;
     pthread_cond_broadcast(&s->changed);
-    while (!run && s->running)
+    while (!run && (s->running || s->acting))
         pthread_cond_wait(&s->changed, &s->lock);
     pthread_mutex_unlock(&s->lock);
 }
@@ -89,6 +98,45 @@ int sim_stop(struct sim *s)
 {
     set_run(s, false);
     return 0;
+}
+
+bool sim_runs(struct sim *s)
+{
+    bool r;
+
+    pthread_mutex_lock(&s->lock);
+    r = s->run;
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
+bool sim_act(struct sim *s, void (*act)(void *opaque), void *opaque)
+{
+    bool runs;
+
+    pthread_mutex_lock(&s->lock);
+    runs = s->run;
+    s->acting += runs;
+    pthread_mutex_unlock(&s->lock);
+    if (!runs)
+        return false;
+    act(opaque);
+    pthread_mutex_lock(&s->lock);
+    s->acting--;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    return true;
+}
+
+void sim_await_writes(struct sim *s, uint64_t writes)
+{
+    uint64_t until;
+
+    pthread_mutex_lock(&s->lock);
+    until = s->made + writes;
+    while (s->run && atomic_load(&s->words_per_ms) && s->made < until)
+        pthread_cond_wait(&s->changed, &s->lock);
+    pthread_mutex_unlock(&s->lock);
 }
 
 static int op_stop(void *opaque, struct gw_error *err)
@@ -116,23 +164,27 @@ static int op_start(void *opaque, struct gw_error *err)
 
 static bool op_running(void *opaque)
 {
-    struct sim *s = opaque;
-    bool r;
-
-    pthread_mutex_lock(&s->lock);
-    r = s->run;
-    pthread_mutex_unlock(&s->lock);
-    return r;
+    return sim_runs(opaque);
 }
 
+/* These two come from the session's thread only. */
 static void op_throttle(void *opaque, unsigned percent)
 {
-    atomic_store(&((struct sim *)opaque)->throttle, percent);
+    struct sim *s = opaque;
+
+    atomic_store(&s->throttle, percent);
+    if (percent > atomic_load(&s->throttle_most))
+        atomic_store(&s->throttle_most, percent);
 }
 
 static void op_dirty_limit(void *opaque, uint64_t bytes_per_s)
 {
-    atomic_store(&((struct sim *)opaque)->dirty_limit, bytes_per_s);
+    struct sim *s = opaque;
+    uint64_t least = atomic_load(&s->dirty_limit_least);
+
+    atomic_store(&s->dirty_limit, bytes_per_s);
+    if (bytes_per_s && (!least || bytes_per_s < least))
+        atomic_store(&s->dirty_limit_least, bytes_per_s);
 }
 
 static void op_handed_over(void *opaque, bool arrived)
@@ -161,14 +213,11 @@ static const struct gw_field fields[] = {
 static const struct gw_state state = {
     .name = "sim", .version = 1, .oldest = 1, .size = sizeof(struct sim_device), .fields = fields};
 
-int sim_new(struct sim *s, uint64_t seed, uint64_t mib, struct gw_error *err)
+static int fill(struct sim *s, uint64_t seed, uint64_t mib, const struct gw_clock *clock, struct gw_error *err)
 {
-    struct gw_vm_config config = {.machine = "sim-1", .page_bytes = 4096, .ops = &ops, .opaque = s};
+    struct gw_vm_config config = {.machine = "sim-1", .page_bytes = 4096, .ops = &ops, .opaque = s, .clock = clock};
     int r;
 
-    memset(s, 0, sizeof *s);
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->changed, NULL);
     s->device.seed = seed;
     s->device.fifo_len = seed ? 5 : 0;
     r = gw_vm_new(&config, &s->vm, err);
@@ -195,8 +244,10 @@ int sim_new(struct sim *s, uint64_t seed, uint64_t mib, struct gw_error *err)
     return r;
 }
 
-void sim_free(struct sim *s)
+static void sim_free(void *what)
 {
+    struct sim *s = what;
+
     if (s->threaded) {
         pthread_mutex_lock(&s->lock);
         s->quit = true;
@@ -210,6 +261,24 @@ void sim_free(struct sim *s)
             munmap(s->ram[i], s->ram_bytes[i]);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->changed);
+    free(s);
+}
+
+struct sim *sim_new(uint64_t seed, uint64_t mib, const struct gw_clock *clock)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct sim *s = calloc(1, sizeof *s);
+    int r;
+
+    if (!s)
+        fail_msg("no memory for the test machine");
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
+    owned(s, sim_free);
+    r = fill(s, seed, mib, clock, &err);
+    if (r < 0)
+        fail_msg("the test machine: %d %s", r, err.text);
+    return s;
 }
 
 void sim_ease(struct sim *s, uint64_t since_ns)

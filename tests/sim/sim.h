@@ -35,23 +35,36 @@ struct sim {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool run, running, quit;      /* asked, is, end */
+    unsigned acting;              /* callers inside sim_act: the machine cannot stop */
+    uint64_t made;                /* device.writes as the writer last told, under the lock */
     _Atomic uint64_t words_per_ms; /* write rate; 0: idle */
     uint64_t window_bytes;        /* writes go to the first so many bytes of each block; 0: all */
     atomic_int starts, stops;
     atomic_bool fail_stop, fail_start;
     atomic_bool fail_stopped;     /* stops, and then says that it failed */
     atomic_bool mark;             /* tell the explicit tracker */
-    _Atomic unsigned throttle;
-    _Atomic uint64_t dirty_limit;
+    _Atomic unsigned throttle, throttle_most;        /* percent: now, and the most that was asked for */
+    _Atomic uint64_t dirty_limit, dirty_limit_least; /* now, and the least (0: never) */
     _Atomic int arrived, left;
     uint64_t eased_ns; /* sim_ease did so */
 };
 
-/* seed 0: a machine that waits to be filled. */
-int sim_new(struct sim *s, uint64_t seed, uint64_t mib, struct gw_error *err);
-void sim_free(struct sim *s);
+/* seed 0: a machine that waits to be filled. clock: NULL: the real one. On the list of the test (owned.h), to be ended
+ * by owned_end. Fails the test when it cannot be made. */
+struct sim *sim_new(uint64_t seed, uint64_t mib, const struct gw_clock *clock);
 int sim_start(struct sim *s);
 int sim_stop(struct sim *s);
+bool sim_runs(struct sim *s);
+
+/* What the guest, or a device of its, does besides the writer's writes: calls act(opaque) while the machine runs for
+ * certain, that is, a stop waits until it has returned. false: the machine does not run, and act was not called. Memory
+ * of a machine may only be written so (or before it is sent): no guest writes after its machine was stopped. act must
+ * not assert anything, since the machine can be stopped again only after it has returned. Any thread. */
+bool sim_act(struct sim *s, void (*act)(void *opaque), void *opaque);
+/* Waits until the machine has made so many more writes; returns at once while it does not run or writes nothing. So a
+ * guest whose thread is not let run still writes as much as a test needs. Any thread. */
+void sim_await_writes(struct sim *s, uint64_t writes);
+
 /* The session with this status has ended. */
 static inline bool sim_over(enum gw_status s)
 {

@@ -18,29 +18,32 @@
 #include <cmocka.h>
 
 #include "channel/fault.h"
+#include "../owned.h"
 #include "pair.h"
 
 struct sweep {
     struct gw_fault fault;
     bool at_destination;
-    _Atomic unsigned happened;
     unsigned arrived, stayed, undecided, claimed;
 };
+
+/* Counted up by threads of the sessions. */
+static _Atomic unsigned happened;
 
 static void insert(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
 {
     struct sweep *w = p->opaque;
     struct gw_channel **at = w->at_destination ? destination : source;
 
-    w->happened = 0;
-    w->fault.tell = &w->happened;
+    happened = 0;
+    w->fault.tell = &happened;
     assert_int_equal(gw_fault_new(*at, &w->fault, 1, at, NULL), 0);
 }
 
 /* Of a time-out that came before what was to go wrong did: the machine is too slow for it. */
-static bool hasty(const struct sweep *w, const struct pair *p)
+static bool hasty(const struct pair *p)
 {
-    return !w->happened && (p->send_error.code == -ETIMEDOUT || p->recv_error.code == -ETIMEDOUT);
+    return !happened && (p->send_error.code == -ETIMEDOUT || p->recv_error.code == -ETIMEDOUT);
 }
 
 static void one(struct sweep *w, const char *peer, uint64_t at)
@@ -53,7 +56,7 @@ static void one(struct sweep *w, const char *peer, uint64_t at)
         p = (struct pair){.mib = 1, .words_per_ms = slow ? 0 : 20, .peer = peer, .before = insert, .opaque = w,
                           .timeout_ms = timeout_ms};
         pair_run(&p);
-        if (!hasty(w, &p))
+        if (!hasty(&p))
             break;
         print_message("byte %llu: not reached within %llu ms\n", (unsigned long long)at, (unsigned long long)timeout_ms);
     }
@@ -188,9 +191,12 @@ static void test_byte_by_byte(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_byte_by_byte),       cmocka_unit_test(test_return_path),
-        cmocka_unit_test(test_last_bytes),         cmocka_unit_test(test_forward_at_source),
-        cmocka_unit_test(test_forward_at_destination), cmocka_unit_test(test_forward_plain_peer),
+        owned_test(test_byte_by_byte),
+        owned_test(test_return_path),
+        owned_test(test_last_bytes),
+        owned_test(test_forward_at_source),
+        owned_test(test_forward_at_destination),
+        owned_test(test_forward_plain_peer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

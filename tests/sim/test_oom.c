@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "../owned.h"
 #include "pair.h"
 
 #include "../failing.h"
@@ -79,12 +80,18 @@ static void test_all_allocations_from_one_on(void **state)
     each(NULL, true);
 }
 
+static int end(void **state)
+{
+    disarm(NULL); /* also after a failed assertion */
+    return owned_teardown(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_allocation),
-        cmocka_unit_test(test_each_allocation_plain_peer),
-        cmocka_unit_test(test_all_allocations_from_one_on),
+        cmocka_unit_test_teardown(test_each_allocation, end),
+        cmocka_unit_test_teardown(test_each_allocation_plain_peer, end),
+        cmocka_unit_test_teardown(test_all_allocations_from_one_on, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

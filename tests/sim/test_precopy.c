@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "../owned.h"
 #include "sim.h"
 
 static void show(void *opaque, const struct gw_event *e)
@@ -63,6 +64,7 @@ static void migrate(struct sim *from, struct sim *to, const char *peer, bool ove
                                                 .opaque = (void *)"to"},
                        &recv, &err),
          &err);
+    owned_recv(recv);
     gw_recv_address(recv, address, sizeof address);
     must(gw_send_start(from->vm,
                        &(struct gw_send_config){.uri = over_uri ? address : NULL,
@@ -72,6 +74,7 @@ static void migrate(struct sim *from, struct sim *to, const char *peer, bool ove
                                                 .opaque = (void *)"from"},
                        &send, &err),
          &err);
+    owned_send(send);
     for (uint64_t since_ns = gw_now_ns(&gw_clock_real); !sim_over(gw_send_status(send)); sleep_ms(1))
         sim_ease(from, since_ns);
     must(gw_send_wait(send, &err), &err);
@@ -88,37 +91,34 @@ static void migrate(struct sim *from, struct sim *to, const char *peer, bool ove
     for (unsigned i = 0; i < GW_CAUSE_COUNT; i++)
         sum += stats.bytes_by[i];
     assert_int_equal(sum, stats.transferred_bytes);
-    gw_send_free(send);
-    gw_recv_free(recv);
-    assert_false(from->run);
+    owned_end(send);
+    owned_end(recv);
+    assert_false(sim_runs(from));
     assert_int_equal(from->left, 1);
     assert_int_equal(to->arrived, 1);
 }
 
 static void go(uint64_t rate, const char *peer, bool over_uri, bool running)
 {
-    struct gw_error err = GW_ERROR_INIT;
-    struct sim from, to;
+    struct sim *from = sim_new(42, 32, NULL), *to = sim_new(0, 32, NULL);
 
-    must(sim_new(&from, 42, 32, &err), &err);
-    must(sim_new(&to, 0, 32, &err), &err);
-    set(&from, "max-bandwidth", "0");
-    from.words_per_ms = to.words_per_ms = rate;
+    set(from, "max-bandwidth", "0");
+    from->words_per_ms = to->words_per_ms = rate;
     if (running) {
-        sim_start(&from);
-        sleep_ms(30);
+        sim_start(from);
+        sim_await_writes(from, 1);
     }
-    migrate(&from, &to, peer, over_uri);
-    assert_int_equal(to.run, running);
+    migrate(from, to, peer, over_uri);
+    assert_int_equal(sim_runs(to), running);
     if (running)
-        sleep_ms(30);
-    sim_stop(&to);
-    assert_true(!running || !rate || to.device.writes > 0);
-    assert_true(to.device.writes >= from.device.writes);
-    assert_int_equal(to.device.fifo_len, 5);
-    assert_int_equal(sim_check(&to), 0);
-    sim_free(&from);
-    sim_free(&to);
+        sim_await_writes(to, 1);
+    sim_stop(to);
+    assert_true(!running || !rate || to->device.writes > from->device.writes);
+    assert_true(to->device.writes >= from->device.writes);
+    assert_int_equal(to->device.fifo_len, 5);
+    assert_int_equal(sim_check(to), 0);
+    owned_end(from);
+    owned_end(to);
 }
 
 static void test_stopped(void **state)
@@ -150,11 +150,9 @@ static void test_over_tcp(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_idle),
-        cmocka_unit_test(test_writing),
-        cmocka_unit_test(test_writing_plain_peers),
-        cmocka_unit_test(test_over_tcp),
+        owned_test(test_stopped),  owned_test(test_idle),
+        owned_test(test_writing),  owned_test(test_writing_plain_peers),
+        owned_test(test_over_tcp),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
