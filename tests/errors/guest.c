@@ -7,9 +7,7 @@
 #include "wire/numbers.h"
 
 #define RAM_MAX  (64ull << 20)
-#define LOOK_MAX (1u << 20)        /* bytes of each block that are read when it is parked */
-#define LIMIT_NS    (4 * GW_NS_PER_S) /* of CPU time, sanitizers included, for a stream of some 100 KiB; */
-#define LIMIT_BYTES (256u << 10)      /* and as much again for each of these */
+#define LOOK_MAX (1u << 20) /* bytes of each block that are read when it is parked */
 
 /* ---- a source that waits ------------------------------------------------------------------------------------------
  */
@@ -94,14 +92,6 @@ static int park(void *opaque, struct gw_error *err)
     return r;
 }
 
-static uint64_t cpu_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * GW_NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 /* What the source was told: whole messages, and nothing behind them. */
 static void hear(const struct rig_bytes *said, struct guest_outcome *o)
 {
@@ -139,13 +129,13 @@ struct guest_outcome guest_load(const uint8_t *data, size_t bytes, enum rig_spli
         o.r = wait_behind(feed, waits, &config.take_channel, &o.err);
     if (o.r < 0)
         abort();
-    o.limit_ns = LIMIT_NS * (1 + bytes / LIMIT_BYTES);
-    o.cpu_ns = cpu_ns();
+    o.bytes = bytes;
+    o.cpu_ns = rig_cpu_ns();
     o.r = gw_recv_new(vm, &config, &recv, &o.err);
     if (o.r < 0)
         abort();
     gw_recv_main(recv);
-    o.cpu_ns = cpu_ns() - o.cpu_ns;
+    o.cpu_ns = rig_cpu_ns() - o.cpu_ns;
     o.r = gw_recv_wait(recv, &o.err);
     o.owner = gw_recv_owner(recv);
     o.status = gw_recv_status(recv);
@@ -158,7 +148,7 @@ struct guest_outcome guest_load(const uint8_t *data, size_t bytes, enum rig_spli
 
 const char *guest_judge(const struct guest_outcome *o)
 {
-    if (o->cpu_ns > o->limit_ns)
+    if (rig_took_too_long(o->cpu_ns, o->bytes))
         return "took too long";
     if (o->parked > 1)
         return "was parked more than once";

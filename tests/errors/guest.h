@@ -13,7 +13,8 @@ struct guest_outcome {
     struct gw_error err;
     enum gw_owner owner;
     enum gw_status status;
-    uint64_t cpu_ns, limit_ns;
+    size_t bytes;           /* that were given */
+    uint64_t cpu_ns;        /* of this thread, for the load */
     unsigned parked;        /* how often it was to be written */
     uint64_t devices_bytes; /* of what was parked */
     bool asked, told;       /* the source opened a return path; it was told that its machine is here (SHUT 0) */

@@ -391,9 +391,7 @@ int rig_feed(const uint8_t *data, size_t bytes, enum rig_split split, uint64_t s
 
 /* ---- loads -------------------------------------------------------------------------------------------------------- */
 
-#define LIMIT_NS (2 * GW_NS_PER_S) /* of CPU time, for one stream of some 100 KiB */
-
-static uint64_t cpu_ns(void)
+uint64_t rig_cpu_ns(void)
 {
     struct timespec t;
 
@@ -403,18 +401,18 @@ static uint64_t cpu_ns(void)
 
 struct rig_outcome rig_load(struct rig *g, const uint8_t *data, size_t bytes, enum rig_split split, uint64_t seed)
 {
-    struct rig_outcome o = {.err = GW_ERROR_INIT};
+    struct rig_outcome o = {.err = GW_ERROR_INIT, .bytes = bytes};
     struct gw_recv_config config = {.on_event = rig_event, .opaque = g};
     struct gw_recv *recv;
 
     o.r = rig_feed(data, bytes, split, seed, NULL, &config.take_channel, &o.err);
-    o.cpu_ns = cpu_ns();
+    o.cpu_ns = rig_cpu_ns();
     if (o.r >= 0)
         o.r = gw_recv_new(g->vm, &config, &recv, &o.err);
     if (o.r < 0)
         return o;
     gw_recv_main(recv);
-    o.cpu_ns = cpu_ns() - o.cpu_ns;
+    o.cpu_ns = rig_cpu_ns() - o.cpu_ns;
     o.r = gw_recv_wait(recv, &o.err);
     o.owner = gw_recv_owner(recv);
     o.status = gw_recv_status(recv);
@@ -445,7 +443,7 @@ const char *rig_judge(const struct rig *g, const struct rig_outcome *o)
 {
     if (!rig_local_untouched(g))
         return "the block that is not part of the state was written";
-    if (o->cpu_ns > LIMIT_NS)
+    if (rig_took_too_long(o->cpu_ns, o->bytes))
         return "took too long";
     if (o->r >= 0)
         return o->status != GW_STATUS_COMPLETED || o->owner != GW_OWNER_DESTINATION || g->arrived != 1 || g->starts > 1
@@ -596,4 +594,52 @@ int rig_stream(uint64_t seed, unsigned pages, const char *peer, bool duplex, str
     }
     rig_free(&g);
     return r;
+}
+
+/* ---- how long a load may take --------------------------------------------------------------------------------------
+ */
+
+/* Streams that cost most (all RAM is read when they are parked) take up to some 100 times what the harmless one takes.
+ * An endless loop takes more than any number; what takes longer the more there is of it has a test of its own. */
+#define TIMES 20000
+
+struct control {
+    struct rig_bytes stream;
+    uint64_t cpu_ns; /* of the slowest load so far: a processor may become slower */
+};
+
+static void measure(struct control *c)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct rig_outcome o;
+    struct rig g;
+
+    if (rig_new(&g, 0, 0, &err) < 0)
+        abort();
+    o = rig_load(&g, c->stream.data, c->stream.bytes, RIG_WHOLE, 0);
+    if (o.r < 0)
+        abort();
+    c->cpu_ns = GW_MAX(c->cpu_ns, o.cpu_ns);
+    rig_free(&g);
+}
+
+bool rig_took_too_long(uint64_t cpu_ns, size_t bytes)
+{
+    static struct control control;
+    struct gw_error err = GW_ERROR_INIT;
+    double allowed;
+
+    if (!control.stream.data) {
+        if (rig_stream(3, 16, "10.0", false, &control.stream, NULL, &err) < 0)
+            abort();
+        for (unsigned i = 0; i < 3; i++)
+            measure(&control);
+    }
+    allowed = TIMES * (1 + (double)bytes / (double)control.stream.bytes);
+    if ((double)cpu_ns <= allowed * (double)control.cpu_ns)
+        return false;
+    /* This processor may be slower now than it was then. */
+    for (unsigned i = 0; i < 20; i++)
+        measure(&control);
+    return (double)cpu_ns > allowed * (double)control.cpu_ns;
 }

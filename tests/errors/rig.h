@@ -73,11 +73,17 @@ struct rig_outcome {
     struct gw_error err;
     enum gw_owner owner;
     enum gw_status status;
-    uint64_t cpu_ns;
+    size_t bytes;    /* that were given */
+    uint64_t cpu_ns; /* of this thread, for the load */
 };
 
 /* Loads a stream, on this thread, into the machine as it is. */
 struct rig_outcome rig_load(struct rig *g, const uint8_t *data, size_t bytes, enum rig_split split, uint64_t seed);
+/* CPU time of the calling thread. */
+uint64_t rig_cpu_ns(void);
+/* Whether a load of so many bytes took far more CPU time than it should: a great many times what a harmless stream
+ * takes for each byte, in this build, on this machine, in this run. */
+bool rig_took_too_long(uint64_t cpu_ns, size_t bytes);
 /* What is wrong with the end that a load into a waiting machine came to; NULL: nothing. An error must say where, in words
  * and as a byte, and why; the machine must not have been started, and nothing else been written. */
 const char *rig_judge(const struct rig *g, const struct rig_outcome *o);

@@ -15,6 +15,7 @@
 
 #include "base/endian.h"
 #include "engine/vm.h"
+#include "../owned.h"
 #include "rig.h"
 
 #define MIB (1u << 20)
@@ -168,21 +169,36 @@ static void add_block(struct box *b, const char *name, uint8_t *host, uint64_t b
     must(gw_vm_add_ram(b->vm, &d, &err), &err);
 }
 
-static void box_new(struct box *b, const struct row *row)
+static void box_free(void *what)
 {
+    struct box *b = what;
+
+    gw_vm_free(b->vm);
+    if (b->ram)
+        munmap(b->ram, b->bytes);
+    free(b);
+}
+
+/* On the list of the test. */
+static struct box *box_new(const struct row *row)
+{
+    struct box *b = calloc(1, sizeof *b);
     static const uint8_t uuid[16] = {0x0e, 0x9b, 0xd4, 0xa1, 0x11, 0x11, 0x42, 0x22,
                                      0x83, 0x33, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45};
     struct gw_vm_config config = {.machine = row->machine, .page_bytes = 4096, .ops = &ops, .opaque = b};
     struct gw_error err = GW_ERROR_INIT;
 
-    memset(b, 0, sizeof *b);
+    assert_non_null(b);
+    owned(b, box_free);
     if (row->how == UUID || row->how == WRONG_UUID)
         memcpy(config.uuid, uuid, sizeof uuid);
     config.uuid[5] += row->how == WRONG_UUID;
     must(gw_vm_new(&config, &b->vm, &err), &err);
     b->bytes = 17 * MIB;
     b->ram = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(b->ram, MAP_FAILED);
+    if (b->ram == MAP_FAILED)
+        b->ram = NULL;
+    assert_non_null(b->ram);
     if (row->ram_bytes) {
         add_block(b, "r", b->ram, row->ram_bytes, 0,
                   row->how == SHARED ? GW_RAM_SHARED | GW_RAM_NAMED_FILE : GW_RAM_FRESH);
@@ -196,12 +212,7 @@ static void box_new(struct box *b, const struct row *row)
     must(gw_registry_add(gw_vm_registry(b->vm), &timer_state, "timer", 0, &b->timer, &err), &err);
     if (row->how == SHARED)
         must(gw_options_set_capability(gw_vm_options(b->vm), "x-ignore-shared", true, &err), &err);
-}
-
-static void box_free(struct box *b)
-{
-    gw_vm_free(b->vm);
-    munmap(b->ram, b->bytes);
+    return b;
 }
 
 static void check_pattern(const uint8_t *ram)
@@ -240,30 +251,31 @@ static void check_row(const struct row *row, enum rig_split split)
     struct rig_bytes stream = read_capture(row->file), said = {0};
     struct gw_channel *feed;
     struct gw_recv *recv;
-    struct box b;
+    struct box *b;
     bool paused = !strcmp(row->end, ARRIVES_PAUSED), arrives = paused || !strcmp(row->end, ARRIVES_RUNNING);
     int r;
 
-    box_new(&b, row);
+    b = box_new(row);
     must(rig_feed(stream.data, stream.bytes, split, 1, &said, &feed, &err), &err);
-    must(gw_recv_start(b.vm, &(struct gw_recv_config){.take_channel = feed}, &recv, &err), &err);
+    must(gw_recv_start(b->vm, &(struct gw_recv_config){.take_channel = feed}, &recv, &err), &err);
+    owned_recv(recv);
     r = gw_recv_wait(recv, &err);
-    gw_recv_free(recv);
-    if (arrives ? r < 0 : r >= 0 || !strstr(err.text, row->end) || err.blame != GW_BLAME_PEER || b.starts)
+    owned_end(recv);
+    if (arrives ? r < 0 : r >= 0 || !strstr(err.text, row->end) || err.blame != GW_BLAME_PEER || b->starts)
         print_error("%s: %d %s: %s\n", row->file, r, gw_blame_name(err.blame), err.text);
     if (arrives) {
         assert_int_equal(r, 0);
-        assert_int_equal(b.running, !paused);
-        check_timer(&b, &stream);
+        assert_int_equal(b->running, !paused);
+        check_timer(b, &stream);
     } else {
         assert_true(r < 0);
-        assert_int_equal(b.starts, 0);
+        assert_int_equal(b->starts, 0);
         assert_int_equal(err.blame, GW_BLAME_PEER);
         assert_non_null(strstr(err.text, row->end));
         assert_non_null(strstr(err.text, "byte "));
     }
     if (row->pattern)
-        check_pattern(b.ram);
+        check_pattern(b->ram);
     if (row->answers) {
         struct rig_bytes want = read_capture(row->answers);
 
@@ -273,7 +285,7 @@ static void check_row(const struct row *row, enum rig_split split)
     }
     free(said.data);
     free(stream.data);
-    box_free(&b);
+    owned_end(b);
 }
 
 static void test_captures(void **state)
@@ -298,23 +310,26 @@ static void test_pages_elsewhere(void **state)
     struct rig_bytes stream = read_capture(row.file);
     struct gw_channel *feed;
     struct gw_recv *recv;
-    char log[512] = "";
-    struct box b;
+    struct box *b;
+    char *log;
 
-    box_new(&b, &row);
+    log = owned_memory(512);
+    b = box_new(&row);
     must(rig_feed(stream.data, stream.bytes, RIG_WHOLE, 1, NULL, &feed, &err), &err);
-    must(gw_recv_start(b.vm, &(struct gw_recv_config){.take_channel = feed, .on_event = remember, .opaque = log}, &recv, &err),
+    must(gw_recv_start(b->vm, &(struct gw_recv_config){.take_channel = feed, .on_event = remember, .opaque = log},
+                       &recv, &err),
          &err);
+    owned_recv(recv);
     must(gw_recv_wait(recv, &err), &err);
     assert_string_equal(log, "4 pages never came, they keep what they had");
-    gw_recv_free(recv);
+    owned_end(recv);
     free(stream.data);
-    box_free(&b);
+    owned_end(b);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_captures), cmocka_unit_test(test_pages_elsewhere)};
+    const struct CMUnitTest tests[] = {owned_test(test_captures), owned_test(test_pages_elsewhere)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

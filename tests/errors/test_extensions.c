@@ -13,6 +13,7 @@
 
 #include "base/endian.h"
 #include "mutate.h"
+#include "own_rig.h"
 #include "wire/names.h"
 
 static struct rig_bytes stream, answers;
@@ -124,19 +125,17 @@ static void append(struct rig_bytes *b, const void *bytes, size_t n)
 /* Loads it, and says how it ended. */
 static struct rig_outcome end_of(struct rig_bytes *b, const char *text)
 {
-    struct gw_error err = GW_ERROR_INIT;
+    struct rig *g = own_rig(0, 0);
     struct rig_outcome o;
-    struct rig g;
 
-    must(rig_new(&g, 0, 0, &err), &err);
-    o = rig_load(&g, b->data, b->bytes, RIG_WHOLE, 0);
-    if (o.r >= 0 || !strstr(o.err.text, text) || rig_judge(&g, &o))
+    o = rig_load(g, b->data, b->bytes, RIG_WHOLE, 0);
+    if (o.r >= 0 || !strstr(o.err.text, text) || rig_judge(g, &o))
         print_error("%d %s\n", o.r, o.err.text);
     assert_true(o.r < 0);
     assert_non_null(strstr(o.err.text, text));
-    assert_null(rig_judge(&g, &o));
-    assert_int_equal(g.starts, 0);
-    rig_free(&g);
+    assert_null(rig_judge(g, &o));
+    assert_int_equal(g->starts, 0);
+    owned_end(g);
     free(b->data);
     return o;
 }
@@ -207,16 +206,15 @@ static void test_out_of_place(void **state)
         /* A plain stream has ended where they stand: nobody reads them, and nothing is undecided. */
         struct rig_outcome o;
         struct rig_bytes plain;
-        struct rig g;
+        struct rig *g = own_rig(0, 0);
 
         must(rig_stream(1, 4, "10.0", false, &plain, NULL, &err), &err);
         plain.data = realloc(plain.data, plain.bytes + sizeof abort_);
         append(&plain, abort_, sizeof abort_);
-        must(rig_new(&g, 0, 0, &err), &err);
-        o = rig_load(&g, plain.data, plain.bytes, RIG_WHOLE, 0);
+        o = rig_load(g, plain.data, plain.bytes, RIG_WHOLE, 0);
         must(o.r, &o.err);
         assert_int_equal(o.owner, GW_OWNER_DESTINATION);
-        rig_free(&g);
+        owned_end(g);
         free(plain.data);
     }
 }
@@ -224,11 +222,9 @@ static void test_out_of_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_page),
-        cmocka_unit_test(test_abort),
-        cmocka_unit_test(test_no_last_word),
-        cmocka_unit_test(test_other_last_words),
-        cmocka_unit_test(test_out_of_place),
+        owned_test(test_page),         owned_test(test_abort),
+        owned_test(test_no_last_word), owned_test(test_other_last_words),
+        owned_test(test_out_of_place),
     };
 
     return cmocka_run_group_tests(tests, record, forget);

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "mutate.h"
+#include "own_rig.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -81,27 +82,24 @@ static int drop_streams(void **state)
 /* Whole streams arrive, however they are cut into reads, and are what was sent. */
 static void test_whole(void **state)
 {
-    struct gw_error err = GW_ERROR_INIT;
-    struct rig g;
+    struct rig *g = own_rig(0, 0);
 
-    must(rig_new(&g, 0, 0, &err), &err);
     for (unsigned i = 0; i < GW_ARRAY_LEN(sources); i++) {
-        struct rig want;
+        struct rig *want = own_rig(SEED + i, PAGES);
 
-        must(rig_new(&want, SEED + i, PAGES, &err), &err);
         for (unsigned split = RIG_WHOLE; split <= RIG_BYTES; split++) {
             struct rig_outcome o;
 
-            rig_reset(&g, 0, 0);
-            o = rig_load(&g, sources[i].stream.data, sources[i].stream.bytes, (enum rig_split)split, i);
-            assert_false(bad(&g, &o, "whole", i));
+            rig_reset(g, 0, 0);
+            o = rig_load(g, sources[i].stream.data, sources[i].stream.bytes, (enum rig_split)split, i);
+            assert_false(bad(g, &o, "whole", i));
             must(o.r, &o.err);
-            assert_int_equal(g.starts, 1);
-            assert_true(rig_same(&g, &want));
+            assert_int_equal(g->starts, 1);
+            assert_true(rig_same(g, want));
         }
-        rig_free(&want);
+        owned_end(want);
     }
-    rig_free(&g);
+    owned_end(g);
 }
 
 /* ---- cut ---------------------------------------------------------------------------------------------------------- */
@@ -109,10 +107,9 @@ static void test_whole(void **state)
 static void test_truncated(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
-    struct rig g;
+    struct rig *g = own_rig(0, 0);
     unsigned wrong = 0;
 
-    must(rig_new(&g, 0, 0, &err), &err);
     for (unsigned i = 0; i < GW_ARRAY_LEN(sources); i++) {
         struct rig_bytes few;
         size_t eof = 0;
@@ -132,9 +129,9 @@ static void test_truncated(void **state)
             struct rig_bytes cut = {few.data, n, n};
             struct rig_outcome o;
 
-            rig_reset(&g, 0, 0);
-            o = rig_load(&g, cut.data, cut.bytes, n % 3 ? RIG_WHOLE : RIG_PIECES, n);
-            wrong += bad(&g, &o, sources[i].peer, n);
+            rig_reset(g, 0, 0);
+            o = rig_load(g, cut.data, cut.bytes, n % 3 ? RIG_WHOLE : RIG_PIECES, n);
+            wrong += bad(g, &o, sources[i].peer, n);
             /* A description that is missing altogether is none; all else must be there. */
             if (o.r >= 0 && (n != eof || (sources[i].duplex && !strcmp(sources[i].peer, "godwit")))) {
                 print_error("%s: loaded from the first %zu of %zu bytes\n", sources[i].peer, n, few.bytes);
@@ -143,7 +140,7 @@ static void test_truncated(void **state)
         }
         free(few.data);
     }
-    rig_free(&g);
+    owned_end(g);
     assert_int_equal(wrong, 0);
 }
 
@@ -164,14 +161,12 @@ static size_t live_bytes(void)
 static void test_damaged(void **state)
 {
     uint64_t first = from_env("GODWIT_LOADER_FIRST", 0), cases = from_env("GODWIT_LOADER_CASES", 20000), loaded = 0;
-    struct gw_error err = GW_ERROR_INIT;
     struct rig_bytes out = {0};
     unsigned wrong = 0;
-    struct rig g;
+    struct rig *g = own_rig(0, 0);
     size_t before = 0;
     struct timespec t0, t1;
 
-    must(rig_new(&g, 0, 0, &err), &err);
     clock_gettime(CLOCK_MONOTONIC, &t0);
     for (uint64_t k = first; k < first + cases && wrong < 10; k++) {
         struct zoo_rng rng = {k * 0x9E3779B97F4A7C15ull + 1};
@@ -181,17 +176,17 @@ static void test_damaged(void **state)
         uint64_t dice = zoo_random(&rng);
         struct rig_outcome o;
 
-        rig_reset(&g, 0, 0);
-        o = rig_load(&g, out.data, out.bytes, dice % 3 == 0 ? RIG_PIECES : dice % 50 == 1 ? RIG_BYTES : RIG_WHOLE, k);
+        rig_reset(g, 0, 0);
+        o = rig_load(g, out.data, out.bytes, dice % 3 == 0 ? RIG_PIECES : dice % 50 == 1 ? RIG_BYTES : RIG_WHOLE, k);
         loaded += o.r >= 0;
-        wrong += bad(&g, &o, what, k);
+        wrong += bad(g, &o, what, k);
         if (k % 1000)
             continue;
         /* A whole one in between: whatever came before, this machine takes it, and nothing is left behind. */
-        rig_reset(&g, 0, 0);
-        o = rig_load(&g, sources[0].stream.data, sources[0].stream.bytes, RIG_WHOLE, k);
+        rig_reset(g, 0, 0);
+        o = rig_load(g, sources[0].stream.data, sources[0].stream.bytes, RIG_WHOLE, k);
         must(o.r, &o.err);
-        rig_reset(&g, 0, 0);
+        rig_reset(g, 0, 0);
         if (before && !SANITIZED && live_bytes() > before + 65536) {
             print_error("case %llu: %zu bytes in use, %zu before\n", (unsigned long long)k, live_bytes(), before);
             wrong++;
@@ -204,16 +199,16 @@ static void test_damaged(void **state)
                   (unsigned long long)loaded,
                   (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9);
     free(out.data);
-    rig_free(&g);
+    owned_end(g);
     assert_int_equal(wrong, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_damaged),
+        owned_test(test_whole),
+        owned_test(test_truncated),
+        owned_test(test_damaged),
     };
 
     if (!SANITIZED)
