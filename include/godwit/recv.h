@@ -42,7 +42,9 @@ GW_API int gw_recv_start(struct gw_vm *vm, const struct gw_recv_config *config, 
 GW_API int gw_recv_wait(struct gw_recv *r, struct gw_error *err);
 /* -EALREADY once the guest was started. (any) */
 GW_API int gw_recv_cancel(struct gw_recv *r, struct gw_error *err);
-GW_API void gw_recv_yank(struct gw_recv *r);                                /* (any) */
+/* Tears the connection down. Once the machine of a plain source is started here the source is told first, for 5 s at
+ * most: it would run its machine on when the connection just ended. (any) */
+GW_API void gw_recv_yank(struct gw_recv *r);
 GW_API enum gw_status gw_recv_status(struct gw_recv *r);                    /* (any) */
 GW_API enum gw_owner gw_recv_owner(struct gw_recv *r);                      /* (any) */
 /* Whether a source has begun to change the machine. After a failed session that nobody touched it waits as it did

@@ -150,11 +150,16 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
             return e;
         }
     }
-    e = gw_session_commit(x, GW_PHASE_COMMITTED, err);
+    /* A plain source takes an end of the connection without SHUT for a failed load and runs the machine on. So a yank
+     * comes before the machine starts here, or waits until SHUT was said. */
+    e = r->extended ? 0 : gw_session_hold(x, err);
+    if (e >= 0)
+        e = gw_session_commit(x, GW_PHASE_COMMITTED, err);
     if (e < 0)
         return e;
     e = gw_recv_run_machine(r, err);
     if (e < 0) {
+        gw_session_release(x);
         gw_session_enter(x, r->extended ? GW_PHASE_RECV_UNDECIDED : GW_PHASE_RECV_FAILED);
         return e;
     }

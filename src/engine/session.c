@@ -188,9 +188,30 @@ void gw_session_yank(struct gw_session *s)
 {
     pthread_mutex_lock(&s->lock);
     s->yanked = true;
-    gw_links_shut(&s->links);
+    if (!s->held)
+        gw_links_shut(&s->links);
     gw_cancel_trigger(s->cancel);
     pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+int gw_session_hold(struct gw_session *s, struct gw_error *err)
+{
+    bool yanked;
+
+    pthread_mutex_lock(&s->lock);
+    yanked = s->yanked;
+    s->held = !yanked;
+    pthread_mutex_unlock(&s->lock);
+    return yanked ? gw_session_check(s, err) : 0;
+}
+
+void gw_session_release(struct gw_session *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->held = false;
+    if (s->yanked)
+        gw_links_shut(&s->links);
     pthread_mutex_unlock(&s->lock);
 }
 

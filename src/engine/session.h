@@ -27,7 +27,8 @@ struct gw_session {
     pthread_cond_t changed; /* monotonic */
     enum gw_phase phase;
     bool cancelled, yanked; /* asked for */
-    bool last_word;         /* the peer waits for our word: a cancel leaves the channels, so that it can be said */
+    bool last_word;         /* the peer waits for COMMIT or ABORT: a cancel must not shut the channels */
+    bool held;              /* a yank leaves the channels (gw_session_hold) */
     bool ended;             /* the thread has nothing more to do */
     struct gw_stats stats;
     struct gw_error error; /* the first failure */
@@ -57,6 +58,11 @@ int gw_session_check(struct gw_session *s, struct gw_error *err);
 /* Any thread. -EALREADY when the phase cannot be cancelled. */
 int gw_session_cancel(struct gw_session *s, struct gw_error *err);
 void gw_session_yank(struct gw_session *s);
+/* From now on a yank leaves the channels: the peer has to hear what happens next, and the writing of it must have a
+ * time-out of its own. Fails when a yank came first. */
+int gw_session_hold(struct gw_session *s, struct gw_error *err);
+/* No longer; a yank that came meanwhile shuts the channels down. */
+void gw_session_release(struct gw_session *s);
 /* Nothing more will happen: waiters wake. */
 void gw_session_end(struct gw_session *s);
 int gw_session_wait(struct gw_session *s, struct gw_error *err);

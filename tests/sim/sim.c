@@ -158,6 +158,9 @@ static int op_start(void *opaque, struct gw_error *err)
 
     if (atomic_load(&s->fail_start))
         return gw_fail(err, -EIO, GW_BLAME_EMBEDDER, "a vCPU does not start");
+    atomic_store(&s->starting, true);
+    for (unsigned i = 0; i < 60000 && atomic_load(&s->hold_start); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     atomic_fetch_add(&s->starts, 1);
     return sim_start(s);
 }

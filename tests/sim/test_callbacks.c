@@ -163,6 +163,39 @@ static void test_source_stops_and_fails(void **state)
     assert_int_equal(p.source_starts, 1); /* it was running before, and does again */
 }
 
+/* ---- a yank while the machine starts
+ * ---------------------------------------------------------------------------------- */
+
+static void hold_start(struct pair *p, struct gw_channel **a, struct gw_channel **b)
+{
+    atomic_store(&p->to->hold_start, true);
+}
+
+static void yank_start(struct pair *p, struct gw_send *send, struct gw_recv *recv)
+{
+    if (!atomic_load(&p->to->starting) || !atomic_load(&p->to->hold_start))
+        return;
+    gw_recv_yank(recv);
+    atomic_store(&p->to->hold_start, false);
+}
+
+/* The source hears that its machine runs there all the same: pair_run finds that never both run. */
+static void test_yanked_in_start(void **state)
+{
+    static const char *const peers[] = {NULL, "10.0"};
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct pair p = make();
+
+        p.peer = peers[i];
+        p.before = hold_start;
+        p.during = yank_start;
+        pair_run(&p);
+        assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+        assert_int_equal(p.destination_says, GW_OWNER_DESTINATION);
+    }
+}
+
 /* ---- interruptions at any moment ------------------------------------------------------------------------------------ */
 
 static unsigned moment, moments;
@@ -225,9 +258,13 @@ static void test_interrupted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        owned_test(test_source_cannot_stop),       owned_test(test_source_stops_and_fails),
-        owned_test(test_destination_cannot_start), owned_test(test_each_notifier),
-        owned_test(test_device_refused),           owned_test(test_interrupted),
+        owned_test(test_source_cannot_stop),
+        owned_test(test_source_stops_and_fails),
+        owned_test(test_destination_cannot_start),
+        owned_test(test_each_notifier),
+        owned_test(test_device_refused),
+        owned_test(test_yanked_in_start),
+        owned_test(test_interrupted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
