@@ -27,6 +27,8 @@ import sys
 import threading
 import time
 
+import watch
+
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUT = os.path.join(TOP, "build", "check")
 LOGS = os.path.join(OUT, "logs")  # the output of each program, also while others still run
@@ -48,21 +50,30 @@ BUILDS = {
         "env": {"TSAN_OPTIONS": "exitcode=66:second_deadlock_stack=1:allocator_may_return_null=1"},
     },
 }
-# Time-outs only end what hangs: a machine may be that much slower than the one where they were found to be enough.
-PATIENCE = 4
+# Limits only end what hangs (watch.py): the processor time between two lines of output and, as the last resort, the time as
+# a whole are so many times what meson.build says, where the numbers were found on a fast and quiet machine.
+SILENCE_S = 150
+CPU_PATIENCE, CPU_MOST_S = 4, 1500  # the latter without --soak
+WALL_PATIENCE, WALL_LEAST_S = 10, 1200
 PYTHON_TIMEOUT_S = 300
-MOST_S = 1500  # without --soak
+PYTHON_SILENCE_S = 120  # what tests wait for a thing that must come; their own words are better than ours
 # A sanitizer that cannot work on this machine at all says so in any program.
 HELPLESS = re.compile(r"^.*(Sanitizer: unexpected memory mapping|Shadow memory range interleaves|Sanitizer failed to allocate|"
                       r"LeakSanitizer has encountered a fatal error).*$", re.M)
 TELLING_LINES = 200  # of one failure; logs/ has all
 
 
+def limits_of(timeout, slower=1, soak=False, silence_s=SILENCE_S):
+    cpu_s = CPU_PATIENCE * slower * timeout
+    return watch.Limits(silence_s, cpu_s if soak else min(cpu_s, CPU_MOST_S), max(WALL_PATIENCE * slower * timeout, WALL_LEAST_S))
+
+
 class Program:
     """One thing to run. Its output has any number of tests in it, or it is a test itself."""
 
-    def __init__(self, label, argv, env=None, cwd=None, timeout=30, suites=()):
+    def __init__(self, label, argv, env=None, cwd=None, timeout=30, suites=(), limits=None):
         self.label, self.argv, self.env, self.cwd, self.timeout = label, argv, env or {}, cwd or TOP, timeout
+        self.limits = limits or limits_of(timeout)
         self.alone, self.waits, self.timed = ("alone" in suites), ("waits" in suites), ("timed" in suites)
 
 
@@ -113,6 +124,7 @@ class Machine:
         return text
 
 
+LOST = "ended without an outcome"
 LINE = re.compile(r"^\[\s*(RUN|OK|FAILED|SKIPPED)\s*\] (.*)$")
 
 
@@ -126,7 +138,7 @@ def read_outcomes(output):
         if kind == "RUN":
             seen = True
             if name is not None:
-                failures.append((name, "ended without an outcome"))
+                failures.append((name, LOST))
             name, said = m.group(2), []
         elif name is not None and kind in ("OK", "FAILED", "SKIPPED") and m.group(2) == name:
             if kind == "OK":
@@ -141,7 +153,7 @@ def read_outcomes(output):
         elif name is not None and line.strip():
             said.append(line.strip())
     if name is not None:
-        failures.append((name, "ended without an outcome"))
+        failures.append((name, LOST))
     return passed, failures, skips, seen
 
 
@@ -193,21 +205,9 @@ def run(program):
             Running.groups.add(proc.pid)
     except OSError as e:
         return Report(program, failures=[("start", str(e))])
-    late = False
-    try:
-        out, _ = proc.communicate(timeout=program.timeout)
-    except subprocess.TimeoutExpired:
-        late = True
-        os.killpg(proc.pid, signal.SIGABRT)  # a sanitizer or a fault handler may still say where it was
-        try:
-            out, _ = proc.communicate(timeout=5)
-        except subprocess.TimeoutExpired:
-            os.killpg(proc.pid, signal.SIGKILL)
-            out, _ = proc.communicate()
-    try:
-        os.killpg(proc.pid, signal.SIGKILL)  # whatever it left behind
-    except OSError:
-        pass
+    out, why = watch.watch(proc, mark.encode(), program.limits)
+    watch.end_group(proc, signal.SIGKILL)  # whatever it left behind
+    proc.stdout.close()
     with Running.lock:
         Running.groups.discard(proc.pid)
     output = out.decode("utf-8", "replace")
@@ -217,8 +217,10 @@ def run(program):
     with open(os.path.join(LOGS, re.sub(r"[^\w.-]+", "-", program.label) + ".log"), "w") as f:
         f.write(output)
     passed, failures, skips, seen = read_outcomes(output)
-    if late:
-        failures.append(("time", "not done after %g s" % program.timeout))
+    if why and failures and failures[-1][1] == LOST:
+        failures[-1] = (failures[-1][0], "was running when the program was ended: " + why)
+    elif why:
+        failures.append(("time", "no test was running when the program was ended: " + why if seen else why))
     elif not seen and proc.returncode == 77:
         words = [x for x in output.splitlines() if x.strip()]
         if words:
@@ -275,11 +277,6 @@ def helpless(programs):
     return found and found.group(0).strip()
 
 
-def timeout_of(seconds, name, soak):
-    seconds *= PATIENCE * BUILDS[name]["slower"]
-    return seconds if soak else min(seconds, MOST_S)
-
-
 def programs_of_meson(name, soak):
     text = subprocess.check_output(["meson", "introspect", "--tests", os.path.join(OUT, name)])
     found = []
@@ -289,7 +286,7 @@ def programs_of_meson(name, soak):
             continue
         found.append(Program("%s %s" % (name, t["name"]), prefix_of(name) + t["cmd"], dict(sanitizer_env(name), **t["env"]),
                              t["workdir"] or os.path.join(OUT, name),  # where `meson test` runs them, paths are told so
-                             timeout_of(t["timeout"], name, soak), suites))
+                             t["timeout"], suites, limits_of(t["timeout"], BUILDS[name]["slower"], soak)))
     return found
 
 
@@ -311,8 +308,9 @@ def programs_of_python(builds, soak):
             env = dict(sanitizer_env(name), GODWIT_BUILD=os.path.join(OUT, name), GODWIT_TOP=TOP, GODWIT_SLOW=str(slower),
                        PYTHONDONTWRITEBYTECODE="1")
             argv = prefix_of(name) + [sys.executable, "-u", os.path.join(TOP, "tools", "run_unittest.py"), path]
-            found.append(Program("%s %s" % (name, os.path.relpath(path, TOP)), argv, env,
-                                 timeout=timeout_of(PYTHON_TIMEOUT_S * (20 if soak else 1), name, soak)))
+            timeout = PYTHON_TIMEOUT_S * (20 if soak else 1)
+            found.append(Program("%s %s" % (name, os.path.relpath(path, TOP)), argv, env, timeout=timeout, limits=limits_of(
+                timeout, slower, soak, SILENCE_S + PYTHON_SILENCE_S * (slower - 1))))
     return found
 
 
@@ -390,7 +388,7 @@ def main():
         signal.signal(number, Running.end_all)
     lock = threading.Lock()
     # The long ones first, so that the end is not a wait for one of them.
-    together = sorted((p for p in programs if not p.alone), key=lambda p: -p.timeout)
+    together = sorted((p for p in programs if not p.alone), key=lambda p: -p.limits.wall_s)
     # Never run() here: signals come to this thread, and what handles them takes the lock that run() holds.
     pool_of = concurrent.futures.ThreadPoolExecutor
     for some, jobs in ((together, max(1, args.jobs)), ([p for p in programs if p.alone], 1)):

@@ -5,6 +5,7 @@
     run_unittest.py FILE [-k PATTERN]...
 """
 import argparse
+import faulthandler
 import importlib.util
 import os
 import sys
@@ -82,6 +83,7 @@ def main():
     ap.add_argument("file")
     ap.add_argument("-k", action="append", default=[])
     args = ap.parse_args()
+    faulthandler.enable()  # where each thread stands when check.py ends us with SIGABRT
     path = os.path.abspath(args.file)
     sys.path.insert(0, os.path.dirname(path))
     name = os.path.splitext(os.path.basename(path))[0]

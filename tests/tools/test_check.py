@@ -13,6 +13,7 @@ import unittest
 TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tools"))
 import check  # noqa: E402
+import watch  # noqa: E402
 
 CMOCKA = """[==========] Running 4 test(s).
 [ RUN      ] fine
@@ -37,8 +38,12 @@ no /dev/kvm here
 """
 
 
-def shell(script, timeout=60):
-    return check.run(check.Program("t", ["/bin/sh", "-c", script], timeout=timeout))
+def limits(silence_s=150, cpu_s=1000, wall_s=1000):
+    return watch.Limits(silence_s, cpu_s, wall_s)
+
+
+def shell(script, **numbers):
+    return check.run(check.Program("t", ["/bin/sh", "-c", script], limits=limits(**numbers)))
 
 
 class Outcomes(unittest.TestCase):
@@ -63,14 +68,15 @@ class Outcomes(unittest.TestCase):
         self.assertEqual(shell("echo no peer; exit 77").skips, [("all", "no peer")])
         self.assertEqual(len(shell("exit 77").failures), 1)
 
-    def test_time_out_kills_all_of_it(self):
+    def test_a_hang_is_named_and_all_of_it_is_ended(self):
         with tempfile.TemporaryDirectory() as d:
             mark = os.path.join(d, "pid")
-            for timeout in (0.5, 5, 50):  # the shell has to have come so far
-                r = shell("sleep 100 & echo $! >%s; wait" % shlex.quote(mark), timeout=timeout)
-                self.assertEqual(r.failures[-1][0], "time")
-                if os.path.exists(mark) and os.path.getsize(mark):
-                    break
+            r = shell("echo '[ RUN      ] good'; echo '[       OK ] good'; echo '[ RUN      ] stuck'; sleep 1000 & echo $! >%s; wait"
+                      % shlex.quote(mark), silence_s=2)
+            self.assertEqual(r.passed, 1)
+            self.assertEqual(len(r.failures), 1)
+            self.assertRegex(str(r.failures[0]), r"'stuck', 'was running when the program was ended: no sign of life for 2 s")
+            self.assertRegex(r.output, r"(?m)^  \d+/\d+ sleep S ")  # what was there
             with open(mark) as f:
                 pid = int(f.read())
             for _ in range(3000):
@@ -81,7 +87,95 @@ class Outcomes(unittest.TestCase):
                 except OSError:
                     return
                 time.sleep(0.02)
-            self.fail("the child outlived the time-out")
+            self.fail("the child outlived the hang")
+
+    def test_a_hang_outside_of_tests(self):
+        r = shell("sleep 1000", silence_s=1)
+        self.assertRegex(str(r.failures), r"^\[\('time', 'no sign of life for 1 s'\)\]$")
+        r = shell("echo '[ RUN      ] one'; echo '[       OK ] one'; exec sleep 1000", silence_s=1)
+        self.assertEqual(r.passed, 1)
+        self.assertRegex(str(r.failures), r"^\[\('time', 'no test was running when the program was ended: no sign of life")
+        r = shell("sleep 1000 & exit 0", silence_s=1)  # one that was left with the output
+        self.assertRegex(str(r.failures), "no sign of life")
+        r = shell("exec >&- 2>&-; sleep 1000", silence_s=1)  # and one that has closed it
+        self.assertRegex(str(r.failures), "no sign of life")
+
+    def test_stack_traces_of_a_hang(self):
+        with tempfile.TemporaryDirectory() as d:
+            path = os.path.join(d, "test_x.py")
+            with open(path, "w") as f:
+                f.write("import time, unittest\n"
+                        "class T(unittest.TestCase):\n"
+                        "    def test_stuck(self):\n"
+                        "        time.sleep(1000)\n")
+            argv = [sys.executable, os.path.join(TOP, "tools", "run_unittest.py"), path]
+            r = check.run(check.Program("t", argv, limits=limits(silence_s=5)))
+            self.assertRegex(str(r.failures), r"'T.test_stuck', 'was running")
+            self.assertIn("test_x.py\", line 4 in test_stuck", r.output)
+
+    def test_one_that_spins_is_ended(self):
+        r = shell("echo '[ RUN      ] spin'; while :; do :; done", cpu_s=1)
+        self.assertRegex(str(r.failures), r"'spin', 'was running when .*: nothing printed while it used \d+ s of processor time")
+
+    def test_one_that_prints_for_ever_is_ended(self):
+        r = shell("while :; do echo more; sleep 0.01; done", silence_s=1, wall_s=2)
+        self.assertRegex(str(r.failures), r"'time', 'not done after 2 s")
+
+    def test_who_works_or_prints_lives(self):
+        # Each for several times the limit: by lines, by processor time, in a session of its own, and by the last in turn.
+        for script in ("for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $i; sleep 0.5; done",
+                       "exec timeout 6 sh -c 'while :; do :; done'",
+                       "setsid -w timeout 6 sh -c 'while :; do :; done'"):
+            r = shell(script + "; true", silence_s=2)
+            self.assertNotIn("sign of life", str(r.failures), script)
+
+    def test_signs_of_life(self):
+        """With numbers of our own: no time passes here."""
+        limits = watch.Limits(100, 50, 1000)
+        life = watch.Life(limits)
+        life.busy.share = lambda: 1.0
+        cpu = {}
+
+        def look(used_s, passed_s=5):
+            cpu[0] = cpu.get(0, 0) + int(used_s * watch.TICKS)
+            return life.look(passed_s, {-1: [b"0"] * 11 + [b"%d" % cpu[0], b"0", b"0", b"0"]})
+
+        for _ in range(19):
+            self.assertIsNone(look(0.1))
+        self.assertIsNone(look(1))  # worked again
+        for _ in range(19):
+            self.assertIsNone(look(0.1))
+        life.output()
+        for _ in range(19):
+            self.assertIsNone(look(0))
+        self.assertEqual(look(0), "no sign of life for 100 s")
+        # This process was not let run for an hour: that is nobody's silence.
+        life = watch.Life(limits)
+        life.busy.share = lambda: 1.0
+        cpu.clear()
+        for _ in range(9):
+            self.assertIsNone(look(0, 3600))
+        # Processor time without a line; lines that never end.
+        life = watch.Life(limits)
+        life.busy.share = lambda: 0.5
+        cpu.clear()
+        for _ in range(9):
+            self.assertIsNone(look(5))
+        self.assertEqual(look(5), "nothing printed while it used 50 s of processor time")
+        for _ in range(389):
+            life.output()
+            self.assertIsNone(look(1))
+        life.output()
+        self.assertEqual(look(1), "not done after 1000 s")
+
+    def test_one_who_wants_a_processor_is_not_silent(self):
+        life = watch.Life(watch.Limits(100, 50, 1000))
+        kept, watch.threads = watch.threads, lambda pids: [("S", ""), ("R", "")]
+        try:
+            for _ in range(100):
+                self.assertIsNone(life.look(5, {}))
+        finally:
+            watch.threads = kept
 
     def test_whatever_it_left_behind_is_ended(self):
         with tempfile.TemporaryDirectory() as d:
