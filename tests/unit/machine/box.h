@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * box: machines for tests, small and short-lived.
+ *
+ * Nothing here has a limit of time: what never comes is ended by check.py, which names the test. A failed assertion
+ * leaves machines and migrations running; box_clean_up(), the teardown of every test, ends them.
  */
 #ifndef TEST_MACHINE_BOX_H
 #define TEST_MACHINE_BOX_H
@@ -17,6 +20,11 @@
 
 #include <cmocka.h>
 
+#include "godwit/channel.h"
+#include "godwit/options.h"
+#include "godwit/recv.h"
+#include "godwit/send.h"
+#include "godwit/stats.h"
 #include "machine/internal.h"
 
 #define BOX_MIB (1ull << 20)
@@ -46,14 +54,42 @@ static inline struct gw_machine_config box_config(const char *workload, enum gw_
     return c;
 }
 
+#define BOX_MOST 8
+static struct gw_machine *box_machines[BOX_MOST];
+static struct gw_send *box_send;
+static struct gw_recv *box_recv;
+
 static inline struct gw_machine *box_new(const struct gw_machine_config *config)
 {
     struct gw_error err = GW_ERROR_INIT;
-    struct gw_machine *m;
+    unsigned i = 0;
 
-    box_must(gw_machine_new(config, &m, &err), &err);
-    return m;
+    while (i < BOX_MOST && box_machines[i])
+        i++;
+    assert_true(i < BOX_MOST);
+    box_must(gw_machine_new(config, &box_machines[i], &err), &err);
+    return box_machines[i];
 }
+
+static inline void box_free(struct gw_machine *m)
+{
+    for (unsigned i = 0; i < BOX_MOST; i++)
+        if (box_machines[i] == m)
+            box_machines[i] = NULL;
+    gw_machine_free(m);
+}
+
+static inline int box_clean_up(void **state)
+{
+    box_send = gw_send_free(box_send);
+    box_recv = gw_recv_free(box_recv);
+    for (unsigned i = 0; i < BOX_MOST; i++)
+        if (box_machines[i])
+            box_free(box_machines[i]);
+    return 0;
+}
+
+#define box_test(f) cmocka_unit_test_teardown(f, box_clean_up)
 
 static inline void box_start(struct gw_machine *m)
 {
@@ -92,13 +128,47 @@ static inline struct gw_guest_mailbox box_mail(struct gw_machine *m, unsigned cp
     struct gw_error err = GW_ERROR_INIT;
     struct gw_guest_mailbox mail;
 
-    int r;
-
-    /* The vCPU may not have come so far on a busy host. */
-    for (unsigned tries = 0; (r = gw_machine_mailbox(m, cpu, &mail, &err)) && tries < 2400; tries++)
-        box_sleep_ms(50);
-    box_must(r, &err);
+    while (gw_machine_mailbox(m, cpu, &mail, &err) < 0) /* the vCPU has not come so far */
+        box_sleep_ms(5);
     return mail;
+}
+
+/* Waits until each vCPU has run its program's start. */
+static inline void box_runs(struct gw_machine *m)
+{
+    for (unsigned i = 0; i < m->cpus; i++)
+        box_mail(m, i);
+}
+
+/* The mailbox of a vCPU once it has verified all of its memory (or disks) so many times. */
+static inline struct gw_guest_mailbox box_verified(struct gw_machine *m, unsigned cpu, uint64_t passes)
+{
+    struct gw_guest_mailbox mail;
+
+    while ((mail = box_mail(m, cpu)).verify_passes < passes)
+        box_runs_clean(m, 50);
+    return mail;
+}
+
+/* From a running machine to an empty one, which runs it then. */
+static inline void box_migrate(struct gw_machine *from, struct gw_machine *to, struct gw_stats *ret_stats)
+{
+    struct gw_channel *a = NULL, *b = NULL;
+    struct gw_error err = GW_ERROR_INIT;
+
+    box_must(gw_options_set_parameter(gw_vm_options(gw_machine_vm(from)), "max-bandwidth", "0", &err), &err);
+    box_must(gw_options_set_parameter(gw_vm_options(gw_machine_vm(from)), "downtime-limit", "1000", &err), &err);
+    box_must(gw_channel_memory_pair(1 << 20, &a, &b, &err), &err);
+    box_must(gw_recv_start(gw_machine_vm(to), &(struct gw_recv_config){.take_channel = b}, &box_recv, &err), &err);
+    box_must(gw_send_start(gw_machine_vm(from), &(struct gw_send_config){.take_channel = a}, &box_send, &err), &err);
+    box_must(gw_send_wait(box_send, &err), &err);
+    box_must(gw_recv_wait(box_recv, &err), &err);
+    gw_send_stats(box_send, ret_stats);
+    assert_int_equal(gw_send_owner(box_send), GW_OWNER_DESTINATION);
+    box_send = gw_send_free(box_send);
+    box_recv = gw_recv_free(box_recv);
+    assert_false(gw_machine_running(from));
+    assert_true(gw_machine_running(to));
 }
 
 /* The accelerators that work here; says why KVM is left out. */

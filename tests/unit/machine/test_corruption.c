@@ -12,7 +12,7 @@ static void found(struct gw_machine *m, char *text, size_t size)
     int status = -1, r;
 
     box_start(m);
-    r = gw_machine_wait(m, 120 * BOX_S, &status, &err);
+    r = gw_machine_wait(m, 3600 * BOX_S, &status, &err);
     gw_machine_serial_tail(m, text, size);
     if (r || status != GW_GUEST_EXIT_CORRUPT)
         print_error("%d status %d %s\n%s", r, status, err.text, text);
@@ -31,6 +31,7 @@ static void corrupt(const char *workload, enum gw_machine_accel accel, uint64_t 
     c.cpus = 2;
     struct gw_machine *m = box_new(&c);
     box_start(m);
+    box_runs(m);
     box_runs_clean(m, 150);
     box_stop(m);
     uint8_t *byte = gw_machine_memory_at(m, gpa, 1);
@@ -49,13 +50,13 @@ static void corrupt(const char *workload, enum gw_machine_accel accel, uint64_t 
         assert_int_equal(mail.error_address, gpa);
         assert_int_equal(mail.error_expected ^ mail.error_found, 0x10);
     }
-    gw_machine_free(m);
+    box_free(m);
 }
 
 static void everywhere(void **state)
 {
-    static const char *const workloads[] = {"idle", "uniform,rate=4M", "hotset,rate=4M", "sequential,rate=4M", "sparse,rate=4M",
-                                            "zero,rate=4M"};
+    static const char *const workloads[] = {"idle",           "uniform,rate=4M", "hotset,rate=4M", "sequential,rate=4M",
+                                            "sparse,rate=4M", "zero,rate=4M"};
     enum gw_machine_accel accels[2];
     unsigned n = box_accels(accels);
 
@@ -67,7 +68,7 @@ static void everywhere(void **state)
             c.cpus = 2;
             struct gw_machine *m = box_new(&c);
             s = gw_guest_slice_of(gw_machine_memory_at(m, GW_GUEST_PARAMS_GPA, GW_GUEST_PAGE), 0, 1);
-            gw_machine_free(m);
+            box_free(m);
             corrupt(workloads[w], accels[a], s.data_gpa + s.data_pages / 2 * GW_GUEST_PAGE + 777, "memory at ");
             corrupt(workloads[w], accels[a], s.table_gpa + 8 * (s.data_pages / 3) + (w & 7), "table of generations");
         }
@@ -76,7 +77,8 @@ static void everywhere(void **state)
         assert_non_null(text);
         corrupt("uniform,rate=8M", accels[a], GW_GUEST_TEXT_GPA + 8, "program text");
         corrupt("idle", accels[a], GW_GUEST_TEXT_GPA + (uint64_t)(text - gw_guest_image), "program text");
-        corrupt("idle", accels[a], GW_GUEST_PARAMS_GPA + offsetof(struct gw_guest_params, rate_bytes_per_s), "parameter page");
+        corrupt("idle", accels[a], GW_GUEST_PARAMS_GPA + offsetof(struct gw_guest_params, rate_bytes_per_s),
+                "parameter page");
         corrupt("idle", accels[a], GW_GUEST_PD_GPA + 0x900, "page tables");
     }
 }
@@ -105,7 +107,7 @@ static void rollback(void **state)
     }
     found(m, text, sizeof(text));
     assert_non_null(strstr(text, "sum of generations"));
-    gw_machine_free(m);
+    box_free(m);
 }
 
 /* A guest that does what it must not is a crash, and told as such. */
@@ -126,16 +128,16 @@ static void crash(void **state)
         assert_int_equal(gw_machine_wait(m, 120 * BOX_S, &status, &err), -EFAULT);
         print_message("%s\n", err.text);
         assert_non_null(strstr(err.text, "vCPU 0"));
-        gw_machine_free(m);
+        box_free(m);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(everywhere),
-        cmocka_unit_test(rollback),
-        cmocka_unit_test(crash),
+        box_test(everywhere),
+        box_test(rollback),
+        box_test(crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

