@@ -12,7 +12,8 @@ static void test_negotiation(void **state)
         E("Parameter 'enable' does not accept value 'x'"));
     ask(cl, "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": 3}}",
         E("Invalid parameter type for 'enable', expected: array"));
-    ask(cl, "{\"execute\": \"qmp_capabilities\", \"id\": {\"a\": [1, null]}}", "{\"id\":{\"a\":[1,null]},\"return\":{}}");
+    ask(cl, "{\"execute\": \"qmp_capabilities\", \"id\": {\"a\": [1, null]}}",
+        "{\"id\":{\"a\":[1,null]},\"return\":{}}");
     ask(cl, "{\"execute\": \"qmp_capabilities\"}",
         "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"Capabilities negotiation is already complete, command "
         "ignored\"}}");
@@ -24,8 +25,9 @@ static void test_negotiation(void **state)
 static void test_envelope(void **state)
 {
     static const char *const cases[][2] = {
-        {"{\"execute\": 3, \"id\": 4}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"QMP input member 'execute' must "
-                                        "be a string\"},\"id\":4}"},
+        {"{\"execute\": 3, \"id\": 4}",
+         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"QMP input member 'execute' must "
+         "be a string\"},\"id\":4}"},
         {"{\"foo\": 3}", E("QMP input member 'foo' is unexpected")},
         {"{}", E("QMP input lacks member 'execute'")},
         {"[]", E("QMP input must be a JSON object")},
@@ -39,8 +41,8 @@ static void test_envelope(void **state)
         {"{\"exec-oob\": \"query-yank\", \"id\": \"o\"}", "{\"id\":\"o\",\"return\":[]}"},
         {"{\"exec-oob\": \"migrate-pause\"}",
          E("migrate-pause is currently only supported during postcopy-active state")},
-        {"{\"execute\": \"nonsense\", \"id\": [\"x\"]}",
-         "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"The command nonsense has not been found\"},\"id\":[\"x\"]}"},
+        {"{\"execute\": \"nonsense\", \"id\": [\"x\"]}", "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"The "
+                                                         "command nonsense has not been found\"},\"id\":[\"x\"]}"},
         {"{\"execute\": \"query-name\"}", "{\"return\":{\"name\":\"anna\"}}"},
         {"{\"execute\":\n \"query-name\"\n}", "{\"return\":{\"name\":\"anna\"}}"},
         {"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"JSON parse error: ..."},
@@ -294,7 +296,7 @@ static void test_addresses_of_its_own(void **state)
         assert_int_equal(gw_control_start(&rig->vm, &config, &c, &err), 0);
         gw_control_address(c, text, sizeof text);
         assert_int_equal(gw_uri_parse(text, &uri, NULL), 0);
-        assert_int_equal(gw_connect(&uri, 5 * GW_NS_PER_S, NULL, &ch, NULL), 0);
+        assert_int_equal(gw_connect(&uri, WAIT_MS * GW_NS_PER_MS, NULL, &ch, NULL), 0);
         assert_int_equal(gw_channel_read_full(ch, &c0, 1, NULL), 0);
         assert_int_equal(c0, '{');
         gw_channel_free(ch);
@@ -312,35 +314,49 @@ static void test_addresses_of_its_own(void **state)
     assert_int_equal(gw_control_start(&rig->vm, &config, &c, &err), -EADDRINUSE);
 }
 
-/* Sessions tell from their own threads while clients ask. */
-struct teller {
+/* Sessions tell from their own threads while clients ask. Static, and ended by the teardown before the server is. */
+static struct {
     struct gw_control *c;
     atomic_bool stop;
-};
+    bool started;
+    pthread_t thread;
+} teller;
 
 static void *tell(void *opaque)
 {
-    struct teller *t = opaque;
-
-    while (!atomic_load(&t->stop)) {
+    while (!atomic_load(&teller.stop)) {
         struct timespec pause = {0, 200000};
 
-        gw_control_emit(t->c, "TICK", "{}");
+        gw_control_emit(teller.c, "TICK", "{}");
         nanosleep(&pause, NULL);
     }
     return NULL;
 }
 
+static void tell_no_more(void)
+{
+    atomic_store(&teller.stop, true);
+    pthread_join(teller.thread, NULL);
+    teller.started = false;
+}
+
+static int teller_down(void **state)
+{
+    if (teller.started)
+        tell_no_more();
+    return rig_down(state);
+}
+
 static void test_threads(void **state)
 {
     struct rig *rig = *state;
-    struct teller t = {.c = rig->c};
     struct client *cl[4];
-    pthread_t thread;
 
     for (size_t i = 0; i < 4; i++)
         cl[i] = ready(rig);
-    assert_int_equal(pthread_create(&thread, NULL, tell, &t), 0);
+    teller.c = rig->c;
+    assert_int_equal(pthread_create(&teller.thread, NULL, tell, NULL), 0);
+    teller.started = true;
     for (int n = 0; n < 200; n++) {
         for (size_t i = 0; i < 4; i++)
             say(cl[i], n % 10 ? "{\"execute\":\"query-migrate\"}" : "{\"execute\":\"migrate_cancel\"}");
@@ -355,8 +371,7 @@ static void test_threads(void **state)
             json_decref(o);
         }
     }
-    atomic_store(&t.stop, true);
-    pthread_join(thread, NULL);
+    tell_no_more();
     for (size_t i = 0; i < 4; i++)
         bye(cl[i]);
 }
@@ -375,7 +390,7 @@ int main(void)
         T(test_added_commands),
         T(test_free_ends_sessions),
         T(test_addresses_of_its_own),
-        T(test_threads),
+        cmocka_unit_test_setup_teardown(test_threads, rig_up, teller_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
