@@ -289,30 +289,53 @@ static void *reader(void *opaque)
     return (void *)(uintptr_t)wrong;
 }
 
-static void test_readers_beside_writers(void **state)
+/* Static, for it must be there for as long as the thread, which the teardown ends before the options go. */
+static struct race race;
+static pthread_t racer;
+static bool racing;
+
+static void *race_over(void)
 {
-    struct race race = {.o = *state};
-    pthread_t thread;
     void *wrong;
 
-    assert_int_equal(pthread_create(&thread, NULL, reader, &race), 0);
+    atomic_store(&race.stop, true);
+    pthread_join(racer, &wrong);
+    racing = false;
+    return wrong;
+}
+
+static int race_gone(void **state)
+{
+    if (racing)
+        race_over();
+    return gone(state);
+}
+
+static void test_readers_beside_writers(void **state)
+{
+    race.o = *state;
+    assert_int_equal(pthread_create(&racer, NULL, reader, &race), 0);
+    racing = true;
     for (int i = 0; i < 2000; i++) {
         assert_int_equal(gw_options_set_parameter(*state, "downtime-limit", i % 2 ? "100" : "200", NULL), 0);
         assert_int_equal(gw_options_set_capability(*state, "events", i % 2, NULL), 0);
         assert_int_equal(gw_options_set_parameter(*state, "tls-creds", "", NULL), 0);
     }
-    atomic_store(&race.stop, true);
-    pthread_join(thread, &wrong);
-    assert_null(wrong);
+    assert_null(race_over());
 }
 
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
     const struct CMUnitTest tests[] = {
-        T(test_defaults),  T(test_parameter_values), T(test_parameters_all_or_nothing),
-        T(test_capabilities), T(test_capabilities_all_or_nothing),
-        T(test_locked),    T(test_copy),             T(test_readers_beside_writers),
+        T(test_defaults),
+        T(test_parameter_values),
+        T(test_parameters_all_or_nothing),
+        T(test_capabilities),
+        T(test_capabilities_all_or_nothing),
+        T(test_locked),
+        T(test_copy),
+        cmocka_unit_test_setup_teardown(test_readers_beside_writers, fresh, race_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

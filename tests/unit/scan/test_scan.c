@@ -383,7 +383,6 @@ static void *drip(void *arg)
 {
     struct drip *d = arg;
 
-    gw_channel_write_full(d->out, d->data, d->at, NULL);
     usleep(120000);
     if (!d->ends)
         gw_channel_write_full(d->out, d->data + d->at, d->bytes - d->at, NULL);
@@ -423,6 +422,7 @@ static void test_slow_source(void **state)
         s.footers = 1;
         s.page_bytes = 4096;
         s.silences = i >= 12 ? 3 : 0;
+        assert_int_equal(gw_channel_write_full(d.out, d.data, d.at, &err), 0);
         assert_int_equal(pthread_create(&thread, NULL, drip, &d), 0);
         e = gw_scan_tail(&s, &err);
         pthread_join(thread, NULL);

@@ -352,10 +352,10 @@ static void many_readers(void **state)
         readers[i] = (struct reader){&rig, image, i, false};
         assert_int_equal(pthread_create(&threads[i], NULL, read_much, &readers[i]), 0);
     }
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < 6; i++)
         pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < 6; i++)
         assert_false(readers[i].bad);
-    }
     gw_image_free(image);
     free(file);
     rig_close(&rig);

@@ -42,6 +42,7 @@ __asm__(".pushsection .rodata\n"
 extern const uint8_t kvm_guest_code[], kvm_guest_end[];
 
 struct kvm_guest {
+    char trouble[300];
     int kvm, vm, vcpu;
     struct kvm_run *run;
     size_t run_bytes;
@@ -133,22 +134,43 @@ static void kvm_guest_close(struct kvm_guest *g)
         munmap(g->low, LOW_BYTES);
 }
 
-/* Runs until the guest's OUT. */
-static inline void kvm_guest_run(struct kvm_guest *g)
+/* Runs until the guest's OUT. Any thread: what went wrong is in g->trouble, for the test's own to fail. */
+static inline void kvm_guest_run_on(struct kvm_guest *g)
 {
+    struct gw_error err = GW_ERROR_INIT;
+
     for (;;) {
         if (ioctl(g->vcpu, KVM_RUN, 0) < 0) {
-            if (errno != EINTR && errno != EAGAIN)
-                fail_msg("KVM_RUN: %s", strerror(errno));
-            continue;
+            if (errno == EINTR || errno == EAGAIN)
+                continue;
+            snprintf(g->trouble, sizeof g->trouble, "KVM_RUN: %s", strerror(errno));
+            return;
         }
         if (g->run->exit_reason == KVM_EXIT_IO)
             return;
-        if (g->run->exit_reason != KVM_EXIT_DIRTY_RING_FULL)
-            fail_msg("KVM exit %u (%u)", g->run->exit_reason, g->run->internal.suberror);
+        if (g->run->exit_reason != KVM_EXIT_DIRTY_RING_FULL) {
+            snprintf(g->trouble, sizeof g->trouble, "KVM exit %u (%u)", g->run->exit_reason, g->run->internal.suberror);
+            return;
+        }
         g->full++;
-        must(gw_tracker_ring_full(g->model->tracker, err));
+        if (gw_tracker_ring_full(g->model->tracker, &err) < 0) {
+            gw_strcopy(g->trouble, sizeof g->trouble, err.text);
+            return;
+        }
     }
+}
+
+static inline void kvm_guest_is_well(const struct kvm_guest *g)
+{
+    if (g->trouble[0])
+        fail_msg("%s", g->trouble);
+}
+
+/* The same on the test's own thread. */
+static inline void kvm_guest_run(struct kvm_guest *g)
+{
+    kvm_guest_run_on(g);
+    kvm_guest_is_well(g);
 }
 
 /* Where the guest sees a page; 0 for what is in no slot. */

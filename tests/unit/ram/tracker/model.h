@@ -188,45 +188,57 @@ static inline void model_rounds(struct model *m, unsigned rounds, unsigned write
     gw_tracker_stop(m->tracker);
 }
 
-struct model_guest {
-    struct model *m;
+#define MODEL_GUESTS 3
+
+/* Static, with a copy of the model, for it must be there for as long as the threads: model_clean_up(), the teardown of
+ * a test with guests, ends those that a failed assertion left. */
+static struct model_guest {
+    struct model model;
     uint64_t random, writes;
-    bool stop;
-};
+    bool stop, started;
+    pthread_t thread;
+} model_guests[MODEL_GUESTS];
 
 static void *model_guest(void *arg)
 {
     struct model_guest *g = arg;
 
     while (!__atomic_load_n(&g->stop, __ATOMIC_RELAXED)) {
-        model_write(g->m, &g->random);
+        model_write(&g->model, &g->random);
         g->writes++;
     }
     return NULL;
 }
 
-#define MODEL_GUESTS 3
+static inline int model_clean_up(void **state)
+{
+    for (unsigned i = 0; i < MODEL_GUESTS; i++)
+        __atomic_store_n(&model_guests[i].stop, true, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < MODEL_GUESTS; i++) {
+        if (model_guests[i].started)
+            pthread_join(model_guests[i].thread, NULL);
+        model_guests[i].started = false;
+    }
+    return 0;
+}
 
 /* The same against guests that never wait: `sessions` times, a few rounds each, then they are stopped for the end. */
 static inline void model_concurrent(struct model *m, unsigned sessions, unsigned rounds, unsigned guests)
 {
     for (unsigned s = 0; s < sessions; s++) {
-        struct model_guest g[MODEL_GUESTS];
-        pthread_t thread[MODEL_GUESTS];
-
         must(gw_tracker_start(m->tracker, NULL, err));
         for (unsigned i = 0; i < guests; i++) {
-            g[i] = (struct model_guest){.m = m, .random = model_random(&m->random)};
-            assert_int_equal(pthread_create(&thread[i], NULL, model_guest, &g[i]), 0);
+            struct model_guest *g = &model_guests[i];
+
+            *g = (struct model_guest){.model = *m, .random = model_random(&m->random)};
+            assert_int_equal(pthread_create(&g->thread, NULL, model_guest, g), 0);
+            g->started = true;
         }
         for (unsigned n = 0; n < rounds; n++) {
             model_sync(m);
             model_send(m, n + 1 < rounds ? model_random(&m->random) % 3000 : UINT64_MAX, false);
         }
-        for (unsigned i = 0; i < guests; i++)
-            __atomic_store_n(&g[i].stop, true, __ATOMIC_RELAXED);
-        for (unsigned i = 0; i < guests; i++)
-            pthread_join(thread[i], NULL);
+        model_clean_up(NULL);
         model_finish(m);
         gw_tracker_stop(m->tracker);
     }

@@ -390,6 +390,16 @@ static void test_left_alone(void **state)
     munmap(c, 100 * PAGE);
 }
 
+static pid_t parent;
+
+/* An assertion that fails in a child ends the child. */
+static int end_child(void **state)
+{
+    if (parent && getpid() != parent)
+        _exit(9);
+    return 0;
+}
+
 /* Without any privilege, in a process of its own. */
 static void test_unprivileged(void **state)
 {
@@ -400,6 +410,7 @@ static void test_unprivileged(void **state)
         print_message("SKIP: runs unprivileged anyway\n");
         skip();
     }
+    parent = getpid();
     pid = fork();
     if (pid == 0) {
         struct model m;
@@ -429,10 +440,18 @@ static void test_unprivileged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_touch), cmocka_unit_test(test_left_alone),   cmocka_unit_test(test_failed_start),
-        cmocka_unit_test(test_remapped),    cmocka_unit_test(test_unprivileged), cmocka_unit_test(test_anonymous),
-        cmocka_unit_test(test_memfd),       cmocka_unit_test(test_thp),          cmocka_unit_test(test_mixed),
-        cmocka_unit_test(test_shared_thp),  cmocka_unit_test(test_hugetlb),      cmocka_unit_test(test_sparse),
+        cmocka_unit_test(test_first_touch),
+        cmocka_unit_test(test_left_alone),
+        cmocka_unit_test(test_failed_start),
+        cmocka_unit_test(test_remapped),
+        cmocka_unit_test_teardown(test_unprivileged, end_child),
+        cmocka_unit_test_teardown(test_anonymous, model_clean_up),
+        cmocka_unit_test_teardown(test_memfd, model_clean_up),
+        cmocka_unit_test_teardown(test_thp, model_clean_up),
+        cmocka_unit_test_teardown(test_mixed, model_clean_up),
+        cmocka_unit_test_teardown(test_shared_thp, model_clean_up),
+        cmocka_unit_test_teardown(test_hugetlb, model_clean_up),
+        cmocka_unit_test(test_sparse),
     };
     struct gw_error e = GW_ERROR_INIT;
     struct gw_ram ram = {0};

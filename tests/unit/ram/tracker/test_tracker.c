@@ -163,8 +163,11 @@ static void test_auto(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_explicit), cmocka_unit_test(test_grows), cmocka_unit_test(test_discarded),
-        cmocka_unit_test(test_misuse),   cmocka_unit_test(test_auto),
+        cmocka_unit_test_teardown(test_explicit, model_clean_up),
+        cmocka_unit_test(test_grows),
+        cmocka_unit_test(test_discarded),
+        cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_auto),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
