@@ -6,12 +6,13 @@
 
 Three builds (plain with warnings as errors, ASan+UBSan, TSan) of everything; the programs that Meson knows as tests run in
 each of them, then the Python tests (tests/**/test_*.py, tests/layers.py) against the plain build. What cannot be counted
-counts as failed: a crash, a time-out, a skip that gives no reason. The last line is `N passed, N failed[, N skipped]`.
+counts as failed: a crash, a hang, a skip that gives no reason. The last line is `N passed, N failed[, N skipped]`.
 
-Suites (in meson.build) that mean something here: `alone` runs with nothing beside it (it measures time), `plain` runs in
-the plain build only, `soak` runs only with --soak, `waits` mostly sleeps (time-outs are its subject) and runs beside the
-others, `timed` asserts how long things take: when it fails it is run once more when all else is done, and that is told
-under `Retried`. Nothing else is ever run twice.
+A program is ended when it shows no sign of life, and the report names the test that was running; watch.py says how that is
+told on a machine that is slow or busy. Nothing is ever run twice.
+
+Suites (in meson.build) that mean something here: `plain` runs in the plain build only, `soak` runs only with --soak, `waits`
+mostly sleeps (time-outs are its subject) and runs beside the others.
 """
 import argparse
 import concurrent.futures
@@ -74,7 +75,7 @@ class Program:
     def __init__(self, label, argv, env=None, cwd=None, timeout=30, suites=(), limits=None):
         self.label, self.argv, self.env, self.cwd, self.timeout = label, argv, env or {}, cwd or TOP, timeout
         self.limits = limits or limits_of(timeout)
-        self.alone, self.waits, self.timed = ("alone" in suites), ("waits" in suites), ("timed" in suites)
+        self.waits = "waits" in suites
 
 
 class Running:
@@ -314,24 +315,13 @@ def programs_of_python(builds, soak):
     return found
 
 
-def say_report(r, lock, how=""):
-    with lock:
-        words = "%d passed" % r.passed
-        if r.failures:
-            words += ", %d FAILED" % len(r.failures)
-        if r.skips:
-            words += ", %d skipped" % len(r.skips)
-        print("  %-44s %s (%.1f s%s)" % (how + r.program.label, words, r.seconds, "; " + r.machine if r.failures else ""), flush=True)
-
-
-def run_again(reports, lock):
-    """Runs the `timed` programs that failed once more, one after the other; takes their new reports in and returns the old."""
-    first = [r for r in reports if r.failures and r.program.timed]
-    for r in first:
-        second = run(r.program)
-        reports[reports.index(r)] = second
-        say_report(second, lock, "again, alone: ")
-    return first
+def say_report(r):
+    words = "%d passed" % r.passed
+    if r.failures:
+        words += ", %d FAILED" % len(r.failures)
+    if r.skips:
+        words += ", %d skipped" % len(r.skips)
+    print("  %-44s %s (%.1f s%s)" % (r.program.label, words, r.seconds, "; " + r.machine if r.failures else ""), flush=True)
 
 
 def steady_ground():
@@ -386,30 +376,18 @@ def main():
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, Running.end_all)
-    lock = threading.Lock()
     # The long ones first, so that the end is not a wait for one of them.
-    together = sorted((p for p in programs if not p.alone), key=lambda p: -p.limits.wall_s)
+    programs.sort(key=lambda p: -p.limits.wall_s)
     # Never run() here: signals come to this thread, and what handles them takes the lock that run() holds.
     pool_of = concurrent.futures.ThreadPoolExecutor
-    for some, jobs in ((together, max(1, args.jobs)), ([p for p in programs if p.alone], 1)):
-        with pool_of(max_workers=jobs) as pool, pool_of(max_workers=2) as sleepers:
-            for future in concurrent.futures.as_completed([(sleepers if p.waits else pool).submit(run, p) for p in some]):
-                reports.append(future.result())
-                say_report(reports[-1], lock)
+    with pool_of(max_workers=max(1, args.jobs)) as pool, pool_of(max_workers=2) as sleepers:
+        for future in concurrent.futures.as_completed([(sleepers if p.waits else pool).submit(run, p) for p in programs]):
+            reports.append(future.result())
+            say_report(reports[-1])
 
-    # Not here either.
-    with pool_of(max_workers=1) as pool:
-        retried = pool.submit(run_again, reports, lock).result()
-    for r in retried:
-        print("\n==== %s, the first time (%s) ====\n%s" % (r.program.label, r.machine, telling(r.output, r.failures)))
     for r in reports:
         if r.failures:
             print("\n==== %s (%s) ====\n%s" % (r.program.label, r.machine, telling(r.output, r.failures)))
-    if retried:
-        print("\nRetried:")
-        for r in retried:
-            for n, why in r.failures:
-                print("  %s %s: %s (%s)" % (r.program.label, n, why, r.machine))
     skips = [(r.program.label, n, why) for r in reports for n, why in r.skips]
     if skips:
         print("\nSkipped:")

@@ -4,9 +4,9 @@ import contextlib
 import io
 import os
 import shlex
+import signal
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
@@ -44,6 +44,17 @@ def limits(silence_s=150, cpu_s=1000, wall_s=1000):
 
 def shell(script, **numbers):
     return check.run(check.Program("t", ["/bin/sh", "-c", script], limits=limits(**numbers)))
+
+
+@contextlib.contextmanager
+def end_signals_kept():
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    kept = [signal.getsignal(n) for n in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, kept):
+            signal.signal(number, handler)
 
 
 class Outcomes(unittest.TestCase):
@@ -184,21 +195,23 @@ class Outcomes(unittest.TestCase):
             self.assertIn("left behind, and ended now: ", r.output)
             self.assertEqual((r.passed, r.failures), (1, []))
 
-    def test_only_what_is_timed_is_run_again(self):
+    def test_nothing_is_run_twice(self):
+        """One that fails the first time only has failed."""
         with tempfile.TemporaryDirectory() as d:
-            script = "[ -e %s ] || { touch %s; echo slow; exit 1; }"
-            once = [check.Program(name, ["/bin/sh", "-c", script % ((shlex.quote(os.path.join(d, name)),) * 2)], suites=suites)
-                    for name, suites in (("a", ["timed"]), ("b", ["waits"]))]
-            never = check.Program("c", ["false"], suites=["timed", "alone"])
-            reports = [check.run(p) for p in once + [never]]
+            runs = shlex.quote(os.path.join(d, "runs"))
+            once = check.Program("t", ["/bin/sh", "-c", "echo >>%s; [ $(wc -l <%s) -gt 1 ]" % (runs, runs)], suites=["timed", "alone"])
             with contextlib.redirect_stdout(io.StringIO()) as said:
-                first = check.run_again(reports, threading.Lock())
-            self.assertEqual([r.program.label for r in first], ["a", "c"])
-            self.assertEqual([len(r.failures) for r in first], [1, 1])
-            self.assertEqual([(r.passed, len(r.failures)) for r in reports], [(1, 0), (0, 1), (0, 1)])
-            self.assertIn("again, alone: a", said.getvalue())
-            self.assertNotIn("again, alone: b", said.getvalue())
-            self.assertRegex(first[0].machine, r"load [\d.]+ on \d+ processor")
+                kept = check.build, check.programs_of_meson, check.programs_of_python, sys.argv
+                check.build, check.programs_of_meson = (lambda name: None), (lambda name, soak: [once])
+                check.programs_of_python, sys.argv = (lambda builds, soak: []), ["check.py", "--builds", "plain"]
+                try:
+                    with end_signals_kept():
+                        status = check.main()
+                finally:
+                    check.build, check.programs_of_meson, check.programs_of_python, sys.argv = kept
+            self.assertEqual(status, 1)
+            self.assertTrue(said.getvalue().endswith("0 passed, 1 failed\n"), said.getvalue())
+            self.assertRegex(said.getvalue(), r"load [\d.]+ on \d+ processor")
 
     def test_what_is_shown_of_a_long_output(self):
         lines = []
