@@ -18,11 +18,11 @@ import unittest
 
 from harness import DEADLINE_S, Qemu, built, kernel, wait_until
 
-# Machine types that both versions have; microvm has no versions.
-MACHINES = {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2", "microvm": "microvm,acpi=off"}
+# Machine types that all versions have; microvm has no versions.
+MACHINES = {"pc": "pc-i440fx-5.2", "q35": "pc-q35-5.2", "microvm": "microvm,acpi=off"}
 MEMORY = 128 << 20
 AREA_MIB = 16
-# pti=on: QEMU 7.2 under TCG loses writes to pages whose translation it has kept since before a pass began; on a slow link
+# pti=on: QEMU 7.2 and older under TCG loses writes to pages whose translation it has kept since before a pass began; on a slow link
 # that kills every guest. With page table isolation each entry into the kernel and each return drops the translations.
 # tsc_early_khz: Linux would compare the TSC with a timer of the machine, which comes to nothing on a busy host; without a TSC
 # it counts interrupts, and loses those that come late.

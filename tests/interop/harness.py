@@ -28,7 +28,7 @@ from places import exec_uri, wait_file
 from waiting import DEADLINE_S, SLOW, wait_until  # also for those who import us
 
 TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build")
+BUILD = os.path.abspath(os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build"))
 PEERS = os.environ.get("GODWIT_PEERS") or os.path.join(TOP, "build", "peers")
 PAGE = 4096
 SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")

@@ -11,17 +11,19 @@ loses writes to pages that are written while a pass is slow (a fault that 10.0 d
 to keep it from that (guest.py), and from 7.2 no limit is ever set to the bandwidth, so that its passes are few.
 """
 import os
+import re
 import shlex
 
 from guest import Guest
 from harness import Program, built, wait_until
 from places import exec_uri, file_uri, wait_file
+from versions import says_switchover
 
 TRANSPORTS = ("unix", "tcp", "exec", "file")
-VERSIONS = ("7.2", "10.0")
+NEW_MACHINE = re.compile(r"-1\d\.\d+$")  # of 10.0 or newer
 BOOT_S = 300  # some seconds, in an emulator on a machine that does nothing else
-# Each version after each: one guest that boots in the first of them has then taken all four kinds of way.
-ROUND_TRIP = ("7.2", "10.0", "10.0", "7.2")
+# Four moves of a guest that boots in the last of them: through every version, up and down.
+ROUND = ("10.0", "7.2", "11.1", "5.2")
 
 
 class Journey:
@@ -35,8 +37,8 @@ class Journey:
 
     def qemu(self, version, role, **options):
         properties = []
-        if version == "10.0" and not self.machine.endswith("10.0"):
-            # Machine types of 7.2 say so by themselves; microvm has no versions, and a 7.2 does not know the message.
+        if says_switchover(version) and not NEW_MACHINE.search(self.machine):
+            # Old machine types say so by themselves; microvm has no versions, and an old QEMU does not know the message.
             properties = [("send-switchover-start", "off")]
         return Guest(self.case, version, role, self.machine, properties=properties, **dict(self.options, **options))
 

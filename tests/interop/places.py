@@ -4,6 +4,7 @@ import os
 import random
 import socket
 
+from versions import has_file
 from waiting import wait_until
 
 
@@ -14,8 +15,8 @@ def exec_uri(path, incoming):
 
 
 def file_uri(version, path, incoming):
-    """How this QEMU says `file:`, which 7.2 does not have."""
-    return "file:" + path if version == "10.0" else exec_uri(path, incoming)
+    """How this QEMU says `file:`, which old ones do not have."""
+    return "file:" + path if has_file(version) else exec_uri(path, incoming)
 
 
 def wait_file(path):

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stream  # noqa: E402
 from harness import DEADLINE_S, SLOW, Case, Program, built, pattern, peer, wait_until, write_file  # noqa: E402
 from places import exec_uri, wait_file, wait_listening  # noqa: E402
+from versions import at_least  # noqa: E402
 from waiting import within  # noqa: E402
 
 SIZE = 16 << 20
@@ -68,7 +69,8 @@ class Ctl(Case):
         after = self.ctl_json(path, "caps")
         self.assertEqual([n for n in after if after[n] != before[n]].sort(), ["xbzrle", "events", "return-path"].sort())
         self.assertRegex(self.ctl(path, "caps", "xbzrle").stdout, "^xbzrle +on\n$")
-        self.assertIn("postcopy-ram", self.ctl(path, "caps", "postcopy-preempt=on", status=1).stderr)
+        needs = "postcopy-ram" if at_least(self.version, "7.1") else "Invalid parameter"
+        self.assertIn(needs, self.ctl(path, "caps", "postcopy-preempt=on", status=1).stderr)
         self.assertIn("no capability", self.ctl(path, "caps", "nonsense", status=1).stderr)
         self.ctl(path, "caps", "xbzrle=maybe", status=2)
         self.ctl(path, "caps", "xbzrle=on", "events", status=2)
@@ -91,7 +93,8 @@ class Ctl(Case):
 
     def test_any_command(self):
         vm, path = self.vm()
-        self.assertTrue(self.ctl_json(path, "qmp", "query-version")["qemu"]["major"] >= 7)
+        version = self.ctl_json(path, "qmp", "query-version")["qemu"]
+        self.assertEqual("%d.%d" % (version["major"], version["minor"]), self.version)
         self.ctl(path, "qmp", "migrate-set-parameters", '{"downtime-limit": 77}')
         self.assertEqual(json.loads(self.ctl(path, "qmp", "query-migrate-parameters").stdout)["downtime-limit"], 77)
         self.assertIn("has not been found", self.ctl(path, "qmp", "no-such", status=1).stderr)
@@ -100,79 +103,6 @@ class Ctl(Case):
         self.assertIn("postcopy is paused", self.ctl(path, "recover", "tcp:127.0.0.1:1", status=1).stderr)
         self.assertIn("not in expected state", self.ctl(path, "continue", status=1).stderr)
         self.assertEqual(self.ctl(path, "cancel").stdout, "migration none, machine running\n")
-
-    def test_usage(self):
-        for args in [], ["x"], ["x", "plan"], ["x", "status", "y"], ["x", "migrate"], ["--nonsense"], \
-                ["x", "snapshot", "save", "a"], ["x", "status", "--timeout", "soon"]:
-            with self.subTest(args):
-                self.ctl(*args, status=2)
-        self.assertIn("migrate URI", self.ctl("--help").stdout)
-        self.assertIn("No such file", self.ctl(self.path("nowhere"), "status", status=1).stderr)
-
-    def test_quit_needs_no_answer(self):
-        """A QEMU may be gone before it has answered; whatever else was asked was not done then."""
-        for command, status in (("quit", 0), ("stop", 1)):
-            path = self.path(command)
-            with socket.socket(socket.AF_UNIX) as listener:
-                listener.bind(path)
-                listener.listen(1)
-
-                def serve():
-                    s, _ = listener.accept()
-                    with s, s.makefile("rwb") as f:
-                        f.write(b'{"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 2}}, "capabilities": []}}\n')
-                        f.flush()
-                        f.write(json.dumps({"return": {}, "id": json.loads(f.readline()).get("id")}).encode() + b"\n")
-                        f.flush()
-                        f.readline()
-                server = threading.Thread(target=serve)
-                server.start()
-                p = self.ctl(path, "qmp", command, status=status)
-                server.join()
-                if status:
-                    self.assertIn("closed the connection", p.stderr)
-                else:
-                    self.assertEqual(p.stdout, "{}\n")
-
-    def monitor(self, answers):
-        """A monitor whose commands have these answers, one after the other, the last one for good; (path, commands heard)."""
-        heard, path = [], self.path("monitor%d" % len(os.listdir(self.folder)))
-        listener = socket.socket(socket.AF_UNIX)
-        self.addCleanup(listener.close)
-        listener.bind(path)
-        listener.listen(1)
-
-        def serve():
-            s, _ = listener.accept()
-            with s, s.makefile("rwb") as f:
-                f.write(b'{"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 2}}, "capabilities": []}}\n')
-                f.flush()
-                for line in f:
-                    asked = json.loads(line)
-                    heard.append(asked["execute"])
-                    queue = answers.get(asked["execute"], [{}])
-                    f.write(json.dumps({"return": queue.pop(0) if len(queue) > 1 else queue[0],
-                                        "id": asked.get("id")}).encode() + b"\n")
-                    f.flush()
-        threading.Thread(target=serve, daemon=True).start()
-        return path, heard
-
-    def test_the_last_state_counts(self):
-        """A QEMU says that a migration has completed, or was cancelled, before its machine has come to rest."""
-        for command, end, last in ((["migrate", "tcp:x:1"], "completed", "postmigrate"), (["cancel"], "cancelled", "running")):
-            path, heard = self.monitor({
-                "query-migrate": [{"status": "active"}, {"status": end}],
-                "query-status": [{"status": "finish-migrate"}] * 3 + [{"status": last}]})
-            doc = self.ctl_json(path, *command)
-            self.assertEqual((doc["status"], doc["run-state"]), (end, last))
-            self.assertEqual(heard.count("query-status"), 4)
-
-    def test_a_state_that_stays(self):
-        """What does not come to rest is told as it is."""
-        path, heard = self.monitor({"query-migrate": [{"status": "completed"}], "query-status": [{"status": "finish-migrate"}]})
-        begun = time.monotonic()
-        self.assertEqual(self.ctl_json(path, "migrate", "tcp:x:1")["run-state"], "finish-migrate")
-        self.assertLess(time.monotonic() - begun, 20 * SLOW)
 
     def test_what_is_no_monitor(self):
         vm, path = self.vm()
@@ -208,7 +138,8 @@ class Ctl(Case):
         with open(out, "rb") as f:
             s = stream.decode(f.read())
         self.assert_same_ram(s.ram(), ram)
-        self.assertIn("previous migration", self.ctl(path, "migrate", exec_uri(out, False), status=1).stderr)
+        if at_least(self.version, "7.2"):  # a 5.2 writes its machine as often as it is told to
+            self.assertIn("previous migration", self.ctl(path, "migrate", exec_uri(out, False), status=1).stderr)
 
     def test_migrate_to_another(self):
         ram = pattern(SIZE)
@@ -346,6 +277,9 @@ class Ctl(Case):
                         "64M"], check=True)
         blockdev = "driver=qcow2,node-name=d,file.driver=file,file.filename=" + disk
         vm, path = self.vm(args=["-blockdev", blockdev], ram=pattern(SIZE))
+        if not at_least(self.version, "6.0"):
+            self.assertIn("has not been found", self.ctl(path, "snapshot", "save", "one", "d", "d", status=1).stderr)
+            return
         self.ctl(path, "snapshot", "save", "one", "d", "d")
         self.assertIn("already exists", self.ctl(path, "snapshot", "save", "one", "d", "d", status=1).stderr)
         self.ctl(path, "snapshot", "load", "one", "d", "d")
@@ -354,8 +288,94 @@ class Ctl(Case):
         self.assertEqual(vm.qmp.command("query-jobs"), [])
 
 
-class CtlNewer(Ctl):
+class CtlMonitors(Case):
+    """What does not depend on a QEMU."""
+    ctl, ctl_json = Ctl.ctl, Ctl.ctl_json
+
+    def test_usage(self):
+        for args in [], ["x"], ["x", "plan"], ["x", "status", "y"], ["x", "migrate"], ["--nonsense"], \
+                ["x", "snapshot", "save", "a"], ["x", "status", "--timeout", "soon"]:
+            with self.subTest(args):
+                self.ctl(*args, status=2)
+        self.assertIn("migrate URI", self.ctl("--help").stdout)
+        self.assertIn("No such file", self.ctl(self.path("nowhere"), "status", status=1).stderr)
+
+    def test_quit_needs_no_answer(self):
+        """A QEMU may be gone before it has answered; whatever else was asked was not done then."""
+        for command, status in (("quit", 0), ("stop", 1)):
+            path = self.path(command)
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(path)
+                listener.listen(1)
+
+                def serve():
+                    s, _ = listener.accept()
+                    with s, s.makefile("rwb") as f:
+                        f.write(b'{"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 2}}, "capabilities": []}}\n')
+                        f.flush()
+                        f.write(json.dumps({"return": {}, "id": json.loads(f.readline()).get("id")}).encode() + b"\n")
+                        f.flush()
+                        f.readline()
+                server = threading.Thread(target=serve)
+                server.start()
+                p = self.ctl(path, "qmp", command, status=status)
+                server.join()
+                if status:
+                    self.assertIn("closed the connection", p.stderr)
+                else:
+                    self.assertEqual(p.stdout, "{}\n")
+
+    def monitor(self, answers):
+        """A monitor whose commands have these answers, one after the other, the last one for good; (path, commands heard)."""
+        heard, path = [], self.path("monitor%d" % len(os.listdir(self.folder)))
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(path)
+        listener.listen(1)
+
+        def serve():
+            s, _ = listener.accept()
+            with s, s.makefile("rwb") as f:
+                f.write(b'{"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 2}}, "capabilities": []}}\n')
+                f.flush()
+                for line in f:
+                    asked = json.loads(line)
+                    heard.append(asked["execute"])
+                    queue = answers.get(asked["execute"], [{}])
+                    f.write(json.dumps({"return": queue.pop(0) if len(queue) > 1 else queue[0],
+                                        "id": asked.get("id")}).encode() + b"\n")
+                    f.flush()
+        threading.Thread(target=serve, daemon=True).start()
+        return path, heard
+
+    def test_the_last_state_counts(self):
+        """A QEMU says that a migration has completed, or was cancelled, before its machine has come to rest."""
+        for command, end, last in ((["migrate", "tcp:x:1"], "completed", "postmigrate"), (["cancel"], "cancelled", "running")):
+            path, heard = self.monitor({
+                "query-migrate": [{"status": "active"}, {"status": end}],
+                "query-status": [{"status": "finish-migrate"}] * 3 + [{"status": last}]})
+            doc = self.ctl_json(path, *command)
+            self.assertEqual((doc["status"], doc["run-state"]), (end, last))
+            self.assertEqual(heard.count("query-status"), 4)
+
+    def test_a_state_that_stays(self):
+        """What does not come to rest is told as it is."""
+        path, heard = self.monitor({"query-migrate": [{"status": "completed"}], "query-status": [{"status": "finish-migrate"}]})
+        begun = time.monotonic()
+        self.assertEqual(self.ctl_json(path, "migrate", "tcp:x:1")["run-state"], "finish-migrate")
+        self.assertLess(time.monotonic() - begun, 20 * SLOW)
+
+
+class Ctl52(Ctl):
+    version = "5.2"
+
+
+class Ctl100(Ctl):
     version = "10.0"
+
+
+class Ctl111(Ctl):
+    version = "11.1"
 
 
 class CtlOurs(Case):

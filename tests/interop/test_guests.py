@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Real Linux guests that check themselves move between real QEMUs. tests/soak/test_guests.py has the whole matrix."""
+import contextlib
 import os
 import sys
 import unittest
@@ -7,15 +8,16 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from guest import Guest  # noqa: E402
 from harness import PAGE, Case, Qtest  # noqa: E402
-from journey import BOOT_S, ROUND_TRIP, TRANSPORTS, Journey  # noqa: E402
+from journey import BOOT_S, ROUND, TRANSPORTS, Journey  # noqa: E402
+from versions import VERSIONS, circuit  # noqa: E402
 
 
 class Harness(Case):
     """The ground that the others stand on: QEMU to QEMU, without us."""
 
     def test_a_guest_moves_between_all_versions(self):
-        journey = Journey(self, "microvm", "7.2")
-        for version, transport in zip(ROUND_TRIP, TRANSPORTS):
+        journey = Journey(self, "microvm", ROUND[-1])
+        for version, transport in zip(ROUND, TRANSPORTS):
             journey.move(version, transport)
         print(journey.end())
 
@@ -37,14 +39,30 @@ class Harness(Case):
 
 
 class Park(Case):
-    """QEMU -> receive -> file -> send -> QEMU. Over the three of them every version comes after each, and every transport
-    is taken into us and out of us."""
+    """QEMU -> receive -> file -> send -> QEMU. Every version comes after each, and every transport is taken into us and out
+    of us."""
 
     def journey(self, machine, ways):
-        journey = Journey(self, machine, "7.2")
-        for version, (to_us, from_us) in zip(ROUND_TRIP, ways):
+        journey = Journey(self, machine, ROUND[-1])
+        for version, (to_us, from_us) in zip(ROUND, ways):
             journey.park_and_move(version, to_us, from_us)
         print(journey.end())
+
+    def test_each_version_to_each(self):
+        """One guest goes all sixteen ways between four versions, the longest of which are as far apart as 5.2 and 11.1."""
+        ways = circuit(VERSIONS)
+        journey = Journey(self, "pc-q35-5.2", ways[0])
+        for version in ways[1:]:
+            with self.failing_as("%s to %s" % (journey.guest.version, version)):
+                journey.park_and_move(version, "unix", "tcp")
+        print("\n".join(journey.log + [journey.end()]))
+
+    @contextlib.contextmanager
+    def failing_as(self, what):
+        try:
+            yield
+        except AssertionError as e:
+            raise AssertionError("%s: %s" % (what, e)) from e
 
     def test_pc(self):
         self.journey("pc", zip(("unix", "exec", "file", "tcp"), ("tcp", "file", "unix", "exec")))
@@ -55,11 +73,14 @@ class Park(Case):
     def test_microvm(self):
         self.journey("microvm", zip(("file", "tcp", "unix", "exec"), ("exec", "tcp", "file", "unix")))
 
-    def test_a_machine_of_10_0_that_waits_for_our_word(self):
+    def test_a_new_machine_that_waits_for_our_word(self):
         """With a return path its QEMU forgets the guest only when the file is there; and it says when it switches over."""
-        journey = Journey(self, "pc-q35-10.0", "10.0", capabilities=["return-path"])
-        journey.park_and_move("10.0", "unix", "tcp")
-        print(journey.end())
+        for version in ("10.0", "11.1"):
+            with self.subTest(version):
+                journey = Journey(self, "pc-q35-" + version, version, capabilities=["return-path"])
+                journey.park_and_move(version, "unix", "tcp")
+                print(journey.end())
+                journey.guest.close()
 
 
 if __name__ == "__main__":

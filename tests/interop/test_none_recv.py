@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan tsan
-"""Machine `none`: a real QEMU sends, godwit receives. Each test runs with QEMU 7.2 and 10.0; and godwit to godwit."""
+"""Machine `none`: a real QEMU sends, godwit receives. Each test runs with QEMU 7.2 and 10.0, and in
+test_none_versions.py, which has no sanitizers, with the others. And godwit sends to godwit."""
 import os
 import socket
 import sys
@@ -9,6 +10,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import DEADLINE_S, UUID, Case, pattern, read_file, wait_until, write_file  # noqa: E402
 from places import file_uri, wait_file  # noqa: E402
+from versions import ack_properties, at_least  # noqa: E402
 from waiting import within  # noqa: E402
 
 SIZE = 16 << 20
@@ -133,7 +135,7 @@ class Receive:
             said = " ".join(e.get("text", e.get("error", "")) for e in target.events)
             return all(w in said for w in words)
         try:
-            wait_until("the reason", text, 20)
+            wait_until("the reason", text)
         except AssertionError:
             self.fail("%s not named in: %s" % (list(words), said))
         end = target.seen("end")
@@ -156,6 +158,20 @@ class Receive:
         source, target = self.start(blocks=[("second", 1 << 20)], source_options={"capabilities": ["return-path"]})
         self.refused(source, target, "second")
 
+    def lost(self, target):
+        """How it ends; None: as a source of which nothing is needed yet, which is dropped. A 5.2 keeps its first page back
+        when its link is slow."""
+        def done():
+            return target.seen("end") or any("dropped" in e.get("text", "") for e in target.events)
+        wait_until("the target has lost its source", done)
+        end = target.seen("end")
+        if end:
+            self.assertEqual((end["ok"], end["running"]), (False, False), end)
+        else:
+            self.assertFalse(at_least(self.VERSION, "7.2"), target.events)
+            self.assertFalse(target.ask("state", "state")["running"])
+        return end
+
     def test_source_cancels(self):
         source, target = self.start(source_options={"parameters": SLOW_LINK})
         source.wait("active")
@@ -163,23 +179,21 @@ class Receive:
         source.qmp.command("migrate_cancel")
         source.wait("cancelled")
         source.wait_state("running")
-        end = target.end()
-        self.assertEqual((end["ok"], end["running"]), (False, False))
+        self.lost(target)
 
     def test_source_killed(self):
         source, target = self.start(source_options={"parameters": SLOW_LINK})
         source.wait("active")
         target.wait_event("status", status="active")
         source.process.kill()
-        end = target.end()
-        self.assertEqual((end["ok"], end["running"], end["blame"]), (False, False, "channel"))
+        end = self.lost(target)
+        self.assertIn(end and end["blame"], (None, "channel"))
 
     def test_source_stopped(self):
         source, target = self.start(source_options={"parameters": SLOW_LINK}, timeout_ms=4000)
         target.wait_event("status", status="active")
         source.process.send_signal(19)
-        end = target.end()
-        self.assertEqual((end["ok"], end["running"]), (False, False))
+        self.lost(target)
 
     def test_target_cancels(self):
         source, target = self.start(source_options={"parameters": SLOW_LINK, "capabilities": ["return-path"]})
@@ -214,11 +228,12 @@ class ReceiveFrom72(Receive, Case):
     VERSION = "7.2"
 
 
-class ReceiveFrom100(Receive, Case):
-    VERSION = "10.0"
+class ReceiveNew(Receive):
+    """What the old ones do not have."""
 
     def test_switchover_ack(self):
-        self.arrives(source_options={"capabilities": ["return-path", "switchover-ack"]},
+        self.arrives(source_options={"capabilities": ["return-path", "switchover-ack"],
+                                     "properties": ack_properties(self.VERSION)},
                      capabilities=["return-path", "switchover-ack"])
 
     def test_file_with_offset(self):
@@ -232,6 +247,10 @@ class ReceiveFrom100(Receive, Case):
 
     def test_without_switchover_start(self):
         self.arrives(source_options={"properties": [("send-switchover-start", "off")]})
+
+
+class ReceiveFrom100(ReceiveNew, Case):
+    VERSION = "10.0"
 
 
 class GodwitToGodwit(Case):

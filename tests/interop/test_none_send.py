@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan tsan
-"""Machine `none`: godwit sends, a real QEMU receives. Each test runs against QEMU 7.2 and 10.0."""
+"""Machine `none`: godwit sends, a real QEMU receives. Each test runs against QEMU 7.2 and 10.0, and in
+test_none_versions.py, which has no sanitizers, against the others."""
 import os
 import sys
 import unittest
@@ -8,7 +9,8 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stream  # noqa: E402
 from harness import PAGE, UUID, Case, pattern, read_file, wait_until, write_file  # noqa: E402
-from places import has_ipv6  # noqa: E402
+from places import file_uri, has_ipv6  # noqa: E402
+from versions import ack_properties, at_least, profile  # noqa: E402
 from waiting import within  # noqa: E402
 
 SIZE = 16 << 20
@@ -21,7 +23,7 @@ class Send:
 
     def send(self, uri, target_options=None, ram=RAM, **options):
         """Starts both; (source, target) once the source runs."""
-        options = dict({"peer": self.VERSION, "ram": ram}, **options)
+        options = dict({"peer": profile(self.VERSION), "ram": ram}, **options)
         target = self.qemu(self.VERSION, "target", incoming=uri, **(target_options or {}))
         return self.none_vm("source", "send", target.address() if uri.startswith("tcp:") else uri, **options), target
 
@@ -57,7 +59,7 @@ class Send:
 
     def test_exec(self):
         path = self.path("out")
-        source = self.none_vm("source", "send", "exec:cat > " + path, peer=self.VERSION, ram=RAM)
+        source = self.none_vm("source", "send", "exec:cat > " + path, peer=profile(self.VERSION), ram=RAM)
         self.assert_ok(source.end())
         target = self.qemu(self.VERSION, "target", incoming="exec:cat " + path)
         target.wait()
@@ -65,10 +67,9 @@ class Send:
 
     def test_file(self):
         path = self.path("out")
-        source = self.none_vm("source", "send", "file:" + path, peer=self.VERSION, ram=RAM)
+        source = self.none_vm("source", "send", "file:" + path, peer=profile(self.VERSION), ram=RAM)
         self.assert_ok(source.end())
-        target = self.qemu(self.VERSION, "target",
-                           incoming="exec:cat " + path if self.VERSION == "7.2" else "file:" + path)
+        target = self.qemu(self.VERSION, "target", incoming=file_uri(self.VERSION, path, True))
         target.wait()
         self.assert_same_ram(target.ram(), RAM)
         self.check_stream(read_file(path))
@@ -86,7 +87,7 @@ class Send:
                                                  "cpu_clock_offset": 0x66778899})
         runstate = s.devices["globalstate", 0]["runstate"]
         self.assertEqual(runstate.split(b"\0")[0], b"running")
-        want = ["switchover-start"] if self.VERSION == "10.0" else []
+        want = ["switchover-start"] if at_least(self.VERSION, "10.0") else []
         self.assertEqual([name for _, name, _ in s.commands], want)
 
     def test_while_memory_is_written(self):
@@ -178,16 +179,17 @@ class Send:
         self.assert_same_ram(target.ram(), RAM)
 
     def test_switchover_ack(self):
-        if self.VERSION == "7.2":
-            return self.refused_by_7_2_is_no_option()
+        if not at_least(self.VERSION, "8.1"):
+            return self.never_acknowledged()
         source, target = self.send(self.unix(), capabilities=["return-path", "switchover-ack"], rate=5000,
-                                   target_options={"capabilities": ["return-path", "switchover-ack"]})
+                                   target_options={"capabilities": ["return-path", "switchover-ack"],
+                                                   "properties": ack_properties(self.VERSION)})
         self.assert_ok(source.end())
         target.wait()
         self.assert_same_ram(target.ram(), source.ram())
 
-    def refused_by_7_2_is_no_option(self):
-        """7.2 never acknowledges: the source must go on iterating, and a cancel must end it."""
+    def never_acknowledged(self):
+        """An old peer does not know the capability: the source must go on iterating, and a cancel must end it."""
         source, target = self.send(self.unix(), capabilities=["return-path", "switchover-ack"], stay=True)
         source.wait_event("pass", **{"pass": "1"})
         wait_until("some time", lambda: source.ask("state", "state")["running"], 1)
@@ -208,7 +210,7 @@ class Send:
     def refused(self, source, target, *words):
         end = self.goes_on(source)
         self.assertIn(end["status"], ("failed",))
-        if self.VERSION == "7.2":
+        if not at_least(self.VERSION, "10.0"):
             target.wait_exit()
         target.wait_text(*(word for word in words if word not in end["error"]))
         return end
@@ -276,8 +278,8 @@ class SendTo72(Send, Case):
     VERSION = "7.2"
 
 
-class SendTo100(Send, Case):
-    VERSION = "10.0"
+class SendNew(Send):
+    """What the old ones do not have."""
 
     def test_as_if_to_an_old_peer(self):
         """A profile older than the peer is understood by it."""
@@ -288,12 +290,16 @@ class SendTo100(Send, Case):
 
     def test_file_with_offset(self):
         path = write_file(self.path("out"), b"head" * 1024)
-        source = self.none_vm("source", "send", "file:%s,offset=4096" % path, peer=self.VERSION, ram=RAM)
+        source = self.none_vm("source", "send", "file:%s,offset=4096" % path, peer=profile(self.VERSION), ram=RAM)
         self.assert_ok(source.end())
         self.assertEqual(read_file(path)[:4096], b"head" * 1024)
         target = self.qemu(self.VERSION, "target", incoming="file:%s,offset=4096" % path)
         target.wait()
         self.assert_same_ram(target.ram(), RAM)
+
+
+class SendTo100(SendNew, Case):
+    VERSION = "10.0"
 
 
 if __name__ == "__main__":
