@@ -9,7 +9,7 @@ import unittest
 
 TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "interop"))
-from harness import DEADLINE_S, make_folder, wait_until  # noqa: E402
+from harness import DEADLINE_S, SLOW, make_folder, wait_until  # noqa: E402
 from places import listens  # noqa: E402
 
 BUILD = os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build")
@@ -39,11 +39,11 @@ class Readme(unittest.TestCase):
                     for uri in re.findall(r"unix:[^\s,]+", command):
                         wait_until("%s, of: %s" % (uri, command), lambda: listens(uri) or background[-1].poll() is not None)
                     continue
-                r = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=DEADLINE_S)
+                r = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=DEADLINE_S * SLOW)
                 self.assertEqual(r.returncode, 0, "%s\n%s%s" % (command, r.stdout, r.stderr))
                 said.append(r.stdout)
             for p in background:
-                self.assertEqual(p.wait(DEADLINE_S), 0)
+                self.assertEqual(p.wait(DEADLINE_S * SLOW), 0)
         finally:
             for p in background:
                 p.kill()

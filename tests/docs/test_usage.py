@@ -2,17 +2,22 @@
 """How the command answers to what it does not do: one line that begins with its name, and a status that says so."""
 import os
 import subprocess
+import sys
 import tempfile
 import unittest
 
 TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build")
+sys.path.insert(0, os.path.join(TOP, "tests", "interop"))
+from waiting import DEADLINE_S, SLOW  # noqa: E402
+
 GODWIT = os.path.join(BUILD, "cli", "godwit")
 
 
 def godwit(*argv, **options):
     options.setdefault("stdout", subprocess.PIPE)
-    return subprocess.run([GODWIT, *argv], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60, **options)
+    return subprocess.run([GODWIT, *argv], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                          timeout=DEADLINE_S * SLOW, **options)
 
 
 class Missing(unittest.TestCase):

@@ -8,6 +8,7 @@ A test derives from Case. Everything it starts is gone after it, however it ende
     GODWIT_SLOW    factor for all deadlines (default 1; waiting.py)
     CI=true        a peer that is not there is a failure, not a skip
 """
+import contextlib
 import json
 import mmap
 import os
@@ -297,6 +298,11 @@ class Qemu:
             return False
         wait_until("%s: %s" % (self.role, status), done, seconds)
 
+    def wait_sent(self):
+        """Until the other side has some of its memory: more was sent than a Unix socket holds."""
+        wait_until("%s: some of its memory is sent" % self.role,
+                   lambda: self.migration().get("ram", {}).get("transferred", 0) > 3 << 17)
+
     def wait_state(self, state):
         """QEMU tells the end of a migration before it has let its machine go on, or declared it to be gone."""
         wait_until("%s: %s" % (self.role, state), lambda: self.status() == state)
@@ -544,6 +550,14 @@ class Case(unittest.TestCase):
 
     def none_vm(self, role, mode, uri, **options):
         return NoneVm(self, role, mode, uri, **options)
+
+    @contextlib.contextmanager
+    def failing_as(self, what):
+        """What fails in here says what it was about, and ends the test, as a failed subTest() does not."""
+        try:
+            yield
+        except AssertionError as e:
+            raise AssertionError("%s: %s" % (what, e)) from e
 
     def assert_same_ram(self, got, expected, text=""):
         pages = differing_pages(got, expected)

@@ -73,7 +73,7 @@ class Convert(Files):
             with self.subTest(closed):
                 def godwit(*argv, says=b""):
                     r = subprocess.run(["sh", "-c", 'exec "$@" ' + closed, "sh", built("cli/godwit"), *argv], stdin=subprocess.DEVNULL,
-                                       capture_output=True, timeout=60 * SLOW)
+                                       capture_output=True, timeout=DEADLINE_S * SLOW)
                     self.assertEqual((r.returncode, r.stdout, r.stderr), (0, b"", b"" if "2>&-" in closed else says))
                 for program in ("gzip", "xz"):
                     packed, again, sent = (self.path(x) for x in ("packed", "again", "sent"))
@@ -84,7 +84,7 @@ class Convert(Files):
                     self.assert_same(before, stream.decode(read_file(sent)), program)
                 # What cannot be read or written is an error as before.
                 r = subprocess.run(["sh", "-c", 'exec "$@" <&- >&-', "sh", built("cli/godwit"), "convert", source, "-", "--format",
-                                    "stream"], capture_output=True, timeout=60 * SLOW)
+                                    "stream"], capture_output=True, timeout=DEADLINE_S * SLOW)
                 self.assertEqual(r.returncode, 1)
                 self.assertIn(b"Bad file descriptor", r.stderr)
 
@@ -230,12 +230,12 @@ class Convert(Files):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             with self.subTest(number):
                 p = self.stalled(number)
-                self.assertEqual(p.wait(30 * SLOW), 1)
+                self.assertEqual(p.wait(DEADLINE_S * SLOW), 1)
                 self.assertEqual(p.stderr.read(), b"godwit convert: -: interrupted; what went out is not whole\n")
 
     def test_nohup(self):
         p = self.stalled(signal.SIGHUP, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-        out, err = p.communicate(timeout=60 * SLOW)
+        out, err = p.communicate(timeout=DEADLINE_S * SLOW)
         self.assertEqual((p.returncode, err), (0, b""))
         stream.decode(out)
 
@@ -265,7 +265,7 @@ class Inspect(Files):
             p.stdin.flush()
             time.sleep(0.02)
         p.stdin.close()
-        self.assertEqual(p.wait(60 * SLOW), 0)
+        self.assertEqual(p.wait(DEADLINE_S * SLOW), 0)
         said = b""
         try:
             while True:

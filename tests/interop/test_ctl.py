@@ -20,6 +20,7 @@ from versions import at_least  # noqa: E402
 from waiting import within  # noqa: E402
 
 SIZE = 16 << 20
+SLOW_LINK = {"max-bandwidth": 1 << 17}  # a minute at least, so that there is time to do something in the middle
 
 
 class Ctl(Case):
@@ -130,7 +131,7 @@ class Ctl(Case):
         vm, path = self.vm(ram=ram)
         out = self.path("out")
         # How patient a migration is, is not QEMU's to know.
-        doc = self.ctl_json(path, "migrate", "--timeout", "20", exec_uri(out, False))
+        doc = self.ctl_json(path, "migrate", "--timeout", str(DEADLINE_S), exec_uri(out, False))
         self.assertEqual(doc["status"], "completed")
         self.assertEqual(doc["run-state"], "postmigrate")
         self.assertEqual(doc["ram"]["remaining"], 0)
@@ -157,7 +158,7 @@ class Ctl(Case):
         self.assertIn("completed", self.ctl(target_path, "status").stdout)
 
     def test_detached(self):
-        vm, path = self.vm(parameters={"max-bandwidth": 1 << 20}, ram=pattern(SIZE))
+        vm, path = self.vm(parameters=SLOW_LINK, ram=pattern(SIZE))
         self.assertEqual(self.ctl(path, "migrate", "--detach", "exec:cat > /dev/null").stdout, "")
         self.assertIn("in progress", self.ctl(path, "migrate", "exec:cat > /dev/null", status=1).stderr)
         self.assertEqual(self.ctl(path, "cancel").stdout, "migration cancelled, machine running\n")
@@ -191,7 +192,7 @@ class Ctl(Case):
         return p, master
 
     def slow(self):
-        vm, path = self.vm(ram=pattern(SIZE), parameters={"max-bandwidth": 1 << 20})
+        vm, path = self.vm(ram=pattern(SIZE), parameters=SLOW_LINK)
         return vm, path, ["migrate", "exec:cat > /dev/null"]
 
     def test_interrupt_cancels(self):
@@ -361,9 +362,7 @@ class CtlMonitors(Case):
     def test_a_state_that_stays(self):
         """What does not come to rest is told as it is."""
         path, heard = self.monitor({"query-migrate": [{"status": "completed"}], "query-status": [{"status": "finish-migrate"}]})
-        begun = time.monotonic()
         self.assertEqual(self.ctl_json(path, "migrate", "tcp:x:1")["run-state"], "finish-migrate")
-        self.assertLess(time.monotonic() - begun, 20 * SLOW)
 
 
 class Ctl52(Ctl):

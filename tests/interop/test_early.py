@@ -10,7 +10,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import PAGE, SLOW, Case, Program, Qtest, built, pattern, read_file, wait_until, write_file  # noqa: E402
+from harness import DEADLINE_S, PAGE, SLOW, Case, Program, Qtest, built, pattern, read_file, wait_until, write_file  # noqa: E402
 
 SIZE = 16 << 20
 BLOCK = 2 << 20
@@ -111,7 +111,7 @@ class Early(Case):
 
     def godwit(self, *argv):
         r = subprocess.run([built("cli/godwit"), *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                           timeout=60 * SLOW)
+                           timeout=DEADLINE_S * SLOW)
         self.assertEqual(r.returncode, 0, r.stderr)
         return r.stdout
 

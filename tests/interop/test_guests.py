@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """Real Linux guests that check themselves move between real QEMUs. tests/soak/test_guests.py has the whole matrix."""
-import contextlib
 import os
 import sys
 import unittest
@@ -56,13 +55,6 @@ class Park(Case):
             with self.failing_as("%s to %s" % (journey.guest.version, version)):
                 journey.park_and_move(version, "unix", "tcp")
         print("\n".join(journey.log + [journey.end()]))
-
-    @contextlib.contextmanager
-    def failing_as(self, what):
-        try:
-            yield
-        except AssertionError as e:
-            raise AssertionError("%s: %s" % (what, e)) from e
 
     def test_pc(self):
         self.journey("pc", zip(("unix", "exec", "file", "tcp"), ("tcp", "file", "unix", "exec")))

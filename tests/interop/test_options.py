@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import SLOW, TOP, Case, built, read_file, write_file  # noqa: E402
+from harness import DEADLINE_S, SLOW, TOP, Case, built, read_file, write_file  # noqa: E402
 
 CAPTURES = os.path.join(TOP, "tests", "golden", "captures")
 
@@ -15,7 +15,7 @@ CAPTURES = os.path.join(TOP, "tests", "golden", "captures")
 class Options(Case):
     def godwit(self, *argv, status, stdout=subprocess.PIPE):
         r = subprocess.run([built("cli/godwit"), *argv], stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
-                           text=True, timeout=60 * SLOW)
+                           text=True, timeout=DEADLINE_S * SLOW)
         self.assertEqual(r.returncode, status, "%s: %s%s" % (argv, r.stdout, r.stderr))
         return r
 

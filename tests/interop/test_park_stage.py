@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -148,10 +147,10 @@ class Staged(Case):
         rx = self.receive(folder)
         address = rx.wait_event("listening")["uri"]
         src = self.qemu("10.0", "source", memory=SIZE, ram=write_file(self.path("source.ram"), RAM),
-                        capabilities=["return-path"], parameters={"max-bandwidth": 2 << 20})
+                        capabilities=["return-path"], parameters={"max-bandwidth": 1 << 18})
         src.migrate(address)
         wait_until("the temporary file", lambda: os.listdir(folder))
-        time.sleep(0.5)
+        src.wait_sent()
         os.kill(src.process.pid, signal.SIGKILL)
         self.assertEqual(rx.wait_exit(), 1, rx.text())
         self.assertNotIn("Sanitizer", rx.text())

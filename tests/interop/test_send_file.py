@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import SLOW, TOP, Case, built, read_file, write_file  # noqa: E402
+from harness import DEADLINE_S, SLOW, TOP, Case, built, read_file, write_file  # noqa: E402
 
 CAPTURE = os.path.join(TOP, "tests", "golden", "captures", "precopy-none-10.0.bin")
 
@@ -24,7 +24,7 @@ class Files(Case):
 
     def godwit(self, *argv, status=0, **options):
         options.setdefault("stdin", subprocess.DEVNULL)
-        r = subprocess.run([built("cli/godwit"), *argv], capture_output=True, text=True, timeout=60 * SLOW, **options)
+        r = subprocess.run([built("cli/godwit"), *argv], capture_output=True, text=True, timeout=DEADLINE_S * SLOW, **options)
         self.assertNotIn("Sanitizer", r.stderr)
         self.assertEqual(r.returncode, status, r.stderr)
         return r

@@ -10,14 +10,14 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from box import Box, built, wait_until  # noqa: E402
-from harness import SLOW, Case, Program, QmpError  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, Program, QmpError  # noqa: E402
 
 SMALL = ["--memory", "32M", "--accel", "unicorn"]
 
 
 def godwit(*argv):
     return subprocess.run([built("cli/godwit"), *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=20 * SLOW)
+                          timeout=DEADLINE_S * SLOW)
 
 
 class Words(Case):
@@ -92,7 +92,7 @@ class Arrivals(Case):
 
     def move(self, source, to, address=None):
         source.qmp.command("migrate", uri=address or to.address())
-        info = wait_until("an end", source.ended, 60)
+        info = wait_until("an end", source.ended)
         self.assertEqual(info["status"], "completed", info)
         wait_until("its arrival", lambda: to.migration()["status"] == "completed")
 
@@ -136,7 +136,7 @@ class Arrivals(Case):
         b.qmp.command("cont")
         self.assertEqual(b.status(), "running")
         b.qmp.command("migrate", uri="exec:cat >/dev/null")
-        self.assertEqual(wait_until("an end", b.ended, 60)["status"], "completed")
+        self.assertEqual(wait_until("an end", b.ended)["status"], "completed")
 
     def test_a_guest_is_not_overwritten(self):
         a = self.source()
@@ -160,7 +160,8 @@ class Arrivals(Case):
         source = self.source(workload="uniform,set=24M,fill=on")
         source.qmp.command("migrate-set-parameters", max_bandwidth=1 << 20)
         source.qmp.command("migrate", uri=address)
-        wait_until("some memory", lambda: source.migration().get("ram", {}).get("transferred", 0) > 1 << 19)
+        # On a busy machine it may have stood still for too long already, and that has been noticed.
+        wait_until("some memory", lambda: source.ended() or source.migration().get("ram", {}).get("transferred", 0) > 1 << 19)
         os.kill(source.proc.pid, signal.SIGSTOP)
         self.addCleanup(os.kill, source.proc.pid, signal.SIGCONT)
 
@@ -169,29 +170,30 @@ class Arrivals(Case):
         p = Program(self, "to", [built("cli/godwit"), "vm", *SMALL, "--serial", "null", "--timeout", "1", "--incoming", path])
         wait_until("it listens", lambda: os.path.exists(self.path("m")))
         self.stalled(p, path)
-        self.assertEqual(p.wait_exit(20), 1)
+        self.assertEqual(p.wait_exit(), 1)
         self.assertIn("incoming migration", p.text())
 
     def test_and_with_a_control_socket(self):
         to = Box(self, "to", [*SMALL, "--timeout", "1"], incoming=True)
         self.stalled(to, to.address())
-        wait_until("its end", lambda: to.migration()["status"] == "failed", 20)
+        wait_until("its end", lambda: to.migration()["status"] == "failed")
 
     def test_a_source_has_patience(self):
         # More than fits into the pipe: what has all of the stream may run the guest, whatever it does not say.
         box = self.source("--timeout", "1", workload="uniform,set=24M,fill=on")
         box.qmp.command("migrate", uri="exec:sleep 100")
-        info = wait_until("an end", box.ended, 15)
+        info = wait_until("an end", box.ended)
         self.assertEqual(info["status"], "failed")
+        self.assertIn("nothing moved for 1 s", info["error-desc"])
         self.assertEqual(box.status(), "running")
 
     def test_patience_told_by_ctl(self):
         box = self.source()
-        began = time.monotonic()
         r = godwit("ctl", box.qmp_path, "migrate", "--timeout", "1", "--json", "exec:sleep 100")
         self.assertEqual(r.returncode, 1, r.stderr)
-        self.assertLess(time.monotonic() - began, 15 * SLOW)
-        self.assertEqual(json.loads(r.stdout)["status"], "failed")
+        doc = json.loads(r.stdout)
+        self.assertEqual(doc["status"], "failed")
+        self.assertRegex(doc["error-desc"], r"\b1 s\b")  # of waiting, and not that the command ended by itself
 
 
 if __name__ == "__main__":

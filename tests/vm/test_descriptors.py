@@ -8,7 +8,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from box import Box, wait_until  # noqa: E402
-from harness import Case, QmpError  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, QmpError  # noqa: E402
 
 SMALL = ["--memory", "32M", "--accel", "unicorn"]
 
@@ -17,7 +17,7 @@ def pass_fd(box, name, fd):
     text = json.dumps({"execute": "getfd", "arguments": {"fdname": name}}).encode()
     socket.send_fds(box.qmp.sock, [text], [fd])
     while True:
-        m = box.qmp.message(30)
+        m = box.qmp.message(DEADLINE_S * SLOW)
         if "event" not in m:
             return m
 
@@ -36,7 +36,7 @@ class Descriptors(Case):
             self.assertEqual(pass_fd(to, "way", b.fileno()), {"return": {}})
         to.qmp.command("migrate-incoming", uri="fd:way")
         source.qmp.command("migrate", uri="fd:way")
-        info = wait_until("an end", source.ended, 60)
+        info = wait_until("an end", source.ended)
         self.assertEqual(info["status"], "completed", info)
         wait_until("it runs there", lambda: to.status() == "running")
         wait_until("heartbeats", lambda: len(to.beats()) > 1)
@@ -48,7 +48,7 @@ class Descriptors(Case):
         with open(self.path("out"), "wb") as f:
             self.assertEqual(pass_fd(source, "file", f.fileno()), {"return": {}})
         source.qmp.command("migrate", uri="fd:file")
-        info = wait_until("an end", source.ended, 60)
+        info = wait_until("an end", source.ended)
         self.assertEqual(info["status"], "completed", info)
         with open(self.path("out"), "rb") as f:
             self.assertEqual(f.read(4), b"QEVM")
