@@ -9,6 +9,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#define be8toh(v) (v)
+#define htobe8(v) (v)
+
 #define GW_ENDIAN_(bits)                                                                                               \
     static inline uint##bits##_t gw_load_be##bits(const void *p)                                                       \
     {                                                                                                                  \
@@ -22,6 +25,7 @@
         v = htobe##bits(v);                                                                                            \
         memcpy(p, &v, sizeof v);                                                                                       \
     }
+GW_ENDIAN_(8)
 GW_ENDIAN_(16)
 GW_ENDIAN_(32)
 GW_ENDIAN_(64)

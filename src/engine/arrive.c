@@ -16,14 +16,14 @@ static int wait_commit(struct gw_recv *r, struct gw_error *err)
     /* However patient it was till now: what is missing are five bytes. */
     if (!r->timeout_ns || r->timeout_ns > COMMIT_NS)
         gw_channel_set_timeout(r->channel, COMMIT_NS);
-    r->reader.what = "the source's COMMIT";
+    r->reader.in.what = "the source's COMMIT";
     e = gw_get_u8(&r->reader, &type, err);
     if (e >= 0 && type != GW_ELEMENT_COMMAND)
         e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " instead of COMMIT", type,
                     gw_wire_element(type), at);
     if (e >= 0)
         e = gw_recv_command(r, at, err);
-    r->reader.what = NULL;
+    r->reader.in.what = NULL;
     if (e < 0 && !r->aborted)
         gw_context(err, "COMMIT, expected at byte %" PRIu64, at);
     return e;

@@ -179,10 +179,10 @@ int gw_head_get(const struct gw_vm *vm, struct gw_reader *r, struct gw_head *ret
     int e;
 
     *ret_head = (struct gw_head){0};
-    r->what = "the head";
+    r->in.what = "the head";
     e = get(vm, r, ret_head, err);
     if (e < 0)
         gw_context(err, "the head, at byte %" PRIu64, gw_reader_offset(r));
-    r->what = NULL;
+    r->in.what = NULL;
     return e;
 }

@@ -255,9 +255,9 @@ static int element(struct gw_recv *r, struct gw_error *err)
     bool early;
     int e;
 
-    r->reader.what = "the next element";
+    r->reader.in.what = "the next element";
     e = gw_reader_need(&r->reader, 1, &next, err);
-    r->reader.what = NULL;
+    r->reader.in.what = NULL;
     if (e < 0) {
         if (e != -ENODATA) /* which says it itself */
             gw_context(err, "the next element");
@@ -309,18 +309,18 @@ static int description(struct gw_recv *r, struct gw_error *err)
         gw_context(err, "what follows EOF, at byte %" PRIu64, at);
         return e;
     }
-    r->reader.failed = 0;
+    r->reader.in.failed = 0;
     if (e < 0 || !got || *p != GW_ELEMENT_VMDESC)
         return 0;
     gw_reader_skip(&r->reader, 1);
     gw_grammar_step(&r->grammar, GW_ELEMENT_VMDESC, 0);
-    r->reader.what = "the description of the devices";
+    r->reader.in.what = "the description of the devices";
     e = gw_get_u32(&r->reader, &bytes, err);
     if (e >= 0 && bytes > MAX_VMDESC_BYTES)
         e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it has %u bytes, at most %u are taken", bytes, MAX_VMDESC_BYTES);
     if (e >= 0)
         e = gw_get_discard(&r->reader, bytes, err);
-    r->reader.what = NULL;
+    r->reader.in.what = NULL;
     if (e < 0)
         gw_context(err, "the description of the devices at byte %" PRIu64, at);
     return e;

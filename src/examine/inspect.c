@@ -340,11 +340,11 @@ int gw_inspect_walk(struct gw_inspect *in, struct gw_channel *channel, const voi
     if (r < 0)
         return r;
     in->open = true;
-    in->reader.base = base;
+    in->reader.in.base = base;
     in->cause[GW_SPENT_HEAD] = base;
     if (ahead_bytes)
         memcpy(in->reader.buf, ahead, ahead_bytes);
-    in->reader.end = ahead_bytes;
+    in->reader.in.end = ahead_bytes;
     gw_scan_init(&in->scan, &in->reader, &visitor, in);
     r = gw_scan_run(&in->scan, &in->error);
     if (r == -ENOMEM && !in->error.code)

@@ -60,7 +60,7 @@ int gw_scan_package(struct gw_scan *s, uint32_t bytes, struct gw_error *err)
     if (s->tail || !bytes || bytes > GW_SCAN_TAIL_MAX)
         return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": %s package of %u bytes", base,
                               s->tail ? "a second" : "a", bytes);
-    s->r->what = "the package of devices";
+    s->r->in.what = "the package of devices";
     r = gw_scan_slurp(s, bytes, &s->tail, err);
     if (r < 0)
         return r;
@@ -306,7 +306,7 @@ int gw_scan_tail(struct gw_scan *s, struct gw_error *err)
         before = t;
         if (silent) {
             /* No description may be all that it waits for with us; or one is there, behind what looked like one. */
-            s->r->failed = 0;
+            s->r->in.failed = 0;
             more = false;
             r = 0;
         }

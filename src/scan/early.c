@@ -48,7 +48,7 @@ static int look(struct gw_scan *s, size_t n, const uint8_t **ret, size_t *ret_ha
     int r = gw_reader_try(s->r, n, ret, ret_have, err);
 
     if (r == -ETIMEDOUT && s->live)
-        s->r->failed = 0;
+        s->r->in.failed = 0;
     else if (r < 0)
         return r;
     *ret_last = r < 0 || *ret_have < n;

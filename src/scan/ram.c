@@ -48,8 +48,8 @@ static int skip_to(struct gw_scan *s, uint64_t to, struct gw_error *err)
     r = gw_channel_seek(s->r->channel, to - 1, err);
     if (r < 0)
         return r;
-    s->r->base = to - 1;
-    s->r->pos = s->r->end = 0;
+    s->r->in.base = to - 1;
+    s->r->in.pos = s->r->in.end = 0;
     return gw_get_discard(s->r, 1, err);
 }
 

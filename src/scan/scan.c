@@ -147,7 +147,7 @@ static int get_head(struct gw_scan *s, struct gw_error *err)
     uint32_t n;
     int r;
 
-    s->r->what = "the head";
+    s->r->in.what = "the head";
     r = get_magic(s, err);
     if (r >= 0)
         r = gw_reader_need(s->r, 1, &p, err);
@@ -296,7 +296,7 @@ static int get_live(struct gw_scan *s, uint8_t element, struct gw_error *err)
     if (r < 0)
         return r;
     body = gw_reader_offset(s->r);
-    s->r->what = b->name;
+    s->r->in.what = b->name;
     if (!strcmp(b->name, "ram") && b->version == GW_RAM_SECTION_VERSION)
         r = gw_scan_ram(s, element, err);
     else if (!strcmp(b->name, "block") && b->version == 1)
@@ -343,7 +343,7 @@ int gw_scan_elements(struct gw_scan *s, bool *ret_tail, struct gw_error *err)
     while (r >= 0 && !*ret_tail) {
         uint64_t at = gw_reader_offset(s->r);
 
-        s->r->what = "the elements of the stream";
+        s->r->in.what = "the elements of the stream";
         r = gw_reader_need(s->r, 1, &p, err);
         if (r < 0)
             break;
@@ -384,7 +384,7 @@ static int get_checkpoints(struct gw_scan *s, struct gw_error *err)
 
         if (r < 0 || !got)
             return r;
-        s->r->what = "a checkpoint";
+        s->r->in.what = "a checkpoint";
         r = gw_get_u32(s->r, &message, err);
         if (r < 0)
             return r;
@@ -415,7 +415,7 @@ static int get_description(struct gw_scan *s, struct gw_error *err)
 
     if (r < 0 || !got || *p != GW_ELEMENT_VMDESC)
         return r;
-    s->r->what = "the state description";
+    s->r->in.what = "the state description";
     gw_reader_skip(s->r, 1);
     r = gw_get_u32(s->r, &n, err);
     if (r >= 0 && n > GW_JSON_BYTES_MAX)

@@ -188,7 +188,7 @@ static int get_mark(struct gw_walk *walk, struct gw_spot *spot, uint8_t *ret)
 
 static int decode_null(struct gw_walk *walk, struct gw_spot *spot)
 {
-    uint8_t mark;
+    uint8_t mark = 0;
     int r = get_mark(walk, spot, &mark);
 
     if (r < 0)
@@ -216,7 +216,7 @@ static int decode_list(struct gw_walk *walk, struct gw_spot *spot)
         return no_memory(walk);
     for (spot->index = 0;; spot->index++) {
         void *element;
-        uint8_t mark;
+        uint8_t mark = 0;
 
         r = get_mark(walk, spot, &mark);
         if (r < 0)

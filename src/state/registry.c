@@ -416,7 +416,7 @@ static int save_section(const struct entry *e, bool footers, struct gw_writer *w
         gw_put_u8(w, 0x7e);
         gw_put_u32(w, e->section_id);
     }
-    return w->error.code ? gw_writer_flush(w, err) : 0;
+    return w->out.error.code ? gw_writer_flush(w, err) : 0;
 }
 
 int gw_registry_save(struct gw_registry *reg, bool early, bool footers, struct gw_writer *w, struct gw_vmdesc *desc,

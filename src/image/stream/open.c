@@ -325,7 +325,7 @@ static int walk(struct walk *w, uint64_t base, const char *name, struct gw_error
         return r;
     r = gw_reader_init(&reader, channel, err);
     if (r >= 0) {
-        reader.base = base;
+        reader.in.base = base;
         gw_scan_init(&scan, &reader, &visitor, w);
         r = gw_scan_run(&scan, err);
         if (w->why.code && err)

@@ -68,7 +68,7 @@ int gw_lane_put(struct gw_lane *l, struct gw_batch *batch, struct gw_writer *w, 
     if (r < 0)
         return r;
     l->layout->put(l->layout, batch, w);
-    return w->error.code ? gw_writer_flush(w, err) : 0;
+    return w->out.error.code ? gw_writer_flush(w, err) : 0;
 }
 
 int gw_lane_barrier(struct gw_lane *l, enum gw_barrier kind, struct gw_writer *w, struct gw_error *err)

@@ -103,9 +103,9 @@ static void fly(struct way *y, struct gw_batch *b, const struct gw_writer *w)
 /* Batches whose bytes the writer has passed on go back; all of them after an error, which is for good. */
 static void land(struct way *y, const struct gw_writer *w)
 {
-    uint64_t passed = gw_writer_offset(w) - w->queued;
+    uint64_t passed = gw_writer_passed(w);
 
-    while (y->flying && (y->flying->end <= passed || w->error.code)) {
+    while (y->flying && y->flying->end <= passed) {
         struct gw_batch *b = y->flying;
 
         y->flying = b->next;

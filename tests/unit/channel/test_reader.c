@@ -135,7 +135,7 @@ static void big_endian_and_bounded(void **state)
     assert_int_equal(d, 0x08090a0b0c0d0e0full);
     assert_string_equal(name, "hi");
     assert_int_equal(gw_reader_offset(&r), 1018);
-    r.what = "a thing";
+    r.in.what = "a thing";
     assert_int_equal(gw_get_u8(&r, &a, &err), -ENODATA);
     assert_text(err, "stream ended at byte 1018 inside a thing (1 more bytes needed)");
     assert_int_equal(err.blame, GW_BLAME_CHANNEL);

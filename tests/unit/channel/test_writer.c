@@ -54,7 +54,7 @@ static uint64_t counted(const struct gw_writer *w)
     uint64_t sum = 0;
 
     for (int i = 0; i < GW_CAUSE_COUNT; i++)
-        sum += w->by[i];
+        sum += w->out.by[i];
     return sum;
 }
 
@@ -148,7 +148,7 @@ static void what_is_put_arrives(void **state)
         assert_ok(gw_writer_flush(&w, &err), err);
         assert_int_equal(s.count, m.count);
         assert_memory_equal(s.bytes, m.bytes, m.count);
-        assert_memory_equal(w.by, m.by, sizeof m.by);
+        assert_memory_equal(w.out.by, m.by, sizeof m.by);
         assert_int_equal(counted(&w), m.count);
         gw_channel_bytes(&s.channel, &in, &out);
         assert_int_equal(out, counted(&w));
@@ -194,10 +194,10 @@ static void get_of_put_is_the_same(void **state)
     gw_reader_init_memory(&r, p, bytes, 0);
     seed = 9;
     for (int i = 0; i < 1000; i++) {
-        uint64_t v = chance(&seed), d;
-        uint8_t a;
-        uint16_t b;
-        uint32_t c;
+        uint64_t v = chance(&seed), d = 0;
+        uint8_t a = 0;
+        uint16_t b = 0;
+        uint32_t c = 0;
 
         assert_ok(gw_get_u8(&r, &a, &err), err);
         assert_ok(gw_get_u16(&r, &b, &err), err);
@@ -259,8 +259,8 @@ static void many_vectors(void **state)
     assert_in_range(s.calls, PAGES * 2 / 1024, PAGES * 2 / 1024 + 1);
     assert_int_equal(f.bytes, s.count);
     assert_int_equal(f.count, s.calls);
-    assert_int_equal(w.by[GW_CAUSE_RAM_META], PAGES * 8);
-    assert_int_equal(w.by[GW_CAUSE_RAM_PAGE], PAGES * 4096);
+    assert_int_equal(w.out.by[GW_CAUSE_RAM_META], PAGES * 8);
+    assert_int_equal(w.out.by[GW_CAUSE_RAM_PAGE], PAGES * 4096);
     /* Nothing waits: no call. */
     assert_ok(gw_writer_flush(&w, &err), err);
     assert_int_equal(f.count, s.calls);

@@ -57,7 +57,7 @@ static void test_threads(void **state)
         assert_int_equal(pthread_create(&speakers[i].thread, NULL, speak, &speakers[i]), 0);
     }
     for (unsigned n = 0; n < THREADS * EACH * 2; n++) {
-        uint16_t type, bytes;
+        uint16_t type = 0, bytes = 0;
         uint8_t body[12];
 
         assert_int_equal(gw_get_u16(&reader, &type, &err), 0);

@@ -65,7 +65,7 @@ static void same_as_capture(const char *name, const struct gw_state *global_stat
     const uint8_t *ours;
     const char *text;
     size_t bytes, first;
-    uint32_t version;
+    uint32_t version = 0;
 
     assert_true(capture_open(&c, name));
     assert_int_equal(gw_registry_new(&reg, &err), 0);

@@ -269,7 +269,7 @@ static void test_legacy(void **state)
     assert_true(gw_writer_cause(&w, GW_CAUSE_HEAD) == GW_CAUSE_HEAD);
     p = gw_writer_data(&w, &n);
     assert_int_equal(n, sizeof want + 1 + 4 + 4 + 8 + 8 + 5);
-    assert_int_equal(w.by[GW_CAUSE_DEVICE], n);
+    assert_int_equal(w.out.by[GW_CAUSE_DEVICE], n);
     assert_memory_equal(p, want, sizeof want);
     assert_int_equal(gw_vmdesc_finish(desc, &text, &n, &err), 0);
     assert_int_equal(

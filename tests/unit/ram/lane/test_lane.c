@@ -144,7 +144,7 @@ static void test_failures(void **state)
         assert_int_equal(gw_lane_add(lane, &first.codec, NULL), 0);
         assert_int_equal(gw_lane_add(lane, &second.codec, NULL), 0);
         if (what == 2)
-            gw_fail(&w.error, -ENOSPC, GW_BLAME_CHANNEL, "full"); /* the writer keeps it until it is asked */
+            gw_fail(&w.out.error, -ENOSPC, GW_BLAME_CHANNEL, "full"); /* the writer keeps it until it is asked */
         r = gw_lane_begin(lane, &err);
         if (r >= 0)
             r = gw_lane_put(lane, pages(0, 10), &w, &err);

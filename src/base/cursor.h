@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cursor: values are taken from bytes (gw_in) and put behind each other (gw_out), with every bound checked.
+ *
+ * A cursor stands over memory, or over a channel: struct gw_reader and struct gw_writer (channel/) begin with one and
+ * bind a channel to it. Each gw_get_* and gw_put_* function takes a pointer to either.
+ *
+ * In:  every get function checks that the bytes are there, and fails with the offset. The first error sticks.
+ *      -ENODATA, blame CHANNEL: the bytes ended too early.
+ * Out: put functions return nothing. The first error sticks: gw_out_error tells it. What is put counts for the cause
+ * that is set; offsets count bytes put.
+ *
+ * Threads: one owner.
+ */
+#ifndef GW_BASE_CURSOR_H
+#define GW_BASE_CURSOR_H
+
+#include "base/base.h"
+#include "base/endian.h"
+#include "godwit/stats.h"
+
+struct gw_reader;
+struct gw_writer;
+
+/* ---- in ---------------------------------------------------------------------------------------------------------- */
+
+#define GW_IN_LOOK 65536u /* any binding can show so many bytes in one piece */
+
+struct gw_in;
+struct gw_in_ops {
+    /* Reads until n bytes are there in one piece, or no more come. A failure other than a wrong n sticks: gw_in_stuck.
+     */
+    int (*refill)(struct gw_in *in, size_t n, struct gw_error *err);
+    /* Reads n bytes to their place without a copy in between. */
+    int (*direct)(struct gw_in *in, void *dst, size_t n, struct gw_error *err);
+};
+
+struct gw_in {
+    const uint8_t *data; /* bytes [pos, end) are there */
+    size_t pos, end;
+    uint64_t base; /* offset of data[0] */
+    int failed;    /* code of error, which is the first one */
+    struct gw_error error;
+    const char *what;            /* what is being read, for messages: "section header"; may be NULL */
+    const struct gw_in_ops *ops; /* NULL: memory */
+};
+
+#define GW_IN(in) _Generic((in), struct gw_reader * : (struct gw_in *)(in), struct gw_in * : (in))
+
+/* base: offset of the first byte, for messages. */
+void gw_in_memory(struct gw_in *in, const void *data, size_t bytes, uint64_t base);
+/* What the caller found wrong with the bytes becomes the sticky error, blame PEER. Returns code. */
+int gw_in_fail(struct gw_in *in, int code, struct gw_error *err, const char *fmt, ...) GW_PRINTF(4, 5);
+/* What is in in->error becomes the sticky error. Returns its code. */
+int gw_in_stuck(struct gw_in *in, struct gw_error *err);
+/* No more bytes come, `wanted` are missing. Returns -ENODATA. */
+int gw_in_ended(struct gw_in *in, uint64_t wanted, struct gw_error *err);
+/* Makes n bytes (at most GW_IN_LOOK, or what the binding says) available at *ret without taking them; fewer, *ret_got,
+ * at the end. Valid until the next call. */
+int gw_in_try(struct gw_in *in, size_t n, const uint8_t **ret, size_t *ret_got, struct gw_error *err);
+/* gw_in_need when the bytes are not there yet. */
+int gw_in_wait(struct gw_in *in, size_t n, const uint8_t **ret, struct gw_error *err);
+
+static inline uint64_t gw_in_offset(const struct gw_in *in)
+{
+    return in->base + in->pos;
+}
+
+static inline size_t gw_in_buffered(const struct gw_in *in)
+{
+    return in->end - in->pos;
+}
+
+/* As try, but -ENODATA when there are fewer. */
+static inline int gw_in_need(struct gw_in *in, size_t n, const uint8_t **ret, struct gw_error *err)
+{
+    if (in->failed || n > gw_in_buffered(in))
+        return gw_in_wait(in, n, ret, err);
+    *ret = in->data + in->pos;
+    return 0;
+}
+
+/* Takes bytes that need has shown. */
+static inline void gw_in_skip(struct gw_in *in, size_t n)
+{
+    in->pos += GW_MIN(n, gw_in_buffered(in));
+}
+
+#define GW_GET_(bits)                                                                                                  \
+    static inline int gw_get_u##bits(struct gw_in *in, uint##bits##_t *ret, struct gw_error *err)                      \
+    {                                                                                                                  \
+        const uint8_t *p;                                                                                              \
+        int e = gw_in_need(in, bits / 8, &p, err);                                                                     \
+                                                                                                                       \
+        if (e < 0)                                                                                                     \
+            return e;                                                                                                  \
+        *ret = gw_load_be##bits(p);                                                                                    \
+        in->pos += bits / 8;                                                                                           \
+        return 0;                                                                                                      \
+    }
+GW_GET_(8)
+GW_GET_(16)
+GW_GET_(32)
+GW_GET_(64)
+#undef GW_GET_
+
+int gw_get_bytes(struct gw_in *in, void *dst, size_t n, struct gw_error *err);
+int gw_get_discard(struct gw_in *in, uint64_t n, struct gw_error *err);
+/* str8: 1..255 bytes, no NUL inside, else -EPROTO with blame PEER; dst has 256. */
+int gw_get_str8(struct gw_in *in, char *dst, struct gw_error *err);
+
+#define gw_get_u8(in, ret, err)       gw_get_u8(GW_IN(in), ret, err)
+#define gw_get_u16(in, ret, err)      gw_get_u16(GW_IN(in), ret, err)
+#define gw_get_u32(in, ret, err)      gw_get_u32(GW_IN(in), ret, err)
+#define gw_get_u64(in, ret, err)      gw_get_u64(GW_IN(in), ret, err)
+#define gw_get_bytes(in, dst, n, err) gw_get_bytes(GW_IN(in), dst, n, err)
+#define gw_get_discard(in, n, err)    gw_get_discard(GW_IN(in), n, err)
+#define gw_get_str8(in, dst, err)     gw_get_str8(GW_IN(in), dst, err)
+
+/* ---- out --------------------------------------------------------------------------------------------------------- */
+
+struct gw_out;
+struct gw_out_ops {
+    /* Makes out->room at least n (at most GW_IN_LOOK); false: an error is kept. */
+    bool (*more)(struct gw_out *out, size_t n);
+    void (*ref)(struct gw_out *out, const void *bytes, size_t n);
+};
+
+struct gw_out {
+    uint8_t *begin, *at; /* bytes put here; the next one */
+    size_t room;         /* bytes that fit at `at` */
+    uint64_t offset;     /* bytes put so far */
+    enum gw_cause cause;
+    uint64_t by[GW_CAUSE_COUNT];
+    struct gw_error error; /* the first one */
+    const struct gw_out_ops *ops;
+};
+
+#define GW_OUT(out) _Generic((out), struct gw_writer * : (struct gw_out *)(out), struct gw_out * : (out))
+
+/* Over memory that grows and is freed by gw_out_free; gw_out_take gives it away, and the cursor is empty then. */
+void gw_out_memory(struct gw_out *out);
+void *gw_out_take(struct gw_out *out, size_t *ret_bytes);
+void gw_out_free(struct gw_out *out);
+/* The first error of all puts, or 0. */
+int gw_out_error(const struct gw_out *out, struct gw_error *err);
+
+static inline const uint8_t *gw_out_data(const struct gw_out *out, size_t *ret_bytes)
+{
+    *ret_bytes = (size_t)(out->at - out->begin);
+    return out->begin;
+}
+
+static inline void gw_out_count(struct gw_out *out, size_t n)
+{
+    out->offset += n;
+    out->by[out->cause] += n;
+}
+
+/* Where n bytes (at most GW_IN_LOOK) are to be written; they count as put. NULL after an error. */
+static inline uint8_t *gw_out_room(struct gw_out *out, size_t n)
+{
+    uint8_t *p;
+
+    if (n > out->room && !out->ops->more(out, n))
+        return NULL;
+    p = out->at;
+    out->at += n;
+    out->room -= n;
+    gw_out_count(out, n);
+    return p;
+}
+
+#define GW_PUT_(bits)                                                                                                  \
+    static inline void gw_put_u##bits(struct gw_out *out, uint##bits##_t v)                                            \
+    {                                                                                                                  \
+        uint8_t *p = gw_out_room(out, bits / 8);                                                                       \
+                                                                                                                       \
+        if (p)                                                                                                         \
+            gw_store_be##bits(p, v);                                                                                   \
+    }
+GW_PUT_(8)
+GW_PUT_(16)
+GW_PUT_(32)
+GW_PUT_(64)
+#undef GW_PUT_
+
+void gw_put_bytes(struct gw_out *out, const void *bytes, size_t n);
+void gw_put_str8(struct gw_out *out, const char *s); /* 1..255 bytes, else -EINVAL: nothing is put that get refuses */
+/* Not copied: must stay until the next flush (contents may change: a guest writes on, dirty tracking sees it). Over
+ * memory it is copied. */
+static inline void gw_put_ref(struct gw_out *out, const void *bytes, size_t n)
+{
+    out->ops->ref(out, bytes, n);
+}
+
+#define gw_put_u8(out, v)           gw_put_u8(GW_OUT(out), v)
+#define gw_put_u16(out, v)          gw_put_u16(GW_OUT(out), v)
+#define gw_put_u32(out, v)          gw_put_u32(GW_OUT(out), v)
+#define gw_put_u64(out, v)          gw_put_u64(GW_OUT(out), v)
+#define gw_put_bytes(out, bytes, n) gw_put_bytes(GW_OUT(out), bytes, n)
+#define gw_put_str8(out, s)         gw_put_str8(GW_OUT(out), s)
+#define gw_put_ref(out, bytes, n)   gw_put_ref(GW_OUT(out), bytes, n)
+
+#endif
