@@ -5,7 +5,13 @@
 
 void gw_in_memory(struct gw_in *in, const void *data, size_t bytes, uint64_t base)
 {
-    *in = (struct gw_in){.data = data ? data : "", .end = bytes, .base = base};
+    in->data = data ? data : "";
+    in->pos = 0;
+    in->end = bytes;
+    in->base = base;
+    in->failed = in->error.code = 0; /* its text is not cleared: cursors are made for single values */
+    in->what = NULL;
+    in->ops = NULL;
 }
 
 int gw_in_stuck(struct gw_in *in, struct gw_error *err)
@@ -113,6 +119,23 @@ int(gw_get_str8)(struct gw_in *in, char *dst, struct gw_error *err)
     return 0;
 }
 
+int gw_in_printable(struct gw_in *in, const char *text, uint64_t at, struct gw_error *err)
+{
+    for (const char *p = text; *p; p++)
+        if (*p < 0x20 || *p > 0x7e)
+            return gw_in_fail(in, -EPROTO, err, "the name at byte %" PRIu64 " has a byte 0x%02x in it", at,
+                              (uint8_t)*p);
+    return 0;
+}
+
+int gw_get_name(struct gw_in *in, char *dst, struct gw_error *err)
+{
+    uint64_t at = gw_in_offset(in);
+    int e = gw_get_str8(in, dst, err);
+
+    return e < 0 ? e : gw_in_printable(in, dst, at, err);
+}
+
 /* ---- out --------------------------------------------------------------------------------------------------------- */
 
 static bool grow(struct gw_out *out, size_t n)
@@ -141,6 +164,20 @@ void gw_out_memory(struct gw_out *out)
     static const struct gw_out_ops ops = {.more = grow, .ref = copy};
 
     *out = (struct gw_out){.ops = &ops};
+}
+
+static bool full(struct gw_out *out, size_t n)
+{
+    if (!out->error.code)
+        gw_fail(&out->error, -EMSGSIZE, GW_BLAME_CALLER, "%zu bytes do not fit, %zu are left", n, out->room);
+    return false;
+}
+
+void gw_out_fixed(struct gw_out *out, void *bytes, size_t size)
+{
+    static const struct gw_out_ops ops = {.more = full, .ref = copy};
+
+    *out = (struct gw_out){.begin = bytes, .at = bytes, .room = size, .ops = &ops};
 }
 
 void gw_out_free(struct gw_out *out)

@@ -108,6 +108,10 @@ int gw_get_bytes(struct gw_in *in, void *dst, size_t n, struct gw_error *err);
 int gw_get_discard(struct gw_in *in, uint64_t n, struct gw_error *err);
 /* str8: 1..255 bytes, no NUL inside, else -EPROTO with blame PEER; dst has 256. */
 int gw_get_str8(struct gw_in *in, char *dst, struct gw_error *err);
+/* str8 of printable ASCII. */
+int gw_get_name(struct gw_in *in, char *dst, struct gw_error *err);
+/* -EPROTO: the text, which began at byte `at`, has something else in it. */
+int gw_in_printable(struct gw_in *in, const char *text, uint64_t at, struct gw_error *err);
 
 #define gw_get_u8(in, ret, err)       gw_get_u8(GW_IN(in), ret, err)
 #define gw_get_u16(in, ret, err)      gw_get_u16(GW_IN(in), ret, err)
@@ -140,6 +144,8 @@ struct gw_out {
 
 /* Over memory that grows and is freed by gw_out_free; gw_out_take gives it away, and the cursor is empty then. */
 void gw_out_memory(struct gw_out *out);
+/* Over these bytes; -EMSGSIZE when they are not enough. */
+void gw_out_fixed(struct gw_out *out, void *bytes, size_t size);
 void *gw_out_take(struct gw_out *out, size_t *ret_bytes);
 void gw_out_free(struct gw_out *out);
 /* The first error of all puts, or 0. */

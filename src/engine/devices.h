@@ -20,10 +20,10 @@
 #include "channel/reader.h"
 #include "channel/writer.h"
 #include "state/registry.h"
-#include "state/section.h"
+#include "wire/section.h"
 
 struct gw_vm;
-struct gw_head;
+struct gw_wire_head;
 
 enum gw_devices_place {
     GW_DEVICES_FIRST, /* before the START of the RAM */
@@ -57,7 +57,7 @@ struct gw_devices_ops {
                     struct gw_error *err);
 
     /* ---- destination ---- */
-    int (*begin)(struct gw_vm *vm, const struct gw_head *head, struct gw_error *err);
+    int (*begin)(struct gw_vm *vm, const struct gw_wire_head *head, struct gw_error *err);
     int (*get)(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err);
     void (*forget)(struct gw_vm *vm);
     /* The session ends, well or not. */

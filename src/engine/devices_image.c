@@ -9,7 +9,7 @@
 /* ---- destination --------------------------------------------------------------------------------------------------
  */
 
-static int begin(struct gw_vm *vm, const struct gw_head *head, struct gw_error *err)
+static int begin(struct gw_vm *vm, const struct gw_wire_head *head, struct gw_error *err)
 {
     struct gw_image *image = vm->image;
 
@@ -18,6 +18,7 @@ static int begin(struct gw_vm *vm, const struct gw_head *head, struct gw_error *
     gw_strcopy(vm->machine, sizeof vm->machine, head->machine);
     gw_strcopy(image->machine, sizeof image->machine, head->machine);
     image->has_uuid = vm->has_uuid = head->has_uuid;
+    image->page_bits_told = head->page_bits;
     memcpy(image->uuid, head->uuid, 16);
     memcpy(vm->uuid, head->uuid, 16);
     return 0;
@@ -32,18 +33,14 @@ struct collected {
 
 static int collect(void *opaque, const struct gw_scan_section *s)
 {
+    struct gw_section_head head = {.id = s->id, .instance = s->instance, .version = s->version};
     struct collected *c = opaque;
 
-    gw_put_u8(&c->w, s->element);
-    gw_put_u32(&c->w, s->id);
-    gw_put_str8(&c->w, s->name);
-    gw_put_u32(&c->w, s->instance);
-    gw_put_u32(&c->w, s->version);
+    gw_strcopy(head.name, sizeof head.name, s->name);
+    gw_section_put_head(&c->w.out, s->element, &head);
     gw_put_bytes(&c->w, s->body, s->body_bytes);
-    if (c->footers) {
-        gw_put_u8(&c->w, GW_ELEMENT_FOOTER);
-        gw_put_u32(&c->w, s->id);
-    }
+    if (c->footers)
+        gw_section_put_footer(&c->w.out, s->id);
     return 0;
 }
 
@@ -142,7 +139,7 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
     c.has_ram = g->section && g->section(g->opaque, "ram", &c.ram_id);
     if (c.has_ram)
         s.bound[s.bound_count++] =
-            (struct gw_scan_bound){.id = c.ram_id, .name = "ram", .version = GW_RAM_SECTION_VERSION};
+            (struct gw_section_head){.id = c.ram_id, .name = "ram", .version = GW_RAM_SECTION_VERSION};
     e = g->early ? get_early(vm, g, &s, &c, err) : get_late(vm, g, &s, &c, err);
     gw_scan_close(&s);
     gw_writer_close(&c.w);

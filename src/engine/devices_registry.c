@@ -14,7 +14,7 @@ static int describe(struct gw_vm *vm, struct gw_vmdesc *desc, const char **ret_t
     return gw_vmdesc_finish(desc, ret_text, ret_bytes, err);
 }
 
-static int begin(struct gw_vm *vm, const struct gw_head *head, struct gw_error *err)
+static int begin(struct gw_vm *vm, const struct gw_wire_head *head, struct gw_error *err)
 {
     gw_registry_load_begin(vm->registry);
     return 0;
@@ -27,7 +27,7 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
     int e;
 
     gw_reader_skip(g->reader, 1);
-    e = gw_section_get_head(g->reader, &h, err);
+    e = gw_section_get_head(&g->reader->in, &h, err);
     if (e < 0) {
         gw_context(err, "head of the section at byte %" PRIu64, at);
         return e;
@@ -44,7 +44,7 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
     e = gw_registry_load(vm->registry, h.name, h.instance, h.version, g->reader, err);
     g->touched |= e >= 0;
     if (e >= 0)
-        e = gw_section_get_footer(g->reader, h.id, h.name, err);
+        e = gw_section_get_footer(&g->reader->in, h.id, h.name, err);
     if (e < 0)
         gw_context(err, "section %s/%u at byte %" PRIu64, h.name, h.instance, at);
     return e;

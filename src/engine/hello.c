@@ -16,7 +16,7 @@ struct visitor {
     struct gw_recv *recv;
     struct gw_channel *channel;
     struct gw_reader reader;
-    struct gw_head head;
+    struct gw_wire_head head;
     pthread_t thread;
     uint64_t deadline_ns;
     bool used, good;
@@ -42,7 +42,7 @@ static void *visitor_main(void *arg)
     int r = gw_reader_init(&v->reader, v->channel, &error);
 
     if (r >= 0)
-        r = gw_head_get(x->vm, &v->reader, &v->head, &error);
+        r = gw_vm_head_get(x->vm, &v->reader, &v->head, &error);
     pthread_mutex_lock(&x->lock);
     v->result = r;
     v->error = error;
@@ -283,7 +283,7 @@ static int single(struct gw_recv *r, struct gw_error *err)
     gw_session_set_channel(&r->session, r->channel);
     gw_channel_set_timeout(r->channel, r->timeout_ns);
     e = gw_reader_init(&r->reader, r->channel, err);
-    return e < 0 ? e : gw_head_get(r->session.vm, &r->reader, &r->head, err);
+    return e < 0 ? e : gw_vm_head_get(r->session.vm, &r->reader, &r->head, err);
 }
 
 int gw_recv_hello(struct gw_recv *r, struct gw_error *err)

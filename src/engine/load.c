@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/recv.h"
-#include "state/section.h"
+#include "wire/answer.h"
+#include "wire/command.h"
 #include "wire/frames.h"
-#include "wire/names.h"
+#include "wire/section.h"
 
 #define MAX_SECTIONS     4096u
 #define MAX_VMDESC_BYTES (64u * 1024 * 1024)
@@ -52,7 +53,7 @@ static int start(struct gw_recv *r, uint64_t at, struct gw_error *err)
 {
     struct gw_section_head h;
     struct gw_live *live;
-    int e = gw_section_get_head(&r->reader, &h, err);
+    int e = gw_section_get_head(&r->reader.in, &h, err);
 
     if (e < 0) {
         gw_context(err, "head of the section at byte %" PRIu64, at);
@@ -80,7 +81,7 @@ static int start(struct gw_recv *r, uint64_t at, struct gw_error *err)
         e = live->ops->load(live, GW_SECTION_START, &r->reader, err);
     r->touched |= live->touched;
     if (e >= 0)
-        e = gw_section_get_footer(&r->reader, h.id, h.name, err);
+        e = gw_section_get_footer(&r->reader.in, h.id, h.name, err);
     if (e < 0)
         gw_context(err, "section %s/%u at byte %" PRIu64, h.name, h.instance, at);
     return e;
@@ -109,7 +110,7 @@ static int numbered(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, s
     e = b->live->ops->load(b->live, kind, &r->reader, err);
     r->touched |= b->live->touched;
     if (e >= 0)
-        e = gw_section_get_footer(&r->reader, id, b->live->ops->id, err);
+        e = gw_section_get_footer(&r->reader.in, id, b->live->ops->id, err);
     if (e < 0)
         gw_context(err, "section %s (%s) at byte %" PRIu64, b->live->ops->id, gw_wire_element((uint8_t)kind), at);
     return e;
@@ -160,32 +161,24 @@ static int open_return_path(struct gw_recv *r, struct gw_error *err)
 int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
 {
     const struct gw_wire_name *what;
-    uint8_t payload[64];
-    uint16_t number, bytes;
-    int e = gw_get_u16(&r->reader, &number, err);
+    uint8_t payload[GW_FRAME_PING_BYTES];
+    uint16_t bytes;
+    int e = gw_command_get(&r->reader.in, at, &what, &bytes, err);
 
-    if (e >= 0)
-        e = gw_get_u16(&r->reader, &bytes, err);
     if (e < 0) {
         gw_context(err, "command at byte %" PRIu64, at);
         return e;
     }
-    what = gw_wire_command(number);
-    if (!what)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command 0x%x at byte %" PRIu64 " is unknown", number, at);
     gw_trace_element_get(&r->session.vm->trace, at, "COMMAND", what->name);
-    if (what->bytes >= 0 ? bytes != what->bytes : bytes < 1)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " has %u bytes of payload",
-                       what->name, at, bytes);
-    if (!gw_grammar_step(&r->grammar, GW_ELEMENT_COMMAND, number))
+    if (!gw_grammar_step(&r->grammar, GW_ELEMENT_COMMAND, what->number))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " may not come here (%s)", what->name,
                        at, gw_grammar_name(r->grammar));
-    switch (number) {
+    switch (what->number) {
     case GW_COMMAND_OPEN_RETURN_PATH:
         e = open_return_path(r, err);
         break;
     case GW_COMMAND_PING:
-        e = gw_get_bytes(&r->reader, payload, GW_FRAME_PING_BYTES, err);
+        e = gw_get_bytes(&r->reader, payload, sizeof payload, err);
         if (e >= 0)
             e = pong(r, payload, err);
         break;
@@ -196,7 +189,7 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
         if (!r->extended)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " was not agreed on", what->name,
                            at);
-        r->committed = number == GW_COMMAND_GODWIT_COMMIT;
+        r->committed = what->number == GW_COMMAND_GODWIT_COMMIT;
         r->aborted = !r->committed;
         return r->committed
                    ? 0
@@ -315,9 +308,7 @@ static int description(struct gw_recv *r, struct gw_error *err)
     gw_reader_skip(&r->reader, 1);
     gw_grammar_step(&r->grammar, GW_ELEMENT_VMDESC, 0);
     r->reader.in.what = "the description of the devices";
-    e = gw_get_u32(&r->reader, &bytes, err);
-    if (e >= 0 && bytes > MAX_VMDESC_BYTES)
-        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it has %u bytes, at most %u are taken", bytes, MAX_VMDESC_BYTES);
+    e = gw_wire_get_vmdesc(&r->reader.in, MAX_VMDESC_BYTES, &bytes, err);
     if (e >= 0)
         e = gw_get_discard(&r->reader, bytes, err);
     r->reader.in.what = NULL;

@@ -37,7 +37,7 @@ struct gw_recv {
 
     struct gw_channel *channel; /* the source's */
     struct gw_reader reader;
-    struct gw_head head; /* what it said */
+    struct gw_wire_head head; /* what it said */
     enum gw_grammar grammar;
     struct gw_plan plan;
     struct gw_bound *bound;

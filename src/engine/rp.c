@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/rp.h"
 
-#include "base/endian.h"
+#include "wire/answer.h"
 #include "wire/frames.h"
-#include "wire/names.h"
 
 /* Reads all of it. Waiting for the first byte of a message may last: the destination has nothing to say for long. */
 static int get(struct gw_rp *rp, uint8_t *buf, size_t bytes, bool first, struct gw_error *err)
@@ -83,21 +82,21 @@ static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, struct gw_err
 static int message(struct gw_rp *rp, struct gw_error *err)
 {
     const struct gw_wire_name *what;
-    uint8_t head[4], body[GW_RP_MAX_BYTES];
-    uint16_t type, bytes;
+    uint8_t head[GW_ANSWER_HEAD_BYTES], body[GW_RP_MAX_BYTES];
+    struct gw_in in;
+    uint16_t bytes;
     int r = get(rp, head, sizeof head, true, err);
 
     if (r < 0)
         return r;
-    type = gw_load_be16(head);
-    bytes = gw_load_be16(head + 2);
-    what = gw_wire_rp(type);
-    if (!what || bytes > GW_RP_MAX_BYTES || (what->bytes >= 0 ? bytes != what->bytes : bytes < 1))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "Received invalid message 0x%04x length 0x%04x", type, bytes);
+    gw_in_memory(&in, head, sizeof head, 0);
+    r = gw_answer_get(&in, &what, &bytes, err);
+    if (r < 0)
+        return r;
     r = get(rp, body, bytes, false, err);
     if (r >= 0)
         gw_trace_answer_get(&rp->session->vm->trace, what->name);
-    return r < 0 ? r : take(rp, type, body, err);
+    return r < 0 ? r : take(rp, what->number, body, err);
 }
 
 static void *rp_main(void *arg)

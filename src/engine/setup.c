@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/head.h"
 #include "engine/send.h"
+#include "wire/command.h"
 #include "wire/frames.h"
-#include "wire/names.h"
+#include "wire/section.h"
 
 #include <assert.h>
 
@@ -12,7 +13,6 @@ static void step(struct gw_send *s, uint8_t element, uint16_t command)
 
     assert(legal);
     (void)legal;
-    gw_put_u8(&s->writer, element);
 }
 
 void gw_send_command(struct gw_send *s, uint16_t command, const void *payload, uint16_t bytes)
@@ -20,9 +20,7 @@ void gw_send_command(struct gw_send *s, uint16_t command, const void *payload, u
     gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
     gw_trace_element_put(&s->session.vm->trace, gw_writer_offset(&s->writer), "COMMAND", gw_wire_command(command)->name);
     step(s, GW_ELEMENT_COMMAND, command);
-    gw_put_u16(&s->writer, command);
-    gw_put_u16(&s->writer, bytes);
-    gw_put_bytes(&s->writer, payload, bytes);
+    gw_command_put(&s->writer.out, command, payload, bytes);
 }
 
 void gw_send_ping(struct gw_send *s, uint32_t value)
@@ -37,22 +35,22 @@ void gw_send_ping(struct gw_send *s, uint32_t value)
 
 void gw_send_section(struct gw_send *s, enum gw_section_kind kind, const struct gw_live *l)
 {
+    struct gw_section_head head = {.id = l->section_id, .version = l->ops->version};
+
     gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
     gw_trace_element_put(&s->session.vm->trace, gw_writer_offset(&s->writer), gw_wire_element((uint8_t)kind), l->ops->id);
     step(s, (uint8_t)kind, 0);
-    gw_put_u32(&s->writer, l->section_id);
-    if (kind == GW_SECTION_START) {
-        gw_put_str8(&s->writer, l->ops->id);
-        gw_put_u32(&s->writer, 0);
-        gw_put_u32(&s->writer, l->ops->version);
-    }
+    gw_strcopy(head.name, sizeof head.name, l->ops->id);
+    if (kind == GW_SECTION_START)
+        gw_section_put_head(&s->writer.out, GW_ELEMENT_START, &head);
+    else
+        gw_section_put_part(&s->writer.out, (uint8_t)kind, l->section_id);
 }
 
 void gw_send_footer(struct gw_send *s, const struct gw_live *l)
 {
     gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
-    gw_put_u8(&s->writer, GW_ELEMENT_FOOTER);
-    gw_put_u32(&s->writer, l->section_id);
+    gw_section_put_footer(&s->writer.out, l->section_id);
 }
 
 int gw_send_devices(struct gw_send *s, enum gw_devices_place place, struct gw_error *err)
@@ -124,12 +122,12 @@ int gw_send_setup(struct gw_send *s, struct gw_error *err)
     s->writing = true;
     s->writer.account = &s->account;
     gw_channel_bytes(s->channel, &in, &s->out_before);
-    gw_head_put(s->session.vm, &s->writer);
+    gw_vm_head_put(vm, &s->writer);
     r = open_return_path(s, err);
     if (r >= 0)
         r = gw_vmdesc_new(vm->ram.page_bytes, &s->desc, err);
     if (r >= 0 && s->profile->vmdesc_configuration)
-        gw_head_describe(s->session.vm, s->desc);
+        gw_vm_head_describe(vm, s->desc);
     if (r >= 0)
         r = gw_send_devices(s, GW_DEVICES_FIRST, err);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {

@@ -4,6 +4,7 @@
  */
 #include "engine/head.h"
 #include "wire/numbers.h"
+#include "wire/section.h"
 
 static int put_devices(struct gw_vm *vm, struct gw_writer *w, struct gw_vmdesc *desc, struct gw_error *err)
 {
@@ -11,7 +12,7 @@ static int put_devices(struct gw_vm *vm, struct gw_writer *w, struct gw_vmdesc *
     size_t bytes;
     int r;
 
-    gw_head_put(vm, w);
+    gw_vm_head_put(vm, w);
     r = vm->devices->put(vm, GW_DEVICES_FIRST, w, desc, err);
     if (r >= 0)
         r = vm->devices->put(vm, GW_DEVICES_EARLY, w, desc, err);
@@ -22,11 +23,7 @@ static int put_devices(struct gw_vm *vm, struct gw_writer *w, struct gw_vmdesc *
     if (r < 0)
         return r;
     gw_put_u8(w, GW_ELEMENT_EOF);
-    if (!bytes)
-        return gw_writer_flush(w, err);
-    gw_put_u8(w, GW_ELEMENT_VMDESC);
-    gw_put_u32(w, (uint32_t)bytes);
-    gw_put_bytes(w, text, bytes);
+    gw_wire_put_vmdesc(&w->out, text, bytes);
     return gw_writer_flush(w, err);
 }
 
@@ -81,8 +78,8 @@ static int get_devices(struct gw_vm *vm, struct gw_reader *r, struct gw_error *e
 
 static int get(struct gw_vm *vm, struct gw_reader *r, struct gw_error *err)
 {
-    struct gw_head head;
-    int e = gw_head_get(vm, r, &head, err);
+    struct gw_wire_head head;
+    int e = gw_vm_head_get(vm, r, &head, err);
 
     if (e >= 0)
         e = vm->devices->begin(vm, &head, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/send.h"
 #include "wire/numbers.h"
+#include "wire/section.h"
 
 /* A peer that waits for our last word gets this long to take it. */
 #define LAST_WORD_NS (300 * GW_NS_PER_MS)
@@ -99,9 +100,7 @@ static int put_end(struct gw_send *s, const char *text, size_t bytes, struct gw_
         return gw_send_flush(s, err);
     gw_grammar_step(&s->grammar, GW_ELEMENT_VMDESC, 0);
     gw_writer_cause(&s->writer, GW_CAUSE_VMDESC);
-    gw_put_u8(&s->writer, GW_ELEMENT_VMDESC);
-    gw_put_u32(&s->writer, (uint32_t)bytes);
-    gw_put_bytes(&s->writer, text, bytes);
+    gw_wire_put_vmdesc(&s->writer.out, text, bytes);
     return gw_send_flush(s, err);
 }
 

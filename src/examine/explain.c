@@ -29,17 +29,9 @@ void gw_explain_say(struct gw_explain *e, enum gw_reason_weight weight, const ch
 
 /* ---- head -------------------------------------------------------------------------------------------------------- */
 
-static bool has_capability(const struct gw_scan_head *h, const char *name)
-{
-    for (unsigned i = 0; i < h->capability_count; i++)
-        if (!strcmp(h->capabilities[i], name))
-            return true;
-    return false;
-}
-
 static void explain_head(struct gw_explain *e)
 {
-    const struct gw_scan_head *a = e->from->head, *b = e->into->head;
+    const struct gw_wire_head *a = e->from->head, *b = e->into->head;
 
     if (!*a->machine != !*b->machine)
         gw_explain_say(e, GW_REASON_REFUSED, "machine",
@@ -49,16 +41,17 @@ static void explain_head(struct gw_explain *e)
         gw_explain_say(e, GW_REASON_REFUSED, "machine", "the machine type is %s, the destination is a %s", a->machine,
                        b->machine);
     for (unsigned i = 0; i < a->capability_count; i++)
-        if (!has_capability(b, a->capabilities[i]))
+        if (!gw_head_has_capability(b, a->capabilities[i]))
             gw_explain_say(e, GW_REASON_REFUSED, "capabilities",
                            "%s is on, in the destination it is off or does not exist", a->capabilities[i]);
     for (unsigned i = 0; i < b->capability_count; i++)
-        if (!has_capability(a, b->capabilities[i]))
+        if (!gw_head_has_capability(a, b->capabilities[i]))
             gw_explain_say(e, GW_REASON_REFUSED, "capabilities", "%s is off, in the destination it is on",
                            b->capabilities[i]);
-    if (a->page_bytes != b->page_bytes)
-        gw_explain_say(e, GW_REASON_REFUSED, "page size", "pages of %u bytes, the destination's have %u", a->page_bytes,
-                       b->page_bytes);
+    if (gw_head_page_bytes(a) != gw_head_page_bytes(b))
+        gw_explain_say(e, GW_REASON_REFUSED, "page size", "pages of %u bytes, the destination's have %u",
+                       gw_head_page_bytes(a),
+                       gw_head_page_bytes(b));
     if (a->has_uuid && b->has_uuid && memcmp(a->uuid, b->uuid, sizeof a->uuid) != 0)
         gw_explain_say(e, GW_REASON_REFUSED, "UUID", "the machine's UUID is not that of the destination");
 }

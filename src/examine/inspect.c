@@ -14,7 +14,7 @@ static struct gw_inspect *of(void *opaque)
 
 /* ---- collecting -------------------------------------------------------------------------------------------------- */
 
-static int on_head(void *opaque, const struct gw_scan_head *head)
+static int on_head(void *opaque, const struct gw_wire_head *head)
 {
     struct gw_inspect *in = of(opaque);
 
@@ -127,7 +127,8 @@ static void count_ram(struct gw_inspect *in, const struct gw_scan_section *s)
 
         if (!b->mapped)
             continue;
-        region = b->pages_at + b->used_bytes - b->bitmap_at - in->blocks[i].pages[GW_SCAN_MAPPED] * in->head->page_bytes;
+        region = b->pages_at + b->used_bytes - b->bitmap_at - in->blocks[i].pages[GW_SCAN_MAPPED] *
+                 gw_head_page_bytes(in->head);
         in->cause[GW_SPENT_MAPS] += b->bitmap_bytes;
         in->cause[GW_SPENT_GAPS] += region - b->bitmap_bytes;
         rest -= region;
@@ -174,7 +175,7 @@ static int on_block(void *opaque, const struct gw_scan_block *block)
     *b = (struct gw_inspect_block){.block = block};
     if (gw_add_overflows(in->tracked_bytes, block->used_bytes, &total) || total > GW_INSPECT_TRACKED_MAX)
         return 0;
-    b->seen = gw_bitmap_new(block->used_bytes / in->head->page_bytes);
+    b->seen = gw_bitmap_new(block->used_bytes / gw_head_page_bytes(in->head));
     if (b->seen)
         in->tracked_bytes = total;
     return 0;
@@ -193,7 +194,7 @@ static int on_page(void *opaque, const struct gw_scan_page *p)
     in->cause[p->kind == GW_SCAN_ZERO ? GW_SPENT_ZERO : GW_SPENT_PAGE_HEADS] += p->head_bytes;
     in->cause[causes[p->kind]] += p->payload_bytes;
     if (b->seen) {
-        uint64_t page = p->offset / in->head->page_bytes;
+        uint64_t page = p->offset / gw_head_page_bytes(in->head);
 
         if (gw_bitmap_test(b->seen, page))
             b->again++;
@@ -205,7 +206,7 @@ static int on_page(void *opaque, const struct gw_scan_page *p)
     if (p->kind == GW_SCAN_COMPRESSED)
         in->hints |= GW_HINT_COMPRESSED;
     if (p->data)
-        gw_pages_add(&in->pages, p->data, in->head->page_bytes);
+        gw_pages_add(&in->pages, p->data, gw_head_page_bytes(in->head));
     return 0;
 }
 
@@ -462,7 +463,7 @@ struct gw_inspect *gw_inspect_free(struct gw_inspect *in)
     if (!in)
         return NULL;
     for (unsigned i = 0; i < in->block_count; i++)
-        gw_bitmap_free(in->blocks[i].seen, in->blocks[i].block->used_bytes / in->head->page_bytes);
+        gw_bitmap_free(in->blocks[i].seen, in->blocks[i].block->used_bytes / gw_head_page_bytes(in->head));
     if (in->open) {
         gw_scan_close(&in->scan);
         gw_reader_close(&in->reader);

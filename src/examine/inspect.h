@@ -102,7 +102,7 @@ struct gw_inspect {
     struct gw_reader reader;
     struct gw_scan scan;
     bool open, has_head, ended;
-    const struct gw_scan_head *head;
+    const struct gw_wire_head *head;
     uint64_t bytes, cause[GW_SPENT_COUNT];
     uint64_t ram_bytes; /* of page records since the last section */
     struct gw_inspect_run *runs;

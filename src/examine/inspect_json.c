@@ -45,7 +45,7 @@ static void put_head(const struct gw_inspect *in, struct gw_text *t)
     gw_text_string(t, "kind", gw_inspect_kind(in));
     if (*in->head->machine)
         gw_text_string(t, "machine", in->head->machine);
-    gw_text_int(t, "page_bytes", in->head->page_bytes);
+    gw_text_int(t, "page_bytes", gw_head_page_bytes(in->head));
     gw_text_open(t, "capabilities", '[');
     for (unsigned i = 0; i < in->head->capability_count; i++)
         gw_text_string(t, NULL, in->head->capabilities[i]);

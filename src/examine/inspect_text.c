@@ -83,8 +83,8 @@ static void put_head(const struct gw_inspect *in, const char *title, struct gw_t
             gw_text_printf(t, " %s", in->head->capabilities[i]);
         gw_text_printf(t, "\n");
     }
-    if (in->head->page_bytes != 4096)
-        gw_text_printf(t, "  page          %u bytes\n", in->head->page_bytes);
+    if (gw_head_page_bytes(in->head) != 4096)
+        gw_text_printf(t, "  page          %u bytes\n", gw_head_page_bytes(in->head));
     if (in->checkpoints)
         gw_text_printf(t, "  checkpoints   %u\n", in->checkpoints);
 }

@@ -55,6 +55,7 @@ struct gw_image {
     char machine[256];   /* "": the stream had no configuration section */
     uint32_t page_bytes;
     unsigned page_bits;
+    bool page_bits_told; /* the head said them (wire/profile.h) */
     bool has_uuid;
     uint8_t uuid[16];
     bool footers;        /* sections end with one; false in machine types up to 2.3 */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/live.h"
 
-#include "wire/numbers.h"
+#include "wire/ram_list.h"
+#include "wire/ram_record.h"
 
 static int check_resized(struct ram_live *m, struct gw_error *err)
 {
@@ -61,17 +62,14 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
     atomic_store(&m->total, total);
 
     gw_writer_cause(w, GW_CAUSE_RAM_META);
-    gw_put_u64(w, total | GW_RAMF_MEM_SIZE);
+    gw_ram_list_put_total(&w->out, total);
     for (unsigned i = 0; i < ram->count; i++) {
         const struct gw_ram_block *b = ram->blocks[i];
 
         if (!gw_ram_migrates(b))
             continue;
         gw_trace_ram_block(ram->trace, b->name, b->used_bytes, b->gpa);
-        gw_put_str8(w, b->name);
-        gw_put_u64(w, b->used_bytes);
-        if (m->config.ignore_shared)
-            gw_put_u64(w, b->gpa);
+        gw_ram_list_put(&w->out, b->name, b->used_bytes, m->config.ignore_shared ? &b->gpa : NULL);
     }
     gw_put_u64(w, GW_RAMF_EOS);
     return 0;

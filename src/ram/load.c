@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "wire/names.h"
+#include "wire/ram_list.h"
 
 int gw_ram_load_setup(struct gw_live *live, struct gw_error *err)
 {
@@ -85,28 +86,20 @@ static int read_list(struct ram_live *m, struct gw_reader *r, uint64_t total, st
         return e;
 
     for (uint64_t left = total; left; count++) {
-        uint64_t used, gpa, at = gw_reader_offset(r);
+        struct gw_wire_block entry;
         struct listed *list;
-        char name[256];
+        uint64_t gpa;
 
-        e = gw_get_str8(r, name, err);
+        e = gw_ram_list_get(&r->in, &left, &entry, err);
         if (e >= 0)
-            e = gw_get_u64(r, &used, err);
-        if (e < 0)
-            return e;
-        if (used > left || !used)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                           "RAM block %s at byte %" PRIu64 ": 0x%" PRIx64 " bytes, 0x%" PRIx64 " of the total are left",
-                           name, at, used, left);
-        e = grow(m, ret_list, err);
+            e = grow(m, ret_list, err);
         list = *ret_list;
         if (e >= 0)
-            e = check_block(m, name, used, list, count, &list[count].block, err);
+            e = check_block(m, entry.name, entry.used_bytes, list, count, &list[count].block, err);
         if (e < 0)
             return e;
-        gw_trace_ram_block(m->config.ram->trace, name, used, list[count].block->gpa);
-        list[count].used_bytes = used;
-        left -= used;
+        gw_trace_ram_block(m->config.ram->trace, entry.name, entry.used_bytes, list[count].block->gpa);
+        list[count].used_bytes = entry.used_bytes;
         if (m->config.ignore_shared) {
             e = gw_get_u64(r, &gpa, err);
             if (e < 0)
@@ -114,7 +107,7 @@ static int read_list(struct ram_live *m, struct gw_reader *r, uint64_t total, st
             if (gpa != list[count].block->gpa)
                 return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                                "RAM block %s is at guest address 0x%" PRIx64 " on the source and 0x%" PRIx64 " here",
-                               name, gpa, list[count].block->gpa);
+                               entry.name, gpa, list[count].block->gpa);
         }
     }
     *ret_count = count;
@@ -125,19 +118,15 @@ static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *e
 {
     struct gw_ram *ram = m->config.ram;
     GW_AUTOFREE struct listed *list = NULL;
-    uint64_t word, mask = ram->page_bytes - 1, at = gw_reader_offset(r);
+    uint64_t total, at = gw_reader_offset(r);
     unsigned count = 0;
     int e;
 
     if (m->listed)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a second RAM block list at byte %" PRIu64, at);
-    e = gw_get_u64(r, &word, err);
-    if (e < 0)
-        return e;
-    if ((word & mask) != GW_RAMF_MEM_SIZE)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                       "RAM block list expected at byte %" PRIu64 ", found flags 0x%" PRIx64, at, word & mask);
-    e = read_list(m, r, word & ~mask, &list, &count, err);
+    e = gw_ram_list_get_total(&r->in, ram->page_bytes, UINT64_MAX, &total, err);
+    if (e >= 0)
+        e = read_list(m, r, total, &list, &count, err);
     if (e < 0)
         return e;
     for (unsigned i = 0; i < ram->count; i++) {
@@ -173,7 +162,7 @@ static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *e
             return e;
     }
     m->listed = true;
-    atomic_store(&m->total, word & ~mask);
+    atomic_store(&m->total, total);
     return 0;
 }
 

@@ -17,7 +17,7 @@ static int tell_described(struct gw_scan *s, const uint8_t *data, uint64_t base,
                                           .body_bytes = at[i].body_bytes, .body = data + at[i].body,
                                           .state = &d->state, .checkpoint = s->checkpoint};
 
-        section.bytes = at[i].body + at[i].body_bytes - at[i].start + (gw_scan_footers(s) ? 5 : 0);
+        section.bytes = at[i].body + at[i].body_bytes - at[i].start + (gw_scan_footers(s) ? GW_FOOTER_BYTES : 0);
         r = GW_SCAN_TELL(s, section, &section);
     }
     return r;

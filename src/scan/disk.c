@@ -26,7 +26,7 @@ int gw_scan_disk(struct gw_scan *s, struct gw_error *err)
             continue;
         if (flags != DISK_DATA && flags != (DISK_DATA | DISK_ZERO))
             return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": disk record with flags 0x%x", at, flags);
-        r = gw_scan_name(s, s->disk, err);
+        r = gw_get_name(&s->r->in, s->disk, err);
         disk.sector = word >> 9;
         disk.zero = flags & DISK_ZERO;
         if (r >= 0 && !disk.zero)
@@ -82,9 +82,9 @@ int gw_scan_bitmaps(struct gw_scan *s, struct gw_error *err)
             return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": dirty bitmap record with flags 0x%x", at,
                                   flags);
         if (flags & BITMAP_NODE)
-            r = gw_scan_name(s, s->node, err);
+            r = gw_get_name(&s->r->in, s->node, err);
         if (r >= 0 && flags & BITMAP_NAME)
-            r = gw_scan_name(s, s->bitmap, err);
+            r = gw_get_name(&s->r->in, s->bitmap, err);
         if (r >= 0 && flags & BITMAP_START)
             r = get_start(s, &b, err);
         if (r >= 0 && flags & BITMAP_COMPLETE) {

@@ -2,7 +2,8 @@
 #include "base/bitmap.h"
 #include "base/endian.h"
 #include "scan/parts.h"
-#include "wire/names.h"
+#include "wire/command.h"
+#include "wire/ram_record.h"
 
 struct forward {
     const uint8_t *data;
@@ -15,77 +16,60 @@ struct forward {
     uint64_t budget;  /* bytes that may still be looked at */
 };
 
-static bool printable(const uint8_t *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (p[i] < 0x20 || p[i] > 0x7e)
-            return false;
-    return n > 0;
-}
-
 static bool full_at(const struct forward *f, size_t at, struct gw_scan_found *e)
 {
-    const uint8_t *p = f->data + at;
-    size_t left = f->bytes - at, n;
+    struct gw_section_head head;
+    struct gw_in in;
 
-    if (left < 6 || p[0] != GW_ELEMENT_FULL)
+    if (f->data[at] != GW_ELEMENT_FULL)
         return false;
-    n = p[5];
-    if (left < 6 + n + 8 || !printable(p + 6, n))
+    gw_in_memory(&in, f->data + at + 1, f->bytes - at - 1, at + 1);
+    if (gw_section_get_head(&in, &head, NULL) < 0)
         return false;
-    *e = (struct gw_scan_found){.element = GW_ELEMENT_FULL, .at = at, .body = at + 6 + n + 8};
-    e->id = gw_load_be32(p + 1);
-    e->name = at + 6;
-    e->name_bytes = (uint8_t)n;
-    e->instance = gw_load_be32(p + 6 + n);
-    e->version = gw_load_be32(p + 6 + n + 4);
+    *e = (struct gw_scan_found){.element = GW_ELEMENT_FULL, .at = at, .body = (size_t)gw_in_offset(&in), .id = head.id,
+                                .name = at + 6, .instance = head.instance, .version = head.version};
+    e->name_bytes = (uint8_t)strlen(head.name);
     return e->version < 65536;
 }
 
 static bool command_at(const struct forward *f, size_t at, struct gw_scan_found *e)
 {
-    const uint8_t *p = f->data + at;
-    const struct gw_wire_name *known;
-    size_t left = f->bytes - at, n;
+    const struct gw_wire_name *what;
+    struct gw_in in;
+    uint16_t n;
 
-    if (left < 5 || p[0] != GW_ELEMENT_COMMAND)
+    if (f->data[at] != GW_ELEMENT_COMMAND)
         return false;
-    known = gw_wire_command(gw_load_be16(p + 1));
-    n = gw_load_be16(p + 3);
-    if (!known || (known->bytes >= 0 && n != (size_t)known->bytes) || left < 5 + n ||
-        known->number == GW_COMMAND_PACKAGED)
+    gw_in_memory(&in, f->data + at + 1, f->bytes - at - 1, at + 1);
+    if (gw_command_get(&in, at, &what, &n, NULL) < 0 || n > gw_in_buffered(&in) || what->number == GW_COMMAND_PACKAGED)
         return false;
-    *e = (struct gw_scan_found){.element = GW_ELEMENT_COMMAND, .at = at, .body = at + 5, .body_bytes = n,
-                                .id = known->number, .end = at + 5 + n};
+    *e = (struct gw_scan_found){.element = GW_ELEMENT_COMMAND, .at = at, .body = at + GW_COMMAND_HEAD_BYTES,
+                                .body_bytes = n, .id = what->number, .end = at + GW_COMMAND_HEAD_BYTES + n};
     return true;
-}
-
-/* The first word of the RAM's PART or END. */
-static bool ram_word(const struct forward *f, uint64_t word)
-{
-    uint64_t flags = word & (f->what->page_bytes - 1);
-
-    if (flags == GW_RAMF_EOS || flags == GW_RAMF_MULTIFD_FLUSH)
-        return word == flags;
-    flags &= ~(uint64_t)GW_RAMF_CONTINUE;
-    return flags == GW_RAMF_ZERO || flags == GW_RAMF_PAGE || flags == GW_RAMF_XBZRLE || flags == GW_RAMF_COMPRESS;
 }
 
 static bool at_live(const struct forward *f, size_t at)
 {
     const uint8_t *p = f->data + at;
-    size_t left = f->bytes - at;
     struct gw_scan_found command;
+    struct gw_ram_record record;
+    char name[256];
+    struct gw_in in;
+    uint32_t id;
 
-    if (p[0] == GW_ELEMENT_START)
-        return left > 6 && left >= 6u + p[5] && printable(p + 6, p[5]);
     if (p[0] == GW_ELEMENT_COMMAND)
         return command_at(f, at, &command);
-    if ((p[0] != GW_ELEMENT_PART && p[0] != GW_ELEMENT_END) || left < 5)
+    if (p[0] != GW_ELEMENT_START && p[0] != GW_ELEMENT_PART && p[0] != GW_ELEMENT_END)
         return false;
+    gw_in_memory(&in, p + 1, f->bytes - at - 1, at + 1);
+    if (gw_get_u32(&in, &id, NULL) < 0)
+        return false;
+    if (p[0] == GW_ELEMENT_START)
+        return gw_get_name(&in, name, NULL) >= 0;
     for (unsigned i = 0; i < f->what->live_count; i++)
-        if (f->what->live[i].id == gw_load_be32(p + 1))
-            return strcmp(f->what->live[i].name, "ram") != 0 || (left >= 13 && ram_word(f, gw_load_be64(p + 5)));
+        if (f->what->live[i].id == id)
+            return strcmp(f->what->live[i].name, "ram") != 0 ||
+                   gw_ram_word_get(&in, f->what->page_bytes, &record, NULL) >= 0;
     return false;
 }
 

@@ -9,8 +9,6 @@
 
 #define GW_SCAN_TELL(s, what, arg) ((s)->v->what ? (s)->v->what((s)->opaque, arg) : 0)
 
-/* str8 of printable ASCII. */
-int gw_scan_name(struct gw_scan *s, char *dst, struct gw_error *err);
 /* Memory that grows with the bytes that come: the length is only what somebody says. The caller frees it. */
 int gw_scan_slurp(struct gw_scan *s, uint64_t bytes, uint8_t **ret, struct gw_error *err);
 /* Bodies. */
@@ -43,7 +41,7 @@ struct gw_scan_search {
     size_t bytes;
     bool footers;
     enum gw_scan_goal goal;
-    const struct gw_scan_bound *live;
+    const struct gw_section_head *live;
     unsigned live_count;
     uint32_t page_bytes; /* TO_LIVE */
 };

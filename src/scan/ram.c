@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/endian.h"
 #include "scan/parts.h"
-#include "wire/names.h"
+#include "wire/ram_list.h"
+#include "wire/ram_record.h"
 
 static struct gw_scan_block *block_find(struct gw_scan *s, const char *name)
 {
@@ -176,29 +177,25 @@ static int get_host_page(struct gw_scan *s, struct gw_scan_block *b, struct gw_e
 
 static int get_block(struct gw_scan *s, uint64_t *left, struct gw_error *err)
 {
-    uint64_t at = gw_reader_offset(s->r), used;
+    uint64_t at = gw_reader_offset(s->r);
+    struct gw_wire_block entry;
     struct gw_scan_block *b;
-    char name[256];
-    int r = gw_scan_name(s, name, err);
+    int r = gw_ram_list_get(&s->r->in, left, &entry, err);
 
-    if (r >= 0)
-        r = gw_get_u64(s->r, &used, err);
     if (r < 0)
         return r;
-    if (!used || used > *left || used % s->page_bytes)
-        return gw_reader_fail(s->r, -EPROTO, err,
-                              "byte %" PRIu64 ": RAM block %s has %" PRIu64 " bytes, %" PRIu64 " of the total are left",
-                              at, name, used, *left);
-    if (block_find(s, name))
-        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": RAM block %s is listed twice", at, name);
+    if (entry.used_bytes % s->page_bytes)
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": RAM block %s has %" PRIu64 " bytes, which are no "
+                              "whole pages", at, entry.name, entry.used_bytes);
+    if (block_find(s, entry.name))
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": RAM block %s is listed twice", at, entry.name);
     if (s->block_count == GW_SCAN_BLOCKS_MAX)
         return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": more than %u RAM blocks", at, GW_SCAN_BLOCKS_MAX);
     b = block_add(s, err);
     if (!b)
         return -ENOMEM;
-    memcpy(b->name, name, sizeof name);
-    b->used_bytes = used;
-    *left -= used;
+    memcpy(b->name, entry.name, sizeof entry.name);
+    b->used_bytes = entry.used_bytes;
     r = get_host_page(s, b, err);
     if (r >= 0 && s->ignore_shared) {
         b->has_gpa = true;
@@ -211,95 +208,64 @@ static int get_block(struct gw_scan *s, uint64_t *left, struct gw_error *err)
 
 static int get_list(struct gw_scan *s, struct gw_error *err)
 {
-    uint64_t word, mask = s->page_bytes - 1, left, at = gw_reader_offset(s->r);
-    int r = gw_get_u64(s->r, &word, err);
+    uint64_t left, at = gw_reader_offset(s->r);
+    int r;
 
-    if (r < 0)
-        return r;
-    if ((word & mask) != GW_RAMF_MEM_SIZE || s->listed)
-        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": the list of RAM blocks is expected, there is 0x%"
-                              PRIx64, at, word);
-    s->listed = true;
-    left = word & ~mask;
-    if (left > GW_SCAN_RAM_MAX)
-        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": more than %llu TiB of RAM", at,
-                              GW_SCAN_RAM_MAX >> 40);
-    for (; r >= 0 && left;)
+    if (s->listed)
+        return gw_reader_fail(s->r, -EPROTO, err, "a second RAM block list at byte %" PRIu64, at);
+    r = gw_ram_list_get_total(&s->r->in, s->page_bytes, GW_SCAN_RAM_MAX, &left, err);
+    s->listed = r >= 0;
+    while (r >= 0 && left)
         r = get_block(s, &left, err);
     return r;
 }
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 
-static int wrong_record(struct gw_scan *s, uint64_t at, const char *what, uint64_t word, struct gw_error *err)
-{
-    return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": RAM record 0x%" PRIx64 " (%s): %s", at, word,
-                          gw_wire_ram_flag(word & (s->page_bytes - 1) & ~(uint64_t)GW_RAMF_CONTINUE), what);
-}
-
 /* Leaves what the page is made of in the reader. */
-static int get_payload(struct gw_scan *s, uint64_t at, uint64_t word, struct gw_scan_page *page, struct gw_error *err)
+static int get_payload(struct gw_scan *s, const struct gw_ram_record *record, struct gw_scan_page *page,
+                       struct gw_error *err)
 {
-    uint8_t b;
-    uint16_t n16;
-    uint32_t n = 0;
+    struct gw_in *in = &s->r->in;
+    uint8_t fill;
     int r;
 
     switch (page->kind) {
     case GW_SCAN_ZERO:
         page->payload_bytes = 1;
-        return gw_get_u8(s->r, &b, err);
+        return gw_get_u8(in, &fill, err);
     case GW_SCAN_XBZRLE:
-        r = gw_get_u8(s->r, &b, err);
-        if (r >= 0)
-            r = gw_get_u16(s->r, &n16, err);
-        if (r < 0)
-            return r;
-        if (b != 1 || !n16 || n16 > s->page_bytes)
-            return wrong_record(s, at, "its encoding or length is wrong", word, err);
-        page->payload_bytes = 3u + n16;
-        page->coded_bytes = n16;
-        return gw_reader_need(s->r, n16, &page->coded, err);
     case GW_SCAN_COMPRESSED:
-        r = gw_get_u32(s->r, &n, err);
-        if (r < 0)
-            return r;
-        if (!n || n > GW_MIN(s->page_bytes + s->page_bytes / 100 + 32, GW_READER_CAP))
-            return wrong_record(s, at, "more compressed bytes than a page can need", word, err);
-        page->payload_bytes = 4 + n;
-        page->coded_bytes = n;
-        return gw_reader_need(s->r, n, &page->coded, err);
+        r = gw_ram_coded_get(in, record, s->page_bytes, &page->coded_bytes, err);
+        page->payload_bytes = (page->kind == GW_SCAN_XBZRLE ? 3 : 4) + page->coded_bytes;
+        return r < 0 ? r : gw_in_need(in, page->coded_bytes, &page->coded, err);
     default:
         page->payload_bytes = s->page_bytes;
-        return gw_reader_need(s->r, s->page_bytes, &page->data, err);
+        return gw_in_need(in, s->page_bytes, &page->data, err);
     }
 }
 
-static int get_page(struct gw_scan *s, uint64_t at, uint64_t word, enum gw_scan_page_kind kind, struct gw_error *err)
+static int get_page(struct gw_scan *s, const struct gw_ram_record *record, enum gw_scan_page_kind kind,
+                    struct gw_error *err)
 {
-    struct gw_scan_page page = {.kind = kind, .offset = word & ~(uint64_t)(s->page_bytes - 1)};
+    struct gw_scan_page page = {.kind = kind, .offset = record->offset};
     int r;
 
     if (s->mapped)
-        return wrong_record(s, at, "not in a mapped-ram file", word, err);
-    if (!(word & GW_RAMF_CONTINUE)) {
-        char name[256];
-
-        r = gw_scan_name(s, name, err);
-        if (r < 0)
-            return r;
-        s->last = block_find(s, name);
+        return gw_ram_record_wrong(&s->r->in, record, "not in a mapped-ram file", err);
+    if (record->named) {
+        s->last = block_find(s, record->name);
         if (!s->last)
             return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": a page of RAM block %s, which is not listed",
-                                  at, name);
+                                  record->at, record->name);
     }
     if (!s->last)
-        return wrong_record(s, at, "it goes on with a RAM block, but none was named", word, err);
+        return gw_ram_record_wrong(&s->r->in, record, "it goes on with a RAM block, but none was named", err);
     if (page.offset >= s->last->used_bytes)
-        return wrong_record(s, at, "behind the end of its RAM block", word, err);
+        return gw_ram_record_wrong(&s->r->in, record, "behind the end of its RAM block", err);
     page.block = s->last;
-    page.head_bytes = (uint32_t)(gw_reader_offset(s->r) - at);
-    r = get_payload(s, at, word, &page, err);
+    page.head_bytes = (uint32_t)(gw_reader_offset(s->r) - record->at);
+    r = get_payload(s, record, &page, err);
     if (r < 0)
         return r;
     page.at = gw_reader_offset(s->r);
@@ -313,31 +279,28 @@ int gw_scan_ram(struct gw_scan *s, uint8_t element, struct gw_error *err)
     int r = element == GW_ELEMENT_START ? get_list(s, err) : 0;
 
     while (r >= 0) {
-        uint64_t word, at = gw_reader_offset(s->r);
+        struct gw_ram_record record;
 
-        r = gw_get_u64(s->r, &word, err);
+        r = gw_ram_record_get(&s->r->in, s->page_bytes, &record, err);
         if (r < 0)
             break;
-        switch (word & (s->page_bytes - 1) & ~(uint64_t)GW_RAMF_CONTINUE) {
+        switch (record.kind) {
         case GW_RAMF_EOS:
             return 0;
         case GW_RAMF_MULTIFD_FLUSH:
             r = s->v->flush ? s->v->flush(s->opaque) : 0;
             break;
         case GW_RAMF_ZERO:
-            r = get_page(s, at, word, GW_SCAN_ZERO, err);
+            r = get_page(s, &record, GW_SCAN_ZERO, err);
             break;
         case GW_RAMF_PAGE:
-            r = get_page(s, at, word, GW_SCAN_PLAIN, err);
+            r = get_page(s, &record, GW_SCAN_PLAIN, err);
             break;
         case GW_RAMF_XBZRLE:
-            r = get_page(s, at, word, GW_SCAN_XBZRLE, err);
-            break;
-        case GW_RAMF_COMPRESS:
-            r = get_page(s, at, word, GW_SCAN_COMPRESSED, err);
+            r = get_page(s, &record, GW_SCAN_XBZRLE, err);
             break;
         default:
-            r = wrong_record(s, at, "no kind of record that is known", word, err);
+            r = get_page(s, &record, GW_SCAN_COMPRESSED, err);
         }
     }
     return r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/endian.h"
 #include "scan/parts.h"
-#include "wire/names.h"
+#include "wire/command.h"
 
 void gw_scan_init(struct gw_scan *s, struct gw_reader *r, const struct gw_scan_visitor *v, void *opaque)
 {
@@ -20,23 +20,6 @@ void gw_scan_close(struct gw_scan *s)
     s->block_count = 0;
     s->tail = NULL;
     s->tree = NULL;
-}
-
-static int printable(struct gw_scan *s, const char *name, uint64_t at, struct gw_error *err)
-{
-    for (const char *p = name; *p; p++)
-        if (*p < 0x20 || *p > 0x7e)
-            return gw_reader_fail(s->r, -EPROTO, err, "the name at byte %" PRIu64 " has a byte 0x%02x in it", at,
-                                  (uint8_t)*p);
-    return 0;
-}
-
-int gw_scan_name(struct gw_scan *s, char *dst, struct gw_error *err)
-{
-    uint64_t at = gw_reader_offset(s->r);
-    int r = gw_get_str8(s->r, dst, err);
-
-    return r < 0 ? r : printable(s, dst, at, err);
 }
 
 int gw_scan_slurp(struct gw_scan *s, uint64_t bytes, uint8_t **ret, struct gw_error *err)
@@ -67,108 +50,22 @@ int gw_scan_slurp(struct gw_scan *s, uint64_t bytes, uint8_t **ret, struct gw_er
 
 /* ---- head -------------------------------------------------------------------------------------------------------- */
 
-static int get_magic(struct gw_scan *s, struct gw_error *err)
-{
-    uint64_t at = gw_reader_offset(s->r);
-    uint32_t magic, version;
-    int r = gw_get_u32(s->r, &magic, err);
-
-    if (r < 0)
-        return r;
-    if (magic == GW_WIRE_MULTIFD_MAGIC)
-        return gw_reader_fail(s->r, -EPROTO, err,
-                              "byte %" PRIu64 ": this is a multifd channel, which has pages and nothing else; the rest "
-                              "is in the main stream", at);
-    if (magic != GW_WIRE_MAGIC)
-        return gw_reader_fail(s->r, -EPROTO, err,
-                              "byte %" PRIu64 ": no migration stream, it begins with 0x%08x instead of 0x%08x", at,
-                              magic, GW_WIRE_MAGIC);
-    r = gw_get_u32(s->r, &version, err);
-    if (r >= 0 && version != GW_WIRE_VERSION)
-        r = gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": stream version %u, only %u is known", at + 4, version,
-                           GW_WIRE_VERSION);
-    return r;
-}
-
-static int get_capabilities(struct gw_scan *s, uint64_t at, struct gw_error *err)
-{
-    uint32_t count;
-    int r = gw_get_u32(s->r, &count, err);
-
-    if (r >= 0 && count > GW_SCAN_CAPABILITIES_MAX)
-        return gw_reader_fail(s->r, -EPROTO, err, "%u capabilities at byte %" PRIu64, count, at);
-    for (uint32_t i = 0; r >= 0 && i < count; i++) {
-        char *name = s->head.capabilities[i];
-
-        r = gw_scan_name(s, name, err);
-        if (r < 0)
-            break;
-        s->mapped |= !strcmp(name, "mapped-ram");
-        s->ignore_shared |= !strcmp(name, "x-ignore-shared");
-        s->head.capability_count = i + 1;
-    }
-    return r;
-}
-
-static int get_subsection(struct gw_scan *s, struct gw_error *err)
-{
-    uint64_t at = gw_reader_offset(s->r);
-    uint32_t version, bits;
-    char name[256];
-    int r;
-
-    gw_reader_skip(s->r, 1);
-    r = gw_scan_name(s, name, err);
-    if (r >= 0)
-        r = gw_get_u32(s->r, &version, err);
-    if (r < 0)
-        return r;
-    if (!strcmp(name, "configuration/capabilities"))
-        return get_capabilities(s, at, err);
-    if (!strcmp(name, "configuration/uuid")) {
-        s->head.has_uuid = true;
-        return gw_get_bytes(s->r, s->head.uuid, 16, err);
-    }
-    if (!strcmp(name, "configuration/target-page-bits")) {
-        r = gw_get_u32(s->r, &bits, err);
-        if (r >= 0 && (bits < 10 || bits > 16))
-            r = gw_reader_fail(s->r, -EPROTO, err, "pages of 2^%u bytes at byte %" PRIu64, bits, at);
-        if (r >= 0)
-            s->page_bytes = 1u << bits;
-        return r;
-    }
-    return gw_reader_fail(s->r, -EPROTO, err, "unknown subsection %s at byte %" PRIu64, name, at);
-}
-
 static int get_head(struct gw_scan *s, struct gw_error *err)
 {
-    uint64_t at = gw_reader_offset(s->r);
-    const uint8_t *p = NULL;
-    uint32_t n;
+    struct gw_in *in = &s->r->in;
     int r;
 
-    s->r->in.what = "the head";
-    r = get_magic(s, err);
+    in->what = "the head";
+    r = gw_head_begin(in, &s->head, err);
     if (r >= 0)
-        r = gw_reader_need(s->r, 1, &p, err);
+        do
+            r = gw_head_next(in, &s->head, err);
+        while (r > 0);
     if (r < 0)
         return r;
-    if (*p == GW_ELEMENT_CONFIGURATION) {
-        gw_reader_skip(s->r, 1);
-        r = gw_get_u32(s->r, &n, err);
-        if (r >= 0 && (n < 1 || n > 255))
-            return gw_reader_fail(s->r, -EPROTO, err, "a machine name of %u bytes at byte %" PRIu64, n, at + 9);
-        if (r >= 0)
-            r = gw_get_bytes(s->r, s->head.machine, n, err);
-        if (r >= 0)
-            r = printable(s, s->head.machine, at + 13, err);
-        while (r >= 0 && (r = gw_reader_need(s->r, 1, &p, err)) >= 0 && *p == GW_ELEMENT_SUBSECTION)
-            r = get_subsection(s, err);
-        if (r < 0)
-            return r;
-    }
-    s->head.page_bytes = s->page_bytes;
-    s->head.bytes = gw_reader_offset(s->r) - at;
+    s->page_bytes = gw_head_page_bytes(&s->head);
+    s->mapped = gw_head_has_capability(&s->head, "mapped-ram");
+    s->ignore_shared = gw_head_has_capability(&s->head, "x-ignore-shared");
     return GW_SCAN_TELL(s, head, &s->head);
 }
 
@@ -183,20 +80,12 @@ static int get_command(struct gw_scan *s, struct gw_error *err)
     int r;
 
     gw_reader_skip(s->r, 1);
-    r = gw_get_u16(s->r, &c.number, err);
+    r = gw_command_get(&s->r->in, at, &known, &c.payload_bytes, err);
     if (r >= 0)
-        r = gw_get_u16(s->r, &c.payload_bytes, err);
+        r = gw_get_bytes(s->r, payload, c.payload_bytes, err);
     if (r < 0)
         return r;
-    known = gw_wire_command(c.number);
-    if (!known)
-        return gw_reader_fail(s->r, -EPROTO, err, "unknown command %u at byte %" PRIu64, c.number, at);
-    if (known->bytes >= 0 && c.payload_bytes != known->bytes)
-        return gw_reader_fail(s->r, -EPROTO, err, "command %s at byte %" PRIu64 " has %u bytes instead of %d",
-                              known->name, at, c.payload_bytes, known->bytes);
-    r = gw_get_bytes(s->r, payload, c.payload_bytes, err);
-    if (r < 0)
-        return r;
+    c.number = known->number;
     c.bytes = gw_reader_offset(s->r) - at;
     if (c.number == GW_COMMAND_POSTCOPY_ADVISE && c.payload_bytes == 16)
         s->host_pages = gw_load_be64(payload);
@@ -209,7 +98,7 @@ static int get_command(struct gw_scan *s, struct gw_error *err)
     return gw_scan_package(s, gw_load_be32(payload), err);
 }
 
-static struct gw_scan_bound *bound_find(struct gw_scan *s, uint32_t id)
+static struct gw_section_head *bound_find(struct gw_scan *s, uint32_t id)
 {
     for (unsigned i = 0; i < s->bound_count; i++)
         if (s->bound[i].id == id)
@@ -217,17 +106,11 @@ static struct gw_scan_bound *bound_find(struct gw_scan *s, uint32_t id)
     return NULL;
 }
 
-static int get_start(struct gw_scan *s, uint64_t at, struct gw_scan_bound **ret, struct gw_error *err)
+static int get_start(struct gw_scan *s, uint64_t at, struct gw_section_head **ret, struct gw_error *err)
 {
-    struct gw_scan_bound b, *to = &s->bound[s->bound_count];
-    int r = gw_get_u32(s->r, &b.id, err);
+    struct gw_section_head b, *to = &s->bound[s->bound_count];
+    int r = gw_section_get_head(&s->r->in, &b, err);
 
-    if (r >= 0)
-        r = gw_scan_name(s, b.name, err);
-    if (r >= 0)
-        r = gw_get_u32(s->r, &b.instance, err);
-    if (r >= 0)
-        r = gw_get_u32(s->r, &b.version, err);
     if (r < 0)
         return r;
     if (bound_find(s, b.id))
@@ -242,7 +125,7 @@ static int get_start(struct gw_scan *s, uint64_t at, struct gw_scan_bound **ret,
     return 0;
 }
 
-static int get_part(struct gw_scan *s, uint8_t element, uint64_t at, struct gw_scan_bound **ret, struct gw_error *err)
+static int get_part(struct gw_scan *s, uint8_t element, uint64_t at, struct gw_section_head **ret, struct gw_error *err)
 {
     uint32_t id;
     int r = gw_get_u32(s->r, &id, err);
@@ -256,9 +139,9 @@ static int get_part(struct gw_scan *s, uint8_t element, uint64_t at, struct gw_s
     return 0;
 }
 
-static int get_footer(struct gw_scan *s, const struct gw_scan_bound *b, struct gw_error *err)
+/* The first section shows whether they have footers. */
+static int get_footer(struct gw_scan *s, const struct gw_section_head *b, struct gw_error *err)
 {
-    uint64_t at = gw_reader_offset(s->r);
     const uint8_t *p = NULL;
     int r = gw_reader_need(s->r, 1, &p, err);
 
@@ -266,27 +149,14 @@ static int get_footer(struct gw_scan *s, const struct gw_scan_bound *b, struct g
         return r;
     if (s->footers < 0)
         s->footers = *p == GW_ELEMENT_FOOTER;
-    if (!s->footers)
-        return 0;
-    r = gw_reader_need(s->r, 5, &p, err);
-    if (r < 0)
-        return r;
-    if (p[0] != GW_ELEMENT_FOOTER)
-        return gw_reader_fail(s->r, -EPROTO, err,
-                              "byte %" PRIu64 ": the footer of section %s is expected, there is 0x%02x", at, b->name,
-                              p[0]);
-    if (gw_load_be32(p + 1) != b->id)
-        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": the footer of section %s says %u instead of %u", at,
-                              b->name, gw_load_be32(p + 1), b->id);
-    gw_reader_skip(s->r, 5);
-    return 0;
+    return s->footers ? gw_section_get_footer(&s->r->in, b->id, b->name, err) : 0;
 }
 
 /* START, PART and END of a kind that is known. */
 static int get_live(struct gw_scan *s, uint8_t element, struct gw_error *err)
 {
     struct gw_scan_section section = {.element = element, .at = gw_reader_offset(s->r), .checkpoint = s->checkpoint};
-    struct gw_scan_bound *b = NULL;
+    struct gw_section_head *b = NULL;
     uint64_t body;
     int r;
 
@@ -417,9 +287,7 @@ static int get_description(struct gw_scan *s, struct gw_error *err)
         return r;
     s->r->in.what = "the state description";
     gw_reader_skip(s->r, 1);
-    r = gw_get_u32(s->r, &n, err);
-    if (r >= 0 && n > GW_JSON_BYTES_MAX)
-        return gw_reader_fail(s->r, -EPROTO, err, "a state description of %u bytes at byte %" PRIu64, n, at);
+    r = gw_wire_get_vmdesc(&s->r->in, GW_JSON_BYTES_MAX, &n, err);
     if (r >= 0)
         r = gw_scan_slurp(s, n, &text, err);
     if (r >= 0) {

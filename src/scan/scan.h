@@ -20,23 +20,14 @@
 
 #include "channel/reader.h"
 #include "state/vmdesc_read.h"
+#include "wire/head.h"
 #include "wire/numbers.h"
+#include "wire/section.h"
 
 #define GW_SCAN_TAIL_MAX      (1ull << 30) /* bytes of device state, all in memory */
 #define GW_SCAN_TAIL_LIVE_MAX (1ull << 29) /* the same beside a machine's RAM (virtio-gpu alone may have 256 MiB) */
 #define GW_SCAN_RAM_MAX    (1ull << 46) /* bytes in all */
 #define GW_SCAN_BLOCKS_MAX 4096u
-#define GW_SCAN_CAPABILITIES_MAX 32u
-
-struct gw_scan_head {
-    char machine[256]; /* "": the stream has no configuration */
-    uint32_t page_bytes;
-    unsigned capability_count;
-    char capabilities[GW_SCAN_CAPABILITIES_MAX][256];
-    bool has_uuid;
-    uint8_t uuid[16];
-    uint64_t bytes; /* header and configuration */
-};
 
 struct gw_scan_command {
     uint64_t at, bytes; /* bytes: all of it, without what a package carries */
@@ -99,7 +90,7 @@ struct gw_scan_bitmap {
 
 /* Any of them may be NULL. */
 struct gw_scan_visitor {
-    int (*head)(void *opaque, const struct gw_scan_head *head);
+    int (*head)(void *opaque, const struct gw_wire_head *head);
     int (*command)(void *opaque, const struct gw_scan_command *command);
     int (*section)(void *opaque, const struct gw_scan_section *section); /* at its end, when its size is known */
     int (*block)(void *opaque, const struct gw_scan_block *block);       /* the block stays until gw_scan_close */
@@ -115,16 +106,11 @@ struct gw_scan_visitor {
     int (*trailing)(void *opaque, uint64_t at, uint64_t bytes); /* what lies behind the end of the stream */
 };
 
-struct gw_scan_bound {
-    uint32_t id, instance, version;
-    char name[256];
-};
-
 struct gw_scan {
     struct gw_reader *r;
     const struct gw_scan_visitor *v;
     void *opaque;
-    struct gw_scan_head head;
+    struct gw_wire_head head;
     uint32_t page_bytes;
     bool mapped, ignore_shared, colo, listed;
     uint64_t host_pages;  /* from ADVISE: all sizes in use */
@@ -135,7 +121,7 @@ struct gw_scan {
     bool packaged;
     bool live;            /* the other side may wait for an answer instead of closing: a time-out may be the end */
     unsigned silences;    /* live: after so many time-outs in a row it is over, wherever that is; 0: never */
-    struct gw_scan_bound bound[16];
+    struct gw_section_head bound[16];
     unsigned bound_count;
     struct gw_scan_block **blocks;
     unsigned block_count;

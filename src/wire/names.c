@@ -27,6 +27,11 @@ const struct gw_wire_name *gw_wire_rp(uint16_t number)
     return find(table, GW_ARRAY_LEN(table), number);
 }
 
+bool gw_wire_fits(const struct gw_wire_name *name, size_t bytes)
+{
+    return name->bytes >= 0 ? bytes == (size_t)name->bytes : name->bytes == -2 || bytes;
+}
+
 const char *gw_wire_ram_flag(uint64_t flags)
 {
     switch (flags & ~(uint64_t)GW_RAMF_CONTINUE) {

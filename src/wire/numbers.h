@@ -22,16 +22,16 @@ enum gw_wire_element {
     GW_ELEMENT_FOOTER = 0x7e,
 };
 
-/* F(NAME, number, payload bytes: exact, -1 = at least 1, "name") */
+/* F(NAME, number, payload bytes: exact, -1 = at least 1, -2 = any, "name") */
 #define GW_COMMANDS(F)                                                                                                 \
     F(OPEN_RETURN_PATH, 1, 0, "OPEN_RETURN_PATH")                                                                      \
     F(PING, 2, 4, "PING")                                                                                              \
-    F(POSTCOPY_ADVISE, 3, -1, "POSTCOPY_ADVISE")                                                                       \
+    F(POSTCOPY_ADVISE, 3, -2, "POSTCOPY_ADVISE")                                                                       \
     F(POSTCOPY_LISTEN, 4, 0, "POSTCOPY_LISTEN")                                                                        \
     F(POSTCOPY_RUN, 5, 0, "POSTCOPY_RUN")                                                                              \
     F(POSTCOPY_RAM_DISCARD, 6, -1, "POSTCOPY_RAM_DISCARD")                                                             \
     F(PACKAGED, 7, 4, "PACKAGED")                                                                                      \
-    F(ENABLE_COLO, 8, -1, "ENABLE_COLO")                                                                               \
+    F(ENABLE_COLO, 8, -2, "ENABLE_COLO")                                                                               \
     F(POSTCOPY_RESUME, 9, 0, "POSTCOPY_RESUME")                                                                        \
     F(RECV_BITMAP, 10, -1, "RECV_BITMAP")                                                                              \
     F(SWITCHOVER_START, 11, 0, "SWITCHOVER_START")                                                                     \

@@ -9,6 +9,7 @@
 
 struct gw_wire_profile {
     const char *name;
+    unsigned machines_from;      /* machine types of this version and later ("pc-q35-10.0") come from such a peer */
     bool switchover_start;       /* command 11 is understood */
     bool vmdesc_configuration;   /* the vmdesc begins with the configuration section's description */
     bool ask_extensions;         /* PING with the cookie: a plain peer answers it like any PING */
@@ -17,5 +18,7 @@ struct gw_wire_profile {
 
 /* "7.2", "9.0", "10.0", "godwit"; NULL for a name that does not exist. */
 const struct gw_wire_profile *gw_wire_profile(const char *name);
+/* Of the peer that has such a machine type; the oldest one when its name has no version. */
+const struct gw_wire_profile *gw_wire_profile_of_machine(const char *machine);
 
 #endif

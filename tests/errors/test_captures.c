@@ -136,10 +136,10 @@ static const struct row rows[] = {
     {"multifd-zlib-10.0.main.src2dst.bin", NONE, 16 * MIB, "at byte 66, found 0x200 (MULTIFD_FLUSH)"},
     {"multifd-zstd-10.0.main.src2dst.bin", NONE, 16 * MIB, "at byte 66, found 0x200 (MULTIFD_FLUSH)"},
     {"multifd-legacyzero-10.0.main.src2dst.bin", NONE, 16 * MIB, "at byte 66, found 0x200 (MULTIFD_FLUSH)"},
-    {"multifd-7.2.ch0.src2dst.bin", NONE, 16 * MIB, "the head, at byte 4: a multifd channel, and multifd is off here"},
-    {"multifd-10.0.ch1.src2dst.bin", NONE, 16 * MIB, "the head, at byte 4: a multifd channel, and multifd is off here"},
-    {"postcopy-preempt-7.2.preempt.src2dst.bin", NONE, 16 * MIB, "the head, at byte 4: not a migration stream"},
-    {"postcopy-recover-7.2.recover.src2dst.bin", NONE, 16 * MIB, "the head, at byte 4: not a migration stream"},
+    {"multifd-7.2.ch0.src2dst.bin", NONE, 16 * MIB, "the head, at byte 4: byte 0: a multifd channel"},
+    {"multifd-10.0.ch1.src2dst.bin", NONE, 16 * MIB, "the head, at byte 4: byte 0: a multifd channel"},
+    {"postcopy-preempt-7.2.preempt.src2dst.bin", NONE, 16 * MIB, "the head, at byte 4: byte 0: not a migration stream"},
+    {"postcopy-recover-7.2.recover.src2dst.bin", NONE, 16 * MIB, "the head, at byte 4: byte 0: not a migration stream"},
 };
 
 static struct rig_bytes read_capture(const char *name)

@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         int e;
 
         gw_reader_init_memory(&r, data, size, 0);
-        e = gw_head_get(vms[i], &r, &(struct gw_head){0}, &err);
+        e = gw_vm_head_get(vms[i], &r, &(struct gw_wire_head){0}, &err);
         if (gw_reader_offset(&r) > size || (e >= 0) == (err.code != 0))
             abort();
         if (e < 0 && (!strstr(err.text, "head") || !strstr(err.text, "byte ") || err.blame == GW_BLAME_NONE))

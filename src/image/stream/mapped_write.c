@@ -7,6 +7,7 @@
 #include "image/pull.h"
 #include "image/stream/put.h"
 #include "image/unpack.h"
+#include "wire/ram_list.h"
 
 #define MAPPED_VERSION 1u
 #define PAGES_ALIGN    GW_MIB
@@ -46,8 +47,7 @@ static int put_block(struct mapped *m, unsigned i, struct gw_writer *w, struct g
     size_t n;
     int r;
 
-    gw_put_str8(w, block->name);
-    gw_put_u64(w, block->used_bytes);
+    gw_ram_list_put(&w->out, block->name, block->used_bytes, NULL);
     gw_writer_data(w, &n);
     b->map_bytes = gw_div_up(block->pages, 64) * 8;
     b->map_at = m->at + n + 28;

@@ -30,14 +30,15 @@ struct walk {
 
 #define REFUSE(w, ...) gw_fail(&(w)->why, -EPROTO, GW_BLAME_PEER, __VA_ARGS__)
 
-static int on_head(void *opaque, const struct gw_scan_head *head)
+static int on_head(void *opaque, const struct gw_wire_head *head)
 {
     struct walk *w = opaque;
     struct gw_image *image = w->image;
 
     gw_strcopy(image->machine, sizeof image->machine, head->machine);
-    image->page_bytes = w->file->page_bytes = head->page_bytes;
-    image->page_bits = (unsigned)__builtin_ctz(head->page_bytes);
+    image->page_bits_told = head->page_bits;
+    image->page_bits = gw_head_page_bits(head);
+    image->page_bytes = w->file->page_bytes = gw_head_page_bytes(head);
     image->has_uuid = head->has_uuid;
     memcpy(image->uuid, head->uuid, sizeof image->uuid);
     for (unsigned i = 0; i < head->capability_count; i++) {
@@ -47,7 +48,7 @@ static int on_head(void *opaque, const struct gw_scan_head *head)
         if (strcmp(name, "x-ignore-shared") != 0 && strcmp(name, "mapped-ram") != 0)
             return REFUSE(w, "its source had the capability %s on, which is not known here", name);
     }
-    w->page = malloc(head->page_bytes);
+    w->page = malloc(image->page_bytes);
     return w->page ? 0 : gw_nomem(&w->why, "page");
 }
 

@@ -1,69 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 #include "image/stream/put.h"
 
-#include <stdio.h>
+#include "wire/command.h"
+#include "wire/head.h"
+#include "wire/profile.h"
+#include "wire/ram_list.h"
+#include "wire/ram_record.h"
+#include "wire/section.h"
 
-#include "wire/numbers.h"
-
-static void put_subsection(struct gw_writer *w, const char *name)
+static void put_head(const struct gw_image *image, bool mapped, struct gw_writer *w)
 {
-    gw_put_u8(w, GW_ELEMENT_SUBSECTION);
-    gw_put_str8(w, name);
-    gw_put_u32(w, 1);
-}
+    struct gw_wire_head head = {.configured = *image->machine, .has_uuid = image->has_uuid};
 
-static void put_configuration(const struct gw_image *image, bool mapped, struct gw_writer *w)
-{
-    if (!*image->machine)
-        return;
-    gw_put_u8(w, GW_ELEMENT_CONFIGURATION);
-    gw_put_u32(w, (uint32_t)strlen(image->machine));
-    gw_put_bytes(w, image->machine, strlen(image->machine));
-    if (image->page_bytes != 4096) {
-        put_subsection(w, "configuration/target-page-bits");
-        gw_put_u32(w, image->page_bits);
-    }
-    if (mapped) {
-        put_subsection(w, "configuration/capabilities");
-        gw_put_u32(w, 1);
-        gw_put_str8(w, "mapped-ram");
-    }
-    if (image->has_uuid) {
-        put_subsection(w, "configuration/uuid");
-        gw_put_bytes(w, image->uuid, sizeof image->uuid);
-    }
+    gw_strcopy(head.machine, sizeof head.machine, image->machine);
+    head.page_bits = gw_head_told_page_bits(image->page_bits, image->page_bits_told);
+    if (mapped)
+        gw_head_add_capability(&head, "mapped-ram");
+    memcpy(head.uuid, image->uuid, sizeof head.uuid);
+    gw_head_put(&w->out, &head);
 }
 
 void gw_stream_put_begin(const struct gw_image *image, bool mapped, struct gw_writer *w)
 {
+    struct gw_section_head ram = {.id = image->ram_id, .version = GW_RAM_SECTION_VERSION, .name = "ram"};
     uint64_t total = 0;
 
-    gw_put_u32(w, GW_WIRE_MAGIC);
-    gw_put_u32(w, GW_WIRE_VERSION);
-    put_configuration(image, mapped, w);
+    put_head(image, mapped, w);
     gw_put_bytes(w, image->early, image->early_before);
-    gw_put_u8(w, GW_ELEMENT_START);
-    gw_put_u32(w, image->ram_id);
-    gw_put_str8(w, "ram");
-    gw_put_u32(w, 0);
-    gw_put_u32(w, GW_RAM_SECTION_VERSION);
+    gw_section_put_head(&w->out, GW_ELEMENT_START, &ram);
     for (unsigned i = 0; i < image->block_count; i++)
         total += image->blocks[i].used_bytes;
-    gw_put_u64(w, total | GW_RAMF_MEM_SIZE);
-}
-
-static void put_footer(const struct gw_image *image, struct gw_writer *w)
-{
-    if (!image->footers)
-        return;
-    gw_put_u8(w, GW_ELEMENT_FOOTER);
-    gw_put_u32(w, image->ram_id);
+    gw_ram_list_put_total(&w->out, total);
 }
 
 void gw_stream_put_part_end(const struct gw_image *image, struct gw_writer *w)
 {
-    gw_put_u64(w, GW_RAMF_EOS);
-    put_footer(image, w);
+    gw_ram_put_end(&w->out);
+    if (image->footers)
+        gw_section_put_footer(&w->out, image->ram_id);
 }
 
 void gw_stream_put_listed(const struct gw_image *image, struct gw_writer *w)
@@ -77,36 +51,17 @@ void gw_stream_put_listed(const struct gw_image *image, struct gw_writer *w)
 
 void gw_stream_put_part(const struct gw_image *image, struct gw_writer *w)
 {
-    gw_put_u8(w, GW_ELEMENT_PART);
-    gw_put_u32(w, image->ram_id);
-}
-
-/* A source of such a machine announces the end of the RAM. It is asked for by nobody; one that would not know the
- * command has no such machine. */
-static bool announces(const struct gw_image *image)
-{
-    const char *dash = strrchr(image->machine, '-');
-    unsigned major, minor;
-    int n = 0;
-
-    return dash && sscanf(dash, "-%3u.%3u%n", &major, &minor, &n) == 2 && !dash[n] && major >= 10;
+    gw_section_put_part(&w->out, GW_ELEMENT_PART, image->ram_id);
 }
 
 void gw_stream_put_end(const struct gw_image *image, struct gw_writer *w)
 {
-    if (announces(image)) {
-        gw_put_u8(w, GW_ELEMENT_COMMAND);
-        gw_put_u16(w, GW_COMMAND_SWITCHOVER_START);
-        gw_put_u16(w, 0);
-    }
-    gw_put_u8(w, GW_ELEMENT_END);
-    gw_put_u32(w, image->ram_id);
+    /* A source of such a machine announces the end of the RAM; a peer that does not know that has no such machine. */
+    if (gw_wire_profile_of_machine(image->machine)->switchover_start)
+        gw_command_put(&w->out, GW_COMMAND_SWITCHOVER_START, NULL, 0);
+    gw_section_put_part(&w->out, GW_ELEMENT_END, image->ram_id);
     gw_stream_put_part_end(image, w);
     gw_put_bytes(w, image->devices, image->devices_bytes);
     gw_put_u8(w, GW_ELEMENT_EOF);
-    if (!image->description_bytes)
-        return;
-    gw_put_u8(w, GW_ELEMENT_VMDESC);
-    gw_put_u32(w, (uint32_t)image->description_bytes);
-    gw_put_bytes(w, image->description, image->description_bytes);
+    gw_wire_put_vmdesc(&w->out, image->description, image->description_bytes);
 }

@@ -8,7 +8,8 @@
 #include "image/pull.h"
 #include "image/stream/put.h"
 #include "image/unpack.h"
-#include "wire/numbers.h"
+#include "wire/ram_list.h"
+#include "wire/ram_record.h"
 
 #define PART_BYTES (64 * GW_MIB)
 
@@ -27,14 +28,13 @@ static void put_page(struct stream *s, const struct gw_pull_chunk *c, unsigned i
     uint64_t offset = (c->first + i) * s->image->page_bytes;
     bool named = s->block != c->block;
 
-    gw_put_u64(&s->w, offset | (c->filled[i] ? GW_RAMF_PAGE : GW_RAMF_ZERO) | (named ? 0 : GW_RAMF_CONTINUE));
-    if (named)
-        gw_put_str8(&s->w, s->image->blocks[c->block].name);
+    gw_ram_record_put(&s->w.out, offset, c->filled[i] ? GW_RAMF_PAGE : GW_RAMF_ZERO,
+                      named ? s->image->blocks[c->block].name : NULL);
     s->block = c->block;
     if (c->filled[i])
         gw_put_ref(&s->w, c->data + (size_t)i * s->image->page_bytes, s->image->page_bytes);
     else
-        gw_put_u8(&s->w, 0);
+        gw_ram_put_zero(&s->w.out);
 }
 
 static void end_part(struct stream *s)
@@ -84,10 +84,8 @@ static int put_all(struct stream *s, struct gw_error *err)
     for (unsigned i = 0; i < s->image->block_count; i++)
         s->total += s->image->blocks[i].used_bytes;
     gw_stream_put_begin(s->image, false, &s->w);
-    for (unsigned i = 0; i < s->image->block_count; i++) {
-        gw_put_str8(&s->w, s->image->blocks[i].name);
-        gw_put_u64(&s->w, s->image->blocks[i].used_bytes);
-    }
+    for (unsigned i = 0; i < s->image->block_count; i++)
+        gw_ram_list_put(&s->w.out, s->image->blocks[i].name, s->image->blocks[i].used_bytes, NULL);
     gw_stream_put_listed(s->image, &s->w);
     r = put_ram(s, err);
     if (r < 0)

@@ -19,13 +19,13 @@ struct filler {
     bool ram;
 };
 
-static inline int fill_head(void *opaque, const struct gw_scan_head *head)
+static inline int fill_head(void *opaque, const struct gw_wire_head *head)
 {
     struct filler *f = opaque;
 
     gw_strcopy(f->image->machine, sizeof f->image->machine, head->machine);
-    f->image->page_bytes = head->page_bytes;
-    f->image->page_bits = (unsigned)__builtin_ctz(head->page_bytes);
+    f->image->page_bytes = gw_head_page_bytes(head);
+    f->image->page_bits = gw_head_page_bits(head);
     f->image->has_uuid = head->has_uuid;
     memcpy(f->image->uuid, head->uuid, 16);
     return 0;

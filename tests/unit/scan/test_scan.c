@@ -220,22 +220,22 @@ static void expect(const char *bytes, size_t n, const char *text)
 static void test_what_is_wrong_is_named(void **state)
 {
     EXPECT("", "ended at byte 0");
-    EXPECT("#!/bin/sh\n", "no migration stream");
+    EXPECT("#!/bin/sh\n", "not a migration stream");
     EXPECT("\x11\x22\x33\x44\0\0\0\1", "multifd channel");
     EXPECT("QEVM\0\0\0\2", "byte 4: stream version 2");
-    EXPECT(HEAD "\7\0\0\0\0", "machine name of 0 bytes");
+    EXPECT(HEAD "\7\0\0\0\0", "a name of 0 bytes at byte 13");
     EXPECT(HEAD "\7\0\0\0\4no\n ", "byte 0x0a");
     EXPECT(HEAD "\x55", "byte 8: 0x55 is no element");
     EXPECT(HEAD "\2\0\0\0\7", "PART of section 7 at byte 8, which never started");
-    EXPECT(HEAD "\x08\0\x0c\0\0", "unknown command 12 at byte 8");
+    EXPECT(HEAD "\x08\0\x0c\0\0", "unknown command 0xc at byte 8");
     EXPECT(HEAD "\x08\0\2\0\5abcde", "PING at byte 8 has 5 bytes instead of 4");
     EXPECT(HEAD "\1\0\0\0\1\3xyz\0\0\0\0\0\0\0\1", "live section xyz of version 1");
-    EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\x10\4\1a\0\0\0\0\0\0\x20\0", "RAM block a has 8192 bytes");
+    EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\x10\4\1a\0\0\0\0\0\0\x20\0", "RAM block a at byte 33: 0x2000 bytes");
     EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\x10\4\1a\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\x10\2\1a",
            "behind the end");
     EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\x10\4\1a\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\0\x22",
            "none was named");
-    EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\x10\x7e\0\0\0\2", "says 2 instead of 1");
+    EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\x10\x7e\0\0\0\2", "ends with the id 2");
 }
 
 /* No description, no configuration, no RAM: two devices and the end. */

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * answer: the frame of a message on the return path (docs/wire-format.md 6).
+ */
+#ifndef GW_WIRE_ANSWER_H
+#define GW_WIRE_ANSWER_H
+
+#include "base/cursor.h"
+#include "wire/names.h"
+
+#define GW_ANSWER_HEAD_BYTES 4u
+
+void gw_answer_put(struct gw_out *out, uint16_t type, const void *body, uint16_t bytes);
+/* The body, at most GW_RP_MAX_BYTES, is not taken. A type that is not known, or a length that it cannot have, is
+ * -EPROTO. */
+int gw_answer_get(struct gw_in *in, const struct gw_wire_name **ret_what, uint16_t *ret_bytes, struct gw_error *err);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * head: magic, version and configuration section (docs/wire-format.md 2).
+ *
+ * The section is kept as the bytes that it was, next to the fields that are known, so that it can go on unchanged.
+ *
+ *     gw_head_begin, then gw_head_next until it says 0
+ *
+ * Hostile: all of it. A configuration section has at most GW_HEAD_RAW_MAX bytes.
+ */
+#ifndef GW_WIRE_HEAD_H
+#define GW_WIRE_HEAD_H
+
+#include "base/cursor.h"
+
+#define GW_HEAD_CAPABILITIES_MAX 32u
+#define GW_HEAD_RAW_MAX          8192u
+#define GW_HEAD_PAGE_BITS        12u /* where the head does not say */
+
+struct gw_wire_head {
+    bool configured; /* false: there is no such section (machine types up to 2.3) */
+    char machine[256];
+    unsigned page_bits; /* of configuration/target-page-bits; 0: it is not there */
+    bool has_uuid;
+    uint8_t uuid[16];
+    unsigned capability_count;
+    char capabilities[GW_HEAD_CAPABILITIES_MAX][256];
+    char unknown[256]; /* the first subsection that is not known; "": none */
+    uint32_t unknown_version;
+    bool at_unknown; /* its body comes next */
+    uint64_t bytes;  /* all of the head */
+    uint32_t raw_bytes;
+    uint8_t raw[GW_HEAD_RAW_MAX]; /* the configuration section, from its type byte on */
+};
+
+/* What is not `raw`: the fields. */
+void gw_head_put(struct gw_out *out, const struct gw_wire_head *head);
+void gw_head_add_capability(struct gw_wire_head *head, const char *name);
+/* Magic, version and the machine's name. */
+int gw_head_begin(struct gw_in *in, struct gw_wire_head *ret, struct gw_error *err);
+/* The next subsection. 1: there was one; 0: the head is complete, and the byte behind it is there. The body of one that
+ * is not known is passed with the next call: it ends where a subsection or an element begins. */
+int gw_head_next(struct gw_in *in, struct gw_wire_head *head, struct gw_error *err);
+bool gw_head_has_capability(const struct gw_wire_head *head, const char *name);
+
+static inline unsigned gw_head_page_bits(const struct gw_wire_head *head)
+{
+    return head->page_bits ? head->page_bits : GW_HEAD_PAGE_BITS;
+}
+
+static inline uint32_t gw_head_page_bytes(const struct gw_wire_head *head)
+{
+    return 1u << gw_head_page_bits(head);
+}
+
+/* What target-page-bits says; 0: it is left out. A machine with pages of the usual size has it only if its source sent
+ * it (told): most kinds of machine have no choice of sizes, and their receivers refuse the subsection. */
+static inline unsigned gw_head_told_page_bits(unsigned page_bits, bool told)
+{
+    return told || page_bits != GW_HEAD_PAGE_BITS ? page_bits : 0;
+}
+
+#endif
