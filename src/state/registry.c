@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "state/codec.h"
+#include "wire/numbers.h"
+#include "wire/section.h"
 
 struct entry {
     struct entry *next;           /* in the order of saving */
@@ -398,13 +400,11 @@ static int save_legacy(const struct entry *e, struct gw_writer *w, struct gw_vmd
 static int save_section(const struct entry *e, bool footers, struct gw_writer *w, struct gw_vmdesc *desc,
                         struct gw_error *err)
 {
+    struct gw_section_head head = {.id = e->section_id, .instance = e->instance, .version = e->version};
     int r;
 
-    gw_put_u8(w, 0x04);
-    gw_put_u32(w, e->section_id);
-    gw_put_str8(w, e->id);
-    gw_put_u32(w, e->instance);
-    gw_put_u32(w, e->version);
+    gw_strcopy(head.name, sizeof head.name, e->id);
+    gw_section_put_head(&w->out, GW_ELEMENT_FULL, &head);
     gw_vmdesc_device(desc, e->id, e->instance);
     if (desc)
         desc->mute = 0;
@@ -412,10 +412,8 @@ static int save_section(const struct entry *e, bool footers, struct gw_writer *w
     if (r < 0)
         return r;
     gw_vmdesc_device_end(desc);
-    if (footers) {
-        gw_put_u8(w, 0x7e);
-        gw_put_u32(w, e->section_id);
-    }
+    if (footers)
+        gw_section_put_footer(&w->out, e->section_id);
     return w->out.error.code ? gw_writer_flush(w, err) : 0;
 }
 

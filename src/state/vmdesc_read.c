@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/vmdesc_read.h"
 
-#include "base/endian.h"
+#include "wire/numbers.h"
+#include "wire/section.h"
 
 struct gw_vmdesc_tree *gw_vmdesc_tree_free(struct gw_vmdesc_tree *tree)
 {
@@ -307,20 +308,24 @@ int gw_vmdesc_parse(const char *text, size_t bytes, struct gw_vmdesc_tree **ret_
 static int locate_one(const struct gw_vmdesc_device *d, const uint8_t *data, size_t pos, bool footer,
                       struct gw_vmdesc_section *s)
 {
-    size_t name = strlen(d->name), frame = 1 + 4 + 1 + name + 8 + (footer ? 5 : 0);
-    const uint8_t *p;
+    size_t frame = 1 + 4 + 1 + strlen(d->name) + 8 + (footer ? GW_FOOTER_BYTES : 0);
+    struct gw_section_head head;
+    struct gw_in in;
+    uint8_t type;
 
     if (d->state.bytes > pos || frame > pos - d->state.bytes)
         return -EPROTO;
     s->start = pos - frame - (size_t)d->state.bytes;
-    p = data + s->start;
-    s->section_id = gw_load_be32(p + 1);
-    s->version = gw_load_be32(p + 6 + name + 4);
-    s->body = s->start + 6 + name + 8;
-    s->body_bytes = (size_t)d->state.bytes;
-    if (p[0] != 0x04 || p[5] != name || memcmp(p + 6, d->name, name) != 0 || gw_load_be32(p + 6 + name) != d->instance)
+    gw_in_memory(&in, data + s->start, pos - s->start, s->start);
+    if (gw_get_u8(&in, &type, NULL) < 0 || type != GW_ELEMENT_FULL || gw_section_get_head(&in, &head, NULL) < 0 ||
+        strcmp(head.name, d->name) || head.instance != d->instance)
         return -EPROTO;
-    if (footer && (data[pos - 5] != 0x7e || gw_load_be32(data + pos - 4) != s->section_id))
+    s->section_id = head.id;
+    s->version = head.version;
+    s->body = (size_t)gw_in_offset(&in);
+    s->body_bytes = (size_t)d->state.bytes;
+    gw_in_skip(&in, s->body_bytes);
+    if (footer && gw_section_get_footer(&in, s->section_id, d->name, NULL) < 0)
         return -EPROTO;
     return d->legacy || s->version == d->state.version ? 0 : -EPROTO;
 }

@@ -9,17 +9,23 @@
 #define GW_WIRE_VERSION 3u
 #define GW_WIRE_MULTIFD_MAGIC 0x11223344u /* the first bytes of a multifd channel */
 
+/* F(NAME, number, payload bytes (none here), "name") */
+#define GW_ELEMENTS(F)                                                                                                 \
+    F(EOF, 0x00, 0, "EOF")                                                                                             \
+    F(START, 0x01, 0, "START")                                                                                         \
+    F(PART, 0x02, 0, "PART")                                                                                           \
+    F(END, 0x03, 0, "END")                                                                                             \
+    F(FULL, 0x04, 0, "FULL")                                                                                           \
+    F(SUBSECTION, 0x05, 0, "SUBSECTION")                                                                               \
+    F(VMDESC, 0x06, 0, "VMDESCRIPTION")                                                                                \
+    F(CONFIGURATION, 0x07, 0, "CONFIGURATION")                                                                         \
+    F(COMMAND, 0x08, 0, "COMMAND")                                                                                     \
+    F(FOOTER, 0x7e, 0, "FOOTER")
+
 enum gw_wire_element {
-    GW_ELEMENT_EOF = 0x00,
-    GW_ELEMENT_START = 0x01,
-    GW_ELEMENT_PART = 0x02,
-    GW_ELEMENT_END = 0x03,
-    GW_ELEMENT_FULL = 0x04,
-    GW_ELEMENT_SUBSECTION = 0x05,
-    GW_ELEMENT_VMDESC = 0x06,
-    GW_ELEMENT_CONFIGURATION = 0x07,
-    GW_ELEMENT_COMMAND = 0x08,
-    GW_ELEMENT_FOOTER = 0x7e,
+#define F(name, number, bytes, text) GW_ELEMENT_##name = number,
+    GW_ELEMENTS(F)
+#undef F
 };
 
 /* F(NAME, number, payload bytes: exact, -1 = at least 1, -2 = any, "name") */
@@ -69,17 +75,22 @@ enum gw_wire_rp {
 
 #define GW_RAM_SECTION_VERSION 4u
 
-/* RAM record words: flags below the page size, the rest a value. */
+/* RAM record words: flags below the page size, the rest a value. CONTINUE goes with another one. */
+#define GW_RAM_FLAGS(F)                                                                                                \
+    F(ZERO, 0x002, 0, "ZERO")                                                                                          \
+    F(MEM_SIZE, 0x004, 0, "MEM_SIZE")                                                                                  \
+    F(PAGE, 0x008, 0, "PAGE")                                                                                          \
+    F(EOS, 0x010, 0, "end mark")                                                                                       \
+    F(XBZRLE, 0x040, 0, "XBZRLE")                                                                                      \
+    F(HOOK, 0x080, 0, "RDMA hook")                                                                                     \
+    F(COMPRESS, 0x100, 0, "COMPRESS")                                                                                  \
+    F(MULTIFD_FLUSH, 0x200, 0, "MULTIFD_FLUSH")
+
 enum gw_wire_ram {
-    GW_RAMF_ZERO = 0x002,
-    GW_RAMF_MEM_SIZE = 0x004,
-    GW_RAMF_PAGE = 0x008,
-    GW_RAMF_EOS = 0x010,
     GW_RAMF_CONTINUE = 0x020,
-    GW_RAMF_XBZRLE = 0x040,
-    GW_RAMF_HOOK = 0x080,
-    GW_RAMF_COMPRESS = 0x100,
-    GW_RAMF_MULTIFD_FLUSH = 0x200,
+#define F(name, number, bytes, text) GW_RAMF_##name = number,
+    GW_RAM_FLAGS(F)
+#undef F
 };
 
 #define GW_XBZRLE_ENCODING 1u /* first byte of an XBZRLE record's body */
