@@ -118,6 +118,9 @@ static void test_hostile(void **state)
                   "configuration/capabilities\0\0\0\1\xff\xff\xff\xff",
             get, &head, "capabilities");
     refused(large, sizeof large, get, &head, "configuration/new ends");
+    for (size_t at = sizeof BEGIN - 1; at + 40 < sizeof large; at += 40)
+        memcpy(large + at, UUID "0123456789abcdef", 40);
+    refused(large, sizeof large, get, &head, "a configuration of more than 8192 bytes");
 }
 
 static void test_page_bits(void **state)
