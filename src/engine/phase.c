@@ -5,9 +5,9 @@
 
 const struct gw_phase_row *gw_phase_row(enum gw_phase p)
 {
-#define B(name) (1u << GW_PHASE_##name)
-#define F(name, status, owner, cancel, next)                                                                           \
-    [GW_PHASE_##name] = {#name, GW_STATUS_##status, GW_OWNER_##owner, cancel, next},
+#define B(name) (1ull << GW_PHASE_##name)
+#define F(name, side, status, owner, cancel, final, next)                                                              \
+    [GW_PHASE_##name] = {#name, GW_SIDE_##side, GW_STATUS_##status, GW_OWNER_##owner, cancel, final, next},
     static const struct gw_phase_row table[] = {GW_PHASES(F)};
 #undef F
 #undef B

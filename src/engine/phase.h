@@ -3,8 +3,8 @@
  * phase: the state machines of both sides, as one table (docs/phases.md is printed from it).
  *
  *     source       CONNECT -> SETUP -> ACTIVE -> STOPPED -> [PAUSED] -> DEVICE -> OFFERED -> HANDED -> SENT
- *                     \________\________\_________\___________\___________\_________\-> SEND_FAILED, CANCELLING ->
- * CANCELLED
+ *                     \________\________\_________\___________\___________\_________\-> SEND_FAILED,
+ *                                                                                        CANCELLING -> CANCELLED
  *                                                                                   \-> SEND_UNDECIDED
  *     destination  LISTEN -> LOADING -> LOADED -> [ASKED] -> COMMITTED -> ARRIVED
  *                     \_________\_________\-> RECV_FAILED   \-> RECV_UNDECIDED -> ARRIVED (claimed)
@@ -21,38 +21,38 @@
 #define GW_ENGINE_PHASE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "godwit/events.h"
 
-/* F(NAME, status, owner, may be cancelled, successors) */
+/* F(NAME, side, status, owner, may be cancelled, final, successors). A final phase ends the session; from one of them
+ * a claim still leads on. */
 #define GW_PHASES(F)                                                                                                   \
-    F(IDLE, NONE, SOURCE, false, B(CONNECT) | B(LISTEN))                                                               \
-    /* source */                                                                                                       \
-    F(CONNECT, SETUP, SOURCE, true, B(SETUP) | B(SEND_FAILED) | B(CANCELLING))                                         \
-    F(SETUP, SETUP, SOURCE, true, B(ACTIVE) | B(SEND_FAILED) | B(CANCELLING))                                          \
-    F(ACTIVE, ACTIVE, SOURCE, true, B(STOPPED) | B(SEND_FAILED) | B(CANCELLING))                                       \
-    F(STOPPED, ACTIVE, SOURCE, true, B(PAUSED) | B(DEVICE) | B(SEND_FAILED) | B(CANCELLING))                           \
-    F(PAUSED, PRE_SWITCHOVER, SOURCE, true, B(DEVICE) | B(SEND_FAILED) | B(CANCELLING))                                \
-    F(DEVICE, DEVICE, SOURCE, true, B(OFFERED) | B(OFFERED_PLAIN) | B(SEND_FAILED) | B(CANCELLING))                    \
-    F(OFFERED, DEVICE, SOURCE, true, B(HANDED) | B(SEND_FAILED) | B(CANCELLING))                                       \
-    F(OFFERED_PLAIN, DEVICE, UNDECIDED, false, B(SENT) | B(SEND_FAILED) | B(SEND_UNDECIDED))                           \
-    F(HANDED, DEVICE, DESTINATION, false, B(SENT) | B(SEND_FAILED) | B(SEND_GONE))                                     \
-    F(SENT, COMPLETED, DESTINATION, false, 0)                                                                          \
-    F(SEND_FAILED, FAILED, SOURCE, false, 0)                                                                           \
-    F(SEND_UNDECIDED, FAILED, UNDECIDED, false, 0)                                                                     \
-    F(SEND_GONE, FAILED, DESTINATION, false, 0)                                                                        \
-    F(CANCELLING, CANCELLING, SOURCE, false, B(CANCELLED))                                                             \
-    F(CANCELLED, CANCELLED, SOURCE, false, 0)                                                                          \
-    /* destination */                                                                                                  \
-    F(LISTEN, SETUP, SOURCE, true, B(LOADING) | B(RECV_FAILED) | B(RECV_CANCELLED))                                    \
-    F(LOADING, ACTIVE, SOURCE, true, B(LISTEN) | B(LOADED) | B(RECV_FAILED) | B(RECV_CANCELLED))                       \
-    F(LOADED, ACTIVE, SOURCE, true, B(ASKED) | B(COMMITTED) | B(RECV_FAILED) | B(RECV_CANCELLED))                      \
-    F(ASKED, ACTIVE, UNDECIDED, false, B(COMMITTED) | B(RECV_FAILED) | B(RECV_UNDECIDED))                              \
-    F(COMMITTED, ACTIVE, DESTINATION, false, B(ARRIVED) | B(RECV_FAILED) | B(RECV_UNDECIDED))                          \
-    F(ARRIVED, COMPLETED, DESTINATION, false, 0)                                                                       \
-    F(RECV_FAILED, FAILED, SOURCE, false, 0)                                                                           \
-    F(RECV_UNDECIDED, FAILED, UNDECIDED, false, B(ARRIVED))                                                            \
-    F(RECV_CANCELLED, CANCELLED, SOURCE, false, 0)
+    F(IDLE, NONE, NONE, SOURCE, false, false, B(CONNECT) | B(LISTEN))                                                  \
+    F(CONNECT, SOURCE, SETUP, SOURCE, true, false, B(SETUP) | B(SEND_FAILED) | B(CANCELLING))                          \
+    F(SETUP, SOURCE, SETUP, SOURCE, true, false, B(ACTIVE) | B(SEND_FAILED) | B(CANCELLING))                           \
+    F(ACTIVE, SOURCE, ACTIVE, SOURCE, true, false, B(STOPPED) | B(SEND_FAILED) | B(CANCELLING))                        \
+    F(STOPPED, SOURCE, ACTIVE, SOURCE, true, false, B(PAUSED) | B(DEVICE) | B(SEND_FAILED) | B(CANCELLING))            \
+    F(PAUSED, SOURCE, PRE_SWITCHOVER, SOURCE, true, false, B(DEVICE) | B(SEND_FAILED) | B(CANCELLING))                 \
+    F(DEVICE, SOURCE, DEVICE, SOURCE, true, false, B(OFFERED) | B(OFFERED_PLAIN) | B(SEND_FAILED) | B(CANCELLING))     \
+    F(OFFERED, SOURCE, DEVICE, SOURCE, true, false, B(HANDED) | B(SEND_FAILED) | B(CANCELLING))                        \
+    F(OFFERED_PLAIN, SOURCE, DEVICE, UNDECIDED, false, false, B(SENT) | B(SEND_FAILED) | B(SEND_UNDECIDED))            \
+    F(HANDED, SOURCE, DEVICE, DESTINATION, false, false, B(SENT) | B(SEND_FAILED) | B(SEND_GONE))                      \
+    F(SENT, SOURCE, COMPLETED, DESTINATION, false, true, 0)                                                            \
+    F(SEND_FAILED, SOURCE, FAILED, SOURCE, false, true, 0)                                                             \
+    F(SEND_UNDECIDED, SOURCE, FAILED, UNDECIDED, false, true, 0)                                                       \
+    F(SEND_GONE, SOURCE, FAILED, DESTINATION, false, true, 0)                                                          \
+    F(CANCELLING, SOURCE, CANCELLING, SOURCE, false, false, B(CANCELLED))                                              \
+    F(CANCELLED, SOURCE, CANCELLED, SOURCE, false, true, 0)                                                            \
+    F(LISTEN, DESTINATION, SETUP, SOURCE, true, false, B(LOADING) | B(RECV_FAILED) | B(RECV_CANCELLED))                \
+    F(LOADING, DESTINATION, ACTIVE, SOURCE, true, false, B(LISTEN) | B(LOADED) | B(RECV_FAILED) | B(RECV_CANCELLED))   \
+    F(LOADED, DESTINATION, ACTIVE, SOURCE, true, false, B(ASKED) | B(COMMITTED) | B(RECV_FAILED) | B(RECV_CANCELLED))  \
+    F(ASKED, DESTINATION, ACTIVE, UNDECIDED, false, false, B(COMMITTED) | B(RECV_FAILED) | B(RECV_UNDECIDED))          \
+    F(COMMITTED, DESTINATION, ACTIVE, DESTINATION, false, false, B(ARRIVED) | B(RECV_FAILED) | B(RECV_UNDECIDED))      \
+    F(ARRIVED, DESTINATION, COMPLETED, DESTINATION, false, true, 0)                                                    \
+    F(RECV_FAILED, DESTINATION, FAILED, SOURCE, false, true, 0)                                                        \
+    F(RECV_UNDECIDED, DESTINATION, FAILED, UNDECIDED, false, true, B(ARRIVED))                                         \
+    F(RECV_CANCELLED, DESTINATION, CANCELLED, SOURCE, false, true, 0)
 
 enum gw_phase {
 #define F(name, ...) GW_PHASE_##name,
@@ -61,18 +61,25 @@ enum gw_phase {
         GW_PHASE_COUNT
 };
 
+/* Numbers of phases are bits of this word and nothing else: their order has no meaning. */
+_Static_assert(GW_PHASE_COUNT <= 64, "successors are bits of a uint64_t");
+
+enum gw_side { GW_SIDE_NONE, GW_SIDE_SOURCE, GW_SIDE_DESTINATION };
+
 struct gw_phase_row {
     const char *name;
+    enum gw_side side;
     enum gw_status status;
     enum gw_owner owner;
     bool cancel;
-    uint32_t next; /* bit p: phase p may follow */
+    bool final;
+    uint64_t next; /* bit p: phase p may follow */
 };
 
 const struct gw_phase_row *gw_phase_row(enum gw_phase p);
 static inline bool gw_phase_may_follow(enum gw_phase from, enum gw_phase to)
 {
-    return gw_phase_row(from)->next >> to & 1;
+    return gw_phase_row(from)->next >> to & 1u;
 }
 
 #endif

@@ -132,7 +132,7 @@ void *gw_recv_main(void *arg)
         pthread_mutex_unlock(&x->lock);
         if (gw_phase_row(p)->owner != GW_OWNER_DESTINATION)
             refuse(r); /* the guest does not run here: a source that hears it takes it back */
-        if (p < GW_PHASE_ARRIVED)
+        if (!gw_phase_row(p)->final)
             gw_session_enter(x, cancelled == -ECANCELED && gw_phase_row(p)->cancel ? GW_PHASE_RECV_CANCELLED
                                                                                    : GW_PHASE_RECV_FAILED);
     }

@@ -87,7 +87,7 @@ static void settle(struct gw_send *s, int r)
     struct gw_error error = GW_ERROR_INIT;
     bool cancelled;
 
-    if (gw_phase_row(gw_session_phase(x))->next) {
+    if (!gw_phase_row(gw_session_phase(x))->final) {
         pthread_mutex_lock(&x->lock);
         cancelled = x->cancelled;
         pthread_mutex_unlock(&x->lock);

@@ -59,7 +59,8 @@ static void deliver(struct gw_session *s, struct gw_event *e)
  * the phase. A destination has nothing to say as long as the source has not offered it the machine. */
 static void place(struct gw_session *s, enum gw_phase to)
 {
-    bool incoming = to >= GW_PHASE_LISTEN, offered = s->phase == GW_PHASE_ASKED || s->phase == GW_PHASE_COMMITTED;
+    bool incoming = gw_phase_row(to)->side == GW_SIDE_DESTINATION;
+    bool offered = s->phase == GW_PHASE_ASKED || s->phase == GW_PHASE_COMMITTED;
     enum gw_owner owner = gw_phase_row(to)->owner;
 
     if (incoming && owner == GW_OWNER_SOURCE && !offered)

@@ -56,12 +56,12 @@ static bool follows(unsigned from, unsigned to)
 
 static bool is_end(unsigned p)
 {
-    return !row(p)->next;
+    return row(p)->final;
 }
 
 static bool at_source(unsigned p)
 {
-    return p > GW_PHASE_IDLE && p < GW_PHASE_LISTEN;
+    return row(p)->side == GW_SIDE_SOURCE;
 }
 
 struct seen {
@@ -144,7 +144,7 @@ static void test_every_legal_transition(void **state)
     }
     EACH(p)
     {
-        all += (unsigned)__builtin_popcount(row(p)->next);
+        all += (unsigned)__builtin_popcountll(row(p)->next);
     }
     assert_int_equal(walked, all);
     EACH(p)
@@ -319,21 +319,24 @@ static void test_ends(void **state)
     {
         if (p == GW_PHASE_IDLE)
             continue;
-        /* From everywhere there is a failure or an end; nothing follows an end but a claim. */
+        /* Every phase leads to a failure or is final; only a claim follows a final phase. */
         if (is_end(p)) {
             assert_true(row(p)->status == GW_STATUS_COMPLETED || row(p)->status == GW_STATUS_FAILED ||
                         row(p)->status == GW_STATUS_CANCELLED);
             assert_false(row(p)->cancel);
-        } else if (p != GW_PHASE_CANCELLING && p != GW_PHASE_RECV_UNDECIDED) {
+            assert_true(row(p)->next == (p == GW_PHASE_RECV_UNDECIDED ? 1ull << GW_PHASE_ARRIVED : 0));
+        } else if (p != GW_PHASE_CANCELLING) {
             assert_true(follows(p, at_source(p) ? GW_PHASE_SEND_FAILED : GW_PHASE_RECV_FAILED));
         }
         assert_false(follows(p, GW_PHASE_IDLE));
         assert_false(follows(p, p));
+        assert_true(row(p)->side != GW_SIDE_NONE);
+        assert_true(is_end(p) || row(p)->next);
         /* No way from one side to the other. */
         EACH(to)
         {
             if (follows(p, to))
-                assert_int_equal(at_source(p), at_source(to));
+                assert_int_equal(row(p)->side, row(to)->side);
         }
     }
     assert_string_equal(row(GW_PHASE_COUNT)->name, "IDLE"); /* out of range is harmless */
