@@ -92,7 +92,7 @@ static bool machine_running(void *opaque)
 }
 
 static const struct gw_vm_ops machine_ops = {
-    .stop = machine_stop,
+    GW_SIZED(struct gw_vm_ops), .stop = machine_stop,
     .start = machine_start,
     .running = machine_running,
 };

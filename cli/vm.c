@@ -108,7 +108,7 @@ static uint64_t patience_ns(const struct gw_vm_program *v)
 static int open_control(struct gw_vm_program *v, struct gw_error *err)
 {
     static const struct gw_control_ops ops = {
-        .run_state = run_state, .stop = on_stop, .cont = on_cont, .quit = on_quit};
+        GW_SIZED(struct gw_control_ops), .run_state = run_state, .stop = on_stop, .cont = on_cont, .quit = on_quit};
     struct gw_control_config config = {.uri = v->qmp,
                                        .ops = &ops,
                                        .opaque = v,

@@ -84,7 +84,7 @@ static bool running(void *opaque)
     return ((struct machine *)opaque)->runs;
 }
 
-static const struct gw_vm_ops ops = {.stop = stop, .start = start, .running = running};
+static const struct gw_vm_ops ops = {GW_SIZED(struct gw_vm_ops), .stop = stop, .start = start, .running = running};
 /* what its devices consist of */
 static const struct gw_field counter_fields[] = {GW_FIELD(struct counter, next), GW_END};
 static const struct gw_state counter_state = {.name = "counter", .version = 1, .oldest = 1, .fields = counter_fields};

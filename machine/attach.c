@@ -42,7 +42,7 @@ static void op_dirty_limit(void *opaque, uint64_t bytes_per_s)
 }
 
 static const struct gw_vm_ops vm_ops = {
-    .stop = op_stop,
+    GW_SIZED(struct gw_vm_ops), .stop = op_stop,
     .start = op_start,
     .running = op_running,
     .throttle = op_throttle,

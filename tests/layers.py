@@ -185,14 +185,28 @@ class Library(unittest.TestCase):
         self.assertFalse(wrong, "\n  " + "\n  ".join(wrong))
 
     def test_exports_what_the_headers_declare_and_nothing_else(self):
+        """Both ways: nothing is exported that no header declares, and nothing is declared that a program cannot link."""
         path = os.path.join(BUILD, "src", "libgodwit.so")
         out = subprocess.check_output(["nm", "-D", "--defined-only", path], text=True)
-        exported = {line.split()[2].split("@")[0] for line in out.splitlines() if line.split()[1] in "TDBRVW"}
+        lines = [line.split() for line in out.splitlines()]
+        exported = {name for _, kind, name in lines if kind in "TDBRVW" and not name.startswith("GODWIT_")}
         text = "".join(no_comments(read(f)) for f in files() if f.startswith("include/"))
         declared = set(re.findall(r"GW_API[^;{]*?\b(gw_\w+)\s*(?:\(|;|\[)", text))
-        self.assertFalse(sorted(n for n in exported - declared if n.startswith("gw_")), "exported, in no public header")
-        self.assertFalse(sorted(n for n in exported if not n.lower().startswith("gw_") and not n.startswith("GODWIT")),
-                         "exported with a foreign name")
+        self.assertTrue(exported and declared)
+        self.assertFalse(sorted(n for n in exported if not re.fullmatch(r"gw_\w+@@GODWIT_\d+\.\d+", n)),
+                         "exported with a foreign name, or without a version")
+        exported = {n.split("@")[0] for n in exported}
+        self.assertFalse(sorted(exported - declared), "exported, in no public header")
+        self.assertFalse(sorted(declared - exported), "in a public header, but not exported: src/libgodwit.map")
+
+    def test_versions_of_the_map_exist(self):
+        """A block is named for a version up to the headers' own: a symbol cannot come with a version before its time."""
+        text = read("include/godwit/version.h")
+        own = tuple(int(re.search(r"#define GW_VERSION_%s (\d+)" % part, text).group(1)) for part in ("MAJOR", "MINOR"))
+        blocks = [tuple(map(int, m)) for m in re.findall(r"^GODWIT_(\d+)\.(\d+) \{", read("src/libgodwit.map"), re.M)]
+        self.assertTrue(blocks)
+        self.assertEqual(blocks, sorted(blocks))
+        self.assertLessEqual(blocks[-1], own)
 
 
 if __name__ == "__main__":

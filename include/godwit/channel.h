@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 
 #include "godwit/error.h"
+#include "godwit/version.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -86,11 +87,19 @@ struct gw_channel {
     uint64_t timeout_ns;  /* give up when nothing moved for so long; 0 = never. Set by gw_channel_set_timeout */
     uint64_t bytes_in;    /* counted by the functions below; read them with gw_channel_bytes */
     uint64_t bytes_out;
+    size_t ops_bytes;     /* the size of the program's ops: what lies behind it is not there */
+    uint64_t reserved[8]; /* zeros */
 };
 
-/* For transports: fills the head of a channel that they made. name is copied, and cut to what fits. */
-GW_API void gw_channel_init(struct gw_channel *ch, const struct gw_channel_ops *ops, unsigned features,
-                            const char *name);
+/* For transports: fills the head of a channel that they made. name is copied, and cut to what fits. ops: borrowed.
+ * -EINVAL, -E2BIG (version.h): the head is zeros then. */
+GW_API int gw_channel_init_sized(struct gw_channel *ch, const struct gw_channel_ops *ops, size_t ops_bytes,
+                                 unsigned features, const char *name, struct gw_error *err);
+static inline int gw_channel_init(struct gw_channel *ch, const struct gw_channel_ops *ops, unsigned features,
+                                  const char *name)
+{
+    return gw_channel_init_sized(ch, ops, sizeof *ops, features, name, NULL);
+}
 
 /* One call of the transport, counted. Positioned and stream I/O count alike; peeking does not. */
 GW_API ssize_t gw_channel_readv(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err);
@@ -156,6 +165,7 @@ struct gw_uri {
     uint64_t offset;  /* file */
     uint32_t cid, port; /* vsock */
     int fd;             /* fd */
+    uint64_t reserved[8]; /* zeros */
 };
 
 GW_API int gw_uri_parse(const char *text, struct gw_uri *ret_uri, struct gw_error *err);

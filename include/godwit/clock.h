@@ -7,23 +7,28 @@
 #ifndef GODWIT_CLOCK_H
 #define GODWIT_CLOCK_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "godwit/error.h"
+#include "godwit/version.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 struct gw_clock {
+    size_t bytes;                                          /* GW_SIZED(struct gw_clock) */
     uint64_t (*now_ns)(void *opaque);                      /* monotonic nanoseconds, any origin but 0 */
     void (*sleep_ns)(void *opaque, uint64_t duration_ns);  /* may return early */
     uint64_t (*random)(void *opaque);                      /* 64 bits of chance */
     void *opaque;
 };
 
-/* CLOCK_MONOTONIC, nanosleep, getrandom. */
-GW_API extern const struct gw_clock gw_clock_real;
+/* CLOCK_MONOTONIC, nanosleep, getrandom. The pointer is the same in every call. (A function, as the size of a variable
+ * would be part of every program.) */
+GW_API const struct gw_clock *gw_clock_system(void);
+#define gw_clock_real (*gw_clock_system())
 
 static inline uint64_t gw_now_ns(const struct gw_clock *clock)
 {

@@ -43,6 +43,7 @@ extern "C" {
 struct gw_control;
 
 struct gw_control_ops { /* any may be NULL: then the command is refused */
+    size_t bytes; /* GW_SIZED(struct gw_control_ops) */
     /* What query-status tells: "running", "paused", "inmigrate", "postmigrate" (gw_vm_place tells), "prelaunch",
      * "shutdown", ... */
     const char *(*run_state)(void *opaque); /* NULL: "running" */
@@ -63,8 +64,14 @@ struct gw_control_config {
     uint64_t send_timeout_ns, recv_timeout_ns;
 };
 
-GW_API int gw_control_start(struct gw_vm *vm, const struct gw_control_config *config, struct gw_control **ret_control,
-                            struct gw_error *err);
+/* Listens when it returns. -EINVAL, -E2BIG, -ENOMEM, and what gw_listen says. */
+GW_API int gw_control_start_sized(struct gw_vm *vm, const struct gw_control_config *config, size_t config_bytes,
+                                  struct gw_control **ret_control, struct gw_error *err);
+static inline int gw_control_start(struct gw_vm *vm, const struct gw_control_config *config,
+                                   struct gw_control **ret_control, struct gw_error *err)
+{
+    return gw_control_start_sized(vm, config, sizeof *config, ret_control, err);
+}
 /* The address that it listens on, as a URI. */
 GW_API void gw_control_address(struct gw_control *c, char *buf, size_t size);
 /* Starts an incoming migration as the QMP command would (a command line's --incoming). The machine must have no guest.

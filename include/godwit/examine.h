@@ -48,8 +48,13 @@ struct gw_verify_counts {
 /* Reads everything in the image: each page that may have contents (with the checksums of formats that have them), the
  * device sections, which must be where the description says, and their values. 0 also when faults were found: see
  * faults. -ECANCELED, -ENOMEM; *ret_counts is set in any case to what was done. */
-GW_API int gw_image_verify(struct gw_image *image, const struct gw_verify_options *options,
-                           struct gw_verify_counts *ret_counts, struct gw_error *err);
+GW_API int gw_image_verify_sized(struct gw_image *image, const struct gw_verify_options *options, size_t options_bytes,
+                                 struct gw_verify_counts *ret_counts, size_t counts_bytes, struct gw_error *err);
+static inline int gw_image_verify(struct gw_image *image, const struct gw_verify_options *options,
+                                  struct gw_verify_counts *ret_counts, struct gw_error *err)
+{
+    return gw_image_verify_sized(image, options, sizeof *options, ret_counts, sizeof *ret_counts, err);
+}
 
 /* ---- diff -------------------------------------------------------------------------------------------------------- */
 
@@ -93,8 +98,14 @@ struct gw_diff_counts {
 /* RAM blocks are matched by name, their common part is compared; devices by name and instance, their values by the
  * descriptions in the images, byte by byte where there is none. 0 whether or not something differs. -EPROTO, -EIO: one
  * of them is broken there: the text says which one. -E2BIG: more devices than any machine has. */
-GW_API int gw_image_diff(struct gw_image *a, struct gw_image *b, const struct gw_diff_options *options,
-                         struct gw_diff_counts *ret_counts, struct gw_error *err);
+GW_API int gw_image_diff_sized(struct gw_image *a, struct gw_image *b, const struct gw_diff_options *options,
+                               size_t options_bytes, struct gw_diff_counts *ret_counts, size_t counts_bytes,
+                               struct gw_error *err);
+static inline int gw_image_diff(struct gw_image *a, struct gw_image *b, const struct gw_diff_options *options,
+                                struct gw_diff_counts *ret_counts, struct gw_error *err)
+{
+    return gw_image_diff_sized(a, b, options, sizeof *options, ret_counts, sizeof *ret_counts, err);
+}
 
 /* ---- extract ----------------------------------------------------------------------------------------------------- */
 
@@ -132,8 +143,13 @@ struct gw_elf_options {
 /* An ELF64 core of the guest's physical memory, virtual addresses the same as physical ones, sparse. Each x86 processor
  * has a NT_PRSTATUS (and a "QEMU" note with its control registers); a Linux guest's VMCOREINFO is put in where it is
  * found. -EINVAL: where the RAM lies is not known. Format: docs/formats/core.md. */
-GW_API int gw_extract_elf(struct gw_image *image, const char *path, const struct gw_elf_options *options,
-                          struct gw_error *err);
+GW_API int gw_extract_elf_sized(struct gw_image *image, const char *path, const struct gw_elf_options *options,
+                                size_t options_bytes, struct gw_error *err);
+static inline int gw_extract_elf(struct gw_image *image, const char *path, const struct gw_elf_options *options,
+                                 struct gw_error *err)
+{
+    return gw_extract_elf_sized(image, path, options, sizeof *options, err);
+}
 
 /* ---- explain ----------------------------------------------------------------------------------------------------- */
 
@@ -158,9 +174,15 @@ struct gw_explain_counts {
  * stream of the destination itself, made while it is stopped, is good for that). Reasons come in the order in which
  * a destination meets them, notes about what is only there at the end: the first that is refused is the one that QEMU
  * names. Both must have been read without an error. -ENOMEM, -EINVAL, -E2BIG (more devices than any machine has). */
-GW_API int gw_inspect_explain(const struct gw_inspect *from, const struct gw_inspect *into,
-                              void (*found)(void *opaque, const struct gw_reason *reason), void *opaque,
-                              struct gw_explain_counts *ret_counts, struct gw_error *err);
+GW_API int gw_inspect_explain_sized(const struct gw_inspect *from, const struct gw_inspect *into,
+                                    void (*found)(void *opaque, const struct gw_reason *reason), void *opaque,
+                                    struct gw_explain_counts *ret_counts, size_t counts_bytes, struct gw_error *err);
+static inline int gw_inspect_explain(const struct gw_inspect *from, const struct gw_inspect *into,
+                                     void (*found)(void *opaque, const struct gw_reason *reason), void *opaque,
+                                     struct gw_explain_counts *ret_counts, struct gw_error *err)
+{
+    return gw_inspect_explain_sized(from, into, found, opaque, ret_counts, sizeof *ret_counts, err);
+}
 
 #ifdef __cplusplus
 }

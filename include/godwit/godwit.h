@@ -19,6 +19,7 @@
 #include "godwit/state.h"
 #include "godwit/stats.h"
 #include "godwit/trace.h"
+#include "godwit/version.h"
 #include "godwit/vm.h"
 
 #endif

@@ -92,11 +92,21 @@ struct gw_image_write_options {
 /* Whether an image can be written so, as far as that can be known before there is one: the format, what compresses it, the
  * level (a program that compresses is run, with nothing), the XML if it is given. -EINVAL, -ENOTSUP; -ENOENT: the program is not
  * installed. */
-GW_API int gw_image_check_options(const struct gw_image_write_options *options, struct gw_error *err);
+GW_API int gw_image_check_options_sized(const struct gw_image_write_options *options, size_t options_bytes,
+                                        struct gw_error *err);
+static inline int gw_image_check_options(const struct gw_image_write_options *options, struct gw_error *err)
+{
+    return gw_image_check_options_sized(options, sizeof *options, err);
+}
 /* Writes it to path: under a temporary name in the same folder, synced, then renamed: after a failure nothing is left, and
  * what was there before is still there. "-" is standard output (stream). */
-GW_API int gw_image_write(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
-                          struct gw_error *err);
+GW_API int gw_image_write_sized(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
+                                size_t options_bytes, struct gw_error *err);
+static inline int gw_image_write(struct gw_image *image, const char *path,
+                                 const struct gw_image_write_options *options, struct gw_error *err)
+{
+    return gw_image_write_sized(image, path, options, sizeof *options, err);
+}
 
 /* Takes back what gw_image_write or gw_image_stage_commit has made of this image with `revertible`: for a session that failed
  * after its `park`. What was at the path before, and has been kept beside it (hidden, .NAME.before.*), is there again. Without
@@ -128,8 +138,13 @@ GW_API struct gw_output *gw_output_free(struct gw_output *output);
  * and what they point to stays as it is until the image is freed. The file begins, under a temporary name, when the first
  * source lists its memory; that it cannot be made, or that the disk is full, is told by commit. What was not committed when
  * the session ends is gone. -EINVAL, -ENOTSUP: there is no such file; -EBUSY: the image has a machine or a file. */
-GW_API int gw_image_stage(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
-                          struct gw_error *err);
+GW_API int gw_image_stage_sized(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
+                                size_t options_bytes, struct gw_error *err);
+static inline int gw_image_stage(struct gw_image *image, const char *path,
+                                 const struct gw_image_write_options *options, struct gw_error *err)
+{
+    return gw_image_stage_sized(image, path, options, sizeof *options, err);
+}
 /* In `park`: the file is whole, synced, and has its name. An error (-ENOSPC, -EEXIST, ...): there is no file, and nothing
  * left of it. */
 GW_API int gw_image_stage_commit(struct gw_image *image, struct gw_error *err);

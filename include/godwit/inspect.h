@@ -51,8 +51,13 @@ struct gw_inspect_options {
 
 /* *ret_text is the caller's to free. -ENOENT, GW_BLAME_CALLER: there is no such device; the text names the ones there
  * are. -ENODATA, GW_BLAME_CALLER: nothing was read. options may be NULL. */
-GW_API int gw_inspect_print(const struct gw_inspect *in, const struct gw_inspect_options *options, char **ret_text,
-                            struct gw_error *err);
+GW_API int gw_inspect_print_sized(const struct gw_inspect *in, const struct gw_inspect_options *options,
+                                  size_t options_bytes, char **ret_text, struct gw_error *err);
+static inline int gw_inspect_print(const struct gw_inspect *in, const struct gw_inspect_options *options,
+                                   char **ret_text, struct gw_error *err)
+{
+    return gw_inspect_print_sized(in, options, sizeof *options, ret_text, err);
+}
 
 /* Takes NULL, returns NULL. */
 GW_API struct gw_inspect *gw_inspect_free(struct gw_inspect *in);

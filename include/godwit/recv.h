@@ -15,6 +15,7 @@
 #include "godwit/channel.h"
 #include "godwit/events.h"
 #include "godwit/stats.h"
+#include "godwit/version.h"
 #include "godwit/vm.h"
 
 #ifdef __cplusplus
@@ -36,8 +37,13 @@ struct gw_recv_config {
 };
 
 /* Listens before it returns, so that gw_recv_address is right. The machine must not be running. */
-GW_API int gw_recv_start(struct gw_vm *vm, const struct gw_recv_config *config, struct gw_recv **ret_recv,
-                         struct gw_error *err);
+GW_API int gw_recv_start_sized(struct gw_vm *vm, const struct gw_recv_config *config, size_t config_bytes,
+                               struct gw_recv **ret_recv, struct gw_error *err);
+static inline int gw_recv_start(struct gw_vm *vm, const struct gw_recv_config *config, struct gw_recv **ret_recv,
+                                struct gw_error *err)
+{
+    return gw_recv_start_sized(vm, config, sizeof *config, ret_recv, err);
+}
 /* Waits for the end: 0 completed (the guest runs, or is ready to where the source was paused), else the failure. (any) */
 GW_API int gw_recv_wait(struct gw_recv *r, struct gw_error *err);
 /* -EALREADY once the guest was started. (any) */
@@ -53,7 +59,12 @@ GW_API bool gw_recv_touched(const struct gw_recv *r);
 /* After an end with GW_OWNER_UNDECIDED: everything was loaded but the source's last word did not come. The operator, who
  * has asked the source (gw_send_owner says DESTINATION), takes the guest: it runs here. -EALREADY, -EINVAL. */
 GW_API int gw_recv_claim(struct gw_recv *r, struct gw_error *err);
-GW_API void gw_recv_stats(struct gw_recv *r, struct gw_stats *ret_stats);   /* (any) */
+/* Fills the stats_bytes that the program knows. (any) */
+GW_API void gw_recv_stats_sized(struct gw_recv *r, struct gw_stats *ret_stats, size_t stats_bytes);
+static inline void gw_recv_stats(struct gw_recv *r, struct gw_stats *ret_stats)
+{
+    gw_recv_stats_sized(r, ret_stats, sizeof *ret_stats);
+}
 /* The address that it listens on, as a URI. (any) */
 GW_API void gw_recv_address(struct gw_recv *r, char *buf, size_t size);
 GW_API struct gw_recv *gw_recv_free(struct gw_recv *r);

@@ -14,6 +14,7 @@
 #include "godwit/channel.h"
 #include "godwit/events.h"
 #include "godwit/stats.h"
+#include "godwit/version.h"
 #include "godwit/vm.h"
 
 #ifdef __cplusplus
@@ -33,8 +34,13 @@ struct gw_send_config {
 
 /* Refused at once with -EBUSY (a session runs, blockers; the text has the reasons), -EALREADY (the machine is not here
  * any more: gw_vm_place), -EINVAL, -ENOTSUP. Failures to connect come later as status failed. */
-GW_API int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct gw_send **ret_send,
-                         struct gw_error *err);
+GW_API int gw_send_start_sized(struct gw_vm *vm, const struct gw_send_config *config, size_t config_bytes,
+                               struct gw_send **ret_send, struct gw_error *err);
+static inline int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct gw_send **ret_send,
+                                struct gw_error *err)
+{
+    return gw_send_start_sized(vm, config, sizeof *config, ret_send, err);
+}
 /* Waits for the end: 0 completed, -ECANCELED cancelled, else the failure. (any) */
 GW_API int gw_send_wait(struct gw_send *s, struct gw_error *err);
 /* Ends within a second in every state before the switch-over is decided; afterwards it is too late and -EALREADY. (any) */
@@ -49,7 +55,12 @@ GW_API enum gw_owner gw_send_owner(struct gw_send *s);                      /* (
  * false: nobody could be asked (one direction, a command, no return path), so the one thing that is known is that it was
  * taken. (any) */
 GW_API bool gw_send_confirmed(struct gw_send *s);
-GW_API void gw_send_stats(struct gw_send *s, struct gw_stats *ret_stats);   /* (any) */
+/* Fills the stats_bytes that the program knows. (any) */
+GW_API void gw_send_stats_sized(struct gw_send *s, struct gw_stats *ret_stats, size_t stats_bytes);
+static inline void gw_send_stats(struct gw_send *s, struct gw_stats *ret_stats)
+{
+    gw_send_stats_sized(s, ret_stats, sizeof *ret_stats);
+}
 /* Cancels what still runs and waits for it. Takes NULL, returns NULL. */
 GW_API struct gw_send *gw_send_free(struct gw_send *s);
 

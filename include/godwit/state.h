@@ -32,6 +32,7 @@
 #include <stdint.h>
 
 #include "godwit/error.h"
+#include "godwit/version.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -230,11 +231,21 @@ struct gw_state {
 
 #define GW_INSTANCE_AUTO (-1) /* the next free number for this id string */
 
+/* The layout of struct gw_state, gw_field, gw_list_ops and gw_legacy_ops. A program passes the number of the headers that
+ * its tables were compiled with, so all tables that one registration leads to must come from the same version. */
+#define GW_STATE_ABI 1u
+
 /* id: 1..255 bytes, the section's name on the wire; instance: 0 and up, or GW_INSTANCE_AUTO. A device may be added with
  * several descriptions under several ids. -EINVAL: the table cannot be right (the message says why); -EEXIST: the pair
- * of id and instance exists, or is an alias; -EBUSY: a session is in its device phase. */
-GW_API int gw_registry_add(struct gw_registry *reg, const struct gw_state *state, const char *id, int instance,
-                           void *device, struct gw_error *err);
+ * of id and instance exists, or is an alias; -EBUSY: a session is in its device phase; -ENOTSUP: abi is not one that
+ * this library reads. */
+GW_API int gw_registry_add_abi(struct gw_registry *reg, unsigned abi, const struct gw_state *state, const char *id,
+                               int instance, void *device, struct gw_error *err);
+static inline int gw_registry_add(struct gw_registry *reg, const struct gw_state *state, const char *id, int instance,
+                                  void *device, struct gw_error *err)
+{
+    return gw_registry_add_abi(reg, GW_STATE_ABI, state, id, instance, device, err);
+}
 /* The device (its last registration, if there are several) also answers to an older name, in streams written before it
  * was renamed. -ENOENT: not registered. */
 GW_API int gw_registry_add_alias(struct gw_registry *reg, void *device, const char *old_id, int old_instance,
@@ -247,8 +258,14 @@ struct gw_legacy_ops {
     int (*save)(void *device, struct gw_sink *sink, struct gw_error *err);
     int (*load)(void *device, uint32_t version, struct gw_supply *supply, struct gw_error *err);
 };
-GW_API int gw_registry_add_legacy(struct gw_registry *reg, const struct gw_legacy_ops *ops, const char *id,
-                                  int instance, uint32_t version, void *device, struct gw_error *err);
+GW_API int gw_registry_add_legacy_abi(struct gw_registry *reg, unsigned abi, const struct gw_legacy_ops *ops,
+                                      const char *id, int instance, uint32_t version, void *device,
+                                      struct gw_error *err);
+static inline int gw_registry_add_legacy(struct gw_registry *reg, const struct gw_legacy_ops *ops, const char *id,
+                                         int instance, uint32_t version, void *device, struct gw_error *err)
+{
+    return gw_registry_add_legacy_abi(reg, GW_STATE_ABI, ops, id, instance, version, device, err);
+}
 GW_API void gw_sink_put(struct gw_sink *sink, const void *bytes, size_t count);
 GW_API int gw_supply_get(struct gw_supply *supply, void *bytes, size_t count, struct gw_error *err);
 /* Removes everything that was registered for this device. From a hook it takes effect when the device phase ends. */

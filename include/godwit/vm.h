@@ -19,6 +19,7 @@
 
 #include "godwit/clock.h"
 #include "godwit/error.h"
+#include "godwit/version.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,8 +29,18 @@ struct gw_vm;
 struct gw_registry;
 struct gw_options;
 
+/* What happened to the right to run the machine here. */
+enum gw_hand_over {
+    GW_HAND_OVER_ARRIVED, /* destination: the machine belongs here now. Just before start */
+    GW_HAND_OVER_LEFT,    /* source: the migration is complete, the machine belongs to the destination */
+    GW_HAND_OVER_REVOKED, /* destination: start failed behind ARRIVED, the source may run its machine on. It can arrive
+                           * here again, when it is claimed */
+};
+
 /* Errors of callbacks: negative errno with *err filled; the library adds GW_BLAME_EMBEDDER where blame is none. */
 struct gw_vm_ops {
+    size_t bytes; /* GW_SIZED(struct gw_vm_ops) */
+
     /* Stops all vCPUs and quiesces devices: after the return nothing writes to guest memory. Not called when the
      * machine is not running. When it fails the migration does; if the machine then no longer runs, start is called. */
     int (*stop)(void *opaque, struct gw_error *err);
@@ -50,22 +61,27 @@ struct gw_vm_ops {
     /* Optional. For how long, in all, dirty_limit has held the vCPU that it held longest. Any thread. */
     uint64_t (*limited_ns)(void *opaque);
 
-    /* Optional. Disks change hands here. On the source after a completed migration: the machine is gone (`arrived`
-     * false). On the destination it has come (true), just before start; when start then fails it is called again with
-     * false, as the source may run on. */
-    void (*handed_over)(void *opaque, bool arrived);
+    /* Optional. Disks change hands here: take them at ARRIVED, give them up at LEFT and at REVOKED. On the session's
+     * thread, or that of gw_recv_claim. */
+    void (*handed_over)(void *opaque, enum gw_hand_over what);
 };
 
 struct gw_vm_config {
     const char *machine;  /* canonical machine type name, 1..255 bytes: compared on load */
     uint8_t uuid[16];     /* zeros: none */
     uint32_t page_bytes;  /* target page, 4096 unless the guest's differs */
-    const struct gw_vm_ops *ops; /* borrowed, as opaque is */
+    const struct gw_vm_ops *ops; /* copied; opaque is borrowed */
     void *opaque;
     const struct gw_clock *clock; /* NULL: gw_clock_real. Copied */
 };
 
-GW_API int gw_vm_new(const struct gw_vm_config *config, struct gw_vm **ret_vm, struct gw_error *err);
+/* -EINVAL, -E2BIG, -ENOMEM. */
+GW_API int gw_vm_new_sized(const struct gw_vm_config *config, size_t config_bytes, struct gw_vm **ret_vm,
+                           struct gw_error *err);
+static inline int gw_vm_new(const struct gw_vm_config *config, struct gw_vm **ret_vm, struct gw_error *err)
+{
+    return gw_vm_new_sized(config, sizeof *config, ret_vm, err);
+}
 /* No migration of it may be left. Frees nothing of the embedder's. Takes NULL, returns NULL. */
 GW_API struct gw_vm *gw_vm_free(struct gw_vm *vm);
 
@@ -115,7 +131,12 @@ struct gw_ram_desc {
     int (*resized)(void *opaque, uint64_t used_bytes, struct gw_error *err);
 };
 
-GW_API int gw_vm_add_ram(struct gw_vm *vm, const struct gw_ram_desc *desc, struct gw_error *err);
+/* Not during a migration (-EBUSY). */
+GW_API int gw_vm_add_ram_sized(struct gw_vm *vm, const struct gw_ram_desc *desc, size_t desc_bytes, struct gw_error *err);
+static inline int gw_vm_add_ram(struct gw_vm *vm, const struct gw_ram_desc *desc, struct gw_error *err)
+{
+    return gw_vm_add_ram_sized(vm, desc, sizeof *desc, err);
+}
 /* Says whether the block reads as zeros now: false once a guest has run in it, true after its memory was given back. Not
  * during a migration (-EBUSY). */
 GW_API int gw_vm_set_fresh(struct gw_vm *vm, const char *name, bool fresh, struct gw_error *err);
@@ -167,7 +188,13 @@ struct gw_tracker_config {
     void (*kick_vcpus)(void *opaque);
 };
 
-GW_API int gw_vm_set_tracker(struct gw_vm *vm, const struct gw_tracker_config *config, struct gw_error *err);
+/* Not during a migration (-EBUSY). */
+GW_API int gw_vm_set_tracker_sized(struct gw_vm *vm, const struct gw_tracker_config *config, size_t config_bytes,
+                                   struct gw_error *err);
+static inline int gw_vm_set_tracker(struct gw_vm *vm, const struct gw_tracker_config *config, struct gw_error *err)
+{
+    return gw_vm_set_tracker_sized(vm, config, sizeof *config, err);
+}
 /* The name of the back end in use: "pagemap", "kvm-log", "kvm-ring", "explicit". */
 GW_API const char *gw_vm_tracker_name(const struct gw_vm *vm);
 /* Guest memory was written by something that the tracker cannot see (explicit: by anything; KVM: by the process itself,

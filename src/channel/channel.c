@@ -1,13 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "godwit/channel.h"
 
-#include "base/base.h"
+#include "base/sized.h"
 #include "channel/iov.h"
 
-void gw_channel_init(struct gw_channel *ch, const struct gw_channel_ops *ops, unsigned features, const char *name)
+int gw_channel_init_sized(struct gw_channel *ch, const struct gw_channel_ops *ops, size_t ops_bytes, unsigned features,
+                          const char *name, struct gw_error *err)
 {
-    *ch = (struct gw_channel){.ops = ops, .features = features};
+    struct gw_channel_ops own;
+    int r = gw_sized_in(&own, sizeof own, ops, ops_bytes, GW_SIZED_UNTIL(struct gw_channel_ops, free),
+                        "struct gw_channel_ops", err);
+
+    *ch = (struct gw_channel){0};
+    if (r < 0)
+        return r;
+    ch->ops = ops;
+    ch->ops_bytes = ops_bytes;
+    ch->features = features;
     gw_strcopy(ch->name, sizeof ch->name, name);
+    return 0;
 }
 
 static ssize_t moved(struct gw_channel *ch, uint64_t *counter, ssize_t n, struct gw_error *err)

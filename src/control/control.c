@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "base/sized.h"
 #include "channel/stream.h"
 #include "control/internal.h"
 
@@ -177,17 +178,25 @@ static int open_parts(struct gw_control *c, const char *text, struct gw_error *e
     return 0;
 }
 
-int gw_control_start(struct gw_vm *vm, const struct gw_control_config *config, struct gw_control **ret_control,
-                     struct gw_error *err)
+int gw_control_start_sized(struct gw_vm *vm, const struct gw_control_config *given, size_t given_bytes,
+                           struct gw_control **ret_control, struct gw_error *err)
 {
-    struct gw_control *c = calloc(1, sizeof *c);
-    int r;
+    struct gw_control_config own, *config = &own;
+    struct gw_control_ops ops;
+    struct gw_control *c;
+    int r = gw_sized_in(&own, sizeof own, given, given_bytes, GW_SIZED_UNTIL(struct gw_control_config, opaque),
+                        "struct gw_control_config", err);
 
+    if (r >= 0)
+        r = gw_sized_table_in(&ops, sizeof ops, own.ops, sizeof ops.bytes, "struct gw_control_ops", err);
+    if (r < 0)
+        return r;
+    c = calloc(1, sizeof *c);
     if (!c)
         return gw_nomem(err, "control");
     c->vm = vm;
-    c->config = *config;
-    c->ops = config->ops ? *config->ops : (struct gw_control_ops){0};
+    c->config = own;
+    c->ops = ops;
     c->waits = config->waits;
     c->wake_fd = -1;
     pthread_mutex_init(&c->queue, NULL);

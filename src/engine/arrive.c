@@ -35,7 +35,7 @@ int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err)
     int e;
 
     if (!r->handed && vm->ops->handed_over)
-        vm->ops->handed_over(vm->opaque, true);
+        vm->ops->handed_over(vm->opaque, GW_HAND_OVER_ARRIVED);
     r->handed = true;
     if (r->start_paused || !gw_globalstate_running(vm->globalstate))
         return 0;
@@ -44,9 +44,9 @@ int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err)
         gw_session_event(&r->session, GW_EVENT_RESUME, 0);
         return 0;
     }
-    /* The source may run on: what it had is its own again. */
+    /* The source may run on: the arrival is taken back. */
     if (vm->ops->handed_over)
-        vm->ops->handed_over(vm->opaque, false);
+        vm->ops->handed_over(vm->opaque, GW_HAND_OVER_REVOKED);
     r->handed = false;
     return e;
 }

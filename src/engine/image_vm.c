@@ -25,7 +25,7 @@ static bool not_running(void *opaque)
 }
 
 /* It rests. What it means for it to arrive is `park`. */
-static const struct gw_vm_ops resting = {.stop = never, .start = never, .running = not_running};
+static const struct gw_vm_ops resting = {GW_SIZED(struct gw_vm_ops), .stop = never, .start = never, .running = not_running};
 
 static void free_guest(struct gw_image *image)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/recv.h"
 
+#include "base/sized.h"
 #include "wire/numbers.h"
 
 #define DEFAULT_HELLO_NS  (5 * GW_NS_PER_S)
@@ -234,12 +235,19 @@ int gw_recv_new(struct gw_vm *vm, const struct gw_recv_config *config, struct gw
     return 0;
 }
 
-int gw_recv_start(struct gw_vm *vm, const struct gw_recv_config *config, struct gw_recv **ret_recv,
-                  struct gw_error *err)
+int gw_recv_start_sized(struct gw_vm *vm, const struct gw_recv_config *config, size_t config_bytes,
+                        struct gw_recv **ret_recv, struct gw_error *err)
 {
+    struct gw_recv_config own;
     struct gw_recv *r;
-    int e = gw_recv_new(vm, config, &r, err);
+    int e = gw_sized_in(&own, sizeof own, config, config_bytes, GW_SIZED_UNTIL(struct gw_recv_config, take_channel),
+                        "struct gw_recv_config", err);
 
+    if (e < 0) {
+        gw_channel_free(own.take_channel);
+        return e;
+    }
+    e = gw_recv_new(vm, &own, &r, err);
     if (e < 0)
         return e;
     e = gw_session_run(&r->session, gw_recv_main, r, err);
@@ -307,11 +315,14 @@ int gw_recv_claim(struct gw_recv *r, struct gw_error *err)
     return e;
 }
 
-void gw_recv_stats(struct gw_recv *r, struct gw_stats *ret_stats)
+void gw_recv_stats_sized(struct gw_recv *r, struct gw_stats *ret_stats, size_t stats_bytes)
 {
+    struct gw_stats stats;
+
     pthread_mutex_lock(&r->session.lock);
-    *ret_stats = r->session.stats;
+    stats = r->session.stats;
     pthread_mutex_unlock(&r->session.lock);
+    gw_sized_out(ret_stats, stats_bytes, &stats, sizeof stats);
 }
 
 void gw_recv_address(struct gw_recv *r, char *buf, size_t size)

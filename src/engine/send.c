@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/send.h"
 
+#include "base/sized.h"
+
 #define DEFAULT_TIMEOUT_NS (30 * GW_NS_PER_S)
 
 static uint64_t now(const struct gw_send *s)
@@ -103,7 +105,7 @@ static void settle(struct gw_send *s, int r)
             gw_session_event(x, GW_EVENT_RESUME, 0);
     }
     if (gw_session_phase(x) == GW_PHASE_SENT && vm->ops->handed_over)
-        vm->ops->handed_over(vm->opaque, false);
+        vm->ops->handed_over(vm->opaque, GW_HAND_OVER_LEFT);
 }
 
 static void record_downtime(struct gw_send *s, int r)
@@ -194,8 +196,7 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
     return gw_plan_send(&s->plan, s->session.vm, err);
 }
 
-int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct gw_send **ret_send,
-                  struct gw_error *err)
+static int start(struct gw_vm *vm, const struct gw_send_config *config, struct gw_send **ret_send, struct gw_error *err)
 {
     struct gw_send *s = calloc(1, sizeof *s);
     bool begun = false, inited = false;
@@ -234,6 +235,20 @@ int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct 
     }
     *ret_send = s;
     return 0;
+}
+
+int gw_send_start_sized(struct gw_vm *vm, const struct gw_send_config *config, size_t config_bytes,
+                        struct gw_send **ret_send, struct gw_error *err)
+{
+    struct gw_send_config own;
+    int r = gw_sized_in(&own, sizeof own, config, config_bytes, GW_SIZED_UNTIL(struct gw_send_config, take_channel),
+                        "struct gw_send_config", err);
+
+    if (r < 0) {
+        gw_channel_free(own.take_channel);
+        return r;
+    }
+    return start(vm, &own, ret_send, err);
 }
 
 int gw_send_wait(struct gw_send *s, struct gw_error *err)
@@ -286,15 +301,17 @@ bool gw_send_confirmed(struct gw_send *s)
     return confirmed;
 }
 
-void gw_send_stats(struct gw_send *s, struct gw_stats *ret_stats)
+void gw_send_stats_sized(struct gw_send *s, struct gw_stats *ret_stats, size_t stats_bytes)
 {
     struct gw_session *x = &s->session;
+    struct gw_stats stats;
 
     pthread_mutex_lock(&x->lock);
-    *ret_stats = x->stats;
+    stats = x->stats;
     if (!x->ended)
-        ret_stats->total_time_ms = (now(s) - s->started_ns) / GW_NS_PER_MS;
+        stats.total_time_ms = (now(s) - s->started_ns) / GW_NS_PER_MS;
     pthread_mutex_unlock(&x->lock);
+    gw_sized_out(ret_stats, stats_bytes, &stats, sizeof stats);
 }
 
 struct gw_send *gw_send_free(struct gw_send *s)

@@ -3,17 +3,44 @@
 
 #include <stdio.h>
 
+#include "base/sized.h"
 #include "ram/ram.h"
 
-int gw_vm_new(const struct gw_vm_config *config, struct gw_vm **ret_vm, struct gw_error *err)
-{
-    size_t n = config->machine ? strlen(config->machine) : 0;
-    struct gw_vm *vm;
-    int r;
+/* The config and what it points to, in the library's own sizes. */
+struct new_vm {
+    struct gw_vm_config config;
+    struct gw_vm_ops ops;
+    struct gw_clock clock;
+};
 
+static int take_config(struct new_vm *n, const struct gw_vm_config *config, size_t config_bytes, struct gw_error *err)
+{
+    int r = gw_sized_in(&n->config, sizeof n->config, config, config_bytes, GW_SIZED_UNTIL(struct gw_vm_config, opaque),
+                        "struct gw_vm_config", err);
+
+    if (r >= 0)
+        r = gw_sized_table_in(&n->ops, sizeof n->ops, n->config.ops, GW_SIZED_UNTIL(struct gw_vm_ops, running),
+                              "struct gw_vm_ops", err);
+    if (r >= 0)
+        r = gw_sized_table_in(&n->clock, sizeof n->clock, n->config.clock ? n->config.clock : &gw_clock_real,
+                              GW_SIZED_UNTIL(struct gw_clock, opaque), "struct gw_clock", err);
+    return r;
+}
+
+int gw_vm_new_sized(const struct gw_vm_config *given, size_t given_bytes, struct gw_vm **ret_vm, struct gw_error *err)
+{
+    struct new_vm own;
+    const struct gw_vm_config *config = &own.config;
+    struct gw_vm *vm;
+    size_t n;
+    int r = take_config(&own, given, given_bytes, err);
+
+    if (r < 0)
+        return r;
+    n = config->machine ? strlen(config->machine) : 0;
     if (!n || n > 255)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a machine type's name has 1 to 255 bytes, not %zu", n);
-    if (!config->ops || !config->ops->stop || !config->ops->start || !config->ops->running)
+    if (!own.ops.stop || !own.ops.start || !own.ops.running)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a machine needs the calls stop, start and running");
     vm = calloc(1, sizeof *vm);
     if (!vm)
@@ -23,11 +50,12 @@ int gw_vm_new(const struct gw_vm_config *config, struct gw_vm **ret_vm, struct g
     memcpy(vm->uuid, config->uuid, 16);
     for (int i = 0; i < 16; i++)
         vm->has_uuid |= config->uuid[i] != 0;
-    vm->ops = config->ops;
+    vm->own_ops = own.ops;
+    vm->ops = &vm->own_ops;
     vm->opaque = config->opaque;
     vm->guest = &gw_guest_here;
     vm->devices = &gw_devices_registry;
-    vm->clock = config->clock ? *config->clock : gw_clock_real;
+    vm->clock = own.clock;
     gw_trace_init(&vm->trace, &vm->clock);
     r = gw_ram_init(&vm->ram, config->page_bytes, config->opaque, err);
     vm->ram.trace = &vm->trace;
@@ -84,17 +112,21 @@ int gw_vm_set_trace(struct gw_vm *vm, const char *names, gw_trace_fn fn, void *o
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
-int gw_vm_add_ram(struct gw_vm *vm, const struct gw_ram_desc *desc, struct gw_error *err)
+int gw_vm_add_ram_sized(struct gw_vm *vm, const struct gw_ram_desc *desc, size_t desc_bytes, struct gw_error *err)
 {
-    int r;
+    struct gw_ram_desc own;
+    int r = gw_sized_in(&own, sizeof own, desc, desc_bytes, GW_SIZED_UNTIL(struct gw_ram_desc, used_bytes),
+                        "struct gw_ram_desc", err);
 
+    if (r < 0)
+        return r;
     pthread_mutex_lock(&vm->lock);
     if (vm->busy)
-        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "RAM block %s cannot be added during a migration", desc->name);
-    else if (desc->flags & GW_RAM_ELSEWHERE)
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s: flags 0x%x are not known", desc->name, desc->flags);
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "RAM block %s cannot be added during a migration", own.name);
+    else if (own.flags & GW_RAM_ELSEWHERE)
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s: flags 0x%x are not known", own.name, own.flags);
     else
-        r = gw_ram_add(&vm->ram, desc, err);
+        r = gw_ram_add(&vm->ram, &own, err);
     pthread_mutex_unlock(&vm->lock);
     return r;
 }
@@ -218,12 +250,16 @@ int gw_vm_set_discarded(struct gw_vm *vm, const char *name, uint64_t offset, uin
     return r;
 }
 
-int gw_vm_set_tracker(struct gw_vm *vm, const struct gw_tracker_config *config, struct gw_error *err)
+int gw_vm_set_tracker_sized(struct gw_vm *vm, const struct gw_tracker_config *config, size_t config_bytes,
+                            struct gw_error *err)
 {
+    struct gw_tracker_config own;
     struct gw_tracker *t, *old = NULL;
-    int r;
+    int r = gw_sized_in(&own, sizeof own, config, config_bytes, GW_SIZED_UNTIL(struct gw_tracker_config, kind),
+                        "struct gw_tracker_config", err);
 
-    r = gw_tracker_new(&vm->ram, config, &t, err);
+    if (r >= 0)
+        r = gw_tracker_new(&vm->ram, &own, &t, err);
     if (r < 0)
         return r;
     pthread_mutex_lock(&vm->lock);

@@ -24,7 +24,8 @@ struct gw_vm {
     char machine[256];
     uint8_t uuid[16];
     bool has_uuid;
-    const struct gw_vm_ops *ops;
+    const struct gw_vm_ops *ops; /* own_ops */
+    struct gw_vm_ops own_ops;
     void *opaque;
     struct gw_clock clock;
     struct gw_trace trace;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "godwit/examine.h"
+#include "base/sized.h"
 #include "examine/devices.h"
 #include "examine/sweep.h"
 #include "state/values.h"
@@ -356,17 +357,20 @@ static int diff_devices(struct diff *d, struct gw_error *err)
     return r;
 }
 
-int gw_image_diff(struct gw_image *a, struct gw_image *b, const struct gw_diff_options *options,
-                  struct gw_diff_counts *ret_counts, struct gw_error *err)
+int gw_image_diff_sized(struct gw_image *a, struct gw_image *b, const struct gw_diff_options *options,
+                        size_t options_bytes, struct gw_diff_counts *ret_counts, size_t counts_bytes,
+                        struct gw_error *err)
 {
-    static const struct gw_diff_options none;
-    struct diff d = {.a = a, .b = b, .options = options ? options : &none};
-    int r;
+    struct gw_diff_options own;
+    struct diff d = {.a = a, .b = b, .options = &own};
+    int r = gw_sized_in(&own, sizeof own, options, options_bytes, 1, "struct gw_diff_options", err);
 
-    diff_heads(&d);
-    r = diff_ram(&d, err);
+    if (r >= 0) {
+        diff_heads(&d);
+        r = diff_ram(&d, err);
+    }
     if (r >= 0)
         r = diff_devices(&d, err);
-    *ret_counts = d.counts;
+    gw_sized_out(ret_counts, counts_bytes, &d.counts, sizeof d.counts);
     return r < 0 ? r : 0;
 }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "examine/physical.h"
+#include "base/sized.h"
 #include "examine/put.h"
 #include "image/unpack.h"
 #include "examine/x86_cpu.h"
@@ -230,13 +231,16 @@ static int put_core(struct core *c)
     return r < 0 ? r : put_headers(c, at);
 }
 
-int gw_extract_elf(struct gw_image *image, const char *path, const struct gw_elf_options *options, struct gw_error *err)
+int gw_extract_elf_sized(struct gw_image *image, const char *path, const struct gw_elf_options *options,
+                         size_t options_bytes, struct gw_error *err)
 {
-    static const struct gw_elf_options none;
-    struct core c = {.image = image, .options = options ? options : &none, .err = err};
+    struct gw_elf_options own;
+    struct core c = {.image = image, .options = &own, .err = err};
     struct gw_image_out out = {.fd = -1};
-    int r = gw_image_devices_read(image, &c.devices, err);
+    int r = gw_sized_in(&own, sizeof own, options, options_bytes, 1, "struct gw_elf_options", err);
 
+    if (r >= 0)
+        r = gw_image_devices_read(image, &c.devices, err);
     if (r >= 0)
         r = gw_physical_map(image, &c.devices, c.options->places, c.options->place_count, &c.map, err);
     if (r >= 0)

@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/sized.h"
+
 #define DEVICES_MAX 16384u /* each is looked for among all of the other side */
 #define ALIKE_MAX   64u    /* devices of one kind that are looked at for one that is missing */
 
@@ -200,9 +202,9 @@ static void explain_only_there(struct gw_explain *e)
     }
 }
 
-int gw_inspect_explain(const struct gw_inspect *from, const struct gw_inspect *into,
-                       void (*found)(void *opaque, const struct gw_reason *reason), void *opaque,
-                       struct gw_explain_counts *ret_counts, struct gw_error *err)
+int gw_inspect_explain_sized(const struct gw_inspect *from, const struct gw_inspect *into,
+                             void (*found)(void *opaque, const struct gw_reason *reason), void *opaque,
+                             struct gw_explain_counts *ret_counts, size_t counts_bytes, struct gw_error *err)
 {
     struct gw_explain e = {.from = from, .into = into, .found = found, .opaque = opaque, .err = err};
     int r;
@@ -220,6 +222,6 @@ int gw_inspect_explain(const struct gw_inspect *from, const struct gw_inspect *i
     if (r < 0)
         return r;
     explain_only_there(&e);
-    *ret_counts = e.counts;
+    gw_sized_out(ret_counts, counts_bytes, &e.counts, sizeof e.counts);
     return 0;
 }

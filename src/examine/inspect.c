@@ -3,6 +3,7 @@
 
 #include "base/bitmap.h"
 #include "base/endian.h"
+#include "base/sized.h"
 
 #define GLOBALSTATE_BYTES 104u
 #define TELL_RECORDS      64u  /* progress is told this often */
@@ -419,16 +420,17 @@ void gw_inspect_set_progress(struct gw_inspect *in,
     in->progress_opaque = opaque;
 }
 
-int gw_inspect_print(const struct gw_inspect *in, const struct gw_inspect_options *options, char **ret_text,
-                     struct gw_error *err)
+int gw_inspect_print_sized(const struct gw_inspect *in, const struct gw_inspect_options *given, size_t given_bytes,
+                           char **ret_text, struct gw_error *err)
 {
-    struct gw_inspect_options all = {0};
+    struct gw_inspect_options own, *options = &own;
     struct gw_text t = {0};
+    int r = gw_sized_in(&own, sizeof own, given, given_bytes, 1, "struct gw_inspect_options", err);
 
+    if (r < 0)
+        return r;
     if (!in->open && !in->container.kind && !in->container.program)
         return gw_fail(err, -ENODATA, GW_BLAME_CALLER, "nothing was read");
-    if (!options)
-        options = &all;
     if (options->device) {
         size_t i = 0, shown = 0;
 

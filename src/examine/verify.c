@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "godwit/examine.h"
+#include "base/sized.h"
 #include "examine/devices.h"
 #include "examine/sweep.h"
 #include "state/values.h"
@@ -200,21 +201,22 @@ static int verify_file(struct verify *v, struct gw_error *err)
     return r;
 }
 
-int gw_image_verify(struct gw_image *image, const struct gw_verify_options *options,
-                    struct gw_verify_counts *ret_counts, struct gw_error *err)
+int gw_image_verify_sized(struct gw_image *image, const struct gw_verify_options *options, size_t options_bytes,
+                          struct gw_verify_counts *ret_counts, size_t counts_bytes, struct gw_error *err)
 {
-    static const struct gw_verify_options none;
+    struct gw_verify_options own;
     struct gw_error local = GW_ERROR_INIT;
-    struct verify v = {.image = image, .options = options ? options : &none};
-    int r;
+    struct verify v = {.image = image, .options = &own};
+    int r = gw_sized_in(&own, sizeof own, options, options_bytes, 1, "struct gw_verify_options", err);
 
     if (!err)
         err = &local;
-    r = verify_devices(&v, err);
+    if (r >= 0)
+        r = verify_devices(&v, err);
     if (r >= 0)
         r = verify_ram(&v, err);
     if (r >= 0 && !v.counts.faults) /* else it is what was found already */
         r = verify_file(&v, err);
-    *ret_counts = v.counts;
+    gw_sized_out(ret_counts, counts_bytes, &v.counts, sizeof v.counts);
     return r < 0 ? r : 0;
 }

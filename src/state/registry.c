@@ -211,12 +211,22 @@ static int add(struct gw_registry *reg, const struct entry *what, const char *id
     return r;
 }
 
-int gw_registry_add(struct gw_registry *reg, const struct gw_state *state, const char *id, int instance, void *device,
-                    struct gw_error *err)
+static int check_abi(unsigned abi, const char *id, struct gw_error *err)
+{
+    return abi == GW_STATE_ABI ? 0
+                               : gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
+                                         "device %s: its tables have layout %u, this library reads layout %u", id ? id : "",
+                                         abi, GW_STATE_ABI);
+}
+
+int gw_registry_add_abi(struct gw_registry *reg, unsigned abi, const struct gw_state *state, const char *id,
+                        int instance, void *device, struct gw_error *err)
 {
     struct entry e = {.state = state, .device = device};
-    int r;
+    int r = check_abi(abi, id, err);
 
+    if (r < 0)
+        return r;
     if (!state || !device)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "device %s: no description or no device", id ? id : "");
     r = gw_state_validate(state, err);
@@ -229,11 +239,14 @@ int gw_registry_add(struct gw_registry *reg, const struct gw_state *state, const
     return add(reg, &e, id, instance, err);
 }
 
-int gw_registry_add_legacy(struct gw_registry *reg, const struct gw_legacy_ops *ops, const char *id, int instance,
-                           uint32_t version, void *device, struct gw_error *err)
+int gw_registry_add_legacy_abi(struct gw_registry *reg, unsigned abi, const struct gw_legacy_ops *ops, const char *id,
+                               int instance, uint32_t version, void *device, struct gw_error *err)
 {
     struct entry e = {.legacy = ops, .device = device, .version = version};
+    int r = check_abi(abi, id, err);
 
+    if (r < 0)
+        return r;
     if (!ops || !ops->save || !ops->load)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "device %s: callbacks are missing", id ? id : "");
     return add(reg, &e, id, instance, err);

@@ -49,16 +49,17 @@ static bool op_running(void *opaque)
     return ((struct rig *)opaque)->running;
 }
 
-static void op_handed_over(void *opaque, bool arrived)
+static void op_handed_over(void *opaque, enum gw_hand_over what)
 {
     struct rig *g = opaque;
 
-    g->arrived += arrived;
-    g->left += !arrived;
+    g->arrived += what == GW_HAND_OVER_ARRIVED;
+    g->left += what == GW_HAND_OVER_LEFT;
+    g->revoked += what == GW_HAND_OVER_REVOKED;
 }
 
 static const struct gw_vm_ops vm_ops = {
-    .stop = op_stop, .start = op_start, .running = op_running, .handed_over = op_handed_over};
+    GW_SIZED(struct gw_vm_ops), .stop = op_stop, .start = op_start, .running = op_running, .handed_over = op_handed_over};
 
 static int old_save(void *device, struct gw_sink *sink, struct gw_error *err)
 {
@@ -164,7 +165,7 @@ void rig_reset(struct rig *g, uint64_t seed, unsigned pages)
         b->pages = b->used_bytes >> g->vm->ram.page_bits;
     }
     g->running = g->fail_start = false;
-    g->starts = g->stops = g->arrived = g->left = 0;
+    g->starts = g->stops = g->arrived = g->left = g->revoked = 0;
     g->log[0] = 0;
 }
 

@@ -33,7 +33,7 @@ struct rig {
         int64_t ticks, clock;
     } timer;             /* a machine `none` has only this */
     bool running;
-    unsigned starts, stops, arrived, left;
+    unsigned starts, stops, arrived, left, revoked;
     bool fail_start;
     char log[4096];      /* texts of LOG events, a line each; cut */
     pthread_mutex_t lock; /* of the log */

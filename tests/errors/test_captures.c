@@ -62,7 +62,7 @@ static bool op_running(void *opaque)
     return ((struct box *)opaque)->running;
 }
 
-static const struct gw_vm_ops ops = {.stop = op_stop, .start = op_start, .running = op_running};
+static const struct gw_vm_ops ops = {GW_SIZED(struct gw_vm_ops), .stop = op_stop, .start = op_start, .running = op_running};
 
 static void must(int r, const struct gw_error *err)
 {

@@ -602,7 +602,8 @@ static void test_claim(void **state)
     must(gw_recv_claim(recv, &err), &err);
     assert_int_equal(g->starts, 1);
     assert_int_equal(g->arrived, 2); /* what came with it was given back when it could not start */
-    assert_int_equal(g->left, 1);
+    assert_int_equal(g->revoked, 1);
+    assert_int_equal(g->left, 0);
     assert_int_equal(gw_recv_owner(recv), GW_OWNER_DESTINATION);
     assert_int_equal(gw_recv_claim(recv, &err), -EALREADY);
     assert_true(rig_same(g, want));

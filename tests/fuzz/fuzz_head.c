@@ -19,7 +19,7 @@ static bool never(void *opaque)
 
 static struct gw_vm *make(const char *machine, bool uuid, bool shared)
 {
-    static const struct gw_vm_ops ops = {.stop = nothing, .start = nothing, .running = never};
+    static const struct gw_vm_ops ops = {GW_SIZED(struct gw_vm_ops), .stop = nothing, .start = nothing, .running = never};
     struct gw_vm_config config = {.machine = machine, .page_bytes = 4096, .ops = &ops};
     struct gw_vm *vm;
 

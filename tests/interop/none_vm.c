@@ -177,7 +177,7 @@ static bool machine_running(void *opaque)
     return running;
 }
 
-static const struct gw_vm_ops machine_ops = {.stop = machine_stop, .start = machine_start, .running = machine_running};
+static const struct gw_vm_ops machine_ops = {GW_SIZED(struct gw_vm_ops), .stop = machine_stop, .start = machine_start, .running = machine_running};
 
 static int map_block(struct block *b, struct gw_error *err)
 {

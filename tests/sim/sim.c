@@ -190,14 +190,14 @@ static void op_dirty_limit(void *opaque, uint64_t bytes_per_s)
         atomic_store(&s->dirty_limit_least, bytes_per_s);
 }
 
-static void op_handed_over(void *opaque, bool arrived)
+static void op_handed_over(void *opaque, enum gw_hand_over what)
 {
     struct sim *s = opaque;
 
-    atomic_fetch_add(arrived ? &s->arrived : &s->left, 1);
+    atomic_fetch_add(what == GW_HAND_OVER_ARRIVED ? &s->arrived : what == GW_HAND_OVER_LEFT ? &s->left : &s->revoked, 1);
 }
 
-static const struct gw_vm_ops ops = {.stop = op_stop,
+static const struct gw_vm_ops ops = {GW_SIZED(struct gw_vm_ops), .stop = op_stop,
                                      .start = op_start,
                                      .running = op_running,
                                      .throttle = op_throttle,

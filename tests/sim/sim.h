@@ -46,7 +46,7 @@ struct sim {
     atomic_bool mark;             /* tell the explicit tracker */
     _Atomic unsigned throttle, throttle_most;        /* percent: now, and the most that was asked for */
     _Atomic uint64_t dirty_limit, dirty_limit_least; /* now, and the least (0: never) */
-    _Atomic int arrived, left;
+    _Atomic int arrived, left, revoked;
     uint64_t eased_ns; /* sim_ease did so */
 };
 

@@ -52,7 +52,7 @@ static int cont(void *opaque, struct gw_error *err)
     return sim_start(((struct side *)opaque)->sim);
 }
 
-static const struct gw_control_ops ops = {.run_state = run_state, .stop = stop, .cont = cont};
+static const struct gw_control_ops ops = {GW_SIZED(struct gw_control_ops), .run_state = run_state, .stop = stop, .cont = cont};
 
 static void note(void *opaque, const json_t *event)
 {

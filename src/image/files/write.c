@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 
+#include "base/sized.h"
 #include "image/parked/stage.h"
 
 int gw_image_keep(struct gw_image *image, struct gw_error *err)
@@ -30,13 +31,26 @@ int gw_image_revert(struct gw_image *image, const char *aside, struct gw_error *
                        : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no file that can be taken back");
 }
 
-int gw_image_stage(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
-                   struct gw_error *err)
+/* compress, level, threads and so on are optional. */
+static int take_options(struct gw_image_write_options *own, const struct gw_image_write_options *options,
+                        size_t options_bytes, struct gw_error *err)
 {
+    return gw_sized_in(own, sizeof *own, options, options_bytes, GW_SIZED_UNTIL(struct gw_image_write_options, format),
+                       "struct gw_image_write_options", err);
+}
+
+int gw_image_stage_sized(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
+                         size_t options_bytes, struct gw_error *err)
+{
+    struct gw_image_write_options own;
+    int r = take_options(&own, options, options_bytes, err);
+
+    if (r < 0)
+        return r;
     if (image->stage || image->block_count || image->format != GW_IMAGE_MEMORY)
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the image has a machine or a file already");
     image->stage_free = gw_stage_free;
-    return gw_stage_new(image, path, options, &image->stage, err);
+    return gw_stage_new(image, path, &own, &image->stage, err);
 }
 
 int gw_image_stage_commit(struct gw_image *image, struct gw_error *err)
@@ -61,18 +75,24 @@ static const struct gw_image_format_ops *find(enum gw_image_format format)
     return NULL;
 }
 
-int gw_image_check_options(const struct gw_image_write_options *options, struct gw_error *err)
+int gw_image_check_options_sized(const struct gw_image_write_options *options, size_t options_bytes,
+                                 struct gw_error *err)
 {
-    const struct gw_image_format_ops *format = find(options->format);
+    const struct gw_image_format_ops *format;
+    struct gw_image_write_options own;
+    int r = take_options(&own, options, options_bytes, err);
 
+    if (r < 0)
+        return r;
+    format = find(own.format);
     if (!format || !format->write)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "files of the format %s cannot be written",
                        format ? format->name : "?");
-    return format->check ? format->check(options, err) : 0;
+    return format->check ? format->check(&own, err) : 0;
 }
 
-int gw_image_write(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
-                   struct gw_error *err)
+static int write_file(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
+                      struct gw_error *err)
 {
     const struct gw_image_format_ops *format = find(options->format);
     struct gw_image_out own, *out = &own;
@@ -110,4 +130,13 @@ int gw_image_write(struct gw_image *image, const char *path, const struct gw_ima
     else
         gw_image_out_close(out);
     return r;
+}
+
+int gw_image_write_sized(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
+                         size_t options_bytes, struct gw_error *err)
+{
+    struct gw_image_write_options own;
+    int r = take_options(&own, options, options_bytes, err);
+
+    return r < 0 ? r : write_file(image, path, &own, err);
 }

@@ -141,7 +141,8 @@ static void end(struct fake_session *s)
 
 /* ---- send.h ------------------------------------------------------------------------------------------------------ */
 
-int gw_send_start(struct gw_vm *vm, const struct gw_send_config *config, struct gw_send **ret_send, struct gw_error *err)
+int gw_send_start_sized(struct gw_vm *vm, const struct gw_send_config *config, size_t config_bytes,
+                        struct gw_send **ret_send, struct gw_error *err)
 {
     const char *reason = atomic_load(&vm->blocker);
 
@@ -183,7 +184,7 @@ enum gw_owner gw_send_owner(struct gw_send *s)
     return owner_of(&s->s);
 }
 
-void gw_send_stats(struct gw_send *s, struct gw_stats *ret_stats)
+void gw_send_stats_sized(struct gw_send *s, struct gw_stats *ret_stats, size_t stats_bytes)
 {
     stats(&s->s, ret_stats);
 }
@@ -196,7 +197,8 @@ struct gw_send *gw_send_free(struct gw_send *s)
 
 /* ---- recv.h ------------------------------------------------------------------------------------------------------ */
 
-int gw_recv_start(struct gw_vm *vm, const struct gw_recv_config *config, struct gw_recv **ret_recv, struct gw_error *err)
+int gw_recv_start_sized(struct gw_vm *vm, const struct gw_recv_config *config, size_t config_bytes,
+                        struct gw_recv **ret_recv, struct gw_error *err)
 {
     int r = start(true, config->uri, config->take_channel, NULL, config->progress_timeout_ns, config->on_event,
                   config->opaque, (struct fake_session **)ret_recv, err);
@@ -243,7 +245,7 @@ int gw_recv_claim(struct gw_recv *r, struct gw_error *err)
     return steer(&r->s, &r->s.claims, err);
 }
 
-void gw_recv_stats(struct gw_recv *r, struct gw_stats *ret_stats)
+void gw_recv_stats_sized(struct gw_recv *r, struct gw_stats *ret_stats, size_t stats_bytes)
 {
     stats(&r->s, ret_stats);
 }

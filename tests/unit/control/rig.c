@@ -31,7 +31,7 @@ static void rig_event(void *opaque, const struct gw_event *event)
     atomic_fetch_add(&((struct rig *)opaque)->seen, 1);
 }
 
-static const struct gw_control_ops rig_ops = {rig_run_state, rig_stop, rig_cont, rig_quit};
+static const struct gw_control_ops rig_ops = {sizeof(struct gw_control_ops), rig_run_state, rig_stop, rig_cont, rig_quit};
 
 static int up(void **state, struct gw_control_config config)
 {

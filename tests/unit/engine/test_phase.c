@@ -33,7 +33,7 @@ static struct gw_vm *vm;
 
 static int make(void **state)
 {
-    static const struct gw_vm_ops ops = {.stop = nothing, .start = nothing, .running = never};
+    static const struct gw_vm_ops ops = {GW_SIZED(struct gw_vm_ops), .stop = nothing, .start = nothing, .running = never};
 
     return gw_vm_new(&(struct gw_vm_config){.machine = "m", .page_bytes = 4096, .ops = &ops}, &vm, NULL);
 }

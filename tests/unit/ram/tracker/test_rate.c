@@ -83,7 +83,7 @@ static void test_exact(void **state)
         for (int explicit = 0; explicit < 2; explicit ++) {
             struct model m;
             struct writer w = {.m = &m, .pages_per_s = rates[i], .now_ns = 1};
-            struct gw_clock clock = {virtual_now, virtual_sleep, virtual_random, &w};
+            struct gw_clock clock = {sizeof clock, virtual_now, virtual_sleep, virtual_random, &w};
             struct gw_rate_config c = {.mode = GW_RATE_TRACK, .duration_ns = GW_NS_PER_S, .clock = &clock};
             struct gw_rate rate = {0};
 
@@ -113,7 +113,7 @@ static void test_sampled(void **state)
     for (unsigned i = 0; i < GW_ARRAY_LEN(rates); i++) {
         struct model m;
         struct writer w = {.m = &m, .pages_per_s = rates[i], .now_ns = 1, .random = i};
-        struct gw_clock clock = {virtual_now, virtual_sleep, virtual_random, &w};
+        struct gw_clock clock = {sizeof clock, virtual_now, virtual_sleep, virtual_random, &w};
         struct gw_rate_config c = {.duration_ns = GW_NS_PER_S, .clock = &clock, .sample_pages_per_gib = 16384};
         struct gw_rate rate = {0};
 
@@ -231,7 +231,7 @@ static void test_refusals(void **state)
     struct model m;
     bool cancel = false;
     struct writer w = {.m = &m, .now_ns = 1, .cancel = &cancel};
-    struct gw_clock clock = {virtual_now, virtual_sleep, virtual_random, &w};
+    struct gw_clock clock = {sizeof clock, virtual_now, virtual_sleep, virtual_random, &w};
     struct gw_rate_config c = {.mode = GW_RATE_TRACK, .duration_ns = 0, .clock = &clock, .cancel = &cancel};
 
     open_ram(&m);
