@@ -3,7 +3,7 @@
  * events: what a session tells the embedder while it runs.
  *
  * Threads: on threads of the library, never two at once for one session, in order. The callback must not call back into
- * the same session except for the functions marked "any thread".
+ * the same session except for the functions marked "any thread". Programs must ignore types that they do not know.
  */
 #ifndef GODWIT_EVENTS_H
 #define GODWIT_EVENTS_H
@@ -47,12 +47,16 @@ enum gw_event_type {
     GW_EVENT_STOP,   /* the machine was stopped by the session */
     GW_EVENT_RESUME, /* the machine was started by the session */
     GW_EVENT_LOG,    /* text: something an operator may want to know (a stranger was dropped ...) */
+    /* The session has ended and the vm is free for the next one; status says how. Once for each session that was started,
+     * and its last event: only gw_recv_claim tells more. gw_send_wait and gw_recv_wait return after it. A callback may
+     * start the next session of the vm here, but must not wait for this one or free it. */
+    GW_EVENT_ENDED,
 };
 
 struct gw_event {
     enum gw_event_type type;
     uint64_t at_ns;          /* gw_clock time */
-    enum gw_status status;   /* STATUS */
+    enum gw_status status;   /* STATUS, ENDED */
     uint64_t pass;           /* PASS */
     const char *text;        /* LOG; valid during the call */
 };

@@ -2,7 +2,8 @@
  *
  * options: capabilities and parameters, with the names, ranges, defaults and conflicts that QMP users know (M2).
  *
- * Values are text here, as on a command line: numbers decimal or with a suffix K M G T, booleans on/off/true/false.
+ * Programs set values by their type. As text, as on a command line: numbers decimal or with a suffix K M G T, booleans
+ * on/off/true/false.
  * Threads: any. Changes of parameters apply to a running migration from its next decision on; capabilities cannot
  * change while one runs (-EBUSY, "There's a migration process in progress").
  */
@@ -46,6 +47,17 @@ GW_API int gw_options_set_parameters(struct gw_options *o, const char *const *na
 /* Writes the value as text. -ENOENT, -ENOTSUP for a parameter that this build cannot do, -ENOSPC. */
 GW_API int gw_options_get_parameter(const struct gw_options *o, const char *name, char *buf, size_t size,
                                     struct gw_error *err);
+
+/* By type. bool: a capability, or a parameter of on and off; u64: a number, in the unit that the parameter has in QMP; str:
+ * a word or a text. The errors are those above; -EINVAL: it is of another type. -ENOSPC: what get_str would write does not
+ * fit. */
+GW_API int gw_options_set_bool(struct gw_options *o, const char *name, bool value, struct gw_error *err);
+GW_API int gw_options_set_u64(struct gw_options *o, const char *name, uint64_t value, struct gw_error *err);
+GW_API int gw_options_set_str(struct gw_options *o, const char *name, const char *value, struct gw_error *err);
+GW_API int gw_options_get_bool(const struct gw_options *o, const char *name, bool *ret_value, struct gw_error *err);
+GW_API int gw_options_get_u64(const struct gw_options *o, const char *name, uint64_t *ret_value, struct gw_error *err);
+GW_API int gw_options_get_str(const struct gw_options *o, const char *name, char *buf, size_t size,
+                              struct gw_error *err);
 
 /* For listings: i counts from 0; false at the end. Any of the pointers may be NULL. The help of an enum parameter ends
  * with its values in parentheses. */

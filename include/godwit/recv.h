@@ -14,6 +14,7 @@
 
 #include "godwit/channel.h"
 #include "godwit/events.h"
+#include "godwit/options.h"
 #include "godwit/stats.h"
 #include "godwit/version.h"
 #include "godwit/vm.h"
@@ -34,6 +35,9 @@ struct gw_recv_config {
     bool start_paused;               /* load, but leave the start to the embedder, whatever the source says */
     gw_event_fn on_event;            /* may be NULL */
     void *opaque;
+    /* Capabilities and parameters of this and later sessions of the vm: all of them take the place of those of
+     * gw_vm_options when the session starts; none does when it cannot. Read during the call. NULL: they stay. */
+    const struct gw_options *options;
 };
 
 /* Listens before it returns, so that gw_recv_address is right. The machine must not be running. */
@@ -46,6 +50,8 @@ static inline int gw_recv_start(struct gw_vm *vm, const struct gw_recv_config *c
 }
 /* Waits for the end: 0 completed (the guest runs, or is ready to where the source was paused), else the failure. (any) */
 GW_API int gw_recv_wait(struct gw_recv *r, struct gw_error *err);
+/* For an event loop: as gw_send_fd. (any) */
+GW_API int gw_recv_fd(struct gw_recv *r, struct gw_error *err);
 /* -EALREADY once the guest was started. (any) */
 GW_API int gw_recv_cancel(struct gw_recv *r, struct gw_error *err);
 /* Tears the connection down. Once the machine of a plain source is started here the source is told first, for 5 s at

@@ -13,6 +13,7 @@
 
 #include "godwit/channel.h"
 #include "godwit/events.h"
+#include "godwit/options.h"
 #include "godwit/stats.h"
 #include "godwit/version.h"
 #include "godwit/vm.h"
@@ -30,6 +31,9 @@ struct gw_send_config {
     uint64_t progress_timeout_ns;    /* fail when the peer moved nothing for so long; 0: 30 s; UINT64_MAX: never */
     gw_event_fn on_event;            /* may be NULL */
     void *opaque;
+    /* Capabilities and parameters of this and later sessions of the vm: all of them take the place of those of
+     * gw_vm_options when the session starts; none does when it cannot. Read during the call. NULL: they stay. */
+    const struct gw_options *options;
 };
 
 /* Refused at once with -EBUSY (a session runs, blockers; the text has the reasons), -EALREADY (the machine is not here
@@ -43,6 +47,9 @@ static inline int gw_send_start(struct gw_vm *vm, const struct gw_send_config *c
 }
 /* Waits for the end: 0 completed, -ECANCELED cancelled, else the failure. (any) */
 GW_API int gw_send_wait(struct gw_send *s, struct gw_error *err);
+/* For an event loop: a descriptor that is readable once the session has ended, when gw_send_wait returns at once. The
+ * session's: it is not read from or closed. -EMFILE and the like. (any) */
+GW_API int gw_send_fd(struct gw_send *s, struct gw_error *err);
 /* Ends within a second in every state before the switch-over is decided; afterwards it is too late and -EALREADY. (any) */
 GW_API int gw_send_cancel(struct gw_send *s, struct gw_error *err);
 /* Goes on from pre-switchover. (any) */

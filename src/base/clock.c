@@ -32,8 +32,8 @@ static uint64_t real_random(void *opaque)
 
 const struct gw_clock *gw_clock_system(void)
 {
-    static const struct gw_clock real = {
-        GW_SIZED(struct gw_clock), .now_ns = real_now_ns, .sleep_ns = real_sleep_ns, .random = real_random};
+    static const struct gw_clock real = {GW_SIZED(struct gw_clock), .now_ns = real_now_ns, .sleep_ns = real_sleep_ns,
+                                         .random = real_random};
 
     return &real;
 }

@@ -202,6 +202,7 @@ static void give_up(struct gw_recv *r)
 {
     gw_listener_free(r->listener);
     gw_channel_free(r->channel);
+    gw_session_put_options_back(&r->session);
     gw_vm_end(r->session.vm);
     destroy(r);
 }
@@ -225,7 +226,9 @@ int gw_recv_new(struct gw_vm *vm, const struct gw_recv_config *config, struct gw
         return e;
     }
     r->channel = config->take_channel;
-    e = prepare(r, config, err);
+    e = gw_session_take_options(&r->session, config->options, err);
+    if (e >= 0)
+        e = prepare(r, config, err);
     if (e < 0) {
         give_up(r);
         return e;
@@ -262,6 +265,11 @@ int gw_recv_start_sized(struct gw_vm *vm, const struct gw_recv_config *config, s
 int gw_recv_wait(struct gw_recv *r, struct gw_error *err)
 {
     return gw_session_wait(&r->session, err);
+}
+
+int gw_recv_fd(struct gw_recv *r, struct gw_error *err)
+{
+    return gw_session_fd(&r->session, err);
 }
 
 int gw_recv_cancel(struct gw_recv *r, struct gw_error *err)

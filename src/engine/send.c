@@ -217,14 +217,18 @@ static int start(struct gw_vm *vm, const struct gw_send_config *config, struct g
     if (r >= 0)
         r = gw_vm_must_be_here(vm, err);
     if (r >= 0)
+        r = gw_session_take_options(&s->session, config->options, err);
+    if (r >= 0)
         r = prepare(s, config, err);
     if (r >= 0) {
         gw_session_enter(&s->session, GW_PHASE_CONNECT);
         r = gw_session_run(&s->session, send_main, s, err);
     }
     if (r < 0) {
-        if (begun)
+        if (begun) {
+            gw_session_put_options_back(&s->session);
             gw_vm_end(vm);
+        }
         gw_plan_close(&s->plan);
         if (inited)
             gw_session_close(&s->session);
@@ -254,6 +258,11 @@ int gw_send_start_sized(struct gw_vm *vm, const struct gw_send_config *config, s
 int gw_send_wait(struct gw_send *s, struct gw_error *err)
 {
     return gw_session_wait(&s->session, err);
+}
+
+int gw_send_fd(struct gw_send *s, struct gw_error *err)
+{
+    return gw_session_fd(&s->session, err);
 }
 
 int gw_send_cancel(struct gw_send *s, struct gw_error *err)

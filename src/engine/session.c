@@ -4,13 +4,14 @@
 #include <assert.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 int gw_session_init(struct gw_session *s, struct gw_vm *vm, gw_event_fn on_event, void *opaque, struct gw_error *err)
 {
     pthread_condattr_t attr;
 
-    *s = (struct gw_session){.vm = vm, .on_event = on_event, .opaque = opaque};
+    *s = (struct gw_session){.vm = vm, .on_event = on_event, .opaque = opaque, .end_fd = -1};
     pthread_mutex_init(&s->event_lock, NULL);
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&attr);
@@ -43,6 +44,8 @@ void gw_session_close(struct gw_session *s)
         pthread_join(s->thread, NULL);
     gw_links_fini(&s->links);
     gw_cancel_free(s->cancel);
+    gw_close_fd(&s->end_fd);
+    gw_options_free(s->options);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->event_lock);
@@ -216,14 +219,62 @@ void gw_session_release(struct gw_session *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+static void make_readable(int fd)
+{
+    const uint64_t one = 1;
+
+    if (fd >= 0 && write(fd, &one, sizeof one) < 0)
+        return; /* it is readable already */
+}
+
 void gw_session_end(struct gw_session *s)
 {
+    struct gw_event e = {.type = GW_EVENT_ENDED, .status = gw_phase_row(gw_session_phase(s))->status};
+
+    pthread_mutex_lock(&s->event_lock);
+    deliver(s, &e);
+    pthread_mutex_unlock(&s->event_lock);
     pthread_mutex_lock(&s->lock);
     s->ended = true;
     gw_links_put(&s->links, GW_LINK_MAIN, 0, NULL);
     s->stats.error = s->error;
+    make_readable(s->end_fd);
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
+}
+
+int gw_session_fd(struct gw_session *s, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->end_fd < 0) {
+        s->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (s->ended)
+            make_readable(s->end_fd);
+    }
+    r = s->end_fd >= 0
+            ? s->end_fd
+            : gw_fail(err, -errno, GW_BLAME_LOCAL, "no descriptor for the end of a session: %s", strerror(errno));
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
+int gw_session_take_options(struct gw_session *s, const struct gw_options *options, struct gw_error *err)
+{
+    int r = options ? gw_options_new(&s->options, err) : 0;
+
+    if (options && r >= 0) {
+        gw_options_copy(s->options, s->vm->options);
+        gw_options_copy(s->vm->options, options);
+    }
+    return r;
+}
+
+void gw_session_put_options_back(struct gw_session *s)
+{
+    if (s->options)
+        gw_options_copy(s->vm->options, s->options);
 }
 
 int gw_session_wait(struct gw_session *s, struct gw_error *err)

@@ -35,6 +35,8 @@ struct gw_session {
     struct gw_links links; /* all channels: a cancel or yank shuts them */
 
     struct gw_cancel *cancel;
+    int end_fd;                 /* eventfd, readable once `ended`; -1: nobody has asked for it. Under `lock` */
+    struct gw_options *options; /* what the vm's were before a start that gave its own */
     pthread_t thread;
     bool threaded;
 };
@@ -63,8 +65,14 @@ void gw_session_yank(struct gw_session *s);
 int gw_session_hold(struct gw_session *s, struct gw_error *err);
 /* No longer; a yank that came meanwhile shuts the channels down. */
 void gw_session_release(struct gw_session *s);
-/* Nothing more will happen: waiters wake. */
+/* The vm was let go and nothing more will happen: that is told, then waiters wake. */
 void gw_session_end(struct gw_session *s);
+/* The descriptor that is readable once it has ended; the session's. Any thread. */
+int gw_session_fd(struct gw_session *s, struct gw_error *err);
+/* Options that came with the start, in place of the vm's; NULL: none came. A start that fails after that puts the old
+ * ones back; either way the session drops them. */
+int gw_session_take_options(struct gw_session *s, const struct gw_options *options, struct gw_error *err);
+void gw_session_put_options_back(struct gw_session *s);
 int gw_session_wait(struct gw_session *s, struct gw_error *err);
 /* Waits under s->lock until deadline_ns of CLOCK_MONOTONIC; false: it passed. */
 bool gw_session_wait_until(struct gw_session *s, uint64_t deadline_ns);

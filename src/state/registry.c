@@ -213,10 +213,10 @@ static int add(struct gw_registry *reg, const struct entry *what, const char *id
 
 static int check_abi(unsigned abi, const char *id, struct gw_error *err)
 {
-    return abi == GW_STATE_ABI ? 0
-                               : gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
-                                         "device %s: its tables have layout %u, this library reads layout %u", id ? id : "",
-                                         abi, GW_STATE_ABI);
+    if (abi == GW_STATE_ABI)
+        return 0;
+    return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "device %s: its tables have layout %u, this library reads layout %u",
+                   id ? id : "", abi, GW_STATE_ABI);
 }
 
 int gw_registry_add_abi(struct gw_registry *reg, unsigned abi, const struct gw_state *state, const char *id,

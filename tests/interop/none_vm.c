@@ -247,6 +247,8 @@ static void on_event(void *opaque, const struct gw_event *e)
     case GW_EVENT_RESUME:
         say("resume", NULL, NULL);
         break;
+    case GW_EVENT_ENDED:
+        break;
     case GW_EVENT_LOG:
         say("log", "text", e->text);
         break;

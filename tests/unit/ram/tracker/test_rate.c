@@ -190,7 +190,7 @@ static int end_thread(void **state)
 static void test_thread(void **state)
 {
     for (enum gw_rate_mode mode = GW_RATE_SAMPLE; mode <= GW_RATE_TRACK; mode++) {
-        struct gw_clock clock = {real_now, noted_sleep, virtual_random, &real_writer};
+        struct gw_clock clock = {GW_SIZED(struct gw_clock), real_now, noted_sleep, virtual_random, &real_writer};
         struct gw_rate_config c = {
             .mode = mode, .duration_ns = GW_NS_PER_S, .clock = &clock, .sample_pages_per_gib = 16384};
         uint64_t before, least, most, error = 0;

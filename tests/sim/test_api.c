@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a session promises its program: the end is told once and last, when the vm is free, by an event and by a
+ * descriptor; options that come with a start hold all or not at all.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <poll.h>
+
+#include "../owned.h"
+#include "sim.h"
+
+static void must(int r, const struct gw_error *err)
+{
+    if (r < 0)
+        print_error("%d %s: %s\n", r, gw_blame_name(err->blame), err->text);
+    assert_true(r >= 0);
+}
+
+struct side {
+    struct sim *sim;
+    struct gw_error err;
+    unsigned ended, after; /* events ENDED; events of any type behind one */
+    enum gw_status status; /* that ENDED told */
+    enum gw_status last;   /* the last STATUS */
+    bool again;            /* start another session from ENDED */
+    int started;           /* what that returned */
+    struct gw_recv *next;
+};
+
+/* Calls come one at a time, and are read when the session was waited for. */
+static void see(void *opaque, const struct gw_event *e)
+{
+    struct side *s = opaque;
+
+    s->after += s->ended > 0;
+    if (e->type == GW_EVENT_STATUS)
+        s->last = e->status;
+    if (e->type != GW_EVENT_ENDED)
+        return;
+    s->ended++;
+    s->status = e->status;
+    if (s->again)
+        s->started = gw_recv_start(s->sim->vm, &(struct gw_recv_config){.uri = "tcp:127.0.0.1:0"}, &s->next, &s->err);
+}
+
+static bool readable(int fd, int timeout_ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    assert_true(fd >= 0);
+    return poll(&p, 1, timeout_ms) == 1;
+}
+
+static struct side *up(uint64_t seed)
+{
+    struct side *s = owned_memory(sizeof *s);
+
+    s->sim = sim_new(seed, 8, NULL);
+    must(gw_options_set_u64(gw_vm_options(s->sim->vm), "max-bandwidth", 0, &s->err), &s->err);
+    return s;
+}
+
+static void down(struct side *s)
+{
+    owned_end(s->sim);
+    owned_end(s);
+}
+
+static void expect_end(const struct side *s, enum gw_status status)
+{
+    assert_int_equal(s->ended, 1);
+    assert_int_equal(s->after, 0);
+    assert_int_equal(s->status, status);
+    assert_int_equal(s->last, status);
+}
+
+static void test_good_end(void **state)
+{
+    struct side *from = up(42), *to = up(0);
+    struct gw_channel *a, *b;
+    struct gw_recv *recv;
+    struct gw_send *send;
+    int fd;
+
+    from->again = true;
+    must(gw_channel_memory_pair(1 << 20, &a, &b, &from->err), &from->err);
+    must(gw_recv_start(to->sim->vm, &(struct gw_recv_config){.take_channel = b, .on_event = see, .opaque = to}, &recv,
+                       &to->err),
+         &to->err);
+    owned_recv(recv);
+    fd = gw_recv_fd(recv, &to->err);
+    assert_false(readable(fd, 0));
+    must(gw_send_start(from->sim->vm, &(struct gw_send_config){.take_channel = a, .on_event = see, .opaque = from},
+                       &send, &from->err),
+         &from->err);
+    owned_send(send);
+    /* Only the descriptor says when: after it wait returns at once, and all was told. */
+    assert_true(readable(fd, -1));
+    assert_int_equal(gw_recv_fd(recv, &to->err), fd);
+    expect_end(to, GW_STATUS_COMPLETED);
+    assert_int_equal(gw_recv_wait(recv, NULL), 0);
+    assert_int_equal(gw_send_wait(send, NULL), 0);
+    expect_end(from, GW_STATUS_COMPLETED);
+    assert_int_equal(from->started, 0);                     /* the vm was free */
+    assert_true(readable(gw_send_fd(send, &from->err), 0)); /* asked for late */
+    gw_recv_free(from->next);
+    owned_end(send);
+    owned_end(recv);
+    down(from);
+    down(to);
+}
+
+static void test_cancelled_and_failed(void **state)
+{
+    struct side *from = up(42), *to = up(0);
+    struct gw_channel *a, *b;
+    struct gw_recv *recv;
+    struct gw_send *send;
+
+    must(gw_channel_memory_pair(4096, &a, &b, &from->err), &from->err);
+    must(gw_send_start(from->sim->vm, &(struct gw_send_config){.take_channel = a, .on_event = see, .opaque = from},
+                       &send, &from->err),
+         &from->err);
+    owned_send(send);
+    assert_int_equal(gw_send_cancel(send, &from->err), 0);
+    assert_true(readable(gw_send_fd(send, &from->err), -1));
+    expect_end(from, GW_STATUS_CANCELLED);
+    owned_end(send);
+    gw_channel_free(b);
+
+    must(gw_channel_memory_pair(4096, &a, &b, &from->err), &from->err);
+    gw_channel_free(a);
+    must(gw_recv_start(to->sim->vm, &(struct gw_recv_config){.take_channel = b, .on_event = see, .opaque = to}, &recv,
+                       &to->err),
+         &to->err);
+    owned_recv(recv);
+    assert_true(gw_recv_wait(recv, NULL) < 0);
+    expect_end(to, GW_STATUS_FAILED);
+    owned_end(recv);
+    down(from);
+    down(to);
+}
+
+static void test_options_of_a_start(void **state)
+{
+    struct gw_options *given, *vms;
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_send *send = NULL;
+    struct gw_recv *recv = NULL;
+    struct side *from = up(42);
+    uint64_t n;
+    bool on;
+
+    vms = gw_vm_options(from->sim->vm);
+    must(gw_options_new(&given, &err), &err);
+    must(gw_options_set_u64(given, "downtime-limit", 77, &err), &err);
+    must(gw_options_set_bool(given, "events", true, &err), &err);
+
+    /* A start that is refused, early or late, changes nothing. */
+    assert_int_equal(
+        gw_send_start(from->sim->vm, &(struct gw_send_config){.uri = "nowhere", .options = given}, &send, &err),
+        -EINVAL);
+    assert_true(gw_recv_start(from->sim->vm, &(struct gw_recv_config){.uri = "tcp:127.0.0.1:x", .options = given}, &recv,
+                              &err) < 0);
+    must(gw_options_get_u64(vms, "downtime-limit", &n, &err), &err);
+    must(gw_options_get_bool(vms, "events", &on, &err), &err);
+    assert_int_equal(n, 300);
+    assert_false(on);
+    must(gw_options_get_u64(vms, "max-bandwidth", &n, &err), &err);
+    assert_int_equal(n, 0);
+
+    /* One that is not: all of them hold, also those that were not touched. */
+    must(gw_recv_start(from->sim->vm, &(struct gw_recv_config){.uri = "tcp:127.0.0.1:0", .options = given}, &recv, &err),
+         &err);
+    owned_recv(recv);
+    given = gw_options_free(given);
+    must(gw_options_get_u64(vms, "downtime-limit", &n, &err), &err);
+    must(gw_options_get_bool(vms, "events", &on, &err), &err);
+    assert_int_equal(n, 77);
+    assert_true(on);
+    must(gw_options_get_u64(vms, "max-bandwidth", &n, &err), &err);
+    assert_int_equal(n, 128 << 20);
+    owned_end(recv);
+
+    /* The session itself goes by them. */
+    must(gw_options_new(&given, &err), &err);
+    must(gw_options_set_bool(given, "pause-before-switchover", true, &err), &err);
+    must(gw_options_set_u64(given, "max-bandwidth", 0, &err), &err);
+    {
+        struct gw_channel *a, *b;
+        struct side *to = up(0);
+
+        must(gw_channel_memory_pair(1 << 20, &a, &b, &err), &err);
+        must(gw_recv_start(to->sim->vm, &(struct gw_recv_config){.take_channel = b}, &recv, &err), &err);
+        owned_recv(recv);
+        must(gw_send_start(from->sim->vm, &(struct gw_send_config){.take_channel = a, .options = given}, &send, &err),
+             &err);
+        owned_send(send);
+        while (gw_send_status(send) != GW_STATUS_PRE_SWITCHOVER)
+            poll(NULL, 0, 1);
+        must(gw_send_continue(send, &err), &err);
+        assert_int_equal(gw_send_wait(send, &err), 0);
+        owned_end(send);
+        owned_end(recv);
+        down(to);
+    }
+    gw_options_free(given);
+    down(from);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        owned_test(test_good_end),
+        owned_test(test_cancelled_and_failed),
+        owned_test(test_options_of_a_start),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
