@@ -301,7 +301,7 @@ static void print(const struct config *c, const struct shared *s)
     }
     printf("\"bytes\": %" PRIu64 ", \"wall_ms\": %.2f, \"total_ms\": %" PRIu64 ", \"gap_ms\": %.3f, "
            "\"downtime_us\": %" PRIu64 ", \"stop_us\": %.0f, ",
-           st->transferred_bytes, ms(s->start_ns, end), st->total_time_ms, ms(last, s->run_ns), st->downtime_us,
+           st->transferred_bytes, ms(s->start_ns, end), st->total_time_ns / 1000000, ms(last, s->run_ns), st->downtime_ns / 1000,
            ms(s->stop_ns, s->stopped_ns) * 1e3);
     printf("\"resume_ms\": %.2f, \"src_cpu_s\": %.3f, \"dst_cpu_s\": %.3f, \"src_over\": %" PRIu64
            ", \"dst_over\": %" PRIu64 ", ",

@@ -68,15 +68,15 @@ struct gw_stats {
     uint64_t dirty_sync_missed_zero_copy;
     uint64_t bytes_by[GW_CAUSE_COUNT];
     struct gw_xbzrle_stats xbzrle;
-    /* times */
-    uint64_t total_time_ms, expected_downtime_ms, downtime_ms, setup_time_ms;
-    uint64_t downtime_us;            /* the same with more digits: stop asked of the embedder -> peer said it runs */
+    /* times, like all in these headers in nanoseconds (QMP's are in milliseconds: control.h converts) */
+    uint64_t total_time_ns, expected_downtime_ns, setup_time_ns;
+    uint64_t downtime_ns;            /* stop asked of the embedder -> peer said it runs */
     enum gw_converges converges;     /* source, as of the last decision */
-    uint64_t eta_ms;                 /* from then on until the machine is stopped; UNKNOWN: of this pass; NO: GW_ETA_UNKNOWN */
+    uint64_t eta_ns;                 /* from then on until the machine is stopped; UNKNOWN: of this pass; NO: GW_ETA_UNKNOWN */
     bool one_way;                    /* destination: the source that is here opened no return path: it takes its guest for gone
                                       * when it has written the last byte, whatever becomes of it here */
     unsigned cpu_throttle_percentage;
-    uint64_t dirty_limit_throttle_time_us; /* in the last round; 0 also where the machine cannot tell */
+    uint64_t dirty_limit_throttle_time_ns; /* in the last round; 0 also where the machine cannot tell */
     /* rounds, oldest first; only the last GW_ROUNDS_KEPT are kept, `rounds` counts all */
     uint32_t rounds, rounds_kept;
     struct gw_round round[GW_ROUNDS_KEPT];

@@ -95,11 +95,11 @@ static json_t *extras(struct gw_control *c, bool incoming, const struct gw_stats
     bad |= gw_json_put_text(o, "owner", owners[owner]);
     if (!incoming && tracker)
         bad |= gw_json_put_text(o, "tracker", tracker);
-    bad |= gw_json_put_int(o, "downtime-us", s->downtime_us);
+    bad |= gw_json_put_int(o, "downtime-us", s->downtime_ns / 1000);
     if (!incoming && s->status == GW_STATUS_ACTIVE) {
         bad |= gw_json_put_text(o, "converges", answers[s->converges]);
-        if (s->eta_ms != GW_ETA_UNKNOWN)
-            bad |= gw_json_put_int(o, "eta-ms", s->eta_ms);
+        if (s->eta_ns != GW_ETA_UNKNOWN)
+            bad |= gw_json_put_int(o, "eta-ms", s->eta_ns / GW_NS_PER_MS);
     }
     bad |= gw_json_put_int(o, "rounds", s->rounds);
     bad |= gw_json_put(o, "round", rounds(s));
@@ -139,12 +139,12 @@ static bool put_source(struct gw_control *c, json_t *o, const struct gw_stats *s
 
     if (!has_ram(s->status))
         return false;
-    bad |= gw_json_put_int(o, "total-time", s->total_time_ms);
-    bad |= gw_json_put_int(o, "setup-time", s->setup_time_ms);
+    bad |= gw_json_put_int(o, "total-time", s->total_time_ns / GW_NS_PER_MS);
+    bad |= gw_json_put_int(o, "setup-time", s->setup_time_ns / GW_NS_PER_MS);
     if (completed || postcopy)
-        bad |= gw_json_put_int(o, "downtime", s->downtime_ms);
+        bad |= gw_json_put_int(o, "downtime", s->downtime_ns / GW_NS_PER_MS);
     else
-        bad |= gw_json_put_int(o, "expected-downtime", s->expected_downtime_ms);
+        bad |= gw_json_put_int(o, "expected-downtime", s->expected_downtime_ns / GW_NS_PER_MS);
     bad |= gw_json_put(o, "ram", ram(s));
     if (s->xbzrle.cache_bytes)
         bad |= gw_json_put(o, "xbzrle-cache", xbzrle_cache(&s->xbzrle));
@@ -152,7 +152,7 @@ static bool put_source(struct gw_control *c, json_t *o, const struct gw_stats *s
         bad |= gw_json_put_int(o, "cpu-throttle-percentage", s->cpu_throttle_percentage);
     gw_options_get_capability(gw_vm_options(c->vm), "dirty-limit", &dirty_limit, NULL);
     if (dirty_limit)
-        bad |= gw_json_put_int(o, "dirty-limit-throttle-time-per-round", s->dirty_limit_throttle_time_us);
+        bad |= gw_json_put_int(o, "dirty-limit-throttle-time-per-round", s->dirty_limit_throttle_time_ns / 1000);
     return bad;
 }
 

@@ -124,7 +124,7 @@ static void end_round(struct gw_send *s, uint64_t fresh_pages)
     st->round[st->rounds_kept - 1] = s->round;
     st->rounds++;
     st->dirty_pages_rate = s->round.dirty_pages_per_s;
-    st->dirty_limit_throttle_time_us = (limited_ns - s->limited_ns) / 1000;
+    st->dirty_limit_throttle_time_ns = limited_ns - s->limited_ns;
     pthread_mutex_unlock(&s->session.lock);
     s->limited_ns = limited_ns;
     s->round_offset += s->round.bytes;
@@ -306,10 +306,9 @@ static void predict(struct gw_send *s, const struct gw_switch_in *in, const stru
     gw_trace_predict(&s->session.vm->trace, words[answer.converges], answer.eta_ns, answer.passes, answer.rest_bytes);
     pthread_mutex_lock(&s->session.lock);
     s->session.stats.converges = (enum gw_converges)answer.converges;
-    s->session.stats.eta_ms = answer.eta_ns == UINT64_MAX ? GW_ETA_UNKNOWN : answer.eta_ns / GW_NS_PER_MS;
-    s->session.stats.expected_downtime_ms =
-        gw_predict_expected_downtime_ns(s->last_dirty_bytes, s->bandwidth.typical_bytes_per_s, in->limit_ns) /
-        GW_NS_PER_MS;
+    s->session.stats.eta_ns = answer.eta_ns; /* UINT64_MAX is GW_ETA_UNKNOWN */
+    s->session.stats.expected_downtime_ns =
+        gw_predict_expected_downtime_ns(s->last_dirty_bytes, s->bandwidth.typical_bytes_per_s, in->limit_ns);
     pthread_mutex_unlock(&s->session.lock);
 }
 

@@ -29,7 +29,7 @@ void gw_recv_publish(struct gw_recv *r)
     st->page_size = r->session.vm->ram.page_bytes;
     st->normal_bytes = c.plain_pages * st->page_size;
     st->one_way = r->grammar != GW_GRAMMAR_SETUP && !r->return_path;
-    st->total_time_ms = (now(r) - r->started_ns) / GW_NS_PER_MS;
+    st->total_time_ns = now(r) - r->started_ns;
     pthread_mutex_unlock(&r->session.lock);
 }
 

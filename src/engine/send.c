@@ -64,9 +64,9 @@ void gw_send_publish(struct gw_send *s)
     st->precopy_bytes = s->stop_offset ? s->stop_offset : sent.bytes;
     st->downtime_bytes = s->stop_offset ? sent.bytes - s->stop_offset : 0;
     st->cpu_throttle_percentage = s->throttle.percent;
-    st->total_time_ms = (t - s->started_ns) / GW_NS_PER_MS;
+    st->total_time_ns = t - s->started_ns;
     if (s->active_ns)
-        st->setup_time_ms = (s->active_ns - s->started_ns) / GW_NS_PER_MS;
+        st->setup_time_ns = s->active_ns - s->started_ns;
     pthread_mutex_unlock(&s->session.lock);
 }
 
@@ -114,10 +114,8 @@ static void record_downtime(struct gw_send *s, int r)
     uint64_t t = now(s);
 
     pthread_mutex_lock(&s->session.lock);
-    if (s->stop_ns && r >= 0) {
-        st->downtime_us = (t - s->stop_ns) / 1000;
-        st->downtime_ms = (t - s->stop_ns) / GW_NS_PER_MS;
-    }
+    if (s->stop_ns && r >= 0)
+        st->downtime_ns = t - s->stop_ns;
     pthread_mutex_unlock(&s->session.lock);
 }
 
@@ -318,7 +316,7 @@ void gw_send_stats_sized(struct gw_send *s, struct gw_stats *ret_stats, size_t s
     pthread_mutex_lock(&x->lock);
     stats = x->stats;
     if (!x->ended)
-        stats.total_time_ms = (now(s) - s->started_ns) / GW_NS_PER_MS;
+        stats.total_time_ns = now(s) - s->started_ns;
     pthread_mutex_unlock(&x->lock);
     gw_sized_out(ret_stats, stats_bytes, &stats, sizeof stats);
 }

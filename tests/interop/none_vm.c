@@ -291,7 +291,7 @@ static void say_end(struct machine *m, int r, const struct gw_error *err)
            ", \"normal\": %" PRIu64 ", \"duplicate\": %" PRIu64 ", \"dirty-sync-count\": %" PRIu64
            ", \"downtime-us\": %" PRIu64 ", \"total-ms\": %" PRIu64 ", \"rounds\": %u, \"bytes-by\": [",
            st.transferred_bytes, st.total_bytes, st.remaining_bytes, st.normal_pages, st.duplicate_pages,
-           st.dirty_sync_count, st.downtime_us, st.total_time_ms, st.rounds);
+           st.dirty_sync_count, st.downtime_ns / 1000, st.total_time_ns / 1000000, st.rounds);
     for (int i = 0; i < GW_CAUSE_COUNT; i++)
         printf("%s%" PRIu64, i ? ", " : "", st.bytes_by[i]);
     printf("]}}\n");

@@ -33,7 +33,7 @@ static void relax(struct pair *p, struct gw_send *send, struct gw_recv *recv)
     struct gw_stats st;
 
     gw_send_stats(send, &st);
-    if (st.dirty_sync_count >= 4 && st.total_time_ms > 500)
+    if (st.dirty_sync_count >= 4 && st.total_time_ns > 500000000)
         option(p->from, "downtime-limit", "2000");
 }
 

@@ -84,7 +84,7 @@ static void migrate(struct sim *from, struct sim *to, const char *peer, bool ove
     gw_send_stats(send, &stats);
     if (getenv("SIM_VERBOSE"))
         print_message("total %llu ms, downtime %llu us, %u rounds, %llu bytes, normal %llu zero %llu\n",
-                      (unsigned long long)stats.total_time_ms, (unsigned long long)stats.downtime_us, stats.rounds,
+                      (unsigned long long)stats.total_time_ns / 1000000, (unsigned long long)stats.downtime_ns / 1000, stats.rounds,
                       (unsigned long long)stats.transferred_bytes, (unsigned long long)stats.normal_pages,
                       (unsigned long long)stats.duplicate_pages);
     uint64_t sum = 0;

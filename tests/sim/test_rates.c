@@ -297,8 +297,8 @@ static void test_downtime_limit(void **state)
     pair_run(&p);
     assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
     print_message("%llu ms, %u rounds, lifted in round %u, downtime %llu ms\n",
-                  (unsigned long long)p.stats.total_time_ms, p.stats.rounds, lifted_in_round,
-                  (unsigned long long)p.stats.downtime_ms);
+                  (unsigned long long)p.stats.total_time_ns / 1000000, p.stats.rounds, lifted_in_round,
+                  (unsigned long long)p.stats.downtime_ns / 1000000);
     assert_true(lifted_in_round >= TIGHT_ROUNDS);
 }
 
@@ -340,7 +340,7 @@ static void test_throttling(void **state)
 
         pair_run(&p);
         assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
-        print_message("%s: %llu ms, %u%%, %llu bytes/s\n", which[i], (unsigned long long)p.stats.total_time_ms,
+        print_message("%s: %llu ms, %u%%, %llu bytes/s\n", which[i], (unsigned long long)p.stats.total_time_ns / 1000000,
                       p.throttle_most, (unsigned long long)p.dirty_limit_least);
         assert_true(i ? p.dirty_limit_least == 1000000 : p.throttle_most >= 40);
         assert_int_equal(p.throttle, 0);

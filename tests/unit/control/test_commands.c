@@ -125,7 +125,7 @@ static void test_outgoing(void **state)
 
     fake_now()->session->stats = (struct gw_stats){
         .transferred_bytes = 1000, .remaining_bytes = 2000, .total_bytes = 3000, .normal_pages = 4, .page_size = 4096,
-        .expected_downtime_ms = 55, .downtime_ms = 66, .downtime_us = 66123, .total_time_ms = 77, .setup_time_ms = 8,
+        .expected_downtime_ns = 55999999, .downtime_ns = 66123999, .total_time_ns = 77000000, .setup_time_ns = 8000000,
         .mbps = 12.5, .cpu_throttle_percentage = 20, .rounds = 70, .rounds_kept = 2,
         .round = {{.bytes = 10, .duration_ns = 5000}, {.pages = 20}}, .bytes_by = {[GW_CAUSE_VMDESC] = 9},
     };

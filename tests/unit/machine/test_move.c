@@ -75,7 +75,7 @@ static void migrate(struct gw_machine *from, struct gw_machine *to)
     box_runs_clean(to, 20);
     print_message("    %llu pages, %llu rounds, downtime %llu us, the guest saw %llu us\n",
                   (unsigned long long)(stats.normal_pages + stats.duplicate_pages),
-                  (unsigned long long)stats.dirty_sync_count, (unsigned long long)stats.downtime_us,
+                  (unsigned long long)stats.dirty_sync_count, (unsigned long long)stats.downtime_ns / 1000,
                   (unsigned long long)box_mail(to, 0).max_gap_ns / 1000);
 }
 
