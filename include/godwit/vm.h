@@ -137,6 +137,10 @@ static inline int gw_vm_add_ram(struct gw_vm *vm, const struct gw_ram_desc *desc
 {
     return gw_vm_add_ram_sized(vm, desc, sizeof *desc, err);
 }
+/* The block is no longer part of the machine: its memory may be unmapped afterwards. Between migrations only (-EBUSY), while
+ * no other thread calls a function about memory of this vm: marks and hints look at the list of blocks without a lock. A
+ * KVM tracker is given the slots that are left with gw_vm_set_tracker. -ENOENT; -EINVAL: the machine of an image. */
+GW_API int gw_vm_remove_ram(struct gw_vm *vm, const char *name, struct gw_error *err);
 /* Says whether the block reads as zeros now: false once a guest has run in it, true after its memory was given back. Not
  * during a migration (-EBUSY). */
 GW_API int gw_vm_set_fresh(struct gw_vm *vm, const char *name, bool fresh, struct gw_error *err);
@@ -200,6 +204,9 @@ GW_API const char *gw_vm_tracker_name(const struct gw_vm *vm);
 /* Guest memory was written by something that the tracker cannot see (explicit: by anything; KVM: by the process itself,
  * e.g. a device). Any thread, cheap, lock-free; does nothing when nothing is tracked. */
 GW_API void gw_vm_mark_dirty(struct gw_vm *vm, uint64_t gpa, uint64_t bytes);
+/* The same by block, for memory whose guest address is not at hand. -ENOENT; -EINVAL: the range is not inside the block. */
+GW_API int gw_vm_mark_dirty_block(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes,
+                                  struct gw_error *err);
 /* KVM dirty ring only: KVM_RUN returned with KVM_EXIT_DIRTY_RING_FULL. Takes the entries of all vCPUs and gives the
  * rings back to KVM; on 0 the vCPU may run again. Any thread, from the vCPU loops too; does nothing without rings. */
 GW_API int gw_vm_dirty_ring_full(struct gw_vm *vm, struct gw_error *err);

@@ -137,6 +137,27 @@ static int find(struct gw_vm *vm, const char *name, struct gw_ram_block **ret, s
     return *ret ? 0 : gw_fail(err, -ENOENT, GW_BLAME_CALLER, "no RAM block is called %s", name);
 }
 
+int gw_vm_remove_ram(struct gw_vm *vm, const char *name, struct gw_error *err)
+{
+    struct gw_ram_block *b;
+    int r;
+
+    pthread_mutex_lock(&vm->lock);
+    if (vm->image)
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s: the blocks of an image stay as they are", name);
+    else if (vm->busy)
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "RAM block %s cannot be removed during a migration", name);
+    else
+        r = find(vm, name, &b, err);
+    if (r >= 0) {
+        pthread_mutex_lock(&vm->ram.lock);
+        gw_ram_remove(&vm->ram, b);
+        pthread_mutex_unlock(&vm->ram.lock);
+    }
+    pthread_mutex_unlock(&vm->lock);
+    return r;
+}
+
 int gw_vm_set_fresh(struct gw_vm *vm, const char *name, bool fresh, struct gw_error *err)
 {
     struct gw_ram_block *b;
@@ -294,6 +315,31 @@ const char *gw_vm_tracker_name(const struct gw_vm *vm)
     return t ? t->ops->name : "none";
 }
 
+/* Bytes behind the used size are not the guest's now. */
+static void mark(struct gw_vm *vm, struct gw_tracker *t, struct gw_ram_block *b, uint64_t offset, uint64_t bytes)
+{
+    uint64_t first = offset >> vm->ram.page_bits, last = (offset + bytes - 1) >> vm->ram.page_bits;
+
+    if (offset < b->used_bytes)
+        gw_tracker_mark(t, b, first, GW_MIN(last, b->pages - 1) - first + 1);
+}
+
+int gw_vm_mark_dirty_block(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes, struct gw_error *err)
+{
+    struct gw_tracker *t = vm->tracker;
+    struct gw_ram_block *b;
+    int r = find(vm, name, &b, err);
+
+    if (r < 0)
+        return r;
+    if (offset > b->max_bytes || bytes > b->max_bytes - offset)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                       "RAM block %s: 0x%" PRIx64 " bytes at 0x%" PRIx64 " are not in it", name, bytes, offset);
+    if (t && bytes)
+        mark(vm, t, b, offset, bytes);
+    return 0;
+}
+
 void gw_vm_mark_dirty(struct gw_vm *vm, uint64_t gpa, uint64_t bytes)
 {
     struct gw_tracker *t = vm->tracker;
@@ -315,11 +361,7 @@ void gw_vm_mark_dirty(struct gw_vm *vm, uint64_t gpa, uint64_t bytes)
         }
         offset = gpa - b->gpa;
         part = GW_MIN(bytes, b->max_bytes - offset);
-        if (offset < b->used_bytes) {
-            uint64_t first = offset >> vm->ram.page_bits, last = (offset + part - 1) >> vm->ram.page_bits;
-
-            gw_tracker_mark(t, b, first, GW_MIN(last, b->pages - 1) - first + 1);
-        }
+        mark(vm, t, b, offset, part);
         gpa += part;
         bytes -= part;
     }

@@ -11,14 +11,26 @@ int gw_ram_init(struct gw_ram *ram, uint32_t page_bytes, void *opaque, struct gw
     return 0;
 }
 
+static void free_block(struct gw_ram *ram, struct gw_ram_block *b)
+{
+    gw_bitmap_free(b->discarded, b->max_bytes >> ram->page_bits);
+    free(b);
+}
+
+void gw_ram_remove(struct gw_ram *ram, struct gw_ram_block *b)
+{
+    ram->count--;
+    for (unsigned i = b->index; i < ram->count; i++) {
+        ram->blocks[i] = ram->blocks[i + 1];
+        ram->blocks[i]->index = i;
+    }
+    free_block(ram, b);
+}
+
 void gw_ram_clear(struct gw_ram *ram)
 {
-    for (unsigned i = 0; i < ram->count; i++) {
-        struct gw_ram_block *b = ram->blocks[i];
-
-        gw_bitmap_free(b->discarded, b->max_bytes >> ram->page_bits);
-        free(b);
-    }
+    for (unsigned i = 0; i < ram->count; i++)
+        free_block(ram, ram->blocks[i]);
     free(ram->blocks);
     ram->blocks = NULL;
     ram->count = 0;

@@ -2,8 +2,7 @@
  *
  * block: a named piece of guest memory, and the list of them.
  *
- * Pages are target pages (ram->page_bytes) counted from the start of a block. A block is added before the first
- * migration and lives as long as the ram.
+ * Pages are target pages (ram->page_bytes) counted from the start of a block. Blocks come and go between migrations.
  *
  * Threads: lists and sizes change only while no session runs (a resize during one is only noted, see `resized`).
  * `dirty` belongs to the session's thread, which holds ram->lock while it takes pages out; others (free page hints)
@@ -65,6 +64,8 @@ void gw_ram_close(struct gw_ram *ram);
 /* Takes all blocks away. */
 void gw_ram_clear(struct gw_ram *ram);
 int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_error *err);
+/* Frees the block; the blocks behind it move up. While no session runs. */
+void gw_ram_remove(struct gw_ram *ram, struct gw_ram_block *b);
 /* NULL when there is none of this name. */
 struct gw_ram_block *gw_ram_find(const struct gw_ram *ram, const char *name);
 /* The block that holds this guest-physical address, or NULL. */
