@@ -2,6 +2,7 @@
 """The rules of the house that a machine can check: who includes whom, sizes, names, no global state, documented headers."""
 import os
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -16,6 +17,35 @@ FORBIDDEN = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK|Clau" r"de|Anthr
 # What a library that does not print, exit or look at its environment has no use for.
 UNWELCOME = {"printf", "vprintf", "fprintf", "vfprintf", "puts", "putchar", "fputs", "perror", "exit", "abort", "getenv",
              "secure_getenv", "stdout", "stderr", "__printf_chk", "__fprintf_chk", "__vfprintf_chk"}
+
+# What a C++ program does with the headers.
+CPP = """
+static int stop(void *, gw_error *) { return 0; }
+static bool running(void *) { return false; }
+
+int main()
+{
+    gw_vm_ops ops = {};
+    gw_vm_config config = {};
+    gw_send_config to = {};
+    gw_stats stats = {};
+    gw_error err = GW_ERROR_INIT;
+    gw_vm *vm = nullptr;
+    gw_send *send = nullptr;
+
+    ops.bytes = sizeof ops;
+    ops.stop = ops.start = stop;
+    ops.running = running;
+    config.machine = "m";
+    config.page_bytes = 4096;
+    config.ops = &ops;
+    config.clock = &gw_clock_real;
+    to.uri = "tcp:localhost:4444";
+    if (gw_vm_new(&config, &vm, &err) == 0 && gw_send_start(vm, &to, &send, &err) == 0)
+        gw_send_stats(send, &stats);
+    return (int)stats.rounds;
+}
+"""
 
 
 def files():
@@ -149,6 +179,18 @@ class PublicHeaders(unittest.TestCase):
                                     path[len("include/"):], "-I", "include", "/dev/null"], cwd=TOP, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True)
                 self.assertEqual(p.returncode, 0, p.stdout)
+
+    def test_all_compile_as_cpp(self):
+        """All of them in one C++ program that calls the inline functions. Tables of fields (state.h) are made in C."""
+        compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+        if not compiler:
+            self.skipTest("no C++ compiler")
+        program = "#include <godwit/godwit.h>\n" + CPP
+        for standard in ("c++11", "c++17", "c++20"):
+            p = subprocess.run([compiler, "-x", "c++", "-std=" + standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                                "-fsyntax-only", "-I", "include", "-"], cwd=TOP, input=program, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+            self.assertEqual(p.returncode, 0, "%s: %s" % (standard, p.stdout))
 
 
 class Library(unittest.TestCase):
