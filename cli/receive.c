@@ -110,7 +110,7 @@ static enum gw_cli_taken take_memory_max(void *opaque, char *value)
 int gw_cmd_receive(int argc, char **argv)
 {
     struct gw_receive rx = {.transfer = {.command = "receive", .wake = -1, .signals = -1},
-                            .options = {.format = GW_IMAGE_PARKED, .revertible = true}};
+                            .options = {.format = GW_IMAGE_PARKED}};
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     struct gw_error err = GW_ERROR_INIT;
     unsigned level = 0;
@@ -140,7 +140,7 @@ int gw_cmd_receive(int argc, char **argv)
     if (status < 0)
         status = gw_receive_run(&rx, &err);
     gw_transfer_end(&rx.transfer);
-    gw_image_free(rx.image);
+    gw_park_free(rx.park);
     free(xml);
     return status;
 }

@@ -2,7 +2,7 @@
  *
  * receive: what the options of `godwit receive` (receive.c) ask of its session (receive_run.c).
  *
- * Threads: the main thread; `asked`, `staged` and `parked` are the session's until it has ended.
+ * Threads: the main thread; `progress` of the options comes on the session's until that has ended.
  */
 #ifndef GODWIT_CLI_RECEIVE_H
 #define GODWIT_CLI_RECEIVE_H
@@ -14,14 +14,12 @@ struct gw_receive {
     const char *uri, *output, *ram_folder, *xml;
     uint64_t memory_max_bytes; /* 0: the usual */
     struct gw_image_write_options options;
-    struct gw_image *image;
+    struct gw_park *park;
     bool socket; /* a source is at the other end, not what one has left */
     bool early;  /* the source is told before the file is there */
-    bool staged; /* the file is written while the machine comes, and packed afterwards */
     bool warned; /* that the source does not wait for an answer */
-    bool asked;  /* all of the machine has come */
-    bool parked; /* the file is there, whole. Set before the session ends */
-    bool packed; /* and is as it is meant to be: with `staged` it is larger at first */
+    bool ended;  /* the session has */
+    bool packed; /* the file is as small as it was meant to be */
 };
 
 /* All of it, up to what is told at the end. Returns the exit status. */

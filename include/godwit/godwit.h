@@ -14,6 +14,7 @@
 #include "godwit/image.h"
 #include "godwit/inspect.h"
 #include "godwit/options.h"
+#include "godwit/park.h"
 #include "godwit/recv.h"
 #include "godwit/send.h"
 #include "godwit/state.h"
