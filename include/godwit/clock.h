@@ -2,6 +2,8 @@
  *
  * clock: where the library takes time and chance from, so that a run can be replayed.
  *
+ * What goes by it, and what by the system's clock: docs/decisions/time-of-the-vm.md. While a session waits it calls sleep_ns
+ * again and again, so a simulated clock can go on by what is slept on it.
  * All members may be called from any thread at any time. The struct is copied; `opaque` stays the embedder's.
  */
 #ifndef GODWIT_CLOCK_H

@@ -79,18 +79,19 @@ static void *attend(void *arg)
     uint8_t nothing[GW_FRAME_PONG_BYTES];
     struct parking *p = arg;
     struct gw_session *x = &p->recv->session;
-    uint64_t every_ns = p->recv->extended ? ALIVE_NS : LOOK_NS;
+    uint64_t every_ns = p->recv->extended ? ALIVE_NS : LOOK_NS, next_ns = gw_now_ns(&x->vm->clock) + every_ns;
 
     gw_frame_put_pong(nothing, &(struct gw_frame_pong){0});
     pthread_mutex_lock(&x->lock);
     while (!p->done) {
-        if (gw_session_wait_until(x, gw_now_ns(&gw_clock_real) + every_ns) || p->done)
+        if (gw_session_wait_until(x, next_ns) || p->done)
             continue;
         pthread_mutex_unlock(&x->lock);
         if (p->recv->extended)
             gw_answers_say(&p->recv->answers, GW_RP_PONG, nothing, sizeof nothing, NULL);
         else if (check_source(p->recv, NULL) < 0)
             x->vm->guest->abandon(x->vm);
+        next_ns = gw_now_ns(&x->vm->clock) + every_ns;
         pthread_mutex_lock(&x->lock);
     }
     pthread_mutex_unlock(&x->lock);

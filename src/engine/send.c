@@ -30,7 +30,7 @@ int gw_send_check(struct gw_send *s, struct gw_error *err)
 
 void gw_send_sleep(struct gw_send *s, uint64_t ns)
 {
-    uint64_t deadline = gw_now_ns(&gw_clock_real) + ns;
+    uint64_t deadline = now(s) + ns;
 
     pthread_mutex_lock(&s->session.lock);
     while (!s->session.cancelled && !s->session.yanked && !s->rp.ended && gw_session_wait_until(&s->session, deadline))

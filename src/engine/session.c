@@ -7,6 +7,8 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#define SLEEP_NS (1 * GW_NS_PER_MS) /* between two looks, by a clock that is not the system's */
+
 int gw_session_init(struct gw_session *s, struct gw_vm *vm, gw_event_fn on_event, void *opaque, struct gw_error *err)
 {
     pthread_condattr_t attr;
@@ -291,6 +293,20 @@ int gw_session_wait(struct gw_session *s, struct gw_error *err)
     return r;
 }
 
+/* A clock of the embedder's goes on as it is slept on: docs/decisions/time-of-the-vm.md. */
+static bool sleep_until(struct gw_session *s, uint64_t deadline_ns)
+{
+    const struct gw_clock *clock = &s->vm->clock;
+    uint64_t t = gw_now_ns(clock);
+
+    if (t >= deadline_ns)
+        return false;
+    pthread_mutex_unlock(&s->lock);
+    clock->sleep_ns(clock->opaque, GW_MIN(deadline_ns - t, SLEEP_NS));
+    pthread_mutex_lock(&s->lock);
+    return true;
+}
+
 bool gw_session_wait_until(struct gw_session *s, uint64_t deadline_ns)
 {
     struct timespec t = {.tv_sec = (time_t)(deadline_ns / GW_NS_PER_S), .tv_nsec = (long)(deadline_ns % GW_NS_PER_S)};
@@ -299,5 +315,7 @@ bool gw_session_wait_until(struct gw_session *s, uint64_t deadline_ns)
         pthread_cond_wait(&s->changed, &s->lock);
         return true;
     }
+    if (s->vm->clock.now_ns != gw_clock_real.now_ns)
+        return sleep_until(s, deadline_ns);
     return pthread_cond_timedwait(&s->changed, &s->lock, &t) != ETIMEDOUT;
 }

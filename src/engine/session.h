@@ -74,7 +74,7 @@ int gw_session_fd(struct gw_session *s, struct gw_error *err);
 int gw_session_take_options(struct gw_session *s, const struct gw_options *options, struct gw_error *err);
 void gw_session_put_options_back(struct gw_session *s);
 int gw_session_wait(struct gw_session *s, struct gw_error *err);
-/* Waits under s->lock until deadline_ns of CLOCK_MONOTONIC; false: it passed. */
+/* Waits under s->lock until deadline_ns of the vm's clock; false: it passed. true: something may have changed, or not. */
 bool gw_session_wait_until(struct gw_session *s, uint64_t deadline_ns);
 
 #endif

@@ -15,7 +15,7 @@ static uint64_t now(const struct gw_send *s)
  * asked, so the answer has to be here before the last byte is sent. */
 static int know_peer(struct gw_send *s, bool *ret_two_steps, struct gw_error *err)
 {
-    uint64_t deadline = s->timeout_ns ? gw_now_ns(&gw_clock_real) + s->timeout_ns : UINT64_MAX;
+    uint64_t deadline = s->timeout_ns ? now(s) + s->timeout_ns : UINT64_MAX;
     bool in_time = true, known;
 
     pthread_mutex_lock(&s->session.lock);
@@ -113,7 +113,7 @@ enum answer { ANSWER_LOADED, ANSWER_GOOD, ANSWER_BAD, ANSWER_CLOSED, ANSWER_LOST
 static enum answer wait_answer(struct gw_send *s, bool for_loaded, struct gw_error *err)
 {
     struct gw_rp *rp = &s->rp;
-    uint64_t deadline = s->timeout_ns ? gw_now_ns(&gw_clock_real) + s->timeout_ns : UINT64_MAX, heard;
+    uint64_t deadline = s->timeout_ns ? now(s) + s->timeout_ns : UINT64_MAX, heard;
     enum answer a;
     bool in_time = true;
 
@@ -125,7 +125,7 @@ static enum answer wait_answer(struct gw_send *s, bool for_loaded, struct gw_err
         /* It may take its time as long as it says that it lives: to write a machine to a disk is long. */
         if (s->timeout_ns && rp->messages != heard) {
             heard = rp->messages;
-            deadline = gw_now_ns(&gw_clock_real) + s->timeout_ns;
+            deadline = now(s) + s->timeout_ns;
             in_time = true;
         }
     }

@@ -4,8 +4,10 @@
  * descriptor; options that come with a start hold all or not at all.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -307,11 +309,87 @@ static void test_blocks(void **state)
     free_blocks(&there);
 }
 
+/* ---- the vm's clock
+ * -------------------------------------------------------------------------------------------------- */
+
+/* Time that goes on only while somebody sleeps. */
+static uint64_t simulated_now(void *opaque)
+{
+    return atomic_load((_Atomic uint64_t *)opaque);
+}
+
+static void simulated_sleep(void *opaque, uint64_t ns)
+{
+    atomic_fetch_add((_Atomic uint64_t *)opaque, ns);
+    poll(NULL, 0, 0);
+}
+
+static uint64_t simulated_chance(void *opaque)
+{
+    return 4;
+}
+
+static int rest(void *opaque, struct gw_error *err)
+{
+    return 0;
+}
+
+static bool rests(void *opaque)
+{
+    return false;
+}
+
+static void *swallow(void *channel)
+{
+    char bytes[4096];
+
+    while (gw_channel_readv(channel, &(struct iovec){bytes, sizeof bytes}, 1, NULL) > 0)
+        ;
+    return NULL;
+}
+
+/* A destination that takes everything and never answers is given up after its time-out, which is minutes of
+ * the machine's time. */
+static void test_simulated_time(void **state)
+{
+    static const uint64_t patience_ns = 400 * 1000000000ull;
+    _Atomic uint64_t time_ns = 1;
+    const struct gw_vm_ops ops = {GW_SIZED(struct gw_vm_ops), .stop = rest, .start = rest, .running = rests};
+    const struct gw_clock clock = {GW_SIZED(struct gw_clock), .now_ns = simulated_now, .sleep_ns = simulated_sleep,
+                                   .random = simulated_chance, .opaque = &time_ns};
+    const struct gw_tracker_config tracker = {.kind = GW_TRACKER_EXPLICIT};
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_channel *a, *b;
+    struct gw_send *send;
+    struct gw_vm *vm;
+    pthread_t thread;
+
+    must(gw_vm_new(&(struct gw_vm_config){.machine = "m", .page_bytes = 4096, .ops = &ops, .clock = &clock}, &vm, &err),
+         &err);
+    must(gw_vm_set_tracker(vm, &tracker, &err), &err);
+    must(gw_channel_memory_pair(1 << 20, &a, &b, &err), &err);
+    assert_int_equal(pthread_create(&thread, NULL, swallow, b), 0);
+    must(
+        gw_send_start(vm, &(struct gw_send_config){.take_channel = a, .progress_timeout_ns = patience_ns}, &send, &err),
+        &err);
+    owned_send(send);
+    assert_int_equal(gw_send_wait(send, &err), -ETIMEDOUT);
+    if (!strstr(err.text, "a PING"))
+        print_error("%s\n", err.text);
+    assert_non_null(strstr(err.text, "a PING"));
+    assert_true(atomic_load(&time_ns) >= patience_ns);
+    owned_end(send);
+    pthread_join(thread, NULL);
+    gw_channel_free(b);
+    gw_vm_free(vm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         owned_test(test_good_end),           owned_test(test_cancelled_and_failed),
         owned_test(test_options_of_a_start), owned_test(test_blocks),
+        owned_test(test_simulated_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
