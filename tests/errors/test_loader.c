@@ -26,7 +26,7 @@
 #else
 #define SANITIZED 0
 #endif
-const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
     return "max_allocation_size_mb=64:allocator_may_return_null=1";
