@@ -140,14 +140,14 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
         if (e >= 0)
             e = wait_commit(r, err);
         if (r->aborted) {
-            gw_session_enter(x, GW_PHASE_RECV_FAILED);
+            gw_session_enter_failed(x, GW_PHASE_RECV_FAILED, err);
             return e;
         }
         if (e < 0) {
             gw_context(err,
                        "everything was loaded, but it is not known whether the source gave the machine away: ask it, "
                        "and claim the machine here if it did");
-            gw_session_enter(x, GW_PHASE_RECV_UNDECIDED);
+            gw_session_enter_failed(x, GW_PHASE_RECV_UNDECIDED, err);
             return e;
         }
     }
@@ -161,7 +161,7 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
     e = gw_recv_run_machine(r, err);
     if (e < 0) {
         gw_session_release(x);
-        gw_session_enter(x, r->extended ? GW_PHASE_RECV_UNDECIDED : GW_PHASE_RECV_FAILED);
+        gw_session_enter_failed(x, r->extended ? GW_PHASE_RECV_UNDECIDED : GW_PHASE_RECV_FAILED, err);
         return e;
     }
     /* The machine runs here now, whether or not this reaches the source. */
@@ -171,7 +171,7 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
         /* Nothing runs here, so it can still stay where it is: a source that does not hear this goes on. */
         *err = local;
         gw_context(err, "the source could not be told that its machine is here, and runs on");
-        gw_session_enter(x, GW_PHASE_RECV_FAILED);
+        gw_session_enter_failed(x, GW_PHASE_RECV_FAILED, err);
         return e;
     }
     if (e < 0)

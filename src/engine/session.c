@@ -2,8 +2,10 @@
 #include "engine/session.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 
@@ -108,6 +110,16 @@ static bool enter(struct gw_session *s, enum gw_phase phase, bool unless_cancell
 
 void gw_session_enter(struct gw_session *s, enum gw_phase phase)
 {
+    enter(s, phase, false);
+}
+
+void gw_session_enter_failed(struct gw_session *s, enum gw_phase phase, const struct gw_error *err)
+{
+    pthread_mutex_lock(&s->lock);
+    s->error = *err;
+    if (!s->error.code)
+        gw_fail(&s->error, -EREMOTEIO, GW_BLAME_PEER, "%s", strerror(EREMOTEIO));
+    pthread_mutex_unlock(&s->lock);
     enter(s, phase, false);
 }
 

@@ -48,6 +48,8 @@ void gw_session_close(struct gw_session *s);
 
 /* The session's thread (or before it runs). Illegal transitions are mistakes of ours: assert. */
 void gw_session_enter(struct gw_session *s, enum gw_phase phase);
+/* The same for a final phase that is no success. err: why, which statistics have from the moment that they have the status. */
+void gw_session_enter_failed(struct gw_session *s, enum gw_phase phase, const struct gw_error *err);
 /* The same for a phase from which there is no way back: -ECANCELED when a cancel came first. */
 int gw_session_commit(struct gw_session *s, enum gw_phase phase, struct gw_error *err);
 enum gw_phase gw_session_phase(struct gw_session *s);

@@ -162,7 +162,7 @@ static int sent(struct gw_send *s, bool confirmed)
 static int undecided(struct gw_send *s, struct gw_error *err)
 {
     gw_context(err, "it is not known whether the destination runs the machine: look there, then start it on one side");
-    gw_session_enter(&s->session, GW_PHASE_SEND_UNDECIDED);
+    gw_session_enter_failed(&s->session, GW_PHASE_SEND_UNDECIDED, err);
     return failure(err);
 }
 
@@ -182,7 +182,7 @@ static int answer_plain(struct gw_send *s, struct gw_error *err)
             return undecided(s, err);
         if (r >= 0)
             return sent(s, s->channel->ops->sync);
-        gw_session_enter(&s->session, GW_PHASE_SEND_FAILED);
+        gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
         return r;
     }
     switch (wait_answer(s, false, err)) {
@@ -191,7 +191,7 @@ static int answer_plain(struct gw_send *s, struct gw_error *err)
     case ANSWER_BAD:
     case ANSWER_CLOSED:
         /* A destination that could not load says so, or just ends: it does not run the guest. */
-        gw_session_enter(&s->session, GW_PHASE_SEND_FAILED);
+        gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
         return failure(err);
     default:
         return undecided(s, err);
@@ -207,7 +207,7 @@ static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error
 
     gw_channel_bytes(s->channel, &in, &out);
     if (out - s->out_before <= eof_at || s->channel->features & GW_CHANNEL_SEEKABLE) {
-        gw_session_enter(&s->session, GW_PHASE_SEND_FAILED);
+        gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
         return failure(err);
     }
     if (!s->rp.running)
@@ -220,7 +220,7 @@ static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error
     }
     if (a == ANSWER_LOST)
         return undecided(s, err);
-    gw_session_enter(&s->session, GW_PHASE_SEND_FAILED);
+    gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
     return failure(err);
 }
 
@@ -258,10 +258,10 @@ static int answer_commit(struct gw_send *s, struct gw_error *err)
     if (a == ANSWER_GOOD)
         return sent(s, true);
     if (a == ANSWER_BAD) {
-        gw_session_enter(&s->session, GW_PHASE_SEND_FAILED);
+        gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
     } else {
         gw_context(err, "the machine was given to the destination, whose confirmation was lost: claim it there");
-        gw_session_enter(&s->session, GW_PHASE_SEND_GONE);
+        gw_session_enter_failed(&s->session, GW_PHASE_SEND_GONE, err);
     }
     return failure(err);
 }

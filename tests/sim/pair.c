@@ -131,8 +131,47 @@ static void judge(struct pair *p, struct gw_recv *recv)
         must_hold(p, sim_check(p->to) == 0);
 }
 
+/* What the events of both sessions told; on the heap, since sessions outlive a test that fails. */
+struct told {
+    _Atomic(struct gw_send *) sending;
+    _Atomic(struct gw_recv *) receiving;
+    atomic_bool reasonless; /* a failure was told and the statistics did not say why */
+};
+
+static bool reasonless(const struct gw_event *e, const struct gw_stats *st)
+{
+    return e->type == GW_EVENT_STATUS && e->status == GW_STATUS_FAILED && !st->error.code;
+}
+
+static void on_send_event(void *opaque, const struct gw_event *e)
+{
+    struct told *told = opaque;
+    struct gw_send *send = told->sending;
+    struct gw_stats st;
+
+    if (!send)
+        return; /* it has only just begun */
+    gw_send_stats(send, &st);
+    if (reasonless(e, &st))
+        told->reasonless = true;
+}
+
+static void on_recv_event(void *opaque, const struct gw_event *e)
+{
+    struct told *told = opaque;
+    struct gw_recv *recv = told->receiving;
+    struct gw_stats st;
+
+    if (!recv)
+        return;
+    gw_recv_stats(recv, &st);
+    if (reasonless(e, &st))
+        told->reasonless = true;
+}
+
 void pair_run(struct pair *p)
 {
+    struct told *told = owned_memory(sizeof *told);
     struct gw_channel *a = NULL, *b = NULL;
     struct gw_send *send = NULL;
     struct gw_recv *recv = NULL;
@@ -153,16 +192,23 @@ void pair_run(struct pair *p)
     if (p->before)
         p->before(p, &a, &b);
     p->recv_started =
-        gw_recv_start(p->to->vm, &(struct gw_recv_config){.take_channel = b, .progress_timeout_ns = timeout_ns}, &recv,
-                      &p->recv_error) >= 0;
+        gw_recv_start(p->to->vm,
+                      &(struct gw_recv_config){
+                          .take_channel = b, .progress_timeout_ns = timeout_ns, .on_event = on_recv_event, .opaque = told},
+                      &recv, &p->recv_error) >= 0;
     if (p->recv_started)
         owned_recv(recv);
-    p->send_started =
-        gw_send_start(p->from->vm,
-                      &(struct gw_send_config){.take_channel = a, .peer = p->peer, .progress_timeout_ns = timeout_ns},
-                      &send, &p->send_error) >= 0;
+    told->receiving = p->recv_started ? recv : NULL;
+    p->send_started = gw_send_start(p->from->vm,
+                                    &(struct gw_send_config){.take_channel = a,
+                                                             .peer = p->peer,
+                                                             .progress_timeout_ns = timeout_ns,
+                                                             .on_event = on_send_event,
+                                                             .opaque = told},
+                                    &send, &p->send_error) >= 0;
     if (p->send_started)
         owned_send(send);
+    told->sending = p->send_started ? send : NULL;
     watch(p, p->send_started ? send : NULL, p->recv_started ? recv : NULL);
     if (p->send_started)
         gw_send_wait(send, &p->send_error);
@@ -174,6 +220,7 @@ void pair_run(struct pair *p)
     p->destination_says = p->recv_started ? gw_recv_owner(recv) : GW_OWNER_SOURCE;
     if (p->send_started)
         gw_send_stats(send, &p->stats);
+    must_hold(p, !told->reasonless);
     judge(p, p->recv_started ? recv : NULL);
     judge_second_copy(p);
     must_hold(p, gw_vm_place(p->to->vm) == GW_VM_HERE || p->destination_says != GW_OWNER_DESTINATION);
@@ -189,4 +236,5 @@ void pair_run(struct pair *p)
     p->dirty_limit_least = atomic_load(&p->from->dirty_limit_least);
     owned_end(p->from);
     owned_end(p->to);
+    owned_end(told);
 }

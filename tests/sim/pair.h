@@ -7,10 +7,13 @@
  *   3. exactly one side can run at the end: the source runs, or the destination runs, or the destination holds a whole
  *      machine that the source says it gave away, and runs when it is claimed;
  *   4. the one that runs has exactly the memory and the device state that its writes make;
- *   5. a source that does not have its machine for certain refuses to send it again.
+ *   5. a source that does not have its machine for certain refuses to send it again;
+ *   6. who is told that it failed can read why, at that moment.
  */
 #ifndef PAIR_H
 #define PAIR_H
+
+#include <stdatomic.h>
 
 #include "sim.h"
 
