@@ -160,6 +160,15 @@ static int parse_field(struct parser *p, struct gw_json *object, struct gw_vmdes
     return *ret_empty ? 0 : parse_inside(p, object, f);
 }
 
+/* Whether an entry without a number is of the array of the entry before. 10.0 leaves the number out of an array's last
+ * entry, 11.1 out of all. Two paddings in a row are two fields. */
+static bool follows(const struct gw_vmdesc_field *before, const struct gw_vmdesc_field *f)
+{
+    if (strcmp(before->name, f->name))
+        return false;
+    return before->index >= 0 || (!strcmp(before->type, f->type) && strcmp(f->type, "unused_buffer"));
+}
+
 static int parse_fields(struct parser *p, const struct gw_json *object, struct gw_vmdesc_state *st)
 {
     const struct gw_json *list = gw_json_get(object, "fields");
@@ -178,8 +187,10 @@ static int parse_fields(struct parser *p, const struct gw_json *object, struct g
 
         memset(f, 0, sizeof *f);
         r = parse_field(p, m, f, &empty);
-        if (r >= 0 && f->index < 0 && st->field_count && f[-1].index >= 0 && !strcmp(f[-1].name, f->name))
+        if (r >= 0 && f->index < 0 && st->field_count && follows(&f[-1], f)) {
+            f[-1].index = f[-1].index < 0 ? 0 : f[-1].index;
             f->index = f[-1].index + f[-1].count;
+        }
         if (r >= 0 && !empty)
             r = add_bytes(p, &st->bytes, f->bytes, f->count);
         if (r < 0)

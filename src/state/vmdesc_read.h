@@ -20,7 +20,7 @@ struct gw_vmdesc_field {
     const char *name, *type;
     uint32_t count; /* array_len, or 1 */
     /* This entry begins at element number index of an array that has several entries; -1: it is all there is. 10.0
-     * leaves the number out in the entry of the last element: it is counted on from the entry before. */
+     * leaves the number out of the entry of the last element, 11.1 out of all: it is counted on from the entry before. */
     int64_t index;
     uint64_t bytes; /* of one element; never 0 */
     /* What is inside one element; NULL for plain values. The sizes inside add up to `bytes`: where they do not, the

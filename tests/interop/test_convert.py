@@ -16,6 +16,8 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stream  # noqa: E402
 from harness import DEADLINE_S, SLOW, TOP, Case, built, pattern, read_file, wait_until, write_file  # noqa: E402
+from places import file_uri  # noqa: E402
+from versions import VERSIONS, has_mapped_ram  # noqa: E402
 
 CAPTURES = os.path.join(TOP, "tests", "golden", "captures")
 XML = "<domain type='kvm'><name>guest</name></domain>\n"
@@ -349,7 +351,7 @@ class Peer(Files):
         return path
 
     def loads(self, version, path, mapped=False, uri=None, capabilities=()):
-        uri = uri or ("file:" + path if version == "10.0" else "exec:cat " + path)
+        uri = uri or file_uri(version, path, True)
         role = "target-%d" % len(self.processes)
         target = self.qemu(version, role, memory=SIZE, incoming=uri,
                            capabilities=list(capabilities) + (["mapped-ram"] if mapped else []))
@@ -359,24 +361,27 @@ class Peer(Files):
         target.close()
 
     def test_stream_of_each_for_each(self):
-        for source in ("7.2", "10.0"):
+        for source in VERSIONS:
             out = self.convert(self.saved(source), "out", "--force", "--format", "stream")
-            for target in ("7.2", "10.0"):
+            for target in VERSIONS:
                 with self.subTest("%s to %s" % (source, target)):
                     self.loads(target, out)
 
     def test_mapped_ram(self):
-        for source in ("7.2", "10.0"):
+        for source in VERSIONS:
             out = self.convert(self.saved(source), "out", "--force", "--format", "mapped-ram")
             self.assertLess(os.stat(out).st_blocks * 512, SIZE)  # zeros take no room
-            with self.subTest(source):
-                self.loads("10.0", out, mapped=True)
-                self.loads("10.0", out, mapped=True, capabilities=["multifd"])
+            for target in (v for v in VERSIONS if has_mapped_ram(v)):
+                with self.subTest("%s to %s" % (source, target)):
+                    self.loads(target, out, mapped=True)
+                    self.loads(target, out, mapped=True, capabilities=["multifd"])
 
     def test_stream_of_a_mapped_file(self):
-        path = self.saved("10.0", mapped=True)
-        for target in ("7.2", "10.0"):
-            self.loads(target, self.convert(path, "out", "--force", "--format", "stream"))
+        for source in (v for v in VERSIONS if has_mapped_ram(v)):
+            path = self.saved(source, mapped=True)
+            for target in VERSIONS:
+                with self.subTest("%s to %s" % (source, target)):
+                    self.loads(target, self.convert(path, "out", "--force", "--format", "stream"))
 
     def test_compressed(self):
         path = self.convert(self.saved("7.2"), "out", "--format", "stream", "--compress", "gzip")

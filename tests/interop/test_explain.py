@@ -93,8 +93,8 @@ class Explain(Case):
                      ("7.2", with_args("-device", "virtio-scsi-pci,num_queues=2")), ["0000:00:02.0/virtio-scsi"])
 
     def test_what_loads(self):
-        same = with_args("-device", "e1000,romfile=", "-smp", "2")
-        for source, destination in (("7.2", "10.0"), ("10.0", "7.2")):
+        same = with_args("-device", "e1000,romfile=", "-smp", "2", machine="pc-i440fx-5.2")
+        for source, destination in (("7.2", "10.0"), ("10.0", "7.2"), ("5.2", "11.1"), ("11.1", "5.2")):
             path = self.stream(source, same)
             doc = self.explain(path, self.stream(destination, same))
             self.assertEqual([r for r in doc["found"] if r["weight"] != "note"], [])

@@ -14,8 +14,12 @@ def numbers(version):
 
 
 def has_file(version):
-    """`file:` as a URI of a migration, and mapped-ram with it a version later."""
+    """`file:` as a URI of a migration."""
     return at_least(version, "8.2")
+
+
+def has_mapped_ram(version):
+    return at_least(version, "9.0")
 
 
 def says_switchover(version):

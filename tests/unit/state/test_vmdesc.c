@@ -285,12 +285,37 @@ static void test_shapes(void **state)
     gw_vmdesc_tree_free(tree);
 }
 
+/* An array of four elements, as 7.2, 10.0 and 11.1 write it; two paddings in a row are no array. */
+static void test_arrays(void **state)
+{
+#define ELEMENT(index) "{\"name\": \"a\", " index "\"type\": \"uint8\", \"size\": 1}, "
+#define TWO(index)     "{\"name\": \"a\", " index "\"array_len\": 2, \"type\": \"uint8\", \"size\": 1}, "
+#define PADDING        "{\"name\": \"unused\", \"type\": \"unused_buffer\", \"size\": 2}"
+    static const char *const texts[] = {
+        DEVICE(ELEMENT("\"index\": 0, ") TWO("\"index\": 1, ") ELEMENT("\"index\": 3, ") PADDING ", " PADDING),
+        DEVICE(ELEMENT("\"index\": 0, ") TWO("\"index\": 1, ") ELEMENT("") PADDING ", " PADDING),
+        DEVICE(ELEMENT("") TWO("") ELEMENT("") PADDING ", " PADDING),
+    };
+    static const int64_t begins[] = {0, 1, 3, -1, -1};
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct gw_vmdesc_tree *tree = NULL;
+        struct gw_error err = GW_ERROR_INIT;
+
+        assert_int_equal(gw_vmdesc_parse(texts[i], strlen(texts[i]), &tree, &err), 0);
+        assert_int_equal(tree->devices[0].state.field_count, 5);
+        for (size_t f = 0; f < 5; f++)
+            assert_int_equal(tree->devices[0].state.fields[f].index, begins[f]);
+        gw_vmdesc_tree_free(tree);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_captures),       cmocka_unit_test(test_values),  cmocka_unit_test(test_diff),
         cmocka_unit_test(test_locate_refuses), cmocka_unit_test(test_refused), cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_arrays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
