@@ -3,7 +3,7 @@
  * guest: where a machine's pages come from and go to, what its head must have, and what it means for it to arrive.
  *
  *     gw_guest_here     its memory is in this process, and it runs here
- *     gw_guest_image    it stands for an image (image_vm.h): it rests, and is parked when it arrives
+ *     gw_guest_at_rest  it stands for an image (image_vm.h): it rests, and is parked when it arrives
  *
  * A vm has one of them from its making on (vm->guest); sessions ask no further. What it has besides memory is a matter
  * of its devices (devices.h).
@@ -37,6 +37,6 @@ struct gw_guest_ops {
     void (*abandon)(struct gw_vm *vm);
 };
 
-extern const struct gw_guest_ops gw_guest_here, gw_guest_image;
+extern const struct gw_guest_ops gw_guest_here, gw_guest_at_rest;
 
 #endif

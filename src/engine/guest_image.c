@@ -52,5 +52,5 @@ static void abandon(struct gw_vm *vm)
     gw_memory_abandon(vm->image);
 }
 
-const struct gw_guest_ops gw_guest_image = {
+const struct gw_guest_ops gw_guest_at_rest = {
     .any_machine = true, .source = source, .store = store, .adopt = adopt, .park = park, .abandon = abandon};

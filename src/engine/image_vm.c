@@ -102,7 +102,7 @@ int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_erro
         return r;
     }
     g->vm->image = image;
-    g->vm->guest = &gw_guest_image;
+    g->vm->guest = &gw_guest_at_rest;
     g->vm->devices = &gw_devices_image;
     if (image->devices)
         g->vm->ram_section_id = image->ram_id;

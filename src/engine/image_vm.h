@@ -3,7 +3,7 @@
  * image_vm: a machine that stands for an image: devices that nobody here knows are carried as the bytes that they are.
  *
  * On a destination everything is accepted and kept (gw_devices_image), on a source everything goes out as it came. RAM
- * goes through the same pipeline as any machine's (gw_guest_image).
+ * goes through the same pipeline as any machine's (gw_guest_at_rest).
  *
  * Threads: the session's.
  */

@@ -289,9 +289,11 @@ static void say_end(struct machine *m, int r, const struct gw_error *err)
            gw_status_name(st.status));
     printf(", \"stats\": {\"transferred\": %" PRIu64 ", \"total\": %" PRIu64 ", \"remaining\": %" PRIu64
            ", \"normal\": %" PRIu64 ", \"duplicate\": %" PRIu64 ", \"dirty-sync-count\": %" PRIu64
-           ", \"downtime-us\": %" PRIu64 ", \"total-ms\": %" PRIu64 ", \"rounds\": %u, \"bytes-by\": [",
+           ", \"downtime-us\": %" PRIu64 ", \"total-ms\": %" PRIu64 ", \"rounds\": %u, \"xbzrle\": %" PRIu64
+           ", \"bytes-by\": [",
            st.transferred_bytes, st.total_bytes, st.remaining_bytes, st.normal_pages, st.duplicate_pages,
-           st.dirty_sync_count, st.downtime_ns / 1000, st.total_time_ns / 1000000, st.rounds);
+           st.dirty_sync_count, st.downtime_ns / 1000, st.total_time_ns / 1000000, st.rounds,
+           st.xbzrle.pages);
     for (int i = 0; i < GW_CAUSE_COUNT; i++)
         printf("%s%" PRIu64, i ? ", " : "", st.bytes_by[i]);
     printf("]}}\n");

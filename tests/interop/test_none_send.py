@@ -107,6 +107,16 @@ class Send:
         self.assertGreaterEqual(end["stats"]["dirty-sync-count"], 2)
         self.assert_same_ram(target.ram(), source.ram())
 
+    def test_xbzrle(self):
+        """Pages that were sent before are found in the cache, at the latest when the machine has stopped."""
+        source, target = self.send(self.unix(), capabilities=["return-path", "xbzrle"], rate=2000, working_set="2M",
+                                   parameters={"max-bandwidth": 16 << 20, "downtime-limit": 50})
+        end = source.end()
+        self.assert_ok(end)
+        target.wait()
+        self.assertGreater(end["stats"]["xbzrle"], 0)
+        self.assert_same_ram(target.ram(), source.ram())
+
     def test_pagemap_tracker(self):
         source, target = self.send(self.unix(), rate=40000, tracker="pagemap")
         try:

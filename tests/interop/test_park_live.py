@@ -12,8 +12,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import PAGE, Case, Program, Qtest, built, pattern, read_file, wait_until, write_file  # noqa: E402
-from journey import VERSIONS  # noqa: E402
 from places import file_uri, wait_file, wait_listening  # noqa: E402
+from versions import VERSIONS  # noqa: E402
 
 SIZE = 16 << 20
 RAM = pattern(SIZE, seed=9)
@@ -121,12 +121,15 @@ class Live(Parking):
         finally:
             q.close()
 
-    def live(self, a, b, *arguments):
+    def live(self, a, b, *arguments, capabilities=(), machine="pc-i440fx-7.2"):
+        """The migration's statistics, as the source tells them at the end."""
         self.writes = 0
-        options = {"machine": "pc-i440fx-7.2", "block": "pc.ram", "memory": self.SIZE, "args": ["-accel", "tcg"],
+        pauses = "pause-before-switchover" in capabilities
+        options = {"machine": machine, "block": "pc.ram", "memory": self.SIZE, "args": ["-accel", "tcg"],
                    "paused": True}
         # The working set takes a second on this link, and is written anew in less: no pass is the last one.
-        source = self.qemu(a, "source", qtest=True, parameters={"max-bandwidth": 4 << 20, "downtime-limit": 1}, **options)
+        source = self.qemu(a, "source", qtest=True, parameters={"max-bandwidth": 4 << 20, "downtime-limit": 1},
+                           capabilities=list(capabilities), **options)
         with open(source.ram_path, "r+b") as f:
             f.seek(self.BASE)
             f.write(pattern(self.WORKING_SET, seed=4))
@@ -137,25 +140,51 @@ class Live(Parking):
         try:
             wait_until("some writes", lambda: self.writes > 100)
             source.migrate(self.unix())
-            wait_until("a third pass", lambda: source.migration().get("ram", {}).get("dirty-sync-count", 0) >= 3)
-            self.assertIsNone(source.qmp.seen("MIGRATION", status="completed"))
+            if pauses:
+                wait_until("pre-switchover", lambda: source.migration().get("status") == "pre-switchover")
+            else:
+                wait_until("a third pass", lambda: source.migration().get("ram", {}).get("dirty-sync-count", 0) >= 3)
+                wait_until("the working set to be written twice", lambda: self.writes > 2 * self.WORKING_SET // PAGE)
+                self.assertIsNone(source.qmp.seen("MIGRATION", status="completed"))
         finally:
             stop.set()  # qtest would write on into a machine that has stopped for good
             writer.join()
         source.qmp.command("migrate-set-parameters", max_bandwidth=1 << 40)
+        if pauses:
+            source.qmp.command("migrate-continue", state="pre-switchover")
         source.wait()
         self.exits(receive)
         target = self.qemu(b, "target", incoming=self.unix("n"), **options)
         self.arrives(target, self.unix("n"), self.path("parked"))
-        self.assertGreater(self.writes, 2 * self.WORKING_SET // PAGE)
         self.assert_same_ram(target.ram(), source.ram())
         self.assert_same_ram(target.saved_ram()[self.BASE:], source.ram()[self.BASE:], "as the machine sees it")
+        return source.migration()
 
     def test_from_7_2(self):
         self.live("7.2", "10.0")
 
     def test_from_10_0(self):
         self.live("10.0", "7.2")
+
+    def xbzrle(self, version):
+        """Pages that come as differences, as each QEMU makes them. These make it converge; it waits until the writer has
+        stopped, and looks for what was written then."""
+        found = self.live(version, version, capabilities=["xbzrle", "pause-before-switchover"],
+                          machine="pc-i440fx-" + ("5.2" if version == "5.2" else "7.2"))
+        self.assertGreater(found["xbzrle-cache"]["pages"], 0)
+        self.assertGreater(found["xbzrle-cache"]["bytes"], 0)
+
+    def test_xbzrle_from_5_2(self):
+        self.xbzrle("5.2")
+
+    def test_xbzrle_from_7_2(self):
+        self.xbzrle("7.2")
+
+    def test_xbzrle_from_10_0(self):
+        self.xbzrle("10.0")
+
+    def test_xbzrle_from_11_1(self):
+        self.xbzrle("11.1")
 
     def test_as_it_was_written_while_it_came(self):
         self.live("10.0", "10.0", "--compress", "none")

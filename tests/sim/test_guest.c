@@ -671,7 +671,7 @@ static void test_any_order(void **state)
     into(image, from, NULL);
     file = as_file(image, &asking);
     vm = vm_of(file, NULL, NULL);
-    must(gw_guest_image.source(vm, true, &source, &err), &err);
+    must(gw_guest_at_rest.source(vm, true, &source, &err), &err);
     must(source->begin(source, goes, &err), &err);
     for (unsigned n = 0; n < 400; n++) {
         unsigned block = n % file->block_count;
