@@ -90,8 +90,22 @@ static void give_back(struct gw_lanes *l, struct gw_batch *b)
     pthread_mutex_unlock(&l->lock);
 }
 
+/* Records of the batch reference its bodies. */
+static bool is_referenced(const struct gw_batch *b)
+{
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->form[i] != GW_FORM_ZERO && b->form[i] != GW_FORM_SAME)
+            return true;
+    return false;
+}
+
+/* The batch was put: it goes back when the writer has passed its bytes on, or at once. */
 static void fly(struct way *y, struct gw_batch *b, const struct gw_writer *w)
 {
+    if (!is_referenced(b)) {
+        give_back(y->lanes, b);
+        return;
+    }
     b->next = NULL;
     b->end = gw_writer_offset(w);
     if (!y->flying)
