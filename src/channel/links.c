@@ -96,6 +96,15 @@ void gw_links_shut(struct gw_links *l)
     pthread_mutex_unlock(&l->lock);
 }
 
+void gw_links_shut_pages(struct gw_links *l)
+{
+    pthread_mutex_lock(&l->lock);
+    for (size_t i = GW_LINK_PAGES; i < GW_ARRAY_LEN(l->place); i++)
+        if (l->place[i].channel && !l->place[i].reader)
+            gw_channel_shutdown(l->place[i].channel);
+    pthread_mutex_unlock(&l->lock);
+}
+
 /* ---- admitted ------------------------------------------------------------------------------------------------------
  */
 

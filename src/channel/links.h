@@ -92,5 +92,7 @@ int gw_links_wait(struct gw_links *l, enum gw_link purpose, unsigned index, uint
                   struct gw_channel **ret_channel, struct gw_reader **ret_reader, struct gw_error *err);
 /* For good. */
 void gw_links_shut(struct gw_links *l);
+/* The channels for pages alone: the peer will not read or write them any more. */
+void gw_links_shut_pages(struct gw_links *l);
 
 #endif

@@ -43,18 +43,19 @@ static int add_xbzrle(struct gw_plan *plan, struct gw_vm *vm, struct gw_lane *la
     return 0;
 }
 
-/* A lane of the main stream's form. */
-static int make_lane(struct gw_plan *plan, struct gw_vm *vm, bool zeros, struct gw_lane **ret, struct gw_error *err)
+/* own: the lane has a channel of its own. */
+static int make_lane(struct gw_plan *plan, struct gw_vm *vm, bool zeros, bool own, struct gw_lane **ret,
+                     struct gw_error *err)
 {
     struct gw_layout *layout = NULL;
     struct gw_lane *lane = NULL;
-    int r = gw_layout_stream_new(&vm->ram, false, &layout, err);
+    int r = gw_layout_stream_new(&vm->ram, own, &layout, err);
 
     if (r >= 0)
         r = gw_lane_new(layout, &lane, err);
     if (r >= 0 && zeros)
         r = add_zero(lane, err);
-    if (r >= 0 && gw_options_cap(vm->options, GW_CAP_XBZRLE))
+    if (r >= 0 && !own && gw_options_cap(vm->options, GW_CAP_XBZRLE)) /* a page must always travel by the same lane */
         r = add_xbzrle(plan, vm, lane, err);
     if (r >= 0)
         r = add_plain(lane, err);
@@ -66,18 +67,42 @@ static int make_lane(struct gw_plan *plan, struct gw_vm *vm, bool zeros, struct 
     return 0;
 }
 
-static int make_lanes(struct gw_plan *plan, struct gw_vm *vm, bool zeros, struct gw_lanes **ret, struct gw_error *err)
+static int make_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, bool zeros,
+                      struct gw_lanes **ret, struct gw_error *err)
 {
+    bool own = vm->page_lanes.count;
     struct gw_lanes *lanes = NULL;
     struct gw_lane *lane = NULL;
-    int r = gw_lanes_new(&(struct gw_lanes_config){0}, &lanes, err);
+    int r = gw_lanes_new(own ? pages : &(struct gw_lanes_config){0}, &lanes, err);
 
-    if (r >= 0)
-        r = make_lane(plan, vm, zeros, &lane, err);
-    if (r >= 0)
-        r = gw_lanes_add(lanes, lane, err);
+    for (unsigned i = 0; r >= 0 && i < GW_MAX(vm->page_lanes.count, 1u); i++) {
+        r = make_lane(plan, vm, zeros, own, &lane, err);
+        if (r >= 0)
+            r = gw_lanes_add(lanes, lane, err);
+    }
     if (r < 0) {
         gw_lanes_free(lanes);
+        return r;
+    }
+    *ret = lanes;
+    return 0;
+}
+
+static int make_lanes_in(struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_lanes_in **ret,
+                         struct gw_error *err)
+{
+    struct gw_lanes_in *lanes = NULL;
+    struct gw_layout_in *in = NULL;
+    int r = gw_lanes_in_new(pages, &lanes, err);
+
+    for (unsigned i = 0; r >= 0 && i < vm->page_lanes.count; i++) {
+        /* What is guessed at by one lane may just be arriving on another one. */
+        r = gw_layout_stream_in_new(&vm->ram, false, &in, err);
+        if (r >= 0)
+            r = gw_lanes_in_add(lanes, in, err);
+    }
+    if (r < 0) {
+        gw_lanes_in_free(lanes);
         return r;
     }
     *ret = lanes;
@@ -113,7 +138,7 @@ static int add_ram(struct gw_plan *plan, const struct gw_ram_config *config, str
     return r;
 }
 
-int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
+int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_error *err)
 {
     bool zeros = gw_options_zero_detection(vm->options) != GW_ZERO_NONE;
     struct gw_ram_config ram = ram_config(vm);
@@ -121,7 +146,7 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
 
     if (r < 0)
         return r;
-    r = make_lanes(plan, vm, zeros, &ram.take_lanes, err);
+    r = make_lanes(plan, vm, pages, zeros, &ram.take_lanes, err);
     if (r < 0)
         ram.take_source->free(ram.take_source);
     else
@@ -131,7 +156,7 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
     return r;
 }
 
-int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
+int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_error *err)
 {
     struct gw_ram_config ram = ram_config(vm);
     int r = vm->guest->store(vm, &ram.take_store, err);
@@ -139,9 +164,12 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err)
     if (r < 0)
         return r;
     r = gw_layout_stream_in_new(&vm->ram, true, &ram.take_in, err);
+    if (r >= 0 && vm->page_lanes.count)
+        r = make_lanes_in(vm, pages, &ram.take_lanes_in, err);
     if (r >= 0)
         r = gw_codec_xbzrle_decoder_new(&vm->ram, &ram.take_in->decoder[GW_FORM_XBZRLE], err);
     if (r < 0) {
+        gw_lanes_in_free(ram.take_lanes_in);
         if (ram.take_in)
             ram.take_in->free(ram.take_in);
         ram.take_store->free(ram.take_store);

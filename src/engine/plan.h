@@ -31,8 +31,9 @@ struct gw_plan {
 };
 
 /* On failure the plan is as it was: closed. */
-int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err);
-int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, struct gw_error *err);
+/* pages: how channels for pages alone are opened, where the vm wants some (gw_vm.page_lanes). */
+int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_error *err);
+int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_error *err);
 /* The figures of all sections. Any thread, while the plan is open. */
 struct gw_progress gw_plan_progress(const struct gw_plan *plan);
 /* Frees the sections; a plan of zeros is closed already. */

@@ -38,6 +38,7 @@ static void forget_source(struct gw_recv *r)
 {
     for (unsigned i = 0; i < r->plan.lives; i++)
         r->plan.live[i]->ops->load_cleanup(r->plan.live[i], false);
+    gw_session_close_pages(&r->session);
     gw_session_set_channel(&r->session, NULL);
     gw_answers_open(&r->answers, NULL);
     gw_reader_close(&r->reader);
@@ -139,6 +140,7 @@ void *gw_recv_main(void *arg)
     }
     for (unsigned i = 0; i < r->plan.lives; i++)
         r->plan.live[i]->ops->load_cleanup(r->plan.live[i], e >= 0);
+    gw_session_close_pages(&r->session);
     x->vm->devices->settle(x->vm);
     if (r->channel) {
         if (e >= 0)
@@ -158,6 +160,7 @@ void *gw_recv_main(void *arg)
 
 static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struct gw_error *err)
 {
+    struct gw_lanes_config pages;
     struct gw_vm *vm = r->session.vm;
     int e;
 
@@ -170,7 +173,9 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
     r->vmdesc_wait_ns = config->vmdesc_wait_ns ? config->vmdesc_wait_ns : DEFAULT_VMDESC_NS;
     r->start_paused = config->start_paused;
     r->started_ns = now(r);
-    e = gw_plan_recv(&r->plan, vm, err);
+    r->session.pages_timeout_ns = r->timeout_ns;
+    pages = (struct gw_lanes_config){.open = gw_session_open_pages, .opaque = &r->session};
+    e = gw_plan_recv(&r->plan, vm, &pages, err);
     if (e < 0)
         return e;
     if (config->uri) {

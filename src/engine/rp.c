@@ -109,6 +109,8 @@ static void *rp_main(void *arg)
     do {
         r = message(rp, &error);
     } while (r > 0);
+    /* The session's thread may be waiting for a lane that writes to nobody. */
+    gw_links_shut_pages(&s->links);
     pthread_mutex_lock(&s->lock);
     rp->ended = true;
     rp->ended_orderly = rp->shut || r == -ENODATA || r == -ECONNRESET || r == -EPIPE;

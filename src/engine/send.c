@@ -147,6 +147,7 @@ static void *send_main(void *arg)
     settle(s, r);
     for (unsigned i = 0; i < s->plan.lives; i++)
         s->plan.live[i]->ops->cleanup(s->plan.live[i]);
+    gw_session_close_pages(&s->session);
     gw_vm_notify(vm, GW_NOTIFY_CLEANUP, NULL);
     if (s->channel) {
         gw_session_set_channel(&s->session, NULL);
@@ -171,6 +172,7 @@ static int check_throttles(const struct gw_vm *vm, struct gw_error *err)
 
 static int prepare(struct gw_send *s, const struct gw_send_config *config, struct gw_error *err)
 {
+    struct gw_lanes_config pages;
     int r;
 
     s->profile = gw_wire_profile(config->peer ? config->peer : "godwit");
@@ -191,7 +193,9 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
                     : config->progress_timeout_ns             ? config->progress_timeout_ns
                                                               : DEFAULT_TIMEOUT_NS;
     s->started_ns = now(s);
-    return gw_plan_send(&s->plan, s->session.vm, err);
+    s->session.pages_timeout_ns = s->timeout_ns;
+    pages = (struct gw_lanes_config){.open = gw_session_open_pages, .opaque = &s->session, .account = &s->account};
+    return gw_plan_send(&s->plan, s->session.vm, &pages, err);
 }
 
 static int start(struct gw_vm *vm, const struct gw_send_config *config, struct gw_send **ret_send, struct gw_error *err)

@@ -213,6 +213,29 @@ void gw_session_yank(struct gw_session *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+int gw_session_open_pages(void *session, unsigned i, struct gw_channel **ret, struct gw_error *err)
+{
+    struct gw_session *s = session;
+    int r = gw_links_open(&s->links, s->vm->page_lanes.dial, s->vm->page_lanes.opaque, GW_LINK_PAGES, i, s->cancel,
+                          &s->pages[i], err);
+
+    if (r < 0)
+        return r;
+    gw_channel_set_timeout(s->pages[i], s->pages_timeout_ns);
+    *ret = s->pages[i];
+    return 0;
+}
+
+void gw_session_close_pages(struct gw_session *s)
+{
+    for (unsigned i = 0; i < GW_LANES_MAX; i++) {
+        if (!s->pages[i])
+            continue;
+        gw_links_put(&s->links, GW_LINK_PAGES, i, NULL);
+        s->pages[i] = gw_channel_free(s->pages[i]);
+    }
+}
+
 int gw_session_hold(struct gw_session *s, struct gw_error *err)
 {
     bool yanked;

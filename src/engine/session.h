@@ -15,6 +15,7 @@
 #include "engine/phase.h"
 #include "engine/vm.h"
 #include "godwit/channel.h"
+#include "ram/lane/lanes.h"
 #include "godwit/stats.h"
 
 struct gw_session {
@@ -33,6 +34,8 @@ struct gw_session {
     struct gw_stats stats;
     struct gw_error error; /* the first failure */
     struct gw_links links; /* all channels: a cancel or yank shuts them */
+    struct gw_channel *pages[GW_LANES_MAX]; /* channels for pages alone. The session's thread */
+    uint64_t pages_timeout_ns;              /* theirs; 0: none */
 
     struct gw_cancel *cancel;
     int end_fd;                 /* eventfd, readable once `ended`; -1: nobody has asked for it. Under `lock` */
@@ -57,6 +60,10 @@ void gw_session_event(struct gw_session *s, enum gw_event_type type, uint64_t pa
 void gw_session_log(struct gw_session *s, const char *fmt, ...) GW_PRINTF(2, 3);
 /* The main channel from now on, which a cancel shuts down; NULL: there is none any more. */
 void gw_session_set_channel(struct gw_session *s, struct gw_channel *channel);
+/* gw_lanes_config.open of a session: dials channel i for pages, which a cancel shuts down. */
+int gw_session_open_pages(void *session, unsigned i, struct gw_channel **ret, struct gw_error *err);
+/* Frees them; nobody uses them any more. */
+void gw_session_close_pages(struct gw_session *s);
 /* 0, or -ECANCELED when a cancel or yank was asked for. */
 int gw_session_check(struct gw_session *s, struct gw_error *err);
 /* Any thread. -EALREADY when the phase cannot be cancelled. */

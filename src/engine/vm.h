@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "channel/links.h"
 #include "engine/devices.h"
 #include "engine/guest.h"
 #include "engine/options.h"
@@ -38,6 +39,12 @@ struct gw_vm {
     const struct gw_guest_ops *guest;
     const struct gw_devices_ops *devices;
     struct gw_image *image; /* what this machine stands for (image_vm.h); else NULL */
+    /* Channels for pages alone, and how a session gets them, on either side; count 0: pages travel on the main stream. */
+    struct {
+        unsigned count;
+        gw_dial_fn dial;
+        void *opaque;
+    } page_lanes;
 
     _Atomic int place; /* enum gw_vm_place. Written by the session (session.c), and by others when there is none */
 

@@ -181,6 +181,7 @@ static struct gw_live *live_free(struct gw_live *live)
     gw_lanes_free(m->lanes);
     if (m->source)
         m->source->free(m->source);
+    gw_lanes_in_free(m->lanes_in); /* before the store that they write to */
     if (m->in)
         m->in->free(m->in);
     if (m->store)
@@ -206,6 +207,8 @@ static void progress(struct gw_live *live, struct gw_progress *sum)
         gw_lanes_progress(m->lanes, sum);
         return;
     }
+    if (m->lanes_in)
+        gw_lanes_in_progress(m->lanes_in, sum);
     sum->zero_pages += m->in->pages[GW_FORM_ZERO];
     sum->plain_pages += m->in->pages[GW_FORM_PLAIN];
     sum->coded_pages += m->in->pages[GW_FORM_XBZRLE];
@@ -234,6 +237,7 @@ int gw_ram_live_new(const struct gw_ram_config *config, struct gw_live **ret_liv
 
     if (!m) {
         gw_lanes_free(config->take_lanes);
+        gw_lanes_in_free(config->take_lanes_in);
         if (config->take_source)
             config->take_source->free(config->take_source);
         if (config->take_in)
@@ -248,6 +252,7 @@ int gw_ram_live_new(const struct gw_ram_config *config, struct gw_live **ret_liv
     m->source = config->take_source;
     m->lanes = config->take_lanes;
     m->in = config->take_in;
+    m->lanes_in = config->take_lanes_in;
     m->store = config->take_store;
     *ret_live = &m->live;
     return 0;

@@ -18,6 +18,7 @@ struct ram_live {
     /* destination */
     struct gw_store *store;
     struct gw_layout_in *in;
+    struct gw_lanes_in *lanes_in; /* NULL: pages come on the main stream only */
     bool loading, listed;
     _Atomic uint64_t total; /* written by the session's thread */
 };

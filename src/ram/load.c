@@ -27,6 +27,8 @@ void gw_ram_load_cleanup(struct gw_live *live, bool ok)
     for (unsigned i = 0; i < ram->count; i++)
         if (ok || m->live.touched)
             ram->blocks[i]->flags &= ~(unsigned)GW_RAM_FRESH;
+    if (m->lanes_in)
+        gw_lanes_in_end(m->lanes_in);
     m->store->reset(m->store);
     m->in->reset(m->in);
     m->loading = false;
@@ -158,12 +160,14 @@ static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *e
         e = m->store->add(m->store, list[i].block, err);
         if (e >= 0)
             e = m->in->add(m->in, list[i].block, err);
+        if (e >= 0 && m->lanes_in)
+            e = gw_lanes_in_add_block(m->lanes_in, list[i].block, err);
         if (e < 0)
             return e;
     }
     m->listed = true;
     atomic_store(&m->total, total);
-    return 0;
+    return m->lanes_in ? gw_lanes_in_begin(m->lanes_in, m->store, &m->live.touched, err) : 0;
 }
 
 int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reader *r, struct gw_error *err)
@@ -189,6 +193,9 @@ int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reade
                     gw_reader_offset(r));
     if (e >= 0)
         e = m->in->get(m->in, r, m->store, err);
+    /* The mark that ends this section's body has one on each lane. */
+    if (e >= 0 && m->lanes_in)
+        e = gw_lanes_in_barrier(m->lanes_in, err);
     if (e >= 0 && m->store->flush)
         e = m->store->flush(m->store, err);
     return e;

@@ -10,7 +10,7 @@
 #define GW_RAM_H
 
 #include "live/live.h"
-#include "ram/lane/lanes.h"
+#include "ram/lane/lanes_in.h"
 
 /* Disks come before it, dirty bitmaps behind it. */
 #define GW_RAM_ORDER 20
@@ -22,6 +22,7 @@ struct gw_ram_config {
     struct gw_source *take_source; /* source: where pages come from */
     struct gw_lanes *take_lanes;   /* source: what they go through */
     struct gw_layout_in *take_in;  /* destination: how they come */
+    struct gw_lanes_in *take_lanes_in; /* destination: and how they come on channels of their own; NULL: they do not */
     struct gw_store *take_store;   /* destination: where they go to */
     /* Destination: a block that is not known; it is there when this returns 0. NULL: unknown blocks are refused. */
     int (*adopt)(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "pair.h"
 
+#include "engine/vm.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,7 +62,70 @@ static void look(struct progress *g, struct gw_send *send, struct gw_recv *recv)
     *g = now;
 }
 
-static void watch(struct pair *p, struct gw_send *send, struct gw_recv *recv)
+/* ---- lanes --------------------------------------------------------------------------------------------------------
+ */
+
+#define LANES_MAX 8u
+
+/* Page channels that wait to be dialled, both ends of each; on the heap, since sessions outlive a test that fails. */
+struct ends {
+    struct gw_channel *end[LANES_MAX];
+};
+
+static int dial(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel *cancel, struct gw_channel **ret,
+                struct gw_error *err)
+{
+    struct ends *e = opaque;
+
+    if (purpose != GW_LINK_PAGES || i >= LANES_MAX || !e->end[i])
+        return gw_fail(err, -ECONNREFUSED, GW_BLAME_CHANNEL, "page channel %u is not there", i);
+    *ret = e->end[i];
+    e->end[i] = NULL;
+    return 0;
+}
+
+/* What was not dialled is refused from now on, as by a host where nobody listens any more. By the test's thread, when
+ * the session that might have dialled has ended. */
+static void refuse_ends(struct ends *e)
+{
+    for (unsigned i = 0; i < LANES_MAX; i++)
+        e->end[i] = gw_channel_free(e->end[i]);
+}
+
+static void free_ends(void *opaque)
+{
+    refuse_ends(opaque);
+    free(opaque);
+}
+
+static unsigned lanes_of(const struct pair *p)
+{
+    const char *text = getenv("SIM_LANES");
+    unsigned n = p->lanes ? p->lanes : text ? (unsigned)atoi(text) : 0;
+
+    assert_true(n <= LANES_MAX);
+    return n;
+}
+
+static void make_lanes(struct pair *p, struct ends *ends[2])
+{
+    struct sim *sides[] = {p->from, p->to};
+    unsigned lanes = lanes_of(p);
+
+    for (unsigned k = 0; k < 2; k++) {
+        ends[k] = owned(calloc(1, sizeof *ends[k]), free_ends);
+        sides[k]->vm->page_lanes.count = lanes;
+        sides[k]->vm->page_lanes.dial = dial;
+        sides[k]->vm->page_lanes.opaque = ends[k];
+    }
+    for (unsigned i = 0; i < lanes; i++) {
+        assert_int_equal(gw_channel_memory_pair(65536, &ends[0]->end[i], &ends[1]->end[i], NULL), 0);
+        for (unsigned k = 0; k < 2 && p->lane; k++)
+            p->lane(p, !k, i, &ends[k]->end[i]);
+    }
+}
+
+static void watch(struct pair *p, struct ends *ends[2], struct gw_send *send, struct gw_recv *recv)
 {
     uint64_t since_ns = gw_now_ns(&gw_clock_real);
     struct progress g = {.since_ms = 0};
@@ -74,6 +139,10 @@ static void watch(struct pair *p, struct gw_send *send, struct gw_recv *recv)
         if (p->during)
             p->during(p, send, recv);
         look(&g, send, recv);
+        if (!send || sim_over(g.send))
+            refuse_ends(ends[0]);
+        if (!recv || sim_over(g.recv))
+            refuse_ends(ends[1]);
         if ((!send || sim_over(g.send)) && (!recv || sim_over(g.recv)))
             break;
         if (now_ms() > g.since_ms + STUCK_MS)
@@ -172,6 +241,7 @@ static void on_recv_event(void *opaque, const struct gw_event *e)
 void pair_run(struct pair *p)
 {
     struct told *told = owned_memory(sizeof *told);
+    struct ends *ends[2];
     struct gw_channel *a = NULL, *b = NULL;
     struct gw_send *send = NULL;
     struct gw_recv *recv = NULL;
@@ -188,14 +258,16 @@ void pair_run(struct pair *p)
     sim_start(p->from);
     nap(2000);
     assert_int_equal(gw_channel_memory_pair(65536, &a, &b, &err), 0);
+    make_lanes(p, ends);
     p->send_error = p->recv_error = (struct gw_error)GW_ERROR_INIT;
     if (p->before)
         p->before(p, &a, &b);
-    p->recv_started =
-        gw_recv_start(p->to->vm,
-                      &(struct gw_recv_config){
-                          .take_channel = b, .progress_timeout_ns = timeout_ns, .on_event = on_recv_event, .opaque = told},
-                      &recv, &p->recv_error) >= 0;
+    p->recv_started = gw_recv_start(p->to->vm,
+                                    &(struct gw_recv_config){.take_channel = b,
+                                                             .progress_timeout_ns = timeout_ns,
+                                                             .on_event = on_recv_event,
+                                                             .opaque = told},
+                                    &recv, &p->recv_error) >= 0;
     if (p->recv_started)
         owned_recv(recv);
     told->receiving = p->recv_started ? recv : NULL;
@@ -209,7 +281,7 @@ void pair_run(struct pair *p)
     if (p->send_started)
         owned_send(send);
     told->sending = p->send_started ? send : NULL;
-    watch(p, p->send_started ? send : NULL, p->recv_started ? recv : NULL);
+    watch(p, ends, p->send_started ? send : NULL, p->recv_started ? recv : NULL);
     if (p->send_started)
         gw_send_wait(send, &p->send_error);
     if (p->recv_started)
@@ -237,4 +309,6 @@ void pair_run(struct pair *p)
     owned_end(p->from);
     owned_end(p->to);
     owned_end(told);
+    owned_end(ends[0]);
+    owned_end(ends[1]);
 }

@@ -31,6 +31,11 @@ struct pair {
     void (*during)(struct pair *p, struct gw_send *send, struct gw_recv *recv);
     void (*after)(struct pair *p); /* the sessions have ended or could not start; disarm */
     void *opaque;
+    /* Channels for pages alone, each with a lane of its own on either side; 0: as many as the environment's SIM_LANES says,
+     * else none. */
+    unsigned lanes;
+    /* Puts a filter around one end of such a channel; may be NULL. On the test's thread. */
+    void (*lane)(struct pair *p, bool source, unsigned i, struct gw_channel **channel);
 
     /* filled: */
     struct sim *from, *to; /* freed at the end of pair_run */

@@ -29,15 +29,15 @@ static void must(int r, const struct gw_error *err)
 struct side {
     struct sim *sim;
     struct gw_error err;
-    unsigned ended, after; /* events ENDED; events of any type behind one */
-    enum gw_status status; /* that ENDED told */
-    enum gw_status last;   /* the last STATUS */
+    _Atomic unsigned ended, after; /* events ENDED; events of any type behind one */
+    _Atomic(enum gw_status) status; /* that ENDED told */
+    _Atomic(enum gw_status) last;   /* the last STATUS */
     bool again;            /* start another session from ENDED */
-    int started;           /* what that returned */
+    _Atomic int started;   /* what that returned */
     struct gw_recv *next;
 };
 
-/* Calls come one at a time, and are read when the session was waited for. */
+/* Calls come one at a time. The members are atomic because a descriptor, which is no lock, says that they can be read. */
 static void see(void *opaque, const struct gw_event *e)
 {
     struct side *s = opaque;

@@ -66,7 +66,7 @@ static uint64_t source_random(void *opaque)
     return 4; /* nobody asks */
 }
 
-static const struct gw_clock source_clock = {.now_ns = source_now, .sleep_ns = source_sleep, .random = source_random};
+static const struct gw_clock source_clock = {GW_SIZED(struct gw_clock), .now_ns = source_now, .sleep_ns = source_sleep, .random = source_random};
 
 static void adopt_thread(void)
 {

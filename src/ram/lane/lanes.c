@@ -29,6 +29,7 @@ struct gw_lanes {
     struct way way[GW_LANES_MAX];
     unsigned count, next; /* next: who is asked first */
     bool begun;
+    bool complete; /* the last barrier was reached: every byte has been written */
 
     pthread_mutex_t lock;   /* what follows */
     pthread_cond_t work;    /* for lanes */
@@ -272,6 +273,7 @@ static int start(struct way *y, struct gw_error *err)
         r = gw_writer_init(&y->writer, channel, err);
     if (r < 0)
         return r;
+    y->writer.account = l->config.account;
     gw_writer_cause(&y->writer, GW_CAUSE_RAM_META);
     r = pthread_create(&y->thread, NULL, way_main, y);
     if (r)
@@ -337,7 +339,7 @@ int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err)
     int r = 0;
 
     l->begun = true;
-    l->quit = false;
+    l->quit = l->complete = false;
     for (unsigned i = 0; i < l->count * BATCHES_PER_LANE; i++) {
         struct gw_batch *b = calloc(1, sizeof *b);
 
@@ -371,7 +373,10 @@ int gw_lanes_submit(struct gw_lanes *l, struct gw_batch *b, struct gw_writer *w,
 
 int gw_lanes_barrier(struct gw_lanes *l, enum gw_barrier kind, struct gw_writer *w, struct gw_error *err)
 {
-    return l->config.open ? reach_all(l, kind, err) : gw_lane_barrier(l->way[0].lane, kind, w, err);
+    int r = l->config.open ? reach_all(l, kind, err) : gw_lane_barrier(l->way[0].lane, kind, w, err);
+
+    l->complete = r >= 0 && kind == GW_BARRIER_END;
+    return r;
 }
 
 void gw_lanes_end(struct gw_lanes *l)
@@ -382,6 +387,10 @@ void gw_lanes_end(struct gw_lanes *l)
     l->quit = true;
     pthread_cond_broadcast(&l->work);
     pthread_mutex_unlock(&l->lock);
+    /* A lane may be writing to a peer that takes nothing any more. */
+    for (unsigned i = 0; i < l->count && !l->complete; i++)
+        if (l->way[i].threaded)
+            gw_channel_shutdown(l->way[i].writer.channel);
     for (unsigned i = 0; i < l->count; i++) {
         struct way *y = &l->way[i];
 

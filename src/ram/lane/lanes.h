@@ -32,6 +32,7 @@ struct gw_lanes_config {
      * open until end. NULL: there is one lane, and it writes to the main stream. */
     int (*open)(void *opaque, unsigned i, struct gw_channel **ret, struct gw_error *err);
     void *opaque;
+    struct gw_account *account; /* what they put is booked there; may be NULL */
 };
 
 struct gw_lanes;

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram/lane/lanes_in.h"
+
+#include <pthread.h>
+
+struct way {
+    struct gw_lanes_in *lanes;
+    struct gw_layout_in *layout;
+    struct gw_channel *channel;
+    struct gw_reader reader;
+    pthread_t thread;
+    bool threaded;
+    /* under lanes->lock */
+    uint64_t reached; /* marks */
+    struct gw_error error;
+};
+
+struct gw_lanes_in {
+    struct gw_lanes_config config;
+    struct gw_store *store;
+    struct way way[GW_LANES_MAX];
+    unsigned count;
+
+    pthread_mutex_t lock; /* what follows */
+    pthread_cond_t changed;
+    uint64_t passed; /* barriers: a lane reads on while it has not reached one more */
+    bool quit;
+};
+
+int gw_lanes_in_new(const struct gw_lanes_config *config, struct gw_lanes_in **ret, struct gw_error *err)
+{
+    struct gw_lanes_in *l = calloc(1, sizeof *l);
+
+    if (!l)
+        return gw_nomem(err, "lanes");
+    l->config = *config;
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->changed, NULL);
+    *ret = l;
+    return 0;
+}
+
+struct gw_lanes_in *gw_lanes_in_free(struct gw_lanes_in *l)
+{
+    if (!l)
+        return NULL;
+    gw_lanes_in_end(l);
+    for (unsigned i = 0; i < l->count; i++)
+        l->way[i].layout->free(l->way[i].layout);
+    pthread_mutex_destroy(&l->lock);
+    pthread_cond_destroy(&l->changed);
+    free(l);
+    return NULL;
+}
+
+int gw_lanes_in_add(struct gw_lanes_in *l, struct gw_layout_in *take_layout, struct gw_error *err)
+{
+    if (l->count == GW_LANES_MAX) {
+        take_layout->free(take_layout);
+        return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "more than %u lanes", l->count);
+    }
+    l->way[l->count++] = (struct way){.lanes = l, .layout = take_layout};
+    return 0;
+}
+
+int gw_lanes_in_add_block(struct gw_lanes_in *l, struct gw_ram_block *b, struct gw_error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r >= 0 && i < l->count; i++)
+        r = l->way[i].layout->add(l->way[i].layout, b, err);
+    return r;
+}
+
+/* Reads up to one mark after the other, and waits at each until all lanes have reached theirs. */
+static void *way_main(void *arg)
+{
+    struct way *y = arg;
+    struct gw_lanes_in *l = y->lanes;
+    int r = 0;
+
+    pthread_mutex_lock(&l->lock);
+    while (!l->quit && r >= 0) {
+        struct gw_error error = GW_ERROR_INIT;
+
+        if (y->reached > l->passed) {
+            pthread_cond_wait(&l->changed, &l->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&l->lock);
+        r = y->layout->get(y->layout, &y->reader, l->store, &error);
+        if (r < 0) {
+            gw_context(&error, "page channel %u", (unsigned)(y - l->way));
+            /* The source's lane fails too then. Else it would wait here for ever, its session for it, and ours for the
+             * main stream. */
+            gw_channel_shutdown(y->channel);
+        }
+        pthread_mutex_lock(&l->lock);
+        if (r < 0)
+            y->error = error;
+        else
+            y->reached++;
+        pthread_cond_broadcast(&l->changed);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+static int start(struct gw_lanes_in *l, unsigned i, struct gw_error *err)
+{
+    struct way *y = &l->way[i];
+    int r = l->config.open(l->config.opaque, i, &y->channel, err);
+
+    y->reached = 0;
+    y->error = (struct gw_error)GW_ERROR_INIT;
+    if (r >= 0)
+        r = gw_reader_init(&y->reader, y->channel, err);
+    if (r < 0)
+        return r;
+    r = pthread_create(&y->thread, NULL, way_main, y);
+    if (r)
+        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
+    y->threaded = true;
+    return 0;
+}
+
+int gw_lanes_in_begin(struct gw_lanes_in *l, struct gw_store *store, atomic_bool *touched, struct gw_error *err)
+{
+    int r = 0;
+
+    l->store = store;
+    l->passed = 0;
+    l->quit = false;
+    for (unsigned i = 0; r >= 0 && i < l->count; i++) {
+        l->way[i].layout->touched = touched;
+        r = start(l, i, err);
+    }
+    return r;
+}
+
+int gw_lanes_in_barrier(struct gw_lanes_in *l, struct gw_error *err)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&l->lock);
+    for (unsigned i = 0; r >= 0 && i < l->count; i++) {
+        struct way *y = &l->way[i];
+
+        while (y->reached == l->passed && !y->error.code)
+            pthread_cond_wait(&l->changed, &l->lock);
+        r = y->error.code;
+        if (r < 0 && err)
+            *err = y->error;
+    }
+    if (r >= 0) {
+        l->passed++;
+        pthread_cond_broadcast(&l->changed);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return r;
+}
+
+void gw_lanes_in_end(struct gw_lanes_in *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->quit = true;
+    pthread_cond_broadcast(&l->changed);
+    pthread_mutex_unlock(&l->lock);
+    for (unsigned i = 0; i < l->count; i++)
+        if (l->way[i].channel)
+            gw_channel_shutdown(l->way[i].channel);
+    for (unsigned i = 0; i < l->count; i++) {
+        struct way *y = &l->way[i];
+
+        if (y->threaded)
+            pthread_join(y->thread, NULL);
+        y->threaded = false;
+        gw_reader_close(&y->reader);
+        y->channel = NULL;
+        y->layout->reset(y->layout);
+    }
+}
+
+void gw_lanes_in_progress(const struct gw_lanes_in *l, struct gw_progress *sum)
+{
+    for (unsigned i = 0; i < l->count; i++) {
+        const _Atomic uint64_t *pages = l->way[i].layout->pages;
+
+        sum->zero_pages += atomic_load_explicit(&pages[GW_FORM_ZERO], memory_order_relaxed);
+        sum->plain_pages += atomic_load_explicit(&pages[GW_FORM_PLAIN], memory_order_relaxed);
+        sum->coded_pages += atomic_load_explicit(&pages[GW_FORM_XBZRLE], memory_order_relaxed);
+    }
+}
