@@ -194,6 +194,10 @@ def end_left_behind(mark):
     return names
 
 
+def ending(status):
+    return "exit status %d" % status if status >= 0 else "killed by signal %d" % -status
+
+
 def run(program):
     os.makedirs(LOGS, exist_ok=True)
     began, machine, mark = time.monotonic(), Machine(), "GODWIT_CHECK=%d-%d" % (os.getpid(), id(program))
@@ -207,7 +211,6 @@ def run(program):
     except OSError as e:
         return Report(program, failures=[("start", str(e))])
     out, why = watch.watch(proc, mark.encode(), program.limits)
-    watch.end_group(proc, signal.SIGKILL)  # whatever it left behind
     proc.stdout.close()
     with Running.lock:
         Running.groups.discard(proc.pid)
@@ -218,8 +221,9 @@ def run(program):
     with open(os.path.join(LOGS, re.sub(r"[^\w.-]+", "-", program.label) + ".log"), "w") as f:
         f.write(output)
     passed, failures, skips, seen = read_outcomes(output)
-    if why and failures and failures[-1][1] == LOST:
-        failures[-1] = (failures[-1][0], "was running when the program was ended: " + why)
+    if failures and failures[-1][1] == LOST:
+        failures[-1] = (failures[-1][0], "was running when the program was ended: " + why if why else
+                        "%s (%s)" % (LOST, ending(proc.returncode)))
     elif why:
         failures.append(("time", "no test was running when the program was ended: " + why if seen else why))
     elif not seen and proc.returncode == 77:
@@ -231,7 +235,7 @@ def run(program):
     elif not seen and proc.returncode == 0:
         passed = 1
     elif proc.returncode != 0 and not failures:
-        failures.append(("exit", "exit status %d%s" % (proc.returncode, " with every test passed" if seen else "")))
+        failures.append(("exit", ending(proc.returncode) + (" with every test passed" if seen else "")))
     return Report(program, passed, failures, skips, output, time.monotonic() - began, machine.words())
 
 

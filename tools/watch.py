@@ -152,17 +152,15 @@ def watch(proc, mark, limits):
         parts.append(("\nended by check.py: %s; its threads, their states and what they waited for:\n%s\n" % (why, where)).encode())
         return b"".join(parts), why
     # Its output is closed. It has ended, or will at once, or hangs all the same.
-    while True:
-        try:
-            proc.wait(timeout=limits.step_s)
-            return b"".join(parts), None
-        except subprocess.TimeoutExpired:
-            now = time.monotonic()
-            why = life.look(now - last, members(proc.pid, mark))
-            last = now
-        if why:
-            finish(proc)
-            return b"".join(parts), why
+    pause_s, why = 0.001, None
+    while not why and not os.waitid(os.P_PID, proc.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, limits.step_s)
+        now = time.monotonic()
+        if now - last >= limits.step_s:
+            why, last = life.look(now - last, members(proc.pid, mark)), now
+    finish(proc)
+    return b"".join(parts), why
 
 
 def end_group(proc, number):
@@ -173,5 +171,6 @@ def end_group(proc, number):
 
 
 def finish(proc):
+    """Ends what is left of it. Before it is reaped: afterwards another program may have its number."""
     end_group(proc, signal.SIGKILL)
     proc.wait()

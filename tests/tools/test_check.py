@@ -67,7 +67,7 @@ class Outcomes(unittest.TestCase):
 
     def test_a_crash_in_a_test_is_a_failure(self):
         r = shell("echo '[ RUN      ] one'; kill -SEGV $$")
-        self.assertEqual((r.passed, r.failures), (0, [("one", "ended without an outcome")]))
+        self.assertEqual((r.passed, r.failures), (0, [("one", "ended without an outcome (killed by signal 11)")]))
 
     def test_a_bad_exit_after_good_tests_is_a_failure(self):
         r = shell("echo '[ RUN      ] one'; echo '[       OK ] one'; exit 3")

@@ -84,11 +84,11 @@ static void shutdown_ends_a_waiting_read(void **state)
 static void shutdown_ends_a_waiting_write(void **state)
 {
     const size_t bytes = 64 * GW_MIB; /* more than any socket buffers */
-    uint8_t *data = calloc(1, bytes);
 
     UNTIL_AT_ONCE(was)
     {
         OPEN(p);
+        uint8_t *data = calloc(1, bytes);
         uint64_t at;
         struct mover m = {.channel = p->a, .bytes = data, .count = bytes, .write = true};
 
@@ -101,8 +101,8 @@ static void shutdown_ends_a_waiting_write(void **state)
         was = m.ended_ns - at < AT_ONCE_NS;
         assert_int_equal(gw_channel_write_full(p->a, data, 1, NULL), -ECANCELED);
         pair_free(p);
+        free(data);
     }
-    free(data);
 }
 
 /* A shutdown of one side, while the other waits: it sees the end at once, and has no time-out that could end it. */
