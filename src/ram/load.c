@@ -23,12 +23,12 @@ void gw_ram_load_cleanup(struct gw_live *live, bool ok)
 
     if (!m->loading)
         return;
+    if (m->lanes_in) /* first: its threads read the flags */
+        gw_lanes_in_end(m->lanes_in);
     /* What came is in there now, also when the rest did not. */
     for (unsigned i = 0; i < ram->count; i++)
         if (ok || m->live.touched)
             ram->blocks[i]->flags &= ~(unsigned)GW_RAM_FRESH;
-    if (m->lanes_in)
-        gw_lanes_in_end(m->lanes_in);
     m->store->reset(m->store);
     m->in->reset(m->in);
     m->loading = false;
