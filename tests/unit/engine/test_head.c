@@ -23,7 +23,7 @@ static bool never(void *opaque)
 
 static struct gw_vm *make(uint32_t page_bytes)
 {
-    static const struct gw_vm_ops ops = {.stop = nothing, .start = nothing, .running = never};
+    static const struct gw_vm_ops ops = {GW_SIZED(struct gw_vm_ops), .stop = nothing, .start = nothing, .running = never};
     struct gw_vm_config config = {.machine = "virt-10.0", .page_bytes = page_bytes, .ops = &ops};
     struct gw_vm *vm = NULL;
 
