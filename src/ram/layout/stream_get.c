@@ -350,16 +350,11 @@ static int get(struct gw_layout_in *layout, struct gw_reader *r, struct gw_store
 static int add(struct gw_layout_in *layout, struct gw_ram_block *b, struct gw_error *err)
 {
     struct get *g = GW_CONTAINER(layout, struct get, layout);
+    bool *added = gw_ram_table(g->added, &g->blocks, sizeof *added, b);
 
-    if (b->index >= g->blocks) {
-        bool *grown = realloc(g->added, (b->index + 1) * sizeof *grown);
-
-        if (!grown)
-            return gw_nomem(err, "RAM record reader");
-        memset(grown + g->blocks, 0, (b->index + 1 - g->blocks) * sizeof *grown);
-        g->added = grown;
-        g->blocks = b->index + 1;
-    }
+    if (!added)
+        return gw_nomem(err, "RAM record reader");
+    g->added = added;
     g->added[b->index] = true;
     return 0;
 }

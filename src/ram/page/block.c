@@ -70,6 +70,20 @@ const struct gw_ram_block *gw_ram_behind(const struct gw_ram *ram, uint64_t gpa)
     return next;
 }
 
+void *gw_ram_table(void *table, unsigned *count, size_t entry_bytes, const struct gw_ram_block *b)
+{
+    uint8_t *grown;
+
+    if (b->index < *count)
+        return table;
+    grown = realloc(table, (b->index + 1) * entry_bytes);
+    if (!grown)
+        return NULL;
+    memset(grown + *count * entry_bytes, 0, (b->index + 1 - *count) * entry_bytes);
+    *count = b->index + 1;
+    return grown;
+}
+
 int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_error *err)
 {
     uint64_t max = desc->max_bytes ? desc->max_bytes : desc->used_bytes, end;

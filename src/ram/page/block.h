@@ -73,6 +73,10 @@ struct gw_ram_block *gw_ram_at(const struct gw_ram *ram, uint64_t gpa);
 /* The first one that begins behind it, or NULL. */
 const struct gw_ram_block *gw_ram_behind(const struct gw_ram *ram, uint64_t gpa);
 
+/* For plugs that keep something for each block: a table by block number of *count entries, grown with zeros so that it has
+ * one for b. Returns it; NULL: there is no memory, and the old one stays. */
+void *gw_ram_table(void *table, unsigned *count, size_t entry_bytes, const struct gw_ram_block *b);
+
 /* It is listed. */
 static inline bool gw_ram_migrates(const struct gw_ram_block *b)
 {

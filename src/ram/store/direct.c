@@ -30,16 +30,11 @@ static struct direct *of(struct gw_store *store)
 static int add(struct gw_store *store, struct gw_ram_block *b, struct gw_error *err)
 {
     struct direct *s = of(store);
+    struct map *maps = gw_ram_table(s->maps, &s->count, sizeof *maps, b);
 
-    if (b->index >= s->count) {
-        struct map *grown = realloc(s->maps, (b->index + 1) * sizeof *grown);
-
-        if (!grown)
-            return gw_nomem(err, "map of received pages");
-        memset(grown + s->count, 0, (b->index + 1 - s->count) * sizeof *grown);
-        s->maps = grown;
-        s->count = b->index + 1;
-    }
+    if (!maps)
+        return gw_nomem(err, "map of received pages");
+    s->maps = maps;
     s->maps[b->index].bits = b->max_bytes >> s->page_bits;
     s->maps[b->index].received = gw_bitmap_new(s->maps[b->index].bits);
     return s->maps[b->index].received ? 0 : gw_nomem(err, "map of received pages");

@@ -24,17 +24,15 @@ static int add(struct gw_store *store, struct gw_ram_block *b, struct gw_error *
 {
     struct landed *s = of(store);
     int r = s->next->add(s->next, b, err);
+    uint64_t **maps;
 
-    if (r >= 0 && b->index >= s->count) {
-        uint64_t **grown = realloc(s->maps, (b->index + 1) * sizeof *grown);
-
-        if (!grown)
-            return gw_nomem(err, "map of landed pages");
-        memset(grown + s->count, 0, (b->index + 1 - s->count) * sizeof *grown);
-        s->maps = grown;
-        s->count = b->index + 1;
-    }
-    return r < 0 ? r : s->map(s->opaque, b, &s->maps[b->index], err);
+    if (r < 0)
+        return r;
+    maps = gw_ram_table(s->maps, &s->count, sizeof *maps, b);
+    if (!maps)
+        return gw_nomem(err, "map of landed pages");
+    s->maps = maps;
+    return s->map(s->opaque, b, &s->maps[b->index], err);
 }
 
 static uint8_t *where(struct gw_store *store, struct gw_ram_block *b, uint64_t page, enum gw_intent intent)
