@@ -27,7 +27,7 @@ struct way {
 struct gw_lanes {
     struct gw_lanes_config config;
     struct way way[GW_LANES_MAX];
-    unsigned count, next; /* next: who is asked first */
+    unsigned count, next; /* next: the way that is tried first */
     bool begun;
     bool complete; /* the last barrier was reached: every byte has been written */
 
@@ -201,7 +201,7 @@ static void put_batch(struct way *y, struct gw_batch *b, bool failed)
     }
     r = gw_lane_put(y->lane, b, &y->writer, &error);
     fly(y, b, &y->writer);
-    /* What is put goes out at once: nobody else flushes this channel. */
+    /* Flush now: no later call would flush this channel. */
     if (r >= 0)
         r = gw_writer_flush(&y->writer, &error);
     atomic_store_explicit(&y->bytes, gw_writer_offset(&y->writer), memory_order_relaxed);

@@ -19,7 +19,7 @@
 
 struct gw_lanes_in;
 
-/* config: as for the sending side; `open` must not be NULL. account is not used. */
+/* config: as for the sending side, but `open` must not be NULL, and `account` is ignored. */
 int gw_lanes_in_new(const struct gw_lanes_config *config, struct gw_lanes_in **ret, struct gw_error *err);
 /* Takes NULL, returns NULL. Ends first. */
 struct gw_lanes_in *gw_lanes_in_free(struct gw_lanes_in *l);

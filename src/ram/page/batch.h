@@ -40,7 +40,7 @@ struct gw_batch {
     uint8_t form[GW_BATCH_PAGES];  /* enum gw_form */
     struct gw_body body[GW_BATCH_PAGES];
 
-    struct gw_source *from; /* set by the pool: who gets it back. NULL: nobody */
+    struct gw_source *from; /* set by the pool: the source that gets the batch back. NULL: none */
     void *held;             /* the source's: what the bodies lie in */
 
     /* the pool's */

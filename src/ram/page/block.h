@@ -50,7 +50,7 @@ struct gw_ram {
     pthread_mutex_t lock; /* see above */
     void *opaque;         /* the embedder's, for callbacks */
     const struct gw_trace *trace; /* NULL: none */
-    uint64_t dirty_pages; /* bits set in all dirty maps: who sets or clears some keeps it right. Under lock */
+    uint64_t dirty_pages; /* bits set in all dirty maps. Code that sets or clears some must update it. Under lock */
     bool sending;           /* a session sends pages. Under lock */
     uint64_t skipped_pages; /* that this session need not send, since they were discarded or hinted as free. Under lock */
     char resized[256];    /* name of a block that was resized under a session; "" otherwise. Under lock */
