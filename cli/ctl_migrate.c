@@ -165,6 +165,12 @@ static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns
     int r;
 
     for (;;) {
+        /* First of all: one may have come while `migrate` was waiting for its answer. */
+        while (ctl->interrupts != seen) {
+            r = on_interrupt(ctl, p, ++seen);
+            if (r >= 0)
+                return r;
+        }
         info = NULL;
         r = gw_qmp_execute(ctl->qmp, "query-migrate", NULL, &info, &err);
         if (r == 0) {
@@ -180,11 +186,6 @@ static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns
         }
         if (r < 0 && r != -EINTR)
             break;
-        while (ctl->interrupts != seen) {
-            r = on_interrupt(ctl, p, ++seen);
-            if (r >= 0)
-                return r;
-        }
     }
     erase(p);
     if (r == 0)

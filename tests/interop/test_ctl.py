@@ -327,7 +327,8 @@ class CtlMonitors(Case):
                     self.assertEqual(p.stdout, "{}\n")
 
     def monitor(self, answers):
-        """A monitor whose commands have these answers, one after the other, the last one for good; (path, commands heard)."""
+        """A monitor whose commands have these answers, one after the other, the last one for good; (path, commands heard).
+        No answers at all: it stays silent."""
         heard, path = [], self.path("monitor%d" % len(os.listdir(self.folder)))
         listener = socket.socket(socket.AF_UNIX)
         self.addCleanup(listener.close)
@@ -343,6 +344,8 @@ class CtlMonitors(Case):
                     asked = json.loads(line)
                     heard.append(asked["execute"])
                     queue = answers.get(asked["execute"], [{}])
+                    if not queue:
+                        continue
                     f.write(json.dumps({"return": queue.pop(0) if len(queue) > 1 else queue[0],
                                         "id": asked.get("id")}).encode() + b"\n")
                     f.flush()
@@ -358,6 +361,20 @@ class CtlMonitors(Case):
             doc = self.ctl_json(path, *command)
             self.assertEqual((doc["status"], doc["run-state"]), (end, last))
             self.assertEqual(heard.count("query-status"), 4)
+
+    start = Ctl.start
+
+    def test_interrupted_before_the_answer(self):
+        """An interrupt that comes before `migrate` was answered cancels at once: nothing else is asked before."""
+        path, heard = self.monitor({"migrate": [], "query-migrate": [{"status": "cancelled"}],
+                                    "query-status": [{"status": "running"}]})
+        p, _ = self.start(path, "migrate", "tcp:x:1")
+        wait_until("migrate", lambda: "migrate" in heard)
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=DEADLINE_S * SLOW)
+        self.assertEqual(err.decode(), "godwit ctl: cancelling\n"
+                                       "godwit ctl: migrate: cancelled; the machine here is running\n")
+        self.assertEqual(heard[heard.index("migrate") + 1], "migrate_cancel")
 
     def test_a_state_that_stays(self):
         """What does not come to rest is told as it is."""
