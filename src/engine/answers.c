@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/answers.h"
 
-#include "base/endian.h"
-#include "wire/names.h"
+#include "wire/answer.h"
 #include "wire/numbers.h"
 
 void gw_answers_init(struct gw_answers *a, const struct gw_trace *trace)
@@ -50,19 +49,18 @@ static int put(struct gw_answers *a, const uint8_t *message, size_t bytes, struc
 int gw_answers_say(struct gw_answers *a, uint16_t type, const void *body, size_t bytes, struct gw_error *err)
 {
     const struct gw_wire_name *what = gw_wire_rp(type);
-    uint8_t message[4 + GW_RP_MAX_BYTES];
+    uint8_t message[GW_ANSWER_HEAD_BYTES + GW_RP_MAX_BYTES];
+    struct gw_out out;
     int r = 0;
 
     if (!what || bytes > GW_RP_MAX_BYTES || (what->bytes >= 0 ? bytes != (size_t)what->bytes : bytes < 1))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "answer 0x%04x with %zu bytes cannot be", type, bytes);
-    gw_store_be16(message, type);
-    gw_store_be16(message + 2, (uint16_t)bytes);
-    if (bytes)
-        memcpy(message + 4, body, bytes);
+    gw_out_fixed(&out, message, sizeof message);
+    gw_answer_put(&out, type, body, (uint16_t)bytes);
     pthread_mutex_lock(&a->lock);
     if (a->channel) {
         gw_trace_answer_put(a->trace, what->name);
-        r = put(a, message, 4 + bytes, err);
+        r = put(a, message, GW_ANSWER_HEAD_BYTES + bytes, err);
     }
     pthread_mutex_unlock(&a->lock);
     return r;

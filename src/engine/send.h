@@ -14,7 +14,6 @@
 #include "godwit/send.h"
 #include "policy/predict.h"
 #include "policy/record.h"
-#include "policy/stall.h"
 #include "policy/switchover.h"
 #include "policy/throttle.h"
 #include "policy/window.h"

@@ -56,7 +56,7 @@ void gw_sweep_block(struct gw_sweep *s, unsigned block)
 /* The next chunk that was read. */
 static int take(struct gw_sweep *s, struct gw_error *err)
 {
-    const struct gw_pull_chunk *c = NULL;
+    struct gw_pull_chunk *c = NULL;
     int r;
 
     s->error = (struct gw_error)GW_ERROR_INIT;
@@ -79,6 +79,7 @@ static int take(struct gw_sweep *s, struct gw_error *err)
 
 int gw_sweep_next(struct gw_sweep *s, struct gw_error *err)
 {
+    struct gw_pull_range range;
     int r;
 
     s->done_bytes += s->count * s->image->page_bytes;
@@ -90,9 +91,14 @@ int gw_sweep_next(struct gw_sweep *s, struct gw_error *err)
         end_pull(s);
         return 0;
     }
+    range = (struct gw_pull_range){s->block, s->first, s->end - s->first};
     r = s->pull ? 0
-                : gw_pull_new_range(s->image, s->block, s->first, s->end - s->first, (unsigned)s->chunk_pages, &s->pull,
-                                    err);
+                : gw_pull_new(s->image,
+                              &(struct gw_pull_config){.ranges = &range,
+                                                       .range_count = 1,
+                                                       .chunk_pages = (unsigned)s->chunk_pages,
+                                                       .zeros_as_told = true},
+                              &s->pull, err);
     return r < 0 ? r : take(s, err);
 }
 

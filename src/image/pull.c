@@ -1,50 +1,99 @@
 /* SPDX-License-Identifier: MIT */
 #include "image/pull.h"
 
+#include <pthread.h>
+
 #include "base/workers.h"
 #include "ram/page/zero.h"
 
 #define THREADS_MAX 16u
 
-/* From page `first` of block `block` up to page `end` of block `last`. */
 struct gw_pull {
     struct gw_image *image;
+    struct gw_pull_range *ranges;
+    unsigned range_count, chunk_pages;
     const struct gw_zero *zero; /* NULL: zeros that are read are not looked for */
-    unsigned block, last;
-    uint64_t first, end;
-    unsigned chunk_pages;
 
     struct gw_workers *workers;
-    struct gw_pull_chunk *chunks; /* one for each slot */
-    unsigned slots;
+    struct gw_pull_chunk **slots; /* a slot's chunk is the workers' while they have its number */
+    unsigned slot_count;
     uint64_t next, total; /* chunks */
+
+    pthread_mutex_t lock; /* what follows */
+    struct gw_pull_chunk *idle;
 };
 
-/* Chunk number n. Returns whether there is one; if not, *ret_n is what remains of n. */
-static bool find(const struct gw_pull *p, uint64_t n, struct gw_pull_chunk *c, uint64_t *ret_n)
-{
-    uint64_t first = p->first;
+/* ---- chunks -------------------------------------------------------------------------------------------------------- */
 
-    for (unsigned b = p->block; b <= p->last; b++, first = 0) {
-        uint64_t pages = (b == p->last ? p->end : p->image->blocks[b].pages) - first;
-        uint64_t count = gw_div_up(pages, p->chunk_pages);
+static void free_chunk(struct gw_pull_chunk *c)
+{
+    if (c)
+        free(c->data);
+    free(c);
+}
+
+/* An idle one, or a new one; NULL: there is no memory. */
+static struct gw_pull_chunk *get_chunk(struct gw_pull *p)
+{
+    struct gw_pull_chunk *c;
+
+    pthread_mutex_lock(&p->lock);
+    c = p->idle;
+    if (c)
+        p->idle = c->next;
+    pthread_mutex_unlock(&p->lock);
+    if (!c) {
+        c = calloc(1, sizeof *c);
+        if (c && !(c->data = aligned_alloc(4096, gw_div_up((uint64_t)p->chunk_pages * p->image->page_bytes, 4096) * 4096))) {
+            free(c);
+            return NULL;
+        }
+    }
+    if (c)
+        c->users = 1;
+    return c;
+}
+
+void gw_pull_hold(struct gw_pull_chunk *c)
+{
+    atomic_fetch_add(&c->users, 1);
+}
+
+void gw_pull_put(struct gw_pull *p, struct gw_pull_chunk *c)
+{
+    if (atomic_fetch_sub(&c->users, 1) > 1)
+        return;
+    pthread_mutex_lock(&p->lock);
+    c->next = p->idle;
+    p->idle = c;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------- */
+
+/* Which pages chunk number n has. Returns whether there is one; if not, *ret_rest is what remains of n. */
+static bool find(const struct gw_pull *p, uint64_t n, struct gw_pull_chunk *c, uint64_t *ret_rest)
+{
+    for (unsigned i = 0; i < p->range_count; i++) {
+        const struct gw_pull_range *r = &p->ranges[i];
+        uint64_t count = gw_div_up(r->count, p->chunk_pages);
 
         if (n < count) {
-            c->block = b;
-            c->first = first + n * p->chunk_pages;
-            c->count = (unsigned)GW_MIN(pages - n * p->chunk_pages, p->chunk_pages);
+            c->block = r->block;
+            c->first = r->first + n * p->chunk_pages;
+            c->count = (unsigned)GW_MIN(r->count - n * p->chunk_pages, p->chunk_pages);
             return true;
         }
         n -= count;
     }
-    *ret_n = n;
+    *ret_rest = n;
     return false;
 }
 
-static int read_chunk(void *opaque, unsigned thread, uint64_t n, unsigned slot, struct gw_error *err)
+static int work(void *opaque, unsigned thread, uint64_t n, unsigned slot, struct gw_error *err)
 {
     struct gw_pull *p = opaque;
-    struct gw_pull_chunk *c = &p->chunks[slot];
+    struct gw_pull_chunk *c = p->slots[slot];
     uint32_t bytes = p->image->page_bytes;
     int r;
 
@@ -55,27 +104,45 @@ static int read_chunk(void *opaque, unsigned thread, uint64_t n, unsigned slot, 
     return r;
 }
 
-/* range: where it begins and ends, and how. It is copied. */
-static int new_pull(const struct gw_pull *range, unsigned threads, struct gw_pull **ret_pull, struct gw_error *err)
+/* Copies the ranges, or makes those of the whole image. */
+static int set_ranges(struct gw_pull *p, const struct gw_pull_config *config)
 {
-    static const struct gw_workers_ops ops = {.work = read_chunk};
-    struct gw_pull *p = calloc(1, sizeof *p);
     struct gw_pull_chunk none;
-    int r = 0;
+    uint64_t rest;
+
+    p->range_count = config->ranges ? config->range_count : p->image->block_count;
+    p->ranges = calloc(GW_MAX(p->range_count, 1u), sizeof *p->ranges);
+    if (!p->ranges)
+        return -ENOMEM;
+    for (unsigned i = 0; i < p->range_count; i++)
+        p->ranges[i] = config->ranges ? config->ranges[i] : (struct gw_pull_range){i, 0, p->image->blocks[i].pages};
+    find(p, UINT64_MAX, &none, &rest);
+    p->total = UINT64_MAX - rest;
+    return 0;
+}
+
+int gw_pull_new(struct gw_image *image, const struct gw_pull_config *config, struct gw_pull **ret_pull,
+                struct gw_error *err)
+{
+    static const struct gw_workers_ops ops = {.work = work};
+    unsigned threads = gw_workers_threads(config->threads, THREADS_MAX);
+    struct gw_pull *p = calloc(1, sizeof *p);
+    int r;
 
     if (!p)
-        return gw_nomem(err, "reading ahead");
-    *p = *range;
-    threads = gw_workers_threads(threads, THREADS_MAX);
-    find(p, UINT64_MAX, &none, &p->total);
-    p->total = UINT64_MAX - p->total;
-    p->slots = threads + 2;
-    p->chunks = calloc(p->slots, sizeof *p->chunks);
-    for (unsigned i = 0; p->chunks && i < p->slots; i++)
-        if (!(p->chunks[i].data = aligned_alloc(64, (size_t)p->chunk_pages * p->image->page_bytes)))
+        return gw_nomem(err, "pages of an image");
+    pthread_mutex_init(&p->lock, NULL);
+    p->image = image;
+    p->zero = config->zeros_as_told ? NULL : gw_zero_pick();
+    p->chunk_pages = config->chunk_pages ? GW_MIN(config->chunk_pages, GW_PULL_PAGES) : GW_PULL_PAGES;
+    p->slot_count = config->ahead ? config->ahead : threads + 2;
+    p->slots = calloc(p->slot_count, sizeof *p->slots);
+    r = p->slots ? set_ranges(p, config) : -ENOMEM;
+    for (unsigned i = 0; r >= 0 && i < p->slot_count; i++)
+        if (!(p->slots[i] = get_chunk(p)))
             r = -ENOMEM;
-    r = !p->chunks || r < 0 ? gw_nomem(err, "reading ahead")
-                            : gw_workers_new(&ops, p, threads, p->slots, &p->workers, err);
+    r = r < 0 ? gw_nomem(err, "pages of an image")
+              : gw_workers_new(&ops, p, threads, p->slot_count, &p->workers, err);
     if (r < 0) {
         gw_pull_free(p);
         return r;
@@ -85,39 +152,23 @@ static int new_pull(const struct gw_pull *range, unsigned threads, struct gw_pul
     return 0;
 }
 
-int gw_pull_new(struct gw_image *image, unsigned threads, struct gw_pull **ret_pull, struct gw_error *err)
+int gw_pull_next(struct gw_pull *p, struct gw_pull_chunk **ret_chunk, struct gw_error *err)
 {
-    unsigned last = GW_MAX(image->block_count, 1u) - 1;
-    struct gw_pull range = {.image = image,
-                            .zero = gw_zero_pick(),
-                            .last = last,
-                            .end = image->block_count ? image->blocks[last].pages : 0,
-                            .chunk_pages = GW_PULL_PAGES};
-
-    return new_pull(&range, threads, ret_pull, err);
-}
-
-int gw_pull_new_range(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, unsigned chunk_pages,
-                      struct gw_pull **ret_pull, struct gw_error *err)
-{
-    struct gw_pull range = {.image = image,
-                            .block = block,
-                            .first = first,
-                            .last = block,
-                            .end = first + count,
-                            .chunk_pages = GW_MIN(chunk_pages, GW_PULL_PAGES)};
-
-    return new_pull(&range, 0, ret_pull, err);
-}
-
-int gw_pull_next(struct gw_pull *p, const struct gw_pull_chunk **ret_chunk, struct gw_error *err)
-{
+    struct gw_pull_chunk **last = &p->slots[(p->next + p->slot_count - 1) % p->slot_count], *other;
     int r;
 
+    /* The last one's slot is used again from now on: with another chunk, if that one is held. */
+    if (p->next && atomic_load(&(*last)->users) > 1) {
+        other = get_chunk(p);
+        if (!other)
+            return gw_nomem(err, "pages of an image");
+        gw_pull_put(p, *last);
+        *last = other;
+    }
     if (p->next == p->total)
         return 0;
     r = gw_workers_take(p->workers, p->next, err);
-    *ret_chunk = &p->chunks[p->next++ % p->slots];
+    *ret_chunk = p->slots[p->next++ % p->slot_count];
     return r < 0 ? r : 1;
 }
 
@@ -126,8 +177,36 @@ void gw_pull_free(struct gw_pull *p)
     if (!p)
         return;
     gw_workers_free(p->workers);
-    for (unsigned i = 0; p->chunks && i < p->slots; i++)
-        free(p->chunks[i].data);
-    free(p->chunks);
+    for (unsigned i = 0; p->slots && i < p->slot_count; i++)
+        free_chunk(p->slots[i]);
+    for (struct gw_pull_chunk *c = p->idle, *after; c; c = after) {
+        after = c->next;
+        free_chunk(c);
+    }
+    free(p->slots);
+    free(p->ranges);
+    pthread_mutex_destroy(&p->lock);
     free(p);
+}
+
+int gw_pull_all(struct gw_image *image, const struct gw_image_write_options *options,
+                int (*chunk)(void *opaque, const struct gw_pull_chunk *chunk, struct gw_error *err), void *opaque,
+                struct gw_error *err)
+{
+    const struct gw_pull_config config = {.threads = options->threads};
+    struct gw_pull_chunk *c = NULL;
+    struct gw_pull *pull = NULL;
+    uint64_t done = 0, total = 0;
+    int r = gw_pull_new(image, &config, &pull, err);
+
+    for (unsigned i = 0; i < image->block_count; i++)
+        total += image->blocks[i].used_bytes;
+    while (r >= 0 && (r = gw_pull_next(pull, &c, err)) > 0) {
+        r = chunk(opaque, c, err);
+        done += (uint64_t)c->count * image->page_bytes;
+        if (r >= 0 && options->progress && options->progress(options->opaque, done, total))
+            r = gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "cancelled");
+    }
+    gw_pull_free(pull);
+    return r;
 }

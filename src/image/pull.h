@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * pull: all RAM of an image from its first page to its last, or a part of it, read ahead by threads.
+ * pull: RAM of an image, all or parts of it, from the first page to the last, read ahead by threads.
  *
  *     gw_pull_new --> gw_pull_next, until it says 0 --> gw_pull_free
  *
  * A chunk that cannot be read is told as such when it is its turn; those behind it come all the same.
  *
- * Memory: a chunk for each thread, and two more.
- * Threads: one owner; the image is read by others until gw_pull_free.
+ * Memory: `ahead` chunks, and those that are held.
+ * Threads: one owner, but gw_pull_put from any; the image is read by others until gw_pull_free.
  */
 #ifndef GW_IMAGE_PULL_H
 #define GW_IMAGE_PULL_H
@@ -17,25 +17,48 @@
 #define GW_PULL_PAGES 512u
 
 struct gw_pull_chunk {
-    unsigned block;
+    unsigned block; /* of the image */
     uint64_t first; /* page */
     unsigned count;
     uint8_t filled[GW_PULL_PAGES]; /* 0: the page is zeros, its place in `data` is undefined; else 1 */
     uint8_t *data;                 /* count pages */
+
+    /* the pull's */
+    _Atomic unsigned users;
+    struct gw_pull_chunk *next;
+};
+
+struct gw_pull_range {
+    unsigned block;
+    uint64_t first, count; /* pages */
+};
+
+struct gw_pull_config {
+    const struct gw_pull_range *ranges; /* in this order; copied. NULL: all of the image */
+    unsigned range_count;
+    unsigned chunk_pages; /* at most, in a chunk; 0: GW_PULL_PAGES */
+    unsigned threads;     /* 0: one per processor */
+    unsigned ahead;       /* chunks that are read, or wait to be asked for; 0: two more than threads */
+    bool zeros_as_told;   /* `filled` is what gw_image_map says. Else what was read is looked at for zeros, too */
 };
 
 struct gw_pull;
 
-/* threads: 0: one per processor. */
-int gw_pull_new(struct gw_image *image, unsigned threads, struct gw_pull **ret_pull, struct gw_error *err);
-/* Pages [first, first + count) of a block, in chunks of at most chunk_pages, not more than GW_PULL_PAGES. `filled` is
- * what gw_image_map says: nobody looks whether there are zeros in what was read. */
-int gw_pull_new_range(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, unsigned chunk_pages,
-                      struct gw_pull **ret_pull, struct gw_error *err);
-/* 1: *ret_chunk is the next one, valid until the next call; 0: that was all. Else it could not be read:
- * *ret_chunk says which pages, and the next call goes on behind them. */
-int gw_pull_next(struct gw_pull *pull, const struct gw_pull_chunk **ret_chunk, struct gw_error *err);
+int gw_pull_new(struct gw_image *image, const struct gw_pull_config *config, struct gw_pull **ret_pull,
+                struct gw_error *err);
+/* 1: *ret_chunk is the next one, valid until the next call, and longer while it is held; 0: that was all. Else it could
+ * not be read: *ret_chunk says which pages, and the next call goes on behind them. -ENOMEM with *ret_chunk unchanged:
+ * there is no memory to read on while so much is held. */
+int gw_pull_next(struct gw_pull *pull, struct gw_pull_chunk **ret_chunk, struct gw_error *err);
+/* The chunk stays until as many gw_pull_put; the last of them before gw_pull_free. */
+void gw_pull_hold(struct gw_pull_chunk *chunk);
+void gw_pull_put(struct gw_pull *pull, struct gw_pull_chunk *chunk);
 /* Takes NULL. */
 void gw_pull_free(struct gw_pull *pull);
+
+/* All RAM, chunk by chunk, with the threads and the progress that `options` ask for. */
+int gw_pull_all(struct gw_image *image, const struct gw_image_write_options *options,
+                int (*chunk)(void *opaque, const struct gw_pull_chunk *chunk, struct gw_error *err), void *opaque,
+                struct gw_error *err);
 
 #endif

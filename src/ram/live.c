@@ -71,7 +71,7 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
         gw_trace_ram_block(ram->trace, b->name, b->used_bytes, b->gpa);
         gw_ram_list_put(&w->out, b->name, b->used_bytes, m->config.ignore_shared ? &b->gpa : NULL);
     }
-    gw_put_u64(w, GW_RAMF_EOS);
+    gw_ram_put_end(&w->out);
     return 0;
 }
 
@@ -137,7 +137,7 @@ static int step(struct gw_live *live, struct gw_writer *w, struct gw_budget *bud
         r = gw_lanes_barrier(m->lanes, GW_BARRIER_STEP, w, err);
     if (r < 0)
         return r;
-    gw_put_u64(w, GW_RAMF_EOS);
+    gw_ram_put_end(&w->out);
     return dry;
 }
 
@@ -154,7 +154,7 @@ static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *
         r = gw_lanes_barrier(m->lanes, GW_BARRIER_END, w, err);
     if (r < 0)
         return r;
-    gw_put_u64(w, GW_RAMF_EOS);
+    gw_ram_put_end(&w->out);
     return 0;
 }
 

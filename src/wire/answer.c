@@ -20,7 +20,8 @@ int gw_answer_get(struct gw_in *in, const struct gw_wire_name **ret_what, uint16
         return e;
     what = gw_wire_rp(type);
     if (!what || *ret_bytes > GW_RP_MAX_BYTES || !gw_wire_fits(what, *ret_bytes))
-        return gw_in_fail(in, -EPROTO, err, "Received invalid message 0x%04x length 0x%04x", type, *ret_bytes);
+        return gw_in_fail(in, -EPROTO, err, "no message of the return path has type 0x%04x and %u bytes", type,
+                          *ret_bytes);
     *ret_what = what;
     return 0;
 }

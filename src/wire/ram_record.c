@@ -3,8 +3,6 @@
 
 #include "wire/names.h"
 
-#define XBZRLE_ENCODING 1u
-
 int gw_ram_record_wrong(struct gw_in *in, const struct gw_ram_record *record, const char *what, struct gw_error *err)
 {
     return gw_in_fail(in, -EPROTO, err, "byte %" PRIu64 ": RAM record 0x%" PRIx64 " (%s): %s", record->at, record->word,
@@ -49,7 +47,7 @@ int gw_ram_record_get(struct gw_in *in, uint32_t page_bytes, struct gw_ram_recor
 
 void gw_ram_put_xbzrle(struct gw_out *out, uint16_t bytes)
 {
-    gw_put_u8(out, XBZRLE_ENCODING);
+    gw_put_u8(out, GW_XBZRLE_ENCODING);
     gw_put_u16(out, bytes);
 }
 
@@ -74,7 +72,7 @@ int gw_ram_coded_get(struct gw_in *in, const struct gw_ram_record *record, uint3
     e = gw_get_u8(in, &encoding, err);
     if (e >= 0)
         e = gw_get_u16(in, &n, err);
-    if (e >= 0 && (encoding != XBZRLE_ENCODING || !n || n > page_bytes))
+    if (e >= 0 && (encoding != GW_XBZRLE_ENCODING || !n || n > page_bytes))
         e = gw_ram_record_wrong(in, record, "its encoding or length is wrong", err);
     if (e >= 0)
         *ret_bytes = n;

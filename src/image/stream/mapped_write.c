@@ -19,11 +19,9 @@ struct mapped_block {
 
 struct mapped {
     struct gw_image *image;
-    const struct gw_image_write_options *options;
     int fd;
     struct mapped_block *blocks;
     uint64_t at; /* where the stream goes on */
-    uint64_t done, total;
 };
 
 /* What was put goes to where the stream is. */
@@ -67,8 +65,9 @@ static int put_block(struct mapped *m, unsigned i, struct gw_writer *w, struct g
     return 0;
 }
 
-static int put_chunk(struct mapped *m, const struct gw_pull_chunk *c, struct gw_error *err)
+static int put_chunk(void *opaque, const struct gw_pull_chunk *c, struct gw_error *err)
 {
+    struct mapped *m = opaque;
     struct mapped_block *b = &m->blocks[c->block];
     size_t page_bytes = m->image->page_bytes;
     int r = 0;
@@ -85,32 +84,13 @@ static int put_chunk(struct mapped *m, const struct gw_pull_chunk *c, struct gw_
     return r;
 }
 
-static int put_pages(struct mapped *m, struct gw_error *err)
-{
-    const struct gw_image_write_options *o = m->options;
-    const struct gw_pull_chunk *c = NULL;
-    struct gw_pull *pull = NULL;
-    int r = gw_pull_new(m->image, o->threads, &pull, err);
-
-    while (r >= 0 && (r = gw_pull_next(pull, &c, err)) > 0) {
-        r = put_chunk(m, c, err);
-        m->done += (uint64_t)c->count * m->image->page_bytes;
-        if (r >= 0 && o->progress && o->progress(o->opaque, m->done, m->total))
-            r = gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "cancelled");
-    }
-    gw_pull_free(pull);
-    for (unsigned i = 0; i < m->image->block_count && r >= 0; i++)
-        r = gw_pwrite_all(m->fd, m->blocks[i].map, (size_t)m->blocks[i].map_bytes, m->blocks[i].map_at, err);
-    return r;
-}
-
-static int put_all(struct mapped *m, struct gw_writer *w, struct gw_error *err)
+static int put_all(struct mapped *m, const struct gw_image_write_options *options, struct gw_writer *w,
+                   struct gw_error *err)
 {
     int r = gw_writer_init_memory(w, err);
 
     gw_stream_put_begin(m->image, true, w);
     for (unsigned i = 0; i < m->image->block_count && r >= 0; i++) {
-        m->total += m->image->blocks[i].used_bytes;
         r = put_block(m, i, w, err);
         if (r >= 0)
             r = gw_writer_init_memory(w, err);
@@ -122,7 +102,11 @@ static int put_all(struct mapped *m, struct gw_writer *w, struct gw_error *err)
     gw_stream_put_part_end(m->image, w);
     gw_stream_put_end(m->image, w);
     r = flush(m, w, err);
-    return r < 0 ? r : put_pages(m, err);
+    if (r >= 0)
+        r = gw_pull_all(m->image, options, put_chunk, m, err);
+    for (unsigned i = 0; i < m->image->block_count && r >= 0; i++)
+        r = gw_pwrite_all(m->fd, m->blocks[i].map, (size_t)m->blocks[i].map_bytes, m->blocks[i].map_at, err);
+    return r;
 }
 
 int gw_mapped_check_options(const struct gw_image_write_options *options, struct gw_error *err)
@@ -140,7 +124,7 @@ int gw_mapped_write(struct gw_image *image, const struct gw_image_write_options 
 int gw_mapped_write_at(struct gw_image *image, const struct gw_image_write_options *options, int fd, uint64_t base,
                        struct gw_error *err)
 {
-    struct mapped m = {.image = image, .options = options, .fd = fd, .at = base};
+    struct mapped m = {.image = image, .fd = fd, .at = base};
     struct gw_writer w = {0};
     int r = gw_mapped_check_options(options, err);
 
@@ -152,7 +136,7 @@ int gw_mapped_write_at(struct gw_image *image, const struct gw_image_write_optio
     m.blocks = calloc(GW_MAX(image->block_count, 1u), sizeof *m.blocks);
     if (!m.blocks)
         return gw_nomem(err, "RAM blocks");
-    r = put_all(&m, &w, err);
+    r = put_all(&m, options, &w, err);
     gw_writer_close(&w);
     for (unsigned i = 0; i < image->block_count; i++)
         free(m.blocks[i].map);

@@ -3,39 +3,24 @@
  * An image as a stream: what an unmodified QEMU loads with -incoming file: or exec:cat.
  */
 #include <fcntl.h>
-#include <limits.h>
 
 #include "image/pull.h"
 #include "image/stream/put.h"
 #include "image/unpack.h"
+#include "ram/layout/stream.h"
 #include "wire/ram_list.h"
-#include "wire/ram_record.h"
 
 #define PART_BYTES (64 * GW_MIB)
 
 struct stream {
     struct gw_image *image;
-    const struct gw_image_write_options *options;
     struct gw_writer w;
-    unsigned block; /* of the record before; UINT_MAX: none in this section */
-    bool open;      /* a PART is */
+    struct gw_layout *layout;
+    struct gw_ram_block *blocks; /* the image's, as the layout sees them */
+    struct gw_batch batch;
+    bool open; /* a PART is */
     uint64_t part_at;
-    uint64_t done, total; /* RAM */
 };
-
-static void put_page(struct stream *s, const struct gw_pull_chunk *c, unsigned i)
-{
-    uint64_t offset = (c->first + i) * s->image->page_bytes;
-    bool named = s->block != c->block;
-
-    gw_ram_record_put(&s->w.out, offset, c->filled[i] ? GW_RAMF_PAGE : GW_RAMF_ZERO,
-                      named ? s->image->blocks[c->block].name : NULL);
-    s->block = c->block;
-    if (c->filled[i])
-        gw_put_ref(&s->w, c->data + (size_t)i * s->image->page_bytes, s->image->page_bytes);
-    else
-        gw_ram_put_zero(&s->w.out);
-}
 
 static void end_part(struct stream *s)
 {
@@ -44,53 +29,46 @@ static void end_part(struct stream *s)
     s->open = false;
 }
 
-static int put_chunk(struct stream *s, const struct gw_pull_chunk *c, struct gw_error *err)
+static int put_chunk(void *opaque, const struct gw_pull_chunk *c, struct gw_error *err)
 {
+    struct stream *s = opaque;
+    struct gw_batch *b = &s->batch;
+    uint32_t bytes = s->image->page_bytes;
+
     if (s->open && gw_writer_offset(&s->w) - s->part_at > PART_BYTES)
         end_part(s);
     if (!s->open) {
         s->part_at = gw_writer_offset(&s->w);
         gw_stream_put_part(s->image, &s->w);
-        s->block = UINT_MAX;
         s->open = true;
     }
-    for (unsigned i = 0; i < c->count; i++)
-        put_page(s, c, i);
+    b->block = &s->blocks[c->block];
+    b->count = c->count;
+    for (unsigned i = 0; i < c->count; i++) {
+        b->page[i] = c->first + i;
+        b->form[i] = c->filled[i] ? GW_FORM_PLAIN : GW_FORM_ZERO;
+        b->body[i] = (struct gw_body){c->data + (size_t)i * bytes, bytes};
+    }
+    s->layout->put(s->layout, b, &s->w);
     return gw_writer_flush(&s->w, err); /* the chunk's memory is read into again */
 }
 
-static int put_ram(struct stream *s, struct gw_error *err)
+static int put_all(struct stream *s, const struct gw_image_write_options *options, struct gw_error *err)
 {
-    const struct gw_image_write_options *o = s->options;
-    const struct gw_pull_chunk *c = NULL;
-    struct gw_pull *pull = NULL;
-    int r = gw_pull_new(s->image, o->threads, &pull, err);
-
-    while (r >= 0 && (r = gw_pull_next(pull, &c, err)) > 0) {
-        r = put_chunk(s, c, err);
-        s->done += (uint64_t)c->count * s->image->page_bytes;
-        if (r >= 0 && o->progress && o->progress(o->opaque, s->done, s->total))
-            r = gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "cancelled");
-    }
-    gw_pull_free(pull);
-    end_part(s);
-    return r;
-}
-
-static int put_all(struct stream *s, struct gw_error *err)
-{
+    struct gw_image *image = s->image;
     int r;
 
-    for (unsigned i = 0; i < s->image->block_count; i++)
-        s->total += s->image->blocks[i].used_bytes;
-    gw_stream_put_begin(s->image, false, &s->w);
-    for (unsigned i = 0; i < s->image->block_count; i++)
-        gw_ram_list_put(&s->w.out, s->image->blocks[i].name, s->image->blocks[i].used_bytes, NULL);
-    gw_stream_put_listed(s->image, &s->w);
-    r = put_ram(s, err);
+    gw_stream_put_begin(image, false, &s->w);
+    for (unsigned i = 0; i < image->block_count; i++) {
+        memcpy(s->blocks[i].name, image->blocks[i].name, sizeof s->blocks[i].name);
+        gw_ram_list_put(&s->w.out, image->blocks[i].name, image->blocks[i].used_bytes, NULL);
+    }
+    gw_stream_put_listed(image, &s->w);
+    r = gw_pull_all(image, options, put_chunk, s, err);
     if (r < 0)
         return r;
-    gw_stream_put_end(s->image, &s->w);
+    end_part(s);
+    gw_stream_put_end(image, &s->w);
     return gw_writer_flush(&s->w, err);
 }
 
@@ -98,16 +76,26 @@ static int put_all(struct stream *s, struct gw_error *err)
 static int write_plain(struct gw_image *image, const struct gw_image_write_options *options, int fd,
                        struct gw_error *err)
 {
-    struct stream s = {.image = image, .options = options};
+    const struct gw_ram ram = {.page_bytes = image->page_bytes, .page_bits = image->page_bits};
+    struct stream *s = calloc(1, sizeof *s);
     struct gw_channel *channel = NULL;
     int r = gw_channel_from_fd(fd, "output", &channel, err);
 
-    if (r < 0)
-        return r;
-    r = gw_writer_init(&s.w, channel, err);
+    if (s)
+        *s = (struct stream){.image = image, .blocks = calloc(GW_MAX(image->block_count, 1u), sizeof *s->blocks)};
     if (r >= 0)
-        r = put_all(&s, err);
-    gw_writer_close(&s.w);
+        r = s && s->blocks ? gw_layout_stream_new(&ram, false, &s->layout, err) : gw_nomem(err, "pages of an image");
+    if (r >= 0)
+        r = gw_writer_init(&s->w, channel, err);
+    if (r >= 0)
+        r = put_all(s, options, err);
+    if (s) {
+        gw_writer_close(&s->w);
+        if (s->layout)
+            s->layout->free(s->layout);
+        free(s->blocks);
+    }
+    free(s);
     if (r >= 0)
         r = gw_channel_close(channel, err);
     gw_channel_free(channel);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/layout/stream.h"
 
-#include "wire/numbers.h"
+#include "wire/ram_record.h"
 
 #define SMALL 512u /* bytes */
 
@@ -11,13 +11,9 @@ struct stream {
     struct gw_ram_block *last; /* block of the record before: CONTINUE */
 };
 
-static void put_head(struct stream *l, struct gw_writer *w, struct gw_ram_block *b, uint64_t offset, uint64_t flag)
+static void put_head(struct stream *l, struct gw_writer *w, struct gw_ram_block *b, uint64_t offset, uint32_t flag)
 {
-    bool named = b != l->last;
-
-    gw_put_u64(w, offset | flag | (named ? 0 : GW_RAMF_CONTINUE));
-    if (named)
-        gw_put_str8(w, b->name);
+    gw_ram_record_put(&w->out, offset, flag, b == l->last ? NULL : b->name);
     l->last = b;
 }
 
@@ -31,7 +27,7 @@ static unsigned put_zeros(struct stream *l, const struct gw_batch *batch, struct
         if (batch->form[i] != GW_FORM_ZERO)
             continue;
         put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_ZERO);
-        gw_put_u8(w, 0);
+        gw_ram_put_zero(&w->out);
         n++;
     }
     return n;
@@ -41,8 +37,7 @@ static void put_coded(struct stream *l, const struct gw_batch *batch, unsigned i
 {
     gw_writer_cause(w, GW_CAUSE_RAM_META);
     put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_XBZRLE);
-    gw_put_u8(w, GW_XBZRLE_ENCODING);
-    gw_put_u16(w, (uint16_t)batch->body[i].bytes);
+    gw_ram_put_xbzrle(&w->out, (uint16_t)batch->body[i].bytes);
     gw_writer_cause(w, GW_CAUSE_RAM_CODED);
     if (batch->body[i].bytes < SMALL) /* a copy is cheaper than a vector */
         gw_put_bytes(w, batch->body[i].data, batch->body[i].bytes);
@@ -78,7 +73,7 @@ static void put(struct gw_layout *layout, const struct gw_batch *batch, struct g
 static void barrier(struct gw_layout *layout, enum gw_barrier kind, struct gw_writer *w)
 {
     if (kind == GW_BARRIER_STEP || kind == GW_BARRIER_END)
-        gw_put_u64(w, GW_RAMF_EOS);
+        gw_ram_put_end(&w->out);
 }
 
 static struct gw_layout *layout_free(struct gw_layout *layout)

@@ -281,14 +281,15 @@ static void test_pull(void **state)
     struct gw_image *image = open_capture("precopy-pc-10.0.bin.gz");
 
     for (unsigned threads = 0; threads < 4; threads++) {
-        const struct gw_pull_chunk *c = NULL;
+        const struct gw_pull_config config = {.threads = threads};
+        struct gw_pull_chunk *c = NULL;
         struct gw_error err = GW_ERROR_INIT;
         struct gw_pull *pull = NULL;
         uint64_t next = 0;
         unsigned block = 0;
         uint8_t page[4096];
 
-        assert_int_equal(gw_pull_new(image, threads, &pull, &err), 0);
+        assert_int_equal(gw_pull_new(image, &config, &pull, &err), 0);
         while (gw_pull_next(pull, &c, &err) > 0) {
             while (next == image->blocks[block].pages) {
                 block++;
@@ -308,7 +309,7 @@ static void test_pull(void **state)
         assert_int_equal(block, image->block_count - 1);
         assert_int_equal(next, image->blocks[block].pages);
         gw_pull_free(pull);
-        assert_int_equal(gw_pull_new(image, threads, &pull, &err), 0); /* and given up at once */
+        assert_int_equal(gw_pull_new(image, &config, &pull, &err), 0); /* and given up at once */
         gw_pull_free(pull);
     }
     gw_image_free(image);
