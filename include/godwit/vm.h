@@ -66,6 +66,14 @@ struct gw_vm_ops {
     void (*handed_over)(void *opaque, enum gw_hand_over what);
 };
 
+/* Parts of a stream that a machine may do without. QEMU's machine types up to 2.3 have neither configuration nor footers, and
+ * its properties migration.send-configuration and send-section-footer leave them out; both sides must agree. */
+enum gw_stream_parts {
+    GW_STREAM_CONFIGURATION = 1, /* machine type, UUID, capabilities: nothing of it is compared then */
+    GW_STREAM_FOOTERS = 2,       /* the mark behind each section */
+    GW_STREAM_DESCRIPTION = 4,   /* the names of all fields, behind the end; a destination takes it or not */
+};
+
 struct gw_vm_config {
     const char *machine;  /* canonical machine type name, 1..255 bytes: compared on load */
     uint8_t uuid[16];     /* zeros: none */
@@ -73,6 +81,7 @@ struct gw_vm_config {
     const struct gw_vm_ops *ops; /* copied; opaque is borrowed */
     void *opaque;
     const struct gw_clock *clock; /* NULL: gw_clock_real. Copied */
+    unsigned without; /* enum gw_stream_parts: what its streams, on either side, do not have */
 };
 
 /* -EINVAL, -E2BIG, -ENOMEM. */

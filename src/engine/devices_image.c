@@ -16,12 +16,9 @@ static int begin(struct gw_vm *vm, const struct gw_wire_head *head, struct gw_er
     if (image->block_count || image->devices)
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the image has a machine already");
     gw_strcopy(vm->machine, sizeof vm->machine, head->machine);
-    gw_strcopy(image->machine, sizeof image->machine, head->machine);
-    image->has_uuid = vm->has_uuid = head->has_uuid;
-    image->page_bits_told = head->page_bits;
-    memcpy(image->uuid, head->uuid, 16);
+    vm->has_uuid = head->has_uuid;
     memcpy(vm->uuid, head->uuid, 16);
-    return 0;
+    return gw_image_keep_head(image, head, err);
 }
 
 /* A section found by the scan, put together again as it was. */
@@ -134,7 +131,7 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
         return e;
     gw_scan_init(&s, g->reader, &visitor, &c);
     s.page_bytes = vm->image->page_bytes;
-    s.footers = vm->image->footers;
+    s.footers = vm->image->footers; /* of an early device: as all but old machine types have them */
     s.live = true;
     c.has_ram = g->section && g->section(g->opaque, "ram", &c.ram_id);
     if (c.has_ram)

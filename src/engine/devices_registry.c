@@ -4,14 +4,19 @@
 static int put(struct gw_vm *vm, enum gw_devices_place place, struct gw_writer *w, struct gw_vmdesc *desc,
                struct gw_error *err)
 {
+    bool footers = !(vm->without & GW_STREAM_FOOTERS);
+
     return place == GW_DEVICES_FIRST ? 0
-                                     : gw_registry_save(vm->registry, place == GW_DEVICES_EARLY, true, w, desc, err);
+                                     : gw_registry_save(vm->registry, place == GW_DEVICES_EARLY, footers, w, desc, err);
 }
 
 static int describe(struct gw_vm *vm, struct gw_vmdesc *desc, const char **ret_text, size_t *ret_bytes,
                     struct gw_error *err)
 {
-    return gw_vmdesc_finish(desc, ret_text, ret_bytes, err);
+    if (!(vm->without & GW_STREAM_DESCRIPTION))
+        return gw_vmdesc_finish(desc, ret_text, ret_bytes, err);
+    *ret_bytes = 0;
+    return 0;
 }
 
 static int begin(struct gw_vm *vm, const struct gw_wire_head *head, struct gw_error *err)
@@ -43,7 +48,7 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
     g->touched = !gw_registry_described(vm->registry, h.name, h.instance);
     e = gw_registry_load(vm->registry, h.name, h.instance, h.version, g->reader, err);
     g->touched |= e >= 0;
-    if (e >= 0)
+    if (e >= 0 && !(vm->without & GW_STREAM_FOOTERS))
         e = gw_section_get_footer(&g->reader->in, h.id, h.name, err);
     if (e < 0)
         gw_context(err, "section %s/%u at byte %" PRIu64, h.name, h.instance, at);

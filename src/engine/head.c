@@ -7,14 +7,16 @@
 
 static void head_of(const struct gw_vm *vm, struct gw_wire_head *head)
 {
-    bool told = vm->image && vm->image->page_bits_told;
-
-    head->configured = true;
+    if (vm->image) {
+        gw_image_head(vm->image, head);
+        return;
+    }
+    head->configured = !(vm->without & GW_STREAM_CONFIGURATION);
     gw_strcopy(head->machine, sizeof head->machine, vm->machine);
-    head->page_bits = gw_head_told_page_bits(vm->ram.page_bits, told);
+    head->page_bits = gw_head_told_page_bits(vm->ram.page_bits);
     if (gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED))
         gw_head_add_capability(head, "x-ignore-shared");
-    head->has_uuid = vm->has_uuid && (vm->guest->any_machine || gw_options_cap(vm->options, GW_CAP_VALIDATE_UUID));
+    head->has_uuid = vm->has_uuid && gw_options_cap(vm->options, GW_CAP_VALIDATE_UUID);
     memcpy(head->uuid, vm->uuid, sizeof head->uuid);
 }
 
@@ -86,17 +88,20 @@ static int get(const struct gw_vm *vm, struct gw_in *in, struct gw_wire_head *he
     const uint8_t *p = NULL;
     int e = gw_head_begin(in, head, err), more = 1;
 
-    if (e >= 0 && !head->configured)
+    bool configured = !(vm->without & GW_STREAM_CONFIGURATION);
+
+    if (e >= 0 && !vm->guest->any_machine && head->configured && !configured)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                       "the stream has a configuration section (machine type %s), which this machine does without",
+                       head->machine);
+    if (e >= 0 && !vm->guest->any_machine && !head->configured && configured) {
         e = gw_in_need(in, 1, &p, err);
-    if (e >= 0 && !head->configured && vm->guest->any_machine)
-        return gw_fail(
-            err, -ENOTSUP, GW_BLAME_PEER,
-            "no configuration section but element 0x%02x: machine types up to 2.3 have none; let QEMU write such a "
-            "machine into a file (migrate \"exec:cat >FILE\"), which godwit convert takes",
-            *p);
-    if (e >= 0 && !head->configured)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "configuration expected, found element 0x%02x", *p);
-    while (e >= 0 && more > 0) {
+        return e < 0 ? e
+                     : gw_fail(err, -EPROTO, GW_BLAME_PEER, "no configuration section, but element 0x%02x: a machine of "
+                                                            "an old type, or one that was told to leave it out",
+                               *p);
+    }
+    while (e >= 0 && head->configured && more > 0) {
         e = judge(vm, head, err);
         if (e >= 0)
             e = more = gw_head_next(in, head, err);

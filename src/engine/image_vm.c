@@ -67,7 +67,7 @@ int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_erro
 {
     static const struct gw_tracker_config tracker = {.kind = GW_TRACKER_EXPLICIT}; /* it rests: nobody writes */
     struct gw_vm_config config = {
-        .machine = image->machine[0] ? image->machine : "none", .page_bytes = image->page_bytes, .ops = &resting};
+        .machine = image->machine, .page_bytes = image->page_bytes, .ops = &resting};
     struct gw_image_guest *g;
     int r;
 
@@ -77,11 +77,8 @@ int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_erro
         *ret_vm = image->guest->vm;
         return 0;
     }
-    if (!image->footers)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
-                       "%s: sections of machine types up to 2.3 have no footers; such "
-                       "machines are not sent",
-                       image->machine);
+    if (!image->machine[0]) /* the stream had no configuration */
+        config.machine = "without a name";
     g = calloc(1, sizeof *g);
     if (!g)
         return gw_nomem(err, "guest");
@@ -101,6 +98,8 @@ int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_erro
         free_guest(image);
         return r;
     }
+    gw_strcopy(g->vm->machine, sizeof g->vm->machine, image->machine);
+    g->vm->without = image->footers ? 0 : GW_STREAM_FOOTERS;
     g->vm->image = image;
     g->vm->guest = &gw_guest_at_rest;
     g->vm->devices = &gw_devices_image;

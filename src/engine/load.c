@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/recv.h"
+#include "image/image.h"
 #include "wire/answer.h"
 #include "wire/command.h"
 #include "wire/frames.h"
@@ -49,6 +50,24 @@ static int bind_device(void *opaque, const struct gw_section_head *h, uint64_t a
     return bind(opaque, h, NULL, at, err);
 }
 
+/* A section is over. The first one of a machine that is received at rest shows whether they have footers. */
+static int end_section(struct gw_recv *r, uint32_t id, const char *name, struct gw_error *err)
+{
+    struct gw_vm *vm = r->session.vm;
+    const uint8_t *p = NULL;
+    int e = 0;
+
+    if (vm->guest->any_machine && !r->footers_seen) {
+        e = gw_reader_need(&r->reader, 1, &p, err);
+        if (e < 0)
+            return e;
+        vm->image->footers = *p == GW_ELEMENT_FOOTER;
+        vm->without = vm->image->footers ? 0 : GW_STREAM_FOOTERS;
+        r->footers_seen = true;
+    }
+    return vm->without & GW_STREAM_FOOTERS ? 0 : gw_section_get_footer(&r->reader.in, id, name, err);
+}
+
 static int start(struct gw_recv *r, uint64_t at, struct gw_error *err)
 {
     struct gw_section_head h;
@@ -81,7 +100,7 @@ static int start(struct gw_recv *r, uint64_t at, struct gw_error *err)
         e = live->ops->load(live, GW_SECTION_START, &r->reader, err);
     r->touched |= live->touched;
     if (e >= 0)
-        e = gw_section_get_footer(&r->reader.in, h.id, h.name, err);
+        e = end_section(r, h.id, h.name, err);
     if (e < 0)
         gw_context(err, "section %s/%u at byte %" PRIu64, h.name, h.instance, at);
     return e;
@@ -110,7 +129,7 @@ static int numbered(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, s
     e = b->live->ops->load(b->live, kind, &r->reader, err);
     r->touched |= b->live->touched;
     if (e >= 0)
-        e = gw_section_get_footer(&r->reader.in, id, b->live->ops->id, err);
+        e = end_section(r, id, b->live->ops->id, err);
     if (e < 0)
         gw_context(err, "section %s (%s) at byte %" PRIu64, b->live->ops->id, gw_wire_element((uint8_t)kind), at);
     return e;

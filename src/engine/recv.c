@@ -46,6 +46,7 @@ static void forget_source(struct gw_recv *r)
     free(r->bound);
     r->bound = NULL;
     r->bounds = 0;
+    r->footers_seen = false;
     r->grammar = GW_GRAMMAR_SETUP;
     r->return_path = r->extended = r->committed = r->aborted = r->ended = r->described = false;
     r->session.vm->devices->forget(r->session.vm);

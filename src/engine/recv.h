@@ -50,6 +50,7 @@ struct gw_recv {
     atomic_bool touched;     /* memory or devices were changed: no way back to listening */
     bool ended;              /* EOF was read */
     bool described;          /* and what stands behind it */
+    bool footers_seen;       /* or that there are none */
     bool handed;             /* the embedder was told that the machine has come */
     uint64_t started_ns;
 };

@@ -50,7 +50,8 @@ void gw_send_section(struct gw_send *s, enum gw_section_kind kind, const struct 
 void gw_send_footer(struct gw_send *s, const struct gw_live *l)
 {
     gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
-    gw_section_put_footer(&s->writer.out, l->section_id);
+    if (!(s->session.vm->without & GW_STREAM_FOOTERS))
+        gw_section_put_footer(&s->writer.out, l->section_id);
 }
 
 int gw_send_devices(struct gw_send *s, enum gw_devices_place place, struct gw_error *err)

@@ -55,6 +55,7 @@ int gw_vm_new_sized(const struct gw_vm_config *given, size_t given_bytes, struct
     vm->opaque = config->opaque;
     vm->guest = &gw_guest_here;
     vm->devices = &gw_devices_registry;
+    vm->without = config->without;
     vm->clock = own.clock;
     gw_trace_init(&vm->trace, &vm->clock);
     r = gw_ram_init(&vm->ram, config->page_bytes, config->opaque, err);

@@ -100,6 +100,43 @@ int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_i
     return 0;
 }
 
+int gw_image_keep_head(struct gw_image *image, const struct gw_wire_head *head, struct gw_error *err)
+{
+    struct gw_wire_head *kept = malloc(sizeof *kept);
+    int r = 0;
+
+    if (!kept)
+        return gw_nomem(err, "head of the stream");
+    /* Where a subsection that is not known ends was found by what follows it: from a file it must be found again. */
+    if (head->unknown[0] && (r = gw_head_get_raw(head->raw, head->raw_bytes, kept, err)) < 0) {
+        gw_context(err, "subsection %s, which is not known, cannot be kept", head->unknown);
+        free(kept);
+        return r;
+    }
+    *kept = *head;
+    free(image->head);
+    image->head = kept;
+    gw_strcopy(image->machine, sizeof image->machine, head->machine);
+    image->has_uuid = head->has_uuid;
+    memcpy(image->uuid, head->uuid, sizeof image->uuid);
+    return 0;
+}
+
+void gw_image_head(const struct gw_image *image, struct gw_wire_head *ret)
+{
+    if (image->head) {
+        *ret = *image->head;
+        gw_head_drop_capability(ret, "mapped-ram");
+        return;
+    }
+    memset(ret, 0, sizeof *ret);
+    ret->configured = *image->machine;
+    gw_strcopy(ret->machine, sizeof ret->machine, image->machine);
+    ret->page_bits = gw_head_told_page_bits(image->page_bits);
+    ret->has_uuid = image->has_uuid;
+    memcpy(ret->uuid, image->uuid, sizeof ret->uuid);
+}
+
 void gw_image_clear(struct gw_image *image)
 {
     free(image->blocks);
@@ -108,6 +145,8 @@ void gw_image_clear(struct gw_image *image)
     free(image->description);
     free(image->libvirt_xml);
     free(image->libvirt_cookie);
+    free(image->head);
+    image->head = NULL;
     image->blocks = NULL;
     image->early = image->devices = NULL;
     image->description = image->libvirt_xml = image->libvirt_cookie = NULL;

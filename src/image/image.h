@@ -16,6 +16,7 @@
 
 #include "base/base.h"
 #include "godwit/image.h"
+#include "wire/head.h"
 
 struct gw_image_block {
     char name[256];
@@ -55,10 +56,10 @@ struct gw_image {
     char machine[256];   /* "": the stream had no configuration section */
     uint32_t page_bytes;
     unsigned page_bits;
-    bool page_bits_told; /* the head said them (wire/profile.h) */
     bool has_uuid;
     uint8_t uuid[16];
     bool footers;        /* sections end with one; false in machine types up to 2.3 */
+    struct gw_wire_head *head; /* as it came, with what is not known of it. NULL: only the fields above are kept */
     uint32_t ram_id;     /* section id of "ram": unique among those in the blobs */
 
     struct gw_image_block *blocks; /* calloc'd, as the blobs are */
@@ -113,6 +114,11 @@ int gw_image_pages(struct gw_image *image, unsigned block, uint64_t first, uint6
 /* kinds as by map; dst: the contents of the pages that may have any, the place of the others is undefined. */
 int gw_image_fetch(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds, uint8_t *dst,
                    struct gw_error *err);
+
+/* Keeps a copy of the head, and what the fields of the image say of it. */
+int gw_image_keep_head(struct gw_image *image, const struct gw_wire_head *head, struct gw_error *err);
+/* The head as a stream of the image begins, without capabilities that are those of a file (mapped-ram). */
+void gw_image_head(const struct gw_image *image, struct gw_wire_head *ret);
 
 struct gw_image_inode {
     dev_t device;

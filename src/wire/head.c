@@ -13,12 +13,30 @@ static void put_subsection(struct gw_out *out, const char *name)
     gw_put_u32(out, 1);
 }
 
+static void put_capabilities(struct gw_out *out, const struct gw_wire_head *head)
+{
+    if (!head->capability_count)
+        return;
+    put_subsection(out, CONFIGURATION "capabilities");
+    gw_put_u32(out, head->capability_count);
+    for (unsigned i = 0; i < head->capability_count; i++)
+        gw_put_str8(out, head->capabilities[i]);
+}
+
 void gw_head_put(struct gw_out *out, const struct gw_wire_head *head)
 {
+    uint32_t behind = head->list_at + head->list_bytes;
+
     gw_put_u32(out, GW_WIRE_MAGIC);
     gw_put_u32(out, GW_WIRE_VERSION);
     if (!head->configured)
         return;
+    if (head->raw_bytes) {
+        gw_put_bytes(out, head->raw, head->list_at);
+        put_capabilities(out, head);
+        gw_put_bytes(out, head->raw + behind, head->raw_bytes - behind);
+        return;
+    }
     gw_put_u8(out, GW_ELEMENT_CONFIGURATION);
     gw_put_u32(out, (uint32_t)strlen(head->machine));
     gw_put_bytes(out, head->machine, strlen(head->machine));
@@ -26,12 +44,7 @@ void gw_head_put(struct gw_out *out, const struct gw_wire_head *head)
         put_subsection(out, CONFIGURATION "target-page-bits");
         gw_put_u32(out, head->page_bits);
     }
-    if (head->capability_count) {
-        put_subsection(out, CONFIGURATION "capabilities");
-        gw_put_u32(out, head->capability_count);
-        for (unsigned i = 0; i < head->capability_count; i++)
-            gw_put_str8(out, head->capabilities[i]);
-    }
+    put_capabilities(out, head);
     if (head->has_uuid) {
         put_subsection(out, CONFIGURATION "uuid");
         gw_put_bytes(out, head->uuid, sizeof head->uuid);
@@ -41,6 +54,16 @@ void gw_head_put(struct gw_out *out, const struct gw_wire_head *head)
 void gw_head_add_capability(struct gw_wire_head *head, const char *name)
 {
     gw_strcopy(head->capabilities[head->capability_count++], sizeof head->capabilities[0], name);
+}
+
+void gw_head_drop_capability(struct gw_wire_head *head, const char *name)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < head->capability_count; i++)
+        if (strcmp(head->capabilities[i], name))
+            memmove(head->capabilities[kept++], head->capabilities[i], sizeof head->capabilities[0]);
+    head->capability_count = kept;
 }
 
 bool gw_head_has_capability(const struct gw_wire_head *head, const char *name)
@@ -149,7 +172,10 @@ int gw_head_begin(struct gw_in *in, struct gw_wire_head *ret, struct gw_error *e
     e = keep(in, ret, 1, &p, err);
     if (e >= 0)
         e = keep_u32(in, ret, &n, err);
-    return e < 0 ? e : keep_text(in, ret, n, ret->machine, err);
+    if (e >= 0)
+        e = keep_text(in, ret, n, ret->machine, err);
+    ret->list_at = ret->raw_bytes;
+    return e;
 }
 
 static int get_capabilities(struct gw_in *in, struct gw_wire_head *head, uint64_t at, struct gw_error *err)
@@ -157,6 +183,8 @@ static int get_capabilities(struct gw_in *in, struct gw_wire_head *head, uint64_
     uint32_t count;
     int e = keep_u32(in, head, &count, err);
 
+    if (e >= 0 && head->list_bytes)
+        return gw_in_fail(in, -EPROTO, err, "a second list of capabilities at byte %" PRIu64, at);
     if (e >= 0 && count > GW_HEAD_CAPABILITIES_MAX - head->capability_count)
         return gw_in_fail(in, -EPROTO, err, "%u capabilities at byte %" PRIu64, count, at);
     for (uint32_t i = 0; e >= 0 && i < count; i++)
@@ -222,10 +250,12 @@ static int pass_unknown(struct gw_in *in, struct gw_wire_head *head, struct gw_e
 int gw_head_next(struct gw_in *in, struct gw_wire_head *head, struct gw_error *err)
 {
     uint64_t at = gw_in_offset(in);
-    uint32_t version;
+    uint32_t version, begin;
     const uint8_t *p = NULL;
     char name[256];
     int e = head->at_unknown ? pass_unknown(in, head, err) : 0;
+
+    begin = head->raw_bytes;
 
     if (e >= 0)
         e = gw_in_need(in, 1, &p, err);
@@ -241,6 +271,8 @@ int gw_head_next(struct gw_in *in, struct gw_wire_head *head, struct gw_error *e
         return e;
     if (version == 1 && !strcmp(name, CONFIGURATION "capabilities")) {
         e = get_capabilities(in, head, at, err);
+        head->list_at = begin;
+        head->list_bytes = head->raw_bytes - begin;
     } else if (version == 1 && !strcmp(name, CONFIGURATION "uuid")) {
         head->has_uuid = true;
         e = keep(in, head, sizeof head->uuid, &p, err);
@@ -250,6 +282,8 @@ int gw_head_next(struct gw_in *in, struct gw_wire_head *head, struct gw_error *e
         e = keep_u32(in, head, &head->page_bits, err);
         if (e >= 0 && (head->page_bits < 10 || head->page_bits > 16))
             e = gw_in_fail(in, -EPROTO, err, "pages of 2^%u bytes at byte %" PRIu64, head->page_bits, at);
+        if (!head->list_bytes)
+            head->list_at = head->raw_bytes;
     } else {
         if (!head->unknown[0]) {
             memcpy(head->unknown, name, sizeof name);
@@ -258,4 +292,32 @@ int gw_head_next(struct gw_in *in, struct gw_wire_head *head, struct gw_error *e
         head->at_unknown = true;
     }
     return e < 0 ? e : 1;
+}
+
+/* Commands that stand for the rest of a stream: more than what is looked at to see that nothing begins somewhere. */
+#define BEHIND 64u
+
+int gw_head_get_raw(const uint8_t *raw, size_t bytes, struct gw_wire_head *ret, struct gw_error *err)
+{
+    uint8_t whole[8 + GW_HEAD_RAW_MAX + BEHIND * 5];
+    struct gw_out out;
+    struct gw_in in;
+    int e;
+
+    if (bytes > GW_HEAD_RAW_MAX)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a configuration of %zu bytes", bytes);
+    gw_out_fixed(&out, whole, sizeof whole);
+    gw_put_u32(&out, GW_WIRE_MAGIC);
+    gw_put_u32(&out, GW_WIRE_VERSION);
+    gw_put_bytes(&out, raw, bytes);
+    for (unsigned i = 0; i < BEHIND; i++)
+        gw_command_put(&out, GW_COMMAND_OPEN_RETURN_PATH, NULL, 0);
+    gw_in_memory(&in, whole, 8 + bytes + BEHIND * 5, 0);
+    in.what = "the configuration";
+    e = gw_head_begin(&in, ret, err);
+    while (e >= 0 && (e = gw_head_next(&in, ret, err)) > 0)
+        ;
+    if (e >= 0 && (!ret->configured || ret->raw_bytes != bytes))
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no configuration of %zu bytes", bytes);
+    return e;
 }

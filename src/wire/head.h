@@ -29,13 +29,17 @@ struct gw_wire_head {
     uint32_t unknown_version;
     bool at_unknown; /* its body comes next */
     uint64_t bytes;  /* all of the head */
+    uint32_t list_at, list_bytes; /* in raw: the subsection of capabilities, or where it would stand */
     uint32_t raw_bytes;
     uint8_t raw[GW_HEAD_RAW_MAX]; /* the configuration section, from its type byte on */
 };
 
-/* What is not `raw`: the fields. */
+/* `raw` with the capabilities of the list; if there is no raw, what the fields say. */
 void gw_head_put(struct gw_out *out, const struct gw_wire_head *head);
 void gw_head_add_capability(struct gw_wire_head *head, const char *name);
+void gw_head_drop_capability(struct gw_wire_head *head, const char *name);
+/* A configuration section that was kept. */
+int gw_head_get_raw(const uint8_t *raw, size_t bytes, struct gw_wire_head *ret, struct gw_error *err);
 /* Magic, version and the machine's name. */
 int gw_head_begin(struct gw_in *in, struct gw_wire_head *ret, struct gw_error *err);
 /* The next subsection. 1: there was one; 0: the head is complete, and the byte behind it is there. The body of one that
@@ -53,11 +57,11 @@ static inline uint32_t gw_head_page_bytes(const struct gw_wire_head *head)
     return 1u << gw_head_page_bits(head);
 }
 
-/* What target-page-bits says; 0: it is left out. A machine with pages of the usual size has it only if its source sent
- * it (told): most kinds of machine have no choice of sizes, and their receivers refuse the subsection. */
-static inline unsigned gw_head_told_page_bits(unsigned page_bits, bool told)
+/* What target-page-bits says where the head that came is not at hand; 0: it is left out. Most kinds of machine have no
+ * choice of sizes, and their receivers refuse the subsection. */
+static inline unsigned gw_head_told_page_bits(unsigned page_bits)
 {
-    return told || page_bits != GW_HEAD_PAGE_BITS ? page_bits : 0;
+    return page_bits != GW_HEAD_PAGE_BITS ? page_bits : 0;
 }
 
 #endif

@@ -174,6 +174,7 @@ static struct gw_image *as_file(struct gw_image *memory, const struct gw_image_o
     *image = *memory;
     image->guest = NULL;
     image->free_guest = NULL;
+    image->head = NULL;
     image->ops = ops;
     image->own = memory;
     image->format = GW_IMAGE_PARKED;

@@ -17,6 +17,7 @@ static const char *const names[GW_PARKED_PART_KINDS] = {
     [GW_PARKED_LIBVIRT_XML] = "libvirt XML",
     [GW_PARKED_LIBVIRT_STATE] = "libvirt state",
     [GW_PARKED_EARLY_SPLIT] = "place of the early devices",
+    [GW_PARKED_CONFIGURATION] = "configuration",
 };
 
 const char *gw_parked_part_name(uint32_t kind)

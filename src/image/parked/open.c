@@ -216,6 +216,21 @@ static int read_early_split(struct gw_image *image, struct cursor c, struct gw_e
     return 0;
 }
 
+/* The same machine as in the head; more of it. */
+static int read_configuration(struct gw_image *image, const uint8_t *data, size_t bytes, struct gw_error *err)
+{
+    struct gw_wire_head *head = malloc(sizeof *head);
+    int r = head ? gw_head_get_raw(data, bytes, head, err) : gw_nomem(err, "configuration");
+
+    if (r >= 0 && (strcmp(head->machine, image->machine) || (head->page_bits && head->page_bits != image->page_bits) ||
+                   head->has_uuid != image->has_uuid || memcmp(head->uuid, image->uuid, sizeof head->uuid)))
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the machine of the head is another one");
+    if (r >= 0)
+        r = gw_image_keep_head(image, head, err);
+    free(head);
+    return r;
+}
+
 /* Whether it ran, and the cookie, if there is one. */
 static int read_libvirt_state(struct gw_image *image, char *data, size_t bytes, struct gw_error *err)
 {
@@ -283,6 +298,9 @@ static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err
             break;
         case GW_PARKED_EARLY_SPLIT:
             r = read_early_split(image, c, err);
+            break;
+        case GW_PARKED_CONFIGURATION:
+            r = read_configuration(image, data, part->raw_bytes, err);
             break;
         default:
             break;

@@ -52,6 +52,7 @@ enum gw_parked_part_kind {
     GW_PARKED_LIBVIRT_XML,
     GW_PARKED_LIBVIRT_STATE,
     GW_PARKED_EARLY_SPLIT,
+    GW_PARKED_CONFIGURATION,
     GW_PARKED_PART_KINDS
 };
 const char *gw_parked_part_name(uint32_t kind);

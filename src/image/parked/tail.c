@@ -189,6 +189,7 @@ static int write_parts(struct gw_parked_tail *t, const struct gw_image *image, c
         {GW_PARKED_DESCRIPTION, image->description, image->description_bytes},
         {GW_PARKED_LIBVIRT_XML, xml, xml ? strlen(xml) : 0},
         {GW_PARKED_EARLY_SPLIT, split, image->early_before < image->early_bytes ? sizeof split : 0},
+        {GW_PARKED_CONFIGURATION, image->head ? image->head->raw : NULL, image->head ? image->head->raw_bytes : 0},
     };
     int r = put_head(image, &head, err);
 

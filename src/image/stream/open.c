@@ -35,12 +35,8 @@ static int on_head(void *opaque, const struct gw_wire_head *head)
     struct walk *w = opaque;
     struct gw_image *image = w->image;
 
-    gw_strcopy(image->machine, sizeof image->machine, head->machine);
-    image->page_bits_told = head->page_bits;
     image->page_bits = gw_head_page_bits(head);
     image->page_bytes = w->file->page_bytes = gw_head_page_bytes(head);
-    image->has_uuid = head->has_uuid;
-    memcpy(image->uuid, head->uuid, sizeof image->uuid);
     for (unsigned i = 0; i < head->capability_count; i++) {
         const char *name = head->capabilities[i];
 
@@ -49,7 +45,7 @@ static int on_head(void *opaque, const struct gw_wire_head *head)
             return REFUSE(w, "its source had the capability %s on, which is not known here", name);
     }
     w->page = malloc(image->page_bytes);
-    return w->page ? 0 : gw_nomem(&w->why, "page");
+    return w->page ? gw_image_keep_head(image, head, &w->why) : gw_nomem(&w->why, "page");
 }
 
 static int on_command(void *opaque, const struct gw_scan_command *c)

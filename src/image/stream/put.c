@@ -2,7 +2,6 @@
 #include "image/stream/put.h"
 
 #include "wire/command.h"
-#include "wire/head.h"
 #include "wire/profile.h"
 #include "wire/ram_list.h"
 #include "wire/ram_record.h"
@@ -10,13 +9,11 @@
 
 static void put_head(const struct gw_image *image, bool mapped, struct gw_writer *w)
 {
-    struct gw_wire_head head = {.configured = *image->machine, .has_uuid = image->has_uuid};
+    struct gw_wire_head head;
 
-    gw_strcopy(head.machine, sizeof head.machine, image->machine);
-    head.page_bits = gw_head_told_page_bits(image->page_bits, image->page_bits_told);
+    gw_image_head(image, &head);
     if (mapped)
         gw_head_add_capability(&head, "mapped-ram");
-    memcpy(head.uuid, image->uuid, sizeof head.uuid);
     gw_head_put(&w->out, &head);
 }
 

@@ -99,14 +99,14 @@ static void test_file(void **state)
     for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++) {
         struct gw_image image = {.machine = "virt-10.0",
                                  .page_bits = rows[i].bits,
-                                 .page_bytes = 1u << rows[i].bits,
-                                 .page_bits_told = rows[i].told};
-        struct gw_wire_head head;
+                                 .page_bytes = 1u << rows[i].bits};
+        struct gw_wire_head kept = {.configured = true, .machine = "virt-10.0", .page_bits = rows[i].bits}, head;
         struct gw_writer w;
         struct gw_in in;
         size_t n;
         int r;
 
+        image.head = rows[i].told ? &kept : NULL;
         assert_int_equal(gw_writer_init_memory(&w, NULL), 0);
         gw_stream_put_begin(&image, false, &w);
         gw_writer_data(&w, &n);

@@ -69,6 +69,17 @@ static void test_get_of_put(void **state)
     "\5\x12"                                                                                                           \
     "configuration/uuid\0\0\0\1"
 
+static void put_is(const struct gw_wire_head *head, const char *bytes, size_t n)
+{
+    struct gw_out out;
+
+    gw_out_memory(&out);
+    gw_head_put(&out, head);
+    assert_int_equal(out.offset, n);
+    assert_memory_equal(out.begin, bytes, n);
+    gw_out_free(&out);
+}
+
 /* A subsection of a newer source: kept, and what follows is found again. */
 static void test_unknown(void **state)
 {
@@ -90,6 +101,43 @@ static void test_unknown(void **state)
     assert_memory_equal(head.uuid, "0123456789abcdef", 16);
     assert_int_equal(head.bytes, sizeof bytes - 1 - 17);
     assert_memory_equal(head.raw, bytes + 8, head.raw_bytes);
+    put_is(&head, bytes, head.bytes);
+}
+
+/* What is kept goes on as it is, whatever is in it; only the list of capabilities may change. */
+static void test_kept(void **state)
+{
+#define NEW  "\5\x11" "configuration/new\0\0\0\1\0\1\2\3"
+#define BITS "\5\x1e" "configuration/target-page-bits\0\0\0\1\0\0\0\x0c"
+#define LIST "\5\x1a" "configuration/capabilities\0\0\0\1"
+    static const struct {
+        const char *bytes, *added;
+        size_t n, added_bytes;
+    } rows[] = {
+#define ROW(a, list, b, more) {BEGIN a list b, BEGIN a more b, sizeof BEGIN a list b - 1, sizeof BEGIN a more b - 1}
+        ROW("", "", "", LIST "\0\0\0\1\1x"),
+        ROW(BITS, "", UUID "0123456789abcdef", LIST "\0\0\0\1\1x"),
+        ROW("", "", NEW, LIST "\0\0\0\1\1x"),
+        ROW(UUID "0123456789abcdef", LIST "\0\0\0\1\3one", NEW, LIST "\0\0\0\2\3one\1x"),
+        ROW(NEW, LIST "\0\0\0\1\3one", BITS, LIST "\0\0\0\2\3one\1x"),
+    };
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++) {
+        struct gw_error err = GW_ERROR_INIT;
+        struct gw_wire_head head, again;
+
+        if (gw_head_get_raw((const uint8_t *)rows[i].bytes + 8, rows[i].n - 8, &head, &err) < 0)
+            fail_msg("%zu: %s", i, err.text);
+        put_is(&head, rows[i].bytes, rows[i].n);
+        gw_head_add_capability(&head, "x");
+        put_is(&head, rows[i].added, rows[i].added_bytes);
+        gw_head_drop_capability(&head, "x");
+        put_is(&head, rows[i].bytes, rows[i].n);
+        if (!head.unknown[0]) /* whose end nothing tells */
+            assert_int_not_equal(gw_head_get_raw(head.raw, head.raw_bytes - 1, &again, NULL), 0);
+    }
+    assert_int_equal(gw_head_get_raw((const uint8_t *)"\1", 1, &(struct gw_wire_head){0}, NULL), -EPROTO);
+    assert_int_equal(gw_head_get_raw((const uint8_t *)"", 0, &(struct gw_wire_head){0}, NULL), -EPROTO);
 }
 
 static void test_hostile(void **state)
@@ -125,9 +173,8 @@ static void test_hostile(void **state)
 
 static void test_page_bits(void **state)
 {
-    assert_int_equal(gw_head_told_page_bits(12, false), 0);
-    assert_int_equal(gw_head_told_page_bits(12, true), 12);
-    assert_int_equal(gw_head_told_page_bits(14, false), 14);
+    assert_int_equal(gw_head_told_page_bits(12), 0);
+    assert_int_equal(gw_head_told_page_bits(14), 14);
     assert_int_equal(gw_head_page_bytes(&(struct gw_wire_head){0}), 4096);
     assert_int_equal(gw_head_page_bytes(&(struct gw_wire_head){.page_bits = 14}), 16384);
 }
@@ -158,7 +205,7 @@ static void test_machines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_get_of_put), cmocka_unit_test(test_unknown),  cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_get_of_put), cmocka_unit_test(test_unknown), cmocka_unit_test(test_kept),  cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_page_bits),  cmocka_unit_test(test_machines),
     };
 
