@@ -128,13 +128,21 @@ static void add(struct gw_plan *plan, struct gw_live *live)
     plan->live[at] = live;
 }
 
-static int add_ram(struct gw_plan *plan, const struct gw_ram_config *config, struct gw_error *err)
+/* RAM, and what the machine has besides. */
+static int add_all(struct gw_plan *plan, struct gw_vm *vm, const struct gw_ram_config *ram, struct gw_error *err)
 {
     struct gw_live *live = NULL;
-    int r = gw_ram_live_new(config, &live, err);
+    int r = gw_ram_live_new(ram, &live, err);
 
     if (r >= 0)
         add(plan, live);
+    for (unsigned i = 0; r >= 0 && i < vm->lives; i++) {
+        r = vm->live[i].make(vm->live[i].opaque, &live, err);
+        if (r >= 0)
+            add(plan, live);
+    }
+    if (r < 0)
+        gw_plan_close(plan);
     return r;
 }
 
@@ -147,12 +155,10 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_c
     if (r < 0)
         return r;
     r = make_lanes(plan, vm, pages, zeros, &ram.take_lanes, err);
-    if (r < 0)
-        ram.take_source->free(ram.take_source);
-    else
-        r = add_ram(plan, &ram, err);
-    if (r < 0)
-        gw_plan_close(plan);
+    if (r >= 0)
+        return add_all(plan, vm, &ram, err);
+    ram.take_source->free(ram.take_source);
+    gw_plan_close(plan);
     return r;
 }
 
@@ -177,7 +183,7 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_c
     }
     ram.adopt = vm->guest->adopt;
     ram.opaque = vm;
-    return add_ram(plan, &ram, err);
+    return add_all(plan, vm, &ram, err);
 }
 
 struct gw_progress gw_plan_progress(const struct gw_plan *plan)

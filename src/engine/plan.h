@@ -12,6 +12,7 @@
  *     xbzrle                         the codec `xbzrle`, behind `zero`. A destination always has its decoder
  *     (always)                       the codec `plain`, last in the chain
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
+ *     (what else the machine has)    a live section each (gw_vm.live), beside RAM's
  *
  * Threads: the caller's, before the session runs.
  */
@@ -21,7 +22,7 @@
 #include "engine/vm.h"
 #include "ram/ram.h"
 
-#define GW_PLAN_LIVES 4
+#define GW_PLAN_LIVES (1 + GW_VM_LIVES)
 
 struct gw_plan {
     struct gw_live *live[GW_PLAN_LIVES]; /* in the order of their sections */

@@ -18,8 +18,10 @@
 
 #define GW_VM_NOTIFIERS 16
 #define GW_VM_BLOCKERS  32
+#define GW_VM_LIVES     3
 
 struct gw_image;
+struct gw_live;
 
 struct gw_vm {
     char machine[256];
@@ -46,6 +48,12 @@ struct gw_vm {
         gw_dial_fn dial;
         void *opaque;
     } page_lanes;
+    /* What is sent while the machine runs, besides RAM: each makes its live section for one session, on either side. */
+    struct {
+        int (*make)(void *opaque, struct gw_live **ret, struct gw_error *err);
+        void *opaque;
+    } live[GW_VM_LIVES];
+    unsigned lives;
 
     _Atomic int place; /* enum gw_vm_place. Written by the session (session.c), and by others when there is none */
 

@@ -6,9 +6,9 @@
  * treats all sections alike: a round is one exact `pending` over all of them, a step gives each its share of the budget.
  *
  * Order of calls, source:  setup, (pending, step)*, then with the machine stopped: exact pending, complete; cleanup.
- *                          cleanup always comes, also after a failure.
  *                   dest:  load_setup, load*, check_ended, load_cleanup. A section that the stream does not have gets
- *                          check_ended only.
+ *                          no load_setup and no load.
+ *                   both:  cleanup and load_cleanup always come: after a failure, and also when there was no set-up.
  * Threads: all on the session's thread, save where a section starts threads of its own; progress on any.
  */
 #ifndef GW_LIVE_H
