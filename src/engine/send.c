@@ -4,6 +4,7 @@
 #include "base/sized.h"
 
 #define DEFAULT_TIMEOUT_NS (30 * GW_NS_PER_S)
+#define REPORT_NS          GW_NS_PER_S /* for a report that is on its way when the channel is found closed */
 
 static uint64_t now(const struct gw_send *s)
 {
@@ -119,6 +120,23 @@ static void record_downtime(struct gw_send *s, int r)
     pthread_mutex_unlock(&s->session.lock);
 }
 
+/* A destination that fails reports it and closes its channels. When a write finds them closed, the report may still have to
+ * be read, and it is the better reason. So is whatever ended the return path when a page channel was shut down for it. */
+static void prefer_report(struct gw_send *s, struct gw_error *err)
+{
+    uint64_t deadline = now(s) + REPORT_NS;
+
+    if (err->blame != GW_BLAME_CHANNEL || err->code == -ETIMEDOUT || gw_phase_row(gw_session_phase(&s->session))->final)
+        return;
+    pthread_mutex_lock(&s->session.lock);
+    while (s->rp.running && !s->rp.ended && !s->session.cancelled && !s->session.yanked &&
+           gw_session_wait_until(&s->session, deadline))
+        ;
+    if (s->rp.ended && s->rp.error.code && (s->rp.shut || err->code == -ECANCELED))
+        *err = s->rp.error;
+    pthread_mutex_unlock(&s->session.lock);
+}
+
 static void *send_main(void *arg)
 {
     struct gw_send *s = arg;
@@ -134,8 +152,10 @@ static void *send_main(void *arg)
     if (s->writing)
         gw_send_publish(s);
     if (r < 0) {
-        int cancelled = gw_session_check(&s->session, NULL);
+        int cancelled;
 
+        prefer_report(s, &error);
+        cancelled = gw_session_check(&s->session, NULL);
         pthread_mutex_lock(&s->session.lock);
         if (cancelled == -ECANCELED && gw_phase_row(s->session.phase)->owner == GW_OWNER_SOURCE)
             gw_fail(&error, -ECANCELED, GW_BLAME_CALLER, "cancelled");
