@@ -16,24 +16,17 @@
 
 static const char *const names[SIM_BLOCKS] = {"sim.low", "sim.high", "sim.vram"};
 
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
-    return x ^ (x >> 31);
-}
-
 /* Where write number k goes, and what it writes. */
 static void place(const struct sim *s, uint64_t seed, uint64_t k, unsigned *block, uint64_t *offset, uint64_t *value)
 {
-    uint64_t r = mix(seed + k * 0x9E3779B97F4A7C15ull), bytes;
+    uint64_t r = sim_mix(seed + k * 0x9E3779B97F4A7C15ull), bytes;
 
     *block = (unsigned)(r % SIM_BLOCKS);
     bytes = s->ram_bytes[*block];
     if (s->window_bytes && s->window_bytes < bytes)
         bytes = s->window_bytes;
-    *offset = (mix(r) % (bytes / 8)) * 8;
-    *value = mix(r ^ 0x5851F42D4C957F2Dull) & ((r >> 20) % 5 ? ~0ull : 0); /* a fifth of the writes are zeros */
+    *offset = (sim_mix(r) % (bytes / 8)) * 8;
+    *value = sim_mix(r ^ 0x5851F42D4C957F2Dull) & ((r >> 20) % 5 ? ~0ull : 0); /* a fifth of the writes are zeros */
 }
 
 /* Guest memory is written while it is read for sending, which is what dirty tracking is for: TSan need not look. */
@@ -49,6 +42,7 @@ static void *writer(void *arg)
     pthread_mutex_lock(&s->lock);
     while (!s->quit) {
         uint64_t n = atomic_load(&s->words_per_ms);
+        const struct sim_part *part = s->part_ops;
 
         if (!s->run) {
             s->running = false;
@@ -67,6 +61,8 @@ static void *writer(void *arg)
             if (atomic_load_explicit(&s->mark, memory_order_relaxed))
                 gw_vm_mark_dirty(s->vm, ((uint64_t)block << 32) + offset, 8);
         }
+        if (part)
+            part->work(s->part);
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         pthread_mutex_lock(&s->lock);
         s->made = s->device.writes;
@@ -259,6 +255,8 @@ static void sim_free(void *what)
         pthread_join(s->thread, NULL);
     }
     gw_vm_free(s->vm);
+    if (s->part_ops)
+        s->part_ops->free(s->part);
     for (unsigned i = 0; i < SIM_BLOCKS; i++)
         if (s->ram[i])
             munmap(s->ram[i], s->ram_bytes[i]);
@@ -284,6 +282,14 @@ struct sim *sim_new(uint64_t seed, uint64_t mib, const struct gw_clock *clock)
     return s;
 }
 
+void sim_take_part(struct sim *s, const struct sim_part *part_ops, void *part)
+{
+    pthread_mutex_lock(&s->lock);
+    s->part = part;
+    s->part_ops = part_ops;
+    pthread_mutex_unlock(&s->lock);
+}
+
 void sim_ease(struct sim *s, uint64_t since_ns)
 {
     uint64_t now_ns = gw_now_ns(&gw_clock_real), words = atomic_load(&s->words_per_ms);
@@ -296,7 +302,7 @@ void sim_ease(struct sim *s, uint64_t since_ns)
 
 uint64_t sim_check(struct sim *s)
 {
-    uint64_t wrong = 0;
+    uint64_t wrong = s->part_ops ? s->part_ops->check(s->part) : 0;
     uint8_t *want[SIM_BLOCKS];
 
     for (unsigned i = 0; i < SIM_BLOCKS; i++)

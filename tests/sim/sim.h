@@ -25,6 +25,13 @@ struct sim_device { /* state that travels */
     uint32_t fifo_len;
 };
 
+/* What a machine has besides memory and the device. */
+struct sim_part {
+    void (*work)(void *part);      /* the guest changes it: by its thread, about every ms while the machine runs */
+    uint64_t (*check)(void *part); /* what sim_check adds; the machine stands */
+    void (*free)(void *part);
+};
+
 struct sim {
     struct gw_vm *vm;
     uint8_t *ram[SIM_BLOCKS];
@@ -48,6 +55,8 @@ struct sim {
     _Atomic uint64_t dirty_limit, dirty_limit_least; /* now, and the least (0: never) */
     _Atomic int arrived, left, revoked;
     uint64_t eased_ns; /* sim_ease did so */
+    const struct sim_part *part_ops; /* NULL: none. Under the lock */
+    void *part;
 };
 
 /* seed 0: a machine that waits to be filled. clock: NULL: the real one. On the list of the test (owned.h), to be ended
@@ -66,6 +75,16 @@ bool sim_act(struct sim *s, void (*act)(void *opaque), void *opaque);
  * guest whose thread is not let run still writes as much as a test needs. Any thread. */
 void sim_await_writes(struct sim *s, uint64_t writes);
 
+/* Gives the machine, which may run, its part; freed with the machine, also when the test fails. */
+void sim_take_part(struct sim *s, const struct sim_part *part_ops, void *part);
+/* A hash of x, for whatever is to look random and to be the same in each run. */
+static inline uint64_t sim_mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
+    return x ^ (x >> 31);
+}
+
 /* The session with this status has ended. */
 static inline bool sim_over(enum gw_status s)
 {
@@ -74,7 +93,7 @@ static inline bool sim_over(enum gw_status s)
 /* Call it now and then during a migration that began at since_ns: a guest that writes more than this machine can move while
  * it does other things would stay for ever. From the fifth second on it writes half as much, each second. */
 void sim_ease(struct sim *s, uint64_t since_ns);
-/* What memory and device must be after device.writes writes from the beginning. 0 or the number of wrong words. */
+/* What memory, device and part must be after device.writes writes from the beginning. 0 or the number of wrong words. */
 uint64_t sim_check(struct sim *s);
 
 #endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * chunks: a live section of the tests: a table of numbered chunks, which the guest changes while it is sent, as a disk is.
+ *
+ * It shares nothing with RAM: dirty bits, estimate and records are its own. First the source sends each chunk once (bulk),
+ * then those that the guest has changed since. What a chunk holds is a function of the seed and of the number of changes,
+ * both of which travel in the END, so a table that arrives can be checked.
+ *
+ * Body of a section: records until DONE, numbers big-endian.
+ *
+ *     START      u32 chunks, u32 bytes of each
+ *     PART, END  u8 CHUNK, u32 index, contents
+ *                u8 PROGRESS, u8 percent of the bulk phase
+ *                u8 STATE, u64 seed, u64 changes                 END only, once
+ *                u8 DONE
+ *
+ * Threads: the guest's thread changes the table, the session's reads or fills it.
+ */
+#ifndef CHUNKS_H
+#define CHUNKS_H
+
+#include "live/live.h"
+#include "sim.h"
+
+#define CHUNKS      128u
+#define CHUNK_BYTES 8192u
+/* Before RAM and behind it. */
+#define CHUNKS_FIRST 10
+#define CHUNKS_LAST  30
+
+/* The table of one machine; it outlives sessions. */
+struct chunks {
+    struct gw_live_ops ops;
+    struct sim *sim;
+    uint32_t section_id;
+    pthread_mutex_t lock; /* the next four */
+    uint8_t *data;
+    bool changed[CHUNKS]; /* by the guest, since the source last looked */
+    uint64_t seed, changes;
+    atomic_uint per_ms; /* changes that the guest makes; 0: it does not touch the table */
+    atomic_uint refuse; /* destination: the so manieth chunk that comes cannot be stored; 0: all can */
+    atomic_uint unread; /* source: the so manieth chunk that is sent cannot be read; 0: all can */
+    /* what the last session saw */
+    atomic_uint bulk, again; /* source: chunks that were sent in the bulk phase, and afterwards */
+    atomic_uint stored, percent; /* destination */
+};
+
+/* Gives the machine a table, with a section of this order. seed 0: it waits to be filled. The machine frees it. */
+struct chunks *chunks_new(struct sim *s, uint64_t seed, int order);
+/* Waits until the guest has made so many more changes; returns at once while the machine does not run, or the guest makes
+ * none. */
+void chunks_await(struct chunks *c, uint64_t changes);
+
+#endif
