@@ -15,7 +15,7 @@ BEAT = re.compile(r"^beat (\d+) up_ms (\d+) gap_us (\d+) .* errors (\d+)$", re.M
 
 
 class Box:
-    """One `godwit vm`."""
+    """One `godwit vm`. incoming: the address where a machine is to arrive; True: at any free port."""
 
     def __init__(self, case, role, options=(), incoming=False):
         self.role, self.case = role, case
@@ -24,7 +24,7 @@ class Box:
         self.argv = [built("cli/godwit"), "vm", "--quiet", "--name", role, "--qmp", "unix:" + self.qmp_path, "--serial",
                      "file:" + self.serial, *options]
         if incoming:
-            self.argv += ["--incoming", "tcp:127.0.0.1:0"]
+            self.argv += ["--incoming", "tcp:127.0.0.1:0" if incoming is True else incoming]
         self.proc = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         case.processes.append(self)
         self.qmp = None
@@ -56,7 +56,7 @@ class Box:
 
     def address(self):
         at = wait_until("address", lambda: self.migration().get("socket-address"))
-        return "tcp:127.0.0.1:" + at[0]["port"]
+        return "unix:" + at[0]["path"] if at[0]["type"] == "unix" else "tcp:127.0.0.1:" + at[0]["port"]
 
     def ended(self):
         m = self.migration()
@@ -102,7 +102,7 @@ class Journey(Case):
 
     def attempt_cancelled(self, box, role):
         """A migration that is cancelled at a random moment. The machine stays, unless it was gone before."""
-        to = Box(self, role, self.options, incoming=True)
+        to = Box(self, role, self.options, incoming=self.incoming(role))
         box.qmp.command("migrate", uri=to.address())
         time.sleep(self.random.choice((0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2)) * self.random.random())
         try:
@@ -127,10 +127,18 @@ class Journey(Case):
         box.close()
         return to
 
-    def move(self, box, role):
-        to = Box(self, role, self.options, incoming=True)
+    def incoming(self, role):
+        """Where this machine arrives."""
+        return True
+
+    def migrate(self, box, to):
+        """What became of it."""
         box.qmp.command("migrate", uri=to.address())
-        info = wait_until("an end", box.ended)
+        return wait_until("an end", box.ended)
+
+    def move(self, box, role):
+        to = Box(self, role, self.options, incoming=self.incoming(role))
+        info = self.migrate(box, to)
         self.assertEqual(info["status"], "completed", "%s\n%s\n%s" % (info, box.text(), to.text()))
         self.downtimes.append(info["x-godwit"]["downtime-us"] if "downtime-us" in info.get("x-godwit", {})
                               else info["downtime"] * 1000)
