@@ -11,7 +11,7 @@
  *           thread that asks, where it is one
  *   crc32c  each variant that this machine can run, over pieces as large as a packed frame
  */
-#include "bench.h"
+#include "images.h"
 
 #include <pthread.h>
 #include <zstd.h>
@@ -19,56 +19,20 @@
 #include "base/endian.h"
 #include "image/parked/reader.h"
 
-#define PAGE 4096u
-
-struct ram {
-    uint8_t *data;
-    uint64_t bytes;
-};
-
-static void say(struct gw_error *err)
-{
-    fprintf(stderr, "bench_parked: %s\n", err->text);
-    exit(1);
-}
-
-static int ram_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
-                   struct gw_error *err)
-{
-    memset(kinds, 1, count);
-    return 0;
-}
-
-static int ram_read(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *dst,
-                    struct gw_error *err)
-{
-    const struct ram *ram = image->own;
-
-    memcpy(dst, ram->data + first * PAGE, count * PAGE);
-    return 0;
-}
-
 static double park(const struct ram *ram, const char *path, const char *compress, unsigned threads)
 {
-    static const struct gw_image_ops ops = {.map = ram_map, .read = ram_read};
-    struct gw_image image = {.ops = &ops, .own = (void *)ram, .page_bytes = PAGE, .page_bits = 12};
     struct gw_image_write_options o = {
         .format = GW_IMAGE_PARKED, .compress = compress, .threads = threads, .replace = true};
-    struct gw_error err = GW_ERROR_INIT;
     uint64_t wall, cpu, before;
     struct stat st;
 
     bench_reset_peak();
     before = bench_status_bytes("VmRSS");
-    if (gw_image_add_block(&image, "ram", ram->bytes, NULL, &err) < 0)
-        say(&err);
     wall = bench_now_ns();
     cpu = bench_cpu_ns();
-    if (gw_image_write(&image, path, &o, &err) < 0)
-        say(&err);
+    ram_write(ram, path, &o);
     wall = bench_now_ns() - wall;
     cpu = bench_cpu_ns() - cpu;
-    gw_image_clear(&image);
     stat(path, &st);
     printf("{\"bench\": \"park\", \"compress\": \"%s\", \"threads\": %u, \"ram_mib\": %.1f, \"file_mib\": %.2f, "
            "\"wall_s\": "
@@ -115,31 +79,6 @@ static double stream(const struct ram *ram)
 
 /* ---- reading ------------------------------------------------------------------------------------------------------
  */
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static uint64_t chance(uint64_t *s)
-{
-    *s ^= *s << 13;
-    *s ^= *s >> 7;
-    *s ^= *s << 17;
-    return *s;
-}
-
-static struct gw_image *open_image(const char *path)
-{
-    struct gw_error err = GW_ERROR_INIT;
-    struct gw_image *image;
-
-    if (gw_image_open(path, &image, &err) < 0)
-        say(&err);
-    return image;
-}
 
 enum how { WARM, COLD, AFRESH };
 static const char *const sources[] = {"page cache", "disk", "disk, afresh"};
@@ -299,21 +238,13 @@ static void crc(void)
 int main(int argc, char **argv)
 {
     char path[512];
-    struct stat st;
     struct ram ram;
-    int fd;
 
     if (argc < 2) {
         fprintf(stderr, "bench_parked IMAGE [FOLDER]\n");
         return 2;
     }
-    fd = open(argv[1], O_RDONLY);
-    if (fd < 0 || fstat(fd, &st))
-        bench_die(argv[1]);
-    ram.bytes = (uint64_t)st.st_size / PAGE * PAGE;
-    ram.data = bench_memory(ram.bytes, true);
-    bench_load(argv[1], ram.data, ram.bytes);
-    close(fd);
+    ram = ram_load(argv[1], UINT64_MAX);
     snprintf(path, sizeof path, "%s/bench_parked.%d", argc > 2 ? argv[2] : "build", (int)getpid());
     printf("{\"bench\": \"size\", \"parked_of_stream\": %.3f}\n", park(&ram, path, "zstd", 0) / stream(&ram));
     park(&ram, path, "zstd", 1);

@@ -158,12 +158,12 @@ def ratio(g, of, to, f):
 def programs(build):
     """The benches that look at one part alone: each prints JSON lines."""
     d = os.path.join(build, "bench")
-    return [os.path.join(d, n) for n in ("bench_scan", "bench_sync", "bench_parked") if os.path.exists(os.path.join(d, n))]
+    return [os.path.join(d, n) for n in ("bench_scan", "bench_sync", "bench_parked", "bench_pages") if os.path.exists(os.path.join(d, n))]
 
 
 def look(program, image):
     """Runs a program that prints JSON lines; a table for each kind of line."""
-    argv = [program] + ([image, os.path.dirname(image)] if program.endswith("bench_parked") else [])
+    argv = [program] + ([image, os.path.dirname(image)] if program.endswith(("bench_parked", "bench_pages")) else [])
     text = subprocess.run(argv, capture_output=True, text=True, timeout=600).stdout
     rows = [json.loads(x) for x in text.splitlines() if x.startswith("{")]
     for kind in dict.fromkeys(r.get("bench", "") for r in rows):
