@@ -16,9 +16,12 @@
 struct send {
     struct gw_transfer transfer;
     const char *file, *uri, *peer;
-    bool remove, replace;
+    bool remove, replace, paused, running;
     bool confirmed; /* that the machine is there */
     bool removed;
+    bool marks;  /* the file is marked when its machine may run elsewhere */
+    bool marked; /* now */
+    struct gw_error mark_error;
     struct gw_image *image;
     struct gw_target target;
 };
@@ -35,7 +38,9 @@ static int usage(FILE *to)
         "copy "
         "then\n"
         "                           that must not be started; or, with file:PATH, when PATH is on disk\n"
-        "  --force                  file:PATH: PATH may be there already: it is replaced once the stream is whole\n"
+        "  --force                  FILE may have been sent before; with file:PATH, PATH may be there already: it is\n"
+        "                           replaced once the stream is whole\n"
+        "  --running, --paused      the guest goes on there by itself, or waits for `cont` (usual: as it was parked)\n"
         "  --peer NAME              the destination's version: 7.2, 9.0, 10.0, godwit (usual: finds "
         "out)\n" GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
@@ -48,8 +53,8 @@ static void report(struct send *tx, const struct gw_stats *stats)
     char a[GW_HUMAN], b[GW_HUMAN];
 
     if (t->json) {
-        gw_transfer_result(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f}", "event", "sent", "machine",
-                                     gw_image_machine(tx->image), "file", tx->file, "uri", tx->uri, "ram-bytes",
+        gw_transfer_result(json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:f}", "event", "sent", "machine",
+                                     gw_image_machine(tx->image), "file", tx->file, "uri", tx->uri, "running", gw_image_runs(tx->image), "ram-bytes",
                                      (json_int_t)stats->total_bytes, "sent-bytes", (json_int_t)stats->transferred_bytes,
                                      "seconds", gw_transfer_seconds(t)));
     } else if (!t->quiet) {
@@ -57,26 +62,95 @@ static void report(struct send *tx, const struct gw_stats *stats)
         printf("%s is at %s (%s in %s)%s\n", gw_image_machine(tx->image), tx->uri,
                gw_human_bytes(a, (double)stats->transferred_bytes), gw_human_ms(b, gw_transfer_seconds(t) * 1000),
                tx->removed || !strcmp(tx->file, "-") ? "" : "; its file is a copy from now on: do not start it twice");
+        if (!gw_image_runs(tx->image) && !tx->target.output)
+            printf("it is paused, as it was parked: `cont` lets it go on there (--running would)\n");
     }
     fflush(stdout);
+}
+
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
+
+/* One sends it at a time, and once, unless that is meant. */
+static int take_file(struct send *tx, struct gw_error *err)
+{
+    char sent[1024];
+    int r;
+
+    if (!strcmp(tx->file, "-"))
+        return 0;
+    r = gw_image_lock(tx->image, err);
+    if (r == -EINVAL) /* a pipe with a name */
+        return 0;
+    if (r >= 0 && !tx->replace && !tx->target.output && gw_image_sent(tx->image, sent, sizeof sent))
+        r = gw_fail(err, -EALREADY, GW_BLAME_CALLER,
+                    "this machine was %s: if it runs there, a second one would use its disks too; --force sends it "
+                    "all the same",
+                    sent);
+    tx->marks = r >= 0 && !tx->target.output; /* what is written to a file does not run */
+    return r;
+}
+
+/* state: as in gw_image_mark_sent. */
+static void mark(struct send *tx, const char *state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+
+    if (!tx->marks || (!state && !tx->marked))
+        return;
+    tx->marked = gw_image_mark_sent(tx->image, state, tx->uri, &err) >= 0 && state;
+    tx->mark_error = err;
+}
+
+/* Before the first byte with which the machine may start elsewhere, so that the mark is there also if this process is
+ * killed then. */
+static void on_event(void *opaque, const struct gw_event *event)
+{
+    struct send *tx = opaque;
+
+    if (event->type == GW_EVENT_STATUS && event->status == GW_STATUS_DEVICE)
+        mark(tx, "perhaps sent");
+    gw_transfer_event(&tx->transfer, event);
+}
+
+/* Whether the file that was written holds the same machine. */
+static int read_back(struct send *tx, struct gw_error *err)
+{
+    const struct gw_diff_options options = {0};
+    struct gw_diff_counts n;
+    struct gw_image *written = NULL;
+    struct gw_uri uri;
+    int r = gw_uri_parse(tx->uri, &uri, err);
+
+    if (r >= 0 && uri.offset)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "a stream at an offset is not read back");
+    if (r >= 0)
+        r = gw_image_open_in(uri.path, getenv("TMPDIR"), &written, err);
+    if (r >= 0)
+        r = gw_image_diff(tx->image, written, &options, &n, err);
+    if (r >= 0 && (n.pages || n.blocks || n.devices || n.values || n.heads))
+        r = gw_fail(err, -EIO, GW_BLAME_LOCAL, "%s, read back, is another machine", tx->uri);
+    gw_image_free(written);
+    return r;
 }
 
 /* It may be the only copy. */
 static int remove_file(struct send *tx)
 {
     struct gw_error err = GW_ERROR_INIT;
+    int r;
 
     if (!tx->remove || !strcmp(tx->file, "-"))
         return GW_EXIT_DONE;
     if (!tx->confirmed)
-        gw_fail(
-            &err, -EREMOTEIO, GW_BLAME_CHANNEL,
-            "not removed: %s took all of it, but cannot say whether the machine runs there: look, and remove the file "
-            "yourself",
-            tx->uri);
-    else if (unlink(tx->file) < 0)
-        gw_fail(&err, -errno, GW_BLAME_LOCAL, "not removed: %s", strerror(errno));
-    tx->removed = !err.code;
+        r = gw_fail(&err, -EREMOTEIO, GW_BLAME_CHANNEL,
+                    "not removed: %s took all of it, but cannot say whether the machine runs there: look, and remove "
+                    "the file yourself",
+                    tx->uri);
+    else if (tx->target.output && (r = read_back(tx, &err)) < 0)
+        gw_context(&err, "not removed");
+    else
+        r = gw_image_remove(tx->image, &err);
+    tx->removed = r >= 0;
     return tx->removed ? GW_EXIT_DONE : gw_transfer_failed(&tx->transfer, tx->file, &err);
 }
 
@@ -86,18 +160,21 @@ static int run(struct send *tx, struct gw_error *err)
     struct gw_send_config config = {.uri = tx->uri,
                                     .peer = tx->peer,
                                     .progress_timeout_ns = t->timeout_ns,
-                                    .on_event = gw_transfer_event,
-                                    .opaque = t};
+                                    .on_event = on_event,
+                                    .opaque = tx};
     struct gw_stats stats = {0};
     struct gw_send *send = NULL;
     struct gw_vm *vm = NULL;
-    bool here;
+    enum gw_owner owner;
     int status;
     int r = gw_image_open_in(tx->file, getenv("TMPDIR"), &tx->image, err);
 
     if (r < 0)
         return gw_transfer_failed(t, NULL, err);
-    r = gw_image_vm(tx->image, NULL, NULL, &vm, err);
+    if (tx->paused || tx->running || gw_image_runs(tx->image)) /* what libvirt stopped does not say so itself */
+        r = gw_image_set_runs(tx->image, !tx->paused, err);
+    if (r >= 0)
+        r = gw_image_vm(tx->image, NULL, NULL, &vm, err);
     if (r >= 0)
         r = gw_transfer_begin(t, vm, err);
     if (r < 0)
@@ -105,6 +182,9 @@ static int run(struct send *tx, struct gw_error *err)
     r = gw_target_open(&tx->target, tx->uri, tx->file, tx->replace, err);
     if (r < 0)
         return gw_transfer_failed(t, tx->uri, err);
+    r = take_file(tx, err);
+    if (r < 0)
+        return gw_transfer_failed(t, tx->file, err);
     if (tx->target.channel) {
         config.uri = NULL;
         config.take_channel = tx->target.channel;
@@ -122,17 +202,24 @@ static int run(struct send *tx, struct gw_error *err)
     *err = (struct gw_error)GW_ERROR_INIT;
     r = gw_send_wait(send, err);
     gw_send_stats(send, &stats);
-    here = gw_send_owner(send) == GW_OWNER_SOURCE;
-    if (r >= 0) {
-        r = gw_target_commit(&tx->target, err);
-        here = r < 0;
-    }
-    if (r < 0 && here)
+    owner = gw_send_owner(send);
+    if (r >= 0 && (r = gw_target_commit(&tx->target, err)) < 0)
+        owner = GW_OWNER_SOURCE;
+    if (r < 0 && owner == GW_OWNER_SOURCE)
         gw_context(err, "the machine is still here");
+    mark(tx, r >= 0 ? "sent" : owner == GW_OWNER_SOURCE ? NULL : "perhaps sent");
     tx->confirmed = gw_send_confirmed(send);
     gw_send_free(send);
-    if (r < 0)
-        return gw_transfer_failed(t, tx->uri, err);
+    if (r < 0) {
+        gw_transfer_failed(t, tx->uri, err);
+        if (tx->marked)
+            fprintf(stderr, "godwit send: %s is kept and marked: once it is certain that the machine does not run there, "
+                            "--force sends it again\n",
+                    tx->file);
+        return GW_EXIT_FAILED;
+    }
+    if (tx->marks && tx->mark_error.code)
+        gw_transfer_tell(t, "notice", "text", tx->mark_error.text);
     status = remove_file(tx);
     report(tx, &stats);
     return status;
@@ -146,6 +233,8 @@ int gw_cmd_send(int argc, char **argv)
     bool postcopy;
     const struct gw_cli_option options[] = {{"remove", .flag = &tx.remove},
                                             {"force", 'f', .flag = &tx.replace},
+                                            {"paused", .flag = &tx.paused},
+                                            {"running", .flag = &tx.running},
                                             {"peer", .text = &tx.peer},
                                             {"postcopy", .flag = &postcopy, .absent = "a start before all is there"},
                                             {.also = shared},
@@ -156,7 +245,7 @@ int gw_cmd_send(int argc, char **argv)
     status = gw_cli_options(argc, argv, options, usage);
     if (status >= 0)
         return status;
-    if (optind + 2 != argc)
+    if (optind + 2 != argc || (tx.paused && tx.running))
         return usage(stderr);
     tx.file = argv[optind];
     tx.uri = argv[optind + 1];

@@ -59,7 +59,7 @@ static inline int gw_image_verify(struct gw_image *image, const struct gw_verify
 /* ---- diff -------------------------------------------------------------------------------------------------------- */
 
 enum gw_difference_kind {
-    GW_DIFFERENCE_MACHINE, /* of the heads: where "machine", "page size", "UUID" */
+    GW_DIFFERENCE_MACHINE, /* of the heads: where "machine", "page size", "UUID", "configuration" */
     GW_DIFFERENCE_BLOCK,   /* a RAM block: only in one, or of another size */
     GW_DIFFERENCE_PAGES,   /* a run of pages with other contents */
     GW_DIFFERENCE_DEVICE,  /* a device: only in one, or of another version */

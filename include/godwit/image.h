@@ -67,6 +67,24 @@ GW_API uint64_t gw_image_block_bytes(const struct gw_image *image, unsigned bloc
 GW_API int gw_image_read(struct gw_image *image, unsigned block, uint64_t offset, void *dst, size_t bytes,
                          struct gw_error *err);
 
+/* Whether its guest goes on by itself where it arrives, or waits for `cont`: as the source stood; of a libvirt image as it stood
+ * before libvirt stopped it. A stream or mapped-ram file that is written of the latter says so, too. */
+GW_API bool gw_image_runs(const struct gw_image *image);
+/* From now on. -ENOTSUP: it is to wait, and carries nothing that could say so (QEMU's store-global-state=off). */
+GW_API int gw_image_set_runs(struct gw_image *image, bool runs, struct gw_error *err);
+
+/* The file that it was opened from, while its machine goes on elsewhere. -EINVAL: it came from no regular file.
+ * lock: until the image is freed. -EBUSY: somebody else has it.
+ * mark_sent: notes in the file (extended attribute user.godwit.sent) where it was sent: `state` is "sent", or "perhaps
+ * sent" when that is not known; NULL takes the mark off. -ENOTSUP: its file system keeps no such marks.
+ * sent: whether there is such a note, and its text.
+ * remove: removes this very file, however it is called by now: -ENOENT: nothing has its name; -ESTALE: another file has, and
+ * stays. What a symbolic link led to is removed, the link is not. */
+GW_API int gw_image_lock(struct gw_image *image, struct gw_error *err);
+GW_API int gw_image_mark_sent(struct gw_image *image, const char *state, const char *where, struct gw_error *err);
+GW_API bool gw_image_sent(const struct gw_image *image, char *buf, size_t size);
+GW_API int gw_image_remove(struct gw_image *image, struct gw_error *err);
+
 /* A machine for gw_send_start (an image that is full) or gw_recv_start (an empty one, which takes any machine). It is the
  * image's: do not free it. `park` is called when everything has arrived, before the source is told that it may forget
  * its guest: a failure of it leaves the guest with the source. Should the source take its guest back meanwhile, reading the

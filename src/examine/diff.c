@@ -4,6 +4,7 @@
 #include "godwit/examine.h"
 #include "base/sized.h"
 #include "examine/devices.h"
+#include "base/crc32c.h"
 #include "examine/sweep.h"
 #include "state/values.h"
 
@@ -55,8 +56,21 @@ static const char *uuid_text(const struct gw_image *image, char text[40])
     return text;
 }
 
+static void configuration_text(const struct gw_image *image, char text[40])
+{
+    struct gw_wire_head kept;
+    struct gw_out out;
+
+    gw_image_head(image, &kept);
+    gw_out_memory(&out);
+    gw_head_put(&out, &kept);
+    snprintf(text, 40, "%zu bytes, crc32c %08x", (size_t)out.offset, gw_crc32c(0, out.begin, out.offset));
+    gw_out_free(&out);
+}
+
 static void diff_heads(struct diff *d)
 {
+    uint64_t before = d->counts.heads;
     char a[40], b[40];
 
     head(d, "machine", *d->a->machine ? d->a->machine : NULL, *d->b->machine ? d->b->machine : NULL);
@@ -64,6 +78,12 @@ static void diff_heads(struct diff *d)
     snprintf(a, sizeof a, "%u", d->a->page_bytes);
     snprintf(b, sizeof b, "%u", d->b->page_bytes);
     head(d, "page size", a, b);
+    /* What is not known of it, or was left out. */
+    if (d->counts.heads == before && d->a->head && d->b->head) {
+        configuration_text(d->a, a);
+        configuration_text(d->b, b);
+        head(d, "configuration", a, b);
+    }
 }
 
 /* ---- RAM --------------------------------------------------------------------------------------------------------- */

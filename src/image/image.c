@@ -78,15 +78,22 @@ int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_i
         gw_close_fd(&fd);
         return r;
     }
+    image = calloc(1, sizeof *image);
+    if (!image) {
+        gw_close_fd(&fd);
+        return gw_nomem(err, "image");
+    }
+    if (!input)
+        gw_image_set_origin(image, fd, path);
     r = S_ISDIR(st.st_mode) ? gw_fail(err, -EISDIR, GW_BLAME_CALLER, "%s: %s", name, strerror(EISDIR)) : 0;
     if (r >= 0 && (r = gw_image_unpack(fd, name, temporary_folder, &fd, err)) < 0)
         fd = -1; /* taken */
     if (r >= 0)
         r = recognise(fd, name, &format, err);
-    image = r < 0 ? NULL : calloc(1, sizeof *image);
-    if (!image) {
+    if (r < 0) {
         gw_close_fd(&fd);
-        return r < 0 ? r : gw_nomem(err, "image");
+        gw_image_free(image);
+        return r;
     }
     image->format = format->format;
     image->temporary_folder = temporary_folder;
@@ -168,6 +175,7 @@ struct gw_image *gw_image_free(struct gw_image *image)
     if (image->ops && image->ops->close)
         image->ops->close(image);
     gw_image_clear(image);
+    gw_image_close_origin(image);
     free(image);
     return NULL;
 }

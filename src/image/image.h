@@ -26,6 +26,19 @@ struct gw_image_block {
     bool has_gpa;
 };
 
+struct gw_image_inode {
+    dev_t device;
+    ino_t number;
+};
+
+/* The file that the image was opened from (origin.c). Held open: its inode is nobody else's meanwhile. */
+struct gw_image_origin {
+    bool known; /* false: it was no regular file */
+    int fd;
+    struct gw_image_inode inode;
+    char path[4096]; /* without symbolic links, as it was then */
+};
+
 /* Pages are target pages of a block. `read` and `map` are called by several threads at a time. The range lies inside
  * the block: gw_image_* below checked it. */
 struct gw_image_ops {
@@ -50,6 +63,7 @@ struct gw_image {
     void *own; /* of the format */
     enum gw_image_format format;
 
+    struct gw_image_origin origin;
     const char *temporary_folder; /* while it is being opened; NULL: the usual one */
 
     /* head */
@@ -120,10 +134,11 @@ int gw_image_keep_head(struct gw_image *image, const struct gw_wire_head *head, 
 /* The head as a stream of the image begins, without capabilities that are those of a file (mapped-ram). */
 void gw_image_head(const struct gw_image *image, struct gw_wire_head *ret);
 
-struct gw_image_inode {
-    dev_t device;
-    ino_t number;
-};
+void gw_image_set_origin(struct gw_image *image, int fd, const char *path);
+void gw_image_close_origin(struct gw_image *image);
+/* Moves this very file to another name. -ENOENT: nothing has its name; -ESTALE: another file has, and stays; -EEXIST: `to` is
+ * taken, or was given to another file that could not be put back. */
+int gw_image_take_away(const struct gw_image_inode *own, const char *path, const char *to);
 
 /* What gw_image_write does in common for all formats: the temporary name, its removal, sync, the name, sync of the folder;
  * and what was there before, until it is known that the new one stays. */

@@ -223,18 +223,17 @@ int gw_image_out_commit(struct gw_image_out *out, struct gw_error *err)
     return 0;
 }
 
-/* Takes the file away from its name, if it is still there. */
-static int take_away(const struct gw_image_out *out, const char *to)
+int gw_image_take_away(const struct gw_image_inode *own, const char *path, const char *to)
 {
     struct stat st;
     int r;
 
-    if (!is(&out->own, out->path))
-        return lstat(out->path, &st) ? -ENOENT : -ESTALE;
-    r = move(out->path, to);
-    if (r < 0 || is(&out->own, to))
+    if (!is(own, path))
+        return lstat(path, &st) ? -ENOENT : -ESTALE;
+    r = move(path, to);
+    if (r < 0 || is(own, to))
         return r;
-    return (r = move(to, out->path)) < 0 ? r : -ESTALE; /* it was replaced just now */
+    return (r = move(to, path)) < 0 ? r : -ESTALE; /* it was replaced just now */
 }
 
 int gw_image_out_revert(struct gw_image_out *out, const char *aside, struct gw_error *err)
@@ -244,7 +243,7 @@ int gw_image_out_revert(struct gw_image_out *out, const char *aside, struct gw_e
 
     if (!out->placed)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: there is no file that can be taken back", out->path);
-    r = take_away(out, to);
+    r = gw_image_take_away(&out->own, out->path, to);
     if (aside && r == -EEXIST)
         return gw_fail(err, r, GW_BLAME_CALLER, "%s: %s", aside, strerror(EEXIST));
     out->placed = false;

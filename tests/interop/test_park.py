@@ -112,6 +112,24 @@ class Journey(Parks):
         dst.wait()
         self.assert_nothing_left()
 
+    def test_remove_takes_no_other(self):
+        """While a guest is sent, another one is parked under its name: that one stays, and is told of."""
+        rx, src = self.start("10.0")
+        self.assertEqual(rx.wait_exit(), 0)
+        dst = self.qemu("10.0", "target", memory=SIZE, incoming="unix:" + self.path("b"))
+        os.kill(dst.process.pid, signal.SIGSTOP)
+        tx = Program(self, "send", [built("cli/godwit"), "send", self.out("guest"), "unix:" + self.path("b"), "--remove", "--json"])
+        tx.wait_event("status", status="active")
+        os.rename(self.out("guest"), self.out("away"))
+        write_file(self.out("guest"), b"another guest")
+        os.kill(dst.process.pid, signal.SIGCONT)
+        self.assertEqual(tx.wait_exit(), 1)
+        self.assertIn("not removed: another file is in its place meanwhile", tx.text())
+        dst.wait()
+        with open(self.out("guest"), "rb") as f:
+            self.assertEqual(f.read(), b"another guest")
+        self.assertEqual(sorted(os.listdir(self.out())), ["away", "guest"])
+
     def test_dirtied_on_the_way(self):
         """Pages that are written while they are sent come again, and the last contents count."""
         for version in ("7.2", "10.0"):

@@ -48,9 +48,9 @@ class Parking(Case):
     def unix(self, name="m"):
         return "unix:" + self.path(name)
 
-    def arrives(self, target, uri, path):
+    def arrives(self, target, uri, path, *options):
         """What lies at path, sent to target."""
-        send = self.command("send", "send", path, uri)
+        send = self.command("send", "send", path, uri, *options)
         self.exits(send)
         target.wait()
 
@@ -63,7 +63,7 @@ class Files(Parking):
         for i, version in enumerate(VERSIONS):
             uri = self.unix("m%d" % i)
             target = self.none(version, "target%d" % i, incoming=uri)
-            self.arrives(target, uri, path)
+            self.arrives(target, uri, path, *(["--force"] if i else []))
             self.assert_same_ram(target.ram(), RAM)
 
     def test_a_file_that_qemu_wrote(self):

@@ -93,7 +93,7 @@ class Files(Case):
         self.assertIn("No such file", r.stderr)
 
     def kept(self, uri, **options):
-        r = self.godwit("send", self.guest, uri, "--remove", status=1, **options)
+        r = self.godwit("send", self.guest, uri, "--remove", "--force", status=1, **options)
         self.assertEqual(r.stderr, "godwit send: %s: not removed: %s took all of it, but cannot say whether the machine runs "
                          "there: look, and remove the file yourself\n" % (self.guest, uri))
         self.assertEqual(read_file(self.guest), self.bytes)
@@ -136,14 +136,64 @@ class Files(Case):
     def test_what_is_no_file(self):
         self.godwit("send", self.guest, "file:/dev/null")
         os.mkfifo(self.path("fifo"))
+        # One that gives up leaves nobody behind who waits for a writer.
         with subprocess.Popen(["cat", self.path("fifo")], stdout=subprocess.PIPE) as cat:
             for _ in range(100):
-                r = subprocess.run([built("cli/godwit"), "send", self.guest, "file:" + self.path("fifo")],
+                r = subprocess.run([built("cli/godwit"), "send", self.guest, "file:" + self.path("fifo"), "--force"],
                                    capture_output=True, text=True)
                 if "nobody reads" not in r.stderr:
                     break
+            if r.returncode:
+                cat.kill()
             self.assertEqual(r.returncode, 0, r.stderr)
             self.whole(write_file(self.path("through"), cat.stdout.read()))
+
+    # ---- one machine, one guest
+
+    def test_once(self):
+        """What was sent somewhere is not sent again by mistake, however it is called by then; a file does not run."""
+        uri = "exec:cat >" + self.path("taken")
+        self.godwit("send", self.guest, "file:" + self.path("one"))
+        self.godwit("send", self.guest, uri)
+        os.rename(self.guest, self.out("renamed"))
+        for where in uri, "tcp:127.0.0.1:1":
+            r = self.godwit("send", self.out("renamed"), where, status=1)
+            self.assertIn("this machine was sent to %s at 2" % uri, r.stderr)
+            self.assertIn("--force", r.stderr)
+        self.godwit("send", self.out("renamed"), "file:" + self.path("two"))
+        self.godwit("send", self.out("renamed"), uri, "--force")
+
+    def test_not_after_a_failure(self):
+        """It is here, and can be sent."""
+        r = self.godwit("send", self.guest, "exec:exit 3", status=1)
+        self.assertIn("the machine is still here", r.stderr)
+        self.godwit("send", self.guest, "exec:cat >" + self.path("taken"))
+
+    def holding(self):
+        """A send that is under way until `go on` is written to what is returned."""
+        os.mkfifo(self.path("gate"))
+        p = subprocess.Popen([built("cli/godwit"), "send", self.guest, "exec:cat %s >/dev/null; cat >%s" % (
+            self.path("gate"), self.path("taken")), "--remove"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        return p, open(self.path("gate"), "w")  # waits for the reader
+
+    def end(self, p, gate):
+        gate.close()
+        return p.communicate(timeout=DEADLINE_S * SLOW)
+
+    def test_one_at_a_time(self):
+        p, gate = self.holding()
+        r = self.godwit("send", self.guest, "exec:cat >/dev/null", status=1)
+        self.assertIn("another process is sending this machine", r.stderr)
+        self.end(p, gate)
+
+    # ---- --remove, and other files
+
+    def test_removes_what_a_link_leads_to(self):
+        os.symlink("guest", self.out("link"))
+        self.godwit("send", self.out("link"), "file:" + self.path("there"), "--remove")
+        self.assertEqual(os.listdir(self.path("d")), ["link"])
 
 
 if __name__ == "__main__":

@@ -98,6 +98,10 @@ static int write_file(struct gw_image *image, const char *path, const struct gw_
     struct gw_image_out own, *out = &own;
     int r;
 
+    /* These have no other place for it than the stream. */
+    if (image->libvirt_saved && (options->format == GW_IMAGE_STREAM || options->format == GW_IMAGE_MAPPED_RAM) &&
+        (r = gw_image_set_runs(image, gw_image_runs(image), err)) < 0)
+        return r;
     if (!format || !format->write)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: files of the format %s cannot be written", path,
                        format ? format->name : "?");

@@ -118,21 +118,6 @@ int gw_libvirt_open(int fd, const char *name, struct gw_image *image, struct gw_
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-/* The state that the source was in; the section's head and what of its body comes before (wire-format.md 13.1). */
-static bool was_running(const struct gw_image *image)
-{
-    static const char head[] = "\x0bglobalstate\0\0\0\0\0\0\0\1";
-    const uint8_t *p;
-
-    if (image->libvirt_saved)
-        return image->libvirt_was_running;
-    p = image->devices_bytes ? memmem(image->devices, image->devices_bytes, head, sizeof head - 1) : NULL;
-    if (!p)
-        return true; /* machines that do not tell are taken to run */
-    p += sizeof head - 1;
-    return image->devices_bytes - (size_t)(p - image->devices) >= 12 && !memcmp(p + 4, "running", 8);
-}
-
 static int put_texts(const struct gw_image *image, const char *xml, struct gw_libvirt_head *h, int fd,
                      struct gw_error *err)
 {
@@ -190,7 +175,7 @@ int gw_libvirt_write(struct gw_image *image, const struct gw_image_write_options
 {
     const char *xml = options->libvirt_xml ? options->libvirt_xml : image->libvirt_xml;
     int r, format = find_format(options, err);
-    struct gw_libvirt_head h = {.was_running = was_running(image), .format = (uint32_t)format};
+    struct gw_libvirt_head h = {.was_running = gw_image_runs(image), .format = (uint32_t)format};
     struct gw_image_write_options inner = *options;
 
     if (format < 0)
