@@ -13,6 +13,7 @@
 #include "cmd.h"
 #include "examine.h"
 #include "interrupts.h"
+#include "shown.h"
 #include "table.h"
 #include "transfer.h"
 
@@ -150,7 +151,7 @@ int gw_cmd_convert(int argc, char **argv)
     if (r >= 0)
         return GW_EXIT_DONE;
     if (job.progress.interrupted) {
-        fprintf(stderr, "godwit convert: %s: interrupted; nothing was left there\n", job.out);
+        fprintf(stderr, "godwit convert: %s: interrupted; nothing was left there\n", gw_shown(job.out));
         return GW_EXIT_FAILED;
     }
     return gw_cli_failed("convert", NULL, err.text);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "options.h"
+#include "shown.h"
 
 static const char usage[] =
     "usage: godwit ctl SOCKET COMMAND [ARGUMENT]...\n"
@@ -45,7 +46,7 @@ static const char usage[] =
 
 int gw_ctl_failed(const char *what, const struct gw_error *err)
 {
-    fprintf(stderr, "godwit ctl: %s: %s\n", what, err->text);
+    fprintf(stderr, "godwit ctl: %s: %s\n", gw_shown(what), err->text);
     return GW_EXIT_FAILED;
 }
 
@@ -70,7 +71,7 @@ int gw_ctl_run(struct gw_ctl *ctl, const char *command, json_t *take_args, json_
 
 void gw_ctl_print_json(const struct gw_ctl *ctl, const json_t *value)
 {
-    json_dumpf(value, stdout, JSON_ENCODE_ANY | (ctl->json ? JSON_COMPACT : JSON_INDENT(2)));
+    json_dumpf(value, stdout, JSON_ENCODE_ANY | (ctl->json ? JSON_COMPACT : JSON_INDENT(2)) | JSON_ENSURE_ASCII);
     putchar('\n');
 }
 
@@ -253,7 +254,7 @@ static bool interrupted(void *opaque)
 static void tell_event(void *opaque, const json_t *event)
 {
     const json_t *what = json_object_get(event, "data");
-    char *data = what ? json_dumps(what, JSON_COMPACT) : NULL;
+    char *data = what ? json_dumps(what, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 
     fprintf(stderr, "godwit ctl: event %s%s%s\n", gw_ctl_text(event, "event", "?"), data ? " " : "", data ? data : "");
     free(data);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "shown.h"
 
 /* ---- reading answers --------------------------------------------------------------------------------------------- */
 
@@ -36,7 +37,7 @@ const char *gw_ctl_text(const json_t *info, const char *path, const char *otherw
 {
     const char *text = json_string_value(at(info, path));
 
-    return text ? text : otherwise;
+    return text ? gw_shown(text) : otherwise;
 }
 
 const char *gw_human_bytes(char buf[GW_HUMAN], double bytes)
@@ -124,7 +125,7 @@ void gw_ctl_report(const json_t *info, const json_t *status)
         printf("pages       %.0f as they are, %.0f of zeros, %.0f rounds\n", gw_ctl_number(info, "ram.normal"),
                gw_ctl_number(info, "ram.duplicate"), gw_ctl_number(info, "ram.dirty-sync-count"));
     }
-    json_array_foreach(at(info, "blocked-reasons"), i, reason) printf("blocked by  %s\n", json_string_value(reason));
+    json_array_foreach(at(info, "blocked-reasons"), i, reason) printf("blocked by  %s\n", gw_shown(json_string_value(reason)));
     json_array_foreach(at(info, "socket-address"), i, reason)
         printf("listens on  %s%s%s\n", gw_ctl_text(reason, "host", gw_ctl_text(reason, "path", "?")),
                json_object_get(reason, "port") ? ":" : "", gw_ctl_text(reason, "port", ""));
@@ -206,7 +207,7 @@ static int show_capabilities(struct gw_ctl *ctl, int argc, char **argv)
     } else if (r == GW_EXIT_DONE) {
         const char *name;
 
-        json_object_foreach(shown, name, item) printf("%-28s %s\n", name, json_is_true(item) ? "on" : "off");
+        json_object_foreach(shown, name, item) printf("%-28s %s\n", gw_shown(name), json_is_true(item) ? "on" : "off");
     }
     json_decref(shown);
     json_decref(list);
@@ -287,9 +288,9 @@ static int show_parameters(struct gw_ctl *ctl, int argc, char **argv)
     else if (r == GW_EXIT_DONE)
         json_object_foreach(shown, name, value)
         {
-            char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+            char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
 
-            printf("%-28s %s\n", name, text ? text : json_string_value(value));
+            printf("%-28s %s\n", gw_shown(name), text ? text : gw_shown(json_string_value(value)));
             free(text);
         }
     json_decref(shown);

@@ -11,6 +11,7 @@
 
 #include "cmd.h"
 #include "examine.h"
+#include "shown.h"
 #include "table.h"
 
 #define COMMAND    "diff"
@@ -91,9 +92,9 @@ static void print_text(struct report *report, const struct gw_difference *d)
     else
         printf("%s: ", d->where);
     if (d->a && d->b)
-        printf("%s != %s\n", d->a, d->b);
+        printf("%s != %s\n", gw_shown(d->a), gw_shown(d->b));
     else
-        printf("only in the %s one: %s\n", d->a ? "first" : "second", d->a ? d->a : d->b);
+        printf("only in the %s one: %s\n", d->a ? "first" : "second", gw_shown(d->a ? d->a : d->b));
 }
 
 static void found(void *opaque, const struct gw_difference *d)

@@ -9,12 +9,13 @@
 
 #include "cmd.h"
 #include "interrupts.h"
+#include "shown.h"
 
 #define STEP_NS 200000000ull
 
 int gw_cli_failed(const char *command, const char *what, const char *why)
 {
-    fprintf(stderr, "godwit %s: %s%s%s\n", command, what ? what : "", what ? ": " : "", why);
+    fprintf(stderr, "godwit %s: %s%s%s\n", command, what ? gw_shown(what) : "", what ? ": " : "", gw_shown(why));
     return GW_EXIT_FAILED;
 }
 
@@ -29,7 +30,7 @@ int gw_cli_end(const char *command, int status)
 void gw_cli_print_found(json_t *take_all, json_t *found)
 {
     json_object_set(take_all, "found", found);
-    json_dumpf(take_all, stdout, JSON_INDENT(2));
+    json_dumpf(take_all, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
     printf("\n");
     json_decref(take_all);
 }

@@ -9,6 +9,7 @@
 #include <godwit/examine.h>
 #include <jansson.h>
 
+#include "shown.h"
 #include "cmd.h"
 #include "examine.h"
 #include "table.h"
@@ -43,7 +44,7 @@ static void found(void *opaque, const struct gw_reason *reason)
         json_array_append_new(report->list, json_pack("{s:s, s:s, s:s}", "weight", names[reason->weight], "where",
                                                       reason->where, "what", reason->what));
     else if (!report->quiet)
-        printf("%s: %s: %s\n", words[reason->weight], reason->where, reason->what);
+        printf("%s: %s: %s\n", words[reason->weight], gw_shown(reason->where), gw_shown(reason->what));
 }
 
 static int read_stream(const char *name, struct gw_inspect **ret, struct gw_error *err)

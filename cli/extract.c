@@ -11,6 +11,7 @@
 
 #include "cmd.h"
 #include "examine.h"
+#include "shown.h"
 #include "table.h"
 
 #define COMMAND    "extract"
@@ -69,7 +70,7 @@ static enum gw_cli_taken take_place(void *opaque, char *text)
 static void told(void *opaque, const char *line)
 {
     gw_cli_progress_done(opaque);
-    printf("%s\n", line);
+    printf("%s\n", gw_shown(line));
 }
 
 static int extract(const struct request *q, struct gw_error *err)

@@ -9,6 +9,7 @@
 
 #include <godwit/godwit.h>
 
+#include "shown.h"
 #include "cmd.h"
 #include "examine.h"
 #include "table.h"
@@ -55,7 +56,7 @@ int gw_cmd_inspect(int argc, char **argv)
     name = argv[optind];
     if (against)
         return how.ram || how.device ? usage(stderr) : gw_inspect_against(name, against, how.json);
-    how.title = strcmp(name, "-") ? name : "standard input";
+    how.title = strcmp(name, "-") ? gw_shown(name) : "standard input";
     gw_cli_progress_init(&progress, "inspected");
     progress.on &= !quiet;
     r = gw_inspect_new(&inspect, &err);

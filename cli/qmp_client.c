@@ -218,7 +218,7 @@ static void name_server(struct gw_qmp *q, json_t *version)
     json_t *qemu = json_object_get(version, "qemu");
 
     if (package && !strncmp(package, "godwit ", 7))
-        snprintf(q->server, sizeof q->server, "%s", package);
+        gw_printable(package, q->server, sizeof q->server);
     else
         snprintf(q->server, sizeof q->server, "QEMU %d.%d.%d", (int)json_integer_value(json_object_get(qemu, "major")),
                  (int)json_integer_value(json_object_get(qemu, "minor")),

@@ -2,6 +2,7 @@
  *
  * The session of `godwit receive`: parks a machine (godwit/park.h) and tells of it.
  */
+#include "shown.h"
 #include "receive.h"
 
 #include <errno.h>
@@ -46,8 +47,8 @@ static void report(struct gw_receive *rx, const struct gw_stats *stats)
                                      (json_int_t)stats->transferred_bytes, "seconds", gw_transfer_seconds(t)));
     } else if (!t->quiet) {
         gw_transfer_clear(t);
-        printf("%s with %s of RAM is in %s (%s; %s came in)\n", gw_image_machine(image), gw_human_bytes(a, (double)ram),
-               rx->output, gw_human_bytes(b, (double)st.st_blocks * 512),
+        printf("%s with %s of RAM is in %s (%s; %s came in)\n", gw_shown(gw_image_machine(image)), gw_human_bytes(a, (double)ram),
+               gw_shown(rx->output), gw_human_bytes(b, (double)st.st_blocks * 512),
                gw_human_bytes(c, (double)stats->transferred_bytes));
     }
     fflush(stdout);
@@ -99,7 +100,7 @@ static void pack(struct gw_receive *rx, struct gw_error *err)
                 rx->output);
     else
         fprintf(stderr, "godwit receive: %s; the machine is whole in %s, uncompressed\n",
-                err->code == -ECANCELED ? "interrupted while packing" : err->text, rx->output);
+                err->code == -ECANCELED ? "interrupted while packing" : err->text, gw_shown(rx->output));
 }
 
 static bool is_socket(const char *text)

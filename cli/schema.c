@@ -15,6 +15,7 @@
 #include "cmd.h"
 #include "examine.h"
 #include "machine/machine.h"
+#include "shown.h"
 #include "table.h"
 
 #define COMMAND          "schema"
@@ -109,7 +110,7 @@ static void found(void *opaque, bool breaking, const char *where, const char *wh
         json_array_append_new(f->json,
                               json_pack("{s:b, s:s, s:s}", "breaking", breaking, "where", where, "what", what));
     else if (!f->quiet)
-        printf("%s %s: %s\n", breaking ? "breaks" : "differs", where, what);
+        printf("%s %s: %s\n", breaking ? "breaks" : "differs", gw_shown(where), gw_shown(what));
     f->notes += !breaking;
 }
 
@@ -140,7 +141,7 @@ static int check(int argc, char **argv)
     free(from);
     free(to);
     if (f.json && r >= 0) {
-        json_dumpf(f.json, stdout, JSON_INDENT(2));
+        json_dumpf(f.json, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
         printf("\n");
     }
     json_decref(f.json);
@@ -148,7 +149,7 @@ static int check(int argc, char **argv)
         return gw_cli_failed(COMMAND, "check", err.text);
     if (!json && !f.quiet)
         printf("%s: %d difference%s between %s and %s\n", r ? "it would not load" : "it loads", r + (int)f.notes,
-               r + (int)f.notes == 1 ? "" : "s", argv[optind], argv[optind + 1]);
+               r + (int)f.notes == 1 ? "" : "s", gw_shown(argv[optind]), gw_shown(argv[optind + 1]));
     return gw_cli_end(COMMAND, r ? GW_EXIT_DIFFERENT : GW_EXIT_DONE);
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "shown.h"
 #include "target.h"
 #include "transfer.h"
 
@@ -59,7 +60,7 @@ static void report(struct send *tx, const struct gw_stats *stats)
                                      "seconds", gw_transfer_seconds(t)));
     } else if (!t->quiet) {
         gw_transfer_clear(t);
-        printf("%s is at %s (%s in %s)%s\n", gw_image_machine(tx->image), tx->uri,
+        printf("%s is at %s (%s in %s)%s\n", gw_shown(gw_image_machine(tx->image)), gw_shown(tx->uri),
                gw_human_bytes(a, (double)stats->transferred_bytes), gw_human_ms(b, gw_transfer_seconds(t) * 1000),
                tx->removed || !strcmp(tx->file, "-") ? "" : "; its file is a copy from now on: do not start it twice");
         if (!gw_image_runs(tx->image) && !tx->target.output)
@@ -215,7 +216,7 @@ static int run(struct send *tx, struct gw_error *err)
         if (tx->marked)
             fprintf(stderr, "godwit send: %s is kept and marked: once it is certain that the machine does not run there, "
                             "--force sends it again\n",
-                    tx->file);
+                    gw_shown(tx->file));
         return GW_EXIT_FAILED;
     }
     if (tx->marks && tx->mark_error.code)

@@ -15,6 +15,7 @@
 #include "ctl.h"
 #include "interrupts.h"
 #include "options.h"
+#include "shown.h"
 
 #define TURN_MS       200
 #define XML_BYTES_MAX (64u << 20)
@@ -22,7 +23,7 @@
 int gw_transfer_failed(struct gw_transfer *t, const char *what, const struct gw_error *err)
 {
     gw_transfer_clear(t);
-    fprintf(stderr, "godwit %s: %s%s%s\n", t->command, what ? what : "", what ? ": " : "", err->text);
+    fprintf(stderr, "godwit %s: %s%s%s\n", t->command, what ? gw_shown(what) : "", what ? ": " : "", err->text);
     return GW_EXIT_FAILED;
 }
 
@@ -153,7 +154,7 @@ void gw_transfer_end(struct gw_transfer *t)
 
 void gw_transfer_result(json_t *take_result)
 {
-    char *text = take_result ? json_dumps(take_result, JSON_COMPACT) : NULL;
+    char *text = take_result ? json_dumps(take_result, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 
     puts(text ? text : "{}");
     fflush(stdout);
@@ -167,7 +168,7 @@ void gw_transfer_tell(struct gw_transfer *t, const char *event, const char *key,
         gw_transfer_result(json_pack("{s:s, s:s}", "event", event, key, value));
     } else if (!t->quiet) {
         gw_transfer_clear(t);
-        fprintf(stderr, "%s: %s\n", event, value);
+        fprintf(stderr, "%s: %s\n", event, gw_shown(value));
     }
 }
 

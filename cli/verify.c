@@ -10,6 +10,7 @@
 #include <godwit/examine.h>
 #include <jansson.h>
 
+#include "shown.h"
 #include "cmd.h"
 #include "examine.h"
 #include "table.h"
@@ -55,9 +56,9 @@ static void found(void *opaque, const struct gw_verify_fault *f)
         return;
     gw_cli_progress_done(&report->progress);
     if (f->bytes)
-        printf("%s %s 0x%" PRIx64 "-0x%" PRIx64 ": %s\n", f->part, f->name, f->offset, f->offset + f->bytes, f->what);
+        printf("%s %s 0x%" PRIx64 "-0x%" PRIx64 ": %s\n", f->part, f->name, f->offset, f->offset + f->bytes, gw_shown(f->what));
     else
-        printf("%s%s%s: %s\n", f->part, *f->name ? " " : "", f->name, f->what);
+        printf("%s%s%s: %s\n", f->part, *f->name ? " " : "", f->name, gw_shown(f->what));
 }
 
 static bool step(void *opaque, uint64_t done, uint64_t total)
@@ -77,9 +78,9 @@ static int print(struct report *report, const char *file, const char *format, co
 
         gw_cli_print_found(all, report->faults);
     } else if (!report->quiet && !n->blocks && n->faults) { /* it was not even opened */
-        printf("%s: not whole\n", file);
+        printf("%s: not whole\n", gw_shown(file));
     } else if (!report->quiet) {
-        printf("%s: %s: %" PRIu64 " pages (%" PRIu64 " with contents) in %u block%s, %u device%s", file,
+        printf("%s: %s: %" PRIu64 " pages (%" PRIu64 " with contents) in %u block%s, %u device%s", gw_shown(file),
                n->faults ? "not whole" : "whole", n->pages, n->data_pages, n->blocks, n->blocks == 1 ? "" : "s",
                n->devices, n->devices == 1 ? "" : "s");
         if (n->undescribed)

@@ -12,6 +12,7 @@
 #define GODWIT_ERROR_H
 
 #include <stdarg.h>
+#include <stddef.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -46,6 +47,11 @@ GW_API int gw_fail(struct gw_error *err, int code, enum gw_blame blame, const ch
 #define gw_fail(err, code, ...) (gw_fail((err), (code), __VA_ARGS__), (code))
 #endif
 GW_API int gw_failv(struct gw_error *err, int code, enum gw_blame blame, const char *fmt, va_list ap);
+
+/* text as one line of which a terminal obeys nothing: control characters (newlines too, and U+0080 to U+009F) and what is no
+ * UTF-8 become \xNN. For all that comes from a file, a peer or a monitor, where it is shown. Cut to size; returns buf. Errors,
+ * traces and log lines of the library are so already. */
+GW_API char *gw_printable(const char *text, char *buf, size_t size);
 
 /* Puts "<fmt>: " before the text that is there. Returns err->code (or `code` of the failing call when err is NULL is
  * lost: so the usual form is `gw_context(err, ...); return r;`). */

@@ -149,13 +149,14 @@ void gw_session_event(struct gw_session *s, enum gw_event_type type, uint64_t pa
 
 void gw_session_log(struct gw_session *s, const char *fmt, ...)
 {
-    char text[GW_ERROR_TEXT + 128];
+    char raw[GW_ERROR_TEXT + 128], text[GW_ERROR_TEXT + 128];
     struct gw_event e = {.type = GW_EVENT_LOG, .text = text};
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    vsnprintf(raw, sizeof raw, fmt, ap);
     va_end(ap);
+    gw_printable(raw, text, sizeof text);
     pthread_mutex_lock(&s->event_lock);
     deliver(s, &e);
     pthread_mutex_unlock(&s->event_lock);

@@ -33,13 +33,18 @@ static char *find(const struct gw_image *image)
     return NULL;
 }
 
+static bool says_running(const char *body)
+{
+    return !memcmp(body + 4, "running", 8);
+}
+
 bool gw_image_runs(const struct gw_image *image)
 {
     const char *body = find(image);
 
     if (image->libvirt_saved)
         return image->libvirt_was_running;
-    return !body || !memcmp(body + 4, "running", 8); /* machines that do not tell are taken to run */
+    return !body || says_running(body); /* machines that do not tell are taken to run */
 }
 
 int gw_image_set_runs(struct gw_image *image, bool runs, struct gw_error *err)
@@ -50,7 +55,7 @@ int gw_image_set_runs(struct gw_image *image, bool runs, struct gw_error *err)
     if (!body && !runs)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
                        "the machine does not carry its run state (device globalstate), so it starts where it arrives");
-    if (body) {
+    if (body && says_running(body) != runs) { /* others that wait (prelaunch) stay what they are */
         gw_store_be32(body, (uint32_t)strlen(text) + 1);
         memset(body + 4, 0, TEXT_BYTES);
         memcpy(body + 4, text, strlen(text));

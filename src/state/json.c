@@ -177,6 +177,9 @@ static int parse_string(struct parser *p, const char **ret, uint32_t *ret_bytes)
                 return r;
         }
     }
+    for (const unsigned char *c = (const unsigned char *)s; c < (unsigned char *)to; c++)
+        if (*c < 0x20 || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0))
+            return wrong(p, "a control character in a string");
     p->at++;
     *ret = s;
     *ret_bytes = (uint32_t)(to - s);

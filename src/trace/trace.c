@@ -65,14 +65,15 @@ void gw_trace_set(struct gw_trace *t, uint64_t set, gw_trace_fn fn, void *opaque
 void gw_trace_emit(const struct gw_trace *t, enum gw_trace_event event, const char *format, ...)
 {
     gw_trace_fn fn = atomic_load(&t->fn);
-    char text[TEXT_BYTES];
+    char raw[TEXT_BYTES], text[TEXT_BYTES];
     va_list ap;
 
     if (!fn)
         return;
     va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
+    vsnprintf(raw, sizeof raw, format, ap);
     va_end(ap);
+    gw_printable(raw, text, sizeof text);
     fn(atomic_load(&t->opaque), &(struct gw_trace_record){events[event].name, text, gw_now_ns(t->clock)});
 }
 

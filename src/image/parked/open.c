@@ -53,6 +53,8 @@ static void take_text(struct cursor *c, char dst[256])
     }
     memcpy(dst, take(c, n), n);
     dst[n] = 0;
+    for (const char *p = dst; *p; p++) /* as in a stream: base/cursor.h */
+        c->bad |= *p < 0x20 || *p > 0x7e;
 }
 
 static int load_part(struct gw_parked *p, const struct gw_parked_part *part, uint8_t **ret, struct gw_error *err)
