@@ -22,12 +22,6 @@
 #define MS          GW_NS_PER_MS
 #define PATIENCE_NS (3600 * GW_NS_PER_S) /* for what must come: check.py ends what hangs, long before this */
 
-/* What a shutdown may take. A machine may let a thread wait for longer, now and then or often: the test that measures
- * it does the whole again until it was at once one time. If it never is, check.py ends the test and says which one it
- * was. */
-#define AT_ONCE_NS         (200 * MS)
-#define UNTIL_AT_ONCE(was) for (bool was = false; !was;)
-
 #define assert_ok(r, err)                                                                                              \
     do {                                                                                                               \
         long long r_ = (long long)(r);                                                                                 \
@@ -89,6 +83,22 @@ static inline void pass_ns(uint64_t ns)
         gw_clock_real.sleep_ns(NULL, until - now);
 }
 
+/* 'S': this thread of ours sleeps; 0: it has ended. */
+static inline char thread_state(pid_t id)
+{
+    char path[64], text[512] = "", *end;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)id);
+    f = fopen(path, "r");
+    if (!f)
+        return 0;
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    end = strrchr(text, ')');
+    return end && end[1] ? end[2] : 'R';
+}
+
 /* ---- one thread that does something with a channel ---------------------------------------------------------------
  *
  * A failed assertion leaves a test at once and its stack is gone, while its threads go on. So they work on objects of
@@ -103,7 +113,6 @@ struct mover {
     uint64_t seed;
     bool write;
     int result;
-    uint64_t ended_ns;
     struct gw_error err;
     struct mover_job *job;
 };
@@ -136,7 +145,6 @@ static inline void *mover_run(void *opaque)
         __atomic_store_n(&job->calls, false, __ATOMIC_RELEASE);
         done += part;
     }
-    m->ended_ns = gw_now_ns(&gw_clock_real);
     return NULL;
 }
 
@@ -172,7 +180,6 @@ static inline int mover_end(struct mover *m)
     mover_join(job);
     memcpy(m->bytes, job->m.bytes, m->count);
     m->result = job->m.result;
-    m->ended_ns = job->m.ended_ns;
     m->err = job->m.err;
     free(job->m.bytes);
     free(job);
@@ -187,20 +194,12 @@ static inline void mover_waits(struct mover *m)
 
     for (int asleep = 0; asleep < 5;) {
         pid_t id = __atomic_load_n(&job->id, __ATOMIC_ACQUIRE);
-        char path[64], text[512] = "", *end;
-        FILE *f;
+        char now = id ? thread_state(id) : 'R';
 
-        pass_ns(MS);
-        if (!id)
-            continue;
-        snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)id);
-        f = fopen(path, "r");
-        if (!f)
+        if (!now)
             return;
-        text[fread(text, 1, sizeof text - 1, f)] = 0;
-        fclose(f);
-        end = strrchr(text, ')');
-        asleep = end && end[1] && end[2] == 'S' && __atomic_load_n(&job->calls, __ATOMIC_ACQUIRE) ? asleep + 1 : 0;
+        asleep = now == 'S' && __atomic_load_n(&job->calls, __ATOMIC_ACQUIRE) ? asleep + 1 : 0;
+        pass_ns(MS);
     }
 }
 

@@ -170,10 +170,9 @@ static void by_call(void **state)
 
 static void stalls(void **state)
 {
-    for (size_t k = 0; k < 2;) {
+    for (size_t k = 0; k < 2; k++) {
         struct gw_error err = GW_ERROR_INIT;
         uint8_t data[100] = {0};
-        uint64_t at;
         struct pair *p;
 
         p = faulty_pair(kinds[k], (struct gw_fault){.kind = GW_FAULT_STALL, .direction = GW_FAULT_OUT, .at_byte = 60});
@@ -182,17 +181,15 @@ static void stalls(void **state)
         assert_text(err, "nothing moved for 30 ms");
         assert_int_equal(gw_channel_write_full(p->a, data, 1, &err), -ETIMEDOUT);
         assert_ok(gw_channel_read_full(p->b, data, 60, &err), err);
+        gw_channel_set_timeout(p->a, 0);
         /* The other direction goes on. */
         assert_ok(gw_channel_write_full(p->b, data, 1, &err), err);
         assert_ok(gw_channel_read_full(p->a, data, 1, &err), err);
-        gw_channel_set_timeout(p->a, 0);
         struct mover w = {.channel = p->a, .bytes = data, .count = 1, .write = true};
         mover_start(&w);
         mover_waits(&w);
-        at = gw_now_ns(&gw_clock_real);
         gw_channel_shutdown(p->a);
         assert_int_equal(mover_end(&w), -ECANCELED);
-        k += w.ended_ns - at < AT_ONCE_NS; /* else the same kind again: see UNTIL_AT_ONCE */
         pair_free(p);
     }
 }

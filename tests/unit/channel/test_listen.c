@@ -269,15 +269,16 @@ static void accept_times_out(void **state)
 /* Static, for it must be there for as long as the thread; the teardown waits for that. */
 static struct canceller {
     struct gw_cancel *cancel;
-    uint64_t at_ns;
+    pid_t waits;
     bool started;
     pthread_t thread;
 } canceller;
 
+/* Once the thread of the test waits. It has no time-out: a cancel that does not wake it never ends the test. */
 static void *cancel_later(void *opaque)
 {
-    pass_ns(30 * MS);
-    canceller.at_ns = gw_now_ns(&gw_clock_real);
+    for (int asleep = 0; asleep < 20; pass_ns(MS))
+        asleep = thread_state(canceller.waits) == 'S' ? asleep + 1 : 0;
     gw_cancel_trigger(canceller.cancel);
     return NULL;
 }
@@ -287,26 +288,23 @@ static struct gw_cancel *canceller_start(void)
     struct gw_error err = GW_ERROR_INIT;
 
     assert_ok(gw_cancel_new(&canceller.cancel, &err), err);
+    canceller.waits = gettid();
     assert_int_equal(pthread_create(&canceller.thread, NULL, cancel_later, NULL), 0);
     canceller.started = true;
     return canceller.cancel;
 }
 
-/* How long ago it cancelled. */
-static uint64_t canceller_join(void)
+static void canceller_end(void)
 {
-    uint64_t now = gw_now_ns(&gw_clock_real);
-
-    pthread_join(canceller.thread, NULL);
+    if (canceller.started)
+        pthread_join(canceller.thread, NULL);
     canceller.started = false;
-    return now - canceller.at_ns;
+    canceller.cancel = gw_cancel_free(canceller.cancel);
 }
 
 static int listen_clean_up(void **state)
 {
-    if (canceller.started)
-        canceller_join();
-    canceller.cancel = gw_cancel_free(canceller.cancel);
+    canceller_end();
     return clean_up(state);
 }
 
@@ -315,20 +313,15 @@ static void accept_is_cancelled(void **state)
     struct gw_listener *l = listen_on("tcp::0");
     struct gw_error err = GW_ERROR_INIT;
     struct gw_channel *ch;
+    struct gw_cancel *c = canceller_start();
 
-    UNTIL_AT_ONCE(was)
-    {
-        struct gw_cancel *c = canceller_start();
-
-        assert_int_equal(gw_listener_accept(l, 0, c, &ch, &err), -ECANCELED);
-        was = canceller_join() < AT_ONCE_NS;
-        assert_text(err, "cancelled");
-        /* For good. */
-        assert_int_equal(gw_listener_accept(l, 0, c, &ch, &err), -ECANCELED);
-        assert_int_equal(try_connect("tcp::1", 0, c, &ch, &err), -ECANCELED);
-        assert_int_equal(try_connect("exec:sleep 9", 0, c, &ch, &err), -ECANCELED);
-        canceller.cancel = gw_cancel_free(c);
-    }
+    assert_int_equal(gw_listener_accept(l, 0, c, &ch, &err), -ECANCELED);
+    assert_text(err, "cancelled");
+    /* For good. */
+    assert_int_equal(gw_listener_accept(l, 0, c, &ch, &err), -ECANCELED);
+    assert_int_equal(try_connect("tcp::1", 0, c, &ch, &err), -ECANCELED);
+    assert_int_equal(try_connect("exec:sleep 9", 0, c, &ch, &err), -ECANCELED);
+    canceller_end();
     gw_listener_free(l);
 }
 
@@ -388,14 +381,8 @@ static void connecting_hangs(const char *text)
     assert_true(gw_now_ns(&gw_clock_real) - at >= 80 * MS);
     assert_text(err, "no answer for 80 ms");
     assert_text(err, text);
-    UNTIL_AT_ONCE(was)
-    {
-        struct gw_cancel *c = canceller_start();
-
-        assert_int_equal(try_connect(text, 0, c, &ch, &err), -ECANCELED);
-        was = canceller_join() < AT_ONCE_NS;
-        canceller.cancel = gw_cancel_free(c);
-    }
+    assert_int_equal(try_connect(text, 0, canceller_start(), &ch, &err), -ECANCELED);
+    canceller_end();
 }
 
 static void connecting_to_a_full_tcp_backlog(void **state)

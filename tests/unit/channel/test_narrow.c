@@ -102,19 +102,16 @@ static void latency(void **state)
     struct gw_error err = GW_ERROR_INIT;
     struct pair *p = narrow_pair(PAIR_TCP4, far);
     uint8_t byte = 'x';
-    int quick = 0;
 
     assert_ok(gw_narrow_new(p->b, &far, &p->b, &err), err);
-    while (quick < 3) {
-        uint64_t at = gw_now_ns(&gw_clock_real), ns;
+    for (int i = 0; i < 3; i++) {
+        uint64_t at = gw_now_ns(&gw_clock_real);
 
         assert_ok(gw_channel_write_full(p->a, &byte, 1, &err), err);
         assert_ok(gw_channel_read_full(p->b, &byte, 1, &err), err);
         assert_ok(gw_channel_write_full(p->b, &byte, 1, &err), err);
         assert_ok(gw_channel_read_full(p->a, &byte, 1, &err), err);
-        ns = gw_now_ns(&gw_clock_real) - at;
-        assert_true(ns >= 100 * MS);
-        quick += ns < 100 * MS + AT_ONCE_NS;
+        assert_true(gw_now_ns(&gw_clock_real) - at >= 100 * MS);
     }
     /* Bytes that must wait for each other would take hours. */
     time_to_move(p->a, p->b, 20 * GW_MIB);
@@ -175,19 +172,16 @@ static void waits_end(void **state)
         {.latency_ns = 1, .buffer_bytes = 1000},
     };
 
-    for (size_t i = 0; i < GW_ARRAY_LEN(configs);) {
+    for (size_t i = 0; i < GW_ARRAY_LEN(configs); i++) {
         struct pair *p = narrow_pair(PAIR_UNIX, configs[i]);
         uint8_t *data = calloc(1, 8 * GW_MIB);
         struct mover w = {.channel = p->a, .bytes = data, .count = 8 * GW_MIB, .write = true};
-        uint64_t at;
 
         gw_channel_set_timeout(p->a, 0);
         mover_start(&w);
         mover_waits(&w);
-        at = gw_now_ns(&gw_clock_real);
         gw_channel_shutdown(p->a);
         assert_int_equal(mover_end(&w), -ECANCELED);
-        i += w.ended_ns - at < AT_ONCE_NS; /* else the same again: see UNTIL_AT_ONCE */
         assert_int_equal(gw_channel_close(p->a, NULL), -ECANCELED);
         pair_free(p);
         free(data);

@@ -194,43 +194,145 @@ static void refunds(void **state)
     gw_pace_fini(&p);
 }
 
-/* gw_pace_wait() waits for no less than it was told, and once not much longer (see UNTIL_AT_ONCE). */
+/* In the place of gw_deadline() and gw_wait_ready(), of which gw_pace_wait() is made: waits pass on this clock. */
+static struct fake *waits_on;
+
+uint64_t __real_gw_deadline(uint64_t timeout_ns);
+uint64_t __wrap_gw_deadline(uint64_t timeout_ns);
+int __real_gw_wait_ready(int fd, short events, const struct gw_cancel *wake, const struct gw_cancel *also,
+                         uint64_t deadline_ns);
+int __wrap_gw_wait_ready(int fd, short events, const struct gw_cancel *wake, const struct gw_cancel *also,
+                         uint64_t deadline_ns);
+
+uint64_t __wrap_gw_deadline(uint64_t timeout_ns)
+{
+    return waits_on ? waits_on->now_ns + timeout_ns : __real_gw_deadline(timeout_ns);
+}
+
+int __wrap_gw_wait_ready(int fd, short events, const struct gw_cancel *wake, const struct gw_cancel *also,
+                         uint64_t deadline_ns)
+{
+    if (!waits_on)
+        return __real_gw_wait_ready(fd, events, wake, also, deadline_ns);
+    waits_on->now_ns = deadline_ns;
+    return wake && gw_cancel_triggered(wake) ? -ECANCELED : -ETIMEDOUT;
+}
+
+/* gw_pace_wait() waits for as long as it is told and no longer. */
 static void waits_as_long_as_it_is_told(void **state)
 {
-    UNTIL_AT_ONCE(was)
-    {
-        uint64_t at = gw_now_ns(&gw_clock_real), ns;
-        struct gw_pace p;
+    struct fake f = {.now_ns = GW_NS_PER_S};
+    struct gw_clock clock = fake_clock(&f);
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_cancel *c;
+    struct gw_pace p;
 
-        gw_pace_init(&p, NULL, 1000);
-        while (!gw_pace_ask(&p, 350)) /* two at most: of the first, 30 ms are credit */
-            ;
-        assert_int_equal(gw_pace_wait(&p, 1, NULL), 0);
-        ns = gw_now_ns(&gw_clock_real) - at;
-        assert_true(ns >= 320 * MS);
-        was = ns < 320 * MS + AT_ONCE_NS;
-        gw_pace_fini(&p);
-    }
+    gw_pace_init(&p, &clock, 1000);
+    assert_int_equal(gw_pace_ask(&p, 350), 0);
+    waits_on = &f;
+    assert_int_equal(gw_pace_wait(&p, 1, NULL), 0);
+    assert_int_equal(f.now_ns, GW_NS_PER_S + 320 * MS); /* 30 ms are credit */
+    waits_on = NULL;
+    /* The real one ends when it is cancelled, however long is left. */
+    assert_ok(gw_cancel_new(&c, &err), err);
+    gw_cancel_trigger(c);
+    gw_pace_set(&p, 1);
+    assert_int_equal(gw_pace_wait(&p, 1, c), -ECANCELED);
+    gw_cancel_free(c);
+    gw_pace_fini(&p);
 }
+
+/* On the real clock: no less than it is told. */
+static void waits_in_real_time(void **state)
+{
+    uint64_t at = gw_now_ns(&gw_clock_real);
+    struct gw_pace p;
+
+    gw_pace_init(&p, NULL, 1000);
+    while (!gw_pace_ask(&p, 350)) /* two at most: of the first, 30 ms are credit */
+        ;
+    assert_int_equal(gw_pace_wait(&p, 1, NULL), 0);
+    assert_true(gw_now_ns(&gw_clock_real) - at >= 320 * MS);
+    gw_pace_fini(&p);
+}
+
+/* ---- threads ------------------------------------------------------------------------------------------------------
+ */
+
+#define SENDERS 3
 
 /* Static, for they must be there for as long as the threads; the teardown ends these. */
 static struct sender {
     struct gw_channel *out, *in;
     pthread_t writer, reader;
-} senders[3];
+    uint64_t until_ns; /* it waits until then; 0: it does not */
+} senders[SENDERS];
 static struct gw_pace shared;
-static int stop, started;
+static unsigned started;
+
+/* Moves on when all senders wait, to when the first of them goes on: what has been sent by any time can be told
+ * exactly, however late this machine lets the threads run. */
+static struct common_clock {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t now_ns;
+    bool stop;
+} common = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static uint64_t common_now(void *opaque)
+{
+    uint64_t now;
+
+    pthread_mutex_lock(&common.lock);
+    now = common.now_ns;
+    pthread_mutex_unlock(&common.lock);
+    return now;
+}
+
+/* false: there is nothing left to do. */
+static bool wait_for(struct sender *s, uint64_t ns)
+{
+    bool stop;
+
+    pthread_mutex_lock(&common.lock);
+    s->until_ns = common.now_ns + ns;
+    pthread_cond_broadcast(&common.changed);
+    while (common.now_ns < s->until_ns && !common.stop)
+        pthread_cond_wait(&common.changed, &common.lock);
+    s->until_ns = 0;
+    stop = common.stop;
+    pthread_mutex_unlock(&common.lock);
+    return !stop;
+}
+
+/* Returns once all senders wait, with the lock; the earliest end of a wait. */
+static uint64_t all_wait(void)
+{
+    uint64_t first_ns = UINT64_MAX;
+
+    pthread_mutex_lock(&common.lock);
+    for (unsigned i = 0; i < SENDERS;) {
+        if (senders[i].until_ns > common.now_ns) {
+            i++;
+            continue;
+        }
+        pthread_cond_wait(&common.changed, &common.lock);
+        i = 0;
+    }
+    for (unsigned i = 0; i < SENDERS; i++)
+        first_ns = GW_MIN(first_ns, senders[i].until_ns);
+    return first_ns;
+}
 
 static void *send_paced(void *opaque)
 {
     struct sender *s = opaque;
-    size_t bytes = GW_MIB;
-    char *buf = calloc(1, bytes);
+    char *buf = calloc(1, GW_MIB);
 
-    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-        uint64_t n = GW_MIN((uint64_t)bytes, gw_pace_chunk(&shared));
+    for (;;) {
+        uint64_t n = GW_MIN(GW_MIB, gw_pace_chunk(&shared)), wait = gw_pace_ask(&shared, n);
 
-        if (gw_pace_wait(&shared, n, NULL) < 0 || gw_channel_write_full(s->out, buf, (size_t)n, NULL) < 0)
+        if (wait ? !wait_for(s, wait) : gw_channel_write_full(s->out, buf, (size_t)n, NULL) < 0)
             break;
     }
     free(buf);
@@ -252,66 +354,84 @@ static uint64_t sent(void)
 {
     uint64_t in, out, sum = 0;
 
-    for (int i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < SENDERS; i++) {
         gw_channel_bytes(senders[i].out, &in, &out);
         sum += out;
     }
     return sum;
 }
 
-static uint64_t rate_over_a_second(uint64_t rate)
+/* What is sent in so much time, and a little more: up to the moment at which somebody goes on; how long that was. */
+static uint64_t sent_in(uint64_t ns, uint64_t *ret_ns)
 {
-    uint64_t at, before, bytes, ns;
+    uint64_t begin_ns = 0, before = 0, bytes = 0;
 
-    gw_pace_set(&shared, rate);
-    pass_ns(50 * MS);
-    at = gw_now_ns(&gw_clock_real); /* who is not let run between two lines finds the rate too low, never too high */
-    before = sent();
-    pass_ns(GW_NS_PER_S);
-    bytes = sent() - before;
-    ns = gw_now_ns(&gw_clock_real) - at;
-    return (uint64_t)((double)bytes / ((double)ns / 1e9));
+    for (bool over = false; !over;) {
+        uint64_t next_ns = all_wait();
+
+        if (!begin_ns) {
+            begin_ns = common.now_ns;
+            before = sent();
+        }
+        over = next_ns >= begin_ns + ns;
+        if (over) {
+            bytes = sent() - before;
+            *ret_ns = next_ns - begin_ns;
+        }
+        common.now_ns = next_ns;
+        pthread_cond_broadcast(&common.changed);
+        pthread_mutex_unlock(&common.lock);
+    }
+    return bytes;
 }
 
 static int pace_clean_up(void **state)
 {
-    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-    if (started)
-        gw_pace_set(&shared, 0);
-    for (int i = 0; i < started; i++) {
-        pthread_join(senders[i].writer, NULL);
+    pthread_mutex_lock(&common.lock);
+    common.stop = true;
+    pthread_cond_broadcast(&common.changed);
+    pthread_mutex_unlock(&common.lock);
+    for (unsigned i = 0; i < started; i++) {
+        gw_channel_shutdown(senders[i].out);
         gw_channel_shutdown(senders[i].in);
+        pthread_join(senders[i].writer, NULL);
         pthread_join(senders[i].reader, NULL);
     }
     if (started)
         gw_pace_fini(&shared);
-    started = stop = 0;
+    started = 0;
+    common.stop = false;
+    waits_on = NULL;
     return clean_up(state);
 }
 
-/* Three channels share one limit, which is changed on the way. It is never exceeded. That it is reached is shown above,
- * on a clock of our own: here the machine would have to let the threads run when they are to. */
-static void real_sockets_keep_the_rate(void **state)
+/* Three channels share one limit, which is changed on the way. */
+static void real_sockets_share_the_rate(void **state)
 {
     static const uint64_t rates[] = {40 * GW_MIB, 10 * GW_MIB, 80 * GW_MIB};
+    static const struct gw_clock clock = {.now_ns = common_now};
+    uint64_t ns, bytes, want;
 
-    gw_pace_init(&shared, NULL, rates[0]);
-    for (; started < 3; started++) {
+    common.now_ns = GW_NS_PER_S;
+    gw_pace_init(&shared, &clock, rates[0]);
+    for (; started < SENDERS; started++) {
         struct sender *s = &senders[started];
         struct pair *pair = pair_open(started == 0 ? PAIR_TCP4 : PAIR_UNIX);
 
         assert_non_null(pair);
         s->out = pair->a;
         s->in = pair->b;
+        gw_channel_set_timeout(s->out, 0);
         gw_channel_set_timeout(s->in, 0);
         assert_int_equal(pthread_create(&s->reader, NULL, swallow, s), 0);
         assert_int_equal(pthread_create(&s->writer, NULL, send_paced, s), 0);
     }
-    for (size_t k = 0; k < GW_ARRAY_LEN(rates);) {
-        uint64_t had = rate_over_a_second(rates[k]);
-
-        assert_true(had <= rates[k] * 105 / 100);
-        k += had > 0;
+    for (size_t k = 0; k < GW_ARRAY_LEN(rates); k++) {
+        gw_pace_set(&shared, rates[k]);
+        sent_in(100 * MS, &ns); /* credit, and waits that still go by the rate of before */
+        bytes = sent_in(GW_NS_PER_S, &ns);
+        want = (uint64_t)((double)rates[k] * (double)ns / 1e9);
+        assert_in_range(bytes, want * 95 / 100, want * 105 / 100);
     }
 }
 
@@ -327,7 +447,8 @@ int main(void)
         pace_test(small_pieces_are_charged_in_full),
         pace_test(refunds),
         pace_test(waits_as_long_as_it_is_told),
-        pace_test(real_sockets_keep_the_rate),
+        pace_test(waits_in_real_time),
+        pace_test(real_sockets_share_the_rate),
     };
 
     return cmocka_run_group_tests_name("pace", tests, NULL, NULL);
