@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a vCPU owes to its dirty limit: reckoned on a clock of our own, and by a machine that is held.
+ * What a vCPU owes to its dirty limit and to its throttle: reckoned on a clock of our own, and by a machine that is
+ * held.
  */
 #include "box.h"
+#include "rests.h"
 
 #define MS 1000000ull
 #define S  1000000000ull
@@ -66,12 +68,67 @@ static void extremes(void **state)
     assert_true(gw_debt_add(&d, 1, UINT64_MAX, 0) > 1ull << 61);
 }
 
+/* Time of the test that runs; 0: the system's. A rest makes it pass. */
+static _Atomic uint64_t our_ns;
+
+uint64_t __real_gw_clock_monotonic_ns(void);
+uint64_t __wrap_gw_clock_monotonic_ns(void);
+
+uint64_t __wrap_gw_clock_monotonic_ns(void)
+{
+    return our_ns ? our_ns : __real_gw_clock_monotonic_ns();
+}
+
+/* What a vCPU that runs for ran_ns and then reports rests. */
+static uint64_t rest_after(struct gw_vcpu *v, uint64_t ran_ns)
+{
+    uint64_t reported_ns = our_ns += ran_ns;
+
+    gw_vcpu_pace_throttle(v);
+    return our_ns - reported_ns;
+}
+
+static void throttled(void **state)
+{
+    static const unsigned percents[] = {1, 50, 90, 99};
+    struct gw_machine *m = calloc(1, sizeof(*m));
+    struct gw_vcpu *v = calloc(1, sizeof(*v));
+
+    assert_true(m && v);
+    v->machine = m;
+    pthread_mutex_init(&v->sleep_lock, NULL);
+    pthread_cond_init(&v->wake, NULL);
+    our_ns = T0;
+    rests_begin();
+    rests.clock = &our_ns;
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t ran_ns = 0, rested_ns = 0;
+
+        gw_machine_throttle(m, percents[i]);
+        for (unsigned k = 0; k < 3000; k++, ran_ns += 700000)
+            rested_ns += rest_after(v, 700000);
+        /* Of the first and of the last piece of work nothing is known yet. */
+        assert_in_range(rested_ns * (100 - percents[i]), ran_ns * percents[i] * 99 / 100, ran_ns * percents[i]);
+        /* A stop that lasted an hour is no work. */
+        assert_true(rest_after(v, 3600 * S) <= 10 * MS * 99);
+    }
+    gw_machine_throttle(m, 0);
+    assert_int_equal(rest_after(v, S), 0);
+    our_ns = 0;
+    rests.clock = NULL;
+    pthread_cond_destroy(&v->wake);
+    pthread_mutex_destroy(&v->sleep_lock);
+    free(v);
+    free(m);
+}
+
 static uint64_t done(struct gw_machine *m)
 {
     return box_mail(m, 0).pages_written;
 }
 
-/* Until the vCPU is held: a new limit wakes one that is, which counts how long it was, and is held again. */
+/* Until the vCPU is held: a new limit wakes one that is, which counts how long it was, and is held again. Then it
+ * sleeps. */
 static void hold(struct gw_machine *m)
 {
     uint64_t held_ns = gw_machine_limited_ns(m);
@@ -80,6 +137,8 @@ static void hold(struct gw_machine *m)
         gw_machine_dirty_limit(m, limit);
         box_runs_clean(m, 20);
     }
+    while (!atomic_load(&rests.now))
+        box_runs_clean(m, 1);
 }
 
 /* A vCPU that is held goes on at once when its limit is lifted, high or altogether; and one that is held can be
@@ -90,6 +149,7 @@ static void held_and_let_go(void **state)
     enum gw_machine_accel accels[2];
     unsigned n = box_accels(accels);
 
+    rests_begin();
     for (unsigned i = 0; i < 2 * n; i++) {
         struct gw_machine_config c = box_config("uniform", accels[i / 2]);
         struct gw_machine *m = box_new(&c);
@@ -118,7 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         box_test(keeps_the_limit), box_test(is_owed_in_bytes), box_test(no_limit_forgives),
-        box_test(extremes),        box_test(held_and_let_go),
+        box_test(extremes),        box_test(throttled),        box_test(held_and_let_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

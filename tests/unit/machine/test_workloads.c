@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Every workload runs, verifies what it writes, keeps its rate, and its guest sees time go by.
+ * Every workload runs, verifies what it writes, writes no more than its rate, and its guest sees time go by.
  */
 #include "box.h"
+#include "rests.h"
 
 static const char *const workloads[] = {
     "idle",          "uniform,rate=20M", "hotset,rate=20M", "sequential,rate=20M", "sparse,rate=20M",
@@ -18,18 +19,13 @@ static uint64_t pages_written(struct gw_machine *m)
     return pages;
 }
 
-/* Waits until the machine wrote at least so many pages within some second: a busy host may not let it in most of them.
- */
-static void writes_as_fast_as(struct gw_machine *m, uint64_t pages_per_s)
+/* Waits until so many pages more are written. How soon that is depends on the host. */
+static void writes(struct gw_machine *m, uint64_t pages)
 {
-    uint64_t pages, before, began;
+    uint64_t before = pages_written(m);
 
-    do {
-        before = pages_written(m);
-        began = gw_clock_monotonic_ns();
-        box_runs_clean(m, 300);
-        pages = pages_written(m) - before;
-    } while (pages * BOX_S < pages_per_s * (gw_clock_monotonic_ns() - began));
+    while (pages_written(m) < before + pages)
+        box_runs_clean(m, 20);
 }
 
 /* Waits until this was printed on the serial port. */
@@ -62,10 +58,8 @@ static void runs(void **state)
                     mail = box_mail(m, i);
                 }
             }
-            if (c.workload.rate_bytes_per_s)
-                writes_as_fast_as(m, 20 * 256 / 10);
-            else if (c.workload.kind != GW_GUEST_IDLE)
-                writes_as_fast_as(m, 1500);
+            if (c.workload.kind != GW_GUEST_IDLE)
+                writes(m, 1000);
             box_stop(m);
             for (unsigned i = 0; i < c.cpus; i++) {
                 struct gw_guest_mailbox mail = box_mail(m, i);
@@ -130,66 +124,66 @@ static void contents(void **state)
     assert_true(pages > 1000);
 }
 
-/* Of all threads, ours sleeps. */
-static uint64_t cpu_ns(void)
+/* At most so many pages a second, over two seconds. Time is looked at before and after the pages: what this thread is
+ * late makes the time longer. */
+static void writes_at_most(struct gw_machine *m, uint64_t pages_per_s)
 {
-    struct timespec t;
+    uint64_t began = gw_clock_monotonic_ns(), pages = pages_written(m), ns;
 
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * BOX_S + (uint64_t)t.tv_nsec;
-}
-
-struct span { /* what a vCPU did in a time */
-    uint64_t pages, ns, cpu_ns;
-};
-
-static struct span watch(struct gw_machine *m, unsigned ms)
-{
-    struct span s = {.ns = gw_clock_monotonic_ns(), .cpu_ns = cpu_ns(), .pages = box_mail(m, 0).pages_written};
-
-    box_runs_clean(m, ms);
-    s.pages = box_mail(m, 0).pages_written - s.pages;
-    s.cpu_ns = cpu_ns() - s.cpu_ns;
-    s.ns = gw_clock_monotonic_ns() - s.ns;
-    return s;
+    box_runs_clean(m, 2000);
+    pages = pages_written(m) - pages;
+    ns = gw_clock_monotonic_ns() - began;
+    print_message("%llu pages in %.2f s\n", (unsigned long long)pages, (double)ns / 1e9);
+    assert_true(pages * BOX_S <= pages_per_s * ns);
 }
 
 static void limits(void **state)
 {
     struct gw_machine_config c = box_config("uniform", GW_MACHINE_ACCEL_AUTO);
     struct gw_machine *m = box_new(&c);
+    uint64_t held_ns;
+    unsigned before;
 
+    rests_begin();
     box_start(m);
-    writes_as_fast_as(m, 1500);
-    gw_machine_dirty_limit(m, 4 * BOX_MIB);
-    box_runs_clean(m, 1000);
-    struct span s = watch(m, 2000);
-    print_message("limit 2048 pages in 2 s: %llu in %.2f s\n", (unsigned long long)s.pages, (double)s.ns / 1e9);
-    assert_true(s.pages <= 1300 * s.ns / BOX_S);
-    writes_as_fast_as(m, 100);
+    writes(m, 1000);
+    assert_int_equal(atomic_load(&rests.all), 0);
+    gw_machine_dirty_limit(m, 4 * BOX_MIB); /* 1024 pages a second */
+    while (atomic_load(&rests.all) < 3)
+        box_runs_clean(m, 20);
+    writes_at_most(m, 1300);
+    writes(m, 100);
 
     gw_machine_dirty_limit(m, 0);
-    writes_as_fast_as(m, 4000); /* more than that limit by far */
+    writes(m, 1000);
+    held_ns = gw_machine_limited_ns(m);
+    writes(m, 10000);
+    assert_int_equal(gw_machine_limited_ns(m), held_ns);
 
+    /* It rests again and again, and works in between. How long a rest is, is for test_pace.c to say. */
+    before = atomic_load(&rests.all);
     gw_machine_throttle(m, 90);
-    box_runs_clean(m, 200);
-    s = watch(m, 1000);
-    /* A busy host makes it less, never more. */
-    print_message("throttle 90%%: %llu pages, %.0f%% of a processor\n", (unsigned long long)s.pages,
-                  100.0 * (double)s.cpu_ns / (double)s.ns);
-    assert_true(s.cpu_ns < s.ns / 4);
-    for (uint64_t before = pages_written(m); pages_written(m) == before;)
+    while (atomic_load(&rests.all) < before + 10)
         box_runs_clean(m, 20);
-    /* A vCPU that rests (for a second) is stopped as promptly as one that runs. A busy host is given more tries. */
-    gw_machine_throttle(m, 99);
-    for (uint64_t took = BOX_S; took > BOX_S / 4;) {
-        box_runs_clean(m, 500);
-        uint64_t began = gw_clock_monotonic_ns();
+    writes(m, 1);
+    gw_machine_throttle(m, 0);
+    writes(m, 1000);
+    before = atomic_load(&rests.all);
+    writes(m, 1000);
+    assert_int_equal(atomic_load(&rests.all), before);
+
+    /* A stop wakes a vCPU that rests: these rests have no other end. */
+    atomic_store(&rests.endless, true);
+    for (unsigned i = 0; i < 3; i++) {
+        gw_machine_throttle(m, 99);
+        while (!atomic_load(&rests.now))
+            box_runs_clean(m, 1);
         box_stop(m);
-        took = gw_clock_monotonic_ns() - began;
+        assert_int_equal(atomic_load(&rests.now), 0);
         box_start(m);
     }
     box_free(m);
+    atomic_store(&rests.endless, false);
 }
 
 static void refusals(void **state)
