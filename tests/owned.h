@@ -16,20 +16,24 @@
 #define OWNED_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct gw_channel;
 struct gw_recv;
 struct gw_send;
+struct rig;
 
 /* Puts `what` on the list; returns it. end(what) is called once: by owned_end or by the teardown. */
 void *owned(void *what, void (*end)(void *what));
 /* Zeroed memory on the list; fails the test when there is none. */
 void *owned_memory(size_t bytes);
-/* These are cancelled (or yanked when it is too late for that) and freed. When a session does not end even so, the
- * program ends with a message: its threads use memory that could not be freed. */
+/* These are cancelled (or yanked when it is too late for that) and freed. A session that does not end even so keeps the
+ * program from going on: its threads use memory that cannot be freed. check.py ends it then, and says in which test. */
 struct gw_send *owned_send(struct gw_send *send);
 struct gw_recv *owned_recv(struct gw_recv *recv);
 struct gw_channel *owned_channel(struct gw_channel *channel);
+/* A new rig (errors/rig.h), as rig_new makes it. Fails the test when it cannot be made. For programs with rigs_lib. */
+struct rig *owned_rig(uint64_t seed, unsigned pages);
 
 /* Ends it now and takes it off the list. NULL: nothing. */
 void owned_end(void *what);

@@ -11,9 +11,10 @@
 
 #include <cmocka.h>
 
+#include "../owned.h"
 #include "base/endian.h"
 #include "mutate.h"
-#include "own_rig.h"
+#include "rig.h"
 #include "wire/names.h"
 
 static struct rig_bytes stream, answers;
@@ -125,7 +126,7 @@ static void append(struct rig_bytes *b, const void *bytes, size_t n)
 /* Loads it, and says how it ended. */
 static struct rig_outcome end_of(struct rig_bytes *b, const char *text)
 {
-    struct rig *g = own_rig(0, 0);
+    struct rig *g = owned_rig(0, 0);
     struct rig_outcome o;
 
     o = rig_load(g, b->data, b->bytes, RIG_WHOLE, 0);
@@ -206,7 +207,7 @@ static void test_out_of_place(void **state)
         /* A plain stream has ended where they stand: nobody reads them, and nothing is undecided. */
         struct rig_outcome o;
         struct rig_bytes plain;
-        struct rig *g = own_rig(0, 0);
+        struct rig *g = owned_rig(0, 0);
 
         must(rig_stream(1, 4, "10.0", false, &plain, NULL, &err), &err);
         plain.data = realloc(plain.data, plain.bytes + sizeof abort_);

@@ -18,8 +18,9 @@
 
 #include <cmocka.h>
 
+#include "../owned.h"
 #include "mutate.h"
-#include "own_rig.h"
+#include "rig.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -82,10 +83,10 @@ static int drop_streams(void **state)
 /* Whole streams arrive, however they are cut into reads, and are what was sent. */
 static void test_whole(void **state)
 {
-    struct rig *g = own_rig(0, 0);
+    struct rig *g = owned_rig(0, 0);
 
     for (unsigned i = 0; i < GW_ARRAY_LEN(sources); i++) {
-        struct rig *want = own_rig(SEED + i, PAGES);
+        struct rig *want = owned_rig(SEED + i, PAGES);
 
         for (unsigned split = RIG_WHOLE; split <= RIG_BYTES; split++) {
             struct rig_outcome o;
@@ -107,7 +108,7 @@ static void test_whole(void **state)
 static void test_truncated(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
-    struct rig *g = own_rig(0, 0);
+    struct rig *g = owned_rig(0, 0);
     unsigned wrong = 0;
 
     for (unsigned i = 0; i < GW_ARRAY_LEN(sources); i++) {
@@ -163,7 +164,7 @@ static void test_damaged(void **state)
     uint64_t first = from_env("GODWIT_LOADER_FIRST", 0), cases = from_env("GODWIT_LOADER_CASES", 20000), loaded = 0;
     struct rig_bytes out = {0};
     unsigned wrong = 0;
-    struct rig *g = own_rig(0, 0);
+    struct rig *g = owned_rig(0, 0);
     size_t before = 0;
     struct timespec t0, t1;
 

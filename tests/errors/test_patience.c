@@ -15,12 +15,13 @@
 
 #include <cmocka.h>
 
+#include "../owned.h"
 #include "../late.h"
 #include "channel/fault.h"
 #include "engine/recv.h"
 #include "engine/send.h"
 #include "mutate.h"
-#include "own_rig.h"
+#include "rig.h"
 #include "wire/numbers.h"
 
 #define SOON_MS    1000u /* of waiting: see late.h */
@@ -206,8 +207,8 @@ static struct stage *start(const struct scene *s, uint64_t timeout_ns)
 
     t->scene = s;
     measure(t);
-    t->from = own_rig(1, PAGES);
-    t->to = own_rig(0, 0);
+    t->from = owned_rig(1, PAGES);
+    t->to = owned_rig(0, 0);
     must(gw_options_set_capability(gw_vm_options(t->from->vm), "return-path", true, &err), &err);
     must(gw_options_set_capability(gw_vm_options(t->from->vm), "pause-before-switchover", s->where == NOWHERE, &err),
          &err);
@@ -393,7 +394,7 @@ static struct full_port *full_port(void)
 static uint64_t cancel_connecting(const void *what)
 {
     const struct full_port *port = what;
-    struct rig *g = own_rig(1, PAGES);
+    struct rig *g = owned_rig(1, PAGES);
     struct gw_error err = GW_ERROR_INIT;
     struct late_watch watch;
     struct gw_send *send;
@@ -423,7 +424,7 @@ static void test_connecting_cancelled(void **state)
     struct rig *g;
 
     soon(cancel_connecting, port, "connecting");
-    g = own_rig(1, PAGES);
+    g = owned_rig(1, PAGES);
     g->running = true;
     must(gw_send_start(g->vm,
                        &(struct gw_send_config){.uri = port->uri, .progress_timeout_ns = TIMEOUT_MS * GW_NS_PER_MS},
@@ -443,7 +444,7 @@ struct listening {
 static uint64_t cancel_listening(const void *what)
 {
     const struct listening *l = what;
-    struct rig *g = own_rig(0, 0);
+    struct rig *g = owned_rig(0, 0);
     struct gw_error err = GW_ERROR_INIT;
     struct gw_channel *stranger = NULL;
     struct late_watch watch;
@@ -506,7 +507,7 @@ struct half {
 static uint64_t cancel_loading(const void *what)
 {
     const struct half *h = what;
-    struct rig *g = own_rig(0, 0);
+    struct rig *g = owned_rig(0, 0);
     struct gw_recv *recv = half_fed(g, h->stream, h->at, 0);
     struct gw_error err = GW_ERROR_INIT;
     struct late_watch watch;
@@ -543,7 +544,7 @@ static void test_destination_notices(void **state)
     struct gw_error err = GW_ERROR_INIT;
     struct rig_bytes stream;
     struct anatomy a;
-    struct rig *g = own_rig(0, 0);
+    struct rig *g = owned_rig(0, 0);
 
     must(rig_stream(1, PAGES, "7.2", false, &stream, NULL, &err), &err);
     owned(stream.data, free);
@@ -574,7 +575,7 @@ static void test_claim(void **state)
     struct rig_bytes stream;
     struct gw_recv *recv, *other;
     struct anatomy a;
-    struct rig *g = own_rig(0, 0), *want = own_rig(1, PAGES);
+    struct rig *g = owned_rig(0, 0), *want = owned_rig(1, PAGES);
 
     must(rig_stream(1, PAGES, "godwit", true, &stream, NULL, &err), &err);
     owned(stream.data, free);

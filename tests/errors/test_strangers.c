@@ -13,9 +13,10 @@
 
 #include <cmocka.h>
 
+#include "../owned.h"
 #include "../late.h"
 #include "mutate.h"
-#include "own_rig.h"
+#include "rig.h"
 #include "wire/numbers.h"
 
 #define PAGES   16
@@ -222,7 +223,7 @@ static struct scene *open_patient_scene(const char *uri, unsigned ms)
 
     s->fds = entries("/proc/self/fd");
     s->tasks = entries("/proc/self/task");
-    s->to = own_rig(0, 0);
+    s->to = owned_rig(0, 0);
     must(gw_vm_set_trace(s->to->vm, "door", at_the_door, s, &err), &err);
     must(gw_recv_start(s->to->vm,
                        &(struct gw_recv_config){
@@ -244,7 +245,7 @@ static struct scene *open_scene(const char *uri)
 static uint64_t arrive(struct scene *s)
 {
     struct gw_send_config config = {.uri = s->address, .progress_timeout_ns = 10 * HANG_MS * GW_NS_PER_MS};
-    struct rig *from = own_rig(5, PAGES);
+    struct rig *from = owned_rig(5, PAGES);
     struct gw_error err = GW_ERROR_INIT;
     struct late_watch watch = late_watch();
     struct gw_send *send;
