@@ -16,6 +16,7 @@ struct direction {
     uint64_t bytes, calls;
     uint64_t most; /* bytes per call, SHORT */
     bool ended, stalled;
+    const _Atomic bool *holds; /* the stall */
 };
 
 struct faulty {
@@ -40,6 +41,7 @@ static void happened(struct faulty *f, const struct slot *s)
 struct verdict {
     enum { PASS, END, LOST, STALL, FAIL } what;
     int code;      /* FAIL */
+    const _Atomic bool *holds; /* STALL; may be NULL */
     uint64_t most; /* PASS: bytes */
     int corrupt;   /* PASS: one byte, changed for this slot; -1: none */
     uint8_t flip;
@@ -79,6 +81,7 @@ static bool strike(struct faulty *f, struct direction *d, struct slot *s, struct
         break;
     case GW_FAULT_STALL:
         d->stalled = true;
+        d->holds = s->fault.holds;
         break;
     }
     s->over = true;
@@ -94,7 +97,7 @@ static bool settled(const struct faulty *f, const struct direction *d, struct ve
     else if (d->ended)
         v->what = END;
     else if (d->stalled)
-        v->what = STALL;
+        *v = (struct verdict){.what = STALL, .holds = d->holds, .most = v->most, .corrupt = v->corrupt};
     return v->what != PASS;
 }
 
@@ -151,6 +154,9 @@ static ssize_t refuse(struct faulty *f, const struct verdict *v, bool out, struc
     case END:
         return out ? gw_fail(err, -EPIPE, GW_BLAME_CHANNEL, "the other side has closed the connection") : 0;
     default:
+        while (v->holds && atomic_load(v->holds))
+            if (gw_wait_ready(-1, 0, &f->wake, NULL, gw_deadline(GW_NS_PER_MS)) == -ECANCELED)
+                return gw_fail_canceled(err);
         if (gw_wait_ready(-1, 0, &f->wake, NULL, gw_deadline(timeout_ns)) == -ECANCELED)
             return gw_fail_canceled(err);
         return gw_fail_timeout(timeout_ns, err);

@@ -35,6 +35,7 @@ struct gw_fault {
     size_t bytes; /* SHORT; 0: 1 */
     uint8_t flip; /* CORRUPT; 0: 0x01 */
     int code;     /* ERROR, negative; 0: -EIO */
+    const _Atomic bool *holds; /* STALL: while this is true no time-out ends it, only a shutdown; may be NULL */
     _Atomic unsigned *tell; /* counted up when it happens, also for who cannot ask the channel any more; may be NULL */
 };
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the tests of sessions that wait share. None of these sessions has a time-out unless it is what is tested: a
+ * cancel that wakes nobody never ends, and check.py names the test.
+ */
+#ifndef PATIENCE_H
+#define PATIENCE_H
+
+#include <time.h>
+
+#include "engine/session.h"
+
+#define PAGES 16
+
+static inline void must(int r, const struct gw_error *err)
+{
+    if (r < 0)
+        print_error("%d %s: %s\n", r, gw_blame_name(err->blame), err->text);
+    assert_true(r >= 0);
+}
+
+static inline void sleep_ms(unsigned ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
+}
+
+/* Waits until the session is there; fails when it has ended elsewhere. */
+static inline void await(struct gw_session *s, enum gw_phase phase)
+{
+    enum gw_phase now;
+
+    while ((now = gw_session_phase(s)) != phase && !gw_phase_row(now)->final)
+        sleep_ms(1);
+    if (now != phase)
+        print_error("%s instead of %s\n", gw_phase_row(now)->name, gw_phase_row(phase)->name);
+    assert_int_equal(now, phase);
+}
+
+#endif
