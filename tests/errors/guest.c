@@ -107,7 +107,8 @@ static void hear(const struct rig_bytes *said, struct guest_outcome *o)
     }
 }
 
-struct guest_outcome guest_load(const uint8_t *data, size_t bytes, enum rig_split split, uint64_t seed, bool waits)
+static struct guest_outcome load_once(const uint8_t *data, size_t bytes, enum rig_split split, uint64_t seed,
+                                      bool waits)
 {
     struct guest_outcome o = {.err = GW_ERROR_INIT};
     /* Three time-outs, which the channel makes short. */
@@ -143,6 +144,15 @@ struct guest_outcome guest_load(const uint8_t *data, size_t bytes, enum rig_spli
     hear(&said, &o);
     free(said.data);
     gw_image_free(place.image);
+    return o;
+}
+
+struct guest_outcome guest_load(const uint8_t *data, size_t bytes, enum rig_split split, uint64_t seed, bool waits)
+{
+    struct guest_outcome o = load_once(data, bytes, split, seed, waits);
+
+    for (unsigned i = 0; i < 3 && rig_took_too_long(o.cpu_ns, bytes); i++) /* as in rig_load */
+        o.cpu_ns = GW_MIN(o.cpu_ns, load_once(data, bytes, split, seed, waits).cpu_ns);
     return o;
 }
 

@@ -6,7 +6,8 @@
 
 #include "../unit/state/zoo.h"
 
-/* ---- a channel that feeds ----------------------------------------------------------------------------------------- */
+/* ---- a channel that feeds -----------------------------------------------------------------------------------------
+ */
 
 struct feed {
     struct gw_channel channel;
@@ -87,7 +88,8 @@ int rig_feed(const uint8_t *data, size_t bytes, enum rig_split split, uint64_t s
     return 0;
 }
 
-/* ---- channels that keep ------------------------------------------------------------------------------------------- */
+/* ---- channels that keep -------------------------------------------------------------------------------------------
+ */
 
 struct keep {
     struct gw_channel channel;
