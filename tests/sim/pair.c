@@ -16,7 +16,7 @@
 
 #include "../owned.h"
 
-#define STUCK_MS 120000 /* without any change; only ends what hangs */
+#define STUCK_MS 1200000 /* without any change; only ends what hangs */
 
 #define must_hold(p, what)                                                                                             \
     do {                                                                                                               \
@@ -245,7 +245,7 @@ void pair_run(struct pair *p)
     struct gw_channel *a = NULL, *b = NULL;
     struct gw_send *send = NULL;
     struct gw_recv *recv = NULL;
-    uint64_t timeout_ns = (p->timeout_ms ? p->timeout_ms : 60000) * 1000000;
+    uint64_t timeout_ns = p->timeout_ms ? p->timeout_ms * 1000000 : UINT64_MAX;
     struct gw_error err = GW_ERROR_INIT;
 
     p->from = sim_new(7, p->mib, p->clock);

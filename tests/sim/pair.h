@@ -22,7 +22,7 @@ struct pair {
     const struct gw_clock *clock; /* the source's; NULL: the real one */
     uint64_t words_per_ms;
     const char *peer;           /* NULL: godwit */
-    uint64_t timeout_ms;        /* progress timeout of both sides; 0: a minute */
+    uint64_t timeout_ms;        /* progress timeout of both sides; 0: none */
     /* These three run on the test's thread and may assert. */
     /* Puts filters around the channels, arms counters ... just before the sessions start; may be NULL. */
     void (*before)(struct pair *p, struct gw_channel **source, struct gw_channel **destination);

@@ -100,7 +100,9 @@ static void test_good_end(void **state)
     owned_recv(recv);
     fd = gw_recv_fd(recv, &to->err);
     assert_false(readable(fd, 0));
-    must(gw_send_start(from->sim->vm, &(struct gw_send_config){.take_channel = a, .on_event = see, .opaque = from},
+    must(gw_send_start(from->sim->vm,
+                       &(struct gw_send_config){
+                           .take_channel = a, .on_event = see, .opaque = from, .progress_timeout_ns = UINT64_MAX},
                        &send, &from->err),
          &from->err);
     owned_send(send);
@@ -128,7 +130,9 @@ static void test_cancelled_and_failed(void **state)
     struct gw_send *send;
 
     must(gw_channel_memory_pair(4096, &a, &b, &from->err), &from->err);
-    must(gw_send_start(from->sim->vm, &(struct gw_send_config){.take_channel = a, .on_event = see, .opaque = from},
+    must(gw_send_start(from->sim->vm,
+                       &(struct gw_send_config){
+                           .take_channel = a, .on_event = see, .opaque = from, .progress_timeout_ns = UINT64_MAX},
                        &send, &from->err),
          &from->err);
     owned_send(send);
@@ -168,7 +172,9 @@ static void test_options_of_a_start(void **state)
 
     /* A start that is refused, early or late, changes nothing. */
     assert_int_equal(
-        gw_send_start(from->sim->vm, &(struct gw_send_config){.uri = "nowhere", .options = given}, &send, &err),
+        gw_send_start(from->sim->vm,
+                      &(struct gw_send_config){.uri = "nowhere", .options = given, .progress_timeout_ns = UINT64_MAX},
+                      &send, &err),
         -EINVAL);
     assert_true(gw_recv_start(from->sim->vm, &(struct gw_recv_config){.uri = "tcp:127.0.0.1:x", .options = given}, &recv,
                               &err) < 0);
@@ -203,7 +209,10 @@ static void test_options_of_a_start(void **state)
         must(gw_channel_memory_pair(1 << 20, &a, &b, &err), &err);
         must(gw_recv_start(to->sim->vm, &(struct gw_recv_config){.take_channel = b}, &recv, &err), &err);
         owned_recv(recv);
-        must(gw_send_start(from->sim->vm, &(struct gw_send_config){.take_channel = a, .options = given}, &send, &err),
+        must(gw_send_start(
+                 from->sim->vm,
+                 &(struct gw_send_config){.take_channel = a, .options = given, .progress_timeout_ns = UINT64_MAX},
+                 &send, &err),
              &err);
         owned_send(send);
         while (gw_send_status(send) != GW_STATUS_PRE_SWITCHOVER)
@@ -287,7 +296,9 @@ static void test_blocks(void **state)
     must(gw_recv_start(to->sim->vm, &(struct gw_recv_config){.take_channel = b}, &recv, &err), &err);
     owned_recv(recv);
     assert_int_equal(gw_vm_remove_ram(to->sim->vm, "dimm0", &err), -EBUSY);
-    must(gw_send_start(from->sim->vm, &(struct gw_send_config){.take_channel = a}, &send, &err), &err);
+    must(gw_send_start(from->sim->vm, &(struct gw_send_config){.take_channel = a, .progress_timeout_ns = UINT64_MAX},
+                       &send, &err),
+         &err);
     owned_send(send);
     must(gw_send_wait(send, &err), &err);
     must(gw_recv_wait(recv, &err), &err);

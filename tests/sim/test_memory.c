@@ -440,7 +440,10 @@ static void refused(const char *name, uint64_t from_bytes, uint64_t to_bytes, co
     assert_int_equal(gw_channel_memory_pair(65536, &a, &b, &err), 0);
     assert_int_equal(gw_recv_start(to->vm, &(struct gw_recv_config){.take_channel = b}, &recv, &err), 0);
     owned_recv(recv);
-    assert_int_equal(gw_send_start(from->vm, &(struct gw_send_config){.take_channel = a}, &send, &err), 0);
+    assert_int_equal(gw_send_start(from->vm,
+                                   &(struct gw_send_config){.take_channel = a, .progress_timeout_ns = UINT64_MAX},
+                                   &send, &err),
+                     0);
     owned_send(send);
     assert_true(gw_send_wait(send, &err) < 0);
     assert_true(gw_recv_wait(recv, &err) < 0);

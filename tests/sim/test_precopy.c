@@ -60,6 +60,7 @@ static void migrate(struct sim *from, struct sim *to, const char *peer, bool ove
     must(gw_recv_start(to->vm,
                        &(struct gw_recv_config){.uri = over_uri ? "tcp:127.0.0.1:0" : NULL,
                                                 .take_channel = b,
+                                                .hello_timeout_ns = UINT64_MAX / 4,
                                                 .on_event = show,
                                                 .opaque = (void *)"to"},
                        &recv, &err),
@@ -71,7 +72,8 @@ static void migrate(struct sim *from, struct sim *to, const char *peer, bool ove
                                                 .take_channel = a,
                                                 .peer = peer,
                                                 .on_event = show,
-                                                .opaque = (void *)"from"},
+                                                .opaque = (void *)"from",
+                                                .progress_timeout_ns = UINT64_MAX},
                        &send, &err),
          &err);
     owned_send(send);

@@ -2,8 +2,8 @@
  *
  * What is promised in numbers: the rate limit (R9), the downtime limit (R10), throttling (R11).
  *
- * None of it depends on how fast this machine is. The rate is measured on the source's own clock, which stands still
- * while its thread is late; the guest has always written as much as is needed before the source looks at its memory.
+ * None of it depends on how fast this machine is. The rate is measured on the source's own clock, which goes on only
+ * while the source waits; the guest has always written as much as is needed before the source looks at its memory.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,17 +27,15 @@ static void option(struct pair *p, const char *name, const char *value)
 
 /* ---- the source's clock -------------------------------------------------------------------------------------------
  *
- * Only the session's thread moves it: by the real time since that thread looked last, but at most by STEP_NS. So a
- * thread that sleeps for the rate sees time pass (in several looks), and one that the scheduler did not let run, or
- * that is slow, has lost at most STEP_NS. */
-
-#define STEP_NS 2000000u
+ * Only the session's thread moves it, by what it sleeps on it. Whatever else this thread does takes no time, and
+ * neither does it when it is not let run. A sleep takes its real time as well, so that the thread of the test can
+ * follow. */
 
 static struct {
     pthread_mutex_t lock;
     bool known; /* the session's thread */
     pthread_t thread;
-    uint64_t now_ns, looked_ns;
+    uint64_t now_ns;
 } source_time = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static uint64_t source_now(void *opaque)
@@ -45,12 +43,6 @@ static uint64_t source_now(void *opaque)
     uint64_t now_ns;
 
     pthread_mutex_lock(&source_time.lock);
-    if (source_time.known && pthread_equal(source_time.thread, pthread_self())) {
-        uint64_t real_ns = gw_now_ns(&gw_clock_real), passed_ns = real_ns - source_time.looked_ns;
-
-        source_time.now_ns += passed_ns < STEP_NS ? passed_ns : STEP_NS;
-        source_time.looked_ns = real_ns;
-    }
     now_ns = source_time.now_ns;
     pthread_mutex_unlock(&source_time.lock);
     return now_ns;
@@ -59,6 +51,10 @@ static uint64_t source_now(void *opaque)
 static void source_sleep(void *opaque, uint64_t duration_ns)
 {
     gw_clock_real.sleep_ns(NULL, duration_ns);
+    pthread_mutex_lock(&source_time.lock);
+    if (source_time.known && pthread_equal(source_time.thread, pthread_self()))
+        source_time.now_ns += duration_ns;
+    pthread_mutex_unlock(&source_time.lock);
 }
 
 static uint64_t source_random(void *opaque)
@@ -74,7 +70,6 @@ static void adopt_thread(void)
     if (!source_time.known) {
         source_time.known = true;
         source_time.thread = pthread_self();
-        source_time.looked_ns = gw_now_ns(&gw_clock_real);
     }
     pthread_mutex_unlock(&source_time.lock);
 }
