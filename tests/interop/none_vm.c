@@ -522,13 +522,14 @@ static int set_up(struct machine *m, const struct request *q, struct gw_error *e
 
 static int start(struct machine *m, const struct request *q, struct gw_error *err)
 {
+    uint64_t patience_ns = q->timeout_ns ? q->timeout_ns : UINT64_MAX;
     if (q->send) {
         struct gw_send_config config = {
-            .uri = q->uri, .peer = q->peer, .progress_timeout_ns = q->timeout_ns, .on_event = on_event, .opaque = m};
+            .uri = q->uri, .peer = q->peer, .progress_timeout_ns = patience_ns, .on_event = on_event, .opaque = m};
         return gw_send_start(m->vm, &config, &m->send, err);
     }
-    struct gw_recv_config config = {
-        .uri = q->uri, .progress_timeout_ns = q->timeout_ns, .on_event = on_event, .opaque = m};
+    struct gw_recv_config config = {.uri = q->uri, .hello_timeout_ns = 3600 * 1000000000ull,
+                                    .progress_timeout_ns = patience_ns, .on_event = on_event, .opaque = m};
     int r = gw_recv_start(m->vm, &config, &m->recv, err);
     if (!r) {
         char address[4200];

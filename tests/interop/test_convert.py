@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
 """godwit convert and inspect on files of every kind: against the second decoder, and against real QEMUs."""
+import array
+import fcntl
 import gzip
 import json
 import os
@@ -10,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 import unittest
 
@@ -255,6 +258,12 @@ class Inspect(Files):
         self.assertEqual(r.returncode, 1)
         self.assertIn("none", r.stdout)
 
+    @staticmethod
+    def unread(pipe):
+        count = array.array("i", [0])
+        fcntl.ioctl(pipe, termios.FIONREAD, count)
+        return count[0]
+
     def terminal(self, *argv):
         """What appears on a terminal while the stream comes slowly."""
         data = capture("precopy-pc-10.0.bin.gz")
@@ -265,6 +274,8 @@ class Inspect(Files):
         for part in range(0, len(data), 4096):
             p.stdin.write(data[part:part + 4096])
             p.stdin.flush()
+            # Slowly as the reader sees it, which may itself be late.
+            wait_until("it is read", lambda: p.poll() is not None or not self.unread(p.stdin))
             time.sleep(0.02)
         p.stdin.close()
         self.assertEqual(p.wait(DEADLINE_S * SLOW), 0)

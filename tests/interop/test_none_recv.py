@@ -8,14 +8,13 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import DEADLINE_S, UUID, Case, pattern, read_file, wait_until, write_file  # noqa: E402
+from harness import DEADLINE_S, SLOW, UUID, Case, pattern, read_file, wait_until, write_file  # noqa: E402
 from places import file_uri, wait_file  # noqa: E402
 from versions import ack_properties  # noqa: E402
-from waiting import within  # noqa: E402
 
 SIZE = 16 << 20
 RAM = pattern(SIZE, seed=6)
-SLOW_LINK = {"max-bandwidth": 1 << 18}  # half a minute, of which the tests need a second or two
+SLOW_LINK = {"max-bandwidth": 1 << 17}  # two minutes, of which the tests need a few seconds
 
 
 class Receive:
@@ -175,7 +174,7 @@ class Receive:
         self.assertEqual((end["ok"], end["running"], end["blame"]), (False, False, "channel"))
 
     def test_source_stopped(self):
-        source, target = self.start(source_options={"parameters": SLOW_LINK}, timeout_ms=4000)
+        source, target = self.start(source_options={"parameters": SLOW_LINK}, timeout_ms=30000)  # it must have sent some by then
         source.wait_sent()
         source.process.send_signal(19)
         end = target.end()
@@ -184,9 +183,8 @@ class Receive:
     def test_target_cancels(self):
         source, target = self.start(source_options={"parameters": SLOW_LINK, "capabilities": ["return-path"]})
         target.wait_event("status", status="active")
-        with within(2, "a cancel"):
-            target.tell("cancel")
-            end = target.end()
+        target.tell("cancel")
+        end = target.end()
         self.assertEqual((end["ok"], end["running"]), (False, False))
         source.wait("failed")
         source.wait_state("running")
@@ -198,7 +196,7 @@ class Receive:
         socket.create_connection(("127.0.0.1", port)).close()
         with socket.create_connection(("127.0.0.1", port)) as s:
             s.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            s.settimeout(DEADLINE_S)
+            s.settimeout(DEADLINE_S * SLOW)
             self.assertEqual(s.recv(100), b"")
         silent = socket.create_connection(("127.0.0.1", port))
         self.addCleanup(silent.close)

@@ -16,7 +16,7 @@ from places import has_ipv6  # noqa: E402
 SIZE = 16 << 20
 RAM = pattern(SIZE, seed=9)
 UNHEARD = "the source does not wait until its machine is parked: its capability return-path makes it wait"
-SLOW_LINK = {"max-bandwidth": 1 << 18}  # half a minute, of which the tests need a second or two
+SLOW_LINK = {"max-bandwidth": 1 << 17}  # two minutes, of which the tests need a few seconds
 
 
 class Parks(Case):
@@ -136,21 +136,18 @@ class Journey(Parks):
             rx = self.receive("unix:" + self.path("in" + version), "--force")
             address = rx.wait_event("listening")["uri"]
             src = self.qemu(version, "source" + version, memory=SIZE, machine="microvm", qtest=True,
-                            capabilities=["return-path"], parameters=dict(SLOW_LINK, **{"downtime-limit": 1}))
+                            capabilities=["return-path"], parameters={"max-bandwidth": 4096, "downtime-limit": 1})  # a page now and then
             q = Qtest(src.qtest_path)
             for page in range(256, 4096, 2):
                 q.write(page << 12, bytes([page & 255, page >> 8, 1]))
             src.migrate(address)
-            written, begun = {}, time.monotonic()
+            written = {}
             for n in range(300):
-                if time.monotonic() > begun + 3:
-                    break  # the link is that slow for half a minute, however slow this is
                 page = 256 + (n * 37) % 3800
                 written[page] = bytes([n & 255, n >> 8 & 255, 2])
                 q.write(page << 12, written[page])
                 time.sleep(0.002)
             self.assertEqual(src.migration()["status"], "active")
-            self.assertGreater(len(written), 10)
             src.qmp.command("migrate-set-parameters", max_bandwidth=1 << 30)
             src.wait()
             self.assertEqual(rx.wait_exit(), 0, rx.text())

@@ -14,7 +14,7 @@ import threading
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import TOP, Case, Program, built, read_file, write_file  # noqa: E402
+from harness import DEADLINE_S, SLOW, TOP, Case, Program, built, read_file, write_file  # noqa: E402
 
 CAPTURE = os.path.join(TOP, "tests", "golden", "captures", "precopy-microvm-10.0.bin.gz")
 LOADED = b"\x67\x78\0\0"
@@ -91,7 +91,7 @@ class Undone(Case):
         self.between = Between(self.path("between%d" % n), self.path("in"))
         self.between.start()
         self.send = Program(self, "send%d" % n, [built("cli/godwit"), "send", self.machine, "unix:" + self.path("between%d" % n)])
-        self.assertTrue(self.between.loaded.wait(120), self.rx.text())
+        self.assertTrue(self.between.loaded.wait(DEADLINE_S * SLOW), self.rx.text())
 
     def ended(self, *words):
         self.assertEqual(self.rx.wait_exit(), 1, self.rx.text())

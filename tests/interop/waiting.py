@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Waiting for things, on a machine that may be slow, loaded, or not let run for a while.
 
-A deadline only keeps a test from hanging: it is long, and nothing is made of it. Where the time itself is what is tested,
-within() adds however late this machine was meanwhile.
+A deadline only keeps a test from hanging: it is long, and nothing is made of it.
 """
-import contextlib
 import os
-import threading
 import time
 
 SLOW = float(os.environ.get("GODWIT_SLOW", "1"))  # factor for all deadlines
@@ -34,39 +31,3 @@ def wait_until(what, done, seconds=DEADLINE_S, step=0.01):
         if time.monotonic() > end:
             raise AssertionError("not within %g s: %s (%s)" % (seconds * SLOW, what, machine_words()))
         time.sleep(step)
-
-
-class Lateness:
-    """A thread that only sleeps: seconds is by how much it was woken too late, altogether."""
-
-    STEP_S = 0.005
-
-    def __init__(self):
-        self.seconds, self.stop = 0.0, threading.Event()
-        self.thread = threading.Thread(target=self.measure, daemon=True)
-        self.thread.start()
-
-    def measure(self):
-        while not self.stop.is_set():
-            began = time.monotonic()
-            time.sleep(self.STEP_S)
-            self.seconds += max(0.0, time.monotonic() - began - self.STEP_S)
-
-    def end(self):
-        self.stop.set()
-        self.thread.join()
-        return self.seconds
-
-
-@contextlib.contextmanager
-def within(seconds, what):
-    """What is done in here takes at most so long, and as much longer as the machine was late."""
-    late, began = Lateness(), time.monotonic()
-    try:
-        yield
-    finally:
-        took = time.monotonic() - began
-        late_s = late.end()
-    if took > seconds * SLOW + late_s:
-        raise AssertionError("%s took %.2f s, allowed %g s and %.2f s for a busy machine (%s)" % (
-            what, took, seconds * SLOW, late_s, machine_words()))

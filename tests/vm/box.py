@@ -23,6 +23,8 @@ class Box:
         self.log = open(case.path(role + ".log"), "w+b")
         self.argv = [built("cli/godwit"), "vm", "--quiet", "--name", role, "--qmp", "unix:" + self.qmp_path, "--serial",
                      "file:" + self.serial, *options]
+        if "--timeout" not in options:
+            self.argv += ["--timeout", "3600"]
         if incoming:
             self.argv += ["--incoming", "tcp:127.0.0.1:0" if incoming is True else incoming]
         self.proc = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)

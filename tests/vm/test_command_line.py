@@ -181,7 +181,7 @@ class Arrivals(Case):
     def test_a_source_has_patience(self):
         # More than fits into the pipe: what has all of the stream may run the guest, whatever it does not say.
         box = self.source("--timeout", "1", workload="uniform,set=24M,fill=on")
-        box.qmp.command("migrate", uri="exec:sleep 100")
+        box.qmp.command("migrate", uri="exec:sleep 10000")
         info = wait_until("an end", box.ended)
         self.assertEqual(info["status"], "failed")
         self.assertIn("nothing moved for 1 s", info["error-desc"])
@@ -189,7 +189,7 @@ class Arrivals(Case):
 
     def test_patience_told_by_ctl(self):
         box = self.source()
-        r = godwit("ctl", box.qmp_path, "migrate", "--timeout", "1", "--json", "exec:sleep 100")
+        r = godwit("ctl", box.qmp_path, "migrate", "--timeout", "1", "--json", "exec:sleep 10000")
         self.assertEqual(r.returncode, 1, r.stderr)
         doc = json.loads(r.stdout)
         self.assertEqual(doc["status"], "failed")
