@@ -160,7 +160,10 @@ static inline void box_migrate(struct gw_machine *from, struct gw_machine *to, s
     box_must(gw_options_set_parameter(gw_vm_options(gw_machine_vm(from)), "downtime-limit", "1000", &err), &err);
     box_must(gw_channel_memory_pair(1 << 20, &a, &b, &err), &err);
     box_must(gw_recv_start(gw_machine_vm(to), &(struct gw_recv_config){.take_channel = b}, &box_recv, &err), &err);
-    box_must(gw_send_start(gw_machine_vm(from), &(struct gw_send_config){.take_channel = a}, &box_send, &err), &err);
+    box_must(gw_send_start(gw_machine_vm(from),
+                           &(struct gw_send_config){.take_channel = a, .progress_timeout_ns = UINT64_MAX}, &box_send,
+                           &err),
+             &err);
     box_must(gw_send_wait(box_send, &err), &err);
     box_must(gw_recv_wait(box_recv, &err), &err);
     gw_send_stats(box_send, ret_stats);

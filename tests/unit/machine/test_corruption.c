@@ -125,7 +125,7 @@ static void crash(void **state)
         /* mov (unmapped address), %rax */
         memcpy(gw_machine_memory_at(m, GW_GUEST_TEXT_GPA, 16), "\x48\xa1\x00\x00\x00\x00\x50\x00\x00\x00", 10);
         box_start(m);
-        assert_int_equal(gw_machine_wait(m, 120 * BOX_S, &status, &err), -EFAULT);
+        assert_int_equal(gw_machine_wait(m, 3600 * BOX_S, &status, &err), -EFAULT);
         print_message("%s\n", err.text);
         assert_non_null(strstr(err.text, "vCPU 0"));
         box_free(m);
