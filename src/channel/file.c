@@ -159,7 +159,18 @@ static int open_error(const char *doing, const char *name, struct gw_error *err)
     int code = errno;
 
     return gw_fail(err, -code, GW_BLAME_LOCAL, "%s %.200s: %s", doing, name,
-                   code == ENXIO ? "nobody reads this FIFO" : strerror(code));
+                   code == ENXIO    ? "nobody reads this FIFO"
+                   : code == EEXIST ? "it is a symbolic link that leads nowhere"
+                                    : strerror(code));
+}
+
+/* A file that is made is its owner's alone, and is made where the name says: a link that leads nowhere is not followed. */
+static int open_path(const char *path, bool write)
+{
+    /* O_NONBLOCK: opening a FIFO must not wait for its other end. Files do not know it. */
+    int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (write ? O_WRONLY : O_RDONLY), fd = open(path, flags);
+
+    return fd >= 0 || !write || errno != ENOENT ? fd : open(path, flags | O_CREAT | O_EXCL, 0600);
 }
 
 int gw_file_open(const struct gw_uri *uri, bool write, struct gw_channel **ret_channel, struct gw_error *err)
@@ -171,12 +182,15 @@ int gw_file_open(const struct gw_uri *uri, bool write, struct gw_channel **ret_c
     gw_uri_format(uri, name, sizeof name);
     if (uri->offset > INT64_MAX)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "opening %.200s: no file has such an offset", name);
-    /* O_NONBLOCK: opening a FIFO must not wait for its other end. Files do not know it. */
-    fd = open(uri->path, O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (write ? O_WRONLY | O_CREAT : O_RDONLY), 0600);
+    fd = open_path(uri->path, write);
     if (fd < 0)
         return open_error(write ? "creating" : "opening", name, err);
     if (fstat(fd, &st) < 0) {
         open_error("opening", name, err);
+        goto fail;
+    }
+    if (write && S_ISREG(st.st_mode) && st.st_mode & 077 && fchmod(fd, st.st_mode & 0700) < 0) {
+        open_error("keeping others from reading", name, err); /* the guest's memory */
         goto fail;
     }
     if (write && S_ISREG(st.st_mode) && ftruncate(fd, (off_t)uri->offset) < 0) {
