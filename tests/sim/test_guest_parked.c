@@ -68,13 +68,24 @@ static void disk_sleep(void *opaque, uint64_t ns)
     gw_clock_real.sleep_ns(NULL, ns < 1000000 ? ns : 1000000);
 }
 
+/* Of the destination: counted, since what waits there has to know until when before the disk takes more time. */
+static _Atomic unsigned naps_there;
+
+static void counted_sleep(void *opaque, uint64_t ns)
+{
+    atomic_fetch_add(&naps_there, 1);
+    disk_sleep(opaque, ns);
+}
+
 static uint64_t disk_random(void *opaque)
 {
     return gw_clock_real.random(NULL);
 }
 
-static const struct gw_clock disk_clock = {GW_SIZED(struct gw_clock), .now_ns = disk_now, .sleep_ns = disk_sleep,
+static const struct gw_clock clock_here = {GW_SIZED(struct gw_clock), .now_ns = disk_now, .sleep_ns = disk_sleep,
                                            .random = disk_random};
+static const struct gw_clock clock_there = {GW_SIZED(struct gw_clock), .now_ns = disk_now, .sleep_ns = counted_sleep,
+                                            .random = disk_random};
 
 #define SECOND_NS   1000000000u
 #define PATIENCE_NS (3600ull * SECOND_NS)
@@ -97,8 +108,11 @@ static unsigned messages(struct gw_send *send)
 /* So much time passes; then the source hears something, or has lost its patience. */
 static void take_time(struct slow_disk *d, uint64_t ns)
 {
-    unsigned before = messages(d->send);
+    unsigned before, naps = atomic_load(&naps_there);
 
+    while (atomic_load(&naps_there) == naps)
+        disk_sleep(NULL, SECOND_NS);
+    before = messages(d->send);
     atomic_fetch_add(&disk_time_ns, ns);
     while (messages(d->send) == before) {
         if (sim_over(gw_send_status(d->send)))
@@ -128,12 +142,12 @@ static void test_slow_to_park(void **state)
 {
     struct slow_disk *disk = owned_memory(sizeof *disk);
     struct gw_image *image = empty();
-    struct sim *from = sim_new(42, 4, &disk_clock);
+    struct sim *from = sim_new(42, 4, &clock_here);
     struct gw_vm *to = vm_of(image, slow_disk, disk);
     struct way w = {.from = from->vm, .to = to, .timeout_ns = PATIENCE_NS, .tell = &disk->send};
 
     atomic_store(&disk_time_ns, 0);
-    to->clock = disk_clock;
+    to->clock = clock_there;
     migrate(&w);
     must(w.recv_result, &w.recv_error);
     must(w.send_result, &w.send_error);
