@@ -2,7 +2,7 @@
  *
  * cmd: the subcommands of `godwit`. Each gets "godwit COMMAND" as argv[0], so that getopt's words say who speaks, and
  * returns the exit status: 0 done; 1 failed, with one line on stderr, "godwit COMMAND: what: why"; 2 wrong usage; 3 a
- * difference was found; 4 the guest found corruption.
+ * difference or a fault was found, or a core lacks memory; 4 the guest found corruption.
  */
 #ifndef GODWIT_CLI_CMD_H
 #define GODWIT_CLI_CMD_H

@@ -19,22 +19,25 @@
 
 static int usage(FILE *to)
 {
-    fprintf(to, "usage: godwit extract FILE --ram OUT [--block NAME]\n"
-                "       godwit extract FILE --device NAME [OUT]\n"
-                "       godwit extract FILE --xml OUT | --description OUT\n"
-                "       godwit extract FILE --elf OUT [--place NAME=ADDRESS]...\n\n"
-                "Takes parts out of a parked machine, migration stream, mapped-ram file or libvirt save image.\n\n"
-                "  --ram OUT      a RAM block as a plain, sparse file\n"
-                "  --block NAME   which one; otherwise the largest\n"
-                "  --device NAME  the bytes of a device's section (cpu, cpu/1, piix4_pm), to OUT or standard output\n"
-                "  --xml OUT      the domain's XML, which libvirt save images have; OUT may be '-'\n"
-                "  --description OUT\n"
-                "                 the description of the devices (JSON); OUT may be '-'\n"
-                "  --elf OUT      an ELF core for gdb: guest-physical memory, registers, a Linux guest's VMCOREINFO\n"
-                "  --place NAME=ADDRESS\n"
-                "                 where a RAM block lies in guest-physical memory, if the machine is not known\n"
-                "  --force        OUT is replaced if it is there\n"
-                "  --quiet        does not tell what is in the core\n");
+    fprintf(to,
+            "usage: godwit extract FILE --ram OUT [--block NAME]\n"
+            "       godwit extract FILE --device NAME [OUT]\n"
+            "       godwit extract FILE --xml OUT | --description OUT\n"
+            "       godwit extract FILE --elf OUT [--place NAME=ADDRESS[,offset=BYTES][,length=BYTES]]...\n\n"
+            "Takes parts out of a parked machine, migration stream, mapped-ram file or libvirt save image.\n\n"
+            "  --ram OUT      a RAM block as a plain, sparse file\n"
+            "  --block NAME   which one; otherwise the largest\n"
+            "  --device NAME  the bytes of a device's section (cpu, cpu/1, piix4_pm), to OUT or standard output\n"
+            "  --xml OUT      the domain's XML, which libvirt save images have; OUT may be '-'\n"
+            "  --description OUT\n"
+            "                 the description of the devices (JSON); OUT may be '-'\n"
+            "  --elf OUT      an ELF core for gdb: guest-physical memory, registers, a Linux guest's VMCOREINFO\n"
+            "  --place NAME=ADDRESS[,offset=BYTES][,length=BYTES]\n"
+            "                 where a RAM block, or a part of it, lies in guest-physical memory; for what is left out\n"
+            "                 as the machine does not say it. The exit status is then 3. BYTES and ADDRESS may be\n"
+            "                 0x..., or end with K, M, G or T\n"
+            "  --force        OUT is replaced if it is there\n"
+            "  --quiet        does not tell what is in the core\n");
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
@@ -49,21 +52,56 @@ struct request {
     bool force, quiet;
 };
 
-/* Cuts the text at its last '='. */
+/* As C writes it, with at most one of K M G T behind it. */
+static bool is_number(const char *text, uint64_t *ret)
+{
+    static const char units[] = "KMGT";
+    const char *unit;
+    uint64_t n;
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    n = strtoull(text, &end, 0);
+    if (errno)
+        return false;
+    unit = *end ? strchr(units, *end) : NULL;
+    if (*end && (!unit || end[1] || __builtin_mul_overflow(n, 1ull << 10 * (unit - units + 1), &n)))
+        return false;
+    *ret = n;
+    return true;
+}
+
+/* If the text ends with ",what=NUMBER", cuts that off. false: the number is none, or 0 where that is not allowed. */
+static bool take_tail(char *text, const char *what, bool zero, uint64_t *ret)
+{
+    char *comma = strrchr(text, ',');
+    size_t n = strlen(what);
+
+    if (!comma || strncmp(comma + 1, what, n) != 0 || comma[1 + n] != '=')
+        return true;
+    if (!is_number(comma + 2 + n, ret) || (!*ret && !zero))
+        return false;
+    *comma = 0;
+    return true;
+}
+
+/* Cuts the text at its last '=', behind which is no more than the address: names may have any characters. */
 static enum gw_cli_taken take_place(void *opaque, char *text)
 {
     struct request *q = opaque;
-    char *equals = strrchr(text, '='), *end;
-    uint64_t address;
+    struct gw_elf_place p = {.block = text};
+    char *equals;
 
-    if (!equals || equals == text || !equals[1] || equals[1] == '-' || q->place_count == PLACES_MAX)
+    if (q->place_count == PLACES_MAX || !take_tail(text, "length", false, &p.bytes) ||
+        !take_tail(text, "offset", true, &p.offset) || !take_tail(text, "length", false, &p.bytes))
         return GW_CLI_WRONG;
-    errno = 0;
-    address = strtoull(equals + 1, &end, 0);
-    if (*end || errno)
+    equals = strrchr(text, '=');
+    if (!equals || equals == text || !is_number(equals + 1, &p.address))
         return GW_CLI_WRONG;
     *equals = 0;
-    q->places[q->place_count++] = (struct gw_elf_place){text, address};
+    q->places[q->place_count++] = p;
     return GW_CLI_TAKEN;
 }
 
@@ -73,24 +111,45 @@ static void told(void *opaque, const char *line)
     printf("%s\n", gw_shown(line));
 }
 
+/* What callbacks get as opaque. */
+struct report {
+    struct gw_cli_progress progress; /* first */
+    unsigned left;
+};
+
+static void left_out(void *opaque, const struct gw_elf_left *left)
+{
+    struct report *report = opaque;
+
+    gw_cli_progress_done(&report->progress);
+    report->left++;
+    fprintf(stderr,
+            "godwit " COMMAND ": left out: %s, %" PRIu64 " bytes from 0x%" PRIx64
+            " on: %s; --place %s=ADDRESS,offset=0x%" PRIx64 ",length=0x%" PRIx64 " puts it in\n",
+            left->block, left->bytes, left->offset, left->why, left->block, left->offset, left->bytes);
+}
+
+/* 1: a core that lacks memory of the machine. */
 static int extract(const struct request *q, struct gw_error *err)
 {
-    struct gw_cli_progress progress = {0};
+    struct report report = {.left = 0};
+    struct gw_cli_progress *progress = &report.progress;
     struct gw_elf_options elf = {.places = q->places,
                                  .place_count = q->place_count,
                                  .replace = q->force,
                                  .progress = gw_cli_progress_step,
                                  .told = q->quiet ? NULL : told,
-                                 .opaque = &progress};
+                                 .opaque = &report,
+                                 .left_out = left_out};
     struct gw_image *image = NULL;
     int r = gw_image_open_in(q->file, getenv("TMPDIR"), &image, err);
 
-    gw_cli_progress_init(&progress, "extracted");
+    gw_cli_progress_init(progress, "extracted");
     if (r < 0)
         return r;
-    gw_cli_progress_watch(&progress);
+    gw_cli_progress_watch(progress);
     if (q->part == PART_RAM)
-        r = gw_extract_ram(image, q->block, q->out, q->force, gw_cli_progress_step, &progress, err);
+        r = gw_extract_ram(image, q->block, q->out, q->force, gw_cli_progress_step, progress, err);
     else if (q->part == PART_DEVICE)
         r = gw_extract_device(image, q->device, q->out, q->force, err);
     else if (q->part == PART_XML)
@@ -99,11 +158,11 @@ static int extract(const struct request *q, struct gw_error *err)
         r = gw_extract_description(image, q->out, q->force, err);
     else
         r = gw_extract_elf(image, q->out, &elf, err);
-    gw_cli_progress_done(&progress);
+    gw_cli_progress_done(progress);
     gw_image_free(image);
-    return r == -ECANCELED && progress.interrupted
-               ? gw_fail(err, r, GW_BLAME_LOCAL, "%s: interrupted; no file was made", q->out)
-               : r;
+    if (r == -ECANCELED && progress->interrupted)
+        return gw_fail(err, r, GW_BLAME_LOCAL, "%s: interrupted; no file was made", q->out);
+    return r < 0 ? r : report.left > 0;
 }
 
 /* What is wanted: one thing. false: wrong usage. */
@@ -159,5 +218,5 @@ int gw_cmd_extract(int argc, char **argv)
     r = extract(&q, &err);
     if (r < 0)
         return gw_cli_failed(COMMAND, NULL, err.text);
-    return gw_cli_end(COMMAND, GW_EXIT_DONE);
+    return gw_cli_end(COMMAND, r ? GW_EXIT_DIFFERENT : GW_EXIT_DONE);
 }

@@ -123,14 +123,22 @@ GW_API int gw_extract_device(struct gw_image *image, const char *device, const c
 GW_API int gw_extract_xml(struct gw_image *image, const char *path, bool replace, struct gw_error *err);
 GW_API int gw_extract_description(struct gw_image *image, const char *path, bool replace, struct gw_error *err);
 
+/* A part of a block, or all that is behind offset (bytes 0), and its guest-physical address. Whole pages. */
 struct gw_elf_place {
     const char *block;
     uint64_t address;
+    uint64_t offset, bytes;
+};
+
+/* Texts are valid during the call. */
+struct gw_elf_left {
+    const char *block;
+    uint64_t offset, bytes;
+    const char *why;
 };
 
 struct gw_elf_options {
-    /* Where blocks lie in the guest's physical memory, for machines that are not known; blocks that are not listed
-     * lie where the machine type says. */
+    /* Where blocks, or parts of them, lie in the guest's physical memory. The rest lies where the machine confirms it. */
     const struct gw_elf_place *places;
     unsigned place_count;
     bool replace;
@@ -138,11 +146,15 @@ struct gw_elf_options {
     /* What is in the file, a line each ("pc.ram ... at 0x0"), and what is not, with the reason. May be NULL. */
     void (*told)(void *opaque, const char *line);
     void *opaque;
+    /* Memory that the guest sees, or may see, and that is not in the file, since nothing says where it lies; not
+     * memory of devices. May be NULL. */
+    void (*left_out)(void *opaque, const struct gw_elf_left *left);
 };
 
 /* An ELF64 core of the guest's physical memory, virtual addresses the same as physical ones, sparse. Each x86 processor
  * has a NT_PRSTATUS (and a "QEMU" note with its control registers); a Linux guest's VMCOREINFO is put in where it is
- * found. -EINVAL: where the RAM lies is not known. Format: docs/formats/core.md. */
+ * found. What lies where is taken from the machine, never guessed: what it does not confirm is left out (left_out), and
+ * the core is made without it. -EINVAL: nothing of the RAM could be placed, or a place is not one. Format: docs/formats/core.md. */
 GW_API int gw_extract_elf_sized(struct gw_image *image, const char *path, const struct gw_elf_options *options,
                                 size_t options_bytes, struct gw_error *err);
 static inline int gw_extract_elf(struct gw_image *image, const char *path, const struct gw_elf_options *options,

@@ -195,14 +195,13 @@ static void tell_ranges(struct core *c)
         told(c, "0x%012" PRIx64 " %s, %" PRIu64 " bytes from 0x%" PRIx64 " on", range->address,
              c->image->blocks[range->block].name, range->bytes, range->offset);
     }
-    for (unsigned i = 0; i < c->image->block_count; i++) {
-        unsigned k = 0;
+    for (unsigned i = 0; i < c->map.left_count; i++) {
+        const struct gw_physical_left *l = &c->map.left[i];
+        const struct gw_elf_left left = {c->image->blocks[l->block].name, l->offset, l->bytes, l->why};
 
-        while (k < c->map.count && c->map.ranges[k].block != i)
-            k++;
-        if (k == c->map.count && c->image->blocks[i].used_bytes)
-            told(c, "left out: %s, %" PRIu64 " bytes; where the guest sees it is not known", c->image->blocks[i].name,
-                 c->image->blocks[i].used_bytes);
+        told(c, "left out: %s, %" PRIu64 " bytes from 0x%" PRIx64 " on: %s", left.block, l->bytes, l->offset, l->why);
+        if (c->options->left_out && !l->device)
+            c->options->left_out(c->options->opaque, &left);
     }
 }
 
@@ -242,7 +241,7 @@ int gw_extract_elf_sized(struct gw_image *image, const char *path, const struct 
     if (r >= 0)
         r = gw_image_devices_read(image, &c.devices, err);
     if (r >= 0)
-        r = gw_physical_map(image, &c.devices, c.options->places, c.options->place_count, &c.map, err);
+        r = gw_physical_map(image, &c.devices, c.options, &c.map, err);
     if (r >= 0)
         r = gw_image_out_open(&out, path, c.options->replace, err);
     if (r >= 0) {

@@ -1,350 +1,329 @@
 /* SPDX-License-Identifier: MIT */
 #include "examine/physical.h"
 
-#include "state/values.h"
+#include "examine/physical/chipset.h"
+#include "examine/physical/layout.h"
+#include "examine/physical/peek.h"
+#include "examine/physical/plugged.h"
 
-#define FOUR_GIB   (4 * GW_GIB)
-#define CMOS_BYTES 128u
+#define FOUR_GIB  (4 * GW_GIB)
+#define VGA_FIRST 0xa0000ull
+#define LIST_MAX  65533u     /* an ELF file has no more segments */
+#define BIOS_SEEN 0x20000ull /* of a BIOS: its end, also below 1 MiB */
 
-enum kind { KIND_UNKNOWN, KIND_PC, KIND_Q35, KIND_MICROVM, KIND_VIRT_ARM, KIND_VIRT_RISCV, KIND_FLAT, KIND_GODWIT };
+static const char of_device[] = "memory of a device; it lies where the guest's registers put it, if anywhere",
+                  no_type[] = "where a machine of this type has RAM is not known",
+                  no_order[] = "it is a part of the RAM; nothing in the machine says which of several of this size",
+                  plugged[] = "it is not in the RAM that the machine began with; where it was plugged in is not saved",
+                  no_upper[] = "nothing in the machine says whether its RAM above 4 GiB begins at 4 GiB or at 1 TiB",
+                  part_told[] = "its place was told for other parts of it only";
+
+struct list {
+    struct gw_physical_range *ranges;
+    unsigned count;
+};
 
 struct mapper {
-    const struct gw_image *image;
-    enum kind kind;
-    struct gw_physical map;
-    bool *placed; /* of each block */
+    struct gw_image *image;
+    const struct gw_image_devices *devices;
+    const struct gw_elf_options *options;
+    enum gw_machine_kind kind;
+    enum gw_guest_arch arch;
+    struct list placed, hidden; /* hidden: by a device or a ROM; their addresses mean nothing */
+    unsigned told;              /* so many of placed are the caller's */
+    struct gw_ram_told *word;   /* the caller's, of each block */
+    bool ram;                   /* some was placed */
+    struct gw_ram_layout layout;
     struct gw_error *err;
 };
 
-static bool begins(const char *s, const char *with)
-{
-    return !strncmp(s, with, strlen(with));
-}
-
-static bool has_block(const struct gw_image *image, const char *name)
-{
-    for (unsigned i = 0; i < image->block_count; i++)
-        if (!strcmp(image->blocks[i].name, name))
-            return true;
-    return false;
-}
-
-/* The bridge at the root of a PC's buses: for types of other vendors' names, and streams that do not tell the type. */
-static enum kind kind_by_bridge(const struct gw_image_devices *devices)
-{
-    for (unsigned i = 0; i < devices->count; i++) {
-        if (!strcmp(devices->list[i].name, "0000:00:00.0/I440FX"))
-            return KIND_PC;
-        if (!strcmp(devices->list[i].name, "0000:00:00.0/mch"))
-            return KIND_Q35;
-    }
-    return KIND_UNKNOWN;
-}
-
-static enum kind kind_of(const struct gw_image *image, const struct gw_image_devices *devices)
-{
-    const char *m = image->machine;
-
-    if (begins(m, "pc-q35-"))
-        return KIND_Q35;
-    if (begins(m, "pc-") || !strcmp(m, "isapc"))
-        return KIND_PC;
-    if (begins(m, "microvm"))
-        return KIND_MICROVM;
-    if (has_block(image, "riscv_virt_board.ram"))
-        return KIND_VIRT_RISCV;
-    if (begins(m, "virt-"))
-        return KIND_VIRT_ARM;
-    if (begins(m, "godwit"))
-        return KIND_GODWIT;
-    return !strcmp(m, "none") ? KIND_FLAT : kind_by_bridge(devices);
-}
-
 /* ---- placing ----------------------------------------------------------------------------------------------------- */
 
-static int place(struct mapper *m, unsigned block, uint64_t offset, uint64_t bytes, uint64_t address)
+static int add(struct mapper *m, struct list *l, struct gw_physical_range range)
 {
-    struct gw_physical_range *grown;
+    struct gw_physical_range *grown, *last = l->count ? &l->ranges[l->count - 1] : NULL;
     uint64_t end;
 
-    m->placed[block] = true;
-    if (!bytes)
+    if (!range.bytes)
         return 0;
-    if (gw_add_overflows(address, bytes - 1, &end))
+    if (gw_add_overflows(range.address, range.bytes - 1, &end))
         return gw_fail(m->err, -EINVAL, GW_BLAME_CALLER,
                        "RAM block %s at 0x%" PRIx64 " goes beyond the end of all addresses",
-                       m->image->blocks[block].name, address);
-    grown = realloc(m->map.ranges, (m->map.count + 1) * sizeof *grown);
+                       m->image->blocks[range.block].name, range.address);
+    if (last && (l == &m->hidden || l->count > m->told) && last->block == range.block &&
+        last->offset + last->bytes == range.offset && last->address + last->bytes == range.address) {
+        last->bytes += range.bytes;
+        return 0;
+    }
+    if (l->count == LIST_MAX)
+        return gw_fail(m->err, -E2BIG, GW_BLAME_PEER, "the RAM lies in more than %u pieces", LIST_MAX);
+    grown = realloc(l->ranges, (l->count + 1) * sizeof *grown);
     if (!grown)
         return gw_nomem(m->err, "physical memory");
-    m->map.ranges = grown;
-    grown[m->map.count++] = (struct gw_physical_range){block, offset, bytes, address};
+    l->ranges = grown;
+    grown[l->count++] = range;
     return 0;
 }
 
-static int find(struct mapper *m, const char *name)
+/* Without what the caller told of this block. */
+static int place(struct mapper *m, unsigned block, uint64_t offset, uint64_t bytes, uint64_t address)
 {
-    for (unsigned i = 0; i < m->image->block_count; i++)
-        if (!strcmp(m->image->blocks[i].name, name) && !m->placed[i])
-            return (int)i;
-    return -1;
+    while (bytes) {
+        uint64_t end = offset + bytes, next = end, resume = end;
+        int r;
+
+        for (unsigned i = 0; i < m->told; i++) {
+            const struct gw_physical_range *t = &m->placed.ranges[i];
+
+            if (t->block == block && t->offset < next && t->offset + t->bytes > offset) {
+                next = GW_MAX(t->offset, offset);
+                resume = t->offset + t->bytes;
+            }
+        }
+        r = add(m, &m->placed, (struct gw_physical_range){block, offset, next - offset, address});
+        if (r < 0)
+            return r;
+        resume = GW_MIN(resume, end);
+        address += resume - offset;
+        bytes = end - resume;
+        offset = resume;
+    }
+    return 0;
 }
 
-/* Ends at top. */
-static int place_below(struct mapper *m, const char *name, uint64_t *top)
+static int place_block(struct mapper *m, const char *name, uint64_t address)
 {
-    int i = find(m, name);
-    uint64_t bytes = i < 0 ? 0 : m->image->blocks[i].used_bytes;
-
-    if (i < 0 || bytes > *top)
-        return 0;
-    *top -= bytes;
-    return place(m, (unsigned)i, 0, bytes, *top);
-}
-
-static int place_at(struct mapper *m, const char *name, uint64_t address)
-{
-    int i = find(m, name);
+    int i = gw_peek_block(m->image, name);
 
     return i < 0 ? 0 : place(m, (unsigned)i, 0, m->image->blocks[i].used_bytes, address);
 }
 
-/* ---- which block is the RAM -------------------------------------------------------------------------------------- */
-
-static bool of_a_device(const char *name)
+/* Ends at *top. */
+static int place_below(struct mapper *m, const char *name, uint64_t *top)
 {
-    static const char *const known[] = {"pc.bios",       "pc.rom",        "isa-bios",    "vga.vram",
-                                        "system.flash0", "system.flash1", "virt.flash0", "virt.flash1",
-                                        "ramfb",         "tpm-crb-cmd",   "tpm-ppi"};
+    int i = gw_peek_block(m->image, name);
+    uint64_t bytes = i < 0 ? 0 : m->image->blocks[i].used_bytes;
 
-    for (size_t i = 0; i < GW_ARRAY_LEN(known); i++)
-        if (!strcmp(name, known[i]))
-            return true;
-    return strchr(name, '/') != NULL && !begins(name, "/objects/");
-}
-
-/* "ram-node0", "ram-node1", ...: memory of NUMA nodes, one behind the other. 1: it is *ret's successor of this number.
- */
-static bool is_numbered(const char *name, const char *first, unsigned number)
-{
-    size_t n = strlen(first), stem = n;
-    char *end;
-
-    if (!n || first[n - 1] != '0')
-        return false;
-    stem--;
-    return !strncmp(name, first, stem) && name[stem] >= '0' && name[stem] <= '9' &&
-           strtoul(name + stem, &end, 10) == number && !*end;
-}
-
-/* The blocks of the RAM in the order of their addresses. */
-static int find_ram(struct mapper *m, unsigned *order, unsigned *ret_count)
-{
-    unsigned candidates = 0, zero = 0, count = 0;
-    char names[200] = "";
-
-    for (unsigned i = 0; i < m->image->block_count; i++) {
-        const char *name = m->image->blocks[i].name;
-        size_t used = strlen(names);
-
-        if (m->placed[i] || of_a_device(name))
-            continue;
-        if (used + strlen(name) + 3 < sizeof names) {
-            strcpy(names + used, used ? ", " : "");
-            strcat(names, name);
-        }
-        order[candidates++] = i;
-        if (is_numbered(name, name, 0))
-            zero = i;
-    }
-    if (candidates <= 1 || m->kind == KIND_FLAT) {
-        *ret_count = GW_MIN(candidates, 1u);
+    if (bytes > *top)
         return 0;
-    }
-    for (; count < candidates; count++) {
-        unsigned i = 0;
-
-        while (i < m->image->block_count &&
-               (m->placed[i] || of_a_device(m->image->blocks[i].name) ||
-                !is_numbered(m->image->blocks[i].name, m->image->blocks[zero].name, count)))
-            i++;
-        if (i == m->image->block_count)
-            return gw_fail(m->err, -EINVAL, GW_BLAME_CALLER,
-                           "which of the RAM blocks %s lies where in the guest's memory has to be told (NAME=ADDRESS)",
-                           names);
-        order[count] = i;
-    }
-    *ret_count = count;
-    return 0;
+    *top -= bytes;
+    return place_block(m, name, *top);
 }
 
-/* ---- PCs --------------------------------------------------------------------------------------------------------- */
-
-struct cmos {
-    uint8_t bytes[CMOS_BYTES];
-    bool found;
-};
-
-static int on_cmos(void *opaque, const struct gw_value *v)
+static int hide(struct mapper *m, unsigned block, uint64_t offset, uint64_t bytes)
 {
-    struct cmos *cmos = opaque;
-
-    if (strcmp(v->path, "cmos_data") != 0 || v->bytes * v->count != CMOS_BYTES)
-        return 0;
-    memcpy(cmos->bytes, v->data, CMOS_BYTES);
-    cmos->found = true;
-    return 0;
+    return add(m, &m->hidden, (struct gw_physical_range){block, offset, bytes, offset});
 }
 
-/* How much RAM lies below 4 GiB, as the firmware finds it in CMOS; 0: it says nothing that can be. */
-static int below_by_cmos(const struct gw_image_devices *devices, uint64_t ram_bytes, uint64_t *ret,
-                         struct gw_error *err)
+/* ---- below 1 MiB of a PC ----------------------------------------------------------------------------------------- */
+
+/* How much of the BIOS is seen there as well; 0: there is none, or it is flash. */
+static uint64_t bios_bytes(const struct mapper *m)
 {
-    struct cmos cmos = {.found = false};
-    uint64_t below, above;
+    int bios = gw_peek_block(m->image, "pc.bios");
 
-    *ret = 0;
-    for (unsigned i = 0; i < devices->count && !cmos.found; i++) {
-        const struct gw_image_device *d = &devices->list[i];
-        int r;
-
-        if (!d->state || strcmp(d->name, "mc146818rtc") != 0)
-            continue;
-        r = gw_values_walk(d->state, d->body, (size_t)d->body_bytes, on_cmos, &cmos, err);
-        if (r < 0)
-            return r;
-    }
-    if (!cmos.found)
-        return 0;
-    below = (uint64_t)(cmos.bytes[0x34] | cmos.bytes[0x35] << 8) * 65536 + 16 * GW_MIB;
-    above = (uint64_t)(cmos.bytes[0x5b] | cmos.bytes[0x5c] << 8 | (uint32_t)cmos.bytes[0x5d] << 16) * 65536;
-    if (below <= ram_bytes && below + above == ram_bytes)
-        *ret = below;
-    return 0;
+    return bios < 0 ? 0 : GW_MIN(m->image->blocks[bios].used_bytes, BIOS_SEEN);
 }
 
-static uint64_t below_by_type(enum kind kind, const char *machine, uint64_t ram_bytes)
+/* For each 16 KiB from 0xc0000 on whether it is RAM for the guest. */
+static uint16_t shadow_of(const struct mapper *m)
 {
-    if (kind == KIND_PC && (begins(machine, "pc-i440fx-1.") || begins(machine, "pc-1.") || begins(machine, "pc-0.")))
-        return GW_MIN(ram_bytes, 3584 * GW_MIB);
-    if (kind == KIND_PC)
-        return ram_bytes >= 3584 * GW_MIB ? 3 * GW_GIB : ram_bytes;
-    if (kind == KIND_MICROVM)
-        return GW_MIN(ram_bytes, 3 * GW_GIB);
-    return ram_bytes >= 2816 * GW_MIB ? 2 * GW_GIB : ram_bytes;
+    uint16_t bits = UINT16_MAX;
+
+    if (m->kind != GW_KIND_MICROVM)
+        return m->kind == GW_KIND_ISAPC ? 0 : gw_chipset_shadow(m->devices);
+    for (unsigned n = 0; n < GW_PAM_COUNT; n++)
+        if (GW_PAM_FIRST + (n + 1) * (uint64_t)GW_PAM_BYTES > GW_MIB - bios_bytes(m))
+            bits &= (uint16_t) ~(1u << n);
+    return bits;
 }
 
-static int place_ram(struct mapper *m, const unsigned *order, unsigned count, uint64_t split, uint64_t low,
-                     uint64_t high)
+/* A part of the block's first MiB, which is the guest's: [address, address + bytes) in both. */
+static int place_seen(struct mapper *m, unsigned block, uint64_t address, uint64_t bytes)
 {
-    uint64_t at = 0; /* in the RAM as a whole */
+    uint16_t shadow = shadow_of(m);
+    uint64_t end = address + bytes;
     int r = 0;
 
-    for (unsigned i = 0; i < count && r >= 0; i++) {
-        uint64_t bytes = m->image->blocks[order[i]].used_bytes;
-        uint64_t first = at < split ? GW_MIN(bytes, split - at) : 0;
+    while (address < end && r >= 0) {
+        bool vga = address >= VGA_FIRST && address < GW_PAM_FIRST, seen = true;
+        uint64_t next = address < VGA_FIRST ? VGA_FIRST : GW_PAM_FIRST;
 
-        r = place(m, order[i], 0, first, low + at);
-        if (r >= 0)
-            r = place(m, order[i], first, bytes - first, high + (at + first - split));
-        at += bytes;
+        if (vga)
+            seen = m->kind == GW_KIND_MICROVM;
+        if (address >= GW_PAM_FIRST) {
+            seen = shadow >> (address - GW_PAM_FIRST) / GW_PAM_BYTES & 1;
+            next = (address / GW_PAM_BYTES + 1) * GW_PAM_BYTES;
+        }
+        next = GW_MIN(next, end);
+        r = seen ? place(m, block, address, next - address, address) : hide(m, block, address, next - address);
+        address = next;
     }
     return r;
 }
 
-static int map_pc(struct mapper *m, const struct gw_image_devices *devices, const unsigned *order, unsigned count,
-                  uint64_t ram_bytes)
+/* ROMs where the guest does not see RAM: the space for option ROMs, the end of the BIOS. */
+static int place_roms(struct mapper *m)
 {
-    uint64_t split = 0, top = FOUR_GIB;
-    int r = below_by_cmos(devices, ram_bytes, &split, m->err);
+    uint16_t shadow = shadow_of(m);
+    int bios = gw_peek_block(m->image, "pc.bios"), rom = gw_peek_block(m->image, "pc.rom"), r = 0;
+    uint64_t used = bios < 0 ? 0 : m->image->blocks[bios].used_bytes;
 
-    if (r < 0)
-        return r;
-    m->map.arch = GW_ARCH_X86;
-    if (!split)
-        split = below_by_type(m->kind, m->image->machine, ram_bytes);
-    r = place_ram(m, order, count, split, 0, FOUR_GIB);
-    if (r >= 0)
-        r = place_below(m, "pc.bios", &top);
-    if (r >= 0)
-        r = place_below(m, "system.flash0", &top);
-    if (r >= 0)
-        r = place_below(m, "system.flash1", &top);
+    for (unsigned n = 0; n < GW_PAM_COUNT && r >= 0; n++) {
+        uint64_t at = GW_PAM_FIRST + n * (uint64_t)GW_PAM_BYTES, from = GW_MAX(at, GW_MIB - bios_bytes(m));
+        uint64_t in = at - GW_PAM_FIRST;
+
+        if (shadow >> n & 1)
+            continue;
+        if (from < at + GW_PAM_BYTES)
+            r = place(m, (unsigned)bios, used - (GW_MIB - from), at + GW_PAM_BYTES - from, from);
+        else if (rom >= 0 && in + GW_PAM_BYTES <= m->image->blocks[rom].used_bytes)
+            r = place(m, (unsigned)rom, in, GW_PAM_BYTES, at);
+    }
+    return r;
+}
+
+/* ---- RAM --------------------------------------------------------------------------------------------------------- */
+
+static bool is_pc(enum gw_machine_kind kind)
+{
+    return kind == GW_KIND_PC || kind == GW_KIND_Q35 || kind == GW_KIND_ISAPC || kind == GW_KIND_MICROVM;
+}
+
+/* The block is bytes [at, at + bytes) of the RAM as a whole. */
+static int place_part(struct mapper *m, unsigned block, uint64_t at, uint64_t bytes)
+{
+    uint64_t begin = 0;
+    int r = 0;
+
+    for (unsigned i = 0; i < m->layout.area_count && r >= 0; i++) {
+        const struct gw_ram_area *a = &m->layout.areas[i];
+        uint64_t first = GW_MAX(at, begin), end = GW_MIN(at + bytes, begin + a->bytes), low = 0;
+
+        if (first < end && a->address != GW_AREA_UNKNOWN) {
+            if (is_pc(m->kind) && !i && !at) {
+                low = GW_MIN(end, GW_MIB);
+                r = place_seen(m, block, 0, low);
+            }
+            first += low;
+            if (r >= 0)
+                r = place(m, block, first - at, end - first, a->address + (first - begin));
+            m->ram = true;
+        }
+        begin += a->bytes;
+    }
+    return r;
+}
+
+static int place_ram(struct mapper *m)
+{
+    int r = gw_ram_layout_find(m->image, m->devices, m->kind, m->word, m->options->progress, m->options->opaque,
+                               &m->layout, m->err);
+
+    for (unsigned i = 0; i < m->layout.blocks.count && r >= 0; i++) {
+        const struct gw_ram_slot *s = &m->layout.blocks.slots[i];
+
+        if (s->block >= 0)
+            r = place_part(m, (unsigned)s->block, s->offset, s->bytes);
+    }
+    return r;
+}
+
+/* What is not plugged in the guest does not see. */
+static int place_plugged(struct mapper *m)
+{
+    struct gw_plugged g;
+    int r = 0;
+
+    for (unsigned i = 0; i < m->devices->count; i++) {
+        if (!gw_plugged_read(m->image, &m->devices->list[i], &g))
+            continue;
+        for (uint64_t n = 0; n < g.pieces && r >= 0; n++) {
+            uint64_t at = n * g.piece_bytes;
+
+            r = gw_plugged_has(&g, n) ? place(m, g.block, at, g.piece_bytes, g.address + at)
+                                      : hide(m, g.block, at, g.piece_bytes);
+        }
+    }
     return r;
 }
 
 /* The machine in the box: each block at the next multiple of 1 GiB (docs/machine.md). */
-static int map_godwit(struct mapper *m)
+static int place_godwit(struct mapper *m)
 {
     uint64_t at = 0;
     int r = 0;
 
-    m->map.arch = GW_ARCH_X86;
     for (unsigned i = 0; i < m->image->block_count && r >= 0; i++) {
         uint64_t bytes = m->image->blocks[i].used_bytes;
 
-        if (!m->placed[i])
-            r = place(m, i, 0, bytes, at);
+        r = place(m, i, 0, bytes, at);
+        m->ram = true;
         if (gw_add_overflows(at, gw_div_up(bytes, GW_GIB) * GW_GIB, &at))
             return gw_fail(m->err, -EINVAL, GW_BLAME_PEER, "the RAM is larger than all addresses");
     }
     return r;
 }
 
-/* ---- all of it --------------------------------------------------------------------------------------------------- */
-
-static int map_by_type(struct mapper *m, const struct gw_image_devices *devices)
+static int place_by_type(struct mapper *m)
 {
-    GW_AUTOFREE unsigned *order = calloc(GW_MAX(m->image->block_count, 1u), sizeof *order);
-    uint64_t ram_bytes = 0;
-    unsigned count = 0;
+    uint64_t top = FOUR_GIB;
     int r;
 
-    if (!order)
-        return gw_nomem(m->err, "physical memory");
-    if (m->kind == KIND_UNKNOWN)
+    if (m->kind == GW_KIND_UNKNOWN)
         return 0;
-    if (m->kind == KIND_GODWIT)
-        return map_godwit(m);
-    r = find_ram(m, order, &count);
-    if (r < 0)
-        return r;
-    for (unsigned i = 0; i < count; i++)
-        if (gw_add_overflows(ram_bytes, m->image->blocks[order[i]].used_bytes, &ram_bytes))
-            return gw_fail(m->err, -EINVAL, GW_BLAME_PEER, "the RAM is larger than all addresses");
-    switch (m->kind) {
-    case KIND_PC:
-    case KIND_Q35:
-    case KIND_MICROVM:
-        return map_pc(m, devices, order, count, ram_bytes);
-    case KIND_VIRT_ARM:
-        m->map.arch = GW_ARCH_ARM64;
-        r = place_ram(m, order, count, ram_bytes, GW_GIB, 0);
-        if (r >= 0)
-            r = place_at(m, "virt.flash0", 0);
-        return r < 0 ? r : place_at(m, "virt.flash1", 64 * GW_MIB);
-    case KIND_VIRT_RISCV:
-        m->map.arch = GW_ARCH_RISCV64;
-        return place_ram(m, order, count, ram_bytes, 2 * GW_GIB, 0);
-    default:
-        return place_ram(m, order, count, ram_bytes, 0, 0);
+    m->arch = m->kind == GW_KIND_VIRT_ARM     ? GW_ARCH_ARM64
+              : m->kind == GW_KIND_VIRT_RISCV ? GW_ARCH_RISCV64
+              : m->kind == GW_KIND_FLAT       ? GW_ARCH_UNKNOWN
+                                              : GW_ARCH_X86;
+    if (m->kind == GW_KIND_GODWIT)
+        return place_godwit(m);
+    r = place_ram(m);
+    if (r >= 0)
+        r = place_plugged(m);
+    if (r >= 0 && m->kind == GW_KIND_VIRT_ARM) {
+        r = place_block(m, "virt.flash0", 0);
+        return r < 0 ? r : place_block(m, "virt.flash1", 64 * GW_MIB);
     }
+    if (r < 0 || !is_pc(m->kind))
+        return r;
+    r = place_roms(m);
+    if (r >= 0)
+        r = place_below(m, "pc.bios", &top);
+    if (r >= 0)
+        r = place_below(m, "system.flash0", &top);
+    return r < 0 ? r : place_below(m, "system.flash1", &top);
 }
 
-static int place_told(struct mapper *m, const struct gw_elf_place *places, unsigned count)
+static int place_told(struct mapper *m)
 {
-    for (unsigned i = 0; i < count; i++) {
-        int at = find(m, places[i].block), r;
+    for (unsigned i = 0; i < m->options->place_count; i++) {
+        const struct gw_elf_place *p = &m->options->places[i];
+        int block = gw_peek_block(m->image, p->block), r;
+        uint64_t used = block < 0 ? 0 : m->image->blocks[block].used_bytes, page = m->image->page_bytes;
+        uint64_t bytes = p->bytes || p->offset > used ? p->bytes : used - p->offset;
 
-        if (at < 0)
+        if (block < 0)
             return gw_fail(m->err, -EINVAL, GW_BLAME_CALLER, "there is no RAM block %s that could be at 0x%" PRIx64,
-                           places[i].block, places[i].address);
-        r = place(m, (unsigned)at, 0, m->image->blocks[at].used_bytes, places[i].address);
+                           p->block, p->address);
+        if (p->offset > used || bytes > used - p->offset || p->offset % page || bytes % page)
+            return gw_fail(m->err, -EINVAL, GW_BLAME_CALLER,
+                           "0x%" PRIx64 " bytes from 0x%" PRIx64 " on are no part of RAM block %s, which has 0x%" PRIx64
+                           " bytes, in whole pages of %" PRIu64,
+                           bytes, p->offset, p->block, used, page);
+        m->told = m->placed.count + 1; /* so that it stays as it was told */
+        r = add(m, &m->placed, (struct gw_physical_range){(unsigned)block, p->offset, bytes, p->address});
         if (r < 0)
             return r;
+        m->ram = true;
+        if (!p->offset && (!m->word[block].begin || p->address < m->word[block].address))
+            m->word[block] = (struct gw_ram_told){.begin = true, .address = p->address, .whole = bytes == used};
     }
+    m->told = m->placed.count;
     return 0;
 }
+
+/* ---- what is left ------------------------------------------------------------------------------------------------ */
 
 static int by_address(const void *a, const void *b)
 {
@@ -353,17 +332,99 @@ static int by_address(const void *a, const void *b)
     return x->address < y->address ? -1 : x->address > y->address;
 }
 
-static int check(struct mapper *m)
+static int by_block(const void *a, const void *b)
 {
-    const struct gw_physical_range *list = m->map.ranges;
+    const struct gw_physical_range *x = a, *y = b;
 
-    if (!m->map.count)
-        return gw_fail(m->err, -EINVAL, GW_BLAME_CALLER,
-                       "where the RAM of machine '%s' lies in its guest's memory is not known and has to be told "
-                       "(NAME=ADDRESS)",
+    if (x->block != y->block)
+        return x->block < y->block ? -1 : 1;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+static bool is_told(const struct mapper *m, unsigned block)
+{
+    for (unsigned i = 0; i < m->told; i++)
+        if (m->placed.ranges[i].block == block)
+            return true;
+    return false;
+}
+
+static const char *why_left(const struct mapper *m, unsigned block)
+{
+    const struct gw_ram_blocks *b = &m->layout.blocks;
+
+    if (gw_plugged_is(m->devices, m->image->blocks[block].name))
+        return plugged;
+    if (gw_ram_of_a_device(m->image->blocks[block].name))
+        return of_device;
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->slots[i].block == (int)block)
+            return no_upper;
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->slots[i].block < 0 && b->slots[i].bytes == m->image->blocks[block].used_bytes)
+            return no_order;
+    if (is_told(m, block))
+        return part_told;
+    return m->kind == GW_KIND_UNKNOWN ? no_type : b->count ? plugged : m->layout.why;
+}
+
+static int add_left(struct mapper *m, struct gw_physical *map, unsigned block, uint64_t offset, uint64_t end)
+{
+    struct gw_physical_left *grown;
+    const char *why;
+
+    if (offset >= end)
+        return 0;
+    grown = realloc(map->left, (map->left_count + 1) * sizeof *grown);
+    if (!grown)
+        return gw_nomem(m->err, "physical memory");
+    map->left = grown;
+    why = why_left(m, block);
+    grown[map->left_count++] = (struct gw_physical_left){block, offset, end - offset, why, why == of_device};
+    return 0;
+}
+
+static int find_left(struct mapper *m, struct gw_physical *map)
+{
+    unsigned count = m->placed.count + m->hidden.count, k = 0;
+    GW_AUTOFREE struct gw_physical_range *all = calloc(GW_MAX(count, 1u), sizeof *all);
+    int r = 0;
+
+    if (!all)
+        return gw_nomem(m->err, "physical memory");
+    for (unsigned i = 0; i < m->placed.count; i++)
+        all[i] = m->placed.ranges[i];
+    for (unsigned i = 0; i < m->hidden.count; i++)
+        all[m->placed.count + i] = m->hidden.ranges[i];
+    qsort(all, count, sizeof *all, by_block);
+    for (unsigned i = 0; i < m->image->block_count && r >= 0; i++) {
+        uint64_t at = 0;
+
+        for (; k < count && all[k].block == i && r >= 0; k++) {
+            r = add_left(m, map, i, at, all[k].offset);
+            at = GW_MAX(at, all[k].offset + all[k].bytes);
+        }
+        if (r >= 0)
+            r = add_left(m, map, i, at, m->image->blocks[i].used_bytes);
+    }
+    return r;
+}
+
+static int check(struct mapper *m, const struct gw_physical *map)
+{
+    const struct gw_physical_range *list = m->placed.ranges;
+
+    for (unsigned i = 0; i < map->left_count && !m->ram; i++)
+        if (!map->left[i].device)
+            return gw_fail(
+                m->err, -EINVAL, GW_BLAME_CALLER,
+                "nothing of the RAM of machine '%s' can be placed, and has to be told (NAME=ADDRESS): %s: %s",
+                m->image->machine, m->image->blocks[map->left[i].block].name, map->left[i].why);
+    if (!m->ram)
+        return gw_fail(m->err, -EINVAL, GW_BLAME_CALLER, "machine '%s' has no block that could be its RAM",
                        m->image->machine);
-    qsort(m->map.ranges, m->map.count, sizeof *list, by_address);
-    for (unsigned i = 1; i < m->map.count; i++)
+    qsort(m->placed.ranges, m->placed.count, sizeof *list, by_address);
+    for (unsigned i = 1; i < m->placed.count; i++)
         if (list[i].address - list[i - 1].address < list[i - 1].bytes)
             return gw_fail(m->err, -EINVAL, GW_BLAME_CALLER,
                            "RAM block %s at 0x%" PRIx64 " overlaps RAM block %s at 0x%" PRIx64,
@@ -372,31 +433,43 @@ static int check(struct mapper *m)
     return 0;
 }
 
-int gw_physical_map(const struct gw_image *image, const struct gw_image_devices *devices,
-                    const struct gw_elf_place *places, unsigned place_count, struct gw_physical *ret,
-                    struct gw_error *err)
+int gw_physical_map(struct gw_image *image, const struct gw_image_devices *devices,
+                    const struct gw_elf_options *options, struct gw_physical *ret, struct gw_error *err)
 {
-    struct mapper m = {.image = image, .kind = kind_of(image, devices), .err = err};
+    GW_AUTOFREE struct gw_ram_told *word = calloc(GW_MAX(image->block_count, 1u), sizeof *word);
+    GW_AUTOFREE struct mapper *m = calloc(1, sizeof *m);
+    struct gw_physical map = {.count = 0};
     int r;
 
-    m.placed = calloc(GW_MAX(image->block_count, 1u), sizeof *m.placed);
-    if (!m.placed)
+    if (!word || !m)
         return gw_nomem(err, "physical memory");
-    r = place_told(&m, places, place_count);
+    *m = (struct mapper){.image = image,
+                         .devices = devices,
+                         .options = options,
+                         .kind = gw_machine_kind_of(image, devices),
+                         .word = word,
+                         .err = err};
+    r = place_told(m);
     if (r >= 0)
-        r = map_by_type(&m, devices);
+        r = place_by_type(m);
     if (r >= 0)
-        r = check(&m);
-    free(m.placed);
+        r = find_left(m, &map);
+    if (r >= 0)
+        r = check(m, &map);
+    free(m->hidden.ranges);
+    map.arch = m->arch;
+    map.ranges = m->placed.ranges;
+    map.count = m->placed.count;
     if (r < 0)
-        gw_physical_close(&m.map);
+        gw_physical_close(&map);
     else
-        *ret = m.map;
+        *ret = map;
     return r;
 }
 
 void gw_physical_close(struct gw_physical *p)
 {
     free(p->ranges);
+    free(p->left);
     *p = (struct gw_physical){0};
 }
