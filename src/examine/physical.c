@@ -162,6 +162,17 @@ static int place_seen(struct mapper *m, unsigned block, uint64_t address, uint64
     return r;
 }
 
+static bool is_told_at(const struct mapper *m, uint64_t address, uint64_t bytes)
+{
+    for (unsigned i = 0; i < m->told; i++) {
+        const struct gw_physical_range *t = &m->placed.ranges[i];
+
+        if (t->address < address + bytes && t->address + (t->bytes - 1) >= address)
+            return true;
+    }
+    return false;
+}
+
 /* ROMs where the guest does not see RAM: the space for option ROMs, the end of the BIOS. */
 static int place_roms(struct mapper *m)
 {
@@ -173,7 +184,7 @@ static int place_roms(struct mapper *m)
         uint64_t at = GW_PAM_FIRST + n * (uint64_t)GW_PAM_BYTES, from = GW_MAX(at, GW_MIB - bios_bytes(m));
         uint64_t in = at - GW_PAM_FIRST;
 
-        if (shadow >> n & 1)
+        if (shadow >> n & 1 || is_told_at(m, at, GW_PAM_BYTES))
             continue;
         if (from < at + GW_PAM_BYTES)
             r = place(m, (unsigned)bios, used - (GW_MIB - from), at + GW_PAM_BYTES - from, from);
