@@ -289,6 +289,19 @@ class Places(Case):
         self.assertIn("left out: mem0, ", p.stderr)
         self.assertNotIn("left out: mem1", p.stderr)
 
+    def test_virtio_mem(self):
+        """No driver has plugged anything in: nothing is missing. 7.2 does not save where it is."""
+        args = ["-m", "64M,slots=1,maxmem=1G"] + backend("vm0", 128)
+        for run in (False, True):
+            self.check("10.0", "pc-q35-10.0" + SMALL, args=args + ["-device", "virtio-mem-pci,memdev=vm0,addr=1"], run=run,
+                       upper=4 * GIB)
+        self.check("7.2", "pc-i440fx-7.2", args=args + ["-device", "virtio-mem-pci,memdev=vm0,addr=3"],
+                   left={"0000:00:03.0/vm0": (0, "plugged")})
+
+    def test_nvdimm(self):
+        self.check("10.0", "pc-q35-10.0,nvdimm=on", args=PLUGGABLE + backend("nv", 64) + ["-device", "nvdimm,memdev=nv"],
+                   left={"nv": (0, "plugged")})
+
     def test_node_of_the_size_of_a_dimm(self):
         """The firmware is in the first node; which of the others is the second node nothing says."""
         args = ["-m", "64M,slots=2,maxmem=1G"] + [a for n in "abd" for a in backend(n, 32)]
