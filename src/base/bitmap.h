@@ -47,6 +47,11 @@ static inline bool gw_bitmap_test_clear(uint64_t *map, uint64_t bit)
     return old;
 }
 
+static inline bool gw_bitmap_test_atomic(const uint64_t *map, uint64_t bit)
+{
+    return __atomic_load_n(&map[bit / 64], __ATOMIC_SEQ_CST) >> (bit % 64) & 1;
+}
+
 static inline bool gw_bitmap_set_atomic(uint64_t *map, uint64_t bit)
 {
     uint64_t m = 1ull << (bit % 64);

@@ -36,6 +36,8 @@ static int store(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err)
 {
     int r = gw_store_direct_new(&vm->ram, ret, err);
 
+    if (r >= 0 && gw_memory_is_file(vm->image))
+        gw_store_direct_set_room(*ret, gw_memory_room, vm->image);
     return r >= 0 && vm->image->stage ? gw_store_landed_new(*ret, landed_map, vm, ret, err) : r;
 }
 

@@ -18,6 +18,8 @@
 #include "godwit/image.h"
 #include "wire/head.h"
 
+struct gw_ram_block;
+
 struct gw_image_block {
     char name[256];
     uint64_t used_bytes, pages;
@@ -191,6 +193,9 @@ void gw_memory_forget(struct gw_image *image);
 /* From now on reading fails with -ECANCELED, so that whatever writes it ends soon. Any thread. */
 void gw_memory_abandon(struct gw_image *image);
 /* Where the block is mapped; NULL: this is no image in memory. */
+/* For gw_store_direct_set_room; opaque: the image. Memory that is a file gets its room on the disk. */
+int gw_memory_room(void *opaque, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes, struct gw_error *err);
+bool gw_memory_is_file(const struct gw_image *image);
 uint8_t *gw_memory_host(const struct gw_image *image, unsigned block);
 
 /* Parked files begin with this. */

@@ -4,6 +4,7 @@
  * name where the machine is larger than the host's memory.
  */
 #include "image/image.h"
+#include "ram/page/block.h"
 
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -19,6 +20,7 @@ struct memory {
     uint64_t limit_bytes;
     int pagemap; /* -1: what is in a page is learnt by reading it */
     uint8_t **host;
+    int *fd; /* of each block; -1: anonymous */
     unsigned count;
     atomic_bool abandoned;
 };
@@ -26,6 +28,28 @@ struct memory {
 static int check(const struct memory *m, struct gw_error *err)
 {
     return m->abandoned ? gw_fail(err, -ECANCELED, GW_BLAME_PEER, "the machine was given up while it was read") : 0;
+}
+
+/* A hole is zeros; to read it through the mapping would need room for it. */
+static int map_file_holes(int fd, unsigned page_bits, uint64_t first, uint64_t count, uint8_t *kinds, struct gw_error *err)
+{
+    uint64_t end = (first + count) << page_bits, at = first << page_bits, data, hole;
+
+    while (at < end) {
+        off_t r = lseek(fd, (off_t)at, SEEK_DATA);
+
+        if (r < 0 && errno != ENXIO)
+            return 0; /* a file system that does not tell: all of it may be something */
+        data = r < 0 ? end : GW_MIN((uint64_t)r, end);
+        memset(kinds + ((at >> page_bits) - first), 0, (data - at) >> page_bits);
+        at = data;
+        if (at < end) {
+            r = lseek(fd, (off_t)at, SEEK_HOLE);
+            hole = r < 0 ? end : GW_MIN((uint64_t)r, end);
+            at = gw_div_up(hole, 1ull << page_bits) << page_bits;
+        }
+    }
+    return 0;
 }
 
 /* An untouched page is zeros; to read it would make a page table and take a fault. */
@@ -38,6 +62,8 @@ static int memory_map(struct gw_image *image, unsigned block, uint64_t first, ui
     if (check(m, err) < 0)
         return -ECANCELED;
     memset(kinds, 1, count);
+    if (m->fd[block] >= 0)
+        return map_file_holes(m->fd[block], image->page_bits, first, count, kinds, err);
     if (m->pagemap < 0 || image->page_bytes != (uint64_t)sysconf(_SC_PAGESIZE))
         return 0;
     for (uint64_t done = 0; done < count;) {
@@ -69,10 +95,14 @@ void gw_memory_forget(struct gw_image *image)
 {
     struct memory *m = image->own;
 
-    for (unsigned i = 0; i < m->count; i++)
+    for (unsigned i = 0; i < m->count; i++) {
         munmap(m->host[i], image->blocks[i].used_bytes);
+        gw_close_fd(&m->fd[i]);
+    }
     free(m->host);
+    free(m->fd);
     m->host = NULL;
+    m->fd = NULL;
     m->count = 0;
     m->abandoned = false;
     gw_image_clear(image);
@@ -138,7 +168,7 @@ int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_
     return 0;
 }
 
-static int map_file(const char *folder, uint64_t bytes, uint8_t **ret, struct gw_error *err)
+static int map_file(const char *folder, uint64_t bytes, uint8_t **ret, int *ret_fd, struct gw_error *err)
 {
     GW_AUTOFD int fd = open_nameless(folder, err);
     void *p;
@@ -153,6 +183,8 @@ static int map_file(const char *folder, uint64_t bytes, uint8_t **ret, struct gw
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: mapping 0x%" PRIx64 " bytes: %s", folder, bytes,
                        strerror(errno));
     *ret = p;
+    *ret_fd = fd;
+    fd = -1;
     return 0;
 }
 
@@ -226,23 +258,27 @@ int gw_memory_add_block(struct gw_image *image, const char *name, uint64_t used_
 {
     struct memory *m = image->own;
     uint8_t **grown = realloc(m->host, (m->count + 1) * sizeof *grown), *host = NULL;
-    int r;
+    int *fds = realloc(m->fd, (m->count + 1) * sizeof *fds), fd = -1, r;
 
-    if (!grown)
+    m->host = grown ? grown : m->host;
+    m->fd = fds ? fds : m->fd;
+    if (!grown || !fds)
         return gw_nomem(err, "RAM blocks");
-    m->host = grown;
     r = check_size(image, used_bytes, err);
     if (r >= 0)
-        r = m->folder ? map_file(m->folder, used_bytes, &host, err) : map_memory(used_bytes, &host, err);
+        r = m->folder ? map_file(m->folder, used_bytes, &host, &fd, err) : map_memory(used_bytes, &host, err);
     if (r >= 0) {
         r = gw_image_add_block(image, name, used_bytes, NULL, err);
-        if (r < 0)
+        if (r < 0) {
             munmap(host, used_bytes);
+            gw_close_fd(&fd);
+        }
     }
     if (r < 0) {
         gw_context(err, "RAM block %s", name);
         return r;
     }
+    m->fd[m->count] = fd;
     m->host[m->count++] = host;
     *ret_host = host;
     return 0;
@@ -252,6 +288,30 @@ void gw_memory_abandon(struct gw_image *image)
 {
     if (image->ops == &memory_ops)
         ((struct memory *)image->own)->abandoned = true;
+}
+
+bool gw_memory_is_file(const struct gw_image *image)
+{
+    return image->ops == &memory_ops && ((const struct memory *)image->own)->folder;
+}
+
+int gw_memory_room(void *opaque, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes, struct gw_error *err)
+{
+    const struct gw_image *image = opaque;
+    const struct memory *m = image->own;
+    int r = -ENOENT;
+
+    for (unsigned i = 0; i < m->count; i++)
+        if (m->host[i] == b->host) {
+            do
+                r = fallocate(m->fd[i], 0, (off_t)offset, (off_t)bytes) < 0 ? -errno : 0;
+            while (r == -EINTR);
+            if (r == -EOPNOTSUPP) /* it can only be tried */
+                r = 0;
+        }
+    return r < 0 ? gw_fail(err, r, GW_BLAME_LOCAL, "%s: room for the guest's RAM (block %s, offset 0x%" PRIx64 "): %s",
+                           m->folder, b->name, offset, strerror(-r))
+                 : 0;
 }
 
 uint8_t *gw_memory_host(const struct gw_image *image, unsigned block)

@@ -6,8 +6,8 @@
  *     none_vm [options] send URI | recv URI
  *
  * Standard output is one JSON object per line: {"event": "status" | "pass" | "stop" | "resume" | "log" | "listening" |
- * "state" | "end", ...}. Standard input is one word per line: cancel, continue, yank, claim, state, quit. After the
- * session's end it goes on only with --stay, until quit or the end of input; then it writes its RAM to --dump.
+ * "state" | "end", ...}. Standard input is one word per line: cancel, continue, yank, claim, state, quit, or
+ * NAME=VALUE for a parameter. After the session's end it goes on only with --stay, until quit or the end of input; then it writes its RAM to --dump.
  *
  * The writer: write k (from 1) goes to page (k - 1) mod W of the first block, W the pages of --set. Exit status 0 when the
  * session completed, 1 when not, 2 for wrong usage. */
@@ -257,9 +257,14 @@ static void on_event(void *opaque, const struct gw_event *e)
 
 static void say_state(struct machine *m)
 {
+    struct gw_stats st = {0};
+
+    if (m->send)
+        gw_send_stats(m->send, &st);
     pthread_mutex_lock(&m->lock);
     flockfile(stdout);
-    printf("{\"event\": \"state\", \"running\": %s, \"written\": %" PRIu64 "}\n", m->running ? "true" : "false", m->written);
+    printf("{\"event\": \"state\", \"running\": %s, \"written\": %" PRIu64 ", \"xbzrle\": %" PRIu64 "}\n",
+           m->running ? "true" : "false", m->written, st.xbzrle.pages);
     fflush(stdout);
     funlockfile(stdout);
     pthread_mutex_unlock(&m->lock);
@@ -301,6 +306,15 @@ static void say_end(struct machine *m, int r, const struct gw_error *err)
     funlockfile(stdout);
 }
 
+static int set_parameter(struct machine *m, const char *word, struct gw_error *err)
+{
+    const char *equals = strchr(word, '=');
+    char name[64];
+
+    snprintf(name, sizeof name, "%.*s", (int)(equals - word), word);
+    return gw_options_set_parameter(gw_vm_options(m->vm), name, equals + 1, err);
+}
+
 static void obey(struct machine *m, const char *word)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -317,6 +331,8 @@ static void obey(struct machine *m, const char *word)
         gw_recv_yank(m->recv);
     else if (!strcmp(word, "state"))
         say_state(m);
+    else if (strchr(word, '='))
+        r = set_parameter(m, word, &err);
     else
         r = gw_fail(&err, -EINVAL, GW_BLAME_CALLER, "no such word: %s", word);
     if (r)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/store/direct.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include "ram/page/zero.h"
@@ -18,13 +19,26 @@ struct direct {
     struct map {
         uint64_t *received; /* atomic: lanes share its words. NULL: the block was not added */
         uint64_t bits;
-    } * maps; /* by block number */
+        uint64_t *room; /* chunks that can be written to; atomic. NULL: all */
+    } * maps;           /* by block number */
     unsigned count;
+
+    gw_room_fn make_room; /* NULL: there is always room */
+    void *opaque;
+    uint8_t *scratch;     /* a page for what has no room */
+    atomic_bool full;
+    pthread_mutex_t lock; /* of why */
+    struct gw_error why;
 };
 
 static struct direct *of(struct gw_store *store)
 {
     return GW_CONTAINER(store, struct direct, store);
+}
+
+static uint64_t chunks(const struct gw_ram_block *b)
+{
+    return gw_div_up(b->max_bytes, GW_ROOM_BYTES);
 }
 
 static int add(struct gw_store *store, struct gw_ram_block *b, struct gw_error *err)
@@ -37,16 +51,51 @@ static int add(struct gw_store *store, struct gw_ram_block *b, struct gw_error *
     s->maps = maps;
     s->maps[b->index].bits = b->max_bytes >> s->page_bits;
     s->maps[b->index].received = gw_bitmap_new(s->maps[b->index].bits);
-    return s->maps[b->index].received ? 0 : gw_nomem(err, "map of received pages");
+    if (s->make_room)
+        s->maps[b->index].room = gw_bitmap_new(chunks(b));
+    return s->maps[b->index].received && !s->make_room == !s->maps[b->index].room
+               ? 0
+               : gw_nomem(err, "map of received pages");
+}
+
+/* Whether the chunk of this page can be written to. make: if not, that is tried. */
+static bool has_room(struct direct *s, const struct gw_ram_block *b, uint64_t page, bool make)
+{
+    uint64_t chunk = (page << s->page_bits) / GW_ROOM_BYTES, at = chunk * GW_ROOM_BYTES;
+    struct gw_error err = GW_ERROR_INIT;
+
+    if (!s->make_room || gw_bitmap_test_atomic(s->maps[b->index].room, chunk))
+        return true;
+    if (!make || s->full)
+        return false;
+    if (s->make_room(s->opaque, b, at, GW_MIN((uint64_t)GW_ROOM_BYTES, b->max_bytes - at), &err) < 0) {
+        pthread_mutex_lock(&s->lock);
+        if (!s->full)
+            s->why = err;
+        s->full = true;
+        pthread_mutex_unlock(&s->lock);
+        return false;
+    }
+    gw_bitmap_set_atomic(s->maps[b->index].room, chunk);
+    return true;
 }
 
 static uint8_t *where(struct gw_store *store, struct gw_ram_block *b, uint64_t page, enum gw_intent intent)
 {
-    return b->host + (page << of(store)->page_bits);
+    struct direct *s = of(store);
+
+    return has_room(s, b, page, true) ? b->host + (page << s->page_bits) : s->scratch;
 }
 
 static int place(struct gw_store *store, struct gw_ram_block *b, uint64_t page, struct gw_error *err)
 {
+    struct direct *s = of(store);
+
+    if (s->full) {
+        if (err)
+            *err = s->why;
+        return s->why.code;
+    }
     gw_bitmap_set_atomic(of(store)->maps[b->index].received, page);
     return 0;
 }
@@ -57,7 +106,7 @@ static int zero(struct gw_store *store, struct gw_ram_block *b, uint64_t page, s
     uint8_t *p = b->host + (page << s->page_bits);
     bool came = gw_bitmap_set_atomic(s->maps[b->index].received, page);
 
-    if (!came && (b->flags & GW_RAM_FRESH))
+    if ((!came && (b->flags & GW_RAM_FRESH)) || !has_room(s, b, page, false)) /* nothing was ever written there */
         return 0;
     if (!gw_zero_page(s->detect, p, s->page_bytes))
         memset(p, 0, s->page_bytes);
@@ -78,6 +127,9 @@ static void reset(struct gw_store *store)
 
     for (unsigned i = 0; i < s->count; i++)
         gw_bitmap_free(s->maps[i].received, s->maps[i].bits);
+    for (unsigned i = 0; i < s->count; i++)
+        free(s->maps[i].room);
+    s->full = false;
     free(s->maps);
     s->maps = NULL;
     s->count = 0;
@@ -93,6 +145,11 @@ static void expect(struct gw_store *store, struct gw_ram_block *b, uint64_t firs
     struct direct *s = of(store);
     uint8_t *p = b->host + (first << s->page_bits);
 
+    for (uint64_t at = first; s->make_room && at < first + count; at += GW_ROOM_BYTES >> s->page_bits)
+        if (!has_room(s, b, at, true))
+            return;
+    if (s->make_room && !has_room(s, b, first + count - 1, true))
+        return;
     if ((uintptr_t)p % s->os_page_bytes || (count << s->page_bits) % s->os_page_bytes)
         return;
     /* A fault for each would cost more than the copy. Not being able to is no error: then the faults come one by one.
@@ -102,14 +159,25 @@ static void expect(struct gw_store *store, struct gw_ram_block *b, uint64_t firs
 
 static void unguess(struct gw_store *store, struct gw_ram_block *b, uint64_t page)
 {
-    memset(b->host + (page << of(store)->page_bits), 0, of(store)->page_bytes);
+    struct direct *s = of(store);
+
+    if (has_room(s, b, page, false))
+        memset(b->host + (page << s->page_bits), 0, s->page_bytes);
 }
 
 static struct gw_store *store_free(struct gw_store *store)
 {
     reset(store);
+    pthread_mutex_destroy(&of(store)->lock);
+    free(of(store)->scratch);
     free(of(store));
     return NULL;
+}
+
+void gw_store_direct_set_room(struct gw_store *store, gw_room_fn room, void *opaque)
+{
+    of(store)->make_room = room;
+    of(store)->opaque = opaque;
 }
 
 int gw_store_direct_new(const struct gw_ram *ram, struct gw_store **ret, struct gw_error *err)
@@ -132,6 +200,12 @@ int gw_store_direct_new(const struct gw_ram *ram, struct gw_store **ret, struct 
                          .page_bits = ram->page_bits,
                          .os_page_bytes = (uint64_t)sysconf(_SC_PAGESIZE),
                          .detect = gw_zero_pick()};
+    pthread_mutex_init(&s->lock, NULL);
+    s->scratch = aligned_alloc(GW_RAM_ALIGNMENT, ram->page_bytes);
+    if (!s->scratch) {
+        store_free(&s->store);
+        return gw_nomem(err, "store of pages");
+    }
     *ret = &s->store;
     return 0;
 }

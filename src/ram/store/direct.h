@@ -16,6 +16,16 @@
 
 #include "ram/page/ops.h"
 
+#define GW_ROOM_BYTES (256u << 10)
+
+/* Sees to it that [offset, offset + bytes) of the block can be written to; a multiple of GW_ROOM_BYTES, or up to the end.
+ * Called by any lane, once for each range unless several lanes meet. */
+typedef int (*gw_room_fn)(void *opaque, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes, struct gw_error *err);
+
+/* For memory that is a file: on a full disk a write to it would end the process. Before anything is stored. What there is
+ * no room for is told by `place`. */
+void gw_store_direct_set_room(struct gw_store *store, gw_room_fn room, void *opaque);
+
 int gw_store_direct_new(const struct gw_ram *ram, struct gw_store **ret, struct gw_error *err);
 
 #endif

@@ -135,6 +135,60 @@ static void test_reset(void **state)
     close_side(&s);
 }
 
+struct rooms {
+    uint64_t limit; /* of offsets that have room */
+    unsigned asked;
+};
+
+static int room(void *opaque, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes, struct gw_error *err)
+{
+    struct rooms *r = opaque;
+
+    assert_int_equal(offset % GW_ROOM_BYTES, 0);
+    assert_true(bytes == GW_ROOM_BYTES || offset + bytes == b->max_bytes);
+    r->asked++;
+    return offset < r->limit ? 0 : gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "no room at 0x%" PRIx64, offset);
+}
+
+/* Nothing is written where there is no room, and nothing read: a fault there would end the process. */
+static void test_room(void **state)
+{
+    struct rooms rooms = {.limit = 2 * GW_ROOM_BYTES};
+    const unsigned chunk = GW_ROOM_BYTES / PAGE;
+    struct gw_error err = GW_ERROR_INIT;
+    struct side s;
+
+    (void)state;
+    open_side(&s, GW_RAM_FRESH);
+    s.store->reset(s.store);
+    gw_store_direct_set_room(s.store, room, &rooms);
+    assert_int_equal(s.store->add(s.store, s.block, NULL), 0);
+    assert_int_equal(mprotect(s.host + 2 * GW_ROOM_BYTES, (size_t)PAGES * PAGE - 2 * GW_ROOM_BYTES, PROT_NONE), 0);
+    for (unsigned i = 0; i < 2 * chunk; i++) {
+        memset(s.store->where(s.store, s.block, i, GW_STORE_OVERWRITE), 1, PAGE);
+        assert_int_equal(s.store->place(s.store, s.block, i, NULL), 0);
+    }
+    assert_int_equal(rooms.asked, 2);
+    assert_int_equal(s.host[2 * GW_ROOM_BYTES - 1], 1);
+    /* Zeros twice, a guess that was wrong, pages that are expected: all where nothing was ever written. */
+    assert_int_equal(s.store->zero(s.store, s.block, 2 * chunk, NULL), 0);
+    assert_int_equal(s.store->zero(s.store, s.block, 2 * chunk, NULL), 0);
+    s.store->expect(s.store, s.block, 2 * chunk - 1, 2);
+    memset(s.store->where(s.store, s.block, 2 * chunk + 1, GW_STORE_OVERWRITE), 1, PAGE);
+    s.store->unguess(s.store, s.block, 2 * chunk + 1);
+    assert_int_equal(s.store->place(s.store, s.block, 2 * chunk + 1, &err), -ENOSPC);
+    assert_string_equal(err.text, "no room at 0x80000");
+    /* Once more from the start, where there is room by now. */
+    s.store->reset(s.store);
+    rooms.limit = UINT64_MAX;
+    assert_int_equal(mprotect(s.host, (size_t)PAGES * PAGE, PROT_READ | PROT_WRITE), 0);
+    assert_int_equal(s.store->add(s.store, s.block, NULL), 0);
+    memset(s.store->where(s.store, s.block, PAGES - 1, GW_STORE_OVERWRITE), 1, PAGE);
+    assert_int_equal(s.store->place(s.store, s.block, PAGES - 1, NULL), 0);
+    assert_int_equal(s.host[(size_t)PAGES * PAGE - 1], 1);
+    close_side(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_open),
         cmocka_unit_test(test_expect),
         cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_room),
     };
 
     return cmocka_run_group_tests_name("direct", tests, NULL, NULL);
