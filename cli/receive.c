@@ -5,9 +5,16 @@
 #include "receive.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "options.h"
 
@@ -43,6 +50,33 @@ static int usage(FILE *to)
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
+/* Two that wait for a guest under one name: the later file would take the place of the earlier one. The claim is a socket with a
+ * name that no file has: it goes with the process, however that ends. It is not seen from other hosts. */
+static int claim(const char *path, struct gw_error *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char folder[PATH_MAX];
+    struct stat st;
+    uint64_t hash = 14695981039346656037u; /* FNV-1a: a name may be longer than an address */
+    int fd, n;
+
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    if (stat(folder, &st) < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: %s", folder, strerror(errno));
+    for (const char *p = name; *p; p++)
+        hash = (hash ^ (uint8_t)*p) * 1099511628211u;
+    n = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "godwit-output-%jx-%jx-%" PRIx64, (uintmax_t)st.st_dev,
+                 (uintmax_t)st.st_ino, hash);
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* stays open until the process ends */
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) &&
+        errno == EADDRINUSE) {
+        close(fd);
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "%s: another receive waits for a guest under this name", path);
+    }
+    return 0;
+}
+
 /* Whatever can be known before a guest comes a long way for nothing. A status, or -1: it may come. */
 static int check(struct gw_receive *rx, char **ret_xml, struct gw_error *err)
 {
@@ -68,6 +102,8 @@ static int check(struct gw_receive *rx, char **ret_xml, struct gw_error *err)
     }
     r = gw_output_new(rx->output, rx->options.replace, &probe, err);
     gw_output_free(probe);
+    if (r >= 0)
+        r = claim(rx->output, err);
     if (r == -EEXIST)
         fprintf(stderr, "godwit receive: %s; --force replaces it\n", err->text);
     return r == -EEXIST ? GW_EXIT_FAILED : r < 0 ? gw_transfer_failed(t, NULL, err) : -1;

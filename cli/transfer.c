@@ -172,12 +172,28 @@ void gw_transfer_tell(struct gw_transfer *t, const char *event, const char *key,
     }
 }
 
+/* Whatever is on: somebody waits at the other end. A source that comes again and again is told of once. */
+static void tell_refused(struct gw_transfer *t, const char *text)
+{
+    const char *why = strstr(text, ": dropped: ");
+
+    if (!strcmp(why ? why : text, t->refused))
+        return;
+    snprintf(t->refused, sizeof t->refused, "%s", why ? why : text);
+    if (t->json)
+        gw_transfer_tell(t, "refused", "text", text);
+    else
+        fprintf(stderr, "godwit %s: a source was refused: %s\n", t->command, text);
+}
+
 void gw_transfer_event(void *opaque, const struct gw_event *event)
 {
     struct gw_transfer *t = opaque;
     uint64_t one = 1;
 
-    if (event->type == GW_EVENT_LOG && (t->verbose || t->json))
+    if (event->type == GW_EVENT_LOG && event->refused)
+        tell_refused(t, event->text);
+    else if (event->type == GW_EVENT_LOG && (t->verbose || t->json))
         gw_transfer_tell(t, "notice", "text", event->text);
     if (event->type == GW_EVENT_STATUS && t->json)
         gw_transfer_tell(t, "status", "status", gw_status_name(event->status));

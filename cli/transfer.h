@@ -34,6 +34,7 @@ struct gw_transfer {
     atomic_bool interrupted;
     _Atomic uint64_t done_bytes, total_bytes; /* of what follows the transfer itself (packing) */
     bool shown;                               /* a progress line stands there */
+    char refused[GW_ERROR_TEXT];              /* why the last source was sent away. The session's threads, one at a time */
     uint64_t began_ns, seen_ns, seen_bytes;
     double rate; /* bytes per second, smoothed */
 };

@@ -44,7 +44,7 @@ static void on_event(void *opaque, const struct gw_event *e)
 {
     struct gw_vm_program *v = opaque;
 
-    if (e->type == GW_EVENT_LOG && v->common.verbose)
+    if (e->type == GW_EVENT_LOG && (v->common.verbose || e->refused))
         tell(v, "notice", "text", "%s", e->text);
     if (e->type == GW_EVENT_RESUME)
         atomic_store(&v->started, true);

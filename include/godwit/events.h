@@ -59,6 +59,8 @@ struct gw_event {
     enum gw_status status;   /* STATUS, ENDED */
     uint64_t pass;           /* PASS */
     const char *text;        /* LOG; valid during the call */
+    bool refused;            /* LOG: a source that had begun its stream was sent away, and why: not a stranger at the door, but
+                              * somebody who waits for this machine. An operator should always see it */
 };
 
 typedef void (*gw_event_fn)(void *opaque, const struct gw_event *event);

@@ -117,7 +117,9 @@ static struct visitor *survey(struct gw_recv *r)
             v[i].good = true;
             good = good ? good : &v[i];
         } else if (done && v[i].result != -ETIMEDOUT) {
-            gw_session_log(x, "%s: dropped: %s", v[i].channel->name, v[i].error.text);
+            /* With magic and version it is no stranger. */
+            (v[i].head.bytes ? gw_session_refused : gw_session_log)(x, "%s: dropped: %s", v[i].channel->name,
+                                                                    v[i].error.text);
             drop(&v[i]);
         } else if (done || t >= v[i].deadline_ns) {
             gw_session_log(x, "%s: dropped: no migration stream began within %" PRIu64 " ms", v[i].channel->name,

@@ -106,7 +106,7 @@ static int run(struct gw_recv *r, struct gw_error *err)
         if (r->touched || !r->listener || !gw_listener_is_socket(r->listener) ||
             gw_session_check(&r->session, NULL) < 0)
             return e;
-        gw_session_log(&r->session, "%s: dropped: %s", r->channel->name, err->text);
+        gw_session_refused(&r->session, "%s: dropped: %s", r->channel->name, err->text);
         refuse(r);
         forget_source(r);
         *err = (struct gw_error)GW_ERROR_INIT;

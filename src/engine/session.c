@@ -147,19 +147,34 @@ void gw_session_event(struct gw_session *s, enum gw_event_type type, uint64_t pa
     pthread_mutex_unlock(&s->event_lock);
 }
 
-void gw_session_log(struct gw_session *s, const char *fmt, ...)
+static void log_text(struct gw_session *s, bool refused, const char *fmt, va_list ap)
 {
     char raw[GW_ERROR_TEXT + 128], text[GW_ERROR_TEXT + 128];
-    struct gw_event e = {.type = GW_EVENT_LOG, .text = text};
-    va_list ap;
+    struct gw_event e = {.type = GW_EVENT_LOG, .text = text, .refused = refused};
 
-    va_start(ap, fmt);
     vsnprintf(raw, sizeof raw, fmt, ap);
-    va_end(ap);
     gw_printable(raw, text, sizeof text);
     pthread_mutex_lock(&s->event_lock);
     deliver(s, &e);
     pthread_mutex_unlock(&s->event_lock);
+}
+
+void gw_session_log(struct gw_session *s, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    log_text(s, false, fmt, ap);
+    va_end(ap);
+}
+
+void gw_session_refused(struct gw_session *s, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    log_text(s, true, fmt, ap);
+    va_end(ap);
 }
 
 void gw_session_set_channel(struct gw_session *s, struct gw_channel *channel)

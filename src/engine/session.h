@@ -58,6 +58,8 @@ int gw_session_commit(struct gw_session *s, enum gw_phase phase, struct gw_error
 enum gw_phase gw_session_phase(struct gw_session *s);
 void gw_session_event(struct gw_session *s, enum gw_event_type type, uint64_t pass);
 void gw_session_log(struct gw_session *s, const char *fmt, ...) GW_PRINTF(2, 3);
+/* The same of a source that had begun its stream (gw_event.refused). */
+void gw_session_refused(struct gw_session *s, const char *fmt, ...) GW_PRINTF(2, 3);
 /* The main channel from now on, which a cancel shuts down; NULL: there is none any more. */
 void gw_session_set_channel(struct gw_session *s, struct gw_channel *channel);
 /* gw_lanes_config.open of a session: dials channel i for pages, which a cancel shuts down. */

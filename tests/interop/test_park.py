@@ -11,7 +11,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import DEADLINE_S, SLOW, Case, Program, Qtest, built, pattern, peer, wait_until, write_file  # noqa: E402
-from places import has_ipv6  # noqa: E402
+from places import has_ipv6, wait_listening  # noqa: E402
 
 SIZE = 16 << 20
 RAM = pattern(SIZE, seed=9)
@@ -326,6 +326,47 @@ class Trouble(Parks):
             self.wait_refused(rx, src, "16 MiB of RAM and more, 15 MiB are allowed (--memory-max)")
         rx, src = self.start("10.0", "--memory-max", "16M")
         self.assertEqual(rx.wait_exit(), 0, rx.text())
+
+    def test_one_at_a_time_for_a_name(self):
+        """The second would take the place of what the first one parks, --force or not; a third one may come when it is over."""
+        first = self.receive()
+        first.wait_event("listening")
+        os.symlink(self.out(), self.path("link"))
+        for name in self.out("guest"), self.path("link/guest"):
+            r = subprocess.run([built("cli/godwit"), "receive", "unix:" + self.path("other"), "--output", name, "--force"],
+                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S * SLOW)
+            self.assertEqual(r.returncode, 1)
+            self.assertIn("another receive waits for a guest under this name", r.stderr)
+        other = self.receive("unix:" + self.path("other"), "--output", self.out("guest2"))
+        other.wait_event("listening")
+        for rx in first, other:
+            os.kill(rx.process.pid, signal.SIGKILL)
+            rx.wait_exit()
+        self.receive("unix:" + self.path("third")).wait_event("listening")
+
+    def test_refusals_are_told(self):
+        """Whoever has begun a stream is a source: why it was sent away is told whatever is on, once; strangers are not worth
+        a word."""
+        for more, capabilities, why in ((["--memory-max", "15M"], ["return-path"], "15 MiB are allowed (--memory-max)"),
+                                        ([], ["return-path", "x-ignore-shared"], "x-ignore-shared is on on the source")):
+            uri = "unix:" + self.path("in%d" % len(more))
+            rx = Program(self, "receive", [built("cli/godwit"), "receive", uri, "--output", self.out("guest"), *more])
+            wait_listening(rx, uri)
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(uri[5:])
+                s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                s.recv(1)  # until it was sent away
+            for attempt in range(3):
+                src = self.source("10.0", capabilities=capabilities)
+                src.migrate(uri)
+                src.wait("failed")
+                src.close()
+                wait_until(why, lambda: why in rx.text())
+            os.kill(rx.process.pid, signal.SIGINT)
+            self.assertEqual(rx.wait_exit(), 1)
+            self.assertEqual(rx.text().count("a source was refused"), 1, rx.text())
+            self.assertNotIn("GET", rx.text())
+            self.assertNotIn("not a migration stream", rx.text())
 
     def wait_refused(self, rx, src, why):
         wait_until(why, lambda: why in rx.text())
