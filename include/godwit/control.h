@@ -15,8 +15,8 @@
  *
  * `cont` of a machine that stands still is refused while a migration is under way (QEMU allows it before the
  * switch-over), while a machine waits for its guest (QEMU remembers it till it is there), and after an incoming one
- * that did not complete. `cont` of a machine that has left takes it back (gw_vm_came_back); till then `migrate` is
- * refused. migrate-incoming is refused for a machine that has a guest or had its turn (see `waits`); after an attempt
+ * that did not complete. `cont` of a machine that has left takes it back (gw_vm_came_back), with x-godwit-force if
+ * its destination has said that it has it (gw_vm_runs_elsewhere); till then `migrate` is refused. migrate-incoming is refused for a machine that has a guest or had its turn (see `waits`); after an attempt
  * that changed nothing it has another one.
  *
  * Events: STOP, RESUME (of sessions and of the commands stop and cont), SHUTDOWN (of quit), and with the capability

@@ -112,8 +112,10 @@ enum gw_vm_place {
 
 /* Any thread. While an outgoing migration hands the machine over it says what would hold if that ended now. */
 GW_API enum gw_vm_place gw_vm_place(const struct gw_vm *vm);
+/* It left, and the other side has said that it has it: a guest that is started here then is a second one. Any thread. */
+GW_API bool gw_vm_runs_elsewhere(const struct gw_vm *vm);
 /* The embedder, or somebody who knows that the machine runs nowhere else, starts it here again: it can be migrated
- * again. The control socket's `cont` calls it. Starts nothing by itself. Any thread. -EBUSY during a migration. */
+ * again. The control socket's `cont` calls it (with force, of one that runs elsewhere). Starts nothing by itself. Any thread. -EBUSY during a migration. */
 GW_API int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err);
 
 /* ---- RAM (R1) ---------------------------------------------------------------------------------------------------- */

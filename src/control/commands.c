@@ -54,6 +54,10 @@ int gw_cmd_cont(struct gw_control *c, json_t *args, json_t **ret_result, struct 
 {
     int r = 0;
 
+    if (gw_vm_runs_elsewhere(c->vm) && !json_is_true(json_object_get(args, "x-godwit-force")))
+        return gw_fail(err, -EALREADY, GW_BLAME_CALLER,
+                       "the destination has said that it has this machine; a second one would use its disks too. Only if it "
+                       "does not run there and never will: x-godwit-force");
     if (!c->ops.run_state || strcmp(run_state(c), "running")) {
         r = gw_control_may_run(c, err);
         if (r == 0)

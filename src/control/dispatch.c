@@ -18,7 +18,7 @@ static const struct command commands[] = {
     {"query-commands", query_commands, ""},
     {"query-status", gw_cmd_query_status, ""},
     {"stop", gw_cmd_stop, ""},
-    {"cont", gw_cmd_cont, ""},
+    {"cont", gw_cmd_cont, "x-godwit-force?b"},
     {"quit", gw_cmd_quit, ""},
     {"migrate", gw_cmd_migrate, "uri?s channels?a blk?b inc?b detach?b resume?b x-godwit-peer?s x-godwit-timeout-ms?i"},
     {"migrate-incoming", gw_cmd_migrate_incoming, "uri?s channels?a exit-on-error?b x-godwit-timeout-ms?i"},

@@ -152,9 +152,11 @@ static int failure(const struct gw_error *err)
     return err && err->code ? err->code : -EREMOTEIO;
 }
 
-static int sent(struct gw_send *s, bool confirmed)
+/* heard: the destination itself has said that it has the machine. */
+static int sent(struct gw_send *s, bool confirmed, bool heard)
 {
     s->confirmed = confirmed;
+    atomic_store(&s->session.vm->taken, heard);
     gw_session_enter(&s->session, GW_PHASE_SENT);
     return 0;
 }
@@ -181,13 +183,13 @@ static int answer_plain(struct gw_send *s, struct gw_error *err)
         if (r < 0 && !tells)
             return undecided(s, err);
         if (r >= 0)
-            return sent(s, s->channel->ops->sync);
+            return sent(s, s->channel->ops->sync, false);
         gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
         return r;
     }
     switch (wait_answer(s, false, err)) {
     case ANSWER_GOOD:
-        return sent(s, true);
+        return sent(s, true, true);
     case ANSWER_CLOSED:
         /* A network that breaks looks the same. While a machine stands here, it goes on, and a destination that may run
          * it too is the less likely case; one that rests in a file loses nothing by waiting for somebody who looks. */
@@ -221,7 +223,7 @@ static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error
     a = wait_answer(s, false, &answer);
     if (a == ANSWER_GOOD) {
         *err = (struct gw_error)GW_ERROR_INIT;
-        return sent(s, true);
+        return sent(s, true, true);
     }
     if (a == ANSWER_LOST || (a == ANSWER_CLOSED && s->session.vm->guest->any_machine))
         return undecided(s, err);
@@ -261,7 +263,7 @@ static int answer_commit(struct gw_send *s, struct gw_error *err)
     r = gw_send_flush(s, err);
     a = r < 0 ? ANSWER_LOST : wait_answer(s, false, err);
     if (a == ANSWER_GOOD)
-        return sent(s, true);
+        return sent(s, true, true);
     if (a == ANSWER_BAD) {
         gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
     } else {
@@ -290,6 +292,7 @@ int gw_send_switchover(struct gw_send *s, struct gw_error *err)
         r = pause_before(s, err);
     if (r < 0)
         return r;
+    atomic_store(&vm->taken, false);
     gw_session_enter(&s->session, GW_PHASE_DEVICE);
     r = put_state(s, err);
     if (r >= 0)

@@ -510,6 +510,11 @@ enum gw_vm_place gw_vm_place(const struct gw_vm *vm)
     return (enum gw_vm_place)atomic_load(&vm->place);
 }
 
+bool gw_vm_runs_elsewhere(const struct gw_vm *vm)
+{
+    return gw_vm_place(vm) == GW_VM_LEFT && atomic_load(&vm->taken);
+}
+
 int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err)
 {
     int r = 0;

@@ -55,6 +55,7 @@ struct gw_vm {
     } live[GW_VM_LIVES];
     unsigned lives;
 
+    atomic_bool taken; /* the destination of the last outgoing session has said that it has the machine */
     _Atomic int place; /* enum gw_vm_place. Written by the session (session.c), and by others when there is none */
 
     pthread_mutex_t lock;        /* what follows */

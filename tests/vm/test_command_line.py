@@ -128,13 +128,19 @@ class Arrivals(Case):
     def test_a_machine_that_went_on_is_not_sent_again(self):
         a, b, c = self.source(), Box(self, "b", SMALL, incoming=True), Box(self, "c", SMALL, incoming=True)
         self.move(a, b)
+        # So that the destination says that it has it.
+        b.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "return-path", "state": True}])
         self.move(b, c)
         for box in a, b:
             self.assertEqual(box.status(), "postmigrate")
             with self.assertRaisesRegex(QmpError, "previous migration.*cont"):
                 box.qmp.command("migrate", uri="exec:cat >/dev/null")
-        b.qmp.command("cont")
+        with self.assertRaisesRegex(QmpError, "said that it has this machine.*x-godwit-force"):
+            b.qmp.command("cont")
+        self.assertEqual(b.status(), "postmigrate")
+        b.qmp.command("cont", **{"x-godwit-force": True})
         self.assertEqual(b.status(), "running")
+        b.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "return-path", "state": False}])
         b.qmp.command("migrate", uri="exec:cat >/dev/null")
         self.assertEqual(wait_until("an end", b.ended)["status"], "completed")
 

@@ -23,6 +23,11 @@ const char *gw_vm_tracker_name(const struct gw_vm *vm)
     return "pagemap";
 }
 
+bool gw_vm_runs_elsewhere(const struct gw_vm *vm)
+{
+    return atomic_load(&vm->elsewhere);
+}
+
 int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err)
 {
     atomic_fetch_add(&vm->came_back, 1);

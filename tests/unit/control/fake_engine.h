@@ -16,6 +16,7 @@ struct gw_vm {
     struct gw_options *options;
     _Atomic(const char *) blocker;
     atomic_uint came_back;
+    atomic_bool elsewhere;
 };
 
 struct fake_session {

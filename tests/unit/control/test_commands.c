@@ -179,7 +179,12 @@ static void test_outgoing(void **state)
 
     assert_int_equal(atomic_load(&rig->vm.came_back), 1);
     rig->run_state = "postmigrate";
-    say(cl, "{\"execute\":\"cont\"}");
+    atomic_store(&rig->vm.elsewhere, true);
+    ask(cl, "{\"execute\":\"cont\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the destination has said that it has this machine...");
+    ask(cl, "{\"execute\":\"cont\",\"arguments\":{\"x-godwit-force\":false}}",
+        "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the destination has said that it has this machine...");
+    assert_int_equal(atomic_load(&rig->vm.came_back), 1);
+    say(cl, "{\"execute\":\"cont\",\"arguments\":{\"x-godwit-force\":true}}");
     check_event(cl, "RESUME", NULL);
     check_next(cl, "cont", OK);
     assert_int_equal(atomic_load(&rig->vm.came_back), 2);
