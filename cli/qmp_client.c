@@ -17,7 +17,10 @@ struct gw_qmp {
     char name[128], server[128];
     uint64_t next_id;
     char *buf;
-    size_t bytes, room, searched;
+    size_t bytes, room;
+    /* How far the first message in buf has been looked through: a monitor may write it over many lines. */
+    size_t searched, depth;
+    bool in_string, escaped;
 };
 
 static uint64_t now_ns(void)
@@ -71,21 +74,48 @@ static int read_more(struct gw_qmp *q, struct gw_error *err)
     return (int)n;
 }
 
-/* Takes a whole line off the buffer: NULL when there is none yet. */
-static json_t *take_line(struct gw_qmp *q, int *ret_code, struct gw_error *err)
+/* Whether the byte ends a message: the bracket that closes the first one, or, outside of brackets, a line with something
+ * that is no message. */
+static bool ends(struct gw_qmp *q, char c)
 {
-    char *end = q->bytes > q->searched ? memchr(q->buf + q->searched, '\n', q->bytes - q->searched) : NULL;
+    if (q->in_string) {
+        q->in_string = q->escaped || c != '"';
+        q->escaped = !q->escaped && c == '\\';
+        return false;
+    }
+    q->in_string = c == '"';
+    q->depth += c == '{' || c == '[';
+    if (c == '}' || c == ']')
+        return q->depth == 0 || --q->depth == 0;
+    return c == '\n' && q->depth == 0;
+}
+
+/* The first n bytes are done with. */
+static void pass(struct gw_qmp *q, size_t n)
+{
+    q->bytes -= n;
+    memmove(q->buf, q->buf + n, q->bytes);
+    q->searched = q->depth = 0;
+}
+
+/* Takes a message off the buffer: NULL when there is none yet. */
+static json_t *take_message(struct gw_qmp *q, int *ret_code, struct gw_error *err)
+{
+    size_t space = 0;
     json_error_t wrong;
     json_t *msg;
 
     *ret_code = 0;
-    q->searched = q->bytes;
-    if (!end)
+    while (space < q->bytes && strchr(" \t\r\n", q->buf[space]) && q->buf[space])
+        space++;
+    if (space && !q->depth && !q->in_string && q->searched <= space)
+        pass(q, space);
+    while (q->searched < q->bytes && !ends(q, q->buf[q->searched]))
+        q->searched++;
+    if (q->searched == q->bytes)
         return NULL;
-    msg = json_loadb(q->buf, (size_t)(end - q->buf), 0, &wrong);
-    q->bytes -= (size_t)(end + 1 - q->buf);
-    memmove(q->buf, end + 1, q->bytes);
-    q->searched = 0;
+    msg = json_loadb(q->buf, q->searched + 1, 0, &wrong);
+    pass(q, q->searched + 1);
     if (!msg)
         *ret_code = gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: not a QMP monitor: %s", q->name, wrong.text);
     return msg;
@@ -96,7 +126,7 @@ static int next_message(struct gw_qmp *q, uint64_t deadline_ns, json_t **ret_msg
 {
     for (;;) {
         int r;
-        json_t *msg = take_line(q, &r, err);
+        json_t *msg = take_message(q, &r, err);
 
         if (r < 0)
             return r;

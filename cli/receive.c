@@ -45,7 +45,8 @@ static int usage(FILE *to)
         "source)\n"
         "  --memory-max SIZE        refuse a guest with more RAM (usual: than this host has available; no limit with "
         "--ram-folder)\n"
-        "  --ram-folder DIR         keep the RAM in a nameless file in DIR meanwhile, not in memory\n" GW_TRANSFER_HELP
+        "  --ram-folder DIR         keep the RAM in a nameless file in DIR meanwhile, not in memory\n"
+        "  --wait SECONDS           for a source; then it ends (usual: as long as it takes)\n" GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
@@ -132,6 +133,13 @@ static enum gw_cli_taken take_acknowledge(void *opaque, char *value)
     return GW_CLI_TOLD;
 }
 
+static enum gw_cli_taken take_wait(void *opaque, char *value)
+{
+    struct gw_receive *rx = opaque;
+
+    return gw_option_seconds(value, &rx->wait_ns) ? GW_CLI_TAKEN : GW_CLI_WRONG;
+}
+
 static enum gw_cli_taken take_memory_max(void *opaque, char *value)
 {
     struct gw_receive *rx = opaque;
@@ -159,6 +167,7 @@ int gw_cmd_receive(int argc, char **argv)
                                             {"xml", .text = &rx.xml},
                                             {"acknowledge", .take = take_acknowledge, .opaque = &rx},
                                             {"memory-max", .take = take_memory_max, .opaque = &rx},
+                                            {"wait", .take = take_wait, .opaque = &rx},
                                             {"ram-folder", .text = &rx.ram_folder},
                                             {.also = shared},
                                             {0}};

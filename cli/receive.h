@@ -13,11 +13,13 @@ struct gw_receive {
     struct gw_transfer transfer;
     const char *uri, *output, *ram_folder, *xml;
     uint64_t memory_max_bytes; /* 0: the usual */
+    uint64_t wait_ns;          /* for a source; 0: for ever */
     struct gw_image_write_options options;
     struct gw_park *park;
     bool socket; /* a source is at the other end, not what one has left */
     bool early;  /* the source is told before the file is there */
     bool warned; /* that the source does not wait for an answer */
+    bool alone;  /* no source came in time */
     bool ended;  /* the session has */
     bool packed; /* the file is as small as it was meant to be */
 };

@@ -77,6 +77,10 @@ static void told(void *opaque, const char *text)
 static int tell_failure(struct gw_receive *rx, const struct gw_park_outcome *outcome, const struct gw_stats *stats,
                         struct gw_error *err)
 {
+    if (rx->alone) {
+        gw_fail(err, -ETIMEDOUT, GW_BLAME_PEER, "no source came within %.3g s", (double)rx->wait_ns / 1e9);
+        return gw_transfer_failed(&rx->transfer, rx->uri, err);
+    }
     if (is_unheard(rx, stats))
         gw_context(err, outcome->whole
                             ? "the source believes that its machine has gone: `cont` there lets it go on"
@@ -154,6 +158,9 @@ int gw_receive_run(struct gw_receive *rx, struct gw_error *err)
         gw_recv_stats(recv, &stats);
         stats.status = gw_recv_status(recv);
         warn(rx, &stats);
+        if (rx->wait_ns && !rx->alone && stats.status == GW_STATUS_SETUP &&
+            gw_transfer_seconds(t) * 1e9 >= (double)rx->wait_ns)
+            rx->alone = gw_recv_cancel(recv, err) >= 0;
         if (gw_transfer_turn(t, &stats) && gw_recv_cancel(recv, err) < 0 && t->interrupts > 1)
             gw_recv_yank(recv);
     }

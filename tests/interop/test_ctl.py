@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`godwit ctl` drives real QEMUs."""
+import contextlib
 import json
 import os
 import pty
@@ -16,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stream  # noqa: E402
 from harness import DEADLINE_S, SLOW, Case, Program, built, pattern, peer, wait_until, write_file  # noqa: E402
 from places import exec_uri, wait_file, wait_listening  # noqa: E402
-from versions import at_least  # noqa: E402
+from versions import VERSIONS, at_least  # noqa: E402
 
 SIZE = 16 << 20
 SLOW_LINK = {"max-bandwidth": 1 << 17}  # a minute at least, so that there is time to do something in the middle
@@ -324,7 +325,7 @@ class CtlMonitors(Case):
                 else:
                     self.assertEqual(p.stdout, "{}\n")
 
-    def monitor(self, answers):
+    def monitor(self, answers, indent=None, pieces=1 << 20):
         """A monitor whose commands have these answers, one after the other, the last one for good; (path, commands heard).
         No answers at all: it stays silent."""
         heard, path = [], self.path("monitor%d" % len(os.listdir(self.folder)))
@@ -335,18 +336,19 @@ class CtlMonitors(Case):
 
         def serve():
             s, _ = listener.accept()
-            with s, s.makefile("rwb") as f:
-                f.write(b'{"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 2}}, "capabilities": []}}\n')
-                f.flush()
+            with s, s.makefile("rb") as f:
+                def say(what):
+                    data = json.dumps(what, indent=indent).encode() + b"\r\n"
+                    for at in range(0, len(data), pieces):
+                        s.sendall(data[at:at + pieces])
+                say({"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 2}}, "capabilities": []}})
                 for line in f:
                     asked = json.loads(line)
                     heard.append(asked["execute"])
                     queue = answers.get(asked["execute"], [{}])
                     if not queue:
                         continue
-                    f.write(json.dumps({"return": queue.pop(0) if len(queue) > 1 else queue[0],
-                                        "id": asked.get("id")}).encode() + b"\n")
-                    f.flush()
+                    say({"return": queue.pop(0) if len(queue) > 1 else queue[0], "id": asked.get("id")})
         threading.Thread(target=serve, daemon=True).start()
         return path, heard
 
@@ -373,6 +375,38 @@ class CtlMonitors(Case):
         self.assertEqual(err.decode(), "godwit ctl: cancelling\n"
                                        "godwit ctl: migrate: cancelled; the machine here is running\n")
         self.assertEqual(heard[heard.index("migrate") + 1], "migrate_cancel")
+
+    def test_pretty_monitors(self):
+        """`-qmp-pretty`: a message over many lines, brackets in strings, several in one packet, or in pieces."""
+        text = 'a } b ] \\" { [ c'
+        for indent, pieces in ((4, 1 << 20), (4, 1), (None, 7)):
+            path, _ = self.monitor({"query-name": [{"name": text, "more": [[{}], []]}]}, indent=indent, pieces=pieces)
+            self.assertEqual(self.ctl_json(path, "qmp", "query-name"), {"name": text, "more": [[{}], []]})
+        for version in VERSIONS:
+            with self.subTest(version):
+                path = self.path("pretty" + version)
+                self.qemu(version, "vm" + version, memory=SIZE, args=[
+                    "-chardev", "socket,id=pretty,path=%s,server=on,wait=off" % path, "-mon",
+                    "chardev=pretty,mode=control,pretty=on"])
+                self.assertIn("running", self.ctl(path, "status").stdout)
+
+    def test_what_is_no_message(self):
+        for said in b"SSH-2.0-OpenSSH_9.2\r\n", b'{"QMP": }\r\n', b"]\n", b"{} " * 3:
+            with self.subTest(said):
+                path = self.path("x%d" % len(os.listdir(self.folder)))
+                with socket.socket(socket.AF_UNIX) as listener:
+                    listener.bind(path)
+                    listener.listen(1)
+
+                    def serve():
+                        s, _ = listener.accept()
+                        with s, contextlib.suppress(OSError):
+                            s.sendall(said)
+                            s.recv(1)
+                    server = threading.Thread(target=serve)
+                    server.start()
+                    self.assertIn("not a QMP monitor", self.ctl(path, "status", status=1).stderr)
+                    server.join()
 
     def test_a_state_that_stays(self):
         """What does not come to rest is told as it is."""

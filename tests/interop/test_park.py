@@ -327,6 +327,14 @@ class Trouble(Parks):
         rx, src = self.start("10.0", "--memory-max", "16M")
         self.assertEqual(rx.wait_exit(), 0, rx.text())
 
+    def test_nobody_comes(self):
+        """With a limit the waiting ends by itself; a source that is there in time, and slow, is not affected."""
+        r = subprocess.run([built("cli/godwit"), "receive", "unix:" + self.path("in"), "--output", self.out("guest"), "--wait", "0.2"],
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S * SLOW)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("no source came within 0.2 s", r.stderr)
+        self.assert_nothing_left()
+
     def test_one_at_a_time_for_a_name(self):
         """The second would take the place of what the first one parks, --force or not; a third one may come when it is over."""
         first = self.receive()
