@@ -336,7 +336,7 @@ class CtlMonitors(Case):
 
         def serve():
             s, _ = listener.accept()
-            with s, s.makefile("rb") as f:
+            with s, s.makefile("rb") as f, contextlib.suppress(OSError):  # it may leave at any time
                 def say(what):
                     data = json.dumps(what, indent=indent).encode() + b"\r\n"
                     for at in range(0, len(data), pieces):
