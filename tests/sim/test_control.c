@@ -294,7 +294,9 @@ static void test_gone_on(void **state)
     }
     /* Who takes it back takes the blame. */
     run(side[2], NULL, "stop", NULL);
-    run(side[1], NULL, "cont", NULL);
+    run(side[1], "the destination has said that it has this machine", "cont", NULL);
+    check_state(side[1], "postmigrate");
+    run(side[1], NULL, "cont", json_pack("{sb}", "x-godwit-force", 1));
     check_state(side[1], "running");
     run(side[1], NULL, "migrate", listening(side[3]));
     json_decref(wait_status(side[1], "completed"));
