@@ -8,6 +8,7 @@
 #ifndef GODWIT_EVENTS_H
 #define GODWIT_EVENTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "godwit/error.h"
