@@ -9,15 +9,15 @@ static void head_of(const struct gw_vm *vm, struct gw_wire_head *head)
 {
     if (vm->image) {
         gw_image_head(vm->image, head);
-        return;
+    } else {
+        head->configured = !(vm->without & GW_STREAM_CONFIGURATION);
+        gw_strcopy(head->machine, sizeof head->machine, vm->machine);
+        head->page_bits = gw_head_told_page_bits(vm->ram.page_bits);
+        head->has_uuid = vm->has_uuid && gw_options_cap(vm->options, GW_CAP_VALIDATE_UUID);
+        memcpy(head->uuid, vm->uuid, sizeof head->uuid);
     }
-    head->configured = !(vm->without & GW_STREAM_CONFIGURATION);
-    gw_strcopy(head->machine, sizeof head->machine, vm->machine);
-    head->page_bits = gw_head_told_page_bits(vm->ram.page_bits);
     if (gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED))
         gw_head_add_capability(head, "x-ignore-shared");
-    head->has_uuid = vm->has_uuid && gw_options_cap(vm->options, GW_CAP_VALIDATE_UUID);
-    memcpy(head->uuid, vm->uuid, sizeof head->uuid);
 }
 
 void gw_vm_head_put(const struct gw_vm *vm, struct gw_writer *w)

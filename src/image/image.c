@@ -134,6 +134,7 @@ void gw_image_head(const struct gw_image *image, struct gw_wire_head *ret)
     if (image->head) {
         *ret = *image->head;
         gw_head_drop_capability(ret, "mapped-ram");
+        gw_head_drop_capability(ret, "x-ignore-shared");
         return;
     }
     memset(ret, 0, sizeof *ret);

@@ -133,7 +133,8 @@ int gw_image_fetch(struct gw_image *image, unsigned block, uint64_t first, uint6
 
 /* Keeps a copy of the head, and what the fields of the image say of it. */
 int gw_image_keep_head(struct gw_image *image, const struct gw_wire_head *head, struct gw_error *err);
-/* The head as a stream of the image begins, without capabilities that are those of a file (mapped-ram). */
+/* The head as a stream of the image begins, without the capabilities that say how RAM is written (mapped-ram, x-ignore-shared):
+ * who writes it adds what it does. */
 void gw_image_head(const struct gw_image *image, struct gw_wire_head *ret);
 
 void gw_image_set_origin(struct gw_image *image, int fd, const char *path);

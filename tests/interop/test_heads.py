@@ -98,6 +98,35 @@ class Heads(Parks):
         self.assertEqual(head(read_file(self.out("mapped2"))), head(read_file(self.out("mapped"))))
 
 
+class Capabilities(Parks):
+    """x-ignore-shared changes how the list of RAM blocks is written: the head says it where that is so, and only there."""
+
+    def test_ignore_shared(self):
+        for version in "7.2", "10.0":
+            name = self.path(version)
+            options = dict(memory=SIZE, machine="microvm", block=None, paused=True)
+            src = self.qemu(version, "source", capabilities=["x-ignore-shared"], **options)
+            src.migrate_to(name + ".stream")
+            src.close()
+            self.assertIn(b"x-ignore-shared", head(read_file(name + ".stream")))
+            for format in "parked", "stream":
+                file = name + "." + format + ".file"
+                r = self.command("convert", name + ".stream", file, "--format", format)
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertEqual(self.command("diff", name + ".stream", file).returncode, 0)
+                for capability in [], ["x-ignore-shared"]:
+                    uri = "unix:" + file + str(len(capability))
+                    dst = self.qemu(version, "target", incoming=uri, capabilities=capability, **options)
+                    r = self.send(file, uri, "--force", *("--capability=" + c for c in capability))
+                    self.assertEqual(r.returncode, 0, "%s %s" % (r.stderr, dst.text()))
+                    dst.wait()
+                    dst.close()
+
+    def command(self, *args):
+        return subprocess.run([built("cli/godwit"), *args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=DEADLINE_S * SLOW)
+
+
 class Peers(Parks):
     """QEMUs that leave something out: into a file and parked while it comes, each sent to one that leaves it out too."""
 
