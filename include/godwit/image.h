@@ -77,7 +77,7 @@ GW_API int gw_image_set_runs(struct gw_image *image, bool runs, struct gw_error 
  * lock: until the image is freed. -EBUSY: somebody else has it.
  * mark_sent: notes in the file (extended attribute user.godwit.sent) where it was sent: `state` is "sent", or "perhaps
  * sent" when that is not known; NULL takes the mark off. -ENOTSUP: its file system keeps no such marks.
- * sent: whether there is such a note, and its text.
+ * sent: whether there is such a note, and its text, cut to size (1 or more).
  * remove: removes this very file, however it is called by now: -ENOENT: nothing has its name; -ESTALE: another file has, and
  * stays. What a symbolic link led to is removed, the link is not. */
 GW_API int gw_image_lock(struct gw_image *image, struct gw_error *err);

@@ -20,8 +20,9 @@ struct gw_source;
 struct gw_store;
 
 struct gw_guest_ops {
-    /* A destination accepts any machine type. A source always sends the UUID. */
-    bool any_machine;
+    /* It stands for a machine of any kind. A destination accepts what comes, and learns from the stream what that has; a
+     * source loses nothing by waiting, so one that hears no answer does not take its machine back. */
+    bool at_rest;
 
     /* Source: where pages come from. holes: it may tell zeros without reading them. */
     int (*source)(struct gw_vm *vm, bool holes, struct gw_source **ret, struct gw_error *err);

@@ -55,4 +55,4 @@ static void abandon(struct gw_vm *vm)
 }
 
 const struct gw_guest_ops gw_guest_at_rest = {
-    .any_machine = true, .source = source, .store = store, .adopt = adopt, .park = park, .abandon = abandon};
+    .at_rest = true, .source = source, .store = store, .adopt = adopt, .park = park, .abandon = abandon};

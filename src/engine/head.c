@@ -48,7 +48,7 @@ static int judge(const struct gw_vm *vm, const struct gw_wire_head *head, struct
 {
     char theirs[40], ours[40];
 
-    if (vm->guest->any_machine)
+    if (vm->guest->at_rest)
         return 0;
     if (strcmp(head->machine, vm->machine))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "Machine type received is '%s' and local is '%s'", head->machine,
@@ -90,11 +90,11 @@ static int get(const struct gw_vm *vm, struct gw_in *in, struct gw_wire_head *he
 
     bool configured = !(vm->without & GW_STREAM_CONFIGURATION);
 
-    if (e >= 0 && !vm->guest->any_machine && head->configured && !configured)
+    if (e >= 0 && !vm->guest->at_rest && head->configured && !configured)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                        "the stream has a configuration section (machine type %s), which this machine does without",
                        head->machine);
-    if (e >= 0 && !vm->guest->any_machine && !head->configured && configured) {
+    if (e >= 0 && !vm->guest->at_rest && !head->configured && configured) {
         e = gw_in_need(in, 1, &p, err);
         return e < 0 ? e
                      : gw_fail(err, -EPROTO, GW_BLAME_PEER, "no configuration section, but element 0x%02x: a machine of "

@@ -57,7 +57,7 @@ static int end_section(struct gw_recv *r, uint32_t id, const char *name, struct 
     const uint8_t *p = NULL;
     int e = 0;
 
-    if (vm->guest->any_machine && !r->footers_seen) {
+    if (vm->guest->at_rest && !r->footers_seen) {
         e = gw_reader_need(&r->reader, 1, &p, err);
         if (e < 0)
             return e;

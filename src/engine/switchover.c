@@ -193,7 +193,7 @@ static int answer_plain(struct gw_send *s, struct gw_error *err)
     case ANSWER_CLOSED:
         /* A network that breaks looks the same. While a machine stands here, it goes on, and a destination that may run
          * it too is the less likely case; one that rests in a file loses nothing by waiting for somebody who looks. */
-        if (s->session.vm->guest->any_machine)
+        if (s->session.vm->guest->at_rest)
             return undecided(s, err);
         /* fallthrough */
     case ANSWER_BAD:
@@ -225,7 +225,7 @@ static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error
         *err = (struct gw_error)GW_ERROR_INIT;
         return sent(s, true, true);
     }
-    if (a == ANSWER_LOST || (a == ANSWER_CLOSED && s->session.vm->guest->any_machine))
+    if (a == ANSWER_LOST || (a == ANSWER_CLOSED && s->session.vm->guest->at_rest))
         return undecided(s, err);
     gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
     return failure(err);

@@ -15,8 +15,9 @@
 
 #include "image/image.h"
 
-#define ATTRIBUTE "user.godwit.sent"
-#define TRIES     16u
+#define ATTRIBUTE  "user.godwit.sent"
+#define TRIES      16u
+#define MARK_BYTES 1024u
 
 void gw_image_set_origin(struct gw_image *image, int fd, const char *path)
 {
@@ -55,16 +56,18 @@ int gw_image_lock(struct gw_image *image, struct gw_error *err)
 
 bool gw_image_sent(const struct gw_image *image, char *buf, size_t size)
 {
-    ssize_t n = image->origin.known && size ? fgetxattr(image->origin.fd, ATTRIBUTE, buf, size - 1) : -1;
+    char text[MARK_BYTES];
+    ssize_t n = image->origin.known ? fgetxattr(image->origin.fd, ATTRIBUTE, text, sizeof text - 1) : -1;
+    bool sent = n >= 0 || (image->origin.known && errno == ERANGE); /* somebody else's, and longer than ours */
 
-    if (size)
-        buf[n < 0 ? 0 : n] = 0;
-    return n >= 0 || (image->origin.known && errno == ERANGE);
+    text[n < 0 ? 0 : n] = 0;
+    gw_strcopy(buf, size, text);
+    return sent;
 }
 
 int gw_image_mark_sent(struct gw_image *image, const char *state, const char *where, struct gw_error *err)
 {
-    char text[1024], when[32];
+    char text[MARK_BYTES], when[32];
     time_t now = time(NULL);
     struct tm tm;
     int r = must_be_known(image, err);

@@ -233,27 +233,33 @@ static void test_source_takes_it_back(void **state)
     }
 }
 
+/* Writes the machine's stream to the file that is open as fd; its size, and its URI. */
+static off_t stream_of(struct sim *from, const char *path, int fd, char uri[64])
+{
+    struct gw_send_config config = {.uri = uri, .peer = "10.0", .progress_timeout_ns = UINT64_MAX};
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_send *send;
+
+    assert_true(fd >= 0);
+    snprintf(uri, 64, "file:%s", path);
+    must(gw_send_start(from->vm, &config, &send, &err), &err);
+    owned_send(send);
+    must(gw_send_wait(send, &err), &err);
+    owned_end(send);
+    return lseek(fd, 0, SEEK_END);
+}
+
 /* Every cut of the stream of a small machine is an error, and leaves nothing. */
 static void test_cut(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
     char path[] = "/tmp/godwit-guest-XXXXXX", uri[64];
     int fd = mkstemp(path);
-    struct gw_send *send;
     struct sim *from = sim_new(42, 1, NULL);
     off_t size;
     unsigned good = 0;
 
-    assert_true(fd >= 0);
-    snprintf(uri, sizeof uri, "file:%s", path);
-    must(gw_send_start(from->vm,
-                       &(struct gw_send_config){.uri = uri, .peer = "10.0", .progress_timeout_ns = UINT64_MAX}, &send,
-                       &err),
-         &err);
-    owned_send(send);
-    must(gw_send_wait(send, &err), &err);
-    owned_end(send);
-    size = lseek(fd, 0, SEEK_END);
+    size = stream_of(from, path, fd, uri);
     for (off_t cut = size; cut >= 0; cut -= cut > size - 3000 ? 7 : cut < 400 ? 3 : 4096 * 11 + 13) {
         struct gw_image *image = empty();
         struct gw_recv *recv;
@@ -343,20 +349,10 @@ static void test_staged_cut(void **state)
     struct gw_error err = GW_ERROR_INIT;
     char path[] = "/tmp/godwit-guest-XXXXXX", uri[64], folder[64], parked[96];
     int fd = mkstemp(path);
-    struct gw_send *send;
     struct sim *from = sim_new(42, 1, NULL);
     off_t size;
 
-    assert_true(fd >= 0);
-    snprintf(uri, sizeof uri, "file:%s", path);
-    must(gw_send_start(from->vm,
-                       &(struct gw_send_config){.uri = uri, .peer = "10.0", .progress_timeout_ns = UINT64_MAX}, &send,
-                       &err),
-         &err);
-    owned_send(send);
-    must(gw_send_wait(send, &err), &err);
-    owned_end(send);
-    size = lseek(fd, 0, SEEK_END);
+    size = stream_of(from, path, fd, uri);
     for (off_t cut = size; cut >= 0; cut -= cut > size - 3000 ? 251 : cut < 400 ? 13 : 4096 * 29 + 13) {
         struct gw_image *image = staged(folder, parked);
         struct gw_recv *recv;

@@ -145,7 +145,11 @@ static void test_mark(void **state)
     image = get("b");
     assert_true(gw_image_sent(image, text, sizeof text));
     assert_memory_equal(text, "perhaps sent to tcp:there:1 at 2", 32);
-    assert_true(gw_image_sent(image, text, 4)); /* too little room for the text */
+    for (size_t size = 1; size < 5; size++) { /* too little room for the text */
+        memset(text, '#', sizeof text);
+        assert_true(gw_image_sent(image, text, size));
+        assert_true(strlen(text) < size && text[size] == '#');
+    }
     assert_int_equal(gw_image_mark_sent(image, "sent", "x", NULL), 0);
     assert_true(gw_image_sent(image, text, sizeof text));
     assert_memory_equal(text, "sent to x at ", 13);
