@@ -11,8 +11,9 @@ counts as failed: a crash, a hang, a skip that gives no reason. The last line is
 A program is ended when it shows no sign of life, and the report names the test that was running; watch.py says how that is
 told on a machine that is slow or busy. Nothing is ever run twice.
 
-Suites (in meson.build) that mean something here: `plain` runs in the plain build only, `soak` runs only with --soak, `waits`
-mostly sleeps (time-outs are its subject) and runs beside the others.
+Suites (in meson.build) that mean something here: `plain` runs in the plain build only, `one-thread` not under TSan, which
+has nothing to see there, `soak` runs only with --soak, `waits` mostly sleeps (time-outs are its subject) and runs beside the
+others.
 """
 import argparse
 import concurrent.futures
@@ -287,7 +288,7 @@ def programs_of_meson(name, soak):
     found = []
     for t in json.loads(text):
         suites = {s.split(":")[-1] for s in t["suite"]}
-        if ("soak" in suites) != soak or ("plain" in suites and name != "plain"):
+        if ("soak" in suites) != soak or ("plain" in suites and name != "plain") or ("one-thread" in suites and name == "tsan"):
             continue
         found.append(Program("%s %s" % (name, t["name"]), prefix_of(name) + t["cmd"], dict(sanitizer_env(name), **t["env"]),
                              t["workdir"] or os.path.join(OUT, name),  # where `meson test` runs them, paths are told so

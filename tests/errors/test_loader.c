@@ -103,6 +103,12 @@ static void test_whole(void **state)
     owned_end(g);
 }
 
+#ifdef __SANITIZE_THREAD__
+#define CUT_STEP 7 /* what a cut does shows in the other builds; TSan looks at the threads */
+#else
+#define CUT_STEP 1
+#endif
+
 /* ---- cut ---------------------------------------------------------------------------------------------------------- */
 
 static void test_truncated(void **state)
@@ -126,7 +132,7 @@ static void test_truncated(void **state)
                 if (a.part[k].end == a.part[k].begin + 1)
                     eof = a.part[k].end;
         }
-        for (size_t n = 0; n < few.bytes && wrong < 10; n++) {
+        for (size_t n = 0; n < few.bytes && wrong < 10; n += CUT_STEP) {
             struct rig_bytes cut = {few.data, n, n};
             struct rig_outcome o;
 

@@ -298,10 +298,10 @@ class Qemu:
             return False
         wait_until("%s: %s" % (self.role, status), done, seconds)
 
-    def wait_sent(self):
+    def wait_sent(self, unless=lambda: False):
         """Until the other side has some of its memory: more was sent than a Unix socket holds."""
         wait_until("%s: some of its memory is sent" % self.role,
-                   lambda: self.migration().get("ram", {}).get("transferred", 0) > 3 << 17)
+                   lambda: self.migration().get("ram", {}).get("transferred", 0) > 3 << 17 or unless())
 
     def wait_state(self, state):
         """QEMU tells the end of a migration before it has let its machine go on, or declared it to be gone."""
@@ -503,6 +503,9 @@ class NoneVm(Program):
 
     def end(self, seconds=DEADLINE_S):
         return self.wait_event("end", seconds)
+
+    def ended(self):
+        return self.seen("end") is not None
 
     def ram(self):
         """The first block as it was when the program ended."""
