@@ -153,6 +153,8 @@ static int diff_block(struct diff *d, struct gw_sweep *a, unsigned block_a, stru
     uint64_t common = GW_MIN(d->a->blocks[block_a].pages, d->b->blocks[block_b].pages);
     int r;
 
+    a->beside_block = block_b;
+    b->beside_block = block_a;
     gw_sweep_range(a, block_a, 0, common);
     gw_sweep_range(b, block_b, 0, common);
     while ((r = gw_sweep_next(a, err)) > 0) {
@@ -206,6 +208,8 @@ static int diff_ram(struct diff *d, struct gw_error *err)
     r = gw_sweep_init(&a, d->a, gw_image_ram_bytes(d->a), o->progress, o->opaque, err);
     if (r >= 0)
         r = gw_sweep_init(&b, d->b, 0, NULL, NULL, err);
+    a.beside = d->b;
+    b.beside = d->a;
     for (unsigned i = 0; i < d->a->block_count && r >= 0; i++) {
         int k = find_block(d->b, d->a->blocks[i].name);
 

@@ -11,6 +11,8 @@
 #include "image/libvirt/libvirt.h"
 #include "image/unpack.h"
 
+#define PIPE_BYTES (1 << 20)
+
 struct source {
     const char *name;
     int fd;
@@ -148,6 +150,7 @@ static int walk_other(struct gw_inspect *in, const struct gw_image_format_ops *f
         gw_image_free(image);
         return r;
     }
+    fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES); /* or as large as it is */
     w.image = image;
     w.fd = ends[1];
     r = pthread_create(&thread, NULL, write_stream, &w);

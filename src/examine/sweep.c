@@ -53,14 +53,17 @@ void gw_sweep_block(struct gw_sweep *s, unsigned block)
     gw_sweep_range(s, block, 0, s->image->blocks[block].pages);
 }
 
-/* The next chunk that was read. */
+/* Takes the next chunk that was read. 0: there is none. */
 static int take(struct gw_sweep *s, struct gw_error *err)
 {
     struct gw_pull_chunk *c = NULL;
+    uint64_t at = s->first;
     int r;
 
     s->error = (struct gw_error)GW_ERROR_INIT;
     r = gw_pull_next(s->pull, &c, &s->error);
+    s->first = r ? c->first : s->end; /* no chunk is held, so there always is memory for the next one */
+    s->done_bytes += (s->first - at) * s->image->page_bytes;
     if (!r)
         return 0;
     s->count = c->count;
@@ -77,29 +80,44 @@ static int take(struct gw_sweep *s, struct gw_error *err)
     return 1;
 }
 
+static int begin(struct gw_sweep *s, struct gw_error *err)
+{
+    const struct gw_pull_range range = {s->block, s->first, s->end - s->first};
+    const struct gw_pull_config config = {.ranges = &range,
+                                          .range_count = 1,
+                                          .chunk_pages = (unsigned)s->chunk_pages,
+                                          .zeros_as_told = true,
+                                          .without_empty = true,
+                                          .beside = s->beside,
+                                          .beside_block = s->beside_block};
+
+    return gw_pull_new(s->image, &config, &s->pull, err);
+}
+
+static int tell(struct gw_sweep *s, struct gw_error *err)
+{
+    return s->progress && s->progress(s->opaque, s->done_bytes, s->total_bytes)
+               ? gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "canceled")
+               : 0;
+}
+
 int gw_sweep_next(struct gw_sweep *s, struct gw_error *err)
 {
-    struct gw_pull_range range;
     int r;
 
     s->done_bytes += s->count * s->image->page_bytes;
-    if (s->progress && s->progress(s->opaque, s->done_bytes, s->total_bytes))
-        return gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "canceled");
     s->first += s->count;
     s->count = 0;
-    if (s->first == s->end) {
-        end_pull(s);
-        return 0;
+    r = tell(s, err);
+    if (r >= 0 && s->first != s->end) {
+        r = s->pull ? 0 : begin(s, err);
+        r = r < 0 ? r : take(s, err);
+        if (!r) /* what is empty came last */
+            r = tell(s, err);
     }
-    range = (struct gw_pull_range){s->block, s->first, s->end - s->first};
-    r = s->pull ? 0
-                : gw_pull_new(s->image,
-                              &(struct gw_pull_config){.ranges = &range,
-                                                       .range_count = 1,
-                                                       .chunk_pages = (unsigned)s->chunk_pages,
-                                                       .zeros_as_told = true},
-                              &s->pull, err);
-    return r < 0 ? r : take(s, err);
+    if (!r)
+        end_pull(s);
+    return r;
 }
 
 int gw_sweep_read(struct gw_sweep *s, struct gw_error *err)

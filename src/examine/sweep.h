@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * sweep: goes through a RAM block of an image chunk by chunk and leaves out what is known to be zeros. Threads read
- * ahead (image/pull.h): the image is in use until the range is at its end, another one is begun, or gw_sweep_close.
+ * sweep: goes through a RAM block of an image chunk by chunk and leaves out what is known to be zeros: groups of pages that
+ * are (gw_image_empty) lie between two chunks. Threads read ahead (image/pull.h): the image is in use until the range is at its
+ * end, another one is begun, or gw_sweep_close.
  */
 #ifndef GW_IMAGE_SWEEP_H
 #define GW_IMAGE_SWEEP_H
@@ -18,8 +19,11 @@ struct gw_sweep {
     uint64_t chunk_pages;
     unsigned block;
     uint64_t first, count; /* pages of the chunk */
-    uint64_t end;          /* of the range */
+    uint64_t end;          /* of the range; equal to first: it is over */
     bool any;              /* false: all of it is zeros */
+    /* Set by who sweeps two images side by side, before a range is begun: chunks come where either has something. */
+    const struct gw_image *beside;
+    unsigned beside_block;
     struct gw_pull *pull;  /* of the range; NULL: has not been begun, or is over */
     struct gw_error error; /* code 0: the chunk could be read */
     gw_examine_progress_fn progress;

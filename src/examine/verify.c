@@ -98,7 +98,6 @@ static int verify_block(struct verify *v, struct gw_sweep *s, unsigned block, st
     while ((r = gw_sweep_next(s, err)) > 0) {
         struct gw_error why = GW_ERROR_INIT;
 
-        v->counts.pages += s->count;
         for (uint64_t i = 0; i < s->count; i++)
             v->counts.data_pages += s->kinds[i] != 0;
         if (!s->any)
@@ -124,6 +123,7 @@ static int verify_ram(struct verify *v, struct gw_error *err)
 
     for (unsigned i = 0; i < v->image->block_count && r >= 0; i++) {
         v->counts.blocks++;
+        v->counts.pages += v->image->blocks[i].pages;
         r = verify_block(v, &s, i, err);
         if (is_fault(r) && err) { /* not even what is there can be told */
             struct gw_verify_fault fault = {"RAM", v->image->blocks[i].name, 0, v->image->blocks[i].used_bytes,

@@ -58,7 +58,11 @@ struct gw_image_ops {
      * and read say. */
     int (*fetch)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds, uint8_t *dst,
                  struct gw_error *err);
+    /* Whether it is known that all of group number `group` of the block, GW_IMAGE_GROUP pages, is zeros; takes the same time
+     * for few pages and many. What is left out so need not be mapped, page by page. NULL: never. */
+    bool (*empty)(const struct gw_image *image, unsigned block, uint64_t group);
 };
+#define GW_IMAGE_GROUP 4096u
 
 struct gw_image {
     const struct gw_image_ops *ops;
@@ -130,6 +134,12 @@ int gw_image_pages(struct gw_image *image, unsigned block, uint64_t first, uint6
 /* kinds as by map; dst: the contents of the pages that may have any, the place of the others is undefined. */
 int gw_image_fetch(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds, uint8_t *dst,
                    struct gw_error *err);
+
+/* Whether group number `group` is known to be zeros. The block has it. */
+static inline bool gw_image_empty(const struct gw_image *image, unsigned block, uint64_t group)
+{
+    return image->ops->empty && image->ops->empty(image, block, group);
+}
 
 /* Keeps a copy of the head, and what the fields of the image say of it. */
 int gw_image_keep_head(struct gw_image *image, const struct gw_wire_head *head, struct gw_error *err);

@@ -8,10 +8,16 @@
 
 #define THREADS_MAX 16u
 
+struct range {
+    struct gw_pull_range pages;
+    uint64_t begin; /* number of its first chunk */
+};
+
 struct gw_pull {
     struct gw_image *image;
-    struct gw_pull_range *ranges;
-    unsigned range_count, chunk_pages;
+    struct range *ranges; /* none is without pages */
+    size_t range_count, range_cap;
+    unsigned chunk_pages;
     const struct gw_zero *zero; /* NULL: zeros that are read are not looked for */
 
     struct gw_workers *workers;
@@ -71,23 +77,21 @@ void gw_pull_put(struct gw_pull *p, struct gw_pull_chunk *c)
 
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
 
-/* Which pages chunk number n has. Returns whether there is one; if not, *ret_rest is what remains of n. */
-static bool find(const struct gw_pull *p, uint64_t n, struct gw_pull_chunk *c, uint64_t *ret_rest)
+/* Which pages chunk number n has. */
+static void find(const struct gw_pull *p, uint64_t n, struct gw_pull_chunk *c)
 {
-    for (unsigned i = 0; i < p->range_count; i++) {
-        const struct gw_pull_range *r = &p->ranges[i];
-        uint64_t count = gw_div_up(r->count, p->chunk_pages);
+    const struct range *r = p->ranges;
 
-        if (n < count) {
-            c->block = r->block;
-            c->first = r->first + n * p->chunk_pages;
-            c->count = (unsigned)GW_MIN(r->count - n * p->chunk_pages, p->chunk_pages);
-            return true;
-        }
-        n -= count;
+    for (size_t count = p->range_count; count > 1;) { /* the last one that begins at n or before */
+        size_t half = count / 2;
+
+        r += r[half].begin <= n ? half : 0;
+        count = r[half].begin <= n ? count - half : half;
     }
-    *ret_rest = n;
-    return false;
+    n = (n - r->begin) * p->chunk_pages;
+    c->block = r->pages.block;
+    c->first = r->pages.first + n;
+    c->count = (unsigned)GW_MIN(r->pages.count - n, p->chunk_pages);
 }
 
 static int work(void *opaque, unsigned thread, uint64_t n, unsigned slot, struct gw_error *err)
@@ -97,28 +101,63 @@ static int work(void *opaque, unsigned thread, uint64_t n, unsigned slot, struct
     uint32_t bytes = p->image->page_bytes;
     int r;
 
-    find(p, n, c, &n);
+    find(p, n, c);
     r = gw_image_fetch(p->image, c->block, c->first, c->count, c->filled, c->data, err);
     for (unsigned i = 0; r >= 0 && p->zero && i < c->count; i++)
         c->filled[i] = c->filled[i] && !gw_zero_page(p->zero, c->data + (size_t)i * bytes, bytes);
     return r;
 }
 
+static int add(struct gw_pull *p, unsigned block, uint64_t first, uint64_t count)
+{
+    if (!count)
+        return 0;
+    if (p->range_count == p->range_cap) {
+        size_t cap = p->range_cap ? p->range_cap * 2 : 16;
+        struct range *grown = reallocarray(p->ranges, cap, sizeof *grown);
+
+        if (!grown)
+            return -ENOMEM;
+        p->ranges = grown;
+        p->range_cap = cap;
+    }
+    p->ranges[p->range_count++] = (struct range){{block, first, count}, p->total};
+    p->total += gw_div_up(count, p->chunk_pages);
+    return 0;
+}
+
+/* The range, without the groups that are known to be zeros. */
+static int add_filled(struct gw_pull *p, const struct gw_pull_config *config, const struct gw_pull_range *r)
+{
+    uint64_t begin = r->first, end = r->first + r->count, next;
+    int e = 0;
+
+    for (uint64_t at = r->first; at < end && e >= 0; at = next) {
+        uint64_t group = at / GW_IMAGE_GROUP;
+
+        next = GW_MIN((group + 1) * GW_IMAGE_GROUP, end);
+        if (!gw_image_empty(p->image, r->block, group) ||
+            (config->beside && !gw_image_empty(config->beside, config->beside_block, group)))
+            continue;
+        e = add(p, r->block, begin, at - begin);
+        begin = next;
+    }
+    return e < 0 ? e : add(p, r->block, begin, end - begin);
+}
+
 /* Copies the ranges, or makes those of the whole image. */
 static int set_ranges(struct gw_pull *p, const struct gw_pull_config *config)
 {
-    struct gw_pull_chunk none;
-    uint64_t rest;
+    unsigned count = config->ranges ? config->range_count : p->image->block_count;
+    int r = 0;
 
-    p->range_count = config->ranges ? config->range_count : p->image->block_count;
-    p->ranges = calloc(GW_MAX(p->range_count, 1u), sizeof *p->ranges);
-    if (!p->ranges)
-        return -ENOMEM;
-    for (unsigned i = 0; i < p->range_count; i++)
-        p->ranges[i] = config->ranges ? config->ranges[i] : (struct gw_pull_range){i, 0, p->image->blocks[i].pages};
-    find(p, UINT64_MAX, &none, &rest);
-    p->total = UINT64_MAX - rest;
-    return 0;
+    for (unsigned i = 0; i < count && r >= 0; i++) {
+        const struct gw_pull_range all = {i, 0, config->ranges ? 0 : p->image->blocks[i].pages};
+        const struct gw_pull_range *one = config->ranges ? &config->ranges[i] : &all;
+
+        r = config->without_empty ? add_filled(p, config, one) : add(p, one->block, one->first, one->count);
+    }
+    return r;
 }
 
 int gw_pull_new(struct gw_image *image, const struct gw_pull_config *config, struct gw_pull **ret_pull,
@@ -189,22 +228,25 @@ void gw_pull_free(struct gw_pull *p)
     free(p);
 }
 
-int gw_pull_all(struct gw_image *image, const struct gw_image_write_options *options,
+int gw_pull_all(struct gw_image *image, bool without_empty, const struct gw_image_write_options *options,
                 int (*chunk)(void *opaque, const struct gw_pull_chunk *chunk, struct gw_error *err), void *opaque,
                 struct gw_error *err)
 {
-    const struct gw_pull_config config = {.threads = options->threads};
+    const struct gw_pull_config config = {.threads = options->threads, .without_empty = without_empty};
     struct gw_pull_chunk *c = NULL;
     struct gw_pull *pull = NULL;
-    uint64_t done = 0, total = 0;
+    uint64_t before = 0, total = 0; /* bytes: of the blocks that are done, of all */
+    unsigned block = 0;
     int r = gw_pull_new(image, &config, &pull, err);
 
     for (unsigned i = 0; i < image->block_count; i++)
         total += image->blocks[i].used_bytes;
     while (r >= 0 && (r = gw_pull_next(pull, &c, err)) > 0) {
         r = chunk(opaque, c, err);
-        done += (uint64_t)c->count * image->page_bytes;
-        if (r >= 0 && options->progress && options->progress(options->opaque, done, total))
+        while (block < c->block)
+            before += image->blocks[block++].used_bytes;
+        if (r >= 0 && options->progress &&
+            options->progress(options->opaque, before + (c->first + c->count) * image->page_bytes, total))
             r = gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "cancelled");
     }
     gw_pull_free(pull);

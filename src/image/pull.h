@@ -40,6 +40,10 @@ struct gw_pull_config {
     unsigned threads;     /* 0: one per processor */
     unsigned ahead;       /* chunks that are read, or wait to be asked for; 0: two more than threads */
     bool zeros_as_told;   /* `filled` is what gw_image_map says. Else what was read is looked at for zeros, too */
+    bool without_empty;   /* groups that are known to be zeros (gw_image_empty) are left out */
+    /* Another image: what is left out must be known to be zeros there, too, in the block of this number. NULL: none. */
+    const struct gw_image *beside;
+    unsigned beside_block;
 };
 
 struct gw_pull;
@@ -56,8 +60,8 @@ void gw_pull_put(struct gw_pull *pull, struct gw_pull_chunk *chunk);
 /* Takes NULL. */
 void gw_pull_free(struct gw_pull *pull);
 
-/* All RAM, chunk by chunk, with the threads and the progress that `options` ask for. */
-int gw_pull_all(struct gw_image *image, const struct gw_image_write_options *options,
+/* All RAM, or all but what is empty, chunk by chunk, with the threads and the progress that `options` ask for. */
+int gw_pull_all(struct gw_image *image, bool without_empty, const struct gw_image_write_options *options,
                 int (*chunk)(void *opaque, const struct gw_pull_chunk *chunk, struct gw_error *err), void *opaque,
                 struct gw_error *err);
 

@@ -182,4 +182,14 @@ static void parked_close(struct gw_image *image)
     free(p);
 }
 
-const struct gw_image_ops gw_parked_ops = {parked_map, parked_read, parked_close, gw_parked_check, parked_fetch};
+_Static_assert(GW_IMAGE_GROUP == GW_PARKED_GROUP_PAGES, "each group has its own entry in the directory");
+
+static bool parked_empty(const struct gw_image *image, unsigned block, uint64_t group)
+{
+    const struct gw_parked *p = image->own;
+
+    return !p->groups[block][group].bytes;
+}
+
+const struct gw_image_ops gw_parked_ops = {parked_map,      parked_read,  parked_close,
+                                           gw_parked_check, parked_fetch, parked_empty};

@@ -120,9 +120,12 @@ static int add_page(struct writer *w, const uint8_t *page, struct gw_error *err)
 static int add_batch(struct writer *w, unsigned block, uint64_t first, uint32_t count, struct gw_error *err)
 {
     uint32_t page_bytes = w->image->page_bytes;
-    int r = gw_image_map(w->image, block, first, count, w->kinds, err);
+    bool empty = gw_image_empty(w->image, block, first / GW_IMAGE_GROUP);
+    int r = empty ? 0 : gw_image_map(w->image, block, first, count, w->kinds, err);
 
-    for (uint32_t i = 0, n; i < count && r >= 0; i += n) {
+    if (empty)
+        gw_parked_runs_zero(&w->runs, count);
+    for (uint32_t i = 0, n; !empty && i < count && r >= 0; i += n) {
         n = 1;
         while (i + n < count && w->kinds[i + n] == w->kinds[i])
             n++;

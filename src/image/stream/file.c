@@ -32,6 +32,7 @@ void gw_stream_file_free(struct gw_stream_file *f)
         return;
     for (unsigned i = 0; i < f->block_count; i++) {
         gw_bitmap_free(f->blocks[i].where, f->blocks[i].pages * 64);
+        gw_bitmap_free(f->blocks[i].filled, gw_div_up(f->blocks[i].pages, GW_IMAGE_GROUP));
         free(f->blocks[i].map);
     }
     free(f->blocks);
@@ -68,10 +69,11 @@ int gw_stream_file_add(struct gw_stream_file *f, uint64_t pages, const uint8_t *
         b.map = copy_map(map, (size_t)map_bytes);
     } else {
         b.where = gw_bitmap_new(pages * 64);
+        b.filled = gw_bitmap_new(gw_div_up(pages, GW_IMAGE_GROUP));
     }
-    if (!b.map && !b.where)
-        return gw_nomem(err, "places of pages");
     f->blocks[f->block_count++] = b;
+    if (!b.map && (!b.where || !b.filled))
+        return gw_nomem(err, "places of pages");
     f->pages += pages;
     return 0;
 }
@@ -82,6 +84,8 @@ void gw_stream_file_set(struct gw_stream_file *f, unsigned block, uint64_t page,
 
     b->came += b->where[page] == GW_STREAM_NEVER;
     b->where[page] = where;
+    if (where != GW_STREAM_ZERO)
+        gw_bitmap_set(b->filled, page / GW_IMAGE_GROUP);
 }
 
 static uint64_t decoded_at(const struct gw_stream_file *f, const struct gw_stream_block *b, uint64_t page)
@@ -222,9 +226,23 @@ static int image_read(struct gw_image *image, unsigned block, uint64_t first, ui
     return r;
 }
 
+static bool image_empty(const struct gw_image *image, unsigned block, uint64_t group)
+{
+    const struct gw_stream_file *f = image->own;
+    const struct gw_stream_block *b = &f->blocks[block];
+    uint64_t first = group * GW_IMAGE_GROUP, end = GW_MIN(first + GW_IMAGE_GROUP, b->pages);
+
+    if (!b->map)
+        return !gw_bitmap_test(b->filled, group);
+    for (uint64_t byte = first / 8; byte < gw_div_up(end, 8); byte++)
+        if (b->map[byte])
+            return false;
+    return true;
+}
+
 static void image_close(struct gw_image *image)
 {
     gw_stream_file_free(image->own);
 }
 
-const struct gw_image_ops gw_stream_ops = {image_map, image_read, image_close};
+const struct gw_image_ops gw_stream_ops = {.map = image_map, .read = image_read, .close = image_close, .empty = image_empty};

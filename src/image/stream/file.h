@@ -26,7 +26,8 @@ struct gw_stream_block {
     uint64_t pages, came; /* different ones */
     uint64_t first;       /* of its pages in `decoded` */
     uint64_t *where;      /* for each page: one of the above, or the offset in the file */
-    uint8_t *map;         /* mapped-ram: instead of `where`; bit p % 8 of byte p / 8 */
+    uint64_t *filled;     /* bit g: something that is not zeros came for a page of group g (GW_IMAGE_GROUP) */
+    uint8_t *map;         /* mapped-ram: instead of both; bit p % 8 of byte p / 8 */
     uint64_t pages_at;
 };
 

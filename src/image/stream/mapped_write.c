@@ -103,7 +103,7 @@ static int put_all(struct mapped *m, const struct gw_image_write_options *option
     gw_stream_put_end(m->image, w);
     r = flush(m, w, err);
     if (r >= 0)
-        r = gw_pull_all(m->image, options, put_chunk, m, err);
+        r = gw_pull_all(m->image, true, options, put_chunk, m, err);
     for (unsigned i = 0; i < m->image->block_count && r >= 0; i++)
         r = gw_pwrite_all(m->fd, m->blocks[i].map, (size_t)m->blocks[i].map_bytes, m->blocks[i].map_at, err);
     return r;

@@ -34,6 +34,7 @@ static int put_chunk(void *opaque, const struct gw_pull_chunk *c, struct gw_erro
     struct stream *s = opaque;
     struct gw_batch *b = &s->batch;
     uint32_t bytes = s->image->page_bytes;
+    bool any = false;
 
     if (s->open && gw_writer_offset(&s->w) - s->part_at > PART_BYTES)
         end_part(s);
@@ -46,11 +47,13 @@ static int put_chunk(void *opaque, const struct gw_pull_chunk *c, struct gw_erro
     b->count = c->count;
     for (unsigned i = 0; i < c->count; i++) {
         b->page[i] = c->first + i;
+        any = any || c->filled[i];
         b->form[i] = c->filled[i] ? GW_FORM_PLAIN : GW_FORM_ZERO;
         b->body[i] = (struct gw_body){c->data + (size_t)i * bytes, bytes};
     }
     s->layout->put(s->layout, b, &s->w);
-    return gw_writer_flush(&s->w, err); /* the chunk's memory is read into again */
+    /* The chunk's memory is read into again. Zeros have none, and wait until there are many. */
+    return any || s->w.out.error.code ? gw_writer_flush(&s->w, err) : 0;
 }
 
 static int put_all(struct stream *s, const struct gw_image_write_options *options, struct gw_error *err)
@@ -64,7 +67,7 @@ static int put_all(struct stream *s, const struct gw_image_write_options *option
         gw_ram_list_put(&s->w.out, image->blocks[i].name, image->blocks[i].used_bytes, NULL);
     }
     gw_stream_put_listed(image, &s->w);
-    r = gw_pull_all(image, options, put_chunk, s, err);
+    r = gw_pull_all(image, false, options, put_chunk, s, err);
     if (r < 0)
         return r;
     end_part(s);

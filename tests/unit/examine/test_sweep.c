@@ -61,6 +61,80 @@ static int read_pages(struct gw_image *image, unsigned block, uint64_t first, ui
 
 static const struct gw_image_ops ops = {.map = map, .read = read_pages};
 
+/* Two machines of 2^28 pages (1 TiB) with contents in two groups each. Nothing else is asked about. */
+#define LARGE_GROUPS (1u << 16)
+static const uint64_t groups[2][2] = {{0, 40000}, {7, LARGE_GROUPS - 1}};
+
+static bool large_empty(const struct gw_image *image, unsigned block, uint64_t group)
+{
+    const uint64_t *is = groups[image->own != image]; /* own: the first one */
+
+    return group != is[0] && group != is[1];
+}
+
+static int large_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
+                     struct gw_error *err)
+{
+    for (uint64_t i = 0; i < count; i++)
+        kinds[i] = !large_empty(image, block, (first + i) / GW_IMAGE_GROUP);
+    return 0;
+}
+
+static int large_read(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *dst,
+                      struct gw_error *err)
+{
+    memset(dst, 1, (size_t)(count * PAGE));
+    return 0;
+}
+
+static const struct gw_image_ops large_ops = {.map = large_map, .read = large_read, .empty = large_empty};
+
+static bool last_told(void *opaque, uint64_t done, uint64_t total)
+{
+    *(uint64_t *)opaque = done;
+    return false;
+}
+
+/* Chunks come where either image has something, at the same places for both, and the way to the end is told. */
+static void empty(void **state)
+{
+    struct gw_image image[2] = {{.ops = &large_ops, .page_bytes = PAGE, .page_bits = 12},
+                                {.ops = &large_ops, .page_bytes = PAGE, .page_bits = 12}};
+    struct gw_error err = GW_ERROR_INIT;
+    uint64_t told = 0, pages[2] = {0};
+    struct gw_sweep s[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        image[i].own = &image[0];
+        assert_int_equal(gw_image_add_block(&image[i], "a", (uint64_t)LARGE_GROUPS * GW_IMAGE_GROUP * PAGE, NULL, &err), 0);
+        assert_int_equal(gw_sweep_init(&s[i], &image[i], 0, i ? NULL : last_told, &told, &err), 0);
+    }
+    /* Alone: the chunks of two groups. */
+    gw_sweep_block(&s[0], 0);
+    for (; gw_sweep_next(&s[0], &err) > 0; pages[0] += s[0].count)
+        assert_true(s[0].any && !large_empty(&image[0], 0, s[0].first / GW_IMAGE_GROUP));
+    assert_int_equal(pages[0], 2 * GW_IMAGE_GROUP);
+    assert_int_equal(told, image[0].blocks[0].used_bytes);
+    /* Side by side: of four. */
+    for (unsigned i = 0; i < 2; i++) {
+        s[i].beside = &image[!i];
+        gw_sweep_block(&s[i], 0);
+    }
+    while (gw_sweep_next(&s[0], &err) > 0) {
+        assert_int_equal(gw_sweep_next(&s[1], &err), 1);
+        assert_int_equal(s[0].first, s[1].first);
+        assert_int_equal(s[0].count, s[1].count);
+        assert_true(s[0].any != s[1].any);
+        pages[1] += s[0].count;
+    }
+    assert_int_equal(gw_sweep_next(&s[1], &err), 0);
+    assert_int_equal(pages[1], 4 * GW_IMAGE_GROUP);
+    for (unsigned i = 0; i < 2; i++) {
+        gw_sweep_close(&s[i]);
+        gw_image_clear(&image[i]);
+    }
+}
+
 static void start(struct machine *m)
 {
     static const uint64_t pages[] = {5000, 0, 1, 257};
@@ -212,7 +286,7 @@ static void canceled(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(ranges), cmocka_unit_test(broken), cmocka_unit_test(unmapped),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(ranges), cmocka_unit_test(broken), cmocka_unit_test(unmapped), cmocka_unit_test(empty),
                                        cmocka_unit_test(canceled)};
 
     return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);

@@ -94,6 +94,8 @@ static inline void assert_same_ram(struct gw_image *a, struct gw_image *b)
                 fail_msg("%s", err.text);
             if (memcmp(x, y, n * a->page_bytes) != 0)
                 fail_msg("RAM block %s: pages from %" PRIu64 " on differ", a->blocks[i].name, p);
+            if (gw_image_empty(b, i, p / GW_IMAGE_GROUP) && (x[0] || memcmp(x, x + 1, n * a->page_bytes - 1) != 0))
+                fail_msg("RAM block %s: page %" PRIu64 " is said to be in an empty group", a->blocks[i].name, p);
         }
     }
     free(x);

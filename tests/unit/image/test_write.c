@@ -46,6 +46,47 @@ static void test_round_trips(void **state)
     }
 }
 
+/* A machine with much memory and few contents: what is empty is known to be in each format, and goes through no hands. */
+static void test_large_and_empty(void **state)
+{
+    static const struct gw_image_write_options ways[] = {
+        {.format = GW_IMAGE_PARKED}, {.format = GW_IMAGE_STREAM}, {.format = GW_IMAGE_MAPPED_RAM}};
+    static const uint64_t filled[] = {0, 5 * GW_IMAGE_GROUP + 17, 8 * GW_IMAGE_GROUP - 1};
+    struct gw_image *image = open_capture("precopy-none-10.0.bin"), *large;
+    struct gw_error err = GW_ERROR_INIT;
+    uint8_t *host;
+
+    assert_int_equal(gw_image_new(NULL, &large, &err), 0);
+    strcpy(large->machine, image->machine);
+    large->page_bytes = image->page_bytes;
+    large->page_bits = image->page_bits;
+    large->footers = true;
+    large->ram_id = image->ram_id;
+    assert_int_equal(gw_memory_add_block(large, "r", 9ull * GW_IMAGE_GROUP * 4096, &host, &err), 0);
+    for (unsigned i = 0; i < GW_ARRAY_LEN(filled); i++)
+        host[filled[i] * 4096 + 99] = 1;
+    for (size_t k = 0; k < GW_ARRAY_LEN(ways); k++) {
+        struct file f = write_to_file(large, &ways[k]);
+        struct gw_image *again = open_file(&f);
+
+        assert_same_ram(large, again);
+        for (unsigned g = 0; g < 9; g++)
+            assert_int_equal(gw_image_empty(again, 0, g), g != 0 && g != 5 && g != 7);
+        for (size_t m = 0; m < GW_ARRAY_LEN(ways); m++) { /* and from there to each other format */
+            struct file f2 = write_to_file(again, &ways[m]);
+            struct gw_image *third = open_file(&f2);
+
+            assert_same_ram(large, third);
+            gw_image_free(third);
+            close(f2.fd);
+        }
+        gw_image_free(again);
+        close(f.fd);
+    }
+    gw_image_free(large);
+    gw_image_free(image);
+}
+
 /* A mapped-ram file becomes the bytes that QEMU wrote; a stream those of QEMU but for the order of its records. */
 static void test_bytes_of_a_mapped_file(void **state)
 {
@@ -355,7 +396,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options),
-        cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_round_trips), cmocka_unit_test(test_large_and_empty),
         cmocka_unit_test(test_bytes_of_a_mapped_file),
         cmocka_unit_test(test_compressed),
         cmocka_unit_test(test_compressed_and_cut),
