@@ -4,6 +4,7 @@
  * migrations that somebody else steers meanwhile.
  */
 #include "ctl.h"
+#include "stuck.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,6 +39,10 @@ struct progress {
     uint64_t at_ns;
     double sent, left, round;
     double sent_per_s, left_per_s; /* 0: not known */
+    struct gw_stuck stuck;
+    double asked_round; /* in which the limit was asked for */
+    double limit_ms;
+    bool is_stuck, told_stuck;
 };
 
 static void erase(struct progress *p)
@@ -73,7 +78,7 @@ static const char *eta(const struct progress *p, const json_t *info, char buf[GW
 {
     double speed = p->left_per_s > p->sent_per_s ? p->left_per_s : p->sent_per_s;
 
-    if (!strcmp(gw_ctl_text(info, "x-godwit.converges", ""), "no"))
+    if (p->is_stuck || !strcmp(gw_ctl_text(info, "x-godwit.converges", ""), "no"))
         snprintf(buf, GW_HUMAN, "never at this rate");
     else if (speed <= 0)
         snprintf(buf, GW_HUMAN, "?");
@@ -136,6 +141,33 @@ static void tell_waiting(struct gw_ctl *ctl, struct progress *p, const char *sta
     snprintf(p->told, sizeof p->told, "%s", state);
 }
 
+/* Told once, on a terminal or not. Somebody may change the limit meanwhile, so it is asked for in each round. */
+static void look_for_end(struct gw_ctl *ctl, struct progress *p, const json_t *info)
+{
+    double round = gw_ctl_number(info, "ram.dirty-sync-count"), expected_ms = gw_ctl_number(info, "expected-downtime");
+    char now[GW_HUMAN], limit[GW_HUMAN];
+    json_t *parameters = NULL;
+
+    if (strcmp(gw_ctl_text(info, "status", ""), "active"))
+        return;
+    if (round != p->asked_round && !gw_qmp_execute(ctl->qmp, "query-migrate-parameters", NULL, &parameters, NULL)) {
+        p->limit_ms = gw_ctl_number(parameters, "downtime-limit");
+        p->asked_round = round;
+        json_decref(parameters);
+    }
+    p->is_stuck = p->asked_round && gw_stuck_step(&p->stuck, round, expected_ms, p->limit_ms);
+    if (!p->is_stuck || p->told_stuck || ctl->quiet)
+        return;
+    p->told_stuck = true;
+    erase(p);
+    fprintf(stderr,
+            "godwit ctl: this does not come to an end: the guest writes its memory as fast as it is sent. The expected downtime is "
+            "%s, the limit %s, and it has not shrunk for %d rounds. Raise the limit (`param downtime-limit=MS`) or the "
+            "bandwidth (`param max-bandwidth=BYTES`), or cancel and `migrate --capability auto-converge`, which slows the guest "
+            "down\n",
+            gw_human_ms(now, expected_ms), gw_human_ms(limit, p->limit_ms), GW_STUCK_ROUNDS);
+}
+
 /* ---- waiting for the end ----------------------------------------------------------------------------------------- */
 
 /* Ctrl-C: cancels, once. Returns an exit status to leave with, or -1 to go on waiting. */
@@ -180,6 +212,7 @@ static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns
             *ret_info = info;
             if (ended(state) || !strcmp(state, "none") || now_ns() >= deadline_ns)
                 break;
+            look_for_end(ctl, p, info);
             draw(p, info);
             tell_waiting(ctl, p, state);
             r = gw_qmp_wait(ctl->qmp, now_ns() - start_ns < 10 * POLL_NS ? POLL_FIRST_NS : POLL_NS, &err);

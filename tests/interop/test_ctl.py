@@ -15,7 +15,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stream  # noqa: E402
-from harness import DEADLINE_S, SLOW, Case, Program, built, pattern, peer, wait_until, write_file  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, Program, Qtest, built, pattern, peer, wait_until, write_file  # noqa: E402
 from places import exec_uri, wait_file, wait_listening  # noqa: E402
 from versions import VERSIONS, at_least  # noqa: E402
 
@@ -268,6 +268,38 @@ class Ctl(Case):
                 break
             seen += more
         self.assertTrue(seen.endswith(b"\r\x1b[K"), seen[-200:])
+
+    def keep_busy(self, mib):
+        """A ctl that migrates a guest which writes so much in each round, until it says something or ends. Returns the QEMU,
+        the ctl and its first line."""
+        vm, path = self.vm("vm%d" % mib, block=None, machine="q35", size=64 << 20, qtest=True, paused=True,
+                           parameters={"max-bandwidth": 8 << 20, "downtime-limit": 1})
+        test = Qtest(vm.qtest_path)
+        self.addCleanup(test.close)
+        p, _ = self.start(path, "migrate", "exec:cat > /dev/null")
+        line, turn = [], 0
+        reader = threading.Thread(target=lambda: line.append(p.stderr.readline().decode()))
+        reader.start()
+        while reader.is_alive():
+            turn += 1
+            test.command("memset 0x%x 0x%x 0x%x" % (16 << 20, mib << 20, turn % 255 + 1))
+            time.sleep(0.01)
+        reader.join()
+        return vm, p, line[0]
+
+    def test_no_end_is_told(self):
+        """A guest that writes as fast as the link carries: told once, with what helps, and what helps does."""
+        for mib in (2, 8, 32):  # where this program is not let run for a round, longer rounds
+            vm, p, line = self.keep_busy(mib)
+            if line:
+                break
+            self.assertEqual(p.wait(DEADLINE_S * SLOW), 0)
+        self.assertIn("does not come to an end", line)
+        self.assertIn("the limit 1 ms", line)
+        self.assertGreater(vm.migration()["ram"]["dirty-sync-count"], 5)
+        vm.qmp.command("migrate-set-parameters", **{"downtime-limit": 60000})
+        out, err = p.communicate(timeout=DEADLINE_S * SLOW)
+        self.assertEqual((p.returncode, err), (0, b""), out)
 
     # ---- snapshots
 
