@@ -29,7 +29,7 @@ struct core {
     struct gw_text notes;
     char *info;       /* VMCOREINFO of a Linux guest */
     uint64_t info_at; /* guest-physical */
-    int fd;
+    const struct gw_image_out *out;
     struct gw_error *err;
 };
 
@@ -94,7 +94,7 @@ static int put_range(struct core *c, struct gw_sweep *s, const struct gw_physica
         if (r >= 0)
             r = look_for_info(c, s, range->address + in);
         if (r >= 0)
-            r = gw_put_chunk(c->fd, s, 0, s->count * page, at + in, c->err);
+            r = gw_put_chunk(c->out, s, at + in, c->err);
         if (r < 0)
             break;
     }
@@ -151,8 +151,8 @@ static int put_headers(struct core *c, uint64_t notes_at)
                                  .p_align = htole64(1)};
         at = align(at + range->bytes);
     }
-    r = gw_pwrite_all(c->fd, &eh, sizeof eh, 0, c->err);
-    return r < 0 ? r : gw_pwrite_all(c->fd, ph, (c->map.count + 1) * sizeof *ph, sizeof eh, c->err);
+    r = gw_put_part(c->out, &eh, sizeof eh, 0, c->err);
+    return r < 0 ? r : gw_put_part(c->out, ph, (c->map.count + 1) * sizeof *ph, sizeof eh, c->err);
 }
 
 /* ---- notes ------------------------------------------------------------------------------------------------------- */
@@ -184,7 +184,7 @@ static int put_notes(struct core *c, uint64_t at)
     if (c->info)
         told(c, "VMCOREINFO found at 0x%" PRIx64 ": Linux %.*s", c->info_at,
              (int)strcspn(c->info + strlen(RELEASE), "\n"), c->info + strlen(RELEASE));
-    return gw_pwrite_all(c->fd, c->notes.data, c->notes.bytes, at, c->err);
+    return gw_put_part(c->out, c->notes.data, c->notes.bytes, at, c->err);
 }
 
 static void tell_ranges(struct core *c)
@@ -224,7 +224,7 @@ static int put_core(struct core *c)
     }
     gw_sweep_close(&s);
     if (r >= 0)
-        r = gw_put_size(c->fd, at, c->err); /* the end may be a hole */
+        r = gw_put_size(c->out, at, c->err); /* the end may be a hole */
     if (r >= 0)
         r = put_notes(c, at);
     return r < 0 ? r : put_headers(c, at);
@@ -245,7 +245,7 @@ int gw_extract_elf_sized(struct gw_image *image, const char *path, const struct 
     if (r >= 0)
         r = gw_image_out_open(&out, path, c.options->replace, err);
     if (r >= 0) {
-        c.fd = out.fd;
+        c.out = &out;
         tell_ranges(&c);
         r = put_core(&c);
         if (r >= 0)

@@ -8,31 +8,37 @@
 #include "examine/sweep.h"
 #include "image/unpack.h"
 
-int gw_put_chunk(int fd, const struct gw_sweep *s, uint64_t skip_bytes, uint64_t bytes, uint64_t offset,
-                 struct gw_error *err)
+int gw_put_part(const struct gw_image_out *out, const void *data, size_t bytes, uint64_t at, struct gw_error *err)
+{
+    int r = gw_pwrite_all(out->fd, data, bytes, at, err);
+
+    if (r < 0)
+        gw_context(err, "%s", out->path);
+    return r;
+}
+
+int gw_put_chunk(const struct gw_image_out *out, const struct gw_sweep *s, uint64_t at, struct gw_error *err)
 {
     uint64_t page = s->image->page_bytes;
     int r = 0;
 
-    for (uint64_t at = 0; at < bytes && r >= 0;) {
-        const uint8_t *p = s->data + skip_bytes + at;
-        uint64_t run = 0;
+    for (uint64_t i = 0, n; i < s->count && r >= 0; i += n + !n) {
+        const uint8_t *p = s->data + i * page;
 
-        while (at + run < bytes && !gw_all_zero(p + run, (size_t)GW_MIN(page, bytes - at - run)))
-            run += GW_MIN(page, bytes - at - run);
-        if (run)
-            r = gw_pwrite_all(fd, p, (size_t)run, offset + at, err);
-        at += run ? run : GW_MIN(page, bytes - at);
+        for (n = 0; i + n < s->count && !gw_all_zero(p + n * page, page);)
+            n++;
+        if (n)
+            r = gw_put_part(out, p, n * page, at + i * page, err);
     }
     return r;
 }
 
-int gw_put_size(int fd, uint64_t bytes, struct gw_error *err)
+int gw_put_size(const struct gw_image_out *out, uint64_t bytes, struct gw_error *err)
 {
-    if (bytes > INT64_MAX || ftruncate(fd, (off_t)bytes) < 0)
-        return gw_fail(err, bytes > INT64_MAX ? -EFBIG : -errno, GW_BLAME_LOCAL, "a file of %" PRIu64 " bytes: %s",
-                       bytes, strerror(bytes > INT64_MAX ? EFBIG : errno));
-    return 0;
+    if (bytes <= INT64_MAX && !ftruncate(out->fd, (off_t)bytes))
+        return 0;
+    return gw_fail(err, bytes > INT64_MAX ? -EFBIG : -errno, GW_BLAME_LOCAL, "%s: a file of %" PRIu64 " bytes: %s", out->path,
+                   bytes, strerror(bytes > INT64_MAX ? EFBIG : errno));
 }
 
 /* ---- RAM --------------------------------------------------------------------------------------------------------- */
@@ -85,12 +91,12 @@ static int find_block(const struct gw_image *image, const char *name, unsigned *
     return 0;
 }
 
-static int put_block(struct gw_image *image, unsigned block, int fd, gw_examine_progress_fn progress, void *opaque,
-                     struct gw_error *err)
+static int put_block(struct gw_image *image, unsigned block, const struct gw_image_out *out,
+                     gw_examine_progress_fn progress, void *opaque, struct gw_error *err)
 {
     uint64_t bytes = image->blocks[block].used_bytes;
     struct gw_sweep s;
-    int r = gw_put_size(fd, bytes, err);
+    int r = gw_put_size(out, bytes, err);
 
     if (r >= 0)
         r = gw_sweep_init(&s, image, bytes, progress, opaque, err);
@@ -100,7 +106,7 @@ static int put_block(struct gw_image *image, unsigned block, int fd, gw_examine_
     while ((r = gw_sweep_next(&s, err)) > 0) {
         r = s.any ? gw_sweep_read(&s, err) : 0;
         if (r >= 0 && s.any)
-            r = gw_put_chunk(fd, &s, 0, s.count * image->page_bytes, s.first * image->page_bytes, err);
+            r = gw_put_chunk(out, &s, s.first * image->page_bytes, err);
         if (r < 0)
             break;
     }
@@ -119,7 +125,7 @@ int gw_extract_ram(struct gw_image *image, const char *block, const char *path, 
         return r;
     r = gw_image_out_open(&out, path, replace, err);
     if (r >= 0)
-        r = put_block(image, at, out.fd, progress, opaque, err);
+        r = put_block(image, at, &out, progress, opaque, err);
     if (r >= 0)
         r = gw_image_out_commit(&out, err);
     gw_image_out_close(&out);
@@ -154,7 +160,7 @@ static int put_file(const char *path, bool replace, const void *data, size_t byt
         return put_stdout(data, bytes, err);
     r = gw_image_out_open(&out, path, replace, err);
     if (r >= 0)
-        r = gw_pwrite_all(out.fd, data, bytes, 0, err);
+        r = gw_put_part(&out, data, bytes, 0, err);
     if (r >= 0)
         r = gw_image_out_commit(&out, err);
     gw_image_out_close(&out);

@@ -5,6 +5,7 @@
 #include "image/image.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -13,21 +14,45 @@
 #define BEFORE       "before."
 #define RANDOM_BYTES 6u
 
-int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, struct gw_error *err)
+static int folder_length(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    int folder = slash ? (int)(slash - path) + 1 : 0, n;
+
+    return slash ? (int)(slash - path) + 1 : 0;
+}
+
+/* What is replaced behind a symbolic link is the file that it leads to; the link stays. */
+static int name_file(struct gw_image_out *out, const char *path, struct gw_error *err)
+{
+    _Static_assert(sizeof out->path >= PATH_MAX, "realpath writes so much");
     struct stat st;
 
+    if (out->replace && !lstat(path, &st) && S_ISLNK(st.st_mode))
+        return realpath(path, out->path) ? 0
+                                         : gw_fail(err, -errno, GW_BLAME_LOCAL,
+                                                   "%s: a symbolic link that leads to no file: %s", path, strerror(errno));
+    return gw_strcopy(out->path, sizeof out->path, path)
+               ? 0
+               : gw_fail(err, -ENAMETOOLONG, GW_BLAME_CALLER, "%.64s...: %s", path, strerror(ENAMETOOLONG));
+}
+
+int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, struct gw_error *err)
+{
+    struct stat st;
+    int folder, n;
+
     *out = (struct gw_image_out){.fd = -1, .replace = replace};
-    if (!path[folder])
+    if (!path[folder_length(path)])
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "'%s' is not the name of a file", path);
-    if (!gw_strcopy(out->path, sizeof out->path, path))
-        return gw_fail(err, -ENAMETOOLONG, GW_BLAME_CALLER, "%.64s...: %s", path, strerror(ENAMETOOLONG));
     if (!stat(path, &st) && !S_ISREG(st.st_mode))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: there is something that is not a file", path);
     if (!replace && !lstat(path, &st))
         return gw_fail(err, -EEXIST, GW_BLAME_CALLER, "%s: %s", path, strerror(EEXIST));
+    n = name_file(out, path, err);
+    if (n < 0)
+        return n;
+    path = out->path;
+    folder = folder_length(path);
     /* Hidden, and in the same folder, so that the rename is one step. */
     n = snprintf(out->temporary, sizeof out->temporary, "%.*s.%s." PARTIAL "XXXXXX", folder, path, path + folder);
     if (n < 0 || (size_t)n >= sizeof out->temporary)

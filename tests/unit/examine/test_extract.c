@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <elf.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "godwit/examine.h"
@@ -300,6 +302,32 @@ static void test_no_processor(void **state)
     gw_vmdesc_tree_free(tree);
 }
 
+/* Where there is no room, the file is named, and none is left. */
+static void test_no_room(void **state)
+{
+    const struct rlimit small = {4096, RLIM_INFINITY}, none = {RLIM_INFINITY, RLIM_INFINITY};
+    struct gw_image *image = machine_of(PC);
+    const struct gw_elf_options place = {.replace = true};
+    struct gw_error err = GW_ERROR_INIT;
+
+    signal(SIGXFSZ, SIG_IGN);
+    for (unsigned i = 0; i < 3; i++) {
+        int r;
+
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        r = i == 0   ? gw_extract_ram(image, NULL, out, false, NULL, NULL, &err)
+            : i == 1 ? gw_extract_elf(image, out, &place, &err)
+                     : gw_extract_description(image, out, false, &err);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+        assert_int_equal(r, -EFBIG);
+        if (strncmp(err.text, out, strlen(out)) != 0)
+            fail_msg("'%s' does not begin with the name", err.text);
+        assert_int_equal(access(out, F_OK), -1);
+    }
+    signal(SIGXFSZ, SIG_DFL);
+    gw_image_free(image);
+}
+
 int main(void)
 {
 #define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -307,7 +335,7 @@ int main(void)
         IN_FOLDER(test_ram),         IN_FOLDER(test_which_ram),
         IN_FOLDER(test_broken),      IN_FOLDER(test_device),
         IN_FOLDER(test_texts),       IN_FOLDER(test_core),
-        IN_FOLDER(test_core_places), cmocka_unit_test(test_no_processor),
+        IN_FOLDER(test_core_places), IN_FOLDER(test_no_room), cmocka_unit_test(test_no_processor),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -206,6 +206,36 @@ static void move_aside(void)
 }
 
 /* Somebody removed it, or put another one there: that stays. */
+/* Behind a symbolic link is the file that is replaced. A link to nothing is no file, and none is made there. */
+static void behind_a_link(void)
+{
+    char name[200], dangling[200];
+    struct gw_image_out out;
+    struct gw_error err = GW_ERROR_INIT;
+    struct stat st;
+
+    snprintf(name, sizeof name, "%s/link", folder);
+    snprintf(dangling, sizeof dangling, "%s/dangling", folder);
+    put(path, "old");
+    assert_int_equal(symlink(path, name), 0);
+    assert_int_equal(symlink("nowhere", dangling), 0);
+    assert_int_equal(gw_image_out_open(&out, dangling, true, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "leads to no file"));
+    gw_image_out_close(&out);
+    assert_int_equal(gw_image_out_open(&out, name, false, &err), -EEXIST);
+    gw_image_out_close(&out);
+    assert_int_equal(gw_image_out_open(&out, name, true, &err), 0);
+    assert_int_equal(write(out.fd, "new", 3), 3);
+    assert_int_equal(gw_image_out_commit(&out, &err), 0);
+    gw_image_out_close(&out);
+    assert_has(path, "new");
+    assert_int_equal(lstat(name, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    unlink(name);
+    unlink(dangling);
+    end(1);
+}
+
 static void others(void)
 {
     struct gw_image_out out;
@@ -240,6 +270,11 @@ static void test_take_back(void **state)
 static void test_move_aside(void **state)
 {
     each(move_aside);
+}
+
+static void test_behind_a_link(void **state)
+{
+    each(behind_a_link);
 }
 
 static void test_others(void **state)
@@ -341,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_replace),
         cmocka_unit_test(test_take_back),
         cmocka_unit_test(test_move_aside),
+        cmocka_unit_test(test_behind_a_link),
         cmocka_unit_test(test_others),
         cmocka_unit_test(test_races),
         cmocka_unit_test(test_folder_not_synced),
