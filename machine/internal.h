@@ -103,7 +103,7 @@ struct gw_machine {
     enum gw_tracker_kind tracker;
     uint32_t ring_bytes;
     struct gw_vm *vm; /* and its calls, set by attach: */
-    void (*mark_dirty)(struct gw_vm *vm, uint64_t gpa, uint64_t bytes);
+    int (*mark_dirty)(struct gw_vm *vm, uint64_t gpa, uint64_t bytes);
     int (*dirty_ring_full)(struct gw_vm *vm, struct gw_error *err);
     struct gw_vm *(*free_vm)(struct gw_vm *vm);
     bool incoming;

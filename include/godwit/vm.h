@@ -155,12 +155,17 @@ GW_API int gw_vm_remove_ram(struct gw_vm *vm, const char *name, struct gw_error 
 /* Says whether the block reads as zeros now: false once a guest has run in it, true after its memory was given back. Not
  * during a migration (-EBUSY). */
 GW_API int gw_vm_set_fresh(struct gw_vm *vm, const char *name, bool fresh, struct gw_error *err);
+/* What the functions below say during an outgoing migration counts until its last sync begins: the machine stands then, and
+ * BEFORE_SYNC has been told for the last time. From there until the session has ended, or the machine runs on here, they
+ * change nothing and return -EALREADY: it would not reach the other side. So do those that mark pages as dirty. */
+
 /* The embedder changed the used size. Any thread. A precopy under way ends with that reason (R20), and the new size holds
  * from its end on. */
 GW_API int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, struct gw_error *err);
 /* R12: the guest does not care for what is in [offset, offset + bytes) of the block (free page hint). Any thread.
- * Ignored (returns 0 pages) when no migration runs. A write after this has returned makes the pages dirty again. Returns pages dropped. */
-GW_API uint64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes);
+ * Ignored (returns 0 pages) when no migration runs. A write after this has returned makes the pages dirty again. Returns
+ * pages dropped. */
+GW_API int64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes);
 /* R12: logically unplugged ranges. Any thread. While set they are not sent: on the other side they read as zeros, or as
  * what was sent before they were set in a migration under way; the guest must not care. What comes back (discarded
  * false) during a migration is sent as it is then. */
@@ -213,8 +218,9 @@ static inline int gw_vm_set_tracker(struct gw_vm *vm, const struct gw_tracker_co
 /* The name of the back end in use: "pagemap", "kvm-log", "kvm-ring", "explicit". */
 GW_API const char *gw_vm_tracker_name(const struct gw_vm *vm);
 /* Guest memory was written by something that the tracker cannot see (explicit: by anything; KVM: by the process itself,
- * e.g. a device). Any thread, cheap, lock-free; does nothing when nothing is tracked. */
-GW_API void gw_vm_mark_dirty(struct gw_vm *vm, uint64_t gpa, uint64_t bytes);
+ * e.g. a device). Any thread, cheap, lock-free; does nothing when nothing is tracked. -EALREADY: after the last sync (see
+ * gw_vm_resize_ram): something wrote to a machine that was said to stand. */
+GW_API int gw_vm_mark_dirty(struct gw_vm *vm, uint64_t gpa, uint64_t bytes);
 /* The same by block, for memory whose guest address is not at hand. -ENOENT; -EINVAL: the range is not inside the block. */
 GW_API int gw_vm_mark_dirty_block(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes,
                                   struct gw_error *err);

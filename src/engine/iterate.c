@@ -169,12 +169,14 @@ int gw_send_first_round(struct gw_send *s, struct gw_error *err)
     return r;
 }
 
-int gw_send_sync(struct gw_send *s, uint64_t *ret_bytes, struct gw_error *err)
+int gw_send_sync(struct gw_send *s, bool last, uint64_t *ret_bytes, struct gw_error *err)
 {
     struct gw_vm *vm = s->session.vm;
     struct gw_pending p;
     int r = gw_vm_notify(vm, GW_NOTIFY_BEFORE_SYNC, err);
 
+    if (last)
+        gw_ram_seal(&vm->ram, true);
     if (r >= 0)
         r = pending(s, true, &p, err);
     if (r < 0)
@@ -323,7 +325,7 @@ static int decide(struct gw_send *s, bool exact, bool dry, struct gw_switch_out 
         .avail_bytes_per_s = param(s, GW_PARAM_AVAIL_SWITCHOVER_BANDWIDTH),
     };
     uint64_t t = now(s);
-    int r = exact ? gw_send_sync(s, &in.pending_bytes, err) : known_pending(s, &in.pending_bytes, err);
+    int r = exact ? gw_send_sync(s, false, &in.pending_bytes, err) : known_pending(s, &in.pending_bytes, err);
 
     if (r < 0)
         return r;

@@ -99,6 +99,8 @@ static void settle(struct gw_send *s, int r)
     if (s->channel)
         gw_channel_shutdown(s->channel);
     gw_rp_join(&s->rp);
+    if (gw_phase_row(gw_session_phase(x))->owner == GW_OWNER_SOURCE)
+        gw_ram_seal(&vm->ram, false); /* it goes on here */
     if (gw_phase_row(gw_session_phase(x))->owner == GW_OWNER_SOURCE && s->stopped) {
         if (gw_vm_start(vm, &error) < 0)
             gw_session_log(x, "the machine could not be started again after the migration: %s", error.text);

@@ -77,8 +77,9 @@ int gw_send_switchover(struct gw_send *s, struct gw_error *err);
 
 /* Puts fresh figures into session.stats. */
 void gw_send_publish(struct gw_send *s);
-/* A round begins: an exact pending over all sections, between the embedder's notifiers. *ret_bytes: what is due now. */
-int gw_send_sync(struct gw_send *s, uint64_t *ret_bytes, struct gw_error *err);
+/* A round begins: an exact pending over all sections, between the embedder's notifiers. last: the machine stands, and no
+ * change that is told later will be sent. *ret_bytes: what is due now. */
+int gw_send_sync(struct gw_send *s, bool last, uint64_t *ret_bytes, struct gw_error *err);
 /* The same for what is due from the start: the first round. */
 int gw_send_first_round(struct gw_send *s, struct gw_error *err);
 /* The error that the return path ended with, or 0. */

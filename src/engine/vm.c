@@ -159,6 +159,14 @@ int gw_vm_remove_ram(struct gw_vm *vm, const char *name, struct gw_error *err)
     return r;
 }
 
+/* What is told now would be neither sent nor seen on the other side. */
+static int check_sealed(const struct gw_ram_block *b, struct gw_error *err)
+{
+    return atomic_load(&b->sealed) ? gw_fail(err, -EALREADY, GW_BLAME_CALLER,
+                                             "RAM block %s: the machine is being handed over, it is too late for changes", b->name)
+                                   : 0;
+}
+
 int gw_vm_set_fresh(struct gw_vm *vm, const char *name, bool fresh, struct gw_error *err)
 {
     struct gw_ram_block *b;
@@ -190,7 +198,10 @@ int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, st
                        b->max_bytes);
     pthread_mutex_lock(&vm->lock);
     pthread_mutex_lock(&vm->ram.lock);
-    if (vm->busy) {
+    r = check_sealed(b, err);
+    if (r < 0) {
+        ;
+    } else if (vm->busy) {
         /* The session has lists and maps of the old size: it ends with this reason, then the new size holds. */
         gw_strcopy(vm->ram.resized, sizeof vm->ram.resized, name);
         b->resize = true;
@@ -201,14 +212,14 @@ int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, st
     }
     pthread_mutex_unlock(&vm->ram.lock);
     pthread_mutex_unlock(&vm->lock);
-    return 0;
+    return r;
 }
 
-uint64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes)
+int64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes)
 {
     struct gw_ram_block *b = gw_ram_find(&vm->ram, name);
     uint64_t first = gw_div_up(offset, vm->ram.page_bytes), end, n = 0;
-    bool sending;
+    bool sending, sealed;
 
     if (!b || gw_add_overflows(offset, bytes, &end))
         return 0;
@@ -216,15 +227,16 @@ uint64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, ui
     pthread_mutex_lock(&vm->lock); /* the tracker stays */
     pthread_mutex_lock(&vm->ram.lock);
     sending = vm->ram.sending;
+    sealed = atomic_load(&b->sealed);
     pthread_mutex_unlock(&vm->ram.lock);
-    if (!sending || first >= GW_MIN(end, b->pages) ||
+    if (!sending || sealed || first >= GW_MIN(end, b->pages) ||
         gw_tracker_drop(vm->tracker, b, first, GW_MIN(end, b->pages) - first, &n, NULL) < 0)
         n = 0;
     pthread_mutex_lock(&vm->ram.lock);
     vm->ram.skipped_pages += n;
     pthread_mutex_unlock(&vm->ram.lock);
     pthread_mutex_unlock(&vm->lock);
-    return n;
+    return sealed ? -EALREADY : (int64_t)n;
 }
 
 /* A session sends: what is discarded need not go any more; what comes back may hold anything. Under ram.lock. */
@@ -259,7 +271,10 @@ int gw_vm_set_discarded(struct gw_vm *vm, const char *name, uint64_t offset, uin
                        "RAM block %s: 0x%" PRIx64 " bytes at 0x%" PRIx64 " are not in it", name, bytes, offset);
     pthread_mutex_lock(&vm->lock);
     pthread_mutex_lock(&vm->ram.lock);
-    if (!b->discarded && !(b->discarded = gw_bitmap_new(b->max_bytes / page)))
+    r = check_sealed(b, err);
+    if (r < 0)
+        ;
+    else if (!b->discarded && !(b->discarded = gw_bitmap_new(b->max_bytes / page)))
         r = gw_nomem(err, "map of discarded pages");
     else if (discarded)
         gw_bitmap_set_range(b->discarded, offset / page, bytes / page);
@@ -316,13 +331,16 @@ const char *gw_vm_tracker_name(const struct gw_vm *vm)
     return t ? t->ops->name : "none";
 }
 
-/* Bytes behind the used size are not the guest's now. */
-static void mark(struct gw_vm *vm, struct gw_tracker *t, struct gw_ram_block *b, uint64_t offset, uint64_t bytes)
+/* Bytes behind the used size are not the guest's now. Looks at the seal last: a block that was open then is synced later. */
+static int mark(struct gw_vm *vm, struct gw_tracker *t, struct gw_ram_block *b, uint64_t offset, uint64_t bytes,
+                struct gw_error *err)
 {
     uint64_t first = offset >> vm->ram.page_bits, last = (offset + bytes - 1) >> vm->ram.page_bits;
 
-    if (offset < b->used_bytes)
-        gw_tracker_mark(t, b, first, GW_MIN(last, b->pages - 1) - first + 1);
+    if (offset >= b->used_bytes)
+        return 0;
+    gw_tracker_mark(t, b, first, GW_MIN(last, b->pages - 1) - first + 1);
+    return check_sealed(b, err);
 }
 
 int gw_vm_mark_dirty_block(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes, struct gw_error *err)
@@ -336,17 +354,16 @@ int gw_vm_mark_dirty_block(struct gw_vm *vm, const char *name, uint64_t offset, 
     if (offset > b->max_bytes || bytes > b->max_bytes - offset)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
                        "RAM block %s: 0x%" PRIx64 " bytes at 0x%" PRIx64 " are not in it", name, bytes, offset);
-    if (t && bytes)
-        mark(vm, t, b, offset, bytes);
-    return 0;
+    return t && bytes ? mark(vm, t, b, offset, bytes, err) : 0;
 }
 
-void gw_vm_mark_dirty(struct gw_vm *vm, uint64_t gpa, uint64_t bytes)
+int gw_vm_mark_dirty(struct gw_vm *vm, uint64_t gpa, uint64_t bytes)
 {
     struct gw_tracker *t = vm->tracker;
+    int r = 0, e;
 
     if (!t)
-        return;
+        return 0;
     while (bytes) {
         struct gw_ram_block *b = gw_ram_at(&vm->ram, gpa);
         uint64_t offset, part;
@@ -355,17 +372,19 @@ void gw_vm_mark_dirty(struct gw_vm *vm, uint64_t gpa, uint64_t bytes)
             const struct gw_ram_block *next = gw_ram_behind(&vm->ram, gpa);
 
             if (!next || next->gpa - gpa >= bytes)
-                return;
+                break;
             bytes -= next->gpa - gpa;
             gpa = next->gpa;
             continue;
         }
         offset = gpa - b->gpa;
         part = GW_MIN(bytes, b->max_bytes - offset);
-        mark(vm, t, b, offset, part);
+        e = mark(vm, t, b, offset, part, NULL);
+        r = e < 0 ? e : r;
         gpa += part;
         bytes -= part;
     }
+    return r;
 }
 
 int gw_vm_dirty_ring_full(struct gw_vm *vm, struct gw_error *err)
@@ -573,6 +592,7 @@ void gw_vm_end(struct gw_vm *vm)
 {
     struct gw_ram *ram = &vm->ram;
 
+    gw_ram_seal(ram, false);
     gw_options_lock(vm->options, false);
     pthread_mutex_lock(&vm->lock);
     pthread_mutex_lock(&ram->lock);

@@ -70,6 +70,14 @@ const struct gw_ram_block *gw_ram_behind(const struct gw_ram *ram, uint64_t gpa)
     return next;
 }
 
+void gw_ram_seal(struct gw_ram *ram, bool sealed)
+{
+    pthread_mutex_lock(&ram->lock);
+    for (unsigned i = 0; i < ram->count; i++)
+        atomic_store(&ram->blocks[i]->sealed, sealed && ram->blocks[i]->dirty);
+    pthread_mutex_unlock(&ram->lock);
+}
+
 void *gw_ram_table(void *table, unsigned *count, size_t entry_bytes, const struct gw_ram_block *b)
 {
     uint8_t *grown;

@@ -12,6 +12,7 @@
 #define GW_RAM_BLOCK_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/bitmap.h"
 #include "godwit/vm.h"
@@ -34,6 +35,7 @@ struct gw_ram_block {
     uint64_t pages;       /* used_bytes in target pages */
     bool resize;          /* it was asked for under a session, to resize_to. Under ram->lock */
     uint64_t resize_to;
+    atomic_bool sealed;   /* its last sync has begun: what is told from now on would not be sent. Written under ram->lock */
     /* source; NULL while no session runs, and where its pages are not sent */
     uint64_t *dirty;      /* to be sent */
     uint64_t *unclean;    /* one bit a chunk: the tracker must clean it before its pages are sent */
@@ -72,6 +74,9 @@ struct gw_ram_block *gw_ram_find(const struct gw_ram *ram, const char *name);
 struct gw_ram_block *gw_ram_at(const struct gw_ram *ram, uint64_t gpa);
 /* The first one that begins behind it, or NULL. */
 const struct gw_ram_block *gw_ram_behind(const struct gw_ram *ram, uint64_t gpa);
+
+/* sealed: the last sync of this session begins. Else its changes count again. */
+void gw_ram_seal(struct gw_ram *ram, bool sealed);
 
 /* For plugs that keep something for each block: a table by block number of *count entries, grown with zeros so that it has
  * one for b. Returns it; NULL: there is no memory, and the old one stays. */
