@@ -47,10 +47,20 @@ static void forget(struct marks_block *k)
     }
 }
 
+/* Blocks of the table that are large enough: those behind one that was removed have moved up, to the room of another. */
+static unsigned fitting(const struct gw_marks_table *t, const struct gw_ram *ram)
+{
+    unsigned n = 0;
+
+    while (n < t->count && (n >= ram->count || t->block[n].pages >= ram->blocks[n]->max_bytes >> ram->page_bits))
+        n++;
+    return n;
+}
+
 int gw_marks_open(struct gw_marks *m, struct gw_ram *ram, struct gw_error *err)
 {
     struct gw_marks_table *old = m->table, *t = old;
-    unsigned have = old ? old->count : 0;
+    unsigned have = old ? fitting(old, ram) : 0;
 
     if (have < ram->count || !old) {
         t = calloc(1, sizeof *t + ram->count * sizeof t->block[0]);

@@ -68,6 +68,31 @@ static void test_grows(void **state)
     free(p);
 }
 
+/* A large block gets the number of a small one that was removed between two sessions. */
+static void test_removed(void **state)
+{
+    struct model m;
+    uint8_t *p = zeros(401 * PAGE);
+    uint64_t found;
+
+    model_init(&m, 3);
+    must(gw_tracker_explicit_new(&m.ram, &m.tracker, err));
+    model_add(&m, p, 1, 0);
+    model_add(&m, p + PAGE, 400, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        must(gw_tracker_start(m.tracker, NULL, err));
+        must(gw_tracker_drop(m.tracker, m.ram.blocks[1 - i], 0, 400, &found, err));
+        gw_tracker_mark(m.tracker, m.ram.blocks[1 - i], 300, 7);
+        must(gw_tracker_sync(m.tracker, &found, err));
+        assert_int_equal(found, 7);
+        gw_tracker_stop(m.tracker);
+        if (!i)
+            gw_ram_remove(&m.ram, m.ram.blocks[0]);
+    }
+    model_close(&m);
+    free(p);
+}
+
 static void test_discarded(void **state)
 {
     struct model m;
@@ -165,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_explicit, model_clean_up),
         cmocka_unit_test(test_grows),
+        cmocka_unit_test(test_removed),
         cmocka_unit_test(test_discarded),
         cmocka_unit_test(test_misuse),
         cmocka_unit_test(test_auto),
