@@ -159,8 +159,8 @@ GW_API int gw_vm_set_fresh(struct gw_vm *vm, const char *name, bool fresh, struc
  * BEFORE_SYNC has been told for the last time. From there until the session has ended, or the machine runs on here, they
  * change nothing and return -EALREADY: it would not reach the other side. So do those that mark pages as dirty. */
 
-/* The embedder changed the used size. Any thread. A precopy under way ends with that reason (R20), and the new size holds
- * from its end on. */
+/* The embedder changed the used size. Any thread. During a migration the new size holds from its end on. A precopy under way
+ * is cancelled with that reason (R20), unless the block's contents do not go. */
 GW_API int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, struct gw_error *err);
 /* R12: the guest does not care for what is in [offset, offset + bytes) of the block (free page hint). Any thread.
  * Ignored (returns 0 pages) when no migration runs. A write after this has returned makes the pages dirty again. Returns

@@ -92,7 +92,7 @@ static void settle(struct gw_send *s, int r)
 
     if (!gw_phase_row(gw_session_phase(x))->final) {
         pthread_mutex_lock(&x->lock);
-        cancelled = x->cancelled;
+        cancelled = x->cancelled || (x->error.code == -ECANCELED && x->error.blame == GW_BLAME_EMBEDDER);
         pthread_mutex_unlock(&x->lock);
         gw_session_enter(x, cancelled ? GW_PHASE_CANCELLING : GW_PHASE_SEND_FAILED);
     }

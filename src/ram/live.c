@@ -13,7 +13,7 @@ static int check_resized(struct ram_live *m, struct gw_error *err)
     gw_strcopy(name, sizeof name, ram->resized);
     pthread_mutex_unlock(&ram->lock);
     if (name[0])
-        return gw_fail(err, -ECANCELED, GW_BLAME_EMBEDDER, "RAM block %s was resized during the migration", name);
+        return gw_fail(err, -ECANCELED, GW_BLAME_EMBEDDER, "RAM block '%s' resized during precopy.", name);
     return 0;
 }
 

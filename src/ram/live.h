@@ -26,9 +26,7 @@ struct ram_live {
 /* A block whose contents stay where they are: the other side maps the same file. */
 static inline bool gw_ram_stays(const struct ram_live *m, const struct gw_ram_block *b)
 {
-    unsigned both = GW_RAM_SHARED | GW_RAM_NAMED_FILE;
-
-    return m->config.ignore_shared && (b->flags & both) == both;
+    return m->config.ignore_shared && gw_ram_shared_file(b);
 }
 
 int gw_ram_load_setup(struct gw_live *live, struct gw_error *err);

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "../owned.h"
+#include "engine/vm.h"
 #include "pair.h"
 
 static void option(struct sim *s, const char *name, const char *value)
@@ -363,8 +364,40 @@ static void test_resized_during_precopy(void **state)
 
     pair_run(&p);
     assert_int_equal(p.source_says, GW_OWNER_SOURCE);
-    assert_non_null(strstr(p.send_error.text, "sim.vram"));
-    assert_non_null(strstr(p.send_error.text, "resized"));
+    assert_string_equal(p.send_error.text, "RAM block 'sim.vram' resized during precopy.");
+    assert_int_equal(p.stats.status, GW_STATUS_CANCELLED);
+    assert_int_equal(p.stats.error.code, -ECANCELED);
+}
+
+/* What does not go has any size, and the size that it has is no change. */
+static int resize_harmlessly(void *opaque, enum gw_notify what, struct gw_error *err)
+{
+    int r = what == GW_NOTIFY_SETUP ? gw_vm_resize_ram(opaque, "stays", 4096, err) : 0;
+
+    return what == GW_NOTIFY_SETUP && !r ? gw_vm_resize_ram(opaque, "sim.vram", 256 * 1024, err) : r;
+}
+
+static void add_staying(struct pair *p, struct gw_channel **a, struct gw_channel **b)
+{
+    static uint8_t memory[8192] __attribute__((aligned(4096)));
+    struct gw_ram_desc d = {
+        .name = "stays", .host = memory, .used_bytes = 8192, .gpa = 9ull << 32, .flags = GW_RAM_NO_MIGRATE};
+
+    assert_int_equal(gw_vm_add_ram(p->from->vm, &d, NULL), 0);
+    assert_int_equal(gw_vm_add_notifier(p->from->vm, resize_harmlessly, p->from->vm, NULL), 0);
+}
+
+static void compare_staying(struct pair *p)
+{
+    assert_int_equal(gw_ram_find(&p->from->vm->ram, "stays")->used_bytes, 4096);
+}
+
+static void test_resized_beside(void **state)
+{
+    struct pair p = {.mib = 8, .words_per_ms = 10, .before = add_staying, .after = compare_staying};
+
+    pair_run(&p);
+    assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
 }
 
 /* Before the block list was made: it is as much too late as later, and the size holds from the end of the session on. */
@@ -384,7 +417,7 @@ static void test_resized_during_setup(void **state)
 
     pair_run(&p);
     assert_int_equal(p.source_says, GW_OWNER_SOURCE);
-    assert_non_null(strstr(p.send_error.text, "RAM block sim.vram was resized"));
+    assert_non_null(strstr(p.send_error.text, "RAM block 'sim.vram' resized"));
 }
 
 /* ---- R4: who looks for zero pages -------------------------------------------------------------------------------------- */
@@ -513,6 +546,7 @@ int main(void)
         owned_test(test_marked),
         owned_test(test_resized_during_precopy),
         owned_test(test_resized_during_setup),
+        owned_test(test_resized_beside),
         owned_test(test_zero_modes),
         owned_test(test_blocks_must_match),
         owned_test(test_trackers),

@@ -88,6 +88,12 @@ static inline bool gw_ram_migrates(const struct gw_ram_block *b)
     return !(b->flags & GW_RAM_NO_MIGRATE) && b->used_bytes;
 }
 
+/* What is written there is in a file that other processes can have too. */
+static inline bool gw_ram_shared_file(const struct gw_ram_block *b)
+{
+    return b->flags & GW_RAM_SHARED && b->flags & GW_RAM_NAMED_FILE;
+}
+
 /* The guest may write to it. */
 static inline bool gw_ram_writable(const struct gw_ram_block *b)
 {
