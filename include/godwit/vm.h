@@ -238,13 +238,14 @@ GW_API void gw_vm_for_each_blocker(struct gw_vm *vm, void (*f)(void *opaque, con
 
 enum gw_notify {
     GW_NOTIFY_SETUP,        /* before the first byte */
-    GW_NOTIFY_BEFORE_SYNC,  /* before each dirty sync */
+    GW_NOTIFY_BEFORE_SYNC,  /* before each dirty sync; the first one is in set-up, and finds all pages dirty */
     GW_NOTIFY_AFTER_SYNC,
     GW_NOTIFY_COMPLETE,     /* the source stopped, the last sync is done */
     GW_NOTIFY_CLEANUP,      /* always last, however it ended */
 };
 typedef int (*gw_notify_fn)(void *opaque, enum gw_notify what, struct gw_error *err);
-/* On the session's thread. An error at SETUP refuses the migration, elsewhere it fails it (CLEANUP: ignored). */
+/* On the session's thread. An error at SETUP refuses the migration, at COMPLETE it fails it. Around a sync it is told
+ * (GW_EVENT_LOG) and the migration goes on; at CLEANUP it is ignored. The callbacks behind one that fails are not called. */
 GW_API int gw_vm_add_notifier(struct gw_vm *vm, gw_notify_fn fn, void *opaque, struct gw_error *err);
 GW_API void gw_vm_remove_notifier(struct gw_vm *vm, gw_notify_fn fn, void *opaque);
 

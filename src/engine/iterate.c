@@ -159,26 +159,39 @@ static void begin_round(struct gw_send *s, uint64_t fresh_bytes)
     gw_session_event(&s->session, GW_EVENT_PASS, s->syncs);
 }
 
+/* Around a sync they are hints: what they say is told, and the migration goes on. */
+static void notify(struct gw_send *s, enum gw_notify what)
+{
+    struct gw_error err = GW_ERROR_INIT;
+
+    if (gw_vm_notify(s->session.vm, what, &err) < 0)
+        gw_session_log(&s->session, "%s a dirty sync: %s", what == GW_NOTIFY_BEFORE_SYNC ? "before" : "after", err.text);
+}
+
 int gw_send_first_round(struct gw_send *s, struct gw_error *err)
 {
     struct gw_pending p;
-    int r = pending(s, false, &p, err);
+    int r;
 
-    if (r >= 0)
-        begin_round(s, p.must_precopy_bytes + p.can_postcopy_bytes);
-    return r;
+    notify(s, GW_NOTIFY_BEFORE_SYNC);
+    r = pending(s, false, &p, err);
+    if (r < 0)
+        return r;
+    begin_round(s, p.must_precopy_bytes + p.can_postcopy_bytes);
+    notify(s, GW_NOTIFY_AFTER_SYNC);
+    return 0;
 }
 
 int gw_send_sync(struct gw_send *s, bool last, uint64_t *ret_bytes, struct gw_error *err)
 {
     struct gw_vm *vm = s->session.vm;
     struct gw_pending p;
-    int r = gw_vm_notify(vm, GW_NOTIFY_BEFORE_SYNC, err);
+    int r;
 
+    notify(s, GW_NOTIFY_BEFORE_SYNC);
     if (last)
         gw_ram_seal(&vm->ram, true);
-    if (r >= 0)
-        r = pending(s, true, &p, err);
+    r = pending(s, true, &p, err);
     if (r < 0)
         return r;
     s->last_dirty_bytes = p.fresh_bytes;
@@ -186,7 +199,8 @@ int gw_send_sync(struct gw_send *s, bool last, uint64_t *ret_bytes, struct gw_er
     end_round(s, p.fresh_bytes >> vm->ram.page_bits);
     begin_round(s, p.fresh_bytes);
     *ret_bytes = p.must_precopy_bytes + p.can_postcopy_bytes;
-    return gw_vm_notify(vm, GW_NOTIFY_AFTER_SYNC, err);
+    notify(s, GW_NOTIFY_AFTER_SYNC);
+    return 0;
 }
 
 static void throttle(struct gw_send *s)

@@ -80,7 +80,7 @@ void gw_send_publish(struct gw_send *s);
 /* A round begins: an exact pending over all sections, between the embedder's notifiers. last: the machine stands, and no
  * change that is told later will be sent. *ret_bytes: what is due now. */
 int gw_send_sync(struct gw_send *s, bool last, uint64_t *ret_bytes, struct gw_error *err);
-/* The same for what is due from the start: the first round. */
+/* The same for what is due from the start: the first round. Errors of notifiers around a sync are only told. */
 int gw_send_first_round(struct gw_send *s, struct gw_error *err);
 /* The error that the return path ended with, or 0. */
 int gw_send_check(struct gw_send *s, struct gw_error *err);

@@ -205,6 +205,7 @@ struct told {
     _Atomic(struct gw_send *) sending;
     _Atomic(struct gw_recv *) receiving;
     atomic_bool reasonless; /* a failure was told and the statistics did not say why */
+    char log[256];          /* of the source; read when it has ended */
 };
 
 static bool reasonless(const struct gw_event *e, const struct gw_stats *st)
@@ -218,6 +219,8 @@ static void on_send_event(void *opaque, const struct gw_event *e)
     struct gw_send *send = told->sending;
     struct gw_stats st;
 
+    if (e->type == GW_EVENT_LOG)
+        snprintf(told->log, sizeof told->log, "%s", e->text);
     if (!send)
         return; /* it has only just begun */
     gw_send_stats(send, &st);
@@ -292,6 +295,7 @@ void pair_run(struct pair *p)
     p->destination_says = p->recv_started ? gw_recv_owner(recv) : GW_OWNER_SOURCE;
     if (p->send_started)
         gw_send_stats(send, &p->stats);
+    memcpy(p->log, told->log, sizeof p->log);
     must_hold(p, !told->reasonless);
     judge(p, p->recv_started ? recv : NULL);
     judge_second_copy(p);

@@ -43,6 +43,7 @@ struct pair {
     bool send_started, recv_started;
     struct gw_error send_error, recv_error;
     struct gw_stats stats;
+    char log[256]; /* the last that the source logged */
     bool claimed;
     int source_starts;
     unsigned throttle, throttle_most;
