@@ -58,13 +58,13 @@ struct gw_stats {
     uint64_t transferred_bytes, remaining_bytes, total_bytes;
     uint64_t duplicate_pages, normal_pages, normal_bytes;
     uint64_t skipped_pages;          /* hinted free or discarded: never sent (R12) */
-    uint64_t dirty_pages_rate;       /* pages per second */
+    uint64_t dirty_pages_rate;       /* pages per second, of the last period between two syncs that was longer than that */
     uint64_t dirty_sync_count;
     uint64_t page_size;
     uint64_t pages_per_second;
     double mbps;                     /* 10^6 bits per second */
     uint64_t multifd_bytes, postcopy_requests;
-    uint64_t precopy_bytes, downtime_bytes, postcopy_bytes;
+    uint64_t precopy_bytes, downtime_bytes, postcopy_bytes; /* of RAM: sent while the machine ran, stood, ran there */
     uint64_t dirty_sync_missed_zero_copy;
     uint64_t bytes_by[GW_CAUSE_COUNT];
     struct gw_xbzrle_stats xbzrle;

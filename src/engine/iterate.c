@@ -115,6 +115,7 @@ static void end_round(struct gw_send *s, uint64_t fresh_pages)
     s->round.pages = put_pages(&c) - put_pages(&s->round_progress);
     s->round.duration_ns = t - s->round_began_ns;
     s->round.dirty_pages_per_s = gw_rate_per_s(fresh_pages, s->round.duration_ns);
+    gw_period_add(&s->dirtied, t, fresh_pages);
     gw_trace_round(&s->session.vm->trace, st->rounds + 1ull, s->round.bytes, fresh_pages, s->round.duration_ns);
     pthread_mutex_lock(&s->session.lock);
     if (st->rounds_kept == GW_ROUNDS_KEPT)
@@ -123,7 +124,7 @@ static void end_round(struct gw_send *s, uint64_t fresh_pages)
         st->rounds_kept++;
     st->round[st->rounds_kept - 1] = s->round;
     st->rounds++;
-    st->dirty_pages_rate = s->round.dirty_pages_per_s;
+    st->dirty_pages_rate = s->dirtied.per_s;
     st->dirty_limit_throttle_time_ns = limited_ns - s->limited_ns;
     pthread_mutex_unlock(&s->session.lock);
     s->limited_ns = limited_ns;
@@ -383,6 +384,7 @@ int gw_send_iterate(struct gw_send *s, struct gw_error *err)
     int r;
 
     s->active_ns = s->round_began_ns = now(s);
+    gw_period_begin(&s->dirtied, s->active_ns);
     gw_window_init(&s->window);
     gw_switchover_init(&s->switchover);
     gw_throttle_init(&s->throttle, s->active_ns);

@@ -45,9 +45,12 @@ void gw_send_publish(struct gw_send *s)
     uint32_t page = s->session.vm->ram.page_bytes;
     uint64_t t = now(s);
     struct gw_progress c = gw_plan_progress(&s->plan);
+    bool runs = gw_vm_running(s->session.vm);
     struct gw_account_sums sent;
+    uint64_t ram;
 
     gw_account_read(&s->account, &sent);
+    ram = sent.by[GW_CAUSE_RAM_META] + sent.by[GW_CAUSE_RAM_PAGE] + sent.by[GW_CAUSE_RAM_ZERO] + sent.by[GW_CAUSE_RAM_CODED];
     pthread_mutex_lock(&s->session.lock);
     st->transferred_bytes = sent.bytes;
     memcpy(st->bytes_by, sent.by, sizeof st->bytes_by);
@@ -62,8 +65,8 @@ void gw_send_publish(struct gw_send *s)
     st->page_size = page;
     st->pages_per_second = s->bandwidth.pages_per_s;
     st->mbps = gw_window_mbps(&s->window);
-    st->precopy_bytes = s->stop_offset ? s->stop_offset : sent.bytes;
-    st->downtime_bytes = s->stop_offset ? sent.bytes - s->stop_offset : 0;
+    *(runs ? &st->precopy_bytes : &st->downtime_bytes) += ram - s->ram_bytes;
+    s->ram_bytes = ram;
     st->cpu_throttle_percentage = s->throttle.percent;
     st->total_time_ns = t - s->started_ns;
     if (s->active_ns)

@@ -12,6 +12,7 @@
 #include "engine/rp.h"
 #include "engine/session.h"
 #include "godwit/send.h"
+#include "policy/period.h"
 #include "policy/predict.h"
 #include "policy/record.h"
 #include "policy/switchover.h"
@@ -45,7 +46,9 @@ struct gw_send {
 
     /* measurements */
     uint64_t started_ns, active_ns, stop_ns; /* instants */
-    uint64_t setup_offset, stop_offset;      /* stream offsets at these */
+    uint64_t setup_offset;                   /* stream offset when that was over */
+    uint64_t ram_bytes;                      /* in the statistics, by the machine's run state */
+    struct gw_period dirtied;                /* pages */
     struct gw_pace pace;                     /* max-bandwidth */
     struct gw_window window;
     struct gw_switchover switchover;

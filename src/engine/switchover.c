@@ -36,6 +36,7 @@ static int stop(struct gw_send *s, struct gw_error *err)
     int r;
 
     s->was_running = gw_vm_running(vm);
+    gw_send_publish(s); /* all till now went while it ran */
     if (s->was_running) {
         r = gw_vm_stop(vm, err);
         s->stopped = r >= 0 || !gw_vm_running(vm); /* it may have stopped and failed at what comes with it */
@@ -45,7 +46,6 @@ static int stop(struct gw_send *s, struct gw_error *err)
     }
     s->stop_ns = t;
     s->costs.stop_ns = now(s) - t;
-    s->stop_offset = gw_account_bytes(&s->account);
     gw_session_enter(&s->session, GW_PHASE_STOPPED);
     return 0;
 }

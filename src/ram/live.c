@@ -37,7 +37,7 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
     struct gw_ram *ram = m->config.ram;
-    uint64_t total = 0;
+    uint64_t total = 0, stays = 0;
     int r = check_resized(m, err);
 
     if (r >= 0)
@@ -53,13 +53,14 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
         if (!gw_ram_migrates(b))
             continue;
         total += b->used_bytes;
+        stays += gw_ram_stays(m, b) ? b->used_bytes : 0;
         b->flags &=
             ~(unsigned)GW_RAM_FRESH; /* it has a guest: should it come back, its pages must not count as zeros */
         if (b->discarded)
             ram->skipped_pages += gw_bitmap_count(b->discarded, b->pages);
     }
     pthread_mutex_unlock(&ram->lock);
-    atomic_store(&m->total, total);
+    atomic_store(&m->total, total - stays);
 
     gw_writer_cause(w, GW_CAUSE_RAM_META);
     gw_ram_list_put_total(&w->out, total);

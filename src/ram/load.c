@@ -106,7 +106,8 @@ static int read_list(struct ram_live *m, struct gw_reader *r, uint64_t total, st
             e = gw_get_u64(r, &gpa, err);
             if (e < 0)
                 return e;
-            if (gpa != list[count].block->gpa)
+            /* Contents that come may lie anywhere. */
+            if (gw_ram_stays(m, list[count].block) && gpa != list[count].block->gpa)
                 return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                                "RAM block %s is at guest address 0x%" PRIx64 " on the source and 0x%" PRIx64 " here",
                                entry.name, gpa, list[count].block->gpa);
@@ -155,8 +156,10 @@ static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *e
         b->pages = b->used_bytes >> ram->page_bits;
     }
     for (unsigned i = 0; i < count; i++) {
-        if (gw_ram_stays(m, list[i].block))
+        if (gw_ram_stays(m, list[i].block)) {
+            total -= list[i].used_bytes;
             continue;
+        }
         e = m->store->add(m->store, list[i].block, err);
         if (e >= 0)
             e = m->in->add(m->in, list[i].block, err);

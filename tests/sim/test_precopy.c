@@ -54,6 +54,7 @@ static void migrate(struct sim *from, struct sim *to, const char *peer, bool ove
     struct gw_send *send;
     struct gw_stats stats;
     char address[256];
+    bool ran = sim_runs(from);
 
     if (!over_uri)
         must(gw_channel_memory_pair(1 << 20, &a, &b, &err), &err);
@@ -93,6 +94,11 @@ static void migrate(struct sim *from, struct sim *to, const char *peer, bool ove
     for (unsigned i = 0; i < GW_CAUSE_COUNT; i++)
         sum += stats.bytes_by[i];
     assert_int_equal(sum, stats.transferred_bytes);
+    /* Bytes of RAM, by whether the machine ran when they went. */
+    assert_int_equal(stats.precopy_bytes + stats.downtime_bytes,
+                     sum - stats.bytes_by[GW_CAUSE_HEAD] - stats.bytes_by[GW_CAUSE_DEVICE] - stats.bytes_by[GW_CAUSE_VMDESC]);
+    assert_true(stats.downtime_bytes > 0);
+    assert_true(ran == (stats.precopy_bytes > 0));
     owned_end(send);
     owned_end(recv);
     assert_false(sim_runs(from));

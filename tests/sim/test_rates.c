@@ -284,6 +284,18 @@ static void give_up_later(struct pair *p, struct gw_send *send, struct gw_recv *
     }
 }
 
+/* Each of these rounds takes a quarter of a second. */
+static void check_dirty_rate(const struct gw_stats *st)
+{
+    uint64_t most = 0;
+
+    for (unsigned i = 0; i < st->rounds_kept; i++)
+        most = st->round[i].dirty_pages_per_s > most ? st->round[i].dirty_pages_per_s : most;
+    assert_true(st->rounds <= st->rounds_kept);
+    assert_true(st->dirty_pages_rate > 0);
+    assert_true(st->dirty_pages_rate <= most);
+}
+
 static void test_downtime_limit(void **state)
 {
     struct pair p = {.mib = 1, .words_per_ms = 200, .before = tight, .during = give_up_later};
@@ -295,6 +307,7 @@ static void test_downtime_limit(void **state)
                   (unsigned long long)p.stats.total_time_ns / 1000000, p.stats.rounds, lifted_in_round,
                   (unsigned long long)p.stats.downtime_ns / 1000000);
     assert_true(lifted_in_round >= TIGHT_ROUNDS);
+    check_dirty_rate(&p.stats);
 }
 
 /* ---- R11: the callbacks are used, and taken back ------------------------------------------------------------------------ */

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Blocks in files that both sides map: what stays there, and where it must lie.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../owned.h"
+#include "pair.h"
+
+#define BYTES (1u << 20)
+
+struct block {
+    uint64_t gpa[2]; /* source, destination */
+    unsigned flags;
+    void *host[2];
+};
+
+static struct block staying, coming; /* "staying" and "coming", after what they do with x-ignore-shared */
+static bool ignore;
+
+/* ---- the machines --------------------------------------------------------------------------------------------------- */
+
+static void unmap(void *what)
+{
+    munmap(what, BYTES);
+}
+
+static void add_block(struct pair *p, const char *name, struct block *b)
+{
+    struct sim *sides[] = {p->from, p->to};
+    int fd = memfd_create(name, MFD_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, BYTES), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        struct gw_ram_desc d = {.name = name, .used_bytes = BYTES, .gpa = b->gpa[i], .flags = b->flags};
+
+        d.host = b->host[i] = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        assert_ptr_not_equal(d.host, MAP_FAILED);
+        owned(d.host, unmap);
+        assert_int_equal(gw_vm_add_ram(sides[i]->vm, &d, NULL), 0);
+        assert_int_equal(gw_options_set_capability(gw_vm_options(sides[i]->vm), "x-ignore-shared", ignore, NULL), 0);
+    }
+    close(fd);
+    memset(b->host[0], 0x77, BYTES);
+}
+
+static void add_both(struct pair *p, struct gw_channel **a, struct gw_channel **b)
+{
+    add_block(p, "staying", &staying);
+    add_block(p, "coming", &coming);
+}
+
+static void unmap_both(struct pair *p)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        owned_end(staying.host[i]);
+        owned_end(coming.host[i]);
+    }
+}
+
+static void run(struct pair *p, uint64_t staying_there, uint64_t coming_there)
+{
+    *p = (struct pair){.mib = 1, .before = add_both, .after = unmap_both};
+    staying = (struct block){{9ull << 32, staying_there}, GW_RAM_SHARED | GW_RAM_NAMED_FILE, {0}};
+    coming = (struct block){{10ull << 32, coming_there}, GW_RAM_SHARED, {0}};
+    pair_run(p);
+}
+
+/* ---- addresses ------------------------------------------------------------------------------------------------------ */
+
+static void test_addresses(void **state)
+{
+    struct pair p;
+
+    ignore = true;
+    run(&p, 9ull << 32, 12ull << 32);
+    assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+    /* What stays is not counted, and none of it went. */
+    assert_int_equal(p.stats.total_bytes, (1u << 20) + 256 * 1024 + BYTES);
+    assert_true(p.stats.normal_pages + p.stats.duplicate_pages < (p.stats.total_bytes + BYTES) / 4096);
+
+    run(&p, 12ull << 32, 10ull << 32);
+    assert_int_equal(p.source_says, GW_OWNER_SOURCE);
+    assert_non_null(strstr(p.recv_error.text, "RAM block staying is at guest address 0x900000000 on the source and 0xc00000000"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        owned_test(test_addresses),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
