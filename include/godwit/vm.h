@@ -122,7 +122,8 @@ GW_API int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err);
 
 enum gw_ram_flags {
     GW_RAM_SHARED = 1 << 0,       /* a mapping that other processes share */
-    GW_RAM_NAMED_FILE = 1 << 1,   /* backed by a file with a name: the other side can have the same one */
+    GW_RAM_NAMED_FILE = 1 << 1,   /* backed by a file with a name: the other side can have the same one. With SHARED: what a
+                                   * load put there is written to the disk (msync) before the session ends */
     GW_RAM_READONLY = 1 << 2,     /* the guest cannot write; loaded like all others, never logged */
     GW_RAM_NO_MIGRATE = 1 << 3,   /* not part of the machine's state */
     GW_RAM_FRESH = 1 << 4,        /* known to read as zeros (an untouched mapping): zero pages need no write on load. A

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/live.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "wire/names.h"
 #include "wire/ram_list.h"
@@ -14,6 +17,21 @@ int gw_ram_load_setup(struct gw_live *live, struct gw_error *err)
     m->loading = true;
     m->in->touched = &live->touched;
     return 0;
+}
+
+/* What was loaded into a file is there when the host goes down. The machine may run already: this can take long. */
+static void write_back(const struct ram_live *m)
+{
+    for (unsigned i = 0; i < m->config.ram->count; i++) {
+        const struct gw_ram_block *b = m->config.ram->blocks[i];
+        size_t before = (uintptr_t)b->host % (uintptr_t)sysconf(_SC_PAGESIZE);
+        int r;
+
+        if (!gw_ram_migrates(b) || !gw_ram_shared_file(b) || gw_ram_stays(m, b))
+            continue;
+        r = msync(b->host - before, b->used_bytes + before, MS_SYNC);
+        gw_trace_ram_written_back(m->config.ram->trace, b->name, b->used_bytes, r < 0 ? strerror(errno) : "done");
+    }
 }
 
 void gw_ram_load_cleanup(struct gw_live *live, bool ok)
@@ -31,6 +49,8 @@ void gw_ram_load_cleanup(struct gw_live *live, bool ok)
             ram->blocks[i]->flags &= ~(unsigned)GW_RAM_FRESH;
     m->store->reset(m->store);
     m->in->reset(m->in);
+    if (ok)
+        write_back(m);
     m->loading = false;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Blocks in files that both sides map: what stays there, and where it must lie.
+ * Blocks in files that both sides map: what stays there, where it must lie, and what of it is written back.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +26,27 @@ struct block {
 
 static struct block staying, coming; /* "staying" and "coming", after what they do with x-ignore-shared */
 static bool ignore;
+
+/* ---- what the library writes back ---------------------------------------------------------------------------------- */
+
+static struct {
+    unsigned calls;
+    void *from;
+    size_t bytes;
+    int flags;
+} synced;
+
+int __real_msync(void *from, size_t bytes, int flags);
+int __wrap_msync(void *from, size_t bytes, int flags);
+
+int __wrap_msync(void *from, size_t bytes, int flags)
+{
+    synced.calls++;
+    synced.from = from;
+    synced.bytes = bytes;
+    synced.flags = flags;
+    return __real_msync(from, bytes, flags);
+}
 
 /* ---- the machines --------------------------------------------------------------------------------------------------- */
 
@@ -56,6 +77,7 @@ static void add_block(struct pair *p, const char *name, struct block *b)
 
 static void add_both(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
+    memset(&synced, 0, sizeof synced);
     add_block(p, "staying", &staying);
     add_block(p, "coming", &coming);
 }
@@ -94,10 +116,32 @@ static void test_addresses(void **state)
     assert_non_null(strstr(p.recv_error.text, "RAM block staying is at guest address 0x900000000 on the source and 0xc00000000"));
 }
 
+/* ---- written back ------------------------------------------------------------------------------------------------------ */
+
+static void test_written_back(void **state)
+{
+    struct pair p;
+
+    ignore = false;
+    run(&p, 9ull << 32, 10ull << 32);
+    assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+    assert_int_equal(synced.calls, 1); /* the other one is in no file that anybody could open */
+    assert_ptr_equal(synced.from, staying.host[1]);
+    assert_int_equal(synced.bytes, BYTES);
+    assert_int_equal(synced.flags, MS_SYNC);
+
+    /* What stays is not ours to write. */
+    ignore = true;
+    run(&p, 9ull << 32, 10ull << 32);
+    assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+    assert_int_equal(synced.calls, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         owned_test(test_addresses),
+        owned_test(test_written_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
