@@ -82,6 +82,9 @@ struct gw_vm_config {
     void *opaque;
     const struct gw_clock *clock; /* NULL: gw_clock_real. Copied */
     unsigned without; /* enum gw_stream_parts: what its streams, on either side, do not have */
+    /* The smallest target page of its kind of machine; 0: 4096. Streams say the size of pages where it is another one, and where
+     * they do not, it is this. QEMU's ARM machines: 1024, so one with pages of 4096 bytes says so and is told so. */
+    uint32_t least_page_bytes;
 };
 
 /* -EINVAL, -E2BIG, -ENOMEM. */

@@ -12,7 +12,7 @@ static void head_of(const struct gw_vm *vm, struct gw_wire_head *head)
     } else {
         head->configured = !(vm->without & GW_STREAM_CONFIGURATION);
         gw_strcopy(head->machine, sizeof head->machine, vm->machine);
-        head->page_bits = gw_head_told_page_bits(vm->ram.page_bits);
+        head->page_bits = vm->ram.page_bits != vm->least_page_bits ? vm->ram.page_bits : 0;
         head->has_uuid = vm->has_uuid && gw_options_cap(vm->options, GW_CAP_VALIDATE_UUID);
         memcpy(head->uuid, vm->uuid, sizeof head->uuid);
     }
@@ -68,7 +68,10 @@ static int judge_whole(const struct gw_vm *vm, const struct gw_wire_head *head, 
 {
     bool shared = gw_head_has_capability(head, "x-ignore-shared");
     bool here = gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED);
-    unsigned bits = gw_head_page_bits(head);
+    unsigned bits = head->page_bits ? head->page_bits : vm->least_page_bits;
+
+    if (!head->configured && !vm->guest->at_rest)
+        return 0; /* it says nothing */
 
     for (unsigned i = 0; i < head->capability_count; i++)
         if (strcmp(head->capabilities[i], "x-ignore-shared"))

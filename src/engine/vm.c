@@ -5,6 +5,7 @@
 
 #include "base/sized.h"
 #include "ram/ram.h"
+#include "wire/head.h"
 
 /* The config and what it points to, in the library's own sizes. */
 struct new_vm {
@@ -42,6 +43,9 @@ int gw_vm_new_sized(const struct gw_vm_config *given, size_t given_bytes, struct
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a machine type's name has 1 to 255 bytes, not %zu", n);
     if (!own.ops.stop || !own.ops.start || !own.ops.running)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a machine needs the calls stop, start and running");
+    if (config->least_page_bytes && (!gw_is_pow2(config->least_page_bytes) || config->least_page_bytes > config->page_bytes))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a target page has %u bytes: it cannot have at least %u",
+                       config->page_bytes, config->least_page_bytes);
     vm = calloc(1, sizeof *vm);
     if (!vm)
         return gw_nomem(err, "machine");
@@ -56,6 +60,7 @@ int gw_vm_new_sized(const struct gw_vm_config *given, size_t given_bytes, struct
     vm->guest = &gw_guest_here;
     vm->devices = &gw_devices_registry;
     vm->without = config->without;
+    vm->least_page_bits = config->least_page_bytes ? (unsigned)__builtin_ctz(config->least_page_bytes) : GW_HEAD_PAGE_BITS;
     vm->clock = own.clock;
     gw_trace_init(&vm->trace, &vm->clock);
     r = gw_ram_init(&vm->ram, config->page_bytes, config->opaque, err);
