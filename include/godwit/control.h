@@ -5,13 +5,14 @@
  *
  * Commands it has itself: qmp_capabilities, query-version, query-name, query-commands, query-status, stop, cont, quit,
  * migrate, migrate-incoming, getfd, closefd, migrate_cancel, migrate-continue, migrate-pause, migrate-set-capabilities,
- * query-migrate-capabilities, migrate-set-parameters, query-migrate-parameters, query-migrate, yank, query-yank, with
- * QEMU's arguments, answers and errors. The embedder can add others. Commands of QEMU's for parts that this build does
+ * query-migrate-capabilities, migrate-set-parameters, query-migrate-parameters, query-migrate, yank, query-yank,
+ * xen-save-devices-state, xen-load-devices-state, with QEMU's arguments, answers and errors. The embedder can add others. Commands of QEMU's for parts that this build does
  * not have (snapshots, postcopy, dirty rates, bitmaps) are refused by a GenericError that says so.
  *
  * Beyond QEMU's: `migrate` takes x-godwit-peer (a profile of send.h) and, as migrate-incoming does,
  * x-godwit-timeout-ms; query-migrate tells who owns the guest, the rounds and the bytes by cause under the key
- * x-godwit; x-godwit-claim is gw_recv_claim.
+ * x-godwit; x-godwit-claim is gw_recv_claim. The argument `live` of xen-save-devices-state changes nothing: disks are the
+ * embedder's.
  *
  * `cont` of a machine that stands still is refused while a migration is under way (QEMU allows it before the
  * switch-over), while a machine waits for its guest (QEMU remembers it till it is there), and after an incoming one

@@ -273,11 +273,12 @@ GW_API void gw_registry_remove(struct gw_registry *reg, void *device);
 
 /* ---- device state alone (S12), schema (S10) ---------------------------------------------------------------------- */
 
-/* The registered devices' state as a malloc'ed blob (header, configuration, FULL sections, EOF, vmdesc), RAM excluded.
- * The machine must be stopped. */
+/* The registered devices' state as a malloc'ed blob (header, FULL sections, EOF), RAM excluded: the same as QEMU's
+ * xen-save-devices-state. A machine that runs is stopped for it and started again, also on failure. */
 struct gw_vm;
 GW_API int gw_state_save(struct gw_vm *vm, void **ret_blob, size_t *ret_bytes, struct gw_error *err);
-/* Refused with -EBUSY while the machine runs. Loads over RAM that is already in place. */
+/* Refused with -EBUSY while the machine runs. Loads over RAM that is already in place; starts nothing. A blob may have a
+ * configuration, which is compared, and anything behind EOF. */
 GW_API int gw_state_load(struct gw_vm *vm, const void *blob, size_t bytes, struct gw_error *err);
 
 /* The schema of all registered device state as JSON text (malloc'ed): docs/formats/schema.md. */

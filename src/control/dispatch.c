@@ -34,6 +34,8 @@ static const struct command commands[] = {
     {"query-migrate", gw_cmd_query_migrate, ""},
     {"yank", gw_cmd_yank, "instances:a", true},
     {"query-yank", gw_cmd_query_yank, "", true},
+    {"xen-save-devices-state", gw_cmd_save_devices, "filename:s live?b"},
+    {"xen-load-devices-state", gw_cmd_load_devices, "filename:s"},
     {"x-godwit-claim", gw_cmd_claim, ""},
 };
 

@@ -148,6 +148,9 @@ int gw_cmd_migrate_pause(struct gw_control *c, json_t *args, json_t **ret_result
 int gw_cmd_claim(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_yank(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_query_yank(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+/* device_state.c */
+int gw_cmd_save_devices(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_load_devices(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_query_migrate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 
 /* session.c */

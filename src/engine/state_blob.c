@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Device state alone (S12): the head, the FULL sections, EOF and the description; RAM stays where it is.
+ * Device state alone (S12): magic and version, the FULL sections, EOF; RAM stays where it is. That is what QEMU's
+ * xen-save-devices-state writes. Sections of an image cannot be told apart without what describes them, so its state has the
+ * configuration and the description as well, and both are read of any machine.
  */
 #include "engine/head.h"
 #include "wire/numbers.h"
@@ -8,38 +10,38 @@
 
 static int put_devices(struct gw_vm *vm, struct gw_writer *w, struct gw_vmdesc *desc, struct gw_error *err)
 {
-    const char *text;
-    size_t bytes;
+    static const struct gw_wire_head bare;
+    const char *text = NULL;
+    size_t bytes = 0;
     int r;
 
-    gw_vm_head_put(vm, w);
+    if (vm->guest->at_rest)
+        gw_vm_head_put(vm, w);
+    else
+        gw_head_put(&w->out, &bare);
     r = vm->devices->put(vm, GW_DEVICES_FIRST, w, desc, err);
     if (r >= 0)
         r = vm->devices->put(vm, GW_DEVICES_EARLY, w, desc, err);
     if (r >= 0)
         r = vm->devices->put(vm, GW_DEVICES_LATE, w, desc, err);
-    if (r >= 0)
+    if (r >= 0 && vm->guest->at_rest)
         r = vm->devices->describe(vm, desc, &text, &bytes, err);
     if (r < 0)
         return r;
     gw_put_u8(w, GW_ELEMENT_EOF);
-    gw_wire_put_vmdesc(&w->out, text, bytes);
+    if (bytes)
+        gw_wire_put_vmdesc(&w->out, text, bytes);
     return gw_writer_flush(w, err);
 }
 
-int gw_state_save(struct gw_vm *vm, void **ret_blob, size_t *ret_bytes, struct gw_error *err)
+/* The machine stands. */
+static int save(struct gw_vm *vm, void **ret_blob, size_t *ret_bytes, struct gw_error *err)
 {
     struct gw_vmdesc *desc = NULL;
     struct gw_writer w;
-    int r;
+    int r = gw_writer_init_memory(&w, err);
 
-    if (gw_vm_running(vm))
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "device state can be saved only while the machine is stopped");
-    r = gw_vm_begin(vm, true, err);
-    if (r < 0)
-        return r;
-    gw_globalstate_set(vm->globalstate, false);
-    r = gw_writer_init_memory(&w, err);
+    gw_globalstate_set(vm->globalstate, true); /* whoever loads it means to run it */
     if (r >= 0)
         r = gw_vmdesc_new(vm->ram.page_bytes, &desc, err);
     if (r >= 0)
@@ -48,8 +50,31 @@ int gw_state_save(struct gw_vm *vm, void **ret_blob, size_t *ret_bytes, struct g
         *ret_blob = gw_writer_take(&w, ret_bytes);
     gw_vmdesc_free(desc);
     gw_writer_close(&w);
-    gw_vm_end(vm);
     return r;
+}
+
+int gw_state_save(struct gw_vm *vm, void **ret_blob, size_t *ret_bytes, struct gw_error *err)
+{
+    bool ran = gw_vm_running(vm);
+    void *blob = NULL;
+    size_t bytes = 0;
+    int r = gw_vm_begin(vm, true, err), e = 0;
+
+    if (r < 0)
+        return r;
+    r = ran ? gw_vm_stop(vm, err) : 0;
+    if (r >= 0)
+        r = save(vm, &blob, &bytes, err);
+    if (ran && !gw_vm_running(vm))
+        e = gw_vm_start(vm, r < 0 ? NULL : err);
+    gw_vm_end(vm);
+    if (r < 0 || e < 0) {
+        free(blob);
+        return r < 0 ? r : e;
+    }
+    *ret_blob = blob;
+    *ret_bytes = bytes;
+    return 0;
 }
 
 static int get_devices(struct gw_vm *vm, struct gw_reader *r, struct gw_error *err)
@@ -79,8 +104,11 @@ static int get_devices(struct gw_vm *vm, struct gw_reader *r, struct gw_error *e
 static int get(struct gw_vm *vm, struct gw_reader *r, struct gw_error *err)
 {
     struct gw_wire_head head;
-    int e = gw_vm_head_get(vm, r, &head, err);
+    const uint8_t *p;
+    int e = gw_reader_need(r, 9, &p, err);
 
+    if (e >= 0)
+        e = p[8] == GW_ELEMENT_CONFIGURATION ? gw_vm_head_get(vm, r, &head, err) : gw_head_begin(&r->in, &head, err);
     if (e >= 0)
         e = vm->devices->begin(vm, &head, err);
     if (e < 0)
@@ -97,7 +125,7 @@ int gw_state_load(struct gw_vm *vm, const void *blob, size_t bytes, struct gw_er
     int e;
 
     if (gw_vm_running(vm))
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "device state can be loaded only while the machine is stopped");
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "Cannot update device state while vm is running");
     e = gw_vm_begin(vm, false, err);
     if (e < 0)
         return e;

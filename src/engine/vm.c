@@ -587,7 +587,7 @@ int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err)
             at += (size_t)snprintf(reasons + at, sizeof reasons - at, "%s%s", i ? "; " : "", vm->blockers[i].reason);
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "migration is blocked: %.400s", reasons);
     }
-    if (r >= 0 && outgoing)
+    if (r >= 0)
         r = gw_registry_migratable(vm->registry, err);
     if (r >= 0) {
         vm->busy = true;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -384,6 +385,42 @@ static void test_yank_and_blockers(void **state)
     close_side(from);
 }
 
+/* ---- device state alone ------------------------------------------------------------------------------------------------ */
+
+static void test_device_state(void **state)
+{
+    static const char begin[] = "QEVM\0\0\0\3\4";
+    struct side *from = open_side(42, "from"), *to = open_side(0, "to");
+    char name[96], got[sizeof begin - 1];
+    struct stat st;
+    FILE *f;
+
+    snprintf(name, sizeof name, "%s.state", from->path);
+    from->sim->device.level = 77;
+    umask(0027);
+    run(from, NULL, "xen-save-devices-state", json_pack("{ss}", "filename", name));
+    assert_string_equal(from->events, "STOP RESUME ");
+    assert_true(sim_runs(from->sim));
+    assert_int_equal(stat(name, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+    f = fopen(name, "rb");
+    assert_non_null(f);
+    assert_int_equal(fread(got, 1, sizeof got, f), sizeof got);
+    fclose(f);
+    assert_memory_equal(got, begin, sizeof got); /* no configuration: the first section */
+    run(from, "Cannot update device state while vm is running", "xen-load-devices-state", json_pack("{ss}", "filename", name));
+    run(to, NULL, "xen-load-devices-state", json_pack("{ss}", "filename", name));
+    assert_int_equal(to->sim->device.level, 77);
+    assert_false(sim_runs(to->sim));
+    run(to, "Could not open '/nowhere/x'", "xen-load-devices-state", json_pack("{ss}", "filename", "/nowhere/x"));
+    run(to, "Could not open '/nowhere/x'", "xen-save-devices-state", json_pack("{sssb}", "filename", "/nowhere/x", "live", 0));
+    assert_int_equal(truncate(name, 40), 0);
+    run(to, "section", "xen-load-devices-state", json_pack("{ss}", "filename", name));
+    remove(name);
+    close_side(from);
+    close_side(to);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +428,7 @@ int main(void)
         owned_test(test_gone_on),
         owned_test(test_steered),
         owned_test(test_yank_and_blockers),
+        owned_test(test_device_state),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "fake_engine.h"
 
+#include "godwit/state.h"
+
 struct fake_engine fake;
 static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
 
@@ -26,6 +28,24 @@ const char *gw_vm_tracker_name(const struct gw_vm *vm)
 bool gw_vm_runs_elsewhere(const struct gw_vm *vm)
 {
     return atomic_load(&vm->elsewhere);
+}
+
+/* Whose device state is one byte. */
+int gw_state_save(struct gw_vm *vm, void **ret_blob, size_t *ret_bytes, struct gw_error *err)
+{
+    char *blob = malloc(1);
+
+    if (!blob)
+        return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL, "out of memory");
+    *blob = 's';
+    *ret_blob = blob;
+    *ret_bytes = 1;
+    return 0;
+}
+
+int gw_state_load(struct gw_vm *vm, const void *blob, size_t bytes, struct gw_error *err)
+{
+    return bytes == 1 && *(const char *)blob == 's' ? 0 : gw_fail(err, -EPROTO, GW_BLAME_PEER, "no state of the fake");
 }
 
 int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err)
