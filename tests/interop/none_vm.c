@@ -3,7 +3,9 @@
  * none_vm: the machine `none`, embedded in a test program: RAM, the sections `timer` and `globalstate`, and a writer in
  * place of a CPU. It uses the public API only, and does what it is told on the command line and on standard input.
  *
- *     none_vm [options] send URI | recv URI
+ *     none_vm [options] send URI | recv URI | save FILE | load FILE
+ *
+ * save and load are of device state alone; what the machine has then is told in one line.
  *
  * Standard output is one JSON object per line: {"event": "status" | "pass" | "stop" | "resume" | "log" | "listening" |
  * "state" | "end", ...}. Standard input is one word per line: cancel, continue, yank, claim, state, quit, or
@@ -418,7 +420,7 @@ static int usage(void)
     fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH]]... [--load FILE] [--dump FILE] [--machine NAME]\n"
                     "               [--uuid UUID] [--peer 7.2|10.0|godwit] [--capability NAME[=off]]... [--parameter N=V]...\n"
                     "               [--tracker auto|pagemap|explicit] [--rate PAGES_PER_S] [--set SIZE] [--paused] [--stay]\n"
-                    "               [--timeout-ms N] send URI | recv URI\n");
+                    "               [--timeout-ms N] send URI | recv URI | save FILE | load FILE\n");
     return 2;
 }
 
@@ -427,7 +429,7 @@ struct request {
     unsigned cap_count, param_count;
     uint8_t uuid[16];
     uint64_t timeout_ns;
-    bool paused, stay, send;
+    bool paused, stay, send, save, alone;
 };
 
 static bool parse(int argc, char **argv, struct machine *m, struct request *q)
@@ -494,7 +496,11 @@ static bool parse(int argc, char **argv, struct machine *m, struct request *q)
             return false;
         }
     }
-    if (argc - optind != 2 || (strcmp(argv[optind], "send") && strcmp(argv[optind], "recv")))
+    if (argc - optind != 2)
+        return false;
+    q->save = !strcmp(argv[optind], "save");
+    q->alone = q->save || !strcmp(argv[optind], "load");
+    if (!q->alone && strcmp(argv[optind], "send") && strcmp(argv[optind], "recv"))
         return false;
     q->send = !strcmp(argv[optind], "send");
     q->uri = argv[optind + 1];
@@ -555,6 +561,35 @@ static int start(struct machine *m, const struct request *q, struct gw_error *er
     return r;
 }
 
+/* The running machine's device state into a file; or a file's into a machine that stands. */
+static int state_alone(struct machine *m, const struct request *q)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    char whole[65536];
+    size_t n = 0;
+    void *blob;
+    FILE *f;
+    int r = set_up(m, q, &err);
+
+    m->running = q->save;
+    if (!r && q->save && !(r = gw_state_save(m->vm, &blob, &n, &err))) {
+        f = fopen(q->uri, "wb");
+        r = f && fwrite(blob, 1, n, f) == n && !fclose(f) ? 0 : -EIO;
+        free(blob);
+    } else if (!r && !q->save) {
+        f = fopen(q->uri, "rb");
+        n = f ? fread(whole, 1, sizeof whole, f) : 0;
+        if (f)
+            fclose(f);
+        r = gw_state_load(m->vm, whole, n, &err);
+    }
+    printf("{\"ok\": %s, \"running\": %s, \"ticks\": %" PRId64 ", \"clock\": %" PRId64 ", \"error\": ", r ? "false" : "true",
+           m->running ? "true" : "false", m->timer.cpu_ticks_offset, m->timer.cpu_clock_offset);
+    json_text(err.text);
+    printf("}\n");
+    return r;
+}
+
 static int run(struct machine *m, const struct request *q)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -601,12 +636,12 @@ int main(int argc, char **argv)
         return usage();
     if (pipe2(m.wake, O_CLOEXEC))
         return 1;
-    if (q.send)
+    if (q.send || q.save)
         m.timer = (struct timer){.cpu_ticks_offset = 0x1122334455, .cpu_clock_offset = 0x66778899};
     signal(SIGPIPE, SIG_IGN);
     pthread_mutex_init(&m.lock, NULL);
     pthread_cond_init(&m.changed, NULL);
-    int r = run(&m, &q);
+    int r = q.alone ? state_alone(&m, &q) : run(&m, &q);
     gw_vm_free(m.vm);
     for (unsigned i = 0; i < m.blocks; i++)
         if (m.block[i].host && m.block[i].host != MAP_FAILED)
