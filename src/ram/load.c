@@ -64,7 +64,7 @@ static int check_block(struct ram_live *m, const char *name, uint64_t used, cons
 {
     struct gw_ram_block *b = gw_ram_find(m->config.ram, name);
 
-    if (!b && m->config.adopt) {
+    if (!b && m->config.adopt && used) { /* of nothing there could be any number */
         int e = m->config.adopt(m->config.opaque, name, used, err);
 
         b = gw_ram_find(m->config.ram, name);

@@ -184,7 +184,7 @@ static int get_block(struct gw_scan *s, uint64_t *left, struct gw_error *err)
 
     if (r < 0)
         return r;
-    if (entry.used_bytes % s->page_bytes)
+    if (!entry.used_bytes || entry.used_bytes % s->page_bytes)
         return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": RAM block %s has %" PRIu64 " bytes, which are no "
                               "whole pages", at, entry.name, entry.used_bytes);
     if (block_find(s, entry.name))

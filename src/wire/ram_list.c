@@ -42,7 +42,7 @@ int gw_ram_list_get(struct gw_in *in, uint64_t *left, struct gw_wire_block *ret,
         e = gw_get_u64(in, &ret->used_bytes, err);
     if (e < 0)
         return e;
-    if (!ret->used_bytes || ret->used_bytes > *left)
+    if (ret->used_bytes > *left)
         return gw_in_fail(in, -EPROTO, err,
                           "RAM block %s at byte %" PRIu64 ": 0x%" PRIx64 " bytes, 0x%" PRIx64 " of the total are left",
                           ret->name, at, ret->used_bytes, *left);

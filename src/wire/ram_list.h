@@ -19,7 +19,7 @@ int gw_ram_list_get_total(struct gw_in *in, uint32_t page_bytes, uint64_t max, u
                           struct gw_error *err);
 /* gpa: with x-ignore-shared, else NULL. */
 void gw_ram_list_put(struct gw_out *out, const char *name, uint64_t used_bytes, const uint64_t *gpa);
-/* left: bytes of the total that no block has had yet, counted down. */
+/* left: bytes of the total that no block has had yet, counted down. A block of 0 bytes counts nothing: the caller bounds them. */
 int gw_ram_list_get(struct gw_in *in, uint64_t *left, struct gw_wire_block *ret, struct gw_error *err);
 
 #endif

@@ -152,6 +152,65 @@ static void test_device_refused(void **state)
     }
 }
 
+/* ---- device state alone, of a machine that runs ----------------------------------------------------------------------- */
+
+static void test_saved_while_running(void **state)
+{
+    struct sim *s = sim_new(7, 1, NULL);
+    struct gw_error err = GW_ERROR_INIT;
+    void *blob = NULL;
+    size_t bytes = 0;
+
+    assert_int_equal(gw_registry_add(gw_vm_registry(s->vm), &moody_state, "moody", 0, &moods[0], NULL), 0);
+    sim_start(s);
+    for (unsigned i = 0; i < 2; i++) {
+        bad_save = i;
+        assert_int_equal(gw_state_save(s->vm, &blob, &bytes, &err), i ? -EIO : 0);
+        assert_true(sim_runs(s));
+        assert_int_equal(s->stops, i + 1);
+        assert_int_equal(s->starts, i + 1);
+    }
+    assert_non_null(strstr(err.text, "moody"));
+    bad_save = false;
+    atomic_store(&s->fail_stop, true);
+    assert_int_equal(gw_state_save(s->vm, &blob, &bytes, &err), -EIO);
+    atomic_store(&s->fail_stop, false);
+    /* Started again or not is told, and nothing is given out. */
+    atomic_store(&s->fail_start, true);
+    free(blob);
+    blob = NULL;
+    err = (struct gw_error)GW_ERROR_INIT;
+    assert_int_equal(gw_state_save(s->vm, &blob, &bytes, &err), -EIO);
+    assert_null(blob);
+    assert_non_null(strstr(err.text, "a vCPU does not start"));
+    owned_end(s);
+}
+
+/* ---- a device that cannot be migrated ---------------------------------------------------------------------------------- */
+
+static void test_unmigratable(void **state)
+{
+    static const struct gw_state stuck = {
+        .name = "gpu", .version = 1, .oldest = 1, .size = sizeof(struct moody), .fields = moody_fields, .unmigratable = true};
+    struct sim *s = sim_new(7, 1, NULL);
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_recv *recv = NULL;
+    struct gw_send *send = NULL;
+    void *blob = NULL;
+    size_t bytes;
+
+    assert_int_equal(gw_state_save(s->vm, &blob, &bytes, &err), 0);
+    assert_int_equal(gw_registry_add(gw_vm_registry(s->vm), &stuck, "gpu", 0, &moods[0], NULL), 0);
+    assert_int_equal(gw_state_load(s->vm, blob, bytes, &err), -EBUSY);
+    assert_non_null(strstr(err.text, "State blocked by non-migratable device 'gpu'"));
+    assert_int_equal(gw_recv_start(s->vm, &(struct gw_recv_config){.uri = "tcp:127.0.0.1:0"}, &recv, &err), -EBUSY);
+    assert_int_equal(gw_send_start(s->vm, &(struct gw_send_config){.uri = "tcp:127.0.0.1:1"}, &send, &err), -EBUSY);
+    gw_registry_remove(gw_vm_registry(s->vm), &moods[0]);
+    assert_int_equal(gw_state_load(s->vm, blob, bytes, &err), 0);
+    free(blob);
+    owned_end(s);
+}
+
 /* ---- a machine that stops, and says that it did not -------------------------------------------------------------------- */
 
 static void make_half(struct pair *p, struct gw_channel **a, struct gw_channel **b)
@@ -270,6 +329,8 @@ int main(void)
         owned_test(test_destination_cannot_start),
         owned_test(test_each_notifier),
         owned_test(test_device_refused),
+        owned_test(test_saved_while_running),
+        owned_test(test_unmigratable),
         owned_test(test_yanked_in_start),
         owned_test(test_interrupted),
     };

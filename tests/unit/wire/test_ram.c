@@ -38,7 +38,8 @@ static void test_list(void **state)
 
         for (unsigned k = 0; k < a.count; k++) {
             rnd_name(&seed, a.blocks[k].name);
-            a.total += a.blocks[k].used_bytes = (1 + rnd(&seed) % 1000) << 12;
+            /* A block of no bytes, but not the last one: the list ends with the total. */
+            a.total += a.blocks[k].used_bytes = k + 1 < a.count && i % 2 ? 0 : (1 + rnd(&seed) % 1000) << 12;
             a.gpa[k] = rnd(&seed);
         }
         gw_out_memory(&out);
@@ -140,7 +141,6 @@ static void test_hostile(void **state)
 
     REFUSED("\0\0\0\0\0\0\x10\x08", get_list, &l, "RAM block list expected at byte 0, found flags 0x8");
     REFUSED("\x80\0\0\0\0\0\0\4", get_list, &l, "more than 64 TiB of RAM");
-    REFUSED("\0\0\0\0\0\0\x10\4\1a\0\0\0\0\0\0\0\0", get_list, &l, "RAM block a at byte 8: 0x0 bytes");
     REFUSED("\0\0\0\0\0\0\x10\4\1a\0\0\0\0\0\0\x10\1", get_list, &l, "0x1000 of the total are left");
     REFUSED("\0\0\0\0\0\0\0\x60\2\0\1", get_coded, &n, "its encoding or length is wrong");
     REFUSED("\0\0\0\0\0\0\0\x60\1\0\0", get_coded, &n, "its encoding or length is wrong");
