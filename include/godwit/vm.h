@@ -237,7 +237,7 @@ GW_API int gw_vm_dirty_ring_full(struct gw_vm *vm, struct gw_error *err);
 /* A migration is refused while a reason stands. Any thread. The text is copied. */
 GW_API int gw_vm_add_blocker(struct gw_vm *vm, const char *reason, unsigned *ret_id, struct gw_error *err);
 GW_API void gw_vm_remove_blocker(struct gw_vm *vm, unsigned id);
-/* Calls f for each reason. */
+/* Calls f for each reason, and for each device that cannot be migrated. f must not call the vm or its registry. */
 GW_API void gw_vm_for_each_blocker(struct gw_vm *vm, void (*f)(void *opaque, const char *reason), void *opaque);
 
 enum gw_notify {

@@ -440,12 +440,30 @@ void gw_vm_remove_blocker(struct gw_vm *vm, unsigned id)
     pthread_mutex_unlock(&vm->lock);
 }
 
+struct reasons {
+    void (*f)(void *opaque, const char *reason);
+    void *opaque;
+};
+
+static int tell_device(void *opaque, const struct gw_registered *device)
+{
+    struct reasons *to = opaque;
+    char text[320];
+
+    if (device->state && device->state->unmigratable) {
+        snprintf(text, sizeof text, "non-migratable device: %s", device->id);
+        to->f(to->opaque, text);
+    }
+    return 0;
+}
+
 void gw_vm_for_each_blocker(struct gw_vm *vm, void (*f)(void *opaque, const char *reason), void *opaque)
 {
     pthread_mutex_lock(&vm->lock);
     for (unsigned i = 0; i < vm->blocker_count; i++)
         f(opaque, vm->blockers[i].reason);
     pthread_mutex_unlock(&vm->lock);
+    gw_registry_each(vm->registry, tell_device, &(struct reasons){f, opaque});
 }
 
 int gw_vm_add_notifier(struct gw_vm *vm, gw_notify_fn fn, void *opaque, struct gw_error *err)

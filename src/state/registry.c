@@ -316,8 +316,7 @@ int gw_registry_migratable(const struct gw_registry *reg, struct gw_error *err)
     pthread_mutex_lock(&writable(reg)->lock);
     for (struct entry *e = reg->first; e && r == 0; e = e->next)
         if (!e->removed && e->state && e->state->unmigratable)
-            r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "State blocked by non-migratable device '%s' (instance %u)", e->id,
-                        e->instance);
+            r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "State blocked by non-migratable device '%s'", e->id);
     pthread_mutex_unlock(&writable(reg)->lock);
     return r;
 }

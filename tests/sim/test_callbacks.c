@@ -188,8 +188,14 @@ static void test_saved_while_running(void **state)
 
 /* ---- a device that cannot be migrated ---------------------------------------------------------------------------------- */
 
+static void add_reason(void *opaque, const char *reason)
+{
+    strcat(strcat(opaque, reason), ".");
+}
+
 static void test_unmigratable(void **state)
 {
+    char reasons[128];
     static const struct gw_state stuck = {
         .name = "gpu", .version = 1, .oldest = 1, .size = sizeof(struct moody), .fields = moody_fields, .unmigratable = true};
     struct sim *s = sim_new(7, 1, NULL);
@@ -205,6 +211,9 @@ static void test_unmigratable(void **state)
     assert_non_null(strstr(err.text, "State blocked by non-migratable device 'gpu'"));
     assert_int_equal(gw_recv_start(s->vm, &(struct gw_recv_config){.uri = "tcp:127.0.0.1:0"}, &recv, &err), -EBUSY);
     assert_int_equal(gw_send_start(s->vm, &(struct gw_send_config){.uri = "tcp:127.0.0.1:1"}, &send, &err), -EBUSY);
+    reasons[0] = 0;
+    gw_vm_for_each_blocker(s->vm, add_reason, reasons);
+    assert_string_equal(reasons, "non-migratable device: gpu.");
     gw_registry_remove(gw_vm_registry(s->vm), &moods[0]);
     assert_int_equal(gw_state_load(s->vm, blob, bytes, &err), 0);
     free(blob);
