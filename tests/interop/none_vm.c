@@ -214,8 +214,8 @@ static int add_ram(struct machine *m, const char *load, struct gw_error *err)
             r = gw_fail(err, -EIO, GW_BLAME_LOCAL, "cannot load %s", load);
         if (r)
             return r;
-        b->gpa = gpa;
-        gpa += b->bytes;
+        b->gpa += gpa;
+        gpa = b->gpa + b->bytes;
         struct gw_ram_desc desc = {
             .name = b->name,
             .host = b->host,
@@ -396,7 +396,7 @@ static void parse_uuid(const char *text, uint8_t uuid[16])
     }
 }
 
-static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PATH] */
+static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PATH][,behind=BYTES of nothing] */
 {
     if (m->blocks == BLOCKS_MAX)
         return false;
@@ -409,6 +409,8 @@ static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PA
             snprintf(b->name, sizeof(b->name), "%s", word + 5);
         else if (!strncmp(word, "file=", 5))
             b->file = word + 5;
+        else if (!strncmp(word, "behind=", 7))
+            b->gpa = size_of(word + 7);
         else
             return false;
     }
@@ -417,10 +419,10 @@ static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PA
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH]]... [--load FILE] [--dump FILE] [--machine NAME]\n"
+    fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH][,behind=SIZE]]... [--load FILE] [--dump FILE] [--machine NAME]\n"
                     "               [--uuid UUID] [--peer 7.2|10.0|godwit] [--capability NAME[=off]]... [--parameter N=V]...\n"
                     "               [--tracker auto|pagemap|explicit] [--rate PAGES_PER_S] [--set SIZE] [--paused] [--stay]\n"
-                    "               [--timeout-ms N] send URI | recv URI | save FILE | load FILE\n");
+                    "               [--without PARTS] [--timeout-ms N] send URI | recv URI | save FILE | load FILE\n");
     return 2;
 }
 
@@ -429,6 +431,7 @@ struct request {
     unsigned cap_count, param_count;
     uint8_t uuid[16];
     uint64_t timeout_ns;
+    unsigned without; /* enum gw_stream_parts */
     bool paused, stay, send, save, alone;
 };
 
@@ -438,7 +441,7 @@ static bool parse(int argc, char **argv, struct machine *m, struct request *q)
         {"memory", 1, 0, 'm'},  {"load", 1, 0, 'l'},      {"dump", 1, 0, 'd'},       {"machine", 1, 0, 'M'},
         {"uuid", 1, 0, 'u'},    {"peer", 1, 0, 'p'},      {"capability", 1, 0, 'c'}, {"parameter", 1, 0, 'P'},
         {"tracker", 1, 0, 't'}, {"rate", 1, 0, 'r'},      {"set", 1, 0, 's'},        {"paused", 0, 0, 'S'},
-        {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {0},
+        {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {"without", 1, 0, 'w'},    {0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -489,6 +492,9 @@ static bool parse(int argc, char **argv, struct machine *m, struct request *q)
         case 'y':
             q->stay = true;
             break;
+        case 'w':
+            q->without = (unsigned)size_of(optarg);
+            break;
         case 'T':
             q->timeout_ns = size_of(optarg) * 1000000;
             break;
@@ -513,7 +519,8 @@ static bool parse(int argc, char **argv, struct machine *m, struct request *q)
 
 static int set_up(struct machine *m, const struct request *q, struct gw_error *err)
 {
-    struct gw_vm_config config = {.machine = q->machine, .page_bytes = PAGE, .ops = &machine_ops, .opaque = m};
+    struct gw_vm_config config = {.machine = q->machine, .page_bytes = PAGE, .ops = &machine_ops, .opaque = m,
+                                  .without = q->without};
     memcpy(config.uuid, q->uuid, 16);
     int r = gw_vm_new(&config, &m->vm, err);
     if (!r)

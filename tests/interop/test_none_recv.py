@@ -117,6 +117,30 @@ class Receive:
         source.wait()
         self.assert_same_ram(read_file(shared), RAM)
 
+    def test_ignore_shared_of_others(self):
+        """A block whose contents come may lie elsewhere; one that stays may not."""
+        for block, behind in ("ram", 1 << 30), ("r", 1 << 30):
+            options = {"file": write_file(self.path("shared"), RAM)} if block == "r" else {}
+            target = self.none_vm("target-" + block, "recv", self.unix() + block, block=block, behind=behind,
+                                  capabilities=["x-ignore-shared"], **options)
+            source = self.qemu(self.VERSION, "source-" + block, block=block if options else None,
+                               ram=self.path("shared") if options else None,
+                               capabilities=["x-ignore-shared", "return-path"])
+            source.migrate(target.address())
+            if options:
+                self.refused(source, target, "RAM block r is at guest address 0x0 on the source and 0x40000000")
+            else:
+                self.assert_ok(target.end())
+                source.wait()
+
+    def test_without(self):
+        """Parts that old machine types leave out: one that leaves them out takes it, one that does not says which."""
+        bare = {"machine": "none,suppress-vmdesc=on",
+                "properties": [("send-configuration", "off"), ("send-section-footer", "off")]}
+        self.arrives(source_options=bare, without=7)
+        source, target = self.start(uri=self.unix() + "2", source_options=dict(bare, capabilities=["return-path"]))
+        self.refused(source, target, "no configuration section")
+
     def test_ignore_shared_on_one_side_only_is_refused(self):
         source, target = self.start(source_options={"capabilities": ["x-ignore-shared", "return-path"]})
         self.refused(source, target, "x-ignore-shared")

@@ -73,6 +73,12 @@ class Send:
         self.assert_same_ram(target.ram(), RAM)
         self.check_stream(read_file(path))
 
+    def test_without(self):
+        """A target of an old machine type expects none of these parts."""
+        self.arrives(self.unix(), without=7, target_options={
+            "machine": "none,suppress-vmdesc=on",
+            "properties": [("send-configuration", "off"), ("send-section-footer", "off")]})
+
     def check_stream(self, data):
         """The second opinion: what we wrote, read by the other decoder."""
         s = stream.decode(data)
