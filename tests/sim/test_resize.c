@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sizes of RAM blocks at a load, against a source that is written by hand: its list has what ours never sends.
+ * Sizes of RAM blocks at a load, and a load into a machine that runs. The source is written by hand: its list has what ours
+ * never sends.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -124,9 +125,22 @@ static void test_sizes(void **state)
     answer = 0;
 }
 
+/* Memory that a guest uses is not loaded over. */
+static void test_running(void **state)
+{
+    struct sim *s = sim_new(7, 1, NULL);
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_recv *recv = NULL;
+
+    sim_start(s);
+    assert_int_equal(gw_recv_start(s->vm, &(struct gw_recv_config){.uri = "tcp:127.0.0.1:0"}, &recv, &err), -EBUSY);
+    assert_non_null(strstr(err.text, "run"));
+    owned_end(s);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {owned_test(test_sizes)};
+    const struct CMUnitTest tests[] = {owned_test(test_sizes), owned_test(test_running)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
