@@ -77,7 +77,8 @@ bool gw_vm_running(const struct gw_vm *vm);
 int gw_vm_stop(struct gw_vm *vm, struct gw_error *err);
 int gw_vm_start(struct gw_vm *vm, struct gw_error *err);
 int gw_vm_notify(struct gw_vm *vm, enum gw_notify what, struct gw_error *err);
-/* -EBUSY when a session runs, with a device that cannot be migrated in either direction, or outgoing with all blockers. On success the vm is busy and options are locked. */
+/* -EBUSY when a session runs, a device cannot be migrated, or, of an outgoing one, with all blockers. On success the vm is busy
+ * and options are locked. */
 int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err);
 void gw_vm_end(struct gw_vm *vm);
 /* -EALREADY when it has left, or may have: then it is not sent. (Its state can still be looked at.) For who has begun. */
