@@ -82,12 +82,10 @@ int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, st
 {
     struct gw_ram_block *b;
     int r = find(vm, name, &b, err);
-    bool goes;
+    bool some_stay = gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED);
 
     if (r < 0)
         return r;
-    goes = !(b->flags & GW_RAM_NO_MIGRATE) &&
-           !(gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED) && gw_ram_shared_file(b));
     if (used_bytes > b->max_bytes || used_bytes % vm->ram.page_bytes)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
                        "RAM block %s cannot have %" PRIu64 " bytes (at most %" PRIu64 ")", name, used_bytes,
@@ -99,7 +97,7 @@ int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, st
         ;
     } else if (vm->busy) {
         /* The session has lists and maps of the old size: it ends with this reason, then the new size holds. */
-        if (goes)
+        if (!(b->flags & GW_RAM_NO_MIGRATE) && !(some_stay && gw_ram_shared_file(b)))
             gw_strcopy(vm->ram.resized, sizeof vm->ram.resized, name);
         b->resize = true;
         b->resize_to = used_bytes;

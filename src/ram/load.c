@@ -44,9 +44,11 @@ void gw_ram_load_cleanup(struct gw_live *live, bool ok)
     if (m->lanes_in) /* first: its threads read the flags */
         gw_lanes_in_end(m->lanes_in);
     /* What came is in there now, also when the rest did not. */
+    pthread_mutex_lock(&ram->lock);
     for (unsigned i = 0; i < ram->count; i++)
         if (ok || m->live.touched)
             ram->blocks[i]->flags &= ~(unsigned)GW_RAM_FRESH;
+    pthread_mutex_unlock(&ram->lock);
     m->store->reset(m->store);
     m->in->reset(m->in);
     if (ok)
