@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "large.h"
 #include "options.h"
 #include "shown.h"
 
@@ -71,8 +72,10 @@ int gw_ctl_run(struct gw_ctl *ctl, const char *command, json_t *take_args, json_
 
 void gw_ctl_print_json(const struct gw_ctl *ctl, const json_t *value)
 {
-    json_dumpf(value, stdout, JSON_ENCODE_ANY | (ctl->json ? JSON_COMPACT : JSON_INDENT(2)) | JSON_ENSURE_ASCII);
-    putchar('\n');
+    char *text = gw_large_dump(value, JSON_ENCODE_ANY | (ctl->json ? JSON_COMPACT : JSON_INDENT(2)) | JSON_ENSURE_ASCII);
+
+    puts(text ? text : "");
+    free(text);
 }
 
 /* ---- small commands ---------------------------------------------------------------------------------------------- */
@@ -122,7 +125,7 @@ static int cmd_qmp(struct gw_ctl *ctl, int argc, char **argv)
     int r;
 
     if (argc > 1) {
-        args = json_loads(argv[1], JSON_REJECT_DUPLICATES, &wrong);
+        args = gw_large_load(argv[1], strlen(argv[1]), JSON_REJECT_DUPLICATES, &wrong);
         if (!json_is_object(args)) {
             r = gw_ctl_usage("qmp: the arguments are not a JSON object: %s", args ? argv[1] : wrong.text);
             json_decref(args);
@@ -254,7 +257,7 @@ static bool interrupted(void *opaque)
 static void tell_event(void *opaque, const json_t *event)
 {
     const json_t *what = json_object_get(event, "data");
-    char *data = what ? json_dumps(what, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+    char *data = what ? gw_large_dump(what, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 
     fprintf(stderr, "godwit ctl: event %s%s%s\n", gw_ctl_text(event, "event", "?"), data ? " " : "", data ? data : "");
     free(data);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "large.h"
 #include "options.h"
 #include "shown.h"
 
@@ -30,7 +31,10 @@ static const json_t *at(const json_t *o, const char *path)
 
 double gw_ctl_number(const json_t *info, const char *path)
 {
-    return json_number_value(at(info, path));
+    const json_t *value = at(info, path);
+    const char *large = gw_large_text(value);
+
+    return large ? strtod(large, NULL) : json_number_value(value);
 }
 
 const char *gw_ctl_text(const json_t *info, const char *path, const char *otherwise)
@@ -237,6 +241,8 @@ int gw_ctl_caps(struct gw_ctl *ctl, int argc, char **argv)
 /* The text as JSON of the kind that the parameter has now; where that is not known, of the kind that it looks like. */
 static json_t *parse_value(const json_t *now, const char *text)
 {
+    bool is_text = json_is_string(now) && !gw_large_text(now);
+    uint64_t large;
     int64_t number;
 
     if (json_is_boolean(now) || (!now && (!strcmp(text, "on") || !strcmp(text, "off")))) {
@@ -244,7 +250,9 @@ static json_t *parse_value(const json_t *now, const char *text)
 
         return on || !strcmp(text, "off") || !strcmp(text, "false") ? json_boolean(on) : json_string(text);
     }
-    return !json_is_string(now) && gw_option_size(text, &number) ? json_integer(number) : json_string(text);
+    if (!is_text && gw_option_number(text, 0, UINT64_MAX, &large))
+        return gw_large_integer(large);
+    return !is_text && gw_option_size(text, &number) ? json_integer(number) : json_string(text);
 }
 
 int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t count)
@@ -288,7 +296,7 @@ static int show_parameters(struct gw_ctl *ctl, int argc, char **argv)
     else if (r == GW_EXIT_DONE)
         json_object_foreach(shown, name, value)
         {
-            char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+            char *text = json_is_string(value) && !gw_large_text(value) ? NULL : gw_large_dump(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
 
             printf("%-28s %s\n", gw_shown(name), text ? text : gw_shown(json_string_value(value)));
             free(text);

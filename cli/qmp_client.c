@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "large.h"
 #include "qmp_client.h"
 
 #include <errno.h>
@@ -114,7 +115,7 @@ static json_t *take_message(struct gw_qmp *q, int *ret_code, struct gw_error *er
         q->searched++;
     if (q->searched == q->bytes)
         return NULL;
-    msg = json_loadb(q->buf, q->searched + 1, 0, &wrong);
+    msg = gw_large_load(q->buf, q->searched + 1, 0, &wrong);
     pass(q, q->searched + 1);
     if (!msg)
         *ret_code = gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: not a QMP monitor: %s", q->name, wrong.text);
@@ -158,7 +159,7 @@ static int send_message(struct gw_qmp *q, const char *command, json_t *take_args
     int r;
 
     gw_channel_set_timeout(q->ch, q->config.timeout_ns);
-    if (!msg || (take_args && json_object_set(msg, "arguments", take_args)) || !(text = json_dumps(msg, JSON_COMPACT)))
+    if (!msg || (take_args && json_object_set(msg, "arguments", take_args)) || !(text = gw_large_dump(msg, JSON_COMPACT)))
         r = gw_fail(err, -ENOMEM, GW_BLAME_LOCAL, "out of memory (%s)", command);
     else
         r = gw_channel_write_full(q->ch, text, strlen(text), err);

@@ -21,11 +21,14 @@
  * its destination has said that it has it (gw_vm_runs_elsewhere); till then `migrate` is refused. migrate-incoming is refused for a machine that has a guest or had its turn (see `waits`); after an attempt
  * that changed nothing it has another one.
  *
+ * JSON is taken as QEMU takes it: strings also in single quotes. `id` is any JSON value, and comes back as it was: numbers
+ * with all their digits. Whole numbers from -2^63 to 2^64 - 1 are exact everywhere; arguments have no control characters.
+ *
  * Events: STOP, RESUME (of sessions and of the commands stop and cont), SHUTDOWN (of quit), and with the capability
  * `events` MIGRATION and MIGRATION_PASS. Under memory shortage an event may be lost.
  *
- * Hostile: any number of clients may connect; 32 are served, messages are bounded (1 MiB, 64 levels), and a client that
- * does not read what it asked for is closed. They can pass 16 descriptors, and use no others. Who can connect can do
+ * Hostile: any number of clients may connect; 32 are served, messages are bounded (1 MiB, 1024 levels, as with QEMU; a
+ * larger one is an error, and the next is answered), and a client that does not read what it asked for is closed. They can pass 16 descriptors, and use no others. Who can connect can do
  * everything that is listed above: the embedder guards the address.
  *
  * Threads: the server has one thread of its own for all its clients; ops are called on it. The functions here may be

@@ -70,7 +70,7 @@ static int exec_address(json_t *addr, char *buf, struct gw_error *err)
     if (r < 0)
         return r;
     json_array_foreach(args, i, arg)
-        if (!json_is_string(arg))
+        if (!gw_json_is_string(arg))
             return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
                            "Invalid parameter type for 'channels[0].addr.args[%zu]', expected: string", i);
     if (json_array_size(args) == 0)

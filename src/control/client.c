@@ -85,11 +85,25 @@ static bool take_messages(struct gw_control *c, struct gw_client *cl)
 
     while (cl->fd >= 0 && !cl->closing && gw_client_unread(cl) <= GW_CONTROL_UNREAD) {
         r = gw_splitter_next(&cl->splitter, cl->in + used, cl->in_bytes - used, &begin, &end);
-        if (r <= 0)
+        if (r == 0 && !cl->splitter.skip && cl->in_bytes - used > GW_CONTROL_MESSAGE) {
+            gw_control_complain(cl, "JSON token size limit exceeded");
+            gw_splitter_skip(&cl->splitter);
+        } else if (r < 0) {
+            gw_control_complain(cl, "JSON nesting depth limit exceeded");
+        } else if (r > 0) {
+            bool skip = cl->splitter.skip;
+
+            gw_splitter_restart(&cl->splitter);
+            if (!skip)
+                gw_control_message(c, cl, cl->in + used + begin, end - begin);
+            used += end;
+        }
+        if (cl->splitter.skip) {
+            used += cl->splitter.at;
+            cl->splitter.at = 0;
+        }
+        if (r == 0)
             break;
-        gw_splitter_restart(&cl->splitter);
-        gw_control_message(c, cl, cl->in + used + begin, end - begin);
-        used += end;
     }
     if (cl->fd < 0 || cl->closing)
         return true;
@@ -101,11 +115,7 @@ static bool take_messages(struct gw_control *c, struct gw_client *cl)
         memmove(cl->in, cl->in + used, cl->in_bytes - used);
         cl->in_bytes -= used;
     }
-    if (r == -E2BIG || (r == 0 && cl->in_bytes > GW_CONTROL_MESSAGE)) {
-        gw_control_complain(cl, r == -E2BIG ? "JSON nesting depth limit exceeded" : "JSON token size limit exceeded");
-        cl->closing = true;
-    }
-    return r <= 0;
+    return r == 0;
 }
 
 void gw_client_work(struct gw_control *c, struct gw_client *cl)

@@ -123,7 +123,7 @@ int gw_cmd_set_capabilities(struct gw_control *c, json_t *args, json_t **ret_res
 static json_t *parameter_value(enum gw_parameter_type type, const char *text)
 {
     if (type == GW_PARAMETER_INT)
-        return json_integer((json_int_t)GW_MIN(strtoull(text, NULL, 10), (unsigned long long)INT64_MAX));
+        return gw_json_u64(strtoull(text, NULL, 10));
     if (type == GW_PARAMETER_BOOL)
         return json_boolean(!strcmp(text, "on"));
     return json_string(text);
@@ -166,11 +166,13 @@ static int value_text(const char *name, json_t *value, char *buf, size_t size, c
     *ret_text = buf;
     if (type == GW_PARAMETER_INT && json_is_integer(value))
         snprintf(buf, size, "%lld", (long long)json_integer_value(value));
+    else if (type == GW_PARAMETER_INT && gw_json_large(value))
+        *ret_text = gw_json_large(value);
     else if (type == GW_PARAMETER_BOOL && json_is_boolean(value))
         snprintf(buf, size, "%s", json_is_true(value) ? "on" : "off");
     else if (type == GW_PARAMETER_STRING && json_is_null(value))
         buf[0] = 0;
-    else if ((type == GW_PARAMETER_STRING || type == GW_PARAMETER_ENUM) && json_is_string(value))
+    else if ((type == GW_PARAMETER_STRING || type == GW_PARAMETER_ENUM) && gw_json_is_string(value))
         *ret_text = json_string_value(value);
     else
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Invalid parameter type for '%s', expected: %s", name,

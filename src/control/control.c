@@ -35,7 +35,7 @@ void gw_control_emit(struct gw_control *c, const char *event, const char *data_j
         json_decref(o);
         return;
     }
-    text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    text = o ? gw_json_text(o) : NULL;
     json_decref(o);
     if (!text)
         return;

@@ -98,7 +98,7 @@ bool gw_control_has_command(const char *name)
 
 static void put_json(struct gw_client *cl, json_t *take, bool failed)
 {
-    char *text = failed || !take ? NULL : json_dumps(take, JSON_COMPACT);
+    char *text = failed || !take ? NULL : gw_json_text(take);
 
     json_decref(take);
     gw_client_put(cl, text);
@@ -169,9 +169,9 @@ static int negotiate(struct gw_client *cl, json_t *args, struct gw_error *err)
     if (r < 0)
         return r;
     json_array_foreach(json_object_get(args, "enable"), i, word) {
-        if (!json_is_string(word) || strcmp(json_string_value(word), "oob"))
+        if (!gw_json_is_string(word) || strcmp(json_string_value(word), "oob"))
             return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter 'enable' does not accept value '%.100s'",
-                           json_is_string(word) ? json_string_value(word) : "?");
+                           gw_json_is_string(word) ? json_string_value(word) : "?");
         oob = true;
     }
     cl->oob = oob;
@@ -183,7 +183,7 @@ static int negotiate(struct gw_client *cl, json_t *args, struct gw_error *err)
 static int run_added(struct gw_control *c, const struct gw_control_command *e, json_t *args, json_t **ret_result,
                      struct gw_error *err)
 {
-    GW_AUTOFREE char *text = json_dumps(args, JSON_COMPACT), *answer = NULL;
+    GW_AUTOFREE char *text = gw_json_text(args), *answer = NULL;
     int r;
 
     if (!text)
@@ -257,7 +257,7 @@ static const char *open_envelope(struct gw_client *cl, json_t *msg, json_t *id, 
         if (!strcmp(key, "execute") || (cl->oob && !strcmp(key, "exec-oob"))) {
             if (name)
                 wrong = "QMP input member 'execute' clashes with 'exec-oob'";
-            else if (!json_is_string(value))
+            else if (!gw_json_is_string(value))
                 wrong = !strcmp(key, "execute") ? "QMP input member 'execute' must be a string"
                                                                : "QMP input member 'exec-oob' must be a string";
             else

@@ -22,7 +22,7 @@
 #include "godwit/options.h"
 
 #define GW_CONTROL_CLIENTS 32            /* more are closed at once */
-#define GW_CONTROL_MESSAGE (1024 * 1024) /* bytes; a client that sends a longer one is told so and closed */
+#define GW_CONTROL_MESSAGE (1024 * 1024) /* bytes; a longer one is an error, and passed over */
 #define GW_CONTROL_UNREAD (64 * 1024)    /* a client that leaves more unread is not listened to until it reads */
 #define GW_CONTROL_BACKLOG (4 * 1024 * 1024) /* ... and one that leaves so much (of events) is closed */
 
@@ -168,10 +168,20 @@ int gw_info_build(struct gw_control *c, bool incoming, const struct gw_stats *st
 int gw_address_from_args(json_t *args, char **ret_uri, struct gw_error *err);
 json_t *gw_address_to_json(const char *uri);
 
-/* json.c: reads JSON from anyone: -EPROTO with where and why (also for a key that occurs twice), -ENOMEM. jansson's own
- * parser is not used: it breaks when memory runs out. */
+/* json.c: reads JSON from anyone, as QMP takes it: -EPROTO with where and why (also for a key that occurs twice), -ENOMEM.
+ * jansson's own parser is not used: it breaks when memory runs out. Strings have no control characters, but in the member
+ * `id` of the outermost object, where anything may be.
+ *
+ * A number that jansson cannot have as it is (beyond int64_t, or not whole) is kept as a text with a mark in front, and
+ * gw_json_text writes it as it came. So a string must be asked with gw_json_is_string, not with jansson. */
 int gw_json_load(const char *text, size_t bytes, json_t **ret_value, struct gw_error *err);
-/* Setters that answer whether they failed, to be or-ed; counters beyond INT64_MAX become that. */
+/* All JSON that leaves; malloc'ed, NULL: out of memory. */
+char *gw_json_text(const json_t *value);
+json_t *gw_json_u64(uint64_t value);
+bool gw_json_is_string(const json_t *value);
+/* The digits of a whole number from 2^63 on; NULL: it is something else. */
+const char *gw_json_large(const json_t *value);
+/* Setters that answer whether they failed, to be or-ed. */
 bool gw_json_put(json_t *object, const char *key, json_t *take_value);
 bool gw_json_put_int(json_t *object, const char *key, uint64_t value);
 bool gw_json_put_text(json_t *object, const char *key, const char *value);

@@ -1,28 +1,43 @@
 /* SPDX-License-Identifier: MIT */
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 
 #include "control/internal.h"
 #include "state/json.h"
+#include "state/text.h"
 
-static int convert(const struct gw_json *from, json_t **ret_value, struct gw_error *err);
+static int convert(const struct gw_json *from, unsigned depth, bool any, json_t **ret_value, struct gw_error *err);
 
-/* strtod reads what the program's locale writes. Out of range becomes 0, as infinities cannot be told. */
-static double real_of(const char *text)
+/* The mark of a number. A string that begins with it gets one more, so that no text is taken for a number. */
+#define MARK '\1'
+
+static json_t *number_of(const char *text)
 {
-    char buf[64], *point;
-    double v;
-
-    snprintf(buf, sizeof buf, "%s", text);
-    point = strchr(buf, '.');
-    if (point)
-        *point = localeconv()->decimal_point[0];
-    v = strtod(buf, NULL);
-    return isfinite(v) ? v : 0;
+    return json_sprintf("%c%s", MARK, text);
 }
 
-static int convert_members(const struct gw_json *from, json_t *to, struct gw_error *err)
+static int string_of(const struct gw_json *from, bool any, json_t **ret_value, struct gw_error *err)
+{
+    GW_AUTOFREE char *longer = NULL;
+    const char *text = from->string;
+    size_t bytes = from->count;
+
+    if (!any && gw_json_has_control(text, bytes))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a control character in a string");
+    if (*text == MARK) {
+        longer = malloc(bytes + 1);
+        if (!longer)
+            return gw_nomem(err, "a JSON value");
+        *longer = MARK;
+        memcpy(longer + 1, text, bytes++);
+        text = longer;
+    }
+    *ret_value = json_stringn(text, bytes);
+    return *ret_value ? 0
+                      : gw_fail(err, -EPROTO, GW_BLAME_PEER, "a string is not UTF-8, or there is no memory for it");
+}
+
+static int convert_members(const struct gw_json *from, unsigned depth, bool any, json_t *to, struct gw_error *err)
 {
     for (const struct gw_json *m = from->first; m; m = m->next) {
         json_t *value = NULL;
@@ -30,7 +45,9 @@ static int convert_members(const struct gw_json *from, json_t *to, struct gw_err
 
         if (m->key && json_object_get(to, m->key))
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the key '%.100s' occurs twice", m->key);
-        r = convert(m, &value, err);
+        if (m->key && !any && gw_json_has_control(m->key, strlen(m->key)))
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a control character in a key");
+        r = convert(m, depth + 1, any || (!depth && m->key && !strcmp(m->key, "id")), &value, err);
         if (r < 0)
             return r;
         if (m->key ? json_object_set_new(to, m->key, value) : json_array_append_new(to, value))
@@ -39,7 +56,8 @@ static int convert_members(const struct gw_json *from, json_t *to, struct gw_err
     return 0;
 }
 
-static int convert(const struct gw_json *from, json_t **ret_value, struct gw_error *err)
+/* any: whatever characters. */
+static int convert(const struct gw_json *from, unsigned depth, bool any, json_t **ret_value, struct gw_error *err)
 {
     json_t *to = NULL;
     int r = 0;
@@ -55,13 +73,10 @@ static int convert(const struct gw_json *from, json_t **ret_value, struct gw_err
         to = json_integer(from->number);
         break;
     case GW_JSON_REAL:
-        to = json_real(real_of(from->string));
+        to = number_of(from->string);
         break;
     case GW_JSON_STRING:
-        to = json_stringn(from->string, from->count);
-        if (!to)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a string is not UTF-8, or there is no memory for it");
-        break;
+        return string_of(from, any, ret_value, err);
     case GW_JSON_ARRAY:
         to = json_array();
         break;
@@ -72,7 +87,7 @@ static int convert(const struct gw_json *from, json_t **ret_value, struct gw_err
     if (!to)
         return gw_nomem(err, "a JSON value");
     if (from->type == GW_JSON_ARRAY || from->type == GW_JSON_OBJECT)
-        r = convert_members(from, to, err);
+        r = convert_members(from, depth, any, to, err);
     if (r < 0)
         json_decref(to);
     else
@@ -84,12 +99,106 @@ int gw_json_load(const char *text, size_t bytes, json_t **ret_value, struct gw_e
 {
     struct gw_arena arena = {0};
     struct gw_json *tree = NULL;
-    int r = gw_json_parse(text, bytes, &arena, &tree, err);
+    int r = gw_json_parse_qmp(text, bytes, &arena, &tree, err);
 
     if (r == 0)
-        r = convert(tree, ret_value, err);
+        r = convert(tree, 0, false, ret_value, err);
     gw_arena_free(&arena);
     return r;
+}
+
+/* Whether the text is a number with its mark, and nothing else. */
+static bool is_number(const char *text)
+{
+    return text && *text == MARK && text[1] && !text[1 + strspn(text + 1, "+-.0123456789eE")];
+}
+
+static int to_text(const char *bytes, size_t count, void *opaque)
+{
+    struct gw_text *t = opaque;
+
+    gw_text_add(t, bytes, count);
+    return t->failed ? -1 : 0;
+}
+
+static bool dump_plain(struct gw_text *t, const json_t *value)
+{
+    return value && json_dump_callback(value, to_text, t, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
+}
+
+static bool dump_string(struct gw_text *t, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    bool good;
+    json_t *rest;
+
+    if (is_number(text)) {
+        gw_text_add(t, text + 1, strlen(text + 1));
+        return true;
+    }
+    if (text[0] != MARK || text[1] != MARK)
+        return dump_plain(t, value);
+    rest = json_stringn(text + 1, json_string_length(value) - 1);
+    good = dump_plain(t, rest);
+    json_decref(rest);
+    return good;
+}
+
+static bool dump(struct gw_text *t, const json_t *value)
+{
+    const char *before = "", *key;
+    json_t *member, *name;
+    bool good = true;
+    size_t i;
+
+    if (json_is_string(value))
+        return dump_string(t, value);
+    if (!json_is_object(value) && !json_is_array(value))
+        return dump_plain(t, value);
+    gw_text_add(t, json_is_object(value) ? "{" : "[", 1);
+    json_array_foreach(value, i, member) {
+        gw_text_add(t, before, strlen(before));
+        good = good && dump(t, member);
+        before = ",";
+    }
+    json_object_foreach((json_t *)value, key, member) {
+        gw_text_add(t, before, strlen(before));
+        name = json_string(key);
+        good = good && dump_plain(t, name);
+        json_decref(name);
+        gw_text_add(t, ":", 1);
+        good = good && dump(t, member);
+        before = ",";
+    }
+    gw_text_add(t, json_is_object(value) ? "}" : "]", 1);
+    return good;
+}
+
+char *gw_json_text(const json_t *value)
+{
+    struct gw_text t = {0};
+
+    if (value && dump(&t, value) && !t.failed)
+        return t.data;
+    gw_text_free(&t);
+    return NULL;
+}
+
+const char *gw_json_large(const json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    return is_number(text) && !text[1 + strspn(text + 1, "0123456789")] ? text + 1 : NULL;
+}
+
+json_t *gw_json_u64(uint64_t value)
+{
+    return value <= INT64_MAX ? json_integer((json_int_t)value) : json_sprintf("%c%" PRIu64, MARK, value);
+}
+
+bool gw_json_is_string(const json_t *value)
+{
+    return json_is_string(value) && !is_number(json_string_value(value));
 }
 
 bool gw_json_put(json_t *object, const char *key, json_t *take_value)
@@ -99,7 +208,7 @@ bool gw_json_put(json_t *object, const char *key, json_t *take_value)
 
 bool gw_json_put_int(json_t *object, const char *key, uint64_t value)
 {
-    return gw_json_put(object, key, json_integer((json_int_t)GW_MIN(value, (uint64_t)INT64_MAX)));
+    return gw_json_put(object, key, gw_json_u64(value));
 }
 
 bool gw_json_put_text(json_t *object, const char *key, const char *value)
@@ -131,7 +240,7 @@ static bool is_type(const json_t *v, char type)
 {
     switch (type) {
     case 's':
-        return json_is_string(v);
+        return gw_json_is_string(v);
     case 'b':
         return json_is_boolean(v);
     case 'i':

@@ -30,21 +30,24 @@ int gw_splitter_next(struct gw_splitter *f, const char *buf, size_t bytes, size_
                 continue;
             f->open = true;
             f->begin = f->at;
-        } else if (c == RESYNC || (f->string && c == '\n')) {
+        } else if (c == RESYNC || (f->quote && c == '\n')) {
             return done(f, f->at + 1, ret_begin, ret_end);
-        } else if (f->depth == 0 && !f->string && (is_space(c) || is_bracket(c))) {
+        } else if (f->depth == 0 && !f->quote && (is_space(c) || is_bracket(c))) {
             return done(f, f->at, ret_begin, ret_end);
         }
         if (f->escape) {
             f->escape = false;
-        } else if (f->string) {
+        } else if (f->quote) {
             f->escape = c == '\\';
-            f->string = c != '"';
-        } else if (c == '"') {
-            f->string = true;
+            f->quote = c == f->quote ? 0 : f->quote;
+        } else if (c == '"' || c == '\'') {
+            f->quote = c;
         } else if (c == '{' || c == '[') {
-            if (++f->depth > GW_SPLITTER_DEPTH)
+            if (++f->depth > GW_SPLITTER_DEPTH && !f->skip) {
+                f->skip = true;
+                f->at++;
                 return -E2BIG;
+            }
         } else if (c == '}' || c == ']') {
             if (f->depth <= 1)
                 return done(f, f->at + 1, ret_begin, ret_end);

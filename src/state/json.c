@@ -46,7 +46,8 @@ void gw_arena_free(struct gw_arena *arena)
 struct parser {
     const char *text;
     size_t at, end;
-    unsigned depth, nodes;
+    unsigned depth, depth_max, nodes;
+    bool qmp;
     struct gw_arena *arena;
     struct gw_error *err;
 };
@@ -124,7 +125,7 @@ static int escape(struct parser *p, char **to)
         r = hex4(p, &v);
         if (r < 0)
             return r;
-        if (!v)
+        if (!v && !p->qmp)
             return wrong(p, "a NUL in a string");
         if (v >> 10 == 0xd800 >> 10 && p->end - p->at >= 6 && !memcmp(p->text + p->at, "\\u", 2)) {
             size_t at = p->at;
@@ -142,27 +143,42 @@ static int escape(struct parser *p, char **to)
         return 0;
     }
     found = memchr(names, p->text[p->at], sizeof names - 1);
-    if (!found)
+    if (!found && !(p->qmp && p->text[p->at] == '\''))
         return wrong(p, "no such escape");
     p->at++;
-    *(*to)++ = values[found - names];
+    *(*to)++ = found ? values[found - names] : '\'';
     return 0;
+}
+
+bool gw_json_has_control(const char *string, size_t bytes)
+{
+    for (const unsigned char *c = (const unsigned char *)string, *end = c + bytes; c < end; c++)
+        if (*c < 0x20 || *c == 0x7f || (*c == 0xc2 && c + 1 < end && c[1] < 0xa0))
+            return true;
+    return false;
+}
+
+static bool at_quote(struct parser *p)
+{
+    int c = look(p);
+
+    return c == '"' || (c == '\'' && p->qmp);
 }
 
 /* At the quote. */
 static int parse_string(struct parser *p, const char **ret, uint32_t *ret_bytes)
 {
+    char quote = p->text[p->at], *s, *to;
     size_t stop = ++p->at;
-    char *s, *to;
 
-    while (stop < p->end && p->text[stop] != '"')
+    while (stop < p->end && p->text[stop] != quote)
         stop += p->text[stop] == '\\' ? 2 : 1;
     if (stop >= p->end)
         return wrong(p, "a string without an end");
     s = to = gw_arena_take(p->arena, stop - p->at + 1);
     if (!s)
         return no_memory(p);
-    while (p->text[p->at] != '"') {
+    while (p->text[p->at] != quote) {
         unsigned char c = (unsigned char)p->text[p->at];
 
         if (c < 0x20)
@@ -177,9 +193,8 @@ static int parse_string(struct parser *p, const char **ret, uint32_t *ret_bytes)
                 return r;
         }
     }
-    for (const unsigned char *c = (const unsigned char *)s; c < (unsigned char *)to; c++)
-        if (*c < 0x20 || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0))
-            return wrong(p, "a control character in a string");
+    if (!p->qmp && gw_json_has_control(s, (size_t)(to - s)))
+        return wrong(p, "a control character in a string");
     p->at++;
     *ret = s;
     *ret_bytes = (uint32_t)(to - s);
@@ -271,15 +286,17 @@ static int parse_value(struct parser *p, struct gw_json **ret);
 static int parse_member(struct parser *p, bool object, struct gw_json **ret)
 {
     const char *key = NULL;
-    uint32_t unused;
+    uint32_t bytes;
     int r;
 
     if (object) {
-        if (look(p) != '"')
+        if (!at_quote(p))
             return wrong(p, "a key is missing");
-        r = parse_string(p, &key, &unused);
+        r = parse_string(p, &key, &bytes);
         if (r < 0)
             return r;
+        if (strlen(key) != bytes)
+            return wrong(p, "a NUL in a key");
         if (look(p) != ':')
             return wrong(p, "a colon is missing");
         p->at++;
@@ -295,7 +312,7 @@ static int parse_members(struct parser *p, struct gw_json *node, char close)
     struct gw_json **tail = &node->first;
 
     p->at++;
-    if (++p->depth > GW_JSON_DEPTH_MAX)
+    if (++p->depth > p->depth_max)
         return wrong(p, "nested too deep");
     if (look(p) == close) {
         p->at++;
@@ -335,7 +352,7 @@ static int parse_value(struct parser *p, struct gw_json **ret)
     if (c == '{' || c == '[') {
         node->type = c == '{' ? GW_JSON_OBJECT : GW_JSON_ARRAY;
         r = parse_members(p, node, c == '{' ? '}' : ']');
-    } else if (c == '"') {
+    } else if (at_quote(p)) {
         node->type = GW_JSON_STRING;
         r = parse_string(p, &node->string, &node->count);
     } else {
@@ -347,21 +364,35 @@ static int parse_value(struct parser *p, struct gw_json **ret)
     return 0;
 }
 
-int gw_json_parse(const char *text, size_t bytes, struct gw_arena *arena, struct gw_json **ret, struct gw_error *err)
+static int parse(struct parser *p, struct gw_json **ret)
 {
-    struct parser p = {.text = text, .end = bytes, .arena = arena, .err = err};
     struct gw_json *root = NULL;
     int r;
 
-    if (bytes > GW_JSON_BYTES_MAX)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%zu bytes of JSON, at most %u", bytes, GW_JSON_BYTES_MAX);
-    r = parse_value(&p, &root);
+    if (p->end > GW_JSON_BYTES_MAX)
+        return gw_fail(p->err, -EPROTO, GW_BLAME_PEER, "%zu bytes of JSON, at most %u", p->end, GW_JSON_BYTES_MAX);
+    r = parse_value(p, &root);
     if (r < 0)
         return r;
-    if (look(&p) >= 0)
-        return wrong(&p, "something follows the end");
+    if (look(p) >= 0)
+        return wrong(p, "something follows the end");
     *ret = root;
     return 0;
+}
+
+int gw_json_parse(const char *text, size_t bytes, struct gw_arena *arena, struct gw_json **ret, struct gw_error *err)
+{
+    struct parser p = {.text = text, .end = bytes, .arena = arena, .err = err, .depth_max = GW_JSON_DEPTH_MAX};
+
+    return parse(&p, ret);
+}
+
+int gw_json_parse_qmp(const char *text, size_t bytes, struct gw_arena *arena, struct gw_json **ret, struct gw_error *err)
+{
+    struct parser p = {
+        .text = text, .end = bytes, .arena = arena, .err = err, .depth_max = GW_JSON_QMP_DEPTH, .qmp = true};
+
+    return parse(&p, ret);
 }
 
 struct gw_json *gw_json_get(const struct gw_json *object, const char *key)

@@ -4,7 +4,7 @@
  * members in their order, keys that occur twice. Size, depth and number of values are bounded; running out of memory is
  * told apart from wrong text; all memory is in a few chunks that are freed together.
  *
- * Strings are NUL-terminated (an escaped NUL is refused); what the escapes above ASCII mean is written as UTF-8. Whether
+ * Strings are NUL-terminated (an escaped NUL or control character is refused); what the escapes above ASCII mean is written as UTF-8. Whether
  * all of a string is UTF-8 is not looked at.
  */
 #ifndef GW_JSON_H
@@ -15,6 +15,7 @@
 #define GW_JSON_BYTES_MAX (64u << 20)
 #define GW_JSON_NODES_MAX (4u << 20)
 #define GW_JSON_DEPTH_MAX 64
+#define GW_JSON_QMP_DEPTH 1024 /* QEMU's */
 
 struct gw_arena_chunk;
 struct gw_arena {
@@ -40,6 +41,11 @@ struct gw_json {
 
 /* The tree is in the arena. -EPROTO with the offset when it is not JSON. */
 int gw_json_parse(const char *text, size_t bytes, struct gw_arena *arena, struct gw_json **ret, struct gw_error *err);
+/* The same for what QMP takes: also strings in '', the escape \', GW_JSON_QMP_DEPTH levels, and escapes of any character
+ * but half a surrogate pair: so a string (not a key) may contain NUL, and `count` tells how long it is. */
+int gw_json_parse_qmp(const char *text, size_t bytes, struct gw_arena *arena, struct gw_json **ret, struct gw_error *err);
+/* Whether the string has a control character: C0, DEL or C1. */
+bool gw_json_has_control(const char *string, size_t bytes);
 /* The last member of this key, or NULL; also when object is NULL or no object. */
 struct gw_json *gw_json_get(const struct gw_json *object, const char *key);
 

@@ -90,7 +90,7 @@ int connect_to(const char *path)
     return fd;
 }
 
-json_t *next(struct client *cl)
+char *next_line(struct client *cl)
 {
     for (;;) {
         char *end = memchr(cl->buf, '\n', cl->bytes);
@@ -98,12 +98,11 @@ json_t *next(struct client *cl)
         ssize_t n;
 
         if (end) {
-            json_t *o = json_loadb(cl->buf, (size_t)(end - cl->buf), 0, NULL);
+            char *line = strndup(cl->buf, (size_t)(end - cl->buf));
 
-            assert_non_null(o);
             cl->bytes -= (size_t)(end + 1 - cl->buf);
             memmove(cl->buf, end + 1, cl->bytes);
-            return o;
+            return line;
         }
         assert_true(cl->bytes < sizeof cl->buf);
         if (poll(&p, 1, WAIT_MS) != 1)
@@ -113,6 +112,16 @@ json_t *next(struct client *cl)
             return NULL;
         cl->bytes += (size_t)n;
     }
+}
+
+json_t *next(struct client *cl)
+{
+    char *line = next_line(cl);
+    json_t *o = line ? json_loads(line, 0, NULL) : NULL;
+
+    assert_true(!line || o);
+    free(line);
+    return o;
 }
 
 void say(struct client *cl, const char *text)

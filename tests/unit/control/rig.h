@@ -45,6 +45,8 @@ struct client *hello(struct rig *rig);
 struct client *ready(struct rig *rig);
 void bye(struct client *cl);
 
+/* The next message as it came (malloc'ed), or NULL at the end of the connection. */
+char *next_line(struct client *cl);
 /* The next message, or NULL at the end of the connection (also a reset one). */
 json_t *next(struct client *cl);
 void expect_end(struct client *cl);

@@ -20,14 +20,19 @@ static void frames(const char *text, size_t bytes, size_t step, char *out, size_
             size_t n = strlen(out);
 
             assert_true(f.at <= have - start);
-            if (r < 0) {
-                snprintf(out + n, size - n, "deep");
-                return;
+            if (r < 0)
+                snprintf(out + n, size - n, "deep|");
+            if (r <= 0 && f.skip) {
+                start += f.at;
+                f.at = 0;
             }
             if (r == 0)
                 break;
+            if (r < 0)
+                continue;
             assert_true(begin < end && end <= have - start);
-            snprintf(out + n, size - n, "%.*s|", (int)(end - begin), text + start + begin);
+            if (!f.skip)
+                snprintf(out + n, size - n, "%.*s|", (int)(end - begin), text + start + begin);
             start += end;
             gw_splitter_restart(&f);
         }
@@ -54,6 +59,9 @@ static void test_where_messages_end(void **state)
         {"{{{", ""},
         {"tru", ""},
         {"true ", "true|"},
+        {"{'a':']}\"'}{}", "{'a':']}\"'}|{}|"},
+        {"{\"'\":1}'{' {}", "{\"'\":1}|'{'|{}|"},
+        {"{'a\\'}':1}{}", "{'a\\'}':1}|{}|"},
     };
     char out[256];
 
@@ -67,18 +75,28 @@ static void test_where_messages_end(void **state)
 
 static void test_depth(void **state)
 {
-    char text[4 * GW_SPLITTER_DEPTH], out[8 * GW_SPLITTER_DEPTH];
+    static char text[4 * GW_SPLITTER_DEPTH], out[8 * GW_SPLITTER_DEPTH];
 
     memset(text, '[', GW_SPLITTER_DEPTH + 1);
     frames(text, GW_SPLITTER_DEPTH, 7, out, sizeof out);
     assert_string_equal(out, "");
     frames(text, GW_SPLITTER_DEPTH + 1, 7, out, sizeof out);
-    assert_string_equal(out, "deep");
+    assert_string_equal(out, "deep|");
+    /* It is passed over as a whole, however deep it goes, and what follows it is not. */
+    memset(text, '[', 1500);
+    memset(text + 1500, ']', 1500);
+    snprintf(text + 3000, sizeof text - 3000, "{}[\xff{}");
+    frames(text, strlen(text), 7, out, sizeof out);
+    assert_string_equal(out, "deep|{}|[\xff|{}|");
+    memset(text, '[', 3000);
+    text[2500] = '\xff';
+    frames(text, 2600, 7, out, sizeof out);
+    assert_string_equal(out, "deep|");
     /* Mismatched brackets count alike, so that nothing hides behind them. */
     for (size_t i = 0; i <= GW_SPLITTER_DEPTH; i++)
         text[i] = i % 2 ? '{' : '[';
     frames(text, GW_SPLITTER_DEPTH + 1, 1, out, sizeof out);
-    assert_string_equal(out, "deep");
+    assert_string_equal(out, "deep|");
     /* In a string they are nothing. */
     memset(text, '[', sizeof text);
     text[0] = '"';
@@ -91,7 +109,7 @@ static void test_depth(void **state)
 /* Whatever the bytes: split anyhow, the messages are the same. */
 static void test_random_splits(void **state)
 {
-    static const char alphabet[] = "{}[]\"\\ \n1a:,\xff";
+    static const char alphabet[] = "{}[]\"'\\ \n1a:,\xff";
     uint64_t seed = 42;
     char text[200], whole[600], split[600];
 
