@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "options.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,19 @@ bool gw_option_uuid(const char *text, uint8_t ret_uuid[16])
         return false;
     memcpy(ret_uuid, uuid, sizeof uuid);
     return true;
+}
+
+bool gw_option_is_local(const char *host)
+{
+    const uint8_t mapped[13] = {[10] = 0xff, 0xff, 127}; /* ::ffff:127.x.x.x */
+    struct in6_addr v6;
+    struct in_addr v4;
+
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127;
+    if (inet_pton(AF_INET6, host, &v6) != 1)
+        return !strcmp(host, "localhost");
+    return IN6_IS_ADDR_LOOPBACK(&v6) || !memcmp(&v6, mapped, sizeof mapped);
 }
 
 bool gw_option_log(const char *text, bool *ret_verbose)

@@ -13,7 +13,7 @@
 struct gw_vm_program {
     struct gw_machine_config config;
     const char *qmp, *incoming;
-    bool paused;
+    bool paused, insecure;
     struct gw_transfer common; /* the options that others have too */
 
     struct gw_machine *machine;

@@ -18,6 +18,7 @@ static int help(FILE *to)
         "  --disk FILE[,id=ID][,format=raw][,readonly]   a disk; repeatable, 8 at most\n"
         "  --serial stdio|null|file:PATH|unix:PATH   where the guest prints [stdio; with --json: null]\n"
         "  --qmp unix:PATH|tcp:HOST:PORT             control socket\n"
+        "  --insecure                  --qmp may be reached from other hosts: who connects there can do everything\n"
         "  --incoming URI|defer        wait for a machine to arrive\n"
         "  --paused                    do not start until told to (cont), nor a machine that arrives\n"
         "  --tracker auto|pagemap|explicit|kvm-log|kvm-ring   dirty tracking [auto]\n"
@@ -157,8 +158,15 @@ static enum gw_cli_taken take_disk(void *opaque, char *value)
 /* What does not go together. */
 static int judge(struct gw_vm_program *v)
 {
+    struct gw_uri uri;
+
     if (v->incoming && !strcmp(v->incoming, "defer") && !v->qmp)
         return bad("--incoming", "defer", "needs --qmp: somebody has to say where from");
+    if (v->qmp && !v->insecure && gw_uri_parse(v->qmp, &uri, NULL) >= 0 && uri.kind == GW_URI_TCP &&
+        !gw_option_is_local(uri.host))
+        return bad("--qmp", v->qmp,
+                   "whoever reaches it from other hosts could read the guest, stop it, and run commands as this user (migrate to "
+                   "exec:); take unix:PATH or tcp:127.0.0.1:PORT, through ssh from elsewhere, or allow it with --insecure");
     if (v->common.json && v->config.serial && !strcmp(v->config.serial, "stdio"))
         return bad("--serial", "stdio", "standard output is --json's");
     if (!v->config.serial)
@@ -178,6 +186,7 @@ int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
         {"nic", .absent = "network cards"},
         {"serial", .text = &v->config.serial},
         {"qmp", .text = &v->qmp},
+        {"insecure", .flag = &v->insecure},
         {"incoming", .text = &v->incoming},
         {"loadvm", .absent = "internal snapshots"},
         {"paused", .flag = &v->paused},

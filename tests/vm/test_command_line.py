@@ -59,6 +59,19 @@ class Words(Case):
         self.assertIn("--qmp", self.refused("vm", "--incoming", "defer"))
         self.assertIn("--json", self.refused("vm", "--json", "--serial", "stdio"))
 
+    def test_a_control_socket_for_everybody(self):
+        for host in "0.0.0.0", "", "[::]", "10.1.2.3", "host.example", "128.0.0.1", "127.1", "[::ffff:10.0.0.1]", "[::2]":
+            with self.subTest(host):
+                text = self.refused("vm", "--qmp", "tcp:%s:0" % host, *SMALL)
+                self.assertIn("--insecure", text)
+                self.assertIn("tcp:127.0.0.1:PORT", text)
+        for uri in (["tcp:127.0.0.1:0"], ["tcp:localhost:0"], ["tcp:127.5.6.7:0"], ["tcp:0.0.0.0:0", "--insecure"]):
+            with self.subTest(uri):
+                vm = Program(self, "vm", [built("cli/godwit"), "vm", "--json", "--qmp", *uri, *SMALL])
+                at = vm.wait_event("control")["uri"]
+                r = godwit("ctl", "tcp:127.0.0.1:" + at.rpartition(":")[2] if "0.0.0.0" in at else at, "status")
+                self.assertEqual(r.returncode, 0, r.stderr)
+
     def test_help(self):
         for command in "vm", "ctl", "demo", "schema", "receive", "send":
             r = godwit(command, "--help")

@@ -164,12 +164,25 @@ static void test_log(void **state)
     assert_false(gw_option_log("loud", &verbose));
 }
 
+static void test_local(void **state)
+{
+    static const char *const local[] = {"localhost", "127.0.0.1", "127.255.0.3", "::1", "::ffff:127.0.0.1"};
+    static const char *const remote[] = {"", "0.0.0.0", "::", "10.0.0.1", "126.255.255.255", "128.0.0.0", "::2", "127.1", "localhost.",
+                                         "::ffff:10.0.0.1", "::127.0.0.1", "example.org"};
+
+    for (size_t i = 0; i < LEN(local); i++)
+        assert_true(gw_option_is_local(local[i]));
+    for (size_t i = 0; i < LEN(remote); i++)
+        assert_false(gw_option_is_local(remote[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number), cmocka_unit_test(test_size),    cmocka_unit_test(test_seconds),
         cmocka_unit_test(test_switch), cmocka_unit_test(test_setting), cmocka_unit_test(test_uuid),
         cmocka_unit_test(test_log),
+        cmocka_unit_test(test_local),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
