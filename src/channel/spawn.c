@@ -69,7 +69,7 @@ static int start(const struct gw_spawn *what, const int lifted[3], pid_t *ret_pi
         r = set_files(&actions, lifted);
     /* Never a plain fork: the embedder's memory may be a guest's, and copying its page tables stops it. */
     if (!r)
-        r = posix_spawnp(ret_pid, what->program, &actions, &attr, what->argv, environ);
+        r = posix_spawn(ret_pid, what->program, &actions, &attr, what->argv, what->env ? what->env : environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attr);
     return r;

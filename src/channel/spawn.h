@@ -15,8 +15,8 @@
 #include "base/base.h"
 
 struct gw_spawn {
-    const char *program; /* a path, or a name that is looked for in PATH */
-    char *const *argv;
+    const char *program; /* a path: PATH is whatever our environment says */
+    char *const *argv, *const *env; /* env NULL: ours */
     int in, out; /* borrowed */
     int err;     /* borrowed; -1: where ours is, or nowhere if we have none that is inherited */
     bool group;  /* a process group of its own */

@@ -2,8 +2,8 @@
  *
  * unpack: files that must be made readable in any order first, programs that compress and decompress, temporary files.
  *
- * The programs are found on the PATH and run with the file as their standard input or output: gzip, bzip2, xz, lzop,
- * zstd.
+ * The programs are gzip, bzip2, xz, lzop and zstd, from /usr/bin or /bin, whatever PATH and the rest of the environment say.
+ * They run with the file as their standard input or output.
  */
 #ifndef GW_IMAGE_UNPACK_H
 #define GW_IMAGE_UNPACK_H

@@ -197,6 +197,14 @@ class Convert(Files):
             with self.subTest(number):
                 self.interrupt(number)
 
+    def instead_of_gzip(self, program):
+        """What runs a command for which /usr/bin/gzip is this program: nothing but a mount can do that."""
+        for how in (["unshare", "-m"], ["unshare", "-r", "-m"]):
+            command = how + ["sh", "-c", "mount --bind %s /usr/bin/gzip && exec \"$@\"" % program, "sh"]
+            if shutil.which("unshare") and subprocess.run(command + ["true"], capture_output=True).returncode == 0:
+                return command
+        self.skipTest("no mount of our own is allowed here")
+
     def interrupt(self, number):
         old = self.put("out", b"old")
         source = self.put("in", capture("precopy-pc-10.0.bin.gz"))
@@ -207,8 +215,9 @@ class Convert(Files):
         with open(os.path.join(slow, "gzip"), "w") as f:
             f.write("#!/bin/sh\necho $$ > %s\nexec sleep 60\n" % self.path("pid"))
         os.chmod(os.path.join(slow, "gzip"), 0o755)
-        p = subprocess.Popen([built("cli/godwit"), "convert", source, old, "--force", "--format", "stream", "--compress", "gzip"],
-                             stderr=subprocess.PIPE, env=dict(os.environ, PATH=slow + ":" + os.environ["PATH"]))
+        p = subprocess.Popen(self.instead_of_gzip(os.path.join(slow, "gzip")) +
+                             [built("cli/godwit"), "convert", source, old, "--force", "--format", "stream", "--compress", "gzip"],
+                             stderr=subprocess.PIPE)
         pid = wait_until("it compresses", lambda: os.path.exists(self.path("pid")) and read_file(self.path("pid")).strip())
         p.send_signal(number)
         os.kill(int(pid), number)  # a terminal sends it to both

@@ -426,10 +426,16 @@ class Trouble(Parks):
         """What compresses is asked before: it may know less levels, or not be there."""
         for program in ("gzip", "bzip2", "xz", "lzop", "zstd"):
             self.assertIn("the level of " + program, self.refused(2, "--format", "stream", "--compress", program, "--level", "22"))
-        where = os.environ["PATH"]
-        self.addCleanup(os.environ.__setitem__, "PATH", where)
-        os.environ["PATH"] = self.path("nowhere")
-        self.assertIn("not installed", self.refused(1, "--format", "stream", "--compress", "xz"))
+        # PATH has no say in what is run.
+        os.makedirs(self.path("bin"))
+        with open(self.path("bin/xz"), "w") as f:
+            f.write("#!/bin/sh\ntouch %s\n" % self.path("ran"))
+        os.chmod(self.path("bin/xz"), 0o755)
+        r = subprocess.run([built("cli/godwit"), "receive", "unix:" + self.path("m"), "-o", self.out(), "--format", "stream", "--compress", "xz", "--wait", "0.1"],
+                           env=dict(os.environ, PATH=self.path("bin") + ":" + os.environ["PATH"]), capture_output=True, text=True)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("no source came", r.stderr)
+        self.assertFalse(os.path.exists(self.path("ran")))
 
     def test_nothing_to_send(self):
         write_file(self.path("x"), b"nothing of the kind")

@@ -34,7 +34,7 @@ static void in_a_process(unsigned closed, const int order[3], bool with_err)
 {
     static const char *const texts[3] = {"word\n", "", ""};
     char *const argv[] = {(char *)"sh", (char *)"-c", (char *)SCRIPT, NULL};
-    struct gw_spawn what = {.program = "sh", .argv = argv, .err = -1};
+    struct gw_spawn what = {.program = "/bin/sh", .argv = argv, .err = -1};
     int fd[3], status;
     pid_t pid;
 
@@ -124,7 +124,7 @@ static void signals(void **state)
     signal(SIGHUP, SIG_IGN);
     for (int group = 0; group < 2; group++) {
         int in = file(""), out = file("");
-        struct gw_spawn what = {.program = "sh", .argv = argv, .in = in, .out = out, .err = -1, .group = group};
+        struct gw_spawn what = {.program = "/bin/sh", .argv = argv, .in = in, .out = out, .err = -1, .group = group};
         char got[100] = "";
         unsigned long long ignored;
         pid_t pid;

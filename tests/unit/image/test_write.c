@@ -5,6 +5,7 @@
 #include "files.h"
 
 #include <signal.h>
+#include <spawn.h>
 #include <sys/resource.h>
 
 #include "image/pull.h"
@@ -381,22 +382,53 @@ static void test_options(void **state)
         {{.format = GW_IMAGE_LIBVIRT, .libvirt_xml = "x"}, -EINVAL},
         {{.format = GW_IMAGE_LIBVIRT, .libvirt_xml = XML, .compress = "lz4"}, -EINVAL},
     };
-    const char *path = getenv("PATH");
     struct gw_error err = GW_ERROR_INIT;
 
     for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++)
         if (gw_image_check_options(&cases[i].o, &err) != cases[i].result)
             fail_msg("case %zu: %s", i, err.text);
+}
+
+/* In which folder there are programs; NULL: in none. */
+static const char *spawned = "/";
+int __wrap_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *files, const posix_spawnattr_t *attr,
+                       char *const argv[], char *const env[]);
+int __real_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *files, const posix_spawnattr_t *attr,
+                       char *const argv[], char *const env[]);
+int __wrap_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *files, const posix_spawnattr_t *attr,
+                       char *const argv[], char *const env[])
+{
+    assert_string_equal(env[0], "PATH=/usr/bin:/bin");
+    assert_null(env[1]);
+    return spawned && strstr(path, spawned) == path ? __real_posix_spawn(pid, path, files, attr, argv, env) : ENOENT;
+}
+
+/* What PATH says is not asked: only /usr/bin and /bin are looked into. */
+static void test_programs(void **state)
+{
+    const struct gw_image_write_options gzip = {.format = GW_IMAGE_STREAM, .compress = "gzip"};
+    struct gw_error err = GW_ERROR_INIT;
+    char *path = strdup(getenv("PATH"));
+
     setenv("PATH", "/nowhere", 1);
-    assert_int_equal(gw_image_check_options(&cases[7].o, &err), -ENOENT);
+    assert_int_equal(gw_image_check_options(&gzip, &err), 0);
     setenv("PATH", path, 1);
+    spawned = "/bin/";
+    assert_int_equal(gw_image_check_options(&gzip, &err), 0);
+    spawned = NULL;
+    assert_int_equal(gw_image_check_options(&gzip, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "gzip is needed for it, and is not in /usr/bin or /bin"));
+    spawned = "/";
+    free(path);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options),
-        cmocka_unit_test(test_round_trips), cmocka_unit_test(test_large_and_empty),
+        cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_large_and_empty),
         cmocka_unit_test(test_bytes_of_a_mapped_file),
         cmocka_unit_test(test_compressed),
         cmocka_unit_test(test_compressed_and_cut),
