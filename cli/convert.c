@@ -11,6 +11,7 @@
 #include <godwit/godwit.h>
 
 #include "cmd.h"
+#include "confine.h"
 #include "examine.h"
 #include "interrupts.h"
 #include "shown.h"
@@ -36,7 +37,7 @@ static int usage(FILE *to)
         "  --threads N      that read (default: one for each processor)\n"
         "  --xml FILE       libvirt: the domain's XML; without it, that of IN, which must have one\n"
         "  --force          OUT may be there already: it is replaced once the new file is whole\n"
-        "  --quiet          no progress line on a terminal\n");
+        "  --quiet          no progress line on a terminal\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
@@ -68,6 +69,7 @@ struct job {
     struct gw_image_write_options write;
     bool has_format;
     struct progress progress;
+    struct gw_confine confine;
 };
 
 static int convert(struct job *job, struct gw_error *err)
@@ -78,6 +80,8 @@ static int convert(struct job *job, struct gw_error *err)
 
     if (r >= 0)
         r = gw_image_open_in(job->in, getenv("TMPDIR"), &image, err);
+    if (r >= 0)
+        r = gw_confine(&job->confine, gw_confine_kind_of(&job->write), err);
     if (r >= 0) {
         job->write.libvirt_xml = xml;
         job->write.progress = on_progress;
@@ -123,6 +127,7 @@ static int parse(int argc, char **argv, struct job *job)
                                             {"xml", .text = &job->xml},
                                             {"force", 'f', .flag = &job->write.replace},
                                             {"quiet", 'q', .flag = &quiet},
+                                            GW_CONFINE_OPTION(&job->confine),
                                             {"into", .absent = "snapshots in disk images"},
                                             {"snapshot", .absent = "snapshots in disk images"},
                                             {0}};
@@ -142,7 +147,7 @@ static int parse(int argc, char **argv, struct job *job)
 int gw_cmd_convert(int argc, char **argv)
 {
     struct gw_error err = GW_ERROR_INIT;
-    struct job job = {0};
+    struct job job = {.confine = {.command = "convert"}};
     int status = parse(argc, argv, &job), r;
 
     if (status >= 0)

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "cmd.h"
+#include "confine.h"
 #include "examine.h"
 #include "shown.h"
 #include "table.h"
@@ -25,7 +26,7 @@ static int usage(FILE *to)
                 "  --pages  all ranges of pages that differ, not only the first ten of a block\n"
                 "  --hex    the first bytes that differ of each range\n"
                 "  --json   as one JSON object (with all ranges)\n"
-                "  --quiet  only the exit status\n");
+                "  --quiet  only the exit status\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
@@ -36,6 +37,7 @@ struct report {
     uint64_t ranges, unlisted, unlisted_pages;
     uint32_t page_bytes;
     struct gw_cli_progress progress;
+    struct gw_confine confine;
 };
 
 static void hex(const uint8_t *p, unsigned n, char *text)
@@ -166,6 +168,8 @@ static int diff(struct report *report, const char *name_a, const char *name_b)
 
     if (r >= 0)
         r = gw_image_open_in(name_b, getenv("TMPDIR"), &b, &err);
+    if (r >= 0)
+        r = gw_confine(&report->confine, GW_CONFINE_ALL, &err);
     if (r >= 0) {
         report->page_bytes = gw_image_page_bytes(a);
         gw_cli_progress_init(&report->progress, "compared");
@@ -179,12 +183,13 @@ static int diff(struct report *report, const char *name_a, const char *name_b)
 
 int gw_cmd_diff(int argc, char **argv)
 {
-    struct report report = {0};
+    struct report report = {.confine = {.command = COMMAND}};
     bool json = false;
     const struct gw_cli_option options[] = {{"pages", .flag = &report.pages},
                                             {"hex", .flag = &report.hex},
                                             {"json", .flag = &json},
                                             {"quiet", 'q', .flag = &report.quiet},
+                                            GW_CONFINE_OPTION(&report.confine),
                                             {0}};
     int status = gw_cli_options(argc, argv, options, usage);
 

@@ -11,6 +11,7 @@
 
 #include "shown.h"
 #include "cmd.h"
+#include "confine.h"
 #include "examine.h"
 #include "table.h"
 
@@ -112,15 +113,22 @@ int gw_inspect_against(const char *from, const char *into, bool json)
 
 int gw_schema_explain(int argc, char **argv)
 {
+    struct gw_confine confine = {.command = "schema"};
+    struct gw_error err = GW_ERROR_INIT;
     struct report report = {0};
     bool json = false;
-    const struct gw_cli_option options[] = {
-        {"json", .flag = &json}, {"all", 'a', .flag = &report.all}, {"quiet", 'q', .flag = &report.quiet}, {0}};
+    const struct gw_cli_option options[] = {{"json", .flag = &json},
+                                            {"all", 'a', .flag = &report.all},
+                                            {"quiet", 'q', .flag = &report.quiet},
+                                            GW_CONFINE_OPTION(&confine),
+                                            {0}};
     int status = gw_cli_options(argc, argv, options, usage);
 
     if (status >= 0)
         return status;
     if (optind + 2 != argc)
         return usage(stderr);
+    if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */
+        return gw_cli_failed("schema", NULL, err.text);
     return run(&report, json, "schema", argv[optind], argv[optind + 1]);
 }

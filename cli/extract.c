@@ -10,6 +10,7 @@
 #include <godwit/examine.h>
 
 #include "cmd.h"
+#include "confine.h"
 #include "examine.h"
 #include "shown.h"
 #include "table.h"
@@ -37,7 +38,7 @@ static int usage(FILE *to)
             "                 as the machine does not say it. The exit status is then 3. BYTES and ADDRESS may be\n"
             "                 0x..., or end with K, M, G or T\n"
             "  --force        OUT is replaced if it is there\n"
-            "  --quiet        does not tell what is in the core\n");
+            "  --quiet        does not tell what is in the core\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
@@ -50,6 +51,7 @@ struct request {
     struct gw_elf_place places[PLACES_MAX];
     unsigned place_count;
     bool force, quiet;
+    struct gw_confine confine;
 };
 
 /* As C writes it, with at most one of K M G T behind it. */
@@ -145,8 +147,12 @@ static int extract(const struct request *q, struct gw_error *err)
     int r = gw_image_open_in(q->file, getenv("TMPDIR"), &image, err);
 
     gw_cli_progress_init(progress, "extracted");
-    if (r < 0)
+    if (r >= 0)
+        r = gw_confine(&q->confine, GW_CONFINE_ALL, err);
+    if (r < 0) {
+        gw_image_free(image);
         return r;
+    }
     gw_cli_progress_watch(progress);
     if (q->part == PART_RAM)
         r = gw_extract_ram(image, q->block, q->out, q->force, gw_cli_progress_step, progress, err);
@@ -196,7 +202,7 @@ static bool judge(struct request *q, int argc, char **argv)
 int gw_cmd_extract(int argc, char **argv)
 {
     struct gw_error err = GW_ERROR_INIT;
-    struct request q = {0};
+    struct request q = {.confine = {.command = COMMAND}};
     const struct gw_cli_option options[] = {{"ram", .text = &q.ram},
                                             {"block", .text = &q.block},
                                             {"device", .text = &q.device},
@@ -206,6 +212,7 @@ int gw_cmd_extract(int argc, char **argv)
                                             {"place", .take = take_place, .opaque = &q},
                                             {"force", 'f', .flag = &q.force},
                                             {"quiet", 'q', .flag = &q.quiet},
+                                            GW_CONFINE_OPTION(&q.confine),
                                             {0}};
     int r = gw_cli_options(argc, argv, options, usage);
 

@@ -11,6 +11,7 @@
 
 #include "shown.h"
 #include "cmd.h"
+#include "confine.h"
 #include "examine.h"
 #include "table.h"
 
@@ -31,7 +32,7 @@ static int usage(FILE *to)
         "  --against INTO why the machine in FILE would not load into the one that wrote INTO (see godwit schema "
         "explain)\n"
         "  --json         as one JSON object\n"
-        "  --quiet        no progress line on a terminal\n");
+        "  --quiet        no progress line on a terminal\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
@@ -42,11 +43,13 @@ int gw_cmd_inspect(int argc, char **argv)
     struct gw_inspect *inspect = NULL;
     const char *name, *against = NULL;
     struct gw_cli_progress progress;
+    struct gw_confine confine = {.command = COMMAND};
     bool quiet = false;
     char *text = NULL;
     const struct gw_cli_option options[] = {{"device", .text = &how.device}, {"ram", .flag = &how.ram},
                                             {"json", .flag = &how.json},     {"against", .text = &against},
-                                            {"quiet", 'q', .flag = &quiet},  {0}};
+                                            {"quiet", 'q', .flag = &quiet},  GW_CONFINE_OPTION(&confine),
+                                            {0}};
     int r = gw_cli_options(argc, argv, options, usage);
 
     if (r >= 0)
@@ -54,6 +57,8 @@ int gw_cmd_inspect(int argc, char **argv)
     if (optind + 1 != argc)
         return usage(stderr);
     name = argv[optind];
+    if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */
+        return gw_cli_failed(COMMAND, NULL, err.text);
     if (against)
         return how.ram || how.device ? usage(stderr) : gw_inspect_against(name, against, how.json);
     how.title = strcmp(name, "-") ? gw_shown(name) : "standard input";

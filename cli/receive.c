@@ -46,7 +46,8 @@ static int usage(FILE *to)
         "  --memory-max SIZE        refuse a guest with more RAM (usual: than this host has available; no limit with "
         "--ram-folder)\n"
         "  --ram-folder DIR         keep the RAM in a nameless file in DIR meanwhile, not in memory\n"
-        "  --wait SECONDS           for a source; then it ends (usual: as long as it takes)\n" GW_TRANSFER_HELP
+        "  --wait SECONDS           for a source; then it ends (usual: as long as it takes)\n" GW_CONFINE_USER_HELP
+        GW_CONFINE_HELP GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
@@ -96,6 +97,9 @@ static int check(struct gw_receive *rx, char **ret_xml, struct gw_error *err)
     if (rx->xml && gw_read_xml(rx->xml, ret_xml, err) < 0)
         return gw_transfer_failed(t, "--xml", err);
     rx->options.libvirt_xml = *ret_xml;
+    /* From here on as whoever is going to write and rename the file: what that user may not do shows now. */
+    if (gw_confine_borrow(&rx->confine, err) < 0)
+        return gw_transfer_failed(t, NULL, err);
     r = gw_image_check_options(&rx->options, err);
     if (r < 0) {
         gw_transfer_failed(t, gw_image_format_name(rx->options.format), err);
@@ -103,6 +107,8 @@ static int check(struct gw_receive *rx, char **ret_xml, struct gw_error *err)
     }
     r = gw_output_new(rx->output, rx->options.replace, &probe, err);
     gw_output_free(probe);
+    if (r >= 0)
+        r = gw_confine_check_name(&rx->confine, rx->output, err);
     if (r >= 0)
         r = claim(rx->output, err);
     if (r == -EEXIST)
@@ -154,6 +160,7 @@ static enum gw_cli_taken take_memory_max(void *opaque, char *value)
 int gw_cmd_receive(int argc, char **argv)
 {
     struct gw_receive rx = {.transfer = {.command = "receive", .wake = -1, .signals = -1},
+                            .confine = {.command = "receive"},
                             .options = {.format = GW_IMAGE_PARKED}};
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     struct gw_error err = GW_ERROR_INIT;
@@ -169,6 +176,8 @@ int gw_cmd_receive(int argc, char **argv)
                                             {"memory-max", .take = take_memory_max, .opaque = &rx},
                                             {"wait", .take = take_wait, .opaque = &rx},
                                             {"ram-folder", .text = &rx.ram_folder},
+                                            GW_CONFINE_OPTION(&rx.confine),
+                                            {"user", .text = &rx.confine.user},
                                             {.also = shared},
                                             {0}};
     int status;

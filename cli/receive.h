@@ -7,6 +7,7 @@
 #ifndef GODWIT_CLI_RECEIVE_H
 #define GODWIT_CLI_RECEIVE_H
 
+#include "confine.h"
 #include "transfer.h"
 
 struct gw_receive {
@@ -16,6 +17,7 @@ struct gw_receive {
     uint64_t wait_ns;          /* for a source; 0: for ever */
     struct gw_image_write_options options;
     struct gw_park *park;
+    struct gw_confine confine;
     bool socket; /* a source is at the other end, not what one has left */
     bool early;  /* the source is told before the file is there */
     bool warned; /* that the source does not wait for an answer */

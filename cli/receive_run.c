@@ -117,6 +117,20 @@ static bool is_socket(const char *text)
     return uri.kind == GW_URI_FD ? !fstat(uri.fd, &st) && S_ISSOCK(st.st_mode) : uri.kind < GW_URI_FD;
 }
 
+/* Root listens; a command is run as the user. */
+static int start(struct gw_receive *rx, const struct gw_recv_config *config, struct gw_error *err)
+{
+    enum gw_confine_kind kind = gw_confine_kind_of(&rx->options);
+    bool runs = !strncmp(rx->uri, "exec:", 5);
+    int r = runs ? gw_confine_drop(&rx->confine, err) : gw_confine_root(&rx->confine, err);
+
+    if (r >= 0)
+        r = gw_park_start(rx->park, config, err);
+    if (r >= 0)
+        r = gw_confine_drop(&rx->confine, err);
+    return r < 0 ? r : gw_confine(&rx->confine, kind == GW_CONFINE_ALL && runs ? GW_CONFINE_EXEC : kind, err);
+}
+
 int gw_receive_run(struct gw_receive *rx, struct gw_error *err)
 {
     struct gw_transfer *t = &rx->transfer;
@@ -147,7 +161,7 @@ int gw_receive_run(struct gw_receive *rx, struct gw_error *err)
     if (r >= 0)
         r = gw_transfer_begin(t, gw_park_vm(rx->park), err);
     if (r >= 0)
-        r = gw_park_start(rx->park, &config, err);
+        r = start(rx, &config, err);
     if (r < 0)
         return gw_transfer_failed(t, rx->uri, err);
     recv = gw_park_session(rx->park);

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "cmd.h"
+#include "confine.h"
 #include "examine.h"
 #include "machine/machine.h"
 #include "shown.h"
@@ -31,7 +32,7 @@ static int usage(FILE *to)
         "dump writes what the state of `godwit vm` consists of, as JSON. check compares two such files ('-':\n"
         "standard input) and tells what keeps state written by FROM from loading into TO. It exits with 3 when\n"
         "something does. explain tells the same of two migration streams of any machine: why STREAM would not load\n"
-        "into the machine that wrote INTO, also for machine type and RAM (--all: with what does no harm).\n");
+        "into the machine that wrote INTO, also for machine type and RAM (--all: with what does no harm).\n\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
@@ -120,7 +121,9 @@ static int check(int argc, char **argv)
     struct findings f = {0};
     char *from, *to = NULL;
     bool json = false;
-    const struct gw_cli_option options[] = {{"json", .flag = &json}, {"quiet", 'q', .flag = &f.quiet}, {0}};
+    struct gw_confine confine = {.command = COMMAND};
+    const struct gw_cli_option options[] = {
+        {"json", .flag = &json}, {"quiet", 'q', .flag = &f.quiet}, GW_CONFINE_OPTION(&confine), {0}};
     int r = gw_cli_options(argc, argv, options, usage);
 
     if (r >= 0)
@@ -137,7 +140,9 @@ static int check(int argc, char **argv)
     }
     if (json)
         f.json = json_array();
-    r = gw_schema_check(from, to, found, &f, &err);
+    r = gw_confine(&confine, GW_CONFINE_ALL, &err);
+    if (r >= 0)
+        r = gw_schema_check(from, to, found, &f, &err);
     free(from);
     free(to);
     if (f.json && r >= 0) {

@@ -3,12 +3,15 @@
  * godwit send: a parked machine goes on elsewhere.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "ctl.h"
 #include "shown.h"
 #include "target.h"
@@ -25,6 +28,8 @@ struct send {
     struct gw_error mark_error;
     struct gw_image *image;
     struct gw_target target;
+    struct gw_confine confine;
+    bool confined; /* what was needed to connect was given up */
 };
 
 static int usage(FILE *to)
@@ -43,7 +48,7 @@ static int usage(FILE *to)
         "                           replaced once the stream is whole\n"
         "  --running, --paused      the guest goes on there by itself, or waits for `cont` (usual: as it was parked)\n"
         "  --peer NAME              the destination's version: 7.2, 9.0, 10.0, godwit (usual: finds "
-        "out)\n" GW_TRANSFER_HELP
+        "out)\n" GW_CONFINE_USER_HELP GW_CONFINE_HELP GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
@@ -89,6 +94,36 @@ static int take_file(struct send *tx, struct gw_error *err)
                     sent);
     tx->marks = r >= 0 && !tx->target.output; /* what is written to a file does not run */
     return r;
+}
+
+/* What another user could not do with the file is known before the machine goes. */
+static int check_user(struct send *tx, struct gw_error *err)
+{
+    const char *user = tx->confine.user;
+    char path[PATH_MAX];
+
+    if (!user || !strcmp(tx->file, "-"))
+        return 0;
+    if (tx->marks && faccessat(AT_FDCWD, tx->file, W_OK, AT_EACCESS) < 0)
+        return gw_fail(err, -errno, GW_BLAME_CALLER, "user %s may not write it, so it could not be marked as sent: %s", user,
+                       strerror(errno));
+    if (!tx->remove)
+        return 0;
+    if (!realpath(tx->file, path))
+        return gw_fail(err, -errno, GW_BLAME_CALLER, "user %s could not remove it: %s", user, strerror(errno));
+    return gw_confine_check_name(&tx->confine, path, err);
+}
+
+/* Once it is connected, or has failed to. */
+static int confine(struct send *tx, struct gw_error *err)
+{
+    int r;
+
+    if (tx->confined)
+        return 0;
+    tx->confined = true;
+    r = gw_confine_drop(&tx->confine, err);
+    return r < 0 ? r : gw_confine(&tx->confine, strncmp(tx->uri, "exec:", 5) ? GW_CONFINE_ALL : GW_CONFINE_EXEC, err);
 }
 
 /* state: as in gw_image_mark_sent. */
@@ -170,6 +205,8 @@ static int run(struct send *tx, struct gw_error *err)
     int status;
     int r = gw_image_open_in(tx->file, getenv("TMPDIR"), &tx->image, err);
 
+    if (r >= 0)
+        r = gw_confine_borrow(&tx->confine, err);
     if (r < 0)
         return gw_transfer_failed(t, NULL, err);
     if (tx->paused || tx->running || gw_image_runs(tx->image)) /* what libvirt stopped does not say so itself */
@@ -184,6 +221,11 @@ static int run(struct send *tx, struct gw_error *err)
     if (r < 0)
         return gw_transfer_failed(t, tx->uri, err);
     r = take_file(tx, err);
+    if (r >= 0)
+        r = check_user(tx, err);
+    /* Root connects; a command is run as the user. */
+    if (r >= 0)
+        r = strncmp(tx->uri, "exec:", 5) ? gw_confine_root(&tx->confine, err) : gw_confine_drop(&tx->confine, err);
     if (r < 0)
         return gw_transfer_failed(t, tx->file, err);
     if (tx->target.channel) {
@@ -197,9 +239,14 @@ static int run(struct send *tx, struct gw_error *err)
     while (!gw_transfer_ended(gw_send_status(send))) {
         gw_send_stats(send, &stats);
         stats.status = gw_send_status(send);
+        if (stats.status != GW_STATUS_NONE && stats.status != GW_STATUS_SETUP && confine(tx, err) < 0) {
+            gw_transfer_failed(t, NULL, err);
+            gw_send_cancel(send, NULL);
+        }
         if (gw_transfer_turn(t, &stats) && gw_send_cancel(send, err) < 0 && t->interrupts > 1)
             gw_send_yank(send);
     }
+    confine(tx, NULL); /* it may have ended before that was seen; then it is too late to refuse */
     *err = (struct gw_error)GW_ERROR_INIT;
     r = gw_send_wait(send, err);
     gw_send_stats(send, &stats);
@@ -228,7 +275,8 @@ static int run(struct send *tx, struct gw_error *err)
 
 int gw_cmd_send(int argc, char **argv)
 {
-    struct send tx = {.transfer = {.command = "send", .wake = -1, .signals = -1}};
+    struct send tx = {.transfer = {.command = "send", .wake = -1, .signals = -1},
+                      .confine = {.command = "send"}};
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     struct gw_error err = GW_ERROR_INIT;
     bool postcopy;
@@ -238,6 +286,8 @@ int gw_cmd_send(int argc, char **argv)
                                             {"running", .flag = &tx.running},
                                             {"peer", .text = &tx.peer},
                                             {"postcopy", .flag = &postcopy, .absent = "a start before all is there"},
+                                            GW_CONFINE_OPTION(&tx.confine),
+                                            {"user", .text = &tx.confine.user},
                                             {.also = shared},
                                             {0}};
     int status;

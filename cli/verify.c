@@ -12,6 +12,7 @@
 
 #include "shown.h"
 #include "cmd.h"
+#include "confine.h"
 #include "examine.h"
 #include "table.h"
 
@@ -26,7 +27,7 @@ static int usage(FILE *to)
         "broken in it: pages with their block and offset, devices. Exits with 0 when it is whole, with 3 when it is\n"
         "not, with 1 when it cannot be read.\n\n"
         "  --json   as one JSON object\n"
-        "  --quiet  only the exit status\n");
+        "  --quiet  only the exit status\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
@@ -34,6 +35,7 @@ struct report {
     json_t *faults; /* NULL: text */
     bool quiet;
     struct gw_cli_progress progress;
+    struct gw_confine confine;
 };
 
 static void found(void *opaque, const struct gw_verify_fault *f)
@@ -102,15 +104,18 @@ static int verify(struct report *report, const char *file, struct gw_error *err)
 
     if (r >= 0) {
         format = gw_image_format_name(gw_image_kind(image));
-        gw_cli_progress_init(&report->progress, "verified");
-        r = gw_image_verify(image, &how, &counts, err);
-        gw_cli_progress_done(&report->progress);
+        r = gw_confine(&report->confine, GW_CONFINE_ALL, err);
     } else if (r == -EPROTO || r == -ENODATA) { /* so broken that it does not open */
         struct gw_verify_fault fault = {.part = "file", .name = "", .what = err->text};
 
         counts.faults = 1;
         found(report, &fault);
         r = 0;
+    }
+    if (r >= 0 && image) {
+        gw_cli_progress_init(&report->progress, "verified");
+        r = gw_image_verify(image, &how, &counts, err);
+        gw_cli_progress_done(&report->progress);
     }
     gw_image_free(image);
     return r < 0 ? gw_cli_failed(COMMAND, NULL, err->text) : print(report, file, format, &counts);
@@ -119,9 +124,10 @@ static int verify(struct report *report, const char *file, struct gw_error *err)
 int gw_cmd_verify(int argc, char **argv)
 {
     struct gw_error err = GW_ERROR_INIT;
-    struct report report = {0};
+    struct report report = {.confine = {.command = COMMAND}};
     bool json = false;
-    const struct gw_cli_option options[] = {{"json", .flag = &json}, {"quiet", 'q', .flag = &report.quiet}, {0}};
+    const struct gw_cli_option options[] = {{"json", .flag = &json}, {"quiet", 'q', .flag = &report.quiet},
+                                            GW_CONFINE_OPTION(&report.confine), {0}};
     int status = gw_cli_options(argc, argv, options, usage);
 
     if (status >= 0)

@@ -431,7 +431,8 @@ class Trouble(Parks):
         with open(self.path("bin/xz"), "w") as f:
             f.write("#!/bin/sh\ntouch %s\n" % self.path("ran"))
         os.chmod(self.path("bin/xz"), 0o755)
-        r = subprocess.run([built("cli/godwit"), "receive", "unix:" + self.path("m"), "-o", self.out(), "--format", "stream", "--compress", "xz", "--wait", "0.1"],
+        r = subprocess.run([built("cli/godwit"), "receive", "unix:" + self.path("m"), "-o", self.out("guest"),
+                            "--format", "stream", "--compress", "xz", "--wait", "0.1"],
                            env=dict(os.environ, PATH=self.path("bin") + ":" + os.environ["PATH"]), capture_output=True, text=True)
         self.assertEqual(r.returncode, 1)
         self.assertIn("no source came", r.stderr)
