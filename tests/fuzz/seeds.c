@@ -247,6 +247,36 @@ static int parked(void)
     return r < 0;
 }
 
+/* The first byte says in which pieces it comes (fuzz_qmp.c). */
+static int qmp(void)
+{
+#define HELLO_QMP "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}"
+#define RUN(name, args) "{'execute':'" name "','arguments':" args ",'id':[1.5,{'a':18446744073709551615}]}\n"
+    static const char *const texts[] = {
+        "\x20" HELLO_QMP RUN("query-commands", "{}") RUN("query-version", "{}") RUN("query-status", "{}") RUN("stop", "{}")
+            RUN("cont", "{'x-godwit-force':true}") RUN("query-yank", "{}"),
+        "\x06" HELLO_QMP RUN("migrate", "{'uri':'tcp:127.0.0.1:1','x-godwit-peer':'7.2','x-godwit-timeout-ms':5}")
+            RUN("query-migrate", "{}") RUN("migrate_cancel", "{}") RUN("yank", "{'instances':[{'type':'migration'}]}") RUN("quit", "{}"),
+        "\x40" HELLO_QMP RUN("migrate", "{'channels':[{'channel-type':'main','addr':{'transport':'socket','type':'inet','host':'::1',"
+                                        "'port':'4'}}]}")
+            RUN("migrate", "{'channels':[{'channel-type':'main','addr':{'transport':'exec','args':['/bin/sh','-c','true']}}]}"),
+        "\x41" HELLO_QMP RUN("migrate-incoming", "{'uri':'unix:x'}") RUN("query-migrate", "{}") RUN("x-godwit-claim", "{}")
+            RUN("migrate-continue", "{'state':'pre-switchover'}"),
+        "\x02" HELLO_QMP RUN("migrate-set-parameters", "{'max-bandwidth':18446744073709551615,'tls-creds':null,'direct-io':false}")
+            RUN("query-migrate-parameters", "{}") RUN("query-migrate-capabilities", "{}")
+                RUN("migrate-set-capabilities", "{'capabilities':[{'capability':'events','state':true}]}"),
+        "\x10{'a\\'\":\"\\u0001\\ud83d\\ude00\"} [[[\xff{\"exec-oob\":\"migrate-pause\"}}]'x\n{\"execute\":\"getfd\",'id':'\\u00015'}",
+    };
+    char name[16];
+    int r = 0;
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(texts); i++) {
+        snprintf(name, sizeof name, "qmp-%zu", i);
+        r |= put(name, texts[i], strlen(texts[i]));
+    }
+    return r;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3)
@@ -264,6 +294,10 @@ int main(int argc, char **argv)
         return captures(120);
     if (!strcmp(argv[1], "parked"))
         return parked();
+    if (!strcmp(argv[1], "convert"))
+        return captures(65536) | libvirt() | parked();
+    if (!strcmp(argv[1], "qmp"))
+        return qmp();
     if (!strcmp(argv[1], "examine"))
         return examine();
     if (!strcmp(argv[1], "return_path"))
