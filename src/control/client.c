@@ -83,6 +83,8 @@ static bool take_messages(struct gw_control *c, struct gw_client *cl)
     size_t begin, end, used = 0;
     int r = 1;
 
+    if (!cl->in) /* nothing has ever come */
+        return true;
     while (cl->fd >= 0 && !cl->closing && gw_client_unread(cl) <= GW_CONTROL_UNREAD) {
         r = gw_splitter_next(&cl->splitter, cl->in + used, cl->in_bytes - used, &begin, &end);
         if (r == 0 && !cl->splitter.skip && cl->in_bytes - used > GW_CONTROL_MESSAGE) {
