@@ -2,14 +2,22 @@
  *
  * cmd: the subcommands of `godwit`. Each gets "godwit COMMAND" as argv[0], so that getopt's words say who speaks, and
  * returns the exit status: 0 done; 1 failed, with one line on stderr, "godwit COMMAND: what: why"; 2 wrong usage; 3 a
- * difference or a fault was found, or a core lacks memory; 4 the guest found corruption.
+ * difference or a fault was found, or a core lacks memory; 4 the guest found corruption; 5 it is not known (schema
+ * explain).
  */
 #ifndef GODWIT_CLI_CMD_H
 #define GODWIT_CLI_CMD_H
 
 #include <stdbool.h>
 
-enum gw_exit { GW_EXIT_DONE = 0, GW_EXIT_FAILED = 1, GW_EXIT_USAGE = 2, GW_EXIT_DIFFERENT = 3, GW_EXIT_CORRUPT = 4 };
+enum gw_exit {
+    GW_EXIT_DONE = 0,
+    GW_EXIT_FAILED = 1,
+    GW_EXIT_USAGE = 2,
+    GW_EXIT_DIFFERENT = 3,
+    GW_EXIT_CORRUPT = 4,
+    GW_EXIT_UNKNOWN = 5
+};
 
 int gw_cmd_convert(int argc, char **argv);
 int gw_cmd_ctl(int argc, char **argv);
@@ -22,6 +30,8 @@ int gw_cmd_schema(int argc, char **argv);
 int gw_cmd_send(int argc, char **argv);
 int gw_cmd_verify(int argc, char **argv);
 int gw_cmd_vm(int argc, char **argv);
+/* A whole file as text, "-" is standard input; NULL: errno. */
+char *gw_schema_slurp(const char *path);
 /* `godwit schema explain` */
 int gw_schema_explain(int argc, char **argv);
 /* `godwit inspect --against`; explain.c */

@@ -26,13 +26,16 @@ static int usage(FILE *to)
 {
     fprintf(
         to,
-        "usage: godwit schema dump [--cpus N]\n"
+        "usage: godwit schema dump [--cpus N] [--qemu]\n"
+        "       godwit schema import FILE\n"
         "       godwit schema check [--json] [--quiet] FROM TO\n"
-        "       godwit schema explain [--json] [--all] [--quiet] STREAM INTO\n\n"
-        "dump writes what the state of `godwit vm` consists of, as JSON. check compares two such files ('-':\n"
-        "standard input) and tells what keeps state written by FROM from loading into TO. It exits with 3 when\n"
-        "something does. explain tells the same of two migration streams of any machine: why STREAM would not load\n"
-        "into the machine that wrote INTO, also for machine type and RAM (--all: with what does no harm).\n\n" GW_CONFINE_HELP);
+        "       godwit schema explain [--json] [--all] [--quiet] [--dump FILE] STREAM [INTO]\n\n"
+        "dump writes what the state of `godwit vm` consists of, as JSON; with --qemu as QEMU writes it with\n"
+        "-dump-vmstate. import writes such a file of any QEMU as dump would ('-': standard input). check compares two\n"
+        "files, of either form, and tells what keeps state written by FROM from loading into TO. It exits with 3 when\n"
+        "something does. explain tells whether the machine in a migration stream would be loaded by the one that "
+        "wrote\n"
+        "INTO, by the QEMU whose -dump-vmstate is FILE, or by the one of which both are.\n\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
@@ -41,9 +44,10 @@ static int dump(int argc, char **argv)
     struct gw_error err = GW_ERROR_INIT;
     struct gw_machine_config config;
     struct gw_machine *m = NULL;
-    char *text = NULL;
-    const struct gw_cli_option options[] = {{"cpus", .number = &config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS},
-                                            {0}};
+    char *text = NULL, *schema = NULL;
+    bool qemu = false;
+    const struct gw_cli_option options[] = {
+        {"cpus", .number = &config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS}, {"qemu", .flag = &qemu}, {0}};
     int r;
 
     gw_machine_config_init(&config);
@@ -57,15 +61,18 @@ static int dump(int argc, char **argv)
     if (r >= 0)
         r = gw_machine_attach(m, &err);
     if (r >= 0)
-        r = gw_schema_dump(gw_vm_registry(gw_machine_vm(m)), "godwit-1", &text, &err);
+        r = gw_schema_dump(gw_vm_registry(gw_machine_vm(m)), "godwit-1", qemu ? &schema : &text, &err);
+    if (r >= 0 && qemu)
+        r = gw_schema_to_dump(schema, &text, &err);
     if (r >= 0)
         printf("%s\n", text);
+    free(schema);
     free(text);
     gw_machine_free(m);
     return gw_cli_end(COMMAND, r < 0 ? gw_cli_failed(COMMAND, "dump", err.text) : GW_EXIT_DONE);
 }
 
-static char *slurp(const char *path)
+char *gw_schema_slurp(const char *path)
 {
     FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
     size_t n = 0, cap = 65536;
@@ -95,6 +102,29 @@ static char *slurp(const char *path)
     if (f && f != stdin)
         fclose(f);
     return text;
+}
+
+static int import(int argc, char **argv)
+{
+    const struct gw_cli_option options[] = {{0}};
+    struct gw_error err = GW_ERROR_INIT;
+    char *text, *schema = NULL;
+    int r = gw_cli_options(argc, argv, options, usage);
+
+    if (r >= 0)
+        return r;
+    if (optind + 1 != argc)
+        return usage(stderr);
+    text = gw_schema_slurp(argv[optind]);
+    if (!text)
+        return gw_cli_failed(COMMAND, argv[optind], strerror(errno));
+    r = gw_schema_from_dump(text, strlen(text), &schema, &err);
+    free(text);
+    if (r < 0)
+        return gw_cli_failed(COMMAND, argv[optind], err.text);
+    printf("%s\n", schema);
+    free(schema);
+    return gw_cli_end(COMMAND, GW_EXIT_DONE);
 }
 
 struct findings {
@@ -130,10 +160,10 @@ static int check(int argc, char **argv)
         return r;
     if (optind + 2 != argc)
         return usage(stderr);
-    from = slurp(argv[optind]);
+    from = gw_schema_slurp(argv[optind]);
     if (!from)
         return gw_cli_failed(COMMAND, argv[optind], strerror(errno));
-    to = slurp(argv[optind + 1]);
+    to = gw_schema_slurp(argv[optind + 1]);
     if (!to) {
         free(from);
         return gw_cli_failed(COMMAND, argv[optind + 1], strerror(errno));
@@ -170,6 +200,8 @@ int gw_cmd_schema(int argc, char **argv)
     argv[1] = argv[0];
     if (!strcmp(what, "dump"))
         return dump(argc - 1, argv + 1);
+    if (!strcmp(what, "import"))
+        return import(argc - 1, argv + 1);
     if (!strcmp(what, "check"))
         return check(argc - 1, argv + 1);
     if (!strcmp(what, "explain"))

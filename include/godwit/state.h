@@ -287,7 +287,16 @@ GW_API int gw_schema_dump(const struct gw_registry *reg, const char *machine, ch
  * wrote at one time. Not in it: which older versions are read, conditions, maxima, subsections that were not needed. */
 GW_API int gw_schema_from_description(const char *vmdesc, size_t bytes, const char *machine, char **ret_json,
                                       struct gw_error *err);
-/* Would state written by `from` load into `to`? Calls found for each difference. breaking: it would not.
+/* What QEMU writes with -dump-vmstate: the types of devices that a program has, for gw_inspect_explain. -EPROTO: the text
+ * is none; it says where. */
+struct gw_dump;
+GW_API int gw_dump_parse(const char *text, size_t bytes, struct gw_dump **ret_dump, struct gw_error *err);
+GW_API struct gw_dump *gw_dump_free(struct gw_dump *dump);
+/* The same as a schema, and the other way round: a device for each type of devices. Not in a dump: types of fields,
+ * maxima, instances, what old-style callbacks write. -EPROTO: it is no such text. */
+GW_API int gw_schema_from_dump(const char *dump_json, size_t bytes, char **ret_json, struct gw_error *err);
+GW_API int gw_schema_to_dump(const char *schema_json, char **ret_json, struct gw_error *err);
+/* Would state written by `from` load into `to`? Each may also be a dump. Calls found for each difference. breaking: it would not.
  * Returns the number of breaking differences, or a negative errno when a schema cannot be read. */
 typedef void (*gw_schema_found_fn)(void *opaque, bool breaking, const char *where, const char *what);
 GW_API int gw_schema_check(const char *from_json, const char *to_json, gw_schema_found_fn found, void *opaque,

@@ -232,7 +232,7 @@ static int schema(void *arg, struct gw_error *err)
 {
     struct work *k = arg;
     struct gw_registry *reg = NULL;
-    char *json = NULL;
+    char *json = NULL, *qemu = NULL;
     int r = gw_registry_new(&reg, err);
 
     if (r == 0)
@@ -241,7 +241,12 @@ static int schema(void *arg, struct gw_error *err)
         r = gw_schema_dump(reg, "m", &json, err);
     if (r == 0)
         r = gw_schema_check(json, json, NULL, NULL, err);
+    if (r == 0)
+        r = gw_schema_to_dump(json, &qemu, err);
+    if (r == 0)
+        r = gw_schema_check(qemu, json, NULL, NULL, err) < 0 ? -ENOMEM : 0;
     free(json);
+    free(qemu);
     gw_registry_free(reg);
     return r;
 }
