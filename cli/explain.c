@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit schema explain: why a stream would not load into the machine that wrote another one.
+ * godwit schema explain: whether a stream would load elsewhere, and why not.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,14 +18,17 @@
 
 static int usage(FILE *to)
 {
-    fprintf(to,
-            "usage: godwit schema explain [--json] [--all] [--quiet] STREAM INTO\n\n"
-            "Tells why the machine in the migration stream STREAM would not load into the one that wrote the stream\n"
-            "INTO, in the order in which that one would find out. Both may also be parked machines, libvirt save\n"
-            "images, or compressed. Exits with 3 when there is a reason.\n\n"
-            "  --all    also what differs and does no harm\n"
-            "  --json   as one JSON object\n"
-            "  --quiet  only the exit status\n");
+    fprintf(
+        to,
+        "usage: godwit schema explain [--json] [--all] [--quiet] [--dump FILE] STREAM [INTO]\n\n"
+        "Tells whether the machine in the migration stream STREAM would be loaded by the one that wrote the stream\n"
+        "INTO, and why not, in the order in which that one would find out. Both may also be parked machines,\n"
+        "libvirt save images, or compressed. FILE is what the destination's QEMU writes with -dump-vmstate; without\n"
+        "INTO it is taken to be started with the devices, options and RAM of STREAM.\n\n"
+        "  --dump FILE  what the destination's program knows\n"
+        "  --all        also what differs and does no harm\n"
+        "  --json       as one JSON object\n"
+        "  --quiet      only the exit status: 0 it loads, 3 it is refused, 5 that is not known\n");
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
@@ -35,14 +39,13 @@ struct report {
 
 static void found(void *opaque, const struct gw_reason *reason)
 {
-    static const char *const words[] = {"note", "may be refused", "refused"}, *const names[] = {"note", "doubt",
-                                                                                                "refused"};
+    static const char *const words[] = {"note", "unknown", "refused"};
     struct report *report = opaque;
 
     if (reason->weight == GW_REASON_NOTE && !report->all)
         return;
     if (report->list)
-        json_array_append_new(report->list, json_pack("{s:s, s:s, s:s}", "weight", names[reason->weight], "where",
+        json_array_append_new(report->list, json_pack("{s:s, s:s, s:s}", "weight", words[reason->weight], "where",
                                                       reason->where, "what", reason->what));
     else if (!report->quiet)
         printf("%s: %s: %s\n", words[reason->weight], gw_shown(reason->where), gw_shown(reason->what));
@@ -55,51 +58,79 @@ static int read_stream(const char *name, struct gw_inspect **ret, struct gw_erro
     return r < 0 ? r : gw_inspect_file(*ret, name, getenv("TMPDIR"), err);
 }
 
-static void print(const struct report *report, const struct gw_explain_counts *n)
+static int verdict(const struct gw_explain_counts *n)
 {
+    return n->refused ? GW_EXIT_DIFFERENT : n->unknown ? GW_EXIT_UNKNOWN : GW_EXIT_DONE;
+}
+
+static void print(const struct report *report, const struct gw_explain_counts *n, const char *into)
+{
+    static const char *const verdicts[] = {
+        [GW_EXIT_DONE] = "loads", [GW_EXIT_DIFFERENT] = "refused", [GW_EXIT_UNKNOWN] = "unknown"};
+    static const char *const sentences[] = {[GW_EXIT_DONE] = "it loads",
+                                            [GW_EXIT_DIFFERENT] = "it would be refused",
+                                            [GW_EXIT_UNKNOWN] = "it is not known whether it loads"};
+
     if (report->list) {
-        json_t *all = json_pack("{s:b, s:i, s:i, s:i}", "loads", !n->refused && !n->doubts, "refused", (int)n->refused,
-                                "doubts", (int)n->doubts, "notes", (int)n->notes);
+        json_t *all =
+            json_pack("{s:s, s:b, s:i, s:i, s:i}", "verdict", verdicts[verdict(n)], "loads", verdict(n) == GW_EXIT_DONE,
+                      "refused", (int)n->refused, "unknown", (int)n->unknown, "notes", (int)n->notes);
 
         gw_cli_print_found(all, report->list);
     } else if (!report->quiet) {
-        printf("%s: %u for certain, %u in doubt, %u differences without harm\n",
-               n->refused  ? "it would be refused"
-               : n->doubts ? "it may be refused"
-                           : "it loads, as far as the streams tell",
-               n->refused, n->doubts, n->notes);
+        printf("%s%s: %u reasons against it, %u unknown, %u differences without harm\n", sentences[verdict(n)],
+               into ? "" : " where the devices, options and RAM are those of the source", n->refused, n->unknown,
+               n->notes);
     }
 }
 
-static int explain(struct report *report, const char *command, const char *from_name, const char *into_name)
+static int read_dump(const char *name, struct gw_dump **ret, struct gw_error *err)
+{
+    char *text = gw_schema_slurp(name);
+    int r = text ? gw_dump_parse(text, strlen(text), ret, err)
+                 : gw_fail(err, -errno, GW_BLAME_LOCAL, "%s", strerror(errno));
+
+    free(text);
+    return r;
+}
+
+static int explain(struct report *report, const char *command, const char *from_name, const char *into_name,
+                   const char *dump_name)
 {
     struct gw_inspect *from = NULL, *into = NULL;
     struct gw_error err = GW_ERROR_INIT;
     struct gw_explain_counts counts = {0};
+    struct gw_dump *dump = NULL;
     const char *name = from_name;
     int r = read_stream(from_name, &from, &err);
 
-    if (r >= 0) {
+    if (r >= 0 && into_name) {
         name = into_name;
         r = read_stream(into_name, &into, &err);
     }
+    if (r >= 0 && dump_name) {
+        name = dump_name;
+        r = read_dump(dump_name, &dump, &err);
+    }
     if (r >= 0)
-        r = gw_inspect_explain(from, into, found, report, &counts, &err);
+        r = gw_inspect_explain(from, into, dump, found, report, &counts, &err);
     gw_inspect_free(from);
     gw_inspect_free(into);
+    gw_dump_free(dump);
     if (r < 0)
         return gw_cli_failed(command, name, err.text);
-    print(report, &counts);
-    return counts.refused || counts.doubts ? GW_EXIT_DIFFERENT : GW_EXIT_DONE;
+    print(report, &counts, into_name);
+    return verdict(&counts);
 }
 
-static int run(struct report *report, bool json, const char *command, const char *from, const char *into)
+static int run(struct report *report, bool json, const char *command, const char *from, const char *into,
+               const char *dump)
 {
     int status;
 
     if (json)
         report->list = json_array();
-    status = explain(report, command, from, into);
+    status = explain(report, command, from, into, dump);
     json_decref(report->list);
     return gw_cli_end(command, status);
 }
@@ -108,7 +139,7 @@ int gw_inspect_against(const char *from, const char *into, bool json)
 {
     struct report report = {.all = true};
 
-    return run(&report, json, "inspect", from, into);
+    return run(&report, json, "inspect", from, into, NULL);
 }
 
 int gw_schema_explain(int argc, char **argv)
@@ -116,19 +147,22 @@ int gw_schema_explain(int argc, char **argv)
     struct gw_confine confine = {.command = "schema"};
     struct gw_error err = GW_ERROR_INIT;
     struct report report = {0};
+    const char *dump = NULL;
     bool json = false;
     const struct gw_cli_option options[] = {{"json", .flag = &json},
                                             {"all", 'a', .flag = &report.all},
                                             {"quiet", 'q', .flag = &report.quiet},
                                             GW_CONFINE_OPTION(&confine),
+                                            {"dump", .text = &dump},
                                             {0}};
     int status = gw_cli_options(argc, argv, options, usage);
 
     if (status >= 0)
         return status;
-    if (optind + 2 != argc)
+    if (optind + 2 != argc && (!dump || optind + 1 != argc))
         return usage(stderr);
     if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */
         return gw_cli_failed("schema", NULL, err.text);
-    return run(&report, json, "schema", argv[optind], argv[optind + 1]);
+    return run(&report, json, "schema", argv[optind], argv[optind + 1],
+               dump); /* the last one may be the NULL at the end */
 }

@@ -167,7 +167,7 @@ static inline int gw_extract_elf(struct gw_image *image, const char *path, const
 
 enum gw_reason_weight {
     GW_REASON_NOTE,    /* differs, and does no harm */
-    GW_REASON_DOUBT,   /* it depends on what the destination's program knows, which is not in its stream */
+    GW_REASON_UNKNOWN, /* it depends on what the destination's program knows, or how it is started, which is not told */
     GW_REASON_REFUSED, /* the stream is refused for it */
 };
 
@@ -178,22 +178,30 @@ struct gw_reason {
     const char *what;
 };
 
+/* It would be refused where refused > 0; otherwise it is not known where unknown > 0; otherwise it loads. */
 struct gw_explain_counts {
-    unsigned refused, doubts, notes;
+    unsigned refused, unknown, notes;
 };
 
-/* Why the stream that `from` has read would not load into the machine that wrote the stream that `into` has read (a
- * stream of the destination itself, made while it is stopped, is good for that). Reasons come in the order in which
- * a destination meets them, notes about what is only there at the end: the first that is refused is the one that QEMU
- * names. Both must have been read without an error. -ENOMEM, -EINVAL, -E2BIG (more devices than any machine has). */
+struct gw_dump; /* godwit/state.h */
+
+/* Whether the stream that `from` has read would load elsewhere. The destination is described by `into`, which has read a
+ * stream that it wrote itself (one made while it is stopped is good for that): its type, RAM, devices, options; by
+ * `dump`, what its program writes with -dump-vmstate: the versions, fields and subsections that it knows; or by both. One
+ * of them may be NULL; with a dump alone the destination is taken to have the same devices, options and RAM as the
+ * source. Reasons come in the order in which a destination meets them, notes about what is only there at the end: the
+ * first that is refused is the one that QEMU names. Streams must have been read without an error. -ENOMEM, -EINVAL,
+ * -E2BIG (more devices than any machine has). */
 GW_API int gw_inspect_explain_sized(const struct gw_inspect *from, const struct gw_inspect *into,
+                                    const struct gw_dump *dump,
                                     void (*found)(void *opaque, const struct gw_reason *reason), void *opaque,
                                     struct gw_explain_counts *ret_counts, size_t counts_bytes, struct gw_error *err);
 static inline int gw_inspect_explain(const struct gw_inspect *from, const struct gw_inspect *into,
+                                     const struct gw_dump *dump,
                                      void (*found)(void *opaque, const struct gw_reason *reason), void *opaque,
                                      struct gw_explain_counts *ret_counts, struct gw_error *err)
 {
-    return gw_inspect_explain_sized(from, into, found, opaque, ret_counts, sizeof *ret_counts, err);
+    return gw_inspect_explain_sized(from, into, dump, found, opaque, ret_counts, sizeof *ret_counts, err);
 }
 
 #ifdef __cplusplus

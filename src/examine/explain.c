@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/sized.h"
+#include "state/dump.h"
 
 #define DEVICES_MAX 16384u /* each is looked for among all of the other side */
 #define ALIKE_MAX   64u    /* devices of one kind that are looked at for one that is missing */
@@ -23,7 +24,7 @@ void gw_explain_say(struct gw_explain *e, enum gw_reason_weight weight, const ch
     va_end(ap);
     reason.what = what;
     e->counts.refused += weight == GW_REASON_REFUSED;
-    e->counts.doubts += weight == GW_REASON_DOUBT;
+    e->counts.unknown += weight == GW_REASON_UNKNOWN;
     e->counts.notes += weight == GW_REASON_NOTE;
     if (e->found)
         e->found(e->opaque, &reason);
@@ -52,10 +53,20 @@ static void explain_head(struct gw_explain *e)
                            b->capabilities[i]);
     if (gw_head_page_bytes(a) != gw_head_page_bytes(b))
         gw_explain_say(e, GW_REASON_REFUSED, "page size", "pages of %u bytes, the destination's have %u",
-                       gw_head_page_bytes(a),
-                       gw_head_page_bytes(b));
+                       gw_head_page_bytes(a), gw_head_page_bytes(b));
     if (a->has_uuid && b->has_uuid && memcmp(a->uuid, b->uuid, sizeof a->uuid) != 0)
         gw_explain_say(e, GW_REASON_REFUSED, "UUID", "the machine's UUID is not that of the destination");
+}
+
+/* Of a dump only the name of the machine is known. What it is started with is assumed to be what the source had. */
+static void explain_dumped_head(struct gw_explain *e)
+{
+    const char *from = e->from->head->machine, *into = e->dump->machine;
+
+    if (*from && strcmp(from, into) != 0)
+        gw_explain_say(e, GW_REASON_REFUSED, "machine", "the machine type is %s, the destination is a %s", from, into);
+    else if (!*from)
+        gw_explain_say(e, GW_REASON_UNKNOWN, "machine", "the stream does not say of which type it is");
 }
 
 /* ---- RAM --------------------------------------------------------------------------------------------------------- */
@@ -74,13 +85,30 @@ static bool may_resize(const char *name)
     return !strncmp(name, "/rom@etc/", 9);
 }
 
+/* Blocks that hold a file: they are as long as that is, rounded up. */
+static bool holds_a_file(const struct gw_explain *e, const char *name)
+{
+    size_t n = strlen(name);
+
+    if (may_resize(name) || !strcmp(name, "pc.rom"))
+        return false;
+    if (!strcmp(name, "pc.bios"))
+        return !gw_explain_is_versioned(e->from->head->machine);
+    return (n > 4 && !strcmp(name + n - 4, ".rom")) || strstr(name, ".flash") || strstr(name, "bios");
+}
+
 static void explain_block(struct gw_explain *e, const struct gw_scan_block *a)
 {
-    const struct gw_scan_block *b = find_block(e->into, a->name);
+    const struct gw_scan_block *b = e->into ? find_block(e->into, a->name) : NULL;
     char where[300];
 
     snprintf(where, sizeof where, "RAM block %s", a->name);
-    if (!b)
+    if (!e->into) {
+        if (holds_a_file(e, a->name))
+            gw_explain_say(e, GW_REASON_UNKNOWN, where,
+                           "0x%" PRIx64 " bytes: whether the destination's file for it is as long is not in its dump",
+                           a->used_bytes);
+    } else if (!b)
         gw_explain_say(e, GW_REASON_REFUSED, where, "the destination has no such block (here 0x%" PRIx64 " bytes)",
                        a->used_bytes);
     else if (a->used_bytes != b->used_bytes)
@@ -102,22 +130,30 @@ static bool sends(const struct gw_inspect *in, uint16_t command)
     return false;
 }
 
+#define WHERE_SWITCHOVER "command SWITCHOVER_START"
+#define LEAVES_IT_OUT                                                                                                  \
+    "which does not know it (the source leaves it out with -global migration.send-switchover-start=off)"
+
 static void explain_commands(struct gw_explain *e)
 {
-    struct gw_inspect_source source;
+    struct gw_inspect_source source = {.program = "QEMU", .before = ""};
 
-    gw_inspect_source(e->into, &source);
-    if (!sends(e->from, GW_COMMAND_SWITCHOVER_START) || sends(e->into, GW_COMMAND_SWITCHOVER_START) ||
-        !strcmp(source.program, "godwit"))
+    if (!sends(e->from, GW_COMMAND_SWITCHOVER_START))
+        return;
+    if (e->into)
+        gw_inspect_source(e->into, &source);
+    else if (gw_explain_is_versioned(e->from->head->machine))
+        return; /* only those send it whose programs all know it */
+    if ((e->into && sends(e->into, GW_COMMAND_SWITCHOVER_START)) || !strcmp(source.program, "godwit"))
         return;
     if (*source.before)
-        gw_explain_say(e, GW_REASON_REFUSED, "command SWITCHOVER_START",
-                       "the destination is %s before %s, which does not know it (the source leaves it out with "
-                       "-global migration.send-switchover-start=off)",
+        gw_explain_say(e, GW_REASON_REFUSED, WHERE_SWITCHOVER, "the destination is %s before %s, " LEAVES_IT_OUT,
                        source.program, source.before);
+    else if (e->dump && !e->dump->tells_counts)
+        gw_explain_say(e, GW_REASON_REFUSED, WHERE_SWITCHOVER, "the destination is QEMU before 10.0, " LEAVES_IT_OUT);
     else
-        gw_explain_say(e, GW_REASON_DOUBT, "command SWITCHOVER_START",
-                       "the destination does not send it: it is refused if the program does not know it");
+        gw_explain_say(e, GW_REASON_UNKNOWN, WHERE_SWITCHOVER,
+                       "whether the destination's program knows it is not told by what it wrote");
 }
 
 /* ---- devices ----------------------------------------------------------------------------------------------------- */
@@ -156,7 +192,9 @@ static void missing(struct gw_explain *e, const struct gw_inspect_device *a, con
         if (used + strlen(text) < sizeof others)
             used += strlen(strcpy(others + used, text));
     }
-    if (used)
+    if (gw_explain_may_be_left_out(a->name))
+        gw_explain_say(e, GW_REASON_UNKNOWN, where, "the destination does not write it: it has none, or no need to");
+    else if (used)
         gw_explain_say(e, GW_REASON_REFUSED, where, "the destination has no such device, but %s", others);
     else
         gw_explain_say(e, GW_REASON_REFUSED, where, "the destination has no such device");
@@ -167,11 +205,12 @@ static int explain_devices(struct gw_explain *e)
     char where[300];
 
     for (size_t i = 0; i < e->from->device_count; i++) {
-        const struct gw_inspect_device *a = &e->from->devices[i], *b = find_device(e->into, a->name, a->instance);
+        const struct gw_inspect_device *a = &e->from->devices[i],
+                                       *b = e->into ? find_device(e->into, a->name, a->instance) : NULL;
         int r;
 
         snprintf(where, sizeof where, "device %s/%u", a->name, a->instance);
-        if (!b) {
+        if (e->into && !b) {
             missing(e, a, where);
             continue;
         }
@@ -202,26 +241,31 @@ static void explain_only_there(struct gw_explain *e)
     }
 }
 
-int gw_inspect_explain_sized(const struct gw_inspect *from, const struct gw_inspect *into,
+int gw_inspect_explain_sized(const struct gw_inspect *from, const struct gw_inspect *into, const struct gw_dump *dump,
                              void (*found)(void *opaque, const struct gw_reason *reason), void *opaque,
                              struct gw_explain_counts *ret_counts, size_t counts_bytes, struct gw_error *err)
 {
-    struct gw_explain e = {.from = from, .into = into, .found = found, .opaque = opaque, .err = err};
+    struct gw_explain e = {.from = from, .into = into, .dump = dump, .found = found, .opaque = opaque, .err = err};
     int r;
 
-    if (!from->has_head || !into->has_head || from->error.code || into->error.code)
+    if (!into && !dump)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is neither a stream nor a dump of the destination");
+    if (!from->has_head || from->error.code || (into && (!into->has_head || into->error.code)))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "both streams must have been read to their ends");
-    if (from->device_count > DEVICES_MAX || into->device_count > DEVICES_MAX)
-        return gw_fail(err, -E2BIG, GW_BLAME_PEER, "%zu and %zu devices are more than can be compared (%u)",
-                       from->device_count, into->device_count, DEVICES_MAX);
-    explain_head(&e);
+    if (from->device_count > DEVICES_MAX || (into && into->device_count > DEVICES_MAX))
+        return gw_fail(err, -E2BIG, GW_BLAME_PEER, "more than %u devices are too many to be compared", DEVICES_MAX);
+    if (into)
+        explain_head(&e);
+    else
+        explain_dumped_head(&e);
     for (unsigned i = 0; i < from->block_count; i++)
         explain_block(&e, from->blocks[i].block);
     explain_commands(&e);
     r = explain_devices(&e);
     if (r < 0)
         return r;
-    explain_only_there(&e);
+    if (into)
+        explain_only_there(&e);
     gw_sized_out(ret_counts, counts_bytes, &e.counts, sizeof e.counts);
     return 0;
 }

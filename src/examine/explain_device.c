@@ -1,27 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * What in one device differs so that its state would be refused or misread: versions, fields, subsections, and the
- * values that must be the same on both sides. What a program could read is not in its stream; only what it wrote. So a
- * field or subsection that the destination did not write may be one that it does not know, or one that it had no need
- * to write.
+ * What in one device differs so that its state would be refused or misread: versions, fields, subsections. What a
+ * program could read is not in its stream; only what it wrote. So a field or subsection that the destination did not
+ * write may be one that it does not know, or one that it had no need to write; its dump can tell (explain_dump.c).
  */
-#include "base/endian.h"
 #include "examine/explain.h"
-#include "state/values.h"
 
 struct walk {
     struct gw_explain *e;
     const char *where; /* the device */
     const struct gw_inspect_device *a, *b;
     struct gw_text path;
-    bool older; /* its version is less than the destination's: fields that are only there are newer ones */
+    bool known; /* the dump says that it is read */
     unsigned depth;
 };
 
-#define DEPTH_MAX 40u
 #define PAIRS_MAX (1u << 24) /* fields of one side times those of the other */
 
-static void compare(struct walk *w, const struct gw_vmdesc_state *a, const struct gw_vmdesc_state *b);
+/* versioned: their versions are in the stream. */
+static void compare(struct walk *w, const struct gw_vmdesc_state *a, const struct gw_vmdesc_state *b, bool versioned);
 
 static const char *path_of(const struct walk *w)
 {
@@ -45,16 +42,9 @@ static void come_back(struct walk *w, size_t stem)
 
 /* ---- fields ------------------------------------------------------------------------------------------------------ */
 
-/* Entries of one array are one field. */
-struct group {
-    const struct gw_vmdesc_field *f;
-    uint32_t entries;
-    uint64_t elements;
-};
-
-static struct group group_at(const struct gw_vmdesc_state *st, uint32_t i)
+struct gw_explain_group gw_explain_group(const struct gw_vmdesc_state *st, uint32_t i)
 {
-    struct group g = {&st->fields[i], 1, st->fields[i].count};
+    struct gw_explain_group g = {&st->fields[i], 1, st->fields[i].count};
 
     while (g.f->index >= 0 && i + g.entries < st->field_count && g.f[g.entries].index > 0 &&
            !strcmp(g.f[g.entries].name, g.f->name))
@@ -63,10 +53,10 @@ static struct group group_at(const struct gw_vmdesc_state *st, uint32_t i)
 }
 
 /* The nth group of this name, counted from 0. */
-static bool find(const struct gw_vmdesc_state *st, const char *name, unsigned nth, struct group *ret)
+static bool find(const struct gw_vmdesc_state *st, const char *name, unsigned nth, struct gw_explain_group *ret)
 {
     for (uint32_t i = 0; i < st->field_count; i += ret->entries) {
-        *ret = group_at(st, i);
+        *ret = gw_explain_group(st, i);
         if (!strcmp(ret->f->name, name) && nth-- == 0)
             return true;
     }
@@ -78,7 +68,7 @@ static unsigned nth_of(const struct gw_vmdesc_state *st, uint32_t before, const 
     unsigned n = 0;
 
     for (uint32_t i = 0; i < before;) {
-        struct group g = group_at(st, i);
+        struct gw_explain_group g = gw_explain_group(st, i);
 
         n += !strcmp(g.f->name, name);
         i += g.entries;
@@ -86,7 +76,7 @@ static unsigned nth_of(const struct gw_vmdesc_state *st, uint32_t before, const 
     return n;
 }
 
-static bool fixed_type(const char *type)
+bool gw_explain_fixed_type(const char *type)
 {
     static const char *const known[] = {"bool", "uint8", "uint16", "uint32", "uint64",
                                         "int8", "int16", "int32",  "int64",  "timer"};
@@ -100,35 +90,37 @@ static bool fixed_type(const char *type)
     return false;
 }
 
-static void compare_field(struct walk *w, const struct group *a, const struct group *b)
+static void compare_field(struct walk *w, const struct gw_explain_group *a, const struct gw_explain_group *b,
+                          bool older)
 {
     const struct gw_vmdesc_field *f = a->f, *g = b->f;
 
     if (f->inside && g->inside) {
-        compare(w, f->inside, g->inside);
+        compare(w, f->inside, g->inside, false);
     } else if (f->bytes != g->bytes) {
-        bool certain = fixed_type(f->type) && fixed_type(g->type) && !w->older;
+        bool certain = gw_explain_fixed_type(f->type) && gw_explain_fixed_type(g->type) && !older;
         bool varies = !strcmp(f->type, "virtio") && !strcmp(g->type, "virtio"); /* says itself what is in it */
 
         gw_explain_say(w->e,
                        certain  ? GW_REASON_REFUSED
                        : varies ? GW_REASON_NOTE
-                                : GW_REASON_DOUBT,
+                                : GW_REASON_UNKNOWN,
                        w->where, "field %s has %" PRIu64 " bytes (%s), %" PRIu64 " (%s) in the destination", path_of(w),
                        f->bytes, f->type, g->bytes, g->type);
         return;
     }
     if (a->elements != b->elements && !f->elements && !g->elements)
-        gw_explain_say(w->e, GW_REASON_DOUBT, w->where,
-                       "field %s has %" PRIu64 " elements, %" PRIu64 " in the destination: if their number is no part "
-                       "of the state it is misread",
+        gw_explain_say(w->e, GW_REASON_UNKNOWN, w->where,
+                       "field %s has %" PRIu64 " elements, %" PRIu64 " in the destination: whether their number is "
+                       "part of the state is not told",
                        path_of(w), a->elements, b->elements);
 }
 
 /* A field that only one side has may be one that was renamed: as long, where the other side lacks one as well. */
-static bool renamed(const struct gw_vmdesc_state *a, uint32_t i, const struct gw_vmdesc_state *b, const struct group *g)
+static bool renamed(const struct gw_vmdesc_state *a, uint32_t i, const struct gw_vmdesc_state *b,
+                    const struct gw_explain_group *g)
 {
-    struct group other, back;
+    struct gw_explain_group other, back;
     uint32_t k = 0;
     uint64_t at = 0, there = 0;
 
@@ -140,7 +132,7 @@ static bool renamed(const struct gw_vmdesc_state *a, uint32_t i, const struct gw
     }
     if (there != at || k >= b->field_count)
         return false;
-    other = group_at(b, k);
+    other = gw_explain_group(b, k);
     return other.f->bytes * other.elements == g->f->bytes * g->elements && !find(a, other.f->name, 0, &back);
 }
 
@@ -173,12 +165,13 @@ static bool same_names(const struct gw_vmdesc_state *a, const struct gw_vmdesc_s
     return true;
 }
 
-static void compare_fields(struct walk *w, const struct gw_vmdesc_state *a, const struct gw_vmdesc_state *b)
+/* older: fields that are only in b are newer ones. */
+static void compare_fields(struct walk *w, const struct gw_vmdesc_state *a, const struct gw_vmdesc_state *b, bool older)
 {
-    struct group g, other;
+    struct gw_explain_group g, other;
 
     if ((uint64_t)a->field_count * a->field_count + (uint64_t)b->field_count * b->field_count > PAIRS_MAX) {
-        gw_explain_say(w->e, GW_REASON_DOUBT, w->where, "%s%s%u fields are too many to compare", path_of(w),
+        gw_explain_say(w->e, GW_REASON_UNKNOWN, w->where, "%s%s%u fields are too many to compare", path_of(w),
                        w->path.bytes ? ": " : "", GW_MAX(a->field_count, b->field_count));
         return;
     }
@@ -190,28 +183,31 @@ static void compare_fields(struct walk *w, const struct gw_vmdesc_state *a, cons
     for (uint32_t i = 0; i < a->field_count; i += g.entries) {
         size_t stem;
 
-        g = group_at(a, i);
+        g = gw_explain_group(a, i);
         stem = go_in(w, g.f->name);
         if (find(b, g.f->name, nth_of(a, i, g.f->name), &other))
-            compare_field(w, &g, &other);
+            compare_field(w, &g, &other, older);
+        else if (gw_explain_is_told(a->name, g.f->name))
+            gw_explain_say(w->e, GW_REASON_NOTE, w->where, "field %s is written, the destination has no need to",
+                           path_of(w));
         else if (!renamed(a, i, b, &g))
-            gw_explain_say(w->e, GW_REASON_DOUBT, w->where,
-                           "field %s is written, the destination writes none: if it does not know it, all behind it is "
-                           "misread",
+            gw_explain_say(w->e, GW_REASON_UNKNOWN, w->where,
+                           "field %s is written, the destination writes none: whether it reads it is not in its stream",
                            path_of(w));
         come_back(w, stem);
     }
-    for (uint32_t i = 0; i < b->field_count && !w->older; i += g.entries) {
+    for (uint32_t i = 0; i < b->field_count && !older; i += g.entries) {
         size_t stem;
 
-        g = group_at(b, i);
-        if (find(a, g.f->name, nth_of(b, i, g.f->name), &other) || renamed(b, i, a, &g))
+        g = gw_explain_group(b, i);
+        if (find(a, g.f->name, nth_of(b, i, g.f->name), &other) || gw_explain_is_told(b->name, g.f->name) ||
+            renamed(b, i, a, &g))
             continue;
         stem = go_in(w, g.f->name);
-        gw_explain_say(
-            w->e, GW_REASON_DOUBT, w->where,
-            "field %s is not written, the destination writes it: if it always does, all behind it is misread",
-            path_of(w));
+        gw_explain_say(w->e, GW_REASON_UNKNOWN, w->where,
+                       "field %s is not written, the destination writes it: whether it always reads it is not in its "
+                       "stream",
+                       path_of(w));
         come_back(w, stem);
     }
 }
@@ -229,7 +225,7 @@ static const struct gw_vmdesc_state *find_subsection(const struct gw_vmdesc_stat
 /* Whether it stands anywhere below. */
 static bool writes_subsection(const struct gw_vmdesc_state *st, const char *name, unsigned depth)
 {
-    if (depth > DEPTH_MAX)
+    if (depth > GW_EXPLAIN_DEPTH_MAX)
         return false;
     if (find_subsection(st, name))
         return true;
@@ -242,8 +238,8 @@ static bool writes_subsection(const struct gw_vmdesc_state *st, const char *name
     return false;
 }
 
-/* "pc-q35-7.2": what a program writes of it is what all programs that have it read. */
-static bool is_versioned(const char *machine)
+/* "pc-q35-7.2": what an older program writes of it is what all newer programs that have it read. */
+bool gw_explain_is_versioned(const char *machine)
 {
     size_t n = strlen(machine);
     const char *dash = strrchr(machine, '-');
@@ -251,181 +247,108 @@ static bool is_versioned(const char *machine)
     return n && dash && dash[1] >= '0' && dash[1] <= '9' && machine[n - 1] >= '0' && machine[n - 1] <= '9';
 }
 
-/* Why the destination's program is expected to know a subsection that it did not write; NULL: it is not. */
-static const char *knows_subsection(const struct walk *w, const char *name)
+/* Its program is newer, as the whole streams tell: it reads what older ones wrote. */
+static bool into_newer(const struct gw_explain *e)
 {
-    const unsigned old = GW_HINT_DESCRIBES_NO_HEAD | GW_HINT_STATE_OLD,
-                   new = GW_HINT_DESCRIBES_HEAD | GW_HINT_STATE_NEW;
-    const struct gw_inspect *from = w->e->from, *into = w->e->into;
+    return (e->from->hints & (GW_HINT_DESCRIBES_NO_HEAD | GW_HINT_STATE_OLD)) &&
+           (e->into->hints & (GW_HINT_DESCRIBES_HEAD | GW_HINT_STATE_NEW));
+}
 
+/* Why the destination's program is known to read a subsection that it did not write; NULL: that is not known. */
+static const char *knows_subsection(const struct walk *w, const struct gw_vmdesc_state *sub)
+{
+    const struct gw_inspect *into = w->e->into;
+
+    if (w->known)
+        return "its dump has it";
+    if (gw_explain_known_subsection(sub->name, sub->version))
+        return "each QEMU since 5.2 knows it";
     for (size_t i = 0; i < into->device_count; i++)
-        if (into->devices[i].state && writes_subsection(into->devices[i].state, name, 0))
+        if (into->devices[i].state && writes_subsection(into->devices[i].state, sub->name, 0))
             return "another of its devices writes it";
-    if ((from->hints & old) && (into->hints & new))
-        return "its program is the newer one";
-    if (strcmp(from->head->machine, into->head->machine) != 0)
-        return NULL;
-    if (is_versioned(from->head->machine))
-        return "the type of the machine promises that it is known";
-    return (from->hints & (old | new)) && (from->hints & (old | new)) == (into->hints & (old | new))
-               ? "its program looks like the source's"
-               : NULL;
+    return into_newer(w->e) ? "its program is the newer one" : NULL;
 }
 
 static void compare_subsections(struct walk *w, const struct gw_vmdesc_state *a, const struct gw_vmdesc_state *b)
 {
     for (uint32_t i = 0; i < a->subsection_count; i++) {
         const struct gw_vmdesc_state *sub = &a->subsections[i], *other = find_subsection(b, sub->name);
-        const char *why = other ? NULL : knows_subsection(w, sub->name);
+        const char *why = other ? NULL : knows_subsection(w, sub);
         size_t stem = go_in(w, sub->name);
 
         if (other)
-            compare(w, sub, other);
+            compare(w, sub, other, true);
         else if (why)
             gw_explain_say(w->e, GW_REASON_NOTE, w->where, "subsection %s is written, the destination writes none; %s",
                            sub->name, why);
         else
-            gw_explain_say(w->e, GW_REASON_DOUBT, w->where,
-                           "subsection %s is written, the destination writes none: it is refused if its program "
-                           "does not know it",
+            gw_explain_say(w->e, GW_REASON_UNKNOWN, w->where,
+                           "subsection %s is written, the destination writes none: whether its program knows it is not "
+                           "in its stream",
                            sub->name);
         come_back(w, stem);
     }
 }
 
-static void compare(struct walk *w, const struct gw_vmdesc_state *a, const struct gw_vmdesc_state *b)
+static void compare(struct walk *w, const struct gw_vmdesc_state *a, const struct gw_vmdesc_state *b, bool versioned)
 {
-    if (++w->depth <= DEPTH_MAX) {
-        if (w->depth > 1 && a->version > b->version)
+    if (++w->depth <= GW_EXPLAIN_DEPTH_MAX) {
+        if (w->depth > 1 && versioned && a->version > b->version)
             gw_explain_say(w->e, GW_REASON_REFUSED, w->where, "%s has version %u, the destination knows %u", path_of(w),
                            a->version, b->version);
-        compare_fields(w, a, b);
+        compare_fields(w, a, b, versioned && a->version < b->version);
         compare_subsections(w, a, b);
+    } else {
+        gw_explain_say(w->e, GW_REASON_UNKNOWN, w->where, "%s is nested too deep to be compared", path_of(w));
     }
     w->depth--;
 }
 
-/* ---- values that must be the same -------------------------------------------------------------------------------- */
+/* ---- all of it --------------------------------------------------------------------------------------------------- */
 
-#define PCI_MSI_X 0x11
-
-/* Capabilities: a linked list of (u8 kind, u8 next) within the first 256 bytes. Where they are and how many vectors
- * there are is not for the guest to write. */
-static void compare_capabilities(struct walk *w, const char *path, const uint8_t *a, const uint8_t *b)
+static void older_version(const struct walk *w)
 {
-    unsigned at = a[0x34] & 0xfcu;
+    const char *machine = w->e->from->head->machine;
+    bool reads = w->known || into_newer(w->e) ||
+                 (gw_explain_is_versioned(machine) && !strcmp(machine, w->e->into->head->machine));
 
-    for (unsigned n = 0; at >= 0x40 && n < 48; n++) {
-        unsigned x = (a[at + 2] | a[at + 3] << 8) & 0x7ffu, y = (b[at + 2] | b[at + 3] << 8) & 0x7ffu;
-
-        if (a[at] != b[at] || a[at + 1] != b[at + 1]) {
-            gw_explain_say(w->e, GW_REASON_REFUSED, w->where,
-                           "%s: PCI capability 0x%x at byte 0x%x, the next at 0x%x; in the destination 0x%x, then 0x%x",
-                           path, a[at], at, a[at + 1], b[at], b[at + 1]);
-            return;
-        }
-        if (a[at] == PCI_MSI_X && x != y)
-            gw_explain_say(w->e, GW_REASON_REFUSED, w->where, "%s: %u MSI-X vectors (byte 0x%x), %u in the destination",
-                           path, x + 1, at + 2, y + 1);
-        at = a[at + 1] & 0xfcu;
-    }
-}
-
-/* What of PCI configuration space QEMU compares in every device: identity, kind, and what the guest cannot write. */
-static void compare_pci(struct walk *w, const char *path, const uint8_t *a, const uint8_t *b)
-{
-    static const struct {
-        uint8_t at, bytes, mask;
-        const char *name;
-    } fixed[] = {{0x00, 2, 0xff, "vendor"},          {0x02, 2, 0xff, "device"},
-                 {0x08, 1, 0xff, "revision"},        {0x09, 1, 0xff, "programming interface"},
-                 {0x0a, 2, 0xff, "class"},           {0x0e, 1, 0xff, "header type"},
-                 {0x34, 1, 0xff, "first capability"}};
-
-    for (size_t i = 0; i < GW_ARRAY_LEN(fixed); i++) {
-        unsigned x = a[fixed[i].at], y = b[fixed[i].at];
-
-        if (fixed[i].bytes == 2) {
-            x |= (unsigned)a[fixed[i].at + 1] << 8;
-            y |= (unsigned)b[fixed[i].at + 1] << 8;
-        }
-        if (x != y)
-            gw_explain_say(w->e, GW_REASON_REFUSED, w->where, "%s: PCI %s (byte 0x%x) is 0x%x, 0x%x in the destination",
-                           path, fixed[i].name, fixed[i].at, x, y);
-    }
-    compare_capabilities(w, path, a, b);
-}
-
-/* A virtio device on PCI begins with its PCI device: u32 version, configuration space, of which the vendor is known. */
-#define VIRTIO_PCI "\0\0\0\2\xf4\x1a"
-
-static bool is_virtio_pci(const struct gw_value *v)
-{
-    return !strcmp(v->type, "virtio") && v->count == 1 && v->bytes >= 4 + 256 &&
-           !memcmp(v->data, VIRTIO_PCI, sizeof VIRTIO_PCI - 1);
-}
-
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-
-    return n >= m && !strcmp(s + n - m, end);
-}
-
-static void on_value(void *opaque, const char *path, const struct gw_value *a, const struct gw_value *b)
-{
-    struct gw_text ta = {0}, tb = {0};
-    struct walk *w = opaque;
-
-    if (a && b && is_virtio_pci(a) && is_virtio_pci(b)) {
-        compare_pci(w, path, a->data + 4, b->data + 4);
-        return;
-    }
-    if (!a || !b || a->bytes != b->bytes || a->count != b->count)
-        return;
-    if ((ends_with(path, "config") || ends_with(path, "config[0]") || ends_with(path, "config[1]")) && a->count == 1 &&
-        (a->bytes == 256 || a->bytes == 4096)) {
-        compare_pci(w, path, a->data, b->data);
-        return;
-    }
-    if (!ends_with(a->type, " equal") || !memcmp(a->data, b->data, (size_t)(a->bytes * a->count)))
-        return; /* they may differ in the name of their type alone */
-    gw_value_print(&ta, a, false);
-    gw_value_print(&tb, b, false);
-    gw_explain_say(w->e, GW_REASON_REFUSED, w->where, "field %s is %s, and must be what it is in the destination: %s",
-                   path, ta.data ? ta.data : "?", tb.data ? tb.data : "?");
-    gw_text_free(&ta);
-    gw_text_free(&tb);
+    gw_explain_say(w->e, reads ? GW_REASON_NOTE : GW_REASON_UNKNOWN, w->where,
+                   "version %u is written, the destination has %u%s", w->a->version, w->b->version,
+                   reads ? "" : ": whether it reads the old one is not in its stream");
 }
 
 int gw_explain_device(struct gw_explain *e, const char *where, const struct gw_inspect_device *a,
                       const struct gw_inspect_device *b)
 {
-    struct walk w = {.e = e, .where = where, .a = a, .b = b, .older = a->version < b->version};
-    int r;
+    struct walk w = {.e = e, .where = where, .a = a, .b = b};
+    enum gw_explain_answer answer = GW_EXPLAIN_NO_ANSWER;
+    char why[GW_EXPLAIN_WHY];
+    int r = 0;
 
-    if (a->version > b->version) {
+    if (b && a->version > b->version) {
         gw_explain_say(e, GW_REASON_REFUSED, where, "version %u is written, the destination knows %u", a->version,
                        b->version);
         return 0;
     }
-    if (w.older)
-        gw_explain_say(e, GW_REASON_NOTE, where,
-                       "version %u is written, the destination has %u: it loads if that old one "
-                       "is still known",
-                       a->version, b->version);
-    if (!a->state || !b->state) {
-        if (a->body_bytes != b->body_bytes)
-            gw_explain_say(e, GW_REASON_DOUBT, where,
-                           "%" PRIu64 " bytes, %" PRIu64 " in the destination, and no description of them",
-                           a->body_bytes, b->body_bytes);
+    if (e->dump)
+        answer = gw_explain_dump(e, a, why);
+    if (answer == GW_EXPLAIN_REFUSES || (!b && answer == GW_EXPLAIN_NO_ANSWER)) {
+        gw_explain_say(e, answer == GW_EXPLAIN_REFUSES ? GW_REASON_REFUSED : GW_REASON_UNKNOWN, where, "%s", why);
         return 0;
     }
-    compare(&w, a->state, b->state);
-    r = gw_values_diff(a->state, a->body, (size_t)a->body_bytes, b->state, b->body, (size_t)b->body_bytes, on_value, &w,
-                       NULL);
-    if (w.path.failed || r == -ENOMEM)
+    w.known = answer == GW_EXPLAIN_READS;
+    if (b && a->version < b->version)
+        older_version(&w);
+    if (b && a->state && b->state)
+        compare(&w, a->state, b->state, true);
+    else if (b && a->body_bytes != b->body_bytes)
+        gw_explain_say(e, GW_REASON_UNKNOWN, where,
+                       "%" PRIu64 " bytes, %" PRIu64 " in the destination, and no description of them", a->body_bytes,
+                       b->body_bytes);
+    if (a->state && (!b || b->state))
+        r = gw_explain_values(e, where, a, b);
+    if (w.path.failed)
         r = gw_nomem(e->err, "reasons");
     gw_text_free(&w.path);
-    return r == -ENOMEM ? r : 0;
+    return r;
 }

@@ -48,7 +48,8 @@ static void explain(const uint8_t *data, size_t size)
     gw_channel_init(&m.channel, &ops, 0, "memory");
     if (gw_inspect_new(&in, NULL) < 0)
         abort();
-    if (gw_inspect_read(in, &m.channel, NULL) >= 0 && gw_inspect_explain(in, in, refused, NULL, &counts, NULL) < 0)
+    if (gw_inspect_read(in, &m.channel, NULL) >= 0 &&
+        gw_inspect_explain(in, in, NULL, refused, NULL, &counts, NULL) < 0)
         abort();
     gw_inspect_free(in);
 }

@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include "base/endian.h"
+#include "godwit/state.h"
 #include "image/image.h"
 #include "image/libvirt/libvirt.h"
 #include "rig.h"
@@ -277,6 +278,30 @@ static int qmp(void)
     return r;
 }
 
+/* What its writer's -dump-vmstate could be, a NUL, and the description of a stream. */
+static int dump(const char *name)
+{
+    static uint8_t data[CAPTURE_MAX];
+    size_t n = load(name, data), at = GW_MAX(n, 6), bytes = 0;
+    char *schema, *text, *both;
+    int r = 1;
+
+    while (--at > 5 && (data[at] != '{' || data[at - 5] != 0x06 || (bytes = gw_load_be32(data + at - 4)) > n - at))
+        ;
+    if (n < 6 || at < 6 || gw_schema_from_description((char *)data + at, bytes, "m", &schema, NULL) < 0)
+        return 1;
+    if (gw_schema_to_dump(schema, &text, NULL) == 0) {
+        both = malloc(strlen(text) + 1 + bytes);
+        strcpy(both, text);
+        memcpy(both + strlen(text) + 1, data + at, bytes);
+        r = put(name, both, strlen(text) + 1 + bytes);
+        free(both);
+        free(text);
+    }
+    free(schema);
+    return r;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3)
@@ -298,6 +323,8 @@ int main(int argc, char **argv)
         return captures(65536) | libvirt() | parked();
     if (!strcmp(argv[1], "qmp"))
         return qmp();
+    if (!strcmp(argv[1], "dump"))
+        return dump("precopy-none-10.0.bin") | dump("precopy-microvm-10.0.bin.gz");
     if (!strcmp(argv[1], "examine"))
         return examine();
     if (!strcmp(argv[1], "return_path"))

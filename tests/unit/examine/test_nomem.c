@@ -8,6 +8,7 @@
 #include <dirent.h>
 
 #include "godwit/examine.h"
+#include "godwit/state.h"
 
 #define FAILING_COUNTDOWN
 #include "../../failing.h"
@@ -69,7 +70,23 @@ static int explain(struct gw_error *err)
 {
     struct gw_explain_counts counts;
 
-    return gw_inspect_explain(from, into, NULL, NULL, &counts, err);
+    return gw_inspect_explain(from, into, NULL, NULL, NULL, &counts, err);
+}
+
+static int explain_dump(struct gw_error *err)
+{
+    static const char text[] =
+        "{\"vmschkmachine\": {\"Name\": \"m\"}, \"t\": {\"version_id\": 1, \"minimum_version_id\": 1, "
+        "\"Description\": {\"name\": \"timer\", \"version_id\": 1, \"minimum_version_id\": 1, "
+        "\"Fields\": [{\"field\": \"f\", \"version_id\": 0, \"size\": 1}]}}}";
+    struct gw_explain_counts counts;
+    struct gw_dump *dump = NULL;
+    int r = gw_dump_parse(text, sizeof text - 1, &dump, err);
+
+    if (r >= 0)
+        r = gw_inspect_explain(from, into, dump, NULL, NULL, &counts, err);
+    gw_dump_free(dump);
+    return r;
 }
 
 /* step: how many are left out between two that fail, once the first 40 have; a description makes many. */
@@ -131,6 +148,7 @@ static void test_all(void **state)
     every_allocation("device", device, 1);
     every_allocation("core", core, 1);
     every_allocation("explain", explain, 211);
+    every_allocation("explain with a dump", explain_dump, 211);
     unlink(out);
     assert_int_equal(rmdir(folder), 0);
     gw_inspect_free(from);
