@@ -15,6 +15,30 @@ struct pair {
 
 #define PCI_MSI_X 0x11
 
+#define PCI_EXPRESS 0x10
+
+/* What of a capability the guest cannot write. certain: QEMU was seen to compare it. */
+static const struct {
+    uint8_t kind, at, bytes;
+    bool certain;
+    const char *name;
+} read_only[] = {
+    {0x01, 2, 2, false, "power management"},           {PCI_EXPRESS, 2, 2, false, "PCI Express capabilities"},
+    {PCI_EXPRESS, 4, 4, false, "device capabilities"}, {PCI_EXPRESS, 0x0c, 4, true, "link capabilities"},
+    {PCI_EXPRESS, 0x14, 4, true, "slot capabilities"}, {PCI_MSI_X, 4, 8, false, "places of the MSI-X tables"}};
+
+static void compare_read_only(const struct pair *w, const char *path, const uint8_t *a, const uint8_t *b, unsigned at)
+{
+    for (size_t i = 0; i < GW_ARRAY_LEN(read_only); i++) {
+        unsigned first = at + read_only[i].at;
+
+        if (a[at] == read_only[i].kind && first + read_only[i].bytes <= 256 &&
+            memcmp(a + first, b + first, read_only[i].bytes) != 0)
+            gw_explain_say(w->e, read_only[i].certain ? GW_REASON_REFUSED : GW_REASON_UNKNOWN, w->where,
+                           "%s: %s (byte 0x%x) are not those of the destination", path, read_only[i].name, first);
+    }
+}
+
 /* Capabilities: a linked list of (u8 kind, u8 next) within the first 256 bytes. Where they are and how many vectors
  * there are is not for the guest to write. */
 static void compare_capabilities(const struct pair *w, const char *path, const uint8_t *a, const uint8_t *b)
@@ -33,8 +57,25 @@ static void compare_capabilities(const struct pair *w, const char *path, const u
         if (a[at] == PCI_MSI_X && x != y)
             gw_explain_say(w->e, GW_REASON_REFUSED, w->where, "%s: %u MSI-X vectors (byte 0x%x), %u in the destination",
                            path, x + 1, at + 2, y + 1);
+        compare_read_only(w, path, a, b, at);
         at = a[at + 1] & 0xfcu;
     }
+}
+
+/* Kinds of the base addresses; the subsystem, which only some devices compare. */
+static void compare_doubtful(const struct pair *w, const char *path, const uint8_t *a, const uint8_t *b)
+{
+    for (unsigned at = 0x10; at < 0x28 && !(a[0x0e] & 0x7f); at += 4) {
+        if ((a[at] ^ b[at]) & ((a[at] | b[at]) & 1 ? 0x3 : 0xf))
+            gw_explain_say(w->e, GW_REASON_UNKNOWN, w->where, "%s: the base address at byte 0x%x is of another kind",
+                           path, at);
+        if ((a[at] & 0x7) == 0x4)
+            at += 4; /* the upper half of 64 bits */
+    }
+    if (!(a[0x0e] & 0x7f) && memcmp(a + 0x2c, b + 0x2c, 4) != 0)
+        gw_explain_say(w->e, GW_REASON_UNKNOWN, w->where,
+                       "%s: the subsystem (byte 0x2c) is another one: whether the device compares it is not known",
+                       path);
 }
 
 /* What of PCI configuration space QEMU compares in every device: identity, kind, and what the guest cannot write. */
@@ -59,6 +100,7 @@ static void compare_pci(const struct pair *w, const char *path, const uint8_t *a
             gw_explain_say(w->e, GW_REASON_REFUSED, w->where, "%s: PCI %s (byte 0x%x) is 0x%x, 0x%x in the destination",
                            path, fixed[i].name, fixed[i].at, x, y);
     }
+    compare_doubtful(w, path, a, b);
     compare_capabilities(w, path, a, b);
 }
 

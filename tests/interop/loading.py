@@ -76,7 +76,7 @@ CASES = {c.name: c for c in (
         "pci-bridge,chassis_nr=1", "sdhci-pci", "AC97,audiodev=n", "es1370,audiodev=n", "sb16,audiodev=n", "pci-serial",
         "usb-ehci", "virtio-tablet-pci", "virtio-keyboard-pci", "vmcoreinfo", "vmgenid", "ipmi-bmc-sim,id=b",
         "isa-ipmi-kcs,bmc=b")),
-    with_disk("microvm", "microvm", "-bios", "bios-microvm.bin", *devices("virtio-blk-device,drive=d")),
+    with_disk("microvm", "microvm", "-bios", "bios-microvm.bin", *devices("virtio-blk-device,drive=d"), since="10.0"),
     with_disk("isapc", "isapc", *IDE, *devices("ne2k_isa")),  # not isa-vga: QEMU 10.0 ends with SIGSEGV when it loads that
     with_disk("q35-10.0", "pc-q35-10.0", *IDE, *devices("virtio-net-pci," + NET)),
 )}

@@ -8,7 +8,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import DEADLINE_S, SLOW, Case, Qemu, built, read_file, write_file  # noqa: E402
-from loading import CASES, NONE, PC, VERDICTS, Machine, Matrix  # noqa: E402
+from loading import CASES, NONE, PC, Q35, VERDICTS, Machine, Matrix, explain  # noqa: E402
 from versions import VERSIONS  # noqa: E402
 
 
@@ -144,6 +144,17 @@ class Verdicts(Case):
         booted = CASES["virtio-blk"].booted()
         did, verdicts = self.matrix.pair(booted, "10.0", "11.1")
         self.assertEqual((did, verdicts), ("loads", {"stream": "unknown", "both": "unknown", "dump": "loads"}))
+
+    def test_other_options(self):
+        """What of a PCI device its options decide. A stream of the destination shows it, and no dump does."""
+        for ours, theirs, did, verdict in (("pcie-root-port,x-width=1", "pcie-root-port,x-width=32", "refused", "refused"),
+                                           ("pcie-root-port,slot=1", "pcie-root-port,slot=2", "refused", "refused"),
+                                           ("e1000e,romfile=,subsys=1", "e1000e,romfile=", "refused", "unknown")):
+            path = self.matrix.streams.of("10.0", Machine(ours, Q35, "-device", ours))
+            into = Machine(theirs, Q35, "-device", theirs)
+            said = self.matrix.streams.loads("10.0", into, path)
+            self.assertEqual(("loads" if said is None else "refused", explain(path, self.matrix.streams.of("10.0", into))[0]),
+                             (did, verdict), ours)
 
     def test_dumps(self):
         """Those of all versions are read, each agrees with itself; a file that ends too early is an error that says so."""
