@@ -9,6 +9,7 @@
 #define GODWIT_CLI_CMD_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 enum gw_exit {
     GW_EXIT_DONE = 0,
@@ -32,7 +33,8 @@ int gw_cmd_verify(int argc, char **argv);
 int gw_cmd_vm(int argc, char **argv);
 /* A whole file as text, "-" is standard input; NULL: errno. */
 char *gw_schema_slurp(const char *path);
-/* `godwit schema explain` */
+/* `godwit schema dump`, `godwit schema explain` */
+int gw_schema_dump_machine(int argc, char **argv, int (*usage)(FILE *to));
 int gw_schema_explain(int argc, char **argv);
 /* `godwit inspect --against`; explain.c */
 int gw_inspect_against(const char *from, const char *into, bool json);

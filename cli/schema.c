@@ -15,7 +15,6 @@
 #include "cmd.h"
 #include "confine.h"
 #include "examine.h"
-#include "machine/machine.h"
 #include "shown.h"
 #include "table.h"
 
@@ -37,39 +36,6 @@ static int usage(FILE *to)
         "wrote\n"
         "INTO, by the QEMU whose -dump-vmstate is FILE, or by the one of which both are.\n\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
-static int dump(int argc, char **argv)
-{
-    struct gw_error err = GW_ERROR_INIT;
-    struct gw_machine_config config;
-    struct gw_machine *m = NULL;
-    char *text = NULL, *schema = NULL;
-    bool qemu = false;
-    const struct gw_cli_option options[] = {
-        {"cpus", .number = &config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS}, {"qemu", .flag = &qemu}, {0}};
-    int r;
-
-    gw_machine_config_init(&config);
-    config.incoming = true;
-    r = gw_cli_options(argc, argv, options, usage);
-    if (r >= 0)
-        return r;
-    if (optind != argc)
-        return usage(stderr);
-    r = gw_machine_new(&config, &m, &err);
-    if (r >= 0)
-        r = gw_machine_attach(m, &err);
-    if (r >= 0)
-        r = gw_schema_dump(gw_vm_registry(gw_machine_vm(m)), "godwit-1", qemu ? &schema : &text, &err);
-    if (r >= 0 && qemu)
-        r = gw_schema_to_dump(schema, &text, &err);
-    if (r >= 0)
-        printf("%s\n", text);
-    free(schema);
-    free(text);
-    gw_machine_free(m);
-    return gw_cli_end(COMMAND, r < 0 ? gw_cli_failed(COMMAND, "dump", err.text) : GW_EXIT_DONE);
 }
 
 char *gw_schema_slurp(const char *path)
@@ -199,7 +165,7 @@ int gw_cmd_schema(int argc, char **argv)
     what = argv[1];
     argv[1] = argv[0];
     if (!strcmp(what, "dump"))
-        return dump(argc - 1, argv + 1);
+        return gw_schema_dump_machine(argc - 1, argv + 1, usage);
     if (!strcmp(what, "import"))
         return import(argc - 1, argv + 1);
     if (!strcmp(what, "check"))

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
-#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+
+#include <linux/vm_sockets.h> /* after sys/socket.h, whose types it uses */
 
 #include "channel/socket.h"
 #include "channel/transport.h"

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <arpa/inet.h>
-#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
+
+#include <linux/vm_sockets.h> /* after sys/socket.h, whose types it uses */
 
 #include "channel/socket.h"
 

@@ -9,7 +9,7 @@ import unittest
 
 TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "interop"))
-from harness import DEADLINE_S, SLOW, make_folder, wait_until  # noqa: E402
+from harness import DEADLINE_S, SLOW, make_folder, wait_until, with_machine  # noqa: E402
 from places import listens  # noqa: E402
 
 BUILD = os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build")
@@ -24,6 +24,7 @@ def read(name):
 class Readme(unittest.TestCase):
     def test_by_hand(self):
         """Word for word, save that /tmp is a folder of its own and `godwit` the one that was built."""
+        with_machine()
         section = read("README.md").split("## Trying it by hand")[1].split("\n## ")[0]
         commands = re.findall(r"^    (godwit .*)$", section, re.M)
         self.assertGreaterEqual(len(commands), 5)
@@ -60,6 +61,7 @@ class Readme(unittest.TestCase):
 
 class Manual(unittest.TestCase):
     def test_options(self):
+        with_machine()
         listed = subprocess.run([GODWIT, "help"], capture_output=True, text=True, check=True).stdout
         commands = re.findall(r"^  (\w+) ", listed, re.M)
         self.assertIn("vm", commands)

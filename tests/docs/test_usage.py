@@ -9,7 +9,7 @@ import unittest
 TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build")
 sys.path.insert(0, os.path.join(TOP, "tests", "interop"))
-from waiting import DEADLINE_S, SLOW  # noqa: E402
+from harness import DEADLINE_S, SLOW, with_machine  # noqa: E402
 
 GODWIT = os.path.join(BUILD, "cli", "godwit")
 
@@ -51,6 +51,9 @@ class Unknown(unittest.TestCase):
 
 
 class Schema(unittest.TestCase):
+    def setUp(self):
+        with_machine()
+
     def test_help(self):
         for argv in (["--help"], ["dump", "--help"], ["check", "--help"]):
             r = godwit("schema", *argv)

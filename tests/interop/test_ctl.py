@@ -15,7 +15,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stream  # noqa: E402
-from harness import DEADLINE_S, SLOW, Case, Program, Qtest, built, pattern, peer, wait_until, write_file  # noqa: E402
+from harness import (DEADLINE_S, SLOW, Case, Program, Qtest, built, pattern, peer, wait_until, with_machine,  # noqa: E402
+                     write_file)
 from places import exec_uri, wait_file, wait_listening  # noqa: E402
 from versions import VERSIONS, at_least  # noqa: E402
 
@@ -472,7 +473,7 @@ class CtlOurs(Case):
 
     def vm(self, role, *args):
         path = self.path(role)
-        p = Program(self, role, [built("cli/godwit"), "vm", "--memory", "64M", "--accel", "unicorn", "--name", role,
+        p = Program(self, role, [with_machine(), "vm", "--memory", "64M", "--accel", "unicorn", "--name", role,
                                  "--serial", "file:" + self.path(role + ".serial"), "--qmp", "unix:" + path] + list(args))
         wait_listening(p, "unix:" + path)
         return p, path

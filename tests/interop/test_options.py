@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import DEADLINE_S, SLOW, TOP, Case, built, read_file, write_file  # noqa: E402
+from harness import DEADLINE_S, SLOW, TOP, Case, built, read_file, with_machine, write_file  # noqa: E402
 
 CAPTURES = os.path.join(TOP, "tests", "golden", "captures")
 
@@ -53,7 +53,6 @@ class Options(Case):
                            (["extract", m, "--elf", out, "--place", "ram"], "godwit extract: --place 'ram'"),
                            (["extract", m, "--ram", out, "--place", "ram=1"], "usage: godwit extract"),
                            (["inspect", "--ram", "--against", m, m], "usage: godwit inspect"),
-                           (["schema", "dump", "--cpus", "two"], "godwit schema: --cpus two: a number from 1 to 32"),
                            (["schema", "check", "--all", m, m], "unrecognized"), (["schema", "explain", m], "usage: godwit schema")):
             with self.subTest(argv):
                 r = self.godwit(*argv, status=2)
@@ -63,11 +62,13 @@ class Options(Case):
 
     def test_one_line(self):
         """What getopt finds is told by it alone: a page of help would hide it."""
+        with_machine()
         for command in ("convert", "demo", "diff", "extract", "inspect", "receive", "send", "verify", "vm"):
             for argv in ([command, "--no-such-option"], [command, "-Z"]):
                 self.assertRegex(self.godwit(*argv, status=2).stderr, r"\Agodwit %s: [^\n]*\n\Z" % command)
 
     def test_help(self):
+        with_machine()
         for command in ("convert", "ctl", "demo", "diff", "extract", "inspect", "receive", "schema", "send", "verify", "vm"):
             for how in ("--help", "-h"):
                 r = self.godwit(command, how, status=0)
@@ -76,6 +77,7 @@ class Options(Case):
 
     def test_output_that_cannot_be_written(self):
         """A disk that is full is told, by every command that prints what was asked for."""
+        with_machine()
         m = self.machine()
         schema = write_file(self.path("schema"), self.godwit("schema", "dump", status=0).stdout.encode())
         for argv in (["inspect", m], ["inspect", m, "--json"], ["inspect", m, "--against", m], ["verify", m], ["verify", m, "--json"],

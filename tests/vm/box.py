@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "interop"))
-from harness import DEADLINE_S, SLOW, Case, Qmp, QmpClosed, QmpError, built, wait_until  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, Qmp, QmpClosed, QmpError, wait_until, with_machine  # noqa: E402
 
 WORKLOADS = ("idle", "uniform", "hotset", "sequential", "sparse", "zero", "disk")
 BEAT = re.compile(r"^beat (\d+) up_ms (\d+) gap_us (\d+) .* errors (\d+)$", re.M)
@@ -21,7 +21,7 @@ class Box:
         self.role, self.case = role, case
         self.serial, self.qmp_path = case.path(role + ".serial"), case.path(role + ".qmp")
         self.log = open(case.path(role + ".log"), "w+b")
-        self.argv = [built("cli/godwit"), "vm", "--quiet", "--name", role, "--qmp", "unix:" + self.qmp_path, "--serial",
+        self.argv = [with_machine(), "vm", "--quiet", "--name", role, "--qmp", "unix:" + self.qmp_path, "--serial",
                      "file:" + self.serial, *options]
         if "--timeout" not in options:
             self.argv += ["--timeout", "3600"]

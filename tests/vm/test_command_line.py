@@ -9,14 +9,14 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from box import Box, built, wait_until  # noqa: E402
-from harness import DEADLINE_S, SLOW, Case, Program, QmpError  # noqa: E402
+from box import Box, wait_until  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, Program, QmpError, with_machine  # noqa: E402
 
 SMALL = ["--memory", "32M", "--accel", "unicorn"]
 
 
 def godwit(*argv):
-    return subprocess.run([built("cli/godwit"), *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    return subprocess.run([with_machine(), *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=DEADLINE_S * SLOW)
 
 
@@ -79,7 +79,7 @@ class Words(Case):
             self.assertTrue(r.stdout.startswith("usage: godwit " + command), r.stdout)
 
     def test_json(self):
-        vm = Program(self, "vm", [built("cli/godwit"), "vm", "--json", "--incoming", "unix:" + self.path("m"), *SMALL])
+        vm = Program(self, "vm", [with_machine(), "vm", "--json", "--incoming", "unix:" + self.path("m"), *SMALL])
         self.assertEqual(vm.wait_event("listening")["uri"], "unix:" + self.path("m"))
         r = godwit("ctl", self.path("nobody"), "status")
         self.assertEqual(r.returncode, 1)
@@ -186,7 +186,7 @@ class Arrivals(Case):
 
     def test_a_destination_has_patience(self):
         path = "unix:" + self.path("m")
-        p = Program(self, "to", [built("cli/godwit"), "vm", *SMALL, "--serial", "null", "--timeout", "1", "--incoming", path])
+        p = Program(self, "to", [with_machine(), "vm", *SMALL, "--serial", "null", "--timeout", "1", "--incoming", path])
         wait_until("it listens", lambda: os.path.exists(self.path("m")))
         self.stalled(p, path)
         self.assertEqual(p.wait_exit(), 1)

@@ -9,8 +9,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from box import built, wait_until  # noqa: E402
-from harness import DEADLINE_S, SLOW, Case  # noqa: E402
+from box import wait_until  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, with_machine  # noqa: E402
 
 
 def children(pid):
@@ -37,7 +37,7 @@ def alive(pid):
 
 class Demo(Case):
     def start(self, *options):
-        p = subprocess.Popen([built("cli/godwit"), "demo", "--memory", "64M", "--accel", "unicorn", *options],
+        p = subprocess.Popen([with_machine(), "demo", "--memory", "64M", "--accel", "unicorn", *options],
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                              start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.addCleanup(p.wait)

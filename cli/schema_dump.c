@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit schema dump: the device state of the machine in the box.
+ */
+#include <stdlib.h>
+
+#include <godwit/godwit.h>
+
+#include "cmd.h"
+#include "examine.h"
+#include "machine/machine.h"
+#include "table.h"
+
+#define COMMAND "schema"
+
+int gw_schema_dump_machine(int argc, char **argv, int (*usage)(FILE *to))
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_machine_config config;
+    struct gw_machine *m = NULL;
+    char *text = NULL, *schema = NULL;
+    bool qemu = false;
+    const struct gw_cli_option options[] = {
+        {"cpus", .number = &config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS}, {"qemu", .flag = &qemu}, {0}};
+    int r;
+
+    gw_machine_config_init(&config);
+    config.incoming = true;
+    r = gw_cli_options(argc, argv, options, usage);
+    if (r >= 0)
+        return r;
+    if (optind != argc)
+        return usage(stderr);
+    r = gw_machine_new(&config, &m, &err);
+    if (r >= 0)
+        r = gw_machine_attach(m, &err);
+    if (r >= 0)
+        r = gw_schema_dump(gw_vm_registry(gw_machine_vm(m)), "godwit-1", qemu ? &schema : &text, &err);
+    if (r >= 0 && qemu)
+        r = gw_schema_to_dump(schema, &text, &err);
+    if (r >= 0)
+        printf("%s\n", text);
+    free(schema);
+    free(text);
+    gw_machine_free(m);
+    return gw_cli_end(COMMAND, r < 0 ? gw_cli_failed(COMMAND, "dump", err.text) : GW_EXIT_DONE);
+}
