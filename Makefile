@@ -20,7 +20,7 @@ demo: build/build.ninja
 	@if [ -t 1 ]; then $(NINJA) -C build; else $(NINJA) -C build --quiet; fi
 	@build/cli/godwit demo
 
-# Everything that can fail, in plain, ASan+UBSan and TSan builds. Ends with `N passed, N failed`.
+# Everything that can fail, in plain, ASan+UBSan and TSan builds, and unit tests for aarch64. Ends with `N passed, N failed`.
 check:
 	@scripts/setup check
 	@scripts/peers || echo "no peers to talk to: their tests are skipped (with CI=true: failed)"

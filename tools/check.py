@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Build and run everything that can fail, and count it.
 
-    check.py [--only PATTERN] [--builds plain,asan,tsan] [--soak] [--list] [--jobs N]
+    check.py [--only PATTERN] [--builds plain,asan,tsan,aarch64] [--soak] [--list] [--jobs N]
 
 Three builds (plain with warnings as errors, ASan+UBSan, TSan) of everything; the programs that Meson knows as tests run in
-each of them, then the Python tests (tests/**/test_*.py, tests/layers.py) against the plain build. What cannot be counted
+each of them, then the Python tests (tests/**/test_*.py, tests/layers.py) against the plain build. The fourth is a cross
+build of the library, the command, the tools and the unit tests, which run in an emulator (tools/cross/aarch64.ini). What cannot be counted
 counts as failed: a crash, a hang, a skip that gives no reason. The last line is `N passed, N failed[, N skipped]`.
 
 A program is ended when it shows no sign of life, and the report names the test that was running; watch.py says how that is
@@ -13,7 +14,7 @@ told on a machine that is slow or busy. Nothing is ever run twice.
 
 Suites (in meson.build) that mean something here: `plain` runs in the plain build only, `one-thread` not under TSan, which
 has nothing to see there, `soak` runs only with --soak, `waits` mostly sleeps (time-outs are its subject) and runs beside the
-others.
+others, `native` does not run in an emulator.
 """
 import argparse
 import concurrent.futures
@@ -35,6 +36,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUT = os.path.join(TOP, "build", "check")
 LOGS = os.path.join(OUT, "logs")  # the output of each program, also while others still run
 SUPPRESSIONS = os.path.join(TOP, "tests", "tsan.supp")
+PEERS = os.environ.get("GODWIT_PEERS") or os.path.join(TOP, "build", "peers")
+EMULATOR = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 
 BUILDS = {
     "plain": {"setup": ["-Dwerror=true"], "slower": 1, "env": {}},
@@ -51,7 +54,13 @@ BUILDS = {
         "slower": 4,
         "env": {"TSAN_OPTIONS": "exitcode=66:second_deadlock_stack=1:allocator_may_return_null=1"},
     },
+    "aarch64": {
+        "setup": ["--cross-file", os.path.join(PEERS, "aarch64", "cross.ini"), "--cross-file",
+                  os.path.join(TOP, "tools", "cross", "aarch64.ini"), "-Dwerror=true", "-Ddebug=false"],
+        "slower": 8, "env": {"GODWIT_EMULATED": "1"},
+    },
 }
+SANITIZED = ("asan", "tsan")
 # Limits only end what hangs (watch.py): the processor time between two lines of output and, as the last resort, the time as
 # a whole are so many times what meson.build says, where the numbers were found on a fast and quiet machine.
 SILENCE_S = 150
@@ -77,6 +86,7 @@ class Program:
         self.label, self.argv, self.env, self.cwd, self.timeout = label, argv, env or {}, cwd or TOP, timeout
         self.limits = limits or limits_of(timeout)
         self.waits = "waits" in suites
+        self.skipped = False  # it only says so
 
 
 class Running:
@@ -254,14 +264,35 @@ def build(name, quiet=False):
         if p.returncode:
             shutil.rmtree(path, ignore_errors=True)
             return log
-    p = subprocess.run(["ninja", "-C", path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    targets = []
+    if name == "aarch64":
+        made = json.loads(subprocess.check_output(["meson", "introspect", "--targets", path]))
+        files = [f for t in made if t["name"] == "godwit" or t["name"].startswith("print_") for f in t["filename"]]
+        files += [p.argv[-1] for p in programs_of_meson(name, False) if not p.skipped]
+        targets = [os.path.relpath(f, path) for f in files]
+    p = subprocess.run(["ninja", "-C", path] + targets, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return log + p.stdout.decode("utf-8", "replace") if p.returncode else None
+
+
+def lacking(name):
+    """Why this build cannot be made on this machine; None: it can."""
+    if name != "aarch64":
+        return None
+    for tool in ("aarch64-linux-gnu-gcc", EMULATOR[0]):
+        if not shutil.which(tool):
+            return "no %s (scripts/setup check installs it)" % tool
+    p = subprocess.run([os.path.join(TOP, "scripts", "peers"), "aarch64"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.PIPE)
+    said = p.stderr.decode("utf-8", "replace").strip() or "scripts/peers aarch64 failed"
+    return said.splitlines()[-1] if p.returncode else None
 
 
 def prefix_of(name):
     """Sanitizers want an address space as they know it, and on some kernels run into a random one now and then: no
-    randomisation, where a process may ask for that."""
-    setarch = shutil.which("setarch") if name != "plain" else None
+    randomisation, where a process may ask for that. Another machine's programs want an emulator."""
+    if name == "aarch64":
+        return EMULATOR
+    setarch = shutil.which("setarch") if name in SANITIZED else None
     if setarch and subprocess.run([setarch, "-R", "true"], stderr=subprocess.DEVNULL).returncode == 0:
         return [setarch, "-R"]
     return []
@@ -290,7 +321,13 @@ def programs_of_meson(name, soak):
         suites = {s.split(":")[-1] for s in t["suite"]}
         if ("soak" in suites) != soak or ("plain" in suites and name != "plain") or ("one-thread" in suites and name == "tsan"):
             continue
-        found.append(Program("%s %s" % (name, t["name"]), prefix_of(name) + t["cmd"], dict(sanitizer_env(name), **t["env"]),
+        label = "%s %s" % (name, t["name"])
+        if name == "aarch64" and ("unit" not in suites or "native" in suites):
+            if "unit" in suites:
+                found.append(Program(label, ["sh", "-c", "echo its subject is the kernel, or it takes long in an emulator; exit 77"]))
+                found[-1].skipped = True
+            continue
+        found.append(Program(label, prefix_of(name) + t["cmd"], dict(sanitizer_env(name), **t["env"]),
                              t["workdir"] or os.path.join(OUT, name),  # where `meson test` runs them, paths are told so
                              t["timeout"], suites, limits_of(t["timeout"], BUILDS[name]["slower"], soak)))
     return found
@@ -344,7 +381,7 @@ def steady_ground():
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--only", default="", help="only programs whose label matches this regular expression")
-    ap.add_argument("--builds", default="plain,asan,tsan")
+    ap.add_argument("--builds", default=",".join(BUILDS))
     ap.add_argument("--soak", action="store_true", help="the long runs instead")
     ap.add_argument("--list", action="store_true", help="show what would run")
     ap.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
@@ -355,13 +392,18 @@ def main():
 
     for name in [b for b in args.builds.split(",") if b]:
         t0 = time.monotonic()
+        why = lacking(name)
+        if why:
+            print("build %s: skipped: %s" % (name, why), flush=True)
+            reports.append(Report(Program("build " + name, []), skips=[("all", why)]))
+            continue
         trouble = build(name)
         print("build %s: %s (%.1f s)" % (name, "FAILED" if trouble else "done", time.monotonic() - t0), flush=True)
         if trouble:
             reports.append(Report(Program("build " + name, []), failures=[("build", "does not build")], output=trouble))
             continue
         own = programs_of_meson(name, args.soak)
-        why = helpless(own) if name != "plain" and not args.list else None
+        why = helpless(own) if name in SANITIZED and not args.list else None
         if why:
             leaks = "LeakSanitizer" in why
             reports.append(Report(Program("build " + name, []), skips=[

@@ -3,6 +3,7 @@
  * Descriptors that clients pass: which message one belongs to, whose it is then, and that none is left behind.
  */
 #include "rig.h"
+#include "../../emulated.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -136,6 +137,7 @@ static void test_bounds(void **state)
     int fds[64], last, kept[GW_CONTROL_FDS];
     unsigned before = open_fds();
 
+    SKIP_EMULATED("the emulator keeps descriptors that do not fit into a message");
     /* More than a message may have: the server is not full of them afterwards. */
     for (size_t i = 0; i < GW_ARRAY_LEN(fds); i++)
         fds[i] = STDERR_FILENO;
