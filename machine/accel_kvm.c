@@ -121,15 +121,12 @@ static void kvm_vcpu_close(struct gw_vcpu *v)
 
 static int set_cpuid(struct gw_kvm *k, struct kvm_vcpu *c, struct gw_error *err)
 {
-    struct {
-        struct kvm_cpuid2 head;
-        struct kvm_cpuid_entry2 entry[256];
-    } *cpuid = calloc(1, sizeof(*cpuid));
+    struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + 256 * sizeof(cpuid->entries[0]));
     int r = 0;
 
     if (!cpuid)
         return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL, "out of memory (cpuid)");
-    cpuid->head.nent = 256;
+    cpuid->nent = 256;
     if (ioctl(k->fd, KVM_GET_SUPPORTED_CPUID, cpuid) || ioctl(c->fd, KVM_SET_CPUID2, cpuid))
         r = os_fail(err, "cpuid");
     free(cpuid);
@@ -140,9 +137,9 @@ static int kvm_vcpu_open(struct gw_vcpu *v, struct gw_error *err)
 {
     struct gw_kvm *k = v->machine->accel_machine;
     struct kvm_vcpu *c = calloc(1, sizeof(*c));
-    struct {
+    union {
         struct kvm_signal_mask head;
-        uint64_t signals;
+        uint8_t bytes[sizeof(struct kvm_signal_mask) + 8];
     } mask = {.head.len = 8};
     sigset_t kick, old;
     int bytes;
@@ -167,7 +164,7 @@ static int kvm_vcpu_open(struct gw_vcpu *v, struct gw_error *err)
     sigaddset(&kick, KICK_SIGNAL);
     pthread_sigmask(SIG_BLOCK, &kick, &old);
     sigdelset(&old, KICK_SIGNAL);
-    memcpy(&mask.signals, &old, sizeof(mask.signals)); /* the kernel's set is the first 8 bytes of libc's */
+    memcpy(mask.bytes + sizeof(mask.head), &old, 8); /* the kernel's set is the first 8 bytes of libc's */
     if (ioctl(c->fd, KVM_SET_SIGNAL_MASK, &mask))
         return os_fail(err, "signal mask");
     k->vcpu_fd[v->index] = c->fd;

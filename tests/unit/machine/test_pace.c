@@ -82,8 +82,9 @@ uint64_t __wrap_gw_clock_monotonic_ns(void)
 /* What a vCPU that runs for ran_ns and then reports rests. */
 static uint64_t rest_after(struct gw_vcpu *v, uint64_t ran_ns)
 {
-    uint64_t reported_ns = our_ns += ran_ns;
+    uint64_t reported_ns = our_ns + ran_ns;
 
+    our_ns = reported_ns;
     gw_vcpu_pace_throttle(v);
     return our_ns - reported_ns;
 }
