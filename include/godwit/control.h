@@ -69,7 +69,7 @@ struct gw_control_config {
     uint64_t send_timeout_ns, recv_timeout_ns;
 };
 
-/* Listens when it returns. -EINVAL, -E2BIG, -ENOMEM, and what gw_listen says. */
+/* Listens when it returns. -EINVAL (also without a uri), -E2BIG, -ENOMEM, and what gw_listen says. */
 GW_API int gw_control_start_sized(struct gw_vm *vm, const struct gw_control_config *config, size_t config_bytes,
                                   struct gw_control **ret_control, struct gw_error *err);
 static inline int gw_control_start(struct gw_vm *vm, const struct gw_control_config *config,

@@ -58,7 +58,8 @@ enum gw_type {
 
 enum gw_field_flags {
     GW_F_ARRAY = 1 << 0,   /* count elements, fixed */
-    GW_F_VARRAY = 1 << 1,  /* count in the member at count_offset (earlier in the table), at most `count`. Of a BUFFER
+    GW_F_VARRAY = 1 << 1,  /* count in the member at count_offset, at most `count`. That member is a field earlier in the
+                            * table, or of the description whose subsection this is (but see count_known). Of a BUFFER
                             * it is the number of bytes, of a BITMAP the number of bits */
     GW_F_POINTER = 1 << 2, /* the member points at the data, which exists on both sides (NULL is refused) */
     GW_F_EQUAL = 1 << 3,   /* integers: load refuses a value that differs from the one in memory */
@@ -99,6 +100,8 @@ struct gw_field {
     enum gw_type count_type; /* U8 U16 U32 I32 */
     const struct gw_state *state;     /* STRUCT, LIST */
     uint32_t state_version;           /* STRUCT: which version of `state` is on the wire; 0: its newest */
+    bool count_known;        /* VARRAY: the count is not in the stream. Both sides know it: it is fixed when the device is
+                              * made, or pre_save and pre_load set it */
     const struct gw_list_ops *list;   /* LIST */
     bool (*when)(const void *device, uint32_t version); /* conditional; evaluated on both sides */
     const char *type_name;   /* the vmdesc type where it is not the obvious one */
@@ -236,7 +239,11 @@ struct gw_state {
 #define GW_STATE_ABI 1u
 
 /* id: 1..255 bytes, the section's name on the wire; instance: 0 and up, or GW_INSTANCE_AUTO. A device may be added with
- * several descriptions under several ids. -EINVAL: the table cannot be right (the message says why); -EEXIST: the pair
+ * several descriptions under several ids. -EINVAL: the table cannot be right, or what it writes could not be read back
+ * (the message names description and field): no fields and no subsections at all; a field since a version that its
+ * description does not have; an array before its count, or whose count is not in the stream (or only in later versions),
+ * without count_known; the same bytes of the structure in two fields of which neither has a condition, only compares,
+ * or is newer than the other. -EEXIST: the pair
  * of id and instance exists, or is an alias; -EBUSY: a session is in its device phase; -ENOTSUP: abi is not one that
  * this library reads. */
 GW_API int gw_registry_add_abi(struct gw_registry *reg, unsigned abi, const struct gw_state *state, const char *id,

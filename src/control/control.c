@@ -189,6 +189,8 @@ int gw_control_start_sized(struct gw_vm *vm, const struct gw_control_config *giv
 
     if (r >= 0)
         r = gw_sized_table_in(&ops, sizeof ops, own.ops, sizeof ops.bytes, "struct gw_control_ops", err);
+    if (r >= 0 && (!own.uri || !own.uri[0]))
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the control socket needs an address (uri)");
     if (r < 0)
         return r;
     c = calloc(1, sizeof *c);

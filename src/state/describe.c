@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "state/readable.h"
+
 static const struct {
     uint8_t bytes; /* on the wire and in memory; 0: the field tells */
     bool integer;
@@ -113,10 +115,9 @@ size_t gw_state_bytes(const struct gw_state *st)
 
 #define WRONG(...) gw_fail(err, -EINVAL, GW_BLAME_CALLER, __VA_ARGS__)
 
-static int validate(const struct gw_state *st, const char *parent, unsigned depth, struct gw_error *err);
+static int validate(const struct gw_state *st, const struct gw_table *parent, unsigned depth, struct gw_error *err);
 
-/* Bytes of the structure that the member itself takes; 0: no member, or not known (a list's head). */
-static uint64_t member_bytes(const struct gw_field *f)
+uint64_t gw_field_member_bytes(const struct gw_field *f)
 {
     uint64_t each = f->size;
 
@@ -178,7 +179,7 @@ static int validate_field(const struct gw_field *f, size_t bytes, unsigned depth
         return r;
     if (f->size > GW_FIELD_BYTES_MAX || (uint64_t)f->size * GW_MAX(f->count, 1) > GW_FIELD_BYTES_MAX)
         return WRONG("larger than %d bytes", GW_FIELD_BYTES_MAX);
-    if (f->type != GW_T_UNUSED && (f->offset > bytes || member_bytes(f) > bytes - f->offset))
+    if (f->type != GW_T_UNUSED && (f->offset > bytes || gw_field_member_bytes(f) > bytes - f->offset))
         return WRONG("outside the structure of %zu bytes", bytes);
     if (f->type == GW_T_LIST) {
         const struct gw_list_ops *l = f->list;
@@ -201,9 +202,11 @@ static int validate_field(const struct gw_field *f, size_t bytes, unsigned depth
     return 0;
 }
 
-static int validate(const struct gw_state *st, const char *parent, unsigned depth, struct gw_error *err)
+static int validate(const struct gw_state *st, const struct gw_table *parent, unsigned depth, struct gw_error *err)
 {
-    size_t bytes = parent ? SIZE_MAX / 2 : 0, prefix = parent ? strlen(parent) : 0;
+    const struct gw_table here = {st, parent};
+    size_t bytes = parent ? SIZE_MAX / 2 : 0, prefix = parent ? strlen(parent->state->name) : 0;
+    int r;
 
     if (depth > GW_STATE_DEPTH)
         return WRONG("descriptions nested deeper than %d", GW_STATE_DEPTH);
@@ -213,21 +216,22 @@ static int validate(const struct gw_state *st, const char *parent, unsigned dept
         return WRONG("description %s has no fields", st->name);
     if (st->oldest > st->version)
         return WRONG("description %s reads versions from %u on but writes %u", st->name, st->oldest, st->version);
-    if (parent && (strncmp(st->name, parent, prefix) != 0 || strlen(st->name) <= prefix))
-        return WRONG("subsection %s must have a name that begins with %s/", st->name, parent);
+    if (parent && (strncmp(st->name, parent->state->name, prefix) != 0 || strlen(st->name) <= prefix))
+        return WRONG("subsection %s must have a name that begins with %s/", st->name, parent->state->name);
     if (!parent)
         bytes = gw_state_bytes(st);
     for (const struct gw_field *f = st->fields; f->type != GW_T_END; f++) {
-        int r = validate_field(f, bytes, depth, err);
-
+        r = validate_field(f, bytes, depth, err);
         if (r < 0) {
             gw_context(err, "description %s, field %s", st->name, gw_field_name(f));
             return r;
         }
     }
+    r = gw_table_readable(&here, err);
+    if (r < 0)
+        return r;
     for (const struct gw_state *const *sub = st->subsections; sub && *sub; sub++) {
-        int r = validate(*sub, st->name, depth + 1, err);
-
+        r = validate(*sub, &here, depth + 1, err);
         if (r < 0)
             return r;
         if (gw_state_bytes(*sub) > gw_state_bytes(st) && st->size)

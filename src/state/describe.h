@@ -28,6 +28,8 @@ bool gw_field_is_leaf(const struct gw_field *f);
 uint64_t gw_field_wire_bytes(const struct gw_field *f, uint32_t n);
 /* The count is the length of one element, not the number of elements. */
 bool gw_field_count_is_length(const struct gw_field *f);
+/* Bytes of the structure that the member itself takes; 0: no member, or not known (a list's head). */
+uint64_t gw_field_member_bytes(const struct gw_field *f);
 /* All elements look alike on the wire, so that one entry with array_len describes them. */
 bool gw_field_uniform(const struct gw_field *f);
 

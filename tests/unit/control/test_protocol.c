@@ -282,7 +282,7 @@ static void test_free_ends_sessions(void **state)
 
 static void test_addresses_of_its_own(void **state)
 {
-    static const char *const good[] = {"tcp:127.0.0.1:0", "tcp::0"}, *const bad[] = {"exec:cat", "fd:0", "foo", ""};
+    static const char *const good[] = {"tcp:127.0.0.1:0", "tcp::0"}, *const bad[] = {"exec:cat", "fd:0", "foo", "", NULL};
     struct rig *rig = *state;
     struct gw_control_config config = {0};
     struct gw_error err;

@@ -41,11 +41,11 @@ static void count_loaded(void *p, uint32_t version)
 static const struct gw_field dev_fields[] = {GW_FIELD(struct dev, v), GW_FIELD_SINCE(2, struct dev, w), GW_END};
 static const struct gw_state dev_state = {
     .name = "dev", .version = 2, .fields = dev_fields, .check = check_v, .loaded = count_loaded};
-static const struct gw_state high_state = {.name = "high", .version = 1, .fields = dev_fields, .priority = 5};
-static const struct gw_state low_state = {.name = "low", .version = 1, .fields = dev_fields, .priority = -5};
-static const struct gw_state early_state = {.name = "early", .version = 1, .fields = dev_fields, .early = true};
-static const struct gw_state bad_state = {.name = "bad", .version = 1, .fields = dev_fields, .unmigratable = true};
-static const struct gw_state some_state = {.name = "some", .version = 1, .fields = dev_fields, .needed = is_here};
+static const struct gw_state high_state = {.name = "high", .version = 2, .fields = dev_fields, .priority = 5};
+static const struct gw_state low_state = {.name = "low", .version = 2, .fields = dev_fields, .priority = -5};
+static const struct gw_state early_state = {.name = "early", .version = 2, .fields = dev_fields, .early = true};
+static const struct gw_state bad_state = {.name = "bad", .version = 2, .fields = dev_fields, .unmigratable = true};
+static const struct gw_state some_state = {.name = "some", .version = 2, .fields = dev_fields, .needed = is_here};
 
 static struct gw_registry *new_registry(void)
 {
@@ -309,7 +309,7 @@ static int add_in_hook(void *p, struct gw_error *err)
     return 0;
 }
 
-static const struct gw_state self_state = {.name = "self", .version = 1, .fields = dev_fields, .pre_save = add_in_hook};
+static const struct gw_state self_state = {.name = "self", .version = 2, .fields = dev_fields, .pre_save = add_in_hook};
 
 static void test_hook_changes_registry(void **state)
 {
