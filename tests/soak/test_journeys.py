@@ -9,7 +9,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "vm"))
-from box import WORKLOADS, Box, Journey, built  # noqa: E402
+from box import WORKLOADS, Box, Journey  # noqa: E402
+from harness import built  # noqa: E402
 
 MOVES = int(os.environ.get("GODWIT_MOVES", "200"))
 

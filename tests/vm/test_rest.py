@@ -6,8 +6,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from box import Box, Journey, built, wait_until  # noqa: E402
-from harness import DEADLINE_S, SLOW, Program  # noqa: E402
+from box import Box, Journey, wait_until  # noqa: E402
+from harness import DEADLINE_S, SLOW, Program, built  # noqa: E402
 
 
 class Rest(Journey):
