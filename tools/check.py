@@ -266,6 +266,7 @@ def build(name, quiet=False):
             return log
     targets = []
     if name == "aarch64":
+        subprocess.run(["ninja", "-C", path, "build.ninja"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         made = json.loads(subprocess.check_output(["meson", "introspect", "--targets", path]))
         files = [f for t in made if t["name"] == "godwit" or t["name"].startswith("print_") for f in t["filename"]]
         files += [p.argv[-1] for p in programs_of_meson(name, False) if not p.skipped]
