@@ -7,7 +7,7 @@
  *
  * A vm has one of them from its making on (vm->devices); sessions ask no further.
  *
- *     source        put(FIRST) START.. put(EARLY) PART.. END.. put(LATE) EOF, describe
+ *     source        put(FIRST) START.. put(EARLY) PART.. put(PARTS) put(ENDS) END.. put(LATE) EOF, describe
  *     destination   begin, then get for each FULL, until EOF or until it says that it has read that too
  *                   begin .. forget   when the source goes before anything that counts was changed
  *                   settle            at the end
@@ -24,10 +24,13 @@
 
 struct gw_vm;
 struct gw_wire_head;
+struct gw_image_progress;
 
 enum gw_devices_place {
     GW_DEVICES_FIRST, /* before the START of the RAM */
     GW_DEVICES_EARLY, /* behind it, before its contents */
+    GW_DEVICES_PARTS, /* behind its last PART: live sections that are carried as bytes, */
+    GW_DEVICES_ENDS,  /* and when the machine stands, before any END */
     GW_DEVICES_LATE,  /* behind them */
 };
 
@@ -59,6 +62,11 @@ struct gw_devices_ops {
     /* ---- destination ---- */
     int (*begin)(struct gw_vm *vm, const struct gw_wire_head *head, struct gw_error *err);
     int (*get)(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err);
+    /* NULL where they are not called for. The body of the RAM's START comes next; */
+    int (*ram_begins)(struct gw_vm *vm, struct gw_devices_get *g, uint32_t id, struct gw_error *err);
+    /* that of an element of a live section that no plug is there for. seen: what came before it. */
+    int (*unknown)(struct gw_vm *vm, struct gw_devices_get *g, uint8_t element, const struct gw_section_head *head,
+                   const struct gw_image_progress *seen, struct gw_error *err);
     void (*forget)(struct gw_vm *vm);
     /* The session ends, well or not. */
     void (*settle)(struct gw_vm *vm);

@@ -18,26 +18,23 @@ static int begin(struct gw_vm *vm, const struct gw_wire_head *head, struct gw_er
     gw_strcopy(vm->machine, sizeof vm->machine, head->machine);
     vm->has_uuid = head->has_uuid;
     memcpy(vm->uuid, head->uuid, 16);
+    gw_guest_set_page(vm, gw_head_page_bits(head));
     return gw_image_keep_head(image, head, err);
 }
 
-/* A section found by the scan, put together again as it was. */
+/* Sections found by the scan, put together again as they were. */
 struct collected {
     struct gw_writer w;
-    bool footers, has_ram; /* has_ram: the section ram has begun, with number ram_id */
+    const struct gw_scan *scan;
+    bool has_ram; /* the section ram has begun, with number ram_id */
     uint32_t ram_id;
 };
 
 static int collect(void *opaque, const struct gw_scan_section *s)
 {
-    struct gw_section_head head = {.id = s->id, .instance = s->instance, .version = s->version};
     struct collected *c = opaque;
 
-    gw_strcopy(head.name, sizeof head.name, s->name);
-    gw_section_put_head(&c->w.out, s->element, &head);
-    gw_put_bytes(&c->w, s->body, s->body_bytes);
-    if (c->footers)
-        gw_section_put_footer(&c->w.out, s->id);
+    gw_scan_put_section(c->scan, s, &c->w.out);
     return 0;
 }
 
@@ -63,22 +60,6 @@ static int keep_description(struct gw_image *image, const struct gw_scan *s, str
     return 0;
 }
 
-/* More of them, behind those that are there. */
-static int keep_early(struct gw_image *image, struct gw_writer *w, bool before, struct gw_error *err)
-{
-    size_t bytes;
-    GW_AUTOFREE uint8_t *more = gw_writer_take(w, &bytes);
-    uint8_t *grown = realloc(image->early, GW_MAX(image->early_bytes + bytes, 1u));
-
-    if (!grown)
-        return gw_nomem(err, "device sections");
-    memcpy(grown + image->early_bytes, more, bytes);
-    image->early = grown;
-    image->early_bytes += bytes;
-    image->early_before += before ? bytes : 0;
-    return 0;
-}
-
 static int get_early(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct collected *c,
                      struct gw_error *err)
 {
@@ -90,8 +71,12 @@ static int get_early(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan 
                     gw_reader_offset(g->reader));
     if (e >= 0)
         e = gw_writer_flush(&c->w, err);
-    if (e >= 0)
-        e = keep_early(vm->image, &c->w, !c->has_ram, err);
+    if (e >= 0) {
+        size_t bytes;
+        const uint8_t *data = gw_writer_data(&c->w, &bytes);
+
+        e = gw_image_add_early(vm->image, c->has_ram, data, bytes, err);
+    }
     vm->image->guest->early_devices += s->early;
     return e;
 }
@@ -120,23 +105,38 @@ static int get_late(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *
     return keep_description(image, s, err);
 }
 
+/* A scan that goes on where the session is. */
+static void begin_scan(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct collected *c)
+{
+    struct gw_image_guest *guest = vm->image->guest;
+
+    gw_scan_init(s, g->reader, &visitor, c);
+    s->page_bytes = vm->image->page_bytes;
+    s->footers = vm->image->footers; /* of an early device: as all but old machine types have them */
+    s->live = true;
+    c->scan = s;
+    c->has_ram = g->section && g->section(g->opaque, "ram", &c->ram_id);
+    if (c->has_ram)
+        s->bound[s->bound_count++] =
+            (struct gw_section_head){.id = c->ram_id, .name = "ram", .version = GW_RAM_SECTION_VERSION};
+    for (unsigned i = 0; i < guest->other_count; i++)
+        s->bound[s->bound_count++] = guest->other[i];
+    if (guest->other_count) {
+        gw_strcopy(s->guessed, sizeof s->guessed, guest->other[guest->last_other].name);
+        s->guessed_id = guest->other[guest->last_other].id;
+    }
+}
+
 static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
 {
     uint64_t at = gw_reader_offset(g->reader);
-    struct collected c = {.footers = vm->image->footers};
+    struct collected c = {0};
     struct gw_scan s;
     int e = gw_writer_init_memory(&c.w, err);
 
     if (e < 0)
         return e;
-    gw_scan_init(&s, g->reader, &visitor, &c);
-    s.page_bytes = vm->image->page_bytes;
-    s.footers = vm->image->footers; /* of an early device: as all but old machine types have them */
-    s.live = true;
-    c.has_ram = g->section && g->section(g->opaque, "ram", &c.ram_id);
-    if (c.has_ram)
-        s.bound[s.bound_count++] =
-            (struct gw_section_head){.id = c.ram_id, .name = "ram", .version = GW_RAM_SECTION_VERSION};
+    begin_scan(vm, g, &s, &c);
     e = g->early ? get_early(vm, g, &s, &c, err) : get_late(vm, g, &s, &c, err);
     gw_scan_close(&s);
     gw_writer_close(&c.w);
@@ -146,12 +146,88 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
     return e;
 }
 
+/* The head may leave the size of a page out. */
+static int ram_begins(struct gw_vm *vm, struct gw_devices_get *g, uint32_t id, struct gw_error *err)
+{
+    struct collected c = {0};
+    struct gw_scan s;
+    unsigned bits;
+    int e;
+
+    if (vm->image->head->page_bits)
+        return 0;
+    begin_scan(vm, g, &s, &c);
+    e = gw_scan_page_size(&s, id, &bits, err);
+    gw_scan_close(&s);
+    if (e >= 0)
+        gw_guest_set_page(vm, bits);
+    return e;
+}
+
+static int bind_other(struct gw_image_guest *guest, uint8_t element, struct gw_section_head *head, struct gw_error *err)
+{
+    unsigned i = 0;
+
+    if (element != GW_ELEMENT_START) {
+        while (i < guest->other_count && guest->other[i].id != head->id)
+            i++;
+        *head = guest->other[i];
+        guest->last_other = i;
+        return 0;
+    }
+    if (gw_scan_is_known(head->name))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "live section %s: it cannot be kept here", head->name);
+    if (guest->other_count == GW_ARRAY_LEN(guest->other))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "one more live section (%s) than %u", head->name, guest->other_count);
+    guest->last_other = guest->other_count;
+    guest->other[guest->other_count++] = *head;
+    return 0;
+}
+
+static int unknown(struct gw_vm *vm, struct gw_devices_get *g, uint8_t element, const struct gw_section_head *head,
+                   const struct gw_image_progress *seen, struct gw_error *err)
+{
+    struct gw_section_head b = *head;
+    struct collected c = {0};
+    struct gw_scan_section section = {.element = element};
+    uint8_t *body = NULL;
+    const uint8_t *data;
+    struct gw_scan s;
+    size_t bytes = 0;
+    int e = bind_other(vm->image->guest, element, &b, err);
+
+    if (e >= 0)
+        e = gw_writer_init_memory(&c.w, err);
+    if (e < 0)
+        return e;
+    begin_scan(vm, g, &s, &c);
+    e = gw_scan_unknown(&s, &b, &body, &bytes, err);
+    if (e >= 0) {
+        section.id = b.id;
+        section.name = b.name;
+        section.instance = b.instance;
+        section.version = b.version;
+        section.body = body;
+        section.body_bytes = bytes;
+        collect(&c, &section);
+        e = gw_writer_flush(&c.w, err);
+    }
+    data = gw_writer_data(&c.w, &bytes);
+    if (e >= 0)
+        e = gw_image_add_other(vm->image, gw_image_place(seen, element), data, bytes, err);
+    free(body);
+    gw_scan_close(&s);
+    gw_writer_close(&c.w);
+    return e;
+}
+
 static void forget(struct gw_vm *vm)
 {
     gw_ram_clear(&vm->ram);
     gw_stage_forget(vm->image->stage);
     gw_memory_forget(vm->image);
     vm->image->guest->early_devices = 0;
+    vm->image->guest->other_count = 0;
 }
 
 /* What was being written and was not committed is gone. */
@@ -167,17 +243,20 @@ static int put(struct gw_vm *vm, enum gw_devices_place place, struct gw_writer *
                struct gw_error *err)
 {
     const struct gw_image *image = vm->image;
-    size_t before = image->early_before;
 
     switch (place) {
     case GW_DEVICES_FIRST:
-        gw_put_bytes(w, image->early, before);
-        break;
     case GW_DEVICES_EARLY:
-        if (image->early_bytes > before)
-            gw_put_bytes(w, image->early + before, image->early_bytes - before);
+        gw_image_put_setup(image, place == GW_DEVICES_EARLY, &w->out);
+        break;
+    case GW_DEVICES_PARTS:
+        gw_image_put_others(image, GW_PLACE_ITERATE, &w->out);
+        break;
+    case GW_DEVICES_ENDS:
+        gw_image_put_others(image, GW_PLACE_ENDING, &w->out);
         break;
     case GW_DEVICES_LATE:
+        gw_image_put_others(image, GW_PLACE_LATE, &w->out);
         gw_put_bytes(w, image->devices, image->devices_bytes);
         break;
     }
@@ -197,6 +276,8 @@ const struct gw_devices_ops gw_devices_image = {
     .describe = describe,
     .begin = begin,
     .get = get,
+    .ram_begins = ram_begins,
+    .unknown = unknown,
     .forget = forget,
     .settle = settle,
 };

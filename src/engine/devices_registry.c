@@ -6,8 +6,9 @@ static int put(struct gw_vm *vm, enum gw_devices_place place, struct gw_writer *
 {
     bool footers = !(vm->without & GW_STREAM_FOOTERS);
 
-    return place == GW_DEVICES_FIRST ? 0
-                                     : gw_registry_save(vm->registry, place == GW_DEVICES_EARLY, footers, w, desc, err);
+    return place == GW_DEVICES_EARLY || place == GW_DEVICES_LATE
+               ? gw_registry_save(vm->registry, place == GW_DEVICES_EARLY, footers, w, desc, err)
+               : 0;
 }
 
 static int describe(struct gw_vm *vm, struct gw_vmdesc *desc, const char **ret_text, size_t *ret_bytes,

@@ -77,7 +77,7 @@ static int judge_whole(const struct gw_vm *vm, const struct gw_wire_head *head, 
         if (strcmp(head->capabilities[i], "x-ignore-shared"))
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source has capability %s on, this side cannot do it",
                            head->capabilities[i]);
-    if (bits != vm->ram.page_bits)
+    if (!vm->guest->at_rest && bits != vm->ram.page_bits)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "pages have %u bits on the source and %u here", bits,
                        vm->ram.page_bits);
     if (shared != here)

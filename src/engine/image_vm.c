@@ -14,6 +14,12 @@ int gw_guest_add_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, vo
     return gw_ram_add(&vm->ram, &desc, err);
 }
 
+void gw_guest_set_page(struct gw_vm *vm, unsigned bits)
+{
+    vm->ram.page_bits = vm->image->page_bits = bits;
+    vm->ram.page_bytes = vm->image->page_bytes = 1u << bits;
+}
+
 static int never(void *opaque, struct gw_error *err)
 {
     return 0;

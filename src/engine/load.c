@@ -68,10 +68,59 @@ static int end_section(struct gw_recv *r, uint32_t id, const char *name, struct 
     return vm->without & GW_STREAM_FOOTERS ? 0 : gw_section_get_footer(&r->reader.in, id, name, err);
 }
 
+static bool live_section(void *opaque, const char *name, uint32_t *ret_id)
+{
+    const struct gw_recv *r = opaque;
+
+    for (unsigned i = 0; i < r->bounds; i++) {
+        if (!r->bound[i].live || strcmp(r->bound[i].live->ops->id, name))
+            continue;
+        *ret_id = r->bound[i].id;
+        return true;
+    }
+    return false;
+}
+
+static struct gw_devices_get reader_of(struct gw_recv *r)
+{
+    return (struct gw_devices_get){.reader = &r->reader,
+                                   .channel = r->channel,
+                                   .description_wait_ns = r->vmdesc_wait_ns,
+                                   .timeout_ns = r->timeout_ns,
+                                   .bind = bind_device,
+                                   .section = live_section,
+                                   .opaque = r};
+}
+
+/* An element of a live section that only its own program knows. h: of a START all of it, else the number. */
+static int unknown(struct gw_recv *r, uint8_t element, const struct gw_section_head *h, uint64_t at, struct gw_error *err)
+{
+    struct gw_vm *vm = r->session.vm;
+    struct gw_image_progress seen = {.iterates = r->grammar != GW_GRAMMAR_SETUP};
+    struct gw_devices_get g = reader_of(r);
+    int e = element == GW_ELEMENT_START ? bind(r, h, NULL, at, err) : 0;
+
+    if (element == GW_ELEMENT_START && e >= 0)
+        r->bound[r->bounds - 1].unknown = true;
+    for (unsigned i = 0; i < r->bounds; i++) {
+        seen.listed |= r->bound[i].live != NULL; /* RAM is all that such a machine has */
+        seen.ended |= r->bound[i].live && r->bound[i].ended;
+    }
+    if (e >= 0)
+        e = vm->devices->unknown(vm, &g, element, h, &seen, err);
+    if (e >= 0)
+        e = end_section(r, h->id, "which is not known here", err);
+    if (e < 0)
+        gw_context(err, "live section %u at byte %" PRIu64, h->id, at);
+    return e;
+}
+
 static int start(struct gw_recv *r, uint64_t at, struct gw_error *err)
 {
     struct gw_section_head h;
     struct gw_live *live;
+    struct gw_vm *vm = r->session.vm;
+    struct gw_devices_get g;
     int e = gw_section_get_head(&r->reader.in, &h, err);
 
     if (e < 0) {
@@ -84,6 +133,8 @@ static int start(struct gw_recv *r, uint64_t at, struct gw_error *err)
         if (r->bound[i].live == live)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %s at byte %" PRIu64 " was started before", h.name,
                            at);
+    if (!live && vm->devices->unknown)
+        return unknown(r, GW_ELEMENT_START, &h, at, err);
     if (!live || h.instance)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                        "section %s/%u at byte %" PRIu64 " (START): this machine has no such live state", h.name,
@@ -95,7 +146,10 @@ static int start(struct gw_recv *r, uint64_t at, struct gw_error *err)
     if (e < 0)
         return e;
     live->touched = false;
-    e = live->ops->load_setup(live, err);
+    g = reader_of(r);
+    e = vm->devices->ram_begins && !strcmp(h.name, "ram") ? vm->devices->ram_begins(vm, &g, h.id, err) : 0;
+    if (e >= 0)
+        e = live->ops->load_setup(live, err);
     if (e >= 0)
         e = live->ops->load(live, GW_SECTION_START, &r->reader, err);
     r->touched |= live->touched;
@@ -118,6 +172,10 @@ static int numbered(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, s
         return e;
     }
     b = find(r, id);
+    if (b && b->unknown && !b->ended) {
+        b->ended = kind == GW_SECTION_END;
+        return unknown(r, (uint8_t)kind, &(struct gw_section_head){.id = id}, at, err);
+    }
     gw_trace_element_get(&r->session.vm->trace, at, gw_wire_element((uint8_t)kind), b && b->live ? b->live->ops->id : "?");
     if (!b || !b->live)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s section at byte %" PRIu64 ": %u was never started",
@@ -224,33 +282,14 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
     return e;
 }
 
-static bool live_section(void *opaque, const char *name, uint32_t *ret_id)
-{
-    const struct gw_recv *r = opaque;
-
-    for (unsigned i = 0; i < r->bounds; i++) {
-        if (!r->bound[i].live || strcmp(r->bound[i].live->ops->id, name))
-            continue;
-        *ret_id = r->bound[i].id;
-        return true;
-    }
-    return false;
-}
-
 /* FULL: its type is still to be read. 1 go on, 0 EOF was there too. */
 static int device(struct gw_recv *r, bool early, struct gw_error *err)
 {
     struct gw_vm *vm = r->session.vm;
-    struct gw_devices_get g = {.reader = &r->reader,
-                               .early = early,
-                               .channel = r->channel,
-                               .description_wait_ns = r->vmdesc_wait_ns,
-                               .timeout_ns = r->timeout_ns,
-                               .bind = bind_device,
-                               .section = live_section,
-                               .opaque = r};
+    struct gw_devices_get g = reader_of(r);
     int e;
 
+    g.early = early;
     e = vm->devices->get(vm, &g, err);
     gw_channel_set_timeout(r->channel, r->timeout_ns);
     r->touched |= g.touched;

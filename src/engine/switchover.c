@@ -72,10 +72,14 @@ static int put_state(struct gw_send *s, struct gw_error *err)
     uint64_t due;
     int r;
 
+    r = gw_send_devices(s, GW_DEVICES_PARTS, err);
     if (s->profile->switchover_start)
         gw_send_command(s, GW_COMMAND_SWITCHOVER_START, NULL, 0);
     /* The machine stands: this is all that there will be. */
-    r = gw_send_sync(s, true, &due, err);
+    if (r >= 0)
+        r = gw_send_sync(s, true, &due, err);
+    if (r >= 0)
+        r = gw_send_devices(s, GW_DEVICES_ENDS, err);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
         gw_send_section(s, GW_SECTION_END, s->plan.live[i]);
         r = s->plan.live[i]->ops->complete(s->plan.live[i], &s->writer, err);

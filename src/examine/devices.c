@@ -97,7 +97,7 @@ static int read_described(const struct gw_image *image, struct gw_image_devices 
     at = calloc(GW_MAX(late.device_count, 1u), sizeof *at);
     if (!at)
         return gw_nomem(err, "device sections");
-    r = gw_vmdesc_locate(&late, image->devices, image->devices_bytes, image->footers, at, err);
+    r = gw_vmdesc_locate(&late, image->devices, image->devices_bytes, image->footers, NULL, at, err);
     begin = late.device_count ? at[0].start : image->devices_bytes;
     if (r >= 0 && begin)
         r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the description lacks the first %zu bytes of devices", begin);
@@ -110,7 +110,7 @@ static int read_described(const struct gw_image *image, struct gw_image_devices 
         one->id = at[i].section_id;
         one->body = image->devices + at[i].body;
         one->body_bytes = at[i].body_bytes;
-        one->state = &late.devices[i].state;
+        one->state = gw_vmdesc_state_of(&late.devices[i], &at[i]);
     }
     return r < 0 ? r : 0;
 }

@@ -68,10 +68,21 @@ static void configuration_text(const struct gw_image *image, char text[40])
     gw_out_free(&out);
 }
 
+/* NULL: there are none. */
+static const char *others_text(const struct gw_image *image, char text[40])
+{
+    const struct gw_image_others *o = &image->others;
+
+    snprintf(text, 40, "%zu bytes, crc32c %08x", o->bytes, o->count ? gw_crc32c(0, o->data, o->bytes) : 0);
+    return o->count ? text : NULL;
+}
+
 static void diff_heads(struct diff *d)
 {
     uint64_t before = d->counts.heads;
     char a[40], b[40];
+
+    head(d, "live sections that are not known", others_text(d->a, a), others_text(d->b, b));
 
     head(d, "machine", *d->a->machine ? d->a->machine : NULL, *d->b->machine ? d->b->machine : NULL);
     head(d, "UUID", uuid_text(d->a, a), uuid_text(d->b, b));

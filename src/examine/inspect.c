@@ -4,6 +4,7 @@
 #include "base/bitmap.h"
 #include "base/endian.h"
 #include "base/sized.h"
+#include "scan/parts.h"
 
 #define GLOBALSTATE_BYTES 104u
 #define TELL_RECORDS      64u  /* progress is told this often */
@@ -154,6 +155,9 @@ static int on_section(void *opaque, const struct gw_scan_section *s)
             return r;
     } else if (!strcmp(s->name, "ram")) {
         count_ram(in, s);
+    } else if (!gw_scan_is_known(s->name)) {
+        run.unknown = true;
+        in->cause[GW_SPENT_UNKNOWN] += s->body_bytes;
     } else {
         bool disk = !strcmp(s->name, "block");
 

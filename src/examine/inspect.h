@@ -31,6 +31,7 @@
     F(RAM_MARKS, "ram_marks", "end marks of RAM sections")                                                             \
     F(DISK, "disk", "contents of disks")                                                                               \
     F(BITMAPS, "dirty_bitmaps", "dirty bitmaps")                                                                       \
+    F(UNKNOWN, "unknown_live_sections", "live sections that are not known")                                            \
     F(DEVICES, "devices", "device state")                                                                              \
     F(DESCRIPTION, "description", "description of the device state")                                                   \
     F(TRAILING, "trailing", "behind the end")                                                                          \
@@ -46,7 +47,7 @@ enum gw_inspect_spent {
 /* Elements of one kind that follow each other. */
 struct gw_inspect_run {
     uint8_t element;
-    bool packaged;
+    bool packaged, unknown;
     uint16_t command;
     uint32_t id, version, instance;
     unsigned checkpoint;

@@ -80,6 +80,8 @@ static void put_sections(const struct gw_inspect *in, struct gw_text *t)
             gw_text_int(t, "instance", run->instance);
             gw_text_int(t, "version", run->version);
             gw_text_int(t, "id", run->id);
+            if (run->unknown)
+                gw_text_bool(t, "known", false);
         }
         if (run->element == GW_ELEMENT_COMMAND) {
             gw_text_string(t, "command", gw_wire_command(run->command)->name);

@@ -110,6 +110,8 @@ static void put_run(const struct gw_inspect_run *run, struct gw_text *t)
         gw_text_printf(t, " %" PRIu64, run->value);
     if (run->count > 1)
         gw_text_printf(t, " x%" PRIu64, run->count);
+    if (run->unknown)
+        gw_text_printf(t, " (not known)");
     gw_text_printf(t, "\n");
 }
 

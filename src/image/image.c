@@ -154,6 +154,7 @@ void gw_image_clear(struct gw_image *image)
     free(image->libvirt_xml);
     free(image->libvirt_cookie);
     free(image->head);
+    gw_image_clear_others(image);
     image->head = NULL;
     image->blocks = NULL;
     image->early = image->devices = NULL;

@@ -16,6 +16,7 @@
 
 #include "base/base.h"
 #include "godwit/image.h"
+#include "image/others.h"
 #include "wire/head.h"
 
 struct gw_ram_block;
@@ -91,6 +92,8 @@ struct gw_image {
     uint8_t *early, *devices;
     char *description;
     size_t early_bytes, early_before, devices_bytes, description_bytes;
+
+    struct gw_image_others others; /* live sections that are not known */
 
     char *libvirt_xml; /* of a libvirt save image: the domain, NUL-terminated; else NULL. Kept by parked files */
     char *libvirt_cookie;      /* what libvirt wrote behind it; NULL: nothing */

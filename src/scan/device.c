@@ -3,6 +3,7 @@
 #include "scan/parts.h"
 
 #define PARSED_MAX  (256ull << 20) /* bytes of descriptions that turned out to be none */
+#define SEARCH_MAX  (256ull << 20) /* bytes that are searched for sections that do not fit to a description */
 #define WAITING_MAX 16u            /* places that may turn out to be descriptions once more bytes came */
 
 static int tell_described(struct gw_scan *s, const uint8_t *data, uint64_t base, const struct gw_vmdesc_tree *tree,
@@ -15,7 +16,7 @@ static int tell_described(struct gw_scan *s, const uint8_t *data, uint64_t base,
         struct gw_scan_section section = {.element = GW_ELEMENT_FULL, .id = at[i].section_id, .instance = d->instance,
                                           .version = at[i].version, .name = d->name, .at = base + at[i].start,
                                           .body_bytes = at[i].body_bytes, .body = data + at[i].body,
-                                          .state = &d->state, .checkpoint = s->checkpoint};
+                                          .state = gw_vmdesc_state_of(d, &at[i]), .checkpoint = s->checkpoint};
 
         section.bytes = at[i].body + at[i].body_bytes - at[i].start + (gw_scan_footers(s) ? GW_FOOTER_BYTES : 0);
         r = GW_SCAN_TELL(s, section, &section);
@@ -24,7 +25,7 @@ static int tell_described(struct gw_scan *s, const uint8_t *data, uint64_t base,
 }
 
 /* The description without the devices of the set-up, which stand first in it. -EPROTO: it is not of these bytes. */
-static int locate(struct gw_scan *s, const struct gw_vmdesc_tree *tree, const uint8_t *data, size_t eof,
+static int locate(struct gw_scan *s, const struct gw_vmdesc_tree *tree, const uint8_t *data, size_t eof, uint64_t *search,
                   struct gw_vmdesc_tree *late, struct gw_vmdesc_section **ret, struct gw_error *err)
 {
     struct gw_vmdesc_section *at;
@@ -39,7 +40,7 @@ static int locate(struct gw_scan *s, const struct gw_vmdesc_tree *tree, const ui
     at = calloc(GW_MAX(late->device_count, 1u), sizeof *at);
     if (!at)
         return gw_nomem(err, "device sections");
-    r = gw_vmdesc_locate(late, data, eof, gw_scan_footers(s), at, err);
+    r = gw_vmdesc_locate(late, data, eof, gw_scan_footers(s), search, at, err);
     if (r >= 0 && (late->device_count ? at[0].start : eof) != 0)
         r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the state description lacks the first %zu bytes of devices",
                     late->device_count ? at[0].start : eof);
@@ -97,7 +98,7 @@ int gw_scan_checkpoint(struct gw_scan *s, uint64_t bytes, struct gw_error *err)
     if (!s->tree || data[bytes - 1] != GW_ELEMENT_EOF)
         return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": a checkpoint that %s", base,
                               s->tree ? "does not end with EOF" : "comes without a description of the devices before");
-    r = locate(s, s->tree, data, (size_t)bytes - 1, &late, &at, &why);
+    r = locate(s, s->tree, data, (size_t)bytes - 1, NULL, &late, &at, &why);
     if (r < 0)
         return gw_reader_fail(s->r, r, err, "checkpoint at byte %" PRIu64 ": %s", base, why.text);
     r = tell_described(s, data, base, &late, at);
@@ -112,6 +113,7 @@ struct tail {
     size_t waiting[WAITING_MAX];
     unsigned waiting_count;
     uint64_t parsed;  /* bytes of candidates that were none */
+    uint64_t search;  /* bytes that may be searched for heads of sections */
     bool refused;     /* a whole description was there, and did not fit: */
     struct gw_error why;
 };
@@ -210,7 +212,7 @@ static int try_candidate(struct gw_scan *s, struct tail *t, size_t eof, struct g
     int r = gw_vmdesc_parse((const char *)s->tail + eof + 6, n, &tree, &t->why);
 
     if (r >= 0)
-        r = locate(s, tree, s->tail, eof, &late, &at, &t->why);
+        r = locate(s, tree, s->tail, eof, &t->search, &late, &at, &t->why);
     if (r < 0) {
         gw_vmdesc_tree_free(tree);
         if (r == -ENOMEM)
@@ -238,13 +240,28 @@ static int try_candidate(struct gw_scan *s, struct tail *t, size_t eof, struct g
     return r < 0 ? r : 1;
 }
 
+/* The section before ended where one like these devices seemed to begin. Nothing but that says so when no description
+ * does: another such place makes it a guess. */
+static bool is_ambiguous(const struct gw_scan *s)
+{
+    uint8_t footer[GW_FOOTER_BYTES + 1] = {GW_ELEMENT_FOOTER};
+
+    gw_store_be32(footer + 1, s->guessed_id);
+    footer[GW_FOOTER_BYTES] = GW_ELEMENT_FULL;
+    return s->guessed[0] && memmem(s->tail, s->tail_bytes, footer, sizeof footer);
+}
+
 /* No description fits: what may follow what is all there is to go by. */
 static int tail_without(struct gw_scan *s, struct tail *t, struct gw_error *err)
 {
     struct gw_scan_found *list = NULL;
     size_t count = 0, end = 0, rest;
-    int r = gw_scan_find(s, s->tail, s->tail_bytes, GW_SCAN_TO_EOF, &list, &count, &end, err);
+    int r;
 
+    if (is_ambiguous(s))
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": it is ambiguous whether it ends here or further on",
+                              t->base);
+    r = gw_scan_find(s, s->tail, s->tail_bytes, GW_SCAN_TO_EOF, &list, &count, &end, err);
     if (r == -E2BIG)
         return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": more than %u device sections, and no description "
                               "of them", t->base, GW_SCAN_FOUND_MAX);
@@ -289,7 +306,7 @@ static int may_end_here(struct gw_scan *s, struct gw_error *err)
 
 int gw_scan_tail(struct gw_scan *s, struct gw_error *err)
 {
-    struct tail t = {.base = gw_reader_offset(s->r), .why = GW_ERROR_INIT}, before;
+    struct tail t = {.base = gw_reader_offset(s->r), .search = SEARCH_MAX, .why = GW_ERROR_INIT}, before;
     unsigned silences = 0;
     bool more = true;
     int r = 0;
@@ -320,9 +337,14 @@ int gw_scan_tail(struct gw_scan *s, struct gw_error *err)
         r = may_end_here(s, err);
         if (r == 0) { /* a source that is slow, or a network that is */
             before.parsed = t.parsed;
+            before.search = t.search;
             t = before;
             more = true;
         }
     }
-    return r < 0 ? r : tail_without(s, &t, err);
+    if (r >= 0)
+        r = tail_without(s, &t, err);
+    if (r < 0 && s->guessed[0])
+        gw_context(err, "behind the live section %s, which is not known here and whose end was searched for", s->guessed);
+    return r;
 }

@@ -9,6 +9,20 @@ bool gw_scan_footers(const struct gw_scan *s)
     return s->footers != 0;
 }
 
+void gw_scan_put_section(const struct gw_scan *s, const struct gw_scan_section *section, struct gw_out *out)
+{
+    struct gw_section_head head = {.id = section->id, .instance = section->instance, .version = section->version};
+
+    gw_strcopy(head.name, sizeof head.name, section->name);
+    if (section->element == GW_ELEMENT_FULL || section->element == GW_ELEMENT_START)
+        gw_section_put_head(out, section->element, &head);
+    else
+        gw_section_put_part(out, section->element, section->id);
+    gw_put_bytes(out, section->body, section->body_bytes);
+    if (gw_scan_footers(s))
+        gw_section_put_footer(out, section->id);
+}
+
 int gw_scan_find(struct gw_scan *s, const uint8_t *data, size_t bytes, enum gw_scan_goal goal,
                  struct gw_scan_found **ret_list, size_t *ret_count, size_t *ret_end, struct gw_error *err)
 {
@@ -41,9 +55,8 @@ int gw_scan_tell_found(struct gw_scan *s, const uint8_t *data, uint64_t base, co
     return GW_SCAN_TELL(s, section, &section);
 }
 
-/* Everything that has come, at least n bytes unless the stream is at its end or waits for us: *ret_last. */
-static int look(struct gw_scan *s, size_t n, const uint8_t **ret, size_t *ret_have, bool *ret_last,
-                struct gw_error *err)
+int gw_scan_look(struct gw_scan *s, size_t n, const uint8_t **ret, size_t *ret_have, bool *ret_last,
+                 struct gw_error *err)
 {
     int r = gw_reader_try(s->r, n, ret, ret_have, err);
 
@@ -86,7 +99,7 @@ int gw_scan_early(struct gw_scan *s, bool *ret_done, struct gw_error *err)
     while (r == -EPROTO && !last && have < GW_READER_LOOK_MAX) {
         GW_AUTOFREE struct gw_scan_found *list = NULL;
 
-        r = look(s, GW_MIN(have + GW_MAX(have / 8, 1u), GW_READER_LOOK_MAX), &p, &have, &last, err);
+        r = gw_scan_look(s, GW_MIN(have + GW_MAX(have / 8, 1u), GW_READER_LOOK_MAX), &p, &have, &last, err);
         if (r < 0)
             return r;
         r = gw_scan_find(s, p, have, GW_SCAN_TO_LIVE, &list, &count, &end, &why);

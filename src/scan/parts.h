@@ -11,10 +11,19 @@
 
 /* Memory that grows with the bytes that come: the length is only what somebody says. The caller frees it. */
 int gw_scan_slurp(struct gw_scan *s, uint64_t bytes, uint8_t **ret, struct gw_error *err);
+/* Everything that has come, at least n bytes unless the stream is at its end or (live) waits for us: *ret_last. */
+int gw_scan_look(struct gw_scan *s, size_t n, const uint8_t **ret, size_t *ret_have, bool *ret_last,
+                 struct gw_error *err);
 /* Bodies. */
 int gw_scan_ram(struct gw_scan *s, uint8_t element, struct gw_error *err);
 int gw_scan_disk(struct gw_scan *s, struct gw_error *err);
 int gw_scan_bitmaps(struct gw_scan *s, struct gw_error *err);
+/* Before the body of the RAM's START, where the head does not say the size of a page: found out without taking a byte. */
+int gw_scan_page_size(struct gw_scan *s, uint32_t ram_id, unsigned *ret_bits, struct gw_error *err);
+/* A live section that is not known: behind its head, its body up to the footer is taken. *ret: the caller's to free. */
+bool gw_scan_is_known(const char *name);
+int gw_scan_unknown(struct gw_scan *s, const struct gw_section_head *head, uint8_t **ret, size_t *ret_bytes,
+                    struct gw_error *err);
 /* Elements up to EOF; *ret_tail: it ended with device sections, EOF and the description. */
 int gw_scan_elements(struct gw_scan *s, bool *ret_tail, struct gw_error *err);
 

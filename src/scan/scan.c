@@ -152,12 +152,37 @@ static int get_footer(struct gw_scan *s, const struct gw_section_head *b, struct
     return s->footers ? gw_section_get_footer(&s->r->in, b->id, b->name, err) : 0;
 }
 
-/* START, PART and END of a kind that is known. */
+/* The page of a stream whose head does not say it. */
+static int get_page_size(struct gw_scan *s, const struct gw_section_head *b, struct gw_error *err)
+{
+    unsigned bits = s->head.page_bits;
+    int r = bits || s->listed ? 0 : gw_scan_page_size(s, b->id, &bits, err);
+
+    if (r < 0 || s->listed)
+        return r;
+    if (bits != gw_head_page_bits(&s->head))
+        s->head.page_bits = bits;
+    s->page_bytes = 1u << bits;
+    return GW_SCAN_TELL(s, page_size, s->page_bytes);
+}
+
+static int get_unknown(struct gw_scan *s, const struct gw_section_head *b, uint8_t **ret, struct gw_error *err)
+{
+    size_t bytes = 0;
+
+    if (gw_scan_is_known(b->name))
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": a live section %s of version %u, where it ends "
+                              "cannot be known", gw_reader_offset(s->r), b->name, b->version);
+    return gw_scan_unknown(s, b, ret, &bytes, err);
+}
+
 static int get_live(struct gw_scan *s, uint8_t element, struct gw_error *err)
 {
     struct gw_scan_section section = {.element = element, .at = gw_reader_offset(s->r), .checkpoint = s->checkpoint};
+    GW_AUTOFREE uint8_t *unknown = NULL;
     struct gw_section_head *b = NULL;
     uint64_t body;
+    bool is_ram;
     int r;
 
     gw_reader_skip(s->r, 1);
@@ -167,18 +192,20 @@ static int get_live(struct gw_scan *s, uint8_t element, struct gw_error *err)
         return r;
     body = gw_reader_offset(s->r);
     s->r->in.what = b->name;
-    if (!strcmp(b->name, "ram") && b->version == GW_RAM_SECTION_VERSION)
+    is_ram = !strcmp(b->name, "ram") && b->version == GW_RAM_SECTION_VERSION;
+    if (is_ram && element == GW_ELEMENT_START && (r = get_page_size(s, b, err)) < 0)
+        return r;
+    if (is_ram)
         r = gw_scan_ram(s, element, err);
     else if (!strcmp(b->name, "block") && b->version == 1)
         r = gw_scan_disk(s, err);
     else if (!strcmp(b->name, "dirty-bitmap") && b->version == 1)
         r = gw_scan_bitmaps(s, err);
     else
-        r = gw_reader_fail(s->r, -EPROTO, err,
-                           "byte %" PRIu64 ": a live section %s of version %u, where it ends cannot be known",
-                           section.at, b->name, b->version);
+        r = get_unknown(s, b, &unknown, err);
     if (r < 0)
         return r;
+    section.body = unknown;
     section.body_bytes = gw_reader_offset(s->r) - body;
     r = get_footer(s, b, err);
     if (r < 0)

@@ -43,7 +43,8 @@ struct gw_scan_section {
     const char *name;        /* valid until gw_scan_close */
     uint64_t at, bytes;      /* from the type to the end of the footer */
     uint64_t body_bytes;
-    const uint8_t *body;     /* device state: valid until gw_scan_close (in a checkpoint during the call); else NULL */
+    const uint8_t *body;     /* device state: valid until gw_scan_close (in a checkpoint, or of a live section that is not
+                              * known, during the call); else NULL */
     const struct gw_vmdesc_state *state; /* its description; NULL: there is none, or it comes later */
     bool packaged;
     bool early;              /* a device that comes in the set-up, before contents of RAM */
@@ -93,6 +94,7 @@ struct gw_scan_visitor {
     int (*head)(void *opaque, const struct gw_wire_head *head);
     int (*command)(void *opaque, const struct gw_scan_command *command);
     int (*section)(void *opaque, const struct gw_scan_section *section); /* at its end, when its size is known */
+    int (*page_size)(void *opaque, uint32_t page_bytes);                 /* before the RAM blocks */
     int (*block)(void *opaque, const struct gw_scan_block *block);       /* the block stays until gw_scan_close */
     int (*page)(void *opaque, const struct gw_scan_page *page);
     /* The map of a mapped block, block->bitmap_bytes long. Where it is given, the mapped pages themselves are neither
@@ -119,6 +121,8 @@ struct gw_scan {
     bool set_up;          /* the set-up is over: PART, END or SWITCHOVER_START was there */
     unsigned checkpoint;
     bool packaged;
+    char guessed[256];    /* the last live section whose end was searched for; "": none */
+    uint32_t guessed_id;
     bool live;            /* the other side may wait for an answer instead of closing: a time-out may be the end */
     unsigned silences;    /* live: after so many time-outs in a row it is over, wherever that is; 0: never */
     struct gw_section_head bound[16];
@@ -138,5 +142,7 @@ struct gw_scan {
 void gw_scan_init(struct gw_scan *s, struct gw_reader *r, const struct gw_scan_visitor *v, void *opaque);
 int gw_scan_run(struct gw_scan *s, struct gw_error *err);
 void gw_scan_close(struct gw_scan *s);
+/* A section with a body, as it stood in the stream. */
+void gw_scan_put_section(const struct gw_scan *s, const struct gw_scan_section *section, struct gw_out *out);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/vmdesc_read.h"
 
+#include "base/endian.h"
 #include "wire/numbers.h"
 #include "wire/section.h"
 
@@ -314,6 +315,8 @@ int gw_vmdesc_parse(const char *text, size_t bytes, struct gw_vmdesc_tree **ret_
     return 0;
 }
 
+#define SEARCH_BYTES (64ull << 20)
+
 /* ---- where the sections are -------------------------------------------------------------------------------------- */
 
 static int locate_one(const struct gw_vmdesc_device *d, const uint8_t *data, size_t pos, bool footer,
@@ -341,15 +344,48 @@ static int locate_one(const struct gw_vmdesc_device *d, const uint8_t *data, siz
     return d->legacy || s->version == d->state.version ? 0 : -EPROTO;
 }
 
-int gw_vmdesc_locate(const struct gw_vmdesc_tree *tree, const uint8_t *data, size_t eof, bool footers,
-                     struct gw_vmdesc_section *sections, struct gw_error *err)
+/* The same where the size in the description is not that of the section: by its head and footer. */
+static int search_one(const struct gw_vmdesc_device *d, const uint8_t *data, size_t pos, uint64_t *search,
+                      struct gw_vmdesc_section *s)
 {
+    size_t n = strlen(d->name), key_bytes = 1 + n + 8, from = pos - (size_t)GW_MIN(pos, *search), found = 0;
+    uint8_t key[1 + 255 + 8];
+    const uint8_t *p = data + from;
+
+    if (pos < GW_FOOTER_BYTES + 5 + key_bytes || data[pos - GW_FOOTER_BYTES] != GW_ELEMENT_FOOTER || n > 255 || d->legacy)
+        return -EPROTO;
+    *search -= pos - from;
+    key[0] = (uint8_t)n;
+    memcpy(key + 1, d->name, n);
+    gw_store_be32(key + 1 + n, d->instance);
+    gw_store_be32(key + 5 + n, d->state.version);
+    while ((p = memmem(p, (size_t)(data + pos - GW_FOOTER_BYTES - p), key, key_bytes))) {
+        size_t at = (size_t)(p - data);
+
+        if (at >= 5 && data[at - 5] == GW_ELEMENT_FULL && !memcmp(data + at - 4, data + pos - 4, 4)) {
+            *s = (struct gw_vmdesc_section){.start = at - 5, .body = at + key_bytes, .section_id = gw_load_be32(p - 4),
+                                            .body_bytes = pos - GW_FOOTER_BYTES - at - key_bytes,
+                                            .version = d->state.version};
+            found++;
+        }
+        p++;
+    }
+    return found == 1 ? 0 : -EPROTO;
+}
+
+int gw_vmdesc_locate(const struct gw_vmdesc_tree *tree, const uint8_t *data, size_t eof, bool footers,
+                     uint64_t *search, struct gw_vmdesc_section *sections, struct gw_error *err)
+{
+    uint64_t enough = SEARCH_BYTES;
     size_t pos = eof;
+
+    search = search ? search : &enough;
 
     for (uint32_t i = tree->device_count; i-- > 0;) {
         const struct gw_vmdesc_device *d = &tree->devices[i];
 
-        if (locate_one(d, data, pos, footers, &sections[i]) < 0)
+        if (locate_one(d, data, pos, footers, &sections[i]) < 0 &&
+            (!footers || search_one(d, data, pos, search, &sections[i]) < 0))
             return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                            "the state description gives device %s/%u %" PRIu64
                            " bytes, but no such section ends at byte %zu",

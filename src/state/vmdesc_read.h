@@ -66,8 +66,18 @@ struct gw_vmdesc_section { /* offsets into the data */
 
 /* Goes back from the EOF byte at data[eof] over the FULL section of each device and checks its head and footer (where
  * there are any). sections: one per device of the tree. The first one's start is where the FULL sections begin.
- * -EPROTO when the description is not of these bytes. */
+ * -EPROTO when the description is not of these bytes.
+ *
+ * QEMU describes an array of pointers some of which are null (s390_css) by its first element, so that its sum is not the
+ * size of the section. Where that does not fit, the section begins where its own head stands, if there is one such place.
+ * search: bytes that may be looked through for it, counted down; NULL: enough for one description. */
 int gw_vmdesc_locate(const struct gw_vmdesc_tree *tree, const uint8_t *data, size_t eof, bool footers,
-                     struct gw_vmdesc_section *sections, struct gw_error *err);
+                     uint64_t *search, struct gw_vmdesc_section *sections, struct gw_error *err);
+/* NULL: what is described is not what is in the section. */
+static inline const struct gw_vmdesc_state *gw_vmdesc_state_of(const struct gw_vmdesc_device *d,
+                                                               const struct gw_vmdesc_section *s)
+{
+    return d->state.bytes == s->body_bytes ? &d->state : NULL;
+}
 
 #endif

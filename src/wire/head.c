@@ -280,7 +280,7 @@ int gw_head_next(struct gw_in *in, struct gw_wire_head *head, struct gw_error *e
             memcpy(head->uuid, p, sizeof head->uuid);
     } else if (version == 1 && !strcmp(name, CONFIGURATION "target-page-bits")) {
         e = keep_u32(in, head, &head->page_bits, err);
-        if (e >= 0 && (head->page_bits < 10 || head->page_bits > 16))
+        if (e >= 0 && (head->page_bits < GW_PAGE_BITS_MIN || head->page_bits > GW_PAGE_BITS_MAX))
             e = gw_in_fail(in, -EPROTO, err, "pages of 2^%u bytes at byte %" PRIu64, head->page_bits, at);
         if (!head->list_bytes)
             head->list_at = head->raw_bytes;

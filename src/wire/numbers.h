@@ -74,6 +74,9 @@ enum gw_wire_rp {
 #define GW_EXTENSION_COMMIT   (1ull << 0) /* LOADED and COMMIT: the guest changes hands in two steps */
 
 #define GW_RAM_SECTION_VERSION 4u
+/* Of a target page: the flags of RAM records stand below its size. */
+#define GW_PAGE_BITS_MIN 10u
+#define GW_PAGE_BITS_MAX 16u
 
 /* RAM record words: flags below the page size, the rest a value. CONTINUE goes with another one. */
 #define GW_RAM_FLAGS(F)                                                                                                \

@@ -14,6 +14,7 @@
 
 #include "guest.h"
 
+#include "../unit/image/built.h"
 #include "../unit/state/zoo.h"
 
 /* For each memmem() a sanitizer looks at all bytes that could be searched: what takes a time that grows with the stream
@@ -190,6 +191,56 @@ static void test_endless(void **state)
     free(b.data);
 }
 
+/* With a live section that is not known, and pages whose size is not told. */
+static void test_unknown(void **state)
+{
+    static const char body[] = "\x7e\0\0\x02\x33 and more";
+    struct built b = {0};
+    const uint8_t *data;
+    size_t bytes, good = 0;
+
+    built_whole(&b, body, sizeof body, 8);
+    data = gw_out_data(&b.out, &bytes);
+    for (int k = 0; k < 6; k++) {
+        struct guest_outcome o = load("unknown", "whole", bytes, data, bytes, (enum rig_split)(k / 2), k % 2);
+
+        if (o.r < 0)
+            fail_msg("%s", o.err.text);
+        assert_int_equal(o.parked, 1);
+    }
+    for (size_t cut = 0; cut < bytes; cut += cut > 300 && cut + 900 < bytes ? 17 : 1) {
+        struct guest_outcome o = load("unknown", "cut at", cut, data, cut, RIG_WHOLE, cut % 2);
+
+        good += o.r >= 0;
+    }
+    assert_true(good <= 4); /* without the description */
+    gw_out_free(&b.out);
+}
+
+/* However many elements of it there are. */
+static void test_endless_unknown(void **state)
+{
+    struct built b = {0};
+    const uint8_t *data;
+    size_t head, bytes;
+    uint64_t whole_ns = UINT64_MAX, part_ns = 1;
+
+    built_begin(&b, 4096);
+    built_ram_start(&b);
+    built_unknown(&b, GW_ELEMENT_START, "", 0);
+    gw_out_data(&b.out, &head);
+    for (unsigned i = 0; i < 1u << 17; i++)
+        built_unknown(&b, GW_ELEMENT_PART, "", 0);
+    data = gw_out_data(&b.out, &bytes);
+    for (unsigned i = 0; i < 10 && whole_ns >= 32 * part_ns; i++) {
+        whole_ns = GW_MIN(whole_ns, cheapest_ns(data, bytes, NULL));
+        part_ns = cheapest_ns(data, head + (bytes - head) / 8, NULL);
+    }
+    print_message("all take %.2f ms, an eighth takes %.2f ms\n", (double)whole_ns / 1e6, (double)part_ns / 1e6);
+    assert_true(whole_ns < 32 * part_ns);
+    gw_out_free(&b.out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +248,8 @@ int main(void)
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_changed),
         cmocka_unit_test(test_endless),
+        cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_endless_unknown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

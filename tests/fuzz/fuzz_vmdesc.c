@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (tree->device_count < 100000) {
         struct gw_vmdesc_section *sections = calloc(GW_MAX(tree->device_count, 1), sizeof *sections);
 
-        if (gw_vmdesc_locate(tree, data, eof, true, sections, &err) == 0)
+        if (gw_vmdesc_locate(tree, data, eof, true, NULL, sections, &err) == 0)
             for (uint32_t i = 0; i < tree->device_count; i++)
                 print(&tree->devices[i].state, data + sections[i].body, sections[i].body_bytes);
         free(sections);

@@ -223,10 +223,11 @@ class Qmp:
 
 class Qemu:
     """A QEMU process of one version. Machine `none` with one block of RAM `r` in a shared file, unless told otherwise;
-    block=None: RAM as QEMU makes it when nothing is said."""
+    block=None: RAM as QEMU makes it when nothing is said. program: of a version that has several."""
 
     def __init__(self, case, version, role, memory=16 << 20, machine="none", ram=None, incoming=None, capabilities=(),
-                 parameters=None, properties=(), uuid=None, args=(), block="r", qtest=False, paused=False):
+                 parameters=None, properties=(), uuid=None, args=(), block="r", qtest=False, paused=False,
+                 program=None):
         self.version, self.role = version, role
         self.folder = case.folder
         self.ram_path = ram or os.path.join(self.folder, role + ".ram")
@@ -234,7 +235,7 @@ class Qemu:
         self.log_path = os.path.join(self.folder, role + ".log")
         # A connection that is there before QEMU is: none that comes while it starts, which it does not always survive.
         ours, theirs = socket.socketpair()
-        argv = [peer(version), "-nodefaults", "-display", "none", "-m", "%dK" % (memory >> 10),
+        argv = [peer(version), *([program] if program else []), "-nodefaults", "-display", "none", "-m", "%dK" % (memory >> 10),
                 "-M", machine + (",memory-backend=" + block if block else ""),
                 "-chardev", "socket,id=qmp,fd=%d" % theirs.fileno(), "-mon", "chardev=qmp,mode=control"]
         if block:

@@ -16,6 +16,7 @@ static const char *const names[GW_PARKED_PART_KINDS] = {
     [GW_PARKED_DESCRIPTION] = "description",
     [GW_PARKED_LIBVIRT_XML] = "libvirt XML",
     [GW_PARKED_LIBVIRT_STATE] = "libvirt state",
+    [GW_PARKED_LIVE] = "live sections",
     [GW_PARKED_EARLY_SPLIT] = "place of the early devices",
     [GW_PARKED_CONFIGURATION] = "configuration",
 };

@@ -35,6 +35,7 @@ struct gw_parked_log {
     void *opaque;
     const struct gw_zero *zero;
     struct gw_parked_tail tail;
+    const struct gw_image_others *others; /* NULL: there are none */
     uint32_t page_bytes, frame_bytes;
     uint32_t numbers, frames; /* of a segment */
 
@@ -156,10 +157,13 @@ static int open_segment(struct gw_parked_log *log, struct gw_error *err)
 /* What stands in the first bytes of a segment: the header, or the end of a number that is never used. */
 static void put_head(struct gw_parked_log *log, uint32_t number)
 {
-    if (number)
+    if (number) {
         memset(log->piece, 0, HEAD);
-    else
-        gw_parked_put_header(log->piece, &log->tail.trailer);
+        return;
+    }
+    /* Live sections start before any page comes. */
+    log->tail.trailer.needs = log->others ? gw_parked_needs(log->others) : 0;
+    gw_parked_put_header(log->piece, &log->tail.trailer);
 }
 
 /* Checksums of the first `frames` frames of the open segment, of which the last has `bytes`. */
@@ -367,6 +371,8 @@ int gw_parked_log_finish(struct gw_parked_log *log, const struct gw_image *image
 {
     int r = begin_tail(log, err);
 
+    if (r >= 0 && gw_parked_needs(&image->others) & ~log->tail.trailer.needs)
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "a live section that is not known started behind the first pages");
     if (r >= 0)
         r = add_frames(log, err);
     for (unsigned i = 0; i < log->block_count && r >= 0; i++)
@@ -408,6 +414,11 @@ int gw_parked_log_new(struct gw_spool *spool, uint32_t page_bytes,
     log->frames = SEGMENT / log->frame_bytes;
     *ret = log;
     return 0;
+}
+
+void gw_parked_log_carries(struct gw_parked_log *log, const struct gw_image_others *others)
+{
+    log->others = others;
 }
 
 void gw_parked_log_free(struct gw_parked_log *log)

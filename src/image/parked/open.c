@@ -304,6 +304,9 @@ static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err
         case GW_PARKED_CONFIGURATION:
             r = read_configuration(image, data, part->raw_bytes, err);
             break;
+        case GW_PARKED_LIVE:
+            r = gw_image_unpack_others(image, data, part->raw_bytes, err);
+            break;
         default:
             break;
         }

@@ -25,7 +25,8 @@
 
 /* Features that a reader must know to read the file. */
 #define GW_PARKED_NEEDS_ZSTD 1u
-#define GW_PARKED_KNOWN      GW_PARKED_NEEDS_ZSTD
+#define GW_PARKED_NEEDS_LIVE 2u
+#define GW_PARKED_KNOWN      (GW_PARKED_NEEDS_ZSTD | GW_PARKED_NEEDS_LIVE)
 
 #define GW_PARKED_PAGE_BITS_MIN 10u
 #define GW_PARKED_PAGE_BITS_MAX 20u
@@ -53,9 +54,16 @@ enum gw_parked_part_kind {
     GW_PARKED_LIBVIRT_STATE,
     GW_PARKED_EARLY_SPLIT,
     GW_PARKED_CONFIGURATION,
+    GW_PARKED_LIVE,
     GW_PARKED_PART_KINDS
 };
 const char *gw_parked_part_name(uint32_t kind);
+
+/* A reader that does not know live sections would lose them. */
+static inline uint32_t gw_parked_needs(const struct gw_image_others *others)
+{
+    return atomic_load(&others->any) ? GW_PARKED_NEEDS_LIVE : 0;
+}
 
 #define GW_PARKED_PART_ZSTD 1u /* flag of a part: one zstd frame */
 

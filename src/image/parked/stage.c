@@ -236,6 +236,8 @@ static int open_file(struct gw_stage *s, struct gw_error *err)
         r = gw_spool_new(s->out.fd, GW_PARKED_LOG_SEGMENT, PIECES, &s->spool, err);
     if (r >= 0)
         r = gw_parked_log_new(s->spool, s->image->page_bytes, again, s, &s->log, err);
+    if (r >= 0)
+        gw_parked_log_carries(s->log, &s->image->others);
     if (r >= 0) {
         int e = pthread_create(&s->thread, NULL, run, s);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "image/parked/tail.h"
 
+#include "base/cursor.h"
+
 static int reserve(struct gw_parked_buffer *b, size_t more, struct gw_error *err)
 {
     size_t room = GW_MAX(b->room * 2, 4096u);
@@ -174,11 +176,21 @@ static int put_libvirt_state(const struct gw_image *image, const char *xml, stru
     return 0;
 }
 
+static const uint8_t *pack_others(const struct gw_image *image, struct gw_out *out, size_t *ret_bytes)
+{
+    gw_out_memory(out);
+    gw_image_pack_others(image, out);
+    return gw_out_data(out, ret_bytes);
+}
+
 static int write_parts(struct gw_parked_tail *t, const struct gw_image *image, const char *xml,
                        struct gw_packer *packer, struct gw_error *err)
 {
     struct gw_parked_buffer head = {0}, blocks = {0}, directory = {0}, state = {0};
+    struct gw_out live;
+    size_t live_bytes;
     uint8_t split[8];
+    const uint8_t *live_data = pack_others(image, &live, &live_bytes);
     const struct {
         uint32_t kind;
         const void *data;
@@ -190,9 +202,12 @@ static int write_parts(struct gw_parked_tail *t, const struct gw_image *image, c
         {GW_PARKED_LIBVIRT_XML, xml, xml ? strlen(xml) : 0},
         {GW_PARKED_EARLY_SPLIT, split, image->early_before < image->early_bytes ? sizeof split : 0},
         {GW_PARKED_CONFIGURATION, image->head ? image->head->raw : NULL, image->head ? image->head->raw_bytes : 0},
+        {GW_PARKED_LIVE, live_data, live_bytes},
     };
-    int r = put_head(image, &head, err);
+    int r = gw_out_error(&live, err);
 
+    if (r >= 0)
+        r = put_head(image, &head, err);
     gw_store_be64(split, image->early_before);
     if (r >= 0)
         r = put_libvirt_state(image, xml, &state, err);
@@ -217,6 +232,7 @@ static int write_parts(struct gw_parked_tail *t, const struct gw_image *image, c
             r = write_part(t, blobs[i].kind, blobs[i].data, blobs[i].bytes, packer, err);
     if (r >= 0 && state.bytes)
         r = write_part(t, GW_PARKED_LIBVIRT_STATE, state.data, state.bytes, packer, err);
+    gw_out_free(&live);
     free(state.data);
     free(head.data);
     free(blocks.data);

@@ -8,7 +8,7 @@
 #include "image/stream/file.h"
 #include "ram/codec/xbzrle_delta.h"
 #include "ram/page/zero.h"
-#include "scan/scan.h"
+#include "scan/parts.h"
 
 struct walk {
     struct gw_image *image;
@@ -16,12 +16,10 @@ struct walk {
     const struct gw_zero *zero;
     struct gw_inflate *inflate;
     uint8_t *page;      /* being decoded */
-    bool listed, ended; /* the RAM's START, END */
+    const struct gw_scan *scan;
+    struct gw_image_progress seen;
     bool ignore_shared;
     uint64_t contents; /* records that brought some */
-    struct range {
-        uint64_t at, end;
-    } before, behind; /* early devices before the RAM's START, and between that and its contents */
     uint64_t devices_at, eof_at, description_at, description_bytes;
     uint32_t *early_ids;
     size_t early_count;
@@ -35,8 +33,6 @@ static int on_head(void *opaque, const struct gw_wire_head *head)
     struct walk *w = opaque;
     struct gw_image *image = w->image;
 
-    image->page_bits = gw_head_page_bits(head);
-    image->page_bytes = w->file->page_bytes = gw_head_page_bytes(head);
     for (unsigned i = 0; i < head->capability_count; i++) {
         const char *name = head->capabilities[i];
 
@@ -44,8 +40,17 @@ static int on_head(void *opaque, const struct gw_wire_head *head)
         if (strcmp(name, "x-ignore-shared") != 0 && strcmp(name, "mapped-ram") != 0)
             return REFUSE(w, "its source had the capability %s on, which is not known here", name);
     }
-    w->page = malloc(image->page_bytes);
-    return w->page ? gw_image_keep_head(image, head, &w->why) : gw_nomem(&w->why, "page");
+    return gw_image_keep_head(image, head, &w->why);
+}
+
+static int on_page_size(void *opaque, uint32_t page_bytes)
+{
+    struct walk *w = opaque;
+
+    w->image->page_bits = (unsigned)__builtin_ctz(page_bytes);
+    w->image->page_bytes = w->file->page_bytes = page_bytes;
+    w->page = malloc(page_bytes);
+    return w->page ? 0 : gw_nomem(&w->why, "page");
 }
 
 static int on_command(void *opaque, const struct gw_scan_command *c)
@@ -67,37 +72,72 @@ static int on_command(void *opaque, const struct gw_scan_command *c)
     case GW_COMMAND_ENABLE_COLO:
         return REFUSE(w, "byte %" PRIu64 ": a stream of COLO checkpoints, not of one machine", c->at);
     default:
-        if (w->devices_at || (w->before.at && !w->listed))
+        if (w->devices_at || (w->early_count && !w->seen.listed))
             return REFUSE(w, "byte %" PRIu64 ": a command among the devices", c->at);
         return 0;
     }
 }
 
-static int on_early_device(struct walk *w, const struct gw_scan_section *s)
+/* A device of the set-up, or a live section that is not known. */
+static int keep(struct walk *w, const struct gw_scan_section *s)
 {
-    struct range *range = w->listed ? &w->behind : &w->before;
-    uint32_t *grown = realloc(w->early_ids, (w->early_count + 1) * sizeof *grown);
+    struct gw_out out;
+    const uint8_t *data;
+    size_t bytes;
+    int r;
 
+    gw_out_memory(&out);
+    gw_scan_put_section(w->scan, s, &out);
+    data = gw_out_data(&out, &bytes);
+    r = gw_out_error(&out, &w->why);
+    if (r >= 0)
+        r = s->element == GW_ELEMENT_FULL
+                ? gw_image_add_early(w->image, w->seen.listed, data, bytes, &w->why)
+                : gw_image_add_other(w->image, gw_image_place(&w->seen, s->element), data, bytes, &w->why);
+    gw_out_free(&out);
+    return r;
+}
+
+/* Numbers that the RAM's section must not have. */
+static int add_id(struct walk *w, const struct gw_scan_section *s)
+{
+    uint32_t *grown = w->seen.listed ? w->early_ids : realloc(w->early_ids, (w->early_count + 1) * sizeof *grown);
+
+    if (w->seen.listed)
+        return 0;
     if (!grown)
         return gw_nomem(&w->why, "device sections");
     w->early_ids = grown;
     grown[w->early_count++] = s->id;
-    if (!range->at)
-        range->at = range->end = s->at;
-    if (range->end != s->at)
-        return REFUSE(w, "byte %" PRIu64 ": something else stands between the devices of the set-up", range->end);
-    range->end += s->bytes;
     return 0;
 }
 
 static int on_device(struct walk *w, const struct gw_scan_section *s)
 {
-    if (w->listed && s->id == w->image->ram_id)
+    int r;
+
+    if (w->seen.listed && s->id == w->image->ram_id)
         return REFUSE(w, "byte %" PRIu64 ": device %s has the number of the RAM's section, %u", s->at, s->name, s->id);
-    if (!w->listed || s->early)
-        return on_early_device(w, s);
+    if (!w->seen.listed || s->early) {
+        r = add_id(w, s);
+        return r < 0 ? r : keep(w, s);
+    }
     if (!w->devices_at)
         w->devices_at = s->at;
+    return 0;
+}
+
+static int on_ram(struct walk *w, const struct gw_scan_section *s)
+{
+    if (s->element == GW_ELEMENT_START) {
+        w->seen.listed = true;
+        w->image->ram_id = s->id;
+        for (size_t i = 0; i < w->early_count; i++)
+            if (w->early_ids[i] == s->id)
+                return REFUSE(w, "byte %" PRIu64 ": the RAM's section has the number of a device before it, %u", s->at,
+                              s->id);
+    }
+    w->seen.ended |= s->element == GW_ELEMENT_END;
     return 0;
 }
 
@@ -107,19 +147,13 @@ static int on_section(void *opaque, const struct gw_scan_section *s)
 
     if (s->element == GW_ELEMENT_FULL)
         return on_device(w, s);
-    if (strcmp(s->name, "ram") != 0)
+    w->seen.iterates |= s->element != GW_ELEMENT_START;
+    if (!strcmp(s->name, "ram"))
+        return on_ram(w, s);
+    if (gw_scan_is_known(s->name))
         return REFUSE(w, "byte %" PRIu64 ": it carries %s as well, which no file of one machine can hold", s->at,
                       !strcmp(s->name, "block") ? "disks (block migration)" : "dirty bitmaps of disks");
-    if (s->element == GW_ELEMENT_START) {
-        w->listed = true;
-        w->image->ram_id = s->id;
-        for (size_t i = 0; i < w->early_count; i++)
-            if (w->early_ids[i] == s->id)
-                return REFUSE(w, "byte %" PRIu64 ": the RAM's section has the number of a device before it, %u", s->at,
-                              s->id);
-    }
-    w->ended |= s->element == GW_ELEMENT_END;
-    return 0;
+    return keep(w, s);
 }
 
 static int on_block(void *opaque, const struct gw_scan_block *b)
@@ -206,6 +240,7 @@ static int on_eof(void *opaque, uint64_t at)
 
 static const struct gw_scan_visitor visitor = {
     .head = on_head,
+    .page_size = on_page_size,
     .command = on_command,
     .section = on_section,
     .block = on_block,
@@ -224,7 +259,7 @@ static int judge_blocks(struct walk *w)
     for (unsigned i = 0; i < w->file->block_count; i++) {
         const struct gw_stream_block *b = &w->file->blocks[i];
 
-        if (b->map && !w->ended)
+        if (b->map && !w->seen.ended)
             return REFUSE(w, "the map of RAM block %s was never written: the RAM has no end", w->image->blocks[i].name);
         if (b->map)
             continue;
@@ -238,7 +273,7 @@ static int judge_blocks(struct walk *w)
     }
     if (!missing)
         return 0;
-    if (!w->ended)
+    if (!w->seen.ended)
         return REFUSE(w, "%" PRIu64 " of %" PRIu64 " pages never came, and the RAM has no end", missing, all);
     if (!w->contents)
         return REFUSE(w,
@@ -281,18 +316,9 @@ static int take_blobs(struct walk *w)
     struct gw_image *image = w->image;
     int fd = w->file->fd, r = 0;
 
-    image->early_before = (size_t)(w->before.end - w->before.at);
-    image->early_bytes = image->early_before + (size_t)(w->behind.end - w->behind.at);
     image->devices_bytes = w->devices_at ? (size_t)(w->eof_at - w->devices_at) : 0;
     image->description_bytes = (size_t)w->description_bytes;
-    if (image->early_bytes) {
-        image->early = blob(image->early_bytes, &w->why);
-        r = image->early ? read_at(fd, w->before.at, image->early, image->early_before, &w->why) : -ENOMEM;
-        if (r >= 0)
-            r = read_at(fd, w->behind.at, image->early + image->early_before, image->early_bytes - image->early_before,
-                        &w->why);
-    }
-    if (r >= 0 && image->devices_bytes) {
+    if (image->devices_bytes) {
         image->devices = blob(image->devices_bytes, &w->why);
         r = image->devices ? read_at(fd, w->devices_at, image->devices, image->devices_bytes, &w->why) : -ENOMEM;
     }
@@ -323,6 +349,7 @@ static int walk(struct walk *w, uint64_t base, const char *name, struct gw_error
     r = gw_reader_init(&reader, channel, err);
     if (r >= 0) {
         reader.in.base = base;
+        w->scan = &scan;
         gw_scan_init(&scan, &reader, &visitor, w);
         r = gw_scan_run(&scan, err);
         if (w->why.code && err)
@@ -347,7 +374,7 @@ int gw_stream_open_at(int fd, const char *name, uint64_t base, struct gw_image *
     image->ops = &gw_stream_ops;
     r = walk(&w, base, name, err);
     if (r >= 0) {
-        if (!w.listed)
+        if (!w.seen.listed)
             r = REFUSE(&w, "it has no RAM, only devices");
         if (r >= 0)
             r = judge_blocks(&w);

@@ -23,7 +23,7 @@ void gw_stream_put_begin(const struct gw_image *image, bool mapped, struct gw_wr
     uint64_t total = 0;
 
     put_head(image, mapped, w);
-    gw_put_bytes(w, image->early, image->early_before);
+    gw_image_put_setup(image, false, &w->out);
     gw_section_put_head(&w->out, GW_ELEMENT_START, &ram);
     for (unsigned i = 0; i < image->block_count; i++)
         total += image->blocks[i].used_bytes;
@@ -39,11 +39,8 @@ void gw_stream_put_part_end(const struct gw_image *image, struct gw_writer *w)
 
 void gw_stream_put_listed(const struct gw_image *image, struct gw_writer *w)
 {
-    size_t before = image->early_before;
-
     gw_stream_put_part_end(image, w);
-    if (image->early_bytes > before)
-        gw_put_bytes(w, image->early + before, image->early_bytes - before);
+    gw_image_put_setup(image, true, &w->out);
 }
 
 void gw_stream_put_part(const struct gw_image *image, struct gw_writer *w)
@@ -53,11 +50,14 @@ void gw_stream_put_part(const struct gw_image *image, struct gw_writer *w)
 
 void gw_stream_put_end(const struct gw_image *image, struct gw_writer *w)
 {
+    gw_image_put_others(image, GW_PLACE_ITERATE, &w->out);
     /* A source of such a machine announces the end of the RAM; a peer that does not know that has no such machine. */
     if (gw_wire_profile_of_machine(image->machine)->switchover_start)
         gw_command_put(&w->out, GW_COMMAND_SWITCHOVER_START, NULL, 0);
+    gw_image_put_others(image, GW_PLACE_ENDING, &w->out);
     gw_section_put_part(&w->out, GW_ELEMENT_END, image->ram_id);
     gw_stream_put_part_end(image, w);
+    gw_image_put_others(image, GW_PLACE_LATE, &w->out);
     gw_put_bytes(w, image->devices, image->devices_bytes);
     gw_put_u8(w, GW_ELEMENT_EOF);
     gw_wire_put_vmdesc(&w->out, image->description, image->description_bytes);

@@ -219,13 +219,13 @@ int gw_codec_xbzrle_new(const struct gw_ram *ram, uint64_t cache_bytes, const st
 
 struct decoder {
     struct gw_codec codec;
-    uint32_t page_bytes;
+    const struct gw_ram *ram;
 };
 
 static int decode(struct gw_codec *codec, struct gw_ram_block *b, uint64_t page, const uint8_t *coded, size_t bytes,
                   uint8_t *dst, struct gw_error *err)
 {
-    return gw_xbzrle_decode(coded, (uint32_t)bytes, dst, GW_CONTAINER(codec, struct decoder, codec)->page_bytes, err);
+    return gw_xbzrle_decode(coded, (uint32_t)bytes, dst, GW_CONTAINER(codec, struct decoder, codec)->ram->page_bytes, err);
 }
 
 static struct gw_codec *decoder_free(struct gw_codec *codec)
@@ -240,7 +240,7 @@ int gw_codec_xbzrle_decoder_new(const struct gw_ram *ram, struct gw_codec **ret,
 
     if (!d)
         return gw_nomem(err, "XBZRLE");
-    *d = (struct decoder){.codec = {.decode = decode, .free = decoder_free}, .page_bytes = ram->page_bytes};
+    *d = (struct decoder){.codec = {.decode = decode, .free = decoder_free}, .ram = ram};
     *ret = &d->codec;
     return 0;
 }

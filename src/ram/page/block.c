@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/page/block.h"
 
+#include "wire/numbers.h"
+
 int gw_ram_init(struct gw_ram *ram, uint32_t page_bytes, void *opaque, struct gw_error *err)
 {
-    if (page_bytes < 1024 || page_bytes > 65536 || !gw_is_pow2(page_bytes))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "target page of %u bytes: a power of two from 1024 to 65536 is needed",
-                       page_bytes);
+    if (page_bytes < 1u << GW_PAGE_BITS_MIN || page_bytes > 1u << GW_PAGE_BITS_MAX || !gw_is_pow2(page_bytes))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "target page of %u bytes: a power of two from %u to %u is needed",
+                       page_bytes, 1u << GW_PAGE_BITS_MIN, 1u << GW_PAGE_BITS_MAX);
     *ram = (struct gw_ram){.page_bytes = page_bytes, .page_bits = (unsigned)__builtin_ctz(page_bytes), .opaque = opaque};
     pthread_mutex_init(&ram->lock, NULL);
     return 0;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/store/direct.h"
 
+#include "wire/numbers.h"
+
 #include <pthread.h>
 #include <sys/mman.h>
 
@@ -12,8 +14,7 @@
 
 struct direct {
     struct gw_store store;
-    uint32_t page_bytes;
-    unsigned page_bits;
+    const struct gw_ram *ram; /* whose pages have their size when there are blocks */
     uint64_t os_page_bytes;
     const struct gw_zero *detect;
     struct map {
@@ -25,7 +26,7 @@ struct direct {
 
     gw_room_fn make_room; /* NULL: there is always room */
     void *opaque;
-    uint8_t *scratch;     /* a page for what has no room */
+    uint8_t *scratch;     /* a page of any size for what has no room */
     atomic_bool full;
     pthread_mutex_t lock; /* of why */
     struct gw_error why;
@@ -49,7 +50,7 @@ static int add(struct gw_store *store, struct gw_ram_block *b, struct gw_error *
     if (!maps)
         return gw_nomem(err, "map of received pages");
     s->maps = maps;
-    s->maps[b->index].bits = b->max_bytes >> s->page_bits;
+    s->maps[b->index].bits = b->max_bytes >> s->ram->page_bits;
     s->maps[b->index].received = gw_bitmap_new(s->maps[b->index].bits);
     if (s->make_room)
         s->maps[b->index].room = gw_bitmap_new(chunks(b));
@@ -61,7 +62,7 @@ static int add(struct gw_store *store, struct gw_ram_block *b, struct gw_error *
 /* Whether the chunk of this page can be written to. make: if not, that is tried. */
 static bool has_room(struct direct *s, const struct gw_ram_block *b, uint64_t page, bool make)
 {
-    uint64_t chunk = (page << s->page_bits) / GW_ROOM_BYTES, at = chunk * GW_ROOM_BYTES;
+    uint64_t chunk = (page << s->ram->page_bits) / GW_ROOM_BYTES, at = chunk * GW_ROOM_BYTES;
     struct gw_error err = GW_ERROR_INIT;
 
     if (!s->make_room || gw_bitmap_test_atomic(s->maps[b->index].room, chunk))
@@ -84,7 +85,7 @@ static uint8_t *where(struct gw_store *store, struct gw_ram_block *b, uint64_t p
 {
     struct direct *s = of(store);
 
-    return has_room(s, b, page, true) ? b->host + (page << s->page_bits) : s->scratch;
+    return has_room(s, b, page, true) ? b->host + (page << s->ram->page_bits) : s->scratch;
 }
 
 static int place(struct gw_store *store, struct gw_ram_block *b, uint64_t page, struct gw_error *err)
@@ -103,13 +104,13 @@ static int place(struct gw_store *store, struct gw_ram_block *b, uint64_t page, 
 static int zero(struct gw_store *store, struct gw_ram_block *b, uint64_t page, struct gw_error *err)
 {
     struct direct *s = of(store);
-    uint8_t *p = b->host + (page << s->page_bits);
+    uint8_t *p = b->host + (page << s->ram->page_bits);
     bool came = gw_bitmap_set_atomic(s->maps[b->index].received, page);
 
     if ((!came && (b->flags & GW_RAM_FRESH)) || !has_room(s, b, page, false)) /* nothing was ever written there */
         return 0;
-    if (!gw_zero_page(s->detect, p, s->page_bytes))
-        memset(p, 0, s->page_bytes);
+    if (!gw_zero_page(s->detect, p, s->ram->page_bytes))
+        memset(p, 0, s->ram->page_bytes);
     return 0;
 }
 
@@ -143,18 +144,18 @@ static uint64_t open_page(struct gw_store *store, struct gw_ram_block *b, uint64
 static void expect(struct gw_store *store, struct gw_ram_block *b, uint64_t first, uint64_t count)
 {
     struct direct *s = of(store);
-    uint8_t *p = b->host + (first << s->page_bits);
+    uint8_t *p = b->host + (first << s->ram->page_bits);
 
-    for (uint64_t at = first; s->make_room && at < first + count; at += GW_ROOM_BYTES >> s->page_bits)
+    for (uint64_t at = first; s->make_room && at < first + count; at += GW_ROOM_BYTES >> s->ram->page_bits)
         if (!has_room(s, b, at, true))
             return;
     if (s->make_room && !has_room(s, b, first + count - 1, true))
         return;
-    if ((uintptr_t)p % s->os_page_bytes || (count << s->page_bits) % s->os_page_bytes)
+    if ((uintptr_t)p % s->os_page_bytes || (count << s->ram->page_bits) % s->os_page_bytes)
         return;
     /* A fault for each would cost more than the copy. Not being able to is no error: then the faults come one by one.
      */
-    madvise(p, count << s->page_bits, MADV_POPULATE_WRITE);
+    madvise(p, count << s->ram->page_bits, MADV_POPULATE_WRITE);
 }
 
 static void unguess(struct gw_store *store, struct gw_ram_block *b, uint64_t page)
@@ -162,7 +163,7 @@ static void unguess(struct gw_store *store, struct gw_ram_block *b, uint64_t pag
     struct direct *s = of(store);
 
     if (has_room(s, b, page, false))
-        memset(b->host + (page << s->page_bits), 0, s->page_bytes);
+        memset(b->host + (page << s->ram->page_bits), 0, s->ram->page_bytes);
 }
 
 static struct gw_store *store_free(struct gw_store *store)
@@ -196,12 +197,11 @@ int gw_store_direct_new(const struct gw_ram *ram, struct gw_store **ret, struct 
                                    .expect = expect,
                                    .unguess = unguess,
                                    .free = store_free},
-                         .page_bytes = ram->page_bytes,
-                         .page_bits = ram->page_bits,
+                         .ram = ram,
                          .os_page_bytes = (uint64_t)sysconf(_SC_PAGESIZE),
                          .detect = gw_zero_pick()};
     pthread_mutex_init(&s->lock, NULL);
-    s->scratch = aligned_alloc(GW_RAM_ALIGNMENT, ram->page_bytes);
+    s->scratch = aligned_alloc(GW_RAM_ALIGNMENT, 1u << GW_PAGE_BITS_MAX);
     if (!s->scratch) {
         store_free(&s->store);
         return gw_nomem(err, "store of pages");

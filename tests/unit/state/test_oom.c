@@ -208,7 +208,7 @@ static int compare(void *arg, struct gw_error *err)
     int r = gw_vmdesc_parse(k->capture.text, k->capture.text_bytes, &tree, err);
 
     if (r == 0)
-        r = gw_vmdesc_locate(tree, k->capture.data, k->capture.eof, true, sections, err);
+        r = gw_vmdesc_locate(tree, k->capture.data, k->capture.eof, true, NULL, sections, err);
     for (int i = 0; i < 2 && r == 0; i++) {
         const uint8_t *body = k->capture.data + sections[i].body;
 

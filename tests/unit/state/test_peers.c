@@ -154,7 +154,7 @@ static void check(const char *name, unsigned unnumbered)
     assert_true(capture_open(&c, name));
     assert_int_equal(gw_vmdesc_parse(c.text, c.text_bytes, &tree, &err), 0);
     sections = calloc(tree->device_count, sizeof *sections);
-    assert_int_equal(gw_vmdesc_locate(tree, c.data, c.eof, true, sections, &err), 0);
+    assert_int_equal(gw_vmdesc_locate(tree, c.data, c.eof, true, NULL, sections, &err), 0);
     first = sections[0].start;
     assert_int_equal(gw_writer_init_memory(&w, &err), 0);
     assert_int_equal(gw_vmdesc_new(tree->page_bytes, &desc, &err), 0);

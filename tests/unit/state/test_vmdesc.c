@@ -28,7 +28,7 @@ static void open_capture(struct opened *o, const char *name)
     if (gw_vmdesc_parse(o->c.text, o->c.text_bytes, &o->tree, &err) < 0)
         fail_msg("%s: %s", name, err.text);
     o->sections = calloc(o->tree->device_count, sizeof *o->sections);
-    if (gw_vmdesc_locate(o->tree, o->c.data, o->c.eof, true, o->sections, &err) < 0)
+    if (gw_vmdesc_locate(o->tree, o->c.data, o->c.eof, true, NULL, o->sections, &err) < 0)
         fail_msg("%s: %s", name, err.text);
 }
 
@@ -178,15 +178,15 @@ static void test_locate_refuses(void **state)
         if (at >= 1 && at < 5)
             continue; /* the id is checked against the footer only */
         *p ^= 1;
-        assert_int_equal(gw_vmdesc_locate(o.tree, o.c.data, o.c.eof, true, o.sections, &err), -EPROTO);
+        assert_int_equal(gw_vmdesc_locate(o.tree, o.c.data, o.c.eof, true, NULL, o.sections, &err), -EPROTO);
         *p ^= 1;
     }
     o.c.data[o.c.eof - 1] ^= 1;
-    assert_int_equal(gw_vmdesc_locate(o.tree, o.c.data, o.c.eof, true, o.sections, &err), -EPROTO);
+    assert_int_equal(gw_vmdesc_locate(o.tree, o.c.data, o.c.eof, true, NULL, o.sections, &err), -EPROTO);
     o.c.data[o.c.eof - 1] ^= 1;
-    assert_int_equal(gw_vmdesc_locate(o.tree, o.c.data, o.c.eof - 1, true, o.sections, &err), -EPROTO);
-    assert_int_equal(gw_vmdesc_locate(o.tree, o.c.data, 40, true, o.sections, &err), -EPROTO);
-    assert_int_equal(gw_vmdesc_locate(o.tree, o.c.data, o.c.eof, true, o.sections, &err), 0);
+    assert_int_equal(gw_vmdesc_locate(o.tree, o.c.data, o.c.eof - 1, true, NULL, o.sections, &err), -EPROTO);
+    assert_int_equal(gw_vmdesc_locate(o.tree, o.c.data, 40, true, NULL, o.sections, &err), -EPROTO);
+    assert_int_equal(gw_vmdesc_locate(o.tree, o.c.data, o.c.eof, true, NULL, o.sections, &err), 0);
     close_capture(&o);
 }
 

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * others: live sections that are not known here (scan/unknown.c), as an image carries them: elements as they stood in the
+ * stream, in their order, and where between RAM and devices they came. RAM has one content when it rests, so of the
+ * iterations only their order among themselves is kept.
+ */
+#ifndef GW_IMAGE_OTHERS_H
+#define GW_IMAGE_OTHERS_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+
+struct gw_image;
+struct gw_out;
+
+enum gw_image_place {
+    GW_PLACE_FIRST,   /* before the RAM's START */
+    GW_PLACE_SETUP,   /* behind it, before the first PART */
+    GW_PLACE_ITERATE, /* before the machine was stopped */
+    GW_PLACE_ENDING,  /* before the RAM's END */
+    GW_PLACE_LATE,    /* behind it, before the devices */
+    GW_PLACES
+};
+
+struct gw_image_other {
+    uint8_t place;
+    uint64_t early_at; /* FIRST, SETUP: so many bytes of the early devices came before */
+    uint64_t bytes;
+};
+
+struct gw_image_others {
+    struct gw_image_other *list; /* runs of elements; by place, then early_at */
+    unsigned count;
+    uint8_t *data;               /* of all runs */
+    size_t bytes, cap;
+    atomic_bool any; /* there are some. Any thread may look */
+};
+
+/* What has been seen of the stream, for the place of what comes. */
+struct gw_image_progress {
+    bool listed, iterates, ended; /* the RAM's START, any PART or END, the RAM's END */
+};
+enum gw_image_place gw_image_place(const struct gw_image_progress *p, uint8_t element);
+/* Devices of the set-up, behind those that are there. */
+int gw_image_add_early(struct gw_image *image, bool listed, const void *data, size_t bytes, struct gw_error *err);
+/* An element behind those that are there. -EPROTO: it may not come behind them. */
+int gw_image_add_other(struct gw_image *image, enum gw_image_place place, const void *data, size_t bytes,
+                       struct gw_error *err);
+/* The set-up before the RAM's START, or (listed) behind it: early devices and others. */
+void gw_image_put_setup(const struct gw_image *image, bool listed, struct gw_out *out);
+/* The others of a later place. */
+void gw_image_put_others(const struct gw_image *image, enum gw_image_place place, struct gw_out *out);
+/* All of them as bytes (docs/formats/parked.md, part 14); none: no bytes. */
+void gw_image_pack_others(const struct gw_image *image, struct gw_out *out);
+int gw_image_unpack_others(struct gw_image *image, const uint8_t *data, size_t bytes, struct gw_error *err);
+void gw_image_clear_others(struct gw_image *image);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The size of a page where the head does not say it (wire-format.md 2): the smallest that the target can have, which is
+ * 1 KiB on ARM, 4 KiB on most targets, 8 KiB on some. The records of the first pass over RAM show it: they go from page
+ * to page, and a plain one is as long as its page.
+ */
+#include "base/endian.h"
+#include "scan/parts.h"
+#include "wire/ram_record.h"
+
+#define WINDOW     (512u << 10) /* bytes that are looked at */
+#define ENOUGH     16u          /* records */
+#define FEW_LARGE  8u           /* where the usual size could be too, if every second page were left out */
+
+struct tried {
+    enum { REFUSED, CUT, FINISHED } state; /* CUT: more bytes may show more */
+    unsigned records;
+};
+
+/* Whether a name is among the bytes before, as the list of RAM blocks has it. */
+static bool is_listed(const uint8_t *data, size_t bytes, const char *name)
+{
+    size_t n = strlen(name);
+    uint8_t text[256];
+
+    text[0] = (uint8_t)n;
+    memcpy(text + 1, name, n);
+    return memmem(data, bytes, text, n + 1) != NULL;
+}
+
+/* Behind the end mark: the footer, or, where there are none, an element. -ENODATA: it is not there yet. */
+static int try_end(struct gw_in *in, uint32_t id)
+{
+    uint8_t element;
+    uint32_t found = id;
+    int r = gw_get_u8(in, &element, NULL);
+
+    if (r >= 0 && element == GW_ELEMENT_FOOTER)
+        r = gw_get_u32(in, &found, NULL);
+    else if (r >= 0 && element > GW_ELEMENT_FULL && element != GW_ELEMENT_COMMAND)
+        r = -EPROTO;
+    return r >= 0 && found != id ? -EPROTO : r;
+}
+
+/* One record, as if pages had so many bytes. 1: the end mark. */
+static int try_record(struct gw_in *in, const uint8_t *data, size_t at, uint32_t id, uint32_t page_bytes,
+                      struct tried *t)
+{
+    struct gw_ram_record record;
+    uint32_t body = 1;
+    int r = gw_ram_record_get(in, page_bytes, &record, NULL);
+
+    if (r < 0 || record.kind == GW_RAMF_MULTIFD_FLUSH)
+        return r;
+    if (record.kind == GW_RAMF_EOS) {
+        r = try_end(in, id);
+        return r < 0 ? r : 1;
+    }
+    if (record.offset >= GW_SCAN_RAM_MAX || (record.named && !is_listed(data, at, record.name)))
+        return -EPROTO;
+    if (record.kind == GW_RAMF_PAGE)
+        body = page_bytes;
+    else if (record.kind != GW_RAMF_ZERO)
+        r = gw_ram_coded_get(in, &record, page_bytes, &body, NULL);
+    t->records += r >= 0;
+    return r < 0 ? r : gw_get_discard(in, body, NULL);
+}
+
+/* Records from `at` on, as if pages had so many bits. */
+static struct tried try_bits(const uint8_t *data, size_t bytes, size_t at, uint32_t id, unsigned bits)
+{
+    struct tried t = {.state = FINISHED};
+    struct gw_in in;
+    int r = 0;
+
+    gw_in_memory(&in, data + at, bytes - at, at);
+    while (!r && t.records < ENOUGH)
+        r = try_record(&in, data, at, id, 1u << bits, &t);
+    if (r < 0)
+        t.state = r == -ENODATA ? CUT : REFUSED;
+    return t;
+}
+
+/* The first record that names its block, in the first PART or END of the RAM. 0: it is not there. */
+static size_t find_records(const uint8_t *data, size_t bytes, uint32_t id)
+{
+    uint8_t head[5];
+
+    for (uint8_t element = GW_ELEMENT_PART; element <= GW_ELEMENT_END; element++) {
+        const uint8_t *p = data;
+
+        head[0] = element;
+        gw_store_be32(head + 1, id);
+        while ((p = memmem(p, bytes - (size_t)(p - data), head, sizeof head))) {
+            size_t at = (size_t)(p - data) + sizeof head;
+
+            if (try_bits(data, bytes, at, id, GW_PAGE_BITS_MIN).records)
+                return at;
+            p++;
+        }
+    }
+    return 0;
+}
+
+/* The largest size that fits to all records. 0: more bytes are needed. */
+static unsigned judge(const uint8_t *data, size_t bytes, uint32_t id, bool last)
+{
+    size_t at = find_records(data, bytes, id);
+    struct tried t = {0}, usual;
+    unsigned bits = GW_PAGE_BITS_MAX, cut = 0;
+    bool more = false;
+
+    for (; at && bits >= GW_PAGE_BITS_MIN; bits--) {
+        t = try_bits(data, bytes, at, id, bits);
+        if (t.state == FINISHED)
+            break;
+        if (t.state == CUT && t.records > 1 && !cut)
+            cut = bits;
+        more |= t.state == CUT;
+    }
+    usual = try_bits(data, bytes, at, id, GW_HEAD_PAGE_BITS);
+    if (t.state != FINISHED && !last && (!at || more))
+        return 0;
+    if (t.state != FINISHED)
+        return cut && usual.state == REFUSED ? cut : GW_HEAD_PAGE_BITS;
+    /* Too little to go by: what most targets have. */
+    if (usual.state == FINISHED && (t.records < 2 || (bits > GW_HEAD_PAGE_BITS && t.records < FEW_LARGE)))
+        return GW_HEAD_PAGE_BITS;
+    return bits;
+}
+
+/* Of a mapped-ram file each block says it (wire-format.md 9). */
+static unsigned judge_mapped(const struct gw_scan *s, const uint8_t *data, size_t bytes, bool last)
+{
+    uint64_t page = 0, skip;
+    char name[256];
+    struct gw_in in;
+
+    gw_in_memory(&in, data, bytes, 0);
+    if (gw_get_u64(&in, &skip, NULL) >= 0 && gw_get_name(&in, name, NULL) >= 0 &&
+        gw_get_discard(&in, 8 + (s->ignore_shared ? 8 : 0) + 4, NULL) >= 0)
+        gw_get_u64(&in, &page, NULL);
+    if (!page)
+        return last || in.failed == -EPROTO ? GW_HEAD_PAGE_BITS : 0;
+    for (unsigned bits = GW_PAGE_BITS_MIN; bits <= GW_PAGE_BITS_MAX; bits++)
+        if (page == 1ull << bits)
+            return bits;
+    return GW_HEAD_PAGE_BITS; /* what is wrong with it is told where it is read */
+}
+
+int gw_scan_page_size(struct gw_scan *s, uint32_t ram_id, unsigned *ret_bits, struct gw_error *err)
+{
+    const uint8_t *p = NULL;
+    unsigned bits = 0;
+    size_t have = 0;
+    bool last = false;
+
+    while (!bits) {
+        int r = gw_scan_look(s, GW_MIN(have + GW_MAX(have / 8, 1u), WINDOW), &p, &have, &last, err);
+
+        if (r < 0)
+            return r;
+        last |= have >= WINDOW;
+        bits = s->mapped ? judge_mapped(s, p, have, last) : judge(p, have, ram_id, last);
+    }
+    *ret_bits = bits;
+    return 0;
+}
