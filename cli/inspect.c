@@ -26,7 +26,7 @@ static int usage(FILE *to)
         "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip,\n"
         "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine: machine, elements, RAM, where the "
         "bytes\n"
-        "go, devices with their values. FILE '-' is standard input.\n\n"
+        "go, devices with their values. FILE '-' is standard input, FILE,offset=N what begins at byte N.\n\n"
         "  --device NAME  only the devices of this name: cpu, cpu/1, piix4_pm\n"
         "  --ram          only the RAM\n"
         "  --against INTO why the machine in FILE would not load into the one that wrote INTO (see godwit schema "

@@ -39,7 +39,8 @@ static int usage(FILE *to)
         "usage: godwit send FILE URI [OPTION]...\n\n"
         "Sends the machine in FILE to a destination that waits at URI: QEMU with -incoming, `godwit vm`, `godwit "
         "receive`.\n"
-        "FILE may be parked, a migration stream, a mapped-ram file or a libvirt save image; '-' is standard input.\n\n"
+        "FILE may be parked, a migration stream, a mapped-ram file or a libvirt save image; '-' is standard input,\n"
+        "FILE,offset=N a stream or mapped-ram file that begins at byte N.\n\n"
         "  --remove                 remove FILE when the destination has said that the machine runs there: it is a "
         "copy "
         "then\n"
@@ -157,10 +158,8 @@ static int read_back(struct send *tx, struct gw_error *err)
     struct gw_uri uri;
     int r = gw_uri_parse(tx->uri, &uri, err);
 
-    if (r >= 0 && uri.offset)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "a stream at an offset is not read back");
     if (r >= 0)
-        r = gw_image_open_in(uri.path, getenv("TMPDIR"), &written, err);
+        r = gw_image_open_at(uri.path, uri.offset, getenv("TMPDIR"), &written, err);
     if (r >= 0)
         r = gw_image_diff(tx->image, written, &options, &n, err);
     if (r >= 0 && (n.pages || n.blocks || n.devices || n.values || n.heads))

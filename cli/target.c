@@ -10,9 +10,12 @@
 
 static bool is_input(const char *input, const struct stat *target)
 {
+    char path[GW_PATH_TEXT];
+    uint64_t offset;
     struct stat st;
 
-    return !(strcmp(input, "-") ? stat(input, &st) : fstat(STDIN_FILENO, &st)) && st.st_dev == target->st_dev &&
+    return gw_path_split(input, path, &offset, NULL) >= 0 &&
+           !(strcmp(input, "-") ? stat(path, &st) : fstat(STDIN_FILENO, &st)) && st.st_dev == target->st_dev &&
            st.st_ino == target->st_ino;
 }
 

@@ -38,12 +38,19 @@ GW_API const char *gw_image_format_name(enum gw_image_format format);
 /* -1: there is none of this name. */
 GW_API int gw_image_format_find(const char *name);
 
-/* Opens what lies at path; "-" is standard input. What cannot be read in any order (a pipe, a file compressed as a whole)
+/* Opens what lies at path; "-" is standard input. PATH,offset=N is a migration stream or mapped-ram file that begins at
+ * byte N (decimal or 0x hex, then K, M, G, T or nothing), unless there is a file of that whole name. What cannot be read in any order (a pipe, a file compressed as a whole)
  * is first unpacked into an unlinked sparse file in /var/tmp. -EPROTO: it is no such file, or broken: the text has offset and reason. */
 GW_API int gw_image_open(const char *path, struct gw_image **ret_image, struct gw_error *err);
 /* The same with another folder for such files; NULL: /var/tmp. */
 GW_API int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_image **ret_image,
                             struct gw_error *err);
+/* A path as above: which file it is, and where in it. path: GW_PATH_TEXT bytes. -EINVAL: it is too long. */
+#define GW_PATH_TEXT 4096
+GW_API int gw_path_split(const char *text, char *path, uint64_t *ret_offset, struct gw_error *err);
+/* Of exactly this file, at exactly this byte. */
+GW_API int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_folder,
+                            struct gw_image **ret_image, struct gw_error *err);
 /* An empty one, to be received into. ram_folder: RAM is kept in an unlinked sparse file there, which is tried; NULL: in
  * memory. */
 GW_API int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_error *err);

@@ -17,24 +17,31 @@ struct source {
     const char *name;
     int fd;
     bool pipe;
+    uint64_t offset;   /* where in the file the machine is said to be */
     uint8_t head[GW_LIBVIRT_HEAD_BYTES];
     size_t head_bytes; /* what is there of it; of a pipe it is not there any more */
     uint64_t bytes;    /* of the file; of a pipe when it is in one */
 };
 
-static int open_source(struct source *s, const char *path, struct gw_error *err)
+static int open_source(struct source *s, const char *text, struct gw_error *err)
 {
-    bool input = !strcmp(path, "-");
+    char path[GW_PATH_TEXT];
+    bool input = !strcmp(text, "-");
     struct stat st;
     ssize_t n;
+    int r = gw_path_split(text, path, &s->offset, err);
 
-    s->name = input ? "standard input" : path;
+    if (r < 0)
+        return r;
+    s->name = input ? "standard input" : text;
     s->fd = input ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0 || fstat(s->fd, &st) < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s", strerror(errno));
     if (S_ISDIR(st.st_mode))
         return gw_fail(err, -EISDIR, GW_BLAME_CALLER, "%s", strerror(EISDIR));
-    s->pipe = lseek(s->fd, 0, SEEK_SET) < 0;
+    s->pipe = lseek(s->fd, (off_t)s->offset, SEEK_SET) < 0;
+    if (s->pipe && s->offset)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "it has no byte %" PRIu64 " that can be gone to", s->offset);
     n = gw_read_full(s->fd, s->head, sizeof s->head, err);
     if (n < 0)
         return (int)n;
@@ -223,6 +230,10 @@ static int look(struct gw_inspect *in, struct source *s, const char *folder, str
     const char *program = NULL;
     int fd, r = 0;
 
+    if (s->offset) {
+        c->head_bytes = s->offset;
+        return walk_file(in, s, s->offset, NULL, err);
+    }
     if (s->pipe && !gw_compression(s->head, s->head_bytes) && !libvirt && !other) {
         fd = s->fd;
         s->fd = -1;

@@ -2,8 +2,10 @@
 #include "image/image.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
+#include "godwit/channel.h"
 #include "image/unpack.h"
 
 #define HEAD_BYTES 64
@@ -36,27 +38,50 @@ int gw_image_format_find(const char *name)
 /* ---- opening ------------------------------------------------------------------------------------------------------
  */
 
-static int recognise(int fd, const char *name, const struct gw_image_format_ops **ret, struct gw_error *err)
+static int recognise(int fd, const char *name, uint64_t offset, const struct gw_image_format_ops **ret,
+                     struct gw_error *err)
 {
     uint8_t head[HEAD_BYTES];
-    ssize_t n = pread(fd, head, sizeof head, 0);
+    ssize_t n = pread(fd, head, sizeof head, (off_t)offset);
 
     if (n < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: reading: %s", name, strerror(errno));
     for (unsigned i = 0; i < gw_image_format_count; i++) {
         const struct gw_image_format_ops *f = &gw_image_formats[i];
 
-        if (!f->recognise || !f->recognise(head, (size_t)n))
+        if (!f->recognise || !f->recognise(head, (size_t)n) || (offset && f->format != GW_IMAGE_STREAM))
             continue;
         if (!f->open)
             return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%s: files of the format %s cannot be opened", name, f->name);
         *ret = f;
         return 0;
     }
+    if (offset)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: no migration stream begins at byte %" PRIu64, name, offset);
     return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                    n ? "%s: neither a parked machine nor a migration stream nor a libvirt save image"
                      : "%s: the file is empty",
                    name);
+}
+
+int gw_path_split(const char *text, char *path, uint64_t *ret_offset, struct gw_error *err)
+{
+    char address[GW_PATH_TEXT + 5];
+    struct gw_uri uri;
+    struct stat st;
+
+    *ret_offset = 0;
+    if (!gw_strcopy(path, GW_PATH_TEXT, text))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a path of %zu bytes, at most %u are taken", strlen(text),
+                       GW_PATH_TEXT - 1);
+    if (!strstr(text, ",offset=") || !lstat(text, &st))
+        return 0;
+    snprintf(address, sizeof address, "file:%s", text);
+    if (gw_uri_parse(address, &uri, NULL) < 0) /* it is not there, which is told by who opens it */
+        return 0;
+    gw_strcopy(path, GW_PATH_TEXT, uri.path);
+    *ret_offset = uri.offset;
+    return 0;
 }
 
 int gw_image_open(const char *path, struct gw_image **ret_image, struct gw_error *err)
@@ -66,9 +91,38 @@ int gw_image_open(const char *path, struct gw_image **ret_image, struct gw_error
 
 int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_image **ret_image, struct gw_error *err)
 {
+    char file[GW_PATH_TEXT];
+    uint64_t offset;
+    int r = gw_path_split(path, file, &offset, err);
+
+    return r < 0 ? r : gw_image_open_at(file, offset, temporary_folder, ret_image, err);
+}
+
+/* Takes fd. */
+static int open_format(struct gw_image *image, int fd, const char *name, uint64_t offset, struct gw_error *err)
+{
+    const struct gw_image_format_ops *format = NULL;
+    int r = offset > INT64_MAX || (offset && lseek(fd, 0, SEEK_SET) < 0)
+                ? gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: it has no byte %" PRIu64 " that can be gone to", name, offset)
+                : 0;
+
+    if (r >= 0 && !offset && (r = gw_image_unpack(fd, name, image->temporary_folder, &fd, err)) < 0)
+        return r; /* taken */
+    if (r >= 0)
+        r = recognise(fd, name, offset, &format, err);
+    if (r < 0) {
+        gw_close_fd(&fd);
+        return r;
+    }
+    image->format = format->format;
+    return offset ? gw_stream_open_at(fd, name, offset, image, err) : format->open(fd, name, image, err);
+}
+
+int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_folder, struct gw_image **ret_image,
+                     struct gw_error *err)
+{
     bool input = !strcmp(path, "-");
     const char *name = input ? "standard input" : path;
-    const struct gw_image_format_ops *format = NULL;
     struct gw_image *image;
     struct stat st;
     int r, fd = input ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
@@ -83,21 +137,16 @@ int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_i
         gw_close_fd(&fd);
         return gw_nomem(err, "image");
     }
+    image->temporary_folder = temporary_folder;
     if (!input)
         gw_image_set_origin(image, fd, path);
-    r = S_ISDIR(st.st_mode) ? gw_fail(err, -EISDIR, GW_BLAME_CALLER, "%s: %s", name, strerror(EISDIR)) : 0;
-    if (r >= 0 && (r = gw_image_unpack(fd, name, temporary_folder, &fd, err)) < 0)
-        fd = -1; /* taken */
-    if (r >= 0)
-        r = recognise(fd, name, &format, err);
-    if (r < 0) {
+    image->origin.part = offset;
+    if (S_ISDIR(st.st_mode)) {
+        r = gw_fail(err, -EISDIR, GW_BLAME_CALLER, "%s: %s", name, strerror(EISDIR));
         gw_close_fd(&fd);
-        gw_image_free(image);
-        return r;
+    } else {
+        r = open_format(image, fd, name, offset, err);
     }
-    image->format = format->format;
-    image->temporary_folder = temporary_folder;
-    r = format->open(fd, name, image, err);
     if (r < 0) {
         gw_image_free(image);
         return r;

@@ -37,6 +37,7 @@ struct gw_image_inode {
 /* The file that the image was opened from (origin.c). Held open: its inode is nobody else's meanwhile. */
 struct gw_image_origin {
     bool known; /* false: it was no regular file */
+    bool part;  /* the machine begins inside of the file, whose beginning is something else's */
     int fd;
     struct gw_image_inode inode;
     char path[4096]; /* without symbolic links, as it was then */

@@ -94,6 +94,8 @@ int gw_image_remove(struct gw_image *image, struct gw_error *err)
 
     if (r < 0)
         return r;
+    if (o->part)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "not removed: before the machine the file has something else");
     folder = (int)(strrchr(o->path, '/') - o->path) + 1;
     r = -EEXIST;
     for (unsigned i = 0; r == -EEXIST && i < TRIES; i++) {
