@@ -81,45 +81,61 @@ static struct tried try_bits(const uint8_t *data, size_t bytes, size_t at, uint3
     return t;
 }
 
-/* The first record that names its block, in the first PART or END of the RAM. 0: it is not there. */
-static size_t find_records(const uint8_t *data, size_t bytes, uint32_t id)
+/* Where the records are: the first one that names its block, in the first PART or END of the RAM that has one. */
+struct place {
+    uint32_t id;
+    size_t from; /* no PART or END begins before */
+    size_t at;   /* of the first record; 0: not known yet */
+    bool over;   /* the RAM's END was there, and no page before it */
+};
+
+static void find_records(struct place *w, const uint8_t *data, size_t bytes)
 {
-    uint8_t head[5];
+    uint8_t id[4];
+    size_t next = bytes - GW_MIN(bytes, (size_t)4);
 
-    for (uint8_t element = GW_ELEMENT_PART; element <= GW_ELEMENT_END; element++) {
-        const uint8_t *p = data;
+    gw_store_be32(id, w->id);
+    for (size_t i = w->from; !w->at && !w->over && bytes - i >= 5; i++) {
+        const uint8_t *p = memmem(data + i + 1, bytes - i - 1, id, sizeof id);
+        struct tried t;
 
-        head[0] = element;
-        gw_store_be32(head + 1, id);
-        while ((p = memmem(p, bytes - (size_t)(p - data), head, sizeof head))) {
-            size_t at = (size_t)(p - data) + sizeof head;
-
-            if (try_bits(data, bytes, at, id, GW_PAGE_BITS_MIN).records)
-                return at;
-            p++;
-        }
+        if (!p)
+            break;
+        i = (size_t)(p - data) - 1;
+        if (data[i] != GW_ELEMENT_PART && data[i] != GW_ELEMENT_END)
+            continue;
+        t = try_bits(data, bytes, i + 5, w->id, GW_PAGE_BITS_MIN);
+        if (t.records)
+            w->at = i + 5;
+        else if (t.state == CUT)
+            next = GW_MIN(next, i);
+        else if (t.state == FINISHED)
+            w->over = data[i] == GW_ELEMENT_END;
     }
-    return 0;
+    w->from = next;
 }
 
 /* The largest size that fits to all records. 0: more bytes are needed. */
-static unsigned judge(const uint8_t *data, size_t bytes, uint32_t id, bool last)
+static unsigned judge(struct place *w, const uint8_t *data, size_t bytes, bool last)
 {
-    size_t at = find_records(data, bytes, id);
     struct tried t = {0}, usual;
     unsigned bits = GW_PAGE_BITS_MAX, cut = 0;
     bool more = false;
 
-    for (; at && bits >= GW_PAGE_BITS_MIN; bits--) {
-        t = try_bits(data, bytes, at, id, bits);
+    if (!w->at)
+        find_records(w, data, bytes);
+    if (!w->at)
+        return last || w->over ? GW_HEAD_PAGE_BITS : 0;
+    for (; bits >= GW_PAGE_BITS_MIN; bits--) {
+        t = try_bits(data, bytes, w->at, w->id, bits);
         if (t.state == FINISHED)
             break;
         if (t.state == CUT && t.records > 1 && !cut)
             cut = bits;
         more |= t.state == CUT;
     }
-    usual = try_bits(data, bytes, at, id, GW_HEAD_PAGE_BITS);
-    if (t.state != FINISHED && !last && (!at || more))
+    usual = try_bits(data, bytes, w->at, w->id, GW_HEAD_PAGE_BITS);
+    if (t.state != FINISHED && !last && more)
         return 0;
     if (t.state != FINISHED)
         return cut && usual.state == REFUSED ? cut : GW_HEAD_PAGE_BITS;
@@ -150,18 +166,20 @@ static unsigned judge_mapped(const struct gw_scan *s, const uint8_t *data, size_
 
 int gw_scan_page_size(struct gw_scan *s, uint32_t ram_id, unsigned *ret_bits, struct gw_error *err)
 {
+    struct place w = {.id = ram_id};
     const uint8_t *p = NULL;
     unsigned bits = 0;
     size_t have = 0;
     bool last = false;
 
     while (!bits) {
-        int r = gw_scan_look(s, GW_MIN(have + GW_MAX(have / 8, 1u), WINDOW), &p, &have, &last, err);
+        /* No more than is needed: a source may wait for an answer behind it. */
+        int r = gw_scan_look(s, have + 1, &p, &have, &last, err);
 
         if (r < 0)
             return r;
         last |= have >= WINDOW;
-        bits = s->mapped ? judge_mapped(s, p, have, last) : judge(p, have, ram_id, last);
+        bits = s->mapped ? judge_mapped(s, p, have, last) : judge(&w, p, have, last);
     }
     *ret_bits = bits;
     return 0;

@@ -190,7 +190,7 @@ static int get_body(struct gw_scan *s, uint32_t id, struct body *b, struct gw_er
     bool last = false;
 
     while (!last) {
-        size_t want = GW_MIN(have + GW_MAX(have / 8, 1u), GW_READER_LOOK_MAX);
+        size_t want = have + 1; /* no more than is needed: a source may wait for an answer behind its end */
         const uint8_t *p = NULL;
         int r = gw_reader_try(s->r, want, &p, &have, err);
 

@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include "base/endian.h"
+#include "built.h"
 #include "godwit/state.h"
 #include "image/image.h"
 #include "image/libvirt/libvirt.h"
@@ -133,10 +134,32 @@ static int loader(void)
     return r;
 }
 
+/* A live section that is not known, and pages of 1 KiB that the head does not tell of. */
+static int unknown(void)
+{
+    struct built b = {0};
+    const uint8_t *data;
+    size_t bytes;
+    int r;
+
+    built_begin(&b, 1024);
+    built_ram_start(&b);
+    built_unknown(&b, GW_ELEMENT_START, "start", 5);
+    built_ram(&b, GW_ELEMENT_PART, 0, BUILT_PAGES, BUILT_MIXED);
+    built_unknown(&b, GW_ELEMENT_PART, "\x7e\0\0\x02\x33", 5);
+    built_ram(&b, GW_ELEMENT_END, 0, 0, BUILT_ZEROS);
+    built_unknown(&b, GW_ELEMENT_END, "", 0);
+    built_end(&b, 8);
+    data = gw_out_data(&b.out, &bytes);
+    r = put("unknown", data, bytes);
+    gw_out_free(&b.out);
+    return r;
+}
+
 /* What live sources sent, with a return path and without, and what the devices of a whole machine are. */
 static int guest(void)
 {
-    return loader() | capture("precopy-rp-10.0.main.src2dst.bin", 60000) | capture("precopy-rp-7.2.main.src2dst.bin", 60000) |
+    return loader() | unknown() | capture("precopy-rp-10.0.main.src2dst.bin", 60000) | capture("precopy-rp-7.2.main.src2dst.bin", 60000) |
            capture("precopy-microvm-10.0.bin.gz", CAPTURE_MAX - 1);
 }
 
@@ -234,7 +257,7 @@ static int parked(void)
         strcpy(image->machine, "pc");
         image->devices_bytes = 300;
         image->devices = calloc(1, image->devices_bytes);
-        r = image->devices ? 0 : -1;
+        r = image->devices ? gw_image_add_other(image, GW_PLACE_ITERATE, "other", 5, &err) : -1;
     }
     for (size_t i = 0; i < GW_ARRAY_LEN(compress) && r >= 0; i++) {
         struct gw_image_write_options o = {.format = GW_IMAGE_PARKED, .compress = compress[i], .replace = true};
@@ -312,7 +335,7 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "guest"))
         return guest();
     if (!strcmp(argv[1], "inspect") || !strcmp(argv[1], "stream_file"))
-        return captures(65536);
+        return captures(65536) | unknown();
     if (!strcmp(argv[1], "libvirt"))
         return libvirt();
     if (!strcmp(argv[1], "head"))

@@ -15,6 +15,8 @@ struct seen {
     unsigned unknown, devices, described, pages;
     size_t body[8];
     uint64_t sum; /* of the bodies' bytes */
+    const struct trickle *channel;
+    size_t known_at; /* bytes that had come when the size of a page was known */
 };
 
 static int on_section(void *opaque, const struct gw_scan_section *s)
@@ -42,7 +44,10 @@ static int on_page(void *opaque, const struct gw_scan_page *page)
 
 static int on_page_size(void *opaque, uint32_t page_bytes)
 {
-    ((struct seen *)opaque)->page_bytes = page_bytes;
+    struct seen *seen = opaque;
+
+    seen->page_bytes = page_bytes;
+    seen->known_at = seen->channel->at;
     return 0;
 }
 
@@ -56,7 +61,7 @@ static int walk(const uint8_t *data, size_t bytes, size_t piece, struct seen *se
     struct gw_scan s;
     int e;
 
-    *seen = (struct seen){0};
+    *seen = (struct seen){.channel = &channel};
     *err = (struct gw_error)GW_ERROR_INIT;
     trickle_init(&channel, data, bytes, piece);
     assert_int_equal(gw_reader_init(&r, &channel.channel, NULL), 0);
@@ -238,6 +243,27 @@ static void test_usual_page(void **state)
     }
 }
 
+/* A source may wait for an answer behind its last byte: no more is asked for than shows that no page comes. */
+static void test_no_pages(void **state)
+{
+    struct gw_error err;
+    struct built b = {0};
+    struct seen seen;
+    size_t bytes, ended;
+
+    built_begin(&b, 4096);
+    built_ram_start(&b);
+    built_ram(&b, GW_ELEMENT_PART, 0, 0, BUILT_ZEROS);
+    built_ram(&b, GW_ELEMENT_END, 0, 0, BUILT_ZEROS);
+    gw_out_data(&b.out, &ended);
+    built_end(&b, 8);
+    gw_out_data(&b.out, &bytes);
+    assert_int_equal(walk_built(&b, 1, &seen, &err), 0);
+    assert_int_equal(seen.page_bytes, 4096);
+    assert_in_range(seen.known_at, 1, ended);
+    gw_out_free(&b.out);
+}
+
 /* As s390_css: the section is there, its size is not what is described. */
 static void test_description_that_does_not_fit(void **state)
 {
@@ -263,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_page_sizes),
         cmocka_unit_test(test_usual_page),
+        cmocka_unit_test(test_no_pages),
         cmocka_unit_test(test_description_that_does_not_fit),
     };
 
