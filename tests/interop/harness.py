@@ -104,6 +104,8 @@ def read_file(path):
 
 
 def differing_pages(a, b):
+    if a == b:
+        return []
     n = max(len(a), len(b))
     return [o // PAGE for o in range(0, n, PAGE) if a[o:o + PAGE] != b[o:o + PAGE]]
 

@@ -62,9 +62,9 @@ class Machines(Case):
     def unknown(self, report):
         return [(e["element"], e["name"], e["bytes"]) for e in report["elements"] if e.get("known") is False]
 
-    def receive(self, name):
+    def receive(self, name, *options):
         rx = Program(self, "receive-" + name, [built("cli/godwit"), "receive", "unix:" + self.path("to-" + name),
-                                               "--output", self.path(name), "--json"])
+                                               "--output", self.path(name), "--json", *options])
         return rx, rx.wait_event("listening")["uri"]
 
     def move(self, program, machine, base, block, page, *args, size=SIZE):
@@ -108,7 +108,7 @@ class Machines(Case):
         self.counts(dst, base)
         dst.qmp.command("stop")
         # What the guest has of it in its new place goes out again.
-        rx, address = self.receive("again")
+        rx, address = self.receive("again", "--compress", "none")
         dst.migrate(address)
         self.assertEqual(rx.wait_exit(), 0, rx.text())
         again = self.inspect(self.path("again"))
