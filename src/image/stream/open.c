@@ -21,6 +21,7 @@ struct walk {
     bool ignore_shared;
     uint64_t contents; /* records that brought some */
     uint64_t devices_at, eof_at, description_at, description_bytes;
+    uint64_t early_end; /* of what was kept last of the set-up; 0: nothing yet, on this side of the RAM's START */
     uint32_t *early_ids;
     size_t early_count;
     struct gw_error why; /* the visitor's own */
@@ -86,6 +87,9 @@ static int keep(struct walk *w, const struct gw_scan_section *s)
     size_t bytes;
     int r;
 
+    if (s->element == GW_ELEMENT_FULL && w->early_end && w->early_end != s->at)
+        return REFUSE(w, "byte %" PRIu64 ": something else stands between the devices of the set-up", w->early_end);
+    w->early_end = s->at + s->bytes;
     gw_out_memory(&out);
     gw_scan_put_section(w->scan, s, &out);
     data = gw_out_data(&out, &bytes);
@@ -131,6 +135,7 @@ static int on_ram(struct walk *w, const struct gw_scan_section *s)
 {
     if (s->element == GW_ELEMENT_START) {
         w->seen.listed = true;
+        w->early_end = 0;
         w->image->ram_id = s->id;
         for (size_t i = 0; i < w->early_count; i++)
             if (w->early_ids[i] == s->id)
