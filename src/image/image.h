@@ -73,6 +73,7 @@ struct gw_image {
 
     struct gw_image_origin origin;
     const char *temporary_folder; /* while it is being opened; NULL: the usual one */
+    bool part_of_file; /* it was opened at an offset: what lies behind it may be somebody else's */
 
     /* head */
     char machine[256];   /* "": the stream had no configuration section */

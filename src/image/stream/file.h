@@ -37,6 +37,7 @@ struct gw_stream_file {
     struct gw_stream_block *blocks;
     unsigned block_count;
     uint64_t pages; /* of all blocks */
+    uint64_t end;   /* of the stream; 0: nothing lies behind it */
 };
 
 extern const struct gw_image_ops gw_stream_ops;

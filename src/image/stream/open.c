@@ -243,6 +243,12 @@ static int on_eof(void *opaque, uint64_t at)
     return 0;
 }
 
+static int on_trailing(void *opaque, uint64_t at, uint64_t bytes)
+{
+    ((struct walk *)opaque)->file->end = at;
+    return 0;
+}
+
 static const struct gw_scan_visitor visitor = {
     .head = on_head,
     .page_size = on_page_size,
@@ -254,6 +260,7 @@ static const struct gw_scan_visitor visitor = {
     .flush = on_flush,
     .description = on_description,
     .eof = on_eof,
+    .trailing = on_trailing,
 };
 
 /* Every page came, save those that the guest had declared free. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "../image/files.h"
 #include "../image/machines.h"
 
 #include "base/endian.h"
@@ -64,6 +65,40 @@ static void test_no_description(void **state)
     assert_int_equal(n.devices, 30);
     assert_int_equal(n.undescribed, 30);
     gw_image_free(image);
+}
+
+/* A file is no longer whole when something lies behind its end. Zeros are only the rest of a block; what is behind a stream at an
+ * offset is not its own. */
+static void test_behind_the_end(void **state)
+{
+    static const char *const names[] = {"precopy-none-10.0.bin", "mapped-ram-10.0.bin.gz", "validate-uuid-7.2.bin"};
+
+    for (size_t i = 0; i < GW_ARRAY_LEN(names); i++) {
+        struct bytes b = stream_load(names[i]);
+
+        for (unsigned way = 0; way < (i == 1 ? 3 : 4); way++) { /* what is mapped cannot be moved */
+            size_t before = way == 3 ? 512 : 0;
+            uint8_t *data = calloc(1, before + b.bytes + 5000);
+            struct gw_error err = GW_ERROR_INIT;
+            struct gw_image *image = NULL;
+            struct gw_verify_counts n;
+            struct faults faults;
+            struct file f;
+
+            memcpy(data + before, b.data, b.bytes);
+            data[before + b.bytes + 4999] = way == 1 || way == 3;
+            data[before + b.bytes] = way == 2;
+            f = file_new(data, before + b.bytes + (way ? 5000 : 0));
+            if (gw_image_open_at(f.path, before, NULL, &image, &err) < 0)
+                fail_msg("%s: %s", names[i], err.text);
+            n = verify(image, &faults);
+            assert_int_equal(n.faults, way == 1 || way == 2);
+            gw_image_free(image);
+            close(f.fd);
+            free(data);
+        }
+        free(b.data);
+    }
 }
 
 /* Each page that fails is named, neighbours are one fault, and what is beyond is still read. */
@@ -177,7 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_no_description),
+        cmocka_unit_test(test_no_description), cmocka_unit_test(test_behind_the_end),
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_cancel),
