@@ -40,16 +40,17 @@ static void report(struct gw_receive *rx, const struct gw_stats *stats)
         ram += gw_image_block_bytes(image, i);
     stat(rx->output, &st);
     if (t->json) {
-        gw_transfer_result(json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:f}", "event", "parked", "machine",
+        gw_transfer_result(json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:f}", "event", stats->source_runs ? "snapshot" : "parked", "machine",
                                      gw_image_machine(image), "file", rx->output, "format",
                                      gw_image_format_name(rx->options.format), "packed", (int)rx->packed, "ram-bytes",
                                      (json_int_t)ram, "file-bytes", (json_int_t)st.st_blocks * 512, "received-bytes",
                                      (json_int_t)stats->transferred_bytes, "seconds", gw_transfer_seconds(t)));
     } else if (!t->quiet) {
         gw_transfer_clear(t);
-        printf("%s with %s of RAM is in %s (%s; %s came in)\n", gw_shown(gw_image_machine(image)), gw_human_bytes(a, (double)ram),
-               gw_shown(rx->output), gw_human_bytes(b, (double)st.st_blocks * 512),
-               gw_human_bytes(c, (double)stats->transferred_bytes));
+        printf("%s%s with %s of RAM is in %s (%s; %s came in)%s\n", stats->source_runs ? "a snapshot of " : "",
+               gw_shown(gw_image_machine(image)), gw_human_bytes(a, (double)ram), gw_shown(rx->output),
+               gw_human_bytes(b, (double)st.st_blocks * 512), gw_human_bytes(c, (double)stats->transferred_bytes),
+               stats->source_runs ? "; the guest itself runs on at its source" : "");
     }
     fflush(stdout);
 }

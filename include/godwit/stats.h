@@ -75,6 +75,7 @@ struct gw_stats {
     uint64_t eta_ns;                 /* from then on until the machine is stopped; UNKNOWN: of this pass; NO: GW_ETA_UNKNOWN */
     bool one_way;                    /* destination: the source that is here opened no return path: it takes its guest for gone
                                       * when it has written the last byte, whatever becomes of it here */
+    bool source_runs;                /* destination: the RAM came without an end: a background snapshot, whose source runs on */
     unsigned cpu_throttle_percentage;
     uint64_t dirty_limit_throttle_time_ns; /* in the last round; 0 also where the machine cannot tell */
     /* rounds, oldest first; only the last GW_ROUNDS_KEPT are kept, `rounds` counts all */

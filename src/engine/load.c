@@ -389,6 +389,11 @@ static int check_complete(struct gw_recv *r, struct gw_error *err)
         for (unsigned k = 0; k < r->bounds; k++)
             if (r->bound[k].live == live)
                 end = r->bound[k].ended ? GW_LIVE_ENDED : GW_LIVE_OPEN;
+        if (end == GW_LIVE_OPEN) {
+            pthread_mutex_lock(&r->session.lock);
+            r->snapshot = true;
+            pthread_mutex_unlock(&r->session.lock);
+        }
         e = live->ops->check_ended(live, end, note, err);
         if (e < 0) {
             gw_context(err, "the stream ends at byte %" PRIu64, at);

@@ -29,6 +29,7 @@ void gw_recv_publish(struct gw_recv *r)
     st->page_size = r->session.vm->ram.page_bytes;
     st->normal_bytes = c.plain_pages * st->page_size;
     st->one_way = r->grammar != GW_GRAMMAR_SETUP && !r->return_path;
+    st->source_runs = r->snapshot;
     st->total_time_ns = now(r) - r->started_ns;
     pthread_mutex_unlock(&r->session.lock);
 }
@@ -48,7 +49,7 @@ static void forget_source(struct gw_recv *r)
     r->bounds = 0;
     r->footers_seen = false;
     r->grammar = GW_GRAMMAR_SETUP;
-    r->return_path = r->extended = r->committed = r->aborted = r->ended = r->described = false;
+    r->return_path = r->extended = r->committed = r->aborted = r->ended = r->described = r->snapshot = false;
     r->session.vm->devices->forget(r->session.vm);
 }
 

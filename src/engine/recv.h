@@ -49,6 +49,7 @@ struct gw_recv {
     bool committed, aborted; /* its COMMIT, its ABORT was read */
     atomic_bool touched;     /* memory or devices were changed: no way back to listening */
     bool ended;              /* EOF was read */
+    bool snapshot;           /* under lock: a live section came without an end: its source runs on (wire-format.md 3.1) */
     bool described;          /* and what stands behind it */
     bool footers_seen;       /* or that there are none */
     bool handed;             /* the embedder was told that the machine has come */

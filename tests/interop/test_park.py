@@ -10,7 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import DEADLINE_S, SLOW, Case, Program, Qtest, built, pattern, peer, wait_until, write_file  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, Program, QmpError, Qtest, built, pattern, peer, wait_until, write_file  # noqa: E402
 from places import has_ipv6, wait_listening  # noqa: E402
 
 SIZE = 16 << 20
@@ -102,6 +102,32 @@ class Journey(Parks):
         dst = self.qemu("7.2", "target", memory=SIZE, incoming="exec:cat " + self.path("again"))
         dst.wait()
         self.assert_same_ram(dst.ram(), RAM)
+
+    def test_background_snapshot(self):
+        """Its source runs on, so its guest is not what is called parked."""
+        for version, json in (("7.2", True), ("10.0", False)):
+            with self.subTest(version):
+                out = self.out("snapshot" + version)
+                rx = Program(self, "receive" + version, [
+                    built("cli/godwit"), "receive", "unix:" + self.path("in" + version), "--output", out] + ["--json"] * json)
+                wait_listening(rx, "unix:" + self.path("in" + version))
+                src = self.qemu(version, "source" + version, memory=SIZE, machine="q35", block=None)
+                try:
+                    src.set_capabilities("background-snapshot")
+                except QmpError as e:
+                    self.assertIn("not supported by host kernel", str(e))
+                    rx.process.terminate()
+                    self.skipTest("no userfaultfd with write protection for QEMU here")
+                src.migrate("unix:" + self.path("in" + version))
+                self.assertEqual(rx.wait_exit(), 0, rx.text())
+                src.wait_state("running")
+                if json:
+                    self.assertIsNone(rx.seen("parked"))
+                    self.assertTrue(rx.seen("snapshot")["machine"].startswith("pc-q35"))
+                else:
+                    self.assertRegex(rx.text(), "a snapshot of .* is in .*; the guest itself runs on at its source")
+                r = subprocess.run([built("cli/godwit"), "verify", out], capture_output=True, text=True)
+                self.assertEqual(r.returncode, 0, r.stdout)
 
     def test_remove(self):
         rx, src = self.start("10.0")
