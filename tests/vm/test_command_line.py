@@ -67,7 +67,7 @@ class Words(Case):
                 self.assertIn("tcp:127.0.0.1:PORT", text)
         for uri in (["tcp:127.0.0.1:0"], ["tcp:localhost:0"], ["tcp:127.5.6.7:0"], ["tcp:0.0.0.0:0", "--insecure"]):
             with self.subTest(uri):
-                vm = Program(self, "vm", [built("cli/godwit"), "vm", "--json", "--qmp", *uri, *SMALL])
+                vm = Program(self, "vm", [with_machine(), "vm", "--json", "--qmp", *uri, *SMALL])
                 at = vm.wait_event("control")["uri"]
                 r = godwit("ctl", "tcp:127.0.0.1:" + at.rpartition(":")[2] if "0.0.0.0" in at else at, "status")
                 self.assertEqual(r.returncode, 0, r.stderr)
