@@ -4,8 +4,8 @@
 
     stream.py FILE          prints what is in it
 
-It knows whole streams in memory: precopy with plain, zero, XBZRLE and zlib pages, x-ignore-shared, mapped-ram, device
-sections by the sizes that the description at the end gives. Whatever it does not expect is a StreamError with the offset.
+It knows whole streams in memory: precopy with plain, zero, XBZRLE and zlib pages, x-ignore-shared, mapped-ram, `block`
+sections, device sections by the sizes that the description at the end gives. Whatever it does not expect is a StreamError with the offset.
 """
 import json
 import struct
@@ -15,6 +15,8 @@ import zlib
 PAGE = 4096
 EOF, START, PART, END, FULL, SUBSECTION, VMDESC, CONFIGURATION, COMMAND, FOOTER = 0, 1, 2, 3, 4, 5, 6, 7, 8, 0x7E
 ZERO, MEM_SIZE, PAGE_RECORD, EOS, CONTINUE, XBZRLE, COMPRESS = 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x100
+MAPPED = 0x1000          # no flag of the wire: a page of a mapped-ram stream
+DISK_DATA, DISK_EOS, DISK_PROGRESS, DISK_ZERO = 1, 2, 4, 8
 COMMANDS = {1: ("open-return-path", 0), 2: ("ping", 4), 3: ("postcopy-advise", None), 4: ("postcopy-listen", 0),
             5: ("postcopy-run", 0), 6: ("postcopy-discard", None), 7: ("packaged", 4), 8: ("enable-colo", 0),
             9: ("postcopy-resume", 0), 10: ("recv-bitmap", None), 11: ("switchover-start", 0)}
@@ -76,6 +78,7 @@ class Stream:
         self.sections = []   # (offset, type, id, idstr, instance, version)
         self.ids = {}        # section id -> (idstr, instance)
         self.blocks = {}     # name -> Block, in order
+        self.pages = []      # (block, offset, kind, where its body begins and ends), in the order of the wire
         self.kinds = {"zero": 0, "page": 0, "xbzrle": 0, "compress": 0}
         self.devices = {}    # (idstr, instance) -> fields by name
         self.vmdesc = None
@@ -197,10 +200,10 @@ def ram_blocks(r, s, total):
         if "x-ignore-shared" in s.capabilities:
             block.gpa = r.u64()
         if "mapped-ram" in s.capabilities:
-            mapped_block(r, block)
+            mapped_block(r, s, block)
 
 
-def mapped_block(r, block):
+def mapped_block(r, s, block):
     version, page_bytes, bitmap_at, pages_at = r.u32(), r.u64(), r.u64(), r.u64()
     if version != 1 or page_bytes != PAGE or pages_at % PAGE:
         raise StreamError(r.at, "mapped-ram header of %s" % block.name)
@@ -208,7 +211,9 @@ def mapped_block(r, block):
     bitmap = Reader(r.data, bitmap_at).take(8 * ((pages + 63) // 64))
     for p in range(pages):
         if bitmap[p // 8] >> p % 8 & 1:
-            block.ram[p * PAGE:(p + 1) * PAGE] = Reader(r.data, pages_at + p * PAGE).take(PAGE)
+            at = pages_at + p * PAGE
+            block.ram[p * PAGE:(p + 1) * PAGE] = Reader(r.data, at).take(PAGE)
+            s.pages.append((block.name, p * PAGE, MAPPED, at, at + PAGE))
     r.at = pages_at + block.used
 
 
@@ -242,7 +247,9 @@ def ram_body(r, s, first):
             raise StreamError(at, "CONTINUE before any block was named")
         if offset + PAGE > s.block.used:
             raise StreamError(at, "page 0x%x is outside of %s" % (offset, s.block.name))
+        body = r.at
         s.block.ram[offset:offset + PAGE] = page_content(r, s, kind, offset, at)
+        s.pages.append((s.block.name, offset, kind, body, r.at))
 
 
 def page_content(r, s, kind, offset, at):
@@ -267,6 +274,19 @@ def page_content(r, s, kind, offset, at):
     return page
 
 
+def disk_body(r):
+    """Records of a `block` section, up to the end mark (11)."""
+    flags = 0
+    while not flags & DISK_EOS:
+        at = r.at
+        flags = r.u64() & 0x1FF
+        if flags in (DISK_DATA, DISK_DATA | DISK_ZERO):
+            r.str8()
+            r.take(0 if flags & DISK_ZERO else 1 << 20)
+        elif flags not in (DISK_EOS, DISK_PROGRESS):
+            raise StreamError(at, "a block record with flags 0x%x" % flags)
+
+
 # ---- elements ------------------------------------------------------------------------------------------------------
 
 def head(r, s):
@@ -284,6 +304,8 @@ def head(r, s):
             s.capabilities = [r.str8() for _ in range(r.u32())]
         elif name == "configuration/uuid" and version == 1:
             s.uuid = bytes(r.take(16)).hex()
+        elif name == "configuration/target-page-bits" and version == 1:
+            r.u32()
         else:
             raise StreamError(at, "configuration subsection %s v%d" % (name, version))
 
@@ -335,6 +357,8 @@ def section(r, s, kind, at, descriptions):
         if kind == START and version != 4:
             raise StreamError(at, "ram version %d" % version)
         ram_body(r, s, kind == START)
+    elif idstr == "block":
+        disk_body(r)
     else:
         raise StreamError(at, "live section %s" % idstr)
     footer = r.at
@@ -342,9 +366,9 @@ def section(r, s, kind, at, descriptions):
         raise StreamError(footer, "no footer %d of %s" % (number, idstr))
 
 
-def decode(data):
-    """Bytes of a whole stream -> Stream, or StreamError."""
-    s, r = Stream(), Reader(data)
+def decode(data, start=0):
+    """Bytes of a whole stream, which begins at `start` -> Stream, or StreamError."""
+    s, r = Stream(), Reader(data, start)
     eof, s.vmdesc = find_vmdesc(data)
     descriptions = list(s.vmdesc.get("devices")) if s.vmdesc is not None else None
     if s.vmdesc is not None and s.vmdesc.get("page_size") != PAGE:
