@@ -260,13 +260,15 @@ static void test_as_qemu(void **state)
 
 static const struct gw_field older_fields[] = {GW_FIELD(struct box, u8), GW_FIELD_SINCE(2, struct box, u16),
                                                GW_ARRAY(struct box, list8), GW_FIELD(struct box, u32), GW_END};
+static const struct gw_field first_fields[] = {GW_FIELD(struct box, u8), GW_ARRAY(struct box, list8), GW_FIELD(struct box, u32),
+                                               GW_END};
 static const struct gw_field other_fields[] = {GW_FIELD(struct box, u8), GW_FIELD_SINCE(2, struct box, u32),
                                                GW_ARRAY(struct box, list8), GW_FIELD(struct box, u32), GW_END};
 
 static void test_as_qemu_differs(void **state)
 {
     static const struct gw_state a = {.name = "s", .version = 2, .oldest = 1, .fields = older_fields},
-                                 b = {.name = "s", .version = 1, .oldest = 1, .fields = older_fields},
+                                 b = {.name = "s", .version = 1, .oldest = 1, .fields = first_fields},
                                  c = {.name = "s", .version = 2, .oldest = 1, .fields = other_fields};
     const struct gw_state *with[] = {&a, &b, &c};
     char *json[3], *qemu[3];

@@ -39,7 +39,7 @@ static void test_names(void **state)
     assert_int_equal(set, (1ull << GW_TRACE_COUNT) - 1);
     assert_int_equal(gw_trace_parse("ram_*,phase", &set, &err), 0);
     assert_int_equal(set, 1ull << GW_TRACE_phase | 1ull << GW_TRACE_ram_sync | 1ull << GW_TRACE_ram_clean |
-                              1ull << GW_TRACE_ram_block);
+                              1ull << GW_TRACE_ram_block | 1ull << GW_TRACE_ram_written_back);
     assert_int_equal(gw_trace_parse("phase,ramp*", &set, &err), -ENOENT);
     assert_non_null(strstr(err.text, "'ramp*'"));
     assert_int_equal(gw_trace_parse("phas", &set, &err), -ENOENT);
