@@ -269,6 +269,7 @@ static int conclude(struct gw_ctl *ctl, json_t *info)
     if (strcmp(state, "completed")) {
         const char *why = gw_ctl_text(info, "error-desc", NULL);
 
+        why = why && strcmp(why, state) ? why : NULL;
         fprintf(stderr, "godwit ctl: migrate: %s%s%s; the machine here is %s\n", state, why ? ": " : "", why ? why : "",
                 run);
         r = GW_EXIT_FAILED;

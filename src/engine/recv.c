@@ -105,8 +105,12 @@ static int run(struct gw_recv *r, struct gw_error *err)
         if (e >= 0)
             return gw_recv_arrive(r, err);
         if (r->touched || !r->listener || !gw_listener_is_socket(r->listener) ||
-            gw_session_check(&r->session, NULL) < 0)
+            gw_session_check(&r->session, NULL) < 0) {
+            /* That is how a cancel shows here, and how a host that died does. */
+            if ((e == -ENODATA || e == -ECONNRESET) && r->touched && r->listener && gw_listener_is_socket(r->listener))
+                gw_context(err, "the source cancelled, or was lost, before all of its machine was here");
             return e;
+        }
         gw_session_refused(&r->session, "%s: dropped: %s", r->channel->name, err->text);
         refuse(r);
         forget_source(r);

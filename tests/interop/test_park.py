@@ -217,7 +217,7 @@ class Trouble(Parks):
             rx.wait_event("status", status="active")
             src.wait_sent()
             os.kill(src.process.pid, signal.SIGKILL)
-            self.assert_failed(rx, "byte ")
+            self.assert_failed(rx, "byte ", "the source cancelled, or was lost")
             src.close()
 
     def test_source_cancels(self):
@@ -226,7 +226,7 @@ class Trouble(Parks):
             rx.wait_event("status", status="active")
             src.wait_sent()
             src.qmp.command("migrate_cancel")
-            self.assert_failed(rx)
+            self.assert_failed(rx, "the source cancelled, or was lost, before all of its machine was here")
             src.wait("cancelled")
             src.wait_state("running")
             src.close()
