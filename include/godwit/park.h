@@ -33,7 +33,7 @@ struct gw_park_config {
     bool early;
     const char *ram_folder;    /* RAM is kept in an unlinked file there meanwhile; NULL: in memory */
     uint64_t memory_max_bytes; /* as gw_image_set_ram_limit; 0: its usual */
-    /* Something that an operator may want to know. On the session's thread. May be NULL. */
+    /* Something that an operator may want to know. On the session's thread, and during gw_park_outcome. May be NULL. */
     void (*told)(void *opaque, const char *text);
     void *opaque;
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "channel/farewell.h"
 #include "engine/recv.h"
 #include "wire/frames.h"
 #include "wire/names.h"
@@ -120,6 +121,33 @@ static int park(struct gw_recv *r, struct gw_error *err)
 /* ---- arriving ------------------------------------------------------------------------------------------------------
  */
 
+int gw_recv_farewell(struct gw_recv *r, struct gw_error *err)
+{
+    const struct gw_clock *clock = &r->session.vm->clock;
+
+    if (!r->farewell_ns)
+        r->farewell_ns = gw_now_ns(clock) + GW_LAST_MESSAGE_NS;
+    return gw_channel_farewell(r->channel, clock, r->farewell_ns, err);
+}
+
+/* A plain source was told that its machine is in a file, and closes the connection when it has heard that. One that has
+ * not heard it runs on: as far as the connection shows that, nobody starts what is in the file unasked. */
+static int confirm(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+    int e = gw_recv_farewell(r, err);
+
+    r->unclosed = e == 0;
+    if (e >= 0)
+        return 0;
+    gw_context(err,
+               "the source was told that its machine is here, but perhaps has not heard it: ask it (QEMU: query-status "
+               "there says postmigrate if it has; otherwise the machine is still there)");
+    gw_answers_open(&r->answers, NULL); /* whatever it has heard, nothing else is said */
+    gw_session_enter_failed(x, GW_PHASE_RECV_UNDECIDED, err);
+    return e;
+}
+
 int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
 {
     struct gw_session *x = &r->session;
@@ -176,6 +204,8 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
     }
     if (e < 0)
         gw_session_log(x, "the source was not told that the machine runs here: %s", local.text);
+    else if (x->vm->guest->park && r->return_path && !r->extended && (e = confirm(r, err)) < 0)
+        return e;
     gw_session_enter(x, GW_PHASE_ARRIVED);
     return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/sized.h"
+#include "engine/recv.h"
 
 #define ASIDE_MAX 1000u /* files that are kept aside */
 
@@ -159,6 +160,17 @@ static void settle_failure(struct gw_park *p, struct gw_park_outcome *o, struct 
     }
 }
 
+/* `early`, and undecided: it may be the only one. */
+static void write_undecided(struct gw_park *p, struct gw_error *err)
+{
+    struct gw_error why = GW_ERROR_INIT;
+
+    p->options.revertible = true; /* it gets a name of its own */
+    p->parked = gw_image_write(p->image, p->path, &p->options, &why) >= 0;
+    if (!p->parked)
+        gw_context(err, "it is not in a file either: %s", why.text);
+}
+
 static int write_late(struct gw_park *p, struct gw_park_outcome *o, struct gw_error *err)
 {
     int r = gw_image_write(p->image, p->path, &p->options, err);
@@ -188,12 +200,18 @@ int gw_park_outcome_sized(struct gw_park *park, struct gw_park_outcome *ret_outc
         return r;
     }
     park->settled = true;
+    if (r < 0 && park->config.early && gw_recv_owner(park->recv) == GW_OWNER_UNDECIDED)
+        write_undecided(park, &local);
     if (r < 0)
         settle_failure(park, &o, &local);
     else if (park->config.early)
         r = write_late(park, &o, &local);
     if (o.result == GW_PARK_KEPT)
         o.file = park->path;
+    if (r >= 0 && park->recv->unclosed && park->config.told)
+        park->config.told(park->config.opaque,
+                          "the source was told that its machine is here, but keeps its connection open: "
+                          "see that the machine does not run there (QEMU: query-status)");
     o.whole = park->whole;
     o.packs = o.result == GW_PARK_KEPT && park->staged;
     gw_sized_out(ret_outcome, outcome_bytes, &o, sizeof o);

@@ -6,7 +6,6 @@
 
 #define DEFAULT_HELLO_NS  (5 * GW_NS_PER_S)
 #define DEFAULT_VMDESC_NS (1 * GW_NS_PER_S)
-#define FAREWELL_BYTES    (128u << 20) /* a description and more */
 
 static uint64_t now(const struct gw_recv *r)
 {
@@ -74,15 +73,9 @@ static void refuse(struct gw_recv *r)
  * over bytes that are still under way takes our last message with it, and a command is killed. */
 static void take_leave(struct gw_recv *r)
 {
-    uint64_t deadline = now(r) + GW_LAST_MESSAGE_NS, t;
     struct gw_error local = GW_ERROR_INIT;
-    char unread[16384];
-    ssize_t n = 1;
 
-    for (uint64_t bytes = 0; n > 0 && bytes < FAREWELL_BYTES && (t = now(r)) < deadline; bytes += (uint64_t)n) {
-        gw_channel_set_timeout(r->channel, deadline - t);
-        n = gw_channel_readv(r->channel, &(struct iovec){unread, sizeof unread}, 1, NULL);
-    }
+    gw_recv_farewell(r, NULL);
     gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
     if (gw_channel_close(r->channel, &local) < 0)
         gw_session_log(&r->session, "%s", local.text);

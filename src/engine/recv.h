@@ -53,7 +53,9 @@ struct gw_recv {
     bool described;          /* and what stands behind it */
     bool footers_seen;       /* or that there are none */
     bool handed;             /* the embedder was told that the machine has come */
+    bool unclosed;           /* a plain source took the word that its machine is in a file, and did not close in time */
     uint64_t started_ns;
+    uint64_t farewell_ns;    /* until when the source is waited for that was told the last; 0: that was not begun */
 };
 
 /* gw_recv_start in two steps, for those who want the session on a thread of their own: new leaves everything ready,
@@ -77,6 +79,8 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err);
 int gw_recv_arrive(struct gw_recv *r, struct gw_error *err);
 /* The last word. */
 int gw_recv_shut(struct gw_recv *r, bool failed, struct gw_error *err);
+/* gw_channel_farewell, for GW_LAST_MESSAGE_NS altogether. */
+int gw_recv_farewell(struct gw_recv *r, struct gw_error *err);
 /* The machine is ours: tells the embedder, once, and starts it if it is to run. */
 int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err);
 void gw_recv_publish(struct gw_recv *r);

@@ -145,9 +145,10 @@ class Gone(Case):
         self.each(True, reset)
 
     def test_patient(self):
-        """The same, and nobody goes."""
+        """The same, and nobody goes; what is between does not even when it has the last word."""
         self.start("10.0", "tcp:127.0.0.1:0", True)
         self.assertEqual(self.rx.wait_exit(), 0, self.rx.text())
+        self.assertIn("keeps its connection open", self.rx.text())
         self.src.wait()
         self.relay.stop()
         self.assertTrue(self.relay.answers.endswith(b"\0\1\0\4\0\0\0\0"))

@@ -138,6 +138,13 @@ class Undone(Case):
         self.ended("the machine is whole in " + self.file(".undecided.2"))
         self.assert_files(guest_undecided=b"of somebody", guest_undecided_2=None)
 
+    def test_undecided_before_it_was_written(self):
+        write_file(self.file(), b"mine")
+        self.start("--force", "--acknowledge", "received")
+        self.between.cut(self.between.there)
+        self.ended("the machine is whole in " + self.file(".undecided"))
+        self.assert_files(guest=b"mine", guest_undecided=None)
+
     def test_removed_or_replaced_meanwhile(self):
         """It is somebody's business by now."""
         self.start()
