@@ -99,6 +99,7 @@ static struct side *open_side(uint64_t seed, const char *name)
     config.uri = uri;
     client.address = s->path;
     s->waits = !seed;
+    sim->device.level = (uint32_t)seed; /* while there is one thread */
     if (seed)
         sim_start(sim);
     if (gw_control_start(sim->vm, &config, &s->control, &err) || gw_qmp_open(&client, &s->qmp, &err))
@@ -396,7 +397,6 @@ static void test_device_state(void **state)
     FILE *f;
 
     snprintf(name, sizeof name, "%s.state", from->path);
-    from->sim->device.level = 77;
     umask(0027);
     run(from, NULL, "xen-save-devices-state", json_pack("{ss}", "filename", name));
     assert_string_equal(from->events, "STOP RESUME ");
@@ -410,12 +410,14 @@ static void test_device_state(void **state)
     assert_memory_equal(got, begin, sizeof got); /* no configuration: the first section */
     run(from, "Cannot update device state while vm is running", "xen-load-devices-state", json_pack("{ss}", "filename", name));
     run(to, NULL, "xen-load-devices-state", json_pack("{ss}", "filename", name));
-    assert_int_equal(to->sim->device.level, 77);
     assert_false(sim_runs(to->sim));
     run(to, "Could not open '/nowhere/x'", "xen-load-devices-state", json_pack("{ss}", "filename", "/nowhere/x"));
     run(to, "Could not open '/nowhere/x'", "xen-save-devices-state", json_pack("{sssb}", "filename", "/nowhere/x", "live", 0));
     assert_int_equal(truncate(name, 40), 0);
     run(to, "section", "xen-load-devices-state", json_pack("{ss}", "filename", name));
+    gw_control_free(to->control); /* and its thread, whose writes are to be seen */
+    to->control = NULL;
+    assert_int_equal(to->sim->device.level, 42);
     remove(name);
     close_side(from);
     close_side(to);
