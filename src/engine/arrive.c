@@ -194,7 +194,7 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
     }
     /* The machine runs here now, whether or not this reaches the source. */
     gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
-    e = gw_recv_shut(r, false, &local);
+    e = gw_recv_shut(r, NULL, &local);
     if (e < 0 && x->vm->guest->park && !r->extended) {
         /* Nothing runs here, so it can still stay where it is: a source that does not hear this goes on. */
         *err = local;

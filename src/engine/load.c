@@ -193,18 +193,20 @@ static int numbered(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, s
     return e;
 }
 
-int gw_recv_shut(struct gw_recv *r, bool failed, struct gw_error *err)
+int gw_recv_shut(struct gw_recv *r, const struct gw_error *failure, struct gw_error *err)
 {
     uint8_t body[GW_FRAME_SHUT_BYTES];
 
-    gw_frame_put_shut(body, &(struct gw_frame_shut){failed});
+    if (failure && *failure->text && r->source_knows & GW_EXTENSION_REASON)
+        gw_answers_say(&r->answers, GW_RP_GODWIT_REASON, failure->text, strnlen(failure->text, GW_RP_MAX_BYTES), NULL);
+    gw_frame_put_shut(body, &(struct gw_frame_shut){failure != NULL});
     return gw_answers_say(&r->answers, GW_RP_SHUT, body, sizeof body, err);
 }
 
 /* p: the payload of the PING. */
 static int pong(struct gw_recv *r, const uint8_t *p, struct gw_error *err)
 {
-    struct gw_frame_hello hello = {.version = GW_EXTENSIONS_VERSION, .extensions = GW_EXTENSION_COMMIT};
+    struct gw_frame_hello hello = {.version = GW_EXTENSIONS_VERSION, .extensions = GW_EXTENSIONS};
     struct gw_frame_ping ping = gw_frame_get_ping(p);
     uint8_t body[GW_FRAME_HELLO_BYTES];
     int e;
@@ -213,7 +215,10 @@ static int pong(struct gw_recv *r, const uint8_t *p, struct gw_error *err)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "PING before OPEN_RETURN_PATH: there is no way to answer");
     gw_frame_put_pong(body, &(struct gw_frame_pong){ping.value});
     e = gw_answers_say(&r->answers, GW_RP_PONG, body, GW_FRAME_PONG_BYTES, err);
-    if (e < 0 || ping.value != GW_PING_COOKIE)
+    if (r->told_cookie)
+        r->source_knows = ping.value;
+    r->told_cookie = ping.value == GW_PING_COOKIE;
+    if (e < 0 || !r->told_cookie)
         return e;
     r->extended = true;
     gw_frame_put_hello(body, &hello);

@@ -48,7 +48,8 @@ static void forget_source(struct gw_recv *r)
     r->bounds = 0;
     r->footers_seen = false;
     r->grammar = GW_GRAMMAR_SETUP;
-    r->return_path = r->extended = r->committed = r->aborted = r->ended = r->described = r->snapshot = false;
+    r->source_knows = 0;
+    r->return_path = r->extended = r->told_cookie = r->committed = r->aborted = r->ended = r->described = r->snapshot = false;
     r->session.vm->devices->forget(r->session.vm);
 }
 
@@ -61,12 +62,12 @@ bool gw_recv_touched(const struct gw_recv *r)
     return touched;
 }
 
-static void refuse(struct gw_recv *r)
+static void refuse(struct gw_recv *r, const struct gw_error *why)
 {
     if (!r->return_path)
         return;
     gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
-    gw_recv_shut(r, true, NULL);
+    gw_recv_shut(r, why, NULL);
 }
 
 /* The machine has come. Until the source has heard of it (and closes) nothing may be reset: a connection that is closed
@@ -105,7 +106,7 @@ static int run(struct gw_recv *r, struct gw_error *err)
             return e;
         }
         gw_session_refused(&r->session, "%s: dropped: %s", r->channel->name, err->text);
-        refuse(r);
+        refuse(r, err);
         forget_source(r);
         *err = (struct gw_error)GW_ERROR_INIT;
         gw_session_enter(&r->session, GW_PHASE_LISTEN);
@@ -132,7 +133,7 @@ void *gw_recv_main(void *arg)
         x->error = error;
         pthread_mutex_unlock(&x->lock);
         if (gw_phase_row(p)->owner != GW_OWNER_DESTINATION)
-            refuse(r); /* the guest does not run here: a source that hears it takes it back */
+            refuse(r, &error); /* the guest does not run here: a source that hears it takes it back */
         if (!gw_phase_row(p)->final)
             gw_session_enter(x, cancelled == -ECANCELED && gw_phase_row(p)->cancel ? GW_PHASE_RECV_CANCELLED
                                                                                    : GW_PHASE_RECV_FAILED);

@@ -46,6 +46,8 @@ struct gw_recv {
     struct gw_answers answers;
     bool return_path;        /* opened by the source */
     bool extended;           /* the source asked who we are: it will commit */
+    bool told_cookie;        /* by its last PING; the next one has what it knows */
+    uint32_t source_knows;   /* GW_EXTENSION_* */
     bool committed, aborted; /* its COMMIT, its ABORT was read */
     atomic_bool touched;     /* memory or devices were changed: no way back to listening */
     bool ended;              /* EOF was read */
@@ -77,8 +79,8 @@ int gw_recv_load(struct gw_recv *r, struct gw_error *err);
 int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err);
 /* Takes the guest over: agrees with the source, starts the machine. */
 int gw_recv_arrive(struct gw_recv *r, struct gw_error *err);
-/* The last word. */
-int gw_recv_shut(struct gw_recv *r, bool failed, struct gw_error *err);
+/* The last word. failure: NULL: the machine is here; else a godwit source is told why it is not. */
+int gw_recv_shut(struct gw_recv *r, const struct gw_error *failure, struct gw_error *err);
 /* gw_channel_farewell, for GW_LAST_MESSAGE_NS altogether. */
 int gw_recv_farewell(struct gw_recv *r, struct gw_error *err);
 /* The machine is ours: tells the embedder, once, and starts it if it is to run. */

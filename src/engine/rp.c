@@ -33,10 +33,24 @@ static bool extension_expected(const struct gw_rp *rp, uint16_t type)
 {
     if (type == GW_RP_GODWIT_HELLO)
         return rp->asks && rp->pongs == 1 && !rp->hello;
+    if (type == GW_RP_GODWIT_REASON)
+        return rp->extensions & GW_EXTENSION_REASON && !*rp->reason;
     return rp->extensions & GW_EXTENSION_COMMIT && rp->offered && !rp->loaded;
 }
 
-static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, struct gw_error *err)
+/* Under the lock. */
+static int shut(const struct gw_rp *rp, struct gw_error *err)
+{
+    if (!rp->shut_value)
+        return 0;
+    return *rp->reason ? gw_fail(err, -EREMOTEIO, GW_BLAME_PEER, "the destination could not take it: %s", rp->reason)
+                       : gw_fail(err, -EREMOTEIO, GW_BLAME_PEER,
+                                 "the destination reported a failure (code %u): its log says why, and `godwit schema "
+                                 "explain` may",
+                                 rp->shut_value);
+}
+
+static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, uint16_t bytes, struct gw_error *err)
 {
     struct gw_session *s = rp->session;
     int r = 1;
@@ -47,9 +61,7 @@ static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, struct gw_err
     case GW_RP_SHUT:
         rp->shut = true;
         rp->shut_value = gw_frame_get_shut(p).failed;
-        r = rp->shut_value ? gw_fail(err, -EREMOTEIO, GW_BLAME_PEER, "the destination reported a failure (code %u)",
-                                     rp->shut_value)
-                           : 0;
+        r = shut(rp, err);
         break;
     case GW_RP_PONG:
         rp->pongs++;
@@ -58,6 +70,12 @@ static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, struct gw_err
     case GW_RP_SWITCHOVER_ACK:
         rp->switchover_ack = true;
         break;
+    case GW_RP_GODWIT_REASON:
+        if (extension_expected(rp, type)) {
+            memcpy(rp->reason, p, bytes);
+            break;
+        }
+        /* fallthrough */
     case GW_RP_GODWIT_HELLO:
     case GW_RP_GODWIT_LOADED:
         if (extension_expected(rp, type)) {
@@ -96,7 +114,7 @@ static int message(struct gw_rp *rp, struct gw_error *err)
     r = get(rp, body, bytes, false, err);
     if (r >= 0)
         gw_trace_answer_get(&rp->session->vm->trace, what->name);
-    return r < 0 ? r : take(rp, what->number, body, err);
+    return r < 0 ? r : take(rp, what->number, body, bytes, err);
 }
 
 static void *rp_main(void *arg)

@@ -10,6 +10,7 @@
 #define GW_ENGINE_RP_H
 
 #include "engine/session.h"
+#include "wire/numbers.h"
 
 struct gw_rp {
     struct gw_session *session;
@@ -27,6 +28,7 @@ struct gw_rp {
     bool loaded;
     bool shut; /* SHUT came, with this value */
     uint32_t shut_value;
+    char reason[GW_RP_MAX_BYTES + 1]; /* of a failure, in the other side's words, whatever bytes they are; "": none came */
     bool ended;            /* nothing more will come */
     bool ended_orderly;    /* by SHUT or by the peer's closing */
     struct gw_error error; /* why, unless by SHUT 0 */

@@ -88,7 +88,7 @@ static int open_return_path(struct gw_send *s, struct gw_error *err)
     gw_send_command(s, GW_COMMAND_OPEN_RETURN_PATH, NULL, 0);
     if (s->profile->ask_extensions)
         gw_send_ping(s, GW_PING_COOKIE);
-    gw_send_ping(s, 1);
+    gw_send_ping(s, s->profile->ask_extensions ? (uint32_t)GW_EXTENSIONS : 1);
     return 0;
 }
 

@@ -60,7 +60,8 @@ enum gw_wire_command {
     F(RESUME_ACK, 6, 4, "RESUME_ACK")                                                                                  \
     F(SWITCHOVER_ACK, 7, 0, "SWITCHOVER_ACK")                                                                          \
     F(GODWIT_HELLO, 0x6777, 12, "GODWIT_HELLO")                                                                        \
-    F(GODWIT_LOADED, 0x6778, 0, "GODWIT_LOADED")
+    F(GODWIT_LOADED, 0x6778, 0, "GODWIT_LOADED")                                                                       \
+    F(GODWIT_REASON, 0x6779, -1, "GODWIT_REASON")
 
 enum gw_wire_rp {
 #define F(name, number, bytes, text) GW_RP_##name = number,
@@ -72,6 +73,8 @@ enum gw_wire_rp {
 #define GW_PING_COOKIE        0x67647774u /* "gdwt": a godwit answers PONG and then GODWIT_HELLO */
 #define GW_EXTENSIONS_VERSION 1u
 #define GW_EXTENSION_COMMIT   (1ull << 0) /* LOADED and COMMIT: the guest changes hands in two steps */
+#define GW_EXTENSION_REASON   (1ull << 1) /* REASON before a SHUT that reports a failure */
+#define GW_EXTENSIONS         (GW_EXTENSION_COMMIT | GW_EXTENSION_REASON) /* known here; the PING behind the cookie says so, too */
 
 #define GW_RAM_SECTION_VERSION 4u
 /* Of a target page: the flags of RAM records stand below its size. */
