@@ -12,7 +12,7 @@
  *     gw_confine_root     acts as root again for a moment: to listen, to connect
  *     gw_confine_drop     is that user for good, in all threads
  *
- * All but the last three do nothing with --sandbox off; these do nothing without --user.
+ * gw_confine does nothing with --sandbox off, the other three nothing without --user.
  *
  * Threads: the main thread. borrow and root change all threads.
  */
@@ -50,7 +50,7 @@ enum gw_confine_kind {
                           * dangerous is left */
     GW_CONFINE_EXEC,     /* as ALL, and a program that was started before may be ended */
 };
-/* quiet and the filter. 0 also when that cannot be done and is not a must. */
+/* 0 also when it cannot be done and is not a must. */
 int gw_confine(const struct gw_confine *c, enum gw_confine_kind kind, struct gw_error *err);
 /* What is left to whoever writes such a file: compressed by a program or not. */
 enum gw_confine_kind gw_confine_kind_of(const struct gw_image_write_options *write);

@@ -148,7 +148,7 @@ static void look_for_end(struct gw_ctl *ctl, struct progress *p, const json_t *i
     char now[GW_HUMAN], limit[GW_HUMAN];
     json_t *parameters = NULL;
 
-    if (strcmp(gw_ctl_text(info, "status", ""), "active"))
+    if (ctl->quiet || strcmp(gw_ctl_text(info, "status", ""), "active"))
         return;
     if (round != p->asked_round && !gw_qmp_execute(ctl->qmp, "query-migrate-parameters", NULL, &parameters, NULL)) {
         p->limit_ms = gw_ctl_number(parameters, "downtime-limit");
@@ -156,7 +156,7 @@ static void look_for_end(struct gw_ctl *ctl, struct progress *p, const json_t *i
         json_decref(parameters);
     }
     p->is_stuck = p->asked_round && gw_stuck_step(&p->stuck, round, expected_ms, p->limit_ms);
-    if (!p->is_stuck || p->told_stuck || ctl->quiet)
+    if (!p->is_stuck || p->told_stuck)
         return;
     p->told_stuck = true;
     erase(p);

@@ -115,7 +115,6 @@ static int open_format(struct gw_image *image, int fd, const char *name, uint64_
         return r;
     }
     image->format = format->format;
-    image->part_of_file = offset != 0;
     return offset ? gw_stream_open_at(fd, name, offset, image, err) : format->open(fd, name, image, err);
 }
 

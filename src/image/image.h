@@ -37,7 +37,7 @@ struct gw_image_inode {
 /* The file that the image was opened from (origin.c). Held open: its inode is nobody else's meanwhile. */
 struct gw_image_origin {
     bool known; /* false: it was no regular file */
-    bool part;  /* the machine begins inside of the file, whose beginning is something else's */
+    bool part;  /* the machine begins inside of the file: what lies before it and behind it may be something else's */
     int fd;
     struct gw_image_inode inode;
     char path[4096]; /* without symbolic links, as it was then */
@@ -73,7 +73,6 @@ struct gw_image {
 
     struct gw_image_origin origin;
     const char *temporary_folder; /* while it is being opened; NULL: the usual one */
-    bool part_of_file; /* it was opened at an offset: what lies behind it may be somebody else's */
 
     /* head */
     char machine[256];   /* "": the stream had no configuration section */

@@ -168,11 +168,7 @@ class Streams:
     def loads(self, version, machine, path):
         vm = self.start(version, machine, incoming="exec:cat " + path)
         try:
-            vm.wait()
-            return None
-        except AssertionError:
-            vm.wait_exit()  # that is how an incoming migration fails
-            return vm.text() or "no reason"
+            return why_refused(vm)
         finally:
             self.end(vm)
 
@@ -184,6 +180,16 @@ class Streams:
                            capture_output=True, timeout=DEADLINE_S * SLOW)
             self.dumps[version, kind] = path
         return self.dumps[version, kind]
+
+
+def why_refused(vm):
+    """What a QEMU says of the machine that comes in; None: it takes it."""
+    try:
+        vm.wait()
+        return None
+    except AssertionError:
+        vm.wait_exit()  # that is how an incoming migration fails
+        return vm.text() or "no reason"
 
 
 def explain(*args):

@@ -8,7 +8,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import DEADLINE_S, SLOW, Case, Qemu, built, read_file, write_file  # noqa: E402
-from loading import CASES, NONE, PC, Q35, VERDICTS, Machine, Matrix, explain  # noqa: E402
+from loading import CASES, NONE, PC, Q35, VERDICTS, Machine, Matrix, explain, why_refused  # noqa: E402
 from versions import VERSIONS  # noqa: E402
 
 
@@ -35,15 +35,7 @@ class Explain(Case):
         return path
 
     def loads(self, version, machine, path):
-        """What the destination said; None: it took it."""
-        vm = self.vm(version, machine, incoming="exec:cat " + path)
-        try:
-            vm.wait()
-            return None
-        except AssertionError:
-            vm.wait_exit()  # that is how an incoming migration fails
-            with open(vm.log_path) as f:
-                return f.read()
+        return why_refused(self.vm(version, machine, incoming="exec:cat " + path))
 
     def explain(self, a, b):
         p = subprocess.run([built("cli/godwit"), "schema", "explain", "--json", a, b], capture_output=True, text=True,

@@ -116,16 +116,25 @@ static int add_page(struct writer *w, const uint8_t *page, struct gw_error *err)
     return number == fresh ? put_page(w, page, err) : 0;
 }
 
+/* So many pages more are done. */
+static int tell(struct writer *w, uint32_t count, struct gw_error *err)
+{
+    w->done_bytes += (uint64_t)count * w->image->page_bytes;
+    if (!w->options->progress || (w->done_bytes - w->told_bytes < TELL_BYTES && w->done_bytes != w->total_bytes))
+        return 0;
+    w->told_bytes = w->done_bytes;
+    return w->options->progress(w->options->opaque, w->done_bytes, w->total_bytes)
+               ? gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "cancelled after %" PRIu64 " bytes of RAM", w->done_bytes)
+               : 0;
+}
+
 /* Pages [first, first + count) of a block, at most batch_pages. */
 static int add_batch(struct writer *w, unsigned block, uint64_t first, uint32_t count, struct gw_error *err)
 {
     uint32_t page_bytes = w->image->page_bytes;
-    bool empty = gw_image_empty(w->image, block, first / GW_IMAGE_GROUP);
-    int r = empty ? 0 : gw_image_map(w->image, block, first, count, w->kinds, err);
+    int r = gw_image_map(w->image, block, first, count, w->kinds, err);
 
-    if (empty)
-        gw_parked_runs_zero(&w->runs, count);
-    for (uint32_t i = 0, n; !empty && i < count && r >= 0; i += n) {
+    for (uint32_t i = 0, n; i < count && r >= 0; i += n) {
         n = 1;
         while (i + n < count && w->kinds[i + n] == w->kinds[i])
             n++;
@@ -137,23 +146,19 @@ static int add_batch(struct writer *w, unsigned block, uint64_t first, uint32_t 
         for (uint32_t k = 0; k < n && r >= 0; k++)
             r = add_page(w, w->batch + (size_t)k * page_bytes, err);
     }
-    w->done_bytes += (uint64_t)count * page_bytes;
-    if (r >= 0 && w->options->progress &&
-        (w->done_bytes - w->told_bytes >= TELL_BYTES || w->done_bytes == w->total_bytes)) {
-        w->told_bytes = w->done_bytes;
-        if (w->options->progress(w->options->opaque, w->done_bytes, w->total_bytes))
-            r = gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "cancelled after %" PRIu64 " bytes of RAM", w->done_bytes);
-    }
-    return r;
+    return r < 0 ? r : tell(w, count, err);
 }
 
 static int add_group(struct writer *w, unsigned block, uint64_t first, uint32_t pages, struct gw_error *err)
 {
+    bool empty = gw_image_empty(w->image, block, first / GW_IMAGE_GROUP);
     uint32_t base = w->runs.next;
-    int r = 0;
+    int r = empty ? tell(w, pages, err) : 0;
 
     gw_parked_runs_begin(&w->runs, base);
-    for (uint32_t done = 0, n; done < pages && r >= 0; done += n) {
+    if (empty)
+        gw_parked_runs_zero(&w->runs, pages);
+    for (uint32_t done = 0, n; !empty && done < pages && r >= 0; done += n) {
         n = GW_MIN(pages - done, w->batch_pages);
         r = add_batch(w, block, first + done, n, err);
     }

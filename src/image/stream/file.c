@@ -255,7 +255,7 @@ static int image_check(struct gw_image *image, struct gw_error *err)
 
     if (!chunk)
         return gw_nomem(err, "checking");
-    while (f->end && !image->part_of_file && n > 0 && (at = lseek(f->fd, at, SEEK_DATA)) >= 0) {
+    while (f->end && !image->origin.part && n > 0 && (at = lseek(f->fd, at, SEEK_DATA)) >= 0) {
         do
             n = pread(f->fd, chunk, MAP_CHUNK, at);
         while (n < 0 && errno == EINTR);
