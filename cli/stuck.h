@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * stuck: whether a migration will come to its end as things are, told from what query-migrate says, round after round.
- * The same for every server: what a server itself expects is not asked.
+ * The rule is the same for QEMU and for godwit; a godwit's own answer (`converges`) is not used.
  *
  * The downtime that is expected is what was dirty at the last sync by what the link carries. While it is over the limit
  * the migration goes on; when it has not shrunk for GW_STUCK_ROUNDS rounds, more rounds will not make it shrink.

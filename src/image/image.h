@@ -60,8 +60,8 @@ struct gw_image_ops {
      * and read say. */
     int (*fetch)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds, uint8_t *dst,
                  struct gw_error *err);
-    /* Whether it is known that all of group number `group` of the block, GW_IMAGE_GROUP pages, is zeros; takes the same time
-     * for few pages and many. What is left out so need not be mapped, page by page. NULL: never. */
+    /* Whether all pages of group number `group` of the block (GW_IMAGE_GROUP pages) are known to be zeros. No page is read or
+     * mapped for it, so readers skip empty groups at no cost. NULL: never. */
     bool (*empty)(const struct gw_image *image, unsigned block, uint64_t group);
 };
 #define GW_IMAGE_GROUP 4096u
