@@ -84,19 +84,22 @@ static void any_numbers(void **state)
     close(null);
 }
 
-/* The program finds no more open than its three. */
+/* The program finds no more open than its three. A single one looks at itself: in a shell files come and go. */
 static void nothing_else_is_there(void **state)
 {
-    char *const argv[] = {(char *)"sh", (char *)"-c", (char *)"ls -l /proc/$$/fd | grep -c memfd:file", NULL};
-    int in = file(""), out = file(""), more = file("");
-    struct gw_spawn what = {.program = "/bin/sh", .argv = argv, .in = in, .out = out, .err = out};
-    char got[64] = "";
+    char *const argv[] = {(char *)"ls", (char *)"-l", (char *)"/proc/self/fd", NULL};
+    int in = file(""), out = file(""), more = file(""), times = 0;
+    struct gw_spawn what = {.program = "/bin/ls", .argv = argv, .in = in, .out = out, .err = out};
+    char got[1024] = "";
     pid_t pid;
 
     assert_int_equal(gw_spawn(&what, &pid), 0);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     assert_true(pread(out, got, sizeof got - 1, 0) > 0);
-    assert_string_equal(got, "3\n");
+    for (const char *at = got; (at = strstr(at, "memfd:file")); at++)
+        times++;
+    if (times != 3)
+        fail_msg("%s", got);
     close(in);
     close(out);
     close(more);
