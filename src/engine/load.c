@@ -8,6 +8,8 @@
 
 #define MAX_SECTIONS     4096u
 #define MAX_VMDESC_BYTES (64u * 1024 * 1024)
+/* A footer, the head of the next section and that of its first record. */
+#define READAHEAD_LIVE 64u
 
 static struct gw_bound *find(struct gw_recv *r, uint32_t id)
 {
@@ -324,6 +326,8 @@ static int element(struct gw_recv *r, struct gw_error *err)
     if (type != GW_ELEMENT_COMMAND && !gw_grammar_step(&r->grammar, type, 0))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " may not come here (%s)",
                        type, gw_wire_element(type), at, gw_grammar_name(r->grammar));
+    /* Behind a live section more pages are likely: they shall not pass through the buffer. */
+    r->reader.readahead = type == GW_ELEMENT_START || type == GW_ELEMENT_PART ? READAHEAD_LIVE : GW_READER_CAP;
     if (type == GW_ELEMENT_FULL)
         return device(r, early, err);
     gw_reader_skip(&r->reader, 1);
