@@ -82,10 +82,11 @@ static void print_rounds(const json_t *info)
         return;
     printf("\n  %5s %11s %10s %10s %10s %15s\n", "round", "sent", "pages", "of zeros", "time", "getting dirty");
     json_array_foreach(rounds, i, round)
-        printf("  %5.0f %11s %10.0f %10.0f %10s %13s/s\n", first + (double)i,
+        printf("  %5.0f %11s %10.0f %10.0f %10s %13s/s%s\n", first + (double)i,
                gw_human_bytes(bytes, gw_ctl_number(round, "bytes")), gw_ctl_number(round, "pages"),
                gw_ctl_number(round, "zero-pages"), gw_human_ms(time, gw_ctl_number(round, "duration-us") / 1000),
-               gw_human_bytes(rate, gw_ctl_number(round, "dirty-pages-per-second") * page));
+               gw_human_bytes(rate, gw_ctl_number(round, "dirty-pages-per-second") * page),
+               gw_ctl_number(round, "pages") ? "" : "  waited for the destination");
     printf("\n");
 }
 
