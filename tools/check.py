@@ -12,6 +12,8 @@ counts as failed: a crash, a hang, a skip that gives no reason. The last line is
 A program is ended when it shows no sign of life, and the report names the test that was running; watch.py says how that is
 told on a machine that is slow or busy. Nothing is ever run twice.
 
+CC in the environment chooses another compiler, as `CC=clang check.py`; what it makes is in a folder of its own (build/check-clang).
+
 Suites (in meson.build) that mean something here: `plain` runs in the plain build only, `one-thread` not under TSan, which
 has nothing to see there, `soak` runs only with --soak, `waits` mostly sleeps (time-outs are its subject) and runs beside the
 others, `native` does not run in an emulator.
@@ -33,7 +35,8 @@ import time
 import watch
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-OUT = os.path.join(TOP, "build", "check")
+CC = os.environ.get("CC", "").strip()
+OUT = os.path.join(TOP, "build", "check" + re.sub(r"[^\w.-]+", "-", "-" + CC if CC else ""))
 LOGS = os.path.join(OUT, "logs")  # the output of each program, also while others still run
 SUPPRESSIONS = os.path.join(TOP, "tests", "tsan.supp")
 PEERS = os.environ.get("GODWIT_PEERS") or os.path.join(TOP, "build", "peers")
