@@ -26,8 +26,8 @@ static int on_head(void *opaque, const struct gw_wire_head *head)
     for (unsigned i = 0; i < head->capability_count; i++)
         if (!strcmp(head->capabilities[i], "mapped-ram"))
             in->hints |= GW_HINT_MAPPED;
-    if (!strncmp(head->machine, "godwit", 6))
-        in->hints |= GW_HINT_GODWIT;
+    if (!strncmp(head->machine, "godwit-", 7))
+        in->author.marks |= 1u << GW_AUTHOR_MACHINE;
     return 0;
 }
 
@@ -69,9 +69,7 @@ static int on_command(void *opaque, const struct gw_scan_command *c)
     in->cause[GW_SPENT_COMMANDS] += c->bytes;
     if (c->number == GW_COMMAND_PING || c->number == GW_COMMAND_PACKAGED)
         run.value = gw_load_be32(c->payload);
-    if ((c->number == GW_COMMAND_PING && run.value == GW_PING_COOKIE) || c->number == GW_COMMAND_GODWIT_COMMIT ||
-        c->number == GW_COMMAND_GODWIT_ABORT)
-        in->hints |= GW_HINT_GODWIT;
+    gw_author_command(&in->author, c->number, (uint32_t)run.value);
     if (c->number == GW_COMMAND_SWITCHOVER_START)
         in->hints |= GW_HINT_SWITCHOVER;
     in->postcopy |= c->number == GW_COMMAND_PACKAGED;
@@ -148,6 +146,7 @@ static int on_section(void *opaque, const struct gw_scan_section *s)
 
     in->cause[GW_SPENT_FRAMES] += s->bytes - s->body_bytes;
     in->checkpoints = s->checkpoint;
+    in->author.marks |= s->checkpoint ? 1u << GW_AUTHOR_COLO : 0;
     if (s->element == GW_ELEMENT_FULL) {
         in->cause[GW_SPENT_DEVICES] += s->body_bytes;
         r = s->checkpoint ? 0 : add_device(in, s);
@@ -155,6 +154,7 @@ static int on_section(void *opaque, const struct gw_scan_section *s)
             return r;
     } else if (!strcmp(s->name, "ram")) {
         count_ram(in, s);
+        gw_author_section(&in->author, s->element == GW_ELEMENT_END);
     } else if (!gw_scan_is_known(s->name)) {
         run.unknown = true;
         in->cause[GW_SPENT_UNKNOWN] += s->body_bytes;
@@ -163,6 +163,7 @@ static int on_section(void *opaque, const struct gw_scan_section *s)
 
         in->cause[disk ? GW_SPENT_DISK : GW_SPENT_BITMAPS] += s->body_bytes;
         in->hints |= disk ? GW_HINT_DISK : 0u;
+        in->author.marks |= 1u << (disk ? GW_AUTHOR_DISKS : GW_AUTHOR_BITMAPS);
     }
     return add_run(in, &run);
 }
@@ -193,14 +194,15 @@ static int on_page(void *opaque, const struct gw_scan_page *p)
                                      [GW_SCAN_MAPPED] = GW_SPENT_MAPPED};
     struct gw_inspect *in = of(opaque);
     struct gw_inspect_block *b = &in->blocks[p->block->index];
+    uint64_t page = p->offset / gw_head_page_bytes(in->head);
 
     b->pages[p->kind]++;
+    gw_author_page(&in->author, b->block, page, p->kind == GW_SCAN_ZERO);
+    in->author.unordered |= p->kind == GW_SCAN_COMPRESSED;
     in->ram_bytes += p->head_bytes + p->payload_bytes;
     in->cause[p->kind == GW_SCAN_ZERO ? GW_SPENT_ZERO : GW_SPENT_PAGE_HEADS] += p->head_bytes;
     in->cause[causes[p->kind]] += p->payload_bytes;
     if (b->seen) {
-        uint64_t page = p->offset / gw_head_page_bytes(in->head);
-
         if (gw_bitmap_test(b->seen, page))
             b->again++;
         else
@@ -300,7 +302,7 @@ static int on_eof(void *opaque, uint64_t at)
 {
     struct gw_inspect_run run = {.element = GW_ELEMENT_EOF, .at = at, .bytes = 1};
 
-    of(opaque)->ended = true;
+    of(opaque)->ended = of(opaque)->author.ended = true;
     run.checkpoint = of(opaque)->checkpoints;
     return add_run(of(opaque), &run);
 }
@@ -400,12 +402,16 @@ void gw_inspect_source(const struct gw_inspect *in, struct gw_inspect_source *re
         {GW_HINT_STATE_OLD, NULL, "10.0", "the global state does not tell whether the machine was suspended"},
     };
 
-    *ret = (struct gw_inspect_source){.program = "QEMU", .at_least = "", .before = ""};
-    if (in->hints & GW_HINT_GODWIT) {
-        ret->program = "godwit";
-        ret->because[ret->because_count++] = "the machine's name or its commands say so";
+    unsigned marks = gw_author_marks(&in->author);
+
+    if (in->container.kind && !strcmp(in->container.kind, "parked"))
+        marks |= 1u << GW_AUTHOR_PARKED;
+    *ret = (struct gw_inspect_source){.program = gw_author_name(marks), .at_least = "", .before = ""};
+    for (unsigned i = 0; i < GW_AUTHOR_MARK_COUNT; i++)
+        if (marks >> i & 1)
+            ret->because[ret->because_count++] = gw_author_rule(i)->because;
+    if (marks & 1u << GW_AUTHOR_MACHINE)
         return;
-    }
     for (size_t i = 0; i < GW_ARRAY_LEN(rules); i++) {
         if (!(in->hints & rules[i].hint))
             continue;

@@ -6,6 +6,7 @@
 #define GW_IMAGE_INSPECT_H
 
 #include "godwit/inspect.h"
+#include "examine/author.h"
 #include "examine/pages.h"
 #include "scan/scan.h"
 #include "state/text.h"
@@ -86,9 +87,9 @@ struct gw_inspect_bitmap {
 };
 
 enum gw_inspect_hint {
-    GW_HINT_GODWIT = 1 << 0, GW_HINT_SWITCHOVER = 1 << 1, GW_HINT_FLUSH = 1 << 2, GW_HINT_MAPPED = 1 << 3,
-    GW_HINT_DESCRIBES_HEAD = 1 << 4, GW_HINT_DESCRIBES_NO_HEAD = 1 << 5, GW_HINT_COMPRESSED = 1 << 6,
-    GW_HINT_DISK = 1 << 7, GW_HINT_STATE_NEW = 1 << 8, GW_HINT_STATE_OLD = 1 << 9,
+    GW_HINT_SWITCHOVER = 1 << 0, GW_HINT_FLUSH = 1 << 1, GW_HINT_MAPPED = 1 << 2, GW_HINT_DESCRIBES_HEAD = 1 << 3,
+    GW_HINT_DESCRIBES_NO_HEAD = 1 << 4, GW_HINT_COMPRESSED = 1 << 5, GW_HINT_DISK = 1 << 6, GW_HINT_STATE_NEW = 1 << 7,
+    GW_HINT_STATE_OLD = 1 << 8,
 };
 
 /* What the stream was found in; inspect_file.c. */
@@ -119,6 +120,7 @@ struct gw_inspect {
     unsigned disk_count;
     struct gw_inspect_bitmap *bitmaps;
     unsigned bitmap_count;
+    struct gw_author author;
     unsigned hints, checkpoints;
     bool postcopy, multifd;
     char run_state[33];
@@ -134,11 +136,12 @@ struct gw_inspect {
 int gw_inspect_walk(struct gw_inspect *in, struct gw_channel *channel, const void *ahead, size_t ahead_bytes,
                     uint64_t base, struct gw_error *err);
 
-/* Text of what the stream says of its source; version numbers as "10.0", "" where there is no such bound. */
+/* What the stream says of its source; version numbers as "10.0", "" where there is no such bound. */
 struct gw_inspect_source {
-    const char *program; /* "QEMU", "godwit" */
+    const char *program; /* that wrote it: "QEMU", "godwit"; NULL: it cannot be told */
+    /* Of the QEMU that wrote it or, if that was godwit, whose machine it is. */
     const char *at_least, *before;
-    const char *because[12];
+    const char *because[24];
     unsigned because_count;
 };
 void gw_inspect_source(const struct gw_inspect *in, struct gw_inspect_source *ret);

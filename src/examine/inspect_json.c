@@ -14,7 +14,7 @@ static void put_source(const struct gw_inspect *in, struct gw_text *t)
 
     gw_inspect_source(in, &source);
     gw_text_open(t, "source", '{');
-    gw_text_string(t, "program", source.program);
+    gw_text_string(t, "program", source.program ? source.program : "unknown");
     if (*source.at_least)
         gw_text_string(t, "at_least", source.at_least);
     if (*source.before)

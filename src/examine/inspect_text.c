@@ -33,9 +33,9 @@ static void put_source(const struct gw_inspect *in, struct gw_text *t)
     struct gw_inspect_source s;
 
     gw_inspect_source(in, &s);
-    if (!s.because_count)
-        return;
-    gw_text_printf(t, "  source        %s", s.program);
+    gw_text_printf(t, "  written by    %s", s.program ? s.program : "QEMU or godwit, which cannot be told");
+    if (*s.at_least || *s.before)
+        gw_text_printf(t, "%s", s.program && !strcmp(s.program, "QEMU") ? "" : "; it looks like QEMU");
     if (*s.at_least)
         gw_text_printf(t, " %s or later", s.at_least);
     if (*s.before)

@@ -102,13 +102,20 @@ static void test_values(void **state)
 
 static void test_source(void **state)
 {
+    /* What only QEMU does, and RAM in which zero pages and others alternate. */
+    static const char *const qemu[] = {"background-snapshot", "block-", "colo", "postcopy", "dirty-bitmaps", "precopy-pc"};
+
     for (size_t i = 0; i < GW_ARRAY_LEN(streams); i++) {
         struct bytes b = stream_load(streams[i].name);
         json_t *json = report_json(&b, SIZE_MAX), *source = json_object_get(json, "source");
         const char *at_least = json_string_value(json_object_get(source, "at_least"));
-        bool old = strstr(streams[i].name, "7.2.") && !strstr(streams[i].name, "10.0-to-7.2");
+        const char *program = json_string_value(json_object_get(source, "program"));
+        bool old = strstr(streams[i].name, "7.2.") && !strstr(streams[i].name, "10.0-to-7.2"), told = false;
 
-        assert_string_equal(json_string_value(json_object_get(source, "program")), "QEMU");
+        for (size_t k = 0; k < GW_ARRAY_LEN(qemu); k++)
+            told |= strstr(streams[i].name, qemu[k]) != NULL;
+        if (strcmp(program, told ? "QEMU" : "unknown") != 0)
+            fail_msg("%s: said to be written by %s", streams[i].name, program);
         if (old ? at_least != NULL || !json_object_get(source, "before") : at_least == NULL)
             fail_msg("%s: at least %s", streams[i].name, at_least ? at_least : "nothing");
         json_decref(json);
