@@ -136,7 +136,8 @@ static bool sends(const struct gw_inspect *in, uint16_t command)
 
 static void explain_commands(struct gw_explain *e)
 {
-    struct gw_inspect_source source = {.program = "QEMU", .before = ""};
+    const unsigned godwit = 1u << GW_AUTHOR_MACHINE | 1u << GW_AUTHOR_EXTENSIONS; /* else it may be a copy of what QEMU wrote */
+    struct gw_inspect_source source = {.before = ""};
 
     if (!sends(e->from, GW_COMMAND_SWITCHOVER_START))
         return;
@@ -144,11 +145,11 @@ static void explain_commands(struct gw_explain *e)
         gw_inspect_source(e->into, &source);
     else if (gw_explain_is_versioned(e->from->head->machine))
         return; /* only those send it whose programs all know it */
-    if ((e->into && sends(e->into, GW_COMMAND_SWITCHOVER_START)) || !strcmp(source.program, "godwit"))
+    if (e->into && (sends(e->into, GW_COMMAND_SWITCHOVER_START) || gw_author_marks(&e->into->author) & godwit))
         return;
     if (*source.before)
-        gw_explain_say(e, GW_REASON_REFUSED, WHERE_SWITCHOVER, "the destination is %s before %s, " LEAVES_IT_OUT,
-                       source.program, source.before);
+        gw_explain_say(e, GW_REASON_REFUSED, WHERE_SWITCHOVER, "the destination is QEMU before %s, " LEAVES_IT_OUT,
+                       source.before);
     else if (e->dump && !e->dump->tells_counts)
         gw_explain_say(e, GW_REASON_REFUSED, WHERE_SWITCHOVER, "the destination is QEMU before 10.0, " LEAVES_IT_OUT);
     else

@@ -4,6 +4,7 @@
 #include "base/bitmap.h"
 #include "base/endian.h"
 #include "base/sized.h"
+#include "examine/inspect_parked.h"
 #include "scan/parts.h"
 
 #define GLOBALSTATE_BYTES 104u
@@ -165,7 +166,10 @@ static int on_section(void *opaque, const struct gw_scan_section *s)
         in->hints |= disk ? GW_HINT_DISK : 0u;
         in->author.marks |= 1u << (disk ? GW_AUTHOR_DISKS : GW_AUTHOR_BITMAPS);
     }
-    return add_run(in, &run);
+    r = add_run(in, &run);
+    if (r >= 0 && in->parked && s->element == GW_ELEMENT_PART && !strcmp(s->name, "ram"))
+        r = gw_inspect_parked_pages(in, s);
+    return r;
 }
 
 static int on_block(void *opaque, const struct gw_scan_block *block)
@@ -354,6 +358,7 @@ int gw_inspect_walk(struct gw_inspect *in, struct gw_channel *channel, const voi
         memcpy(in->reader.buf, ahead, ahead_bytes);
     in->reader.in.end = ahead_bytes;
     gw_scan_init(&in->scan, &in->reader, &visitor, in);
+    in->scan.page_bits = in->parked ? in->parked->page_bits : 0;
     r = gw_scan_run(&in->scan, &in->error);
     if (r == -ENOMEM && !in->error.code)
         gw_nomem(&in->error, "inspection");

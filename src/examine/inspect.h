@@ -130,6 +130,7 @@ struct gw_inspect {
     uint64_t total_bytes; /* of the file; 0: not known */
     uint64_t told_at;     /* records seen */
     struct gw_inspect_container container;
+    struct gw_image *parked; /* the stream is an outline of this one (inspect_parked.h); NULL: it has its pages */
 };
 
 /* Reads the stream: `ahead` is what was read of it before, base the offset in the file at which it begins. */

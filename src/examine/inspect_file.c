@@ -3,15 +3,12 @@
  * What lies in a file, seen through to the stream that is in it.
  */
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/stat.h>
 
 #include "image/image.h"
-#include "examine/inspect.h"
+#include "examine/inspect_parked.h"
 #include "image/libvirt/libvirt.h"
 #include "image/unpack.h"
-
-#define PIPE_BYTES (1 << 20)
 
 struct source {
     const char *name;
@@ -106,23 +103,6 @@ static int walk_file(struct gw_inspect *in, struct source *s, uint64_t from, con
 
 /* ---- parked machines --------------------------------------------------------------------------------------------- */
 
-struct writing {
-    struct gw_image *image;
-    int fd;
-    struct gw_error err;
-    int r;
-};
-
-static void *write_stream(void *opaque)
-{
-    struct writing *w = opaque;
-    const struct gw_image_write_options options = {.format = GW_IMAGE_STREAM};
-
-    w->r = gw_stream_write(w->image, &options, w->fd, &w->err);
-    close(w->fd);
-    return NULL;
-}
-
 /* The format of machines at rest that has no stream inside it. */
 static const struct gw_image_format_ops *other_format(const struct source *s)
 {
@@ -135,14 +115,11 @@ static const struct gw_image_format_ops *other_format(const struct source *s)
     return NULL;
 }
 
-/* As the stream that it would be. */
 static int walk_other(struct gw_inspect *in, const struct gw_image_format_ops *format, struct source *s,
                       struct gw_error *err)
 {
-    struct writing w = {.err = GW_ERROR_INIT};
     struct gw_image *image = calloc(1, sizeof *image);
-    int ends[2], fd = s->fd, r;
-    pthread_t thread;
+    int fd = s->fd, r;
 
     s->fd = -1;
     if (!image) {
@@ -151,30 +128,8 @@ static int walk_other(struct gw_inspect *in, const struct gw_image_format_ops *f
     }
     image->format = format->format;
     r = format->open(fd, s->name, image, err);
-    if (r >= 0 && pipe2(ends, O_CLOEXEC) < 0)
-        r = gw_fail(err, -errno, GW_BLAME_LOCAL, "pipe: %s", strerror(errno));
-    if (r < 0) {
-        gw_image_free(image);
-        return r;
-    }
-    fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES); /* or as large as it is */
-    w.image = image;
-    w.fd = ends[1];
-    r = pthread_create(&thread, NULL, write_stream, &w);
-    if (r) {
-        close(ends[0]);
-        close(ends[1]);
-        gw_image_free(image);
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "starting a thread: %s", strerror(r));
-    }
-    r = walk(in, s, ends[0], false, 0, err);
-    pthread_join(thread, NULL);
-    /* What cannot be read of the file is the reason for the early end. */
-    if (w.r < 0 && w.r != -EPIPE) {
-        r = w.r;
-        if (err)
-            *err = w.err;
-    }
+    if (r >= 0)
+        r = gw_inspect_parked(in, s->name, image, err);
     gw_image_free(image);
     return r;
 }

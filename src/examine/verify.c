@@ -3,6 +3,7 @@
 #include "base/sized.h"
 #include "examine/devices.h"
 #include "examine/sweep.h"
+#include "image/once.h"
 #include "state/values.h"
 
 /* So many ranges are narrowed down to pages; behind that whole chunks are told. A file that is broken all over would
@@ -115,19 +116,31 @@ static int verify_block(struct verify *v, struct gw_sweep *s, unsigned block, st
     return r;
 }
 
-static int verify_ram(struct verify *v, struct gw_error *err)
+/* Whether all of a block can be read. */
+static int read_block(struct gw_sweep *s, unsigned block, struct gw_error *err)
+{
+    int r;
+
+    gw_sweep_block(s, block);
+    while ((r = gw_sweep_next(s, err)) > 0)
+        if (s->any && (r = gw_sweep_read(s, err)) < 0)
+            break;
+    return r;
+}
+
+/* Each block. first_only: a fault is not told, but ends it. */
+static int sweep_ram(struct verify *v, struct gw_image *image, bool first_only, struct gw_error *err)
 {
     const struct gw_verify_options *o = v->options;
     struct gw_sweep s;
-    int r = gw_sweep_init(&s, v->image, gw_image_ram_bytes(v->image), o->progress, o->opaque, err);
+    int r = gw_sweep_init(&s, image, gw_image_ram_bytes(image), o->progress, o->opaque, err);
 
-    for (unsigned i = 0; i < v->image->block_count && r >= 0; i++) {
+    for (unsigned i = 0; i < image->block_count && r >= 0; i++) {
         v->counts.blocks++;
-        v->counts.pages += v->image->blocks[i].pages;
-        r = verify_block(v, &s, i, err);
-        if (is_fault(r) && err) { /* not even what is there can be told */
-            struct gw_verify_fault fault = {"RAM", v->image->blocks[i].name, 0, v->image->blocks[i].used_bytes,
-                                            err->text};
+        v->counts.pages += image->blocks[i].pages;
+        r = first_only ? read_block(&s, i, err) : verify_block(v, &s, i, err);
+        if (is_fault(r) && err && !first_only) { /* not even what is there can be told */
+            struct gw_verify_fault fault = {"RAM", image->blocks[i].name, 0, image->blocks[i].used_bytes, err->text};
 
             flush(v);
             tell(v, &fault);
@@ -137,6 +150,29 @@ static int verify_ram(struct verify *v, struct gw_error *err)
     }
     gw_sweep_close(&s);
     return r;
+}
+
+static int verify_ram(struct verify *v, struct gw_error *err)
+{
+    struct gw_error why = GW_ERROR_INIT;
+    struct gw_image *once = NULL;
+    uint64_t filled;
+    int r;
+
+    if (v->image->ops->numbers) {
+        r = gw_once_new(v->image, &once, &filled, err);
+        if (r >= 0)
+            r = sweep_ram(v, once, true, &why);
+        gw_once_free(once);
+        if (r >= 0)
+            v->counts.data_pages = filled;
+        else if (why.code && !is_fault(r) && err)
+            *err = why;
+        if (!is_fault(r))
+            return r;
+        v->counts.blocks = v->counts.pages = 0; /* something is broken: which of all places have it? */
+    }
+    return sweep_ram(v, v->image, false, err);
 }
 
 /* ---- devices ----------------------------------------------------------------------------------------------------- */

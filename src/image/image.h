@@ -63,8 +63,13 @@ struct gw_image_ops {
     /* Whether all pages of group number `group` of the block (GW_IMAGE_GROUP pages) are known to be zeros. No page is read or
      * mapped for it, so readers skip empty groups at no cost. NULL: never. */
     bool (*empty)(const struct gw_image *image, unsigned block, uint64_t group);
+    /* numbers[i]: below stored_pages, and pages of one number have the same contents; or GW_IMAGE_ZEROS. No page is read for it.
+     * NULL: nobody knows. */
+    int (*numbers)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint32_t *numbers,
+                   struct gw_error *err);
 };
 #define GW_IMAGE_GROUP 4096u
+#define GW_IMAGE_ZEROS UINT32_MAX
 
 struct gw_image {
     const struct gw_image_ops *ops;
@@ -86,6 +91,7 @@ struct gw_image {
 
     struct gw_image_block *blocks; /* calloc'd, as the blobs are */
     unsigned block_count;
+    uint64_t stored_pages; /* of images whose ops have `numbers` */
 
     /* Whole elements as they stood in the stream. early: FULL sections of the set-up (virtio-mem), of which early_before
      * bytes came before the RAM's START and the others between that and its first PART; devices: the FULL sections behind

@@ -155,7 +155,7 @@ static int get_footer(struct gw_scan *s, const struct gw_section_head *b, struct
 /* The page of a stream whose head does not say it. */
 static int get_page_size(struct gw_scan *s, const struct gw_section_head *b, struct gw_error *err)
 {
-    unsigned bits = s->head.page_bits;
+    unsigned bits = s->head.page_bits ? s->head.page_bits : s->page_bits;
     int r = bits || s->listed ? 0 : gw_scan_page_size(s, b->id, &bits, err);
 
     if (r < 0 || s->listed)

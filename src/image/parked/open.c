@@ -394,6 +394,7 @@ int gw_parked_open(int fd, const char *name, struct gw_image *image, struct gw_e
     if (r >= 0) {
         image->page_bytes = p->trailer.page_bytes;
         image->page_bits = (unsigned)__builtin_ctz(image->page_bytes);
+        image->stored_pages = p->trailer.numbers;
         p->frame_bytes = p->trailer.frame_pages * p->trailer.page_bytes;
         gw_bulk_open(&p->bulk, fd, p->trailer.file_bytes);
         r = gw_parked_frames_open(p, err);

@@ -109,6 +109,16 @@ static int find_numbers(struct gw_image *image, unsigned block, uint64_t first, 
     return r;
 }
 
+static int parked_numbers(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint32_t *numbers,
+                          struct gw_error *err)
+{
+    int r = 0;
+
+    for (uint32_t n; r >= 0 && count; first += n, count -= n, numbers += n)
+        r = find_numbers(image, block, first, count, numbers, &n, err);
+    return r;
+}
+
 static int parked_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
                       struct gw_error *err)
 {
@@ -182,6 +192,7 @@ static void parked_close(struct gw_image *image)
     free(p);
 }
 
+_Static_assert(GW_IMAGE_ZEROS == GW_PARKED_NO_NUMBER, "zeros have no number");
 _Static_assert(GW_IMAGE_GROUP == GW_PARKED_GROUP_PAGES, "each group has its own entry in the directory");
 
 static bool parked_empty(const struct gw_image *image, unsigned block, uint64_t group)
@@ -192,4 +203,4 @@ static bool parked_empty(const struct gw_image *image, unsigned block, uint64_t 
 }
 
 const struct gw_image_ops gw_parked_ops = {parked_map,      parked_read,  parked_close,
-                                           gw_parked_check, parked_fetch, parked_empty};
+                                           gw_parked_check, parked_fetch, parked_empty, parked_numbers};

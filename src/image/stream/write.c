@@ -5,12 +5,11 @@
 #include <fcntl.h>
 
 #include "image/pull.h"
+#include "image/stream/outline.h"
 #include "image/stream/put.h"
 #include "image/unpack.h"
 #include "ram/layout/stream.h"
 #include "wire/ram_list.h"
-
-#define PART_BYTES (64 * GW_MIB)
 
 struct stream {
     struct gw_image *image;
@@ -21,6 +20,15 @@ struct stream {
     bool open; /* a PART is */
     uint64_t part_at;
 };
+
+static void begin_part(struct stream *s)
+{
+    if (s->open)
+        return;
+    s->part_at = gw_writer_offset(&s->w);
+    gw_stream_put_part(s->image, &s->w);
+    s->open = true;
+}
 
 static void end_part(struct stream *s)
 {
@@ -36,13 +44,9 @@ static int put_chunk(void *opaque, const struct gw_pull_chunk *c, struct gw_erro
     uint32_t bytes = s->image->page_bytes;
     bool any = false;
 
-    if (s->open && gw_writer_offset(&s->w) - s->part_at > PART_BYTES)
+    if (s->open && gw_writer_offset(&s->w) - s->part_at > GW_STREAM_PART_BYTES)
         end_part(s);
-    if (!s->open) {
-        s->part_at = gw_writer_offset(&s->w);
-        gw_stream_put_part(s->image, &s->w);
-        s->open = true;
-    }
+    begin_part(s);
     b->block = &s->blocks[c->block];
     b->count = c->count;
     for (unsigned i = 0; i < c->count; i++) {
@@ -56,18 +60,24 @@ static int put_chunk(void *opaque, const struct gw_pull_chunk *c, struct gw_erro
     return any || s->w.out.error.code ? gw_writer_flush(&s->w, err) : 0;
 }
 
+/* options NULL: an outline. */
 static int put_all(struct stream *s, const struct gw_image_write_options *options, struct gw_error *err)
 {
     struct gw_image *image = s->image;
-    int r;
+    uint64_t pages = 0;
+    int r = 0;
 
     gw_stream_put_begin(image, false, &s->w);
     for (unsigned i = 0; i < image->block_count; i++) {
+        pages += image->blocks[i].pages;
         memcpy(s->blocks[i].name, image->blocks[i].name, sizeof s->blocks[i].name);
         gw_ram_list_put(&s->w.out, image->blocks[i].name, image->blocks[i].used_bytes, NULL);
     }
     gw_stream_put_listed(image, &s->w);
-    r = gw_pull_all(image, false, options, put_chunk, s, err);
+    if (options)
+        r = gw_pull_all(image, false, options, put_chunk, s, err);
+    else if (pages)
+        begin_part(s);
     if (r < 0)
         return r;
     end_part(s);
@@ -128,17 +138,26 @@ int gw_stream_check_options(const struct gw_image_write_options *options, struct
     return r < 0 ? r : gw_filter_try(options->compress, options->level, err);
 }
 
+static int write_to(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err)
+{
+    int to = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+    return to < 0 ? gw_fail(err, -errno, GW_BLAME_LOCAL, "output: %s", strerror(errno)) : write_plain(image, options, to, err);
+}
+
+int gw_stream_write_outline(struct gw_image *image, int fd, struct gw_error *err)
+{
+    return write_to(image, NULL, fd, err);
+}
+
 int gw_stream_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err)
 {
     const char *program = options->compress;
     struct gw_filter filter;
     int r, to;
 
-    if (is_plain(options)) {
-        to = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        return to < 0 ? gw_fail(err, -errno, GW_BLAME_LOCAL, "output: %s", strerror(errno))
-                      : write_plain(image, options, to, err);
-    }
+    if (is_plain(options))
+        return write_to(image, options, fd, err);
     r = check_program(program, err);
     if (r < 0)
         return r;

@@ -7,6 +7,8 @@
 
 #include <dirent.h>
 
+#include "godwit/examine.h"
+
 #define FAILING_COUNTDOWN
 #include "../../../failing.h"
 
@@ -34,6 +36,19 @@ static int unpark(struct job *job, struct gw_error *err)
     if (r < 0)
         return r;
     r = gw_image_pages(image, 0, 0, 600, got, err);
+    gw_image_free(image);
+    return r;
+}
+
+static int verify(struct job *job, struct gw_error *err)
+{
+    struct gw_verify_counts counts;
+    struct gw_image *image;
+    int r = gw_image_open(job->path, &image, err);
+
+    if (r < 0)
+        return r;
+    r = gw_image_verify(image, NULL, &counts, err);
     gw_image_free(image);
     return r;
 }
@@ -82,6 +97,7 @@ static void nomem(void **state)
     snprintf(job.path, sizeof job.path, "/proc/self/fd/%d", job.fd);
     every_allocation(&job, park);
     every_allocation(&job, unpark);
+    every_allocation(&job, verify);
     close(job.fd);
     rig_close(&job.rig);
 }
