@@ -41,6 +41,21 @@ static void op_dirty_limit(void *opaque, uint64_t bytes_per_s)
     gw_machine_dirty_limit(opaque, bytes_per_s);
 }
 
+static unsigned op_vcpus(void *opaque)
+{
+    return ((struct gw_machine *)opaque)->cpus;
+}
+
+static uint64_t op_vcpu_dirtied(void *opaque, unsigned vcpu)
+{
+    return atomic_load(&((struct gw_machine *)opaque)->vcpu[vcpu].dirtied_bytes);
+}
+
+static void op_vcpu_dirty_limit(void *opaque, unsigned vcpu, uint64_t bytes_per_s)
+{
+    gw_machine_vcpu_dirty_limit(opaque, vcpu, bytes_per_s);
+}
+
 static const struct gw_vm_ops vm_ops = {
     GW_SIZED(struct gw_vm_ops), .stop = op_stop,
     .start = op_start,
@@ -48,6 +63,9 @@ static const struct gw_vm_ops vm_ops = {
     .throttle = op_throttle,
     .dirty_limit = op_dirty_limit,
     .limited_ns = op_limited_ns,
+    .vcpus = op_vcpus,
+    .vcpu_dirtied = op_vcpu_dirtied,
+    .vcpu_dirty_limit = op_vcpu_dirty_limit,
 };
 
 static int add_ram(struct gw_machine *m, struct gw_vm *vm, struct gw_error *err)

@@ -61,6 +61,8 @@ struct gw_vcpu {
     bool limits_changed;        /* under sleep_lock: how long a rest has to be must be thought over */
     uint64_t slice_began_ns;    /* throttle: since when it runs without a rest */
     struct gw_debt debt;        /* dirty limit */
+    _Atomic uint64_t dirty_limit_bytes_per_s; /* of its own, beside the machine's */
+    _Atomic uint64_t dirtied_bytes; /* in all */
     _Atomic uint64_t limited_ns; /* that the dirty limit held it, in all */
 };
 

@@ -121,6 +121,8 @@ size_t gw_machine_serial_tail(struct gw_machine *m, char *buf, size_t size);
 /* Slow down all vCPUs by this share of time, or limit what each may dirty: gw_vm_ops of the same names. 0 ends it. */
 void gw_machine_throttle(struct gw_machine *m, unsigned percent);
 void gw_machine_dirty_limit(struct gw_machine *m, uint64_t bytes_per_s);
+/* The same for one vCPU; of the two the smaller holds. */
+void gw_machine_vcpu_dirty_limit(struct gw_machine *m, unsigned cpu, uint64_t bytes_per_s);
 /* For how long, in all, the limit has held the vCPU that it held longest. Any thread. */
 uint64_t gw_machine_limited_ns(const struct gw_machine *m);
 

@@ -64,11 +64,19 @@ void gw_vcpu_pace_throttle(struct gw_vcpu *v)
     v->slice_began_ns = gw_clock_monotonic_ns();
 }
 
+static uint64_t dirty_limit(const struct gw_vcpu *v)
+{
+    uint64_t all = atomic_load(&v->machine->dirty_limit_bytes_per_s), own = atomic_load(&v->dirty_limit_bytes_per_s);
+
+    return all && own ? (all < own ? all : own) : all + own;
+}
+
 void gw_vcpu_pace_dirtied(struct gw_vcpu *v, uint64_t bytes)
 {
+    atomic_fetch_add(&v->dirtied_bytes, bytes);
     for (;; bytes = 0) {
         uint64_t now = gw_clock_monotonic_ns();
-        uint64_t due = gw_debt_add(&v->debt, atomic_load(&v->machine->dirty_limit_bytes_per_s), bytes, now);
+        uint64_t due = gw_debt_add(&v->debt, dirty_limit(v), bytes, now);
 
         if (due <= now || atomic_load(&v->leave))
             return;
@@ -101,4 +109,10 @@ void gw_machine_dirty_limit(struct gw_machine *m, uint64_t bytes_per_s)
     atomic_store(&m->dirty_limit_bytes_per_s, bytes_per_s);
     for (unsigned i = 0; i < m->cpus; i++)
         gw_vcpu_pace_wake(&m->vcpu[i], false);
+}
+
+void gw_machine_vcpu_dirty_limit(struct gw_machine *m, unsigned cpu, uint64_t bytes_per_s)
+{
+    atomic_store(&m->vcpu[cpu].dirty_limit_bytes_per_s, bytes_per_s);
+    gw_vcpu_pace_wake(&m->vcpu[cpu], false);
 }

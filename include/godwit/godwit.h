@@ -8,6 +8,7 @@
 #include "godwit/channel.h"
 #include "godwit/clock.h"
 #include "godwit/control.h"
+#include "godwit/dirty_rate.h"
 #include "godwit/error.h"
 #include "godwit/events.h"
 #include "godwit/examine.h"

@@ -64,6 +64,14 @@ struct gw_vm_ops {
     /* Optional. Disks change hands here: take them at ARRIVED, give them up at LEFT and at REVOKED. On the session's
      * thread, or that of gw_recv_claim. */
     void (*handed_over)(void *opaque, enum gw_hand_over what);
+
+    /* What follows is for dirty_rate.h; all optional, on any thread, also several at a time. */
+    unsigned (*vcpus)(void *opaque); /* how many there are; needed by the two below */
+    /* What this vCPU has dirtied until now, bytes, counted from any moment on. A page that is written again counts when the
+     * embedder counts it. */
+    uint64_t (*vcpu_dirtied)(void *opaque, unsigned vcpu);
+    /* The same as dirty_limit for one vCPU; of the two the smaller holds. 0 ends it. */
+    void (*vcpu_dirty_limit)(void *opaque, unsigned vcpu, uint64_t bytes_per_s);
 };
 
 /* Parts of a stream that a machine may do without. QEMU's machine types up to 2.3 have neither configuration nor footers, and
@@ -208,7 +216,8 @@ struct gw_tracker_config {
     unsigned vcpu_count;
     uint32_t ring_bytes;
     /* ring only; NULL: not needed. Makes all vCPUs leave KVM_RUN once and returns when they have, so that entries that
-     * hardware buffers are in the rings. No lock of the library is held. `opaque` is the vm's. */
+     * hardware buffers are in the rings. No lock of the library is held that a vCPU can wait for. Beside other callbacks when
+     * a dirty rate is measured. `opaque` is the vm's. */
     void (*kick_vcpus)(void *opaque);
 };
 

@@ -50,6 +50,7 @@ int gw_vm_new_sized(const struct gw_vm_config *given, size_t given_bytes, struct
     if (!vm)
         return gw_nomem(err, "machine");
     pthread_mutex_init(&vm->lock, NULL);
+    gw_measure_init(&vm->measure);
     gw_strcopy(vm->machine, sizeof vm->machine, config->machine);
     memcpy(vm->uuid, config->uuid, 16);
     for (int i = 0; i < 16; i++)
@@ -84,6 +85,7 @@ struct gw_vm *gw_vm_free(struct gw_vm *vm)
 {
     if (!vm)
         return NULL;
+    gw_measure_close(vm);
     gw_tracker_free(vm->tracker);
     vm->registry = gw_registry_free(vm->registry);
     gw_globalstate_free(vm->globalstate);
@@ -309,7 +311,10 @@ int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err)
 {
     int r = 0;
 
-    pthread_mutex_lock(&vm->lock);
+    if (outgoing)
+        pthread_mutex_lock(&vm->lock);
+    else
+        gw_measure_still(vm);
     if (vm->busy) {
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
     } else if (outgoing && vm->blocker_count) {
@@ -324,6 +329,7 @@ int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err)
         r = gw_registry_migratable(vm->registry, err);
     if (r >= 0) {
         vm->busy = true;
+        vm->outgoing = outgoing;
         gw_options_lock(vm->options, true);
     }
     pthread_mutex_unlock(&vm->lock);

@@ -10,6 +10,7 @@
 #include "channel/links.h"
 #include "engine/devices.h"
 #include "engine/guest.h"
+#include "engine/measure.h"
 #include "engine/options.h"
 #include "godwit/vm.h"
 #include "ram/tracker/tracker.h"
@@ -59,7 +60,9 @@ struct gw_vm {
     atomic_bool taken; /* the destination of the last outgoing session has said that it has the machine */
     _Atomic int place; /* enum gw_vm_place. Written by the session (session.c), and by others when there is none */
 
+    struct gw_measure measure;
     pthread_mutex_t lock;        /* what follows */
+    bool outgoing;               /* the session that makes it busy is a source */
     bool busy;                   /* a session of either kind exists and has not ended */
     struct gw_blocker {
         unsigned id;
@@ -85,6 +88,7 @@ void gw_vm_end(struct gw_vm *vm);
 int gw_vm_must_be_here(const struct gw_vm *vm, struct gw_error *err);
 /* The tracker, made now when none was chosen. */
 int gw_vm_tracker(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *err);
+int gw_vm_tracker_locked(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *err); /* under vm->lock */
 
 /* The run state travels as the device `globalstate` (docs/wire-format.md 13.1). */
 struct gw_globalstate;

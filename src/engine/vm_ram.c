@@ -14,7 +14,7 @@ int gw_vm_add_ram_sized(struct gw_vm *vm, const struct gw_ram_desc *desc, size_t
 
     if (r < 0)
         return r;
-    pthread_mutex_lock(&vm->lock);
+    gw_measure_still(vm);
     if (vm->busy)
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "RAM block %s cannot be added during a migration", own.name);
     else if (own.flags & GW_RAM_ELSEWHERE)
@@ -36,7 +36,7 @@ int gw_vm_remove_ram(struct gw_vm *vm, const char *name, struct gw_error *err)
     struct gw_ram_block *b;
     int r;
 
-    pthread_mutex_lock(&vm->lock);
+    gw_measure_still(vm);
     if (vm->image)
         r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s: the blocks of an image stay as they are", name);
     else if (vm->busy)
@@ -90,7 +90,7 @@ int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, st
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
                        "RAM block %s cannot have %" PRIu64 " bytes (at most %" PRIu64 ")", name, used_bytes,
                        b->max_bytes);
-    pthread_mutex_lock(&vm->lock);
+    gw_measure_still(vm);
     pthread_mutex_lock(&vm->ram.lock);
     r = check_sealed(b, err);
     if (r < 0 || (used_bytes == b->used_bytes && !b->resize)) {
@@ -194,7 +194,7 @@ int gw_vm_set_tracker_sized(struct gw_vm *vm, const struct gw_tracker_config *co
         r = gw_tracker_new(&vm->ram, &own, &t, err);
     if (r < 0)
         return r;
-    pthread_mutex_lock(&vm->lock);
+    gw_measure_still(vm);
     if (vm->busy) {
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the dirty tracker cannot change during a migration");
     } else {
@@ -206,7 +206,7 @@ int gw_vm_set_tracker_sized(struct gw_vm *vm, const struct gw_tracker_config *co
     return r;
 }
 
-int gw_vm_tracker(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *err)
+int gw_vm_tracker_locked(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *err)
 {
     struct gw_tracker_config config = {.kind = GW_TRACKER_AUTO};
     struct gw_tracker *t = vm->tracker;
@@ -217,6 +217,16 @@ int gw_vm_tracker(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *er
     vm->tracker = t;
     *ret = t;
     return 0;
+}
+
+int gw_vm_tracker(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&vm->lock);
+    r = gw_vm_tracker_locked(vm, ret, err);
+    pthread_mutex_unlock(&vm->lock);
+    return r;
 }
 
 const char *gw_vm_tracker_name(const struct gw_vm *vm)

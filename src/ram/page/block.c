@@ -10,6 +10,7 @@ int gw_ram_init(struct gw_ram *ram, uint32_t page_bytes, void *opaque, struct gw
                        page_bytes, 1u << GW_PAGE_BITS_MIN, 1u << GW_PAGE_BITS_MAX);
     *ram = (struct gw_ram){.page_bytes = page_bytes, .page_bits = (unsigned)__builtin_ctz(page_bytes), .opaque = opaque};
     pthread_mutex_init(&ram->lock, NULL);
+    pthread_mutex_init(&ram->flush, NULL);
     return 0;
 }
 
@@ -41,8 +42,10 @@ void gw_ram_clear(struct gw_ram *ram)
 void gw_ram_close(struct gw_ram *ram)
 {
     gw_ram_clear(ram);
-    if (ram->page_bytes)
+    if (ram->page_bytes) {
         pthread_mutex_destroy(&ram->lock);
+        pthread_mutex_destroy(&ram->flush);
+    }
     *ram = (struct gw_ram){0};
 }
 

@@ -39,6 +39,7 @@ struct gw_ram_block {
     /* source; NULL while no session runs, and where its pages are not sent */
     uint64_t *dirty;      /* to be sent */
     uint64_t *unclean;    /* one bit a chunk: the tracker must clean it before its pages are sent */
+    uint64_t *counted;    /* written since a count began (gw_tracker_count_begin); NULL: none is under way. Under ram->lock */
     uint64_t *discarded;  /* logically unplugged; NULL: none ever */
 
     void *tracker;        /* what the tracker keeps for this block */
@@ -50,6 +51,7 @@ struct gw_ram {
     uint32_t page_bytes; /* target page */
     unsigned page_bits;
     pthread_mutex_t lock; /* see above */
+    pthread_mutex_t flush; /* held while a tracker makes vCPUs flush; taken before `lock` */
     void *opaque;         /* the embedder's, for callbacks */
     const struct gw_trace *trace; /* NULL: none */
     uint64_t dirty_pages; /* bits set in all dirty maps. Code that sets or clears some must update it. Under lock */

@@ -44,6 +44,7 @@ struct kvm_ring {
     pthread_mutex_t lock; /* rings, last, failed, and the order of marking and resetting */
     unsigned last;        /* piece of the last entry: the next is mostly in the same */
     uint64_t harvested;
+    uint64_t *counts; /* of each vCPU: pages that its ring told of first since a count began. Under lock */
     struct gw_error failed; /* a harvest that nobody waited for went wrong; told by the next sync */
 
     pthread_t thread;
@@ -52,8 +53,9 @@ struct kvm_ring {
     bool running, quit; /* quit: under lock */
 };
 
-/* Marks the page of one entry. Entries come from the kernel, but a slot may be none of ours. */
-static void take_entry(struct kvm_ring *t, uint32_t slot, uint64_t page)
+/* Marks the page of one entry; returns how many pages that marked anew. Entries come from the kernel, but a slot may be none
+ * of ours. */
+static uint64_t take_entry(struct kvm_ring *t, uint32_t slot, uint64_t page)
 {
     for (unsigned n = 0; n < t->slots.piece_count; n++) {
         unsigned i = (t->last + n) % t->slots.piece_count;
@@ -63,10 +65,10 @@ static void take_entry(struct kvm_ring *t, uint32_t slot, uint64_t page)
         if (t->config.slots[p->slot].slot != slot || page < p->slot_page || page - p->slot_page >= p->slot_pages)
             continue;
         gw_kvm_piece_pages(&t->slots, p, page, 1, t->base.ram->page_bits, &first, &pages);
-        gw_marks_set(&t->base.marks, p->block, first, pages);
         t->last = i;
-        return;
+        return gw_marks_set(&t->base.marks, p->block, first, pages);
     }
+    return 0;
 }
 
 static bool is_dirty(const struct kvm_dirty_gfn *e)
@@ -101,7 +103,7 @@ static uint32_t take_ring(struct kvm_ring *t, struct ring *ring)
 
         if (!is_dirty(e))
             break;
-        take_entry(t, e->slot, e->offset);
+        t->counts[ring - t->rings] += take_entry(t, e->slot, e->offset);
         __atomic_store_n(&e->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
         ring->next = (ring->next + 1) & (t->entries - 1);
     }
@@ -172,6 +174,20 @@ static int kvm_ring_full(struct gw_tracker *base, struct gw_error *err)
     pthread_mutex_unlock(&t->lock);
     /* An overflow ends the migration with the next sync, not the machine. */
     return r == -EOVERFLOW ? 0 : r;
+}
+
+static uint64_t kvm_ring_count(struct gw_tracker *base, unsigned vcpu)
+{
+    struct kvm_ring *t = (struct kvm_ring *)base;
+    uint64_t n = 0;
+
+    pthread_mutex_lock(&t->lock);
+    for (unsigned i = 0; vcpu == UINT32_MAX && i < t->config.vcpu_count; i++)
+        t->counts[i] = 0;
+    if (vcpu < t->config.vcpu_count)
+        n = t->counts[vcpu];
+    pthread_mutex_unlock(&t->lock);
+    return n;
 }
 
 static void *harvester(void *arg)
@@ -341,6 +357,7 @@ static struct gw_tracker *kvm_ring_free(struct gw_tracker *base)
 
     pthread_cond_destroy(&t->wake);
     pthread_mutex_destroy(&t->lock);
+    free(t->counts);
     free(t);
     return NULL;
 }
@@ -353,6 +370,7 @@ static const struct gw_tracker_ops kvm_ring_ops = {
     .clean = kvm_ring_clean,
     .stop = kvm_ring_stop,
     .ring_full = kvm_ring_full,
+    .ring_count = kvm_ring_count,
     .free = kvm_ring_free,
 };
 
@@ -390,10 +408,15 @@ int gw_tracker_kvm_ring_new(struct gw_ram *ram, const struct gw_tracker_config *
                        "the KVM dirty ring needs the vCPUs (%u given) and the size of their rings (%u bytes given)",
                        config->vcpu_count, config->ring_bytes);
     t = calloc(1, sizeof *t);
-    if (!t)
+    if (t)
+        t->counts = calloc(config->vcpu_count, sizeof *t->counts);
+    if (!t || !t->counts) {
+        free(t);
         return gw_nomem(err, "dirty tracker");
+    }
     t->base.ops = &kvm_ring_ops;
     t->base.ram = ram;
+    t->base.vcpus = config->vcpu_count;
     t->config = *config;
     t->entries = config->ring_bytes / (uint32_t)sizeof(struct kvm_dirty_gfn);
     t->interval_ns = INTERVAL_NS;

@@ -91,19 +91,20 @@ int gw_marks_open(struct gw_marks *m, struct gw_ram *ram, struct gw_error *err)
     return 0;
 }
 
-void gw_marks_set(struct gw_marks *m, const struct gw_ram_block *b, uint64_t first, uint64_t pages)
+uint64_t gw_marks_set(struct gw_marks *m, const struct gw_ram_block *b, uint64_t first, uint64_t pages)
 {
     struct gw_marks_table *t;
     struct marks_block *k;
+    uint64_t fresh = 0;
 
     /* The write that is being told must be visible before "nothing is tracked" is believed. */
     __sync_synchronize();
     t = __atomic_load_n(&m->table, __ATOMIC_SEQ_CST);
     if (!t || !__atomic_load_n(&m->open, __ATOMIC_SEQ_CST) || b->index >= t->count)
-        return;
+        return 0;
     k = &t->block[b->index];
     if (first >= k->pages)
-        return;
+        return 0;
     pages = GW_MIN(pages, k->pages - first);
     while (pages) {
         uint64_t bit = first % 64, n = GW_MIN(pages, 64 - bit), chunk = first / GW_CHUNK_PAGES;
@@ -112,12 +113,13 @@ void gw_marks_set(struct gw_marks *m, const struct gw_ram_block *b, uint64_t fir
         /* Always an atomic read-modify-write, even if the bits are set: it is the barrier between the caller's write
          * and the taking of bits that were set before. The chunk's bit may be looked at first, as this one orders it.
          */
-        __atomic_fetch_or(&k->map[first / 64], mask, __ATOMIC_SEQ_CST);
+        fresh += (uint64_t)__builtin_popcountll(mask & ~__atomic_fetch_or(&k->map[first / 64], mask, __ATOMIC_SEQ_CST));
         if (!(__atomic_load_n(&k->chunks[chunk / 64], __ATOMIC_SEQ_CST) >> (chunk % 64) & 1))
             gw_bitmap_set_atomic(k->chunks, chunk);
         first += n;
         pages -= n;
     }
+    return fresh;
 }
 
 uint64_t gw_marks_take(struct gw_marks *m, struct gw_tracker *t, struct gw_ram_block *b)

@@ -24,7 +24,8 @@ struct gw_marks {
 
 /* Makes room for all blocks of the ram and begins to take marks; old ones are forgotten. */
 int gw_marks_open(struct gw_marks *m, struct gw_ram *ram, struct gw_error *err);
-void gw_marks_set(struct gw_marks *m, const struct gw_ram_block *b, uint64_t first, uint64_t pages);
+/* Returns how many of them were not marked before. */
+uint64_t gw_marks_set(struct gw_marks *m, const struct gw_ram_block *b, uint64_t first, uint64_t pages);
 /* Moves the marks of b into its dirty map (gw_tracker_found). Under ram->lock. Returns how many bits became set. */
 uint64_t gw_marks_take(struct gw_marks *m, struct gw_tracker *t, struct gw_ram_block *b);
 /* From now on gw_marks_set does nothing, and what it noted is forgotten. It may still be running. */

@@ -20,17 +20,19 @@ static bool cancelled(const struct gw_rate_config *c)
     return c->cancel && __atomic_load_n(c->cancel, __ATOMIC_SEQ_CST);
 }
 
-/* Sleeps until `end`; may end early only when cancelled. */
+/* Sleeps until `end`. -ECANCELED at once when it is or was cancelled. */
 static int wait_until(const struct gw_rate_config *c, uint64_t end, struct gw_error *err)
 {
     uint64_t now;
 
-    while ((now = gw_now_ns(c->clock)) < end) {
+    for (;;) {
         if (cancelled(c))
             return gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "measuring the dirty rate was cancelled");
+        now = gw_now_ns(c->clock);
+        if (now >= end)
+            return 0;
         c->clock->sleep_ns(c->clock->opaque, GW_MIN(end - now, SLICE_NS));
     }
-    return 0;
 }
 
 static void finish(const struct gw_ram *ram, uint64_t start, const struct gw_rate_config *c, struct gw_rate *rate)
@@ -82,10 +84,8 @@ static int sample_all(struct gw_ram *ram, const struct gw_rate_config *c, struct
     for (unsigned i = 0; i < ram->count; i++) {
         const struct gw_ram_block *b = ram->blocks[i];
 
-        shares[i].pages = b->pages;
-        shares[i].count = gw_ram_writable(b) ? samples_of(ram, b, c) : 0;
         /* One page of each of `count` equal stretches: random, and spread evenly. */
-        for (uint64_t k = 0; k < shares[i].count; k++) {
+        for (uint64_t k = 0; k < shares[i].count && !cancelled(c); k++) {
             uint64_t first = (uint64_t)((double)b->pages * (double)k / (double)shares[i].count);
             uint64_t end = (uint64_t)((double)b->pages * (double)(k + 1) / (double)shares[i].count);
             uint64_t page = first + c->clock->random(c->clock->opaque) % GW_MAX(end - first, 1u);
@@ -104,7 +104,7 @@ static int sample_all(struct gw_ram *ram, const struct gw_rate_config *c, struct
     for (unsigned i = 0; i < ram->count; i++) {
         uint64_t changed = 0;
 
-        for (uint64_t k = 0; k < shares[i].count; k++, n++)
+        for (uint64_t k = 0; k < shares[i].count && !cancelled(c); k++, n++)
             changed += hash_page(samples[n].page, ram->page_bytes) != samples[n].hash;
         if (!shares[i].count)
             continue;
@@ -113,7 +113,7 @@ static int sample_all(struct gw_ram *ram, const struct gw_rate_config *c, struct
     }
     rate->pages = (uint64_t)(changed_pages + 0.5);
     finish(ram, start, c, rate);
-    return 0;
+    return wait_until(c, start, err); /* what it has is not whole when it was cancelled */
 }
 
 static int by_sampling(struct gw_ram *ram, const struct gw_rate_config *c, struct gw_rate *rate, struct gw_error *err)
@@ -123,8 +123,14 @@ static int by_sampling(struct gw_ram *ram, const struct gw_rate_config *c, struc
     uint64_t n = 0;
     int r;
 
-    for (unsigned i = 0; i < ram->count; i++)
-        n += gw_ram_writable(ram->blocks[i]) ? samples_of(ram, ram->blocks[i], c) : 0;
+    pthread_mutex_lock(&ram->lock); /* a session may begin and change flags */
+    for (unsigned i = 0; shares && i < ram->count; i++) {
+        const struct gw_ram_block *b = ram->blocks[i];
+
+        shares[i] = (struct share){b->pages, gw_ram_writable(b) ? samples_of(ram, b, c) : 0};
+        n += shares[i].count;
+    }
+    pthread_mutex_unlock(&ram->lock);
     samples = calloc(GW_MAX(n, 1u), sizeof *samples);
     r = shares && samples ? sample_all(ram, c, samples, shares, rate, err) : gw_nomem(err, "dirty rate samples");
     free(samples);
@@ -132,38 +138,41 @@ static int by_sampling(struct gw_ram *ram, const struct gw_rate_config *c, struc
     return r;
 }
 
-/* Arms all pages and forgets what is dirty; from then on new pages are counted by the sync. */
-static int arm_all(struct gw_ram *ram, struct gw_tracker *t, struct gw_error *err)
-{
-    uint64_t n;
-    int r = 0;
-
-    for (unsigned i = 0; r == 0 && i < ram->count; i++)
-        if (gw_ram_logged(ram->blocks[i]))
-            r = gw_tracker_drop(t, ram->blocks[i], 0, ram->blocks[i]->pages, &n, err);
-    return r;
-}
-
 static int track_all(struct gw_ram *ram, struct gw_tracker *t, const struct gw_rate_config *c, struct gw_rate *rate,
                      struct gw_error *err)
 {
-    uint64_t start, n;
-    int r = arm_all(ram, t, err);
+    int r = gw_tracker_count_begin(t, err), e;
+    uint64_t start = gw_now_ns(c->clock);
 
-    /* To arm a large guest takes its time; what was written meanwhile is not counted. The second time is short. */
-    if (r == 0)
-        r = gw_tracker_sync(t, &n, err);
-    start = gw_now_ns(c->clock);
-    if (r == 0)
-        r = arm_all(ram, t, err);
-    if (r == 0)
-        r = wait_until(c, start + c->duration_ns, err);
-    if (r == 0)
-        r = gw_tracker_sync(t, &rate->pages, err);
-    for (unsigned i = 0; i < ram->count; i++)
-        rate->total_pages += gw_ram_logged(ram->blocks[i]) ? ram->blocks[i]->pages : 0;
+    if (r < 0)
+        return r;
+    r = wait_until(c, start + c->duration_ns, err);
+    e = gw_tracker_count_end(t, &rate->pages, &rate->total_pages, r < 0 ? NULL : err);
     finish(ram, start, c, rate);
-    return r;
+    return r < 0 ? r : e;
+}
+
+/* By rings: the tracker empties them meanwhile. Else by what the embedder counts. */
+static int by_vcpus(struct gw_ram *ram, struct gw_tracker *t, const struct gw_rate_config *c, struct gw_rate *rate,
+                    struct gw_error *err)
+{
+    bool rings = t && t->ops->ring_count;
+    uint64_t start = gw_now_ns(c->clock);
+    int r;
+
+    for (unsigned i = 0; !rings && i < c->vcpus; i++)
+        c->vcpu_pages[i] = c->dirtied(c->opaque, i);
+    r = rings ? track_all(ram, t, c, rate, err) : wait_until(c, start + c->duration_ns, err);
+    if (r < 0)
+        return r;
+    rate->pages = 0;
+    for (unsigned i = 0; i < c->vcpus; i++) {
+        c->vcpu_pages[i] =
+            rings ? t->ops->ring_count(t, i) : (c->dirtied(c->opaque, i) - c->vcpu_pages[i]) >> ram->page_bits;
+        rate->pages += c->vcpu_pages[i];
+    }
+    finish(ram, start, c, rate);
+    return 0;
 }
 
 int gw_rate_measure(struct gw_ram *ram, struct gw_tracker *tracker, const struct gw_rate_config *config,
@@ -175,15 +184,12 @@ int gw_rate_measure(struct gw_ram *ram, struct gw_tracker *tracker, const struct
     if (config->duration_ns < GW_NS_PER_MS || config->duration_ns > 60 * GW_NS_PER_S)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
                        "the dirty rate is measured over 1 ms to 60 s, not %" PRIu64 " ns", config->duration_ns);
-    if (config->mode == GW_RATE_SAMPLE) {
+    if (config->mode == GW_RATE_SAMPLE)
         r = by_sampling(ram, config, &rate, err);
-    } else {
-        r = gw_tracker_start(tracker, NULL, err);
-        if (r < 0)
-            return r;
+    else if (config->mode == GW_RATE_TRACK)
         r = track_all(ram, tracker, config, &rate, err);
-        gw_tracker_stop(tracker);
-    }
+    else
+        r = by_vcpus(ram, tracker, config, &rate, err);
     if (r == 0)
         *ret = rate;
     return r;

@@ -7,10 +7,11 @@
  *
  * SAMPLE hashes some pages, waits, hashes them again. Needs no tracker, disturbs nobody, works beside a migration;
  * misses pages that hold the same as before, and is a guess: with n sampled pages of which a share p changed, the error
- * is about sqrt((1 - p) / (p * n)). TRACK counts all pages with a dirty tracker, exactly; it cannot run beside a
- * migration of the same ram (-EBUSY), and the guest pays a fault for each first write.
+ * is about sqrt((1 - p) / (p * n)). TRACK counts all pages with a dirty tracker, exactly, beside a migration too; the guest
+ * pays a fault for each first write. VCPUS counts by vCPU, from the rings of the tracker or by what the embedder counts. Beside
+ * a migration a page counts again in each round, by rings.
  *
- * Threads: one call at a time for each ram; the tracker is used by nobody else meanwhile.
+ * Threads: one call at a time for each ram. Blocks must not come, go or be resized meanwhile.
  */
 #ifndef GW_RATE_H
 #define GW_RATE_H
@@ -18,7 +19,7 @@
 #include "godwit/clock.h"
 #include "ram/tracker/tracker.h"
 
-enum gw_rate_mode { GW_RATE_SAMPLE, GW_RATE_TRACK };
+enum gw_rate_mode { GW_RATE_SAMPLE, GW_RATE_TRACK, GW_RATE_VCPUS };
 
 struct gw_rate_config {
     enum gw_rate_mode mode;
@@ -26,6 +27,11 @@ struct gw_rate_config {
     uint32_t sample_pages_per_gib; /* SAMPLE: 0: 512; no block of 128 pages or more gets fewer than 128 */
     const struct gw_clock *clock;  /* borrowed */
     const bool *cancel;            /* atomic; may be NULL. Once true the call ends with -ECANCELED, within 20 ms */
+    /* VCPUS */
+    unsigned vcpus;
+    uint64_t *vcpu_pages;                                 /* room for as many; filled */
+    uint64_t (*dirtied)(void *opaque, unsigned vcpu);     /* bytes since any moment; used where the tracker has no rings */
+    void *opaque;
 };
 
 struct gw_rate {
@@ -37,7 +43,7 @@ struct gw_rate {
     uint64_t mib_per_s; /* what query-dirty-rate calls dirty-rate */
 };
 
-/* tracker: TRACK only, not started. Blocks that do not migrate or are read-only are left out. */
+/* tracker: TRACK, and VCPUS by rings. Blocks that do not migrate or are read-only are left out. */
 int gw_rate_measure(struct gw_ram *ram, struct gw_tracker *tracker, const struct gw_rate_config *config,
                     struct gw_rate *ret, struct gw_error *err);
 

@@ -16,64 +16,6 @@ static uint64_t unit_pages(const struct gw_tracker *t, const struct gw_ram_block
     return GW_MAX((uint64_t)GW_CHUNK_PAGES, b->page_bytes >> t->ram->page_bits);
 }
 
-uint64_t gw_tracker_found(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages, bool unclean)
-{
-    uint64_t found = 0, last;
-
-    if (first >= b->pages || !pages)
-        return 0;
-    pages = GW_MIN(pages, b->pages - first);
-    last = first + pages - 1;
-    if (unclean)
-        gw_bitmap_set_range(b->unclean, first / GW_CHUNK_PAGES, last / GW_CHUNK_PAGES - first / GW_CHUNK_PAGES + 1);
-    if (!b->discarded) {
-        found = gw_bitmap_set_range_count(b->dirty, first, pages);
-        t->ram->dirty_pages += found;
-        return found;
-    }
-    while (first <= last) {
-        uint64_t from = gw_bitmap_next_clear(b->discarded, b->pages, first);
-        uint64_t to = gw_bitmap_next_set(b->discarded, b->pages, from);
-
-        if (from > last)
-            break;
-        to = GW_MIN(to, last + 1);
-        found += gw_bitmap_set_range_count(b->dirty, from, to - from);
-        first = to;
-    }
-    t->ram->dirty_pages += found;
-    return found;
-}
-
-uint64_t gw_tracker_found_map(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages,
-                              const uint64_t *map, bool unclean)
-{
-    uint64_t found = 0;
-
-    if (first >= b->pages)
-        return 0;
-    pages = GW_MIN(pages, b->pages - first);
-    for (size_t i = 0, w = first / 64; i < gw_bitmap_words(pages); i++, w++) {
-        uint64_t v = map[i];
-
-        if (!v)
-            continue;
-        if (i == pages / 64)
-            v &= ~(~0ull << (pages % 64));
-        if (v && unclean)
-            gw_bitmap_set(b->unclean, w * 64 / GW_CHUNK_PAGES);
-        if (b->discarded)
-            v &= ~b->discarded[w];
-        v &= ~b->dirty[w];
-        if (v) {
-            found += (uint64_t)__builtin_popcountll(v);
-            b->dirty[w] |= v;
-        }
-    }
-    t->ram->dirty_pages += found;
-    return found;
-}
-
 int gw_tracker_new(struct gw_ram *ram, const struct gw_tracker_config *config, struct gw_tracker **ret,
                    struct gw_error *err)
 {
@@ -122,15 +64,6 @@ int gw_tracker_new(struct gw_ram *ram, const struct gw_tracker_config *config, s
     return 0;
 }
 
-struct gw_tracker *gw_tracker_free(struct gw_tracker *t)
-{
-    if (!t)
-        return NULL;
-    gw_tracker_stop(t);
-    gw_marks_close(&t->marks);
-    return t->ops->free(t);
-}
-
 static void drop_maps(struct gw_tracker *t)
 {
     for (unsigned i = 0; i < t->ram->count; i++) {
@@ -153,20 +86,16 @@ static void fill_maps(struct gw_tracker *t, struct gw_ram_block *b)
         gw_bitmap_set_range(b->unclean, 0, chunks_of(b));
 }
 
-int gw_tracker_start(struct gw_tracker *t, const bool *goes, struct gw_error *err)
+/* Makes the maps and starts the back end. Under lock. */
+static int arm(struct gw_tracker *t, const bool *goes, struct gw_error *err)
 {
     struct gw_ram *ram = t->ram;
     int r = 0;
 
-    pthread_mutex_lock(&ram->lock);
     for (unsigned i = 0; i < ram->count && r == 0; i++)
         if (ram->blocks[i]->dirty)
-            r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "RAM block %s: its writes are tracked already",
-                        ram->blocks[i]->name);
-    if (r < 0) {
-        pthread_mutex_unlock(&ram->lock);
-        return r;
-    }
+            return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "RAM block %s: its writes are tracked already",
+                           ram->blocks[i]->name);
     for (unsigned i = 0; i < ram->count && r == 0; i++) {
         struct gw_ram_block *b = ram->blocks[i];
 
@@ -193,44 +122,73 @@ int gw_tracker_start(struct gw_tracker *t, const bool *goes, struct gw_error *er
     if (r < 0)
         drop_maps(t);
     else
-        t->started = true;
-    pthread_mutex_unlock(&ram->lock);
+        t->armed = true;
     return r;
 }
 
-int gw_tracker_sync(struct gw_tracker *t, uint64_t *ret_new, struct gw_error *err)
+/* Under lock. */
+static void disarm(struct gw_tracker *t)
 {
-    uint64_t found = 0;
+    if (!t->armed)
+        return;
+    t->ops->stop(t);
+    gw_marks_shut(&t->marks);
+    drop_maps(t);
+    t->armed = false;
+}
+
+/* Of all blocks. Under lock. */
+static int sync_locked(struct gw_tracker *t, uint64_t *found, struct gw_error *err)
+{
     int r = 0;
 
-    if (!t->started)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "dirty sync before dirty tracking was started");
-    if (t->ops->flush)
-        t->ops->flush(t);
-    pthread_mutex_lock(&t->ram->lock);
     for (unsigned i = 0; i < t->ram->count && r == 0; i++) {
         struct gw_ram_block *b = t->ram->blocks[i];
         bool traced = gw_trace_wants(t->ram->trace, GW_TRACE_ram_sync);
-        uint64_t before = found, began = traced ? gw_now_ns(&gw_clock_real) : 0;
+        uint64_t before = *found, began = traced ? gw_now_ns(&gw_clock_real) : 0;
 
         if (!b->dirty)
             continue;
         if (gw_ram_logged(b)) {
-            r = t->ops->sync(t, b, &found, err);
+            r = t->ops->sync(t, b, found, err);
         } else {
-            found += gw_marks_take(&t->marks, t, b);
+            *found += gw_marks_take(&t->marks, t, b);
             gw_bitmap_clear_range(b->unclean, 0, chunks_of(b)); /* nothing is armed there */
         }
         if (r < 0)
             gw_context(err, "dirty sync (%s) of RAM block %s", t->ops->name, b->name);
         else if (traced)
-            gw_trace_ram_sync(t->ram->trace, b->name, found - before, gw_now_ns(&gw_clock_real) - began);
+            gw_trace_ram_sync(t->ram->trace, b->name, *found - before, gw_now_ns(&gw_clock_real) - began);
+    }
+    return r;
+}
+
+/* Without lock: the embedder's vCPUs may have to take it before they can do as they are told. */
+static void flush(struct gw_tracker *t)
+{
+    if (!t->ops->flush)
+        return;
+    pthread_mutex_lock(&t->ram->flush);
+    t->ops->flush(t);
+    pthread_mutex_unlock(&t->ram->flush);
+}
+
+int gw_tracker_sync(struct gw_tracker *t, uint64_t *ret_new, struct gw_error *err)
+{
+    uint64_t found = 0;
+    int r;
+
+    if (!t->started)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "dirty sync before dirty tracking was started");
+    flush(t);
+    pthread_mutex_lock(&t->ram->lock);
+    r = sync_locked(t, &found, err);
+    if (r == 0) {
+        *ret_new = found + t->found_before;
+        t->found_before = 0;
     }
     pthread_mutex_unlock(&t->ram->lock);
-    if (r < 0)
-        return r;
-    *ret_new = found;
-    return 0;
+    return r;
 }
 
 static int clean_locked(struct gw_tracker *t, struct gw_ram_block *b, uint64_t page, uint64_t *found,
@@ -309,14 +267,186 @@ int gw_tracker_ring_full(struct gw_tracker *t, struct gw_error *err)
     return t && t->ops->ring_full ? t->ops->ring_full(t, err) : 0;
 }
 
+/* ---- counting ----------------------------------------------------------------------------------------------------
+ *
+ * A session may start and stop the tracker while pages are counted. The maps are its own then; for the count the back end is
+ * armed again at once, so that no write is missed but those between the two calls.
+ */
+
+/* Every chunk: a write from here on is found by a sync. Under lock. */
+static int clean_all(struct gw_tracker *t, struct gw_error *err)
+{
+    uint64_t found = 0;
+    int r = 0;
+
+    for (unsigned i = 0; i < t->ram->count; i++) {
+        struct gw_ram_block *b = t->ram->blocks[i];
+
+        for (uint64_t p = 0; r == 0 && b->counted && gw_ram_logged(b) && p < b->pages; p += GW_CHUNK_PAGES)
+            r = clean_locked(t, b, p, &found, err);
+    }
+    t->found_before += found;
+    return r;
+}
+
+/* For the count. Under lock. */
+static void sync_counted(struct gw_tracker *t)
+{
+    uint64_t found = 0;
+
+    if (t->counting && t->armed && t->count_error.code == 0)
+        sync_locked(t, &found, &t->count_error);
+    t->found_before += found;
+}
+
+/* The maps are new. What the first clean finds was perhaps never armed before: it does not count. Under lock. */
+static void count_on(struct gw_tracker *t)
+{
+    bool before = t->counting, counting = before && t->count_error.code == 0;
+
+    t->counting = false;
+    if (counting && !t->armed)
+        arm(t, NULL, &t->count_error);
+    if (counting && t->count_error.code == 0)
+        clean_all(t, &t->count_error);
+    t->counting = before;
+}
+
+static void drop_counted(struct gw_tracker *t)
+{
+    for (unsigned i = 0; i < t->ram->count; i++) {
+        gw_bitmap_free(t->ram->blocks[i]->counted, t->ram->blocks[i]->pages);
+        t->ram->blocks[i]->counted = NULL;
+    }
+    t->counting = false;
+    if (!t->started)
+        disarm(t);
+}
+
+static int begin_locked(struct gw_tracker *t, struct gw_error *err)
+{
+    int r = t->counting ? gw_fail(err, -EBUSY, GW_BLAME_CALLER, "dirty pages are counted already") : 0;
+
+    if (r == 0 && !t->armed)
+        r = arm(t, NULL, err);
+    if (r < 0)
+        return r;
+    t->counting = true;
+    t->count_error = (struct gw_error)GW_ERROR_INIT;
+    for (unsigned i = 0; r == 0 && i < t->ram->count; i++) {
+        struct gw_ram_block *b = t->ram->blocks[i];
+
+        if (gw_ram_writable(b) && !(b->counted = gw_bitmap_new(b->pages)))
+            r = gw_nomem(err, "map of counted pages");
+    }
+    if (r == 0)
+        r = clean_all(t, err);
+    if (r < 0)
+        drop_counted(t);
+    return r;
+}
+
+int gw_tracker_count_begin(struct gw_tracker *t, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&t->ram->lock);
+    r = begin_locked(t, err);
+    pthread_mutex_unlock(&t->ram->lock);
+    if (r < 0)
+        return r;
+    /* To arm a large guest takes its time. What was written meanwhile is not counted; the second time is short. */
+    flush(t);
+    pthread_mutex_lock(&t->ram->lock);
+    sync_counted(t);
+    for (unsigned i = 0; i < t->ram->count; i++)
+        if (t->ram->blocks[i]->counted)
+            gw_bitmap_clear_range(t->ram->blocks[i]->counted, 0, t->ram->blocks[i]->pages);
+    if (t->ops->ring_count)
+        t->ops->ring_count(t, UINT32_MAX);
+    if (t->count_error.code == 0)
+        clean_all(t, &t->count_error);
+    pthread_mutex_unlock(&t->ram->lock);
+    return 0;
+}
+
+int gw_tracker_count_end(struct gw_tracker *t, uint64_t *ret_pages, uint64_t *ret_total, struct gw_error *err)
+{
+    uint64_t pages = 0, total = 0;
+    int r;
+
+    flush(t);
+    pthread_mutex_lock(&t->ram->lock);
+    sync_counted(t);
+    for (unsigned i = 0; i < t->ram->count; i++) {
+        const struct gw_ram_block *b = t->ram->blocks[i];
+
+        if (!b->counted)
+            continue;
+        pages += gw_bitmap_count(b->counted, b->pages);
+        total += b->pages;
+    }
+    r = t->count_error.code;
+    if (r < 0 && err)
+        *err = t->count_error;
+    drop_counted(t);
+    pthread_mutex_unlock(&t->ram->lock);
+    if (r < 0)
+        return r;
+    *ret_pages = pages;
+    *ret_total = total;
+    return 0;
+}
+
+/* ---- a session ---------------------------------------------------------------------------------------------------- */
+
+/* What was written until now counts. */
+static void lock_and_count(struct gw_tracker *t)
+{
+    bool counting;
+
+    pthread_mutex_lock(&t->ram->lock);
+    counting = t->counting;
+    pthread_mutex_unlock(&t->ram->lock);
+    if (counting)
+        flush(t);
+    pthread_mutex_lock(&t->ram->lock);
+    sync_counted(t);
+}
+
+int gw_tracker_start(struct gw_tracker *t, const bool *goes, struct gw_error *err)
+{
+    int r;
+
+    lock_and_count(t);
+    if (!t->started)
+        disarm(t);
+    r = arm(t, goes, err);
+    t->started = t->started || r == 0;
+    t->found_before = 0;
+    count_on(t);
+    t->found_before = 0; /* all pages are due anyway */
+    pthread_mutex_unlock(&t->ram->lock);
+    return r;
+}
+
 void gw_tracker_stop(struct gw_tracker *t)
 {
     if (!t->started)
         return;
-    pthread_mutex_lock(&t->ram->lock);
-    t->ops->stop(t);
-    gw_marks_shut(&t->marks);
-    drop_maps(t);
+    lock_and_count(t);
+    disarm(t);
     t->started = false;
+    count_on(t);
     pthread_mutex_unlock(&t->ram->lock);
+}
+
+struct gw_tracker *gw_tracker_free(struct gw_tracker *t)
+{
+    if (!t)
+        return NULL;
+    gw_tracker_stop(t);
+    disarm(t);
+    gw_marks_close(&t->marks);
+    return t->ops->free(t);
 }

@@ -17,7 +17,7 @@
  * clean (O_DIRECT, registered buffers, VFIO), writes by other processes or through another mapping, memory given back
  * (MADV_DONTNEED, punched holes) if the guest relies on it reading as zeros.
  *
- * Threads: start, sync and stop on the session's thread; clean and drop on any. All of them take ram->lock while they
+ * Threads: start, sync and stop on the session's thread; clean, drop and counting on any. All of them take ram->lock while they
  * change `dirty`: the caller must not hold it. mark on any thread, at any time, lock-free.
  */
 #ifndef GW_TRACKER_H
@@ -46,6 +46,9 @@ struct gw_tracker_ops {
     void (*stop)(struct gw_tracker *t);
     /* NULL: has no rings. A vCPU left KVM_RUN with KVM_EXIT_DIRTY_RING_FULL: make room. Any thread. */
     int (*ring_full)(struct gw_tracker *t, struct gw_error *err);
+    /* NULL: has no rings. Pages that came through this vCPU's ring since the count began; of one that came through two, or
+     * was marked by others, the first counts. UINT32_MAX: the count begins. */
+    uint64_t (*ring_count)(struct gw_tracker *t, unsigned vcpu);
     struct gw_tracker *(*free)(struct gw_tracker *t);
 };
 
@@ -53,7 +56,13 @@ struct gw_tracker {
     const struct gw_tracker_ops *ops;
     struct gw_ram *ram;
     struct gw_marks marks; /* open from before ops->start until after ops->stop */
-    bool started;
+    bool started;            /* by a session; written by its thread, under ram->lock */
+    /* under ram->lock */
+    bool armed;              /* the back end runs: for a session, for a count, or for both */
+    bool counting;
+    uint64_t found_before;   /* new pages that were found between two syncs of the session, for its next one to tell */
+    struct gw_error count_error;
+    unsigned vcpus; /* that have rings */
     char reason[160]; /* why this back end was chosen; set by gw_tracker_new */
 };
 
@@ -90,6 +99,13 @@ void gw_tracker_mark(struct gw_tracker *t, struct gw_ram_block *b, uint64_t firs
 int gw_tracker_ring_full(struct gw_tracker *t, struct gw_error *err);
 /* Stops and drops the maps. Does nothing when not started. */
 void gw_tracker_stop(struct gw_tracker *t);
+
+/* Counting pages that are written, for a dirty rate: with a session or without, also while one starts or ends. Blocks that
+ * the session does not send are not counted beside it. Blocks must not be resized meanwhile. One count at a time (-EBUSY).
+ * Any thread. After begin has failed there is nothing to end; after end has failed the count has ended too. */
+int gw_tracker_count_begin(struct gw_tracker *t, struct gw_error *err);
+/* *ret_pages: distinct pages that were written since begin returned. *ret_total: of so many. */
+int gw_tracker_count_end(struct gw_tracker *t, uint64_t *ret_pages, uint64_t *ret_total, struct gw_error *err);
 
 /* ---- for back ends ----------------------------------------------------------------------------------------------- */
 

@@ -30,6 +30,47 @@ bool gw_vm_runs_elsewhere(const struct gw_vm *vm)
     return atomic_load(&vm->elsewhere);
 }
 
+int gw_dirty_rate_start_sized(struct gw_vm *vm, const struct gw_dirty_rate_config *config, size_t config_bytes,
+                              struct gw_error *err)
+{
+    vm->measure = *config;
+    return config->duration_ns ? 0 : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no time");
+}
+
+void gw_dirty_rate_get_sized(struct gw_vm *vm, struct gw_dirty_rate *ret, size_t ret_bytes)
+{
+    *ret = vm->rate;
+}
+
+int gw_dirty_rate_vcpu(struct gw_vm *vm, unsigned vcpu, uint64_t *ret_bytes_per_s)
+{
+    if (vcpu > 1)
+        return -ENOENT;
+    *ret_bytes_per_s = vm->rates[vcpu];
+    return 0;
+}
+
+int gw_vcpu_dirty_limit_set(struct gw_vm *vm, int vcpu, uint64_t bytes_per_s, struct gw_error *err)
+{
+    if (vm->unlimited)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "no limits here");
+    if (vcpu > 1)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no such vCPU");
+    for (int i = 0; i < 2; i++)
+        if (vcpu == GW_EVERY_VCPU || vcpu == i)
+            vm->limits[i] = bytes_per_s;
+    return 0;
+}
+
+int gw_vcpu_dirty_limit_get(struct gw_vm *vm, unsigned vcpu, uint64_t *ret_limit, uint64_t *ret_current)
+{
+    if (vcpu > 1)
+        return -ENOENT;
+    *ret_limit = vm->limits[vcpu];
+    *ret_current = vm->rates[vcpu];
+    return 0;
+}
+
 /* Whose device state is one byte. */
 int gw_state_save(struct gw_vm *vm, void **ret_blob, size_t *ret_bytes, struct gw_error *err)
 {

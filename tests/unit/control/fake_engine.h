@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "engine/options.h"
+#include "godwit/dirty_rate.h"
 #include "godwit/recv.h"
 #include "godwit/send.h"
 #include "godwit/vm.h"
@@ -17,6 +18,11 @@ struct gw_vm {
     _Atomic(const char *) blocker;
     atomic_uint came_back;
     atomic_bool elsewhere;
+    /* Looked at and changed between commands. */
+    struct gw_dirty_rate_config measure; /* the last that was asked for */
+    struct gw_dirty_rate rate;           /* what is told */
+    uint64_t limits[2], rates[2];        /* bytes per second of its two vCPUs */
+    bool unlimited;                      /* vCPUs cannot be limited */
 };
 
 struct fake_session {

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Dirty rates through the public API. The machine is memory and a clock that writes to it while it is slept on, so what was
+ * written within a time is known exactly.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/base.h"
+#include "godwit/godwit.h"
+
+#define PAGE  4096u
+#define PAGES 32768u /* 128 MiB */
+
+static struct machine {
+    struct gw_vm *vm;
+    uint8_t *ram;
+    _Atomic uint64_t now_ns, written, limits[2];
+    uint64_t pages_per_s; /* the first vCPU writes three of four */
+    atomic_bool hold, held;      /* a sleep lasts until it is taken away; one has begun */
+} m;
+
+static uint64_t now(void *opaque)
+{
+    return atomic_load(&m.now_ns);
+}
+
+static void sleep_ns(void *opaque, uint64_t ns)
+{
+    uint64_t until;
+
+    while (atomic_load(&m.hold)) {
+        atomic_store(&m.held, true);
+        gw_clock_real.sleep_ns(NULL, GW_NS_PER_MS);
+        if (!atomic_load(&m.now_ns))
+            return;
+    }
+    atomic_fetch_add(&m.now_ns, ns);
+    until = (uint64_t)((double)atomic_load(&m.now_ns) / 1e9 * (double)m.pages_per_s);
+    for (; atomic_load(&m.written) < until; atomic_fetch_add(&m.written, 1)) {
+        uint64_t page = atomic_load(&m.written) * 40503 % PAGES;
+
+        ++*(uint64_t *)(m.ram + page * PAGE);
+        gw_vm_mark_dirty(m.vm, page * PAGE, 8);
+    }
+}
+
+static uint64_t random_bits(void *opaque)
+{
+    static uint64_t x = 88172645463325252ull;
+
+    x ^= x << 13;
+    x ^= x >> 7;
+    return x ^= x << 17;
+}
+
+static int nothing(void *opaque, struct gw_error *err)
+{
+    return 0;
+}
+
+static bool never(void *opaque)
+{
+    return false;
+}
+
+static unsigned two(void *opaque)
+{
+    return 2;
+}
+
+static uint64_t dirtied(void *opaque, unsigned vcpu)
+{
+    uint64_t n = atomic_load(&m.written);
+
+    return (vcpu ? n / 4 : n - n / 4) * PAGE;
+}
+
+static void limit(void *opaque, unsigned vcpu, uint64_t bytes_per_s)
+{
+    atomic_store(&m.limits[vcpu], bytes_per_s);
+}
+
+static const struct gw_vm_ops ops = {GW_SIZED(struct gw_vm_ops), .stop = nothing,  .start = nothing,          .running = never,
+                                     .vcpus = two,               .vcpu_dirtied = dirtied, .vcpu_dirty_limit = limit};
+
+static int up_with(const struct gw_vm_ops *o)
+{
+    static const struct gw_clock clock = {GW_SIZED(struct gw_clock), now, sleep_ns, random_bits, NULL};
+    struct gw_vm_config config = {.machine = "m", .page_bytes = PAGE, .ops = o, .clock = &clock};
+    struct gw_ram_desc ram = {.name = "ram", .used_bytes = PAGES / 2 * PAGE, .max_bytes = PAGES * PAGE, .flags = GW_RAM_RESIZEABLE};
+    struct gw_tracker_config tracker = {.kind = GW_TRACKER_EXPLICIT};
+
+    memset(&m, 0, sizeof m);
+    m.now_ns = 1;
+    ram.host = m.ram = aligned_alloc(PAGE, (size_t)PAGES * PAGE);
+    memset(m.ram, 1, (size_t)PAGES * PAGE);
+    return gw_vm_new(&config, &m.vm, NULL) || gw_vm_add_ram(m.vm, &ram, NULL) || gw_vm_resize_ram(m.vm, "ram", PAGES * PAGE, NULL) ||
+           gw_vm_set_tracker(m.vm, &tracker, NULL);
+}
+
+static int up(void **state)
+{
+    return up_with(&ops);
+}
+
+static int down(void **state)
+{
+    atomic_store(&m.hold, false);
+    gw_vm_free(m.vm);
+    free(m.ram);
+    return 0;
+}
+
+static void measure(enum gw_dirty_rate_mode mode, uint64_t ns, struct gw_dirty_rate *ret)
+{
+    struct gw_dirty_rate_config c = {.mode = mode, .duration_ns = ns};
+    struct gw_error err = GW_ERROR_INIT;
+
+    if (mode == GW_DIRTY_RATE_SAMPLING)
+        c.sample_pages = 16384;
+    if (gw_dirty_rate_start(m.vm, &c, &err) < 0)
+        fail_msg("%s", err.text);
+    do {
+        gw_clock_real.sleep_ns(NULL, GW_NS_PER_MS);
+        gw_dirty_rate_get(m.vm, ret);
+    } while (ret->status == GW_DIRTY_RATE_MEASURING);
+    assert_int_equal(ret->status, GW_DIRTY_RATE_MEASURED);
+}
+
+static void test_rates(void **state)
+{
+    static const uint64_t rates[] = {0, 1000, 5000, 20000};
+    struct gw_dirty_rate r;
+    uint64_t vcpu;
+
+    gw_dirty_rate_get(m.vm, &r);
+    assert_int_equal(r.status, GW_DIRTY_RATE_UNSTARTED);
+    for (unsigned i = 0; i < GW_ARRAY_LEN(rates); i++)
+        for (enum gw_dirty_rate_mode mode = 0; mode <= GW_DIRTY_RATE_VCPUS; mode++) {
+            uint64_t true_rate = rates[i] * PAGE, off;
+
+            m.pages_per_s = rates[i];
+            measure(mode, GW_NS_PER_S, &r);
+            off = r.bytes_per_s > true_rate ? r.bytes_per_s - true_rate : true_rate - r.bytes_per_s;
+            print_message("mode %u: true %" PRIu64 " KiB/s, measured %" PRIu64 "\n", mode, true_rate / 1024, r.bytes_per_s / 1024);
+            /* Samples: 2048, so five standard deviations of the smallest rate's share; else all is counted. */
+            assert_true(off * 100 <= true_rate * (mode ? 1 : rates[i] < 5000 ? 60 : 25));
+            assert_int_equal(r.duration_ns, GW_NS_PER_S);
+            assert_int_equal(r.mode, mode);
+            assert_int_equal(r.sample_pages, mode ? 0 : 16384);
+            assert_true(r.start_s > 1000000000);
+            assert_int_equal(gw_dirty_rate_vcpu(m.vm, 0, &vcpu), mode == GW_DIRTY_RATE_VCPUS ? 0 : -ENOENT);
+            if (mode == GW_DIRTY_RATE_VCPUS) {
+                assert_true(vcpu * 100 >= true_rate * 74 && vcpu * 100 <= true_rate * 76);
+                assert_int_equal(gw_dirty_rate_vcpu(m.vm, 2, &vcpu), -ENOENT);
+            }
+            m.written = 0; /* pages are written in an order of which each measurement sees a new stretch */
+            m.now_ns = 1;
+        }
+}
+
+static void test_refusals(void **state)
+{
+    static const struct {
+        struct gw_dirty_rate_config c;
+        const char *why;
+    } bad[] = {
+        {{0, 49 * GW_NS_PER_MS, 0}, "Calculation time is out of range [50ms, 60000ms]."},
+        {{0, 60 * GW_NS_PER_S + 1, 0}, "Calculation time is out of range [50ms, 60000ms]."},
+        {{0, GW_NS_PER_S, 127}, "sample-pages is out of range[128, 16384]."},
+        {{0, GW_NS_PER_S, 16385}, "sample-pages is out of range[128, 16384]."},
+        {{GW_DIRTY_RATE_BITMAP, GW_NS_PER_S, 512}, "sample-pages is used only in page-sampling mode"},
+        {{7, GW_NS_PER_S, 0}, "no dirty rate of kind 7"},
+    };
+    static const struct gw_vm_ops plain = {GW_SIZED(struct gw_vm_ops), .stop = nothing, .start = nothing, .running = never};
+    struct gw_dirty_rate_config rings = {.mode = GW_DIRTY_RATE_VCPUS, .duration_ns = GW_NS_PER_S};
+    struct gw_error err = GW_ERROR_INIT;
+    uint64_t a, b;
+
+    for (unsigned i = 0; i < GW_ARRAY_LEN(bad); i++) {
+        assert_int_equal(gw_dirty_rate_start(m.vm, &bad[i].c, &err), -EINVAL);
+        assert_string_equal(err.text, bad[i].why);
+    }
+    down(state);
+    assert_int_equal(up_with(&plain), 0);
+    assert_int_equal(gw_dirty_rate_start(m.vm, &rings, &err), -ENOTSUP);
+    assert_string_equal(err.text, "mode dirty-ring is not enabled, use other method instead.");
+    assert_int_equal(gw_vcpu_dirty_limit_set(m.vm, 0, 1, &err), -ENOTSUP);
+    assert_int_equal(gw_vcpu_dirty_limit_get(m.vm, 0, &a, &b), -ENOENT);
+}
+
+static void begin_held(enum gw_dirty_rate_mode mode)
+{
+    struct gw_dirty_rate_config c = {.mode = mode, .duration_ns = 60 * GW_NS_PER_S};
+
+    atomic_store(&m.held, false);
+    atomic_store(&m.hold, true);
+    assert_int_equal(gw_dirty_rate_start(m.vm, &c, NULL), 0);
+    while (!atomic_load(&m.held))
+        gw_clock_real.sleep_ns(NULL, GW_NS_PER_MS);
+    atomic_store(&m.hold, false);
+}
+
+/* The clock's time goes on only when it is slept on; a day would not be long enough for 60 s to pass without an end. */
+static void check_ended(void)
+{
+    struct gw_dirty_rate r;
+
+    gw_dirty_rate_get(m.vm, &r);
+    assert_true(r.status == GW_DIRTY_RATE_FAILED || r.status == GW_DIRTY_RATE_MEASURED);
+    if (r.status == GW_DIRTY_RATE_FAILED)
+        assert_int_equal(r.error.code, -ECANCELED);
+}
+
+/* Changes of memory, and the end of the vm, end it first. */
+static void test_ends(void **state)
+{
+    struct gw_tracker_config tracker = {.kind = GW_TRACKER_EXPLICIT};
+    struct gw_dirty_rate_config c = {.duration_ns = GW_NS_PER_S};
+    struct gw_error err = GW_ERROR_INIT;
+
+    m.pages_per_s = 1000;
+    for (enum gw_dirty_rate_mode mode = 0; mode <= GW_DIRTY_RATE_VCPUS; mode++) {
+        begin_held(mode);
+        gw_dirty_rate_cancel(m.vm);
+        check_ended();
+        begin_held(mode);
+        assert_int_equal(gw_vm_resize_ram(m.vm, "ram", PAGES / 2 * PAGE, NULL), 0);
+        check_ended();
+        assert_int_equal(gw_vm_resize_ram(m.vm, "ram", PAGES * PAGE, NULL), 0);
+        begin_held(mode);
+        assert_int_equal(gw_vm_set_tracker(m.vm, &tracker, NULL), 0);
+        check_ended();
+        begin_held(mode);
+        assert_int_equal(gw_vm_remove_ram(m.vm, "none", NULL), -ENOENT);
+        check_ended();
+    }
+    atomic_store(&m.held, false);
+    atomic_store(&m.hold, true);
+    assert_int_equal(gw_dirty_rate_start(m.vm, &c, NULL), 0);
+    assert_int_equal(gw_dirty_rate_start(m.vm, &c, &err), -EBUSY);
+    assert_string_equal(err.text, "the dirty rate is already being measured.");
+    atomic_store(&m.hold, false);
+    gw_dirty_rate_cancel(m.vm);
+    begin_held(GW_DIRTY_RATE_BITMAP); /* for down */
+}
+
+static void test_limits(void **state)
+{
+    uint64_t most, current;
+    struct gw_error err = GW_ERROR_INIT;
+
+    m.pages_per_s = 4000;
+    assert_int_equal(gw_vcpu_dirty_limit_set(m.vm, 2, 1, &err), -EINVAL);
+    assert_string_equal(err.text, "incorrect cpu index specified");
+    assert_int_equal(gw_vcpu_dirty_limit_set(m.vm, -2, 1, &err), -EINVAL);
+    assert_int_equal(gw_vcpu_dirty_limit_get(m.vm, 1, &most, &current), 0);
+    assert_true(!most && !current);
+    m.now_ns = 5 * GW_NS_PER_S;
+    sleep_ns(NULL, 20 * GW_NS_PER_MS);
+    assert_int_equal(gw_vcpu_dirty_limit_set(m.vm, 1, 77, &err), 0);
+    assert_true(!m.limits[0] && m.limits[1] == 77);
+    for (unsigned i = 0; i < 100; i++)
+        sleep_ns(NULL, 20 * GW_NS_PER_MS);
+    assert_int_equal(gw_vcpu_dirty_limit_get(m.vm, 1, &most, &current), 0);
+    assert_int_equal(most, 77);
+    assert_int_equal(current, 1000 * PAGE);
+    assert_int_equal(gw_vcpu_dirty_limit_set(m.vm, GW_EVERY_VCPU, 0, &err), 0);
+    assert_true(!m.limits[0] && !m.limits[1]);
+    assert_int_equal(gw_vcpu_dirty_limit_get(m.vm, 2, &most, &current), -ENOENT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_rates, up, down),
+        cmocka_unit_test_setup_teardown(test_refusals, up, down),
+        cmocka_unit_test_setup_teardown(test_ends, up, down),
+        cmocka_unit_test_setup_teardown(test_limits, up, down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
