@@ -33,6 +33,8 @@ static const char usage[] =
     "  stop, cont                   stop the machine, let it run\n"
     "  caps [NAME[=on|off]]...      show or set capabilities\n"
     "  param [NAME[=VALUE]]...      show or set parameters\n"
+    "  dirty-rate [time=SECONDS] [mode=page-sampling|dirty-bitmap|dirty-ring] [samples=PAGES]\n"
+    "                               measure how fast the guest dirties memory (1 s, 512 pages sampled per GiB)\n"
     "  snapshot save|load TAG VMSTATE DEVICE..., snapshot delete TAG DEVICE...\n"
     "                               internal snapshots, by block node names\n"
     "  qmp COMMAND [JSON]           any QMP command with its arguments\n"
@@ -155,6 +157,7 @@ static const struct {
     {"stop", cmd_stop, 0, 0},        {"cont", cmd_cont, 0, 0},
     {"caps", gw_ctl_caps, 0, 1000},  {"param", gw_ctl_param, 0, 1000},
     {"qmp", cmd_qmp, 1, 2},          {"snapshot", gw_ctl_snapshot, 3, 1000},
+    {"dirty-rate", gw_ctl_dirty_rate, 0, 3},
 };
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */

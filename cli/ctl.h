@@ -34,6 +34,7 @@ int gw_ctl_caps(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_param(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_dirty_rate(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv);
 
 /* Setting by the texts of the command line; nothing is done for none. */

@@ -51,6 +51,21 @@ class Ctl(Case):
 
     # ---- asking and setting
 
+    def test_dirty_rate(self):
+        vm, path = self.vm()
+        self.assertRegex(self.ctl(path, "dirty-rate").stdout, r"\Adirty rate +0 MiB/s \(page-sampling, over .*s\)\n\Z")
+        if not at_least(self.version, "6.2"):
+            return
+        doc = self.ctl_json(path, "dirty-rate", "time=1", "samples=128")
+        self.assertEqual((doc["status"], doc["dirty-rate"], doc["sample-pages"]), ("measured", 0, 128))
+        self.assertIn("out of range", self.ctl(path, "dirty-rate", "samples=127", status=1).stderr)
+        self.assertIn("out of range", self.ctl(path, "dirty-rate", "time=61", status=1).stderr)
+        if at_least(self.version, "8.2"):
+            self.assertEqual(self.ctl_json(path, "dirty-rate", "time=0.1")["calc-time-unit"], "millisecond")
+            self.assertEqual(self.ctl_json(path, "dirty-rate", "mode=dirty-bitmap")["mode"], "dirty-bitmap")
+        for wrong in "time=soon", "mode=best", "samples=x", "nonsense":
+            self.assertIn(wrong, self.ctl(path, "dirty-rate", wrong, status=2).stderr)
+
     def test_status(self):
         vm, path = self.vm()
         text = self.ctl(path, "status").stdout
@@ -489,7 +504,7 @@ class CtlOurs(Case):
         self.assertEqual(self.ctl_json(a, "status")["status"]["status"], "paused")
         self.ctl(a, "cont")
         self.assertIn("not supported", self.ctl(a, "caps", "postcopy-ram=on", status=1).stderr)
-        for args in ["snapshot", "save", "a", "b", "c"], ["recover", "tcp:127.0.0.1:0"], ["qmp", "calc-dirty-rate"]:
+        for args in ["snapshot", "save", "a", "b", "c"], ["recover", "tcp:127.0.0.1:0"], ["qmp", "announce-self"]:
             self.assertIn("not supported by this build of godwit", self.ctl(a, *args, status=1).stderr)
         # Too slow to end, interrupted; then for good.
         self.ctl(a, "param", "max-bandwidth=1M")
