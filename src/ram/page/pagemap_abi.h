@@ -44,6 +44,7 @@ struct gw_pm_region {
 #define GW_PAGE_IS_WRITTEN   (1u << 1)
 #define GW_PAGE_IS_PRESENT   (1u << 3)
 #define GW_PAGE_IS_SWAPPED   (1u << 4)
+#define GW_PAGE_IS_PFNZERO   (1u << 5)
 
 #define GW_PM_SCAN_WP_MATCHING   (1u << 0)
 #define GW_PM_SCAN_CHECK_WPASYNC (1u << 1) /* -EPERM for memory without asynchronous write-protect */

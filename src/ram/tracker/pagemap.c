@@ -64,7 +64,7 @@ static int scan(struct pagemap *p, const struct query *q, uintptr_t *at, uintptr
         .category_inverted = q->inverted,
         .category_mask = q->mask,
         .category_anyof_mask = q->anyof,
-        .return_mask = WRITTEN | POPULATED,
+        .return_mask = WRITTEN | POPULATED | GW_PAGE_IS_PFNZERO,
     };
     int n;
 
@@ -99,6 +99,8 @@ static uint64_t found(struct pagemap *p, struct gw_ram_block *b, uintptr_t start
 static int scan_found(struct pagemap *p, struct gw_ram_block *b, const struct query *q, uintptr_t start, uintptr_t end,
                       bool unclean, uint64_t *ret_new, struct gw_error *err)
 {
+    bool counting = p->base.counting;
+
     while (start < end) {
         int n = scan(p, q, &start, end, err);
 
@@ -109,7 +111,10 @@ static int scan_found(struct pagemap *p, struct gw_ram_block *b, const struct qu
 
             if (v->categories & SWAPPED && !(v->categories & WRITTEN))
                 continue;
+            /* The kernel's page of zeros: a hole that was read. It goes, but it was not written, and does not count. */
+            p->base.counting = counting && !(v->categories & GW_PAGE_IS_PFNZERO);
             *ret_new += found(p, b, v->start, v->end, unclean);
+            p->base.counting = counting;
         }
     }
     return 0;

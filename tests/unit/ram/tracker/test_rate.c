@@ -322,6 +322,39 @@ static void test_beside(void **state)
     }
 }
 
+static void read_holes(void *opaque, uint64_t ns)
+{
+    struct writer *w = opaque;
+
+    w->now_ns += ns;
+    for (uint64_t i = 0; i < 64; i++)
+        w->written += *(volatile uint8_t *)(w->m->mem[0] + i * PAGE) + (i % 16 == 0);
+    for (uint64_t i = 0; i < 64; i += 16)
+        w->m->mem[0][i * PAGE] = 1;
+}
+
+/* Memory that was never touched, read and written: only writes count. */
+static void test_holes(void **state)
+{
+    struct model m;
+    struct writer w = {.m = &m, .now_ns = 1};
+    struct gw_clock clock = {sizeof clock, virtual_now, read_holes, virtual_random, &w};
+    struct gw_rate_config c = {.mode = GW_RATE_TRACK, .duration_ns = 10 * GW_NS_PER_MS, .clock = &clock};
+    struct gw_rate rate = {0};
+    void *p = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    assert_ptr_not_equal(p, MAP_FAILED);
+    model_init(&m, 1);
+    model_add(&m, p, 64, 0);
+    if (gw_tracker_pagemap_new(&m.ram, &m.tracker, NULL) == 0) {
+        must(gw_rate_measure(&m.ram, m.tracker, &c, &rate, err));
+        assert_int_equal(w.written, 4); /* the rest read as zeros */
+        assert_int_equal(rate.pages, 4);
+    }
+    model_close(&m);
+    munmap(p, 64 * PAGE);
+}
+
 static uint64_t count_dirtied(void *opaque, unsigned vcpu)
 {
     struct writer *w = opaque;
@@ -357,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_sampled),
         cmocka_unit_test(test_beside),
         cmocka_unit_test(test_vcpus),
+        cmocka_unit_test(test_holes),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test_teardown(test_thread, end_thread),
     };
