@@ -40,6 +40,16 @@ struct gw_xbzrle_stats {
     double encoding_rate; /* bytes of the pages / bytes */
 };
 
+/* Compression of pages, one by one. Rates are as XBZRLE's. */
+struct gw_compression_stats {
+    unsigned threads; /* 0: it is off */
+    uint64_t pages;   /* that were compressed */
+    uint64_t busy;    /* pages that went as they are because no thread was free */
+    uint64_t bytes;   /* of the records without their 8-byte heads */
+    double busy_rate; /* busy / pages of all kinds */
+    double compression_rate; /* bytes of the pages / bytes */
+};
+
 struct gw_round { /* one pass over dirty memory */
     uint64_t bytes, pages, zero_pages;
     uint64_t duration_ns;
@@ -68,6 +78,7 @@ struct gw_stats {
     uint64_t dirty_sync_missed_zero_copy;
     uint64_t bytes_by[GW_CAUSE_COUNT];
     struct gw_xbzrle_stats xbzrle;
+    struct gw_compression_stats compression;
     /* times, like all in these headers in nanoseconds (QMP's are in milliseconds: control.h converts) */
     uint64_t total_time_ns, expected_downtime_ns, setup_time_ns;
     uint64_t downtime_ns;            /* stop asked of the embedder -> peer said it runs */

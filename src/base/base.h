@@ -39,6 +39,12 @@ static inline uint64_t gw_div_up(uint64_t n, uint64_t d)
     return n / d + (n % d != 0);
 }
 
+/* 0 where there is nothing to divide, or nothing to divide by. */
+static inline double gw_ratio(uint64_t a, uint64_t b)
+{
+    return a && b ? (double)a / (double)b : 0;
+}
+
 static inline bool gw_is_pow2(uint64_t n)
 {
     return n && !(n & (n - 1));

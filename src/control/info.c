@@ -132,6 +132,22 @@ static json_t *xbzrle_cache(const struct gw_xbzrle_stats *x)
     return o;
 }
 
+static json_t *compression(const struct gw_compression_stats *c)
+{
+    json_t *o = json_object();
+    bool bad = gw_json_put_int(o, "pages", c->pages);
+
+    bad |= gw_json_put_int(o, "busy", c->busy);
+    bad |= gw_json_put_real(o, "busy-rate", c->busy_rate);
+    bad |= gw_json_put_int(o, "compressed-size", c->bytes);
+    bad |= gw_json_put_real(o, "compression-rate", c->compression_rate);
+    if (bad) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
 static bool put_source(struct gw_control *c, json_t *o, const struct gw_stats *s)
 {
     bool completed = s->status == GW_STATUS_COMPLETED, dirty_limit = false, bad = false;
@@ -148,6 +164,8 @@ static bool put_source(struct gw_control *c, json_t *o, const struct gw_stats *s
     bad |= gw_json_put(o, "ram", ram(s));
     if (s->xbzrle.cache_bytes)
         bad |= gw_json_put(o, "xbzrle-cache", xbzrle_cache(&s->xbzrle));
+    if (s->compression.threads)
+        bad |= gw_json_put(o, "compression", compression(&s->compression));
     if (s->cpu_throttle_percentage)
         bad |= gw_json_put_int(o, "cpu-throttle-percentage", s->cpu_throttle_percentage);
     gw_options_get_capability(gw_vm_options(c->vm), "dirty-limit", &dirty_limit, NULL);

@@ -2,6 +2,7 @@
 #include "engine/features.h"
 
 #include "engine/options.h"
+#include "ram/codec/zpage.h"
 
 #define BIT(c) (1ull << GW_CAP_##c)
 

@@ -19,7 +19,7 @@
     F(RDMA_PIN_ALL, "rdma-pin-all", false, "RDMA: all memory is pinned beforehand")                                    \
     F(AUTO_CONVERGE, "auto-converge", true, "a guest that dirties faster than the link is slowed down")                \
     F(ZERO_BLOCKS, "zero-blocks", false, "block migration: blocks of zeros are told, not sent")                        \
-    F(COMPRESS, "compress", false, "pages are compressed by threads, one by one")                                      \
+    F(COMPRESS, "compress", GW_HAVE_ZPAGE, "pages are compressed by threads, one by one")                              \
     F(EVENTS, "events", true, "QMP events MIGRATION and MIGRATION_PASS")                                               \
     F(POSTCOPY_RAM, "postcopy-ram", false, "the guest may go on before its pages have come")                           \
     F(COLO, "x-colo", false, "a second machine is kept a checkpoint behind")                                           \

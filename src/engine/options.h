@@ -35,6 +35,9 @@ enum gw_multifd_compression { GW_MULTIFD_NONE, GW_MULTIFD_ZLIB, GW_MULTIFD_ZSTD 
     F(MULTIFD_ZLIB_LEVEL, "multifd-zlib-level", 1, 0, 9, "zlib level")                                                 \
     F(MULTIFD_ZSTD_LEVEL, "multifd-zstd-level", 1, 0, 20, "zstd level")                                                \
     F(MULTIFD_QATZIP_LEVEL, "multifd-qatzip-level", 1, 1, 9, "qatzip level")                                           \
+    F(COMPRESS_LEVEL, "compress-level", 1, 0, 9, "zlib level of the compression threads")                              \
+    F(COMPRESS_THREADS, "compress-threads", 8, 1, 255, "compression threads")                                          \
+    F(DECOMPRESS_THREADS, "decompress-threads", 2, 1, 255, "decompression threads")                                    \
     F(XBZRLE_CACHE_SIZE, "xbzrle-cache-size", 67108864, 4096, 1ull << 62, "bytes, a power of two")                     \
     F(MAX_POSTCOPY_BANDWIDTH, "max-postcopy-bandwidth", 0, 0, UINT64_MAX, "bytes per second; 0: no limit")             \
     F(VCPU_DIRTY_LIMIT_PERIOD, "x-vcpu-dirty-limit-period", 1000, 1, 1000, "ms between the machine's own measurements")                  \
@@ -42,6 +45,7 @@ enum gw_multifd_compression { GW_MULTIFD_NONE, GW_MULTIFD_ZLIB, GW_MULTIFD_ZSTD 
 
 /* F(FIELD, "qmp-name", default, "help") */
 #define GW_BOOL_PARAMETERS(F)                                                                                          \
+    F(COMPRESS_WAIT_THREAD, "compress-wait-thread", true, "wait for a free compression thread")                        \
     F(CPU_THROTTLE_TAILSLOW, "cpu-throttle-tailslow", false, "smaller steps near the end")                             \
     F(DIRECT_IO, "direct-io", false, "bypass the page cache for mapped-ram pages")
 
@@ -60,10 +64,6 @@ enum gw_multifd_compression { GW_MULTIFD_NONE, GW_MULTIFD_ZLIB, GW_MULTIFD_ZSTD 
 
 /* F("qmp-name", type, "help"): known to one of the peers, but not to this build: neither set nor read. */
 #define GW_ABSENT_PARAMETERS(F)                                                                                        \
-    F("compress-level", INT, "zlib level of the compression threads")                                                  \
-    F("compress-threads", INT, "compression threads")                                                                  \
-    F("compress-wait-thread", BOOL, "wait for a free compression thread")                                              \
-    F("decompress-threads", INT, "decompression threads")                                                              \
     F("block-incremental", BOOL, "disks: only what differs from the backing file")                                     \
     F("block-bitmap-mapping", STRING, "aliases of nodes and dirty bitmaps")
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/plan.h"
 
+#include "ram/codec/deflate.h"
 #include "ram/codec/plain.h"
 #include "ram/codec/xbzrle.h"
 #include "ram/codec/zero.h"
@@ -43,6 +44,19 @@ static int add_xbzrle(struct gw_plan *plan, struct gw_vm *vm, struct gw_lane *la
     return 0;
 }
 
+static int add_deflate(struct gw_vm *vm, struct gw_lane *lane, struct gw_error *err)
+{
+    const struct gw_deflate_config config = {
+        .level = (unsigned)gw_options_param(vm->options, GW_PARAM_COMPRESS_LEVEL),
+        .threads = (unsigned)gw_options_param(vm->options, GW_PARAM_COMPRESS_THREADS),
+        .wait = gw_options_param(vm->options, GW_PARAM_COMPRESS_WAIT_THREAD),
+    };
+    struct gw_codec *codec = NULL;
+    int r = gw_codec_deflate_new(&vm->ram, &config, &vm->clock, &codec, err);
+
+    return r < 0 ? r : gw_lane_add(lane, codec, err);
+}
+
 /* own: the lane has a channel of its own. */
 static int make_lane(struct gw_plan *plan, struct gw_vm *vm, bool zeros, bool own, struct gw_lane **ret,
                      struct gw_error *err)
@@ -57,6 +71,8 @@ static int make_lane(struct gw_plan *plan, struct gw_vm *vm, bool zeros, bool ow
         r = add_zero(lane, err);
     if (r >= 0 && !own && gw_options_cap(vm->options, GW_CAP_XBZRLE)) /* a page must always travel by the same lane */
         r = add_xbzrle(plan, vm, lane, err);
+    if (r >= 0 && !own && gw_options_cap(vm->options, GW_CAP_COMPRESS))
+        r = add_deflate(vm, lane, err);
     if (r >= 0)
         r = add_plain(lane, err);
     if (r < 0) {
@@ -174,6 +190,9 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_c
         r = make_lanes_in(vm, pages, &ram.take_lanes_in, err);
     if (r >= 0)
         r = gw_codec_xbzrle_decoder_new(&vm->ram, &ram.take_in->decoder[GW_FORM_XBZRLE], err);
+    if (r >= 0)
+        r = gw_codec_deflate_decoder_new(&vm->ram, (unsigned)gw_options_param(vm->options, GW_PARAM_DECOMPRESS_THREADS),
+                                         &ram.take_in->decoder[GW_FORM_DEFLATE], err);
     if (r < 0) {
         gw_lanes_in_free(ram.take_lanes_in);
         if (ram.take_in)

@@ -10,6 +10,8 @@
  *                                    where a file is written meanwhile
  *     zero-page-detection            the codec `zero`, and holes told by the source, unless it is none
  *     xbzrle                         the codec `xbzrle`, behind `zero`. A destination always has its decoder
+ *     compress and its parameters    the codec `deflate`, behind these. A destination always has its decoder, with
+ *                                    decompress-threads
  *     (always)                       the codec `plain`, last in the chain
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
  *     (what else the machine has)    a live section each (gw_vm.live), beside RAM's

@@ -61,6 +61,7 @@ void gw_send_publish(struct gw_send *s)
     st->normal_bytes = c.plain_pages * page;
     st->skipped_pages = c.skipped_pages;
     st->xbzrle = c.xbzrle;
+    st->compression = c.compression;
     st->dirty_sync_count = s->syncs;
     st->page_size = page;
     st->pages_per_second = s->bandwidth.pages_per_s;

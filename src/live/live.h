@@ -31,6 +31,7 @@ struct gw_progress {
     uint64_t total_bytes, remaining_bytes;
     uint64_t zero_pages, plain_pages, coded_pages, skipped_pages; /* RAM, since the session began */
     struct gw_xbzrle_stats xbzrle;
+    struct gw_compression_stats compression;
 };
 
 /* What the stream had of a section when it ended. */

@@ -210,9 +210,7 @@ static void progress(struct gw_live *live, struct gw_progress *sum)
     }
     if (m->lanes_in)
         gw_lanes_in_progress(m->lanes_in, sum);
-    sum->zero_pages += m->in->pages[GW_FORM_ZERO];
-    sum->plain_pages += m->in->pages[GW_FORM_PLAIN];
-    sum->coded_pages += m->in->pages[GW_FORM_XBZRLE];
+    gw_progress_add(sum, m->in->pages);
 }
 
 static const struct gw_live_ops ops = {

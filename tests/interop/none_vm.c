@@ -265,8 +265,9 @@ static void say_state(struct machine *m)
         gw_send_stats(m->send, &st);
     pthread_mutex_lock(&m->lock);
     flockfile(stdout);
-    printf("{\"event\": \"state\", \"running\": %s, \"written\": %" PRIu64 ", \"xbzrle\": %" PRIu64 "}\n",
-           m->running ? "true" : "false", m->written, st.xbzrle.pages);
+    printf("{\"event\": \"state\", \"running\": %s, \"written\": %" PRIu64 ", \"xbzrle\": %" PRIu64
+           ", \"compressed\": %" PRIu64 "}\n",
+           m->running ? "true" : "false", m->written, st.xbzrle.pages, st.compression.pages);
     fflush(stdout);
     funlockfile(stdout);
     pthread_mutex_unlock(&m->lock);
@@ -297,10 +298,11 @@ static void say_end(struct machine *m, int r, const struct gw_error *err)
     printf(", \"stats\": {\"transferred\": %" PRIu64 ", \"total\": %" PRIu64 ", \"remaining\": %" PRIu64
            ", \"normal\": %" PRIu64 ", \"duplicate\": %" PRIu64 ", \"dirty-sync-count\": %" PRIu64
            ", \"downtime-us\": %" PRIu64 ", \"total-ms\": %" PRIu64 ", \"rounds\": %u, \"xbzrle\": %" PRIu64
+           ", \"compressed\": %" PRIu64 ", \"compressed-size\": %" PRIu64 ", \"busy\": %" PRIu64
            ", \"bytes-by\": [",
            st.transferred_bytes, st.total_bytes, st.remaining_bytes, st.normal_pages, st.duplicate_pages,
            st.dirty_sync_count, st.downtime_ns / 1000, st.total_time_ns / 1000000, st.rounds,
-           st.xbzrle.pages);
+           st.xbzrle.pages, st.compression.pages, st.compression.bytes, st.compression.busy);
     for (int i = 0; i < GW_CAUSE_COUNT; i++)
         printf("%s%" PRIu64, i ? ", " : "", st.bytes_by[i]);
     printf("]}}\n");

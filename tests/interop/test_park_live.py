@@ -186,6 +186,17 @@ class Live(Parking):
     def test_xbzrle_from_11_1(self):
         self.xbzrle("11.1")
 
+    def compress(self, version):
+        """Pages that come compressed, one by one, and go on so."""
+        found = self.live(version, version, capabilities=["compress"], machine="pc-i440fx-5.2")
+        self.assertGreater(found["compression"]["pages"], 0)
+
+    def test_compress_from_5_2(self):
+        self.compress("5.2")
+
+    def test_compress_from_7_2(self):
+        self.compress("7.2")
+
     def test_as_it_was_written_while_it_came(self):
         self.live("10.0", "10.0", "--compress", "none")
 

@@ -55,12 +55,4 @@ int gw_stream_file_keep(struct gw_stream_file *f, unsigned block, uint64_t page,
 int gw_stream_file_read(const struct gw_stream_file *f, unsigned block, uint64_t first, uint64_t count, uint8_t *dst,
                         struct gw_error *err);
 
-/* ---- compressed pages (docs/wire-format.md 7.5); coded.c ---- */
-
-/* An inflater for many pages, made at first use. -ENOTSUP: godwit was built without zlib. */
-struct gw_inflate;
-int gw_coded_inflate(struct gw_inflate **state, uint8_t *page, uint32_t page_bytes, const uint8_t *coded,
-                     uint32_t bytes, struct gw_error *err);
-void gw_coded_inflate_free(struct gw_inflate *state);
-
 #endif

@@ -7,6 +7,7 @@
 #include "base/endian.h"
 #include "image/stream/file.h"
 #include "ram/codec/xbzrle_delta.h"
+#include "ram/codec/zpage.h"
 #include "ram/page/zero.h"
 #include "scan/parts.h"
 
@@ -14,7 +15,7 @@ struct walk {
     struct gw_image *image;
     struct gw_stream_file *file;
     const struct gw_zero *zero;
-    struct gw_inflate *inflate;
+    struct gw_zunpack *unpack; /* NULL until it is needed */
     uint8_t *page;      /* being decoded */
     const struct gw_scan *scan;
     struct gw_image_progress seen;
@@ -193,7 +194,9 @@ static int decode(struct walk *w, const struct gw_scan_page *p, uint64_t page)
         if (r >= 0)
             r = gw_xbzrle_decode(p->coded, p->coded_bytes, w->page, n, &w->why);
     } else {
-        r = gw_coded_inflate(&w->inflate, w->page, n, p->coded, p->coded_bytes, &w->why);
+        r = w->unpack ? 0 : gw_zunpack_new(&w->unpack, &w->why);
+        if (r >= 0)
+            r = gw_zunpack(w->unpack, p->coded, p->coded_bytes, w->page, n, &w->why);
     }
     if (r < 0) {
         gw_context(&w->why, "byte %" PRIu64 ": page at 0x%" PRIx64 " of RAM block %s", p->at, p->offset,
@@ -395,7 +398,7 @@ int gw_stream_open_at(int fd, const char *name, uint64_t base, struct gw_image *
         if (r < 0 && err)
             *err = w.why;
     }
-    gw_coded_inflate_free(w.inflate);
+    gw_zunpack_free(w.unpack);
     free(w.early_ids);
     free(w.page);
     if (r == -ENODATA) { /* of a file: nothing more will come */

@@ -278,15 +278,10 @@ void gw_xbzrle_counters_add(struct gw_xbzrle_counters *c, enum gw_xbzrle_outcome
     ADD(c->pages, 1);
 }
 
-static double rate(uint64_t a, uint64_t b)
-{
-    return a && b ? (double)a / (double)b : 0;
-}
-
 void gw_xbzrle_counters_period(struct gw_xbzrle_counters *c, uint64_t handled_pages, uint32_t page_bytes)
 {
-    double miss = rate(c->cache_miss - c->period_cache_miss, handled_pages);
-    double encoding = rate((c->pages - c->period_pages) * page_bytes, c->bytes - c->period_bytes);
+    double miss = gw_ratio(c->cache_miss - c->period_cache_miss, handled_pages);
+    double encoding = gw_ratio((c->pages - c->period_pages) * page_bytes, c->bytes - c->period_bytes);
 
     __atomic_store(&c->cache_miss_rate, &miss, __ATOMIC_RELAXED);
     __atomic_store(&c->encoding_rate, &encoding, __ATOMIC_RELAXED);

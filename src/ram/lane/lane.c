@@ -4,6 +4,7 @@
 struct gw_lane {
     struct gw_codec *codec[GW_LANE_CODECS];
     unsigned codecs;
+    unsigned ahead; /* codecs of gw_lane_start: the last of them works on threads of its own */
     struct gw_layout *layout;
 };
 
@@ -34,12 +35,14 @@ struct gw_lane *gw_lane_free(struct gw_lane *l)
 
 int gw_lane_add(struct gw_lane *l, struct gw_codec *take_codec, struct gw_error *err)
 {
-    if (l->codecs < GW_LANE_CODECS) {
-        l->codec[l->codecs++] = take_codec;
-        return 0;
+    if (l->codecs == GW_LANE_CODECS || (take_codec->finish && l->ahead)) {
+        take_codec->free(take_codec);
+        return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "more than %u codecs in a chain, or two with threads", GW_LANE_CODECS);
     }
-    take_codec->free(take_codec);
-    return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "more than %u codecs in a chain", GW_LANE_CODECS);
+    l->codec[l->codecs++] = take_codec;
+    if (take_codec->finish)
+        l->ahead = l->codecs;
+    return 0;
 }
 
 int gw_lane_begin(struct gw_lane *l, struct gw_error *err)
@@ -59,11 +62,26 @@ void gw_lane_end(struct gw_lane *l)
             l->codec[i]->end(l->codec[i]);
 }
 
-int gw_lane_put(struct gw_lane *l, struct gw_batch *batch, struct gw_writer *w, struct gw_error *err)
+bool gw_lane_holds(const struct gw_lane *l)
+{
+    return l->ahead;
+}
+
+int gw_lane_start(struct gw_lane *l, struct gw_batch *batch, struct gw_error *err)
 {
     int r = 0;
 
-    for (unsigned i = 0; r >= 0 && i < l->codecs; i++)
+    for (unsigned i = 0; r >= 0 && i < l->ahead; i++)
+        r = l->codec[i]->encode(l->codec[i], batch, err);
+    return r;
+}
+
+int gw_lane_put(struct gw_lane *l, struct gw_batch *batch, struct gw_writer *w, struct gw_error *err)
+{
+    struct gw_codec *beside = l->ahead ? l->codec[l->ahead - 1] : NULL;
+    int r = beside ? beside->finish(beside, batch, err) : 0;
+
+    for (unsigned i = l->ahead; r >= 0 && i < l->codecs; i++)
         r = l->codec[i]->encode(l->codec[i], batch, err);
     if (r < 0)
         return r;
@@ -85,11 +103,7 @@ int gw_lane_barrier(struct gw_lane *l, enum gw_barrier kind, struct gw_writer *w
 
 void gw_lane_progress(const struct gw_lane *l, struct gw_progress *sum)
 {
-    const _Atomic uint64_t *pages = l->layout->pages;
-
-    sum->zero_pages += atomic_load_explicit(&pages[GW_FORM_ZERO], memory_order_relaxed);
-    sum->plain_pages += atomic_load_explicit(&pages[GW_FORM_PLAIN], memory_order_relaxed);
-    sum->coded_pages += atomic_load_explicit(&pages[GW_FORM_XBZRLE], memory_order_relaxed);
+    gw_progress_add(sum, l->layout->pages);
     for (unsigned i = 0; i < l->codecs; i++)
         if (l->codec[i]->progress)
             l->codec[i]->progress(l->codec[i], sum);

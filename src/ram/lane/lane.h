@@ -27,6 +27,11 @@ struct gw_lane *gw_lane_free(struct gw_lane *l);
 int gw_lane_add(struct gw_lane *l, struct gw_codec *take_codec, struct gw_error *err);
 
 int gw_lane_begin(struct gw_lane *l, struct gw_error *err);
+/* One of its codecs has threads: each batch has to be started, and better some time before it is put. */
+bool gw_lane_holds(const struct gw_lane *l);
+/* Batches are put in the order in which they were started, and are the lane's meanwhile. Those that were not put when
+ * it ended are the caller's again. Without threads it does nothing. */
+int gw_lane_start(struct gw_lane *l, struct gw_batch *batch, struct gw_error *err);
 /* Records of the whole batch. The writer references the bodies until its next flush. */
 int gw_lane_put(struct gw_lane *l, struct gw_batch *batch, struct gw_writer *w, struct gw_error *err);
 /* Codecs first, in the order of the chain, then the layout. Does not flush. */

@@ -3,13 +3,16 @@
 
 #include <pthread.h>
 
-/* Batches: for each lane one that is being put, one that waits, and one that the writer still references. */
+/* Batches: for each lane one that is being put, one that waits, and one that the writer still references; and one that
+ * its codecs hold. */
 #define BATCHES_PER_LANE 3u
+#define BATCHES_HELD     1u
 #define NO_BARRIER       GW_BARRIER_COUNT
 
 struct way {
     struct gw_lanes *lanes;
     struct gw_lane *lane;
+    struct gw_batch *held; /* started, and not put yet */
     struct gw_batch *flying, **flying_end; /* put, oldest first; bodies may still be referenced */
 
     /* of a way with a thread */
@@ -128,6 +131,41 @@ static void land(struct way *y, const struct gw_writer *w)
     }
 }
 
+/* Puts the batch that is held, and holds this one instead; NULL: none. */
+static int advance(struct way *y, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
+{
+    struct gw_batch *held = y->held;
+    int r = b ? gw_lane_start(y->lane, b, err) : 0;
+
+    y->held = b;
+    if (!held)
+        return r;
+    if (r >= 0)
+        r = gw_lane_put(y->lane, held, w, err);
+    fly(y, held, w);
+    return r;
+}
+
+/* Puts the batch, or begins with it. */
+static int put(struct way *y, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
+{
+    int r;
+
+    if (gw_lane_holds(y->lane))
+        return advance(y, b, w, err);
+    r = gw_lane_put(y->lane, b, w, err);
+    fly(y, b, w);
+    return r;
+}
+
+/* The barrier, behind all that was begun. */
+static int put_barrier(struct way *y, enum gw_barrier kind, struct gw_writer *w, struct gw_error *err)
+{
+    int r = advance(y, NULL, w, err);
+
+    return r < 0 ? r : gw_lane_barrier(y->lane, kind, w, err);
+}
+
 static struct gw_batch *take_idle(struct gw_lanes *l)
 {
     struct gw_batch *b = l->idle;
@@ -199,8 +237,7 @@ static void put_batch(struct way *y, struct gw_batch *b, bool failed)
         give_back(y->lanes, b);
         return;
     }
-    r = gw_lane_put(y->lane, b, &y->writer, &error);
-    fly(y, b, &y->writer);
+    r = put(y, b, &y->writer, &error);
     /* Flush now: no later call would flush this channel. */
     if (r >= 0)
         r = gw_writer_flush(&y->writer, &error);
@@ -215,7 +252,7 @@ static void put_batch(struct way *y, struct gw_batch *b, bool failed)
 static void reach(struct way *y, enum gw_barrier kind, bool failed)
 {
     struct gw_error error = GW_ERROR_INIT;
-    int r = failed ? 0 : gw_lane_barrier(y->lane, kind, &y->writer, &error);
+    int r = failed ? 0 : put_barrier(y, kind, &y->writer, &error);
 
     if (r >= 0 && !failed)
         r = gw_writer_flush(&y->writer, &error);
@@ -336,11 +373,14 @@ static int reach_all(struct gw_lanes *l, enum gw_barrier kind, struct gw_error *
 
 int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err)
 {
+    unsigned batches = l->count * BATCHES_PER_LANE;
     int r = 0;
 
     l->begun = true;
     l->quit = l->complete = false;
-    for (unsigned i = 0; i < l->count * BATCHES_PER_LANE; i++) {
+    for (unsigned i = 0; i < l->count; i++)
+        batches += gw_lane_holds(l->way[i].lane) ? BATCHES_HELD : 0;
+    for (unsigned i = 0; i < batches; i++) {
         struct gw_batch *b = calloc(1, sizeof *b);
 
         if (!b)
@@ -358,22 +398,16 @@ int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err)
 
 int gw_lanes_submit(struct gw_lanes *l, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
 {
-    int r;
-
     if (!b->count) {
         give_back(l, b);
         return 0;
     }
-    if (l->config.open)
-        return hand_over(l, b, err);
-    r = gw_lane_put(l->way[0].lane, b, w, err);
-    fly(&l->way[0], b, w);
-    return r;
+    return l->config.open ? hand_over(l, b, err) : put(&l->way[0], b, w, err);
 }
 
 int gw_lanes_barrier(struct gw_lanes *l, enum gw_barrier kind, struct gw_writer *w, struct gw_error *err)
 {
-    int r = l->config.open ? reach_all(l, kind, err) : gw_lane_barrier(l->way[0].lane, kind, w, err);
+    int r = l->config.open ? reach_all(l, kind, err) : put_barrier(&l->way[0], kind, w, err);
 
     l->complete = r >= 0 && kind == GW_BARRIER_END;
     return r;
@@ -406,6 +440,9 @@ void gw_lanes_end(struct gw_lanes *l)
         if (l->config.open)
             gw_writer_close(&y->writer);
         gw_lane_end(y->lane);
+        if (y->held) /* nobody works on it any more */
+            give_back(l, y->held);
+        y->held = NULL;
     }
     for (struct gw_batch *b = l->idle, *next; b; b = next) {
         next = b->next;

@@ -183,11 +183,6 @@ void gw_lanes_in_end(struct gw_lanes_in *l)
 
 void gw_lanes_in_progress(const struct gw_lanes_in *l, struct gw_progress *sum)
 {
-    for (unsigned i = 0; i < l->count; i++) {
-        const _Atomic uint64_t *pages = l->way[i].layout->pages;
-
-        sum->zero_pages += atomic_load_explicit(&pages[GW_FORM_ZERO], memory_order_relaxed);
-        sum->plain_pages += atomic_load_explicit(&pages[GW_FORM_PLAIN], memory_order_relaxed);
-        sum->coded_pages += atomic_load_explicit(&pages[GW_FORM_XBZRLE], memory_order_relaxed);
-    }
+    for (unsigned i = 0; i < l->count; i++)
+        gw_progress_add(sum, l->way[i].layout->pages);
 }

@@ -4,6 +4,7 @@
 #include "base/endian.h"
 #include "channel/iov.h"
 #include "wire/names.h"
+#include "wire/ram_record.h"
 
 #define WINDOW    ((uint64_t)GW_BATCH_PAGES)
 #define GUESS_MIN 4u
@@ -11,7 +12,9 @@
 #define REACH_MIN 16u
 /* Enough for a hundred zero records in a call, too little to drag page bodies through the buffer. */
 #define READAHEAD_ZERO 1024u
-#define WORD           8u
+/* Coded pages are copied anyway, and plain ones between them may be as well. */
+#define READAHEAD_CODED 32768u
+#define WORD            8u
 
 struct get {
     struct gw_layout_in layout;
@@ -26,6 +29,7 @@ struct get {
     struct gw_ram_block *last; /* block of the record before: CONTINUE */
 
     uint64_t next;                      /* the page after the last plain one */
+    struct gw_codec *beside;            /* has pages that are not placed yet; NULL: none */
     unsigned run;                       /* plain records in sequence so far */
     unsigned guess;                     /* pages to guess at next time */
     unsigned reach;                     /* vectors to give to one read: some more than the transport lately filled */
@@ -164,7 +168,7 @@ static int guess(struct get *g, struct gw_reader *r, struct gw_error *err)
     unsigned n, hits = 0;
     int e;
 
-    if (!g->guesses || g->run < 2 || gw_reader_buffered(r) || !r->channel)
+    if (!g->guesses || g->beside || g->run < 2 || gw_reader_buffered(r) || !r->channel)
         return 0;
     n = choose(g);
     if (n < 2)
@@ -227,9 +231,9 @@ static int plain_record(struct get *g, struct gw_reader *r, uint64_t page, struc
 
     g->next = page + 1;
     /* Where no guess will be made the next header can come with this body. */
-    r->readahead = g->guesses && successor(g, page + 1, &next) ? 0 : WORD;
+    r->readahead = g->beside ? READAHEAD_CODED : g->guesses && successor(g, page + 1, &next) ? 0 : WORD;
     e = gw_reader_direct_ahead(r, dst, g->ram->page_bytes, err);
-    r->readahead = 0;
+    r->readahead = g->beside ? READAHEAD_CODED : 0;
     if (e < 0)
         return e;
     g->run = follows ? g->run + 1 : 1;
@@ -252,38 +256,46 @@ static int zero_record(struct get *g, struct gw_reader *r, uint64_t page, uint64
     return g->store->zero(g->store, g->last, page, err);
 }
 
+static int decode(struct get *g, struct gw_codec *codec, uint64_t page, uint64_t at, const uint8_t *coded, uint32_t bytes,
+                  struct gw_error *err)
+{
+    struct gw_store *store = g->store;
+    int e;
+
+    if (codec->decode_later) {
+        g->beside = codec;
+        return codec->decode_later(codec, store, g->last, page, at, coded, bytes,
+                                   store->where(store, g->last, page, GW_STORE_OVERWRITE), err);
+    }
+    e = codec->decode(codec, g->last, page, coded, bytes, store->where(store, g->last, page, GW_STORE_MODIFY), err);
+    if (e >= 0)
+        return store->place(store, g->last, page, err);
+    gw_context(err, "XBZRLE record at byte %" PRIu64 ": page 0x%" PRIx64 " of RAM block %s", at,
+               page << g->ram->page_bits, g->last->name);
+    return e;
+}
+
 /* A record whose page is coded: what stands before the coded bytes says how many they are. */
-static int coded_record(struct get *g, struct gw_reader *r, enum gw_form form, uint64_t page, uint64_t at,
+static int coded_record(struct get *g, struct gw_reader *r, enum gw_form form, uint64_t word, uint64_t page, uint64_t at,
                         struct gw_error *err)
 {
-    struct gw_codec *codec = g->layout.decoder[form];
+    uint32_t kind = form == GW_FORM_XBZRLE ? GW_RAMF_XBZRLE : GW_RAMF_COMPRESS, bytes;
+    const struct gw_ram_record record = {.at = at, .word = word, .kind = kind};
     const uint8_t *coded;
-    uint8_t kind;
-    uint16_t bytes;
-    int e = gw_get_u8(r, &kind, err);
+    int e = gw_ram_coded_get(&r->in, &record, g->ram->page_bytes, &bytes, err);
 
     if (e >= 0)
-        e = gw_get_u16(r, &bytes, err);
+        e = gw_reader_need(r, bytes, &coded, err);
+    if (e >= 0)
+        e = decode(g, g->layout.decoder[form], page, at, coded, bytes, err);
     if (e < 0)
         return e;
-    if (kind != GW_XBZRLE_ENCODING || !bytes || bytes > g->ram->page_bytes)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                       "XBZRLE record at byte %" PRIu64 ": %u bytes of encoding 0x%02x for a page of %u", at, bytes,
-                       kind, g->ram->page_bytes);
-    e = gw_reader_need(r, bytes, &coded, err);
-    if (e < 0)
-        return e;
-    e = codec->decode(codec, g->last, page, coded, bytes, g->store->where(g->store, g->last, page, GW_STORE_MODIFY),
-                      err);
-    if (e < 0) {
-        gw_context(err, "XBZRLE record at byte %" PRIu64 ": page 0x%" PRIx64 " of RAM block %s", at,
-                   page << g->ram->page_bits, g->last->name);
-        return e;
-    }
     gw_reader_skip(r, bytes);
+    if (form == GW_FORM_DEFLATE)
+        r->readahead = READAHEAD_CODED;
     g->run = 0;
     count(g, form, 1);
-    return g->store->place(g->store, g->last, page, err);
+    return 0;
 }
 
 /* The form that the flags of a record name; GW_FORM_OPEN: none that is known here. */
@@ -296,6 +308,8 @@ static enum gw_form form_of(const struct get *g, uint64_t flags)
         return GW_FORM_ZERO;
     case GW_RAMF_XBZRLE:
         return g->layout.decoder[GW_FORM_XBZRLE] ? GW_FORM_XBZRLE : GW_FORM_OPEN;
+    case GW_RAMF_COMPRESS:
+        return g->layout.decoder[GW_FORM_DEFLATE] ? GW_FORM_DEFLATE : GW_FORM_OPEN;
     default:
         return GW_FORM_OPEN;
     }
@@ -316,13 +330,15 @@ static int record(struct get *g, struct gw_reader *r, struct gw_error *err)
     if (form == GW_FORM_OPEN)
         return bad_flags(word, at, (uint32_t)mask, err);
     e = place(g, r, word, at, &page, err);
+    if (e >= 0 && g->beside) /* what came of this page before is placed first */
+        e = g->beside->await(g->beside, g->last, page, err);
     if (e < 0)
         return e;
     if (g->layout.touched) /* guesses come only behind records */
         atomic_store_explicit(g->layout.touched, true, memory_order_relaxed);
     return form == GW_FORM_PLAIN  ? plain_record(g, r, page, err)
            : form == GW_FORM_ZERO ? zero_record(g, r, page, at, err)
-                                  : coded_record(g, r, form, page, at, err);
+                                  : coded_record(g, r, form, word, page, at, err);
 }
 
 static int get(struct gw_layout_in *layout, struct gw_reader *r, struct gw_store *store, struct gw_error *err)
@@ -342,6 +358,12 @@ static int get(struct gw_layout_in *layout, struct gw_reader *r, struct gw_store
             e = record(g, r, err);
         if (e)
             break;
+    }
+    if (g->beside) { /* also after a failure, since the memory may be gone soon */
+        int later = g->beside->await(g->beside, NULL, 0, e < 0 ? NULL : err);
+
+        g->beside = NULL;
+        e = e < 0 ? e : later < 0 ? later : e;
     }
     r->readahead = old_readahead;
     return e < 0 ? e : 0;

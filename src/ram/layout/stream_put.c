@@ -36,8 +36,13 @@ static unsigned put_zeros(struct stream *l, const struct gw_batch *batch, struct
 static void put_coded(struct stream *l, const struct gw_batch *batch, unsigned i, struct gw_writer *w)
 {
     gw_writer_cause(w, GW_CAUSE_RAM_META);
-    put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_XBZRLE);
-    gw_ram_put_xbzrle(&w->out, (uint16_t)batch->body[i].bytes);
+    if (batch->form[i] == GW_FORM_XBZRLE) {
+        put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_XBZRLE);
+        gw_ram_put_xbzrle(&w->out, (uint16_t)batch->body[i].bytes);
+    } else {
+        put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_COMPRESS);
+        gw_ram_put_compressed(&w->out, batch->body[i].bytes);
+    }
     gw_writer_cause(w, GW_CAUSE_RAM_CODED);
     if (batch->body[i].bytes < SMALL) /* a copy is cheaper than a vector */
         gw_put_bytes(w, batch->body[i].data, batch->body[i].bytes);
@@ -49,25 +54,25 @@ static void put(struct gw_layout *layout, const struct gw_batch *batch, struct g
 {
     struct stream *l = GW_CONTAINER(layout, struct stream, layout);
     enum gw_cause old = gw_writer_cause(w, GW_CAUSE_RAM_ZERO);
-    unsigned zeros = put_zeros(l, batch, w), plain = 0, coded = 0;
+    unsigned put[GW_FORM_COUNT] = {[GW_FORM_ZERO] = put_zeros(l, batch, w)};
 
     for (unsigned i = 0; i < batch->count; i++) {
-        if (batch->form[i] == GW_FORM_XBZRLE) {
-            put_coded(l, batch, i, w);
-            coded++;
-        }
-        if (batch->form[i] != GW_FORM_PLAIN)
+        if (batch->form[i] == GW_FORM_ZERO || batch->form[i] == GW_FORM_SAME)
             continue;
+        put[batch->form[i]]++;
+        if (batch->form[i] != GW_FORM_PLAIN) {
+            put_coded(l, batch, i, w);
+            continue;
+        }
         gw_writer_cause(w, GW_CAUSE_RAM_META);
         put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_PAGE);
         gw_writer_cause(w, GW_CAUSE_RAM_PAGE);
         gw_put_ref(w, batch->body[i].data, batch->body[i].bytes);
-        plain++;
     }
     gw_writer_cause(w, old);
-    atomic_fetch_add_explicit(&layout->pages[GW_FORM_ZERO], zeros, memory_order_relaxed);
-    atomic_fetch_add_explicit(&layout->pages[GW_FORM_PLAIN], plain, memory_order_relaxed);
-    atomic_fetch_add_explicit(&layout->pages[GW_FORM_XBZRLE], coded, memory_order_relaxed);
+    for (unsigned i = 0; i < GW_FORM_COUNT; i++)
+        if (put[i])
+            atomic_fetch_add_explicit(&layout->pages[i], put[i], memory_order_relaxed);
 }
 
 static void barrier(struct gw_layout *layout, enum gw_barrier kind, struct gw_writer *w)

@@ -22,6 +22,7 @@ enum gw_form {
     GW_FORM_ZERO,  /* all zeros; the body does not count */
     GW_FORM_PLAIN, /* the body is the page */
     GW_FORM_XBZRLE, /* the body is what changed since the page was sent the last time (docs/formats/xbzrle.md) */
+    GW_FORM_DEFLATE, /* the body is a zlib stream of the page (docs/formats/compress.md) */
     GW_FORM_SAME,   /* the receiver has these contents: nothing is put */
     GW_FORM_COUNT
 };

@@ -28,6 +28,8 @@ enum gw_barrier {
     GW_BARRIER_COUNT
 };
 
+struct gw_store;
+
 struct gw_source {
     /* A migration begins. goes[i]: pages of block i are sent. On failure end need not come. */
     int (*begin)(struct gw_source *s, const bool *goes, struct gw_error *err);
@@ -49,10 +51,20 @@ struct gw_codec {
     int (*begin)(struct gw_codec *c, struct gw_error *err);
     /* Claims pages that are OPEN by setting their form, and their body if the record carries something else. */
     int (*encode)(struct gw_codec *c, struct gw_batch *batch, struct gw_error *err);
+    /* NULL: encode does it all. Else encode only begins, threads of the codec go on, and the batch is the codec's until
+     * finish, which comes in the same order, or end. */
+    int (*finish)(struct gw_codec *c, struct gw_batch *batch, struct gw_error *err);
     /* The other direction: `bytes` coded bytes from the peer become the page at dst, which holds what the page was
      * before. Trusts nothing; -EPROTO with blame PEER, and dst is undefined then. NULL: pages are not coded. */
     int (*decode)(struct gw_codec *c, struct gw_ram_block *b, uint64_t page, const uint8_t *coded, size_t bytes, uint8_t *dst,
                   struct gw_error *err);
+    /* Instead of decode, of a codec with threads: all of the page at dst is written and then placed in the store, sooner
+     * or later. The coded bytes are copied. at: of the record, for errors. */
+    int (*decode_later)(struct gw_codec *c, struct gw_store *store, struct gw_ram_block *b, uint64_t page, uint64_t at,
+                        const uint8_t *coded, size_t bytes, uint8_t *dst, struct gw_error *err);
+    /* With decode_later: waits until this page, or where b is NULL all pages, are placed. Fails if one could not be: nothing
+     * is written any more after that either. */
+    int (*await)(struct gw_codec *c, struct gw_ram_block *b, uint64_t page, struct gw_error *err);
     /* NULL: nothing to do. Every page up to here has been encoded. */
     int (*barrier)(struct gw_codec *c, enum gw_barrier kind, struct gw_error *err);
     /* NULL: it has none. Adds its figures. Any thread. */
@@ -120,5 +132,14 @@ struct gw_layout_in {
     atomic_bool *touched;                    /* is set before the first page is written; may be NULL */
     _Atomic uint64_t pages[GW_FORM_COUNT];   /* read, by form. Any thread may read them */
 };
+
+/* Adds the pages of a layout, by form. */
+static inline void gw_progress_add(struct gw_progress *sum, const _Atomic uint64_t *pages)
+{
+    sum->zero_pages += atomic_load_explicit(&pages[GW_FORM_ZERO], memory_order_relaxed);
+    sum->plain_pages += atomic_load_explicit(&pages[GW_FORM_PLAIN], memory_order_relaxed);
+    sum->coded_pages += atomic_load_explicit(&pages[GW_FORM_XBZRLE], memory_order_relaxed) +
+                        atomic_load_explicit(&pages[GW_FORM_DEFLATE], memory_order_relaxed);
+}
 
 #endif

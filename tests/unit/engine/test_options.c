@@ -56,6 +56,10 @@ static void test_defaults(void **state)
         {"multifd-zlib-level", "1"},
         {"multifd-zstd-level", "1"},
         {"multifd-qatzip-level", "1"},
+        {"compress-level", "1"},
+        {"compress-threads", "8"},
+        {"decompress-threads", "2"},
+        {"compress-wait-thread", "on"},
         {"xbzrle-cache-size", "67108864"},
         {"max-postcopy-bandwidth", "0"},
         {"x-vcpu-dirty-limit-period", "1000"},
@@ -64,8 +68,7 @@ static void test_defaults(void **state)
         {"zero-page-detection", "multifd"},
         {"direct-io", "off"},
     };
-    static const char *const absent[] = {"compress-level",     "compress-threads",  "compress-wait-thread",
-                                         "decompress-threads", "block-incremental", "block-bitmap-mapping"};
+    static const char *const absent[] = {"block-incremental", "block-bitmap-mapping"};
     char buf[GW_STRING_SIZE];
     const char *name, *help;
     size_t n = 0;
@@ -152,7 +155,11 @@ static void test_parameter_values(void **state)
         {"mode", "normal", 0, "normal"},
         {"tls-creds", "", 0, ""},
         {"tls-creds", "tls0", -ENOTSUP, "'tls-creds' is not supported"},
-        {"compress-threads", "4", -ENOTSUP, "not supported"},
+        {"compress-threads", "0", -ERANGE, "range of 1 to 255"},
+        {"compress-threads", "256", -ERANGE, "range of 1 to 255"},
+        {"decompress-threads", "0", -ERANGE, "range of 1 to 255"},
+        {"compress-level", "10", -ERANGE, "range of 0 to 9"},
+        {"compress-level", "9", 0, "9"},
         {"bandwidth", "1", -ENOENT, "Parameter 'bandwidth' is unexpected"},
     };
 

@@ -362,30 +362,6 @@ static void test_mapped_holes(void **state)
 #endif
 }
 
-#ifdef GW_HAVE_ZLIB
-static void test_inflate(void **state)
-{
-    uint8_t page[4096], got[4096], coded[8192];
-    struct gw_inflate *inflate = NULL;
-    struct gw_error err = GW_ERROR_INIT;
-    uLongf n = sizeof coded;
-
-    for (unsigned i = 0; i < sizeof page; i++)
-        page[i] = (uint8_t)(i * i >> 3);
-    assert_int_equal(compress(coded, &n, page, sizeof page), Z_OK);
-    for (int again = 0; again < 2; again++) {
-        assert_int_equal(gw_coded_inflate(&inflate, got, 4096, coded, (uint32_t)n, &err), 0);
-        assert_memory_equal(got, page, sizeof page);
-        assert_int_equal(gw_coded_inflate(&inflate, got, 4096, coded, (uint32_t)n - 1, &err), -EPROTO);
-        assert_int_equal(gw_coded_inflate(&inflate, got, 4096, coded, (uint32_t)n + 1, &err), -EPROTO);
-        assert_int_equal(gw_coded_inflate(&inflate, got, 2048, coded, (uint32_t)n, &err), -EPROTO);
-        coded[0] ^= 1;
-        assert_int_equal(gw_coded_inflate(&inflate, got, 4096, coded, (uint32_t)n, &err), -EPROTO);
-        coded[0] ^= 1;
-    }
-    gw_coded_inflate_free(inflate);
-}
-#endif
 
 /* ---- broken files ---- */
 
@@ -469,9 +445,6 @@ int main(void)
         cmocka_unit_test(test_without_footers),
         cmocka_unit_test(test_huge_blocks),
         cmocka_unit_test(test_mapped_holes),
-#ifdef GW_HAVE_ZLIB
-        cmocka_unit_test(test_inflate),
-#endif
         cmocka_unit_test(test_cut_at_every_byte),
         cmocka_unit_test(test_changed_bytes),
         cmocka_unit_test(test_cut_while_open),
