@@ -143,6 +143,15 @@ static void prefer_report(struct gw_send *s, struct gw_error *err)
     pthread_mutex_unlock(&s->session.lock);
 }
 
+/* What it could be that a peer did not like, where only its log can say it. */
+static void suspect(struct gw_send *s, struct gw_error *err)
+{
+    const struct gw_stats *st = &s->session.stats;
+
+    if (err->blame == GW_BLAME_PEER && st->compression.pages && st->dirty_sync_count <= 1 && !s->rp.hello)
+        gw_context(err, "pages are sent compressed (capability compress), which QEMU 9.1 and later refuse");
+}
+
 static void *send_main(void *arg)
 {
     struct gw_send *s = arg;
@@ -161,6 +170,7 @@ static void *send_main(void *arg)
         int cancelled;
 
         prefer_report(s, &error);
+        suspect(s, &error);
         cancelled = gw_session_check(&s->session, NULL);
         pthread_mutex_lock(&s->session.lock);
         if (cancelled == -ECANCELED && gw_phase_row(s->session.phase)->owner == GW_OWNER_SOURCE)
@@ -215,6 +225,10 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
     r = check_throttles(s->session.vm, err);
     if (r < 0)
         return r;
+    if (s->profile->no_compressed_pages && gw_options_cap(s->session.vm->options, GW_CAP_COMPRESS))
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
+                       "capability compress: QEMU 9.1 and later refuse compressed pages; turn the capability off, or name "
+                       "another peer than %s", s->profile->name);
     s->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0
                     : config->progress_timeout_ns             ? config->progress_timeout_ns
                                                               : DEFAULT_TIMEOUT_NS;

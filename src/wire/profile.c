@@ -10,7 +10,7 @@ static const struct gw_wire_profile profiles[] = {
     {.name = "godwit", .ask_extensions = true, .open_return_path = true},
     {.name = "7.2"},
     {.name = "9.0", .machines_from = 9},
-    {.name = "10.0", .machines_from = 10, .switchover_start = true, .vmdesc_configuration = true},
+    {.name = "10.0", .machines_from = 10, .switchover_start = true, .vmdesc_configuration = true, .no_compressed_pages = true},
 };
 
 const struct gw_wire_profile *gw_wire_profile(const char *name)

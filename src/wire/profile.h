@@ -12,6 +12,7 @@ struct gw_wire_profile {
     unsigned machines_from;      /* machine types of this version and later ("pc-q35-10.0") come from such a peer */
     bool switchover_start;       /* command 11 is understood */
     bool vmdesc_configuration;   /* the vmdesc begins with the configuration section's description */
+    bool no_compressed_pages;    /* 9.1 and later refuse their records */
     bool ask_extensions;         /* PING with the cookie: a plain peer answers it like any PING */
     bool open_return_path;       /* also without the capability, where the channel carries both directions */
 };
