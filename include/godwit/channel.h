@@ -48,8 +48,8 @@ struct gw_channel_ops {
     ssize_t (*readv)(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err);
     ssize_t (*writev)(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err);
 
-    /* Optional (see the features). Positioned I/O does not move the stream position. A file that was opened for one
-     * direction refuses the other with -EBADF. */
+    /* Optional (see the features). Positioned I/O does not move the stream position, and any number of threads may do it,
+     * beside those that read and write the stream. A file that was opened for one direction refuses the other with -EBADF. */
     ssize_t (*preadv)(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t offset, struct gw_error *err);
     ssize_t (*pwritev)(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t offset, struct gw_error *err);
     int (*seek)(struct gw_channel *ch, uint64_t offset, struct gw_error *err);
@@ -77,6 +77,9 @@ struct gw_channel_ops {
 
     /* Releases everything, also without close. What the peer then sees is not defined: an end or a reset. */
     void (*free)(struct gw_channel *ch);
+
+    /* The stream position, which seek sets. NULL: with GW_CHANNEL_SEEKABLE mapped-ram is refused. */
+    int (*tell)(struct gw_channel *ch, uint64_t *ret_offset, struct gw_error *err);
 };
 
 /* The head of every channel; a transport embeds it as its first member and calls gw_channel_init. */
@@ -114,9 +117,13 @@ GW_API int gw_channel_read_full(struct gw_channel *ch, void *buf, size_t bytes, 
 GW_API int gw_channel_pread_full(struct gw_channel *ch, void *buf, size_t bytes, uint64_t offset, struct gw_error *err);
 GW_API int gw_channel_pwrite_full(struct gw_channel *ch, const void *buf, size_t bytes, uint64_t offset,
                                   struct gw_error *err);
+GW_API int gw_channel_preadv_full(struct gw_channel *ch, struct iovec *iov, int n, uint64_t offset, struct gw_error *err);
+GW_API int gw_channel_pwritev_full(struct gw_channel *ch, struct iovec *iov, int n, uint64_t offset,
+                                   struct gw_error *err);
 
-/* Moves the stream position. Needs GW_CHANNEL_SEEKABLE. */
+/* Moves the stream position, and tells it. Need GW_CHANNEL_SEEKABLE. */
 GW_API int gw_channel_seek(struct gw_channel *ch, uint64_t offset, struct gw_error *err);
+GW_API int gw_channel_tell(struct gw_channel *ch, uint64_t *ret_offset, struct gw_error *err);
 /* fdatasync for files; 0 and nothing else for all that stores nothing. */
 GW_API int gw_channel_sync(struct gw_channel *ch, struct gw_error *err);
 

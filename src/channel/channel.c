@@ -101,46 +101,76 @@ int gw_channel_read_full(struct gw_channel *ch, void *buf, size_t bytes, struct 
     return gw_channel_readv_full(ch, &iov, 1, err);
 }
 
-static int positioned(struct gw_channel *ch, char *buf, size_t bytes, uint64_t offset, bool write, struct gw_error *err)
+static int check_seekable(const struct gw_channel *ch, struct gw_error *err)
 {
-    if (!(ch->features & GW_CHANNEL_SEEKABLE))
-        return gw_fail(err, -ESPIPE, GW_BLAME_CALLER, "%s is not seekable", ch->name);
-    while (bytes) {
-        struct iovec iov = {buf, bytes};
-        ssize_t n = write ? moved(ch, &ch->bytes_out, ch->ops->pwritev(ch, &iov, 1, offset, err), err)
-                          : moved(ch, &ch->bytes_in, ch->ops->preadv(ch, &iov, 1, offset, err), err);
+    return ch->features & GW_CHANNEL_SEEKABLE ? 0
+                                              : gw_fail(err, -ESPIPE, GW_BLAME_CALLER, "%s is not seekable", ch->name);
+}
 
-        if (n < 0)
-            return (int)n;
-        if (n == 0 && write)
+static int positioned(struct gw_channel *ch, struct iovec *iov, int n, uint64_t offset, bool write, struct gw_error *err)
+{
+    int i = gw_iov_advance(iov, n, 0, 0), r = check_seekable(ch, err);
+
+    while (r >= 0 && i < n) {
+        int count = GW_MIN(n - i, GW_IOV_MAX);
+        ssize_t done = write ? moved(ch, &ch->bytes_out, ch->ops->pwritev(ch, iov + i, count, offset, err), err)
+                             : moved(ch, &ch->bytes_in, ch->ops->preadv(ch, iov + i, count, offset, err), err);
+
+        if (done < 0)
+            return (int)done;
+        if (done == 0 && write)
             return gw_fail(err, -EIO, GW_BLAME_CHANNEL, "%s: the transport takes no more bytes", ch->name);
-        if (n == 0)
-            return gw_fail(err, -ENODATA, GW_BLAME_CHANNEL, "%s: ends at byte %" PRIu64 ", %zu more bytes needed",
-                           ch->name, offset, bytes);
-        buf += n;
-        bytes -= (size_t)n;
-        offset += (uint64_t)n;
+        if (done == 0)
+            return gw_fail(err, -ENODATA, GW_BLAME_CHANNEL, "%s: ends at byte %" PRIu64 ", %" PRIu64 " more bytes needed",
+                           ch->name, offset, gw_iov_bytes(iov + i, n - i));
+        i = gw_iov_advance(iov, n, i, (size_t)done);
+        offset += (uint64_t)done;
     }
-    return 0;
+    return r;
+}
+
+int gw_channel_preadv_full(struct gw_channel *ch, struct iovec *iov, int n, uint64_t offset, struct gw_error *err)
+{
+    return positioned(ch, iov, n, offset, false, err);
+}
+
+int gw_channel_pwritev_full(struct gw_channel *ch, struct iovec *iov, int n, uint64_t offset, struct gw_error *err)
+{
+    return positioned(ch, iov, n, offset, true, err);
 }
 
 int gw_channel_pread_full(struct gw_channel *ch, void *buf, size_t bytes, uint64_t offset, struct gw_error *err)
 {
-    return positioned(ch, buf, bytes, offset, false, err);
+    return positioned(ch, &(struct iovec){buf, bytes}, 1, offset, false, err);
 }
 
 int gw_channel_pwrite_full(struct gw_channel *ch, const void *buf, size_t bytes, uint64_t offset, struct gw_error *err)
 {
-    return positioned(ch, (char *)buf, bytes, offset, true, err);
+    return positioned(ch, &(struct iovec){(void *)buf, bytes}, 1, offset, true, err);
 }
 
 int gw_channel_seek(struct gw_channel *ch, uint64_t offset, struct gw_error *err)
 {
-    int r;
+    int r = check_seekable(ch, err);
 
-    if (!(ch->features & GW_CHANNEL_SEEKABLE))
-        return gw_fail(err, -ESPIPE, GW_BLAME_CALLER, "%s is not seekable", ch->name);
+    if (r < 0)
+        return r;
     r = ch->ops->seek(ch, offset, err);
+    if (r < 0)
+        gw_context(err, "%s", ch->name);
+    return r;
+}
+
+int gw_channel_tell(struct gw_channel *ch, uint64_t *ret_offset, struct gw_error *err)
+{
+    bool can = ch->ops_bytes >= GW_SIZED_UNTIL(struct gw_channel_ops, tell) && ch->ops->tell;
+    int r = check_seekable(ch, err);
+
+    if (r < 0)
+        return r;
+    if (!can)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s does not tell its position", ch->name);
+    r = ch->ops->tell(ch, ret_offset, err);
     if (r < 0)
         gw_context(err, "%s", ch->name);
     return r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -11,6 +12,7 @@ struct gw_file {
     int fd;
     int stopped;
     bool wrote;
+    int direct; /* the descriptor is O_DIRECT */
 };
 
 static struct gw_file *file_of(struct gw_channel *ch)
@@ -32,6 +34,16 @@ static int stopped(struct gw_file *f, struct gw_error *err)
     return 0;
 }
 
+/* What is not aligned, or a file system that takes O_DIRECT and then not what it is given: through the page cache from now
+ * on. */
+static bool direct_failed(struct gw_file *f)
+{
+    if (errno != EINVAL || !__atomic_exchange_n(&f->direct, 0, __ATOMIC_RELAXED))
+        return false;
+    fcntl(f->fd, F_SETFL, fcntl(f->fd, F_GETFL) & ~O_DIRECT);
+    return true;
+}
+
 /* Runs `call` until no signal interrupts it. A write of 0 bytes never moves on, so it is an error. */
 #define FILE_IO(f, doing, call, is_write, err)                                                                         \
     do {                                                                                                               \
@@ -42,7 +54,7 @@ static int stopped(struct gw_file *f, struct gw_error *err)
             return r_;                                                                                                 \
         do                                                                                                             \
             n_ = (call);                                                                                               \
-        while (n_ < 0 && errno == EINTR);                                                                              \
+        while (n_ < 0 && (errno == EINTR || direct_failed(f)));                                                        \
         if (n_ < 0)                                                                                                    \
             return failed(doing, err);                                                                                 \
         if (n_ == 0 && (is_write))                                                                                     \
@@ -86,13 +98,24 @@ static int file_seek(struct gw_channel *ch, uint64_t offset, struct gw_error *er
     return 0;
 }
 
-static ssize_t file_peek(struct gw_channel *ch, void *buf, size_t n, struct gw_error *err)
+static int file_tell(struct gw_channel *ch, uint64_t *ret_offset, struct gw_error *err)
 {
     off_t at = lseek(file_of(ch)->fd, 0, SEEK_CUR);
 
     if (at < 0)
         return failed("seeking", err);
-    FILE_IO(file_of(ch), "reading", pread(file_of(ch)->fd, buf, n, at), false, err);
+    *ret_offset = (uint64_t)at;
+    return 0;
+}
+
+static ssize_t file_peek(struct gw_channel *ch, void *buf, size_t n, struct gw_error *err)
+{
+    uint64_t at = 0;
+    int r = file_tell(ch, &at, err);
+
+    if (r < 0)
+        return r;
+    FILE_IO(file_of(ch), "reading", pread(file_of(ch)->fd, buf, n, (off_t)at), false, err);
 }
 
 static int file_sync(struct gw_channel *ch, struct gw_error *err)
@@ -135,7 +158,7 @@ static void file_free(struct gw_channel *ch)
     {                                                                                                                  \
         .kind = name, .readv = file_readv, .writev = file_writev, .preadv = file_preadv, .pwritev = file_pwritev,      \
         .seek = file_seek, .peek = file_peek, .sync = file_sync, .shutdown = file_shutdown, .close = file_close,       \
-        .free = file_free,                                                                                             \
+        .free = file_free, .tell = file_tell,                                                                          \
     }
 static const struct gw_channel_ops file_ops = FILE_OPS("file"), fd_ops = FILE_OPS("fd");
 
@@ -152,6 +175,25 @@ int gw_file_new(int take_fd, const char *kind, unsigned features, const char *na
     f->fd = take_fd;
     *ret_channel = &f->channel;
     return 0;
+}
+
+int gw_file_direct(struct gw_channel *of, struct gw_channel **ret_channel, struct gw_error *err)
+{
+    char path[64];
+    int fd, flags, r;
+
+    if (of->ops != &file_ops && of->ops != &fd_ops)
+        return 0;
+    flags = fcntl(file_of(of)->fd, F_GETFL) & O_ACCMODE;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file_of(of)->fd);
+    fd = open(path, flags | O_DIRECT | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    r = gw_file_new(fd, of->ops->kind, GW_CHANNEL_SEEKABLE, of->name, ret_channel, err);
+    if (r < 0)
+        return r;
+    file_of(*ret_channel)->direct = 1;
+    return 1;
 }
 
 static int open_error(const char *doing, const char *name, struct gw_error *err)

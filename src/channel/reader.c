@@ -220,3 +220,29 @@ int gw_reader_unread(struct gw_reader *r, const struct iovec *iov, int n, size_t
     r->in.end = bytes;
     return 0;
 }
+
+int gw_reader_tell(struct gw_reader *r, uint64_t *ret_at, struct gw_error *err)
+{
+    int e = r->in.failed ? gw_in_stuck(&r->in, err) : gw_channel_tell(r->channel, ret_at, err);
+
+    if (e >= 0)
+        *ret_at -= gw_reader_buffered(r);
+    return e;
+}
+
+int gw_reader_seek(struct gw_reader *r, uint64_t at, struct gw_error *err)
+{
+    uint64_t here;
+    int e = gw_reader_tell(r, &here, err);
+
+    if (e >= 0)
+        e = gw_channel_seek(r->channel, at, err);
+    if (e < 0)
+        return e;
+    free(r->back);
+    r->back = NULL;
+    r->in.data = r->buf;
+    r->in.base = gw_reader_offset(r) + (at - here);
+    r->in.pos = r->in.end = 0;
+    return 0;
+}

@@ -38,6 +38,12 @@ void gw_reader_close(struct gw_reader *r); /* also twice, and after a failed ini
 #define gw_reader_try(r, n, ret, ret_got, err) gw_in_try(&(r)->in, n, ret, ret_got, err)
 #define gw_reader_skip(r, n)                   gw_in_skip(&(r)->in, n)
 
+/* Over a seekable channel: the next byte is the one that stands at `at` in the file. Offsets of the reader go on as if what
+ * lies in between had been read. */
+int gw_reader_seek(struct gw_reader *r, uint64_t at, struct gw_error *err);
+/* Where in the file the next byte stands. */
+int gw_reader_tell(struct gw_reader *r, uint64_t *ret_at, struct gw_error *err);
+
 /* Fills the vectors: first from the buffer (copied), the rest straight from the channel. One or more calls of the
  * transport until all is there. The array is consumed. After a failure some of the memory may have been written. */
 int gw_reader_direct(struct gw_reader *r, struct iovec *iov, int n, struct gw_error *err);

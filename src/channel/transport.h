@@ -14,6 +14,10 @@ int gw_file_new(int take_fd, const char *kind, unsigned features, const char *na
 /* write: creates the file (0600), cuts it to exactly the offset; else opens it for reading. Then goes to the offset. */
 int gw_file_open(const struct gw_uri *uri, bool write, struct gw_channel **ret_channel, struct gw_error *err);
 
+/* 1: *ret_channel is another descriptor of the same file, which goes past the page cache, for positioned I/O alone. Where a
+ * piece is not aligned as that needs, it goes through the page cache from then on. 0: there is no such thing. */
+int gw_file_direct(struct gw_channel *of, struct gw_channel **ret_channel, struct gw_error *err);
+
 /* Whatever a descriptor is: takes it whatever happens. kind: "file" or "fd". */
 int gw_fd_open(int take_fd, const char *kind, const char *name, struct gw_channel **ret_channel, struct gw_error *err);
 

@@ -110,3 +110,37 @@ int gw_writer_flush(struct gw_writer *w, struct gw_error *err)
     w->flushed_offset = out->offset;
     return gw_out_error(out, err);
 }
+
+void gw_writer_place(struct gw_writer *w, struct iovec *iov, int n, uint64_t bytes, uint64_t at)
+{
+    struct gw_out *out = &w->out;
+    int r;
+
+    if (gw_writer_flush(w, NULL) < 0)
+        return;
+    r = gw_channel_pwritev_full(w->channel, iov, n, at, &out->error);
+    if (r < 0) {
+        out->error.code = r;
+        gw_context(&out->error, "writing at byte %" PRIu64 " of the file", at);
+        return;
+    }
+    gw_out_count(out, bytes);
+    book(w);
+    w->flushed_offset = out->offset;
+    if (w->flushed)
+        w->flushed(w->opaque, bytes);
+}
+
+int gw_writer_tell(struct gw_writer *w, uint64_t *ret_at, struct gw_error *err)
+{
+    int r = gw_writer_flush(w, err);
+
+    return r < 0 ? r : gw_channel_tell(w->channel, ret_at, err);
+}
+
+int gw_writer_seek(struct gw_writer *w, uint64_t at, struct gw_error *err)
+{
+    int r = gw_writer_flush(w, err);
+
+    return r < 0 ? r : gw_channel_seek(w->channel, at, err);
+}

@@ -38,6 +38,12 @@ struct gw_writer {
 int gw_writer_init(struct gw_writer *w, struct gw_channel *channel, struct gw_error *err);
 int gw_writer_init_memory(struct gw_writer *w, struct gw_error *err);
 void gw_writer_close(struct gw_writer *w); /* also twice, and after a failed init; does not flush */
+/* Over a seekable channel. What waits is flushed, then the vectors, of `bytes` bytes in all, go to their place in the file at
+ * once; they count as put. The array is consumed. */
+void gw_writer_place(struct gw_writer *w, struct iovec *iov, int n, uint64_t bytes, uint64_t at);
+/* Where in the file the next byte of the stream goes to: told after a flush, and changed. */
+int gw_writer_tell(struct gw_writer *w, uint64_t *ret_at, struct gw_error *err);
+int gw_writer_seek(struct gw_writer *w, uint64_t at, struct gw_error *err);
 /* The first error of all puts since init, or of this flush. Over memory nothing moves, but the error is told. */
 int gw_writer_flush(struct gw_writer *w, struct gw_error *err);
 

@@ -256,6 +256,11 @@ static int faulty_seek(struct gw_channel *ch, uint64_t offset, struct gw_error *
     return faulty_of(ch)->next->ops->seek(faulty_of(ch)->next, offset, err);
 }
 
+static int faulty_tell(struct gw_channel *ch, uint64_t *ret_offset, struct gw_error *err)
+{
+    return faulty_of(ch)->next->ops->tell(faulty_of(ch)->next, ret_offset, err);
+}
+
 static int faulty_sync(struct gw_channel *ch, struct gw_error *err)
 {
     struct gw_channel *next = faulty_of(ch)->next;
@@ -312,6 +317,7 @@ static const struct gw_channel_ops faulty_ops = {
     .preadv = faulty_preadv,
     .pwritev = faulty_pwritev,
     .seek = faulty_seek,
+    .tell = faulty_tell,
     .peek = faulty_peek,
     .sync = faulty_sync,
     .queued = faulty_queued,

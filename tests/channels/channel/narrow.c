@@ -365,6 +365,11 @@ static int narrow_seek(struct gw_channel *ch, uint64_t offset, struct gw_error *
     return r < 0 ? r : t->next->ops->seek(t->next, offset, err);
 }
 
+static int narrow_tell(struct gw_channel *ch, uint64_t *ret_offset, struct gw_error *err)
+{
+    return narrow_of(ch)->next->ops->tell(narrow_of(ch)->next, ret_offset, err);
+}
+
 static int narrow_sync(struct gw_channel *ch, struct gw_error *err)
 {
     struct narrow *t = narrow_of(ch);
@@ -413,6 +418,7 @@ static const struct gw_channel_ops narrow_ops = {
     .preadv = narrow_preadv,
     .pwritev = narrow_pwritev,
     .seek = narrow_seek,
+    .tell = narrow_tell,
     .peek = narrow_peek,
     .sync = narrow_sync,
     .queued = narrow_queued,
