@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/endian.h"
 #include "scan/parts.h"
+#include "wire/mapped.h"
 #include "wire/ram_list.h"
 #include "wire/ram_record.h"
 
@@ -44,14 +45,9 @@ static int skip_to(struct gw_scan *s, uint64_t to, struct gw_error *err)
     }
     if (!s->r->channel || !(s->r->channel->features & GW_CHANNEL_SEEKABLE) || n < GW_READER_CAP || to > INT64_MAX)
         return gw_get_discard(s->r, n, err);
-    gw_reader_skip(s->r, gw_reader_buffered(s->r));
     /* The last byte is read, so that the end of the file is seen. */
-    r = gw_channel_seek(s->r->channel, to - 1, err);
-    if (r < 0)
-        return r;
-    s->r->in.base = to - 1;
-    s->r->in.pos = s->r->in.end = 0;
-    return gw_get_discard(s->r, 1, err);
+    r = gw_reader_seek(s->r, to - 1, err);
+    return r < 0 ? r : gw_get_discard(s->r, 1, err);
 }
 
 static int get_pages(struct gw_scan *s, struct gw_scan_block *b, const uint8_t *map, struct gw_error *err)
@@ -119,29 +115,16 @@ static int check_end(struct gw_scan *s, const struct gw_scan_block *b, struct gw
 
 static int get_mapped(struct gw_scan *s, struct gw_scan_block *b, struct gw_error *err)
 {
-    uint64_t at = gw_reader_offset(s->r), end;
     GW_AUTOFREE uint8_t *map = NULL;
-    const uint8_t *p = NULL;
-    int r = gw_reader_need(s->r, 28, &p, err);
+    struct gw_wire_mapped m;
+    int r = gw_mapped_get(&s->r->in, b->name, b->used_bytes, s->page_bytes, gw_reader_offset(s->r), &m, err);
 
     if (r < 0)
         return r;
-    if (gw_load_be32(p) != 1)
-        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": mapped-ram version %u", at, gw_load_be32(p));
-    if (gw_load_be64(p + 4) != s->page_bytes)
-        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": pages of %" PRIu64 " bytes instead of %u", at + 4,
-                              gw_load_be64(p + 4), s->page_bytes);
     b->mapped = true;
-    b->bitmap_at = gw_load_be64(p + 12);
-    b->pages_at = gw_load_be64(p + 20);
-    b->bitmap_bytes = gw_div_up(b->used_bytes / s->page_bytes, 64) * 8;
-    gw_reader_skip(s->r, 28);
-    if (b->bitmap_at < gw_reader_offset(s->r) || b->bitmap_at > INT64_MAX ||
-        b->pages_at < b->bitmap_at + b->bitmap_bytes || b->pages_at % s->page_bytes ||
-        gw_add_overflows(b->pages_at, b->used_bytes, &end) || end > INT64_MAX)
-        return gw_reader_fail(s->r, -EPROTO, err,
-                              "byte %" PRIu64 ": RAM block %s has its map at byte %" PRIu64 " and its pages at byte %"
-                              PRIu64 ", where they cannot be", at, b->name, b->bitmap_at, b->pages_at);
+    b->bitmap_at = m.map_at;
+    b->bitmap_bytes = m.map_bytes;
+    b->pages_at = m.pages_at;
     r = check_end(s, b, err);
     if (r >= 0)
         r = GW_SCAN_TELL(s, block, b);
