@@ -64,16 +64,17 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
 
     gw_writer_cause(w, GW_CAUSE_RAM_META);
     gw_ram_list_put_total(&w->out, total);
-    for (unsigned i = 0; i < ram->count; i++) {
-        const struct gw_ram_block *b = ram->blocks[i];
+    for (unsigned i = 0; r >= 0 && i < ram->count; i++) {
+        struct gw_ram_block *b = ram->blocks[i];
 
         if (!gw_ram_migrates(b))
             continue;
         gw_trace_ram_block(ram->trace, b->name, b->used_bytes, b->gpa);
         gw_ram_list_put(&w->out, b->name, b->used_bytes, m->config.ignore_shared ? &b->gpa : NULL);
+        r = gw_lanes_list(m->lanes, b, w, err);
     }
     gw_ram_put_end(&w->out);
-    return 0;
+    return r;
 }
 
 static int pending(struct gw_live *live, bool exact, struct gw_pending *ret, struct gw_error *err)

@@ -134,6 +134,8 @@ static int read_list(struct ram_live *m, struct gw_reader *r, uint64_t total, st
                                "RAM block %s is at guest address 0x%" PRIx64 " on the source and 0x%" PRIx64 " here",
                                entry.name, gpa, list[count].block->gpa);
         }
+        if (m->in->list && (e = m->in->list(m->in, list[count].block, entry.used_bytes, r, err)) < 0)
+            return e;
     }
     *ret_count = count;
     return 0;

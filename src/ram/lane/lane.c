@@ -62,6 +62,11 @@ void gw_lane_end(struct gw_lane *l)
             l->codec[i]->end(l->codec[i]);
 }
 
+int gw_lane_list(struct gw_lane *l, struct gw_ram_block *b, struct gw_writer *w, struct gw_error *err)
+{
+    return l->layout->list ? l->layout->list(l->layout, b, w, err) : 0;
+}
+
 bool gw_lane_holds(const struct gw_lane *l)
 {
     return l->ahead;

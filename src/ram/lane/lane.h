@@ -32,6 +32,8 @@ bool gw_lane_holds(const struct gw_lane *l);
 /* Batches are put in the order in which they were started, and are the lane's meanwhile. Those that were not put when
  * it ended are the caller's again. Without threads it does nothing. */
 int gw_lane_start(struct gw_lane *l, struct gw_batch *batch, struct gw_error *err);
+/* What the layout has to say behind the entry of a block in the list, on the main stream. */
+int gw_lane_list(struct gw_lane *l, struct gw_ram_block *b, struct gw_writer *w, struct gw_error *err);
 /* Records of the whole batch. The writer references the bodies until its next flush. */
 int gw_lane_put(struct gw_lane *l, struct gw_batch *batch, struct gw_writer *w, struct gw_error *err);
 /* Codecs first, in the order of the chain, then the layout. Does not flush. */

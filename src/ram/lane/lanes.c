@@ -396,6 +396,11 @@ int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err)
     return r;
 }
 
+int gw_lanes_list(struct gw_lanes *l, struct gw_ram_block *b, struct gw_writer *w, struct gw_error *err)
+{
+    return gw_lane_list(l->way[0].lane, b, w, err);
+}
+
 int gw_lanes_submit(struct gw_lanes *l, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
 {
     if (!b->count) {

@@ -45,6 +45,8 @@ int gw_lanes_add(struct gw_lanes *l, struct gw_lane *take_lane, struct gw_error 
 
 /* After a failure end must come. */
 int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err);
+/* The entry of this block was put into the list. One layout speaks for all. */
+int gw_lanes_list(struct gw_lanes *l, struct gw_ram_block *b, struct gw_writer *w, struct gw_error *err);
 /* An empty batch for this source. Waits until one comes back; w is the writer of the main stream, which is flushed when
  * that helps. It has to be submitted. */
 int gw_lanes_batch(struct gw_lanes *l, struct gw_source *source, struct gw_writer *w, struct gw_batch **ret,

@@ -75,6 +75,9 @@ struct gw_codec {
 };
 
 struct gw_layout {
+    /* NULL: nothing to do. The entry of this block was put into the list, on the main stream; what stands behind it. By the
+     * session's thread, before anything is put. */
+    int (*list)(struct gw_layout *l, struct gw_ram_block *b, struct gw_writer *w, struct gw_error *err);
     /* Writes records for all pages of the batch; each has been claimed. Bodies are referenced, not copied. */
     void (*put)(struct gw_layout *l, const struct gw_batch *batch, struct gw_writer *w);
     /* NULL: nothing to do. Writes what tells the receiver that the barrier was reached. */
@@ -120,6 +123,10 @@ struct gw_store {
 
 /* The receiving half of a layout. */
 struct gw_layout_in {
+    /* NULL: nothing to do. The entry of this block was read from the list, and the block is one that may come with so many
+     * bytes; what stands behind it. Changes nothing else: the rest of the list may be bad. */
+    int (*list)(struct gw_layout_in *l, struct gw_ram_block *b, uint64_t used_bytes, struct gw_reader *r,
+                struct gw_error *err);
     /* Pages of this block may come from now on. */
     int (*add)(struct gw_layout_in *l, struct gw_ram_block *b, struct gw_error *err);
     /* Reads records, and puts what they carry into the store, up to and with the next mark. */
