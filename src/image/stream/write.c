@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * An image as a stream: what an unmodified QEMU loads with -incoming file: or exec:cat.
+ * An image as a stream, which an unmodified QEMU loads with -incoming file: or exec:cat, or as a mapped-ram file, which QEMU
+ * from 9.0 on loads with that capability. They differ by their layout, which is the one of a live machine.
  */
 #include <fcntl.h>
 
@@ -8,6 +9,7 @@
 #include "image/stream/outline.h"
 #include "image/stream/put.h"
 #include "image/unpack.h"
+#include "ram/layout/mapped.h"
 #include "ram/layout/stream.h"
 #include "wire/ram_list.h"
 
@@ -17,6 +19,7 @@ struct stream {
     struct gw_layout *layout;
     struct gw_ram_block *blocks; /* the image's, as the layout sees them */
     struct gw_batch batch;
+    bool mapped;
     bool open; /* a PART is */
     uint64_t part_at;
 };
@@ -67,26 +70,47 @@ static int put_all(struct stream *s, const struct gw_image_write_options *option
     uint64_t pages = 0;
     int r = 0;
 
-    gw_stream_put_begin(image, false, &s->w);
+    gw_stream_put_begin(image, s->mapped, &s->w);
     for (unsigned i = 0; i < image->block_count; i++) {
-        pages += image->blocks[i].pages;
-        memcpy(s->blocks[i].name, image->blocks[i].name, sizeof s->blocks[i].name);
-        gw_ram_list_put(&s->w.out, image->blocks[i].name, image->blocks[i].used_bytes, NULL);
+        struct gw_ram_block *b = &s->blocks[i];
+
+        memcpy(b->name, image->blocks[i].name, sizeof b->name);
+        b->index = i;
+        b->used_bytes = image->blocks[i].used_bytes;
+        b->pages = image->blocks[i].pages;
+        pages += b->pages;
+        gw_ram_list_put(&s->w.out, b->name, b->used_bytes, NULL);
+        r = s->layout->list ? s->layout->list(s->layout, b, &s->w, err) : 0;
+        if (r < 0)
+            return r;
     }
     gw_stream_put_listed(image, &s->w);
     if (options)
-        r = gw_pull_all(image, false, options, put_chunk, s, err);
+        r = gw_pull_all(image, s->mapped, options, put_chunk, s, err);
     else if (pages)
         begin_part(s);
     if (r < 0)
         return r;
     end_part(s);
+    if (s->layout->barrier)
+        s->layout->barrier(s->layout, GW_BARRIER_END, &s->w);
     gw_stream_put_end(image, &s->w);
     return gw_writer_flush(&s->w, err);
 }
 
-/* Takes fd. */
-static int write_plain(struct gw_image *image, const struct gw_image_write_options *options, int fd,
+static int new_layout(struct stream *s, const struct gw_ram *ram, struct gw_error *err)
+{
+    struct gw_mapped *m = NULL;
+    int r = s->mapped ? gw_mapped_new(ram, &m, err) : gw_layout_stream_new(ram, false, &s->layout, err);
+
+    if (r >= 0 && s->mapped)
+        r = gw_layout_mapped_new(m, &s->layout, err);
+    gw_mapped_unref(m);
+    return r;
+}
+
+/* Takes fd. at: where a mapped-ram file begins; else the stream goes on where fd stands. */
+static int write_plain(struct gw_image *image, const struct gw_image_write_options *options, int fd, const uint64_t *at,
                        struct gw_error *err)
 {
     const struct gw_ram ram = {.page_bytes = image->page_bytes, .page_bits = image->page_bits};
@@ -95,11 +119,13 @@ static int write_plain(struct gw_image *image, const struct gw_image_write_optio
     int r = gw_channel_from_fd(fd, "output", &channel, err);
 
     if (s)
-        *s = (struct stream){.image = image, .blocks = calloc(GW_MAX(image->block_count, 1u), sizeof *s->blocks)};
+        *s = (struct stream){.image = image, .mapped = at, .blocks = calloc(GW_MAX(image->block_count, 1u), sizeof *s->blocks)};
     if (r >= 0)
-        r = s && s->blocks ? gw_layout_stream_new(&ram, false, &s->layout, err) : gw_nomem(err, "pages of an image");
+        r = s && s->blocks ? new_layout(s, &ram, err) : gw_nomem(err, "pages of an image");
     if (r >= 0)
         r = gw_writer_init(&s->w, channel, err);
+    if (r >= 0 && at)
+        r = gw_writer_seek(&s->w, *at, err);
     if (r >= 0)
         r = put_all(s, options, err);
     if (s) {
@@ -113,6 +139,15 @@ static int write_plain(struct gw_image *image, const struct gw_image_write_optio
         r = gw_channel_close(channel, err);
     gw_channel_free(channel);
     return r;
+}
+
+static int write_beside(struct gw_image *image, const struct gw_image_write_options *options, int fd, const uint64_t *at,
+                        struct gw_error *err)
+{
+    int to = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+    return to < 0 ? gw_fail(err, -errno, GW_BLAME_LOCAL, "output: %s", strerror(errno))
+                  : write_plain(image, options, to, at, err);
 }
 
 static bool is_plain(const struct gw_image_write_options *options)
@@ -138,16 +173,9 @@ int gw_stream_check_options(const struct gw_image_write_options *options, struct
     return r < 0 ? r : gw_filter_try(options->compress, options->level, err);
 }
 
-static int write_to(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err)
-{
-    int to = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-
-    return to < 0 ? gw_fail(err, -errno, GW_BLAME_LOCAL, "output: %s", strerror(errno)) : write_plain(image, options, to, err);
-}
-
 int gw_stream_write_outline(struct gw_image *image, int fd, struct gw_error *err)
 {
-    return write_to(image, NULL, fd, err);
+    return write_beside(image, NULL, fd, NULL, err);
 }
 
 int gw_stream_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err)
@@ -157,7 +185,7 @@ int gw_stream_write(struct gw_image *image, const struct gw_image_write_options 
     int r, to;
 
     if (is_plain(options))
-        return write_to(image, options, fd, err);
+        return write_beside(image, options, fd, NULL, err);
     r = check_program(program, err);
     if (r < 0)
         return r;
@@ -166,5 +194,30 @@ int gw_stream_write(struct gw_image *image, const struct gw_image_write_options 
         return r;
     to = filter.pipe;
     filter.pipe = -1;
-    return gw_filter_end(&filter, write_plain(image, options, to, err), err);
+    return gw_filter_end(&filter, write_plain(image, options, to, NULL, err), err);
+}
+
+/* ---- mapped-ram --------------------------------------------------------------------------------------------------- */
+
+int gw_mapped_check_options(const struct gw_image_write_options *options, struct gw_error *err)
+{
+    return is_plain(options) ? 0 : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a mapped-ram file cannot be compressed");
+}
+
+int gw_mapped_write_at(struct gw_image *image, const struct gw_image_write_options *options, int fd, uint64_t base,
+                       struct gw_error *err)
+{
+    int r = gw_mapped_check_options(options, err);
+
+    if (r < 0)
+        return r;
+    if (!*image->machine)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                       "a mapped-ram file needs a machine type's name, and there is none");
+    return write_beside(image, options, fd, &base, err);
+}
+
+int gw_mapped_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err)
+{
+    return gw_mapped_write_at(image, options, fd, 0, err);
 }
