@@ -5,6 +5,9 @@
 
 #include "image/image.h"
 
+/* Capabilities that both sides must agree on, and that the head tells. */
+static const enum gw_capability told[] = {GW_CAP_IGNORE_SHARED, GW_CAP_MAPPED_RAM};
+
 static void head_of(const struct gw_vm *vm, struct gw_wire_head *head)
 {
     if (vm->image) {
@@ -16,8 +19,9 @@ static void head_of(const struct gw_vm *vm, struct gw_wire_head *head)
         head->has_uuid = vm->has_uuid && gw_options_cap(vm->options, GW_CAP_VALIDATE_UUID);
         memcpy(head->uuid, vm->uuid, sizeof head->uuid);
     }
-    if (gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED))
-        gw_head_add_capability(head, "x-ignore-shared");
+    for (size_t i = 0; i < GW_ARRAY_LEN(told); i++)
+        if (gw_options_cap(vm->options, told[i]))
+            gw_head_add_capability(head, gw_feature(told[i])->name);
 }
 
 void gw_vm_head_put(const struct gw_vm *vm, struct gw_writer *w)
@@ -31,9 +35,14 @@ void gw_vm_head_put(const struct gw_vm *vm, struct gw_writer *w)
 
 void gw_vm_head_describe(const struct gw_vm *vm, struct gw_vmdesc *desc)
 {
-    static const char *const shared[] = {"x-ignore-shared", NULL};
+    const char *names[GW_ARRAY_LEN(told) + 1];
+    unsigned n = 0;
 
-    gw_vmdesc_configuration(desc, vm->machine, gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED) ? shared : NULL,
+    for (size_t i = 0; i < GW_ARRAY_LEN(told); i++)
+        if (gw_options_cap(vm->options, told[i]))
+            names[n++] = gw_feature(told[i])->name;
+    names[n] = NULL;
+    gw_vmdesc_configuration(desc, vm->machine, n ? names : NULL,
                             gw_options_cap(vm->options, GW_CAP_VALIDATE_UUID) && vm->has_uuid ? vm->uuid : NULL);
 }
 
@@ -63,26 +72,37 @@ static int judge(const struct gw_vm *vm, const struct gw_wire_head *head, struct
     return gw_fail(err, -EPROTO, GW_BLAME_PEER, "UUID received is %s and local is %s", theirs, ours);
 }
 
+static bool is_told(const char *name)
+{
+    for (size_t i = 0; i < GW_ARRAY_LEN(told); i++)
+        if (!strcmp(gw_feature(told[i])->name, name))
+            return true;
+    return false;
+}
+
 /* The same of the whole head, for every kind of machine. */
 static int judge_whole(const struct gw_vm *vm, const struct gw_wire_head *head, struct gw_error *err)
 {
-    bool shared = gw_head_has_capability(head, "x-ignore-shared");
-    bool here = gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED);
     unsigned bits = head->page_bits ? head->page_bits : vm->least_page_bits;
 
     if (!head->configured && !vm->guest->at_rest)
         return 0; /* it says nothing */
 
     for (unsigned i = 0; i < head->capability_count; i++)
-        if (strcmp(head->capabilities[i], "x-ignore-shared"))
+        if (!is_told(head->capabilities[i]))
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source has capability %s on, this side cannot do it",
                            head->capabilities[i]);
     if (!vm->guest->at_rest && bits != vm->ram.page_bits)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "pages have %u bits on the source and %u here", bits,
                        vm->ram.page_bits);
-    if (shared != here)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "capability x-ignore-shared is %s on the source and %s here",
-                       shared ? "on" : "off", here ? "on" : "off");
+    for (size_t i = 0; i < GW_ARRAY_LEN(told); i++) {
+        const char *name = gw_feature(told[i])->name;
+        bool there = gw_head_has_capability(head, name), here = gw_options_cap(vm->options, told[i]);
+
+        if (there != here)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "capability %s is %s on the source and %s here", name,
+                           there ? "on" : "off", here ? "on" : "off");
+    }
     return 0;
 }
 

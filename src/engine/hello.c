@@ -284,7 +284,9 @@ static int single(struct gw_recv *r, struct gw_error *err)
         return e;
     gw_session_set_channel(&r->session, r->channel);
     gw_channel_set_timeout(r->channel, r->timeout_ns);
-    e = gw_reader_init(&r->reader, r->channel, err);
+    e = gw_session_check_file(&r->session, r->channel, err);
+    if (e >= 0)
+        e = gw_reader_init(&r->reader, r->channel, err);
     return e < 0 ? e : gw_vm_head_get(r->session.vm, &r->reader, &r->head, err);
 }
 

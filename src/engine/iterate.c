@@ -110,7 +110,7 @@ static void end_round(struct gw_send *s, uint64_t fresh_pages)
     struct gw_progress c = gw_plan_progress(&s->plan);
     uint64_t t = now(s), limited_ns = vm->ops->limited_ns ? vm->ops->limited_ns(vm->opaque) : 0;
 
-    s->round.bytes = gw_writer_offset(&s->writer) - s->round_offset;
+    s->round.bytes = gw_account_bytes(&s->account) - s->round_offset;
     s->round.zero_pages = c.zero_pages - s->round_progress.zero_pages;
     s->round.pages = put_pages(&c) - put_pages(&s->round_progress);
     s->round.duration_ns = t - s->round_began_ns;
@@ -220,11 +220,11 @@ static void throttle(struct gw_send *s)
     struct gw_throttle_out out;
     uint64_t t = now(s);
 
-    gw_throttle_round(&s->throttle, &p, t, s->last_dirty_bytes, gw_writer_offset(&s->writer), &out);
+    gw_throttle_round(&s->throttle, &p, t, s->last_dirty_bytes, gw_account_bytes(&s->account), &out);
     if (gw_trace_wants(&vm->trace, GW_TRACE_policy)) {
         char line[GW_RECORD_LINE];
 
-        gw_record_throttle(line, &p, t, s->last_dirty_bytes, gw_writer_offset(&s->writer), &out);
+        gw_record_throttle(line, &p, t, s->last_dirty_bytes, gw_account_bytes(&s->account), &out);
         gw_trace_policy(&vm->trace, line);
     }
     if (!out.changed)

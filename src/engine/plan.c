@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/plan.h"
 
+#include "base/workers.h"
 #include "ram/codec/deflate.h"
 #include "ram/codec/plain.h"
 #include "ram/codec/xbzrle.h"
 #include "ram/codec/zero.h"
+#include "ram/layout/mapped.h"
 #include "ram/layout/stream.h"
+
+#define FILE_READERS   4u
+#define DIRECT_WRITERS 4u
 
 static int add_zero(struct gw_lane *lane, struct gw_error *err)
 {
@@ -57,13 +62,13 @@ static int add_deflate(struct gw_vm *vm, struct gw_lane *lane, struct gw_error *
     return r < 0 ? r : gw_lane_add(lane, codec, err);
 }
 
-/* own: the lane has a channel of its own. */
-static int make_lane(struct gw_plan *plan, struct gw_vm *vm, bool zeros, bool own, struct gw_lane **ret,
-                     struct gw_error *err)
+/* own: the lane has a channel of its own. mapped: NULL: a stream. */
+static int make_lane(struct gw_plan *plan, struct gw_vm *vm, struct gw_mapped *mapped, bool zeros, bool own,
+                     struct gw_lane **ret, struct gw_error *err)
 {
     struct gw_layout *layout = NULL;
     struct gw_lane *lane = NULL;
-    int r = gw_layout_stream_new(&vm->ram, own, &layout, err);
+    int r = mapped ? gw_layout_mapped_new(mapped, &layout, err) : gw_layout_stream_new(&vm->ram, own, &layout, err);
 
     if (r >= 0)
         r = gw_lane_new(layout, &lane, err);
@@ -83,19 +88,34 @@ static int make_lane(struct gw_plan *plan, struct gw_vm *vm, bool zeros, bool ow
     return 0;
 }
 
+/* They share nothing but the map and the disk, which has more to do at a time when it is written to directly. */
+static unsigned file_lanes(const struct gw_vm *vm)
+{
+    uint64_t n = gw_options_param(vm->options, GW_PARAM_MULTIFD_CHANNELS);
+
+    if (gw_options_cap(vm->options, GW_CAP_MULTIFD))
+        return (unsigned)GW_MIN(n, (uint64_t)GW_LANES_MAX);
+    return gw_options_param(vm->options, GW_PARAM_DIRECT_IO) ? DIRECT_WRITERS : 1;
+}
+
 static int make_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, bool zeros,
                       struct gw_lanes **ret, struct gw_error *err)
 {
-    bool own = vm->page_lanes.count;
+    bool file = gw_options_cap(vm->options, GW_CAP_MAPPED_RAM);
+    unsigned count = file ? file_lanes(vm) : vm->page_lanes.count;
+    struct gw_mapped *mapped = NULL;
     struct gw_lanes *lanes = NULL;
     struct gw_lane *lane = NULL;
-    int r = gw_lanes_new(own ? pages : &(struct gw_lanes_config){0}, &lanes, err);
+    int r = gw_lanes_new(count ? pages : &(struct gw_lanes_config){0}, &lanes, err);
 
-    for (unsigned i = 0; r >= 0 && i < GW_MAX(vm->page_lanes.count, 1u); i++) {
-        r = make_lane(plan, vm, zeros, own, &lane, err);
+    if (r >= 0 && file)
+        r = gw_mapped_new(&vm->ram, &mapped, err);
+    for (unsigned i = 0; r >= 0 && i < GW_MAX(count, 1u); i++) {
+        r = make_lane(plan, vm, mapped, zeros, count, &lane, err);
         if (r >= 0)
             r = gw_lanes_add(lanes, lane, err);
     }
+    gw_mapped_unref(mapped);
     if (r < 0) {
         gw_lanes_free(lanes);
         return r;
@@ -180,13 +200,16 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_c
 
 int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_error *err)
 {
+    bool file = gw_options_cap(vm->options, GW_CAP_MAPPED_RAM);
     struct gw_ram_config ram = ram_config(vm);
     int r = vm->guest->store(vm, &ram.take_store, err);
 
     if (r < 0)
         return r;
-    r = gw_layout_stream_in_new(&vm->ram, true, &ram.take_in, err);
-    if (r >= 0 && vm->page_lanes.count)
+    r = file ? gw_layout_mapped_in_new(&vm->ram, gw_workers_threads(0, FILE_READERS),
+                                       gw_options_param(vm->options, GW_PARAM_DIRECT_IO), &ram.take_in, err)
+             : gw_layout_stream_in_new(&vm->ram, true, &ram.take_in, err);
+    if (r >= 0 && !file && vm->page_lanes.count)
         r = make_lanes_in(vm, pages, &ram.take_lanes_in, err);
     if (r >= 0)
         r = gw_codec_xbzrle_decoder_new(&vm->ram, &ram.take_in->decoder[GW_FORM_XBZRLE], err);

@@ -14,6 +14,7 @@
  *                                    decompress-threads
  *     (always)                       the codec `plain`, last in the chain
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
+ *     mapped-ram                     the layout of pages, both ways; lanes with a descriptor each
  *     (what else the machine has)    a live section each (gw_vm.live), beside RAM's
  *
  * Threads: the caller's, before the session runs.

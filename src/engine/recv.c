@@ -183,6 +183,8 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
 
         e = gw_uri_parse(config->uri, &uri, err);
         if (e >= 0)
+            e = gw_session_check_uri(&r->session, &uri, err);
+        if (e >= 0)
             e = gw_listen(&uri, GW_RECV_BACKLOG, &r->listener, err);
         if (e < 0)
             return e;

@@ -218,6 +218,8 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "either a URI or a channel says where to send to");
     if (config->uri) {
         r = gw_uri_parse(config->uri, &s->uri, err);
+        if (r >= 0)
+            r = gw_session_check_uri(&s->session, &s->uri, err);
         if (r < 0)
             return r;
         s->has_uri = true;
@@ -234,7 +236,9 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
                                                               : DEFAULT_TIMEOUT_NS;
     s->started_ns = now(s);
     s->session.pages_timeout_ns = s->timeout_ns;
-    pages = (struct gw_lanes_config){.open = gw_session_open_pages, .opaque = &s->session, .account = &s->account};
+    pages = (struct gw_lanes_config){.open = gw_options_cap(s->session.vm->options, GW_CAP_MAPPED_RAM) ? gw_session_open_beside
+                                                                                          : gw_session_open_pages,
+                                     .opaque = &s->session, .account = &s->account};
     return gw_plan_send(&s->plan, s->session.vm, &pages, err);
 }
 

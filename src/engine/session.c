@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/session.h"
 
+#include "channel/beside.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
@@ -229,17 +231,59 @@ void gw_session_yank(struct gw_session *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-int gw_session_open_pages(void *session, unsigned i, struct gw_channel **ret, struct gw_error *err)
+static int open_pages(struct gw_session *s, gw_dial_fn dial, void *opaque, unsigned i, struct gw_channel **ret,
+                      struct gw_error *err)
 {
-    struct gw_session *s = session;
-    int r = gw_links_open(&s->links, s->vm->page_lanes.dial, s->vm->page_lanes.opaque, GW_LINK_PAGES, i, s->cancel,
-                          &s->pages[i], err);
+    int r = gw_links_open(&s->links, dial, opaque, GW_LINK_PAGES, i, s->cancel, &s->pages[i], err);
 
     if (r < 0)
         return r;
     gw_channel_set_timeout(s->pages[i], s->pages_timeout_ns);
     *ret = s->pages[i];
     return 0;
+}
+
+int gw_session_open_pages(void *session, unsigned i, struct gw_channel **ret, struct gw_error *err)
+{
+    struct gw_session *s = session;
+
+    return open_pages(s, s->vm->page_lanes.dial, s->vm->page_lanes.opaque, i, ret, err);
+}
+
+static int dial_beside(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel *cancel, struct gw_channel **ret,
+                       struct gw_error *err)
+{
+    struct gw_session *s = opaque;
+
+    return gw_channel_beside(s->links.place[GW_LINK_MAIN].channel, gw_options_param(s->vm->options, GW_PARAM_DIRECT_IO),
+                             ret, err);
+}
+
+int gw_session_open_beside(void *session, unsigned i, struct gw_channel **ret, struct gw_error *err)
+{
+    return open_pages(session, dial_beside, session, i, ret, err);
+}
+
+static int check_file(const struct gw_session *s, bool seekable, const char *name, struct gw_error *err)
+{
+    if (!gw_options_cap(s->vm->options, GW_CAP_MAPPED_RAM) || seekable)
+        return 0;
+    return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                   "Migration requires seekable transport (e.g. file): with capability mapped-ram pages have places in a "
+                   "file, and %s is none", name);
+}
+
+int gw_session_check_uri(const struct gw_session *s, const struct gw_uri *uri, struct gw_error *err)
+{
+    char name[GW_URI_TEXT];
+
+    gw_uri_format(uri, name, sizeof name);
+    return check_file(s, uri->kind == GW_URI_FILE || uri->kind == GW_URI_FD, name, err);
+}
+
+int gw_session_check_file(const struct gw_session *s, const struct gw_channel *main, struct gw_error *err)
+{
+    return check_file(s, main->features & GW_CHANNEL_SEEKABLE, main->name, err);
 }
 
 void gw_session_close_pages(struct gw_session *s)

@@ -103,7 +103,8 @@ static int connect_channel(struct gw_send *s, struct gw_error *err)
     }
     gw_channel_set_timeout(s->channel, s->timeout_ns);
     gw_session_set_channel(&s->session, s->channel);
-    return gw_session_check(&s->session, err);
+    r = gw_session_check_file(&s->session, s->channel, err);
+    return r < 0 ? r : gw_session_check(&s->session, err);
 }
 
 int gw_send_setup(struct gw_send *s, struct gw_error *err)
