@@ -3,6 +3,7 @@
  * bench_precopy: one migration between two processes of this host, through the public API. One JSON line.
  *
  *   bench_precopy --image FILE [--mem 2G] [--transport unix|tcp] [--dest fresh|zeroed|used] [--small-pages] [--peer NAME]
+ *                 [--file PATH [--cold]]
  *                 [--write RATE --set SIZE] [--parameter NAME=VALUE]... [--capability NAME]... [--no-verify]
  *
  * The machine is RAM and one small device. It is idle, or a thread writes 8 bytes into page after page of a set of --set
@@ -11,12 +12,16 @@
  * The destination's memory is fresh (never touched), zeroed (resident, and known to be zeros), or used (resident, and full
  * of something else).
  *
+ * --file: the machine goes into this file, and when that is whole another one is made of it: save_ms and restore_ms. --cold:
+ * what the host keeps of the file is dropped in between.
+ *
  * gap_ms:  from the last instruction that the guest can have executed here (the writer's last write, or the call of stop)
  *          to its start there. The clock is the same on both sides.
  * cpu:     user and system time of each process from before the start until the end was reported; the writer's is not in.
  * over:    the peak of resident memory over what it was before, less what the guest's own memory grew by.
  * verified: a hash over all of RAM on both sides, taken after the end.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -26,10 +31,10 @@
 #include "godwit/godwit.h"
 
 struct config {
-    const char *image, *peer;
+    const char *image, *peer, *file;
     size_t mem, write_per_s, set;
     enum { FRESH, ZEROED, USED } dest;
-    bool tcp, huge, verify;
+    bool tcp, huge, verify, cold;
     const char *parameter[32], *capability[32];
     unsigned parameters, capabilities;
 };
@@ -43,9 +48,9 @@ struct side_result {
 };
 
 struct shared {
-    int loaded, listening;
+    int loaded, listening, saved;
     char address[4200];
-    uint64_t start_ns, last_write_ns, stop_ns, stopped_ns, run_ns;
+    uint64_t start_ns, restore_ns, last_write_ns, stop_ns, stopped_ns, run_ns;
     struct side_result src, dst;
     struct gw_stats stats;
 };
@@ -165,6 +170,16 @@ static uint64_t over(const struct machine *m, uint64_t before, uint64_t ram_befo
     return peak > before + grown ? peak - before - grown : 0;
 }
 
+/* The host reads it from the disk the next time. */
+static void forget(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+
+    if (fd < 0 || fdatasync(fd) || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED))
+        bench_die(path);
+    close(fd);
+}
+
 static void receive(struct machine *m)
 {
     struct shared *s = m->s;
@@ -172,7 +187,7 @@ static void receive(struct machine *m)
     struct gw_recv_config config = {0};
     struct gw_recv *recv = NULL;
     struct gw_vm *vm = NULL;
-    char uri[160];
+    char uri[4200];
     uint64_t cpu, before, ram_before;
     int r;
 
@@ -182,22 +197,32 @@ static void receive(struct machine *m)
     m->ram = bench_memory(m->c->mem, m->c->huge);
     if (m->c->dest != FRESH)
         memset(m->ram, m->c->dest == USED, m->c->mem);
-    if (m->c->tcp)
+    if (m->c->file)
+        snprintf(uri, sizeof uri, "file:%s", m->c->file);
+    else if (m->c->tcp)
         snprintf(uri, sizeof uri, "tcp:127.0.0.1:0");
     else
         snprintf(uri, sizeof uri, "unix:/tmp/godwit-bench-%d.sock", (int)getpid());
     config.uri = uri;
     r = build(m, &vm, &err);
+    if (m->c->file) {
+        snprintf(s->address, sizeof s->address, "%s", uri);
+        bench_raise(&s->listening);
+        bench_wait_for(&s->saved);
+        if (m->c->cold)
+            forget(m->c->file);
+    }
     prctl(PR_SET_NAME, m->source ? "source" : "destination"); /* for perf; threads inherit it */
     bench_reset_peak();
     before = bench_status_bytes("VmRSS");
     ram_before = bench_resident_bytes(m->ram, m->c->mem);
     cpu = bench_cpu_ns();
+    s->restore_ns = bench_now_ns();
     if (!r)
         r = gw_recv_start(vm, &config, &recv, &err);
-    if (!r)
+    if (!r && !m->c->file)
         gw_recv_address(recv, s->address, sizeof s->address);
-    else
+    else if (r)
         fail(&s->dst, &err);
     bench_raise(&s->listening);
     if (!r) {
@@ -246,6 +271,7 @@ static void send_it(struct machine *m)
     if (!r)
         r = gw_send_wait(send, &err);
     s->src.end_ns = bench_now_ns();
+    bench_raise(&s->saved);
     s->src.cpu_ns = bench_cpu_ns() - cpu;
     s->src.over_bytes = over(m, before, ram_before);
     if (r)
@@ -292,7 +318,7 @@ static void print(const struct config *c, const struct shared *s)
     uint64_t end = s->src.end_ns > s->dst.end_ns ? s->src.end_ns : s->dst.end_ns;
     uint64_t last = s->last_write_ns && s->last_write_ns < s->stop_ns ? s->last_write_ns : s->stop_ns;
 
-    printf("{\"what\": \"godwit\", \"transport\": \"%s\", \"dest\": \"%s\", \"mem\": %zu, ", c->tcp ? "tcp" : "unix",
+    printf("{\"what\": \"godwit\", \"transport\": \"%s\", \"dest\": \"%s\", \"mem\": %zu, ", c->file ? "file" : c->tcp ? "tcp" : "unix",
            dest_name[c->dest], c->mem);
     if (s->src.code || s->dst.code) {
         printf("\"error\": \"source: %s; destination: %s\"}\n", s->src.code ? s->src.error : "-",
@@ -307,6 +333,8 @@ static void print(const struct config *c, const struct shared *s)
            ", \"dst_over\": %" PRIu64 ", ",
            ms(s->start_ns, s->run_ns), (double)s->src.cpu_ns / 1e9, (double)s->dst.cpu_ns / 1e9, s->src.over_bytes,
            s->dst.over_bytes);
+    if (c->file)
+        printf("\"save_ms\": %.2f, \"restore_ms\": %.2f, ", ms(s->start_ns, s->src.end_ns), ms(s->restore_ns, s->dst.end_ns));
     printf("\"pages_normal\": %" PRIu64 ", \"pages_zero\": %" PRIu64 ", \"passes\": %" PRIu64 ", \"verified\": %s}\n",
            st->normal_pages, st->duplicate_pages, st->dirty_sync_count,
            !c->verify ? "null" : s->src.hash == s->dst.hash ? "true" : "false");
@@ -319,12 +347,16 @@ static int parse(int argc, char **argv, struct config *c)
 
         if (!strcmp(k, "--small-pages"))
             c->huge = false;
+        else if (!strcmp(k, "--cold"))
+            c->cold = true;
         else if (!strcmp(k, "--no-verify"))
             c->verify = false;
         else if (++i >= argc)
             return -EINVAL;
         else if (!strcmp(k, "--image"))
             c->image = next;
+        else if (!strcmp(k, "--file"))
+            c->file = next;
         else if (!strcmp(k, "--peer"))
             c->peer = next;
         else if (!strcmp(k, "--mem"))

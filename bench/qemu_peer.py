@@ -7,7 +7,9 @@ is a shared file in --ram-dir (a tmpfs) holding the image; the destination's is 
 resident before the start unless --fresh.
 
   qemu_peer.py --qemu PATH --image FILE [--mem 2G] [--transport unix|tcp] [--fresh] [--channels N]
-               [--downtime-limit MS] [--no-verify]
+               [--downtime-limit MS] [--no-verify] [--file PATH [--cold] [--capability NAME]... [--direct-io]]
+
+--file: saved there, then restored from there: save_ms and restore_ms; --cold drops what the host keeps of it in between.
 
 gap_ms is from the source's STOP event to the destination's RESUME event, wall_ms from the QMP
 command to the last completion of either side, cpu is user and system time of each process.
@@ -142,6 +144,14 @@ def warm_host(size):
     m.close()
 
 
+def forget(path):
+    """The host reads it from the disk the next time."""
+    fd = os.open(path, os.O_RDONLY)
+    os.fdatasync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
 def verify(cfg, vm):
     """Destination RAM through pmemsave into a FIFO, compared with the image."""
     path = os.path.join(cfg.work, "fifo")
@@ -165,22 +175,27 @@ def run(cfg, vms):
         cfg.mem, "" if cfg.fresh else ",prealloc=on"), "-machine", "memory-backend=r",
         "-incoming", "defer"])
     vms.append(dst)
-    names = ["events"] + (["multifd"] if cfg.channels > 1 else [])
+    names = ["events"] + (["multifd"] if cfg.channels > 1 else []) + cfg.capability
     params = {"max-bandwidth": 100 << 30, "downtime-limit": cfg.downtime_limit}
     if cfg.channels > 1:
         params["multifd-channels"] = cfg.channels
+    if cfg.direct_io:
+        params["direct-io"] = True
     for vm in vms:
         vm.qmp.cmd("migrate-set-capabilities",
                    capabilities=[{"capability": n, "state": True} for n in names])
         vm.qmp.cmd("migrate-set-parameters", **params)
-    if cfg.transport == "unix":
+    if cfg.file:
+        uri = "file:" + cfg.file
+    elif cfg.transport == "unix":
         uri = "unix:" + os.path.join(cfg.work, "m.sock")
     else:
         s = socket.socket()
         s.bind(("127.0.0.1", 0))
         uri = "tcp:127.0.0.1:%d" % s.getsockname()[1]
         s.close()
-    dst.qmp.cmd("migrate-incoming", uri=uri)
+    if not cfg.file:
+        dst.qmp.cmd("migrate-incoming", uri=uri)
     if cfg.fresh:
         warm_host(cfg.mem + (256 << 20))
     cpu = [v.cpu() for v in vms]
@@ -189,13 +204,20 @@ def run(cfg, vms):
 
     def done(v):
         return v.qmp.find("MIGRATION", status="completed")
+    saved, begun = None, None
     while not (done(src) and done(dst) and dst.qmp.find("RESUME")):
+        if cfg.file and not saved and done(src):
+            saved = done(src)["at"]
+            if cfg.cold:
+                forget(cfg.file)
+            begun = time.time()
+            dst.qmp.cmd("migrate-incoming", uri=uri)
         for v in vms:
             v.qmp.poll(0.002)
             if v.qmp.find("MIGRATION", status="failed") or v.proc.poll() is not None:
                 raise PeerError("migration failed")
-        if time.time() > start + 60:
-            raise PeerError("not done in 60 s")
+        if time.time() > start + 170:
+            raise PeerError("not done in 170 s")
     cpu = [v.cpu() - c for v, c in zip(vms, cpu)]
     q = src.qmp.cmd("query-migrate")
     stop, go = src.qmp.find("STOP"), dst.qmp.find("RESUME")
@@ -203,6 +225,8 @@ def run(cfg, vms):
          "total_ms": q["total-time"], "gap_ms": (go["at"] - stop["at"]) * 1e3,
          "src_cpu_s": cpu[0], "dst_cpu_s": cpu[1], "passes": q["ram"]["dirty-sync-count"],
          "pages_normal": q["ram"]["normal"], "pages_zero": q["ram"]["duplicate"]}
+    if cfg.file:
+        r["save_ms"], r["restore_ms"] = (saved - start) * 1e3, (done(dst)["at"] - begun) * 1e3
     if cfg.verify:
         r["verified"] = verify(cfg, dst)
     return r
@@ -217,11 +241,15 @@ def main():
     ap.add_argument("--transport", choices=("tcp", "unix"), default="unix")
     ap.add_argument("--fresh", action="store_true")
     ap.add_argument("--channels", type=int, default=1)
+    ap.add_argument("--file")
+    ap.add_argument("--cold", action="store_true")
+    ap.add_argument("--direct-io", action="store_true")
+    ap.add_argument("--capability", action="append", default=[])
     ap.add_argument("--downtime-limit", type=int, default=300)
     ap.add_argument("--ram-dir", default="/dev/shm")
     ap.add_argument("--no-verify", dest="verify", action="store_false")
     cfg = ap.parse_args()
-    out = {"what": "qemu", "transport": cfg.transport, "fresh": cfg.fresh}
+    out = {"what": "qemu", "transport": "file" if cfg.file else cfg.transport, "fresh": cfg.fresh}
     vms = []
     cfg.work = tempfile.mkdtemp(prefix="godwit-bench-", dir=cfg.ram_dir)
     try:

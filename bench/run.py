@@ -122,6 +122,8 @@ def mib(key):
 COLUMNS = [
     ("wall ms", lambda r: r.get("wall_ms")),
     ("GB/s", lambda r: r["bytes"] / r["wall_ms"] / 1e6),
+    ("save ms", lambda r: r.get("save_ms")),
+    ("restore ms", lambda r: r.get("restore_ms")),
     ("gap ms", lambda r: r.get("gap_ms")),
     ("GB per CPU s, src", per_cpu("src_cpu_s")),
     ("GB per CPU s, dst", per_cpu("dst_cpu_s")),
@@ -214,6 +216,16 @@ def groups(a, image):
         gs.append(Group(t + "-fresh", "Idle machine over %s, destination memory never touched" % t, s))
     gs.append(Group("writing", "A guest that writes, over unix: 256 MiB round and round, MiB/s", {
         "%d" % r: precopy("--write", "%dM" % r, "--set", "256M") for r in (50, 200, 800)}))
+    file = os.path.join(a.cache, "mapped.file")
+    for name, ours, theirs in (("mapped", [], []), ("mapped-direct", ["--parameter", "direct-io=on"],
+                                                         ["--direct-io", "--channels", "2"])):  # QEMU: multifd's channels alone
+        s = {"godwit": precopy("--file", file, "--cold", "--capability", "mapped-ram", *ours)}
+        for qemu, path in qemus().items():
+            if qemu != "QEMU 7.2":
+                s[qemu] = [sys.executable, os.path.join(HERE, "qemu_peer.py"), "--qemu", path, "--image", image, "--mem", size,
+                           "--file", file, "--cold", "--capability", "mapped-ram", "--no-verify", *theirs]
+        gs.append(Group(name, "Idle machine into a mapped-ram file%s and, the host having dropped it, out of it"
+                        % (" past the page cache" if ours else ""), s))
     gs.append(Group("gigabit", "The same at 119 MiB/s (1 GbE by max-bandwidth), 512 MiB of RAM, a set of 128 MiB", {
         "%d" % r: [os.path.join(d, "bench_precopy"), "--image", image, "--mem", "512M", "--write", "%dM" % r, "--set",
                    "128M", "--parameter", "max-bandwidth=119M"] for r in (20, 50)}))
@@ -231,6 +243,10 @@ def goals(gs, mem, looks):
         if r.get("bench") == "zero_scan" and r.get("picked"):
             goal("zero scan (%s, %s pages) over read bandwidth" % (r["variant"], "2 MiB" if r["huge_pages"] else "4 KiB"),
                  "%.0f %%" % (100 * r["of_read"]), ">= 80 %", r["of_read"] >= 0.8)
+    for name, key, most in (("mapped-direct", "save_ms", 0.1), ("mapped", "restore_ms", 0.85)):
+        v = ratio(by[name], "godwit", "QEMU 10.0", lambda r: r.get(key)) if name in by else []
+        if v:
+            goal("%s: %s over QEMU 10.0's" % (name, key), spread(v), "<= %s" % most, statistics.median(v) <= most)
     for name in ("unix", "tcp"):
         g = by.get(name)
         if not g:
