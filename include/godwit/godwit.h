@@ -15,6 +15,7 @@
 #include "godwit/image.h"
 #include "godwit/inspect.h"
 #include "godwit/options.h"
+#include "godwit/page_transport.h"
 #include "godwit/park.h"
 #include "godwit/recv.h"
 #include "godwit/send.h"

@@ -4,10 +4,12 @@
 #include "base/workers.h"
 #include "ram/codec/deflate.h"
 #include "ram/codec/plain.h"
+#include "ram/codec/transport.h"
 #include "ram/codec/xbzrle.h"
 #include "ram/codec/zero.h"
 #include "ram/layout/mapped.h"
 #include "ram/layout/stream.h"
+#include "ram/layout/transport.h"
 
 #define FILE_READERS   4u
 #define DIRECT_WRITERS 4u
@@ -62,9 +64,36 @@ static int add_deflate(struct gw_vm *vm, struct gw_lane *lane, struct gw_error *
     return r < 0 ? r : gw_lane_add(lane, codec, err);
 }
 
+static bool sends(const struct gw_vm *vm)
+{
+    return vm->transport && vm->transport->ops.take;
+}
+
+/* What a page becomes must not depend on what the transport took before, and its records go in one stream. */
+static int check_transport(const struct gw_vm *vm, struct gw_error *err)
+{
+    static const enum gw_capability not_with[] = {GW_CAP_XBZRLE, GW_CAP_COMPRESS, GW_CAP_MULTIFD, GW_CAP_MAPPED_RAM};
+
+    for (size_t i = 0; vm->transport && i < GW_ARRAY_LEN(not_with); i++)
+        if (gw_options_cap(vm->options, not_with[i]))
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a page transport does not go with %s", gw_feature(not_with[i])->name);
+    if (vm->transport && vm->page_lanes.count)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a page transport does not go with channels for pages");
+    return 0;
+}
+
+static int add_transport(struct gw_plan *plan, struct gw_vm *vm, struct gw_account *account, struct gw_lane *lane,
+                         struct gw_error *err)
+{
+    struct gw_codec *codec = NULL;
+    int r = gw_codec_transport_new(vm->transport, plan->cancel, account, &codec, err);
+
+    return r < 0 ? r : gw_lane_add(lane, codec, err);
+}
+
 /* own: the lane has a channel of its own. mapped: NULL: a stream. */
-static int make_lane(struct gw_plan *plan, struct gw_vm *vm, struct gw_mapped *mapped, bool zeros, bool own,
-                     struct gw_lane **ret, struct gw_error *err)
+static int make_lane(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_mapped *mapped,
+                     bool zeros, bool own, struct gw_lane **ret, struct gw_error *err)
 {
     struct gw_layout *layout = NULL;
     struct gw_lane *lane = NULL;
@@ -72,6 +101,8 @@ static int make_lane(struct gw_plan *plan, struct gw_vm *vm, struct gw_mapped *m
 
     if (r >= 0)
         r = gw_lane_new(layout, &lane, err);
+    if (r >= 0 && sends(vm))
+        r = add_transport(plan, vm, pages->account, lane, err);
     if (r >= 0 && zeros)
         r = add_zero(lane, err);
     if (r >= 0 && !own && gw_options_cap(vm->options, GW_CAP_XBZRLE)) /* a page must always travel by the same lane */
@@ -111,7 +142,7 @@ static int make_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_la
     if (r >= 0 && file)
         r = gw_mapped_new(&vm->ram, &mapped, err);
     for (unsigned i = 0; r >= 0 && i < GW_MAX(count, 1u); i++) {
-        r = make_lane(plan, vm, mapped, zeros, count, &lane, err);
+        r = make_lane(plan, vm, pages, mapped, zeros, count, &lane, err);
         if (r >= 0)
             r = gw_lanes_add(lanes, lane, err);
     }
@@ -186,10 +217,13 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_c
 {
     bool zeros = gw_options_zero_detection(vm->options) != GW_ZERO_NONE;
     struct gw_ram_config ram = ram_config(vm);
-    int r = vm->guest->source(vm, zeros, &ram.take_source, err);
+    int r = check_transport(vm, err);
 
+    if (r >= 0) /* holes are pages too that a transport is asked for */
+        r = vm->guest->source(vm, zeros && !sends(vm), &ram.take_source, err);
     if (r < 0)
         return r;
+    ram.transport = sends(vm) ? vm->transport : NULL;
     r = make_lanes(plan, vm, pages, zeros, &ram.take_lanes, err);
     if (r >= 0)
         return add_all(plan, vm, &ram, err);
@@ -202,13 +236,19 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_c
 {
     bool file = gw_options_cap(vm->options, GW_CAP_MAPPED_RAM);
     struct gw_ram_config ram = ram_config(vm);
-    int r = vm->guest->store(vm, &ram.take_store, err);
+    bool hooked = vm->transport && vm->transport->ops.record;
+    int r = check_transport(vm, err);
+
+    if (r >= 0)
+        r = vm->guest->store(vm, &ram.take_store, err);
 
     if (r < 0)
         return r;
     r = file ? gw_layout_mapped_in_new(&vm->ram, gw_workers_threads(0, FILE_READERS),
                                        gw_options_param(vm->options, GW_PARAM_DIRECT_IO), &ram.take_in, err)
-             : gw_layout_stream_in_new(&vm->ram, true, &ram.take_in, err);
+             : gw_layout_stream_in_new(&vm->ram, !hooked, &ram.take_in, err);
+    if (r >= 0 && hooked)
+        r = gw_layout_transport_hook_new(&vm->ram, vm->transport, &ram.take_in->hook, err);
     if (r >= 0 && !file && vm->page_lanes.count)
         r = make_lanes_in(vm, pages, &ram.take_lanes_in, err);
     if (r >= 0)

@@ -12,6 +12,8 @@
  *     xbzrle                         the codec `xbzrle`, behind `zero`. A destination always has its decoder
  *     compress and its parameters    the codec `deflate`, behind these. A destination always has its decoder, with
  *                                    decompress-threads
+ *     (a page transport)             the codec `transport`, first in the chain, and its records before and behind pages; a
+ *                                    destination gives it HOOK records and guesses at nothing
  *     (always)                       the codec `plain`, last in the chain
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
  *     mapped-ram                     the layout of pages, both ways; lanes with a descriptor each
@@ -30,6 +32,7 @@
 struct gw_plan {
     struct gw_live *live[GW_PLAN_LIVES]; /* in the order of their sections */
     unsigned lives;
+    const struct gw_cancel *cancel; /* set before: what ends waits of the session; borrowed, may be NULL */
     struct gw_codec *xbzrle; /* is told of another xbzrle-cache-size; NULL: it is off */
     struct gw_options *options;
 };

@@ -239,6 +239,7 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
     pages = (struct gw_lanes_config){.open = gw_options_cap(s->session.vm->options, GW_CAP_MAPPED_RAM) ? gw_session_open_beside
                                                                                           : gw_session_open_pages,
                                      .opaque = &s->session, .account = &s->account};
+    s->plan.cancel = s->session.cancel;
     return gw_plan_send(&s->plan, s->session.vm, &pages, err);
 }
 

@@ -87,6 +87,7 @@ struct gw_vm *gw_vm_free(struct gw_vm *vm)
         return NULL;
     gw_measure_close(vm);
     gw_tracker_free(vm->tracker);
+    gw_transport_free(vm->transport);
     vm->registry = gw_registry_free(vm->registry);
     gw_globalstate_free(vm->globalstate);
     gw_options_free(vm->options);

@@ -13,6 +13,7 @@
 #include "engine/measure.h"
 #include "engine/options.h"
 #include "godwit/vm.h"
+#include "ram/page/transport.h"
 #include "ram/tracker/tracker.h"
 #include "state/registry.h"
 #include "trace/trace.h"
@@ -43,6 +44,7 @@ struct gw_vm {
     unsigned without; /* enum gw_stream_parts. Of a machine that is received at rest: what its stream turns out not to have */
     const struct gw_guest_ops *guest;
     const struct gw_devices_ops *devices;
+    struct gw_transport *transport; /* pages go, or come, by it; NULL: there is none */
     struct gw_image *image; /* what this machine stands for (image_vm.h); else NULL */
     /* Channels for pages alone, and how a session gets them, on either side; count 0: pages travel on the main stream. */
     struct {

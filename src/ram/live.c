@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/live.h"
 
+#include "ram/layout/transport.h"
 #include "wire/ram_list.h"
 #include "wire/ram_record.h"
 
@@ -31,6 +32,11 @@ static int begin(struct ram_live *m, struct gw_error *err)
     m->begun = true;
     r = gw_lanes_begin(m->lanes, err);
     return r < 0 ? r : m->source->begin(m->source, goes, err);
+}
+
+static int tell(struct ram_live *m, enum gw_transport_stretch stretch, bool end, struct gw_writer *w, struct gw_error *err)
+{
+    return m->config.transport ? gw_layout_transport_tell(m->config.transport, stretch, end, w, err) : 0;
 }
 
 static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
@@ -73,7 +79,12 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
         gw_ram_list_put(&w->out, b->name, b->used_bytes, m->config.ignore_shared ? &b->gpa : NULL);
         r = gw_lanes_list(m->lanes, b, w, err);
     }
-    gw_ram_put_end(&w->out);
+    if (r >= 0)
+        r = tell(m, GW_TRANSPORT_SETUP, false, w, err);
+    if (r >= 0)
+        r = tell(m, GW_TRANSPORT_SETUP, true, w, err);
+    if (r >= 0)
+        gw_ram_put_end(&w->out);
     return r;
 }
 
@@ -134,9 +145,13 @@ static int step(struct gw_live *live, struct gw_writer *w, struct gw_budget *bud
         r = gw_lanes_barrier(m->lanes, GW_BARRIER_ROUND, w, err);
     m->round_due = false;
     if (r >= 0)
+        r = tell(m, GW_TRANSPORT_PAGES, false, w, err);
+    if (r >= 0)
         r = dry = send_pages(m, w, budget, err);
     if (r >= 0)
         r = gw_lanes_barrier(m->lanes, GW_BARRIER_STEP, w, err);
+    if (r >= 0)
+        r = tell(m, GW_TRANSPORT_PAGES, true, w, err);
     if (r < 0)
         return r;
     gw_ram_put_end(&w->out);
@@ -151,12 +166,17 @@ static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *
     if (r >= 0)
         r = gw_lanes_barrier(m->lanes, GW_BARRIER_SWITCH, w, err);
     if (r >= 0)
+        r = tell(m, GW_TRANSPORT_FINISH, false, w, err);
+    if (r >= 0)
         r = send_pages(m, w, NULL, err);
     if (r >= 0)
         r = gw_lanes_barrier(m->lanes, GW_BARRIER_END, w, err);
+    if (r >= 0)
+        r = tell(m, GW_TRANSPORT_FINISH, true, w, err);
     if (r < 0)
         return r;
     gw_ram_put_end(&w->out);
+    m->completed = true;
     return 0;
 }
 
@@ -172,6 +192,8 @@ static void cleanup(struct gw_live *live)
     /* Batches go back to the source before it ends. */
     gw_lanes_end(m->lanes);
     m->source->end(m->source);
+    if (m->config.transport && m->config.transport->ops.over)
+        m->config.transport->ops.over(m->config.transport->opaque, m->completed);
     m->begun = false;
 }
 

@@ -12,6 +12,7 @@ struct ram_live {
     struct gw_ram_config config;
     /* source */
     bool begun;     /* the source and the lanes */
+    bool completed;
     bool round_due; /* pages that were sent may come again: a barrier comes first */
     struct gw_source *source;
     struct gw_lanes *lanes;

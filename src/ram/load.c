@@ -49,6 +49,8 @@ void gw_ram_load_cleanup(struct gw_live *live, bool ok)
         if (ok || m->live.touched)
             ram->blocks[i]->flags &= ~(unsigned)GW_RAM_FRESH;
     pthread_mutex_unlock(&ram->lock);
+    if (m->in->hook)
+        m->in->hook->over(m->in->hook, ok);
     m->store->reset(m->store);
     m->in->reset(m->in);
     if (ok)
@@ -187,6 +189,10 @@ static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *e
         e = m->store->add(m->store, list[i].block, err);
         if (e >= 0)
             e = m->in->add(m->in, list[i].block, err);
+        if (e >= 0 && m->in->hook) {
+            atomic_store(&m->live.touched, true); /* its pages may come from now on */
+            e = m->in->hook->add(m->in->hook, list[i].block, err);
+        }
         if (e >= 0 && m->lanes_in)
             e = gw_lanes_in_add_block(m->lanes_in, list[i].block, err);
         if (e < 0)
@@ -206,6 +212,8 @@ int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reade
         uint64_t word, at;
 
         e = load_list(m, r, err);
+        if (e >= 0 && m->in->hook) /* which may have something to say here */
+            return m->in->get(m->in, r, m->store, err);
         at = gw_reader_offset(r);
         if (e >= 0)
             e = gw_get_u64(r, &word, err);

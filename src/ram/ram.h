@@ -21,6 +21,7 @@ struct gw_ram_config {
     bool ignore_shared;            /* x-ignore-shared: shared blocks with a name stay where they are */
     struct gw_source *take_source; /* source: where pages come from */
     struct gw_lanes *take_lanes;   /* source: what they go through */
+    struct gw_transport *transport; /* source: is told of each stretch of pages; borrowed. NULL: there is none */
     struct gw_layout_in *take_in;  /* destination: how they come */
     struct gw_lanes_in *take_lanes_in; /* destination: and how they come on channels of their own; NULL: they do not */
     struct gw_store *take_store;   /* destination: where they go to */

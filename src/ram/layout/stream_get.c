@@ -326,6 +326,8 @@ static int record(struct get *g, struct gw_reader *r, struct gw_error *err)
         return e;
     if (word == GW_RAMF_EOS)
         return 1;
+    if (word == GW_RAMF_HOOK && g->layout.hook)
+        return g->layout.hook->record(g->layout.hook, r, g->store, err);
     form = form_of(g, word & mask & ~(uint64_t)GW_RAMF_CONTINUE);
     if (form == GW_FORM_OPEN)
         return bad_flags(word, at, (uint32_t)mask, err);
@@ -402,6 +404,8 @@ static struct gw_layout_in *layout_free(struct gw_layout_in *layout)
     for (unsigned i = 0; i < GW_FORM_COUNT; i++)
         if (layout->decoder[i])
             layout->decoder[i]->free(layout->decoder[i]);
+    if (layout->hook)
+        layout->hook->free(layout->hook);
     free(g->added);
     free(g->slot);
     free(g->heads);

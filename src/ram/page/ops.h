@@ -121,6 +121,17 @@ struct gw_store {
     struct gw_store *(*free)(struct gw_store *s);
 };
 
+/* Who reads records that are another's than the layout's: HOOK. */
+struct gw_hook {
+    /* Behind the record's head: reads all of it. */
+    int (*record)(struct gw_hook *h, struct gw_reader *r, struct gw_store *store, struct gw_error *err);
+    /* Pages of this block may come from now on. */
+    int (*add)(struct gw_hook *h, struct gw_ram_block *b, struct gw_error *err);
+    /* The load has ended, well or not. Back to as it was made. */
+    void (*over)(struct gw_hook *h, bool ok);
+    struct gw_hook *(*free)(struct gw_hook *h);
+};
+
 /* The receiving half of a layout. */
 struct gw_layout_in {
     /* NULL: nothing to do. The entry of this block was read from the list, and the block is one that may come with so many
@@ -136,6 +147,7 @@ struct gw_layout_in {
     struct gw_layout_in *(*free)(struct gw_layout_in *l);
 
     struct gw_codec *decoder[GW_FORM_COUNT]; /* freed with the layout. NULL: records of this form are refused */
+    struct gw_hook *hook;                    /* freed with the layout. NULL: HOOK records are refused */
     atomic_bool *touched;                    /* is set before the first page is written; may be NULL */
     _Atomic uint64_t pages[GW_FORM_COUNT];   /* read, by form. Any thread may read them */
 };
