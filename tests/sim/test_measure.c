@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Dirty rates that are measured before, during and after migrations, which must not notice: pair.h says what must hold. How exact
+ * they are: tests/unit/ram/tracker/test_rate.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "../owned.h"
+#include "pair.h"
+
+struct way {
+    unsigned started, measured, cancels;
+    enum gw_dirty_rate_mode mode;
+    bool both, cancel, arriving;
+};
+
+static void slowly(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
+{
+    assert_int_equal(gw_options_set_parameter(gw_vm_options(p->from->vm), "max-bandwidth", "20000000", NULL), 0);
+}
+
+static void measure(struct pair *p, struct gw_send *send, struct gw_recv *recv)
+{
+    struct way *w = p->opaque;
+    struct gw_dirty_rate_config c = {.mode = w->mode, .duration_ns = 50000000};
+    struct gw_dirty_rate r;
+
+    gw_dirty_rate_get(p->from->vm, &r);
+    assert_int_not_equal(r.status, GW_DIRTY_RATE_FAILED);
+    if (r.status == GW_DIRTY_RATE_MEASURED) {
+        w->measured++;
+        assert_true((double)r.bytes_per_s * (double)r.duration_ns / 1e9 <= (double)(p->mib << 20) + 4096);
+        if (w->both)
+            w->mode = !w->mode;
+    }
+    if (r.status != GW_DIRTY_RATE_MEASURING)
+        w->started += gw_dirty_rate_start(p->from->vm, &c, NULL) == 0;
+    /* What arrives has no rate yet. */
+    if (recv && !sim_over(gw_recv_status(recv)))
+        w->arriving |= gw_dirty_rate_start(p->to->vm, &c, NULL) == 0 && !sim_over(gw_recv_status(recv)) && !sim_runs(p->to);
+    if (w->cancel && send && w->measured > 2 && gw_send_cancel(send, NULL) == 0)
+        w->cancels++;
+}
+
+static void run(struct way *w)
+{
+    struct pair p = {.mib = 8, .words_per_ms = 20, .before = slowly, .during = measure, .opaque = w};
+
+    pair_run(&p);
+    assert_true(w->started > 0);
+    assert_false(w->arriving);
+    assert_true(p.source_says != GW_OWNER_UNDECIDED);
+}
+
+static void test_beside(void **state)
+{
+    unsigned measured = 0;
+
+    for (unsigned i = 0; i < 9; i++) {
+        struct way w = {.mode = i % 2, .both = i % 3 == 2, .cancel = i / 3 == 2};
+
+        run(&w);
+        measured += w.measured;
+    }
+    print_message("%u measured\n", measured);
+    assert_true(measured > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {owned_test(test_beside)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
