@@ -54,7 +54,7 @@ static struct pair run(struct way *w, void (*during)(struct pair *, struct gw_se
 
 static void test_arrives(void **state)
 {
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         struct way w = {.l = loopback_new()};
         struct pair p;
 
@@ -85,7 +85,7 @@ static void test_ops_fail(void **state)
     for (unsigned op = 0; op < 7; op++) {
         unsigned stayed = 0;
 
-        for (unsigned at = 1; at < (op == 0 || op == 5 ? 900u : 9u); at += op == 0 || op == 5 ? 89 : 1) {
+        for (unsigned at = 1; at < (op == 0 || op == 5 ? 900u : 7u); at += op == 0 || op == 5 ? 149 : 1) {
             struct way w = {.l = loopback_new()};
             unsigned *const which[] = {&w.l->fail_take, &w.l->fail_begin, &w.l->fail_end, &w.l->fail_block, &w.l->fail_record,
                                        &w.l->fail_late, &w.l->lie};
@@ -103,7 +103,7 @@ static void test_ops_fail(void **state)
             owned_end(w.l);
         }
         print_message("op %u: stayed %u times\n", op, stayed);
-        assert_true(stayed > (op == 3 ? 2 : 3));
+        assert_true(stayed > 2);
     }
 }
 
@@ -127,7 +127,7 @@ static void test_cancelled(void **state)
 {
     unsigned aborted = 0;
 
-    for (unsigned i = 0; i < 24; i++) {
+    for (unsigned i = 0; i < 12; i++) {
         struct way w = {.l = loopback_new(), .finish = i % 3 == 2};
         struct pair p;
 
@@ -140,7 +140,7 @@ static void test_cancelled(void **state)
         owned_end(w.l);
     }
     print_message("%u aborted\n", aborted);
-    assert_true(aborted >= 16);
+    assert_true(aborted >= 8);
 }
 
 static void test_connection_breaks(void **state)
@@ -150,7 +150,7 @@ static void test_connection_breaks(void **state)
 
     for (unsigned k = 0; k < 3; k++)
         for (unsigned side = 0; side < 2; side++)
-            for (uint64_t at = 100; at < 1500000; at = at * 3 + 7) {
+            for (uint64_t at = 100; at < 1500000; at = at * 5 + 7) {
                 struct way w = {.l = loopback_new(), .at_source = side};
                 struct pair p;
 
@@ -162,7 +162,7 @@ static void test_connection_breaks(void **state)
                 owned_end(w.l);
             }
     print_message("%u stayed, %u arrived\n", stayed, arrived);
-    assert_true(stayed > 10 && arrived > 5);
+    assert_true(stayed > 5 && arrived > 5);
 }
 
 static void test_refused(void **state)
