@@ -98,7 +98,7 @@ static struct gw_devices_get reader_of(struct gw_recv *r)
 static int unknown(struct gw_recv *r, uint8_t element, const struct gw_section_head *h, uint64_t at, struct gw_error *err)
 {
     struct gw_vm *vm = r->session.vm;
-    struct gw_image_progress seen = {.iterates = r->grammar != GW_GRAMMAR_SETUP};
+    struct gw_image_progress seen = {0};
     struct gw_devices_get g = reader_of(r);
     int e = element == GW_ELEMENT_START ? bind(r, h, NULL, at, err) : 0;
 
@@ -106,6 +106,7 @@ static int unknown(struct gw_recv *r, uint8_t element, const struct gw_section_h
         r->bound[r->bounds - 1].unknown = true;
     for (unsigned i = 0; i < r->bounds; i++) {
         seen.listed |= r->bound[i].live != NULL; /* RAM is all that such a machine has */
+        seen.begun |= r->bound[i].live && r->bound[i].begun;
         seen.ended |= r->bound[i].live && r->bound[i].ended;
     }
     if (e >= 0)
@@ -185,6 +186,7 @@ static int numbered(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, s
     if (b->ended)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s section at byte %" PRIu64 ": %u (%s) has ended before",
                        gw_wire_element((uint8_t)kind), at, id, b->live->ops->id);
+    b->begun = true;
     b->ended = kind == GW_SECTION_END;
     e = b->live->ops->load(b->live, kind, &r->reader, err);
     r->touched |= b->live->touched;

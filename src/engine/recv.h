@@ -22,7 +22,7 @@
 struct gw_bound {
     uint32_t id;
     struct gw_live *live; /* NULL: a device, done */
-    bool ended, unknown; /* unknown: a live section that is kept as bytes */
+    bool begun, ended, unknown; /* begun: a PART or END came; unknown: a live section that is kept as bytes */
 };
 
 struct gw_recv {

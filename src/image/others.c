@@ -13,7 +13,7 @@ enum gw_image_place gw_image_place(const struct gw_image_progress *p, uint8_t el
         return GW_PLACE_LATE;
     if (element == GW_ELEMENT_END)
         return GW_PLACE_ENDING;
-    if (p->iterates || element == GW_ELEMENT_PART)
+    if (p->begun)
         return GW_PLACE_ITERATE;
     return p->listed ? GW_PLACE_SETUP : GW_PLACE_FIRST;
 }

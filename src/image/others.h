@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * others: live sections that are not known here (scan/unknown.c), as an image carries them: elements as they stood in the
- * stream, in their order, and where between RAM and devices they came. RAM has one content when it rests, so of the
- * iterations only their order among themselves is kept.
+ * stream, in their order, and where between RAM and devices they came. RAM has one content when it rests, so those that came
+ * among its PARTs are behind all of them (docs/decisions/order-of-live-sections.md).
  */
 #ifndef GW_IMAGE_OTHERS_H
 #define GW_IMAGE_OTHERS_H
@@ -16,8 +16,8 @@ struct gw_out;
 
 enum gw_image_place {
     GW_PLACE_FIRST,   /* before the RAM's START */
-    GW_PLACE_SETUP,   /* behind it, before the first PART */
-    GW_PLACE_ITERATE, /* before the machine was stopped */
+    GW_PLACE_SETUP,   /* behind it, before its first PART */
+    GW_PLACE_ITERATE, /* among its PARTs or behind them, before the machine was stopped */
     GW_PLACE_ENDING,  /* before the RAM's END */
     GW_PLACE_LATE,    /* behind it, before the devices */
     GW_PLACES
@@ -39,7 +39,7 @@ struct gw_image_others {
 
 /* What has been seen of the stream, for the place of what comes. */
 struct gw_image_progress {
-    bool listed, iterates, ended; /* the RAM's START, any PART or END, the RAM's END */
+    bool listed, begun, ended; /* the RAM's START, its first PART or END, its END */
 };
 enum gw_image_place gw_image_place(const struct gw_image_progress *p, uint8_t element);
 /* Devices of the set-up, behind those that are there. */

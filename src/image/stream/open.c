@@ -143,6 +143,7 @@ static int on_ram(struct walk *w, const struct gw_scan_section *s)
                 return REFUSE(w, "byte %" PRIu64 ": the RAM's section has the number of a device before it, %u", s->at,
                               s->id);
     }
+    w->seen.begun |= s->element != GW_ELEMENT_START;
     w->seen.ended |= s->element == GW_ELEMENT_END;
     return 0;
 }
@@ -153,7 +154,6 @@ static int on_section(void *opaque, const struct gw_scan_section *s)
 
     if (s->element == GW_ELEMENT_FULL)
         return on_device(w, s);
-    w->seen.iterates |= s->element != GW_ELEMENT_START;
     if (!strcmp(s->name, "ram"))
         return on_ram(w, s);
     if (gw_scan_is_known(s->name))

@@ -34,8 +34,10 @@ static struct gw_image *open_all_places(struct file *f)
     built_footer(&b, 20);
     gw_section_put_head(&b.out, GW_ELEMENT_START, &(struct gw_section_head){.id = 21, .version = 3, .name = "second"});
     built_footer(&b, 21);
-    built_ram(&b, GW_ELEMENT_PART, 0, BUILT_PAGES, BUILT_MIXED);
+    built_unknown(&b, GW_ELEMENT_PART, "ahead", 5);
+    built_ram(&b, GW_ELEMENT_PART, 0, BUILT_PAGES / 2, BUILT_MIXED);
     built_unknown(&b, GW_ELEMENT_PART, "two", 3);
+    built_ram(&b, GW_ELEMENT_PART, BUILT_PAGES / 2, BUILT_PAGES / 2, BUILT_MIXED);
     gw_section_put_part(&b.out, GW_ELEMENT_END, 21);
     built_footer(&b, 21);
     built_ram(&b, GW_ELEMENT_END, 0, 0, BUILT_ZEROS);
@@ -83,13 +85,13 @@ static void test_every_format(void **state)
     close(f.fd);
 }
 
-/* The stream that is written has them where they were; only the RAM's records are put otherwise. */
+/* The stream that is written has them where they were, but behind the RAM's PARTs those that came among these. */
 static void test_order(void **state)
 {
     static const char *const order[] = {"\1\0\0\0\2\3ram", "\1\0\0\2\x33\4fork", "\4\0\0\0\x14\5early",
-                                        "\1\0\0\0\x15\6second", "\2\0\0\0\2", "\2\0\0\2\x33two", "\3\0\0\0\x15\x7e",
+                                        "\1\0\0\0\x15\6second", "\2\0\0\2\x33" "ahead", "\2\0\0\0\2", "\2\0\0\2\x33two", "\3\0\0\0\x15\x7e",
                                         "\3\0\0\0\2", "\3\0\0\2\x33three", "\4\0\0\0\x28\3dev"};
-    static const size_t bytes[] = {9, 10, 11, 12, 5, 8, 6, 5, 10, 9};
+    static const size_t bytes[] = {9, 10, 11, 12, 10, 5, 8, 6, 5, 10, 9};
     const struct gw_image_write_options stream = {.format = GW_IMAGE_STREAM};
     struct file f, g;
     struct gw_image *image = open_all_places(&f);
