@@ -3,11 +3,13 @@
 
 #include "base/bitmap.h"
 
+#define WORTH 4u /* one page in so many */
+
 struct once {
     struct gw_image image;
     struct gw_image *of;
-    uint64_t **first;  /* of each block: pages that are the first place of what they have */
-    uint64_t **again;  /* groups with other pages that are no zeros */
+    uint64_t **first; /* of each block: pages that are the first place of what they have */
+    uint64_t **again; /* groups with other pages that are no zeros */
 };
 
 static uint64_t groups(const struct gw_image_block *b)
@@ -29,17 +31,21 @@ static int once_fetch(struct gw_image *image, unsigned block, uint64_t first, ui
                       struct gw_error *err)
 {
     const struct once *o = image->own;
-    uint64_t end = first + count, to;
+    const uint64_t *map = o->first[block], *again = o->again[block];
+    uint64_t end = first + count, groups_end = (end - 1) / GW_IMAGE_GROUP + 1, to;
     int r = 0;
 
-    if (gw_bitmap_next_set(o->again[block], (end - 1) / GW_IMAGE_GROUP + 1, first / GW_IMAGE_GROUP) * GW_IMAGE_GROUP >= end)
-        return gw_image_fetch(o->of, block, first, count, kinds, dst, err);
-    once_map(image, block, first, count, kinds, err);
-    for (uint64_t at = first; r >= 0 && (at = gw_bitmap_next_set(o->first[block], end, at)) < end; at = to) {
-        to = gw_bitmap_next_clear(o->first[block], end, at);
+    /* In one go, which is quicker, where that is not much more than what is wanted. */
+    if (gw_bitmap_next_set(again, groups_end, first / GW_IMAGE_GROUP) == groups_end ||
+        gw_bitmap_count_range(map, first, count) >= count / WORTH) {
+        r = gw_image_fetch(o->of, block, first, count, kinds, dst, err);
+        return r < 0 ? r : once_map(image, block, first, count, kinds, err);
+    }
+    for (uint64_t at = first; r >= 0 && (at = gw_bitmap_next_set(map, end, at)) < end; at = to) {
+        to = gw_bitmap_next_clear(map, end, at);
         r = gw_image_pages(o->of, block, at, to - at, dst + ((at - first) << image->page_bits), err);
     }
-    return r;
+    return r < 0 ? r : once_map(image, block, first, count, kinds, err);
 }
 
 static bool once_empty(const struct gw_image *image, unsigned block, uint64_t group)

@@ -79,7 +79,7 @@ class Author(Case):
 
     def test_machine_in_the_box(self):
         source = Box(self, "src", ("--memory", "16M"))
-        source.qmp.command("migrate", uri="exec:cat>" + self.path("box"))
+        source.qmp.command("migrate", uri="file:" + self.path("box"))
         wait_until("migrated", lambda: source.migration().get("status") == "completed")
         self.says(self.path("box"), "godwit", "the machine is godwit's own")
 
