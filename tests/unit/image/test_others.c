@@ -89,7 +89,7 @@ static void test_every_format(void **state)
 static void test_order(void **state)
 {
     static const char *const order[] = {"\1\0\0\0\2\3ram", "\1\0\0\2\x33\4fork", "\4\0\0\0\x14\5early",
-                                        "\1\0\0\0\x15\6second", "\2\0\0\2\x33" "ahead", "\2\0\0\0\2", "\2\0\0\2\x33two", "\3\0\0\0\x15\x7e",
+                                        "\1\0\0\0\x15\6second", "\2\0\0\2\063ahead", "\2\0\0\0\2", "\2\0\0\2\x33two", "\3\0\0\0\x15\x7e",
                                         "\3\0\0\0\2", "\3\0\0\2\x33three", "\4\0\0\0\x28\3dev"};
     static const size_t bytes[] = {9, 10, 11, 12, 10, 5, 8, 6, 5, 10, 9};
     const struct gw_image_write_options stream = {.format = GW_IMAGE_STREAM};
