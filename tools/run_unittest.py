@@ -17,7 +17,7 @@ import unittest
 class Result(unittest.TestResult):
     def __init__(self):
         super().__init__()
-        self.said = False
+        self.said, self.lacking = False, []  # lacking: parts of the test (subTest) that were skipped, and why
 
     @staticmethod
     def name(test):
@@ -31,12 +31,14 @@ class Result(unittest.TestResult):
 
     def startTest(self, test):
         super().startTest(test)
-        self.said = False
+        self.said, self.lacking = False, []
         self.began = time.monotonic()
         print("[ RUN      ] %s" % self.name(test), flush=True)
 
     def stopTest(self, test):
         super().stopTest(test)
+        if not self.said and self.lacking:
+            self.say("SKIPPED", test, "; ".join(self.lacking))
         if not self.said:  # all of its subtests failed or it did not say: never lost
             self.say("FAILED", test, "the test ended without an outcome")
         if time.monotonic() - self.began > 5:
@@ -47,6 +49,9 @@ class Result(unittest.TestResult):
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
+        if isinstance(test, unittest.case._SubTest):  # others of them may still fail
+            self.lacking.append("%s: %s" % (self.name(test), reason))
+            return
         if not getattr(self, "began", None) or isinstance(test, unittest.suite._ErrorHolder):
             print("[ RUN      ] %s" % self.name(test))
         self.say("SKIPPED", test, reason)

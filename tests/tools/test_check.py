@@ -247,14 +247,19 @@ class Outcomes(unittest.TestCase):
                         "    def test_sub(self):\n"
                         "        for i in range(3):\n"
                         "            with self.subTest(i): self.assertNotEqual(i, 1)\n"
+                        "    def test_sub_skip(self):\n"
+                        "        with self.subTest(0): self.skipTest('lacks')\n"
+                        "    def test_sub_skip_bad(self):\n"
+                        "        for i in range(2):\n"
+                        "            with self.subTest(i): self.fail() if i else self.skipTest('lacks')\n"
                         "class S(unittest.TestCase):\n"
                         "    @classmethod\n"
                         "    def setUpClass(cls): raise RuntimeError('no')\n"
                         "    def test_never(self): pass\n")
             r = check.run(check.Program("t", [sys.executable, os.path.join(TOP, "tools", "run_unittest.py"), path], timeout=60))
             self.assertEqual(r.passed, 1, r.output)
-            self.assertEqual(r.skips, [("T.test_skip", "because")], r.output)
-            self.assertEqual(len(r.failures), 3, r.output)
+            self.assertEqual(r.skips, [("T.test_skip", "because"), ("T.test_sub_skip", "T.test_sub_skip [0]: lacks")], r.output)
+            self.assertEqual(len(r.failures), 4, r.output)
 
 
 if __name__ == "__main__":
