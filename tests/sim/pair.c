@@ -125,6 +125,20 @@ static void make_lanes(struct pair *p, struct ends *ends[2])
     }
 }
 
+/* SIM_COMPRESS: on, or nowait. A plain peer is one that can read it. */
+static void compress(struct pair *p)
+{
+    struct gw_options *o = gw_vm_options(p->from->vm);
+    const char *text = getenv("SIM_COMPRESS");
+
+    if (!text)
+        return;
+    assert_int_equal(gw_options_set_capability(o, "compress", true, NULL), 0);
+    assert_int_equal(gw_options_set_parameter(o, "compress-threads", "3", NULL), 0);
+    assert_int_equal(gw_options_set_parameter(o, "compress-wait-thread", strcmp(text, "nowait") ? "on" : "off", NULL), 0);
+    p->peer = p->peer ? "9.0" : NULL;
+}
+
 static void watch(struct pair *p, struct ends *ends[2], struct gw_send *send, struct gw_recv *recv)
 {
     uint64_t since_ns = gw_now_ns(&gw_clock_real);
@@ -257,6 +271,7 @@ void pair_run(struct pair *p)
     /* Without a return path nobody learns what became of the machine: that is the plain peers' bargain. */
     if (p->peer)
         assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "return-path", true, &err), 0);
+    compress(p);
     p->from->words_per_ms = p->to->words_per_ms = p->words_per_ms;
     sim_start(p->from);
     nap(2000);

@@ -31,6 +31,7 @@ struct pair {
     void (*during)(struct pair *p, struct gw_send *send, struct gw_recv *recv);
     void (*after)(struct pair *p); /* the sessions have ended or could not start; disarm */
     void *opaque;
+    /* The environment's SIM_COMPRESS, on or nowait, turns compression on in every migration. */
     /* Channels for pages alone, each with a lane of its own on either side; 0: as many as the environment's SIM_LANES says,
      * else none. */
     unsigned lanes;
