@@ -225,6 +225,45 @@ static int xbzrle(void)
            put("much", much, sizeof much) | put("limited", limited, sizeof limited);
 }
 
+/* RAM records, with good and bad compressed pages (fuzz_compress.c). */
+static int compressed(void)
+{
+    static const char *const names[] = {"good", "cut", "changed", "long", "again"};
+    uint8_t page[4096], out[8192];
+    int r = 0;
+
+    for (unsigned k = 0; k < GW_ARRAY_LEN(names); k++) {
+        size_t at = 1;
+
+        out[0] = (uint8_t)k;
+        for (unsigned i = 0; i < 3; i++) {
+            uLongf n = 1000;
+            uint8_t *record = out + at;
+
+            for (unsigned b = 0; b < sizeof page; b++)
+                page[b] = (uint8_t)(b * i >> 7);
+            memcpy(record, (const uint8_t[]){0, 0, 0, 0, 0, 0, 1, i ? 0x20 : 0}, 8);
+            record[6] = (uint8_t)((k == 4 ? 0 : i) << 4 | 1);
+            record += 8;
+            if (!i) {
+                memcpy(record, "\1r", 2);
+                record += 2;
+            }
+            if (compress(record + 4, &n, page, sizeof page - (k == 3 && i == 1)) != Z_OK)
+                return 1;
+            if (i == 1 && k == 1)
+                n /= 2;
+            if (i == 1 && k == 2)
+                record[4 + n / 2] ^= 0x10;
+            memcpy(record, (const uint8_t[]){0, 0, (uint8_t)(n >> 8), (uint8_t)n}, 4);
+            at = (size_t)(record - out) + 4 + n;
+        }
+        memcpy(out + at, (const uint8_t[]){0, 0, 0, 0, 0, 0, 0, 0x10}, 8);
+        r |= put(names[k], out, at + 8);
+    }
+    return r;
+}
+
 static int uri(void)
 {
     static const char *const texts[] = {"tcp:127.0.0.1:4444", "tcp:[::1]:0", "tcp:[fe80::1%eth0]:1", "unix:/tmp/x",
@@ -354,5 +393,7 @@ int main(int argc, char **argv)
         return return_path();
     if (!strcmp(argv[1], "xbzrle"))
         return xbzrle();
+    if (!strcmp(argv[1], "compress"))
+        return compressed();
     return strcmp(argv[1], "uri") ? 0 : uri(); /* others make do without */
 }
