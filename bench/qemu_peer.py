@@ -7,7 +7,8 @@ is a shared file in --ram-dir (a tmpfs) holding the image; the destination's is 
 resident before the start unless --fresh.
 
   qemu_peer.py --qemu PATH --image FILE [--mem 2G] [--transport unix|tcp] [--fresh] [--channels N]
-               [--downtime-limit MS] [--no-verify] [--file PATH [--cold] [--capability NAME]... [--direct-io]]
+               [--downtime-limit MS] [--no-verify] [--file PATH [--cold] [--direct-io]] [--capability NAME]...
+               [--parameter NAME=NUMBER]...
 
 --file: saved there, then restored from there: save_ms and restore_ms; --cold drops what the host keeps of it in between.
 
@@ -181,6 +182,7 @@ def run(cfg, vms):
         params["multifd-channels"] = cfg.channels
     if cfg.direct_io:
         params["direct-io"] = True
+    params.update((name, int(value)) for name, value in (p.split("=") for p in cfg.parameter))
     for vm in vms:
         vm.qmp.cmd("migrate-set-capabilities",
                    capabilities=[{"capability": n, "state": True} for n in names])
@@ -246,6 +248,7 @@ def main():
     ap.add_argument("--direct-io", action="store_true")
     ap.add_argument("--capability", action="append", default=[])
     ap.add_argument("--downtime-limit", type=int, default=300)
+    ap.add_argument("--parameter", action="append", default=[])
     ap.add_argument("--ram-dir", default="/dev/shm")
     ap.add_argument("--no-verify", dest="verify", action="store_false")
     cfg = ap.parse_args()

@@ -229,6 +229,12 @@ def groups(a, image):
     gs.append(Group("gigabit", "The same at 119 MiB/s (1 GbE by max-bandwidth), 512 MiB of RAM, a set of 128 MiB", {
         "%d" % r: [os.path.join(d, "bench_precopy"), "--image", image, "--mem", "512M", "--write", "%dM" % r, "--set",
                    "128M", "--parameter", "max-bandwidth=119M"] for r in (20, 50)}))
+    one = ["--mem", "256M", "--capability", "compress"]
+    s = {"godwit": [os.path.join(d, "bench_precopy"), "--image", image, "--dest", "used"] + one}
+    for name, path in qemus().items():
+        if "7.2" in name:
+            s[name] = [sys.executable, os.path.join(HERE, "qemu_peer.py"), "--qemu", path, "--image", image] + one
+    gs.append(Group("compress", "Pages compressed one by one, 256 MiB over unix, as many threads as are usual", s))
     return gs
 
 
@@ -247,6 +253,15 @@ def goals(gs, mem, looks):
         v = ratio(by[name], "godwit", "QEMU 10.0", lambda r: r.get(key)) if name in by else []
         if v:
             goal("%s: %s over QEMU 10.0's" % (name, key), spread(v), "<= %s" % most, statistics.median(v) <= most)
+    for s in by["compress"].subjects if "compress" in by else ():
+        if s == "godwit":
+            continue
+        for what, of in (("time", lambda r: r["wall_ms"]), ("CPU time", lambda r: r["src_cpu_s"] + r["dst_cpu_s"]),
+                         ("bytes", lambda r: r["bytes"])):
+            v = ratio(by["compress"], "godwit", s, of)
+            if v:
+                goal("compress: %s of godwit over that of %s" % (what, s), spread([100 * x for x in v]) + " %",
+                     "-" if what == "bytes" else "<= 30 %", what == "bytes" or statistics.median(v) <= 0.3)
     for name in ("unix", "tcp"):
         g = by.get(name)
         if not g:

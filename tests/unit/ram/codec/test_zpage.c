@@ -109,6 +109,12 @@ static void test_hopeless(void **state)
     fill(3, 4096);
     memcpy(page + 2048, page, 2048); /* noise that comes twice */
     assert_false(gw_zpack_hopeless(page, 4096));
+    for (uint32_t i = 0; i < 1024; i++) /* noise in all but the highest bytes of 32 bits */
+        page[i * 4 + 3] = 3;
+    assert_false(gw_zpack_hopeless(page, 4096));
+    for (uint32_t i = 0; i < 4096; i++) /* a ramp */
+        page[i] = (uint8_t)(i / 9);
+    assert_false(gw_zpack_hopeless(page, 4096));
 }
 
 int main(void)
