@@ -389,9 +389,12 @@ static int decode_later(struct gw_codec *codec, struct gw_store *store, struct g
     struct group *g;
     int r = d->workers ? 0 : open_threads(d, err);
 
+    if (r >= 0 && d->store != store) { /* threads read it */
+        r = settle(d, err);
+        d->store = store;
+    }
     if (r < 0)
         return r;
-    d->store = store;
     g = &d->group[d->filling % d->groups];
     if (g->count == GROUP_PAGES || bytes > group_bytes(d) - g->bytes)
         submit(d);
