@@ -105,7 +105,7 @@ static void test_threads(void **state)
         threads = counts[i];
         unthreads = counts[(i + 1) % 4];
         level = i == 1 ? "6" : "1";
-        assert_true(run(20, i % 2 ? "7.2" : NULL).compression.pages > 0);
+        assert_true(run(5, i % 2 ? "7.2" : NULL).compression.pages > 0);
     }
 }
 
@@ -131,7 +131,7 @@ static void test_no_wait(void **state)
     assert_true(st.compression.busy <= st.normal_pages);
     stands = false;
     for (unsigned i = 0; i < 2; i++)
-        run(20, i % 2 ? "9.0" : NULL);
+        run(5, i % 2 ? "9.0" : NULL);
 }
 
 static void test_with_xbzrle(void **state)
