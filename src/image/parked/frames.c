@@ -117,7 +117,7 @@ int gw_parked_get_decoder(struct gw_parked *p, struct gw_parked_decoder **ret, s
         if (!d || !d->stored)
             r = gw_nomem(err, "decoder");
         else if (p->trailer.needs & GW_PARKED_NEEDS_ZSTD)
-            r = gw_unpacker_new(&d->unpacker, err);
+            r = gw_unpacker_new(p->dictionary, &d->unpacker, err);
         if (r < 0) {
             if (d)
                 free(d->stored);
@@ -253,6 +253,7 @@ void gw_parked_frames_close(struct gw_parked *p)
         free(d->bulk);
         free(d);
     }
+    gw_dictionary_free(p->dictionary);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->changed);
 }

@@ -82,7 +82,7 @@ static int load_part(struct gw_parked *p, const struct gw_parked_part *part, uin
         return r;
     }
     raw = malloc(part->raw_bytes + 1);
-    r = raw ? gw_unpacker_new(&u, err) : gw_nomem(err, "part of a parked file");
+    r = raw ? gw_unpacker_new(NULL, &u, err) : gw_nomem(err, "part of a parked file");
     if (r >= 0 && !gw_unpacker_unpack(u, stored, part->bytes, raw, part->raw_bytes))
         r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no zstd frame of %" PRIu64 " bytes", part->raw_bytes);
     gw_unpacker_free(u);
@@ -307,6 +307,9 @@ static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err
         case GW_PARKED_LIVE:
             r = gw_image_unpack_others(image, data, part->raw_bytes, err);
             break;
+        case GW_PARKED_DICTIONARY:
+            r = gw_dictionary_new(data, part->raw_bytes, 0, &p->dictionary, err);
+            break;
         default:
             break;
         }
@@ -368,6 +371,10 @@ static int take_parts(struct gw_parked *p, struct gw_error *err)
     for (uint32_t kind = GW_PARKED_HEAD; kind <= GW_PARKED_FRAMES; kind++)
         if (!p->part[kind])
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it has no %s", gw_parked_part_name(kind));
+    if (!(t->needs & GW_PARKED_NEEDS_DICTIONARY) != !p->part[GW_PARKED_DICTIONARY] ||
+        (t->needs & GW_PARKED_NEEDS_DICTIONARY && !packed))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it needs 0x%x, and has %s dictionary", t->needs,
+                       p->part[GW_PARKED_DICTIONARY] ? "a" : "no");
     return 0;
 }
 

@@ -22,9 +22,11 @@ struct gw_packed {
     uint32_t bytes, raw_bytes, crc; /* bytes == raw_bytes: as it was */
 };
 
-/* threads: 0: one per processor. level: of zstd; plain: nothing is compressed. */
-int gw_pack_new(unsigned threads, bool plain, int level, uint32_t frame_bytes, struct gw_pack **ret,
-                struct gw_error *err);
+/* Whether zstd would make nothing of it, by the look of some of its bytes. bytes: a power of two from 1 KiB. */
+bool gw_pack_noise(const uint8_t *page, size_t bytes);
+/* threads: 0: one per processor. level: of zstd; 0: nothing is compressed. dictionary: as gw_packer_new. */
+int gw_pack_new(unsigned threads, int level, const struct gw_dictionary *dictionary, uint32_t page_bytes,
+                uint32_t frame_pages, struct gw_pack **ret, struct gw_error *err);
 void gw_pack_free(struct gw_pack *p);
 /* Where the next frame goes, at a multiple of 64, the same until it is put; NULL: all are filled, take one. */
 uint8_t *gw_pack_room(struct gw_pack *p);

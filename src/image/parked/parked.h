@@ -26,13 +26,15 @@
 /* Features that a reader must know to read the file. */
 #define GW_PARKED_NEEDS_ZSTD 1u
 #define GW_PARKED_NEEDS_LIVE 2u
-#define GW_PARKED_KNOWN      (GW_PARKED_NEEDS_ZSTD | GW_PARKED_NEEDS_LIVE)
+#define GW_PARKED_NEEDS_DICTIONARY 4u
+#define GW_PARKED_KNOWN      (GW_PARKED_NEEDS_ZSTD | GW_PARKED_NEEDS_LIVE | GW_PARKED_NEEDS_DICTIONARY)
 
 #define GW_PARKED_PAGE_BITS_MIN 10u
 #define GW_PARKED_PAGE_BITS_MAX 20u
 #define GW_PARKED_FRAME_MAX     (4u << 20) /* bytes of a frame, unpacked */
 #define GW_PARKED_NUMBERS_MAX   0xfffffffeull
 #define GW_PARKED_UNPACKED_MAX  (16u << 20) /* a part that is larger is never compressed */
+#define GW_PARKED_DICTIONARY_MAX (4u << 20)
 #define GW_PARKED_GROUP_PAGES   4096u       /* pages that have one entry in the page directory */
 #define GW_PARKED_GROUP_FRAMES  512u        /* frames that have one entry in the frame directory */
 #define GW_PARKED_PAGE_ENTRY    12u         /* bytes: of the page directory, */
@@ -55,6 +57,7 @@ enum gw_parked_part_kind {
     GW_PARKED_EARLY_SPLIT,
     GW_PARKED_CONFIGURATION,
     GW_PARKED_LIVE,
+    GW_PARKED_DICTIONARY,
     GW_PARKED_PART_KINDS
 };
 const char *gw_parked_part_name(uint32_t kind);
@@ -131,13 +134,20 @@ int gw_parked_runs_get(struct gw_parked_runs_reader *r, struct gw_parked_run *re
 
 struct gw_packer;
 struct gw_unpacker;
+struct gw_dictionary; /* any number of threads may use it at once */
 
 bool gw_pack_known(void);
-int gw_packer_new(int level, struct gw_packer **ret, struct gw_error *err);
+/* data: GW_PARKED_DICTIONARY_ZEROS bytes of zeros, then what frames have in common; copied. level: for packing; 0: for
+ * unpacking. -EPROTO: it does not begin with zeros, or has too many bytes. */
+#define GW_PARKED_DICTIONARY_ZEROS 8u
+int gw_dictionary_new(const uint8_t *data, size_t bytes, int level, struct gw_dictionary **ret, struct gw_error *err);
+void gw_dictionary_free(struct gw_dictionary *d);
+/* dictionary: borrowed, and its level is what counts; NULL: none. */
+int gw_packer_new(int level, const struct gw_dictionary *dictionary, struct gw_packer **ret, struct gw_error *err);
 void gw_packer_free(struct gw_packer *p);
 /* Bytes written, or 0: they do not fit. */
 size_t gw_packer_pack(struct gw_packer *p, const void *src, size_t bytes, void *dst, size_t room);
-int gw_unpacker_new(struct gw_unpacker **ret, struct gw_error *err);
+int gw_unpacker_new(const struct gw_dictionary *dictionary, struct gw_unpacker **ret, struct gw_error *err);
 void gw_unpacker_free(struct gw_unpacker *u);
 /* Whether src is one frame of exactly `bytes` bytes. */
 bool gw_unpacker_unpack(struct gw_unpacker *u, const void *src, size_t stored, void *dst, size_t bytes);

@@ -59,6 +59,7 @@ struct gw_parked {
     struct gw_parked_trailer trailer;
     const struct gw_parked_part *part[GW_PARKED_PART_KINDS]; /* NULL: not there */
     uint32_t frame_count, frame_bytes;
+    struct gw_dictionary *dictionary; /* NULL: frames need none */
 
     struct gw_parked_group **groups; /* of each block */
     struct gw_parked_frames *frames;

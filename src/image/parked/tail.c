@@ -203,6 +203,7 @@ static int write_parts(struct gw_parked_tail *t, const struct gw_image *image, c
         {GW_PARKED_EARLY_SPLIT, split, image->early_before < image->early_bytes ? sizeof split : 0},
         {GW_PARKED_CONFIGURATION, image->head ? image->head->raw : NULL, image->head ? image->head->raw_bytes : 0},
         {GW_PARKED_LIVE, live_data, live_bytes},
+        {GW_PARKED_DICTIONARY, t->dictionary, t->dictionary_bytes},
     };
     int r = gw_out_error(&live, err);
 

@@ -27,6 +27,8 @@ struct gw_parked_tail {
     /* Takes bytes for `at`, all of them or none. */
     int (*put)(void *opaque, const void *src, size_t bytes, struct gw_error *err);
     void *opaque;
+    const uint8_t *dictionary; /* borrowed, up to write */
+    size_t dictionary_bytes;   /* 0: none */
     struct gw_parked_buffer pages, page_directory, frames;
 };
 

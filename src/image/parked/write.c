@@ -7,12 +7,13 @@
 #include <stdio.h>
 
 #include "image/parked/dedup.h"
+#include "image/parked/dictionary.h"
 #include "image/parked/pack.h"
 #include "image/parked/tail.h"
 #include "image/parked/write.h"
 #include "ram/page/zero.h"
 
-#define LEVEL       6 /* docs/formats/parked.md has the measurements */
+#define LEVEL       3 /* docs/formats/parked.md has the measurements */
 #define LEVEL_MAX   22
 #define BATCH_BYTES (1u << 20) /* of RAM that is read at once */
 #define TELL_BYTES  (4u << 20) /* progress is told this often */
@@ -25,6 +26,8 @@ struct writer {
     struct gw_parked_tail tail;
     uint64_t done_bytes, told_bytes, total_bytes;
 
+    uint8_t *common; /* in the file: the dictionary, NULL: none */
+    struct gw_dictionary *dictionary;
     const struct gw_zero *zero;
     struct gw_dedup *dedup;
     struct gw_pack *pack;
@@ -226,6 +229,17 @@ static int check(const struct gw_image *image, const struct gw_image_write_optio
     return 0;
 }
 
+static int prepare_dictionary(struct writer *w, struct gw_error *err)
+{
+    int r = gw_parked_dictionary(w->image, &w->common, &w->tail.dictionary_bytes, err);
+
+    if (r < 0 || !w->common)
+        return r;
+    w->tail.dictionary = w->common;
+    w->tail.trailer.needs |= GW_PARKED_NEEDS_DICTIONARY;
+    return gw_dictionary_new(w->common, w->tail.dictionary_bytes, w->style.level, &w->dictionary, err);
+}
+
 static int prepare(struct writer *w, struct gw_error *err)
 {
     uint32_t page_bytes = w->image->page_bytes;
@@ -243,9 +257,11 @@ static int prepare(struct writer *w, struct gw_error *err)
     if (!w->batch || !w->kinds)
         return gw_nomem(err, "pages");
     r = gw_dedup_new(page_bytes, &w->dedup, err);
+    if (r >= 0 && !w->style.plain)
+        r = prepare_dictionary(w, err);
     if (r >= 0)
-        r = gw_pack_new(w->options->threads, w->style.plain, w->style.level, w->tail.trailer.frame_pages * page_bytes,
-                        &w->pack, err);
+        r = gw_pack_new(w->options->threads, w->style.plain ? 0 : w->style.level, w->dictionary, page_bytes,
+                        w->tail.trailer.frame_pages, &w->pack, err);
     return r;
 }
 
@@ -260,7 +276,7 @@ static int write_all(struct writer *w, struct gw_error *err)
     if (r >= 0)
         r = add_ram(w, err);
     if (r >= 0 && !w->style.plain)
-        r = gw_packer_new(w->style.level, &packer, err);
+        r = gw_packer_new(w->style.level, NULL, &packer, err);
     if (r >= 0)
         r = gw_parked_tail_write(&w->tail, w->image, w->options->libvirt_xml, packer, err);
     gw_packer_free(packer);
@@ -283,6 +299,8 @@ int gw_parked_write(struct gw_image *image, const struct gw_image_write_options 
     if (r >= 0)
         r = write_all(w, err);
     gw_pack_free(w->pack);
+    gw_dictionary_free(w->dictionary);
+    free(w->common);
     gw_dedup_free(w->dedup);
     gw_parked_tail_close(&w->tail);
     free(w->batch);

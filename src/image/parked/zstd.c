@@ -8,6 +8,11 @@
 
 #include <zstd.h>
 
+struct gw_dictionary {
+    ZSTD_CDict *pack;
+    ZSTD_DDict *unpack;
+};
+
 struct gw_packer {
     ZSTD_CCtx *context;
 };
@@ -21,13 +26,46 @@ bool gw_pack_known(void)
     return true;
 }
 
-int gw_packer_new(int level, struct gw_packer **ret, struct gw_error *err)
+static int make_dictionary(const uint8_t *data, size_t bytes, int level, struct gw_dictionary **ret, struct gw_error *err)
+{
+    struct gw_dictionary *d = calloc(1, sizeof *d);
+
+    if (d && level)
+        d->pack = ZSTD_createCDict(data, bytes, level);
+    else if (d)
+        d->unpack = ZSTD_createDDict(data, bytes);
+    if (!d || (!d->pack && !d->unpack)) {
+        gw_dictionary_free(d);
+        return gw_nomem(err, "zstd dictionary");
+    }
+    *ret = d;
+    return 0;
+}
+
+void gw_dictionary_free(struct gw_dictionary *d)
+{
+    if (!d)
+        return;
+    ZSTD_freeCDict(d->pack);
+    ZSTD_freeDDict(d->unpack);
+    free(d);
+}
+
+int gw_packer_new(int level, const struct gw_dictionary *dictionary, struct gw_packer **ret, struct gw_error *err)
 {
     struct gw_packer *p = calloc(1, sizeof *p);
+    bool made;
 
     if (p)
         p->context = ZSTD_createCCtx();
-    if (!p || !p->context || ZSTD_isError(ZSTD_CCtx_setParameter(p->context, ZSTD_c_compressionLevel, level))) {
+    made = p && p->context && !ZSTD_isError(ZSTD_CCtx_setParameter(p->context, ZSTD_c_compressionLevel, level));
+    if (made && dictionary) {
+        made = !ZSTD_isError(ZSTD_CCtx_refCDict(p->context, dictionary->pack));
+        /* ZSTD_c_forceAttachDict = 1: a frame looks into the tables of the dictionary. Else each would begin with a copy of
+         * them, which takes longer than packing it. Where the parameter is not known, it does. */
+        ZSTD_CCtx_setParameter(p->context, ZSTD_c_experimentalParam4, 1);
+    }
+    if (!made) {
         gw_packer_free(p);
         return gw_nomem(err, "zstd");
     }
@@ -49,13 +87,13 @@ size_t gw_packer_pack(struct gw_packer *p, const void *src, size_t bytes, void *
     return ZSTD_isError(n) ? 0 : n;
 }
 
-int gw_unpacker_new(struct gw_unpacker **ret, struct gw_error *err)
+int gw_unpacker_new(const struct gw_dictionary *dictionary, struct gw_unpacker **ret, struct gw_error *err)
 {
     struct gw_unpacker *u = calloc(1, sizeof *u);
 
     if (u)
         u->context = ZSTD_createDCtx();
-    if (!u || !u->context) {
+    if (!u || !u->context || (dictionary && ZSTD_isError(ZSTD_DCtx_refDDict(u->context, dictionary->unpack)))) {
         gw_unpacker_free(u);
         return gw_nomem(err, "zstd");
     }
@@ -87,7 +125,16 @@ static int unknown(struct gw_error *err)
     return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "godwit was built without zstd");
 }
 
-int gw_packer_new(int level, struct gw_packer **ret, struct gw_error *err)
+static int make_dictionary(const uint8_t *data, size_t bytes, int level, struct gw_dictionary **ret, struct gw_error *err)
+{
+    return unknown(err);
+}
+
+void gw_dictionary_free(struct gw_dictionary *d)
+{
+}
+
+int gw_packer_new(int level, const struct gw_dictionary *dictionary, struct gw_packer **ret, struct gw_error *err)
 {
     return unknown(err);
 }
@@ -101,7 +148,7 @@ size_t gw_packer_pack(struct gw_packer *p, const void *src, size_t bytes, void *
     return 0;
 }
 
-int gw_unpacker_new(struct gw_unpacker **ret, struct gw_error *err)
+int gw_unpacker_new(const struct gw_dictionary *dictionary, struct gw_unpacker **ret, struct gw_error *err)
 {
     return unknown(err);
 }
@@ -116,3 +163,15 @@ bool gw_unpacker_unpack(struct gw_unpacker *u, const void *src, size_t stored, v
 }
 
 #endif
+
+int gw_dictionary_new(const uint8_t *data, size_t bytes, int level, struct gw_dictionary **ret, struct gw_error *err)
+{
+    static const uint8_t zeros[GW_PARKED_DICTIONARY_ZEROS];
+
+    if (bytes <= sizeof zeros || bytes > GW_PARKED_DICTIONARY_MAX)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a dictionary of %zu bytes", bytes);
+    /* What begins with zstd's own mark would not be taken as mere bytes. */
+    if (memcmp(data, zeros, sizeof zeros))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it does not begin with %zu zeros", sizeof zeros);
+    return make_dictionary(data, bytes, level, ret, err);
+}
