@@ -278,6 +278,15 @@ static int uri(void)
     return r;
 }
 
+/* A parked file with a dictionary: only large ones have one. */
+static int dictionary(void)
+{
+    static uint8_t data[CAPTURE_MAX];
+    size_t n = load("../parked/dictionary.park", data);
+
+    return n ? put("parked-dictionary", data, n) : 1;
+}
+
 /* Zeros, copies, text and noise, compressed and not. */
 static int parked(void)
 {
@@ -307,7 +316,7 @@ static int parked(void)
     if (r < 0)
         fprintf(stderr, "%s\n", err.text);
     gw_image_free(image);
-    return r < 0;
+    return r < 0 || dictionary();
 }
 
 /* The first byte says in which pieces it comes (fuzz_qmp.c). */

@@ -9,8 +9,12 @@ struct sample {
     struct gw_image *image;
     const struct gw_zero *zero;
     struct gw_dedup *dedup;
-    uint8_t *pages;           /* those that may be of use */
-    uint32_t count, nonzero;  /* nonzero: of those that were looked at */
+    uint8_t *pages;          /* those that may be of use */
+    uint32_t count, nonzero; /* nonzero: of those that were looked at */
+
+    uint32_t frame_pages; /* this and what follows: of gw_parked_dictionary_pays */
+    struct gw_packer *packer[2];
+    uint64_t packed_bytes[2];
 };
 
 static int look(struct sample *s, unsigned block, uint64_t page, struct gw_error *err)
@@ -42,8 +46,9 @@ static uint64_t all_pages(const struct gw_image *image)
     return n;
 }
 
-/* Looks at so many pages at even distances. */
-static int look_around(struct sample *s, uint64_t all, uint64_t many, struct gw_error *err)
+/* Calls f for so many pages at even distances. */
+static int walk(struct sample *s, uint64_t all, uint64_t many,
+                int (*f)(struct sample *s, unsigned block, uint64_t page, struct gw_error *err), struct gw_error *err)
 {
     uint64_t base = 0; /* pages before the block */
     unsigned block = 0;
@@ -54,7 +59,7 @@ static int look_around(struct sample *s, uint64_t all, uint64_t many, struct gw_
 
         while (at - base >= s->image->blocks[block].pages)
             base += s->image->blocks[block++].pages;
-        r = look(s, block, at - base, err);
+        r = f(s, block, at - base, err);
     }
     return r;
 }
@@ -82,7 +87,7 @@ int gw_parked_dictionary(struct gw_image *image, uint8_t **ret, size_t *ret_byte
     s.pages = aligned_alloc(64, GW_PARKED_SAMPLE_BYTES);
     r = s.pages ? gw_dedup_new(image->page_bytes, &s.dedup, err) : gw_nomem(err, "dictionary");
     if (r >= 0)
-        r = look_around(&s, all, many, err);
+        r = walk(&s, all, many, look, err);
     if (r >= 0)
         bytes = thin_out(&s, all * image->page_bytes / GW_PARKED_DICTIONARY_SHARE / many * s.nonzero);
     gw_dedup_free(s.dedup);
@@ -94,4 +99,47 @@ int gw_parked_dictionary(struct gw_image *image, uint8_t **ret, size_t *ret_byte
     *ret = s.pages;
     *ret_bytes = bytes;
     return 0;
+}
+
+/* ---- what it is worth --------------------------------------------------------------------------------------------- */
+
+#define TRIED_FRAMES 61u /* a prime: they begin elsewhere than the pages of the dictionary */
+#define WORTH        40u
+
+/* The frame that would begin here. What zstd makes nothing of does not count. */
+static int try_frame(struct sample *s, unsigned block, uint64_t page, struct gw_error *err)
+{
+    uint64_t pages = GW_MIN(s->image->blocks[block].pages - page, s->frame_pages);
+    size_t bytes = pages * s->image->page_bytes, packed[2];
+    uint8_t *to = s->pages + bytes;
+    int r = gw_image_pages(s->image, block, page, pages, s->pages, err);
+
+    if (r < 0 || gw_zero_page(s->zero, s->pages, s->image->page_bytes))
+        return r;
+    for (unsigned i = 0; i < 2; i++)
+        packed[i] = gw_packer_pack(s->packer[i], s->pages, bytes, to, bytes - 1);
+    for (unsigned i = 0; i < 2 && packed[0] && packed[1]; i++)
+        s->packed_bytes[i] += packed[i];
+    return 0;
+}
+
+int gw_parked_dictionary_pays(struct gw_image *image, uint32_t frame_pages, const struct gw_dictionary *dictionary, int plain_level,
+                              bool *ret, struct gw_error *err)
+{
+    struct sample s = {.image = image, .zero = gw_zero_pick(), .frame_pages = frame_pages};
+    uint64_t all = all_pages(image);
+    int r;
+
+    s.pages = aligned_alloc(64, gw_div_up((size_t)2 * frame_pages * image->page_bytes, 64) * 64);
+    r = s.pages ? gw_packer_new(plain_level, NULL, &s.packer[0], err) : gw_nomem(err, "dictionary");
+    if (r >= 0)
+        r = gw_packer_new(plain_level, dictionary, &s.packer[1], err);
+    if (r >= 0)
+        r = walk(&s, all, GW_MIN(all, TRIED_FRAMES), try_frame, err);
+    if (r >= 0)
+        *ret = s.packed_bytes[1] < s.packed_bytes[0] - s.packed_bytes[0] / WORTH;
+    gw_packer_free(s.packer[0]);
+    gw_packer_free(s.packer[1]);
+    free(s.pages);
+    return r;
 }

@@ -29,13 +29,13 @@ static int park(struct job *job, struct gw_error *err)
 
 static int unpark(struct job *job, struct gw_error *err)
 {
-    static uint8_t got[600 * 4096];
+    static uint8_t got[2400 * 4096];
     struct gw_image *image;
     int r = gw_image_open(job->path, &image, err);
 
     if (r < 0)
         return r;
-    r = gw_image_pages(image, 0, 0, 600, got, err);
+    r = gw_image_pages(image, 0, 0, job->rig.image.blocks[0].pages, got, err);
     gw_image_free(image);
     return r;
 }
@@ -102,9 +102,27 @@ static void nomem(void **state)
     rig_close(&job.rig);
 }
 
+static void nomem_with_dictionary(void **state)
+{
+    static const uint64_t pages[RIG_BLOCKS] = {2400, 20, 0, 1};
+    struct job job;
+
+    if (!gw_pack_known())
+        skip();
+    rig_open(&job.rig, 4096, pages, true, 40);
+    for (size_t b = 0; b < 2400 * 4096; b += 32)
+        snprintf((char *)job.rig.ram[0] + b, 32, "entry of a table: %08x", (unsigned)(b % 4096 ? b % 4096 : b * 77));
+    job.fd = memfd_create("parked", MFD_CLOEXEC);
+    snprintf(job.path, sizeof job.path, "/proc/self/fd/%d", job.fd);
+    every_allocation(&job, park);
+    every_allocation(&job, unpark);
+    close(job.fd);
+    rig_close(&job.rig);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(nomem)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(nomem), cmocka_unit_test(nomem_with_dictionary)};
 
     return cmocka_run_group_tests_name("parked_nomem", tests, NULL, NULL);
 }
