@@ -16,7 +16,7 @@
 #define GW_PARKED_SAMPLE_BYTES     (8u << 20)  /* of pages that are looked at */
 #define GW_PARKED_DICTIONARY_USUAL (2u << 20)  /* bytes: of the largest that is made, */
 #define GW_PARKED_DICTIONARY_LEAST (64u << 10) /* and of the smallest */
-#define GW_PARKED_DICTIONARY_SHARE 128u        /* it has one byte for so many of the pages that are no zeros */
+#define GW_PARKED_DICTIONARY_SHARE 64u        /* it has one byte for so many of the pages that are no zeros */
 
 /* Bytes for gw_dictionary_new, malloc'd; NULL: the image has too little. The same for the same image. -ENOMEM; what reading
  * the image returns. */
