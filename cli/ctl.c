@@ -25,7 +25,7 @@ static const char usage[] =
     "      --resume                 go on with a migration that is postcopy-paused\n"
     "      --capability NAME[=off]  set before the start; repeatable\n"
     "      --parameter NAME=VALUE   the same\n"
-    "      --peer VERSION           what the destination is (7.2, 9.0, 10.0, godwit); our machines only\n"
+    "      --peer VERSION           what the destination is (7.2, 8.1, 9.0, 10.0, godwit); our machines only\n"
     "  cancel                       cancel the migration; the machine goes on here\n"
     "  continue                     go on from pre-switchover\n"
     "  pause                        break a postcopy migration off, to be resumed\n"

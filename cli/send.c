@@ -48,7 +48,7 @@ static int usage(FILE *to)
         "  --force                  FILE may have been sent before; with file:PATH, PATH may be there already: it is\n"
         "                           replaced once the stream is whole\n"
         "  --running, --paused      the guest goes on there by itself, or waits for `cont` (usual: as it was parked)\n"
-        "  --peer NAME              the destination's version: 7.2, 9.0, 10.0, godwit (usual: finds "
+        "  --peer NAME              the destination's version: 7.2, 8.1, 9.0, 10.0, godwit (usual: finds "
         "out)\n" GW_CONFINE_USER_HELP GW_CONFINE_HELP GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;

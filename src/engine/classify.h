@@ -19,6 +19,7 @@
 /* What this session expects. */
 struct gw_classify {
     uint8_t uuid[16]; /* of the machine; zeros: it has none */
+    bool any_uuid;    /* it is not known yet which machine comes */
     unsigned pages;   /* channels; 0: multifd is off */
     bool urgent;
     bool recover; /* a migration that broke: no main channel with a head comes */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/head.h"
 #include "engine/recv.h"
+#include "wire/greeting.h"
+#include "wire/numbers.h"
 
 /* How long who came first keeps its place while others want it, however many they are. */
 #define FAIR_NS  (250 * GW_NS_PER_MS)
@@ -20,6 +22,9 @@ struct visitor {
     pthread_t thread;
     uint64_t deadline_ns;
     bool used, good;
+    bool pages; /* its greeting says that it carries only pages */
+    struct gw_link_id link;
+    uint8_t uuid[16];
     /* under session.lock */
     bool done;
     int result;
@@ -34,6 +39,32 @@ struct gw_door {
     bool watched;
 };
 
+/* Whether it begins as a channel for pages does. Reads no more of one than its greeting. */
+static int greeted(struct visitor *v, struct gw_error *err)
+{
+    const uint8_t *first;
+    struct gw_greeting greeting;
+    size_t got = 0;
+    int e, need = sizeof(uint32_t);
+
+    v->reader.readahead = 0;
+    e = gw_reader_try(&v->reader, (size_t)need, &first, &got, err);
+    v->pages = e >= 0 && got == (size_t)need && gw_load_be32(first) == GW_WIRE_MULTIFD_MAGIC;
+    while (v->pages && e >= 0 && (need = gw_classify(&v->recv->classify, first, got, false, &v->link, err)) > 0) {
+        e = gw_reader_need(&v->reader, (size_t)need, &first, err);
+        got = (size_t)need;
+    }
+    v->reader.readahead = GW_READER_CAP;
+    if (!v->pages)
+        return 0; /* an error stays in the reader */
+    e = e < 0 ? e : need;
+    if (e >= 0)
+        e = gw_greeting_get(first, &greeting, err);
+    if (e >= 0)
+        memcpy(v->uuid, greeting.uuid, sizeof v->uuid);
+    return e;
+}
+
 static void *visitor_main(void *arg)
 {
     struct visitor *v = arg;
@@ -42,6 +73,8 @@ static void *visitor_main(void *arg)
     int r = gw_reader_init(&v->reader, v->channel, &error);
 
     if (r >= 0)
+        r = greeted(v, &error);
+    if (r >= 0 && !v->pages)
         r = gw_vm_head_get(x->vm, &v->reader, &v->head, &error);
     pthread_mutex_lock(&x->lock);
     v->result = r;
@@ -98,6 +131,22 @@ static struct visitor *seat(struct gw_recv *r)
     return oldest;
 }
 
+/* A channel for pages has greeted: it waits for its session from now on. */
+static void seat_pages(struct gw_recv *r, struct visitor *v)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct visitor gone = *v;
+    char name[sizeof gone.channel->name];
+
+    pthread_join(v->thread, NULL);
+    gw_reader_close(&v->reader); /* it has read just the greeting */
+    gw_strcopy(name, sizeof name, gone.channel->name);
+    *v = (struct visitor){0};
+    gw_trace_door(&r->session.vm->trace, name, "is a channel for pages");
+    if (gw_pages_arrived(r, gone.link.index, gone.uuid, gone.channel, &err) < 0)
+        gw_session_refused(&r->session, "%s: dropped: %s", name, err.text);
+}
+
 /* Looks after those who wait: bad and late ones are dropped. Returns the first good one. */
 static struct visitor *survey(struct gw_recv *r)
 {
@@ -113,14 +162,21 @@ static struct visitor *survey(struct gw_recv *r)
         pthread_mutex_lock(&x->lock);
         done = v[i].done;
         pthread_mutex_unlock(&x->lock);
-        if (done && v[i].result >= 0) {
+        if (done && v[i].result >= 0 && v[i].pages) {
+            seat_pages(r, &v[i]);
+        } else if (done && v[i].result >= 0) {
             v[i].good = true;
             good = good ? good : &v[i];
         } else if (done && v[i].result != -ETIMEDOUT) {
             /* With magic and version it is no stranger. */
-            (v[i].head.bytes ? gw_session_refused : gw_session_log)(x, "%s: dropped: %s", v[i].channel->name,
-                                                                    v[i].error.text);
+            struct gw_error why = v[i].error;
+            bool pages = v[i].pages && why.blame == GW_BLAME_PEER;
+
+            (v[i].head.bytes || pages ? gw_session_refused : gw_session_log)(x, "%s: dropped: %s", v[i].channel->name,
+                                                                             why.text);
             drop(&v[i]);
+            if (pages)
+                gw_pages_refused(r, &why);
         } else if (done || t >= v[i].deadline_ns) {
             gw_session_log(x, "%s: dropped: no migration stream began within %" PRIu64 " ms", v[i].channel->name,
                            (uint64_t)(r->hello_ns / GW_NS_PER_MS));
@@ -198,7 +254,7 @@ static void *doorman_main(void *arg)
     struct gw_recv *r = arg;
     struct gw_error error = GW_ERROR_INIT;
 
-    while (!gw_recv_touched(r)) {
+    while (!gw_recv_touched(r) || gw_pages_missing(r)) {
         struct visitor *good;
 
         if (attend(r, r->door->end, &good, &error) < 0)

@@ -148,6 +148,9 @@ static int start(struct gw_recv *r, uint64_t at, struct gw_error *err)
     e = bind(r, &h, live, at, err);
     if (e < 0)
         return e;
+    e = gw_pages_check(r, err);
+    if (e < 0)
+        return e;
     live->touched = false;
     g = reader_of(r);
     e = vm->devices->ram_begins && !strcmp(h.name, "ram") ? vm->devices->ram_begins(vm, &g, h.id, err) : 0;

@@ -3,11 +3,13 @@
 
 #include "base/workers.h"
 #include "ram/codec/deflate.h"
+#include "ram/codec/packing.h"
 #include "ram/codec/plain.h"
 #include "ram/codec/transport.h"
 #include "ram/codec/xbzrle.h"
 #include "ram/codec/zero.h"
 #include "ram/layout/mapped.h"
+#include "ram/layout/packet.h"
 #include "ram/layout/stream.h"
 #include "ram/layout/transport.h"
 
@@ -77,8 +79,6 @@ static int check_transport(const struct gw_vm *vm, struct gw_error *err)
     for (size_t i = 0; vm->transport && i < GW_ARRAY_LEN(not_with); i++)
         if (gw_options_cap(vm->options, not_with[i]))
             return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a page transport does not go with %s", gw_feature(not_with[i])->name);
-    if (vm->transport && vm->page_lanes.count)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a page transport does not go with channels for pages");
     return 0;
 }
 
@@ -91,25 +91,40 @@ static int add_transport(struct gw_plan *plan, struct gw_vm *vm, struct gw_accou
     return r < 0 ? r : gw_lane_add(lane, codec, err);
 }
 
-/* own: the lane has a channel of its own. mapped: NULL: a stream. */
-static int make_lane(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_mapped *mapped,
-                     bool zeros, bool own, struct gw_lane **ret, struct gw_error *err)
+/* multifd-compression; NULL: none. */
+static int make_packing(const struct gw_vm *vm, bool in, struct gw_packing **ret, struct gw_error *err)
 {
-    struct gw_layout *layout = NULL;
-    struct gw_lane *lane = NULL;
-    int r = mapped ? gw_layout_mapped_new(mapped, &layout, err) : gw_layout_stream_new(&vm->ram, own, &layout, err);
+    const struct gw_options *o = vm->options;
 
-    if (r >= 0)
-        r = gw_lane_new(layout, &lane, err);
-    if (r >= 0 && sends(vm))
-        r = add_transport(plan, vm, pages->account, lane, err);
-    if (r >= 0 && zeros)
+    *ret = NULL;
+    switch (gw_options_param(o, GW_PARAM_MULTIFD_COMPRESSION)) {
+    case GW_MULTIFD_ZLIB:
+        return gw_packing_zlib_new(in, (int)gw_options_param(o, GW_PARAM_MULTIFD_ZLIB_LEVEL), ret, err);
+    case GW_MULTIFD_ZSTD:
+        return gw_packing_zstd_new(in, (int)gw_options_param(o, GW_PARAM_MULTIFD_ZSTD_LEVEL), ret, err);
+    default:
+        return 0;
+    }
+}
+
+/* The codecs of a lane, in the order of its chain. */
+enum { TRANSPORT = 1, ZERO = 2, XBZRLE = 4, DEFLATE = 8, PLAIN = 16 };
+
+static int make_lane(struct gw_plan *plan, struct gw_vm *vm, struct gw_account *account, struct gw_layout *take_layout,
+                     unsigned codecs, struct gw_lane **ret, struct gw_error *err)
+{
+    struct gw_lane *lane = NULL;
+    int r = gw_lane_new(take_layout, &lane, err);
+
+    if (r >= 0 && codecs & TRANSPORT)
+        r = add_transport(plan, vm, account, lane, err);
+    if (r >= 0 && codecs & ZERO)
         r = add_zero(lane, err);
-    if (r >= 0 && !own && gw_options_cap(vm->options, GW_CAP_XBZRLE)) /* a page must always travel by the same lane */
+    if (r >= 0 && codecs & XBZRLE)
         r = add_xbzrle(plan, vm, lane, err);
-    if (r >= 0 && !own && gw_options_cap(vm->options, GW_CAP_COMPRESS))
+    if (r >= 0 && codecs & DEFLATE)
         r = add_deflate(vm, lane, err);
-    if (r >= 0)
+    if (r >= 0 && codecs & PLAIN)
         r = add_plain(lane, err);
     if (r < 0) {
         gw_lane_free(lane);
@@ -117,6 +132,51 @@ static int make_lane(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lan
     }
     *ret = lane;
     return 0;
+}
+
+/* Pages on the main stream. */
+static int add_main_lane(struct gw_plan *plan, struct gw_vm *vm, struct gw_account *account, bool zeros, struct gw_lanes *lanes,
+                         struct gw_error *err)
+{
+    struct gw_layout *layout = NULL;
+    struct gw_lane *lane = NULL;
+    int r = gw_layout_stream_new(&vm->ram, &layout, err);
+
+    if (r >= 0)
+        r = make_lane(plan, vm, account, layout,
+                      (sends(vm) ? TRANSPORT : 0) | (zeros ? ZERO : 0) |
+                          (gw_options_cap(vm->options, GW_CAP_XBZRLE) ? XBZRLE : 0) |
+                          (gw_options_cap(vm->options, GW_CAP_COMPRESS) ? DEFLATE : 0) | PLAIN,
+                      &lane, err);
+    return r < 0 ? r : gw_lanes_add(lanes, lane, err);
+}
+
+/* Pages on channels of their own, and what the main stream has of them. */
+static int add_page_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, bool zeros,
+                          struct gw_lanes *lanes, struct gw_error *err)
+{
+    bool packed = pages->profile->multifd_zeros && gw_options_zero_detection(vm->options) == GW_ZERO_MULTIFD;
+    struct gw_packet_config config = {.rule = pages->profile->multifd_rounds ? GW_SYNC_ROUNDS : GW_SYNC_SECTIONS,
+                                      .zeros = packed,
+                                      .count = pages->count};
+    struct gw_layout *layout = NULL;
+    struct gw_lane *lane = NULL;
+    int r = gw_layout_front_new(&vm->ram, config.rule, zeros && !packed, &layout, err);
+
+    if (r >= 0)
+        r = make_lane(plan, vm, NULL, layout, zeros && !packed ? ZERO : 0, &lane, err);
+    if (r >= 0)
+        gw_lanes_set_front(lanes, lane);
+    for (; r >= 0 && config.index < pages->count; config.index++) {
+        r = make_packing(vm, false, &config.take_packing, err);
+        if (r >= 0)
+            r = gw_layout_packet_new(&vm->ram, &config, &layout, err);
+        if (r >= 0)
+            r = make_lane(plan, vm, NULL, layout, (zeros && packed ? ZERO : 0) | PLAIN, &lane, err);
+        if (r >= 0)
+            r = gw_lanes_add(lanes, lane, err);
+    }
+    return r;
 }
 
 /* They share nothing but the map and the disk, which has more to do at a time when it is written to directly. */
@@ -129,24 +189,37 @@ static unsigned file_lanes(const struct gw_vm *vm)
     return gw_options_param(vm->options, GW_PARAM_DIRECT_IO) ? DIRECT_WRITERS : 1;
 }
 
-static int make_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, bool zeros,
-                      struct gw_lanes **ret, struct gw_error *err)
+static int add_file_lanes(struct gw_plan *plan, struct gw_vm *vm, unsigned count, bool zeros, struct gw_lanes *lanes,
+                          struct gw_error *err)
 {
-    bool file = gw_options_cap(vm->options, GW_CAP_MAPPED_RAM);
-    unsigned count = file ? file_lanes(vm) : vm->page_lanes.count;
     struct gw_mapped *mapped = NULL;
-    struct gw_lanes *lanes = NULL;
+    struct gw_layout *layout = NULL;
     struct gw_lane *lane = NULL;
-    int r = gw_lanes_new(count ? pages : &(struct gw_lanes_config){0}, &lanes, err);
+    int r = gw_mapped_new(&vm->ram, &mapped, err);
 
-    if (r >= 0 && file)
-        r = gw_mapped_new(&vm->ram, &mapped, err);
-    for (unsigned i = 0; r >= 0 && i < GW_MAX(count, 1u); i++) {
-        r = make_lane(plan, vm, pages, mapped, zeros, count, &lane, err);
+    for (unsigned i = 0; r >= 0 && i < count; i++) {
+        r = gw_layout_mapped_new(mapped, &layout, err);
+        if (r >= 0)
+            r = make_lane(plan, vm, NULL, layout, (zeros ? ZERO : 0) | PLAIN, &lane, err);
         if (r >= 0)
             r = gw_lanes_add(lanes, lane, err);
     }
     gw_mapped_unref(mapped);
+    return r;
+}
+
+static int make_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, bool zeros,
+                      struct gw_lanes **ret, struct gw_error *err)
+{
+    bool file = gw_options_cap(vm->options, GW_CAP_MAPPED_RAM);
+    unsigned count = file ? file_lanes(vm) : pages->count;
+    struct gw_lanes *lanes = NULL;
+    int r = gw_lanes_new(count ? &pages->lanes : &(struct gw_lanes_config){0}, &lanes, err);
+
+    if (r >= 0)
+        r = file            ? add_file_lanes(plan, vm, count, zeros, lanes, err)
+            : pages->count ? add_page_lanes(plan, vm, pages, zeros, lanes, err)
+                           : add_main_lane(plan, vm, pages->lanes.account, zeros, lanes, err);
     if (r < 0) {
         gw_lanes_free(lanes);
         return r;
@@ -155,16 +228,18 @@ static int make_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_la
     return 0;
 }
 
-static int make_lanes_in(struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_lanes_in **ret,
+static int make_lanes_in(struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_lanes_in **ret,
                          struct gw_error *err)
 {
     struct gw_lanes_in *lanes = NULL;
     struct gw_layout_in *in = NULL;
-    int r = gw_lanes_in_new(pages, &lanes, err);
+    struct gw_packing *packing = NULL;
+    int r = gw_lanes_in_new(&pages->lanes, &lanes, err);
 
-    for (unsigned i = 0; r >= 0 && i < vm->page_lanes.count; i++) {
-        /* What is guessed at by one lane may just be arriving on another one. */
-        r = gw_layout_stream_in_new(&vm->ram, false, &in, err);
+    for (unsigned i = 0; r >= 0 && i < pages->count; i++) {
+        r = make_packing(vm, true, &packing, err);
+        if (r >= 0)
+            r = gw_layout_packet_in_new(&vm->ram, packing, &in, err);
         if (r >= 0)
             r = gw_lanes_in_add(lanes, in, err);
     }
@@ -213,7 +288,7 @@ static int add_all(struct gw_plan *plan, struct gw_vm *vm, const struct gw_ram_c
     return r;
 }
 
-int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_error *err)
+int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err)
 {
     bool zeros = gw_options_zero_detection(vm->options) != GW_ZERO_NONE;
     struct gw_ram_config ram = ram_config(vm);
@@ -232,7 +307,7 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_c
     return r;
 }
 
-int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_error *err)
+int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err)
 {
     bool file = gw_options_cap(vm->options, GW_CAP_MAPPED_RAM);
     struct gw_ram_config ram = ram_config(vm);
@@ -244,12 +319,13 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_c
 
     if (r < 0)
         return r;
+    /* What is guessed at on the main stream may just be arriving on another channel. */
     r = file ? gw_layout_mapped_in_new(&vm->ram, gw_workers_threads(0, FILE_READERS),
                                        gw_options_param(vm->options, GW_PARAM_DIRECT_IO), &ram.take_in, err)
-             : gw_layout_stream_in_new(&vm->ram, !hooked, &ram.take_in, err);
+             : gw_layout_stream_in_new(&vm->ram, !pages->count && !hooked, &ram.take_in, err);
     if (r >= 0 && hooked)
         r = gw_layout_transport_hook_new(&vm->ram, vm->transport, &ram.take_in->hook, err);
-    if (r >= 0 && !file && vm->page_lanes.count)
+    if (r >= 0 && !file && pages->count)
         r = make_lanes_in(vm, pages, &ram.take_lanes_in, err);
     if (r >= 0)
         r = gw_codec_xbzrle_decoder_new(&vm->ram, &ram.take_in->decoder[GW_FORM_XBZRLE], err);

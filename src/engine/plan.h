@@ -15,6 +15,10 @@
  *     (a page transport)             the codec `transport`, first in the chain, and its records before and behind pages; a
  *                                    destination gives it HOOK records and guesses at nothing
  *     (always)                       the codec `plain`, last in the chain
+ *     multifd, multifd-channels      so many lanes with a channel, a thread and the layout `packet`, and a lane in front of them
+ *                                    for the main stream. The profile says where lanes wait for each other, and whether
+ *                                    `zero` is in the lanes or in front
+ *     multifd-compression, -level    a packing of each lane's layout
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
  *     mapped-ram                     the layout of pages, both ways; lanes with a descriptor each
  *     (what else the machine has)    a live section each (gw_vm.live), beside RAM's
@@ -26,6 +30,7 @@
 
 #include "engine/vm.h"
 #include "ram/ram.h"
+#include "wire/profile.h"
 
 #define GW_PLAN_LIVES (1 + GW_VM_LIVES)
 
@@ -37,10 +42,16 @@ struct gw_plan {
     struct gw_options *options;
 };
 
+/* Channels for pages alone. */
+struct gw_plan_pages {
+    struct gw_lanes_config lanes;
+    unsigned count;                        /* 0: there are none, pages travel on the main stream */
+    const struct gw_wire_profile *profile; /* of a source: how multifd goes with this peer */
+};
+
 /* On failure the plan is as it was: closed. */
-/* pages: how channels for pages alone are opened, where the vm wants some (gw_vm.page_lanes). */
-int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_error *err);
-int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_lanes_config *pages, struct gw_error *err);
+int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err);
+int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err);
 /* The figures of all sections. Any thread, while the plan is open. */
 struct gw_progress gw_plan_progress(const struct gw_plan *plan);
 /* Frees the sections; a plan of zeros is closed already. */

@@ -39,6 +39,7 @@ static void forget_source(struct gw_recv *r)
     for (unsigned i = 0; i < r->plan.lives; i++)
         r->plan.live[i]->ops->load_cleanup(r->plan.live[i], false);
     gw_session_close_pages(&r->session);
+    gw_pages_forget(r);
     gw_session_set_channel(&r->session, NULL);
     gw_answers_open(&r->answers, NULL);
     gw_reader_close(&r->reader);
@@ -70,6 +71,18 @@ static void refuse(struct gw_recv *r, const struct gw_error *why)
     gw_recv_shut(r, why, NULL);
 }
 
+void gw_recv_give_up(struct gw_recv *r, const struct gw_error *why)
+{
+    gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
+    gw_recv_shut(r, why, NULL);
+    gw_channel_shutdown(r->channel);
+}
+
+static void lane_failed(void *opaque, const struct gw_error *why)
+{
+    gw_recv_give_up(opaque, why);
+}
+
 /* The machine has come. Until the source has heard of it (and closes) nothing may be reset: a connection that is closed
  * over bytes that are still under way takes our last message with it, and a command is killed. */
 static void take_leave(struct gw_recv *r)
@@ -94,6 +107,8 @@ static int run(struct gw_recv *r, struct gw_error *err)
         gw_door_watch(r);
         e = gw_recv_load(r, err);
         gw_door_unwatch(r);
+        if (e < 0 && gw_pages_check(r, NULL) < 0)
+            e = gw_pages_check(r, err);
         if (e >= 0 || r->touched)
             gw_door_close(r);
         if (e >= 0)
@@ -160,7 +175,7 @@ void *gw_recv_main(void *arg)
 
 static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struct gw_error *err)
 {
-    struct gw_lanes_config pages;
+    struct gw_plan_pages pages = {.lanes = {.open = gw_pages_await, .opaque = r, .failed = lane_failed}};
     struct gw_vm *vm = r->session.vm;
     int e;
 
@@ -174,10 +189,6 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
     r->start_paused = config->start_paused;
     r->started_ns = now(r);
     r->session.pages_timeout_ns = r->timeout_ns;
-    pages = (struct gw_lanes_config){.open = gw_session_open_pages, .opaque = &r->session};
-    e = gw_plan_recv(&r->plan, vm, &pages, err);
-    if (e < 0)
-        return e;
     if (config->uri) {
         struct gw_uri uri;
 
@@ -191,11 +202,17 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
         gw_listener_uri(r->listener, &r->address);
         r->has_listener = true;
     }
-    return 0;
+    e = gw_pages_count(vm, r->listener && gw_listener_is_socket(r->listener), config->uri, &pages.count, err);
+    if (e < 0)
+        return e;
+    r->classify = (struct gw_classify){.any_uuid = vm->guest->at_rest, .pages = pages.count};
+    memcpy(r->classify.uuid, vm->uuid, sizeof r->classify.uuid);
+    return gw_plan_recv(&r->plan, vm, &pages, err);
 }
 
 static struct gw_recv *destroy(struct gw_recv *r)
 {
+    gw_pages_forget(r);
     gw_session_close(&r->session);
     gw_answers_fini(&r->answers);
     gw_plan_close(&r->plan);

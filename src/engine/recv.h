@@ -9,6 +9,7 @@
 #include "channel/reader.h"
 #include "engine/answers.h"
 #include "engine/head.h"
+#include "engine/pages.h"
 #include "engine/plan.h"
 #include "engine/session.h"
 #include "godwit/recv.h"
@@ -40,6 +41,8 @@ struct gw_recv {
     struct gw_wire_head head; /* what it said */
     enum gw_grammar grammar;
     struct gw_plan plan;
+    struct gw_classify classify; /* what may come to the door */
+    struct gw_pages pages;       /* what has come there */
     struct gw_bound *bound;
     unsigned bounds;
 
@@ -47,7 +50,7 @@ struct gw_recv {
     bool return_path;        /* opened by the source */
     bool extended;           /* the source asked who we are: it will commit */
     bool told_cookie;        /* by its last PING; the next one has what it knows */
-    uint32_t source_knows;   /* GW_EXTENSION_* */
+    _Atomic uint32_t source_knows; /* GW_EXTENSION_* */
     bool committed, aborted; /* its COMMIT, its ABORT was read */
     atomic_bool touched;     /* memory or devices were changed: no way back to listening */
     bool ended;              /* EOF was read */
@@ -81,6 +84,8 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err);
 int gw_recv_arrive(struct gw_recv *r, struct gw_error *err);
 /* The last word. failure: NULL: the machine is here; else a godwit source is told why it is not. */
 int gw_recv_shut(struct gw_recv *r, const struct gw_error *failure, struct gw_error *err);
+/* It cannot go on: the source hears why, and its main channel is shut down. Any thread while the channel is there. */
+void gw_recv_give_up(struct gw_recv *r, const struct gw_error *why);
 /* gw_channel_farewell, for GW_LAST_MESSAGE_NS altogether. */
 int gw_recv_farewell(struct gw_recv *r, struct gw_error *err);
 /* The machine is ours: tells the embedder, once, and starts it if it is to run. */

@@ -2,6 +2,7 @@
 #include "engine/send.h"
 
 #include "base/sized.h"
+#include "engine/pages.h"
 
 #define DEFAULT_TIMEOUT_NS (30 * GW_NS_PER_S)
 #define REPORT_NS          GW_NS_PER_S /* for a report that is on its way when the channel is found closed */
@@ -206,14 +207,20 @@ static int check_throttles(const struct gw_vm *vm, struct gw_error *err)
     return 0;
 }
 
+/* It can be connected to more than once. */
+static bool is_many(const struct gw_uri *uri)
+{
+    return uri->kind == GW_URI_TCP || uri->kind == GW_URI_UNIX || uri->kind == GW_URI_VSOCK;
+}
+
 static int prepare(struct gw_send *s, const struct gw_send_config *config, struct gw_error *err)
 {
-    struct gw_lanes_config pages;
+    struct gw_plan_pages pages = {.lanes = {.open = gw_pages_dial, .opaque = s, .account = &s->account}};
     int r;
 
     s->profile = gw_wire_profile(config->peer ? config->peer : "godwit");
     if (!s->profile)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no peer is called %s: 7.2, 9.0, 10.0, godwit", config->peer);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no peer is called %s: 7.2, 8.1, 9.0, 10.0, godwit", config->peer);
     if (!config->uri == !config->take_channel)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "either a URI or a channel says where to send to");
     if (config->uri) {
@@ -236,10 +243,16 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
                                                               : DEFAULT_TIMEOUT_NS;
     s->started_ns = now(s);
     s->session.pages_timeout_ns = s->timeout_ns;
-    pages = (struct gw_lanes_config){.open = gw_options_cap(s->session.vm->options, GW_CAP_MAPPED_RAM) ? gw_session_open_beside
-                                                                                          : gw_session_open_pages,
-                                     .opaque = &s->session, .account = &s->account};
     s->plan.cancel = s->session.cancel;
+    if (gw_options_cap(s->session.vm->options, GW_CAP_MAPPED_RAM)) {
+        pages.lanes.open = gw_session_open_beside;
+        pages.lanes.opaque = &s->session;
+    } else {
+        pages.profile = gw_wire_profile_multifd(s->profile, s->session.vm->machine);
+        r = gw_pages_count(s->session.vm, s->has_uri && is_many(&s->uri), config->uri, &pages.count, err);
+        if (r < 0)
+            return r;
+    }
     return gw_plan_send(&s->plan, s->session.vm, &pages, err);
 }
 

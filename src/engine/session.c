@@ -231,8 +231,8 @@ void gw_session_yank(struct gw_session *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-static int open_pages(struct gw_session *s, gw_dial_fn dial, void *opaque, unsigned i, struct gw_channel **ret,
-                      struct gw_error *err)
+int gw_session_open_pages(struct gw_session *s, gw_dial_fn dial, void *opaque, unsigned i, struct gw_channel **ret,
+                          struct gw_error *err)
 {
     int r = gw_links_open(&s->links, dial, opaque, GW_LINK_PAGES, i, s->cancel, &s->pages[i], err);
 
@@ -241,13 +241,6 @@ static int open_pages(struct gw_session *s, gw_dial_fn dial, void *opaque, unsig
     gw_channel_set_timeout(s->pages[i], s->pages_timeout_ns);
     *ret = s->pages[i];
     return 0;
-}
-
-int gw_session_open_pages(void *session, unsigned i, struct gw_channel **ret, struct gw_error *err)
-{
-    struct gw_session *s = session;
-
-    return open_pages(s, s->vm->page_lanes.dial, s->vm->page_lanes.opaque, i, ret, err);
 }
 
 static int dial_beside(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel *cancel, struct gw_channel **ret,
@@ -261,7 +254,7 @@ static int dial_beside(void *opaque, enum gw_link purpose, unsigned i, struct gw
 
 int gw_session_open_beside(void *session, unsigned i, struct gw_channel **ret, struct gw_error *err)
 {
-    return open_pages(session, dial_beside, session, i, ret, err);
+    return gw_session_open_pages(session, dial_beside, session, i, ret, err);
 }
 
 static int check_file(const struct gw_session *s, bool seekable, const char *name, struct gw_error *err)
@@ -269,8 +262,8 @@ static int check_file(const struct gw_session *s, bool seekable, const char *nam
     if (!gw_options_cap(s->vm->options, GW_CAP_MAPPED_RAM) || seekable)
         return 0;
     return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                   "Migration requires seekable transport (e.g. file): with capability mapped-ram pages have places in a "
-                   "file, and %s is none", name);
+                   "capability mapped-ram: pages have their places in a file, and %s is none; file: is, or turn the capability "
+                   "off", name);
 }
 
 int gw_session_check_uri(const struct gw_session *s, const struct gw_uri *uri, struct gw_error *err)

@@ -62,9 +62,10 @@ void gw_session_log(struct gw_session *s, const char *fmt, ...) GW_PRINTF(2, 3);
 void gw_session_refused(struct gw_session *s, const char *fmt, ...) GW_PRINTF(2, 3);
 /* The main channel from now on, which a cancel shuts down; NULL: there is none any more. */
 void gw_session_set_channel(struct gw_session *s, struct gw_channel *channel);
-/* gw_lanes_config.open of a session: dials channel i for pages, which a cancel shuts down. */
-int gw_session_open_pages(void *session, unsigned i, struct gw_channel **ret, struct gw_error *err);
-/* The same where pages go to their place in the file that the main channel is. */
+/* Gets channel i for pages from dial; a cancel shuts it down. */
+int gw_session_open_pages(struct gw_session *s, gw_dial_fn dial, void *opaque, unsigned i, struct gw_channel **ret,
+                          struct gw_error *err);
+/* gw_lanes_config.open of a session whose pages go to their places in the file that the main channel is. */
 int gw_session_open_beside(void *session, unsigned i, struct gw_channel **ret, struct gw_error *err);
 /* -EINVAL: pages have places in a file (mapped-ram), and this is none. What a URI can tell is told before it is opened. */
 int gw_session_check_uri(const struct gw_session *s, const struct gw_uri *uri, struct gw_error *err);

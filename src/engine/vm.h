@@ -46,12 +46,11 @@ struct gw_vm {
     const struct gw_devices_ops *devices;
     struct gw_transport *transport; /* pages go, or come, by it; NULL: there is none */
     struct gw_image *image; /* what this machine stands for (image_vm.h); else NULL */
-    /* Channels for pages alone, and how a session gets them, on either side; count 0: pages travel on the main stream. */
+    /* How a session of either side gets its channels for pages alone; NULL: from its address. */
     struct {
-        unsigned count;
         gw_dial_fn dial;
         void *opaque;
-    } page_lanes;
+    } dial_pages;
     /* What is sent while the machine runs, besides RAM: each makes its live section for one session, on either side. */
     struct {
         int (*make)(void *opaque, struct gw_live **ret, struct gw_error *err);

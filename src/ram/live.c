@@ -84,6 +84,8 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
     if (r >= 0)
         r = tell(m, GW_TRANSPORT_SETUP, true, w, err);
     if (r >= 0)
+        r = gw_lanes_barrier(m->lanes, GW_BARRIER_LISTED, w, err);
+    if (r >= 0)
         gw_ram_put_end(&w->out);
     return r;
 }

@@ -21,6 +21,7 @@ struct ram_live {
     struct gw_layout_in *in;
     struct gw_lanes_in *lanes_in; /* NULL: pages come on the main stream only */
     bool loading, listed;
+    bool rounds; /* the source says MULTIFD_FLUSH where lanes are waited for; else each end mark is such a place */
     _Atomic uint64_t total; /* written by the session's thread */
 };
 

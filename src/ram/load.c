@@ -203,35 +203,56 @@ static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *e
     return m->lanes_in ? gw_lanes_in_begin(m->lanes_in, m->store, &m->live.touched, err) : 0;
 }
 
+/* Behind the list: whether MULTIFD_FLUSH stands before the end mark tells which rule the source keeps. */
+static int load_list_end(struct ram_live *m, struct gw_reader *r, struct gw_error *err)
+{
+    uint64_t word, at = gw_reader_offset(r);
+    int e = gw_get_u64(r, &word, err);
+
+    m->rounds = e >= 0 && m->lanes_in && word == GW_RAMF_MULTIFD_FLUSH;
+    if (m->rounds) {
+        at = gw_reader_offset(r);
+        e = gw_get_u64(r, &word, err);
+    }
+    if (e < 0 || word == GW_RAMF_EOS)
+        return e;
+    return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                   "end mark expected after the RAM block list at byte %" PRIu64 ", found 0x%" PRIx64 " (%s)%s", at, word,
+                   gw_wire_ram_flag(word), word == GW_RAMF_MULTIFD_FLUSH ? ": the source has multifd on, it is off here" : "");
+}
+
+static int load_pages(struct ram_live *m, struct gw_reader *r, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(r);
+    int e;
+
+    if (!m->listed)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM pages at byte %" PRIu64 " before the block list", at);
+    while ((e = m->in->get(m->in, r, m->store, err)) > 0) {
+        if (!m->rounds)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                           "MULTIFD_FLUSH before byte %" PRIu64 ", but none behind the list of blocks", gw_reader_offset(r));
+        e = gw_lanes_in_barrier(m->lanes_in, err);
+        if (e < 0)
+            return e;
+    }
+    return e;
+}
+
 int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reader *r, struct gw_error *err)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
-    int e = 0;
+    int e = kind == GW_SECTION_START ? load_list(m, r, err) : load_pages(m, r, err);
 
-    if (kind == GW_SECTION_START) {
-        uint64_t word, at;
-
-        e = load_list(m, r, err);
-        if (e >= 0 && m->in->hook) /* which may have something to say here */
-            return m->in->get(m->in, r, m->store, err);
-        at = gw_reader_offset(r);
-        if (e >= 0)
-            e = gw_get_u64(r, &word, err);
-        if (e >= 0 && word != GW_RAMF_EOS)
-            e = gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                        "end mark expected after the RAM block list at byte %" PRIu64 ", found 0x%" PRIx64 " (%s)", at,
-                        word, gw_wire_ram_flag(word));
-        return e;
-    }
-    if (!m->listed)
-        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM pages at byte %" PRIu64 " before the block list",
-                    gw_reader_offset(r));
-    if (e >= 0)
-        e = m->in->get(m->in, r, m->store, err);
-    /* The mark that ends this section's body has one on each lane. */
-    if (e >= 0 && m->lanes_in)
+    if (e >= 0 && kind == GW_SECTION_START) /* a transport may have something to say here */
+        e = m->in->hook ? load_pages(m, r, err) : load_list_end(m, r, err);
+    /* A mark on each lane belongs to the one on the main stream. */
+    if (e >= 0 && m->lanes_in && (!m->rounds || kind == GW_SECTION_START))
         e = gw_lanes_in_barrier(m->lanes_in, err);
-    if (e >= 0 && m->store->flush)
+    /* When a lane fails the main stream ends, or is shut down here: the lane knows why. */
+    else if (e < 0 && m->lanes_in && gw_lanes_in_error(m->lanes_in, NULL) < 0)
+        e = gw_lanes_in_error(m->lanes_in, err);
+    if (e >= 0 && kind != GW_SECTION_START && m->store->flush)
         e = m->store->flush(m->store, err);
     return e;
 }

@@ -38,6 +38,11 @@ static inline void gw_ram_put_end(struct gw_out *out)
     gw_put_u64(out, GW_RAMF_EOS);
 }
 
+static inline void gw_ram_put_flush(struct gw_out *out)
+{
+    gw_put_u64(out, GW_RAMF_MULTIFD_FLUSH);
+}
+
 /* The word alone. */
 int gw_ram_word_get(struct gw_in *in, uint32_t page_bytes, struct gw_ram_record *ret, struct gw_error *err);
 /* The whole head. name is valid only if named. */

@@ -114,9 +114,12 @@ static void make_lanes(struct pair *p, struct ends *ends[2])
 
     for (unsigned k = 0; k < 2; k++) {
         ends[k] = owned(calloc(1, sizeof *ends[k]), free_ends);
-        sides[k]->vm->page_lanes.count = lanes;
-        sides[k]->vm->page_lanes.dial = dial;
-        sides[k]->vm->page_lanes.opaque = ends[k];
+        if (lanes) {
+            assert_int_equal(gw_options_set_u64(gw_vm_options(sides[k]->vm), "multifd-channels", lanes, NULL), 0);
+            assert_int_equal(gw_options_set_capability(gw_vm_options(sides[k]->vm), "multifd", true, NULL), 0);
+        }
+        sides[k]->vm->dial_pages.dial = dial;
+        sides[k]->vm->dial_pages.opaque = ends[k];
     }
     for (unsigned i = 0; i < lanes; i++) {
         assert_int_equal(gw_channel_memory_pair(65536, &ends[0]->end[i], &ends[1]->end[i], NULL), 0);

@@ -101,7 +101,7 @@ static int put_all(struct stream *s, const struct gw_image_write_options *option
 static int new_layout(struct stream *s, const struct gw_ram *ram, struct gw_error *err)
 {
     struct gw_mapped *m = NULL;
-    int r = s->mapped ? gw_mapped_new(ram, &m, err) : gw_layout_stream_new(ram, false, &s->layout, err);
+    int r = s->mapped ? gw_mapped_new(ram, &m, err) : gw_layout_stream_new(ram, &s->layout, err);
 
     if (r >= 0 && s->mapped)
         r = gw_layout_mapped_new(m, &s->layout, err);

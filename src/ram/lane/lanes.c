@@ -30,6 +30,7 @@ struct way {
 struct gw_lanes {
     struct gw_lanes_config config;
     struct way way[GW_LANES_MAX];
+    struct gw_lane *front; /* NULL: there is none */
     unsigned count, next; /* next: the way that is tried first */
     bool begun;
     bool complete; /* the last barrier was reached: every byte has been written */
@@ -62,6 +63,7 @@ struct gw_lanes *gw_lanes_free(struct gw_lanes *l)
     gw_lanes_end(l);
     for (unsigned i = 0; i < l->count; i++)
         gw_lane_free(l->way[i].lane);
+    gw_lane_free(l->front);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->work);
     pthread_cond_destroy(&l->changed);
@@ -78,6 +80,12 @@ int gw_lanes_add(struct gw_lanes *l, struct gw_lane *take_lane, struct gw_error 
     l->way[l->count] = (struct way){.lanes = l, .lane = take_lane, .index = l->count, .barrier = NO_BARRIER};
     l->count++;
     return 0;
+}
+
+void gw_lanes_set_front(struct gw_lanes *l, struct gw_lane *take_lane)
+{
+    gw_lane_free(l->front);
+    l->front = take_lane;
 }
 
 /* ---- the pool -----------------------------------------------------------------------------------------------------
@@ -374,13 +382,13 @@ static int reach_all(struct gw_lanes *l, enum gw_barrier kind, struct gw_error *
 int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err)
 {
     unsigned batches = l->count * BATCHES_PER_LANE;
-    int r = 0;
+    int r = l->front ? gw_lane_begin(l->front, err) : 0;
 
     l->begun = true;
     l->quit = l->complete = false;
     for (unsigned i = 0; i < l->count; i++)
         batches += gw_lane_holds(l->way[i].lane) ? BATCHES_HELD : 0;
-    for (unsigned i = 0; i < batches; i++) {
+    for (unsigned i = 0; r >= 0 && i < batches; i++) {
         struct gw_batch *b = calloc(1, sizeof *b);
 
         if (!b)
@@ -403,9 +411,11 @@ int gw_lanes_list(struct gw_lanes *l, struct gw_ram_block *b, struct gw_writer *
 
 int gw_lanes_submit(struct gw_lanes *l, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
 {
-    if (!b->count) {
+    int r = b->count && l->front ? gw_lane_put(l->front, b, w, err) : 0;
+
+    if (!b->count || r < 0) {
         give_back(l, b);
-        return 0;
+        return r;
     }
     return l->config.open ? hand_over(l, b, err) : put(&l->way[0], b, w, err);
 }
@@ -414,6 +424,8 @@ int gw_lanes_barrier(struct gw_lanes *l, enum gw_barrier kind, struct gw_writer 
 {
     int r = l->config.open ? reach_all(l, kind, err) : put_barrier(&l->way[0], kind, w, err);
 
+    if (r >= 0 && l->front)
+        r = gw_lane_barrier(l->front, kind, w, err);
     l->complete = r >= 0 && kind == GW_BARRIER_END;
     return r;
 }
@@ -449,6 +461,8 @@ void gw_lanes_end(struct gw_lanes *l)
             give_back(l, y->held);
         y->held = NULL;
     }
+    if (l->front)
+        gw_lane_end(l->front);
     for (struct gw_batch *b = l->idle, *next; b; b = next) {
         next = b->next;
         free(b->room);
@@ -471,4 +485,6 @@ void gw_lanes_progress(const struct gw_lanes *l, struct gw_progress *sum)
 {
     for (unsigned i = 0; i < l->count; i++)
         gw_lane_progress(l->way[i].lane, sum);
+    if (l->front)
+        gw_lane_progress(l->front, sum);
 }

@@ -6,6 +6,7 @@
  *     source --> batch --+--> lane 1 (thread) --> writer --> channel PAGES 1
  *                        '--> ...
  *     or                 ---> the one lane, on the caller's thread --> the writer of the main stream
+ *     or both: a lane of the second kind in front of those of the first
  *
  * Life of a batch:  gw_lanes_batch --> source->next --> gw_lanes_submit --> source->sent --> the pool
  *
@@ -33,6 +34,8 @@ struct gw_lanes_config {
     int (*open)(void *opaque, unsigned i, struct gw_channel **ret, struct gw_error *err);
     void *opaque;
     struct gw_account *account; /* what they put is booked there; may be NULL */
+    /* Receiving: a lane found what it reads to be wrong, or could not place it. On the lane's thread. May be NULL */
+    void (*failed)(void *opaque, const struct gw_error *why);
 };
 
 struct gw_lanes;
@@ -42,6 +45,11 @@ int gw_lanes_new(const struct gw_lanes_config *config, struct gw_lanes **ret, st
 struct gw_lanes *gw_lanes_free(struct gw_lanes *l);
 /* Before begin. The lane is theirs, also on failure; NULL is passed on as the failure that made it. */
 int gw_lanes_add(struct gw_lanes *l, struct gw_lane *take_lane, struct gw_error *err);
+
+/* A lane in front of those that have channels: each batch goes through it first, on the caller's thread, and what it puts
+ * goes to the main stream. What it claims is nobody else's to put. When all lanes have reached a barrier, so does it. The
+ * lane is theirs, also on failure; NULL is passed on. */
+void gw_lanes_set_front(struct gw_lanes *l, struct gw_lane *take_lane);
 
 /* After a failure end must come. */
 int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err);

@@ -5,7 +5,7 @@
  * Put: header words are staged, page bodies referenced where the guest has them. The zero pages of a batch go first: the
  * order is free within it, and what follows is then one run of records of one size, over just the pages of the batch that
  * the receiver does not have yet.
- * Get: reads records until the end mark. While records go on in sequence it predicts that they will: reads scatter
+ * Get: reads records until the end mark, or MULTIFD_FLUSH. While records go on in sequence it predicts that they will: reads scatter
  * headers and pages straight to their places, and each header is checked before its page counts. "In sequence" is over
  * the pages that have no contents yet (store->open), the only ones ever guessed at, and ends with the batch, that is with
  * the 2 MiB window of pages. What does not fit the prediction goes back to be read as ordinary bytes, and the pages that
@@ -19,9 +19,10 @@
 
 #include "ram/page/ops.h"
 
-/* marks: the lane has a channel of its own, on which an end mark tells of each barrier that the main stream tells of too
- * (STEP and END). Else the RAM section writes the marks. */
-int gw_layout_stream_new(const struct gw_ram *ram, bool marks, struct gw_layout **ret, struct gw_error *err);
+/* The RAM section writes the end marks. */
+int gw_layout_stream_new(const struct gw_ram *ram, struct gw_layout **ret, struct gw_error *err);
+/* Records of the zero pages alone. *last: the block of the record before. Returns how many there were. */
+unsigned gw_stream_put_zeros(const struct gw_batch *batch, unsigned page_bits, struct gw_ram_block **last, struct gw_writer *w);
 
 /* guess: read ahead as told above, where the store allows it. */
 int gw_layout_stream_in_new(const struct gw_ram *ram, bool guess, struct gw_layout_in **ret, struct gw_error *err);

@@ -315,7 +315,9 @@ static enum gw_form form_of(const struct get *g, uint64_t flags)
     }
 }
 
-/* One record. 1: it was the mark. */
+enum { END = 1, FLUSH = 2 }; /* marks */
+
+/* One record. > 0: it was this mark. */
 static int record(struct get *g, struct gw_reader *r, struct gw_error *err)
 {
     uint64_t word, page, at = gw_reader_offset(r), mask = g->ram->page_bytes - 1;
@@ -325,7 +327,9 @@ static int record(struct get *g, struct gw_reader *r, struct gw_error *err)
     if (e < 0)
         return e;
     if (word == GW_RAMF_EOS)
-        return 1;
+        return END;
+    if (word == GW_RAMF_MULTIFD_FLUSH)
+        return FLUSH;
     if (word == GW_RAMF_HOOK && g->layout.hook)
         return g->layout.hook->record(g->layout.hook, r, g->store, err);
     form = form_of(g, word & mask & ~(uint64_t)GW_RAMF_CONTINUE);
@@ -368,7 +372,7 @@ static int get(struct gw_layout_in *layout, struct gw_reader *r, struct gw_store
         e = e < 0 ? e : later < 0 ? later : e;
     }
     r->readahead = old_readahead;
-    return e < 0 ? e : 0;
+    return e < 0 ? e : e == FLUSH;
 }
 
 static int add(struct gw_layout_in *layout, struct gw_ram_block *b, struct gw_error *err)

@@ -11,25 +11,25 @@ struct stream {
     struct gw_ram_block *last; /* block of the record before: CONTINUE */
 };
 
-static void put_head(struct stream *l, struct gw_writer *w, struct gw_ram_block *b, uint64_t offset, uint32_t flag)
+static void put_head(struct gw_ram_block **last, struct gw_writer *w, struct gw_ram_block *b, uint64_t offset, uint32_t flag)
 {
-    gw_ram_record_put(&w->out, offset, flag, b == l->last ? NULL : b->name);
-    l->last = b;
+    gw_ram_record_put(&w->out, offset, flag, b == *last ? NULL : b->name);
+    *last = b;
 }
 
-/* Zeros first, so that what follows is one run of records of one size. Returns how many there were. */
-static unsigned put_zeros(struct stream *l, const struct gw_batch *batch, struct gw_writer *w)
+unsigned gw_stream_put_zeros(const struct gw_batch *batch, unsigned page_bits, struct gw_ram_block **last, struct gw_writer *w)
 {
+    enum gw_cause old = gw_writer_cause(w, GW_CAUSE_RAM_ZERO);
     unsigned n = 0;
 
-    gw_writer_cause(w, GW_CAUSE_RAM_ZERO);
     for (unsigned i = 0; i < batch->count; i++) {
         if (batch->form[i] != GW_FORM_ZERO)
             continue;
-        put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_ZERO);
+        put_head(last, w, batch->block, batch->page[i] << page_bits, GW_RAMF_ZERO);
         gw_ram_put_zero(&w->out);
         n++;
     }
+    gw_writer_cause(w, old);
     return n;
 }
 
@@ -37,10 +37,10 @@ static void put_coded(struct stream *l, const struct gw_batch *batch, unsigned i
 {
     gw_writer_cause(w, GW_CAUSE_RAM_META);
     if (batch->form[i] == GW_FORM_XBZRLE) {
-        put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_XBZRLE);
+        put_head(&l->last, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_XBZRLE);
         gw_ram_put_xbzrle(&w->out, (uint16_t)batch->body[i].bytes);
     } else {
-        put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_COMPRESS);
+        put_head(&l->last, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_COMPRESS);
         gw_ram_put_compressed(&w->out, batch->body[i].bytes);
     }
     gw_writer_cause(w, GW_CAUSE_RAM_CODED);
@@ -53,8 +53,9 @@ static void put_coded(struct stream *l, const struct gw_batch *batch, unsigned i
 static void put(struct gw_layout *layout, const struct gw_batch *batch, struct gw_writer *w)
 {
     struct stream *l = GW_CONTAINER(layout, struct stream, layout);
-    enum gw_cause old = gw_writer_cause(w, GW_CAUSE_RAM_ZERO);
-    unsigned put[GW_FORM_COUNT] = {[GW_FORM_ZERO] = put_zeros(l, batch, w)};
+    enum gw_cause old = gw_writer_cause(w, GW_CAUSE_RAM_META);
+    /* Zeros first, so that what follows is one run of records of one size. */
+    unsigned put[GW_FORM_COUNT] = {[GW_FORM_ZERO] = gw_stream_put_zeros(batch, l->page_bits, &l->last, w)};
 
     for (unsigned i = 0; i < batch->count; i++) {
         if (batch->form[i] == GW_FORM_ZERO || batch->form[i] == GW_FORM_SAME)
@@ -65,7 +66,7 @@ static void put(struct gw_layout *layout, const struct gw_batch *batch, struct g
             continue;
         }
         gw_writer_cause(w, GW_CAUSE_RAM_META);
-        put_head(l, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_PAGE);
+        put_head(&l->last, w, batch->block, batch->page[i] << l->page_bits, GW_RAMF_PAGE);
         gw_writer_cause(w, GW_CAUSE_RAM_PAGE);
         gw_put_ref(w, batch->body[i].data, batch->body[i].bytes);
     }
@@ -75,25 +76,19 @@ static void put(struct gw_layout *layout, const struct gw_batch *batch, struct g
             atomic_fetch_add_explicit(&layout->pages[i], put[i], memory_order_relaxed);
 }
 
-static void barrier(struct gw_layout *layout, enum gw_barrier kind, struct gw_writer *w)
-{
-    if (kind == GW_BARRIER_STEP || kind == GW_BARRIER_END)
-        gw_ram_put_end(&w->out);
-}
-
 static struct gw_layout *layout_free(struct gw_layout *layout)
 {
     free(GW_CONTAINER(layout, struct stream, layout));
     return NULL;
 }
 
-int gw_layout_stream_new(const struct gw_ram *ram, bool marks, struct gw_layout **ret, struct gw_error *err)
+int gw_layout_stream_new(const struct gw_ram *ram, struct gw_layout **ret, struct gw_error *err)
 {
     struct stream *l = calloc(1, sizeof *l);
 
     if (!l)
         return gw_nomem(err, "stream layout");
-    *l = (struct stream){.layout = {.put = put, .barrier = marks ? barrier : NULL, .free = layout_free},
+    *l = (struct stream){.layout = {.put = put, .free = layout_free},
                          .page_bits = ram->page_bits};
     *ret = &l->layout;
     return 0;

@@ -21,6 +21,7 @@
 
 /* A point that all lanes reach before anybody goes on: what was put before it arrives before what is put after it. */
 enum gw_barrier {
+    GW_BARRIER_LISTED, /* the blocks are listed: pages follow */
     GW_BARRIER_STEP,   /* end of a PART section */
     GW_BARRIER_ROUND,  /* a pass over RAM begins: pages may come again */
     GW_BARRIER_SWITCH, /* the machine stands; what follows is sent once */
@@ -140,7 +141,8 @@ struct gw_layout_in {
                 struct gw_error *err);
     /* Pages of this block may come from now on. */
     int (*add)(struct gw_layout_in *l, struct gw_ram_block *b, struct gw_error *err);
-    /* Reads records, and puts what they carry into the store, up to and with the next mark. */
+    /* Reads records, and puts what they carry into the store, up to and with the next mark. 1: it was the mark that the
+     * lanes are to be waited for (MULTIFD_FLUSH on the main stream), and not the last one. */
     int (*get)(struct gw_layout_in *l, struct gw_reader *r, struct gw_store *store, struct gw_error *err);
     /* Back to as it was made. */
     void (*reset)(struct gw_layout_in *l);

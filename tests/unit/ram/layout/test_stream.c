@@ -244,7 +244,7 @@ static void test_own_order(void **state)
         if (random_next(&m.seed) % 4)
             scribble(src.mem[0] + p * PAGE, &m.seed);
     assert_int_equal(gw_writer_init_memory(&m.w, NULL), 0);
-    assert_int_equal(gw_layout_stream_new(&src.ram, false, &layout, NULL), 0);
+    assert_int_equal(gw_layout_stream_new(&src.ram, &layout, NULL), 0);
     assert_int_equal(gw_codec_zero_new(&zero, NULL), 0);
     assert_int_equal(gw_codec_plain_new(&plain, NULL), 0);
     for (unsigned b = 0; b < 2; b++)

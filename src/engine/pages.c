@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/pages.h"
+
+#include "engine/recv.h"
+#include "engine/send.h"
+#include "wire/greeting.h"
+
+#include <stdio.h>
+
+int gw_pages_count(const struct gw_vm *vm, bool many, const char *address, unsigned *ret, struct gw_error *err)
+{
+    uint64_t n = gw_options_param(vm->options, GW_PARAM_MULTIFD_CHANNELS);
+
+    *ret = 0;
+    if (!gw_options_cap(vm->options, GW_CAP_MULTIFD))
+        return 0;
+    if (!many && !vm->dial_pages.dial)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                       "capability multifd: %s gives one connection only; tcp:, unix: and vsock: give more",
+                       address ? address : "a channel");
+    if (n > GW_LANES_MAX)
+        return gw_fail(err, -ERANGE, GW_BLAME_CALLER, "multifd-channels %" PRIu64 ": there can be %u here", n, GW_LANES_MAX);
+    *ret = (unsigned)n;
+    return 0;
+}
+
+/* ---- source ------------------------------------------------------------------------------------------------------- */
+
+static int dial(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel *cancel, struct gw_channel **ret,
+                struct gw_error *err)
+{
+    struct gw_send *s = opaque;
+
+    return gw_connect(&s->uri, s->timeout_ns, cancel, ret, err);
+}
+
+int gw_pages_dial(void *send, unsigned i, struct gw_channel **ret, struct gw_error *err)
+{
+    struct gw_send *s = send;
+    struct gw_vm *vm = s->session.vm;
+    struct gw_greeting greeting = {.channel = (uint8_t)i};
+    uint8_t bytes[GW_GREETING_BYTES];
+    int r = vm->dial_pages.dial ? gw_session_open_pages(&s->session, vm->dial_pages.dial, vm->dial_pages.opaque, i, ret, err)
+                                : gw_session_open_pages(&s->session, dial, s, i, ret, err);
+
+    memcpy(greeting.uuid, vm->uuid, sizeof greeting.uuid);
+    gw_greeting_put(bytes, &greeting);
+    if (r >= 0)
+        r = gw_channel_write_full(*ret, bytes, sizeof bytes, err);
+    if (r < 0)
+        gw_context(err, "multifd channel %u", i);
+    return r;
+}
+
+/* ---- destination --------------------------------------------------------------------------------------------------
+ */
+
+/* Long enough for channels that were dialled before the main one said anything. */
+static uint64_t grace_ns(const struct gw_recv *r)
+{
+    return r->hello_ns / 10 * 3;
+}
+
+static unsigned came(const struct gw_recv *r)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < r->classify.pages; i++)
+        n += r->pages.at[i].channel || r->pages.at[i].taken;
+    return n;
+}
+
+static int fail_late(struct gw_recv *r, struct gw_error *err)
+{
+    char text[GW_DURATION_TEXT];
+
+    return gw_fail(err, -ETIMEDOUT, GW_BLAME_PEER,
+                   "%u of %u multifd channels have come within %s: capability multifd must be on at the source too, with "
+                   "multifd-channels %u",
+                   came(r), r->classify.pages, gw_duration_text(text, grace_ns(r)), r->classify.pages);
+}
+
+/* Waits for it. */
+static int take(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel *cancel, struct gw_channel **ret,
+                struct gw_error *err)
+{
+    struct gw_recv *r = opaque;
+    struct gw_session *s = &r->session;
+    bool in_time = true;
+    int e = 0;
+
+    pthread_mutex_lock(&s->lock);
+    if (!r->pages.since_ns)
+        r->pages.since_ns = gw_now_ns(&s->vm->clock);
+    while (!r->pages.at[i].channel && !r->pages.why.code && !s->cancelled && !s->yanked && in_time)
+        in_time = gw_session_wait_until(s, r->pages.since_ns + grace_ns(r));
+    if (r->pages.why.code) {
+        e = r->pages.why.code;
+        *err = r->pages.why;
+    } else if (r->pages.at[i].channel && memcmp(r->pages.at[i].uuid, r->pages.at[0].uuid, sizeof r->pages.at[i].uuid)) {
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "multifd channels 0 and %u belong to machines with different UUIDs", i);
+    } else if (r->pages.at[i].channel) {
+        *ret = r->pages.at[i].channel;
+        r->pages.at[i].channel = NULL;
+        r->pages.at[i].taken = true;
+    } else if (s->cancelled || s->yanked) {
+        e = gw_fail_canceled(err);
+    } else {
+        e = fail_late(r, err);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return e;
+}
+
+/* What a connection that is not from the door says of itself. */
+static int greet(struct gw_recv *r, unsigned i, struct gw_channel *channel, struct gw_error *err)
+{
+    uint8_t bytes[GW_GREETING_BYTES];
+    struct gw_link_id id = {0};
+    int e = gw_channel_read_full(channel, bytes, sizeof bytes, err);
+
+    if (e >= 0)
+        e = gw_classify(&r->classify, bytes, sizeof bytes, false, &id, err);
+    if (e >= 0 && (id.purpose != GW_LINK_PAGES || id.index != i))
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it says that it is another channel (%u)", id.index);
+    if (e < 0)
+        gw_context(err, "multifd channel %u", i);
+    return e;
+}
+
+int gw_pages_await(void *recv, unsigned i, struct gw_channel **ret, struct gw_error *err)
+{
+    struct gw_recv *r = recv;
+    struct gw_vm *vm = r->session.vm;
+    struct gw_error local = GW_ERROR_INIT;
+    int e;
+
+    if (!err)
+        err = &local;
+    if (!vm->dial_pages.dial)
+        return gw_session_open_pages(&r->session, take, r, i, ret, err);
+    e = gw_session_open_pages(&r->session, vm->dial_pages.dial, vm->dial_pages.opaque, i, ret, err);
+    return e < 0 ? e : greet(r, i, *ret, err);
+}
+
+int gw_pages_arrived(struct gw_recv *r, unsigned i, const uint8_t uuid[16], struct gw_channel *take_channel,
+                     struct gw_error *err)
+{
+    struct gw_session *s = &r->session;
+    struct gw_channel *old = take_channel;
+    bool taken;
+
+    pthread_mutex_lock(&s->lock);
+    taken = r->pages.at[i].taken;
+    if (!taken) {
+        old = r->pages.at[i].channel;
+        r->pages.at[i].channel = take_channel;
+        memcpy(r->pages.at[i].uuid, uuid, sizeof r->pages.at[i].uuid);
+        pthread_cond_broadcast(&s->changed);
+    }
+    pthread_mutex_unlock(&s->lock);
+    gw_channel_free(old);
+    return taken ? gw_fail(err, -EEXIST, GW_BLAME_PEER, "multifd channel %u came twice", i) : 0;
+}
+
+void gw_pages_refused(struct gw_recv *r, const struct gw_error *why)
+{
+    struct gw_session *s = &r->session;
+
+    pthread_mutex_lock(&s->lock);
+    r->pages.why = *why;
+    r->pages.why_ns = gw_now_ns(&s->vm->clock);
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    if (r->channel) /* of a source that is let in */
+        gw_recv_give_up(r, why);
+}
+
+int gw_pages_check(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_session *s = &r->session;
+    int e;
+
+    pthread_mutex_lock(&s->lock);
+    if (r->pages.why.code && gw_now_ns(&s->vm->clock) - r->pages.why_ns > r->hello_ns)
+        r->pages.why = (struct gw_error)GW_ERROR_INIT; /* of another one, long ago */
+    e = r->pages.why.code;
+    if (e && err)
+        *err = r->pages.why;
+    pthread_mutex_unlock(&s->lock);
+    return e;
+}
+
+bool gw_pages_missing(struct gw_recv *r)
+{
+    bool missing;
+
+    pthread_mutex_lock(&r->session.lock);
+    missing = came(r) < r->classify.pages;
+    pthread_mutex_unlock(&r->session.lock);
+    return missing;
+}
+
+void gw_pages_forget(struct gw_recv *r)
+{
+    struct gw_pages old;
+
+    pthread_mutex_lock(&r->session.lock);
+    old = r->pages;
+    r->pages = (struct gw_pages){0};
+    pthread_mutex_unlock(&r->session.lock);
+    for (unsigned i = 0; i < GW_LANES_MAX; i++)
+        gw_channel_free(old.at[i].channel);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pages: the channels of a session that carry only pages (multifd). A source dials them at the session's address; at a
+ * destination they come to the door like all others (hello.c), in any order, before the main channel or after it, and wait
+ * here until the session takes them.
+ *
+ * Each begins with a greeting (wire/greeting.h), which says what it is. Of two that say that they are the same one, the later
+ * takes the place of the earlier as long as nobody has taken that: an earlier attempt may have left it.
+ *
+ * Threads: arrived and refused by whoever attends the door; all others by the session's.
+ */
+#ifndef GW_ENGINE_PAGES_H
+#define GW_ENGINE_PAGES_H
+
+#include "engine/classify.h"
+#include "ram/lane/lanes.h"
+
+struct gw_recv;
+struct gw_vm;
+
+/* What has come to a destination. All under the session's lock. */
+struct gw_pages {
+    struct {
+        struct gw_channel *channel; /* waits to be taken */
+        uint8_t uuid[16];
+        bool taken;
+    } at[GW_LANES_MAX];
+    struct gw_error why; /* one was refused */
+    uint64_t why_ns;     /* when; of the vm's clock */
+    uint64_t since_ns;   /* since when they are waited for; 0: they are not yet */
+};
+
+/* How many the options ask for; 0: multifd is off. many: the address can be connected to more than once. */
+int gw_pages_count(const struct gw_vm *vm, bool many, const char *address, unsigned *ret, struct gw_error *err);
+/* gw_lanes_config.open of a source (struct gw_send) and of a destination (struct gw_recv). */
+int gw_pages_dial(void *send, unsigned i, struct gw_channel **ret, struct gw_error *err);
+int gw_pages_await(void *recv, unsigned i, struct gw_channel **ret, struct gw_error *err);
+
+/* Takes the channel whatever happens. -EEXIST: another one was taken already. */
+int gw_pages_arrived(struct gw_recv *r, unsigned i, const uint8_t uuid[16], struct gw_channel *take_channel,
+                     struct gw_error *err);
+/* The source of one that was refused cannot succeed: it is told why. */
+void gw_pages_refused(struct gw_recv *r, const struct gw_error *why);
+/* Whether one was refused just now, and why. */
+int gw_pages_check(struct gw_recv *r, struct gw_error *err);
+/* Whether some have not come yet. */
+bool gw_pages_missing(struct gw_recv *r);
+/* Frees those that were not taken, and forgets the rest. */
+void gw_pages_forget(struct gw_recv *r);
+
+#endif
