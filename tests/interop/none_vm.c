@@ -424,7 +424,7 @@ static int usage(void)
     fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH][,behind=SIZE]]... [--load FILE] [--dump FILE] [--machine NAME]\n"
                     "               [--uuid UUID] [--peer 7.2|10.0|godwit] [--capability NAME[=off]]... [--parameter N=V]...\n"
                     "               [--tracker auto|pagemap|explicit] [--rate PAGES_PER_S] [--set SIZE] [--paused] [--stay]\n"
-                    "               [--without PARTS] [--timeout-ms N] send URI | recv URI | save FILE | load FILE\n");
+                    "               [--without PARTS] [--timeout-ms N] [--hello-ms N] send URI | recv URI | save FILE | load FILE\n");
     return 2;
 }
 
@@ -432,7 +432,7 @@ struct request {
     const char *load, *dump, *machine, *peer, *uri, *caps[32], *params[32];
     unsigned cap_count, param_count;
     uint8_t uuid[16];
-    uint64_t timeout_ns;
+    uint64_t timeout_ns, hello_ns;
     unsigned without; /* enum gw_stream_parts */
     bool paused, stay, send, save, alone;
 };
@@ -443,7 +443,7 @@ static bool parse(int argc, char **argv, struct machine *m, struct request *q)
         {"memory", 1, 0, 'm'},  {"load", 1, 0, 'l'},      {"dump", 1, 0, 'd'},       {"machine", 1, 0, 'M'},
         {"uuid", 1, 0, 'u'},    {"peer", 1, 0, 'p'},      {"capability", 1, 0, 'c'}, {"parameter", 1, 0, 'P'},
         {"tracker", 1, 0, 't'}, {"rate", 1, 0, 'r'},      {"set", 1, 0, 's'},        {"paused", 0, 0, 'S'},
-        {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {"without", 1, 0, 'w'},    {0},
+        {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {"hello-ms", 1, 0, 'H'}, {"without", 1, 0, 'w'},    {0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -499,6 +499,9 @@ static bool parse(int argc, char **argv, struct machine *m, struct request *q)
             break;
         case 'T':
             q->timeout_ns = size_of(optarg) * 1000000;
+            break;
+        case 'H':
+            q->hello_ns = size_of(optarg) * 1000000;
             break;
         default:
             return false;
@@ -559,7 +562,7 @@ static int start(struct machine *m, const struct request *q, struct gw_error *er
             .uri = q->uri, .peer = q->peer, .progress_timeout_ns = patience_ns, .on_event = on_event, .opaque = m};
         return gw_send_start(m->vm, &config, &m->send, err);
     }
-    struct gw_recv_config config = {.uri = q->uri, .hello_timeout_ns = 3600 * 1000000000ull,
+    struct gw_recv_config config = {.uri = q->uri, .hello_timeout_ns = q->hello_ns ? q->hello_ns : 3600 * 1000000000ull,
                                     .progress_timeout_ns = patience_ns, .on_event = on_event, .opaque = m};
     int r = gw_recv_start(m->vm, &config, &m->recv, err);
     if (!r) {
