@@ -154,7 +154,8 @@ static int ram_begins(struct gw_vm *vm, struct gw_devices_get *g, uint32_t id, s
     unsigned bits;
     int e;
 
-    if (vm->image->head->page_bits)
+    /* The main stream of multifd shows no pages, and goes on only when its channels are read: they have the usual size. */
+    if (vm->image->head->page_bits || gw_options_cap(vm->options, GW_CAP_MULTIFD))
         return 0;
     begin_scan(vm, g, &s, &c);
     e = gw_scan_page_size(&s, id, &bits, err);

@@ -225,6 +225,8 @@ static int pong(struct gw_recv *r, const uint8_t *p, struct gw_error *err)
     if (r->told_cookie)
         r->source_knows = ping.value;
     r->told_cookie = ping.value == GW_PING_COOKIE;
+    if (e >= 0 && !r->told_cookie) /* it can be told now why it will not succeed */
+        e = gw_pages_check(r, err);
     if (e < 0 || !r->told_cookie)
         return e;
     r->extended = true;

@@ -132,6 +132,9 @@ int gw_send_setup(struct gw_send *s, struct gw_error *err)
         gw_vm_head_describe(vm, s->desc);
     if (r >= 0)
         r = gw_send_devices(s, GW_DEVICES_FIRST, err);
+    /* Before other channels are dialled: the destination should know whose they are. */
+    if (r >= 0)
+        r = gw_send_flush(s, err);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
         gw_send_section(s, GW_SECTION_START, s->plan.live[i]);
         r = s->plan.live[i]->ops->setup(s->plan.live[i], &s->writer, err);
