@@ -7,7 +7,7 @@
  * Each begins with a greeting (wire/greeting.h), which says what it is. Of two that say that they are the same one, the later
  * takes the place of the earlier as long as nobody has taken that: an earlier attempt may have left it.
  *
- * Threads: arrived and refused by whoever attends the door; all others by the session's.
+ * Threads: arrived by whoever attends the door, refused by any; all others by the session's.
  */
 #ifndef GW_ENGINE_PAGES_H
 #define GW_ENGINE_PAGES_H
@@ -25,7 +25,7 @@ struct gw_pages {
         uint8_t uuid[16];
         bool taken;
     } at[GW_LANES_MAX];
-    struct gw_error why; /* one was refused */
+    struct gw_error why; /* one was refused, or failed */
     uint64_t why_ns;     /* when; of the vm's clock */
     uint64_t since_ns;   /* since when they are waited for; 0: they are not yet */
 };
@@ -39,9 +39,9 @@ int gw_pages_await(void *recv, unsigned i, struct gw_channel **ret, struct gw_er
 /* Takes the channel whatever happens. -EEXIST: another one was taken already. */
 int gw_pages_arrived(struct gw_recv *r, unsigned i, const uint8_t uuid[16], struct gw_channel *take_channel,
                      struct gw_error *err);
-/* The source of one that was refused cannot succeed: it is told why. */
+/* The source of one that was refused, or that sent something wrong, cannot succeed: it is told why. Any thread. */
 void gw_pages_refused(struct gw_recv *r, const struct gw_error *why);
-/* Whether one was refused just now, and why. */
+/* Whether one was refused or failed just now, and why. */
 int gw_pages_check(struct gw_recv *r, struct gw_error *err);
 /* Whether some have not come yet. */
 bool gw_pages_missing(struct gw_recv *r);

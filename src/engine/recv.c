@@ -80,7 +80,7 @@ void gw_recv_give_up(struct gw_recv *r, const struct gw_error *why)
 
 static void lane_failed(void *opaque, const struct gw_error *why)
 {
-    gw_recv_give_up(opaque, why);
+    gw_pages_refused(opaque, why);
 }
 
 /* The machine has come. Until the source has heard of it (and closes) nothing may be reset: a connection that is closed

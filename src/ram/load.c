@@ -249,9 +249,6 @@ int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reade
     /* A mark on each lane belongs to the one on the main stream. */
     if (e >= 0 && m->lanes_in && (!m->rounds || kind == GW_SECTION_START))
         e = gw_lanes_in_barrier(m->lanes_in, err);
-    /* When a lane fails the main stream ends, or is shut down here: the lane knows why. */
-    else if (e < 0 && m->lanes_in && gw_lanes_in_error(m->lanes_in, NULL) < 0)
-        e = gw_lanes_in_error(m->lanes_in, err);
     if (e >= 0 && kind != GW_SECTION_START && m->store->flush)
         e = m->store->flush(m->store, err);
     return e;

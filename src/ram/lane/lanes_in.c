@@ -91,9 +91,6 @@ static void *way_main(void *arg)
         r = y->layout->get(y->layout, &y->reader, l->store, &error);
         if (r < 0) {
             gw_context(&error, "page channel %u", (unsigned)(y - l->way));
-            pthread_mutex_lock(&l->lock); /* before anybody is woken for it */
-            y->error = error;
-            pthread_mutex_unlock(&l->lock);
             /* What the channel itself says the source knows, and may be the end of the migration. */
             if (error.blame != GW_BLAME_CHANNEL && l->config.failed)
                 l->config.failed(l->config.opaque, &error);
@@ -102,7 +99,10 @@ static void *way_main(void *arg)
             gw_channel_shutdown(y->channel);
         }
         pthread_mutex_lock(&l->lock);
-        y->reached += r >= 0;
+        if (r < 0)
+            y->error = error;
+        else
+            y->reached++;
         pthread_cond_broadcast(&l->changed);
     }
     pthread_mutex_unlock(&l->lock);
@@ -158,20 +158,6 @@ int gw_lanes_in_barrier(struct gw_lanes_in *l, struct gw_error *err)
     if (r >= 0) {
         l->passed++;
         pthread_cond_broadcast(&l->changed);
-    }
-    pthread_mutex_unlock(&l->lock);
-    return r;
-}
-
-int gw_lanes_in_error(struct gw_lanes_in *l, struct gw_error *err)
-{
-    int r = 0;
-
-    pthread_mutex_lock(&l->lock);
-    for (unsigned i = 0; !r && i < l->count; i++) {
-        r = l->way[i].error.blame == GW_BLAME_CHANNEL ? 0 : l->way[i].error.code;
-        if (r && err)
-            *err = l->way[i].error;
     }
     pthread_mutex_unlock(&l->lock);
     return r;

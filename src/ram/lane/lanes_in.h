@@ -31,8 +31,6 @@ int gw_lanes_in_add_block(struct gw_lanes_in *l, struct gw_ram_block *b, struct 
 /* Opens the channels and reads. touched: as in struct gw_layout_in. After a failure end must come. */
 int gw_lanes_in_begin(struct gw_lanes_in *l, struct gw_store *store, atomic_bool *touched, struct gw_error *err);
 int gw_lanes_in_barrier(struct gw_lanes_in *l, struct gw_error *err);
-/* What a lane found wrong with what it read, or why it could not be placed; not what its channel says. 0: nothing. */
-int gw_lanes_in_error(struct gw_lanes_in *l, struct gw_error *err);
 /* Shuts the channels down and joins the threads; the layouts are as they were made. */
 void gw_lanes_in_end(struct gw_lanes_in *l);
 
