@@ -211,6 +211,25 @@ static int return_path(void)
            put("ack", ack, sizeof ack) | put("requests", requests, sizeof requests);
 }
 
+/* Channels of real peers behind their greeting, each with the coding in front (fuzz_packet.c). */
+static int packet(void)
+{
+    static const char *const names[] = {"multifd-10.0.ch0.src2dst.bin", "multifd-zlib-7.2.ch0.src2dst.bin",
+                                        "multifd-zstd-10.0.ch1.src2dst.bin"};
+    static uint8_t data[CAPTURE_MAX];
+
+    for (unsigned i = 0; i < GW_ARRAY_LEN(names); i++) {
+        size_t n = load(names[i], data);
+
+        if (n <= 64)
+            return 1;
+        data[63] = (uint8_t)i;
+        if (put(names[i], data + 63, GW_MIN(n - 63, (size_t)65536)))
+            return 1;
+    }
+    return 0;
+}
+
 /* Deltas of a page of 4 KiB, good and bad; lists of changes (fuzz_xbzrle.c). */
 static int xbzrle(void)
 {
@@ -400,6 +419,8 @@ int main(int argc, char **argv)
         return examine();
     if (!strcmp(argv[1], "return_path"))
         return return_path();
+    if (!strcmp(argv[1], "packet"))
+        return packet();
     if (!strcmp(argv[1], "xbzrle"))
         return xbzrle();
     if (!strcmp(argv[1], "compress"))
