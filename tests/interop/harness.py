@@ -449,6 +449,13 @@ class Program:
             return found
         return wait_until("%s: %s %s" % (self.role, event, data), done, seconds)
 
+    def settle(self, passes=4):
+        """After some passes under writes a source may stop for as long as it takes: how long that is depends on the host."""
+        wait_until("%s: pass %d" % (self.role, passes),
+                   lambda: self.seen("pass", **{"pass": str(passes)}) or self.seen("end") or not self.alive())
+        self.tell("max-bandwidth=%d" % (1 << 40))
+        self.tell("downtime-limit=1000000")
+
     def ask(self, word, event):
         """Tells a word and waits for a new event in answer to it."""
         self.seen(event)

@@ -64,6 +64,7 @@ class Send(Compress):
         for version in self.peers():
             source, target = self.to_qemu(version, rate=20000, working_set="4M",
                                           parameters={"compress-threads": 3, "compress-level": 6})
+            source.settle()
             stats = self.arrives(source, target)
             self.assertGreater(stats["compressed"], 0)
 
@@ -148,6 +149,7 @@ class Godwits(Compress):
         target = self.none_vm("target", "recv", self.unix())
         source = self.none_vm("source", "send", target.address(), ram=RAM, rate=40000, working_set="8M",
                               capabilities=["compress", "return-path"])
+        source.settle()
         end = source.end()
         self.assert_ok(end)
         self.assert_ok(target.end())

@@ -148,9 +148,7 @@ class Written(Multifd):
             self.skipTest("this QEMU was built without " + compression)
         source = self.none_vm("source", "send", self.unix(), peer=profile(version), rate=4000, working_set=8 << 20,
                               ram=RAM, **settings)
-        source.wait_event("pass", **{"pass": "4"})
-        source.tell("max-bandwidth=%d" % (1 << 40))
-        source.tell("downtime-limit=2000")
+        source.settle()
         end = source.end()
         self.assert_ok(end)
         self.assertGreater(end["written"], 0)
