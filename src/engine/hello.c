@@ -248,13 +248,14 @@ static void take(struct gw_recv *r, struct visitor *v)
  */
 
 /* While the source that is served has not changed anything yet, others may still come, and the next one gets its place
- * if it dawdles: a head alone is no reason to keep the door shut. */
+ * if it dawdles: a head alone is no reason to keep the door shut. With multifd the door is kept to the end: a source with more
+ * channels than are wanted here waits for all of them, and has to be told. */
 static void *doorman_main(void *arg)
 {
     struct gw_recv *r = arg;
     struct gw_error error = GW_ERROR_INIT;
 
-    while (!gw_recv_touched(r) || gw_pages_missing(r)) {
+    while (!gw_recv_touched(r) || r->classify.pages) {
         struct visitor *good;
 
         if (attend(r, r->door->end, &good, &error) < 0)

@@ -118,6 +118,13 @@ static int unknown(struct gw_recv *r, uint8_t element, const struct gw_section_h
     return e;
 }
 
+/* What the source understands is known: it can be told why it will not succeed. */
+static int heard(struct gw_recv *r, struct gw_error *err)
+{
+    r->heard = true;
+    return gw_pages_check(r, err);
+}
+
 static int start(struct gw_recv *r, uint64_t at, struct gw_error *err)
 {
     struct gw_section_head h;
@@ -148,7 +155,7 @@ static int start(struct gw_recv *r, uint64_t at, struct gw_error *err)
     e = bind(r, &h, live, at, err);
     if (e < 0)
         return e;
-    e = gw_pages_check(r, err);
+    e = heard(r, err);
     if (e < 0)
         return e;
     live->touched = false;
@@ -225,8 +232,8 @@ static int pong(struct gw_recv *r, const uint8_t *p, struct gw_error *err)
     if (r->told_cookie)
         r->source_knows = ping.value;
     r->told_cookie = ping.value == GW_PING_COOKIE;
-    if (e >= 0 && !r->told_cookie) /* it can be told now why it will not succeed */
-        e = gw_pages_check(r, err);
+    if (e >= 0 && !r->told_cookie)
+        e = heard(r, err);
     if (e < 0 || !r->told_cookie)
         return e;
     r->extended = true;

@@ -172,7 +172,8 @@ void gw_pages_refused(struct gw_recv *r, const struct gw_error *why)
     r->pages.why_ns = gw_now_ns(&s->vm->clock);
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
-    if (r->channel) /* of a source that is let in */
+    /* Of a source that is let in. Until it is known what it understands, whoever reads its stream looks here by himself. */
+    if (r->channel && atomic_load(&r->heard))
         gw_recv_give_up(r, why);
 }
 
@@ -189,16 +190,6 @@ int gw_pages_check(struct gw_recv *r, struct gw_error *err)
         *err = r->pages.why;
     pthread_mutex_unlock(&s->lock);
     return e;
-}
-
-bool gw_pages_missing(struct gw_recv *r)
-{
-    bool missing;
-
-    pthread_mutex_lock(&r->session.lock);
-    missing = came(r) < r->classify.pages;
-    pthread_mutex_unlock(&r->session.lock);
-    return missing;
 }
 
 void gw_pages_forget(struct gw_recv *r)

@@ -43,8 +43,6 @@ int gw_pages_arrived(struct gw_recv *r, unsigned i, const uint8_t uuid[16], stru
 void gw_pages_refused(struct gw_recv *r, const struct gw_error *why);
 /* Whether one was refused or failed just now, and why. */
 int gw_pages_check(struct gw_recv *r, struct gw_error *err);
-/* Whether some have not come yet. */
-bool gw_pages_missing(struct gw_recv *r);
 /* Frees those that were not taken, and forgets the rest. */
 void gw_pages_forget(struct gw_recv *r);
 

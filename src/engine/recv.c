@@ -50,6 +50,7 @@ static void forget_source(struct gw_recv *r)
     r->footers_seen = false;
     r->grammar = GW_GRAMMAR_SETUP;
     r->source_knows = 0;
+    r->heard = false;
     r->return_path = r->extended = r->told_cookie = r->committed = r->aborted = r->ended = r->described = r->snapshot = false;
     r->session.vm->devices->forget(r->session.vm);
 }

@@ -51,6 +51,7 @@ struct gw_recv {
     bool extended;           /* the source asked who we are: it will commit */
     bool told_cookie;        /* by its last PING; the next one has what it knows */
     _Atomic uint32_t source_knows; /* GW_EXTENSION_* */
+    atomic_bool heard;       /* the source has said what it knows, or will not */
     bool committed, aborted; /* its COMMIT, its ABORT was read */
     atomic_bool touched;     /* memory or devices were changed: no way back to listening */
     bool ended;              /* EOF was read */

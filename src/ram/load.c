@@ -218,7 +218,7 @@ static int load_list_end(struct ram_live *m, struct gw_reader *r, struct gw_erro
         return e;
     return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                    "end mark expected after the RAM block list at byte %" PRIu64 ", found 0x%" PRIx64 " (%s)%s", at, word,
-                   gw_wire_ram_flag(word), word == GW_RAMF_MULTIFD_FLUSH ? ": the source has multifd on, it is off here" : "");
+                   gw_wire_ram_flag(word), word == GW_RAMF_MULTIFD_FLUSH ? ": capability multifd is on at the source and off here" : "");
 }
 
 static int load_pages(struct ram_live *m, struct gw_reader *r, struct gw_error *err)
