@@ -211,6 +211,8 @@ int gw_recv_shut(struct gw_recv *r, const struct gw_error *failure, struct gw_er
 {
     uint8_t body[GW_FRAME_SHUT_BYTES];
 
+    if (failure && atomic_exchange(&r->refused, true))
+        return -EALREADY; /* another thread says it, before it ends */
     if (failure && *failure->text && r->source_knows & GW_EXTENSION_REASON)
         gw_answers_say(&r->answers, GW_RP_GODWIT_REASON, failure->text, strnlen(failure->text, GW_RP_MAX_BYTES), NULL);
     gw_frame_put_shut(body, &(struct gw_frame_shut){failure != NULL});

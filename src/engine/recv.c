@@ -50,7 +50,7 @@ static void forget_source(struct gw_recv *r)
     r->footers_seen = false;
     r->grammar = GW_GRAMMAR_SETUP;
     r->source_knows = 0;
-    r->heard = false;
+    r->heard = r->refused = false;
     r->return_path = r->extended = r->told_cookie = r->committed = r->aborted = r->ended = r->described = r->snapshot = false;
     r->session.vm->devices->forget(r->session.vm);
 }
@@ -75,8 +75,8 @@ static void refuse(struct gw_recv *r, const struct gw_error *why)
 void gw_recv_give_up(struct gw_recv *r, const struct gw_error *why)
 {
     gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
-    gw_recv_shut(r, why, NULL);
-    gw_channel_shutdown(r->channel);
+    if (gw_recv_shut(r, why, NULL) != -EALREADY)
+        gw_channel_shutdown(r->channel);
 }
 
 static void lane_failed(void *opaque, const struct gw_error *why)

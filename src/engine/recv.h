@@ -51,6 +51,7 @@ struct gw_recv {
     bool extended;           /* the source asked who we are: it will commit */
     bool told_cookie;        /* by its last PING; the next one has what it knows */
     _Atomic uint32_t source_knows; /* GW_EXTENSION_* */
+    atomic_bool refused;     /* SHUT was said with a failure */
     atomic_bool heard;       /* the source has said what it knows, or will not */
     bool committed, aborted; /* its COMMIT, its ABORT was read */
     atomic_bool touched;     /* memory or devices were changed: no way back to listening */
@@ -83,7 +84,7 @@ int gw_recv_load(struct gw_recv *r, struct gw_error *err);
 int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err);
 /* Takes the guest over: agrees with the source, starts the machine. */
 int gw_recv_arrive(struct gw_recv *r, struct gw_error *err);
-/* The last word. failure: NULL: the machine is here; else a godwit source is told why it is not. */
+/* The last word. failure: NULL: the machine is here; else a godwit source is told why it is not; -EALREADY: it was told. */
 int gw_recv_shut(struct gw_recv *r, const struct gw_error *failure, struct gw_error *err);
 /* It cannot go on: the source hears why, and its main channel is shut down. Any thread while the channel is there. */
 void gw_recv_give_up(struct gw_recv *r, const struct gw_error *why);

@@ -148,9 +148,18 @@ static void prefer_report(struct gw_send *s, struct gw_error *err)
 static void suspect(struct gw_send *s, struct gw_error *err)
 {
     const struct gw_stats *st = &s->session.stats;
+    bool says_why;
 
-    if (err->blame == GW_BLAME_PEER && st->compression.pages && st->dirty_sync_count <= 1 && !s->rp.hello)
+    pthread_mutex_lock(&s->session.lock);
+    says_why = s->rp.hello || st->dirty_sync_count > 1 || s->session.cancelled || s->session.yanked;
+    pthread_mutex_unlock(&s->session.lock);
+    if (says_why)
+        return;
+    if (err->blame == GW_BLAME_PEER && st->compression.pages)
         gw_context(err, "pages are sent compressed (capability compress), which QEMU 9.1 and later refuse");
+    if (err->blame == GW_BLAME_PEER || err->blame == GW_BLAME_CHANNEL)
+        if (gw_options_cap(s->session.vm->options, GW_CAP_MULTIFD) && !gw_options_cap(s->session.vm->options, GW_CAP_MAPPED_RAM))
+            gw_context(err, "multifd is on: it must be on there too, with the same multifd-channels, multifd-compression and UUID");
 }
 
 static void *send_main(void *arg)
