@@ -226,7 +226,7 @@ static int plain_record(struct get *g, struct gw_reader *r, uint64_t page, struc
 {
     uint8_t *dst = g->store->where(g->store, g->last, page, GW_STORE_OVERWRITE);
     uint64_t next;
-    bool follows = g->guesses && g->run && successor(g, g->next, &next) && next == page;
+    bool follows = g->guesses && !g->beside && g->run && successor(g, g->next, &next) && next == page;
     int e;
 
     g->next = page + 1;
