@@ -97,7 +97,7 @@ static void let_go(struct pair *p, struct gw_send *send, struct gw_recv *recv)
         return;
     gw_send_stats(send, &st);
     if (st.dirty_sync_count >= ROUNDS)
-        option(p->from, "downtime-limit", "2000");
+        option(p->from, "downtime-limit", "1000000");
 }
 
 static void look(struct pair *p)

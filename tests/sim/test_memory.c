@@ -35,7 +35,7 @@ static void relax(struct pair *p, struct gw_send *send, struct gw_recv *recv)
 
     gw_send_stats(send, &st);
     if (st.dirty_sync_count >= 4 && st.total_time_ns > 500000000)
-        option(p->from, "downtime-limit", "2000");
+        option(p->from, "downtime-limit", "1000000");
 }
 
 /* ---- R12: the content of hinted pages is not sent ------------------------------------------------------------------- */

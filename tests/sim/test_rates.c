@@ -280,7 +280,7 @@ static void give_up_later(struct pair *p, struct gw_send *send, struct gw_recv *
     if (st.status == GW_STATUS_ACTIVE && st.rounds >= TIGHT_ROUNDS && !lifted_in_round) {
         lifted_in_round = st.rounds;
         atomic_store(&eager.writes, 0);
-        option(p, "downtime-limit", "2000");
+        option(p, "downtime-limit", "1000000");
     }
 }
 

@@ -91,7 +91,7 @@ static void let_go(struct pair *p, struct gw_send *send, struct gw_recv *recv)
     if (st.total_time_ns <= 2500000000 || st.rounds < 3)
         return;
     atomic_store(&free_to_go, true);
-    gw_options_set_parameter(gw_vm_options(p->from->vm), "downtime-limit", "2000", NULL);
+    gw_options_set_parameter(gw_vm_options(p->from->vm), "downtime-limit", "1000000", NULL);
 }
 
 static void hush(struct pair *p)

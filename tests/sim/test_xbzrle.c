@@ -56,7 +56,7 @@ static void resize(struct pair *p, struct gw_send *send, struct gw_recv *recv)
         option(p->from, "xbzrle-cache-size", sizes[turn % 5]);
     }
     if (st.dirty_sync_count >= ROUNDS)
-        option(p->from, "downtime-limit", "2000");
+        option(p->from, "downtime-limit", "1000000");
 }
 
 static struct gw_stats run(uint64_t cache_bytes, bool changing, uint64_t words_per_ms, const char *peer)
