@@ -128,12 +128,11 @@ class Mapped(Case):
         for more in ([], ["--parameter", "direct-io=on"]):
             path, _ = self.sent("stream", capabilities=[])
             out = self.path("mapped")
-            self.godwit("send", path, "file:" + out, "--force", "--capability", "mapped-ram", "--sandbox", "on", *more)
+            self.godwit("send", path, "file:" + out, "--force", "--capability", "mapped-ram", *more)
             self.assertEqual(stream.decode(read_file(out)).capabilities, MAPPED)
             for version in PEERS:
                 self.qemu_loads(version, "file:" + out, RAM)
-            self.godwit("receive", "file:" + out, "--output", self.path("back"), "--force", "--capability", "mapped-ram",
-                        "--sandbox", "on", *more)
+            self.godwit("receive", "file:" + out, "--output", self.path("back"), "--force", "--capability", "mapped-ram", *more)
             self.assertIn("no difference", self.godwit("diff", path, self.path("back")))
 
     def box(self, role, *args):

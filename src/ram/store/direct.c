@@ -138,7 +138,11 @@ static void reset(struct gw_store *store)
 
 static uint64_t open_page(struct gw_store *store, struct gw_ram_block *b, uint64_t from, uint64_t end)
 {
-    return from < end ? gw_bitmap_next_clear(of(store)->maps[b->index].received, end, from) : end;
+    const uint64_t *map = of(store)->maps[b->index].received;
+
+    if (from + 1 == end) /* also while other threads place other pages */
+        return gw_bitmap_test_atomic(map, from) ? end : from;
+    return from < end ? gw_bitmap_next_clear(map, end, from) : end;
 }
 
 static void expect(struct gw_store *store, struct gw_ram_block *b, uint64_t first, uint64_t count)
