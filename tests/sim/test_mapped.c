@@ -161,6 +161,7 @@ static void test_writing_fails(void **state)
                 stayed++;
                 assert_true(err.text[0]);
             } else {
+                assert_true(at >= 1000); /* the least that any machine takes; how much more it is depends on its rounds */
                 whole++;
                 arrives(fd);
             }
@@ -169,7 +170,7 @@ static void test_writing_fails(void **state)
             owned_end(from);
         }
     print_message("%u stayed, %u files were whole\n", stayed, whole);
-    assert_true(stayed > 20);
+    assert_true(stayed >= 4);
     close(fd);
 }
 
