@@ -60,7 +60,9 @@ class Golden(unittest.TestCase):
             with self.subTest(name):
                 if name.endswith(".park"):
                     data = unparked(data)
-                if data.startswith((b"QEVM", b"LibvirtQemudSave")) and not data.startswith(NONE):
+                if name.endswith("dictionary.park"):  # of a unit test's making: a head and pages, and no stream of a machine
+                    self.assertEqual(words_of_firmware(data), [])
+                elif data.startswith((b"QEVM", b"LibvirtQemudSave")) and not data.startswith(NONE):
                     s = blank.decode(data)
                     self.assertEqual([page[:2] for page in blank.foreign(s)], [])
                     ours = b"".join(bytes(b.ram) for b in s.blocks.values() if b.name in blank.OURS)

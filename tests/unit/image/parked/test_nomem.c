@@ -74,7 +74,7 @@ static void every_allocation(struct job *job, int (*f)(struct job *job, struct g
         /* A thread that was joined may still be on the list for a moment. */
         while (entries("/proc/self/task") > threads)
             usleep(1000);
-        assert_int_equal(entries("/proc/self/task"), threads);
+        threads = entries("/proc/self/task"); /* fewer, if one was still on it at first */
         if (!hit) {
             assert_int_equal(r, 0);
             assert_true(failed > 10);
