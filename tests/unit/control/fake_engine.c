@@ -33,25 +33,32 @@ bool gw_vm_runs_elsewhere(const struct gw_vm *vm)
 int gw_dirty_rate_start_sized(struct gw_vm *vm, const struct gw_dirty_rate_config *config, size_t config_bytes,
                               struct gw_error *err)
 {
+    pthread_mutex_lock(&order);
     vm->measure = *config;
+    pthread_mutex_unlock(&order);
     return config->duration_ns ? 0 : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no time");
 }
 
 void gw_dirty_rate_get_sized(struct gw_vm *vm, struct gw_dirty_rate *ret, size_t ret_bytes)
 {
+    fake_now();
     *ret = vm->rate;
+    fake_now();
 }
 
 int gw_dirty_rate_vcpu(struct gw_vm *vm, unsigned vcpu, uint64_t *ret_bytes_per_s)
 {
     if (vcpu > 1)
         return -ENOENT;
+    fake_now();
     *ret_bytes_per_s = vm->rates[vcpu];
+    fake_now();
     return 0;
 }
 
 int gw_vcpu_dirty_limit_set(struct gw_vm *vm, int vcpu, uint64_t bytes_per_s, struct gw_error *err)
 {
+    fake_now();
     if (vm->unlimited)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "no limits here");
     if (vcpu > 1)
@@ -59,6 +66,7 @@ int gw_vcpu_dirty_limit_set(struct gw_vm *vm, int vcpu, uint64_t bytes_per_s, st
     for (int i = 0; i < 2; i++)
         if (vcpu == GW_EVERY_VCPU || vcpu == i)
             vm->limits[i] = bytes_per_s;
+    fake_now();
     return 0;
 }
 
@@ -66,8 +74,10 @@ int gw_vcpu_dirty_limit_get(struct gw_vm *vm, unsigned vcpu, uint64_t *ret_limit
 {
     if (vcpu > 1)
         return -ENOENT;
+    fake_now();
     *ret_limit = vm->limits[vcpu];
     *ret_current = vm->rates[vcpu];
+    fake_now();
     return 0;
 }
 

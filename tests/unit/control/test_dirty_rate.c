@@ -6,6 +6,14 @@
 
 #define CALC(args) "{\"execute\":\"calc-dirty-rate\",\"arguments\":{" args "}}"
 
+/* What the control's thread does is behind what was written before, and ahead of what is read after. */
+static void asked(struct client *cl, const char *text, const char *want)
+{
+    fake_now();
+    ask(cl, text, want);
+    fake_now();
+}
+
 static void test_calc(void **state)
 {
     static const struct {
@@ -38,13 +46,13 @@ static void test_calc(void **state)
     struct client *cl = ready(rig);
 
     for (size_t i = 0; i < GW_ARRAY_LEN(good); i++) {
-        ask(cl, good[i].args, OK);
+        asked(cl, good[i].args, OK);
         assert_int_equal(rig->vm.measure.mode, good[i].want.mode);
         assert_int_equal(rig->vm.measure.duration_ns, good[i].want.duration_ns);
         assert_int_equal(rig->vm.measure.sample_pages, good[i].want.sample_pages);
     }
     for (size_t i = 0; i < GW_ARRAY_LEN(bad); i++)
-        ask(cl, bad[i][0], bad[i][1]);
+        asked(cl, bad[i][0], bad[i][1]);
     bye(cl);
 }
 
@@ -54,34 +62,34 @@ static void test_query(void **state)
     struct client *cl = ready(rig);
     struct gw_dirty_rate *r = &rig->vm.rate;
 
-    ask(cl, "{\"execute\":\"query-dirty-rate\"}",
+    asked(cl, "{\"execute\":\"query-dirty-rate\"}",
         "{\"return\":{\"calc-time\":0,\"calc-time-unit\":\"second\",\"mode\":\"page-sampling\",\"sample-pages\":0,"
         "\"start-time\":0,\"status\":\"unstarted\"}}");
     *r = (struct gw_dirty_rate){.status = GW_DIRTY_RATE_MEASURING, .start_s = 77, .duration_ns = GW_NS_PER_S,
                                 .sample_pages = 512, .bytes_per_s = 3 * GW_MIB};
-    ask(cl, "{\"execute\":\"query-dirty-rate\"}",
+    asked(cl, "{\"execute\":\"query-dirty-rate\"}",
         "{\"return\":{\"calc-time\":1,\"calc-time-unit\":\"second\",\"mode\":\"page-sampling\",\"sample-pages\":512,"
         "\"start-time\":77,\"status\":\"measuring\"}}");
     r->status = GW_DIRTY_RATE_MEASURED;
     r->duration_ns += 3 * GW_NS_PER_MS;
-    ask(cl, "{\"execute\":\"query-dirty-rate\",\"arguments\":{\"calc-time-unit\":\"millisecond\"}}",
+    asked(cl, "{\"execute\":\"query-dirty-rate\",\"arguments\":{\"calc-time-unit\":\"millisecond\"}}",
         "{\"return\":{\"calc-time\":1003,\"calc-time-unit\":\"millisecond\",\"dirty-rate\":3,\"mode\":\"page-sampling\","
         "\"sample-pages\":512,\"start-time\":77,\"status\":\"measured\"}}");
     *r = (struct gw_dirty_rate){.status = GW_DIRTY_RATE_MEASURED, .mode = GW_DIRTY_RATE_VCPUS, .start_s = 77, .vcpus = 2,
                                 .duration_ns = GW_NS_PER_S, .bytes_per_s = 44 * GW_MIB};
     rig->vm.rates[0] = 39 * GW_MIB;
     rig->vm.rates[1] = 5 * GW_MIB + 1;
-    ask(cl, "{\"execute\":\"query-dirty-rate\"}",
+    asked(cl, "{\"execute\":\"query-dirty-rate\"}",
         "{\"return\":{\"calc-time\":1,\"calc-time-unit\":\"second\",\"dirty-rate\":44,\"mode\":\"dirty-ring\","
         "\"sample-pages\":0,\"start-time\":77,\"status\":\"measured\",\"vcpu-dirty-rate\":[{\"dirty-rate\":39,\"id\":0},"
         "{\"dirty-rate\":5,\"id\":1}]}}");
     r->status = GW_DIRTY_RATE_FAILED;
     r->mode = GW_DIRTY_RATE_BITMAP;
     gw_fail(&r->error, -EIO, GW_BLAME_LOCAL, "why");
-    ask(cl, "{\"execute\":\"query-dirty-rate\"}",
+    asked(cl, "{\"execute\":\"query-dirty-rate\"}",
         "{\"return\":{\"calc-time\":1,\"calc-time-unit\":\"second\",\"mode\":\"dirty-bitmap\",\"sample-pages\":0,"
         "\"start-time\":77,\"status\":\"unstarted\",\"x-godwit\":{\"error-desc\":\"why\"}}}");
-    ask(cl, "{\"execute\":\"query-dirty-rate\",\"arguments\":{\"calc-time-unit\":\"day\"}}",
+    asked(cl, "{\"execute\":\"query-dirty-rate\",\"arguments\":{\"calc-time-unit\":\"day\"}}",
         E("Parameter 'calc-time-unit' does not accept value 'day'"));
     bye(cl);
 }
@@ -94,28 +102,28 @@ static void test_limits(void **state)
     struct rig *rig = *state;
     struct client *cl = ready(rig);
 
-    ask(cl, "{\"execute\":\"query-vcpu-dirty-limit\"}", "{\"return\":[]}");
-    ask(cl, LIMIT("\"cpu-index\":1,\"dirty-rate\":10"), OK);
+    asked(cl, "{\"execute\":\"query-vcpu-dirty-limit\"}", "{\"return\":[]}");
+    asked(cl, LIMIT("\"cpu-index\":1,\"dirty-rate\":10"), OK);
     assert_int_equal(rig->vm.limits[0], 0);
     assert_int_equal(rig->vm.limits[1], 10 * GW_MIB);
     rig->vm.rates[1] = 7 * GW_MIB;
-    ask(cl, "{\"execute\":\"query-vcpu-dirty-limit\"}",
+    asked(cl, "{\"execute\":\"query-vcpu-dirty-limit\"}",
         "{\"return\":[{\"cpu-index\":1,\"current-rate\":7,\"limit-rate\":10}]}");
-    ask(cl, LIMIT("\"dirty-rate\":9223372036854775807"), OK);
+    asked(cl, LIMIT("\"dirty-rate\":9223372036854775807"), OK);
     assert_true(rig->vm.limits[0] == UINT64_MAX / GW_MIB * GW_MIB && rig->vm.limits[1] == rig->vm.limits[0]);
-    ask(cl, LIMIT("\"dirty-rate\":-1"), E("Parameter 'dirty-rate' expects MiB per second, or 0 for no limit"));
-    ask(cl, LIMIT("\"cpu-index\":-1,\"dirty-rate\":1"), E("incorrect cpu index specified"));
-    ask(cl, LIMIT("\"cpu-index\":4294967296,\"dirty-rate\":1"), E("incorrect cpu index specified"));
-    ask(cl, LIMIT("\"cpu-index\":2,\"dirty-rate\":1"), E("no such vCPU"));
-    ask(cl, LIMIT("\"cpu-index\":1"), E("Parameter 'dirty-rate' is missing"));
-    ask(cl, LIMIT("\"cpu-index\":0,\"dirty-rate\":0"), OK);
+    asked(cl, LIMIT("\"dirty-rate\":-1"), E("Parameter 'dirty-rate' expects MiB per second, or 0 for no limit"));
+    asked(cl, LIMIT("\"cpu-index\":-1,\"dirty-rate\":1"), E("incorrect cpu index specified"));
+    asked(cl, LIMIT("\"cpu-index\":4294967296,\"dirty-rate\":1"), E("incorrect cpu index specified"));
+    asked(cl, LIMIT("\"cpu-index\":2,\"dirty-rate\":1"), E("no such vCPU"));
+    asked(cl, LIMIT("\"cpu-index\":1"), E("Parameter 'dirty-rate' is missing"));
+    asked(cl, LIMIT("\"cpu-index\":0,\"dirty-rate\":0"), OK);
     assert_true(!rig->vm.limits[0] && rig->vm.limits[1]);
-    ask(cl, CANCEL("\"cpu-index\":2"), E("no such vCPU"));
-    ask(cl, CANCEL(""), OK);
+    asked(cl, CANCEL("\"cpu-index\":2"), E("no such vCPU"));
+    asked(cl, CANCEL(""), OK);
     assert_int_equal(rig->vm.limits[1], 0);
     rig->vm.unlimited = true;
-    ask(cl, LIMIT("\"dirty-rate\":1"), E("no limits here"));
-    ask(cl, CANCEL(""), OK);
+    asked(cl, LIMIT("\"dirty-rate\":1"), E("no limits here"));
+    asked(cl, CANCEL(""), OK);
     bye(cl);
 }
 

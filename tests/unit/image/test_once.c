@@ -33,12 +33,13 @@ static void test_each_once(void **state)
         struct gw_image *image = parked(&rig, seed < 3 ? 4096 : 1024, seed), *once = NULL;
         uint8_t *data = malloc(600 * 4096), kinds[600];
         struct gw_error err = GW_ERROR_INIT;
-        uint64_t filled = 0, all = 0, here = 0;
+        uint64_t filled = 0, all = 0, here = 0, random = seed, most;
 
         assert_int_equal(gw_once_new(image, &once, &filled, &err), 0);
         for (unsigned b = 0; b < image->block_count; b++)
             for (uint64_t at = 0, n; at < image->blocks[b].pages; at += n) {
-                n = GW_MIN(1 + rig_random(&seed) % 600, image->blocks[b].pages - at);
+                most = 1 + rig_random(&random) % 600;
+                n = GW_MIN(most, image->blocks[b].pages - at);
                 assert_int_equal(gw_image_map(image, b, at, n, kinds, &err), 0);
                 for (uint64_t i = 0; i < n; i++)
                     all += kinds[i];
