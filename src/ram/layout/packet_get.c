@@ -5,8 +5,7 @@ struct get {
     struct gw_layout_in layout;
     const struct gw_ram *ram;
     struct gw_packing *packing;
-    bool *added; /* by block number */
-    unsigned blocks;
+    struct gw_ram_listed listed;
     struct gw_ram_block *last; /* that was found by its name */
     /* of the packet that is read */
     struct gw_packet head;
@@ -26,8 +25,8 @@ static int check(struct get *g, uint64_t at, struct gw_error *err)
     struct gw_packet *p = &g->head;
 
     if (!g->last || strcmp(g->last->name, p->name))
-        g->last = gw_ram_find(g->ram, p->name);
-    if (!g->last || g->last->index >= g->blocks || !g->added[g->last->index])
+        g->last = gw_ram_listed_find(&g->listed, g->ram, p->name);
+    if (!g->last)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "multifd packet at byte %" PRIu64 ": no RAM block is called %s", at,
                        p->name);
     for (uint32_t i = 0; i < p->pages + p->zeros; i++) {
@@ -101,23 +100,14 @@ static int get(struct gw_layout_in *layout, struct gw_reader *r, struct gw_store
 
 static int add(struct gw_layout_in *layout, struct gw_ram_block *b, struct gw_error *err)
 {
-    struct get *g = GW_CONTAINER(layout, struct get, layout);
-    bool *added = gw_ram_table(g->added, &g->blocks, sizeof *added, b);
-
-    if (!added)
-        return gw_nomem(err, "multifd packets");
-    g->added = added;
-    g->added[b->index] = true;
-    return 0;
+    return gw_ram_listed_add(&GW_CONTAINER(layout, struct get, layout)->listed, b, err);
 }
 
 static void reset(struct gw_layout_in *layout)
 {
     struct get *g = GW_CONTAINER(layout, struct get, layout);
 
-    free(g->added);
-    g->added = NULL;
-    g->blocks = 0;
+    gw_ram_listed_clear(&g->listed);
     g->last = NULL;
     if (g->packing)
         g->packing->reset(g->packing, NULL);
@@ -129,7 +119,7 @@ static struct gw_layout_in *layout_free(struct gw_layout_in *layout)
 
     if (g->packing)
         g->packing->free(g->packing);
-    free(g->added);
+    gw_ram_listed_clear(&g->listed);
     free(g);
     return NULL;
 }

@@ -20,8 +20,7 @@ struct get {
     struct gw_layout_in layout;
     const struct gw_ram *ram;
     bool may_guess;
-    bool *added; /* by block number */
-    unsigned blocks;
+    struct gw_ram_listed listed;
 
     /* of the call that runs */
     struct gw_store *store;
@@ -204,8 +203,8 @@ static int place(struct get *g, struct gw_reader *r, uint64_t word, uint64_t at,
 
         if (e < 0)
             return e;
-        b = gw_ram_find(g->ram, name);
-        if (!b || b->index >= g->blocks || !g->added[b->index])
+        b = gw_ram_listed_find(&g->listed, g->ram, name);
+        if (!b)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM record at byte %" PRIu64 ": no RAM block is called %s", at,
                            name);
         g->last = b;
@@ -377,23 +376,14 @@ static int get(struct gw_layout_in *layout, struct gw_reader *r, struct gw_store
 
 static int add(struct gw_layout_in *layout, struct gw_ram_block *b, struct gw_error *err)
 {
-    struct get *g = GW_CONTAINER(layout, struct get, layout);
-    bool *added = gw_ram_table(g->added, &g->blocks, sizeof *added, b);
-
-    if (!added)
-        return gw_nomem(err, "RAM record reader");
-    g->added = added;
-    g->added[b->index] = true;
-    return 0;
+    return gw_ram_listed_add(&GW_CONTAINER(layout, struct get, layout)->listed, b, err);
 }
 
 static void reset(struct gw_layout_in *layout)
 {
     struct get *g = GW_CONTAINER(layout, struct get, layout);
 
-    free(g->added);
-    g->added = NULL;
-    g->blocks = 0;
+    gw_ram_listed_clear(&g->listed);
     g->last = NULL;
     g->present = NULL;
     g->run = 0;
@@ -410,7 +400,7 @@ static struct gw_layout_in *layout_free(struct gw_layout_in *layout)
             layout->decoder[i]->free(layout->decoder[i]);
     if (layout->hook)
         layout->hook->free(layout->hook);
-    free(g->added);
+    gw_ram_listed_clear(&g->listed);
     free(g->slot);
     free(g->heads);
     free(g->iov);

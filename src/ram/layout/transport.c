@@ -11,16 +11,14 @@ struct gw_transport_in {
     struct gw_reader *reader;
     struct gw_store *store;
     const struct gw_ram *ram;
-    const bool *added; /* by block number */
-    unsigned blocks;
+    const struct gw_ram_listed *listed;
 };
 
 struct hook {
     struct gw_hook hook;
     struct gw_transport *transport;
     const struct gw_ram *ram;
-    bool *added;
-    unsigned blocks;
+    struct gw_ram_listed listed;
 };
 
 void gw_transport_put(struct gw_transport_out *out, const void *data, size_t bytes)
@@ -48,11 +46,11 @@ int gw_transport_get(struct gw_transport_in *in, void *buf, size_t bytes, struct
 
 int gw_transport_placed(struct gw_transport_in *in, const char *block, uint64_t offset, uint64_t bytes, struct gw_error *err)
 {
-    struct gw_ram_block *b = gw_ram_find(in->ram, block);
+    struct gw_ram_block *b = gw_ram_listed_find(in->listed, in->ram, block);
     uint64_t mask = in->ram->page_bytes - 1;
     int r = 0;
 
-    if (!b || b->index >= in->blocks || !in->added[b->index] || (offset | bytes) & mask || offset > b->used_bytes ||
+    if (!b || (offset | bytes) & mask || offset > b->used_bytes ||
         bytes > b->used_bytes - offset)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                        "page transport: 0x%" PRIx64 " bytes at 0x%" PRIx64 " of RAM block %.255s are no pages that can come", bytes,
@@ -65,7 +63,7 @@ int gw_transport_placed(struct gw_transport_in *in, const char *block, uint64_t 
 static int record(struct gw_hook *hook, struct gw_reader *r, struct gw_store *store, struct gw_error *err)
 {
     struct hook *h = GW_CONTAINER(hook, struct hook, hook);
-    struct gw_transport_in in = {r, store, h->ram, h->added, h->blocks};
+    struct gw_transport_in in = {r, store, h->ram, &h->listed};
     uint64_t at = gw_reader_offset(r);
     int e = gw_transport_result(h->transport->ops.record(h->transport->opaque, &in, err), "record", err);
 
@@ -78,12 +76,10 @@ static int add(struct gw_hook *hook, struct gw_ram_block *b, struct gw_error *er
 {
     struct hook *h = GW_CONTAINER(hook, struct hook, hook);
     const struct gw_page_transport_ops *ops = &h->transport->ops;
-    bool *added = gw_ram_table(h->added, &h->blocks, sizeof *added, b);
+    int r = gw_ram_listed_add(&h->listed, b, err);
 
-    if (!added)
-        return gw_nomem(err, "page transport");
-    h->added = added;
-    added[b->index] = true;
+    if (r < 0)
+        return r;
     return ops->block ? gw_transport_result(ops->block(h->transport->opaque, b->name, b->host, b->used_bytes, err), b->name, err) : 0;
 }
 
@@ -93,16 +89,14 @@ static void over(struct gw_hook *hook, bool ok)
 
     if (h->transport->ops.over)
         h->transport->ops.over(h->transport->opaque, ok);
-    free(h->added);
-    h->added = NULL;
-    h->blocks = 0;
+    gw_ram_listed_clear(&h->listed);
 }
 
 static struct gw_hook *hook_free(struct gw_hook *hook)
 {
     struct hook *h = GW_CONTAINER(hook, struct hook, hook);
 
-    free(h->added);
+    gw_ram_listed_clear(&h->listed);
     free(h);
     return NULL;
 }

@@ -97,6 +97,30 @@ void *gw_ram_table(void *table, unsigned *count, size_t entry_bytes, const struc
     return grown;
 }
 
+int gw_ram_listed_add(struct gw_ram_listed *l, const struct gw_ram_block *b, struct gw_error *err)
+{
+    bool *has = gw_ram_table(l->has, &l->count, sizeof *has, b);
+
+    if (!has)
+        return gw_nomem(err, "list of RAM blocks");
+    l->has = has;
+    has[b->index] = true;
+    return 0;
+}
+
+struct gw_ram_block *gw_ram_listed_find(const struct gw_ram_listed *l, const struct gw_ram *ram, const char *name)
+{
+    struct gw_ram_block *b = gw_ram_find(ram, name);
+
+    return b && b->index < l->count && l->has[b->index] ? b : NULL;
+}
+
+void gw_ram_listed_clear(struct gw_ram_listed *l)
+{
+    free(l->has);
+    *l = (struct gw_ram_listed){0};
+}
+
 int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_error *err)
 {
     uint64_t max = desc->max_bytes ? desc->max_bytes : desc->used_bytes, end;

@@ -84,6 +84,17 @@ void gw_ram_seal(struct gw_ram *ram, bool sealed);
  * one for b. Returns it; NULL: there is no memory, and the old one stays. */
 void *gw_ram_table(void *table, unsigned *count, size_t entry_bytes, const struct gw_ram_block *b);
 
+/* Blocks that the source has listed, of a layout that reads. Zeros: none. */
+struct gw_ram_listed {
+    bool *has; /* by number */
+    unsigned count;
+};
+
+int gw_ram_listed_add(struct gw_ram_listed *l, const struct gw_ram_block *b, struct gw_error *err);
+/* The block of this name; NULL: there is none, or it was not listed. */
+struct gw_ram_block *gw_ram_listed_find(const struct gw_ram_listed *l, const struct gw_ram *ram, const char *name);
+void gw_ram_listed_clear(struct gw_ram_listed *l);
+
 /* It is listed. */
 static inline bool gw_ram_migrates(const struct gw_ram_block *b)
 {
