@@ -12,7 +12,9 @@ static int pages(const struct gw_classify *c, const uint8_t *first, size_t got, 
     int r;
 
     if (!c->pages)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a multifd channel came: capability multifd is on at the source and off here: set the same on both sides");
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                       "a multifd channel came: capability multifd is on at the source and off here: set the same on both "
+                       "sides");
     if (got < GW_GREETING_BYTES)
         return GW_GREETING_BYTES;
     r = gw_greeting_get(first, &g, err);
@@ -22,7 +24,8 @@ static int pages(const struct gw_classify *c, const uint8_t *first, size_t got, 
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "multifd channel %u belongs to a machine with another UUID",
                        g.channel);
     if (g.channel >= c->pages)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "multifd channel %u came, but multifd-channels is %u here: set the same on both sides", g.channel,
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                       "multifd channel %u came, but multifd-channels is %u here: set the same on both sides", g.channel,
                        c->pages);
     *ret = (struct gw_link_id){.purpose = GW_LINK_PAGES, .index = g.channel, .consume = GW_GREETING_BYTES};
     return 0;

@@ -2,6 +2,7 @@
 #include "base/endian.h"
 #include "engine/image_vm.h"
 #include "engine/head.h"
+#include "engine/plan.h"
 #include "scan/parts.h"
 #include "image/parked/stage.h"
 #include "ram/ram.h"
@@ -155,7 +156,7 @@ static int ram_begins(struct gw_vm *vm, struct gw_devices_get *g, uint32_t id, s
     int e;
 
     /* The main stream of multifd shows no pages, and goes on only when its channels are read: they have the usual size. */
-    if (vm->image->head->page_bits || gw_options_cap(vm->options, GW_CAP_MULTIFD))
+    if (vm->image->head->page_bits || gw_plan_pages_by(vm->options) == GW_PAGES_BY_CHANNELS)
         return 0;
     begin_scan(vm, g, &s, &c);
     e = gw_scan_page_size(&s, id, &bits, err);

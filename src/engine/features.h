@@ -27,7 +27,7 @@
     F(BLOCK, "block", false, "disks are sent with the machine")                                                        \
     F(RETURN_PATH, "return-path", true, "the destination answers")                                                     \
     F(PAUSE_BEFORE_SWITCHOVER, "pause-before-switchover", true, "stopped, it waits for migrate-continue")              \
-    F(MULTIFD, "multifd", true,  "pages go over several channels")                                                     \
+    F(MULTIFD, "multifd", true, "pages go over several channels")                                                      \
     F(DIRTY_BITMAPS, "dirty-bitmaps", false, "the bitmaps of incremental backups are sent")                            \
     F(POSTCOPY_BLOCKTIME, "postcopy-blocktime", false, "how long vCPUs waited for pages is measured")                  \
     F(LATE_BLOCK_ACTIVATE, "late-block-activate", true, "disks are taken over when the machine starts")                \

@@ -12,7 +12,7 @@ int gw_pages_count(const struct gw_vm *vm, bool many, const char *address, unsig
     uint64_t n = gw_options_param(vm->options, GW_PARAM_MULTIFD_CHANNELS);
 
     *ret = 0;
-    if (!gw_options_cap(vm->options, GW_CAP_MULTIFD))
+    if (gw_plan_pages_by(vm->options) != GW_PAGES_BY_CHANNELS)
         return 0;
     if (!many && !vm->dial_pages.dial)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,

@@ -30,7 +30,7 @@ struct gw_pages {
     uint64_t since_ns;   /* since when they are waited for; 0: they are not yet */
 };
 
-/* How many the options ask for; 0: multifd is off. many: the address can be connected to more than once. */
+/* How many the options ask for; 0: pages travel by something else. many: the address can be connected to more than once. */
 int gw_pages_count(const struct gw_vm *vm, bool many, const char *address, unsigned *ret, struct gw_error *err);
 /* gw_lanes_config.open of a source (struct gw_send) and of a destination (struct gw_recv). */
 int gw_pages_dial(void *send, unsigned i, struct gw_channel **ret, struct gw_error *err);

@@ -16,6 +16,13 @@
 #define FILE_READERS   4u
 #define DIRECT_WRITERS 4u
 
+enum gw_pages_by gw_plan_pages_by(const struct gw_options *options)
+{
+    return gw_options_cap(options, GW_CAP_MAPPED_RAM) ? GW_PAGES_BY_FILE
+           : gw_options_cap(options, GW_CAP_MULTIFD)  ? GW_PAGES_BY_CHANNELS
+                                                      : GW_PAGES_BY_STREAM;
+}
+
 static int add_zero(struct gw_lane *lane, struct gw_error *err)
 {
     struct gw_codec *codec = NULL;
@@ -211,7 +218,7 @@ static int add_file_lanes(struct gw_plan *plan, struct gw_vm *vm, unsigned count
 static int make_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, bool zeros,
                       struct gw_lanes **ret, struct gw_error *err)
 {
-    bool file = gw_options_cap(vm->options, GW_CAP_MAPPED_RAM);
+    bool file = gw_plan_pages_by(vm->options) == GW_PAGES_BY_FILE;
     unsigned count = file ? file_lanes(vm) : pages->count;
     struct gw_lanes *lanes = NULL;
     int r = gw_lanes_new(count ? &pages->lanes : &(struct gw_lanes_config){0}, &lanes, err);
@@ -249,6 +256,24 @@ static int make_lanes_in(struct gw_vm *vm, const struct gw_plan_pages *pages, st
     }
     *ret = lanes;
     return 0;
+}
+
+/* What reads the main stream, with the decoders of its records. */
+static int make_stream_in(struct gw_vm *vm, bool guess, struct gw_layout_in **ret, struct gw_error *err)
+{
+    struct gw_layout_in *in = NULL;
+    int r = gw_layout_stream_in_new(&vm->ram, guess, &in, err);
+
+    if (r >= 0)
+        r = gw_codec_xbzrle_decoder_new(&vm->ram, &in->decoder[GW_FORM_XBZRLE], err);
+    if (r >= 0)
+        r = gw_codec_deflate_decoder_new(&vm->ram, (unsigned)gw_options_param(vm->options, GW_PARAM_DECOMPRESS_THREADS),
+                                         &in->decoder[GW_FORM_DEFLATE], err);
+    if (r < 0 && in)
+        in->free(in);
+    if (r >= 0)
+        *ret = in;
+    return r;
 }
 
 static struct gw_ram_config ram_config(struct gw_vm *vm)
@@ -309,29 +334,23 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
 
 int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err)
 {
-    bool file = gw_options_cap(vm->options, GW_CAP_MAPPED_RAM);
     struct gw_ram_config ram = ram_config(vm);
     bool hooked = vm->transport && vm->transport->ops.record;
     int r = check_transport(vm, err);
 
     if (r >= 0)
         r = vm->guest->store(vm, &ram.take_store, err);
-
     if (r < 0)
         return r;
     /* What is guessed at on the main stream may just be arriving on another channel. */
-    r = file ? gw_layout_mapped_in_new(&vm->ram, gw_workers_threads(0, FILE_READERS),
-                                       gw_options_param(vm->options, GW_PARAM_DIRECT_IO), &ram.take_in, err)
-             : gw_layout_stream_in_new(&vm->ram, !pages->count && !hooked, &ram.take_in, err);
+    r = gw_plan_pages_by(vm->options) == GW_PAGES_BY_FILE
+            ? gw_layout_mapped_in_new(&vm->ram, gw_workers_threads(0, FILE_READERS),
+                                      gw_options_param(vm->options, GW_PARAM_DIRECT_IO), &ram.take_in, err)
+            : make_stream_in(vm, !pages->count && !hooked, &ram.take_in, err);
     if (r >= 0 && hooked)
         r = gw_layout_transport_hook_new(&vm->ram, vm->transport, &ram.take_in->hook, err);
-    if (r >= 0 && !file && pages->count)
+    if (r >= 0 && pages->count)
         r = make_lanes_in(vm, pages, &ram.take_lanes_in, err);
-    if (r >= 0)
-        r = gw_codec_xbzrle_decoder_new(&vm->ram, &ram.take_in->decoder[GW_FORM_XBZRLE], err);
-    if (r >= 0)
-        r = gw_codec_deflate_decoder_new(&vm->ram, (unsigned)gw_options_param(vm->options, GW_PARAM_DECOMPRESS_THREADS),
-                                         &ram.take_in->decoder[GW_FORM_DEFLATE], err);
     if (r < 0) {
         gw_lanes_in_free(ram.take_lanes_in);
         if (ram.take_in)

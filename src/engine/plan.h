@@ -49,6 +49,11 @@ struct gw_plan_pages {
     const struct gw_wire_profile *profile; /* of a source: how multifd goes with this peer */
 };
 
+/* By what pages travel: the main stream; channels of their own (multifd); their places in the file that the main stream is in
+ * (mapped-ram), where multifd asks for more writers only. */
+enum gw_pages_by { GW_PAGES_BY_STREAM, GW_PAGES_BY_CHANNELS, GW_PAGES_BY_FILE };
+
+enum gw_pages_by gw_plan_pages_by(const struct gw_options *options);
 /* On failure the plan is as it was: closed. */
 int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err);
 int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err);

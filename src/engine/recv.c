@@ -98,7 +98,7 @@ static void take_leave(struct gw_recv *r)
 
 static int run(struct gw_recv *r, struct gw_error *err)
 {
-    int e;
+    int e, why;
 
     for (;;) {
         e = gw_recv_hello(r, err);
@@ -108,8 +108,8 @@ static int run(struct gw_recv *r, struct gw_error *err)
         gw_door_watch(r);
         e = gw_recv_load(r, err);
         gw_door_unwatch(r);
-        if (e < 0 && gw_pages_check(r, NULL) < 0)
-            e = gw_pages_check(r, err);
+        if (e < 0 && (why = gw_pages_check(r, err)) < 0)
+            e = why;
         if (e >= 0 || r->touched)
             gw_door_close(r);
         if (e >= 0)

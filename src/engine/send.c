@@ -157,9 +157,9 @@ static void suspect(struct gw_send *s, struct gw_error *err)
         return;
     if (err->blame == GW_BLAME_PEER && st->compression.pages)
         gw_context(err, "pages are sent compressed (capability compress), which QEMU 9.1 and later refuse");
-    if (err->blame == GW_BLAME_PEER || err->blame == GW_BLAME_CHANNEL)
-        if (gw_options_cap(s->session.vm->options, GW_CAP_MULTIFD) && !gw_options_cap(s->session.vm->options, GW_CAP_MAPPED_RAM))
-            gw_context(err, "multifd is on: it must be on there too, with the same multifd-channels, multifd-compression and UUID");
+    if ((err->blame == GW_BLAME_PEER || err->blame == GW_BLAME_CHANNEL) &&
+        gw_plan_pages_by(s->session.vm->options) == GW_PAGES_BY_CHANNELS)
+        gw_context(err, "multifd is on: it must be on there too, with the same multifd-channels, multifd-compression and UUID");
 }
 
 static void *send_main(void *arg)
@@ -253,15 +253,14 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
     s->started_ns = now(s);
     s->session.pages_timeout_ns = s->timeout_ns;
     s->plan.cancel = s->session.cancel;
-    if (gw_options_cap(s->session.vm->options, GW_CAP_MAPPED_RAM)) {
+    if (gw_plan_pages_by(s->session.vm->options) == GW_PAGES_BY_FILE) {
         pages.lanes.open = gw_session_open_beside;
         pages.lanes.opaque = &s->session;
-    } else {
-        pages.profile = gw_wire_profile_multifd(s->profile, s->session.vm->machine);
-        r = gw_pages_count(s->session.vm, s->has_uri && is_many(&s->uri), config->uri, &pages.count, err);
-        if (r < 0)
-            return r;
     }
+    pages.profile = gw_wire_profile_multifd(s->profile, s->session.vm->machine);
+    r = gw_pages_count(s->session.vm, s->has_uri && is_many(&s->uri), config->uri, &pages.count, err);
+    if (r < 0)
+        return r;
     return gw_plan_send(&s->plan, s->session.vm, &pages, err);
 }
 

@@ -2,6 +2,7 @@
 #include "engine/session.h"
 
 #include "channel/beside.h"
+#include "engine/plan.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -259,7 +260,7 @@ int gw_session_open_beside(void *session, unsigned i, struct gw_channel **ret, s
 
 static int check_file(const struct gw_session *s, bool seekable, const char *name, struct gw_error *err)
 {
-    if (!gw_options_cap(s->vm->options, GW_CAP_MAPPED_RAM) || seekable)
+    if (gw_plan_pages_by(s->vm->options) != GW_PAGES_BY_FILE || seekable)
         return 0;
     return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
                    "capability mapped-ram: pages have their places in a file, and %s is none; file: is, or turn the capability "

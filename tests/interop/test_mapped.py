@@ -61,6 +61,15 @@ class Mapped(Case):
             self.qemu_loads(version, "file:" + path, RAM, capabilities=MAPPED + ["multifd"])
         self.godwit_loads("file:" + path, RAM)
 
+    def test_with_multifd(self):
+        """It is more writers of one file, and no channels."""
+        more = MAPPED + ["multifd"]
+        path, _ = self.sent(capabilities=more, parameters={"multifd-channels": 3})
+        for version in PEERS:
+            self.qemu_loads(version, "file:" + path, RAM, capabilities=more)
+        self.godwit_loads("file:" + path, RAM, capabilities=more)
+        self.godwit_loads("file:" + path, RAM)
+
     def test_while_memory_is_written(self):
         """However often pages come again, the file does not grow; what is there is their last contents."""
         path, source = self.sent(rate=30000, working_set="6M", parameters={"max-bandwidth": 64 << 20, "downtime-limit": 1})

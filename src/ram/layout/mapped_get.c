@@ -196,9 +196,6 @@ static void reset(struct gw_layout_in *layout)
 static struct gw_layout_in *layout_free(struct gw_layout_in *layout)
 {
     reset(layout);
-    for (unsigned i = 0; i < GW_FORM_COUNT; i++)
-        if (layout->decoder[i])
-            layout->decoder[i]->free(layout->decoder[i]);
     free(GW_CONTAINER(layout, struct get, layout));
     return NULL;
 }
