@@ -15,7 +15,6 @@
  * session completed, 1 when not, 2 for wrong usage. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
@@ -27,15 +26,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "godwit/godwit.h"
+#include "none_vm.h"
 
-#define PAGE 4096u
-#define BLOCKS_MAX 8
 #define BATCH_PAGES 64
-
-struct timer { /* QEMU's section `timer`, version 2 */
-    int64_t cpu_ticks_offset, cpu_clock_offset;
-};
 
 static const struct gw_field timer_fields[] = {
     GW_FIELD(struct timer, cpu_ticks_offset),
@@ -45,31 +38,6 @@ static const struct gw_field timer_fields[] = {
 };
 
 static const struct gw_state timer_state = {.name = "timer", .version = 2, .oldest = 1, .fields = timer_fields};
-
-struct block {
-    char name[256];
-    const char *file; /* mapped from here, shared; NULL: a memfd */
-    uint64_t bytes, gpa;
-    uint8_t *host;
-};
-
-struct machine {
-    struct block block[BLOCKS_MAX];
-    unsigned blocks;
-    struct timer timer;
-    struct gw_vm *vm;
-    enum gw_tracker_kind tracker;
-    uint64_t rate_pages; /* per second; 0: no writer */
-    uint64_t set_pages;
-
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool running, writing, quit, said_quit;
-    uint64_t written; /* generation of the last write */
-    struct gw_send *send;
-    struct gw_recv *recv;
-    int wake[2]; /* a pipe: closed to end the reader of standard input */
-};
 
 static void json_text(const char *s)
 {
@@ -369,159 +337,6 @@ static void *reader(void *opaque)
     return NULL;
 }
 
-/* ---- the command line -------------------------------------------------------------------------------------------- */
-
-static uint64_t size_of(const char *text)
-{
-    char *end;
-    uint64_t v = strtoull(text, &end, 0);
-    switch (*end) {
-    case 'G':
-        v <<= 10; /* fall through */
-    case 'M':
-        v <<= 10; /* fall through */
-    case 'K':
-        v <<= 10;
-    }
-    return v;
-}
-
-static void parse_uuid(const char *text, uint8_t uuid[16])
-{
-    unsigned n = 0;
-    for (; *text && n < 32; text++) {
-        const char *digits = "0123456789abcdef", *d = strchr(digits, *text | 0x20);
-        if (*text != '-' && d) {
-            uuid[n / 2] = (uint8_t)(uuid[n / 2] << 4 | (d - digits));
-            n++;
-        }
-    }
-}
-
-static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PATH][,behind=BYTES of nothing] */
-{
-    if (m->blocks == BLOCKS_MAX)
-        return false;
-    struct block *b = &m->block[m->blocks++];
-    snprintf(b->name, sizeof(b->name), "r");
-    char *save, *word = strtok_r(text, ",", &save);
-    b->bytes = word ? size_of(word) : 0;
-    while ((word = strtok_r(NULL, ",", &save))) {
-        if (!strncmp(word, "name=", 5))
-            snprintf(b->name, sizeof(b->name), "%s", word + 5);
-        else if (!strncmp(word, "file=", 5))
-            b->file = word + 5;
-        else if (!strncmp(word, "behind=", 7))
-            b->gpa = size_of(word + 7);
-        else
-            return false;
-    }
-    return b->bytes > 0;
-}
-
-static int usage(void)
-{
-    fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH][,behind=SIZE]]... [--load FILE] [--dump FILE] [--machine NAME]\n"
-                    "               [--uuid UUID] [--peer 7.2|10.0|godwit] [--capability NAME[=off]]... [--parameter N=V]...\n"
-                    "               [--tracker auto|pagemap|explicit] [--rate PAGES_PER_S] [--set SIZE] [--paused] [--stay]\n"
-                    "               [--without PARTS] [--timeout-ms N] [--hello-ms N] send URI | recv URI | save FILE | load FILE\n");
-    return 2;
-}
-
-struct request {
-    const char *load, *dump, *machine, *peer, *uri, *caps[32], *params[32];
-    unsigned cap_count, param_count;
-    uint8_t uuid[16];
-    uint64_t timeout_ns, hello_ns;
-    unsigned without; /* enum gw_stream_parts */
-    bool paused, stay, send, save, alone;
-};
-
-static bool parse(int argc, char **argv, struct machine *m, struct request *q)
-{
-    static const struct option options[] = {
-        {"memory", 1, 0, 'm'},  {"load", 1, 0, 'l'},      {"dump", 1, 0, 'd'},       {"machine", 1, 0, 'M'},
-        {"uuid", 1, 0, 'u'},    {"peer", 1, 0, 'p'},      {"capability", 1, 0, 'c'}, {"parameter", 1, 0, 'P'},
-        {"tracker", 1, 0, 't'}, {"rate", 1, 0, 'r'},      {"set", 1, 0, 's'},        {"paused", 0, 0, 'S'},
-        {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {"hello-ms", 1, 0, 'H'}, {"without", 1, 0, 'w'},    {0},
-    };
-    int c;
-    while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-        switch (c) {
-        case 'm':
-            if (!parse_block(m, optarg))
-                return false;
-            break;
-        case 'l':
-            q->load = optarg;
-            break;
-        case 'd':
-            q->dump = optarg;
-            break;
-        case 'M':
-            q->machine = optarg;
-            break;
-        case 'u':
-            parse_uuid(optarg, q->uuid);
-            break;
-        case 'p':
-            q->peer = optarg;
-            break;
-        case 'c':
-            if (q->cap_count == 32)
-                return false;
-            q->caps[q->cap_count++] = optarg;
-            break;
-        case 'P':
-            if (q->param_count == 32)
-                return false;
-            q->params[q->param_count++] = optarg;
-            break;
-        case 't':
-            m->tracker = !strcmp(optarg, "auto")      ? GW_TRACKER_AUTO
-                         : !strcmp(optarg, "pagemap") ? GW_TRACKER_PAGEMAP
-                                                      : GW_TRACKER_EXPLICIT;
-            break;
-        case 'r':
-            m->rate_pages = size_of(optarg);
-            break;
-        case 's':
-            m->set_pages = size_of(optarg) / PAGE;
-            break;
-        case 'S':
-            q->paused = true;
-            break;
-        case 'y':
-            q->stay = true;
-            break;
-        case 'w':
-            q->without = (unsigned)size_of(optarg);
-            break;
-        case 'T':
-            q->timeout_ns = size_of(optarg) * 1000000;
-            break;
-        case 'H':
-            q->hello_ns = size_of(optarg) * 1000000;
-            break;
-        default:
-            return false;
-        }
-    }
-    if (argc - optind != 2)
-        return false;
-    q->save = !strcmp(argv[optind], "save");
-    q->alone = q->save || !strcmp(argv[optind], "load");
-    if (!q->alone && strcmp(argv[optind], "send") && strcmp(argv[optind], "recv"))
-        return false;
-    q->send = !strcmp(argv[optind], "send");
-    q->uri = argv[optind + 1];
-    if (!m->blocks)
-        m->block[m->blocks++] = (struct block){.name = "r", .bytes = 16u << 20};
-    if (!m->set_pages || m->set_pages > m->block[0].bytes / PAGE)
-        m->set_pages = m->block[0].bytes / PAGE;
-    return true;
-}
-
 static int set_up(struct machine *m, const struct request *q, struct gw_error *err)
 {
     struct gw_vm_config config = {.machine = q->machine, .page_bytes = PAGE, .ops = &machine_ops, .opaque = m,
@@ -644,8 +459,8 @@ int main(int argc, char **argv)
 {
     struct machine m = {.tracker = GW_TRACKER_EXPLICIT};
     struct request q = {.machine = "none"};
-    if (!parse(argc, argv, &m, &q))
-        return usage();
+    if (!request_parse(argc, argv, &m, &q))
+        return request_usage();
     if (pipe2(m.wake, O_CLOEXEC))
         return 1;
     if (q.send || q.save)

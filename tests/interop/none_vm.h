@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * none_vm: its machine, and what is asked of it on the command line.
+ */
+#ifndef TESTS_NONE_VM_H
+#define TESTS_NONE_VM_H
+
+#include <pthread.h>
+
+#include "godwit/godwit.h"
+
+#define PAGE 4096u
+#define BLOCKS_MAX 8
+
+struct timer { /* QEMU's section `timer`, version 2 */
+    int64_t cpu_ticks_offset, cpu_clock_offset;
+};
+
+struct block {
+    char name[256];
+    const char *file; /* mapped from here, shared; NULL: a memfd */
+    uint64_t bytes, gpa;
+    uint8_t *host;
+};
+
+struct machine {
+    struct block block[BLOCKS_MAX];
+    unsigned blocks;
+    struct timer timer;
+    struct gw_vm *vm;
+    enum gw_tracker_kind tracker;
+    uint64_t rate_pages; /* per second; 0: no writer */
+    uint64_t set_pages;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool running, writing, quit, said_quit;
+    uint64_t written; /* generation of the last write */
+    struct gw_send *send;
+    struct gw_recv *recv;
+    int wake[2]; /* a pipe: closed to end the reader of standard input */
+};
+
+struct request {
+    const char *load, *dump, *machine, *peer, *uri, *caps[32], *params[32];
+    unsigned cap_count, param_count;
+    uint8_t uuid[16];
+    uint64_t timeout_ns, hello_ns;
+    unsigned without; /* enum gw_stream_parts */
+    bool paused, stay, send, save, alone;
+};
+
+/* False: wrong usage. Texts of argv are borrowed. */
+bool request_parse(int argc, char **argv, struct machine *m, struct request *q);
+/* Tells the usage; returns the exit status for it. */
+int request_usage(void);
+
+#endif
