@@ -135,6 +135,23 @@ void sim_await_writes(struct sim *s, uint64_t writes)
     pthread_mutex_unlock(&s->lock);
 }
 
+static int write_before_sync(void *opaque, enum gw_notify what, struct gw_error *err)
+{
+    if (what == GW_NOTIFY_BEFORE_SYNC)
+        sim_await_writes(opaque, 400);
+    return 0;
+}
+
+void sim_write_before_syncs(struct sim *s)
+{
+    assert_int_equal(gw_vm_add_notifier(s->vm, write_before_sync, s, NULL), 0);
+}
+
+void sim_option(struct sim *s, const char *name, const char *value)
+{
+    assert_int_equal(gw_options_set_parameter(gw_vm_options(s->vm), name, value, NULL), 0);
+}
+
 static int op_stop(void *opaque, struct gw_error *err)
 {
     struct sim *s = opaque;

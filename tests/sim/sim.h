@@ -74,6 +74,11 @@ bool sim_act(struct sim *s, void (*act)(void *opaque), void *opaque);
 /* Waits until the machine has made so many more writes; returns at once while it does not run or writes nothing. So a
  * guest whose thread is not let run still writes as much as a test needs. Any thread. */
 void sim_await_writes(struct sim *s, uint64_t writes);
+/* Between two syncs it dirties more than a downtime limit of 1 ms lets through, so there are as many rounds as are wanted, however
+ * slow the host. */
+void sim_write_before_syncs(struct sim *s);
+/* A parameter of its vm, which takes it. */
+void sim_option(struct sim *s, const char *name, const char *value);
 
 /* Gives the machine, which may run, its part; freed with the machine, also when the test fails. */
 void sim_take_part(struct sim *s, const struct sim_part *part_ops, void *part);

@@ -18,18 +18,6 @@
 static const char *threads, *unthreads, *level, *wait_for; /* parameters */
 static bool xbzrle, stands; /* stands: it has contents, and writes no more */
 
-static void option(struct sim *s, const char *name, const char *value)
-{
-    assert_int_equal(gw_options_set_parameter(gw_vm_options(s->vm), name, value, NULL), 0);
-}
-
-static int write_before_sync(void *opaque, enum gw_notify what, struct gw_error *err)
-{
-    if (what == GW_NOTIFY_BEFORE_SYNC)
-        sim_await_writes(opaque, 400);
-    return 0;
-}
-
 static void turn_on(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
     struct gw_options *o = gw_vm_options(p->from->vm);
@@ -38,16 +26,16 @@ static void turn_on(struct pair *p, struct gw_channel **a, struct gw_channel **b
         sim_await_writes(p->from, 2000);
         atomic_store(&p->from->words_per_ms, 0);
     } else {
-        assert_int_equal(gw_vm_add_notifier(p->from->vm, write_before_sync, p->from, NULL), 0);
+        sim_write_before_syncs(p->from);
     }
     assert_int_equal(gw_options_set_capability(o, "compress", true, NULL), 0);
     assert_int_equal(gw_options_set_capability(o, "xbzrle", xbzrle, NULL), 0);
-    option(p->from, "max-bandwidth", "32M");
-    option(p->from, "downtime-limit", "1");
-    option(p->from, "compress-threads", threads);
-    option(p->from, "compress-level", level);
-    option(p->from, "compress-wait-thread", wait_for);
-    option(p->to, "decompress-threads", unthreads);
+    sim_option(p->from, "max-bandwidth", "32M");
+    sim_option(p->from, "downtime-limit", "1");
+    sim_option(p->from, "compress-threads", threads);
+    sim_option(p->from, "compress-level", level);
+    sim_option(p->from, "compress-wait-thread", wait_for);
+    sim_option(p->to, "decompress-threads", unthreads);
 }
 
 static void relax(struct pair *p, struct gw_send *send, struct gw_recv *recv)
@@ -56,7 +44,7 @@ static void relax(struct pair *p, struct gw_send *send, struct gw_recv *recv)
 
     gw_send_stats(send, &st);
     if (st.dirty_sync_count >= 4)
-        option(p->from, "downtime-limit", "1000000"); /* however slow the host */
+        sim_option(p->from, "downtime-limit", "1000000"); /* however slow the host */
 }
 
 static struct gw_stats run(uint64_t words_per_ms, const char *peer)

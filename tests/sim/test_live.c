@@ -35,11 +35,6 @@ struct run {
     char order_put[4096], order_got[4096]; /* "Sc Sr Pc Pr ... Ec Er": START, PART, END of chunks, ram */
 };
 
-static void option(struct sim *s, const char *name, const char *value)
-{
-    assert_int_equal(gw_options_set_parameter(gw_vm_options(s->vm), name, value, NULL), 0);
-}
-
 /* Between two syncs the guest dirties more than the downtime limit lets through: RAM, the table, or both. */
 static int write_before_sync(void *opaque, enum gw_notify what, struct gw_error *err)
 {
@@ -80,8 +75,8 @@ static void begin(struct pair *p, struct gw_channel **a, struct gw_channel **b)
     assert_int_equal(gw_vm_set_trace(p->from->vm, "element_put", listen_in, run->order_put, NULL), 0);
     assert_int_equal(gw_vm_set_trace(p->to->vm, "element_get", listen_in, run->order_got, NULL), 0);
     if (run->held) {
-        option(p->from, "max-bandwidth", "32M");
-        option(p->from, "downtime-limit", "1");
+        sim_option(p->from, "max-bandwidth", "32M");
+        sim_option(p->from, "downtime-limit", "1");
         assert_int_equal(gw_vm_add_notifier(p->from->vm, write_before_sync, run, NULL), 0);
     }
     if (run->fault.at_byte)
@@ -97,7 +92,7 @@ static void let_go(struct pair *p, struct gw_send *send, struct gw_recv *recv)
         return;
     gw_send_stats(send, &st);
     if (st.dirty_sync_count >= ROUNDS)
-        option(p->from, "downtime-limit", "1000000");
+        sim_option(p->from, "downtime-limit", "1000000");
 }
 
 static void look(struct pair *p)
@@ -418,8 +413,8 @@ static void migrate(struct sim *from, struct sim *to, uint64_t cancel_bytes)
     struct gw_recv *recv = NULL;
     struct gw_stats st = {0};
 
-    option(from, "max-bandwidth", cancel_bytes ? "2M" : "0");
-    option(from, "downtime-limit", cancel_bytes ? "0" : "2000");
+    sim_option(from, "max-bandwidth", cancel_bytes ? "2M" : "0");
+    sim_option(from, "downtime-limit", cancel_bytes ? "0" : "2000");
     assert_int_equal(gw_channel_memory_pair(65536, &a, &b, &err), 0);
     assert_int_equal(gw_recv_start(to->vm, &(struct gw_recv_config){.take_channel = b}, &recv, &err), 0);
     owned_recv(recv);

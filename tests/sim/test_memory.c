@@ -20,11 +20,6 @@
 #include "engine/vm.h"
 #include "pair.h"
 
-static void option(struct sim *s, const char *name, const char *value)
-{
-    assert_int_equal(gw_options_set_parameter(gw_vm_options(s->vm), name, value, NULL), 0);
-}
-
 static enum gw_tracker_kind kind;
 
 /* Many rounds are wanted, not a guest that a slow build can never follow. On a slow machine a second is not many
@@ -35,7 +30,7 @@ static void relax(struct pair *p, struct gw_send *send, struct gw_recv *recv)
 
     gw_send_stats(send, &st);
     if (st.dirty_sync_count >= 4 && st.total_time_ns > 500000000)
-        option(p->from, "downtime-limit", "1000000");
+        sim_option(p->from, "downtime-limit", "1000000");
 }
 
 /* ---- R12: the content of hinted pages is not sent ------------------------------------------------------------------- */
@@ -53,7 +48,7 @@ static void fill_slowly(struct pair *p, struct gw_channel **a, struct gw_channel
     hinted = 0;
     acted = false;
     act_result = 0;
-    option(p->from, "max-bandwidth", "16K");
+    sim_option(p->from, "max-bandwidth", "16K");
 }
 
 /* Once, while the migration is under way and the source's machine runs. */
@@ -63,7 +58,7 @@ static void act_once(struct pair *p, struct gw_send *send, void (*act)(void *opa
         return;
     acted = true;
     assert_int_equal(act_result, 0);
-    option(p->from, "max-bandwidth", "0");
+    sim_option(p->from, "max-bandwidth", "0");
 }
 
 static void hint_range(void *opaque)
@@ -230,7 +225,7 @@ static void add_shared(struct pair *p, struct gw_channel **a, struct gw_channel 
     memset(shared[0], 0x77, SHARED_BYTES);
     assert_int_equal(gw_vm_set_tracker(p->from->vm, &config, NULL), 0);
     atomic_store(&p->from->mark, shared_marks);
-    option(p->from, "downtime-limit", "1");
+    sim_option(p->from, "downtime-limit", "1");
 }
 
 static void write_there(void *opaque)
@@ -289,7 +284,7 @@ static void add_rom(struct pair *p, struct gw_channel **a, struct gw_channel **b
     }
     assert_int_equal(gw_vm_set_tracker(p->from->vm, &config, NULL), 0);
     atomic_store(&p->from->mark, kind == GW_TRACKER_EXPLICIT);
-    option(p->from, "downtime-limit", "1");
+    sim_option(p->from, "downtime-limit", "1");
     rewrote = false;
 }
 
@@ -343,8 +338,8 @@ static bool resized;
 static void slow(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
     resized = false;
-    option(p->from, "max-bandwidth", "1M");
-    option(p->from, "downtime-limit", "1"); /* it does not end before */
+    sim_option(p->from, "max-bandwidth", "1M");
+    sim_option(p->from, "downtime-limit", "1"); /* it does not end before */
 }
 
 static void resize_vram(void *opaque)
@@ -426,7 +421,7 @@ static const char *zero_mode;
 
 static void set_zero_mode(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
-    option(p->from, "zero-page-detection", zero_mode);
+    sim_option(p->from, "zero-page-detection", zero_mode);
 }
 
 static void test_zero_modes(void **state)
@@ -510,7 +505,7 @@ static void set_tracker(struct pair *p, struct gw_channel **a, struct gw_channel
         fail_msg("%s", err.text);
     /* The writer marks from its next write on; those before are in the first pass. */
     atomic_store(&p->from->mark, kind == GW_TRACKER_EXPLICIT);
-    option(p->from, "downtime-limit", "1");
+    sim_option(p->from, "downtime-limit", "1");
 }
 
 static void test_trackers(void **state)

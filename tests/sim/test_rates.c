@@ -20,11 +20,6 @@
 
 #define SECOND_NS 1000000000u
 
-static void option(struct pair *p, const char *name, const char *value)
-{
-    assert_int_equal(gw_options_set_parameter(gw_vm_options(p->from->vm), name, value, NULL), 0);
-}
-
 /* ---- the source's clock -------------------------------------------------------------------------------------------
  *
  * Only the session's thread moves it, by what it sleeps on it. Whatever else this thread does takes no time, and
@@ -158,7 +153,7 @@ static void fill(struct pair *p, struct gw_channel **a, struct gw_channel **b)
     memset(&stretch, 0, sizeof stretch);
     notes.n = 0;
     *a = meter_new(*a);
-    option(p, "max-bandwidth", "2M");
+    sim_option(p->from, "max-bandwidth", "2M");
 }
 
 /* A second and a half of the source's at each rate, or more when this thread is late. */
@@ -173,11 +168,11 @@ static void change(struct pair *p, struct gw_send *send, struct gw_recv *recv)
         stretch.begun_ns = t + SETTLE_NS;
     } else if (!stretch.slow_until_ns && t > stretch.begun_ns + long_ns) {
         stretch.slow_until_ns = t;
-        option(p, "max-bandwidth", "4M");
+        sim_option(p->from, "max-bandwidth", "4M");
         stretch.fast_from_ns = source_now(NULL) + SETTLE_NS;
     } else if (stretch.fast_from_ns && !stretch.fast_until_ns && t > stretch.fast_from_ns + long_ns) {
         stretch.fast_until_ns = t;
-        option(p, "max-bandwidth", "0");
+        sim_option(p->from, "max-bandwidth", "0");
     }
 }
 
@@ -264,8 +259,8 @@ static void make_eager(struct pair *p, uint64_t writes)
 
 static void tight(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
-    option(p, "max-bandwidth", "4M");
-    option(p, "downtime-limit", "20");
+    sim_option(p->from, "max-bandwidth", "4M");
+    sim_option(p->from, "downtime-limit", "20");
     make_eager(p, 2000);
 }
 
@@ -280,7 +275,7 @@ static void give_up_later(struct pair *p, struct gw_send *send, struct gw_recv *
     if (st.status == GW_STATUS_ACTIVE && st.rounds >= TIGHT_ROUNDS && !lifted_in_round) {
         lifted_in_round = st.rounds;
         atomic_store(&eager.writes, 0);
-        option(p, "downtime-limit", "1000000");
+        sim_option(p->from, "downtime-limit", "1000000");
     }
 }
 
@@ -314,10 +309,10 @@ static void test_downtime_limit(void **state)
 
 static void converge(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
-    option(p, "max-bandwidth", "8M");
-    option(p, "downtime-limit", "30");
-    option(p, "cpu-throttle-initial", "40");
-    option(p, "cpu-throttle-increment", "20");
+    sim_option(p->from, "max-bandwidth", "8M");
+    sim_option(p->from, "downtime-limit", "30");
+    sim_option(p->from, "cpu-throttle-initial", "40");
+    sim_option(p->from, "cpu-throttle-increment", "20");
     make_eager(p, 8000); /* most pages are dirty again */
     assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), p->opaque, true, NULL), 0);
 }

@@ -21,27 +21,13 @@ static char size[24]; /* of the cache */
 static bool resizes;
 static unsigned turn;
 
-static void option(struct sim *s, const char *name, const char *value)
-{
-    assert_int_equal(gw_options_set_parameter(gw_vm_options(s->vm), name, value, NULL), 0);
-}
-
-/* Between two syncs the guest dirties more than the downtime limit lets through, so there are as many rounds as are
- * wanted, however slow the machine. */
-static int write_before_sync(void *opaque, enum gw_notify what, struct gw_error *err)
-{
-    if (what == GW_NOTIFY_BEFORE_SYNC)
-        sim_await_writes(opaque, 400);
-    return 0;
-}
-
 static void turn_on(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
     turn = 0;
-    option(p->from, "max-bandwidth", "32M");
-    assert_int_equal(gw_vm_add_notifier(p->from->vm, write_before_sync, p->from, NULL), 0);
-    option(p->from, "xbzrle-cache-size", size);
-    option(p->from, "downtime-limit", "1");
+    sim_option(p->from, "max-bandwidth", "32M");
+    sim_write_before_syncs(p->from);
+    sim_option(p->from, "xbzrle-cache-size", size);
+    sim_option(p->from, "downtime-limit", "1");
     assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "xbzrle", true, NULL), 0);
 }
 
@@ -53,10 +39,10 @@ static void resize(struct pair *p, struct gw_send *send, struct gw_recv *recv)
     gw_send_stats(send, &st);
     if (resizes && st.dirty_sync_count > turn) {
         turn = (unsigned)st.dirty_sync_count;
-        option(p->from, "xbzrle-cache-size", sizes[turn % 5]);
+        sim_option(p->from, "xbzrle-cache-size", sizes[turn % 5]);
     }
     if (st.dirty_sync_count >= ROUNDS)
-        option(p->from, "downtime-limit", "1000000");
+        sim_option(p->from, "downtime-limit", "1000000");
 }
 
 static struct gw_stats run(uint64_t cache_bytes, bool changing, uint64_t words_per_ms, const char *peer)

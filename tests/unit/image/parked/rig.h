@@ -184,4 +184,13 @@ static GW_UNUSED int rig_open_bytes(const uint8_t *file, size_t bytes, struct gw
     return r;
 }
 
+/* Of a test of what only a build with zstd makes. */
+static GW_UNUSED void rig_needs_zstd(void)
+{
+    if (gw_pack_known())
+        return;
+    print_message("this build has no zstd\n");
+    skip();
+}
+
 #endif

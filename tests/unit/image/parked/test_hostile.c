@@ -289,10 +289,9 @@ static void packed_lies(void **state)
     uint8_t *trailer = f.data + f.bytes - GW_PARKED_TRAILER_BYTES, *entry;
     struct repair_part devices = repair_find(f.data, f.bytes, GW_PARKED_DEVICES);
 
-    if (!gw_pack_known()) {
+    if (!gw_pack_known())
         free(f.data);
-        skip();
-    }
+    rig_needs_zstd();
     entry = devices.entry;
     assert_int_equal(devices.flags, GW_PARKED_PART_ZSTD);
     gw_store_be64(entry + 24, gw_load_be64(entry + 24) + 1);

@@ -278,17 +278,25 @@ static void test_writes(void **state)
     side_close(&s);
 }
 
+/* A file, and a side that it can be loaded into. */
+static int written_for(struct side *from, struct side *to, uint64_t *ret_bytes)
+{
+    int fd;
+
+    side_init(from, 0);
+    side_init(to, 0);
+    fd = written(from, 1);
+    *ret_bytes = file_bytes(fd);
+    return fd;
+}
+
 /* A file that ends too early is an error that says where, at every place where something stands. */
 static void test_cut(void **state)
 {
     struct side from, to;
     uint64_t bytes;
-    int fd;
+    int fd = written_for(&from, &to, &bytes);
 
-    side_init(&from, 0);
-    side_init(&to, 0);
-    fd = written(&from, 1);
-    bytes = file_bytes(fd);
     for (uint64_t at = bytes - 1;; at -= at > 1200 && at < bytes - 200 ? GW_MIN(at - 1200, 400001u) : 1) {
         struct gw_error err = GW_ERROR_INIT;
 
@@ -309,12 +317,8 @@ static void test_records(void **state)
     static const uint64_t words[] = {GW_RAMF_PAGE, GW_RAMF_ZERO, GW_RAMF_XBZRLE, GW_RAMF_MULTIFD_FLUSH, 0x80, 0x5000};
     struct side from, to;
     uint64_t bytes;
-    int fd;
+    int fd = written_for(&from, &to, &bytes);
 
-    side_init(&from, 0);
-    side_init(&to, 0);
-    fd = written(&from, 1);
-    bytes = file_bytes(fd);
     for (size_t i = 0; i < GW_ARRAY_LEN(words); i++) {
         struct gw_error err = GW_ERROR_INIT;
         uint64_t word = htobe64(words[i]);
