@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Dirty rates and limits of vCPUs (godwit/dirty_rate.h) in QEMU's words.
+ * Dirty rates and limits of vCPUs (godwit/dirty_rate.h) by the names that QMP has for them.
  */
 #include <limits.h>
 
@@ -41,7 +41,7 @@ int gw_cmd_calc_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_resu
         return r;
     config.mode = (enum gw_dirty_rate_mode)mode;
     config.duration_ns = time > 0 && time < 1000000 ? (uint64_t)time * unit_ns[unit] : 0;
-    /* None at all is asked for, or too many: as far out of range. */
+    /* None at all, or too many: out of range either way, which is for start to say. */
     if (samples)
         config.sample_pages = (uint32_t)GW_MIN(GW_MAX(json_integer_value(samples), 1), 1000000);
     return gw_dirty_rate_start(c->vm, &config, err);
@@ -101,7 +101,7 @@ static int limit(struct gw_control *c, json_t *args, uint64_t mib_per_s, struct 
     json_int_t vcpu = index ? json_integer_value(index) : GW_EVERY_VCPU;
 
     if (index && (vcpu < 0 || vcpu > INT_MAX))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "incorrect cpu index specified");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "cpu-index %lld is no vCPU's number", (long long)vcpu);
     return gw_vcpu_dirty_limit_set(c->vm, (int)vcpu, GW_MIN(mib_per_s, UINT64_MAX / GW_MIB) * GW_MIB, err);
 }
 

@@ -97,11 +97,11 @@ static void *measure(void *arg)
 static int check(const struct gw_dirty_rate_config *c, struct gw_error *err)
 {
     if (c->duration_ns < LEAST_NS || c->duration_ns > MOST_NS)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Calculation time is out of range [50ms, 60000ms].");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the time of a dirty rate is out of range: 50 to 60000 ms are possible");
     if (c->sample_pages && c->mode != GW_DIRTY_RATE_SAMPLING)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "sample-pages is used only in page-sampling mode");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "sample-pages goes with page-sampling alone: leave it out, or take that mode");
     if (c->sample_pages && (c->sample_pages < 128 || c->sample_pages > 16384))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "sample-pages is out of range[128, 16384].");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "sample-pages is out of range: 128 to 16384 of each GiB are possible");
     if ((unsigned)c->mode > GW_DIRTY_RATE_VCPUS)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no dirty rate of kind %d", (int)c->mode);
     return 0;
@@ -131,7 +131,8 @@ static int prepare(struct gw_vm *vm, const struct gw_dirty_rate_config *c, struc
     if (r < 0)
         return r;
     if (by_vcpus && !vcpus)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "mode dirty-ring is not enabled, use other method instead.");
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
+                       "dirty-ring needs a machine that counts by vCPU what is dirtied, and this one does not: take another mode");
     if (by_vcpus && !(pages = calloc(vcpus, sizeof *pages)))
         return gw_nomem(err, "dirty rates of vCPUs");
     pthread_mutex_lock(&m->lock);
@@ -153,7 +154,7 @@ static int start(struct gw_vm *vm, const struct gw_dirty_rate_config *c, struct 
     int r;
 
     if (is_running(m))
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the dirty rate is already being measured.");
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a dirty rate is being measured: wait for its end");
     if (vm->image)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "a machine at rest dirties nothing");
     if (vm->busy && !vm->outgoing)
@@ -273,7 +274,7 @@ int gw_vcpu_dirty_limit_set(struct gw_vm *vm, int vcpu, uint64_t bytes_per_s, st
     if (!vcpus)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "what this machine's vCPUs dirty cannot be limited");
     if (vcpu < GW_EVERY_VCPU || end > vcpus)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "incorrect cpu index specified");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "vCPU %d: this machine has %u", vcpu, vcpus);
     pthread_mutex_lock(&m->lock);
     r = grow(m, vcpus, err);
     for (unsigned i = first; r == 0 && i < end; i++) {

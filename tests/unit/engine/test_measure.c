@@ -171,11 +171,11 @@ static void test_refusals(void **state)
         struct gw_dirty_rate_config c;
         const char *why;
     } bad[] = {
-        {{0, 49 * GW_NS_PER_MS, 0}, "Calculation time is out of range [50ms, 60000ms]."},
-        {{0, 60 * GW_NS_PER_S + 1, 0}, "Calculation time is out of range [50ms, 60000ms]."},
-        {{0, GW_NS_PER_S, 127}, "sample-pages is out of range[128, 16384]."},
-        {{0, GW_NS_PER_S, 16385}, "sample-pages is out of range[128, 16384]."},
-        {{GW_DIRTY_RATE_BITMAP, GW_NS_PER_S, 512}, "sample-pages is used only in page-sampling mode"},
+        {{0, 49 * GW_NS_PER_MS, 0}, "the time of a dirty rate is out of range: 50 to 60000 ms are possible"},
+        {{0, 60 * GW_NS_PER_S + 1, 0}, "the time of a dirty rate is out of range: 50 to 60000 ms are possible"},
+        {{0, GW_NS_PER_S, 127}, "sample-pages is out of range: 128 to 16384 of each GiB are possible"},
+        {{0, GW_NS_PER_S, 16385}, "sample-pages is out of range: 128 to 16384 of each GiB are possible"},
+        {{GW_DIRTY_RATE_BITMAP, GW_NS_PER_S, 512}, "sample-pages goes with page-sampling alone: leave it out, or take that mode"},
         {{7, GW_NS_PER_S, 0}, "no dirty rate of kind 7"},
     };
     static const struct gw_vm_ops plain = {GW_SIZED(struct gw_vm_ops), .stop = nothing, .start = nothing, .running = never};
@@ -190,7 +190,7 @@ static void test_refusals(void **state)
     down(state);
     assert_int_equal(up_with(&plain), 0);
     assert_int_equal(gw_dirty_rate_start(m.vm, &rings, &err), -ENOTSUP);
-    assert_string_equal(err.text, "mode dirty-ring is not enabled, use other method instead.");
+    assert_string_equal(err.text, "dirty-ring needs a machine that counts by vCPU what is dirtied, and this one does not: take another mode");
     assert_int_equal(gw_vcpu_dirty_limit_set(m.vm, 0, 1, &err), -ENOTSUP);
     assert_int_equal(gw_vcpu_dirty_limit_get(m.vm, 0, &a, &b), -ENOENT);
 }
@@ -245,7 +245,7 @@ static void test_ends(void **state)
     atomic_store(&m.hold, true);
     assert_int_equal(gw_dirty_rate_start(m.vm, &c, NULL), 0);
     assert_int_equal(gw_dirty_rate_start(m.vm, &c, &err), -EBUSY);
-    assert_string_equal(err.text, "the dirty rate is already being measured.");
+    assert_string_equal(err.text, "a dirty rate is being measured: wait for its end");
     atomic_store(&m.hold, false);
     gw_dirty_rate_cancel(m.vm);
     begin_held(GW_DIRTY_RATE_BITMAP); /* for down */
@@ -258,7 +258,7 @@ static void test_limits(void **state)
 
     m.pages_per_s = 4000;
     assert_int_equal(gw_vcpu_dirty_limit_set(m.vm, 2, 1, &err), -EINVAL);
-    assert_string_equal(err.text, "incorrect cpu index specified");
+    assert_string_equal(err.text, "vCPU 2: this machine has 2");
     assert_int_equal(gw_vcpu_dirty_limit_set(m.vm, -2, 1, &err), -EINVAL);
     assert_int_equal(gw_vcpu_dirty_limit_get(m.vm, 1, &most, &current), 0);
     assert_true(!most && !current);
