@@ -6,9 +6,10 @@
  * does tell are extensions, commands and sections of one program only, and the order of page records (godwit's comes from
  * ram/layout/stream_put.c, which puts the zeros of a batch first):
  *
- *     batches       A page comes behind a higher one: the zero pages of its batch were first. QEMU sends the pages of a section in order; from the end
- *                   of RAM it goes on at the beginning, up to where the section began. Not so in a background snapshot (no END of
- *                   the RAM), in postcopy, and where threads compress pages: nothing is made of the order there.
+ *     batches       A page comes behind a higher one: the zero pages of its batch were first. QEMU sends the pages of a section
+ *                   in order; from the end of RAM it goes on at the beginning, up to where the section began. Not so in a
+ *                   background snapshot (no END of the RAM), in postcopy, and where threads compress pages: there the order tells
+ *                   nothing.
  *     page by page  A zero page comes right behind the page before it, which is none. In godwit's order a batch begins there. A
  *                   batch has 512 pages, or at least half as many as the plain pages of its PART (ram/live.c), unless it ends at
  *                   a multiple of 128 pages: so two such places, or one and the section's first page, cannot be closer.

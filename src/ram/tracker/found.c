@@ -4,6 +4,14 @@
  */
 #include "ram/tracker/tracker.h"
 
+/* Pages that are there. Returns how many were clean. */
+static uint64_t set(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages)
+{
+    if (t->counting && b->counted)
+        gw_bitmap_set_range(b->counted, first, pages);
+    return gw_bitmap_set_range_count(b->dirty, first, pages);
+}
+
 uint64_t gw_tracker_found(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages, bool unclean)
 {
     uint64_t found = 0, last;
@@ -14,23 +22,16 @@ uint64_t gw_tracker_found(struct gw_tracker *t, struct gw_ram_block *b, uint64_t
     last = first + pages - 1;
     if (unclean)
         gw_bitmap_set_range(b->unclean, first / GW_CHUNK_PAGES, last / GW_CHUNK_PAGES - first / GW_CHUNK_PAGES + 1);
-    if (!b->discarded) {
-        found = gw_bitmap_set_range_count(b->dirty, first, pages);
-        if (t->counting && b->counted)
-            gw_bitmap_set_range(b->counted, first, pages);
-        t->ram->dirty_pages += found;
-        return found;
-    }
-    while (first <= last) {
+    if (!b->discarded)
+        found = set(t, b, first, pages);
+    while (b->discarded && first <= last) {
         uint64_t from = gw_bitmap_next_clear(b->discarded, b->pages, first);
         uint64_t to = gw_bitmap_next_set(b->discarded, b->pages, from);
 
         if (from > last)
             break;
         to = GW_MIN(to, last + 1);
-        found += gw_bitmap_set_range_count(b->dirty, from, to - from);
-        if (t->counting && b->counted)
-            gw_bitmap_set_range(b->counted, from, to - from);
+        found += set(t, b, from, to - from);
         first = to;
     }
     t->ram->dirty_pages += found;
