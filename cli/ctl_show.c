@@ -127,8 +127,13 @@ void gw_ctl_report(const json_t *info, const json_t *status)
                gw_human_bytes(b, gw_ctl_number(info, "ram.remaining")),
                gw_human_bytes(c, gw_ctl_number(info, "ram.total")),
                gw_human_bytes((char[GW_HUMAN]){0}, gw_ctl_number(info, "ram.mbps") * 1e6 / 8));
-        printf("pages       %.0f as they are, %.0f of zeros, %.0f rounds\n", gw_ctl_number(info, "ram.normal"),
-               gw_ctl_number(info, "ram.duplicate"), gw_ctl_number(info, "ram.dirty-sync-count"));
+        printf("pages       %.0f as they are, %.0f of zeros", gw_ctl_number(info, "ram.normal"),
+               gw_ctl_number(info, "ram.duplicate"));
+        if (at(info, "compression"))
+            printf(", %.0f compressed", gw_ctl_number(info, "compression.pages"));
+        if (at(info, "xbzrle-cache"))
+            printf(", %.0f as differences", gw_ctl_number(info, "xbzrle-cache.pages"));
+        printf(", %.0f rounds\n", gw_ctl_number(info, "ram.dirty-sync-count"));
     }
     json_array_foreach(at(info, "blocked-reasons"), i, reason) printf("blocked by  %s\n", gw_shown(json_string_value(reason)));
     json_array_foreach(at(info, "socket-address"), i, reason)

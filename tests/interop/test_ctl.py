@@ -176,10 +176,20 @@ class Ctl(Case):
         self.assertIn("migration   completed", text)
         self.assertIn("postmigrate", text)
         self.assertRegex(text, r"downtime +\d")
+        self.assertRegex(text, r"\npages +\d+ as they are, \d+ of zeros, \d+ rounds\n")
         self.assertEqual(vm.qmp.command("query-migrate-parameters")["downtime-limit"], 500)
         target.wait()
         self.assert_same_ram(target.saved_ram(), ram)
         self.assertIn("completed", self.ctl(target_path, "status").stdout)
+
+    def test_what_became_of_pages(self):
+        vm, path = self.vm(ram=pattern(SIZE))
+        text = self.ctl(path, "migrate", "exec:cat > /dev/null", "--capability", "xbzrle").stdout
+        self.assertRegex(text, r" of zeros, \d+ as differences, \d+ rounds\n")
+        if not at_least(self.version, "9.1"):
+            vm, path = self.vm("source with threads", ram=pattern(SIZE))
+            text = self.ctl(path, "migrate", "exec:cat > /dev/null", "--capability", "compress").stdout
+            self.assertRegex(text, r" of zeros, [1-9]\d* compressed, \d+ rounds\n")
 
     def test_detached(self):
         vm, path = self.vm(parameters=SLOW_LINK, ram=pattern(SIZE))
