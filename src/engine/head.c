@@ -100,7 +100,7 @@ static int judge_whole(const struct gw_vm *vm, const struct gw_wire_head *head, 
         bool there = gw_head_has_capability(head, name), here = gw_options_cap(vm->options, told[i]);
 
         if (there != here)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "capability %s is %s on the source and %s here", name,
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "capability %s is %s at the source and %s here", name,
                            there ? "on" : "off", here ? "on" : "off");
     }
     return 0;

@@ -178,10 +178,10 @@ class Mapped(Case):
             qemu.migrate("unix:" + self.path("m"))
         path, _ = self.sent("plain", capabilities=[])
         target = self.none_vm("target", "recv", "file:" + path, capabilities=MAPPED)
-        self.assertIn("mapped-ram is off on the source and on here", target.end()["error"])
+        self.assertIn("mapped-ram is off at the source and on here", target.end()["error"])
         path, _ = self.sent("mapped")
         target = self.none_vm("target", "recv", "file:" + path)
-        self.assertIn("mapped-ram is on on the source and off here", target.end()["error"])
+        self.assertIn("mapped-ram is on at the source and off here", target.end()["error"])
 
     def test_cut_anywhere(self):
         """A file that is not whole is an error that says where; nothing is run."""

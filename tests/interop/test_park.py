@@ -383,7 +383,7 @@ class Trouble(Parks):
         """Whoever has begun a stream is a source: why it was sent away is told whatever is on, once; strangers are not worth
         a word."""
         for more, capabilities, why in ((["--memory-max", "15M"], ["return-path"], "15 MiB are allowed (--memory-max)"),
-                                        ([], ["return-path", "x-ignore-shared"], "x-ignore-shared is on on the source")):
+                                        ([], ["return-path", "x-ignore-shared"], "x-ignore-shared is on at the source")):
             uri = "unix:" + self.path("in%d" % len(more))
             rx = Program(self, "receive", [built("cli/godwit"), "receive", uri, "--output", self.out("guest"), *more])
             wait_listening(rx, uri)
