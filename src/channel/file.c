@@ -11,7 +11,7 @@ struct gw_file {
     struct gw_channel channel;
     int fd;
     int stopped;
-    bool wrote;
+    int wrote;  /* several threads set it: positioned writes may be made beside each other */
     int direct; /* the descriptor is O_DIRECT */
 };
 
@@ -35,12 +35,14 @@ static int stopped(struct gw_file *f, struct gw_error *err)
 }
 
 /* What is not aligned, or a file system that takes O_DIRECT and then not what it is given: through the page cache from now
- * on. */
-static bool direct_failed(struct gw_file *f)
+ * on. The flag is taken from the descriptor before `direct` says so: a call that began when it was not said is made again,
+ * however many threads meet this at once. */
+static bool direct_failed(struct gw_file *f, int was_direct)
 {
-    if (errno != EINVAL || !__atomic_exchange_n(&f->direct, 0, __ATOMIC_RELAXED))
+    if (errno != EINVAL || !was_direct)
         return false;
     fcntl(f->fd, F_SETFL, fcntl(f->fd, F_GETFL) & ~O_DIRECT);
+    __atomic_store_n(&f->direct, 0, __ATOMIC_RELEASE);
     return true;
 }
 
@@ -48,13 +50,14 @@ static bool direct_failed(struct gw_file *f)
 #define FILE_IO(f, doing, call, is_write, err)                                                                         \
     do {                                                                                                               \
         ssize_t n_;                                                                                                    \
-        int r_ = stopped(f, err);                                                                                      \
+        int direct_, r_ = stopped(f, err);                                                                             \
                                                                                                                        \
         if (r_ < 0)                                                                                                    \
             return r_;                                                                                                 \
-        do                                                                                                             \
+        do {                                                                                                           \
+            direct_ = __atomic_load_n(&(f)->direct, __ATOMIC_ACQUIRE);                                                 \
             n_ = (call);                                                                                               \
-        while (n_ < 0 && (errno == EINTR || direct_failed(f)));                                                        \
+        } while (n_ < 0 && (errno == EINTR || direct_failed(f, direct_)));                                             \
         if (n_ < 0)                                                                                                    \
             return failed(doing, err);                                                                                 \
         if (n_ == 0 && (is_write))                                                                                     \
@@ -69,7 +72,7 @@ static ssize_t file_readv(struct gw_channel *ch, const struct iovec *iov, int n,
 
 static ssize_t file_writev(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
 {
-    file_of(ch)->wrote = true;
+    __atomic_store_n(&file_of(ch)->wrote, 1, __ATOMIC_RELAXED);
     FILE_IO(file_of(ch), "writing", writev(file_of(ch)->fd, iov, n), true, err);
 }
 
@@ -85,7 +88,7 @@ static ssize_t file_pwritev(struct gw_channel *ch, const struct iovec *iov, int 
 {
     if (offset > INT64_MAX)
         return gw_fail(err, -EFBIG, GW_BLAME_CALLER, "offset %" PRIu64 " is beyond any file", offset);
-    file_of(ch)->wrote = true;
+    __atomic_store_n(&file_of(ch)->wrote, 1, __ATOMIC_RELAXED);
     FILE_IO(file_of(ch), "writing", pwritev(file_of(ch)->fd, iov, n, (off_t)offset), true, err);
 }
 

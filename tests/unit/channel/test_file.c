@@ -13,9 +13,11 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "channel/beside.h"
 #include "channel/transport.h"
 
 static char folder[64];
@@ -110,10 +112,74 @@ static void test_links(void **state)
     assert_int_equal(look("there").st_size, 3);
 }
 
+#define WRITERS 8
+#define EACH 64
+#define ODD 700 /* bytes: no multiple of any sector */
+
+struct beside {
+    struct gw_channel *ch;
+    int i, r;
+};
+
+static void *write_beside(void *arg)
+{
+    struct beside *b = arg;
+    struct gw_error err = GW_ERROR_INIT;
+    char what[ODD];
+
+    memset(what, 'a' + b->i, ODD);
+    for (int k = 0; k < EACH && !b->r; k++)
+        b->r = gw_channel_pwrite_full(b->ch, what, ODD, (uint64_t)(k * WRITERS + b->i) * ODD, &err);
+    return NULL;
+}
+
+/* Threads write to their places of one file, all at once, through the page cache and past it, where none of what they give is
+ * aligned. Nothing is refused, and every byte is in the file. */
+static void test_writers_beside_each_other(void **state)
+{
+    for (int direct = 0; direct < 2; direct++) {
+        struct gw_error err = GW_ERROR_INIT;
+        struct beside b[WRITERS] = {0};
+        struct gw_channel *ch = NULL;
+        pthread_t t[WRITERS];
+        char text[256], got[ODD];
+        struct gw_uri uri;
+        int fd;
+
+        snprintf(text, sizeof text, "file:%s", path("many"));
+        assert_int_equal(gw_uri_parse(text, &uri, &err), 0);
+        assert_int_equal(gw_file_open(&uri, true, &ch, &err), 0);
+        for (int i = 0; i < WRITERS; i++) {
+            b[i].i = i;
+            assert_true(gw_channel_beside(ch, direct, &b[i].ch, &err) >= 0);
+        }
+        for (int i = 0; i < WRITERS; i++)
+            assert_int_equal(pthread_create(&t[i], NULL, write_beside, &b[i]), 0);
+        for (int i = 0; i < WRITERS; i++)
+            pthread_join(t[i], NULL);
+        for (int i = 0; i < WRITERS; i++) {
+            assert_int_equal(b[i].r, 0);
+            gw_channel_free(b[i].ch);
+        }
+        assert_int_equal(gw_channel_close(ch, &err), 0);
+        gw_channel_free(ch);
+
+        fd = open(path("many"), O_RDONLY | O_CLOEXEC);
+        for (int k = 0; k < EACH * WRITERS; k++) {
+            assert_int_equal(read(fd, got, ODD), ODD);
+            for (int j = 0; j < ODD; j++)
+                assert_int_equal(got[j], 'a' + k % WRITERS);
+        }
+        close(fd);
+        unlink(path("many"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_mode, setup, teardown),
-                                       cmocka_unit_test_setup_teardown(test_links, setup, teardown)};
+                                       cmocka_unit_test_setup_teardown(test_links, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(test_writers_beside_each_other, setup, teardown)};
 
     return cmocka_run_group_tests_name("file", tests, NULL, NULL);
 }
