@@ -40,7 +40,8 @@ static int find(bool footers, enum gw_scan_goal goal, struct gw_scan_found **lis
     *list = NULL;
     *count = *end = 0;
     *err = (struct gw_error)GW_ERROR_INIT;
-    memcpy(copy, data, bytes);
+    if (bytes)
+        memcpy(copy, data, bytes);
     r = gw_scan_forward(&what, list, count, end, err);
     free(copy);
     return r;

@@ -58,7 +58,7 @@ static void test_recognised(void **state)
         {"LibvirtQemudPart....", 16, "libvirt"},
         {"\x7f" "ELF............", 99, NULL},
         {"qevm............", 99, NULL},
-        {"\0\0\0\0\0\0\0\0", 99, NULL},
+        {"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 99, NULL},
     };
 
     for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++)

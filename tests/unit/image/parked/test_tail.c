@@ -24,7 +24,8 @@ static int put(void *opaque, const void *src, size_t bytes, struct gw_error *err
     d->puts++;
     if (bytes > d->most - d->at)
         return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "the disk is full");
-    memcpy(d->bytes + d->at, src, bytes);
+    if (bytes)
+        memcpy(d->bytes + d->at, src, bytes);
     d->at += bytes;
     return 0;
 }
