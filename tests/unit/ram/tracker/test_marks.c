@@ -112,6 +112,11 @@ static void test_shut(void **state)
     assert_int_equal(gw_marks_set(&rig.m, rig.a, 3, 1), 1);
     assert_int_equal(gw_marks_open(&rig.m, &rig.ram, NULL), 0);
     assert_int_equal(gw_marks_take(&rig.m, &rig.t, rig.a), 0);
+    /* Nor do they come back with one beside them. */
+    assert_int_equal(gw_marks_set(&rig.m, rig.a, 4, 1), 1);
+    assert_int_equal(gw_marks_take(&rig.m, &rig.t, rig.a), 1);
+    assert_int_equal(gw_bitmap_count(rig.dirty[0], PAGES), 1);
+    assert_true(gw_bitmap_test(rig.dirty[0], 4));
     gw_marks_shut(&rig.m);
     gw_marks_close(&rig.m);
     gw_marks_shut(&rig.m);
