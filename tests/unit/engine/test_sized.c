@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Programs that were compiled with an older or a newer version of the headers: sizes that cross the border of the
- * library (godwit/version.h), through its public functions.
+ * library (godwit/version.h), through its public functions. The copy itself: base/test_sized.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,68 +27,6 @@ static bool never(void *opaque)
 }
 
 static const struct gw_vm_ops ops = {GW_SIZED(struct gw_vm_ops), .stop = nothing, .start = nothing, .running = never};
-
-/* ---- the copy itself -----------------------------------------------------------------------------------------------
- */
-
-struct ours {
-    uint32_t must, may, late;
-};
-
-static void test_copy_in(void **state)
-{
-    const uint32_t theirs[5] = {1, 2, 3, 0, 0}, more[5] = {1, 2, 3, 0, 9};
-    struct gw_error err = GW_ERROR_INIT;
-
-    for (size_t bytes = 0; bytes <= sizeof theirs; bytes++) {
-        /* Exactly as many bytes as it has: a sanitizer sees one that is read too many. */
-        uint8_t *given = malloc(bytes + !bytes);
-        struct ours o = {7, 7, 7};
-        int r;
-
-        memcpy(given, theirs, bytes);
-        r = gw_sized_in(&o, sizeof o, given, bytes, GW_SIZED_UNTIL(struct ours, must), "struct ours", &err);
-        assert_int_equal(r, bytes < 4 ? -EINVAL : 0);
-        if (bytes >= 12) {
-            assert_int_equal(o.late, 3);
-        } else if (bytes >= 4) {
-            assert_int_equal(o.must, 1);
-            assert_int_equal(o.may, bytes >= 8 ? 2 : bytes > 4 ? 2 : 0);
-            assert_int_equal(o.late, bytes > 8 ? 3 : 0);
-        }
-        free(given);
-    }
-    for (size_t bytes = 12; bytes <= sizeof more; bytes += 4) {
-        struct ours o;
-        int r = gw_sized_in(&o, sizeof o, more, bytes, 4, "struct ours", &err);
-
-        assert_int_equal(r, bytes == sizeof more ? -E2BIG : 0);
-        assert_int_equal(o.late, 3);
-    }
-    assert_int_equal(err.blame, GW_BLAME_CALLER);
-    assert_non_null(strstr(err.text, "struct ours"));
-    assert_int_equal(gw_sized_in(&(struct ours){0}, 12, more, SIZE_MAX, 4, "struct ours", &err), -EINVAL);
-}
-
-static void test_copy_out(void **state)
-{
-    const uint32_t ours[3] = {1, 2, 3};
-
-    for (size_t bytes = 0; bytes <= 20; bytes++) {
-        uint8_t *given = malloc(bytes + 1);
-
-        memset(given, 0xee, bytes + 1);
-        gw_sized_out(given, bytes, ours, sizeof ours);
-        assert_memory_equal(given, ours, GW_MIN(bytes, sizeof ours));
-        for (size_t i = sizeof ours; i < bytes; i++)
-            assert_int_equal(given[i], 0);
-        assert_int_equal(given[bytes], 0xee);
-        free(given);
-    }
-}
-
-/* ---- the public functions ------------------------------------------------------------------------------------------
- */
 
 /* A program of a later version: the struct has one word more. */
 #define NEWER(type)                                                                                                    \
@@ -230,21 +168,11 @@ static void test_state_layout(void **state)
     gw_vm_free(vm);
 }
 
-static void test_version(void **state)
-{
-    char text[32];
-
-    assert_int_equal(gw_version(), GW_VERSION);
-    snprintf(text, sizeof text, "%d.%d.%d", GW_VERSION_MAJOR, GW_VERSION_MINOR, GW_VERSION_PATCH);
-    assert_string_equal(gw_version_text(), text);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy_in),      cmocka_unit_test(test_copy_out), cmocka_unit_test(test_vm_config),
-        cmocka_unit_test(test_tables),       cmocka_unit_test(test_sessions), cmocka_unit_test(test_statistics),
-        cmocka_unit_test(test_state_layout), cmocka_unit_test(test_version),
+        cmocka_unit_test(test_vm_config),  cmocka_unit_test(test_tables),       cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_statistics), cmocka_unit_test(test_state_layout),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

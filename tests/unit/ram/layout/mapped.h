@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pages that go to their places in a file, by one lane or two, again and again, come out of it as they were last; a file that
- * is not whole, or not what it says, is an error.
+ * For the tests of the mapped layout: a machine of two blocks, two lanes that put it into a file, and a channel that counts
+ * writes.
  */
+#ifndef TEST_MAPPED_H
+#define TEST_MAPPED_H
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+
 #include <cmocka.h>
 
 #include "channel/beside.h"
 #include "ram/layout/mapped.h"
-#include "ram/store/direct.h"
 #include "wire/ram_record.h"
 
 #define PAGE   4096u
@@ -28,7 +31,7 @@ struct side {
     uint8_t *mem[BLOCKS];
 };
 
-static void side_init(struct side *s, uint8_t junk)
+static inline void side_init(struct side *s, uint8_t junk)
 {
     struct gw_error err = GW_ERROR_INIT;
 
@@ -43,7 +46,7 @@ static void side_init(struct side *s, uint8_t junk)
     }
 }
 
-static void side_close(struct side *s)
+static inline void side_close(struct side *s)
 {
     for (unsigned i = 0; i < BLOCKS; i++)
         free(s->mem[i]);
@@ -55,13 +58,13 @@ static void side_close(struct side *s)
 static _Atomic unsigned writes;
 static const struct gw_channel_ops *file_ops;
 
-static ssize_t counting_pwritev(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t at, struct gw_error *err)
+static inline ssize_t counting_pwritev(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t at, struct gw_error *err)
 {
     writes++;
     return file_ops->pwritev(ch, iov, n, at, err);
 }
 
-static struct gw_channel *open_file(int fd)
+static inline struct gw_channel *open_file(int fd)
 {
     static struct gw_channel_ops counting;
     struct gw_error err = GW_ERROR_INIT;
@@ -76,7 +79,7 @@ static struct gw_channel *open_file(int fd)
     return ch;
 }
 
-static uint64_t file_bytes(int fd)
+static inline uint64_t file_bytes(int fd)
 {
     struct stat st;
 
@@ -94,7 +97,7 @@ struct out {
     struct gw_layout *layout[LANES];
 };
 
-static void out_begin(struct out *o, struct side *s, int fd)
+static inline void out_begin(struct out *o, struct side *s, int fd)
 {
     struct gw_error err = GW_ERROR_INIT;
     struct gw_mapped *m;
@@ -116,7 +119,7 @@ static void out_begin(struct out *o, struct side *s, int fd)
     assert_int_equal(gw_writer_flush(&o->w, &err), 0);
 }
 
-static void put(struct out *o, unsigned lane, unsigned block, uint64_t first, unsigned count, unsigned stride)
+static inline void put(struct out *o, unsigned lane, unsigned block, uint64_t first, unsigned count, unsigned stride)
 {
     struct gw_batch *b = calloc(1, sizeof *b);
     struct gw_error err = GW_ERROR_INIT;
@@ -138,7 +141,7 @@ static void put(struct out *o, unsigned lane, unsigned block, uint64_t first, un
     free(b);
 }
 
-static void put_all(struct out *o)
+static inline void put_all(struct out *o)
 {
     for (unsigned i = 0, turn = 0; i < BLOCKS; i++)
         for (unsigned at = 0, end; at < block_pages[i]; at = end, turn++) {
@@ -152,7 +155,7 @@ static void put_all(struct out *o)
 }
 
 /* The maps go out with the last lane, and not before. */
-static void out_end(struct out *o)
+static inline void out_end(struct out *o)
 {
     struct gw_error err = GW_ERROR_INIT;
 
@@ -174,52 +177,14 @@ static void out_end(struct out *o)
 }
 
 /* Each page has a byte of its own, or is zeros. */
-static void fill(struct side *s, unsigned turn)
+static inline void fill(struct side *s, unsigned turn)
 {
     for (unsigned i = 0; i < BLOCKS; i++)
         for (unsigned p = 0; p < block_pages[i]; p++)
             memset(s->mem[i] + (size_t)p * PAGE, (p * 7 + turn) % 5 < 2 ? 0 : 1 + (int)(p * 13 + turn * 31) % 255, PAGE);
 }
 
-/* ---- the reading side --------------------------------------------------------------------------------------------- */
-
-static int load(struct side *s, int fd, struct gw_error *err)
-{
-    struct gw_channel *ch = open_file(fd);
-    struct gw_layout_in *in;
-    struct gw_store *store;
-    struct gw_reader r;
-    uint64_t word;
-    char name[256];
-    int e;
-
-    assert_int_equal(gw_store_direct_new(&s->ram, &store, err), 0);
-    assert_int_equal(gw_layout_mapped_in_new(&s->ram, 3, false, &in, err), 0);
-    assert_int_equal(gw_reader_init(&r, ch, err), 0);
-    e = 0;
-    for (unsigned i = 0; e >= 0 && i < BLOCKS; i++) {
-        e = gw_get_str8(&r, name, err);
-        if (e >= 0)
-            e = in->list(in, s->ram.blocks[i], s->ram.blocks[i]->used_bytes, &r, err);
-    }
-    if (e >= 0)
-        e = gw_get_u64(&r, &word, err);
-    for (unsigned i = 0; e >= 0 && i < BLOCKS; i++) {
-        assert_int_equal(store->add(store, s->ram.blocks[i], err), 0);
-        e = in->add(in, s->ram.blocks[i], err);
-    }
-    if (e >= 0)
-        e = in->get(in, &r, store, err);
-    for (unsigned i = 0; e >= 0 && i < BLOCKS; i++)
-        assert_int_equal(store->missing(store, s->ram.blocks[i]), 0);
-    gw_reader_close(&r);
-    in->free(in);
-    store->free(store);
-    gw_channel_free(ch);
-    return e;
-}
-
-static int written(struct side *s, unsigned turns)
+static inline int written(struct side *s, unsigned turns)
 {
     int fd = memfd_create("mapped", MFD_CLOEXEC);
     uint64_t bytes;
@@ -236,110 +201,4 @@ static int written(struct side *s, unsigned turns)
     return fd;
 }
 
-static void test_again_and_again(void **state)
-{
-    for (unsigned turns = 1; turns < 8; turns += 3) {
-        struct gw_error err = GW_ERROR_INIT;
-        struct side from, to;
-        int fd;
-
-        side_init(&from, 0);
-        side_init(&to, 0xa5);
-        fd = written(&from, turns);
-        assert_int_equal(load(&to, fd, &err), 0);
-        for (unsigned i = 0; i < BLOCKS; i++)
-            assert_memory_equal(from.mem[i], to.mem[i], block_pages[i] * PAGE);
-        close(fd);
-        side_close(&from);
-        side_close(&to);
-    }
-}
-
-/* Neighbours go out in one write, however many; zeros in none. */
-static void test_writes(void **state)
-{
-    int fd = memfd_create("mapped", MFD_CLOEXEC);
-    struct side s;
-    struct out o;
-
-    side_init(&s, 1);
-    out_begin(&o, &s, fd);
-    writes = 0;
-    put(&o, 0, 0, 0, GW_BATCH_PAGES, 1);
-    assert_int_equal(writes, 1);
-    memset(s.mem[0] + 100 * PAGE, 0, PAGE);
-    put(&o, 0, 0, 0, GW_BATCH_PAGES, 1);
-    assert_int_equal(writes, 3);
-    memset(s.mem[0], 0, GW_BATCH_PAGES * PAGE);
-    put(&o, 1, 0, 0, GW_BATCH_PAGES, 1);
-    assert_int_equal(writes, 3);
-    out_end(&o);
-    close(fd);
-    side_close(&s);
-}
-
-/* A file, and a side that it can be loaded into. */
-static int written_for(struct side *from, struct side *to, uint64_t *ret_bytes)
-{
-    int fd;
-
-    side_init(from, 0);
-    side_init(to, 0);
-    fd = written(from, 1);
-    *ret_bytes = file_bytes(fd);
-    return fd;
-}
-
-/* A file that ends too early is an error that says where, at every place where something stands. */
-static void test_cut(void **state)
-{
-    struct side from, to;
-    uint64_t bytes;
-    int fd = written_for(&from, &to, &bytes);
-
-    for (uint64_t at = bytes - 1;; at -= at > 1200 && at < bytes - 200 ? GW_MIN(at - 1200, 400001u) : 1) {
-        struct gw_error err = GW_ERROR_INIT;
-
-        assert_int_equal(ftruncate(fd, (off_t)at), 0);
-        if (load(&to, fd, &err) != -ENODATA || !strstr(err.text, "byte"))
-            fail_msg("cut at byte %" PRIu64 ": %s", at, err.text);
-        if (!at)
-            break;
-    }
-    close(fd);
-    side_close(&from);
-    side_close(&to);
-}
-
-/* What is in a stream's records has no business in such a file. */
-static void test_records(void **state)
-{
-    static const uint64_t words[] = {GW_RAMF_PAGE, GW_RAMF_ZERO, GW_RAMF_XBZRLE, GW_RAMF_MULTIFD_FLUSH, 0x80, 0x5000};
-    struct side from, to;
-    uint64_t bytes;
-    int fd = written_for(&from, &to, &bytes);
-
-    for (size_t i = 0; i < GW_ARRAY_LEN(words); i++) {
-        struct gw_error err = GW_ERROR_INIT;
-        uint64_t word = htobe64(words[i]);
-
-        assert_int_equal(pwrite(fd, &word, 8, (off_t)bytes - 8), 8);
-        if (load(&to, fd, &err) != -EPROTO || err.blame != GW_BLAME_PEER)
-            fail_msg("word 0x%" PRIx64 ": %s", words[i], err.text);
-    }
-    close(fd);
-    side_close(&from);
-    side_close(&to);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_again_and_again),
-        cmocka_unit_test(test_writes),
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_records),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+#endif

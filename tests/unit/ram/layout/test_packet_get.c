@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Multifd packets: what is put is got, with each packing, and what no packet can be is refused, with nothing written outside
- * of the block.
+ * of the block. The packings themselves: codec/test_packing_*.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -120,38 +120,6 @@ static void test_there_and_back(void **state)
     }
 }
 
-/* Where zeros and marks go by the rules. */
-static void test_rules(void **state)
-{
-    static const bool at[2][GW_BARRIER_COUNT] = {
-        [GW_SYNC_SECTIONS] = {[GW_BARRIER_LISTED] = true, [GW_BARRIER_STEP] = true, [GW_BARRIER_END] = true},
-        [GW_SYNC_ROUNDS] = {[GW_BARRIER_LISTED] = true, [GW_BARRIER_ROUND] = true, [GW_BARRIER_SWITCH] = true,
-                            [GW_BARRIER_END] = true},
-    };
-    struct side s;
-
-    side_init(&s, 0, GW_PACKET_PLAIN);
-    for (unsigned rule = 0; rule < 2; rule++)
-        for (unsigned kind = 0; kind < GW_BARRIER_COUNT; kind++) {
-            struct gw_packet_config config = {.rule = (enum gw_sync_rule)rule, .count = 1};
-            struct gw_layout *layout, *front;
-            struct gw_writer w;
-
-            assert_int_equal(gw_layout_packet_new(&s.ram, &config, &layout, NULL), 0);
-            assert_int_equal(gw_layout_front_new(&s.ram, config.rule, false, &front, NULL), 0);
-            assert_int_equal(gw_writer_init_memory(&w, NULL), 0);
-            layout->barrier(layout, (enum gw_barrier)kind, &w);
-            assert_int_equal(gw_writer_offset(&w), at[rule][kind] ? gw_packet_head_bytes(PAGE) : 0);
-            front->barrier(front, (enum gw_barrier)kind, &w);
-            assert_int_equal(gw_writer_offset(&w),
-                             at[rule][kind] ? gw_packet_head_bytes(PAGE) + (rule == GW_SYNC_ROUNDS ? 8 : 0) : 0);
-            layout->free(layout);
-            front->free(front);
-            gw_writer_close(&w);
-        }
-    side_close(&s);
-}
-
 struct lie {
     size_t at;
     uint64_t value;
@@ -216,59 +184,6 @@ static void test_hostile(void **state)
         assert_int_equal(s.in->get(s.in, &r, s.store, NULL), -ENODATA);
     }
     side_close(&s);
-}
-
-/* Bytes that a packing did not make, and packets of another number of pages. */
-static void test_hostile_packing(void **state)
-{
-    static const enum gw_packet_coding codings[] = {GW_PACKET_ZLIB, GW_PACKET_ZSTD};
-    static uint8_t page[4][PAGE], coded[4 * PAGE];
-    const uint8_t *from[] = {page[0], page[1], page[2], page[3]};
-    uint8_t *to[] = {page[0], page[1], page[2], page[3]};
-
-    for (unsigned c = 0; c < 2; c++) {
-        if (!gw_packing_known(codings[c]))
-            continue;
-        for (unsigned n = 1; n <= 4; n++)
-            for (int cut = -1; cut < 40; cut++) {
-                struct gw_packing *out = packing(codings[c], false), *in = packing(codings[c], true);
-                struct gw_error err = GW_ERROR_INIT;
-                size_t bytes = 0;
-
-                assert_int_equal(out->pack(out, from, 2, PAGE, coded, sizeof coded, &bytes, NULL), 0);
-                if (cut >= 0 && (size_t)cut < bytes)
-                    coded[cut] ^= 0x55;
-                /* Whatever comes of it stays within the pages; right is only what was put. */
-                if (in->unpack(in, coded, bytes, to, n, PAGE, &err) < 0)
-                    assert_int_equal(err.blame, GW_BLAME_PEER);
-                else
-                    assert_int_equal(n, 2);
-                assert_true(cut >= 0 || n == 2 || err.code);
-                out->free(out);
-                in->free(in);
-            }
-    }
-}
-
-/* The room is not enough: told, nothing is written beyond it. */
-static void test_small_room(void **state)
-{
-    static const enum gw_packet_coding codings[] = {GW_PACKET_ZLIB, GW_PACKET_ZSTD};
-    static uint8_t page[PAGE], coded[2 * PAGE];
-    const uint8_t *from[] = {page};
-
-    for (unsigned i = 0; i < PAGE; i++)
-        page[i] = (uint8_t)((i * 2654435761u) >> 13 ^ i * i * 40503u >> 7);
-    for (unsigned c = 0; c < 2; c++)
-        for (size_t room = 16; room < 200 && gw_packing_known(codings[c]); room += 50) {
-            struct gw_packing *out = packing(codings[c], false);
-            size_t bytes = 0;
-
-            memset(coded, 0xee, sizeof coded);
-            assert_int_equal(out->pack(out, from, 1, PAGE, coded, room, &bytes, NULL), -EMSGSIZE);
-            assert_int_equal(coded[room], 0xee);
-            out->free(out);
-        }
 }
 
 /* What channels of real peers carried: both of each capture, one after the other, each up to its last mark. */
@@ -342,8 +257,9 @@ static void test_captures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_rules),      cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_hostile_packing), cmocka_unit_test(test_small_room), cmocka_unit_test(test_captures),
+        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_captures),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * zlib over the packets of a channel.
+ */
+#define PACKING_NEW    gw_packing_zlib_new
+#define PACKING_NAME   "zlib"
+#define PACKING_CODING GW_PACKET_ZLIB
+#include "packing_tests.h"
+
+/* Better levels need no more bytes, and all are read alike. */
+static void test_levels(void **state)
+{
+    size_t last = SIZE_MAX;
+
+    have_packing();
+    for (int level = 1; level <= 9; level += 4) {
+        struct gw_error err = GW_ERROR_INIT;
+        size_t bytes;
+
+        out = out->free(out);
+        assert_int_equal(gw_packing_zlib_new(false, level, &out, &err), 0);
+        assert_int_equal(in->reset(in, &err), 0);
+        fill(8, PAGE, false);
+        bytes = pack_all(8, PAGE);
+        assert_true(bytes <= last);
+        last = bytes;
+        assert_int_equal(unpack(bytes, 8, PAGE, &err), 0);
+        assert_memory_equal(back, pages, 8 * PAGE);
+    }
+}
+
+/* A stream that ends, where packets of a channel never do. */
+static void test_ended(void **state)
+{
+    /* An empty stream, whole: head, a last block, checksum. */
+    static const uint8_t end[] = {0x78, 0x9c, 0x03, 0x00, 0x00, 0x00, 0x00, 0x01};
+
+    have_packing();
+    fill(1, PAGE, false);
+    memcpy(coded, end, sizeof end);
+    refuse(sizeof end, 1, "page 0 of 1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PACKING_TESTS,
+        cmocka_unit_test_setup_teardown(test_levels, up, down),
+        cmocka_unit_test_setup_teardown(test_ended, up, down),
+    };
+
+    return cmocka_run_group_tests_name("packing_zlib", tests, NULL, NULL);
+}
