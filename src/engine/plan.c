@@ -215,14 +215,31 @@ static int add_file_lanes(struct gw_plan *plan, struct gw_vm *vm, unsigned count
     return r;
 }
 
+/* Whether writers leave it to the kernel to read the pages. */
+static int judge_zerocopy(const struct gw_vm *vm, const struct gw_plan_pages *pages, bool *ret, struct gw_error *err)
+{
+    uint64_t bytes = gw_lanes_body_bytes(pages->count, vm->ram.page_bytes);
+
+    *ret = pages->count && gw_options_cap(vm->options, GW_CAP_ZERO_COPY_SEND);
+    if (!*ret)
+        return 0;
+    if (pages->copies)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "capability zero-copy-send needs tcp:, not %s", pages->copies);
+    /* The kernel counts two pages more for each send. */
+    return gw_zerocopy_check_limit(bytes + bytes / 32, err);
+}
+
 static int make_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, bool zeros,
                       struct gw_lanes **ret, struct gw_error *err)
 {
     bool file = gw_plan_pages_by(vm->options) == GW_PAGES_BY_FILE;
     unsigned count = file ? file_lanes(vm) : pages->count;
+    struct gw_lanes_config config = count ? pages->lanes : (struct gw_lanes_config){0};
     struct gw_lanes *lanes = NULL;
-    int r = gw_lanes_new(count ? &pages->lanes : &(struct gw_lanes_config){0}, &lanes, err);
+    int r = judge_zerocopy(vm, pages, &config.zerocopy, err);
 
+    if (r >= 0)
+        r = gw_lanes_new(&config, &lanes, err);
     if (r >= 0)
         r = file            ? add_file_lanes(plan, vm, count, zeros, lanes, err)
             : pages->count ? add_page_lanes(plan, vm, pages, zeros, lanes, err)

@@ -61,6 +61,8 @@ void gw_send_publish(struct gw_send *s)
     st->normal_pages = c.plain_pages;
     st->normal_bytes = c.plain_pages * page;
     st->skipped_pages = c.skipped_pages;
+    st->multifd_bytes = c.channel_bytes;
+    st->dirty_sync_missed_zero_copy = c.missed_zero_copy;
     st->xbzrle = c.xbzrle;
     st->compression = c.compression;
     st->dirty_sync_count = s->syncs;
@@ -261,6 +263,8 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
     r = gw_pages_count(s->session.vm, s->has_uri && is_many(&s->uri), config->uri, &pages.count, err);
     if (r < 0)
         return r;
+    if (s->has_uri && s->uri.kind != GW_URI_TCP)
+        pages.copies = config->uri;
     return gw_plan_send(&s->plan, s->session.vm, &pages, err);
 }
 
