@@ -146,6 +146,8 @@ static void prefer_report(struct gw_send *s, struct gw_error *err)
     pthread_mutex_unlock(&s->session.lock);
 }
 
+#define UNREAD_BYTES (32u << 20)
+
 /* What it could be that a peer did not like, where only its log can say it. */
 static void suspect(struct gw_send *s, struct gw_error *err)
 {
@@ -153,7 +155,9 @@ static void suspect(struct gw_send *s, struct gw_error *err)
     bool says_why;
 
     pthread_mutex_lock(&s->session.lock);
-    says_why = s->rp.hello || st->dirty_sync_count > 1 || s->session.cancelled || s->session.yanked;
+    /* Who answers behind pages has read them. Else a second pass is a sign, if the first cannot all lie in the connections. */
+    says_why = s->rp.hello || s->session.cancelled || s->session.yanked || s->rp.pongs > (s->rp.asks ? 2 : 1) ||
+               (st->dirty_sync_count > 1 && st->transferred_bytes > UNREAD_BYTES);
     pthread_mutex_unlock(&s->session.lock);
     if (says_why)
         return;

@@ -141,7 +141,7 @@ static void door_pass_ms(unsigned ms)
 }
 
 /* On a thread of a stranger; *ends does what it says. */
-static void door_wait_ms(unsigned ms, const atomic_bool *ends)
+static inline void door_wait_ms(unsigned ms, const atomic_bool *ends)
 {
     uint64_t until = door_now(NULL) + ms * GW_NS_PER_MS;
 
