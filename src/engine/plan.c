@@ -98,8 +98,8 @@ static int add_transport(struct gw_plan *plan, struct gw_vm *vm, struct gw_accou
     return r < 0 ? r : gw_lane_add(lane, codec, err);
 }
 
-/* multifd-compression; NULL: none. */
-static int make_packing(const struct gw_vm *vm, bool in, struct gw_packing **ret, struct gw_error *err)
+/* multifd-compression, of one of so many channels; NULL: none. */
+static int make_packing(const struct gw_vm *vm, bool in, unsigned count, struct gw_packing **ret, struct gw_error *err)
 {
     const struct gw_options *o = vm->options;
 
@@ -108,7 +108,7 @@ static int make_packing(const struct gw_vm *vm, bool in, struct gw_packing **ret
     case GW_MULTIFD_ZLIB:
         return gw_packing_zlib_new(in, (int)gw_options_param(o, GW_PARAM_MULTIFD_ZLIB_LEVEL), ret, err);
     case GW_MULTIFD_ZSTD:
-        return gw_packing_zstd_new(in, (int)gw_options_param(o, GW_PARAM_MULTIFD_ZSTD_LEVEL), ret, err);
+        return gw_packing_zstd_new(in, (int)gw_options_param(o, GW_PARAM_MULTIFD_ZSTD_LEVEL), count, ret, err);
     default:
         return 0;
     }
@@ -175,7 +175,7 @@ static int add_page_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct g
     if (r >= 0)
         gw_lanes_set_front(lanes, lane);
     for (; r >= 0 && config.index < pages->count; config.index++) {
-        r = make_packing(vm, false, &config.take_packing, err);
+        r = make_packing(vm, false, pages->count, &config.take_packing, err);
         if (r >= 0)
             r = gw_layout_packet_new(&vm->ram, &config, &layout, err);
         if (r >= 0)
@@ -261,7 +261,7 @@ static int make_lanes_in(struct gw_vm *vm, const struct gw_plan_pages *pages, st
     int r = gw_lanes_in_new(&pages->lanes, &lanes, err);
 
     for (unsigned i = 0; r >= 0 && i < pages->count; i++) {
-        r = make_packing(vm, true, &packing, err);
+        r = make_packing(vm, true, pages->count, &packing, err);
         if (r >= 0)
             r = gw_layout_packet_in_new(&vm->ram, packing, &in, err);
         if (r >= 0)

@@ -32,7 +32,7 @@ static struct gw_packing *packing(enum gw_packet_coding coding, bool in)
     if (coding == GW_PACKET_ZLIB)
         assert_int_equal(gw_packing_zlib_new(in, 1, &p, NULL), 0);
     if (coding == GW_PACKET_ZSTD)
-        assert_int_equal(gw_packing_zstd_new(in, 1, &p, NULL), 0);
+        assert_int_equal(gw_packing_zstd_new(in, 1, 2, &p, NULL), 0);
     return p;
 }
 
@@ -250,6 +250,38 @@ static void test_hostile_packing(void **state)
     }
 }
 
+/* Whatever each channel asks for, all of them together get no more than the bound. */
+static void test_window(void **state)
+{
+    static uint8_t page[PAGE], coded[4 * PAGE];
+    const uint8_t *from[] = {page};
+    uint8_t *to[] = {page};
+
+    for (unsigned count = 1; count <= 64; count++) {
+        unsigned bits = gw_packing_window_bits(count);
+        struct gw_packing *out, *in = NULL;
+        struct gw_error err = GW_ERROR_INIT;
+        size_t bytes = 0;
+
+        assert_true(((uint64_t)count << bits) <= GW_PACKING_KEPT_BYTES && bits >= 20 && bits <= 25);
+        if (!gw_packing_known(GW_PACKET_ZSTD))
+            continue;
+        out = packing(GW_PACKET_ZSTD, false);
+        assert_int_equal(gw_packing_zstd_new(true, 0, count, &in, NULL), 0);
+        assert_int_equal(out->pack(out, from, 1, PAGE, coded, sizeof coded, &bytes, NULL), 0);
+        assert_int_equal(coded[4], 0); /* the frame's form: the byte behind it is the size of its window */
+        coded[5] = (uint8_t)((bits - 10) << 3);
+        assert_int_equal(in->unpack(in, coded, bytes, to, 1, PAGE, &err), 0);
+        in->reset(in, NULL);
+        coded[5] = (uint8_t)((bits - 10) << 3 | 1);
+        assert_int_equal(in->unpack(in, coded, bytes, to, 1, PAGE, &err), -EPROTO);
+        assert_int_equal(err.blame, GW_BLAME_PEER);
+        assert_non_null(strstr(err.text, "MiB of memory, which each of so many channels may have here"));
+        out->free(out);
+        in->free(in);
+    }
+}
+
 /* The room is not enough: told, nothing is written beyond it. */
 static void test_small_room(void **state)
 {
@@ -344,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_rules),      cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_hostile_packing), cmocka_unit_test(test_small_room), cmocka_unit_test(test_captures),
+        cmocka_unit_test(test_window),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
