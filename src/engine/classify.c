@@ -31,11 +31,9 @@ static int pages(const struct gw_classify *c, const uint8_t *first, size_t got, 
     return 0;
 }
 
-int gw_classify(void *opaque, const uint8_t *first, size_t got, bool silent, struct gw_link_id *ret,
+int gw_classify(const struct gw_classify *c, const uint8_t *first, size_t got, bool silent, struct gw_link_id *ret,
                 struct gw_error *err)
 {
-    const struct gw_classify *c = opaque;
-
     if (silent && !c->urgent)
         return gw_fail(err, -ETIMEDOUT, GW_BLAME_PEER, "said nothing");
     if (!silent && got < 4)
