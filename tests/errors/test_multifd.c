@@ -17,6 +17,7 @@
 #include "../owned.h"
 #include "base/endian.h"
 #include "door_time.h"
+#include "engine/recv.h"
 #include "rig.h"
 
 #define MIB      (1u << 20)
@@ -47,7 +48,7 @@ static struct gw_clock door_clock(void)
 
 /* ---- what the source says ----------------------------------------------------------------------------------------- */
 
-enum { MAIN = CHANNELS, MAIN_LIST, MAIN_REST, STREAMS = CHANNELS + 1 };
+enum { MAIN = CHANNELS, STREAMS };
 #define LIST_BYTES 78 /* of the main stream of multifd-10.0: up to and with the end of the START section */
 
 /* One value of a channel is another one. */
@@ -61,13 +62,14 @@ struct script {
     const char *name;
     const char *capture;
     const char *order;          /* what is written to connections of their own: a digit: that channel; m: main; l, r: the list
-                                 * and the rest of main; g: just the greeting of channel 0, again; w: waits until the source
-                                 * was let in and all its channels have come */
+                                 * and the rest of main; g: just the greeting of channel 0; s: waits until all that was dialled
+                                 * so far has a seat; w: until all channels are in use */
     const char *compression;    /* at the destination; NULL: none */
     unsigned channels;          /* there; 0: multifd is off */
     struct change change;
     size_t cut;                 /* of channel change.channel: so many bytes, then an end; 0: not cut */
-    bool late;                  /* it takes time until it is told */
+    bool late;                  /* it takes time until it is told, which passes when so many channels have a seat: */
+    unsigned seats;
     const char *told;           /* found in the log or in the error; NULL: the machine arrives */
 };
 
@@ -86,21 +88,21 @@ static const struct script scripts[] = {
 
     /* too few, too many, twice */
     {"none", "multifd-10.0", "m", NULL, 2, .late = true, .told = nobody},
-    {"one too few", "multifd-10.0", "m1", NULL, 2, .late = true, .told = one_only},
-    {"fewer than here", "multifd-10.0", "m01", NULL, 3, .late = true, .told = "2 of 3 multifd channels have come within 900 ms"},
+    {"one too few", "multifd-10.0", "m1", NULL, 2, .late = true, .seats = 1, .told = one_only},
+    {"fewer than here", "multifd-10.0", "m01", NULL, 3, .late = true, .seats = 2, .told = "2 of 3 multifd channels have come within 900 ms"},
     {"more than here", "multifd-10.0", "m01", NULL, 1, .told = "multifd channel 1 came, but multifd-channels is 1 here"},
     {"off here", "multifd-10.0", "01m", NULL, 0, .told = "a multifd channel came: capability multifd is on at the source and off here"},
     {"off here, main first", "multifd-10.0", "m", NULL, 0, .told = "capability multifd is on at the source and off here"},
-    {"left by an earlier one", "multifd-10.0", "gm01", NULL, 2},
+    {"left by an earlier one", "multifd-10.0", "gs0sm1", NULL, 2},
     {"twice, in use", "multifd-10.0", "l01wgr", NULL, 2},
-    {"both are the same", "multifd-10.0", "m01", NULL, 2, {1, 21, 0}, .late = true, .told = one_only},
+    {"both are the same", "multifd-10.0", "m01", NULL, 2, {1, 21, 0}, .late = true, .seats = 2, .told = one_only},
 
     /* somebody else's */
     {"another number", "multifd-10.0", "m01", NULL, 2, {1, 21, 7}, .told = "multifd channel 7 came, but multifd-channels is 2 here"},
     {"another machine", "multifd-10.0", "m01", NULL, 2, {1, 8, 7}, .told = "multifd channel 1 belongs to a machine with another UUID"},
     {"another version", "multifd-10.0", "m01", NULL, 2, {0, 4, 9}, .told = "multifd version 9 is not known, only 1"},
-    {"another magic", "multifd-10.0", "m01", NULL, 2, {0, 1, 0x5f000000}, .late = true, .told = one_only},
-    {"half a greeting", "multifd-10.0", "m01", NULL, 2, .cut = 30, .late = true, .told = one_only},
+    {"another magic", "multifd-10.0", "m01", NULL, 2, {0, 1, 0x5f000000}, .late = true, .seats = 1, .told = one_only},
+    {"half a greeting", "multifd-10.0", "m01", NULL, 2, .cut = 30, .late = true, .seats = 1, .told = one_only},
     {"only a greeting", "multifd-10.0", "m01", NULL, 2, .cut = 64, .told = "page channel 0: stream ended at byte 0"},
 
     /* packets */
@@ -157,7 +159,7 @@ struct scene {
     struct gw_recv *recv;
     struct gw_uri uri;
     bool running;
-    _Atomic unsigned seated, let_in, came;
+    _Atomic unsigned seated;
     pthread_mutex_t lock;
     char log[4096];
 };
@@ -206,8 +208,6 @@ static void at_the_door(void *opaque, const struct gw_trace_record *r)
 {
     struct scene *s = opaque;
 
-    atomic_fetch_add(&s->came, strstr(r->text, "comes") != NULL);
-    atomic_fetch_add(&s->let_in, strstr(r->text, "is let in") != NULL);
     atomic_fetch_add(&s->seated, strstr(r->text, "is a channel for pages") != NULL);
 }
 
@@ -294,6 +294,17 @@ static void await(const _Atomic unsigned *count, unsigned n)
         door_nap(GW_NS_PER_MS);
 }
 
+static bool in_use(struct scene *s)
+{
+    bool all = true;
+
+    pthread_mutex_lock(&s->recv->session.lock);
+    for (unsigned i = 0; i < CHANNELS; i++)
+        all &= s->recv->pages.at[i].taken;
+    pthread_mutex_unlock(&s->recv->session.lock);
+    return all;
+}
+
 static struct source speak(struct scene *s, const struct script *what)
 {
     struct rig_bytes stream[STREAMS];
@@ -310,18 +321,16 @@ static struct source speak(struct scene *s, const struct script *what)
         struct rig_bytes *b = &stream[*p == 'm' || *p == 'l' || *p == 'r' ? MAIN : *p == 'g' ? 0 : (unsigned)(*p - '0')];
 
         if (*p == 'w') {
-            await(&s->let_in, 1);
-            await(&s->seated, CHANNELS);
+            while (!in_use(s))
+                door_nap(GW_NS_PER_MS);
+        } else if (*p == 's') {
+            await(&s->seated, from.others);
         } else if (*p == 'r') {
             gw_channel_write_full(from.main, b->data + LIST_BYTES, b->bytes - LIST_BYTES, NULL);
         } else if (*p == 'm' || *p == 'l') {
             from.main = dial(s, b->data, *p == 'l' ? LIST_BYTES : b->bytes);
         } else {
-            unsigned seated = atomic_load(&s->seated);
-
             from.other[from.others++] = dial(s, b->data, *p == 'g' ? 64 : b->bytes);
-            if (*p == 'g')
-                await(&s->seated, seated + 1);
             if (what->cut && (unsigned)(*p - '0') == c->channel)
                 gw_channel_close(from.other[from.others - 1], NULL);
         }
@@ -371,7 +380,7 @@ static void run(const struct script *what)
     } else {
         /* Time passes when all are known at the door. */
         while (!has_told(s, what->told) && !over(gw_recv_status(s->recv)) && !gw_channel_peer_gone(from.main)) {
-            if (what->late && atomic_load(&s->came) >= 1 + from.others && door_knows_heads(1))
+            if (what->late && atomic_load(&s->seated) >= what->seats && door_knows_heads(1))
                 door_pass_ms(20);
             door_nap(GW_NS_PER_MS);
         }
