@@ -106,7 +106,7 @@ int __wrap_gw_vm_head_get(const struct gw_vm *vm, struct gw_reader *reader, stru
 }
 
 /* Whether so many heads were read, and the door knows of it: each visitor's thread has ended. */
-static bool door_knows_heads(unsigned n)
+static inline bool door_knows_heads(unsigned n)
 {
     char path[64];
 
