@@ -203,9 +203,10 @@ class Live(Parking):
         self.compress("7.2")
 
     def multifd(self, version, compression="none"):
-        """Pages that come on several channels, at either rule of when these wait for each other."""
+        """Pages that come on several channels, at either rule of when these wait for each other. The rate limit does not
+        hold such channels up by much: it may converge, and waits until the writer has stopped."""
         found = self.live(version, version, "--capability", "multifd", "--parameter", "multifd-channels=3", "--parameter",
-                          "multifd-compression=" + compression, capabilities=["multifd"],
+                          "multifd-compression=" + compression, capabilities=["multifd", "pause-before-switchover"],
                           parameters={"multifd-channels": 3, "multifd-compression": compression},
                           machine="pc-i440fx-" + ("5.2" if version == "5.2" else "7.2"))
         self.assertGreater(found["ram"]["multifd-bytes"], self.WORKING_SET // 8)
