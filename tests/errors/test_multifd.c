@@ -386,7 +386,8 @@ static void run(const struct script *what)
         }
         is_let_go(from.main);
         assert_false(s->running);
-        while (!has_told(s, what->told) && !over(gw_recv_status(s->recv)) && gw_recv_status(s->recv) != GW_STATUS_SETUP)
+        /* Its end, or the next source, is a moment behind that. */
+        while (!over(gw_recv_status(s->recv)) && gw_session_phase(&s->recv->session) != GW_PHASE_LISTEN)
             door_nap(GW_NS_PER_MS);
         if (over(gw_recv_status(s->recv)))
             assert_true(gw_recv_wait(s->recv, &err) < 0);
