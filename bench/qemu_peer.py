@@ -182,7 +182,7 @@ def run(cfg, vms):
         params["multifd-channels"] = cfg.channels
     if cfg.direct_io:
         params["direct-io"] = True
-    params.update((name, int(value)) for name, value in (p.split("=") for p in cfg.parameter))
+    params.update((name, int(value) if value.isdigit() else value) for name, value in (p.split("=") for p in cfg.parameter))
     for vm in vms:
         vm.qmp.cmd("migrate-set-capabilities",
                    capabilities=[{"capability": n, "state": True} for n in names])

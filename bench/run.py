@@ -177,9 +177,9 @@ def look(program, image):
     return [dict(r, group=os.path.basename(program)) for r in rows]
 
 
-def qemus():
+def qemus(*more):
     found = {}
-    for version in ("7.2", "10.0"):
+    for version in ("7.2", "10.0") + more:
         p = os.path.join(TOP, "build", "peers", version, "run")
         if os.path.exists(p):
             found["QEMU " + version] = p
@@ -226,6 +226,19 @@ def groups(a, image):
                            "--file", file, "--cold", "--capability", "mapped-ram", "--no-verify", *theirs]
         gs.append(Group(name, "Idle machine into a mapped-ram file%s and, the host having dropped it, out of it"
                         % (" past the page cache" if ours else ""), s))
+    for channels in (2, 4):
+        for compression in ("none", "zlib", "zstd"):
+            parameters = ["multifd-compression=" + compression]
+            if compression != "none":
+                parameters.append("multifd-%s-level=1" % compression)
+            parameters = [x for p in parameters for x in ("--parameter", p)]
+            s = {"godwit": precopy("--dest", "used", "--capability", "multifd", "--parameter", "multifd-channels=%d" % channels,
+                                   *parameters)}
+            for name, path in qemus("11.1").items():
+                s[name] = [sys.executable, os.path.join(HERE, "qemu_peer.py"), "--qemu", path, "--image", image, "--mem", size,
+                           "--no-verify", "--channels", str(channels), *parameters]
+            gs.append(Group("multifd-%d-%s" % (channels, compression), "Idle machine by multifd over unix, %d channels, %s"
+                            % (channels, compression if compression == "none" else compression + " level 1"), s))
     gs.append(Group("gigabit", "The same at 119 MiB/s (1 GbE by max-bandwidth), 512 MiB of RAM, a set of 128 MiB", {
         "%d" % r: [os.path.join(d, "bench_precopy"), "--image", image, "--mem", "512M", "--write", "%dM" % r, "--set",
                    "128M", "--parameter", "max-bandwidth=119M"] for r in (20, 50)}))
@@ -253,6 +266,16 @@ def goals(gs, mem, looks):
         v = ratio(by[name], "godwit", "QEMU 10.0", lambda r: r.get(key)) if name in by else []
         if v:
             goal("%s: %s over QEMU 10.0's" % (name, key), spread(v), "<= %s" % most, statistics.median(v) <= most)
+    for g in (g for g in gs if g.name.startswith("multifd-")):
+        most = {"none": (0.85, 0.75), "zlib": (0.4, 0.4), "zstd": (0.5, 0.5)}[g.name.rsplit("-", 1)[1]]
+        for s in (s for s in g.subjects if s != "godwit"):
+            for what, of, at_most in (("time", lambda r: r["wall_ms"], most[0]),
+                                      ("CPU time", lambda r: r["src_cpu_s"] + r["dst_cpu_s"], most[1]),
+                                      ("bytes", lambda r: r["bytes"], 1.005)):
+                v = ratio(g, "godwit", s, of)
+                if v:
+                    goal("%s: %s of godwit over that of %s" % (g.name, what, s), spread([100 * x for x in v]) + " %",
+                         "<= %.0f %%" % (100 * at_most), statistics.median(v) <= at_most)
     for s in by["compress"].subjects if "compress" in by else ():
         if s == "godwit":
             continue

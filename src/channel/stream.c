@@ -11,8 +11,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
-/* Says what ended an I/O call; a shutdown explains all that the descriptor may report because of it. */
-static int failed(const struct gw_stream *s, int code, struct gw_error *err)
+int gw_stream_failed(const struct gw_stream *s, int code, struct gw_error *err)
 {
     if (gw_cancel_triggered(&s->wake))
         return gw_fail_canceled(err);
@@ -39,7 +38,7 @@ static int wait_ready(struct gw_stream *s, short events, uint64_t *deadline, str
     r = gw_wait_ready(s->fd, events, &s->wake, NULL, *deadline);
     if (r == -ETIMEDOUT)
         return gw_fail_timeout(timeout_ns, err);
-    return r < 0 ? failed(s, -r, err) : 0;
+    return r < 0 ? gw_stream_failed(s, -r, err) : 0;
 }
 
 static bool hung_up(const struct gw_stream *s)
@@ -96,7 +95,7 @@ ssize_t gw_stream_readv(struct gw_channel *ch, const struct iovec *iov, int n, s
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-            return failed(s, errno, err);
+            return gw_stream_failed(s, errno, err);
         r = wait_ready(s, POLLIN, &deadline, err);
         if (r < 0)
             return r;
@@ -121,7 +120,7 @@ ssize_t gw_stream_writev(struct gw_channel *ch, const struct iovec *iov, int n, 
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-            return failed(s, errno, err);
+            return gw_stream_failed(s, errno, err);
         r = wait_ready(s, POLLOUT, &deadline, err);
         if (r < 0)
             return r;
@@ -147,7 +146,7 @@ ssize_t gw_stream_peek(struct gw_channel *ch, void *buf, size_t n, struct gw_err
         if (errno == EINTR)
             continue;
         if (errno != EAGAIN && errno != EWOULDBLOCK)
-            return failed(s, errno, err);
+            return gw_stream_failed(s, errno, err);
         r = wait_ready(s, POLLIN, &deadline, err);
         if (r < 0)
             return r;
@@ -178,7 +177,7 @@ int gw_stream_close(struct gw_channel *ch, struct gw_error *err)
     for (int i = 0; i < 256 && got > 0; i++)
         got = recv(s->fd, unread, sizeof unread, MSG_DONTWAIT);
     if (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-        return failed(s, errno, err);
+        return gw_stream_failed(s, errno, err);
     return 0;
 }
 
@@ -216,6 +215,12 @@ static const struct gw_channel_ops stream_ops[] = {
     [GW_STREAM_TCP] = STREAM_OPS("tcp"), [GW_STREAM_UNIX] = STREAM_OPS("unix"), [GW_STREAM_VSOCK] = STREAM_OPS("vsock"),
     [GW_STREAM_FD] = STREAM_OPS("fd"),   [GW_STREAM_FILE] = STREAM_OPS("file"),
 };
+
+struct gw_stream *gw_stream_tcp(struct gw_channel *ch)
+{
+    return ch->ops == &stream_ops[GW_STREAM_TCP] ? (struct gw_stream *)ch : NULL;
+}
+
 int gw_stream_init(struct gw_stream *s, const struct gw_channel_ops *ops, int take_fd, unsigned features,
                    const char *name, struct gw_error *err)
 {

@@ -30,6 +30,10 @@ int gw_stream_new(int take_fd, enum gw_stream_kind kind, unsigned features, cons
 int gw_stream_init(struct gw_stream *s, const struct gw_channel_ops *ops, int take_fd, unsigned features,
                    const char *name, struct gw_error *err);
 void gw_stream_fini(struct gw_stream *s);
+/* The stream behind a channel that is a TCP connection made here; NULL: it is another one. */
+struct gw_stream *gw_stream_tcp(struct gw_channel *ch);
+/* Says what ended an I/O call; a shutdown explains all that the descriptor may report because of it. */
+int gw_stream_failed(const struct gw_stream *s, int code, struct gw_error *err);
 
 ssize_t gw_stream_readv(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err);
 ssize_t gw_stream_writev(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err);

@@ -71,9 +71,15 @@ int gw_writer_init_memory(struct gw_writer *w, struct gw_error *err)
 
 void gw_writer_close(struct gw_writer *w)
 {
+    w->zerocopy = gw_zerocopy_free(w->zerocopy);
     gw_out_free(&w->out);
     free(w->iov);
     w->iov = NULL;
+}
+
+int gw_writer_zerocopy(struct gw_writer *w, struct gw_error *err)
+{
+    return gw_zerocopy_new(w->channel, &w->zerocopy, err);
 }
 
 static void book(struct gw_writer *w)
@@ -94,7 +100,9 @@ int gw_writer_flush(struct gw_writer *w, struct gw_error *err)
         return gw_out_error(out, err);
     close_piece(w);
     if (!out->error.code && w->iovs) {
-        int r = gw_channel_writev_full(w->channel, w->iov, w->iovs, &out->error);
+        int r = w->zerocopy
+                    ? gw_zerocopy_send(w->zerocopy, w->iov, w->iovs, out->begin, GW_WRITER_STAGE, &out->error)
+                    : gw_channel_writev_full(w->channel, w->iov, w->iovs, &out->error);
 
         if (r < 0) {
             /* A transport that does not fill in the error still ends the stream. */
@@ -109,6 +117,30 @@ int gw_writer_flush(struct gw_writer *w, struct gw_error *err)
     out->room = 0;
     w->flushed_offset = out->offset;
     return gw_out_error(out, err);
+}
+
+/* A wait that failed ends the stream. */
+static int waited(struct gw_writer *w, int r, struct gw_error *err)
+{
+    if (r < 0) {
+        w->out.error.code = r;
+        gw_context(&w->out.error, "waiting for what was written up to byte %" PRIu64, w->flushed_offset);
+    }
+    return gw_out_error(&w->out, err);
+}
+
+int gw_writer_await(struct gw_writer *w, uint64_t offset, struct gw_error *err)
+{
+    int r = gw_writer_flush(w, err);
+
+    return r < 0 || !w->zerocopy ? r : waited(w, gw_zerocopy_wait(w->zerocopy, offset, &w->out.error), err);
+}
+
+int gw_writer_settle(struct gw_writer *w, struct gw_error *err)
+{
+    int r = gw_writer_flush(w, err);
+
+    return r < 0 || !w->zerocopy ? r : waited(w, gw_zerocopy_settle(w->zerocopy, &w->out.error), err);
 }
 
 void gw_writer_place(struct gw_writer *w, struct iovec *iov, int n, uint64_t bytes, uint64_t at)

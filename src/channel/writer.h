@@ -9,6 +9,8 @@
  *
  * With an account, each flush books there what was put since the last one, also when it fails.
  *
+ * With gw_writer_zerocopy the channel is not given bodies to copy, and they are referenced until it has let go of them.
+ *
  * Threads: one owner.
  */
 #ifndef GW_WRITER_H
@@ -16,6 +18,7 @@
 
 #include "base/cursor.h"
 #include "channel/account.h"
+#include "channel/zerocopy.h"
 #include "godwit/channel.h"
 
 #define GW_WRITER_VECTORS 1024
@@ -33,6 +36,7 @@ struct gw_writer {
     struct gw_account *account;      /* shared by any number of writers; borrowed. NULL: none */
     void (*flushed)(void *opaque, uint64_t bytes); /* after each flush that wrote something; may be NULL */
     void *opaque;
+    struct gw_zerocopy *zerocopy; /* NULL: what is given to the channel is copied by it */
 };
 
 int gw_writer_init(struct gw_writer *w, struct gw_channel *channel, struct gw_error *err);
@@ -47,11 +51,19 @@ int gw_writer_seek(struct gw_writer *w, uint64_t at, struct gw_error *err);
 /* The first error of all puts since init, or of this flush. Over memory nothing moves, but the error is told. */
 int gw_writer_flush(struct gw_writer *w, struct gw_error *err);
 
+/* Bodies are not copied from now on. Before anything is put. */
+int gw_writer_zerocopy(struct gw_writer *w, struct gw_error *err);
+/* Flushes and waits until nothing is referenced any more: in front of this offset; at all. */
+int gw_writer_await(struct gw_writer *w, uint64_t offset, struct gw_error *err);
+int gw_writer_settle(struct gw_writer *w, struct gw_error *err);
+
 /* Bytes that were passed on: nothing in front of this offset is referenced any more. Also after an error, which is for
  * good. */
 static inline uint64_t gw_writer_passed(const struct gw_writer *w)
 {
-    return w->channel && !w->out.error.code ? w->flushed_offset : w->out.offset;
+    if (!w->channel || w->out.error.code)
+        return w->out.offset;
+    return w->zerocopy ? gw_zerocopy_released(w->zerocopy) : w->flushed_offset;
 }
 
 /* Memory only: the bytes so far; taken away, malloc'ed. */

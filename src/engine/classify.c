@@ -21,21 +21,19 @@ static int pages(const struct gw_classify *c, const uint8_t *first, size_t got, 
     if (r < 0)
         return r;
     if (!c->any_uuid && memcmp(g.uuid, c->uuid, sizeof g.uuid) != 0)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "multifd channel %u belongs to a machine with another UUID",
-                       g.channel);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "multifd channel %u belongs to a machine with another UUID: give both sides the same", g.channel);
     if (g.channel >= c->pages)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                       "multifd channel %u came, but multifd-channels is %u here: set the same on both sides", g.channel,
-                       c->pages);
+                       "multifd channel %u came, but multifd-channels is %u here and more at the source: set the same on both "
+                       "sides",
+                       g.channel, c->pages);
     *ret = (struct gw_link_id){.purpose = GW_LINK_PAGES, .index = g.channel, .consume = GW_GREETING_BYTES};
     return 0;
 }
 
-int gw_classify(void *opaque, const uint8_t *first, size_t got, bool silent, struct gw_link_id *ret,
+int gw_classify(const struct gw_classify *c, const uint8_t *first, size_t got, bool silent, struct gw_link_id *ret,
                 struct gw_error *err)
 {
-    const struct gw_classify *c = opaque;
-
     if (silent && !c->urgent)
         return gw_fail(err, -ETIMEDOUT, GW_BLAME_PEER, "said nothing");
     if (!silent && got < 4)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * classify: which channel of a session a new connection is, told by its first bytes (the classifier of
- * channel/links.h).
+ * classify: which channel of a session a new connection is, told by its first bytes.
  *
  *     51 45 56 4d            main
  *     11 22 33 44, 64 bytes  pages, with the number of the channel
@@ -25,8 +24,9 @@ struct gw_classify {
     bool recover; /* a migration that broke: no main channel with a head comes */
 };
 
-/* opaque: struct gw_classify, which does not change while connections are admitted. */
-int gw_classify(void *opaque, const uint8_t *first, size_t got, bool silent, struct gw_link_id *ret,
+/* first[0 .. got) are the first bytes of a new connection; silent: no more came in the time that it has. 0 with *ret; or how many
+ * bytes it takes to know, more than got, at most GW_GREETING_BYTES; or an error: refused. Any thread. */
+int gw_classify(const struct gw_classify *c, const uint8_t *first, size_t got, bool silent, struct gw_link_id *ret,
                 struct gw_error *err);
 
 #endif

@@ -23,9 +23,9 @@ static const struct gw_feature_rule rules[] = {
     {BIT(BACKGROUND_SNAPSHOT), 0, SNAPSHOT_NOT_WITH, "Background-snapshot is not compatible with %s"},
     {BIT(POSTCOPY_RAM), 0, BIT(IGNORE_SHARED), "Postcopy is not compatible with ignore-shared"},
     {BIT(POSTCOPY_RAM), 0, BIT(MULTIFD), "Postcopy is not yet compatible with multifd"},
-    {BIT(ZERO_COPY_SEND), BIT(MULTIFD), 0, "Zero copy only available for non-compressed non-TLS multifd migration"},
+    {BIT(ZERO_COPY_SEND), BIT(MULTIFD), 0, "Capability zero-copy-send needs capability multifd"},
     {BIT(ZERO_COPY_SEND), 0, BIT(XBZRLE) | BIT(COMPRESS),
-     "Zero copy only available for non-compressed non-TLS multifd migration"},
+     "Capability zero-copy-send sends pages as they are in memory: turn %s off"},
     {BIT(POSTCOPY_PREEMPT), BIT(POSTCOPY_RAM), 0, "Postcopy preempt requires postcopy-ram"},
     {BIT(POSTCOPY_PREEMPT), 0, BIT(COMPRESS), "Postcopy preempt not compatible with compress"},
     {BIT(MULTIFD), 0, BIT(COMPRESS), "Multifd is not compatible with compress"},
@@ -76,7 +76,7 @@ int gw_features_judge(uint64_t caps, const uint64_t *params, struct gw_error *er
     if (r < 0)
         return r;
     if ((caps & BIT(ZERO_COPY_SEND)) && packed)
-        return refuse("Zero copy only available for non-compressed non-TLS multifd migration", err);
+        return refuse("Capability zero-copy-send sends pages as they are in memory: set multifd-compression to none", err);
     if ((caps & BIT(MAPPED_RAM)) && packed)
         return refuse("Mapped-ram only available for non-compressed non-TLS multifd migration", err);
     if (params[GW_PARAM_MAX_CPU_THROTTLE] < params[GW_PARAM_CPU_THROTTLE_INITIAL])

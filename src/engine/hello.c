@@ -295,6 +295,36 @@ void gw_door_unwatch(struct gw_recv *r)
     door->watched = false;
 }
 
+static bool anybody_unknown(const struct gw_door *door)
+{
+    for (unsigned i = 0; i < GW_RECV_WAITING; i++)
+        if (door->visitors[i].used && !door->visitors[i].good)
+            return true;
+    return false;
+}
+
+int gw_door_settle(struct gw_recv *r, struct gw_error *err)
+{
+    uint64_t until_ns = gw_now_ns(&gw_clock_real) + GW_MIN(r->hello_ns, FAIR_NS);
+    int e = 0;
+
+    while (e >= 0 && r->door && r->classify.pages) {
+        struct gw_channel *channel = NULL;
+        struct visitor *place;
+
+        survey(r);
+        e = gw_pages_check(r, err);
+        place = e < 0 ? NULL : seat(r);
+        if (place && gw_listener_accept(r->listener, 1, r->session.cancel, &channel, NULL) >= 0)
+            admit(r, place, channel, NULL);
+        else if (!anybody_unknown(r->door) || gw_now_ns(&gw_clock_real) >= until_ns)
+            break;
+        else
+            gw_clock_real.sleep_ns(NULL, TURN_NS);
+    }
+    return e;
+}
+
 void gw_door_close(struct gw_recv *r)
 {
     gw_door_unwatch(r);

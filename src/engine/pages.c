@@ -73,11 +73,18 @@ static unsigned came(const struct gw_recv *r)
 static int fail_late(struct gw_recv *r, struct gw_error *err)
 {
     char text[GW_DURATION_TEXT];
+    unsigned n = came(r);
 
+    gw_duration_text(text, grace_ns(r));
+    if (!n)
+        return gw_fail(err, -ETIMEDOUT, GW_BLAME_PEER,
+                       "0 of %u multifd channels have come within %s: capability multifd seems to be off at the source: set the "
+                       "same on both sides",
+                       r->classify.pages, text);
     return gw_fail(err, -ETIMEDOUT, GW_BLAME_PEER,
-                   "%u of %u multifd channels have come within %s: capability multifd must be on at the source too, with "
-                   "multifd-channels %u",
-                   came(r), r->classify.pages, gw_duration_text(text, grace_ns(r)), r->classify.pages);
+                   "%u of %u multifd channels have come within %s: multifd-channels seems to be %u at the source and is %u here: "
+                   "set the same on both sides",
+                   n, r->classify.pages, text, n, r->classify.pages);
 }
 
 /* Waits for it. */

@@ -98,8 +98,8 @@ static int add_transport(struct gw_plan *plan, struct gw_vm *vm, struct gw_accou
     return r < 0 ? r : gw_lane_add(lane, codec, err);
 }
 
-/* multifd-compression; NULL: none. */
-static int make_packing(const struct gw_vm *vm, bool in, struct gw_packing **ret, struct gw_error *err)
+/* multifd-compression, of one of so many channels; NULL: none. */
+static int make_packing(const struct gw_vm *vm, bool in, unsigned count, struct gw_packing **ret, struct gw_error *err)
 {
     const struct gw_options *o = vm->options;
 
@@ -108,7 +108,7 @@ static int make_packing(const struct gw_vm *vm, bool in, struct gw_packing **ret
     case GW_MULTIFD_ZLIB:
         return gw_packing_zlib_new(in, (int)gw_options_param(o, GW_PARAM_MULTIFD_ZLIB_LEVEL), ret, err);
     case GW_MULTIFD_ZSTD:
-        return gw_packing_zstd_new(in, (int)gw_options_param(o, GW_PARAM_MULTIFD_ZSTD_LEVEL), ret, err);
+        return gw_packing_zstd_new(in, (int)gw_options_param(o, GW_PARAM_MULTIFD_ZSTD_LEVEL), count, ret, err);
     default:
         return 0;
     }
@@ -175,7 +175,7 @@ static int add_page_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct g
     if (r >= 0)
         gw_lanes_set_front(lanes, lane);
     for (; r >= 0 && config.index < pages->count; config.index++) {
-        r = make_packing(vm, false, &config.take_packing, err);
+        r = make_packing(vm, false, pages->count, &config.take_packing, err);
         if (r >= 0)
             r = gw_layout_packet_new(&vm->ram, &config, &layout, err);
         if (r >= 0)
@@ -215,14 +215,31 @@ static int add_file_lanes(struct gw_plan *plan, struct gw_vm *vm, unsigned count
     return r;
 }
 
+/* Whether writers leave it to the kernel to read the pages. */
+static int judge_zerocopy(const struct gw_vm *vm, const struct gw_plan_pages *pages, bool *ret, struct gw_error *err)
+{
+    uint64_t bytes = gw_lanes_body_bytes(pages->count, vm->ram.page_bytes);
+
+    *ret = pages->count && gw_options_cap(vm->options, GW_CAP_ZERO_COPY_SEND);
+    if (!*ret)
+        return 0;
+    if (pages->copies)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "capability zero-copy-send needs tcp:, not %s", pages->copies);
+    /* The kernel counts two pages more for each send. */
+    return gw_zerocopy_check_limit(bytes + bytes / 32, err);
+}
+
 static int make_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, bool zeros,
                       struct gw_lanes **ret, struct gw_error *err)
 {
     bool file = gw_plan_pages_by(vm->options) == GW_PAGES_BY_FILE;
     unsigned count = file ? file_lanes(vm) : pages->count;
+    struct gw_lanes_config config = count ? pages->lanes : (struct gw_lanes_config){0};
     struct gw_lanes *lanes = NULL;
-    int r = gw_lanes_new(count ? &pages->lanes : &(struct gw_lanes_config){0}, &lanes, err);
+    int r = judge_zerocopy(vm, pages, &config.zerocopy, err);
 
+    if (r >= 0)
+        r = gw_lanes_new(&config, &lanes, err);
     if (r >= 0)
         r = file            ? add_file_lanes(plan, vm, count, zeros, lanes, err)
             : pages->count ? add_page_lanes(plan, vm, pages, zeros, lanes, err)
@@ -244,7 +261,7 @@ static int make_lanes_in(struct gw_vm *vm, const struct gw_plan_pages *pages, st
     int r = gw_lanes_in_new(&pages->lanes, &lanes, err);
 
     for (unsigned i = 0; r >= 0 && i < pages->count; i++) {
-        r = make_packing(vm, true, &packing, err);
+        r = make_packing(vm, true, pages->count, &packing, err);
         if (r >= 0)
             r = gw_layout_packet_in_new(&vm->ram, packing, &in, err);
         if (r >= 0)

@@ -110,6 +110,8 @@ static int run(struct gw_recv *r, struct gw_error *err)
         gw_door_unwatch(r);
         if (e < 0 && (why = gw_pages_check(r, err)) < 0)
             e = why;
+        else if (e >= 0)
+            e = gw_door_settle(r, err);
         if (e >= 0 || r->touched)
             gw_door_close(r);
         if (e >= 0)

@@ -78,6 +78,9 @@ int gw_recv_hello(struct gw_recv *r, struct gw_error *err);
 void gw_door_watch(struct gw_recv *r);
 void gw_door_unwatch(struct gw_recv *r);
 void gw_door_close(struct gw_recv *r);
+/* The stream has ended, and nobody watches. With multifd: hears whoever came before that. A channel that nobody reads here has
+ * pages that would be missing: it is the end of the migration, however late it is noticed. A stranger costs some time. */
+int gw_door_settle(struct gw_recv *r, struct gw_error *err);
 /* Everything up to the end of the stream. */
 int gw_recv_load(struct gw_recv *r, struct gw_error *err);
 /* A COMMAND, behind its type byte, which stands at byte `at`. */

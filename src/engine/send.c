@@ -61,6 +61,8 @@ void gw_send_publish(struct gw_send *s)
     st->normal_pages = c.plain_pages;
     st->normal_bytes = c.plain_pages * page;
     st->skipped_pages = c.skipped_pages;
+    st->multifd_bytes = c.channel_bytes;
+    st->dirty_sync_missed_zero_copy = c.missed_zero_copy;
     st->xbzrle = c.xbzrle;
     st->compression = c.compression;
     st->dirty_sync_count = s->syncs;
@@ -144,6 +146,8 @@ static void prefer_report(struct gw_send *s, struct gw_error *err)
     pthread_mutex_unlock(&s->session.lock);
 }
 
+#define UNREAD_BYTES (32u << 20)
+
 /* What it could be that a peer did not like, where only its log can say it. */
 static void suspect(struct gw_send *s, struct gw_error *err)
 {
@@ -151,7 +155,9 @@ static void suspect(struct gw_send *s, struct gw_error *err)
     bool says_why;
 
     pthread_mutex_lock(&s->session.lock);
-    says_why = s->rp.hello || st->dirty_sync_count > 1 || s->session.cancelled || s->session.yanked;
+    /* Who answers behind pages has read them. Else a second pass is a sign, if the first cannot all lie in the connections. */
+    says_why = s->rp.hello || s->session.cancelled || s->session.yanked || s->rp.pongs > (s->rp.asks ? 2 : 1) ||
+               (st->dirty_sync_count > 1 && st->transferred_bytes > UNREAD_BYTES);
     pthread_mutex_unlock(&s->session.lock);
     if (says_why)
         return;
@@ -261,6 +267,8 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
     r = gw_pages_count(s->session.vm, s->has_uri && is_many(&s->uri), config->uri, &pages.count, err);
     if (r < 0)
         return r;
+    if (s->has_uri && s->uri.kind != GW_URI_TCP)
+        pages.copies = config->uri;
     return gw_plan_send(&s->plan, s->session.vm, &pages, err);
 }
 

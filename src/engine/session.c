@@ -25,7 +25,7 @@ int gw_session_init(struct gw_session *s, struct gw_vm *vm, gw_event_fn on_event
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->changed, &attr);
     pthread_condattr_destroy(&attr);
-    gw_links_init(&s->links, NULL, NULL, 0);
+    gw_links_init(&s->links);
     return gw_cancel_new(&s->cancel, err);
 }
 
@@ -249,7 +249,7 @@ static int dial_beside(void *opaque, enum gw_link purpose, unsigned i, struct gw
 {
     struct gw_session *s = opaque;
 
-    return gw_channel_beside(s->links.place[GW_LINK_MAIN].channel, gw_options_param(s->vm->options, GW_PARAM_DIRECT_IO),
+    return gw_channel_beside(s->links.place[GW_LINK_MAIN], gw_options_param(s->vm->options, GW_PARAM_DIRECT_IO),
                              ret, err);
 }
 

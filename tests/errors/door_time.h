@@ -106,7 +106,7 @@ int __wrap_gw_vm_head_get(const struct gw_vm *vm, struct gw_reader *reader, stru
 }
 
 /* Whether so many heads were read, and the door knows of it: each visitor's thread has ended. */
-static bool door_knows_heads(unsigned n)
+static inline bool door_knows_heads(unsigned n)
 {
     char path[64];
 
@@ -141,7 +141,7 @@ static void door_pass_ms(unsigned ms)
 }
 
 /* On a thread of a stranger; *ends does what it says. */
-static void door_wait_ms(unsigned ms, const atomic_bool *ends)
+static inline void door_wait_ms(unsigned ms, const atomic_bool *ends)
 {
     uint64_t until = door_now(NULL) + ms * GW_NS_PER_MS;
 

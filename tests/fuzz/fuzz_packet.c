@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] % 3 == 1 && gw_packing_known(GW_PACKET_ZLIB))
         must(gw_packing_zlib_new(true, 0, &packing, NULL) == 0);
     if (data[0] % 3 == 2 && gw_packing_known(GW_PACKET_ZSTD))
-        must(gw_packing_zstd_new(true, 0, &packing, NULL) == 0);
+        must(gw_packing_zstd_new(true, 0, 64, &packing, NULL) == 0);
     must(gw_ram_init(&ram, 4096u << (data[0] / 3 % 5), NULL, NULL) == 0);
     d.host = aligned_alloc(65536, BYTES); /* exactly as large as it is, so that a sanitizer sees what is outside */
     must(d.host);

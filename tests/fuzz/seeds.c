@@ -11,6 +11,7 @@
 #include "image/image.h"
 #include "image/libvirt/libvirt.h"
 #include "rig.h"
+#include "wire/mapped.h"
 
 static const char *folder;
 
@@ -230,6 +231,43 @@ static int packet(void)
     return 0;
 }
 
+/* A block of 64 pages of which each has a bit, none has, and as every other page; good, cut, with heads that do not fit together
+ * (fuzz_mapped.c). */
+static int mapped(void)
+{
+    static const char *const names[] = {"all", "none", "some", "cut", "behind", "within"};
+    static const uint64_t maps[] = {UINT64_MAX, 0, 0x5555555555555555, 1, 1, 1};
+    struct gw_wire_mapped good;
+
+    if (gw_mapped_lay("r", 64 * 4096, 4096, 0, &good, NULL) < 0)
+        return 1;
+    for (unsigned k = 0; k < GW_ARRAY_LEN(names); k++) {
+        struct gw_wire_mapped m = good;
+        uint8_t out[512] = {(uint8_t)k}, *p;
+        struct gw_out o;
+        size_t n;
+
+        m.pages_at = k == 4 ? m.pages_at << 40 : k == 5 ? m.map_at : m.pages_at;
+        gw_out_memory(&o);
+        gw_mapped_put(&o, 4096, &m);
+        while (gw_out_data(&o, &n) && n < good.map_at)
+            gw_put_u8(&o, 0);
+        gw_put_u64(&o, maps[k]); /* the same in either order */
+        p = gw_out_take(&o, &n);
+        if (!p || n > sizeof out - 23)
+            return 1;
+        gw_store_be16(out + 1, (uint16_t)n);
+        gw_store_be32(out + 3, (uint32_t)good.end);
+        memcpy(out + 7, p, n);
+        gw_store_be64(out + 7 + n, 0x10); /* of the list, which goes on behind the pages; of the section */
+        gw_store_be64(out + 15 + n, 0x10);
+        free(p);
+        if (put(names[k], out, 7 + n + (k == 3 ? 12 : 16)))
+            return 1;
+    }
+    return 0;
+}
+
 /* Deltas of a page of 4 KiB, good and bad; lists of changes (fuzz_xbzrle.c). */
 static int xbzrle(void)
 {
@@ -421,6 +459,8 @@ int main(int argc, char **argv)
         return return_path();
     if (!strcmp(argv[1], "packet"))
         return packet();
+    if (!strcmp(argv[1], "mapped"))
+        return mapped();
     if (!strcmp(argv[1], "xbzrle"))
         return xbzrle();
     if (!strcmp(argv[1], "compress"))

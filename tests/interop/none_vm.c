@@ -267,10 +267,12 @@ static void say_end(struct machine *m, int r, const struct gw_error *err)
            ", \"normal\": %" PRIu64 ", \"duplicate\": %" PRIu64 ", \"dirty-sync-count\": %" PRIu64
            ", \"downtime-us\": %" PRIu64 ", \"total-ms\": %" PRIu64 ", \"rounds\": %u, \"xbzrle\": %" PRIu64
            ", \"compressed\": %" PRIu64 ", \"compressed-size\": %" PRIu64 ", \"busy\": %" PRIu64
+           ", \"multifd-bytes\": %" PRIu64 ", \"dirty-sync-missed-zero-copy\": %" PRIu64
            ", \"bytes-by\": [",
            st.transferred_bytes, st.total_bytes, st.remaining_bytes, st.normal_pages, st.duplicate_pages,
            st.dirty_sync_count, st.downtime_ns / 1000, st.total_time_ns / 1000000, st.rounds,
-           st.xbzrle.pages, st.compression.pages, st.compression.bytes, st.compression.busy);
+           st.xbzrle.pages, st.compression.pages, st.compression.bytes, st.compression.busy,
+           st.multifd_bytes, st.dirty_sync_missed_zero_copy);
     for (int i = 0; i < GW_CAUSE_COUNT; i++)
         printf("%s%" PRIu64, i ? ", " : "", st.bytes_by[i]);
     printf("]}}\n");

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import UUID, Case, QmpError, pattern, wait_until, write_file  # noqa: E402
+from harness import PAGE, UUID, Case, QmpError, pattern, wait_until, write_file  # noqa: E402
 from test_park_live import Parking  # noqa: E402
 from versions import VERSIONS, at_least, profile  # noqa: E402
 
@@ -162,6 +162,86 @@ for _version in VERSIONS:
                 lambda self, v=_version, c=_compression: self.live(v, c))
 
 
+class ZeroCopy(Multifd):
+    """Pages that the kernel sends from where they are. It copies what goes over loopback all the same, and says so."""
+
+    def with_it(self, channels=2, **parameters):
+        settings = multifd(channels, **parameters)
+        settings["capabilities"].append("zero-copy-send")
+        return settings
+
+    def judge(self, source, channels):
+        """What both sides agree on about a good end."""
+        end = source.end()
+        self.assert_ok(end)
+        stats = end["stats"]
+        self.assertGreaterEqual(stats["multifd-bytes"], stats["normal"] * PAGE)
+        self.assertLess(stats["multifd-bytes"], stats["transferred"])
+        self.assertGreater(stats["dirty-sync-missed-zero-copy"], 0)
+        self.assertLessEqual(stats["dirty-sync-missed-zero-copy"], stats["dirty-sync-count"] * channels)
+        return end
+
+    def test_to_qemu(self):
+        for version in VERSIONS:
+            for channels in (1, 4):
+                with self.failing_as("%s, %d channels" % (version, channels)):
+                    target = self.of(version, "target", multifd(channels), incoming="tcp:127.0.0.1:0")
+                    source = self.none_vm("source", "send", target.address(), peer=profile(version), ram=RAM,
+                                          **self.with_it(channels))
+                    self.judge(source, channels)
+                    target.wait()
+                    self.assert_same_ram(target.ram(), RAM)
+                for vm in (source, target):
+                    vm.close()
+                os.unlink(self.path("target.ram"))
+
+    def test_while_memory_is_written(self):
+        """What is written while the kernel holds a page may go or not; it comes again."""
+        for version in VERSIONS:
+            target = self.of(version, "target", multifd(2), incoming="tcp:127.0.0.1:0")
+            source = self.none_vm("source", "send", target.address(), peer=profile(version), rate=4000, working_set=8 << 20,
+                                  ram=RAM, **self.with_it(2, **{"max-bandwidth": 8 << 20, "downtime-limit": 1}))
+            source.settle()
+            self.assertGreater(self.judge(source, 2)["written"], 0)
+            target.wait()
+            with self.failing_as(version):
+                self.assert_same_ram(target.ram(), source.ram())
+            for vm in (source, target):
+                vm.close()
+            os.unlink(self.path("target.ram"))
+
+    def test_from_qemu(self):
+        """It only changes how the source writes."""
+        for version in (v for v in VERSIONS if at_least(v, "7.2")):
+            target = self.none_vm("target", "recv", "tcp:127.0.0.1:0", **multifd(2))
+            source = self.of(version, "source", self.with_it(2), ram=write_file(self.path("source.ram"), RAM))
+            source.migrate(target.address())
+            self.assert_ok(target.end())
+            self.assert_same_ram(target.ram(), RAM)
+            for vm in (source, target):
+                vm.close()
+
+    def test_godwits(self):
+        settings = self.with_it(8)
+        target = self.none_vm("target", "recv", "tcp:127.0.0.1:0", **settings)
+        source = self.none_vm("source", "send", target.address(), rate=20000, working_set=4 << 20, ram=RAM, **settings)
+        source.settle()
+        self.judge(source, 8)
+        self.assert_ok(target.end())
+        self.assert_same_ram(target.ram(), source.ram())
+
+    def test_refused(self):
+        zlib = self.with_it(2, compression="zlib")
+        alone = {"capabilities": ["zero-copy-send"], "parameters": {}}
+        for uri, settings, words in ((self.unix(), self.with_it(), "zero-copy-send needs tcp:, not unix:"),
+                                     ("tcp:127.0.0.1:1", zlib, "set multifd-compression to none"),
+                                     ("tcp:127.0.0.1:1", alone, "zero-copy-send needs capability multifd")):
+            p = self.none_vm("source", "send", uri, **settings)
+            self.assertNotEqual(p.wait_exit(), 0)
+            p.close()
+            self.assertIn(words, p.text())
+
+
 class Differs(Multifd):
     """Settings that differ: both sides end or go on, and say what differs; the machine stays where it is."""
 
@@ -240,6 +320,15 @@ class Parked(Parking):
         target = self.none(other, "target", incoming=self.unix("n"), **settings)
         self.arrives(target, self.unix("n"), self.path("parked"), *options, "--peer", profile(other))
         self.assert_same_ram(target.ram(), RAM)
+
+    def test_zero_copy(self):
+        """What is read from the file ahead is kept until the kernel has let go of it."""
+        path = self.parked(self.none("10.0", "source", ram=RAM), self.unix())
+        for version in VERSIONS:
+            target = self.none(version, "target" + version, incoming="tcp:127.0.0.1:0", **multifd(2))
+            self.arrives(target, target.address(), path, "--force", "--capability", "multifd", "--capability",
+                         "zero-copy-send", "--parameter", "multifd-channels=2", "--peer", profile(version))
+            self.assert_same_ram(target.ram(), RAM)
 
     def test_from_5_2(self):
         self.there_and_back("5.2", "11.1")

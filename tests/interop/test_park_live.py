@@ -122,14 +122,14 @@ class Live(Parking):
         finally:
             q.close()
 
-    def live(self, a, b, *arguments, capabilities=(), machine="pc-i440fx-7.2"):
-        """The migration's statistics, as the source tells them at the end."""
+    def live(self, a, b, *arguments, capabilities=(), parameters=None, machine="pc-i440fx-7.2"):
+        """The migration's statistics, as the source tells them at the end. arguments: of `receive`."""
         self.writes = 0
         pauses = "pause-before-switchover" in capabilities
         options = {"machine": machine, "block": "pc.ram", "memory": self.SIZE, "args": ["-accel", "tcg"],
                    "paused": True}
         # The working set takes a second on this link, and is written anew in less: no pass is the last one.
-        source = self.qemu(a, "source", qtest=True, parameters={"max-bandwidth": 4 << 20, "downtime-limit": 1},
+        source = self.qemu(a, "source", qtest=True, parameters={"max-bandwidth": 4 << 20, "downtime-limit": 1, **(parameters or {})},
                            capabilities=list(capabilities), **options)
         with open(source.ram_path, "r+b") as f:
             f.seek(self.BASE)
@@ -201,6 +201,27 @@ class Live(Parking):
 
     def test_compress_from_7_2(self):
         self.compress("7.2")
+
+    def multifd(self, version, compression="none"):
+        """Pages that come on several channels, at either rule of when these wait for each other. The rate limit does not
+        hold such channels up by much: it may converge, and waits until the writer has stopped."""
+        found = self.live(version, version, "--capability", "multifd", "--parameter", "multifd-channels=3", "--parameter",
+                          "multifd-compression=" + compression, capabilities=["multifd", "pause-before-switchover"],
+                          parameters={"multifd-channels": 3, "multifd-compression": compression},
+                          machine="pc-i440fx-" + ("5.2" if version == "5.2" else "7.2"))
+        self.assertGreater(found["ram"]["multifd-bytes"], self.WORKING_SET // 8)
+
+    def test_multifd_from_5_2(self):
+        self.multifd("5.2")
+
+    def test_multifd_from_7_2(self):
+        self.multifd("7.2", "zlib")
+
+    def test_multifd_from_10_0(self):
+        self.multifd("10.0")
+
+    def test_multifd_from_11_1(self):
+        self.multifd("11.1", "zlib")
 
     def test_as_it_was_written_while_it_came(self):
         self.live("10.0", "10.0", "--compress", "none")

@@ -107,6 +107,19 @@ static unsigned lanes_of(const struct pair *p)
     return n;
 }
 
+static void connect_tcp(struct gw_channel **a, struct gw_channel **b)
+{
+    struct gw_listener *l;
+    struct gw_uri uri;
+
+    assert_int_equal(gw_uri_parse("tcp:127.0.0.1:0", &uri, NULL), 0);
+    assert_int_equal(gw_listen(&uri, 1, &l, NULL), 0);
+    gw_listener_uri(l, &uri);
+    assert_int_equal(gw_connect(&uri, 0, NULL, a, NULL), 0);
+    assert_int_equal(gw_listener_accept(l, 0, NULL, b, NULL), 0);
+    gw_listener_free(l);
+}
+
 static void make_lanes(struct pair *p, struct ends *ends[2])
 {
     struct sim *sides[] = {p->from, p->to};
@@ -121,8 +134,13 @@ static void make_lanes(struct pair *p, struct ends *ends[2])
         sides[k]->vm->dial_pages.dial = dial;
         sides[k]->vm->dial_pages.opaque = ends[k];
     }
+    if (p->zerocopy)
+        assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "zero-copy-send", true, NULL), 0);
     for (unsigned i = 0; i < lanes; i++) {
-        assert_int_equal(gw_channel_memory_pair(65536, &ends[0]->end[i], &ends[1]->end[i], NULL), 0);
+        if (p->zerocopy)
+            connect_tcp(&ends[0]->end[i], &ends[1]->end[i]);
+        else
+            assert_int_equal(gw_channel_memory_pair(65536, &ends[0]->end[i], &ends[1]->end[i], NULL), 0);
         for (unsigned k = 0; k < 2 && p->lane; k++)
             p->lane(p, !k, i, &ends[k]->end[i]);
     }

@@ -35,6 +35,7 @@ struct pair {
     /* Channels for pages alone, each with a lane of its own on either side; 0: as many as the environment's SIM_LANES says,
      * else none. */
     unsigned lanes;
+    bool zerocopy; /* over TCP, and bodies are not copied */
     /* Puts a filter around one end of such a channel; may be NULL. On the test's thread. */
     void (*lane)(struct pair *p, bool source, unsigned i, struct gw_channel **channel);
 

@@ -31,6 +31,22 @@ static void test_counts(void **state)
         /* Every page was put once or more, and each byte is accounted for, whichever channel carried it. */
         assert_true(p.stats.normal_pages + p.stats.duplicate_pages >= (MIB << 20) / 4096);
         assert_int_equal(p.stats.bytes_by[GW_CAUSE_RAM_PAGE], p.stats.normal_pages * 4096);
+        /* None of them went on the main stream. */
+        assert_true(p.stats.multifd_bytes >= p.stats.normal_pages * 4096 && p.stats.multifd_bytes < p.stats.transferred_bytes);
+        assert_int_equal(p.stats.dirty_sync_missed_zero_copy, 0);
+    }
+}
+
+/* The kernel reads the pages, whenever it likes, while the machine writes them. Over loopback it copies them after all. */
+static void test_zerocopy(void **state)
+{
+    for (unsigned lanes = 1; lanes <= 4; lanes++) {
+        struct pair p = {.mib = MIB, .words_per_ms = 30, .lanes = lanes, .zerocopy = true, .peer = lanes % 2 ? NULL : "7.2"};
+
+        pair_run(&p);
+        assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+        assert_true(p.stats.dirty_sync_missed_zero_copy > 0);
+        assert_true(p.stats.dirty_sync_missed_zero_copy <= p.stats.dirty_sync_count * lanes);
     }
 }
 
@@ -115,7 +131,8 @@ static void test_cancelled(void **state)
     unsigned stayed = 0;
 
     for (unsigned at = 1; at < 40; at++) {
-        struct pair p = {.mib = MIB, .words_per_ms = 30, .lanes = 2, .during = cancel, .opaque = &at};
+        struct pair p = {
+            .mib = MIB, .words_per_ms = 30, .lanes = 2, .zerocopy = at % 3 == 0, .during = cancel, .opaque = &at};
 
         looks = 0;
         pair_run(&p);
@@ -128,6 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         owned_test(test_counts),
+        owned_test(test_zerocopy),
         owned_test(test_faults),
         owned_test(test_uneven),
         owned_test(test_cancelled),

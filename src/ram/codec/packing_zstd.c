@@ -17,17 +17,28 @@ bool gw_packing_known(enum gw_packet_coding coding)
     }
 }
 
+/* What level 20 needs, 32 MiB. */
+#define WINDOW_BITS 25u
+
+unsigned gw_packing_window_bits(unsigned count)
+{
+    unsigned bits = WINDOW_BITS;
+
+    while (((uint64_t)count << bits) > GW_PACKING_KEPT_BYTES)
+        bits--;
+    return bits;
+}
+
 #ifdef GW_HAVE_ZSTD
 
 #include <zstd.h>
-
-/* What a peer may make us keep for a channel: what level 20 needs, 32 MiB. */
-#define WINDOW_LOG_MAX 25
+#include <zstd_errors.h>
 
 struct packing {
     struct gw_packing packing;
     ZSTD_CCtx *out;
     ZSTD_DCtx *in;
+    unsigned window_bits; /* the most */
     uint8_t copy[1u << 16]; /* of a page of any size */
 };
 
@@ -66,6 +77,11 @@ static int more(struct packing *p, ZSTD_outBuffer *to, ZSTD_inBuffer *from, stru
     for (;;) {
         size_t had_out = to->pos, had_in = from->pos, r = ZSTD_decompressStream(p->in, to, from);
 
+        if (ZSTD_isError(r) && ZSTD_getErrorCode(r) == ZSTD_error_frameParameter_windowTooLarge)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                           "zstd: it asks for more than %u MiB of memory, which each of so many channels may have here: a lower "
+                           "multifd-zstd-level at the source needs less, and fewer multifd-channels may have more",
+                           1u << (p->window_bits - 20));
         if (ZSTD_isError(r))
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "zstd: %s", ZSTD_getErrorName(r));
         if (to->pos == to->size || (to->pos == had_out && from->pos == had_in))
@@ -114,7 +130,7 @@ static struct gw_packing *packing_free(struct gw_packing *packing)
     return NULL;
 }
 
-int gw_packing_zstd_new(bool in, int level, struct gw_packing **ret, struct gw_error *err)
+int gw_packing_zstd_new(bool in, int level, unsigned count, struct gw_packing **ret, struct gw_error *err)
 {
     struct packing *p = calloc(1, sizeof *p);
     size_t r = 0;
@@ -125,7 +141,8 @@ int gw_packing_zstd_new(bool in, int level, struct gw_packing **ret, struct gw_e
         .coding = GW_PACKET_ZSTD, .pack = pack, .unpack = unpack, .reset = reset, .free = packing_free};
     if (in) {
         p->in = ZSTD_createDCtx();
-        r = p->in ? ZSTD_DCtx_setParameter(p->in, ZSTD_d_windowLogMax, WINDOW_LOG_MAX) : 0;
+        p->window_bits = gw_packing_window_bits(count);
+        r = p->in ? ZSTD_DCtx_setParameter(p->in, ZSTD_d_windowLogMax, (int)p->window_bits) : 0;
     } else {
         p->out = ZSTD_createCCtx();
         r = p->out ? ZSTD_CCtx_setParameter(p->out, ZSTD_c_compressionLevel, level) : 0;
@@ -140,7 +157,7 @@ int gw_packing_zstd_new(bool in, int level, struct gw_packing **ret, struct gw_e
 
 #else
 
-int gw_packing_zstd_new(bool in, int level, struct gw_packing **ret, struct gw_error *err)
+int gw_packing_zstd_new(bool in, int level, unsigned count, struct gw_packing **ret, struct gw_error *err)
 {
     return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "multifd-compression zstd: this build of godwit has no zstd");
 }

@@ -21,6 +21,7 @@ struct way {
     bool threaded;
     struct gw_writer writer;
     _Atomic uint64_t bytes;
+    _Atomic uint64_t missed; /* barriers up to which the kernel copied bodies after all */
     /* under lanes->lock */
     struct gw_batch *waiting;
     enum gw_barrier barrier; /* to be reached; NO_BARRIER: none */
@@ -262,10 +263,25 @@ static void reach(struct way *y, enum gw_barrier kind, bool failed)
     struct gw_error error = GW_ERROR_INIT;
     int r = failed ? 0 : put_barrier(y, kind, &y->writer, &error);
 
+    /* At the end of a step nothing comes again yet. */
     if (r >= 0 && !failed)
-        r = gw_writer_flush(&y->writer, &error);
+        r = kind == GW_BARRIER_STEP ? gw_writer_flush(&y->writer, &error) : gw_writer_settle(&y->writer, &error);
     atomic_store_explicit(&y->bytes, gw_writer_offset(&y->writer), memory_order_relaxed);
+    if (y->writer.zerocopy)
+        atomic_store_explicit(&y->missed, gw_zerocopy_missed(y->writer.zerocopy), memory_order_relaxed);
     if (r < 0) {
+        gw_context(&error, "page channel %u", y->index);
+        note_error(y, &error);
+    }
+    land(y, &y->writer);
+}
+
+/* There is nothing to do: the oldest batch is waited for. */
+static void await_oldest(struct way *y)
+{
+    struct gw_error error = GW_ERROR_INIT;
+
+    if (gw_writer_await(&y->writer, y->flying->end, &error) < 0) {
         gw_context(&error, "page channel %u", y->index);
         note_error(y, &error);
     }
@@ -286,6 +302,12 @@ static void *way_main(void *arg)
         if (!b && kind == NO_BARRIER) {
             if (l->quit)
                 break;
+            if (y->flying) {
+                pthread_mutex_unlock(&l->lock);
+                await_oldest(y);
+                pthread_mutex_lock(&l->lock);
+                continue;
+            }
             pthread_cond_wait(&l->work, &l->lock);
             continue;
         }
@@ -316,6 +338,8 @@ static int start(struct way *y, struct gw_error *err)
     y->barrier = NO_BARRIER;
     if (r >= 0)
         r = gw_writer_init(&y->writer, channel, err);
+    if (r >= 0 && l->config.zerocopy)
+        r = gw_writer_zerocopy(&y->writer, err);
     if (r < 0)
         return r;
     y->writer.account = l->config.account;
@@ -378,6 +402,11 @@ static int reach_all(struct gw_lanes *l, enum gw_barrier kind, struct gw_error *
 
 /* ---- a session ----------------------------------------------------------------------------------------------------
  */
+
+uint64_t gw_lanes_body_bytes(unsigned count, uint32_t page_bytes)
+{
+    return (uint64_t)count * BATCHES_PER_LANE * GW_BATCH_PAGES * page_bytes;
+}
 
 int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err)
 {
@@ -448,14 +477,14 @@ void gw_lanes_end(struct gw_lanes *l)
         if (y->threaded)
             pthread_join(y->thread, NULL);
         y->threaded = false;
-        while (y->flying) { /* the writer will not be flushed again */
+        if (l->config.open)
+            gw_writer_close(&y->writer); /* it references nothing any more */
+        while (y->flying) {
             struct gw_batch *b = y->flying;
 
             y->flying = b->next;
             give_back(l, b);
         }
-        if (l->config.open)
-            gw_writer_close(&y->writer);
         gw_lane_end(y->lane);
         if (y->held) /* nobody works on it any more */
             give_back(l, y->held);
@@ -487,4 +516,7 @@ void gw_lanes_progress(const struct gw_lanes *l, struct gw_progress *sum)
         gw_lane_progress(l->way[i].lane, sum);
     if (l->front)
         gw_lane_progress(l->front, sum);
+    sum->channel_bytes += gw_lanes_bytes(l);
+    for (unsigned i = 0; i < l->count; i++)
+        sum->missed_zero_copy += atomic_load_explicit(&l->way[i].missed, memory_order_relaxed);
 }

@@ -15,7 +15,8 @@
  *
  * Invariants
  *   1. Every batch that was submitted goes back to its source exactly once, also when its lane fails or never starts.
- *   2. A batch goes back only after the writer has passed its bytes on, or has failed for good.
+ *   2. A batch goes back only after the writer has passed its bytes on, or has failed for good. A writer that does not copy
+ *      bodies has passed them on when the kernel has let go of them; a lane without work waits for that.
  *   3. A lane that failed accepts batches and drops them; its error is told by the next submit or barrier.
  *
  * Threads: batch, submit, barrier, begin and end by the session's thread. bytes and pages by any. A cancel is not told
@@ -34,6 +35,7 @@ struct gw_lanes_config {
     int (*open)(void *opaque, unsigned i, struct gw_channel **ret, struct gw_error *err);
     void *opaque;
     struct gw_account *account; /* what they put is booked there; may be NULL */
+    bool zerocopy;              /* sending, with `open`: bodies are not copied (channel/zerocopy.h) */
     /* Receiving: a lane found what it reads to be wrong, or could not place it. On the lane's thread. May be NULL */
     void (*failed)(void *opaque, const struct gw_error *why);
 };
@@ -50,6 +52,9 @@ int gw_lanes_add(struct gw_lanes *l, struct gw_lane *take_lane, struct gw_error 
  * goes to the main stream. What it claims is nobody else's to put. When all lanes have reached a barrier, so does it. The
  * lane is theirs, also on failure; NULL is passed on. */
 void gw_lanes_set_front(struct gw_lanes *l, struct gw_lane *take_lane);
+
+/* Bodies of the batches of so many lanes: the memory that may be locked at a time where they are not copied. */
+uint64_t gw_lanes_body_bytes(unsigned count, uint32_t page_bytes);
 
 /* After a failure end must come. */
 int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err);

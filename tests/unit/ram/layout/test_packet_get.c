@@ -32,7 +32,7 @@ static struct gw_packing *packing(enum gw_packet_coding coding, bool in)
     if (coding == GW_PACKET_ZLIB)
         assert_int_equal(gw_packing_zlib_new(in, 1, &p, NULL), 0);
     if (coding == GW_PACKET_ZSTD)
-        assert_int_equal(gw_packing_zstd_new(in, 1, &p, NULL), 0);
+        assert_int_equal(gw_packing_zstd_new(in, 1, 2, &p, NULL), 0);
     return p;
 }
 
