@@ -150,14 +150,21 @@ static int step(struct gw_live *live, struct gw_writer *w, struct gw_budget *bud
         r = tell(m, GW_TRANSPORT_PAGES, false, w, err);
     if (r >= 0)
         r = dry = send_pages(m, w, budget, err);
-    if (r >= 0)
-        r = gw_lanes_barrier(m->lanes, GW_BARRIER_STEP, w, err);
+    if (r >= 0) /* where each page goes once, no END follows */
+        r = gw_lanes_barrier(m->lanes, dry && m->source->once ? GW_BARRIER_END : GW_BARRIER_STEP, w, err);
     if (r >= 0)
         r = tell(m, GW_TRANSPORT_PAGES, true, w, err);
     if (r < 0)
         return r;
     gw_ram_put_end(&w->out);
     return dry;
+}
+
+static int wait_for(struct gw_live *live, uint64_t ns, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+
+    return m->source->wait ? m->source->wait(m->source, ns, err) : 0;
 }
 
 static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
@@ -245,6 +252,7 @@ static const struct gw_live_ops ops = {
     .setup = setup,
     .pending = pending,
     .step = step,
+    .wait = wait_for,
     .complete = complete,
     .cleanup = cleanup,
     .load_setup = gw_ram_load_setup,
