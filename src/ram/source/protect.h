@@ -3,7 +3,7 @@
  * protect source: all pages as they are at one moment, while the guest writes on. Memory is write-protected by userfaultfd at
  * that moment (sync), with the machine stopped; who then writes to a page waits until the page has been sent.
  *
- *     begin   every block is registered, and what was never touched is read, so that it can be protected
+ *     begin   every block is watched (moment.h)
  *     sync    the moment: all is protected, all is due
  *     next    pages that are written to first, with what lies around them; then all others in their order
  *     sent    the bytes have left the buffers: the protection goes, and who waits goes on
