@@ -159,6 +159,21 @@ static int put_all(struct gw_send *s, struct gw_error *err)
     return r;
 }
 
+/* A stream has no END, by which a destination knows that its source runs on. A mapped-ram file has one: without it QEMU never
+ * writes the maps of the pages, so whoever reads it takes it for a sign that they are there. */
+static int put_ram_end(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_live *ram = s->plan.snapshot;
+    int r;
+
+    if (gw_plan_pages_by(s->session.vm->options) != GW_PAGES_BY_FILE)
+        return 0;
+    gw_send_section(s, GW_SECTION_END, ram);
+    r = ram->ops->complete(ram, &s->writer, err);
+    gw_send_footer(s, ram);
+    return r;
+}
+
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
 
 static int put_rest(struct snapshot *n, struct gw_error *err)
@@ -194,8 +209,8 @@ static int save(struct snapshot *n, struct gw_error *err)
     if (r >= 0)
         r = join(n, err);
     if (r >= 0)
-        r = put_rest(n, err);
-    return r;
+        r = put_ram_end(s, err);
+    return r < 0 ? r : put_rest(n, err);
 }
 
 int gw_send_snapshot(struct gw_send *s, struct gw_error *err)
