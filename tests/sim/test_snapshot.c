@@ -105,6 +105,8 @@ static void on_event(void *opaque, const struct gw_event *e)
     if (e->type == GW_EVENT_RESUME) {
         atomic_fetch_add(&v->resumes, 1);
         sim_await_writes(v->from, v->writes);
+        /* What the guest does not care for now it may have cared for at the moment. */
+        gw_vm_hint_free(v->from->vm, "sim.low", 0, v->from->ram_bytes[0]);
     }
     if ((int)e->type == v->cancel_event && (e->type != GW_EVENT_STATUS || e->status == GW_STATUS_ACTIVE))
         cancel(v);
