@@ -285,6 +285,7 @@ static int run(struct gw_ctl *ctl, int argc, char **argv)
                                    .opaque = ctl};
     struct gw_error err = GW_ERROR_INIT;
     size_t i = 0, count = sizeof commands / sizeof commands[0];
+    int least;
     sigset_t set;
     int r;
 
@@ -296,8 +297,9 @@ static int run(struct gw_ctl *ctl, int argc, char **argv)
         i++;
     if (i == count)
         return gw_ctl_usage("there is no command '%s'", argv[1]);
-    if (argc - 2 < commands[i].at_least || argc - 2 > commands[i].at_most)
-        return gw_ctl_usage("%s: too %s arguments", argv[1], argc - 2 < commands[i].at_least ? "few" : "many");
+    least = commands[i].run == gw_ctl_snapshot && argc > 2 ? gw_ctl_snapshot_least(argv[2]) : commands[i].at_least;
+    if (argc - 2 < least || argc - 2 > commands[i].at_most)
+        return gw_ctl_usage("%s: too %s arguments", argv[1], argc - 2 < least ? "few" : "many");
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);

@@ -37,6 +37,9 @@ int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_dirty_rate(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv);
 
+/* How many arguments `snapshot` needs with this first one. */
+int gw_ctl_snapshot_least(const char *word);
+
 /* Setting by the texts of the command line; nothing is done for none. */
 int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t count);
 int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t count);

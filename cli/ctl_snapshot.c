@@ -271,12 +271,12 @@ static int internal(struct gw_ctl *ctl, int argc, char **argv)
     return r == GW_EXIT_DONE ? wait_job(ctl, id, command) : r;
 }
 
+int gw_ctl_snapshot_least(const char *word)
+{
+    return !strcmp(word, "save") || !strcmp(word, "load") || !strcmp(word, "delete") ? 3 : 1;
+}
+
 int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv)
 {
-    static const char *const words[] = {"save", "load", "delete"};
-    bool word = false;
-
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        word |= !strcmp(argv[0], words[i]);
-    return argc == 1 && !word ? background(ctl, argv[0]) : internal(ctl, argc, argv);
+    return argc == 1 ? background(ctl, argv[0]) : internal(ctl, argc, argv);
 }

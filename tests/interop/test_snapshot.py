@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# builds: plain asan tsan
 """Snapshots of a running machine `none`, which QEMU loads, and of a QEMU, which godwit parks and sends on: RAM byte for byte
 what it was at one moment."""
 import os
