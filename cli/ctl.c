@@ -35,6 +35,8 @@ static const char usage[] =
     "  param [NAME[=VALUE]]...      show or set parameters\n"
     "  dirty-rate [time=SECONDS] [mode=page-sampling|dirty-bitmap|dirty-ring] [samples=PAGES]\n"
     "                               measure how fast the guest dirties memory (1 s, 512 pages sampled per GiB)\n"
+    "  snapshot FILE|URI            save it as it is now, while it runs on: in a parked file, or to an address\n"
+    "      --force                  the file may be there, and is replaced\n"
     "  snapshot save|load TAG VMSTATE DEVICE..., snapshot delete TAG DEVICE...\n"
     "                               internal snapshots, by block node names\n"
     "  qmp COMMAND [JSON]           any QMP command with its arguments\n"
@@ -156,7 +158,7 @@ static const struct {
     {"pause", cmd_pause, 0, 0},      {"recover", cmd_recover, 1, 1},
     {"stop", cmd_stop, 0, 0},        {"cont", cmd_cont, 0, 0},
     {"caps", gw_ctl_caps, 0, 1000},  {"param", gw_ctl_param, 0, 1000},
-    {"qmp", cmd_qmp, 1, 2},          {"snapshot", gw_ctl_snapshot, 3, 1000},
+    {"qmp", cmd_qmp, 1, 2},          {"snapshot", gw_ctl_snapshot, 1, 1000},
     {"dirty-rate", gw_ctl_dirty_rate, 0, 3},
 };
 
@@ -173,6 +175,7 @@ enum {
     OPT_PEER,
     OPT_TIMEOUT,
     OPT_LOG,
+    OPT_FORCE,
     OPT_TLS
 };
 
@@ -188,6 +191,7 @@ static const struct option options[] = {
     {"peer", required_argument, NULL, OPT_PEER},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"log", required_argument, NULL, OPT_LOG},
+    {"force", no_argument, NULL, OPT_FORCE},
     {"tls-creds", required_argument, NULL, OPT_TLS},
     {NULL, 0, NULL, 0},
 };
@@ -232,6 +236,9 @@ static int parse(struct gw_ctl *ctl, int argc, char **argv)
             if (!gw_option_log(optarg, &ctl->verbose))
                 r = gw_ctl_usage("--log: '%s' is not error, warning, info or debug", optarg);
             break;
+        case OPT_FORCE:
+            ctl->force = true;
+            break;
         case OPT_TLS:
             return gw_option_absent("ctl", "--tls-creds", "TLS");
         default:
@@ -242,9 +249,8 @@ static int parse(struct gw_ctl *ctl, int argc, char **argv)
 }
 
 /* Signals are blocked and taken here, so that they are acted on between two messages and nowhere else. */
-static bool interrupted(void *opaque)
+bool gw_ctl_interrupted(struct gw_ctl *ctl)
 {
-    struct gw_ctl *ctl = opaque;
     struct timespec none = {0, 0};
     sigset_t set;
 
@@ -255,6 +261,11 @@ static bool interrupted(void *opaque)
         return false;
     ctl->interrupts++;
     return true;
+}
+
+static bool interrupted(void *opaque)
+{
+    return gw_ctl_interrupted(opaque);
 }
 
 static void tell_event(void *opaque, const json_t *event)
@@ -274,6 +285,7 @@ static int run(struct gw_ctl *ctl, int argc, char **argv)
                                    .opaque = ctl};
     struct gw_error err = GW_ERROR_INIT;
     size_t i = 0, count = sizeof commands / sizeof commands[0];
+    int least;
     sigset_t set;
     int r;
 
@@ -285,8 +297,9 @@ static int run(struct gw_ctl *ctl, int argc, char **argv)
         i++;
     if (i == count)
         return gw_ctl_usage("there is no command '%s'", argv[1]);
-    if (argc - 2 < commands[i].at_least || argc - 2 > commands[i].at_most)
-        return gw_ctl_usage("%s: too %s arguments", argv[1], argc - 2 < commands[i].at_least ? "few" : "many");
+    least = commands[i].run == gw_ctl_snapshot && argc > 2 ? gw_ctl_snapshot_least(argv[2]) : commands[i].at_least;
+    if (argc - 2 < least || argc - 2 > commands[i].at_most)
+        return gw_ctl_usage("%s: too %s arguments", argv[1], argc - 2 < least ? "few" : "many");
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);

@@ -10,7 +10,7 @@
 
 struct gw_ctl {
     const char *socket;
-    bool json, quiet, verbose, detach, resume;
+    bool json, quiet, verbose, detach, resume, force;
     const char *peer; /* --peer */
     uint64_t timeout_ns; /* --timeout; 0: not given */
     /* --capability and --parameter of `migrate`: NAME[=on|off] and NAME=VALUE. */
@@ -37,9 +37,20 @@ int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_dirty_rate(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv);
 
+/* How many arguments `snapshot` needs with this first one. */
+int gw_ctl_snapshot_least(const char *word);
+
 /* Setting by the texts of the command line; nothing is done for none. */
 int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t count);
 int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t count);
+
+/* A signal came that ends what is under way. The main thread. */
+bool gw_ctl_interrupted(struct gw_ctl *ctl);
+/* `migrate`, and unless --detach was given the wait for its end; *ret_info: what query-migrate told last. */
+int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info);
+/* query-status once a migration has ended. A QEMU tells that it has a little before its machine is what it will be from then
+ * on. */
+int gw_ctl_final_status(struct gw_ctl *ctl, json_t **ret_status);
 
 /* What a migration came to, from query-migrate and query-status: for people, on stdout. */
 void gw_ctl_report(const json_t *info, const json_t *status);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ctl, what takes time: migrate, cancel, snapshots. Polls, so that it works the same with every server and also shows
+ * ctl, what takes time: migrate, cancel. Polls, so that it works the same with every server and also shows
  * migrations that somebody else steers meanwhile.
  */
 #include "ctl.h"
@@ -227,9 +227,7 @@ static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns
     return GW_EXIT_FAILED;
 }
 
-/* The machine's state once the migration has ended. A QEMU tells that it has ended a little before its machine is what it
- * will be from then on. */
-static int final_status(struct gw_ctl *ctl, json_t **ret_status)
+int gw_ctl_final_status(struct gw_ctl *ctl, json_t **ret_status)
 {
     uint64_t deadline_ns = now_ns() + SETTLE_NS;
     int r;
@@ -255,7 +253,7 @@ static int conclude(struct gw_ctl *ctl, json_t *info)
     const char *state = gw_ctl_text(info, "status", "none");
     json_t *status = NULL;
     const char *run;
-    int r = final_status(ctl, &status);
+    int r = gw_ctl_final_status(ctl, &status);
 
     if (r != GW_EXIT_DONE)
         return r;
@@ -278,19 +276,13 @@ static int conclude(struct gw_ctl *ctl, json_t *info)
     return r;
 }
 
-int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
+int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
 {
     struct progress p = {.on = isatty(STDERR_FILENO) && !ctl->quiet && !ctl->json && !ctl->verbose};
-    json_t *args = json_pack("{ss}", "uri", argv[0]), *info = NULL;
+    json_t *args = json_pack("{ss}", "uri", uri);
     struct gw_error err = GW_ERROR_INIT;
-    int r = gw_ctl_set_capabilities(ctl, ctl->capabilities, ctl->capability_count);
+    int r;
 
-    if (r == GW_EXIT_DONE)
-        r = gw_ctl_set_parameters(ctl, ctl->parameters, ctl->parameter_count);
-    if (r != GW_EXIT_DONE) {
-        json_decref(args);
-        return r;
-    }
     if (ctl->resume)
         json_object_set_new(args, "resume", json_true());
     if (ctl->peer)
@@ -302,10 +294,19 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
     /* Interrupted before the answer: it may have begun, so it is cancelled as any other. */
     if (r < 0 && (r != -EINTR || ctl->detach))
         return gw_ctl_failed("migrate", &err);
-    if (ctl->detach)
-        return GW_EXIT_DONE;
-    r = wait_end(ctl, &p, UINT64_MAX, &info);
+    return ctl->detach ? GW_EXIT_DONE : wait_end(ctl, &p, UINT64_MAX, ret_info);
+}
+
+int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
+{
+    json_t *info = NULL;
+    int r = gw_ctl_set_capabilities(ctl, ctl->capabilities, ctl->capability_count);
+
     if (r == GW_EXIT_DONE)
+        r = gw_ctl_set_parameters(ctl, ctl->parameters, ctl->parameter_count);
+    if (r == GW_EXIT_DONE)
+        r = gw_ctl_transfer(ctl, argv[0], &info);
+    if (r == GW_EXIT_DONE && !ctl->detach)
         r = conclude(ctl, info);
     json_decref(info);
     return r;
@@ -323,7 +324,7 @@ int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv)
     if (r == GW_EXIT_DONE && gw_ctl_text(info, "status", NULL))
         r = wait_end(ctl, &p, now_ns() + CANCEL_WAIT_NS, &info);
     if (r == GW_EXIT_DONE)
-        r = final_status(ctl, &status);
+        r = gw_ctl_final_status(ctl, &status);
     if (r == GW_EXIT_DONE) {
         state = gw_ctl_text(info, "status", "none");
         if (ctl->json) {
@@ -340,67 +341,4 @@ int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv)
     json_decref(status);
     json_decref(info);
     return r;
-}
-
-/* ---- snapshots --------------------------------------------------------------------------------------------------- */
-
-/* Jobs of the server: waits for ours, takes its result away. */
-static int wait_job(struct gw_ctl *ctl, const char *id, const char *command)
-{
-    struct gw_error err = GW_ERROR_INIT;
-
-    for (;;) {
-        json_t *jobs = NULL, *job;
-        bool found = false, over = false;
-        size_t i;
-        int r = gw_ctl_run(ctl, "query-jobs", NULL, &jobs);
-
-        if (r != GW_EXIT_DONE)
-            return r;
-        json_array_foreach(jobs, i, job)
-        {
-            if (strcmp(gw_ctl_text(job, "id", ""), id))
-                continue;
-            found = true;
-            over = !strcmp(gw_ctl_text(job, "status", ""), "concluded");
-            if (over && gw_ctl_text(job, "error", NULL))
-                gw_fail(&err, -EREMOTEIO, GW_BLAME_PEER, "%s", gw_ctl_text(job, "error", ""));
-        }
-        json_decref(jobs);
-        if (over)
-            r = gw_ctl_run(ctl, "job-dismiss", json_pack("{ss}", "id", id), NULL);
-        if (over || !found)
-            return err.code ? gw_ctl_failed(command, &err) : r;
-        gw_qmp_wait(ctl->qmp, POLL_FIRST_NS, NULL);
-        if (ctl->interrupts) {
-            fprintf(stderr, "godwit ctl: %s: left alone: job %s goes on\n", command, id);
-            return GW_EXIT_FAILED;
-        }
-    }
-}
-
-int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv)
-{
-    bool delete = !strcmp(argv[0], "delete");
-    int first = delete ? 2 : 3;
-    char command[32], id[48];
-    json_t *args, *devices;
-    int r;
-
-    if (!delete &&strcmp(argv[0], "save") && strcmp(argv[0], "load"))
-        return gw_ctl_usage("snapshot: save, load or delete, not '%s'", argv[0]);
-    if (argc <= first)
-        return gw_ctl_usage("snapshot %s: too few arguments", argv[0]);
-    snprintf(command, sizeof command, "snapshot-%s", argv[0]);
-    snprintf(id, sizeof id, "godwit-%ld", (long)getpid());
-    devices = json_array();
-    for (int i = first; i < argc; i++)
-        json_array_append_new(devices, json_string(argv[i]));
-    args = json_pack("{sssssosn}", "job-id", id, "tag", argv[1], "devices", devices, "vmstate");
-    if (delete)
-        json_object_del(args, "vmstate");
-    else
-        json_object_set_new(args, "vmstate", json_string(argv[2]));
-    r = gw_ctl_run(ctl, command, args, NULL);
-    return r == GW_EXIT_DONE ? wait_job(ctl, id, command) : r;
 }

@@ -2,6 +2,9 @@
  *
  * send: a machine leaves. One session object per attempt; a vm has at most one session of either kind at a time.
  *
+ * With the capability background-snapshot it does not: the machine stops for a moment, runs on, and what is sent is what it was
+ * at that moment. The session is completed then, and the owner the source.
+ *
  * After the end exactly one side can run the guest, and gw_send_owner says which as far as this side can know. When the
  * session failed or was cancelled while the source still owned the guest, the guest runs again (if it ran before).
  *

@@ -46,7 +46,9 @@ struct gw_vm_ops {
     int (*stop)(void *opaque, struct gw_error *err);
 
     /* Runs the machine. On the destination after everything was loaded; on the source when a migration failed or was
-     * cancelled after stop. A failure on the destination is reported to the source, which then runs on. */
+     * cancelled after stop. A failure on the destination is reported to the source, which then runs on. A background snapshot
+     * calls it on a thread of its own while memory is write-protected: who writes to memory then, start too, waits until the
+     * session has sent the page, so no thread that does may hold what `running` or an event callback waits for. */
     int (*start)(void *opaque, struct gw_error *err);
 
     /* Whether vCPUs may execute now. */
@@ -180,7 +182,8 @@ GW_API int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_by
 GW_API int64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes);
 /* R12: logically unplugged ranges. Any thread. While set they are not sent: on the other side they read as zeros, or as
  * what was sent before they were set in a migration under way; the guest must not care. What comes back (discarded
- * false) during a migration is sent as it is then. */
+ * false) during a migration is sent as it is then, but not in a background snapshot. Memory that such a snapshot has yet to
+ * save is not to be given back to the host (madvise) before it ends. */
 GW_API int gw_vm_set_discarded(struct gw_vm *vm, const char *name, uint64_t offset, uint64_t bytes, bool discarded,
                                struct gw_error *err);
 

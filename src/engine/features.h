@@ -33,7 +33,7 @@
     F(LATE_BLOCK_ACTIVATE, "late-block-activate", true, "disks are taken over when the machine starts")                \
     F(IGNORE_SHARED, "x-ignore-shared", true, "memory that both sides map stays where it is")                          \
     F(VALIDATE_UUID, "validate-uuid", true, "the machines' UUIDs must be equal")                                       \
-    F(BACKGROUND_SNAPSHOT, "background-snapshot", false, "saves the machine as it is now, while it runs on")           \
+    F(BACKGROUND_SNAPSHOT, "background-snapshot", true,  "saves the machine as it is now, while it runs on")           \
     F(ZERO_COPY_SEND, "zero-copy-send", true, "multifd: the kernel sends from guest memory")                          \
     F(POSTCOPY_PREEMPT, "postcopy-preempt", false, "postcopy: pages that are waited for have their own channel")       \
     F(SWITCHOVER_ACK, "switchover-ack", true, "the destination says when it is ready for the switch-over")             \

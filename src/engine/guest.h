@@ -15,6 +15,7 @@
 
 #include "base/base.h"
 
+struct gw_cancel;
 struct gw_vm;
 struct gw_source;
 struct gw_store;
@@ -26,6 +27,11 @@ struct gw_guest_ops {
 
     /* Source: where pages come from. holes: it may tell zeros without reading them. */
     int (*source)(struct gw_vm *vm, bool holes, struct gw_source **ret, struct gw_error *err);
+
+    /* Source of a background snapshot: the pages as they are at the next sync (ram/source/protect.h). cancel ends its waits. */
+    int (*snapshot)(struct gw_vm *vm, const struct gw_cancel *cancel, struct gw_source **ret, struct gw_error *err);
+    /* Whether there can be one. Any thread, while no session runs. */
+    int (*can_snapshot)(struct gw_vm *vm, struct gw_error *err);
 
     /* Destination: where pages go to. */
     int (*store)(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err);

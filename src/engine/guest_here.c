@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/vm.h"
 #include "ram/source/dirty.h"
+#include "ram/source/protect.h"
+#include "ram/source/watch.h"
 #include "ram/store/direct.h"
 
 static int source(struct gw_vm *vm, bool holes, struct gw_source **ret, struct gw_error *err)
@@ -11,9 +13,20 @@ static int source(struct gw_vm *vm, bool holes, struct gw_source **ret, struct g
     return r < 0 ? r : gw_source_dirty_new(&vm->ram, tracker, holes, ret, err);
 }
 
+static int snapshot(struct gw_vm *vm, const struct gw_cancel *cancel, struct gw_source **ret, struct gw_error *err)
+{
+    return gw_source_protect_new(&vm->ram, cancel, ret, err);
+}
+
+static int can_snapshot(struct gw_vm *vm, struct gw_error *err)
+{
+    return gw_watch_probe(&vm->ram, err);
+}
+
 static int store(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err)
 {
     return gw_store_direct_new(&vm->ram, ret, err);
 }
 
-const struct gw_guest_ops gw_guest_here = {.source = source, .store = store};
+const struct gw_guest_ops gw_guest_here = {
+    .source = source, .snapshot = snapshot, .can_snapshot = can_snapshot, .store = store};

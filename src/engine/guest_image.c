@@ -49,10 +49,20 @@ static int park(struct gw_vm *vm, struct gw_error *err)
     return r < 0 && err && !err->code ? gw_fail(err, r, GW_BLAME_EMBEDDER, "parking: %s", strerror(-r)) : r;
 }
 
+static int can_snapshot(struct gw_vm *vm, struct gw_error *err)
+{
+    return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "this machine rests in a file and does not run: send or convert the file");
+}
+
+static int snapshot(struct gw_vm *vm, const struct gw_cancel *cancel, struct gw_source **ret, struct gw_error *err)
+{
+    return can_snapshot(vm, err);
+}
+
 static void abandon(struct gw_vm *vm)
 {
     gw_memory_abandon(vm->image);
 }
 
 const struct gw_guest_ops gw_guest_at_rest = {
-    .at_rest = true, .source = source, .store = store, .adopt = adopt, .park = park, .abandon = abandon};
+    .at_rest = true, .source = source, .snapshot = snapshot, .can_snapshot = can_snapshot, .store = store, .adopt = adopt, .park = park, .abandon = abandon};

@@ -44,15 +44,17 @@ static uint64_t put_pages(const struct gw_progress *p)
     return p->plain_pages + p->zero_pages + p->coded_pages;
 }
 
-/* A PART of each section, in their order; each gets an even share of what the ones before it have left over, so that none
- * starves. *ret_dry: nothing was left in any. Sleeps for the rate limit, and feeds the bandwidth window. */
-static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
+uint64_t gw_send_share(struct gw_send *s)
 {
-    uint64_t rate = param(s, GW_PARAM_MAX_BANDWIDTH), before_bytes = gw_account_bytes(&s->account), bytes, ns, wait;
-    uint64_t queued = gw_channel_queued(s->channel), left, pages;
-    uint64_t limit = rate ? GW_MAX(rate / 100, 4096) : UINT64_MAX, began_ns = now(s);
-    const struct gw_trace *trace = &s->session.vm->trace;
-    struct gw_progress before = gw_plan_progress(&s->plan), after;
+    uint64_t rate = param(s, GW_PARAM_MAX_BANDWIDTH);
+
+    gw_pace_set(&s->pace, rate);
+    return rate ? GW_MAX(rate / 100, 4096) : UINT64_MAX;
+}
+
+/* In their order; each gets an even share of what the ones before it have left over, so that none starves. */
+static int put_parts(struct gw_send *s, uint64_t limit, uint64_t began_ns, bool *ret_dry, struct gw_error *err)
+{
     struct step t = {.send = s};
     bool dry = true;
     int r = 0;
@@ -71,18 +73,19 @@ static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
     }
     if (r >= 0)
         r = gw_send_flush(s, err);
-    if (r < 0)
-        return r;
-    after = gw_plan_progress(&s->plan);
-    bytes = gw_account_bytes(&s->account) - before_bytes;
-    gw_pace_set(&s->pace, rate);
-    while ((wait = gw_pace_ask(&s->pace, bytes)) && gw_send_check(s, NULL) >= 0)
-        gw_send_sleep(s, wait);
-    ns = now(s) - began_ns;
+    *ret_dry = dry;
+    return r;
+}
+
+/* What was measured since `before` goes into the bandwidth window. */
+static void book(struct gw_send *s, const struct gw_progress *before, uint64_t bytes, uint64_t queued, uint64_t ns, bool dry)
+{
+    const struct gw_trace *trace = &s->session.vm->trace;
+    struct gw_progress after = gw_plan_progress(&s->plan);
+    uint64_t left = gw_channel_queued(s->channel), pages = put_pages(&after) - put_pages(before);
+
     /* What only made the queue longer has not been carried yet. */
-    left = gw_channel_queued(s->channel);
     bytes = bytes + queued > left ? bytes + queued - left : 0;
-    pages = put_pages(&after) - put_pages(&before);
     gw_window_add(&s->window, bytes, pages, ns);
     if (dry)
         gw_window_flush(&s->window);
@@ -95,7 +98,35 @@ static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
         if (dry)
             gw_trace_policy(trace, "f");
     }
-    *ret_dry = dry;
+}
+
+int gw_send_parts(struct gw_send *s, uint64_t limit_bytes, uint64_t *ret_bytes, bool *ret_dry, struct gw_error *err)
+{
+    uint64_t before_bytes = gw_account_bytes(&s->account), queued = gw_channel_queued(s->channel), began_ns = now(s);
+    struct gw_progress before = gw_plan_progress(&s->plan);
+    int r = put_parts(s, limit_bytes, began_ns, ret_dry, err);
+
+    if (r < 0)
+        return r;
+    *ret_bytes = gw_account_bytes(&s->account) - before_bytes;
+    book(s, &before, *ret_bytes, queued, now(s) - began_ns, *ret_dry);
+    return 0;
+}
+
+/* Sleeps for the rate limit. *ret_dry: nothing was left in any section. */
+static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
+{
+    uint64_t before_bytes = gw_account_bytes(&s->account), queued = gw_channel_queued(s->channel), began_ns = now(s);
+    struct gw_progress before = gw_plan_progress(&s->plan);
+    uint64_t limit = gw_send_share(s), bytes, wait;
+    int r = put_parts(s, limit, began_ns, ret_dry, err);
+
+    if (r < 0)
+        return r;
+    bytes = gw_account_bytes(&s->account) - before_bytes;
+    while ((wait = gw_pace_ask(&s->pace, bytes)) && gw_send_check(s, NULL) >= 0)
+        gw_send_sleep(s, wait);
+    book(s, &before, bytes, queued, now(s) - began_ns, *ret_dry);
     gw_send_publish(s);
     return 0;
 }

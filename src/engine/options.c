@@ -43,6 +43,10 @@ struct gw_options {
         gw_options_watch_fn fn;
         void *opaque;
     } watch[GW_PARAM_COUNT];
+    struct {
+        gw_options_guard_fn fn;
+        void *opaque;
+    } guard[GW_CAP_COUNT];
 };
 
 /* Everything that can be set, out of reach of others: changes are made here, judged, and then published. */
@@ -152,6 +156,26 @@ static int apply_capabilities(struct values *v, const char *const *names, const 
     return gw_features_judge(v->caps, v->params, err);
 }
 
+/* Those that would be turned on. */
+static int ask_guards(struct gw_options *o, const struct values *v, struct gw_error *err)
+{
+    uint64_t fresh = v->caps & ~atomic_load(&o->caps);
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < GW_CAP_COUNT; i++)
+        if (fresh >> i & 1 && o->guard[i].fn)
+            r = o->guard[i].fn(o->guard[i].opaque, err);
+    return r;
+}
+
+void gw_options_guard(struct gw_options *o, enum gw_capability c, gw_options_guard_fn fn, void *opaque)
+{
+    hold(o);
+    o->guard[c].fn = fn;
+    o->guard[c].opaque = opaque;
+    release(o);
+}
+
 int gw_options_set_capabilities(struct gw_options *o, const char *const *names, const bool *on, size_t count,
                                 struct gw_error *err)
 {
@@ -164,6 +188,8 @@ int gw_options_set_capabilities(struct gw_options *o, const char *const *names, 
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
     else
         r = apply_capabilities(&v, names, on, count, err);
+    if (r == 0)
+        r = ask_guards(o, &v, err);
     if (r == 0)
         publish(o, &v);
     release(o);

@@ -92,6 +92,10 @@ void gw_options_string(const struct gw_options *o, enum gw_string_parameter p, c
  * with this opaque is not told any more. */
 typedef int (*gw_options_watch_fn)(void *opaque, uint64_t value, struct gw_error *err);
 void gw_options_watch(struct gw_options *o, enum gw_parameter p, gw_options_watch_fn fn, void *opaque);
+/* Asked before a capability is turned on: an error refuses the whole set of changes. Under the lock of the options, which fn
+ * must not ask for. One for each capability; for as long as the options live. */
+typedef int (*gw_options_guard_fn)(void *opaque, struct gw_error *err);
+void gw_options_guard(struct gw_options *o, enum gw_capability c, gw_options_guard_fn fn, void *opaque);
 /* While locked capabilities cannot change. Counts. */
 void gw_options_lock(struct gw_options *o, bool lock);
 

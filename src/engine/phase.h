@@ -6,6 +6,7 @@
  *                     \________\________\_________\___________\___________\_________\-> SEND_FAILED,
  *                                                                                        CANCELLING -> CANCELLED
  *                                                                                   \-> SEND_UNDECIDED
+ *                  background snapshot: ACTIVE -> SAVED, and the source runs on
  *     destination  LISTEN -> LOADING -> LOADED -> [ASKED] -> COMMITTED -> ARRIVED
  *                     \_________\_________\-> RECV_FAILED   \-> RECV_UNDECIDED -> ARRIVED (claimed)
  *
@@ -31,7 +32,7 @@
     F(IDLE, NONE, NONE, SOURCE, false, false, B(CONNECT) | B(LISTEN))                                                  \
     F(CONNECT, SOURCE, SETUP, SOURCE, true, false, B(SETUP) | B(SEND_FAILED) | B(CANCELLING))                          \
     F(SETUP, SOURCE, SETUP, SOURCE, true, false, B(ACTIVE) | B(SEND_FAILED) | B(CANCELLING))                           \
-    F(ACTIVE, SOURCE, ACTIVE, SOURCE, true, false, B(STOPPED) | B(SEND_FAILED) | B(CANCELLING))                        \
+    F(ACTIVE, SOURCE, ACTIVE, SOURCE, true, false, B(STOPPED) | B(SAVED) | B(SEND_FAILED) | B(CANCELLING))             \
     F(STOPPED, SOURCE, ACTIVE, SOURCE, true, false, B(PAUSED) | B(DEVICE) | B(SEND_FAILED) | B(CANCELLING))            \
     F(PAUSED, SOURCE, PRE_SWITCHOVER, SOURCE, true, false, B(DEVICE) | B(SEND_FAILED) | B(CANCELLING))                 \
     F(DEVICE, SOURCE, DEVICE, SOURCE, true, false, B(OFFERED) | B(OFFERED_PLAIN) | B(SEND_FAILED) | B(CANCELLING))     \
@@ -39,6 +40,7 @@
     F(OFFERED_PLAIN, SOURCE, DEVICE, UNDECIDED, false, false, B(SENT) | B(SEND_FAILED) | B(SEND_UNDECIDED))            \
     F(HANDED, SOURCE, DEVICE, DESTINATION, false, false, B(SENT) | B(SEND_FAILED) | B(SEND_GONE))                      \
     F(SENT, SOURCE, COMPLETED, DESTINATION, false, true, 0)                                                            \
+    F(SAVED, SOURCE, COMPLETED, SOURCE, false, true, 0)                                                                \
     F(SEND_FAILED, SOURCE, FAILED, SOURCE, false, true, 0)                                                             \
     F(SEND_UNDECIDED, SOURCE, FAILED, UNDECIDED, false, true, 0)                                                       \
     F(SEND_GONE, SOURCE, FAILED, DESTINATION, false, true, 0)                                                          \

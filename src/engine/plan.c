@@ -81,7 +81,8 @@ static bool sends(const struct gw_vm *vm)
 /* What a page becomes must not depend on what the transport took before, and its records go in one stream. */
 static int check_transport(const struct gw_vm *vm, struct gw_error *err)
 {
-    static const enum gw_capability not_with[] = {GW_CAP_XBZRLE, GW_CAP_COMPRESS, GW_CAP_MULTIFD, GW_CAP_MAPPED_RAM};
+    static const enum gw_capability not_with[] = {GW_CAP_XBZRLE, GW_CAP_COMPRESS, GW_CAP_MULTIFD, GW_CAP_MAPPED_RAM,
+                                                  GW_CAP_BACKGROUND_SNAPSHOT};
 
     for (size_t i = 0; vm->transport && i < GW_ARRAY_LEN(not_with); i++)
         if (gw_options_cap(vm->options, not_with[i]))
@@ -330,20 +331,43 @@ static int add_all(struct gw_plan *plan, struct gw_vm *vm, const struct gw_ram_c
     return r;
 }
 
+/* What a live section sends while the machine runs on would not be of the moment of the snapshot. */
+static int check_snapshot(const struct gw_vm *vm, struct gw_error *err)
+{
+    return vm->lives ? gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
+                               "background-snapshot: this machine has live sections besides its RAM, which cannot be saved so")
+                     : 0;
+}
+
+static int make_source(const struct gw_plan *plan, struct gw_vm *vm, bool snapshot, bool zeros, struct gw_source **ret,
+                       struct gw_error *err)
+{
+    int r = snapshot ? check_snapshot(vm, err) : 0;
+
+    if (r < 0)
+        return r;
+    /* Holes are pages too that a transport is asked for. */
+    return snapshot ? vm->guest->snapshot(vm, plan->cancel, ret, err) : vm->guest->source(vm, zeros && !sends(vm), ret, err);
+}
+
 int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err)
 {
     bool zeros = gw_options_zero_detection(vm->options) != GW_ZERO_NONE;
     struct gw_ram_config ram = ram_config(vm);
+    bool snapshot = gw_options_cap(vm->options, GW_CAP_BACKGROUND_SNAPSHOT);
     int r = check_transport(vm, err);
 
-    if (r >= 0) /* holes are pages too that a transport is asked for */
-        r = vm->guest->source(vm, zeros && !sends(vm), &ram.take_source, err);
+    if (r >= 0)
+        r = make_source(plan, vm, snapshot, zeros, &ram.take_source, err);
     if (r < 0)
         return r;
     ram.transport = sends(vm) ? vm->transport : NULL;
     r = make_lanes(plan, vm, pages, zeros, &ram.take_lanes, err);
-    if (r >= 0)
-        return add_all(plan, vm, &ram, err);
+    if (r >= 0) {
+        r = add_all(plan, vm, &ram, err);
+        plan->snapshot = r >= 0 && snapshot ? plan->live[0] : NULL;
+        return r;
+    }
     ram.take_source->free(ram.take_source);
     gw_plan_close(plan);
     return r;

@@ -8,6 +8,7 @@
  *     capability or parameter        becomes
  *     (what the guest is)            the source `dirty` or `image`; the store `direct`, with `landed` in front of it
  *                                    where a file is written meanwhile
+ *     background-snapshot            the source `protect`; the session sends what the machine is when it begins (snapshot.c)
  *     zero-page-detection            the codec `zero`, and holes told by the source, unless it is none
  *     xbzrle                         the codec `xbzrle`, behind `zero`. A destination always has its decoder
  *     compress and its parameters    the codec `deflate`, behind these. A destination always has its decoder, with
@@ -39,6 +40,7 @@ struct gw_plan {
     struct gw_live *live[GW_PLAN_LIVES]; /* in the order of their sections */
     unsigned lives;
     const struct gw_cancel *cancel; /* set before: what ends waits of the session; borrowed, may be NULL */
+    struct gw_live *snapshot; /* RAM, where the machine is saved as it is at one moment and runs on; else NULL */
     struct gw_codec *xbzrle; /* is told of another xbzrle-cache-size; NULL: it is off */
     struct gw_options *options;
 };

@@ -85,6 +85,8 @@ static int run(struct gw_send *s, struct gw_error *err)
     if (r < 0)
         return r;
     gw_session_enter(&s->session, GW_PHASE_ACTIVE);
+    if (s->plan.snapshot)
+        return gw_send_snapshot(s, err);
     r = gw_send_iterate(s, err);
     return r < 0 ? r : gw_send_switchover(s, err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * send: the source's session, split along its phases: send.c (API, life), setup.c (connect, head, set-up),
- * iterate.c (rounds), switchover.c (stop, last data, answer). This is what they share.
+ * iterate.c (rounds), switchover.c (stop, last data, answer); snapshot.c instead of the last two. This is what they share.
  */
 #ifndef GW_ENGINE_SEND_H
 #define GW_ENGINE_SEND_H
@@ -75,9 +75,17 @@ int gw_send_flush(struct gw_send *s, struct gw_error *err);
 
 int gw_send_setup(struct gw_send *s, struct gw_error *err);
 int gw_send_iterate(struct gw_send *s, struct gw_error *err);
+/* Instead of both: saves the machine as it is now, and lets it run on. On failure too, unless settle has to start it. */
+int gw_send_snapshot(struct gw_send *s, struct gw_error *err);
 /* Everything after the decision; handles the change of owner. On failure the phase tells who owns the guest. */
 int gw_send_switchover(struct gw_send *s, struct gw_error *err);
 
+/* A PART of each live section, about limit_bytes in all, and a flush. *ret_dry: nothing is left in any. Feeds the window. */
+int gw_send_parts(struct gw_send *s, uint64_t limit_bytes, uint64_t *ret_bytes, bool *ret_dry, struct gw_error *err);
+/* How much a step may put, for the rate of now, which the pace gets. */
+uint64_t gw_send_share(struct gw_send *s);
+/* EOF and the description, the last bytes of a stream. */
+int gw_send_end(struct gw_send *s, const char *text, size_t bytes, struct gw_error *err);
 /* Puts fresh figures into session.stats. */
 void gw_send_publish(struct gw_send *s);
 /* A round begins: an exact pending over all sections, between the embedder's notifiers. last: the machine stands, and no

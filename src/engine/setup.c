@@ -76,6 +76,8 @@ static int open_return_path(struct gw_send *s, struct gw_error *err)
     bool duplex = s->channel->features & GW_CHANNEL_DUPLEX;
     int r;
 
+    if (s->plan.snapshot) /* nobody waits for an answer: the machine does not change hands */
+        return 0;
     if (asked && !duplex)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
                        "capability return-path: %s carries one direction only; turn the capability off",
@@ -140,7 +142,7 @@ int gw_send_setup(struct gw_send *s, struct gw_error *err)
         r = s->plan.live[i]->ops->setup(s->plan.live[i], &s->writer, err);
         gw_send_footer(s, s->plan.live[i]);
     }
-    if (r >= 0)
+    if (r >= 0 && !s->plan.snapshot)
         r = gw_send_first_round(s, err);
     if (r >= 0)
         r = gw_send_devices(s, GW_DEVICES_EARLY, err);

@@ -94,8 +94,7 @@ static int put_state(struct gw_send *s, struct gw_error *err)
     return r < 0 ? r : gw_send_flush(s, err);
 }
 
-/* The last word, and the description behind it. */
-static int put_end(struct gw_send *s, const char *text, size_t bytes, struct gw_error *err)
+int gw_send_end(struct gw_send *s, const char *text, size_t bytes, struct gw_error *err)
 {
     gw_grammar_step(&s->grammar, GW_ELEMENT_EOF, 0);
     gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
@@ -313,7 +312,7 @@ int gw_send_switchover(struct gw_send *s, struct gw_error *err)
         return r;
     /* Not a byte of it before: the writer flushes by itself when a long description fills it. */
     eof_at = gw_writer_offset(&s->writer);
-    r = put_end(s, text, bytes, err);
+    r = gw_send_end(s, text, bytes, err);
     if (r < 0)
         return two_steps ? r : last_flush_failed(s, eof_at, err);
     return two_steps ? answer_commit(s, err) : answer_plain(s, err);

@@ -28,6 +28,17 @@ static int take_config(struct new_vm *n, const struct gw_vm_config *config, size
     return r;
 }
 
+/* Who turns it on hears at once where it cannot be. */
+static int can_snapshot(void *opaque, struct gw_error *err)
+{
+    struct gw_vm *vm = opaque;
+    int r = vm->guest->can_snapshot(vm, err);
+
+    if (r < 0)
+        gw_context(err, "capability %s", gw_feature(GW_CAP_BACKGROUND_SNAPSHOT)->name);
+    return r;
+}
+
 int gw_vm_new_sized(const struct gw_vm_config *given, size_t given_bytes, struct gw_vm **ret_vm, struct gw_error *err)
 {
     struct new_vm own;
@@ -68,6 +79,8 @@ int gw_vm_new_sized(const struct gw_vm_config *given, size_t given_bytes, struct
     vm->ram.trace = &vm->trace;
     if (r >= 0)
         r = gw_options_new(&vm->options, err);
+    if (r >= 0)
+        gw_options_guard(vm->options, GW_CAP_BACKGROUND_SNAPSHOT, can_snapshot, vm);
     if (r >= 0)
         r = gw_registry_new(&vm->registry, err);
     if (r >= 0)

@@ -121,7 +121,7 @@ int64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, uin
     end /= vm->ram.page_bytes;
     pthread_mutex_lock(&vm->lock); /* the tracker stays */
     pthread_mutex_lock(&vm->ram.lock);
-    sending = vm->ram.sending;
+    sending = vm->ram.sending && vm->tracker; /* without one all pages are sent as they were (a snapshot) */
     sealed = atomic_load(&b->sealed);
     pthread_mutex_unlock(&vm->ram.lock);
     if (!sending || sealed || first >= GW_MIN(end, b->pages) ||

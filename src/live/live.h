@@ -65,6 +65,9 @@ struct gw_live_ops {
     int (*pending)(struct gw_live *l, bool exact, struct gw_pending *ret, struct gw_error *err);
     /* Body of a PART. 1: nothing left to send now; 0: the budget was spent. */
     int (*step)(struct gw_live *l, struct gw_writer *w, struct gw_budget *budget, struct gw_error *err);
+    /* NULL: nobody ever does. Between two steps: waits at most ns until somebody waits for something that is due; 1: somebody
+     * does, and the next step begins with it. */
+    int (*wait)(struct gw_live *l, uint64_t ns, struct gw_error *err);
     /* Body of the END: all that the exact pending just before found. The machine is stopped. */
     int (*complete)(struct gw_live *l, struct gw_writer *w, struct gw_error *err);
     void (*cleanup)(struct gw_live *l);

@@ -150,8 +150,9 @@ static int step(struct gw_live *live, struct gw_writer *w, struct gw_budget *bud
         r = tell(m, GW_TRANSPORT_PAGES, false, w, err);
     if (r >= 0)
         r = dry = send_pages(m, w, budget, err);
-    if (r >= 0)
-        r = gw_lanes_barrier(m->lanes, GW_BARRIER_STEP, w, err);
+    if (r >= 0) /* where each page goes once, an END need not follow */
+        r = gw_lanes_barrier(m->lanes, dry && m->source->once ? GW_BARRIER_END : GW_BARRIER_STEP, w, err);
+    m->ended = r >= 0 && dry && m->source->once;
     if (r >= 0)
         r = tell(m, GW_TRANSPORT_PAGES, true, w, err);
     if (r < 0)
@@ -160,21 +161,33 @@ static int step(struct gw_live *live, struct gw_writer *w, struct gw_budget *bud
     return dry;
 }
 
-static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
+static int wait_for(struct gw_live *live, uint64_t ns, struct gw_error *err)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
-    int r = check_resized(m, err);
 
-    if (r >= 0)
-        r = gw_lanes_barrier(m->lanes, GW_BARRIER_SWITCH, w, err);
+    return m->source->wait ? m->source->wait(m->source, ns, err) : 0;
+}
+
+static int finish(struct ram_live *m, struct gw_writer *w, struct gw_error *err)
+{
+    int r = gw_lanes_barrier(m->lanes, GW_BARRIER_SWITCH, w, err);
+
     if (r >= 0)
         r = tell(m, GW_TRANSPORT_FINISH, false, w, err);
     if (r >= 0)
         r = send_pages(m, w, NULL, err);
     if (r >= 0)
         r = gw_lanes_barrier(m->lanes, GW_BARRIER_END, w, err);
-    if (r >= 0)
-        r = tell(m, GW_TRANSPORT_FINISH, true, w, err);
+    return r < 0 ? r : tell(m, GW_TRANSPORT_FINISH, true, w, err);
+}
+
+static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    int r = check_resized(m, err);
+
+    if (r >= 0 && !m->ended)
+        r = finish(m, w, err);
     if (r < 0)
         return r;
     gw_ram_put_end(&w->out);
@@ -245,6 +258,7 @@ static const struct gw_live_ops ops = {
     .setup = setup,
     .pending = pending,
     .step = step,
+    .wait = wait_for,
     .complete = complete,
     .cleanup = cleanup,
     .load_setup = gw_ram_load_setup,

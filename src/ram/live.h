@@ -12,6 +12,7 @@ struct ram_live {
     struct gw_ram_config config;
     /* source */
     bool begun;     /* the source and the lanes */
+    bool ended; /* of a source whose pages go once: the last barrier was reached */
     bool completed;
     bool round_due; /* pages that were sent may come again: a barrier comes first */
     struct gw_source *source;

@@ -165,6 +165,16 @@ static int op_stop(void *opaque, struct gw_error *err)
     return gw_fail(err, -EIO, GW_BLAME_EMBEDDER, "a disk did not take the last bytes");
 }
 
+static __attribute__((noinline, no_sanitize("thread"))) void write_again(struct sim *s)
+{
+    for (unsigned i = 0; i < SIM_BLOCKS; i++)
+        for (uint64_t o = 0; o < s->ram_bytes[i]; o += 4096) {
+            volatile uint8_t *at = s->ram[i] + o;
+
+            *at = *at;
+        }
+}
+
 static int op_start(void *opaque, struct gw_error *err)
 {
     struct sim *s = opaque;
@@ -174,6 +184,8 @@ static int op_start(void *opaque, struct gw_error *err)
     atomic_store(&s->starting, true);
     for (unsigned i = 0; i < 60000 && atomic_load(&s->hold_start); i++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    if (atomic_load(&s->start_writes))
+        write_again(s);
     atomic_fetch_add(&s->starts, 1);
     return sim_start(s);
 }

@@ -50,6 +50,7 @@ struct sim {
     atomic_bool fail_stop, fail_start;
     atomic_bool fail_stopped;     /* stops, and then says that it failed */
     atomic_bool hold_start, starting; /* a start waits (a minute at most); it has been called */
+    atomic_bool start_writes;     /* a start writes to each page what is there */
     atomic_bool mark;             /* tell the explicit tracker */
     _Atomic unsigned throttle, throttle_most;        /* percent: now, and the most that was asked for */
     _Atomic uint64_t dirty_limit, dirty_limit_least; /* now, and the least (0: never) */

@@ -206,6 +206,7 @@ int gw_lanes_batch(struct gw_lanes *l, struct gw_source *source, struct gw_write
     b->count = 0;
     b->from = source;
     b->held = NULL;
+    b->urgent = false;
     *ret = b;
     return 0;
 }
@@ -438,15 +439,28 @@ int gw_lanes_list(struct gw_lanes *l, struct gw_ram_block *b, struct gw_writer *
     return gw_lane_list(l->way[0].lane, b, w, err);
 }
 
+/* What was put goes out, and comes back. */
+static int flush(struct way *y, struct gw_writer *w, struct gw_error *err)
+{
+    int r = gw_writer_flush(w, err);
+
+    land(y, w);
+    return r;
+}
+
 int gw_lanes_submit(struct gw_lanes *l, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
 {
+    bool urgent = b->urgent;
     int r = b->count && l->front ? gw_lane_put(l->front, b, w, err) : 0;
 
     if (!b->count || r < 0) {
         give_back(l, b);
         return r;
     }
-    return l->config.open ? hand_over(l, b, err) : put(&l->way[0], b, w, err);
+    if (l->config.open)
+        return hand_over(l, b, err);
+    r = put(&l->way[0], b, w, err);
+    return r >= 0 && urgent ? flush(&l->way[0], w, err) : r;
 }
 
 int gw_lanes_barrier(struct gw_lanes *l, enum gw_barrier kind, struct gw_writer *w, struct gw_error *err)
@@ -455,6 +469,8 @@ int gw_lanes_barrier(struct gw_lanes *l, enum gw_barrier kind, struct gw_writer 
 
     if (r >= 0 && l->front)
         r = gw_lane_barrier(l->front, kind, w, err);
+    if (r >= 0 && kind == GW_BARRIER_END && l->way[0].flying && !l->config.open)
+        r = flush(&l->way[0], w, err);
     l->complete = r >= 0 && kind == GW_BARRIER_END;
     return r;
 }

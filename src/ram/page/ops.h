@@ -43,6 +43,9 @@ struct gw_source {
     uint64_t (*pending)(struct gw_source *s);
     /* The bodies of this batch are no longer needed. Any thread. NULL: the source does not care. */
     void (*sent)(struct gw_source *s, struct gw_batch *batch);
+    /* NULL: nobody ever does. Waits until somebody waits for a page, at most ns; 1: somebody does. */
+    int (*wait)(struct gw_source *s, uint64_t ns, struct gw_error *err);
+    bool once; /* each page goes once: when nothing is left, nothing will come */
     void (*end)(struct gw_source *s);
     struct gw_source *(*free)(struct gw_source *s);
 };

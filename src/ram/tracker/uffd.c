@@ -7,9 +7,9 @@
 
 #include "ram/page/pagemap_abi.h"
 
-static int open_any(struct gw_error *err)
+static int open_any(int mode, const char *hint, struct gw_error *err)
 {
-    int flags = O_CLOEXEC | O_NONBLOCK | GW_UFFD_USER_MODE_ONLY;
+    int flags = O_CLOEXEC | O_NONBLOCK | mode;
     int fd = (int)syscall(SYS_userfaultfd, flags), code;
     GW_AUTOFD int dev = -1;
 
@@ -30,8 +30,7 @@ static int open_any(struct gw_error *err)
                        "no userfaultfd: the kernel lacks CONFIG_USERFAULTFD or a seccomp filter hides it; "
                        "allow the system call or give access to /dev/userfaultfd");
     return gw_fail(err, code == EPERM || code == EACCES ? -EPERM : -code, GW_BLAME_LOCAL,
-                   "userfaultfd: %s; allow the system call in the seccomp filter, or give access to /dev/userfaultfd",
-                   strerror(code));
+                   "userfaultfd: %s; %s, or give access to /dev/userfaultfd", strerror(code), hint);
 }
 
 int gw_uffd_open_wp_async(int *ret_fd, struct gw_error *err)
@@ -39,7 +38,7 @@ int gw_uffd_open_wp_async(int *ret_fd, struct gw_error *err)
     struct uffdio_api api = {.api = UFFD_API,
                              .features = GW_UFFD_FEATURE_PAGEFAULT_FLAG_WP | GW_UFFD_FEATURE_WP_HUGETLBFS_SHMEM |
                                          GW_UFFD_FEATURE_WP_UNPOPULATED | GW_UFFD_FEATURE_WP_ASYNC};
-    int fd = open_any(err);
+    int fd = open_any(GW_UFFD_USER_MODE_ONLY, "allow the system call in the seccomp filter", err);
 
     if (fd < 0)
         return fd;
@@ -55,4 +54,38 @@ int gw_uffd_open_wp_async(int *ret_fd, struct gw_error *err)
     }
     *ret_fd = fd;
     return 0;
+}
+
+/* A descriptor agrees to a set of features once. 0 for features: *ret gets those that the kernel has. */
+static int agree(uint64_t features, int *ret_fd, uint64_t *ret, struct gw_error *err)
+{
+    struct uffdio_api api = {.api = UFFD_API, .features = features};
+    int fd = open_any(0, "give CAP_SYS_PTRACE, or set vm.unprivileged_userfaultfd to 1", err);
+
+    if (fd < 0)
+        return fd;
+    if (ioctl(fd, UFFDIO_API, &api) < 0) {
+        int code = errno;
+
+        close(fd);
+        return gw_fail(err, -code, GW_BLAME_LOCAL, "UFFDIO_API: %s", strerror(code));
+    }
+    *ret_fd = fd;
+    *ret = api.features;
+    return 0;
+}
+
+int gw_uffd_open_wp(int *ret_fd, struct gw_error *err)
+{
+    const uint64_t wanted = GW_UFFD_FEATURE_PAGEFAULT_FLAG_WP | GW_UFFD_FEATURE_WP_HUGETLBFS_SHMEM | GW_UFFD_FEATURE_WP_UNPOPULATED;
+    uint64_t has;
+    int fd, r = agree(0, &fd, &has, err);
+
+    if (r < 0)
+        return r;
+    close(fd);
+    if (!(has & GW_UFFD_FEATURE_PAGEFAULT_FLAG_WP))
+        return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL,
+                       "the kernel cannot write-protect memory by userfaultfd: Linux 5.7 or later is needed, on x86-64, or 6.7 on arm64");
+    return agree(has & wanted, ret_fd, &has, err);
 }

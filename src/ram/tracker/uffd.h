@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * uffd: a userfaultfd for asynchronous write-protect, and telling why there is none.
+ * uffd: userfaultfds for write-protect, and telling why there is none.
  *
  * Asynchronous write-protect resolves its faults inside the kernel, also those of kernel code (KVM, read into guest
  * memory), so the user-mode-only kind that needs no privilege (vm.unprivileged_userfaultfd = 0) does.
@@ -12,5 +12,9 @@
 
 /* *ret_fd is close-on-exec and the caller's. -ENOTSUP: this kernel cannot; -EPERM: it may not; both say what to do. */
 int gw_uffd_open_wp_async(int *ret_fd, struct gw_error *err);
+
+/* One whose faults somebody answers, those of kernel code too, which takes a privilege (the error says which). Memory that is
+ * not there yet is protected as well where the kernel can. As above. */
+int gw_uffd_open_wp(int *ret_fd, struct gw_error *err);
 
 #endif
