@@ -20,7 +20,7 @@
 struct send {
     struct gw_transfer transfer;
     const char *file, *uri, *peer;
-    bool remove, replace, paused, running;
+    bool remove, replace, paused, running, postcopy;
     bool confirmed; /* that the machine is there */
     bool removed;
     bool marks;  /* the file is marked when its machine may run elsewhere */
@@ -48,6 +48,8 @@ static int usage(FILE *to)
         "  --force                  FILE may have been sent before; with file:PATH, PATH may be there already: it is\n"
         "                           replaced once the stream is whole\n"
         "  --running, --paused      the guest goes on there by itself, or waits for `cont` (usual: as it was parked)\n"
+        "  --postcopy               the guest goes on there at once, and its pages follow: those that it waits for first.\n"
+        "                           The destination needs the capability postcopy-ram, too\n"
         "  --peer NAME              the destination's version: 7.2, 8.1, 9.0, 10.0, godwit (usual: finds "
         "out)\n" GW_CONFINE_USER_HELP GW_CONFINE_HELP GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
@@ -214,6 +216,8 @@ static int run(struct send *tx, struct gw_error *err)
         r = gw_image_vm(tx->image, NULL, NULL, &vm, err);
     if (r >= 0)
         r = gw_transfer_begin(t, vm, err);
+    if (r >= 0 && tx->postcopy)
+        r = gw_options_set_bool(gw_vm_options(vm), "postcopy-ram", true, err);
     if (r < 0)
         return gw_transfer_failed(t, tx->file, err);
     r = gw_target_open(&tx->target, tx->uri, tx->file, tx->replace, err);
@@ -233,6 +237,8 @@ static int run(struct send *tx, struct gw_error *err)
         tx->target.channel = NULL;
     }
     r = gw_send_start(vm, &config, &send, err);
+    if (r >= 0 && tx->postcopy)
+        gw_send_start_postcopy(send, NULL); /* too late only where it has failed already */
     if (r < 0)
         return gw_transfer_failed(t, tx->file, err);
     while (!gw_transfer_ended(gw_send_status(send))) {
@@ -278,13 +284,12 @@ int gw_cmd_send(int argc, char **argv)
                       .confine = {.command = "send"}};
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     struct gw_error err = GW_ERROR_INIT;
-    bool postcopy;
     const struct gw_cli_option options[] = {{"remove", .flag = &tx.remove},
                                             {"force", 'f', .flag = &tx.replace},
                                             {"paused", .flag = &tx.paused},
                                             {"running", .flag = &tx.running},
                                             {"peer", .text = &tx.peer},
-                                            {"postcopy", .flag = &postcopy, .absent = "a start before all is there"},
+                                            {"postcopy", .flag = &tx.postcopy},
                                             GW_CONFINE_OPTION(&tx.confine),
                                             {"user", .text = &tx.confine.user},
                                             {.also = shared},

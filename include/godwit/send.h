@@ -54,6 +54,10 @@ GW_API int gw_send_fd(struct gw_send *s, struct gw_error *err);
 GW_API int gw_send_cancel(struct gw_send *s, struct gw_error *err);
 /* Goes on from pre-switchover. (any) */
 GW_API int gw_send_continue(struct gw_send *s, struct gw_error *err);
+/* The machine goes on at the destination as soon as it can, before all of its pages have come: those follow, and the ones
+ * that it waits for come first. Needs the capability postcopy-ram on both sides. Once it runs there the migration cannot be
+ * cancelled. -EINVAL: the capability is off, or it is too late. (any) */
+GW_API int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err);
 /* Tears all channels down as if the network had died. (any) M7 */
 GW_API void gw_send_yank(struct gw_send *s);
 GW_API enum gw_status gw_send_status(struct gw_send *s);                    /* (any) */

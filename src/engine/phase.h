@@ -6,6 +6,7 @@
  *                     \________\________\_________\___________\___________\_________\-> SEND_FAILED,
  *                                                                                        CANCELLING -> CANCELLED
  *                                                                                   \-> SEND_UNDECIDED
+ *                  postcopy:                        DEVICE -> OFFERED_POSTCOPY -> POSTCOPY -> SENT
  *     destination  LISTEN -> LOADING -> LOADED -> [ASKED] -> COMMITTED -> ARRIVED
  *                     \_________\_________\-> RECV_FAILED   \-> RECV_UNDECIDED -> ARRIVED (claimed)
  *
@@ -16,6 +17,8 @@
  * 4. OFFERED: the last byte of the state may have left. Between two godwits the source still owns the guest and gives
  * it away by COMMIT (HANDED). With a plain peer that column cannot be had: the answer decides, and without an answer
  * the ending is UNDECIDED: neither resumed nor called a success.
+ * 5. OFFERED_POSTCOPY: the last byte of the package may have left. POSTCOPY: the destination has said that it loaded it: it
+ * runs, whatever comes.
  */
 #ifndef GW_ENGINE_PHASE_H
 #define GW_ENGINE_PHASE_H
@@ -34,9 +37,12 @@
     F(ACTIVE, SOURCE, ACTIVE, SOURCE, true, false, B(STOPPED) | B(SEND_FAILED) | B(CANCELLING))                        \
     F(STOPPED, SOURCE, ACTIVE, SOURCE, true, false, B(PAUSED) | B(DEVICE) | B(SEND_FAILED) | B(CANCELLING))            \
     F(PAUSED, SOURCE, PRE_SWITCHOVER, SOURCE, true, false, B(DEVICE) | B(SEND_FAILED) | B(CANCELLING))                 \
-    F(DEVICE, SOURCE, DEVICE, SOURCE, true, false, B(OFFERED) | B(OFFERED_PLAIN) | B(SEND_FAILED) | B(CANCELLING))     \
+    F(DEVICE, SOURCE, DEVICE, SOURCE, true, false,                                                                     \
+      B(OFFERED) | B(OFFERED_PLAIN) | B(OFFERED_POSTCOPY) | B(SEND_FAILED) | B(CANCELLING))                            \
     F(OFFERED, SOURCE, DEVICE, SOURCE, true, false, B(HANDED) | B(SEND_FAILED) | B(CANCELLING))                        \
     F(OFFERED_PLAIN, SOURCE, DEVICE, UNDECIDED, false, false, B(SENT) | B(SEND_FAILED) | B(SEND_UNDECIDED))            \
+    F(OFFERED_POSTCOPY, SOURCE, DEVICE, UNDECIDED, false, false, B(POSTCOPY) | B(SEND_FAILED) | B(SEND_UNDECIDED))     \
+    F(POSTCOPY, SOURCE, POSTCOPY_ACTIVE, DESTINATION, false, false, B(SENT) | B(SEND_GONE))                            \
     F(HANDED, SOURCE, DEVICE, DESTINATION, false, false, B(SENT) | B(SEND_FAILED) | B(SEND_GONE))                      \
     F(SENT, SOURCE, COMPLETED, DESTINATION, false, true, 0)                                                            \
     F(SEND_FAILED, SOURCE, FAILED, SOURCE, false, true, 0)                                                             \

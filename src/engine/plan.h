@@ -21,6 +21,7 @@
  *     multifd-compression, -level    a packing of each lane's layout
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
  *     mapped-ram                     the layout of pages, both ways; lanes with a descriptor each
+ *     postcopy-ram                   the source `requests` around the one that the guest is
  *     (what else the machine has)    a live section each (gw_vm.live), beside RAM's
  *
  * Threads: the caller's, before the session runs.
@@ -30,6 +31,7 @@
 
 #include "engine/vm.h"
 #include "ram/ram.h"
+#include "ram/source/requests.h"
 #include "wire/profile.h"
 
 #define GW_PLAN_LIVES (1 + GW_VM_LIVES)
@@ -38,6 +40,7 @@ struct gw_plan {
     struct gw_live *live[GW_PLAN_LIVES]; /* in the order of their sections */
     unsigned lives;
     const struct gw_cancel *cancel; /* set before: what ends waits of the session; borrowed, may be NULL */
+    struct gw_requests *requests; /* pages that the destination asks for; NULL: postcopy-ram is off */
     struct gw_codec *xbzrle; /* is told of another xbzrle-cache-size; NULL: it is off */
     struct gw_options *options;
 };

@@ -67,7 +67,8 @@ void gw_send_publish(struct gw_send *s)
     st->page_size = page;
     st->pages_per_second = s->bandwidth.pages_per_s;
     st->mbps = gw_window_mbps(&s->window);
-    *(runs ? &st->precopy_bytes : &st->downtime_bytes) += ram - s->ram_bytes;
+    *(runs ? &st->precopy_bytes : s->postcopy && s->followed ? &st->postcopy_bytes : &st->downtime_bytes) += ram - s->ram_bytes;
+    st->postcopy_requests = s->plan.requests ? gw_requests_count(s->plan.requests) : 0;
     s->ram_bytes = ram;
     st->cpu_throttle_percentage = s->throttle.percent;
     st->total_time_ns = t - s->started_ns;
@@ -84,7 +85,9 @@ static int run(struct gw_send *s, struct gw_error *err)
         return r;
     gw_session_enter(&s->session, GW_PHASE_ACTIVE);
     r = gw_send_iterate(s, err);
-    return r < 0 ? r : gw_send_switchover(s, err);
+    if (r < 0)
+        return r;
+    return s->postcopy ? gw_send_postcopy(s, err) : gw_send_switchover(s, err);
 }
 
 /* Ends in a final phase, with the guest running again where it is still ours and ran before. */
@@ -103,6 +106,8 @@ static void settle(struct gw_send *s, int r)
     }
     if (s->channel)
         gw_channel_shutdown(s->channel);
+    if (s->plan.requests)
+        gw_requests_close(s->plan.requests);
     gw_rp_join(&s->rp);
     if (gw_phase_row(gw_session_phase(x))->owner == GW_OWNER_SOURCE)
         gw_ram_seal(&vm->ram, false); /* it goes on here */
@@ -122,7 +127,7 @@ static void record_downtime(struct gw_send *s, int r)
     uint64_t t = now(s);
 
     pthread_mutex_lock(&s->session.lock);
-    if (s->stop_ns && r >= 0)
+    if (s->stop_ns && r >= 0 && !s->followed)
         st->downtime_ns = t - s->stop_ns;
     pthread_mutex_unlock(&s->session.lock);
 }
@@ -350,6 +355,24 @@ int gw_send_continue(struct gw_send *s, struct gw_error *err)
         s->go_on = true;
     pthread_cond_broadcast(&s->session.changed);
     pthread_mutex_unlock(&s->session.lock);
+    return r;
+}
+
+int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_session *x = &s->session;
+    int r = 0;
+
+    pthread_mutex_lock(&x->lock);
+    if (!s->plan.requests)
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "capability postcopy-ram is off: it is turned on before the migration starts");
+    else if (gw_phase_row(x->phase)->status != GW_STATUS_SETUP && x->phase != GW_PHASE_ACTIVE)
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the migration is in state %s: it is too late for a switch to postcopy",
+                    gw_status_name(gw_phase_row(x->phase)->status));
+    else
+        s->postcopy_asked = true;
+    pthread_cond_broadcast(&x->changed);
+    pthread_mutex_unlock(&x->lock);
     return r;
 }
 

@@ -72,23 +72,25 @@ int gw_send_flush(struct gw_send *s, struct gw_error *err)
 
 static int open_return_path(struct gw_send *s, struct gw_error *err)
 {
-    bool asked = gw_options_cap(s->session.vm->options, GW_CAP_RETURN_PATH);
+    bool asked = gw_options_cap(s->session.vm->options, GW_CAP_RETURN_PATH) || s->plan.requests;
     bool duplex = s->channel->features & GW_CHANNEL_DUPLEX;
     int r;
 
     if (asked && !duplex)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "capability return-path: %s carries one direction only; turn the capability off",
-                       s->channel->name);
+                       "capability %s: %s carries one direction only; turn the capability off",
+                       s->plan.requests ? "postcopy-ram" : "return-path", s->channel->name);
     if (!asked && !(s->profile->open_return_path && duplex && !(s->channel->features & GW_CHANNEL_COMMAND)))
         return 0;
-    r = gw_rp_start(&s->rp, &s->session, s->channel, s->profile->ask_extensions, err);
+    r = gw_rp_start(&s->rp, &s->session, s->channel, s->profile->ask_extensions, s->plan.requests, err);
     if (r < 0)
         return r;
     gw_send_command(s, GW_COMMAND_OPEN_RETURN_PATH, NULL, 0);
     if (s->profile->ask_extensions)
         gw_send_ping(s, GW_PING_COOKIE);
     gw_send_ping(s, s->profile->ask_extensions ? (uint32_t)GW_EXTENSIONS : 1);
+    if (s->plan.requests)
+        gw_send_advise(s);
     return 0;
 }
 
