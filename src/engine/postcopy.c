@@ -191,12 +191,11 @@ static bool spent(struct gw_budget *b, uint64_t bytes_put)
     return t->bytes >= STEP_BYTES || gw_requests_urgent(q) || gw_requests_waiting(q);
 }
 
-static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
+static int step(struct gw_send *s, struct gw_error *err)
 {
     struct step t = {.send = s};
     int r = 0;
 
-    *ret_dry = true;
     t.budget = (struct gw_budget){.spent = spent, .opaque = &t, .batch_bytes = STEP_BYTES};
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
         struct gw_live *live = s->plan.live[i];
@@ -206,28 +205,31 @@ static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
         gw_send_section(s, GW_SECTION_PART, live);
         r = live->ops->step(live, &s->writer, &t.budget, err);
         gw_send_footer(s, live);
-        *ret_dry &= r > 0;
     }
     return r < 0 ? r : gw_send_flush(s, err);
 }
 
-/* The rate limit is for pages that nobody waits for. */
-static void pace(struct gw_send *s, uint64_t bytes)
+/* The rate limit is for pages that nobody waits for: until those that went are paid for, only pages go that were asked for.
+ * *owed: bytes that are still to be charged. */
+static void pace(struct gw_send *s, uint64_t *owed)
 {
-    uint64_t wait;
+    struct gw_requests *q = s->plan.requests;
+    bool free = false;
 
     gw_pace_set(&s->pace, gw_options_param(s->session.vm->options, GW_PARAM_MAX_POSTCOPY_BANDWIDTH));
-    while ((wait = gw_pace_ask(&s->pace, bytes)) && gw_send_check(s, NULL) >= 0) {
-        uint64_t deadline = now(s) + wait;
+    while (!free && !gw_requests_waiting(q) && gw_plan_progress(&s->plan).remaining_bytes && gw_send_check(s, NULL) >= 0) {
+        uint64_t wait = gw_pace_ask(&s->pace, *owed), deadline = now(s) + wait;
 
+        free = !wait;
         pthread_mutex_lock(&s->session.lock);
-        while (!s->session.yanked && !s->rp.ended && !gw_requests_waiting(s->plan.requests) &&
+        while (!free && !s->session.yanked && !s->rp.ended && !gw_requests_waiting(q) &&
                gw_session_wait_until(&s->session, deadline))
             ;
         pthread_mutex_unlock(&s->session.lock);
-        if (gw_requests_waiting(s->plan.requests))
-            return;
     }
+    if (free)
+        *owed = 0;
+    gw_requests_hold(q, !free);
 }
 
 /* true as soon as the destination has said that it loaded the package. */
@@ -250,19 +252,19 @@ static bool look(struct gw_send *s)
 
 static int follow(struct gw_send *s, struct gw_error *err)
 {
-    uint64_t before = gw_account_bytes(&s->account), at;
-    bool dry = false;
+    uint64_t before = gw_account_bytes(&s->account), at, owed = 0;
     int r = 0;
 
-    while (r >= 0 && !dry) {
+    while (r >= 0 && gw_plan_progress(&s->plan).remaining_bytes) {
         look(s);
         r = gw_send_check(s, err);
         if (r >= 0)
-            r = step(s, &dry, err);
+            r = step(s, err);
         at = gw_account_bytes(&s->account);
-        if (r >= 0 && !gw_requests_urgent(s->plan.requests))
-            pace(s, at - before);
+        owed += gw_requests_urgent(s->plan.requests) ? 0 : at - before;
         before = at;
+        if (r >= 0)
+            pace(s, &owed);
         gw_send_publish(s);
     }
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {

@@ -11,6 +11,7 @@ struct gw_requests {
     struct gw_source *inner;
     struct gw_ram *ram;
     bool open;
+    bool held;
     bool urgent;
     struct request rest;       /* of a host page that was begun; first == end: none was */
     struct request neighbours; /* of the last page that was asked for */
@@ -153,6 +154,11 @@ void gw_requests_open(struct gw_requests *q)
     q->open = true;
 }
 
+void gw_requests_hold(struct gw_requests *q, bool hold)
+{
+    q->held = hold;
+}
+
 /* Gives what is due of it, and takes what it gave, or found not to be due, off it. */
 static int give(struct gw_requests *q, struct request *from, struct gw_batch *batch, struct gw_error *err)
 {
@@ -208,9 +214,9 @@ static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, 
         return r;
     r = give_asked(q, batch, err);
     q->urgent = r >= 0 && batch->count;
-    if (r >= 0 && !batch->count)
+    if (r >= 0 && !batch->count && !q->held)
         r = give(q, &q->neighbours, batch, err);
-    if (r >= 0 && !batch->count)
+    if (r >= 0 && !batch->count && !q->held)
         r = q->inner->next(q->inner, batch, max, err);
     if (r >= 0)
         note_rest(q, batch);

@@ -28,6 +28,8 @@ int gw_source_requests_new(struct gw_source *take_inner, struct gw_ram *ram, str
 
 /* The last sync is over. Host pages of which a part is due become due as a whole. */
 void gw_requests_open(struct gw_requests *q);
+/* hold: only what was asked for is given, until it is let go. By the session's thread. */
+void gw_requests_hold(struct gw_requests *q, bool hold);
 /* A request of the peer. name NULL: the block of the request before. -EPROTO: there is no such block or place. Waits while
  * GW_REQUESTS_MAX wait; -ECANCELED after close. */
 int gw_requests_ask(struct gw_requests *q, const char *name, uint64_t offset, uint64_t bytes, struct gw_error *err);
