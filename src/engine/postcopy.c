@@ -4,6 +4,7 @@
 #include "base/endian.h"
 #include "wire/numbers.h"
 
+#define REPORT_NS  GW_NS_PER_S
 #define STEP_BYTES (64u << 10) /* of pages that nobody waits for, between two looks for those that somebody does */
 
 static uint64_t now(const struct gw_send *s)
@@ -127,6 +128,22 @@ static int put_package(struct gw_send *s, struct gw_error *err)
     return r;
 }
 
+/* When a write finds the connection closed, what the destination said before may still have to be read. */
+static void hear(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_session *x = &s->session;
+    uint64_t deadline = now(s) + REPORT_NS;
+
+    if (err->blame != GW_BLAME_CHANNEL || err->code == -ETIMEDOUT)
+        return;
+    pthread_mutex_lock(&x->lock);
+    while (!s->rp.ended && !x->yanked && gw_session_wait_until(x, deadline))
+        ;
+    if (s->rp.ended && s->rp.error.code)
+        *err = s->rp.error;
+    pthread_mutex_unlock(&x->lock);
+}
+
 static int undecided(struct gw_send *s, struct gw_error *err)
 {
     gw_context(err, "it is not known whether the destination runs the machine: look there, then start it on one side");
@@ -139,6 +156,7 @@ static int failed_before(struct gw_send *s, struct gw_error *err)
 {
     bool refused;
 
+    hear(s, err);
     pthread_mutex_lock(&s->session.lock);
     refused = s->rp.shut && s->rp.shut_value;
     pthread_mutex_unlock(&s->session.lock);
@@ -323,6 +341,8 @@ int gw_send_postcopy(struct gw_send *s, struct gw_error *err)
     r = follow(s, err);
     if (r >= 0)
         r = gw_send_wait_answer(s, false, err) == GW_ANSWER_GOOD ? 0 : err->code ? err->code : -EREMOTEIO;
+    if (r < 0)
+        hear(s, err);
     if (!look(s) && r < 0)
         return failed_before(s, err);
     if (gw_session_phase(&s->session) != GW_PHASE_POSTCOPY)

@@ -184,8 +184,27 @@ static int give_asked(struct gw_requests *q, struct gw_batch *batch, struct gw_e
     while (r >= 0 && !batch->count && pop(q, &asked)) {
         r = give(q, &asked, batch, err);
         q->rest = asked;
-        q->neighbours = (struct request){
-            asked.block, asked.end, GW_MIN(asked.end + GW_REQUESTS_NEIGHBOURS * host_pages(q, asked.block), asked.block->pages)};
+        if (batch->count)
+            q->neighbours = (struct request){
+                asked.block, asked.end,
+                GW_MIN(asked.end + GW_REQUESTS_NEIGHBOURS * host_pages(q, asked.block), asked.block->pages)};
+    }
+    return r;
+}
+
+/* What became due again behind the back of the other source, which has given its last page. */
+static int give_left(struct gw_requests *q, struct gw_batch *batch, struct gw_error *err)
+{
+    int r = 0;
+
+    batch->count = 0;
+    for (unsigned i = 0; r >= 0 && !batch->count && i < q->ram->count; i++) {
+        struct request left = {.block = q->ram->blocks[i]};
+
+        if (!q->inner->due(q->inner, left.block, 0, &left.first, &left.end))
+            continue;
+        r = give(q, &left, batch, err);
+        q->rest = left;
     }
     return r;
 }
@@ -218,6 +237,8 @@ static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, 
         r = give(q, &q->neighbours, batch, err);
     if (r >= 0 && !batch->count && !q->held)
         r = q->inner->next(q->inner, batch, max, err);
+    if (r >= 0 && !batch->count && !q->held)
+        r = give_left(q, batch, err);
     if (r >= 0)
         note_rest(q, batch);
     return r;

@@ -7,7 +7,7 @@
  *   1. the rest of a host page that was begun: one that is larger than a target page travels whole and in one piece;
  *   2. host pages that were asked for, in the order of the requests; those that are not due any more are dropped;
  *   3. the neighbours behind the last one that was asked for, since who reads there goes on there;
- *   4. the pages of the other source, in its order.
+ *   4. the pages of the other source, in its order; and then those that became due again behind its back.
  *
  * Memory: GW_REQUESTS_MAX requests; who asks for more waits until one was served.
  * Threads: the source's functions as in ram/page/ops.h. ask by one thread, close and the others by any.
