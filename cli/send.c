@@ -248,8 +248,13 @@ static int run(struct send *tx, struct gw_error *err)
             gw_transfer_failed(t, NULL, err);
             gw_send_cancel(send, NULL);
         }
-        if (gw_transfer_turn(t, &stats) && gw_send_cancel(send, err) < 0 && t->interrupts > 1)
-            gw_send_yank(send);
+        if (gw_transfer_turn(t, &stats) && gw_send_cancel(send, err) < 0) {
+            if (t->interrupts > 1)
+                gw_send_yank(send);
+            else if (stats.status == GW_STATUS_POSTCOPY_ACTIVE)
+                gw_transfer_tell(t, "notice", "text", "the guest runs there and needs the rest of its memory from here: only a "
+                                                      "second interrupt breaks it off");
+        }
     }
     confine(tx, NULL); /* it may have ended before that was seen; then it is too late to refuse */
     *err = (struct gw_error)GW_ERROR_INIT;
