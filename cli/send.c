@@ -20,7 +20,7 @@
 struct send {
     struct gw_transfer transfer;
     const char *file, *uri, *peer;
-    bool remove, replace, paused, running, postcopy;
+    bool remove, replace, paused, running, postcopy, resume;
     bool confirmed; /* that the machine is there */
     bool removed;
     bool marks;  /* the file is marked when its machine may run elsewhere */
@@ -50,6 +50,8 @@ static int usage(FILE *to)
         "  --running, --paused      the guest goes on there by itself, or waits for `cont` (usual: as it was parked)\n"
         "  --postcopy               the guest goes on there at once, and its pages follow: those that it waits for first.\n"
         "                           The destination needs the capability postcopy-ram, too\n"
+        "  --resume                 a guest that --postcopy brought there and whose connection was lost gets the rest of its\n"
+        "                           memory: first its QEMU is told to listen at URI (migrate-recover)\n"
         "  --peer NAME              the destination's version: 7.2, 8.1, 9.0, 10.0, godwit (usual: finds "
         "out)\n" GW_CONFINE_USER_HELP GW_CONFINE_HELP GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
@@ -90,7 +92,7 @@ static int take_file(struct send *tx, struct gw_error *err)
     r = gw_image_lock(tx->image, err);
     if (r == -EINVAL) /* a pipe with a name */
         return 0;
-    if (r >= 0 && !tx->replace && !tx->target.output && gw_image_sent(tx->image, sent, sizeof sent))
+    if (r >= 0 && !tx->replace && !tx->resume && !tx->target.output && gw_image_sent(tx->image, sent, sizeof sent))
         r = gw_fail(err, -EALREADY, GW_BLAME_CALLER,
                     "this machine was %s: if it runs there, a second one would use its disks too; --force sends it "
                     "all the same",
@@ -115,6 +117,11 @@ static int check_user(struct send *tx, struct gw_error *err)
     if (!realpath(tx->file, path))
         return gw_fail(err, -errno, GW_BLAME_CALLER, "user %s could not remove it: %s", user, strerror(errno));
     return gw_confine_check_name(&tx->confine, path, err);
+}
+
+static bool connected(enum gw_status status)
+{
+    return status != GW_STATUS_NONE && status != GW_STATUS_SETUP && status != GW_STATUS_POSTCOPY_RECOVER_SETUP;
 }
 
 /* Once it is connected, or has failed to. */
@@ -195,6 +202,7 @@ static int run(struct send *tx, struct gw_error *err)
 {
     struct gw_transfer *t = &tx->transfer;
     struct gw_send_config config = {.uri = tx->uri,
+                                    .resume = tx->resume,
                                     .peer = tx->peer,
                                     .progress_timeout_ns = t->timeout_ns,
                                     .on_event = on_event,
@@ -216,7 +224,7 @@ static int run(struct send *tx, struct gw_error *err)
         r = gw_image_vm(tx->image, NULL, NULL, &vm, err);
     if (r >= 0)
         r = gw_transfer_begin(t, vm, err);
-    if (r >= 0 && tx->postcopy)
+    if (r >= 0 && (tx->postcopy || tx->resume))
         r = gw_options_set_bool(gw_vm_options(vm), "postcopy-ram", true, err);
     if (r < 0)
         return gw_transfer_failed(t, tx->file, err);
@@ -244,7 +252,7 @@ static int run(struct send *tx, struct gw_error *err)
     while (!gw_transfer_ended(gw_send_status(send))) {
         gw_send_stats(send, &stats);
         stats.status = gw_send_status(send);
-        if (stats.status != GW_STATUS_NONE && stats.status != GW_STATUS_SETUP && confine(tx, err) < 0) {
+        if (connected(stats.status) && confine(tx, err) < 0) {
             gw_transfer_failed(t, NULL, err);
             gw_send_cancel(send, NULL);
         }
@@ -295,6 +303,7 @@ int gw_cmd_send(int argc, char **argv)
                                             {"running", .flag = &tx.running},
                                             {"peer", .text = &tx.peer},
                                             {"postcopy", .flag = &tx.postcopy},
+                                            {"resume", .flag = &tx.resume},
                                             GW_CONFINE_OPTION(&tx.confine),
                                             {"user", .text = &tx.confine.user},
                                             {.also = shared},
@@ -305,7 +314,7 @@ int gw_cmd_send(int argc, char **argv)
     status = gw_cli_options(argc, argv, options, usage);
     if (status >= 0)
         return status;
-    if (optind + 2 != argc || (tx.paused && tx.running))
+    if (optind + 2 != argc || (tx.paused && tx.running) || (tx.resume && (tx.postcopy || tx.paused || tx.running)))
         return usage(stderr);
     tx.file = argv[optind];
     tx.uri = argv[optind + 1];

@@ -34,6 +34,10 @@ struct gw_send_config {
     /* Capabilities and parameters of this and later sessions of the vm: all of them take the place of those of
      * gw_vm_options when the session starts; none does when it cannot. Read during the call. NULL: they stay. */
     const struct gw_options *options;
+    /* The machine runs at the destination since an earlier migration by postcopy whose connection was lost, and waits there to be
+     * resumed (QEMU: postcopy-paused, migrate-recover): only the pages that it lacks are sent. The machine here must be the one
+     * that was sent, and have stood still since. Needs postcopy-ram. */
+    bool resume;
 };
 
 /* Refused at once with -EBUSY (a session runs, blockers; the text has the reasons), -EALREADY (the machine is not here

@@ -311,6 +311,21 @@ static int lost(struct gw_send *s, struct gw_error *err)
     return err->code;
 }
 
+int gw_send_follow(struct gw_send *s, struct gw_error *err)
+{
+    int r = follow(s, err);
+
+    if (r >= 0)
+        r = gw_send_wait_answer(s, false, err) == GW_ANSWER_GOOD ? 0 : err->code ? err->code : -EREMOTEIO;
+    if (r < 0)
+        hear(s, err);
+    if (!look(s) && r < 0)
+        return failed_before(s, err);
+    if (gw_session_phase(&s->session) != GW_PHASE_POSTCOPY)
+        gw_session_enter(&s->session, GW_PHASE_POSTCOPY); /* one that has it all runs, whether or not it said so before */
+    return r < 0 ? lost(s, err) : gw_send_sent(s, true, true);
+}
+
 int gw_send_postcopy(struct gw_send *s, struct gw_error *err)
 {
     struct gw_error local = GW_ERROR_INIT;
@@ -338,14 +353,5 @@ int gw_send_postcopy(struct gw_send *s, struct gw_error *err)
         r = hand_over(s, err);
     if (r < 0)
         return r;
-    r = follow(s, err);
-    if (r >= 0)
-        r = gw_send_wait_answer(s, false, err) == GW_ANSWER_GOOD ? 0 : err->code ? err->code : -EREMOTEIO;
-    if (r < 0)
-        hear(s, err);
-    if (!look(s) && r < 0)
-        return failed_before(s, err);
-    if (gw_session_phase(&s->session) != GW_PHASE_POSTCOPY)
-        gw_session_enter(&s->session, GW_PHASE_POSTCOPY); /* one that has it all runs, whether or not it said so before */
-    return r < 0 ? lost(s, err) : gw_send_sent(s, true, true);
+    return gw_send_follow(s, err);
 }

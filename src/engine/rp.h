@@ -28,6 +28,10 @@ struct gw_rp {
     uint64_t pongs;
     uint64_t pong_ns; /* when the last one came */
     bool switchover_ack;
+    const struct gw_ram_block *wanted; /* resume: the block whose map of received pages is asked for; NULL: none */
+    uint64_t *map;                     /* it, once it came; the session's to take */
+    bool resumed;                      /* RESUME_ACK came */
+    bool resuming;                     /* and may */
     bool packaged; /* the package is on its way: PONG to GW_PING_PACKAGE may come, and then the machine runs there */
     bool runs;
     bool offered; /* the last byte is on its way: LOADED may come */

@@ -79,7 +79,11 @@ void gw_send_publish(struct gw_send *s)
 
 static int run(struct gw_send *s, struct gw_error *err)
 {
-    int r = gw_send_setup(s, err);
+    int r;
+
+    if (s->resume)
+        return gw_send_resume(s, err);
+    r = gw_send_setup(s, err);
 
     if (r < 0)
         return r;
@@ -252,6 +256,9 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
                        "capability compress: QEMU 9.1 and later refuse compressed pages; turn the capability off, or name "
                        "another peer than %s", s->profile->name);
+    s->resume = config->resume;
+    if (s->resume && !gw_options_cap(s->session.vm->options, GW_CAP_POSTCOPY_RAM))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "to resume needs the capability postcopy-ram");
     s->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0
                     : config->progress_timeout_ns             ? config->progress_timeout_ns
                                                               : DEFAULT_TIMEOUT_NS;
@@ -294,7 +301,7 @@ static int start(struct gw_vm *vm, const struct gw_send_config *config, struct g
     if (r >= 0)
         r = prepare(s, config, err);
     if (r >= 0) {
-        gw_session_enter(&s->session, GW_PHASE_CONNECT);
+        gw_session_enter(&s->session, s->resume ? GW_PHASE_RECONNECT : GW_PHASE_CONNECT);
         r = gw_session_run(&s->session, send_main, s, err);
     }
     if (r < 0) {

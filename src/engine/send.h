@@ -42,6 +42,7 @@ struct gw_send {
     bool was_running; /* before we stopped it */
     bool stopped;     /* by us */
     bool go_on;       /* migrate-continue came. Under session.lock */
+    bool resume;         /* the machine runs there already, and lacks pages */
     bool postcopy_asked; /* the switch to postcopy is wanted. Under session.lock */
     bool postcopy;       /* the machine goes that way */
     bool followed;    /* and has gone: its pages follow */
@@ -100,6 +101,13 @@ void gw_send_advise(struct gw_send *s);
 int gw_send_postcopy_due(struct gw_send *s, struct gw_error *err);
 /* In place of gw_send_switchover. */
 int gw_send_postcopy(struct gw_send *s, struct gw_error *err);
+/* What it lacks follows, to the end. */
+int gw_send_follow(struct gw_send *s, struct gw_error *err);
+/* resume.c: all of a session that goes on where one by postcopy broke off. */
+int gw_send_resume(struct gw_send *s, struct gw_error *err);
+/* setup.c */
+int gw_send_connect(struct gw_send *s, struct gw_error *err);
+int gw_send_begin_writing(struct gw_send *s, struct gw_error *err);
 
 /* Puts fresh figures into session.stats. */
 void gw_send_publish(struct gw_send *s);

@@ -94,7 +94,7 @@ static int open_return_path(struct gw_send *s, struct gw_error *err)
     return 0;
 }
 
-static int connect_channel(struct gw_send *s, struct gw_error *err)
+int gw_send_connect(struct gw_send *s, struct gw_error *err)
 {
     int r;
 
@@ -109,23 +109,32 @@ static int connect_channel(struct gw_send *s, struct gw_error *err)
     return r < 0 ? r : gw_session_check(&s->session, err);
 }
 
+int gw_send_begin_writing(struct gw_send *s, struct gw_error *err)
+{
+    uint64_t in;
+    int r = gw_writer_init(&s->writer, s->channel, err);
+
+    if (r < 0)
+        return r;
+    s->writing = true;
+    s->writer.account = &s->account;
+    gw_channel_bytes(s->channel, &in, &s->out_before);
+    return 0;
+}
+
 int gw_send_setup(struct gw_send *s, struct gw_error *err)
 {
     struct gw_vm *vm = s->session.vm;
-    uint64_t in;
-    int r = connect_channel(s, err);
+    int r = gw_send_connect(s, err);
 
     if (r < 0)
         return r;
     gw_session_enter(&s->session, GW_PHASE_SETUP);
     r = gw_vm_notify(vm, GW_NOTIFY_SETUP, err);
     if (r >= 0)
-        r = gw_writer_init(&s->writer, s->channel, err);
+        r = gw_send_begin_writing(s, err);
     if (r < 0)
         return r;
-    s->writing = true;
-    s->writer.account = &s->account;
-    gw_channel_bytes(s->channel, &in, &s->out_before);
     gw_vm_head_put(vm, &s->writer);
     r = open_return_path(s, err);
     if (r >= 0)

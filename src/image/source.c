@@ -99,6 +99,14 @@ static void owe(struct gw_source *source, struct gw_ram_block *b, uint64_t first
     atomic_fetch_add(&s->due, gw_bitmap_set_range_count(s->map[b->index], first, count));
 }
 
+static void settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count)
+{
+    struct image_source *s = of(source);
+
+    atomic_fetch_sub(&s->due, gw_bitmap_count_range(s->map[b->index], first, count));
+    gw_bitmap_clear_range(s->map[b->index], first, count);
+}
+
 /* Pages that are not read ahead: they are read into memory of the batch. */
 static int take_asked(struct gw_source *source, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
                       struct gw_error *err)
@@ -228,6 +236,7 @@ int gw_source_image_new(struct gw_image *image, const struct gw_ram *ram, const 
                                           .free = source_free,
                                           .due = due,
                                           .owe = owe,
+                                          .settle = settle,
                                           .take = take_asked},
                                .image = image,
                                .ram = ram,

@@ -59,6 +59,7 @@ struct gw_commands {
 };
 
 struct gw_live;
+struct gw_resume; /* ram/ram.h */
 
 struct gw_live_ops {
     const char *id;   /* "ram" */
@@ -76,6 +77,9 @@ struct gw_live_ops {
      * the exact pending just before found follows when it runs there: by steps, and complete behind them. Commands that the
      * other side needs beforehand go to c. */
     int (*hand_over)(struct gw_live *l, struct gw_writer *w, struct gw_commands *c, struct gw_error *err);
+    /* With hand_over. In place of setup: the machine runs there, and an earlier session was to send what it lacks. ask tells what
+     * that is, from the other side; step and complete follow. */
+    int (*resume)(struct gw_live *l, struct gw_resume *ask, struct gw_error *err);
     void (*cleanup)(struct gw_live *l);
 
     int (*load_setup)(struct gw_live *l, struct gw_error *err);

@@ -207,6 +207,36 @@ static int hand_over(struct gw_live *live, struct gw_writer *w, struct gw_comman
     return r;
 }
 
+static int resume(struct gw_live *live, struct gw_resume *ask, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    struct gw_ram *ram = m->config.ram;
+    uint64_t total = 0;
+    int r = begin(m, err);
+
+    for (unsigned i = 0; r >= 0 && i < ram->count; i++) {
+        struct gw_ram_block *b = ram->blocks[i];
+        uint64_t *map = NULL, at = 0, end;
+
+        if (!gw_ram_migrates(b) || gw_ram_stays(m, b))
+            continue;
+        total += b->used_bytes;
+        r = ask->map(ask, b->name, b->pages, &map, err);
+        for (; r >= 0 && (at = gw_bitmap_next_set(map, b->pages, at)) < b->pages; at = end) {
+            end = gw_bitmap_next_clear(map, b->pages, at);
+            m->source->settle(m->source, b, at, end - at);
+        }
+        free(map);
+    }
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&ram->lock);
+    ram->sending = true;
+    pthread_mutex_unlock(&ram->lock);
+    atomic_store(&m->total, total);
+    return 0;
+}
+
 static void cleanup(struct gw_live *live)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
@@ -272,6 +302,7 @@ static const struct gw_live_ops ops = {
     .step = step,
     .complete = complete,
     .hand_over = hand_over,
+    .resume = resume,
     .cleanup = cleanup,
     .load_setup = gw_ram_load_setup,
     .load = gw_ram_load,

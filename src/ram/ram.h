@@ -31,6 +31,13 @@ struct gw_ram_config {
     void *opaque;
 };
 
+/* Asks the other side for the pages of a block that it has: *ret_map has a bit for each of `pages`, set where it has the page. The
+ * map is the caller's to free. */
+struct gw_resume {
+    int (*map)(struct gw_resume *r, const char *block, uint64_t pages, uint64_t **ret_map, struct gw_error *err);
+    void *opaque;
+};
+
 /* For the source or the destination of one session. What it takes is its own from here on, also on failure. */
 int gw_ram_live_new(const struct gw_ram_config *config, struct gw_live **ret_live, struct gw_error *err);
 

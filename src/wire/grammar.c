@@ -50,6 +50,9 @@ static const struct rule rules[] = {
     COMMAND(PACKAGE, PING, PACKAGE),
     COMMAND(PACKAGE, POSTCOPY_RUN, POSTCOPY),
 
+    COMMAND(RECOVER, RECV_BITMAP, RECOVER),
+    COMMAND(RECOVER, POSTCOPY_RESUME, POSTCOPY),
+
     ELEMENT(POSTCOPY, PART, POSTCOPY),
     ELEMENT(POSTCOPY, END, POSTCOPY),
     COMMAND(POSTCOPY, PING, POSTCOPY),
@@ -77,7 +80,7 @@ bool gw_grammar_step(enum gw_grammar *state, uint8_t element, uint16_t command)
 
 const char *gw_grammar_name(enum gw_grammar state)
 {
-    static const char *const names[] = {"setup", "iterate", "complete", "ended", "described", "closed", "package", "postcopy"};
+    static const char *const names[] = {"setup", "iterate", "complete", "ended", "described", "closed", "package", "postcopy", "recover"};
 
     return (unsigned)state < GW_GRAMMAR_COUNT ? names[state] : "?";
 }

@@ -185,6 +185,36 @@ class Ends(Postcopy):
             self.exits(send)
 
 
+class Resumed(Postcopy):
+    """The sender is killed, and another process goes on, as often as it takes."""
+
+    def test_each_version(self):
+        path = self.parked(self.none("10.0", "source", ram=RAM), self.unix())
+        for version in VERSIONS:
+            with self.subTest(version):
+                name = "n" + version
+                target = self.target(version, "target" + version, name)
+                arguments = ["--postcopy", "--force"]
+                for i in range(4):
+                    last = i == 3
+                    limit = [] if last else ["--parameter", "max-postcopy-bandwidth=4M"]
+                    send = self.command("send%d-%s" % (i, version), "send", path, self.unix(name), *arguments, *limit)
+                    if last:
+                        self.exits(send)
+                        break
+                    wait_until("some came", lambda: target.qmp.seen("MIGRATION", status="postcopy-active") or not send.alive())
+                    self.assertTrue(send.alive(), send.text())
+                    send.process.kill()
+                    target.wait("postcopy-paused")
+                    target.qmp.poll()
+                    target.qmp.events.clear()
+                    name = "n%s-%d" % (version, i)
+                    target.qmp.command("migrate-recover", uri=self.unix(name))
+                    arguments = ["--resume"]
+                target.wait()
+                self.assert_same_ram(target.saved_ram(), RAM)
+
+
 class Peer:
     """Listens, takes one connection, and keeps all that comes."""
 

@@ -125,6 +125,16 @@ static void owe(struct gw_source *source, struct gw_ram_block *b, uint64_t first
     pthread_mutex_unlock(&s->ram->lock);
 }
 
+static void settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count)
+{
+    struct dirty *s = of(source);
+
+    pthread_mutex_lock(&s->ram->lock);
+    s->ram->dirty_pages -= gw_bitmap_count_range(b->dirty, first, count);
+    gw_bitmap_clear_range(b->dirty, first, count);
+    pthread_mutex_unlock(&s->ram->lock);
+}
+
 static int take(struct gw_source *source, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
                 struct gw_error *err)
 {
@@ -209,7 +219,7 @@ int gw_source_dirty_new(struct gw_ram *ram, struct gw_tracker *tracker, bool hol
     *s = (struct dirty){
         .source =
             {.begin = begin, .next = next, .sync = sync_dirty, .pending = pending, .end = end, .free = source_free,
-             .due = due, .owe = owe, .take = take},
+             .due = due, .owe = owe, .settle = settle, .take = take},
         .ram = ram,
         .tracker = tracker,
         .wants_holes = holes};

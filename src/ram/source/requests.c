@@ -277,6 +277,11 @@ static bool due(struct gw_source *source, const struct gw_ram_block *b, uint64_t
     return of(source)->inner->due(of(source)->inner, b, from, ret_first, ret_end);
 }
 
+static void settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count)
+{
+    of(source)->inner->settle(of(source)->inner, b, first, count);
+}
+
 static struct gw_source *source_free(struct gw_source *source)
 {
     struct gw_requests *q = of(source);
@@ -312,7 +317,8 @@ int gw_source_requests_new(struct gw_source *take_inner, struct gw_ram *ram, str
                                    .sent = sent,
                                    .end = end,
                                    .free = source_free,
-                                   .due = due};
+                                   .due = due,
+                                   .settle = settle};
     *ret = &q->source;
     *ret_requests = q;
     return 0;

@@ -21,24 +21,26 @@ static const struct {
     const char *what;
     uint8_t element;
     uint16_t command;
-    const char *to[GW_GRAMMAR_COUNT]; /* from setup, iterate, complete, ended, described, closed, package, postcopy */
+    const char *to[GW_GRAMMAR_COUNT]; /* from setup, iterate, complete, ended, described, closed, package, postcopy, recover */
 } rows[] = {
-    {"EOF", 0x00, 0, {"ended", "ended", "ended", "", "", "", "", "closed"}},
-    {"START", 0x01, 0, {"setup", "", "", "", "", "", "", ""}},
-    {"PART", 0x02, 0, {"iterate", "iterate", "", "", "", "", "", "postcopy"}},
-    {"END", 0x03, 0, {"complete", "complete", "complete", "", "", "", "", "postcopy"}},
-    {"FULL", 0x04, 0, {"setup", "complete", "complete", "", "", "", "package", ""}},
-    {"VMDESCRIPTION", 0x06, 0, {"", "", "", "described", "", "", "", ""}},
-    {"OPEN_RETURN_PATH", 0x08, 1, {"setup", "", "", "", "", "", "", ""}},
-    {"PING", 0x08, 2, {"setup", "iterate", "complete", "", "", "", "package", "postcopy"}},
-    {"POSTCOPY_ADVISE", 0x08, 3, {"setup", "", "", "", "", "", "", ""}},
-    {"POSTCOPY_LISTEN", 0x08, 4, {"", "", "", "", "", "", "package", ""}},
-    {"POSTCOPY_RUN", 0x08, 5, {"", "", "", "", "", "", "postcopy", ""}},
-    {"POSTCOPY_RAM_DISCARD", 0x08, 6, {"complete", "complete", "complete", "", "", "", "", ""}},
-    {"PACKAGED", 0x08, 7, {"package", "package", "package", "", "", "", "", ""}},
-    {"SWITCHOVER_START", 0x08, 11, {"complete", "complete", "", "", "", "", "", ""}},
-    {"GODWIT_COMMIT", 0x08, 0x6701, {"", "", "", "closed", "closed", "", "", ""}},
-    {"GODWIT_ABORT", 0x08, 0x6702, {"", "", "", "closed", "closed", "", "", ""}},
+    {"EOF", 0x00, 0, {"ended", "ended", "ended", "", "", "", "", "closed", ""}},
+    {"START", 0x01, 0, {"setup", "", "", "", "", "", "", "", ""}},
+    {"PART", 0x02, 0, {"iterate", "iterate", "", "", "", "", "", "postcopy", ""}},
+    {"END", 0x03, 0, {"complete", "complete", "complete", "", "", "", "", "postcopy", ""}},
+    {"FULL", 0x04, 0, {"setup", "complete", "complete", "", "", "", "package", "", ""}},
+    {"VMDESCRIPTION", 0x06, 0, {"", "", "", "described", "", "", "", "", ""}},
+    {"OPEN_RETURN_PATH", 0x08, 1, {"setup", "", "", "", "", "", "", "", ""}},
+    {"PING", 0x08, 2, {"setup", "iterate", "complete", "", "", "", "package", "postcopy", ""}},
+    {"POSTCOPY_ADVISE", 0x08, 3, {"setup", "", "", "", "", "", "", "", ""}},
+    {"POSTCOPY_LISTEN", 0x08, 4, {"", "", "", "", "", "", "package", "", ""}},
+    {"POSTCOPY_RUN", 0x08, 5, {"", "", "", "", "", "", "postcopy", "", ""}},
+    {"POSTCOPY_RAM_DISCARD", 0x08, 6, {"complete", "complete", "complete", "", "", "", "", "", ""}},
+    {"PACKAGED", 0x08, 7, {"package", "package", "package", "", "", "", "", "", ""}},
+    {"SWITCHOVER_START", 0x08, 11, {"complete", "complete", "", "", "", "", "", "", ""}},
+    {"GODWIT_COMMIT", 0x08, 0x6701, {"", "", "", "closed", "closed", "", "", "", ""}},
+    {"GODWIT_ABORT", 0x08, 0x6702, {"", "", "", "closed", "closed", "", "", "", ""}},
+    {"POSTCOPY_RESUME", 0x08, 9, {"", "", "", "", "", "", "", "", "postcopy"}},
+    {"RECV_BITMAP", 0x08, 10, {"", "", "", "", "", "", "", "", "recover"}},
 };
 
 static const char *expected(unsigned from, uint8_t element, uint16_t command)
