@@ -28,6 +28,7 @@ static const char usage[] =
     "      --peer VERSION           what the destination is (7.2, 8.1, 9.0, 10.0, godwit); our machines only\n"
     "  cancel                       cancel the migration; the machine goes on here\n"
     "  continue                     go on from pre-switchover\n"
+    "  postcopy                     the machine goes on there now, and the rest of its memory follows (postcopy-ram)\n"
     "  pause                        break a postcopy migration off, to be resumed\n"
     "  recover URI                  let the destination of a paused migration listen again\n"
     "  stop, cont                   stop the machine, let it run\n"
@@ -106,6 +107,11 @@ static int cmd_cont(struct gw_ctl *ctl, int argc, char **argv)
     return simple(ctl, "cont", NULL);
 }
 
+static int cmd_postcopy(struct gw_ctl *ctl, int argc, char **argv)
+{
+    return simple(ctl, "migrate-start-postcopy", NULL);
+}
+
 static int cmd_pause(struct gw_ctl *ctl, int argc, char **argv)
 {
     return simple(ctl, "migrate-pause", NULL);
@@ -155,6 +161,7 @@ static const struct {
 } commands[] = {
     {"status", gw_ctl_status, 0, 0}, {"migrate", gw_ctl_migrate, 1, 1},
     {"cancel", gw_ctl_cancel, 0, 0}, {"continue", cmd_continue, 0, 0},
+    {"postcopy", cmd_postcopy, 0, 0},
     {"pause", cmd_pause, 0, 0},      {"recover", cmd_recover, 1, 1},
     {"stop", cmd_stop, 0, 0},        {"cont", cmd_cont, 0, 0},
     {"caps", gw_ctl_caps, 0, 1000},  {"param", gw_ctl_param, 0, 1000},

@@ -30,7 +30,7 @@ static const struct {
 } missing[] = {
     {"guard", "a migration cannot be checked on its way yet; `receive`, `verify` and `send` do it in steps"},
     {"relay", "a migration cannot be passed on while it runs yet; `receive` and `send` do it in steps"},
-    {"serve", "a machine cannot be started before all of it is there (postcopy) yet; `send` sends all of it"},
+    {"serve", "one parked guest cannot be started any number of times at once yet; `send --postcopy` starts it once"},
     {"snapshot", "snapshots inside of disk images cannot be read or written yet"},
 };
 

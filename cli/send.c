@@ -20,7 +20,7 @@
 struct send {
     struct gw_transfer transfer;
     const char *file, *uri, *peer;
-    bool remove, replace, paused, running;
+    bool remove, replace, paused, running, postcopy, resume;
     bool confirmed; /* that the machine is there */
     bool removed;
     bool marks;  /* the file is marked when its machine may run elsewhere */
@@ -48,6 +48,10 @@ static int usage(FILE *to)
         "  --force                  FILE may have been sent before; with file:PATH, PATH may be there already: it is\n"
         "                           replaced once the stream is whole\n"
         "  --running, --paused      the guest goes on there by itself, or waits for `cont` (usual: as it was parked)\n"
+        "  --postcopy               the guest goes on there at once, and its pages follow: those that it waits for first.\n"
+        "                           The destination needs the capability postcopy-ram, too\n"
+        "  --resume                 a guest that --postcopy brought there and whose connection was lost gets the rest of its\n"
+        "                           memory: first its QEMU is told to listen at URI (migrate-recover)\n"
         "  --peer NAME              the destination's version: 7.2, 8.1, 9.0, 10.0, godwit (usual: finds "
         "out)\n" GW_CONFINE_USER_HELP GW_CONFINE_HELP GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
@@ -88,7 +92,7 @@ static int take_file(struct send *tx, struct gw_error *err)
     r = gw_image_lock(tx->image, err);
     if (r == -EINVAL) /* a pipe with a name */
         return 0;
-    if (r >= 0 && !tx->replace && !tx->target.output && gw_image_sent(tx->image, sent, sizeof sent))
+    if (r >= 0 && !tx->replace && !tx->resume && !tx->target.output && gw_image_sent(tx->image, sent, sizeof sent))
         r = gw_fail(err, -EALREADY, GW_BLAME_CALLER,
                     "this machine was %s: if it runs there, a second one would use its disks too; --force sends it "
                     "all the same",
@@ -113,6 +117,11 @@ static int check_user(struct send *tx, struct gw_error *err)
     if (!realpath(tx->file, path))
         return gw_fail(err, -errno, GW_BLAME_CALLER, "user %s could not remove it: %s", user, strerror(errno));
     return gw_confine_check_name(&tx->confine, path, err);
+}
+
+static bool connected(enum gw_status status)
+{
+    return status != GW_STATUS_NONE && status != GW_STATUS_SETUP && status != GW_STATUS_POSTCOPY_RECOVER_SETUP;
 }
 
 /* Once it is connected, or has failed to. */
@@ -193,6 +202,7 @@ static int run(struct send *tx, struct gw_error *err)
 {
     struct gw_transfer *t = &tx->transfer;
     struct gw_send_config config = {.uri = tx->uri,
+                                    .resume = tx->resume,
                                     .peer = tx->peer,
                                     .progress_timeout_ns = t->timeout_ns,
                                     .on_event = on_event,
@@ -214,6 +224,8 @@ static int run(struct send *tx, struct gw_error *err)
         r = gw_image_vm(tx->image, NULL, NULL, &vm, err);
     if (r >= 0)
         r = gw_transfer_begin(t, vm, err);
+    if (r >= 0 && (tx->postcopy || tx->resume))
+        r = gw_options_set_bool(gw_vm_options(vm), "postcopy-ram", true, err);
     if (r < 0)
         return gw_transfer_failed(t, tx->file, err);
     r = gw_target_open(&tx->target, tx->uri, tx->file, tx->replace, err);
@@ -233,17 +245,24 @@ static int run(struct send *tx, struct gw_error *err)
         tx->target.channel = NULL;
     }
     r = gw_send_start(vm, &config, &send, err);
+    if (r >= 0 && tx->postcopy)
+        gw_send_start_postcopy(send, NULL); /* too late only where it has failed already */
     if (r < 0)
         return gw_transfer_failed(t, tx->file, err);
     while (!gw_transfer_ended(gw_send_status(send))) {
         gw_send_stats(send, &stats);
         stats.status = gw_send_status(send);
-        if (stats.status != GW_STATUS_NONE && stats.status != GW_STATUS_SETUP && confine(tx, err) < 0) {
+        if (connected(stats.status) && confine(tx, err) < 0) {
             gw_transfer_failed(t, NULL, err);
             gw_send_cancel(send, NULL);
         }
-        if (gw_transfer_turn(t, &stats) && gw_send_cancel(send, err) < 0 && t->interrupts > 1)
-            gw_send_yank(send);
+        if (gw_transfer_turn(t, &stats) && gw_send_cancel(send, err) < 0) {
+            if (t->interrupts > 1)
+                gw_send_yank(send);
+            else if (stats.status == GW_STATUS_POSTCOPY_ACTIVE)
+                gw_transfer_tell(t, "notice", "text", "the guest runs there and needs the rest of its memory from here: only a "
+                                                      "second interrupt breaks it off");
+        }
     }
     confine(tx, NULL); /* it may have ended before that was seen; then it is too late to refuse */
     *err = (struct gw_error)GW_ERROR_INIT;
@@ -278,13 +297,13 @@ int gw_cmd_send(int argc, char **argv)
                       .confine = {.command = "send"}};
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     struct gw_error err = GW_ERROR_INIT;
-    bool postcopy;
     const struct gw_cli_option options[] = {{"remove", .flag = &tx.remove},
                                             {"force", 'f', .flag = &tx.replace},
                                             {"paused", .flag = &tx.paused},
                                             {"running", .flag = &tx.running},
                                             {"peer", .text = &tx.peer},
-                                            {"postcopy", .flag = &postcopy, .absent = "a start before all is there"},
+                                            {"postcopy", .flag = &tx.postcopy},
+                                            {"resume", .flag = &tx.resume},
                                             GW_CONFINE_OPTION(&tx.confine),
                                             {"user", .text = &tx.confine.user},
                                             {.also = shared},
@@ -295,7 +314,7 @@ int gw_cmd_send(int argc, char **argv)
     status = gw_cli_options(argc, argv, options, usage);
     if (status >= 0)
         return status;
-    if (optind + 2 != argc || (tx.paused && tx.running))
+    if (optind + 2 != argc || (tx.paused && tx.running) || (tx.resume && (tx.postcopy || tx.paused || tx.running)))
         return usage(stderr);
     tx.file = argv[optind];
     tx.uri = argv[optind + 1];

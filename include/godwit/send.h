@@ -37,6 +37,10 @@ struct gw_send_config {
     /* Capabilities and parameters of this and later sessions of the vm: all of them take the place of those of
      * gw_vm_options when the session starts; none does when it cannot. Read during the call. NULL: they stay. */
     const struct gw_options *options;
+    /* The machine runs at the destination since an earlier migration by postcopy whose connection was lost, and waits there to be
+     * resumed (QEMU: postcopy-paused, migrate-recover): only the pages that it lacks are sent. The machine here must be the one
+     * that was sent, and have stood still since. Needs postcopy-ram. */
+    bool resume;
 };
 
 /* Refused at once with -EBUSY (a session runs, blockers; the text has the reasons), -EALREADY (the machine is not here
@@ -57,6 +61,10 @@ GW_API int gw_send_fd(struct gw_send *s, struct gw_error *err);
 GW_API int gw_send_cancel(struct gw_send *s, struct gw_error *err);
 /* Goes on from pre-switchover. (any) */
 GW_API int gw_send_continue(struct gw_send *s, struct gw_error *err);
+/* The machine goes on at the destination as soon as it can, before all of its pages have come: those follow, and the ones
+ * that it waits for come first. Needs the capability postcopy-ram on both sides. Once it runs there the migration cannot be
+ * cancelled. -EINVAL: the capability is off, or it is too late. (any) */
+GW_API int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err);
 /* Tears all channels down as if the network had died. (any) M7 */
 GW_API void gw_send_yank(struct gw_send *s);
 GW_API enum gw_status gw_send_status(struct gw_send *s);                    /* (any) */

@@ -246,6 +246,17 @@ int gw_cmd_migrate_continue(struct gw_control *c, json_t *args, json_t **ret_res
     return r;
 }
 
+int gw_cmd_migrate_start_postcopy(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&c->sessions);
+    r = sending(c) ? gw_send_start_postcopy(c->send, err)
+                   : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no outgoing migration that could switch to postcopy");
+    pthread_mutex_unlock(&c->sessions);
+    return r;
+}
+
 int gw_cmd_migrate_pause(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
     return gw_fail(err, -EINVAL, GW_BLAME_CALLER,

@@ -21,7 +21,7 @@
     F(ZERO_BLOCKS, "zero-blocks", false, "block migration: blocks of zeros are told, not sent")                        \
     F(COMPRESS, "compress", GW_HAVE_ZPAGE, "pages are compressed by threads, one by one")                              \
     F(EVENTS, "events", true, "QMP events MIGRATION and MIGRATION_PASS")                                               \
-    F(POSTCOPY_RAM, "postcopy-ram", false, "the guest may go on before its pages have come")                           \
+    F(POSTCOPY_RAM, "postcopy-ram", true, "the guest may go on before its pages have come")                           \
     F(COLO, "x-colo", false, "a second machine is kept a checkpoint behind")                                           \
     F(RELEASE_RAM, "release-ram", false, "postcopy: the source gives pages back that were sent")                       \
     F(BLOCK, "block", false, "disks are sent with the machine")                                                        \

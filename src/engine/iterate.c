@@ -432,6 +432,10 @@ int gw_send_iterate(struct gw_send *s, struct gw_error *err)
         if (r >= 0)
             r = check_answers(s, err);
         if (r >= 0)
+            r = gw_send_postcopy_due(s, err);
+        if (r > 0)
+            return 0;
+        if (r >= 0)
             r = decide(s, false, dry, &out, err);
         if (r >= 0 && (out.verdict == GW_SWITCH_SYNC || sync_due(s)))
             r = decide(s, true, false, &out, err);

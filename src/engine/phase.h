@@ -7,6 +7,8 @@
  *                                                                                        CANCELLING -> CANCELLED
  *                                                                                   \-> SEND_UNDECIDED
  *                  background snapshot: ACTIVE -> SAVED, and the source runs on
+ *                  postcopy:                        DEVICE -> OFFERED_POSTCOPY -> POSTCOPY -> SENT
+ *                  resumed:   RECONNECT -> RECOVER -> POSTCOPY -> SENT
  *     destination  LISTEN -> LOADING -> LOADED -> [ASKED] -> COMMITTED -> ARRIVED
  *                     \_________\_________\-> RECV_FAILED   \-> RECV_UNDECIDED -> ARRIVED (claimed)
  *
@@ -17,6 +19,8 @@
  * 4. OFFERED: the last byte of the state may have left. Between two godwits the source still owns the guest and gives
  * it away by COMMIT (HANDED). With a plain peer that column cannot be had: the answer decides, and without an answer
  * the ending is UNDECIDED: neither resumed nor called a success.
+ * 5. OFFERED_POSTCOPY: the last byte of the package may have left. POSTCOPY: the destination has said that it loaded it: it
+ * runs, whatever comes. RECONNECT and RECOVER: it runs there since an earlier session, and lacks pages.
  */
 #ifndef GW_ENGINE_PHASE_H
 #define GW_ENGINE_PHASE_H
@@ -29,15 +33,20 @@
 /* F(NAME, side, status, owner, may be cancelled, final, successors). A final phase ends the session; from one of them
  * a claim still leads on. */
 #define GW_PHASES(F)                                                                                                   \
-    F(IDLE, NONE, NONE, SOURCE, false, false, B(CONNECT) | B(LISTEN))                                                  \
+    F(IDLE, NONE, NONE, SOURCE, false, false, B(CONNECT) | B(RECONNECT) | B(LISTEN))                                   \
     F(CONNECT, SOURCE, SETUP, SOURCE, true, false, B(SETUP) | B(SEND_FAILED) | B(CANCELLING))                          \
     F(SETUP, SOURCE, SETUP, SOURCE, true, false, B(ACTIVE) | B(SEND_FAILED) | B(CANCELLING))                           \
     F(ACTIVE, SOURCE, ACTIVE, SOURCE, true, false, B(STOPPED) | B(SAVED) | B(SEND_FAILED) | B(CANCELLING))             \
     F(STOPPED, SOURCE, ACTIVE, SOURCE, true, false, B(PAUSED) | B(DEVICE) | B(SEND_FAILED) | B(CANCELLING))            \
     F(PAUSED, SOURCE, PRE_SWITCHOVER, SOURCE, true, false, B(DEVICE) | B(SEND_FAILED) | B(CANCELLING))                 \
-    F(DEVICE, SOURCE, DEVICE, SOURCE, true, false, B(OFFERED) | B(OFFERED_PLAIN) | B(SEND_FAILED) | B(CANCELLING))     \
+    F(DEVICE, SOURCE, DEVICE, SOURCE, true, false,                                                                     \
+      B(OFFERED) | B(OFFERED_PLAIN) | B(OFFERED_POSTCOPY) | B(SEND_FAILED) | B(CANCELLING))                            \
     F(OFFERED, SOURCE, DEVICE, SOURCE, true, false, B(HANDED) | B(SEND_FAILED) | B(CANCELLING))                        \
     F(OFFERED_PLAIN, SOURCE, DEVICE, UNDECIDED, false, false, B(SENT) | B(SEND_FAILED) | B(SEND_UNDECIDED))            \
+    F(OFFERED_POSTCOPY, SOURCE, DEVICE, UNDECIDED, false, false, B(POSTCOPY) | B(SEND_FAILED) | B(SEND_UNDECIDED))     \
+    F(POSTCOPY, SOURCE, POSTCOPY_ACTIVE, DESTINATION, false, false, B(SENT) | B(SEND_GONE))                            \
+    F(RECONNECT, SOURCE, POSTCOPY_RECOVER_SETUP, DESTINATION, false, false, B(RECOVER) | B(SEND_GONE))                 \
+    F(RECOVER, SOURCE, POSTCOPY_RECOVER, DESTINATION, false, false, B(POSTCOPY) | B(SEND_GONE))                        \
     F(HANDED, SOURCE, DEVICE, DESTINATION, false, false, B(SENT) | B(SEND_FAILED) | B(SEND_GONE))                      \
     F(SENT, SOURCE, COMPLETED, DESTINATION, false, true, 0)                                                            \
     F(SAVED, SOURCE, COMPLETED, SOURCE, false, true, 0)                                                                \

@@ -82,7 +82,7 @@ static bool sends(const struct gw_vm *vm)
 static int check_transport(const struct gw_vm *vm, struct gw_error *err)
 {
     static const enum gw_capability not_with[] = {GW_CAP_XBZRLE, GW_CAP_COMPRESS, GW_CAP_MULTIFD, GW_CAP_MAPPED_RAM,
-                                                  GW_CAP_BACKGROUND_SNAPSHOT};
+                                                  GW_CAP_BACKGROUND_SNAPSHOT, GW_CAP_POSTCOPY_RAM};
 
     for (size_t i = 0; vm->transport && i < GW_ARRAY_LEN(not_with); i++)
         if (gw_options_cap(vm->options, not_with[i]))
@@ -299,6 +299,7 @@ static struct gw_ram_config ram_config(struct gw_vm *vm)
     return (struct gw_ram_config){
         .ram = &vm->ram,
         .section_id = vm->ram_section_id,
+        .postcopy = gw_options_cap(vm->options, GW_CAP_POSTCOPY_RAM),
         .ignore_shared = gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED),
     };
 }
@@ -359,6 +360,8 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
 
     if (r >= 0)
         r = make_source(plan, vm, snapshot, zeros, &ram.take_source, err);
+    if (r >= 0 && gw_options_cap(vm->options, GW_CAP_POSTCOPY_RAM))
+        r = gw_source_requests_new(ram.take_source, &vm->ram, &ram.take_source, &plan->requests, err);
     if (r < 0)
         return r;
     ram.transport = sends(vm) ? vm->transport : NULL;

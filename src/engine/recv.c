@@ -186,6 +186,9 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "either a URI or a channel says where to receive from");
     if (gw_vm_running(vm))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a machine that runs cannot receive another one's state");
+    if (gw_options_cap(vm->options, GW_CAP_POSTCOPY_RAM))
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
+                       "capability postcopy-ram: a machine can leave by postcopy, but not arrive by it yet; turn it off here");
     r->hello_ns = config->hello_timeout_ns ? config->hello_timeout_ns : DEFAULT_HELLO_NS;
     r->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0 : config->progress_timeout_ns;
     r->vmdesc_wait_ns = config->vmdesc_wait_ns ? config->vmdesc_wait_ns : DEFAULT_VMDESC_NS;

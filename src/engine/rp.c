@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/rp.h"
 
+#include <endian.h>
+
 #include "wire/answer.h"
+#include "base/endian.h"
 #include "wire/frames.h"
 
 /* Reads all of it. Waiting for the first byte of a message may last: the destination has nothing to say for long. */
@@ -66,6 +69,19 @@ static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, uint16_t byte
     case GW_RP_PONG:
         rp->pongs++;
         rp->pong_ns = gw_now_ns(&s->vm->clock);
+        rp->runs |= rp->packaged && gw_frame_get_pong(p).value == GW_PING_PACKAGE;
+        break;
+    case GW_RP_REQ_PAGES:
+    case GW_RP_REQ_PAGES_ID:
+    case GW_RP_RECV_BITMAP:
+        break;
+    case GW_RP_RESUME_ACK:
+        if (rp->resuming && !rp->resumed && gw_load_be32(p) == 1) {
+            rp->resumed = rp->packaged = rp->runs = true;
+            break;
+        }
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the destination acknowledges (%u) a resumption that was not asked for",
+                    gw_load_be32(p));
         break;
     case GW_RP_SWITCHOVER_ACK:
         rp->switchover_ack = true;
@@ -96,6 +112,67 @@ static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, uint16_t byte
     return r;
 }
 
+/* Waits for room where many wait, so it comes before the lock. */
+static int request(struct gw_rp *rp, bool named, const uint8_t *p, uint16_t bytes, struct gw_error *err)
+{
+    char name[256];
+    bool packaged;
+
+    pthread_mutex_lock(&rp->session->lock);
+    packaged = rp->packaged;
+    pthread_mutex_unlock(&rp->session->lock);
+    if (!rp->requests || !packaged)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the destination asks for pages, and the machine has not gone there");
+    if (named && (bytes < 13 || bytes != 13u + p[12] || !p[12] || memchr(&p[13], 0, p[12])))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a request for pages has %u bytes, which do not fit its block's name", bytes);
+    if (named) {
+        memcpy(name, &p[13], p[12]);
+        name[p[12]] = 0;
+    }
+    return gw_requests_ask(rp->requests, named ? name : NULL, gw_load_be64(p), gw_load_be32(p + 8), err);
+}
+
+/* A map of received pages stands behind its message: u64 bytes, the map (little endian), u64 mark. Only the one that was asked for
+ * has a place, so its size is known. */
+static int map_of(struct gw_rp *rp, const uint8_t *p, uint16_t bytes, struct gw_error *err)
+{
+    const struct gw_ram_block *b;
+    uint8_t number[8];
+    uint64_t *map, size;
+    int r;
+
+    pthread_mutex_lock(&rp->session->lock);
+    b = rp->map ? NULL : rp->wanted;
+    pthread_mutex_unlock(&rp->session->lock);
+    if (!b || bytes != 1u + p[0] || p[0] != strlen(b->name) || memcmp(&p[1], b->name, p[0]))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the destination sent a map of received pages that was not asked for");
+    size = gw_bitmap_words(b->pages) * 8;
+    r = get(rp, number, sizeof number, false, err);
+    if (r >= 0 && gw_load_be64(number) != size)
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the map of received pages of block %s has %" PRIu64 " bytes instead of %" PRIu64,
+                    b->name, gw_load_be64(number), size);
+    if (r < 0)
+        return r;
+    map = calloc(1, size);
+    if (!map)
+        return gw_nomem(err, "map of received pages");
+    r = get(rp, (uint8_t *)map, size, false, err);
+    if (r >= 0)
+        r = get(rp, number, sizeof number, false, err);
+    if (r >= 0 && gw_load_be64(number) != GW_RECV_BITMAP_END)
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the map of received pages of block %s does not end with its mark", b->name);
+    if (r < 0) {
+        free(map);
+        return r;
+    }
+    for (size_t i = 0; i < size / 8; i++)
+        map[i] = le64toh(map[i]);
+    pthread_mutex_lock(&rp->session->lock);
+    rp->map = map;
+    pthread_mutex_unlock(&rp->session->lock);
+    return 0;
+}
+
 /* One message: 1 go on, 0 the last one, negative errno. */
 static int message(struct gw_rp *rp, struct gw_error *err)
 {
@@ -114,6 +191,10 @@ static int message(struct gw_rp *rp, struct gw_error *err)
     r = get(rp, body, bytes, false, err);
     if (r >= 0)
         gw_trace_answer_get(&rp->session->vm->trace, what->name);
+    if (r >= 0 && (what->number == GW_RP_REQ_PAGES || what->number == GW_RP_REQ_PAGES_ID))
+        r = request(rp, what->number == GW_RP_REQ_PAGES_ID, body, bytes, err);
+    if (r >= 0 && what->number == GW_RP_RECV_BITMAP)
+        r = map_of(rp, body, bytes, err);
     return r < 0 ? r : take(rp, what->number, body, bytes, err);
 }
 
@@ -141,11 +222,12 @@ static void *rp_main(void *arg)
     return NULL;
 }
 
-int gw_rp_start(struct gw_rp *rp, struct gw_session *s, struct gw_channel *channel, bool asks, struct gw_error *err)
+int gw_rp_start(struct gw_rp *rp, struct gw_session *s, struct gw_channel *channel, bool asks,
+                struct gw_requests *requests, struct gw_error *err)
 {
     int r;
 
-    *rp = (struct gw_rp){.session = s, .channel = channel, .asks = asks};
+    *rp = (struct gw_rp){.session = s, .channel = channel, .asks = asks, .requests = requests};
     r = pthread_create(&rp->thread, NULL, rp_main, rp);
     if (r)
         return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));

@@ -10,13 +10,17 @@
 #define GW_ENGINE_RP_H
 
 #include "engine/session.h"
+#include "ram/source/requests.h"
 #include "wire/numbers.h"
+
+#define GW_PING_PACKAGE 3u /* the PING at the end of the package; docs/wire-format.md 10.1 */
 
 struct gw_rp {
     struct gw_session *session;
     struct gw_channel *channel;
     pthread_t thread;
     bool running;
+    struct gw_requests *requests; /* where requests for pages go; NULL: none have a place. Before the thread runs */
     bool asks; /* the first PING has the cookie, and a second PING follows it at once */
     /* under session->lock */
     bool hello; /* the peer is a godwit: it said so between the two PONGs */
@@ -24,6 +28,12 @@ struct gw_rp {
     uint64_t pongs;
     uint64_t pong_ns; /* when the last one came */
     bool switchover_ack;
+    const struct gw_ram_block *wanted; /* resume: the block whose map of received pages is asked for; NULL: none */
+    uint64_t *map;                     /* it, once it came; the session's to take */
+    bool resumed;                      /* RESUME_ACK came */
+    bool resuming;                     /* and may */
+    bool packaged; /* the package is on its way: PONG to GW_PING_PACKAGE may come, and then the machine runs there */
+    bool runs;
     bool offered; /* the last byte is on its way: LOADED may come */
     bool loaded;
     bool shut; /* SHUT came, with this value */
@@ -35,7 +45,8 @@ struct gw_rp {
     uint64_t messages;     /* heard; progress */
 };
 
-int gw_rp_start(struct gw_rp *rp, struct gw_session *s, struct gw_channel *channel, bool asks, struct gw_error *err);
+int gw_rp_start(struct gw_rp *rp, struct gw_session *s, struct gw_channel *channel, bool asks,
+                struct gw_requests *requests, struct gw_error *err);
 /* Whether all is known that the PINGs asked for. Under session->lock. */
 static inline bool gw_rp_knows_peer(const struct gw_rp *rp)
 {

@@ -69,7 +69,8 @@ void gw_send_publish(struct gw_send *s)
     st->page_size = page;
     st->pages_per_second = s->bandwidth.pages_per_s;
     st->mbps = gw_window_mbps(&s->window);
-    *(runs ? &st->precopy_bytes : &st->downtime_bytes) += ram - s->ram_bytes;
+    *(runs ? &st->precopy_bytes : s->postcopy && s->followed ? &st->postcopy_bytes : &st->downtime_bytes) += ram - s->ram_bytes;
+    st->postcopy_requests = s->plan.requests ? gw_requests_count(s->plan.requests) : 0;
     s->ram_bytes = ram;
     st->cpu_throttle_percentage = s->throttle.percent;
     st->total_time_ns = t - s->started_ns;
@@ -80,7 +81,11 @@ void gw_send_publish(struct gw_send *s)
 
 static int run(struct gw_send *s, struct gw_error *err)
 {
-    int r = gw_send_setup(s, err);
+    int r;
+
+    if (s->resume)
+        return gw_send_resume(s, err);
+    r = gw_send_setup(s, err);
 
     if (r < 0)
         return r;
@@ -88,7 +93,9 @@ static int run(struct gw_send *s, struct gw_error *err)
     if (s->plan.snapshot)
         return gw_send_snapshot(s, err);
     r = gw_send_iterate(s, err);
-    return r < 0 ? r : gw_send_switchover(s, err);
+    if (r < 0)
+        return r;
+    return s->postcopy ? gw_send_postcopy(s, err) : gw_send_switchover(s, err);
 }
 
 /* Ends in a final phase, with the guest running again where it is still ours and ran before. */
@@ -107,6 +114,8 @@ static void settle(struct gw_send *s, int r)
     }
     if (s->channel)
         gw_channel_shutdown(s->channel);
+    if (s->plan.requests)
+        gw_requests_close(s->plan.requests);
     gw_rp_join(&s->rp);
     if (gw_phase_row(gw_session_phase(x))->owner == GW_OWNER_SOURCE)
         gw_ram_seal(&vm->ram, false); /* it goes on here */
@@ -126,7 +135,7 @@ static void record_downtime(struct gw_send *s, int r)
     uint64_t t = now(s);
 
     pthread_mutex_lock(&s->session.lock);
-    if (s->stop_ns && r >= 0)
+    if (s->stop_ns && r >= 0 && !s->followed)
         st->downtime_ns = t - s->stop_ns;
     pthread_mutex_unlock(&s->session.lock);
 }
@@ -255,6 +264,9 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
                        "capability compress: QEMU 9.1 and later refuse compressed pages; turn the capability off, or name "
                        "another peer than %s", s->profile->name);
+    s->resume = config->resume;
+    if (s->resume && !gw_options_cap(s->session.vm->options, GW_CAP_POSTCOPY_RAM))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "to resume needs the capability postcopy-ram");
     s->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0
                     : config->progress_timeout_ns             ? config->progress_timeout_ns
                                                               : DEFAULT_TIMEOUT_NS;
@@ -299,7 +311,7 @@ static int start(struct gw_vm *vm, const struct gw_send_config *config, struct g
     if (r >= 0)
         r = prepare(s, config, err);
     if (r >= 0) {
-        gw_session_enter(&s->session, GW_PHASE_CONNECT);
+        gw_session_enter(&s->session, s->resume ? GW_PHASE_RECONNECT : GW_PHASE_CONNECT);
         r = gw_session_run(&s->session, send_main, s, err);
     }
     if (r < 0) {
@@ -360,6 +372,24 @@ int gw_send_continue(struct gw_send *s, struct gw_error *err)
         s->go_on = true;
     pthread_cond_broadcast(&s->session.changed);
     pthread_mutex_unlock(&s->session.lock);
+    return r;
+}
+
+int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_session *x = &s->session;
+    int r = 0;
+
+    pthread_mutex_lock(&x->lock);
+    if (!s->plan.requests)
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "capability postcopy-ram is off: it is turned on before the migration starts");
+    else if (gw_phase_row(x->phase)->status != GW_STATUS_SETUP && x->phase != GW_PHASE_ACTIVE)
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the migration is in state %s: it is too late for a switch to postcopy",
+                    gw_status_name(gw_phase_row(x->phase)->status));
+    else
+        s->postcopy_asked = true;
+    pthread_cond_broadcast(&x->changed);
+    pthread_mutex_unlock(&x->lock);
     return r;
 }
 

@@ -42,6 +42,10 @@ struct gw_send {
     bool was_running; /* before we stopped it */
     bool stopped;     /* by us */
     bool go_on;       /* migrate-continue came. Under session.lock */
+    bool resume;         /* the machine runs there already, and lacks pages */
+    bool postcopy_asked; /* the switch to postcopy is wanted. Under session.lock */
+    bool postcopy;       /* the machine goes that way */
+    bool followed;    /* and has gone: its pages follow */
     bool confirmed;   /* the destination said that it has the machine, or what took it stores it. Before the phase is SENT */
 
     /* measurements */
@@ -86,6 +90,33 @@ int gw_send_parts(struct gw_send *s, uint64_t limit_bytes, uint64_t *ret_bytes, 
 uint64_t gw_send_share(struct gw_send *s);
 /* EOF and the description, the last bytes of a stream. */
 int gw_send_end(struct gw_send *s, const char *text, size_t bytes, struct gw_error *err);
+/* Its parts, which postcopy has too. */
+/* Whether the machine changes hands in two steps must be known on both sides: the destination knows as soon as it is
+ * asked, so the answer has to be here before the last byte is sent. */
+int gw_send_know_peer(struct gw_send *s, bool *ret_two_steps, struct gw_error *err);
+int gw_send_stop(struct gw_send *s, struct gw_error *err);
+int gw_send_pause_before(struct gw_send *s, struct gw_error *err);
+/* Waits for the next thing the destination says after the last byte. */
+enum gw_answer { GW_ANSWER_LOADED, GW_ANSWER_GOOD, GW_ANSWER_BAD, GW_ANSWER_CLOSED, GW_ANSWER_LOST };
+enum gw_answer gw_send_wait_answer(struct gw_send *s, bool for_loaded, struct gw_error *err);
+/* heard: the destination itself has said that it has the machine. */
+int gw_send_sent(struct gw_send *s, bool confirmed, bool heard);
+
+/* postcopy.c: the machine goes on there before all of its pages have come. */
+/* In set-up: tells that it may come to this. */
+void gw_send_advise(struct gw_send *s);
+/* 1: it was asked for, and nothing stands against it. Waits for the peer's first answer when it was. */
+int gw_send_postcopy_due(struct gw_send *s, struct gw_error *err);
+/* In place of gw_send_switchover. */
+int gw_send_postcopy(struct gw_send *s, struct gw_error *err);
+/* What it lacks follows, to the end. */
+int gw_send_follow(struct gw_send *s, struct gw_error *err);
+/* resume.c: all of a session that goes on where one by postcopy broke off. */
+int gw_send_resume(struct gw_send *s, struct gw_error *err);
+/* setup.c */
+int gw_send_connect(struct gw_send *s, struct gw_error *err);
+int gw_send_begin_writing(struct gw_send *s, struct gw_error *err);
+
 /* Puts fresh figures into session.stats. */
 void gw_send_publish(struct gw_send *s);
 /* A round begins: an exact pending over all sections, between the embedder's notifiers. last: the machine stands, and no

@@ -72,7 +72,7 @@ int gw_send_flush(struct gw_send *s, struct gw_error *err)
 
 static int open_return_path(struct gw_send *s, struct gw_error *err)
 {
-    bool asked = gw_options_cap(s->session.vm->options, GW_CAP_RETURN_PATH);
+    bool asked = gw_options_cap(s->session.vm->options, GW_CAP_RETURN_PATH) || s->plan.requests;
     bool duplex = s->channel->features & GW_CHANNEL_DUPLEX;
     int r;
 
@@ -80,21 +80,23 @@ static int open_return_path(struct gw_send *s, struct gw_error *err)
         return 0;
     if (asked && !duplex)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "capability return-path: %s carries one direction only; turn the capability off",
-                       s->channel->name);
+                       "capability %s: %s carries one direction only; turn the capability off",
+                       s->plan.requests ? "postcopy-ram" : "return-path", s->channel->name);
     if (!asked && !(s->profile->open_return_path && duplex && !(s->channel->features & GW_CHANNEL_COMMAND)))
         return 0;
-    r = gw_rp_start(&s->rp, &s->session, s->channel, s->profile->ask_extensions, err);
+    r = gw_rp_start(&s->rp, &s->session, s->channel, s->profile->ask_extensions, s->plan.requests, err);
     if (r < 0)
         return r;
     gw_send_command(s, GW_COMMAND_OPEN_RETURN_PATH, NULL, 0);
     if (s->profile->ask_extensions)
         gw_send_ping(s, GW_PING_COOKIE);
     gw_send_ping(s, s->profile->ask_extensions ? (uint32_t)GW_EXTENSIONS : 1);
+    if (s->plan.requests)
+        gw_send_advise(s);
     return 0;
 }
 
-static int connect_channel(struct gw_send *s, struct gw_error *err)
+int gw_send_connect(struct gw_send *s, struct gw_error *err)
 {
     int r;
 
@@ -109,23 +111,32 @@ static int connect_channel(struct gw_send *s, struct gw_error *err)
     return r < 0 ? r : gw_session_check(&s->session, err);
 }
 
+int gw_send_begin_writing(struct gw_send *s, struct gw_error *err)
+{
+    uint64_t in;
+    int r = gw_writer_init(&s->writer, s->channel, err);
+
+    if (r < 0)
+        return r;
+    s->writing = true;
+    s->writer.account = &s->account;
+    gw_channel_bytes(s->channel, &in, &s->out_before);
+    return 0;
+}
+
 int gw_send_setup(struct gw_send *s, struct gw_error *err)
 {
     struct gw_vm *vm = s->session.vm;
-    uint64_t in;
-    int r = connect_channel(s, err);
+    int r = gw_send_connect(s, err);
 
     if (r < 0)
         return r;
     gw_session_enter(&s->session, GW_PHASE_SETUP);
     r = gw_vm_notify(vm, GW_NOTIFY_SETUP, err);
     if (r >= 0)
-        r = gw_writer_init(&s->writer, s->channel, err);
+        r = gw_send_begin_writing(s, err);
     if (r < 0)
         return r;
-    s->writing = true;
-    s->writer.account = &s->account;
-    gw_channel_bytes(s->channel, &in, &s->out_before);
     gw_vm_head_put(vm, &s->writer);
     r = open_return_path(s, err);
     if (r >= 0)

@@ -11,9 +11,7 @@ static uint64_t now(const struct gw_send *s)
     return gw_now_ns(&s->session.vm->clock);
 }
 
-/* Whether the machine changes hands in two steps must be known on both sides: the destination knows as soon as it is
- * asked, so the answer has to be here before the last byte is sent. */
-static int know_peer(struct gw_send *s, bool *ret_two_steps, struct gw_error *err)
+int gw_send_know_peer(struct gw_send *s, bool *ret_two_steps, struct gw_error *err)
 {
     uint64_t deadline = s->timeout_ns ? now(s) + s->timeout_ns : UINT64_MAX;
     bool in_time = true, known;
@@ -29,7 +27,7 @@ static int know_peer(struct gw_send *s, bool *ret_two_steps, struct gw_error *er
     return gw_send_check(s, err);
 }
 
-static int stop(struct gw_send *s, struct gw_error *err)
+int gw_send_stop(struct gw_send *s, struct gw_error *err)
 {
     struct gw_vm *vm = s->session.vm;
     uint64_t t = now(s);
@@ -50,7 +48,7 @@ static int stop(struct gw_send *s, struct gw_error *err)
     return 0;
 }
 
-static int pause_before(struct gw_send *s, struct gw_error *err)
+int gw_send_pause_before(struct gw_send *s, struct gw_error *err)
 {
     int r;
 
@@ -110,14 +108,11 @@ int gw_send_end(struct gw_send *s, const char *text, size_t bytes, struct gw_err
 /* ---- the answer ---------------------------------------------------------------------------------------------------
  */
 
-enum answer { ANSWER_LOADED, ANSWER_GOOD, ANSWER_BAD, ANSWER_CLOSED, ANSWER_LOST };
-
-/* Waits for the next thing the destination says after the last byte. */
-static enum answer wait_answer(struct gw_send *s, bool for_loaded, struct gw_error *err)
+enum gw_answer gw_send_wait_answer(struct gw_send *s, bool for_loaded, struct gw_error *err)
 {
     struct gw_rp *rp = &s->rp;
     uint64_t deadline = s->timeout_ns ? now(s) + s->timeout_ns : UINT64_MAX, heard;
-    enum answer a;
+    enum gw_answer a;
     bool in_time = true;
 
     pthread_mutex_lock(&s->session.lock);
@@ -133,18 +128,18 @@ static enum answer wait_answer(struct gw_send *s, bool for_loaded, struct gw_err
         }
     }
     if (rp->shut)
-        a = rp->shut_value ? ANSWER_BAD : ANSWER_GOOD;
+        a = rp->shut_value ? GW_ANSWER_BAD : GW_ANSWER_GOOD;
     else if (rp->ended && rp->ended_orderly)
-        a = ANSWER_CLOSED;
+        a = GW_ANSWER_CLOSED;
     else if (rp->ended)
-        a = ANSWER_LOST;
+        a = GW_ANSWER_LOST;
     else if (for_loaded && rp->loaded)
-        a = ANSWER_LOADED;
+        a = GW_ANSWER_LOADED;
     else
-        a = ANSWER_LOST;
+        a = GW_ANSWER_LOST;
     if (rp->error.code && err)
         *err = rp->error;
-    else if (a == ANSWER_LOST)
+    else if (a == GW_ANSWER_LOST)
         gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL, "the destination gave no answer after the last byte");
     pthread_mutex_unlock(&s->session.lock);
     return a;
@@ -155,8 +150,7 @@ static int failure(const struct gw_error *err)
     return err && err->code ? err->code : -EREMOTEIO;
 }
 
-/* heard: the destination itself has said that it has the machine. */
-static int sent(struct gw_send *s, bool confirmed, bool heard)
+int gw_send_sent(struct gw_send *s, bool confirmed, bool heard)
 {
     s->confirmed = confirmed;
     atomic_store(&s->session.vm->taken, heard);
@@ -186,20 +180,20 @@ static int answer_plain(struct gw_send *s, struct gw_error *err)
         if (r < 0 && !tells)
             return undecided(s, err);
         if (r >= 0)
-            return sent(s, s->channel->ops->sync, false);
+            return gw_send_sent(s, s->channel->ops->sync, false);
         gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
         return r;
     }
-    switch (wait_answer(s, false, err)) {
-    case ANSWER_GOOD:
-        return sent(s, true, true);
-    case ANSWER_CLOSED:
+    switch (gw_send_wait_answer(s, false, err)) {
+    case GW_ANSWER_GOOD:
+        return gw_send_sent(s, true, true);
+    case GW_ANSWER_CLOSED:
         /* A network that breaks looks the same. While a machine stands here, it goes on, and a destination that may run
          * it too is the less likely case; one that rests in a file loses nothing by waiting for somebody who looks. */
         if (s->session.vm->guest->at_rest)
             return undecided(s, err);
         /* fallthrough */
-    case ANSWER_BAD:
+    case GW_ANSWER_BAD:
         /* A destination that could not load says so, or just ends: it does not run the guest. */
         gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
         return failure(err);
@@ -213,7 +207,7 @@ static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error
 {
     struct gw_error answer = GW_ERROR_INIT;
     uint64_t in, out;
-    enum answer a;
+    enum gw_answer a;
 
     gw_channel_bytes(s->channel, &in, &out);
     if (out - s->out_before <= eof_at || s->channel->features & GW_CHANNEL_SEEKABLE) {
@@ -223,12 +217,12 @@ static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error
     if (!s->rp.running)
         return undecided(s, err);
     /* It may have what it needs, not want the rest, and have said so. */
-    a = wait_answer(s, false, &answer);
-    if (a == ANSWER_GOOD) {
+    a = gw_send_wait_answer(s, false, &answer);
+    if (a == GW_ANSWER_GOOD) {
         *err = (struct gw_error)GW_ERROR_INIT;
-        return sent(s, true, true);
+        return gw_send_sent(s, true, true);
     }
-    if (a == ANSWER_LOST || (a == ANSWER_CLOSED && s->session.vm->guest->at_rest))
+    if (a == GW_ANSWER_LOST || (a == GW_ANSWER_CLOSED && s->session.vm->guest->at_rest))
         return undecided(s, err);
     gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
     return failure(err);
@@ -237,18 +231,18 @@ static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error
 /* Between two godwits: the destination has everything and waits for the guest to be given to it. */
 static int answer_commit(struct gw_send *s, struct gw_error *err)
 {
-    enum answer a;
+    enum gw_answer a;
     int r;
 
     pthread_mutex_lock(&s->session.lock);
     s->session.last_word = true;
     pthread_mutex_unlock(&s->session.lock);
-    a = wait_answer(s, true, err);
-    if (a == ANSWER_LOADED) {
+    a = gw_send_wait_answer(s, true, err);
+    if (a == GW_ANSWER_LOADED) {
         r = gw_session_commit(&s->session, GW_PHASE_HANDED, err);
     } else {
         r = gw_session_check(&s->session, err);
-        if (r >= 0 && a == ANSWER_GOOD)
+        if (r >= 0 && a == GW_ANSWER_GOOD)
             r = gw_fail(err, -EPROTO, GW_BLAME_PEER,
                         "the destination says that it runs the machine, which was not given "
                         "to it");
@@ -264,10 +258,10 @@ static int answer_commit(struct gw_send *s, struct gw_error *err)
     }
     gw_send_command(s, GW_COMMAND_GODWIT_COMMIT, NULL, 0);
     r = gw_send_flush(s, err);
-    a = r < 0 ? ANSWER_LOST : wait_answer(s, false, err);
-    if (a == ANSWER_GOOD)
-        return sent(s, true, true);
-    if (a == ANSWER_BAD) {
+    a = r < 0 ? GW_ANSWER_LOST : gw_send_wait_answer(s, false, err);
+    if (a == GW_ANSWER_GOOD)
+        return gw_send_sent(s, true, true);
+    if (a == GW_ANSWER_BAD) {
         gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
     } else {
         gw_context(err, "the machine was given to the destination, whose confirmation was lost: claim it there");
@@ -288,11 +282,11 @@ int gw_send_switchover(struct gw_send *s, struct gw_error *err)
 
     if (!err)
         err = &local;
-    r = know_peer(s, &two_steps, err);
+    r = gw_send_know_peer(s, &two_steps, err);
     if (r >= 0)
-        r = stop(s, err);
+        r = gw_send_stop(s, err);
     if (r >= 0)
-        r = pause_before(s, err);
+        r = gw_send_pause_before(s, err);
     if (r < 0)
         return r;
     atomic_store(&vm->taken, false);

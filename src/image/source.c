@@ -14,7 +14,8 @@ struct image_source {
     struct gw_pull_chunk *chunk; /* of which `at` pages were given; it is held. NULL: the next one is still to be taken */
     unsigned at;
     unsigned block; /* the chunk's, in ram */
-    _Atomic uint64_t due; /* pages */
+    uint64_t **map; /* by block of ram: pages that are due; NULL: none of this block */
+    _Atomic uint64_t due; /* of them */
 };
 
 static struct image_source *of(struct gw_source *source)
@@ -38,32 +39,105 @@ static int take(struct image_source *s, struct gw_error *err)
     return 1;
 }
 
-static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, struct gw_error *err)
+/* What is due of one chunk; 1: there may be more, 0: that was all. */
+static int fill(struct image_source *s, struct gw_batch *batch, unsigned max, struct gw_error *err)
 {
-    struct image_source *s = of(source);
     uint32_t bytes = s->ram->page_bytes;
     struct gw_pull_chunk *c;
     int r = s->chunk ? 1 : take(s, err);
 
-    batch->count = 0;
     if (r <= 0)
         return r;
     c = s->chunk;
     batch->block = s->ram->blocks[s->block];
     for (; batch->count < GW_MIN(max, GW_BATCH_PAGES) && s->at < c->count; s->at++) {
-        unsigned i = batch->count++;
+        unsigned i = batch->count;
 
+        if (!gw_bitmap_test_clear(s->map[s->block], c->first + s->at))
+            continue; /* it was asked for */
+        batch->count++;
         batch->page[i] = c->first + s->at;
         batch->form[i] = c->filled[s->at] ? GW_FORM_OPEN : GW_FORM_ZERO;
         batch->body[i] = (struct gw_body){c->data + (size_t)s->at * bytes, bytes};
     }
-    batch->held = c;
-    gw_pull_hold(c);
-    atomic_fetch_sub(&s->due, batch->count);
+    if (batch->count) {
+        batch->held = c;
+        gw_pull_hold(c);
+        atomic_fetch_sub(&s->due, batch->count);
+    }
     if (s->at == c->count) {
         gw_pull_put(s->pull, c);
         s->chunk = NULL;
     }
+    return 1;
+}
+
+static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, struct gw_error *err)
+{
+    struct image_source *s = of(source);
+    int r = 1;
+
+    batch->count = 0;
+    while (r > 0 && !batch->count)
+        r = fill(s, batch, max, err);
+    return GW_MIN(r, 0);
+}
+
+static bool due(struct gw_source *source, const struct gw_ram_block *b, uint64_t from, uint64_t *ret_first, uint64_t *ret_end)
+{
+    const uint64_t *map = of(source)->map[b->index];
+
+    *ret_first = map ? gw_bitmap_next_set(map, b->pages, from) : b->pages;
+    *ret_end = *ret_first < b->pages ? gw_bitmap_next_clear(map, b->pages, *ret_first) : b->pages;
+    return *ret_first < b->pages;
+}
+
+static void owe(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count)
+{
+    struct image_source *s = of(source);
+
+    atomic_fetch_add(&s->due, gw_bitmap_set_range_count(s->map[b->index], first, count));
+}
+
+static void settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count)
+{
+    struct image_source *s = of(source);
+
+    atomic_fetch_sub(&s->due, gw_bitmap_count_range(s->map[b->index], first, count));
+    gw_bitmap_clear_range(s->map[b->index], first, count);
+}
+
+/* Pages that are not read ahead: they are read into memory of the batch. */
+static int take_asked(struct gw_source *source, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
+                      struct gw_error *err)
+{
+    struct image_source *s = of(source);
+    uint32_t bytes = s->ram->page_bytes;
+    uint64_t *map = s->map[b->index];
+    uint8_t kinds[GW_BATCH_PAGES], *data;
+    int r;
+
+    batch->count = 0;
+    batch->block = b;
+    if (!map || gw_bitmap_next_set(map, first + count, first) == first + count)
+        return 0;
+    data = gw_batch_room(batch, 0, bytes);
+    if (!data)
+        return gw_nomem(err, "pages that were asked for");
+    r = gw_image_fetch(s->image, s->of_block[b->index], first, count, kinds, data, err);
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned n = batch->count;
+
+        if (!gw_bitmap_test_clear(map, first + i))
+            continue;
+        batch->count++;
+        batch->page[n] = first + i;
+        batch->form[n] = kinds[i] ? GW_FORM_OPEN : GW_FORM_ZERO;
+        batch->body[n] = (struct gw_body){data + (size_t)i * bytes, bytes};
+    }
+    atomic_fetch_sub(&s->due, batch->count);
     return 0;
 }
 
@@ -82,6 +156,15 @@ static void sent(struct gw_source *source, struct gw_batch *batch)
 {
     if (batch->held)
         gw_pull_put(of(source)->pull, batch->held);
+    batch->held = NULL;
+}
+
+static void free_maps(struct image_source *s)
+{
+    for (unsigned i = 0; s->map && i < s->ram->count; i++)
+        gw_bitmap_free(s->map[i], s->ram->blocks[i]->pages);
+    free(s->map);
+    s->map = NULL;
 }
 
 static void end(struct gw_source *source)
@@ -93,6 +176,7 @@ static void end(struct gw_source *source)
     s->chunk = NULL;
     gw_pull_free(s->pull);
     s->pull = NULL;
+    free_maps(s);
 }
 
 static int begin(struct gw_source *source, const bool *goes, struct gw_error *err)
@@ -105,12 +189,22 @@ static int begin(struct gw_source *source, const bool *goes, struct gw_error *er
                                     .ahead = GW_IMAGE_SOURCE_AHEAD};
     int r;
 
-    if (!ranges)
+    free_maps(s);
+    s->map = calloc(s->ram->count + 1, sizeof *s->map);
+    if (!ranges || !s->map) {
+        free(ranges);
         return gw_nomem(err, "pages of an image");
+    }
     s->due = s->block = 0;
     for (unsigned i = 0; i < s->ram->count; i++) {
         if (!goes[i])
             continue;
+        s->map[i] = gw_bitmap_new(s->ram->blocks[i]->pages);
+        if (!s->map[i]) {
+            free(ranges);
+            return gw_nomem(err, "pages of an image");
+        }
+        gw_bitmap_set_range(s->map[i], 0, s->ram->blocks[i]->pages);
         ranges[config.range_count++] = (struct gw_pull_range){s->of_block[i], 0, s->ram->blocks[i]->pages};
         s->due += s->ram->blocks[i]->pages;
     }
@@ -139,7 +233,11 @@ int gw_source_image_new(struct gw_image *image, const struct gw_ram *ram, const 
                                           .pending = pending,
                                           .sent = sent,
                                           .end = end,
-                                          .free = source_free},
+                                          .free = source_free,
+                                          .due = due,
+                                          .owe = owe,
+                                          .settle = settle,
+                                          .take = take_asked},
                                .image = image,
                                .ram = ram,
                                .of_block = of_block,

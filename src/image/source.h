@@ -6,7 +6,8 @@
  * that reading, unpacking and sending overlap. A body lies where it was read to until the batch is sent; nothing is
  * copied. A page that is zeros, because the image says so or because that was read, is given as GW_FORM_ZERO.
  *
- * Nothing becomes due a second time, so a sync finds nothing.
+ * Nothing becomes due a second time, so a sync finds nothing. Pages that are asked for are read by themselves, into memory of
+ * the batch, and do not move what is read ahead.
  *
  * Memory: GW_IMAGE_SOURCE_AHEAD stripes, and one for each batch that was not sent yet: some 10 MiB for pages of 4 KiB.
  * Threads: as in ram/page/ops.h. The image is read by threads of the source between begin and end.

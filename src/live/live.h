@@ -6,6 +6,7 @@
  * treats all sections alike: a round is one exact `pending` over all of them, a step gives each its share of the budget.
  *
  * Order of calls, source:  setup, (pending, step)*, then with the machine stopped: exact pending, complete; cleanup.
+ *                          postcopy: ..., exact pending, hand_over, step*, complete; cleanup.
  *                   dest:  load_setup, load*, check_ended, load_cleanup. A section that the stream does not have gets
  *                          no load_setup and no load.
  *                   both:  cleanup and load_cleanup always come: after a failure, and also when there was no set-up.
@@ -53,7 +54,14 @@ struct gw_budget {
     void *opaque;
 };
 
+/* Who puts commands into the stream. */
+struct gw_commands {
+    void (*put)(struct gw_commands *c, uint16_t number, const void *payload, uint16_t bytes);
+    void *opaque;
+};
+
 struct gw_live;
+struct gw_resume; /* ram/ram.h */
 
 struct gw_live_ops {
     const char *id;   /* "ram" */
@@ -70,6 +78,13 @@ struct gw_live_ops {
     int (*wait)(struct gw_live *l, uint64_t ns, struct gw_error *err);
     /* Body of the END: all that the exact pending just before found. The machine is stopped. */
     int (*complete)(struct gw_live *l, struct gw_writer *w, struct gw_error *err);
+    /* NULL: all of it has to go before the machine runs elsewhere. Postcopy, in place of complete: the machine stands, and what
+     * the exact pending just before found follows when it runs there: by steps, and complete behind them. Commands that the
+     * other side needs beforehand go to c. */
+    int (*hand_over)(struct gw_live *l, struct gw_writer *w, struct gw_commands *c, struct gw_error *err);
+    /* With hand_over. In place of setup: the machine runs there, and an earlier session was to send what it lacks. ask tells what
+     * that is, from the other side; step and complete follow. */
+    int (*resume)(struct gw_live *l, struct gw_resume *ask, struct gw_error *err);
     void (*cleanup)(struct gw_live *l);
 
     int (*load_setup)(struct gw_live *l, struct gw_error *err);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/live.h"
 
+#include <unistd.h>
+
 #include "ram/layout/transport.h"
 #include "wire/ram_list.h"
 #include "wire/ram_record.h"
@@ -37,6 +39,12 @@ static int begin(struct ram_live *m, struct gw_error *err)
 static int tell(struct ram_live *m, enum gw_transport_stretch stretch, bool end, struct gw_writer *w, struct gw_error *err)
 {
     return m->config.transport ? gw_layout_transport_tell(m->config.transport, stretch, end, w, err) : 0;
+}
+
+/* The size of its host pages is told, since both sides must have the same. */
+static bool large(const struct ram_live *m, const struct gw_ram_block *b)
+{
+    return m->config.postcopy && b->page_bytes > GW_MAX((uint64_t)m->config.ram->page_bytes, (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
 static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
@@ -76,7 +84,11 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
         if (!gw_ram_migrates(b))
             continue;
         gw_trace_ram_block(ram->trace, b->name, b->used_bytes, b->gpa);
-        gw_ram_list_put(&w->out, b->name, b->used_bytes, m->config.ignore_shared ? &b->gpa : NULL);
+        gw_ram_list_put(&w->out, b->name, b->used_bytes, NULL);
+        if (large(m, b))
+            gw_put_u64(&w->out, b->page_bytes);
+        if (m->config.ignore_shared)
+            gw_put_u64(&w->out, b->gpa);
         r = gw_lanes_list(m->lanes, b, w, err);
     }
     if (r >= 0)
@@ -195,6 +207,49 @@ static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *
     return 0;
 }
 
+static int hand_over(struct gw_live *live, struct gw_writer *w, struct gw_commands *c, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    int r = check_resized(m, err);
+
+    if (r >= 0)
+        r = gw_lanes_barrier(m->lanes, GW_BARRIER_POSTCOPY, w, err);
+    m->round_due = false;
+    if (r >= 0)
+        gw_ram_discard(m->config.ram, m->source, c);
+    return r;
+}
+
+static int resume(struct gw_live *live, struct gw_resume *ask, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    struct gw_ram *ram = m->config.ram;
+    uint64_t total = 0;
+    int r = begin(m, err);
+
+    for (unsigned i = 0; r >= 0 && i < ram->count; i++) {
+        struct gw_ram_block *b = ram->blocks[i];
+        uint64_t *map = NULL, at = 0, end;
+
+        if (!gw_ram_migrates(b) || gw_ram_stays(m, b))
+            continue;
+        total += b->used_bytes;
+        r = ask->map(ask, b->name, b->pages, &map, err);
+        for (; r >= 0 && (at = gw_bitmap_next_set(map, b->pages, at)) < b->pages; at = end) {
+            end = gw_bitmap_next_clear(map, b->pages, at);
+            m->source->settle(m->source, b, at, end - at);
+        }
+        free(map);
+    }
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&ram->lock);
+    ram->sending = true;
+    pthread_mutex_unlock(&ram->lock);
+    atomic_store(&m->total, total);
+    return 0;
+}
+
 static void cleanup(struct gw_live *live)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
@@ -260,6 +315,8 @@ static const struct gw_live_ops ops = {
     .step = step,
     .wait = wait_for,
     .complete = complete,
+    .hand_over = hand_over,
+    .resume = resume,
     .cleanup = cleanup,
     .load_setup = gw_ram_load_setup,
     .load = gw_ram_load,

@@ -32,6 +32,9 @@ static inline bool gw_ram_stays(const struct ram_live *m, const struct gw_ram_bl
     return m->config.ignore_shared && gw_ram_shared_file(b);
 }
 
+/* Puts RAM_DISCARD for all that is due. */
+void gw_ram_discard(const struct gw_ram *ram, struct gw_source *source, struct gw_commands *c);
+
 int gw_ram_load_setup(struct gw_live *live, struct gw_error *err);
 int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reader *r, struct gw_error *err);
 int gw_ram_check_ended(struct gw_live *live, enum gw_live_end end, char *note, struct gw_error *err);

@@ -18,6 +18,7 @@
 struct gw_ram_config {
     struct gw_ram *ram;
     uint32_t section_id;           /* source */
+    bool postcopy;                 /* source: its pages may follow */
     bool ignore_shared;            /* x-ignore-shared: shared blocks with a name stay where they are */
     struct gw_source *take_source; /* source: where pages come from */
     struct gw_lanes *take_lanes;   /* source: what they go through */
@@ -27,6 +28,13 @@ struct gw_ram_config {
     struct gw_store *take_store;   /* destination: where they go to */
     /* Destination: a block that is not known; it is there when this returns 0. NULL: unknown blocks are refused. */
     int (*adopt)(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err);
+    void *opaque;
+};
+
+/* Asks the other side for the pages of a block that it has: *ret_map has a bit for each of `pages`, set where it has the page. The
+ * map is the caller's to free. */
+struct gw_resume {
+    int (*map)(struct gw_resume *r, const char *block, uint64_t pages, uint64_t **ret_map, struct gw_error *err);
     void *opaque;
 };
 

@@ -38,6 +38,26 @@ static const struct rule rules[] = {
     ELEMENT(COMPLETE, EOF, ENDED),
     COMMAND(COMPLETE, PING, COMPLETE),
 
+    COMMAND(SETUP, POSTCOPY_RAM_DISCARD, COMPLETE),
+    COMMAND(SETUP, PACKAGED, PACKAGE),
+    COMMAND(ITERATE, POSTCOPY_RAM_DISCARD, COMPLETE),
+    COMMAND(ITERATE, PACKAGED, PACKAGE),
+    COMMAND(COMPLETE, POSTCOPY_RAM_DISCARD, COMPLETE),
+    COMMAND(COMPLETE, PACKAGED, PACKAGE),
+
+    COMMAND(PACKAGE, POSTCOPY_LISTEN, PACKAGE),
+    ELEMENT(PACKAGE, FULL, PACKAGE),
+    COMMAND(PACKAGE, PING, PACKAGE),
+    COMMAND(PACKAGE, POSTCOPY_RUN, POSTCOPY),
+
+    COMMAND(RECOVER, RECV_BITMAP, RECOVER),
+    COMMAND(RECOVER, POSTCOPY_RESUME, POSTCOPY),
+
+    ELEMENT(POSTCOPY, PART, POSTCOPY),
+    ELEMENT(POSTCOPY, END, POSTCOPY),
+    COMMAND(POSTCOPY, PING, POSTCOPY),
+    ELEMENT(POSTCOPY, EOF, CLOSED),
+
     ELEMENT(ENDED, VMDESC, DESCRIBED),
     COMMAND(ENDED, GODWIT_COMMIT, CLOSED),
     COMMAND(ENDED, GODWIT_ABORT, CLOSED),
@@ -60,7 +80,7 @@ bool gw_grammar_step(enum gw_grammar *state, uint8_t element, uint16_t command)
 
 const char *gw_grammar_name(enum gw_grammar state)
 {
-    static const char *const names[] = {"setup", "iterate", "complete", "ended", "described", "closed"};
+    static const char *const names[] = {"setup", "iterate", "complete", "ended", "described", "closed", "package", "postcopy", "recover"};
 
     return (unsigned)state < GW_GRAMMAR_COUNT ? names[state] : "?";
 }

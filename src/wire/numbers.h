@@ -69,6 +69,7 @@ enum gw_wire_rp {
 #undef F
 };
 #define GW_RP_MAX_BYTES 512u
+#define GW_RECV_BITMAP_END 0x0123456789abcdefull /* behind a map of received pages */
 
 #define GW_PING_COOKIE        0x67647774u /* "gdwt": a godwit answers PONG and then GODWIT_HELLO */
 #define GW_EXTENSIONS_VERSION 1u

@@ -36,7 +36,6 @@ class Missing(unittest.TestCase):
             self.refused(command, "a", "b", "--quiet")
 
     def test_options(self):
-        self.refused("send", "--postcopy", "a", "b", why="not in this build")
         self.refused("send", "a", "b", "--tls-creds", "x", why="TLS: not in this build")
         self.refused("receive", "a", "--output", "b", "--tls-creds=x", why="TLS: not in this build")
         self.refused("convert", "a", "--into", "b", "--snapshot", "c", why="not in this build")

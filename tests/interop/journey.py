@@ -66,12 +66,12 @@ class Journey:
                                file_uri(version, path, True))
         self.arrive(source, target)
 
-    def park_and_move(self, version, to_us, from_us, receive=(), send=()):
-        """receive, send: further arguments of our commands."""
+    def park_and_move(self, version, to_us, from_us, receive=(), send=(), **options):
+        """receive, send: further arguments of our commands. options: of the QEMU that it moves to."""
         source = self.leave()
         parked = self.path("parked")
         self.park(source, parked, to_us, receive)
-        target = self.qemu(version, self.role(version), incoming="")  # to be told later
+        target = self.qemu(version, self.role(version), incoming="", **options)  # to be told later
         self.unpark(target, parked, from_us, send)
         self.arrive(source, target)
         os.unlink(parked)

@@ -8,7 +8,7 @@
  * save and load are of device state alone; what the machine has then is told in one line.
  *
  * Standard output is one JSON object per line: {"event": "status" | "pass" | "stop" | "resume" | "log" | "listening" |
- * "state" | "end", ...}. Standard input is one word per line: cancel, continue, yank, claim, state, quit, or
+ * "state" | "end", ...}. Standard input is one word per line: cancel, continue, postcopy, yank, claim, state, quit, or
  * NAME=VALUE for a parameter. After the session's end it goes on only with --stay, until quit or the end of input; then it writes its RAM to --dump.
  *
  * The writer: write k (from 1) goes to page (k - 1) mod W of the first block, W the pages of --set. Exit status 0 when the
@@ -297,6 +297,8 @@ static void obey(struct machine *m, const char *word)
         r = m->send ? gw_send_cancel(m->send, &err) : gw_recv_cancel(m->recv, &err);
     else if (!strcmp(word, "continue") && m->send)
         r = gw_send_continue(m->send, &err);
+    else if (!strcmp(word, "postcopy") && m->send)
+        r = gw_send_start_postcopy(m->send, &err);
     else if (!strcmp(word, "claim") && m->recv)
         r = gw_recv_claim(m->recv, &err);
     else if (!strcmp(word, "yank") && m->send)

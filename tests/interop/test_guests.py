@@ -74,6 +74,15 @@ class Park(Case):
                 print(journey.end())
                 journey.guest.close()
 
+    def test_at_once(self):
+        """It goes on before its memory has come, in every version: what it needs it asks for."""
+        journey = Journey(self, "microvm", ROUND[-1])
+        for version in ROUND:
+            journey.park_and_move(version, "unix", "unix", send=["--postcopy"], capabilities=["postcopy-ram"])
+            # It is to leave by precopy, and `receive` takes nobody who says that it might not.
+            journey.guest.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "postcopy-ram", "state": False}])
+        print("\n".join(journey.log + [journey.end()]))
+
 
 if __name__ == "__main__":
     unittest.main()

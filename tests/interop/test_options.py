@@ -47,7 +47,6 @@ class Options(Case):
                            (["receive", "unix:" + out, "-o", out, "--level", "much"], "--level much: a number up to 22"),
                            (["receive", "unix:" + out, "-o", out, "--log", "loud"], "--log 'loud': that is not understood"),
                            (["send", m, "unix:" + out, "--capability", "events=maybe"], "--capability 'events=maybe'"),
-                           (["send", m, "--postcopy", "unix:" + out], "--postcopy: a start before all is there: not in this build"),
                            (["convert", m, out, "--into", "x"], "--into: snapshots in disk images: not in this build"),
                            (["extract", m, "--ram", out, "--xml", out], "usage: godwit extract"),
                            (["extract", m, "--elf", out, "--place", "ram"], "godwit extract: --place 'ram'"),

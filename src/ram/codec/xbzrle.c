@@ -18,6 +18,7 @@ struct xbzrle {
     uint8_t *copy;     /* of the page that is encoded */
     bool started;      /* the first pass is over */
     bool last;         /* the machine stands */
+    bool off;          /* it runs there: pages go whole */
     uint64_t handled;  /* pages of all kinds, in this accounting period */
     uint64_t began_ns; /* it */
     struct gw_xbzrle_counters counters;
@@ -90,7 +91,7 @@ static int encode(struct gw_codec *codec, struct gw_batch *batch, struct gw_erro
     int r = 0;
 
     x->handled += batch->count;
-    if (!x->started)
+    if (!x->started || x->off)
         return 0;
     for (unsigned i = 0; i < batch->count && i < AHEAD; i++)
         gw_xbzrle_cache_prefetch(x->cache, first + batch->page[i]);
@@ -115,6 +116,7 @@ static int barrier(struct gw_codec *codec, enum gw_barrier kind, struct gw_error
     struct xbzrle *x = of(codec);
     uint64_t now;
 
+    x->off |= kind == GW_BARRIER_POSTCOPY; /* what arrives there must be all of the page */
     if (kind != GW_BARRIER_ROUND && kind != GW_BARRIER_SWITCH)
         return 0;
     x->started = true;
@@ -144,7 +146,7 @@ static int begin(struct gw_codec *codec, struct gw_error *err)
         key += x->ram->blocks[i]->max_bytes >> x->ram->page_bits;
     }
     gw_xbzrle_cache_clear(x->cache);
-    x->started = x->last = false;
+    x->started = x->last = x->off = false;
     x->handled = 0;
     x->began_ns = gw_now_ns(&x->clock);
     return 0;

@@ -25,6 +25,7 @@ enum gw_barrier {
     GW_BARRIER_STEP,   /* end of a PART section */
     GW_BARRIER_ROUND,  /* a pass over RAM begins: pages may come again */
     GW_BARRIER_SWITCH, /* the machine stands; what follows is sent once */
+    GW_BARRIER_POSTCOPY, /* what follows is sent once, and is for a machine that runs: whole pages, one after the other */
     GW_BARRIER_END,    /* the last page has been put */
     GW_BARRIER_COUNT
 };
@@ -48,6 +49,18 @@ struct gw_source {
     bool once; /* each page goes once: when nothing is left, nothing will come */
     void (*end)(struct gw_source *s);
     struct gw_source *(*free)(struct gw_source *s);
+
+    /* Postcopy, for pages that are asked for; all NULL: this source can only give them in its own order. After the last
+     * sync, by the session's thread. */
+    /* The first run of due pages of this block that has a page at `from` or behind it. false: there is none. */
+    bool (*due)(struct gw_source *s, const struct gw_ram_block *b, uint64_t from, uint64_t *ret_first, uint64_t *ret_end);
+    /* All of these pages are due, whether or not they were. */
+    void (*owe)(struct gw_source *s, struct gw_ram_block *b, uint64_t first, uint64_t count);
+    /* None of these pages is due: the other side has them. */
+    void (*settle)(struct gw_source *s, struct gw_ram_block *b, uint64_t first, uint64_t count);
+    /* Of these pages, at most GW_BATCH_PAGES, those that are due, in front of all others: as next. count 0: none is. */
+    int (*take)(struct gw_source *s, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
+                struct gw_error *err);
 };
 
 struct gw_codec {

@@ -33,23 +33,27 @@ static bool find(struct dirty *s)
     return false;
 }
 
+static void put_page(const struct dirty *s, struct gw_batch *batch, uint64_t page)
+{
+    unsigned i = batch->count++;
+
+    batch->page[i] = page;
+    batch->form[i] = GW_FORM_OPEN;
+    batch->body[i] = (struct gw_body){batch->block->host + (page << s->ram->page_bits), s->ram->page_bytes};
+}
+
 /* Takes dirty pages of the chunk at the position, which is clean. Under ram->lock. */
 static void gather(struct dirty *s, struct gw_batch *batch, unsigned max)
 {
     struct gw_ram_block *b = s->ram->blocks[s->block];
     uint64_t end = GW_MIN(b->pages, (s->page / GW_CHUNK_PAGES + 1) * GW_CHUNK_PAGES);
-    uint32_t page_bytes = s->ram->page_bytes;
 
     batch->block = b;
     /* A hint may have taken the page away while the chunk was being cleaned. */
     s->page = gw_bitmap_next_set(b->dirty, end, s->page);
     while (batch->count < max && s->page < end) {
-        unsigned i = batch->count++;
-
         gw_bitmap_clear(b->dirty, s->page);
-        batch->page[i] = s->page;
-        batch->form[i] = GW_FORM_OPEN;
-        batch->body[i] = (struct gw_body){b->host + (s->page << s->ram->page_bits), page_bytes};
+        put_page(s, batch, s->page);
         s->page = gw_bitmap_next_set(b->dirty, end, s->page + 1);
     }
     s->ram->dirty_pages -= batch->count;
@@ -94,6 +98,64 @@ static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, 
     }
     if (s->holes)
         find_holes(s, batch);
+    return 0;
+}
+
+static bool due(struct gw_source *source, const struct gw_ram_block *b, uint64_t from, uint64_t *ret_first, uint64_t *ret_end)
+{
+    struct dirty *s = of(source);
+    bool found = false;
+
+    pthread_mutex_lock(&s->ram->lock);
+    if (b->dirty) {
+        *ret_first = gw_bitmap_next_set(b->dirty, b->pages, from);
+        found = *ret_first < b->pages;
+        *ret_end = found ? gw_bitmap_next_clear(b->dirty, b->pages, *ret_first) : b->pages;
+    }
+    pthread_mutex_unlock(&s->ram->lock);
+    return found;
+}
+
+static void owe(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count)
+{
+    struct dirty *s = of(source);
+
+    pthread_mutex_lock(&s->ram->lock);
+    s->ram->dirty_pages += gw_bitmap_set_range_count(b->dirty, first, count);
+    pthread_mutex_unlock(&s->ram->lock);
+}
+
+static void settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count)
+{
+    struct dirty *s = of(source);
+
+    pthread_mutex_lock(&s->ram->lock);
+    s->ram->dirty_pages -= gw_bitmap_count_range(b->dirty, first, count);
+    gw_bitmap_clear_range(b->dirty, first, count);
+    pthread_mutex_unlock(&s->ram->lock);
+}
+
+static int take(struct gw_source *source, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
+                struct gw_error *err)
+{
+    struct dirty *s = of(source);
+    uint64_t fresh;
+    int r = 0;
+
+    batch->count = 0;
+    batch->block = b;
+    if (!b->dirty)
+        return 0;
+    for (uint64_t p = first; r >= 0 && p < first + count; p = (p / GW_CHUNK_PAGES + 1) * GW_CHUNK_PAGES)
+        r = gw_tracker_clean(s->tracker, b, p, &fresh, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&s->ram->lock);
+    for (uint64_t p = first; p < first + count && batch->count < GW_BATCH_PAGES; p++)
+        if (gw_bitmap_test_clear(b->dirty, p))
+            put_page(s, batch, p);
+    s->ram->dirty_pages -= batch->count;
+    pthread_mutex_unlock(&s->ram->lock);
     return 0;
 }
 
@@ -156,7 +218,8 @@ int gw_source_dirty_new(struct gw_ram *ram, struct gw_tracker *tracker, bool hol
         return gw_nomem(err, "source of dirty pages");
     *s = (struct dirty){
         .source =
-            {.begin = begin, .next = next, .sync = sync_dirty, .pending = pending, .end = end, .free = source_free},
+            {.begin = begin, .next = next, .sync = sync_dirty, .pending = pending, .end = end, .free = source_free,
+             .due = due, .owe = owe, .settle = settle, .take = take},
         .ram = ram,
         .tracker = tracker,
         .wants_holes = holes};

@@ -245,6 +245,11 @@ int gw_send_continue(struct gw_send *s, struct gw_error *err)
     return steer(&s->s, &s->s.continues, err);
 }
 
+int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err)
+{
+    return steer(&s->s, &s->s.postcopies, err);
+}
+
 void gw_send_yank(struct gw_send *s)
 {
     steer(&s->s, &s->s.yanks, NULL);

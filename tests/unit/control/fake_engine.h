@@ -35,7 +35,7 @@ struct fake_session {
     uint64_t timeout_ns;
     bool start_paused, touched;
     struct gw_channel *channel; /* instead of a URI; uri is its name then */
-    unsigned cancels, continues, yanks, claims;
+    unsigned cancels, continues, postcopies, yanks, claims;
     int refuse; /* what the next steering call gives */
 };
 struct gw_send {

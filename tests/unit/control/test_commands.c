@@ -112,6 +112,7 @@ static void test_outgoing(void **state)
     ask(cl, "{\"execute\":\"migrate_cancel\"}", OK);
     ask(cl, "{\"execute\":\"yank\",\"arguments\":{\"instances\":[{\"type\":\"migration\"}]}}",
         "{\"error\":{\"class\":\"DeviceNotFound\",\"desc\":\"Instance not found\"}}");
+    ask(cl, "{\"execute\":\"migrate-start-postcopy\"}", E("there is no outgoing migration that could switch to postcopy"));
     assert_int_equal(gw_options_set_capability(rig->vm.options, "events", true, NULL), 0);
     say(cl, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"detach\":true,\"x-godwit-peer\":\"7.2\","
             "\"x-godwit-timeout-ms\":1500}}");
@@ -120,6 +121,8 @@ static void test_outgoing(void **state)
     assert_string_equal(fake_now()->session->uri, "tcp:h:1");
     assert_string_equal(fake_now()->session->peer, "7.2");
     assert_int_equal(fake_now()->session->timeout_ns, 1500000000);
+    ask(cl, "{\"execute\":\"migrate-start-postcopy\"}", OK);
+    assert_int_equal(fake_now()->session->postcopies, 1);
     ask(cl, MIGRATE, E("There's a migration process in progress"));
     ask(cl, "{\"execute\":\"migrate-continue\",\"arguments\":{\"state\":\"pre-switchover\"}}",
         E("Migration not in expected state: setup"));

@@ -236,10 +236,13 @@ static void test_owner(void **state)
             if (a == GW_OWNER_UNDECIDED && b == GW_OWNER_SOURCE)
                 /* The plain destination answered that it failed; the source took it back. */
                 assert_true((from == GW_PHASE_OFFERED_PLAIN && to == GW_PHASE_SEND_FAILED) ||
+                            (from == GW_PHASE_OFFERED_POSTCOPY && to == GW_PHASE_SEND_FAILED) ||
                             (from == GW_PHASE_ASKED && to == GW_PHASE_RECV_FAILED));
             /* It leaves the source only behind the last byte, and the destination takes it only when it is whole. */
             if (a == GW_OWNER_SOURCE && b != GW_OWNER_SOURCE)
                 assert_true((from == GW_PHASE_DEVICE && to == GW_PHASE_OFFERED_PLAIN) ||
+                            (from == GW_PHASE_DEVICE && to == GW_PHASE_OFFERED_POSTCOPY) ||
+                            (from == GW_PHASE_IDLE && to == GW_PHASE_RECONNECT) || /* it went in an earlier session */
                             (from == GW_PHASE_OFFERED && to == GW_PHASE_HANDED) ||
                             (from == GW_PHASE_LOADED && (to == GW_PHASE_ASKED || to == GW_PHASE_COMMITTED)));
         }
@@ -325,6 +328,8 @@ static void test_ends(void **state)
                         row(p)->status == GW_STATUS_CANCELLED);
             assert_false(row(p)->cancel);
             assert_true(row(p)->next == (p == GW_PHASE_RECV_UNDECIDED ? 1ull << GW_PHASE_ARRIVED : 0));
+        } else if (p == GW_PHASE_POSTCOPY || p == GW_PHASE_RECONNECT || p == GW_PHASE_RECOVER) {
+            assert_true(follows(p, GW_PHASE_SEND_GONE)); /* it runs there, with what it has */
         } else if (p != GW_PHASE_CANCELLING) {
             assert_true(follows(p, at_source(p) ? GW_PHASE_SEND_FAILED : GW_PHASE_RECV_FAILED));
         }

@@ -21,20 +21,26 @@ static const struct {
     const char *what;
     uint8_t element;
     uint16_t command;
-    const char *to[GW_GRAMMAR_COUNT]; /* from setup, iterate, complete, ended, described, closed */
+    const char *to[GW_GRAMMAR_COUNT]; /* from setup, iterate, complete, ended, described, closed, package, postcopy, recover */
 } rows[] = {
-    {"EOF", 0x00, 0, {"ended", "ended", "ended", "", "", ""}},
-    {"START", 0x01, 0, {"setup", "", "", "", "", ""}},
-    {"PART", 0x02, 0, {"iterate", "iterate", "", "", "", ""}},
-    {"END", 0x03, 0, {"complete", "complete", "complete", "", "", ""}},
-    {"FULL", 0x04, 0, {"setup", "complete", "complete", "", "", ""}},
-    {"VMDESCRIPTION", 0x06, 0, {"", "", "", "described", "", ""}},
-    {"OPEN_RETURN_PATH", 0x08, 1, {"setup", "", "", "", "", ""}},
-    {"PING", 0x08, 2, {"setup", "iterate", "complete", "", "", ""}},
-    {"POSTCOPY_ADVISE", 0x08, 3, {"setup", "", "", "", "", ""}},
-    {"SWITCHOVER_START", 0x08, 11, {"complete", "complete", "", "", "", ""}},
-    {"GODWIT_COMMIT", 0x08, 0x6701, {"", "", "", "closed", "closed", ""}},
-    {"GODWIT_ABORT", 0x08, 0x6702, {"", "", "", "closed", "closed", ""}},
+    {"EOF", 0x00, 0, {"ended", "ended", "ended", "", "", "", "", "closed", ""}},
+    {"START", 0x01, 0, {"setup", "", "", "", "", "", "", "", ""}},
+    {"PART", 0x02, 0, {"iterate", "iterate", "", "", "", "", "", "postcopy", ""}},
+    {"END", 0x03, 0, {"complete", "complete", "complete", "", "", "", "", "postcopy", ""}},
+    {"FULL", 0x04, 0, {"setup", "complete", "complete", "", "", "", "package", "", ""}},
+    {"VMDESCRIPTION", 0x06, 0, {"", "", "", "described", "", "", "", "", ""}},
+    {"OPEN_RETURN_PATH", 0x08, 1, {"setup", "", "", "", "", "", "", "", ""}},
+    {"PING", 0x08, 2, {"setup", "iterate", "complete", "", "", "", "package", "postcopy", ""}},
+    {"POSTCOPY_ADVISE", 0x08, 3, {"setup", "", "", "", "", "", "", "", ""}},
+    {"POSTCOPY_LISTEN", 0x08, 4, {"", "", "", "", "", "", "package", "", ""}},
+    {"POSTCOPY_RUN", 0x08, 5, {"", "", "", "", "", "", "postcopy", "", ""}},
+    {"POSTCOPY_RAM_DISCARD", 0x08, 6, {"complete", "complete", "complete", "", "", "", "", "", ""}},
+    {"PACKAGED", 0x08, 7, {"package", "package", "package", "", "", "", "", "", ""}},
+    {"SWITCHOVER_START", 0x08, 11, {"complete", "complete", "", "", "", "", "", "", ""}},
+    {"GODWIT_COMMIT", 0x08, 0x6701, {"", "", "", "closed", "closed", "", "", "", ""}},
+    {"GODWIT_ABORT", 0x08, 0x6702, {"", "", "", "closed", "closed", "", "", "", ""}},
+    {"POSTCOPY_RESUME", 0x08, 9, {"", "", "", "", "", "", "", "", "postcopy"}},
+    {"RECV_BITMAP", 0x08, 10, {"", "", "", "", "", "", "", "", "recover"}},
 };
 
 static const char *expected(unsigned from, uint8_t element, uint16_t command)
@@ -100,6 +106,21 @@ static void order(const char *elements, bool good)
         case 'A':
             taken = gw_grammar_step(&g, 0x08, 0x6702);
             break;
+        case 'D':
+            taken = gw_grammar_step(&g, 0x08, 6);
+            break;
+        case 'K':
+            taken = gw_grammar_step(&g, 0x08, 7);
+            break;
+        case 'L':
+            taken = gw_grammar_step(&g, 0x08, 4);
+            break;
+        case 'G':
+            taken = gw_grammar_step(&g, 0x08, 5);
+            break;
+        case 'V':
+            taken = gw_grammar_step(&g, 0x08, 3);
+            break;
         default:
             taken = gw_grammar_step(&g, (uint8_t)(*p - '0'), 0);
         }
@@ -119,6 +140,16 @@ static void test_orders(void **state)
     order("122440", true);          /* taken in the background: no END */
     order("10", true);              /* no pass, no devices */
     order("440", true);             /* devices alone */
+    order("RPV122WDDPKL44PGP2230", true);  /* postcopy of 10.0 */
+    order("RPV1DPKL44PGP2230", true);      /* at once */
+    order("RPV122PKLGP30", true);          /* nothing was due any more, and there are no devices */
+    order("RPV122KL44G6", false);          /* no description */
+    order("RPV122K44G", true);             /* (its frame says nothing of LISTEN) */
+    order("RPV122L", false);
+    order("RPV122G", false);
+    order("RPV122KL2", false);
+    order("RPV122KL44G4", false);
+    order("RPV122KL44GD", false);
     order("12341", false);          /* a section begins after the end of another */
     order("1232", false);
     order("122P4P0P", false);       /* nothing but the description behind EOF */

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/send.h"
+
+#include "base/endian.h"
+#include "wire/numbers.h"
+
+#define REPORT_NS  GW_NS_PER_S
+#define STEP_BYTES (64u << 10) /* of pages that nobody waits for, between two looks for those that somebody does */
+
+static uint64_t now(const struct gw_send *s)
+{
+    return gw_now_ns(&s->session.vm->clock);
+}
+
+void gw_send_advise(struct gw_send *s)
+{
+    const struct gw_ram *ram = &s->session.vm->ram;
+    uint64_t sizes = 0;
+    uint8_t payload[16];
+
+    for (unsigned i = 0; i < ram->count; i++)
+        if (gw_ram_migrates(ram->blocks[i]))
+            sizes |= GW_MAX(ram->blocks[i]->page_bytes, (uint64_t)ram->page_bytes);
+    gw_store_be64(payload, sizes);
+    gw_store_be64(payload + 8, ram->page_bytes);
+    gw_send_command(s, GW_COMMAND_POSTCOPY_ADVISE, payload, sizeof payload);
+}
+
+static bool asked(struct gw_send *s)
+{
+    bool asked;
+
+    pthread_mutex_lock(&s->session.lock);
+    asked = s->postcopy_asked;
+    pthread_mutex_unlock(&s->session.lock);
+    return asked;
+}
+
+int gw_send_postcopy_due(struct gw_send *s, struct gw_error *err)
+{
+    bool ack = gw_options_cap(s->session.vm->options, GW_CAP_SWITCHOVER_ACK) && gw_vm_running(s->session.vm), two_steps;
+    int r;
+
+    if (!asked(s))
+        return 0;
+    r = gw_send_know_peer(s, &two_steps, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&s->session.lock);
+    s->postcopy = !ack || s->rp.switchover_ack;
+    pthread_mutex_unlock(&s->session.lock);
+    return s->postcopy;
+}
+
+/* ---- the machine changes hands ----------------------------------------------------------------------------------- */
+
+static void put_command(struct gw_commands *c, uint16_t number, const void *payload, uint16_t bytes)
+{
+    gw_send_command(c->opaque, number, payload, bytes);
+}
+
+/* All that has to be there before the package. */
+static int put_before(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_commands commands = {.put = put_command, .opaque = s};
+    uint64_t due;
+    int r = gw_send_devices(s, GW_DEVICES_PARTS, err);
+
+    if (s->profile->switchover_start)
+        gw_send_command(s, GW_COMMAND_SWITCHOVER_START, NULL, 0);
+    if (r >= 0)
+        r = gw_send_sync(s, true, &due, err);
+    if (r >= 0)
+        r = gw_send_devices(s, GW_DEVICES_ENDS, err);
+    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
+        struct gw_live *live = s->plan.live[i];
+
+        if (live->ops->hand_over)
+            continue;
+        gw_send_section(s, GW_SECTION_END, live);
+        r = live->ops->complete(live, &s->writer, err);
+        gw_send_footer(s, live);
+    }
+    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++)
+        if (s->plan.live[i]->ops->hand_over)
+            r = s->plan.live[i]->ops->hand_over(s->plan.live[i], &s->writer, &commands, err);
+    if (r >= 0)
+        gw_requests_open(s->plan.requests);
+    return r < 0 ? r : gw_vm_notify(s->session.vm, GW_NOTIFY_COMPLETE, err);
+}
+
+/* A stream of its own: it is read whole before anything of it is done. */
+static int put_package(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_writer main = s->writer;
+    uint8_t length[4];
+    size_t bytes = 0;
+    void *data = NULL;
+    int r;
+
+    gw_send_ping(s, 2);
+    main = s->writer;
+    r = gw_writer_init_memory(&s->writer, err);
+    if (r >= 0) {
+        s->grammar = GW_GRAMMAR_PACKAGE;
+        gw_send_command(s, GW_COMMAND_POSTCOPY_LISTEN, NULL, 0);
+        r = gw_send_devices(s, GW_DEVICES_LATE, err);
+        gw_send_ping(s, GW_PING_PACKAGE);
+        gw_send_command(s, GW_COMMAND_POSTCOPY_RUN, NULL, 0);
+    }
+    if (r >= 0)
+        r = gw_writer_flush(&s->writer, err);
+    if (r >= 0)
+        data = gw_writer_take(&s->writer, &bytes);
+    gw_writer_close(&s->writer);
+    s->writer = main;
+    if (r >= 0 && bytes > UINT32_MAX)
+        r = gw_fail(err, -EFBIG, GW_BLAME_CALLER, "the state of the devices has %zu bytes: too many for postcopy", bytes);
+    if (r >= 0) {
+        s->grammar = GW_GRAMMAR_COMPLETE;
+        gw_store_be32(length, (uint32_t)bytes);
+        gw_send_command(s, GW_COMMAND_PACKAGED, length, sizeof length);
+        gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
+        gw_put_bytes(&s->writer, data, bytes);
+        s->grammar = GW_GRAMMAR_POSTCOPY;
+    }
+    free(data);
+    return r;
+}
+
+/* When a write finds the connection closed, what the destination said before may still have to be read. */
+static void hear(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_session *x = &s->session;
+    uint64_t deadline = now(s) + REPORT_NS;
+
+    if (err->blame != GW_BLAME_CHANNEL || err->code == -ETIMEDOUT)
+        return;
+    pthread_mutex_lock(&x->lock);
+    while (!s->rp.ended && !x->yanked && gw_session_wait_until(x, deadline))
+        ;
+    if (s->rp.ended && s->rp.error.code)
+        *err = s->rp.error;
+    pthread_mutex_unlock(&x->lock);
+}
+
+static int undecided(struct gw_send *s, struct gw_error *err)
+{
+    gw_context(err, "it is not known whether the destination runs the machine: look there, then start it on one side");
+    gw_session_enter_failed(&s->session, GW_PHASE_SEND_UNDECIDED, err);
+    return err->code;
+}
+
+/* The return path ended, or the connection, before the destination said that it loaded the package. */
+static int failed_before(struct gw_send *s, struct gw_error *err)
+{
+    bool refused;
+
+    hear(s, err);
+    pthread_mutex_lock(&s->session.lock);
+    refused = s->rp.shut && s->rp.shut_value;
+    pthread_mutex_unlock(&s->session.lock);
+    if (!refused)
+        return undecided(s, err);
+    gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
+    return err->code;
+}
+
+/* Flushes the package; with its last byte the machine may go on there. */
+static int hand_over(struct gw_send *s, struct gw_error *err)
+{
+    uint64_t end = gw_writer_offset(&s->writer), in, out;
+    int r;
+
+    pthread_mutex_lock(&s->session.lock);
+    s->rp.packaged = true;
+    pthread_mutex_unlock(&s->session.lock);
+    r = gw_session_commit(&s->session, GW_PHASE_OFFERED_POSTCOPY, err);
+    if (r < 0)
+        return r;
+    gw_send_ping(s, 4);
+    r = gw_send_flush(s, err);
+    if (r >= 0) {
+        s->followed = true;
+        return 0;
+    }
+    gw_channel_bytes(s->channel, &in, &out);
+    if (out - s->out_before >= end)
+        return failed_before(s, err);
+    gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
+    return r;
+}
+
+/* ---- its pages follow -------------------------------------------------------------------------------------------- */
+
+struct step {
+    struct gw_budget budget;
+    struct gw_send *send;
+    uint64_t bytes;
+};
+
+/* A page that was asked for leaves at once; one that nobody waits for gives way. */
+static bool spent(struct gw_budget *b, uint64_t bytes_put)
+{
+    struct step *t = b->opaque;
+    struct gw_requests *q = t->send->plan.requests;
+
+    t->bytes += bytes_put;
+    return t->bytes >= STEP_BYTES || gw_requests_urgent(q) || gw_requests_waiting(q);
+}
+
+static int step(struct gw_send *s, struct gw_error *err)
+{
+    struct step t = {.send = s};
+    int r = 0;
+
+    t.budget = (struct gw_budget){.spent = spent, .opaque = &t, .batch_bytes = STEP_BYTES};
+    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
+        struct gw_live *live = s->plan.live[i];
+
+        if (!live->ops->hand_over)
+            continue;
+        gw_send_section(s, GW_SECTION_PART, live);
+        r = live->ops->step(live, &s->writer, &t.budget, err);
+        gw_send_footer(s, live);
+    }
+    return r < 0 ? r : gw_send_flush(s, err);
+}
+
+/* The rate limit is for pages that nobody waits for: until those that went are paid for, only pages go that were asked for.
+ * *owed: bytes that are still to be charged. */
+static void pace(struct gw_send *s, uint64_t *owed)
+{
+    struct gw_requests *q = s->plan.requests;
+    bool free = false;
+
+    gw_pace_set(&s->pace, gw_options_param(s->session.vm->options, GW_PARAM_MAX_POSTCOPY_BANDWIDTH));
+    while (!free && !gw_requests_waiting(q) && gw_plan_progress(&s->plan).remaining_bytes && gw_send_check(s, NULL) >= 0) {
+        uint64_t wait = gw_pace_ask(&s->pace, *owed), deadline = now(s) + wait;
+
+        free = !wait;
+        pthread_mutex_lock(&s->session.lock);
+        while (!free && !s->session.yanked && !s->rp.ended && !gw_requests_waiting(q) &&
+               gw_session_wait_until(&s->session, deadline))
+            ;
+        pthread_mutex_unlock(&s->session.lock);
+    }
+    if (free)
+        *owed = 0;
+    gw_requests_hold(q, !free);
+}
+
+/* true as soon as the destination has said that it loaded the package. */
+static bool look(struct gw_send *s)
+{
+    struct gw_session *x = &s->session;
+    bool runs;
+
+    if (gw_session_phase(x) == GW_PHASE_POSTCOPY)
+        return true;
+    pthread_mutex_lock(&x->lock);
+    runs = s->rp.runs;
+    if (runs)
+        x->stats.downtime_ns = now(s) - s->stop_ns;
+    pthread_mutex_unlock(&x->lock);
+    if (runs)
+        gw_session_enter(x, GW_PHASE_POSTCOPY);
+    return runs;
+}
+
+static int follow(struct gw_send *s, struct gw_error *err)
+{
+    uint64_t before = gw_account_bytes(&s->account), at, owed = 0;
+    int r = 0;
+
+    while (r >= 0 && gw_plan_progress(&s->plan).remaining_bytes) {
+        look(s);
+        r = gw_send_check(s, err);
+        if (r >= 0)
+            r = step(s, err);
+        at = gw_account_bytes(&s->account);
+        owed += gw_requests_urgent(s->plan.requests) ? 0 : at - before;
+        before = at;
+        if (r >= 0)
+            pace(s, &owed);
+        gw_send_publish(s);
+    }
+    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
+        struct gw_live *live = s->plan.live[i];
+
+        if (!live->ops->hand_over)
+            continue;
+        gw_send_section(s, GW_SECTION_END, live);
+        r = live->ops->complete(live, &s->writer, err);
+        gw_send_footer(s, live);
+    }
+    if (r < 0)
+        return r;
+    gw_grammar_step(&s->grammar, GW_ELEMENT_EOF, 0);
+    gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
+    gw_put_u8(&s->writer, GW_ELEMENT_EOF);
+    return gw_send_flush(s, err);
+}
+
+static int lost(struct gw_send *s, struct gw_error *err)
+{
+    uint64_t left = gw_plan_progress(&s->plan).remaining_bytes;
+
+    gw_context(err, "the machine runs at the destination, which still lacks %" PRIu64 " bytes of its memory", left);
+    gw_session_enter_failed(&s->session, GW_PHASE_SEND_GONE, err);
+    return err->code;
+}
+
+int gw_send_follow(struct gw_send *s, struct gw_error *err)
+{
+    int r = follow(s, err);
+
+    if (r >= 0)
+        r = gw_send_wait_answer(s, false, err) == GW_ANSWER_GOOD ? 0 : err->code ? err->code : -EREMOTEIO;
+    if (r < 0)
+        hear(s, err);
+    if (!look(s) && r < 0)
+        return failed_before(s, err);
+    if (gw_session_phase(&s->session) != GW_PHASE_POSTCOPY)
+        gw_session_enter(&s->session, GW_PHASE_POSTCOPY); /* one that has it all runs, whether or not it said so before */
+    return r < 0 ? lost(s, err) : gw_send_sent(s, true, true);
+}
+
+int gw_send_postcopy(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_error local = GW_ERROR_INIT;
+    bool two_steps;
+    int r;
+
+    if (!err)
+        err = &local;
+    r = gw_send_know_peer(s, &two_steps, err);
+    if (r >= 0)
+        r = gw_send_stop(s, err);
+    if (r >= 0)
+        r = gw_send_pause_before(s, err);
+    if (r < 0)
+        return r;
+    atomic_store(&s->session.vm->taken, false);
+    gw_session_enter(&s->session, GW_PHASE_DEVICE);
+    r = put_before(s, err);
+    gw_globalstate_set(s->session.vm->globalstate, s->was_running);
+    if (r >= 0)
+        r = put_package(s, err);
+    if (r >= 0)
+        r = gw_send_check(s, err);
+    if (r >= 0)
+        r = hand_over(s, err);
+    if (r < 0)
+        return r;
+    return gw_send_follow(s, err);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * requests: pages that somebody waits for, in front of all others (docs/wire-format.md 6.1, 10).
+ *
+ * A source around another one. Until it is opened it passes everything on. Then it gives, in this order:
+ *
+ *   1. the rest of a host page that was begun: one that is larger than a target page travels whole and in one piece;
+ *   2. host pages that were asked for, in the order of the requests; those that are not due any more are dropped;
+ *   3. the neighbours behind the last one that was asked for, since who reads there goes on there;
+ *   4. the pages of the other source, in its order; and then those that became due again behind its back.
+ *
+ * Memory: GW_REQUESTS_MAX requests; who asks for more waits until one was served.
+ * Threads: the source's functions as in ram/page/ops.h. ask by one thread, close and the others by any.
+ */
+#ifndef GW_SOURCE_REQUESTS_H
+#define GW_SOURCE_REQUESTS_H
+
+#include "ram/page/ops.h"
+
+#define GW_REQUESTS_MAX        1024u
+#define GW_REQUESTS_NEIGHBOURS 16u /* host pages */
+
+struct gw_requests;
+
+/* The inner source is its own from now on, also on failure; it must have due, owe and take. Both are freed with the source. */
+int gw_source_requests_new(struct gw_source *take_inner, struct gw_ram *ram, struct gw_source **ret,
+                           struct gw_requests **ret_requests, struct gw_error *err);
+
+/* The last sync is over. Host pages of which a part is due become due as a whole. */
+void gw_requests_open(struct gw_requests *q);
+/* hold: only what was asked for is given, until it is let go. By the session's thread. */
+void gw_requests_hold(struct gw_requests *q, bool hold);
+/* A request of the peer. name NULL: the block of the request before. -EPROTO: there is no such block or place. Waits while
+ * GW_REQUESTS_MAX wait; -ECANCELED after close. */
+int gw_requests_ask(struct gw_requests *q, const char *name, uint64_t offset, uint64_t bytes, struct gw_error *err);
+/* Nobody will serve any more. */
+void gw_requests_close(struct gw_requests *q);
+
+/* Some wait. */
+bool gw_requests_waiting(struct gw_requests *q);
+/* The last batch that was given was asked for: it should leave at once. */
+bool gw_requests_urgent(const struct gw_requests *q);
+/* That came so far. */
+uint64_t gw_requests_count(struct gw_requests *q);
+
+#endif
