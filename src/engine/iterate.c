@@ -30,6 +30,12 @@ struct step {
     uint64_t until_ns, bytes, limit_bytes;
 };
 
+struct mark {
+    struct gw_account_sums sent;
+    struct gw_progress put;
+    uint64_t queued;
+};
+
 static bool spent(struct gw_budget *b, uint64_t bytes_put)
 {
     struct step *t = b->opaque;
@@ -44,19 +50,43 @@ static uint64_t put_pages(const struct gw_progress *p)
     return p->plain_pages + p->zero_pages + p->coded_pages;
 }
 
+static void take_mark(struct gw_send *s, struct mark *m)
+{
+    gw_account_read(&s->account, &m->sent);
+    m->put = gw_plan_progress(&s->plan);
+    m->queued = gw_channel_queued(s->channel);
+}
+
+/* What was carried between the two. What only made the queue longer has not been yet. */
+static struct gw_window_sample carried(const struct gw_send *s, const struct mark *a, const struct mark *b, uint64_t ns)
+{
+    uint64_t put = b->sent.bytes - a->sent.bytes, coded = b->sent.by[GW_CAUSE_RAM_CODED] - a->sent.by[GW_CAUSE_RAM_CODED];
+    uint64_t pages = b->put.coded_pages + b->put.packed_pages - a->put.coded_pages - a->put.packed_pages;
+    uint64_t before = put - coded + pages * s->session.vm->ram.page_bytes; /* as it was before it was coded */
+    struct gw_window_sample step = {
+        .wire_bytes = put + a->queued > b->queued ? put + a->queued - b->queued : 0,
+        .pages = put_pages(&b->put) - put_pages(&a->put),
+        .ns = ns,
+    };
+
+    step.bytes = put ? (uint64_t)((unsigned __int128)step.wire_bytes * before / put) : step.wire_bytes;
+    return step;
+}
+
 /* A PART of each section, in their order; each gets an even share of what the ones before it have left over, so that none
  * starves. *ret_dry: nothing was left in any. Sleeps for the rate limit, and feeds the bandwidth window. */
 static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
 {
-    uint64_t rate = param(s, GW_PARAM_MAX_BANDWIDTH), before_bytes = gw_account_bytes(&s->account), bytes, ns, wait;
-    uint64_t queued = gw_channel_queued(s->channel), left, pages;
+    uint64_t rate = param(s, GW_PARAM_MAX_BANDWIDTH), bytes, wait;
     uint64_t limit = rate ? GW_MAX(rate / 100, 4096) : UINT64_MAX, began_ns = now(s);
     const struct gw_trace *trace = &s->session.vm->trace;
-    struct gw_progress before = gw_plan_progress(&s->plan), after;
     struct step t = {.send = s};
+    struct gw_window_sample sent;
+    struct mark before, after;
     bool dry = true;
     int r = 0;
 
+    take_mark(s, &before);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
         struct gw_live *live = s->plan.live[i];
         unsigned share = s->plan.lives - i;
@@ -73,24 +103,21 @@ static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
         r = gw_send_flush(s, err);
     if (r < 0)
         return r;
-    after = gw_plan_progress(&s->plan);
-    bytes = gw_account_bytes(&s->account) - before_bytes;
+    take_mark(s, &after);
+    bytes = after.sent.bytes - before.sent.bytes;
     gw_pace_set(&s->pace, rate);
     while ((wait = gw_pace_ask(&s->pace, bytes)) && gw_send_check(s, NULL) >= 0)
         gw_send_sleep(s, wait);
-    ns = now(s) - began_ns;
-    /* What only made the queue longer has not been carried yet. */
-    left = gw_channel_queued(s->channel);
-    bytes = bytes + queued > left ? bytes + queued - left : 0;
-    pages = put_pages(&after) - put_pages(&before);
-    gw_window_add(&s->window, bytes, pages, ns);
+    after.queued = gw_channel_queued(s->channel);
+    sent = carried(s, &before, &after, now(s) - began_ns);
+    gw_window_add(&s->window, &sent);
     if (dry)
         gw_window_flush(&s->window);
-    gw_trace_step(trace, bytes, pages, ns);
+    gw_trace_step(trace, sent.wire_bytes, sent.pages, sent.ns);
     if (gw_trace_wants(trace, GW_TRACE_policy)) {
         char line[GW_RECORD_LINE];
 
-        gw_record_window(line, bytes, pages, ns);
+        gw_record_window(line, &sent);
         gw_trace_policy(trace, line);
         if (dry)
             gw_trace_policy(trace, "f");

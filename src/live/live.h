@@ -30,6 +30,7 @@ struct gw_pending {
 struct gw_progress {
     uint64_t total_bytes, remaining_bytes;
     uint64_t zero_pages, plain_pages, coded_pages, skipped_pages; /* RAM, since the session began */
+    uint64_t packed_pages; /* of plain_pages, those in packets that are compressed */
     struct gw_xbzrle_stats xbzrle;
     struct gw_compression_stats compression;
 };

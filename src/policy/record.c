@@ -65,9 +65,13 @@ struct throttle_in {
     F("tailslow", p.tailslow)                                                                                          \
     F("vcpu", p.vcpu_bytes_per_s)
 
-void gw_record_window(char line[GW_RECORD_LINE], uint64_t bytes, uint64_t pages, uint64_t ns)
+void gw_record_window(char line[GW_RECORD_LINE], const struct gw_window_sample *step)
 {
-    snprintf(line, GW_RECORD_LINE, "w %" PRIu64 " %" PRIu64 " %" PRIu64, bytes, pages, ns);
+    struct out o = {line, GW_RECORD_LINE};
+
+    put(&o, "w %" PRIu64 " %" PRIu64 " %" PRIu64, step->bytes, step->pages, step->ns);
+    if (step->wire_bytes != step->bytes)
+        put(&o, " %" PRIu64, step->wire_bytes);
 }
 
 void gw_record_switch(char line[GW_RECORD_LINE], const struct gw_switch_in *in, const struct gw_switch_out *out)
@@ -191,7 +195,8 @@ static int replay_throttle(struct gw_replay *r, const char *at, struct gw_error 
 
 int gw_replay_line(struct gw_replay *r, const char *line, struct gw_error *err)
 {
-    uint64_t bytes, pages, ns;
+    struct gw_window_sample step;
+    uint64_t ns;
     char extra;
 
     r->lines++;
@@ -209,8 +214,14 @@ int gw_replay_line(struct gw_replay *r, const char *line, struct gw_error *err)
         gw_throttle_init(&r->throttle, ns);
         return 0;
     }
-    if (sscanf(line, "w %" SCNu64 " %" SCNu64 " %" SCNu64 " %c", &bytes, &pages, &ns, &extra) == 3) {
-        gw_window_add(&r->window, bytes, pages, ns);
+    if (sscanf(line, "w %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %c", &step.bytes, &step.pages, &step.ns,
+               &step.wire_bytes, &extra) == 4) {
+        gw_window_add(&r->window, &step);
+        return 0;
+    }
+    if (sscanf(line, "w %" SCNu64 " %" SCNu64 " %" SCNu64 " %c", &step.bytes, &step.pages, &step.ns, &extra) == 3) {
+        step.wire_bytes = step.bytes;
+        gw_window_add(&r->window, &step);
         return 0;
     }
     return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "not a line of a policy record: \"%.40s\"", line);

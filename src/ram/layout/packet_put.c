@@ -56,6 +56,8 @@ static void put_packet(struct packets *l, struct gw_writer *w)
     }
     atomic_fetch_add_explicit(&l->layout.pages[GW_FORM_ZERO], p->zeros, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->layout.pages[GW_FORM_PLAIN], p->pages, memory_order_relaxed);
+    if (l->config.take_packing)
+        atomic_fetch_add_explicit(&l->layout.packed, p->pages, memory_order_relaxed);
     *p = (struct gw_packet){0};
 }
 

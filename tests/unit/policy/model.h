@@ -205,14 +205,16 @@ static inline void model_run(struct model *m)
             break;
         }
         if (out.verdict == GW_SWITCH_CONTINUE && !gw_throttle_sync_due(&t, &m->throttle, m->now_ns)) {
+            struct gw_window_sample sent;
             double n;
 
             if (out.wait_ns)
                 model_write(m, out.wait_ns);
             n = model_send(m, 50 * GW_NS_PER_MS, true, &ns);
             sent_total += n;
-            gw_window_add(&w, (uint64_t)n, (uint64_t)n / 4096, ns);
-            gw_record_window(line, (uint64_t)n, (uint64_t)n / 4096, ns);
+            sent = (struct gw_window_sample){(uint64_t)n, (uint64_t)n, (uint64_t)n / 4096, ns};
+            gw_window_add(&w, &sent);
+            gw_record_window(line, &sent);
             model_log(m, line);
             model_write(m, 20000); /* the loop itself takes time */
         } else {
