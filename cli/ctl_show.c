@@ -104,6 +104,8 @@ static void print_times(const json_t *info)
         printf("downtime    %s\n", gw_human_ms(a, gw_ctl_number(info, "downtime")));
     else if (json_object_get(info, "expected-downtime"))
         printf("downtime    %s expected\n", gw_human_ms(a, gw_ctl_number(info, "expected-downtime")));
+    if (at(info, "x-godwit.tended"))
+        printf("tended      %s\n", gw_ctl_text(info, "x-godwit.tended", ""));
     if (json_object_get(info, "cpu-throttle-percentage"))
         printf("throttle    %.0f %%\n", gw_ctl_number(info, "cpu-throttle-percentage"));
 }

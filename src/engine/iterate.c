@@ -234,16 +234,7 @@ int gw_send_sync(struct gw_send *s, bool last, uint64_t *ret_bytes, struct gw_er
 static void throttle(struct gw_send *s)
 {
     struct gw_vm *vm = s->session.vm;
-    const struct gw_throttle_params p = {
-        .auto_converge = gw_options_cap(vm->options, GW_CAP_AUTO_CONVERGE),
-        .dirty_limit = gw_options_cap(vm->options, GW_CAP_DIRTY_LIMIT),
-        .trigger_percent = (unsigned)param(s, GW_PARAM_THROTTLE_TRIGGER_THRESHOLD),
-        .initial = (unsigned)param(s, GW_PARAM_CPU_THROTTLE_INITIAL),
-        .increment = (unsigned)param(s, GW_PARAM_CPU_THROTTLE_INCREMENT),
-        .max = (unsigned)param(s, GW_PARAM_MAX_CPU_THROTTLE),
-        .tailslow = param(s, GW_PARAM_CPU_THROTTLE_TAILSLOW),
-        .vcpu_bytes_per_s = param(s, GW_PARAM_VCPU_DIRTY_LIMIT) * 1000000,
-    };
+    const struct gw_throttle_params p = gw_send_throttle(s);
     struct gw_throttle_out out;
     uint64_t t = now(s);
 
@@ -264,7 +255,7 @@ static void throttle(struct gw_send *s)
 
 static bool sync_due(struct gw_send *s)
 {
-    const struct gw_throttle_params p = {.auto_converge = gw_options_cap(s->session.vm->options, GW_CAP_AUTO_CONVERGE)};
+    const struct gw_throttle_params p = gw_send_throttle(s);
 
     return gw_throttle_sync_due(&s->throttle, &p, now(s));
 }
@@ -362,7 +353,8 @@ static int decide(struct gw_send *s, bool exact, bool dry, struct gw_switch_out 
         .exact = exact,
         .dry = dry,
         .allowed = may_switch(s),
-        .limit_ns = param(s, GW_PARAM_DOWNTIME_LIMIT) * GW_NS_PER_MS,
+        .take = gw_tend_takes(&s->tend),
+        .limit_ns = gw_send_limit(s),
         .in_flight_bytes = gw_channel_queued(s->channel),
         .avail_bytes_per_s = param(s, GW_PARAM_AVAIL_SWITCHOVER_BANDWIDTH),
     };
@@ -388,6 +380,8 @@ static int decide(struct gw_send *s, bool exact, bool dry, struct gw_switch_out 
         gw_record_switch(line, &in, ret);
         gw_trace_policy(&s->session.vm->trace, line);
     }
+    if (exact && ret->verdict != GW_SWITCH_NOW)
+        gw_send_tend(s, &in, ret);
     predict(s, &in, ret);
     return 0;
 }
@@ -414,6 +408,7 @@ int gw_send_iterate(struct gw_send *s, struct gw_error *err)
     gw_period_begin(&s->dirtied, s->active_ns);
     gw_window_init(&s->window);
     gw_switchover_init(&s->switchover);
+    gw_tend_init(&s->tend);
     gw_throttle_init(&s->throttle, s->active_ns);
     if (gw_trace_wants(&s->session.vm->trace, GW_TRACE_policy)) {
         char line[32];

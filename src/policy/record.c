@@ -35,6 +35,7 @@ static void put_key(struct out *o, const char *key, uint64_t v)
     F("now", now_ns)                                                                                                   \
     F("exact", exact)                                                                                                  \
     F("dry", dry)                                                                                                      \
+    F("take", take)                                                                                                    \
     F("allowed", allowed)                                                                                              \
     F("pending", pending_bytes)                                                                                        \
     F("dirty", dirty_bytes)                                                                                            \
@@ -64,6 +65,15 @@ struct throttle_in {
     F("max", p.max)                                                                                                    \
     F("tailslow", p.tailslow)                                                                                          \
     F("vcpu", p.vcpu_bytes_per_s)
+
+#define TEND_KEYS(F)                                                                                                   \
+    F("now", now_ns)                                                                                                   \
+    F("pending", pending_bytes)                                                                                        \
+    F("predicted", predicted_ns)                                                                                       \
+    F("rate", bytes_per_s)                                                                                             \
+    F("limit", limit_ns)                                                                                               \
+    F("ceiling", ceiling_ns)                                                                                           \
+    F("throttles", can_throttle)
 
 void gw_record_window(char line[GW_RECORD_LINE], const struct gw_window_sample *step)
 {
@@ -97,6 +107,17 @@ void gw_record_throttle(char line[GW_RECORD_LINE], const struct gw_throttle_para
     THROTTLE_KEYS(F)
 #undef F
     put(&o, " -> %u %" PRIu64, out->percent, out->vcpu_bytes_per_s);
+}
+
+void gw_record_tend(char line[GW_RECORD_LINE], const struct gw_tend_in *in, const struct gw_tend_out *out)
+{
+    struct out o = {line, GW_RECORD_LINE};
+
+    put(&o, "e");
+#define F(key, member) put_key(&o, key, in->member);
+    TEND_KEYS(F)
+#undef F
+    put(&o, " -> %s %" PRIu64 " %d", gw_tend_move_name(out->move), out->limit_ns, out->throttle);
 }
 
 void gw_replay_init(struct gw_replay *r)
@@ -193,6 +214,31 @@ static int replay_throttle(struct gw_replay *r, const char *at, struct gw_error 
     return compare(at, ours, err);
 }
 
+static int replay_tend(struct gw_replay *r, const char *at, struct gw_error *err)
+{
+    struct gw_tend_in in = {0};
+    struct gw_tend_out out;
+    char key[16], ours[64];
+    uint64_t v = 0;
+    int got;
+
+    while ((got = next_key(&at, key, &v, err)) > 0) {
+#define F(name, member)                                                                                                \
+    if (!strcmp(key, name)) {                                                                                          \
+        in.member = v;                                                                                                 \
+        continue;                                                                                                      \
+    }
+        TEND_KEYS(F)
+#undef F
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "unknown key \"%s\"", key);
+    }
+    if (got < 0)
+        return got;
+    gw_tend_round(&r->tend, &in, &out);
+    snprintf(ours, sizeof ours, "%s %" PRIu64 " %d", gw_tend_move_name(out.move), out.limit_ns, out.throttle);
+    return compare(at, ours, err);
+}
+
 int gw_replay_line(struct gw_replay *r, const char *line, struct gw_error *err)
 {
     struct gw_window_sample step;
@@ -210,6 +256,8 @@ int gw_replay_line(struct gw_replay *r, const char *line, struct gw_error *err)
         return replay_switch(r, line + 2, err);
     if (!strncmp(line, "t ", 2))
         return replay_throttle(r, line + 2, err);
+    if (!strncmp(line, "e ", 2))
+        return replay_tend(r, line + 2, err);
     if (sscanf(line, "b %" SCNu64 " %c", &ns, &extra) == 1) {
         gw_throttle_init(&r->throttle, ns);
         return 0;

@@ -9,6 +9,8 @@
  *   b NOW_NS                            gw_throttle_init
  *   t key=value ... -> PERCENT VCPU_BYTES_PER_S
  *                                       gw_throttle_round
+ *   e key=value ... -> MOVE LIMIT_NS THROTTLE
+ *                                       gw_tend_round
  *   # anything                          ignored, as empty lines are
  *
  * Keys of 0 are left out. Replaying feeds fresh state with the inputs and compares the answers; a line whose answer is
@@ -20,6 +22,7 @@
 #define GW_RECORD_H
 
 #include "policy/switchover.h"
+#include "policy/tend.h"
 #include "policy/throttle.h"
 
 #define GW_RECORD_LINE 640u /* no line is longer, the 0 included */
@@ -30,10 +33,13 @@ void gw_record_switch(char line[GW_RECORD_LINE], const struct gw_switch_in *in, 
 void gw_record_throttle(char line[GW_RECORD_LINE], const struct gw_throttle_params *p, uint64_t now_ns,
                         uint64_t dirty_bytes, uint64_t sent_bytes, const struct gw_throttle_out *out);
 
+void gw_record_tend(char line[GW_RECORD_LINE], const struct gw_tend_in *in, const struct gw_tend_out *out);
+
 struct gw_replay {
     struct gw_window window;
     struct gw_switchover switchover;
     struct gw_throttle throttle;
+    struct gw_tend tend;
     struct gw_switch_out last; /* the last decision */
     uint64_t lines, decisions, switches;
 };

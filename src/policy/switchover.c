@@ -130,7 +130,7 @@ static enum gw_switch_reason weigh_pass(struct gw_switchover *s, const struct gw
      * of it, so the next, shorter one may find as much: what the last extra pass did counts more than the forecast. */
     if (next >= sendable / 4 * 3 || (before && in->pending_bytes >= before / 4 * 3))
         return GW_SWITCH_NO_SHRINKING;
-    if (s->extra_passes >= EXTRA_PASSES || plus(s->extra_ns, pass_ns) > budget_ns)
+    if (in->take || s->extra_passes >= EXTRA_PASSES || plus(s->extra_ns, pass_ns) > budget_ns)
         return GW_SWITCH_SPENT;
     s->extra_passes++;
     s->extra_ns += pass_ns;

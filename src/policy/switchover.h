@@ -48,6 +48,7 @@ struct gw_switch_in {
     uint64_t now_ns;            /* monotonic */
     bool exact;                 /* pending_bytes is from a dirty sync made just now */
     bool dry;                   /* !exact: the last step had nothing left to send, whatever pending_bytes says */
+    bool take;                  /* what fits is taken: no extra pass */
     bool allowed;               /* nothing else (acknowledgement, pause) keeps the machine from moving */
     uint64_t pending_bytes;     /* all that would have to go while the machine stands still; pages as they are */
     uint64_t dirty_bytes;       /* exact: of these, what this sync found new */

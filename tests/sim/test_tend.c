@@ -28,6 +28,8 @@ static int write_before_sync(void *opaque, enum gw_notify what, struct gw_error 
     source_clock_adopt();
     if (what != GW_NOTIFY_BEFORE_SYNC)
         return 0;
+    if (atomic_load(&eager.guest->throttle))
+        return 0; /* it obeys, and a little is enough here */
     atomic_store(&eager.guest->words_per_ms, 50);
     sim_await_writes(eager.guest, eager.writes);
     atomic_store(&eager.guest->words_per_ms, 0);
@@ -96,10 +98,59 @@ static void test_coded(void **state)
     assert_true(rounds_of("xbzrle", 0) < 50);
 }
 
+/* ---- convergence that is tended --------------------------------------------------------------------------------------- */
+
+#define TENDED "x-godwit-tended-convergence"
+
+/* 2 MiB dirty before each sync at 2 MiB/s: a second, over the limit of 100 ms. */
+static void too_busy(struct pair *p, struct gw_channel **a, struct gw_channel **b)
+{
+    make_eager(p, 4000);
+    sim_option(p->from, "max-bandwidth", "2M");
+    sim_option(p->from, "downtime-limit", "100");
+    sim_option(p->from, "x-godwit-downtime-ceiling", p->opaque);
+    assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), TENDED, true, NULL), 0);
+}
+
+static struct gw_stats tend(char *ceiling, struct pair *ret)
+{
+    struct pair p = {.mib = 2, .words_per_ms = 50, .clock = &source_clock, .before = too_busy, .during = give_up, .opaque = ceiling};
+
+    give_up_rounds = 40;
+    source_clock_begin();
+    pair_run(&p);
+    assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+    print_message("ceiling %s ms: %u rounds, limit %llu ms, %u %%; %s\n", ceiling, p.stats.rounds,
+                  (unsigned long long)p.stats.downtime_limit_ns / 1000000, p.throttle_most, p.stats.tended);
+    assert_true(p.stats.rounds < give_up_rounds);
+    assert_int_equal(p.throttle, 0);
+    *ret = p;
+    return p.stats;
+}
+
+static void test_tended(void **state)
+{
+    static char room[] = "5000", none[] = "200";
+    struct pair p;
+    struct gw_stats st = tend(room, &p);
+
+    assert_true(st.downtime_limit_ns > 500000000 && st.downtime_limit_ns < 5000000000);
+    assert_int_equal(p.throttle_most, 0);
+    assert_non_null(strstr(st.tended, "the downtime limit is "));
+    assert_string_equal(p.log, st.tended);
+
+    /* No round is within the ceiling: now the guest is slowed, from the first step on so much that it fits. */
+    st = tend(none, &p);
+    assert_int_equal(st.downtime_limit_ns, 200000000);
+    assert_true(p.throttle_most >= 20);
+    assert_non_null(strstr(st.tended, "the guest is slowed down: "));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         owned_test(test_coded),
+        owned_test(test_tended),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
