@@ -8,6 +8,7 @@ static struct {
     pthread_mutex_t lock;
     bool known; /* the session's thread */
     pthread_t thread;
+    unsigned times;
     uint64_t now_ns;
 } source_time = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -18,7 +19,12 @@ static uint64_t now_ns(void *opaque)
 
 static void sleep_ns(void *opaque, uint64_t duration_ns)
 {
-    gw_clock_real.sleep_ns(NULL, duration_ns);
+    unsigned times;
+
+    pthread_mutex_lock(&source_time.lock);
+    times = source_time.times;
+    pthread_mutex_unlock(&source_time.lock);
+    gw_clock_real.sleep_ns(NULL, duration_ns / times);
     pthread_mutex_lock(&source_time.lock);
     if (source_time.known && pthread_equal(source_time.thread, pthread_self()))
         source_time.now_ns += duration_ns;
@@ -33,10 +39,11 @@ static uint64_t no_random(void *opaque)
 const struct gw_clock source_clock = {
     GW_SIZED(struct gw_clock), .now_ns = now_ns, .sleep_ns = sleep_ns, .random = no_random};
 
-void source_clock_begin(void)
+void source_clock_begin(unsigned times)
 {
     pthread_mutex_lock(&source_time.lock);
     source_time.known = false;
+    source_time.times = times;
     source_time.now_ns = 1000000000;
     pthread_mutex_unlock(&source_time.lock);
 }

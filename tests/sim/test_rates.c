@@ -171,7 +171,7 @@ static void test_rate_limit(void **state)
 {
     struct pair p = {.mib = 64, .clock = &source_clock, .before = fill, .during = change, .after = unfill};
 
-    source_clock_begin();
+    source_clock_begin(1);
     pair_run(&p);
     assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
     assert_true(notes.n < NOTES);

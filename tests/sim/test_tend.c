@@ -77,7 +77,7 @@ static unsigned rounds_of(const char *how, unsigned lanes)
     struct pair p = {.mib = 2, .words_per_ms = 50, .clock = &source_clock, .lanes = lanes, .before = code, .during = give_up, .opaque = text};
 
     snprintf(text, sizeof text, "%s", how);
-    source_clock_begin();
+    source_clock_begin(20);
     pair_run(&p);
     assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
     print_message("%s: %u rounds, %.1f Mbit/s\n", *how ? how : "as they are", p.stats.rounds, p.stats.mbps);
@@ -117,7 +117,7 @@ static struct gw_stats tend(char *ceiling, struct pair *ret)
     struct pair p = {.mib = 2, .words_per_ms = 50, .clock = &source_clock, .before = too_busy, .during = give_up, .opaque = ceiling};
 
     give_up_rounds = 40;
-    source_clock_begin();
+    source_clock_begin(20);
     pair_run(&p);
     assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
     print_message("ceiling %s ms: %u rounds, limit %llu ms, %u %%; %s\n", ceiling, p.stats.rounds,
