@@ -156,7 +156,7 @@ def qemu(cfg, program, size, capabilities):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--build", required=True)
-    p.add_argument("--qemu", action="append", default=[])
+    p.add_argument("--qemu", action="append", default=[], dest="qemus")
     p.add_argument("--set", action="append", type=fill.parse_size, default=[])
     p.add_argument("--rate", type=fill.parse_size, default=200 * MIB)
     p.add_argument("--link", type=fill.parse_size, default=119 * MIB)
@@ -172,7 +172,7 @@ def main():
                     ("godwit", lambda: writer(cfg, size, [])),
                     ("godwit auto-converge", lambda: writer(cfg, size, ["auto-converge"])),
                     ("godwit vm, tended", lambda: machine(cfg, size))]
-            for q in cfg.qemu:
+            for q in cfg.qemus:
                 runs.append((q, lambda q=q: qemu(cfg, q, size, [])))
                 runs.append((q + " auto-converge", lambda q=q: qemu(cfg, q, size, ["auto-converge"])))
             for who, run in runs:

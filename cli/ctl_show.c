@@ -135,6 +135,8 @@ void gw_ctl_report(const json_t *info, const json_t *status)
             printf(", %.0f compressed", gw_ctl_number(info, "compression.pages"));
         if (at(info, "xbzrle-cache"))
             printf(", %.0f as differences", gw_ctl_number(info, "xbzrle-cache.pages"));
+        if (at(info, "x-godwit.packed-pages"))
+            printf(", %.0f of them in compressed packets", gw_ctl_number(info, "x-godwit.packed-pages"));
         printf(", %.0f rounds\n", gw_ctl_number(info, "ram.dirty-sync-count"));
     }
     json_array_foreach(at(info, "blocked-reasons"), i, reason) printf("blocked by  %s\n", gw_shown(json_string_value(reason)));

@@ -68,6 +68,7 @@ struct gw_stats {
     /* ram{} */
     uint64_t transferred_bytes, remaining_bytes, total_bytes;
     uint64_t duplicate_pages, normal_pages, normal_bytes;
+    uint64_t packed_pages;           /* of normal_pages, those in compressed multifd packets */
     uint64_t skipped_pages;          /* hinted free or discarded: never sent (R12) */
     uint64_t dirty_pages_rate;       /* pages per second, of the last period between two syncs that was longer than that */
     uint64_t dirty_sync_count;

@@ -105,6 +105,8 @@ static json_t *extras(struct gw_control *c, bool incoming, const struct gw_stats
         bad |= gw_json_put_int(o, "downtime-limit-ms", s->downtime_limit_ns / GW_NS_PER_MS);
     if (s->tended[0])
         bad |= gw_json_put_text(o, "tended", s->tended);
+    if (s->packed_pages)
+        bad |= gw_json_put_int(o, "packed-pages", s->packed_pages);
     bad |= gw_json_put_int(o, "rounds", s->rounds);
     bad |= gw_json_put(o, "round", rounds(s));
     bad |= gw_json_put_int(o, "transferred", s->transferred_bytes);

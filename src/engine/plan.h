@@ -19,6 +19,7 @@
  *                                    for the main stream. The profile says where lanes wait for each other, and whether
  *                                    `zero` is in the lanes or in front
  *     multifd-compression, -level    a packing of each lane's layout
+ *     x-godwit-adaptive-compression  a packing in front of it, `chosen`
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
  *     mapped-ram                     the layout of pages, both ways; lanes with a descriptor each
  *     (what else the machine has)    a live section each (gw_vm.live), beside RAM's
@@ -47,6 +48,7 @@ struct gw_plan_pages {
     struct gw_lanes_config lanes;
     unsigned count;                        /* 0: there are none, pages travel on the main stream */
     const struct gw_wire_profile *profile; /* of a source: how multifd goes with this peer */
+    const atomic_bool *as_is;              /* of a source: set when the peer has said that it takes packets as they are */
 };
 
 /* By what pages travel: the main stream; channels of their own (multifd); their places in the file that the main stream is in
