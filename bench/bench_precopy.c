@@ -17,6 +17,8 @@
  *
  * gap_ms:  from the last instruction that the guest can have executed here (the writer's last write, or the call of stop)
  *          to its start there. The clock is the same on both sides.
+ * slowed_percent: the most that the migration took of the writer's time (it obeys as a vCPU does); limit_ms: the downtime
+ *          limit that held in the end, where x-godwit-tended-convergence is on; written_per_s: bytes of pages a second.
  * cpu:     user and system time of each process from before the start until the end was reported; the writer's is not in.
  * over:    the peak of resident memory over what it was before, less what the guest's own memory grew by.
  * verified: a hash over all of RAM on both sides, taken after the end.
@@ -50,7 +52,8 @@ struct side_result {
 struct shared {
     int loaded, listening, saved;
     char address[4200];
-    uint64_t start_ns, restore_ns, last_write_ns, stop_ns, stopped_ns, run_ns;
+    uint64_t start_ns, restore_ns, last_write_ns, stop_ns, stopped_ns, run_ns, written_per_s;
+    unsigned slowed_percent;
     struct side_result src, dst;
     struct gw_stats stats;
 };
@@ -61,6 +64,7 @@ struct machine {
     uint8_t *ram;
     bool source;
     atomic_bool runs, quit;
+    atomic_uint percent; /* of the writer's time that is taken */
     pthread_mutex_t lock; /* held while the guest writes */
     pthread_t writer;
     uint64_t writer_cpu_ns;
@@ -96,10 +100,19 @@ static bool machine_running(void *opaque)
     return ((struct machine *)opaque)->runs;
 }
 
+static void machine_throttle(void *opaque, unsigned percent)
+{
+    struct machine *m = opaque;
+
+    m->percent = percent;
+    m->s->slowed_percent = percent > m->s->slowed_percent ? percent : m->s->slowed_percent;
+}
+
 static const struct gw_vm_ops machine_ops = {
     GW_SIZED(struct gw_vm_ops), .stop = machine_stop,
     .start = machine_start,
     .running = machine_running,
+    .throttle = machine_throttle,
 };
 
 static const struct gw_field device_fields[] = {
@@ -111,20 +124,24 @@ static const struct gw_state device_state = {.name = "bench-device", .version = 
 static void *write_memory(void *opaque)
 {
     struct machine *m = opaque;
-    uint64_t pages = m->c->set / 4096, rate = m->c->write_per_s / 4096, begin = bench_now_ns(), k = 0;
+    uint64_t pages = m->c->set / 4096, begin = bench_now_ns(), last = begin, k = 0;
+    double rate = (double)m->c->write_per_s / 4096 / 1e9, due = 0;
     struct timespec t;
 
     while (!m->quit) {
-        uint64_t due = (bench_now_ns() - begin) * (rate >> 10) / (1000000000u >> 10);
+        uint64_t t_ns = bench_now_ns();
 
+        due += (double)(t_ns - last) * rate * (100 - m->percent) / 100;
+        last = t_ns;
         pthread_mutex_lock(&m->lock);
-        for (; m->runs && k < due; k++)
+        for (; m->runs && k < (uint64_t)due; k++)
             memcpy(m->ram + k % pages * 4096 + 8 * (k & 63), &k, 8);
         if (m->runs)
             m->s->last_write_ns = bench_now_ns();
         pthread_mutex_unlock(&m->lock);
         usleep(500);
     }
+    m->s->written_per_s = (uint64_t)((double)k * 4096e9 / (double)(m->s->last_write_ns - begin + 1));
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     m->writer_cpu_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
     return NULL;
@@ -335,6 +352,9 @@ static void print(const struct config *c, const struct shared *s)
            s->dst.over_bytes);
     if (c->file)
         printf("\"save_ms\": %.2f, \"restore_ms\": %.2f, ", ms(s->start_ns, s->src.end_ns), ms(s->restore_ns, s->dst.end_ns));
+    if (c->write_per_s)
+        printf("\"slowed_percent\": %u, \"limit_ms\": %" PRIu64 ", \"written_per_s\": %" PRIu64 ", ", s->slowed_percent,
+               st->downtime_limit_ns / 1000000, s->written_per_s);
     printf("\"pages_normal\": %" PRIu64 ", \"pages_zero\": %" PRIu64 ", \"passes\": %" PRIu64 ", \"verified\": %s}\n",
            st->normal_pages, st->duplicate_pages, st->dirty_sync_count,
            !c->verify ? "null" : s->src.hash == s->dst.hash ? "true" : "false");

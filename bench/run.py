@@ -242,6 +242,9 @@ def groups(a, image):
     gs.append(Group("gigabit", "The same at 119 MiB/s (1 GbE by max-bandwidth), 512 MiB of RAM, a set of 128 MiB", {
         "%d" % r: [os.path.join(d, "bench_precopy"), "--image", image, "--mem", "512M", "--write", "%dM" % r, "--set",
                    "128M", "--parameter", "max-bandwidth=119M"] for r in (20, 50)}))
+    gs.append(Group("gigabit-busy", "The same link and a guest that writes 200 MiB/s of 256 MiB: x-godwit-tended-convergence", {
+        "godwit": [os.path.join(d, "bench_precopy"), "--image", image, "--mem", "512M", "--write", "200M", "--set", "256M",
+                   "--parameter", "max-bandwidth=119M", "--capability", "x-godwit-tended-convergence"]}))
     one = ["--mem", "256M", "--capability", "compress"]
     s = {"godwit": [os.path.join(d, "bench_precopy"), "--image", image, "--dest", "used"] + one}
     for name, path in qemus().items():

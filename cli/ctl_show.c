@@ -104,6 +104,8 @@ static void print_times(const json_t *info)
         printf("downtime    %s\n", gw_human_ms(a, gw_ctl_number(info, "downtime")));
     else if (json_object_get(info, "expected-downtime"))
         printf("downtime    %s expected\n", gw_human_ms(a, gw_ctl_number(info, "expected-downtime")));
+    if (at(info, "x-godwit.tended"))
+        printf("tended      %s\n", gw_ctl_text(info, "x-godwit.tended", ""));
     if (json_object_get(info, "cpu-throttle-percentage"))
         printf("throttle    %.0f %%\n", gw_ctl_number(info, "cpu-throttle-percentage"));
 }
@@ -133,6 +135,8 @@ void gw_ctl_report(const json_t *info, const json_t *status)
             printf(", %.0f compressed", gw_ctl_number(info, "compression.pages"));
         if (at(info, "xbzrle-cache"))
             printf(", %.0f as differences", gw_ctl_number(info, "xbzrle-cache.pages"));
+        if (at(info, "x-godwit.packed-pages"))
+            printf(", %.0f of them in compressed packets", gw_ctl_number(info, "x-godwit.packed-pages"));
         printf(", %.0f rounds\n", gw_ctl_number(info, "ram.dirty-sync-count"));
     }
     json_array_foreach(at(info, "blocked-reasons"), i, reason) printf("blocked by  %s\n", gw_shown(json_string_value(reason)));

@@ -61,12 +61,14 @@ struct gw_round { /* one pass over dirty memory */
 /* Whether the guest will be moved, going by what was seen of it so far. */
 enum gw_converges { GW_CONVERGES_UNKNOWN, GW_CONVERGES_YES, GW_CONVERGES_NO };
 #define GW_ETA_UNKNOWN UINT64_MAX
+#define GW_TENDED_WORDS 200
 
 struct gw_stats {
     enum gw_status status;
     /* ram{} */
     uint64_t transferred_bytes, remaining_bytes, total_bytes;
     uint64_t duplicate_pages, normal_pages, normal_bytes;
+    uint64_t packed_pages;           /* of normal_pages, those in compressed multifd packets */
     uint64_t skipped_pages;          /* hinted free or discarded: never sent (R12) */
     uint64_t dirty_pages_rate;       /* pages per second, of the last period between two syncs that was longer than that */
     uint64_t dirty_sync_count;
@@ -84,6 +86,10 @@ struct gw_stats {
     uint64_t downtime_ns;            /* stop asked of the embedder -> peer said it runs */
     enum gw_converges converges;     /* source, as of the last decision */
     uint64_t eta_ns;                 /* from then on until the machine is stopped; UNKNOWN: of this pass; NO: GW_ETA_UNKNOWN */
+    /* x-godwit-tended-convergence: the limit that holds now, and what was done last and why, in words. 0 and empty: it is off, or no
+     * round has ended; empty: nothing had to be done */
+    uint64_t downtime_limit_ns;
+    char tended[GW_TENDED_WORDS];
     bool one_way;                    /* destination: the source that is here opened no return path: it takes its guest for gone
                                       * when it has written the last byte, whatever becomes of it here */
     bool source_runs;                /* destination: the RAM came without an end: a background snapshot, whose source runs on */

@@ -101,6 +101,12 @@ static json_t *extras(struct gw_control *c, bool incoming, const struct gw_stats
         if (s->eta_ns != GW_ETA_UNKNOWN)
             bad |= gw_json_put_int(o, "eta-ms", s->eta_ns / GW_NS_PER_MS);
     }
+    if (s->downtime_limit_ns)
+        bad |= gw_json_put_int(o, "downtime-limit-ms", s->downtime_limit_ns / GW_NS_PER_MS);
+    if (s->tended[0])
+        bad |= gw_json_put_text(o, "tended", s->tended);
+    if (s->packed_pages)
+        bad |= gw_json_put_int(o, "packed-pages", s->packed_pages);
     bad |= gw_json_put_int(o, "rounds", s->rounds);
     bad |= gw_json_put(o, "round", rounds(s));
     bad |= gw_json_put_int(o, "transferred", s->transferred_bytes);

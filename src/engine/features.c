@@ -33,6 +33,7 @@ static const struct gw_feature_rule rules[] = {
     {BIT(SWITCHOVER_ACK), BIT(RETURN_PATH), 0, "Capability 'switchover-ack' requires capability 'return-path'"},
     {BIT(DIRTY_LIMIT), 0, BIT(AUTO_CONVERGE),
      "dirty-limit conflicts with auto-converge either of then available currently"},
+    {BIT(ADAPTIVE_COMPRESSION), BIT(MULTIFD), 0, "Capability 'x-godwit-adaptive-compression' requires capability 'multifd'"},
     {BIT(MAPPED_RAM), 0, BIT(XBZRLE), "Mapped-ram migration is incompatible with xbzrle"},
     {BIT(MAPPED_RAM), 0, BIT(COMPRESS), "Mapped-ram migration is incompatible with %s"},
     {BIT(MAPPED_RAM), 0, BIT(POSTCOPY_RAM), "Mapped-ram migration is incompatible with postcopy"},

@@ -38,7 +38,9 @@
     F(POSTCOPY_PREEMPT, "postcopy-preempt", false, "postcopy: pages that are waited for have their own channel")       \
     F(SWITCHOVER_ACK, "switchover-ack", true, "the destination says when it is ready for the switch-over")             \
     F(DIRTY_LIMIT, "dirty-limit", true, "each vCPU may dirty so much a second")                                        \
-    F(MAPPED_RAM, "mapped-ram", true, "pages have fixed places in the file")
+    F(MAPPED_RAM, "mapped-ram", true, "pages have fixed places in the file")                                            \
+    F(ADAPTIVE_COMPRESSION, "x-godwit-adaptive-compression", true, "each multifd channel compresses as much as pays, or not")  \
+    F(TENDED_CONVERGENCE, "x-godwit-tended-convergence", true, "where a guest does not fit its downtime limit, the limit is raised, then the guest slowed")
 
 enum gw_capability {
 #define F(name, text, supported, help) GW_CAP_##name,

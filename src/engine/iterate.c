@@ -30,6 +30,13 @@ struct step {
     uint64_t until_ns, bytes, limit_bytes;
 };
 
+/* Where things stood at a moment. */
+struct mark {
+    struct gw_account_sums sent;
+    struct gw_progress put;
+    uint64_t queued, ns;
+};
+
 static bool spent(struct gw_budget *b, uint64_t bytes_put)
 {
     struct step *t = b->opaque;
@@ -50,6 +57,30 @@ uint64_t gw_send_share(struct gw_send *s)
 
     gw_pace_set(&s->pace, rate);
     return rate ? GW_MAX(rate / 100, 4096) : UINT64_MAX;
+}
+
+static void take_mark(struct gw_send *s, struct mark *m)
+{
+    gw_account_read(&s->account, &m->sent);
+    m->put = gw_plan_progress(&s->plan);
+    m->queued = gw_channel_queued(s->channel);
+    m->ns = now(s);
+}
+
+/* What was carried between the two. What only made the queue longer has not been yet. */
+static struct gw_window_sample carried(const struct gw_send *s, const struct mark *a, const struct mark *b)
+{
+    uint64_t put = b->sent.bytes - a->sent.bytes, coded = b->sent.by[GW_CAUSE_RAM_CODED] - a->sent.by[GW_CAUSE_RAM_CODED];
+    uint64_t pages = b->put.coded_pages + b->put.packed_pages - a->put.coded_pages - a->put.packed_pages;
+    uint64_t before = put - coded + pages * s->session.vm->ram.page_bytes; /* as it was before it was coded */
+    struct gw_window_sample step = {
+        .wire_bytes = put + a->queued > b->queued ? put + a->queued - b->queued : 0,
+        .pages = put_pages(&b->put) - put_pages(&a->put),
+        .ns = b->ns - a->ns,
+    };
+
+    step.bytes = put ? (uint64_t)((unsigned __int128)step.wire_bytes * before / put) : step.wire_bytes;
+    return step;
 }
 
 /* In their order; each gets an even share of what the ones before it have left over, so that none starves. */
@@ -77,23 +108,20 @@ static int put_parts(struct gw_send *s, uint64_t limit, uint64_t began_ns, bool 
     return r;
 }
 
-/* What was measured since `before` goes into the bandwidth window. */
-static void book(struct gw_send *s, const struct gw_progress *before, uint64_t bytes, uint64_t queued, uint64_t ns, bool dry)
+/* What was measured between the two goes into the bandwidth window. */
+static void book(struct gw_send *s, const struct mark *before, const struct mark *after, bool dry)
 {
     const struct gw_trace *trace = &s->session.vm->trace;
-    struct gw_progress after = gw_plan_progress(&s->plan);
-    uint64_t left = gw_channel_queued(s->channel), pages = put_pages(&after) - put_pages(before);
+    struct gw_window_sample sent = carried(s, before, after);
 
-    /* What only made the queue longer has not been carried yet. */
-    bytes = bytes + queued > left ? bytes + queued - left : 0;
-    gw_window_add(&s->window, bytes, pages, ns);
+    gw_window_add(&s->window, &sent);
     if (dry)
         gw_window_flush(&s->window);
-    gw_trace_step(trace, bytes, pages, ns);
+    gw_trace_step(trace, sent.wire_bytes, sent.pages, sent.ns);
     if (gw_trace_wants(trace, GW_TRACE_policy)) {
         char line[GW_RECORD_LINE];
 
-        gw_record_window(line, bytes, pages, ns);
+        gw_record_window(line, &sent);
         gw_trace_policy(trace, line);
         if (dry)
             gw_trace_policy(trace, "f");
@@ -102,31 +130,36 @@ static void book(struct gw_send *s, const struct gw_progress *before, uint64_t b
 
 int gw_send_parts(struct gw_send *s, uint64_t limit_bytes, uint64_t *ret_bytes, bool *ret_dry, struct gw_error *err)
 {
-    uint64_t before_bytes = gw_account_bytes(&s->account), queued = gw_channel_queued(s->channel), began_ns = now(s);
-    struct gw_progress before = gw_plan_progress(&s->plan);
-    int r = put_parts(s, limit_bytes, began_ns, ret_dry, err);
+    struct mark before, after;
+    int r;
 
+    take_mark(s, &before);
+    r = put_parts(s, limit_bytes, before.ns, ret_dry, err);
     if (r < 0)
         return r;
-    *ret_bytes = gw_account_bytes(&s->account) - before_bytes;
-    book(s, &before, *ret_bytes, queued, now(s) - began_ns, *ret_dry);
+    take_mark(s, &after);
+    *ret_bytes = after.sent.bytes - before.sent.bytes;
+    book(s, &before, &after, *ret_dry);
     return 0;
 }
 
 /* Sleeps for the rate limit. *ret_dry: nothing was left in any section. */
 static int step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
 {
-    uint64_t before_bytes = gw_account_bytes(&s->account), queued = gw_channel_queued(s->channel), began_ns = now(s);
-    struct gw_progress before = gw_plan_progress(&s->plan);
-    uint64_t limit = gw_send_share(s), bytes, wait;
-    int r = put_parts(s, limit, began_ns, ret_dry, err);
+    struct mark before, after;
+    uint64_t wait;
+    int r;
 
+    take_mark(s, &before);
+    r = put_parts(s, gw_send_share(s), before.ns, ret_dry, err);
     if (r < 0)
         return r;
-    bytes = gw_account_bytes(&s->account) - before_bytes;
-    while ((wait = gw_pace_ask(&s->pace, bytes)) && gw_send_check(s, NULL) >= 0)
+    take_mark(s, &after);
+    while ((wait = gw_pace_ask(&s->pace, after.sent.bytes - before.sent.bytes)) && gw_send_check(s, NULL) >= 0)
         gw_send_sleep(s, wait);
-    book(s, &before, bytes, queued, now(s) - began_ns, *ret_dry);
+    after.queued = gw_channel_queued(s->channel);
+    after.ns = now(s);
+    book(s, &before, &after, *ret_dry);
     gw_send_publish(s);
     return 0;
 }
@@ -238,16 +271,7 @@ int gw_send_sync(struct gw_send *s, bool last, uint64_t *ret_bytes, struct gw_er
 static void throttle(struct gw_send *s)
 {
     struct gw_vm *vm = s->session.vm;
-    const struct gw_throttle_params p = {
-        .auto_converge = gw_options_cap(vm->options, GW_CAP_AUTO_CONVERGE),
-        .dirty_limit = gw_options_cap(vm->options, GW_CAP_DIRTY_LIMIT),
-        .trigger_percent = (unsigned)param(s, GW_PARAM_THROTTLE_TRIGGER_THRESHOLD),
-        .initial = (unsigned)param(s, GW_PARAM_CPU_THROTTLE_INITIAL),
-        .increment = (unsigned)param(s, GW_PARAM_CPU_THROTTLE_INCREMENT),
-        .max = (unsigned)param(s, GW_PARAM_MAX_CPU_THROTTLE),
-        .tailslow = param(s, GW_PARAM_CPU_THROTTLE_TAILSLOW),
-        .vcpu_bytes_per_s = param(s, GW_PARAM_VCPU_DIRTY_LIMIT) * 1000000,
-    };
+    const struct gw_throttle_params p = gw_send_throttle(s);
     struct gw_throttle_out out;
     uint64_t t = now(s);
 
@@ -268,7 +292,7 @@ static void throttle(struct gw_send *s)
 
 static bool sync_due(struct gw_send *s)
 {
-    const struct gw_throttle_params p = {.auto_converge = gw_options_cap(s->session.vm->options, GW_CAP_AUTO_CONVERGE)};
+    const struct gw_throttle_params p = gw_send_throttle(s);
 
     return gw_throttle_sync_due(&s->throttle, &p, now(s));
 }
@@ -366,7 +390,8 @@ static int decide(struct gw_send *s, bool exact, bool dry, struct gw_switch_out 
         .exact = exact,
         .dry = dry,
         .allowed = may_switch(s),
-        .limit_ns = param(s, GW_PARAM_DOWNTIME_LIMIT) * GW_NS_PER_MS,
+        .take = gw_tend_takes(&s->tend),
+        .limit_ns = gw_send_limit(s),
         .in_flight_bytes = gw_channel_queued(s->channel),
         .avail_bytes_per_s = param(s, GW_PARAM_AVAIL_SWITCHOVER_BANDWIDTH),
     };
@@ -392,6 +417,8 @@ static int decide(struct gw_send *s, bool exact, bool dry, struct gw_switch_out 
         gw_record_switch(line, &in, ret);
         gw_trace_policy(&s->session.vm->trace, line);
     }
+    if (exact && ret->verdict != GW_SWITCH_NOW)
+        gw_send_tend(s, &in, ret);
     predict(s, &in, ret);
     return 0;
 }
@@ -418,6 +445,7 @@ int gw_send_iterate(struct gw_send *s, struct gw_error *err)
     gw_period_begin(&s->dirtied, s->active_ns);
     gw_window_init(&s->window);
     gw_switchover_init(&s->switchover);
+    gw_tend_init(&s->tend);
     gw_throttle_init(&s->throttle, s->active_ns);
     if (gw_trace_wants(&s->session.vm->trace, GW_TRACE_policy)) {
         char line[32];

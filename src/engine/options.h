@@ -30,6 +30,8 @@ enum gw_multifd_compression { GW_MULTIFD_NONE, GW_MULTIFD_ZLIB, GW_MULTIFD_ZSTD 
     F(AVAIL_SWITCHOVER_BANDWIDTH, "avail-switchover-bandwidth", 0, 0, UINT64_MAX,                                      \
       "bytes per second there at the switch-over; 0: estimate")                                                        \
     F(DOWNTIME_LIMIT, "downtime-limit", 300, 0, 2000000, "ms")                                                         \
+    F(DOWNTIME_CEILING, "x-godwit-downtime-ceiling", 0, 0, 2000000,                                                    \
+      "ms that x-godwit-tended-convergence raises downtime-limit to at most; 0: ten times downtime-limit")            \
     F(CHECKPOINT_DELAY, "x-checkpoint-delay", 20000, 0, UINT32_MAX, "ms between checkpoints")                          \
     F(MULTIFD_CHANNELS, "multifd-channels", 2, 1, 255, "channels")                                                     \
     F(MULTIFD_ZLIB_LEVEL, "multifd-zlib-level", 1, 0, 9, "zlib level")                                                 \

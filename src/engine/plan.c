@@ -4,6 +4,7 @@
 #include "base/workers.h"
 #include "ram/codec/deflate.h"
 #include "ram/codec/packing.h"
+#include "ram/codec/packing_chosen.h"
 #include "ram/codec/plain.h"
 #include "ram/codec/transport.h"
 #include "ram/codec/xbzrle.h"
@@ -115,6 +116,33 @@ static int make_packing(const struct gw_vm *vm, bool in, unsigned count, struct 
     }
 }
 
+static uint64_t link_of_channel(const void *options)
+{
+    return gw_options_param(options, GW_PARAM_MAX_BANDWIDTH) / gw_options_param(options, GW_PARAM_MULTIFD_CHANNELS);
+}
+
+/* The same for the source's channel i. */
+static int make_packer(const struct gw_vm *vm, const struct gw_plan_pages *pages, unsigned i, struct gw_packing **ret,
+                       struct gw_error *err)
+{
+    const struct gw_options *o = vm->options;
+    bool zlib = gw_options_param(o, GW_PARAM_MULTIFD_COMPRESSION) == GW_MULTIFD_ZLIB;
+    const struct gw_packing_choice choice = {
+        .agreed = pages->as_is,
+        .link = link_of_channel,
+        .opaque = o,
+        .level = (int)gw_options_param(o, zlib ? GW_PARAM_MULTIFD_ZLIB_LEVEL : GW_PARAM_MULTIFD_ZSTD_LEVEL),
+        .channel = i,
+        .clock = &vm->clock,
+        .trace = &vm->trace,
+    };
+    int r = make_packing(vm, false, pages->count, ret, err);
+
+    if (r < 0 || !*ret || !gw_options_cap(o, GW_CAP_ADAPTIVE_COMPRESSION))
+        return r;
+    return gw_packing_chosen_new(&choice, *ret, ret, err);
+}
+
 /* The codecs of a lane, in the order of its chain. */
 enum { TRANSPORT = 1, ZERO = 2, XBZRLE = 4, DEFLATE = 8, PLAIN = 16 };
 
@@ -176,7 +204,7 @@ static int add_page_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct g
     if (r >= 0)
         gw_lanes_set_front(lanes, lane);
     for (; r >= 0 && config.index < pages->count; config.index++) {
-        r = make_packing(vm, false, pages->count, &config.take_packing, err);
+        r = make_packer(vm, pages, config.index, &config.take_packing, err);
         if (r >= 0)
             r = gw_layout_packet_new(&vm->ram, &config, &layout, err);
         if (r >= 0)

@@ -21,6 +21,7 @@
  *                                    `zero` is in the lanes or in front
  *     multifd-compression, -level    a packing of each lane's layout
  *     zero-copy-send                 writers of these lanes that do not copy
+ *     x-godwit-adaptive-compression  a packing in front of it, `chosen`
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
  *     mapped-ram                     the layout of pages, both ways; lanes with a descriptor each
  *     postcopy-ram                   the source `requests` around the one that the guest is
@@ -54,6 +55,7 @@ struct gw_plan_pages {
     unsigned count;                        /* 0: there are none, pages travel on the main stream */
     const struct gw_wire_profile *profile; /* of a source: how multifd goes with this peer */
     const char *copies;                    /* of a source: an address whose connections always copy; NULL: none is known to */
+    const atomic_bool *as_is;              /* of a source: set when the peer has said that it takes packets as they are */
 };
 
 /* By what pages travel: the main stream; channels of their own (multifd); their places in the file that the main stream is in

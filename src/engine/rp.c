@@ -98,6 +98,7 @@ static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, uint16_t byte
             /* A newer one may know more; what it does not name it does not know. */
             if (type == GW_RP_GODWIT_HELLO)
                 rp->extensions = gw_frame_get_hello(p).extensions;
+            atomic_store_explicit(&rp->as_is, rp->extensions & GW_EXTENSION_AS_IS, memory_order_relaxed);
             rp->hello = true;
             rp->loaded = type == GW_RP_GODWIT_LOADED;
             break;

@@ -25,6 +25,7 @@ struct gw_rp {
     /* under session->lock */
     bool hello; /* the peer is a godwit: it said so between the two PONGs */
     uint64_t extensions;
+    atomic_bool as_is; /* GW_EXTENSION_AS_IS is among them. Any thread */
     uint64_t pongs;
     uint64_t pong_ns; /* when the last one came */
     bool switchover_ack;

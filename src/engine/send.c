@@ -60,6 +60,7 @@ void gw_send_publish(struct gw_send *s)
     st->duplicate_pages = c.zero_pages;
     st->normal_pages = c.plain_pages;
     st->normal_bytes = c.plain_pages * page;
+    st->packed_pages = c.packed_pages;
     st->skipped_pages = c.skipped_pages;
     st->multifd_bytes = c.channel_bytes;
     st->dirty_sync_missed_zero_copy = c.missed_zero_copy;
@@ -278,6 +279,7 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
         pages.lanes.opaque = &s->session;
     }
     pages.profile = gw_wire_profile_multifd(s->profile, s->session.vm->machine);
+    pages.as_is = &s->rp.as_is;
     r = gw_pages_count(s->session.vm, s->has_uri && is_many(&s->uri), config->uri, &pages.count, err);
     if (r < 0)
         return r;

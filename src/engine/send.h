@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * send: the source's session, split along its phases: send.c (API, life), setup.c (connect, head, set-up),
- * iterate.c (rounds), switchover.c (stop, last data, answer); snapshot.c instead of the last two. This is what they share.
+ * iterate.c (rounds), tend.c (convergence that is tended), switchover.c (stop, last data, answer); snapshot.c instead of the
+ * last two; postcopy.c and resume.c. This is what they share.
  */
 #ifndef GW_ENGINE_SEND_H
 #define GW_ENGINE_SEND_H
@@ -16,6 +17,7 @@
 #include "policy/predict.h"
 #include "policy/record.h"
 #include "policy/switchover.h"
+#include "policy/tend.h"
 #include "policy/throttle.h"
 #include "policy/window.h"
 #include "wire/grammar.h"
@@ -58,6 +60,8 @@ struct gw_send {
     struct gw_switchover switchover;
     struct gw_switch_costs costs;
     struct gw_throttle throttle;
+    struct gw_tend tend;  /* x-godwit-tended-convergence */
+    bool tended_throttle; /* it says that the guest is to be slowed down */
     struct gw_round round;
     uint64_t round_began_ns, round_offset;
     struct gw_progress round_progress; /* when it began */
@@ -124,6 +128,10 @@ void gw_send_publish(struct gw_send *s);
 int gw_send_sync(struct gw_send *s, bool last, uint64_t *ret_bytes, struct gw_error *err);
 /* The same for what is due from the start: the first round. Errors of notifiers around a sync are only told. */
 int gw_send_first_round(struct gw_send *s, struct gw_error *err);
+/* tend.c: the downtime limit that holds now, ns; what throttling goes by; after an exact question whose answer was to go on. */
+uint64_t gw_send_limit(const struct gw_send *s);
+struct gw_throttle_params gw_send_throttle(const struct gw_send *s);
+void gw_send_tend(struct gw_send *s, const struct gw_switch_in *asked, const struct gw_switch_out *decided);
 /* The error that the return path ended with, or 0. */
 int gw_send_check(struct gw_send *s, struct gw_error *err);
 /* Sleeps, woken by cancel and by the end of the return path. */

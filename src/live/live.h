@@ -33,6 +33,7 @@ struct gw_progress {
     uint64_t zero_pages, plain_pages, coded_pages, skipped_pages; /* RAM, since the session began */
     uint64_t channel_bytes;    /* put on channels that carry only pages */
     uint64_t missed_zero_copy; /* of such channels, each time that all was waited for: copies were not avoided */
+    uint64_t packed_pages; /* of plain_pages, those in packets that are compressed */
     struct gw_xbzrle_stats xbzrle;
     struct gw_compression_stats compression;
 };

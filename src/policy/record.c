@@ -35,6 +35,7 @@ static void put_key(struct out *o, const char *key, uint64_t v)
     F("now", now_ns)                                                                                                   \
     F("exact", exact)                                                                                                  \
     F("dry", dry)                                                                                                      \
+    F("take", take)                                                                                                    \
     F("allowed", allowed)                                                                                              \
     F("pending", pending_bytes)                                                                                        \
     F("dirty", dirty_bytes)                                                                                            \
@@ -65,9 +66,22 @@ struct throttle_in {
     F("tailslow", p.tailslow)                                                                                          \
     F("vcpu", p.vcpu_bytes_per_s)
 
-void gw_record_window(char line[GW_RECORD_LINE], uint64_t bytes, uint64_t pages, uint64_t ns)
+#define TEND_KEYS(F)                                                                                                   \
+    F("now", now_ns)                                                                                                   \
+    F("pending", pending_bytes)                                                                                        \
+    F("predicted", predicted_ns)                                                                                       \
+    F("rate", bytes_per_s)                                                                                             \
+    F("limit", limit_ns)                                                                                               \
+    F("ceiling", ceiling_ns)                                                                                           \
+    F("throttles", can_throttle)
+
+void gw_record_window(char line[GW_RECORD_LINE], const struct gw_window_sample *step)
 {
-    snprintf(line, GW_RECORD_LINE, "w %" PRIu64 " %" PRIu64 " %" PRIu64, bytes, pages, ns);
+    struct out o = {line, GW_RECORD_LINE};
+
+    put(&o, "w %" PRIu64 " %" PRIu64 " %" PRIu64, step->bytes, step->pages, step->ns);
+    if (step->wire_bytes != step->bytes)
+        put(&o, " %" PRIu64, step->wire_bytes);
 }
 
 void gw_record_switch(char line[GW_RECORD_LINE], const struct gw_switch_in *in, const struct gw_switch_out *out)
@@ -93,6 +107,17 @@ void gw_record_throttle(char line[GW_RECORD_LINE], const struct gw_throttle_para
     THROTTLE_KEYS(F)
 #undef F
     put(&o, " -> %u %" PRIu64, out->percent, out->vcpu_bytes_per_s);
+}
+
+void gw_record_tend(char line[GW_RECORD_LINE], const struct gw_tend_in *in, const struct gw_tend_out *out)
+{
+    struct out o = {line, GW_RECORD_LINE};
+
+    put(&o, "e");
+#define F(key, member) put_key(&o, key, in->member);
+    TEND_KEYS(F)
+#undef F
+    put(&o, " -> %s %" PRIu64 " %d", gw_tend_move_name(out->move), out->limit_ns, out->throttle);
 }
 
 void gw_replay_init(struct gw_replay *r)
@@ -189,9 +214,35 @@ static int replay_throttle(struct gw_replay *r, const char *at, struct gw_error 
     return compare(at, ours, err);
 }
 
+static int replay_tend(struct gw_replay *r, const char *at, struct gw_error *err)
+{
+    struct gw_tend_in in = {0};
+    struct gw_tend_out out;
+    char key[16], ours[64];
+    uint64_t v = 0;
+    int got;
+
+    while ((got = next_key(&at, key, &v, err)) > 0) {
+#define F(name, member)                                                                                                \
+    if (!strcmp(key, name)) {                                                                                          \
+        in.member = v;                                                                                                 \
+        continue;                                                                                                      \
+    }
+        TEND_KEYS(F)
+#undef F
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "unknown key \"%s\"", key);
+    }
+    if (got < 0)
+        return got;
+    gw_tend_round(&r->tend, &in, &out);
+    snprintf(ours, sizeof ours, "%s %" PRIu64 " %d", gw_tend_move_name(out.move), out.limit_ns, out.throttle);
+    return compare(at, ours, err);
+}
+
 int gw_replay_line(struct gw_replay *r, const char *line, struct gw_error *err)
 {
-    uint64_t bytes, pages, ns;
+    struct gw_window_sample step;
+    uint64_t ns;
     char extra;
 
     r->lines++;
@@ -205,12 +256,20 @@ int gw_replay_line(struct gw_replay *r, const char *line, struct gw_error *err)
         return replay_switch(r, line + 2, err);
     if (!strncmp(line, "t ", 2))
         return replay_throttle(r, line + 2, err);
+    if (!strncmp(line, "e ", 2))
+        return replay_tend(r, line + 2, err);
     if (sscanf(line, "b %" SCNu64 " %c", &ns, &extra) == 1) {
         gw_throttle_init(&r->throttle, ns);
         return 0;
     }
-    if (sscanf(line, "w %" SCNu64 " %" SCNu64 " %" SCNu64 " %c", &bytes, &pages, &ns, &extra) == 3) {
-        gw_window_add(&r->window, bytes, pages, ns);
+    if (sscanf(line, "w %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %c", &step.bytes, &step.pages, &step.ns,
+               &step.wire_bytes, &extra) == 4) {
+        gw_window_add(&r->window, &step);
+        return 0;
+    }
+    if (sscanf(line, "w %" SCNu64 " %" SCNu64 " %" SCNu64 " %c", &step.bytes, &step.pages, &step.ns, &extra) == 3) {
+        step.wire_bytes = step.bytes;
+        gw_window_add(&r->window, &step);
         return 0;
     }
     return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "not a line of a policy record: \"%.40s\"", line);

@@ -64,11 +64,22 @@ static uint64_t most(const uint64_t *v)
     return m;
 }
 
+/* So many bytes of the wire in the bytes that the bandwidth is in (window.h). */
+static uint64_t as_pages(const struct gw_switch_in *in, uint64_t wire_bytes)
+{
+    unsigned __int128 r = wire_bytes;
+
+    if (in->avail_bytes_per_s || !in->bandwidth.wire_bytes || !in->bandwidth.bytes)
+        return wire_bytes;
+    r = r * in->bandwidth.bytes / in->bandwidth.wire_bytes;
+    return r > UINT64_MAX ? UINT64_MAX : (uint64_t)r;
+}
+
 /* Costs that no pass can shrink, in time. */
 static uint64_t fixed_ns(const struct gw_switch_in *in, uint64_t bandwidth)
 {
     const struct gw_switch_costs *c = &in->costs;
-    uint64_t t = gw_time_for(plus(c->device_bytes, in->in_flight_bytes), bandwidth);
+    uint64_t t = gw_time_for(as_pages(in, plus(c->device_bytes, in->in_flight_bytes)), bandwidth);
 
     return plus(plus(plus(t, c->stop_ns), plus(c->sync_ns, c->device_ns)), c->answer_ns);
 }
@@ -119,7 +130,7 @@ static enum gw_switch_reason weigh_pass(struct gw_switchover *s, const struct gw
      * of it, so the next, shorter one may find as much: what the last extra pass did counts more than the forecast. */
     if (next >= sendable / 4 * 3 || (before && in->pending_bytes >= before / 4 * 3))
         return GW_SWITCH_NO_SHRINKING;
-    if (s->extra_passes >= EXTRA_PASSES || plus(s->extra_ns, pass_ns) > budget_ns)
+    if (in->take || s->extra_passes >= EXTRA_PASSES || plus(s->extra_ns, pass_ns) > budget_ns)
         return GW_SWITCH_SPENT;
     s->extra_passes++;
     s->extra_ns += pass_ns;

@@ -48,12 +48,13 @@ struct gw_switch_in {
     uint64_t now_ns;            /* monotonic */
     bool exact;                 /* pending_bytes is from a dirty sync made just now */
     bool dry;                   /* !exact: the last step had nothing left to send, whatever pending_bytes says */
+    bool take;                  /* what fits is taken: no extra pass */
     bool allowed;               /* nothing else (acknowledgement, pause) keeps the machine from moving */
-    uint64_t pending_bytes;     /* all that would have to go while the machine stands still */
+    uint64_t pending_bytes;     /* all that would have to go while the machine stands still; pages as they are */
     uint64_t dirty_bytes;       /* exact: of these, what this sync found new */
-    uint64_t in_flight_bytes;   /* written but not with the peer yet; 0: unknown */
+    uint64_t in_flight_bytes;   /* on the wire: written but not with the peer yet; 0: unknown */
     uint64_t limit_ns;          /* downtime-limit */
-    uint64_t avail_bytes_per_s; /* avail-switchover-bandwidth; 0: estimate */
+    uint64_t avail_bytes_per_s; /* avail-switchover-bandwidth; 0: estimate. As it was given: what coding saves is not added */
     struct gw_bandwidth bandwidth;
     struct gw_switch_costs costs;
 };

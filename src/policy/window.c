@@ -36,18 +36,20 @@ void gw_window_init(struct gw_window *w)
 static void end_window(struct gw_window *w)
 {
     uint64_t counts = GW_MIN(GW_MAX(w->open.ns / GW_WINDOW_NS, 1), LONG_COUNTS);
-    struct gw_window_sample one = {w->open.bytes / counts, w->open.pages / counts, w->open.ns / counts};
+    struct gw_window_sample one = {w->open.bytes / counts, w->open.wire_bytes / counts, w->open.pages / counts,
+                                   w->open.ns / counts};
 
     while (counts--)
         w->kept[w->ended++ % GW_WINDOW_KEPT] = one;
     w->open = (struct gw_window_sample){0};
 }
 
-bool gw_window_add(struct gw_window *w, uint64_t bytes, uint64_t pages, uint64_t ns)
+bool gw_window_add(struct gw_window *w, const struct gw_window_sample *step)
 {
-    w->open.bytes += bytes;
-    w->open.pages += pages;
-    w->open.ns += ns;
+    w->open.bytes += step->bytes;
+    w->open.wire_bytes += step->wire_bytes;
+    w->open.pages += step->pages;
+    w->open.ns += step->ns;
     if (w->open.ns < GW_WINDOW_NS)
         return false;
     if (w->open.bytes < GW_WINDOW_IDLE_BYTES) {
@@ -105,8 +107,11 @@ void gw_window_estimate(const struct gw_window *w, uint64_t span_ns, struct gw_b
     ret->known = true;
     ret->latest_bytes_per_s = gw_rate_per_s(at(w, 0)->bytes, at(w, 0)->ns);
     ret->pages_per_s = gw_rate_per_s(at(w, 0)->pages, at(w, 0)->ns);
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         v[i] = gw_rate_per_s(at(w, i)->bytes, at(w, i)->ns);
+        ret->bytes += at(w, i)->bytes;
+        ret->wire_bytes += at(w, i)->wire_bytes;
+    }
     sort(v, n);
     ret->typical_bytes_per_s = v[n / 2];
 
@@ -134,5 +139,5 @@ double gw_window_mbps(const struct gw_window *w)
 {
     if (!w->ended || !at(w, 0)->ns)
         return 0;
-    return (double)at(w, 0)->bytes * 8e3 / (double)at(w, 0)->ns;
+    return (double)at(w, 0)->wire_bytes * 8e3 / (double)at(w, 0)->ns;
 }

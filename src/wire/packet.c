@@ -58,7 +58,7 @@ static int wrong(struct gw_in *in, int code, const char *what, uint64_t value, s
 static int check_pages(struct gw_in *in, const uint8_t *head, uint32_t page_bytes, enum gw_packet_coding coding,
                        struct gw_packet *p, uint64_t *offset, struct gw_error *err)
 {
-    bool coded = coding != GW_PACKET_PLAIN;
+    bool coded = coding != GW_PACKET_PLAIN && !(p->flags & GW_PACKET_AS_IS);
 
     if ((p->flags & GW_PACKET_CODING) != (uint32_t)coding)
         return gw_in_fail(in, -EPROTO, err,
@@ -98,7 +98,7 @@ int gw_packet_get(struct gw_in *in, uint32_t page_bytes, enum gw_packet_coding c
                               .zeros = gw_load_be32(head + 32)};
     if (ret->flags & GW_PACKET_DEVICE)
         return wrong(in, -ENOTSUP, "it has device state, which is not supported here", ret->flags, err);
-    if (ret->flags & ~(GW_PACKET_SYNC | GW_PACKET_CODING))
+    if (ret->flags & ~(GW_PACKET_SYNC | GW_PACKET_CODING | (coding != GW_PACKET_PLAIN ? GW_PACKET_AS_IS : 0)))
         return wrong(in, -EPROTO, "its flags are not known", ret->flags, err);
     most = gw_load_be32(head + 12);
     if (most > capacity)

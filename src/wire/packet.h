@@ -24,6 +24,7 @@
 #define GW_PACKET_SYNC       0x01u /* a mark: nothing behind it is read before the main stream has reached it */
 #define GW_PACKET_CODING     0x3eu /* one of enum gw_packet_coding; means nothing where there are no pages */
 #define GW_PACKET_DEVICE     0x40u
+#define GW_PACKET_AS_IS      0x80000000u /* beside a coding: these pages are as they are (docs/formats/extensions.md) */
 #define GW_PACKET_FIXED      320u
 #define GW_PACKET_DATA       (512u << 10)             /* contents that a packet can have */
 #define GW_PACKET_CODED_MAX  (2 * GW_PACKET_DATA)     /* the same when they are coded */

@@ -17,57 +17,9 @@
 
 #include "../owned.h"
 #include "pair.h"
+#include "source_clock.h"
 
 #define SECOND_NS 1000000000u
-
-/* ---- the source's clock -------------------------------------------------------------------------------------------
- *
- * Only the session's thread moves it, by what it sleeps on it. Whatever else this thread does takes no time, and
- * neither does it when it is not let run. A sleep takes its real time as well, so that the thread of the test can
- * follow. */
-
-static struct {
-    pthread_mutex_t lock;
-    bool known; /* the session's thread */
-    pthread_t thread;
-    uint64_t now_ns;
-} source_time = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static uint64_t source_now(void *opaque)
-{
-    uint64_t now_ns;
-
-    pthread_mutex_lock(&source_time.lock);
-    now_ns = source_time.now_ns;
-    pthread_mutex_unlock(&source_time.lock);
-    return now_ns;
-}
-
-static void source_sleep(void *opaque, uint64_t duration_ns)
-{
-    gw_clock_real.sleep_ns(NULL, duration_ns);
-    pthread_mutex_lock(&source_time.lock);
-    if (source_time.known && pthread_equal(source_time.thread, pthread_self()))
-        source_time.now_ns += duration_ns;
-    pthread_mutex_unlock(&source_time.lock);
-}
-
-static uint64_t source_random(void *opaque)
-{
-    return 4; /* nobody asks */
-}
-
-static const struct gw_clock source_clock = {GW_SIZED(struct gw_clock), .now_ns = source_now, .sleep_ns = source_sleep, .random = source_random};
-
-static void adopt_thread(void)
-{
-    pthread_mutex_lock(&source_time.lock);
-    if (!source_time.known) {
-        source_time.known = true;
-        source_time.thread = pthread_self();
-    }
-    pthread_mutex_unlock(&source_time.lock);
-}
 
 /* ---- a channel that notes what is written when ---------------------------------------------------------------------
  */
@@ -95,8 +47,8 @@ static ssize_t meter_writev(struct gw_channel *ch, const struct iovec *iov, int 
     uint64_t at_ns;
     ssize_t r;
 
-    adopt_thread();
-    at_ns = source_now(NULL);
+    source_clock_adopt();
+    at_ns = source_clock_now();
     r = gw_channel_writev(next, iov, n, err);
     pthread_mutex_lock(&notes.lock);
     if (r > 0 && notes.n < NOTES)
@@ -160,7 +112,7 @@ static void fill(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 static void change(struct pair *p, struct gw_send *send, struct gw_recv *recv)
 {
     const uint64_t long_ns = 3 * (SECOND_NS / 2);
-    uint64_t t = source_now(NULL);
+    uint64_t t = source_clock_now();
 
     if (gw_send_status(send) != GW_STATUS_ACTIVE)
         return;
@@ -169,7 +121,7 @@ static void change(struct pair *p, struct gw_send *send, struct gw_recv *recv)
     } else if (!stretch.slow_until_ns && t > stretch.begun_ns + long_ns) {
         stretch.slow_until_ns = t;
         sim_option(p->from, "max-bandwidth", "4M");
-        stretch.fast_from_ns = source_now(NULL) + SETTLE_NS;
+        stretch.fast_from_ns = source_clock_now() + SETTLE_NS;
     } else if (stretch.fast_from_ns && !stretch.fast_until_ns && t > stretch.fast_from_ns + long_ns) {
         stretch.fast_until_ns = t;
         sim_option(p->from, "max-bandwidth", "0");
@@ -219,8 +171,7 @@ static void test_rate_limit(void **state)
 {
     struct pair p = {.mib = 64, .clock = &source_clock, .before = fill, .during = change, .after = unfill};
 
-    source_time.known = false;
-    source_time.now_ns = SECOND_NS;
+    source_clock_begin(1);
     pair_run(&p);
     assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
     assert_true(notes.n < NOTES);

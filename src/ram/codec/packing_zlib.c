@@ -9,7 +9,7 @@ struct packing {
     struct gw_packing packing;
     z_stream z;
     bool in, begun;
-    int level;
+    int level, wanted; /* wanted: from the next packet on */
     uint8_t copy[1u << 16]; /* of a page of any size */
 };
 
@@ -25,6 +25,10 @@ static int pack(struct gw_packing *packing, const uint8_t *const *page, unsigned
 
     p->z.next_out = dst;
     p->z.avail_out = (uInt)room;
+    p->z.avail_in = 0;
+    if (p->wanted != p->level && deflateParams(&p->z, p->wanted, Z_DEFAULT_STRATEGY) == Z_STREAM_ERROR)
+        return gw_fail(err, -EIO, GW_BLAME_LOCAL, "zlib: level %d: no such level", p->wanted);
+    p->level = p->wanted;
     for (unsigned i = 0; i < n; i++) {
         int r;
 
@@ -68,6 +72,12 @@ static int unpack(struct gw_packing *packing, const uint8_t *src, size_t bytes, 
     return 0;
 }
 
+static int set_level(struct gw_packing *packing, int level, struct gw_error *err)
+{
+    of(packing)->wanted = level;
+    return 0;
+}
+
 static void end(struct packing *p)
 {
     if (p->begun)
@@ -102,9 +112,9 @@ int gw_packing_zlib_new(bool in, int level, struct gw_packing **ret, struct gw_e
     if (!p)
         return gw_nomem(err, "zlib");
     p->packing = (struct gw_packing){
-        .coding = GW_PACKET_ZLIB, .pack = pack, .unpack = unpack, .reset = reset, .free = packing_free};
+        .coding = GW_PACKET_ZLIB, .pack = pack, .unpack = unpack, .set_level = set_level, .reset = reset, .free = packing_free};
     p->in = in;
-    p->level = level;
+    p->level = p->wanted = level;
     r = reset(&p->packing, err);
     if (r < 0) {
         packing_free(&p->packing);

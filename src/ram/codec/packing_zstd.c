@@ -37,6 +37,7 @@ unsigned gw_packing_window_bits(unsigned count)
 struct packing {
     struct gw_packing packing;
     ZSTD_CCtx *out;
+    int level, wanted; /* wanted: from the next packet on */
     ZSTD_DCtx *in;
     unsigned window_bits; /* the most */
     uint8_t copy[1u << 16]; /* of a page of any size */
@@ -47,12 +48,35 @@ static struct packing *of(struct gw_packing *p)
     return GW_CONTAINER(p, struct packing, packing);
 }
 
+/* A frame has one level: this one ends, in front of what the next packet has. */
+static int change_level(struct packing *p, ZSTD_outBuffer *to, struct gw_error *err)
+{
+    ZSTD_inBuffer nothing = {0};
+    size_t left = ZSTD_compressStream2(p->out, to, &nothing, ZSTD_e_end);
+
+    if (!ZSTD_isError(left) && !left)
+        left = ZSTD_CCtx_setParameter(p->out, ZSTD_c_compressionLevel, p->wanted);
+    if (ZSTD_isError(left))
+        return gw_fail(err, -EIO, GW_BLAME_LOCAL, "zstd: level %d: %s", p->wanted, ZSTD_getErrorName(left));
+    p->level = p->wanted;
+    return 0;
+}
+
+static int set_level(struct gw_packing *packing, int level, struct gw_error *err)
+{
+    of(packing)->wanted = level;
+    return 0;
+}
+
 static int pack(struct gw_packing *packing, const uint8_t *const *page, unsigned n, uint32_t page_bytes, uint8_t *dst,
                 size_t room, size_t *ret_bytes, struct gw_error *err)
 {
     struct packing *p = of(packing);
     ZSTD_outBuffer to = {dst, room, 0};
+    int r = p->wanted != p->level ? change_level(p, &to, err) : 0;
 
+    if (r < 0)
+        return r;
     for (unsigned i = 0; i < n; i++) {
         ZSTD_inBuffer from = {p->copy, page_bytes, 0};
         bool last = i + 1 == n;
@@ -138,7 +162,8 @@ int gw_packing_zstd_new(bool in, int level, unsigned count, struct gw_packing **
     if (!p)
         return gw_nomem(err, "zstd");
     p->packing = (struct gw_packing){
-        .coding = GW_PACKET_ZSTD, .pack = pack, .unpack = unpack, .reset = reset, .free = packing_free};
+        .coding = GW_PACKET_ZSTD, .pack = pack, .unpack = unpack, .set_level = set_level, .reset = reset, .free = packing_free};
+    p->level = p->wanted = level;
     if (in) {
         p->in = ZSTD_createDCtx();
         p->window_bits = gw_packing_window_bits(count);

@@ -109,6 +109,7 @@ int gw_lane_barrier(struct gw_lane *l, enum gw_barrier kind, struct gw_writer *w
 void gw_lane_progress(const struct gw_lane *l, struct gw_progress *sum)
 {
     gw_progress_add(sum, l->layout->pages);
+    sum->packed_pages += atomic_load_explicit(&l->layout->packed, memory_order_relaxed);
     for (unsigned i = 0; i < l->codecs; i++)
         if (l->codec[i]->progress)
             l->codec[i]->progress(l->codec[i], sum);

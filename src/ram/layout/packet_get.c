@@ -50,7 +50,7 @@ static int read_pages(struct get *g, struct gw_reader *r, struct gw_store *store
         g->dst[i] = store->where(store, g->last, g->offset[i], GW_STORE_OVERWRITE);
         g->iov[i] = (struct iovec){g->dst[i], g->ram->page_bytes};
     }
-    if (!g->packing)
+    if (!g->packing || g->head.flags & GW_PACKET_AS_IS)
         return gw_reader_direct(r, g->iov, (int)n, err);
     e = gw_reader_need(r, g->head.bytes, &coded, err);
     if (e >= 0)

@@ -27,7 +27,10 @@ static bool pack(struct packets *l, struct gw_writer *w)
         return true;
     if (p->pack(p, l->page, l->head.pages, l->ram->page_bytes, l->coded, GW_PACKET_CODED_MAX, &bytes, &w->out.error) < 0)
         return false;
-    l->head.bytes = (uint32_t)bytes;
+    if (bytes)
+        l->head.bytes = (uint32_t)bytes;
+    else
+        l->head.flags |= GW_PACKET_AS_IS;
     return true;
 }
 
@@ -35,7 +38,9 @@ static bool pack(struct packets *l, struct gw_writer *w)
 static void put_packet(struct packets *l, struct gw_writer *w)
 {
     struct gw_packet *p = &l->head;
+    struct gw_packing *packing = l->config.take_packing;
     uint32_t page_bytes = l->ram->page_bytes;
+    bool coded;
 
     if (w->out.error.code || !(p->pages + p->zeros + p->flags))
         return;
@@ -43,19 +48,25 @@ static void put_packet(struct packets *l, struct gw_writer *w)
     p->bytes = p->pages * page_bytes;
     p->number = l->number;
     l->number += l->config.count;
-    if (!l->config.take_packing || pack(l, w)) {
+    coded = packing;
+    if (!packing || pack(l, w)) {
+        coded &= !(p->flags & GW_PACKET_AS_IS);
         gw_writer_cause(w, p->pages ? GW_CAUSE_RAM_META : GW_CAUSE_RAM_ZERO);
         gw_packet_put(&w->out, page_bytes, p, l->offset);
-        gw_writer_cause(w, l->config.take_packing ? GW_CAUSE_RAM_CODED : GW_CAUSE_RAM_PAGE);
-        for (uint32_t i = 0; i < p->pages && !l->config.take_packing; i++)
+        gw_writer_cause(w, coded ? GW_CAUSE_RAM_CODED : GW_CAUSE_RAM_PAGE);
+        for (uint32_t i = 0; i < p->pages && !coded; i++)
             gw_put_ref(w, l->page[i], page_bytes);
-        if (p->pages && l->config.take_packing) {
+        if (p->pages && coded)
             gw_put_ref(w, l->coded, p->bytes);
+        if (p->pages && packing)
             gw_writer_flush(w, NULL); /* the room is needed again; an error stays in the writer */
-        }
+        if (p->pages && packing && packing->sent)
+            packing->sent(packing);
     }
     atomic_fetch_add_explicit(&l->layout.pages[GW_FORM_ZERO], p->zeros, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->layout.pages[GW_FORM_PLAIN], p->pages, memory_order_relaxed);
+    if (coded)
+        atomic_fetch_add_explicit(&l->layout.packed, p->pages, memory_order_relaxed);
     *p = (struct gw_packet){0};
 }
 

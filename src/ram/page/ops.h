@@ -101,6 +101,7 @@ struct gw_layout {
     void (*barrier)(struct gw_layout *l, enum gw_barrier kind, struct gw_writer *w);
     struct gw_layout *(*free)(struct gw_layout *l);
     _Atomic uint64_t pages[GW_FORM_COUNT]; /* put, by form. Any thread may read them */
+    _Atomic uint64_t packed;               /* of the plain ones, in compressed packets. Any thread */
 };
 
 /* What the caller will do with the memory that `where` gives. */

@@ -50,6 +50,7 @@ static void test_defaults(void **state)
         {"max-bandwidth", "134217728"},
         {"avail-switchover-bandwidth", "0"},
         {"downtime-limit", "300"},
+        {"x-godwit-downtime-ceiling", "0"},
         {"x-checkpoint-delay", "20000"},
         {"multifd-channels", "2"},
         {"multifd-compression", "none"},
@@ -220,7 +221,7 @@ static void test_capabilities(void **state)
             assert_false(on);
         }
     }
-    assert_int_equal(n, 24);
+    assert_int_equal(n, 26);
     assert_int_equal(gw_options_set_capability(*state, "events", true, &err), 0);
     assert_true(gw_options_cap(*state, GW_CAP_EVENTS));
     assert_int_equal(gw_options_set_capability(*state, "eventz", true, &err), -ENOENT);

@@ -31,13 +31,17 @@ struct model {
     double max_bandwidth; /* 0: none */
     uint64_t limit_ns, stop_ns, sync_ns, answer_ns, device_bytes, give_up_ns;
     struct gw_throttle_params throttle;
+    uint64_t ceiling_ns;  /* 0: convergence is not tended */
+    bool can_throttle;    /* where it is tended: with the steps of `throttle`, whose auto_converge is off */
+    void (*change)(struct model *m, uint64_t ns); /* before each question, ns since the beginning; NULL: nothing changes */
     uint64_t avail;
     FILE *record; /* NULL: none */
 
     /* what came of it */
     bool done;
     uint64_t total_ns, downtime_ns, predicted_ns;
-    unsigned syncs, extra, percent;
+    unsigned syncs, extra, percent, most_percent, raises;
+    uint64_t raised_ns;   /* the limit in the end */
     enum gw_switch_reason reason;
 
     /* inside */
@@ -162,27 +166,33 @@ static inline void model_run(struct model *m)
     struct gw_window w;
     struct gw_switchover s;
     struct gw_throttle t;
+    struct gw_tend tend;
     char line[GW_RECORD_LINE];
     double sent_total = 0;
     uint64_t start, stopped, ns;
+    bool throttles = false;
 
     gw_window_init(&w);
     gw_switchover_init(&s);
     start = m->now_ns = GW_NS_PER_S;
     gw_throttle_init(&t, start);
+    gw_tend_init(&tend);
+    m->raised_ns = m->limit_ns;
     snprintf(line, sizeof line, "b %" PRIu64, start);
     model_log(m, line);
     for (int i = 0; i < MODEL_SETS; i++)
         m->set[i].known = m->set[i].bytes;
 
     for (bool exact = false; m->now_ns - start < m->give_up_ns;) {
+        struct gw_throttle_params throttle = m->throttle;
         struct gw_switch_in in = {
             .now_ns = m->now_ns,
             .exact = exact,
             .allowed = true,
+            .take = m->ceiling_ns && gw_tend_takes(&tend),
             .pending_bytes = (uint64_t)(model_pending(m) + m->stuck),
             .dry = !exact && model_pending(m) <= 0,
-            .limit_ns = m->limit_ns,
+            .limit_ns = m->ceiling_ns ? gw_tend_limit(&tend, m->limit_ns, m->ceiling_ns) : m->limit_ns,
             .avail_bytes_per_s = m->avail,
             .costs = {.stop_ns = m->stop_ns,
                       .sync_ns = m->sync_ns,
@@ -191,12 +201,34 @@ static inline void model_run(struct model *m)
         };
         struct gw_switch_out out;
 
+        if (m->change)
+            m->change(m, m->now_ns - start);
         if (exact)
             in.dirty_bytes = (uint64_t)model_pending(m);
         gw_window_estimate(&w, in.limit_ns, &in.bandwidth);
         gw_switchover_decide(&s, &in, &out);
         gw_record_switch(line, &in, &out);
         model_log(m, line);
+        if (m->ceiling_ns && exact && out.verdict != GW_SWITCH_NOW) {
+            const struct gw_tend_in question = {
+                .now_ns = m->now_ns,
+                .pending_bytes = in.pending_bytes,
+                .predicted_ns = out.predicted_ns,
+                .bytes_per_s = in.bandwidth.typical_bytes_per_s,
+                .limit_ns = m->limit_ns,
+                .ceiling_ns = m->ceiling_ns,
+                .can_throttle = m->can_throttle,
+            };
+            struct gw_tend_out answer;
+
+            gw_tend_round(&tend, &question, &answer);
+            gw_record_tend(line, &question, &answer);
+            model_log(m, line);
+            m->raised_ns = answer.limit_ns;
+            m->raises += answer.move == GW_TEND_RAISE;
+            throttles = answer.throttle;
+        }
+        throttle.auto_converge |= throttles;
         exact = false;
         if (out.verdict == GW_SWITCH_NOW) {
             m->done = true;
@@ -204,15 +236,17 @@ static inline void model_run(struct model *m)
             m->predicted_ns = out.predicted_ns;
             break;
         }
-        if (out.verdict == GW_SWITCH_CONTINUE && !gw_throttle_sync_due(&t, &m->throttle, m->now_ns)) {
+        if (out.verdict == GW_SWITCH_CONTINUE && !gw_throttle_sync_due(&t, &throttle, m->now_ns)) {
+            struct gw_window_sample sent;
             double n;
 
             if (out.wait_ns)
                 model_write(m, out.wait_ns);
             n = model_send(m, 50 * GW_NS_PER_MS, true, &ns);
             sent_total += n;
-            gw_window_add(&w, (uint64_t)n, (uint64_t)n / 4096, ns);
-            gw_record_window(line, (uint64_t)n, (uint64_t)n / 4096, ns);
+            sent = (struct gw_window_sample){(uint64_t)n, (uint64_t)n, (uint64_t)n / 4096, ns};
+            gw_window_add(&w, &sent);
+            gw_record_window(line, &sent);
             model_log(m, line);
             model_write(m, 20000); /* the loop itself takes time */
         } else {
@@ -225,10 +259,11 @@ static inline void model_run(struct model *m)
             }
             model_write(m, m->sync_ns);
             found = model_sync(m);
-            gw_throttle_round(&t, &m->throttle, m->now_ns, (uint64_t)found, (uint64_t)sent_total, &to);
-            gw_record_throttle(line, &m->throttle, m->now_ns, (uint64_t)found, (uint64_t)sent_total, &to);
+            gw_throttle_round(&t, &throttle, m->now_ns, (uint64_t)found, (uint64_t)sent_total, &to);
+            gw_record_throttle(line, &throttle, m->now_ns, (uint64_t)found, (uint64_t)sent_total, &to);
             model_log(m, line);
             m->percent = to.percent;
+            m->most_percent = GW_MAX(m->most_percent, to.percent);
             m->vcpu_limit = (double)to.vcpu_bytes_per_s;
             m->syncs++;
             exact = true;

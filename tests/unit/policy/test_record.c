@@ -65,7 +65,7 @@ static void test_malformed(void **state)
         "x",
         "w",
         "w 1 2",
-        "w 1 2 3 4",
+        "w 1 2 3 x", "w 1 2 3 4 5",
         "d now",
         "d now=",
         "d now=x",
@@ -108,7 +108,7 @@ static void test_longest_line(void **state)
     assert_true(strlen(line) < GW_RECORD_LINE - 1);
     gw_record_throttle(line, &p, UINT64_MAX, UINT64_MAX, UINT64_MAX, &to);
     assert_true(strlen(line) < GW_RECORD_LINE - 1);
-    gw_record_window(line, UINT64_MAX, UINT64_MAX, UINT64_MAX);
+    gw_record_window(line, &(struct gw_window_sample){UINT64_MAX, UINT64_MAX - 1, UINT64_MAX, UINT64_MAX});
     assert_true(strlen(line) < GW_RECORD_LINE - 1);
 }
 

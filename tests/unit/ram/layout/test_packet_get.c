@@ -120,6 +120,80 @@ static void test_there_and_back(void **state)
     }
 }
 
+/* A packing that uses another level for each packet, and lets each third go as it is. */
+struct mixed {
+    struct gw_packing packing, *inner;
+    unsigned packets, coded, told;
+};
+
+static int mixed_pack(struct gw_packing *p, const uint8_t *const *page, unsigned n, uint32_t page_bytes, uint8_t *dst,
+                      size_t room, size_t *ret_bytes, struct gw_error *err)
+{
+    struct mixed *m = GW_CONTAINER(p, struct mixed, packing);
+
+    *ret_bytes = 0;
+    if (m->packets++ % 3 == 2)
+        return 0;
+    m->coded += n;
+    assert_int_equal(m->inner->set_level(m->inner, (int)(m->packets * 5 % 9) + 1, NULL), 0);
+    return m->inner->pack(m->inner, page, n, page_bytes, dst, room, ret_bytes, err);
+}
+
+static void mixed_sent(struct gw_packing *p)
+{
+    GW_CONTAINER(p, struct mixed, packing)->told++;
+}
+
+static struct gw_packing *mixed_free(struct gw_packing *p)
+{
+    return GW_CONTAINER(p, struct mixed, packing)->inner->free(GW_CONTAINER(p, struct mixed, packing)->inner);
+}
+
+/* The stream of the coded packets goes on behind those that are not. */
+static void test_mixed(void **state)
+{
+    static const enum gw_packet_coding codings[] = {GW_PACKET_ZLIB, GW_PACKET_ZSTD};
+
+    for (unsigned c = 0; c < 2; c++) {
+        struct mixed m = {.packing = {.coding = codings[c], .pack = mixed_pack, .sent = mixed_sent, .free = mixed_free}};
+        struct gw_packet_config config = {.rule = GW_SYNC_ROUNDS, .zeros = true, .count = 1, .take_packing = &m.packing};
+        struct gw_layout *layout;
+        struct gw_writer w;
+        struct gw_reader r;
+        struct side src, dst;
+        const uint8_t *data;
+        size_t bytes = 0;
+
+        if (!gw_packing_known(codings[c]))
+            continue;
+        side_init(&src, 0, codings[c]);
+        side_init(&dst, 0x5a, codings[c]);
+        m.inner = packing(codings[c], false);
+        assert_int_equal(gw_layout_packet_new(&src.ram, &config, &layout, NULL), 0);
+        assert_int_equal(gw_writer_init_memory(&w, NULL), 0);
+        put_all(&src, layout, &w, 5);
+        assert_int_equal(gw_writer_flush(&w, NULL), 0);
+        data = gw_writer_data(&w, &bytes);
+        gw_reader_init_memory(&r, data, bytes, 0);
+        for (unsigned i = 0; i < 5; i++) {
+            struct gw_error err = GW_ERROR_INIT;
+
+            if (dst.in->get(dst.in, &r, dst.store, &err) < 0)
+                fail_msg("%s", err.text);
+        }
+        assert_int_equal(gw_reader_buffered(&r), 0);
+        assert_memory_equal(dst.mem, src.mem, PAGES * PAGE);
+        assert_int_equal(dst.in->pages[GW_FORM_PLAIN], 5 * 400);
+        assert_int_equal(layout->packed, m.coded);
+        assert_true(m.coded < 5 * 400);
+        assert_int_equal(m.told, m.packets);
+        layout->free(layout);
+        gw_writer_close(&w);
+        side_close(&src);
+        side_close(&dst);
+    }
+}
+
 struct lie {
     size_t at;
     uint64_t value;
@@ -134,6 +208,7 @@ static void test_hostile(void **state)
         {4, 2, 4, "version"},
         {8, 0x41, 4, "device state"},
         {8, 0x1000, 4, "flags"},
+        {8, 0x80000001, 4, "flags"}, /* as it is, where nothing is coded */
         {8, 0x03, 4, "multifd-compression is zlib at the source and none here"},
         {12, 129, 4, "more pages than a packet has"},
         {16, 129, 4, "more pages"},
@@ -258,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_mixed),
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_captures),
     };
