@@ -4,6 +4,7 @@
  * migrations that somebody else steers meanwhile.
  */
 #include "ctl.h"
+#include "ctl_report.h"
 #include "stuck.h"
 
 #include <errno.h>
@@ -212,6 +213,7 @@ static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns
             *ret_info = info;
             if (ended(state) || !strcmp(state, "none") || now_ns() >= deadline_ns)
                 break;
+            gw_ctl_take_sample(ctl, info);
             look_for_end(ctl, p, info);
             draw(p, info);
             tell_waiting(ctl, p, state);
@@ -283,11 +285,14 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
     struct progress p = {.on = isatty(STDERR_FILENO) && !ctl->quiet && !ctl->json && !ctl->verbose};
     json_t *args = json_pack("{ss}", "uri", argv[0]), *info = NULL;
     struct gw_error err = GW_ERROR_INIT;
-    int r = gw_ctl_set_capabilities(ctl, ctl->capabilities, ctl->capability_count);
+    int r = gw_ctl_take_open(ctl, argv[0]);
 
+    if (r == GW_EXIT_DONE)
+        r = gw_ctl_set_capabilities(ctl, ctl->capabilities, ctl->capability_count);
     if (r == GW_EXIT_DONE)
         r = gw_ctl_set_parameters(ctl, ctl->parameters, ctl->parameter_count);
     if (r != GW_EXIT_DONE) {
+        gw_ctl_take_drop(ctl);
         json_decref(args);
         return r;
     }
@@ -298,15 +303,19 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
     if (ctl->timeout_ns && gw_qmp_is_godwit(ctl->qmp)) /* QEMU has no such thing, and would refuse */
         json_object_set_new(args, "x-godwit-timeout-ms",
                             json_integer((json_int_t)((ctl->timeout_ns + NS_PER_MS - 1) / NS_PER_MS)));
+    gw_ctl_take_begin(ctl);
     r = gw_qmp_execute(ctl->qmp, "migrate", args, NULL, &err);
     /* Interrupted before the answer: it may have begun, so it is cancelled as any other. */
-    if (r < 0 && (r != -EINTR || ctl->detach))
+    if (r < 0 && (r != -EINTR || ctl->detach)) {
+        gw_ctl_take_drop(ctl);
         return gw_ctl_failed("migrate", &err);
+    }
     if (ctl->detach)
         return GW_EXIT_DONE;
     r = wait_end(ctl, &p, UINT64_MAX, &info);
     if (r == GW_EXIT_DONE)
         r = conclude(ctl, info);
+    gw_ctl_take_write(ctl, info);
     json_decref(info);
     return r;
 }

@@ -126,17 +126,6 @@ static void settle(struct gw_send *s, int r)
         vm->ops->handed_over(vm->opaque, GW_HAND_OVER_LEFT);
 }
 
-static void record_downtime(struct gw_send *s, int r)
-{
-    struct gw_stats *st = &s->session.stats;
-    pthread_mutex_lock(&s->session.lock);
-    if (s->stop_ns && r >= 0) {
-        st->downtime_ns = s->lap_ns - s->stop_ns;
-        memcpy(st->downtime_by, s->downtime_by, sizeof st->downtime_by);
-    }
-    pthread_mutex_unlock(&s->session.lock);
-}
-
 /* A destination that fails reports it and closes its channels. When a write finds them closed, the report may still have to
  * be read, and it is the better reason. So is whatever ended the return path when a page channel was shut down for it. */
 static void prefer_report(struct gw_send *s, struct gw_error *err)
@@ -179,7 +168,6 @@ static void *send_main(void *arg)
     struct gw_error error = GW_ERROR_INIT;
     int r = run(s, &error);
 
-    record_downtime(s, r);
     if (s->throttle.percent && vm->ops->throttle)
         vm->ops->throttle(vm->opaque, 0);
     if (s->throttle.vcpu_bytes_per_s && vm->ops->dirty_limit)

@@ -166,6 +166,15 @@ static int failure(const struct gw_error *err)
 /* heard: the destination itself has said that it has the machine. */
 static int sent(struct gw_send *s, bool confirmed, bool heard)
 {
+    struct gw_stats *st = &s->session.stats;
+
+    /* Who reads that it has completed reads what it came to. */
+    gw_send_lap(s, gw_session_phase(&s->session) == GW_PHASE_HANDED ? GW_DOWNTIME_HANDOVER : GW_DOWNTIME_LOAD);
+    gw_send_publish(s);
+    pthread_mutex_lock(&s->session.lock);
+    st->downtime_ns = s->lap_ns - s->stop_ns;
+    memcpy(st->downtime_by, s->downtime_by, sizeof st->downtime_by);
+    pthread_mutex_unlock(&s->session.lock);
     s->confirmed = confirmed;
     atomic_store(&s->session.vm->taken, heard);
     gw_session_enter(&s->session, GW_PHASE_SENT);
@@ -324,9 +333,6 @@ int gw_send_switchover(struct gw_send *s, struct gw_error *err)
     r = put_end(s, text, bytes, err);
     gw_send_lap(s, GW_DOWNTIME_DEVICES);
     if (r < 0)
-        r = two_steps ? r : last_flush_failed(s, eof_at, err);
-    else
-        r = two_steps ? answer_commit(s, err) : answer_plain(s, err);
-    gw_send_lap(s, two_steps ? GW_DOWNTIME_HANDOVER : GW_DOWNTIME_LOAD);
-    return r;
+        return two_steps ? r : last_flush_failed(s, eof_at, err);
+    return two_steps ? answer_commit(s, err) : answer_plain(s, err);
 }
