@@ -184,6 +184,7 @@ static void polled_round(struct gw_ctl_take *t, const json_t *info, double at_s,
         .first = known + 1,
         .count = number - known,
         .began_s = at_s,
+        .sent = over ? NAN : 0,
         .pages = NAN,
         .zero_pages = NAN,
         .remaining = over ? NAN : gw_ctl_number(info, "ram.remaining"),
@@ -215,6 +216,23 @@ void gw_ctl_take_sample(struct gw_ctl *ctl, json_t *info)
 }
 
 /* ---- at the end -------------------------------------------------------------------------------------------------- */
+
+/* A QEMU sends in bursts, ten times a second; between two questions that are close to each other there may be one or none. */
+static void space_out(struct gw_report *r)
+{
+    double apart = r->samples ? fmin(0.2, r->sample[r->samples - 1].at_s / 10) : 0;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < r->samples; i++) {
+        if (kept && i + 1 < r->samples && r->sample[i].at_s - r->sample[kept - 1].at_s < apart)
+            continue;
+        /* The last one stays; what it would be too close to goes. */
+        if (kept > 1 && i + 1 == r->samples && r->sample[i].at_s - r->sample[kept - 1].at_s < apart)
+            kept--;
+        r->sample[kept++] = r->sample[i];
+    }
+    r->samples = kept;
+}
 
 /* What the source has recorded itself; false: it has not. */
 static bool from_history(struct gw_report *r, const json_t *history)
@@ -286,6 +304,7 @@ static void fill(struct gw_ctl *ctl, struct gw_ctl_take *t, json_t *info)
     if (!history || !from_history(r, history)) {
         r->source = "The source was asked every 20 to 200 ms: what was between is not known. The limit is the downtime limit at the "
                     "bandwidth that it told.";
+        space_out(r);
         if (r->round_count && isnan(r->round[r->round_count - 1].remaining) && !isnan(r->stopped_s))
             r->round[r->round_count - 1].began_s = fmin(r->stopped_s, r->round[r->round_count - 1].began_s);
         if (r->round_count && !isnan(r->total_ms)) {

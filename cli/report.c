@@ -90,7 +90,8 @@ static void join(struct gw_report_round *a, const struct gw_report_round *b)
 
     a->count += b->count;
     a->duration_s = fmax(b->began_s + b->duration_s - a->began_s, 0);
-    a->sent += b->sent;
+    if (!isnan(b->sent))
+        a->sent = isnan(a->sent) ? b->sent : a->sent + b->sent;
     a->pages += b->pages;
     a->zero_pages += b->zero_pages;
     if (!isnan(a->dirty_per_s) || !isnan(b->dirty_per_s))

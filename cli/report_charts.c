@@ -176,7 +176,8 @@ static void draw_bands(FILE *to, const struct gw_report *r, const struct gw_svg_
         char tip[160], sent[GW_HUMAN], time[GW_HUMAN], name[32];
 
         snprintf(name, sizeof name, n->count > 1 ? "%.0f-%.0f" : "%.0f", n->first, n->first + n->count - 1);
-        snprintf(tip, sizeof tip, "round %s: %s in %s", name, gw_human_bytes(sent, n->sent), gw_human_ms(time, n->duration_s * 1000));
+        snprintf(tip, sizeof tip, "round %s: %s%s%s", name, isnan(n->sent) ? "" : gw_human_bytes(sent, n->sent),
+                 isnan(n->sent) ? "" : " in ", gw_human_ms(time, n->duration_s * 1000));
         gw_svg_rect(to, a, y->b, b - a, y->a - y->b, i % 2 ? "none" : "band", b - a >= 2 ? tip : NULL);
         w = CHAR_W * (double)strlen(name) + 6;
         if (b - a >= w && a >= labelled) {

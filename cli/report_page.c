@@ -176,7 +176,7 @@ static void put_rounds(FILE *to, const struct gw_report *r)
         fprintf(to, "<tr><td class=\"n\">%s</td><td class=\"n\">%.3f s</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td>", name,
                 n->began_s, gw_human_ms(b, n->duration_s * 1000), isnan(n->remaining) ? "" : gw_human_bytes(c, n->remaining),
                 n->limit > 0 ? gw_human_bytes(d, n->limit) : "");
-        fprintf(to, "<td class=\"n\">%s</td>", gw_human_bytes(a, n->sent));
+        fprintf(to, "<td class=\"n\">%s</td>", isnan(n->sent) ? "" : gw_human_bytes(a, n->sent));
         if (isnan(n->pages))
             fputs("<td></td><td></td>", to);
         else
