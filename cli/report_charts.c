@@ -114,6 +114,7 @@ static size_t bandwidth(const struct gw_report *r, double end, double width, str
     if (r->samples < 2 || end <= 0)
         return 0;
     n = n > 2 * r->samples ? 2 * r->samples : n;
+    n = (double)n > fmax(40, end * 10) ? (size_t)fmax(40, end * 10) : n; /* a source sends in steps of 50 ms and more */
     for (size_t i = 0; i <= n; i++) {
         double at = end * (double)i / (double)n, sent = sent_at(r, at, &from);
 

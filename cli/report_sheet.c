@@ -75,7 +75,10 @@ static double content(FILE *to, const struct gw_report *r)
     y += gw_report_bar(to, &r->bytes, "Bytes by kind", gw_report_bytes, LEFT, y, INNER, "chart");
     heading(to, &y, "Settings");
     for (size_t i = 0; i < r->settings.count; i++) {
-        snprintf(text, sizeof text, "%s: %s", r->settings.row[i].name, r->settings.row[i].value);
+        const struct gw_report_row *s = &r->settings.row[i];
+        bool noted = s->note && *s->note;
+
+        snprintf(text, sizeof text, "%s: %s%s%s%s", s->name, s->value, noted ? " (" : "", noted ? s->note : "", noted ? ")" : "");
         line(to, &y, 20, "", text, 160);
     }
     y += 16;
