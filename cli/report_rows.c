@@ -48,7 +48,9 @@ static void add_value(struct gw_report_rows *rows, const char *path, const char 
     char text[300], note[GW_HUMAN + 8] = "", human[GW_HUMAN];
     enum unit unit = number ? unit_of(parent, name) : NONE;
 
-    snprintf(text, sizeof text, "%s%s", dump ? dump : json_string_value(value), words[unit]);
+    if (!dump && !json_is_string(value))
+        rows->failed = true; /* memory ran out */
+    snprintf(text, sizeof text, "%s%s", dump ? dump : json_is_string(value) ? json_string_value(value) : "", words[unit]);
     if ((unit == BYTES || unit == BYTES_S) && v >= 1000)
         snprintf(note, sizeof note, "%s%s", gw_human_bytes(human, v), unit == BYTES_S ? "/s" : "");
     else if ((unit == MS || unit == US) && v >= 1000)

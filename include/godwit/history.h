@@ -36,7 +36,7 @@ struct gw_past_round {
 };
 
 struct gw_history {
-    uint64_t stopped_ns; /* the machine was to stop; 0: it was not, or had been stopped before the start */
+    uint64_t stopped_ns; /* from then on the machine stood still; 0: it has not come to that */
     uint32_t samples, rounds;
     struct gw_sample sample[GW_HISTORY_SAMPLES];
     struct gw_past_round round[GW_HISTORY_ROUNDS]; /* the last one is the one in which the machine stood, if it came so far */

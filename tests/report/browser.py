@@ -39,7 +39,7 @@ document.title = 'texts ' + texts + ' wrong ' + JSON.stringify(wrong);
 
 
 def browser():
-    for name in ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell"):
+    for name in ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome"):
         if shutil.which(name):
             return name
     raise unittest.SkipTest("no browser to look with: install chromium")

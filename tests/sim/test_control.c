@@ -367,6 +367,10 @@ static void test_steered(void **state)
     info = wait_status(from, "failed");
     assert_non_null(strstr(json_string_value(json_object_get(info, "error-desc")), "gw-test-nobody-there"));
     json_decref(info);
+    info = qmp(from, NULL, "x-godwit-query-history", NULL);
+    assert_int_equal(json_array_size(json_object_get(info, "rounds")) + json_array_size(json_object_get(info, "samples")), 0);
+    assert_null(json_object_get(info, "stopped-us"));
+    json_decref(info);
     check_state(from, "running");
 
     /* To the other one: slowly, then faster while it runs, with a stop before the switch-over. */
@@ -379,8 +383,11 @@ static void test_steered(void **state)
     json_decref(info);
     check_state(other, "inmigrate");
     run(from, "Migration is not finalized yet", "cont", NULL);
+    assert_int_equal(gw_qmp_wait(from->qmp, 5000000, NULL), 0);
     run(from, NULL, "migrate-continue", json_pack("{ss}", "state", "pre-switchover"));
     info = wait_status(from, "completed");
+    assert_true(number(json_object_get(info, "x-godwit"), "downtime-by-cause-us", "paused") >= 5000);
+    check_history(from, info);
     json_decref(wait_status(other, "completed"));
     run(other, NULL, "stop", NULL);
     check_completed(info, other);
