@@ -77,8 +77,8 @@ def page(rows, about):
            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\"/>",
            '<link rel="icon" href="data:,"/><title>godwit beside QEMU</title>\n<style>%s</style></head><body><main>' % STYLE,
            "<h1>godwit takes less than QEMU in %d of %d rows</h1>" % (better, len(rows)),
-           '<p class="soft">%s. The same work in the same run, turn by turn; a bar ends at what godwit takes of what QEMU takes, so shorter '
-           "on the scale is better. Logarithmic scale; the thin lines reach from the least to the most.</p>" % html.escape(about)]
+           '<p class="soft">%s. The same work in the same run, turn by turn. A bar reaches from what QEMU takes to what godwit takes: '
+           "left of the line is less. Logarithmic scale; the thin lines reach from the least to the most.</p>" % html.escape(about)]
     if not rows:
         out.append("<p>There is no QEMU to be compared with.</p>")
     for group in groups:
