@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Run the benches: a table on stdout, every figure in a JSON file.
+"""Run the benches: a table on stdout, every figure in a JSON file, ratios beside QEMU as a page with charts.
 
-  run.py --build build/release [--runs 5] [--only REGEX] [--json FILE] [--quick]
+  run.py --build build/release [--runs 5] [--only REGEX] [--json FILE] [--html FILE]
 
 The subjects of a group (this engine, the plain pair, QEMU) take turns run by run, so that a slow
 phase of the machine hits all of them; ratios are taken run by run too.  A run during which other
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 
+import figures
 import fill
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -254,6 +255,28 @@ def groups(a, image):
     return gs
 
 
+MEASURES = [
+    ("time", lambda r: r.get("wall_ms")),
+    ("time to save", lambda r: r.get("save_ms")),
+    ("time to restore", lambda r: r.get("restore_ms")),
+    ("CPU time, both sides", lambda r: r["src_cpu_s"] + r["dst_cpu_s"]),
+    ("bytes sent", lambda r: r["bytes"]),
+    ("gap of the guest", lambda r: r.get("gap_ms")),
+]
+
+
+def beside_qemu(gs):
+    """Rows for figures.page. A measure counts where both sides have it in every run."""
+    rows = []
+    for g in gs:
+        for s in g.subjects:
+            for what, f in MEASURES if s.startswith("QEMU") and "godwit" in g.subjects else ():
+                sides = [pick(g.results.get(x, [])) for x in ("godwit", s)]
+                if all(sides) and all(f(r) for side in sides for r in side):
+                    rows.append((g.title, what, s, ratio(g, "godwit", s, f)))
+    return rows
+
+
 def goal(what, got, want, ok):
     print("| %s | %s | %s | %s |" % (what, got, want, "yes" if ok else "NO"))
 
@@ -325,6 +348,7 @@ def main():
     ap.add_argument("--mem", type=fill.parse_size, default=2 << 30)
     ap.add_argument("--only", help="groups and programs whose name matches")
     ap.add_argument("--json", default=os.path.join(TOP, "build", "bench.json"))
+    ap.add_argument("--html", default=os.path.join(TOP, "build", "bench.html"))
     a = ap.parse_args()
     wanted = re.compile(a.only or "")
     image = fill.cached(a.cache, "mixed", a.mem, 1)
@@ -344,7 +368,9 @@ def main():
     goals(gs, a.mem, looks)
     with open(a.json, "w") as f:
         json.dump({"cpus": CPUS, "mem": a.mem, "runs": out}, f, indent=1)
-    print("\nEvery run: %s" % a.json)
+    with open(a.html, "w") as f:
+        f.write(figures.page(beside_qemu(gs), "%d CPUs, %d MiB of RAM, %s" % (CPUS, a.mem >> 20, time.strftime("%Y-%m-%d"))))
+    print("\nEvery run: %s, beside QEMU: %s" % (a.json, a.html))
     return 1 if any("error" in r or r.get("verified") is False for r in out) else 0
 
 

@@ -26,6 +26,7 @@ static const char usage[] =
     "      --capability NAME[=off]  set before the start; repeatable\n"
     "      --parameter NAME=VALUE   the same\n"
     "      --peer VERSION           what the destination is (7.2, 8.1, 9.0, 10.0, godwit); our machines only\n"
+    "      --report FILE            write how it went as a page with charts: FILE.html or FILE.svg\n"
     "  cancel                       cancel the migration; the machine goes on here\n"
     "  continue                     go on from pre-switchover\n"
     "  postcopy                     the machine goes on there now, and the rest of its memory follows (postcopy-ram)\n"
@@ -180,6 +181,7 @@ enum {
     OPT_CAPABILITY,
     OPT_PARAMETER,
     OPT_PEER,
+    OPT_REPORT,
     OPT_TIMEOUT,
     OPT_LOG,
     OPT_FORCE,
@@ -196,6 +198,7 @@ static const struct option options[] = {
     {"capability", required_argument, NULL, OPT_CAPABILITY},
     {"parameter", required_argument, NULL, OPT_PARAMETER},
     {"peer", required_argument, NULL, OPT_PEER},
+    {"report", required_argument, NULL, OPT_REPORT},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"log", required_argument, NULL, OPT_LOG},
     {"force", no_argument, NULL, OPT_FORCE},
@@ -234,6 +237,9 @@ static int parse(struct gw_ctl *ctl, int argc, char **argv)
             break;
         case OPT_PEER:
             ctl->peer = optarg;
+            break;
+        case OPT_REPORT:
+            ctl->report = optarg;
             break;
         case OPT_TIMEOUT:
             if (!gw_option_seconds(optarg, &ctl->timeout_ns))

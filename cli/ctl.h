@@ -6,12 +6,17 @@
 #define GODWIT_CLI_CTL_H
 
 #include "cmd.h"
+#include "human.h"
 #include "qmp_client.h"
+
+struct gw_ctl_take; /* ctl_report.h */
 
 struct gw_ctl {
     const char *socket;
     bool json, quiet, verbose, detach, resume, force;
     const char *peer; /* --peer */
+    const char *report; /* --report; NULL: none */
+    struct gw_ctl_take *take;
     uint64_t timeout_ns; /* --timeout; 0: not given */
     /* --capability and --parameter of `migrate`: NAME[=on|off] and NAME=VALUE. */
     const char **capabilities, **parameters;
@@ -57,10 +62,5 @@ void gw_ctl_report(const json_t *info, const json_t *status);
 /* Reads a number out of nested objects: "ram.total". 0 when it is not there. */
 double gw_ctl_number(const json_t *info, const char *path);
 const char *gw_ctl_text(const json_t *info, const char *path, const char *otherwise);
-
-/* "1.50 GiB", "12.3 s"; buf has GW_HUMAN bytes and is returned. */
-#define GW_HUMAN 32
-const char *gw_human_bytes(char buf[GW_HUMAN], double bytes);
-const char *gw_human_ms(char buf[GW_HUMAN], double ms);
 
 #endif

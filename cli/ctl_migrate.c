@@ -4,6 +4,7 @@
  * migrations that somebody else steers meanwhile.
  */
 #include "ctl.h"
+#include "ctl_report.h"
 #include "stuck.h"
 
 #include <errno.h>
@@ -212,6 +213,7 @@ static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns
             *ret_info = info;
             if (ended(state) || !strcmp(state, "none") || now_ns() >= deadline_ns)
                 break;
+            gw_ctl_take_sample(ctl, info);
             look_for_end(ctl, p, info);
             draw(p, info);
             tell_waiting(ctl, p, state);
@@ -290,24 +292,33 @@ int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
     if (ctl->timeout_ns && gw_qmp_is_godwit(ctl->qmp)) /* QEMU has no such thing, and would refuse */
         json_object_set_new(args, "x-godwit-timeout-ms",
                             json_integer((json_int_t)((ctl->timeout_ns + NS_PER_MS - 1) / NS_PER_MS)));
+    gw_ctl_take_begin(ctl);
     r = gw_qmp_execute(ctl->qmp, "migrate", args, NULL, &err);
     /* Interrupted before the answer: it may have begun, so it is cancelled as any other. */
-    if (r < 0 && (r != -EINTR || ctl->detach))
+    if (r < 0 && (r != -EINTR || ctl->detach)) {
+        gw_ctl_take_drop(ctl);
         return gw_ctl_failed("migrate", &err);
+    }
     return ctl->detach ? GW_EXIT_DONE : wait_end(ctl, &p, UINT64_MAX, ret_info);
 }
 
 int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
 {
     json_t *info = NULL;
-    int r = gw_ctl_set_capabilities(ctl, ctl->capabilities, ctl->capability_count);
+    int r = gw_ctl_take_open(ctl, argv[0]);
 
     if (r == GW_EXIT_DONE)
-        r = gw_ctl_set_parameters(ctl, ctl->parameters, ctl->parameter_count);
+        r = gw_ctl_set_capabilities(ctl, ctl->capabilities, ctl->capability_count);
     if (r == GW_EXIT_DONE)
-        r = gw_ctl_transfer(ctl, argv[0], &info);
+        r = gw_ctl_set_parameters(ctl, ctl->parameters, ctl->parameter_count);
+    if (r != GW_EXIT_DONE) {
+        gw_ctl_take_drop(ctl);
+        return r;
+    }
+    r = gw_ctl_transfer(ctl, argv[0], &info);
     if (r == GW_EXIT_DONE && !ctl->detach)
         r = conclude(ctl, info);
+    gw_ctl_take_write(ctl, info); /* where it was begun */
     json_decref(info);
     return r;
 }

@@ -13,7 +13,7 @@
  *
  * Beyond QEMU's: `migrate` takes x-godwit-peer (a profile of send.h) and, as migrate-incoming does,
  * x-godwit-timeout-ms; query-migrate tells who owns the guest, the rounds and the bytes by cause under the key
- * x-godwit; x-godwit-claim is gw_recv_claim. The argument `live` of xen-save-devices-state changes nothing: disks are the
+ * x-godwit; x-godwit-query-history is gw_send_history; x-godwit-claim is gw_recv_claim. The argument `live` of xen-save-devices-state changes nothing: disks are the
  * embedder's.
  *
  * `cont` of a machine that stands still is refused while a migration is under way (QEMU allows it before the

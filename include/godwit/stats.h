@@ -58,6 +58,18 @@ struct gw_round { /* one pass over dirty memory */
 };
 #define GW_ROUNDS_KEPT 64
 
+/* What the machine stood still for. */
+enum gw_downtime {
+    GW_DOWNTIME_STOP,     /* until it stood */
+    GW_DOWNTIME_PAUSED,   /* for migrate-continue (pause-before-switchover) */
+    GW_DOWNTIME_SYNC,     /* the last search for dirty pages */
+    GW_DOWNTIME_MEMORY,   /* the last pages */
+    GW_DOWNTIME_DEVICES,  /* device states */
+    GW_DOWNTIME_LOAD,     /* until the destination said that it had loaded all; of a plain peer also until it said that it runs */
+    GW_DOWNTIME_HANDOVER, /* until it said that it runs */
+    GW_DOWNTIME_COUNT
+};
+
 /* Whether the guest will be moved, going by what was seen of it so far. */
 enum gw_converges { GW_CONVERGES_UNKNOWN, GW_CONVERGES_YES, GW_CONVERGES_NO };
 #define GW_ETA_UNKNOWN UINT64_MAX
@@ -99,6 +111,7 @@ struct gw_stats {
     uint32_t rounds, rounds_kept;
     struct gw_round round[GW_ROUNDS_KEPT];
     struct gw_error error; /* code 0: none */
+    uint64_t downtime_by[GW_DOWNTIME_COUNT]; /* their sum is downtime_ns */
 };
 
 #ifdef __cplusplus

@@ -83,6 +83,22 @@ static json_t *bytes_by_cause(const struct gw_stats *s)
     return o;
 }
 
+static json_t *downtime_by_cause(const struct gw_stats *s)
+{
+    static const char *const causes[GW_DOWNTIME_COUNT] = {"stop", "paused", "sync", "memory", "devices", "load", "hand-over"};
+    json_t *o = json_object();
+    bool bad = !o;
+
+    for (size_t i = 0; i < GW_DOWNTIME_COUNT; i++)
+        if (s->downtime_by[i])
+            bad |= gw_json_put_int(o, causes[i], s->downtime_by[i] / 1000);
+    if (bad) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
 /* What QMP has no name for. */
 static json_t *extras(struct gw_control *c, bool incoming, const struct gw_stats *s, enum gw_owner owner)
 {
@@ -96,6 +112,8 @@ static json_t *extras(struct gw_control *c, bool incoming, const struct gw_stats
     if (!incoming && tracker)
         bad |= gw_json_put_text(o, "tracker", tracker);
     bad |= gw_json_put_int(o, "downtime-us", s->downtime_ns / 1000);
+    if (s->downtime_ns)
+        bad |= gw_json_put(o, "downtime-by-cause-us", downtime_by_cause(s));
     if (!incoming && s->status == GW_STATUS_ACTIVE) {
         bad |= gw_json_put_text(o, "converges", answers[s->converges]);
         if (s->eta_ns != GW_ETA_UNKNOWN)

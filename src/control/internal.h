@@ -160,6 +160,9 @@ int gw_cmd_cancel_vcpu_dirty_limit(struct gw_control *c, json_t *args, json_t **
 int gw_cmd_query_vcpu_dirty_limit(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_query_migrate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 
+/* history.c */
+int gw_cmd_query_history(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+
 /* session.c */
 bool gw_status_ended(enum gw_status status);
 /* Whether `cont` may run a machine that stands still: not while a session has it, not on half-loaded memory. */

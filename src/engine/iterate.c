@@ -190,6 +190,7 @@ static void end_round(struct gw_send *s, uint64_t fresh_pages)
     st->rounds++;
     st->dirty_pages_rate = s->dirtied.per_s;
     st->dirty_limit_throttle_time_ns = limited_ns - s->limited_ns;
+    gw_history_end_round(&s->history, t, &s->round, fresh_pages << vm->ram.page_bits);
     pthread_mutex_unlock(&s->session.lock);
     s->limited_ns = limited_ns;
     s->round_offset += s->round.bytes;
@@ -213,13 +214,14 @@ static int pending(struct gw_send *s, bool exact, struct gw_pending *ret, struct
     return 0;
 }
 
-static void begin_round(struct gw_send *s, uint64_t fresh_bytes)
+static void begin_round(struct gw_send *s, uint64_t fresh_bytes, uint64_t due_bytes)
 {
     uint64_t fresh_pages = fresh_bytes >> s->session.vm->ram.page_bits;
 
     s->round = (struct gw_round){.dirty_pages_at_start = fresh_pages};
     pthread_mutex_lock(&s->session.lock);
     s->syncs++;
+    gw_history_begin_round(&s->history, now(s), due_bytes);
     pthread_mutex_unlock(&s->session.lock);
     gw_session_event(&s->session, GW_EVENT_PASS, s->syncs);
 }
@@ -242,7 +244,7 @@ int gw_send_first_round(struct gw_send *s, struct gw_error *err)
     r = pending(s, false, &p, err);
     if (r < 0)
         return r;
-    begin_round(s, p.must_precopy_bytes + p.can_postcopy_bytes);
+    begin_round(s, p.must_precopy_bytes + p.can_postcopy_bytes, p.must_precopy_bytes + p.can_postcopy_bytes);
     notify(s, GW_NOTIFY_AFTER_SYNC);
     return 0;
 }
@@ -262,10 +264,24 @@ int gw_send_sync(struct gw_send *s, bool last, uint64_t *ret_bytes, struct gw_er
     s->last_dirty_bytes = p.fresh_bytes;
     s->set_bytes = GW_MAX(s->set_bytes, s->last_dirty_bytes);
     end_round(s, p.fresh_bytes >> vm->ram.page_bits);
-    begin_round(s, p.fresh_bytes);
     *ret_bytes = p.must_precopy_bytes + p.can_postcopy_bytes;
+    begin_round(s, p.fresh_bytes, *ret_bytes);
     notify(s, GW_NOTIFY_AFTER_SYNC);
     return 0;
+}
+
+void gw_send_last_round(struct gw_send *s)
+{
+    struct gw_progress c = gw_plan_progress(&s->plan);
+    struct gw_round last = {
+        .bytes = gw_account_bytes(&s->account) - s->round_offset,
+        .pages = put_pages(&c) - put_pages(&s->round_progress),
+        .zero_pages = c.zero_pages - s->round_progress.zero_pages,
+    };
+
+    pthread_mutex_lock(&s->session.lock);
+    gw_history_end_round(&s->history, now(s), &last, 0);
+    pthread_mutex_unlock(&s->session.lock);
 }
 
 static void throttle(struct gw_send *s)
@@ -411,6 +427,11 @@ static int decide(struct gw_send *s, bool exact, bool dry, struct gw_switch_out 
     gw_window_estimate(&s->window, in.limit_ns, &s->bandwidth);
     in.bandwidth = s->bandwidth;
     gw_switchover_decide(&s->switchover, &in, ret);
+    if (exact) {
+        pthread_mutex_lock(&s->session.lock);
+        gw_history_limit(&s->history, ret->threshold_bytes);
+        pthread_mutex_unlock(&s->session.lock);
+    }
     if (gw_trace_wants(&s->session.vm->trace, GW_TRACE_policy)) {
         char line[GW_RECORD_LINE];
 

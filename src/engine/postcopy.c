@@ -68,8 +68,10 @@ static int put_before(struct gw_send *s, struct gw_error *err)
 
     if (s->profile->switchover_start)
         gw_send_command(s, GW_COMMAND_SWITCHOVER_START, NULL, 0);
+    gw_send_lap(s, GW_DOWNTIME_DEVICES);
     if (r >= 0)
         r = gw_send_sync(s, true, &due, err);
+    gw_send_lap(s, GW_DOWNTIME_SYNC);
     if (r >= 0)
         r = gw_send_devices(s, GW_DEVICES_ENDS, err);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
@@ -180,6 +182,7 @@ static int hand_over(struct gw_send *s, struct gw_error *err)
         return r;
     gw_send_ping(s, 4);
     r = gw_send_flush(s, err);
+    gw_send_lap(s, GW_DOWNTIME_DEVICES);
     if (r >= 0) {
         s->followed = true;
         return 0;
@@ -260,12 +263,12 @@ static bool look(struct gw_send *s)
         return true;
     pthread_mutex_lock(&x->lock);
     runs = s->rp.runs;
-    if (runs)
-        x->stats.downtime_ns = now(s) - s->stop_ns;
     pthread_mutex_unlock(&x->lock);
-    if (runs)
-        gw_session_enter(x, GW_PHASE_POSTCOPY);
-    return runs;
+    if (!runs)
+        return false;
+    gw_send_downtime(s, GW_DOWNTIME_LOAD);
+    gw_session_enter(x, GW_PHASE_POSTCOPY);
+    return true;
 }
 
 static int follow(struct gw_send *s, struct gw_error *err)

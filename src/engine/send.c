@@ -77,6 +77,27 @@ void gw_send_publish(struct gw_send *s)
     st->total_time_ns = t - s->started_ns;
     if (s->active_ns)
         st->setup_time_ns = s->active_ns - s->started_ns;
+    gw_history_sample(&s->history, (struct gw_sample){t, st->transferred_bytes, st->remaining_bytes, 0, s->throttle.percent},
+                      !runs);
+    pthread_mutex_unlock(&s->session.lock);
+}
+
+void gw_send_lap(struct gw_send *s, enum gw_downtime cause)
+{
+    uint64_t t = now(s);
+
+    s->downtime_by[cause] += t - s->lap_ns;
+    s->lap_ns = t;
+}
+
+void gw_send_downtime(struct gw_send *s, enum gw_downtime cause)
+{
+    struct gw_stats *st = &s->session.stats;
+
+    gw_send_lap(s, cause);
+    pthread_mutex_lock(&s->session.lock);
+    st->downtime_ns = s->lap_ns - s->stop_ns;
+    memcpy(st->downtime_by, s->downtime_by, sizeof st->downtime_by);
     pthread_mutex_unlock(&s->session.lock);
 }
 
@@ -130,17 +151,6 @@ static void settle(struct gw_send *s, int r)
         vm->ops->handed_over(vm->opaque, GW_HAND_OVER_LEFT);
 }
 
-static void record_downtime(struct gw_send *s, int r)
-{
-    struct gw_stats *st = &s->session.stats;
-    uint64_t t = now(s);
-
-    pthread_mutex_lock(&s->session.lock);
-    if (s->stop_ns && r >= 0 && !s->followed)
-        st->downtime_ns = t - s->stop_ns;
-    pthread_mutex_unlock(&s->session.lock);
-}
-
 /* A destination that fails reports it and closes its channels. When a write finds them closed, the report may still have to
  * be read, and it is the better reason. So is whatever ended the return path when a page channel was shut down for it. */
 static void prefer_report(struct gw_send *s, struct gw_error *err)
@@ -187,7 +197,6 @@ static void *send_main(void *arg)
     struct gw_error error = GW_ERROR_INIT;
     int r = run(s, &error);
 
-    record_downtime(s, r);
     if (s->throttle.percent && vm->ops->throttle)
         vm->ops->throttle(vm->opaque, 0);
     if (s->throttle.vcpu_bytes_per_s && vm->ops->dirty_limit)
@@ -272,6 +281,7 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
                     : config->progress_timeout_ns             ? config->progress_timeout_ns
                                                               : DEFAULT_TIMEOUT_NS;
     s->started_ns = now(s);
+    gw_history_begin(&s->history, s->started_ns);
     s->session.pages_timeout_ns = s->timeout_ns;
     s->plan.cancel = s->session.cancel;
     if (gw_plan_pages_by(s->session.vm->options) == GW_PAGES_BY_FILE) {
@@ -431,6 +441,13 @@ void gw_send_stats_sized(struct gw_send *s, struct gw_stats *ret_stats, size_t s
         stats.total_time_ns = now(s) - s->started_ns;
     pthread_mutex_unlock(&x->lock);
     gw_sized_out(ret_stats, stats_bytes, &stats, sizeof stats);
+}
+
+void gw_send_history_sized(struct gw_send *s, struct gw_history *ret_history, size_t history_bytes)
+{
+    pthread_mutex_lock(&s->session.lock);
+    gw_sized_out(ret_history, history_bytes, &s->history.h, sizeof s->history.h);
+    pthread_mutex_unlock(&s->session.lock);
 }
 
 struct gw_send *gw_send_free(struct gw_send *s)

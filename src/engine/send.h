@@ -9,6 +9,7 @@
 
 #include "channel/pace.h"
 #include "channel/writer.h"
+#include "engine/history.h"
 #include "engine/plan.h"
 #include "engine/rp.h"
 #include "engine/session.h"
@@ -71,6 +72,9 @@ struct gw_send {
     uint64_t set_bytes;        /* the most that a sync after the first pass found */
     uint64_t ping_ns, rtt_ns; /* when the last PING went; the shortest time that an answer took, 0: unknown */
     struct gw_bandwidth bandwidth;
+    struct gw_history_keeper history;            /* written under session.lock */
+    uint64_t lap_ns;                             /* until when the downtime is told by cause */
+    uint64_t downtime_by[GW_DOWNTIME_COUNT];
 };
 
 /* Elements: grammar-checked, accounted. */
@@ -123,9 +127,15 @@ int gw_send_begin_writing(struct gw_send *s, struct gw_error *err);
 
 /* Puts fresh figures into session.stats. */
 void gw_send_publish(struct gw_send *s);
+/* The machine stood for this since the last call. */
+void gw_send_lap(struct gw_send *s, enum gw_downtime cause);
+/* The same, and it is over: statistics have it. */
+void gw_send_downtime(struct gw_send *s, enum gw_downtime cause);
 /* A round begins: an exact pending over all sections, between the embedder's notifiers. last: the machine stands, and no
  * change that is told later will be sent. *ret_bytes: what is due now. */
 int gw_send_sync(struct gw_send *s, bool last, uint64_t *ret_bytes, struct gw_error *err);
+/* The last round is over: all of it was sent. */
+void gw_send_last_round(struct gw_send *s);
 /* The same for what is due from the start: the first round. Errors of notifiers around a sync are only told. */
 int gw_send_first_round(struct gw_send *s, struct gw_error *err);
 /* tend.c: the downtime limit that holds now, ns; what throttling goes by; after an exact question whose answer was to go on. */

@@ -70,6 +70,7 @@ static void *start_main(void *opaque)
         return NULL;
     pthread_mutex_lock(&x->lock);
     x->stats.downtime_ns = now(n->send) - n->stop_ns;
+    x->stats.downtime_by[GW_DOWNTIME_DEVICES] = x->stats.downtime_ns;
     pthread_mutex_unlock(&x->lock);
     gw_session_event(x, GW_EVENT_RESUME, 0);
     return NULL;

@@ -42,16 +42,18 @@ int gw_send_stop(struct gw_send *s, struct gw_error *err)
             return r;
         gw_session_event(&s->session, GW_EVENT_STOP, 0);
     }
-    s->stop_ns = t;
-    s->costs.stop_ns = now(s) - t;
+    s->stop_ns = s->lap_ns = t;
+    gw_send_lap(s, GW_DOWNTIME_STOP);
+    s->costs.stop_ns = s->lap_ns - t;
+    pthread_mutex_lock(&s->session.lock);
+    gw_history_stopped(&s->history, t);
+    pthread_mutex_unlock(&s->session.lock);
     gw_session_enter(&s->session, GW_PHASE_STOPPED);
     return 0;
 }
 
 int gw_send_pause_before(struct gw_send *s, struct gw_error *err)
 {
-    int r;
-
     if (!gw_options_cap(s->session.vm->options, GW_CAP_PAUSE_BEFORE_SWITCHOVER))
         return 0;
     gw_session_enter(&s->session, GW_PHASE_PAUSED);
@@ -59,8 +61,8 @@ int gw_send_pause_before(struct gw_send *s, struct gw_error *err)
     while (!s->go_on && !s->session.cancelled && !s->session.yanked && !s->rp.ended)
         gw_session_wait_until(&s->session, UINT64_MAX);
     pthread_mutex_unlock(&s->session.lock);
-    r = gw_send_check(s, err);
-    return r;
+    gw_send_lap(s, GW_DOWNTIME_PAUSED);
+    return gw_send_check(s, err);
 }
 
 /* Everything but the last word (EOF): as long as that is not sent nobody else can run the guest. */
@@ -73,16 +75,21 @@ static int put_state(struct gw_send *s, struct gw_error *err)
     r = gw_send_devices(s, GW_DEVICES_PARTS, err);
     if (s->profile->switchover_start)
         gw_send_command(s, GW_COMMAND_SWITCHOVER_START, NULL, 0);
+    gw_send_lap(s, GW_DOWNTIME_DEVICES);
     /* The machine stands: this is all that there will be. */
     if (r >= 0)
         r = gw_send_sync(s, true, &due, err);
+    gw_send_lap(s, GW_DOWNTIME_SYNC);
     if (r >= 0)
         r = gw_send_devices(s, GW_DEVICES_ENDS, err);
+    gw_send_lap(s, GW_DOWNTIME_DEVICES);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
         gw_send_section(s, GW_SECTION_END, s->plan.live[i]);
         r = s->plan.live[i]->ops->complete(s->plan.live[i], &s->writer, err);
         gw_send_footer(s, s->plan.live[i]);
     }
+    gw_send_lap(s, GW_DOWNTIME_MEMORY);
+    gw_send_last_round(s);
     if (r >= 0)
         r = gw_vm_notify(vm, GW_NOTIFY_COMPLETE, err);
     if (r < 0)
@@ -152,6 +159,10 @@ static int failure(const struct gw_error *err)
 
 int gw_send_sent(struct gw_send *s, bool confirmed, bool heard)
 {
+    /* Who reads that it has completed reads what it came to. */
+    if (!s->followed) /* else it has run there since the package */
+        gw_send_downtime(s, gw_session_phase(&s->session) == GW_PHASE_HANDED ? GW_DOWNTIME_HANDOVER : GW_DOWNTIME_LOAD);
+    gw_send_publish(s);
     s->confirmed = confirmed;
     atomic_store(&s->session.vm->taken, heard);
     gw_session_enter(&s->session, GW_PHASE_SENT);
@@ -256,6 +267,7 @@ static int answer_commit(struct gw_send *s, struct gw_error *err)
         gw_send_flush(s, NULL);
         return r;
     }
+    gw_send_lap(s, GW_DOWNTIME_LOAD);
     gw_send_command(s, GW_COMMAND_GODWIT_COMMIT, NULL, 0);
     r = gw_send_flush(s, err);
     a = r < 0 ? GW_ANSWER_LOST : gw_send_wait_answer(s, false, err);
@@ -307,6 +319,7 @@ int gw_send_switchover(struct gw_send *s, struct gw_error *err)
     /* Not a byte of it before: the writer flushes by itself when a long description fills it. */
     eof_at = gw_writer_offset(&s->writer);
     r = gw_send_end(s, text, bytes, err);
+    gw_send_lap(s, GW_DOWNTIME_DEVICES);
     if (r < 0)
         return two_steps ? r : last_flush_failed(s, eof_at, err);
     return two_steps ? answer_commit(s, err) : answer_plain(s, err);

@@ -226,6 +226,33 @@ static json_t *listening(struct side *s)
     return args;
 }
 
+/* What is told of the way agrees with what is told of the end. */
+static void check_history(struct side *from, const json_t *info)
+{
+    json_t *history = qmp(from, NULL, "x-godwit-query-history", NULL), *rounds = json_object_get(history, "rounds"), *r;
+    json_t *samples = json_object_get(history, "samples"), *s = NULL;
+    long long next = 1, sent = 0, at = 0, stopped = number(history, NULL, "stopped-us"), last = 0;
+    size_t i;
+
+    json_array_foreach(rounds, i, r) {
+        assert_int_equal(number(r, NULL, "first"), next);
+        next += number(r, NULL, "count");
+        assert_true(number(r, NULL, "began-us") >= last);
+        last = number(r, NULL, "began-us");
+    }
+    assert_int_equal(next - 1, number(info, "ram", "dirty-sync-count"));
+    assert_true(last >= stopped); /* the last one began when the machine stood */
+    assert_int_equal(number(json_array_get(rounds, 0), NULL, "remaining"), number(info, "ram", "total"));
+    json_array_foreach(samples, i, s) {
+        assert_true(number(s, NULL, "at-us") >= at && number(s, NULL, "transferred") >= sent);
+        at = number(s, NULL, "at-us");
+        sent = number(s, NULL, "transferred");
+    }
+    assert_int_equal(sent, number(info, "ram", "transferred"));
+    assert_int_equal(number(s, NULL, "round"), number(info, "ram", "dirty-sync-count"));
+    json_decref(history);
+}
+
 static void check_completed(const json_t *info, struct side *to)
 {
     json_t *x = json_object_get(info, "x-godwit"), *value;
@@ -242,6 +269,11 @@ static void check_completed(const json_t *info, struct side *to)
     assert_int_equal(number(info, "ram", "page-size"), 4096);
     assert_true(number(info, NULL, "total-time") >= number(info, NULL, "downtime"));
     assert_true(json_array_size(json_object_get(x, "round")) >= 1);
+    sum = 0;
+    json_object_foreach(json_object_get(x, "downtime-by-cause-us"), key, value)
+        sum += json_integer_value(value);
+    /* Each is rounded down. */
+    assert_in_range(number(x, NULL, "downtime-us") - sum, 0, GW_DOWNTIME_COUNT);
     assert_int_equal(sim_check(to->sim), 0);
 }
 
@@ -260,6 +292,7 @@ static void test_migrate(void **state)
     json_decref(wait_status(to, "completed"));
     run(to, NULL, "stop", NULL);
     check_completed(info, to);
+    check_history(from, info);
     json_decref(info);
     check_state(from, "postmigrate");
     assert_non_null(strstr(from->events, "MIGRATION:setup "));
@@ -334,6 +367,10 @@ static void test_steered(void **state)
     info = wait_status(from, "failed");
     assert_non_null(strstr(json_string_value(json_object_get(info, "error-desc")), "gw-test-nobody-there"));
     json_decref(info);
+    info = qmp(from, NULL, "x-godwit-query-history", NULL);
+    assert_int_equal(json_array_size(json_object_get(info, "rounds")) + json_array_size(json_object_get(info, "samples")), 0);
+    assert_null(json_object_get(info, "stopped-us"));
+    json_decref(info);
     check_state(from, "running");
 
     /* To the other one: slowly, then faster while it runs, with a stop before the switch-over. */
@@ -346,8 +383,11 @@ static void test_steered(void **state)
     json_decref(info);
     check_state(other, "inmigrate");
     run(from, "Migration is not finalized yet", "cont", NULL);
+    assert_int_equal(gw_qmp_wait(from->qmp, 5000000, NULL), 0);
     run(from, NULL, "migrate-continue", json_pack("{ss}", "state", "pre-switchover"));
     info = wait_status(from, "completed");
+    assert_true(number(json_object_get(info, "x-godwit"), "downtime-by-cause-us", "paused") >= 5000);
+    check_history(from, info);
     json_decref(wait_status(other, "completed"));
     run(other, NULL, "stop", NULL);
     check_completed(info, other);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fake_engine.h"
 
+#include "godwit/history.h"
 #include "godwit/state.h"
 
 struct fake_engine fake;
@@ -268,6 +269,15 @@ enum gw_owner gw_send_owner(struct gw_send *s)
 void gw_send_stats_sized(struct gw_send *s, struct gw_stats *ret_stats, size_t stats_bytes)
 {
     stats(&s->s, ret_stats);
+}
+
+void gw_send_history_sized(struct gw_send *s, struct gw_history *ret_history, size_t history_bytes)
+{
+    struct gw_history h = {.stopped_ns = 5000, .samples = 1, .rounds = 1};
+
+    h.sample[0] = (struct gw_sample){1000, 2, 3, 4, 5};
+    h.round[0] = (struct gw_past_round){.first = 1, .count = 1, .duration_ns = 2000, .bytes = 7, .limit_bytes = 8};
+    memcpy(ret_history, &h, history_bytes);
 }
 
 struct gw_send *gw_send_free(struct gw_send *s)

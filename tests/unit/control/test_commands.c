@@ -244,11 +244,16 @@ static void test_incoming(void **state)
                                       "complete, and it is not known who owns the guest...");
     ask(cl, MIGRATE, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the incoming migration did not complete...");
     ask(cl, "{\"execute\":\"x-godwit-claim\"}", OK);
+    ask(cl, "{\"execute\":\"x-godwit-query-history\"}", E("no migration was started here"));
     assert_int_equal(fake_now()->session->claims, 1);
     say(cl, "{\"execute\":\"cont\"}");
     check_event(cl, "RESUME", NULL);
     check_next(cl, "cont", OK);
     ask(cl, MIGRATE, OK);
+    ask(cl, "{\"execute\":\"x-godwit-query-history\"}",
+        "{\"return\":{\"rounds\":[{\"began-us\":0,\"bytes\":7,\"count\":1,\"dirty-bytes\":0,\"duration-us\":2,\"first\":1,"
+        "\"limit\":8,\"pages\":0,\"remaining\":0,\"zero-pages\":0}],\"samples\":[{\"at-us\":1,\"remaining\":3,\"round\":4,"
+        "\"throttle\":5,\"transferred\":2}],\"stopped-us\":5}}");
     assert_false(fake_now()->incoming);
     assert_int_equal(fake_now()->session->timeout_ns, 21 * GW_NS_PER_S);
     fake_status(fake_now()->session, GW_STATUS_FAILED);

@@ -46,7 +46,7 @@ static const char script[] =
     "{\"execute\":\"query-migrate-capabilities\"}{\"execute\":\"query-migrate-parameters\"}"
     "{\"execute\":\"migrate\",\"arguments\":{\"channels\":[{\"channel-type\":\"main\",\"addr\":{\"transport\":\"exec\","
     "\"args\":[\"cat\",\"x\"]}}]}}"
-    "{\"execute\":\"query-migrate\"}{\"execute\":\"query-yank\"}{\"exec-oob\":\"yank\",\"arguments\":{\"instances\":["
+    "{\"execute\":\"query-migrate\"}{\"execute\":\"x-godwit-query-history\"}{\"execute\":\"query-yank\"}{\"exec-oob\":\"yank\",\"arguments\":{\"instances\":["
     "{\"type\":\"migration\"}]}}{\"execute\":\"migrate_cancel\"}";
 
 static int echo(void *opaque, const char *arguments_json, char **ret_json, struct gw_error *err)
