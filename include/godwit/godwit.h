@@ -12,6 +12,7 @@
 #include "godwit/error.h"
 #include "godwit/events.h"
 #include "godwit/examine.h"
+#include "godwit/forecast.h"
 #include "godwit/image.h"
 #include "godwit/inspect.h"
 #include "godwit/options.h"
