@@ -10,9 +10,13 @@
 
 struct gw_ctl {
     const char *socket;
-    bool json, quiet, verbose, detach, resume;
+    bool json, quiet, verbose, detach, resume, plan;
     const char *peer; /* --peer */
     uint64_t timeout_ns; /* --timeout; 0: not given */
+    /* Of `plan`, and of `migrate --plan` */
+    const char *destination; /* --destination: its monitor */
+    uint64_t bandwidth;      /* --bandwidth, bytes per second; 0: not given */
+    uint64_t measure_ns;     /* --measure; 0: not given */
     /* --capability and --parameter of `migrate`: NAME[=on|off] and NAME=VALUE. */
     const char **capabilities, **parameters;
     size_t capability_count, parameter_count;
@@ -35,6 +39,7 @@ int gw_ctl_param(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_dirty_rate(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_plan(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv);
 
 /* Setting by the texts of the command line; nothing is done for none. */

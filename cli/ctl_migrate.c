@@ -4,6 +4,7 @@
  * migrations that somebody else steers meanwhile.
  */
 #include "ctl.h"
+#include "plan.h"
 #include "stuck.h"
 
 #include <errno.h>
@@ -249,8 +250,8 @@ static int final_status(struct gw_ctl *ctl, json_t **ret_status)
     }
 }
 
-/* Tells what it came to and in which state things were left. */
-static int conclude(struct gw_ctl *ctl, json_t *info)
+/* Tells what it came to and in which state things were left. plan: what was foreseen, or NULL. */
+static int conclude(struct gw_ctl *ctl, json_t *info, const struct gw_plan *plan)
 {
     const char *state = gw_ctl_text(info, "status", "none");
     json_t *status = NULL;
@@ -262,10 +263,14 @@ static int conclude(struct gw_ctl *ctl, json_t *info)
     run = gw_ctl_text(status, "status", "?");
     if (ctl->json) {
         json_object_set(info, "run-state", json_object_get(status, "status"));
+        if (plan)
+            json_object_set_new(info, "x-godwit-forecast", gw_plan_beside_json(plan, info));
         gw_ctl_print_json(ctl, info);
     } else if (!strcmp(state, "completed")) {
         gw_ctl_report(info, status);
     }
+    if (plan && !ctl->json)
+        gw_plan_print_beside(plan, info);
     if (strcmp(state, "completed")) {
         const char *why = gw_ctl_text(info, "error-desc", NULL);
 
@@ -278,8 +283,21 @@ static int conclude(struct gw_ctl *ctl, json_t *info)
     return r;
 }
 
+/* A forecast is no condition: where there can be none, that was told, and the migration begins all the same. */
+static struct gw_plan *foresee(struct gw_ctl *ctl, const char *uri)
+{
+    struct gw_plan *plan = ctl->plan ? calloc(1, sizeof *plan) : NULL;
+
+    if (plan && gw_plan_make(ctl, uri, plan) != GW_EXIT_DONE) {
+        free(plan);
+        plan = NULL;
+    }
+    return plan;
+}
+
 int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
 {
+    struct gw_plan *plan = NULL;
     struct progress p = {.on = isatty(STDERR_FILENO) && !ctl->quiet && !ctl->json && !ctl->verbose};
     json_t *args = json_pack("{ss}", "uri", argv[0]), *info = NULL;
     struct gw_error err = GW_ERROR_INIT;
@@ -291,6 +309,7 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
         json_decref(args);
         return r;
     }
+    plan = foresee(ctl, argv[0]);
     if (ctl->resume)
         json_object_set_new(args, "resume", json_true());
     if (ctl->peer)
@@ -300,13 +319,14 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
                             json_integer((json_int_t)((ctl->timeout_ns + NS_PER_MS - 1) / NS_PER_MS)));
     r = gw_qmp_execute(ctl->qmp, "migrate", args, NULL, &err);
     /* Interrupted before the answer: it may have begun, so it is cancelled as any other. */
-    if (r < 0 && (r != -EINTR || ctl->detach))
+    if (r < 0 && (r != -EINTR || ctl->detach)) {
+        free(plan);
         return gw_ctl_failed("migrate", &err);
-    if (ctl->detach)
-        return GW_EXIT_DONE;
-    r = wait_end(ctl, &p, UINT64_MAX, &info);
-    if (r == GW_EXIT_DONE)
-        r = conclude(ctl, info);
+    }
+    r = ctl->detach ? GW_EXIT_DONE : wait_end(ctl, &p, UINT64_MAX, &info);
+    if (!ctl->detach && r == GW_EXIT_DONE)
+        r = conclude(ctl, info, plan);
+    free(plan);
     json_decref(info);
     return r;
 }

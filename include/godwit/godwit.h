@@ -22,6 +22,7 @@
 #include "godwit/send.h"
 #include "godwit/state.h"
 #include "godwit/stats.h"
+#include "godwit/survey.h"
 #include "godwit/trace.h"
 #include "godwit/version.h"
 #include "godwit/vm.h"

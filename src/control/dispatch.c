@@ -42,6 +42,8 @@ static const struct command commands[] = {
     {"cancel-vcpu-dirty-limit", gw_cmd_cancel_vcpu_dirty_limit, "cpu-index?i"},
     {"query-vcpu-dirty-limit", gw_cmd_query_vcpu_dirty_limit, ""},
     {"x-godwit-claim", gw_cmd_claim, ""},
+    {"x-godwit-survey", gw_cmd_survey, "time-ms?i sample-pages?i probe?s"},
+    {"x-godwit-query-survey", gw_cmd_query_survey, ""},
 };
 
 /* Commands of QEMU's for parts that we do not have. query-commands does not list them: clients look there for what they
