@@ -4,7 +4,7 @@
  *
  * It takes about `duration_ns`: memory is tracked for stretches of different length (each first write costs the guest a fault,
  * as in dirty_rate.h), some pages are copied, looked at and coded with each codec of this build, and if `probe` names a godwit
- * that waits for a machine, its link is measured with up to 32 MiB, in some 50 ms.
+ * that waits for a machine, its link is measured three times with up to 32 MiB, in some 20 ms each.
  *
  * A survey is a measurement as those of dirty_rate.h are: one of either kind at a time for each vm, and what changes the machine's
  * memory ends it. gw_dirty_rate_cancel ends it too.
@@ -57,7 +57,7 @@ static inline void gw_survey_get(struct gw_vm *vm, struct gw_survey *ret)
 }
 
 /* Measures the link from here to a godwit that waits for a machine: bytes per second, the standard error as a share of them, the
- * round trip. It blocks for some 50 ms, 2 s at most. cancel may be NULL. The other side keeps waiting as before. -EPROTO: what listens
+ * round trip. It blocks for some 20 ms; on a slow link until 128 KiB and what the system keeps in buffers have gone, and 1 s after nothing moves. cancel may be NULL. The other side keeps waiting as before. -EPROTO: what listens
  * there is no godwit, or one that does not know this. */
 GW_API int gw_link_probe(const char *uri, struct gw_cancel *cancel, uint64_t *ret_bytes_per_s, double *ret_error,
                          uint64_t *ret_round_trip_ns, struct gw_error *err);

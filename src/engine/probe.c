@@ -11,7 +11,7 @@
 #include "wire/numbers.h"
 #include "wire/probe.h"
 
-#define PROBE_NS   (50 * GW_NS_PER_MS)
+#define PROBE_NS   (20 * GW_NS_PER_MS)
 #define TIMEOUT_NS GW_NS_PER_S
 #define STRETCHES  8u /* that the time is divided into, to see how it varies */
 #define FRESH      (1u << 20)

@@ -13,6 +13,11 @@
 #define RELAX_NS      (11 * 1e9)
 /* Rounds shorter than this are taken several at once when nothing shrinks any more. */
 #define SHORT_NS      (50 * 1e6)
+#define PACE_NS       (35 * 1e6) /* channel/pace.h */
+/* Nothing is switched before the bandwidth is known: that takes a pass of 5 ms and 1 MiB, or 100 ms (window.h). */
+#define WINDOW_NS     (100 * 1e6)
+#define FLUSH_NS      (5 * 1e6)
+#define FLUSH_BYTES   1048576.0
 
 struct set {
     double bytes, tau_s, due;
@@ -21,12 +26,13 @@ struct set {
 struct run {
     const struct gw_course_in *in;
     struct set first, hot, cold; /* first: was never sent; its pages are not in the other two's due */
-    double now_ns, sent;
+    double began_ns, now_ns, sent;
     double bandwidth; /* as a source sees it: bytes on the wire over the time of the last pass */
     struct gw_switchover switchover;
     struct gw_throttle throttle;
     double share; /* of its CPU time that the guest has */
     unsigned round;
+    bool measured; /* a window has ended */
 };
 
 static double due(const struct run *r)
@@ -64,8 +70,9 @@ static struct cost cost_of(const struct run *r, double first, double hot, double
     add(r, &c, zeros, 1, 0, in->zero_ns);
     add(r, &c, GW_MAX(fulls - differ, 0), page * ratio, in->coded.known ? in->coded.ns : 0, in->page_ns);
     add(r, &c, differ, page * in->xbzrle.ratio, 0, in->page_ns + in->xbzrle.ns);
+    /* The limit lets what was not used in the last moments go at once: so the first pass gains a little. */
     if (limited)
-        c.ns = GW_MAX(c.ns, c.wire / in->limit * 1e9);
+        c.ns = GW_MAX(c.ns, c.wire / in->limit * 1e9 - (in->qemu || r->round ? 0 : PACE_NS));
     return c;
 }
 
@@ -132,8 +139,9 @@ static bool switches(struct run *r, double found)
 
     if (in->qemu)
         return due(r) <= r->bandwidth * in->downtime_limit_ns / 1e9;
+    q.bandwidth.known = r->measured;
     gw_switchover_decide(&r->switchover, &q, &out);
-    return out.verdict == GW_SWITCH_NOW;
+    return out.verdict == GW_SWITCH_NOW && r->measured;
 }
 
 /* How much of what is due goes in this pass: a QEMU looks again as soon as the rest fits; a pass is cut where the guest is
@@ -171,6 +179,7 @@ static double pass(struct run *r, unsigned times, struct gw_course *ret)
     if (r->round < GW_FORECAST_ROUNDS)
         ret->round[r->round] = (struct gw_forecast_round){gw_whole(whole.wire * share), gw_whole(ns), gw_whole(found)};
     r->round++;
+    r->measured |= (ns >= FLUSH_NS && whole.wire * share >= FLUSH_BYTES) || r->now_ns - r->began_ns >= WINDOW_NS;
     throttle(r, found * times);
     return found;
 }
@@ -205,7 +214,7 @@ void gw_course_run(const struct gw_course_in *in, struct gw_course *ret)
     bool waited = false;
 
     *ret = (struct gw_course){0};
-    r.now_ns = began_ns;
+    r.now_ns = r.began_ns = began_ns;
     r.first.due = total;
     r.hot = (struct set){in->curve.hot_bytes, in->curve.tau_s, 0};
     r.cold = (struct set){in->curve.cold_bytes, gw_curve_cold_tau_s(&in->curve), 0};
@@ -219,6 +228,13 @@ void gw_course_run(const struct gw_course_in *in, struct gw_course *ret)
         if (switches(&r, found)) {
             ret->converges = true;
             break;
+        }
+        if (!in->qemu && !r.measured && rest < FLUSH_BYTES) {
+            /* It goes on with next to nothing until a window has ended. */
+            write_for(&r, began_ns + WINDOW_NS - r.now_ns, 1);
+            r.now_ns = began_ns + WINDOW_NS;
+            r.measured = true;
+            continue;
         }
         since++;
         if (rest < least * 0.98 || r.throttle.percent != percent) {

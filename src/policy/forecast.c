@@ -104,10 +104,10 @@ static void draw(struct dice *d, const struct gw_forecast_in *in, const struct g
     c->noise = 0.1 + error / 2;
     c->downtime_limit_ns = (double)(set->downtime_limit_ns ? set->downtime_limit_ns : in->downtime_limit_ns);
     c->answer_ns = 1.5 * (double)(in->round_trip_ns ? in->round_trip_ns : 200000) * fixed;
-    c->stop_ns = (in->qemu ? 1e6 : 2e5) * fixed;
+    c->stop_ns = (in->qemu ? 1e6 : 4e5) * fixed;
     c->sync_ns = (2e5 + 1e6 * gib) * fixed;
     c->device_bytes = in->qemu ? 100e3 : 20e3;
-    c->device_ns = (in->qemu ? 8e6 : 5e5) * fixed;
+    c->device_ns = (in->qemu ? 8e6 : 1e6) * fixed;
     c->setup_ns = 3e6 * fixed;
     c->xbzrle_cache_bytes = (double)in->xbzrle_cache_bytes;
     if (set->auto_converge) {
