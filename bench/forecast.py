@@ -62,7 +62,7 @@ def draw(rng):
     memory = rng.choice([64, 96, 128, 192])
     rate = 2 ** rng.uniform(1, 6.5)  # 2 to 90 MiB/s
     size = memory * rng.uniform(0.05, 0.6)
-    limit = rng.choice([0, 2 ** rng.uniform(3.5, 7.5)])  # none, or 11 to 180 MiB/s
+    limit = rng.choice([0, *[2 ** rng.uniform(3.5, 7)] * 3])  # none, or 11 to 128 MiB/s
     downtime = rng.choice([50, 300, 300, 1000])
     caps = rng.choice([[], [], [], ["xbzrle"], ["multifd"], ["compress"], ["auto-converge"]])
     return {"kind": kind, "memory": memory, "rate": rate, "set": size, "limit": limit, "downtime": downtime, "caps": caps,

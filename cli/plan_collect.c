@@ -175,6 +175,8 @@ static void take_survey(struct gw_plan *p, const json_t *s)
     in->zero_share = gw_ctl_number(s, "zero-share");
     in->zero_error = gw_ctl_number(s, "zero-error");
     in->dirty_zero_share = gw_ctl_number(s, "dirty-zero-share");
+    in->early_known = json_object_get(s, "early-share");
+    in->early_share = gw_ctl_number(s, "early-share");
     in->page_ns = gw_ctl_number(s, "page-ns");
     in->zero_ns = gw_ctl_number(s, "zero-ns");
     in->cpus = (unsigned)gw_ctl_number(s, "cpus");

@@ -4,7 +4,7 @@
  *
  * It takes about `duration_ns`: memory is tracked for stretches of different length (each first write costs the guest a fault,
  * as in dirty_rate.h), some pages are copied, looked at and coded with each codec of this build, and if `probe` names a godwit
- * that waits for a machine, its link is measured three times with up to 32 MiB, in some 20 ms each.
+ * that waits for a machine, its link is measured five times with up to 32 MiB, in some 20 ms each.
  *
  * A survey is a measurement as those of dirty_rate.h are: one of either kind at a time for each vm, and what changes the machine's
  * memory ends it. gw_dirty_rate_cancel ends it too.

@@ -80,6 +80,8 @@ static bool put_measured(json_t *o, const struct gw_survey *s)
     bad |= gw_json_put_real(o, "zero-share", in->zero_share);
     bad |= gw_json_put_real(o, "zero-error", in->zero_error);
     bad |= gw_json_put_real(o, "dirty-zero-share", in->dirty_zero_share);
+    if (in->early_known)
+        bad |= gw_json_put_real(o, "early-share", in->early_share);
     bad |= gw_json_put_real(o, "page-ns", in->page_ns);
     bad |= gw_json_put_real(o, "zero-ns", in->zero_ns);
     bad |= gw_json_put_int(o, "cpus", in->cpus);

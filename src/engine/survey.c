@@ -15,6 +15,8 @@
 /* The stretches, in hundredths of the whole time: short ones twice, to see how they differ. The pages are sampled over the fourth. */
 static const unsigned stretches[] = {4, 4, 13, 13, 60};
 #define SAMPLED 3u
+/* So much is re-armed at a time (ram/tracker). */
+#define CHUNK_BYTES (16 * GW_MIB)
 
 struct survey {
     struct gw_vm *vm;
@@ -24,6 +26,7 @@ struct survey {
     double probe[GW_ARRAY_LEN(stretches)], probe_error; /* bytes per second */
     unsigned probes;
     uint64_t rtt_ns;
+    double marked_share; /* of the pages that got dirty, those that were marked */
 };
 
 static uint64_t param(const struct survey *s, enum gw_parameter p)
@@ -37,11 +40,14 @@ static int stretch(struct survey *s, unsigned i, struct gw_error *err)
                                      .duration_ns = s->config.duration_ns / 100 * stretches[i],
                                      .clock = &s->vm->clock,
                                      .cancel = &s->m->cancel};
+    uint64_t marked = atomic_load_explicit(&s->m->tracker->marked, memory_order_relaxed);
     struct gw_rate rate;
     int r = gw_rate_measure(&s->vm->ram, s->m->tracker, &c, &rate, err);
 
     if (r < 0)
         return r;
+    /* The longest is the last. What is marked counts whenever it came; else the tracker is re-armed chunk by chunk. */
+    s->marked_share = GW_MIN(gw_ratio(atomic_load_explicit(&s->m->tracker->marked, memory_order_relaxed) - marked, rate.pages), 1.0);
     s->told.in.dirty[s->told.in.points++] = (struct gw_forecast_point){rate.duration_ns, rate.pages * s->vm->ram.page_bytes, 0};
     return 0;
 }
@@ -59,6 +65,15 @@ static void judge_errors(struct gw_forecast_in *in)
     }
     for (unsigned i = 0; i < in->points; i++)
         in->dirty[i].error = worst;
+}
+
+static void judge_early(struct survey *s)
+{
+    struct gw_forecast_in *in = &s->told.in;
+    double chunks = (double)in->ram_bytes * (1 - in->zero_share) / (double)CHUNK_BYTES;
+
+    in->early_known = true;
+    in->early_share = s->marked_share + (1 - s->marked_share) / GW_MAX(chunks, 1.0);
 }
 
 static void take_figures(struct survey *s, const struct gw_sample_figures *f)
@@ -129,21 +144,26 @@ static int probe(struct survey *s, struct gw_error *err)
     return 0;
 }
 
-/* One probe is short, and hosts are busy with something else now and then: the mean time of several, and how they differ. */
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* One probe is short, and hosts are busy with something else now and then: the median of several, and how they differ. */
 static void judge_probes(struct survey *s)
 {
-    double sum = 0, differ = 0, mean;
+    unsigned n = s->probes;
+    double middle;
 
-    for (unsigned i = 0; i < s->probes; i++)
-        sum += 1 / s->probe[i];
-    if (!s->probes || s->told.probe_error.code)
+    if (!n || s->told.probe_error.code)
         return;
-    mean = s->probes / sum;
-    for (unsigned i = 0; i < s->probes; i++)
-        differ += fabs(s->probe[i] - mean) / mean / s->probes;
+    qsort(s->probe, n, sizeof *s->probe, compare);
+    middle = s->probe[n / 2];
     s->told.probed = true;
-    s->told.in.link_bytes_per_s = (uint64_t)mean;
-    s->told.in.link_error = GW_MIN(GW_MAX(differ, s->probe_error), 0.5);
+    s->told.in.link_bytes_per_s = (uint64_t)middle;
+    s->told.in.link_error = GW_MIN(GW_MAX((s->probe[n - 1] - s->probe[0]) / middle / 2, s->probe_error), 0.5);
     s->told.in.round_trip_ns = s->rtt_ns;
 }
 
@@ -179,10 +199,11 @@ static int survey(struct survey *s, struct gw_error *err)
     describe(s);
     for (unsigned i = 0; r >= 0 && i < GW_ARRAY_LEN(stretches); i++) {
         r = i == SAMPLED ? sample(s, err) : stretch(s, i, err);
-        if (r >= 0 && i % 2 == 0)
+        if (r >= 0)
             r = probe(s, err);
     }
     judge_errors(&s->told.in);
+    judge_early(s);
     judge_probes(s);
     return r;
 }

@@ -79,10 +79,10 @@ static struct cost cost_of(const struct run *r, double first, double hot, double
 /* For ns, with a part of what is due being sent. */
 static double write_for(struct run *r, double ns, double sent_share)
 {
-    double t = ns / 1e9 * r->share, h, c;
+    double t = ns / 1e9 * r->share, each = r->first.due / (r->hot.bytes + r->cold.bytes), late = 1 - r->in->early, h, c;
 
-    h = gw_curve_found(r->hot.bytes, r->hot.tau_s, r->hot.due + r->first.due * r->hot.bytes / (r->hot.bytes + r->cold.bytes), t);
-    c = gw_curve_found(r->cold.bytes, r->cold.tau_s, r->cold.due + r->first.due * r->cold.bytes / (r->hot.bytes + r->cold.bytes), t);
+    h = gw_curve_found(r->hot.bytes, r->hot.tau_s, (r->hot.due + each * r->hot.bytes) * late, t);
+    c = gw_curve_found(r->cold.bytes, r->cold.tau_s, (r->cold.due + each * r->cold.bytes) * late, t);
     /* What is not sent in this stretch is due anyway. */
     r->first.due *= 1 - sent_share;
     r->hot.due = r->hot.due * (1 - sent_share) + h;

@@ -5,7 +5,7 @@
  * A godwit source is simulated with its own policy (switchover.h, throttle.h). A QEMU source syncs as soon as what is known to be
  * left fits into the downtime limit, and switches if that still holds after the sync; it makes no further pass.
  *
- * What a pass finds dirty comes from the curve; of a set that is being sent, pages that were not sent yet do not count again.
+ * What a pass finds dirty comes from the curve; of a set that is being sent, pages that were not sent yet count less (early_share).
  *
  * Pure. Any thread.
  */
@@ -19,6 +19,7 @@ struct gw_course_in {
     double page_bytes;
     double zero_share, dirty_zero_share;
     struct gw_curve curve;
+    double early; /* gw_forecast_in.early_share */
     double page_ns, zero_ns;
     struct gw_forecast_codec coded, xbzrle; /* coded: what each page goes through; !known: nothing */
     double parallel;                        /* threads that code, or send */

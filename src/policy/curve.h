@@ -25,8 +25,8 @@ struct gw_curve {
 /* bytes may be varied by the caller. total: the size of memory. No points: nothing gets dirty. */
 void gw_curve_fit(const struct gw_forecast_point *points, unsigned n, double total, struct gw_curve *ret);
 
-/* What gets dirty in t seconds of a set of `bytes` with time constant tau, of which `due` is being sent in that time, evenly: a
- * page that is still to be sent cannot get dirty again before it has been. */
+/* What gets dirty in t seconds of a set of `bytes` with time constant tau, of which `due` is being sent in that time, evenly, and is
+ * not found dirty for what was written before that. */
 double gw_curve_found(double bytes, double tau_s, double due, double t_s);
 /* The whole curve, with nothing being sent. */
 double gw_curve_dirtied(const struct gw_curve *c, double t_s);

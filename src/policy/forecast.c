@@ -8,8 +8,10 @@
 
 #define DRAWS 101u
 /* What a guest does changes from one minute to the next. */
-#define GUEST_CHANGES 0.1
+#define GUEST_CHANGES 0.15
 #define LINK_ERROR    0.1
+/* Stopping, syncing, device state and the answer take what the host's scheduler gives. */
+#define FIXED_ERROR   0.9
 
 /* ---- what is varied ----------------------------------------------------------------------------------------------- */
 
@@ -87,7 +89,7 @@ static void draw(struct dice *d, const struct gw_forecast_in *in, const struct g
     struct gw_forecast_point points[GW_FORECAST_POINTS];
     double error = in->link_error > 0 ? in->link_error : LINK_ERROR, limit = (double)in->max_bandwidth;
     double guest = vary(d, 1, GUEST_CHANGES), zero_guess = between(d, 0, 0.9), zero_off = bell(d), link_off = bell(d);
-    double fixed = vary(d, 1, 0.5), gib = (double)in->ram_bytes / (double)GW_GIB;
+    double fixed = vary(d, 1, FIXED_ERROR), early_guess = between(d, 0.3, 1), gib = (double)in->ram_bytes / (double)GW_GIB;
 
     *c = (struct gw_course_in){.page_bytes = in->page_bytes, .qemu = in->qemu};
     for (unsigned i = 0; i < in->points; i++) {
@@ -97,6 +99,7 @@ static void draw(struct dice *d, const struct gw_forecast_in *in, const struct g
     gw_curve_fit(points, in->points, (double)in->ram_bytes, &c->curve);
     c->zero_share = GW_MIN(GW_MAX(in->zero_known ? in->zero_share + zero_off * in->zero_error : zero_guess, 0.0), 1.0);
     c->dirty_zero_share = GW_MIN(GW_MAX(in->dirty_zero_share, 0.0), 1.0);
+    c->early = GW_MIN(GW_MAX(in->early_known ? in->early_share : early_guess, 0.0), 1.0);
     c->page_ns = in->link_is_whole ? 0 : vary(d, in->page_ns > 0 ? in->page_ns : 500, 0.2);
     c->zero_ns = vary(d, in->zero_ns > 0 ? in->zero_ns : 100, 0.3);
     c->link = in->link_bytes_per_s ? (double)in->link_bytes_per_s * exp(link_off * error) : INFINITY;
@@ -104,11 +107,11 @@ static void draw(struct dice *d, const struct gw_forecast_in *in, const struct g
     c->noise = 0.1 + error / 2;
     c->downtime_limit_ns = (double)(set->downtime_limit_ns ? set->downtime_limit_ns : in->downtime_limit_ns);
     c->answer_ns = 1.5 * (double)(in->round_trip_ns ? in->round_trip_ns : 200000) * fixed;
-    c->stop_ns = (in->qemu ? 1e6 : 4e5) * fixed;
+    c->stop_ns = (in->qemu ? 1e6 : 3e5) * fixed;
     c->sync_ns = (2e5 + 1e6 * gib) * fixed;
     c->device_bytes = in->qemu ? 100e3 : 20e3;
     c->device_ns = (in->qemu ? 8e6 : 1e6) * fixed;
-    c->setup_ns = 3e6 * fixed;
+    c->setup_ns = 6e6 * fixed;
     c->xbzrle_cache_bytes = (double)in->xbzrle_cache_bytes;
     if (set->auto_converge) {
         c->throttle_trigger = in->throttle_trigger ? in->throttle_trigger : 50;
