@@ -179,6 +179,7 @@ static void take_survey(struct gw_plan *p, const json_t *s)
     in->early_share = gw_ctl_number(s, "early-share");
     in->page_ns = gw_ctl_number(s, "page-ns");
     in->zero_ns = gw_ctl_number(s, "zero-ns");
+    in->slowdown = gw_ctl_number(s, "slowdown");
     in->cpus = (unsigned)gw_ctl_number(s, "cpus");
     in->vcpus = (unsigned)gw_ctl_number(s, "vcpus");
     json_array_foreach(json_object_get(s, "dirty"), i, point)

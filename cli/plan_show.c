@@ -66,6 +66,10 @@ static void print_machine(const struct gw_plan *p)
              p->in.link_bytes_per_s ? "/s" : "", p->link_from, p->in.max_bandwidth ? gw_human_bytes(b, (double)p->in.max_bandwidth) : "none",
              p->in.max_bandwidth ? "/s" : "");
     print_wrapped("link", text);
+    if (p->in.slowdown > 1.5) {
+        snprintf(text, sizeof text, "busy: work takes %.1f times its CPU time there, so ranges are wider", p->in.slowdown);
+        print_wrapped("host", text);
+    }
     if (*p->probe_error && !p->in.link_bytes_per_s) {
         snprintf(text, sizeof text, "it could not be measured: %.300s", gw_shown(p->probe_error));
         print_wrapped("", text);
@@ -214,6 +218,8 @@ static json_t *measured_json(const struct gw_plan *p)
     json_object_set_new(o, "dirty", points);
     if (in->link_bytes_per_s)
         json_object_set_new(o, "link-bytes-per-second", json_integer((json_int_t)in->link_bytes_per_s));
+    if (in->slowdown > 0)
+        json_object_set_new(o, "slowdown", json_real(in->slowdown));
     if (*p->probe_error)
         json_object_set_new(o, "probe-error", json_string(p->probe_error));
     if (in->zero_known)

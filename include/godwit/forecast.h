@@ -14,7 +14,8 @@
  * measurements varied by their errors; the range given holds nine of ten of the results. docs/performance.md says how
  * good that was.
  *
- * Not in the model: what the guest will do that it did not do while it was measured, other load on hosts and link, and stalls.
+ * Not in the model: what the guest will do that it did not do while it was measured, load that hosts and link did not have then, and
+ * stalls.
  *
  * Threads: pure functions, any thread. The same input gives the same answer.
  */
@@ -70,6 +71,7 @@ struct gw_forecast_in {
     struct gw_forecast_codec deflate;    /* compress: each page by itself */
     struct gw_forecast_codec xbzrle;     /* of a page that was changed since it was sent */
     unsigned cpus;                       /* of the source's host; 0: unknown, taken as 2 */
+    double slowdown; /* how much longer work takes there than its CPU time, since others want the processors too; 0: 1 */
 
     uint64_t link_bytes_per_s; /* what the link carries; 0: unknown, max_bandwidth bounds it */
     double link_error;         /* standard error, as a share; 0: 0.1 */

@@ -84,6 +84,7 @@ static bool put_measured(json_t *o, const struct gw_survey *s)
         bad |= gw_json_put_real(o, "early-share", in->early_share);
     bad |= gw_json_put_real(o, "page-ns", in->page_ns);
     bad |= gw_json_put_real(o, "zero-ns", in->zero_ns);
+    bad |= gw_json_put_real(o, "slowdown", in->slowdown);
     bad |= gw_json_put_int(o, "cpus", in->cpus);
     bad |= gw_json_put_int(o, "vcpus", in->vcpus);
     bad |= gw_json_put(o, "dirty", points(in));

@@ -90,6 +90,7 @@ static void take_figures(struct survey *s, const struct gw_sample_figures *f)
     in->dirty_zero_share = gw_ratio(f->changed_zero, f->changed);
     in->page_ns = f->page_ns;
     in->zero_ns = f->zero_ns;
+    in->slowdown = f->slowdown;
     in->zlib = f->zlib;
     in->zstd = f->zstd;
     in->deflate = f->deflate;

@@ -81,6 +81,7 @@ static void vary_codecs(struct dice *d, const struct gw_forecast_in *in, const s
     }
     if (set->xbzrle && !set->multifd)
         c->xbzrle = xbzrle;
+    c->coded.ns *= c->delay;
 }
 
 /* The same draw takes the same numbers from the dice whatever the set, so that sets are compared under equal conditions. */
@@ -89,9 +90,11 @@ static void draw(struct dice *d, const struct gw_forecast_in *in, const struct g
     struct gw_forecast_point points[GW_FORECAST_POINTS];
     double error = in->link_error > 0 ? in->link_error : LINK_ERROR, limit = (double)in->max_bandwidth;
     double guest = vary(d, 1, GUEST_CHANGES), zero_guess = between(d, 0, 0.9), zero_off = bell(d), link_off = bell(d);
-    double fixed = vary(d, 1, FIXED_ERROR), early_guess = between(d, 0.3, 1), gib = (double)in->ram_bytes / (double)GW_GIB;
+    double fixed = vary(d, 1, FIXED_ERROR), early_guess = between(d, 0.3, 1), slow = between(d, 1, GW_MAX(in->slowdown, 1.0)), gib = (double)in->ram_bytes / (double)GW_GIB;
 
     *c = (struct gw_course_in){.page_bytes = in->page_bytes, .qemu = in->qemu};
+    fixed *= slow;
+    c->delay = 1 + (slow - 1) / 8; /* threads that wait for others do so most of the time anyway */
     for (unsigned i = 0; i < in->points; i++) {
         points[i] = in->dirty[i];
         points[i].bytes = gw_whole(vary(d, (double)points[i].bytes * guest, points[i].error));
@@ -100,8 +103,8 @@ static void draw(struct dice *d, const struct gw_forecast_in *in, const struct g
     c->zero_share = GW_MIN(GW_MAX(in->zero_known ? in->zero_share + zero_off * in->zero_error : zero_guess, 0.0), 1.0);
     c->dirty_zero_share = GW_MIN(GW_MAX(in->dirty_zero_share, 0.0), 1.0);
     c->early = GW_MIN(GW_MAX(in->early_known ? in->early_share : early_guess, 0.0), 1.0);
-    c->page_ns = in->link_is_whole ? 0 : vary(d, in->page_ns > 0 ? in->page_ns : 500, 0.2);
-    c->zero_ns = vary(d, in->zero_ns > 0 ? in->zero_ns : 100, 0.3);
+    c->page_ns = in->link_is_whole ? 0 : vary(d, in->page_ns > 0 ? in->page_ns : 500, 0.2) * slow;
+    c->zero_ns = vary(d, in->zero_ns > 0 ? in->zero_ns : 100, 0.3) * slow;
     c->link = in->link_bytes_per_s ? (double)in->link_bytes_per_s * exp(link_off * error) : INFINITY;
     c->limit = limit > 0 ? limit : INFINITY;
     c->noise = 0.1 + error / 2;

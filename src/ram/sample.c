@@ -30,13 +30,18 @@ struct gw_sample {
     size_t room_bytes;
 };
 
-/* CPU time of this thread. */
-static double cpu_ns(void)
+static double read_ns(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* CPU time of this thread. */
+static double cpu_ns(void)
+{
+    return read_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static bool cancelled(const struct gw_sample *s)
@@ -303,6 +308,7 @@ static int compare_all(struct gw_sample *s, struct gw_sample_figures *f, struct 
 int gw_sample_end(struct gw_sample *s, struct gw_sample_figures *ret, struct gw_error *err)
 {
     struct gw_sample_figures f = {0};
+    double wall = read_ns(CLOCK_MONOTONIC), cpu = cpu_ns();
     int r = 0;
 
     if (ret) {
@@ -318,6 +324,9 @@ int gw_sample_end(struct gw_sample *s, struct gw_sample_figures *ret, struct gw_
             r = pack_with(s, gw_packing_zlib_new, GW_PACKET_ZLIB, s->config.zlib_level, &f.zlib, err);
         if (r >= 0)
             r = deflate_all(s, &f.deflate, err);
+        cpu = cpu_ns() - cpu;
+        wall = read_ns(CLOCK_MONOTONIC) - wall;
+        f.slowdown = cpu > 0 && wall > cpu ? wall / cpu : 1;
         if (r >= 0)
             *ret = f;
     }

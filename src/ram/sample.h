@@ -29,6 +29,7 @@ struct gw_sample_config {
 struct gw_sample_figures {
     uint32_t pages, zero_pages, changed, changed_zero;
     double page_ns, zero_ns; /* CPU time of one thread */
+    double slowdown;         /* how much longer all of this took than its CPU time: others want the processors too; 1 at least */
     struct gw_forecast_codec zlib, zstd, deflate, xbzrle;
 };
 

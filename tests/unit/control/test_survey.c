@@ -53,6 +53,7 @@ static void test_query(void **state)
                                    .zero_error = 0.25,
                                    .page_ns = 2,
                                    .zero_ns = 1,
+                                   .slowdown = 2,
                                    .cpus = 4,
                                    .vcpus = 2,
                                    .points = 1,
@@ -64,7 +65,7 @@ static void test_query(void **state)
     gw_fail(&s->probe_error, -EIO, GW_BLAME_LOCAL, "no way");
     asked(cl, QUERY,
           "{\"return\":{\"changed-pages\":1,\"cpus\":4,\"dirty\":[{\"bytes\":4096,\"error\":0.5,\"ns\":1000}],\"dirty-zero-share\":0.0,"
-          "\"page-bytes\":4096,\"page-ns\":2.0,\"probe-error\":\"no way\",\"ram-bytes\":8192,\"sampled-pages\":2,\"status\":\"measured\","
+          "\"page-bytes\":4096,\"page-ns\":2.0,\"probe-error\":\"no way\",\"ram-bytes\":8192,\"sampled-pages\":2,\"slowdown\":2.0,\"status\":\"measured\","
           "\"vcpus\":2,\"zero-error\":0.25,\"zero-ns\":1.0,\"zero-pages\":1,\"zero-share\":0.5,"
           "\"zstd\":{\"error\":0.125,\"ns\":8.0,\"ratio\":0.25}}}");
     s->in.points = 0;
@@ -76,7 +77,7 @@ static void test_query(void **state)
     asked(cl, QUERY,
           "{\"return\":{\"changed-pages\":1,\"cpus\":4,\"dirty\":[],\"dirty-zero-share\":0.0,"
           "\"link\":{\"bytes-per-second\":1000,\"error\":0.5,\"round-trip-ns\":7},"
-          "\"page-bytes\":4096,\"page-ns\":2.0,\"ram-bytes\":8192,\"sampled-pages\":2,\"status\":\"measured\","
+          "\"page-bytes\":4096,\"page-ns\":2.0,\"ram-bytes\":8192,\"sampled-pages\":2,\"slowdown\":2.0,\"status\":\"measured\","
           "\"vcpus\":2,\"zero-error\":0.25,\"zero-ns\":1.0,\"zero-pages\":1,\"zero-share\":0.5}}");
     bye(cl);
 }
