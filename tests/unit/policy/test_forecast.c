@@ -147,8 +147,7 @@ static void test_xbzrle(void **state)
     struct gw_forecast_in in = usual;
     struct gw_forecast_advice a;
 
-    writes(&in, 50 * MIB, 1000 * MIB);
-    in.downtime_limit_ns = 200 * GW_NS_PER_MS;
+    writes(&in, 60 * MIB, 300 * MIB);
     in.xbzrle = (struct gw_forecast_codec){true, 0.05, 0.01, 500};
     assert_int_equal(run(&in, (struct gw_forecast_set){0}).converges, GW_FORECAST_NO);
     assert_int_equal(run(&in, (struct gw_forecast_set){.xbzrle = true}).converges, GW_FORECAST_YES);
