@@ -232,7 +232,9 @@ static int survey(struct gw_ctl *ctl, struct gw_plan *p, bool probe)
 
 /* ---- a QEMU ------------------------------------------------------------------------------------------------------- */
 
-/* One measurement. *ret_mib_per_s. 1: this QEMU does not take these arguments. */
+#define NOT_TAKEN (-1)
+
+/* One measurement. *ret_mib_per_s. NOT_TAKEN: this QEMU refuses these arguments; else an exit status, told. */
 static int calc(struct gw_ctl *ctl, const char *mode, bool ms, unsigned time, double *ret_mib_per_s)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -248,7 +250,7 @@ static int calc(struct gw_ctl *ctl, const char *mode, bool ms, unsigned time, do
     r = gw_qmp_execute(ctl->qmp, "calc-dirty-rate", args, NULL, &err);
     if (r == -EREMOTEIO || r == -ENOSYS) {
         json_decref(unit);
-        return r == -ENOSYS ? gw_ctl_failed("calc-dirty-rate", &err) : 1;
+        return r == -ENOSYS ? gw_ctl_failed("calc-dirty-rate", &err) : NOT_TAKEN;
     }
     while (r == 0) {
         json_t *info = NULL;
@@ -284,41 +286,35 @@ static void add_point(struct gw_plan *p, bool sampled, unsigned ms, double mib_p
 
 static int calc_all(struct gw_ctl *ctl, struct gw_plan *p)
 {
-    static const char *const modes[] = {"dirty-bitmap", "dirty-ring", "page-sampling", NULL};
-    static const unsigned fine[] = {200, 200, 500, 1000}, coarse[] = {1, 1, 3};
+    /* The best first. Milliseconds came with 8.2; what is older is not asked for more than samples: some of these versions do not
+     * survive another mode. */
+    static const struct {
+        const char *mode;
+        bool ms;
+    } ways[] = {{"dirty-bitmap", true}, {"dirty-ring", true}, {"page-sampling", true}, {"page-sampling", false}, {NULL, false}};
+    static const unsigned times[2][5] = {{1, 1, 3, 0}, {200, 200, 500, 1000, 0}};
+    unsigned way = 0, count = sizeof ways / sizeof ways[0];
     double mib_per_s;
-    unsigned m = 0;
-    bool ms = true;
-    int r = 1;
+    int r = NOT_TAKEN;
 
-    /* The best that it takes: found out by the first measurement. */
-    while (r == 1) {
-        r = calc(ctl, modes[m], ms, ms ? fine[0] : coarse[0], &mib_per_s);
-        if (r == 1 && !modes[m] && !ms)
-            break;
-        if (r == 1 && !modes[++m]) {
-            m = ms ? 0 : m;
-            ms = false;
-        }
-    }
-    if (r == 1) {
+    for (; way < count && r == NOT_TAKEN; way += r == NOT_TAKEN)
+        r = calc(ctl, ways[way].mode, ways[way].ms, times[ways[way].ms][0], &mib_per_s);
+    if (r == NOT_TAKEN) {
         struct gw_error err = GW_ERROR_INIT;
 
         gw_fail(&err, -EREMOTEIO, GW_BLAME_PEER, "this QEMU measures in no way that is known here");
         return gw_ctl_failed("calc-dirty-rate", &err);
     }
-    for (unsigned i = 0; r == GW_EXIT_DONE; i++) {
-        unsigned time = ms ? fine[i] : coarse[i];
+    for (unsigned i = 0; r == GW_EXIT_DONE; r = calc(ctl, ways[way].mode, ways[way].ms, times[ways[way].ms][i], &mib_per_s)) {
+        unsigned time = times[ways[way].ms][i];
 
-        if (i)
-            r = calc(ctl, modes[m], ms, time, &mib_per_s);
-        if (r == GW_EXIT_DONE)
-            add_point(p, !modes[m] || !strcmp(modes[m], "page-sampling"), ms ? time : time * 1000, mib_per_s);
-        if (i + 1 == (ms ? sizeof fine / sizeof fine[0] : sizeof coarse / sizeof coarse[0]))
+        add_point(p, way >= 2, ways[way].ms ? time : time * 1000, mib_per_s);
+        if (!times[ways[way].ms][++i])
             break;
     }
-    snprintf(p->dirty_from, sizeof p->dirty_from, "calc-dirty-rate, %s, %u times", modes[m] ? modes[m] : "page-sampling", p->in.points);
-    return r == 1 ? GW_EXIT_FAILED : r;
+    snprintf(p->dirty_from, sizeof p->dirty_from, "calc-dirty-rate, %s, %u times", ways[way].mode ? ways[way].mode : "page-sampling",
+             p->in.points);
+    return r == NOT_TAKEN ? GW_EXIT_FAILED : r;
 }
 
 static int measure_qemu(struct gw_ctl *ctl, struct gw_plan *p)
