@@ -148,6 +148,7 @@ static void test_xbzrle(void **state)
     struct gw_forecast_advice a;
 
     writes(&in, 60 * MIB, 300 * MIB);
+    in.early_share = 1;
     in.xbzrle = (struct gw_forecast_codec){true, 0.05, 0.01, 500};
     assert_int_equal(run(&in, (struct gw_forecast_set){0}).converges, GW_FORECAST_NO);
     assert_int_equal(run(&in, (struct gw_forecast_set){.xbzrle = true}).converges, GW_FORECAST_YES);
