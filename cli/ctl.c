@@ -27,6 +27,13 @@ static const char usage[] =
     "      --parameter NAME=VALUE   the same\n"
     "      --peer VERSION           what the destination is (7.2, 8.1, 9.0, 10.0, godwit); our machines only\n"
     "      --report FILE            write how it went as a page with charts: FILE.html or FILE.svg\n"
+    "      --plan                   forecast it first, as `plan` does, and show that beside what happened\n"
+    "  plan URI                     what a migration would be like: whether it converges, time, downtime, bytes; and with\n"
+    "                               which capabilities it would be best. --capability and --parameter: as if these were set\n"
+    "      --bandwidth SIZE         what the link carries each second, as in 119M\n"
+    "      --peer godwit            a godwit waits there: measure the link to it\n"
+    "      --destination SOCKET     its QMP socket: ask what it is and what it can have\n"
+    "      --measure S              how long to measure our machines (2)\n"
     "  cancel                       cancel the migration; the machine goes on here\n"
     "  continue                     go on from pre-switchover\n"
     "  postcopy                     the machine goes on there now, and the rest of its memory follows (postcopy-ram)\n"
@@ -167,7 +174,7 @@ static const struct {
     {"stop", cmd_stop, 0, 0},        {"cont", cmd_cont, 0, 0},
     {"caps", gw_ctl_caps, 0, 1000},  {"param", gw_ctl_param, 0, 1000},
     {"qmp", cmd_qmp, 1, 2},          {"snapshot", gw_ctl_snapshot, 1, 1000},
-    {"dirty-rate", gw_ctl_dirty_rate, 0, 3},
+    {"dirty-rate", gw_ctl_dirty_rate, 0, 3}, {"plan", gw_ctl_plan, 1, 1},
 };
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */
@@ -185,7 +192,11 @@ enum {
     OPT_TIMEOUT,
     OPT_LOG,
     OPT_FORCE,
-    OPT_TLS
+    OPT_TLS,
+    OPT_PLAN,
+    OPT_BANDWIDTH,
+    OPT_DESTINATION,
+    OPT_MEASURE
 };
 
 static const struct option options[] = {
@@ -203,8 +214,22 @@ static const struct option options[] = {
     {"log", required_argument, NULL, OPT_LOG},
     {"force", no_argument, NULL, OPT_FORCE},
     {"tls-creds", required_argument, NULL, OPT_TLS},
+    {"plan", no_argument, NULL, OPT_PLAN},
+    {"bandwidth", required_argument, NULL, OPT_BANDWIDTH},
+    {"destination", required_argument, NULL, OPT_DESTINATION},
+    {"measure", required_argument, NULL, OPT_MEASURE},
     {NULL, 0, NULL, 0},
 };
+
+static bool take_bandwidth(struct gw_ctl *ctl, const char *text)
+{
+    int64_t bytes;
+
+    if (!gw_option_size(text, &bytes) || bytes <= 0)
+        return false;
+    ctl->bandwidth = (uint64_t)bytes;
+    return true;
+}
 
 /* Returns an exit status, or -1 to go on. */
 static int parse(struct gw_ctl *ctl, int argc, char **argv)
@@ -251,6 +276,20 @@ static int parse(struct gw_ctl *ctl, int argc, char **argv)
             break;
         case OPT_FORCE:
             ctl->force = true;
+            break;
+        case OPT_PLAN:
+            ctl->plan = true;
+            break;
+        case OPT_BANDWIDTH:
+            if (!take_bandwidth(ctl, optarg))
+                r = gw_ctl_usage("--bandwidth: '%s' is not a number of bytes for each second", optarg);
+            break;
+        case OPT_DESTINATION:
+            ctl->destination = optarg;
+            break;
+        case OPT_MEASURE:
+            if (!gw_option_seconds(optarg, &ctl->measure_ns))
+                r = gw_ctl_usage("--measure: '%s' is not a number of seconds", optarg);
             break;
         case OPT_TLS:
             return gw_option_absent("ctl", "--tls-creds", "TLS");
@@ -304,8 +343,6 @@ static int run(struct gw_ctl *ctl, int argc, char **argv)
 
     if (argc < 2)
         return gw_ctl_usage("a socket and a command are needed");
-    if (!strcmp(argv[1], "plan"))
-        return gw_option_absent("ctl", "plan", "the forecast of a migration");
     while (i < count && strcmp(commands[i].name, argv[1]))
         i++;
     if (i == count)
@@ -322,7 +359,7 @@ static int run(struct gw_ctl *ctl, int argc, char **argv)
         return gw_ctl_failed("monitor", &err);
     r = commands[i].run(ctl, argc - 2, argv + 2);
     gw_qmp_free(ctl->qmp);
-    if (r == GW_EXIT_DONE && (fflush(stdout) || ferror(stdout))) {
+    if (r != GW_EXIT_FAILED && (fflush(stdout) || ferror(stdout))) {
         fprintf(stderr, "godwit ctl: standard output: %s\n", strerror(errno));
         r = GW_EXIT_FAILED;
     }

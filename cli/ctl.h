@@ -13,11 +13,15 @@ struct gw_ctl_take; /* ctl_report.h */
 
 struct gw_ctl {
     const char *socket;
-    bool json, quiet, verbose, detach, resume, force;
+    bool json, quiet, verbose, detach, resume, force, plan;
     const char *peer; /* --peer */
     const char *report; /* --report; NULL: none */
     struct gw_ctl_take *take;
     uint64_t timeout_ns; /* --timeout; 0: not given */
+    /* Of `plan`, and of `migrate --plan` */
+    const char *destination; /* --destination: its monitor */
+    uint64_t bandwidth;      /* --bandwidth, bytes per second; 0: not given */
+    uint64_t measure_ns;     /* --measure; 0: not given */
     /* --capability and --parameter of `migrate`: NAME[=on|off] and NAME=VALUE. */
     const char **capabilities, **parameters;
     size_t capability_count, parameter_count;
@@ -40,6 +44,7 @@ int gw_ctl_param(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_dirty_rate(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_plan(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv);
 
 /* How many arguments `snapshot` needs with this first one. */

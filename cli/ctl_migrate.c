@@ -5,6 +5,7 @@
  */
 #include "ctl.h"
 #include "ctl_report.h"
+#include "plan.h"
 #include "stuck.h"
 
 #include <errno.h>
@@ -249,8 +250,8 @@ int gw_ctl_final_status(struct gw_ctl *ctl, json_t **ret_status)
     }
 }
 
-/* Tells what it came to and in which state things were left. */
-static int conclude(struct gw_ctl *ctl, json_t *info)
+/* Tells what it came to and in which state things were left. plan: what was foreseen, or NULL. */
+static int conclude(struct gw_ctl *ctl, json_t *info, const struct gw_plan *plan)
 {
     const char *state = gw_ctl_text(info, "status", "none");
     json_t *status = NULL;
@@ -262,10 +263,14 @@ static int conclude(struct gw_ctl *ctl, json_t *info)
     run = gw_ctl_text(status, "status", "?");
     if (ctl->json) {
         json_object_set(info, "run-state", json_object_get(status, "status"));
+        if (plan)
+            json_object_set_new(info, "x-godwit-forecast", gw_plan_beside_json(plan, info));
         gw_ctl_print_json(ctl, info);
     } else if (!strcmp(state, "completed")) {
         gw_ctl_report(info, status);
     }
+    if (plan && !ctl->json)
+        gw_plan_print_beside(plan, info);
     if (strcmp(state, "completed")) {
         const char *why = gw_ctl_text(info, "error-desc", NULL);
 
@@ -276,6 +281,18 @@ static int conclude(struct gw_ctl *ctl, json_t *info)
     }
     json_decref(status);
     return r;
+}
+
+/* A forecast is no condition: where there can be none, that was told, and the migration begins all the same. */
+static struct gw_plan *foresee(struct gw_ctl *ctl, const char *uri)
+{
+    struct gw_plan *plan = ctl->plan ? calloc(1, sizeof *plan) : NULL;
+
+    if (plan && gw_plan_make(ctl, uri, plan) != GW_EXIT_DONE) {
+        free(plan);
+        plan = NULL;
+    }
+    return plan;
 }
 
 int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
@@ -304,6 +321,7 @@ int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
 
 int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
 {
+    struct gw_plan *plan;
     json_t *info = NULL;
     int r = gw_ctl_take_open(ctl, argv[0]);
 
@@ -315,10 +333,14 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
         gw_ctl_take_drop(ctl);
         return r;
     }
+    plan = foresee(ctl, argv[0]);
+    if (plan)
+        gw_ctl_take_forecast(ctl, &plan->now);
     r = gw_ctl_transfer(ctl, argv[0], &info);
     if (r == GW_EXIT_DONE && !ctl->detach)
-        r = conclude(ctl, info);
+        r = conclude(ctl, info, plan);
     gw_ctl_take_write(ctl, info); /* where it was begun */
+    free(plan);
     json_decref(info);
     return r;
 }

@@ -113,6 +113,16 @@ static json_t *ask(struct gw_ctl *ctl, const char *command)
     return gw_qmp_execute(ctl->qmp, command, NULL, &answer, NULL) ? NULL : answer;
 }
 
+void gw_ctl_take_forecast(struct gw_ctl *ctl, const struct gw_forecast *f)
+{
+    if (ctl->take && f->total_ns.typical > 0)
+        ctl->take->report.forecast = (struct gw_report_forecast){.known = true,
+                                                                 .total_ms = f->total_ns.typical / 1e6,
+                                                                 .downtime_ms = f->downtime_ns.typical / 1e6,
+                                                                 .sent = f->bytes.typical,
+                                                                 .rounds = f->rounds};
+}
+
 void gw_ctl_take_begin(struct gw_ctl *ctl)
 {
     struct gw_ctl_take *t = ctl->take;

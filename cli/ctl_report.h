@@ -9,6 +9,8 @@
 
 /* Before anything is changed: whether the file can be written. Returns an exit status. */
 int gw_ctl_take_open(struct gw_ctl *ctl, const char *uri);
+/* What was foreseen, to stand beside what happened. Nothing where it was not to converge: there is no end to compare with. */
+void gw_ctl_take_forecast(struct gw_ctl *ctl, const struct gw_forecast *f);
 /* Just before the start, when everything is set. */
 void gw_ctl_take_begin(struct gw_ctl *ctl);
 /* Each answer of query-migrate. */

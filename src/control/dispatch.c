@@ -44,6 +44,8 @@ static const struct command commands[] = {
     {"query-vcpu-dirty-limit", gw_cmd_query_vcpu_dirty_limit, ""},
     {"x-godwit-claim", gw_cmd_claim, ""},
     {"x-godwit-query-history", gw_cmd_query_history, ""},
+    {"x-godwit-survey", gw_cmd_survey, "time-ms?i sample-pages?i probe?s"},
+    {"x-godwit-query-survey", gw_cmd_query_survey, ""},
 };
 
 /* Commands of QEMU's for parts that we do not have. query-commands does not list them: clients look there for what they

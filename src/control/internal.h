@@ -158,6 +158,9 @@ int gw_cmd_query_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_res
 int gw_cmd_set_vcpu_dirty_limit(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_cancel_vcpu_dirty_limit(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_query_vcpu_dirty_limit(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+/* survey.c */
+int gw_cmd_survey(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_query_survey(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_query_migrate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 
 /* history.c */

@@ -7,6 +7,8 @@
  *     08                     main once more, where a broken migration is recovered: commands, no head
  *     nothing, or a record   urgent pages, where they are expected
  *
+ * A probe of the link (67 64 77 70) is none of them: the door answers it (probe.h).
+ *
  * Hostile: whoever can connect can say nothing, so a stranger can become the urgent channel. Only its records are
  * trusted less than its place: they are checked like all others.
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/head.h"
+#include "engine/probe.h"
 #include "engine/recv.h"
 #include "wire/greeting.h"
 #include "wire/numbers.h"
@@ -23,6 +24,7 @@ struct visitor {
     uint64_t deadline_ns;
     bool used, good;
     bool pages; /* its greeting says that it carries only pages */
+    bool probe; /* it only measured the link */
     struct gw_link_id link;
     uint8_t uuid[16];
     /* under session.lock */
@@ -39,7 +41,7 @@ struct gw_door {
     bool watched;
 };
 
-/* Whether it begins as a channel for pages does. Reads no more of one than its greeting. */
+/* Whether it begins as a channel for pages does. Reads no more of one than its greeting. A probe of the link is answered here. */
 static int greeted(struct visitor *v, struct gw_error *err)
 {
     const uint8_t *first;
@@ -50,6 +52,9 @@ static int greeted(struct visitor *v, struct gw_error *err)
     v->reader.readahead = 0;
     e = gw_reader_try(&v->reader, (size_t)need, &first, &got, err);
     v->pages = e >= 0 && got == (size_t)need && gw_load_be32(first) == GW_WIRE_MULTIFD_MAGIC;
+    v->probe = e >= 0 && got == (size_t)need && gw_load_be32(first) == GW_WIRE_PROBE_MAGIC;
+    if (v->probe)
+        return gw_probe_answer(v->channel, &v->reader, err);
     while (v->pages && e >= 0 && (need = gw_classify(&v->recv->classify, first, got, false, &v->link, err)) > 0) {
         e = gw_reader_need(&v->reader, (size_t)need, &first, err);
         got = (size_t)need;
@@ -74,7 +79,7 @@ static void *visitor_main(void *arg)
 
     if (r >= 0)
         r = greeted(v, &error);
-    if (r >= 0 && !v->pages)
+    if (r >= 0 && !v->pages && !v->probe)
         r = gw_vm_head_get(x->vm, &v->reader, &v->head, &error);
     pthread_mutex_lock(&x->lock);
     v->result = r;
@@ -164,6 +169,8 @@ static struct visitor *survey(struct gw_recv *r)
         pthread_mutex_unlock(&x->lock);
         if (done && v[i].result >= 0 && v[i].pages) {
             seat_pages(r, &v[i]);
+        } else if (done && v[i].result >= 0 && v[i].probe) {
+            drop(&v[i]); /* it has what it came for */
         } else if (done && v[i].result >= 0) {
             v[i].good = true;
             good = good ? good : &v[i];

@@ -24,6 +24,8 @@ void gw_dirty_rate_cancel(struct gw_vm *vm)
     pthread_mutex_lock(&m->lock);
     if (m->running)
         __atomic_store_n(&m->cancel, true, __ATOMIC_SEQ_CST);
+    if (m->running && m->end)
+        gw_cancel_trigger(m->end);
     while (m->running)
         pthread_cond_wait(&m->ended, &m->lock);
     pthread_mutex_unlock(&m->lock);
@@ -64,6 +66,7 @@ void gw_measure_close(struct gw_vm *vm)
 
     gw_dirty_rate_cancel(vm);
     join(m);
+    gw_cancel_free(m->end);
     free(m->config.vcpu_pages);
     free(m->limited);
     pthread_mutex_destroy(&m->lock);
@@ -71,6 +74,13 @@ void gw_measure_close(struct gw_vm *vm)
 }
 
 /* ---- measuring ---------------------------------------------------------------------------------------------------- */
+
+void gw_measure_over(struct gw_measure *m)
+{
+    m->running = false;
+    pthread_cond_broadcast(&m->ended);
+    pthread_mutex_unlock(&m->lock);
+}
 
 static void *measure(void *arg)
 {
@@ -88,9 +98,7 @@ static void *measure(void *arg)
         m->told.bytes_per_s = rate.bytes_per_s;
         m->told.vcpus = m->config.vcpus;
     }
-    m->running = false;
-    pthread_cond_broadcast(&m->ended);
-    pthread_mutex_unlock(&m->lock);
+    gw_measure_over(m);
     return NULL;
 }
 
@@ -139,7 +147,6 @@ static int prepare(struct gw_vm *vm, const struct gw_dirty_rate_config *c, struc
     free(m->config.vcpu_pages);
     m->told.vcpus = 0;
     m->tracker = t;
-    m->cancel = false;
     m->config = (struct gw_rate_config){.mode = modes[c->mode], .duration_ns = c->duration_ns, .clock = &vm->clock,
                                         .sample_pages_per_gib = c->sample_pages, .cancel = &m->cancel, .vcpus = vcpus,
                                         .vcpu_pages = pages, .dirtied = vm->ops->vcpu_dirtied, .opaque = vm->opaque};
@@ -147,11 +154,9 @@ static int prepare(struct gw_vm *vm, const struct gw_dirty_rate_config *c, struc
     return 0;
 }
 
-static int start(struct gw_vm *vm, const struct gw_dirty_rate_config *c, struct gw_error *err)
+int gw_measure_may_start(struct gw_vm *vm, struct gw_error *err)
 {
     struct gw_measure *m = &vm->measure;
-    struct timespec now;
-    int r;
 
     if (is_running(m))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a dirty rate is being measured: wait for its end");
@@ -160,6 +165,28 @@ static int start(struct gw_vm *vm, const struct gw_dirty_rate_config *c, struct 
     if (vm->busy && !vm->outgoing)
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the machine's memory is still arriving");
     join(m);
+    return 0;
+}
+
+int gw_measure_launch(struct gw_vm *vm, void *(*main)(void *vm), struct gw_error *why)
+{
+    struct gw_measure *m = &vm->measure;
+    int r;
+
+    m->cancel = false;
+    r = pthread_create(&m->thread, NULL, main, vm);
+    m->made = m->running = r == 0;
+    return r ? gw_fail(why, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r)) : 0;
+}
+
+static int start(struct gw_vm *vm, const struct gw_dirty_rate_config *c, struct gw_error *err)
+{
+    struct gw_measure *m = &vm->measure;
+    struct timespec now;
+    int r = gw_measure_may_start(vm, err);
+
+    if (r < 0)
+        return r;
     r = prepare(vm, c, err);
     if (r < 0)
         return r;
@@ -172,16 +199,14 @@ static int start(struct gw_vm *vm, const struct gw_dirty_rate_config *c, struct 
         .duration_ns = c->duration_ns,
         .sample_pages = c->mode != GW_DIRTY_RATE_SAMPLING ? 0 : c->sample_pages ? c->sample_pages : SAMPLE_PAGES,
     };
-    r = pthread_create(&m->thread, NULL, measure, vm);
-    m->made = m->running = r == 0;
-    if (r) {
-        gw_fail(&m->told.error, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
+    r = gw_measure_launch(vm, measure, &m->told.error);
+    if (r < 0) {
         m->told.status = GW_DIRTY_RATE_FAILED;
         if (err)
             *err = m->told.error;
     }
     pthread_mutex_unlock(&m->lock);
-    return -r;
+    return r;
 }
 
 int gw_dirty_rate_start_sized(struct gw_vm *vm, const struct gw_dirty_rate_config *config, size_t config_bytes,

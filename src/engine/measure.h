@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * measure: the thread that measures a vm's dirty rate, and its vCPUs' limits (godwit/dirty_rate.h).
+ * measure: the thread that measures a vm's dirty rate or surveys it (survey.c), and its vCPUs' limits (godwit/dirty_rate.h).
  *
  * Locks: `lock` is the last one; the thread takes none of the vm's but ram->lock. Whoever changes blocks or the tracker holds
  * vm->lock and knows that no measurement runs: gw_measure_still.
@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "godwit/dirty_rate.h"
+#include "godwit/survey.h"
 #include "ram/tracker/rate.h"
 
 struct gw_limited_vcpu {
@@ -29,6 +30,10 @@ struct gw_measure {
     pthread_cond_t ended;
     bool running;
     struct gw_dirty_rate told;
+    struct gw_cancel *end;    /* of what a survey waits for; NULL: there was none */
+    struct gw_survey survey;
+    struct gw_survey_config survey_config;
+    char probe[GW_URI_TEXT];  /* what its `probe` points to */
     struct gw_limited_vcpu *limited;
     unsigned limited_count;
 };
@@ -36,6 +41,11 @@ struct gw_measure {
 void gw_measure_init(struct gw_measure *m);
 /* Takes vm->lock at a moment when no measurement runs; ends one that does. */
 void gw_measure_still(struct gw_vm *vm);
+/* For those who measure with the thread. may_start: under vm->lock; the last one has ended and is gone then. launch: under lock too; main
+ * is given the vm, and its last act is gw_measure_over, with lock held, which it gives back. */
+int gw_measure_may_start(struct gw_vm *vm, struct gw_error *err);
+int gw_measure_launch(struct gw_vm *vm, void *(*main)(void *vm), struct gw_error *why);
+void gw_measure_over(struct gw_measure *m);
 /* Also where init never came. */
 void gw_measure_close(struct gw_vm *vm);
 

@@ -8,6 +8,7 @@
 #define GW_WIRE_MAGIC   0x5145564du /* "QEVM" */
 #define GW_WIRE_VERSION 3u
 #define GW_WIRE_MULTIFD_MAGIC 0x11223344u /* the first bytes of a multifd channel */
+#define GW_WIRE_PROBE_MAGIC   0x67647770u /* "gdwp": a godwit measures the link, and goes away (probe.h) */
 
 /* F(NAME, number, payload bytes (none here), "name") */
 #define GW_ELEMENTS(F)                                                                                                 \

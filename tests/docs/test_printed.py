@@ -46,7 +46,7 @@ class Printed(unittest.TestCase):
         numbers = read("src/wire/numbers.h")
         page = read("docs/formats/extensions.md")
         for name, in_page in (("0x67647774", "0x67647774"), ("0x6777", "0x6777"), ("0x6778", "67 78 00 00"),
-                              ("0x6701", "08 67 01 00 00"), ("0x6702", "08 67 02 00 00")):
+                              ("0x6701", "08 67 01 00 00"), ("0x6702", "08 67 02 00 00"), ("0x67647770", "67 64 77 70")):
             self.assertIn(name, numbers)
             self.assertIn(in_page, page)
 

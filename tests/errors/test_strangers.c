@@ -20,7 +20,9 @@
 #include "engine/recv.h"
 #include "mutate.h"
 #include "rig.h"
+#include "base/endian.h"
 #include "wire/numbers.h"
+#include "wire/probe.h"
 
 #define PAGES    16
 #define HELLO_MS 3000u /* who says something has to have said it by then */
@@ -361,6 +363,36 @@ static void test_one_of_each(void **state)
     }
 }
 
+/* Somebody who measures the link is answered, nothing is told of it, and the destination waits on. */
+static void test_probe(void **state)
+{
+    for (unsigned u = 0; u < GW_ARRAY_LEN(uris); u++) {
+        struct scene *s = open_scene(uris[u]);
+        uint8_t say[GW_PROBE_HELLO_BYTES + 4 + GW_PROBE_FRAME + 4], back[GW_PROBE_HELLO_BYTES + GW_PROBE_RESULT_HEAD + 8];
+        struct gw_error err = GW_ERROR_INIT;
+
+        memset(say, 0, sizeof say);
+        gw_probe_hello_put(say, 0);
+        gw_store_be32(say + GW_PROBE_HELLO_BYTES, 1);
+        for (unsigned i = 0; i < 3; i++) {
+            struct gw_channel *ch;
+
+            must(gw_connect(&s->uri, 0, NULL, &ch, &err), &err);
+            must(gw_channel_write_full(ch, say, sizeof say, &err), &err);
+            must(gw_channel_read_full(ch, back, sizeof back, &err), &err);
+            must(gw_probe_result_get(back + GW_PROBE_HELLO_BYTES, 1, &err), &err);
+            while (!gw_channel_peer_gone(ch)) /* until its place is free again */
+                sleep_ms(2);
+            gw_channel_free(ch);
+        }
+        pthread_mutex_lock(&s->to->lock);
+        assert_string_equal(s->to->log, "");
+        pthread_mutex_unlock(&s->to->lock);
+        arrive(s, 3, 0);
+        close_scene(s);
+    }
+}
+
 /* All of them at once, and the source in their middle. */
 static void test_all_at_once(void **state)
 {
@@ -467,7 +499,7 @@ static void test_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        owned_test(test_one_of_each),    owned_test(test_all_at_once), owned_test(test_crowd),
+        owned_test(test_one_of_each),    owned_test(test_probe), owned_test(test_all_at_once), owned_test(test_crowd),
         owned_test(test_crowd_of_heads), owned_test(test_taken),
     };
 

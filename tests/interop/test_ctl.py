@@ -66,6 +66,33 @@ class Ctl(Case):
         for wrong in "time=soon", "mode=best", "samples=x", "nonsense":
             self.assertIn(wrong, self.ctl(path, "dirty-rate", wrong, status=2).stderr)
 
+    def test_plan(self):
+        """What is not known of a QEMU is said. An idle one converges; nobody is dialled."""
+        if not at_least(self.version, "6.2"):
+            return
+        vm, path = self.vm()
+        doc = self.ctl_json(path, "plan", "tcp:127.0.0.1:1", "--bandwidth", "119M")
+        self.assertEqual(doc["forecast"]["converges"], "yes")
+        self.assertGreaterEqual(len(doc["measured"]["dirty"]), 3)
+        self.assertGreater(len({p["ms"] for p in doc["measured"]["dirty"]}), 1)
+        self.assertEqual(doc["measured"]["ram-bytes"], SIZE)
+        self.assertIn("how many pages are zeros", doc["unknown"])
+        names = [c["name"] for c in doc["choices"]]
+        self.assertEqual("compress" in names, not at_least(self.version, "9.1"))
+        self.assertNotIn("dirty-limit", names)
+        text = self.ctl(path, "plan", "tcp:127.0.0.1:1").stdout
+        self.assertIn("what the link carries: max-bandwidth is taken for it", re.sub(r"\s+", " ", text))
+        self.assertRegex(text, r"(?m)^writes  +.*calc-dirty-rate")
+        self.assertEqual(vm.qmp.command("query-migrate"), {})
+
+    def test_plan_beside(self):
+        if not at_least(self.version, "6.2"):
+            return
+        vm, path = self.vm(ram=pattern(SIZE))
+        doc = self.ctl_json(path, "migrate", "--plan", exec_uri(self.path("out"), False))
+        self.assertTrue(doc["x-godwit-forecast"]["happened"]["converged"])
+        self.assertEqual(doc["x-godwit-forecast"]["happened"]["bytes"], doc["ram"]["transferred"])
+
     def test_status(self):
         vm, path = self.vm()
         text = self.ctl(path, "status").stdout

@@ -71,9 +71,40 @@ static void test_beside(void **state)
     assert_true(measured > 0);
 }
 
+/* The same with surveys, which also read the memory. */
+static void survey(struct pair *p, struct gw_send *send, struct gw_recv *recv)
+{
+    struct way *w = p->opaque;
+    struct gw_survey_config c = {.duration_ns = 200000000, .sample_pages = 256};
+    struct gw_survey s;
+
+    gw_survey_get(p->from->vm, &s);
+    assert_int_not_equal(s.status, GW_DIRTY_RATE_FAILED);
+    w->measured += s.status == GW_DIRTY_RATE_MEASURED;
+    if (s.status != GW_DIRTY_RATE_MEASURING)
+        w->started += gw_survey_start(p->from->vm, &c, NULL) == 0;
+    if (recv && !sim_over(gw_recv_status(recv)))
+        w->arriving |= gw_survey_start(p->to->vm, &c, NULL) == 0 && !sim_over(gw_recv_status(recv)) && !sim_runs(p->to);
+    if (w->cancel && send && w->measured > 1 && gw_send_cancel(send, NULL) == 0)
+        w->cancels++;
+}
+
+static void test_surveys_beside(void **state)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        struct way w = {.cancel = i % 2};
+        struct pair p = {.mib = 8, .words_per_ms = 20, .before = slowly, .during = survey, .opaque = &w};
+
+        pair_run(&p);
+        assert_true(w.started > 0);
+        assert_false(w.arriving);
+        assert_true(p.source_says != GW_OWNER_UNDECIDED);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {owned_test(test_beside)};
+    const struct CMUnitTest tests[] = {owned_test(test_beside), owned_test(test_surveys_beside)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,6 +56,7 @@ struct gw_tracker {
     const struct gw_tracker_ops *ops;
     struct gw_ram *ram;
     struct gw_marks marks; /* open from before ops->start until after ops->stop */
+    _Atomic uint64_t marked; /* pages that were noted in them, ever */
     bool started;            /* by a session; written by its thread, under ram->lock */
     /* under ram->lock */
     bool armed;              /* the back end runs: for a session, for a count, or for both */

@@ -47,6 +47,22 @@ void gw_dirty_rate_get_sized(struct gw_vm *vm, struct gw_dirty_rate *ret, size_t
     fake_now();
 }
 
+int gw_survey_start_sized(struct gw_vm *vm, const struct gw_survey_config *config, size_t config_bytes, struct gw_error *err)
+{
+    fake_now();
+    vm->survey_config = *config;
+    gw_strcopy(vm->probe, sizeof vm->probe, config->probe ? config->probe : "");
+    fake_now();
+    return 0;
+}
+
+void gw_survey_get_sized(struct gw_vm *vm, struct gw_survey *ret, size_t ret_bytes)
+{
+    fake_now();
+    *ret = vm->survey;
+    fake_now();
+}
+
 int gw_dirty_rate_vcpu(struct gw_vm *vm, unsigned vcpu, uint64_t *ret_bytes_per_s)
 {
     if (vcpu > 1)

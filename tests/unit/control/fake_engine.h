@@ -11,6 +11,7 @@
 #include "godwit/dirty_rate.h"
 #include "godwit/recv.h"
 #include "godwit/send.h"
+#include "godwit/survey.h"
 #include "godwit/vm.h"
 
 struct gw_vm {
@@ -23,6 +24,9 @@ struct gw_vm {
     struct gw_dirty_rate rate;           /* what is told */
     uint64_t limits[2], rates[2];        /* bytes per second of its two vCPUs */
     bool unlimited;                      /* vCPUs cannot be limited */
+    struct gw_survey_config survey_config; /* the last that was asked for, without its probe */
+    char probe[64];
+    struct gw_survey survey; /* what is told */
 };
 
 struct fake_session {
