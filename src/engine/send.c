@@ -277,6 +277,8 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
     s->resume = config->resume;
     if (s->resume && !gw_options_cap(s->session.vm->options, GW_CAP_POSTCOPY_RAM))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "to resume needs the capability postcopy-ram");
+    if (s->resume && !s->session.vm->guest->at_rest && gw_vm_running(s->session.vm))
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "to resume: the machine runs here, so it is not the one that waits there");
     s->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0
                     : config->progress_timeout_ns             ? config->progress_timeout_ns
                                                               : DEFAULT_TIMEOUT_NS;

@@ -2,11 +2,11 @@
  *
  * Any bytes as what a destination says, at any time: a whole migration to a destination that is all mouth.
  *
- * Input: a byte that chooses the peer's profile, then pieces: how far the source must have written before the piece is
+ * Input: a byte that chooses the peer's profile (bit 2: the machine is to go on there at once, by postcopy), then pieces: how far the source must have written before the piece is
  * said (in units of 128 bytes), how long it is, the bytes. At the end the destination closes its side.
  *
  * The machine goes on here, or it was given away after LOADED by a COMMIT, or a plain peer said after the last byte that it
- * has it; never anything else.
+ * has it; never anything else. By postcopy it may also be there without all of its memory.
  */
 #include "base/endian.h"
 #include "engine/send.h"
@@ -121,7 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct rig g;
     struct gw_error err = GW_ERROR_INIT;
     struct mouth m = {.data = data, .bytes = size, .at = 1};
-    bool godwit = size && !(data[0] & 3 && (data[0] & 3) != 3);
+    bool postcopy = size && data[0] & 4, godwit = size && !(data[0] & 3 && (data[0] & 3) != 3);
     pthread_condattr_t attr;
     struct gw_send *send;
     enum gw_owner owner;
@@ -142,12 +142,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&m.moved, &attr);
+    check(gw_options_set_capability(gw_vm_options(g.vm), "postcopy-ram", postcopy, &err) >= 0, "set-up", &err);
     r = gw_send_start(g.vm,
                       &(struct gw_send_config){.take_channel = &m.channel,
                                                .peer = peers[data[0] & 3],
                                                .progress_timeout_ns = 3600 * GW_NS_PER_S},
                       &send, &err);
     check(r >= 0, "start", &err);
+    if (postcopy)
+        gw_send_start_postcopy(send, NULL); /* it may have ended already */
     r = gw_send_wait(send, &err);
     owner = gw_send_owner(send);
     gw_send_free(send);

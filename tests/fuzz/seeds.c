@@ -208,7 +208,15 @@ static int return_path(void)
     static const uint8_t requests[] = {2, 0, 18, 0, 3, 0, 14, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0x10, 0, 1, 'r',
                                        0, 16, 0, 4, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0};
 
-    return put("good", good, sizeof good) | put("bad", bad, sizeof bad) | put("plain", plain, sizeof plain) |
+    /* It loads the package, asks for pages, the last time for what there is not; and one that could not load it. */
+    static const uint8_t postcopy[] = {5,   0,   16, PONG(ONE), PONG(ONE), 255, 8, 0, 2, 0, 4, 0, 0, 0, 3,
+                                       255, 18, 0, 3, 0, 15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 2, 'l', 'o',
+                                       255, 16, 0, 4, 0, 12, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0x10, 0, 255, 8, SHUT(0)};
+    static const uint8_t unloaded[] = {5, 0, 16, PONG(ONE), PONG(ONE), 255, 8, SHUT(1)};
+    static const uint8_t runs[] = {5, 0, 16, PONG(ONE), PONG(ONE), 255, 8, 0, 2, 0, 4, 0, 0, 0, 3, 255, 8, SHUT(0)};
+
+    return put("postcopy", postcopy, sizeof postcopy) | put("unloaded", unloaded, sizeof unloaded) |
+           put("runs", runs, sizeof runs) | put("good", good, sizeof good) | put("bad", bad, sizeof bad) | put("plain", plain, sizeof plain) |
            put("ack", ack, sizeof ack) | put("requests", requests, sizeof requests);
 }
 
