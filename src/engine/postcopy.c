@@ -83,26 +83,21 @@ static int put_before(struct gw_send *s, struct gw_error *err)
         r = live->ops->complete(live, &s->writer, err);
         gw_send_footer(s, live);
     }
+    /* What is due of a large host page is all of it, and discarded as a whole. */
+    if (r >= 0)
+        gw_requests_open(s->plan.requests);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++)
         if (s->plan.live[i]->ops->hand_over)
             r = s->plan.live[i]->ops->hand_over(s->plan.live[i], &s->writer, &commands, err);
-    if (r >= 0)
-        gw_requests_open(s->plan.requests);
     return r < 0 ? r : gw_vm_notify(s->session.vm, GW_NOTIFY_COMPLETE, err);
 }
 
-/* A stream of its own: it is read whole before anything of it is done. */
-static int put_package(struct gw_send *s, struct gw_error *err)
+/* A stream of its own: it is read whole before anything of it is done. The caller frees it. */
+static int make_package(struct gw_send *s, uint8_t **ret, size_t *ret_bytes, struct gw_error *err)
 {
     struct gw_writer main = s->writer;
-    uint8_t length[4];
-    size_t bytes = 0;
-    void *data = NULL;
-    int r;
+    int r = gw_writer_init_memory(&s->writer, err);
 
-    gw_send_ping(s, 2);
-    main = s->writer;
-    r = gw_writer_init_memory(&s->writer, err);
     if (r >= 0) {
         s->grammar = GW_GRAMMAR_PACKAGE;
         gw_send_command(s, GW_COMMAND_POSTCOPY_LISTEN, NULL, 0);
@@ -112,21 +107,14 @@ static int put_package(struct gw_send *s, struct gw_error *err)
     }
     if (r >= 0)
         r = gw_writer_flush(&s->writer, err);
+    if (r >= 0 && gw_writer_offset(&s->writer) > UINT32_MAX)
+        r = gw_fail(err, -EFBIG, GW_BLAME_CALLER, "the state of the devices has %" PRIu64 " bytes: too many for postcopy",
+                    gw_writer_offset(&s->writer));
     if (r >= 0)
-        data = gw_writer_take(&s->writer, &bytes);
+        *ret = gw_writer_take(&s->writer, ret_bytes);
     gw_writer_close(&s->writer);
     s->writer = main;
-    if (r >= 0 && bytes > UINT32_MAX)
-        r = gw_fail(err, -EFBIG, GW_BLAME_CALLER, "the state of the devices has %zu bytes: too many for postcopy", bytes);
-    if (r >= 0) {
-        s->grammar = GW_GRAMMAR_COMPLETE;
-        gw_store_be32(length, (uint32_t)bytes);
-        gw_send_command(s, GW_COMMAND_PACKAGED, length, sizeof length);
-        gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
-        gw_put_bytes(&s->writer, data, bytes);
-        s->grammar = GW_GRAMMAR_POSTCOPY;
-    }
-    free(data);
+    s->grammar = GW_GRAMMAR_COMPLETE;
     return r;
 }
 
@@ -168,10 +156,12 @@ static int failed_before(struct gw_send *s, struct gw_error *err)
     return err->code;
 }
 
-/* Flushes the package; with its last byte the machine may go on there. */
-static int hand_over(struct gw_send *s, struct gw_error *err)
+/* With the last byte of the package the machine may go on there. Not a byte of it goes before that is committed to: the writer
+ * flushes by itself when it is full. */
+static int hand_over(struct gw_send *s, const uint8_t *package, size_t bytes, struct gw_error *err)
 {
-    uint64_t end = gw_writer_offset(&s->writer), in, out;
+    uint64_t end, in, out;
+    uint8_t length[4];
     int r;
 
     pthread_mutex_lock(&s->session.lock);
@@ -180,6 +170,13 @@ static int hand_over(struct gw_send *s, struct gw_error *err)
     r = gw_session_commit(&s->session, GW_PHASE_OFFERED_POSTCOPY, err);
     if (r < 0)
         return r;
+    gw_send_ping(s, 2);
+    gw_store_be32(length, (uint32_t)bytes);
+    gw_send_command(s, GW_COMMAND_PACKAGED, length, sizeof length);
+    gw_writer_cause(&s->writer, GW_CAUSE_DEVICE);
+    gw_put_bytes(&s->writer, package, bytes);
+    s->grammar = GW_GRAMMAR_POSTCOPY;
+    end = gw_writer_offset(&s->writer);
     gw_send_ping(s, 4);
     r = gw_send_flush(s, err);
     gw_send_lap(s, GW_DOWNTIME_DEVICES);
@@ -332,6 +329,8 @@ int gw_send_follow(struct gw_send *s, struct gw_error *err)
 int gw_send_postcopy(struct gw_send *s, struct gw_error *err)
 {
     struct gw_error local = GW_ERROR_INIT;
+    uint8_t *package = NULL;
+    size_t bytes = 0;
     bool two_steps;
     int r;
 
@@ -349,11 +348,12 @@ int gw_send_postcopy(struct gw_send *s, struct gw_error *err)
     r = put_before(s, err);
     gw_globalstate_set(s->session.vm->globalstate, s->was_running);
     if (r >= 0)
-        r = put_package(s, err);
+        r = make_package(s, &package, &bytes, err);
     if (r >= 0)
         r = gw_send_check(s, err);
     if (r >= 0)
-        r = hand_over(s, err);
+        r = hand_over(s, package, bytes, err);
+    free(package);
     if (r < 0)
         return r;
     return gw_send_follow(s, err);
