@@ -242,6 +242,27 @@ class ZeroCopy(Multifd):
             self.assertIn(words, p.text())
 
 
+class Adaptive(Multifd):
+    """The level changes under way, and QEMU, which knows nothing of it, reads all of it."""
+
+    def test_to_each_version(self):
+        for version in VERSIONS:
+            for compression in ("zlib", "zstd"):
+                with self.subTest(version=version, compression=compression):
+                    settings = multifd(2, compression, **{"multifd-%s-level" % compression: 9})
+                    settings["capabilities"] = [*settings["capabilities"], "x-godwit-adaptive-compression"]
+                    name = version + compression
+                    target = self.of(version, "target" + name, multifd(2, compression), incoming=self.unix(name))
+                    if not target:
+                        continue
+                    source = self.none_vm("source" + name, "send", self.unix(name), peer=profile(version), rate=4000,
+                                          working_set=8 << 20, ram=RAM, **settings)
+                    source.settle()
+                    self.assert_ok(source.end())
+                    target.wait()
+                    self.assert_same_ram(target.ram(), source.ram())
+
+
 class Differs(Multifd):
     """Settings that differ: both sides end or go on, and say what differs; the machine stays where it is."""
 
