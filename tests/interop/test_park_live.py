@@ -146,6 +146,11 @@ class Live(Parking):
             source.qmp.command("migrate-set-parameters", **{"max-bandwidth": min(max(pace, 256 << 10), 4 << 20)})
             source.migrate(self.unix())
             if pauses:
+                # Whether it converges by itself depends on the host; after some passes it may stop for as long as it takes.
+                wait_until("pre-switchover, or a third pass",
+                           lambda: source.migration().get("status") == "pre-switchover" or
+                           source.migration().get("ram", {}).get("dirty-sync-count", 0) >= 3)
+                source.qmp.command("migrate-set-parameters", **{"downtime-limit": 2000000, "max-bandwidth": 1 << 40})
                 wait_until("pre-switchover", lambda: source.migration().get("status") == "pre-switchover")
             else:
                 wait_until("a third pass", lambda: source.migration().get("ram", {}).get("dirty-sync-count", 0) >= 3)
@@ -204,7 +209,7 @@ class Live(Parking):
 
     def multifd(self, version, compression="none"):
         """Pages that come on several channels, at either rule of when these wait for each other. The rate limit does not
-        hold such channels up by much: it may converge, and waits until the writer has stopped."""
+        hold such channels up by much, so it waits until the writer has stopped."""
         found = self.live(version, version, "--capability", "multifd", "--parameter", "multifd-channels=3", "--parameter",
                           "multifd-compression=" + compression, capabilities=["multifd", "pause-before-switchover"],
                           parameters={"multifd-channels": 3, "multifd-compression": compression},
