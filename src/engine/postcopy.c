@@ -285,6 +285,7 @@ static int follow(struct gw_send *s, struct gw_error *err)
             pace(s, &owed);
         gw_send_publish(s);
     }
+    gw_requests_finish(s->plan.requests); /* what comes meanwhile must not keep the last answer from being read */
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
         struct gw_live *live = s->plan.live[i];
 

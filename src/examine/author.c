@@ -74,21 +74,18 @@ void gw_author_command(struct gw_author *a, uint16_t command, uint32_t value)
         a->marks |= 1u << GW_AUTHOR_EXTENSIONS;
     if ((command >= GW_COMMAND_POSTCOPY_ADVISE && command <= GW_COMMAND_PACKAGED) ||
         command == GW_COMMAND_POSTCOPY_RESUME || command == GW_COMMAND_RECV_BITMAP)
-        a->marks |= 1u << GW_AUTHOR_POSTCOPY;
+        a->postcopy = true;
     if (command == GW_COMMAND_ENABLE_COLO)
         a->marks |= 1u << GW_AUTHOR_COLO;
 }
 
 unsigned gw_author_marks(const struct gw_author *a)
 {
-    const unsigned own_end = 1u << GW_AUTHOR_POSTCOPY | 1u << GW_AUTHOR_COLO;
     unsigned marks = a->marks;
 
-    if (a->ended && a->has_ram && !a->ram_ended && !(marks & own_end))
-        marks |= 1u << GW_AUTHOR_SNAPSHOT;
-    if (a->batches && a->ram_ended && !a->unordered && !(marks & own_end))
+    if (a->batches && a->ram_ended && !a->unordered && !a->postcopy && !(marks & 1u << GW_AUTHOR_COLO))
         marks |= 1u << GW_AUTHOR_BATCHES;
-    if (a->page_by_page && !a->unordered)
+    if (a->page_by_page && !a->unordered && !a->postcopy)
         marks |= 1u << GW_AUTHOR_PAGE_BY_PAGE;
     return marks;
 }

@@ -28,11 +28,9 @@
     F(EXTENSIONS, "godwit", "it has commands of godwit's extensions")                                                  \
     F(BATCHES, "godwit", "zero pages come ahead of other pages, batch by batch")                                       \
     F(PAGE_BY_PAGE, "QEMU", "zero pages come among other pages, one by one")                                           \
-    F(POSTCOPY, "QEMU", "it has commands of postcopy")                                                                 \
     F(COLO, "QEMU", "it has checkpoints")                                                                              \
     F(DISKS, "QEMU", "it has disks")                                                                                   \
-    F(BITMAPS, "QEMU", "it has dirty bitmaps")                                                                         \
-    F(SNAPSHOT, "QEMU", "it is a background snapshot")
+    F(BITMAPS, "QEMU", "it has dirty bitmaps")
 
 /* What QEMU alone does ends where godwit learns it (engine/features.h); tests/unit/examine/test_author.c looks. */
 enum gw_author_mark {
@@ -49,6 +47,7 @@ const struct gw_author_rule *gw_author_rule(enum gw_author_mark mark);
 
 struct gw_author {
     unsigned marks;            /* 1 << GW_AUTHOR_x; more are only found by gw_author_marks */
+    bool postcopy; /* pages may come as they are asked for, and RAM has no END before they do */
     bool batches, page_by_page, unordered; /* the order of records; unordered: it says nothing */
     bool has_ram, later, ram_ended, ended; /* later: a section with records is over */
 

@@ -318,7 +318,7 @@ static struct source speak(struct scene *s, const struct script *what)
     if (what->cut)
         stream[c->channel].bytes = what->cut;
     for (const char *p = what->order; *p; p++) {
-        struct rig_bytes *b = &stream[*p == 'm' || *p == 'l' || *p == 'r' ? MAIN : *p == 'g' ? 0 : (unsigned)(*p - '0')];
+        struct rig_bytes *b = &stream[*p == 'm' || *p == 'l' || *p == 'r' ? MAIN : *p >= '0' && *p < '0' + STREAMS ? (unsigned)(*p - '0') : 0];
 
         if (*p == 'w') {
             while (!in_use(s))

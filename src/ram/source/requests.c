@@ -22,7 +22,7 @@ struct gw_requests {
     unsigned head, count;
     struct gw_ram_block *named; /* by the last request that named one */
     uint64_t asked;
-    bool closed;
+    bool closed, finished;
 };
 
 static struct gw_requests *of(struct gw_source *source)
@@ -90,9 +90,11 @@ int gw_requests_ask(struct gw_requests *q, const char *name, uint64_t offset, ui
         return r;
     pthread_mutex_lock(&q->lock);
     q->named = b;
-    while (q->count == GW_REQUESTS_MAX && !q->closed)
+    while (q->count == GW_REQUESTS_MAX && !q->closed && !q->finished)
         pthread_cond_wait(&q->room, &q->lock);
-    if (q->closed) {
+    if (q->finished) {
+        q->asked++;
+    } else if (q->closed) {
         r = gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "nobody serves the pages that are asked for any more");
     } else {
         q->queue[(q->head + q->count++) % GW_REQUESTS_MAX] = (struct request){
@@ -101,6 +103,15 @@ int gw_requests_ask(struct gw_requests *q, const char *name, uint64_t offset, ui
     }
     pthread_mutex_unlock(&q->lock);
     return r;
+}
+
+void gw_requests_finish(struct gw_requests *q)
+{
+    pthread_mutex_lock(&q->lock);
+    q->finished = true;
+    q->count = 0;
+    pthread_cond_broadcast(&q->room);
+    pthread_mutex_unlock(&q->lock);
 }
 
 void gw_requests_close(struct gw_requests *q)

@@ -33,6 +33,8 @@ void gw_requests_hold(struct gw_requests *q, bool hold);
 /* A request of the peer. name NULL: the block of the request before. -EPROTO: there is no such block or place. Waits while
  * GW_REQUESTS_MAX wait; -ECANCELED after close. */
 int gw_requests_ask(struct gw_requests *q, const char *name, uint64_t offset, uint64_t bytes, struct gw_error *err);
+/* All pages were given: who asks from now on has them, or will. */
+void gw_requests_finish(struct gw_requests *q);
 /* Nobody will serve any more. */
 void gw_requests_close(struct gw_requests *q);
 

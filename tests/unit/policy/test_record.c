@@ -103,7 +103,7 @@ static void test_longest_line(void **state)
     struct gw_throttle_out to = {true, UINT32_MAX, UINT64_MAX};
 
     memset(&in, 0xff, sizeof in);
-    in.exact = in.dry = in.allowed = in.bandwidth.known = true;
+    in.exact = in.dry = in.take = in.allowed = in.bandwidth.known = true;
     gw_record_switch(line, &in, &out);
     assert_true(strlen(line) < GW_RECORD_LINE - 1);
     gw_record_throttle(line, &p, UINT64_MAX, UINT64_MAX, UINT64_MAX, &to);

@@ -281,6 +281,23 @@ static void test_flood(void **state)
     all_came(t);
 }
 
+/* All has been given: requests that come late, in whatever number, wait for nothing. */
+static void test_late(void **state)
+{
+    struct rig *t = *state;
+
+    gw_requests_open(t->requests);
+    all_came(t);
+    ask(t, "small", 1, 1);
+    gw_requests_finish(t->requests);
+    assert_false(gw_requests_waiting(t->requests));
+    for (unsigned i = 0; i < 3 * GW_REQUESTS_MAX; i++)
+        ask(t, "small", i % SMALL, 1);
+    assert_false(gw_requests_waiting(t->requests));
+    assert_int_equal(take(t, 7), 0);
+    assert_int_equal(gw_requests_count(t->requests), 1 + 3 * GW_REQUESTS_MAX);
+}
+
 /* A source that gives pages in its own order only cannot serve. */
 static struct gw_source *free_it(struct gw_source *s)
 {
@@ -311,6 +328,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_parts_become_whole, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_bad_requests, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_flood, open_rig, close_rig),
+        cmocka_unit_test_setup_teardown(test_late, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_needs_take, open_rig, close_rig),
     };
 
