@@ -326,7 +326,7 @@ static int known_pending(struct gw_send *s, uint64_t *ret_bytes, struct gw_error
     return r;
 }
 
-static bool may_switch(struct gw_send *s)
+bool gw_send_may_switch(struct gw_send *s)
 {
     bool ack = gw_options_cap(s->session.vm->options, GW_CAP_SWITCHOVER_ACK) && gw_vm_running(s->session.vm), may;
 
@@ -405,7 +405,7 @@ static int decide(struct gw_send *s, bool exact, bool dry, struct gw_switch_out 
     struct gw_switch_in in = {
         .exact = exact,
         .dry = dry,
-        .allowed = may_switch(s),
+        .allowed = gw_send_may_switch(s),
         .take = gw_tend_takes(&s->tend),
         .limit_ns = gw_send_limit(s),
         .in_flight_bytes = gw_channel_queued(s->channel),

@@ -38,7 +38,7 @@ static bool asked(struct gw_send *s)
 
 int gw_send_postcopy_due(struct gw_send *s, struct gw_error *err)
 {
-    bool ack = gw_options_cap(s->session.vm->options, GW_CAP_SWITCHOVER_ACK) && gw_vm_running(s->session.vm), two_steps;
+    bool two_steps;
     int r;
 
     if (!asked(s))
@@ -46,9 +46,7 @@ int gw_send_postcopy_due(struct gw_send *s, struct gw_error *err)
     r = gw_send_know_peer(s, &two_steps, err);
     if (r < 0)
         return r;
-    pthread_mutex_lock(&s->session.lock);
-    s->postcopy = !ack || s->rp.switchover_ack;
-    pthread_mutex_unlock(&s->session.lock);
+    s->postcopy = gw_send_may_switch(s);
     return s->postcopy;
 }
 
@@ -63,26 +61,8 @@ static void put_command(struct gw_commands *c, uint16_t number, const void *payl
 static int put_before(struct gw_send *s, struct gw_error *err)
 {
     struct gw_commands commands = {.put = put_command, .opaque = s};
-    uint64_t due;
-    int r = gw_send_devices(s, GW_DEVICES_PARTS, err);
+    int r = gw_send_last_parts(s, true, err);
 
-    if (s->profile->switchover_start)
-        gw_send_command(s, GW_COMMAND_SWITCHOVER_START, NULL, 0);
-    gw_send_lap(s, GW_DOWNTIME_DEVICES);
-    if (r >= 0)
-        r = gw_send_sync(s, true, &due, err);
-    gw_send_lap(s, GW_DOWNTIME_SYNC);
-    if (r >= 0)
-        r = gw_send_devices(s, GW_DEVICES_ENDS, err);
-    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
-        struct gw_live *live = s->plan.live[i];
-
-        if (live->ops->hand_over)
-            continue;
-        gw_send_section(s, GW_SECTION_END, live);
-        r = live->ops->complete(live, &s->writer, err);
-        gw_send_footer(s, live);
-    }
     /* What is due of a large host page is all of it, and discarded as a whole. */
     if (r >= 0)
         gw_requests_open(s->plan.requests);
@@ -134,13 +114,6 @@ static void hear(struct gw_send *s, struct gw_error *err)
     pthread_mutex_unlock(&x->lock);
 }
 
-static int undecided(struct gw_send *s, struct gw_error *err)
-{
-    gw_context(err, "it is not known whether the destination runs the machine: look there, then start it on one side");
-    gw_session_enter_failed(&s->session, GW_PHASE_SEND_UNDECIDED, err);
-    return err->code;
-}
-
 /* The return path ended, or the connection, before the destination said that it loaded the package. */
 static int failed_before(struct gw_send *s, struct gw_error *err)
 {
@@ -151,7 +124,7 @@ static int failed_before(struct gw_send *s, struct gw_error *err)
     refused = s->rp.shut && s->rp.shut_value;
     pthread_mutex_unlock(&s->session.lock);
     if (!refused)
-        return undecided(s, err);
+        return gw_send_undecided(s, err);
     gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
     return err->code;
 }
@@ -286,21 +259,10 @@ static int follow(struct gw_send *s, struct gw_error *err)
         gw_send_publish(s);
     }
     gw_requests_finish(s->plan.requests); /* what comes meanwhile must not keep the last answer from being read */
-    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
-        struct gw_live *live = s->plan.live[i];
-
-        if (!live->ops->hand_over)
-            continue;
-        gw_send_section(s, GW_SECTION_END, live);
-        r = live->ops->complete(live, &s->writer, err);
-        gw_send_footer(s, live);
-    }
-    if (r < 0)
-        return r;
-    gw_grammar_step(&s->grammar, GW_ELEMENT_EOF, 0);
-    gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
-    gw_put_u8(&s->writer, GW_ELEMENT_EOF);
-    return gw_send_flush(s, err);
+    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++)
+        if (s->plan.live[i]->ops->hand_over)
+            r = gw_send_complete(s, s->plan.live[i], err);
+    return r < 0 ? r : gw_send_end(s, NULL, 0, err);
 }
 
 static int lost(struct gw_send *s, struct gw_error *err)
@@ -337,15 +299,9 @@ int gw_send_postcopy(struct gw_send *s, struct gw_error *err)
 
     if (!err)
         err = &local;
-    r = gw_send_know_peer(s, &two_steps, err);
-    if (r >= 0)
-        r = gw_send_stop(s, err);
-    if (r >= 0)
-        r = gw_send_pause_before(s, err);
+    r = gw_send_stand(s, &two_steps, err);
     if (r < 0)
         return r;
-    atomic_store(&s->session.vm->taken, false);
-    gw_session_enter(&s->session, GW_PHASE_DEVICE);
     r = put_before(s, err);
     gw_globalstate_set(s->session.vm->globalstate, s->was_running);
     if (r >= 0)

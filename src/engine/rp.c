@@ -241,4 +241,6 @@ void gw_rp_join(struct gw_rp *rp)
     if (rp->running)
         pthread_join(rp->thread, NULL);
     rp->running = false;
+    free(rp->map); /* that nobody took */
+    rp->map = NULL;
 }

@@ -102,8 +102,16 @@ int gw_send_end(struct gw_send *s, const char *text, size_t bytes, struct gw_err
 /* Whether the machine changes hands in two steps must be known on both sides: the destination knows as soon as it is
  * asked, so the answer has to be here before the last byte is sent. */
 int gw_send_know_peer(struct gw_send *s, bool *ret_two_steps, struct gw_error *err);
-int gw_send_stop(struct gw_send *s, struct gw_error *err);
-int gw_send_pause_before(struct gw_send *s, struct gw_error *err);
+/* The machine stops, and waits for migrate-continue where that is asked for; then its last state is due (phase DEVICE). */
+int gw_send_stand(struct gw_send *s, bool *ret_two_steps, struct gw_error *err);
+/* END of a section, with all that is left of it. */
+int gw_send_complete(struct gw_send *s, struct gw_live *live, struct gw_error *err);
+/* The last sync, and the end of all live sections; with postcopy those that can follow do not end yet. */
+int gw_send_last_parts(struct gw_send *s, bool postcopy, struct gw_error *err);
+/* Ends so, with what is to be done then. Returns the error's code. */
+int gw_send_undecided(struct gw_send *s, struct gw_error *err);
+/* The destination is known and has acknowledged, where it is to. */
+bool gw_send_may_switch(struct gw_send *s);
 /* Waits for the next thing the destination says after the last byte. */
 enum gw_answer { GW_ANSWER_LOADED, GW_ANSWER_GOOD, GW_ANSWER_BAD, GW_ANSWER_CLOSED, GW_ANSWER_LOST };
 enum gw_answer gw_send_wait_answer(struct gw_send *s, bool for_loaded, struct gw_error *err);

@@ -27,7 +27,7 @@ int gw_send_know_peer(struct gw_send *s, bool *ret_two_steps, struct gw_error *e
     return gw_send_check(s, err);
 }
 
-int gw_send_stop(struct gw_send *s, struct gw_error *err)
+static int stop(struct gw_send *s, struct gw_error *err)
 {
     struct gw_vm *vm = s->session.vm;
     uint64_t t = now(s);
@@ -52,7 +52,7 @@ int gw_send_stop(struct gw_send *s, struct gw_error *err)
     return 0;
 }
 
-int gw_send_pause_before(struct gw_send *s, struct gw_error *err)
+static int pause_before(struct gw_send *s, struct gw_error *err)
 {
     if (!gw_options_cap(s->session.vm->options, GW_CAP_PAUSE_BEFORE_SWITCHOVER))
         return 0;
@@ -65,14 +65,36 @@ int gw_send_pause_before(struct gw_send *s, struct gw_error *err)
     return gw_send_check(s, err);
 }
 
-/* Everything but the last word (EOF): as long as that is not sent nobody else can run the guest. */
-static int put_state(struct gw_send *s, struct gw_error *err)
+int gw_send_stand(struct gw_send *s, bool *ret_two_steps, struct gw_error *err)
 {
-    struct gw_vm *vm = s->session.vm;
-    uint64_t due;
+    int r = gw_send_know_peer(s, ret_two_steps, err);
+
+    if (r >= 0)
+        r = stop(s, err);
+    if (r >= 0)
+        r = pause_before(s, err);
+    if (r < 0)
+        return r;
+    atomic_store(&s->session.vm->taken, false);
+    gw_session_enter(&s->session, GW_PHASE_DEVICE);
+    return 0;
+}
+
+int gw_send_complete(struct gw_send *s, struct gw_live *live, struct gw_error *err)
+{
     int r;
 
-    r = gw_send_devices(s, GW_DEVICES_PARTS, err);
+    gw_send_section(s, GW_SECTION_END, live);
+    r = live->ops->complete(live, &s->writer, err);
+    gw_send_footer(s, live);
+    return r;
+}
+
+int gw_send_last_parts(struct gw_send *s, bool postcopy, struct gw_error *err)
+{
+    uint64_t due;
+    int r = gw_send_devices(s, GW_DEVICES_PARTS, err);
+
     if (s->profile->switchover_start)
         gw_send_command(s, GW_COMMAND_SWITCHOVER_START, NULL, 0);
     gw_send_lap(s, GW_DOWNTIME_DEVICES);
@@ -83,12 +105,19 @@ static int put_state(struct gw_send *s, struct gw_error *err)
     if (r >= 0)
         r = gw_send_devices(s, GW_DEVICES_ENDS, err);
     gw_send_lap(s, GW_DOWNTIME_DEVICES);
-    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
-        gw_send_section(s, GW_SECTION_END, s->plan.live[i]);
-        r = s->plan.live[i]->ops->complete(s->plan.live[i], &s->writer, err);
-        gw_send_footer(s, s->plan.live[i]);
-    }
+    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++)
+        if (!postcopy || !s->plan.live[i]->ops->hand_over)
+            r = gw_send_complete(s, s->plan.live[i], err);
     gw_send_lap(s, GW_DOWNTIME_MEMORY);
+    return r;
+}
+
+/* Everything but the last word (EOF): as long as that is not sent nobody else can run the guest. */
+static int put_state(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_vm *vm = s->session.vm;
+    int r = gw_send_last_parts(s, false, err);
+
     gw_send_last_round(s);
     if (r >= 0)
         r = gw_vm_notify(vm, GW_NOTIFY_COMPLETE, err);
@@ -169,7 +198,7 @@ int gw_send_sent(struct gw_send *s, bool confirmed, bool heard)
     return 0;
 }
 
-static int undecided(struct gw_send *s, struct gw_error *err)
+int gw_send_undecided(struct gw_send *s, struct gw_error *err)
 {
     gw_context(err, "it is not known whether the destination runs the machine: look there, then start it on one side");
     gw_session_enter_failed(&s->session, GW_PHASE_SEND_UNDECIDED, err);
@@ -189,7 +218,7 @@ static int answer_plain(struct gw_send *s, struct gw_error *err)
         r = gw_channel_close(s->channel, err);
         tells |= s->channel->features & GW_CHANNEL_COMMAND && r == -EIO;
         if (r < 0 && !tells)
-            return undecided(s, err);
+            return gw_send_undecided(s, err);
         if (r >= 0)
             return gw_send_sent(s, s->channel->ops->sync, false);
         gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
@@ -202,14 +231,14 @@ static int answer_plain(struct gw_send *s, struct gw_error *err)
         /* A network that breaks looks the same. While a machine stands here, it goes on, and a destination that may run
          * it too is the less likely case; one that rests in a file loses nothing by waiting for somebody who looks. */
         if (s->session.vm->guest->at_rest)
-            return undecided(s, err);
+            return gw_send_undecided(s, err);
         /* fallthrough */
     case GW_ANSWER_BAD:
         /* A destination that could not load says so, or just ends: it does not run the guest. */
         gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
         return failure(err);
     default:
-        return undecided(s, err);
+        return gw_send_undecided(s, err);
     }
 }
 
@@ -226,7 +255,7 @@ static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error
         return failure(err);
     }
     if (!s->rp.running)
-        return undecided(s, err);
+        return gw_send_undecided(s, err);
     /* It may have what it needs, not want the rest, and have said so. */
     a = gw_send_wait_answer(s, false, &answer);
     if (a == GW_ANSWER_GOOD) {
@@ -234,7 +263,7 @@ static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error
         return gw_send_sent(s, true, true);
     }
     if (a == GW_ANSWER_LOST || (a == GW_ANSWER_CLOSED && s->session.vm->guest->at_rest))
-        return undecided(s, err);
+        return gw_send_undecided(s, err);
     gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
     return failure(err);
 }
@@ -294,15 +323,9 @@ int gw_send_switchover(struct gw_send *s, struct gw_error *err)
 
     if (!err)
         err = &local;
-    r = gw_send_know_peer(s, &two_steps, err);
-    if (r >= 0)
-        r = gw_send_stop(s, err);
-    if (r >= 0)
-        r = gw_send_pause_before(s, err);
+    r = gw_send_stand(s, &two_steps, err);
     if (r < 0)
         return r;
-    atomic_store(&vm->taken, false);
-    gw_session_enter(&s->session, GW_PHASE_DEVICE);
     r = put_state(s, err);
     if (r >= 0)
         r = vm->devices->describe(vm, s->desc, &text, &bytes, err);
