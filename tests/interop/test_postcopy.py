@@ -202,6 +202,8 @@ class Resumed(Postcopy):
                     if last:
                         self.exits(send)
                         break
+                    # Before it was told to run it cannot pause: it fails, and the file is the machine.
+                    wait_until("it runs", lambda: target.status() != "inmigrate" or not send.alive())
                     wait_until("some came", lambda: target.qmp.seen("MIGRATION", status="postcopy-active") or not send.alive())
                     self.assertTrue(send.alive(), send.text())
                     send.process.kill()
