@@ -32,7 +32,7 @@ static int socket_address(json_t *addr, char *buf, struct gw_error *err)
     int r;
 
     if (!type)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter 'channels[0].addr.type' is missing");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'channels[0].addr.type' is missing");
     if (!strcmp(type, "inet")) {
         r = gw_json_check(addr, "transport:s type:s host:s port:s numeric?b to?i ipv4?b ipv6?b keep-alive?b mptcp?b",
                           "channels[0].addr.", err);
@@ -57,7 +57,7 @@ static int socket_address(json_t *addr, char *buf, struct gw_error *err)
         r = gw_json_check(addr, "transport:s type:s str:s", "channels[0].addr.", err);
         return r < 0 ? r : add(buf, err, "fd:%s", text_of(addr, "str"));
     }
-    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter 'type' does not accept value '%.100s'", type);
+    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'type' cannot be '%.100s'", type);
 }
 
 /* exec: goes through a shell, so each argument is quoted; a shell with -c is what we are going to be. */
@@ -72,9 +72,9 @@ static int exec_address(json_t *addr, char *buf, struct gw_error *err)
     json_array_foreach(args, i, arg)
         if (!gw_json_is_string(arg))
             return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                           "Invalid parameter type for 'channels[0].addr.args[%zu]', expected: string", i);
+                           "argument 'channels[0].addr.args[%zu]' must have type string", i);
     if (json_array_size(args) == 0)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter 'channels[0].addr.args' is empty");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'channels[0].addr.args' is empty");
     if (json_array_size(args) == 3 && !strcmp(json_string_value(json_array_get(args, 0)), "/bin/sh") &&
         !strcmp(json_string_value(json_array_get(args, 1)), "-c"))
         return add(buf, err, "exec:%s", json_string_value(json_array_get(args, 2)));
@@ -110,25 +110,25 @@ static int channel_address(json_t *channels, char *buf, struct gw_error *err)
     int r;
 
     if (json_array_size(channels) != 1)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Channel list must have one entry, of type 'main'");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'channels' must list one channel, of type 'main'");
     if (!json_is_object(channel))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Invalid parameter type for 'channels[0]', expected: object");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'channels[0]' must have type object");
     r = gw_json_check(channel, "channel-type:s addr:o", "channels[0].", err);
     if (r < 0)
         return r;
     if (strcmp(text_of(channel, "channel-type"), "main"))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Channel list must have one entry, of type 'main'");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'channels' must list one channel, of type 'main'");
     addr = json_object_get(channel, "addr");
     transport = text_of(addr, "transport");
     if (!transport)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter 'channels[0].addr.transport' is missing");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'channels[0].addr.transport' is missing");
     if (!strcmp(transport, "socket"))
         return socket_address(addr, buf, err);
     if (!strcmp(transport, "exec"))
         return exec_address(addr, buf, err);
     if (!strcmp(transport, "file"))
         return file_address(addr, buf, err);
-    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter 'transport' does not accept value '%.100s'", transport);
+    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'transport' cannot be '%.100s'", transport);
 }
 
 int gw_address_from_args(json_t *args, char **ret_uri, struct gw_error *err)
@@ -143,7 +143,7 @@ int gw_address_from_args(json_t *args, char **ret_uri, struct gw_error *err)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
                        "'uri' and 'channels' arguments are mutually exclusive; exactly one of the two should be present");
     if (!uri && !channels)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter 'uri' is missing");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'uri' is missing");
     r = uri ? add(buf, err, "%s", json_string_value(uri)) : channel_address(channels, buf, err);
     if (r < 0)
         return r;

@@ -107,7 +107,7 @@ int gw_cmd_set_capabilities(struct gw_control *c, json_t *args, json_t **ret_res
     json_array_foreach(list, i, item) {
         snprintf(where, sizeof where, "capabilities[%zu]", i);
         if (!json_is_object(item))
-            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Invalid parameter type for '%s', expected: object", where);
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument '%s' must have type object", where);
         snprintf(where, sizeof where, "capabilities[%zu].", i);
         r = gw_json_check(item, "capability:s state:b", where, err);
         if (r < 0)
@@ -115,6 +115,7 @@ int gw_cmd_set_capabilities(struct gw_control *c, json_t *args, json_t **ret_res
         names[i] = json_string_value(json_object_get(item, "capability"));
         on[i] = json_is_true(json_object_get(item, "state"));
     }
+    gw_control_settle(c);
     return gw_options_set_capabilities(gw_vm_options(c->vm), names, on, count, err);
 }
 
@@ -150,7 +151,7 @@ static int find_type(const char *name, enum gw_parameter_type *ret_type, struct 
     for (size_t i = 0; gw_options_parameter_at(i, &at, ret_type, NULL); i++)
         if (!strcmp(at, name))
             return 0;
-    return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "Parameter '%.100s' is unexpected", name);
+    return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "there is no argument '%.100s'", name);
 }
 
 /* The value as gw_options_set_parameter reads it: in place, or printed to buf. */
@@ -175,7 +176,7 @@ static int value_text(const char *name, json_t *value, char *buf, size_t size, c
     else if ((type == GW_PARAMETER_STRING || type == GW_PARAMETER_ENUM) && gw_json_is_string(value))
         *ret_text = json_string_value(value);
     else
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Invalid parameter type for '%s', expected: %s", name,
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument '%s' must have type %s", name,
                        expected[type]);
     return 0;
 }

@@ -15,7 +15,7 @@ static int open_file(const char *name, int flags, struct gw_error *err)
 {
     int fd = open(name, flags | O_CLOEXEC, 0660);
 
-    return fd >= 0 ? fd : gw_fail(err, -errno, GW_BLAME_LOCAL, "Could not open '%.200s': %s", name, strerror(errno));
+    return fd >= 0 ? fd : gw_fail(err, -errno, GW_BLAME_LOCAL, "%.200s cannot be opened: %s", name, strerror(errno));
 }
 
 static int write_all(int fd, const char *name, const uint8_t *p, size_t bytes, struct gw_error *err)

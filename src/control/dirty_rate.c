@@ -22,7 +22,7 @@ static int word(json_t *args, const char *name, const char *const *words, size_t
             *ret = i;
             return 0;
         }
-    return value ? gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter '%s' does not accept value '%.100s'", name,
+    return value ? gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument '%s' cannot be '%.100s'", name,
                            json_string_value(value))
                  : 0;
 }
@@ -110,7 +110,7 @@ int gw_cmd_set_vcpu_dirty_limit(struct gw_control *c, json_t *args, json_t **ret
     json_int_t rate = json_integer_value(json_object_get(args, "dirty-rate"));
 
     if (rate < 0)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter 'dirty-rate' expects MiB per second, or 0 for no limit");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'dirty-rate' is in MiB per second, or 0 for no limit");
     return limit(c, args, (uint64_t)rate, err);
 }
 

@@ -173,7 +173,7 @@ static int negotiate(struct gw_client *cl, json_t *args, struct gw_error *err)
         return r;
     json_array_foreach(json_object_get(args, "enable"), i, word) {
         if (!gw_json_is_string(word) || strcmp(json_string_value(word), "oob"))
-            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter 'enable' does not accept value '%.100s'",
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'enable' cannot be '%.100s'",
                            gw_json_is_string(word) ? json_string_value(word) : "?");
         oob = true;
     }
@@ -221,17 +221,17 @@ static void execute(struct gw_control *c, struct gw_client *cl, const char *name
         pthread_mutex_unlock(&c->queue);
     }
     if (!cmd && !added && is_absent(name)) {
-        snprintf(text, sizeof text, "The command %s is not supported by this build of godwit", name);
+        snprintf(text, sizeof text, "command %s is not supported by this build of godwit", name);
         put_error(cl, id, "GenericError", text);
         return;
     }
     if (!cmd && !added) {
-        snprintf(text, sizeof text, "The command %.100s has not been found", name);
+        snprintf(text, sizeof text, "there is no command %.100s", name);
         put_error(cl, id, "CommandNotFound", text);
         return;
     }
     if (oob && !(cmd && cmd->oob)) {
-        snprintf(text, sizeof text, "The command %.100s does not support OOB", name);
+        snprintf(text, sizeof text, "command %.100s cannot be executed out of band", name);
         put_error(cl, id, "GenericError", text);
         return;
     }
@@ -259,26 +259,26 @@ static const char *open_envelope(struct gw_client *cl, json_t *msg, json_t *id, 
     json_object_foreach(msg, key, value) {
         if (!strcmp(key, "execute") || (cl->oob && !strcmp(key, "exec-oob"))) {
             if (name)
-                wrong = "QMP input member 'execute' clashes with 'exec-oob'";
+                wrong = "a command has 'execute' or 'exec-oob', not both";
             else if (!gw_json_is_string(value))
-                wrong = !strcmp(key, "execute") ? "QMP input member 'execute' must be a string"
-                                                               : "QMP input member 'exec-oob' must be a string";
+                wrong = !strcmp(key, "execute") ? "member 'execute' of a command must be a string"
+                                                               : "member 'exec-oob' of a command must be a string";
             else
                 name = json_string_value(value);
             *ret_oob = !strcmp(key, "exec-oob");
         } else if (!strcmp(key, "arguments")) {
             if (!json_is_object(value))
-                wrong = "QMP input member 'arguments' must be an object";
+                wrong = "member 'arguments' of a command must be an object";
             *ret_args = value;
         } else if (strcmp(key, "id")) {
-            snprintf(text, sizeof text, "QMP input member '%.100s' is unexpected", key);
+            snprintf(text, sizeof text, "a command has no member '%.100s'", key);
             wrong = text;
         }
         if (wrong)
             break;
     }
     if (!wrong && !name)
-        wrong = "QMP input lacks member 'execute'";
+        wrong = "a command needs a member 'execute'";
     if (!wrong)
         return name;
     put_error(cl, id, "GenericError", wrong);
@@ -293,12 +293,12 @@ void gw_control_message(struct gw_control *c, struct gw_client *cl, const char *
     bool oob = false;
 
     if (gw_json_load(text, bytes, &msg, &err) < 0) {
-        gw_context(&err, "JSON parse error");
+        gw_context(&err, "what came is not JSON");
         gw_control_complain(cl, err.text);
         return;
     }
     if (!json_is_object(msg)) {
-        gw_control_complain(cl, "QMP input must be a JSON object");
+        gw_control_complain(cl, "a command must be a JSON object");
         json_decref(msg);
         return;
     }
@@ -308,9 +308,9 @@ void gw_control_message(struct gw_control *c, struct gw_client *cl, const char *
     if (name && !args)
         gw_client_close(cl);
     else if (name && !cl->negotiated && strcmp(name, "qmp_capabilities"))
-        put_error(cl, id, "CommandNotFound", "Expecting capabilities negotiation with 'qmp_capabilities'");
+        put_error(cl, id, "CommandNotFound", "the first command must be qmp_capabilities");
     else if (name && cl->negotiated && !strcmp(name, "qmp_capabilities"))
-        put_error(cl, id, "CommandNotFound", "Capabilities negotiation is already complete, command ignored");
+        put_error(cl, id, "CommandNotFound", "qmp_capabilities came before: it changes nothing now");
     else if (name && cl->negotiated)
         execute(c, cl, name, oob, args, id);
     else if (name && negotiate(cl, args, &err) == 0)

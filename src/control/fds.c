@@ -91,10 +91,10 @@ int gw_cmd_getfd(struct gw_control *c, json_t *args, json_t **ret_result, struct
     int fd = take_oldest(c->asking);
 
     if (fd < 0)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "No file descriptor supplied via SCM_RIGHTS");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no file descriptor came with the command (SCM_RIGHTS)");
     if (!*name || (*name >= '0' && *name <= '9') || strlen(name) > NAME_MAX_BYTES) {
         close(fd);
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter 'fdname' expects a name not starting with a digit%s",
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'fdname' must not begin with a digit%s",
                        *name >= '0' && *name <= '9' ? "" : ", of 1 to 255 bytes");
     }
     return keep(c, name, fd, err);
@@ -106,7 +106,7 @@ int gw_cmd_closefd(struct gw_control *c, json_t *args, json_t **ret_result, stru
     struct gw_named_fd *n = find(c, name);
 
     if (!n)
-        return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "File descriptor named '%.255s' not found", name);
+        return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "there is no file descriptor named '%.255s'", name);
     close(take_off(c, n));
     return 0;
 }
@@ -122,7 +122,7 @@ int gw_fds_open(struct gw_control *c, const char *uri, struct gw_channel **ret_c
 
     if (!n)
         return gw_fail(err, -ENOENT, GW_BLAME_CALLER,
-                       "File descriptor named '%.255s' has not been found: over QMP it has the name that getfd gave it",
+                       "there is no file descriptor named '%.255s': over QMP it has the name that getfd gave it",
                        uri + 3);
     return gw_channel_from_fd(take_off(c, n), uri, ret_channel, err);
 }

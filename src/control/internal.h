@@ -168,6 +168,8 @@ int gw_cmd_query_history(struct gw_control *c, json_t *args, json_t **ret_result
 
 /* session.c */
 bool gw_status_ended(enum gw_status status);
+/* A session tells its last status a moment before it lets go of the machine: waits until one that has told it has. */
+void gw_control_settle(struct gw_control *c);
 /* Whether `cont` may run a machine that stands still: not while a session has it, not on half-loaded memory. */
 int gw_control_may_run(struct gw_control *c, struct gw_error *err);
 void gw_control_free_sessions(struct gw_control *c);

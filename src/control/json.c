@@ -283,9 +283,9 @@ int gw_json_check(json_t *object, const char *spec, const char *where, struct gw
     for (p = spec; next_spec(&p, name, sizeof name, &optional, &type);) {
         value = json_object_get(object, name);
         if (!value && !optional)
-            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter '%s%s' is missing", where, name);
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument '%s%s' is missing", where, name);
         if (value && !is_type(value, type))
-            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Invalid parameter type for '%s%s', expected: %s", where,
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument '%s%s' must have type %s", where,
                            name, type_name(type));
     }
     json_object_foreach(object, key, value) {
@@ -294,7 +294,7 @@ int gw_json_check(json_t *object, const char *spec, const char *where, struct gw
         for (p = spec; !known && next_spec(&p, name, sizeof name, &optional, &type);)
             known = !strcmp(name, key);
         if (!known)
-            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter '%s%.100s' is unexpected", where, key);
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no argument '%s%.100s'", where, key);
     }
     return 0;
 }

@@ -45,7 +45,7 @@ static bool receiving(struct gw_control *c)
 static int judge_incoming(struct gw_control *c, struct gw_error *err)
 {
     if (receiving(c) || (c->waits && !c->incoming_used))
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "Guest is waiting for an incoming migration");
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the machine waits for one that is to arrive: there is nothing here to send");
     if (!c->recv || c->claimed || gw_recv_status(c->recv) == GW_STATUS_COMPLETED)
         return 0;
     return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the incoming migration did not complete%s",
@@ -53,6 +53,16 @@ static int judge_incoming(struct gw_control *c, struct gw_error *err)
                        ? ", and it is not known who owns the guest: if the source says that it is the destination, "
                          "x-godwit-claim runs it here"
                        : "");
+}
+
+void gw_control_settle(struct gw_control *c)
+{
+    pthread_mutex_lock(&c->sessions);
+    if (c->send && !sending(c))
+        gw_send_wait(c->send, NULL);
+    if (c->recv && !receiving(c))
+        gw_recv_wait(c->recv, NULL);
+    pthread_mutex_unlock(&c->sessions);
 }
 
 int gw_control_may_run(struct gw_control *c, struct gw_error *err)
@@ -63,7 +73,7 @@ int gw_control_may_run(struct gw_control *c, struct gw_error *err)
     r = judge_incoming(c, err);
     /* The session may have read the last of memory already, or be about to: nobody but it may start the machine. */
     if (r == 0 && sending(c))
-        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "Migration is not finalized yet");
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the last migration has not ended yet");
     if (r == 0 && c->send)
         gw_send_wait(c->send, NULL); /* its last status is told a moment before it lets go of the machine */
     pthread_mutex_unlock(&c->sessions);
@@ -106,7 +116,7 @@ static int start_send(struct gw_control *c, const char *uri, struct gw_send_conf
     if (c->closed)
         return gw_fail(err, -ESHUTDOWN, GW_BLAME_LOCAL, "the control is being closed");
     if (sending(c))
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
     r = judge_incoming(c, err);
     if (r == 0 && gw_fds_meant(uri))
         r = gw_fds_open(c, uri, &config->take_channel, err);
@@ -138,7 +148,7 @@ int gw_cmd_migrate(struct gw_control *c, json_t *args, json_t **ret_result, stru
     int r;
 
     if (json_is_true(json_object_get(args, "resume")))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "Cannot resume if there is no paused migration");
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "there is no migration that was interrupted and could be resumed");
     if (json_is_true(json_object_get(args, "blk")) || json_is_true(json_object_get(args, "inc")))
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "block migration is not supported by this build of godwit");
     r = gw_address_from_args(args, &uri, err);
@@ -158,7 +168,7 @@ static int judge_waiting(struct gw_control *c, struct gw_error *err)
     if (c->recv && !receiving(c) && gw_recv_status(c->recv) != GW_STATUS_COMPLETED && !gw_recv_touched(c->recv))
         c->incoming_used = false;
     if (c->incoming_used)
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "The incoming migration has already been started");
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "this machine waits for a migration already");
     if (!c->waits)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "'-incoming' was not specified on the command line");
     return 0;
@@ -172,7 +182,7 @@ static int start_recv(struct gw_control *c, const char *uri, bool by_client, str
     if (c->closed)
         return gw_fail(err, -ESHUTDOWN, GW_BLAME_LOCAL, "the control is being closed");
     if (sending(c))
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
     r = judge_waiting(c, err);
     if (r == 0 && by_client && gw_fds_meant(uri))
         r = gw_fds_open(c, uri, &config->take_channel, err);
@@ -239,7 +249,7 @@ int gw_cmd_migrate_continue(struct gw_control *c, json_t *args, json_t **ret_res
     if (c->send)
         status = gw_send_status(c->send);
     if (status != GW_STATUS_PRE_SWITCHOVER || strcmp(state, gw_status_name(status)))
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Migration not in expected state: %s", gw_status_name(status));
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no migration that waits for this: its state is %s", gw_status_name(status));
     else
         r = gw_send_continue(c->send, err);
     pthread_mutex_unlock(&c->sessions);
@@ -288,7 +298,7 @@ int gw_cmd_yank(struct gw_control *c, json_t *args, json_t **ret_result, struct 
         const char *type = json_string_value(json_object_get(item, "type"));
 
         if (!type || strcmp(type, "migration") || (!sending(c) && !receiving(c))) {
-            r = gw_fail(err, -ENODEV, GW_BLAME_CALLER, "Instance not found");
+            r = gw_fail(err, -ENODEV, GW_BLAME_CALLER, "there is no such thing to yank");
             break;
         }
     }

@@ -20,23 +20,20 @@ _Static_assert(GW_CAP_COUNT <= 64, "capabilities are bits of one word");
      BIT(COMPRESS) | BIT(XBZRLE) | BIT(COLO) | BIT(VALIDATE_UUID) | BIT(ZERO_COPY_SEND))
 
 static const struct gw_feature_rule rules[] = {
-    {BIT(BACKGROUND_SNAPSHOT), 0, SNAPSHOT_NOT_WITH, "Background-snapshot is not compatible with %s"},
-    {BIT(POSTCOPY_RAM), 0, BIT(IGNORE_SHARED), "Postcopy is not compatible with ignore-shared"},
-    {BIT(POSTCOPY_RAM), 0, BIT(MULTIFD), "Postcopy is not yet compatible with multifd"},
-    {BIT(ZERO_COPY_SEND), BIT(MULTIFD), 0, "Capability zero-copy-send needs capability multifd"},
-    {BIT(ZERO_COPY_SEND), 0, BIT(XBZRLE) | BIT(COMPRESS),
-     "Capability zero-copy-send sends pages as they are in memory: turn %s off"},
-    {BIT(POSTCOPY_PREEMPT), BIT(POSTCOPY_RAM), 0, "Postcopy preempt requires postcopy-ram"},
-    {BIT(POSTCOPY_PREEMPT), 0, BIT(COMPRESS), "Postcopy preempt not compatible with compress"},
-    {BIT(MULTIFD), 0, BIT(COMPRESS), "Multifd is not compatible with compress"},
-    {BIT(MULTIFD), 0, BIT(XBZRLE), "Multifd is not compatible with xbzrle"},
-    {BIT(SWITCHOVER_ACK), BIT(RETURN_PATH), 0, "Capability 'switchover-ack' requires capability 'return-path'"},
-    {BIT(DIRTY_LIMIT), 0, BIT(AUTO_CONVERGE),
-     "dirty-limit conflicts with auto-converge either of then available currently"},
-    {BIT(ADAPTIVE_COMPRESSION), BIT(MULTIFD), 0, "Capability 'x-godwit-adaptive-compression' requires capability 'multifd'"},
-    {BIT(MAPPED_RAM), 0, BIT(XBZRLE), "Mapped-ram migration is incompatible with xbzrle"},
-    {BIT(MAPPED_RAM), 0, BIT(COMPRESS), "Mapped-ram migration is incompatible with %s"},
-    {BIT(MAPPED_RAM), 0, BIT(POSTCOPY_RAM), "Mapped-ram migration is incompatible with postcopy"},
+    {BIT(BACKGROUND_SNAPSHOT), 0, SNAPSHOT_NOT_WITH, "a snapshot goes out in one pass, and its machine stays here"},
+    {BIT(POSTCOPY_RAM), 0, BIT(IGNORE_SHARED), "memory that is not sent cannot be asked for"},
+    {BIT(POSTCOPY_RAM), 0, BIT(MULTIFD), "pages that the guest waits for come on the main channel"},
+    {BIT(ZERO_COPY_SEND), BIT(MULTIFD), 0, "the main channel does not send so"},
+    {BIT(ZERO_COPY_SEND), 0, BIT(XBZRLE) | BIT(COMPRESS), "pages are sent as they are in memory"},
+    {BIT(POSTCOPY_PREEMPT), BIT(POSTCOPY_RAM), 0, "nothing is waited for without it"},
+    {BIT(POSTCOPY_PREEMPT), 0, BIT(COMPRESS), "threads that compress write to the main channel"},
+    {BIT(MULTIFD), 0, BIT(COMPRESS), "its channels compress by multifd-compression"},
+    {BIT(MULTIFD), 0, BIT(XBZRLE), "differences go over the main channel"},
+    {BIT(SWITCHOVER_ACK), BIT(RETURN_PATH), 0, "that is where the destination acknowledges"},
+    {BIT(DIRTY_LIMIT), 0, BIT(AUTO_CONVERGE), "both slow the guest down"},
+    {BIT(ADAPTIVE_COMPRESSION), BIT(MULTIFD), 0, "its channels are what compresses"},
+    {BIT(MAPPED_RAM), 0, BIT(XBZRLE) | BIT(COMPRESS), "each page has its fixed place in the file, as it is in memory"},
+    {BIT(MAPPED_RAM), 0, BIT(POSTCOPY_RAM), "a file asks for nothing"},
 };
 
 const struct gw_feature *gw_feature(enum gw_capability c)
@@ -49,22 +46,26 @@ const struct gw_feature_rule *gw_feature_rule(size_t i)
     return i < GW_ARRAY_LEN(rules) ? &rules[i] : NULL;
 }
 
-static int refuse(const char *text, struct gw_error *err)
+static const char *first_of(uint64_t set)
 {
-    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s", text);
+    return features[__builtin_ctzll(set)].name;
 }
 
 static int judge_rule(const struct gw_feature_rule *rule, uint64_t caps, struct gw_error *err)
 {
-    const char *name = strstr(rule->text, "%s");
-    uint64_t clash = caps & rule->not_with;
+    uint64_t clash = caps & rule->not_with, lacks = rule->needs & ~caps;
 
-    if (!(caps & rule->with) || (!clash && !(rule->needs & ~caps)))
+    if (!(caps & rule->with) || (!clash && !lacks))
         return 0;
-    if (!name)
-        return refuse(rule->text, err);
-    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%.*s%s%s", (int)(name - rule->text), rule->text,
-                   features[__builtin_ctzll(clash)].name, name + 2);
+    return clash ? gw_fail(err, -EINVAL, GW_BLAME_CALLER, "capability %s cannot be on together with %s: %s",
+                           first_of(rule->with), first_of(clash), rule->why)
+                 : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "capability %s needs %s, which is off: %s", first_of(rule->with),
+                           first_of(lacks), rule->why);
+}
+
+static int refuse(const char *text, struct gw_error *err)
+{
+    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s", text);
 }
 
 int gw_features_judge(uint64_t caps, const uint64_t *params, struct gw_error *err)
@@ -77,15 +78,14 @@ int gw_features_judge(uint64_t caps, const uint64_t *params, struct gw_error *er
     if (r < 0)
         return r;
     if ((caps & BIT(ZERO_COPY_SEND)) && packed)
-        return refuse("Capability zero-copy-send sends pages as they are in memory: set multifd-compression to none", err);
+        return refuse("capability zero-copy-send sends pages as they are in memory: set multifd-compression to none", err);
     if ((caps & BIT(MAPPED_RAM)) && packed)
-        return refuse("Mapped-ram only available for non-compressed non-TLS multifd migration", err);
+        return refuse("capability mapped-ram keeps pages as they are in memory: set multifd-compression to none", err);
     if (params[GW_PARAM_MAX_CPU_THROTTLE] < params[GW_PARAM_CPU_THROTTLE_INITIAL])
         return gw_fail(err, -ERANGE, GW_BLAME_CALLER,
-                       "Parameter 'max-cpu-throttle' expects an integer in the range of cpu-throttle-initial "
-                       "(%" PRIu64 ") to 99",
-                       params[GW_PARAM_CPU_THROTTLE_INITIAL]);
+                       "parameter max-cpu-throttle (%" PRIu64 ") is below cpu-throttle-initial (%" PRIu64 ")",
+                       params[GW_PARAM_MAX_CPU_THROTTLE], params[GW_PARAM_CPU_THROTTLE_INITIAL]);
     if (!gw_is_pow2(params[GW_PARAM_XBZRLE_CACHE_SIZE]))
-        return refuse("Parameter 'xbzrle-cache-size' expects a power of two no less than the target page size", err);
+        return refuse("parameter xbzrle-cache-size must be a power of two, and at least a page", err);
     return 0;
 }

@@ -2,8 +2,8 @@
  *
  * features: everything that can be turned on, what it needs, and what it cannot be together with.
  *
- * Two tables: GW_FEATURES names the capabilities, the rules in features.c say which sets of them make sense, in the words
- * that QMP users know. docs/features.md is printed from both. A new feature is a row here, its rules there, a plug in
+ * Two tables: GW_FEATURES names the capabilities, the rules in features.c say which sets of them make sense, and
+ * why. docs/features.md is printed from both. A new feature is a row here, its rules there, a plug in
  * its folder and a line in plan.c; nothing else asks what is on.
  *
  * Threads: everything is constant.
@@ -58,13 +58,13 @@ const struct gw_feature *gw_feature(enum gw_capability c);
 /* A rule: where `with` is on, `needs` must be and none of `not_with` may be. One of the two is 0; bits are 1 << GW_CAP_x. */
 struct gw_feature_rule {
     uint64_t with, needs, not_with;
-    const char *text; /* what breaking it is answered with; %s: the name of the one that is not wanted */
+    const char *why; /* behind "cannot be on together with ...: " or "needs ..., which is off: " */
 };
 /* The i-th, NULL behind the last. */
 const struct gw_feature_rule *gw_feature_rule(size_t i);
 
 /* Is this set of capabilities (bit GW_CAP_x), with these parameters (GW_PARAM_COUNT of them, options.h), free of
- * conflicts? -EINVAL, or -ERANGE for a parameter that another one bounds, with the message that QEMU gives. */
+ * conflicts? -EINVAL, or -ERANGE for a parameter that another one bounds. */
 int gw_features_judge(uint64_t caps, const uint64_t *params, struct gw_error *err);
 
 #endif

@@ -60,7 +60,7 @@ static int judge(const struct gw_vm *vm, const struct gw_wire_head *head, struct
     if (vm->guest->at_rest)
         return 0;
     if (strcmp(head->machine, vm->machine))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "Machine type received is '%s' and local is '%s'", head->machine,
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source's machine type is %s, this machine's is %s", head->machine,
                        vm->machine);
     if (head->unknown[0])
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "subsection %s (version %u) of the configuration is not known here",
@@ -69,7 +69,7 @@ static int judge(const struct gw_vm *vm, const struct gw_wire_head *head, struct
         return 0;
     uuid_text(head->uuid, theirs, sizeof theirs);
     uuid_text(vm->uuid, ours, sizeof ours);
-    return gw_fail(err, -EPROTO, GW_BLAME_PEER, "UUID received is %s and local is %s", theirs, ours);
+    return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source's UUID is %s, this machine's is %s", theirs, ours);
 }
 
 static bool is_told(const char *name)

@@ -136,7 +136,7 @@ static int find_capability(const char *name, size_t *ret_index, struct gw_error 
             return 0;
         }
     }
-    return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "Parameter 'capability' does not accept value '%s'", name);
+    return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "there is no capability '%s'", name);
 }
 
 static int apply_capabilities(struct values *v, const char *const *names, const bool *on, size_t count,
@@ -149,7 +149,7 @@ static int apply_capabilities(struct values *v, const char *const *names, const 
         if (r < 0)
             return r;
         if (on[i] && !gw_feature((enum gw_capability)c)->supported)
-            return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "Capability '%s' is not supported by this build of godwit",
+            return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "capability %s is not supported by this build of godwit",
                            names[i]);
         v->caps = on[i] ? v->caps | 1ull << c : v->caps & ~(1ull << c);
     }
@@ -185,7 +185,7 @@ int gw_options_set_capabilities(struct gw_options *o, const char *const *names, 
     hold(o);
     take_values(o, &v);
     if (o->locks)
-        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
     else
         r = apply_capabilities(&v, names, on, count, err);
     if (r == 0)
@@ -222,7 +222,7 @@ static int find_parameter(const char *name, size_t *ret_index, struct gw_error *
             return 0;
         }
     }
-    return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "Parameter '%s' is unexpected", name);
+    return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "there is no parameter '%s'", name);
 }
 
 static int parse_bool(const char *text, uint64_t *ret_value)
@@ -294,13 +294,13 @@ static void print_enum(const struct row *row, uint64_t value, char *buf, size_t 
 static int bad_value(const struct row *row, const char *value, int r, struct gw_error *err)
 {
     if (row->type == GW_PARAMETER_ENUM)
-        return gw_fail(err, r, GW_BLAME_CALLER, "Parameter '%s' does not accept value '%s'", row->name, value);
+        return gw_fail(err, r, GW_BLAME_CALLER, "parameter %s cannot be '%s', only one of: %s", row->name, value, row->words);
     if (row->type == GW_PARAMETER_BOOL)
-        return gw_fail(err, r, GW_BLAME_CALLER, "Parameter '%s' expects on or off, not '%s'", row->name, value);
+        return gw_fail(err, r, GW_BLAME_CALLER, "parameter %s is on or off, not '%s'", row->name, value);
     if (row->max == UINT64_MAX)
-        return gw_fail(err, r, GW_BLAME_CALLER, "Parameter '%s' expects uint64, not '%s'", row->name, value);
-    return gw_fail(err, r, GW_BLAME_CALLER, "Parameter '%s' expects an integer in the range of %" PRIu64 " to %" PRIu64,
-                   row->name, row->min, row->max);
+        return gw_fail(err, r, GW_BLAME_CALLER, "parameter %s is a whole number of at most 64 bits, not '%s'", row->name, value);
+    return gw_fail(err, r, GW_BLAME_CALLER, "parameter %s is a whole number from %" PRIu64 " to %" PRIu64 ", not '%s'",
+                   row->name, row->min, row->max, value);
 }
 
 static int apply_parameter(struct values *v, const char *name, const char *value, struct gw_error *err)
@@ -313,10 +313,10 @@ static int apply_parameter(struct values *v, const char *name, const char *value
     if (r < 0)
         return r;
     if (i >= ROW_ABSENT || (!row->supported && *value))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "Parameter '%s' is not supported by this build of godwit", name);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "parameter %s is not supported by this build of godwit", name);
     if (row->type == GW_PARAMETER_STRING) {
         if (strlen(value) >= GW_STRING_SIZE)
-            return gw_fail(err, -ERANGE, GW_BLAME_CALLER, "Parameter '%s' expects at most %d bytes", name,
+            return gw_fail(err, -ERANGE, GW_BLAME_CALLER, "parameter %s has room for %d bytes", name,
                            GW_STRING_SIZE - 1);
         gw_strcopy(v->strings[i - ROW_STRING], GW_STRING_SIZE, value);
         return 0;
@@ -327,7 +327,7 @@ static int apply_parameter(struct values *v, const char *name, const char *value
     if (r < 0)
         return bad_value(row, value, r, err);
     if (row->type == GW_PARAMETER_ENUM && n > row->max)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "Parameter '%s': '%s' is not supported by this build of godwit",
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "parameter %s: '%s' is not supported by this build of godwit",
                        name, value);
     if (n < row->min || n > row->max)
         return bad_value(row, value, -ERANGE, err);
@@ -389,7 +389,7 @@ int gw_options_get_parameter(const struct gw_options *o, const char *name, char 
     if (r < 0)
         return r;
     if (i >= ROW_ABSENT)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "Parameter '%s' is not supported by this build of godwit", name);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "parameter %s is not supported by this build of godwit", name);
     if (rows[i].type == GW_PARAMETER_STRING)
         gw_options_string(o, (enum gw_string_parameter)(i - ROW_STRING), text);
     else if (rows[i].type == GW_PARAMETER_ENUM)
@@ -426,7 +426,7 @@ static int find_typed(const char *name, enum gw_parameter_type type, size_t *ret
         return r;
     if (rows[*ret_index].type == type || (is_text(type) && is_text(rows[*ret_index].type)))
         return 0;
-    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Parameter '%s' is %s, not %s", name, types[rows[*ret_index].type],
+    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "parameter %s is %s, not %s", name, types[rows[*ret_index].type],
                    types[type]);
 }
 

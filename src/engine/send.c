@@ -380,7 +380,7 @@ int gw_send_continue(struct gw_send *s, struct gw_error *err)
 
     pthread_mutex_lock(&s->session.lock);
     if (s->session.phase != GW_PHASE_PAUSED)
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Migration not in expected state: %s",
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no migration that waits for this: its state is %s",
                     gw_status_name(gw_phase_row(s->session.phase)->status));
     else
         s->go_on = true;

@@ -125,7 +125,7 @@ int gw_state_load(struct gw_vm *vm, const void *blob, size_t bytes, struct gw_er
     int e;
 
     if (gw_vm_running(vm))
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "Cannot update device state while vm is running");
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the devices of a machine that runs cannot be changed: stop it first");
     e = gw_vm_begin(vm, false, err);
     if (e < 0)
         return e;

@@ -298,7 +298,7 @@ int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err)
 
     pthread_mutex_lock(&vm->lock);
     if (vm->busy)
-        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
     else
         atomic_store(&vm->place, GW_VM_HERE);
     pthread_mutex_unlock(&vm->lock);
@@ -310,11 +310,11 @@ int gw_vm_must_be_here(const struct gw_vm *vm, struct gw_error *err)
     switch (gw_vm_place(vm)) {
     case GW_VM_LEFT:
         return gw_fail(err, -EALREADY, GW_BLAME_CALLER,
-                       "Can't migrate the vm that was paused due to previous migration: it belongs to the other side. "
+                       "the machine has gone to the other side and cannot be sent from here. "
                        "Only if it does not run there and never will: start it here first (cont; gw_vm_came_back)");
     case GW_VM_UNDECIDED:
         return gw_fail(err, -EALREADY, GW_BLAME_CALLER,
-                       "Can't migrate the vm that was paused due to previous migration: it is not known which side has "
+                       "the machine cannot be sent from here: it is not known which side has "
                        "it. Look there; if it has not, start it here first (cont; gw_vm_came_back)");
     default:
         return 0;
@@ -330,7 +330,7 @@ int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err)
     else
         gw_measure_still(vm);
     if (vm->busy) {
-        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "There's a migration process in progress");
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
     } else if (outgoing && vm->blocker_count) {
         char reasons[GW_ERROR_TEXT] = "";
         size_t at = 0;

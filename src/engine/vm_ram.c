@@ -69,7 +69,7 @@ int gw_vm_set_fresh(struct gw_vm *vm, const char *name, bool fresh, struct gw_er
         return r;
     pthread_mutex_lock(&vm->lock);
     if (vm->busy)
-        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "RAM block %s: There's a migration process in progress", name);
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "RAM block %s: a migration of this machine is under way", name);
     else if (fresh)
         b->flags |= GW_RAM_FRESH;
     else

@@ -99,7 +99,7 @@ static const struct row rows[] = {
     {"validate-uuid-7.2.bin", NONE, 65536, ARRIVES_RUNNING, false, UUID},
     {"validate-uuid-10.0.bin", NONE, 65536, ARRIVES_RUNNING, false, UUID},
     {"validate-uuid-10.0.bin", NONE, 65536, ARRIVES_RUNNING, false, PLAIN},
-    {"validate-uuid-10.0.bin", NONE, 65536, "UUID received is 0e9bd4a1-1111-4222-8333-abcdef012345 and local is ", false,
+    {"validate-uuid-10.0.bin", NONE, 65536, "the source's UUID is 0e9bd4a1-1111-4222-8333-abcdef012345, this machine's is ", false,
      WRONG_UUID},
     {"ignore-shared-7.2.bin", NONE, 65536, ARRIVES_RUNNING, false, SHARED},
     {"ignore-shared-10.0.bin", NONE, 65536, ARRIVES_RUNNING, false, SHARED},
@@ -109,7 +109,7 @@ static const struct row rows[] = {
     {"background-snapshot-4M-7.2.bin", NONE, 4 * MIB, ARRIVES_RUNNING},
     {"background-snapshot-4M-10.0.bin", NONE, 4 * MIB, ARRIVES_RUNNING},
 
-    {"precopy-none-10.0.bin", "nine", 16 * MIB, "Machine type received is 'none' and local is 'nine'"},
+    {"precopy-none-10.0.bin", "nine", 16 * MIB, "the source's machine type is none, this machine's is nine"},
     {"precopy-none-10.0.bin", NONE, 8 * MIB, "RAM block r has 0x1000000 bytes on the source and 0x800000 here"},
     {"precopy-microvm-7.2.bin.gz", "microvm", 16 * MIB, "RAM block /rom@etc/acpi/tables (0x1000 bytes), this machine has not"},
     {"precopy-pc-10.0.bin.gz", "pc-i440fx-10.0", 16 * MIB, "RAM block /rom@etc/acpi/tables (0x20000 bytes)"},

@@ -84,7 +84,7 @@ static const struct stranger strangers[] = {
     {"garbage", GARBAGE, false, "not a migration stream: it begins with 0x47455420"},
     {"garbage and stays", GARBAGE, true, "not a migration stream: it begins with 0x47455420"},
     {"right magic, then garbage", MAGIC, true, "stream version 1195725856, 3 is known"},
-    {"another machine", OTHER_MACHINE, true, "Machine type received is 'rig-2' and local is 'rig-1'"},
+    {"another machine", OTHER_MACHINE, true, "the source's machine type is rig-2, this machine's is rig-1"},
     {"a byte now and then", DRIP, true, "no migration stream began within", true},
     {"right head, then closes", HEAD, false, "stream ended at byte"},
     {"right head, then nothing", HEAD, true, "another source waits, and this one has sent nothing but its head for",

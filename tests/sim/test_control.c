@@ -303,9 +303,9 @@ static void test_migrate(void **state)
     assert_null(strstr(from->events, "RESUME"));
     assert_non_null(strstr(to->events, "MIGRATION:active "));
     assert_non_null(strstr(to->events, "RESUME MIGRATION:completed "));
-    run(from, "Can't migrate the vm that was paused due to previous migration", "migrate",
+    run(from, "the machine has gone to the other side", "migrate",
         json_pack("{ss}", "uri", "tcp:127.0.0.1:1"));
-    run(to, "The incoming migration has already been started", "migrate-incoming",
+    run(to, "this machine waits for a migration already", "migrate-incoming",
         json_pack("{ss}", "uri", "tcp:127.0.0.1:0"));
     close_side(from);
     close_side(to);
@@ -324,7 +324,7 @@ static void test_gone_on(void **state)
         json_decref(wait_status(side[i], "completed"));
         json_decref(wait_status(side[i + 1], "completed"));
         check_state(side[i], "postmigrate");
-        run(side[i], "Can't migrate the vm that was paused due to previous migration", "migrate",
+        run(side[i], "the machine has gone to the other side", "migrate",
             json_pack("{ss}", "uri", "tcp:127.0.0.1:1"));
     }
     /* Who takes it back takes the blame. */
@@ -347,10 +347,10 @@ static void test_steered(void **state)
     make_busy(from);
     run(from, NULL, "migrate", listening(to));
     json_decref(wait_status(from, "active"));
-    run(from, "There's a migration process in progress", "migrate", json_pack("{ss}", "uri", "tcp:127.0.0.1:1"));
-    run(from, "There's a migration process in progress", "migrate-set-capabilities",
+    run(from, "a migration of this machine is under way", "migrate", json_pack("{ss}", "uri", "tcp:127.0.0.1:1"));
+    run(from, "a migration of this machine is under way", "migrate-set-capabilities",
         json_pack("{s[{sssb}]}", "capabilities", "capability", "events", "state", 1));
-    run(from, "Migration not in expected state: active", "migrate-continue",
+    run(from, "there is no migration that waits for this: its state is active", "migrate-continue",
         json_pack("{ss}", "state", "pre-switchover"));
     wait_sent(from, 1 << 20);
     run(from, NULL, "migrate_cancel", NULL);
@@ -382,7 +382,7 @@ static void test_steered(void **state)
     assert_true(number(info, NULL, "expected-downtime") >= 0);
     json_decref(info);
     check_state(other, "inmigrate");
-    run(from, "Migration is not finalized yet", "cont", NULL);
+    run(from, "the last migration has not ended yet", "cont", NULL);
     assert_int_equal(gw_qmp_wait(from->qmp, 5000000, NULL), 0);
     run(from, NULL, "migrate-continue", json_pack("{ss}", "state", "pre-switchover"));
     info = wait_status(from, "completed");
@@ -419,7 +419,7 @@ static void test_yank_and_blockers(void **state)
     run(from, NULL, "yank", json_pack("{s[{ss}]}", "instances", "type", "migration"));
     json_decref(wait_status(from, "failed"));
     check_state(from, "running");
-    run(from, "Instance not found", "yank", json_pack("{s[{ss}]}", "instances", "type", "migration"));
+    run(from, "there is no such thing to yank", "yank", json_pack("{s[{ss}]}", "instances", "type", "migration"));
     /* Closing with a migration under way ends it. */
     run(from, NULL, "migrate", json_pack("{ss}", "uri", "exec:sleep 10000"));
     close_side(to);
@@ -448,11 +448,11 @@ static void test_device_state(void **state)
     assert_int_equal(fread(got, 1, sizeof got, f), sizeof got);
     fclose(f);
     assert_memory_equal(got, begin, sizeof got); /* no configuration: the first section */
-    run(from, "Cannot update device state while vm is running", "xen-load-devices-state", json_pack("{ss}", "filename", name));
+    run(from, "the devices of a machine that runs cannot be changed: stop it first", "xen-load-devices-state", json_pack("{ss}", "filename", name));
     run(to, NULL, "xen-load-devices-state", json_pack("{ss}", "filename", name));
     assert_false(sim_runs(to->sim));
-    run(to, "Could not open '/nowhere/x'", "xen-load-devices-state", json_pack("{ss}", "filename", "/nowhere/x"));
-    run(to, "Could not open '/nowhere/x'", "xen-save-devices-state", json_pack("{sssb}", "filename", "/nowhere/x", "live", 0));
+    run(to, "/nowhere/x cannot be opened", "xen-load-devices-state", json_pack("{ss}", "filename", "/nowhere/x"));
+    run(to, "/nowhere/x cannot be opened", "xen-save-devices-state", json_pack("{sssb}", "filename", "/nowhere/x", "live", 0));
     assert_int_equal(truncate(name, 40), 0);
     run(to, "section", "xen-load-devices-state", json_pack("{ss}", "filename", name));
     gw_control_free(to->control); /* and its thread, whose writes are to be seen */

@@ -485,7 +485,8 @@ static void test_refused(void **state)
     struct gw_send *send;
 
     assert_int_equal(gw_options_set_capability(o, "xbzrle", true, &err), -EINVAL);
-    assert_string_equal(err.text, "Background-snapshot is not compatible with xbzrle");
+    assert_string_equal(err.text, "capability background-snapshot cannot be on together with xbzrle: a snapshot goes out in one pass, and its "
+                        "machine stays here");
     assert_int_equal(gw_options_set_capability(gw_vm_options(vm), "background-snapshot", true, &err), -ENOTSUP);
     assert_non_null(strstr(err.text, "rests in a file"));
     from->vm->live[from->vm->lives++].make = no_live;

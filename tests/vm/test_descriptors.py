@@ -56,9 +56,9 @@ class Descriptors(Case):
     def test_numbers_are_not_the_client_s(self):
         source, to = self.boxes()
         for n in range(40):
-            with self.assertRaisesRegex(QmpError, "File descriptor named '%d' has not been found" % n):
+            with self.assertRaisesRegex(QmpError, "there is no file descriptor named '%d'" % n):
                 source.qmp.command("migrate", uri="fd:%d" % n)
-            with self.assertRaisesRegex(QmpError, "File descriptor named '%d' has not been found" % n):
+            with self.assertRaisesRegex(QmpError, "there is no file descriptor named '%d'" % n):
                 to.qmp.command("migrate-incoming", uri="fd:%d" % n)
         self.assertEqual((source.status(), to.status()), ("running", "inmigrate"))
         wait_until("it still prints", lambda: len(source.beats()) > 1)

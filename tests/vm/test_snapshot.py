@@ -79,7 +79,7 @@ class Snapshot(Journey):
         box = self.box("idle")
         self.godwit("ctl", box.qmp_path, "caps", "return-path=on")
         r = self.godwit("ctl", box.qmp_path, "snapshot", self.path("file"), status=1)
-        self.assertIn("Background-snapshot is not compatible with return-path", r.stderr)
+        self.assertIn("background-snapshot cannot be on together with return-path", r.stderr)
         self.assertFalse(os.path.exists(self.path("file")))
         self.godwit("ctl", box.qmp_path, "snapshot", "save", status=2)
         self.godwit("ctl", box.qmp_path, "snapshot", self.path("file"), "--detach", status=2)

@@ -29,39 +29,39 @@ static void test_run_state(void **state)
 static void test_options(void **state)
 {
     static const char *const cases[][2] = {
-        {"{\"execute\":\"migrate-set-capabilities\"}", E("Parameter 'capabilities' is missing")},
+        {"{\"execute\":\"migrate-set-capabilities\"}", E("argument 'capabilities' is missing")},
         {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":3}}",
-         E("Invalid parameter type for 'capabilities', expected: array")},
+         E("argument 'capabilities' must have type array")},
         {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[3]}}",
-         E("Invalid parameter type for 'capabilities[0]', expected: object")},
+         E("argument 'capabilities[0]' must have type object")},
         {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{\"capability\":\"events\"}]}}",
-         E("Parameter 'capabilities[0].state' is missing")},
+         E("argument 'capabilities[0].state' is missing")},
         {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{\"capability\":\"events\","
          "\"state\":3}]}}",
-         E("Invalid parameter type for 'capabilities[0].state', expected: boolean")},
+         E("argument 'capabilities[0].state' must have type boolean")},
         {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{\"capability\":\"events\","
          "\"state\":true,\"x\":3}]}}",
-         E("Parameter 'capabilities[0].x' is unexpected")},
+         E("there is no argument 'capabilities[0].x'")},
         {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{\"capability\":\"events\","
          "\"state\":true},{\"capability\":\"foo\",\"state\":true}]}}",
-         E("Parameter 'capability' does not accept value 'foo'")},
+         E("there is no capability 'foo'")},
         {"{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[]}}", OK},
-        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"foo\":1}}", E("Parameter 'foo' is unexpected")},
+        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"foo\":1}}", E("there is no argument 'foo'")},
         {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"max-bandwidth\":\"1K\"}}",
-         E("Invalid parameter type for 'max-bandwidth', expected: integer")},
+         E("argument 'max-bandwidth' must have type integer")},
         {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"downtime-limit\":1.5}}",
-         E("Invalid parameter type for 'downtime-limit', expected: integer")},
+         E("argument 'downtime-limit' must have type integer")},
         {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"downtime-limit\":-1}}",
-         E("Parameter 'downtime-limit' expects an integer in the range of 0 to 2000000")},
+         E("parameter downtime-limit is a whole number from 0 to 2000000, not '-1'")},
         {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"cpu-throttle-tailslow\":3}}",
-         E("Invalid parameter type for 'cpu-throttle-tailslow', expected: boolean")},
+         E("argument 'cpu-throttle-tailslow' must have type boolean")},
         {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"tls-creds\":3}}",
-         E("Invalid parameter type for 'tls-creds', expected: StrOrNull")},
+         E("argument 'tls-creds' must have type StrOrNull")},
         {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"tls-creds\":null}}", OK},
         {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"multifd-compression\":\"foo\"}}",
-         E("Parameter 'multifd-compression' does not accept value 'foo'")},
+         E("parameter multifd-compression cannot be 'foo', only one of: none zlib zstd")},
         {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"block-bitmap-mapping\":[]}}",
-         E("Invalid parameter type for 'block-bitmap-mapping', expected: StrOrNull")},
+         E("argument 'block-bitmap-mapping' must have type StrOrNull")},
         {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"downtime-limit\":77,\"max-cpu-throttle\":25,"
          "\"cpu-throttle-initial\":24,\"cpu-throttle-tailslow\":true,\"multifd-compression\":\"zstd\"}}",
          OK},
@@ -111,7 +111,7 @@ static void test_outgoing(void **state)
     ask(cl, "{\"execute\":\"query-migrate\"}", OK);
     ask(cl, "{\"execute\":\"migrate_cancel\"}", OK);
     ask(cl, "{\"execute\":\"yank\",\"arguments\":{\"instances\":[{\"type\":\"migration\"}]}}",
-        "{\"error\":{\"class\":\"DeviceNotFound\",\"desc\":\"Instance not found\"}}");
+        "{\"error\":{\"class\":\"DeviceNotFound\",\"desc\":\"there is no such thing to yank\"}}");
     ask(cl, "{\"execute\":\"migrate-start-postcopy\"}", E("there is no outgoing migration that could switch to postcopy"));
     assert_int_equal(gw_options_set_capability(rig->vm.options, "events", true, NULL), 0);
     say(cl, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"detach\":true,\"x-godwit-peer\":\"7.2\","
@@ -123,9 +123,9 @@ static void test_outgoing(void **state)
     assert_int_equal(fake_now()->session->timeout_ns, 1500000000);
     ask(cl, "{\"execute\":\"migrate-start-postcopy\"}", OK);
     assert_int_equal(fake_now()->session->postcopies, 1);
-    ask(cl, MIGRATE, E("There's a migration process in progress"));
+    ask(cl, MIGRATE, E("a migration of this machine is under way"));
     ask(cl, "{\"execute\":\"migrate-continue\",\"arguments\":{\"state\":\"pre-switchover\"}}",
-        E("Migration not in expected state: setup"));
+        E("there is no migration that waits for this: its state is setup"));
 
     fake_now()->session->stats = (struct gw_stats){
         .transferred_bytes = 1000, .remaining_bytes = 2000, .total_bytes = 3000, .normal_pages = 4, .page_size = 4096,
@@ -156,10 +156,10 @@ static void test_outgoing(void **state)
     check_event(cl, "MIGRATION", "{\"status\":\"pre-switchover\"}");
     ask(cl, "{\"execute\":\"cont\"}", OK);
     rig->run_state = "paused";
-    ask(cl, "{\"execute\":\"cont\"}", E("Migration is not finalized yet"));
+    ask(cl, "{\"execute\":\"cont\"}", E("the last migration has not ended yet"));
     assert_string_equal(rig->run_state, "paused");
     ask(cl, "{\"execute\":\"migrate-continue\",\"arguments\":{\"state\":\"device\"}}",
-        E("Migration not in expected state: pre-switchover"));
+        E("there is no migration that waits for this: its state is pre-switchover"));
     ask(cl, "{\"execute\":\"migrate-continue\",\"arguments\":{\"state\":\"pre-switchover\"}}", OK);
     assert_int_equal(fake_now()->session->continues, 1);
     fake_now()->session->refuse = -EALREADY;
@@ -218,8 +218,8 @@ static void test_incoming(void **state)
     struct rig *rig = *state;
     struct client *cl = ready(rig);
 
-    ask(cl, "{\"execute\":\"cont\"}", E("Guest is waiting for an incoming migration"));
-    ask(cl, MIGRATE, E("Guest is waiting for an incoming migration"));
+    ask(cl, "{\"execute\":\"cont\"}", E("the machine waits for one that is to arrive: there is nothing here to send"));
+    ask(cl, MIGRATE, E("the machine waits for one that is to arrive: there is nothing here to send"));
     fake_now()->start_fails = -EADDRINUSE;
     ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\"}}", E("no luck"));
     fake_now()->start_fails = 0;
@@ -228,14 +228,14 @@ static void test_incoming(void **state)
     assert_true(fake_now()->session->start_paused);
     assert_int_equal(fake_now()->session->timeout_ns, 22 * GW_NS_PER_S);
     ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\"}}",
-        E("The incoming migration has already been started"));
+        E("this machine waits for a migration already"));
     assert_int_equal(gw_control_incoming(rig->c, "tcp::1", NULL), -EBUSY);
     say(cl, "{\"execute\":\"query-migrate\"}");
     check_next(cl, "query",
                "{\"return\":{\"socket-address\":[{\"host\":\"127.0.0.1\",\"port\":\"4321\",\"type\":\"inet\"}],"
                "\"status\":\"setup\",\"x-godwit\":{\"bytes-by-cause\":...");
-    ask(cl, MIGRATE, E("Guest is waiting for an incoming migration"));
-    ask(cl, "{\"execute\":\"cont\"}", E("Guest is waiting for an incoming migration"));
+    ask(cl, MIGRATE, E("the machine waits for one that is to arrive: there is nothing here to send"));
+    ask(cl, "{\"execute\":\"cont\"}", E("the machine waits for one that is to arrive: there is nothing here to send"));
     ask(cl, "{\"execute\":\"migrate_cancel\"}", OK);
     assert_int_equal(fake_now()->session->cancels, 1);
     fake_now()->session->owner = GW_OWNER_UNDECIDED;
@@ -257,7 +257,7 @@ static void test_incoming(void **state)
     assert_false(fake_now()->incoming);
     assert_int_equal(fake_now()->session->timeout_ns, 21 * GW_NS_PER_S);
     fake_status(fake_now()->session, GW_STATUS_FAILED);
-    ask(cl, INCOMING, E("The incoming migration has already been started"));
+    ask(cl, INCOMING, E("this machine waits for a migration already"));
     bye(cl);
 }
 
@@ -269,19 +269,19 @@ static void test_who_can_be_filled(void **state)
 
     for (int i = 0; i < 3; i++) {
         ask(cl, INCOMING, OK);
-        ask(cl, INCOMING, E("The incoming migration has already been started"));
+        ask(cl, INCOMING, E("this machine waits for a migration already"));
         fake_status(fake_now()->session, i ? GW_STATUS_FAILED : GW_STATUS_CANCELLED);
     }
     /* The next one does not even begin: it waits still. */
     fake_now()->start_fails = -EADDRINUSE;
     ask(cl, INCOMING, E("no luck"));
-    ask(cl, "{\"execute\":\"cont\"}", E("Guest is waiting for an incoming migration"));
+    ask(cl, "{\"execute\":\"cont\"}", E("the machine waits for one that is to arrive: there is nothing here to send"));
     fake_now()->start_fails = 0;
     ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\",\"x-godwit-timeout-ms\":7}}", OK);
     assert_int_equal(fake_now()->session->timeout_ns, 7000000);
     fake_now()->session->touched = true;
     fake_status(fake_now()->session, GW_STATUS_FAILED);
-    ask(cl, INCOMING, E("The incoming migration has already been started"));
+    ask(cl, INCOMING, E("this machine waits for a migration already"));
     bye(cl);
 }
 
@@ -313,31 +313,31 @@ static void test_addresses(void **state)
         {CH("\"transport\":\"socket\",\"type\":\"unix\",\"path\":\"/x\""), "unix:/x", NULL},
         {CH("\"transport\":\"socket\",\"type\":\"vsock\",\"cid\":\"2\",\"port\":\"12\""), "vsock:2:12", NULL},
         {CH("\"transport\":\"socket\",\"type\":\"fd\",\"str\":\"12\""), NULL,
-         "File descriptor named '12' has not been found: over QMP it has the name that getfd gave it"},
+         "there is no file descriptor named '12': over QMP it has the name that getfd gave it"},
         {CH("\"transport\":\"exec\",\"args\":[\"/bin/sh\",\"-c\",\"cat > /dev/null\"]"), "exec:cat > /dev/null", NULL},
         {CH("\"transport\":\"exec\",\"args\":[\"cat\",\"it's $x\"]"), "exec:exec 'cat' 'it'\\''s $x'", NULL},
         {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":0"), "file:/x", NULL},
         {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":4096"), "file:/x,offset=4096", NULL},
         {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":-1"), NULL,
          "the file's name or offset cannot be used"},
-        {CH("\"transport\":\"file\",\"filename\":\"/x\""), NULL, "Parameter 'channels[0].addr.offset' is missing"},
+        {CH("\"transport\":\"file\",\"filename\":\"/x\""), NULL, "argument 'channels[0].addr.offset' is missing"},
         {CH("\"transport\":\"exec\",\"args\":[1]"), NULL,
-         "Invalid parameter type for 'channels[0].addr.args[0]', expected: string"},
-        {CH("\"transport\":\"exec\",\"args\":[]"), NULL, "Parameter 'channels[0].addr.args' is empty"},
-        {CH("\"transport\":\"rdma\""), NULL, "Parameter 'transport' does not accept value 'rdma'"},
-        {CH("\"transport\":\"socket\""), NULL, "Parameter 'channels[0].addr.type' is missing"},
+         "argument 'channels[0].addr.args[0]' must have type string"},
+        {CH("\"transport\":\"exec\",\"args\":[]"), NULL, "argument 'channels[0].addr.args' is empty"},
+        {CH("\"transport\":\"rdma\""), NULL, "argument 'transport' cannot be 'rdma'"},
+        {CH("\"transport\":\"socket\""), NULL, "argument 'channels[0].addr.type' is missing"},
         {CH("\"transport\":\"socket\",\"type\":\"inet\",\"host\":\"h\""), NULL,
-         "Parameter 'channels[0].addr.port' is missing"},
-        {CH(""), NULL, "Parameter 'channels[0].addr.transport' is missing"},
+         "argument 'channels[0].addr.port' is missing"},
+        {CH(""), NULL, "argument 'channels[0].addr.transport' is missing"},
         {"{\"execute\":\"migrate\",\"arguments\":{\"channels\":[]}}", NULL,
-         "Channel list must have one entry, of type 'main'"},
+         "argument 'channels' must list one channel, of type 'main'"},
         {"{\"execute\":\"migrate\",\"arguments\":{\"channels\":[7]}}", NULL,
-         "Invalid parameter type for 'channels[0]', expected: object"},
-        {"{\"execute\":\"migrate\"}", NULL, "Parameter 'uri' is missing"},
+         "argument 'channels[0]' must have type object"},
+        {"{\"execute\":\"migrate\"}", NULL, "argument 'uri' is missing"},
         {"{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"channels\":[]}}", NULL,
          "'uri' and 'channels' arguments are mutually exclusive; exactly one of the two should be present"},
         {"{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"resume\":true}}", NULL,
-         "Cannot resume if there is no paused migration"},
+         "there is no migration that was interrupted and could be resumed"},
         {"{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"blk\":true}}", NULL,
          "block migration is not supported by this build of godwit"},
     };

@@ -32,15 +32,15 @@ static void test_calc(void **state)
         {CALC("\"calc-time\":1,\"sample-pages\":4294967809"), {GW_DIRTY_RATE_SAMPLING, GW_NS_PER_S, 1000000}},
     };
     static const char *const bad[][2] = {
-        {CALC(""), E("Parameter 'calc-time' is missing")},
+        {CALC(""), E("argument 'calc-time' is missing")},
         {CALC("\"calc-time\":0"), E("no time")},
         {CALC("\"calc-time\":-1"), E("no time")},
         {CALC("\"calc-time\":9223372036854775807"), E("no time")},
-        {CALC("\"calc-time\":18446744073709551615"), E("Invalid parameter type for 'calc-time', expected: integer")},
-        {CALC("\"calc-time\":1,\"mode\":\"nonsense\""), E("Parameter 'mode' does not accept value 'nonsense'")},
-        {CALC("\"calc-time\":1,\"calc-time-unit\":\"hour\""), E("Parameter 'calc-time-unit' does not accept value 'hour'")},
-        {CALC("\"calc-time\":\"1\""), E("Invalid parameter type for 'calc-time', expected: integer")},
-        {CALC("\"calc-time\":1,\"more\":1"), E("Parameter 'more' is unexpected")},
+        {CALC("\"calc-time\":18446744073709551615"), E("argument 'calc-time' must have type integer")},
+        {CALC("\"calc-time\":1,\"mode\":\"nonsense\""), E("argument 'mode' cannot be 'nonsense'")},
+        {CALC("\"calc-time\":1,\"calc-time-unit\":\"hour\""), E("argument 'calc-time-unit' cannot be 'hour'")},
+        {CALC("\"calc-time\":\"1\""), E("argument 'calc-time' must have type integer")},
+        {CALC("\"calc-time\":1,\"more\":1"), E("there is no argument 'more'")},
     };
     struct rig *rig = *state;
     struct client *cl = ready(rig);
@@ -90,7 +90,7 @@ static void test_query(void **state)
         "{\"return\":{\"calc-time\":1,\"calc-time-unit\":\"second\",\"mode\":\"dirty-bitmap\",\"sample-pages\":0,"
         "\"start-time\":77,\"status\":\"unstarted\",\"x-godwit\":{\"error-desc\":\"why\"}}}");
     asked(cl, "{\"execute\":\"query-dirty-rate\",\"arguments\":{\"calc-time-unit\":\"day\"}}",
-        E("Parameter 'calc-time-unit' does not accept value 'day'"));
+        E("argument 'calc-time-unit' cannot be 'day'"));
     bye(cl);
 }
 
@@ -111,11 +111,11 @@ static void test_limits(void **state)
         "{\"return\":[{\"cpu-index\":1,\"current-rate\":7,\"limit-rate\":10}]}");
     asked(cl, LIMIT("\"dirty-rate\":9223372036854775807"), OK);
     assert_true(rig->vm.limits[0] == UINT64_MAX / GW_MIB * GW_MIB && rig->vm.limits[1] == rig->vm.limits[0]);
-    asked(cl, LIMIT("\"dirty-rate\":-1"), E("Parameter 'dirty-rate' expects MiB per second, or 0 for no limit"));
+    asked(cl, LIMIT("\"dirty-rate\":-1"), E("argument 'dirty-rate' is in MiB per second, or 0 for no limit"));
     asked(cl, LIMIT("\"cpu-index\":-1,\"dirty-rate\":1"), E("cpu-index -1 is no vCPU's number"));
     asked(cl, LIMIT("\"cpu-index\":4294967296,\"dirty-rate\":1"), E("cpu-index 4294967296 is no vCPU's number"));
     asked(cl, LIMIT("\"cpu-index\":2,\"dirty-rate\":1"), E("no such vCPU"));
-    asked(cl, LIMIT("\"cpu-index\":1"), E("Parameter 'dirty-rate' is missing"));
+    asked(cl, LIMIT("\"cpu-index\":1"), E("argument 'dirty-rate' is missing"));
     asked(cl, LIMIT("\"cpu-index\":0,\"dirty-rate\":0"), OK);
     assert_true(!rig->vm.limits[0] && rig->vm.limits[1]);
     asked(cl, CANCEL("\"cpu-index\":2"), E("no such vCPU"));

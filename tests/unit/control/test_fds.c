@@ -75,8 +75,8 @@ static void test_names(void **state)
     struct client *cl = ready(*state);
     int a, b;
 
-    ask(cl, GETFD("a"), E("No file descriptor supplied via SCM_RIGHTS"));
-    ask(cl, CLOSEFD("a"), E("File descriptor named 'a' not found"));
+    ask(cl, GETFD("a"), E("no file descriptor came with the command (SCM_RIGHTS)"));
+    ask(cl, CLOSEFD("a"), E("there is no file descriptor named 'a'"));
     a = send_pipe(cl, GETFD("a"));
     check_next(cl, "getfd", OK);
     assert_false(closed(a));
@@ -87,12 +87,12 @@ static void test_names(void **state)
     assert_false(closed(b));
     ask(cl, CLOSEFD("a"), OK);
     wait_closed(b);
-    ask(cl, CLOSEFD("a"), E("File descriptor named 'a' not found"));
+    ask(cl, CLOSEFD("a"), E("there is no file descriptor named 'a'"));
     a = send_pipe(cl, GETFD("1a"));
-    check_next(cl, "getfd", E("Parameter 'fdname' expects a name not starting with a digit"));
+    check_next(cl, "getfd", E("argument 'fdname' must not begin with a digit"));
     wait_closed(a);
     a = send_pipe(cl, GETFD(""));
-    check_next(cl, "getfd", E("Parameter 'fdname' expects a name not starting with a digit, of 1 to 255 bytes"));
+    check_next(cl, "getfd", E("argument 'fdname' must not begin with a digit, of 1 to 255 bytes"));
     wait_closed(a);
     bye(cl);
 }
@@ -106,7 +106,7 @@ static void test_which_message(void **state)
     a = send_pipe(cl, "{\"execute\":\"query-yank\"}");
     check_next(cl, "query-yank", "{\"return\":[]}");
     wait_closed(a);
-    ask(cl, GETFD("a"), E("No file descriptor supplied via SCM_RIGHTS"));
+    ask(cl, GETFD("a"), E("no file descriptor came with the command (SCM_RIGHTS)"));
     a = send_pipe(cl, "{\"execute\":\"getfd\",\"argu");
     nanosleep(&(struct timespec){0, 50000000}, NULL);
     ask(cl, "ments\":{\"fdname\":\"a\"}}", OK);
@@ -178,21 +178,21 @@ static void test_migrate(void **state)
 
     /* Its own descriptors are not the clients' to name. */
     ask(cl, MIGRATE("fd:2"),
-        E("File descriptor named '2' has not been found: over QMP it has the name that getfd gave it"));
+        E("there is no file descriptor named '2': over QMP it has the name that getfd gave it"));
     ask(cl, MIGRATE("fd:"),
-        E("File descriptor named '' has not been found: over QMP it has the name that getfd gave it"));
+        E("there is no file descriptor named '': over QMP it has the name that getfd gave it"));
     assert_int_equal(fake_now()->started, 0);
     a = send_pipe(cl, GETFD("out"));
     check_next(cl, "getfd", OK);
     /* Refused before it came to that: the descriptor is still there. */
     ask(cl, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"fd:out\",\"resume\":true}}",
-        E("Cannot resume if there is no paused migration"));
+        E("there is no migration that was interrupted and could be resumed"));
     ask(cl, MIGRATE("fd:out"), OK);
     assert_string_equal(fake_now()->session->uri, "fd:out");
     assert_non_null(fake_now()->session->channel);
     assert_int_equal(gw_channel_write_full(fake_now()->session->channel, "!", 1, NULL), 0);
     assert_int_equal(read(a, &(char){0}, 1), 1);
-    ask(cl, CLOSEFD("out"), E("File descriptor named 'out' not found"));
+    ask(cl, CLOSEFD("out"), E("there is no file descriptor named 'out'"));
     fake_status(fake_now()->session, GW_STATUS_FAILED);
     ask(cl, MIGRATE("tcp:127.0.0.1:1"), OK);
     wait_closed(a);
@@ -223,7 +223,7 @@ static void test_incoming(void **state)
     int s[2];
 
     ask(cl, INCOMING("fd:0"),
-        E("File descriptor named '0' has not been found: over QMP it has the name that getfd gave it"));
+        E("there is no file descriptor named '0': over QMP it has the name that getfd gave it"));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, s), 0);
     send_fds(cl, GETFD("in"), s, 1);
     close(s[0]);

@@ -132,17 +132,17 @@ static void test_check(void **state)
     static const char *const rows[][2] = {
         {"{'s': 'x'}", NULL},
         {"{'s': '', 'b': true, 'i': -1, 'a': [], 'o': {}}", NULL},
-        {"{}", "Parameter 'at.s' is missing"},
-        {"{'s': 5}", "Invalid parameter type for 'at.s', expected: string"},
-        {"{'s': 1.5}", "Invalid parameter type for 'at.s', expected: string"},
-        {"{'s': null}", "expected: string"},
-        {"{'s': 'x', 'b': 1}", "Invalid parameter type for 'at.b', expected: boolean"},
-        {"{'s': 'x', 'i': 1.0}", "Invalid parameter type for 'at.i', expected: integer"},
-        {"{'s': 'x', 'i': '1'}", "expected: integer"},
-        {"{'s': 'x', 'a': {}}", "Invalid parameter type for 'at.a', expected: array"},
-        {"{'s': 'x', 'o': []}", "Invalid parameter type for 'at.o', expected: object"},
-        {"{'s': 'x', 'z': 1}", "Parameter 'at.z' is unexpected"},
-        {"{'s': 'x', '': 1}", "Parameter 'at.' is unexpected"},
+        {"{}", "argument 'at.s' is missing"},
+        {"{'s': 5}", "argument 'at.s' must have type string"},
+        {"{'s': 1.5}", "argument 'at.s' must have type string"},
+        {"{'s': null}", "must have type string"},
+        {"{'s': 'x', 'b': 1}", "argument 'at.b' must have type boolean"},
+        {"{'s': 'x', 'i': 1.0}", "argument 'at.i' must have type integer"},
+        {"{'s': 'x', 'i': '1'}", "must have type integer"},
+        {"{'s': 'x', 'a': {}}", "argument 'at.a' must have type array"},
+        {"{'s': 'x', 'o': []}", "argument 'at.o' must have type object"},
+        {"{'s': 'x', 'z': 1}", "there is no argument 'at.z'"},
+        {"{'s': 'x', '': 1}", "there is no argument 'at.'"},
     };
 
     for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++) {

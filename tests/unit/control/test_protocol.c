@@ -6,19 +6,19 @@ static void test_negotiation(void **state)
     struct client *cl = hello(*state);
 
     ask(cl, "{\"execute\": \"query-status\", \"id\": 1}",
-        "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"Expecting capabilities negotiation with "
-        "'qmp_capabilities'\"},\"id\":1}");
+        "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"the first command must be "
+        "qmp_capabilities\"},\"id\":1}");
     ask(cl, "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": [\"x\"]}}",
-        E("Parameter 'enable' does not accept value 'x'"));
+        E("argument 'enable' cannot be 'x'"));
     ask(cl, "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": 3}}",
-        E("Invalid parameter type for 'enable', expected: array"));
+        E("argument 'enable' must have type array"));
     ask(cl, "{\"execute\": \"qmp_capabilities\", \"id\": {\"a\": [1, null]}}",
         "{\"id\":{\"a\":[1,null]},\"return\":{}}");
     ask(cl, "{\"execute\": \"qmp_capabilities\"}",
-        "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"Capabilities negotiation is already complete, command "
-        "ignored\"}}");
+        "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"qmp_capabilities came before: it changes "
+        "nothing now\"}}");
     /* Out of band was not asked for. */
-    ask(cl, "{\"exec-oob\": \"query-yank\"}", E("QMP input member 'exec-oob' is unexpected"));
+    ask(cl, "{\"exec-oob\": \"query-yank\"}", E("a command has no member 'exec-oob'"));
     bye(cl);
 }
 
@@ -26,35 +26,35 @@ static void test_envelope(void **state)
 {
     static const char *const cases[][2] = {
         {"{\"execute\": 3, \"id\": 4}",
-         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"QMP input member 'execute' must "
+         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"member 'execute' of a command must "
          "be a string\"},\"id\":4}"},
-        {"{\"foo\": 3}", E("QMP input member 'foo' is unexpected")},
-        {"{}", E("QMP input lacks member 'execute'")},
-        {"[]", E("QMP input must be a JSON object")},
-        {"3", E("QMP input must be a JSON object")},
-        {"\"execute\"", E("QMP input must be a JSON object")},
-        {"null", E("QMP input must be a JSON object")},
-        {"{\"execute\": \"stop\", \"arguments\": []}", E("QMP input member 'arguments' must be an object")},
-        {"{\"execute\": \"stop\", \"arguments\": {\"x\": 1}}", E("Parameter 'x' is unexpected")},
-        {"{\"execute\": \"stop\", \"exec-oob\": \"stop\"}", E("QMP input member 'execute' clashes with 'exec-oob'")},
-        {"{\"exec-oob\": \"stop\"}", E("The command stop does not support OOB")},
+        {"{\"foo\": 3}", E("a command has no member 'foo'")},
+        {"{}", E("a command needs a member 'execute'")},
+        {"[]", E("a command must be a JSON object")},
+        {"3", E("a command must be a JSON object")},
+        {"\"execute\"", E("a command must be a JSON object")},
+        {"null", E("a command must be a JSON object")},
+        {"{\"execute\": \"stop\", \"arguments\": []}", E("member 'arguments' of a command must be an object")},
+        {"{\"execute\": \"stop\", \"arguments\": {\"x\": 1}}", E("there is no argument 'x'")},
+        {"{\"execute\": \"stop\", \"exec-oob\": \"stop\"}", E("a command has 'execute' or 'exec-oob', not both")},
+        {"{\"exec-oob\": \"stop\"}", E("command stop cannot be executed out of band")},
         {"{\"exec-oob\": \"query-yank\", \"id\": \"o\"}", "{\"id\":\"o\",\"return\":[]}"},
         {"{\"exec-oob\": \"migrate-pause\"}",
          E("migrate-pause is currently only supported during postcopy-active state")},
-        {"{\"execute\": \"nonsense\", \"id\": [\"x\"]}", "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"The "
-                                                         "command nonsense has not been found\"},\"id\":[\"x\"]}"},
+        {"{\"execute\": \"nonsense\", \"id\": [\"x\"]}", "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"there "
+                                                         "is no command nonsense\"},\"id\":[\"x\"]}"},
         {"{\"execute\": \"query-name\"}", "{\"return\":{\"name\":\"anna\"}}"},
         {"{\"execute\":\n \"query-name\"\n}", "{\"return\":{\"name\":\"anna\"}}"},
-        {"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"JSON parse error: ..."},
-        {"{\"a\":}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"JSON parse error: ..."},
-        {"{\"a\": 1, \"a\": 2}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"JSON parse error: ..."},
-        {"{\"a\": \"\\ud800\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"JSON parse error: ..."},
-        {"{\"a\": \"\xc3\x28\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"JSON parse error: ..."},
+        {"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
+        {"{\"a\":}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
+        {"{\"a\": 1, \"a\": 2}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
+        {"{\"a\": \"\\ud800\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
+        {"{\"a\": \"\xc3\x28\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
         {"{\"execute\": \"query-yank\", \"id\": [1.5, -2e3, -0, \"\\ud83d\\ude00\\u00e4\"]}",
          "{\"id\":[1.5,-2000.0,0,\"\xf0\x9f\x98\x80\xc3\xa4\"],\"return\":[]}"},
-        {"{\"a\": \"cut", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"JSON parse error: ..."},
-        {"{\"execute\": \"\xff", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"JSON parse error: ..."},
-        {"hello", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"JSON parse error: ..."},
+        {"{\"a\": \"cut", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
+        {"{\"execute\": \"\xff", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
+        {"hello", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
     };
     struct client *cl = ready(*state);
 
@@ -80,7 +80,7 @@ static void test_pipelining_and_splitting(void **state)
             assert_true(send(cl->fd, text + i, GW_MIN((size_t)step, sizeof text - 1 - i), MSG_NOSIGNAL) > 0);
         check_next(cl, "1st", "{\"id\":1,\"return\":[]}");
         check_next(cl, "2nd", "{\"id\":\"}\\\"{\",\"return\":{\"name\":\"anna\"}}");
-        check_next(cl, "3rd", E("QMP input must be a JSON object"));
+        check_next(cl, "3rd", E("a command must be a JSON object"));
         check_next(cl, "4th", "{\"id\":3,\"return\":[]}");
     }
     /* More answers than a socket holds, asked for before any is read. */
@@ -127,7 +127,7 @@ static void test_hostile_sizes(void **state)
     memset(big, '[', GW_SPLITTER_DEPTH);
     memset(big + GW_SPLITTER_DEPTH, ']', GW_SPLITTER_DEPTH);
     big[2 * GW_SPLITTER_DEPTH] = 0;
-    ask(cl, big, E("QMP input must be a JSON object"));
+    ask(cl, big, E("a command must be a JSON object"));
     bye(cl);
 
     /* White space for ever is nothing. */
@@ -243,7 +243,7 @@ static void test_added_commands(void **state)
     /* What QEMU has and we have not: said so, not listed, and free for the embedder to have. */
     for (i = 0; i < GW_ARRAY_LEN(absent); i++) {
         snprintf(text, sizeof text, "{\"execute\":\"%s\",\"arguments\":{\"any\":1}}", absent[i]);
-        snprintf(want, sizeof want, E("The command %s is not supported by this build of godwit"), absent[i]);
+        snprintf(want, sizeof want, E("command %s is not supported by this build of godwit"), absent[i]);
         ask(cl, text, want);
     }
     assert_int_equal(gw_control_add_command(rig->c, "snapshot-save", twice, NULL, NULL), 0);
@@ -253,7 +253,7 @@ static void test_added_commands(void **state)
     ask(cl, "{\"execute\":\"x-twice\",\"arguments\":{\"n\":-4}}", E("less than nothing"));
     ask(cl, "{\"execute\":\"x-twice\",\"arguments\":{\"n\":7}}",
         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"x-twice: the answer: not JSON at byte 1...");
-    ask(cl, "{\"exec-oob\":\"x-twice\"}", E("The command x-twice does not support OOB"));
+    ask(cl, "{\"exec-oob\":\"x-twice\"}", E("command x-twice cannot be executed out of band"));
     list = result_of(cl, "{\"execute\":\"query-commands\"}");
     json_array_foreach(list, i, item)
     {

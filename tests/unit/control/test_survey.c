@@ -29,8 +29,8 @@ static void test_start(void **state)
     asked(cl, SURVEY("\"time-ms\":0,\"sample-pages\":-1"), OK);
     assert_int_equal(rig->vm.survey_config.duration_ns, 1);
     assert_int_equal(rig->vm.survey_config.sample_pages, 1);
-    asked(cl, SURVEY("\"time-ms\":\"1\""), E("Invalid parameter type for 'time-ms', expected: integer"));
-    asked(cl, SURVEY("\"more\":1"), E("Parameter 'more' is unexpected"));
+    asked(cl, SURVEY("\"time-ms\":\"1\""), E("argument 'time-ms' must have type integer"));
+    asked(cl, SURVEY("\"more\":1"), E("there is no argument 'more'"));
     bye(cl);
 }
 

@@ -18,6 +18,9 @@ static const uint64_t *presets(uint64_t *params)
 }
 
 #define B(c) (1ull << GW_CAP_##c)
+#define SNAPSHOT(other)                                                                                                \
+    "capability background-snapshot cannot be on together with " other                                                 \
+    ": a snapshot goes out in one pass, and its machine stays here"
 
 static void test_conflicts(void **state)
 {
@@ -28,34 +31,34 @@ static void test_conflicts(void **state)
         {0, NULL},
         {B(POSTCOPY_RAM) | B(POSTCOPY_PREEMPT) | B(RETURN_PATH) | B(RELEASE_RAM), NULL},
         {B(MULTIFD) | B(ZERO_COPY_SEND) | B(MAPPED_RAM), NULL},
-        {B(POSTCOPY_PREEMPT), "Postcopy preempt requires postcopy-ram"},
-        {B(ZERO_COPY_SEND), "Capability zero-copy-send needs capability multifd"},
+        {B(POSTCOPY_PREEMPT), "capability postcopy-preempt needs postcopy-ram, which is off: nothing is waited for without it"},
+        {B(ZERO_COPY_SEND), "capability zero-copy-send needs multifd, which is off: the main channel does not send so"},
         {B(ZERO_COPY_SEND) | B(MULTIFD) | B(XBZRLE),
-         "Capability zero-copy-send sends pages as they are in memory: turn xbzrle off"},
+         "capability zero-copy-send cannot be on together with xbzrle: pages are sent as they are in memory"},
         {B(ZERO_COPY_SEND) | B(MULTIFD) | B(COMPRESS),
-         "Capability zero-copy-send sends pages as they are in memory: turn compress off"},
-        {B(POSTCOPY_RAM) | B(IGNORE_SHARED), "Postcopy is not compatible with ignore-shared"},
-        {B(POSTCOPY_RAM) | B(MULTIFD), "Postcopy is not yet compatible with multifd"},
-        {B(MULTIFD) | B(COMPRESS), "Multifd is not compatible with compress"},
-        {B(POSTCOPY_RAM) | B(POSTCOPY_PREEMPT) | B(COMPRESS), "Postcopy preempt not compatible with compress"},
-        {B(MULTIFD) | B(XBZRLE), "Multifd is not compatible with xbzrle"},
-        {B(SWITCHOVER_ACK), "Capability 'switchover-ack' requires capability 'return-path'"},
+         "capability zero-copy-send cannot be on together with compress: pages are sent as they are in memory"},
+        {B(POSTCOPY_RAM) | B(IGNORE_SHARED), "capability postcopy-ram cannot be on together with x-ignore-shared: memory that is not sent cannot be asked for"},
+        {B(POSTCOPY_RAM) | B(MULTIFD), "capability postcopy-ram cannot be on together with multifd: pages that the guest waits for come on the main channel"},
+        {B(MULTIFD) | B(COMPRESS), "capability multifd cannot be on together with compress: its channels compress by multifd-compression"},
+        {B(POSTCOPY_RAM) | B(POSTCOPY_PREEMPT) | B(COMPRESS), "capability postcopy-preempt cannot be on together with compress: threads that compress write to the main channel"},
+        {B(MULTIFD) | B(XBZRLE), "capability multifd cannot be on together with xbzrle: differences go over the main channel"},
+        {B(SWITCHOVER_ACK), "capability switchover-ack needs return-path, which is off: that is where the destination acknowledges"},
         {B(SWITCHOVER_ACK) | B(RETURN_PATH), NULL},
         {B(AUTO_CONVERGE) | B(DIRTY_LIMIT),
-         "dirty-limit conflicts with auto-converge either of then available currently"},
-        {B(MAPPED_RAM) | B(XBZRLE), "Mapped-ram migration is incompatible with xbzrle"},
-        {B(MAPPED_RAM) | B(POSTCOPY_RAM), "Mapped-ram migration is incompatible with postcopy"},
+         "capability dirty-limit cannot be on together with auto-converge: both slow the guest down"},
+        {B(MAPPED_RAM) | B(XBZRLE), "capability mapped-ram cannot be on together with xbzrle: each page has its fixed place in the file, as it is in memory"},
+        {B(MAPPED_RAM) | B(POSTCOPY_RAM), "capability mapped-ram cannot be on together with postcopy-ram: a file asks for nothing"},
         {B(BACKGROUND_SNAPSHOT), NULL},
         {B(BACKGROUND_SNAPSHOT) | B(EVENTS), NULL},
-        {B(BACKGROUND_SNAPSHOT) | B(MULTIFD), "Background-snapshot is not compatible with multifd"},
-        {B(BACKGROUND_SNAPSHOT) | B(XBZRLE), "Background-snapshot is not compatible with xbzrle"},
-        {B(BACKGROUND_SNAPSHOT) | B(COLO), "Background-snapshot is not compatible with x-colo"},
-        {B(BACKGROUND_SNAPSHOT) | B(VALIDATE_UUID), "Background-snapshot is not compatible with validate-uuid"},
+        {B(BACKGROUND_SNAPSHOT) | B(MULTIFD), SNAPSHOT("multifd")},
+        {B(BACKGROUND_SNAPSHOT) | B(XBZRLE), SNAPSHOT("xbzrle")},
+        {B(BACKGROUND_SNAPSHOT) | B(COLO), SNAPSHOT("x-colo")},
+        {B(BACKGROUND_SNAPSHOT) | B(VALIDATE_UUID), SNAPSHOT("validate-uuid")},
         {B(BACKGROUND_SNAPSHOT) | B(LATE_BLOCK_ACTIVATE),
-         "Background-snapshot is not compatible with late-block-activate"},
-        {B(BACKGROUND_SNAPSHOT) | B(RDMA_PIN_ALL), "Background-snapshot is not compatible with rdma-pin-all"},
+         SNAPSHOT("late-block-activate")},
+        {B(BACKGROUND_SNAPSHOT) | B(RDMA_PIN_ALL), SNAPSHOT("rdma-pin-all")},
         {B(BACKGROUND_SNAPSHOT) | B(POSTCOPY_RAM) | B(IGNORE_SHARED),
-         "Background-snapshot is not compatible with postcopy-ram"},
+         SNAPSHOT("postcopy-ram")},
     };
     uint64_t params[GW_PARAM_COUNT];
     struct gw_error err;
