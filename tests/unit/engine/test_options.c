@@ -121,7 +121,7 @@ static void test_parameter_values(void **state)
         {"max-bandwidth", "K", -EINVAL, "a whole number of at most 64 bits"},
         {"max-bandwidth", "fast", -EINVAL, "not 'fast'"},
         {"xbzrle-cache-size", "5000", -EINVAL, "must be a power of two, and at least a page"},
-        {"xbzrle-cache-size", "2048", -ERANGE, "range of 4096"},
+        {"xbzrle-cache-size", "2048", -ERANGE, "number from 4096"},
         {"xbzrle-cache-size", "1G", 0, "1073741824"},
         {"multifd-channels", "0", -ERANGE, "1 to 255"},
         {"multifd-channels", "256", -ERANGE, "1 to 255"},
