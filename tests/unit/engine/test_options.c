@@ -142,7 +142,7 @@ static void test_parameter_values(void **state)
         {"x-checkpoint-delay", "4294967296", -ERANGE, "4294967295"},
         {"x-vcpu-dirty-limit-period", "0", -ERANGE, "1 to 1000"},
         {"x-vcpu-dirty-limit-period", "1001", -ERANGE, "1 to 1000"},
-        {"vcpu-dirty-limit", "0", -ERANGE, "range of 1"},
+        {"vcpu-dirty-limit", "0", -ERANGE, "number from 1 to"},
         {"cpu-throttle-tailslow", "true", 0, "on"},
         {"cpu-throttle-tailslow", "off", 0, "off"},
         {"cpu-throttle-tailslow", "3", -EINVAL, "on or off"},
