@@ -12,7 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import PAGE, Case, Program, Qtest, built, pattern, read_file, wait_until, write_file  # noqa: E402
+from harness import PAGE, Case, Program, Qtest, built, not_this_user, pattern, read_file, wait_until, write_file  # noqa: E402
 from places import file_uri, wait_file, wait_listening  # noqa: E402
 from versions import VERSIONS  # noqa: E402
 
@@ -26,6 +26,8 @@ class Parking(Case):
 
     def exits(self, program, status=0):
         got = program.wait_exit()
+        if got and not status:
+            not_this_user(program.text())
         self.assertEqual(got, status, "%s: %s" % (program.role, program.text()[-2000:]))
 
     def none(self, version, role, ram=None, **options):

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -40,6 +42,13 @@ static void test_counts(void **state)
 /* The kernel reads the pages, whenever it likes, while the machine writes them. Over loopback it copies them after all. */
 static void test_zerocopy(void **state)
 {
+    struct rlimit locked;
+
+    if (geteuid() && !getrlimit(RLIMIT_MEMLOCK, &locked) && locked.rlim_cur < 64u << 20) {
+        print_message("SKIP: this user may lock %llu bytes of memory, zero-copy-send wants more\n",
+                      (unsigned long long)locked.rlim_cur);
+        skip();
+    }
     for (unsigned lanes = 1; lanes <= 4; lanes++) {
         struct pair p = {.mib = MIB, .words_per_ms = 30, .lanes = lanes, .zerocopy = true, .peer = lanes % 2 ? NULL : "7.2"};
 
