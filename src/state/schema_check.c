@@ -5,6 +5,7 @@
 #include "state/describe.h"
 #include "state/dump.h"
 #include "state/json.h"
+#include "state/schema_field.h"
 #include "state/text.h"
 
 #define ALIGN_CELLS_MAX (4u << 20) /* fields of one description times those of the other */
@@ -51,120 +52,13 @@ static void come_back(struct checker *c, size_t stem)
         c->where.data[stem] = 0;
 }
 
-/* ---- reading it -------------------------------------------------------------------------------------------------- */
-
-static const char *text(const struct gw_json *object, const char *key)
-{
-    const struct gw_json *v = gw_json_get(object, key);
-
-    return v && v->type == GW_JSON_STRING ? v->string : "";
-}
-
-static int64_t number(const struct gw_json *object, const char *key, int64_t otherwise)
-{
-    const struct gw_json *v = gw_json_get(object, key);
-
-    return v && v->type == GW_JSON_INT ? v->number : otherwise;
-}
-
-static bool is_true(const struct gw_json *object, const char *key)
-{
-    const struct gw_json *v = gw_json_get(object, key);
-
-    return v && v->type == GW_JSON_BOOL && v->number;
-}
-
-static const struct gw_json *first_of(const struct gw_json *object, const char *key)
-{
-    const struct gw_json *v = gw_json_get(object, key);
-
-    return v && v->type == GW_JSON_ARRAY ? v->first : NULL;
-}
-
-static bool same_name(const struct gw_json *a, const struct gw_json *b)
-{
-    return !strcmp(text(a, "name"), text(b, "name"));
-}
-
 /* ---- fields ------------------------------------------------------------------------------------------------------ */
 
 static int check_state(struct checker *c, const struct gw_json *from, const struct gw_json *to, bool versioned);
 
-/* Types that are the same bytes, and the same meaning for the values that both know. "uint32 equal" is "uint32". */
-static const char *family(const char *type, size_t *ret_bytes)
-{
-    static const struct {
-        const char *type, *family;
-    } known[] = {
-        {"bool", "uint8"},   {"int8", "uint8"},   {"int16", "uint16"},   {"int32", "uint32"},
-        {"int64", "uint64"}, {"timer", "uint64"}, {"vstruct", "struct"}, {"unused_buffer", "buffer"},
-        {"tmp", "struct"},   {"qlist", "qtailq"},
-    };
-    size_t n = strcspn(type, " ");
-
-    for (size_t i = 0; i < GW_ARRAY_LEN(known); i++) {
-        if (strlen(known[i].type) == n && !strncmp(known[i].type, type, n)) {
-            type = known[i].family;
-            n = strlen(type);
-            break;
-        }
-    }
-    *ret_bytes = n;
-    return type;
-}
-
-static bool same_family(const char *a, const char *b)
-{
-    size_t m, n;
-
-    a = family(a, &m);
-    b = family(b, &n);
-    return !m || !n || (m == n && !memcmp(a, b, m)); /* a dump (dump.h) has no types */
-}
-
-static bool is_plain(const struct gw_json *f)
-{
-    return !gw_json_get(f, "state") && !gw_json_get(f, "max") && !is_true(f, "nullable");
-}
-
-/* Bytes on the wire of all elements when they are always the same; -1 otherwise. */
-static int64_t fixed_bytes(const struct gw_json *f)
-{
-    int64_t size = number(f, "size", -1), count = number(f, "count", 1), all;
-
-    if (!is_plain(f) || size < 0 || count < 0 || gw_mul_overflows(size, count, &all))
-        return -1;
-    return all;
-}
-
-static bool same_bytes(const struct gw_json *a, const struct gw_json *b)
-{
-    return fixed_bytes(a) >= 0 && fixed_bytes(a) == fixed_bytes(b) &&
-           is_true(a, "conditional") == is_true(b, "conditional");
-}
-
-static bool is_bytes(const struct gw_json *f)
-{
-    return !strcmp(text(f, "type"), "buffer") || !strcmp(text(f, "type"), "uint8");
-}
-
-static bool is_padding(const struct gw_json *f)
-{
-    return !strcmp(text(f, "type"), "unused_buffer");
-}
-
-/* Could be the same field under another name. */
-static bool same_layout(const struct gw_json *a, const struct gw_json *b)
-{
-    return same_family(text(a, "type"), text(b, "type")) && number(a, "size", -1) == number(b, "size", -1) &&
-           number(a, "count", 1) == number(b, "count", 1) && number(a, "max", -1) == number(b, "max", -1) &&
-           !gw_json_get(a, "state") == !gw_json_get(b, "state") &&
-           is_true(a, "conditional") == is_true(b, "conditional");
-}
-
 static void check_maximum(struct checker *c, const struct gw_json *from, const struct gw_json *to)
 {
-    int64_t a = number(from, "max", -1), b = number(to, "max", -1);
+    int64_t a = gw_field_number(from, "max", -1), b = gw_field_number(to, "max", -1);
 
     if (a < 0 && b < 0)
         return;
@@ -180,20 +74,20 @@ static void check_maximum(struct checker *c, const struct gw_json *from, const s
 
 static void check_plain(struct checker *c, const struct gw_json *from, const struct gw_json *to)
 {
-    int64_t a = number(from, "size", -1), b = number(to, "size", -1);
-    int64_t m = number(from, "count", 1), n = number(to, "count", 1);
-    const char *ta = text(from, "type"), *tb = text(to, "type");
+    int64_t a = gw_field_number(from, "size", -1), b = gw_field_number(to, "size", -1);
+    int64_t m = gw_field_number(from, "count", 1), n = gw_field_number(to, "count", 1);
+    const char *ta = gw_field_text(from, "type"), *tb = gw_field_text(to, "type");
 
-    if (same_bytes(from, to) && (is_padding(from) || is_padding(to))) {
-        if (!is_padding(to))
+    if (gw_field_same_bytes(from, to) && (gw_field_is_padding(from) || gw_field_is_padding(to))) {
+        if (!gw_field_is_padding(to))
             say(c, false, "was padding where it is written: arrives as zero");
-        else if (!is_padding(from))
+        else if (!gw_field_is_padding(from))
             say(c, false, "is padding where it is read: its value is ignored");
         return;
     }
-    if (same_bytes(from, to) && is_bytes(from) && is_bytes(to))
+    if (gw_field_same_bytes(from, to) && gw_field_is_bytes(from) && gw_field_is_bytes(to))
         return;
-    if (!same_family(ta, tb))
+    if (!gw_field_same_family(ta, tb))
         say(c, true, "%s of %" PRId64 " bytes is written, %s of %" PRId64 " is expected", ta, a, tb, b);
     else if (a != b)
         say(c, true, "resized: %" PRId64 " bytes are written, %" PRId64 " are expected", a, b);
@@ -201,30 +95,31 @@ static void check_plain(struct checker *c, const struct gw_json *from, const str
         say(c, true, "%" PRId64 " elements are written, %" PRId64 " are expected", m, n);
     else if (*ta && *tb && strcmp(ta, tb) != 0)
         say(c, false, "%s where it is written, %s where it is read", ta, tb);
-    if (number(from, "bits", -1) != number(to, "bits", -1))
-        say(c, number(to, "bits", 0) < number(from, "bits", 0),
-            "%" PRId64 " bits are written, %" PRId64 " are expected", number(from, "bits", 0), number(to, "bits", 0));
+    if (gw_field_number(from, "bits", -1) != gw_field_number(to, "bits", -1))
+        say(c, gw_field_number(to, "bits", 0) < gw_field_number(from, "bits", 0),
+            "%" PRId64 " bits are written, %" PRId64 " are expected", gw_field_number(from, "bits", 0),
+            gw_field_number(to, "bits", 0));
 }
 
 static int check_field(struct checker *c, const struct gw_json *from, const struct gw_json *to)
 {
     const struct gw_json *a = gw_json_get(from, "state"), *b = gw_json_get(to, "state");
-    size_t stem = go_in(c, ".", text(from, "name"));
+    size_t stem = go_in(c, ".", gw_field_text(from, "name"));
     int r = 0;
 
-    if (!same_name(from, to) && !is_padding(from) && !is_padding(to))
-        say(c, false, "renamed to %s (names are not in the stream)", text(to, "name"));
-    if (is_true(from, "conditional") && !is_true(to, "conditional"))
+    if (!gw_field_same_name(from, to) && !gw_field_is_padding(from) && !gw_field_is_padding(to))
+        say(c, false, "renamed to %s (names are not in the stream)", gw_field_text(to, "name"));
+    if (gw_field_true(from, "conditional") && !gw_field_true(to, "conditional"))
         say(c, true, "is written only under a condition, but always expected");
-    else if (!is_true(from, "conditional") && is_true(to, "conditional"))
+    else if (!gw_field_true(from, "conditional") && gw_field_true(to, "conditional"))
         say(c, true, "is always written, but expected only under a condition");
-    if (is_true(from, "nullable") != is_true(to, "nullable"))
+    if (gw_field_true(from, "nullable") != gw_field_true(to, "nullable"))
         say(c, true, "elements may be absent on one side only");
     check_maximum(c, from, to);
-    if (a && b && same_family(text(from, "type"), text(to, "type"))) {
-        if (number(from, "count", 1) != number(to, "count", 1))
-            say(c, true, "%" PRId64 " elements are written, %" PRId64 " are expected", number(from, "count", 1),
-                number(to, "count", 1));
+    if (a && b && gw_field_same_family(gw_field_text(from, "type"), gw_field_text(to, "type"))) {
+        if (gw_field_number(from, "count", 1) != gw_field_number(to, "count", 1))
+            say(c, true, "%" PRId64 " elements are written, %" PRId64 " are expected",
+                gw_field_number(from, "count", 1), gw_field_number(to, "count", 1));
         r = check_state(c, a, b, false);
     } else {
         check_plain(c, from, to);
@@ -249,8 +144,8 @@ static int collect(struct checker *c, const struct gw_json *st, int64_t version,
     side->f = malloc(GW_MAX(n, 1) * sizeof *side->f);
     if (!side->f)
         return gw_nomem(c->err, "schema");
-    for (const struct gw_json *m = first_of(st, "fields"); m; m = m->next)
-        if (number(m, "since", 0) <= version)
+    for (const struct gw_json *m = gw_field_list(st, "fields"); m; m = m->next)
+        if (gw_field_number(m, "since", 0) <= version)
             side->f[side->count++] = m;
     return 0;
 }
@@ -264,7 +159,7 @@ static uint32_t *common_names(const struct side *a, const struct side *b)
         return NULL;
     for (uint32_t i = a->count; i-- > 0;)
         for (uint32_t k = b->count; k-- > 0;)
-            len[(size_t)i * wide + k] = same_name(a->f[i], b->f[k])
+            len[(size_t)i * wide + k] = gw_field_same_name(a->f[i], b->f[k])
                                             ? len[(size_t)(i + 1) * wide + k + 1] + 1
                                             : GW_MAX(len[(size_t)(i + 1) * wide + k], len[(size_t)i * wide + k + 1]);
     return len;
@@ -273,7 +168,7 @@ static uint32_t *common_names(const struct side *a, const struct side *b)
 static bool has_name(const struct side *side, const struct gw_json *f)
 {
     for (uint32_t i = 0; i < side->count; i++)
-        if (!is_padding(f) && same_name(side->f[i], f))
+        if (!gw_field_is_padding(f) && gw_field_same_name(side->f[i], f))
             return true;
     return false;
 }
@@ -282,7 +177,7 @@ static bool has_name(const struct side *side, const struct gw_json *f)
 static void say_alone(struct checker *c, const struct gw_json *f, bool written, const struct side *other)
 {
     bool moved = has_name(other, f);
-    size_t stem = go_in(c, ".", text(f, "name"));
+    size_t stem = go_in(c, ".", gw_field_text(f, "name"));
 
     if (moved && written)
         say(c, true, "is expected in another place");
@@ -300,9 +195,10 @@ static int check_gap(struct checker *c, const struct side *a, uint32_t i, uint32
 {
     while (i < i_end || k < k_end) {
         bool both = i < i_end && k < k_end;
-        bool padding = both && same_bytes(a->f[i], b->f[k]) && (is_padding(a->f[i]) || is_padding(b->f[k]));
+        bool padding = both && gw_field_same_bytes(a->f[i], b->f[k]) &&
+                       (gw_field_is_padding(a->f[i]) || gw_field_is_padding(b->f[k]));
 
-        if (both && (padding || same_layout(a->f[i], b->f[k]))) {
+        if (both && (padding || gw_field_same_layout(a->f[i], b->f[k]))) {
             int r = check_field(c, a->f[i++], b->f[k++]);
 
             if (r < 0)
@@ -320,21 +216,21 @@ static int check_gap(struct checker *c, const struct side *a, uint32_t i, uint32
 
 static bool is_opaque(const struct gw_json *f)
 {
-    return !strcmp(text(f, "type"), "buffer") || is_padding(f);
+    return !strcmp(gw_field_text(f, "type"), "buffer") || gw_field_is_padding(f);
 }
 
 /* How many fields of a side are as many bytes as the one buffer; 0: none are. */
 static uint32_t pieces_of(const struct gw_json *buffer, const struct side *side, uint32_t first)
 {
-    int64_t left = fixed_bytes(buffer);
+    int64_t left = gw_field_bytes(buffer);
     uint32_t n = 0;
 
     while (left > 0 && first + n < side->count) {
         const struct gw_json *f = side->f[first + n++];
 
-        if (fixed_bytes(f) < 1 || is_true(f, "conditional"))
+        if (gw_field_bytes(f) < 1 || gw_field_true(f, "conditional"))
             return 0;
-        left -= fixed_bytes(f);
+        left -= gw_field_bytes(f);
     }
     return left == 0 && n > 1 ? n : 0;
 }
@@ -350,16 +246,17 @@ static bool check_divided(struct checker *c, const struct side *a, uint32_t *i, 
         return false;
     f = a->f[*i];
     g = b->f[*k];
-    if (is_true(f, "conditional") || is_true(g, "conditional"))
+    if (gw_field_true(f, "conditional") || gw_field_true(g, "conditional"))
         return false;
-    stem = go_in(c, ".", text(f, "name"));
+    stem = go_in(c, ".", gw_field_text(f, "name"));
     if (is_opaque(f) && (n = pieces_of(f, b, *k))) {
-        say(c, false, "its %" PRId64 " bytes are read as %u fields, from %s on", fixed_bytes(f), n, text(g, "name"));
+        say(c, false, "its %" PRId64 " bytes are read as %u fields, from %s on", gw_field_bytes(f), n,
+            gw_field_text(g, "name"));
         *i += 1;
         *k += n;
     } else if (is_opaque(g) && (n = pieces_of(g, a, *i))) {
-        say(c, false, "%u fields from here on are read as the %" PRId64 " bytes of %s", n, fixed_bytes(g),
-            text(g, "name"));
+        say(c, false, "%u fields from here on are read as the %" PRId64 " bytes of %s", n, gw_field_bytes(g),
+            gw_field_text(g, "name"));
         *i += n;
         *k += 1;
     } else {
@@ -380,7 +277,8 @@ static int check_aligned(struct checker *c, const struct side *a, const struct s
         if (check_divided(c, a, &i, b, &k))
             continue;
         while (i < a->count && k < b->count &&
-               !(same_name(a->f[i], b->f[k]) && len[(size_t)i * wide + k] == len[(size_t)(i + 1) * wide + k + 1] + 1)) {
+               !(gw_field_same_name(a->f[i], b->f[k]) &&
+                 len[(size_t)i * wide + k] == len[(size_t)(i + 1) * wide + k + 1] + 1)) {
             if (len[(size_t)(i + 1) * wide + k] >= len[(size_t)i * wide + k + 1])
                 i++;
             else
@@ -425,26 +323,26 @@ static int check_subsections(struct checker *c, const struct gw_json *from, cons
 {
     const struct gw_json *a, *b;
 
-    for (a = first_of(from, "subsections"); a; a = a->next) {
-        for (b = first_of(to, "subsections"); b && !same_name(a, b); b = b->next)
+    for (a = gw_field_list(from, "subsections"); a; a = a->next) {
+        for (b = gw_field_list(to, "subsections"); b && !gw_field_same_name(a, b); b = b->next)
             ;
         if (b) {
-            size_t stem = go_in(c, " subsection ", text(a, "name"));
+            size_t stem = go_in(c, " subsection ", gw_field_text(a, "name"));
             int r = check_state(c, a, b, true);
 
             come_back(c, stem);
             if (r < 0)
                 return r;
         } else {
-            say(c, true, "subsection %s is not known where it is read: refused %s", text(a, "name"),
-                is_true(a, "optional") ? "whenever it is written" : "always");
+            say(c, true, "subsection %s is not known where it is read: refused %s", gw_field_text(a, "name"),
+                gw_field_true(a, "optional") ? "whenever it is written" : "always");
         }
     }
-    for (b = first_of(to, "subsections"); b; b = b->next) {
-        for (a = first_of(from, "subsections"); a && !same_name(a, b); a = a->next)
+    for (b = gw_field_list(to, "subsections"); b; b = b->next) {
+        for (a = gw_field_list(from, "subsections"); a && !gw_field_same_name(a, b); a = a->next)
             ;
         if (!a)
-            say(c, false, "subsection %s is never written: its fields keep their defaults", text(b, "name"));
+            say(c, false, "subsection %s is never written: its fields keep their defaults", gw_field_text(b, "name"));
     }
     return 0;
 }
@@ -452,7 +350,8 @@ static int check_subsections(struct checker *c, const struct gw_json *from, cons
 /* versioned: the version is in the stream (devices, subsections); otherwise each side takes its own. */
 static int check_state(struct checker *c, const struct gw_json *from, const struct gw_json *to, bool versioned)
 {
-    int64_t written = number(from, "version", 0), known = number(to, "version", 0), oldest = number(to, "oldest", 0);
+    int64_t written = gw_field_number(from, "version", 0), known = gw_field_number(to, "version", 0),
+            oldest = gw_field_number(to, "oldest", 0);
     int r;
 
     if (++c->depth > GW_STATE_DEPTH * 2)
@@ -474,19 +373,19 @@ static int check_state(struct checker *c, const struct gw_json *from, const stru
 
 static bool is_named(const struct gw_json *d, const char *name, int64_t instance)
 {
-    return number(d, "instance_id", -1) == instance && !strcmp(text(d, "name"), name);
+    return gw_field_number(d, "instance_id", -1) == instance && !strcmp(gw_field_text(d, "name"), name);
 }
 
 static const struct gw_json *find_device(const struct gw_json *schema, const struct gw_json *wanted)
 {
-    int64_t instance = number(wanted, "instance_id", -1);
-    const char *name = text(wanted, "name");
+    int64_t instance = gw_field_number(wanted, "instance_id", -1);
+    const char *name = gw_field_text(wanted, "name");
 
-    for (const struct gw_json *d = first_of(schema, "devices"); d; d = d->next)
+    for (const struct gw_json *d = gw_field_list(schema, "devices"); d; d = d->next)
         if (is_named(d, name, instance))
             return d;
-    for (const struct gw_json *d = first_of(schema, "devices"); d; d = d->next)
-        for (const struct gw_json *a = first_of(d, "aliases"); a; a = a->next)
+    for (const struct gw_json *d = gw_field_list(schema, "devices"); d; d = d->next)
+        for (const struct gw_json *a = gw_field_list(d, "aliases"); a; a = a->next)
             if (is_named(a, name, instance))
                 return d;
     return NULL;
@@ -496,10 +395,10 @@ static int check_device(struct checker *c, const struct gw_json *from, const str
 {
     const struct gw_json *a = gw_json_get(from, "state"), *b = gw_json_get(to, "state");
 
-    if (is_true(from, "unmigratable"))
+    if (gw_field_true(from, "unmigratable"))
         say(c, true, "cannot be migrated where it is written");
-    if (!same_name(from, to))
-        say(c, false, "is read under its old name; it is %s there", text(to, "name"));
+    if (!gw_field_same_name(from, to))
+        say(c, false, "is read under its old name; it is %s there", gw_field_text(to, "name"));
     if (!a != !b) {
         say(c, true,
             a ? "has a description, but is read by old-style callbacks"
@@ -507,7 +406,7 @@ static int check_device(struct checker *c, const struct gw_json *from, const str
         return 0;
     }
     if (!a) {
-        int64_t m = number(from, "version", 0), n = number(to, "version", 0);
+        int64_t m = gw_field_number(from, "version", 0), n = gw_field_number(to, "version", 0);
 
         if (m != n)
             say(c, m > n, "version %" PRId64 " is written by old-style callbacks, %" PRId64 " is known", m, n);
@@ -520,7 +419,7 @@ static size_t go_to_device(struct checker *c, const struct gw_json *d)
 {
     size_t stem = c->where.bytes;
 
-    gw_text_printf(&c->where, "device %s/%" PRId64, text(d, "name"), number(d, "instance_id", 0));
+    gw_text_printf(&c->where, "device %s/%" PRId64, gw_field_text(d, "name"), gw_field_number(d, "instance_id", 0));
     return stem;
 }
 
@@ -529,10 +428,10 @@ static int check_schemas(struct checker *c, const struct gw_json *from, const st
     const struct gw_json *d;
     int r = 0;
 
-    if (strcmp(text(from, "machine"), text(to, "machine")) != 0)
-        say(c, true, "the machine is %s where it is written and %s where it is read", text(from, "machine"),
-            text(to, "machine"));
-    for (d = first_of(from, "devices"); d && r >= 0; d = d->next) {
+    if (strcmp(gw_field_text(from, "machine"), gw_field_text(to, "machine")) != 0)
+        say(c, true, "the machine is %s where it is written and %s where it is read", gw_field_text(from, "machine"),
+            gw_field_text(to, "machine"));
+    for (d = gw_field_list(from, "devices"); d && r >= 0; d = d->next) {
         const struct gw_json *other = find_device(to, d);
         size_t stem = go_to_device(c, d);
 
@@ -540,14 +439,14 @@ static int check_schemas(struct checker *c, const struct gw_json *from, const st
             r = check_device(c, d, other);
         else
             say(c, true, "is written, but not known where it is read%s",
-                is_true(gw_json_get(d, "state"), "optional") ? " (refused whenever it is written)" : "");
+                gw_field_true(gw_json_get(d, "state"), "optional") ? " (refused whenever it is written)" : "");
         come_back(c, stem);
     }
-    for (d = first_of(to, "devices"); d && r >= 0; d = d->next) {
+    for (d = gw_field_list(to, "devices"); d && r >= 0; d = d->next) {
         bool found = find_device(from, d) != NULL;
         size_t stem;
 
-        for (const struct gw_json *a = first_of(d, "aliases"); a && !found; a = a->next)
+        for (const struct gw_json *a = gw_field_list(d, "aliases"); a && !found; a = a->next)
             found = find_device(from, a) != NULL;
         if (found)
             continue;
@@ -571,7 +470,7 @@ static int read_schema(const char *json, const char *which, struct gw_arena *are
             r = gw_json_parse(schema, strlen(schema), arena, ret, err);
         free(schema);
     }
-    if (r >= 0 && (number(*ret, "godwit_schema", 0) != 1 || !gw_json_get(*ret, "devices")))
+    if (r >= 0 && (gw_field_number(*ret, "godwit_schema", 0) != 1 || !gw_json_get(*ret, "devices")))
         r = gw_fail(err, -EPROTO, GW_BLAME_CALLER, "not a schema of format 1");
     if (r < 0)
         gw_context(err, "the schema %s", which);
