@@ -109,7 +109,7 @@ static void owe(struct gw_source *source, struct gw_ram_block *b, uint64_t first
     pthread_mutex_unlock(&s->lock);
 }
 
-static void settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count)
+static int settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
 {
     struct image_source *s = of(source);
 
@@ -117,6 +117,7 @@ static void settle(struct gw_source *source, struct gw_ram_block *b, uint64_t fi
     atomic_fetch_sub(&s->due, gw_bitmap_count_range(s->map[b->index], first, count));
     gw_bitmap_clear_range(s->map[b->index], first, count);
     pthread_mutex_unlock(&s->lock);
+    return 0;
 }
 
 static bool any_due(struct image_source *s, const uint64_t *map, uint64_t first, uint64_t count)

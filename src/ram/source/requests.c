@@ -416,9 +416,9 @@ static bool due(struct gw_source *source, const struct gw_ram_block *b, uint64_t
     return of(source)->inner->due(of(source)->inner, b, from, ret_first, ret_end);
 }
 
-static void settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count)
+static int settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
 {
-    of(source)->inner->settle(of(source)->inner, b, first, count);
+    return of(source)->inner->settle(of(source)->inner, b, first, count, err);
 }
 
 static struct gw_source *source_free(struct gw_source *source)
