@@ -28,7 +28,7 @@ const char *gw_vm_tracker_name(const struct gw_vm *vm)
 
 enum gw_vm_place gw_vm_place(const struct gw_vm *vm)
 {
-    return fake.place;
+    return (enum gw_vm_place)atomic_load(&fake.place);
 }
 
 bool gw_vm_runs_elsewhere(const struct gw_vm *vm)
@@ -253,6 +253,7 @@ int gw_send_start_sized(struct gw_vm *vm, const struct gw_send_config *config, s
               config->opaque, (struct fake_session **)ret_send, err);
     if (r == 0)
         (*ret_send)->s.resumes = config->resume;
+    fake_now();
     return r;
 }
 

@@ -57,7 +57,7 @@ extern struct fake_engine {
     bool incoming;
     unsigned started, freed;
     int start_fails;
-    enum gw_vm_place place;
+    _Atomic int place; /* enum gw_vm_place */
 } fake;
 
 struct fake_engine *fake_now(void);
