@@ -20,7 +20,7 @@
 struct send {
     struct gw_transfer transfer;
     const char *file, *uri, *peer;
-    bool remove, replace, paused, running, postcopy, resume;
+    bool remove, replace, paused, running, postcopy, resume, preempt;
     bool confirmed; /* that the machine is there */
     bool removed;
     bool marks;  /* the file is marked when its machine may run elsewhere */
@@ -119,8 +119,11 @@ static int check_user(struct send *tx, struct gw_error *err)
     return gw_confine_check_name(&tx->confine, path, err);
 }
 
-static bool connected(enum gw_status status)
+/* For good: the channel of urgent pages is dialled at the switch, or when the destination has said what it has. */
+static bool connected(const struct send *tx, enum gw_status status)
 {
+    if (tx->preempt && (status == GW_STATUS_ACTIVE || status == GW_STATUS_POSTCOPY_RECOVER))
+        return false;
     return status != GW_STATUS_NONE && status != GW_STATUS_SETUP && status != GW_STATUS_POSTCOPY_RECOVER_SETUP;
 }
 
@@ -198,6 +201,13 @@ static int remove_file(struct send *tx)
     return tx->removed ? GW_EXIT_DONE : gw_transfer_failed(&tx->transfer, tx->file, &err);
 }
 
+static bool ended(struct gw_send *send)
+{
+    enum gw_status status = gw_send_status(send);
+
+    return gw_transfer_ended(status) || status == GW_STATUS_POSTCOPY_PAUSED;
+}
+
 static int run(struct send *tx, struct gw_error *err)
 {
     struct gw_transfer *t = &tx->transfer;
@@ -222,10 +232,12 @@ static int run(struct send *tx, struct gw_error *err)
         r = gw_image_set_runs(tx->image, !tx->paused, err);
     if (r >= 0)
         r = gw_image_vm(tx->image, NULL, NULL, &vm, err);
+    if (r >= 0 && (tx->postcopy || tx->resume)) /* before capabilities that need it */
+        r = gw_options_set_bool(gw_vm_options(vm), "postcopy-ram", true, err);
     if (r >= 0)
         r = gw_transfer_begin(t, vm, err);
-    if (r >= 0 && (tx->postcopy || tx->resume))
-        r = gw_options_set_bool(gw_vm_options(vm), "postcopy-ram", true, err);
+    if (r >= 0)
+        r = gw_options_get_capability(gw_vm_options(vm), "postcopy-preempt", &tx->preempt, err);
     if (r < 0)
         return gw_transfer_failed(t, tx->file, err);
     r = gw_target_open(&tx->target, tx->uri, tx->file, tx->replace, err);
@@ -249,10 +261,10 @@ static int run(struct send *tx, struct gw_error *err)
         gw_send_start_postcopy(send, NULL); /* too late only where it has failed already */
     if (r < 0)
         return gw_transfer_failed(t, tx->file, err);
-    while (!gw_transfer_ended(gw_send_status(send))) {
+    while (!ended(send)) {
         gw_send_stats(send, &stats);
         stats.status = gw_send_status(send);
-        if (connected(stats.status) && confine(tx, err) < 0) {
+        if (connected(tx, stats.status) && confine(tx, err) < 0) {
             gw_transfer_failed(t, NULL, err);
             gw_send_cancel(send, NULL);
         }
@@ -278,7 +290,10 @@ static int run(struct send *tx, struct gw_error *err)
     gw_send_free(send);
     if (r < 0) {
         gw_transfer_failed(t, tx->uri, err);
-        if (tx->marked)
+        if (stats.status == GW_STATUS_POSTCOPY_PAUSED)
+            fprintf(stderr, "godwit send: once it listens there again (migrate-recover), `godwit send --resume` with the same file "
+                            "goes on\n");
+        else if (tx->marked)
             fprintf(stderr, "godwit send: %s is kept and marked: once it is certain that the machine does not run there, "
                             "--force sends it again\n",
                     gw_shown(tx->file));

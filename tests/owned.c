@@ -53,13 +53,18 @@ static void nap(void)
     nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
 }
 
+static bool has_ended(struct gw_send *send)
+{
+    return over(gw_send_status(send)) || gw_send_status(send) == GW_STATUS_POSTCOPY_PAUSED;
+}
+
 static void end_send(void *what)
 {
     struct gw_send *send = what;
 
-    if (!over(gw_send_status(send)) && gw_send_cancel(send, NULL) < 0)
+    if (!has_ended(send) && gw_send_cancel(send, NULL) < 0)
         gw_send_yank(send);
-    for (unsigned i = 0; !over(gw_send_status(send)); i++, nap())
+    for (unsigned i = 0; !has_ended(send); i++, nap())
         if (i == YANK_NAPS)
             gw_send_yank(send);
     gw_send_free(send);

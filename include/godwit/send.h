@@ -8,6 +8,11 @@
  * After the end exactly one side can run the guest, and gw_send_owner says which as far as this side can know. When the
  * session failed or was cancelled while the source still owned the guest, the guest runs again (if it ran before).
  *
+ * A migration by postcopy whose connection is lost after the destination said that the machine runs there ends too, with the status
+ * postcopy-paused and the owner destination. The machine here must not run or change, for its memory is what the other side
+ * lacks: a new session with `resume` sends that, as often as it takes. Where the session ended as undecided, the destination may
+ * be waiting all the same, and the same goes on with it; that one ends as undecided again until the destination has acknowledged.
+ *
  * Threads: gw_send_start returns at once; a thread of the session does the work. All functions marked (any) may be
  * called from any thread until gw_send_free.
  */
@@ -39,7 +44,7 @@ struct gw_send_config {
     const struct gw_options *options;
     /* The machine runs at the destination since an earlier migration by postcopy whose connection was lost, and waits there to be
      * resumed (QEMU: postcopy-paused, migrate-recover): only the pages that it lacks are sent. The machine here must be the one
-     * that was sent, and have stood still since. Needs postcopy-ram. */
+     * that was sent, and have stood still since; it may be another process that has it. Needs postcopy-ram. */
     bool resume;
 };
 
@@ -65,6 +70,9 @@ GW_API int gw_send_continue(struct gw_send *s, struct gw_error *err);
  * that it waits for come first. Needs the capability postcopy-ram on both sides. Once it runs there the migration cannot be
  * cancelled. -EINVAL: the capability is off, or it is too late. (any) */
 GW_API int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err);
+/* Breaks the connection of a migration by postcopy, to be resumed over another one: it ends as if that had been lost. While one is
+ * being resumed, that attempt ends. -EINVAL: the machine does not run at the destination yet, or the session has ended. (any) */
+GW_API int gw_send_pause(struct gw_send *s, struct gw_error *err);
 /* Tears all channels down as if the network had died. (any) M7 */
 GW_API void gw_send_yank(struct gw_send *s);
 GW_API enum gw_status gw_send_status(struct gw_send *s);                    /* (any) */

@@ -71,6 +71,8 @@ void gw_links_shut(struct gw_links *l)
 void gw_links_shut_pages(struct gw_links *l)
 {
     pthread_mutex_lock(&l->lock);
+    if (l->place[GW_LINK_URGENT])
+        gw_channel_shutdown(l->place[GW_LINK_URGENT]);
     for (size_t i = GW_LINK_PAGES; i < GW_ARRAY_LEN(l->place); i++)
         if (l->place[i])
             gw_channel_shutdown(l->place[i]);

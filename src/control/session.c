@@ -33,7 +33,9 @@ static void session_event(void *opaque, const struct gw_event *event)
 
 static bool sending(struct gw_control *c)
 {
-    return c->send && !gw_status_ended(gw_send_status(c->send));
+    enum gw_status status = c->send ? gw_send_status(c->send) : GW_STATUS_NONE;
+
+    return c->send && !gw_status_ended(status) && status != GW_STATUS_POSTCOPY_PAUSED; /* that session has ended too */
 }
 
 static bool receiving(struct gw_control *c)
@@ -109,6 +111,19 @@ void gw_control_free_sessions(struct gw_control *c)
 
 /* ---- starting ---------------------------------------------------------------------------------------------------- */
 
+/* The machine must be as it was sent: one that was started here meanwhile is another. */
+static int judge_resume(struct gw_control *c, struct gw_error *err)
+{
+    bool was_sent = c->send || (c->have_last && !c->last_incoming), broken = false;
+
+    if (was_sent)
+        broken = c->send ? gw_send_status(c->send) == GW_STATUS_POSTCOPY_PAUSED || gw_send_owner(c->send) == GW_OWNER_UNDECIDED
+                         : c->last.status == GW_STATUS_POSTCOPY_PAUSED || c->last_owner == GW_OWNER_UNDECIDED;
+    return broken && gw_vm_place(c->vm) != GW_VM_HERE
+               ? 0
+               : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no migration that was interrupted and could be resumed");
+}
+
 static int start_send(struct gw_control *c, const char *uri, struct gw_send_config *config, struct gw_error *err)
 {
     int r;
@@ -117,7 +132,7 @@ static int start_send(struct gw_control *c, const char *uri, struct gw_send_conf
         return gw_fail(err, -ESHUTDOWN, GW_BLAME_LOCAL, "the control is being closed");
     if (sending(c))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
-    r = judge_incoming(c, err);
+    r = config->resume ? judge_resume(c, err) : judge_incoming(c, err);
     if (r == 0 && gw_fds_meant(uri))
         r = gw_fds_open(c, uri, &config->take_channel, err);
     else
@@ -143,12 +158,11 @@ int gw_cmd_migrate(struct gw_control *c, json_t *args, json_t **ret_result, stru
         .progress_timeout_ns = timeout_of(args, c->config.send_timeout_ns),
         .on_event = session_event,
         .opaque = c,
+        .resume = json_is_true(json_object_get(args, "resume")),
     };
     struct gw_uri parsed;
     int r;
 
-    if (json_is_true(json_object_get(args, "resume")))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "there is no migration that was interrupted and could be resumed");
     if (json_is_true(json_object_get(args, "blk")) || json_is_true(json_object_get(args, "inc")))
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "block migration is not supported by this build of godwit");
     r = gw_address_from_args(args, &uri, err);
@@ -231,7 +245,7 @@ int gw_cmd_migrate_cancel(struct gw_control *c, json_t *args, json_t **ret_resul
     int r = 0;
 
     pthread_mutex_lock(&c->sessions);
-    if (sending(c))
+    if (sending(c) || (c->send && gw_send_status(c->send) == GW_STATUS_POSTCOPY_PAUSED))
         r = gw_send_cancel(c->send, err);
     else if (receiving(c))
         r = gw_recv_cancel(c->recv, err);
@@ -269,8 +283,18 @@ int gw_cmd_migrate_start_postcopy(struct gw_control *c, json_t *args, json_t **r
 
 int gw_cmd_migrate_pause(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
-    return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                   "migrate-pause is currently only supported during postcopy-active state");
+    enum gw_status status = GW_STATUS_NONE;
+    int r;
+
+    pthread_mutex_lock(&c->sessions);
+    if (c->send)
+        status = gw_send_status(c->send);
+    r = status == GW_STATUS_POSTCOPY_ACTIVE || status == GW_STATUS_POSTCOPY_RECOVER_SETUP || status == GW_STATUS_POSTCOPY_RECOVER
+            ? gw_send_pause(c->send, err)
+            : gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                      "migrate-pause is currently only supported during postcopy-active state");
+    pthread_mutex_unlock(&c->sessions);
+    return r;
 }
 
 int gw_cmd_claim(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)

@@ -35,7 +35,7 @@
     F(VALIDATE_UUID, "validate-uuid", true, "the machines' UUIDs must be equal")                                       \
     F(BACKGROUND_SNAPSHOT, "background-snapshot", true,  "saves the machine as it is now, while it runs on")           \
     F(ZERO_COPY_SEND, "zero-copy-send", true, "multifd: the kernel sends from guest memory")                          \
-    F(POSTCOPY_PREEMPT, "postcopy-preempt", false, "postcopy: pages that are waited for have their own channel")       \
+    F(POSTCOPY_PREEMPT, "postcopy-preempt", true, "postcopy: pages that are waited for have their own channel")       \
     F(SWITCHOVER_ACK, "switchover-ack", true, "the destination says when it is ready for the switch-over")             \
     F(DIRTY_LIMIT, "dirty-limit", true, "each vCPU may dirty so much a second")                                        \
     F(MAPPED_RAM, "mapped-ram", true, "pages have fixed places in the file")                                            \

@@ -8,7 +8,9 @@
  *                                                                                   \-> SEND_UNDECIDED
  *                  background snapshot: ACTIVE -> SAVED, and the source runs on
  *                  postcopy:                        DEVICE -> OFFERED_POSTCOPY -> POSTCOPY -> SENT
- *                  resumed:   RECONNECT -> RECOVER -> POSTCOPY -> SENT
+ *                  a lost connection: POSTCOPY -> SEND_PAUSED, and another session goes on:
+ *                                     RECONNECT -> RECOVER -> POSTCOPY -> SENT
+ *                                        \___________\-> SEND_PAUSED, or SEND_UNDECIDED as before
  *     destination  LISTEN -> LOADING -> LOADED -> [ASKED] -> COMMITTED -> ARRIVED
  *                     \_________\_________\-> RECV_FAILED   \-> RECV_UNDECIDED -> ARRIVED (claimed)
  *
@@ -20,7 +22,9 @@
  * it away by COMMIT (HANDED). With a plain peer that column cannot be had: the answer decides, and without an answer
  * the ending is UNDECIDED: neither resumed nor called a success.
  * 5. OFFERED_POSTCOPY: the last byte of the package may have left. POSTCOPY: the destination has said that it loaded it: it
- * runs, whatever comes. RECONNECT and RECOVER: it runs there since an earlier session, and lacks pages.
+ * runs, whatever comes. SEND_PAUSED: it lacks pages there, and the machine here is what they are sent from: it neither runs nor
+ * changes. RECONNECT and RECOVER: the same, since an earlier session; where that one ended undecided, so does this one until the
+ * destination has acknowledged.
  */
 #ifndef GW_ENGINE_PHASE_H
 #define GW_ENGINE_PHASE_H
@@ -44,14 +48,17 @@
     F(OFFERED, SOURCE, DEVICE, SOURCE, true, false, B(HANDED) | B(SEND_FAILED) | B(CANCELLING))                        \
     F(OFFERED_PLAIN, SOURCE, DEVICE, UNDECIDED, false, false, B(SENT) | B(SEND_FAILED) | B(SEND_UNDECIDED))            \
     F(OFFERED_POSTCOPY, SOURCE, DEVICE, UNDECIDED, false, false, B(POSTCOPY) | B(SEND_FAILED) | B(SEND_UNDECIDED))     \
-    F(POSTCOPY, SOURCE, POSTCOPY_ACTIVE, DESTINATION, false, false, B(SENT) | B(SEND_GONE))                            \
-    F(RECONNECT, SOURCE, POSTCOPY_RECOVER_SETUP, DESTINATION, false, false, B(RECOVER) | B(SEND_GONE))                 \
-    F(RECOVER, SOURCE, POSTCOPY_RECOVER, DESTINATION, false, false, B(POSTCOPY) | B(SEND_GONE))                        \
+    F(POSTCOPY, SOURCE, POSTCOPY_ACTIVE, DESTINATION, false, false, B(SENT) | B(SEND_PAUSED) | B(SEND_GONE))           \
+    F(RECONNECT, SOURCE, POSTCOPY_RECOVER_SETUP, DESTINATION, false, false,                                            \
+      B(RECOVER) | B(SEND_PAUSED) | B(SEND_UNDECIDED))                                                                 \
+    F(RECOVER, SOURCE, POSTCOPY_RECOVER, DESTINATION, false, false,                                                    \
+      B(POSTCOPY) | B(SEND_PAUSED) | B(SEND_UNDECIDED) | B(SEND_GONE))                                                 \
     F(HANDED, SOURCE, DEVICE, DESTINATION, false, false, B(SENT) | B(SEND_FAILED) | B(SEND_GONE))                      \
     F(SENT, SOURCE, COMPLETED, DESTINATION, false, true, 0)                                                            \
     F(SAVED, SOURCE, COMPLETED, SOURCE, false, true, 0)                                                                \
     F(SEND_FAILED, SOURCE, FAILED, SOURCE, false, true, 0)                                                             \
     F(SEND_UNDECIDED, SOURCE, FAILED, UNDECIDED, false, true, 0)                                                       \
+    F(SEND_PAUSED, SOURCE, POSTCOPY_PAUSED, DESTINATION, false, true, 0)                                               \
     F(SEND_GONE, SOURCE, FAILED, DESTINATION, false, true, 0)                                                          \
     F(CANCELLING, SOURCE, CANCELLING, SOURCE, false, false, B(CANCELLED))                                              \
     F(CANCELLED, SOURCE, CANCELLED, SOURCE, false, true, 0)                                                            \

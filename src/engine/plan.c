@@ -379,6 +379,18 @@ static int make_source(const struct gw_plan *plan, struct gw_vm *vm, bool snapsh
     return snapshot ? vm->guest->snapshot(vm, plan->cancel, ret, err) : vm->guest->source(vm, zeros && !sends(vm), ret, err);
 }
 
+/* What is asked for, on a channel of its own. */
+static int make_urgent(struct gw_plan *plan, struct gw_vm *vm, bool zeros, struct gw_source *source, struct gw_error *err)
+{
+    struct gw_urgent_config config = {.requests = plan->requests, .source = source};
+    struct gw_layout *layout = NULL;
+    int r = gw_layout_stream_new(&vm->ram, &layout, err);
+
+    if (r >= 0)
+        r = make_lane(plan, vm, NULL, layout, (zeros ? ZERO : 0) | PLAIN, &config.take_lane, err);
+    return r < 0 ? r : gw_urgent_new(&config, &plan->urgent, err);
+}
+
 int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err)
 {
     bool zeros = gw_options_zero_detection(vm->options) != GW_ZERO_NONE;
@@ -394,6 +406,11 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
         return r;
     ram.transport = sends(vm) ? vm->transport : NULL;
     r = make_lanes(plan, vm, pages, zeros, &ram.take_lanes, err);
+    if (r >= 0 && gw_options_cap(vm->options, GW_CAP_POSTCOPY_PREEMPT)) {
+        r = make_urgent(plan, vm, zeros, ram.take_source, err);
+        if (r < 0)
+            gw_lanes_free(ram.take_lanes);
+    }
     if (r >= 0) {
         r = add_all(plan, vm, &ram, err);
         plan->snapshot = r >= 0 && snapshot ? plan->live[0] : NULL;
@@ -441,6 +458,8 @@ struct gw_progress gw_plan_progress(const struct gw_plan *plan)
 
     for (unsigned i = 0; i < plan->lives; i++)
         plan->live[i]->ops->progress(plan->live[i], &sum);
+    if (plan->urgent)
+        gw_urgent_progress(plan->urgent, &sum);
     return sum;
 }
 
@@ -448,6 +467,7 @@ void gw_plan_close(struct gw_plan *plan)
 {
     if (plan->xbzrle)
         gw_options_watch(plan->options, GW_PARAM_XBZRLE_CACHE_SIZE, NULL, plan->xbzrle);
+    gw_urgent_free(plan->urgent);
     for (unsigned i = 0; i < plan->lives; i++)
         plan->live[i]->ops->free(plan->live[i]);
     *plan = (struct gw_plan){0};

@@ -25,6 +25,7 @@
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
  *     mapped-ram                     the layout of pages, both ways; lanes with a descriptor each
  *     postcopy-ram                   the source `requests` around the one that the guest is
+ *     postcopy-preempt               the lane `urgent`, beside the others
  *     (what else the machine has)    a live section each (gw_vm.live), beside RAM's
  *
  * Threads: the caller's, before the session runs.
@@ -34,7 +35,7 @@
 
 #include "engine/vm.h"
 #include "ram/ram.h"
-#include "ram/source/requests.h"
+#include "ram/lane/urgent.h"
 #include "wire/profile.h"
 
 #define GW_PLAN_LIVES (1 + GW_VM_LIVES)
@@ -45,6 +46,7 @@ struct gw_plan {
     const struct gw_cancel *cancel; /* set before: what ends waits of the session; borrowed, may be NULL */
     struct gw_live *snapshot; /* RAM, where the machine is saved as it is at one moment and runs on; else NULL */
     struct gw_requests *requests; /* pages that the destination asks for; NULL: postcopy-ram is off */
+    struct gw_urgent *urgent; /* they go out by it; NULL: on the main stream */
     struct gw_codec *xbzrle; /* is told of another xbzrle-cache-size; NULL: it is off */
     struct gw_options *options;
 };

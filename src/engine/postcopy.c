@@ -4,7 +4,6 @@
 #include "base/endian.h"
 #include "wire/numbers.h"
 
-#define REPORT_NS  GW_NS_PER_S
 #define STEP_BYTES (64u << 10) /* of pages that nobody waits for, between two looks for those that somebody does */
 
 static uint64_t now(const struct gw_send *s)
@@ -98,32 +97,22 @@ static int make_package(struct gw_send *s, uint8_t **ret, size_t *ret_bytes, str
     return r;
 }
 
-/* When a write finds the connection closed, what the destination said before may still have to be read. */
-static void hear(struct gw_send *s, struct gw_error *err)
+/* The destination has said that it failed. */
+static bool refused(struct gw_send *s)
 {
-    struct gw_session *x = &s->session;
-    uint64_t deadline = now(s) + REPORT_NS;
+    bool refused;
 
-    if (err->blame != GW_BLAME_CHANNEL || err->code == -ETIMEDOUT)
-        return;
-    pthread_mutex_lock(&x->lock);
-    while (!s->rp.ended && !x->yanked && gw_session_wait_until(x, deadline))
-        ;
-    if (s->rp.ended && s->rp.error.code)
-        *err = s->rp.error;
-    pthread_mutex_unlock(&x->lock);
+    pthread_mutex_lock(&s->session.lock);
+    refused = s->rp.shut && s->rp.shut_value;
+    pthread_mutex_unlock(&s->session.lock);
+    return refused;
 }
 
 /* The return path ended, or the connection, before the destination said that it loaded the package. */
 static int failed_before(struct gw_send *s, struct gw_error *err)
 {
-    bool refused;
-
-    hear(s, err);
-    pthread_mutex_lock(&s->session.lock);
-    refused = s->rp.shut && s->rp.shut_value;
-    pthread_mutex_unlock(&s->session.lock);
-    if (!refused)
+    gw_send_prefer_report(s, err);
+    if (!refused(s))
         return gw_send_undecided(s, err);
     gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
     return err->code;
@@ -237,13 +226,14 @@ static bool look(struct gw_send *s)
     if (!runs)
         return false;
     gw_send_downtime(s, GW_DOWNTIME_LOAD);
+    atomic_store(&x->vm->taken, true);
     gw_session_enter(x, GW_PHASE_POSTCOPY);
     return true;
 }
 
 static int follow(struct gw_send *s, struct gw_error *err)
 {
-    uint64_t before = gw_account_bytes(&s->account), at, owed = 0;
+    uint64_t before = gw_writer_offset(&s->writer), at, owed = 0; /* of the main stream: what is urgent has no limit */
     int r = 0;
 
     while (r >= 0 && gw_plan_progress(&s->plan).remaining_bytes) {
@@ -251,7 +241,7 @@ static int follow(struct gw_send *s, struct gw_error *err)
         r = gw_send_check(s, err);
         if (r >= 0)
             r = step(s, err);
-        at = gw_account_bytes(&s->account);
+        at = gw_writer_offset(&s->writer);
         owed += gw_requests_urgent(s->plan.requests) ? 0 : at - before;
         before = at;
         if (r >= 0)
@@ -259,10 +249,20 @@ static int follow(struct gw_send *s, struct gw_error *err)
         gw_send_publish(s);
     }
     gw_requests_finish(s->plan.requests); /* what comes meanwhile must not keep the last answer from being read */
+    if (r >= 0)
+        r = gw_preempt_finish(s, err);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++)
         if (s->plan.live[i]->ops->hand_over)
             r = gw_send_complete(s, s->plan.live[i], err);
-    return r < 0 ? r : gw_send_end(s, NULL, 0, err);
+    if (r >= 0)
+        r = gw_send_end(s, NULL, 0, err);
+    return r < 0 ? r : gw_preempt_put_end(s, err);
+}
+
+int gw_send_paused(struct gw_send *s, struct gw_error *err)
+{
+    gw_session_enter_failed(&s->session, refused(s) ? GW_PHASE_SEND_GONE : GW_PHASE_SEND_PAUSED, err);
+    return err->code;
 }
 
 static int lost(struct gw_send *s, struct gw_error *err)
@@ -270,8 +270,7 @@ static int lost(struct gw_send *s, struct gw_error *err)
     uint64_t left = gw_plan_progress(&s->plan).remaining_bytes;
 
     gw_context(err, "the machine runs at the destination, which still lacks %" PRIu64 " bytes of its memory", left);
-    gw_session_enter_failed(&s->session, GW_PHASE_SEND_GONE, err);
-    return err->code;
+    return gw_send_paused(s, err);
 }
 
 int gw_send_follow(struct gw_send *s, struct gw_error *err)
@@ -281,7 +280,7 @@ int gw_send_follow(struct gw_send *s, struct gw_error *err)
     if (r >= 0)
         r = gw_send_wait_answer(s, false, err) == GW_ANSWER_GOOD ? 0 : err->code ? err->code : -EREMOTEIO;
     if (r < 0)
-        hear(s, err);
+        gw_send_prefer_report(s, err);
     if (!look(s) && r < 0)
         return failed_before(s, err);
     if (gw_session_phase(&s->session) != GW_PHASE_POSTCOPY)
@@ -299,10 +298,16 @@ int gw_send_postcopy(struct gw_send *s, struct gw_error *err)
 
     if (!err)
         err = &local;
-    r = gw_send_stand(s, &two_steps, err);
+    r = gw_send_know_peer(s, &two_steps, err);
+    if (r >= 0)
+        r = gw_preempt_open(s, false, err);
+    if (r >= 0)
+        r = gw_send_stand(s, &two_steps, err);
     if (r < 0)
         return r;
     r = put_before(s, err);
+    if (r >= 0)
+        r = gw_preempt_begin(s, err);
     gw_globalstate_set(s->session.vm->globalstate, s->was_running);
     if (r >= 0)
         r = make_package(s, &package, &bytes, err);

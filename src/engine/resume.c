@@ -5,18 +5,23 @@
 #include "engine/send.h"
 #include "wire/numbers.h"
 
-/* Under session.lock: whether what is waited for came, or never will. */
-static bool over(const struct gw_send *s, bool here)
+#include <stdio.h>
+
+static bool has_map(const struct gw_rp *rp)
 {
-    return here || s->rp.ended || s->session.yanked;
+    return rp->map;
+}
+
+static bool has_resumed(const struct gw_rp *rp)
+{
+    return rp->resumed;
 }
 
 static int map(struct gw_resume *ask, const char *block, uint64_t pages, uint64_t **ret_map, struct gw_error *err)
 {
     struct gw_send *s = ask->opaque;
-    uint64_t deadline = s->timeout_ns ? gw_now_ns(&s->session.vm->clock) + s->timeout_ns : UINT64_MAX;
+    char missing[300];
     uint8_t payload[256];
-    bool in_time = true;
     int r;
 
     payload[0] = (uint8_t)strlen(block);
@@ -25,26 +30,22 @@ static int map(struct gw_resume *ask, const char *block, uint64_t pages, uint64_
     s->rp.wanted = gw_ram_find(&s->session.vm->ram, block);
     pthread_mutex_unlock(&s->session.lock);
     gw_send_command(s, GW_COMMAND_RECV_BITMAP, payload, (uint16_t)(1 + payload[0]));
+    snprintf(missing, sizeof missing, "did not say what it has of block %s", block);
     r = gw_send_flush(s, err);
-    if (r < 0)
-        return r;
+    if (r >= 0)
+        r = gw_send_await(s, has_map, missing, err);
     pthread_mutex_lock(&s->session.lock);
-    while (in_time && !over(s, s->rp.map))
-        in_time = gw_session_wait_until(&s->session, deadline);
-    *ret_map = s->rp.map;
-    s->rp.map = NULL;
+    if (r >= 0) {
+        *ret_map = s->rp.map;
+        s->rp.map = NULL;
+    }
     s->rp.wanted = NULL;
     pthread_mutex_unlock(&s->session.lock);
-    if (*ret_map)
-        return 0;
-    r = gw_send_check(s, err);
-    return r < 0 ? r : gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL, "the destination did not say what it has of block %s", block);
+    return r;
 }
 
 static int acknowledged(struct gw_send *s, struct gw_error *err)
 {
-    uint64_t deadline = s->timeout_ns ? gw_now_ns(&s->session.vm->clock) + s->timeout_ns : UINT64_MAX;
-    bool in_time = true, resumed;
     int r;
 
     pthread_mutex_lock(&s->session.lock);
@@ -52,17 +53,7 @@ static int acknowledged(struct gw_send *s, struct gw_error *err)
     pthread_mutex_unlock(&s->session.lock);
     gw_send_command(s, GW_COMMAND_POSTCOPY_RESUME, NULL, 0);
     r = gw_send_flush(s, err);
-    if (r < 0)
-        return r;
-    pthread_mutex_lock(&s->session.lock);
-    while (in_time && !over(s, s->rp.resumed))
-        in_time = gw_session_wait_until(&s->session, deadline);
-    resumed = s->rp.resumed;
-    pthread_mutex_unlock(&s->session.lock);
-    if (resumed)
-        return 0;
-    r = gw_send_check(s, err);
-    return r < 0 ? r : gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL, "the destination did not acknowledge that it goes on");
+    return r < 0 ? r : gw_send_await(s, has_resumed, "did not acknowledge that it goes on", err);
 }
 
 static int agree(struct gw_send *s, struct gw_error *err)
@@ -85,7 +76,18 @@ static int agree(struct gw_send *s, struct gw_error *err)
     if (r < 0)
         return r;
     gw_requests_open(s->plan.requests);
-    return acknowledged(s, err);
+    r = gw_preempt_open(s, false, err);
+    if (r >= 0)
+        r = gw_preempt_begin(s, err);
+    return r < 0 ? r : acknowledged(s, err);
+}
+
+/* Nothing has changed: there can be another attempt. */
+static int not_resumed(struct gw_send *s, struct gw_error *err)
+{
+    gw_send_prefer_report(s, err);
+    gw_context(err, "the machine waits at the destination for the rest of its memory, and could not be resumed");
+    return s->undecided ? gw_send_undecided(s, err) : gw_send_paused(s, err);
 }
 
 int gw_send_resume(struct gw_send *s, struct gw_error *err)
@@ -98,11 +100,9 @@ int gw_send_resume(struct gw_send *s, struct gw_error *err)
     s->postcopy = s->followed = true;
     s->active_ns = gw_now_ns(&s->session.vm->clock);
     r = agree(s, err);
-    if (r < 0) {
-        gw_context(err, "the machine waits at the destination for the rest of its memory, and could not be resumed");
-        gw_session_enter_failed(&s->session, GW_PHASE_SEND_GONE, err);
-        return err->code;
-    }
+    if (r < 0)
+        return not_resumed(s, err);
+    atomic_store(&s->session.vm->taken, true);
     gw_session_enter(&s->session, GW_PHASE_POSTCOPY);
     return gw_send_follow(s, err);
 }

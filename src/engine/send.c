@@ -19,7 +19,11 @@ int gw_send_check(struct gw_send *s, struct gw_error *err)
     if (r < 0)
         return r;
     pthread_mutex_lock(&s->session.lock);
-    if (s->rp.ended) {
+    if (s->urgent_error.code) {
+        r = s->urgent_error.code;
+        if (err)
+            *err = s->urgent_error;
+    } else if (s->rp.ended) {
         r = s->rp.error.code ? s->rp.error.code : -EPROTO;
         if (s->rp.error.code && err)
             *err = s->rp.error;
@@ -28,6 +32,40 @@ int gw_send_check(struct gw_send *s, struct gw_error *err)
     }
     pthread_mutex_unlock(&s->session.lock);
     return r;
+}
+
+int gw_send_await(struct gw_send *s, bool (*came)(const struct gw_rp *rp), const char *missing, struct gw_error *err)
+{
+    uint64_t deadline = s->timeout_ns ? now(s) + s->timeout_ns : UINT64_MAX;
+    struct gw_session *x = &s->session;
+    bool in_time = true, here;
+    int r;
+
+    pthread_mutex_lock(&x->lock);
+    while (in_time && !came(&s->rp) && !s->rp.ended && !x->cancelled && !x->yanked)
+        in_time = gw_session_wait_until(x, deadline);
+    here = came(&s->rp);
+    pthread_mutex_unlock(&x->lock);
+    if (here)
+        return 0;
+    r = gw_send_check(s, err);
+    return r < 0 ? r : gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL, "the destination %s", missing);
+}
+
+void gw_send_prefer_report(struct gw_send *s, struct gw_error *err)
+{
+    uint64_t deadline = now(s) + REPORT_NS;
+    struct gw_session *x = &s->session;
+
+    if (err->blame != GW_BLAME_CHANNEL || err->code == -ETIMEDOUT)
+        return;
+    pthread_mutex_lock(&x->lock);
+    while (s->rp.running && !s->rp.ended && !x->cancelled && !x->yanked && gw_session_wait_until(x, deadline))
+        ;
+    if (s->rp.ended && s->rp.error.code &&
+        (s->rp.shut || s->rp.error.blame == GW_BLAME_PEER || err->code == -ECANCELED))
+        *err = s->rp.error;
+    pthread_mutex_unlock(&x->lock);
 }
 
 void gw_send_sleep(struct gw_send *s, uint64_t ns)
@@ -138,6 +176,7 @@ static void settle(struct gw_send *s, int r)
         gw_channel_shutdown(s->channel);
     if (s->plan.requests)
         gw_requests_close(s->plan.requests);
+    gw_preempt_end(s);
     gw_rp_join(&s->rp);
     if (gw_phase_row(gw_session_phase(x))->owner == GW_OWNER_SOURCE)
         gw_ram_seal(&vm->ram, false); /* it goes on here */
@@ -151,22 +190,6 @@ static void settle(struct gw_send *s, int r)
         vm->ops->handed_over(vm->opaque, GW_HAND_OVER_LEFT);
 }
 
-/* A destination that fails reports it and closes its channels. When a write finds them closed, the report may still have to
- * be read, and it is the better reason. So is whatever ended the return path when a page channel was shut down for it. */
-static void prefer_report(struct gw_send *s, struct gw_error *err)
-{
-    uint64_t deadline = now(s) + REPORT_NS;
-
-    if (err->blame != GW_BLAME_CHANNEL || err->code == -ETIMEDOUT || gw_phase_row(gw_session_phase(&s->session))->final)
-        return;
-    pthread_mutex_lock(&s->session.lock);
-    while (s->rp.running && !s->rp.ended && !s->session.cancelled && !s->session.yanked &&
-           gw_session_wait_until(&s->session, deadline))
-        ;
-    if (s->rp.ended && s->rp.error.code && (s->rp.shut || err->code == -ECANCELED))
-        *err = s->rp.error;
-    pthread_mutex_unlock(&s->session.lock);
-}
 
 #define UNREAD_BYTES (32u << 20)
 
@@ -206,7 +229,8 @@ static void *send_main(void *arg)
     if (r < 0) {
         int cancelled;
 
-        prefer_report(s, &error);
+        if (!gw_phase_row(gw_session_phase(&s->session))->final)
+            gw_send_prefer_report(s, &error);
         suspect(s, &error);
         cancelled = gw_session_check(&s->session, NULL);
         pthread_mutex_lock(&s->session.lock);
@@ -291,6 +315,10 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
         pages.lanes.opaque = &s->session;
     }
     pages.profile = gw_wire_profile_multifd(s->profile, s->session.vm->machine);
+    s->preempt_first = pages.profile->preempt_first;
+    r = gw_preempt_check(s->session.vm, s->has_uri && is_many(&s->uri), err);
+    if (r < 0)
+        return r;
     pages.as_is = &s->rp.as_is;
     r = gw_pages_count(s->session.vm, s->has_uri && is_many(&s->uri), config->uri, &pages.count, err);
     if (r < 0)
@@ -318,13 +346,14 @@ static int start(struct gw_vm *vm, const struct gw_send_config *config, struct g
     if (r >= 0)
         r = gw_vm_begin(vm, true, err);
     begun = r >= 0;
-    if (r >= 0)
+    if (r >= 0 && !config->resume)
         r = gw_vm_must_be_here(vm, err);
     if (r >= 0)
         r = gw_session_take_options(&s->session, config->options, err);
     if (r >= 0)
         r = prepare(s, config, err);
     if (r >= 0) {
+        s->undecided = gw_vm_place(vm) == GW_VM_UNDECIDED;
         gw_session_enter(&s->session, s->resume ? GW_PHASE_RECONNECT : GW_PHASE_CONNECT);
         r = gw_session_run(&s->session, send_main, s, err);
     }
@@ -405,6 +434,22 @@ int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err)
     pthread_cond_broadcast(&x->changed);
     pthread_mutex_unlock(&x->lock);
     return r;
+}
+
+int gw_send_pause(struct gw_send *s, struct gw_error *err)
+{
+    struct gw_session *x = &s->session;
+    enum gw_phase phase;
+
+    pthread_mutex_lock(&x->lock);
+    phase = x->phase;
+    pthread_mutex_unlock(&x->lock);
+    if (phase != GW_PHASE_POSTCOPY && phase != GW_PHASE_RECONNECT && phase != GW_PHASE_RECOVER)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                       "the migration is %s: only one by postcopy can be paused, once the machine runs at the destination",
+                       gw_status_name(gw_phase_row(phase)->status));
+    gw_session_yank(x);
+    return 0;
 }
 
 void gw_send_yank(struct gw_send *s)

@@ -40,12 +40,16 @@ struct gw_send {
     enum gw_grammar grammar;
     struct gw_rp rp;
     struct gw_plan plan;
+    struct gw_channel *urgent;    /* of pages that are asked for; NULL: there is none, yet */
+    bool preempt_first;           /* it comes right behind the main one */
+    struct gw_error urgent_error; /* why it failed. Under session.lock */
     struct gw_vmdesc *desc;
 
     bool was_running; /* before we stopped it */
     bool stopped;     /* by us */
     bool go_on;       /* migrate-continue came. Under session.lock */
     bool resume;         /* the machine runs there already, and lacks pages */
+    bool undecided;      /* with resume: that is not known until the destination has acknowledged */
     bool postcopy_asked; /* the switch to postcopy is wanted. Under session.lock */
     bool postcopy;       /* the machine goes that way */
     bool followed;    /* and has gone: its pages follow */
@@ -127,8 +131,24 @@ int gw_send_postcopy_due(struct gw_send *s, struct gw_error *err);
 int gw_send_postcopy(struct gw_send *s, struct gw_error *err);
 /* What it lacks follows, to the end. */
 int gw_send_follow(struct gw_send *s, struct gw_error *err);
+/* It runs there and the connection is lost: ends in SEND_PAUSED, or SEND_GONE where the destination itself has failed. Returns
+ * the error's code. */
+int gw_send_paused(struct gw_send *s, struct gw_error *err);
 /* resume.c: all of a session that goes on where one by postcopy broke off. */
 int gw_send_resume(struct gw_send *s, struct gw_error *err);
+/* preempt.c: the channel of urgent pages, where there is one; else these do nothing. */
+/* Whether there can be one; many: the address can be connected to more than once. */
+int gw_preempt_check(const struct gw_vm *vm, bool many, struct gw_error *err);
+/* Dials it, if its time is: first: right behind the main channel; else before the switch. */
+int gw_preempt_open(struct gw_send *s, bool first, struct gw_error *err);
+/* Requests may come, and are served by it. */
+int gw_preempt_begin(struct gw_send *s, struct gw_error *err);
+/* Behind gw_requests_finish: all that was asked for is on its way. */
+int gw_preempt_finish(struct gw_send *s, struct gw_error *err);
+/* The last byte of the main stream is on its way. */
+int gw_preempt_put_end(struct gw_send *s, struct gw_error *err);
+/* Requests are closed. */
+void gw_preempt_end(struct gw_send *s);
 /* setup.c */
 int gw_send_connect(struct gw_send *s, struct gw_error *err);
 int gw_send_begin_writing(struct gw_send *s, struct gw_error *err);
@@ -150,6 +170,12 @@ int gw_send_first_round(struct gw_send *s, struct gw_error *err);
 uint64_t gw_send_limit(const struct gw_send *s);
 struct gw_throttle_params gw_send_throttle(const struct gw_send *s);
 void gw_send_tend(struct gw_send *s, const struct gw_switch_in *asked, const struct gw_switch_out *decided);
+/* Waits until this is true of what the destination has said; else the session's error, or -ETIMEDOUT "the destination (missing)".
+ * came is called under session.lock. */
+int gw_send_await(struct gw_send *s, bool (*came)(const struct gw_rp *rp), const char *missing, struct gw_error *err);
+/* A destination that fails reports it and closes its channels. When a write finds them closed, the report may still have to
+ * be read, and it is the better reason. So is whatever ended the return path when a page channel was shut down for it. */
+void gw_send_prefer_report(struct gw_send *s, struct gw_error *err);
 /* The error that the return path ended with, or 0. */
 int gw_send_check(struct gw_send *s, struct gw_error *err);
 /* Sleeps, woken by cancel and by the end of the return path. */

@@ -108,6 +108,8 @@ int gw_send_connect(struct gw_send *s, struct gw_error *err)
     gw_channel_set_timeout(s->channel, s->timeout_ns);
     gw_session_set_channel(&s->session, s->channel);
     r = gw_session_check_file(&s->session, s->channel, err);
+    if (r >= 0)
+        r = gw_preempt_open(s, true, err);
     return r < 0 ? r : gw_session_check(&s->session, err);
 }
 

@@ -13,18 +13,12 @@ static uint64_t now(const struct gw_send *s)
 
 int gw_send_know_peer(struct gw_send *s, bool *ret_two_steps, struct gw_error *err)
 {
-    uint64_t deadline = s->timeout_ns ? now(s) + s->timeout_ns : UINT64_MAX;
-    bool in_time = true, known;
+    int r = gw_send_await(s, gw_rp_knows_peer, "did not answer a PING", err);
 
     pthread_mutex_lock(&s->session.lock);
-    while (in_time && !gw_rp_knows_peer(&s->rp) && !s->rp.ended && !s->session.cancelled && !s->session.yanked)
-        in_time = gw_session_wait_until(&s->session, deadline);
-    known = gw_rp_knows_peer(&s->rp);
     *ret_two_steps = s->rp.extensions & GW_EXTENSION_COMMIT;
     pthread_mutex_unlock(&s->session.lock);
-    if (!known && !in_time)
-        return gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL, "the destination did not answer a PING");
-    return gw_send_check(s, err);
+    return r < 0 ? r : gw_send_check(s, err);
 }
 
 static int stop(struct gw_send *s, struct gw_error *err)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "image/source.h"
 
+#include <pthread.h>
+
 #include "image/pull.h"
 
 struct image_source {
@@ -14,6 +16,7 @@ struct image_source {
     struct gw_pull_chunk *chunk; /* of which `at` pages were given; it is held. NULL: the next one is still to be taken */
     unsigned at;
     unsigned block; /* the chunk's, in ram */
+    pthread_mutex_t lock; /* contents of map: pages that are asked for may be taken by another thread */
     uint64_t **map; /* by block of ram: pages that are due; NULL: none of this block */
     _Atomic uint64_t due; /* of them */
 };
@@ -50,6 +53,7 @@ static int fill(struct image_source *s, struct gw_batch *batch, unsigned max, st
         return r;
     c = s->chunk;
     batch->block = s->ram->blocks[s->block];
+    pthread_mutex_lock(&s->lock);
     for (; batch->count < GW_MIN(max, GW_BATCH_PAGES) && s->at < c->count; s->at++) {
         unsigned i = batch->count;
 
@@ -60,6 +64,7 @@ static int fill(struct image_source *s, struct gw_batch *batch, unsigned max, st
         batch->form[i] = c->filled[s->at] ? GW_FORM_OPEN : GW_FORM_ZERO;
         batch->body[i] = (struct gw_body){c->data + (size_t)s->at * bytes, bytes};
     }
+    pthread_mutex_unlock(&s->lock);
     if (batch->count) {
         batch->held = c;
         gw_pull_hold(c);
@@ -85,10 +90,13 @@ static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, 
 
 static bool due(struct gw_source *source, const struct gw_ram_block *b, uint64_t from, uint64_t *ret_first, uint64_t *ret_end)
 {
-    const uint64_t *map = of(source)->map[b->index];
+    struct image_source *s = of(source);
+    const uint64_t *map = s->map[b->index];
 
+    pthread_mutex_lock(&s->lock);
     *ret_first = map ? gw_bitmap_next_set(map, b->pages, from) : b->pages;
     *ret_end = *ret_first < b->pages ? gw_bitmap_next_clear(map, b->pages, *ret_first) : b->pages;
+    pthread_mutex_unlock(&s->lock);
     return *ret_first < b->pages;
 }
 
@@ -96,15 +104,30 @@ static void owe(struct gw_source *source, struct gw_ram_block *b, uint64_t first
 {
     struct image_source *s = of(source);
 
+    pthread_mutex_lock(&s->lock);
     atomic_fetch_add(&s->due, gw_bitmap_set_range_count(s->map[b->index], first, count));
+    pthread_mutex_unlock(&s->lock);
 }
 
-static void settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count)
+static int settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
 {
     struct image_source *s = of(source);
 
+    pthread_mutex_lock(&s->lock);
     atomic_fetch_sub(&s->due, gw_bitmap_count_range(s->map[b->index], first, count));
     gw_bitmap_clear_range(s->map[b->index], first, count);
+    pthread_mutex_unlock(&s->lock);
+    return 0;
+}
+
+static bool any_due(struct image_source *s, const uint64_t *map, uint64_t first, uint64_t count)
+{
+    bool any;
+
+    pthread_mutex_lock(&s->lock);
+    any = map && gw_bitmap_next_set(map, first + count, first) < first + count;
+    pthread_mutex_unlock(&s->lock);
+    return any;
 }
 
 /* Pages that are not read ahead: they are read into memory of the batch. */
@@ -119,7 +142,7 @@ static int take_asked(struct gw_source *source, struct gw_batch *batch, struct g
 
     batch->count = 0;
     batch->block = b;
-    if (!map || gw_bitmap_next_set(map, first + count, first) == first + count)
+    if (!any_due(s, map, first, count))
         return 0;
     data = gw_batch_room(batch, 0, bytes);
     if (!data)
@@ -127,6 +150,7 @@ static int take_asked(struct gw_source *source, struct gw_batch *batch, struct g
     r = gw_image_fetch(s->image, s->of_block[b->index], first, count, kinds, data, err);
     if (r < 0)
         return r;
+    pthread_mutex_lock(&s->lock);
     for (unsigned i = 0; i < count; i++) {
         unsigned n = batch->count;
 
@@ -137,6 +161,7 @@ static int take_asked(struct gw_source *source, struct gw_batch *batch, struct g
         batch->form[n] = kinds[i] ? GW_FORM_OPEN : GW_FORM_ZERO;
         batch->body[n] = (struct gw_body){data + (size_t)i * bytes, bytes};
     }
+    pthread_mutex_unlock(&s->lock);
     atomic_fetch_sub(&s->due, batch->count);
     return 0;
 }
@@ -216,6 +241,7 @@ static int begin(struct gw_source *source, const bool *goes, struct gw_error *er
 static struct gw_source *source_free(struct gw_source *source)
 {
     end(source);
+    pthread_mutex_destroy(&of(source)->lock);
     free(of(source));
     return NULL;
 }
@@ -242,6 +268,7 @@ int gw_source_image_new(struct gw_image *image, const struct gw_ram *ram, const 
                                .ram = ram,
                                .of_block = of_block,
                                .threads = threads};
+    pthread_mutex_init(&s->lock, NULL);
     *ret = &s->source;
     return 0;
 }

@@ -237,7 +237,7 @@ static int resume(struct gw_live *live, struct gw_resume *ask, struct gw_error *
         r = ask->map(ask, b->name, b->pages, &map, err);
         for (; r >= 0 && (at = gw_bitmap_next_set(map, b->pages, at)) < b->pages; at = end) {
             end = gw_bitmap_next_clear(map, b->pages, at);
-            m->source->settle(m->source, b, at, end - at);
+            r = m->source->settle(m->source, b, at, end - at, err);
         }
         free(map);
     }

@@ -8,7 +8,7 @@
 
 static const struct gw_wire_profile profiles[] = {
     {.name = "godwit", .ask_extensions = true, .multifd_rounds = true, .multifd_zeros = true, .open_return_path = true},
-    {.name = "7.2"},
+    {.name = "7.2", .preempt_first = true},
     {.name = "8.1", .machines_from = 801, .multifd_rounds = true},
     {.name = "9.0", .machines_from = 900, .multifd_rounds = true, .multifd_zeros = true},
     {.name = "10.0",

@@ -16,6 +16,7 @@ struct gw_wire_profile {
     bool ask_extensions;         /* PING with the cookie: a plain peer answers it like any PING */
     bool multifd_rounds;         /* its multifd channels wait where pages may come again, not at each section's end */
     bool multifd_zeros;          /* its multifd packets tell of zero pages */
+    bool preempt_first;          /* the channel of urgent pages comes right behind the main one, and ends with a mark */
     bool open_return_path;       /* also without the capability, where the channel carries both directions */
 };
 

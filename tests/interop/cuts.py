@@ -20,6 +20,15 @@ MEMORY = 2 << 20
 HALT = b"\xfa\xf4\xeb\xfd"  # cli; hlt; jmp to that
 
 
+def connect(uri):
+    kind, _, rest = uri.partition(":")
+    if kind == "tcp":
+        return socket.create_connection(("127.0.0.1", int(rest.rsplit(":", 1)[1])))
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(rest)
+    return s
+
+
 class Cutter(threading.Thread):
     """Passes on what both sides say and cuts both connections at once: when `forward` bytes have been passed to the
     destination, or when byte `back` of the answers is there. kind: "close" (what is unread then makes it a reset), "reset", or
@@ -29,15 +38,16 @@ class Cutter(threading.Thread):
         super().__init__(daemon=True)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.uri = "tcp:127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.to = ("127.0.0.1", int(uri.rsplit(":", 1)[1]))
+        self.to = uri
         self.most, self.kind, self.passed, self.cut = (forward, back), kind, [0, 0], False
 
     def run(self):
         with self.listener:
             here, _ = self.listener.accept()
-        there = socket.create_connection(self.to)
+        there = connect(self.to)
         for s in here, there:
-            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if s.family != socket.AF_UNIX:
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with here, there:
             try:
                 self.carry([(here, there), (there, here)])

@@ -8,8 +8,8 @@
  * save and load are of device state alone; what the machine has then is told in one line.
  *
  * Standard output is one JSON object per line: {"event": "status" | "pass" | "stop" | "resume" | "log" | "listening" |
- * "state" | "end", ...}. Standard input is one word per line: cancel, continue, postcopy, yank, claim, state, quit, or
- * NAME=VALUE for a parameter. After the session's end it goes on only with --stay, until quit or the end of input; then it writes its RAM to --dump.
+ * "state" | "paused" | "end", ...}. Standard input is one word per line: cancel, continue, postcopy, pause, yank, claim, state, quit,
+ * resume URI behind "paused", or NAME=VALUE for a parameter. After the session's end it goes on only with --stay, until quit or the end of input; then it writes its RAM to --dump.
  *
  * The writer: write k (from 1) goes to page (k - 1) mod W of the first block, W the pages of --set. Exit status 0 when the
  * session completed, 1 when not, 2 for wrong usage. */
@@ -293,12 +293,23 @@ static void obey(struct machine *m, const char *word)
 {
     struct gw_error err = GW_ERROR_INIT;
     int r = 0;
+
+    if (!strncmp(word, "resume ", 7)) {
+        pthread_mutex_lock(&m->lock);
+        snprintf(m->resume, sizeof m->resume, "%s", word + 7);
+        pthread_cond_broadcast(&m->changed);
+        pthread_mutex_unlock(&m->lock);
+        return;
+    }
+    pthread_mutex_lock(&m->session);
     if (!strcmp(word, "cancel"))
         r = m->send ? gw_send_cancel(m->send, &err) : gw_recv_cancel(m->recv, &err);
     else if (!strcmp(word, "continue") && m->send)
         r = gw_send_continue(m->send, &err);
     else if (!strcmp(word, "postcopy") && m->send)
         r = gw_send_start_postcopy(m->send, &err);
+    else if (!strcmp(word, "pause") && m->send)
+        r = gw_send_pause(m->send, &err);
     else if (!strcmp(word, "claim") && m->recv)
         r = gw_recv_claim(m->recv, &err);
     else if (!strcmp(word, "yank") && m->send)
@@ -311,6 +322,7 @@ static void obey(struct machine *m, const char *word)
         r = set_parameter(m, word, &err);
     else
         r = gw_fail(&err, -EINVAL, GW_BLAME_CALLER, "no such word: %s", word);
+    pthread_mutex_unlock(&m->session);
     if (r)
         say("refused", "text", err.text);
 }
@@ -318,7 +330,7 @@ static void obey(struct machine *m, const char *word)
 static void *reader(void *opaque)
 {
     struct machine *m = opaque;
-    char line[64];
+    char line[256];
     size_t n = 0;
     for (;;) {
         struct pollfd p[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = m->wake[0], .events = POLLIN}};
@@ -373,14 +385,47 @@ static int set_up(struct machine *m, const struct request *q, struct gw_error *e
     return r;
 }
 
+static int start_send(struct machine *m, const struct request *q, const char *uri, bool resume, struct gw_error *err)
+{
+    struct gw_send_config config = {.uri = uri, .peer = q->peer, .progress_timeout_ns = q->timeout_ns ? q->timeout_ns : UINT64_MAX,
+                                    .on_event = on_event, .opaque = m, .resume = resume};
+    int r;
+
+    pthread_mutex_lock(&m->session);
+    m->send = gw_send_free(m->send);
+    r = gw_send_start(m->vm, &config, &m->send, err);
+    pthread_mutex_unlock(&m->session);
+    return r;
+}
+
+/* It ended as paused: goes on where it is told to, as often as that takes. Returns how it ended at last. */
+static int resume(struct machine *m, const struct request *q, int r, struct gw_error *err)
+{
+    char uri[sizeof m->resume];
+
+    while (m->send && gw_send_status(m->send) == GW_STATUS_POSTCOPY_PAUSED) {
+        say("paused", "text", err->text);
+        pthread_mutex_lock(&m->lock);
+        while (!*m->resume && !m->said_quit)
+            pthread_cond_wait(&m->changed, &m->lock);
+        snprintf(uri, sizeof uri, "%s", m->resume);
+        *m->resume = 0;
+        pthread_mutex_unlock(&m->lock);
+        if (!*uri)
+            break;
+        *err = (struct gw_error)GW_ERROR_INIT;
+        r = start_send(m, q, uri, true, err);
+        if (!r)
+            r = gw_send_wait(m->send, err);
+    }
+    return r;
+}
+
 static int start(struct machine *m, const struct request *q, struct gw_error *err)
 {
     uint64_t patience_ns = q->timeout_ns ? q->timeout_ns : UINT64_MAX;
-    if (q->send) {
-        struct gw_send_config config = {
-            .uri = q->uri, .peer = q->peer, .progress_timeout_ns = patience_ns, .on_event = on_event, .opaque = m};
-        return gw_send_start(m->vm, &config, &m->send, err);
-    }
+    if (q->send)
+        return start_send(m, q, q->uri, false, err);
     struct gw_recv_config config = {.uri = q->uri, .hello_timeout_ns = q->hello_ns ? q->hello_ns : 3600 * 1000000000ull,
                                     .progress_timeout_ns = patience_ns, .on_event = on_event, .opaque = m};
     int r = gw_recv_start(m->vm, &config, &m->recv, err);
@@ -435,6 +480,7 @@ static int run(struct machine *m, const struct request *q)
     } else {
         bool has_reader = !pthread_create(&reads, NULL, reader, m);
         r = m->send ? gw_send_wait(m->send, &err) : gw_recv_wait(m->recv, &err);
+        r = resume(m, q, r, &err);
         say_end(m, r, &err);
         pthread_mutex_lock(&m->lock);
         while (q->stay && has_reader && !m->said_quit)
@@ -471,6 +517,7 @@ int main(int argc, char **argv)
         m.timer = (struct timer){.cpu_ticks_offset = 0x1122334455, .cpu_clock_offset = 0x66778899};
     signal(SIGPIPE, SIG_IGN);
     pthread_mutex_init(&m.lock, NULL);
+    pthread_mutex_init(&m.session, NULL);
     pthread_cond_init(&m.changed, NULL);
     int r = q.alone ? state_alone(&m, &q) : run(&m, &q);
     gw_vm_free(m.vm);
@@ -478,6 +525,7 @@ int main(int argc, char **argv)
         if (m.block[i].host && m.block[i].host != MAP_FAILED)
             munmap(m.block[i].host, m.block[i].bytes);
     pthread_cond_destroy(&m.changed);
+    pthread_mutex_destroy(&m.session);
     pthread_mutex_destroy(&m.lock);
     return r ? 1 : 0;
 }

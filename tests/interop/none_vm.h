@@ -36,6 +36,8 @@ struct machine {
     pthread_cond_t changed;
     bool running, writing, quit, said_quit;
     uint64_t written; /* generation of the last write */
+    char resume[256]; /* where to go on; "": that was not told */
+    pthread_mutex_t session; /* send, while another takes its place */
     struct gw_send *send;
     struct gw_recv *recv;
     int wake[2]; /* a pipe: closed to end the reader of standard input */

@@ -57,7 +57,7 @@ struct gw_source {
     /* All of these pages are due, whether or not they were. */
     void (*owe)(struct gw_source *s, struct gw_ram_block *b, uint64_t first, uint64_t count);
     /* None of these pages is due: the other side has them. */
-    void (*settle)(struct gw_source *s, struct gw_ram_block *b, uint64_t first, uint64_t count);
+    int (*settle)(struct gw_source *s, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err);
     /* Of these pages, at most GW_BATCH_PAGES, those that are due, in front of all others: as next. count 0: none is. */
     int (*take)(struct gw_source *s, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
                 struct gw_error *err);

@@ -125,29 +125,43 @@ static void owe(struct gw_source *source, struct gw_ram_block *b, uint64_t first
     pthread_mutex_unlock(&s->ram->lock);
 }
 
-static void settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count)
+/* The chunks that these pages lie in. */
+static int clean(struct dirty *s, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
+{
+    uint64_t fresh;
+    int r = 0;
+
+    for (uint64_t p = first; r >= 0 && p < first + count; p = (p / GW_CHUNK_PAGES + 1) * GW_CHUNK_PAGES)
+        r = gw_tracker_clean(s->tracker, b, p, &fresh, err);
+    return r;
+}
+
+/* A chunk that is cleaned for the first time may count all that was ever written in it as dirty: so that comes before. */
+static int settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
 {
     struct dirty *s = of(source);
+    int r = clean(s, b, first, count, err);
 
+    if (r < 0)
+        return r;
     pthread_mutex_lock(&s->ram->lock);
     s->ram->dirty_pages -= gw_bitmap_count_range(b->dirty, first, count);
     gw_bitmap_clear_range(b->dirty, first, count);
     pthread_mutex_unlock(&s->ram->lock);
+    return 0;
 }
 
 static int take(struct gw_source *source, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
                 struct gw_error *err)
 {
     struct dirty *s = of(source);
-    uint64_t fresh;
-    int r = 0;
+    int r;
 
     batch->count = 0;
     batch->block = b;
     if (!b->dirty)
         return 0;
-    for (uint64_t p = first; r >= 0 && p < first + count; p = (p / GW_CHUNK_PAGES + 1) * GW_CHUNK_PAGES)
-        r = gw_tracker_clean(s->tracker, b, p, &fresh, err);
+    r = clean(s, b, first, count, err);
     if (r < 0)
         return r;
     pthread_mutex_lock(&s->ram->lock);

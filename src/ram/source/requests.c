@@ -16,8 +16,18 @@ struct gw_requests {
     struct request rest;       /* of a host page that was begun; first == end: none was */
     struct request neighbours; /* of the last page that was asked for */
 
+    /* served apart */
+    bool apart, large;    /* large: host pages of several target pages, which only one thread at a time takes from */
+    void (*wake)(void *opaque);
+    void *opaque;
+    pthread_mutex_t pick; /* with large: taking pages, and `rest`. Before lock */
+    struct request serving; /* what is left of the request that is served. The serving thread's */
+    bool inside;            /* it is in the middle of a host page, and has `pick` */
+    atomic_bool rest_wanted; /* somebody waits for `rest` */
+
     pthread_mutex_t lock; /* what follows */
-    pthread_cond_t room;
+    pthread_cond_t room, work;
+    struct request hint; /* neighbours of what was served last; first == end: there are none */
     struct request queue[GW_REQUESTS_MAX];
     unsigned head, count;
     struct gw_ram_block *named; /* by the last request that named one */
@@ -50,6 +60,8 @@ static bool pop(struct gw_requests *q, struct request *ret)
     bool any;
 
     pthread_mutex_lock(&q->lock);
+    while (q->apart && !q->count && !q->closed && !q->finished)
+        pthread_cond_wait(&q->work, &q->lock);
     any = q->count;
     if (any) {
         *ret = q->queue[q->head];
@@ -100,6 +112,7 @@ int gw_requests_ask(struct gw_requests *q, const char *name, uint64_t offset, ui
         q->queue[(q->head + q->count++) % GW_REQUESTS_MAX] = (struct request){
             b, offset >> q->ram->page_bits, GW_MIN((offset + bytes) >> q->ram->page_bits, b->pages)};
         q->asked++;
+        pthread_cond_signal(&q->work);
     }
     pthread_mutex_unlock(&q->lock);
     return r;
@@ -111,6 +124,7 @@ void gw_requests_finish(struct gw_requests *q)
     q->finished = true;
     q->count = 0;
     pthread_cond_broadcast(&q->room);
+    pthread_cond_broadcast(&q->work);
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -120,6 +134,7 @@ void gw_requests_close(struct gw_requests *q)
     q->closed = true;
     q->count = 0;
     pthread_cond_broadcast(&q->room);
+    pthread_cond_broadcast(&q->work);
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -127,6 +142,8 @@ bool gw_requests_waiting(struct gw_requests *q)
 {
     bool any;
 
+    if (q->apart)
+        return atomic_load(&q->rest_wanted);
     pthread_mutex_lock(&q->lock);
     any = q->count;
     pthread_mutex_unlock(&q->lock);
@@ -185,6 +202,13 @@ static int give(struct gw_requests *q, struct request *from, struct gw_batch *ba
     return r;
 }
 
+static struct request behind(const struct gw_requests *q, const struct request *asked)
+{
+    uint64_t end = asked->end + GW_REQUESTS_NEIGHBOURS * host_pages(q, asked->block);
+
+    return (struct request){asked->block, asked->end, GW_MIN(end, asked->block->pages)};
+}
+
 /* One host page of a request: the rest of it waits in front of everything but that page's own rest. */
 static int give_asked(struct gw_requests *q, struct gw_batch *batch, struct gw_error *err)
 {
@@ -196,9 +220,7 @@ static int give_asked(struct gw_requests *q, struct gw_batch *batch, struct gw_e
         r = give(q, &asked, batch, err);
         q->rest = asked;
         if (batch->count)
-            q->neighbours = (struct request){
-                asked.block, asked.end,
-                GW_MIN(asked.end + GW_REQUESTS_NEIGHBOURS * host_pages(q, asked.block), asked.block->pages)};
+            q->neighbours = behind(q, &asked);
     }
     return r;
 }
@@ -232,17 +254,27 @@ static void note_rest(struct gw_requests *q, const struct gw_batch *batch)
     q->rest = (struct request){batch->block, next, end};
 }
 
-static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, struct gw_error *err)
+static void take_hint(struct gw_requests *q)
 {
-    struct gw_requests *q = of(source);
-    int r;
+    pthread_mutex_lock(&q->lock);
+    if (q->hint.first < q->hint.end)
+        q->neighbours = q->hint;
+    q->hint = (struct request){0};
+    pthread_mutex_unlock(&q->lock);
+}
 
-    if (!q->open)
-        return q->inner->next(q->inner, batch, max, err);
-    r = give(q, &q->rest, batch, err);
+static int next_open(struct gw_requests *q, struct gw_batch *batch, unsigned max, struct gw_error *err)
+{
+    int r = give(q, &q->rest, batch, err);
+
+    if (q->rest.first == q->rest.end)
+        atomic_store(&q->rest_wanted, false);
     if (r < 0 || batch->count)
         return r;
-    r = give_asked(q, batch, err);
+    if (q->apart)
+        take_hint(q);
+    else
+        r = give_asked(q, batch, err);
     q->urgent = r >= 0 && batch->count;
     if (r >= 0 && !batch->count && !q->held)
         r = give(q, &q->neighbours, batch, err);
@@ -252,6 +284,102 @@ static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, 
         r = give_left(q, batch, err);
     if (r >= 0)
         note_rest(q, batch);
+    return r;
+}
+
+static void lock_pick(struct gw_requests *q)
+{
+    if (q->large)
+        pthread_mutex_lock(&q->pick);
+}
+
+static void unlock_pick(struct gw_requests *q)
+{
+    if (q->large)
+        pthread_mutex_unlock(&q->pick);
+}
+
+static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, struct gw_error *err)
+{
+    struct gw_requests *q = of(source);
+    int r;
+
+    if (!q->open)
+        return q->inner->next(q->inner, batch, max, err);
+    lock_pick(q);
+    r = next_open(q, batch, max, err);
+    unlock_pick(q);
+    return r;
+}
+
+/* ---- served apart ------------------------------------------------------------------------------------------------ */
+
+void gw_requests_serve_apart(struct gw_requests *q, void (*wake)(void *opaque), void *opaque)
+{
+    for (unsigned i = 0; i < q->ram->count; i++)
+        q->large |= host_pages(q, q->ram->blocks[i]) > 1;
+    q->wake = wake;
+    q->opaque = opaque;
+    q->apart = true;
+}
+
+/* Of the host page at which serving is. Under pick. */
+static bool is_begun(const struct gw_requests *q)
+{
+    uint64_t n = host_pages(q, q->serving.block);
+
+    return q->rest.first < q->rest.end && q->rest.block == q->serving.block && q->rest.first / n == q->serving.first / n;
+}
+
+static void leave(struct gw_requests *q)
+{
+    if (q->inside)
+        unlock_pick(q);
+    q->inside = false;
+}
+
+/* Goes on in the host page that it is in, or begins the next. 1: the batch has pages; 0: it has none. */
+static int serve(struct gw_requests *q, struct gw_batch *batch, struct gw_error *err)
+{
+    struct request *s = &q->serving;
+    uint64_t end = GW_MIN(host_end(q, s->block, s->first), s->end), n = GW_MIN(end - s->first, (uint64_t)GW_BATCH_PAGES);
+    bool begun = false;
+    int r = 0;
+
+    if (!q->inside) {
+        lock_pick(q);
+        begun = q->large && is_begun(q);
+        if (begun)
+            atomic_store(&q->rest_wanted, true);
+    }
+    q->inside = true;
+    if (!begun)
+        r = q->inner->take(q->inner, batch, s->block, s->first, n, err);
+    s->first = begun ? end : s->first + n;
+    if (r < 0 || s->first == end)
+        leave(q);
+    if (begun)
+        q->wake(q->opaque);
+    return r < 0 ? r : batch->count > 0;
+}
+
+int gw_requests_serve(struct gw_requests *q, struct gw_batch *batch, struct gw_error *err)
+{
+    int r = 0;
+
+    batch->count = 0;
+    while (!r) {
+        bool goes_on = q->serving.first < q->serving.end;
+
+        if (!goes_on && !pop(q, &q->serving))
+            return 0;
+        if (!goes_on) {
+            pthread_mutex_lock(&q->lock);
+            q->hint = behind(q, &q->serving);
+            pthread_mutex_unlock(&q->lock);
+        }
+        r = serve(q, batch, err);
+    }
     return r;
 }
 
@@ -288,9 +416,9 @@ static bool due(struct gw_source *source, const struct gw_ram_block *b, uint64_t
     return of(source)->inner->due(of(source)->inner, b, from, ret_first, ret_end);
 }
 
-static void settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count)
+static int settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
 {
-    of(source)->inner->settle(of(source)->inner, b, first, count);
+    return of(source)->inner->settle(of(source)->inner, b, first, count, err);
 }
 
 static struct gw_source *source_free(struct gw_source *source)
@@ -298,6 +426,8 @@ static struct gw_source *source_free(struct gw_source *source)
     struct gw_requests *q = of(source);
 
     q->inner->free(q->inner);
+    pthread_mutex_destroy(&q->pick);
+    pthread_cond_destroy(&q->work);
     pthread_cond_destroy(&q->room);
     pthread_mutex_destroy(&q->lock);
     free(q);
@@ -319,6 +449,8 @@ int gw_source_requests_new(struct gw_source *take_inner, struct gw_ram *ram, str
     }
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->room, NULL);
+    pthread_cond_init(&q->work, NULL);
+    pthread_mutex_init(&q->pick, NULL);
     q->inner = take_inner;
     q->ram = ram;
     q->source = (struct gw_source){.begin = begin,

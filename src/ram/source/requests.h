@@ -9,8 +9,12 @@
  *   3. the neighbours behind the last one that was asked for, since who reads there goes on there;
  *   4. the pages of the other source, in its order; and then those that became due again behind its back.
  *
+ * Where requests are served apart (preempt), a thread of its own takes them with gw_requests_serve, and the source gives the rest.
+ * A host page goes one way only: of one that is larger than a target page, whoever takes its first page takes them all. Is it
+ * asked for when the source has begun it, the source goes on with it at once.
+ *
  * Memory: GW_REQUESTS_MAX requests; who asks for more waits until one was served.
- * Threads: the source's functions as in ram/page/ops.h. ask by one thread, close and the others by any.
+ * Threads: the source's functions as in ram/page/ops.h. ask and serve by one thread each, close and the others by any.
  */
 #ifndef GW_SOURCE_REQUESTS_H
 #define GW_SOURCE_REQUESTS_H
@@ -26,6 +30,12 @@ struct gw_requests;
 int gw_source_requests_new(struct gw_source *take_inner, struct gw_ram *ram, struct gw_source **ret,
                            struct gw_requests **ret_requests, struct gw_error *err);
 
+/* Before the first request. Requests are served by another thread. wake: it wants the source to go on with the page that it has begun; on that
+ * thread, without a lock. */
+void gw_requests_serve_apart(struct gw_requests *q, void (*wake)(void *opaque), void *opaque);
+/* Waits for a request. 1: the batch has pages of one host page that was asked for; 0: there will be no more of them. */
+int gw_requests_serve(struct gw_requests *q, struct gw_batch *batch, struct gw_error *err);
+
 /* The last sync is over. Host pages of which a part is due become due as a whole. */
 void gw_requests_open(struct gw_requests *q);
 /* hold: only what was asked for is given, until it is let go. By the session's thread. */
@@ -33,12 +43,12 @@ void gw_requests_hold(struct gw_requests *q, bool hold);
 /* A request of the peer. name NULL: the block of the request before. -EPROTO: there is no such block or place. Waits while
  * GW_REQUESTS_MAX wait; -ECANCELED after close. */
 int gw_requests_ask(struct gw_requests *q, const char *name, uint64_t offset, uint64_t bytes, struct gw_error *err);
-/* All pages were given: who asks from now on has them, or will. */
+/* All pages were given: who asks from now on has them, or will. Serving ends. */
 void gw_requests_finish(struct gw_requests *q);
 /* Nobody will serve any more. */
 void gw_requests_close(struct gw_requests *q);
 
-/* Some wait. */
+/* Some wait for the source. */
 bool gw_requests_waiting(struct gw_requests *q);
 /* The last batch that was given was asked for: it should leave at once. */
 bool gw_requests_urgent(const struct gw_requests *q);

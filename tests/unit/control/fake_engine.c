@@ -26,6 +26,11 @@ const char *gw_vm_tracker_name(const struct gw_vm *vm)
     return "pagemap";
 }
 
+enum gw_vm_place gw_vm_place(const struct gw_vm *vm)
+{
+    return (enum gw_vm_place)atomic_load(&fake.place);
+}
+
 bool gw_vm_runs_elsewhere(const struct gw_vm *vm)
 {
     return atomic_load(&vm->elsewhere);
@@ -238,13 +243,18 @@ int gw_send_start_sized(struct gw_vm *vm, const struct gw_send_config *config, s
                         struct gw_send **ret_send, struct gw_error *err)
 {
     const char *reason = atomic_load(&vm->blocker);
+    int r;
 
     if (reason) {
         gw_channel_free(config->take_channel);
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "migration is blocked: %s", reason);
     }
-    return start(false, config->uri, config->take_channel, config->peer, config->progress_timeout_ns, config->on_event,
-                 config->opaque, (struct fake_session **)ret_send, err);
+    r = start(false, config->uri, config->take_channel, config->peer, config->progress_timeout_ns, config->on_event,
+              config->opaque, (struct fake_session **)ret_send, err);
+    if (r == 0)
+        (*ret_send)->s.resumes = config->resume;
+    fake_now();
+    return r;
 }
 
 int gw_send_wait(struct gw_send *s, struct gw_error *err)
@@ -265,6 +275,11 @@ int gw_send_continue(struct gw_send *s, struct gw_error *err)
 int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err)
 {
     return steer(&s->s, &s->s.postcopies, err);
+}
+
+int gw_send_pause(struct gw_send *s, struct gw_error *err)
+{
+    return steer(&s->s, &s->s.pauses, err);
 }
 
 void gw_send_yank(struct gw_send *s)

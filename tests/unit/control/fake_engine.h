@@ -39,7 +39,8 @@ struct fake_session {
     uint64_t timeout_ns;
     bool start_paused, touched;
     struct gw_channel *channel; /* instead of a URI; uri is its name then */
-    unsigned cancels, continues, postcopies, yanks, claims;
+    bool resumes;
+    unsigned cancels, continues, postcopies, pauses, yanks, claims;
     int refuse; /* what the next steering call gives */
 };
 struct gw_send {
@@ -56,6 +57,7 @@ extern struct fake_engine {
     bool incoming;
     unsigned started, freed;
     int start_fails;
+    _Atomic int place; /* enum gw_vm_place */
 } fake;
 
 struct fake_engine *fake_now(void);

@@ -100,6 +100,63 @@ static void test_options(void **state)
 
 #define MIGRATE "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:127.0.0.1:1\"}}"
 
+/* fake_status() as the engine has it, with the place of the machine. */
+static void ends(enum gw_status status, enum gw_owner owner, enum gw_vm_place place)
+{
+    fake_now()->session->owner = owner;
+    fake_now()->place = place;
+    fake_status(fake_now()->session, status);
+}
+
+#define RESUME   "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:127.0.0.1:2\",\"resume\":true}}"
+#define NO_PAUSE E("migrate-pause is currently only supported during postcopy-active state")
+#define NO_RESUME E("there is no migration that was interrupted and could be resumed")
+
+static void test_paused(void **state)
+{
+    struct rig *rig = *state;
+    struct client *cl = ready(rig);
+    json_t *o;
+
+    ask(cl, RESUME, NO_RESUME);
+    ask(cl, MIGRATE, OK);
+    fake_status(fake_now()->session, GW_STATUS_ACTIVE);
+    ask(cl, "{\"execute\":\"migrate-pause\"}", NO_PAUSE);
+    ask(cl, RESUME, E("a migration of this machine is under way"));
+    fake_status(fake_now()->session, GW_STATUS_POSTCOPY_ACTIVE);
+    ask(cl, "{\"exec-oob\":\"migrate-pause\"}", OK);
+    assert_int_equal(fake_now()->session->pauses, 1);
+    ends(GW_STATUS_POSTCOPY_PAUSED, GW_OWNER_DESTINATION, GW_VM_LEFT);
+    o = result_of(cl, "{\"execute\":\"query-migrate\"}");
+    assert_string_equal(json_string_value(json_object_get(o, "status")), "postcopy-paused");
+    json_decref(o);
+    ask(cl, "{\"execute\":\"migrate-pause\"}", NO_PAUSE);
+    ask(cl, "{\"execute\":\"query-yank\"}", "{\"return\":[]}");
+
+    /* A start that is refused leaves it as it was. */
+    fake_now()->start_fails = -EINVAL;
+    ask(cl, RESUME, E("no luck"));
+    fake_now()->start_fails = 0;
+    ask(cl, RESUME, OK);
+    assert_true(fake_now()->session->resumes);
+    for (unsigned status = GW_STATUS_POSTCOPY_RECOVER_SETUP; status <= GW_STATUS_POSTCOPY_RECOVER; status++) {
+        fake_status(fake_now()->session, (enum gw_status)status);
+        ask(cl, "{\"exec-oob\":\"migrate-pause\"}", OK);
+    }
+    assert_int_equal(fake_now()->session->pauses, 2);
+    ends(GW_STATUS_FAILED, GW_OWNER_UNDECIDED, GW_VM_UNDECIDED);
+    ask(cl, RESUME, OK);
+    /* Who started it here has another machine. */
+    ends(GW_STATUS_POSTCOPY_PAUSED, GW_OWNER_DESTINATION, GW_VM_HERE);
+    ask(cl, RESUME, NO_RESUME);
+    fake_now()->place = GW_VM_LEFT;
+    ask(cl, RESUME, OK);
+    ends(GW_STATUS_COMPLETED, GW_OWNER_DESTINATION, GW_VM_LEFT);
+    ask(cl, RESUME, NO_RESUME);
+    fake_now()->place = GW_VM_HERE;
+    bye(cl);
+}
+
 #define INCOMING "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\"}}"
 
 static void test_outgoing(void **state)
@@ -364,7 +421,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_up, rig_down)
 #define W(f) cmocka_unit_test_setup_teardown(f, rig_up_waiting, rig_down)
     const struct CMUnitTest tests[] = {
-        T(test_run_state), T(test_options),           T(test_outgoing),
+        T(test_run_state), T(test_options),           T(test_outgoing), T(test_paused),
         W(test_incoming),  W(test_who_can_be_filled), T(test_who_cannot_be_filled),
         T(test_addresses),
     };

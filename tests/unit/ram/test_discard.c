@@ -126,8 +126,8 @@ static void test_many(void **state)
     struct rig *t = *state;
 
     for (unsigned page = 0; page < PAGES; page += 2)
-        t->source->settle(t->source, t->ram.blocks[0], page, 1);
-    t->source->settle(t->source, t->ram.blocks[1], 0, PAGES);
+        assert_int_equal(t->source->settle(t->source, t->ram.blocks[0], page, 1, NULL), 0);
+    assert_int_equal(t->source->settle(t->source, t->ram.blocks[1], 0, PAGES, NULL), 0);
     gw_ram_discard(&t->ram, t->source, &t->commands);
     assert_int_equal(t->count, 3);
     assert_int_equal(t->ranges[0], 12);
@@ -142,9 +142,9 @@ static void test_whole(void **state)
 {
     struct rig *t = *state;
 
-    t->source->settle(t->source, t->ram.blocks[0], 0, PAGES);
-    t->source->settle(t->source, t->ram.blocks[1], 0, PER + 3);
-    t->source->settle(t->source, t->ram.blocks[1], 3 * PER - 1, PER + 1);
+    assert_int_equal(t->source->settle(t->source, t->ram.blocks[0], 0, PAGES, NULL), 0);
+    assert_int_equal(t->source->settle(t->source, t->ram.blocks[1], 0, PER + 3, NULL), 0);
+    assert_int_equal(t->source->settle(t->source, t->ram.blocks[1], 3 * PER - 1, PER + 1, NULL), 0);
     gw_requests_open(t->requests);
     gw_ram_discard(&t->ram, t->source, &t->commands);
     assert_int_equal(t->count, 1);
@@ -167,7 +167,7 @@ static void test_none(void **state)
     struct rig *t = *state;
 
     for (unsigned i = 0; i < 2; i++)
-        t->source->settle(t->source, t->ram.blocks[i], 0, PAGES);
+        assert_int_equal(t->source->settle(t->source, t->ram.blocks[i], 0, PAGES, NULL), 0);
     gw_ram_discard(&t->ram, t->source, &t->commands);
     assert_int_equal(t->count, 0);
 }

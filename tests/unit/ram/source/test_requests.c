@@ -318,6 +318,139 @@ static void test_needs_take(void **state)
     assert_null(source);
 }
 
+/* ---- served apart ------------------------------------------------------------------------------------------------ */
+
+static void count_wakes(void *opaque)
+{
+    ++*(unsigned *)opaque;
+}
+
+/* What is served next; each page of it for the first time. */
+static unsigned serve(struct rig *t)
+{
+    struct gw_batch *b = &t->batch;
+    int r = gw_requests_serve(t->requests, b, NULL);
+
+    assert_int_equal(r, b->count > 0);
+    for (unsigned i = 0; i < b->count; i++) {
+        assert_false(t->given[b->block->index][b->page[i]]);
+        t->given[b->block->index][b->page[i]] = true;
+    }
+    return b->count;
+}
+
+static void serves(struct rig *t, const char *block, uint64_t first, unsigned count)
+{
+    assert_int_equal(serve(t), count);
+    assert_string_equal(t->batch.block->name, block);
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(t->batch.page[i], first + i);
+}
+
+/* Host page by host page; the source has the rest, with the neighbours first. */
+static void test_apart(void **state)
+{
+    struct rig *t = *state;
+    unsigned wakes = 0;
+
+    gw_requests_open(t->requests);
+    gw_requests_serve_apart(t->requests, count_wakes, &wakes);
+    ask(t, "small", 100, 2);
+    ask(t, "large", 2 * PER, 2 * PER);
+    assert_false(gw_requests_waiting(t->requests)); /* for the source */
+    serves(t, "small", 100, 1);
+    serves(t, "small", 101, 1);
+    serves(t, "large", 2 * PER, PER);
+    serves(t, "large", 3 * PER, PER);
+    expect(t, 8, "large", 4 * PER, LARGE - 4 * PER);
+    ask(t, "large", 2 * PER, PER); /* it went */
+    gw_requests_finish(t->requests);
+    assert_int_equal(serve(t), 0);
+    all_came(t);
+    assert_int_equal(wakes, 0);
+}
+
+/* Of a host page that the source has begun it gives the rest, at once and also while it is held; another goes the other way. */
+static void test_collision(void **state)
+{
+    struct rig *t = *state;
+    unsigned wakes = 0;
+
+    gw_requests_open(t->requests);
+    gw_requests_serve_apart(t->requests, count_wakes, &wakes);
+    while (strcmp(t->batch.block ? t->batch.block->name : "", "large"))
+        assert_true(take(t, 4) > 0);
+    assert_int_equal(t->batch.page[0], 0);
+    gw_requests_hold(t->requests, true);
+    ask(t, "large", 0, 2 * PER);
+    serves(t, "large", PER, PER);
+    assert_int_equal(wakes, 1);
+    assert_true(gw_requests_waiting(t->requests));
+    for (unsigned at = 4; at < PER; at += t->batch.count) {
+        assert_true(take(t, 4) > 0);
+        assert_string_equal(t->batch.block->name, "large");
+        assert_int_equal(t->batch.page[0], at);
+    }
+    assert_int_equal(take(t, 4), 0); /* held */
+    assert_false(gw_requests_waiting(t->requests));
+    gw_requests_hold(t->requests, false);
+    gw_requests_finish(t->requests);
+    assert_int_equal(serve(t), 0);
+    all_came(t);
+}
+
+struct server {
+    struct rig *rig;
+    struct gw_batch batch;
+    bool got[2][SMALL];
+};
+
+static void *serve_all(void *arg)
+{
+    struct server *v = arg;
+
+    while (gw_requests_serve(v->rig->requests, &v->batch, NULL) > 0)
+        for (unsigned i = 0; i < v->batch.count; i++)
+            v->got[v->batch.block->index][v->batch.page[i]] = true;
+    return NULL;
+}
+
+static void nothing(void *opaque)
+{
+}
+
+/* Both at once: each page goes one way, and each host page whole. */
+static void test_both_at_once(void **state)
+{
+    struct rig *t = *state;
+    struct server *v = calloc(1, sizeof *v);
+    pthread_t thread;
+
+    v->rig = t;
+    gw_requests_open(t->requests);
+    gw_requests_serve_apart(t->requests, nothing, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, serve_all, v), 0);
+    for (unsigned i = 0; i < 200; i++) {
+        ask(t, "small", i * 7 % SMALL, 1);
+        ask(t, "large", i * 3 % 10 * PER, PER);
+        take(t, 5);
+    }
+    while (take(t, 5))
+        ;
+    gw_requests_finish(t->requests);
+    pthread_join(thread, NULL);
+    while (take(t, 5))
+        ;
+    assert_int_equal(t->source->pending(t->source), 0);
+    for (unsigned i = 0; i < SMALL; i++)
+        assert_int_equal(t->given[0][i] + v->got[0][i], 1);
+    for (unsigned i = 0; i < LARGE; i++) {
+        assert_int_equal(t->given[1][i] + v->got[1][i], 1);
+        assert_int_equal(v->got[1][i], v->got[1][i / PER * PER]);
+    }
+    free(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +463,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_flood, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_late, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_needs_take, open_rig, close_rig),
+        cmocka_unit_test_setup_teardown(test_apart, open_rig, close_rig),
+        cmocka_unit_test_setup_teardown(test_collision, open_rig, close_rig),
+        cmocka_unit_test_setup_teardown(test_both_at_once, open_rig, close_rig),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
