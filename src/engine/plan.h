@@ -25,6 +25,8 @@
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
  *     mapped-ram                     the layout of pages, both ways; lanes with a descriptor each
  *     postcopy-ram                   the source `requests` around the one that the guest is
+ *     (a working set)                the source `prefer` around that; what is asked for is noted down by the source `record` around
+ *                                    `requests` (gw_vm_prefer, gw_vm_record)
  *     (what else the machine has)    a live section each (gw_vm.live), beside RAM's
  *
  * Threads: the caller's, before the session runs.
@@ -34,6 +36,7 @@
 
 #include "engine/vm.h"
 #include "ram/ram.h"
+#include "ram/source/prefer.h"
 #include "ram/source/requests.h"
 #include "wire/profile.h"
 
@@ -45,6 +48,7 @@ struct gw_plan {
     const struct gw_cancel *cancel; /* set before: what ends waits of the session; borrowed, may be NULL */
     struct gw_live *snapshot; /* RAM, where the machine is saved as it is at one moment and runs on; else NULL */
     struct gw_requests *requests; /* pages that the destination asks for; NULL: postcopy-ram is off */
+    struct gw_prefer *prefer; /* pages that go first; NULL: none do */
     struct gw_codec *xbzrle; /* is told of another xbzrle-cache-size; NULL: it is off */
     struct gw_options *options;
 };
