@@ -29,6 +29,7 @@ int gw_cmd_inspect(int argc, char **argv);
 int gw_cmd_receive(int argc, char **argv);
 int gw_cmd_schema(int argc, char **argv);
 int gw_cmd_send(int argc, char **argv);
+int gw_cmd_serve(int argc, char **argv);
 int gw_cmd_verify(int argc, char **argv);
 int gw_cmd_vm(int argc, char **argv);
 /* A whole file as text, "-" is standard input; NULL: errno. */

@@ -48,6 +48,9 @@ static const char usage[] =
     "      --force                  the file may be there, and is replaced\n"
     "  snapshot save|load TAG VMSTATE DEVICE..., snapshot delete TAG DEVICE...\n"
     "                               internal snapshots, by block node names\n"
+    "  start URI                    of `godwit serve`: let the machine go on at URI too, and tell what it came to; --detach: only\n"
+    "                               start it; --resume: it runs there, and lost its connection\n"
+    "  destinations                 of `godwit serve`: where it was started, and what it came to\n"
     "  qmp COMMAND [JSON]           any QMP command with its arguments\n"
     "\n"
     "  --json       one JSON document on stdout\n"
@@ -175,6 +178,7 @@ static const struct {
     {"caps", gw_ctl_caps, 0, 1000},  {"param", gw_ctl_param, 0, 1000},
     {"qmp", cmd_qmp, 1, 2},          {"snapshot", gw_ctl_snapshot, 1, 1000},
     {"dirty-rate", gw_ctl_dirty_rate, 0, 3}, {"plan", gw_ctl_plan, 1, 1},
+    {"start", gw_ctl_start, 1, 1},   {"destinations", gw_ctl_destinations, 0, 0},
 };
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */

@@ -43,8 +43,10 @@ int gw_ctl_caps(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_param(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_destinations(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_dirty_rate(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_plan(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_start(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv);
 
 /* How many arguments `snapshot` needs with this first one. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit demo: the tour. Two machines in two processes, one moves to where the other waits, while it computes.
+ * godwit demo: the tour. Two machines in two processes, one moves to where the other waits, while it computes; then it is parked in a
+ * file, and goes on from there in a third.
  */
 #include <errno.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,7 +31,9 @@ struct demo {
     sigset_t signals, before; /* blocked here; what was blocked when we came */
     unsigned interrupts;
     const char *memory, *workload, *cpus, *accel;
-    struct guest a, b;
+    struct guest a, b, c;
+    pid_t helper; /* receive or send, while it runs; 0: none does */
+    char file[96];
     struct gw_ctl ctl;
     bool colour;
 };
@@ -87,7 +91,8 @@ static void become_machine(struct demo *d, pid_t parent, const char *const *argv
     _exit(GW_EXIT_FAILED);
 }
 
-static int launch(struct demo *d, struct guest *g, bool waits)
+/* incoming: where it waits for a guest; NULL: it has one of its own. */
+static int launch(struct demo *d, struct guest *g, const char *incoming)
 {
     char qmp[160], serial[160];
     const char *argv[24] = {"godwit", "vm",      "--quiet", "--name", g->name, "--memory", d->memory, "--cpus",
@@ -99,9 +104,9 @@ static int launch(struct demo *d, struct guest *g, bool waits)
     snprintf(g->serial, sizeof g->serial, "%s/%s.log", d->dir, g->name);
     snprintf(qmp, sizeof qmp, "unix:%s", g->qmp);
     snprintf(serial, sizeof serial, "file:%s", g->serial);
-    if (waits) {
+    if (incoming) {
         argv[n++] = "--incoming";
-        argv[n++] = "tcp:127.0.0.1:0";
+        argv[n++] = incoming;
     } else {
         argv[n++] = "--workload";
         argv[n++] = d->workload;
@@ -203,6 +208,165 @@ static int finish(struct guest *g, struct demo *d)
     return WIFEXITED(status) ? WEXITSTATUS(status) : GW_EXIT_FAILED;
 }
 
+/* ---- the second act ---------------------------------------------------------------------------------------------- */
+
+static double seconds_since(const struct timespec *began)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)(t.tv_sec - began->tv_sec) + (double)(t.tv_nsec - began->tv_nsec) / 1e9;
+}
+
+/* Shows the command, as somebody would type it, and starts it. */
+static int begin_helper(struct demo *d, const char *const *argv)
+{
+    pid_t self = getpid();
+
+    printf("  $");
+    for (unsigned i = 0; argv[i]; i++)
+        if (strcmp(argv[i], "--quiet"))
+            printf(" %s", argv[i]);
+    putchar('\n');
+    fflush(stdout);
+    d->helper = fork();
+    if (d->helper == 0)
+        become_machine(d, self, argv);
+    if (d->helper > 0)
+        return GW_EXIT_DONE;
+    d->helper = 0;
+    return failed(argv[1], strerror(errno));
+}
+
+static int end_helper(struct demo *d)
+{
+    int status = 0;
+
+    while (d->helper && waitpid(d->helper, &status, WNOHANG) == 0)
+        if (!nap(d, 5))
+            return GW_EXIT_FAILED; /* clean() ends it */
+    d->helper = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : GW_EXIT_FAILED;
+}
+
+static int park(struct demo *d)
+{
+    char path[96], uri[112], a[GW_HUMAN], b[GW_HUMAN];
+    const char *const argv[] = {"godwit", "receive", uri, "--output", d->file, "--compress", "none", "--quiet", NULL};
+    struct timespec began;
+    struct stat st;
+    json_t *info = NULL;
+    int r;
+
+    snprintf(path, sizeof path, "%s/park.sock", d->dir);
+    snprintf(uri, sizeof uri, "unix:%s", path);
+    r = begin_helper(d, argv);
+    while (r == GW_EXIT_DONE && access(path, F_OK)) {
+        if (waitpid(d->helper, NULL, WNOHANG) == d->helper) {
+            d->helper = 0;
+            return failed(argv[1], "it ended at once");
+        }
+        if (!nap(d, 5))
+            return GW_EXIT_FAILED;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    if (r == GW_EXIT_DONE)
+        r = talk(d, &d->b);
+    if (r == GW_EXIT_DONE)
+        r = gw_ctl_transfer(&d->ctl, uri, &info);
+    json_decref(info);
+    if (r == GW_EXIT_DONE)
+        r = end_helper(d);
+    unlink(path);
+    if (r != GW_EXIT_DONE || stat(d->file, &st) < 0)
+        return r != GW_EXIT_DONE ? r : failed(d->file, strerror(errno));
+    printf("it is in the file after %s, which has %s; no process runs it now\n", gw_human_ms(b, seconds_since(&began) * 1000),
+           gw_human_bytes(a, (double)st.st_size));
+    return r;
+}
+
+/* Lets the third machine wait for it. *ret_at_once: as one that goes on before its memory is there, if this build's machine can. */
+static int wait_for_guest(struct demo *d, const char *uri, bool *ret_at_once)
+{
+    const char *const on = "postcopy-ram", *const off = "postcopy-ram=off";
+    struct gw_error err = GW_ERROR_INIT;
+    int r = launch(d, &d->c, "defer");
+
+    if (r == GW_EXIT_DONE)
+        r = talk(d, &d->c);
+    if (r == GW_EXIT_DONE)
+        r = gw_ctl_set_capabilities(&d->ctl, &on, 1);
+    if (r != GW_EXIT_DONE)
+        return r;
+    *ret_at_once = gw_qmp_execute(d->ctl.qmp, "migrate-incoming", json_pack("{s:s}", "uri", uri), NULL, &err) >= 0;
+    if (*ret_at_once)
+        return r;
+    r = gw_ctl_set_capabilities(&d->ctl, &off, 1);
+    return r == GW_EXIT_DONE ? gw_ctl_run(&d->ctl, "migrate-incoming", json_pack("{s:s}", "uri", uri), NULL) : r;
+}
+
+static int await_running(struct demo *d)
+{
+    bool running = false;
+    int r = GW_EXIT_DONE;
+
+    while (r == GW_EXIT_DONE && !running) {
+        json_t *status = NULL;
+
+        r = gw_ctl_run(&d->ctl, "query-status", NULL, &status);
+        running = json_is_true(json_object_get(status, "running"));
+        json_decref(status);
+        if (!running && !nap(d, 1))
+            r = GW_EXIT_FAILED;
+    }
+    return r;
+}
+
+static int start_again(struct demo *d)
+{
+    char uri[112], a[GW_HUMAN], b[GW_HUMAN];
+    const char *argv[] = {"godwit", "send", d->file, uri, "--postcopy", "--quiet", NULL};
+    struct timespec began;
+    bool at_once = false;
+    double runs;
+    int r;
+
+    snprintf(uri, sizeof uri, "unix:%s/again.sock", d->dir);
+    r = wait_for_guest(d, uri, &at_once);
+    if (r != GW_EXIT_DONE)
+        return r;
+    if (!at_once) {
+        argv[4] = argv[5];
+        argv[5] = NULL;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    r = begin_helper(d, argv);
+    if (r == GW_EXIT_DONE)
+        r = await_running(d);
+    runs = seconds_since(&began);
+    if (r == GW_EXIT_DONE)
+        r = end_helper(d);
+    if (r == GW_EXIT_DONE)
+        printf("it runs after %s; all of its memory is there after %s\n", gw_human_ms(a, runs * 1000),
+               gw_human_ms(b, seconds_since(&began) * 1000));
+    return r;
+}
+
+static int second_act(struct demo *d)
+{
+    int r;
+
+    say(d, "\nSecond act. It is parked: it stops, and becomes a file.");
+    r = park(d);
+    if (r == GW_EXIT_DONE)
+        say(d, "\nA third process waits, and it goes on there, out of the file.");
+    if (r == GW_EXIT_DONE)
+        r = start_again(d);
+    if (r == GW_EXIT_DONE)
+        say(d, "\nThe same guest, where it stood.");
+    return r == GW_EXIT_DONE ? watch(d, &d->c, 15000, 3) : r;
+}
+
 static int tour(struct demo *d)
 {
     char uri[64];
@@ -211,13 +375,13 @@ static int tour(struct demo *d)
 
     say(d, "A machine starts: %s of RAM, workload %s.", d->memory, d->workload);
     printf("  Its guest writes all the time, and checks all that it ever wrote; one wrong byte would end it.\n");
-    r = launch(d, &d->a, false);
+    r = launch(d, &d->a, NULL);
     if (r == GW_EXIT_DONE)
         r = watch(d, &d->a, 15000, 3);
     if (r != GW_EXIT_DONE)
         return r;
     say(d, "\nA second process waits for it, and it moves there over TCP, without being stopped first.");
-    r = launch(d, &d->b, true);
+    r = launch(d, &d->b, "tcp:127.0.0.1:0");
     if (r == GW_EXIT_DONE)
         r = where(d, uri, sizeof uri);
     if (r == GW_EXIT_DONE)
@@ -232,29 +396,43 @@ static int tour(struct demo *d)
     show(&d->a);
     say(d, "\nIt runs there now; uptime and counters go on, gap_us is the longest time that the guest itself missed.");
     r = watch(d, &d->b, 15000, 4);
+    if (r == GW_EXIT_DONE)
+        r = second_act(d);
     if (d->interrupts)
         return r;
-    verdict = finish(&d->b, d);
+    verdict = finish(d->c.pid ? &d->c : &d->b, d);
     if (r == GW_EXIT_DONE)
         r = verdict;
     if (r == GW_EXIT_DONE)
-        say(d, "\nThe guest's verdict after the move: every byte is right.");
+        say(d, "\nThe guest's verdict after both: every byte is right.");
     else
-        say(d, "\nThe guest's verdict after the move: status %d.", r);
+        say(d, "\nThe guest's verdict: status %d.", r);
     return r;
 }
 
 static void clean(struct demo *d)
 {
-    struct guest *const guests[] = {&d->a, &d->b};
+    struct guest *const guests[] = {&d->a, &d->b, &d->c};
+    char path[96];
 
-    for (unsigned i = 0; i < 2; i++) {
+    if (d->helper) {
+        kill(d->helper, SIGTERM);
+        waitpid(d->helper, NULL, 0);
+    }
+    for (unsigned i = 0; i < 3; i++) {
         if (guests[i]->pid)
             finish(guests[i], d);
-        unlink(guests[i]->qmp);
-        unlink(guests[i]->serial);
+        if (guests[i]->qmp[0]) {
+            unlink(guests[i]->qmp);
+            unlink(guests[i]->serial);
+        }
     }
     d->ctl.qmp = gw_qmp_free(d->ctl.qmp);
+    unlink(d->file);
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s.sock", d->dir, i ? "again" : "park");
+        unlink(path);
+    }
     if (rmdir(d->dir) < 0)
         fprintf(stderr, "godwit demo: %s stays: %s\n", d->dir, strerror(errno));
     else if (d->interrupts)
@@ -265,7 +443,8 @@ static int usage(FILE *to)
 {
     fprintf(to,
             "usage: godwit demo [--memory SIZE] [--workload KIND,...] [--cpus N] [--accel auto|kvm|unicorn]\n\n"
-            "Two machines in two processes: one moves to the other over TCP while its guest computes and checks.\n");
+            "Two machines in two processes: one moves to the other over TCP while its guest computes and checks. Then it is\n"
+            "parked in a file, and goes on from there in a third.\n");
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
@@ -278,6 +457,7 @@ int gw_cmd_demo(int argc, char **argv)
                      .accel = "auto",
                      .a = {.name = "here"},
                      .b = {.name = "there"},
+                     .c = {.name = "again"},
                      .colour = isatty(STDOUT_FILENO)};
     const struct gw_cli_option options[] = {{"memory", .text = &d.memory},
                                             {"workload", .text = &d.workload},
@@ -298,6 +478,7 @@ int gw_cmd_demo(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* a reader who has seen enough */
     if (!mkdtemp(d.dir))
         return failed(d.dir, strerror(errno));
+    snprintf(d.file, sizeof d.file, "%s/parked", d.dir);
     r = tour(&d);
     clean(&d);
     return r;

@@ -19,6 +19,7 @@ static const struct {
     {"inspect", gw_cmd_inspect, "what is in a migration stream or file"},
     {"receive", gw_cmd_receive, "take in a live migration and park the machine in a file"},
     {"send", gw_cmd_send, "send a parked machine to a waiting destination"},
+    {"serve", gw_cmd_serve, "let a parked machine go on at any number of destinations at once"},
     {"verify", gw_cmd_verify, "whether a machine at rest is whole"},
     {"vm", gw_cmd_vm, "run the machine in the box"},
     {"schema", gw_cmd_schema, "what device state consists of, and whether one version's loads into another"},
@@ -30,7 +31,6 @@ static const struct {
 } missing[] = {
     {"guard", "a migration cannot be checked on its way yet; `receive`, `verify` and `send` do it in steps"},
     {"relay", "a migration cannot be passed on while it runs yet; `receive` and `send` do it in steps"},
-    {"serve", "one parked guest cannot be started any number of times at once yet; `send --postcopy` starts it once"},
     {"snapshot", "snapshots inside of disk images cannot be read or written yet"},
 };
 

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "shown.h"
 #include "target.h"
 #include "transfer.h"
+#include "working.h"
 
 struct send {
     struct gw_transfer transfer;
@@ -27,6 +29,7 @@ struct send {
     bool marked; /* now */
     struct gw_error mark_error;
     struct gw_image *image;
+    struct gw_working working;
     struct gw_target target;
     struct gw_confine confine;
     bool confined; /* what was needed to connect was given up */
@@ -52,6 +55,7 @@ static int usage(FILE *to)
         "                           The destination needs the capability postcopy-ram, too\n"
         "  --resume                 a guest that --postcopy brought there and whose connection was lost gets the rest of its\n"
         "                           memory: first its QEMU is told to listen at URI (migrate-recover)\n"
+        "  --record RECORD          with --postcopy: write down which pages the guest asks for, for --working-set\n" GW_WORKING_HELP
         "  --peer NAME              the destination's version: 7.2, 8.1, 9.0, 10.0, godwit (usual: finds "
         "out)\n" GW_CONFINE_USER_HELP GW_CONFINE_HELP GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
@@ -64,9 +68,10 @@ static void report(struct send *tx, const struct gw_stats *stats)
     char a[GW_HUMAN], b[GW_HUMAN];
 
     if (t->json) {
-        gw_transfer_result(json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:f}", "event", "sent", "machine",
+        gw_transfer_result(json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:f}", "event", "sent", "machine",
                                      gw_image_machine(tx->image), "file", tx->file, "uri", tx->uri, "running", gw_image_runs(tx->image), "ram-bytes",
-                                     (json_int_t)stats->total_bytes, "sent-bytes", (json_int_t)stats->transferred_bytes,
+                                     (json_int_t)stats->total_bytes, "sent-bytes", (json_int_t)stats->transferred_bytes, "requests",
+                                     (json_int_t)stats->postcopy_requests,
                                      "seconds", gw_transfer_seconds(t)));
     } else if (!t->quiet) {
         gw_transfer_clear(t);
@@ -180,6 +185,29 @@ static int read_back(struct send *tx, struct gw_error *err)
     return r;
 }
 
+/* Before a session: what is recorded, and what goes first. */
+static int set_up_pages(struct send *tx, struct gw_vm *vm, struct gw_error *err)
+{
+    char text[128];
+    uint64_t dropped;
+    int r = gw_working_set_up(&tx->working, vm, &dropped, err);
+
+    if (r < 0 || !dropped)
+        return r;
+    snprintf(text, sizeof text, "%" PRIu64 " pages of the working set are passed over: this machine does not have them", dropped);
+    gw_transfer_tell(&tx->transfer, "notice", "text", text);
+    return 0;
+}
+
+/* After it, however it ended. */
+static int keep_record(struct send *tx)
+{
+    struct gw_error err = GW_ERROR_INIT;
+
+    return gw_working_finish(&tx->working, tx->replace, &err) < 0 ? gw_transfer_failed(&tx->transfer, tx->working.record, &err)
+                                                                  : GW_EXIT_DONE;
+}
+
 /* It may be the only copy. */
 static int remove_file(struct send *tx)
 {
@@ -213,6 +241,7 @@ static int run(struct send *tx, struct gw_error *err)
     struct gw_transfer *t = &tx->transfer;
     struct gw_send_config config = {.uri = tx->uri,
                                     .resume = tx->resume,
+                                    .postcopy = tx->postcopy,
                                     .peer = tx->peer,
                                     .progress_timeout_ns = t->timeout_ns,
                                     .on_event = on_event,
@@ -238,6 +267,8 @@ static int run(struct send *tx, struct gw_error *err)
         r = gw_transfer_begin(t, vm, err);
     if (r >= 0)
         r = gw_options_get_capability(gw_vm_options(vm), "postcopy-preempt", &tx->preempt, err);
+    if (r >= 0)
+        r = set_up_pages(tx, vm, err);
     if (r < 0)
         return gw_transfer_failed(t, tx->file, err);
     r = gw_target_open(&tx->target, tx->uri, tx->file, tx->replace, err);
@@ -257,8 +288,6 @@ static int run(struct send *tx, struct gw_error *err)
         tx->target.channel = NULL;
     }
     r = gw_send_start(vm, &config, &send, err);
-    if (r >= 0 && tx->postcopy)
-        gw_send_start_postcopy(send, NULL); /* too late only where it has failed already */
     if (r < 0)
         return gw_transfer_failed(t, tx->file, err);
     while (!ended(send)) {
@@ -288,6 +317,7 @@ static int run(struct send *tx, struct gw_error *err)
     mark(tx, r >= 0 ? "sent" : owner == GW_OWNER_SOURCE ? NULL : "perhaps sent");
     tx->confirmed = gw_send_confirmed(send);
     gw_send_free(send);
+    status = keep_record(tx);
     if (r < 0) {
         gw_transfer_failed(t, tx->uri, err);
         if (stats.status == GW_STATUS_POSTCOPY_PAUSED)
@@ -301,15 +331,25 @@ static int run(struct send *tx, struct gw_error *err)
     }
     if (tx->marks && tx->mark_error.code)
         gw_transfer_tell(t, "notice", "text", tx->mark_error.text);
-    status = remove_file(tx);
+    if (remove_file(tx) != GW_EXIT_DONE)
+        status = GW_EXIT_FAILED;
     report(tx, &stats);
     return status;
+}
+
+static bool fits_together(const struct send *tx, int arguments)
+{
+    bool by_pages = tx->working.record || tx->working.preferred;
+
+    return arguments == 2 && !(tx->paused && tx->running) && !(tx->resume && (tx->postcopy || tx->paused || tx->running)) &&
+           (!by_pages || tx->postcopy || tx->resume);
 }
 
 int gw_cmd_send(int argc, char **argv)
 {
     struct send tx = {.transfer = {.command = "send", .wake = -1, .signals = -1},
-                      .confine = {.command = "send"}};
+                      .confine = {.command = "send"},
+                      .working = {.command = "send"}};
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     struct gw_error err = GW_ERROR_INIT;
     const struct gw_cli_option options[] = {{"remove", .flag = &tx.remove},
@@ -319,6 +359,8 @@ int gw_cmd_send(int argc, char **argv)
                                             {"peer", .text = &tx.peer},
                                             {"postcopy", .flag = &tx.postcopy},
                                             {"resume", .flag = &tx.resume},
+                                            {"record", .text = &tx.working.record},
+                                            GW_WORKING_OPTION(&tx.working),
                                             GW_CONFINE_OPTION(&tx.confine),
                                             {"user", .text = &tx.confine.user},
                                             {.also = shared},
@@ -327,15 +369,16 @@ int gw_cmd_send(int argc, char **argv)
 
     gw_transfer_options(&tx.transfer, shared);
     status = gw_cli_options(argc, argv, options, usage);
-    if (status >= 0)
-        return status;
-    if (optind + 2 != argc || (tx.paused && tx.running) || (tx.resume && (tx.postcopy || tx.paused || tx.running)))
-        return usage(stderr);
-    tx.file = argv[optind];
-    tx.uri = argv[optind + 1];
-    status = run(&tx, &err);
-    gw_transfer_end(&tx.transfer);
-    gw_target_close(&tx.target);
-    gw_image_free(tx.image);
+    if (status < 0 && !fits_together(&tx, argc - optind))
+        status = usage(stderr);
+    if (status < 0) {
+        tx.file = argv[optind];
+        tx.uri = argv[optind + 1];
+        status = run(&tx, &err);
+        gw_transfer_end(&tx.transfer);
+        gw_target_close(&tx.target);
+        gw_image_free(tx.image);
+    }
+    gw_working_free(&tx.working);
     return status;
 }

@@ -189,7 +189,6 @@ static void tell_refused(struct gw_transfer *t, const char *text)
 void gw_transfer_event(void *opaque, const struct gw_event *event)
 {
     struct gw_transfer *t = opaque;
-    uint64_t one = 1;
 
     if (event->type == GW_EVENT_LOG && event->refused)
         tell_refused(t, event->text);
@@ -197,6 +196,13 @@ void gw_transfer_event(void *opaque, const struct gw_event *event)
         gw_transfer_tell(t, "notice", "text", event->text);
     if (event->type == GW_EVENT_STATUS && t->json)
         gw_transfer_tell(t, "status", "status", gw_status_name(event->status));
+    gw_transfer_wake(t);
+}
+
+void gw_transfer_wake(struct gw_transfer *t)
+{
+    uint64_t one = 1;
+
     if (write(t->wake, &one, sizeof one) < 0)
         return; /* full: it will wake up */
 }

@@ -61,6 +61,8 @@ int gw_transfer_begin(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *
 void gw_transfer_end(struct gw_transfer *t);
 /* For the sessions' on_event; opaque is the transfer. */
 void gw_transfer_event(void *opaque, const struct gw_event *event);
+/* Lets gw_transfer_turn return. Any thread. */
+void gw_transfer_wake(struct gw_transfer *t);
 /* A line of JSON (--json), or of text on stderr (unless --quiet). */
 void gw_transfer_tell(struct gw_transfer *t, const char *event, const char *key, const char *value);
 /* The result with --json, a line; takes it. NULL: there was no memory for it. */

@@ -80,6 +80,10 @@ struct gw_channel_ops {
 
     /* The stream position, which seek sets. NULL: with GW_CHANNEL_SEEKABLE mapped-ram is refused. */
     int (*tell)(struct gw_channel *ch, uint64_t *ret_offset, struct gw_error *err);
+
+    /* Optional: from now on little is to wait on its way: what is written next should arrive soon, also if that costs
+     * throughput. The writer's thread. */
+    void (*prompt)(struct gw_channel *ch);
 };
 
 /* The head of every channel; a transport embeds it as its first member and calls gw_channel_init. */
@@ -131,6 +135,8 @@ GW_API int gw_channel_sync(struct gw_channel *ch, struct gw_error *err);
 GW_API void gw_channel_set_timeout(struct gw_channel *ch, uint64_t timeout_ns);
 GW_API void gw_channel_bytes(const struct gw_channel *ch, uint64_t *ret_in, uint64_t *ret_out); /* any thread */
 /* Bytes written and still on their way; 0 where it is not known. The writer's thread. */
+/* Nothing where the transport knows no way. */
+GW_API void gw_channel_prompt(struct gw_channel *ch);
 GW_API uint64_t gw_channel_queued(struct gw_channel *ch);
 /* Whether it is known that the other side sends nothing more. tcp, unix, vsock, fd (sockets): it has closed, or shut down
  * its writing. exec: the command has closed both of its ends: many end their output early and still read. false where it

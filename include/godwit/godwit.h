@@ -27,5 +27,6 @@
 #include "godwit/trace.h"
 #include "godwit/version.h"
 #include "godwit/vm.h"
+#include "godwit/working_set.h"
 
 #endif

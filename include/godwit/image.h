@@ -101,6 +101,31 @@ GW_API int gw_image_remove(struct gw_image *image, struct gw_error *err);
 GW_API int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_error *err), void *opaque,
                        struct gw_vm **ret_vm, struct gw_error *err);
 
+/* One image that is read by many at once: each view is an image of its own, with a machine of its own (gw_image_vm), and can be
+ * sent by itself. What one of them has read from the file, and unpacked, all of them have, in a cache of at most cache_bytes
+ * (2 MiB at the least). The image must be whole and come from a file, must not be changed any more (gw_image_set_runs before), and
+ * stays until the gw_shared is freed, which stays until all views are freed. A view has no file: it is not locked, marked or
+ * removed. -EINVAL: the image is one in memory. */
+struct gw_shared;
+GW_API int gw_shared_new(struct gw_image *image, uint64_t cache_bytes, struct gw_shared **ret_shared, struct gw_error *err);
+/* (any) */
+GW_API int gw_shared_view(struct gw_shared *shared, struct gw_image **ret_view, struct gw_error *err);
+/* Pages that are zeros do not count. */
+struct gw_shared_counts {
+    uint64_t read_pages;     /* read from the file, and unpacked */
+    uint64_t given_pages;    /* to all views */
+    uint64_t dropped_chunks; /* to make room for others */
+    uint64_t kept_bytes;     /* in the cache now */
+};
+/* Fills the counts_bytes that the program knows. (any) */
+GW_API void gw_shared_get_counts_sized(struct gw_shared *shared, struct gw_shared_counts *ret_counts, size_t counts_bytes);
+static inline void gw_shared_get_counts(struct gw_shared *shared, struct gw_shared_counts *ret_counts)
+{
+    gw_shared_get_counts_sized(shared, ret_counts, sizeof *ret_counts);
+}
+/* Takes NULL, returns NULL. */
+GW_API struct gw_shared *gw_shared_free(struct gw_shared *shared);
+
 struct gw_image_write_options {
     enum gw_image_format format;
     const char *compress; /* libvirt: "raw" "gzip" "bzip2" "xz" "lzop" "zstd"; stream: the same, as a whole; parked: "none" or

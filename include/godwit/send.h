@@ -46,6 +46,8 @@ struct gw_send_config {
      * resumed (QEMU: postcopy-paused, migrate-recover): only the pages that it lacks are sent. The machine here must be the one
      * that was sent, and have stood still since; it may be another process that has it. Needs postcopy-ram. */
     bool resume;
+    /* As gw_send_start_postcopy before the first byte: nothing but what has to goes before the machine does. Needs postcopy-ram. */
+    bool postcopy;
 };
 
 /* Refused at once with -EBUSY (a session runs, blockers; the text has the reasons), -EALREADY (the machine is not here

@@ -196,6 +196,12 @@ void gw_channel_bytes(const struct gw_channel *ch, uint64_t *ret_in, uint64_t *r
     *ret_out = __atomic_load_n(&ch->bytes_out, __ATOMIC_RELAXED);
 }
 
+void gw_channel_prompt(struct gw_channel *ch)
+{
+    if (ch->ops_bytes >= GW_SIZED_UNTIL(struct gw_channel_ops, prompt) && ch->ops->prompt)
+        ch->ops->prompt(ch);
+}
+
 uint64_t gw_channel_queued(struct gw_channel *ch)
 {
     return ch->ops->queued ? ch->ops->queued(ch) : 0;

@@ -5,11 +5,15 @@
 #include <poll.h>
 #include <signal.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
+
+#define PROMPT_BYTES (32 << 10)
 
 int gw_stream_failed(const struct gw_stream *s, int code, struct gw_error *err)
 {
@@ -196,6 +200,16 @@ uint64_t gw_stream_queued(struct gw_channel *ch)
     return s->socket && !ioctl(s->fd, SIOCOUTQ, &bytes) && bytes > 0 ? (uint64_t)bytes : 0;
 }
 
+/* What the kernel holds: unix: all that was not read; tcp: what could not be sent yet, so that a long way is filled all the same. */
+void gw_stream_prompt(struct gw_channel *ch)
+{
+    struct gw_stream *s = (struct gw_stream *)ch;
+    int bytes = PROMPT_BYTES;
+
+    if (s->socket && setsockopt(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes) < 0)
+        setsockopt(s->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 bool gw_stream_gone(struct gw_channel *ch)
 {
     struct gw_stream *s = (struct gw_stream *)ch;
@@ -209,7 +223,7 @@ bool gw_stream_gone(struct gw_channel *ch)
     {                                                                                                                  \
         .kind = name, .readv = gw_stream_readv, .writev = gw_stream_writev, .peek = gw_stream_peek,                    \
         .queued = gw_stream_queued, .gone = gw_stream_gone, .shutdown = gw_stream_shutdown, .close = gw_stream_close,  \
-        .free = stream_free,                                                                                           \
+        .prompt = gw_stream_prompt, .free = stream_free,                                                                \
     }
 static const struct gw_channel_ops stream_ops[] = {
     [GW_STREAM_TCP] = STREAM_OPS("tcp"), [GW_STREAM_UNIX] = STREAM_OPS("unix"), [GW_STREAM_VSOCK] = STREAM_OPS("vsock"),

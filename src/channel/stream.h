@@ -40,6 +40,7 @@ ssize_t gw_stream_writev(struct gw_channel *ch, const struct iovec *iov, int n, 
 ssize_t gw_stream_peek(struct gw_channel *ch, void *buf, size_t n, struct gw_error *err);
 bool gw_stream_gone(struct gw_channel *ch);
 uint64_t gw_stream_queued(struct gw_channel *ch);
+void gw_stream_prompt(struct gw_channel *ch);
 void gw_stream_shutdown(struct gw_channel *ch);
 int gw_stream_close(struct gw_channel *ch, struct gw_error *err);
 

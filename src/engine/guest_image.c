@@ -11,7 +11,7 @@ static int source(struct gw_vm *vm, bool holes, struct gw_source **ret, struct g
 {
     struct gw_image_guest *g = vm->image->guest;
 
-    return g->of_block ? gw_source_image_new(vm->image, &vm->ram, g->of_block, 0, ret, err)
+    return g->of_block ? gw_source_image_new(vm->image, &vm->ram, g->of_block, vm->image->readers, ret, err)
                        : gw_guest_here.source(vm, holes, ret, err);
 }
 

@@ -2,6 +2,7 @@
 #include "engine/image_vm.h"
 
 #include "ram/ram.h"
+#include "ram/source/prefer.h"
 
 int gw_guest_add_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, void *host, unsigned flags,
                      struct gw_error *err)
@@ -113,4 +114,22 @@ int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_erro
         g->vm->ram_section_id = image->ram_id;
     *ret_vm = g->vm;
     return 0;
+}
+
+int gw_vm_prefer(struct gw_vm *vm, const struct gw_working_set *set, uint64_t *ret_dropped, struct gw_error *err)
+{
+    if (set && (!vm->image || !vm->image->guest->of_block))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "only a machine that rests in a file can be sent by a working set");
+    if (set && set->page_bytes && set->page_bytes != vm->ram.page_bytes)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the working set is of pages of %u bytes, and this machine's have %u",
+                       set->page_bytes, vm->ram.page_bytes);
+    vm->prefer = set;
+    if (set && ret_dropped)
+        *ret_dropped = gw_prefer_dropped(&vm->ram, set);
+    return 0;
+}
+
+void gw_vm_record(struct gw_vm *vm, struct gw_working_set *set)
+{
+    vm->record = set;
 }

@@ -13,6 +13,7 @@
 #include "ram/layout/packet.h"
 #include "ram/layout/stream.h"
 #include "ram/layout/transport.h"
+#include "ram/source/record.h"
 
 #define FILE_READERS   4u
 #define DIRECT_WRITERS 4u
@@ -368,7 +369,7 @@ static int check_snapshot(const struct gw_vm *vm, struct gw_error *err)
                      : 0;
 }
 
-static int make_source(const struct gw_plan *plan, struct gw_vm *vm, bool snapshot, bool zeros, struct gw_source **ret,
+static int make_source(struct gw_plan *plan, struct gw_vm *vm, bool snapshot, bool zeros, struct gw_source **ret,
                        struct gw_error *err)
 {
     int r = snapshot ? check_snapshot(vm, err) : 0;
@@ -376,7 +377,14 @@ static int make_source(const struct gw_plan *plan, struct gw_vm *vm, bool snapsh
     if (r < 0)
         return r;
     /* Holes are pages too that a transport is asked for. */
-    return snapshot ? vm->guest->snapshot(vm, plan->cancel, ret, err) : vm->guest->source(vm, zeros && !sends(vm), ret, err);
+    r = snapshot ? vm->guest->snapshot(vm, plan->cancel, ret, err) : vm->guest->source(vm, zeros && !sends(vm), ret, err);
+    if (r >= 0 && vm->prefer)
+        r = gw_source_prefer_new(*ret, &vm->ram, vm->prefer, ret, &plan->prefer, err);
+    if (r >= 0 && gw_options_cap(vm->options, GW_CAP_POSTCOPY_RAM))
+        r = gw_source_requests_new(*ret, &vm->ram, ret, &plan->requests, err);
+    if (r >= 0 && plan->requests && vm->record)
+        r = gw_source_record_new(*ret, plan->requests, &vm->ram, vm->record, ret, err);
+    return r;
 }
 
 /* What is asked for, on a channel of its own. */
@@ -400,10 +408,10 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
 
     if (r >= 0)
         r = make_source(plan, vm, snapshot, zeros, &ram.take_source, err);
-    if (r >= 0 && gw_options_cap(vm->options, GW_CAP_POSTCOPY_RAM))
-        r = gw_source_requests_new(ram.take_source, &vm->ram, &ram.take_source, &plan->requests, err);
-    if (r < 0)
+    if (r < 0) {
+        gw_plan_close(plan);
         return r;
+    }
     ram.transport = sends(vm) ? vm->transport : NULL;
     r = make_lanes(plan, vm, pages, zeros, &ram.take_lanes, err);
     if (r >= 0 && gw_options_cap(vm->options, GW_CAP_POSTCOPY_PREEMPT)) {

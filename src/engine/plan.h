@@ -26,6 +26,8 @@
  *     mapped-ram                     the layout of pages, both ways; lanes with a descriptor each
  *     postcopy-ram                   the source `requests` around the one that the guest is
  *     postcopy-preempt               the lane `urgent`, beside the others
+ *     (a working set)                the source `prefer` around that; what is asked for is noted down by the source `record` around
+ *                                    `requests` (gw_vm_prefer, gw_vm_record)
  *     (what else the machine has)    a live section each (gw_vm.live), beside RAM's
  *
  * Threads: the caller's, before the session runs.
@@ -36,6 +38,8 @@
 #include "engine/vm.h"
 #include "ram/ram.h"
 #include "ram/lane/urgent.h"
+#include "ram/source/prefer.h"
+#include "ram/source/requests.h"
 #include "wire/profile.h"
 
 #define GW_PLAN_LIVES (1 + GW_VM_LIVES)
@@ -47,6 +51,7 @@ struct gw_plan {
     struct gw_live *snapshot; /* RAM, where the machine is saved as it is at one moment and runs on; else NULL */
     struct gw_requests *requests; /* pages that the destination asks for; NULL: postcopy-ram is off */
     struct gw_urgent *urgent; /* they go out by it; NULL: on the main stream */
+    struct gw_prefer *prefer; /* pages that go first; NULL: none do */
     struct gw_codec *xbzrle; /* is told of another xbzrle-cache-size; NULL: it is off */
     struct gw_options *options;
 };

@@ -4,7 +4,7 @@
 #include "base/endian.h"
 #include "wire/numbers.h"
 
-#define STEP_BYTES (64u << 10) /* of pages that nobody waits for, between two looks for those that somebody does */
+#define STEP_BYTES (32u << 10) /* of pages that nobody waits for, between two looks for those that somebody does */
 
 static uint64_t now(const struct gw_send *s)
 {
@@ -189,12 +189,18 @@ static int step(struct gw_send *s, struct gw_error *err)
     return r < 0 ? r : gw_send_flush(s, err);
 }
 
+/* What the guest will wait for soon, as far as a record of it says. */
+static bool wanted(const struct gw_send *s)
+{
+    return s->plan.prefer && gw_prefer_wanted(s->plan.prefer);
+}
+
 /* The rate limit is for pages that nobody waits for: until those that went are paid for, only pages go that were asked for.
  * *owed: bytes that are still to be charged. */
 static void pace(struct gw_send *s, uint64_t *owed)
 {
     struct gw_requests *q = s->plan.requests;
-    bool free = false;
+    bool free = wanted(s);
 
     gw_pace_set(&s->pace, gw_options_param(s->session.vm->options, GW_PARAM_MAX_POSTCOPY_BANDWIDTH));
     while (!free && !gw_requests_waiting(q) && gw_plan_progress(&s->plan).remaining_bytes && gw_send_check(s, NULL) >= 0) {
@@ -236,13 +242,14 @@ static int follow(struct gw_send *s, struct gw_error *err)
     uint64_t before = gw_writer_offset(&s->writer), at, owed = 0; /* of the main stream: what is urgent has no limit */
     int r = 0;
 
+    gw_channel_prompt(s->channel); /* what is asked for comes behind all that is on its way */
     while (r >= 0 && gw_plan_progress(&s->plan).remaining_bytes) {
         look(s);
         r = gw_send_check(s, err);
         if (r >= 0)
             r = step(s, err);
         at = gw_writer_offset(&s->writer);
-        owed += gw_requests_urgent(s->plan.requests) ? 0 : at - before;
+        owed += gw_requests_urgent(s->plan.requests) || wanted(s) ? 0 : at - before;
         before = at;
         if (r >= 0)
             pace(s, &owed);

@@ -299,8 +299,10 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
                        "capability compress: QEMU 9.1 and later refuse compressed pages; turn the capability off, or name "
                        "another peer than %s", s->profile->name);
     s->resume = config->resume;
-    if (s->resume && !gw_options_cap(s->session.vm->options, GW_CAP_POSTCOPY_RAM))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "to resume needs the capability postcopy-ram");
+    s->postcopy_asked = config->postcopy;
+    if ((s->resume || s->postcopy_asked) && !gw_options_cap(s->session.vm->options, GW_CAP_POSTCOPY_RAM))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "to %s needs the capability postcopy-ram",
+                       s->resume ? "resume" : "go by postcopy from the start");
     if (s->resume && !s->session.vm->guest->at_rest && gw_vm_running(s->session.vm))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "to resume: the machine runs here, so it is not the one that waits there");
     s->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0

@@ -24,6 +24,7 @@
 
 struct gw_image;
 struct gw_live;
+struct gw_working_set;
 
 struct gw_vm {
     char machine[256];
@@ -45,6 +46,8 @@ struct gw_vm {
     const struct gw_guest_ops *guest;
     const struct gw_devices_ops *devices;
     struct gw_transport *transport; /* pages go, or come, by it; NULL: there is none */
+    const struct gw_working_set *prefer; /* pages that go first; NULL: none do */
+    struct gw_working_set *record;       /* what is asked for is added to it; NULL: it is not */
     struct gw_image *image; /* what this machine stands for (image_vm.h); else NULL */
     /* How a session of either side gets its channels for pages alone; NULL: from its address. */
     struct {

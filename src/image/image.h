@@ -107,6 +107,8 @@ struct gw_image {
     bool libvirt_saved, libvirt_was_running; /* it was saved by libvirt, and whether it ran before: libvirt stops a guest
                                               * first, so its own state says paused. Kept by parked files, as the cookie is */
 
+    unsigned readers; /* threads that read ahead for a source; 0: one per processor */
+
     struct gw_image_out *kept; /* what gw_image_revert takes back; NULL: nothing */
     struct gw_stage *stage; /* writes the file while the machine arrives (parked/stage.h); NULL: none */
     void (*stage_free)(struct gw_stage *stage);

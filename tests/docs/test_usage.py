@@ -30,7 +30,7 @@ class Missing(unittest.TestCase):
         self.assertIn(why, r.stderr)
 
     def test_commands(self):
-        for command in ("serve", "relay", "guard", "snapshot"):
+        for command in ("relay", "guard", "snapshot"):
             self.refused(command)
             self.refused(command, "--help")
             self.refused(command, "a", "b", "--quiet")
@@ -43,7 +43,7 @@ class Missing(unittest.TestCase):
 
 class Unknown(unittest.TestCase):
     def test_option(self):
-        for command in ("convert", "diff", "extract", "inspect", "receive", "send", "verify"):
+        for command in ("convert", "diff", "extract", "inspect", "receive", "send", "serve", "verify"):
             r = godwit(command, "--no-such-option")
             self.assertEqual(r.returncode, 2)
             self.assertTrue(r.stderr.startswith("godwit %s: " % command), r.stderr)

@@ -290,6 +290,16 @@ static int xbzrle(void)
            put("much", much, sizeof much) | put("limited", limited, sizeof limited);
 }
 
+/* What a working set begins with, and some runs (fuzz_working_set.c). */
+static int working_set(void)
+{
+    static const uint8_t some[] = {'g', 'd', 'w', 't', 'w', 's', 'e', 't', 0, 0, 0, 1, 0, 0, 16, 0, 0, 0, 0, 2, 0, 0, 0, 4,
+                                   3, 'r', 'a', 'm', 0, 0, 0, 0, 0, 0, 3, 232, 3, 'v', 'g', 'a', 0, 0, 0, 0, 0, 0, 1, 44,
+                                   0, 20, 0, 1, 0, 15, 2, 0xd6, 4, 0, 0, 47, 2, 0, 0, 0, 0};
+
+    return put("some", some, sizeof some) | put("cut", some, sizeof some - 7) | put("head", some, 28);
+}
+
 /* RAM records, with good and bad compressed pages (fuzz_compress.c). */
 static int compressed(void)
 {
@@ -471,6 +481,8 @@ int main(int argc, char **argv)
         return mapped();
     if (!strcmp(argv[1], "xbzrle"))
         return xbzrle();
+    if (!strcmp(argv[1], "working_set"))
+        return working_set();
     if (!strcmp(argv[1], "compress"))
         return compressed();
     return strcmp(argv[1], "uri") ? 0 : uri(); /* others make do without */

@@ -62,13 +62,13 @@ class Options(Case):
     def test_one_line(self):
         """What getopt finds is told by it alone: a page of help would hide it."""
         with_machine()
-        for command in ("convert", "demo", "diff", "extract", "inspect", "receive", "send", "verify", "vm"):
+        for command in ("convert", "demo", "diff", "extract", "inspect", "receive", "send", "serve", "verify", "vm"):
             for argv in ([command, "--no-such-option"], [command, "-Z"]):
                 self.assertRegex(self.godwit(*argv, status=2).stderr, r"\Agodwit %s: [^\n]*\n\Z" % command)
 
     def test_help(self):
         with_machine()
-        for command in ("convert", "ctl", "demo", "diff", "extract", "inspect", "receive", "schema", "send", "verify", "vm"):
+        for command in ("convert", "ctl", "demo", "diff", "extract", "inspect", "receive", "schema", "send", "serve", "verify", "vm"):
             for how in ("--help", "-h"):
                 r = self.godwit(command, how, status=0)
                 self.assertTrue(r.stdout.startswith("usage: godwit " + command), r.stdout)

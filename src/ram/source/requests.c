@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/source/requests.h"
 
+#include "ram/source/around.h"
+
 struct request {
     struct gw_ram_block *block;
     uint64_t first, end; /* pages: whole host pages, cut at the end of the block */
 };
 
 struct gw_requests {
-    struct gw_source source;
-    struct gw_source *inner;
+    struct gw_around around;
+    struct gw_source *inner; /* around.inner */
     struct gw_ram *ram;
     bool open;
     bool held;
-    bool urgent;
+    enum gw_requests_kind kind; /* of the last batch */
     struct request rest;       /* of a host page that was begun; first == end: none was */
     struct request neighbours; /* of the last page that was asked for */
 
@@ -37,7 +39,7 @@ struct gw_requests {
 
 static struct gw_requests *of(struct gw_source *source)
 {
-    return GW_CONTAINER(source, struct gw_requests, source);
+    return GW_CONTAINER(source, struct gw_requests, around.source);
 }
 
 /* Target pages of a host page of this block. */
@@ -150,9 +152,9 @@ bool gw_requests_waiting(struct gw_requests *q)
     return any;
 }
 
-bool gw_requests_urgent(const struct gw_requests *q)
+enum gw_requests_kind gw_requests_kind(const struct gw_requests *q)
 {
-    return q->urgent;
+    return q->kind;
 }
 
 uint64_t gw_requests_count(struct gw_requests *q)
@@ -271,13 +273,17 @@ static int next_open(struct gw_requests *q, struct gw_batch *batch, unsigned max
         atomic_store(&q->rest_wanted, false);
     if (r < 0 || batch->count)
         return r;
+    q->kind = GW_REQUESTS_ASKED;
     if (q->apart)
         take_hint(q);
     else
         r = give_asked(q, batch, err);
-    q->urgent = r >= 0 && batch->count;
-    if (r >= 0 && !batch->count && !q->held)
+    if (r >= 0 && !batch->count && !q->held) {
+        q->kind = GW_REQUESTS_BESIDE;
         r = give(q, &q->neighbours, batch, err);
+    }
+    if (r >= 0 && !batch->count)
+        q->kind = GW_REQUESTS_OTHER;
     if (r >= 0 && !batch->count && !q->held)
         r = q->inner->next(q->inner, batch, max, err);
     if (r >= 0 && !batch->count && !q->held)
@@ -383,44 +389,6 @@ int gw_requests_serve(struct gw_requests *q, struct gw_batch *batch, struct gw_e
     return r;
 }
 
-static int sync_inner(struct gw_source *source, uint64_t *ret_fresh, struct gw_error *err)
-{
-    return of(source)->inner->sync(of(source)->inner, ret_fresh, err);
-}
-
-static uint64_t pending(struct gw_source *source)
-{
-    return of(source)->inner->pending(of(source)->inner);
-}
-
-static void sent(struct gw_source *source, struct gw_batch *batch)
-{
-    struct gw_source *inner = of(source)->inner;
-
-    if (inner->sent)
-        inner->sent(inner, batch);
-}
-
-static void end(struct gw_source *source)
-{
-    of(source)->inner->end(of(source)->inner);
-}
-
-static int begin(struct gw_source *source, const bool *goes, struct gw_error *err)
-{
-    return of(source)->inner->begin(of(source)->inner, goes, err);
-}
-
-static bool due(struct gw_source *source, const struct gw_ram_block *b, uint64_t from, uint64_t *ret_first, uint64_t *ret_end)
-{
-    return of(source)->inner->due(of(source)->inner, b, from, ret_first, ret_end);
-}
-
-static int settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
-{
-    return of(source)->inner->settle(of(source)->inner, b, first, count, err);
-}
-
 static struct gw_source *source_free(struct gw_source *source)
 {
     struct gw_requests *q = of(source);
@@ -453,16 +421,12 @@ int gw_source_requests_new(struct gw_source *take_inner, struct gw_ram *ram, str
     pthread_mutex_init(&q->pick, NULL);
     q->inner = take_inner;
     q->ram = ram;
-    q->source = (struct gw_source){.begin = begin,
-                                   .next = next,
-                                   .sync = sync_inner,
-                                   .pending = pending,
-                                   .sent = sent,
-                                   .end = end,
-                                   .free = source_free,
-                                   .due = due,
-                                   .settle = settle};
-    *ret = &q->source;
+    gw_around_init(&q->around, take_inner);
+    q->around.source.next = next;
+    q->around.source.free = source_free;
+    q->around.source.take = NULL; /* what is asked for comes by gw_requests_ask */
+    q->around.source.owe = NULL;
+    *ret = &q->around.source;
     *ret_requests = q;
     return 0;
 }

@@ -50,8 +50,17 @@ void gw_requests_close(struct gw_requests *q);
 
 /* Some wait for the source. */
 bool gw_requests_waiting(struct gw_requests *q);
-/* The last batch that was given was asked for: it should leave at once. */
-bool gw_requests_urgent(const struct gw_requests *q);
+/* Why the last batch was given. What was asked for should leave at once. By the session's thread. */
+enum gw_requests_kind {
+    GW_REQUESTS_OTHER,  /* it was its turn */
+    GW_REQUESTS_ASKED,  /* it was asked for */
+    GW_REQUESTS_BESIDE, /* it is a neighbour of what was asked for */
+};
+enum gw_requests_kind gw_requests_kind(const struct gw_requests *q);
+static inline bool gw_requests_urgent(const struct gw_requests *q)
+{
+    return gw_requests_kind(q) == GW_REQUESTS_ASKED;
+}
 /* That came so far. */
 uint64_t gw_requests_count(struct gw_requests *q);
 

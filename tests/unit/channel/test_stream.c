@@ -44,6 +44,45 @@ static void kinds(void **state)
     }
 }
 
+/* What fits in, to one who reads nothing. */
+static uint64_t fits(bool little)
+{
+    static uint8_t bytes[64 << 10];
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_channel *ch = NULL;
+    uint64_t sum = 0;
+    ssize_t n;
+    int fds[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    assert_ok(gw_stream_new(fds[0], GW_STREAM_UNIX, 0, "name", 5 * MS, &ch, &err), err);
+    if (little)
+        gw_channel_prompt(ch);
+    while ((n = gw_channel_writev(ch, &(struct iovec){bytes, sizeof bytes}, 1, &err)) > 0)
+        sum += (uint64_t)n;
+    assert_int_equal(n, -ETIMEDOUT);
+    gw_channel_free(ch);
+    close(fds[1]);
+    return sum;
+}
+
+/* Little waits inside of a channel that is to be prompt; a pipe takes no notice. */
+static void prompt(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_channel *ch = NULL;
+    uint64_t usual = fits(false), little = fits(true);
+    int fds[2];
+
+    assert_in_range(little, 1, 64 << 10);
+    assert_true(little < usual);
+    assert_int_equal(pipe(fds), 0);
+    assert_ok(gw_stream_new(fds[1], GW_STREAM_FD, 0, "pipe", 0, &ch, &err), err);
+    gw_channel_prompt(ch);
+    gw_channel_free(ch);
+    close(fds[0]);
+}
+
 /* A pipe's mode is changed while the channel lives, also where the channel could not be made. */
 static void modes(void **state)
 {
@@ -171,7 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         channel_test(kinds),  channel_test(modes),             channel_test(no_descriptor), channel_test(out_of_memory),
-        channel_test(closes), channel_test(shutdown_explains), channel_test(words),
+        channel_test(closes), channel_test(shutdown_explains), channel_test(words),         channel_test(prompt),
     };
 
     return cmocka_run_group_tests_name("stream", tests, NULL, NULL);

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit serve: one parked machine goes on at any number of destinations, at once.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "confine.h"
+#include "human.h"
+#include "options.h"
+#include "served.h"
+#include "shown.h"
+
+#define CACHE_USUAL (256ll << 20)
+#define KEPT_MAX    1000u /* destinations that have ended, to be told of */
+
+struct serve {
+    struct gw_transfer transfer;
+    struct gw_working working;
+    struct gw_confine confine;
+    const char *file, *peer, *listen;
+    bool force, paused, running, resume;
+    int64_t cache_bytes;
+    struct gw_image *image;
+    struct gw_shared *shared;
+    struct gw_control *control;
+    struct gw_served_by by;
+    bool confined;
+
+    pthread_mutex_t lock; /* what follows */
+    struct gw_served **list;
+    unsigned count, next_id, started, failed;
+    bool no_more; /* are started */
+};
+
+static int usage(FILE *to)
+{
+    fprintf(
+        to,
+        "usage: godwit serve FILE URI... [OPTION]...\n"
+        "       godwit serve FILE [URI]... --listen SOCKET [OPTION]...\n\n"
+        "Lets the machine in FILE go on at each URI at once, as `godwit send --postcopy` does at one, out of one cache of its pages.\n"
+        "The destinations wait with the capability postcopy-ram. FILE is read only: it is neither marked as sent nor removed, and\n"
+        "each start is a copy of the same machine: see godwit-serve(1) for what copies have in common.\n\n"
+        "  --listen SOCKET          unix:PATH or tcp:HOST:PORT: wait there for `godwit ctl SOCKET start URI`, until\n"
+        "                           `godwit ctl SOCKET qmp quit`, or an interrupt\n"
+        "  --resume                 the guests at these URIs were started before, and lost their connection\n"
+        "  --cache SIZE             pages that are kept for all destinations, at most (256M)\n"
+        "  --running, --paused      the guests go on by themselves, or wait for `cont` (usual: as FILE was parked)\n"
+        "  --force                  FILE was sent before with `godwit send`, and may run where it went\n"
+        "  --peer NAME              the destinations' version: 7.2, 8.1, 9.0, 10.0, godwit (usual: finds out)\n" GW_WORKING_HELP
+            GW_CONFINE_HELP GW_TRANSFER_HELP);
+    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
+}
+
+static enum gw_cli_taken take_cache(void *opaque, char *value)
+{
+    int64_t *bytes = opaque;
+
+    return gw_option_size(value, bytes) && *bytes > 0 ? GW_CLI_TAKEN : GW_CLI_WRONG;
+}
+
+/* ---- destinations, under the lock -------------------------------------------------------------------------------- */
+
+/* Of those that have ended the oldest are forgotten. */
+static void make_room(struct serve *sv)
+{
+    unsigned ended = 0;
+
+    for (unsigned i = 0; i < sv->count; i++)
+        ended += sv->list[i]->ended;
+    for (unsigned i = 0; i < sv->count && ended > KEPT_MAX;) {
+        if (!sv->list[i]->ended) {
+            i++;
+            continue;
+        }
+        gw_served_free(sv->list[i]);
+        memmove(&sv->list[i], &sv->list[i + 1], (--sv->count - i) * sizeof(struct gw_served *));
+        ended--;
+    }
+}
+
+static int add(struct serve *sv, const char *uri, bool resume, unsigned *ret_id, struct gw_error *err)
+{
+    struct gw_served **grown;
+    uint64_t dropped = 0;
+    char text[128];
+    int r;
+
+    if (sv->no_more)
+        return gw_fail(err, -ESHUTDOWN, GW_BLAME_CALLER, "it is about to end, and starts no more");
+    make_room(sv);
+    grown = realloc(sv->list, (sv->count + 1) * sizeof(struct gw_served *));
+    if (!grown)
+        return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL, "out of memory (destination)");
+    sv->list = grown;
+    r = gw_served_start(&sv->by, sv->next_id + 1, uri, resume, &sv->list[sv->count], &dropped, err);
+    if (r < 0)
+        return r;
+    *ret_id = ++sv->next_id;
+    sv->count++;
+    if (dropped && sv->next_id == 1) {
+        snprintf(text, sizeof text, "%llu pages of the working set are passed over: this machine does not have them",
+                 (unsigned long long)dropped);
+        gw_transfer_tell(&sv->transfer, "notice", "text", text);
+    }
+    return 0;
+}
+
+static void tell_running(struct serve *sv, struct gw_served *d)
+{
+    char a[GW_HUMAN];
+
+    if (d->told || !d->runs_ns)
+        return;
+    d->told = true;
+    if (sv->transfer.json)
+        gw_transfer_result(gw_served_describe(d, "running"));
+    else if (!sv->transfer.quiet) {
+        gw_transfer_clear(&sv->transfer);
+        printf("%u: runs at %s after %s\n", d->id, gw_shown(d->uri), gw_human_ms(a, (double)(d->runs_ns - d->began_ns) / 1e6));
+        fflush(stdout);
+    }
+}
+
+static void tell_ended(struct serve *sv, struct gw_served *d)
+{
+    char a[GW_HUMAN], b[GW_HUMAN];
+
+    sv->started += !d->error.code;
+    sv->failed += d->error.code != 0;
+    if (sv->transfer.json)
+        gw_transfer_result(gw_served_describe(d, d->error.code ? "failed" : "done"));
+    gw_transfer_clear(&sv->transfer);
+    if (d->error.code)
+        fprintf(stderr, "godwit serve: %u: %s: %s%s\n", d->id, gw_shown(d->uri), d->error.text,
+                d->owner == GW_OWNER_SOURCE ? "; its guest was not started there" : "");
+    else if (!sv->transfer.json && !sv->transfer.quiet)
+        printf("%u: %s has all of it (%s in %s)\n", d->id, gw_shown(d->uri), gw_human_bytes(a, (double)d->stats.transferred_bytes),
+               gw_human_ms(b, (double)(d->ended_ns - d->began_ns) / 1e6));
+    fflush(stdout);
+}
+
+/* Takes in what has become of all; the sums for the progress line. Returns how many are still under way. */
+static unsigned look(struct serve *sv, struct gw_stats *sums, bool *ret_connected)
+{
+    unsigned busy = 0;
+
+    *sums = (struct gw_stats){.status = GW_STATUS_POSTCOPY_ACTIVE};
+    *ret_connected = true;
+    for (unsigned i = 0; i < sv->count; i++) {
+        struct gw_served *d = sv->list[i];
+        bool ended = gw_served_look(d);
+
+        tell_running(sv, d);
+        if (ended)
+            tell_ended(sv, d);
+        busy += !d->ended;
+        *ret_connected = *ret_connected && gw_served_connected(d);
+        sums->transferred_bytes += d->stats.transferred_bytes;
+        sums->total_bytes += d->stats.total_bytes;
+    }
+    return busy;
+}
+
+/* ---- the control socket ------------------------------------------------------------------------------------------ */
+
+static int cmd_start(void *opaque, const char *arguments, char **ret_json, struct gw_error *err)
+{
+    struct serve *sv = opaque;
+    json_t *args = json_loads(arguments ? arguments : "{}", 0, NULL), *resume = json_object_get(args, "resume");
+    const char *uri = json_string_value(json_object_get(args, "uri"));
+    unsigned id = 0;
+    int r;
+
+    if (!uri || (resume && !json_is_boolean(resume)) || json_object_size(args) != (resume ? 2u : 1u)) {
+        json_decref(args);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the arguments are uri, a text, and resume, true or false");
+    }
+    pthread_mutex_lock(&sv->lock);
+    r = add(sv, uri, json_is_true(resume), &id, err);
+    pthread_mutex_unlock(&sv->lock);
+    json_decref(args);
+    if (r >= 0 && asprintf(ret_json, "{\"id\": %u}", id) < 0)
+        *ret_json = NULL;
+    gw_transfer_wake(&sv->transfer);
+    return r;
+}
+
+static json_t *describe_cache(struct serve *sv)
+{
+    struct gw_shared_counts n;
+
+    gw_shared_get_counts(sv->shared, &n);
+    return json_pack("{s:I, s:I, s:I, s:I}", "read-pages", (json_int_t)n.read_pages, "given-pages", (json_int_t)n.given_pages,
+                     "dropped-chunks", (json_int_t)n.dropped_chunks, "kept-bytes", (json_int_t)n.kept_bytes);
+}
+
+static int cmd_destinations(void *opaque, const char *arguments, char **ret_json, struct gw_error *err)
+{
+    struct serve *sv = opaque;
+    json_t *list = json_array(), *all;
+
+    pthread_mutex_lock(&sv->lock);
+    for (unsigned i = 0; list && i < sv->count; i++)
+        json_array_append_new(list, gw_served_describe(sv->list[i], NULL));
+    pthread_mutex_unlock(&sv->lock);
+    all = json_pack("{s:s, s:o, s:o}", "file", sv->file, "destinations", list, "cache", describe_cache(sv));
+    *ret_json = all ? json_dumps(all, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+    json_decref(all);
+    return *ret_json ? 0 : gw_fail(err, -ENOMEM, GW_BLAME_LOCAL, "out of memory (destinations)");
+}
+
+static void cmd_quit(void *opaque)
+{
+    struct serve *sv = opaque;
+
+    pthread_mutex_lock(&sv->lock);
+    sv->no_more = true;
+    pthread_mutex_unlock(&sv->lock);
+    gw_transfer_wake(&sv->transfer);
+}
+
+static const char *run_state(void *opaque)
+{
+    return "paused";
+}
+
+/* Whoever reaches it from other hosts could have copies of the guest. */
+static int check_listen(const struct serve *sv, struct gw_error *err)
+{
+    struct gw_uri uri;
+
+    if (sv->listen && gw_uri_parse(sv->listen, &uri, NULL) >= 0 && uri.kind == GW_URI_TCP && !gw_option_is_local(uri.host))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                       "whoever reaches it from other hosts could start guests, read them, and run commands as this user (exec:); take "
+                       "unix:PATH or tcp:127.0.0.1:PORT, through ssh from elsewhere");
+    return 0;
+}
+
+static int listen_there(struct serve *sv, struct gw_vm *vm, struct gw_error *err)
+{
+    static const struct gw_control_ops ops = {GW_SIZED(struct gw_control_ops), .run_state = run_state, .quit = cmd_quit};
+    const struct gw_control_config config = {.uri = sv->listen, .ops = &ops, .opaque = sv, .name = sv->file};
+    char address[4200];
+    unsigned id;
+    int r = gw_vm_add_blocker(vm, "it is served: `godwit ctl SOCKET start URI` starts it at a destination", &id, err);
+
+    if (r >= 0)
+        r = gw_control_start(vm, &config, &sv->control, err);
+    if (r >= 0)
+        r = gw_control_add_command(sv->control, "x-godwit-start", cmd_start, sv, err);
+    if (r >= 0)
+        r = gw_control_add_command(sv->control, "x-godwit-destinations", cmd_destinations, sv, err);
+    if (r < 0)
+        return r;
+    gw_control_address(sv->control, address, sizeof address);
+    gw_transfer_tell(&sv->transfer, "control", "uri", address);
+    return 0;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------------- */
+
+static int open_file(struct serve *sv, struct gw_vm **ret_vm, struct gw_error *err)
+{
+    char sent[1024];
+    int r = gw_image_open_in(sv->file, getenv("TMPDIR"), &sv->image, err);
+
+    if (r < 0)
+        return r;
+    if (!sv->force && !sv->resume && gw_image_sent(sv->image, sent, sizeof sent))
+        r = gw_fail(err, -EALREADY, GW_BLAME_CALLER,
+                    "this machine was %s: where it runs, copies of it would use the same disks; --force starts them all the same", sent);
+    if (r >= 0 && (sv->paused || sv->running || gw_image_runs(sv->image)))
+        r = gw_image_set_runs(sv->image, !sv->paused, err);
+    if (r >= 0)
+        r = gw_image_vm(sv->image, NULL, NULL, ret_vm, err);
+    if (r >= 0)
+        r = gw_shared_new(sv->image, (uint64_t)sv->cache_bytes, &sv->shared, err);
+    if (r < 0)
+        gw_context(err, "%s", sv->file);
+    return r;
+}
+
+/* Where all are known, none is connected to any more once the last one is. */
+static int confine(struct serve *sv, bool connected, bool programs, struct gw_error *err)
+{
+    if (sv->confined || sv->listen || !connected)
+        return 0;
+    sv->confined = true;
+    return gw_confine(&sv->confine, programs ? GW_CONFINE_EXEC : GW_CONFINE_ALL, err);
+}
+
+static void on_interrupt(struct serve *sv, unsigned busy)
+{
+    bool now = sv->transfer.interrupts > 1;
+
+    sv->no_more = true;
+    for (unsigned i = 0; i < sv->count; i++)
+        gw_served_stop(sv->list[i], now);
+    if (busy && !now)
+        gw_transfer_tell(&sv->transfer, "notice", "text", "guests that run elsewhere need the rest of their memory from here: only a "
+                                                          "second interrupt breaks it off");
+}
+
+static int run_all(struct serve *sv, bool programs, struct gw_error *err)
+{
+    struct gw_stats sums;
+    bool connected, signalled, over = false;
+    unsigned busy;
+    int r = 0;
+
+    while (!over) {
+        pthread_mutex_lock(&sv->lock);
+        busy = look(sv, &sums, &connected);
+        over = !busy && (!sv->listen || sv->no_more);
+        sv->no_more |= over;
+        pthread_mutex_unlock(&sv->lock);
+        if (r >= 0 && (r = confine(sv, connected, programs, err)) < 0) {
+            gw_transfer_failed(&sv->transfer, NULL, err);
+            sv->transfer.interrupts = 2;
+        }
+        signalled = !over && (r < 0 || gw_transfer_turn(&sv->transfer, &sums));
+        pthread_mutex_lock(&sv->lock);
+        if (signalled)
+            on_interrupt(sv, busy);
+        pthread_mutex_unlock(&sv->lock);
+    }
+    return r;
+}
+
+static void report(struct serve *sv)
+{
+    struct gw_shared_counts n;
+    json_t *all;
+
+    gw_transfer_clear(&sv->transfer);
+    gw_shared_get_counts(sv->shared, &n);
+    if (sv->transfer.json) {
+        all = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "event", "served", "file", sv->file, "machine", gw_image_machine(sv->image),
+                        "done", (json_int_t)sv->started, "failed", (json_int_t)sv->failed, "cache", describe_cache(sv));
+        gw_transfer_result(all);
+    } else if (!sv->transfer.quiet) {
+        printf("%s: %u done, %u failed; %llu pages were read for %llu that were sent\n", gw_shown(sv->file), sv->started, sv->failed,
+               (unsigned long long)n.read_pages, (unsigned long long)n.given_pages);
+    }
+    fflush(stdout);
+}
+
+static int run(struct serve *sv, char **uris, int count, struct gw_error *err)
+{
+    struct gw_vm *vm = NULL;
+    bool programs = false;
+    unsigned id;
+    int r = check_listen(sv, err);
+
+    if (r < 0)
+        return gw_transfer_failed(&sv->transfer, sv->listen, err);
+    r = open_file(sv, &vm, err);
+    if (r >= 0)
+        r = gw_transfer_begin(&sv->transfer, vm, err);
+    if (r < 0)
+        return gw_transfer_failed(&sv->transfer, NULL, err);
+    sv->by = (struct gw_served_by){&sv->transfer, &sv->working, sv->shared, sv->peer};
+    if (sv->listen && (r = listen_there(sv, vm, err)) < 0)
+        return gw_transfer_failed(&sv->transfer, sv->listen, err);
+    for (int i = 0; i < count; i++) {
+        programs |= !strncmp(uris[i], "exec:", 5);
+        pthread_mutex_lock(&sv->lock);
+        r = add(sv, uris[i], sv->resume, &id, err);
+        sv->failed += r < 0; /* the others go on */
+        pthread_mutex_unlock(&sv->lock);
+        if (r < 0)
+            gw_transfer_failed(&sv->transfer, uris[i], err);
+        *err = (struct gw_error)GW_ERROR_INIT;
+    }
+    r = run_all(sv, programs, err);
+    report(sv);
+    return r < 0 || sv->failed ? GW_EXIT_FAILED : GW_EXIT_DONE;
+}
+
+static void clean(struct serve *sv)
+{
+    sv->control = gw_control_free(sv->control);
+    for (unsigned i = 0; i < sv->count; i++)
+        gw_served_free(sv->list[i]);
+    free(sv->list);
+    gw_shared_free(sv->shared);
+    gw_image_free(sv->image);
+    gw_working_free(&sv->working);
+    gw_transfer_end(&sv->transfer);
+    pthread_mutex_destroy(&sv->lock);
+}
+
+int gw_cmd_serve(int argc, char **argv)
+{
+    struct serve sv = {.transfer = {.command = "serve", .wake = -1, .signals = -1},
+                       .working = {.command = "serve"},
+                       .confine = {.command = "serve"},
+                       .cache_bytes = CACHE_USUAL,
+                       .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
+    struct gw_error err = GW_ERROR_INIT;
+    const struct gw_cli_option options[] = {{"listen", .text = &sv.listen},
+                                            {"resume", .flag = &sv.resume},
+                                            {"cache", .take = take_cache, .opaque = &sv.cache_bytes},
+                                            {"running", .flag = &sv.running},
+                                            {"paused", .flag = &sv.paused},
+                                            {"force", 'f', .flag = &sv.force},
+                                            {"peer", .text = &sv.peer},
+                                            GW_WORKING_OPTION(&sv.working),
+                                            GW_CONFINE_OPTION(&sv.confine),
+                                            {.also = shared},
+                                            {0}};
+    int status;
+
+    gw_transfer_options(&sv.transfer, shared);
+    status = gw_cli_options(argc, argv, options, usage);
+    if (status < 0 &&
+        (optind + (sv.listen ? 1 : 2) > argc || (sv.paused && sv.running) || (sv.resume && (sv.paused || sv.running))))
+        status = usage(stderr);
+    if (status < 0) {
+        sv.file = argv[optind];
+        status = run(&sv, argv + optind + 1, argc - optind - 1, &err);
+    }
+    clean(&sv);
+    return status;
+}

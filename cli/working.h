@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * working: --record and --working-set of `send` and `serve`.
+ *
+ * Threads: the main thread; what was recorded is the session's while there is one.
+ */
+#ifndef GODWIT_CLI_WORKING_H
+#define GODWIT_CLI_WORKING_H
+
+#include <stdbool.h>
+
+#include <godwit/godwit.h>
+
+#include "table.h"
+
+struct gw_working {
+    const char *record; /* NULL: nothing is recorded */
+    struct gw_working_set *recorded, *preferred; /* NULL: none */
+    const char *command; /* "send" */
+};
+
+#define GW_WORKING_HELP                                                                                                   \
+    "  --working-set RECORD     with --postcopy: pages of this record come first, behind those that are waited for;\n" \
+    "                           may be repeated\n"
+/* For the table of options; opaque is the struct. Reads the file, and adds it to `preferred`. */
+enum gw_cli_taken gw_working_take(void *opaque, char *value);
+#define GW_WORKING_OPTION(working) {"working-set", .take = gw_working_take, .opaque = (working)}
+
+/* Gives both to the machine. *ret_dropped: pages of the working set that it does not have. */
+int gw_working_set_up(struct gw_working *w, struct gw_vm *vm, uint64_t *ret_dropped, struct gw_error *err);
+/* Writes what was recorded, if anything was asked for. Once the session has ended. */
+int gw_working_finish(struct gw_working *w, bool replace, struct gw_error *err);
+void gw_working_free(struct gw_working *w);
+
+#endif

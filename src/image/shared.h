@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * shared: one image for many readers at once (godwit/image.h: gw_shared_*). What one of them reads from the file, and unpacks,
+ * all of them have, as long as there is room.
+ *
+ *     image <-- shared: chunks of pages --< view, view, view: each an image of its own
+ *
+ * A chunk has up to 128 pages, and is filled in eighths: who wants one page does not wait for 128, and who goes through all of it
+ * reads it in one go. Pages that turn out to be zeros are told as such. Chunks that are known to be zeros have no room. When
+ * there is no room left, the chunk that nobody has used for the longest time goes.
+ *
+ * Memory: what gw_shared_new was given, at least four chunks; and 8 bytes for each chunk of the machine.
+ * Threads: views are read by any number of threads. Nobody reads the file with the lock held.
+ */
+#ifndef GW_IMAGE_SHARED_H
+#define GW_IMAGE_SHARED_H
+
+#include "image/image.h"
+
+#define GW_SHARED_CHUNK_PAGES 128u         /* at most, */
+#define GW_SHARED_CHUNK_BYTES (512u << 10) /* of about so many bytes */
+#define GW_SHARED_PIECES      8u           /* of a chunk, at most */
+#define GW_SHARED_LEAST       4u           /* chunks that there is always room for */
+
+#endif

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+# builds: plain asan
+"""godwit serve: one parked machine goes on at many QEMUs at once, out of one cache of its pages."""
+import json
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import Qtest, wait_until  # noqa: E402
+from test_park_live import RAM, SIZE  # noqa: E402
+from test_postcopy import Peer, Postcopy  # noqa: E402
+
+MANY = 20
+PAGE = 4096
+FILLED = sum(any(RAM[at:at + PAGE]) for at in range(0, SIZE, PAGE))  # pages that are no zeros
+
+
+class Serve(Postcopy):
+    def file(self, ram=RAM):
+        return self.parked(self.none("10.0", "source", ram=ram), self.unix())
+
+    def serve(self, path, *arguments, role="serve"):
+        return self.command(role, "serve", path, "--json", *arguments)
+
+    def lines(self, program, event):
+        return [line for line in (json.loads(text) for text in program.text().splitlines() if text.startswith("{"))
+                if line.get("event") == event]
+
+    def ctl(self, *arguments, status=0):
+        program = self.command("ctl%d" % self.count, "ctl", self.path("control"), *arguments)
+        self.count += 1
+        self.exits(program, status)
+        return program.text()
+
+    def setUp(self):
+        super().setUp()
+        self.count = 0
+
+
+class Many(Serve):
+    def test_twenty_at_once(self):
+        path = self.file()
+        names = ["n%d" % i for i in range(MANY)]
+        targets = [self.target("10.0", "target" + n, n) for n in names]
+        serve = self.serve(path, *map(self.unix, names))
+        self.exits(serve)
+        for target in targets:
+            target.wait()
+            self.assertTrue(target.qmp.seen("MIGRATION", status="postcopy-active"))
+            self.assert_same_ram(target.saved_ram(), RAM)
+            target.close()
+        self.assertEqual(len(self.lines(serve, "running")), MANY)
+        self.assertEqual(len(self.lines(serve, "done")), MANY)
+        end = self.lines(serve, "served")[0]
+        self.assertEqual((end["done"], end["failed"]), (MANY, 0))
+        # Each page came out of the file once, and went to each of them.
+        self.assertEqual(end["cache"]["read-pages"], FILLED)
+        self.assertGreaterEqual(end["cache"]["given-pages"], MANY * FILLED)
+        self.assertEqual(end["cache"]["dropped-chunks"], 0)
+        self.assertFalse(os.listxattr(path))
+
+    def test_little_room(self):
+        """With less room than the machine has pages some are read again, and all is right all the same."""
+        path = self.file()
+        names = ["n%d" % i for i in range(4)]
+        targets = [self.target("10.0", "target" + n, n) for n in names]
+        serve = self.serve(path, "--cache", "1M", *map(self.unix, names))
+        self.exits(serve)
+        for target in targets:
+            target.wait()
+            self.assert_same_ram(target.saved_ram(), RAM)
+        cache = self.lines(serve, "served")[0]["cache"]
+        self.assertGreater(cache["dropped-chunks"], 0)
+        self.assertLessEqual(cache["kept-bytes"], 4 * (512 << 10))
+
+    def test_guests_that_run(self):
+        """microvm: each reads its memory while it comes."""
+        vm = {"memory": SIZE, "machine": "microvm", "block": None, "qtest": True}
+        source = self.qemu("10.0", "source", paused=True, **vm)
+        guest = Qtest(source.qtest_path)
+        for at in range(1 << 20, SIZE - (1 << 20), 1 << 16):
+            guest.write(at, RAM[at:at + (1 << 16)])
+        guest.close()
+        path = self.parked(source, self.unix())
+        names = ["n%d" % i for i in range(4)]
+        targets = [self.qemu("10.0", "target" + n, incoming=self.unix(n), capabilities=["postcopy-ram"], **vm) for n in names]
+        serve = self.serve(path, *map(self.unix, names))
+        for i, target in enumerate(targets):
+            wait_until("it is there", lambda t=target: t.qmp.seen("MIGRATION", status="postcopy-active"))
+            guest = Qtest(target.qtest_path)
+            for at in list(range(1 << 20, SIZE - (1 << 20), 1 << 16))[::(1, -1)[i % 2]]:
+                self.assert_same_ram(guest.read(at, 1 << 16), RAM[at:at + (1 << 16)], "0x%x: " % at)
+            guest.close()
+        self.exits(serve)
+
+
+class Control(Serve):
+    def test_started_by_ctl(self):
+        path = self.file()
+        targets = {n: self.target("10.0", "target" + n, n) for n in ("a", "b", "c")}
+        serve = self.serve(path, self.unix("a"), "--listen", self.unix("control"))
+        wait_until("it listens", lambda: "control" in serve.text())
+        text = self.ctl("start", self.unix("b"))
+        self.assertRegex(text, r"\A2: unix:\S+: completed, guest running after ")
+        answer = json.loads(self.ctl("start", self.unix("c"), "--detach", "--json"))
+        self.assertEqual(answer, {"id": 3})
+        for target in targets.values():
+            target.wait()
+            self.assert_same_ram(target.saved_ram(), RAM)
+        self.assertIn("id", self.ctl("start", self.unix("nobody"), "--detach"))
+        wait_until("it failed", lambda: self.lines(serve, "failed"))
+        every = json.loads(self.ctl("destinations", "--json"))
+        self.assertEqual([d["status"] for d in every["destinations"]], ["completed"] * 3 + ["failed"])
+        self.assertEqual(every["destinations"][3]["guest"], "not-started")
+        self.assertEqual(every["cache"]["read-pages"], FILLED)
+        self.assertIn("must begin with tcp:", self.ctl("start", "nonsense", status=1))
+        for arguments in ("{}", '{"uri": 1}', '{"uri": "unix:/x", "resume": 1}', '{"uri": "unix:/x", "other": 1}'):
+            self.assertIn("the arguments are uri", self.ctl("qmp", "x-godwit-start", arguments, status=1))
+        self.assertIn("it is served", self.ctl("migrate", self.unix("a"), status=1))
+        self.ctl("qmp", "quit")
+        self.exits(serve, 1)  # one failed
+
+    def test_interrupted(self):
+        serve = self.serve(self.file(), "--listen", self.unix("control"))
+        wait_until("it listens", lambda: "control" in serve.text())
+        serve.process.terminate()
+        self.exits(serve)
+
+
+class Failures(Serve):
+    def test_one_does_not_touch_the_others(self):
+        """One that is not there, one that leaves before it runs, one that leaves afterwards; and two that take it."""
+        path = self.file()
+        targets = [self.target("10.0", "target" + n, n) for n in "ab"]
+        with Peer(self.path("early")) as early, Peer(self.path("late")) as late:
+            serve = self.serve(path, self.unix("a"), self.unix("nobody"), "unix:" + early.path, "unix:" + late.path, self.unix("b"),
+                               "--peer", "10.0", "--timeout", "3600")
+            early.serve(lambda peer: peer.pong((1,)) and False or peer.seen(b"\x08\x00\x01"))
+            late.serve(lambda peer: peer.pong((1, 2, 3)) or peer.ponged == {1, 2, 3})
+            self.exits(serve, 1)
+        for target in targets:
+            target.wait()
+            self.assert_same_ram(target.saved_ram(), RAM)
+        failed = {line["id"]: line for line in self.lines(serve, "failed")}
+        self.assertEqual(sorted(failed), [2, 3, 4])
+        self.assertEqual([failed[i]["guest"] for i in (2, 3, 4)], ["not-started", "not-started", "running"])
+        self.assertEqual([failed[i]["resumable"] for i in (2, 3, 4)], [False, False, True])
+        self.assertEqual((self.lines(serve, "served")[0]["done"], self.lines(serve, "served")[0]["failed"]), (2, 3))
+
+    def test_killed_and_resumed(self):
+        path = self.file()
+        names = ["a", "b"]
+        targets = [self.target("10.0", "target" + n, n) for n in names]
+        first = self.serve(path, *map(self.unix, names), "--parameter", "max-postcopy-bandwidth=1M", role="first")
+        for target in targets:
+            wait_until("it runs", lambda t=target: t.status() != "inmigrate")
+        self.assertTrue(first.alive(), first.text())
+        first.process.kill()
+        for target, name in zip(targets, names):
+            target.wait("postcopy-paused")
+            target.qmp.poll()
+            target.qmp.events.clear()
+            target.qmp.command("migrate-recover", uri=self.unix(name + "2"))
+        self.exits(self.serve(path, *(self.unix(n + "2") for n in names), "--resume"))
+        for target in targets:
+            target.wait()
+            self.assert_same_ram(target.saved_ram(), RAM)
+
+    def test_what_cannot_be_served(self):
+        path = self.file()
+        target = self.target("10.0")
+        self.exits(self.command("send", "send", path, self.unix("n"), "--postcopy"))
+        target.wait()
+        serve = self.serve(path, self.unix("n"))
+        self.exits(serve, 1)
+        self.assertIn("--force starts them all the same", serve.text())
+        serve = self.serve(path, "--listen", "tcp:0.0.0.0:0")
+        self.exits(serve, 1)
+        self.assertIn("from other hosts", serve.text())
+        for arguments in ((path,), (), (path, self.unix("n"), "--running", "--paused"), (path, self.unix("n"), "--cache", "0")):
+            self.exits(self.command("serve", "serve", *arguments), 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
