@@ -19,6 +19,7 @@
 #include "image/others.h"
 #include "wire/head.h"
 
+struct gw_bytes;
 struct gw_ram_block;
 
 struct gw_image_block {
@@ -192,6 +193,7 @@ void gw_image_let_go(struct gw_image *image);
 
 /* The formats' own; see gw_image_format_ops. base: file offset at which the stream begins (libvirt). */
 int gw_parked_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);
+int gw_parked_open_bytes(struct gw_bytes *take_bytes, const char *name, struct gw_image *image, struct gw_error *err);
 int gw_parked_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
 int gw_parked_check_options(const struct gw_image_write_options *options, struct gw_error *err);
 int gw_stream_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);
