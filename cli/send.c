@@ -40,7 +40,7 @@ static int usage(FILE *to)
         "Sends the machine in FILE to a destination that waits at URI: QEMU with -incoming, `godwit vm`, `godwit "
         "receive`.\n"
         "FILE may be parked, a migration stream, a mapped-ram file or a libvirt save image; '-' is standard input,\n"
-        "FILE,offset=N a stream or mapped-ram file that begins at byte N.\n\n"
+        "FILE,offset=N a stream or mapped-ram file that begins at byte N, nbd://HOST/EXPORT what an NBD server has.\n\n"
         "  --remove                 remove FILE when the destination has said that the machine runs there: it is a "
         "copy "
         "then\n"
@@ -212,8 +212,10 @@ static int run(struct send *tx, struct gw_error *err)
     struct gw_vm *vm = NULL;
     enum gw_owner owner;
     int status;
-    int r = gw_image_open_in(tx->file, getenv("TMPDIR"), &tx->image, err);
+    int r;
 
+    tx->confine.connects = gw_path_is_far(tx->file);
+    r = gw_image_open_in(tx->file, getenv("TMPDIR"), &tx->image, err);
     if (r >= 0)
         r = gw_confine_borrow(&tx->confine, err);
     if (r < 0)
@@ -318,6 +320,10 @@ int gw_cmd_send(int argc, char **argv)
         return usage(stderr);
     tx.file = argv[optind];
     tx.uri = argv[optind + 1];
+    if (tx.remove && gw_path_is_far(tx.file)) {
+        fprintf(stderr, "godwit send: --remove: %s is on a server, where it cannot be removed\n", gw_shown(tx.file));
+        return GW_EXIT_USAGE;
+    }
     status = run(&tx, &err);
     gw_transfer_end(&tx.transfer);
     gw_target_close(&tx.target);

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#define AHEAD_BYTES (1u << 20) /* of a file that are fetched unasked, at a time */
+
 int gw_bytes_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err)
 {
     uint64_t bytes = 0, end;
@@ -61,7 +63,7 @@ static int file_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uin
 
 static void file_ahead(struct gw_bytes *b, uint64_t at, uint64_t bytes)
 {
-    posix_fadvise(b->fd, (off_t)at, (off_t)bytes, POSIX_FADV_WILLNEED);
+    posix_fadvise(b->fd, (off_t)at, (off_t)GW_MIN(bytes, AHEAD_BYTES), POSIX_FADV_WILLNEED);
 }
 
 static void file_free(struct gw_bytes *b)

@@ -6,7 +6,7 @@
 #include "image/parked/reader.h"
 
 #define PART_MAX    (1u << 30) /* bytes of a part that is kept in memory */
-#define AHEAD_BYTES (1u << 20) /* of parts that are fetched unasked */
+#define PADDING_BYTES (64u << 10) /* of blocks that a file is kept in elsewhere */
 
 /* Values out of a part; `bad` stays once they went past its end. */
 struct cursor {
@@ -320,11 +320,29 @@ static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err
 /* ---- the file -----------------------------------------------------------------------------------------------------
  */
 
+/* Where the file ends. A server may have it in whole blocks, with zeros behind it; then the trailer says it. */
+static uint64_t find_end(struct gw_parked *p)
+{
+    uint64_t size = p->bytes->size, from = size - GW_MIN(size, PADDING_BYTES + GW_PARKED_TRAILER_BYTES);
+    GW_AUTOFREE uint8_t *tail = p->bytes->fd < 0 ? malloc(size - from + 1) : NULL;
+    struct gw_parked_trailer *t = &p->trailer;
+
+    if (!tail || gw_parked_pread(p, from, tail, size - from, NULL) < 0)
+        return size;
+    for (uint64_t at = size - from; at >= GW_PARKED_TRAILER_BYTES; at--) {
+        if (gw_parked_get_trailer(tail + at - GW_PARKED_TRAILER_BYTES, from + at, t, NULL) >= 0)
+            return from + at;
+        if (tail[at - 1])
+            break; /* padding is zeros */
+    }
+    return size;
+}
+
 static int read_trailer(struct gw_parked *p, struct gw_error *err)
 {
     uint8_t bytes[GW_PARKED_TRAILER_BYTES];
     struct gw_parked_trailer *t = &p->trailer;
-    uint64_t at, end = p->bytes->size;
+    uint64_t at, end = find_end(p);
     int r;
 
     if (end < GW_PARKED_HEADER_BYTES + GW_PARKED_TRAILER_BYTES)
@@ -339,7 +357,7 @@ static int read_trailer(struct gw_parked *p, struct gw_error *err)
         return r;
     }
     /* The parts lie together: one access to a slow disk instead of ten, and the index is there when it is wanted. */
-    gw_bytes_ahead(p->bytes, t->frames_end, GW_MIN(at - t->frames_end, AHEAD_BYTES));
+    gw_bytes_ahead(p->bytes, t->frames_end, at - t->frames_end);
     r = gw_parked_pread(p, 0, bytes, GW_PARKED_HEADER_BYTES, err);
     return r < 0 ? r : gw_parked_check_header(bytes, t, err);
 }
@@ -395,6 +413,7 @@ int gw_parked_open_bytes(struct gw_bytes *take_bytes, const char *name, struct g
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     p->bytes = take_bytes;
+    image->depth = take_bytes->depth;
     gw_strcopy(p->name, sizeof p->name, name);
     image->format = GW_IMAGE_PARKED;
     image->ops = &gw_parked_ops; /* from here on gw_image_free cleans up */
