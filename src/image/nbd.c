@@ -242,6 +242,12 @@ static void submit(struct far *f, struct link *l, struct piece *p, uint8_t *dst,
     (void)!write(l->wake, &one, sizeof one);
 }
 
+/* What no server says of a read, but ESHUTDOWN: it is about to go. */
+static bool is_lost(int error)
+{
+    return error == ENOTCONN || error == ESHUTDOWN || error == EPIPE || error == ECONNRESET;
+}
+
 /* One attempt. at and bytes are as the server wants them. 0, or an errno of the server. */
 static int attempt(struct far *f, struct link *l, uint8_t *dst, uint64_t bytes, uint64_t at)
 {
@@ -263,8 +269,8 @@ static int attempt(struct far *f, struct link *l, uint8_t *dst, uint64_t bytes, 
             error = error ? error : piece[i].error;
         }
     }
-    /* A request is told before who moves the connection has seen that it is dead. A server that is being shut down says so. */
-    if (error && (error == ESHUTDOWN || nbd_aio_is_dead(l->h) || nbd_aio_is_closed(l->h))) {
+    /* A request is told before who moves the connection has seen that it is dead. */
+    if (error && (is_lost(error) || nbd_aio_is_dead(l->h) || nbd_aio_is_closed(l->h))) {
         pthread_mutex_lock(&f->lock);
         l->dead = true;
         pthread_mutex_unlock(&f->lock);
