@@ -41,7 +41,7 @@ int gw_confine(const struct gw_confine *c, enum gw_confine_kind kind, struct gw_
         return 0;
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_DUMPABLE, 0);
-    r = gw_filter_install(kind == GW_CONFINE_PROGRAMS, kind == GW_CONFINE_EXEC);
+    r = gw_filter_install(kind == GW_CONFINE_PROGRAMS, kind == GW_CONFINE_EXEC, c->connects);
     return r < 0 && c->must ? gw_fail(err, r, GW_BLAME_LOCAL, "--sandbox on: this system does not allow it: %s", strerror(-r)) : 0;
 }
 

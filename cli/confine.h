@@ -29,6 +29,7 @@
 struct gw_confine {
     const char *command; /* "receive" */
     bool off, must;      /* --sandbox off, on */
+    bool connects;       /* what it reads is on a server: a connection that is lost is made again */
     const char *user;    /* NULL: whoever we are */
     uid_t uid;
     gid_t gid;

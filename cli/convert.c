@@ -29,7 +29,7 @@ static int usage(FILE *to)
         "usage: godwit convert IN OUT --format FORMAT [--compress NAME] [--level N] [--xml FILE] [--force]\n\n"
         "Writes the machine that rests in the file IN to the file OUT. What IN is, it finds out: a parked machine,\n"
         "a migration stream (also compressed with gzip, bzip2, xz, lzop or zstd), a mapped-ram file, a libvirt save\n"
-        "image. '-' is standard input, and for parked machines and streams standard output; IN,offset=N a stream or\n"
+        "image, also what an NBD server has (nbd://HOST/EXPORT). '-' is standard input, and for parked machines and streams standard output; IN,offset=N a stream or\n"
         "mapped-ram file that begins at byte N.\n\n"
         "  --format FORMAT  what OUT becomes: parked, stream, mapped-ram, libvirt\n"
         "  --compress NAME  parked: none or zstd. stream: raw, or the whole with gzip, bzip2, xz, lzop, zstd.\n"
@@ -77,7 +77,10 @@ static int convert(struct job *job, struct gw_error *err)
 {
     struct gw_image *image = NULL;
     char *xml = NULL;
-    int r = job->xml ? gw_read_xml(job->xml, &xml, err) : 0;
+    int r;
+
+    job->confine.connects = gw_path_is_far(job->in);
+    r = job->xml ? gw_read_xml(job->xml, &xml, err) : 0;
 
     if (r >= 0)
         r = gw_image_open_in(job->in, getenv("TMPDIR"), &image, err);

@@ -44,6 +44,8 @@ static const char usage[] =
     "  param [NAME[=VALUE]]...      show or set parameters\n"
     "  dirty-rate [time=SECONDS] [mode=page-sampling|dirty-bitmap|dirty-ring] [samples=PAGES]\n"
     "                               measure how fast the guest dirties memory (1 s, 512 pages sampled per GiB)\n"
+    "  announce [rounds=N] [initial=MS] [step=MS] [max=MS] [interface=ID]... [id=NAME]\n"
+    "                               tell the switches where its network cards are; as after an arrival where nothing is said\n"
     "  snapshot FILE|URI            save it as it is now, while it runs on: in a parked file, or to an address\n"
     "      --force                  the file may be there, and is replaced\n"
     "  snapshot save|load TAG VMSTATE DEVICE..., snapshot delete TAG DEVICE...\n"
@@ -179,6 +181,7 @@ static const struct {
     {"qmp", cmd_qmp, 1, 2},          {"snapshot", gw_ctl_snapshot, 1, 1000},
     {"dirty-rate", gw_ctl_dirty_rate, 0, 3}, {"plan", gw_ctl_plan, 1, 1},
     {"start", gw_ctl_start, 1, 1},   {"destinations", gw_ctl_destinations, 0, 0},
+    {"announce", gw_ctl_announce, 0, 1000},
 };
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */

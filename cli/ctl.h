@@ -45,6 +45,7 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_destinations(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_dirty_rate(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_announce(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_plan(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_start(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv);

@@ -164,7 +164,10 @@ static int diff(struct report *report, const char *name_a, const char *name_b)
     struct gw_image *a = NULL, *b = NULL;
     struct gw_error err = GW_ERROR_INIT;
     struct gw_diff_counts counts;
-    int r = gw_image_open_in(name_a, getenv("TMPDIR"), &a, &err);
+    int r;
+
+    report->confine.connects = gw_path_is_far(name_a) || gw_path_is_far(name_b);
+    r = gw_image_open_in(name_a, getenv("TMPDIR"), &a, &err);
 
     if (r >= 0)
         r = gw_image_open_in(name_b, getenv("TMPDIR"), &b, &err);

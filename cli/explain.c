@@ -161,6 +161,8 @@ int gw_schema_explain(int argc, char **argv)
         return status;
     if (optind + 2 != argc && (!dump || optind + 1 != argc))
         return usage(stderr);
+    for (int i = optind; i < argc; i++)
+        confine.connects |= gw_path_is_far(argv[i]);
     if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */
         return gw_cli_failed("schema", NULL, err.text);
     return run(&report, json, "schema", argv[optind], argv[optind + 1],

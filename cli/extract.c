@@ -191,8 +191,10 @@ static bool judge(struct request *q, int argc, char **argv)
         q->part = wanted[i].part;
         q->out = wanted[i].out;
     }
-    if (optind < argc)
+    if (optind < argc) {
         q->file = argv[optind++];
+        q->confine.connects = gw_path_is_far(q->file);
+    }
     if (q->part == PART_DEVICE)
         q->out = optind < argc ? argv[optind++] : "-";
     return q->file && q->part != PART_NONE && optind == argc && (!q->block || q->part == PART_RAM) &&

@@ -39,7 +39,7 @@ bool gw_filter_is_there(void)
     return false;
 }
 
-int gw_filter_install(bool programs, bool ends)
+int gw_filter_install(bool programs, bool ends, bool connects)
 {
     return -ENOSYS;
 }
@@ -72,7 +72,7 @@ static const char *const allowed[] = {
 
 /* What an attacker would want and no command of ours does: refused by name. */
 static const char *const dangerous[] = {
-    "socket", "socketpair", "connect", "bind", "listen", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp",
+    "socketpair", "bind", "listen", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp",
     "pidfd_open", "pidfd_getfd", "pidfd_send_signal", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter",
     "io_uring_register", "keyctl", "add_key", "request_key", "mount", "umount", "umount2", "pivot_root", "chroot", "move_mount",
     "open_tree", "fsopen", "fsmount", "fsconfig", "fspick", "mount_setattr", "setns", "unshare", "init_module", "finit_module",
@@ -81,6 +81,8 @@ static const char *const dangerous[] = {
     "setfsuid", "setfsgid", "mknod", "mknodat", "quotactl", "acct", "syslog", "settimeofday", "clock_settime", "adjtimex",
     "clock_adjtime", "sethostname", "setdomainname", "vhangup", "move_pages", "migrate_pages", "modify_ldt", "nfsservctl",
 };
+/* The same, but of those that read what a server has: a connection that is lost is made again. */
+static const char *const connecting[] = {"socket", "connect"};
 static const char *const starting[] = {"execve", "execveat", "fork", "vfork"};
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
@@ -131,7 +133,7 @@ static int add_with_arguments(scmp_filter_ctx f, bool ends)
     return r;
 }
 
-static int fill(scmp_filter_ctx f, bool programs, bool ends)
+static int fill(scmp_filter_ctx f, bool programs, bool ends, bool connects)
 {
     int r = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
 
@@ -139,6 +141,9 @@ static int fill(scmp_filter_ctx f, bool programs, bool ends)
     seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, 1);
     if (r == 0)
         r = add(f, SCMP_ACT_ERRNO(EPERM), dangerous, COUNT(dangerous));
+    /* No rule may say what the filter does anyway. */
+    if (r == 0 && !(connects && programs))
+        r = add(f, connects ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM), connecting, COUNT(connecting));
     if (r < 0 || programs)
         return r;
     r = add(f, SCMP_ACT_ERRNO(EPERM), starting, COUNT(starting));
@@ -147,14 +152,14 @@ static int fill(scmp_filter_ctx f, bool programs, bool ends)
     return r < 0 ? r : add_with_arguments(f, ends);
 }
 
-int gw_filter_install(bool programs, bool ends)
+int gw_filter_install(bool programs, bool ends, bool connects)
 {
     scmp_filter_ctx f = SANITIZED ? NULL : seccomp_init(programs ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOSYS));
     int r;
 
     if (!f)
         return SANITIZED ? -ENOSYS : -ENOMEM;
-    r = fill(f, programs, ends);
+    r = fill(f, programs, ends, connects);
     if (r == 0)
         r = seccomp_load(f); /* sets PR_SET_NO_NEW_PRIVS before */
     seccomp_release(f);

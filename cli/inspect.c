@@ -26,7 +26,8 @@ static int usage(FILE *to)
         "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip,\n"
         "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine: machine, elements, RAM, where the "
         "bytes\n"
-        "go, devices with their values. FILE '-' is standard input, FILE,offset=N what begins at byte N.\n\n"
+        "go, devices with their values. FILE '-' is standard input, FILE,offset=N what begins at byte N,\n"
+        "nbd://HOST/EXPORT what an NBD server has.\n\n"
         "  --device NAME  only the devices of this name: cpu, cpu/1, piix4_pm\n"
         "  --ram          only the RAM\n"
         "  --against INTO why the machine in FILE would not load into the one that wrote INTO (see godwit schema "
@@ -57,6 +58,7 @@ int gw_cmd_inspect(int argc, char **argv)
     if (optind + 1 != argc)
         return usage(stderr);
     name = argv[optind];
+    confine.connects = gw_path_is_far(name) || (against && gw_path_is_far(against));
     if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */
         return gw_cli_failed(COMMAND, NULL, err.text);
     if (against)

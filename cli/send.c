@@ -43,7 +43,7 @@ static int usage(FILE *to)
         "Sends the machine in FILE to a destination that waits at URI: QEMU with -incoming, `godwit vm`, `godwit "
         "receive`.\n"
         "FILE may be parked, a migration stream, a mapped-ram file or a libvirt save image; '-' is standard input,\n"
-        "FILE,offset=N a stream or mapped-ram file that begins at byte N.\n\n"
+        "FILE,offset=N a stream or mapped-ram file that begins at byte N, nbd://HOST/EXPORT what an NBD server has.\n\n"
         "  --remove                 remove FILE when the destination has said that the machine runs there: it is a "
         "copy "
         "then\n"
@@ -251,8 +251,10 @@ static int run(struct send *tx, struct gw_error *err)
     struct gw_vm *vm = NULL;
     enum gw_owner owner;
     int status;
-    int r = gw_image_open_in(tx->file, getenv("TMPDIR"), &tx->image, err);
+    int r;
 
+    tx->confine.connects = gw_path_is_far(tx->file);
+    r = gw_image_open_in(tx->file, getenv("TMPDIR"), &tx->image, err);
     if (r >= 0)
         r = gw_confine_borrow(&tx->confine, err);
     if (r < 0)
@@ -371,8 +373,12 @@ int gw_cmd_send(int argc, char **argv)
     status = gw_cli_options(argc, argv, options, usage);
     if (status < 0 && !fits_together(&tx, argc - optind))
         status = usage(stderr);
+    tx.file = argv[optind];
+    if (status < 0 && tx.remove && gw_path_is_far(tx.file)) {
+        fprintf(stderr, "godwit send: --remove: %s is on a server, where it cannot be removed\n", gw_shown(tx.file));
+        status = GW_EXIT_USAGE;
+    }
     if (status < 0) {
-        tx.file = argv[optind];
         tx.uri = argv[optind + 1];
         status = run(&tx, &err);
         gw_transfer_end(&tx.transfer);

@@ -100,7 +100,10 @@ static int verify(struct report *report, const char *file, struct gw_error *err)
     struct gw_verify_counts counts = {0};
     const char *format = "unknown";
     struct gw_image *image = NULL;
-    int r = gw_image_open_in(file, getenv("TMPDIR"), &image, err);
+    int r;
+
+    report->confine.connects = gw_path_is_far(file);
+    r = gw_image_open_in(file, getenv("TMPDIR"), &image, err);
 
     if (r >= 0) {
         format = gw_image_format_name(gw_image_kind(image));

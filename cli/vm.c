@@ -213,6 +213,8 @@ int gw_cmd_vm(int argc, char **argv)
         r = gw_machine_attach(v.machine, &err);
     if (r >= 0)
         r = gw_transfer_configure(&v.common, gw_machine_vm(v.machine), &err);
+    if (r >= 0)
+        r = gw_vm_nic_open(&v, &err);
     if (r >= 0 && v.qmp)
         r = open_control(&v, &err);
     if (r >= 0 && v.incoming)
@@ -226,5 +228,6 @@ int gw_cmd_vm(int argc, char **argv)
     v.control = gw_control_free(v.control);
     v.recv = gw_recv_free(v.recv);
     gw_machine_free(v.machine);
+    gw_vm_nic_close(&v);
     return r;
 }

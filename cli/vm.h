@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * vm: the parts of `godwit vm`: vm_options.c (the command line), vm.c (its life).
+ * vm: the parts of `godwit vm`: vm_options.c (the command line), vm_nic.c (network cards), vm.c (its
+ * life).
  */
 #ifndef GODWIT_CLI_VM_H
 #define GODWIT_CLI_VM_H
@@ -10,11 +11,29 @@
 #include "machine/machine.h"
 #include "transfer.h"
 
+#define GW_VM_NICS 8
+
+enum gw_vm_nic_kind { GW_VM_NIC_TAP, GW_VM_NIC_INTERFACE, GW_VM_NIC_FD };
+
+struct gw_vm_nic {
+    enum gw_vm_nic_kind kind;
+    const char *where; /* the name of the tap or interface */
+    int fd;
+    char id[64];
+    uint8_t mac[6];
+    bool has_mac;
+    struct gw_vm_program *program;
+    struct gw_nic_port *port;
+};
+
 struct gw_vm_program {
     struct gw_machine_config config;
     const char *qmp, *incoming;
     bool paused, insecure;
     struct gw_transfer common; /* the options that others have too */
+
+    struct gw_vm_nic nics[GW_VM_NICS];
+    unsigned nic_count;
 
     struct gw_machine *machine;
     struct gw_control *control;
@@ -26,5 +45,11 @@ struct gw_vm_program {
 
 /* Fills config, qmp, incoming, paused and common. Returns -1 to go on, or an exit status; the reason was told. */
 int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv);
+
+/* One --nic. NULL, or what is wrong with *ret_part of it. */
+const char *gw_vm_nic_parse(struct gw_vm_program *v, char *text, const char **ret_part);
+/* For a machine that is attached. Close it after the machine. */
+int gw_vm_nic_open(struct gw_vm_program *v, struct gw_error *err);
+void gw_vm_nic_close(struct gw_vm_program *v);
 
 #endif

@@ -16,6 +16,8 @@ static int help(FILE *to)
         "  --workload KIND[,rate=BYTES_PER_S][,set=SIZE][,seed=N]   what the guest does [idle]:\n"
         "                              idle uniform hotset sequential sparse zero disk\n"
         "  --disk FILE[,id=ID][,format=raw][,readonly]   a disk; repeatable, 8 at most\n"
+        "  --nic tap=NAME|interface=NAME|fd=N,mac=MAC[,id=ID]   a card that is announced there once the machine has arrived;\n"
+        "                              repeatable, 8 at most. The guest has no network\n"
         "  --serial stdio|null|file:PATH|unix:PATH   where the guest prints [stdio; with --json: null]\n"
         "  --qmp unix:PATH|tcp:HOST:PORT             control socket\n"
         "  --insecure                  --qmp may be reached from other hosts: who connects there can do everything\n"
@@ -155,6 +157,16 @@ static enum gw_cli_taken take_disk(void *opaque, char *value)
     return parse_disk(opaque, value) < 0 ? GW_CLI_TAKEN : GW_CLI_TOLD;
 }
 
+static enum gw_cli_taken take_nic(void *opaque, char *value)
+{
+    const char *part = value, *why = gw_vm_nic_parse(opaque, value, &part);
+
+    if (!why)
+        return GW_CLI_TAKEN;
+    bad("--nic", part, why);
+    return GW_CLI_TOLD;
+}
+
 /* What does not go together. */
 static int judge(struct gw_vm_program *v)
 {
@@ -183,7 +195,7 @@ int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
         {"accel", .take = take_accel, .opaque = v},
         {"workload", .take = take_workload, .opaque = v},
         {"disk", .take = take_disk, .opaque = v},
-        {"nic", .absent = "network cards"},
+        {"nic", .take = take_nic, .opaque = v},
         {"serial", .text = &v->config.serial},
         {"qmp", .text = &v->qmp},
         {"insecure", .flag = &v->insecure},

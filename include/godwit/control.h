@@ -6,7 +6,7 @@
  * Commands it has itself: qmp_capabilities, query-version, query-name, query-commands, query-status, stop, cont, quit,
  * migrate, migrate-incoming, getfd, closefd, migrate_cancel, migrate-continue, migrate-pause, migrate-set-capabilities,
  * query-migrate-capabilities, migrate-set-parameters, query-migrate-parameters, query-migrate, yank, query-yank,
- * xen-save-devices-state, xen-load-devices-state, calc-dirty-rate, query-dirty-rate, set-vcpu-dirty-limit,
+ * xen-save-devices-state, xen-load-devices-state, announce-self, calc-dirty-rate, query-dirty-rate, set-vcpu-dirty-limit,
  * cancel-vcpu-dirty-limit, query-vcpu-dirty-limit, with QEMU's arguments, answers and errors. The embedder can add others.
  * Commands of QEMU's for parts that this build does not have (snapshots, postcopy, bitmaps) are refused by a
  * GenericError that says so.

@@ -16,6 +16,7 @@
 #include "godwit/history.h"
 #include "godwit/image.h"
 #include "godwit/inspect.h"
+#include "godwit/nic.h"
 #include "godwit/options.h"
 #include "godwit/page_transport.h"
 #include "godwit/park.h"

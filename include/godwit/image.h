@@ -40,7 +40,11 @@ GW_API int gw_image_format_find(const char *name);
 
 /* Opens what lies at path; "-" is standard input. PATH,offset=N is a migration stream or mapped-ram file that begins at
  * byte N (decimal or 0x hex, then K, M, G, T or nothing), unless there is a file of that whole name. What cannot be read in any order (a pipe, a file compressed as a whole)
- * is first unpacked into an unlinked sparse file in /var/tmp. -EPROTO: it is no such file, or broken: the text has offset and reason. */
+ * is first unpacked into an unlinked sparse file in /var/tmp. -EPROTO: it is no such file, or broken: the text has offset and reason.
+ *
+ * nbd://HOST[:PORT]/EXPORT, nbds://, nbd+unix:///EXPORT?socket=PATH are what an NBD server has, where the library was built with libnbd (-ENOTSUP: it
+ * was not). A parked file stays there and is read as it is wanted; others are copied into an unlinked file first. A connection that is
+ * lost is made again, with all that this needs (sockets), a few times. Nothing of it can be locked, marked or removed. */
 GW_API int gw_image_open(const char *path, struct gw_image **ret_image, struct gw_error *err);
 /* The same with another folder for such files; NULL: /var/tmp. */
 GW_API int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_image **ret_image,
@@ -48,6 +52,8 @@ GW_API int gw_image_open_in(const char *path, const char *temporary_folder, stru
 /* A path as above: which file it is, and where in it. path: GW_PATH_TEXT bytes. -EINVAL: it is too long. */
 #define GW_PATH_TEXT 4096
 GW_API int gw_path_split(const char *text, char *path, uint64_t *ret_offset, struct gw_error *err);
+/* Whether this names something on a server. */
+GW_API bool gw_path_is_far(const char *path);
 /* Of exactly this file, at exactly this byte. */
 GW_API int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_folder,
                             struct gw_image **ret_image, struct gw_error *err);

@@ -37,6 +37,7 @@ static const struct command commands[] = {
     {"query-yank", gw_cmd_query_yank, "", true},
     {"xen-save-devices-state", gw_cmd_save_devices, "filename:s live?b"},
     {"xen-load-devices-state", gw_cmd_load_devices, "filename:s"},
+    {"announce-self", gw_cmd_announce_self, "initial:i max:i rounds:i step:i interfaces?a id?s"},
     {"calc-dirty-rate", gw_cmd_calc_dirty_rate, "calc-time:i calc-time-unit?s sample-pages?i mode?s"},
     {"query-dirty-rate", gw_cmd_query_dirty_rate, "calc-time-unit?s"},
     {"set-vcpu-dirty-limit", gw_cmd_set_vcpu_dirty_limit, "cpu-index?i dirty-rate:i"},
@@ -51,7 +52,6 @@ static const struct command commands[] = {
 /* Commands of QEMU's for parts that we do not have. query-commands does not list them: clients look there for what they
  * can rely on. An embedder can add one of these. */
 static const char *const absent[] = {
-    "announce-self",
     "block-dirty-bitmap-add",
     "block-dirty-bitmap-clear",
     "block-dirty-bitmap-disable",

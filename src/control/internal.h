@@ -152,6 +152,8 @@ int gw_cmd_query_yank(struct gw_control *c, json_t *args, json_t **ret_result, s
 /* device_state.c */
 int gw_cmd_save_devices(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_load_devices(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+/* announce.c */
+int gw_cmd_announce_self(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 /* dirty_rate.c */
 int gw_cmd_calc_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_query_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);

@@ -30,11 +30,23 @@ static int wait_commit(struct gw_recv *r, struct gw_error *err)
     return e;
 }
 
+/* A machine that has arrived runs, whether or not that can be told. */
+static void announce(struct gw_recv *r)
+{
+    struct gw_error local = GW_ERROR_INIT;
+
+    if (gw_announce_arrival(r->session.vm, &local) < 0)
+        gw_session_log(&r->session, "the machine is not announced to the network as often as it should be: %s", local.text);
+}
+
 int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err)
 {
     struct gw_vm *vm = r->session.vm;
     int e;
 
+    /* The order: switches lead here what is for the machine, its disks are taken, it starts. */
+    if (!r->handed)
+        announce(r);
     if (!r->handed && vm->ops->handed_over)
         vm->ops->handed_over(vm->opaque, GW_HAND_OVER_ARRIVED);
     r->handed = true;
@@ -46,6 +58,7 @@ int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err)
         return 0;
     }
     /* The source may run on: the arrival is taken back. */
+    gw_announce_revoke(vm);
     if (vm->ops->handed_over)
         vm->ops->handed_over(vm->opaque, GW_HAND_OVER_REVOKED);
     r->handed = false;

@@ -73,6 +73,10 @@ int gw_park_new_sized(const struct gw_park_config *config, size_t config_bytes, 
                         GW_SIZED_UNTIL(struct gw_image_write_options, format), "struct gw_image_write_options", err);
     if (r >= 0 && (!p->config.path || !p->config.write))
         r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a path and options say where and how a machine is parked");
+    /* Now, and not when all of the machine has come. */
+    if (r >= 0 && gw_path_is_far(p->config.path))
+        r = gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: machines are not parked on a server: park it here, and copy the file there (nbdcopy)",
+                    p->config.path);
     if (r >= 0) {
         p->path = strdup(p->config.path);
         p->options.revertible = !p->config.early;

@@ -62,6 +62,7 @@ int gw_vm_new_sized(const struct gw_vm_config *given, size_t given_bytes, struct
         return gw_nomem(err, "machine");
     pthread_mutex_init(&vm->lock, NULL);
     gw_measure_init(&vm->measure);
+    gw_announcer_init(&vm->announcer);
     gw_strcopy(vm->machine, sizeof vm->machine, config->machine);
     memcpy(vm->uuid, config->uuid, 16);
     for (int i = 0; i < 16; i++)
@@ -99,6 +100,7 @@ struct gw_vm *gw_vm_free(struct gw_vm *vm)
     if (!vm)
         return NULL;
     gw_measure_close(vm);
+    gw_announcer_close(vm);
     gw_tracker_free(vm->tracker);
     gw_transport_free(vm->transport);
     vm->registry = gw_registry_free(vm->registry);

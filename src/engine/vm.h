@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "channel/links.h"
+#include "engine/announce.h"
 #include "engine/devices.h"
 #include "engine/guest.h"
 #include "engine/measure.h"
@@ -65,6 +66,7 @@ struct gw_vm {
     _Atomic int place; /* enum gw_vm_place. Written by the session (session.c), and by others when there is none */
 
     struct gw_measure measure;
+    struct gw_announcer announcer;
     pthread_mutex_t lock;        /* what follows */
     bool outgoing;               /* the session that makes it busy is a source */
     bool busy;                   /* a session of either kind exists and has not ended */

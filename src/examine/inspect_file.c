@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "image/far.h"
 #include "image/image.h"
 #include "examine/inspect_parked.h"
 #include "image/libvirt/libvirt.h"
@@ -18,9 +19,11 @@ struct source {
     uint8_t head[GW_LIBVIRT_HEAD_BYTES];
     size_t head_bytes; /* what is there of it; of a pipe it is not there any more */
     uint64_t bytes;    /* of the file; of a pipe when it is in one */
+    struct gw_bytes *far; /* of a server, in far_format; NULL: fd is the file */
+    const struct gw_image_format_ops *far_format;
 };
 
-static int open_source(struct source *s, const char *text, struct gw_error *err)
+static int open_source(struct source *s, const char *text, const char *folder, struct gw_error *err)
 {
     char path[GW_PATH_TEXT];
     bool input = !strcmp(text, "-");
@@ -31,7 +34,13 @@ static int open_source(struct source *s, const char *text, struct gw_error *err)
     if (r < 0)
         return r;
     s->name = input ? "standard input" : text;
-    s->fd = input ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
+    if (gw_path_is_far(path)) {
+        r = gw_far_open(path, folder, &s->far_format, &s->far, &s->fd, err);
+        if (r < 0 || s->far)
+            return r;
+    } else {
+        s->fd = input ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
+    }
     if (s->fd < 0 || fstat(s->fd, &st) < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s", strerror(errno));
     if (S_ISDIR(st.st_mode))
@@ -119,19 +128,30 @@ static int walk_other(struct gw_inspect *in, const struct gw_image_format_ops *f
                       struct gw_error *err)
 {
     struct gw_image *image = calloc(1, sizeof *image);
+    struct gw_bytes *far = s->far;
     int fd = s->fd, r;
 
     s->fd = -1;
+    s->far = NULL;
     if (!image) {
-        close(fd);
+        gw_close_fd(&fd);
+        gw_bytes_free(far);
         return gw_nomem(err, "image");
     }
     image->format = format->format;
-    r = format->open(fd, s->name, image, err);
+    r = far ? format->open_bytes(far, s->name, image, err) : format->open(fd, s->name, image, err);
     if (r >= 0)
         r = gw_inspect_parked(in, s->name, image, err);
     gw_image_free(image);
     return r;
+}
+
+static int walk_far(struct gw_inspect *in, struct source *s, struct gw_error *err)
+{
+    if (s->offset)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "no migration stream begins at byte %" PRIu64, s->offset);
+    in->container.kind = s->far_format->name;
+    return walk_other(in, s->far_format, s, err);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ */
@@ -223,10 +243,13 @@ int gw_inspect_file(struct gw_inspect *in, const char *path, const char *tempora
 
     if (in->open)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a stream was inspected with this object already");
-    r = open_source(&s, path, &why);
-    if (r >= 0)
+    r = open_source(&s, path, temporary_folder, &why);
+    if (r >= 0 && s.far)
+        r = walk_far(in, &s, &why);
+    else if (r >= 0)
         r = look(in, &s, temporary_folder, &why);
     gw_close_fd(&s.fd);
+    gw_bytes_free(s.far);
     if (r < 0) {
         in->error = why;
         if (err)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "image/far.h"
 #include "image/image.h"
+#include "image/nbd.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -118,6 +120,48 @@ static int open_format(struct gw_image *image, int fd, const char *name, uint64_
     return offset ? gw_stream_open_at(fd, name, offset, image, err) : format->open(fd, name, image, err);
 }
 
+/* From a server. The image is one of zeros, and freed by the caller when it fails. */
+static int open_far(struct gw_image *image, const char *uri, uint64_t offset, struct gw_error *err)
+{
+    const struct gw_image_format_ops *format;
+    struct gw_bytes *bytes = NULL;
+    int fd = -1, r = gw_far_open(uri, image->temporary_folder, &format, &bytes, &fd, err);
+
+    if (r < 0)
+        return r;
+    if (!bytes)
+        return open_format(image, fd, uri, offset, err);
+    if (offset) {
+        gw_bytes_free(bytes);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: no migration stream begins at byte %" PRIu64, uri, offset);
+    }
+    image->format = format->format;
+    return format->open_bytes(bytes, uri, image, err);
+}
+
+bool gw_path_is_far(const char *path)
+{
+    return gw_nbd_meant(path);
+}
+
+static int open_far_image(const char *uri, uint64_t offset, const char *temporary_folder, struct gw_image **ret_image,
+                          struct gw_error *err)
+{
+    struct gw_image *image = calloc(1, sizeof *image);
+    int r;
+
+    if (!image)
+        return gw_nomem(err, "image");
+    image->temporary_folder = temporary_folder;
+    r = open_far(image, uri, offset, err);
+    image->temporary_folder = NULL;
+    if (r < 0)
+        gw_image_free(image);
+    else
+        *ret_image = image;
+    return r;
+}
+
 int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_folder, struct gw_image **ret_image,
                      struct gw_error *err)
 {
@@ -125,8 +169,11 @@ int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_fo
     const char *name = input ? "standard input" : path;
     struct gw_image *image;
     struct stat st;
-    int r, fd = input ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
+    int r, fd;
 
+    if (gw_path_is_far(path))
+        return open_far_image(path, offset, temporary_folder, ret_image, err);
+    fd = input ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0) {
         r = gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: %s", name, strerror(errno));
         gw_close_fd(&fd);

@@ -19,6 +19,7 @@
 #include "image/others.h"
 #include "wire/head.h"
 
+struct gw_bytes;
 struct gw_ram_block;
 
 struct gw_image_block {
@@ -78,6 +79,7 @@ struct gw_image {
 
     struct gw_image_origin origin;
     const char *temporary_folder; /* while it is being opened; NULL: the usual one */
+    unsigned depth; /* so many reads at once are worth while; 0: one for each processor */
 
     /* head */
     char machine[256];   /* "": the stream had no configuration section */
@@ -125,6 +127,8 @@ struct gw_image_format_ops {
     bool (*recognise)(const uint8_t *head, size_t bytes);
     /* Fills an image of zeros. Takes fd, a regular file, also when it fails. name: for messages. */
     int (*open)(int fd, const char *name, struct gw_image *image, struct gw_error *err);
+    /* The same of bytes that may be elsewhere; NULL: only files. Takes them, also when it fails. */
+    int (*open_bytes)(struct gw_bytes *take_bytes, const char *name, struct gw_image *image, struct gw_error *err);
     /* What gw_image_check_options finds out. */
     int (*check)(const struct gw_image_write_options *options, struct gw_error *err);
     /* Writes to an empty file, or, if `pipe`, to anything. */
@@ -194,6 +198,7 @@ void gw_image_let_go(struct gw_image *image);
 
 /* The formats' own; see gw_image_format_ops. base: file offset at which the stream begins (libvirt). */
 int gw_parked_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);
+int gw_parked_open_bytes(struct gw_bytes *take_bytes, const char *name, struct gw_image *image, struct gw_error *err);
 int gw_parked_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
 int gw_parked_check_options(const struct gw_image_write_options *options, struct gw_error *err);
 int gw_stream_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);

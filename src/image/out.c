@@ -42,6 +42,8 @@ int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, 
     int folder, n;
 
     *out = (struct gw_image_out){.fd = -1, .replace = replace};
+    if (gw_path_is_far(path))
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: files are not written to a server: write one here, and copy it there (nbdcopy)", path);
     if (!path[folder_length(path)])
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "'%s' is not the name of a file", path);
     if (!stat(path, &st) && !S_ISREG(st.st_mode))

@@ -164,7 +164,7 @@ int gw_pull_new(struct gw_image *image, const struct gw_pull_config *config, str
                 struct gw_error *err)
 {
     static const struct gw_workers_ops ops = {.work = work};
-    unsigned threads = gw_workers_threads(config->threads, THREADS_MAX);
+    unsigned threads = gw_workers_threads(config->threads ? config->threads : image->depth, THREADS_MAX);
     struct gw_pull *p = calloc(1, sizeof *p);
     int r;
 

@@ -102,6 +102,12 @@ enum gw_wire_ram {
 #undef F
 };
 
+/* Announcements (wire/rarp.h) */
+#define GW_WIRE_ETHERTYPE_RARP       0x8035u
+#define GW_WIRE_RARP_ETHERNET        1u
+#define GW_WIRE_RARP_IPV4            0x0800u
+#define GW_WIRE_RARP_REQUEST_REVERSE 3u
+
 #define GW_XBZRLE_ENCODING 1u /* first byte of an XBZRLE record's body */
 
 #endif

@@ -47,7 +47,6 @@ class Words(Case):
 
     def test_parts_that_are_not_there(self):
         for argv, part in ((["vm", "--loadvm", "yesterday"], "internal snapshots"), (["vm", "--tls-creds", "/x"], "TLS"),
-                           (["vm", "--nic", "mac=52:54:00:12:34:56"], "network cards"),
                            (["ctl", "--tls-creds", "/x", "y", "status"], "TLS"),
                            (["send", "--tls-creds", "/x", "a", "b"], "TLS"), (["receive", "--tls-creds", "/x", "a"], "TLS")):
             with self.subTest(argv):

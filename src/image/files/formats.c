@@ -24,6 +24,7 @@ const struct gw_image_format_ops gw_image_formats[] = {
      .name = "parked",
      .recognise = is_parked,
      .open = gw_parked_open,
+     .open_bytes = gw_parked_open_bytes,
      .check = gw_parked_check_options,
      .write = gw_parked_write,
      .pipe = true},

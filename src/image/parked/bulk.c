@@ -16,16 +16,16 @@ static int open_direct(int fd)
     return open(path, O_RDONLY | O_CLOEXEC | O_DIRECT | O_NONBLOCK);
 }
 
-void gw_bulk_open(struct gw_bulk *b, int fd, uint64_t bytes)
+void gw_bulk_open(struct gw_bulk *b, struct gw_bytes *of)
 {
-    *b = (struct gw_bulk){.fd = fd, .direct_fd = -1, .bytes = bytes};
-    if (!bytes || bytes > SIZE_MAX)
+    *b = (struct gw_bulk){.of = of, .direct_fd = -1, .bytes = of->size};
+    if (of->fd < 0 || !of->size || of->size > SIZE_MAX)
         return;
-    b->map = mmap(NULL, (size_t)bytes, PROT_READ, MAP_SHARED, fd, 0);
+    b->map = mmap(NULL, (size_t)of->size, PROT_READ, MAP_SHARED, of->fd, 0);
     if (b->map == MAP_FAILED)
         b->map = NULL;
     if (b->map)
-        b->direct_fd = open_direct(fd);
+        b->direct_fd = open_direct(of->fd);
 }
 
 void gw_bulk_close(struct gw_bulk *b)
@@ -76,20 +76,5 @@ const uint8_t *gw_bulk_direct(struct gw_bulk *b, uint64_t at, size_t bytes, uint
 
 bool gw_bulk_cached(const struct gw_bulk *b, uint64_t at, struct iovec *iov, unsigned count)
 {
-    while (count) {
-        ssize_t n = preadv(b->fd, iov, (int)GW_MIN(count, 1024u), (off_t)at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        at += (uint64_t)n;
-        for (; count && (size_t)n >= iov->iov_len; iov++, count--)
-            n -= (ssize_t)iov->iov_len;
-        if (n) {
-            iov->iov_base = (uint8_t *)iov->iov_base + n;
-            iov->iov_len -= (size_t)n;
-        }
-    }
-    return true;
+    return gw_bytes_readv(b->of, iov, count, at, NULL) >= 0;
 }

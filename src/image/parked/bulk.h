@@ -11,22 +11,20 @@
 #ifndef GW_IMAGE_BULK_H
 #define GW_IMAGE_BULK_H
 
-#include <sys/uio.h>
-
-#include "base/base.h"
+#include "image/bytes.h"
 
 #define GW_BULK_ALIGN 4096u /* of memory and of places in the file, for reading past the cache */
 
 struct gw_bulk {
-    int fd;                /* borrowed */
+    struct gw_bytes *of;   /* borrowed */
     int direct_fd;         /* the same file, past the cache; -1: cannot be done */
     _Atomic(bool) refused; /* it could be opened, but not read */
     uint8_t *map;          /* never read: to ask what is in the cache. NULL: there is no asking */
     uint64_t bytes;        /* of the file */
 };
 
-/* fd: a regular file of so many bytes, which stays the caller's. */
-void gw_bulk_open(struct gw_bulk *b, int fd, uint64_t bytes);
+/* What it reads stays the caller's. Only files can be read past the cache. */
+void gw_bulk_open(struct gw_bulk *b, struct gw_bytes *of);
 void gw_bulk_close(struct gw_bulk *b); /* also one of zeros that was never opened, and twice */
 
 /* Whether [at, at + bytes), which must lie in the file, should be read past the cache. */

@@ -11,23 +11,7 @@
 
 int gw_parked_pread(struct gw_parked *p, uint64_t at, void *dst, size_t bytes, struct gw_error *err)
 {
-    uint8_t *to = dst;
-
-    while (bytes) {
-        ssize_t n = pread(p->fd, to, bytes, (off_t)at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return gw_fail(err, -EIO, GW_BLAME_LOCAL, "reading %zu bytes at byte %" PRIu64 ": %s", bytes, at,
-                           strerror(errno));
-        if (!n)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the file ends before byte %" PRIu64, at + bytes);
-        to += n;
-        at += (uint64_t)n;
-        bytes -= (size_t)n;
-    }
-    return 0;
+    return gw_bytes_read(p->bytes, dst, bytes, at, err);
 }
 
 int gw_parked_load(struct gw_parked *p, uint64_t at, size_t bytes, uint32_t crc, uint8_t **ret, struct gw_error *err)

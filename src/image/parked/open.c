@@ -5,11 +5,8 @@
  */
 #include "image/parked/reader.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #define PART_MAX    (1u << 30) /* bytes of a part that is kept in memory */
-#define AHEAD_BYTES (1u << 20) /* of parts that are fetched unasked */
+#define PADDING_BYTES (64u << 10) /* of blocks that a file is kept in elsewhere */
 
 /* Values out of a part; `bad` stays once they went past its end. */
 struct cursor {
@@ -323,29 +320,44 @@ static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err
 /* ---- the file -----------------------------------------------------------------------------------------------------
  */
 
+/* Where the file ends. A server may have it in whole blocks, with zeros behind it; then the trailer says it. */
+static uint64_t find_end(struct gw_parked *p)
+{
+    uint64_t size = p->bytes->size, from = size - GW_MIN(size, PADDING_BYTES + GW_PARKED_TRAILER_BYTES);
+    GW_AUTOFREE uint8_t *tail = p->bytes->fd < 0 ? malloc(size - from + 1) : NULL;
+    struct gw_parked_trailer *t = &p->trailer;
+
+    if (!tail || gw_parked_pread(p, from, tail, size - from, NULL) < 0)
+        return size;
+    for (uint64_t at = size - from; at >= GW_PARKED_TRAILER_BYTES; at--) {
+        if (gw_parked_get_trailer(tail + at - GW_PARKED_TRAILER_BYTES, from + at, t, NULL) >= 0)
+            return from + at;
+        if (tail[at - 1])
+            break; /* padding is zeros */
+    }
+    return size;
+}
+
 static int read_trailer(struct gw_parked *p, struct gw_error *err)
 {
     uint8_t bytes[GW_PARKED_TRAILER_BYTES];
     struct gw_parked_trailer *t = &p->trailer;
-    struct stat st;
-    uint64_t at;
+    uint64_t at, end = find_end(p);
     int r;
 
-    if (fstat(p->fd, &st) < 0)
-        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s", strerror(errno));
-    if (st.st_size < (off_t)(GW_PARKED_HEADER_BYTES + GW_PARKED_TRAILER_BYTES))
+    if (end < GW_PARKED_HEADER_BYTES + GW_PARKED_TRAILER_BYTES)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "byte %" PRIu64 ": the file ends, too short to have a trailer",
-                       (uint64_t)st.st_size);
-    at = (uint64_t)st.st_size - sizeof bytes;
+                       end);
+    at = end - sizeof bytes;
     r = gw_parked_pread(p, at, bytes, sizeof bytes, err);
     if (r >= 0)
-        r = gw_parked_get_trailer(bytes, (uint64_t)st.st_size, t, err);
+        r = gw_parked_get_trailer(bytes, end, t, err);
     if (r < 0) {
         gw_context(err, "trailer at byte %" PRIu64, at);
         return r;
     }
     /* The parts lie together: one access to a slow disk instead of ten, and the index is there when it is wanted. */
-    posix_fadvise(p->fd, (off_t)t->frames_end, (off_t)GW_MIN(at - t->frames_end, AHEAD_BYTES), POSIX_FADV_WILLNEED);
+    gw_bytes_ahead(p->bytes, t->frames_end, at - t->frames_end);
     r = gw_parked_pread(p, 0, bytes, GW_PARKED_HEADER_BYTES, err);
     return r < 0 ? r : gw_parked_check_header(bytes, t, err);
 }
@@ -380,16 +392,28 @@ static int take_parts(struct gw_parked *p, struct gw_error *err)
 
 int gw_parked_open(int fd, const char *name, struct gw_image *image, struct gw_error *err)
 {
+    struct gw_bytes *bytes;
+    int r = gw_bytes_file_new(fd, &bytes, err);
+
+    if (r >= 0)
+        return gw_parked_open_bytes(bytes, name, image, err);
+    gw_context(err, "%s", name);
+    return r;
+}
+
+int gw_parked_open_bytes(struct gw_bytes *take_bytes, const char *name, struct gw_image *image, struct gw_error *err)
+{
     struct gw_parked *p = calloc(1, sizeof *p);
     int r;
 
     if (!p) {
-        gw_close_fd(&fd);
+        gw_bytes_free(take_bytes);
         return gw_nomem(err, "parked file");
     }
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
-    p->fd = fd;
+    p->bytes = take_bytes;
+    image->depth = take_bytes->depth;
     gw_strcopy(p->name, sizeof p->name, name);
     image->format = GW_IMAGE_PARKED;
     image->ops = &gw_parked_ops; /* from here on gw_image_free cleans up */
@@ -403,7 +427,7 @@ int gw_parked_open(int fd, const char *name, struct gw_image *image, struct gw_e
         image->page_bits = (unsigned)__builtin_ctz(image->page_bytes);
         image->stored_pages = p->trailer.numbers;
         p->frame_bytes = p->trailer.frame_pages * p->trailer.page_bytes;
-        gw_bulk_open(&p->bulk, fd, p->trailer.file_bytes);
+        gw_bulk_open(&p->bulk, p->bytes);
         r = gw_parked_frames_open(p, err);
     }
     for (uint32_t kind = GW_PARKED_HEAD; kind < GW_PARKED_PART_KINDS && r >= 0; kind++)

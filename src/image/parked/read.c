@@ -188,7 +188,7 @@ static void parked_close(struct gw_image *image)
     for (uint32_t g = 0; p->frames && g < p->frames_groups; g++)
         free(atomic_load(&p->frames[g].table));
     free(p->frames);
-    gw_close_fd(&p->fd);
+    gw_bytes_free(p->bytes);
     free(p);
 }
 

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+#include "image/bytes.h"
 #include "image/parked/bulk.h"
 #include "image/parked/parked.h"
 
@@ -53,7 +54,7 @@ struct gw_parked_extent { /* of a frame */
 };
 
 struct gw_parked {
-    int fd;
+    struct gw_bytes *bytes;
     struct gw_bulk bulk;
     char name[256]; /* for messages */
     struct gw_parked_trailer trailer;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "fake_engine.h"
 
+#include <stdio.h>
+
 #include "godwit/history.h"
 #include "godwit/state.h"
 
@@ -66,6 +68,19 @@ void gw_survey_get_sized(struct gw_vm *vm, struct gw_survey *ret, size_t ret_byt
     fake_now();
     *ret = vm->survey;
     fake_now();
+}
+
+int gw_vm_announce_sized(struct gw_vm *vm, const struct gw_announce_config *config, size_t config_bytes, struct gw_error *err)
+{
+    size_t n;
+
+    fake_now();
+    vm->announce = *config;
+    n = (size_t)snprintf(vm->announced, sizeof vm->announced, "%s:%s", config->id ? config->id : "-", config->interfaces ? "" : " all");
+    for (size_t i = 0; i < config->interface_count; i++)
+        n += (size_t)snprintf(vm->announced + n, sizeof vm->announced - n, " %s", config->interfaces[i]);
+    fake_now();
+    return config->rounds > 1000 ? gw_fail(err, -ERANGE, GW_BLAME_CALLER, "so many rounds") : 0;
 }
 
 int gw_dirty_rate_vcpu(struct gw_vm *vm, unsigned vcpu, uint64_t *ret_bytes_per_s)

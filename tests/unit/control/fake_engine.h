@@ -9,6 +9,7 @@
 
 #include "engine/options.h"
 #include "godwit/dirty_rate.h"
+#include "godwit/nic.h"
 #include "godwit/recv.h"
 #include "godwit/send.h"
 #include "godwit/survey.h"
@@ -27,6 +28,8 @@ struct gw_vm {
     struct gw_survey_config survey_config; /* the last that was asked for, without its probe */
     char probe[64];
     struct gw_survey survey; /* what is told */
+    struct gw_announce_config announce; /* the last that was asked for, without its texts */
+    char announced[256]; /* those: "id: interface interface" */
 };
 
 struct fake_session {

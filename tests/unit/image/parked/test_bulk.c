@@ -41,6 +41,21 @@ static void forget(int fd)
     assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
 }
 
+/* Opens what fd is; ends with close_bulk. */
+static void open_bulk(struct gw_bulk *b, int fd)
+{
+    struct gw_bytes *of;
+
+    assert_int_equal(gw_bytes_file_new(dup(fd), &of, NULL), 0);
+    gw_bulk_open(b, of);
+}
+
+static void close_bulk(struct gw_bulk *b)
+{
+    gw_bulk_close(b);
+    b->of = gw_bytes_free(b->of);
+}
+
 /* As a user reads: which way is found out each time. *ret_direct: whether it was past the cache. */
 static void read_one(struct gw_bulk *b, uint64_t at, size_t bytes, bool *ret_direct)
 {
@@ -68,7 +83,7 @@ static void read_all(int fd, bool cold, bool *ret_direct)
     struct gw_bulk b;
 
     *ret_direct = false;
-    gw_bulk_open(&b, fd, BYTES);
+    open_bulk(&b, fd);
     for (size_t i = 0; i < GW_ARRAY_LEN(places); i++)
         for (size_t k = 0; k < GW_ARRAY_LEN(sizes); k++) {
             bool direct;
@@ -79,7 +94,7 @@ static void read_all(int fd, bool cold, bool *ret_direct)
             *ret_direct = *ret_direct || direct;
         }
     gw_bulk_close(&b);
-    gw_bulk_close(&b);
+    close_bulk(&b);
 }
 
 static void from_a_disk(void **state)
@@ -129,7 +144,7 @@ static void refused(void **state)
     bool direct;
 
     forget(fd);
-    gw_bulk_open(&b, fd, BYTES);
+    open_bulk(&b, fd);
     if (b.direct_fd >= 0 && gw_bulk_is_direct(&b, 0, 5000)) {
         if (!gw_bulk_direct(&b, 0, 5000, room + 1)) /* as if it wanted more alignment than is there */
             assert_false(gw_bulk_is_direct(&b, 0, 5000));
@@ -140,7 +155,7 @@ static void refused(void **state)
     assert_null(gw_bulk_direct(&b, 0, 5000, room));
     read_one(&b, 0, 5000, &direct);
     assert_false(direct);
-    gw_bulk_close(&b);
+    close_bulk(&b);
     free(room);
     close(fd);
 }
@@ -153,14 +168,14 @@ static void cut(void **state)
     int fd = on_disk();
     struct gw_bulk b;
 
-    gw_bulk_open(&b, fd, BYTES);
+    open_bulk(&b, fd);
     assert_int_equal(ftruncate(fd, 200000), 0);
     if (gw_bulk_is_direct(&b, 0, BYTES))
         assert_null(gw_bulk_direct(&b, 0, BYTES, room));
     assert_false(gw_bulk_cached(&b, 0, &iov, 1));
     iov = (struct iovec){room, 100};
     assert_false(gw_bulk_cached(&b, 250000, &iov, 1));
-    gw_bulk_close(&b);
+    close_bulk(&b);
     free(room);
     close(fd);
 }
@@ -173,12 +188,12 @@ static void many_vectors(void **state)
     int fd = on_disk();
     struct gw_bulk b;
 
-    gw_bulk_open(&b, fd, BYTES);
+    open_bulk(&b, fd);
     for (unsigned i = 0; i < GW_ARRAY_LEN(iov); i++)
         iov[i] = (struct iovec){got + i * 100, 100};
     assert_true(gw_bulk_cached(&b, 23, iov, GW_ARRAY_LEN(iov)));
     assert_memory_equal(got, data + 23, 100 * GW_ARRAY_LEN(iov));
-    gw_bulk_close(&b);
+    close_bulk(&b);
     close(fd);
 }
 
@@ -187,7 +202,7 @@ static void nothing(void **state)
     struct gw_bulk b = {0};
 
     gw_bulk_close(&b);
-    gw_bulk_open(&b, 0, 0);
+    gw_bulk_open(&b, &(struct gw_bytes){.fd = -1});
     assert_false(gw_bulk_is_direct(&b, 0, 0));
     gw_bulk_close(&b);
 }

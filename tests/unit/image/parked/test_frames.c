@@ -180,7 +180,7 @@ static void test_pread(void **state)
     struct gw_error err = GW_ERROR_INIT;
     struct gw_parked *p = parked();
     uint8_t *got = NULL, some[16];
-    int fd = p->fd;
+    int fd = p->bytes->fd;
 
     assert_int_equal(gw_parked_pread(p, 0, some, 8, &err), 0);
     assert_memory_equal(some, GW_PARKED_MAGIC, 8);
@@ -189,11 +189,11 @@ static void test_pread(void **state)
     assert_int_equal(gw_parked_pread(p, bytes - 15, some, 16, &err), -EPROTO);
     assert_int_equal(err.blame, GW_BLAME_PEER);
     assert_non_null(strstr(err.text, "the file ends before byte "));
-    p->fd = -1;
+    p->bytes->fd = -1;
     assert_int_equal(gw_parked_pread(p, 0, some, 8, &err), -EIO);
     assert_int_equal(err.blame, GW_BLAME_LOCAL);
-    assert_string_equal(err.text, "reading 8 bytes at byte 0: Bad file descriptor");
-    p->fd = fd;
+    assert_string_equal(err.text, "reading at byte 0: Bad file descriptor");
+    p->bytes->fd = fd;
     /* Bytes of the index, with their checksum. */
     assert_int_equal(gw_parked_load(p, 0, 8, gw_crc32c(0, GW_PARKED_MAGIC, 8), &got, &err), 0);
     assert_memory_equal(got, GW_PARKED_MAGIC, 8);

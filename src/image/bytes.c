@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "image/bytes.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#define AHEAD_BYTES (1u << 20) /* of a file that are fetched unasked, at a time */
+
+int gw_bytes_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err)
+{
+    uint64_t bytes = 0, end;
+
+    for (unsigned i = 0; i < count; i++)
+        bytes += iov[i].iov_len;
+    if (gw_add_overflows(at, bytes, &end) || end > b->size)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the file ends before byte %" PRIu64, at + bytes);
+    return bytes ? b->ops->readv(b, iov, count, at, err) : 0;
+}
+
+int gw_bytes_read(struct gw_bytes *b, void *dst, size_t bytes, uint64_t at, struct gw_error *err)
+{
+    struct iovec iov = {dst, bytes};
+
+    return gw_bytes_readv(b, &iov, 1, at, err);
+}
+
+void gw_bytes_ahead(struct gw_bytes *b, uint64_t at, uint64_t bytes)
+{
+    if (b->ops->ahead)
+        b->ops->ahead(b, at, bytes);
+}
+
+struct gw_bytes *gw_bytes_free(struct gw_bytes *b)
+{
+    if (b)
+        b->ops->free(b);
+    return NULL;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+static int file_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err)
+{
+    while (count) {
+        ssize_t n = preadv(b->fd, iov, (int)GW_MIN(count, 1024u), (off_t)at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return gw_fail(err, -EIO, GW_BLAME_LOCAL, "reading at byte %" PRIu64 ": %s", at, strerror(errno));
+        if (!n)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the file ends before byte %" PRIu64, at + 1);
+        at += (uint64_t)n;
+        for (; count && (size_t)n >= iov->iov_len; iov++, count--)
+            n -= (ssize_t)iov->iov_len;
+        if (n) {
+            iov->iov_base = (uint8_t *)iov->iov_base + n;
+            iov->iov_len -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+static void file_ahead(struct gw_bytes *b, uint64_t at, uint64_t bytes)
+{
+    posix_fadvise(b->fd, (off_t)at, (off_t)GW_MIN(bytes, AHEAD_BYTES), POSIX_FADV_WILLNEED);
+}
+
+static void file_free(struct gw_bytes *b)
+{
+    gw_close_fd(&b->fd);
+    free(b);
+}
+
+static const struct gw_bytes_ops file_ops = {.readv = file_readv, .ahead = file_ahead, .free = file_free};
+
+int gw_bytes_file_new(int take_fd, struct gw_bytes **ret, struct gw_error *err)
+{
+    struct gw_bytes *b = calloc(1, sizeof *b);
+    struct stat st;
+    int r = 0;
+
+    if (!b)
+        r = gw_nomem(err, "file");
+    else if (fstat(take_fd, &st) < 0)
+        r = gw_fail(err, -errno, GW_BLAME_LOCAL, "%s", strerror(errno));
+    if (r < 0) {
+        free(b);
+        close(take_fd);
+        return r;
+    }
+    *b = (struct gw_bytes){.ops = &file_ops, .size = (uint64_t)st.st_size, .fd = take_fd};
+    *ret = b;
+    return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bytes: what a machine at rest is read from: bytes at an offset, wherever they are.
+ *
+ *     file (bytes.c), server (nbd.c)  --gw_bytes_ops-->  formats
+ *
+ * Threads: reads may be made by any number at once. What is read does not change meanwhile.
+ */
+#ifndef GW_IMAGE_BYTES_H
+#define GW_IMAGE_BYTES_H
+
+#include <sys/uio.h>
+
+#include "base/base.h"
+
+struct gw_bytes;
+
+struct gw_bytes_ops {
+    /* All of it, to vectors, which are used up. The range is in [0, size). -EPROTO: the bytes are not there. */
+    int (*readv)(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err);
+    /* Optional. The range is wanted soon, in small pieces. */
+    void (*ahead)(struct gw_bytes *b, uint64_t at, uint64_t bytes);
+    void (*free)(struct gw_bytes *b);
+};
+
+struct gw_bytes {
+    const struct gw_bytes_ops *ops;
+    uint64_t size;
+    int fd;         /* of a file of this host; -1: it is none */
+    unsigned depth; /* so many reads under way at once are worth while; 0: one for each processor */
+};
+
+/* A regular file. Takes fd, also when it fails. */
+int gw_bytes_file_new(int take_fd, struct gw_bytes **ret, struct gw_error *err);
+/* -EPROTO: they are not there. */
+int gw_bytes_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err);
+int gw_bytes_read(struct gw_bytes *b, void *dst, size_t bytes, uint64_t at, struct gw_error *err);
+void gw_bytes_ahead(struct gw_bytes *b, uint64_t at, uint64_t bytes);
+/* Takes NULL, returns NULL. */
+struct gw_bytes *gw_bytes_free(struct gw_bytes *b);
+
+#endif

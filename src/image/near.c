@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#include "image/near.h"
+
+#include <pthread.h>
+
+struct block {
+    enum { EMPTY, BUSY, READY } state; /* all of it under the lock; data of a busy one is its reader's */
+    uint64_t number, used;             /* the least was used longest ago */
+    uint8_t *data;
+};
+
+struct kept { /* never changes */
+    uint64_t at, bytes;
+    uint8_t data[];
+};
+
+struct near {
+    struct gw_bytes bytes; /* the first member */
+    struct gw_bytes *far;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct block block[GW_NEAR_BLOCKS];
+    uint64_t clock;
+    _Atomic(struct kept *) tail, ahead;
+};
+
+static struct near *near_of(struct gw_bytes *b)
+{
+    return (struct near *)b;
+}
+
+/* ---- what was read ahead ----------------------------------------------------------------------------------------- */
+
+static bool copy_kept(_Atomic(struct kept *) *kept, uint8_t *dst, size_t bytes, uint64_t at)
+{
+    const struct kept *k = atomic_load(kept);
+
+    if (!k || at < k->at || at - k->at > k->bytes || bytes > k->bytes - (at - k->at))
+        return false;
+    memcpy(dst, k->data + (at - k->at), bytes);
+    return true;
+}
+
+/* The first stays. */
+static int keep(struct near *n, _Atomic(struct kept *) *kept, uint64_t at, uint64_t bytes, struct gw_error *err)
+{
+    struct kept *k = malloc(sizeof *k + bytes), *none = NULL;
+    int r;
+
+    if (!k)
+        return gw_nomem(err, "bytes of a server");
+    k->at = at;
+    k->bytes = bytes;
+    r = gw_bytes_read(n->far, k->data, bytes, at, err);
+    if (r < 0 || !atomic_compare_exchange_strong(kept, &none, k))
+        free(k);
+    return r;
+}
+
+/* What cannot be read ahead is told when it is wanted. */
+static void near_ahead(struct gw_bytes *b, uint64_t at, uint64_t bytes)
+{
+    struct near *n = near_of(b);
+    const struct kept *tail = atomic_load(&n->tail);
+
+    if (at >= b->size || atomic_load(&n->ahead) || (tail && at >= tail->at))
+        return;
+    bytes = GW_MIN(bytes, GW_NEAR_AHEAD_BYTES);
+    bytes = GW_MIN(bytes, (tail ? tail->at : b->size) - at);
+    if (bytes)
+        keep(n, &n->ahead, at, bytes, NULL);
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
+
+/* The block, or one that it can become; NULL: all are busy. Under the lock. */
+static struct block *find(struct near *n, uint64_t number)
+{
+    struct block *oldest = NULL;
+
+    for (unsigned i = 0; i < GW_NEAR_BLOCKS; i++) {
+        struct block *k = &n->block[i];
+
+        if (k->state != EMPTY && k->number == number)
+            return k;
+        if (k->state != BUSY && (!oldest || k->used < oldest->used))
+            oldest = k;
+    }
+    return oldest;
+}
+
+/* Fills a block. The lock is let go meanwhile. */
+static int fill(struct near *n, struct block *k, uint64_t number, struct gw_error *err)
+{
+    uint64_t at = number * GW_NEAR_BLOCK;
+    int r = 0;
+
+    *k = (struct block){.state = BUSY, .number = number, .data = k->data};
+    pthread_mutex_unlock(&n->lock);
+    if (!k->data && !(k->data = malloc(GW_NEAR_BLOCK)))
+        r = gw_nomem(err, "bytes of a server");
+    if (r >= 0)
+        r = gw_bytes_read(n->far, k->data, (size_t)GW_MIN(n->bytes.size - at, GW_NEAR_BLOCK), at, err);
+    pthread_mutex_lock(&n->lock);
+    k->state = r < 0 ? EMPTY : READY;
+    pthread_cond_broadcast(&n->changed);
+    return r;
+}
+
+/* A part of one block. */
+static int read_block(struct near *n, uint8_t *dst, size_t bytes, uint64_t at, struct gw_error *err)
+{
+    uint64_t number = at / GW_NEAR_BLOCK;
+    struct block *k;
+    int r = 0;
+
+    pthread_mutex_lock(&n->lock);
+    while ((k = find(n, number)) && k->state == BUSY)
+        pthread_cond_wait(&n->changed, &n->lock);
+    if (k && (k->state == EMPTY || k->number != number))
+        r = fill(n, k, number, err);
+    if (k && r >= 0) {
+        memcpy(dst, k->data + at % GW_NEAR_BLOCK, bytes);
+        k->used = ++n->clock;
+    }
+    pthread_mutex_unlock(&n->lock);
+    return k ? r : gw_bytes_read(n->far, dst, bytes, at, err);
+}
+
+static int read_small(struct near *n, uint8_t *dst, size_t bytes, uint64_t at, struct gw_error *err)
+{
+    int r = 0;
+
+    while (r >= 0 && bytes) {
+        size_t part = (size_t)GW_MIN(bytes, GW_NEAR_BLOCK - at % GW_NEAR_BLOCK);
+
+        r = read_block(n, dst, part, at, err);
+        dst += part;
+        at += part;
+        bytes -= part;
+    }
+    return r;
+}
+
+static int near_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err)
+{
+    struct near *n = near_of(b);
+    GW_AUTOFREE uint8_t *room = NULL;
+    size_t bytes = 0, done = 0;
+    uint8_t *dst;
+    int r = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        bytes += iov[i].iov_len;
+    if (count > 1 && !(room = malloc(bytes)))
+        return gw_nomem(err, "bytes of a server");
+    dst = room ? room : iov->iov_base;
+    if (!copy_kept(&n->tail, dst, bytes, at) && !copy_kept(&n->ahead, dst, bytes, at))
+        r = bytes < GW_NEAR_SMALL ? read_small(n, dst, bytes, at, err) : gw_bytes_read(n->far, dst, bytes, at, err);
+    for (unsigned i = 0; r >= 0 && room && i < count; done += iov[i++].iov_len)
+        memcpy(iov[i].iov_base, room + done, iov[i].iov_len);
+    return r;
+}
+
+static void near_free(struct gw_bytes *b)
+{
+    struct near *n = near_of(b);
+
+    gw_bytes_free(n->far);
+    for (unsigned i = 0; i < GW_NEAR_BLOCKS; i++)
+        free(n->block[i].data);
+    free(atomic_load(&n->tail));
+    free(atomic_load(&n->ahead));
+    pthread_mutex_destroy(&n->lock);
+    pthread_cond_destroy(&n->changed);
+    free(n);
+}
+
+static const struct gw_bytes_ops near_ops = {.readv = near_readv, .ahead = near_ahead, .free = near_free};
+
+int gw_near_new(struct gw_bytes *take_far, struct gw_bytes **ret, struct gw_error *err)
+{
+    struct near *n = calloc(1, sizeof *n);
+    uint64_t tail = GW_MIN(take_far->size, GW_NEAR_TAIL_BYTES);
+    int r = 0;
+
+    if (!n) {
+        gw_bytes_free(take_far);
+        return gw_nomem(err, "bytes of a server");
+    }
+    n->bytes = (struct gw_bytes){.ops = &near_ops, .size = take_far->size, .fd = -1, .depth = take_far->depth};
+    n->far = take_far;
+    pthread_mutex_init(&n->lock, NULL);
+    pthread_cond_init(&n->changed, NULL);
+    if (tail)
+        r = keep(n, &n->tail, take_far->size - tail, tail, err);
+    if (r < 0) {
+        near_free(&n->bytes);
+        return r;
+    }
+    *ret = &n->bytes;
+    return 0;
+}
