@@ -4,6 +4,7 @@
 struct request {
     struct gw_ram_block *block;
     uint64_t first, end; /* pages: whole host pages, cut at the end of the block */
+    bool urgent;         /* somebody waits for them */
 };
 
 struct gw_requests {
@@ -98,7 +99,7 @@ int gw_requests_ask(struct gw_requests *q, const char *name, uint64_t offset, ui
         r = gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "nobody serves the pages that are asked for any more");
     } else {
         q->queue[(q->head + q->count++) % GW_REQUESTS_MAX] = (struct request){
-            b, offset >> q->ram->page_bits, GW_MIN((offset + bytes) >> q->ram->page_bits, b->pages)};
+            b, offset >> q->ram->page_bits, GW_MIN((offset + bytes) >> q->ram->page_bits, b->pages), true};
         q->asked++;
     }
     pthread_mutex_unlock(&q->lock);
@@ -198,7 +199,7 @@ static int give_asked(struct gw_requests *q, struct gw_batch *batch, struct gw_e
         if (batch->count)
             q->neighbours = (struct request){
                 asked.block, asked.end,
-                GW_MIN(asked.end + GW_REQUESTS_NEIGHBOURS * host_pages(q, asked.block), asked.block->pages)};
+                GW_MIN(asked.end + GW_REQUESTS_NEIGHBOURS * host_pages(q, asked.block), asked.block->pages), false};
     }
     return r;
 }
@@ -229,7 +230,7 @@ static void note_rest(struct gw_requests *q, const struct gw_batch *batch)
         return;
     next = batch->page[batch->count - 1] + 1;
     end = host_end(q, batch->block, next - 1);
-    q->rest = (struct request){batch->block, next, end};
+    q->rest = (struct request){batch->block, next, end, false};
 }
 
 static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, struct gw_error *err)
@@ -240,10 +241,11 @@ static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, 
     if (!q->open)
         return q->inner->next(q->inner, batch, max, err);
     r = give(q, &q->rest, batch, err);
+    q->urgent = batch->urgent = q->rest.urgent;
     if (r < 0 || batch->count)
         return r;
     r = give_asked(q, batch, err);
-    q->urgent = r >= 0 && batch->count;
+    q->urgent = batch->urgent = r >= 0 && batch->count;
     if (r >= 0 && !batch->count && !q->held)
         r = give(q, &q->neighbours, batch, err);
     if (r >= 0 && !batch->count && !q->held)

@@ -40,7 +40,7 @@ void gw_requests_close(struct gw_requests *q);
 
 /* Some wait. */
 bool gw_requests_waiting(struct gw_requests *q);
-/* The last batch that was given was asked for: it should leave at once. */
+/* The last batch that was given was asked for, and is urgent: it leaves at once. */
 bool gw_requests_urgent(const struct gw_requests *q);
 /* That came so far. */
 uint64_t gw_requests_count(struct gw_requests *q);
