@@ -178,9 +178,10 @@ def look(program, image):
     return [dict(r, group=os.path.basename(program)) for r in rows]
 
 
-def qemus(*more):
+def qemus(*versions):
+    """Name and program of each QEMU that scripts/peers fetched, or of those that are named."""
     found = {}
-    for version in ("7.2", "10.0") + more:
+    for version in versions or ("5.2", "7.2", "10.0", "11.1"):
         p = os.path.join(TOP, "build", "peers", version, "run")
         if os.path.exists(p):
             found["QEMU " + version] = p
@@ -221,10 +222,9 @@ def groups(a, image):
     for name, ours, theirs in (("mapped", [], []), ("mapped-direct", ["--parameter", "direct-io=on"],
                                                          ["--direct-io", "--channels", "2"])):  # QEMU: multifd's channels alone
         s = {"godwit": precopy("--file", file, "--cold", "--capability", "mapped-ram", *ours)}
-        for qemu, path in qemus().items():
-            if qemu != "QEMU 7.2":
-                s[qemu] = [sys.executable, os.path.join(HERE, "qemu_peer.py"), "--qemu", path, "--image", image, "--mem", size,
-                           "--file", file, "--cold", "--capability", "mapped-ram", "--no-verify", *theirs]
+        for qemu, path in qemus("10.0", "11.1").items():
+            s[qemu] = [sys.executable, os.path.join(HERE, "qemu_peer.py"), "--qemu", path, "--image", image, "--mem", size,
+                       "--file", file, "--cold", "--capability", "mapped-ram", "--no-verify", *theirs]
         gs.append(Group(name, "Idle machine into a mapped-ram file%s and, the host having dropped it, out of it"
                         % (" past the page cache" if ours else ""), s))
     for channels in (2, 4):
@@ -235,7 +235,8 @@ def groups(a, image):
             parameters = [x for p in parameters for x in ("--parameter", p)]
             s = {"godwit": precopy("--dest", "used", "--capability", "multifd", "--parameter", "multifd-channels=%d" % channels,
                                    *parameters)}
-            for name, path in qemus("11.1").items():
+            versions = () if compression != "zstd" else ("7.2", "10.0", "11.1")  # 5.2 was built without it
+            for name, path in qemus(*versions).items():
                 s[name] = [sys.executable, os.path.join(HERE, "qemu_peer.py"), "--qemu", path, "--image", image, "--mem", size,
                            "--no-verify", "--channels", str(channels), *parameters]
             gs.append(Group("multifd-%d-%s" % (channels, compression), "Idle machine by multifd over unix, %d channels, %s"
@@ -248,9 +249,8 @@ def groups(a, image):
                    "--parameter", "max-bandwidth=119M", "--capability", "x-godwit-tended-convergence"]}))
     one = ["--mem", "256M", "--capability", "compress"]
     s = {"godwit": [os.path.join(d, "bench_precopy"), "--image", image, "--dest", "used"] + one}
-    for name, path in qemus().items():
-        if "7.2" in name:
-            s[name] = [sys.executable, os.path.join(HERE, "qemu_peer.py"), "--qemu", path, "--image", image] + one
+    for name, path in qemus("5.2", "7.2").items():  # the last that have it
+        s[name] = [sys.executable, os.path.join(HERE, "qemu_peer.py"), "--qemu", path, "--image", image] + one
     gs.append(Group("compress", "Pages compressed one by one, 256 MiB over unix, as many threads as are usual", s))
     return gs
 

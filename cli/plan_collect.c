@@ -233,6 +233,7 @@ static int survey(struct gw_ctl *ctl, struct gw_plan *p, bool probe)
 /* ---- a QEMU ------------------------------------------------------------------------------------------------------- */
 
 #define NOT_TAKEN (-1)
+#define SAMPLES   2 /* the first of the ways that are a guess */
 
 /* One measurement. *ret_mib_per_s. NOT_TAKEN: this QEMU refuses these arguments; else an exit status, told. */
 static int calc(struct gw_ctl *ctl, const char *mode, bool ms, unsigned time, double *ret_mib_per_s)
@@ -294,11 +295,15 @@ static int calc_all(struct gw_ctl *ctl, struct gw_plan *p)
     } ways[] = {{"dirty-bitmap", true}, {"dirty-ring", true}, {"page-sampling", true}, {"page-sampling", false}, {NULL, false}};
     static const unsigned times[2][5] = {{1, 1, 3, 0}, {200, 200, 500, 1000, 0}};
     unsigned way = 0, count = sizeof ways / sizeof ways[0];
-    double mib_per_s;
+    double mib_per_s = 0;
     int r = NOT_TAKEN;
 
-    for (; way < count && r == NOT_TAKEN; way += r == NOT_TAKEN)
+    /* Without KVM the dirty bitmap is taken, and finds nothing whatever the guest writes: then only samples tell. */
+    for (; way < count; way++) {
         r = calc(ctl, ways[way].mode, ways[way].ms, times[ways[way].ms][0], &mib_per_s);
+        if (r != NOT_TAKEN && (r != GW_EXIT_DONE || mib_per_s > 0 || way >= SAMPLES))
+            break;
+    }
     if (r == NOT_TAKEN) {
         struct gw_error err = GW_ERROR_INIT;
 
@@ -308,13 +313,30 @@ static int calc_all(struct gw_ctl *ctl, struct gw_plan *p)
     for (unsigned i = 0; r == GW_EXIT_DONE; r = calc(ctl, ways[way].mode, ways[way].ms, times[ways[way].ms][i], &mib_per_s)) {
         unsigned time = times[ways[way].ms][i];
 
-        add_point(p, way >= 2, ways[way].ms ? time : time * 1000, mib_per_s);
+        add_point(p, way >= SAMPLES, ways[way].ms ? time : time * 1000, mib_per_s);
         if (!times[ways[way].ms][++i])
             break;
     }
     snprintf(p->dirty_from, sizeof p->dirty_from, "calc-dirty-rate, %s, %u times", ways[way].mode ? ways[way].mode : "page-sampling",
              p->in.points);
     return r == NOT_TAKEN ? GW_EXIT_FAILED : r;
+}
+
+/* The last migration counted zero pages, most of them in its first pass, if that was whole. */
+static void find_zeros(struct gw_ctl *ctl, struct gw_plan *p)
+{
+    json_t *info = NULL;
+    double zeros;
+
+    if (!gw_qmp_execute(ctl->qmp, "query-migrate", NULL, &info, NULL) && gw_ctl_number(info, "ram.dirty-sync-count") > 1) {
+        zeros = gw_ctl_number(info, "ram.duplicate") * p->in.page_bytes / (double)p->in.ram_bytes;
+        p->in.zero_known = true;
+        p->in.zero_share = zeros < 1 ? zeros : 1;
+        p->in.zero_error = 0.05;
+    } else {
+        unknown(p, "how many pages are zeros");
+    }
+    json_decref(info);
 }
 
 static int measure_qemu(struct gw_ctl *ctl, struct gw_plan *p)
@@ -327,7 +349,7 @@ static int measure_qemu(struct gw_ctl *ctl, struct gw_plan *p)
     p->in.ram_bytes = (uint64_t)(gw_ctl_number(memory, "base-memory") + gw_ctl_number(memory, "plugged-memory"));
     p->in.page_bytes = 4096;
     json_decref(memory);
-    unknown(p, "how many pages are zeros");
+    find_zeros(ctl, p);
     unknown(p, "how well pages compress, and how much of one the guest changes");
     unknown(p, "how many CPUs the host has");
     return calc_all(ctl, p);

@@ -206,10 +206,11 @@ static void suspect(struct gw_send *s, struct gw_error *err)
     pthread_mutex_unlock(&s->session.lock);
     if (says_why)
         return;
-    if (err->blame == GW_BLAME_PEER && st->compression.pages)
-        gw_context(err, "pages are sent compressed (capability compress), which QEMU 9.1 and later refuse");
-    if ((err->blame == GW_BLAME_PEER || err->blame == GW_BLAME_CHANNEL) &&
-        gw_plan_pages_by(s->session.vm->options) == GW_PAGES_BY_CHANNELS)
+    if (err->blame != GW_BLAME_PEER && err->blame != GW_BLAME_CHANNEL)
+        return;
+    if (st->compression.pages)
+        gw_context(err, "pages are sent compressed (capability compress): it must be on there too; QEMU 9.1 and later refuse them");
+    if (gw_plan_pages_by(s->session.vm->options) == GW_PAGES_BY_CHANNELS)
         gw_context(err, "multifd is on: it must be on there too, with the same multifd-channels, multifd-compression and UUID");
 }
 

@@ -26,7 +26,6 @@ struct survey {
     double probe[GW_ARRAY_LEN(stretches)], probe_error; /* bytes per second */
     unsigned probes;
     uint64_t rtt_ns;
-    double marked_share; /* of the pages that got dirty, those that were marked */
 };
 
 static uint64_t param(const struct survey *s, enum gw_parameter p)
@@ -40,14 +39,11 @@ static int stretch(struct survey *s, unsigned i, struct gw_error *err)
                                      .duration_ns = s->config.duration_ns / 100 * stretches[i],
                                      .clock = &s->vm->clock,
                                      .cancel = &s->m->cancel};
-    uint64_t marked = atomic_load_explicit(&s->m->tracker->marked, memory_order_relaxed);
     struct gw_rate rate;
     int r = gw_rate_measure(&s->vm->ram, s->m->tracker, &c, &rate, err);
 
     if (r < 0)
         return r;
-    /* The longest is the last. What is marked counts whenever it came; else the tracker is re-armed chunk by chunk. */
-    s->marked_share = GW_MIN(gw_ratio(atomic_load_explicit(&s->m->tracker->marked, memory_order_relaxed) - marked, rate.pages), 1.0);
     s->told.in.dirty[s->told.in.points++] = (struct gw_forecast_point){rate.duration_ns, rate.pages * s->vm->ram.page_bytes, 0};
     return 0;
 }
@@ -67,13 +63,14 @@ static void judge_errors(struct gw_forecast_in *in)
         in->dirty[i].error = worst;
 }
 
+/* A chunk is re-armed, and what was marked in it taken, before its first page goes. */
 static void judge_early(struct survey *s)
 {
     struct gw_forecast_in *in = &s->told.in;
     double chunks = (double)in->ram_bytes * (1 - in->zero_share) / (double)CHUNK_BYTES;
 
     in->early_known = true;
-    in->early_share = s->marked_share + (1 - s->marked_share) / GW_MAX(chunks, 1.0);
+    in->early_share = 1 / GW_MAX(chunks, 1.0);
 }
 
 static void take_figures(struct survey *s, const struct gw_sample_figures *f)

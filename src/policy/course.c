@@ -71,9 +71,9 @@ static struct cost cost_of(const struct run *r, double first, double hot, double
     add(r, &c, GW_MAX(fulls - differ, 0), page * ratio, in->coded.known ? in->coded.ns : 0, in->page_ns);
     add(r, &c, differ, page * in->xbzrle.ratio, 0, in->page_ns + in->xbzrle.ns);
     c.ns *= in->delay;
-    /* The limit lets what was not used in the last moments go at once: so the first pass gains a little. */
+    /* The limit lets what was not used in the last moments go at once: so the first pass gains a little, and a delay costs half. */
     if (limited)
-        c.ns = GW_MAX(c.ns, in->delay * c.wire / in->limit * 1e9 - (in->qemu || r->round ? 0 : PACE_NS));
+        c.ns = GW_MAX(c.ns, (1 + GW_MAX(in->delay - 1, 0.0) / 2) * c.wire / in->limit * 1e9 - (in->qemu || r->round ? 0 : PACE_NS));
     return c;
 }
 

@@ -21,7 +21,7 @@ struct gw_course_in {
     struct gw_curve curve;
     double early; /* gw_forecast_in.early_share */
     double page_ns, zero_ns;
-    double delay;                           /* a pass takes this many times as long: the host is busy */
+    double delay;                           /* a pass takes this many times as long: the host is busy. 1: it is quiet */
     struct gw_forecast_codec coded, xbzrle; /* coded: what each page goes through; !known: nothing */
     double parallel;                        /* threads that code, or send */
     double frame_bytes;                     /* around a page on the wire */

@@ -155,9 +155,9 @@ static int step(struct gw_live *live, struct gw_writer *w, struct gw_budget *bud
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
     int r = check_resized(m, err), dry = 0;
 
-    if (r >= 0 && m->round_due)
-        r = gw_lanes_barrier(m->lanes, GW_BARRIER_ROUND, w, err);
-    m->round_due = false;
+    if (r >= 0 && (m->round_due || m->resumed))
+        r = gw_lanes_barrier(m->lanes, m->resumed ? GW_BARRIER_POSTCOPY : GW_BARRIER_ROUND, w, err);
+    m->round_due = m->resumed = false;
     if (r >= 0)
         r = tell(m, GW_TRANSPORT_PAGES, false, w, err);
     if (r >= 0)
@@ -227,6 +227,7 @@ static int resume(struct gw_live *live, struct gw_resume *ask, struct gw_error *
     uint64_t total = 0;
     int r = begin(m, err);
 
+    m->resumed = true;
     for (unsigned i = 0; r >= 0 && i < ram->count; i++) {
         struct gw_ram_block *b = ram->blocks[i];
         uint64_t *map = NULL, at = 0, end;

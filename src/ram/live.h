@@ -15,6 +15,7 @@ struct ram_live {
     bool ended; /* of a source whose pages go once: the last barrier was reached */
     bool completed;
     bool round_due; /* pages that were sent may come again: a barrier comes first */
+    bool resumed;   /* postcopy goes on: the same for its barrier */
     struct gw_source *source;
     struct gw_lanes *lanes;
     /* destination */

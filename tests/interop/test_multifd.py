@@ -320,11 +320,11 @@ class Differs(Multifd):
 
 for _name in Differs.CASES:
     setattr(Differs, "test_%s" % _name, lambda self, n=_name: self.godwit_sends(n))
-    for _version in ("7.2", "10.0"):
+    for _version in VERSIONS:
         setattr(Differs, "test_%s_from_%s" % (_name, _version.replace(".", "_")),
                 lambda self, v=_version, n=_name: self.qemu_sends(v, n))
 for _name in ("more_at_the_source", "zlib_to_none", "uuid", "off_at_the_destination"):
-    for _version in ("7.2", "10.0"):
+    for _version in VERSIONS:
         setattr(Differs, "test_%s_to_%s" % (_name, _version.replace(".", "_")),
                 lambda self, v=_version, n=_name: self.to_qemu(v, n))
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
 """godwit send FILE --postcopy -> QEMU: it runs at once, and its memory follows."""
+import json
 import os
 import random
 import socket
@@ -38,6 +39,23 @@ class Once(Postcopy):
                 target.wait()
                 self.assertTrue(target.qmp.seen("MIGRATION", status="postcopy-active"))
                 self.assert_same_ram(target.saved_ram(), RAM)
+
+    def test_compressed(self):
+        """A parked guest that runs at once: what nobody waits for is compressed."""
+        path = self.parked(self.none("10.0", "source", ram=RAM), self.unix())
+        for version in ("5.2", "7.2"):
+            with self.subTest(version):
+                sent = {}
+                for how, capabilities in (("plain", []), ("coded", ["compress"])):
+                    name = how + version
+                    target = self.target(version, "target" + name, name, capabilities=["postcopy-ram", *capabilities])
+                    send = self.command("send", "send", path, self.unix(name), "--postcopy", "--force", "--json",
+                                        "--peer", profile(version), *(w for c in capabilities for w in ("--capability", c)))
+                    self.exits(send)
+                    target.wait()
+                    self.assert_same_ram(target.saved_ram(), RAM)
+                    sent[how] = json.loads(send.text().strip().splitlines()[-1])["sent-bytes"]
+                self.assertLess(sent["coded"], sent["plain"] * 3 // 4)
 
     def test_what_is_asked_for_comes_first(self):
         """At a byte a second nobody would live to see it all, were it not for the requests."""
@@ -81,6 +99,23 @@ class Live(Postcopy):
                 self.assertEqual(end["owner"], "destination")
                 self.assertIn("postcopy-active", source.statuses())
                 self.assertGreater(end["written"], 0)
+                target.wait()
+                self.assert_same_ram(target.saved_ram(), source.ram())
+
+    def test_compressed(self):
+        """The last QEMUs that have it take compressed pages in postcopy, too."""
+        for version in ("5.2", "7.2"):
+            with self.subTest(version):
+                capabilities = ["postcopy-ram", "compress"]
+                target = self.target(version, "target" + version, "n" + version, capabilities=capabilities)
+                source = self.none_vm("source" + version, "send", self.unix("n" + version), peer=profile(version), rate=4000,
+                                      working_set=8 << 20, ram=RAM, capabilities=capabilities,
+                                      parameters={"max-bandwidth": 8 << 20, "downtime-limit": 1})
+                wait_until("two passes", lambda: source.seen("pass", **{"pass": "2"}))
+                source.tell("postcopy")
+                end = source.end()
+                self.assert_ok(end)
+                self.assertIn("postcopy-active", source.statuses())
                 target.wait()
                 self.assert_same_ram(target.saved_ram(), source.ram())
 

@@ -33,7 +33,6 @@ struct deflate {
     struct gw_workers *workers;
     struct job job[SLOTS];
     uint64_t begun, finished; /* jobs */
-    bool off; /* what follows is waited for */
 
     _Atomic uint64_t pages, bytes, busy; /* counters */
     uint64_t handled;                    /* pages of all kinds, in this accounting period */
@@ -95,7 +94,7 @@ static int encode(struct gw_codec *codec, struct gw_batch *batch, struct gw_erro
     d->handled += batch->count;
     for (unsigned i = 0; i < batch->count; i++)
         open += batch->form[i] == GW_FORM_OPEN;
-    if (!open || d->off)
+    if (!open || batch->urgent) /* who waits for a page would wait for a thread, too */
         return 0;
     if (!gw_batch_room(batch, 0, d->ram->page_bytes))
         return gw_nomem(err, "compressed pages");
@@ -148,7 +147,6 @@ static int barrier(struct gw_codec *codec, enum gw_barrier kind, struct gw_error
     uint64_t now = gw_now_ns(&d->clock);
     struct gw_compression_stats sum = {.pages = d->pages, .busy = d->busy, .bytes = d->bytes};
 
-    d->off |= kind == GW_BARRIER_POSTCOPY;
     if ((kind != GW_BARRIER_ROUND && kind != GW_BARRIER_SWITCH) || now - d->began_ns < PERIOD_NS)
         return 0;
     d->busy_rate = gw_ratio(sum.busy - d->period.busy, d->handled);
@@ -165,7 +163,6 @@ static void end(struct gw_codec *codec)
 
     gw_workers_free(d->workers);
     d->workers = NULL;
-    d->off = false;
     for (unsigned i = 0; d->packers && i < d->config.threads; i++) {
         gw_zpack_free(d->packers[i].pack);
         free(d->packers[i].copy);

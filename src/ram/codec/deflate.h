@@ -9,6 +9,8 @@
  * does not wait is one whose channel is faster than the threads: what they had no time for while the batch before was
  * written goes plain.
  *
+ * Urgent batches go as they are: a thread would keep them longer than most links.
+ *
  * Invariants
  *   1. What is packed is a copy: the guest may write the page meanwhile.
  *   2. A page whose stream is hardly shorter than the page is not claimed.

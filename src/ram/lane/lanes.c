@@ -460,6 +460,8 @@ int gw_lanes_submit(struct gw_lanes *l, struct gw_batch *b, struct gw_writer *w,
     if (l->config.open)
         return hand_over(l, b, err);
     r = put(&l->way[0], b, w, err);
+    if (r >= 0 && urgent)
+        r = advance(&l->way[0], NULL, w, err);
     return r >= 0 && urgent ? flush(&l->way[0], w, err) : r;
 }
 

@@ -4,7 +4,8 @@
  *
  * Put: header words are staged, page bodies referenced where the guest has them. The zero pages of a batch go first: the
  * order is free within it, and what follows is then one run of records of one size, over just the pages of the batch that
- * the receiver does not have yet.
+ * the receiver does not have yet. Behind the POSTCOPY barrier they go in the order of pages: large host pages are whole, one after
+ * the other.
  * Get: reads records until the end mark, or MULTIFD_FLUSH. While records go on in sequence it predicts that they will: reads scatter
  * headers and pages straight to their places, and each header is checked before its page counts. "In sequence" is over
  * the pages that have no contents yet (store->open), the only ones ever guessed at, and ends with the batch, that is with

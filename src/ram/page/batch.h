@@ -42,7 +42,7 @@ struct gw_batch {
     struct gw_body body[GW_BATCH_PAGES];
 
     struct gw_source *from; /* set by the pool: the source that gets the batch back. NULL: none */
-    bool urgent;            /* set by the source: somebody waits until it comes back, so it is flushed at once */
+    bool urgent;            /* set by the source: somebody waits for these pages, so they are not kept, and flushed at once */
     void *held;             /* the source's: what the bodies lie in */
 
     /* the pool's */

@@ -315,6 +315,7 @@ static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, 
     lock_pick(q);
     r = next_open(q, batch, max, err);
     unlock_pick(q);
+    batch->urgent = r >= 0 && batch->count && q->kind == GW_REQUESTS_ASKED;
     return r;
 }
 

@@ -50,7 +50,7 @@ void gw_requests_close(struct gw_requests *q);
 
 /* Some wait for the source. */
 bool gw_requests_waiting(struct gw_requests *q);
-/* Why the last batch was given. What was asked for should leave at once. By the session's thread. */
+/* Why the last batch was given. What was asked for is urgent: it leaves at once. By the session's thread. */
 enum gw_requests_kind {
     GW_REQUESTS_OTHER,  /* it was its turn */
     GW_REQUESTS_ASKED,  /* it was asked for */

@@ -2,7 +2,7 @@
  *
  * With manual protect, KVM_GET_DIRTY_LOG only looks, and clean gives KVM the dirty bits of the chunk: exactly those
  * pages are forgotten and protected again. A page that was written since the sync and is in dirty goes with its chunk;
- * one that is not in dirty keeps its bit in KVM, for the next sync. So there is nothing to report from a clean.
+ * one that is not in dirty keeps its bit in KVM, for the next sync. So there is nothing to report from a clean but marks.
  *
  * Without it, looking also forgets and protects, the whole slot at once: clean has nothing to do.
  */
@@ -124,6 +124,7 @@ static int kvm_log_clean(struct gw_tracker *base, struct gw_ram_block *b, uint64
     struct kvm_log *t = (struct kvm_log *)base;
     uint64_t start = first << base->ram->page_bits, end = (first + pages) << base->ram->page_bits;
 
+    *ret_new += gw_marks_take_chunks(&base->marks, base, b, first, pages);
     for (unsigned i = 0; t->manual && i < t->slots.piece_count; i++) {
         const struct gw_kvm_piece *p = &t->slots.pieces[i];
         uint64_t from = GW_MAX(start, p->offset),

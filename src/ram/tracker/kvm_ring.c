@@ -232,10 +232,15 @@ static int kvm_ring_sync(struct gw_tracker *base, struct gw_ram_block *b, uint64
     return r;
 }
 
-static int kvm_ring_clean(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages,
+static int kvm_ring_clean(struct gw_tracker *base, struct gw_ram_block *b, uint64_t first, uint64_t pages,
                           uint64_t *ret_new, struct gw_error *err)
 {
+    struct kvm_ring *t = (struct kvm_ring *)base;
+
     /* Pages are protected when their entries are given back, before they come into dirty. */
+    pthread_mutex_lock(&t->lock);
+    *ret_new += gw_marks_take_chunks(&base->marks, base, b, first, pages);
+    pthread_mutex_unlock(&t->lock);
     return 0;
 }
 

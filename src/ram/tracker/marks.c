@@ -122,9 +122,19 @@ uint64_t gw_marks_set(struct gw_marks *m, const struct gw_ram_block *b, uint64_t
     return fresh;
 }
 
+/* The chunk's bit has been taken before. */
+static uint64_t take_chunk(struct marks_block *k, struct gw_tracker *t, struct gw_ram_block *b, uint64_t chunk, bool unclean)
+{
+    uint64_t first = chunk * GW_CHUNK_PAGES, pages = GW_MIN(GW_CHUNK_PAGES, k->pages - first), taken[CHUNK_WORDS];
+
+    for (size_t w = 0; w < gw_bitmap_words(pages); w++)
+        taken[w] = gw_bitmap_take_word_atomic(k->map, first / 64 + w);
+    return gw_tracker_found_map(t, b, first, pages, taken, unclean);
+}
+
 uint64_t gw_marks_take(struct gw_marks *m, struct gw_tracker *t, struct gw_ram_block *b)
 {
-    uint64_t found = 0, taken[CHUNK_WORDS];
+    uint64_t found = 0;
     struct marks_block *k;
 
     if (!m->table || b->index >= m->table->count)
@@ -134,14 +144,26 @@ uint64_t gw_marks_take(struct gw_marks *m, struct gw_tracker *t, struct gw_ram_b
         /* Read first: to exchange would touch memory that nobody ever marked. */
         uint64_t some = __atomic_load_n(&k->chunks[i], __ATOMIC_SEQ_CST) ? gw_bitmap_take_word_atomic(k->chunks, i) : 0;
 
-        for (; some; some &= some - 1) {
-            uint64_t first = (i * 64 + (size_t)__builtin_ctzll(some)) * GW_CHUNK_PAGES;
-            uint64_t pages = GW_MIN(GW_CHUNK_PAGES, k->pages - first);
+        for (; some; some &= some - 1)
+            found += take_chunk(k, t, b, i * 64 + (size_t)__builtin_ctzll(some), true);
+    }
+    return found;
+}
 
-            for (size_t w = 0; w < gw_bitmap_words(pages); w++)
-                taken[w] = gw_bitmap_take_word_atomic(k->map, first / 64 + w);
-            found += gw_tracker_found_map(t, b, first, pages, taken, true);
-        }
+uint64_t gw_marks_take_chunks(struct gw_marks *m, struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages)
+{
+    uint64_t found = 0;
+    struct marks_block *k;
+
+    if (!m->table || b->index >= m->table->count)
+        return 0;
+    k = &m->table->block[b->index];
+    for (uint64_t c = first / GW_CHUNK_PAGES; c < gw_div_up(GW_MIN(first + pages, k->pages), GW_CHUNK_PAGES); c++) {
+        uint64_t bit = 1ull << (c % 64);
+
+        if (__atomic_load_n(&k->chunks[c / 64], __ATOMIC_SEQ_CST) & bit &&
+            __atomic_fetch_and(&k->chunks[c / 64], ~bit, __ATOMIC_SEQ_CST) & bit)
+            found += take_chunk(k, t, b, c, false);
     }
     return found;
 }

@@ -28,6 +28,9 @@ int gw_marks_open(struct gw_marks *m, struct gw_ram *ram, struct gw_error *err);
 uint64_t gw_marks_set(struct gw_marks *m, const struct gw_ram_block *b, uint64_t first, uint64_t pages);
 /* Moves the marks of b into its dirty map (gw_tracker_found). Under ram->lock. Returns how many bits became set. */
 uint64_t gw_marks_take(struct gw_marks *m, struct gw_tracker *t, struct gw_ram_block *b);
+/* The same of the chunks from first on, at a clean: none of them becomes unclean. What is due there anyway goes once then, and not
+ * again in the next pass. */
+uint64_t gw_marks_take_chunks(struct gw_marks *m, struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages);
 /* From now on gw_marks_set does nothing, and what it noted is forgotten. It may still be running. */
 void gw_marks_shut(struct gw_marks *m);
 /* Frees all; no gw_marks_set may be running. */

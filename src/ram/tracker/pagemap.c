@@ -171,6 +171,7 @@ static int pagemap_clean(struct gw_tracker *t, struct gw_ram_block *b, uint64_t 
     uintptr_t end = first + pages == b->pages ? a->end : start + (uintptr_t)(pages << t->ram->page_bits);
     int r;
 
+    *ret_new += gw_marks_take_chunks(&t->marks, t, b, first, pages);
     if (a->anonymous)
         return scan_found(p, b, &anonymous_take, start, end, false, ret_new, err);
     r = scan_found(p, b, &other_take, start, end, false, ret_new, err);

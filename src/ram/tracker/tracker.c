@@ -259,7 +259,7 @@ int gw_tracker_drop(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first
 void gw_tracker_mark(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages)
 {
     if (t)
-        atomic_fetch_add_explicit(&t->marked, gw_marks_set(&t->marks, b, first, pages), memory_order_relaxed);
+        gw_marks_set(&t->marks, b, first, pages);
 }
 
 int gw_tracker_ring_full(struct gw_tracker *t, struct gw_error *err)

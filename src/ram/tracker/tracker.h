@@ -39,7 +39,8 @@ struct gw_tracker_ops {
     /* ORs pages written since they were last cleaned, and those that were marked (gw_marks_take), into dirty, sets
      * block->unclean; *ret_new += bits that became set. Only for blocks that are logged. */
     int (*sync)(struct gw_tracker *t, struct gw_ram_block *b, uint64_t *ret_new, struct gw_error *err);
-    /* [first, first + pages): re-arm; OR what was written meanwhile into block->dirty; *ret_new as above. */
+    /* [first, first + pages), whole chunks: re-arm; OR what was written or marked meanwhile (gw_marks_take_chunks) into block->dirty;
+     * *ret_new as above. */
     int (*clean)(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages, uint64_t *ret_new,
                  struct gw_error *err);
     /* Safe after a failed start. Guest memory is as before: nothing protected, nothing registered. */
@@ -56,7 +57,6 @@ struct gw_tracker {
     const struct gw_tracker_ops *ops;
     struct gw_ram *ram;
     struct gw_marks marks; /* open from before ops->start until after ops->stop */
-    _Atomic uint64_t marked; /* pages that were noted in them, ever */
     bool started;            /* by a session; written by its thread, under ram->lock */
     /* under ram->lock */
     bool armed;              /* the back end runs: for a session, for a count, or for both */

@@ -122,6 +122,32 @@ static void test_order(void **state)
     assert_int_equal(rig.l->pages[GW_FORM_SAME], 0);
 }
 
+/* In postcopy large host pages are whole, one after the other: nothing overtakes. */
+static void test_postcopy(void **state)
+{
+    struct gw_in in;
+
+    rig.batch.count = 4;
+    rig.batch.form[1] = rig.batch.form[3] = GW_FORM_ZERO;
+    rig.batch.form[2] = GW_FORM_DEFLATE;
+    rig.batch.body[2].bytes = 700;
+    rig.l->barrier(rig.l, GW_BARRIER_ROUND, &rig.w);
+    rig.l->put(rig.l, &rig.batch, &rig.w);
+    rig.l->barrier(rig.l, GW_BARRIER_POSTCOPY, &rig.w);
+    rig.l->put(rig.l, &rig.batch, &rig.w);
+    read_back(&in);
+    record(&in, GW_RAMF_ZERO, 11, "a", "", 1);
+    record(&in, GW_RAMF_ZERO, 13, NULL, "", 1);
+    record(&in, GW_RAMF_PAGE, 10, NULL, rig.memory[0], PAGE);
+    record(&in, GW_RAMF_COMPRESS, 12, NULL, rig.memory[2], 700);
+    record(&in, GW_RAMF_PAGE, 10, NULL, rig.memory[0], PAGE);
+    record(&in, GW_RAMF_ZERO, 11, NULL, "", 1);
+    record(&in, GW_RAMF_COMPRESS, 12, NULL, rig.memory[2], 700);
+    record(&in, GW_RAMF_ZERO, 13, NULL, "", 1);
+    assert_int_equal(gw_in_buffered(&in), 0);
+    assert_int_equal(rig.l->pages[GW_FORM_ZERO], 4);
+}
+
 /* Each byte is booked under what it is, and the caller's own cause is as it was. */
 static void test_causes(void **state)
 {
@@ -213,7 +239,7 @@ static void test_nomem(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        put_test(test_order), put_test(test_causes),     put_test(test_empty),
+        put_test(test_order), put_test(test_postcopy),   put_test(test_causes), put_test(test_empty),
         put_test(test_zeros), put_test(test_referenced), put_test(test_nomem),
     };
 

@@ -153,6 +153,29 @@ static void test_rounds(void **state)
     close_rig(&t);
 }
 
+/* What is marked before the search comes to its chunk goes with this pass, and not again after the next sync. */
+static void test_marked_before(void **state)
+{
+    struct rig t;
+    uint64_t fresh;
+
+    (void)state;
+    open_rig(&t, false);
+    assert_int_equal(take(&t, 20), 1); /* block 0, and no further: blocks 1 to 3 have not been come to */
+    for (unsigned b = 0; b < BLOCKS; b++)
+        gw_tracker_mark(t.tracker, t.ram.blocks[b], 0, pages_of[b]);
+    t.may[0][0] = true;
+    while (take(&t, 500))
+        ;
+    assert_int_equal(due(&t), 0);
+    assert_int_equal(t.source->sync(t.source, &fresh, NULL), 0);
+    assert_int_equal(fresh, 1);
+    assert_int_equal(take(&t, 500), 1);
+    assert_ptr_equal(t.batch.block, t.ram.blocks[0]);
+    assert_int_equal(take(&t, 500), 0);
+    close_rig(&t);
+}
+
 /* Only pages that nobody touched are given as zeros, only where they were asked for, and blocks that stay do not come.
  */
 static void test_holes(void **state)
@@ -214,6 +237,7 @@ int main(void)
         cmocka_unit_test(test_holes),
         cmocka_unit_test(test_first_pass),
         cmocka_unit_test(test_rounds),
+        cmocka_unit_test(test_marked_before),
     };
 
     return cmocka_run_group_tests_name("dirty", tests, NULL, NULL);

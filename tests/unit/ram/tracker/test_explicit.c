@@ -68,12 +68,20 @@ static void test_finds(void **state)
     assert_int_equal(fresh, 2);
     assert_int_equal(gw_bitmap_count(b->dirty, PAGES), 2);
     assert_true(gw_bitmap_test(b->dirty, 9) && gw_bitmap_test(b->dirty, 10));
-    /* A mark between the sync and the clean is for the next sync, and is not lost. */
+    /* A mark between the sync and the clean is taken by the clean: of what is due anyway it changes nothing. */
+    gw_tracker_mark(t, b, 9, 1);
     gw_tracker_mark(t, b, 50, 1);
+    assert_int_equal(gw_tracker_clean(t, b, 0, &fresh, NULL), 0);
+    assert_int_equal(fresh, 1);
+    assert_int_equal(gw_bitmap_count(b->dirty, PAGES), 3);
+    assert_true(gw_bitmap_test(b->dirty, 50));
+    /* One after the clean is for the next sync, and is not lost. */
+    gw_tracker_mark(t, b, 10, 1);
     send_all();
     assert_int_equal(gw_tracker_sync(t, &fresh, &err), 0);
     assert_int_equal(fresh, 1);
-    assert_true(gw_bitmap_test(b->dirty, 50));
+    assert_int_equal(gw_bitmap_count(b->dirty, PAGES), 1);
+    assert_true(gw_bitmap_test(b->dirty, 10));
     gw_tracker_stop(t);
     assert_null(b->dirty);
     gw_tracker_mark(t, b, 51, 1);

@@ -81,6 +81,22 @@ static void test_once(void **state)
     assert_int_equal(gw_marks_take(&rig.m, &rig.t, rig.b), 5);
 }
 
+/* Of one chunk, and nothing else; the chunk does not become unclean by it. */
+static void test_chunks(void **state)
+{
+    assert_int_equal(gw_marks_open(&rig.m, &rig.ram, NULL), 0);
+    assert_int_equal(gw_marks_take_chunks(&rig.m, &rig.t, rig.a, 0, GW_CHUNK_PAGES), 0);
+    assert_int_equal(gw_marks_set(&rig.m, rig.a, GW_CHUNK_PAGES - 1, 2), 2);
+    assert_int_equal(gw_marks_take_chunks(&rig.m, &rig.t, rig.a, GW_CHUNK_PAGES, GW_CHUNK_PAGES), 1);
+    assert_true(gw_bitmap_test(rig.dirty[0], GW_CHUNK_PAGES));
+    assert_false(gw_bitmap_test(rig.dirty[0], GW_CHUNK_PAGES - 1));
+    assert_int_equal(rig.unclean[0][0], 0);
+    assert_int_equal(gw_marks_take_chunks(&rig.m, &rig.t, rig.a, GW_CHUNK_PAGES, GW_CHUNK_PAGES), 0);
+    assert_int_equal(gw_marks_set(&rig.m, rig.a, GW_CHUNK_PAGES, 1), 1); /* again, and dirty already */
+    assert_int_equal(gw_marks_take_chunks(&rig.m, &rig.t, rig.a, 0, UINT64_C(1) << 40), 1);
+    assert_int_equal(gw_marks_take(&rig.m, &rig.t, rig.a), 0);
+}
+
 static void test_ends(void **state)
 {
     const uint64_t max = PAGES + 64;
@@ -224,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         marks_test(test_once),  marks_test(test_ends),  marks_test(test_shut),
+        marks_test(test_chunks),
         marks_test(test_grows), marks_test(test_nomem), marks_test(test_threads),
     };
 
