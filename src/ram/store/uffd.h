@@ -45,6 +45,9 @@ struct gw_uffd_config {
      * the block ends inside it. Who cannot ask now (the connection is lost) does nothing: gw_uffd_ask_again repeats it. It must
      * not wait for a page of the guest, nor for a lane. */
     void (*ask)(void *opaque, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes);
+    /* Once at most: the store cannot go on, and nobody hears of faults any more (this host has no memory for a page of zeros, or the
+     * machine's memory was unmapped). By the store's thread, which must not be waited for. NULL: gw_uffd_end tells it. */
+    void (*failed)(void *opaque, const struct gw_error *error);
     void *opaque;
 };
 
@@ -70,7 +73,7 @@ int gw_uffd_discard(struct gw_store *store, const struct gw_ram_block *b, uint64
  * watches it. All name the block where there is one, and say what to do. While the guest stands. */
 int gw_uffd_listen(struct gw_store *store, struct gw_error *err);
 
-/* A store for one thread that reads pages: where, place, zero, and `open` that opens nothing; what it gets goes to `store`. Any
+/* A store for one thread that reads pages: where, place, zero, missing, free; all else is NULL. What it gets goes to `store`. Any
  * thread. After listen. It knows when a unit is left for another one before it was complete (-EPROTO). Freeing it forgets the
  * unit that came in part: after a lost connection lanes are made anew. To be freed before `store`. */
 int gw_uffd_lane(struct gw_store *store, struct gw_store **ret, struct gw_error *err);
@@ -92,7 +95,7 @@ void gw_uffd_figures(const struct gw_store *store, struct gw_uffd_figures *ret);
 /* All has come that will come: the rest is zeros, for who waits now and for who comes. */
 int gw_uffd_finish(struct gw_store *store, struct gw_error *err);
 /* Back to plain memory: who waits goes on with what is there, so unless all has come the guest must not run any more. Does
- * nothing when it does not listen; `reset` and `free` call it. -EIO etc.: the store's thread had failed before, with that. */
+ * nothing when it does not listen; `reset` and `free` call it. < 0: what the store's thread had failed with before. */
 int gw_uffd_end(struct gw_store *store, struct gw_error *err);
 
 #endif
