@@ -19,7 +19,7 @@ static bool runs(void *opaque)
 
 static void threads(void **state)
 {
-    struct gw_vm_config config = {.machine = "box"};
+    struct gw_vm_config config = {.machine = "box", .page_bytes = 4096};
     static const struct gw_vm_ops ops = {GW_SIZED(struct gw_vm_ops), .stop = does, .start = does, .running = runs};
     struct gw_error err = GW_ERROR_INIT;
     int32_t *t = NULL;

@@ -6,6 +6,27 @@
 
 #include "ram/page/batch.h"
 
+static _Atomic int fail_in = -1; /* allocations from now; -1: none */
+
+static bool fails(void)
+{
+    return fail_in >= 0 && fail_in-- == 0;
+}
+
+void *__real_calloc(size_t n, size_t bytes);
+void *__wrap_calloc(size_t n, size_t bytes);
+void *__wrap_calloc(size_t n, size_t bytes)
+{
+    return fails() ? NULL : __real_calloc(n, bytes);
+}
+
+void *__real_realloc(void *p, size_t bytes);
+void *__wrap_realloc(void *p, size_t bytes);
+void *__wrap_realloc(void *p, size_t bytes)
+{
+    return fails() ? NULL : __real_realloc(p, bytes);
+}
+
 #define PAGE  4096u
 #define PAGES 64u
 
@@ -567,6 +588,42 @@ static void bad_discards(void **state)
     rig_close(&rig);
 }
 
+/* Each allocation fails once: an error, and after it the same works. */
+static void no_memory(void **state)
+{
+    struct gw_store *lane;
+    struct touch t;
+    struct rig rig;
+    unsigned n = 0;
+
+    for (bool whole = false; !whole; n++) {
+        int r;
+
+        assert_true(rig_open(&rig, ANONYMOUS, 1024, PAGE, PAGES * PAGE, 0));
+        assert_int_equal(rig_put(&rig, rig.store, 0, 1, NULL), 0);
+        fail_in = (int)n;
+        r = gw_uffd_listen(rig.store, NULL);
+        if (r >= 0)
+            r = gw_uffd_lane(rig.store, &lane, NULL);
+        whole = fail_in >= 0;
+        fail_in = -1;
+        if (!whole) {
+            assert_int_equal(r, -ENOMEM);
+            if (gw_uffd_listen(rig.store, NULL) != -EALREADY) /* the lane it was that failed */
+                assert_int_equal(rig_put(&rig, rig.store, 1, 1, NULL), 0);
+            assert_int_equal(gw_uffd_lane(rig.store, &lane, NULL), 0);
+        }
+        touch(&t, &rig, PAGE, false);
+        assert_int_equal(rig_asked(&rig, 0), 1);
+        for (unsigned i = 4; i < 8; i++)
+            assert_int_equal(rig_put(&rig, lane, i, 7, NULL), 0);
+        assert_int_equal(touched(&t), 7);
+        lane->free(lane);
+        rig_close(&rig);
+    }
+    assert_true(n > 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -586,6 +643,7 @@ int main(void)
         cmocka_unit_test(vcpu_waits),
         cmocka_unit_test(unlucky),
         cmocka_unit_test(bad_discards),
+        cmocka_unit_test(no_memory),
     };
 
     return cmocka_run_group_tests_name("uffd store", tests, NULL, NULL);
