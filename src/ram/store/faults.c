@@ -52,7 +52,7 @@ static void ask(struct gw_faults *f, struct gw_units *u, uint64_t unit)
     f->config->ask(f->config->opaque, u->block, unit * u->unit_bytes, u->unit_bytes);
 }
 
-/* The guest does not care for what is in it, and nobody will send it. */
+/* The guest does not care for what is in it, and nobody will send it. (Nobody touches memory of the guest under ram->lock.) */
 static bool unplugged(const struct gw_faults *f, const struct gw_units *u, uint64_t unit)
 {
     struct gw_ram *ram = (struct gw_ram *)f->table->ram;
@@ -112,7 +112,21 @@ static int fault(struct gw_faults *f, uintptr_t address, int32_t thread, struct 
 
 /* ---- the thread ---------------------------------------------------------------------------------------------------- */
 
-/* What the kernel has to tell, all of it. */
+/* The first time it is told. */
+static void note_failure(struct gw_faults *f, const struct gw_error *error)
+{
+    bool first;
+
+    pthread_mutex_lock(&f->lock);
+    first = !f->error.code;
+    if (first)
+        f->error = *error;
+    pthread_mutex_unlock(&f->lock);
+    if (first && f->config->failed)
+        f->config->failed(f->config->opaque, error);
+}
+
+/* What the kernel has to tell, all of it. Who cannot be answered waits on; the others do not wait for him. */
 static int hear(struct gw_faults *f, struct gw_error *err)
 {
     struct uffd_msg msg[MESSAGES];
@@ -128,10 +142,10 @@ static int hear(struct gw_faults *f, struct gw_error *err)
             return gw_fail(err, n ? -errno : -EIO, GW_BLAME_LOCAL, "userfaultfd: %s", n ? strerror(errno) : "it was closed");
         for (size_t i = 0; i < (size_t)n / sizeof *msg; i++) {
             int32_t thread = f->table->has_threads ? (int32_t)msg[i].arg.pagefault.feat.ptid : 0;
-            int r = msg[i].event == UFFD_EVENT_PAGEFAULT ? fault(f, (uintptr_t)msg[i].arg.pagefault.address, thread, err) : 0;
+            struct gw_error error = GW_ERROR_INIT;
 
-            if (r < 0)
-                return r;
+            if (msg[i].event == UFFD_EVENT_PAGEFAULT && fault(f, (uintptr_t)msg[i].arg.pagefault.address, thread, &error) < 0)
+                note_failure(f, &error);
         }
         if ((size_t)n < sizeof msg)
             return 0;
@@ -154,11 +168,7 @@ static void *run(void *opaque)
         else if (p[0].revents)
             r = hear(f, &error);
     }
-    pthread_mutex_lock(&f->lock);
-    f->error = error;
-    pthread_mutex_unlock(&f->lock);
-    if (f->config->failed)
-        f->config->failed(f->config->opaque, &error);
+    note_failure(f, &error);
     return NULL;
 }
 

@@ -45,8 +45,8 @@ struct gw_uffd_config {
      * the block ends inside it. Who cannot ask now (the connection is lost) does nothing: gw_uffd_ask_again repeats it. It must
      * not wait for a page of the guest, nor for a lane. */
     void (*ask)(void *opaque, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes);
-    /* Once at most: the store cannot go on, and nobody hears of faults any more (this host has no memory for a page of zeros, or the
-     * machine's memory was unmapped). By the store's thread, which must not be waited for. NULL: gw_uffd_end tells it. */
+    /* Once at most: somebody cannot be answered and waits for good (this host has no memory for a page of zeros), or nobody hears of
+     * faults any more (the userfaultfd failed). By the store's thread, which must not be waited for. NULL: gw_uffd_end tells it. */
     void (*failed)(void *opaque, const struct gw_error *error);
     void *opaque;
 };

@@ -55,6 +55,7 @@ static void on_ask(void *opaque, const struct gw_ram_block *b, uint64_t offset, 
 struct guest {
     struct world *w;
     unsigned number;
+    uint64_t seed;
     pthread_t thread;
     unsigned wrong;
 };
@@ -63,7 +64,7 @@ static void *guest(void *opaque)
 {
     struct guest *g = opaque;
     struct world *w = g->w;
-    uint64_t seed = w->seed + g->number;
+    uint64_t seed = g->seed;
 
     for (unsigned i = 0; i < 300; i++) {
         uint64_t page = chance(&seed) % (UNITS * w->unit_pages);
@@ -251,7 +252,7 @@ static void migrate(enum memory kind, uint32_t page, size_t unit, uint64_t seed)
     prepare(w);
     rig_listen(&w->rig);
     for (unsigned i = 0; i < GUESTS; i++) {
-        g[i] = (struct guest){.w = w, .number = i};
+        g[i] = (struct guest){.w = w, .number = i, .seed = chance(&w->seed)};
         assert_int_equal(pthread_create(&g[i].thread, NULL, guest, &g[i]), 0);
     }
     serve(w);
