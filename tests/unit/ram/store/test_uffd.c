@@ -409,8 +409,10 @@ static void huge_pages(void **state)
     struct gw_error err = GW_ERROR_INIT;
     struct touch t;
     struct rig rig;
+    char before[32];
+    int knob = huge_reserve(6, before);
 
-    if (huge_reserve(6) < 0)
+    if (knob < 0)
         skip();
     for (unsigned i = 0; i < 2; i++) {
         enum memory kind = i ? HUGE_SHARED : HUGE_PRIVATE;
@@ -439,7 +441,7 @@ static void huge_pages(void **state)
         assert_non_null(strstr(err.text, "RAM block ram cannot do postcopy: it is of huge TLB pages"));
         rig_close(&rig);
     }
-    huge_give_back(6);
+    huge_give_back(knob, before);
 }
 
 /* ---- figures ------------------------------------------------------------------------------------------------------- */

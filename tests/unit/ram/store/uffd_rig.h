@@ -6,10 +6,12 @@
 #define GW_TEST_UFFD_RIG_H
 
 #include <pthread.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -213,43 +215,36 @@ static inline uint8_t touched(struct touch *t)
 
 /* ---- huge pages ---------------------------------------------------------------------------------------------------- */
 
-/* Reserves some, and tells how many there were before; -1, with the reason printed: it cannot. */
-static inline long huge_reserve(long pages)
+/* Reserves so many more than there are. The descriptor of the knob, which is locked against other programs that turn it; -1, with
+ * the reason printed: it cannot. before: for huge_give_back. */
+static inline int huge_reserve(long pages, char before[32])
 {
-    FILE *f = fopen("/proc/sys/vm/nr_hugepages", "r+");
-    long before = -1, now = -1;
+    int fd = open("/proc/sys/vm/nr_hugepages", O_RDWR | O_CLOEXEC);
+    char text[32] = "";
+    ssize_t n;
 
-    if (f && fscanf(f, "%ld", &before) == 1) {
-        rewind(f);
-        fprintf(f, "%ld", before + pages);
-        fflush(f);
-        rewind(f);
-        if (fscanf(f, "%ld", &now) != 1)
-            now = -1;
+    if (fd >= 0 && !flock(fd, LOCK_EX) && (n = pread(fd, before, 31, 0)) > 0) {
+        before[n] = 0;
+        n = snprintf(text, sizeof text, "%ld", atol(before) + pages);
+        if (pwrite(fd, text, (size_t)n, 0) == n && (n = pread(fd, text, 31, 0)) > 0) {
+            text[n] = 0;
+            if (atol(text) >= atol(before) + pages)
+                return fd;
+            if (pwrite(fd, before, strlen(before), 0) < 0)
+                print_message("vm.nr_hugepages stays %s", text);
+        }
     }
-    if (f)
-        fclose(f);
-    if (before >= 0 && now >= before + pages)
-        return before;
+    if (fd >= 0)
+        close(fd);
     printf("skipped: no %ld huge pages of 2 MiB can be reserved (vm.nr_hugepages; root, and free memory)\n", pages);
-    if (before >= 0 && (f = fopen("/proc/sys/vm/nr_hugepages", "w"))) {
-        fprintf(f, "%ld", before);
-        fclose(f);
-    }
     return -1;
 }
 
-static inline void huge_give_back(long pages)
+static inline void huge_give_back(int fd, const char *before)
 {
-    FILE *f = fopen("/proc/sys/vm/nr_hugepages", "r+");
-    long now;
-
-    if (f && fscanf(f, "%ld", &now) == 1) {
-        rewind(f);
-        fprintf(f, "%ld", now - pages);
-    }
-    if (f)
-        fclose(f);
+    if (pwrite(fd, before, strlen(before), 0) < 0)
+        print_message("vm.nr_hugepages is not what it was\n");
+    close(fd);
 }
 
 #endif

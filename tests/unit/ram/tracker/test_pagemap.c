@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -159,6 +160,7 @@ static void test_hugetlb(void **state)
     ssize_t n;
 
     if (fd >= 0) {
+        flock(fd, LOCK_EX); /* others turn it too */
         n = pread(fd, old, sizeof old - 1, 0);
         old[n > 0 ? n : 0] = 0;
         if (atoi(old) < 64 && pwrite(fd, "64", 2, 0) < 0)
