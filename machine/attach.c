@@ -136,6 +136,8 @@ int gw_machine_attach(struct gw_machine *m, struct gw_error *err)
         r = add_devices(m, vm, err);
     if (r >= 0)
         r = set_tracker(m, vm, err);
+    for (unsigned i = 0; r >= 0 && i < m->cpus; i++)
+        r = gw_vm_set_vcpu_thread(vm, i, m->vcpu[i].thread_id, err);
     if (r < 0) {
         gw_vm_free(vm);
         return r;

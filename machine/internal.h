@@ -47,6 +47,7 @@ struct gw_vcpu {
     unsigned index;
     pthread_t thread;
     bool thread_made;
+    int32_t thread_id;       /* gettid; once it is ready */
 
     struct gw_cpu_state cpu; /* the truth while parked */
     struct gw_port_state port;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "machine/internal.h"
 
@@ -93,6 +94,7 @@ static void *vcpu_thread(void *arg)
     pthread_mutex_lock(&m->lock);
     if (r < 0)
         m->crash = why;
+    v->thread_id = (int32_t)gettid();
     v->ready = v->parked = true;
     pthread_cond_broadcast(&m->changed);
     while (!v->quit) {

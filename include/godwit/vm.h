@@ -111,6 +111,12 @@ GW_API struct gw_registry *gw_vm_registry(struct gw_vm *vm);
 /* Capabilities and parameters of this vm, for its next and its running migration. */
 GW_API struct gw_options *gw_vm_options(struct gw_vm *vm);
 
+/* Which thread (gettid) runs this vCPU, from 0 on: with postcopy-blocktime a destination tells for each vCPU how long it waited
+ * for pages. 0: none does. Any thread; what is known when a machine begins to arrive counts for that session. -EINVAL: a number
+ * of GW_VCPUS_MAX or more; -ENOMEM. */
+#define GW_VCPUS_MAX 4096u
+GW_API int gw_vm_set_vcpu_thread(struct gw_vm *vm, unsigned vcpu, int32_t thread, struct gw_error *err);
+
 /* ---- whose machine it is -------------------------------------------------------------------------------------------
  *
  * Sessions end; what they did to the machine stays. A machine that was given away, or may have been, is refused to the

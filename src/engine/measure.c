@@ -9,7 +9,6 @@
 #define LEAST_NS     (50 * GW_NS_PER_MS)
 #define MOST_NS      (60 * GW_NS_PER_S)
 #define SAMPLE_PAGES 512u
-#define VCPUS_MAX    4096u
 
 void gw_measure_init(struct gw_measure *m)
 {
@@ -122,7 +121,7 @@ static unsigned countable(const struct gw_vm *vm, const struct gw_tracker *t)
 
     if (t && t->ops->ring_count)
         return t->vcpus;
-    return ops->vcpus && ops->vcpu_dirtied ? GW_MIN(ops->vcpus(vm->opaque), VCPUS_MAX) : 0;
+    return ops->vcpus && ops->vcpu_dirtied ? GW_MIN(ops->vcpus(vm->opaque), GW_VCPUS_MAX) : 0;
 }
 
 /* The tracker and room for the figures of vCPUs, as the mode needs them. Under vm->lock; no measurement runs. */
@@ -287,7 +286,7 @@ static void look(struct gw_vm *vm, unsigned vcpu)
 
 static unsigned limitable(const struct gw_vm *vm)
 {
-    return vm->ops->vcpus && vm->ops->vcpu_dirty_limit ? GW_MIN(vm->ops->vcpus(vm->opaque), VCPUS_MAX) : 0;
+    return vm->ops->vcpus && vm->ops->vcpu_dirty_limit ? GW_MIN(vm->ops->vcpus(vm->opaque), GW_VCPUS_MAX) : 0;
 }
 
 int gw_vcpu_dirty_limit_set(struct gw_vm *vm, int vcpu, uint64_t bytes_per_s, struct gw_error *err)

@@ -109,6 +109,7 @@ struct gw_vm *gw_vm_free(struct gw_vm *vm)
     gw_ram_close(&vm->ram);
     for (unsigned i = 0; i < vm->blocker_count; i++)
         free(vm->blockers[i].reason);
+    free(vm->vcpu_thread);
     pthread_mutex_destroy(&vm->lock);
     free(vm);
     return NULL;

@@ -68,6 +68,8 @@ struct gw_vm {
     struct gw_measure measure;
     struct gw_announcer announcer;
     pthread_mutex_t lock;        /* what follows */
+    int32_t *vcpu_thread;        /* gw_vm_set_vcpu_thread; 0: not known */
+    unsigned vcpu_threads;
     bool outgoing;               /* the session that makes it busy is a source */
     bool busy;                   /* a session of either kind exists and has not ended */
     struct gw_blocker {
@@ -82,6 +84,8 @@ struct gw_vm {
     unsigned notifier_count;
 };
 
+/* A copy of the ids of the vCPUs' threads, for the caller to free; NULL where there are none. -ENOMEM. */
+int gw_vm_vcpu_threads(struct gw_vm *vm, int32_t **ret, unsigned *ret_count, struct gw_error *err);
 bool gw_vm_running(const struct gw_vm *vm);
 int gw_vm_stop(struct gw_vm *vm, struct gw_error *err);
 int gw_vm_start(struct gw_vm *vm, struct gw_error *err);

@@ -3,13 +3,14 @@
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "ram/page/pagemap_abi.h"
-#include "ram/tracker/uffd.h"
+#include "ram/page/uffd.h"
 
 /* In the place of the C library's: counts the scans and what they found. */
 static unsigned scans, scanned;
@@ -159,6 +160,7 @@ static void test_hugetlb(void **state)
     ssize_t n;
 
     if (fd >= 0) {
+        flock(fd, LOCK_EX); /* others turn it too */
         n = pread(fd, old, sizeof old - 1, 0);
         old[n > 0 ? n : 0] = 0;
         if (atoi(old) < 64 && pwrite(fd, "64", 2, 0) < 0)

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "ram/page/pagemap_abi.h"
-#include "ram/tracker/uffd.h"
+#include "ram/page/uffd.h"
 
 static struct {
     int call;   /* errno of the system call; 0: it works */
@@ -135,11 +135,37 @@ static void test_refused(void **state)
     }
 }
 
+/* For missing pages the descriptor must hear of faults in kernel code too, and the features are those that the kernel has. */
+static void test_missing(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    uint64_t features = 0;
+    int fd = -7;
+
+    memset(&k, 0, sizeof k);
+    assert_int_equal(gw_uffd_open_missing(&fd, &features, &err), 0);
+    assert_int_equal(k.flags, O_CLOEXEC | O_NONBLOCK);
+    assert_int_equal(features, 0); /* this kernel has none, and none is asked for */
+    close(fd);
+    k.call = EPERM;
+    k.open = ENOENT;
+    assert_int_equal(gw_uffd_open_missing(&fd, &features, &err), -EPERM);
+    assert_string_equal(err.text, "userfaultfd: Operation not permitted; give CAP_SYS_PTRACE, or set vm.unprivileged_userfaultfd to 1 (a "
+                                  "userfaultfd of user mode only is not enough: KVM and other kernel code wait for pages too), or give "
+                                  "access to /dev/userfaultfd");
+    /* The device may have been handed in. */
+    k.open = 0;
+    assert_int_equal(gw_uffd_open_missing(&fd, &features, &err), 0);
+    assert_int_equal(k.flags, O_CLOEXEC | O_NONBLOCK);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_works),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_missing),
     };
 
     return cmocka_run_group_tests_name("uffd", tests, NULL, NULL);
