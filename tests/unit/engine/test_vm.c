@@ -115,7 +115,7 @@ static void test_begin(void **state)
     rig_fails(gw_vm_begin(rig.vm, false, &err), -EBUSY, &err, "There's a migration process in progress");
     rig_fails(gw_vm_came_back(rig.vm, &err), -EBUSY, &err, "There's a migration process in progress");
     assert_true(gw_options_set_capability(gw_vm_options(rig.vm), "xbzrle", true, &err) < 0);
-    gw_ram_seal(&rig.vm->ram, true);
+    rig.vm->ram.blocks[0]->sealed = true;
     rig.vm->ram.blocks[0]->resize = true;
     rig.vm->ram.blocks[0]->resize_to = 20 * RIG_PAGE;
     strcpy(rig.vm->ram.resized, "ram");
@@ -189,9 +189,20 @@ static void test_notifiers(void **state)
 }
 
 /* Calls of the embedder: what it does not say is said for it. */
+static int quiet(void *opaque, struct gw_error *err)
+{
+    return gw_fail(err, -EIO, GW_BLAME_NONE, "of nobody");
+}
+
 static void test_calls(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
+
+    rig.vm->own_ops.stop = quiet;
+    rig_fails(gw_vm_stop(rig.vm, &err), -EIO, &err, "stopping the machine: of nobody");
+    assert_int_equal(err.blame, GW_BLAME_EMBEDDER);
+    rig.vm->own_ops.stop = rig_stop;
+    err = (struct gw_error)GW_ERROR_INIT;
 
     rig.start_fails = -ENOMEM;
     rig_fails(gw_vm_start(rig.vm, &err), -ENOMEM, &err, "starting the machine: Cannot allocate memory");

@@ -173,7 +173,7 @@ static void test_marks(void **state)
     assert_int_equal(marked(), 0);
     assert_int_equal(gw_vm_mark_dirty(rig.vm, 0x10000 + 15 * RIG_PAGE, 100 * RIG_PAGE), 0);
     assert_int_equal(marked(), 0x8000);
-    assert_int_equal(gw_vm_mark_dirty_block(rig.vm, "ram", 16 * RIG_PAGE, RIG_PAGE, &err), 0);
+    assert_int_equal(gw_vm_mark_dirty_block(rig.vm, "ram", 20 * RIG_PAGE, RIG_PAGE, &err), 0);
     assert_int_equal(gw_vm_mark_dirty_block(rig.vm, "ram", 5, 0, &err), 0);
     assert_int_equal(marked(), 0);
     assert_int_equal(gw_vm_mark_dirty_block(rig.vm, "ram", 0, 33 * RIG_PAGE, &err), -EINVAL);

@@ -81,11 +81,49 @@ static void test_as_qemu_differs(void **state)
     }
 }
 
+static void becomes(const char *fields, const char *want)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    char text[700], *schema;
+
+    snprintf(text, sizeof text, "{\"vmschkmachine\": {\"Name\": \"m\"}, \"t\": {\"Name\": \"t\", \"version_id\": 2, \"minimum_version_id\": 1, "
+             "\"Description\": {\"name\": \"s\", \"version_id\": 2, \"minimum_version_id\": 1, \"Fields\": [%s]}}}", fields);
+    if (gw_schema_from_dump(text, strlen(text), &schema, &err) < 0)
+        fail_msg("%s", err.text);
+    if (!strstr(schema, want))
+        fail_msg("%s\nis not in\n%s", want, schema);
+    free(schema);
+}
+
+/* What a dump tells of a field, and nothing that is as usual. */
+static void test_fields(void **state)
+{
+    becomes("{\"field\": \"f\", \"version_id\": 0, \"field_exists\": false, \"size\": 4}", "{\"name\": \"f\", \"type\": \"\", \"size\": 4}");
+    becomes("{\"field\": \"f\", \"version_id\": 2, \"field_exists\": true, \"num\": 3, \"size\": 4}",
+            "{\"name\": \"f\", \"type\": \"\", \"since\": 2, \"conditional\": true, \"count\": 3, \"size\": 4}");
+}
+
+/* A type is told once, however many devices are of it; what has no description is not told. */
+static void test_types(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    char *dump;
+
+#define STATE_OF(n) "\"state\": {\"name\": \"s\", \"version\": " #n ", \"oldest\": 1, \"fields\": []}"
+    assert_int_equal(gw_schema_to_dump("{\"godwit_schema\": 1, \"machine\": \"m\", \"devices\": [{\"name\": \"a\", " STATE_OF(1)
+                                       "}, {\"name\": \"a\", " STATE_OF(2) "}, {\"name\": \"old\", \"version\": 3}]}", &dump, &err), 0);
+    assert_string_equal(dump, "{\"vmschkmachine\": {\"Name\": \"m\"}, \"a\": {\"Name\": \"a\", \"version_id\": 1, \"minimum_version_id\": 1, "
+                              "\"Description\": {\"name\": \"s\", \"version_id\": 1, \"minimum_version_id\": 1}}}");
+    free(dump);
+    assert_int_equal(gw_schema_to_dump("{\"godwit_schema\": 2}", &dump, &err), -EPROTO);
+    assert_string_equal(err.text, "not a schema of format 1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_as_qemu),
-        cmocka_unit_test(test_as_qemu_differs),
+        cmocka_unit_test(test_as_qemu_differs), cmocka_unit_test(test_fields), cmocka_unit_test(test_types),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,6 +85,7 @@ static void test_arrays_described(void **state)
     assert_int_equal(encode(&o, &st, z), 0);
     says(&o, "{\"name\": \"cages\", \"array_len\": 3, \"type\": \"struct\", \"struct\": {\"vmsd_name\": \"plain\"");
     says(&o, "\"size\": 14}, {\"name\": \"cages_len\"");
+    assert_null(strstr(strstr(o.text, "\"cages\"") + 1, "\"cages\""));
     says(&o, "{\"name\": \"cages_n\", \"index\": 0, \"type\": \"struct\"");
     says(&o, "{\"name\": \"cages_n\", \"index\": 1, \"type\": \"struct\"");
     assert_null(strstr(o.text, "{\"name\": \"cages_n\", \"index\": 2"));
