@@ -18,6 +18,7 @@ struct fake {
     uint64_t must, can, fresh; /* what pending says */
     uint64_t puts, plain_pages; /* bytes that a step puts; what progress says */
     uint64_t remaining;
+    uint64_t takes_ns; /* how long a step lasts */
     int fails; /* what the next call returns */
     bool dry;
 };
@@ -64,6 +65,7 @@ static int fake_step(struct gw_live *l, struct gw_writer *w, struct gw_budget *b
         }
     }
     f->remaining = 0;
+    rig.now_ns += f->takes_ns;
     return fake_did(l, "step", err) < 0 ? f->fails : f->dry;
 }
 
