@@ -31,6 +31,7 @@ static struct rig {
     _Atomic uint64_t now_ns;
     atomic_bool running;
     int stop_fails, start_fails; /* what these calls return */
+    atomic_uint percent;         /* the most that the guest was throttled by */
     void (*slept)(void);
     /* What happened, a word for each. Under lock. */
     pthread_mutex_t lock;
@@ -103,7 +104,8 @@ static bool rig_running(void *opaque)
 
 static void rig_throttle(void *opaque, unsigned percent)
 {
-    rig_say("throttle %u ", percent);
+    if (percent > atomic_load(&rig.percent))
+        atomic_store(&rig.percent, percent);
 }
 
 static void rig_dirty_limit(void *opaque, uint64_t bytes)
@@ -153,6 +155,7 @@ static inline int rig_up_as(const char *machine, const struct gw_vm_ops *ops)
     rig.slept = NULL;
     rig.stop_fails = rig.start_fails = 0;
     rig.running = false;
+    rig.percent = 0;
     rig.now_ns = GW_NS_PER_S;
     rig.log[0] = 0;
     ram.host = rig.ram = aligned_alloc(RIG_PAGE, (size_t)ram.max_bytes);

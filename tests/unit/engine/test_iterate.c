@@ -202,7 +202,7 @@ static void test_silent_peer(void **state)
 
 static void cancel_soon(void)
 {
-    if (rig.now_ns > 10 * GW_NS_PER_S)
+    if (rig.now_ns > 30 * GW_NS_PER_S)
         s->session.cancelled = true;
 }
 
@@ -226,11 +226,11 @@ static void test_never(void **state)
     assert_int_equal(gw_send_begin_writing(s, NULL), 0);
     rig.slept = cancel_soon;
     rig_fails(gw_send_iterate(s, &err), -ECANCELED, &err, "cancelled");
-    assert_non_null(strstr(rig.log, "throttle 20 "));
+    assert_true(rig.percent >= 20);
     assert_int_equal(s->session.stats.converges, GW_CONVERGES_NO);
     assert_true(s->session.stats.rounds > 2);
-    gw_account_read(&s->account, &sums); /* nine seconds, with the limit's own slack */
-    assert_true(sums.bytes > 1000000 && sums.bytes <= 10 * 1000000);
+    gw_account_read(&s->account, &sums); /* 29 seconds, with the limit's own slack */
+    assert_true(sums.bytes > 1000000 && sums.bytes <= 30 * 1000000);
 }
 
 int main(void)
