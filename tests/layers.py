@@ -24,8 +24,6 @@ UNMIRRORED = {
     "engine/guest_here.c": "glue: four calls that go on to others",
     "engine/devices_image.c": "its rules are those of a whole session: tests/sim/test_guest_devices.c, test_guest_parked.c",
     "examine/explain_values.c": "what is said of values that differ: examine/test_explain_device.c, test_explain.c",
-    "examine/inspect_file.c": "opens a file for what examine/test_inspect.c and test_sweep.c look at",
-    "ram/codec/packing_chosen.c": "a choice on the clock of a link: policy/test_choose.c, tests/sim/test_adaptive.c",
     "ram/source/moment.c": "needs a userfaultfd and a guest that writes: ram/source/test_protect.c",
 }
 
