@@ -22,8 +22,6 @@ UNWELCOME = {"printf", "vprintf", "fprintf", "vfprintf", "puts", "putchar", "fpu
 # tests/unit/a/test_b.c. Short lists stay short: an entry whose test is there is a mistake too.
 UNMIRRORED = {
     "engine/guest_here.c": "glue: four calls that go on to others",
-    "engine/devices_image.c": "its rules are those of a whole session: tests/sim/test_guest_devices.c, test_guest_parked.c",
-    "examine/explain_values.c": "what is said of values that differ: examine/test_explain_device.c, test_explain.c",
     "ram/source/moment.c": "needs a userfaultfd and a guest that writes: ram/source/test_protect.c",
 }
 

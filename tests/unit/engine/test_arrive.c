@@ -14,6 +14,10 @@ static int park(struct gw_vm *vm, struct gw_error *e)
     return park_fails < 0 ? gw_fail(e, park_fails, GW_BLAME_LOCAL, "no room") : 0;
 }
 
+static void abandon(struct gw_vm *vm)
+{
+}
+
 static int arrive(void)
 {
     err = (struct gw_error)GW_ERROR_INIT;
@@ -160,6 +164,7 @@ static void parking(void)
 {
     parks = gw_guest_here;
     parks.park = park;
+    parks.abandon = abandon;
     rig.vm->guest = &parks;
     park_fails = 0;
     r->start_paused = true;
