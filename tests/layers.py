@@ -22,7 +22,6 @@ UNWELCOME = {"printf", "vprintf", "fprintf", "vfprintf", "puts", "putchar", "fpu
 # tests/unit/a/test_b.c. Short lists stay short: an entry whose test is there is a mistake too.
 UNMIRRORED = {
     "engine/guest_here.c": "glue: four calls that go on to others",
-    "ram/source/moment.c": "needs a userfaultfd and a guest that writes: ram/source/test_protect.c",
 }
 
 # What a C++ program does with the headers.
