@@ -62,6 +62,22 @@ static void test_unknown_section(void **state)
     refused("section c/0 at byte 0 (START): this machine has no such live state");
 }
 
+static void test_instance(void **state)
+{
+    gw_section_put_head(&out, GW_ELEMENT_START, &(struct gw_section_head){.id = 1, .instance = 1, .version = 3, .name = "a"});
+    refused("section a/1 at byte 0 (START): this machine has no such live state");
+}
+
+/* What a START changes counts too. */
+static void test_touched(void **state)
+{
+    put_start(1, "a", 3);
+    gw_put_u8(&out, GW_ELEMENT_EOF);
+    put(false);
+    assert_int_equal(load(), 0);
+    assert_true(r->touched);
+}
+
 static void test_version(void **state)
 {
     put_start(1, "a", 2);
@@ -174,6 +190,7 @@ static void test_switchover_ack(void **state)
     rig_cap("return-path");
     rig_cap("switchover-ack");
     put_command(GW_COMMAND_OPEN_RETURN_PATH, 0);
+    put_command(GW_COMMAND_OPEN_RETURN_PATH, 0);
     gw_put_u8(&out, GW_ELEMENT_EOF);
     put(false);
     assert_int_equal(load(), 0);
@@ -275,7 +292,7 @@ static void test_cancelled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_whole),         T(test_open_sections), T(test_not_whole),     T(test_unknown_section), T(test_version),
+        T(test_whole),         T(test_open_sections), T(test_not_whole),     T(test_unknown_section), T(test_version), T(test_instance), T(test_touched),
         T(test_started_twice), T(test_number_taken),  T(test_never_started), T(test_ended_before),    T(test_footer),
         T(test_without_footers), T(test_order),       T(test_ping_too_early), T(test_return_path),    T(test_cookie),
         T(test_one_way),       T(test_switchover_ack), T(test_postcopy),     T(test_commit),          T(test_shut),
