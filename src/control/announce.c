@@ -23,7 +23,7 @@ static int take_names(json_t *list, const char ***ret_names, struct gw_error *er
     json_array_foreach(list, i, name) {
         if (!gw_json_is_string(name)) {
             free(names);
-            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'interfaces[%zu]' has another type than it should have: string", i);
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'interfaces[%zu]' must have type string", i);
         }
         names[i] = json_string_value(name);
     }

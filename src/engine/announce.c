@@ -319,7 +319,7 @@ static int check_range(const char *name, uint64_t value, uint64_t min, uint64_t 
     if (value >= min && value <= max)
         return 0;
     return gw_fail(err, -ERANGE, GW_BLAME_CALLER,
-                   "Parameter '%s' expects an integer in the range of %" PRIu64 " to %" PRIu64, name, min, max);
+                   "argument '%s' is a whole number from %" PRIu64 " to %" PRIu64, name, min, max);
 }
 
 static int check(const struct gw_announce_config *c, struct gw_error *err)

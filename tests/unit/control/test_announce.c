@@ -38,9 +38,9 @@ static void test_refusals(void **state)
     asked(cl, "{\"execute\":\"announce-self\"}", E("argument 'initial' is missing"));
     asked(cl, "{\"execute\":\"announce-self\",\"arguments\":{\"initial\":50,\"max\":550,\"rounds\":-1,\"step\":100}}",
           E("so many rounds"));
-    asked(cl, ANNOUNCE(",\"interfaces\":[\"net0\",7]"), E("argument 'interfaces[1]' has another type than it should have: string"));
-    asked(cl, ANNOUNCE(",\"interfaces\":\"net0\""), E("argument 'interfaces' has another type than it should have: array"));
-    asked(cl, ANNOUNCE(",\"id\":1"), E("argument 'id' has another type than it should have: string"));
+    asked(cl, ANNOUNCE(",\"interfaces\":[\"net0\",7]"), E("argument 'interfaces[1]' must have type string"));
+    asked(cl, ANNOUNCE(",\"interfaces\":\"net0\""), E("argument 'interfaces' must have type array"));
+    asked(cl, ANNOUNCE(",\"id\":1"), E("argument 'id' must have type string"));
     bye(cl);
 }
 

@@ -288,11 +288,11 @@ static void test_refusals(void **state)
         uint64_t initial, max, rounds, step;
         const char *why;
     } bad[] = {
-        {100001, 0, 1, 1, "Parameter 'initial' expects an integer in the range of 0 to 100000"},
-        {0, UINT64_MAX, 1, 1, "Parameter 'max' expects an integer in the range of 0 to 100000"},
-        {0, 0, 1001, 1, "Parameter 'rounds' expects an integer in the range of 0 to 1000"},
-        {0, 0, 1, 0, "Parameter 'step' expects an integer in the range of 1 to 10000"},
-        {0, 0, 1, 10001, "Parameter 'step' expects an integer in the range of 1 to 10000"},
+        {100001, 0, 1, 1, "argument 'initial' is a whole number from 0 to 100000"},
+        {0, UINT64_MAX, 1, 1, "argument 'max' is a whole number from 0 to 100000"},
+        {0, 0, 1001, 1, "argument 'rounds' is a whole number from 0 to 1000"},
+        {0, 0, 1, 0, "argument 'step' is a whole number from 1 to 10000"},
+        {0, 0, 1, 10001, "argument 'step' is a whole number from 1 to 10000"},
     };
     struct gw_nic_config c = {.id = "a", .mac = {0x52, 0x54, 0, 0, 0, 1}, .send = send_frame, .opaque = (void *)1};
     struct gw_error err = GW_ERROR_INIT;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Slots and blocks: which holds what, and their logging on and off. No KVM is needed: the program is linked with
- * --wrap=ioctl. With a real one: test_kvm.c.
+ * --wrap=ioctl. With a real one: test_kvm_log.c, test_kvm_ring.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -77,27 +77,6 @@ static void test_random(void **state)
     }
 }
 
-/* Known values at known places. */
-static void test_bytes(void **state)
-{
-    struct cage cage = {
-        .lo = 0x1234, .wet = true, .depth = 0x55, .n = 2, .some = {1, 0xfffe}, .hi = 0xa0b0c0d0, .bits = 3};
-    static const uint8_t want[] = {0x12, 0x34, 1,    0,    0,    0, 0x55, 2,   0,   1,   0xff,
-                                   0xfe, 0xa0, 0xb0, 0xc0, 0xd0, 5, 9,    'c', 'a', 'g', 'e',
-                                   '/',  'b',  'i',  't',  's',  0, 0,    0,   1,   3};
-    struct gw_error err = GW_ERROR_INIT;
-    const uint8_t *p;
-    struct gw_writer w;
-    size_t n;
-
-    assert_int_equal(gw_writer_init_memory(&w, &err), 0);
-    assert_int_equal(gw_state_encode(&cage_state, &cage, &w, NULL, &err), 0);
-    p = gw_writer_data(&w, &n);
-    assert_int_equal(n, sizeof want);
-    assert_memory_equal(p, want, n);
-    gw_writer_close(&w);
-}
-
 static void test_old_version(void **state)
 {
     struct zoo *from = zoo_make(5, 0), *to = zoo_make(6, 0);
@@ -247,11 +226,39 @@ static void test_messages(void **state)
     zoo_free(to);
 }
 
+/* One element more than there may be, and what is no mark at all. */
+static void test_lists(void **state)
+{
+    static const struct gw_field fields[] = {GW_LIST(struct zoo, animals, &animal_state, &zoo_list), GW_END};
+    static const struct gw_state st = {.name = "d", .version = 1, .fields = fields};
+    uint8_t body[(ZOO_LIST + 1) * 6 + 1] = {0};
+    struct gw_error err = GW_ERROR_INIT;
+    struct zoo z = {.animals = NULL};
+    struct gw_reader r;
+
+    for (unsigned i = 0; i <= ZOO_LIST; i++)
+        body[6 * i] = 1;
+    gw_reader_init_memory(&r, body, sizeof body, 0);
+    assert_int_equal(gw_state_decode(&st, 1, &z, &r, &err), -EPROTO);
+    assert_string_equal(err.text, "field animals[6] at byte 36: more than 6 elements");
+    assert_null(z.animals);
+    body[6] = 2;
+    gw_reader_init_memory(&r, body, sizeof body, 0);
+    assert_int_equal(gw_state_decode(&st, 1, &z, &r, &err), -EPROTO);
+    assert_string_equal(err.text, "field animals[1] at byte 6: 0x02 is neither an element nor the end");
+    body[6] = 0;
+    gw_reader_init_memory(&r, body, sizeof body, 0);
+    assert_int_equal(gw_state_decode(&st, 1, &z, &r, &err), 0);
+    assert_non_null(z.animals);
+    assert_null(z.animals->next);
+    zoo_clear(&z);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),    cmocka_unit_test(test_bytes),     cmocka_unit_test(test_old_version),
-        cmocka_unit_test(test_truncated), cmocka_unit_test(test_corrupted), cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_random),    cmocka_unit_test(test_old_version), cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_corrupted), cmocka_unit_test(test_messages), cmocka_unit_test(test_lists),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
