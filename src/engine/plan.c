@@ -431,6 +431,7 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
         return r;
     }
     ram.adopt = vm->guest->adopt;
+    ram.any_host_pages = vm->guest->at_rest;
     ram.opaque = vm;
     return add_all(plan, vm, &ram, err);
 }

@@ -50,6 +50,7 @@ static void forget_source(struct gw_recv *r)
     r->footers_seen = false;
     r->grammar = GW_GRAMMAR_SETUP;
     r->source_knows = 0;
+    r->postcopy = (struct gw_postcopy_in){0};
     r->heard = r->refused = false;
     r->return_path = r->extended = r->told_cookie = r->committed = r->aborted = r->ended = r->described = r->snapshot = false;
     r->session.vm->devices->forget(r->session.vm);
@@ -116,6 +117,8 @@ static int run(struct gw_recv *r, struct gw_error *err)
             gw_door_close(r);
         if (e >= 0)
             return gw_recv_arrive(r, err);
+        if (gw_session_phase(&r->session) == GW_PHASE_FOLLOWED)
+            return gw_postcopy_in_lost(r, err);
         if (r->touched || !r->listener || !gw_listener_is_socket(r->listener) ||
             gw_session_check(&r->session, NULL) < 0) {
             /* That is how a cancel shows here, and how a host that died does. */
@@ -186,9 +189,9 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "either a URI or a channel says where to receive from");
     if (gw_vm_running(vm))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a machine that runs cannot receive another one's state");
-    if (gw_options_cap(vm->options, GW_CAP_POSTCOPY_RAM))
+    if (gw_options_cap(vm->options, GW_CAP_POSTCOPY_RAM) && !vm->guest->at_rest)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
-                       "capability postcopy-ram: a machine can leave by postcopy, but not arrive by it yet; turn it off here");
+                       "capability postcopy-ram: a machine that runs can leave by postcopy, but not arrive by it yet; turn it off here");
     r->hello_ns = config->hello_timeout_ns ? config->hello_timeout_ns : DEFAULT_HELLO_NS;
     r->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0 : config->progress_timeout_ns;
     r->vmdesc_wait_ns = config->vmdesc_wait_ns ? config->vmdesc_wait_ns : DEFAULT_VMDESC_NS;

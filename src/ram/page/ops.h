@@ -127,6 +127,13 @@ struct gw_store {
     /* Back to as it was made: no block was added, nothing came. */
     void (*reset)(struct gw_store *s);
 
+    /* Postcopy; both NULL: what came here stays. Between two records. */
+    /* What came of these pages is forgotten: they have not come, and will come again. Of a block that was added. */
+    int (*discard)(struct gw_store *s, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err);
+    /* Copies the map of the pages of this block that have come, gw_bitmap_words(b->pages) words; zeros for one that was not
+     * added. Any thread. */
+    void (*received)(struct gw_store *s, const struct gw_ram_block *b, uint64_t *map);
+
     /* Guessing, for layouts that read ahead of what is known; all NULL: this store does not allow it. */
     /* The first page of [from, end) that has no contents yet, which is the only kind that may be scribbled on before it
      * is known what comes; `end` when there is none. */
@@ -167,6 +174,7 @@ struct gw_layout_in {
 
     struct gw_codec *decoder[GW_FORM_COUNT]; /* freed with the layout. NULL: records of this form are refused */
     struct gw_hook *hook;                    /* freed with the layout. NULL: HOOK records are refused */
+    bool follows;                            /* the machine runs: records that change a page are refused, and no page is guessed at */
     atomic_bool *touched;                    /* is set before the first page is written; may be NULL */
     _Atomic uint64_t pages[GW_FORM_COUNT];   /* read, by form. Any thread may read them */
 };

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/recv.h"
+#include "wire/answer.h"
+#include "wire/command.h"
+#include "wire/frames.h"
+
+static int advise(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
+{
+    struct gw_wire_advise advise;
+    bool any = false;
+    int e = gw_advise_get(&r->reader.in, bytes, &advise, err);
+
+    if (e < 0)
+        return e;
+    if (!gw_options_cap(r->session.vm->options, GW_CAP_POSTCOPY_RAM))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                       "the source's capability postcopy-ram is on, and off here: set it here too (godwit receive --postcopy), or "
+                       "turn it off there");
+    if (!r->return_path)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "OPEN_RETURN_PATH did not come before: there is no way to ask for pages");
+    e = r->session.vm->guest->advised ? r->session.vm->guest->advised(r->session.vm, advise.page_bytes, err) : 0;
+    for (unsigned i = 0; e >= 0 && i < r->plan.lives; i++) {
+        struct gw_live *live = r->plan.live[i];
+
+        if (!live->ops->advised)
+            continue;
+        e = live->ops->advised(live, advise.host_pages, advise.page_bytes, err);
+        any = true;
+    }
+    if (e >= 0 && !any)
+        e = gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "this machine has nothing that could follow it");
+    return e;
+}
+
+static int discard(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(&r->reader), start, n;
+    char name[256];
+    unsigned ranges = 0;
+    int e = gw_discard_get(&r->reader.in, bytes, name, &ranges, err);
+
+    for (unsigned k = 0; e >= 0 && k < ranges; k++) {
+        at = gw_reader_offset(&r->reader);
+        e = gw_discard_get_range(&r->reader.in, &start, &n, err);
+        for (unsigned i = 0; e >= 0 && i < r->plan.lives; i++) {
+            struct gw_live *live = r->plan.live[i];
+
+            if (live->ops->discard && (e = live->ops->discard(live, name, start, n, err)) < 0)
+                gw_context(err, "range at byte %" PRIu64, at);
+            r->touched |= live->touched;
+        }
+    }
+    return e;
+}
+
+/* ---- the package --------------------------------------------------------------------------------------------------
+ */
+
+/* Its numbers are not those of the live sections, which go on beside it. */
+static int bind_packaged(void *opaque, const struct gw_section_head *h, uint64_t at, struct gw_error *err)
+{
+    const struct gw_recv *r = opaque;
+
+    gw_trace_element_get(&r->session.vm->trace, at, gw_wire_element(GW_ELEMENT_FULL), h->name);
+    for (unsigned i = 0; i < r->bounds; i++)
+        if (r->bound[i].id == h->id)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %u (%s/%u) at byte %" PRIu64 ": the id is taken", h->id, h->name,
+                           h->instance, at);
+    return 0;
+}
+
+static int listen(struct gw_recv *r, struct gw_error *err)
+{
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        if (r->plan.live[i]->ops->follow)
+            r->plan.live[i]->ops->follow(r->plan.live[i]);
+    return 0;
+}
+
+static int answer_pings(struct gw_recv *r, struct gw_error *err)
+{
+    uint8_t body[GW_FRAME_PONG_BYTES];
+    int e = 0;
+
+    for (unsigned i = 0; e >= 0 && i < r->postcopy.ping_count; i++) {
+        gw_frame_put_pong(body, &(struct gw_frame_pong){r->postcopy.pings[i]});
+        e = gw_answers_say(&r->answers, GW_RP_PONG, body, sizeof body, err);
+    }
+    return e;
+}
+
+/* The source takes the answer to the package's PING for the word that the machine is here. */
+static int run(struct gw_recv *r, struct gw_error *err)
+{
+    int e = gw_session_commit(&r->session, GW_PHASE_FOLLOWED, err);
+
+    return e < 0 ? e : answer_pings(r, err);
+}
+
+static int packaged_command(struct gw_recv *r, struct gw_reader *p, enum gw_grammar *grammar, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(p);
+    const struct gw_wire_name *what;
+    uint16_t bytes;
+    uint32_t ping;
+    int e;
+
+    gw_reader_skip(p, 1);
+    e = gw_command_get(&p->in, at, &what, &bytes, err);
+    if (e < 0)
+        return e;
+    gw_trace_element_get(&r->session.vm->trace, at, "COMMAND", what->name);
+    if (!gw_grammar_step(grammar, GW_ELEMENT_COMMAND, what->number) ||
+        (what->number != GW_COMMAND_PING && !gw_postcopy_step(&r->postcopy.state, what->number)))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " may not come here (%s, %s)", what->name, at,
+                       gw_grammar_name(*grammar), gw_postcopy_name(r->postcopy.state));
+    if (what->number == GW_COMMAND_POSTCOPY_LISTEN)
+        return listen(r, err);
+    if (what->number == GW_COMMAND_POSTCOPY_RUN)
+        return run(r, err);
+    e = gw_get_u32(p, &ping, err);
+    if (e >= 0 && r->postcopy.ping_count == GW_PACKAGE_PINGS)
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "command PING at byte %" PRIu64 ": more than %u in the package", at, GW_PACKAGE_PINGS);
+    if (e >= 0)
+        r->postcopy.pings[r->postcopy.ping_count++] = ping;
+    return e;
+}
+
+static int packaged_devices(struct gw_recv *r, struct gw_reader *p, enum gw_grammar *grammar, struct gw_error *err)
+{
+    struct gw_devices_get g = {.reader = p, .packaged = true, .bind = bind_packaged, .section = gw_recv_live_section, .opaque = r};
+    struct gw_vm *vm = r->session.vm;
+    uint64_t at = gw_reader_offset(p);
+    int e;
+
+    if (r->postcopy.state != GW_POSTCOPY_LISTENING)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "device section at byte %" PRIu64 " before LISTEN", at);
+    gw_grammar_step(grammar, GW_ELEMENT_FULL, 0);
+    e = vm->devices->get(vm, &g, err);
+    r->touched |= g.touched;
+    return e;
+}
+
+/* Up to RUN, which ends it. */
+static int load_package(struct gw_recv *r, struct gw_reader *p, struct gw_error *err)
+{
+    enum gw_grammar grammar = GW_GRAMMAR_PACKAGE;
+    int e = 0;
+
+    while (e >= 0 && grammar == GW_GRAMMAR_PACKAGE) {
+        uint64_t at = gw_reader_offset(p);
+        const uint8_t *type;
+
+        e = gw_reader_need(p, 1, &type, err);
+        if (e < 0)
+            break;
+        if (*type == GW_ELEMENT_COMMAND)
+            e = packaged_command(r, p, &grammar, err);
+        else if (*type == GW_ELEMENT_FULL)
+            e = packaged_devices(r, p, &grammar, err);
+        else
+            e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " may not stand in a package", *type,
+                        gw_wire_element(*type), at);
+    }
+    if (e >= 0 && gw_reader_buffered(p))
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "%zu bytes behind RUN at byte %" PRIu64, gw_reader_buffered(p), gw_reader_offset(p));
+    return e;
+}
+
+/* All of it is read before any of it is done. */
+static int package(struct gw_recv *r, struct gw_error *err)
+{
+    GW_AUTOFREE uint8_t *data = NULL;
+    struct gw_reader p;
+    uint32_t bytes;
+    uint64_t at;
+    int e = gw_get_u32(&r->reader, &bytes, err);
+
+    if (e < 0)
+        return e;
+    at = gw_reader_offset(&r->reader);
+    if (!bytes || bytes > GW_PACKAGE_MAX)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a package of %u bytes at byte %" PRIu64 ", up to %u are taken", bytes, at,
+                       GW_PACKAGE_MAX);
+    e = gw_get_all(&r->reader, bytes, &data, err);
+    if (e < 0) {
+        gw_context(err, "the package of %u bytes at byte %" PRIu64, bytes, at);
+        return e;
+    }
+    gw_reader_init_memory(&p, data, bytes, at);
+    e = load_package(r, &p, err);
+    gw_reader_close(&p);
+    if (e < 0)
+        gw_context(err, "the package of %u bytes at byte %" PRIu64, bytes, at);
+    r->grammar = GW_GRAMMAR_POSTCOPY;
+    return e;
+}
+
+int gw_postcopy_in_command(struct gw_recv *r, uint16_t command, uint16_t bytes, struct gw_error *err)
+{
+    if (!gw_postcopy_step(&r->postcopy.state, command))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it may not come now: postcopy is %s", gw_postcopy_name(r->postcopy.state));
+    return command == GW_COMMAND_POSTCOPY_ADVISE        ? advise(r, bytes, err)
+           : command == GW_COMMAND_POSTCOPY_RAM_DISCARD ? discard(r, bytes, err)
+                                                        : package(r, err);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t lacking(const struct gw_recv *r)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        bytes += r->plan.live[i]->ops->lacking ? r->plan.live[i]->ops->lacking(r->plan.live[i]) : 0;
+    return bytes;
+}
+
+int gw_postcopy_in_complete(struct gw_recv *r, struct gw_error *err)
+{
+    uint64_t left = lacking(r), at = gw_reader_offset(&r->reader) - 1;
+
+    for (unsigned i = 0; i < r->bounds; i++)
+        if (r->bound[i].live && !r->bound[i].ended)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the stream ends at byte %" PRIu64 ", and its section %s does not", at,
+                           r->bound[i].live->ops->id);
+    return left ? gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                          "the stream ends at byte %" PRIu64 ", and %" PRIu64 " bytes of the machine's memory have not come", at, left)
+                : 0;
+}
+
+/* What came is kept, with what it lacks. */
+static int keep(struct gw_recv *r, struct gw_live *live, struct gw_error *err)
+{
+    struct gw_vm *vm = r->session.vm;
+    int e = 0;
+
+    for (unsigned i = 0; e >= 0 && i < vm->ram.count; i++) {
+        uint64_t *map, pages;
+
+        e = live->ops->received(live, vm->ram.blocks[i]->name, &map, &pages, err);
+        if (e >= 0)
+            e = vm->guest->lacks(vm, vm->ram.blocks[i], map, err);
+    }
+    return e;
+}
+
+int gw_postcopy_in_lost(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+    struct gw_error why = GW_ERROR_INIT;
+    uint64_t left = lacking(r);
+    int e = 0;
+
+    if (r->extended) /* QEMU takes the end of the connection better */
+        gw_recv_shut(r, err, NULL);
+    for (unsigned i = 0; left && x->vm->guest->lacks && e >= 0 && i < r->plan.lives; i++)
+        if (r->plan.live[i]->ops->received)
+            e = keep(r, r->plan.live[i], &why);
+    if (e < 0)
+        gw_context(err, "what it lacks is not known: %s", why.text);
+    if (left)
+        gw_context(err, "the machine was handed over here, and its source still has %" PRIu64 " bytes of its memory", left);
+    gw_session_enter_failed(x, GW_PHASE_RECV_LACKING, err);
+    return err->code;
+}
+
+int gw_postcopy_in_arrive(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+    struct gw_error local = GW_ERROR_INIT;
+    int e = x->vm->guest->park ? gw_recv_park(r, err) : 0;
+
+    if (e >= 0)
+        e = gw_recv_run_machine(r, err);
+    if (e < 0)
+        return gw_postcopy_in_lost(r, err);
+    gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
+    if (gw_recv_shut(r, NULL, &local) < 0)
+        gw_session_log(x, "the source was not told that all of its machine is here: %s", local.text);
+    gw_session_enter(x, GW_PHASE_ARRIVED);
+    return 0;
+}
