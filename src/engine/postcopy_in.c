@@ -223,10 +223,10 @@ int gw_postcopy_in_complete(struct gw_recv *r, struct gw_error *err)
 
     for (unsigned i = 0; i < r->bounds; i++)
         if (r->bound[i].live && !r->bound[i].ended)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the stream ends at byte %" PRIu64 ", and its section %s does not", at,
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "EOF at byte %" PRIu64 ", and section %s has not ended", at,
                            r->bound[i].live->ops->id);
     return left ? gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                          "the stream ends at byte %" PRIu64 ", and %" PRIu64 " bytes of the machine's memory have not come", at, left)
+                          "EOF at byte %" PRIu64 ", and %" PRIu64 " bytes of section ram have not come", at, left)
                 : 0;
 }
 
@@ -246,7 +246,8 @@ static int keep(struct gw_recv *r, struct gw_live *live, struct gw_error *err)
     return e;
 }
 
-int gw_postcopy_in_lost(struct gw_recv *r, struct gw_error *err)
+/* The source is gone, and has pages that are not here; or the machine cannot be kept. Returns err->code. */
+static int lost(struct gw_recv *r, struct gw_error *err)
 {
     struct gw_session *x = &r->session;
     struct gw_error why = GW_ERROR_INIT;
@@ -261,7 +262,7 @@ int gw_postcopy_in_lost(struct gw_recv *r, struct gw_error *err)
     if (e < 0)
         gw_context(err, "what it lacks is not known: %s", why.text);
     if (left)
-        gw_context(err, "the machine was handed over here, and its source still has %" PRIu64 " bytes of its memory", left);
+        gw_context(err, "the machine was handed over here before the last %" PRIu64 " bytes of its memory had come", left);
     gw_session_enter_failed(x, GW_PHASE_RECV_LACKING, err);
     return err->code;
 }
@@ -275,10 +276,19 @@ int gw_postcopy_in_arrive(struct gw_recv *r, struct gw_error *err)
     if (e >= 0)
         e = gw_recv_run_machine(r, err);
     if (e < 0)
-        return gw_postcopy_in_lost(r, err);
+        return lost(r, err);
     gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
     if (gw_recv_shut(r, NULL, &local) < 0)
         gw_session_log(x, "the source was not told that all of its machine is here: %s", local.text);
     gw_session_enter(x, GW_PHASE_ARRIVED);
     return 0;
+}
+
+int gw_postcopy_in_broken(struct gw_recv *r, struct gw_error *err)
+{
+    if (lacking(r))
+        return lost(r, err);
+    gw_session_log(&r->session, "all of the machine is here; %s", err->text);
+    *err = (struct gw_error)GW_ERROR_INIT;
+    return gw_postcopy_in_arrive(r, err);
 }

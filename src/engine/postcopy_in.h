@@ -33,7 +33,7 @@ int gw_postcopy_in_command(struct gw_recv *r, uint16_t command, uint16_t bytes, 
 int gw_postcopy_in_complete(struct gw_recv *r, struct gw_error *err);
 /* All has come, and the machine belongs here. */
 int gw_postcopy_in_arrive(struct gw_recv *r, struct gw_error *err);
-/* The source is gone, and has pages that are not here. Returns err->code. */
-int gw_postcopy_in_lost(struct gw_recv *r, struct gw_error *err);
+/* The stream broke off behind RUN. The machine arrives all the same if all of it is here. */
+int gw_postcopy_in_broken(struct gw_recv *r, struct gw_error *err);
 
 #endif

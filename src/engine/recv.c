@@ -118,7 +118,7 @@ static int run(struct gw_recv *r, struct gw_error *err)
         if (e >= 0)
             return gw_recv_arrive(r, err);
         if (gw_session_phase(&r->session) == GW_PHASE_FOLLOWED)
-            return gw_postcopy_in_lost(r, err);
+            return gw_postcopy_in_broken(r, err);
         if (r->touched || !r->listener || !gw_listener_is_socket(r->listener) ||
             gw_session_check(&r->session, NULL) < 0) {
             /* That is how a cancel shows here, and how a host that died does. */
