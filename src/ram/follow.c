@@ -70,6 +70,7 @@ int gw_ram_forget(struct gw_live *live, const char *name, uint64_t start, uint64
     struct ram_live *m = of(live);
     struct gw_ram *ram = m->config.ram;
     struct gw_ram_block *b = gw_ram_find(ram, name);
+    uint64_t **owed;
     uint64_t page = b && !m->config.any_host_pages ? GW_MAX(b->page_bytes, (uint64_t)ram->page_bytes) : ram->page_bytes;
 
     if (!m->listed || !b || !gw_ram_migrates(b))
@@ -79,21 +80,91 @@ int gw_ram_forget(struct gw_live *live, const char *name, uint64_t start, uint64
                        "0x%" PRIx64 " bytes at 0x%" PRIx64 " of RAM block %s, which has 0x%" PRIx64 " bytes and pages of 0x%" PRIx64,
                        bytes, start, name, b->used_bytes, page);
     atomic_store(&live->touched, true);
+    owed = gw_ram_table(m->owed, &m->owed_count, sizeof *owed, b);
+    if (!owed)
+        return gw_nomem(err, "map of discarded pages");
+    m->owed = owed;
+    if (!m->owed[b->index] && !(m->owed[b->index] = gw_bitmap_new(b->max_bytes >> ram->page_bits)))
+        return gw_nomem(err, "map of discarded pages");
+    gw_bitmap_set_range(m->owed[b->index], start >> ram->page_bits, bytes >> ram->page_bits);
     return m->store->discard(m->store, b, start >> ram->page_bits, bytes >> ram->page_bits, err);
 }
 
-void gw_ram_follow(struct gw_live *live)
+int gw_ram_follow(struct gw_live *live, struct gw_error *err)
 {
-    of(live)->follows = of(live)->in->follows = true;
+    struct ram_live *m = of(live);
+
+    m->follows = m->in->follows = true;
+    return m->store->listen ? m->store->listen(m->store, err) : 0;
+}
+
+void gw_ram_hold(struct gw_live *live)
+{
+    struct ram_live *m = of(live);
+
+    if (m->store->hold)
+        m->store->hold(m->store);
+    m->in->broke(m->in);
+}
+
+void gw_ram_again(struct gw_live *live)
+{
+    struct ram_live *m = of(live);
+
+    if (m->store->ask_again)
+        m->store->ask_again(m->store);
+}
+
+int gw_ram_release(struct gw_live *live, struct gw_error *err)
+{
+    struct ram_live *m = of(live);
+
+    return m->follows && m->store->finish ? m->store->finish(m->store, err) : 0;
+}
+
+void gw_ram_unfollow(struct ram_live *m)
+{
+    for (unsigned i = 0; i < m->owed_count; i++)
+        if (m->owed[i])
+            gw_bitmap_free(m->owed[i], m->config.ram->blocks[i]->max_bytes >> m->config.ram->page_bits);
+    free(m->owed);
+    m->owed = NULL;
+    m->owed_count = 0;
+    m->host_pages = 0;
+    m->follows = false;
+}
+
+/* A page that was neither sent nor discarded is one that the source does not send. */
+static int copy_received(const struct ram_live *m, const struct gw_ram_block *b, uint64_t **ret, struct gw_error *err)
+{
+    const uint64_t *owed = b->index < m->owed_count ? m->owed[b->index] : NULL;
+
+    *ret = calloc(GW_MAX(gw_bitmap_words(b->pages), 1u), sizeof **ret);
+    if (!*ret)
+        return gw_nomem(err, "map of received pages");
+    m->store->received(m->store, b, *ret);
+    for (size_t i = 0; i < gw_bitmap_words(b->pages); i++)
+        (*ret)[i] |= owed ? ~owed[i] : ~0ull;
+    if (b->pages % 64)
+        (*ret)[b->pages / 64] &= ~(~0ull << b->pages % 64);
+    return 0;
 }
 
 uint64_t gw_ram_lacking(struct gw_live *live)
 {
     struct ram_live *m = of(live);
-    uint64_t pages = 0;
+    uint64_t pages = 0, *map;
 
-    for (unsigned i = 0; m->store && i < m->config.ram->count; i++)
-        pages += m->store->missing(m->store, m->config.ram->blocks[i]);
+    for (unsigned i = 0; i < m->owed_count; i++) {
+        const struct gw_ram_block *b = m->config.ram->blocks[i];
+
+        if (!m->owed[i])
+            continue;
+        if (copy_received(m, b, &map, NULL) < 0)
+            return UINT64_MAX; /* not known, which is not nothing */
+        pages += b->pages - gw_bitmap_count(map, b->pages);
+        free(map);
+    }
     return pages << m->config.ram->page_bits;
 }
 
@@ -104,10 +175,6 @@ int gw_ram_received(struct gw_live *live, const char *name, uint64_t **ret_map, 
 
     if (!b || !gw_ram_migrates(b) || !m->store->received)
         return gw_fail(err, -ENOENT, GW_BLAME_PEER, "no RAM block is called %s", name);
-    *ret_map = calloc(GW_MAX(gw_bitmap_words(b->pages), 1u), sizeof **ret_map);
-    if (!*ret_map)
-        return gw_nomem(err, "map of received pages");
-    m->store->received(m->store, b, *ret_map);
     *ret_pages = b->pages;
-    return 0;
+    return copy_received(m, b, ret_map, err);
 }

@@ -270,6 +270,7 @@ static struct gw_live *live_free(struct gw_live *live)
     if (m->source)
         m->source->free(m->source);
     gw_lanes_in_free(m->lanes_in); /* before the store that they write to */
+    gw_ram_unfollow(m);
     if (m->in)
         m->in->free(m->in);
     if (m->store)
@@ -318,6 +319,9 @@ static const struct gw_live_ops ops = {
     .advised = gw_ram_advised,
     .discard = gw_ram_forget,
     .follow = gw_ram_follow,
+    .hold = gw_ram_hold,
+    .again = gw_ram_again,
+    .release = gw_ram_release,
     .lacking = gw_ram_lacking,
     .received = gw_ram_received,
     .load_cleanup = gw_ram_load_cleanup,

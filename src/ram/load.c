@@ -53,7 +53,7 @@ void gw_ram_load_cleanup(struct gw_live *live, bool ok)
         m->in->hook->over(m->in->hook, ok);
     m->store->reset(m->store);
     m->in->reset(m->in);
-    m->host_pages = 0;
+    gw_ram_unfollow(m);
     if (ok)
         write_back(m);
     m->loading = false;

@@ -379,6 +379,14 @@ static int add(struct gw_layout_in *layout, struct gw_ram_block *b, struct gw_er
     return gw_ram_listed_add(&GW_CONTAINER(layout, struct get, layout)->listed, b, err);
 }
 
+static void broke(struct gw_layout_in *layout)
+{
+    struct get *g = GW_CONTAINER(layout, struct get, layout);
+
+    g->last = NULL;
+    g->run = 0;
+}
+
 static void reset(struct gw_layout_in *layout)
 {
     struct get *g = GW_CONTAINER(layout, struct get, layout);
@@ -423,7 +431,7 @@ int gw_layout_stream_in_new(const struct gw_ram *ram, bool guess, struct gw_layo
 
     if (!g)
         return gw_nomem(err, "RAM record reader");
-    *g = (struct get){.layout = {.add = add, .get = get, .reset = reset, .free = layout_free},
+    *g = (struct get){.layout = {.add = add, .get = get, .broke = broke, .reset = reset, .free = layout_free},
                       .ram = ram,
                       .may_guess = guess,
                       .guess = GUESS_MIN,

@@ -134,6 +134,15 @@ struct gw_store {
      * added. Any thread. */
     void (*received)(struct gw_store *s, const struct gw_ram_block *b, uint64_t *map);
 
+    /* Postcopy of a machine that runs here; all NULL: nobody touches a page that has not come. */
+    /* From now on who touches such a page waits for it, and it is asked for. */
+    int (*listen)(struct gw_store *s, struct gw_error *err);
+    /* Nobody can be asked now; and: somebody can again, and is asked for all that is waited for. */
+    void (*hold)(struct gw_store *s);
+    void (*ask_again)(struct gw_store *s);
+    /* What has not come never will, and is zeros. Then listen ends: plain memory. */
+    int (*finish)(struct gw_store *s, struct gw_error *err);
+
     /* Guessing, for layouts that read ahead of what is known; all NULL: this store does not allow it. */
     /* The first page of [from, end) that has no contents yet, which is the only kind that may be scribbled on before it
      * is known what comes; `end` when there is none. */
@@ -168,6 +177,8 @@ struct gw_layout_in {
     /* Reads records, and puts what they carry into the store, up to and with the next mark. 1: it was the mark that the
      * lanes are to be waited for (MULTIFD_FLUSH on the main stream), and not the last one. */
     int (*get)(struct gw_layout_in *l, struct gw_reader *r, struct gw_store *store, struct gw_error *err);
+    /* NULL where postcopy is not. The stream broke off inside of a record: another one begins, in which nothing was named yet. */
+    void (*broke)(struct gw_layout_in *l);
     /* Back to as it was made. */
     void (*reset)(struct gw_layout_in *l);
     struct gw_layout_in *(*free)(struct gw_layout_in *l);
