@@ -63,6 +63,14 @@ void gw_bitmap_clear_range(uint64_t *map, uint64_t first, uint64_t count)
     map[w] &= ~m;
 }
 
+void gw_bitmap_set_range_atomic(uint64_t *map, uint64_t first, uint64_t count)
+{
+    if (!count)
+        return;
+    FOR_MASKED(first, count, w, m)
+    __atomic_fetch_or(&map[w], m, __ATOMIC_SEQ_CST);
+}
+
 uint64_t gw_bitmap_set_range_count(uint64_t *map, uint64_t first, uint64_t count)
 {
     uint64_t n = 0;

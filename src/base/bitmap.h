@@ -59,10 +59,15 @@ static inline bool gw_bitmap_set_atomic(uint64_t *map, uint64_t bit)
     return (__atomic_fetch_or(&map[bit / 64], m, __ATOMIC_SEQ_CST) & m) != 0;
 }
 
-static inline void gw_bitmap_clear_atomic(uint64_t *map, uint64_t bit)
+static inline bool gw_bitmap_clear_atomic(uint64_t *map, uint64_t bit)
 {
-    __atomic_fetch_and(&map[bit / 64], ~(1ull << (bit % 64)), __ATOMIC_SEQ_CST);
+    uint64_t m = 1ull << (bit % 64);
+
+    return (__atomic_fetch_and(&map[bit / 64], ~m, __ATOMIC_SEQ_CST) & m) != 0;
 }
+
+/* Bits of one word at a time; all of them are set when it returns. */
+void gw_bitmap_set_range_atomic(uint64_t *map, uint64_t first, uint64_t count);
 
 /* Takes the whole word and leaves zero, atomically. */
 static inline uint64_t gw_bitmap_take_word_atomic(uint64_t *map, size_t word)

@@ -7,7 +7,7 @@ int gw_maps_kind(uintptr_t start, uintptr_t end, enum gw_maps_kind *ret, struct 
 {
     FILE *f = fopen("/proc/self/maps", "re");
     uintptr_t at = start;
-    bool anonymous = true;
+    bool anonymous = true, shared = true;
     char *line = NULL;
     size_t size = 0;
     int r = 0;
@@ -29,6 +29,7 @@ int gw_maps_kind(uintptr_t start, uintptr_t end, enum gw_maps_kind *ret, struct 
             break;
         /* Anonymous huge TLB pages and shared anonymous memory have an inode. */
         anonymous = anonymous && perms[3] == 'p' && !inode;
+        shared = shared && perms[3] == 's';
         at = hi;
     }
     if (r == 0 && at < end && ferror(f))
@@ -36,6 +37,9 @@ int gw_maps_kind(uintptr_t start, uintptr_t end, enum gw_maps_kind *ret, struct 
     free(line);
     fclose(f);
     if (r == 0)
-        *ret = at < end ? GW_MAPS_HOLES : anonymous ? GW_MAPS_ANONYMOUS : GW_MAPS_OTHER;
+        *ret = at < end    ? GW_MAPS_HOLES
+               : anonymous ? GW_MAPS_ANONYMOUS
+               : shared    ? GW_MAPS_SHARED
+                           : GW_MAPS_OTHER;
     return r;
 }

@@ -51,6 +51,9 @@ struct gw_pm_region {
 
 #define GW_UFFD_USER_MODE_ONLY             1
 #define GW_UFFD_FEATURE_PAGEFAULT_FLAG_WP  (1u << 0)
+#define GW_UFFD_FEATURE_MISSING_HUGETLBFS  (1u << 4)
+#define GW_UFFD_FEATURE_MISSING_SHMEM      (1u << 5)
+#define GW_UFFD_FEATURE_THREAD_ID          (1u << 8)
 #define GW_UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1u << 12)
 #define GW_UFFD_FEATURE_WP_UNPOPULATED     (1u << 13)
 #define GW_UFFD_FEATURE_WP_ASYNC           (1u << 15)

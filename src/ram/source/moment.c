@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ram/tracker/uffd.h"
+#include "ram/page/uffd.h"
 
 #define POPULATE_BYTES (64ull << 20) /* between two looks at the cancel */
 #define PASS_BYTES     (2ull << 20)  /* protected at a time: the guard waits so long */

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 
 #include "ram/page/maps.h"
-#include "ram/tracker/uffd.h"
+#include "ram/page/uffd.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * watch: a RAM block that a userfaultfd (ram/tracker/uffd.h) may write-protect.
+ * watch: a RAM block that a userfaultfd (ram/page/uffd.h) may write-protect.
  *
  * Threads: any; a block is watched by one userfaultfd at a time.
  */

@@ -213,6 +213,11 @@ void gw_store_direct_set_room(struct gw_store *store, gw_room_fn room, void *opa
     of(store)->opaque = opaque;
 }
 
+uint64_t *gw_store_direct_received(struct gw_store *store, const struct gw_ram_block *b)
+{
+    return b->index < of(store)->count ? of(store)->maps[b->index].received : NULL;
+}
+
 int gw_store_direct_new(const struct gw_ram *ram, struct gw_store **ret, struct gw_error *err)
 {
     struct direct *s = calloc(1, sizeof *s);

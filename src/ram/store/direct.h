@@ -26,6 +26,9 @@ typedef int (*gw_room_fn)(void *opaque, const struct gw_ram_block *b, uint64_t o
  * no room for is told by `place`. */
 void gw_store_direct_set_room(struct gw_store *store, gw_room_fn room, void *opaque);
 
+/* A bit for each target page up to the maximum length that has come. NULL: the block was not added. Until the next reset. */
+uint64_t *gw_store_direct_received(struct gw_store *store, const struct gw_ram_block *b);
+
 int gw_store_direct_new(const struct gw_ram *ram, struct gw_store **ret, struct gw_error *err);
 
 #endif

@@ -17,7 +17,7 @@
 #include "ram/page/pagemap_abi.h"
 #include "ram/page/maps.h"
 #include "ram/tracker/tracker.h"
-#include "ram/tracker/uffd.h"
+#include "ram/page/uffd.h"
 
 #define VEC_LEN 1024
 

@@ -79,7 +79,7 @@ static void test_holes(void **state)
     assert_int_equal(kind(NULL, UINTPTR_MAX - 2 * page, UINTPTR_MAX - page), GW_MAPS_HOLES);
 }
 
-/* Memory that others can change, and files, make all of a range OTHER. */
+/* Memory that others can change, and files, make all of a range OTHER; by itself shared memory is SHARED. */
 static void test_other(void **state)
 {
     FILE *f = tmpfile();
@@ -94,7 +94,7 @@ static void test_other(void **state)
 
         assert_ptr_equal(
             mmap(o, page, PROT_READ | PROT_WRITE, flags | MAP_FIXED, i == 0 ? -1 : i == 3 ? memfd : fd, 0), o);
-        assert_int_equal(kind(p, page, 2 * page), GW_MAPS_OTHER);
+        assert_int_equal(kind(p, page, 2 * page), i == 1 ? GW_MAPS_OTHER : GW_MAPS_SHARED);
         assert_int_equal(kind(p, 0, 4 * page), GW_MAPS_OTHER);
         assert_int_equal(kind(p, 0, page), GW_MAPS_ANONYMOUS);
         assert_int_equal(kind(p, 2 * page, 4 * page), GW_MAPS_ANONYMOUS);

@@ -14,7 +14,7 @@
 
 #include "ram/source/moment.h"
 #include "ram/source/protect.h"
-#include "ram/tracker/uffd.h"
+#include "ram/page/uffd.h"
 
 #define PAGE 4096u
 #define MIB  (1ull << 20)

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 
 #include "ram/page/pagemap_abi.h"
-#include "ram/tracker/uffd.h"
+#include "ram/page/uffd.h"
 
 /* In the place of the C library's: counts the scans and what they found. */
 static unsigned scans, scanned;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "ram/tracker/uffd.h"
+#include "ram/page/uffd.h"
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -60,7 +60,8 @@ int gw_uffd_open_wp_async(int *ret_fd, struct gw_error *err)
 static int agree(uint64_t features, int *ret_fd, uint64_t *ret, struct gw_error *err)
 {
     struct uffdio_api api = {.api = UFFD_API, .features = features};
-    int fd = open_any(0, "give CAP_SYS_PTRACE, or set vm.unprivileged_userfaultfd to 1", err);
+    int fd = open_any(0, "give CAP_SYS_PTRACE, or set vm.unprivileged_userfaultfd to 1 (a userfaultfd of user mode only is not "
+                         "enough: KVM and other kernel code wait for pages too)", err);
 
     if (fd < 0)
         return fd;
@@ -88,4 +89,16 @@ int gw_uffd_open_wp(int *ret_fd, struct gw_error *err)
         return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL,
                        "the kernel cannot write-protect memory by userfaultfd: Linux 5.7 or later is needed, on x86-64, or 6.7 on arm64");
     return agree(has & wanted, ret_fd, &has, err);
+}
+
+int gw_uffd_open_missing(int *ret_fd, uint64_t *ret_features, struct gw_error *err)
+{
+    const uint64_t wanted = GW_UFFD_FEATURE_MISSING_HUGETLBFS | GW_UFFD_FEATURE_MISSING_SHMEM | GW_UFFD_FEATURE_THREAD_ID;
+    uint64_t has;
+    int fd, r = agree(0, &fd, &has, err);
+
+    if (r < 0)
+        return r;
+    close(fd);
+    return agree(has & wanted, ret_fd, ret_features, err);
 }

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "ram/page/pagemap_abi.h"
-#include "ram/tracker/uffd.h"
+#include "ram/page/uffd.h"
 
 static struct {
     int call;   /* errno of the system call; 0: it works */
