@@ -55,12 +55,19 @@ static int judge_incoming(struct gw_control *c, struct gw_error *err)
                        : "");
 }
 
+/* It is here, and nobody but us starts it; its pages follow. */
+static bool stands_here(struct gw_control *c)
+{
+    return c->config.start_paused && receiving(c) && gw_recv_owner(c->recv) == GW_OWNER_DESTINATION &&
+           gw_recv_status(c->recv) >= GW_STATUS_POSTCOPY_ACTIVE && gw_recv_status(c->recv) <= GW_STATUS_POSTCOPY_RECOVER;
+}
+
 int gw_control_may_run(struct gw_control *c, struct gw_error *err)
 {
     int r;
 
     pthread_mutex_lock(&c->sessions);
-    r = judge_incoming(c, err);
+    r = stands_here(c) ? 0 : judge_incoming(c, err);
     /* The session may have read the last of memory already, or be about to: nobody but it may start the machine. */
     if (r == 0 && sending(c))
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "Migration is not finalized yet");
@@ -259,8 +266,25 @@ int gw_cmd_migrate_start_postcopy(struct gw_control *c, json_t *args, json_t **r
 
 int gw_cmd_migrate_pause(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
-    return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                   "migrate-pause is currently only supported during postcopy-active state");
+    int r;
+
+    pthread_mutex_lock(&c->sessions);
+    r = receiving(c) ? gw_recv_pause(c->recv, err)
+                     : gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                               "migrate-pause is currently only supported during postcopy-active state");
+    pthread_mutex_unlock(&c->sessions);
+    return r;
+}
+
+int gw_cmd_migrate_recover(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&c->sessions);
+    r = receiving(c) ? gw_recv_recover(c->recv, json_string_value(json_object_get(args, "uri")), err)
+                     : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Migrate recover can only be run when postcopy is paused.");
+    pthread_mutex_unlock(&c->sessions);
+    return r;
 }
 
 int gw_cmd_claim(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)

@@ -155,7 +155,7 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
     int e = 0;
 
     if (r->postcopy.state == GW_POSTCOPY_RUNNING)
-        return gw_postcopy_in_arrive(r, err);
+        return gw_follow_arrive(r, err);
     gw_session_enter(x, GW_PHASE_LOADED);
     if (x->vm->guest->park) {
         e = gw_recv_park(r, err);

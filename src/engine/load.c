@@ -301,6 +301,12 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
     case GW_COMMAND_PACKAGED:
         e = gw_postcopy_in_command(r, what->number, bytes, err);
         break;
+    case GW_COMMAND_RECV_BITMAP:
+        e = gw_follow_map(r, bytes, err);
+        break;
+    case GW_COMMAND_POSTCOPY_RESUME:
+        e = gw_follow_resume(r, err);
+        break;
     default:
         return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "command %s at byte %" PRIu64 " is not supported here", what->name, at);
     }
@@ -451,6 +457,21 @@ static int describe_if_it_can(struct gw_recv *r, struct gw_error *err)
     return e;
 }
 
+int gw_recv_elements(struct gw_recv *r, bool session, struct gw_error *err)
+{
+    int e;
+
+    while ((e = element(r, err)) > 0) {
+        if (session && r->postcopy.threaded)
+            return 1;
+        gw_recv_publish(r);
+        e = gw_session_check(&r->session, err);
+        if (e < 0)
+            break;
+    }
+    return e;
+}
+
 int gw_recv_load(struct gw_recv *r, struct gw_error *err)
 {
     int e;
@@ -460,17 +481,12 @@ int gw_recv_load(struct gw_recv *r, struct gw_error *err)
     if (e < 0)
         return e;
     gw_globalstate_set(r->session.vm->globalstate, true);
-    while ((e = element(r, err)) > 0) {
-        gw_recv_publish(r);
-        e = gw_session_check(&r->session, err);
-        if (e < 0)
-            return e;
-    }
+    e = gw_recv_elements(r, true, err);
+    if (r->postcopy.state == GW_POSTCOPY_RUNNING)
+        return gw_follow(r, e, err);
     if (e < 0)
         return e;
     r->ended = true;
-    if (r->postcopy.state == GW_POSTCOPY_RUNNING)
-        return gw_postcopy_in_complete(r, err);
     e = check_complete(r, err);
     if (!r->described)
         return e < 0 ? e : describe_if_it_can(r, err);

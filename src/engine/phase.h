@@ -12,7 +12,8 @@
  *     destination  LISTEN -> LOADING -> LOADED -> [ASKED] -> COMMITTED -> ARRIVED
  *                     \_________\_________\-> RECV_FAILED   \-> RECV_UNDECIDED -> ARRIVED (claimed)
  *                  postcopy: LOADING -> FOLLOWED -> ARRIVED
- *                                          \-> RECV_LACKING
+ *                                          \-> RECV_PAUSED -> RECV_RECOVER -> FOLLOWED
+ *                                                  \-> RECV_LACKING
  *
  * 1. The owner column says who may run the guest. It never goes back from DESTINATION to SOURCE except on the
  *    destination's own word that it cannot run (SHUT with an error).
@@ -22,8 +23,8 @@
  * it away by COMMIT (HANDED). With a plain peer that column cannot be had: the answer decides, and without an answer
  * the ending is UNDECIDED: neither resumed nor called a success.
  * 5. OFFERED_POSTCOPY: the last byte of the package may have left. POSTCOPY: the destination has said that it loaded it: it
- * runs, whatever comes. FOLLOWED is the same at the destination, from before it says so; RECV_LACKING: its source is gone, and
- * has pages that are not here. RECONNECT and RECOVER: it runs there since an earlier session, and lacks pages.
+ * runs, whatever comes. FOLLOWED is the same at the destination, from before it says so (until then it may still
+ * fail, on its own word); RECV_PAUSED: the connection is lost, the machine has what came; RECV_LACKING: nobody waits for more. RECONNECT and RECOVER: it runs there since an earlier session, and lacks pages.
  */
 #ifndef GW_ENGINE_PHASE_H
 #define GW_ENGINE_PHASE_H
@@ -60,7 +61,11 @@
     F(CANCELLED, SOURCE, CANCELLED, SOURCE, false, true, 0)                                                            \
     F(LISTEN, DESTINATION, SETUP, SOURCE, true, false, B(LOADING) | B(RECV_FAILED) | B(RECV_CANCELLED))                \
     F(LOADING, DESTINATION, ACTIVE, SOURCE, true, false, B(LISTEN) | B(LOADED) | B(FOLLOWED) | B(RECV_FAILED) | B(RECV_CANCELLED)) \
-    F(FOLLOWED, DESTINATION, POSTCOPY_ACTIVE, DESTINATION, false, false, B(ARRIVED) | B(RECV_LACKING))                 \
+    F(FOLLOWED, DESTINATION, POSTCOPY_ACTIVE, DESTINATION, false, false,                                               \
+      B(ARRIVED) | B(RECV_PAUSED) | B(RECV_LACKING) | B(RECV_FAILED))                                                  \
+    F(RECV_PAUSED, DESTINATION, POSTCOPY_PAUSED, DESTINATION, false, false, B(RECV_RECOVER) | B(RECV_LACKING))         \
+    F(RECV_RECOVER, DESTINATION, POSTCOPY_RECOVER, DESTINATION, false, false,                                          \
+      B(FOLLOWED) | B(RECV_PAUSED) | B(RECV_LACKING))                                                                  \
     F(RECV_LACKING, DESTINATION, FAILED, DESTINATION, false, true, 0)                                                  \
     F(LOADED, DESTINATION, ACTIVE, SOURCE, true, false, B(ASKED) | B(COMMITTED) | B(RECV_FAILED) | B(RECV_CANCELLED))  \
     F(ASKED, DESTINATION, ACTIVE, UNDECIDED, false, false, B(COMMITTED) | B(RECV_FAILED) | B(RECV_UNDECIDED))          \

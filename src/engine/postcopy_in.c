@@ -69,14 +69,6 @@ static int bind_packaged(void *opaque, const struct gw_section_head *h, uint64_t
     return 0;
 }
 
-static int listen(struct gw_recv *r, struct gw_error *err)
-{
-    for (unsigned i = 0; i < r->plan.lives; i++)
-        if (r->plan.live[i]->ops->follow)
-            r->plan.live[i]->ops->follow(r->plan.live[i]);
-    return 0;
-}
-
 static int answer_pings(struct gw_recv *r, struct gw_error *err)
 {
     uint8_t body[GW_FRAME_PONG_BYTES];
@@ -89,12 +81,23 @@ static int answer_pings(struct gw_recv *r, struct gw_error *err)
     return e;
 }
 
-/* The source takes the answer to the package's PING for the word that the machine is here. */
+/* The source takes the answer to the package's PING for the word that the machine is here: it comes when that cannot fail any
+ * more. */
 static int run(struct gw_recv *r, struct gw_error *err)
 {
-    int e = gw_session_commit(&r->session, GW_PHASE_FOLLOWED, err);
+    int e = gw_follow_commit(r, err);
 
-    return e < 0 ? e : answer_pings(r, err);
+    if (e >= 0 && !r->session.vm->guest->park) {
+        e = gw_recv_run_machine(r, err);
+        if (e < 0) {
+            gw_recv_give_up(r, err);
+            gw_session_enter_failed(&r->session, GW_PHASE_RECV_FAILED, err);
+            return e;
+        }
+    }
+    if (e >= 0 && answer_pings(r, NULL) < 0)
+        gw_session_log(&r->session, "the source was not told that the machine is here"); /* the connection is lost, which shows there */
+    return e;
 }
 
 static int packaged_command(struct gw_recv *r, struct gw_reader *p, enum gw_grammar *grammar, struct gw_error *err)
@@ -115,7 +118,7 @@ static int packaged_command(struct gw_recv *r, struct gw_reader *p, enum gw_gram
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " may not come here (%s, %s)", what->name, at,
                        gw_grammar_name(*grammar), gw_postcopy_name(r->postcopy.state));
     if (what->number == GW_COMMAND_POSTCOPY_LISTEN)
-        return listen(r, err);
+        return gw_follow_listen(r, err);
     if (what->number == GW_COMMAND_POSTCOPY_RUN)
         return run(r, err);
     e = gw_get_u32(p, &ping, err);
@@ -192,7 +195,10 @@ static int package(struct gw_recv *r, struct gw_error *err)
     gw_reader_close(&p);
     if (e < 0)
         gw_context(err, "the package of %u bytes at byte %" PRIu64, bytes, at);
-    r->grammar = GW_GRAMMAR_POSTCOPY;
+    if (e < 0 && r->postcopy.threaded)
+        gw_follow_abandon(r, err);
+    if (!r->postcopy.threaded)
+        r->grammar = GW_GRAMMAR_POSTCOPY;
     return e;
 }
 
@@ -203,92 +209,4 @@ int gw_postcopy_in_command(struct gw_recv *r, uint16_t command, uint16_t bytes, 
     return command == GW_COMMAND_POSTCOPY_ADVISE        ? advise(r, bytes, err)
            : command == GW_COMMAND_POSTCOPY_RAM_DISCARD ? discard(r, bytes, err)
                                                         : package(r, err);
-}
-
-/* ---- the end ------------------------------------------------------------------------------------------------------
- */
-
-static uint64_t lacking(const struct gw_recv *r)
-{
-    uint64_t bytes = 0;
-
-    for (unsigned i = 0; i < r->plan.lives; i++)
-        bytes += r->plan.live[i]->ops->lacking ? r->plan.live[i]->ops->lacking(r->plan.live[i]) : 0;
-    return bytes;
-}
-
-int gw_postcopy_in_complete(struct gw_recv *r, struct gw_error *err)
-{
-    uint64_t left = lacking(r), at = gw_reader_offset(&r->reader) - 1;
-
-    for (unsigned i = 0; i < r->bounds; i++)
-        if (r->bound[i].live && !r->bound[i].ended)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "EOF at byte %" PRIu64 ", and section %s has not ended", at,
-                           r->bound[i].live->ops->id);
-    return left ? gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                          "EOF at byte %" PRIu64 ", and %" PRIu64 " bytes of section ram have not come", at, left)
-                : 0;
-}
-
-/* What came is kept, with what it lacks. */
-static int keep(struct gw_recv *r, struct gw_live *live, struct gw_error *err)
-{
-    struct gw_vm *vm = r->session.vm;
-    int e = 0;
-
-    for (unsigned i = 0; e >= 0 && i < vm->ram.count; i++) {
-        uint64_t *map, pages;
-
-        e = live->ops->received(live, vm->ram.blocks[i]->name, &map, &pages, err);
-        if (e >= 0)
-            e = vm->guest->lacks(vm, vm->ram.blocks[i], map, err);
-    }
-    return e;
-}
-
-/* The source is gone, and has pages that are not here; or the machine cannot be kept. Returns err->code. */
-static int lost(struct gw_recv *r, struct gw_error *err)
-{
-    struct gw_session *x = &r->session;
-    struct gw_error why = GW_ERROR_INIT;
-    uint64_t left = lacking(r);
-    int e = 0;
-
-    if (r->extended) /* QEMU takes the end of the connection better */
-        gw_recv_shut(r, err, NULL);
-    for (unsigned i = 0; left && x->vm->guest->lacks && e >= 0 && i < r->plan.lives; i++)
-        if (r->plan.live[i]->ops->received)
-            e = keep(r, r->plan.live[i], &why);
-    if (e < 0)
-        gw_context(err, "what it lacks is not known: %s", why.text);
-    if (left)
-        gw_context(err, "the machine was handed over here before the last %" PRIu64 " bytes of its memory had come", left);
-    gw_session_enter_failed(x, GW_PHASE_RECV_LACKING, err);
-    return err->code;
-}
-
-int gw_postcopy_in_arrive(struct gw_recv *r, struct gw_error *err)
-{
-    struct gw_session *x = &r->session;
-    struct gw_error local = GW_ERROR_INIT;
-    int e = x->vm->guest->park ? gw_recv_park(r, err) : 0;
-
-    if (e >= 0)
-        e = gw_recv_run_machine(r, err);
-    if (e < 0)
-        return lost(r, err);
-    gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
-    if (gw_recv_shut(r, NULL, &local) < 0)
-        gw_session_log(x, "the source was not told that all of its machine is here: %s", local.text);
-    gw_session_enter(x, GW_PHASE_ARRIVED);
-    return 0;
-}
-
-int gw_postcopy_in_broken(struct gw_recv *r, struct gw_error *err)
-{
-    if (lacking(r))
-        return lost(r, err);
-    gw_session_log(&r->session, "all of the machine is here; %s", err->text);
-    *err = (struct gw_error)GW_ERROR_INIT;
-    return gw_postcopy_in_arrive(r, err);
 }

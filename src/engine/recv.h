@@ -11,6 +11,7 @@
 #include "engine/head.h"
 #include "engine/pages.h"
 #include "engine/plan.h"
+#include "engine/follow.h"
 #include "engine/postcopy_in.h"
 #include "engine/session.h"
 #include "godwit/recv.h"
@@ -84,6 +85,8 @@ void gw_door_close(struct gw_recv *r);
 /* The stream has ended, and nobody watches. With multifd: hears whoever came before that. A channel that nobody reads here has
  * pages that would be missing: it is the end of the migration, however late it is noticed. A stranger costs some time. */
 int gw_door_settle(struct gw_recv *r, struct gw_error *err);
+/* Elements up to EOF (0). On the session's thread also up to where another thread reads on (1). */
+int gw_recv_elements(struct gw_recv *r, bool session, struct gw_error *err);
 /* Everything up to the end of the stream. */
 int gw_recv_load(struct gw_recv *r, struct gw_error *err);
 /* A COMMAND, behind its type byte, which stands at byte `at`. */

@@ -308,7 +308,7 @@ static enum gw_form form_of(const struct get *g, uint64_t flags)
     case GW_RAMF_XBZRLE:
         return g->layout.decoder[GW_FORM_XBZRLE] && !g->layout.follows ? GW_FORM_XBZRLE : GW_FORM_OPEN;
     case GW_RAMF_COMPRESS:
-        return g->layout.decoder[GW_FORM_DEFLATE] ? GW_FORM_DEFLATE : GW_FORM_OPEN;
+        return g->layout.decoder[GW_FORM_DEFLATE] && !g->layout.follows ? GW_FORM_DEFLATE : GW_FORM_OPEN;
     default:
         return GW_FORM_OPEN;
     }
