@@ -232,6 +232,7 @@ static void test_owner(void **state)
             if (a == GW_OWNER_DESTINATION && b != GW_OWNER_DESTINATION)
                 /* SHUT with an error, heard or said; or said and perhaps not heard. */
                 assert_true((from == GW_PHASE_HANDED && to == GW_PHASE_SEND_FAILED) ||
+                            (from == GW_PHASE_FOLLOWED && to == GW_PHASE_RECV_FAILED) ||
                             (from == GW_PHASE_COMMITTED && (to == GW_PHASE_RECV_FAILED || to == GW_PHASE_RECV_UNDECIDED)));
             if (a == GW_OWNER_UNDECIDED && b == GW_OWNER_SOURCE)
                 /* The plain destination answered that it failed; the source took it back. */
@@ -331,7 +332,7 @@ static void test_ends(void **state)
             assert_true(row(p)->next == (p == GW_PHASE_RECV_UNDECIDED ? 1ull << GW_PHASE_ARRIVED : 0));
         } else if (p == GW_PHASE_POSTCOPY || p == GW_PHASE_RECONNECT || p == GW_PHASE_RECOVER) {
             assert_true(follows(p, GW_PHASE_SEND_GONE)); /* it runs there, with what it has */
-        } else if (p == GW_PHASE_FOLLOWED) {
+        } else if (p == GW_PHASE_FOLLOWED || p == GW_PHASE_RECV_PAUSED || p == GW_PHASE_RECV_RECOVER) {
             assert_true(follows(p, GW_PHASE_RECV_LACKING)); /* it is here, with what has come */
         } else if (p != GW_PHASE_CANCELLING) {
             assert_true(follows(p, at_source(p) ? GW_PHASE_SEND_FAILED : GW_PHASE_RECV_FAILED));
