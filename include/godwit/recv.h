@@ -79,6 +79,8 @@ static inline void gw_recv_stats(struct gw_recv *r, struct gw_stats *ret_stats)
 }
 /* The address that it listens on, as a URI. (any) */
 GW_API void gw_recv_address(struct gw_recv *r, char *buf, size_t size);
+/* Takes NULL, returns NULL. Postcopy, of a machine that lost its source (it failed, and GW_OWNER_DESTINATION owned it): until now its threads
+ * stood where they waited for a page. They go on with zeros for a moment, and the machine is stopped: it must not run any more. */
 GW_API struct gw_recv *gw_recv_free(struct gw_recv *r);
 
 #ifdef __cplusplus

@@ -294,19 +294,16 @@ static void *stop_machine(void *vm)
     return NULL;
 }
 
-/* It can only stop when it does not wait for a page, and waits for none when it can only go wrong. */
+/* It cannot stop while it waits for a page, and must not go on without it: it stands there until the session is freed. */
 static void take_down(struct gw_recv *r)
 {
     struct gw_vm *vm = r->session.vm;
-    pthread_t thread;
-    bool stops = gw_vm_running(vm) && !pthread_create(&thread, NULL, stop_machine, vm);
 
-    release(r);
-    if (stops)
-        pthread_join(thread, NULL);
     if (r->handed && vm->ops->handed_over)
         vm->ops->handed_over(vm->opaque, GW_HAND_OVER_REVOKED);
     r->handed = false;
+    in(r)->stands = true;
+    in(r)->stops = gw_vm_running(vm) && !pthread_create(&in(r)->stopper, NULL, stop_machine, vm);
 }
 
 int gw_follow_lost(struct gw_recv *r, struct gw_error *err)
@@ -356,6 +353,13 @@ int gw_follow_arrive(struct gw_recv *r, struct gw_error *err)
 void gw_follow_close(struct gw_recv *r)
 {
     forget_door(r);
+}
+
+void gw_follow_end(struct gw_recv *r)
+{
+    if (in(r)->stops)
+        pthread_join(in(r)->stopper, NULL);
+    in(r)->stops = false;
 }
 
 /* ---- from outside ---------------------------------------------------------------------------------------------------- */

@@ -30,6 +30,8 @@ struct gw_postcopy_in {
     bool threaded;         /* `thread` reads what follows */
     pthread_t thread;
     char asked[256];       /* block of the request before. The store's thread, or the session's while that is held */
+    bool stands, stops;    /* given up: its threads wait for pages that never come, and `stopper` for them */
+    pthread_t stopper;
     /* under session.lock */
     bool committed;        /* the machine goes on here, whatever comes */
     bool ended;            /* the thread has nothing more to read: */
@@ -51,6 +53,8 @@ int gw_follow_arrive(struct gw_recv *r, struct gw_error *err);
 /* gw_follow, or arrive, failed: the machine is here and lacks something. Returns err->code. */
 int gw_follow_lost(struct gw_recv *r, struct gw_error *err);
 void gw_follow_close(struct gw_recv *r);
+/* Nobody waits for a page any more. */
+void gw_follow_end(struct gw_recv *r);
 
 /* RECV_BITMAP and RESUME, behind the head of the command. */
 int gw_follow_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err);

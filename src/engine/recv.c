@@ -159,7 +159,7 @@ void *gw_recv_main(void *arg)
             gw_session_enter(x, cancelled == -ECANCELED && gw_phase_row(p)->cancel ? GW_PHASE_RECV_CANCELLED
                                                                                    : GW_PHASE_RECV_FAILED);
     }
-    for (unsigned i = 0; i < r->plan.lives; i++)
+    for (unsigned i = 0; !r->postcopy.stands && i < r->plan.lives; i++)
         r->plan.live[i]->ops->load_cleanup(r->plan.live[i], e >= 0);
     gw_session_close_pages(&r->session);
     x->vm->devices->settle(x->vm);
@@ -224,6 +224,7 @@ static struct gw_recv *destroy(struct gw_recv *r)
     gw_session_close(&r->session);
     gw_answers_fini(&r->answers);
     gw_plan_close(&r->plan);
+    gw_follow_end(r);
     free(r->bound);
     free(r);
     return NULL;

@@ -5,7 +5,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from box import Box, Journey, Program, built, wait_until  # noqa: E402
+from box import Box, Journey, Program, QmpError, built, wait_until  # noqa: E402
 
 CAPABILITIES = [{"capability": name, "state": True} for name in ("postcopy-ram", "events")]
 
@@ -121,7 +121,14 @@ class Recovered(Postcopy):
         self.assertNotEqual(box.status(), "running")
         to.qmp.command("yank", instances=[{"type": "migration"}])
         self.assertEqual(wait_until("an end there", to.ended)["status"], "failed")
-        self.assertNotEqual(to.status(), "running")
+        n = len(to.beats())
+        self.assertIn("did not complete", self.refused(to, "cont"))
+        self.assertEqual(len(to.beats()), n)
+
+    def refused(self, box, command):
+        with self.assertRaises(QmpError) as why:
+            box.qmp.command(command)
+        return str(why.exception)
 
 
 if __name__ == "__main__":
