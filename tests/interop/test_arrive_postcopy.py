@@ -2,6 +2,7 @@
 # builds: plain asan tsan
 """QEMU -> a machine of godwit, by postcopy: it runs at once, and its memory follows."""
 import os
+import socket
 import sys
 import unittest
 
@@ -49,6 +50,36 @@ class Arriving(Case):
                 source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
                 self.assert_ok(target.end())
                 source.wait()
+
+    def test_recovered(self):
+        """The connection is given up by either side, again and again. A stranger at the new address is nobody's source."""
+        for version in VERSIONS:
+            with self.subTest(version):
+                source = self.source(version, parameters={"max-postcopy-bandwidth": 64 << 10})
+                target = self.target(version)
+                switch(source, target.address())
+                for i in range(3):
+                    target.wait_event("status", status="postcopy-active")
+                    wait_until("its pages follow", lambda s=source: s.migration()["status"] == "postcopy-active")
+                    if i % 2:
+                        source.qmp.command("migrate-pause")
+                    else:
+                        target.tell("pause")
+                    target.wait_event("status", status="postcopy-paused")
+                    target.events.clear()
+                    wait_until("it is lost", lambda s=source: s.migration()["status"] == "postcopy-paused")
+                    path = self.path("r%s-%d" % (version, i))
+                    target.tell("recover unix:" + path)
+                    wait_until("it listens", lambda p=path: os.path.exists(p))
+                    if i == 0:
+                        with socket.socket(socket.AF_UNIX) as stranger:
+                            stranger.connect(path)
+                            stranger.sendall(b"hello")
+                    source.qmp.command("migrate", uri="unix:" + path, resume=True)
+                source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+                self.assert_ok(target.end())
+                source.wait()
+                self.assert_same_ram(target.ram(), RAM)
 
     def test_nobody_switches(self):
         source, target = self.source("10.0"), self.target("10.0")

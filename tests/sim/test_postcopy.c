@@ -72,11 +72,48 @@ static void test_behind_a_pass(void **state)
     run(2, 8);
 }
 
+static void before_it_fails(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
+{
+    before(p, source, destination);
+    p->to->fail_start = true;
+}
+
+/* It is told before anything is answered: the machine goes on where it was. */
+static void test_it_cannot_start(void **state)
+{
+    struct course c = {.passes = 1};
+    struct pair p = {.mib = 4, .words_per_ms = 500, .before = before_it_fails, .during = during, .opaque = &c};
+
+    pair_run(&p);
+    assert_int_equal(p.source_says, GW_OWNER_SOURCE);
+    assert_int_equal(p.destination_says, GW_OWNER_SOURCE);
+    assert_true(p.send_error.code && p.recv_error.code);
+}
+
+/* Its devices and its start touch all of its memory, which has not come. */
+static void before_it_touches(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
+{
+    before(p, source, destination);
+    p->to->start_writes = true;
+}
+
+static void test_a_start_that_waits_for_pages(void **state)
+{
+    struct course c = {.passes = 1};
+    struct pair p = {.mib = 4, .words_per_ms = 500, .before = before_it_touches, .during = during, .opaque = &c};
+
+    pair_run(&p);
+    assert_int_equal(p.destination_says, GW_OWNER_DESTINATION);
+    assert_true(p.stats.postcopy_requests > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         owned_test(test_at_once),
         owned_test(test_behind_a_pass),
+        owned_test(test_it_cannot_start),
+        owned_test(test_a_start_that_waits_for_pages),
     };
 
     return cmocka_run_group_tests_name("sim/postcopy", tests, NULL, NULL);
