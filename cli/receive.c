@@ -46,6 +46,9 @@ static int usage(FILE *to)
         "  --memory-max SIZE        refuse a guest with more RAM (usual: than this host has available; no limit with "
         "--ram-folder)\n"
         "  --ram-folder DIR         keep the RAM in a nameless file in DIR meanwhile, not in memory\n"
+        "  --postcopy               the source may switch to postcopy meanwhile (its capability postcopy-ram): the devices come then, and\n"
+        "                           memory behind them. Should the source be lost after that, what came is kept as "
+        "FILE.incomplete\n"
         "  --wait SECONDS           for a source; then it ends (usual: as long as it takes)\n" GW_CONFINE_USER_HELP
         GW_CONFINE_HELP GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
@@ -174,6 +177,7 @@ int gw_cmd_receive(int argc, char **argv)
                                             {"xml", .text = &rx.xml},
                                             {"acknowledge", .take = take_acknowledge, .opaque = &rx},
                                             {"memory-max", .take = take_memory_max, .opaque = &rx},
+                                            {"postcopy", .flag = &rx.postcopy},
                                             {"wait", .take = take_wait, .opaque = &rx},
                                             {"ram-folder", .text = &rx.ram_folder},
                                             GW_CONFINE_OPTION(&rx.confine),

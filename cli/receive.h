@@ -19,6 +19,7 @@ struct gw_receive {
     struct gw_park *park;
     struct gw_confine confine;
     bool socket; /* a source is at the other end, not what one has left */
+    bool postcopy; /* its memory may follow its devices */
     bool early;  /* the source is told before the file is there */
     bool warned; /* that the source does not wait for an answer */
     bool alone;  /* no source came in time */

@@ -67,12 +67,16 @@ enum gw_park_result {
     GW_PARK_LEFTOVER,  /* it stays at its source, but a file of it could not be removed: it must not be started */
     GW_PARK_UNDECIDED, /* it is not known whether the source gave it away: it is whole in `file`, kept aside under a name
                         * of its own */
-    GW_PARK_LOST,      /* `early` only: the source was told, but the file could not be written: it must go on there */
+    GW_PARK_LOST,      /* `early` only: the source was told, but the file could not be written: it must go on there. In postcopy
+                        * also without it: the source had given the machine away, and it could not be written here */
+    GW_PARK_INCOMPLETE, /* postcopy: the source gave the machine away, and was lost before all of its memory had come. What came is
+                         * in `file`, kept aside under a name of its own, which is not taken for a machine; NULL: it could not be
+                         * written */
 };
 
 struct gw_park_outcome {
     enum gw_park_result result;
-    const char *file; /* KEPT; UNDECIDED, unless somebody has moved it; else NULL. Until gw_park_free */
+    const char *file; /* KEPT, INCOMPLETE; UNDECIDED, unless somebody has moved it; else NULL. Until gw_park_free */
     bool whole;       /* all of the machine had come */
     bool packs;       /* KEPT: gw_park_pack makes the file smaller */
 };

@@ -65,6 +65,12 @@ GW_API bool gw_recv_touched(const struct gw_recv *r);
 /* After an end with GW_OWNER_UNDECIDED: everything was loaded but the source's last word did not come. The operator, who
  * has asked the source (gw_send_owner says DESTINATION), takes the guest: it runs here. -EALREADY, -EINVAL. */
 GW_API int gw_recv_claim(struct gw_recv *r, struct gw_error *err);
+/* Postcopy, of a machine that runs here and whose connection was lost (GW_STATUS_POSTCOPY_PAUSED; it stands at the next page that it
+ * lacks): its source can go on at this address. Listens before it returns, as gw_recv_address tells. Any number of times. A source
+ * that cannot be understood there is dropped. -EINVAL: it is not paused; -EALREADY: it listens already. (any) */
+GW_API int gw_recv_recover(struct gw_recv *r, const char *uri, struct gw_error *err);
+/* Postcopy, of a machine that runs here: gives the connection up, as if it had been lost. -EINVAL: no pages follow. (any) */
+GW_API int gw_recv_pause(struct gw_recv *r, struct gw_error *err);
 /* Fills the stats_bytes that the program knows. (any) */
 GW_API void gw_recv_stats_sized(struct gw_recv *r, struct gw_stats *ret_stats, size_t stats_bytes);
 static inline void gw_recv_stats(struct gw_recv *r, struct gw_stats *ret_stats)
@@ -73,6 +79,8 @@ static inline void gw_recv_stats(struct gw_recv *r, struct gw_stats *ret_stats)
 }
 /* The address that it listens on, as a URI. (any) */
 GW_API void gw_recv_address(struct gw_recv *r, char *buf, size_t size);
+/* Takes NULL, returns NULL. Postcopy, of a machine that lost its source (it failed, and GW_OWNER_DESTINATION owned it): until now its threads
+ * stood where they waited for a page. They go on with zeros for a moment, and the machine is stopped: it must not run any more. */
 GW_API struct gw_recv *gw_recv_free(struct gw_recv *r);
 
 #ifdef __cplusplus

@@ -100,6 +100,32 @@ int(gw_get_discard)(struct gw_in *in, uint64_t n, struct gw_error *err)
     return 0;
 }
 
+int(gw_get_all)(struct gw_in *in, uint64_t n, uint8_t **ret, struct gw_error *err)
+{
+    uint8_t *all = NULL;
+    uint64_t have = 0;
+
+    while (have < n) {
+        uint64_t take = GW_MIN(n - have, GW_MAX(have, (uint64_t)GW_IN_LOOK));
+        uint8_t *grown = realloc(all, (size_t)(have + take));
+        int e;
+
+        if (!grown) {
+            free(all);
+            return gw_nomem(err, "contents of the stream");
+        }
+        all = grown;
+        e = gw_get_bytes(in, all + have, (size_t)take, err);
+        if (e < 0) {
+            free(all);
+            return e;
+        }
+        have += take;
+    }
+    *ret = all;
+    return 0;
+}
+
 int(gw_get_str8)(struct gw_in *in, char *dst, struct gw_error *err)
 {
     uint64_t at = gw_in_offset(in);

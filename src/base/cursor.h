@@ -106,6 +106,8 @@ GW_GET_(64)
 
 int gw_get_bytes(struct gw_in *in, void *dst, size_t n, struct gw_error *err);
 int gw_get_discard(struct gw_in *in, uint64_t n, struct gw_error *err);
+/* Memory that grows with the bytes that come: n is only what somebody says. The caller frees it. */
+int gw_get_all(struct gw_in *in, uint64_t n, uint8_t **ret, struct gw_error *err);
 /* str8: 1..255 bytes, no NUL inside, else -EPROTO with blame PEER; dst has 256. */
 int gw_get_str8(struct gw_in *in, char *dst, struct gw_error *err);
 /* str8 of printable ASCII. */
@@ -119,6 +121,7 @@ int gw_in_printable(struct gw_in *in, const char *text, uint64_t at, struct gw_e
 #define gw_get_u64(in, ret, err)      gw_get_u64(GW_IN(in), ret, err)
 #define gw_get_bytes(in, dst, n, err) gw_get_bytes(GW_IN(in), dst, n, err)
 #define gw_get_discard(in, n, err)    gw_get_discard(GW_IN(in), n, err)
+#define gw_get_all(in, n, ret, err)   gw_get_all(GW_IN(in), n, ret, err)
 #define gw_get_str8(in, dst, err)     gw_get_str8(GW_IN(in), dst, err)
 
 /* ---- out --------------------------------------------------------------------------------------------------------- */

@@ -68,6 +68,14 @@ void gw_links_shut(struct gw_links *l)
     pthread_mutex_unlock(&l->lock);
 }
 
+void gw_links_shut_main(struct gw_links *l)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->place[GW_LINK_MAIN])
+        gw_channel_shutdown(l->place[GW_LINK_MAIN]);
+    pthread_mutex_unlock(&l->lock);
+}
+
 void gw_links_shut_pages(struct gw_links *l)
 {
     pthread_mutex_lock(&l->lock);

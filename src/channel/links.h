@@ -57,6 +57,7 @@ int gw_links_open(struct gw_links *l, gw_dial_fn dial, void *opaque, enum gw_lin
 /* For good. */
 void gw_links_shut(struct gw_links *l);
 /* The channels for pages alone: the peer will not read or write them any more. */
+void gw_links_shut_main(struct gw_links *l); /* the one that is there now, and no later one */
 void gw_links_shut_pages(struct gw_links *l);
 
 #endif

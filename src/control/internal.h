@@ -144,6 +144,7 @@ int gw_cmd_migrate(struct gw_control *c, json_t *args, json_t **ret_result, stru
 int gw_cmd_migrate_incoming(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_migrate_cancel(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_migrate_continue(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_migrate_recover(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_migrate_start_postcopy(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_migrate_pause(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_claim(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);

@@ -67,12 +67,19 @@ void gw_control_settle(struct gw_control *c)
     pthread_mutex_unlock(&c->sessions);
 }
 
+/* It is here, and nobody but us starts it; its pages follow. */
+static bool stands_here(struct gw_control *c)
+{
+    return c->config.start_paused && receiving(c) && gw_recv_owner(c->recv) == GW_OWNER_DESTINATION &&
+           gw_recv_status(c->recv) >= GW_STATUS_POSTCOPY_ACTIVE && gw_recv_status(c->recv) <= GW_STATUS_POSTCOPY_RECOVER;
+}
+
 int gw_control_may_run(struct gw_control *c, struct gw_error *err)
 {
     int r;
 
     pthread_mutex_lock(&c->sessions);
-    r = judge_incoming(c, err);
+    r = stands_here(c) ? 0 : judge_incoming(c, err);
     /* The session may have read the last of memory already, or be about to: nobody but it may start the machine. */
     if (r == 0 && sending(c))
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the last migration has not ended yet");
@@ -289,10 +296,23 @@ int gw_cmd_migrate_pause(struct gw_control *c, json_t *args, json_t **ret_result
     pthread_mutex_lock(&c->sessions);
     if (c->send)
         status = gw_send_status(c->send);
-    r = status == GW_STATUS_POSTCOPY_ACTIVE || status == GW_STATUS_POSTCOPY_RECOVER_SETUP || status == GW_STATUS_POSTCOPY_RECOVER
-            ? gw_send_pause(c->send, err)
-            : gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                      "migrate-pause is currently only supported during postcopy-active state");
+    if (status == GW_STATUS_POSTCOPY_ACTIVE || status == GW_STATUS_POSTCOPY_RECOVER_SETUP || status == GW_STATUS_POSTCOPY_RECOVER)
+        r = gw_send_pause(c->send, err);
+    else if (receiving(c))
+        r = gw_recv_pause(c->recv, err);
+    else
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "migrate-pause is currently only supported during postcopy-active state");
+    pthread_mutex_unlock(&c->sessions);
+    return r;
+}
+
+int gw_cmd_migrate_recover(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&c->sessions);
+    r = receiving(c) ? gw_recv_recover(c->recv, json_string_value(json_object_get(args, "uri")), err)
+                     : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Migrate recover can only be run when postcopy is paused.");
     pthread_mutex_unlock(&c->sessions);
     return r;
 }

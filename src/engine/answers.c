@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/answers.h"
 
+#include <endian.h>
+
+#include "base/bitmap.h"
 #include "wire/answer.h"
 #include "wire/numbers.h"
 
@@ -63,5 +66,33 @@ int gw_answers_say(struct gw_answers *a, uint16_t type, const void *body, size_t
         r = put(a, message, GW_ANSWER_HEAD_BYTES + bytes, err);
     }
     pthread_mutex_unlock(&a->lock);
+    return r;
+}
+
+int gw_answers_map(struct gw_answers *a, const char *block, const uint64_t *map, uint64_t pages, struct gw_error *err)
+{
+    size_t words = gw_bitmap_words(pages), bytes, n = strlen(block);
+    const uint8_t *message;
+    uint8_t body[256];
+    struct gw_out out;
+    int r;
+
+    body[0] = (uint8_t)n;
+    memcpy(body + 1, block, n);
+    gw_out_memory(&out);
+    gw_answer_put(&out, GW_RP_RECV_BITMAP, body, (uint16_t)(1 + n));
+    gw_put_u64(&out, words * 8);
+    for (size_t i = 0; i < words; i++)
+        gw_put_bytes(&out, &(uint64_t){htole64(map[i])}, 8);
+    gw_put_u64(&out, GW_RECV_BITMAP_END);
+    r = gw_out_error(&out, err);
+    message = gw_out_data(&out, &bytes);
+    pthread_mutex_lock(&a->lock);
+    if (r >= 0 && a->channel) {
+        gw_trace_answer_put(a->trace, "RECV_BITMAP");
+        r = put(a, message, bytes, err);
+    }
+    pthread_mutex_unlock(&a->lock);
+    gw_out_free(&out);
     return r;
 }

@@ -31,4 +31,7 @@ void gw_answers_open(struct gw_answers *a, struct gw_channel *channel);
  * length. */
 int gw_answers_say(struct gw_answers *a, uint16_t type, const void *body, size_t bytes, struct gw_error *err);
 
+/* RECV_BITMAP: a bit for each page of this block that came. */
+int gw_answers_map(struct gw_answers *a, const char *block, const uint64_t *map, uint64_t pages, struct gw_error *err);
+
 #endif

@@ -74,11 +74,11 @@ struct parking {
 };
 
 /* A plain source keeps the connection, both ways, until it has heard SHUT (wire-format.md 6.3). One that closes it has
- * taken its machine back: somebody cancelled, or it lost patience. With COMMIT nothing can go wrong here: what is kept
+ * taken its machine back: somebody cancelled, or it lost patience; but in postcopy it cannot. With COMMIT nothing can go wrong here: what is kept
  * is never run unasked. */
 static int check_source(struct gw_recv *r, struct gw_error *err)
 {
-    if (!r->return_path || r->extended || !gw_channel_peer_gone(r->channel))
+    if (!r->return_path || r->extended || r->postcopy.state == GW_POSTCOPY_RUNNING || !gw_channel_peer_gone(r->channel))
         return 0;
     return gw_fail(
         err, -ECANCELED, GW_BLAME_PEER,
@@ -112,7 +112,7 @@ static void *attend(void *arg)
     return NULL;
 }
 
-static int park(struct gw_recv *r, struct gw_error *err)
+int gw_recv_park(struct gw_recv *r, struct gw_error *err)
 {
     struct gw_session *x = &r->session;
     struct parking p = {.recv = r};
@@ -167,9 +167,11 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
     struct gw_error local = GW_ERROR_INIT;
     int e = 0;
 
+    if (r->postcopy.state == GW_POSTCOPY_RUNNING)
+        return gw_follow_arrive(r, err);
     gw_session_enter(x, GW_PHASE_LOADED);
     if (x->vm->guest->park) {
-        e = park(r, err);
+        e = gw_recv_park(r, err);
         if (e < 0)
             return e;
     }

@@ -37,6 +37,7 @@ enum gw_devices_place {
 struct gw_devices_get {
     struct gw_reader *reader;     /* stands on the type byte of a FULL section */
     bool early;                   /* in the set-up */
+    bool packaged;                /* in a package, all of which the reader has: all sections up to the next command */
     struct gw_channel *channel;   /* whose patience is put back by the caller; NULL: there is none */
     uint64_t description_wait_ns; /* and how much it has where a description may never come */
     uint64_t timeout_ns;          /* and how much it has else; 0: for ever */

@@ -106,6 +106,37 @@ static int get_late(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *
     return keep_description(image, s, err);
 }
 
+/* What may follow what is all there is to go by: a package is not described. */
+static int get_packaged(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct gw_error *err)
+{
+    struct gw_image *image = vm->image;
+    GW_AUTOFREE struct gw_scan_found *list = NULL;
+    size_t bytes = gw_reader_buffered(g->reader), count = 0, end = 0, n;
+    const uint8_t *data;
+    int e = gw_reader_need(g->reader, bytes, &data, err);
+
+    if (e >= 0)
+        e = gw_scan_find(s, data, bytes, GW_SCAN_TO_END, &list, &count, &end, err);
+    if (e == -E2BIG)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "more than %u device sections", GW_SCAN_FOUND_MAX);
+    if (e < 0)
+        return e;
+    for (n = 0, end = 0; n < count && list[n].element == GW_ELEMENT_FULL; n++)
+        end = list[n].end;
+    if (image->devices)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "more device sections behind a command");
+    image->devices = malloc(end);
+    if (!image->devices)
+        return gw_nomem(err, "device sections");
+    memcpy(image->devices, data, end);
+    image->devices_bytes = end;
+    if (!g->section(g->opaque, "ram", &image->ram_id))
+        image->ram_id = 0;
+    vm->ram_section_id = image->ram_id;
+    gw_reader_skip(g->reader, end);
+    return gw_image_describe(image, err);
+}
+
 /* A scan that goes on where the session is. */
 static void begin_scan(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct collected *c)
 {
@@ -138,7 +169,7 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
     if (e < 0)
         return e;
     begin_scan(vm, g, &s, &c);
-    e = g->early ? get_early(vm, g, &s, &c, err) : get_late(vm, g, &s, &c, err);
+    e = g->packaged ? get_packaged(vm, g, &s, err) : g->early ? get_early(vm, g, &s, &c, err) : get_late(vm, g, &s, &c, err);
     gw_scan_close(&s);
     gw_writer_close(&c.w);
     g->touched = e >= 0;

@@ -16,9 +16,18 @@
 #include "base/base.h"
 
 struct gw_cancel;
+struct gw_ram_block;
 struct gw_vm;
 struct gw_source;
 struct gw_store;
+
+/* What a store does when somebody waits for a page that has not come. By a thread of the store's. */
+struct gw_guest_asks {
+    void (*ask)(void *opaque, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes);
+    /* It cannot hear any more of who waits. */
+    void (*failed)(void *opaque, const struct gw_error *error);
+    void *opaque;
+};
 
 struct gw_guest_ops {
     /* It stands for a machine of any kind. A destination accepts what comes, and learns from the stream what that has; a
@@ -35,11 +44,18 @@ struct gw_guest_ops {
 
     /* Destination: where pages go to. */
     int (*store)(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err);
+    /* The same where pages may follow while the machine runs. NULL: nobody waits for a page, and `store` will do. */
+    int (*store_following)(struct gw_vm *vm, const struct gw_guest_asks *asks, struct gw_store **ret, struct gw_error *err);
     /* Destination: makes a RAM block that is listed; opaque is the vm (ram_config.adopt). NULL: the machine has its
      * own. */
     int (*adopt)(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err);
+    /* The source's target pages have this size, as it says where postcopy may follow. NULL: that is seen elsewhere. */
+    int (*advised)(struct gw_vm *vm, uint64_t page_bytes, struct gw_error *err);
     /* Everything has arrived and is put where it will rest. NULL: the machine runs here instead. */
     int (*park)(struct gw_vm *vm, struct gw_error *err);
+    /* Of a machine that is to be parked the source is gone, and pages of this block are lost with it. received: those that came;
+     * taken. NULL where park is. */
+    int (*lacks)(struct gw_vm *vm, const struct gw_ram_block *b, uint64_t *take_received, struct gw_error *err);
     /* While park runs, on another thread: its result is not wanted any more, and it fails soon. NULL where park is. */
     void (*abandon)(struct gw_vm *vm);
 };

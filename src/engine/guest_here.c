@@ -4,6 +4,7 @@
 #include "ram/source/protect.h"
 #include "ram/source/watch.h"
 #include "ram/store/direct.h"
+#include "ram/store/uffd.h"
 
 static int source(struct gw_vm *vm, bool holes, struct gw_source **ret, struct gw_error *err)
 {
@@ -28,5 +29,18 @@ static int store(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err)
     return gw_store_direct_new(&vm->ram, ret, err);
 }
 
+static int store_following(struct gw_vm *vm, const struct gw_guest_asks *asks, struct gw_store **ret, struct gw_error *err)
+{
+    const struct gw_uffd_config config = {
+        .clock = &vm->clock, .trace = &vm->trace, .ask = asks->ask, .failed = asks->failed, .opaque = asks->opaque};
+    int r = gw_uffd_probe(&vm->ram, err); /* before anything is promised to a source */
+
+    if (r >= 0)
+        r = gw_store_uffd_new(&vm->ram, &config, ret, err);
+    if (r < 0)
+        gw_context(err, "capability postcopy-ram");
+    return r;
+}
+
 const struct gw_guest_ops gw_guest_here = {
-    .source = source, .snapshot = snapshot, .can_snapshot = can_snapshot, .store = store};
+    .source = source, .snapshot = snapshot, .can_snapshot = can_snapshot, .store = store, .store_following = store_following};

@@ -5,6 +5,7 @@
 #include "ram/source/dirty.h"
 #include "ram/store/direct.h"
 #include "ram/store/landed.h"
+#include "wire/numbers.h"
 
 /* Memory of an image that arrived here is sent from where it is. */
 static int source(struct gw_vm *vm, bool holes, struct gw_source **ret, struct gw_error *err)
@@ -49,6 +50,22 @@ static int park(struct gw_vm *vm, struct gw_error *err)
     return r < 0 && err && !err->code ? gw_fail(err, r, GW_BLAME_EMBEDDER, "parking: %s", strerror(-r)) : r;
 }
 
+/* The head may have left it out. */
+static int advised(struct gw_vm *vm, uint64_t page_bytes, struct gw_error *err)
+{
+    if (page_bytes < 1u << GW_PAGE_BITS_MIN || page_bytes > 1u << GW_PAGE_BITS_MAX)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "target pages of 0x%" PRIx64 " bytes", page_bytes);
+    if (!vm->image->head->page_bits)
+        gw_guest_set_page(vm, (unsigned)__builtin_ctzll(page_bytes));
+    return 0;
+}
+
+/* The image has the blocks of the vm, in the same order. */
+static int lacks(struct gw_vm *vm, const struct gw_ram_block *b, uint64_t *take_received, struct gw_error *err)
+{
+    return gw_image_lacks(vm->image, b->index, take_received, err);
+}
+
 static int can_snapshot(struct gw_vm *vm, struct gw_error *err)
 {
     return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "this machine rests in a file and does not run: send or convert the file");
@@ -65,4 +82,4 @@ static void abandon(struct gw_vm *vm)
 }
 
 const struct gw_guest_ops gw_guest_at_rest = {
-    .at_rest = true, .source = source, .snapshot = snapshot, .can_snapshot = can_snapshot, .store = store, .adopt = adopt, .park = park, .abandon = abandon};
+    .at_rest = true, .source = source, .snapshot = snapshot, .can_snapshot = can_snapshot, .store = store, .adopt = adopt, .park = park, .lacks = lacks, .advised = advised, .abandon = abandon};

@@ -70,9 +70,9 @@ static int end_section(struct gw_recv *r, uint32_t id, const char *name, struct 
     return vm->without & GW_STREAM_FOOTERS ? 0 : gw_section_get_footer(&r->reader.in, id, name, err);
 }
 
-static bool live_section(void *opaque, const char *name, uint32_t *ret_id)
+bool gw_recv_live_section(void *recv, const char *name, uint32_t *ret_id)
 {
-    const struct gw_recv *r = opaque;
+    const struct gw_recv *r = recv;
 
     for (unsigned i = 0; i < r->bounds; i++) {
         if (!r->bound[i].live || strcmp(r->bound[i].live->ops->id, name))
@@ -90,7 +90,7 @@ static struct gw_devices_get reader_of(struct gw_recv *r)
                                    .description_wait_ns = r->vmdesc_wait_ns,
                                    .timeout_ns = r->timeout_ns,
                                    .bind = bind_device,
-                                   .section = live_section,
+                                   .section = gw_recv_live_section,
                                    .opaque = r};
 }
 
@@ -296,9 +296,19 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
                    : gw_fail(err, -ECANCELED, GW_BLAME_PEER,
                              "command %s at byte %" PRIu64 ": the source took the machine back at the last moment",
                              what->name, at);
+    case GW_COMMAND_POSTCOPY_ADVISE:
+    case GW_COMMAND_POSTCOPY_RAM_DISCARD:
+    case GW_COMMAND_PACKAGED:
+        e = gw_postcopy_in_command(r, what->number, bytes, err);
+        break;
+    case GW_COMMAND_RECV_BITMAP:
+        e = gw_follow_map(r, bytes, err);
+        break;
+    case GW_COMMAND_POSTCOPY_RESUME:
+        e = gw_follow_resume(r, err);
+        break;
     default:
-        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "command %s at byte %" PRIu64 ": postcopy is not supported here",
-                       what->name, at);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "command %s at byte %" PRIu64 " is not supported here", what->name, at);
     }
     if (e < 0)
         gw_context(err, "command %s at byte %" PRIu64, what->name, at);
@@ -447,6 +457,21 @@ static int describe_if_it_can(struct gw_recv *r, struct gw_error *err)
     return e;
 }
 
+int gw_recv_elements(struct gw_recv *r, bool session, struct gw_error *err)
+{
+    int e;
+
+    while ((e = element(r, err)) > 0) {
+        if (session && r->postcopy.threaded)
+            return 1;
+        gw_recv_publish(r);
+        e = gw_session_check(&r->session, err);
+        if (e < 0)
+            break;
+    }
+    return e;
+}
+
 int gw_recv_load(struct gw_recv *r, struct gw_error *err)
 {
     int e;
@@ -456,12 +481,9 @@ int gw_recv_load(struct gw_recv *r, struct gw_error *err)
     if (e < 0)
         return e;
     gw_globalstate_set(r->session.vm->globalstate, true);
-    while ((e = element(r, err)) > 0) {
-        gw_recv_publish(r);
-        e = gw_session_check(&r->session, err);
-        if (e < 0)
-            return e;
-    }
+    e = gw_recv_elements(r, true, err);
+    if (r->postcopy.state == GW_POSTCOPY_RUNNING)
+        return gw_follow(r, e, err);
     if (e < 0)
         return e;
     r->ended = true;

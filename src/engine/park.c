@@ -5,6 +5,7 @@
 
 #include "base/sized.h"
 #include "engine/recv.h"
+#include "image/image.h"
 
 #define ASIDE_MAX 1000u /* files that are kept aside */
 
@@ -147,12 +148,50 @@ static const char *put_aside(struct gw_park *p, struct gw_error *err)
     return r == -ENOENT || r == -ESTALE ? NULL : r < 0 ? p->path : p->aside;
 }
 
+/* Its source had given the machine away, and has memory of it that never came: nobody else has what is here. */
+static void keep_part(struct gw_park *p, struct gw_park_outcome *o, struct gw_error *err)
+{
+    const size_t size = strlen(p->path) + 32;
+    struct gw_error why = GW_ERROR_INIT;
+    uint64_t lacking = gw_image_lacking(p->image);
+    int r = -EEXIST;
+
+    o->result = lacking ? GW_PARK_INCOMPLETE : GW_PARK_LOST;
+    if (!lacking) {
+        gw_context(err, "all of the machine had come, but it could not be written: the source has stopped it for good, and still has "
+                        "all of it");
+        return;
+    }
+    p->options.format = GW_IMAGE_PARKED; /* no other can tell what it lacks */
+    p->options.compress = NULL;
+    p->options.level = 0;
+    p->options.replace = false;
+    p->aside = malloc(size);
+    if (!p->aside)
+        r = gw_nomem(&why, "file name");
+    for (unsigned n = 1; r == -EEXIST && n <= ASIDE_MAX; n++) {
+        snprintf(p->aside, size, n == 1 ? "%s.incomplete" : "%s.incomplete.%u", p->path, n);
+        why = (struct gw_error)GW_ERROR_INIT;
+        r = gw_image_write(p->image, p->aside, &p->options, &why);
+    }
+    o->file = r >= 0 ? p->aside : NULL;
+    if (r >= 0)
+        gw_context(err, "what came of the machine is in %s, and lacks %" PRIu64 " bytes of memory: keep it, it is not a machine that can run",
+                   p->aside, lacking);
+    else
+        gw_context(err, "what came of the machine lacks %" PRIu64 " bytes of memory, and could not be written: %s", lacking, why.text);
+}
+
 /* The session failed. */
 static void settle_failure(struct gw_park *p, struct gw_park_outcome *o, struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
 
     o->result = GW_PARK_STAYED;
+    if (gw_recv_owner(p->recv) == GW_OWNER_DESTINATION) {
+        keep_part(p, o, err);
+        return;
+    }
     if (!p->parked)
         return;
     if (gw_recv_owner(p->recv) == GW_OWNER_UNDECIDED) {

@@ -13,6 +13,9 @@
  *                                        \___________\-> SEND_PAUSED, or SEND_UNDECIDED as before
  *     destination  LISTEN -> LOADING -> LOADED -> [ASKED] -> COMMITTED -> ARRIVED
  *                     \_________\_________\-> RECV_FAILED   \-> RECV_UNDECIDED -> ARRIVED (claimed)
+ *                  postcopy: LOADING -> FOLLOWED -> ARRIVED
+ *                                          \-> RECV_PAUSED -> RECV_RECOVER -> FOLLOWED
+ *                                                  \-> RECV_LACKING
  *
  * 1. The owner column says who may run the guest. It never goes back from DESTINATION to SOURCE except on the
  *    destination's own word that it cannot run (SHUT with an error).
@@ -24,7 +27,8 @@
  * 5. OFFERED_POSTCOPY: the last byte of the package may have left. POSTCOPY: the destination has said that it loaded it: it
  * runs, whatever comes. SEND_PAUSED: it lacks pages there, and the machine here is what they are sent from: it neither runs nor
  * changes. RECONNECT and RECOVER: the same, since an earlier session; where that one ended undecided, so does this one until the
- * destination has acknowledged.
+ * destination has acknowledged. FOLLOWED is the same at the destination, from before it says so (until then it may still fail, on
+ * its own word); RECV_PAUSED: the connection is lost, the machine has what came; RECV_LACKING: nobody waits for more.
  */
 #ifndef GW_ENGINE_PHASE_H
 #define GW_ENGINE_PHASE_H
@@ -63,7 +67,13 @@
     F(CANCELLING, SOURCE, CANCELLING, SOURCE, false, false, B(CANCELLED))                                              \
     F(CANCELLED, SOURCE, CANCELLED, SOURCE, false, true, 0)                                                            \
     F(LISTEN, DESTINATION, SETUP, SOURCE, true, false, B(LOADING) | B(RECV_FAILED) | B(RECV_CANCELLED))                \
-    F(LOADING, DESTINATION, ACTIVE, SOURCE, true, false, B(LISTEN) | B(LOADED) | B(RECV_FAILED) | B(RECV_CANCELLED))   \
+    F(LOADING, DESTINATION, ACTIVE, SOURCE, true, false, B(LISTEN) | B(LOADED) | B(FOLLOWED) | B(RECV_FAILED) | B(RECV_CANCELLED)) \
+    F(FOLLOWED, DESTINATION, POSTCOPY_ACTIVE, DESTINATION, false, false,                                               \
+      B(ARRIVED) | B(RECV_PAUSED) | B(RECV_LACKING) | B(RECV_FAILED))                                                  \
+    F(RECV_PAUSED, DESTINATION, POSTCOPY_PAUSED, DESTINATION, false, false, B(RECV_RECOVER) | B(RECV_LACKING))         \
+    F(RECV_RECOVER, DESTINATION, POSTCOPY_RECOVER, DESTINATION, false, false,                                          \
+      B(FOLLOWED) | B(RECV_PAUSED) | B(RECV_LACKING))                                                                  \
+    F(RECV_LACKING, DESTINATION, FAILED, DESTINATION, false, true, 0)                                                  \
     F(LOADED, DESTINATION, ACTIVE, SOURCE, true, false, B(ASKED) | B(COMMITTED) | B(RECV_FAILED) | B(RECV_CANCELLED))  \
     F(ASKED, DESTINATION, ACTIVE, UNDECIDED, false, false, B(COMMITTED) | B(RECV_FAILED) | B(RECV_UNDECIDED))          \
     F(COMMITTED, DESTINATION, ACTIVE, DESTINATION, false, false, B(ARRIVED) | B(RECV_FAILED) | B(RECV_UNDECIDED))      \

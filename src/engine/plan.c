@@ -436,7 +436,8 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
     int r = check_transport(vm, err);
 
     if (r >= 0)
-        r = vm->guest->store(vm, &ram.take_store, err);
+        r = ram.postcopy && vm->guest->store_following ? vm->guest->store_following(vm, &pages->asks, &ram.take_store, err)
+                                                       : vm->guest->store(vm, &ram.take_store, err);
     if (r < 0)
         return r;
     /* What is guessed at on the main stream may just be arriving on another channel. */
@@ -456,6 +457,7 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
         return r;
     }
     ram.adopt = vm->guest->adopt;
+    ram.any_host_pages = vm->guest->at_rest;
     ram.opaque = vm;
     return add_all(plan, vm, &ram, err);
 }

@@ -24,7 +24,8 @@
  *     x-godwit-adaptive-compression  a packing in front of it, `chosen`
  *     x-ignore-shared                blocks that stay: no pages, guest addresses in the list
  *     mapped-ram                     the layout of pages, both ways; lanes with a descriptor each
- *     postcopy-ram                   the source `requests` around the one that the guest is
+ *     postcopy-ram                   the source `requests` around the one that the guest is; the store `uffd` of a machine that
+ *                                    runs here
  *     postcopy-preempt               the lane `urgent`, beside the others
  *     (a working set)                the source `prefer` around that; what is asked for is noted down by the source `record` around
  *                                    `requests` (gw_vm_prefer, gw_vm_record)
@@ -35,6 +36,7 @@
 #ifndef GW_ENGINE_PLAN_H
 #define GW_ENGINE_PLAN_H
 
+#include "engine/guest.h"
 #include "engine/vm.h"
 #include "ram/ram.h"
 #include "ram/lane/urgent.h"
@@ -62,6 +64,7 @@ struct gw_plan_pages {
     unsigned count;                        /* 0: there are none, pages travel on the main stream */
     const struct gw_wire_profile *profile; /* of a source: how multifd goes with this peer */
     const char *copies;                    /* of a source: an address whose connections always copy; NULL: none is known to */
+    struct gw_guest_asks asks;             /* of a destination: who hears what is waited for in postcopy */
     const atomic_bool *as_is;              /* of a source: set when the peer has said that it takes packets as they are */
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/endian.h"
 #include "wire/numbers.h"
+#include "wire/postcopy.h"
 
 #define STEP_BYTES (32u << 10) /* of pages that nobody waits for, between two looks for those that somebody does */
 
@@ -14,14 +15,10 @@ static uint64_t now(const struct gw_send *s)
 void gw_send_advise(struct gw_send *s)
 {
     const struct gw_ram *ram = &s->session.vm->ram;
-    uint64_t sizes = 0;
-    uint8_t payload[16];
+    const struct gw_wire_advise advise = {.host_pages = gw_ram_host_pages(ram), .page_bytes = ram->page_bytes};
+    uint8_t payload[GW_ADVISE_BYTES];
 
-    for (unsigned i = 0; i < ram->count; i++)
-        if (gw_ram_migrates(ram->blocks[i]))
-            sizes |= GW_MAX(ram->blocks[i]->page_bytes, (uint64_t)ram->page_bytes);
-    gw_store_be64(payload, sizes);
-    gw_store_be64(payload + 8, ram->page_bytes);
+    gw_advise_put(payload, &advise);
     gw_send_command(s, GW_COMMAND_POSTCOPY_ADVISE, payload, sizeof payload);
 }
 

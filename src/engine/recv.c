@@ -50,6 +50,7 @@ static void forget_source(struct gw_recv *r)
     r->footers_seen = false;
     r->grammar = GW_GRAMMAR_SETUP;
     r->source_knows = 0;
+    r->postcopy = (struct gw_postcopy_in){0};
     r->heard = r->refused = false;
     r->return_path = r->extended = r->told_cookie = r->committed = r->aborted = r->ended = r->described = r->snapshot = false;
     r->session.vm->devices->forget(r->session.vm);
@@ -116,6 +117,8 @@ static int run(struct gw_recv *r, struct gw_error *err)
             gw_door_close(r);
         if (e >= 0)
             return gw_recv_arrive(r, err);
+        if (gw_phase_row(gw_session_phase(&r->session))->owner == GW_OWNER_DESTINATION)
+            return gw_follow_lost(r, err);
         if (r->touched || !r->listener || !gw_listener_is_socket(r->listener) ||
             gw_session_check(&r->session, NULL) < 0) {
             /* That is how a cancel shows here, and how a host that died does. */
@@ -156,7 +159,7 @@ void *gw_recv_main(void *arg)
             gw_session_enter(x, cancelled == -ECANCELED && gw_phase_row(p)->cancel ? GW_PHASE_RECV_CANCELLED
                                                                                    : GW_PHASE_RECV_FAILED);
     }
-    for (unsigned i = 0; i < r->plan.lives; i++)
+    for (unsigned i = 0; !r->postcopy.stands && i < r->plan.lives; i++)
         r->plan.live[i]->ops->load_cleanup(r->plan.live[i], e >= 0);
     gw_session_close_pages(&r->session);
     x->vm->devices->settle(x->vm);
@@ -171,6 +174,7 @@ void *gw_recv_main(void *arg)
     }
     gw_door_close(r);
     r->listener = gw_listener_free(r->listener);
+    gw_follow_close(r);
     gw_vm_end(x->vm);
     gw_session_end(x);
     return NULL;
@@ -178,7 +182,8 @@ void *gw_recv_main(void *arg)
 
 static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struct gw_error *err)
 {
-    struct gw_plan_pages pages = {.lanes = {.open = gw_pages_await, .opaque = r, .failed = lane_failed}};
+    struct gw_plan_pages pages = {.lanes = {.open = gw_pages_await, .opaque = r, .failed = lane_failed},
+                                  .asks = {.ask = gw_follow_ask, .failed = gw_follow_deaf, .opaque = r}};
     struct gw_vm *vm = r->session.vm;
     int e;
 
@@ -186,9 +191,6 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "either a URI or a channel says where to receive from");
     if (gw_vm_running(vm))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a machine that runs cannot receive another one's state");
-    if (gw_options_cap(vm->options, GW_CAP_POSTCOPY_RAM))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
-                       "capability postcopy-ram: a machine can leave by postcopy, but not arrive by it yet; turn it off here");
     r->hello_ns = config->hello_timeout_ns ? config->hello_timeout_ns : DEFAULT_HELLO_NS;
     r->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0 : config->progress_timeout_ns;
     r->vmdesc_wait_ns = config->vmdesc_wait_ns ? config->vmdesc_wait_ns : DEFAULT_VMDESC_NS;
@@ -222,6 +224,7 @@ static struct gw_recv *destroy(struct gw_recv *r)
     gw_session_close(&r->session);
     gw_answers_fini(&r->answers);
     gw_plan_close(&r->plan);
+    gw_follow_end(r);
     free(r->bound);
     free(r);
     return NULL;
@@ -365,10 +368,12 @@ void gw_recv_stats_sized(struct gw_recv *r, struct gw_stats *ret_stats, size_t s
 
 void gw_recv_address(struct gw_recv *r, char *buf, size_t size)
 {
+    pthread_mutex_lock(&r->session.lock);
     if (r->has_listener)
         gw_uri_format(&r->address, buf, size);
     else
         gw_strcopy(buf, size, "");
+    pthread_mutex_unlock(&r->session.lock);
 }
 
 struct gw_recv *gw_recv_free(struct gw_recv *r)

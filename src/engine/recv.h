@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * recv: the destination's session: recv.c (API, life), hello.c (who is at the door), load.c (elements of the stream),
- * arrive.c (the change of owner). This is what they share.
+ * arrive.c (the change of owner), postcopy_in.c (a machine whose pages follow). This is what they share.
  */
 #ifndef GW_ENGINE_RECV_H
 #define GW_ENGINE_RECV_H
@@ -11,6 +11,8 @@
 #include "engine/head.h"
 #include "engine/pages.h"
 #include "engine/plan.h"
+#include "engine/follow.h"
+#include "engine/postcopy_in.h"
 #include "engine/session.h"
 #include "godwit/recv.h"
 #include "wire/grammar.h"
@@ -45,6 +47,8 @@ struct gw_recv {
     struct gw_pages pages;       /* what has come there */
     struct gw_bound *bound;
     unsigned bounds;
+
+    struct gw_postcopy_in postcopy;
 
     struct gw_answers answers;
     bool return_path;        /* opened by the source */
@@ -81,10 +85,16 @@ void gw_door_close(struct gw_recv *r);
 /* The stream has ended, and nobody watches. With multifd: hears whoever came before that. A channel that nobody reads here has
  * pages that would be missing: it is the end of the migration, however late it is noticed. A stranger costs some time. */
 int gw_door_settle(struct gw_recv *r, struct gw_error *err);
+/* Elements up to EOF (0). On the session's thread also up to where another thread reads on (1). */
+int gw_recv_elements(struct gw_recv *r, bool session, struct gw_error *err);
 /* Everything up to the end of the stream. */
 int gw_recv_load(struct gw_recv *r, struct gw_error *err);
 /* A COMMAND, behind its type byte, which stands at byte `at`. */
 int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err);
+/* gw_devices_get.section; opaque: the gw_recv. */
+bool gw_recv_live_section(void *recv, const char *name, uint32_t *ret_id);
+/* Puts the machine where it will rest, while the source hears that we live. */
+int gw_recv_park(struct gw_recv *r, struct gw_error *err);
 /* Takes the guest over: agrees with the source, starts the machine. */
 int gw_recv_arrive(struct gw_recv *r, struct gw_error *err);
 /* The last word. failure: NULL: the machine is here; else a godwit source is told why it is not; -EALREADY: it was told. */

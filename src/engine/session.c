@@ -70,7 +70,7 @@ static void deliver(struct gw_session *s, struct gw_event *e)
 static void place(struct gw_session *s, enum gw_phase to)
 {
     bool incoming = gw_phase_row(to)->side == GW_SIDE_DESTINATION;
-    bool offered = s->phase == GW_PHASE_ASKED || s->phase == GW_PHASE_COMMITTED;
+    bool offered = s->phase == GW_PHASE_ASKED || s->phase == GW_PHASE_COMMITTED || s->phase == GW_PHASE_FOLLOWED;
     enum gw_owner owner = gw_phase_row(to)->owner;
 
     if (incoming && owner == GW_OWNER_SOURCE && !offered)

@@ -98,6 +98,7 @@ struct gw_inspect_container {
     const char *program; /* that the stream was compressed with; NULL: none. Offsets are those before */
     uint64_t head_bytes; /* of the file, before the stream */
     bool was_running;    /* libvirt */
+    uint64_t lacking_bytes; /* parked: of its memory, that never came */
 };
 
 struct gw_inspect {

@@ -140,6 +140,7 @@ static int walk_other(struct gw_inspect *in, const struct gw_image_format_ops *f
     }
     image->format = format->format;
     r = far ? format->open_bytes(far, s->name, image, err) : format->open(fd, s->name, image, err);
+    in->container.lacking_bytes = r >= 0 ? gw_image_lacking(image) : 0;
     if (r >= 0)
         r = gw_inspect_parked(in, s->name, image, err);
     gw_image_free(image);

@@ -38,6 +38,8 @@ static void put_head(const struct gw_inspect *in, struct gw_text *t)
         gw_text_string(t, "file", in->container.kind);
     if (in->container.kind && !strcmp(in->container.kind, "libvirt"))
         gw_text_bool(t, "was_running", in->container.was_running);
+    if (in->container.lacking_bytes)
+        gw_text_int(t, "lacking_bytes", in->container.lacking_bytes);
     if (in->container.program)
         gw_text_string(t, "compressed", in->container.program);
     if (!in->has_head)

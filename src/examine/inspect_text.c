@@ -51,6 +51,9 @@ static void put_container(const struct gw_inspect_container *c, struct gw_text *
         gw_text_printf(t, "  file          a libvirt save image, the guest was %s\n", c->was_running ? "running" : "paused");
     else if (c->kind)
         gw_text_printf(t, "  file          a %s machine, shown as the stream that it would be\n", c->kind);
+    if (c->lacking_bytes)
+        gw_text_printf(t, "  not whole     %s of its memory never came (%" PRIu64 " bytes, shown as zeros): its source was lost\n",
+                       human(c->lacking_bytes).text, c->lacking_bytes);
     if (c->program)
         gw_text_printf(t, "  compressed    with %s; offsets are those of the stream before\n", c->program);
 }

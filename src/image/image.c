@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "base/bitmap.h"
 #include "godwit/channel.h"
 #include "image/unpack.h"
 
@@ -98,6 +99,25 @@ int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_i
     int r = gw_path_split(path, file, &offset, err);
 
     return r < 0 ? r : gw_image_open_at(file, offset, temporary_folder, ret_image, err);
+}
+
+uint64_t gw_image_lacking(const struct gw_image *image)
+{
+    uint64_t pages = 0;
+
+    for (unsigned i = 0; image->received && i < image->block_count; i++)
+        pages += image->blocks[i].pages - (image->received[i] ? gw_bitmap_count(image->received[i], image->blocks[i].pages) : 0);
+    return pages << image->page_bits;
+}
+
+/* Whoever opens it means a machine that can run. */
+static int check_whole(const struct gw_image *image, const char *name, struct gw_error *err)
+{
+    return image->received
+               ? gw_fail(err, -EBADMSG, GW_BLAME_PEER,
+                         "%s: the machine in it is not whole: %" PRIu64 " bytes of its memory never came, since its source was lost",
+                         name, gw_image_lacking(image))
+               : 0;
 }
 
 /* Takes fd. */
@@ -194,6 +214,8 @@ int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_fo
     } else {
         r = open_format(image, fd, name, offset, err);
     }
+    if (r >= 0)
+        r = check_whole(image, name, err);
     if (r < 0) {
         gw_image_free(image);
         return r;
@@ -241,8 +263,25 @@ void gw_image_head(const struct gw_image *image, struct gw_wire_head *ret)
     memcpy(ret->uuid, image->uuid, sizeof ret->uuid);
 }
 
+int gw_image_lacks(struct gw_image *image, unsigned block, uint64_t *take_received, struct gw_error *err)
+{
+    if (!image->received)
+        image->received = calloc(GW_MAX(image->block_count, 1u), sizeof *image->received);
+    if (!image->received || block >= image->block_count) {
+        free(take_received);
+        return gw_nomem(err, "map of received pages");
+    }
+    free(image->received[block]);
+    image->received[block] = take_received;
+    return 0;
+}
+
 void gw_image_clear(struct gw_image *image)
 {
+    for (unsigned i = 0; image->received && i < image->block_count; i++)
+        free(image->received[i]);
+    free(image->received);
+    image->received = NULL;
     free(image->blocks);
     free(image->early);
     free(image->devices);

@@ -102,6 +102,10 @@ struct gw_image {
     char *description;
     size_t early_bytes, early_before, devices_bytes, description_bytes;
 
+    /* Of a machine whose source was lost in postcopy: of each block the pages that came, a bit each; the others are zeros for want of
+     * anything better. NULL: the machine is whole. */
+    uint64_t **received;
+
     struct gw_image_others others; /* live sections that are not known */
 
     char *libvirt_xml; /* of a libvirt save image: the domain, NUL-terminated; else NULL. Kept by parked files */
@@ -141,6 +145,12 @@ extern const unsigned gw_image_format_count;
 /* Adds a block, of zeros else. -EPROTO: the name is taken, or the size is no multiple of the page. */
 int gw_image_add_block(struct gw_image *image, const char *name, uint64_t used_bytes, struct gw_image_block **ret,
                        struct gw_error *err);
+/* The pages of this block that have no bit in the map are lost: the machine is not whole. The map is calloc'd, and taken. */
+int gw_image_lacks(struct gw_image *image, unsigned block, uint64_t *take_received, struct gw_error *err);
+/* Bytes of memory that are lost. 0: it is whole. */
+uint64_t gw_image_lacking(const struct gw_image *image);
+/* Gives a machine that came without a description one of its sections' places and sizes. -EPROTO: where they end cannot be told. */
+int gw_image_describe(struct gw_image *image, struct gw_error *err);
 /* Frees what the common part has, and makes it zeros. */
 void gw_image_clear(struct gw_image *image);
 int gw_image_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,

@@ -93,6 +93,24 @@ struct gw_live_ops {
     /* The stream has ended: -EPROTO when something is missing without which the machine cannot run. note (GW_LIVE_NOTE
      * bytes, "" before) gets what an operator should know although it is no error. */
     int (*check_ended)(struct gw_live *l, enum gw_live_end end, char *note, struct gw_error *err);
+    /* Destination of postcopy; all NULL: all of this section comes before the machine runs. Order: [advised], load*, discard*,
+     * follow, and then, while the machine runs, load*, lacking; and after a lost connection hold, received, again. */
+    /* What follows may come behind the switch. host_pages: as in ADVISE. Before load_setup. */
+    int (*advised)(struct gw_live *l, uint64_t host_pages, uint64_t page_bytes, struct gw_error *err);
+    /* This part of what came is out of date and comes again. -EPROTO: there is no such part. */
+    int (*discard)(struct gw_live *l, const char *name, uint64_t start, uint64_t bytes, struct gw_error *err);
+    /* Nothing is discarded any more, and the machine may run. From here on load may be called by another thread. */
+    int (*follow)(struct gw_live *l, struct gw_error *err);
+    /* The connection is lost: load has ended, and nobody can be asked. */
+    void (*hold)(struct gw_live *l);
+    /* There is another one. */
+    void (*again)(struct gw_live *l);
+    /* No more will come: who waits goes on. Any thread. */
+    int (*release)(struct gw_live *l, struct gw_error *err);
+    /* How many bytes are still to come. Any thread. */
+    uint64_t (*lacking)(struct gw_live *l);
+    /* What need not come any more of the part `name`: a bit for each page. -ENOENT: there is no such part. The caller frees the map. */
+    int (*received)(struct gw_live *l, const char *name, uint64_t **ret_map, uint64_t *ret_pages, struct gw_error *err);
     /* ok: the stream came to its good end. */
     void (*load_cleanup)(struct gw_live *l, bool ok);
 

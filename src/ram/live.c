@@ -41,12 +41,6 @@ static int tell(struct ram_live *m, enum gw_transport_stretch stretch, bool end,
     return m->config.transport ? gw_layout_transport_tell(m->config.transport, stretch, end, w, err) : 0;
 }
 
-/* The size of its host pages is told, since both sides must have the same. */
-static bool large(const struct ram_live *m, const struct gw_ram_block *b)
-{
-    return m->config.postcopy && b->page_bytes > GW_MAX((uint64_t)m->config.ram->page_bytes, (uint64_t)sysconf(_SC_PAGESIZE));
-}
-
 static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
@@ -85,7 +79,7 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
             continue;
         gw_trace_ram_block(ram->trace, b->name, b->used_bytes, b->gpa);
         gw_ram_list_put(&w->out, b->name, b->used_bytes, NULL);
-        if (large(m, b))
+        if (m->config.postcopy && gw_ram_large_pages(m->config.ram, b))
             gw_put_u64(&w->out, b->page_bytes);
         if (m->config.ignore_shared)
             gw_put_u64(&w->out, b->gpa);
@@ -277,6 +271,7 @@ static struct gw_live *live_free(struct gw_live *live)
     if (m->source)
         m->source->free(m->source);
     gw_lanes_in_free(m->lanes_in); /* before the store that they write to */
+    gw_ram_unfollow(m);
     if (m->in)
         m->in->free(m->in);
     if (m->store)
@@ -322,6 +317,14 @@ static const struct gw_live_ops ops = {
     .load_setup = gw_ram_load_setup,
     .load = gw_ram_load,
     .check_ended = gw_ram_check_ended,
+    .advised = gw_ram_advised,
+    .discard = gw_ram_forget,
+    .follow = gw_ram_follow,
+    .hold = gw_ram_hold,
+    .again = gw_ram_again,
+    .release = gw_ram_release,
+    .lacking = gw_ram_lacking,
+    .received = gw_ram_received,
     .load_cleanup = gw_ram_load_cleanup,
     .progress = progress,
     .free = live_free,

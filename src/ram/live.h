@@ -23,6 +23,10 @@ struct ram_live {
     struct gw_layout_in *in;
     struct gw_lanes_in *lanes_in; /* NULL: pages come on the main stream only */
     bool loading, listed;
+    uint64_t host_pages; /* sizes of the source's, all in one word; 0: it was not advised */
+    uint64_t **owed; /* by block: pages that were discarded, and come again; NULL: none was */
+    unsigned owed_count;
+    bool follows; /* the machine has gone on: only whole pages come, each for the first time */
     bool rounds; /* the source says MULTIFD_FLUSH where lanes are waited for; else each end mark is such a place */
     _Atomic uint64_t total; /* written by the session's thread */
 };
@@ -40,5 +44,17 @@ int gw_ram_load_setup(struct gw_live *live, struct gw_error *err);
 int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reader *r, struct gw_error *err);
 int gw_ram_check_ended(struct gw_live *live, enum gw_live_end end, char *note, struct gw_error *err);
 void gw_ram_load_cleanup(struct gw_live *live, bool ok);
+
+/* Of a list's entry, where postcopy may follow: the size of its host pages, where that is told. */
+int gw_ram_load_host_page(const struct ram_live *m, const struct gw_ram_block *b, struct gw_reader *r, struct gw_error *err);
+int gw_ram_advised(struct gw_live *live, uint64_t host_pages, uint64_t page_bytes, struct gw_error *err);
+int gw_ram_forget(struct gw_live *live, const char *name, uint64_t start, uint64_t bytes, struct gw_error *err);
+int gw_ram_follow(struct gw_live *live, struct gw_error *err);
+void gw_ram_hold(struct gw_live *live);
+void gw_ram_again(struct gw_live *live);
+int gw_ram_release(struct gw_live *live, struct gw_error *err);
+void gw_ram_unfollow(struct ram_live *m); /* back to as it was made */
+uint64_t gw_ram_lacking(struct gw_live *live);
+int gw_ram_received(struct gw_live *live, const char *name, uint64_t **ret_map, uint64_t *ret_pages, struct gw_error *err);
 
 #endif

@@ -13,7 +13,7 @@ int gw_ram_load_setup(struct gw_live *live, struct gw_error *err)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
 
-    m->listed = false;
+    m->listed = m->follows = false;
     m->loading = true;
     m->in->touched = &live->touched;
     return 0;
@@ -53,6 +53,7 @@ void gw_ram_load_cleanup(struct gw_live *live, bool ok)
         m->in->hook->over(m->in->hook, ok);
     m->store->reset(m->store);
     m->in->reset(m->in);
+    gw_ram_unfollow(m);
     if (ok)
         write_back(m);
     m->loading = false;
@@ -126,6 +127,9 @@ static int read_list(struct ram_live *m, struct gw_reader *r, uint64_t total, st
             return e;
         gw_trace_ram_block(m->config.ram->trace, entry.name, entry.used_bytes, list[count].block->gpa);
         list[count].used_bytes = entry.used_bytes;
+        e = gw_ram_load_host_page(m, list[count].block, r, err);
+        if (e < 0)
+            return e;
         if (m->config.ignore_shared) {
             e = gw_get_u64(r, &gpa, err);
             if (e < 0)
@@ -229,6 +233,8 @@ static int load_pages(struct ram_live *m, struct gw_reader *r, struct gw_error *
     if (!m->listed)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM pages at byte %" PRIu64 " before the block list", at);
     while ((e = m->in->get(m->in, r, m->store, err)) > 0) {
+        if (m->follows)
+            continue; /* QEMU says it there from 9.0 on */
         if (!m->rounds)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                            "MULTIFD_FLUSH before byte %" PRIu64 ", but none behind the list of blocks", gw_reader_offset(r));

@@ -18,7 +18,8 @@
 struct gw_ram_config {
     struct gw_ram *ram;
     uint32_t section_id;           /* source */
-    bool postcopy;                 /* source: its pages may follow */
+    bool postcopy;                 /* its pages may follow */
+    bool any_host_pages;           /* destination: host pages may have any size at the source */
     bool ignore_shared;            /* x-ignore-shared: shared blocks with a name stay where they are */
     struct gw_source *take_source; /* source: where pages come from */
     struct gw_lanes *take_lanes;   /* source: what they go through */

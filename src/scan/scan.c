@@ -24,28 +24,7 @@ void gw_scan_close(struct gw_scan *s)
 
 int gw_scan_slurp(struct gw_scan *s, uint64_t bytes, uint8_t **ret, struct gw_error *err)
 {
-    uint8_t *all = NULL;
-    uint64_t have = 0;
-
-    while (have < bytes) {
-        uint64_t take = GW_MIN(bytes - have, GW_MAX(have, GW_READER_CAP));
-        uint8_t *grown = realloc(all, (size_t)(have + take));
-        int r;
-
-        if (!grown) {
-            free(all);
-            return gw_nomem(err, "contents of the stream");
-        }
-        all = grown;
-        r = gw_get_bytes(s->r, all + have, (size_t)take, err);
-        if (r < 0) {
-            free(all);
-            return r;
-        }
-        have += take;
-    }
-    *ret = all;
-    return 0;
+    return gw_get_all(s->r, bytes, ret, err);
 }
 
 /* ---- head -------------------------------------------------------------------------------------------------------- */

@@ -132,6 +132,9 @@ static struct guest_outcome load_once(const uint8_t *data, size_t bytes, enum ri
         abort();
     o.bytes = bytes;
     o.cpu_ns = rig_cpu_ns();
+    o.r = gw_options_set_bool(gw_vm_options(vm), "postcopy-ram", true, &o.err);
+    if (o.r < 0)
+        abort();
     o.r = gw_recv_new(vm, &config, &recv, &o.err);
     if (o.r < 0)
         abort();
@@ -140,6 +143,7 @@ static struct guest_outcome load_once(const uint8_t *data, size_t bytes, enum ri
     o.r = gw_recv_wait(recv, &o.err);
     o.owner = gw_recv_owner(recv);
     o.status = gw_recv_status(recv);
+    o.lacking_bytes = gw_image_lacking(place.image);
     gw_recv_free(recv);
     hear(&said, &o);
     free(said.data);
@@ -169,7 +173,7 @@ const char *guest_judge(const struct guest_outcome *o)
                    : NULL;
     if (o->told)
         return "the source was told that its machine is here, and it is not";
-    if (o->owner == GW_OWNER_DESTINATION || o->status != GW_STATUS_FAILED)
+    if (!o->lacking_bytes != (o->owner != GW_OWNER_DESTINATION) || o->status != GW_STATUS_FAILED)
         return "the end is not a failure";
     if (o->err.code != o->r || o->err.blame == GW_BLAME_NONE)
         return "no code or nobody to blame";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * guest: any bytes into a destination that takes any machine, as `godwit receive` is one: the RAM is adopted, devices are
- * kept as the bytes that they are. What must hold however it ends.
+ * kept as the bytes that they are, and its source may switch to postcopy. What must hold however it ends.
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -17,6 +17,7 @@ struct guest_outcome {
     uint64_t cpu_ns;        /* of this thread, for the load */
     unsigned parked;        /* how often it was to be written */
     uint64_t devices_bytes; /* of what was parked */
+    uint64_t lacking_bytes; /* of memory, of a machine that was handed over and whose source was lost */
     bool asked, told;       /* the source opened a return path; it was told that its machine is here (SHUT 0) */
 };
 

@@ -34,15 +34,17 @@ const char *__tsan_default_options(void)
 
 #define CAPTURE_MAX (4u << 20)
 
-/* asked: with a return path. */
+/* asked: with a return path. marks: postcopy, so many bytes behind the last page, without which the machine is as whole. */
 static const struct {
     const char *name;
     bool asked;
+    size_t marks;
 } captures[] = {
     {"stopped-source-64k-7.2.bin", false},     {"stopped-source-64k-10.0.bin", false},
     {"validate-uuid-10.0.bin", false},         {"switchover-ack-10.0.main.src2dst.bin", true},
     {"precopy-rp-7.2.main.src2dst.bin", true}, {"precopy-rp-10.0.main.src2dst.bin", true},
     {"precopy-microvm-10.0.bin.gz", false},
+    {"postcopy-7.2.main.src2dst.bin", true, 32},   {"postcopy-10.0.main.src2dst.bin", true, 32},
 };
 
 static struct rig_bytes read_capture(const char *name)
@@ -98,7 +100,8 @@ static void test_whole(void **state)
     }
 }
 
-/* The sections themselves say where they end when the description does not come; no other cut is a machine. */
+/* The sections themselves say where they end when the description does not come; no other cut is a machine, save where its pages
+ * follow and all had come. */
 static void test_cut(void **state)
 {
     for (size_t i = 0; i < GW_ARRAY_LEN(captures); i++) {
@@ -108,11 +111,11 @@ static void test_cut(void **state)
         for (size_t cut = 0; cut < b.bytes; cut += cut + dense >= b.bytes || cut < 100 ? 1 : step) {
             struct guest_outcome o = load(captures[i].name, "cut at", cut, b.data, cut, RIG_WHOLE, cut % 2);
 
-            if (o.r >= 0 && b.data[cut - 1])
+            if (o.r >= 0 && b.data[cut - 1] && cut < b.bytes - captures[i].marks)
                 fail_msg("%s, cut at %zu, is taken for whole", captures[i].name, cut);
             good += o.r >= 0;
         }
-        assert_true(good <= 4);
+        assert_true(good <= 4 + captures[i].marks);
         free(b.data);
     }
 }

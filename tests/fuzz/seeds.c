@@ -157,10 +157,17 @@ static int unknown(void)
     return r;
 }
 
+/* Whole ones, so that what follows the package is in them; a megabyte is mostly pages. */
+static int postcopy(void)
+{
+    return capture("postcopy-7.2.main.src2dst.bin", CAPTURE_MAX) | capture("postcopy-10.0.main.src2dst.bin", CAPTURE_MAX) |
+           capture("postcopy-recover-7.2.main.src2dst.bin", CAPTURE_MAX);
+}
+
 /* What live sources sent, with a return path and without, and what the devices of a whole machine are. */
 static int guest(void)
 {
-    return loader() | unknown() | capture("precopy-rp-10.0.main.src2dst.bin", 60000) | capture("precopy-rp-7.2.main.src2dst.bin", 60000) |
+    return loader() | unknown() | postcopy() | capture("precopy-rp-10.0.main.src2dst.bin", 60000) | capture("precopy-rp-7.2.main.src2dst.bin", 60000) |
            capture("precopy-microvm-10.0.bin.gz", CAPTURE_MAX - 1);
 }
 

@@ -8,7 +8,7 @@
  * save and load are of device state alone; what the machine has then is told in one line.
  *
  * Standard output is one JSON object per line: {"event": "status" | "pass" | "stop" | "resume" | "log" | "listening" |
- * "state" | "paused" | "end", ...}. Standard input is one word per line: cancel, continue, postcopy, pause, yank, claim, state, quit,
+ * "state" | "paused" | "end", ...}. Standard input is one word per line: cancel, continue, postcopy, pause, recover URI, yank, claim, state, quit,
  * resume URI behind "paused", or NAME=VALUE for a parameter. After the session's end it goes on only with --stay, until quit or the end of input; then it writes its RAM to --dump.
  *
  * The writer: write k (from 1) goes to page (k - 1) mod W of the first block, W the pages of --set. Exit status 0 when the
@@ -312,6 +312,10 @@ static void obey(struct machine *m, const char *word)
         r = gw_send_pause(m->send, &err);
     else if (!strcmp(word, "claim") && m->recv)
         r = gw_recv_claim(m->recv, &err);
+    else if (!strcmp(word, "pause") && m->recv)
+        r = gw_recv_pause(m->recv, &err);
+    else if (!strncmp(word, "recover ", 8) && m->recv)
+        r = gw_recv_recover(m->recv, word + 8, &err);
     else if (!strcmp(word, "yank") && m->send)
         gw_send_yank(m->send);
     else if (!strcmp(word, "yank"))

@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "interop"))
-from harness import DEADLINE_S, SLOW, Case, Qmp, QmpClosed, QmpError, wait_until, with_machine  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, Program, Qmp, QmpClosed, QmpError, built, wait_until, with_machine  # noqa: E402
 
 WORKLOADS = ("idle", "uniform", "hotset", "sequential", "sparse", "zero", "disk")
 BEAT = re.compile(r"^beat (\d+) up_ms (\d+) gap_us (\d+) .* errors (\d+)$", re.M)

@@ -20,6 +20,7 @@ static const char *const names[GW_PARKED_PART_KINDS] = {
     [GW_PARKED_EARLY_SPLIT] = "place of the early devices",
     [GW_PARKED_CONFIGURATION] = "configuration",
     [GW_PARKED_DICTIONARY] = "dictionary",
+    [GW_PARKED_RECEIVED] = "map of received pages",
 };
 
 const char *gw_parked_part_name(uint32_t kind)

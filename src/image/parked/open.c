@@ -3,7 +3,10 @@
  * Opening a parked file: from the trailer to the parts. The index of pages and the frames are not looked at before they
  * are wanted (read.c).
  */
+#include "base/bitmap.h"
 #include "image/parked/reader.h"
+
+#include <endian.h>
 
 #define PART_MAX    (1u << 30) /* bytes of a part that is kept in memory */
 #define PADDING_BYTES (64u << 10) /* of blocks that a file is kept in elsewhere */
@@ -246,6 +249,34 @@ static int read_libvirt_state(struct gw_image *image, char *data, size_t bytes, 
     return 0;
 }
 
+/* Which pages came, of a machine that lacks the others. */
+static int read_received(struct gw_image *image, const uint8_t *data, size_t bytes, struct gw_error *err)
+{
+    size_t words = 0, at = 0;
+
+    for (unsigned i = 0; i < image->block_count; i++)
+        words += gw_bitmap_words(image->blocks[i].pages);
+    if (bytes / 8 != words || bytes % 8)
+        return malformed(err);
+    for (unsigned i = 0; i < image->block_count; i++) {
+        uint64_t pages = image->blocks[i].pages, *map = calloc(GW_MAX(gw_bitmap_words(pages), 1u), sizeof *map);
+        int r;
+
+        for (size_t w = 0; map && w < gw_bitmap_words(pages); w++, at += 8) {
+            memcpy(&map[w], data + at, 8);
+            map[w] = le64toh(map[w]);
+        }
+        if (map && pages % 64 && map[pages / 64] >> pages % 64) {
+            free(map);
+            return malformed(err);
+        }
+        r = map ? gw_image_lacks(image, i, map, err) : gw_nomem(err, "map of received pages");
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 /* A part that the machine cannot do without, or an empty one. */
 static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err)
 {
@@ -303,6 +334,9 @@ static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err
             break;
         case GW_PARKED_LIVE:
             r = gw_image_unpack_others(image, data, part->raw_bytes, err);
+            break;
+        case GW_PARKED_RECEIVED:
+            r = read_received(image, data, part->raw_bytes, err);
             break;
         case GW_PARKED_DICTIONARY:
             r = gw_dictionary_new(data, part->raw_bytes, 0, &p->dictionary, err);
@@ -383,6 +417,9 @@ static int take_parts(struct gw_parked *p, struct gw_error *err)
     for (uint32_t kind = GW_PARKED_HEAD; kind <= GW_PARKED_FRAMES; kind++)
         if (!p->part[kind])
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it has no %s", gw_parked_part_name(kind));
+    if (!(t->needs & GW_PARKED_NEEDS_RECEIVED) != !p->part[GW_PARKED_RECEIVED])
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it needs 0x%x, and has %s map of received pages", t->needs,
+                       p->part[GW_PARKED_RECEIVED] ? "a" : "no");
     if (!(t->needs & GW_PARKED_NEEDS_DICTIONARY) != !p->part[GW_PARKED_DICTIONARY] ||
         (t->needs & GW_PARKED_NEEDS_DICTIONARY && !packed))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it needs 0x%x, and has %s dictionary", t->needs,

@@ -27,7 +27,9 @@
 #define GW_PARKED_NEEDS_ZSTD 1u
 #define GW_PARKED_NEEDS_LIVE 2u
 #define GW_PARKED_NEEDS_DICTIONARY 4u
-#define GW_PARKED_KNOWN      (GW_PARKED_NEEDS_ZSTD | GW_PARKED_NEEDS_LIVE | GW_PARKED_NEEDS_DICTIONARY)
+#define GW_PARKED_NEEDS_RECEIVED 8u
+#define GW_PARKED_KNOWN                                                                                                \
+    (GW_PARKED_NEEDS_ZSTD | GW_PARKED_NEEDS_LIVE | GW_PARKED_NEEDS_DICTIONARY | GW_PARKED_NEEDS_RECEIVED)
 
 #define GW_PARKED_PAGE_BITS_MIN 10u
 #define GW_PARKED_PAGE_BITS_MAX 20u
@@ -58,6 +60,7 @@ enum gw_parked_part_kind {
     GW_PARKED_CONFIGURATION,
     GW_PARKED_LIVE,
     GW_PARKED_DICTIONARY,
+    GW_PARKED_RECEIVED,
     GW_PARKED_PART_KINDS
 };
 const char *gw_parked_part_name(uint32_t kind);

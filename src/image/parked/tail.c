@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "image/parked/tail.h"
 
+#include <endian.h>
+
+#include "base/bitmap.h"
 #include "base/cursor.h"
 
 static int reserve(struct gw_parked_buffer *b, size_t more, struct gw_error *err)
@@ -183,10 +186,28 @@ static const uint8_t *pack_others(const struct gw_image *image, struct gw_out *o
     return gw_out_data(out, ret_bytes);
 }
 
+/* A bit for each page of each block, the first page in the lowest bit of a byte; each block begins with a word of its own. */
+static int put_received(const struct gw_image *image, struct gw_parked_buffer *b, struct gw_error *err)
+{
+    for (unsigned i = 0; image->received && i < image->block_count; i++) {
+        size_t words = gw_bitmap_words(image->blocks[i].pages);
+        int r = reserve(b, words * 8, err);
+
+        if (r < 0)
+            return r;
+        for (size_t w = 0; w < words; w++) {
+            uint64_t word = htole64(image->received[i] ? image->received[i][w] : 0);
+
+            memcpy(extend(b, sizeof word), &word, sizeof word);
+        }
+    }
+    return 0;
+}
+
 static int write_parts(struct gw_parked_tail *t, const struct gw_image *image, const char *xml,
                        struct gw_packer *packer, struct gw_error *err)
 {
-    struct gw_parked_buffer head = {0}, blocks = {0}, directory = {0}, state = {0};
+    struct gw_parked_buffer head = {0}, blocks = {0}, directory = {0}, state = {0}, received = {0};
     struct gw_out live;
     size_t live_bytes;
     uint8_t split[8];
@@ -213,6 +234,8 @@ static int write_parts(struct gw_parked_tail *t, const struct gw_image *image, c
     if (r >= 0)
         r = put_libvirt_state(image, xml, &state, err);
     if (r >= 0)
+        r = put_received(image, &received, err);
+    if (r >= 0)
         r = put_blocks(image, &blocks, err);
     if (r >= 0)
         r = put_frame_directory(t, &directory, err);
@@ -233,6 +256,9 @@ static int write_parts(struct gw_parked_tail *t, const struct gw_image *image, c
             r = write_part(t, blobs[i].kind, blobs[i].data, blobs[i].bytes, packer, err);
     if (r >= 0 && state.bytes)
         r = write_part(t, GW_PARKED_LIBVIRT_STATE, state.data, state.bytes, packer, err);
+    if (r >= 0 && received.bytes)
+        r = write_part(t, GW_PARKED_RECEIVED, received.data, received.bytes, packer, err);
+    free(received.data);
     gw_out_free(&live);
     free(state.data);
     free(head.data);

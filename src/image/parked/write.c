@@ -260,7 +260,8 @@ static int prepare(struct writer *w, struct gw_error *err)
 
     w->tail.put = put_bytes;
     w->tail.opaque = w;
-    w->tail.trailer.needs = (w->style.plain ? 0 : GW_PARKED_NEEDS_ZSTD) | gw_parked_needs(&w->image->others);
+    w->tail.trailer.needs = (w->style.plain ? 0 : GW_PARKED_NEEDS_ZSTD) | gw_parked_needs(&w->image->others) |
+                              (w->image->received ? GW_PARKED_NEEDS_RECEIVED : 0);
     w->tail.trailer.page_bytes = page_bytes;
     w->tail.trailer.frame_pages = gw_parked_frame_pages(page_bytes);
     w->batch_pages = BATCH_BYTES / page_bytes;

@@ -183,11 +183,11 @@ static int guess(struct get *g, struct gw_reader *r, struct gw_error *err)
 /* ---- records ------------------------------------------------------------------------------------------------------
  */
 
-static int bad_flags(uint64_t word, uint64_t at, uint32_t mask, struct gw_error *err)
+static int bad_flags(uint64_t word, uint64_t at, uint32_t mask, bool follows, struct gw_error *err)
 {
     return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                   "RAM record at byte %" PRIu64 ": flags 0x%03" PRIx64 " (%s) are not known here", at, word & mask,
-                   gw_wire_ram_flag(word & mask));
+                   "RAM record at byte %" PRIu64 ": flags 0x%03" PRIx64 " (%s) are not known here%s", at, word & mask,
+                   gw_wire_ram_flag(word & mask), follows ? ", where the machine has been switched to postcopy" : "");
 }
 
 /* The block and page that a record names, checked. */
@@ -306,9 +306,9 @@ static enum gw_form form_of(const struct get *g, uint64_t flags)
     case GW_RAMF_ZERO:
         return GW_FORM_ZERO;
     case GW_RAMF_XBZRLE:
-        return g->layout.decoder[GW_FORM_XBZRLE] ? GW_FORM_XBZRLE : GW_FORM_OPEN;
+        return g->layout.decoder[GW_FORM_XBZRLE] && !g->layout.follows ? GW_FORM_XBZRLE : GW_FORM_OPEN;
     case GW_RAMF_COMPRESS:
-        return g->layout.decoder[GW_FORM_DEFLATE] ? GW_FORM_DEFLATE : GW_FORM_OPEN;
+        return g->layout.decoder[GW_FORM_DEFLATE] && !g->layout.follows ? GW_FORM_DEFLATE : GW_FORM_OPEN;
     default:
         return GW_FORM_OPEN;
     }
@@ -333,7 +333,7 @@ static int record(struct get *g, struct gw_reader *r, struct gw_error *err)
         return g->layout.hook->record(g->layout.hook, r, g->store, err);
     form = form_of(g, word & mask & ~(uint64_t)GW_RAMF_CONTINUE);
     if (form == GW_FORM_OPEN)
-        return bad_flags(word, at, (uint32_t)mask, err);
+        return bad_flags(word, at, (uint32_t)mask, g->layout.follows, err);
     e = place(g, r, word, at, &page, err);
     if (e >= 0 && g->beside) /* what came of this page before is placed first */
         e = g->beside->await(g->beside, g->last, page, err);
@@ -353,7 +353,7 @@ static int get(struct gw_layout_in *layout, struct gw_reader *r, struct gw_store
     int e;
 
     g->store = store;
-    g->guesses = g->may_guess && store->open;
+    g->guesses = g->may_guess && store->open && !layout->follows;
     r->readahead = 0;
     for (;;) {
         e = guess(g, r, err);
@@ -379,12 +379,21 @@ static int add(struct gw_layout_in *layout, struct gw_ram_block *b, struct gw_er
     return gw_ram_listed_add(&GW_CONTAINER(layout, struct get, layout)->listed, b, err);
 }
 
+static void broke(struct gw_layout_in *layout)
+{
+    struct get *g = GW_CONTAINER(layout, struct get, layout);
+
+    g->last = NULL;
+    g->run = 0;
+}
+
 static void reset(struct gw_layout_in *layout)
 {
     struct get *g = GW_CONTAINER(layout, struct get, layout);
 
     gw_ram_listed_clear(&g->listed);
     g->last = NULL;
+    g->layout.follows = false;
     g->present = NULL;
     g->run = 0;
     g->guess = GUESS_MIN;
@@ -422,7 +431,7 @@ int gw_layout_stream_in_new(const struct gw_ram *ram, bool guess, struct gw_layo
 
     if (!g)
         return gw_nomem(err, "RAM record reader");
-    *g = (struct get){.layout = {.add = add, .get = get, .reset = reset, .free = layout_free},
+    *g = (struct get){.layout = {.add = add, .get = get, .broke = broke, .reset = reset, .free = layout_free},
                       .ram = ram,
                       .may_guess = guess,
                       .guess = GUESS_MIN,

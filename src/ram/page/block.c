@@ -170,3 +170,18 @@ int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_err
     ram->blocks[ram->count++] = b;
     return 0;
 }
+
+uint64_t gw_ram_host_pages(const struct gw_ram *ram)
+{
+    uint64_t sizes = 0;
+
+    for (unsigned i = 0; i < ram->count; i++)
+        if (gw_ram_migrates(ram->blocks[i]))
+            sizes |= GW_MAX(ram->blocks[i]->page_bytes, (uint64_t)ram->page_bytes);
+    return sizes;
+}
+
+bool gw_ram_large_pages(const struct gw_ram *ram, const struct gw_ram_block *b)
+{
+    return b->page_bytes > GW_MAX((uint64_t)ram->page_bytes, (uint64_t)sysconf(_SC_PAGESIZE));
+}

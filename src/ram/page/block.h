@@ -80,6 +80,11 @@ const struct gw_ram_block *gw_ram_behind(const struct gw_ram *ram, uint64_t gpa)
 /* sealed: the last sync of this session begins. Else its changes count again. */
 void gw_ram_seal(struct gw_ram *ram, bool sealed);
 
+/* Its host pages are larger than both the usual ones and the target's: a list says their size where postcopy may follow. */
+bool gw_ram_large_pages(const struct gw_ram *ram, const struct gw_ram_block *b);
+/* The sizes of the host pages of all blocks that are listed, in one word. */
+uint64_t gw_ram_host_pages(const struct gw_ram *ram);
+
 /* For plugs that keep something for each block: a table by block number of *count entries, grown with zeros so that it has
  * one for b. Returns it; NULL: there is no memory, and the old one stays. */
 void *gw_ram_table(void *table, unsigned *count, size_t entry_bytes, const struct gw_ram_block *b);

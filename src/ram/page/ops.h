@@ -127,6 +127,22 @@ struct gw_store {
     /* Back to as it was made: no block was added, nothing came. */
     void (*reset)(struct gw_store *s);
 
+    /* Postcopy; both NULL: what came here stays. Between two records. */
+    /* What came of these pages is forgotten: they have not come, and will come again. Of a block that was added. */
+    int (*discard)(struct gw_store *s, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err);
+    /* Copies the map of the pages of this block that have come, gw_bitmap_words(b->pages) words; zeros for one that was not
+     * added. Any thread. */
+    void (*received)(struct gw_store *s, const struct gw_ram_block *b, uint64_t *map);
+
+    /* Postcopy of a machine that runs here; all NULL: nobody touches a page that has not come. */
+    /* From now on who touches such a page waits for it, and it is asked for. */
+    int (*listen)(struct gw_store *s, struct gw_error *err);
+    /* Nobody can be asked now; and: somebody can again, and is asked for all that is waited for. */
+    void (*hold)(struct gw_store *s);
+    void (*ask_again)(struct gw_store *s);
+    /* What has not come never will, and is zeros. Then listen ends: plain memory. */
+    int (*finish)(struct gw_store *s, struct gw_error *err);
+
     /* Guessing, for layouts that read ahead of what is known; all NULL: this store does not allow it. */
     /* The first page of [from, end) that has no contents yet, which is the only kind that may be scribbled on before it
      * is known what comes; `end` when there is none. */
@@ -161,12 +177,15 @@ struct gw_layout_in {
     /* Reads records, and puts what they carry into the store, up to and with the next mark. 1: it was the mark that the
      * lanes are to be waited for (MULTIFD_FLUSH on the main stream), and not the last one. */
     int (*get)(struct gw_layout_in *l, struct gw_reader *r, struct gw_store *store, struct gw_error *err);
+    /* NULL where postcopy is not. The stream broke off inside of a record: another one begins, in which nothing was named yet. */
+    void (*broke)(struct gw_layout_in *l);
     /* Back to as it was made. */
     void (*reset)(struct gw_layout_in *l);
     struct gw_layout_in *(*free)(struct gw_layout_in *l);
 
     struct gw_codec *decoder[GW_FORM_COUNT]; /* freed with the layout. NULL: records of this form are refused */
     struct gw_hook *hook;                    /* freed with the layout. NULL: HOOK records are refused */
+    bool follows;                            /* the machine runs: records that change a page are refused, and no page is guessed at */
     atomic_bool *touched;                    /* is set before the first page is written; may be NULL */
     _Atomic uint64_t pages[GW_FORM_COUNT];   /* read, by form. Any thread may read them */
 };

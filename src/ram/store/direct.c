@@ -122,6 +122,34 @@ static uint64_t missing(struct gw_store *store, const struct gw_ram_block *b)
     return map ? b->pages - gw_bitmap_count(map, b->pages) : 0;
 }
 
+/* Of a fresh block a page that has not come holds zeros: so it does again. */
+static int discard(struct gw_store *store, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
+{
+    struct direct *s = of(store);
+    uint64_t *map = s->maps[b->index].received;
+
+    for (uint64_t at = first, end = first; (at = gw_bitmap_next_set(map, first + count, at)) < first + count; at = end) {
+        end = gw_bitmap_next_clear(map, first + count, at);
+        for (uint64_t page = at; page < end; page++) {
+            uint8_t *p = b->host + (page << s->ram->page_bits);
+
+            if (has_room(s, b, page, false) && !gw_zero_page(s->detect, p, s->ram->page_bytes))
+                memset(p, 0, s->ram->page_bytes);
+            gw_bitmap_clear_atomic(map, page);
+        }
+    }
+    return 0;
+}
+
+static void received(struct gw_store *store, const struct gw_ram_block *b, uint64_t *map)
+{
+    struct direct *s = of(store);
+    const uint64_t *from = b->index < s->count ? s->maps[b->index].received : NULL;
+
+    for (size_t i = 0; i < gw_bitmap_words(b->pages); i++)
+        map[i] = from ? __atomic_load_n(&from[i], __ATOMIC_SEQ_CST) : 0;
+}
+
 static void reset(struct gw_store *store)
 {
     struct direct *s = of(store);
@@ -202,6 +230,8 @@ int gw_store_direct_new(const struct gw_ram *ram, struct gw_store **ret, struct 
                                    .zero = zero,
                                    .missing = missing,
                                    .reset = reset,
+                                   .discard = discard,
+                                   .received = received,
                                    .open = open_page,
                                    .expect = expect,
                                    .unguess = unguess,

@@ -68,6 +68,28 @@ static uint64_t missing(struct gw_store *store, const struct gw_ram_block *b)
     return next(store)->missing(next(store), b);
 }
 
+/* Who takes marked pages has their old contents: it is told that they are zeros, which they are until they come again. */
+static int discard(struct gw_store *store, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
+{
+    struct landed *s = of(store);
+    uint64_t end = first + count, at = first, stop;
+    int r = 0;
+
+    for (; at < end && r >= 0; at = stop + 1) {
+        stop = s->next->open(s->next, b, at, end); /* those before it have come */
+        if (stop > at)
+            r = s->next->discard(s->next, b, at, stop - at, err);
+        for (; r >= 0 && at < stop; at++)
+            gw_bitmap_set_atomic(s->maps[b->index], at);
+    }
+    return r;
+}
+
+static void received(struct gw_store *store, const struct gw_ram_block *b, uint64_t *map)
+{
+    next(store)->received(next(store), b, map);
+}
+
 static void reset(struct gw_store *store)
 {
     struct landed *s = of(store);
@@ -117,6 +139,8 @@ int gw_store_landed_new(struct gw_store *take_next, gw_landed_map_fn map, void *
                                    .flush = flush,
                                    .missing = missing,
                                    .reset = reset,
+                                   .discard = take_next->discard ? discard : NULL,
+                                   .received = take_next->received ? received : NULL,
                                    .open = open_page,
                                    .expect = expect,
                                    .unguess = unguess,

@@ -238,6 +238,16 @@ static void unguess(struct gw_store *store, struct gw_ram_block *b, uint64_t pag
         direct(store)->unguess(direct(store), b, page);
 }
 
+static int discard(struct gw_store *store, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
+{
+    return gw_uffd_discard(store, b, first, count, err);
+}
+
+static void received(struct gw_store *store, const struct gw_ram_block *b, uint64_t *map)
+{
+    direct(store)->received(direct(store), b, map);
+}
+
 static struct gw_store *store_free(struct gw_store *store)
 {
     struct uffd *s = of(store);
@@ -262,6 +272,12 @@ int gw_store_uffd_new(const struct gw_ram *ram, const struct gw_uffd_config *con
                                  .zero = zero,
                                  .missing = missing,
                                  .reset = reset,
+                                 .discard = discard,
+                                 .received = received,
+                                 .listen = gw_uffd_listen,
+                                 .hold = gw_uffd_hold,
+                                 .ask_again = gw_uffd_ask_again,
+                                 .finish = gw_uffd_finish,
                                  .open = open_page,
                                  .expect = expect,
                                  .unguess = unguess,

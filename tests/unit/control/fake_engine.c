@@ -387,6 +387,16 @@ int gw_recv_claim(struct gw_recv *r, struct gw_error *err)
     return steer(&r->s, &r->s.claims, err);
 }
 
+int gw_recv_recover(struct gw_recv *r, const char *uri, struct gw_error *err)
+{
+    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Migrate recover can only be run when postcopy is paused.");
+}
+
+int gw_recv_pause(struct gw_recv *r, struct gw_error *err)
+{
+    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "migrate-pause is currently only supported during postcopy-active state");
+}
+
 void gw_recv_stats_sized(struct gw_recv *r, struct gw_stats *ret_stats, size_t stats_bytes)
 {
     stats(&r->s, ret_stats);

@@ -162,7 +162,6 @@ static void test_added_commands(void **state)
 {
     struct rig *rig = *state;
     static const char *const absent[] = {"snapshot-save",           "snapshot-load",   "snapshot-delete",
-                                         "migrate-recover",
                                          "block-dirty-bitmap-add",
                                          "block-dirty-bitmap-merge"};
     struct client *cl = ready(rig);

@@ -233,6 +233,7 @@ static void test_owner(void **state)
                 /* SHUT with an error, heard or said; or said and perhaps not heard. Or nobody knew before. */
                 assert_true((to == GW_PHASE_SEND_UNDECIDED && (from == GW_PHASE_RECONNECT || from == GW_PHASE_RECOVER)) ||
                             (from == GW_PHASE_HANDED && to == GW_PHASE_SEND_FAILED) ||
+                            (from == GW_PHASE_FOLLOWED && to == GW_PHASE_RECV_FAILED) ||
                             (from == GW_PHASE_COMMITTED && (to == GW_PHASE_RECV_FAILED || to == GW_PHASE_RECV_UNDECIDED)));
             if (a == GW_OWNER_UNDECIDED && b == GW_OWNER_SOURCE)
                 /* The plain destination answered that it failed; the source took it back. */
@@ -245,6 +246,7 @@ static void test_owner(void **state)
                             (from == GW_PHASE_DEVICE && to == GW_PHASE_OFFERED_POSTCOPY) ||
                             (from == GW_PHASE_IDLE && to == GW_PHASE_RECONNECT) || /* it went in an earlier session */
                             (from == GW_PHASE_OFFERED && to == GW_PHASE_HANDED) ||
+                            (from == GW_PHASE_LOADING && to == GW_PHASE_FOLLOWED) || /* its pages follow */
                             (from == GW_PHASE_LOADED && (to == GW_PHASE_ASKED || to == GW_PHASE_COMMITTED)));
         }
     }
@@ -276,13 +278,13 @@ static void test_source_does_not_take_back(void **state)
     }
 }
 
-/* 3. The destination runs it in COMMITTED, or where it is claimed: those are the only ways to ARRIVED. */
+/* 3. The destination runs it in COMMITTED, in FOLLOWED, or where it is claimed: those are the only ways to ARRIVED. */
 static void test_destination_starts(void **state)
 {
     EACH(from)
     {
         if (follows(from, GW_PHASE_ARRIVED))
-            assert_true(from == GW_PHASE_COMMITTED || from == GW_PHASE_RECV_UNDECIDED);
+            assert_true(from == GW_PHASE_COMMITTED || from == GW_PHASE_FOLLOWED || from == GW_PHASE_RECV_UNDECIDED);
         if (follows(from, GW_PHASE_COMMITTED))
             assert_true(from == GW_PHASE_LOADED || from == GW_PHASE_ASKED);
     }
@@ -331,6 +333,8 @@ static void test_ends(void **state)
             assert_true(row(p)->next == (p == GW_PHASE_RECV_UNDECIDED ? 1ull << GW_PHASE_ARRIVED : 0));
         } else if (p == GW_PHASE_POSTCOPY || p == GW_PHASE_RECONNECT || p == GW_PHASE_RECOVER) {
             assert_true(follows(p, GW_PHASE_SEND_PAUSED)); /* it runs there, with what it has */
+        } else if (p == GW_PHASE_FOLLOWED || p == GW_PHASE_RECV_PAUSED || p == GW_PHASE_RECV_RECOVER) {
+            assert_true(follows(p, GW_PHASE_RECV_LACKING)); /* it is here, with what has come */
         } else if (p != GW_PHASE_CANCELLING) {
             assert_true(follows(p, at_source(p) ? GW_PHASE_SEND_FAILED : GW_PHASE_RECV_FAILED));
         }

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "base/bitmap.h"
 #include "image/parked/dedup.h"
 
 #define NONE UINT64_MAX /* no such block */
@@ -135,6 +136,49 @@ static void same_file(void **state)
     assert_memory_equal(file[0], file[1], bytes[0]);
     free(file[0]);
     free(file[1]);
+    rig_close(&rig);
+}
+
+/* A machine of which pages are lost says so, page by page, and is opened by nobody who wants to run it. */
+static void not_whole(void **state)
+{
+    static const uint64_t pages[RIG_BLOCKS] = {1500, 100, NONE};
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_image *image;
+    uint64_t *map, seed = 3, lost = 0;
+    uint8_t *file;
+    struct rig rig;
+    size_t bytes;
+
+    rig_open(&rig, 4096, pages, true, 5);
+    for (unsigned i = 0; i < 2; i++) {
+        map = calloc(gw_bitmap_words(pages[i]), sizeof *map);
+        for (uint64_t k = 0; k < pages[i]; k++)
+            if (rig_random(&seed) % 3)
+                gw_bitmap_set(map, k);
+            else
+                lost++;
+        assert_int_equal(gw_image_lacks(&rig.image, i, map, &err), 0);
+    }
+    assert_int_equal(gw_image_lacking(&rig.image), lost * 4096);
+    assert_int_equal(rig_park(&rig, usual(), 1, &file, &bytes, &err), 0);
+    assert_int_equal(gw_load_be32(file + 12) & GW_PARKED_NEEDS_RECEIVED, GW_PARKED_NEEDS_RECEIVED);
+    assert_int_equal(rig_open_bytes(file, bytes, &image, &err), -EBADMSG);
+    assert_non_null(strstr(err.text, "bytes of its memory never came"));
+
+    image = calloc(1, sizeof *image);
+    {
+        int fd = memfd_create("not-whole", MFD_CLOEXEC);
+
+        assert_int_equal(write(fd, file, bytes), bytes);
+        assert_int_equal(gw_parked_open(fd, "not-whole", image, &err), 0);
+    }
+    assert_int_equal(gw_image_lacking(image), lost * 4096);
+    for (unsigned i = 0; i < 2; i++)
+        assert_memory_equal(image->received[i], rig.image.received[i], gw_bitmap_words(pages[i]) * sizeof *map);
+    same_ram(&rig, image, 5);
+    gw_image_free(image);
+    free(file);
     rig_close(&rig);
 }
 
@@ -501,6 +545,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips),
         cmocka_unit_test(same_file),
+        cmocka_unit_test(not_whole),
         cmocka_unit_test(again),
         cmocka_unit_test(documented_runs),
         cmocka_unit_test(holes_are_free),

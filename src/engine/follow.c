@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/recv.h"
+#include "wire/numbers.h"
+
+#define BACKLOG 8
+
+static struct gw_postcopy_in *in(struct gw_recv *r)
+{
+    return &r->postcopy;
+}
+
+static uint64_t lacking(const struct gw_recv *r)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        bytes += r->plan.live[i]->ops->lacking ? r->plan.live[i]->ops->lacking(r->plan.live[i]) : 0;
+    return bytes;
+}
+
+/* Who waits for a page goes on with zeros. */
+static void release(struct gw_recv *r)
+{
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        if (r->plan.live[i]->ops->release)
+            r->plan.live[i]->ops->release(r->plan.live[i], NULL);
+}
+
+/* ---- who waits for a page ----------------------------------------------------------------------------------------- */
+
+void gw_follow_ask(void *recv, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes)
+{
+    struct gw_recv *r = recv;
+    bool named = strcmp(in(r)->asked, b->name) != 0;
+    size_t n = strlen(b->name);
+    uint8_t body[12 + 256];
+
+    gw_store_be64(body, offset);
+    gw_store_be32(body + 8, (uint32_t)bytes);
+    body[12] = (uint8_t)n;
+    memcpy(body + 13, b->name, n);
+    gw_strcopy(in(r)->asked, sizeof in(r)->asked, b->name);
+    /* If it cannot be said, the connection is lost, and all that is waited for is asked again on the next one. */
+    gw_answers_say(&r->answers, named ? GW_RP_REQ_PAGES_ID : GW_RP_REQ_PAGES, body, named ? 13 + n : 12, NULL);
+}
+
+void gw_follow_deaf(void *recv, const struct gw_error *error)
+{
+    struct gw_recv *r = recv;
+
+    gw_session_log(&r->session, "pages that the machine waits for cannot be asked for any more: %s", error->text);
+}
+
+/* ---- the thread ---------------------------------------------------------------------------------------------------- */
+
+static void *read_pages(void *arg)
+{
+    struct gw_recv *r = arg;
+    struct gw_error error = GW_ERROR_INIT;
+    int e = gw_recv_elements(r, false, &error);
+    bool committed;
+
+    pthread_mutex_lock(&r->session.lock);
+    in(r)->result = e;
+    in(r)->error = error;
+    in(r)->ended = true;
+    committed = in(r)->committed;
+    pthread_mutex_unlock(&r->session.lock);
+    /* The devices may wait for a page while they are loaded. */
+    if (e < 0 && !committed)
+        release(r);
+    return NULL;
+}
+
+int gw_follow_listen(struct gw_recv *r, struct gw_error *err)
+{
+    bool runs = r->session.vm->guest->store_following;
+    int e = 0;
+
+    for (unsigned i = 0; e >= 0 && i < r->plan.lives; i++)
+        if (r->plan.live[i]->ops->follow)
+            e = r->plan.live[i]->ops->follow(r->plan.live[i], err);
+    if (e < 0 || !runs)
+        return e;
+    r->touched = true;
+    gw_door_close(r); /* nobody takes this source's place */
+    r->grammar = GW_GRAMMAR_POSTCOPY;
+    e = pthread_create(&in(r)->thread, NULL, read_pages, r);
+    if (e)
+        return gw_fail(err, -e, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(e));
+    in(r)->threaded = true;
+    return 0;
+}
+
+/* What the thread ended with. */
+static int join(struct gw_recv *r, struct gw_error *err)
+{
+    pthread_join(in(r)->thread, NULL);
+    in(r)->threaded = false;
+    if (in(r)->result < 0 && err)
+        *err = in(r)->error;
+    return in(r)->result;
+}
+
+int gw_follow_commit(struct gw_recv *r, struct gw_error *err)
+{
+    int e;
+
+    pthread_mutex_lock(&r->session.lock);
+    e = in(r)->ended && in(r)->result < 0 ? in(r)->result : 0;
+    if (e < 0 && err)
+        *err = in(r)->error;
+    in(r)->committed = e >= 0;
+    pthread_mutex_unlock(&r->session.lock);
+    return e < 0 ? e : gw_session_commit(&r->session, GW_PHASE_FOLLOWED, err);
+}
+
+void gw_follow_abandon(struct gw_recv *r, const struct gw_error *why)
+{
+    gw_recv_give_up(r, why);
+    gw_channel_shutdown(r->channel);
+    join(r, NULL);
+}
+
+/* ---- another connection --------------------------------------------------------------------------------------------- */
+
+int gw_follow_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
+{
+    uint64_t *map = NULL, pages = 0;
+    char name[256];
+    int e = gw_get_str8(&r->reader, name, err);
+
+    if (e >= 0 && strlen(name) + 1 != bytes)
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "%u bytes are not a name of %zu", bytes, strlen(name));
+    for (unsigned i = 0; e >= 0 && !map && i < r->plan.lives; i++)
+        if (r->plan.live[i]->ops->received)
+            e = r->plan.live[i]->ops->received(r->plan.live[i], name, &map, &pages, err);
+    if (e >= 0)
+        e = gw_answers_map(&r->answers, name, map, pages, err);
+    free(map);
+    return e;
+}
+
+int gw_follow_resume(struct gw_recv *r, struct gw_error *err)
+{
+    uint8_t body[4];
+    int e;
+
+    gw_store_be32(body, 1);
+    e = gw_answers_say(&r->answers, GW_RP_RESUME_ACK, body, sizeof body, err);
+    if (e < 0)
+        return e;
+    pthread_mutex_lock(&r->session.lock);
+    r->session.error = (struct gw_error)GW_ERROR_INIT;
+    pthread_mutex_unlock(&r->session.lock);
+    gw_session_enter(&r->session, GW_PHASE_FOLLOWED);
+    in(r)->asked[0] = 0;
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        if (r->plan.live[i]->ops->again)
+            r->plan.live[i]->ops->again(r->plan.live[i]);
+    return 0;
+}
+
+/* The connection is of no use any more, and nobody is asked for anything. */
+static void disconnect(struct gw_recv *r)
+{
+    if (r->channel)
+        gw_channel_shutdown(r->channel);
+    gw_answers_open(&r->answers, NULL);
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        if (r->plan.live[i]->ops->hold)
+            r->plan.live[i]->ops->hold(r->plan.live[i]);
+    gw_session_set_channel(&r->session, NULL);
+    gw_reader_close(&r->reader);
+    r->channel = gw_channel_free(r->channel);
+}
+
+static int connect(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+    int e;
+
+    pthread_mutex_lock(&x->lock);
+    while (!in(r)->door && !x->yanked)
+        gw_session_wait_until(x, UINT64_MAX);
+    pthread_mutex_unlock(&x->lock);
+    e = gw_session_check(x, err);
+    if (e >= 0)
+        e = gw_listener_accept(in(r)->door, 0, x->cancel, &r->channel, err);
+    if (e < 0)
+        return gw_session_check(x, NULL) < 0 ? gw_session_check(x, err) : e;
+    gw_session_set_channel(x, r->channel);
+    gw_channel_set_timeout(r->channel, r->timeout_ns);
+    if (!(r->channel->features & GW_CHANNEL_DUPLEX))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s carries one direction only", r->channel->name);
+    return gw_reader_init(&r->reader, r->channel, err);
+}
+
+static void forget_door(struct gw_recv *r)
+{
+    struct gw_listener *door;
+
+    pthread_mutex_lock(&r->session.lock);
+    door = in(r)->door;
+    in(r)->door = NULL;
+    pthread_mutex_unlock(&r->session.lock);
+    gw_listener_free(door);
+}
+
+/* One attempt to go on. Returns what reading ended with. */
+static int go_on(struct gw_recv *r, struct gw_error *err)
+{
+    int e = connect(r, err);
+
+    if (e < 0 && !r->channel) {
+        forget_door(r);
+        return e;
+    }
+    gw_session_enter(&r->session, GW_PHASE_RECV_RECOVER);
+    if (e >= 0) {
+        gw_answers_open(&r->answers, r->channel);
+        r->grammar = GW_GRAMMAR_RECOVER;
+        e = gw_recv_elements(r, false, err);
+    }
+    /* Whoever came and was no source has taken nobody's place. */
+    if (gw_session_phase(&r->session) == GW_PHASE_FOLLOWED)
+        forget_door(r);
+    return e;
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------------------- */
+
+/* EOF was read. */
+static int check_complete(struct gw_recv *r, struct gw_error *err)
+{
+    uint64_t left = lacking(r), at = gw_reader_offset(&r->reader) - 1;
+
+    for (unsigned i = 0; i < r->bounds; i++)
+        if (r->bound[i].live && !r->bound[i].ended)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "EOF at byte %" PRIu64 ", and section %s has not ended", at,
+                           r->bound[i].live->ops->id);
+    return left ? gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                          "EOF at byte %" PRIu64 ", and %" PRIu64 " bytes of section ram have not come", at, left)
+                : 0;
+}
+
+int gw_follow(struct gw_recv *r, int e, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+
+    if (in(r)->threaded)
+        e = join(r, err);
+    if (gw_session_phase(x) != GW_PHASE_FOLLOWED)
+        return e; /* it could not be started */
+    for (;;) {
+        if (e >= 0)
+            e = check_complete(r, err);
+        if (e < 0 && !lacking(r)) {
+            gw_session_log(x, "all of the machine is here; %s", err->text);
+            *err = (struct gw_error)GW_ERROR_INIT;
+            e = 0;
+        }
+        if (e >= 0 || !x->vm->guest->store_following || gw_session_check(x, NULL) < 0)
+            return e;
+        disconnect(r);
+        if (gw_session_phase(x) != GW_PHASE_RECV_PAUSED)
+            gw_session_enter_failed(x, GW_PHASE_RECV_PAUSED, err);
+        else
+            gw_session_log(x, "%s", err->text);
+        *err = (struct gw_error)GW_ERROR_INIT;
+        e = go_on(r, err);
+    }
+}
+
+/* What came is kept, with what it lacks. */
+static int keep(struct gw_recv *r, struct gw_live *live, struct gw_error *err)
+{
+    struct gw_vm *vm = r->session.vm;
+    int e = 0;
+
+    for (unsigned i = 0; e >= 0 && i < vm->ram.count; i++) {
+        uint64_t *map, pages;
+
+        e = live->ops->received(live, vm->ram.blocks[i]->name, &map, &pages, err);
+        if (e >= 0)
+            e = vm->guest->lacks(vm, vm->ram.blocks[i], map, err);
+    }
+    return e;
+}
+
+static void *stop_machine(void *vm)
+{
+    gw_vm_stop(vm, NULL);
+    return NULL;
+}
+
+/* It cannot stop while it waits for a page, and must not go on without it: it stands there until the session is freed. */
+static void take_down(struct gw_recv *r)
+{
+    struct gw_vm *vm = r->session.vm;
+
+    if (r->handed && vm->ops->handed_over)
+        vm->ops->handed_over(vm->opaque, GW_HAND_OVER_REVOKED);
+    r->handed = false;
+    in(r)->stands = true;
+    in(r)->stops = gw_vm_running(vm) && !pthread_create(&in(r)->stopper, NULL, stop_machine, vm);
+}
+
+int gw_follow_lost(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+    struct gw_error why = GW_ERROR_INIT;
+    uint64_t left = lacking(r);
+    int e = 0;
+
+    if (r->extended && r->channel) /* QEMU takes the end of the connection better */
+        gw_recv_shut(r, err, NULL);
+    for (unsigned i = 0; left && x->vm->guest->lacks && e >= 0 && i < r->plan.lives; i++)
+        if (r->plan.live[i]->ops->received)
+            e = keep(r, r->plan.live[i], &why);
+    if (e < 0)
+        gw_context(err, "what it lacks is not known: %s", why.text);
+    if (left && x->vm->guest->store_following)
+        take_down(r);
+    if (left)
+        gw_context(err, "the machine was handed over here before the last %" PRIu64 " bytes of its memory had come", left);
+    gw_session_enter_failed(x, GW_PHASE_RECV_LACKING, err);
+    return err->code;
+}
+
+int gw_follow_arrive(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+    struct gw_error local = GW_ERROR_INIT;
+    int e = 0;
+
+    release(r); /* pages that the source never had to send are zeros */
+    if (x->vm->guest->park) {
+        e = gw_recv_park(r, err);
+        if (e >= 0)
+            e = gw_recv_run_machine(r, err);
+    }
+    if (e < 0)
+        return gw_follow_lost(r, err);
+    if (r->channel)
+        gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
+    if (gw_recv_shut(r, NULL, &local) < 0)
+        gw_session_log(x, "the source was not told that all of its machine is here: %s", local.text);
+    gw_session_enter(x, GW_PHASE_ARRIVED);
+    return 0;
+}
+
+void gw_follow_close(struct gw_recv *r)
+{
+    forget_door(r);
+}
+
+void gw_follow_end(struct gw_recv *r)
+{
+    if (in(r)->stops)
+        pthread_join(in(r)->stopper, NULL);
+    in(r)->stops = false;
+}
+
+/* ---- from outside ---------------------------------------------------------------------------------------------------- */
+
+int gw_recv_recover(struct gw_recv *r, const char *text, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+    struct gw_listener *door = NULL;
+    struct gw_uri uri;
+    int e = gw_uri_parse(text, &uri, err);
+
+    if (e < 0)
+        return e;
+    pthread_mutex_lock(&x->lock);
+    if (x->ended || (x->phase != GW_PHASE_RECV_PAUSED && x->phase != GW_PHASE_RECV_RECOVER))
+        e = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Migrate recover can only be run when postcopy is paused.");
+    else if (in(r)->door)
+        e = gw_fail(err, -EALREADY, GW_BLAME_CALLER, "Migrate recovery is triggered already");
+    else
+        e = gw_listen(&uri, BACKLOG, &door, err);
+    if (e >= 0) {
+        in(r)->door = door;
+        gw_listener_uri(door, &r->address);
+        r->has_listener = true;
+        pthread_cond_broadcast(&x->changed);
+    }
+    pthread_mutex_unlock(&x->lock);
+    return e;
+}
+
+int gw_recv_pause(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+    int e = 0;
+
+    pthread_mutex_lock(&x->lock);
+    if (x->ended || (x->phase != GW_PHASE_FOLLOWED && x->phase != GW_PHASE_RECV_RECOVER) || !x->vm->guest->store_following)
+        e = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "migrate-pause is currently only supported during postcopy-active state");
+    else
+        gw_links_shut_main(&x->links);
+    pthread_mutex_unlock(&x->lock);
+    return e;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * follow: a machine is here, and pages of its memory follow (docs/wire-format.md 10.1, 10.7).
+ *
+ *     listen (a thread reads pages) -- commit -- the machine runs -- pages -- EOF -- arrive
+ *                                                    \-- the connection is lost: hold -- recover -- pages ...
+ *
+ * A machine that runs here asks for the pages that it waits for. Its source lost, it stands at the next page that has not come, until
+ * another connection brings the rest: any number of times. One that stands for an image rests; nobody asks for anything, no thread is
+ * needed, and when the connection is lost what came is kept.
+ *
+ * Threads: the session's, where nothing else is said.
+ */
+#ifndef GW_ENGINE_FOLLOW_H
+#define GW_ENGINE_FOLLOW_H
+
+#include <pthread.h>
+
+#include "engine/postcopy_in.h"
+#include "godwit/channel.h"
+#include "wire/postcopy.h"
+
+struct gw_ram_block;
+
+struct gw_postcopy_in {
+    enum gw_postcopy state;
+    uint32_t pings[GW_PACKAGE_PINGS]; /* of the package: they are answered when it was loaded, which an answer means */
+    unsigned ping_count;
+
+    bool threaded;         /* `thread` reads what follows */
+    pthread_t thread;
+    char asked[256];       /* block of the request before. The store's thread, or the session's while that is held */
+    bool stands, stops;    /* given up: its threads wait for pages that never come, and `stopper` for them */
+    pthread_t stopper;
+    /* under session.lock */
+    bool committed;        /* the machine goes on here, whatever comes */
+    bool ended;            /* the thread has nothing more to read: */
+    int result;
+    struct gw_error error;
+    struct gw_listener *door; /* where a source may go on; NULL: nobody has asked for that */
+};
+
+/* LISTEN: pages are waited for from now on, and a thread reads them. */
+int gw_follow_listen(struct gw_recv *r, struct gw_error *err);
+/* RUN: fails where the thread has. */
+int gw_follow_commit(struct gw_recv *r, struct gw_error *err);
+/* The package is bad: ends the thread. */
+void gw_follow_abandon(struct gw_recv *r, const struct gw_error *why);
+/* Behind the package. e: what reading ended with. Returns when all has come (0), or will not. */
+int gw_follow(struct gw_recv *r, int e, struct gw_error *err);
+/* All has come, and the machine belongs here. */
+int gw_follow_arrive(struct gw_recv *r, struct gw_error *err);
+/* gw_follow, or arrive, failed: the machine is here and lacks something. Returns err->code. */
+int gw_follow_lost(struct gw_recv *r, struct gw_error *err);
+void gw_follow_close(struct gw_recv *r);
+/* Nobody waits for a page any more. */
+void gw_follow_end(struct gw_recv *r);
+
+/* RECV_BITMAP and RESUME, behind the head of the command. */
+int gw_follow_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err);
+int gw_follow_resume(struct gw_recv *r, struct gw_error *err);
+
+/* gw_guest_asks; opaque: the gw_recv. */
+void gw_follow_ask(void *recv, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes);
+void gw_follow_deaf(void *recv, const struct gw_error *error);
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/recv.h"
+#include "wire/answer.h"
+#include "wire/command.h"
+#include "wire/frames.h"
+
+static int advise(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
+{
+    struct gw_wire_advise advise;
+    bool any = false;
+    int e = gw_advise_get(&r->reader.in, bytes, &advise, err);
+
+    if (e < 0)
+        return e;
+    if (!gw_options_cap(r->session.vm->options, GW_CAP_POSTCOPY_RAM))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                       "the source's capability postcopy-ram is on, and off here: set it here too (godwit receive --postcopy), or "
+                       "turn it off there");
+    if (!r->return_path)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "OPEN_RETURN_PATH did not come before: there is no way to ask for pages");
+    e = r->session.vm->guest->advised ? r->session.vm->guest->advised(r->session.vm, advise.page_bytes, err) : 0;
+    for (unsigned i = 0; e >= 0 && i < r->plan.lives; i++) {
+        struct gw_live *live = r->plan.live[i];
+
+        if (!live->ops->advised)
+            continue;
+        e = live->ops->advised(live, advise.host_pages, advise.page_bytes, err);
+        any = true;
+    }
+    if (e >= 0 && !any)
+        e = gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "this machine has nothing that could follow it");
+    return e;
+}
+
+static int discard(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(&r->reader), start, n;
+    char name[256];
+    unsigned ranges = 0;
+    int e = gw_discard_get(&r->reader.in, bytes, name, &ranges, err);
+
+    for (unsigned k = 0; e >= 0 && k < ranges; k++) {
+        at = gw_reader_offset(&r->reader);
+        e = gw_discard_get_range(&r->reader.in, &start, &n, err);
+        for (unsigned i = 0; e >= 0 && i < r->plan.lives; i++) {
+            struct gw_live *live = r->plan.live[i];
+
+            if (live->ops->discard && (e = live->ops->discard(live, name, start, n, err)) < 0)
+                gw_context(err, "range at byte %" PRIu64, at);
+            r->touched |= live->touched;
+        }
+    }
+    return e;
+}
+
+/* ---- the package --------------------------------------------------------------------------------------------------
+ */
+
+/* Its numbers are not those of the live sections, which go on beside it. */
+static int bind_packaged(void *opaque, const struct gw_section_head *h, uint64_t at, struct gw_error *err)
+{
+    const struct gw_recv *r = opaque;
+
+    gw_trace_element_get(&r->session.vm->trace, at, gw_wire_element(GW_ELEMENT_FULL), h->name);
+    for (unsigned i = 0; i < r->bounds; i++)
+        if (r->bound[i].id == h->id)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %u (%s/%u) at byte %" PRIu64 ": the id is taken", h->id, h->name,
+                           h->instance, at);
+    return 0;
+}
+
+static int answer_pings(struct gw_recv *r, struct gw_error *err)
+{
+    uint8_t body[GW_FRAME_PONG_BYTES];
+    int e = 0;
+
+    for (unsigned i = 0; e >= 0 && i < r->postcopy.ping_count; i++) {
+        gw_frame_put_pong(body, &(struct gw_frame_pong){r->postcopy.pings[i]});
+        e = gw_answers_say(&r->answers, GW_RP_PONG, body, sizeof body, err);
+    }
+    return e;
+}
+
+/* The source takes the answer to the package's PING for the word that the machine is here: it comes when that cannot fail any
+ * more. */
+static int run(struct gw_recv *r, struct gw_error *err)
+{
+    int e = gw_follow_commit(r, err);
+
+    if (e >= 0 && !r->session.vm->guest->park) {
+        e = gw_recv_run_machine(r, err);
+        if (e < 0) {
+            gw_recv_give_up(r, err);
+            gw_session_enter_failed(&r->session, GW_PHASE_RECV_FAILED, err);
+            return e;
+        }
+    }
+    if (e >= 0 && answer_pings(r, NULL) < 0)
+        gw_session_log(&r->session, "the source was not told that the machine is here"); /* the connection is lost, which shows there */
+    return e;
+}
+
+static int packaged_command(struct gw_recv *r, struct gw_reader *p, enum gw_grammar *grammar, struct gw_error *err)
+{
+    uint64_t at = gw_reader_offset(p);
+    const struct gw_wire_name *what;
+    uint16_t bytes;
+    uint32_t ping;
+    int e;
+
+    gw_reader_skip(p, 1);
+    e = gw_command_get(&p->in, at, &what, &bytes, err);
+    if (e < 0)
+        return e;
+    gw_trace_element_get(&r->session.vm->trace, at, "COMMAND", what->name);
+    if (!gw_grammar_step(grammar, GW_ELEMENT_COMMAND, what->number) ||
+        (what->number != GW_COMMAND_PING && !gw_postcopy_step(&r->postcopy.state, what->number)))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " may not come here (%s, %s)", what->name, at,
+                       gw_grammar_name(*grammar), gw_postcopy_name(r->postcopy.state));
+    if (what->number == GW_COMMAND_POSTCOPY_LISTEN)
+        return gw_follow_listen(r, err);
+    if (what->number == GW_COMMAND_POSTCOPY_RUN)
+        return run(r, err);
+    e = gw_get_u32(p, &ping, err);
+    if (e >= 0 && r->postcopy.ping_count == GW_PACKAGE_PINGS)
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "command PING at byte %" PRIu64 ": more than %u in the package", at, GW_PACKAGE_PINGS);
+    if (e >= 0)
+        r->postcopy.pings[r->postcopy.ping_count++] = ping;
+    return e;
+}
+
+static int packaged_devices(struct gw_recv *r, struct gw_reader *p, enum gw_grammar *grammar, struct gw_error *err)
+{
+    struct gw_devices_get g = {.reader = p, .packaged = true, .bind = bind_packaged, .section = gw_recv_live_section, .opaque = r};
+    struct gw_vm *vm = r->session.vm;
+    uint64_t at = gw_reader_offset(p);
+    int e;
+
+    if (r->postcopy.state != GW_POSTCOPY_LISTENING)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "device section at byte %" PRIu64 " before LISTEN", at);
+    gw_grammar_step(grammar, GW_ELEMENT_FULL, 0);
+    e = vm->devices->get(vm, &g, err);
+    r->touched |= g.touched;
+    return e;
+}
+
+/* Up to RUN, which ends it. */
+static int load_package(struct gw_recv *r, struct gw_reader *p, struct gw_error *err)
+{
+    enum gw_grammar grammar = GW_GRAMMAR_PACKAGE;
+    int e = 0;
+
+    while (e >= 0 && grammar == GW_GRAMMAR_PACKAGE) {
+        uint64_t at = gw_reader_offset(p);
+        const uint8_t *type;
+
+        e = gw_reader_need(p, 1, &type, err);
+        if (e < 0)
+            break;
+        if (*type == GW_ELEMENT_COMMAND)
+            e = packaged_command(r, p, &grammar, err);
+        else if (*type == GW_ELEMENT_FULL)
+            e = packaged_devices(r, p, &grammar, err);
+        else
+            e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " may not stand in a package", *type,
+                        gw_wire_element(*type), at);
+    }
+    if (e >= 0 && gw_reader_buffered(p))
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "%zu bytes behind RUN at byte %" PRIu64, gw_reader_buffered(p), gw_reader_offset(p));
+    return e;
+}
+
+/* All of it is read before any of it is done. */
+static int package(struct gw_recv *r, struct gw_error *err)
+{
+    GW_AUTOFREE uint8_t *data = NULL;
+    struct gw_reader p;
+    uint32_t bytes;
+    uint64_t at;
+    int e = gw_get_u32(&r->reader, &bytes, err);
+
+    if (e < 0)
+        return e;
+    at = gw_reader_offset(&r->reader);
+    if (!bytes || bytes > GW_PACKAGE_MAX)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a package of %u bytes at byte %" PRIu64 ", up to %u are taken", bytes, at,
+                       GW_PACKAGE_MAX);
+    e = gw_get_all(&r->reader, bytes, &data, err);
+    if (e < 0) {
+        gw_context(err, "the package of %u bytes at byte %" PRIu64, bytes, at);
+        return e;
+    }
+    gw_reader_init_memory(&p, data, bytes, at);
+    e = load_package(r, &p, err);
+    gw_reader_close(&p);
+    if (e < 0)
+        gw_context(err, "the package of %u bytes at byte %" PRIu64, bytes, at);
+    if (e < 0 && r->postcopy.threaded)
+        gw_follow_abandon(r, err);
+    if (!r->postcopy.threaded)
+        r->grammar = GW_GRAMMAR_POSTCOPY;
+    return e;
+}
+
+int gw_postcopy_in_command(struct gw_recv *r, uint16_t command, uint16_t bytes, struct gw_error *err)
+{
+    if (!gw_postcopy_step(&r->postcopy.state, command))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it may not come now: postcopy is %s", gw_postcopy_name(r->postcopy.state));
+    return command == GW_COMMAND_POSTCOPY_ADVISE        ? advise(r, bytes, err)
+           : command == GW_COMMAND_POSTCOPY_RAM_DISCARD ? discard(r, bytes, err)
+                                                        : package(r, err);
+}

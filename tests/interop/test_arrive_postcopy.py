@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+# builds: plain asan tsan
+"""QEMU -> a machine of godwit, by postcopy: it runs at once, and its memory follows."""
+import os
+import socket
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import Case, pattern, wait_until, write_file  # noqa: E402
+from test_receive_postcopy import switch  # noqa: E402
+from versions import VERSIONS  # noqa: E402
+
+SIZE = 16 << 20
+RAM = pattern(SIZE, seed=7)
+
+
+class Arriving(Case):
+    def source(self, version, **options):
+        role = "source" + version
+        return self.qemu(version, role, memory=SIZE, ram=write_file(self.path(role + ".ram"), RAM), capabilities=["postcopy-ram"],
+                         **options)
+
+    def target(self, version, **options):
+        return self.none_vm("target" + version, "recv", "unix:" + self.path("m" + version), memory=SIZE, capabilities=["postcopy-ram"],
+                            **options)
+
+    def test_each_version(self):
+        for version in VERSIONS:
+            with self.subTest(version):
+                source, target = self.source(version), self.target(version)
+                switch(source, target.address())
+                end = target.end()
+                self.assert_ok(end)
+                source.wait()
+                self.assertEqual(end["owner"], "destination")
+                self.assertTrue(end["running"])
+                self.assertIn("postcopy-active", target.statuses())
+                self.assert_same_ram(target.ram(), RAM)
+
+    def test_what_is_asked_for_comes_first(self):
+        """It writes to a part of its memory while all of it would take an hour to come: it has what it asks for."""
+        for version in VERSIONS:
+            with self.subTest(version):
+                source = self.source(version, parameters={"max-postcopy-bandwidth": 4096})
+                target = self.target(version, rate=1000, working_set=SIZE)
+                switch(source, target.address())
+                wait_until("it asks", lambda s=source: s.migration()["ram"].get("postcopy-requests", 0) > 30)
+                self.assertFalse(target.ended())
+                source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+                self.assert_ok(target.end())
+                source.wait()
+
+    def test_recovered(self):
+        """The connection is given up by either side, again and again. A stranger at the new address is nobody's source."""
+        for version in VERSIONS:
+            with self.subTest(version):
+                source = self.source(version, parameters={"max-postcopy-bandwidth": 64 << 10})
+                target = self.target(version)
+                switch(source, target.address())
+                for i in range(3):
+                    target.wait_event("status", status="postcopy-active")
+                    wait_until("its pages follow", lambda s=source: s.migration()["status"] == "postcopy-active")
+                    if i % 2:
+                        source.qmp.command("migrate-pause")
+                    else:
+                        target.tell("pause")
+                    target.wait_event("status", status="postcopy-paused")
+                    target.events.clear()
+                    wait_until("it is lost", lambda s=source: s.migration()["status"] == "postcopy-paused")
+                    path = self.path("r%s-%d" % (version, i))
+                    target.tell("recover unix:" + path)
+                    wait_until("it listens", lambda p=path: os.path.exists(p))
+                    if i == 0:
+                        with socket.socket(socket.AF_UNIX) as stranger:
+                            stranger.connect(path)
+                            stranger.sendall(b"hello")
+                    source.qmp.command("migrate", uri="unix:" + path, resume=True)
+                source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+                self.assert_ok(target.end())
+                source.wait()
+                self.assert_same_ram(target.ram(), RAM)
+
+    def test_nobody_switches(self):
+        source, target = self.source("10.0"), self.target("10.0")
+        source.migrate(target.address())
+        self.assert_ok(target.end())
+        self.assertNotIn("postcopy-active", target.statuses())
+        self.assert_same_ram(target.ram(), RAM)
+
+    def test_a_source_that_waits(self):
+        """One that was paused waits there, too, while its pages come."""
+        source, target = self.source("10.0", paused=True), self.target("10.0")
+        switch(source, target.address())
+        end = target.end()
+        self.assert_ok(end)
+        self.assertFalse(end["running"])
+        self.assertIn("postcopy-active", target.statuses())
+        self.assert_same_ram(target.ram(), RAM)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A machine that writes all the time is switched to postcopy: it goes on at the destination at once, its memory follows, and at the
+ * end each word is there as its writes made it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "../owned.h"
+#include "pair.h"
+
+struct course {
+    unsigned passes;   /* of precopy before the switch */
+    bool asked;
+    bool followed, source_followed; /* postcopy-active was seen */
+    uint64_t writes;   /* when it was first seen at the destination */
+};
+
+static void on(struct sim *s)
+{
+    assert_int_equal(gw_options_set_capability(gw_vm_options(s->vm), "postcopy-ram", true, NULL), 0);
+}
+
+static void before(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
+{
+    on(p->from);
+    on(p->to);
+    sim_option(p->from, "downtime-limit", "1");
+    sim_write_before_syncs(p->from);
+}
+
+static void during(struct pair *p, struct gw_send *send, struct gw_recv *recv)
+{
+    struct course *c = p->opaque;
+    struct gw_stats st;
+
+    if (!send || !recv)
+        return;
+    gw_send_stats(send, &st);
+    if (!c->asked && st.dirty_sync_count > c->passes)
+        c->asked = gw_send_start_postcopy(send, NULL) >= 0;
+    c->followed |= gw_recv_status(recv) == GW_STATUS_POSTCOPY_ACTIVE;
+    c->source_followed |= st.status == GW_STATUS_POSTCOPY_ACTIVE;
+}
+
+static void run(unsigned passes, uint64_t mib)
+{
+    struct course c = {.passes = passes};
+    struct pair p = {.mib = mib, .words_per_ms = 2000, .before = before, .during = during, .opaque = &c};
+
+    pair_run(&p);
+    assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+    assert_int_equal(p.destination_says, GW_OWNER_DESTINATION);
+    assert_false(p.claimed);
+    assert_true(c.asked);
+    assert_true(p.stats.postcopy_bytes > 0);
+}
+
+/* Before anything of memory has gone. */
+static void test_at_once(void **state)
+{
+    run(0, 8);
+}
+
+/* Pages that have come are discarded, and come again. */
+static void test_behind_a_pass(void **state)
+{
+    run(2, 8);
+}
+
+static void before_it_fails(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
+{
+    before(p, source, destination);
+    p->to->fail_start = true;
+}
+
+/* It is told before anything is answered: the machine goes on where it was. */
+static void test_it_cannot_start(void **state)
+{
+    struct course c = {.passes = 1};
+    struct pair p = {.mib = 4, .words_per_ms = 500, .before = before_it_fails, .during = during, .opaque = &c};
+
+    pair_run(&p);
+    assert_int_equal(p.source_says, GW_OWNER_SOURCE);
+    assert_int_equal(p.destination_says, GW_OWNER_SOURCE);
+    assert_true(p.send_error.code && p.recv_error.code);
+}
+
+/* Its devices and its start touch all of its memory, which has not come. */
+static void before_it_touches(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
+{
+    before(p, source, destination);
+    p->to->start_writes = true;
+}
+
+static void test_a_start_that_waits_for_pages(void **state)
+{
+    struct course c = {.passes = 1};
+    struct pair p = {.mib = 4, .words_per_ms = 500, .before = before_it_touches, .during = during, .opaque = &c};
+
+    pair_run(&p);
+    assert_int_equal(p.destination_says, GW_OWNER_DESTINATION);
+    assert_true(p.stats.postcopy_requests > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        owned_test(test_at_once),
+        owned_test(test_behind_a_pass),
+        owned_test(test_it_cannot_start),
+        owned_test(test_a_start_that_waits_for_pages),
+    };
+
+    return cmocka_run_group_tests_name("sim/postcopy", tests, NULL, NULL);
+}

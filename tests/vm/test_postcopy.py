@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""A self-checking machine goes by postcopy: between processes, and out of a file whose sender is killed."""
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from box import Box, Journey, Program, QmpError, built, wait_until  # noqa: E402
+
+CAPABILITIES = [{"capability": name, "state": True} for name in ("postcopy-ram", "events")]
+
+
+class Postcopy(Journey):
+    MEMORY = "32M"
+
+    def box(self, role, incoming="tcp:127.0.0.1:0", options=()):
+        box = Box(self, role, [*self.options, *options], incoming="defer")
+        box.qmp.command("migrate-set-capabilities", capabilities=CAPABILITIES)
+        box.qmp.command("migrate-incoming", uri=incoming)
+        return box
+
+    def begin(self, workload="uniform", more=()):
+        self.seed = 5
+        box = self.start(workload, more=more)
+        box.qmp.command("migrate-set-capabilities", capabilities=CAPABILITIES)
+        return box
+
+    def beats_on(self, box):
+        n = len(box.beats())
+        wait_until("it goes on", lambda: len(box.beats()) > n + 1)
+
+    def ends_well(self, box):
+        self.beats_on(box)
+        self.assertEqual([b for b in box.beats() if b[3]], [])
+        self.assertEqual(box.quit(), 0, box.text())
+        self.processes.remove(box)
+        box.close()
+
+
+class There(Postcopy):
+    def there(self, workload, moves=2, more=()):
+        """Moves while it writes more than the link carries, so that it would never get there otherwise."""
+        box = self.begin(workload, more)
+        for i in range(moves):
+            to = self.box("to%d" % i)
+            box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 4 << 20, "downtime-limit": 1})
+            box.qmp.command("migrate", uri=to.address())
+            wait_until("some of it went", lambda b=box: b.migration().get("ram", {}).get("transferred", 0) > 1 << 20)
+            box.qmp.command("migrate-start-postcopy")
+            info = wait_until("an end", box.ended)
+            self.assertEqual(info["status"], "completed", "%s\n%s\n%s" % (info, box.text(), to.text()))
+            self.assertTrue(to.qmp.seen("MIGRATION", status="postcopy-active"))
+            wait_until("all has come", lambda t=to: t.qmp.seen("MIGRATION", status="completed"))
+            box = self.arrived(box, to)
+        self.ends_well(box)
+
+    def test_uniform(self):
+        self.there("uniform")
+
+    def test_two_vcpus_two_blocks(self):
+        self.there("hotset", more=["--cpus", "2", "--memory", "16M,name=more,backing=memfd"])
+
+    def test_disk(self):
+        self.there("disk", moves=1)
+
+    def test_it_waits_while_its_pages_come(self):
+        box = self.begin()
+        to = self.box("to", options=["--paused"])
+        box.qmp.command("migrate", uri=to.address())
+        box.qmp.command("migrate-start-postcopy")
+        wait_until("all has come", lambda: to.qmp.seen("MIGRATION", status="completed"))
+        self.assertTrue(to.qmp.seen("MIGRATION", status="postcopy-active"))
+        self.assertEqual(to.beats(), [])
+        to.qmp.command("cont")
+        self.ends_well(self.arrived(box, to))
+
+
+class Recovered(Postcopy):
+    def test_senders_that_are_killed(self):
+        """Each brings a part. In between it stands at the next page that it lacks, and says so."""
+        box = self.begin()
+        box.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "postcopy-ram", "state": False}])
+        path, uri = self.path("parked"), "unix:" + self.path("m")
+        receive = Program(self, "receive", [built("cli/godwit"), "receive", uri, "--output", path])
+        wait_until("it listens", lambda: "listening" in receive.text())
+        box.qmp.command("migrate-set-parameters", **{"downtime-limit": 2000000})
+        box.qmp.command("migrate", uri=uri)
+        self.assertEqual(receive.wait_exit(), 0, receive.text())
+        box.quit()
+        to = self.box("to", incoming="unix:" + self.path("n"))
+        name, how = "n", ["--postcopy"]
+        for i in range(3):
+            send = Program(self, "send%d" % i, [built("cli/godwit"), "send", path, "unix:" + self.path(name), *how, "--force",
+                                                "--parameter", "max-postcopy-bandwidth=64K"][:-2 if i == 2 else None])
+            if i == 2:
+                self.assertEqual(send.wait_exit(), 0, send.text())
+                break
+            wait_until("its pages follow", lambda: to.qmp.seen("MIGRATION", status="postcopy-active"))
+            self.assertTrue(send.alive(), send.text())
+            send.process.kill()
+            wait_until("it stands", lambda: to.migration()["status"] == "postcopy-paused")
+            self.assertTrue(to.migration()["error-desc"])
+            to.qmp.poll()
+            to.qmp.events.clear()
+            name, how = "n%d" % i, ["--resume"]
+            to.qmp.command("migrate-recover", uri="unix:" + self.path(name))
+        wait_until("all has come", lambda: to.qmp.seen("MIGRATION", status="completed"))
+        self.ends_well(to)
+
+    def test_it_is_given_up(self):
+        """Nobody brings the rest: it does not run on."""
+        box = self.begin()
+        to = self.box("to")
+        box.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 4096})
+        box.qmp.command("migrate", uri=to.address())
+        box.qmp.command("migrate-start-postcopy")
+        wait_until("its pages follow", lambda: to.qmp.seen("MIGRATION", status="postcopy-active"))
+        to.qmp.command("migrate-pause")
+        wait_until("it stands", lambda: to.migration()["status"] == "postcopy-paused")
+        self.assertEqual(wait_until("an end", box.ended)["status"], "failed")
+        self.assertNotEqual(box.status(), "running")
+        to.qmp.command("yank", instances=[{"type": "migration"}])
+        self.assertEqual(wait_until("an end there", to.ended)["status"], "failed")
+        n = len(to.beats())
+        self.assertIn("did not complete", self.refused(to, "cont"))
+        self.assertEqual(len(to.beats()), n)
+
+    def refused(self, box, command):
+        with self.assertRaises(QmpError) as why:
+            box.qmp.command(command)
+        return str(why.exception)
+
+
+if __name__ == "__main__":
+    unittest.main()
