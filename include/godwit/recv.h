@@ -78,6 +78,14 @@ static inline void gw_recv_stats(struct gw_recv *r, struct gw_stats *ret_stats)
     gw_recv_stats_sized(r, ret_stats, sizeof *ret_stats);
 }
 /* The address that it listens on, as a URI. (any) */
+/* How long threads waited for pages since the machine runs here, also after the end. false: the capability postcopy-blocktime was
+ * off at the start, or it is a machine at rest. vcpu[i]: vCPU i, of at most max; NULL for 0. (any) */
+GW_API bool gw_recv_waits_sized(struct gw_recv *r, struct gw_postcopy_waits *ret_waits, size_t waits_bytes,
+                                struct gw_vcpu_waits *ret_vcpu, unsigned max);
+static inline bool gw_recv_waits(struct gw_recv *r, struct gw_postcopy_waits *ret_waits, struct gw_vcpu_waits *ret_vcpu, unsigned max)
+{
+    return gw_recv_waits_sized(r, ret_waits, sizeof *ret_waits, ret_vcpu, max);
+}
 GW_API void gw_recv_address(struct gw_recv *r, char *buf, size_t size);
 /* Takes NULL, returns NULL. Postcopy, of a machine that lost its source (it failed, and GW_OWNER_DESTINATION owned it): until now its threads
  * stood where they waited for a page. They go on with zeros for a moment, and the machine is stopped: it must not run any more. */

@@ -114,6 +114,23 @@ struct gw_stats {
     uint64_t downtime_by[GW_DOWNTIME_COUNT]; /* their sum is downtime_ns */
 };
 
+#define GW_WAIT_BUCKETS 24
+
+/* How long threads of a machine waited for pages in postcopy (QEMU 10.1's fields of the destination). */
+struct gw_postcopy_waits {
+    uint64_t blocktime_ns;      /* while all vCPUs waited */
+    uint64_t latency_ns;        /* mean of the waits that have ended; 0: none has */
+    uint64_t others_latency_ns; /* of those by threads that run no vCPU */
+    uint64_t waits, others_waits; /* that have ended; the second are among the first */
+    uint64_t latency_dist[GW_WAIT_BUCKETS]; /* [i]: of 2^i microseconds up to 2^(i+1); the first also of less, the last of more */
+    unsigned vcpus;             /* that the machine has named (gw_vm_set_vcpu_thread) */
+};
+
+struct gw_vcpu_waits {
+    uint64_t blocktime_ns; /* what lasts still is in it */
+    uint64_t latency_ns;   /* mean; 0: it never waited */
+};
+
 #ifdef __cplusplus
 }
 #endif

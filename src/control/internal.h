@@ -169,6 +169,11 @@ int gw_cmd_query_migrate(struct gw_control *c, json_t *args, json_t **ret_result
 /* history.c */
 int gw_cmd_query_history(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 
+/* waits.c */
+/* Members of query-migrate's answer: how long threads waited for pages. *ret: NULL where that is not measured. Units are QEMU's:
+ * times in milliseconds, latencies in nanoseconds. */
+int gw_waits_build(struct gw_recv *recv, json_t **ret_waits, struct gw_error *err);
+
 /* session.c */
 bool gw_status_ended(enum gw_status status);
 /* A session tells its last status a moment before it lets go of the machine: waits until one that has told it has. */

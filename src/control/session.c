@@ -374,6 +374,8 @@ int gw_cmd_query_migrate(struct gw_control *c, json_t *args, json_t **ret_result
     struct gw_stats stats = {.status = GW_STATUS_NONE};
     enum gw_owner owner = GW_OWNER_SOURCE;
     bool is_incoming = false;
+    json_t *waits = NULL;
+    int r = 0;
 
     pthread_mutex_lock(&c->sessions);
     if (c->send) {
@@ -384,11 +386,18 @@ int gw_cmd_query_migrate(struct gw_control *c, json_t *args, json_t **ret_result
         owner = gw_recv_owner(c->recv);
         gw_recv_address(c->recv, address, sizeof address);
         is_incoming = true;
+        if (stats.status >= GW_STATUS_POSTCOPY_ACTIVE)
+            r = gw_waits_build(c->recv, &waits, err);
     } else if (c->have_last) {
         stats = c->last;
         owner = c->last_owner;
         is_incoming = c->last_incoming;
     }
     pthread_mutex_unlock(&c->sessions);
-    return gw_info_build(c, is_incoming, &stats, owner, address, ret_result, err);
+    if (r >= 0)
+        r = gw_info_build(c, is_incoming, &stats, owner, address, ret_result, err);
+    if (r >= 0 && waits && json_object_update(*ret_result, waits) < 0)
+        r = gw_nomem(err, "waits");
+    json_decref(waits);
+    return r;
 }

@@ -21,12 +21,15 @@ struct gw_vm;
 struct gw_source;
 struct gw_store;
 
+struct gw_blocktime;
+
 /* What a store does when somebody waits for a page that has not come. By a thread of the store's. */
 struct gw_guest_asks {
     void (*ask)(void *opaque, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes);
     /* It cannot hear any more of who waits. */
     void (*failed)(void *opaque, const struct gw_error *error);
     void *opaque;
+    struct gw_blocktime *blocktime; /* is told who waits, and for how long; NULL: that is not measured */
 };
 
 struct gw_guest_ops {

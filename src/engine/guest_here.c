@@ -32,7 +32,8 @@ static int store(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err)
 static int store_following(struct gw_vm *vm, const struct gw_guest_asks *asks, struct gw_store **ret, struct gw_error *err)
 {
     const struct gw_uffd_config config = {
-        .clock = &vm->clock, .trace = &vm->trace, .ask = asks->ask, .failed = asks->failed, .opaque = asks->opaque};
+        .clock = &vm->clock, .trace = &vm->trace, .ask = asks->ask, .failed = asks->failed, .opaque = asks->opaque,
+        .blocktime = asks->blocktime};
     int r = gw_uffd_probe(&vm->ram, err); /* before anything is promised to a source */
 
     if (r >= 0)

@@ -2,6 +2,7 @@
 #include "engine/recv.h"
 
 #include "base/sized.h"
+#include "ram/store/blocktime.h"
 #include "wire/numbers.h"
 
 #define DEFAULT_HELLO_NS  (5 * GW_NS_PER_S)
@@ -215,7 +216,9 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
         return e;
     r->classify = (struct gw_classify){.any_uuid = vm->guest->at_rest, .pages = pages.count};
     memcpy(r->classify.uuid, vm->uuid, sizeof r->classify.uuid);
-    return gw_plan_recv(&r->plan, vm, &pages, err);
+    e = gw_waits_begin(r, err);
+    pages.asks.blocktime = r->blocktime;
+    return e < 0 ? e : gw_plan_recv(&r->plan, vm, &pages, err);
 }
 
 static struct gw_recv *destroy(struct gw_recv *r)
@@ -224,6 +227,7 @@ static struct gw_recv *destroy(struct gw_recv *r)
     gw_session_close(&r->session);
     gw_answers_fini(&r->answers);
     gw_plan_close(&r->plan);
+    gw_blocktime_free(r->blocktime); /* the plan's store tells it */
     gw_follow_end(r);
     free(r->bound);
     free(r);

@@ -49,6 +49,7 @@ struct gw_recv {
     unsigned bounds;
 
     struct gw_postcopy_in postcopy;
+    struct gw_blocktime *blocktime; /* how long threads wait for pages; NULL: that is not measured */
 
     struct gw_answers answers;
     bool return_path;        /* opened by the source */
@@ -73,6 +74,8 @@ struct gw_recv {
  * main does it all and returns when the session has ended. main must be called, and once. */
 int gw_recv_new(struct gw_vm *vm, const struct gw_recv_config *config, struct gw_recv **ret_recv, struct gw_error *err);
 void *gw_recv_main(void *recv);
+/* waits.c: begins to measure how long threads wait for pages, where that is wanted and somebody can wait. */
+int gw_waits_begin(struct gw_recv *r, struct gw_error *err);
 
 /* Waits for a source of this machine, and leaves its channel, with the head taken from it, in r->channel and r->reader.
  */

@@ -402,6 +402,17 @@ void gw_recv_stats_sized(struct gw_recv *r, struct gw_stats *ret_stats, size_t s
     stats(&r->s, ret_stats);
 }
 
+/* vCPU i waited i + 1 milliseconds, with a latency of i + 1 microseconds. */
+bool gw_recv_waits_sized(struct gw_recv *r, struct gw_postcopy_waits *ret_waits, size_t waits_bytes,
+                         struct gw_vcpu_waits *ret_vcpu, unsigned max)
+{
+    if (r->s.waits)
+        *ret_waits = *r->s.waits;
+    for (unsigned i = 0; i < max; i++)
+        ret_vcpu[i] = (struct gw_vcpu_waits){(i + 1) * GW_NS_PER_MS, (i + 1) * 1000};
+    return r->s.waits;
+}
+
 void gw_recv_address(struct gw_recv *r, char *buf, size_t size)
 {
     gw_strcopy(buf, size, "tcp:127.0.0.1:4321");

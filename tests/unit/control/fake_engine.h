@@ -36,6 +36,7 @@ struct fake_session {
     enum gw_status status;
     enum gw_owner owner;
     struct gw_stats stats;
+    const struct gw_postcopy_waits *waits; /* NULL: they are not measured */
     gw_event_fn on_event;
     void *opaque;
     char uri[256], peer[16];

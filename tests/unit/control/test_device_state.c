@@ -70,11 +70,11 @@ static void test_no_file(void **state)
 {
     struct client *cl = ready(*state);
 
-    ask(cl, command("xen-load-devices-state", "/nonexistent/x"), E("Could not open '/nonexistent/x': No such file or directory"));
+    ask(cl, command("xen-load-devices-state", "/nonexistent/x"), E("/nonexistent/x cannot be opened: No such file or directory"));
     say(cl, command("xen-save-devices-state", "/nonexistent/x"));
     check_event(cl, "STOP", NULL);
     check_event(cl, "RESUME", NULL);
-    check_next(cl, "save", E("Could not open '/nonexistent/x': No such file or directory"));
+    check_next(cl, "save", E("/nonexistent/x cannot be opened: No such file or directory"));
     ask(cl, command("xen-load-devices-state", "/"), E("reading '/': Is a directory"));
     bye(cl);
 }

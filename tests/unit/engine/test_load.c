@@ -202,7 +202,7 @@ static void test_postcopy(void **state)
     uint8_t payload[16] = {0};
 
     gw_command_put(&out, GW_COMMAND_POSTCOPY_ADVISE, payload, 16);
-    refused("command POSTCOPY_ADVISE at byte 0: postcopy is not supported here");
+    refused("command POSTCOPY_ADVISE at byte 0: byte 5: host pages of 0x0 bytes, target pages of 0x0: that cannot be");
 }
 
 static int command(uint16_t number)

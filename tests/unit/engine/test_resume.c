@@ -39,7 +39,7 @@ static int up(void **state)
 
 static void gone(const char *text)
 {
-    assert_int_equal(gw_session_phase(&s->session), GW_PHASE_SEND_GONE);
+    assert_int_equal(gw_session_phase(&s->session), GW_PHASE_SEND_PAUSED);
     if (!strstr(err.text, text))
         fail_msg("\"%s\" is not in \"%s\"", text, err.text);
     assert_int_equal(strncmp(err.text, "the machine waits at the destination for the rest of its memory, and could not be resumed: ", 90), 0);

@@ -141,7 +141,7 @@ static void test_place(void **state)
     rig.vm->taken = true;
     assert_true(gw_vm_runs_elsewhere(rig.vm));
     assert_int_equal(gw_vm_must_be_here(rig.vm, &err), -EALREADY);
-    assert_non_null(strstr(err.text, "it belongs to the other side"));
+    assert_non_null(strstr(err.text, "the machine has gone to the other side"));
     rig.vm->place = GW_VM_UNDECIDED;
     assert_false(gw_vm_runs_elsewhere(rig.vm));
     assert_int_equal(gw_vm_must_be_here(rig.vm, &err), -EALREADY);
