@@ -200,7 +200,7 @@ static void judge_second_copy(struct pair *p)
         return;
     must_hold(p,
               gw_send_start(p->from->vm, &(struct gw_send_config){.uri = "tcp:127.0.0.1:1"}, &send, &err) == -EALREADY);
-    must_hold(p, strstr(err.text, "previous migration"));
+    must_hold(p, strstr(err.text, "sent from here"));
     must_hold(p, gw_vm_came_back(p->from->vm, &err) == 0 && gw_vm_place(p->from->vm) == GW_VM_HERE);
 }
 

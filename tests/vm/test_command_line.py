@@ -145,7 +145,7 @@ class Arrivals(Case):
         self.move(b, c)
         for box in a, b:
             self.assertEqual(box.status(), "postmigrate")
-            with self.assertRaisesRegex(QmpError, "previous migration.*cont"):
+            with self.assertRaisesRegex(QmpError, "gone to the other side.*cont"):
                 box.qmp.command("migrate", uri="exec:cat >/dev/null")
         with self.assertRaisesRegex(QmpError, "said that it has this machine.*x-godwit-force"):
             b.qmp.command("cont")

@@ -13,9 +13,10 @@ CAPABILITIES = [{"capability": name, "state": True} for name in ("postcopy-ram",
 class Postcopy(Journey):
     MEMORY = "32M"
 
-    def box(self, role, incoming="tcp:127.0.0.1:0", options=()):
+    def box(self, role, incoming="tcp:127.0.0.1:0", options=(), more=()):
         box = Box(self, role, [*self.options, *options], incoming="defer")
-        box.qmp.command("migrate-set-capabilities", capabilities=CAPABILITIES)
+        box.qmp.command("migrate-set-capabilities",
+                        capabilities=CAPABILITIES + [{"capability": name, "state": True} for name in more])
         box.qmp.command("migrate-incoming", uri=incoming)
         return box
 
@@ -62,6 +63,25 @@ class There(Postcopy):
 
     def test_disk(self):
         self.there("disk", moves=1)
+
+    def test_how_long_it_waited(self):
+        """Only what it asks for comes, nearly, until it has waited; then the rest."""
+        box = self.begin(more=["--cpus", "2"])
+        to = self.box("to", more=["postcopy-blocktime"])
+        box.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 64 << 10})
+        self.assertNotIn("postcopy-blocktime", to.migration())
+        box.qmp.command("migrate", uri=to.address())
+        box.qmp.command("migrate-start-postcopy")
+        wait_until("it waited", lambda: sum(to.migration().get("postcopy-latency-dist", [])) > 3)
+        box.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+        wait_until("all has come", lambda: to.qmp.seen("MIGRATION", status="completed"))
+        info = to.migration()
+        self.assertEqual(len(info["postcopy-vcpu-blocktime"]), 2, info)
+        self.assertGreater(max(info["postcopy-vcpu-latency"]), 0, info)
+        self.assertGreater(info["postcopy-latency"], 0, info)
+        self.assertEqual(len(info["postcopy-latency-dist"]), 24, info)
+        self.assertLessEqual(info["postcopy-blocktime"], max(info["postcopy-vcpu-blocktime"]), info)
+        self.ends_well(self.arrived(box, to))
 
     def test_it_waits_while_its_pages_come(self):
         box = self.begin()
