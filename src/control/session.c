@@ -184,7 +184,7 @@ static int judge_waiting(struct gw_control *c, struct gw_error *err)
     if (c->incoming_used)
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "this machine waits for a migration already");
     if (!c->waits)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "'-incoming' was not specified on the command line");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "this machine was not started to wait for a migration");
     return 0;
 }
 
@@ -291,8 +291,7 @@ int gw_cmd_migrate_pause(struct gw_control *c, json_t *args, json_t **ret_result
         status = gw_send_status(c->send);
     r = status == GW_STATUS_POSTCOPY_ACTIVE || status == GW_STATUS_POSTCOPY_RECOVER_SETUP || status == GW_STATUS_POSTCOPY_RECOVER
             ? gw_send_pause(c->send, err)
-            : gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                      "migrate-pause is currently only supported during postcopy-active state");
+            : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no postcopy under way here that could be paused");
     pthread_mutex_unlock(&c->sessions);
     return r;
 }
