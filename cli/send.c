@@ -269,6 +269,12 @@ static int run(struct send *tx, struct gw_error *err)
         r = gw_transfer_begin(t, vm, err);
     if (r >= 0)
         r = gw_options_get_capability(gw_vm_options(vm), "postcopy-preempt", &tx->preempt, err);
+    if (r >= 0 && tx->working.record && tx->preempt) {
+        gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                "--record with capability postcopy-preempt: pages that are asked for have a connection of their own then, and the record "
+                "would miss them; leave out one of the two");
+        return gw_transfer_failed(t, NULL, err);
+    }
     if (r >= 0)
         r = set_up_pages(tx, vm, err);
     if (r < 0)

@@ -37,7 +37,8 @@ GW_API struct gw_working_set *gw_working_set_free(struct gw_working_set *set);
 /* Of a machine that stands for a file (gw_image_vm), before gw_send_start. The set stays until the session is freed.
  * prefer: its pages go before the others; NULL: none does. *ret_dropped: pages of it that this machine does not have, which are
  * passed over; may be NULL. -EINVAL: this machine does not stand for a file, or its pages have another size.
- * record: what is asked for, and what is sent beside it, is added to the set; NULL: it is not. */
+ * record: what is asked for, and what is sent beside it, is added to the set; NULL: it is not. With capability postcopy-preempt
+ * what is asked for has a channel of its own, and is not in it. */
 GW_API int gw_vm_prefer(struct gw_vm *vm, const struct gw_working_set *set, uint64_t *ret_dropped, struct gw_error *err);
 GW_API void gw_vm_record(struct gw_vm *vm, struct gw_working_set *set);
 

@@ -140,8 +140,7 @@ int gw_address_from_args(json_t *args, char **ret_uri, struct gw_error *err)
     if (!buf)
         return gw_nomem(err, "an address");
     if (uri && channels)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "'uri' and 'channels' arguments are mutually exclusive; exactly one of the two should be present");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "arguments 'uri' and 'channels' both give the address: one of them is enough");
     if (!uri && !channels)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'uri' is missing");
     r = uri ? add(buf, err, "%s", json_string_value(uri)) : channel_address(channels, buf, err);

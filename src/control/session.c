@@ -191,7 +191,7 @@ static int judge_waiting(struct gw_control *c, struct gw_error *err)
     if (c->incoming_used)
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "this machine waits for a migration already");
     if (!c->waits)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "'-incoming' was not specified on the command line");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "this machine was not started to wait for a migration");
     return 0;
 }
 
@@ -301,7 +301,7 @@ int gw_cmd_migrate_pause(struct gw_control *c, json_t *args, json_t **ret_result
     else if (receiving(c))
         r = gw_recv_pause(c->recv, err);
     else
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "migrate-pause is currently only supported during postcopy-active state");
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no postcopy under way here that could be paused");
     pthread_mutex_unlock(&c->sessions);
     return r;
 }
@@ -312,7 +312,7 @@ int gw_cmd_migrate_recover(struct gw_control *c, json_t *args, json_t **ret_resu
 
     pthread_mutex_lock(&c->sessions);
     r = receiving(c) ? gw_recv_recover(c->recv, json_string_value(json_object_get(args, "uri")), err)
-                     : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Migrate recover can only be run when postcopy is paused.");
+                     : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no postcopy here that was paused");
     pthread_mutex_unlock(&c->sessions);
     return r;
 }

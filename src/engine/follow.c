@@ -375,7 +375,7 @@ int gw_recv_recover(struct gw_recv *r, const char *text, struct gw_error *err)
         return e;
     pthread_mutex_lock(&x->lock);
     if (x->ended || (x->phase != GW_PHASE_RECV_PAUSED && x->phase != GW_PHASE_RECV_RECOVER))
-        e = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Migrate recover can only be run when postcopy is paused.");
+        e = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no postcopy here that was paused");
     else if (in(r)->door)
         e = gw_fail(err, -EALREADY, GW_BLAME_CALLER, "Migrate recovery is triggered already");
     else
@@ -397,7 +397,7 @@ int gw_recv_pause(struct gw_recv *r, struct gw_error *err)
 
     pthread_mutex_lock(&x->lock);
     if (x->ended || (x->phase != GW_PHASE_FOLLOWED && x->phase != GW_PHASE_RECV_RECOVER) || !x->vm->guest->store_following)
-        e = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "migrate-pause is currently only supported during postcopy-active state");
+        e = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no postcopy under way here that could be paused");
     else
         gw_links_shut_main(&x->links);
     pthread_mutex_unlock(&x->lock);

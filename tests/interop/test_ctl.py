@@ -151,7 +151,7 @@ class Ctl(Case):
         self.assertEqual(json.loads(self.ctl(path, "qmp", "query-migrate-parameters").stdout)["downtime-limit"], 77)
         self.assertIn("has not been found", self.ctl(path, "qmp", "no-such", status=1).stderr)
         self.ctl(path, "qmp", "query-version", "[]", status=2)
-        self.assertIn("only supported during postcopy", self.ctl(path, "pause", status=1).stderr)
+        self.assertRegex(self.ctl(path, "pause", status=1).stderr, "no postcopy under way here|only supported during postcopy")
         self.assertIn("postcopy is paused", self.ctl(path, "recover", "tcp:127.0.0.1:1", status=1).stderr)
         self.assertRegex(self.ctl(path, "continue", status=1).stderr, "no migration that waits for this|not in expected state")
         self.assertEqual(self.ctl(path, "cancel").stdout, "migration none, machine running\n")

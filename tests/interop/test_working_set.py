@@ -165,6 +165,16 @@ class WorkingSet(Postcopy):
         # Without --postcopy there is nothing to be first of.
         self.exits(self.command("plain", "send", self.path("parked"), self.unix("x"), "--record", self.path("r")), 2)
 
+    def test_no_record_of_urgent_pages(self):
+        """They would not be in it: refused before anybody is connected to."""
+        self.parked(self.none("10.0", "source", ram=RAM), self.unix())
+        send = self.command("both", "send", self.path("parked"), self.unix("x"), "--postcopy", "--capability", "postcopy-preempt", "--record",
+                            self.path("r"))
+        self.exits(send, 1)
+        self.assertIn("--record with capability postcopy-preempt", send.text())
+        self.assertIn("leave out one of the two", send.text())
+        self.assertFalse(os.path.exists(self.path("r")))
+
 
 if __name__ == "__main__":
     unittest.main()

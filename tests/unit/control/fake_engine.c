@@ -389,12 +389,12 @@ int gw_recv_claim(struct gw_recv *r, struct gw_error *err)
 
 int gw_recv_recover(struct gw_recv *r, const char *uri, struct gw_error *err)
 {
-    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "Migrate recover can only be run when postcopy is paused.");
+    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no postcopy here that was paused");
 }
 
 int gw_recv_pause(struct gw_recv *r, struct gw_error *err)
 {
-    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "migrate-pause is currently only supported during postcopy-active state");
+    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no postcopy under way here that could be paused");
 }
 
 void gw_recv_stats_sized(struct gw_recv *r, struct gw_stats *ret_stats, size_t stats_bytes)

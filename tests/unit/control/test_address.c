@@ -68,7 +68,7 @@ static void test_refused(void **state)
         int code;
     } rows[] = {
         {"{}", "argument 'uri' is missing", -EINVAL},
-        {"{'uri': 'a', 'channels': []}", "'uri' and 'channels' arguments are mutually exclusive", -EINVAL},
+        {"{'uri': 'a', 'channels': []}", "arguments 'uri' and 'channels' both give the address", -EINVAL},
         {"{'channels': []}", "argument 'channels' must list one channel, of type 'main'", -EINVAL},
         {"{'channels': [{}, {}]}", "must list one channel", -EINVAL},
         {"{'channels': [5]}", "argument 'channels[0]' must have type object", -EINVAL},

@@ -15,7 +15,7 @@ static void ends(enum gw_status status, enum gw_owner owner, enum gw_vm_place pl
 }
 
 #define RESUME   "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:127.0.0.1:2\",\"resume\":true}}"
-#define NO_PAUSE E("migrate-pause is currently only supported during postcopy-active state")
+#define NO_PAUSE E("there is no postcopy under way here that could be paused")
 #define NO_RESUME E("there is no migration that was interrupted and could be resumed")
 
 static void test_paused(void **state)
@@ -253,9 +253,9 @@ static void test_who_cannot_be_filled(void **state)
     struct rig *rig = *state;
     struct client *cl = ready(rig);
 
-    ask(cl, INCOMING, E("'-incoming' was not specified on the command line"));
+    ask(cl, INCOMING, E("this machine was not started to wait for a migration"));
     rig->run_state = "paused";
-    ask(cl, INCOMING, E("'-incoming' was not specified on the command line"));
+    ask(cl, INCOMING, E("this machine was not started to wait for a migration"));
     assert_int_equal(fake_now()->started, 0);
     /* Whoever starts one by hand says that it can be, and has another try as well. */
     assert_int_equal(gw_control_incoming(rig->c, "tcp::1", NULL), 0);
@@ -298,7 +298,7 @@ static void test_addresses(void **state)
          "argument 'channels[0]' must have type object"},
         {"{\"execute\":\"migrate\"}", NULL, "argument 'uri' is missing"},
         {"{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"channels\":[]}}", NULL,
-         "'uri' and 'channels' arguments are mutually exclusive; exactly one of the two should be present"},
+         "arguments 'uri' and 'channels' both give the address: one of them is enough"},
         {"{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"resume\":true}}", NULL,
          "there is no migration that was interrupted and could be resumed"},
         {"{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"blk\":true}}", NULL,

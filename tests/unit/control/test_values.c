@@ -96,7 +96,7 @@ static void ask_deep(struct client *cl, size_t levels, bool good)
     if (good && (strncmp(line, "{\"return\":[],\"id\":", 18) || strncmp(line + 18, at, strlen(at))))
         fail_msg("%zu levels: %.100s", levels, line);
     if (!good)
-        assert_string_equal(line, E("JSON nesting depth limit exceeded") "\r");
+        assert_string_equal(line, E("a message is nested too deeply") "\r");
     free(line);
     free(text);
     ask(cl, "{\"execute\":\"query-yank\",\"id\":7}", "{\"id\":7,\"return\":[]}");
