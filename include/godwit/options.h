@@ -5,7 +5,7 @@
  * Programs set values by their type. As text, as on a command line: numbers decimal or with a suffix K M G T, booleans
  * on/off/true/false.
  * Threads: any. Changes of parameters apply to a running migration from its next decision on; capabilities cannot
- * change while one runs (-EBUSY, "There's a migration process in progress").
+ * change while one runs (-EBUSY).
  */
 #ifndef GODWIT_OPTIONS_H
 #define GODWIT_OPTIONS_H

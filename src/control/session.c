@@ -47,7 +47,7 @@ static bool receiving(struct gw_control *c)
 static int judge_incoming(struct gw_control *c, struct gw_error *err)
 {
     if (receiving(c) || (c->waits && !c->incoming_used))
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the machine waits for one that is to arrive: there is nothing here to send");
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the machine has not arrived here yet");
     if (!c->recv || c->claimed || gw_recv_status(c->recv) == GW_STATUS_COMPLETED)
         return 0;
     return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the incoming migration did not complete%s",

@@ -181,8 +181,8 @@ static void test_incoming(void **state)
     struct rig *rig = *state;
     struct client *cl = ready(rig);
 
-    ask(cl, "{\"execute\":\"cont\"}", E("the machine waits for one that is to arrive: there is nothing here to send"));
-    ask(cl, MIGRATE, E("the machine waits for one that is to arrive: there is nothing here to send"));
+    ask(cl, "{\"execute\":\"cont\"}", E("the machine has not arrived here yet"));
+    ask(cl, MIGRATE, E("the machine has not arrived here yet"));
     fake_now()->start_fails = -EADDRINUSE;
     ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\"}}", E("no luck"));
     fake_now()->start_fails = 0;
@@ -197,8 +197,8 @@ static void test_incoming(void **state)
     check_next(cl, "query",
                "{\"return\":{\"socket-address\":[{\"host\":\"127.0.0.1\",\"port\":\"4321\",\"type\":\"inet\"}],"
                "\"status\":\"setup\",\"x-godwit\":{\"bytes-by-cause\":...");
-    ask(cl, MIGRATE, E("the machine waits for one that is to arrive: there is nothing here to send"));
-    ask(cl, "{\"execute\":\"cont\"}", E("the machine waits for one that is to arrive: there is nothing here to send"));
+    ask(cl, MIGRATE, E("the machine has not arrived here yet"));
+    ask(cl, "{\"execute\":\"cont\"}", E("the machine has not arrived here yet"));
     ask(cl, "{\"execute\":\"migrate_cancel\"}", OK);
     assert_int_equal(fake_now()->session->cancels, 1);
     fake_now()->session->owner = GW_OWNER_UNDECIDED;
@@ -238,7 +238,7 @@ static void test_who_can_be_filled(void **state)
     /* The next one does not even begin: it waits still. */
     fake_now()->start_fails = -EADDRINUSE;
     ask(cl, INCOMING, E("no luck"));
-    ask(cl, "{\"execute\":\"cont\"}", E("the machine waits for one that is to arrive: there is nothing here to send"));
+    ask(cl, "{\"execute\":\"cont\"}", E("the machine has not arrived here yet"));
     fake_now()->start_fails = 0;
     ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\",\"x-godwit-timeout-ms\":7}}", OK);
     assert_int_equal(fake_now()->session->timeout_ns, 7000000);
