@@ -33,6 +33,8 @@ def places(version, seed):
 
 
 class Recovery(Postcopy):
+    seed = ""
+
     def paused_there(self, target):
         """It may see the end of a connection later than the source does."""
         def is_paused():
@@ -79,7 +81,7 @@ class Live(Recovery):
         self.runs(target, source)
         source.tell("pause")
         source.tell("max-postcopy-bandwidth=%d" % (64 << 20))
-        for n, cut in enumerate(places(version, version)):
+        for n, cut in enumerate(places(version, version + self.seed)):
             self.paused_here(source, n + 1)
             self.paused_there(target)
             cutter = Cutter(self.listens_again(target, "r%d-%s" % (n, version)), **cut)
@@ -133,7 +135,7 @@ class File(Recovery):
         self.runs(target, send)
         self.assertTrue(send.alive(), send.text())
         send.process.kill()
-        for n, cut in enumerate(places(version, "file" + version)):
+        for n, cut in enumerate(places(version, "file" + version + self.seed)):
             self.paused_there(target)
             cutter = Cutter(self.listens_again(target, "r%d-%s" % (n, version)), **cut)
             cutter.start()
