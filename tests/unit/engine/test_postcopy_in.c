@@ -394,6 +394,16 @@ static void test_package_unknown_device(void **state)
     assert_int_equal(r->bounds, 0);
 }
 
+static void test_package_goes_on(void **state)
+{
+    begin();
+    packed(GW_COMMAND_POSTCOPY_LISTEN, 0);
+    packed(GW_COMMAND_PING, 3);
+    packed(GW_COMMAND_POSTCOPY_RUN, 0);
+    gw_put_u8(&inner, GW_ELEMENT_EOF);
+    bad_package("1 bytes behind RUN at byte 23");
+}
+
 /* A thread reads what follows: it ends, and the source hears that the package is bad. */
 static void test_package_with_thread(void **state)
 {
@@ -417,7 +427,7 @@ int main(void)
         T(test_package_without_run), T(test_package_wrong_element), T(test_package_wrong_command), T(test_package_in_package),
         T(test_package_run_first),
         T(test_package_listens_twice), T(test_package_pings), T(test_package_device_too_early), T(test_package_number_taken),
-        T(test_package_unknown_device), T(test_package_with_thread),
+        T(test_package_unknown_device), T(test_package_goes_on), T(test_package_with_thread),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
