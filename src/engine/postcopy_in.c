@@ -120,7 +120,9 @@ static int packaged_command(struct gw_recv *r, struct gw_reader *p, enum gw_gram
     if (what->number == GW_COMMAND_POSTCOPY_LISTEN)
         return gw_follow_listen(r, err);
     if (what->number == GW_COMMAND_POSTCOPY_RUN)
-        return run(r, err);
+        return gw_reader_buffered(p) ? gw_fail(err, -EPROTO, GW_BLAME_PEER, "%zu bytes behind RUN at byte %" PRIu64,
+                                               gw_reader_buffered(p), gw_reader_offset(p))
+                                     : run(r, err);
     e = gw_get_u32(p, &ping, err);
     if (e >= 0 && r->postcopy.ping_count == GW_PACKAGE_PINGS)
         e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "command PING at byte %" PRIu64 ": more than %u in the package", at, GW_PACKAGE_PINGS);
@@ -165,8 +167,6 @@ static int load_package(struct gw_recv *r, struct gw_reader *p, struct gw_error 
             e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " may not stand in a package", *type,
                         gw_wire_element(*type), at);
     }
-    if (e >= 0 && gw_reader_buffered(p))
-        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "%zu bytes behind RUN at byte %" PRIu64, gw_reader_buffered(p), gw_reader_offset(p));
     return e;
 }
 
