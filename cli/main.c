@@ -18,6 +18,7 @@ static const struct {
     {"extract", gw_cmd_extract, "parts of a machine at rest: RAM, a device, an ELF core for gdb"},
     {"inspect", gw_cmd_inspect, "what is in a migration stream or file"},
     {"receive", gw_cmd_receive, "take in a live migration and park the machine in a file"},
+    {"salvage", gw_cmd_salvage, "one parked machine from the two halves of a postcopy that broke"},
     {"send", gw_cmd_send, "send a parked machine to a waiting destination"},
     {"verify", gw_cmd_verify, "whether a machine at rest is whole"},
     {"vm", gw_cmd_vm, "run the machine in the box"},

@@ -51,6 +51,9 @@ GW_API int gw_path_split(const char *text, char *path, uint64_t *ret_offset, str
 /* Of exactly this file, at exactly this byte. */
 GW_API int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_folder,
                             struct gw_image **ret_image, struct gw_error *err);
+/* As gw_image_open_in, also of a machine that is not whole: in postcopy its source was lost (GW_PARK_INCOMPLETE, godwit/park.h). Of one
+ * that is not, gw_image_vm is refused, and so is every format but parked: for gw_image_salvage. */
+GW_API int gw_image_open_half(const char *path, const char *temporary_folder, struct gw_image **ret_image, struct gw_error *err);
 /* An empty one, to be received into. ram_folder: RAM is kept in an unlinked sparse file there, which is tried; NULL: in
  * memory. */
 GW_API int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_error *err);
@@ -69,6 +72,8 @@ GW_API uint32_t gw_image_page_bytes(const struct gw_image *image);
 GW_API unsigned gw_image_blocks(const struct gw_image *image);
 GW_API const char *gw_image_block_name(const struct gw_image *image, unsigned block);
 GW_API uint64_t gw_image_block_bytes(const struct gw_image *image, unsigned block);
+/* Bytes of this block that are lacking, and read as zeros, since the source was lost. (any) */
+GW_API uint64_t gw_image_block_lacking(const struct gw_image *image, unsigned block);
 /* [offset, offset + bytes) of a block, zeros where nothing was ever. -EINVAL: it is not inside the block; -EIO, -EPROTO: the
  * file is broken there. (any) */
 GW_API int gw_image_read(struct gw_image *image, unsigned block, uint64_t offset, void *dst, size_t bytes,
@@ -100,6 +105,24 @@ GW_API int gw_image_remove(struct gw_image *image, struct gw_error *err);
  * max-bandwidth is 0 at first: unlimited. */
 GW_API int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_error *err), void *opaque,
                        struct gw_vm **ret_vm, struct gw_error *err);
+
+/* Both halves of a machine whose postcopy migration broke off become one: the pages that `image` lacks are read from `rest` from now on,
+ * the machine as its source stood at the switch (gw_image_open_half, too). `rest` stays until the image is freed, and is not changed.
+ * Before that all that both have is compared: progress is called now and then by the calling thread; true: stop, -ECANCELED.
+ * Afterwards the image is whole, unless both lacked something (gw_image_block_lacking). -EALREADY: it lacks nothing; -EINVAL: it is another
+ * machine, or not of that moment; -EIO, -EPROTO: one of the files is broken; -ENOMEM. An error: the image is as it was. It must have no vm. */
+struct gw_salvage_options {
+    bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes); /* may be NULL */
+    void *opaque;
+    unsigned threads; /* 0: one per processor */
+};
+GW_API int gw_image_salvage_sized(struct gw_image *image, struct gw_image *rest, const struct gw_salvage_options *options,
+                                  size_t options_bytes, struct gw_error *err);
+static inline int gw_image_salvage(struct gw_image *image, struct gw_image *rest, const struct gw_salvage_options *options,
+                                   struct gw_error *err)
+{
+    return gw_image_salvage_sized(image, rest, options, sizeof *options, err);
+}
 
 struct gw_image_write_options {
     enum gw_image_format format;

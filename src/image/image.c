@@ -99,13 +99,22 @@ int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_i
     return r < 0 ? r : gw_image_open_at(file, offset, temporary_folder, ret_image, err);
 }
 
+uint64_t gw_image_block_lacking(const struct gw_image *image, unsigned block)
+{
+    uint64_t pages = image->received && block < image->block_count ? image->blocks[block].pages : 0;
+
+    if (pages && image->received[block])
+        pages -= gw_bitmap_count(image->received[block], pages);
+    return pages << image->page_bits;
+}
+
 uint64_t gw_image_lacking(const struct gw_image *image)
 {
-    uint64_t pages = 0;
+    uint64_t bytes = 0;
 
-    for (unsigned i = 0; image->received && i < image->block_count; i++)
-        pages += image->blocks[i].pages - (image->received[i] ? gw_bitmap_count(image->received[i], image->blocks[i].pages) : 0);
-    return pages << image->page_bits;
+    for (unsigned i = 0; i < image->block_count; i++)
+        bytes += gw_image_block_lacking(image, i);
+    return bytes;
 }
 
 /* Whoever opens it means a machine that can run. */
@@ -113,7 +122,8 @@ static int check_whole(const struct gw_image *image, const char *name, struct gw
 {
     return image->received
                ? gw_fail(err, -EBADMSG, GW_BLAME_PEER,
-                         "%s: the machine in it is not whole: %" PRIu64 " bytes of its memory never came, since its source was lost",
+                         "%s: the machine in it is not whole: %" PRIu64 " bytes of its memory never came, since its source was lost. "
+                         "`godwit salvage` takes them from what the source has kept",
                          name, gw_image_lacking(image))
                : 0;
 }
@@ -138,8 +148,8 @@ static int open_format(struct gw_image *image, int fd, const char *name, uint64_
     return offset ? gw_stream_open_at(fd, name, offset, image, err) : format->open(fd, name, image, err);
 }
 
-int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_folder, struct gw_image **ret_image,
-                     struct gw_error *err)
+static int open_any(const char *path, uint64_t offset, const char *temporary_folder, bool whole, struct gw_image **ret_image,
+                    struct gw_error *err)
 {
     bool input = !strcmp(path, "-");
     const char *name = input ? "standard input" : path;
@@ -167,7 +177,7 @@ int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_fo
     } else {
         r = open_format(image, fd, name, offset, err);
     }
-    if (r >= 0)
+    if (r >= 0 && whole)
         r = check_whole(image, name, err);
     if (r < 0) {
         gw_image_free(image);
@@ -176,6 +186,21 @@ int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_fo
     image->temporary_folder = NULL;
     *ret_image = image;
     return 0;
+}
+
+int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_folder, struct gw_image **ret_image,
+                     struct gw_error *err)
+{
+    return open_any(path, offset, temporary_folder, true, ret_image, err);
+}
+
+int gw_image_open_half(const char *path, const char *temporary_folder, struct gw_image **ret_image, struct gw_error *err)
+{
+    char file[GW_PATH_TEXT];
+    uint64_t offset;
+    int r = gw_path_split(path, file, &offset, err);
+
+    return r < 0 ? r : open_any(file, offset, temporary_folder, false, ret_image, err);
 }
 
 int gw_image_keep_head(struct gw_image *image, const struct gw_wire_head *head, struct gw_error *err)
