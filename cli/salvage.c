@@ -16,39 +16,33 @@
 #include "confine.h"
 #include "examine.h"
 #include "human.h"
+#include "salvage.h"
 #include "shown.h"
 #include "table.h"
 
-#define COMMAND     "salvage"
 #define LEVEL_MAX   22
 #define THREADS_MAX 1024
-
-struct salvage {
-    const char *partial, *from, *output;
-    struct gw_image_write_options write;
-    bool json, quiet;
-    struct gw_cli_progress progress;
-    struct gw_confine confine;
-    struct gw_image *image, *rest;
-    uint64_t *lacking; /* bytes of each block, before */
-};
 
 static int usage(FILE *to)
 {
     fprintf(
         to,
-        "usage: godwit salvage PARTIAL --from FILE --output OUT [--force] [--compress NAME] [--level N]\n\n"
+        "usage: godwit salvage PARTIAL --from FILE --output OUT [--force] [--compress NAME] [--level N]\n"
+        "       godwit salvage PARTIAL --listen URI --output OUT [...]\n\n"
         "Makes one parked machine of the two halves that a postcopy migration left which broke off for good: PARTIAL is\n"
         "what `godwit receive --postcopy` kept (OUT.incomplete); the pages that it lacks are taken from FILE, the machine\n"
         "as its source stood at the switch: the file that `godwit send --postcopy` was sending. What both have must be\n"
-        "the same. Neither file is changed; OUT is there when it is whole.\n\n"
+        "the same. Or they come from a source that still waits, once it is told to go on at URI: QEMU: migrate with resume,\n"
+        "godwit send --resume. No file is changed; OUT is there when it is whole.\n\n"
         "  --from FILE      a parked machine, migration stream, mapped-ram file or libvirt save image\n"
+        "  --listen URI     where the source is waited for, any number of times: tcp:HOST:PORT, unix:PATH, ...\n"
         "  --output OUT     the whole machine, parked\n"
         "  --force          OUT may be there already: it is replaced once the new file is whole\n"
         "  --compress NAME  none or zstd\n"
         "  --level N        how hard it is compressed\n"
         "  --threads N      that read (default: one for each processor)\n"
-        "  --json           what was done as one JSON object\n"
+        "  --ram-folder DIR what comes is kept in an unlinked file there meanwhile, and not in memory\n"
+        "  --json           what was done as one JSON object; with --listen a line for each event before it\n"
         "  --quiet          no progress line on a terminal, and no word about what was done\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
@@ -68,14 +62,14 @@ static bool is_same_file(const char *a, const char *b)
 }
 
 /* Whatever can be known before all is read. */
-static int check_output(struct salvage *s, struct gw_error *err)
+static int check_output(struct gw_salvage *s, struct gw_error *err)
 {
     struct gw_output *probe = NULL;
     int r;
 
     if (!strcmp(s->output, "-"))
         return gw_cli_failed(COMMAND, "--output -", "it is written to a file, standard output tells of it");
-    if (is_same_file(s->output, s->partial) || is_same_file(s->output, s->from))
+    if (is_same_file(s->output, s->partial) || (s->from && is_same_file(s->output, s->from)))
         return gw_cli_failed(COMMAND, s->output, "it is one of the halves, which are not changed: choose another name");
     r = gw_image_check_options(&s->write, err);
     if (r >= 0)
@@ -86,7 +80,7 @@ static int check_output(struct salvage *s, struct gw_error *err)
     return r == -EEXIST ? GW_EXIT_FAILED : r < 0 ? gw_cli_failed(COMMAND, NULL, err->text) : GW_EXIT_DONE;
 }
 
-static uint64_t lacking(const struct gw_image *image)
+uint64_t gw_salvage_lacking(const struct gw_image *image)
 {
     uint64_t bytes = 0;
 
@@ -95,13 +89,13 @@ static uint64_t lacking(const struct gw_image *image)
     return bytes;
 }
 
-static int open_partial(struct salvage *s, struct gw_error *err)
+static int open_partial(struct gw_salvage *s, struct gw_error *err)
 {
     unsigned blocks;
 
     if (gw_image_open_half(s->partial, getenv("TMPDIR"), &s->image, err) < 0)
         return gw_cli_failed(COMMAND, NULL, err->text);
-    if (!lacking(s->image))
+    if (!gw_salvage_lacking(s->image))
         return gw_cli_failed(COMMAND, s->partial,
                              "it lacks nothing, so there is nothing to salvage: `godwit verify` checks it, `godwit send` sends it");
     blocks = gw_image_blocks(s->image);
@@ -114,7 +108,7 @@ static int open_partial(struct salvage *s, struct gw_error *err)
 }
 
 /* While somebody sends it, the other half may be on its way still. */
-static int open_rest(struct salvage *s, struct gw_error *err)
+static int open_rest(struct gw_salvage *s, struct gw_error *err)
 {
     if (gw_image_open_half(s->from, getenv("TMPDIR"), &s->rest, err) < 0)
         return gw_cli_failed(COMMAND, NULL, err->text);
@@ -125,7 +119,7 @@ static int open_rest(struct salvage *s, struct gw_error *err)
 
 /* ---- what was done -------------------------------------------------------------------------------------------------- */
 
-static void report_json(const struct salvage *s, const struct stat *st)
+static void report_json(const struct gw_salvage *s, const struct stat *st)
 {
     json_t *blocks = json_array(), *all;
     uint64_t taken = 0;
@@ -143,14 +137,14 @@ static void report_json(const struct salvage *s, const struct stat *st)
     json_decref(all);
 }
 
-static void report(const struct salvage *s)
+static void report(const struct gw_salvage *s)
 {
     char a[GW_HUMAN], b[GW_HUMAN];
     struct stat st = {0};
     uint64_t ram = 0;
 
     stat(s->output, &st);
-    if (s->json) {
+    if (s->transfer.json) {
         report_json(s, &st);
         return;
     }
@@ -158,7 +152,7 @@ static void report(const struct salvage *s)
         ram += gw_image_block_bytes(s->image, i);
         if (s->lacking[i])
             printf("%s: %" PRIu64 " pages (%s) taken from %s\n", gw_shown(gw_image_block_name(s->image, i)),
-                   s->lacking[i] / gw_image_page_bytes(s->image), gw_human_bytes(a, (double)s->lacking[i]), gw_shown(s->from));
+                   s->lacking[i] / gw_image_page_bytes(s->image), gw_human_bytes(a, (double)s->lacking[i]), gw_shown(s->from ? s->from : s->listen));
     }
     printf("%s with %s of RAM is whole in %s (%s)\n", gw_shown(gw_image_machine(s->image)), gw_human_bytes(a, (double)ram),
            gw_shown(s->output), gw_human_bytes(b, (double)st.st_blocks * 512));
@@ -166,7 +160,7 @@ static void report(const struct salvage *s)
 
 /* ------------------------------------------------------------------------------------------------------------------ */
 
-static int told_failure(struct salvage *s, const char *what, const struct gw_error *err)
+int gw_salvage_failed(struct gw_salvage *s, const char *what, const struct gw_error *err)
 {
     gw_cli_progress_done(&s->progress);
     if (s->progress.interrupted)
@@ -174,26 +168,24 @@ static int told_failure(struct salvage *s, const char *what, const struct gw_err
     return gw_cli_failed(COMMAND, what, err->text);
 }
 
-static int join(struct salvage *s, struct gw_error *err)
+static int join(struct gw_salvage *s, struct gw_error *err)
 {
     struct gw_salvage_options how = {.progress = step, .opaque = &s->progress, .threads = s->write.threads};
     char text[128];
 
     if (gw_image_salvage(s->image, s->rest, &how, err) < 0)
-        return told_failure(s, s->from, err);
-    if (!lacking(s->image))
+        return gw_salvage_failed(s, s->from, err);
+    if (!gw_salvage_lacking(s->image))
         return GW_EXIT_DONE;
     gw_cli_progress_done(&s->progress);
-    snprintf(text, sizeof text, "it lacks %" PRIu64 " bytes of what the other one lacks: they are in neither of them", lacking(s->image));
+    snprintf(text, sizeof text, "it lacks %" PRIu64 " bytes of what the other one lacks: they are in neither of them", gw_salvage_lacking(s->image));
     return gw_cli_failed(COMMAND, s->from, text);
 }
 
-static int salvage(struct salvage *s, struct gw_error *err)
+static int from_file(struct gw_salvage *s, struct gw_error *err)
 {
-    int status = open_partial(s, err);
+    int status = open_rest(s, err);
 
-    if (status == GW_EXIT_DONE)
-        status = open_rest(s, err);
     if (status == GW_EXIT_DONE)
         status = check_output(s, err);
     if (status == GW_EXIT_DONE && gw_confine(&s->confine, gw_confine_kind_of(&s->write), err) < 0)
@@ -201,7 +193,7 @@ static int salvage(struct salvage *s, struct gw_error *err)
     if (status != GW_EXIT_DONE)
         return status;
     gw_cli_progress_init(&s->progress, "compared");
-    s->progress.on &= !s->quiet;
+    s->progress.on &= !s->transfer.quiet;
     gw_cli_progress_watch(&s->progress);
     status = join(s, err);
     if (status != GW_EXIT_DONE)
@@ -210,37 +202,51 @@ static int salvage(struct salvage *s, struct gw_error *err)
     s->write.progress = step;
     s->write.opaque = &s->progress;
     if (gw_image_write(s->image, s->output, &s->write, err) < 0)
-        return told_failure(s, NULL, err);
+        return gw_salvage_failed(s, NULL, err);
     gw_cli_progress_done(&s->progress);
-    if (!s->quiet || s->json)
-        report(s);
     return GW_EXIT_DONE;
+}
+
+static int salvage(struct gw_salvage *s, struct gw_error *err)
+{
+    int status = open_partial(s, err);
+
+    if (status == GW_EXIT_DONE && s->from)
+        status = from_file(s, err);
+    else if (status == GW_EXIT_DONE && (status = check_output(s, err)) == GW_EXIT_DONE)
+        status = gw_salvage_listen(s, err);
+    if (status == GW_EXIT_DONE && (!s->transfer.quiet || s->transfer.json))
+        report(s);
+    return status;
 }
 
 int gw_cmd_salvage(int argc, char **argv)
 {
-    struct salvage s = {.confine = {.command = COMMAND}, .write = {.format = GW_IMAGE_PARKED}};
+    struct gw_salvage s = {.transfer = {.command = COMMAND, .wake = -1, .signals = -1}, .confine = {.command = COMMAND}, .write = {.format = GW_IMAGE_PARKED}};
     struct gw_error err = GW_ERROR_INIT;
     unsigned level = 0;
     const struct gw_cli_option options[] = {{"from", .text = &s.from},
+                                            {"listen", .text = &s.listen},
+                                            {"ram-folder", .text = &s.ram_folder},
                                             {"output", 'o', .text = &s.output},
                                             {"force", 'f', .flag = &s.write.replace},
                                             {"compress", .text = &s.write.compress},
                                             {"level", .number = &level, .most = LEVEL_MAX},
                                             {"threads", .number = &s.write.threads, .most = THREADS_MAX},
-                                            {"json", .flag = &s.json},
-                                            {"quiet", 'q', .flag = &s.quiet},
+                                            {"json", .flag = &s.transfer.json},
+                                            {"quiet", 'q', .flag = &s.transfer.quiet},
                                             GW_CONFINE_OPTION(&s.confine),
                                             {0}};
     int status = gw_cli_options(argc, argv, options, usage);
 
     if (status >= 0)
         return status;
-    if (optind + 1 != argc || !s.output || !s.from)
+    if (optind + 1 != argc || !s.output || !s.from == !s.listen || (s.ram_folder && !s.listen))
         return usage(stderr);
     s.partial = argv[optind];
     s.write.level = (int)level;
     status = salvage(&s, &err);
+    gw_transfer_end(&s.transfer);
     gw_image_free(s.image); /* reads from the other one */
     gw_image_free(s.rest);
     free(s.lacking);

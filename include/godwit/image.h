@@ -110,7 +110,13 @@ GW_API int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct 
  * the machine as its source stood at the switch (gw_image_open_half, too). `rest` stays until the image is freed, and is not changed.
  * Before that all that both have is compared: progress is called now and then by the calling thread; true: stop, -ECANCELED.
  * Afterwards the image is whole, unless both lacked something (gw_image_block_lacking). -EALREADY: it lacks nothing; -EINVAL: it is another
- * machine, or not of that moment; -EIO, -EPROTO: one of the files is broken; -ENOMEM. An error: the image is as it was. It must have no vm. */
+ * machine, or not of that moment; -EIO, -EPROTO: one of the files is broken; -ENOMEM. An error: the image is as it was. It must have no vm.
+ *
+ * `rest` may also be what a session has brought whose image awaited it:
+ *
+ *     gw_image_open_half, gw_image_new --> gw_image_await --> gw_image_vm, gw_recv_start --> gw_image_salvage
+ *
+ * Then nothing is compared: what came is what the source had. Also after the session failed, and in `park`, where all has come. */
 struct gw_salvage_options {
     bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes); /* may be NULL */
     void *opaque;
@@ -123,6 +129,11 @@ static inline int gw_image_salvage(struct gw_image *image, struct gw_image *rest
 {
     return gw_image_salvage_sized(image, rest, options, sizeof *options, err);
 }
+
+/* An empty image (gw_image_new) will get what `half` lacks, from its source, which waits: gw_recv_start on its vm listens, and begins
+ * with GW_STATUS_POSTCOPY_PAUSED; a connection that is lost is waited for again at the same address, until
+ * gw_recv_yank. Who comes and is no source is dropped. -EALREADY: it lacks nothing; -EBUSY, -ENOMEM. */
+GW_API int gw_image_await(struct gw_image *rest, const struct gw_image *half, struct gw_error *err);
 
 struct gw_image_write_options {
     enum gw_image_format format;

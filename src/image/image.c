@@ -254,12 +254,17 @@ int gw_image_lacks(struct gw_image *image, unsigned block, uint64_t *take_receiv
     return 0;
 }
 
-void gw_image_clear(struct gw_image *image)
+void gw_image_lacks_nothing(struct gw_image *image)
 {
     for (unsigned i = 0; image->received && i < image->block_count; i++)
         free(image->received[i]);
     free(image->received);
     image->received = NULL;
+}
+
+void gw_image_clear(struct gw_image *image)
+{
+    gw_image_lacks_nothing(image);
     free(image->blocks);
     free(image->early);
     free(image->devices);

@@ -103,6 +103,7 @@ struct gw_image {
     /* Of a machine whose source was lost in postcopy: of each block the pages that came, a bit each; the others are zeros for want of
      * anything better. NULL: the machine is whole. */
     uint64_t **received;
+    bool awaits; /* in memory, the rest of another image, whose map this is at first: what came there need not come here */
 
     struct gw_image_others others; /* live sections that are not known */
 
@@ -146,6 +147,8 @@ int gw_image_lacks(struct gw_image *image, unsigned block, uint64_t *take_receiv
 int gw_image_join(struct gw_image *image, struct gw_image *rest, struct gw_error *err);
 /* It goes on by itself, or waits, as the other one does; where both can tell. */
 void gw_image_take_runs(struct gw_image *image, const struct gw_image *from);
+/* All of it has come. */
+void gw_image_lacks_nothing(struct gw_image *image);
 /* Bytes of memory that are lost. 0: it is whole. */
 uint64_t gw_image_lacking(const struct gw_image *image);
 /* Gives a machine that came without a description one of its sections' places and sizes. -EPROTO: where they end cannot be told. */

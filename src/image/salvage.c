@@ -240,6 +240,18 @@ static int compare(struct gw_image *a, struct gw_image *b, const unsigned *of_bl
     return r;
 }
 
+static int belong_together(struct gw_image *a, struct gw_image *b, unsigned *of_block, const struct gw_salvage_options *options,
+                           struct gw_error *err)
+{
+    int r = match_head(a, b, err);
+
+    if (r >= 0)
+        r = match_blocks(a, b, of_block, err);
+    if (r >= 0)
+        r = match_devices(a, b, err);
+    return r < 0 ? r : compare(a, b, of_block, options, err);
+}
+
 /* ---- joining -------------------------------------------------------------------------------------------------------- */
 
 int gw_image_join(struct gw_image *image, struct gw_image *rest, struct gw_error *err)
@@ -277,12 +289,8 @@ int gw_image_join(struct gw_image *image, struct gw_image *rest, struct gw_error
     image->own = h;
     image->stored_pages = 0;
     image->received = both;
-    if (!gw_image_lacking(image)) {
-        for (unsigned i = 0; both && i < blocks; i++)
-            free(both[i]);
-        free(both);
-        image->received = NULL;
-    }
+    if (!gw_image_lacking(image))
+        gw_image_lacks_nothing(image);
     return 0;
 }
 
@@ -298,14 +306,8 @@ int gw_image_salvage_sized(struct gw_image *image, struct gw_image *rest, const 
         r = gw_sized_in(&own, sizeof own, options, options_bytes, 0, "struct gw_salvage_options", err);
     if (r >= 0 && !image->received)
         r = gw_fail(err, -EALREADY, GW_BLAME_CALLER, "all of the machine's memory is there: nothing is to be salvaged");
-    if (r >= 0)
-        r = match_head(image, rest, err);
-    if (r >= 0)
-        r = match_blocks(image, rest, of_block, err);
-    if (r >= 0)
-        r = match_devices(image, rest, err);
-    if (r >= 0)
-        r = compare(image, rest, of_block, &own, err);
+    if (r >= 0 && !rest->awaits)
+        r = belong_together(image, rest, of_block, &own, err);
     /* What came by postcopy has none of the source's own. */
     if (r >= 0 && rest->description_bytes && !(description = malloc(rest->description_bytes + 1)))
         r = gw_nomem(err, "description");
@@ -323,4 +325,38 @@ int gw_image_salvage_sized(struct gw_image *image, struct gw_image *rest, const 
         image->description_bytes = rest->description_bytes;
     }
     return 0;
+}
+
+int gw_image_await(struct gw_image *rest, const struct gw_image *half, struct gw_error *err)
+{
+    int r = 0;
+
+    if (rest->format != GW_IMAGE_MEMORY || rest->block_count || rest->guest)
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the image has a machine already");
+    if (!half->received)
+        return gw_fail(err, -EALREADY, GW_BLAME_CALLER, "all of the machine's memory is there: nothing is to be salvaged");
+    gw_strcopy(rest->machine, sizeof rest->machine, half->machine);
+    rest->has_uuid = half->has_uuid;
+    memcpy(rest->uuid, half->uuid, sizeof rest->uuid);
+    rest->page_bytes = half->page_bytes;
+    rest->page_bits = half->page_bits;
+    rest->footers = half->footers;
+    for (unsigned i = 0; r >= 0 && i < half->block_count; i++)
+        if (half->blocks[i].used_bytes)
+            r = gw_memory_add_block(rest, half->blocks[i].name, half->blocks[i].used_bytes, &(uint8_t *){NULL}, err);
+    for (unsigned i = 0, k = 0; r >= 0 && i < half->block_count; i++) {
+        size_t bytes = gw_bitmap_words(half->blocks[i].pages) * 8;
+        uint64_t *map;
+
+        if (!half->blocks[i].used_bytes)
+            continue;
+        map = malloc(bytes);
+        if (map)
+            memcpy(map, half->received[i], bytes);
+        r = map ? gw_image_lacks(rest, k++, map, err) : gw_nomem(err, "map of received pages");
+    }
+    if (r < 0)
+        gw_memory_forget(rest);
+    rest->awaits = r >= 0;
+    return r;
 }

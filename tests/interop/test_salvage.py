@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import socket
 import sys
 import unittest
 
@@ -47,10 +48,10 @@ class Halves(Arriving):
         return program.text()
 
     def assert_whole(self, path, like, ram=RAM, version="7.2", name="t"):
-        """verify takes it, it is the same machine as `like`, and a QEMU runs it."""
+        """verify takes it, it is the same machine as `like` (None: not asked), and a QEMU runs it."""
         self.exits(self.command("verify", "verify", path))
-        diff = self.command("diff", "diff", path, like)
-        self.exits(diff)
+        if like:
+            self.exits(self.command("diff", "diff", path, like))
         self.assertNotIn("lacking_bytes", self.inspect(path))
         target = self.none(version, "target" + name, incoming=self.unix(name))
         self.arrives(target, self.unix(name), path)
@@ -155,6 +156,111 @@ class Refused(Halves):
         send.process.kill()
         send.wait_exit()
         self.exits(receive, 1)
+
+
+class FromASource(Halves):
+    """It lost its connection behind the switch and waits: it is told to go on at `salvage --listen`."""
+
+    def paused(self, version, at=5 << 20):
+        """A QEMU that is postcopy-paused, and what was kept of its machine."""
+        name = "half" + version
+        source = self.source(version, "source" + version)
+        receive = self.command("receive", "receive", "tcp:127.0.0.1:0", "--postcopy", "--json", "--output", self.path(name))
+        uri = wait_until("it listens", lambda: re.search('"listening","uri":"([^"]*)"', receive.text())).group(1)
+        cutter = Cutter(uri, forward=at)
+        source.qmp.command("migrate-set-parameters", **{"max-bandwidth": 4096, "max-postcopy-bandwidth": 64 << 10})
+        source.migrate(cutter.uri)
+        cutter.start()
+        source.qmp.command("migrate-start-postcopy")
+        wait_until("it knows that it is switched", lambda: source.migration()["status"] == "postcopy-active")
+        source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+        cutter.end()
+        self.exits(receive, 1)
+        wait_until("it waits", lambda: source.migration()["status"] == "postcopy-paused")
+        return source, self.path(name + ".incomplete")
+
+    def listening(self, half, name, *arguments):
+        uri = self.unix(name)
+        salvage = self.command("salvage", "salvage", half, "--listen", uri, "--output", self.path(name + ".out"), "--json", *arguments)
+        wait_until("it listens", lambda: '"listening"' in salvage.text())
+        return salvage, uri
+
+    def test_each_version(self):
+        for version, to in zip(VERSIONS, reversed(VERSIONS)):
+            with self.subTest(version):
+                source, half = self.paused(version)
+                before, lacking = read_file(half), self.inspect(half)["lacking_bytes"]
+                salvage, uri = self.listening(half, "s" + version)
+                source.qmp.command("migrate", uri=uri, resume=True)
+                self.exits(salvage)
+                source.wait()
+                said = json.loads(salvage.text().splitlines()[-1])
+                self.assertEqual((said["event"], said["taken-bytes"]), ("salvaged", lacking))
+                self.assertEqual(read_file(half), before)
+                out = self.path("s%s.out" % version)
+                self.assert_whole(out, None, version=to, name="t" + version)
+
+    def test_again_and_again(self):
+        """A stranger comes, and the source loses its connection once more."""
+        source, half = self.paused("10.0")
+        salvage, uri = self.listening(half, "s")
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.connect(uri.split(":", 1)[1])
+            stranger.sendall(b"hello")
+        source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 64 << 10})
+        source.qmp.command("migrate", uri=uri, resume=True)
+        wait_until("pages follow", lambda: '"postcopy-active"' in salvage.text())
+        source.qmp.command("migrate-pause")
+        wait_until("it waits", lambda: source.migration()["status"] == "postcopy-paused")
+        source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+        source.qmp.command("migrate", uri=uri, resume=True)
+        self.exits(salvage)
+        source.wait()
+        self.assert_whole(self.path("s.out"), None)
+
+    def test_interrupted(self):
+        """What came meanwhile is kept, and can be gone on with; before anything came there is nothing to keep."""
+        source, half = self.paused("10.0")
+        salvage, uri = self.listening(half, "none")
+        salvage.process.terminate()
+        self.exits(salvage, 1)
+        self.assertIn("interrupted; the source waits as before", salvage.text())
+        self.assertFalse(os.path.exists(self.path("none.out.incomplete")))
+        salvage, uri = self.listening(half, "some")
+        source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 64 << 10})
+        asked = source.migration()["ram"]["transferred"]
+        source.qmp.command("migrate", uri=uri, resume=True)
+        wait_until("pages came", lambda: source.migration()["ram"]["transferred"] > asked + (256 << 10))
+        salvage.process.terminate()
+        self.exits(salvage, 1)
+        more = self.path("some.out.incomplete")
+        self.assertLess(self.inspect(more)["lacking_bytes"], self.inspect(half)["lacking_bytes"])
+        wait_until("it waits", lambda: source.migration()["status"] == "postcopy-paused")
+        source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+        salvage, uri = self.listening(more, "all")
+        source.qmp.command("migrate", uri=uri, resume=True)
+        self.exits(salvage)
+        self.assert_whole(self.path("all.out"), None, version="11.1")
+
+    def test_from_a_file(self):
+        """`send --resume` is such a source, too."""
+        path = self.whole()
+        half = self.broken(path, at=FILLED // 2)
+        salvage, uri = self.listening(half, "s")
+        self.exits(self.command("send", "send", path, uri, "--resume"))
+        self.exits(salvage)
+        self.assert_whole(self.path("s.out"), None)
+
+    def test_it_cannot_be_written(self):
+        """All has come, and the source has nothing more to send: it is kept under another name."""
+        source, half = self.paused("7.2")
+        salvage, uri = self.listening(half, "s")
+        write_file(self.path("s.out"), b"mine")
+        source.qmp.command("migrate", uri=uri, resume=True)
+        self.exits(salvage, 1)
+        self.assertIn("the machine is whole in " + self.path("s.out.salvaged"), salvage.text())
+        self.assertEqual(read_file(self.path("s.out")), b"mine")
+        self.assert_whole(self.path("s.out.salvaged"), None)
 
 
 if __name__ == "__main__":
