@@ -18,6 +18,7 @@ static const struct {
     {"extract", gw_cmd_extract, "parts of a machine at rest: RAM, a device, an ELF core for gdb"},
     {"inspect", gw_cmd_inspect, "what is in a migration stream or file"},
     {"receive", gw_cmd_receive, "take in a live migration and park the machine in a file"},
+    {"salvage", gw_cmd_salvage, "one parked machine from the two halves of a postcopy that broke"},
     {"send", gw_cmd_send, "send a parked machine to a waiting destination"},
     {"serve", gw_cmd_serve, "let a parked machine go on at any number of destinations at once"},
     {"verify", gw_cmd_verify, "whether a machine at rest is whole"},

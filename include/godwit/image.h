@@ -57,6 +57,9 @@ GW_API bool gw_path_is_far(const char *path);
 /* Of exactly this file, at exactly this byte. */
 GW_API int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_folder,
                             struct gw_image **ret_image, struct gw_error *err);
+/* As gw_image_open_in, also of a machine that is not whole: in postcopy its source was lost (GW_PARK_INCOMPLETE, godwit/park.h). Of one
+ * that is not, gw_image_vm is refused, and so is every format but parked: for gw_image_salvage. */
+GW_API int gw_image_open_half(const char *path, const char *temporary_folder, struct gw_image **ret_image, struct gw_error *err);
 /* An empty one, to be received into. ram_folder: RAM is kept in an unlinked sparse file there, which is tried; NULL: in
  * memory. */
 GW_API int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_error *err);
@@ -75,6 +78,8 @@ GW_API uint32_t gw_image_page_bytes(const struct gw_image *image);
 GW_API unsigned gw_image_blocks(const struct gw_image *image);
 GW_API const char *gw_image_block_name(const struct gw_image *image, unsigned block);
 GW_API uint64_t gw_image_block_bytes(const struct gw_image *image, unsigned block);
+/* Bytes of this block that are lacking, and read as zeros, since the source was lost. (any) */
+GW_API uint64_t gw_image_block_lacking(const struct gw_image *image, unsigned block);
 /* [offset, offset + bytes) of a block, zeros where nothing was ever. -EINVAL: it is not inside the block; -EIO, -EPROTO: the
  * file is broken there. (any) */
 GW_API int gw_image_read(struct gw_image *image, unsigned block, uint64_t offset, void *dst, size_t bytes,
@@ -131,6 +136,35 @@ static inline void gw_shared_get_counts(struct gw_shared *shared, struct gw_shar
 }
 /* Takes NULL, returns NULL. */
 GW_API struct gw_shared *gw_shared_free(struct gw_shared *shared);
+
+/* Both halves of a machine whose postcopy migration broke off become one: the pages that `image` lacks are read from `rest` from now on,
+ * the machine as its source stood at the switch (gw_image_open_half, too). `rest` stays until the image is freed, and is not changed.
+ * Before that all that both have is compared: progress is called now and then by the calling thread; true: stop, -ECANCELED.
+ * Afterwards the image is whole, unless both lacked something (gw_image_block_lacking). -EALREADY: it lacks nothing; -EINVAL: it is another
+ * machine, or not of that moment; -EIO, -EPROTO: one of the files is broken; -ENOMEM. An error: the image is as it was. It must have no vm.
+ *
+ * `rest` may also be what a session has brought whose image awaited it:
+ *
+ *     gw_image_open_half, gw_image_new --> gw_image_await --> gw_image_vm, gw_recv_start --> gw_image_salvage
+ *
+ * Then nothing is compared: what came is what the source had. Also after the session failed, and in `park`, where all has come. */
+struct gw_salvage_options {
+    bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes); /* may be NULL */
+    void *opaque;
+    unsigned threads; /* 0: one per processor */
+};
+GW_API int gw_image_salvage_sized(struct gw_image *image, struct gw_image *rest, const struct gw_salvage_options *options,
+                                  size_t options_bytes, struct gw_error *err);
+static inline int gw_image_salvage(struct gw_image *image, struct gw_image *rest, const struct gw_salvage_options *options,
+                                   struct gw_error *err)
+{
+    return gw_image_salvage_sized(image, rest, options, sizeof *options, err);
+}
+
+/* An empty image (gw_image_new) will get what `half` lacks, from its source, which waits: gw_recv_start on its vm listens, and begins
+ * with GW_STATUS_POSTCOPY_PAUSED; a connection that is lost is waited for again at the same address, until
+ * gw_recv_yank. Who comes and is no source is dropped. -EALREADY: it lacks nothing; -EBUSY, -ENOMEM. */
+GW_API int gw_image_await(struct gw_image *rest, const struct gw_image *half, struct gw_error *err);
 
 struct gw_image_write_options {
     enum gw_image_format format;

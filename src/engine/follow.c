@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/bitmap.h"
 #include "engine/recv.h"
+#include "image/image.h"
 #include "wire/numbers.h"
 
 #define BACKLOG 8
@@ -223,7 +225,7 @@ static int go_on(struct gw_recv *r, struct gw_error *err)
         e = gw_recv_elements(r, false, err);
     }
     /* Whoever came and was no source has taken nobody's place. */
-    if (gw_session_phase(&r->session) == GW_PHASE_FOLLOWED)
+    if (gw_session_phase(&r->session) == GW_PHASE_FOLLOWED && !r->regains)
         forget_door(r);
     return e;
 }
@@ -244,14 +246,12 @@ static int check_complete(struct gw_recv *r, struct gw_error *err)
                 : 0;
 }
 
-int gw_follow(struct gw_recv *r, int e, struct gw_error *err)
+/* Reading ended with e. Goes on, on another connection, as long as something is lacking that a source may still have. */
+static int until_complete(struct gw_recv *r, int e, struct gw_error *err)
 {
     struct gw_session *x = &r->session;
+    bool waits = x->vm->guest->store_following || r->regains;
 
-    if (in(r)->threaded)
-        e = join(r, err);
-    if (gw_session_phase(x) != GW_PHASE_FOLLOWED)
-        return e; /* it could not be started */
     for (;;) {
         if (e >= 0)
             e = check_complete(r, err);
@@ -260,7 +260,7 @@ int gw_follow(struct gw_recv *r, int e, struct gw_error *err)
             *err = (struct gw_error)GW_ERROR_INIT;
             e = 0;
         }
-        if (e >= 0 || !x->vm->guest->store_following || gw_session_check(x, NULL) < 0)
+        if (e >= 0 || !waits || gw_session_check(x, NULL) < 0)
             return e;
         disconnect(r);
         if (gw_session_phase(x) != GW_PHASE_RECV_PAUSED)
@@ -270,6 +270,34 @@ int gw_follow(struct gw_recv *r, int e, struct gw_error *err)
         *err = (struct gw_error)GW_ERROR_INIT;
         e = go_on(r, err);
     }
+}
+
+int gw_follow(struct gw_recv *r, int e, struct gw_error *err)
+{
+    if (in(r)->threaded)
+        e = join(r, err);
+    return gw_session_phase(&r->session) == GW_PHASE_FOLLOWED ? until_complete(r, e, err) : e; /* else it could not be started */
+}
+
+/* What the earlier session knew of the machine, as far as pages need it. */
+static int restore(struct gw_recv *r, struct gw_live *live, struct gw_error *err)
+{
+    struct gw_vm *vm = r->session.vm;
+    int e = live->ops->load_setup(live, err);
+
+    if (e >= 0)
+        e = live->ops->regain(live, err);
+    for (unsigned i = 0; e >= 0 && i < vm->ram.count; i++) {
+        const struct gw_ram_block *b = vm->ram.blocks[i];
+        const uint64_t *map = vm->image->received[i];
+        uint64_t at = 0, end;
+
+        for (; e >= 0 && (at = gw_bitmap_next_clear(map, b->pages, at)) < b->pages; at = end) {
+            end = gw_bitmap_next_set(map, b->pages, at);
+            e = live->ops->discard(live, b->name, at << vm->ram.page_bits, (end - at) << vm->ram.page_bits, err);
+        }
+    }
+    return e < 0 ? e : live->ops->follow(live, err);
 }
 
 /* What came is kept, with what it lacks. */
@@ -348,6 +376,29 @@ int gw_follow_arrive(struct gw_recv *r, struct gw_error *err)
         gw_session_log(x, "the source was not told that all of its machine is here: %s", local.text);
     gw_session_enter(x, GW_PHASE_ARRIVED);
     return 0;
+}
+
+int gw_follow_regain(struct gw_recv *r, struct gw_error *err)
+{
+    int e = 0;
+
+    r->bound = calloc(GW_MAX(r->plan.lives, 1u), sizeof *r->bound);
+    if (!r->bound)
+        e = gw_nomem(err, "list of sections");
+    for (unsigned i = 0; e >= 0 && i < r->plan.lives; i++) {
+        if (!r->plan.live[i]->ops->regain)
+            continue;
+        r->bound[r->bounds++] = (struct gw_bound){.live = r->plan.live[i], .begun = true, .unnumbered = true};
+        e = restore(r, r->plan.live[i], err);
+    }
+    if (e < 0) { /* nobody was let in */
+        gw_session_enter_failed(&r->session, GW_PHASE_RECV_LACKING, err);
+        return e;
+    }
+    r->footers_seen = r->return_path = true;
+    in(r)->state = GW_POSTCOPY_RUNNING;
+    e = until_complete(r, go_on(r, err), err);
+    return e < 0 ? gw_follow_lost(r, err) : gw_follow_arrive(r, err);
 }
 
 void gw_follow_close(struct gw_recv *r)

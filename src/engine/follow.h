@@ -58,6 +58,9 @@ void gw_follow_end(struct gw_recv *r);
 
 /* RECV_BITMAP and RESUME, behind the head of the command. */
 int gw_follow_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err);
+/* All of a session whose machine came in part by an earlier one (gw_image_await): it begins where that was left. 0: all is here, and
+ * was parked. */
+int gw_follow_regain(struct gw_recv *r, struct gw_error *err);
 int gw_follow_resume(struct gw_recv *r, struct gw_error *err);
 
 /* gw_guest_asks; opaque: the gw_recv. */

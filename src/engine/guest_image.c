@@ -45,7 +45,10 @@ static int store(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err)
 static int park(struct gw_vm *vm, struct gw_error *err)
 {
     struct gw_image_guest *g = vm->image->guest;
-    int r = g->park ? g->park(g->opaque, err) : 0;
+    int r;
+
+    gw_image_lacks_nothing(vm->image);
+    r = g->park ? g->park(g->opaque, err) : 0;
 
     return r < 0 && err && !err->code ? gw_fail(err, r, GW_BLAME_EMBEDDER, "parking: %s", strerror(-r)) : r;
 }

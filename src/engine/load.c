@@ -14,7 +14,7 @@
 static struct gw_bound *find(struct gw_recv *r, uint32_t id)
 {
     for (unsigned i = 0; i < r->bounds; i++)
-        if (r->bound[i].id == id)
+        if (r->bound[i].id == id && !r->bound[i].unnumbered)
             return &r->bound[i];
     return NULL;
 }
@@ -185,6 +185,12 @@ static int numbered(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, s
         return e;
     }
     b = find(r, id);
+    for (unsigned i = 0; !b && i < r->bounds; i++)
+        if (r->bound[i].unnumbered) {
+            b = &r->bound[i];
+            b->id = id;
+            b->unnumbered = false;
+        }
     if (b && b->unknown && !b->ended) {
         b->ended = kind == GW_SECTION_END;
         return unknown(r, (uint8_t)kind, &(struct gw_section_head){.id = id}, at, err);

@@ -16,6 +16,7 @@
  *                  postcopy: LOADING -> FOLLOWED -> ARRIVED
  *                                          \-> RECV_PAUSED -> RECV_RECOVER -> FOLLOWED
  *                                                  \-> RECV_LACKING
+ *                  the rest of a machine that came in part: RECV_PAUSED -> ...
  *
  * 1. The owner column says who may run the guest. It never goes back from DESTINATION to SOURCE except on the
  *    destination's own word that it cannot run (SHUT with an error).
@@ -41,7 +42,7 @@
 /* F(NAME, side, status, owner, may be cancelled, final, successors). A final phase ends the session; from one of them
  * a claim still leads on. */
 #define GW_PHASES(F)                                                                                                   \
-    F(IDLE, NONE, NONE, SOURCE, false, false, B(CONNECT) | B(RECONNECT) | B(LISTEN))                                   \
+    F(IDLE, NONE, NONE, SOURCE, false, false, B(CONNECT) | B(RECONNECT) | B(LISTEN) | B(RECV_PAUSED))                                   \
     F(CONNECT, SOURCE, SETUP, SOURCE, true, false, B(SETUP) | B(SEND_FAILED) | B(CANCELLING))                          \
     F(SETUP, SOURCE, SETUP, SOURCE, true, false, B(ACTIVE) | B(SEND_FAILED) | B(CANCELLING))                           \
     F(ACTIVE, SOURCE, ACTIVE, SOURCE, true, false, B(STOPPED) | B(SAVED) | B(SEND_FAILED) | B(CANCELLING))             \

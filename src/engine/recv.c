@@ -3,6 +3,7 @@
 
 #include "base/sized.h"
 #include "ram/store/blocktime.h"
+#include "image/image.h"
 #include "wire/numbers.h"
 
 #define DEFAULT_HELLO_NS  (5 * GW_NS_PER_S)
@@ -102,6 +103,8 @@ static int run(struct gw_recv *r, struct gw_error *err)
 {
     int e, why;
 
+    if (r->regains)
+        return gw_follow_regain(r, err);
     for (;;) {
         e = gw_recv_hello(r, err);
         if (e < 0)
@@ -190,6 +193,9 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
 
     if (!config->uri == !config->take_channel)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "either a URI or a channel says where to receive from");
+    r->regains = vm->image && vm->image->awaits && vm->image->received;
+    if (r->regains && !config->uri)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the rest of a machine is received at a URI");
     if (gw_vm_running(vm))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a machine that runs cannot receive another one's state");
     r->hello_ns = config->hello_timeout_ns ? config->hello_timeout_ns : DEFAULT_HELLO_NS;
@@ -216,6 +222,12 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
         return e;
     r->classify = (struct gw_classify){.any_uuid = vm->guest->at_rest, .pages = pages.count};
     memcpy(r->classify.uuid, vm->uuid, sizeof r->classify.uuid);
+    if (r->regains && !gw_listener_is_socket(r->listener))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the rest of a machine is received at a socket: its source may come again and again");
+    if (r->regains) {
+        r->postcopy.door = r->listener;
+        r->listener = NULL;
+    }
     e = gw_waits_begin(r, err);
     pages.asks.blocktime = r->blocktime;
     return e < 0 ? e : gw_plan_recv(&r->plan, vm, &pages, err);
@@ -238,6 +250,7 @@ static struct gw_recv *destroy(struct gw_recv *r)
 static void give_up(struct gw_recv *r)
 {
     gw_listener_free(r->listener);
+    gw_follow_close(r);
     gw_channel_free(r->channel);
     gw_session_put_options_back(&r->session);
     gw_vm_end(r->session.vm);
@@ -270,7 +283,7 @@ int gw_recv_new(struct gw_vm *vm, const struct gw_recv_config *config, struct gw
         give_up(r);
         return e;
     }
-    gw_session_enter(&r->session, GW_PHASE_LISTEN);
+    gw_session_enter(&r->session, r->regains ? GW_PHASE_RECV_PAUSED : GW_PHASE_LISTEN);
     *ret_recv = r;
     return 0;
 }

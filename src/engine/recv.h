@@ -26,6 +26,7 @@ struct gw_bound {
     uint32_t id;
     struct gw_live *live; /* NULL: a device, done */
     bool begun, ended, unknown; /* begun: a PART or END came; unknown: a live section that is kept as bytes */
+    bool unnumbered;            /* its START came in an earlier session: the next number that comes is its own */
 };
 
 struct gw_recv {
@@ -50,6 +51,7 @@ struct gw_recv {
 
     struct gw_postcopy_in postcopy;
     struct gw_blocktime *blocktime; /* how long threads wait for pages; NULL: that is not measured */
+    bool regains; /* the machine came in part by an earlier session */
 
     struct gw_answers answers;
     bool return_path;        /* opened by the source */

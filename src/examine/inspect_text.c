@@ -54,6 +54,8 @@ static void put_container(const struct gw_inspect_container *c, struct gw_text *
     if (c->lacking_bytes)
         gw_text_printf(t, "  not whole     %s of its memory never came (%" PRIu64 " bytes, shown as zeros): its source was lost\n",
                        human(c->lacking_bytes).text, c->lacking_bytes);
+    if (c->lacking_bytes)
+        gw_text_printf(t, "                `godwit salvage` makes it whole, with what the source has kept\n");
     if (c->program)
         gw_text_printf(t, "  compressed    with %s; offsets are those of the stream before\n", c->program);
 }

@@ -101,13 +101,22 @@ int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_i
     return r < 0 ? r : gw_image_open_at(file, offset, temporary_folder, ret_image, err);
 }
 
+uint64_t gw_image_block_lacking(const struct gw_image *image, unsigned block)
+{
+    uint64_t pages = image->received && block < image->block_count ? image->blocks[block].pages : 0;
+
+    if (pages && image->received[block])
+        pages -= gw_bitmap_count(image->received[block], pages);
+    return pages << image->page_bits;
+}
+
 uint64_t gw_image_lacking(const struct gw_image *image)
 {
-    uint64_t pages = 0;
+    uint64_t bytes = 0;
 
-    for (unsigned i = 0; image->received && i < image->block_count; i++)
-        pages += image->blocks[i].pages - (image->received[i] ? gw_bitmap_count(image->received[i], image->blocks[i].pages) : 0);
-    return pages << image->page_bits;
+    for (unsigned i = 0; i < image->block_count; i++)
+        bytes += gw_image_block_lacking(image, i);
+    return bytes;
 }
 
 /* Whoever opens it means a machine that can run. */
@@ -115,7 +124,8 @@ static int check_whole(const struct gw_image *image, const char *name, struct gw
 {
     return image->received
                ? gw_fail(err, -EBADMSG, GW_BLAME_PEER,
-                         "%s: the machine in it is not whole: %" PRIu64 " bytes of its memory never came, since its source was lost",
+                         "%s: the machine in it is not whole: %" PRIu64 " bytes of its memory never came, since its source was lost. "
+                         "`godwit salvage` takes them from what the source has kept",
                          name, gw_image_lacking(image))
                : 0;
 }
@@ -164,7 +174,7 @@ bool gw_path_is_far(const char *path)
     return gw_nbd_meant(path);
 }
 
-static int open_far_image(const char *uri, uint64_t offset, const char *temporary_folder, struct gw_image **ret_image,
+static int open_far_image(const char *uri, uint64_t offset, const char *temporary_folder, bool whole, struct gw_image **ret_image,
                           struct gw_error *err)
 {
     struct gw_image *image = calloc(1, sizeof *image);
@@ -174,6 +184,8 @@ static int open_far_image(const char *uri, uint64_t offset, const char *temporar
         return gw_nomem(err, "image");
     image->temporary_folder = temporary_folder;
     r = open_far(image, uri, offset, err);
+    if (r >= 0 && whole)
+        r = check_whole(image, uri, err);
     image->temporary_folder = NULL;
     if (r < 0)
         gw_image_free(image);
@@ -182,8 +194,8 @@ static int open_far_image(const char *uri, uint64_t offset, const char *temporar
     return r;
 }
 
-int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_folder, struct gw_image **ret_image,
-                     struct gw_error *err)
+static int open_any(const char *path, uint64_t offset, const char *temporary_folder, bool whole, struct gw_image **ret_image,
+                    struct gw_error *err)
 {
     bool input = !strcmp(path, "-");
     const char *name = input ? "standard input" : path;
@@ -192,7 +204,7 @@ int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_fo
     int r, fd;
 
     if (gw_path_is_far(path))
-        return open_far_image(path, offset, temporary_folder, ret_image, err);
+        return open_far_image(path, offset, temporary_folder, whole, ret_image, err);
     fd = input ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0) {
         r = gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: %s", name, strerror(errno));
@@ -214,7 +226,7 @@ int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_fo
     } else {
         r = open_format(image, fd, name, offset, err);
     }
-    if (r >= 0)
+    if (r >= 0 && whole)
         r = check_whole(image, name, err);
     if (r < 0) {
         gw_image_free(image);
@@ -223,6 +235,21 @@ int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_fo
     image->temporary_folder = NULL;
     *ret_image = image;
     return 0;
+}
+
+int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_folder, struct gw_image **ret_image,
+                     struct gw_error *err)
+{
+    return open_any(path, offset, temporary_folder, true, ret_image, err);
+}
+
+int gw_image_open_half(const char *path, const char *temporary_folder, struct gw_image **ret_image, struct gw_error *err)
+{
+    char file[GW_PATH_TEXT];
+    uint64_t offset;
+    int r = gw_path_split(path, file, &offset, err);
+
+    return r < 0 ? r : open_any(file, offset, temporary_folder, false, ret_image, err);
 }
 
 int gw_image_keep_head(struct gw_image *image, const struct gw_wire_head *head, struct gw_error *err)
@@ -276,12 +303,17 @@ int gw_image_lacks(struct gw_image *image, unsigned block, uint64_t *take_receiv
     return 0;
 }
 
-void gw_image_clear(struct gw_image *image)
+void gw_image_lacks_nothing(struct gw_image *image)
 {
     for (unsigned i = 0; image->received && i < image->block_count; i++)
         free(image->received[i]);
     free(image->received);
     image->received = NULL;
+}
+
+void gw_image_clear(struct gw_image *image)
+{
+    gw_image_lacks_nothing(image);
     free(image->blocks);
     free(image->early);
     free(image->devices);

@@ -105,6 +105,7 @@ struct gw_image {
     /* Of a machine whose source was lost in postcopy: of each block the pages that came, a bit each; the others are zeros for want of
      * anything better. NULL: the machine is whole. */
     uint64_t **received;
+    bool awaits; /* in memory, the rest of another image, whose map this is at first: what came there need not come here */
 
     struct gw_image_others others; /* live sections that are not known */
 
@@ -147,6 +148,13 @@ int gw_image_add_block(struct gw_image *image, const char *name, uint64_t used_b
                        struct gw_error *err);
 /* The pages of this block that have no bit in the map are lost: the machine is not whole. The map is calloc'd, and taken. */
 int gw_image_lacks(struct gw_image *image, unsigned block, uint64_t *take_received, struct gw_error *err);
+/* What follows takes the pages that it lacks from `rest`, which stays until the image is freed; they have been compared. What both
+ * lack is lacking still. An error: the image is as it was. */
+int gw_image_join(struct gw_image *image, struct gw_image *rest, struct gw_error *err);
+/* It goes on by itself, or waits, as the other one does; where both can tell. */
+void gw_image_take_runs(struct gw_image *image, const struct gw_image *from);
+/* All of it has come. */
+void gw_image_lacks_nothing(struct gw_image *image);
 /* Bytes of memory that are lost. 0: it is whole. */
 uint64_t gw_image_lacking(const struct gw_image *image);
 /* Gives a machine that came without a description one of its sections' places and sizes. -EPROTO: where they end cannot be told. */

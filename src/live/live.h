@@ -97,6 +97,8 @@ struct gw_live_ops {
      * follow, and then, while the machine runs, load*, lacking; and after a lost connection hold, received, again. */
     /* What follows may come behind the switch. host_pages: as in ADVISE. Before load_setup. */
     int (*advised)(struct gw_live *l, uint64_t host_pages, uint64_t page_bytes, struct gw_error *err);
+    /* In place of the START: it came in an earlier session. discard says what is still to come. NULL: it cannot be so. */
+    int (*regain)(struct gw_live *l, struct gw_error *err);
     /* This part of what came is out of date and comes again. -EPROTO: there is no such part. */
     int (*discard)(struct gw_live *l, const char *name, uint64_t start, uint64_t bytes, struct gw_error *err);
     /* Nothing is discarded any more, and the machine may run. From here on load may be called by another thread. */

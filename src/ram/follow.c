@@ -90,6 +90,26 @@ int gw_ram_forget(struct gw_live *live, const char *name, uint64_t start, uint64
     return m->store->discard(m->store, b, start >> ram->page_bits, bytes >> ram->page_bits, err);
 }
 
+int gw_ram_regain(struct gw_live *live, struct gw_error *err)
+{
+    struct ram_live *m = of(live);
+    struct gw_ram *ram = m->config.ram;
+    int e = 0;
+
+    if (!m->store->discard || m->lanes_in || m->in->hook)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "the rest of a machine comes on one channel only: turn multifd and page transports off");
+    for (unsigned i = 0; e >= 0 && i < ram->count; i++) {
+        if (!gw_ram_migrates(ram->blocks[i]))
+            continue;
+        e = m->store->add(m->store, ram->blocks[i], err);
+        if (e >= 0)
+            e = m->in->add(m->in, ram->blocks[i], err);
+        atomic_fetch_add(&m->total, ram->blocks[i]->used_bytes);
+    }
+    m->listed = e >= 0;
+    return e;
+}
+
 int gw_ram_follow(struct gw_live *live, struct gw_error *err)
 {
     struct ram_live *m = of(live);

@@ -318,6 +318,7 @@ static const struct gw_live_ops ops = {
     .load = gw_ram_load,
     .check_ended = gw_ram_check_ended,
     .advised = gw_ram_advised,
+    .regain = gw_ram_regain,
     .discard = gw_ram_forget,
     .follow = gw_ram_follow,
     .hold = gw_ram_hold,

@@ -49,6 +49,7 @@ void gw_ram_load_cleanup(struct gw_live *live, bool ok);
 int gw_ram_load_host_page(const struct ram_live *m, const struct gw_ram_block *b, struct gw_reader *r, struct gw_error *err);
 int gw_ram_advised(struct gw_live *live, uint64_t host_pages, uint64_t page_bytes, struct gw_error *err);
 int gw_ram_forget(struct gw_live *live, const char *name, uint64_t start, uint64_t bytes, struct gw_error *err);
+int gw_ram_regain(struct gw_live *live, struct gw_error *err);
 int gw_ram_follow(struct gw_live *live, struct gw_error *err);
 void gw_ram_hold(struct gw_live *live);
 void gw_ram_again(struct gw_live *live);

@@ -43,7 +43,7 @@ class Missing(unittest.TestCase):
 
 class Unknown(unittest.TestCase):
     def test_option(self):
-        for command in ("convert", "diff", "extract", "inspect", "receive", "send", "serve", "verify"):
+        for command in ("convert", "diff", "extract", "inspect", "receive", "salvage", "send", "serve", "verify"):
             r = godwit(command, "--no-such-option")
             self.assertEqual(r.returncode, 2)
             self.assertTrue(r.stderr.startswith("godwit %s: " % command), r.stderr)

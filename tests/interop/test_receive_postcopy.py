@@ -160,6 +160,7 @@ class Lost(Arriving):
                     run = self.command(command[0] + version, *command)
                     self.assertEqual(run.wait_exit() != 0, True)
                     self.assertIn("%d bytes of its memory never came" % lacking, run.text())
+                    self.assertIn("godwit salvage", run.text())
 
     def test_what_lies_there_stays(self):
         write_file(self.path("parked.incomplete"), b"mine")

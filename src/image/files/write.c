@@ -102,6 +102,8 @@ static int write_file(struct gw_image *image, const char *path, const struct gw_
     if (image->libvirt_saved && (options->format == GW_IMAGE_STREAM || options->format == GW_IMAGE_MAPPED_RAM) &&
         (r = gw_image_set_runs(image, gw_image_runs(image), err)) < 0)
         return r;
+    if (gw_image_lacking(image) && options->format != GW_IMAGE_PARKED)
+        return gw_fail(err, -EBADMSG, GW_BLAME_CALLER, "%s: the machine is not whole, which only a parked file can tell", path);
     if (!format || !format->write)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: files of the format %s cannot be written", path,
                        format ? format->name : "?");

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit salvage: one parked machine from the two halves of a postcopy that broke off.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <godwit/image.h>
+#include <jansson.h>
+
+#include "cmd.h"
+#include "confine.h"
+#include "examine.h"
+#include "human.h"
+#include "salvage.h"
+#include "shown.h"
+#include "table.h"
+
+#define LEVEL_MAX   22
+#define THREADS_MAX 1024
+
+static int usage(FILE *to)
+{
+    fprintf(
+        to,
+        "usage: godwit salvage PARTIAL --from FILE --output OUT [--force] [--compress NAME] [--level N]\n"
+        "       godwit salvage PARTIAL --listen URI --output OUT [...]\n\n"
+        "Makes one parked machine of the two halves that a postcopy migration left which broke off for good: PARTIAL is\n"
+        "what `godwit receive --postcopy` kept (OUT.incomplete); the pages that it lacks are taken from FILE, the machine\n"
+        "as its source stood at the switch: the file that `godwit send --postcopy` was sending. What both have must be\n"
+        "the same. Or they come from a source that still waits, once it is told to go on at URI: QEMU: migrate with resume,\n"
+        "godwit send --resume. No file is changed; OUT is there when it is whole.\n\n"
+        "  --from FILE      a parked machine, migration stream, mapped-ram file or libvirt save image\n"
+        "  --listen URI     where the source is waited for, any number of times: tcp:HOST:PORT, unix:PATH, ...\n"
+        "  --output OUT     the whole machine, parked\n"
+        "  --force          OUT may be there already: it is replaced once the new file is whole\n"
+        "  --compress NAME  none or zstd\n"
+        "  --level N        how hard it is compressed\n"
+        "  --threads N      that read (default: one for each processor)\n"
+        "  --ram-folder DIR what comes is kept in an unlinked file there meanwhile, and not in memory\n"
+        "  --json           what was done as one JSON object; with --listen a line for each event before it\n"
+        "  --quiet          no progress line on a terminal, and no word about what was done\n" GW_CONFINE_HELP);
+    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
+}
+
+static bool step(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
+{
+    return gw_cli_progress_step(opaque, done_bytes, total_bytes);
+}
+
+/* ---- files ---------------------------------------------------------------------------------------------------------- */
+
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Whatever can be known before all is read. */
+static int check_output(struct gw_salvage *s, struct gw_error *err)
+{
+    struct gw_output *probe = NULL;
+    int r;
+
+    if (!strcmp(s->output, "-"))
+        return gw_cli_failed(COMMAND, "--output -", "it is written to a file, standard output tells of it");
+    if (is_same_file(s->output, s->partial) || (s->from && is_same_file(s->output, s->from)))
+        return gw_cli_failed(COMMAND, s->output, "it is one of the halves, which are not changed: choose another name");
+    r = gw_image_check_options(&s->write, err);
+    if (r >= 0)
+        r = gw_output_new(s->output, s->write.replace, &probe, err);
+    gw_output_free(probe);
+    if (r == -EEXIST)
+        gw_cli_failed(COMMAND, NULL, "the output is there already; --force replaces it");
+    return r == -EEXIST ? GW_EXIT_FAILED : r < 0 ? gw_cli_failed(COMMAND, NULL, err->text) : GW_EXIT_DONE;
+}
+
+uint64_t gw_salvage_lacking(const struct gw_image *image)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < gw_image_blocks(image); i++)
+        bytes += gw_image_block_lacking(image, i);
+    return bytes;
+}
+
+static int open_partial(struct gw_salvage *s, struct gw_error *err)
+{
+    unsigned blocks;
+
+    if (gw_image_open_half(s->partial, getenv("TMPDIR"), &s->image, err) < 0)
+        return gw_cli_failed(COMMAND, NULL, err->text);
+    if (!gw_salvage_lacking(s->image))
+        return gw_cli_failed(COMMAND, s->partial,
+                             "it lacks nothing, so there is nothing to salvage: `godwit verify` checks it, `godwit send` sends it");
+    blocks = gw_image_blocks(s->image);
+    s->lacking = calloc(blocks, sizeof *s->lacking);
+    if (!s->lacking)
+        return gw_cli_failed(COMMAND, NULL, strerror(ENOMEM));
+    for (unsigned i = 0; i < blocks; i++)
+        s->lacking[i] = gw_image_block_lacking(s->image, i);
+    return GW_EXIT_DONE;
+}
+
+/* While somebody sends it, the other half may be on its way still. */
+static int open_rest(struct gw_salvage *s, struct gw_error *err)
+{
+    if (gw_image_open_half(s->from, getenv("TMPDIR"), &s->rest, err) < 0)
+        return gw_cli_failed(COMMAND, NULL, err->text);
+    if (gw_image_lock(s->rest, err) == -EBUSY)
+        return gw_cli_failed(COMMAND, s->from, "another process is sending this machine: it is not lost while that goes on");
+    return GW_EXIT_DONE;
+}
+
+/* ---- what was done -------------------------------------------------------------------------------------------------- */
+
+static void report_json(const struct gw_salvage *s, const struct stat *st)
+{
+    json_t *blocks = json_array(), *all;
+    uint64_t taken = 0;
+
+    for (unsigned i = 0; i < gw_image_blocks(s->image); i++) {
+        if (!s->lacking[i])
+            continue;
+        taken += s->lacking[i];
+        json_array_append_new(blocks, json_pack("{s:s, s:I}", "block", gw_image_block_name(s->image, i), "bytes", (json_int_t)s->lacking[i]));
+    }
+    all = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "event", "salvaged", "machine", gw_image_machine(s->image), "file", s->output,
+                    "file-bytes", (json_int_t)st->st_blocks * 512, "taken-bytes", (json_int_t)taken, "taken", blocks);
+    json_dumpf(all, stdout, JSON_ENSURE_ASCII);
+    printf("\n");
+    json_decref(all);
+}
+
+static void report(const struct gw_salvage *s)
+{
+    char a[GW_HUMAN], b[GW_HUMAN];
+    struct stat st = {0};
+    uint64_t ram = 0;
+
+    stat(s->output, &st);
+    if (s->transfer.json) {
+        report_json(s, &st);
+        return;
+    }
+    for (unsigned i = 0; i < gw_image_blocks(s->image); i++) {
+        ram += gw_image_block_bytes(s->image, i);
+        if (s->lacking[i])
+            printf("%s: %" PRIu64 " pages (%s) taken from %s\n", gw_shown(gw_image_block_name(s->image, i)),
+                   s->lacking[i] / gw_image_page_bytes(s->image), gw_human_bytes(a, (double)s->lacking[i]), gw_shown(s->from ? s->from : s->listen));
+    }
+    printf("%s with %s of RAM is whole in %s (%s)\n", gw_shown(gw_image_machine(s->image)), gw_human_bytes(a, (double)ram),
+           gw_shown(s->output), gw_human_bytes(b, (double)st.st_blocks * 512));
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+int gw_salvage_failed(struct gw_salvage *s, const char *what, const struct gw_error *err)
+{
+    gw_cli_progress_done(&s->progress);
+    if (s->progress.interrupted)
+        return gw_cli_failed(COMMAND, s->output, "interrupted; nothing was left there");
+    return gw_cli_failed(COMMAND, what, err->text);
+}
+
+static int join(struct gw_salvage *s, struct gw_error *err)
+{
+    struct gw_salvage_options how = {.progress = step, .opaque = &s->progress, .threads = s->write.threads};
+    char text[128];
+
+    if (gw_image_salvage(s->image, s->rest, &how, err) < 0)
+        return gw_salvage_failed(s, s->from, err);
+    if (!gw_salvage_lacking(s->image))
+        return GW_EXIT_DONE;
+    gw_cli_progress_done(&s->progress);
+    snprintf(text, sizeof text, "it lacks %" PRIu64 " bytes of what the other one lacks: they are in neither of them", gw_salvage_lacking(s->image));
+    return gw_cli_failed(COMMAND, s->from, text);
+}
+
+static int from_file(struct gw_salvage *s, struct gw_error *err)
+{
+    int status = open_rest(s, err);
+
+    if (status == GW_EXIT_DONE)
+        status = check_output(s, err);
+    if (status == GW_EXIT_DONE && gw_confine(&s->confine, gw_confine_kind_of(&s->write), err) < 0)
+        status = gw_cli_failed(COMMAND, NULL, err->text);
+    if (status != GW_EXIT_DONE)
+        return status;
+    gw_cli_progress_init(&s->progress, "compared");
+    s->progress.on &= !s->transfer.quiet;
+    gw_cli_progress_watch(&s->progress);
+    status = join(s, err);
+    if (status != GW_EXIT_DONE)
+        return status;
+    s->progress.what = "written";
+    s->write.progress = step;
+    s->write.opaque = &s->progress;
+    if (gw_image_write(s->image, s->output, &s->write, err) < 0)
+        return gw_salvage_failed(s, NULL, err);
+    gw_cli_progress_done(&s->progress);
+    return GW_EXIT_DONE;
+}
+
+static int salvage(struct gw_salvage *s, struct gw_error *err)
+{
+    int status = open_partial(s, err);
+
+    if (status == GW_EXIT_DONE && s->from)
+        status = from_file(s, err);
+    else if (status == GW_EXIT_DONE && (status = check_output(s, err)) == GW_EXIT_DONE)
+        status = gw_salvage_listen(s, err);
+    if (status == GW_EXIT_DONE && (!s->transfer.quiet || s->transfer.json))
+        report(s);
+    return status;
+}
+
+int gw_cmd_salvage(int argc, char **argv)
+{
+    struct gw_salvage s = {.transfer = {.command = COMMAND, .wake = -1, .signals = -1}, .confine = {.command = COMMAND}, .write = {.format = GW_IMAGE_PARKED}};
+    struct gw_error err = GW_ERROR_INIT;
+    unsigned level = 0;
+    const struct gw_cli_option options[] = {{"from", .text = &s.from},
+                                            {"listen", .text = &s.listen},
+                                            {"ram-folder", .text = &s.ram_folder},
+                                            {"output", 'o', .text = &s.output},
+                                            {"force", 'f', .flag = &s.write.replace},
+                                            {"compress", .text = &s.write.compress},
+                                            {"level", .number = &level, .most = LEVEL_MAX},
+                                            {"threads", .number = &s.write.threads, .most = THREADS_MAX},
+                                            {"json", .flag = &s.transfer.json},
+                                            {"quiet", 'q', .flag = &s.transfer.quiet},
+                                            GW_CONFINE_OPTION(&s.confine),
+                                            {0}};
+    int status = gw_cli_options(argc, argv, options, usage);
+
+    if (status >= 0)
+        return status;
+    if (optind + 1 != argc || !s.output || !s.from == !s.listen || (s.ram_folder && !s.listen))
+        return usage(stderr);
+    s.partial = argv[optind];
+    s.write.level = (int)level;
+    status = salvage(&s, &err);
+    gw_transfer_end(&s.transfer);
+    gw_image_free(s.image); /* reads from the other one */
+    gw_image_free(s.rest);
+    free(s.lacking);
+    return gw_cli_end(COMMAND, status);
+}
