@@ -229,13 +229,6 @@ static int remove_file(struct send *tx)
     return tx->removed ? GW_EXIT_DONE : gw_transfer_failed(&tx->transfer, tx->file, &err);
 }
 
-static bool ended(struct gw_send *send)
-{
-    enum gw_status status = gw_send_status(send);
-
-    return gw_transfer_ended(status) || status == GW_STATUS_POSTCOPY_PAUSED;
-}
-
 static int run(struct send *tx, struct gw_error *err)
 {
     struct gw_transfer *t = &tx->transfer;
@@ -298,7 +291,7 @@ static int run(struct send *tx, struct gw_error *err)
     r = gw_send_start(vm, &config, &send, err);
     if (r < 0)
         return gw_transfer_failed(t, tx->file, err);
-    while (!ended(send)) {
+    while (!gw_transfer_source_ended(gw_send_status(send))) {
         gw_send_stats(send, &stats);
         stats.status = gw_send_status(send);
         if (connected(tx, stats.status) && confine(tx, err) < 0) {

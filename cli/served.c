@@ -78,7 +78,7 @@ bool gw_served_look(struct gw_served *d)
         return false;
     d->status = gw_send_status(d->send);
     gw_send_stats(d->send, &d->stats);
-    if (!gw_transfer_ended(d->status))
+    if (!gw_transfer_source_ended(d->status))
         return false;
     gw_send_wait(d->send, &d->error);
     gw_send_stats(d->send, &d->stats);

@@ -278,6 +278,11 @@ bool gw_transfer_ended(enum gw_status status)
     return status == GW_STATUS_COMPLETED || status == GW_STATUS_FAILED || status == GW_STATUS_CANCELLED;
 }
 
+bool gw_transfer_source_ended(enum gw_status status)
+{
+    return gw_transfer_ended(status) || status == GW_STATUS_POSTCOPY_PAUSED;
+}
+
 double gw_transfer_seconds(const struct gw_transfer *t)
 {
     return (double)(now_ns() - t->began_ns) / 1e9;

@@ -72,6 +72,8 @@ bool gw_transfer_turn(struct gw_transfer *t, const struct gw_stats *stats);
 /* The same without waiting. */
 bool gw_transfer_look(struct gw_transfer *t, const struct gw_stats *stats);
 bool gw_transfer_ended(enum gw_status status);
+/* The same of a source: its session ends when it pauses, and another one goes on. */
+bool gw_transfer_source_ended(enum gw_status status);
 /* Takes the progress line away. */
 void gw_transfer_clear(struct gw_transfer *t);
 /* The text of a domain for libvirt; *ret is the caller's to free. */

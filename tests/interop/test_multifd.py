@@ -235,7 +235,7 @@ class ZeroCopy(Multifd):
         alone = {"capabilities": ["zero-copy-send"], "parameters": {}}
         for uri, settings, words in ((self.unix(), self.with_it(), "zero-copy-send needs tcp:, not unix:"),
                                      ("tcp:127.0.0.1:1", zlib, "set multifd-compression to none"),
-                                     ("tcp:127.0.0.1:1", alone, "zero-copy-send needs capability multifd")):
+                                     ("tcp:127.0.0.1:1", alone, "zero-copy-send needs multifd, which is off")):
             p = self.none_vm("source", "send", uri, **settings)
             self.assertNotEqual(p.wait_exit(), 0)
             p.close()

@@ -74,7 +74,7 @@ static void test_roundtrip(void **state)
 
 static void test_fields(void **state)
 {
-    WRONG("the file needs a feature that is not known here (0x8)", t.needs |= 8);
+    WRONG("the file needs a feature that is not known here (0x10)", t.needs |= 0x10);
     WRONG("not known here (0x80000000)", t.needs = 0x80000000);
     WRONG("pages of 0 bytes", t.page_bytes = 0);
     WRONG("pages of 512 bytes", t.page_bytes = 512);
