@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Forecasts of recorded measurements beside what happened: traces/forecasts.txt. What the record has not is at its default. The bounds
+ * Forecasts of recorded measurements beside what happened: forecasts.txt. What the record has not is at its default. The bounds
  * below are what the model reaches, and a little; who makes it better raises them.
  */
 #include <setjmp.h>
@@ -104,7 +104,7 @@ static void test_recorded(void **state)
 {
     struct figure total = {.name = "total time"}, downtime = {.name = "downtime"}, bytes = {.name = "bytes"};
     unsigned runs = 0, right = 0;
-    FILE *f = fopen(TRACES "/forecasts.txt", "r");
+    FILE *f = fopen(TRACES "/../forecasts.txt", "r");
     struct row r;
 
     assert_non_null(f);
