@@ -76,9 +76,10 @@ static void put_tiles(FILE *to, const struct gw_report *r)
     char value[80], a[GW_HUMAN], b[GW_HUMAN], more[160];
 
     fputs("<dl class=\"tiles\">\n", to);
-    snprintf(more, sizeof more, isnan(r->setup_ms) ? "" : "set-up %s", gw_human_ms(a, r->setup_ms));
+    snprintf(more, sizeof more, "%s%s", isnan(r->setup_ms) ? "" : "set-up ", isnan(r->setup_ms) ? "" : gw_human_ms(a, r->setup_ms));
     tile(to, "Total time", isnan(r->total_ms) ? "not known" : gw_human_ms(value, r->total_ms), more);
-    snprintf(more, sizeof more, isnan(r->downtime_limit_ms) ? "" : "limit %s", gw_human_ms(a, r->downtime_limit_ms));
+    snprintf(more, sizeof more, "%s%s", isnan(r->downtime_limit_ms) ? "" : "limit ",
+             isnan(r->downtime_limit_ms) ? "" : gw_human_ms(a, r->downtime_limit_ms));
     tile(to, "Downtime", isnan(r->downtime_ms) ? "none" : gw_human_ms(value, r->downtime_ms), more);
     *more = 0;
     if (r->total_ms > 0 && !isnan(r->sent))
