@@ -298,6 +298,8 @@ int gw_announce_arrival(struct gw_vm *vm, struct gw_error *err)
         .rounds = gw_options_param(vm->options, GW_PARAM_ANNOUNCE_ROUNDS),
     };
     pthread_mutex_lock(&vm->announcer.lock);
+    if (!vm->announcer.nics) /* nobody to speak for */
+        n->timing.rounds = 0;
     r = begin(vm, n, err);
     pthread_mutex_unlock(&vm->announcer.lock);
     return r;
