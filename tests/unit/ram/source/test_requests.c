@@ -2,120 +2,31 @@
  *
  * Pages that are asked for, in front of all others; each once, and host pages whole.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 
-#include "ram/source/dirty.h"
-#include "ram/source/requests.h"
-
-#define PAGE   4096u
-#define SMALL  600u        /* pages of block "small", whose host pages are target pages */
-#define HOST   (64u << 10) /* bytes of a host page of block "large" */
-#define PER    (HOST / PAGE)
-#define LARGE  (10 * PER + 3) /* its last host page is cut */
-
-struct rig {
-    struct gw_ram ram;
-    struct gw_tracker *tracker;
-    struct gw_source *source;
-    struct gw_requests *requests;
-    struct gw_batch batch;
-    uint8_t *mem[2];
-    bool given[2][SMALL];
-};
-
-static void must(int r, const struct gw_error *err)
-{
-    if (r < 0)
-        print_error("%s\n", err->text);
-    assert_true(r >= 0);
-}
+#define LARGE (10 * PER + 3) /* its last host page is cut */
+#include "asked.h"
 
 static int open_rig(void **state)
 {
-    static const bool goes[2] = {true, true};
-    struct rig *t = calloc(1, sizeof *t);
+    struct rig *t = rig_new();
     struct gw_error err = GW_ERROR_INIT;
     struct gw_source *dirty;
 
-    must(gw_ram_init(&t->ram, PAGE, NULL, &err), &err);
-    for (unsigned i = 0; i < 2; i++) {
-        struct gw_ram_desc d = {.name = i ? "large" : "small",
-                                .used_bytes = (uint64_t)(i ? LARGE : SMALL) * PAGE,
-                                .page_bytes = i ? HOST : PAGE,
-                                .gpa = (uint64_t)i << 32};
-
-        d.host = t->mem[i] = aligned_alloc(HOST, ((size_t)SMALL * PAGE + HOST - 1) / HOST * HOST);
-        must(gw_ram_add(&t->ram, &d, &err), &err);
-    }
-    must(gw_tracker_explicit_new(&t->ram, &t->tracker, &err), &err);
     must(gw_source_dirty_new(&t->ram, t->tracker, false, &dirty, &err), &err);
     must(gw_source_requests_new(dirty, &t->ram, &t->source, &t->requests, &err), &err);
-    must(t->source->begin(t->source, goes, &err), &err);
+    rig_begin(t);
     *state = t;
     return 0;
 }
 
 static int close_rig(void **state)
 {
-    struct rig *t = *state;
-
-    t->source->end(t->source);
-    t->source->free(t->source);
-    gw_tracker_free(t->tracker);
-    gw_ram_close(&t->ram);
-    free(t->mem[0]);
-    free(t->mem[1]);
-    free(t);
+    rig_free(*state);
     return 0;
-}
-
-/* The next batch; each page of it for the first time. */
-static unsigned take(struct rig *t, unsigned max)
-{
-    struct gw_batch *b = &t->batch;
-
-    assert_int_equal(t->source->next(t->source, b, max, NULL), 0);
-    for (unsigned i = 0; i < b->count; i++) {
-        assert_true(b->page[i] < b->block->pages);
-        assert_false(t->given[b->block->index][b->page[i]]);
-        t->given[b->block->index][b->page[i]] = true;
-    }
-    return b->count;
-}
-
-static void expect(struct rig *t, unsigned max, const char *block, uint64_t first, unsigned count)
-{
-    assert_int_equal(take(t, max), count);
-    assert_string_equal(t->batch.block->name, block);
-    for (unsigned i = 0; i < count; i++)
-        assert_int_equal(t->batch.page[i], first + i);
-}
-
-static void ask(struct rig *t, const char *block, uint64_t page, unsigned count)
-{
-    struct gw_error err = GW_ERROR_INIT;
-
-    must(gw_requests_ask(t->requests, block, page * PAGE, (uint64_t)count * PAGE, &err), &err);
-}
-
-static void all_came(struct rig *t)
-{
-    while (take(t, 7))
-        ;
-    assert_int_equal(t->source->pending(t->source), 0);
-    for (unsigned i = 0; i < SMALL; i++)
-        assert_true(t->given[0][i]);
-    for (unsigned i = 0; i < LARGE; i++)
-        assert_true(t->given[1][i]);
 }
 
 /* Before it is opened nothing is given out of its order. */
@@ -148,7 +59,7 @@ static void test_order(void **state)
     assert_false(gw_requests_urgent(t->requests));
     assert_false(gw_requests_waiting(t->requests));
     expect(t, 4, "small", 4, 4);
-    all_came(t);
+    all_came(t, 7);
 }
 
 /* What is held back is everything but what was asked for. */
@@ -164,7 +75,7 @@ static void test_hold(void **state)
     assert_int_equal(take(t, 4), 0);
     gw_requests_hold(t->requests, false);
     expect(t, 4, "small", 10, GW_REQUESTS_NEIGHBOURS);
-    all_came(t);
+    all_came(t, 7);
 }
 
 /* A large host page goes whole and in one piece: the one that was begun before the one that is asked for. */
@@ -278,7 +189,7 @@ static void test_flood(void **state)
     pthread_join(thread, &r);
     assert_int_equal((intptr_t)r, -ECANCELED);
     assert_false(gw_requests_waiting(t->requests));
-    all_came(t);
+    all_came(t, 7);
 }
 
 /* All has been given: requests that come late, in whatever number, wait for nothing. */
@@ -287,7 +198,7 @@ static void test_late(void **state)
     struct rig *t = *state;
 
     gw_requests_open(t->requests);
-    all_came(t);
+    all_came(t, 7);
     ask(t, "small", 1, 1);
     gw_requests_finish(t->requests);
     assert_false(gw_requests_waiting(t->requests));
@@ -366,7 +277,7 @@ static void test_apart(void **state)
     ask(t, "large", 2 * PER, PER); /* it went */
     gw_requests_finish(t->requests);
     assert_int_equal(serve(t), 0);
-    all_came(t);
+    all_came(t, 7);
     assert_int_equal(wakes, 0);
 }
 
@@ -396,7 +307,7 @@ static void test_collision(void **state)
     gw_requests_hold(t->requests, false);
     gw_requests_finish(t->requests);
     assert_int_equal(serve(t), 0);
-    all_came(t);
+    all_came(t, 7);
 }
 
 struct server {
