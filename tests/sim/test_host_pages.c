@@ -230,8 +230,10 @@ static void test_host_pages(void **state)
     unsigned before, urgent = 0;
     uint64_t fresh;
 
-    if (!GW_HAVE_ZPAGE)
+    if (!GW_HAVE_ZPAGE) {
+        print_message("SKIP: built without zlib\n");
         skip();
+    }
     /* A part of the first pass, then the machine changes hands in the middle of a host page. */
     for (unsigned i = 0; i < 9; i++)
         assert_true(go(t, 101));
