@@ -4,7 +4,24 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "channel/iov.h"
+
 #define AHEAD_BYTES (1u << 20) /* of a file that are fetched unasked, at a time */
+
+/* By way of a place for all of it. */
+static int read_together(struct gw_bytes *b, const struct iovec *iov, unsigned count, uint64_t at, size_t bytes, struct gw_error *err)
+{
+    GW_AUTOFREE uint8_t *room = count > 1 ? malloc(bytes) : NULL;
+    size_t done = 0;
+    int r;
+
+    if (count > 1 && !room)
+        return gw_nomem(err, "bytes of a server");
+    r = b->ops->read(b, room ? room : iov->iov_base, bytes, at, err);
+    for (unsigned i = 0; r >= 0 && room && i < count; done += iov[i++].iov_len)
+        memcpy(iov[i].iov_base, room + done, iov[i].iov_len);
+    return r;
+}
 
 int gw_bytes_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err)
 {
@@ -14,7 +31,9 @@ int gw_bytes_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64
         bytes += iov[i].iov_len;
     if (gw_add_overflows(at, bytes, &end) || end > b->size)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the file ends before byte %" PRIu64, at + bytes);
-    return bytes ? b->ops->readv(b, iov, count, at, err) : 0;
+    if (!bytes)
+        return 0;
+    return b->ops->readv ? b->ops->readv(b, iov, count, at, err) : read_together(b, iov, count, at, (size_t)bytes, err);
 }
 
 int gw_bytes_read(struct gw_bytes *b, void *dst, size_t bytes, uint64_t at, struct gw_error *err)
@@ -41,8 +60,8 @@ struct gw_bytes *gw_bytes_free(struct gw_bytes *b)
 
 static int file_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err)
 {
-    while (count) {
-        ssize_t n = preadv(b->fd, iov, (int)GW_MIN(count, 1024u), (off_t)at);
+    for (int i = 0; i < (int)count;) {
+        ssize_t n = preadv(b->fd, iov + i, GW_MIN((int)count - i, GW_IOV_MAX), (off_t)at);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -51,12 +70,7 @@ static int file_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uin
         if (!n)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the file ends before byte %" PRIu64, at + 1);
         at += (uint64_t)n;
-        for (; count && (size_t)n >= iov->iov_len; iov++, count--)
-            n -= (ssize_t)iov->iov_len;
-        if (n) {
-            iov->iov_base = (uint8_t *)iov->iov_base + n;
-            iov->iov_len -= (size_t)n;
-        }
+        i = gw_iov_advance(iov, (int)count, i, (size_t)n);
     }
     return 0;
 }

@@ -16,8 +16,10 @@
 struct gw_bytes;
 
 struct gw_bytes_ops {
-    /* All of it, to vectors, which are used up. The range is in [0, size). -EPROTO: the bytes are not there. */
+    /* All of it, to vectors, which are used up. The range is in [0, size). -EPROTO: the bytes are not there. NULL: `read` does. */
     int (*readv)(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err);
+    /* The same to one place. */
+    int (*read)(struct gw_bytes *b, uint8_t *dst, size_t bytes, uint64_t at, struct gw_error *err);
     /* Optional. The range is wanted soon, in small pieces. */
     void (*ahead)(struct gw_bytes *b, uint64_t at, uint64_t bytes);
     void (*free)(struct gw_bytes *b);

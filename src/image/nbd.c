@@ -307,14 +307,15 @@ static int fetch(struct far *f, uint8_t *dst, uint64_t bytes, uint64_t at, struc
 }
 
 /* Grown to what the server wants at least. */
-static int fetch_aligned(struct far *f, uint8_t *dst, uint64_t bytes, uint64_t at, struct gw_error *err)
+static int far_read(struct gw_bytes *b, uint8_t *dst, size_t bytes, uint64_t at, struct gw_error *err)
 {
+    struct far *f = far_of(b);
     uint64_t from = at - at % f->align_bytes, end = gw_div_up(at + bytes, f->align_bytes) * f->align_bytes;
     GW_AUTOFREE uint8_t *room = NULL;
     int r;
 
-    if (end > f->bytes.size)
-        end = f->bytes.size;
+    if (end > b->size)
+        end = b->size;
     if (from == at && end == at + bytes)
         return fetch(f, dst, bytes, at, err);
     room = malloc(end - from);
@@ -323,25 +324,6 @@ static int fetch_aligned(struct far *f, uint8_t *dst, uint64_t bytes, uint64_t a
     r = fetch(f, room, end - from, from, err);
     if (r >= 0)
         memcpy(dst, room + (at - from), bytes);
-    return r;
-}
-
-static int far_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err)
-{
-    struct far *f = far_of(b);
-    GW_AUTOFREE uint8_t *room = NULL;
-    size_t bytes = 0, done = 0;
-    uint8_t *dst;
-    int r;
-
-    for (unsigned i = 0; i < count; i++)
-        bytes += iov[i].iov_len;
-    if (count > 1 && !(room = malloc(bytes)))
-        return gw_nomem(err, "bytes of a server");
-    dst = room ? room : iov->iov_base;
-    r = fetch_aligned(f, dst, bytes, at, err);
-    for (unsigned i = 0; r >= 0 && room && i < count; done += iov[i++].iov_len)
-        memcpy(iov[i].iov_base, room + done, iov[i].iov_len);
     return r;
 }
 
@@ -357,7 +339,7 @@ static void far_free(struct gw_bytes *b)
     free(f);
 }
 
-static const struct gw_bytes_ops far_ops = {.readv = far_readv, .free = far_free};
+static const struct gw_bytes_ops far_ops = {.read = far_read, .free = far_free};
 
 int gw_nbd_open(const char *uri, struct gw_bytes **ret, struct gw_error *err)
 {

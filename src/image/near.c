@@ -142,24 +142,13 @@ static int read_small(struct near *n, uint8_t *dst, size_t bytes, uint64_t at, s
     return r;
 }
 
-static int near_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err)
+static int near_read(struct gw_bytes *b, uint8_t *dst, size_t bytes, uint64_t at, struct gw_error *err)
 {
     struct near *n = near_of(b);
-    GW_AUTOFREE uint8_t *room = NULL;
-    size_t bytes = 0, done = 0;
-    uint8_t *dst;
-    int r = 0;
 
-    for (unsigned i = 0; i < count; i++)
-        bytes += iov[i].iov_len;
-    if (count > 1 && !(room = malloc(bytes)))
-        return gw_nomem(err, "bytes of a server");
-    dst = room ? room : iov->iov_base;
-    if (!copy_kept(&n->tail, dst, bytes, at) && !copy_kept(&n->ahead, dst, bytes, at))
-        r = bytes < GW_NEAR_SMALL ? read_small(n, dst, bytes, at, err) : gw_bytes_read(n->far, dst, bytes, at, err);
-    for (unsigned i = 0; r >= 0 && room && i < count; done += iov[i++].iov_len)
-        memcpy(iov[i].iov_base, room + done, iov[i].iov_len);
-    return r;
+    if (copy_kept(&n->tail, dst, bytes, at) || copy_kept(&n->ahead, dst, bytes, at))
+        return 0;
+    return bytes < GW_NEAR_SMALL ? read_small(n, dst, bytes, at, err) : gw_bytes_read(n->far, dst, bytes, at, err);
 }
 
 static void near_free(struct gw_bytes *b)
@@ -176,7 +165,7 @@ static void near_free(struct gw_bytes *b)
     free(n);
 }
 
-static const struct gw_bytes_ops near_ops = {.readv = near_readv, .ahead = near_ahead, .free = near_free};
+static const struct gw_bytes_ops near_ops = {.read = near_read, .ahead = near_ahead, .free = near_free};
 
 int gw_near_new(struct gw_bytes *take_far, struct gw_bytes **ret, struct gw_error *err)
 {

@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 
 #include "base/bitmap.h"
+#include "channel/iov.h"
 #include "image/unpack.h"
 
 #define VECTORS   512 /* of one read */
@@ -134,8 +135,8 @@ static bool place(const struct gw_stream_file *f, const struct gw_stream_block *
 
 static int read_vectors(int fd, struct iovec *iov, int n, uint64_t at, struct gw_error *err)
 {
-    while (n) {
-        ssize_t got = preadv(fd, iov, n, (off_t)at);
+    for (int i = 0; i < n;) {
+        ssize_t got = preadv(fd, iov + i, n - i, (off_t)at);
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -145,12 +146,7 @@ static int read_vectors(int fd, struct iovec *iov, int n, uint64_t at, struct gw
             return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                            "the file ends at byte %" PRIu64 ": it was cut since it was opened", at);
         at += (uint64_t)got;
-        for (; n && (size_t)got >= iov->iov_len; iov++, n--)
-            got -= (ssize_t)iov->iov_len;
-        if (n) {
-            iov->iov_base = (char *)iov->iov_base + got;
-            iov->iov_len -= (size_t)got;
-        }
+        i = gw_iov_advance(iov, n, i, (size_t)got);
     }
     return 0;
 }

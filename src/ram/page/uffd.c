@@ -102,3 +102,17 @@ int gw_uffd_open_missing(int *ret_fd, uint64_t *ret_features, struct gw_error *e
     close(fd);
     return agree(has & wanted, ret_fd, ret_features, err);
 }
+
+int gw_uffd_read(int fd, struct uffd_msg *msg, unsigned max, struct gw_error *err)
+{
+    ssize_t n;
+
+    do
+        n = read(fd, msg, max * sizeof *msg);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN)
+        return 0;
+    if (n <= 0)
+        return gw_fail(err, n ? -errno : -EIO, GW_BLAME_LOCAL, "userfaultfd: %s", n ? strerror(errno) : "it was closed");
+    return (int)((size_t)n / sizeof *msg);
+}

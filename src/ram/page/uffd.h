@@ -10,6 +10,8 @@
 
 #include "base/base.h"
 
+struct uffd_msg;
+
 /* *ret_fd is close-on-exec and the caller's. -ENOTSUP: this kernel cannot; -EPERM: it may not; both say what to do. */
 int gw_uffd_open_wp_async(int *ret_fd, struct gw_error *err);
 
@@ -20,5 +22,8 @@ int gw_uffd_open_wp(int *ret_fd, struct gw_error *err);
 /* One for pages that are missing, of memory of all kinds that the kernel can do; that needs the same privilege. *ret_features:
  * UFFD_FEATURE_x that it has; the thread of a fault is told where that can be. */
 int gw_uffd_open_missing(int *ret_fd, uint64_t *ret_features, struct gw_error *err);
+
+/* What the kernel has to tell on a userfaultfd that does not block: so many messages, at most max; 0: nothing now. */
+int gw_uffd_read(int fd, struct uffd_msg *msg, unsigned max, struct gw_error *err);
 
 #endif

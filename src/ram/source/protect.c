@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "ram/page/uffd.h"
 #include "ram/source/moment.h"
 
 #define FAULTS         64u            /* that are known of at a time; the kernel keeps the others */
@@ -137,18 +138,14 @@ static int read_faults(struct protect *p, struct gw_error *err)
     struct uffd_msg msg[16];
 
     while (p->faults + GW_ARRAY_LEN(msg) <= FAULTS) {
-        ssize_t n = read(p->moment.uffd, msg, sizeof msg);
+        int n = gw_uffd_read(p->moment.uffd, msg, GW_ARRAY_LEN(msg), err);
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN)
-            return 0;
         if (n <= 0)
-            return gw_fail(err, n ? -errno : -EIO, GW_BLAME_LOCAL, "userfaultfd: %s", n ? strerror(errno) : "it was closed");
-        for (size_t i = 0; i < (size_t)n / sizeof *msg; i++)
+            return n;
+        for (int i = 0; i < n; i++)
             if (msg[i].event == UFFD_EVENT_PAGEFAULT)
                 note_fault(p, (uintptr_t)msg[i].arg.pagefault.address);
-        if ((size_t)n < sizeof msg)
+        if (n < (int)GW_ARRAY_LEN(msg))
             return 0;
     }
     return 0;

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include "ram/page/uffd.h"
 #include "ram/store/blocktime.h"
 
 #define MESSAGES 64u /* that are read at a time */
@@ -132,22 +133,18 @@ static int hear(struct gw_faults *f, struct gw_error *err)
     struct uffd_msg msg[MESSAGES];
 
     for (;;) {
-        ssize_t n = read(f->table->uffd, msg, sizeof msg);
+        int n = gw_uffd_read(f->table->uffd, msg, MESSAGES, err);
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN)
-            return 0;
         if (n <= 0)
-            return gw_fail(err, n ? -errno : -EIO, GW_BLAME_LOCAL, "userfaultfd: %s", n ? strerror(errno) : "it was closed");
-        for (size_t i = 0; i < (size_t)n / sizeof *msg; i++) {
+            return n;
+        for (int i = 0; i < n; i++) {
             int32_t thread = f->table->has_threads ? (int32_t)msg[i].arg.pagefault.feat.ptid : 0;
             struct gw_error error = GW_ERROR_INIT;
 
             if (msg[i].event == UFFD_EVENT_PAGEFAULT && fault(f, (uintptr_t)msg[i].arg.pagefault.address, thread, &error) < 0)
                 note_failure(f, &error);
         }
-        if ((size_t)n < sizeof msg)
+        if (n < (int)MESSAGES)
             return 0;
     }
 }
