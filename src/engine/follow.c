@@ -428,7 +428,7 @@ int gw_recv_recover(struct gw_recv *r, const char *text, struct gw_error *err)
     if (x->ended || (x->phase != GW_PHASE_RECV_PAUSED && x->phase != GW_PHASE_RECV_RECOVER))
         e = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no postcopy here that was paused");
     else if (in(r)->door)
-        e = gw_fail(err, -EALREADY, GW_BLAME_CALLER, "Migrate recovery is triggered already");
+        e = gw_fail(err, -EALREADY, GW_BLAME_CALLER, "the machine waits for its source at an address already");
     else
         e = gw_listen(&uri, BACKLOG, &door, err);
     if (e >= 0) {

@@ -40,7 +40,7 @@ struct gw_working_set {
 };
 
 /* Pages of this block, behind what is there; a run that goes on where the last one ended becomes a part of it. block_pages: of the
- * block. What is more than GW_WORKING_SET_RUNS is left out. What is more than GW_WORKING_SET_RUNS is left out. -ENOMEM; -EINVAL: pages of another size. */
+ * block. What is more than GW_WORKING_SET_RUNS is left out. -ENOMEM; -EINVAL: pages of another size. */
 int gw_working_set_add(struct gw_working_set *set, uint32_t page_bytes, const char *block, uint64_t block_pages, bool beside,
                        uint64_t first, uint64_t count, struct gw_error *err);
 void gw_working_set_put(const struct gw_working_set *set, struct gw_out *out);
