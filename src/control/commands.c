@@ -62,6 +62,8 @@ int gw_cmd_cont(struct gw_control *c, json_t *args, json_t **ret_result, struct 
         r = gw_control_may_run(c, err);
         if (r == 0)
             r = switch_machine(c, c->ops.cont, "RESUME", err);
+    } else {
+        r = gw_control_may_run_on(c, err);
     }
     /* Whoever says this of a machine that has left means to have it back. */
     if (r == 0)

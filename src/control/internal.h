@@ -180,6 +180,8 @@ bool gw_status_ended(enum gw_status status);
 void gw_control_settle(struct gw_control *c);
 /* Whether `cont` may run a machine that stands still: not while a session has it, not on half-loaded memory. */
 int gw_control_may_run(struct gw_control *c, struct gw_error *err);
+/* The same for one that runs. */
+int gw_control_may_run_on(struct gw_control *c, struct gw_error *err);
 void gw_control_free_sessions(struct gw_control *c);
 
 /* info.c: the answer to query-migrate. address may be NULL. */

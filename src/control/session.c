@@ -89,6 +89,17 @@ int gw_control_may_run(struct gw_control *c, struct gw_error *err)
     return r;
 }
 
+/* One that lacks pages for good still runs until it has been stopped, which takes as long as it waits for a page. */
+int gw_control_may_run_on(struct gw_control *c, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&c->sessions);
+    r = c->recv && !receiving(c) ? judge_incoming(c, err) : 0;
+    pthread_mutex_unlock(&c->sessions);
+    return r;
+}
+
 /* Frees sessions that ended, keeping what query-migrate tells of the last. */
 static void drop_ended(struct gw_control *c)
 {

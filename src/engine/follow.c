@@ -4,7 +4,9 @@
 #include "image/image.h"
 #include "wire/numbers.h"
 
-#define BACKLOG 8
+#define BACKLOG     8
+#define EMPTY_BYTES 32u /* a PART with a flag and a footer has 18 */
+#define IDLE_MAX    4096u
 
 static struct gw_postcopy_in *in(struct gw_recv *r)
 {
@@ -270,6 +272,15 @@ static int until_complete(struct gw_recv *r, int e, struct gw_error *err)
         *err = (struct gw_error)GW_ERROR_INIT;
         e = go_on(r, err);
     }
+}
+
+int gw_follow_check_idle(struct gw_recv *r, uint64_t bytes, struct gw_error *err)
+{
+    if (bytes >= EMPTY_BYTES || lacking(r))
+        in(r)->idle = 0;
+    else if (++in(r)->idle == IDLE_MAX)
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source has sent %u empty sections and no end", IDLE_MAX);
+    return 0;
 }
 
 int gw_follow(struct gw_recv *r, int e, struct gw_error *err)

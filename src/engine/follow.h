@@ -29,6 +29,7 @@ struct gw_postcopy_in {
 
     bool threaded;         /* `thread` reads what follows */
     pthread_t thread;
+    unsigned idle;         /* elements in a row that brought nothing although all is here. Of whoever reads */
     char asked[256];       /* block of the request before. The store's thread, or the session's while that is held */
     bool stands, stops;    /* given up: its threads wait for pages that never come, and `stopper` for them */
     pthread_t stopper;
@@ -55,6 +56,10 @@ int gw_follow_lost(struct gw_recv *r, struct gw_error *err);
 void gw_follow_close(struct gw_recv *r);
 /* Nobody waits for a page any more. */
 void gw_follow_end(struct gw_recv *r);
+
+/* An element of so many bytes was read. -EPROTO: all has come, and the source goes on to send sections with nothing in them: it does
+ * not know that it has ended (QEMU 5.2 does so now and then when it was interrupted several times). */
+int gw_follow_check_idle(struct gw_recv *r, uint64_t bytes, struct gw_error *err);
 
 /* RECV_BITMAP and RESUME, behind the head of the command. */
 int gw_follow_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err);

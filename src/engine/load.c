@@ -465,6 +465,7 @@ static int describe_if_it_can(struct gw_recv *r, struct gw_error *err)
 
 int gw_recv_elements(struct gw_recv *r, bool session, struct gw_error *err)
 {
+    uint64_t at = gw_reader_offset(&r->reader);
     int e;
 
     while ((e = element(r, err)) > 0) {
@@ -472,6 +473,9 @@ int gw_recv_elements(struct gw_recv *r, bool session, struct gw_error *err)
             return 1;
         gw_recv_publish(r);
         e = gw_session_check(&r->session, err);
+        if (e >= 0 && r->grammar == GW_GRAMMAR_POSTCOPY)
+            e = gw_follow_check_idle(r, gw_reader_offset(&r->reader) - at, err);
+        at = gw_reader_offset(&r->reader);
         if (e < 0)
             break;
     }

@@ -78,7 +78,10 @@ class Arriving(Case):
                     source.qmp.command("migrate", uri="unix:" + path, resume=True)
                 source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
                 self.assert_ok(target.end())
-                source.wait()
+                if version == "5.2":  # now and then it sends empty sections without an end: the destination ends by itself then
+                    wait_until("an end", lambda s=source: s.migration()["status"] in ("completed", "postcopy-paused"))
+                else:
+                    source.wait()
                 self.assert_same_ram(target.ram(), RAM)
 
     def test_nobody_switches(self):

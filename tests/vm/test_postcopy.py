@@ -135,6 +135,7 @@ class Recovered(Postcopy):
         box.qmp.command("migrate", uri=to.address())
         box.qmp.command("migrate-start-postcopy")
         wait_until("its pages follow", lambda: to.qmp.seen("MIGRATION", status="postcopy-active"))
+        wait_until("its source knows", lambda: box.migration()["status"] == "postcopy-active")  # else it is not known who has it
         to.qmp.command("migrate-pause")
         wait_until("it stands", lambda: to.migration()["status"] == "postcopy-paused")
         wait_until("its source waits", lambda: box.migration()["status"] == "postcopy-paused")

@@ -322,6 +322,21 @@ static void test_lost_behind_the_last_page(void **state)
     rig_said("all of the machine is here; lost; ");
 }
 
+/* Nothing is lacking, and no end comes: whoever sends pages that we have, or lets us wait for one, is heard. */
+static void test_idle(void **state)
+{
+    lacking = 0x1000;
+    for (unsigned i = 0; i < 10000; i++)
+        assert_int_equal(gw_follow_check_idle(r, 18, &err), 0);
+    lacking = 0;
+    for (unsigned i = 0; i < 4095; i++)
+        assert_int_equal(gw_follow_check_idle(r, 18, &err), 0);
+    assert_int_equal(gw_follow_check_idle(r, 4096, &err), 0);
+    for (unsigned i = 0; i < 4095; i++)
+        assert_int_equal(gw_follow_check_idle(r, 18, &err), 0);
+    rig_fails(gw_follow_check_idle(r, 18, &err), -EPROTO, &err, "the source has sent 4096 empty sections and no end");
+}
+
 static void test_arrive(void **state)
 {
     go_to(GW_PHASE_FOLLOWED);
@@ -441,7 +456,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_ask), T(test_longest_name), T(test_deaf), T(test_map), T(test_map_refused), T(test_resume), T(test_resume_unheard),
         T(test_commit), T(test_commit_cancelled), T(test_commit_after_loss), T(test_whole), T(test_lacks), T(test_open_section),
-        T(test_lost_behind_the_last_page), T(test_arrive), T(test_arrive_parked), T(test_given_up_at_rest), T(test_given_up_here),
+        T(test_lost_behind_the_last_page), T(test_idle), T(test_arrive), T(test_arrive_parked), T(test_given_up_at_rest), T(test_given_up_here),
         T(test_held), T(test_again), T(test_recover_refused), T(test_pause),
     };
 
