@@ -110,9 +110,9 @@ class Running:
 
 
 class Report:
-    def __init__(self, program, passed=0, failures=(), skips=(), output="", seconds=0.0, machine=""):
+    def __init__(self, program, passed=0, failures=(), skips=(), output="", seconds=0.0, machine="", cpu_seconds=0.0):
         self.program, self.passed, self.failures, self.skips = program, passed, list(failures), list(skips)
-        self.output, self.seconds, self.machine = output, seconds, machine
+        self.output, self.seconds, self.machine, self.cpu_seconds = output, seconds, machine, cpu_seconds
 
 
 class Machine:
@@ -250,7 +250,7 @@ def run(program):
         passed = 1
     elif proc.returncode != 0 and not failures:
         failures.append(("exit", ending(proc.returncode) + (" with every test passed" if seen else "")))
-    return Report(program, passed, failures, skips, output, time.monotonic() - began, machine.words())
+    return Report(program, passed, failures, skips, output, time.monotonic() - began, machine.words(), proc.cpu_seconds)
 
 
 def build(name, quiet=False):
@@ -367,7 +367,8 @@ def say_report(r):
         words += ", %d FAILED" % len(r.failures)
     if r.skips:
         words += ", %d skipped" % len(r.skips)
-    print("  %-44s %s (%.1f s%s)" % (r.program.label, words, r.seconds, "; " + r.machine if r.failures else ""), flush=True)
+    print("  %-44s %s (%.1f s, CPU %.1f s%s)" % (r.program.label, words, r.seconds, r.cpu_seconds, "; " + r.machine if r.failures else ""),
+          flush=True)
 
 
 def steady_ground():
@@ -452,7 +453,7 @@ def main():
     passed = sum(r.passed for r in reports)
     if not passed and not failures:
         print("\nNothing ran.")
-    print("\n%.0f s" % (time.monotonic() - began))
+    print("\n%.0f s, CPU %.0f s" % (time.monotonic() - began, sum(r.cpu_seconds for r in reports)))
     print("%d passed, %d failed%s" % (passed, len(failures), ", %d skipped" % len(skips) if skips else ""))
     return 1 if failures or not passed else 0
 

@@ -170,7 +170,15 @@ def end_group(proc, number):
         pass
 
 
+def cpu_seconds(pid):
+    """What it and the children that it has waited for have used."""
+    stat = fields("/proc/%d/stat" % pid)
+    return sum(int(x) for x in stat[11:15]) / TICKS if len(stat) > 14 else 0.0
+
+
 def finish(proc):
     """Ends what is left of it. Before it is reaped: afterwards another program may have its number."""
     end_group(proc, signal.SIGKILL)
+    os.waitid(os.P_PID, proc.pid, os.WEXITED | os.WNOWAIT)
+    proc.cpu_seconds = cpu_seconds(proc.pid)
     proc.wait()

@@ -79,6 +79,11 @@ class Outcomes(unittest.TestCase):
         self.assertEqual(shell("echo no peer; exit 77").skips, [("all", "no peer")])
         self.assertEqual(len(shell("exit 77").failures), 1)
 
+    def test_what_it_cost_is_counted(self):
+        """Its own work, and that of its children."""
+        idle = shell("true").cpu_seconds
+        self.assertGreater(shell("sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done'; true").cpu_seconds, idle)
+
     def test_a_hang_is_named_and_all_of_it_is_ended(self):
         with tempfile.TemporaryDirectory() as d:
             mark = os.path.join(d, "pid")
