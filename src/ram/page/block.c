@@ -17,6 +17,7 @@ int gw_ram_init(struct gw_ram *ram, uint32_t page_bytes, void *opaque, struct gw
 static void free_block(struct gw_ram *ram, struct gw_ram_block *b)
 {
     gw_bitmap_free(b->discarded, b->max_bytes >> ram->page_bits);
+    gw_bitmap_free(b->given, b->max_bytes >> ram->page_bits);
     free(b);
 }
 
