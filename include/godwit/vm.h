@@ -151,6 +151,8 @@ enum gw_ram_flags {
     GW_RAM_FRESH = 1 << 4,        /* known to read as zeros (an untouched mapping): zero pages need no write on load. A
                                    * migration of either kind takes the flag away; gw_vm_set_fresh sets it again */
     GW_RAM_RESIZEABLE = 1 << 5,   /* a load may set used_bytes to anything up to max_bytes */
+    GW_RAM_PERSISTENT = 1 << 6,   /* on persistent memory (an NVDIMM, a file on DAX): its pages cannot come when the guest runs
+                                   * already, so the machine does not go by postcopy; it does otherwise */
 };
 
 struct gw_ram_desc {

@@ -95,6 +95,27 @@ class There(Postcopy):
         self.ends_well(self.arrived(box, to))
 
 
+class Persistent(Postcopy):
+    def test_named_and_goes_without(self):
+        box = self.begin("hotset", ["--memory", "8M,name=pmem,backing=" + self.path("pmem")])
+        self.options[-1] = "8M,name=pmem,backing=memfd"
+        to = self.box("to")
+        why = "RAM block pmem is on persistent memory"
+        box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 4 << 20})
+        box.qmp.command("migrate", uri=to.address())
+        wait_until("it goes", lambda: box.migration().get("ram", {}).get("transferred", 0) > 1 << 20)
+        self.assertRaisesRegex(QmpError, why, box.qmp.command, "migrate-start-postcopy")
+        self.assertEqual(box.migration()["status"], "active")
+        box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 0})
+        self.assertEqual(wait_until("an end", box.ended)["status"], "completed", box.text())
+        self.ends_well(self.arrived(box, to))
+
+    def test_at_the_destination(self):
+        with self.assertRaisesRegex(QmpError, "RAM block pmem cannot do postcopy: it is on persistent memory"):
+            self.options = ["--memory", "16M", "--memory", "8M,name=pmem,backing=" + self.path("pmem")]
+            self.box("to")
+
+
 class GivenBack(Postcopy):
     def rss(self, box):
         with open("/proc/%d/status" % box.proc.pid) as f:

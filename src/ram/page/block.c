@@ -58,6 +58,14 @@ struct gw_ram_block *gw_ram_find(const struct gw_ram *ram, const char *name)
     return NULL;
 }
 
+const struct gw_ram_block *gw_ram_persistent(const struct gw_ram *ram)
+{
+    for (unsigned i = 0; i < ram->count; i++)
+        if (ram->blocks[i]->flags & GW_RAM_PERSISTENT && gw_ram_migrates(ram->blocks[i]))
+            return ram->blocks[i];
+    return NULL;
+}
+
 struct gw_ram_block *gw_ram_at(const struct gw_ram *ram, uint64_t gpa)
 {
     for (unsigned i = 0; i < ram->count; i++)

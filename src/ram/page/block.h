@@ -74,6 +74,8 @@ int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_err
 void gw_ram_remove(struct gw_ram *ram, struct gw_ram_block *b);
 /* NULL when there is none of this name. */
 struct gw_ram_block *gw_ram_find(const struct gw_ram *ram, const char *name);
+/* The first one that is listed and on persistent memory, which rules postcopy out; NULL: there is none. */
+const struct gw_ram_block *gw_ram_persistent(const struct gw_ram *ram);
 /* The block that holds this guest-physical address, or NULL. */
 struct gw_ram_block *gw_ram_at(const struct gw_ram *ram, uint64_t gpa);
 /* The first one that begins behind it, or NULL. */
