@@ -47,8 +47,9 @@ static int usage(FILE *to)
         "--ram-folder)\n"
         "  --ram-folder DIR         keep the RAM in a nameless file in DIR meanwhile, not in memory\n"
         "  --postcopy               the source may switch to postcopy meanwhile (its capability postcopy-ram): the devices come then, and\n"
-        "                           memory behind them. Should the source be lost after that, what came is kept as "
-        "FILE.incomplete\n"
+        "                           memory behind them. Should the source be lost after that, it is waited for at URI, and goes on there\n"
+        "                           (`migrate` with resume). Ctrl-C ends that: what came is kept as FILE.incomplete\n"
+        "  --recovery-wait SECONDS  for such a source; 0: not at all (usual: as long as it takes)\n"
         "  --wait SECONDS           for a source; then it ends (usual: as long as it takes)\n" GW_CONFINE_USER_HELP
         GW_CONFINE_HELP GW_TRANSFER_HELP
         "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
@@ -149,6 +150,17 @@ static enum gw_cli_taken take_wait(void *opaque, char *value)
     return gw_option_seconds(value, &rx->wait_ns) ? GW_CLI_TAKEN : GW_CLI_WRONG;
 }
 
+static enum gw_cli_taken take_recovery_wait(void *opaque, char *value)
+{
+    struct gw_receive *rx = opaque;
+    uint64_t ns = 0;
+
+    if (strcmp(value, "0") && !gw_option_seconds(value, &ns))
+        return GW_CLI_WRONG;
+    rx->recovery_wait_s = (double)ns / 1e9;
+    return GW_CLI_TAKEN;
+}
+
 static enum gw_cli_taken take_memory_max(void *opaque, char *value)
 {
     struct gw_receive *rx = opaque;
@@ -164,6 +176,7 @@ int gw_cmd_receive(int argc, char **argv)
 {
     struct gw_receive rx = {.transfer = {.command = "receive", .wake = -1, .signals = -1},
                             .confine = {.command = "receive"},
+                            .recovery_wait_s = -1,
                             .options = {.format = GW_IMAGE_PARKED}};
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     struct gw_error err = GW_ERROR_INIT;
@@ -178,6 +191,7 @@ int gw_cmd_receive(int argc, char **argv)
                                             {"acknowledge", .take = take_acknowledge, .opaque = &rx},
                                             {"memory-max", .take = take_memory_max, .opaque = &rx},
                                             {"postcopy", .flag = &rx.postcopy},
+                                            {"recovery-wait", .take = take_recovery_wait, .opaque = &rx},
                                             {"wait", .take = take_wait, .opaque = &rx},
                                             {"ram-folder", .text = &rx.ram_folder},
                                             GW_CONFINE_OPTION(&rx.confine),

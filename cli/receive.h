@@ -15,11 +15,14 @@ struct gw_receive {
     const char *uri, *output, *ram_folder, *xml;
     uint64_t memory_max_bytes; /* 0: the usual */
     uint64_t wait_ns;          /* for a source; 0: for ever */
+    double recovery_wait_s;    /* for a source that was lost behind the switch; negative: for ever */
     struct gw_image_write_options options;
     struct gw_park *park;
     struct gw_confine confine;
     bool socket; /* a source is at the other end, not what one has left */
     bool postcopy; /* its memory may follow its devices */
+    bool paused; /* it was told that the source was lost */
+    double paused_s; /* when that was, in the transfer's time */
     bool early;  /* the source is told before the file is there */
     bool warned; /* that the source does not wait for an answer */
     bool alone;  /* no source came in time */

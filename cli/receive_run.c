@@ -6,6 +6,7 @@
 #include "receive.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,36 @@ static void warn(struct gw_receive *rx, const struct gw_stats *stats)
                      "the source does not wait until its machine is parked: its capability return-path makes it wait");
 }
 
+/* What its operator has to do there, once for each time that the connection is lost. */
+static void tell_paused(struct gw_receive *rx, const struct gw_stats *stats, const char *address)
+{
+    struct gw_error why = stats->error;
+    char text[4 * 512 + PATH_MAX + 300];
+
+    rx->paused = true;
+    rx->paused_s = gw_transfer_seconds(&rx->transfer);
+    gw_context(&why, "the source is lost, with memory that has not come");
+    gw_transfer_tell(&rx->transfer, "paused", "text", why.text);
+    snprintf(text, sizeof text,
+             "%s; at the source: `migrate -r %s` (QEMU's monitor), `godwit ctl SOCKET migrate %s --resume`, `godwit send FILE %s "
+             "--resume`. Ctrl-C keeps what came as %s.incomplete",
+             address, address, address, address, rx->output);
+    gw_transfer_tell(&rx->transfer, "waiting", "text", text);
+}
+
+/* true: it is not waited for any longer. */
+static bool look_for_source(struct gw_receive *rx, const struct gw_stats *stats, const char *address)
+{
+    if (stats->status == GW_STATUS_POSTCOPY_ACTIVE)
+        rx->paused = false;
+    if (stats->status != GW_STATUS_POSTCOPY_PAUSED)
+        return false;
+    if (!rx->paused)
+        tell_paused(rx, stats, address);
+    return rx->transfer.interrupts ||
+           (rx->recovery_wait_s >= 0 && gw_transfer_seconds(&rx->transfer) - rx->paused_s >= rx->recovery_wait_s);
+}
+
 static void told(void *opaque, const char *text)
 {
     gw_transfer_tell(opaque, "notice", "text", text);
@@ -82,6 +113,8 @@ static int tell_failure(struct gw_receive *rx, const struct gw_park_outcome *out
         gw_fail(err, -ETIMEDOUT, GW_BLAME_PEER, "no source came within %.3g s", (double)rx->wait_ns / 1e9);
         return gw_transfer_failed(&rx->transfer, rx->uri, err);
     }
+    if (rx->paused)
+        gw_context(err, rx->transfer.interrupts ? "interrupted while the source was waited for" : "the source that was lost did not come again in time");
     if (is_unheard(rx, stats))
         gw_context(err, outcome->whole
                             ? "the source believes that its machine has gone: `cont` there lets it go on"
@@ -147,6 +180,7 @@ int gw_receive_run(struct gw_receive *rx, struct gw_error *err)
                                           .progress_timeout_ns = t->timeout_ns,
                                           .vmdesc_wait_ns = 3000000000,
                                           .on_event = gw_transfer_event,
+                                          .await_source = rx->recovery_wait_s != 0,
                                           .opaque = t};
     struct gw_park_outcome outcome = {0};
     struct gw_stats stats = {0};
@@ -180,6 +214,10 @@ int gw_receive_run(struct gw_receive *rx, struct gw_error *err)
             rx->alone = gw_recv_cancel(recv, err) >= 0;
         if (gw_transfer_turn(t, &stats) && gw_recv_cancel(recv, err) < 0 && t->interrupts > 1)
             gw_recv_yank(recv);
+        if (look_for_source(rx, &stats, address)) {
+            atomic_store(&t->interrupted, false); /* what came is to be written; another interrupt ends that */
+            gw_recv_yank(recv);
+        }
     }
     *err = (struct gw_error)GW_ERROR_INIT;
     r = gw_park_wait(rx->park, err);

@@ -10,7 +10,8 @@ static int help(FILE *to)
     fprintf(
         to,
         "usage: godwit vm [OPTION]...\n\n"
-        "  --memory SIZE[,name=NAME][,page-size=2M][,backing=memfd|anonymous]   a block of RAM; repeatable [128M]\n"
+        "  --memory SIZE[,name=NAME][,page-size=2M][,backing=memfd|anonymous|/FILE]   a block of RAM; repeatable\n"
+        "                              [128M]. In /FILE it is as on persistent memory\n"
         "  --cpus N                    vCPUs [1]\n"
         "  --accel auto|kvm|unicorn    what runs them [auto]\n"
         "  --workload KIND[,rate=BYTES_PER_S][,set=SIZE][,seed=N]   what the guest does [idle]:\n"
@@ -61,7 +62,10 @@ static int parse_memory(struct gw_vm_program *v, char *text)
             m->backing = GW_MACHINE_MEMFD;
         else if (!strcmp(part, "backing=anonymous"))
             m->backing = GW_MACHINE_ANONYMOUS;
-        else
+        else if (!strncmp(part, "backing=/", 9)) {
+            m->backing = GW_MACHINE_FILE;
+            m->file = part + 8;
+        } else
             return bad("--memory", part, "not understood");
     }
     v->config.memory_count++;

@@ -80,7 +80,8 @@ static int add_ram(struct gw_machine *m, struct gw_vm *vm, struct gw_error *err)
             .used_bytes = b->bytes,
             .page_bytes = b->page_bytes,
             .gpa = b->gpa,
-            .flags = (b->shared ? GW_RAM_SHARED : 0u) | (m->incoming ? GW_RAM_FRESH : 0u),
+            .flags = (b->shared ? GW_RAM_SHARED : 0u) | (b->file ? GW_RAM_NAMED_FILE | GW_RAM_PERSISTENT : 0u) |
+                     (m->incoming && !b->file ? GW_RAM_FRESH : 0u),
         };
         r = gw_vm_add_ram(vm, &desc, err);
     }

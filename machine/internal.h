@@ -30,6 +30,7 @@ struct gw_machine_block {
     uint8_t *host;
     uint64_t gpa, bytes, page_bytes;
     bool shared;
+    bool file; /* shared, of a file with a name */
 };
 
 /* Registers behind the ports of one vCPU. */

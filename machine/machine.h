@@ -39,6 +39,7 @@ enum gw_machine_accel {
 enum gw_machine_backing {
     GW_MACHINE_MEMFD,     /* a shared mapping of a memfd */
     GW_MACHINE_ANONYMOUS, /* a private mapping */
+    GW_MACHINE_FILE,      /* a shared mapping of `file`, as persistent memory is: no postcopy */
 };
 
 struct gw_machine_memory {
@@ -47,6 +48,7 @@ struct gw_machine_memory {
     uint64_t page_bytes;             /* 0 or 4096; 2 MiB: from the host's pool of huge pages */
     bool transparent_huge;           /* ask for transparent huge pages; page_bytes stays 4096 */
     enum gw_machine_backing backing;
+    const char *file;                /* borrowed until the machine was made. Made, or as long as the block */
 };
 
 struct gw_machine_workload {

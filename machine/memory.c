@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/memfd.h>
 #include <linux/mman.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "machine/internal.h"
@@ -13,13 +15,35 @@
 #define MIB2 (2ull << 20)
 #define LEAST_BYTES (8ull << 20)
 
+/* An existing one keeps what is in it, so it has the block's length. */
+static int open_file(const char *path, uint64_t bytes, struct gw_error *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct stat st;
+    int r = 0;
+
+    if (fd < 0 || fstat(fd, &st) || (!st.st_size && ftruncate(fd, (off_t)bytes)))
+        r = gw_fail(err, -errno, GW_BLAME_LOCAL, "memory in %s: %s", path, strerror(errno));
+    else if (st.st_size && (uint64_t)st.st_size != bytes)
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "memory in %s: the file has %" PRIu64 " bytes, and the block %" PRIu64, path,
+                    (uint64_t)st.st_size, bytes);
+    if (r < 0 && fd >= 0)
+        close(fd);
+    return r < 0 ? r : fd;
+}
+
 static int map_block(struct gw_machine_block *b, const struct gw_machine_memory *memory, struct gw_error *err)
 {
     int flags = MAP_NORESERVE, fd = -1, protection = PROT_READ | PROT_WRITE;
     bool huge = b->page_bytes > GW_GUEST_PAGE;
     void *host;
 
-    if (b->shared) {
+    if (b->file) {
+        fd = open_file(memory->file, b->bytes, err);
+        if (fd < 0)
+            return fd;
+        flags |= MAP_SHARED;
+    } else if (b->shared) {
         fd = memfd_create(b->name, MFD_CLOEXEC | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
         if (fd < 0)
             return gw_fail(err, -errno, GW_BLAME_LOCAL, "memory %s: memfd: %s", b->name, strerror(errno));
@@ -81,7 +105,10 @@ int gw_memory_map(struct gw_machine *m, const struct gw_machine_config *config, 
         b->bytes = memory->bytes;
         b->page_bytes = page;
         b->gpa = gpa;
-        b->shared = memory->backing == GW_MACHINE_MEMFD;
+        b->file = memory->backing == GW_MACHINE_FILE;
+        b->shared = b->file || memory->backing == GW_MACHINE_MEMFD;
+        if (b->file && page != GW_GUEST_PAGE)
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "memory %s: a file has pages of 4K", b->name);
         int r = map_block(b, memory, err);
         if (r < 0)
             return r;

@@ -38,6 +38,9 @@ struct gw_recv_config {
     /* Capabilities and parameters of this and later sessions of the vm: all of them take the place of those of
      * gw_vm_options when the session starts; none does when it cannot. Read during the call. NULL: they stay. */
     const struct gw_options *options;
+    /* Of a machine that stands for an image, at a socket: behind the switch to postcopy a source that is lost is waited for again at the
+     * same address (GW_STATUS_POSTCOPY_PAUSED), until gw_recv_yank. Who comes and is no source is dropped. */
+    bool await_source;
 };
 
 /* Listens before it returns, so that gw_recv_address is right. The machine must not be running. */

@@ -134,8 +134,11 @@ GW_API enum gw_vm_place gw_vm_place(const struct gw_vm *vm);
 /* It left, and the other side has said that it has it: a guest that is started here then is a second one. Any thread. */
 GW_API bool gw_vm_runs_elsewhere(const struct gw_vm *vm);
 /* The embedder, or somebody who knows that the machine runs nowhere else, starts it here again: it can be migrated
- * again. The control socket's `cont` calls it (with force, of one that runs elsewhere). Starts nothing by itself. Any thread. -EBUSY during a migration. */
+ * again. The control socket's `cont` calls it (with force, of one that runs elsewhere). Starts nothing by itself. Any thread. -EBUSY during a migration; -ENODATA where gw_vm_memory_given. */
 GW_API int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err);
+/* Memory of it was given back to the host when the destination had it (capability release-ram), and reads as zeros: a guest must
+ * not run here until a machine was received. Any thread. */
+GW_API bool gw_vm_memory_given(const struct gw_vm *vm);
 
 /* ---- RAM (R1) ---------------------------------------------------------------------------------------------------- */
 
@@ -148,6 +151,8 @@ enum gw_ram_flags {
     GW_RAM_FRESH = 1 << 4,        /* known to read as zeros (an untouched mapping): zero pages need no write on load. A
                                    * migration of either kind takes the flag away; gw_vm_set_fresh sets it again */
     GW_RAM_RESIZEABLE = 1 << 5,   /* a load may set used_bytes to anything up to max_bytes */
+    GW_RAM_PERSISTENT = 1 << 6,   /* on persistent memory (an NVDIMM, a file on DAX): its pages cannot come when the guest runs
+                                   * already, so the machine does not go by postcopy; it does otherwise */
 };
 
 struct gw_ram_desc {

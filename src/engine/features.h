@@ -23,7 +23,7 @@
     F(EVENTS, "events", true, "QMP events MIGRATION and MIGRATION_PASS")                                               \
     F(POSTCOPY_RAM, "postcopy-ram", true, "the guest may go on before its pages have come")                           \
     F(COLO, "x-colo", false, "a second machine is kept a checkpoint behind")                                           \
-    F(RELEASE_RAM, "release-ram", false, "postcopy: the source gives pages back that were sent")                       \
+    F(RELEASE_RAM, "release-ram", true, "postcopy: the source gives memory back to its host that the destination has")  \
     F(BLOCK, "block", false, "disks are sent with the machine")                                                        \
     F(RETURN_PATH, "return-path", true, "the destination answers")                                                     \
     F(PAUSE_BEFORE_SWITCHOVER, "pause-before-switchover", true, "stopped, it waits for migrate-continue")              \

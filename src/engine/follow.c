@@ -76,6 +76,16 @@ static void *read_pages(void *arg)
     return NULL;
 }
 
+/* What it listens at is for this source alone from here on. */
+static void keep_door(struct gw_recv *r)
+{
+    gw_door_close(r);
+    pthread_mutex_lock(&r->session.lock);
+    in(r)->door = r->listener;
+    r->listener = NULL;
+    pthread_mutex_unlock(&r->session.lock);
+}
+
 int gw_follow_listen(struct gw_recv *r, struct gw_error *err)
 {
     bool runs = r->session.vm->guest->store_following;
@@ -84,6 +94,8 @@ int gw_follow_listen(struct gw_recv *r, struct gw_error *err)
     for (unsigned i = 0; e >= 0 && i < r->plan.lives; i++)
         if (r->plan.live[i]->ops->follow)
             e = r->plan.live[i]->ops->follow(r->plan.live[i], err);
+    if (e >= 0 && r->awaits)
+        keep_door(r);
     if (e < 0 || !runs)
         return e;
     r->touched = true;
@@ -227,7 +239,7 @@ static int go_on(struct gw_recv *r, struct gw_error *err)
         e = gw_recv_elements(r, false, err);
     }
     /* Whoever came and was no source has taken nobody's place. */
-    if (gw_session_phase(&r->session) == GW_PHASE_FOLLOWED && !r->regains)
+    if (gw_session_phase(&r->session) == GW_PHASE_FOLLOWED && !r->awaits)
         forget_door(r);
     return e;
 }
@@ -252,7 +264,7 @@ static int check_complete(struct gw_recv *r, struct gw_error *err)
 static int until_complete(struct gw_recv *r, int e, struct gw_error *err)
 {
     struct gw_session *x = &r->session;
-    bool waits = x->vm->guest->store_following || r->regains;
+    bool waits = x->vm->guest->store_following || r->awaits;
 
     for (;;) {
         if (e >= 0)

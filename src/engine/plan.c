@@ -369,6 +369,13 @@ static int check_snapshot(const struct gw_vm *vm, struct gw_error *err)
                      : 0;
 }
 
+/* A file is not given back, and a transport may still be reading pages that it took. */
+static bool gives_back(const struct gw_vm *vm)
+{
+    return gw_options_cap(vm->options, GW_CAP_RELEASE_RAM) && gw_options_cap(vm->options, GW_CAP_POSTCOPY_RAM) &&
+           !vm->guest->at_rest && !sends(vm);
+}
+
 static int make_source(struct gw_plan *plan, struct gw_vm *vm, bool snapshot, bool zeros, struct gw_source **ret,
                        struct gw_error *err)
 {
@@ -378,6 +385,8 @@ static int make_source(struct gw_plan *plan, struct gw_vm *vm, bool snapshot, bo
         return r;
     /* Holes are pages too that a transport is asked for. */
     r = snapshot ? vm->guest->snapshot(vm, plan->cancel, ret, err) : vm->guest->source(vm, zeros && !sends(vm), ret, err);
+    if (r >= 0 && gives_back(vm))
+        r = gw_source_giveback_new(*ret, &vm->ram, ret, &plan->giveback, err);
     if (r >= 0 && vm->prefer)
         r = gw_source_prefer_new(*ret, &vm->ram, vm->prefer, ret, &plan->prefer, err);
     if (r >= 0 && gw_options_cap(vm->options, GW_CAP_POSTCOPY_RAM))

@@ -26,6 +26,7 @@
  *     mapped-ram                     the layout of pages, both ways; lanes with a descriptor each
  *     postcopy-ram                   the source `requests` around the one that the guest is; the store `uffd` of a machine that
  *                                    runs here
+ *     release-ram                    the source `giveback` right around the guest's, where it is in this process and postcopy-ram is on
  *     postcopy-preempt               the lane `urgent`, beside the others
  *     (a working set)                the source `prefer` around that; what is asked for is noted down by the source `record` around
  *                                    `requests` (gw_vm_prefer, gw_vm_record)
@@ -40,6 +41,7 @@
 #include "engine/vm.h"
 #include "ram/ram.h"
 #include "ram/lane/urgent.h"
+#include "ram/source/giveback.h"
 #include "ram/source/prefer.h"
 #include "ram/source/requests.h"
 #include "wire/profile.h"
@@ -53,6 +55,7 @@ struct gw_plan {
     struct gw_live *snapshot; /* RAM, where the machine is saved as it is at one moment and runs on; else NULL */
     struct gw_requests *requests; /* pages that the destination asks for; NULL: postcopy-ram is off */
     struct gw_urgent *urgent; /* they go out by it; NULL: on the main stream */
+    struct gw_giveback *giveback; /* memory that the destination has; NULL: it stays */
     struct gw_prefer *prefer; /* pages that go first; NULL: none do */
     struct gw_codec *xbzrle; /* is told of another xbzrle-cache-size; NULL: it is off */
     struct gw_options *options;

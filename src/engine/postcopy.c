@@ -62,6 +62,8 @@ static int put_before(struct gw_send *s, struct gw_error *err)
     /* What is due of a large host page is all of it, and discarded as a whole. */
     if (r >= 0)
         gw_requests_open(s->plan.requests);
+    if (r >= 0)
+        r = gw_send_giveback_begin(s, err);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++)
         if (s->plan.live[i]->ops->hand_over)
             r = s->plan.live[i]->ops->hand_over(s->plan.live[i], &s->writer, &commands, err);
@@ -245,6 +247,8 @@ static int follow(struct gw_send *s, struct gw_error *err)
         r = gw_send_check(s, err);
         if (r >= 0)
             r = step(s, err);
+        if (r >= 0)
+            r = gw_send_giveback(s, err);
         at = gw_writer_offset(&s->writer);
         owed += gw_requests_urgent(s->plan.requests) || wanted(s) ? 0 : at - before;
         before = at;
@@ -289,7 +293,10 @@ int gw_send_follow(struct gw_send *s, struct gw_error *err)
         return failed_before(s, err);
     if (gw_session_phase(&s->session) != GW_PHASE_POSTCOPY)
         gw_session_enter(&s->session, GW_PHASE_POSTCOPY); /* one that has it all runs, whether or not it said so before */
-    return r < 0 ? lost(s, err) : gw_send_sent(s, true, true);
+    if (r < 0)
+        return lost(s, err);
+    gw_send_giveback_end(s);
+    return gw_send_sent(s, true, true);
 }
 
 int gw_send_postcopy(struct gw_send *s, struct gw_error *err)

@@ -224,6 +224,7 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
     memcpy(r->classify.uuid, vm->uuid, sizeof r->classify.uuid);
     if (r->regains && !gw_listener_is_socket(r->listener))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the rest of a machine is received at a socket: its source may come again and again");
+    r->awaits = r->regains || (config->await_source && vm->guest->at_rest && r->listener && gw_listener_is_socket(r->listener));
     if (r->regains) {
         r->postcopy.door = r->listener;
         r->listener = NULL;

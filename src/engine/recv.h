@@ -52,6 +52,7 @@ struct gw_recv {
     struct gw_postcopy_in postcopy;
     struct gw_blocktime *blocktime; /* how long threads wait for pages; NULL: that is not measured */
     bool regains; /* the machine came in part by an earlier session */
+    bool awaits;  /* nothing runs here, and its source may be lost and come again: where it came from stays open */
 
     struct gw_answers answers;
     bool return_path;        /* opened by the source */

@@ -76,7 +76,9 @@ static int agree(struct gw_send *s, struct gw_error *err)
     if (r < 0)
         return r;
     gw_requests_open(s->plan.requests);
-    r = gw_preempt_open(s, false, err);
+    r = gw_send_giveback_begin(s, err);
+    if (r >= 0)
+        r = gw_preempt_open(s, false, err);
     if (r >= 0)
         r = gw_preempt_begin(s, err);
     return r < 0 ? r : acknowledged(s, err);

@@ -70,6 +70,8 @@ static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, uint16_t byte
         rp->pongs++;
         rp->pong_ns = gw_now_ns(&s->vm->clock);
         rp->runs |= rp->packaged && gw_frame_get_pong(p).value == GW_PING_PACKAGE;
+        if (gw_frame_get_pong(p).value >= GW_PING_MARK)
+            rp->marked = gw_frame_get_pong(p).value;
         break;
     case GW_RP_REQ_PAGES:
     case GW_RP_REQ_PAGES_ID:

@@ -14,6 +14,7 @@
 #include "wire/numbers.h"
 
 #define GW_PING_PACKAGE 3u /* the PING at the end of the package; docs/wire-format.md 10.1 */
+#define GW_PING_MARK    0x10000u /* and above: behind pages whose memory is given back when they have come */
 
 struct gw_rp {
     struct gw_session *session;
@@ -35,6 +36,7 @@ struct gw_rp {
     bool resuming;                     /* and may */
     bool packaged; /* the package is on its way: PONG to GW_PING_PACKAGE may come, and then the machine runs there */
     bool runs;
+    uint32_t marked; /* the last PONG to a GW_PING_MARK; 0: none came */
     bool offered; /* the last byte is on its way: LOADED may come */
     bool loaded;
     bool shut; /* SHUT came, with this value */

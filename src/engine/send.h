@@ -53,6 +53,8 @@ struct gw_send {
     bool postcopy_asked; /* the switch to postcopy is wanted. Under session.lock */
     bool postcopy;       /* the machine goes that way */
     bool followed;    /* and has gone: its pages follow */
+    uint32_t mark, marks; /* of memory that is given back: the PING that is under way, 0: none is; how many there were */
+    bool gave;            /* what was not due at the switch went */
     bool confirmed;   /* the destination said that it has the machine, or what took it stores it. Before the phase is SENT */
 
     /* measurements */
@@ -136,6 +138,13 @@ int gw_send_follow(struct gw_send *s, struct gw_error *err);
 int gw_send_paused(struct gw_send *s, struct gw_error *err);
 /* resume.c: all of a session that goes on where one by postcopy broke off. */
 int gw_send_resume(struct gw_send *s, struct gw_error *err);
+/* giveback.c: memory that the destination has (release-ram); else these do nothing. */
+/* Pages are due as the destination will know them. */
+int gw_send_giveback_begin(struct gw_send *s, struct gw_error *err);
+/* Between two steps, once the machine runs there. */
+int gw_send_giveback(struct gw_send *s, struct gw_error *err);
+/* It has all of it. */
+void gw_send_giveback_end(struct gw_send *s);
 /* preempt.c: the channel of urgent pages, where there is one; else these do nothing. */
 /* Whether there can be one; many: the address can be connected to more than once. */
 int gw_preempt_check(const struct gw_vm *vm, bool many, struct gw_error *err);

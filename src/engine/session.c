@@ -75,6 +75,8 @@ static void place(struct gw_session *s, enum gw_phase to)
 
     if (incoming && owner == GW_OWNER_SOURCE && !offered)
         return;
+    if (incoming && owner == GW_OWNER_DESTINATION)
+        atomic_store(&s->vm->ram.given, false); /* all of it has come, or will */
     atomic_store(&s->vm->place, owner == GW_OWNER_UNDECIDED                   ? GW_VM_UNDECIDED
                                 : incoming == (owner == GW_OWNER_DESTINATION) ? GW_VM_HERE
                                                                               : GW_VM_LEFT);

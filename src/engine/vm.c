@@ -295,6 +295,11 @@ bool gw_vm_runs_elsewhere(const struct gw_vm *vm)
     return gw_vm_place(vm) == GW_VM_LEFT && atomic_load(&vm->taken);
 }
 
+bool gw_vm_memory_given(const struct gw_vm *vm)
+{
+    return atomic_load(&vm->ram.given);
+}
+
 int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err)
 {
     int r = 0;
@@ -302,6 +307,9 @@ int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err)
     pthread_mutex_lock(&vm->lock);
     if (vm->busy)
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
+    else if (gw_vm_memory_given(vm))
+        r = gw_fail(err, -ENODATA, GW_BLAME_CALLER,
+                    "memory of this machine was given back to the host when the destination had it (release-ram): it cannot run here");
     else
         atomic_store(&vm->place, GW_VM_HERE);
     pthread_mutex_unlock(&vm->lock);

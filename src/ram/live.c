@@ -214,6 +214,21 @@ static int hand_over(struct gw_live *live, struct gw_writer *w, struct gw_comman
     return r;
 }
 
+/* It must have what it said that it has: that memory is not there any more. */
+static int check_given(const struct gw_ram *ram, const struct gw_ram_block *b, const uint64_t *map, struct gw_error *err)
+{
+    for (uint64_t at = 0; b->given && atomic_load(&ram->given); at++) {
+        at = gw_bitmap_next_set(b->given, b->pages, at);
+        if (at == b->pages)
+            break;
+        if (!gw_bitmap_test(map, at))
+            return gw_fail(err, -ENODATA, GW_BLAME_PEER,
+                           "the destination lacks page 0x%" PRIx64 " of RAM block %s, which the machine's destination had and which was "
+                           "given back here (release-ram): is it another one?", at << ram->page_bits, b->name);
+    }
+    return 0;
+}
+
 static int resume(struct gw_live *live, struct gw_resume *ask, struct gw_error *err)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
@@ -230,6 +245,8 @@ static int resume(struct gw_live *live, struct gw_resume *ask, struct gw_error *
             continue;
         total += b->used_bytes;
         r = ask->map(ask, b->name, b->pages, &map, err);
+        if (r >= 0)
+            r = check_given(ram, b, map, err);
         for (; r >= 0 && (at = gw_bitmap_next_set(map, b->pages, at)) < b->pages; at = end) {
             end = gw_bitmap_next_clear(map, b->pages, at);
             r = m->source->settle(m->source, b, at, end - at, err);

@@ -151,11 +151,12 @@ static const struct gw_vm_ops machine_ops = {GW_SIZED(struct gw_vm_ops), .stop =
 
 static int map_block(struct block *b, struct gw_error *err)
 {
-    int fd = b->file ? open(b->file, O_RDWR | O_CREAT, 0600) : memfd_create("none_vm", MFD_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, (off_t)b->bytes))
+    int fd = b->private ? -1 : b->file ? open(b->file, O_RDWR | O_CREAT, 0600) : memfd_create("none_vm", MFD_CLOEXEC);
+    if (!b->private && (fd < 0 || ftruncate(fd, (off_t)b->bytes)))
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "memory of %s: %s", b->name, strerror(errno));
-    b->host = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
+    b->host = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE, b->private ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+    if (fd >= 0)
+        close(fd);
     if (b->host == MAP_FAILED)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "map memory of %s: %s", b->name, strerror(errno));
     return 0;

@@ -19,6 +19,7 @@ struct timer { /* QEMU's section `timer`, version 2 */
 struct block {
     char name[256];
     const char *file; /* mapped from here, shared; NULL: a memfd */
+    bool private; /* anonymous memory instead */
     uint64_t bytes, gpa;
     uint8_t *host;
 };

@@ -36,7 +36,7 @@ static void parse_uuid(const char *text, uint8_t uuid[16])
     }
 }
 
-static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PATH][,behind=BYTES of nothing] */
+static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PATH|,private][,behind=BYTES of nothing] */
 {
     if (m->blocks == BLOCKS_MAX)
         return false;
@@ -49,6 +49,8 @@ static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PA
             snprintf(b->name, sizeof(b->name), "%s", word + 5);
         else if (!strncmp(word, "file=", 5))
             b->file = word + 5;
+        else if (!strcmp(word, "private"))
+            b->private = true;
         else if (!strncmp(word, "behind=", 7))
             b->gpa = size_of(word + 7);
         else
@@ -59,7 +61,7 @@ static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PA
 
 int request_usage(void)
 {
-    fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH][,behind=SIZE]]... [--load FILE] [--dump FILE] [--machine NAME]\n"
+    fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH|,private][,behind=SIZE]]... [--load FILE] [--dump FILE] [--machine NAME]\n"
                     "               [--uuid UUID] [--peer 7.2|10.0|godwit] [--capability NAME[=off]]... [--parameter N=V]...\n"
                     "               [--tracker auto|pagemap|explicit] [--rate PAGES_PER_S] [--set SIZE] [--paused] [--stay]\n"
                     "               [--without PARTS] [--timeout-ms N] [--hello-ms N] send URI | recv URI | save FILE | load FILE\n");

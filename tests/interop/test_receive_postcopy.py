@@ -3,14 +3,17 @@
 """QEMU -> godwit receive --postcopy -> file: the source switches to postcopy while its machine is received."""
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cuts import Cutter, connect  # noqa: E402
 from harness import PAGE, Qtest, built, wait_until, write_file  # noqa: E402
 from test_park_live import Parking, RAM, SIZE  # noqa: E402
-from versions import VERSIONS  # noqa: E402
+from versions import VERSIONS, at_least  # noqa: E402
 
 SLOW = 4 << 20  # bytes a second: the switch is asked for before it has ended
 BASE, UNTIL = 1 << 20, SIZE - (1 << 20)  # below is the firmware. Some QEMUs lose the last pages in postcopy
@@ -137,7 +140,7 @@ class Lost(Arriving):
     def lost(self, version, *arguments, output):
         uri = self.unix("m" + output)
         source = self.source(version, "source" + output)
-        receive = self.receive(uri, "--postcopy", "--json", *arguments, output=output)
+        receive = self.receive(uri, "--postcopy", "--json", "--recovery-wait", "0", *arguments, output=output)
         source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 1 << 20})
         switch(source, uri)
         wait_until("it is switched", lambda: '"postcopy-active"' in receive.text())
@@ -169,6 +172,92 @@ class Lost(Arriving):
         self.assertTrue(self.inspect(self.path("parked.incomplete.2"))["lacking_bytes"])
         with open(self.path("parked.incomplete"), "rb") as f:
             self.assertEqual(f.read(), b"mine")
+
+
+ASK = 14    # bytes that a source says until it goes on: RECV_BITMAP of "r", RESUME
+BACK = 540  # bytes that `receive` says until it has acknowledged
+
+
+def place(version, r, n):
+    """Where a connection is cut: before it goes on, in the answer, among the pages. A source up to QEMU 7.2 at least waits for ever where
+    it goes on, and the connection is lost before it was answered."""
+    if not at_least(version, "8.0"):
+        return {"forward": r.randrange(ASK + PAGE, 300 << 10)}
+    return ({"forward": r.randrange(1, ASK)}, {"back": r.randrange(BACK)}, {"forward": r.randrange(ASK, 300 << 10)})[n % 3]
+
+
+class Again(Arriving):
+    """The connection is lost, and the source comes again: any number of times."""
+
+    CUTS = 4
+
+    def lost(self, source, receive):
+        def is_paused():
+            source.qmp.poll()
+            told = [e["data"]["status"] for e in source.qmp.events if e["event"] == "MIGRATION"]
+            return told and told[-1] == "postcopy-paused"
+        wait_until("its source is paused", lambda: is_paused() or not receive.alive())
+        source.qmp.events.clear()
+
+    def begin(self, version, *arguments):
+        uri = self.unix("m" + version)
+        source = self.none(version, "source" + version, ram=RAM, capabilities=["postcopy-ram", "events"])
+        receive = self.receive(uri, "--postcopy", "--json", *arguments, output="parked" + version)
+        source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 1 << 20})
+        switch(source, uri)
+        wait_until("it is switched", lambda: source.migration()["status"] == "postcopy-active")
+        source.qmp.command("migrate-pause")
+        self.lost(source, receive)
+        wait_until("it waits", lambda: receive.seen("waiting"))
+        return uri, source, receive
+
+    def whole(self, version, uri, source, receive):
+        source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+        source.qmp.command("migrate", uri=uri, resume=True)
+        source.wait()
+        self.exits(receive)
+        target = self.none(version, "t" + version, incoming=self.unix("n" + version))
+        self.arrives(target, self.unix("n" + version), self.path("parked" + version), "--force")
+        self.assert_same_ram(target.ram(), RAM)
+
+    def one(self, version, r, cuts):
+        uri, source, receive = self.begin(version)
+        self.assertIn("migrate -r " + uri, receive.seen("waiting")["text"])
+        for n in range(cuts):
+            kind, where = r.choice(("close", "reset", "swallow")), place(version, r, n)
+            cutter = Cutter(uri, kind=kind, **where)
+            cutter.start()
+            with self.failing_as("QEMU %s, cut %d at %s, %s" % (version, n, where, kind)):
+                source.qmp.command("migrate", uri=cutter.uri, resume=True)
+                cutter.end()
+                self.lost(source, receive)
+        self.whole(version, uri, source, receive)
+
+    def test_each_version(self):
+        for version in VERSIONS:
+            with self.subTest(version):
+                self.one(version, random.Random(version), self.CUTS)
+
+    def test_interrupted(self):
+        """What came is kept, and its source waits as before."""
+        uri, source, receive = self.begin("10.0")
+        receive.process.send_signal(signal.SIGINT)
+        self.assertEqual(receive.wait_exit(), 1)
+        self.assertIn("interrupted while the source was waited for", receive.text())
+        self.assertTrue(self.inspect(self.path("parked10.0.incomplete"))["lacking_bytes"])
+        self.assertEqual(source.migration()["status"], "postcopy-paused")
+
+    def test_strangers(self):
+        uri, source, receive = self.begin("10.0")
+        for said in (b"", b"GET / HTTP/1.0\r\n\r\n", bytes(4096), b"QEVM\0\0\0\3"):
+            with connect(uri) as stranger:
+                stranger.sendall(said)
+        self.whole("10.0", uri, source, receive)
+
+    def test_in_time(self):
+        uri, source, receive = self.begin("10.0", "--recovery-wait", "0.1")
+        self.assertEqual(receive.wait_exit(), 1)
+        self.assertIn("did not come again in time", receive.text())
 
 
 if __name__ == "__main__":

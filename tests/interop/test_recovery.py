@@ -99,6 +99,36 @@ class Live(Recovery):
         target.wait()
         self.assert_same_ram(target.saved_ram(), source.ram())
 
+    def test_memory_that_was_given_back(self):
+        """With release-ram, and the connection lost among pages: what was on its way is still there to be sent again."""
+        for version in VERSIONS:
+            with self.subTest(version):
+                self.given_back(version, self.target(version, "target" + version, "n" + version))
+
+    def given_back(self, version, target):
+        source = self.none_vm("source" + version, "send", self.unix("n" + version), peer=profile(version), ram=RAM, block="r,private",
+                              capabilities=["postcopy-ram", "release-ram"],
+                              parameters={"max-bandwidth": 8 << 20, "max-postcopy-bandwidth": 4 << 20})
+        source.tell("postcopy")
+        wait_until("it runs there", lambda: "postcopy-active" in source.statuses())
+        self.runs(target, source)
+        source.tell("pause")
+        for n in range(3):
+            self.paused_here(source, n + 1)
+            self.paused_there(target)
+            cutter = Cutter(self.listens_again(target, "r%d-%s" % (n, version)), forward=2 << 20, kind="swallow")
+            cutter.start()
+            source.tell("resume " + cutter.uri)
+            cutter.end()
+        self.paused_here(source, 4)
+        self.paused_there(target)
+        source.tell("max-postcopy-bandwidth=0")
+        source.tell("resume " + self.listens_again(target, "last" + version))
+        self.assert_ok(source.end())
+        target.wait()
+        self.assertFalse(source.ram().strip(bytes(1)), "it was not given back")
+        self.assert_same_ram(target.saved_ram(), RAM)
+
     def test_nobody_listens(self):
         """A failed attempt changes nothing."""
         target = self.target("10.0")

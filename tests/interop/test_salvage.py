@@ -26,7 +26,8 @@ class Halves(Arriving):
 
     def broken(self, path, name="half", at=None):
         """Sends it by postcopy. at: cut behind so many bytes; else the sender is killed behind the switch. Returns what was kept."""
-        receive = self.command("receive", "receive", "tcp:127.0.0.1:0", "--postcopy", "--json", "--output", self.path(name))
+        receive = self.command("receive", "receive", "tcp:127.0.0.1:0", "--postcopy", "--json", "--recovery-wait", "0", "--output",
+                               self.path(name))
         uri = wait_until("it listens", lambda: re.search('"listening","uri":"([^"]*)"', receive.text())).group(1)
         if at is None:
             send = self.command("send", "send", path, uri, "--postcopy", "--force", "--parameter", "max-postcopy-bandwidth=256K")
@@ -149,7 +150,7 @@ class Refused(Halves):
     def test_while_it_is_sent(self):
         path = self.whole()
         half = self.broken(path, at=FILLED // 2)
-        receive = self.receive(self.unix("n"), "--postcopy", "--json", output="again")
+        receive = self.receive(self.unix("n"), "--postcopy", "--json", "--recovery-wait", "0", output="again")
         send = self.command("send", "send", path, self.unix("n"), "--postcopy", "--force", "--parameter", "max-postcopy-bandwidth=16K")
         wait_until("it is switched", lambda: '"postcopy-active"' in receive.text())
         self.refused(half, path, "another process is sending this machine")
@@ -165,7 +166,8 @@ class FromASource(Halves):
         """A QEMU that is postcopy-paused, and what was kept of its machine."""
         name = "half" + version
         source = self.source(version, "source" + version)
-        receive = self.command("receive", "receive", "tcp:127.0.0.1:0", "--postcopy", "--json", "--output", self.path(name))
+        receive = self.command("receive", "receive", "tcp:127.0.0.1:0", "--postcopy", "--json", "--recovery-wait", "0", "--output",
+                               self.path(name))
         uri = wait_until("it listens", lambda: re.search('"listening","uri":"([^"]*)"', receive.text())).group(1)
         cutter = Cutter(uri, forward=at)
         source.qmp.command("migrate-set-parameters", **{"max-bandwidth": 4096, "max-postcopy-bandwidth": 64 << 10, "downtime-limit": 1})

@@ -6,7 +6,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <errno.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -107,6 +109,67 @@ static void test_a_start_that_waits_for_pages(void **state)
     assert_true(p.stats.postcopy_requests > 0);
 }
 
+static void before_it_gives_back(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
+{
+    before(p, source, destination);
+    assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "release-ram", true, NULL), 0);
+}
+
+static uint64_t resident(const struct sim *s, unsigned block)
+{
+    uint64_t n = 0;
+    unsigned char there;
+
+    for (uint64_t at = 0; at < s->ram_bytes[block]; at += 4096)
+        n += !mincore(s->ram[block] + at, 4096, &there) && (there & 1);
+    return n;
+}
+
+/* What only this machine has goes to the host, all of it; what others can see stays. It does not run here any more. */
+static void after_it_gave_back(struct pair *p)
+{
+    struct gw_error err = GW_ERROR_INIT;
+
+    assert_int_equal(resident(p->from, 0), 0);
+    assert_int_equal(resident(p->from, 2), 0);
+    assert_true(resident(p->from, 1) > 0);
+    assert_true(gw_vm_memory_given(p->from->vm));
+    assert_int_equal(gw_vm_came_back(p->from->vm, &err), -ENODATA);
+    assert_false(gw_vm_memory_given(p->to->vm));
+}
+
+static void test_given_back(void **state)
+{
+    struct course c = {.passes = 1};
+    struct pair p = {.mib = 8, .words_per_ms = 2000, .before = before_it_gives_back, .during = during, .after = after_it_gave_back,
+                     .opaque = &c};
+
+    pair_run(&p);
+    assert_int_equal(p.destination_says, GW_OWNER_DESTINATION);
+    assert_true(p.stats.postcopy_bytes > 0);
+}
+
+static void before_neither(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
+{
+    before_it_gives_back(p, source, destination);
+    p->to->fail_start = true;
+}
+
+static void after_neither(struct pair *p)
+{
+    assert_false(gw_vm_memory_given(p->from->vm));
+}
+
+/* It never ran there: nothing of it went, and it runs on here. */
+static void test_kept(void **state)
+{
+    struct course c = {.passes = 1};
+    struct pair p = {.mib = 4, .words_per_ms = 500, .before = before_neither, .during = during, .after = after_neither, .opaque = &c};
+
+    pair_run(&p);
+    assert_int_equal(p.source_says, GW_OWNER_SOURCE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +177,8 @@ int main(void)
         owned_test(test_behind_a_pass),
         owned_test(test_it_cannot_start),
         owned_test(test_a_start_that_waits_for_pages),
+        owned_test(test_given_back),
+        owned_test(test_kept),
     };
 
     return cmocka_run_group_tests_name("sim/postcopy", tests, NULL, NULL);

@@ -95,6 +95,59 @@ class There(Postcopy):
         self.ends_well(self.arrived(box, to))
 
 
+class Persistent(Postcopy):
+    def test_named_and_goes_without(self):
+        box = self.begin("hotset", ["--memory", "8M,name=pmem,backing=" + self.path("pmem")])
+        self.options[-1] = "8M,name=pmem,backing=memfd"
+        to = self.box("to")
+        why = "RAM block pmem is on persistent memory"
+        box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 4 << 20})
+        box.qmp.command("migrate", uri=to.address())
+        wait_until("it goes", lambda: box.migration().get("ram", {}).get("transferred", 0) > 1 << 20)
+        self.assertRaisesRegex(QmpError, why, box.qmp.command, "migrate-start-postcopy")
+        self.assertEqual(box.migration()["status"], "active")
+        box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 0})
+        self.assertEqual(wait_until("an end", box.ended)["status"], "completed", box.text())
+        self.ends_well(self.arrived(box, to))
+
+    def test_at_the_destination(self):
+        with self.assertRaisesRegex(QmpError, "RAM block pmem cannot do postcopy: it is on persistent memory"):
+            self.options = ["--memory", "16M", "--memory", "8M,name=pmem,backing=" + self.path("pmem")]
+            self.box("to")
+
+
+class GivenBack(Postcopy):
+    def rss(self, box):
+        with open("/proc/%d/status" % box.proc.pid) as f:
+            return int(next(line for line in f if line.startswith("RssAnon")).split()[1]) << 10
+
+    def test_release_ram(self):
+        """Memory goes to the host as it comes there: at the switch what is clean, then what follows; a lost connection in between."""
+        box = self.begin("sequential,rate=64M")
+        box.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "release-ram", "state": True}])
+        to = self.box("to")
+        box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 64 << 20, "downtime-limit": 1,
+                                                     "max-postcopy-bandwidth": 256 << 10})
+        box.qmp.command("migrate", uri=to.address())
+        wait_until("a pass", lambda: box.migration().get("ram", {}).get("dirty-sync-count", 0) > 2)
+        before = self.rss(box)
+        box.qmp.command("migrate-start-postcopy")
+        wait_until("what was clean went", lambda: self.rss(box) < before - (12 << 20))
+        self.assertEqual(box.migration()["status"], "postcopy-active")
+        box.qmp.command("migrate-pause")
+        wait_until("it stands", lambda: to.migration()["status"] == "postcopy-paused")
+        wait_until("its source waits", lambda: box.migration()["status"] == "postcopy-paused")
+        with self.assertRaisesRegex(QmpError, "was given back to the host"):
+            box.qmp.command("cont", **{"x-godwit-force": True})
+        to.qmp.command("migrate-recover", uri="unix:" + self.path("again"))
+        box.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+        box.qmp.command("migrate", uri="unix:" + self.path("again"), resume=True)
+        self.assertEqual(wait_until("an end", box.ended)["status"], "completed", box.text())
+        wait_until("all has come", lambda: to.qmp.seen("MIGRATION", status="completed"))
+        self.assertLess(self.rss(box), before - (24 << 20))
+        self.ends_well(self.arrived(box, to))
+
+
 class Recovered(Postcopy):
     def test_senders_that_are_killed(self):
         """Each brings a part. In between it stands at the next page that it lacks, and says so."""

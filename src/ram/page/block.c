@@ -17,6 +17,7 @@ int gw_ram_init(struct gw_ram *ram, uint32_t page_bytes, void *opaque, struct gw
 static void free_block(struct gw_ram *ram, struct gw_ram_block *b)
 {
     gw_bitmap_free(b->discarded, b->max_bytes >> ram->page_bits);
+    gw_bitmap_free(b->given, b->max_bytes >> ram->page_bits);
     free(b);
 }
 
@@ -53,6 +54,14 @@ struct gw_ram_block *gw_ram_find(const struct gw_ram *ram, const char *name)
 {
     for (unsigned i = 0; i < ram->count; i++)
         if (!strcmp(ram->blocks[i]->name, name))
+            return ram->blocks[i];
+    return NULL;
+}
+
+const struct gw_ram_block *gw_ram_persistent(const struct gw_ram *ram)
+{
+    for (unsigned i = 0; i < ram->count; i++)
+        if (ram->blocks[i]->flags & GW_RAM_PERSISTENT && gw_ram_migrates(ram->blocks[i]))
             return ram->blocks[i];
     return NULL;
 }

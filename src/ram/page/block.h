@@ -41,6 +41,7 @@ struct gw_ram_block {
     uint64_t *unclean;    /* one bit a chunk: the tracker must clean it before its pages are sent */
     uint64_t *counted;    /* written since a count began (gw_tracker_count_begin); NULL: none is under way. Under ram->lock */
     uint64_t *discarded;  /* logically unplugged; NULL: none ever */
+    uint64_t *given;      /* where ram->given: pages that were given back to the host, and are with the destination. NULL: none ever */
 
     void *tracker;        /* what the tracker keeps for this block */
 };
@@ -56,6 +57,7 @@ struct gw_ram {
     const struct gw_trace *trace; /* NULL: none */
     uint64_t dirty_pages; /* bits set in all dirty maps. Code that sets or clears some must update it. Under lock */
     bool sending;           /* a session sends pages. Under lock */
+    atomic_bool given;      /* some of it was given back to the host: the machine cannot run here */
     uint64_t skipped_pages; /* that this session need not send, since they were discarded or hinted as free. Under lock */
     char resized[256];    /* name of a block that was resized under a session; "" otherwise. Under lock */
 };
@@ -72,6 +74,8 @@ int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_err
 void gw_ram_remove(struct gw_ram *ram, struct gw_ram_block *b);
 /* NULL when there is none of this name. */
 struct gw_ram_block *gw_ram_find(const struct gw_ram *ram, const char *name);
+/* The first one that is listed and on persistent memory, which rules postcopy out; NULL: there is none. */
+const struct gw_ram_block *gw_ram_persistent(const struct gw_ram *ram);
 /* The block that holds this guest-physical address, or NULL. */
 struct gw_ram_block *gw_ram_at(const struct gw_ram *ram, uint64_t gpa);
 /* The first one that begins behind it, or NULL. */

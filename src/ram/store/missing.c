@@ -39,6 +39,9 @@ static int look(struct gw_missing *a, bool *ret_file, struct gw_error *err)
     enum gw_maps_kind kind;
     int r;
 
+    if (b->flags & GW_RAM_PERSISTENT)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_EMBEDDER,
+                       "RAM block %s cannot do postcopy: it is on persistent memory, whose pages cannot follow a guest that runs", b->name);
     if ((uintptr_t)b->host % os_page())
         return gw_fail(err, -EINVAL, GW_BLAME_EMBEDDER, "RAM block %s at %p does not begin on a page (%" PRIu64 " bytes)", b->name,
                        (void *)b->host, os_page());

@@ -142,6 +142,11 @@ int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err)
     return 0;
 }
 
+bool gw_vm_memory_given(const struct gw_vm *vm)
+{
+    return atomic_load(&vm->memory_given);
+}
+
 void gw_vm_for_each_blocker(struct gw_vm *vm, void (*f)(void *opaque, const char *reason), void *opaque)
 {
     const char *reason = atomic_load(&vm->blocker);

@@ -19,7 +19,7 @@ struct gw_vm {
     struct gw_options *options;
     _Atomic(const char *) blocker;
     atomic_uint came_back;
-    atomic_bool elsewhere;
+    atomic_bool elsewhere, memory_given;
     /* Looked at and changed between commands. */
     struct gw_dirty_rate_config measure; /* the last that was asked for */
     struct gw_dirty_rate rate;           /* what is told */

@@ -151,6 +151,10 @@ static void test_outgoing(void **state)
     ask(cl, "{\"execute\":\"cont\",\"arguments\":{\"x-godwit-force\":false}}",
         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the destination has said that it has this machine...");
     assert_int_equal(atomic_load(&rig->vm.came_back), 1);
+    atomic_store(&rig->vm.memory_given, true);
+    ask(cl, "{\"execute\":\"cont\",\"arguments\":{\"x-godwit-force\":true}}",
+        "{\"error\":{\"class\":\"GenericError\",\"desc\":\"memory of this machine was given back to the host...");
+    atomic_store(&rig->vm.memory_given, false);
     say(cl, "{\"execute\":\"cont\",\"arguments\":{\"x-godwit-force\":true}}");
     check_event(cl, "RESUME", NULL);
     check_next(cl, "cont", OK);

@@ -98,6 +98,11 @@ static void test_start_postcopy(void **state)
     rig_fails(gw_send_start_postcopy(s, &err), -EINVAL, &err,
               "capability postcopy-ram is off: it is turned on before the migration starts");
     s->plan.requests = (void *)s; /* it is on */
+    rig.vm->ram.blocks[0]->flags |= GW_RAM_PERSISTENT;
+    rig_fails(gw_send_start_postcopy(s, &err), -ENOTSUP, &err,
+              "RAM block ram is on persistent memory, whose pages cannot follow a guest that runs: this machine goes without postcopy");
+    assert_false(s->postcopy_asked);
+    rig.vm->ram.blocks[0]->flags |= GW_RAM_NO_MIGRATE; /* it stays here */
     assert_int_equal(gw_send_start_postcopy(s, &err), 0);
     assert_true(s->postcopy_asked);
     s->postcopy_asked = false;

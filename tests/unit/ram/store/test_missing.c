@@ -87,6 +87,8 @@ static void kinds(void **state)
     o.b->host += 64;
     refused(&o, -EINVAL, "does not begin on a page");
     o.b->host -= 64;
+    o.b->flags |= GW_RAM_PERSISTENT;
+    refused(&o, -ENOTSUP, "RAM block pc.ram cannot do postcopy: it is on persistent memory");
     close_one(&o);
 
     open_one(&o, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
