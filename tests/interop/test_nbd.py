@@ -166,11 +166,6 @@ class Sending(Nbd):
         target.wait()
         self.assert_same_ram(target.saved_ram(), RAM)
 
-    def test_not_written(self):
-        """Told before anything is received or written."""
-        for argv in (["convert", self.stream(), "nbd://h/x", "--format", "parked"], ["receive", self.unix(), "--output", "nbd://h/x"]):
-            self.assertIn("nbdcopy", self.godwit(*argv, status=1))
-
     def test_not_removed(self):
         self.assertIn("where it cannot be removed", self.godwit("send", "nbd://h/x", "tcp:h:1", "--remove", status=2))
 
