@@ -17,6 +17,7 @@ struct shelf {
     uint8_t *data, *safe; /* what there is, and what a crash leaves of it */
     unsigned did, fails_at,
         fail_for; /* writes, zeros and flushes; those from number fails_at on fail, so many (0: none) */
+    unsigned accesses; /* reads, however many ranges each has */
     bool unaligned, freed;
 };
 
@@ -29,10 +30,23 @@ static int shelf_do(struct shelf *s, uint64_t at, uint64_t bytes, struct gw_erro
                : 0;
 }
 
+static int shelf_read_all(struct gw_bytes *b, const struct gw_bytes_range *range, unsigned count, struct gw_error *err)
+{
+    struct shelf *s = (struct shelf *)b;
+
+    pthread_mutex_lock(&s->lock);
+    s->accesses++;
+    for (unsigned i = 0; i < count; i++)
+        memcpy(range[i].dst, s->data + range[i].at, range[i].bytes);
+    pthread_mutex_unlock(&s->lock);
+    return 0;
+}
+
 static int shelf_read(struct gw_bytes *b, uint8_t *dst, size_t bytes, uint64_t at, struct gw_error *err)
 {
-    memcpy(dst, ((struct shelf *)b)->data + at, bytes);
-    return 0;
+    const struct gw_bytes_range range = {dst, bytes, at};
+
+    return shelf_read_all(b, &range, 1, err);
 }
 
 static int shelf_put(struct gw_bytes *b, const uint8_t *src, uint64_t bytes, uint64_t at, struct gw_error *err)
@@ -86,7 +100,7 @@ static void shelf_free(struct gw_bytes *b)
 static void shelf_open(struct shelf *s, uint64_t size, uint8_t fill)
 {
     static const struct gw_bytes_ops ops = {
-        .read = shelf_read, .write = shelf_write, .zero = shelf_zero, .flush = shelf_flush, .free = shelf_free};
+        .read = shelf_read, .read_all = shelf_read_all, .write = shelf_write, .zero = shelf_zero, .flush = shelf_flush, .free = shelf_free};
 
     *s = (struct shelf){
         .bytes = {.ops = &ops, .size = size, .fd = -1, .depth = 4, .writes = true, .flushes = true, .align = 512}};
