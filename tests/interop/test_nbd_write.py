@@ -15,6 +15,7 @@ from harness import read_file, wait_until, write_file  # noqa: E402
 from places import wait_listening  # noqa: E402
 from test_nbd import Nbd, Server, setUpModule  # noqa: E402,F401
 from test_park_live import RAM, SIZE  # noqa: E402
+from test_receive_postcopy import Arriving, switch  # noqa: E402
 
 MIB = 1 << 20
 HELD = 128 << 10  # what is written last
@@ -267,6 +268,22 @@ class Failing(Writing):
         self.assert_nothing(server)
         self.arrive(server)
         self.assert_there(server.uri)
+
+    def test_source_is_lost_in_postcopy(self):
+        """What came is in the export itself, which no command takes for a machine, and salvage makes one of it."""
+        for arguments in [], ["--format", "stream", "--force"]:
+            name = "l%d" % len(arguments)
+            server, uri = self.export(name=name), self.unix(name + "m")
+            source = Arriving.source(self, "10.0", name + "source")
+            receive = self.receive_at(uri, server.uri, "--postcopy", "--json", *arguments)
+            source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 1 << 20})
+            switch(source, uri)
+            wait_until("it is switched", lambda: '"postcopy-active"' in receive.text())
+            source.close()
+            self.exits(receive, 1)
+            self.assertRegex(receive.text(), r"what came of the machine is in nbd\+unix:.*, and lacks \d+ bytes of memory")
+            self.assertTrue(json.loads(self.godwit("inspect", "--json", server.uri))["lacking_bytes"])
+            self.assertIn("bytes of its memory never came", self.godwit("send", server.uri, self.unix("nobody"), status=1))
 
     def test_nobody_there(self):
         uri = "nbd+unix:///?socket=" + self.path("nobody")

@@ -220,6 +220,28 @@ static void test_each_failure(void **state)
     }
 }
 
+/* The same as the output of a writer: committed, taken back, without another name. */
+static void test_as_output(void **state)
+{
+    static const uint8_t page[4096] = {7};
+    struct gw_image_out out;
+
+    assert_int_equal(gw_image_out_open_anywhere(&out, "nbd://there", false, &err), 0);
+    assert_int_equal(out.fd, -1);
+    assert_int_equal(gw_held_bytes(out.far)->ops->write(gw_held_bytes(out.far), page, sizeof page, 0, &err), 0);
+    assert_int_equal(gw_image_out_revert(&out, NULL, &err), -EINVAL);
+    assert_int_equal(gw_image_out_commit(&out, &err), 0);
+    assert_int_equal(shelf.safe[0], 7);
+    assert_int_equal(gw_image_out_revert(&out, "aside", &err), -ENOTSUP);
+    assert_int_equal(shelf.safe[0], 7);
+    assert_int_equal(gw_image_out_revert(&out, NULL, &err), 0);
+    assert_int_equal(shelf.safe[0], 0);
+    gw_image_out_close(&out);
+    assert_true(shelf.freed);
+    /* What is no machine does not go there. */
+    assert_int_equal(gw_image_out_open(&out, "nbd://there", false, &err), -ENOTSUP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +252,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_it_must_be, up, down),
         cmocka_unit_test_setup_teardown(test_end, up, down),
         cmocka_unit_test_setup_teardown(test_each_failure, up, down),
+        cmocka_unit_test_setup_teardown(test_as_output, up, down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
