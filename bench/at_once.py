@@ -4,12 +4,14 @@
 
     bench/at_once.py [--build build/check/plain] [--qemu 10.0] [--runs 5] [--mib 256 8192] [--area 16] [--many 20] [--all-first]
     bench/at_once.py --working-set [--rate 8M]
+    either with [--nbd MS] [--godwit PATH]
 
 Counted from the start of the command to the moment at which QEMU says that the guest runs. Each is done with a file that is
 compressed and one that is not, in the page cache and not (posix_fadvise). The guest has written some MiB of its memory (--area, and
 what Linux uses); the rest of it are zeros. --many: so many at once from one `serve`, of the first size. --all-first: without
 --postcopy, too. --working-set: how many pages the guest asks for in its first two seconds, with a record of the run before and
-without. It needs what the tests need (scripts/setup check, scripts/peers).
+without. --nbd: the file is on an NBD server (nbdkit), each of whose reads takes so many milliseconds. --godwit: another command than that
+of the build, to compare with. It needs what the tests need (scripts/setup check, scripts/peers).
 """
 import argparse
 import json
@@ -46,12 +48,28 @@ def main():
     p.add_argument("--all-first", action="store_true")
     p.add_argument("--working-set", action="store_true")
     p.add_argument("--rate", default="8M")
+    p.add_argument("--nbd", type=int)
+    p.add_argument("--godwit")
     o = p.parse_args()
     os.environ["GODWIT_TOP"], os.environ["GODWIT_BUILD"] = TOP, os.path.abspath(o.build)
     from harness import Case, built, wait_until
     from journey import Journey
 
+    godwit = o.godwit or built("cli/godwit")
+
     class Bench(Case):
+        def place(self, path):
+            """What a command is given for this file."""
+            at = path + ".nbd"
+            if o.nbd is None:
+                return path
+            if not os.path.exists(at):
+                server = subprocess.Popen(["nbdkit", "-f", "-U", at, "--filter=delay", "file", path, "delay-read=%dms" % o.nbd])
+                self.addCleanup(server.wait)
+                self.addCleanup(server.kill)
+                wait_until("nbdkit listens", lambda: os.path.exists(at))
+            return "nbd+unix:///?socket=" + at
+
         def target(self, journey, role):
             target = journey.qemu(o.qemu, role, incoming="", capabilities=["postcopy-ram"])
             uri = "unix:" + self.path(role)
@@ -66,8 +84,9 @@ def main():
             target, uri = self.target(journey, role)
             if cold:
                 forget(parked)
+            place = self.place(parked)
             began = time.time()
-            send = subprocess.Popen([built("cli/godwit"), "send", parked, uri, "--force", "--quiet", *options])
+            send = subprocess.Popen([godwit, "send", place, uri, "--force", "--quiet", *options])
             runs = self.runs(target, began)
             self.assertEqual(send.wait(), 0)
             all_there = 1000 * (time.time() - began)
@@ -106,7 +125,7 @@ def main():
                     if cold:
                         forget(path)
                     began = time.time()
-                    serve = subprocess.Popen([built("cli/godwit"), "serve", path, "--force", "--json", *[uri for _, uri in targets]],
+                    serve = subprocess.Popen([godwit, "serve", path, "--force", "--json", *[uri for _, uri in targets]],
                                              stdout=subprocess.PIPE, text=True)
                     runs = [self.runs(target, began) for target, _ in targets]
                     end = json.loads(serve.communicate()[0].splitlines()[-1])
@@ -126,7 +145,7 @@ def main():
             def two_seconds(role, command, options, seconds=2):
                 """Of it; and then it is broken off. What `ctl destinations` says meanwhile."""
                 target, uri = self.target(journey, role)
-                send = subprocess.Popen([built("cli/godwit"), command, parked, uri, "--force", "--parameter", "max-postcopy-bandwidth=" + o.rate,
+                send = subprocess.Popen([godwit, command, self.place(parked), uri, "--force", "--parameter", "max-postcopy-bandwidth=" + o.rate,
                                          *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 self.runs(target, 0)
                 time.sleep(seconds)

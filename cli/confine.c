@@ -102,7 +102,7 @@ int gw_confine_check_name(const struct gw_confine *c, const char *path, struct g
     struct stat there, folder;
     char name[PATH_MAX];
 
-    if (!c->user)
+    if (!c->user || gw_path_is_far(path))
         return 0;
     snprintf(name, sizeof name, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
     if (stat(name, &folder) < 0 || faccessat(AT_FDCWD, name, W_OK | X_OK, AT_EACCESS) < 0)

@@ -30,7 +30,7 @@ static int usage(FILE *to)
         "Writes the machine that rests in the file IN to the file OUT. What IN is, it finds out: a parked machine,\n"
         "a migration stream (also compressed with gzip, bzip2, xz, lzop or zstd), a mapped-ram file, a libvirt save\n"
         "image, also what an NBD server has (nbd://HOST/EXPORT). '-' is standard input, and for parked machines and streams standard output; IN,offset=N a stream or\n"
-        "mapped-ram file that begins at byte N.\n\n"
+        "mapped-ram file that begins at byte N. OUT may be nbd://HOST/EXPORT.\n\n"
         "  --format FORMAT  what OUT becomes: parked, stream, mapped-ram, libvirt\n"
         "  --compress NAME  parked: none or zstd. stream: raw, or the whole with gzip, bzip2, xz, lzop, zstd.\n"
         "                   libvirt: the same, or sparse (from libvirt 11.2 on)\n"
@@ -79,7 +79,7 @@ static int convert(struct job *job, struct gw_error *err)
     char *xml = NULL;
     int r;
 
-    job->confine.connects = gw_path_is_far(job->in);
+    job->confine.connects = gw_path_is_far(job->in) || gw_path_is_far(job->out);
     r = job->xml ? gw_read_xml(job->xml, &xml, err) : 0;
 
     if (r >= 0)

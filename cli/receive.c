@@ -32,7 +32,7 @@ static int usage(FILE *to)
         "return-path is on (godwit always); without it, should parking fail, `cont` at the source takes the machine "
         "back.\n"
         "A parked file is compressed after that; Ctrl-C meanwhile leaves it uncompressed.\n\n"
-        "  -o, --output FILE        where to; must not be there, unless\n"
+        "  -o, --output FILE        where to (also nbd://HOST/EXPORT); must not be there, unless\n"
         "  --force                  it may be replaced\n"
         "  --format NAME            parked (usual), stream, mapped-ram or libvirt\n"
         "  --compress NAME          of the file: none, zstd (parked); raw, gzip, bzip2, xz, lzop, zstd (stream, "
@@ -67,7 +67,11 @@ static int claim(const char *path, struct gw_error *err)
     uint64_t hash = 14695981039346656037u; /* FNV-1a: a name may be longer than an address */
     int fd, n;
 
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    if (gw_path_is_far(path)) {
+        name = path;
+        slash = NULL;
+    }
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, gw_path_is_far(path) ? "/" : slash ? path : ".");
     if (stat(folder, &st) < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: %s", folder, strerror(errno));
     for (const char *p = name; *p; p++)

@@ -29,28 +29,29 @@ static bool progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
     return atomic_load(&t->interrupted);
 }
 
-static void report(struct gw_receive *rx, const struct gw_stats *stats)
+static void report(struct gw_receive *rx, const struct gw_stats *stats, uint64_t far_bytes)
 {
     const struct gw_image *image = gw_park_image(rx->park);
     struct gw_transfer *t = &rx->transfer;
-    uint64_t ram = 0;
-    struct stat st = {0};
+    uint64_t ram = 0, bytes = far_bytes;
+    struct stat st;
     char a[GW_HUMAN], b[GW_HUMAN], c[GW_HUMAN];
 
     for (unsigned i = 0; i < gw_image_blocks(image); i++)
         ram += gw_image_block_bytes(image, i);
-    stat(rx->output, &st);
+    if (!bytes && stat(rx->output, &st) >= 0)
+        bytes = (uint64_t)st.st_blocks * 512;
     if (t->json) {
         gw_transfer_result(json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:f}", "event", stats->source_runs ? "snapshot" : "parked", "machine",
                                      gw_image_machine(image), "file", rx->output, "format",
                                      gw_image_format_name(rx->options.format), "packed", (int)rx->packed, "ram-bytes",
-                                     (json_int_t)ram, "file-bytes", (json_int_t)st.st_blocks * 512, "received-bytes",
+                                     (json_int_t)ram, "file-bytes", (json_int_t)bytes, "received-bytes",
                                      (json_int_t)stats->transferred_bytes, "seconds", gw_transfer_seconds(t)));
     } else if (!t->quiet) {
         gw_transfer_clear(t);
         printf("%s%s with %s of RAM is in %s (%s; %s came in)%s\n", stats->source_runs ? "a snapshot of " : "",
                gw_shown(gw_image_machine(image)), gw_human_bytes(a, (double)ram), gw_shown(rx->output),
-               gw_human_bytes(b, (double)st.st_blocks * 512), gw_human_bytes(c, (double)stats->transferred_bytes),
+               gw_human_bytes(b, (double)bytes), gw_human_bytes(c, (double)stats->transferred_bytes),
                stats->source_runs ? "; the guest itself runs on at its source" : "");
     }
     fflush(stdout);
@@ -191,7 +192,8 @@ int gw_receive_run(struct gw_receive *rx, struct gw_error *err)
     rx->socket = is_socket(rx->uri);
     rx->options.progress = progress;
     rx->options.opaque = rx;
-    rx->packed = true;
+    rx->packed = !gw_path_is_far(rx->output) || rx->options.compress || rx->options.level;
+    rx->confine.connects = gw_path_is_far(rx->output);
     r = gw_park_new(&park, &rx->park, err);
     if (r >= 0)
         r = gw_transfer_begin(t, gw_park_vm(rx->park), err);
@@ -230,6 +232,6 @@ int gw_receive_run(struct gw_receive *rx, struct gw_error *err)
         return tell_failure(rx, &outcome, &stats, err);
     if (outcome.packs)
         pack(rx, err);
-    report(rx, &stats);
+    report(rx, &stats, outcome.far_bytes);
     return GW_EXIT_DONE;
 }

@@ -58,7 +58,7 @@ static bool is_same_file(const char *a, const char *b)
 {
     struct stat x, y;
 
-    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
 /* Whatever can be known before all is read. */
@@ -245,6 +245,7 @@ int gw_cmd_salvage(int argc, char **argv)
         return usage(stderr);
     s.partial = argv[optind];
     s.write.level = (int)level;
+    s.confine.connects = gw_path_is_far(s.output) || gw_path_is_far(s.partial) || (s.from && gw_path_is_far(s.from));
     status = salvage(&s, &err);
     gw_transfer_end(&s.transfer);
     gw_image_free(s.image); /* reads from the other one */

@@ -39,6 +39,7 @@ static void keep_part(struct gw_salvage *s, uint64_t before)
     const size_t size = strlen(s->output) + 32;
     const struct gw_salvage_options how = {0};
     struct gw_error why = GW_ERROR_INIT;
+    bool far = gw_path_is_far(s->output);
     char *path = malloc(size);
     int r = gw_image_salvage(s->image, s->rest, &how, NULL);
     uint64_t after = gw_salvage_lacking(s->image);
@@ -47,10 +48,10 @@ static void keep_part(struct gw_salvage *s, uint64_t before)
         free(path);
         return;
     }
-    s->write.replace = false;
+    s->write.replace &= far; /* there it has the same place */
     r = -EEXIST;
-    for (unsigned n = 1; r == -EEXIST && n <= ASIDE_MAX; n++) {
-        snprintf(path, size, n == 1 ? "%s.%s" : "%s.%s.%u", s->output, after ? "incomplete" : "salvaged", n);
+    for (unsigned n = 1; r == -EEXIST && n <= (far ? 1 : ASIDE_MAX); n++) {
+        snprintf(path, size, far ? "%s" : n == 1 ? "%s.%s" : "%s.%s.%u", s->output, after ? "incomplete" : "salvaged", n);
         r = gw_image_write(s->image, path, &s->write, &why);
     }
     if (r >= 0 && !after)

@@ -292,6 +292,7 @@ static int confine(struct serve *sv, bool connected, bool programs, struct gw_er
     if (sv->confined || sv->listen || !connected)
         return 0;
     sv->confined = true;
+    sv->confine.connects = gw_path_is_far(sv->file);
     return gw_confine(&sv->confine, programs ? GW_CONFINE_EXEC : GW_CONFINE_ALL, err);
 }
 

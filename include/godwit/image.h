@@ -211,7 +211,8 @@ GW_API int gw_image_revert(struct gw_image *image, const char *aside, struct gw_
  * there is no file. */
 struct gw_output;
 GW_API int gw_output_new(const char *path, bool replace, struct gw_output **ret_output, struct gw_error *err);
-/* Of the file as long as it has another name, or none: empty at first. The output's; open for reading and writing. */
+/* Of the file as long as it has another name, or none: empty at first. The output's; open for reading and writing. -1: the path is
+ * one of a server (nbd://...), whose output only says whether a machine can be written there. */
 GW_API int gw_output_fd(const struct gw_output *output);
 /* Syncs it and gives it its name. Once. */
 GW_API int gw_output_commit(struct gw_output *output, struct gw_error *err);

@@ -23,7 +23,8 @@ extern "C" {
 struct gw_park;
 
 struct gw_park_config {
-    const char *path; /* of the file. Texts are copied, save those in `write`, which stay until gw_park_free */
+    const char *path; /* of the file, or where a server has room for one (nbd://...): there it stays uncompressed, unless
+                       * `write` asks for that. Texts are copied, save those in `write`, which stay until gw_park_free */
     /* How it is written. `revertible` is ignored. progress is called on the session's thread, and during
      * gw_park_outcome and gw_park_pack on that of the caller. */
     const struct gw_image_write_options *write;
@@ -79,6 +80,7 @@ struct gw_park_outcome {
     const char *file; /* KEPT, INCOMPLETE; UNDECIDED, unless somebody has moved it; else NULL. Until gw_park_free */
     bool whole;       /* all of the machine had come */
     bool packs;       /* KEPT: gw_park_pack makes the file smaller */
+    uint64_t far_bytes; /* KEPT, and the path is a server: of the file */
 };
 
 /* After gw_park_wait, once: settles what becomes of the file (with `early` it is written now) and says how it ended. Returns 0

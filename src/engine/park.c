@@ -44,6 +44,17 @@ static int keep(void *opaque, struct gw_error *err)
     return r;
 }
 
+static bool is_far(const struct gw_park *p)
+{
+    return gw_path_is_far(p->path);
+}
+
+/* Nothing can take the place of a file on a server: it is compressed before the source is told, if it was asked for. */
+static bool packs_before(const struct gw_image_write_options *o)
+{
+    return o->level || (o->compress && strcmp(o->compress, "none"));
+}
+
 static int open_image(struct gw_park *p, struct gw_error *err)
 {
     int r = gw_image_check_options(&p->options, err);
@@ -53,7 +64,7 @@ static int open_image(struct gw_park *p, struct gw_error *err)
     if (r < 0)
         return r;
     gw_image_set_ram_limit(p->image, p->config.memory_max_bytes);
-    p->staged = !p->config.early && p->options.format == GW_IMAGE_PARKED;
+    p->staged = !p->config.early && p->options.format == GW_IMAGE_PARKED && !(is_far(p) && packs_before(&p->options));
     if (p->staged)
         r = gw_image_stage(p->image, p->path, &p->options, err);
     return r < 0 ? r : gw_image_vm(p->image, keep, p, &p->vm, err);
@@ -74,10 +85,6 @@ int gw_park_new_sized(const struct gw_park_config *config, size_t config_bytes, 
                         GW_SIZED_UNTIL(struct gw_image_write_options, format), "struct gw_image_write_options", err);
     if (r >= 0 && (!p->config.path || !p->config.write))
         r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a path and options say where and how a machine is parked");
-    /* Now, and not when all of the machine has come. */
-    if (r >= 0 && gw_path_is_far(p->config.path))
-        r = gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: machines are not parked on a server: park it here, and copy the file there (nbdcopy)",
-                    p->config.path);
     if (r >= 0) {
         p->path = strdup(p->config.path);
         p->options.revertible = !p->config.early;
@@ -137,6 +144,8 @@ static const char *put_aside(struct gw_park *p, struct gw_error *err)
     }
     if (r == -ENOENT || r == -ESTALE)
         gw_context(err, "%s", why.text);
+    else if (r < 0 && is_far(p))
+        gw_context(err, "the machine is whole in %s: keep it if the source has given its own away, else write over it", p->path);
     else if (r < 0)
         gw_context(err,
                    "the machine is whole in %s, which could not be renamed to %s (%s): keep it if the source has given "
@@ -165,12 +174,12 @@ static void keep_part(struct gw_park *p, struct gw_park_outcome *o, struct gw_er
     p->options.format = GW_IMAGE_PARKED; /* no other can tell what it lacks */
     p->options.compress = NULL;
     p->options.level = 0;
-    p->options.replace = false;
+    p->options.replace &= is_far(p); /* there it has the same place */
     p->aside = malloc(size);
     if (!p->aside)
         r = gw_nomem(&why, "file name");
-    for (unsigned n = 1; r == -EEXIST && n <= ASIDE_MAX; n++) {
-        snprintf(p->aside, size, n == 1 ? "%s.incomplete" : "%s.incomplete.%u", p->path, n);
+    for (unsigned n = 1; r == -EEXIST && n <= (is_far(p) ? 1 : ASIDE_MAX); n++) {
+        snprintf(p->aside, size, is_far(p) ? "%s" : n == 1 ? "%s.incomplete" : "%s.incomplete.%u", p->path, n);
         why = (struct gw_error)GW_ERROR_INIT;
         r = gw_image_write(p->image, p->aside, &p->options, &why);
     }
@@ -256,7 +265,8 @@ int gw_park_outcome_sized(struct gw_park *park, struct gw_park_outcome *ret_outc
                           "the source was told that its machine is here, but keeps its connection open: "
                           "see that the machine does not run there (QEMU: query-status)");
     o.whole = park->whole;
-    o.packs = o.result == GW_PARK_KEPT && park->staged;
+    o.packs = o.result == GW_PARK_KEPT && park->staged && !is_far(park);
+    o.far_bytes = park->image->far_bytes;
     gw_sized_out(ret_outcome, outcome_bytes, &o, sizeof o);
     if (r < 0 && err)
         *err = local;

@@ -23,16 +23,25 @@ static int read_together(struct gw_bytes *b, const struct iovec *iov, unsigned c
     return r;
 }
 
+static int check_range(const struct gw_bytes *b, uint64_t at, uint64_t bytes, struct gw_error *err)
+{
+    uint64_t end;
+
+    return gw_add_overflows(at, bytes, &end) || end > b->size
+               ? gw_fail(err, -EPROTO, GW_BLAME_PEER, "the file ends before byte %" PRIu64, at + bytes)
+               : 0;
+}
+
 int gw_bytes_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err)
 {
-    uint64_t bytes = 0, end;
+    uint64_t bytes = 0;
+    int r;
 
     for (unsigned i = 0; i < count; i++)
         bytes += iov[i].iov_len;
-    if (gw_add_overflows(at, bytes, &end) || end > b->size)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the file ends before byte %" PRIu64, at + bytes);
-    if (!bytes)
-        return 0;
+    r = check_range(b, at, bytes, err);
+    if (r < 0 || !bytes)
+        return r;
     return b->ops->readv ? b->ops->readv(b, iov, count, at, err) : read_together(b, iov, count, at, (size_t)bytes, err);
 }
 
@@ -41,6 +50,16 @@ int gw_bytes_read(struct gw_bytes *b, void *dst, size_t bytes, uint64_t at, stru
     struct iovec iov = {dst, bytes};
 
     return gw_bytes_readv(b, &iov, 1, at, err);
+}
+
+int gw_bytes_read_all(struct gw_bytes *b, const struct gw_bytes_range *range, unsigned count, struct gw_error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < count && r >= 0; i++)
+        r = b->ops->read_all ? check_range(b, range[i].at, range[i].bytes, err)
+                             : gw_bytes_read(b, range[i].dst, range[i].bytes, range[i].at, err);
+    return r >= 0 && b->ops->read_all ? b->ops->read_all(b, range, count, err) : r;
 }
 
 void gw_bytes_ahead(struct gw_bytes *b, uint64_t at, uint64_t bytes)

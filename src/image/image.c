@@ -183,6 +183,11 @@ static int open_far_image(const char *uri, uint64_t offset, const char *temporar
     if (!image)
         return gw_nomem(err, "image");
     image->temporary_folder = temporary_folder;
+    image->far_uri = strdup(uri);
+    if (!image->far_uri) {
+        gw_image_free(image);
+        return gw_nomem(err, "image");
+    }
     r = open_far(image, uri, offset, err);
     if (r >= 0 && whole)
         r = check_whole(image, uri, err);
@@ -318,6 +323,7 @@ void gw_image_clear(struct gw_image *image)
     free(image->early);
     free(image->devices);
     free(image->description);
+    free(image->far_uri);
     free(image->libvirt_xml);
     free(image->libvirt_cookie);
     free(image->head);
@@ -325,7 +331,7 @@ void gw_image_clear(struct gw_image *image)
     image->head = NULL;
     image->blocks = NULL;
     image->early = image->devices = NULL;
-    image->description = image->libvirt_xml = image->libvirt_cookie = NULL;
+    image->far_uri = image->description = image->libvirt_xml = image->libvirt_cookie = NULL;
     image->block_count = 0;
     image->early_bytes = image->early_before = image->devices_bytes = image->description_bytes = 0;
     image->machine[0] = 0;

@@ -20,6 +20,7 @@
 #include "wire/head.h"
 
 struct gw_bytes;
+struct gw_held;
 struct gw_ram_block;
 
 struct gw_image_block {
@@ -116,6 +117,8 @@ struct gw_image {
 
     unsigned readers; /* threads that read ahead for a source; 0: one per processor */
 
+    char *far_uri;      /* of the server that it is read from; else NULL */
+    uint64_t far_bytes; /* of the file that was written to a server last */
     struct gw_image_out *kept; /* what gw_image_revert takes back; NULL: nothing */
     struct gw_stage *stage; /* writes the file while the machine arrives (parked/stage.h); NULL: none */
     void (*stage_free)(struct gw_stage *stage);
@@ -139,6 +142,8 @@ struct gw_image_format_ops {
     /* Writes to an empty file, or, if `pipe`, to anything. */
     int (*write)(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
     bool pipe;
+    /* Writes to bytes that may go on behind the file; its beginning may be written again at the end. NULL: only files. */
+    int (*write_bytes)(struct gw_image *image, const struct gw_image_write_options *options, struct gw_bytes *to, struct gw_error *err);
 };
 extern const struct gw_image_format_ops gw_image_formats[];
 extern const unsigned gw_image_format_count;
@@ -190,7 +195,8 @@ int gw_image_take_away(const struct gw_image_inode *own, const char *path, const
 /* What gw_image_write does in common for all formats: the temporary name, its removal, sync, the name, sync of the folder;
  * and what was there before, until it is known that the new one stays. */
 struct gw_image_out {
-    int fd; /* of the temporary file, open for reading and writing, empty */
+    int fd; /* of the temporary file, open for reading and writing, empty; -1: */
+    struct gw_held *far; /* on a server, where what was there before is not kept */
     char path[4096], temporary[4096];
     bool replace;
     /* Set before commit: only this file is replaced (number 0: any); what was there before is kept until close. */
@@ -202,6 +208,8 @@ struct gw_image_out {
     char before[4096]; /* what was there before; "": nothing, or it was not kept */
 };
 int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, struct gw_error *err);
+/* The same, or on a server (held.h). */
+int gw_image_out_open_anywhere(struct gw_image_out *out, const char *path, bool replace, struct gw_error *err);
 /* The file is whole: it appears under its name. -EEXIST, -ENOENT: with `only`, another file or none is there now. An
  * error: everything is as it was. */
 int gw_image_out_commit(struct gw_image_out *out, struct gw_error *err);
@@ -218,6 +226,8 @@ void gw_image_let_go(struct gw_image *image);
 int gw_parked_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);
 int gw_parked_open_bytes(struct gw_bytes *take_bytes, const char *name, struct gw_image *image, struct gw_error *err);
 int gw_parked_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
+int gw_parked_write_bytes(struct gw_image *image, const struct gw_image_write_options *options, struct gw_bytes *to,
+                          struct gw_error *err);
 int gw_parked_check_options(const struct gw_image_write_options *options, struct gw_error *err);
 int gw_stream_open(int fd, const char *name, struct gw_image *image, struct gw_error *err);
 int gw_stream_open_at(int fd, const char *name, uint64_t base, struct gw_image *image, struct gw_error *err);

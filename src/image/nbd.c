@@ -33,12 +33,14 @@ int gw_nbd_open(const char *uri, struct gw_bytes **ret, struct gw_error *err)
 
 #define PIECE_BYTES (1u << 20)
 #define REST_NS     (100 * GW_NS_PER_MS)
+#define ZERO_BYTES  (64u << 20) /* that a server makes at a time: some write them */
+#define ZERO_PIECES 16u         /* that are sent at a time */
 
 struct link { /* one connection */
     struct nbd_handle *h;
-    int wake;        /* eventfd: a request was made, so the socket may be waited for in another way */
-    unsigned users;  /* what follows: under the lock */
-    bool moved;      /* somebody moves it */
+    int wake;       /* eventfd: a request was made, so the socket may be waited for in another way */
+    unsigned users; /* what follows: under the lock */
+    bool moved;     /* somebody moves it */
     bool dead;
 };
 
@@ -46,14 +48,24 @@ struct far {
     struct gw_bytes bytes; /* the first member */
     char *uri;
     uint64_t piece_bytes, align_bytes;
+    bool zeroes; /* it makes zeros by itself */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct link *link;  /* NULL: none; also while it is being made */
+    struct link *link; /* NULL: none; also while it is being made */
     bool connecting;
+};
+
+enum what { READ, WRITE, ZERO, FLUSH };
+
+struct request {
+    enum what what;
+    uint8_t *data; /* not written to by WRITE; NULL: there is none */
+    uint64_t bytes, at;
 };
 
 struct piece {
     struct far *far;
+    uint64_t bytes, at;
     bool done; /* under the lock */
     int error;
 };
@@ -77,7 +89,8 @@ static int told(struct far *f, const char *doing, struct gw_error *err)
     int code = nbd_get_errno();
     const char *text = nbd_get_error();
 
-    return gw_fail(err, code > 0 ? -code : -EIO, GW_BLAME_CHANNEL, "%.200s: %s: %.200s", f->uri, doing, text ? text : "?");
+    return gw_fail(err, code > 0 ? -code : -EIO, GW_BLAME_CHANNEL, "%.200s: %s: %.200s", f->uri, doing,
+                   text ? text : "?");
 }
 
 /* Also fills in, or compares, what the server says of the export. */
@@ -102,10 +115,12 @@ static int link_open(struct far *f, struct link **ret, struct gw_error *err)
         if (size < 0)
             r = told(f, "asking for the size", err);
         else if (f->bytes.size && f->bytes.size != (uint64_t)size)
-            r = gw_fail(err, -ESTALE, GW_BLAME_PEER, "%.200s: it had %" PRIu64 " bytes before the connection was lost, and has %" PRIi64 " now",
+            r = gw_fail(err, -ESTALE, GW_BLAME_PEER,
+                        "%.200s: it had %" PRIu64 " bytes before the connection was lost, and has %" PRIi64 " now",
                         f->uri, f->bytes.size, size);
         else if (least > (int64_t)PIECE_BYTES || (least > 0 && !gw_is_pow2((uint64_t)least)))
-            r = gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "%.200s: it wants blocks of at least %" PRIi64 " bytes", f->uri, least);
+            r = gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "%.200s: it wants blocks of at least %" PRIi64 " bytes", f->uri,
+                        least);
     }
     if (r < 0) {
         if (l->h)
@@ -118,6 +133,10 @@ static int link_open(struct far *f, struct link **ret, struct gw_error *err)
     f->align_bytes = least > 0 ? (uint64_t)least : 1;
     f->piece_bytes = most >= (int64_t)f->align_bytes ? GW_MIN((uint64_t)most, PIECE_BYTES) : PIECE_BYTES;
     f->piece_bytes -= f->piece_bytes % f->align_bytes;
+    f->zeroes = nbd_can_zero(l->h) > 0;
+    f->bytes.writes = nbd_is_read_only(l->h) == 0;
+    f->bytes.flushes = nbd_can_flush(l->h) > 0;
+    f->bytes.align = (uint32_t)f->align_bytes;
     *ret = l;
     return 0;
 }
@@ -189,7 +208,8 @@ static bool move_on(struct link *l)
 
     if (nbd_aio_is_dead(l->h) || nbd_aio_is_closed(l->h) || p[0].fd < 0)
         return false;
-    p[0].events = (short)((direction & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) | (direction & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0));
+    p[0].events = (short)((direction & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) |
+                          (direction & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0));
     n = poll(p, 2, (int)(GW_NBD_SILENCE_NS / GW_NS_PER_MS));
     if (!n) /* the requests end by that */
         shutdown(p[0].fd, SHUT_RDWR);
@@ -224,12 +244,29 @@ static void await(struct far *f, struct link *l, const struct piece *p)
     pthread_mutex_unlock(&f->lock);
 }
 
-static void submit(struct far *f, struct link *l, struct piece *p, uint8_t *dst, size_t bytes, uint64_t at)
+static int64_t start(struct link *l, const struct request *q, uint8_t *data, struct piece *p)
+{
+    nbd_completion_callback told = {.callback = piece_done, .user_data = p};
+
+    switch (q->what) {
+    case READ:
+        return nbd_aio_pread(l->h, data, (size_t)p->bytes, p->at, told, 0);
+    case WRITE:
+        return nbd_aio_pwrite(l->h, data, (size_t)p->bytes, p->at, told, 0);
+    case ZERO:
+        return nbd_aio_zero(l->h, p->bytes, p->at, told, 0);
+    default:
+        return nbd_aio_flush(l->h, told, 0);
+    }
+}
+
+static void submit(struct far *f, struct link *l, const struct request *q, uint64_t done, uint64_t bytes,
+                   struct piece *p)
 {
     uint64_t one = 1;
 
-    *p = (struct piece){.far = f};
-    if (nbd_aio_pread(l->h, dst, bytes, at, (nbd_completion_callback){.callback = piece_done, .user_data = p}, 0) < 0) {
+    *p = (struct piece){.far = f, .bytes = bytes, .at = q->at + done};
+    if (start(l, q, q->data ? q->data + done : NULL, p) < 0) {
         int code = nbd_get_errno();
 
         pthread_mutex_lock(&f->lock);
@@ -242,31 +279,49 @@ static void submit(struct far *f, struct link *l, struct piece *p, uint8_t *dst,
     (void)!write(l->wake, &one, sizeof one);
 }
 
-/* What no server says of a read, but ESHUTDOWN: it is about to go. */
+/* What no server says of a request, but ESHUTDOWN: it is about to go. */
 static bool is_lost(int error)
 {
     return error == ENOTCONN || error == ESHUTDOWN || error == EPIPE || error == ECONNRESET;
 }
 
-/* One attempt. at and bytes are as the server wants them. 0, or an errno of the server. */
-static int attempt(struct far *f, struct link *l, uint8_t *dst, uint64_t bytes, uint64_t at)
+/* The next piece of the requests, from byte *done of number *i on. False: there is none. */
+static bool next_piece(struct far *f, struct link *l, const struct request *q, unsigned count, unsigned *i,
+                       uint64_t *done, struct piece *p)
+{
+    uint64_t most, part;
+
+    if (*i == count)
+        return false;
+    most = q[*i].what == ZERO ? ZERO_BYTES : f->piece_bytes;
+    part = GW_MIN(q[*i].bytes - *done, most);
+    submit(f, l, &q[*i], *done, part, p);
+    *done += part;
+    if (*done == q[*i].bytes) {
+        ++*i;
+        *done = 0;
+    }
+    return true;
+}
+
+/* One attempt at all of them, many under way at once. Ranges are as the server wants them. 0, or an errno of the
+ * server, and which piece it was. */
+static int attempt(struct far *f, struct link *l, const struct request *q, unsigned count, struct piece *ret_bad)
 {
     struct piece piece[GW_NBD_DEPTH];
+    unsigned at = 0, n = 1;
     uint64_t done = 0;
     int error = 0;
 
-    while (done < bytes && !error) {
-        unsigned n = 0;
-
-        for (; n < GW_NBD_DEPTH && done < bytes; n++) {
-            uint64_t part = GW_MIN(bytes - done, f->piece_bytes);
-
-            submit(f, l, &piece[n], dst + done, (size_t)part, at + done);
-            done += part;
-        }
+    while (n && !error) {
+        for (n = 0; n < GW_NBD_DEPTH && next_piece(f, l, q, count, &at, &done, &piece[n]);)
+            n++;
         for (unsigned i = 0; i < n; i++) {
             await(f, l, &piece[i]);
-            error = error ? error : piece[i].error;
+            if (piece[i].error && !error) {
+                error = piece[i].error;
+                *ret_bad = piece[i];
+            }
         }
     }
     /* A request is told before who moves the connection has seen that it is dead. */
@@ -278,24 +333,45 @@ static int attempt(struct far *f, struct link *l, uint8_t *dst, uint64_t bytes, 
     return error;
 }
 
-static int fetch(struct far *f, uint8_t *dst, uint64_t bytes, uint64_t at, struct gw_error *err)
+/* refused: what the server answered; 0: the connection was lost. */
+static int told_of(const struct far *f, enum what what, const struct piece *p, int refused, struct gw_error *err)
+{
+    static const char *const verb[] = {"read", "write", "write zeros:"}, *const lost[] = {"read", "written",
+                                                                                          "made zeros"};
+    enum gw_blame blame = refused ? GW_BLAME_PEER : GW_BLAME_CHANNEL;
+    int code = refused && what != READ ? -refused : -EIO;
+
+    if (what == FLUSH)
+        return refused ? gw_fail(err, code, blame, "%.200s: the server cannot flush what was written: %s", f->uri,
+                                 strerror(refused))
+                       : gw_fail(err, code, blame,
+                                 "%.200s: the connection was lost before all that was written was flushed", f->uri);
+    return refused ? gw_fail(err, code, blame, "%.200s: the server cannot %s %" PRIu64 " bytes at byte %" PRIu64 ": %s",
+                             f->uri, verb[what], p->bytes, p->at, strerror(refused))
+                   : gw_fail(err, code, blame,
+                             "%.200s: the connection was lost while %" PRIu64 " bytes at byte %" PRIu64 " were %s",
+                             f->uri, p->bytes, p->at, lost[what]);
+}
+
+/* Reads are tried again over another connection. What was written over the one that is lost may be lost with it: its
+ * writer is told. */
+static int perform(struct far *f, const struct request *q, unsigned count, struct gw_error *err)
 {
     for (unsigned tries = 0;; tries++) {
         struct gw_error local = GW_ERROR_INIT;
+        struct piece bad;
         struct link *l;
         int r = get_link(f, &l, &local), error = 0;
 
         if (r >= 0) {
-            error = attempt(f, l, dst, bytes, at);
+            error = attempt(f, l, q, count, &bad);
             if (let_go(f, l) && error)
-                return gw_fail(err, -EIO, GW_BLAME_PEER, "%.200s: the server cannot read %" PRIu64 " bytes at byte %" PRIu64 ": %s", f->uri, bytes,
-                               at, strerror(error));
+                return told_of(f, q->what, &bad, error, err);
             if (!error)
                 return 0;
-            gw_fail(&local, -EIO, GW_BLAME_CHANNEL, "%.200s: the connection was lost while %" PRIu64 " bytes at byte %" PRIu64 " were read", f->uri,
-                    bytes, at);
+            told_of(f, q->what, &bad, 0, &local);
         }
-        if (tries == GW_NBD_TRIES || r == -ESTALE || r == -ENOMEM) {
+        if (q->what != READ || tries == GW_NBD_TRIES || r == -ESTALE || r == -ENOMEM) {
             if (tries)
                 gw_context(&local, "after %u more attempts", tries);
             if (err)
@@ -306,25 +382,76 @@ static int fetch(struct far *f, uint8_t *dst, uint64_t bytes, uint64_t at, struc
     }
 }
 
-/* Grown to what the server wants at least. */
-static int far_read(struct gw_bytes *b, uint8_t *dst, size_t bytes, uint64_t at, struct gw_error *err)
+/* Grown to what the server wants at least, where that is more; room: where it is then. */
+static int grow(const struct far *f, const struct gw_bytes_range *from, struct request *ret, uint8_t **ret_room,
+                struct gw_error *err)
+{
+    uint64_t at = from->at - from->at % f->align_bytes,
+             end = gw_div_up(from->at + from->bytes, f->align_bytes) * f->align_bytes;
+
+    if (end > f->bytes.size)
+        end = f->bytes.size;
+    *ret = (struct request){READ, from->dst, end - at, at};
+    if (at == from->at && end == at + from->bytes)
+        return 0;
+    ret->data = *ret_room = malloc(end - at);
+    return *ret_room ? 0 : gw_nomem(err, "bytes of a server");
+}
+
+static int far_read_all(struct gw_bytes *b, const struct gw_bytes_range *range, unsigned count, struct gw_error *err)
 {
     struct far *f = far_of(b);
-    uint64_t from = at - at % f->align_bytes, end = gw_div_up(at + bytes, f->align_bytes) * f->align_bytes;
-    GW_AUTOFREE uint8_t *room = NULL;
-    int r;
+    uint8_t *room[GW_BYTES_RANGES] = {NULL};
+    struct request q[GW_BYTES_RANGES] = {{READ, NULL, 0, 0}};
+    int r = 0;
 
-    if (end > b->size)
-        end = b->size;
-    if (from == at && end == at + bytes)
-        return fetch(f, dst, bytes, at, err);
-    room = malloc(end - from);
-    if (!room)
-        return gw_nomem(err, "bytes of a server");
-    r = fetch(f, room, end - from, from, err);
+    for (unsigned i = 0; i < count && r >= 0; i++)
+        r = grow(f, &range[i], &q[i], &room[i], err);
     if (r >= 0)
-        memcpy(dst, room + (at - from), bytes);
+        r = perform(f, q, count, err);
+    for (unsigned i = 0; i < count; i++) {
+        if (r >= 0 && room[i])
+            memcpy(range[i].dst, room[i] + (range[i].at - q[i].at), range[i].bytes);
+        free(room[i]);
+    }
     return r;
+}
+
+static int far_read(struct gw_bytes *b, uint8_t *dst, size_t bytes, uint64_t at, struct gw_error *err)
+{
+    const struct gw_bytes_range range = {dst, bytes, at};
+
+    return far_read_all(b, &range, 1, err);
+}
+
+static int far_write(struct gw_bytes *b, const uint8_t *src, size_t bytes, uint64_t at, struct gw_error *err)
+{
+    const struct request q = {WRITE, (uint8_t *)(uintptr_t)src, bytes, at};
+
+    return perform(far_of(b), &q, 1, err);
+}
+
+/* By way of bytes that are zeros, where the server has no other. */
+static int far_zero(struct gw_bytes *b, uint64_t at, uint64_t bytes, struct gw_error *err)
+{
+    struct far *f = far_of(b);
+    GW_AUTOFREE uint8_t *zeros = f->zeroes ? NULL : calloc(1, ZERO_PIECES * PIECE_BYTES);
+    int r = f->zeroes || zeros ? 0 : gw_nomem(err, "zeros for a server");
+
+    for (uint64_t part; bytes && r >= 0; at += part, bytes -= part) {
+        struct request q = {f->zeroes ? ZERO : WRITE, zeros, 0, at};
+
+        q.bytes = part = f->zeroes ? bytes : GW_MIN(bytes, ZERO_PIECES * PIECE_BYTES);
+        r = perform(f, &q, 1, err);
+    }
+    return r;
+}
+
+static int far_flush(struct gw_bytes *b, struct gw_error *err)
+{
+    const struct request q = {FLUSH, NULL, 0, 0};
+
+    return perform(far_of(b), &q, 1, err);
 }
 
 static void far_free(struct gw_bytes *b)
@@ -339,7 +466,12 @@ static void far_free(struct gw_bytes *b)
     free(f);
 }
 
-static const struct gw_bytes_ops far_ops = {.read = far_read, .free = far_free};
+static const struct gw_bytes_ops far_ops = {.read = far_read,
+                                            .read_all = far_read_all,
+                                            .write = far_write,
+                                            .zero = far_zero,
+                                            .flush = far_flush,
+                                            .free = far_free};
 
 int gw_nbd_open(const char *uri, struct gw_bytes **ret, struct gw_error *err)
 {

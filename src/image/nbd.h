@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * nbd: bytes of an NBD server, named by a URI (nbd://, nbds://, nbd+unix://, nbds+unix://, ...), through libnbd.
+ * nbd: bytes of an NBD server, to read and to write, named by a URI (nbd://, nbds://, nbd+unix://, nbds+unix://, ...), through libnbd.
  *
  * There is one connection, as some servers take no more. Any number of reads are under way on it at once; a large one is made in pieces
  * that are, too. Who waits for a read moves the connection for all others meanwhile: there is no thread.
  *
  * A connection that is lost, or on which nothing comes for GW_NBD_SILENCE_NS, is made again, up to GW_NBD_TRIES times for each read, with
  * growing rests. The server must have the same size then.
+ *
+ * Writes are not tried again: what was written before over a connection that is lost, and not flushed, may be lost too.
  *
  * Memory: a copy of what is read to several places.
  * Hostile: a server may send what it wants. The formats check what was read.

@@ -41,6 +41,18 @@ static bool copy_kept(_Atomic(struct kept *) *kept, uint8_t *dst, size_t bytes, 
     return true;
 }
 
+/* Begins in what was read ahead and goes on in the end, which is behind that. */
+static bool copy_both(struct near *n, uint8_t *dst, size_t bytes, uint64_t at)
+{
+    const struct kept *k = atomic_load(&n->ahead), *tail = atomic_load(&n->tail);
+    size_t here;
+
+    if (!k || !tail || k->at + k->bytes != tail->at || at < k->at || at >= tail->at || bytes < tail->at - at)
+        return false;
+    here = (size_t)(tail->at - at);
+    return copy_kept(&n->ahead, dst, here, at) && copy_kept(&n->tail, dst + here, bytes - here, tail->at);
+}
+
 /* The first stays. */
 static int keep(struct near *n, _Atomic(struct kept *) *kept, uint64_t at, uint64_t bytes, struct gw_error *err)
 {
@@ -146,7 +158,7 @@ static int near_read(struct gw_bytes *b, uint8_t *dst, size_t bytes, uint64_t at
 {
     struct near *n = near_of(b);
 
-    if (copy_kept(&n->tail, dst, bytes, at) || copy_kept(&n->ahead, dst, bytes, at))
+    if (copy_kept(&n->tail, dst, bytes, at) || copy_kept(&n->ahead, dst, bytes, at) || copy_both(n, dst, bytes, at))
         return 0;
     return bytes < GW_NEAR_SMALL ? read_small(n, dst, bytes, at, err) : gw_bytes_read(n->far, dst, bytes, at, err);
 }
@@ -167,6 +179,36 @@ static void near_free(struct gw_bytes *b)
 
 static const struct gw_bytes_ops near_ops = {.read = near_read, .ahead = near_ahead, .free = near_free};
 
+_Static_assert(GW_NEAR_TAIL_BYTES >= GW_NEAR_BLOCK, "a file that is longer than its end has a first block");
+
+/* The end and, if that is not all, the first block: formats begin at one of them, and both are there after one access. */
+static int read_ends(struct near *n, uint64_t tail, struct gw_error *err)
+{
+    struct kept *k = malloc(sizeof *k + tail);
+    struct block *first = &n->block[0];
+    uint64_t at = n->far->size - tail, head = at ? GW_NEAR_BLOCK : 0;
+    struct gw_bytes_range range[] = {{NULL, (size_t)head, 0}, {k ? k->data : NULL, (size_t)tail, at}};
+    int r;
+
+    if (head)
+        range[0].dst = first->data = malloc(GW_NEAR_BLOCK);
+    if (!k || (head && !first->data)) {
+        free(k);
+        return gw_nomem(err, "bytes of a server");
+    }
+    k->at = at;
+    k->bytes = tail;
+    r = gw_bytes_read_all(n->far, head ? range : range + 1, head ? 2 : 1, err);
+    if (r < 0) {
+        free(k);
+        return r;
+    }
+    atomic_store(&n->tail, k);
+    if (head)
+        *first = (struct block){.state = READY, .number = 0, .data = first->data};
+    return 0;
+}
+
 int gw_near_new(struct gw_bytes *take_far, struct gw_bytes **ret, struct gw_error *err)
 {
     struct near *n = calloc(1, sizeof *n);
@@ -182,7 +224,7 @@ int gw_near_new(struct gw_bytes *take_far, struct gw_bytes **ret, struct gw_erro
     pthread_mutex_init(&n->lock, NULL);
     pthread_cond_init(&n->changed, NULL);
     if (tail)
-        r = keep(n, &n->tail, take_far->size - tail, tail, err);
+        r = read_ends(n, tail, err);
     if (r < 0) {
         near_free(&n->bytes);
         return r;

@@ -2,7 +2,7 @@
  *
  * near: bytes that are far away, so that it pays to read more of them than was asked for: in front of bytes, and bytes itself.
  *
- * The end is read at once, since formats begin there; a range that is wanted soon (ahead) in one go; and a small piece, as a page
+ * The end and the beginning are read at once, in one access, since formats begin there; a range that is wanted soon (ahead) in one go; and a small piece, as a page
  * that a guest waits for, with what is around it (GW_NEAR_BLOCK), which is kept for its neighbours. What is large goes straight through.
  * Several threads that want the same block read it once.
  *

@@ -2,6 +2,7 @@
  *
  * Writing an image so that nothing half is ever seen under its name, and so that the name can be taken back.
  */
+#include "image/held.h"
 #include "image/image.h"
 
 #include <fcntl.h>
@@ -43,7 +44,7 @@ int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, 
 
     *out = (struct gw_image_out){.fd = -1, .replace = replace};
     if (gw_path_is_far(path))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: files are not written to a server: write one here, and copy it there (nbdcopy)", path);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: only machines are written to a server, no other files", path);
     if (!path[folder_length(path)])
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "'%s' is not the name of a file", path);
     if (!stat(path, &st) && !S_ISREG(st.st_mode))
@@ -66,6 +67,16 @@ int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, 
                        strerror(errno));
     }
     return 0;
+}
+
+int gw_image_out_open_anywhere(struct gw_image_out *out, const char *path, bool replace, struct gw_error *err)
+{
+    if (!gw_path_is_far(path))
+        return gw_image_out_open(out, path, replace, err);
+    *out = (struct gw_image_out){.fd = -1, .replace = replace};
+    return gw_strcopy(out->path, sizeof out->path, path)
+               ? gw_held_open(path, replace, &out->far, err)
+               : gw_fail(err, -ENAMETOOLONG, GW_BLAME_CALLER, "%.64s...: %s", path, strerror(ENAMETOOLONG));
 }
 
 /* ---- names --------------------------------------------------------------------------------------------------------
@@ -232,6 +243,11 @@ int gw_image_out_commit(struct gw_image_out *out, struct gw_error *err)
     struct stat st;
     int r;
 
+    if (out->far) {
+        r = gw_held_commit(out->far, err);
+        out->placed = r >= 0;
+        return r;
+    }
     if (fsync(out->fd) < 0 || fstat(out->fd, &st) < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: syncing: %s", out->path, strerror(errno));
     r = give_name(out);
@@ -270,6 +286,12 @@ int gw_image_out_revert(struct gw_image_out *out, const char *aside, struct gw_e
 
     if (!out->placed)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: there is no file that can be taken back", out->path);
+    if (out->far && aside)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%s: a server has no names that it could get", out->path);
+    if (out->far) {
+        out->placed = false;
+        return gw_held_revert(out->far, err);
+    }
     r = gw_image_take_away(&out->own, out->path, to);
     if (aside && r == -EEXIST)
         return gw_fail(err, r, GW_BLAME_CALLER, "%s: %s", aside, strerror(EEXIST));
@@ -296,6 +318,7 @@ int gw_image_out_revert(struct gw_image_out *out, const char *aside, struct gw_e
 void gw_image_out_close(struct gw_image_out *out)
 {
     gw_close_fd(&out->fd);
+    out->far = gw_held_free(out->far);
     if (!out->placed && out->temporary[0])
         unlink(out->temporary);
     drop_before(out);

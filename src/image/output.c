@@ -15,7 +15,7 @@ int gw_output_new(const char *path, bool replace, struct gw_output **ret_output,
 
     if (!o)
         return gw_nomem(err, "file");
-    r = gw_image_out_open(&o->out, path, replace, err);
+    r = gw_image_out_open_anywhere(&o->out, path, replace, err);
     if (r < 0) {
         gw_image_out_close(&o->out);
         free(o);

@@ -326,6 +326,7 @@ int gw_shared_view(struct gw_shared *s, struct gw_image **ret_view, struct gw_er
     view->origin = (struct gw_image_origin){.fd = -1};
     view->kept = NULL;
     view->stage = NULL;
+    view->far_uri = NULL;
     view->guest = NULL;
     view->free_guest = NULL;
     pthread_mutex_lock(&s->lock);

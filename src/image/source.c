@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "image/source.h"
 
+#include <limits.h>
 #include <pthread.h>
 
+#include "image/expected.h"
 #include "image/pull.h"
 
 struct image_source {
@@ -12,7 +14,12 @@ struct image_source {
     const unsigned *of_block;
     unsigned threads;
 
-    struct gw_pull *pull;        /* NULL: no migration runs */
+    struct gw_pull *pull;        /* NULL: no migration runs; or what is expected comes first */
+    struct gw_pull_range *ranges; /* that it reads, */
+    unsigned range_count;
+    struct gw_pull_range *wanted; /* what is expected, before begin */
+    unsigned wanted_count;
+    struct gw_expected *expected; /* NULL: nothing */
     struct gw_pull_chunk *chunk; /* of which `at` pages were given; it is held. NULL: the next one is still to be taken */
     unsigned at;
     unsigned block; /* the chunk's, in ram */
@@ -26,12 +33,25 @@ static struct image_source *of(struct gw_source *source)
     return GW_CONTAINER(source, struct image_source, source);
 }
 
+static int open_pull(struct image_source *s, struct gw_error *err)
+{
+    const struct gw_pull_config config = {.ranges = s->ranges,
+                                          .range_count = s->range_count,
+                                          .chunk_pages = GW_IMAGE_SOURCE_STRIPE,
+                                          .threads = s->threads,
+                                          .ahead = GW_IMAGE_SOURCE_AHEAD};
+
+    return gw_pull_new(s->image, &config, &s->pull, err);
+}
+
 /* Takes the next chunk. Returns 1, or 0: that was all. */
 static int take(struct image_source *s, struct gw_error *err)
 {
     struct gw_pull_chunk *c;
-    int r = gw_pull_next(s->pull, &c, err);
+    int r = s->pull ? 0 : open_pull(s, err);
 
+    if (r >= 0)
+        r = gw_pull_next(s->pull, &c, err);
     if (r <= 0)
         return r;
     gw_pull_hold(c);
@@ -130,11 +150,10 @@ static bool any_due(struct image_source *s, const uint64_t *map, uint64_t first,
     return any;
 }
 
-/* Pages that are not read ahead: they are read into memory of the batch. */
-static int take_asked(struct gw_source *source, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
-                      struct gw_error *err)
+/* Pages that come by themselves, into memory of the batch. */
+static int take_some(struct image_source *s, struct gw_expected *from, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first,
+                     uint64_t count, struct gw_error *err)
 {
-    struct image_source *s = of(source);
     uint32_t bytes = s->ram->page_bytes;
     uint64_t *map = s->map[b->index];
     uint8_t kinds[GW_BATCH_PAGES], *data;
@@ -147,7 +166,8 @@ static int take_asked(struct gw_source *source, struct gw_batch *batch, struct g
     data = gw_batch_room(batch, 0, bytes);
     if (!data)
         return gw_nomem(err, "pages that were asked for");
-    r = gw_image_fetch(s->image, s->of_block[b->index], first, count, kinds, data, err);
+    r = from ? gw_expected_fetch(from, s->of_block[b->index], first, count, kinds, data, err)
+             : gw_image_fetch(s->image, s->of_block[b->index], first, count, kinds, data, err);
     if (r < 0)
         return r;
     pthread_mutex_lock(&s->lock);
@@ -163,6 +183,38 @@ static int take_asked(struct gw_source *source, struct gw_batch *batch, struct g
     }
     pthread_mutex_unlock(&s->lock);
     atomic_fetch_sub(&s->due, batch->count);
+    return 0;
+}
+
+/* Pages that are not read ahead. */
+static int take_asked(struct gw_source *source, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
+                      struct gw_error *err)
+{
+    return take_some(of(source), NULL, batch, b, first, count, err);
+}
+
+static int take_expected(struct gw_source *source, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
+                         struct gw_error *err)
+{
+    return take_some(of(source), of(source)->expected, batch, b, first, count, err);
+}
+
+/* Of a file here they are read when they are taken: that costs little more. */
+static int expect(struct gw_source *source, const struct gw_source_range *ranges, size_t count, struct gw_error *err)
+{
+    struct image_source *s = of(source);
+
+    free(s->wanted);
+    s->wanted = NULL;
+    s->wanted_count = 0;
+    if (!s->image->depth || !count || count > UINT_MAX)
+        return 0;
+    s->wanted = calloc(count, sizeof *s->wanted);
+    if (!s->wanted)
+        return gw_nomem(err, "working set");
+    s->wanted_count = (unsigned)count;
+    for (size_t i = 0; i < count; i++)
+        s->wanted[i] = (struct gw_pull_range){s->of_block[ranges[i].block->index], ranges[i].first, ranges[i].count};
     return 0;
 }
 
@@ -201,46 +253,42 @@ static void end(struct gw_source *source)
     s->chunk = NULL;
     gw_pull_free(s->pull);
     s->pull = NULL;
+    s->expected = gw_expected_free(s->expected);
+    free(s->ranges);
+    s->ranges = NULL;
+    s->range_count = 0;
     free_maps(s);
 }
 
 static int begin(struct gw_source *source, const bool *goes, struct gw_error *err)
 {
     struct image_source *s = of(source);
-    struct gw_pull_range *ranges = calloc(s->ram->count + 1, sizeof *ranges);
-    struct gw_pull_config config = {.ranges = ranges,
-                                    .chunk_pages = GW_IMAGE_SOURCE_STRIPE,
-                                    .threads = s->threads,
-                                    .ahead = GW_IMAGE_SOURCE_AHEAD};
-    int r;
-
     free_maps(s);
+    free(s->ranges);
+    s->range_count = 0;
+    s->ranges = calloc(s->ram->count + 1, sizeof *s->ranges);
     s->map = calloc(s->ram->count + 1, sizeof *s->map);
-    if (!ranges || !s->map) {
-        free(ranges);
+    if (!s->ranges || !s->map)
         return gw_nomem(err, "pages of an image");
-    }
     s->due = s->block = 0;
     for (unsigned i = 0; i < s->ram->count; i++) {
         if (!goes[i])
             continue;
         s->map[i] = gw_bitmap_new(s->ram->blocks[i]->pages);
-        if (!s->map[i]) {
-            free(ranges);
+        if (!s->map[i])
             return gw_nomem(err, "pages of an image");
-        }
         gw_bitmap_set_range(s->map[i], 0, s->ram->blocks[i]->pages);
-        ranges[config.range_count++] = (struct gw_pull_range){s->of_block[i], 0, s->ram->blocks[i]->pages};
+        s->ranges[s->range_count++] = (struct gw_pull_range){s->of_block[i], 0, s->ram->blocks[i]->pages};
         s->due += s->ram->blocks[i]->pages;
     }
-    r = gw_pull_new(s->image, &config, &s->pull, err);
-    free(ranges);
-    return r;
+    /* What is expected has the link for itself. */
+    return s->wanted ? gw_expected_new(s->image, s->wanted, s->wanted_count, &s->expected, err) : open_pull(s, err);
 }
 
 static struct gw_source *source_free(struct gw_source *source)
 {
     end(source);
+    free(of(source)->wanted);
     pthread_mutex_destroy(&of(source)->lock);
     free(of(source));
     return NULL;
@@ -263,7 +311,9 @@ int gw_source_image_new(struct gw_image *image, const struct gw_ram *ram, const 
                                           .due = due,
                                           .owe = owe,
                                           .settle = settle,
-                                          .take = take_asked},
+                                          .take = take_asked,
+                                          .expect = expect,
+                                          .take_expected = take_expected},
                                .image = image,
                                .ram = ram,
                                .of_block = of_block,

@@ -9,6 +9,8 @@
  * Nothing becomes due a second time, so a sync finds nothing. Pages that are asked for are read by themselves, into memory of
  * the batch, and do not move what is read ahead.
  *
+ * What is expected of an image that is far away (a working set) is read ahead in front of all else, by threads of its own (expected.h).
+ *
  * Memory: GW_IMAGE_SOURCE_AHEAD stripes, and one for each batch that was not sent yet: some 10 MiB for pages of 4 KiB.
  * Threads: as in ram/page/ops.h. The image is read by threads of the source between begin and end.
  */

@@ -27,6 +27,7 @@ const struct gw_image_format_ops gw_image_formats[] = {
      .open_bytes = gw_parked_open_bytes,
      .check = gw_parked_check_options,
      .write = gw_parked_write,
+     .write_bytes = gw_parked_write_bytes,
      .pipe = true},
     {.format = GW_IMAGE_STREAM,
      .name = "stream",

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 
 #include "base/sized.h"
+#include "image/files/far_out.h"
+#include "image/held.h"
 #include "image/parked/stage.h"
 
 int gw_image_keep(struct gw_image *image, struct gw_error *err)
@@ -91,6 +93,13 @@ int gw_image_check_options_sized(const struct gw_image_write_options *options, s
     return format->check ? format->check(&own, err) : 0;
 }
 
+/* Servers are named by what fails there. */
+static void name_it(struct gw_error *err, const char *path)
+{
+    if (err && strncmp(err->text, path, strlen(path)))
+        gw_context(err, "%s", path);
+}
+
 static int write_file(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
                       struct gw_error *err)
 {
@@ -117,19 +126,22 @@ static int write_file(struct gw_image *image, const char *path, const struct gw_
             return gw_fail(err, -errno, GW_BLAME_LOCAL, "standard output: %s", strerror(errno));
         return format->write(image, options, fd, err);
     }
+    if (image->far_uri && !strcmp(image->far_uri, path))
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: the machine is read from there, and would be lost", path);
     r = options->revertible ? gw_image_keep(image, err) : 0;
     if (r < 0)
         return r;
     if (options->revertible)
         out = image->kept;
-    r = gw_image_out_open(out, path, options->replace, err);
+    r = gw_image_out_open_anywhere(out, path, options->replace, err);
     out->keep = options->revertible;
     if (r >= 0) {
-        r = format->write(image, options, out->fd, err);
+        r = out->far ? gw_far_write(image, format, options, gw_held_bytes(out->far), err) : format->write(image, options, out->fd, err);
         if (r < 0)
-            gw_context(err, "%s", path);
+            name_it(err, path);
         else
             r = gw_image_out_commit(out, err);
+        image->far_bytes = r >= 0 && out->far ? gw_held_end(out->far) : 0;
     }
     if (r >= 0 && out->keep)
         gw_close_fd(&out->fd);

@@ -37,7 +37,26 @@ void gw_parked_put_header(uint8_t dst[GW_PARKED_HEADER_BYTES], const struct gw_p
     gw_store_be32(dst + 16, t->may);
     gw_store_be32(dst + 20, t->page_bytes);
     gw_store_be32(dst + 24, t->frame_pages);
+    if (t->needs & GW_PARKED_NEEDS_END) {
+        gw_store_be64(dst + 32, t->file_bytes);
+        gw_store_be64(dst + 40, t->frames_end);
+    }
     gw_store_be32(dst + 60, gw_crc32c(0, dst, 60));
+}
+
+bool gw_parked_header_end(const uint8_t src[GW_PARKED_HEADER_BYTES], uint64_t size, uint64_t *ret_file_bytes, uint64_t *ret_frames_end)
+{
+    uint64_t end = gw_load_be64(src + 32), frames_end = gw_load_be64(src + 40);
+
+    if (memcmp(src, GW_PARKED_MAGIC, 8) || gw_load_be32(src + 60) != gw_crc32c(0, src, 60) || gw_load_be32(src + 8) != GW_PARKED_VERSION ||
+        !(gw_load_be32(src + 12) & GW_PARKED_NEEDS_END))
+        return false;
+    if (end > size || end < GW_PARKED_HEADER_BYTES + GW_PARKED_TRAILER_BYTES || frames_end < GW_PARKED_HEADER_BYTES ||
+        frames_end > end - GW_PARKED_TRAILER_BYTES)
+        return false;
+    *ret_file_bytes = end;
+    *ret_frames_end = frames_end;
+    return true;
 }
 
 int gw_parked_check_header(const uint8_t src[GW_PARKED_HEADER_BYTES], const struct gw_parked_trailer *t,

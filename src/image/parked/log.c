@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "image/parked/log.h"
 
+#include "image/parked/append.h"
 #include "image/parked/tail.h"
 #include "image/parked/write.h"
 #include "image/parked/spool.h"
@@ -36,6 +37,7 @@ struct gw_parked_log {
     const struct gw_zero *zero;
     struct gw_parked_tail tail;
     const struct gw_image_others *others; /* NULL: there are none */
+    bool roomy;
     uint32_t page_bytes, frame_bytes;
     uint32_t numbers, frames; /* of a segment */
 
@@ -51,8 +53,7 @@ struct gw_parked_log {
     uint64_t live;
     struct gw_parked_runs runs;
 
-    uint64_t piece_at; /* finish: where the piece goes, and what it has */
-    size_t piece_fill;
+    struct gw_append append; /* finish */
 };
 
 /* ---- segments -----------------------------------------------------------------------------------------------------
@@ -162,7 +163,7 @@ static void put_head(struct gw_parked_log *log, uint32_t number)
         return;
     }
     /* Live sections start before any page comes. */
-    log->tail.trailer.needs = log->others ? gw_parked_needs(log->others) : 0;
+    log->tail.trailer.needs = (log->roomy ? GW_PARKED_NEEDS_END : 0) | (log->others ? gw_parked_needs(log->others) : 0);
     gw_parked_put_header(log->piece, &log->tail.trailer);
 }
 
@@ -266,43 +267,16 @@ int gw_parked_log_page(struct gw_parked_log *log, unsigned block, uint64_t page,
 static int put(void *opaque, const void *src, size_t bytes, struct gw_error *err)
 {
     struct gw_parked_log *log = opaque;
-    const uint8_t *from = src;
 
-    while (bytes) {
-        size_t n = GW_MIN(bytes, SEGMENT - log->piece_fill);
-
-        if (!log->piece && !(log->piece = gw_spool_room(log->spool)))
-            return spool_failed(log, err);
-        memcpy(log->piece + log->piece_fill, from, n);
-        log->piece_fill += n;
-        from += n;
-        bytes -= n;
-        if (log->piece_fill == SEGMENT) {
-            gw_spool_put(log->spool, log->piece_at, SEGMENT);
-            log->piece = NULL;
-            log->piece_at += SEGMENT;
-            log->piece_fill = 0;
-        }
-    }
-    return 0;
-}
-
-static int put_last(struct gw_parked_log *log, struct gw_error *err)
-{
-    size_t n = (log->piece_fill + GW_SPOOL_ALIGN - 1) & ~(size_t)(GW_SPOOL_ALIGN - 1);
-
-    if (n) {
-        memset(log->piece + log->piece_fill, 0, n - log->piece_fill);
-        gw_spool_put(log->spool, log->piece_at, n);
-    }
-    log->piece = NULL;
-    return gw_spool_flush(log->spool, err);
+    return gw_append_put(&log->append, src, bytes, err);
 }
 
 /* Where the last segment is not full yet the tail begins behind its last page, else in a segment of its own. */
 static int begin_tail(struct gw_parked_log *log, struct gw_error *err)
 {
     struct gw_parked_tail *t = &log->tail;
+    uint64_t at;
+    size_t fill;
 
     if (log->open != NONE && !log->segments[log->open]->live) {
         /* It is the last one, or what lies there since it was last written has the checksums that it had. */
@@ -319,18 +293,20 @@ static int begin_tail(struct gw_parked_log *log, struct gw_error *err)
         if (!log->piece)
             return spool_failed(log, err);
         put_head(log, log->count);
-        log->piece_at = (uint64_t)log->count * SEGMENT;
+        at = (uint64_t)log->count * SEGMENT;
         t->trailer.numbers = (uint64_t)log->count * log->numbers;
     } else {
         uint32_t bytes = log->filled * log->page_bytes, frames = (uint32_t)gw_div_up(bytes, log->frame_bytes);
 
         put_head(log, log->open);
         sum(log, frames, bytes - (frames ? (frames - 1) * log->frame_bytes : 0));
-        log->piece_at = (uint64_t)log->open * SEGMENT;
+        at = (uint64_t)log->open * SEGMENT;
         t->trailer.numbers = (uint64_t)log->open * log->numbers + log->filled;
     }
-    log->piece_fill = HEAD + (size_t)log->filled * log->page_bytes;
-    t->at = log->piece_at + log->piece_fill;
+    fill = HEAD + (size_t)log->filled * log->page_bytes;
+    gw_append_begin(&log->append, log->spool, SEGMENT, log->piece, at, fill);
+    log->piece = NULL;
+    t->at = at + fill;
     return 0;
 }
 
@@ -381,7 +357,7 @@ int gw_parked_log_finish(struct gw_parked_log *log, const struct gw_image *image
     if (r >= 0)
         r = gw_parked_tail_write(&log->tail, image, xml, NULL, err);
     if (r >= 0)
-        r = put_last(log, err);
+        r = gw_append_end(&log->append, err);
     if (r >= 0)
         *ret_bytes = log->tail.at;
     return r;
@@ -419,6 +395,16 @@ int gw_parked_log_new(struct gw_spool *spool, uint32_t page_bytes,
 void gw_parked_log_carries(struct gw_parked_log *log, const struct gw_image_others *others)
 {
     log->others = others;
+}
+
+void gw_parked_log_ends_inside(struct gw_parked_log *log)
+{
+    log->roomy = true;
+}
+
+void gw_parked_log_header(const struct gw_parked_log *log, uint8_t ret[64])
+{
+    gw_parked_put_header(ret, &log->tail.trailer);
 }
 
 void gw_parked_log_free(struct gw_parked_log *log)

@@ -38,6 +38,10 @@ void gw_parked_log_free(struct gw_parked_log *log);
 /* The next block: its pages are zeros. */
 /* The machine may have live sections that are not known. `others` is looked at by the thread that puts pages. */
 void gw_parked_log_carries(struct gw_parked_log *log, const struct gw_image_others *others);
+/* The file may end before what it is in: the header will say where. Before the first page. */
+void gw_parked_log_ends_inside(struct gw_parked_log *log);
+/* After finish: the header as it must be then, to be written to byte 0. */
+void gw_parked_log_header(const struct gw_parked_log *log, uint8_t ret[64]);
 int gw_parked_log_block(struct gw_parked_log *log, uint64_t pages, struct gw_error *err);
 /* What the page holds now. src may be written to meanwhile, if the page comes again after that: it is read once. */
 int gw_parked_log_page(struct gw_parked_log *log, unsigned block, uint64_t page, const void *src, struct gw_error *err);

@@ -354,13 +354,18 @@ static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err
 /* ---- the file -----------------------------------------------------------------------------------------------------
  */
 
-/* Where the file ends. A server may have it in whole blocks, with zeros behind it; then the trailer says it. */
-static uint64_t find_end(struct gw_parked *p)
+/* Where the file ends in something larger. Either its header says it; or it was copied to whole blocks, with zeros behind it. */
+static uint64_t find_end(struct gw_parked *p, const uint8_t *header)
 {
-    uint64_t size = p->bytes->size, from = size - GW_MIN(size, PADDING_BYTES + GW_PARKED_TRAILER_BYTES);
-    GW_AUTOFREE uint8_t *tail = p->bytes->fd < 0 ? malloc(size - from + 1) : NULL;
+    uint64_t size = p->bytes->size, from = size - GW_MIN(size, PADDING_BYTES + GW_PARKED_TRAILER_BYTES), end, frames_end;
+    GW_AUTOFREE uint8_t *tail = NULL;
     struct gw_parked_trailer *t = &p->trailer;
 
+    if (gw_parked_header_end(header, size, &end, &frames_end)) {
+        gw_bytes_ahead(p->bytes, frames_end, end - frames_end);
+        return end;
+    }
+    tail = p->bytes->fd < 0 ? malloc(size - from + 1) : NULL;
     if (!tail || gw_parked_pread(p, from, tail, size - from, NULL) < 0)
         return size;
     for (uint64_t at = size - from; at >= GW_PARKED_TRAILER_BYTES; at--) {
@@ -374,11 +379,14 @@ static uint64_t find_end(struct gw_parked *p)
 
 static int read_trailer(struct gw_parked *p, struct gw_error *err)
 {
-    uint8_t bytes[GW_PARKED_TRAILER_BYTES];
+    uint8_t bytes[GW_PARKED_TRAILER_BYTES], header[GW_PARKED_HEADER_BYTES] = {0};
     struct gw_parked_trailer *t = &p->trailer;
-    uint64_t at, end = find_end(p);
-    int r;
+    uint64_t at, end;
+    int r = p->bytes->size < sizeof header ? 0 : gw_parked_pread(p, 0, header, sizeof header, err);
 
+    if (r < 0)
+        return r;
+    end = find_end(p, header);
     if (end < GW_PARKED_HEADER_BYTES + GW_PARKED_TRAILER_BYTES)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "byte %" PRIu64 ": the file ends, too short to have a trailer",
                        end);
@@ -392,8 +400,7 @@ static int read_trailer(struct gw_parked *p, struct gw_error *err)
     }
     /* The parts lie together: one access to a slow disk instead of ten, and the index is there when it is wanted. */
     gw_bytes_ahead(p->bytes, t->frames_end, at - t->frames_end);
-    r = gw_parked_pread(p, 0, bytes, GW_PARKED_HEADER_BYTES, err);
-    return r < 0 ? r : gw_parked_check_header(bytes, t, err);
+    return gw_parked_check_header(header, t, err);
 }
 
 static int take_parts(struct gw_parked *p, struct gw_error *err)

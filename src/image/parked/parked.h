@@ -28,8 +28,9 @@
 #define GW_PARKED_NEEDS_LIVE 2u
 #define GW_PARKED_NEEDS_DICTIONARY 4u
 #define GW_PARKED_NEEDS_RECEIVED 8u
+#define GW_PARKED_NEEDS_END 16u /* the header says where the file ends */
 #define GW_PARKED_KNOWN                                                                                                \
-    (GW_PARKED_NEEDS_ZSTD | GW_PARKED_NEEDS_LIVE | GW_PARKED_NEEDS_DICTIONARY | GW_PARKED_NEEDS_RECEIVED)
+    (GW_PARKED_NEEDS_ZSTD | GW_PARKED_NEEDS_LIVE | GW_PARKED_NEEDS_DICTIONARY | GW_PARKED_NEEDS_RECEIVED | GW_PARKED_NEEDS_END)
 
 #define GW_PARKED_PAGE_BITS_MIN 10u
 #define GW_PARKED_PAGE_BITS_MAX 20u
@@ -88,6 +89,8 @@ struct gw_parked_trailer {
 
 void gw_parked_put_header(uint8_t dst[GW_PARKED_HEADER_BYTES], const struct gw_parked_trailer *t);
 void gw_parked_put_trailer(uint8_t dst[GW_PARKED_TRAILER_BYTES], const struct gw_parked_trailer *t);
+/* Where the file ends that has this header, and its frames, if it says so and what it says can be. Nothing else is known to be right yet. */
+bool gw_parked_header_end(const uint8_t src[GW_PARKED_HEADER_BYTES], uint64_t size, uint64_t *ret_file_bytes, uint64_t *ret_frames_end);
 /* Whether the header says what the trailer says. */
 int gw_parked_check_header(const uint8_t src[GW_PARKED_HEADER_BYTES], const struct gw_parked_trailer *t,
                            struct gw_error *err);

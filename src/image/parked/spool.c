@@ -4,7 +4,8 @@
 #include <fcntl.h>
 #include "base/workers.h"
 
-#define WRITERS 2u /* one writes while the other one's request is on its way */
+#define WRITERS     2u /* one writes while the other one's request is on its way */
+#define WRITERS_FAR 8u /* of a server: requests that are on their way */
 
 struct piece {
     uint8_t *data;
@@ -14,6 +15,7 @@ struct piece {
 
 struct gw_spool {
     int fd;
+    struct gw_bytes *far; /* NULL: fd is the file */
     atomic_bool direct;
     atomic_bool failed; /* nothing more is written */
     struct gw_workers *workers;
@@ -43,6 +45,8 @@ static int write_piece(struct gw_spool *s, const struct piece *p, struct gw_erro
     size_t left = p->bytes;
     bool direct = atomic_load(&s->direct);
 
+    if (s->far)
+        return s->far->ops->write(s->far, from, left, at, err);
     while (left) {
         ssize_t n = pwrite(s->fd, from, left, (off_t)at);
 
@@ -91,15 +95,16 @@ static bool apart(void *opaque, unsigned slot, unsigned older)
 /* ---- the owner ----------------------------------------------------------------------------------------------------
  */
 
-int gw_spool_new(int fd, size_t piece_bytes, unsigned pieces, struct gw_spool **ret, struct gw_error *err)
+static int new_spool(int fd, struct gw_bytes *far, size_t piece_bytes, unsigned pieces, struct gw_spool **ret, struct gw_error *err)
 {
     static const struct gw_workers_ops ops = {.work = work, .apart = apart};
     struct gw_spool *s = calloc(1, sizeof *s);
-    int flags = fcntl(fd, F_GETFL), r;
+    int flags = far ? -1 : fcntl(fd, F_GETFL), r;
 
     if (!s)
         return gw_nomem(err, "spool");
     s->fd = fd;
+    s->far = far;
     s->pieces = calloc(pieces, sizeof *s->pieces);
     for (; s->pieces && s->count < pieces; s->count++)
         if (posix_memalign((void **)&s->pieces[s->count].data, GW_SPOOL_ALIGN, piece_bytes))
@@ -109,13 +114,23 @@ int gw_spool_new(int fd, size_t piece_bytes, unsigned pieces, struct gw_spool **
         return gw_nomem(err, "spool");
     }
     atomic_store(&s->direct, flags >= 0 && !fcntl(fd, F_SETFL, flags | O_DIRECT));
-    r = gw_workers_new(&ops, s, WRITERS, pieces, &s->workers, err);
+    r = gw_workers_new(&ops, s, far ? WRITERS_FAR : WRITERS, pieces, &s->workers, err);
     if (r < 0) {
         gw_spool_free(s);
         return r;
     }
     *ret = s;
     return 0;
+}
+
+int gw_spool_new(int fd, size_t piece_bytes, unsigned pieces, struct gw_spool **ret, struct gw_error *err)
+{
+    return new_spool(fd, NULL, piece_bytes, pieces, ret, err);
+}
+
+int gw_spool_new_far(struct gw_bytes *to, size_t piece_bytes, unsigned pieces, struct gw_spool **ret, struct gw_error *err)
+{
+    return new_spool(-1, to, piece_bytes, pieces, ret, err);
 }
 
 void gw_spool_free(struct gw_spool *s)

@@ -17,7 +17,7 @@
 #ifndef GW_IMAGE_SPOOL_H
 #define GW_IMAGE_SPOOL_H
 
-#include "base/base.h"
+#include "image/bytes.h"
 
 #define GW_SPOOL_ALIGN 4096u /* what offsets and sizes are multiples of */
 
@@ -25,6 +25,8 @@ struct gw_spool;
 
 /* fd: a regular file, open for writing; borrowed. It is O_DIRECT from now on where that works. */
 int gw_spool_new(int fd, size_t piece_bytes, unsigned pieces, struct gw_spool **ret, struct gw_error *err);
+/* The same to bytes that can be written (bytes.h); flush is not theirs: everything has been written then. */
+int gw_spool_new_far(struct gw_bytes *to, size_t piece_bytes, unsigned pieces, struct gw_spool **ret, struct gw_error *err);
 /* Takes NULL. What was put and not flushed may or may not be in the file. */
 void gw_spool_free(struct gw_spool *s);
 /* A piece to be filled, at a multiple of GW_SPOOL_ALIGN, with anything in it; the same until it is put. Waits until one

@@ -5,7 +5,9 @@
 
 #include "base/bitmap.h"
 #include "godwit/clock.h"
+#include "image/held.h"
 #include "image/parked/log.h"
+#include "image/parked/parked.h"
 #include "image/parked/write.h"
 #include "image/parked/spool.h"
 
@@ -125,6 +127,16 @@ static void rest(struct gw_stage *s, uint64_t ns)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* On a server, where the file ends before the export does. */
+static int write_header(struct gw_stage *s, struct gw_error *err)
+{
+    struct gw_bytes *to = gw_held_bytes(s->out.far);
+    uint8_t header[GW_PARKED_HEADER_BYTES];
+
+    gw_parked_log_header(s->log, header);
+    return to->ops->write(to, header, sizeof header, 0, err);
+}
+
 static int write_file(struct gw_stage *s, struct gw_error *err)
 {
     uint64_t rest_ns = REST_NS, bytes, taken;
@@ -144,6 +156,8 @@ static int write_file(struct gw_stage *s, struct gw_error *err)
     } while (r >= 0 && !(last && !taken));
     if (r >= 0)
         r = gw_parked_log_finish(s->log, s->image, s->options.libvirt_xml, &bytes, err);
+    if (r >= 0 && s->out.far)
+        return write_header(s, err);
     if (r >= 0 && ftruncate(s->out.fd, (off_t)bytes) < 0)
         r = gw_fail(err, -errno, GW_BLAME_LOCAL, "giving it %" PRIu64 " bytes: %s", bytes, strerror(errno));
     return r;
@@ -165,7 +179,8 @@ static void *run(void *opaque)
 
     s->failed = write_file(s, &s->error);
     if (s->failed < 0) {
-        gw_context(&s->error, "%s", s->path);
+        if (!s->out.far) /* what fails there names it */
+            gw_context(&s->error, "%s", s->path);
         clear(s);
     }
     return NULL;
@@ -230,14 +245,17 @@ void gw_stage_free(struct gw_stage *s)
 
 static int open_file(struct gw_stage *s, struct gw_error *err)
 {
-    int r = gw_image_out_open(&s->out, s->path, s->options.replace, err);
+    int r = gw_image_out_open_anywhere(&s->out, s->path, s->options.replace, err);
 
     if (r >= 0)
-        r = gw_spool_new(s->out.fd, GW_PARKED_LOG_SEGMENT, PIECES, &s->spool, err);
+        r = s->out.far ? gw_spool_new_far(gw_held_bytes(s->out.far), GW_PARKED_LOG_SEGMENT, PIECES, &s->spool, err)
+                       : gw_spool_new(s->out.fd, GW_PARKED_LOG_SEGMENT, PIECES, &s->spool, err);
     if (r >= 0)
         r = gw_parked_log_new(s->spool, s->image->page_bytes, again, s, &s->log, err);
     if (r >= 0)
         gw_parked_log_carries(s->log, &s->image->others);
+    if (r >= 0 && s->out.far)
+        gw_parked_log_ends_inside(s->log);
     if (r >= 0) {
         int e = pthread_create(&s->thread, NULL, run, s);
 
@@ -309,7 +327,8 @@ int gw_stage_commit(struct gw_stage *s, struct gw_error *err)
         s->failed = gw_image_out_commit(&s->out, &s->error);
     if (s->failed >= 0) {
         s->own = s->out.own;
-        s->committed = true;
+        s->committed = !s->out.far; /* else nothing can take its place in one step */
+        s->image->far_bytes = s->out.far ? gw_held_end(s->out.far) : 0;
         gw_close_fd(&s->out.fd);
     }
     if (s->failed >= 0 && s->out.keep) { /* it outlives what is cleared here */

@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 
+#include "image/parked/append.h"
 #include "image/parked/dedup.h"
 #include "image/parked/dictionary.h"
 #include "image/parked/pack.h"
@@ -18,11 +19,15 @@
 #define LEVEL_WITH_DICTIONARY 3
 #define BATCH_BYTES (1u << 20) /* of RAM that is read at once */
 #define TELL_BYTES  (4u << 20) /* progress is told this often */
+#define PIECES      16u        /* of BATCH_BYTES, on their way to a server */
 
 struct writer {
     struct gw_image *image;
     const struct gw_image_write_options *options;
     int fd;
+    struct gw_bytes *to; /* NULL: fd is the file */
+    struct gw_spool *spool;
+    struct gw_append append;
     struct gw_parked_style style;
     struct gw_parked_tail tail;
     uint64_t done_bytes, told_bytes, total_bytes;
@@ -45,6 +50,8 @@ static int put_bytes(void *opaque, const void *src, size_t bytes, struct gw_erro
     const uint8_t *from = src;
     uint64_t at = w->tail.at;
 
+    if (w->to)
+        return gw_append_put(&w->append, src, bytes, err);
     while (bytes) {
         ssize_t n = write(w->fd, from, bytes);
 
@@ -261,11 +268,15 @@ static int prepare(struct writer *w, struct gw_error *err)
     w->tail.put = put_bytes;
     w->tail.opaque = w;
     w->tail.trailer.needs = (w->style.plain ? 0 : GW_PARKED_NEEDS_ZSTD) | gw_parked_needs(&w->image->others) |
-                              (w->image->received ? GW_PARKED_NEEDS_RECEIVED : 0);
+                              (w->image->received ? GW_PARKED_NEEDS_RECEIVED : 0) | (w->to ? GW_PARKED_NEEDS_END : 0);
     w->tail.trailer.page_bytes = page_bytes;
     w->tail.trailer.frame_pages = gw_parked_frame_pages(page_bytes);
     w->batch_pages = BATCH_BYTES / page_bytes;
     w->zero = gw_zero_pick();
+    if (w->to && (r = gw_spool_new_far(w->to, BATCH_BYTES, PIECES, &w->spool, err)) < 0)
+        return r;
+    if (w->to)
+        gw_append_begin(&w->append, w->spool, BATCH_BYTES, NULL, 0, 0);
     w->batch = aligned_alloc(64, BATCH_BYTES);
     w->kinds = malloc(w->batch_pages);
     if (!w->batch || !w->kinds)
@@ -281,7 +292,7 @@ static int prepare(struct writer *w, struct gw_error *err)
 
 static int write_all(struct writer *w, struct gw_error *err)
 {
-    uint8_t header[GW_PARKED_HEADER_BYTES];
+    uint8_t header[GW_PARKED_HEADER_BYTES] = {0};
     struct gw_packer *packer = NULL;
     int r;
 
@@ -294,10 +305,15 @@ static int write_all(struct writer *w, struct gw_error *err)
     if (r >= 0)
         r = gw_parked_tail_write(&w->tail, w->image, w->options->libvirt_xml, packer, err);
     gw_packer_free(packer);
-    return r;
+    if (r < 0 || !w->to)
+        return r;
+    r = gw_append_end(&w->append, err);
+    gw_parked_put_header(header, &w->tail.trailer); /* what it says of the end is known now */
+    return r < 0 ? r : w->to->ops->write(w->to, header, sizeof header, 0, err);
 }
 
-int gw_parked_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err)
+/* To one of them. */
+static int write_to(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_bytes *to, struct gw_error *err)
 {
     struct writer *w = calloc(1, sizeof *w); /* too large for a stack */
     int r;
@@ -307,11 +323,13 @@ int gw_parked_write(struct gw_image *image, const struct gw_image_write_options 
     w->image = image;
     w->options = options;
     w->fd = fd;
+    w->to = to;
     r = check(image, options, w, err);
     if (r >= 0)
         r = prepare(w, err);
     if (r >= 0)
         r = write_all(w, err);
+    gw_spool_free(w->spool);
     gw_pack_free(w->pack);
     gw_dictionary_free(w->dictionary);
     free(w->common);
@@ -321,4 +339,14 @@ int gw_parked_write(struct gw_image *image, const struct gw_image_write_options 
     free(w->kinds);
     free(w);
     return r;
+}
+
+int gw_parked_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err)
+{
+    return write_to(image, options, fd, NULL, err);
+}
+
+int gw_parked_write_bytes(struct gw_image *image, const struct gw_image_write_options *options, struct gw_bytes *to, struct gw_error *err)
+{
+    return write_to(image, options, -1, to, err);
 }

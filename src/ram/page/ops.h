@@ -32,6 +32,11 @@ enum gw_barrier {
 
 struct gw_store;
 
+struct gw_source_range {
+    struct gw_ram_block *block;
+    uint64_t first, count; /* pages */
+};
+
 struct gw_source {
     /* A migration begins. goes[i]: pages of block i are sent. On failure end need not come. */
     int (*begin)(struct gw_source *s, const bool *goes, struct gw_error *err);
@@ -61,6 +66,12 @@ struct gw_source {
     /* Of these pages, at most GW_BATCH_PAGES, those that are due, in front of all others: as next. count 0: none is. */
     int (*take)(struct gw_source *s, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
                 struct gw_error *err);
+    /* Both or neither, of a source that can read ahead. Before begin: these pages will be taken first, by take_expected and in this order; some may be left
+     * out. What is not due, and blocks that do not go, are none of it. */
+    int (*expect)(struct gw_source *s, const struct gw_source_range *ranges, size_t count, struct gw_error *err);
+    /* As take. */
+    int (*take_expected)(struct gw_source *s, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
+                         struct gw_error *err);
 };
 
 struct gw_codec {

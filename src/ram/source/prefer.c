@@ -18,21 +18,6 @@ static struct gw_prefer *of(struct gw_source *source)
     return GW_CONTAINER(source, struct gw_prefer, around.source);
 }
 
-static int begin(struct gw_source *source, const bool *goes, struct gw_error *err)
-{
-    struct gw_prefer *p = of(source);
-
-    for (uint32_t i = 0; i < p->set->block_count; i++) {
-        struct gw_ram_block *b = gw_ram_find(p->ram, p->set->blocks[i].name);
-
-        p->blocks[i] = b && goes[b->index] ? b : NULL;
-    }
-    p->beside = false;
-    p->run = 0;
-    p->at = UINT64_MAX;
-    return p->around.inner->begin(p->around.inner, goes, err);
-}
-
 /* The rest of the run, as whole host pages. false: nothing is left of it. */
 static bool rest(struct gw_prefer *p, struct gw_ram_block *b, uint64_t *ret_first, uint64_t *ret_count)
 {
@@ -64,6 +49,55 @@ static struct gw_ram_block *current(struct gw_prefer *p, uint64_t *ret_first, ui
     }
 }
 
+static void rewind_runs(struct gw_prefer *p)
+{
+    p->beside = false;
+    p->run = 0;
+    p->at = UINT64_MAX;
+}
+
+/* Tells the inner source all that will be given, as it will be. */
+static int expect(struct gw_prefer *p, struct gw_error *err)
+{
+    struct gw_source_range *ranges = NULL;
+    size_t count = 0, room = 0;
+    struct gw_ram_block *b;
+    uint64_t first, n;
+    int r = 0;
+
+    while (r >= 0 && (b = current(p, &first, &n))) {
+        if (count == room) {
+            struct gw_source_range *grown = reallocarray(ranges, room = room ? room * 2 : 64, sizeof *ranges);
+
+            r = grown ? 0 : gw_nomem(err, "working set");
+            ranges = grown ? grown : ranges;
+        }
+        if (r >= 0)
+            ranges[count++] = (struct gw_source_range){b, first, n};
+        p->at += n;
+    }
+    if (r >= 0)
+        r = p->around.inner->expect(p->around.inner, ranges, count, err);
+    free(ranges);
+    return r;
+}
+
+static int begin(struct gw_source *source, const bool *goes, struct gw_error *err)
+{
+    struct gw_prefer *p = of(source);
+    int r;
+
+    for (uint32_t i = 0; i < p->set->block_count; i++) {
+        struct gw_ram_block *b = gw_ram_find(p->ram, p->set->blocks[i].name);
+
+        p->blocks[i] = b && goes[b->index] ? b : NULL;
+    }
+    rewind_runs(p);
+    r = p->around.inner->expect ? expect(p, err) : 0;
+    rewind_runs(p);
+    return r < 0 ? r : p->around.inner->begin(p->around.inner, goes, err);
+}
+
 static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, struct gw_error *err)
 {
     struct gw_prefer *p = of(source);
@@ -74,7 +108,7 @@ static int next(struct gw_source *source, struct gw_batch *batch, unsigned max, 
     batch->count = 0;
     while (r >= 0 && !batch->count && (b = current(p, &first, &count))) {
         count = GW_MIN(count, (uint64_t)max);
-        r = p->around.inner->take(p->around.inner, batch, b, first, count, err);
+        r = (p->around.inner->expect ? p->around.inner->take_expected : p->around.inner->take)(p->around.inner, batch, b, first, count, err);
         p->at += count;
     }
     if (r < 0 || batch->count)

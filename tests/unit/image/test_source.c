@@ -210,6 +210,47 @@ static void test_broken(void **state)
     stop(m);
 }
 
+/* What is expected comes first, then the rest; with and without what was asked for meanwhile. */
+static void test_expected(void **state)
+{
+    for (unsigned depth = 0; depth < 5; depth += 4) {
+        struct machine *m = start(50, 100, UINT64_MAX, all);
+        const struct gw_source_range ranges[] = {
+            {m->list[2], 100, 200}, {m->list[0], 0, 1}, {m->list[2], 19990, 10}, {m->list[1], 0, 3}, {m->list[2], 150, 300}};
+        struct gw_error err = GW_ERROR_INIT;
+        struct gw_batch batch = {0};
+        uint64_t came = 0;
+
+        m->source->end(m->source);
+        m->image.depth = depth;
+        assert_int_equal(m->source->expect(m->source, ranges, GW_ARRAY_LEN(ranges), &err), 0);
+        assert_int_equal(m->source->begin(m->source, all, &err), 0);
+        assert_int_equal(m->source->take(m->source, &batch, m->list[2], 250, 2, &err), 0);
+        assert_int_equal(batch.count, 2);
+        check(m, &batch);
+        came += batch.count;
+        for (unsigned i = 0; i < GW_ARRAY_LEN(ranges); i++)
+            for (uint64_t at = 0, n; at < ranges[i].count; at += n) {
+                n = GW_MIN(ranges[i].count - at, 70u);
+                if (m->source->take_expected(m->source, &batch, ranges[i].block, ranges[i].first + at, n, &err) < 0)
+                    fail_msg("%s", err.text);
+                check(m, &batch);
+                came += batch.count;
+                m->source->sent(m->source, &batch);
+            }
+        assert_int_equal(came, 350 + 1 + 10 + 3);
+        assert_int_equal(m->source->pending(m->source), 23334 - came);
+        while (m->source->next(m->source, &batch, 300, &err) >= 0 && batch.count) {
+            check(m, &batch);
+            came += batch.count;
+            m->source->sent(m->source, &batch);
+        }
+        assert_int_equal(came, 23334);
+        free(batch.room);
+        stop(m);
+    }
+}
+
 /* Given up while threads read. */
 static void test_given_up(void **state)
 {
@@ -228,7 +269,7 @@ static void test_given_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_all), cmocka_unit_test(test_some),
-                                       cmocka_unit_test(test_broken), cmocka_unit_test(test_given_up)};
+                                       cmocka_unit_test(test_broken), cmocka_unit_test(test_expected), cmocka_unit_test(test_given_up)};
 
     return cmocka_run_group_tests_name("source", tests, NULL, NULL);
 }

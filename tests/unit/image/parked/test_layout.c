@@ -65,6 +65,40 @@ static void test_roundtrip(void **state)
     get(&t, 0, "");
 }
 
+/* Where the header says that the file ends; false: it does not, or it cannot be there. */
+static void header_end(uint64_t size, uint64_t file_bytes, uint64_t frames_end, uint32_t needs, bool can)
+{
+    struct gw_parked_trailer t = good();
+    uint8_t bytes[GW_PARKED_HEADER_BYTES];
+    uint64_t end = 1, frames = 1;
+
+    t.needs = needs;
+    t.file_bytes = file_bytes;
+    t.frames_end = frames_end;
+    gw_parked_put_header(bytes, &t);
+    assert_int_equal(gw_parked_header_end(bytes, size, &end, &frames), can);
+    assert_int_equal(end, can ? file_bytes : 1);
+    assert_int_equal(frames, can ? frames_end : 1);
+    bytes[60] ^= 1;
+    assert_false(gw_parked_header_end(bytes, size, &end, &frames));
+}
+
+static void test_header_end(void **state)
+{
+    const uint32_t end = GW_PARKED_NEEDS_END;
+
+    header_end(20000, 20000, 64, end, true);
+    header_end(1 << 20, 20000, 20000 - 4096, end | 1, true);
+    header_end(1 << 20, 20000, 64, 1, false);
+    header_end(19999, 20000, 64, end, false);
+    header_end(1 << 20, UINT64_MAX, 64, end, false);
+    header_end(1 << 20, 64 + 4095, 64, end, false);
+    header_end(1 << 20, 0, 64, end, false);
+    header_end(1 << 20, 20000, 63, end, false);
+    header_end(1 << 20, 20000, 20000 - 4095, end, false);
+    header_end(1 << 20, 20000, UINT64_MAX, end, false);
+}
+
 #define WRONG(text, ...)                                                                                               \
     do {                                                                                                               \
         struct gw_parked_trailer t = good();                                                                           \
@@ -74,7 +108,7 @@ static void test_roundtrip(void **state)
 
 static void test_fields(void **state)
 {
-    WRONG("the file needs a feature that is not known here (0x10)", t.needs |= 0x10);
+    WRONG("the file needs a feature that is not known here (0x20)", t.needs |= 0x20);
     WRONG("not known here (0x80000000)", t.needs = 0x80000000);
     WRONG("pages of 0 bytes", t.page_bytes = 0);
     WRONG("pages of 512 bytes", t.page_bytes = 512);
@@ -190,7 +224,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_roundtrip),  cmocka_unit_test(test_fields), cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_every_byte), cmocka_unit_test(test_header), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_every_byte), cmocka_unit_test(test_header),
+        cmocka_unit_test(test_header_end), cmocka_unit_test(test_names),
         cmocka_unit_test(test_too_many_parts),
     };
 

@@ -12,6 +12,25 @@
 
 static struct gw_prefer *preferred;
 static struct gw_working_set *wanted, *recorded;
+static struct gw_source_range told[20]; /* to a source that reads ahead */
+static size_t told_count, took;
+
+static int note(struct gw_source *s, const struct gw_source_range *ranges, size_t count, struct gw_error *err)
+{
+    assert_true(count <= GW_ARRAY_LEN(told));
+    memcpy(told, ranges, count * sizeof *told);
+    told_count = count;
+    return 0;
+}
+
+/* Is what was told, in this order, or a part of it. */
+static int take_told(struct gw_source *s, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
+{
+    while (took < told_count && (told[took].block != b || first < told[took].first || first + count > told[took].first + told[took].count))
+        took++;
+    assert_true(took < told_count);
+    return s->take(s, batch, b, first, count, err);
+}
 
 static int open_rig(void **state)
 {
@@ -23,12 +42,18 @@ static int open_rig(void **state)
     return 0;
 }
 
+static bool reads_ahead;
+
 static void make(struct rig *t)
 {
     struct gw_error err = GW_ERROR_INIT;
     struct gw_source *s;
 
     must(gw_source_dirty_new(&t->ram, t->tracker, false, &s, &err), &err);
+    if (reads_ahead) {
+        s->expect = note;
+        s->take_expected = take_told;
+    }
     must(gw_source_prefer_new(s, &t->ram, wanted, &s, &preferred, &err), &err);
     must(gw_source_requests_new(s, &t->ram, &s, &t->requests, &err), &err);
     must(gw_source_record_new(s, t->requests, &t->ram, recorded, &t->source, &err), &err);
@@ -75,6 +100,33 @@ static void test_order(void **state)
     expect(t, 100, "small", 503, 16);
     expect(t, 5, "small", 0, 5);
     all_came(t, 100);
+}
+
+static void test_told(void **state)
+{
+    struct rig *t = *state;
+
+    reads_ahead = true;
+    took = 0;
+    prefer("small", 500, 3);
+    beside("small", 503, 16);
+    prefer("other", 0, 100);
+    prefer("large", 2 * PER + 5, 1);
+    prefer("small", 100, 20);
+    make(t);
+    reads_ahead = false;
+    assert_int_equal(told_count, 4);
+    assert_int_equal(told[0].first, 500);
+    assert_int_equal(told[1].first, 2 * PER);
+    assert_int_equal(told[1].count, PER);
+    assert_int_equal(told[2].count, 20);
+    assert_int_equal(told[3].first, 503);
+    expect(t, 100, "small", 500, 3);
+    expect(t, 100, "large", 2 * PER, PER);
+    expect(t, 8, "small", 100, 8);
+    assert_int_equal(took, 2);
+    all_came(t, 100);
+    assert_int_equal(took, 3);
 }
 
 /* What the machine does not have, and what has gone, is passed over. */
@@ -129,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_order, open_rig, close_rig),
+        cmocka_unit_test_setup_teardown(test_told, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_does_not_fit, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_record, open_rig, close_rig),
     };
