@@ -13,6 +13,8 @@
 #ifndef GW_DISK_NODE_H
 #define GW_DISK_NODE_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,7 +35,10 @@ struct gw_node_run {
      * without the node. fd is -1 otherwise. Good until the next discard, resize or free, or as the node says. */
     int fd;
     uint64_t file_offset;
+    bool file_read_only; /* only reads may go to fd: the run is of a backing, or a snapshot shares it */
 };
+
+#define GW_NODE_REQUEST_MAX 65536u /* the largest request_bytes */
 
 enum gw_node_flags {
     GW_NODE_UNMAP = 1,  /* zero: the room may be given back */
@@ -44,8 +49,12 @@ struct gw_node;
 
 struct gw_node_ops {
     const char *format; /* "raw", "qcow2", "nbd" */
-    /* The caller (node.c) has seen to it that offset + bytes lies within node->bytes, and that bytes is not 0. */
+    /* The caller (node.c) has seen to it that offset + bytes lies within node->bytes, that bytes is not 0, and that
+     * both are multiples of request_bytes, but for a last block that the end of the node cuts.
+     * read: in a node with a backing nothing that find says is ABSENT. Without one that reads as zeros. */
     int (*read)(struct gw_node *n, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err);
+    /* Of an absent cluster that is written in part, the node gets the rest from its backing (gw_node_read). The node is
+     * not read_only; so for zero, discard and resize. */
     int (*write)(struct gw_node *n, const void *from, uint64_t bytes, uint64_t offset, unsigned flags,
                  struct gw_error *err);
     /* Reads as zeros afterwards, also where there is a backing. */
@@ -56,10 +65,10 @@ struct gw_node_ops {
      * backing. */
     int (*find)(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_node_run *ret, struct gw_error *err);
     int (*flush)(struct gw_node *n, struct gw_error *err);
-    /* NULL: it cannot. */
+    /* NULL: it cannot. The node sets its bytes itself. */
     int (*resize)(struct gw_node *n, uint64_t bytes, struct gw_error *err);
-    /* Frees what it is over as well. An error tells that what was written may not be on the disk; it is freed all the
-     * same. */
+    /* Frees what it is over as well, then the backing and the rest of struct gw_node (gw_node_done), and itself. An
+     * error tells that what was written may not be on the disk; it is freed all the same. */
     int (*free)(struct gw_node *n, struct gw_error *err);
 };
 
@@ -72,6 +81,40 @@ struct gw_node {
     uint32_t cluster_bytes; /* what is allocated at once; 0: not known */
     bool read_only;
     struct gw_node *backing; /* or NULL. This node owns it */
+    _Atomic unsigned users;  /* who counts on its length (gw_node_use); 0: it may be resized */
+    pthread_rwlock_t edges;  /* node.c: a write of a part of a block is made alone */
 };
+
+/* For those who make nodes: sets ops, name (a copy) and the lock in a node that is zero otherwise. -ENOMEM. */
+int gw_node_init(struct gw_node *n, const struct gw_node_ops *ops, const char *name, struct gw_error *err);
+/* Undoes gw_node_init, and frees the backing; the result is that of its free. Also after a failed gw_node_init. */
+int gw_node_done(struct gw_node *n, struct gw_error *err);
+
+/* These take any offset and length within the node (-EINVAL beyond it), 0 bytes too. What is to be aligned goes through
+ * a block of memory here. -EROFS: the node is read-only. */
+int gw_node_read(struct gw_node *n, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err);
+int gw_node_write(struct gw_node *n, const void *from, uint64_t bytes, uint64_t offset, unsigned flags,
+                  struct gw_error *err);
+int gw_node_zero(struct gw_node *n, uint64_t bytes, uint64_t offset, unsigned flags, struct gw_error *err);
+/* Parts of blocks stay as they are. */
+int gw_node_discard(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_error *err);
+/* The first run, through all backings: ABSENT says that nobody wrote there in any of them. bytes: 1 or more. */
+int gw_node_find(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_node_run *ret, struct gw_error *err);
+/* The same in this node alone: ABSENT says that the backing has it. */
+int gw_node_find_here(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_node_run *ret,
+                      struct gw_error *err);
+int gw_node_flush(struct gw_node *n, struct gw_error *err);
+/* -EBUSY: somebody counts on its length. -ENOTSUP. What is new reads as zeros. */
+int gw_node_resize(struct gw_node *n, uint64_t bytes, struct gw_error *err);
+/* NULL: nothing is done. Does not flush. */
+int gw_node_free(struct gw_node *n, struct gw_error *err);
+
+/* From now on, until gw_node_unuse, the node is not resized. Any thread. */
+void gw_node_use(struct gw_node *n);
+void gw_node_unuse(struct gw_node *n);
+
+/* A node in memory (memory.c), for tests and for what need not outlive the process: clusters are absent at first, a
+ * discarded one is absent again. Its format is "memory". NULL: no memory. cluster_bytes: a power of two. */
+struct gw_node *gw_node_memory(uint64_t bytes, uint32_t cluster_bytes);
 
 #endif
