@@ -17,7 +17,8 @@ enum gw_exit {
     GW_EXIT_USAGE = 2,
     GW_EXIT_DIFFERENT = 3,
     GW_EXIT_CORRUPT = 4,
-    GW_EXIT_UNKNOWN = 5
+    GW_EXIT_UNKNOWN = 5,
+    GW_EXIT_PAUSED = 6
 };
 
 int gw_cmd_convert(int argc, char **argv);

@@ -23,6 +23,7 @@ static const char usage[] =
     "  migrate URI                  migrate it, show the progress, tell what it came to\n"
     "      --detach                 only start it\n"
     "      --resume                 go on with a migration that is postcopy-paused\n"
+    "      --wait-recovery          wait on where it is paused, until it was resumed and has ended (else: status 6)\n"
     "      --capability NAME[=off]  set before the start; repeatable\n"
     "      --parameter NAME=VALUE   the same\n"
     "      --peer VERSION           what the destination is (7.2, 8.1, 9.0, 10.0, godwit); our machines only\n"
@@ -192,6 +193,7 @@ enum {
     OPT_DETACH,
     OPT_WAIT,
     OPT_RESUME,
+    OPT_WAIT_RECOVERY,
     OPT_CAPABILITY,
     OPT_PARAMETER,
     OPT_PEER,
@@ -213,6 +215,7 @@ static const struct option options[] = {
     {"detach", no_argument, NULL, OPT_DETACH},
     {"wait", no_argument, NULL, OPT_WAIT},
     {"resume", no_argument, NULL, OPT_RESUME},
+    {"wait-recovery", no_argument, NULL, OPT_WAIT_RECOVERY},
     {"capability", required_argument, NULL, OPT_CAPABILITY},
     {"parameter", required_argument, NULL, OPT_PARAMETER},
     {"peer", required_argument, NULL, OPT_PEER},
@@ -260,6 +263,9 @@ static int parse(struct gw_ctl *ctl, int argc, char **argv)
             break;
         case OPT_RESUME:
             ctl->resume = true;
+            break;
+        case OPT_WAIT_RECOVERY:
+            ctl->wait_recovery = true;
             break;
         case OPT_CAPABILITY:
             ctl->capabilities[ctl->capability_count++] = optarg;

@@ -13,7 +13,7 @@ struct gw_ctl_take; /* ctl_report.h */
 
 struct gw_ctl {
     const char *socket;
-    bool json, quiet, verbose, detach, resume, force, plan;
+    bool json, quiet, verbose, detach, resume, wait_recovery, force, plan;
     const char *peer; /* --peer */
     const char *report; /* --report; NULL: none */
     struct gw_ctl_take *take;

@@ -35,6 +35,7 @@ static bool ended(const char *state)
 /* ---- the progress line ------------------------------------------------------------------------------------------- */
 
 struct progress {
+    bool moved; /* it was in another state than postcopy-paused */
     bool on, drawn;
     char told[32]; /* the state that was told of off the line */
     /* Speeds as seen from here, from one sample to the next. */
@@ -189,7 +190,16 @@ static int on_interrupt(struct gw_ctl *ctl, struct progress *p, unsigned seen)
     return -1;
 }
 
-/* Polls until the migration has ended; *ret_info is what was told last. */
+/* It is paused, and was not when it began: a QEMU that resumes says so for a while. */
+static bool stands(const struct gw_ctl *ctl, struct progress *p, const char *state)
+{
+    bool paused = !strcmp(state, "postcopy-paused");
+
+    p->moved |= !paused;
+    return paused && !ctl->wait_recovery && (p->moved || !ctl->resume || gw_qmp_is_godwit(ctl->qmp));
+}
+
+/* Polls until the migration has ended, or stands; *ret_info is what was told last. */
 static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns, json_t **ret_info)
 {
     uint64_t start_ns = now_ns();
@@ -212,7 +222,7 @@ static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns
 
             json_decref(*ret_info);
             *ret_info = info;
-            if (ended(state) || !strcmp(state, "none") || now_ns() >= deadline_ns)
+            if (ended(state) || stands(ctl, p, state) || !strcmp(state, "none") || now_ns() >= deadline_ns)
                 break;
             gw_ctl_take_sample(ctl, info);
             look_for_end(ctl, p, info);
@@ -250,6 +260,14 @@ int gw_ctl_final_status(struct gw_ctl *ctl, json_t **ret_status)
     }
 }
 
+static void tell_paused(const struct gw_ctl *ctl, const char *why)
+{
+    fprintf(stderr,
+            "godwit ctl: migrate: postcopy-paused%s%s; the guest is at the destination, and waits there for memory that is only here. Let it "
+            "listen (`godwit ctl THERE recover URI`; QEMU: migrate_recover URI), then `godwit ctl %s migrate URI --resume`\n",
+            why ? ": " : "", why ? why : "", ctl->socket);
+}
+
 /* Tells what it came to and in which state things were left. plan: what was foreseen, or NULL. */
 static int conclude(struct gw_ctl *ctl, json_t *info, const struct gw_plan *plan)
 {
@@ -275,9 +293,11 @@ static int conclude(struct gw_ctl *ctl, json_t *info, const struct gw_plan *plan
         const char *why = gw_ctl_text(info, "error-desc", NULL);
 
         why = why && strcmp(why, state) ? why : NULL;
-        fprintf(stderr, "godwit ctl: migrate: %s%s%s; the machine here is %s\n", state, why ? ": " : "", why ? why : "",
-                run);
-        r = GW_EXIT_FAILED;
+        r = strcmp(state, "postcopy-paused") ? GW_EXIT_FAILED : GW_EXIT_PAUSED;
+        if (r == GW_EXIT_PAUSED)
+            tell_paused(ctl, why);
+        else
+            fprintf(stderr, "godwit ctl: migrate: %s%s%s; the machine here is %s\n", state, why ? ": " : "", why ? why : "", run);
     }
     json_decref(status);
     return r;

@@ -116,6 +116,30 @@ class Persistent(Postcopy):
             self.box("to")
 
 
+class Told(Postcopy):
+    def ctl(self, box, role, *arguments):
+        return Program(self, role, [built("cli/godwit"), "ctl", box.qmp_path, "migrate", *arguments])
+
+    def test_ctl_of_one_that_is_paused(self):
+        """It ends with a status of its own and says what is to be done; or waits."""
+        box = self.begin()
+        to = self.box("to")
+        box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 4 << 20, "downtime-limit": 1, "max-postcopy-bandwidth": 4096})
+        first = self.ctl(box, "first", to.address())
+        wait_until("it goes", lambda: box.migration().get("status") == "active")
+        box.qmp.command("migrate-start-postcopy")
+        wait_until("its pages follow", lambda: to.qmp.seen("MIGRATION", status="postcopy-active"))
+        to.qmp.command("migrate-pause")
+        self.assertEqual(first.wait_exit(), 6, first.text())
+        self.assertRegex(first.text(), "postcopy-paused: .*recover URI.*migrate URI --resume")
+        wait_until("it stands", lambda: to.migration()["status"] == "postcopy-paused")
+        to.qmp.command("migrate-recover", uri="unix:" + self.path("r"))
+        box.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+        last = self.ctl(box, "last", "unix:" + self.path("r"), "--resume", "--wait-recovery")
+        self.assertEqual(last.wait_exit(), 0, last.text())
+        self.ends_well(self.arrived(box, to))
+
+
 class GivenBack(Postcopy):
     def rss(self, box):
         with open("/proc/%d/status" % box.proc.pid) as f:
