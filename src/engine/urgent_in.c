@@ -5,6 +5,8 @@
 
 /* Between two looks whether all has come. */
 #define LOOK_NS (2 * GW_NS_PER_MS)
+/* What a source had written when it closed the channel has come by then. */
+#define REST_NS (30 * GW_NS_PER_S)
 
 static struct gw_live *section(struct gw_recv *r)
 {
@@ -53,7 +55,7 @@ static void close_channel(struct gw_recv *r)
 static void await_main(struct gw_recv *r)
 {
     struct gw_session *x = &r->session;
-    uint64_t until_ns = r->timeout_ns ? gw_now_ns(&x->vm->clock) + r->timeout_ns : UINT64_MAX;
+    uint64_t until_ns = gw_now_ns(&x->vm->clock) + (r->timeout_ns ? GW_MIN(r->timeout_ns, REST_NS) : REST_NS);
 
     pthread_mutex_lock(&x->lock);
     r->urgent.ended = true;
