@@ -144,6 +144,7 @@ static int up(void **state)
 
 static int down(void **state)
 {
+    gw_door_close(r);
     gw_follow_close(r);
     gw_follow_end(r);
     gw_session_set_channel(&r->session, NULL);
