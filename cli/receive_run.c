@@ -195,10 +195,10 @@ int gw_receive_run(struct gw_receive *rx, struct gw_error *err)
     rx->packed = !gw_path_is_far(rx->output) || rx->options.compress || rx->options.level;
     rx->confine.connects = gw_path_is_far(rx->output);
     r = gw_park_new(&park, &rx->park, err);
+    if (r >= 0 && rx->postcopy) /* before capabilities that need it */
+        r = gw_options_set_bool(gw_vm_options(gw_park_vm(rx->park)), "postcopy-ram", true, err);
     if (r >= 0)
         r = gw_transfer_begin(t, gw_park_vm(rx->park), err);
-    if (r >= 0 && rx->postcopy)
-        r = gw_options_set_bool(gw_vm_options(gw_park_vm(rx->park)), "postcopy-ram", true, err);
     if (r >= 0)
         r = start(rx, &config, err);
     if (r < 0)

@@ -31,6 +31,21 @@ static int pages(const struct gw_classify *c, const uint8_t *first, size_t got, 
     return 0;
 }
 
+/* The first word of a record of a page, or the end mark. Addresses in a block are far below 2^48. */
+static int urgent(const uint8_t *first, size_t got, struct gw_link_id *ret, struct gw_error *err)
+{
+    uint64_t word, flags;
+
+    if (got < sizeof word)
+        return sizeof word;
+    word = gw_load_be64(first);
+    flags = word & ((1u << GW_PAGE_BITS_MIN) - 1);
+    if (word >> 48 || (flags != GW_RAMF_PAGE && flags != GW_RAMF_ZERO && word != GW_RAMF_EOS))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "begins with 0x%016" PRIx64 ", which no channel here does", word);
+    *ret = (struct gw_link_id){.purpose = GW_LINK_URGENT};
+    return 0;
+}
+
 int gw_classify(const struct gw_classify *c, const uint8_t *first, size_t got, bool silent, struct gw_link_id *ret,
                 struct gw_error *err)
 {
@@ -47,7 +62,7 @@ int gw_classify(const struct gw_classify *c, const uint8_t *first, size_t got, b
     else if (c->recover && first[0] == GW_ELEMENT_COMMAND)
         *ret = (struct gw_link_id){.purpose = GW_LINK_RECOVER};
     else if (c->urgent && gw_load_be32(first) != GW_WIRE_MAGIC)
-        *ret = (struct gw_link_id){.purpose = GW_LINK_URGENT};
+        return urgent(first, got, ret, err);
     else
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "begins with 0x%08x, which no channel here does",
                        gw_load_be32(first));

@@ -5,7 +5,7 @@
  *     51 45 56 4d            main
  *     11 22 33 44, 64 bytes  pages, with the number of the channel
  *     08                     main once more, where a broken migration is recovered: commands, no head
- *     nothing, or a record   urgent pages, where they are expected
+ *     nothing, or a record   urgent pages, where they are expected. The first record names its block: 8 bytes tell it
  *
  * A probe of the link (67 64 77 70) is none of them: the door answers it (probe.h).
  *

@@ -13,7 +13,7 @@ static struct gw_postcopy_in *in(struct gw_recv *r)
     return &r->postcopy;
 }
 
-static uint64_t lacking(const struct gw_recv *r)
+uint64_t gw_follow_lacking(const struct gw_recv *r)
 {
     uint64_t bytes = 0;
 
@@ -77,9 +77,8 @@ static void *read_pages(void *arg)
 }
 
 /* What it listens at is for this source alone from here on. */
-static void keep_door(struct gw_recv *r)
+static void keep_listener(struct gw_recv *r)
 {
-    gw_door_close(r);
     pthread_mutex_lock(&r->session.lock);
     in(r)->door = r->listener;
     r->listener = NULL;
@@ -94,12 +93,16 @@ int gw_follow_listen(struct gw_recv *r, struct gw_error *err)
     for (unsigned i = 0; e >= 0 && i < r->plan.lives; i++)
         if (r->plan.live[i]->ops->follow)
             e = r->plan.live[i]->ops->follow(r->plan.live[i], err);
-    if (e >= 0 && r->awaits)
-        keep_door(r);
-    if (e < 0 || !runs)
+    if (e < 0 || (!runs && !r->classify.urgent && !r->awaits))
         return e;
     r->touched = true;
-    gw_door_close(r); /* nobody takes this source's place */
+    if (!r->classify.urgent)
+        gw_door_close(r); /* nobody takes this source's place */
+    if (r->awaits)
+        keep_listener(r);
+    e = gw_urgent_in_begin(r, err);
+    if (e < 0 || !runs)
+        return e;
     r->grammar = GW_GRAMMAR_POSTCOPY;
     e = pthread_create(&in(r)->thread, NULL, read_pages, r);
     if (e)
@@ -163,7 +166,9 @@ int gw_follow_resume(struct gw_recv *r, struct gw_error *err)
     int e;
 
     gw_store_be32(body, 1);
-    e = gw_answers_say(&r->answers, GW_RP_RESUME_ACK, body, sizeof body, err);
+    e = gw_urgent_in_begin(r, err);
+    if (e >= 0)
+        e = gw_answers_say(&r->answers, GW_RP_RESUME_ACK, body, sizeof body, err);
     if (e < 0)
         return e;
     pthread_mutex_lock(&r->session.lock);
@@ -177,18 +182,34 @@ int gw_follow_resume(struct gw_recv *r, struct gw_error *err)
     return 0;
 }
 
+static void forget_door(struct gw_recv *r)
+{
+    struct gw_listener *door;
+
+    pthread_mutex_lock(&r->session.lock);
+    door = in(r)->door;
+    in(r)->door = NULL;
+    pthread_mutex_unlock(&r->session.lock);
+    gw_listener_free(door);
+}
+
 /* The connection is of no use any more, and nobody is asked for anything. */
 static void disconnect(struct gw_recv *r)
 {
     if (r->channel)
         gw_channel_shutdown(r->channel);
     gw_answers_open(&r->answers, NULL);
+    gw_urgent_in_end(r);
+    gw_door_close(r);
     for (unsigned i = 0; i < r->plan.lives; i++)
         if (r->plan.live[i]->ops->hold)
             r->plan.live[i]->ops->hold(r->plan.live[i]);
     gw_session_set_channel(&r->session, NULL);
     gw_reader_close(&r->reader);
     r->channel = gw_channel_free(r->channel);
+    /* Whoever came and was no source has taken nobody's place. */
+    if (gw_session_phase(&r->session) == GW_PHASE_FOLLOWED && !r->awaits)
+        forget_door(r);
 }
 
 static int connect(struct gw_recv *r, struct gw_error *err)
@@ -201,6 +222,8 @@ static int connect(struct gw_recv *r, struct gw_error *err)
         gw_session_wait_until(x, UINT64_MAX);
     pthread_mutex_unlock(&x->lock);
     e = gw_session_check(x, err);
+    if (e >= 0 && gw_listener_is_socket(in(r)->door))
+        return gw_recv_hello_again(r, in(r)->door, err);
     if (e >= 0)
         e = gw_listener_accept(in(r)->door, 0, x->cancel, &r->channel, err);
     if (e < 0)
@@ -210,17 +233,6 @@ static int connect(struct gw_recv *r, struct gw_error *err)
     if (!(r->channel->features & GW_CHANNEL_DUPLEX))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s carries one direction only", r->channel->name);
     return gw_reader_init(&r->reader, r->channel, err);
-}
-
-static void forget_door(struct gw_recv *r)
-{
-    struct gw_listener *door;
-
-    pthread_mutex_lock(&r->session.lock);
-    door = in(r)->door;
-    in(r)->door = NULL;
-    pthread_mutex_unlock(&r->session.lock);
-    gw_listener_free(door);
 }
 
 /* One attempt to go on. Returns what reading ended with. */
@@ -238,9 +250,6 @@ static int go_on(struct gw_recv *r, struct gw_error *err)
         r->grammar = GW_GRAMMAR_RECOVER;
         e = gw_recv_elements(r, false, err);
     }
-    /* Whoever came and was no source has taken nobody's place. */
-    if (gw_session_phase(&r->session) == GW_PHASE_FOLLOWED && !r->awaits)
-        forget_door(r);
     return e;
 }
 
@@ -249,7 +258,7 @@ static int go_on(struct gw_recv *r, struct gw_error *err)
 /* EOF was read. */
 static int check_complete(struct gw_recv *r, struct gw_error *err)
 {
-    uint64_t left = lacking(r), at = gw_reader_offset(&r->reader) - 1;
+    uint64_t left = gw_follow_lacking(r), at = gw_reader_offset(&r->reader) - 1;
 
     for (unsigned i = 0; i < r->bounds; i++)
         if (r->bound[i].live && !r->bound[i].ended)
@@ -267,9 +276,13 @@ static int until_complete(struct gw_recv *r, int e, struct gw_error *err)
     bool waits = x->vm->guest->store_following || r->awaits;
 
     for (;;) {
-        if (e >= 0)
+        if (e >= 0) {
+            gw_urgent_in_await(r);
             e = check_complete(r, err);
-        if (e < 0 && !lacking(r)) {
+        }
+        if (e < 0 && gw_urgent_in_check(r, err) < 0)
+            e = err->code;
+        if (e < 0 && !gw_follow_lacking(r)) {
             gw_session_log(x, "all of the machine is here; %s", err->text);
             *err = (struct gw_error)GW_ERROR_INIT;
             e = 0;
@@ -288,7 +301,7 @@ static int until_complete(struct gw_recv *r, int e, struct gw_error *err)
 
 int gw_follow_check_idle(struct gw_recv *r, uint64_t bytes, struct gw_error *err)
 {
-    if (bytes >= EMPTY_BYTES || lacking(r))
+    if (bytes >= EMPTY_BYTES || gw_follow_lacking(r))
         in(r)->idle = 0;
     else if (++in(r)->idle == IDLE_MAX)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source has sent %u empty sections and no end", IDLE_MAX);
@@ -361,7 +374,7 @@ int gw_follow_lost(struct gw_recv *r, struct gw_error *err)
 {
     struct gw_session *x = &r->session;
     struct gw_error why = GW_ERROR_INIT;
-    uint64_t left = lacking(r);
+    uint64_t left = gw_follow_lacking(r);
     int e = 0;
 
     if (r->extended && r->channel) /* QEMU takes the end of the connection better */

@@ -47,6 +47,8 @@ int gw_follow_listen(struct gw_recv *r, struct gw_error *err);
 int gw_follow_commit(struct gw_recv *r, struct gw_error *err);
 /* The package is bad: ends the thread. */
 void gw_follow_abandon(struct gw_recv *r, const struct gw_error *why);
+/* Bytes that are still to come. Any thread. */
+uint64_t gw_follow_lacking(const struct gw_recv *r);
 /* Behind the package. e: what reading ended with. Returns when all has come (0), or will not. */
 int gw_follow(struct gw_recv *r, int e, struct gw_error *err);
 /* All has come, and the machine belongs here. */

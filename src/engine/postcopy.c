@@ -5,6 +5,7 @@
 #include "wire/numbers.h"
 #include "wire/postcopy.h"
 
+#define LOOK_NS    GW_NS_PER_S /* between two looks at the channel of urgent pages, at the most */
 #define STEP_BYTES (32u << 10) /* of pages that nobody waits for, between two looks for those that somebody does */
 
 static uint64_t now(const struct gw_send *s)
@@ -202,8 +203,9 @@ static void pace(struct gw_send *s, uint64_t *owed)
     bool free = wanted(s);
 
     gw_pace_set(&s->pace, gw_options_param(s->session.vm->options, GW_PARAM_MAX_POSTCOPY_BANDWIDTH));
-    while (!free && !gw_requests_waiting(q) && gw_plan_progress(&s->plan).remaining_bytes && gw_send_check(s, NULL) >= 0) {
-        uint64_t wait = gw_pace_ask(&s->pace, *owed), deadline = now(s) + wait;
+    while (!free && !gw_requests_waiting(q) && gw_plan_progress(&s->plan).remaining_bytes && gw_send_check(s, NULL) >= 0 &&
+           gw_preempt_alive(s, NULL) >= 0) {
+        uint64_t wait = gw_pace_ask(&s->pace, *owed), deadline = now(s) + GW_MIN(wait, LOOK_NS);
 
         free = !wait;
         pthread_mutex_lock(&s->session.lock);
@@ -245,6 +247,8 @@ static int follow(struct gw_send *s, struct gw_error *err)
     while (r >= 0 && gw_plan_progress(&s->plan).remaining_bytes) {
         look(s);
         r = gw_send_check(s, err);
+        if (r >= 0)
+            r = gw_preempt_alive(s, err); /* who waits for a page that it has swallowed asks for no other */
         if (r >= 0)
             r = step(s, err);
         if (r >= 0)

@@ -73,6 +73,13 @@ int gw_preempt_begin(struct gw_send *s, struct gw_error *err)
     return s->plan.urgent ? gw_urgent_begin(s->plan.urgent, &run, err) : 0;
 }
 
+int gw_preempt_alive(struct gw_send *s, struct gw_error *err)
+{
+    return s->urgent && gw_channel_peer_gone(s->urgent)
+               ? gw_fail(err, -EPIPE, GW_BLAME_CHANNEL, "channel of urgent pages: %s: the destination has closed it", s->urgent->name)
+               : 0;
+}
+
 int gw_preempt_finish(struct gw_send *s, struct gw_error *err)
 {
     return s->plan.urgent ? gw_urgent_finish(s->plan.urgent, err) : 0;

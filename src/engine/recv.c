@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/recv.h"
+#include "engine/send.h"
 
 #include "base/sized.h"
 #include "ram/store/blocktime.h"
@@ -113,11 +114,13 @@ static int run(struct gw_recv *r, struct gw_error *err)
         gw_door_watch(r);
         e = gw_recv_load(r, err);
         gw_door_unwatch(r);
+        if (e < 0)
+            gw_urgent_in_end(r);
         if (e < 0 && (why = gw_pages_check(r, err)) < 0)
             e = why;
         else if (e >= 0)
             e = gw_door_settle(r, err);
-        if (e >= 0 || r->touched)
+        if ((e >= 0 || r->touched) && !r->urgent.threaded)
             gw_door_close(r);
         if (e >= 0)
             return gw_recv_arrive(r, err);
@@ -163,6 +166,10 @@ void *gw_recv_main(void *arg)
             gw_session_enter(x, cancelled == -ECANCELED && gw_phase_row(p)->cancel ? GW_PHASE_RECV_CANCELLED
                                                                                    : GW_PHASE_RECV_FAILED);
     }
+    if (e >= 0)
+        gw_urgent_in_leave(r);
+    else
+        gw_urgent_in_end(r);
     for (unsigned i = 0; !r->postcopy.stands && i < r->plan.lives; i++)
         r->plan.live[i]->ops->load_cleanup(r->plan.live[i], e >= 0);
     gw_session_close_pages(&r->session);
@@ -220,7 +227,12 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
     e = gw_pages_count(vm, r->listener && gw_listener_is_socket(r->listener), config->uri, &pages.count, err);
     if (e < 0)
         return e;
-    r->classify = (struct gw_classify){.any_uuid = vm->guest->at_rest, .pages = pages.count};
+    e = gw_preempt_check(vm, r->listener && gw_listener_is_socket(r->listener), err);
+    if (e < 0)
+        return e;
+    r->classify = (struct gw_classify){.any_uuid = vm->guest->at_rest,
+                                       .pages = pages.count,
+                                       .urgent = gw_options_cap(vm->options, GW_CAP_POSTCOPY_PREEMPT)};
     memcpy(r->classify.uuid, vm->uuid, sizeof r->classify.uuid);
     if (r->regains && !gw_listener_is_socket(r->listener))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the rest of a machine is received at a socket: its source may come again and again");

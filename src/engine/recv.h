@@ -14,6 +14,7 @@
 #include "engine/follow.h"
 #include "engine/postcopy_in.h"
 #include "engine/session.h"
+#include "engine/urgent_in.h"
 #include "godwit/recv.h"
 #include "wire/grammar.h"
 
@@ -50,6 +51,7 @@ struct gw_recv {
     unsigned bounds;
 
     struct gw_postcopy_in postcopy;
+    struct gw_urgent_in urgent; /* the channel of pages that are waited for */
     struct gw_blocktime *blocktime; /* how long threads wait for pages; NULL: that is not measured */
     bool regains; /* the machine came in part by an earlier session */
     bool awaits;  /* nothing runs here, and its source may be lost and come again: where it came from stays open */
@@ -91,6 +93,16 @@ void gw_door_close(struct gw_recv *r);
 /* The stream has ended, and nobody watches. With multifd: hears whoever came before that. A channel that nobody reads here has
  * pages that would be missing: it is the end of the migration, however late it is noticed. A stranger costs some time. */
 int gw_door_settle(struct gw_recv *r, struct gw_error *err);
+/* The same for a source that goes on with a machine that is here, at another address; its head came long ago. */
+int gw_recv_hello_again(struct gw_recv *r, struct gw_listener *listener, struct gw_error *err);
+/* Pages may be waited for from now on. Nobody is let in any more; who has come and says nothing may be the channel of urgent pages. */
+void gw_door_keep(struct gw_recv *r);
+/* Behind keep, on a thread of its own: waits for the channel of urgent pages, which shows by its first record. *ret_reader begins with
+ * that. Fails when the last one that it could be has ended; -ECANCELED: quit, behind which session.changed must be told. */
+int gw_door_urgent(struct gw_recv *r, struct gw_cancel *quit, struct gw_channel **ret, struct gw_reader *ret_reader,
+                   struct gw_error *err);
+/* Others are there that it could be. */
+bool gw_door_waits(const struct gw_recv *r);
 /* Elements up to EOF (0). On the session's thread also up to where another thread reads on (1). */
 int gw_recv_elements(struct gw_recv *r, bool session, struct gw_error *err);
 /* Everything up to the end of the stream. */

@@ -152,6 +152,8 @@ int gw_preempt_check(const struct gw_vm *vm, bool many, struct gw_error *err);
 int gw_preempt_open(struct gw_send *s, bool first, struct gw_error *err);
 /* Requests may come, and are served by it. */
 int gw_preempt_begin(struct gw_send *s, struct gw_error *err);
+/* While pages are lacking there: -EPIPE when the destination has closed it, or it was lost. */
+int gw_preempt_alive(struct gw_send *s, struct gw_error *err);
 /* Behind gw_requests_finish: all that was asked for is on its way. */
 int gw_preempt_finish(struct gw_send *s, struct gw_error *err);
 /* The last byte of the main stream is on its way. */

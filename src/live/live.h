@@ -107,6 +107,9 @@ struct gw_live_ops {
     void (*hold)(struct gw_live *l);
     /* There is another one. */
     void (*again)(struct gw_live *l);
+    /* NULL: nothing is waited for. Reads what a channel of its own brings of that, up to its end mark. By another thread than load's,
+     * which must have ended before load_cleanup. */
+    int (*load_urgent)(struct gw_live *l, struct gw_reader *r, struct gw_error *err);
     /* No more will come: who waits goes on. Any thread. */
     int (*release)(struct gw_live *l, struct gw_error *err);
     /* How many bytes are still to come. Any thread. */

@@ -104,6 +104,8 @@ int gw_ram_regain(struct gw_live *live, struct gw_error *err)
         e = m->store->add(m->store, ram->blocks[i], err);
         if (e >= 0)
             e = m->in->add(m->in, ram->blocks[i], err);
+        if (e >= 0 && m->urgent_in)
+            e = m->urgent_in->add(m->urgent_in, ram->blocks[i], err);
         atomic_fetch_add(&m->total, ram->blocks[i]->used_bytes);
     }
     m->listed = e >= 0;
@@ -115,7 +117,29 @@ int gw_ram_follow(struct gw_live *live, struct gw_error *err)
     struct ram_live *m = of(live);
 
     m->follows = m->in->follows = true;
+    if (m->urgent_in)
+        m->urgent_in->follows = true;
     return m->store->listen ? m->store->listen(m->store, err) : 0;
+}
+
+/* The list of blocks stands still here: it is this layout's, too. */
+int gw_ram_load_urgent(struct gw_live *live, struct gw_reader *r, struct gw_error *err)
+{
+    struct ram_live *m = of(live);
+    struct gw_store *lane = NULL;
+    int e;
+
+    if (!m->urgent_in || !m->follows)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no page is waited for that could have a channel of its own");
+    e = m->store->lane ? m->store->lane(m->store, &lane, err) : 0;
+    if (e >= 0)
+        e = m->urgent_in->get(m->urgent_in, r, lane ? lane : m->store, err);
+    if (e > 0)
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "MULTIFD_FLUSH before byte %" PRIu64, gw_reader_offset(r));
+    m->urgent_in->broke(m->urgent_in);
+    if (lane)
+        lane->free(lane);
+    return e;
 }
 
 void gw_ram_hold(struct gw_live *live)

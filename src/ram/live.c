@@ -291,6 +291,8 @@ static struct gw_live *live_free(struct gw_live *live)
     gw_ram_unfollow(m);
     if (m->in)
         m->in->free(m->in);
+    if (m->urgent_in)
+        m->urgent_in->free(m->urgent_in);
     if (m->store)
         m->store->free(m->store);
     free(m);
@@ -316,6 +318,8 @@ static void progress(struct gw_live *live, struct gw_progress *sum)
     }
     if (m->lanes_in)
         gw_lanes_in_progress(m->lanes_in, sum);
+    if (m->urgent_in)
+        gw_progress_add(sum, m->urgent_in->pages);
     gw_progress_add(sum, m->in->pages);
 }
 
@@ -341,6 +345,7 @@ static const struct gw_live_ops ops = {
     .hold = gw_ram_hold,
     .again = gw_ram_again,
     .release = gw_ram_release,
+    .load_urgent = gw_ram_load_urgent,
     .lacking = gw_ram_lacking,
     .received = gw_ram_received,
     .load_cleanup = gw_ram_load_cleanup,
@@ -359,6 +364,8 @@ int gw_ram_live_new(const struct gw_ram_config *config, struct gw_live **ret_liv
             config->take_source->free(config->take_source);
         if (config->take_in)
             config->take_in->free(config->take_in);
+        if (config->take_urgent_in)
+            config->take_urgent_in->free(config->take_urgent_in);
         if (config->take_store)
             config->take_store->free(config->take_store);
         return gw_nomem(err, "RAM section");
@@ -370,6 +377,7 @@ int gw_ram_live_new(const struct gw_ram_config *config, struct gw_live **ret_liv
     m->lanes = config->take_lanes;
     m->in = config->take_in;
     m->lanes_in = config->take_lanes_in;
+    m->urgent_in = config->take_urgent_in;
     m->store = config->take_store;
     *ret_live = &m->live;
     return 0;

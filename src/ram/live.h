@@ -22,6 +22,7 @@ struct ram_live {
     struct gw_store *store;
     struct gw_layout_in *in;
     struct gw_lanes_in *lanes_in; /* NULL: pages come on the main stream only */
+    struct gw_layout_in *urgent_in; /* of the channel of urgent pages; NULL: there is none */
     bool loading, listed;
     uint64_t host_pages; /* sizes of the source's, all in one word; 0: it was not advised */
     uint64_t **owed; /* by block: pages that were discarded, and come again; NULL: none was */
@@ -54,6 +55,7 @@ int gw_ram_follow(struct gw_live *live, struct gw_error *err);
 void gw_ram_hold(struct gw_live *live);
 void gw_ram_again(struct gw_live *live);
 int gw_ram_release(struct gw_live *live, struct gw_error *err);
+int gw_ram_load_urgent(struct gw_live *live, struct gw_reader *r, struct gw_error *err);
 void gw_ram_unfollow(struct ram_live *m); /* back to as it was made */
 uint64_t gw_ram_lacking(struct gw_live *live);
 int gw_ram_received(struct gw_live *live, const char *name, uint64_t **ret_map, uint64_t *ret_pages, struct gw_error *err);

@@ -16,6 +16,8 @@ int gw_ram_load_setup(struct gw_live *live, struct gw_error *err)
     m->listed = m->follows = false;
     m->loading = true;
     m->in->touched = &live->touched;
+    if (m->urgent_in)
+        m->urgent_in->touched = &live->touched;
     return 0;
 }
 
@@ -53,6 +55,8 @@ void gw_ram_load_cleanup(struct gw_live *live, bool ok)
         m->in->hook->over(m->in->hook, ok);
     m->store->reset(m->store);
     m->in->reset(m->in);
+    if (m->urgent_in)
+        m->urgent_in->reset(m->urgent_in);
     gw_ram_unfollow(m);
     if (ok)
         write_back(m);
@@ -193,6 +197,8 @@ static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *e
         e = m->store->add(m->store, list[i].block, err);
         if (e >= 0)
             e = m->in->add(m->in, list[i].block, err);
+        if (e >= 0 && m->urgent_in)
+            e = m->urgent_in->add(m->urgent_in, list[i].block, err);
         if (e >= 0 && m->in->hook) {
             atomic_store(&m->live.touched, true); /* its pages may come from now on */
             e = m->in->hook->add(m->in->hook, list[i].block, err);

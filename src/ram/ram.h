@@ -26,6 +26,8 @@ struct gw_ram_config {
     struct gw_transport *transport; /* source: is told of each stretch of pages; borrowed. NULL: there is none */
     struct gw_layout_in *take_in;  /* destination: how they come */
     struct gw_lanes_in *take_lanes_in; /* destination: and how they come on channels of their own; NULL: they do not */
+    struct gw_layout_in *take_urgent_in; /* destination: how those come that are waited for, in postcopy, on a channel of their own; NULL:
+                                          * as all others */
     struct gw_store *take_store;   /* destination: where they go to */
     /* Destination: a block that is not known; it is there when this returns 0. NULL: unknown blocks are refused. */
     int (*adopt)(void *opaque, const char *name, uint64_t used_bytes, struct gw_error *err);

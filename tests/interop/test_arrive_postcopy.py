@@ -16,17 +16,19 @@ RAM = pattern(SIZE, seed=7)
 
 
 class Arriving(Case):
+    CAPABILITIES, VERSIONS = ("postcopy-ram",), VERSIONS
+
     def source(self, version, **options):
         role = "source" + version
-        return self.qemu(version, role, memory=SIZE, ram=write_file(self.path(role + ".ram"), RAM), capabilities=["postcopy-ram"],
+        return self.qemu(version, role, memory=SIZE, ram=write_file(self.path(role + ".ram"), RAM), capabilities=self.CAPABILITIES,
                          **options)
 
     def target(self, version, **options):
-        return self.none_vm("target" + version, "recv", "unix:" + self.path("m" + version), memory=SIZE, capabilities=["postcopy-ram"],
+        return self.none_vm("target" + version, "recv", "unix:" + self.path("m" + version), memory=SIZE, capabilities=self.CAPABILITIES,
                             **options)
 
     def test_each_version(self):
-        for version in VERSIONS:
+        for version in self.VERSIONS:
             with self.subTest(version):
                 source, target = self.source(version), self.target(version)
                 switch(source, target.address())
@@ -40,7 +42,7 @@ class Arriving(Case):
 
     def test_what_is_asked_for_comes_first(self):
         """It writes to a part of its memory while all of it would take an hour to come: it has what it asks for."""
-        for version in VERSIONS:
+        for version in self.VERSIONS:
             with self.subTest(version):
                 source = self.source(version, parameters={"max-postcopy-bandwidth": 4096})
                 target = self.target(version, rate=1000, working_set=SIZE)
@@ -53,7 +55,7 @@ class Arriving(Case):
 
     def test_recovered(self):
         """The connection is given up by either side, again and again. A stranger at the new address is nobody's source."""
-        for version in VERSIONS:
+        for version in self.VERSIONS:
             with self.subTest(version):
                 source = self.source(version, parameters={"max-postcopy-bandwidth": 64 << 10})
                 target = self.target(version)

@@ -69,7 +69,7 @@ static void look(struct progress *g, struct gw_send *send, struct gw_recv *recv)
 
 /* Page channels that wait to be dialled, both ends of each; on the heap, since sessions outlive a test that fails. */
 struct ends {
-    struct gw_channel *end[LANES_MAX];
+    struct gw_channel *end[LANES_MAX + 1]; /* the last is PAIR_URGENT */
 };
 
 static int dial(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel *cancel, struct gw_channel **ret,
@@ -77,7 +77,8 @@ static int dial(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel
 {
     struct ends *e = opaque;
 
-    if (purpose != GW_LINK_PAGES || i >= LANES_MAX || !e->end[i])
+    i = purpose == GW_LINK_URGENT ? PAIR_URGENT : i;
+    if (purpose == GW_LINK_MAIN || i > LANES_MAX || !e->end[i])
         return gw_fail(err, -ECONNREFUSED, GW_BLAME_CHANNEL, "page channel %u is not there", i);
     *ret = e->end[i];
     e->end[i] = NULL;
@@ -88,7 +89,7 @@ static int dial(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel
  * the session that might have dialled has ended. */
 static void refuse_ends(struct ends *e)
 {
-    for (unsigned i = 0; i < LANES_MAX; i++)
+    for (unsigned i = 0; i <= LANES_MAX; i++)
         e->end[i] = gw_channel_free(e->end[i]);
 }
 
@@ -131,12 +132,18 @@ static void make_lanes(struct pair *p, struct ends *ends[2])
             assert_int_equal(gw_options_set_u64(gw_vm_options(sides[k]->vm), "multifd-channels", lanes, NULL), 0);
             assert_int_equal(gw_options_set_capability(gw_vm_options(sides[k]->vm), "multifd", true, NULL), 0);
         }
+        if (p->urgent) {
+            assert_int_equal(gw_options_set_capability(gw_vm_options(sides[k]->vm), "postcopy-ram", true, NULL), 0);
+            assert_int_equal(gw_options_set_capability(gw_vm_options(sides[k]->vm), "postcopy-preempt", true, NULL), 0);
+        }
         sides[k]->vm->dial_pages.dial = dial;
         sides[k]->vm->dial_pages.opaque = ends[k];
     }
     if (p->zerocopy)
         assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "zero-copy-send", true, NULL), 0);
-    for (unsigned i = 0; i < lanes; i++) {
+    for (unsigned i = 0; i <= LANES_MAX; i++) {
+        if (i >= lanes && (i != PAIR_URGENT || !p->urgent))
+            continue;
         if (p->zerocopy)
             connect_tcp(&ends[0]->end[i], &ends[1]->end[i]);
         else

@@ -17,6 +17,8 @@
 
 #include "sim.h"
 
+#define PAIR_URGENT 8u
+
 struct pair {
     uint64_t mib;
     const struct gw_clock *clock; /* the source's; NULL: the real one */
@@ -36,6 +38,7 @@ struct pair {
      * else none. */
     unsigned lanes;
     bool zerocopy; /* over TCP, and bodies are not copied */
+    bool urgent;   /* a channel for urgent pages, number PAIR_URGENT for `lane` (capability postcopy-preempt) */
     /* Puts a filter around one end of such a channel; may be NULL. On the test's thread. */
     void (*lane)(struct pair *p, bool source, unsigned i, struct gw_channel **channel);
 

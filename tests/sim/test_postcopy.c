@@ -170,6 +170,39 @@ static void test_kept(void **state)
     assert_int_equal(p.source_says, GW_OWNER_SOURCE);
 }
 
+/* ---- the channel of urgent pages ---------------------------------------------------------------------------------- */
+
+/* What is asked for comes on it, at a rate at which nothing else would for an hour. */
+static void before_urgent(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
+{
+    before(p, source, destination);
+    p->to->start_writes = true;
+    sim_option(p->from, "max-postcopy-bandwidth", "4096");
+}
+
+static void during_urgent(struct pair *p, struct gw_send *send, struct gw_recv *recv)
+{
+    struct gw_stats st;
+
+    during(p, send, recv);
+    if (!send)
+        return;
+    gw_send_stats(send, &st);
+    if (st.postcopy_requests > 100)
+        sim_option(p->from, "max-postcopy-bandwidth", "0");
+}
+
+static void test_urgent(void **state)
+{
+    struct course c = {.passes = 1};
+    struct pair p = {.mib = 4, .words_per_ms = 500, .urgent = true, .before = before_urgent, .during = during_urgent, .opaque = &c};
+
+    pair_run(&p);
+    assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
+    assert_int_equal(p.destination_says, GW_OWNER_DESTINATION);
+    assert_true(p.stats.postcopy_requests > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +212,7 @@ int main(void)
         owned_test(test_a_start_that_waits_for_pages),
         owned_test(test_given_back),
         owned_test(test_kept),
+        owned_test(test_urgent),
     };
 
     return cmocka_run_group_tests_name("sim/postcopy", tests, NULL, NULL);

@@ -5,25 +5,25 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from between import Between  # noqa: E402
 from box import Box, Journey, Program, QmpError, built, wait_until  # noqa: E402
 
-CAPABILITIES = [{"capability": name, "state": True} for name in ("postcopy-ram", "events")]
 
 
 class Postcopy(Journey):
-    MEMORY = "32M"
+    MEMORY, ON = "32M", ("postcopy-ram", "events")
 
     def box(self, role, incoming="tcp:127.0.0.1:0", options=(), more=()):
         box = Box(self, role, [*self.options, *options], incoming="defer")
         box.qmp.command("migrate-set-capabilities",
-                        capabilities=CAPABILITIES + [{"capability": name, "state": True} for name in more])
+                        capabilities=[{"capability": name, "state": True} for name in (*self.ON, *more)])
         box.qmp.command("migrate-incoming", uri=incoming)
         return box
 
     def begin(self, workload="uniform", more=()):
         self.seed = 5
         box = self.start(workload, more=more)
-        box.qmp.command("migrate-set-capabilities", capabilities=CAPABILITIES)
+        box.qmp.command("migrate-set-capabilities", capabilities=[{"capability": name, "state": True} for name in self.ON])
         return box
 
     def beats_on(self, box):
@@ -37,8 +37,6 @@ class Postcopy(Journey):
         self.processes.remove(box)
         box.close()
 
-
-class There(Postcopy):
     def there(self, workload, moves=2, more=()):
         """Moves while it writes more than the link carries, so that it would never get there otherwise."""
         box = self.begin(workload, more)
@@ -55,6 +53,8 @@ class There(Postcopy):
             box = self.arrived(box, to)
         self.ends_well(box)
 
+
+class There(Postcopy):
     def test_uniform(self):
         self.there("uniform")
 
@@ -227,6 +227,36 @@ class Recovered(Postcopy):
         with self.assertRaises(QmpError) as why:
             box.qmp.command(command)
         return str(why.exception)
+
+
+class Preempt(Postcopy):
+    """What is asked for has a connection of its own."""
+    ON = (*Postcopy.ON, "postcopy-preempt")
+
+    def test_there(self):
+        self.there("uniform")
+
+    def test_it_dies_alone(self):
+        """Both sides find out, and go on with a new one."""
+        box = self.begin()
+        to = self.box("to")
+        link = Between(self, to.address())
+        box.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 64 << 10})
+        box.qmp.command("migrate", uri=link.uri)
+        box.qmp.command("migrate-start-postcopy")
+        wait_until("it asks", lambda: box.migration().get("ram", {}).get("postcopy-requests", 0) > 5)
+        self.assertEqual(len(link.pairs), 2)
+        link.cut(1)
+        for side in (box, to):
+            wait_until("it is lost", lambda s=side: s.migration()["status"] == "postcopy-paused")
+        to.qmp.command("migrate-recover", uri="unix:" + self.path("r"))
+        box.qmp.command("migrate", uri="unix:" + self.path("r"), resume=True)
+        wait_until("its pages follow", lambda: box.migration()["status"] == "postcopy-active")
+        before = box.migration()["ram"]["postcopy-requests"]
+        wait_until("it asks again", lambda: box.migration()["ram"]["postcopy-requests"] > before + 5)
+        box.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+        wait_until("all has come", lambda: to.qmp.seen("MIGRATION", status="completed"))
+        self.ends_well(self.arrived(box, to))
 
 
 if __name__ == "__main__":

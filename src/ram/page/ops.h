@@ -153,6 +153,9 @@ struct gw_store {
     void (*ask_again)(struct gw_store *s);
     /* What has not come never will, and is zeros. Then listen ends: plain memory. */
     int (*finish)(struct gw_store *s, struct gw_error *err);
+    /* After listen: a store for one more thread that reads pages: where, place, zero and free. What it gets goes to s; what came of a
+     * host page in part is forgotten with it. NULL: several threads may call s itself. */
+    int (*lane)(struct gw_store *s, struct gw_store **ret, struct gw_error *err);
 
     /* Guessing, for layouts that read ahead of what is known; all NULL: this store does not allow it. */
     /* The first page of [from, end) that has no contents yet, which is the only kind that may be scribbled on before it

@@ -278,6 +278,7 @@ int gw_store_uffd_new(const struct gw_ram *ram, const struct gw_uffd_config *con
                                  .hold = gw_uffd_hold,
                                  .ask_again = gw_uffd_ask_again,
                                  .finish = gw_uffd_finish,
+                                 .lane = gw_uffd_lane,
                                  .open = open_page,
                                  .expect = expect,
                                  .unguess = unguess,

@@ -30,14 +30,22 @@ static void test_first_bytes(void **state)
         const char *first;
         size_t bytes;
         bool silent;
-        int is; /* a link; negative: refused; 4: more is needed */
+        int is; /* a link; negative: refused; 4, 8: more is needed */
     } cases[] = {
         {false, false, "QEVM", 4, false, GW_LINK_MAIN},
         {true, false, "QEVM", 4, false, GW_LINK_MAIN},
         {false, true, "QEVM", 4, false, -EPROTO},
         {false, false, "GET ", 4, false, -EPROTO},
         {false, false, "\0\0\0\x08", 4, false, -EPROTO},
-        {true, false, "\0\0\0\x08", 4, false, GW_LINK_URGENT},
+        {true, false, "\0\0\0\x08", 4, false, 8},
+        {true, false, "\0\0\0\0\0\xb0\x10\x08", 8, false, GW_LINK_URGENT},
+        {true, true, "\0\0\0\0\0\xb0\x10\x08", 8, false, GW_LINK_URGENT},
+        {true, false, "\0\0\0\0\0\0\0\x02", 8, false, GW_LINK_URGENT},
+        {true, false, "\0\0\0\0\0\0\0\x10", 8, false, GW_LINK_URGENT},
+        {true, false, "\0\0\0\0\0\0\x10\x10", 8, false, -EPROTO}, /* an end mark has no offset */
+        {true, false, "\0\0\0\0\0\0\x10\x28", 8, false, -EPROTO}, /* nothing was named that it could continue */
+        {true, false, "\0\0\0\0\0\0\x10\x40", 8, false, -EPROTO},
+        {true, false, "GET / HT", 8, false, -EPROTO},
         {false, false, "\x08\0\x0a\0", 4, false, -EPROTO},
         {false, true, "\x08\0\x0a\0", 4, false, GW_LINK_RECOVER},
         {false, false, "QEV", 3, false, 4},

@@ -130,6 +130,7 @@ static int up(void **state)
     r->plan.lives = 1;
     r->return_path = true;
     r->timeout_ns = 0;
+    r->hello_ns = 3600 * GW_NS_PER_S;
     gw_answers_open(&r->answers, near);
     gw_session_set_channel(&r->session, near);
     gw_globalstate_set(rig.vm->globalstate, true);
@@ -143,6 +144,7 @@ static int up(void **state)
 
 static int down(void **state)
 {
+    gw_door_close(r);
     gw_follow_close(r);
     gw_follow_end(r);
     gw_session_set_channel(&r->session, NULL);
@@ -417,7 +419,7 @@ static void test_again(void **state)
     gw_channel_shutdown(r->channel);
     assert_int_equal(gw_channel_read_full(other, got, sizeof got, NULL), 0);
     assert_memory_equal(got, want, sizeof got);
-    assert_null(r->postcopy.door); /* its place is taken */
+    assert_non_null(r->postcopy.door); /* urgent pages may still come there */
     assert_int_equal(r->grammar, GW_GRAMMAR_CLOSED);
 }
 
