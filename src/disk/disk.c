@@ -2,6 +2,7 @@
 #include "disk/disk.h"
 
 #include "base/sized.h"
+#include "disk/bitmap.h"
 
 #define REQUEST_MAX (64 * GW_KIB)
 #define ZERO_PIECE  (64 * GW_KIB)
@@ -68,6 +69,7 @@ struct gw_disk *gw_disk_free(struct gw_disk *d)
 {
     if (!d)
         return NULL;
+    gw_disk_bitmaps_free(d);
     pthread_mutex_destroy(&d->owning);
     pthread_mutex_destroy(&d->lock);
     free(d);
