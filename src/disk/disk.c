@@ -81,6 +81,18 @@ const char *gw_disk_name(const struct gw_disk *d)
     return d->device[0] ? d->device : d->node;
 }
 
+void gw_disk_describe_sized(struct gw_disk *d, struct gw_disk_info *ret, size_t bytes)
+{
+    struct gw_disk_info own = {.length = d->bytes, .read_only = d->read_only};
+
+    gw_strcopy(own.device, sizeof own.device, d->device);
+    gw_strcopy(own.node, sizeof own.node, d->node);
+    pthread_mutex_lock(&d->lock);
+    own.active = d->active;
+    pthread_mutex_unlock(&d->lock);
+    gw_sized_out(ret, bytes, &own, sizeof own);
+}
+
 /* ---- listeners ----------------------------------------------------------------------------------------------------
  */
 

@@ -18,6 +18,11 @@ struct gw_disk *gw_vm_find_disk(struct gw_vm *vm, const char *name)
     return NULL;
 }
 
+struct gw_disk *gw_vm_disk_at(struct gw_vm *vm, unsigned i)
+{
+    return i < vm->disk_count ? vm->disk[i] : NULL;
+}
+
 static int check_names(struct gw_vm *vm, const struct gw_disk *d, struct gw_error *err)
 {
     const char *name = gw_vm_find_disk(vm, d->device) ? d->device : gw_vm_find_disk(vm, d->node) ? d->node : NULL;
