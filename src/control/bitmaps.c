@@ -11,7 +11,9 @@
 static int find_disk(struct gw_control *c, const char *name, struct gw_disk **ret, struct gw_error *err)
 {
     *ret = gw_vm_find_disk(c->vm, name);
-    return *ret ? 0 : gw_fail(err, -ENOENT, GW_BLAME_CALLER, "there is no disk with the device or node name '%.255s'", name);
+    return *ret
+               ? 0
+               : gw_fail(err, -ENOENT, GW_BLAME_CALLER, "there is no disk with the device or node name '%.255s'", name);
 }
 
 static const char *text(json_t *args, const char *name)
@@ -77,7 +79,8 @@ static int source_of(struct gw_control *c, json_t *item, size_t i, struct gw_dis
         return 0;
     snprintf(where, sizeof where, "bitmaps[%zu].", i);
     if (!json_is_object(item))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'bitmaps[%zu]' must be a name, or have node and name", i);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'bitmaps[%zu]' must be a name, or have node and name",
+                       i);
     r = gw_json_check(item, "node:s name:s", where, err);
     if (r >= 0)
         r = find_disk(c, text(item, "node"), ret_disk, err);
@@ -96,13 +99,15 @@ int gw_cmd_bitmap_merge(struct gw_control *c, json_t *args, json_t **ret_result,
     int r = find_disk(c, text(args, "node"), &disk, err);
 
     /* All of them, or none: first it is seen whether they are there. */
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         if (r >= 0)
             r = source_of(c, item, i, disk, &from, &name, err);
         if (r >= 0)
             r = gw_disk_bitmap_next(from, name, UINT64_MAX, &at, &bytes, err);
     }
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         if (r >= 0)
             r = source_of(c, item, i, disk, &from, &name, err);
         if (r >= 0)
@@ -111,7 +116,8 @@ int gw_cmd_bitmap_merge(struct gw_control *c, json_t *args, json_t **ret_result,
     return r;
 }
 
-/* ---- queries ------------------------------------------------------------------------------------------------------ */
+/* ---- queries ------------------------------------------------------------------------------------------------------
+ */
 
 static json_t *bitmaps_of(struct gw_disk *disk)
 {
@@ -192,7 +198,8 @@ int gw_cmd_query_nodes(struct gw_control *c, json_t *args, json_t **ret_result, 
     return gw_json_finish(list, bad, ret_result, err);
 }
 
-/* ---- the mapping -------------------------------------------------------------------------------------------------- */
+/* ---- the mapping --------------------------------------------------------------------------------------------------
+ */
 
 struct aliases {
     struct gw_bitmap_alias *list;
@@ -227,7 +234,8 @@ static int take_node(struct aliases *a, json_t *node, size_t i, struct gw_error 
     if (!json_is_object(node))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'block-bitmap-mapping[%zu]' must have type object", i);
     r = gw_json_check(node, "node-name:s alias:s bitmaps:a", where, err);
-    json_array_foreach(json_object_get(node, "bitmaps"), k, bitmap) {
+    json_array_foreach(json_object_get(node, "bitmaps"), k, bitmap)
+    {
         snprintf(where, sizeof where, "block-bitmap-mapping[%zu].bitmaps[%zu].", i, k);
         if (r >= 0 && !json_is_object(bitmap))
             r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument '%.60s' must have type object", where);
@@ -251,7 +259,8 @@ int gw_control_map_bitmaps(struct gw_control *c, json_t *mapping, struct gw_erro
         return gw_vm_map_bitmaps(c->vm, NULL, 0, err);
     if (!json_is_array(mapping))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "argument 'block-bitmap-mapping' must have type array");
-    json_array_foreach(mapping, i, node) {
+    json_array_foreach(mapping, i, node)
+    {
         if (r >= 0)
             r = take_node(&a, node, i, err);
     }

@@ -7,7 +7,8 @@
  *     --wrote DISK:OFFSET:BYTES
  *     --map DISK:ALIAS:BITMAP:ALIAS[:+|:-]   +, -: it becomes persistent, or not
  *
- * Words: "wrote DISK:OFFSET:BYTES", "enable DISK:NAME", "remove DISK:NAME", and "bitmaps", which tells all of them with their dirty ranges.
+ * Words: "wrote DISK:OFFSET:BYTES", "enable DISK:NAME", "remove DISK:NAME", and "bitmaps", which tells all of them with
+ * their dirty ranges.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -84,6 +84,9 @@ class Bitmaps(Case):
 
     def target(self, version, **options):
         options = dict({"capabilities": ["dirty-bitmaps"], "memory": SIZE, "args": self.disks()}, **options)
+        if "postcopy-ram" in options["capabilities"]:
+            memory = ["-object", "memory-backend-memfd,id=r,size=%d" % SIZE]
+            options.update(machine="none,memory-backend=r", block=None, args=options["args"] + memory)
         return self.qemu(version, "target", incoming="unix:" + self.path("m"), properties=ack_properties(version), **options)
 
 
