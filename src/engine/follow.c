@@ -79,7 +79,7 @@ int gw_follow_listen(struct gw_recv *r, struct gw_error *err)
     bool runs = r->session.vm->guest->store_following;
     int e = 0;
 
-    for (unsigned i = 0; e >= 0 && i < r->plan.lives; i++)
+    for (unsigned i = 0; e >= 0 && !in(r)->only_bitmaps && i < r->plan.lives; i++)
         if (r->plan.live[i]->ops->follow)
             e = r->plan.live[i]->ops->follow(r->plan.live[i], err);
     if (e < 0 || !runs)

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import Case, QmpError, pattern  # noqa: E402
+from harness import Case, QmpError, pattern, write_file  # noqa: E402
 from versions import VERSIONS, ack_properties, profile  # noqa: E402
 
 SIZE = 4 << 20
@@ -152,12 +152,13 @@ class Send(Bitmaps):
 
 
 class Receive(Bitmaps):
-    def go(self, version, source_capabilities=(), target_capabilities=(), after=lambda source: None, **options):
+    def go(self, version, source_capabilities=(), target_capabilities=(), after=lambda source: None, slow=False):
         target = self.none_vm("target", "recv", "unix:" + self.path("m"), memory=SIZE, stay=True,
-                              capabilities=target_capabilities, disks=self.our_disks(False), **options)
+                              capabilities=target_capabilities, disks=self.our_disks(False))
         target.address()
         source = self.qemu(version, "source", memory=SIZE, capabilities=["dirty-bitmaps", *source_capabilities],
-                           args=self.disks(), ram=None)
+                           args=self.disks(), ram=write_file(self.path("ram"), RAM),
+                           parameters={"max-bandwidth": 1 << 20} if slow else {})
         self.make_bitmaps(source)
         self.assertEqual(self.qemu_bitmaps(source), self.expected())
         source.migrate("unix:" + self.path("m"))
@@ -189,6 +190,18 @@ class Receive(Bitmaps):
                 pass
         _, target = self.go(version, ["postcopy-ram"], ["postcopy-ram"], switch)
         self.assertEqual(self.our_bitmaps(target), self.expected())
+
+    @each_version
+    def test_only_bitmaps_follow(self, version):
+        """Postcopy without postcopy-ram: all pages come before the machine runs."""
+        def switch(source):
+            source.wait_sent(lambda: source.qmp.seen("MIGRATION", status="completed"))
+            source.qmp.command("migrate-start-postcopy")
+            source.qmp.command("migrate-set-parameters", max_bandwidth=1 << 40)
+        source, target = self.go(version, after=switch, slow=True)
+        self.assertTrue(source.qmp.seen("MIGRATION", status="postcopy-active"))
+        self.assertEqual(self.our_bitmaps(target), self.expected())
+        self.assert_same_ram(target.ram(), source.ram())
 
     def test_unknown_disk(self):
         """It is named, and the source runs on with its bitmaps."""
