@@ -166,6 +166,17 @@ static uint64_t left(struct gw_bitmap_live *x)
     return bytes;
 }
 
+/* QEMU 7.2 to 10.0 abort when a record that follows the machine says which disk it is of. With one disk none does. */
+static bool may_follow(const struct gw_bitmap_live *x)
+{
+    for (unsigned i = 1; i < x->count; i++)
+        if (x->item[i].disk != x->item[0].disk)
+            return false;
+    return true;
+}
+
+static const struct gw_live_ops ops, ops_before;
+
 static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
 {
     struct gw_bitmap_live *x = gw_bitmap_live_of(live);
@@ -176,6 +187,7 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
         return r;
     }
     x->set_up = true;
+    live->ops = may_follow(x) ? &ops : &ops_before;
     gw_writer_cause(w, GW_CAUSE_DISK);
     for (unsigned i = 0; i < x->count; i++) {
         struct gw_bitmap_item *item = &x->item[i];
@@ -200,7 +212,10 @@ static int pending(struct gw_live *live, bool exact, struct gw_pending *ret, str
 {
     struct gw_bitmap_live *x = gw_bitmap_live_of(live);
 
-    *ret = (struct gw_pending){.can_postcopy_bytes = exact ? left(x) : atomic_load(&x->left_bytes)};
+    uint64_t bytes = exact ? left(x) : atomic_load(&x->left_bytes);
+
+    *ret = live->ops->hand_over ? (struct gw_pending){.can_postcopy_bytes = bytes}
+                                : (struct gw_pending){.must_precopy_bytes = bytes};
     return 0;
 }
 
@@ -304,24 +319,13 @@ static struct gw_live *free_section(struct gw_live *live)
     return NULL;
 }
 
-static const struct gw_live_ops ops = {
-    .id = GW_BITMAP_SECTION,
-    .version = 1,
-    .order = 30,
-    .setup = setup,
-    .pending = pending,
-    .step = step,
-    .left_out = left_out,
-    .complete = complete,
-    .hand_over = hand_over,
-    .cleanup = cleanup,
-    .load_setup = gw_bitmap_load_setup,
-    .load = gw_bitmap_load,
-    .check_ended = gw_bitmap_check_ended,
-    .load_cleanup = gw_bitmap_load_cleanup,
-    .progress = progress,
-    .free = free_section,
-};
+#define OPS                                                                                                            \
+    .id = GW_BITMAP_SECTION, .version = 1, .order = 30, .setup = setup, .pending = pending, .step = step,              \
+    .left_out = left_out, .complete = complete, .cleanup = cleanup, .load_setup = gw_bitmap_load_setup,                \
+    .load = gw_bitmap_load, .check_ended = gw_bitmap_check_ended, .load_cleanup = gw_bitmap_load_cleanup,              \
+    .progress = progress, .free = free_section
+
+static const struct gw_live_ops ops = {OPS, .hand_over = hand_over}, ops_before = {OPS};
 
 int gw_bitmap_live_new(const struct gw_bitmap_live_config *config, struct gw_live **ret, struct gw_error *err)
 {

@@ -127,19 +127,30 @@ class Send(Bitmaps):
 
     @each_version
     def test_postcopy(self, version):
+        """The bits of one disk follow the machine."""
+        words = [w for w in self.our_disks(True) if w[0] == "disk" or w[1].startswith("n0")]
+        self.postcopy(version, {k: v for k, v in self.expected().items() if k[0] == "n0"}, disks=words)
+
+    @each_version
+    def test_postcopy_of_two_disks(self, version):
+        """Those of several go before it: most versions would abort."""
+        self.postcopy(version, self.expected())
+
+    def postcopy(self, version, want, **options):
         target = self.target(version, capabilities=["dirty-bitmaps", "postcopy-ram"])
-        source = self.source(version, ["postcopy-ram"], parameters={"max-bandwidth": 1 << 20})
+        source = self.source(version, ["postcopy-ram"], parameters={"max-bandwidth": 1 << 20}, **options)
         source.wait_event("status", status="active")
         source.tell("postcopy")
         source.tell("max-bandwidth=%d" % (1 << 40))
         self.assert_ok(source.end())
         target.wait()
-        self.assertEqual(self.qemu_bitmaps(target), self.expected())
+        self.assertTrue(target.qmp.seen("MIGRATION", status="postcopy-active"))
+        self.assertEqual(self.qemu_bitmaps(target), want)
 
     def test_mapped(self):
         for version in ("7.2", "10.0"):  # the parameter came with 5.2, and its transform with 6.0
             with self.failing_as(version):
-                target = self.qemu(version, "target", memory=SIZE, capabilities=["dirty-bitmaps"], args=self.disks())
+                target = self.qemu(version, "target", memory=SIZE, incoming="", capabilities=["dirty-bitmaps"], args=self.disks())
                 target.qmp.command("migrate-set-parameters", block_bitmap_mapping=[
                     {"node-name": "n0", "alias": "X", "bitmaps": [{"name": "there", "alias": "b"}]}])
                 target.qmp.command("migrate-incoming", uri="unix:" + self.path("m"))
@@ -158,7 +169,7 @@ class Receive(Bitmaps):
         target.address()
         source = self.qemu(version, "source", memory=SIZE, capabilities=["dirty-bitmaps", *source_capabilities],
                            args=self.disks(), ram=write_file(self.path("ram"), RAM),
-                           parameters={"max-bandwidth": 1 << 20} if slow else {})
+                           parameters={"max-bandwidth": 1 << 20, "downtime-limit": 1} if slow else {})
         self.make_bitmaps(source)
         self.assertEqual(self.qemu_bitmaps(source), self.expected())
         source.migrate("unix:" + self.path("m"))
@@ -195,9 +206,7 @@ class Receive(Bitmaps):
     def test_only_bitmaps_follow(self, version):
         """Postcopy without postcopy-ram: all pages come before the machine runs."""
         def switch(source):
-            source.wait_sent(lambda: source.qmp.seen("MIGRATION", status="completed"))
             source.qmp.command("migrate-start-postcopy")
-            source.qmp.command("migrate-set-parameters", max_bandwidth=1 << 40)
         source, target = self.go(version, after=switch, slow=True)
         self.assertTrue(source.qmp.seen("MIGRATION", status="postcopy-active"))
         self.assertEqual(self.our_bitmaps(target), self.expected())
