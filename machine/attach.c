@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "godwit/disk.h"
 #include "godwit/state.h"
 #include "machine/internal.h"
 #include "machine/kvm.h"
@@ -103,6 +104,46 @@ static int add_devices(struct gw_machine *m, struct gw_vm *vm, struct gw_error *
     return r;
 }
 
+static int disk_read(void *opaque, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
+{
+    const struct gw_machine_disk *disk = &((struct gw_virtio_blk *)opaque)->disk;
+
+    return disk->ops->read(disk->opaque, offset, to, bytes, err);
+}
+
+static int disk_write(void *opaque, const void *from, uint64_t bytes, uint64_t offset, struct gw_error *err)
+{
+    const struct gw_machine_disk *disk = &((struct gw_virtio_blk *)opaque)->disk;
+
+    return disk->ops->write(disk->opaque, offset, from, bytes, err);
+}
+
+static int disk_flush(void *opaque, struct gw_error *err)
+{
+    const struct gw_machine_disk *disk = &((struct gw_virtio_blk *)opaque)->disk;
+
+    return disk->ops->flush(disk->opaque, err);
+}
+
+/* Called by the disk's id, on both sides of a migration. */
+static int add_disks(struct gw_machine *m, struct gw_vm *vm, struct gw_error *err)
+{
+    static const struct gw_disk_ops ops = {
+        GW_SIZED(struct gw_disk_ops), .read = disk_read, .write = disk_write, .flush = disk_flush};
+    int r = 0;
+
+    for (unsigned i = 0; i < m->disks && r >= 0; i++) {
+        struct gw_virtio_blk *b = m->disk[i];
+        struct gw_disk_desc desc = {
+            .device = b->id, .bytes = b->disk.bytes, .ops = &ops, .opaque = b, .read_only = b->disk.readonly};
+
+        r = gw_vm_add_disk(vm, &desc, &b->known, err);
+        if (r >= 0)
+            b->wrote = gw_disk_wrote;
+    }
+    return r;
+}
+
 static int set_tracker(struct gw_machine *m, struct gw_vm *vm, struct gw_error *err)
 {
     struct gw_tracker_config config = {.kind = m->tracker};
@@ -135,6 +176,8 @@ int gw_machine_attach(struct gw_machine *m, struct gw_error *err)
     r = add_ram(m, vm, err);
     if (r >= 0)
         r = add_devices(m, vm, err);
+    if (r >= 0)
+        r = add_disks(m, vm, err);
     if (r >= 0)
         r = set_tracker(m, vm, err);
     for (unsigned i = 0; r >= 0 && i < m->cpus; i++)

@@ -45,6 +45,8 @@ struct gw_virtio_blk {
     struct gw_machine *machine;
     uint64_t gpa;
     struct gw_machine_disk disk;
+    struct gw_disk *known; /* to the library, once the machine is attached; and whom it tells what was written: */
+    void (*wrote)(struct gw_disk *disk, uint64_t offset, uint64_t bytes);
     char id[64];
 
     pthread_mutex_t lock;

@@ -5,10 +5,12 @@
 #ifndef GODWIT_H
 #define GODWIT_H
 
+#include "godwit/bitmap.h"
 #include "godwit/channel.h"
 #include "godwit/clock.h"
 #include "godwit/control.h"
 #include "godwit/dirty_rate.h"
+#include "godwit/disk.h"
 #include "godwit/error.h"
 #include "godwit/events.h"
 #include "godwit/examine.h"

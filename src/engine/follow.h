@@ -27,6 +27,7 @@ struct gw_postcopy_in {
     uint32_t pings[GW_PACKAGE_PINGS]; /* of the package: they are answered when it was loaded, which an answer means */
     unsigned ping_count;
 
+    bool only_bitmaps;     /* ADVISE said that all but dirty bitmaps comes before the machine runs */
     bool threaded;         /* `thread` reads what follows */
     pthread_t thread;
     unsigned idle;         /* elements in a row that brought nothing although all is here. Of whoever reads */

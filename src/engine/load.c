@@ -199,7 +199,7 @@ static int numbered(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, s
     if (!b || !b->live)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s section at byte %" PRIu64 ": %u was never started",
                        gw_wire_element((uint8_t)kind), at, id);
-    if (b->ended)
+    if (b->ended && !r->postcopy.only_bitmaps) /* QEMU ends RAM twice then */
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s section at byte %" PRIu64 ": %u (%s) has ended before",
                        gw_wire_element((uint8_t)kind), at, id, b->live->ops->id);
     b->begun = true;

@@ -8,7 +8,12 @@ static int advise(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
 {
     struct gw_wire_advise advise;
     bool any = false;
-    int e = gw_advise_get(&r->reader.in, bytes, &advise, err);
+    int e;
+
+    r->postcopy.only_bitmaps = !bytes && !r->session.vm->image;
+    if (r->postcopy.only_bitmaps) /* it asks for no page, and needs no way to */
+        return 0;
+    e = gw_advise_get(&r->reader.in, bytes, &advise, err);
 
     if (e < 0)
         return e;

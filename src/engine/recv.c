@@ -147,6 +147,7 @@ void *gw_recv_main(void *arg)
     struct gw_session *x = &r->session;
     struct gw_error error = GW_ERROR_INIT;
     int e = run(r, &error);
+    bool kept;
 
     gw_recv_publish(r);
     if (e < 0) {
@@ -170,8 +171,10 @@ void *gw_recv_main(void *arg)
         gw_urgent_in_leave(r);
     else
         gw_urgent_in_end(r);
+    /* One that is not decided on can still be claimed. */
+    kept = e >= 0 || gw_session_phase(x) == GW_PHASE_RECV_UNDECIDED;
     for (unsigned i = 0; !r->postcopy.stands && i < r->plan.lives; i++)
-        r->plan.live[i]->ops->load_cleanup(r->plan.live[i], e >= 0);
+        r->plan.live[i]->ops->load_cleanup(r->plan.live[i], kept);
     gw_session_close_pages(&r->session);
     x->vm->devices->settle(x->vm);
     if (r->channel) {

@@ -77,6 +77,9 @@ struct gw_live_ops {
     /* NULL: nobody ever does. Between two steps: waits at most ns until somebody waits for something that is due; 1: somebody
      * does, and the next step begins with it. */
     int (*wait)(struct gw_live *l, uint64_t ns, struct gw_error *err);
+    /* NULL: never. true: it has nothing to put now, and is left out: running: of the step; else of all that is still to be
+     * written, also of the END. */
+    bool (*left_out)(struct gw_live *l, bool running);
     /* Body of the END: all that the exact pending just before found. The machine is stopped. */
     int (*complete)(struct gw_live *l, struct gw_writer *w, struct gw_error *err);
     /* NULL: all of it has to go before the machine runs elsewhere. Postcopy, in place of complete: the machine stands, and what
@@ -129,5 +132,10 @@ struct gw_live {
     uint32_t section_id; /* ours when we send */
     atomic_bool touched; /* load: set before the first change of the machine. Until then another source may have a try */
 };
+
+static inline bool gw_live_left_out(struct gw_live *l, bool running)
+{
+    return l->ops->left_out && l->ops->left_out(l, running);
+}
 
 #endif

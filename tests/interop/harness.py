@@ -193,7 +193,7 @@ class Qmp:
         line, self.buffer = self.buffer.split(b"\n", 1)
         return json.loads(line)
 
-    def command(self, name, seconds=DEADLINE_S, **arguments):
+    def command(self, name, /, seconds=DEADLINE_S, **arguments):
         arguments = {k.replace("_", "-"): v for k, v in arguments.items()}
         try:
             self.sock.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
@@ -477,7 +477,7 @@ class NoneVm(Program):
 
     def __init__(self, case, role, mode, uri, memory=16 << 20, block="r", ram=None, machine=None, peer=None,
                  capabilities=(), parameters=None, uuid=None, rate=0, working_set=None, paused=False, stay=False,
-                 tracker=None, timeout_ms=None, hello_ms=None, blocks=(), file=None, behind=0, without=None):
+                 tracker=None, timeout_ms=None, hello_ms=None, blocks=(), file=None, behind=0, without=None, disks=()):
         self.dump_path = os.path.join(case.folder, role + ".dump")
         argv = [built("tests/interop/none_vm"), "--dump", self.dump_path]
         argv += ["--memory", "%dK,name=%s,behind=%d%s" % (memory >> 10, block, behind, ",file=" + file if file else "")]
@@ -494,6 +494,8 @@ class NoneVm(Program):
             argv += ["--capability", name]
         for name, value in (parameters or {}).items():
             argv += ["--parameter", "%s=%s" % (name, value)]
+        for option, text in disks:  # as in none_vm_disks.c
+            argv += ["--" + option, text]
         argv += (["--paused"] if paused else []) + (["--stay"] if stay else []) + [mode, uri]
         super().__init__(case, role, argv)
 

@@ -323,6 +323,8 @@ static void obey(struct machine *m, const char *word)
         gw_recv_yank(m->recv);
     else if (!strcmp(word, "state"))
         say_state(m);
+    else if (disks_word(m, word, &r, &err))
+        ;
     else if (strchr(word, '='))
         r = set_parameter(m, word, &err);
     else
@@ -358,7 +360,7 @@ static void *reader(void *opaque)
     return NULL;
 }
 
-static int set_up(struct machine *m, const struct request *q, struct gw_error *err)
+static int set_up(struct machine *m, struct request *q, struct gw_error *err)
 {
     struct gw_vm_config config = {.machine = q->machine, .page_bytes = PAGE, .ops = &machine_ops, .opaque = m,
                                   .without = q->without};
@@ -366,6 +368,8 @@ static int set_up(struct machine *m, const struct request *q, struct gw_error *e
     int r = gw_vm_new(&config, &m->vm, err);
     if (!r)
         r = add_ram(m, q->load, err);
+    if (!r)
+        r = disks_make(m, q, err);
     if (!r)
         r = gw_registry_add(gw_vm_registry(m->vm), &timer_state, "timer", 0, &m->timer, err);
     if (!r)
@@ -443,7 +447,7 @@ static int start(struct machine *m, const struct request *q, struct gw_error *er
 }
 
 /* The running machine's device state into a file; or a file's into a machine that stands. */
-static int state_alone(struct machine *m, const struct request *q)
+static int state_alone(struct machine *m, struct request *q)
 {
     struct gw_error err = GW_ERROR_INIT;
     char whole[65536];
@@ -471,7 +475,7 @@ static int state_alone(struct machine *m, const struct request *q)
     return r;
 }
 
-static int run(struct machine *m, const struct request *q)
+static int run(struct machine *m, struct request *q)
 {
     struct gw_error err = GW_ERROR_INIT;
     pthread_t writes, reads;

@@ -44,7 +44,16 @@ struct machine {
     int wake[2]; /* a pipe: closed to end the reader of standard input */
 };
 
+#define WORDS_MAX 64
+
+enum { DISK_OPTION = 256, BITMAP_OPTION, WROTE_OPTION, MAP_OPTION };
+
 struct request {
+    struct {
+        int option;
+        char *text;
+    } disk_word[WORDS_MAX]; /* none_vm_disks.c */
+    unsigned disk_words;
     const char *load, *dump, *machine, *peer, *uri, *caps[32], *params[32];
     unsigned cap_count, param_count;
     uint8_t uuid[16];
@@ -55,6 +64,9 @@ struct request {
 
 /* False: wrong usage. Texts of argv are borrowed. */
 bool request_parse(int argc, char **argv, struct machine *m, struct request *q);
+/* none_vm_disks.c: what the command line says of disks; and whether this is one of their words, carried out. */
+int disks_make(struct machine *m, struct request *q, struct gw_error *err);
+bool disks_word(struct machine *m, const char *word, int *ret_result, struct gw_error *err);
 /* Tells the usage; returns the exit status for it. */
 int request_usage(void);
 

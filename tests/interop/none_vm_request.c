@@ -64,6 +64,7 @@ int request_usage(void)
     fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH|,private][,behind=SIZE]]... [--load FILE] [--dump FILE] [--machine NAME]\n"
                     "               [--uuid UUID] [--peer 7.2|10.0|godwit] [--capability NAME[=off]]... [--parameter N=V]...\n"
                     "               [--tracker auto|pagemap|explicit] [--rate PAGES_PER_S] [--set SIZE] [--paused] [--stay]\n"
+                    "               [--disk D:N:SIZE]... [--bitmap D:NAME:GRANULARITY]... [--wrote D:AT:BYTES]... [--map D:A:B:A]...\n"
                     "               [--without PARTS] [--timeout-ms N] [--hello-ms N] send URI | recv URI | save FILE | load FILE\n");
     return 2;
 }
@@ -74,7 +75,8 @@ bool request_parse(int argc, char **argv, struct machine *m, struct request *q)
         {"memory", 1, 0, 'm'},  {"load", 1, 0, 'l'},      {"dump", 1, 0, 'd'},       {"machine", 1, 0, 'M'},
         {"uuid", 1, 0, 'u'},    {"peer", 1, 0, 'p'},      {"capability", 1, 0, 'c'}, {"parameter", 1, 0, 'P'},
         {"tracker", 1, 0, 't'}, {"rate", 1, 0, 'r'},      {"set", 1, 0, 's'},        {"paused", 0, 0, 'S'},
-        {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {"hello-ms", 1, 0, 'H'}, {"without", 1, 0, 'w'},    {0},
+        {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {"hello-ms", 1, 0, 'H'}, {"without", 1, 0, 'w'},
+        {"disk", 1, 0, DISK_OPTION}, {"bitmap", 1, 0, BITMAP_OPTION}, {"wrote", 1, 0, WROTE_OPTION}, {"map", 1, 0, MAP_OPTION}, {0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -127,6 +129,15 @@ bool request_parse(int argc, char **argv, struct machine *m, struct request *q)
             break;
         case 'w':
             q->without = (unsigned)size_of(optarg);
+            break;
+        case DISK_OPTION:
+        case BITMAP_OPTION:
+        case WROTE_OPTION:
+        case MAP_OPTION:
+            if (q->disk_words == WORDS_MAX)
+                return false;
+            q->disk_word[q->disk_words].option = c;
+            q->disk_word[q->disk_words++].text = optarg;
             break;
         case 'T':
             q->timeout_ns = size_of(optarg) * 1000000;

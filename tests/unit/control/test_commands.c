@@ -63,8 +63,6 @@ static void test_options(void **state)
         {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"tls-creds\":null}}", OK},
         {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"multifd-compression\":\"foo\"}}",
          E("parameter multifd-compression cannot be 'foo', only one of: none zlib zstd")},
-        {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"block-bitmap-mapping\":[]}}",
-         E("argument 'block-bitmap-mapping' must have type StrOrNull")},
         {"{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"downtime-limit\":77,\"max-cpu-throttle\":25,"
          "\"cpu-throttle-initial\":24,\"cpu-throttle-tailslow\":true,\"multifd-compression\":\"zstd\"}}",
          OK},

@@ -161,9 +161,7 @@ static int twice(void *opaque, const char *arguments_json, char **ret_json, stru
 static void test_added_commands(void **state)
 {
     struct rig *rig = *state;
-    static const char *const absent[] = {"snapshot-save",           "snapshot-load",   "snapshot-delete",
-                                         "block-dirty-bitmap-add",
-                                         "block-dirty-bitmap-merge"};
+    static const char *const absent[] = {"snapshot-save", "snapshot-load", "snapshot-delete"};
     struct client *cl = ready(rig);
     json_t *list, *item;
     char text[128], want[256];
