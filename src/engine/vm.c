@@ -107,6 +107,7 @@ struct gw_vm *gw_vm_free(struct gw_vm *vm)
     gw_globalstate_free(vm->globalstate);
     gw_options_free(vm->options);
     gw_ram_close(&vm->ram);
+    gw_vm_free_disks(vm);
     for (unsigned i = 0; i < vm->blocker_count; i++)
         free(vm->blockers[i].reason);
     free(vm->vcpu_thread);

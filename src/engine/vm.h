@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "channel/links.h"
+#include "disk/disk.h"
 #include "engine/announce.h"
 #include "engine/devices.h"
 #include "engine/guest.h"
@@ -61,6 +62,8 @@ struct gw_vm {
         void *opaque;
     } live[GW_VM_LIVES];
     unsigned lives;
+    struct gw_disk **disk; /* godwit/disk.h, in the order in which they were added; disk_count of them */
+    unsigned disk_count;
 
     atomic_bool taken; /* the destination of the last outgoing session has said that it has the machine */
     _Atomic int place; /* enum gw_vm_place. Written by the session (session.c), and by others when there is none */
@@ -99,6 +102,9 @@ int gw_vm_must_be_here(const struct gw_vm *vm, struct gw_error *err);
 /* The tracker, made now when none was chosen. */
 int gw_vm_tracker(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *err);
 int gw_vm_tracker_locked(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *err); /* under vm->lock */
+
+/* The machine is gone, and nothing uses its disks. */
+void gw_vm_free_disks(struct gw_vm *vm);
 
 /* The run state travels as the device `globalstate` (docs/wire-format.md 13.1). */
 struct gw_globalstate;

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * disk: the disks of a machine, as far as its migration has to know them.
+ *
+ * The embedder tells the library which disks a machine has, how to read and write them, and reports each write. From
+ * these reports come the dirty bitmaps of incremental backups (bitmap.h), and what a migration of the disk has to send
+ * again.
+ *
+ * A disk has one or two names, as in QEMU: the device name (of the backend, "drive0") and the node name (of what the
+ * backend shows, "disk0"). The device name, where there is one, is the name on the wire.
+ *
+ * Threads: adding and removing disks belongs to the thread that sets up the machine. The other functions may be called
+ * on any thread.
+ */
+#ifndef GODWIT_DISK_H
+#define GODWIT_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "godwit/error.h"
+#include "godwit/version.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gw_vm;
+struct gw_disk;
+
+enum gw_disk_kind {
+    GW_DISK_DATA,   /* written once */
+    GW_DISK_ZERO,   /* certainly reads as zeros */
+    GW_DISK_ABSENT, /* never written in the top layer: reads as the layer below, or as zeros without one */
+};
+
+/* A part of a disk that is of one kind from its first byte to its last. */
+struct gw_disk_run {
+    enum gw_disk_kind kind;
+    uint64_t bytes; /* 1 or more, at most what was asked for */
+};
+
+/* Calls of the embedder. Any thread, several at once. Ranges lie inside the disk and are multiples of request_bytes.
+ * Errors: negative errno with *err filled; the library adds the name of the disk, and GW_BLAME_EMBEDDER where blame is
+ * none. What the library writes need not be reported with gw_disk_wrote: it does that itself. */
+struct gw_disk_ops {
+    size_t bytes; /* GW_SIZED(struct gw_disk_ops) */
+    int (*read)(void *opaque, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err);
+    /* Optional: without it the disk cannot be received. */
+    int (*write)(void *opaque, const void *from, uint64_t bytes, uint64_t offset, struct gw_error *err);
+    /* Optional; without it zeros are written. unmap: the storage may be freed. */
+    int (*zero)(void *opaque, uint64_t bytes, uint64_t offset, bool unmap, struct gw_error *err);
+    /* Optional: the contents are not needed any more; what is read afterwards is undefined. */
+    int (*discard)(void *opaque, uint64_t bytes, uint64_t offset, struct gw_error *err);
+    /* Optional; without it everything counts as data. Finds the first run of the range. */
+    int (*find)(void *opaque, uint64_t bytes, uint64_t offset, struct gw_disk_run *ret_run, struct gw_error *err);
+    /* Optional: what was written is on stable storage when this returns. */
+    int (*flush)(void *opaque, struct gw_error *err);
+    /* Optional. activate: this host owns the disk from now on (open it for writing, forget what was cached of it).
+     * inactivate: another host may own it from now on (flush, and write no more). Never at the same time. */
+    int (*activate)(void *opaque, struct gw_error *err);
+    int (*inactivate)(void *opaque, struct gw_error *err);
+};
+
+struct gw_disk_desc {
+    const char *device; /* 1 to 255 bytes; NULL: none. Different for each disk of a machine, also from all node names */
+    const char *node;   /* the same; NULL: none. One of the two is needed */
+    uint64_t bytes;     /* its length */
+    const struct gw_disk_ops *ops; /* copied; opaque is borrowed until the disk is removed */
+    void *opaque;
+    uint32_t request_bytes; /* offsets and lengths of requests are multiples of it: a power of two up to 64 KiB; 0: 1 */
+    uint32_t cluster_bytes; /* what is allocated at once; 0: unknown */
+    bool read_only;
+    bool inactive; /* another host owns it until a migration arrives */
+};
+
+/* Not during a migration (-EBUSY). -EINVAL: a name, a size or a call is wrong; -EEXIST: the name is taken; -ENOSPC: too
+ * many disks (GW_DISKS_MAX). */
+#define GW_DISKS_MAX 256u
+GW_API int gw_vm_add_disk_sized(struct gw_vm *vm, const struct gw_disk_desc *desc, size_t desc_bytes,
+                                struct gw_disk **ret_disk, struct gw_error *err);
+static inline int gw_vm_add_disk(struct gw_vm *vm, const struct gw_disk_desc *desc, struct gw_disk **ret_disk,
+                                 struct gw_error *err)
+{
+    return gw_vm_add_disk_sized(vm, desc, sizeof *desc, ret_disk, err);
+}
+/* Frees the disk and its bitmaps. No other thread may use it any more. -EBUSY: a migration or another operation uses
+ * it. */
+GW_API int gw_vm_remove_disk(struct gw_vm *vm, struct gw_disk *disk, struct gw_error *err);
+/* By device name or node name; NULL: there is none. Valid until the disk is removed. */
+GW_API struct gw_disk *gw_vm_find_disk(struct gw_vm *vm, const char *name);
+
+/* The range was written, zeroed or discarded, or may have been: also after an error. To be called when the write has
+ * ended and before its end is reported to the guest. Cheap, and without a lock when there is no bitmap and no
+ * migration. What lies beyond the end of the disk is ignored. */
+GW_API void gw_disk_wrote(struct gw_disk *disk, uint64_t offset, uint64_t bytes);
+/* The embedder changed the length. New bytes count as written. -EBUSY: a migration or a bitmap operation uses the disk.
+ */
+GW_API int gw_disk_resized(struct gw_disk *disk, uint64_t bytes, struct gw_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
