@@ -46,6 +46,8 @@ struct gw_virtio_blk {
     uint64_t gpa;
     struct gw_machine_disk disk;
     char id[64];
+    struct gw_disk *known; /* to the library, and its call, set by attach; NULL: it is not */
+    void (*wrote)(struct gw_disk *disk, uint64_t offset, uint64_t bytes);
 
     pthread_mutex_t lock;
     pthread_cond_t changed;

@@ -67,7 +67,10 @@ static int transfer(struct gw_virtio_blk *b, bool write, uint64_t offset, uint64
 
     if (write) {
         gw_guestmem_read(b->bounce, guest, bytes);
-        return disk->ops->write(disk->opaque, offset, b->bounce, bytes, NULL);
+        r = disk->ops->write(disk->opaque, offset, b->bounce, bytes, NULL);
+        if (b->known) /* also a write that failed may have done a part */
+            b->wrote(b->known, offset, bytes);
+        return r;
     }
     r = disk->ops->read(disk->opaque, offset, b->bounce, bytes, NULL);
     if (!r) {

@@ -344,12 +344,16 @@ static void add(struct gw_plan *plan, struct gw_live *live)
 }
 
 /* RAM, and what the machine has besides. */
-static int add_all(struct gw_plan *plan, struct gw_vm *vm, const struct gw_ram_config *ram, struct gw_error *err)
+static int add_all(struct gw_plan *plan, struct gw_vm *vm, const struct gw_ram_config *ram, bool sends, struct gw_error *err)
 {
     struct gw_live *live = NULL;
     int r = gw_ram_live_new(ram, &live, err);
 
     if (r >= 0)
+        add(plan, live);
+    if (r >= 0)
+        r = sends ? gw_plan_disks_send(plan, vm, &live, err) : gw_plan_disks_recv(vm, &live, err);
+    if (r >= 0 && live)
         add(plan, live);
     for (unsigned i = 0; r >= 0 && i < vm->lives; i++) {
         r = vm->live[i].make(vm->live[i].opaque, &live, err);
@@ -420,7 +424,7 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
             gw_lanes_free(ram.take_lanes);
     }
     if (r >= 0) {
-        r = add_all(plan, vm, &ram, err);
+        r = add_all(plan, vm, &ram, true, err);
         plan->snapshot = r >= 0 && snapshot ? plan->live[0] : NULL;
         return r;
     }
@@ -459,7 +463,7 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
     ram.adopt = vm->guest->adopt;
     ram.any_host_pages = vm->guest->at_rest;
     ram.opaque = vm;
-    return add_all(plan, vm, &ram, err);
+    return add_all(plan, vm, &ram, false, err);
 }
 
 struct gw_progress gw_plan_progress(const struct gw_plan *plan)

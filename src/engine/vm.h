@@ -42,7 +42,8 @@ struct gw_vm {
     struct gw_registry *registry;
     struct gw_options *options;
     struct gw_globalstate *globalstate;
-    uint32_t ram_section_id;
+    uint32_t ram_section_id, block_section_id;
+    bool has_block_section_id;
     unsigned least_page_bits; /* pages of this size are not told */
     unsigned without; /* enum gw_stream_parts. Of a machine that is received at rest: what its stream turns out not to have */
     const struct gw_guest_ops *guest;

@@ -11,6 +11,7 @@
 
 #define PAGE 4096u
 #define BLOCKS_MAX 8
+#define DISKS_MAX  4
 
 struct timer { /* QEMU's section `timer`, version 2 */
     int64_t cpu_ticks_offset, cpu_clock_offset;
@@ -23,9 +24,18 @@ struct block {
     uint8_t *host;
 };
 
+struct disk { /* a raw file */
+    const char *name, *path;
+    int fd;
+    uint64_t bytes;
+    struct gw_disk *disk;
+};
+
 struct machine {
     struct block block[BLOCKS_MAX];
     unsigned blocks;
+    struct disk disk[DISKS_MAX];
+    unsigned disks;
     struct timer timer;
     struct gw_vm *vm;
     enum gw_tracker_kind tracker;
@@ -54,6 +64,12 @@ struct request {
 
 /* False: wrong usage. Texts of argv are borrowed. */
 bool request_parse(int argc, char **argv, struct machine *m, struct request *q);
+/* NAME=PATH. False: it is not. */
+bool disk_parse(struct machine *m, char *text);
+/* To the vm. */
+int disk_add_all(struct machine *m, struct gw_error *err);
+/* Write k to each of the disks. */
+void disk_change(struct machine *m, uint64_t k);
 /* Tells the usage; returns the exit status for it. */
 int request_usage(void);
 

@@ -59,7 +59,7 @@ static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PA
 
 int request_usage(void)
 {
-    fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH][,behind=SIZE]]... [--load FILE] [--dump FILE] [--machine NAME]\n"
+    fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH][,behind=SIZE]]... [--disk NAME=FILE]... [--load FILE] [--dump FILE] [--machine NAME]\n"
                     "               [--uuid UUID] [--peer 7.2|10.0|godwit] [--capability NAME[=off]]... [--parameter N=V]...\n"
                     "               [--tracker auto|pagemap|explicit] [--rate PAGES_PER_S] [--set SIZE] [--paused] [--stay]\n"
                     "               [--without PARTS] [--timeout-ms N] [--hello-ms N] send URI | recv URI | save FILE | load FILE\n");
@@ -72,13 +72,18 @@ bool request_parse(int argc, char **argv, struct machine *m, struct request *q)
         {"memory", 1, 0, 'm'},  {"load", 1, 0, 'l'},      {"dump", 1, 0, 'd'},       {"machine", 1, 0, 'M'},
         {"uuid", 1, 0, 'u'},    {"peer", 1, 0, 'p'},      {"capability", 1, 0, 'c'}, {"parameter", 1, 0, 'P'},
         {"tracker", 1, 0, 't'}, {"rate", 1, 0, 'r'},      {"set", 1, 0, 's'},        {"paused", 0, 0, 'S'},
-        {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {"hello-ms", 1, 0, 'H'}, {"without", 1, 0, 'w'},    {0},
+        {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {"hello-ms", 1, 0, 'H'}, {"without", 1, 0, 'w'},    {"disk", 1, 0, 'D'},
+        {0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
         switch (c) {
         case 'm':
             if (!parse_block(m, optarg))
+                return false;
+            break;
+        case 'D':
+            if (!disk_parse(m, optarg))
                 return false;
             break;
         case 'l':
