@@ -45,9 +45,9 @@ struct gw_virtio_blk {
     struct gw_machine *machine;
     uint64_t gpa;
     struct gw_machine_disk disk;
-    char id[64];
-    struct gw_disk *known; /* to the library, and its call, set by attach; NULL: it is not */
+    struct gw_disk *known; /* to the library, once the machine is attached; and whom it tells what was written: */
     void (*wrote)(struct gw_disk *disk, uint64_t offset, uint64_t bytes);
+    char id[64];
 
     pthread_mutex_t lock;
     pthread_cond_t changed;

@@ -91,6 +91,21 @@ GW_API int gw_vm_remove_disk(struct gw_vm *vm, struct gw_disk *disk, struct gw_e
 /* By device name or node name; NULL: there is none. Valid until the disk is removed. */
 GW_API struct gw_disk *gw_vm_find_disk(struct gw_vm *vm, const char *name);
 
+/* The i-th, in the order in which they were added; NULL: there are fewer. */
+GW_API struct gw_disk *gw_vm_disk_at(struct gw_vm *vm, unsigned i);
+
+struct gw_disk_info {
+    char device[256], node[256]; /* "": none */
+    uint64_t length;             /* bytes */
+    bool read_only, active;
+};
+GW_API void gw_disk_describe_sized(struct gw_disk *disk, struct gw_disk_info *ret_info, size_t info_bytes);
+/* What it is now. */
+static inline void gw_disk_describe(struct gw_disk *disk, struct gw_disk_info *ret_info)
+{
+    gw_disk_describe_sized(disk, ret_info, sizeof *ret_info);
+}
+
 /* The range was written, zeroed or discarded, or may have been: also after an error. To be called when the write has
  * ended and before its end is reported to the guest. Cheap, and without a lock when there is no bitmap and no
  * migration. What lies beyond the end of the disk is ignored. */

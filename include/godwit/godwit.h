@@ -5,6 +5,7 @@
 #ifndef GODWIT_H
 #define GODWIT_H
 
+#include "godwit/bitmap.h"
 #include "godwit/channel.h"
 #include "godwit/clock.h"
 #include "godwit/control.h"

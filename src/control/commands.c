@@ -193,10 +193,14 @@ int gw_cmd_set_parameters(struct gw_control *c, json_t *args, json_t **ret_resul
     if (!names || !values || !texts)
         return gw_nomem(err, "parameters");
     json_object_foreach(args, name, value) {
+        if (!strcmp(name, "block-bitmap-mapping"))
+            continue;
         r = value_text(name, value, texts[i], sizeof texts[i], &values[i], err);
         if (r < 0)
             return r;
         names[i++] = name;
     }
-    return gw_options_set_parameters(gw_vm_options(c->vm), names, values, count, err);
+    r = gw_options_set_parameters(gw_vm_options(c->vm), names, values, i, err);
+    value = json_object_get(args, "block-bitmap-mapping");
+    return r < 0 || !value ? r : gw_control_map_bitmaps(c, value, err);
 }

@@ -39,6 +39,14 @@ static const struct command commands[] = {
     {"xen-save-devices-state", gw_cmd_save_devices, "filename:s live?b"},
     {"xen-load-devices-state", gw_cmd_load_devices, "filename:s"},
     {"announce-self", gw_cmd_announce_self, "initial:i max:i rounds:i step:i interfaces?a id?s"},
+    {"block-dirty-bitmap-add", gw_cmd_bitmap_add, "node:s name:s granularity?i persistent?b disabled?b"},
+    {"block-dirty-bitmap-remove", gw_cmd_bitmap_remove, "node:s name:s"},
+    {"block-dirty-bitmap-clear", gw_cmd_bitmap_clear, "node:s name:s"},
+    {"block-dirty-bitmap-enable", gw_cmd_bitmap_enable, "node:s name:s"},
+    {"block-dirty-bitmap-disable", gw_cmd_bitmap_disable, "node:s name:s"},
+    {"block-dirty-bitmap-merge", gw_cmd_bitmap_merge, "node:s target:s bitmaps:a"},
+    {"query-block", gw_cmd_query_block, ""},
+    {"query-named-block-nodes", gw_cmd_query_nodes, "flat?b"},
     {"calc-dirty-rate", gw_cmd_calc_dirty_rate, "calc-time:i calc-time-unit?s sample-pages?i mode?s"},
     {"query-dirty-rate", gw_cmd_query_dirty_rate, "calc-time-unit?s"},
     {"set-vcpu-dirty-limit", gw_cmd_set_vcpu_dirty_limit, "cpu-index?i dirty-rate:i"},
@@ -53,12 +61,6 @@ static const struct command commands[] = {
 /* Commands of QEMU's for parts that we do not have. query-commands does not list them: clients look there for what they
  * can rely on. An embedder can add one of these. */
 static const char *const absent[] = {
-    "block-dirty-bitmap-add",
-    "block-dirty-bitmap-clear",
-    "block-dirty-bitmap-disable",
-    "block-dirty-bitmap-enable",
-    "block-dirty-bitmap-merge",
-    "block-dirty-bitmap-remove",
     "client_migrate_info",
     "snapshot-delete",
     "snapshot-load",

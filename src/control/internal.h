@@ -155,6 +155,17 @@ int gw_cmd_save_devices(struct gw_control *c, json_t *args, json_t **ret_result,
 int gw_cmd_load_devices(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 /* announce.c */
 int gw_cmd_announce_self(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+/* bitmaps.c */
+int gw_cmd_bitmap_add(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_bitmap_remove(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_bitmap_clear(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_bitmap_enable(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_bitmap_disable(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_bitmap_merge(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_query_block(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_query_nodes(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+/* The value of the parameter block-bitmap-mapping: a list, or null for none. */
+int gw_control_map_bitmaps(struct gw_control *c, json_t *mapping, struct gw_error *err);
 /* dirty_rate.c */
 int gw_cmd_calc_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_query_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);

@@ -2,6 +2,7 @@
 #include "disk/disk.h"
 
 #include "base/sized.h"
+#include "disk/bitmap.h"
 
 #define REQUEST_MAX (64 * GW_KIB)
 #define ZERO_PIECE  (64 * GW_KIB)
@@ -68,6 +69,7 @@ struct gw_disk *gw_disk_free(struct gw_disk *d)
 {
     if (!d)
         return NULL;
+    gw_disk_bitmaps_free(d);
     pthread_mutex_destroy(&d->owning);
     pthread_mutex_destroy(&d->lock);
     free(d);
@@ -77,6 +79,18 @@ struct gw_disk *gw_disk_free(struct gw_disk *d)
 const char *gw_disk_name(const struct gw_disk *d)
 {
     return d->device[0] ? d->device : d->node;
+}
+
+void gw_disk_describe_sized(struct gw_disk *d, struct gw_disk_info *ret, size_t bytes)
+{
+    struct gw_disk_info own = {.length = d->bytes, .read_only = d->read_only};
+
+    gw_strcopy(own.device, sizeof own.device, d->device);
+    gw_strcopy(own.node, sizeof own.node, d->node);
+    pthread_mutex_lock(&d->lock);
+    own.active = d->active;
+    pthread_mutex_unlock(&d->lock);
+    gw_sized_out(ret, bytes, &own, sizeof own);
 }
 
 /* ---- listeners ----------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@
 #define GW_DISK_NAME     256u /* with its NUL */
 #define GW_DISK_BLOCKERS 8u
 
-struct gw_bitmap_list;
+struct gw_disk_bitmap;
 
 /* Hears of each write: offset and bytes lie inside the disk, bytes is not 0. Cannot fail. */
 struct gw_disk_listener {
@@ -46,7 +46,8 @@ struct gw_disk {
     bool active;
     const char *blockers[GW_DISK_BLOCKERS]; /* constant texts: "in use by migration" */
     unsigned blocker_count;
-    struct gw_bitmap_list *bitmaps; /* disk/bitmap.c; NULL: none yet */
+    struct gw_disk_bitmap *bitmaps; /* disk/bitmap.h, in the order of their creation */
+    bool begun; /* the machine that arrives belongs here: bitmaps that are completed now record at once */
 };
 
 int gw_disk_new(const struct gw_disk_desc *desc, struct gw_disk **ret, struct gw_error *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "channel/farewell.h"
 #include "engine/recv.h"
+#include "engine/vm_bitmaps.h"
 #include "wire/frames.h"
 #include "wire/names.h"
 
@@ -49,6 +50,8 @@ int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err)
         announce(r);
     if (!r->handed && vm->ops->handed_over)
         vm->ops->handed_over(vm->opaque, GW_HAND_OVER_ARRIVED);
+    if (!r->handed)
+        gw_vm_begin_bitmaps(vm);
     r->handed = true;
     if (r->start_paused || !gw_globalstate_running(vm->globalstate))
         return 0;
@@ -59,6 +62,7 @@ int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err)
     }
     /* The source may run on: the arrival is taken back. */
     gw_announce_revoke(vm);
+    gw_vm_stand_bitmaps(vm);
     if (vm->ops->handed_over)
         vm->ops->handed_over(vm->opaque, GW_HAND_OVER_REVOKED);
     r->handed = false;

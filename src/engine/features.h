@@ -28,7 +28,7 @@
     F(RETURN_PATH, "return-path", true, "the destination answers")                                                     \
     F(PAUSE_BEFORE_SWITCHOVER, "pause-before-switchover", true, "stopped, it waits for migrate-continue")              \
     F(MULTIFD, "multifd", true, "pages go over several channels")                                                      \
-    F(DIRTY_BITMAPS, "dirty-bitmaps", false, "the bitmaps of incremental backups are sent")                            \
+    F(DIRTY_BITMAPS, "dirty-bitmaps", true, "the bitmaps of incremental backups are sent")                            \
     F(POSTCOPY_BLOCKTIME, "postcopy-blocktime", true, "how long vCPUs waited for pages is measured")                   \
     F(LATE_BLOCK_ACTIVATE, "late-block-activate", true, "disks are taken over when the machine starts")                \
     F(IGNORE_SHARED, "x-ignore-shared", true, "memory that both sides map stays where it is")                          \

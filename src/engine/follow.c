@@ -237,13 +237,35 @@ static int check_complete(struct gw_recv *r, struct gw_error *err)
 {
     uint64_t left = lacking(r), at = gw_reader_offset(&r->reader) - 1;
 
-    for (unsigned i = 0; i < r->bounds; i++)
-        if (r->bound[i].live && !r->bound[i].ended)
+    for (unsigned i = 0; i < r->bounds; i++) {
+        struct gw_live *live = r->bound[i].live;
+        char note[GW_LIVE_NOTE] = "";
+        int e;
+
+        if (!live || r->bound[i].ended)
+            continue;
+        if (live->ops->lacking) /* the machine cannot do without what it lacks */
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "EOF at byte %" PRIu64 ", and section %s has not ended", at,
-                           r->bound[i].live->ops->id);
+                           live->ops->id);
+        e = live->ops->check_ended(live, GW_LIVE_OPEN, note, err); /* told behind the arrival */
+        if (e < 0)
+            return e;
+    }
     return left ? gw_fail(err, -EPROTO, GW_BLAME_PEER,
                           "EOF at byte %" PRIu64 ", and %" PRIu64 " bytes of section ram have not come", at, left)
                 : 0;
+}
+
+/* What did not come although the machine can do without it. */
+static void tell_notes(struct gw_recv *r)
+{
+    for (unsigned i = 0; i < r->plan.lives; i++) {
+        struct gw_live *live = r->plan.live[i];
+        char note[GW_LIVE_NOTE] = "";
+
+        if (!live->ops->lacking && live->ops->check_ended(live, GW_LIVE_OPEN, note, NULL) >= 0 && note[0])
+            gw_session_log(&r->session, "%s", note);
+    }
 }
 
 /* Reading ended with e. Goes on, on another connection, as long as something is lacking that a source may still have. */
@@ -362,6 +384,7 @@ int gw_follow_arrive(struct gw_recv *r, struct gw_error *err)
     struct gw_error local = GW_ERROR_INIT;
     int e = 0;
 
+    tell_notes(r);
     release(r); /* pages that the source never had to send are zeros */
     if (x->vm->guest->park) {
         e = gw_recv_park(r, err);

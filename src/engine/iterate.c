@@ -107,6 +107,8 @@ static int put_parts(struct gw_send *s, uint64_t limit, uint64_t began_ns, bool 
         struct gw_live *live = s->plan.live[i];
         unsigned share = s->plan.lives - i;
 
+        if (gw_live_left_out(live, true))
+            continue;
         t.limit_bytes = t.bytes + (limit - t.bytes) / share;
         t.until_ns = now(s) + (STEP_NS - GW_MIN(now(s) - began_ns, STEP_NS)) / share;
         t.budget = (struct gw_budget){.spent = spent, .opaque = &t, .batch_bytes = limit};

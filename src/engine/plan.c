@@ -2,6 +2,7 @@
 #include "engine/plan.h"
 
 #include "base/workers.h"
+#include "engine/vm_bitmaps.h"
 #include "ram/codec/deflate.h"
 #include "ram/codec/packing.h"
 #include "ram/codec/packing_chosen.h"
@@ -344,15 +345,21 @@ static void add(struct gw_plan *plan, struct gw_live *live)
 }
 
 /* RAM, and what the machine has besides. */
-static int add_all(struct gw_plan *plan, struct gw_vm *vm, const struct gw_ram_config *ram, bool sends, struct gw_error *err)
+static int add_all(struct gw_plan *plan, struct gw_vm *vm, const struct gw_ram_config *ram, bool send, struct gw_error *err)
 {
     struct gw_live *live = NULL;
     int r = gw_ram_live_new(ram, &live, err);
 
     if (r >= 0)
         add(plan, live);
+    live = NULL;
     if (r >= 0)
-        r = sends ? gw_plan_disks_send(plan, vm, &live, err) : gw_plan_disks_recv(vm, &live, err);
+        r = send ? gw_plan_disks_send(plan, vm, &live, err) : gw_plan_disks_recv(vm, &live, err);
+    if (r >= 0 && live)
+        add(plan, live);
+    live = NULL;
+    if (r >= 0)
+        r = gw_vm_bitmap_section(vm, send, &live, err);
     if (r >= 0 && live)
         add(plan, live);
     for (unsigned i = 0; r >= 0 && i < vm->lives; i++) {

@@ -47,7 +47,7 @@
 #include "ram/source/requests.h"
 #include "wire/profile.h"
 
-#define GW_PLAN_LIVES (2 + GW_VM_LIVES)
+#define GW_PLAN_LIVES (3 + GW_VM_LIVES) /* RAM, disks, dirty bitmaps, and the others */
 
 struct gw_plan {
     struct gw_live *live[GW_PLAN_LIVES]; /* in the order of their sections */

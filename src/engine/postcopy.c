@@ -177,7 +177,7 @@ static int step(struct gw_send *s, struct gw_error *err)
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
         struct gw_live *live = s->plan.live[i];
 
-        if (!live->ops->hand_over)
+        if (!live->ops->hand_over || gw_live_left_out(live, false))
             continue;
         gw_send_section(s, GW_SECTION_PART, live);
         r = live->ops->step(live, &s->writer, &t.budget, err);

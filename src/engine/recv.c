@@ -145,6 +145,7 @@ void *gw_recv_main(void *arg)
     struct gw_session *x = &r->session;
     struct gw_error error = GW_ERROR_INIT;
     int e = run(r, &error);
+    bool kept;
 
     gw_recv_publish(r);
     if (e < 0) {
@@ -164,8 +165,10 @@ void *gw_recv_main(void *arg)
             gw_session_enter(x, cancelled == -ECANCELED && gw_phase_row(p)->cancel ? GW_PHASE_RECV_CANCELLED
                                                                                    : GW_PHASE_RECV_FAILED);
     }
+    /* One that is not decided on can still be claimed. */
+    kept = e >= 0 || gw_session_phase(x) == GW_PHASE_RECV_UNDECIDED;
     for (unsigned i = 0; !r->postcopy.stands && i < r->plan.lives; i++)
-        r->plan.live[i]->ops->load_cleanup(r->plan.live[i], e >= 0);
+        r->plan.live[i]->ops->load_cleanup(r->plan.live[i], kept);
     gw_session_close_pages(&r->session);
     x->vm->devices->settle(x->vm);
     if (r->channel) {

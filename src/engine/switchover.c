@@ -78,6 +78,8 @@ int gw_send_complete(struct gw_send *s, struct gw_live *live, struct gw_error *e
 {
     int r;
 
+    if (gw_live_left_out(live, false))
+        return 0;
     gw_send_section(s, GW_SECTION_END, live);
     r = live->ops->complete(live, &s->writer, err);
     gw_send_footer(s, live);

@@ -24,6 +24,7 @@
 #define GW_VM_BLOCKERS  32
 #define GW_VM_LIVES     3
 
+struct gw_bitmap_map;
 struct gw_image;
 struct gw_live;
 struct gw_working_set;
@@ -65,6 +66,8 @@ struct gw_vm {
     unsigned lives;
     struct gw_disk **disk; /* godwit/disk.h, in the order in which they were added; disk_count of them */
     unsigned disk_count;
+    struct gw_bitmap_map *bitmap_map; /* names of dirty bitmaps on the wire; NULL: their own. Under lock */
+    uint32_t bitmap_section_id;       /* 0: none was sent yet */
 
     atomic_bool taken; /* the destination of the last outgoing session has said that it has the machine */
     _Atomic int place; /* enum gw_vm_place. Written by the session (session.c), and by others when there is none */

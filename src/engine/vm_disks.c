@@ -5,6 +5,7 @@
 #include "engine/vm.h"
 
 #include "base/sized.h"
+#include "disk/bitmap_map.h"
 
 struct gw_disk *gw_vm_find_disk(struct gw_vm *vm, const char *name)
 {
@@ -15,6 +16,11 @@ struct gw_disk *gw_vm_find_disk(struct gw_vm *vm, const char *name)
             return d;
     }
     return NULL;
+}
+
+struct gw_disk *gw_vm_disk_at(struct gw_vm *vm, unsigned i)
+{
+    return i < vm->disk_count ? vm->disk[i] : NULL;
 }
 
 static int check_names(struct gw_vm *vm, const struct gw_disk *d, struct gw_error *err)
@@ -93,4 +99,5 @@ void gw_vm_free_disks(struct gw_vm *vm)
     for (unsigned i = 0; i < vm->disk_count; i++)
         gw_disk_free(vm->disk[i]);
     free(vm->disk);
+    gw_bitmap_map_free(vm->bitmap_map);
 }

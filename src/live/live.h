@@ -81,6 +81,9 @@ struct gw_live_ops {
     /* NULL: never. After a step: what is left of this section goes before anything of those behind it, whose steps wait. A
      * guest that writes is not to blame for what there is to do. */
     bool (*first)(struct gw_live *l);
+    /* NULL: never. true: it has nothing to put now, and is left out: running: of the step; else of all that is still to be
+     * written, also of the END. */
+    bool (*left_out)(struct gw_live *l, bool running);
     /* Body of the END: all that the exact pending just before found. The machine is stopped. */
     int (*complete)(struct gw_live *l, struct gw_writer *w, struct gw_error *err);
     /* NULL: all of it has to go before the machine runs elsewhere. Postcopy, in place of complete: the machine stands, and what
@@ -130,5 +133,10 @@ struct gw_live {
     uint32_t section_id; /* ours when we send */
     atomic_bool touched; /* load: set before the first change of the machine. Until then another source may have a try */
 };
+
+static inline bool gw_live_left_out(struct gw_live *l, bool running)
+{
+    return l->ops->left_out && l->ops->left_out(l, running);
+}
 
 #endif

@@ -11,7 +11,7 @@
  * "state" | "paused" | "end", ...}. Standard input is one word per line: cancel, continue, postcopy, pause, recover URI, yank, claim, state, quit,
  * resume URI behind "paused", or NAME=VALUE for a parameter. After the session's end it goes on only with --stay, until quit or the end of input; then it writes its RAM to --dump.
  *
- * The writer: write k (from 1) goes to page (k - 1) mod W of the first block, W the pages of --set, and to a page of each disk. Exit status 0 when the
+ * The writer: write k (from 1) goes to page (k - 1) mod W of the first block, W the pages of --set, and to a page of each --image. Exit status 0 when the
  * session completed, 1 when not, 2 for wrong usage. */
 #include <errno.h>
 #include <fcntl.h>
@@ -77,7 +77,7 @@ __attribute__((no_sanitize("thread"))) static void write_page(struct machine *m,
     p[0] = k;
     p[256] = k * 0x9E3779B97F4A7C15u;
     gw_vm_mark_dirty(m->vm, m->block[0].gpa + page * PAGE, PAGE);
-    disk_change(m, k);
+    images_change(m, k);
 }
 
 static void *writer(void *opaque)
@@ -323,6 +323,8 @@ static void obey(struct machine *m, const char *word)
         gw_recv_yank(m->recv);
     else if (!strcmp(word, "state"))
         say_state(m);
+    else if (disks_word(m, word, &r, &err))
+        ;
     else if (strchr(word, '='))
         r = set_parameter(m, word, &err);
     else
@@ -358,7 +360,7 @@ static void *reader(void *opaque)
     return NULL;
 }
 
-static int set_up(struct machine *m, const struct request *q, struct gw_error *err)
+static int set_up(struct machine *m, struct request *q, struct gw_error *err)
 {
     struct gw_vm_config config = {.machine = q->machine, .page_bytes = PAGE, .ops = &machine_ops, .opaque = m,
                                   .without = q->without};
@@ -367,7 +369,9 @@ static int set_up(struct machine *m, const struct request *q, struct gw_error *e
     if (!r)
         r = add_ram(m, q->load, err);
     if (!r)
-        r = disk_add_all(m, err);
+        r = images_add(m, err);
+    if (!r)
+        r = disks_make(m, q, err);
     if (!r)
         r = gw_registry_add(gw_vm_registry(m->vm), &timer_state, "timer", 0, &m->timer, err);
     if (!r)
@@ -445,7 +449,7 @@ static int start(struct machine *m, const struct request *q, struct gw_error *er
 }
 
 /* The running machine's device state into a file; or a file's into a machine that stands. */
-static int state_alone(struct machine *m, const struct request *q)
+static int state_alone(struct machine *m, struct request *q)
 {
     struct gw_error err = GW_ERROR_INIT;
     char whole[65536];
@@ -473,7 +477,7 @@ static int state_alone(struct machine *m, const struct request *q)
     return r;
 }
 
-static int run(struct machine *m, const struct request *q)
+static int run(struct machine *m, struct request *q)
 {
     struct gw_error err = GW_ERROR_INIT;
     pthread_t writes, reads;

@@ -11,7 +11,7 @@
 
 #define PAGE 4096u
 #define BLOCKS_MAX 8
-#define DISKS_MAX  4
+#define IMAGES_MAX 4
 
 struct timer { /* QEMU's section `timer`, version 2 */
     int64_t cpu_ticks_offset, cpu_clock_offset;
@@ -24,7 +24,7 @@ struct block {
     uint8_t *host;
 };
 
-struct disk { /* a raw file */
+struct image { /* a disk that is a raw file */
     const char *name, *path;
     int fd;
     uint64_t bytes;
@@ -34,8 +34,8 @@ struct disk { /* a raw file */
 struct machine {
     struct block block[BLOCKS_MAX];
     unsigned blocks;
-    struct disk disk[DISKS_MAX];
-    unsigned disks;
+    struct image image[IMAGES_MAX];
+    unsigned images;
     struct timer timer;
     struct gw_vm *vm;
     enum gw_tracker_kind tracker;
@@ -53,7 +53,16 @@ struct machine {
     int wake[2]; /* a pipe: closed to end the reader of standard input */
 };
 
+#define WORDS_MAX 64
+
+enum { DISK_OPTION = 256, BITMAP_OPTION, WROTE_OPTION, MAP_OPTION };
+
 struct request {
+    struct {
+        int option;
+        char *text;
+    } disk_word[WORDS_MAX]; /* none_vm_disks.c */
+    unsigned disk_words;
     const char *load, *dump, *machine, *peer, *uri, *caps[32], *params[32];
     unsigned cap_count, param_count;
     uint8_t uuid[16];
@@ -64,12 +73,13 @@ struct request {
 
 /* False: wrong usage. Texts of argv are borrowed. */
 bool request_parse(int argc, char **argv, struct machine *m, struct request *q);
-/* NAME=PATH. False: it is not. */
-bool disk_parse(struct machine *m, char *text);
-/* To the vm. */
-int disk_add_all(struct machine *m, struct gw_error *err);
-/* Write k to each of the disks. */
-void disk_change(struct machine *m, uint64_t k);
+/* none_vm_images.c: NAME=FILE of the command line (false: it is not); to the vm; write k to each of them. */
+bool image_parse(struct machine *m, char *text);
+int images_add(struct machine *m, struct gw_error *err);
+void images_change(struct machine *m, uint64_t k);
+/* none_vm_disks.c: what the command line says of disks; and whether this is one of their words, carried out. */
+int disks_make(struct machine *m, struct request *q, struct gw_error *err);
+bool disks_word(struct machine *m, const char *word, int *ret_result, struct gw_error *err);
 /* Tells the usage; returns the exit status for it. */
 int request_usage(void);
 

@@ -59,9 +59,10 @@ static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PA
 
 int request_usage(void)
 {
-    fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH][,behind=SIZE]]... [--disk NAME=FILE]... [--load FILE] [--dump FILE] [--machine NAME]\n"
+    fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH][,behind=SIZE]]... [--image NAME=FILE]... [--load FILE] [--dump FILE] [--machine NAME]\n"
                     "               [--uuid UUID] [--peer 7.2|10.0|godwit] [--capability NAME[=off]]... [--parameter N=V]...\n"
                     "               [--tracker auto|pagemap|explicit] [--rate PAGES_PER_S] [--set SIZE] [--paused] [--stay]\n"
+                    "               [--disk D:N:SIZE]... [--bitmap D:NAME:GRANULARITY]... [--wrote D:AT:BYTES]... [--map D:A:B:A]...\n"
                     "               [--without PARTS] [--timeout-ms N] [--hello-ms N] send URI | recv URI | save FILE | load FILE\n");
     return 2;
 }
@@ -72,7 +73,8 @@ bool request_parse(int argc, char **argv, struct machine *m, struct request *q)
         {"memory", 1, 0, 'm'},  {"load", 1, 0, 'l'},      {"dump", 1, 0, 'd'},       {"machine", 1, 0, 'M'},
         {"uuid", 1, 0, 'u'},    {"peer", 1, 0, 'p'},      {"capability", 1, 0, 'c'}, {"parameter", 1, 0, 'P'},
         {"tracker", 1, 0, 't'}, {"rate", 1, 0, 'r'},      {"set", 1, 0, 's'},        {"paused", 0, 0, 'S'},
-        {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {"hello-ms", 1, 0, 'H'}, {"without", 1, 0, 'w'},    {"disk", 1, 0, 'D'},
+        {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {"hello-ms", 1, 0, 'H'}, {"without", 1, 0, 'w'},
+        {"disk", 1, 0, DISK_OPTION}, {"bitmap", 1, 0, BITMAP_OPTION}, {"wrote", 1, 0, WROTE_OPTION}, {"map", 1, 0, MAP_OPTION}, {"image", 1, 0, 'i'},
         {0},
     };
     int c;
@@ -82,8 +84,8 @@ bool request_parse(int argc, char **argv, struct machine *m, struct request *q)
             if (!parse_block(m, optarg))
                 return false;
             break;
-        case 'D':
-            if (!disk_parse(m, optarg))
+        case 'i':
+            if (!image_parse(m, optarg))
                 return false;
             break;
         case 'l':
@@ -130,6 +132,15 @@ bool request_parse(int argc, char **argv, struct machine *m, struct request *q)
             break;
         case 'w':
             q->without = (unsigned)size_of(optarg);
+            break;
+        case DISK_OPTION:
+        case BITMAP_OPTION:
+        case WROTE_OPTION:
+        case MAP_OPTION:
+            if (q->disk_words == WORDS_MAX)
+                return false;
+            q->disk_word[q->disk_words].option = c;
+            q->disk_word[q->disk_words++].text = optarg;
             break;
         case 'T':
             q->timeout_ns = size_of(optarg) * 1000000;

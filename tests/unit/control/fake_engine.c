@@ -28,6 +28,31 @@ const char *gw_vm_tracker_name(const struct gw_vm *vm)
     return "pagemap";
 }
 
+struct gw_disk *gw_vm_disk_at(struct gw_vm *vm, unsigned i)
+{
+    return i ? NULL : vm->disk;
+}
+
+struct gw_disk *gw_vm_find_disk(struct gw_vm *vm, const char *name)
+{
+    struct gw_disk_info info = {0};
+
+    if (vm->disk)
+        gw_disk_describe(vm->disk, &info);
+    return vm->disk && (!strcmp(info.device, name) || !strcmp(info.node, name)) ? vm->disk : NULL;
+}
+
+int gw_vm_map_bitmaps(struct gw_vm *vm, const struct gw_bitmap_alias *a, size_t count, struct gw_error *err)
+{
+    size_t n = 0;
+
+    snprintf(vm->mapped, sizeof vm->mapped, "%s", a ? "" : "none");
+    for (size_t i = 0; i < count; i++)
+        n += (size_t)snprintf(vm->mapped + n, sizeof vm->mapped - n, "%s=%s/%s=%s%s ", a[i].disk, a[i].disk_alias,
+                              a[i].bitmap, a[i].alias, !a[i].set_persistent ? "" : a[i].persistent ? "+" : "-");
+    return 0;
+}
+
 enum gw_vm_place gw_vm_place(const struct gw_vm *vm)
 {
     return (enum gw_vm_place)atomic_load(&fake.place);

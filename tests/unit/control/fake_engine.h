@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "engine/options.h"
+#include "godwit/bitmap.h"
 #include "godwit/dirty_rate.h"
 #include "godwit/nic.h"
 #include "godwit/recv.h"
@@ -28,6 +29,8 @@ struct gw_vm {
     struct gw_survey_config survey_config; /* the last that was asked for, without its probe */
     char probe[64];
     struct gw_survey survey; /* what is told */
+    struct gw_disk *disk; /* the only one; NULL: there is none */
+    char mapped[256]; /* the last mapping: "disk=alias/bitmap=alias[+-] " */
     struct gw_announce_config announce; /* the last that was asked for, without its texts */
     char announced[256]; /* those: "id: interface interface" */
 };

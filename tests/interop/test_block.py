@@ -80,7 +80,7 @@ class FromQemu(Disks):
         capabilities = (*capabilities, *(["pause-before-switchover"] if writes else []))
         source = self.qemu(version, "source", capabilities=capabilities, args=self.drives(*images),
                            parameters={"downtime-limit": 0, "max-bandwidth": 16 * MIB if writes else 1 << 40})
-        target = self.none_vm("target", "recv", self.uri(), disks=self.named(*copies))
+        target = self.none_vm("target", "recv", self.uri(), images=self.named(*copies))
         target.address()
         source.qmp.command("migrate", uri=self.uri(), **(arguments or {}))
         if writes:
@@ -118,7 +118,7 @@ class ToQemu(Disks):
         target = self.qemu(version, "target", incoming=self.uri(), **self.machine(*copies))
         parameters = dict({"max-bandwidth": 16 * MIB, "downtime-limit": 1} if rate else {}, **(parameters or {}))
         source = self.none_vm("source", "send", self.uri(), machine="microvm", peer=profile(version), rate=rate,
-                              working_set=MIB, capabilities=capabilities, parameters=parameters, disks=self.named(*images))
+                              working_set=MIB, capabilities=capabilities, parameters=parameters, images=self.named(*images))
         if rate:
             source.settle()
             source.tell("max-bandwidth=0")
@@ -151,16 +151,16 @@ class ToQemu(Disks):
         image = self.image("a", 1, seed=1)
         for version in WITHOUT_BLOCK:
             source = self.none_vm("source", "send", self.uri(), peer=profile(version), capabilities=("block",),
-                                  disks=self.named(image))
+                                  images=self.named(image))
             self.assertIn("QEMU 9.1 and later do not take them", source.wait_event("refused")["text"])
             source.close()
 
 
 class Between(Disks):
     def both(self, images, copies, ours=None, **options):
-        target = self.none_vm("target", "recv", self.uri(), disks=copies)
+        target = self.none_vm("target", "recv", self.uri(), images=copies)
         target.address()
-        source = self.none_vm("source", "send", self.uri(), capabilities=("block", "zero-blocks"), disks=images, working_set=MIB,
+        source = self.none_vm("source", "send", self.uri(), capabilities=("block", "zero-blocks"), images=images, working_set=MIB,
                               **options)
         return source, target
 

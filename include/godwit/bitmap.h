@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bitmap: dirty bitmaps of disks: what was written since the last backup.
+ *
+ * A bitmap belongs to a disk and has a name. It has one bit for each piece (`granularity` bytes) of the disk; while it
+ * records, each write sets the bits of the pieces that it touches (gw_disk_wrote). With the capability dirty-bitmaps
+ * they migrate with their machine.
+ *
+ * A bitmap that an operation uses (a backup, a migration) is busy. Busy does not mean that its bits stand still: it
+ * goes on recording, and is listed with its true count. It only cannot be removed, cleared, enabled, disabled or merged
+ * into.
+ *
+ * A backup splits the bitmap: new writes go to a successor, and the bits of the bitmap stand still while the backup
+ * reads them. When the backup has succeeded the successor takes the bitmap's place; when it has failed the two are
+ * merged.
+ *
+ * Threads: all functions on any thread. Errors: -ENOENT: no such bitmap; -EBUSY: it is in use; -EROFS: it is read-only;
+ * -ESTALE: it is inconsistent, and can only be removed.
+ */
+#ifndef GODWIT_BITMAP_H
+#define GODWIT_BITMAP_H
+
+#include "godwit/disk.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GW_BITMAP_NAME_MAX 1023u
+
+struct gw_bitmap_config {
+    const char
+        *name; /* 1 to 1023 bytes, of its own on the disk; a longer one than 255 bytes needs an alias to migrate */
+    uint64_t granularity; /* bytes: a power of two from 512 to 2 GiB; 0: the disk's cluster, from 4 KiB to 64 KiB */
+    bool persistent;      /* whoever keeps the disk stores it with the disk */
+    bool disabled;        /* does not record until it is enabled */
+};
+
+struct gw_bitmap_info {
+    char name[GW_BITMAP_NAME_MAX + 1];
+    uint64_t granularity;
+    uint64_t dirty_bytes; /* in dirty pieces; the last piece of the disk counts as whole */
+    bool recording, busy, persistent;
+    bool inconsistent; /* it missed writes: useless */
+    bool read_only;    /* what it belongs to cannot be written */
+    bool not_stored;   /* persistent, but its machine goes, or went, to another host, which stores it */
+};
+
+/* All bits are clear. -EEXIST: the name is taken; -EINVAL: name or granularity; -EFBIG: too many bits; -ENOMEM. */
+GW_API int gw_disk_bitmap_add_sized(struct gw_disk *disk, const struct gw_bitmap_config *config, size_t config_bytes,
+                                    struct gw_error *err);
+static inline int gw_disk_bitmap_add(struct gw_disk *disk, const struct gw_bitmap_config *config, struct gw_error *err)
+{
+    return gw_disk_bitmap_add_sized(disk, config, sizeof *config, err);
+}
+/* The usual changes of the bitmap called so. An inconsistent one can be removed. */
+GW_API int gw_disk_bitmap_remove(struct gw_disk *disk, const char *name, struct gw_error *err);
+GW_API int gw_disk_bitmap_clear(struct gw_disk *disk, const char *name, struct gw_error *err);
+GW_API int gw_disk_bitmap_enable(struct gw_disk *disk, const char *name, struct gw_error *err);
+GW_API int gw_disk_bitmap_disable(struct gw_disk *disk, const char *name, struct gw_error *err);
+/* Whatever is dirty in the other one (of the same disk, or of one of the same length; of any granularity) becomes dirty
+ * here too. The other one may be busy. -EINVAL: the lengths differ. */
+GW_API int gw_disk_bitmap_merge(struct gw_disk *disk, const char *name, struct gw_disk *from_disk, const char *from,
+                                struct gw_error *err);
+/* Whoever loads the disk says so of a bitmap that missed writes, or whose storage cannot be written. */
+GW_API int gw_disk_bitmap_mark(struct gw_disk *disk, const char *name, bool inconsistent, bool read_only,
+                               struct gw_error *err);
+
+/* The i-th bitmap, in the order of their creation. -ENOENT (without a text): there are fewer. */
+GW_API int gw_disk_bitmap_at_sized(struct gw_disk *disk, unsigned i, struct gw_bitmap_info *info, size_t info_bytes);
+static inline int gw_disk_bitmap_at(struct gw_disk *disk, unsigned i, struct gw_bitmap_info *info)
+{
+    return gw_disk_bitmap_at_sized(disk, i, info, sizeof *info);
+}
+/* The first dirty range at or behind `from`, cut at the end of the disk. *ret_bytes 0: there is none. Of a split bitmap
+ * without its successor. */
+GW_API int gw_disk_bitmap_next(struct gw_disk *disk, const char *name, uint64_t from, uint64_t *ret_offset,
+                               uint64_t *ret_bytes, struct gw_error *err);
+
+/* Backups. split makes the bitmap busy. join ends that: with `done` what was dirty before the split is forgotten, else
+ * nothing is. -EINVAL: it is not split. */
+GW_API int gw_disk_bitmap_split(struct gw_disk *disk, const char *name, struct gw_error *err);
+GW_API int gw_disk_bitmap_join(struct gw_disk *disk, const char *name, bool done, struct gw_error *err);
+
+/* ---- names on the wire --------------------------------------------------------------------------------------------
+ *
+ * Without a mapping a disk is called by its device name, else by its node name, and a bitmap by its own. With one only
+ * bitmaps that it lists travel, or are taken. Each side has its own: the aliases are what both agree on. */
+
+struct gw_bitmap_alias {
+    const char *disk, *disk_alias; /* device name or node name; 1 to 255 bytes each */
+    const char *bitmap, *alias;
+    bool set_persistent, persistent; /* set: the flag is changed to `persistent` on its way */
+};
+
+/* For the sessions that start from now on. aliases NULL: no mapping; count 0: no bitmap travels. Copied. -EINVAL: a
+ * name or alias has a wrong length or occurs twice; -ENOMEM. */
+GW_API int gw_vm_map_bitmaps(struct gw_vm *vm, const struct gw_bitmap_alias *aliases, size_t count,
+                             struct gw_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

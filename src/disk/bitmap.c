@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: MIT */
+#include "disk/bitmap.h"
+
+#include "base/sized.h"
+
+#define GRANULARITY_MIN 512u
+#define GRANULARITY_MAX (2 * GW_GIB)
+
+/* What an operation needs of a bitmap. */
+enum { IDLE = 1, WRITABLE = 2, CONSISTENT = 4 };
+
+struct gw_disk_bitmap *gw_disk_bitmap_find(struct gw_disk *d, const char *name)
+{
+    struct gw_disk_bitmap *b = d->bitmaps;
+
+    while (b && strcmp(b->name, name))
+        b = b->next;
+    return b;
+}
+
+/* Under disk->lock. what: "cleared". */
+static int find(struct gw_disk *d, const char *name, unsigned needs, const char *what, struct gw_disk_bitmap **ret,
+                struct gw_error *err)
+{
+    struct gw_disk_bitmap *b = gw_disk_bitmap_find(d, name);
+
+    if (!b)
+        return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "disk %s has no dirty bitmap %s", gw_disk_name(d), name);
+    if ((needs & IDLE) && b->busy)
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "dirty bitmap %s of disk %s cannot be %s: %s uses it", name,
+                       gw_disk_name(d), what, b->busy);
+    if ((needs & WRITABLE) && b->read_only)
+        return gw_fail(err, -EROFS, GW_BLAME_CALLER, "dirty bitmap %s of disk %s cannot be %s: it is read-only", name,
+                       gw_disk_name(d), what);
+    if ((needs & CONSISTENT) && b->inconsistent)
+        return gw_fail(err, -ESTALE, GW_BLAME_CALLER,
+                       "dirty bitmap %s of disk %s cannot be %s: it is inconsistent, and can only be removed", name,
+                       gw_disk_name(d), what);
+    *ret = b;
+    return 0;
+}
+
+/* ---- what is written ----------------------------------------------------------------------------------------------
+ */
+
+static bool records(const struct gw_disk_bitmap *b)
+{
+    return b->successor ? b->split_records : b->enabled;
+}
+
+static void set_range(const struct gw_disk_bitmap *b, struct gw_bits *bits, uint64_t offset, uint64_t bytes)
+{
+    uint64_t first = offset / b->granularity;
+
+    gw_bits_set(bits, first, (offset + bytes - 1) / b->granularity - first + 1);
+}
+
+static void wrote(struct gw_disk_listener *l, uint64_t offset, uint64_t bytes)
+{
+    struct gw_disk_bitmap *b = GW_CONTAINER(l, struct gw_disk_bitmap, listener);
+
+    if (records(b))
+        set_range(b, b->successor ? b->successor : b->bits, offset, bytes);
+}
+
+/* Runs of set bits: true while there is one more. */
+static bool next_run(const struct gw_bits *bits, uint64_t *first, uint64_t *end)
+{
+    *first = gw_bits_next_set(bits, *end);
+    *end = *first < gw_bits_size(bits) ? gw_bits_next_clear(bits, *first) : *first;
+    return *end > *first;
+}
+
+static void merge(struct gw_bits *to, const struct gw_bits *from)
+{
+    for (uint64_t first, end = 0; next_run(from, &first, &end);)
+        gw_bits_set(to, first, end - first);
+}
+
+/* ---- made and unmade ----------------------------------------------------------------------------------------------
+ */
+
+static void free_bitmap(struct gw_disk_bitmap *b)
+{
+    if (!b)
+        return;
+    gw_bits_free(b->bits);
+    gw_bits_free(b->successor);
+    free(b->name);
+    free(b);
+}
+
+static int take_granularity(const struct gw_disk *d, uint64_t granularity, uint64_t *ret, struct gw_error *err)
+{
+    if (!granularity)
+        granularity =
+            gw_is_pow2(d->cluster_bytes) ? GW_MAX(GW_MIN(d->cluster_bytes, 64 * GW_KIB), 4 * GW_KIB) : 64 * GW_KIB;
+    if (!gw_is_pow2(granularity) || granularity < GRANULARITY_MIN || granularity > GRANULARITY_MAX)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                       "the granularity of a dirty bitmap is a power of two from 512 bytes to 2 GiB, not %" PRIu64,
+                       granularity);
+    *ret = granularity;
+    return 0;
+}
+
+/* Not in the list yet. */
+static int make(struct gw_disk *d, const struct gw_bitmap_config *config, bool successor, struct gw_disk_bitmap **ret,
+                struct gw_error *err)
+{
+    size_t n = config->name ? strlen(config->name) : 0;
+    struct gw_disk_bitmap *b;
+    int r;
+
+    if (!n || n > GW_BITMAP_NAME_MAX)
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the name of a dirty bitmap has 1 to %u bytes, not %zu",
+                       GW_BITMAP_NAME_MAX, n);
+    b = calloc(1, sizeof *b);
+    if (!b)
+        return gw_nomem(err, "dirty bitmap");
+    b->listener.wrote = wrote;
+    b->enabled = !config->disabled;
+    b->persistent = config->persistent;
+    b->name = malloc(n + 1);
+    r = b->name ? take_granularity(d, config->granularity, &b->granularity, err) : gw_nomem(err, "dirty bitmap");
+    if (r >= 0)
+        memcpy(b->name, config->name, n + 1);
+    if (r >= 0)
+        r = gw_bits_new(gw_div_up(d->bytes, b->granularity), &b->bits, err);
+    if (r >= 0 && successor)
+        r = gw_bits_new(gw_bits_size(b->bits), &b->successor, err);
+    if (r < 0)
+        free_bitmap(b);
+    else
+        *ret = b;
+    return r;
+}
+
+/* Under disk->lock. */
+static int insert(struct gw_disk *d, struct gw_disk_bitmap *b, struct gw_error *err)
+{
+    struct gw_disk_bitmap **at = &d->bitmaps;
+
+    for (; *at; at = &(*at)->next)
+        if (!strcmp((*at)->name, b->name))
+            return gw_fail(err, -EEXIST, GW_BLAME_CALLER, "disk %s has a dirty bitmap %s already", gw_disk_name(d),
+                           b->name);
+    *at = b;
+    gw_disk_listen_locked(d, &b->listener);
+    return 0;
+}
+
+static int add(struct gw_disk *d, const struct gw_bitmap_config *config, bool arrives, struct gw_error *err)
+{
+    struct gw_disk_bitmap *b = NULL;
+    int r;
+
+    pthread_mutex_lock(&d->lock); /* keeps its length */
+    r = make(d, config, arrives && !config->disabled, &b, err);
+    if (r >= 0 && arrives) {
+        b->arrival = GW_BITMAP_COMING;
+        b->busy = GW_BITMAP_BY_MIGRATION;
+        b->enabled = false;
+    }
+    if (r >= 0 && (r = insert(d, b, err)) < 0)
+        free_bitmap(b);
+    pthread_mutex_unlock(&d->lock);
+    if (r < 0 && r != -EEXIST)
+        gw_context(err, "dirty bitmap %.255s of disk %s", config->name ? config->name : "", gw_disk_name(d));
+    return r;
+}
+
+int gw_disk_bitmap_add_sized(struct gw_disk *d, const struct gw_bitmap_config *config, size_t config_bytes,
+                             struct gw_error *err)
+{
+    struct gw_bitmap_config own;
+    int r = gw_sized_in(&own, sizeof own, config, config_bytes, GW_SIZED_UNTIL(struct gw_bitmap_config, name),
+                        "struct gw_bitmap_config", err);
+
+    return r < 0 ? r : add(d, &own, false, err);
+}
+
+static void drop(struct gw_disk *d, struct gw_disk_bitmap *b)
+{
+    struct gw_disk_bitmap **at = &d->bitmaps;
+
+    while (*at != b)
+        at = &(*at)->next;
+    *at = b->next;
+    gw_disk_unlisten_locked(d, &b->listener);
+    free_bitmap(b);
+}
+
+void gw_disk_bitmaps_free(struct gw_disk *d)
+{
+    while (d->bitmaps)
+        drop(d, d->bitmaps);
+}
+
+/* ---- changes ------------------------------------------------------------------------------------------------------
+ */
+
+enum change { REMOVE, CLEAR, ENABLE, DISABLE };
+
+static int change(struct gw_disk *d, const char *name, enum change what, struct gw_error *err)
+{
+    static const struct {
+        unsigned needs;
+        const char *text;
+    } rows[] = {
+        [REMOVE] = {IDLE | WRITABLE, "removed"},
+        [CLEAR] = {IDLE | WRITABLE | CONSISTENT, "cleared"},
+        [ENABLE] = {IDLE | CONSISTENT, "enabled"},
+        [DISABLE] = {IDLE | CONSISTENT, "disabled"},
+    };
+    struct gw_disk_bitmap *b;
+    int r;
+
+    pthread_mutex_lock(&d->lock);
+    r = find(d, name, rows[what].needs, rows[what].text, &b, err);
+    if (r >= 0 && what == REMOVE)
+        drop(d, b);
+    else if (r >= 0 && what == CLEAR)
+        gw_bits_clear_all(b->bits);
+    else if (r >= 0)
+        b->enabled = what == ENABLE;
+    pthread_mutex_unlock(&d->lock);
+    return r;
+}
+
+int gw_disk_bitmap_remove(struct gw_disk *d, const char *name, struct gw_error *err)
+{
+    return change(d, name, REMOVE, err);
+}
+
+int gw_disk_bitmap_clear(struct gw_disk *d, const char *name, struct gw_error *err)
+{
+    return change(d, name, CLEAR, err);
+}
+
+int gw_disk_bitmap_enable(struct gw_disk *d, const char *name, struct gw_error *err)
+{
+    return change(d, name, ENABLE, err);
+}
+
+int gw_disk_bitmap_disable(struct gw_disk *d, const char *name, struct gw_error *err)
+{
+    return change(d, name, DISABLE, err);
+}
+
+int gw_disk_bitmap_mark(struct gw_disk *d, const char *name, bool inconsistent, bool read_only, struct gw_error *err)
+{
+    struct gw_disk_bitmap *b;
+    int r;
+
+    pthread_mutex_lock(&d->lock);
+    r = find(d, name, IDLE, "marked", &b, err);
+    if (r >= 0) {
+        b->inconsistent = inconsistent;
+        b->read_only = read_only;
+        b->enabled &= !inconsistent;
+    }
+    pthread_mutex_unlock(&d->lock);
+    return r;
+}
+
+/* Two disks: always in the same order. */
+static void lock_both(struct gw_disk *a, struct gw_disk *b, bool lock)
+{
+    struct gw_disk *first = (uintptr_t)a < (uintptr_t)b ? a : b, *second = first == a ? b : a;
+    int (*f)(pthread_mutex_t *) = lock ? pthread_mutex_lock : pthread_mutex_unlock;
+
+    f(&first->lock);
+    if (second != first)
+        f(&second->lock);
+}
+
+static void merge_scaled(const struct gw_disk_bitmap *to, const struct gw_disk_bitmap *from, const struct gw_bits *bits,
+                         uint64_t length)
+{
+    for (uint64_t first, end = 0; bits && next_run(bits, &first, &end);)
+        set_range(to, to->bits, first * from->granularity,
+                  GW_MIN(end * from->granularity, length) - first * from->granularity);
+}
+
+int gw_disk_bitmap_merge(struct gw_disk *d, const char *name, struct gw_disk *from_disk, const char *from,
+                         struct gw_error *err)
+{
+    struct gw_disk_bitmap *to, *source;
+    int r;
+
+    lock_both(d, from_disk, true);
+    r = find(d, name, IDLE | WRITABLE | CONSISTENT, "merged into", &to, err);
+    if (r >= 0)
+        r = find(from_disk, from, CONSISTENT, "merged", &source, err);
+    if (r >= 0 && d->bytes != from_disk->bytes)
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                    "dirty bitmaps of disks of different lengths cannot be merged: %s has %" PRIu64
+                    " bytes, %s %" PRIu64,
+                    gw_disk_name(d), d->bytes, gw_disk_name(from_disk), from_disk->bytes);
+    if (r >= 0 && to != source) {
+        merge_scaled(to, source, source->bits, d->bytes);
+        merge_scaled(to, source, source->successor, d->bytes);
+    }
+    lock_both(d, from_disk, false);
+    return r;
+}
+
+/* ---- looking ------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t count(const struct gw_disk_bitmap *b)
+{
+    uint64_t n = gw_bits_count(b->bits);
+
+    for (uint64_t first, end = 0; b->successor && next_run(b->successor, &first, &end);)
+        n += end - first - gw_bits_count_range(b->bits, first, end - first);
+    return n;
+}
+
+static void tell(const struct gw_disk_bitmap *b, struct gw_bitmap_info *ret)
+{
+    *ret = (struct gw_bitmap_info){
+        .granularity = b->granularity,
+        .dirty_bytes = count(b) * b->granularity,
+        .recording = records(b),
+        .busy = b->busy != NULL,
+        .persistent = b->persistent,
+        .inconsistent = b->inconsistent,
+        .read_only = b->read_only,
+        .not_stored = b->not_stored,
+    };
+    gw_strcopy(ret->name, sizeof ret->name, b->name);
+}
+
+int gw_disk_bitmap_at_sized(struct gw_disk *d, unsigned i, struct gw_bitmap_info *info, size_t info_bytes)
+{
+    struct gw_bitmap_info own = {0};
+    struct gw_disk_bitmap *b;
+
+    pthread_mutex_lock(&d->lock);
+    for (b = d->bitmaps; b && i; i--)
+        b = b->next;
+    if (b)
+        tell(b, &own);
+    pthread_mutex_unlock(&d->lock);
+    gw_sized_out(info, info_bytes, &own, sizeof own);
+    return b ? 0 : -ENOENT;
+}
+
+int gw_disk_bitmap_next(struct gw_disk *d, const char *name, uint64_t from, uint64_t *ret_offset, uint64_t *ret_bytes,
+                        struct gw_error *err)
+{
+    struct gw_disk_bitmap *b;
+    uint64_t first, end;
+    int r;
+
+    pthread_mutex_lock(&d->lock);
+    r = find(d, name, CONSISTENT, "read", &b, err);
+    if (r >= 0) {
+        end = GW_MIN(from / b->granularity, gw_bits_size(b->bits));
+        next_run(b->bits, &first, &end);
+        first *= b->granularity;
+        end = GW_MIN(end * b->granularity, d->bytes);
+        *ret_offset = GW_MAX(first, from);
+        *ret_bytes = end > *ret_offset ? end - *ret_offset : 0;
+    }
+    pthread_mutex_unlock(&d->lock);
+    return r;
+}
+
+/* ---- backups ------------------------------------------------------------------------------------------------------
+ */
+
+int gw_disk_bitmap_split(struct gw_disk *d, const char *name, struct gw_error *err)
+{
+    struct gw_disk_bitmap *b;
+    int r;
+
+    pthread_mutex_lock(&d->lock);
+    r = find(d, name, IDLE | WRITABLE | CONSISTENT, "split", &b, err);
+    if (r >= 0)
+        r = gw_bits_new(gw_bits_size(b->bits), &b->successor, err);
+    if (r >= 0) {
+        b->split_records = b->enabled;
+        b->busy = "a backup";
+    }
+    pthread_mutex_unlock(&d->lock);
+    return r;
+}
+
+static void join(struct gw_disk_bitmap *b, bool done)
+{
+    if (done) {
+        gw_bits_free(b->bits);
+        b->bits = b->successor;
+    } else {
+        merge(b->bits, b->successor);
+        gw_bits_free(b->successor);
+    }
+    b->successor = NULL;
+    b->split_records = false;
+    b->busy = NULL;
+}
+
+int gw_disk_bitmap_join(struct gw_disk *d, const char *name, bool done, struct gw_error *err)
+{
+    struct gw_disk_bitmap *b;
+    int r;
+
+    pthread_mutex_lock(&d->lock);
+    r = find(d, name, 0, "joined", &b, err);
+    if (r >= 0 && (!b->successor || b->arrival != GW_BITMAP_HERE))
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "dirty bitmap %s of disk %s is not split", name, gw_disk_name(d));
+    if (r >= 0)
+        join(b, done);
+    pthread_mutex_unlock(&d->lock);
+    return r;
+}
+
+/* ---- migration: source --------------------------------------------------------------------------------------------
+ */
+
+int gw_disk_bitmap_select(struct gw_disk *d, const char *name, struct gw_bitmap_info *ret, struct gw_error *err)
+{
+    struct gw_disk_bitmap *b;
+    int r;
+
+    pthread_mutex_lock(&d->lock);
+    r = find(d, name, IDLE | WRITABLE | CONSISTENT, "sent", &b, err);
+    if (r >= 0) {
+        b->busy = GW_BITMAP_BY_MIGRATION;
+        tell(b, ret);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return r;
+}
+
+bool gw_disk_bitmap_get(struct gw_disk *d, const char *name, uint64_t first_bit, uint64_t bits, uint8_t *to)
+{
+    struct gw_disk_bitmap *b;
+    bool any;
+
+    pthread_mutex_lock(&d->lock);
+    b = gw_disk_bitmap_find(d, name);
+    any = b && gw_bits_next_set(b->bits, first_bit) < first_bit + bits;
+    if (any)
+        gw_bits_get(b->bits, first_bit, bits, to);
+    pthread_mutex_unlock(&d->lock);
+    return any;
+}
+
+uint64_t gw_disk_bitmap_chunks(struct gw_disk *d, const char *name, uint64_t first_bit, uint64_t chunk_bits)
+{
+    struct gw_disk_bitmap *b;
+    uint64_t n = 0;
+
+    pthread_mutex_lock(&d->lock);
+    b = gw_disk_bitmap_find(d, name);
+    for (uint64_t at = first_bit; b && (at = gw_bits_next_set(b->bits, at)) < gw_bits_size(b->bits); n++)
+        at = (at / chunk_bits + 1) * chunk_bits;
+    pthread_mutex_unlock(&d->lock);
+    return n;
+}
+
+void gw_disk_bitmap_release(struct gw_disk *d, const char *name)
+{
+    struct gw_disk_bitmap *b;
+
+    pthread_mutex_lock(&d->lock);
+    b = gw_disk_bitmap_find(d, name);
+    if (b)
+        b->busy = NULL;
+    pthread_mutex_unlock(&d->lock);
+}
+
+void gw_disk_bitmap_set_stored(struct gw_disk *d, const char *name, bool stored)
+{
+    struct gw_disk_bitmap *b;
+
+    pthread_mutex_lock(&d->lock);
+    b = gw_disk_bitmap_find(d, name);
+    if (b)
+        b->not_stored = b->persistent && !stored;
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* ---- migration: destination ---------------------------------------------------------------------------------------
+ */
+
+int gw_disk_bitmap_arrive(struct gw_disk *d, const struct gw_bitmap_config *config, struct gw_error *err)
+{
+    return add(d, config, true, err);
+}
+
+int gw_disk_bitmap_put(struct gw_disk *d, const char *name, uint64_t first_bit, uint64_t bits, const uint8_t *from,
+                       struct gw_error *err)
+{
+    struct gw_disk_bitmap *b;
+    int r;
+
+    pthread_mutex_lock(&d->lock);
+    r = find(d, name, 0, "filled", &b, err);
+    if (r >= 0)
+        r = from ? gw_bits_put(b->bits, first_bit, bits, from, err) : gw_bits_clear(b->bits, first_bit, bits);
+    pthread_mutex_unlock(&d->lock);
+    return r;
+}
+
+/* It is a bitmap like all others from now on. One with a successor was enabled at the source. */
+static void settle(struct gw_disk_bitmap *b)
+{
+    b->arrival = GW_BITMAP_HERE;
+    b->busy = NULL;
+    if (!b->successor)
+        return;
+    join(b, false);
+    b->enabled = true;
+}
+
+void gw_disk_bitmap_complete(struct gw_disk *d, const char *name)
+{
+    struct gw_disk_bitmap *b;
+
+    pthread_mutex_lock(&d->lock);
+    b = gw_disk_bitmap_find(d, name);
+    if (b && b->arrival == GW_BITMAP_COMING) {
+        b->arrival = GW_BITMAP_WHOLE;
+        if (d->begun)
+            settle(b);
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
+void gw_disk_bitmap_abandon(struct gw_disk *d, const char *name)
+{
+    struct gw_disk_bitmap *b;
+
+    pthread_mutex_lock(&d->lock);
+    b = gw_disk_bitmap_find(d, name);
+    if (b && b->arrival != GW_BITMAP_HERE)
+        drop(d, b);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void gw_disk_bitmaps_begin(struct gw_disk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    d->begun = true;
+    for (struct gw_disk_bitmap *b = d->bitmaps; b; b = b->next) {
+        if (b->arrival == GW_BITMAP_WHOLE)
+            settle(b);
+        else if (b->arrival == GW_BITMAP_COMING)
+            b->split_records = b->successor != NULL;
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
+void gw_disk_bitmaps_stand(struct gw_disk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    d->begun = false;
+    pthread_mutex_unlock(&d->lock);
+}
