@@ -4,16 +4,29 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 
 #include "engine/plan.h"
 
+static int nothing(void *opaque, struct gw_error *err)
+{
+    return 0;
+}
+
+static bool runs(void *opaque)
+{
+    return false;
+}
+
 static struct gw_vm *new_vm(void)
 {
+    static const struct gw_vm_ops ops = {GW_SIZED(struct gw_vm_ops), .stop = nothing, .start = nothing, .running = runs};
     struct gw_vm *vm = NULL;
 
-    assert_int_equal(gw_vm_new(&(struct gw_vm_config){.machine = "none", .page_bytes = 4096}, &vm, NULL), 0);
+    assert_int_equal(gw_vm_new(&(struct gw_vm_config){.machine = "none", .page_bytes = 4096, .ops = &ops}, &vm, NULL), 0);
     return vm;
 }
 
