@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "godwit/disk.h"
 #include "godwit/state.h"
 #include "machine/internal.h"
 #include "machine/kvm.h"
@@ -106,40 +105,72 @@ static int add_devices(struct gw_machine *m, struct gw_vm *vm, struct gw_error *
 
 static int disk_read(void *opaque, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
-    const struct gw_machine_disk *disk = &((struct gw_virtio_blk *)opaque)->disk;
+    const struct gw_machine_disk *d = opaque;
 
-    return disk->ops->read(disk->opaque, offset, to, bytes, err);
+    return d->ops->read(d->opaque, offset, to, bytes, err);
 }
 
 static int disk_write(void *opaque, const void *from, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
-    const struct gw_machine_disk *disk = &((struct gw_virtio_blk *)opaque)->disk;
+    const struct gw_machine_disk *d = opaque;
 
-    return disk->ops->write(disk->opaque, offset, from, bytes, err);
+    return d->ops->write(d->opaque, offset, from, bytes, err);
+}
+
+static int disk_zero(void *opaque, uint64_t bytes, uint64_t offset, bool unmap, struct gw_error *err)
+{
+    const struct gw_machine_disk *d = opaque;
+
+    return d->ops->zero(d->opaque, offset, bytes, unmap, err);
+}
+
+static int disk_find(void *opaque, uint64_t bytes, uint64_t offset, struct gw_disk_run *ret, struct gw_error *err)
+{
+    const struct gw_machine_disk *d = opaque;
+
+    return d->ops->find(d->opaque, offset, bytes, ret, err);
 }
 
 static int disk_flush(void *opaque, struct gw_error *err)
 {
-    const struct gw_machine_disk *disk = &((struct gw_virtio_blk *)opaque)->disk;
+    const struct gw_machine_disk *d = opaque;
 
-    return disk->ops->flush(disk->opaque, err);
+    return d->ops->flush(d->opaque, err);
 }
 
-/* Called by the disk's id, on both sides of a migration. */
+static int disk_activate(void *opaque, struct gw_error *err)
+{
+    const struct gw_machine_disk *d = opaque;
+
+    return d->ops->activate ? d->ops->activate(d->opaque, err) : 0;
+}
+
+static int disk_inactivate(void *opaque, struct gw_error *err)
+{
+    const struct gw_machine_disk *d = opaque;
+
+    return d->ops->inactivate ? d->ops->inactivate(d->opaque, err) : 0;
+}
+
 static int add_disks(struct gw_machine *m, struct gw_vm *vm, struct gw_error *err)
 {
-    static const struct gw_disk_ops ops = {
-        GW_SIZED(struct gw_disk_ops), .read = disk_read, .write = disk_write, .flush = disk_flush};
     int r = 0;
 
     for (unsigned i = 0; i < m->disks && r >= 0; i++) {
         struct gw_virtio_blk *b = m->disk[i];
-        struct gw_disk_desc desc = {
-            .device = b->id, .bytes = b->disk.bytes, .ops = &ops, .opaque = b, .read_only = b->disk.readonly};
+        const struct gw_disk_ops ops = {GW_SIZED(struct gw_disk_ops), .read = disk_read,
+                                        .write = disk_write,
+                                        .zero = b->disk.ops->zero ? disk_zero : NULL,
+                                        .find = b->disk.ops->find ? disk_find : NULL,
+                                        .flush = disk_flush,
+                                        .activate = disk_activate,
+                                        .inactivate = disk_inactivate};
+        const struct gw_disk_desc desc = {
+            .device = b->id, .bytes = b->disk.bytes, .ops = &ops, .opaque = &b->disk, .read_only = b->disk.readonly,
+            .inactive = m->incoming};
 
         r = gw_vm_add_disk(vm, &desc, &b->known, err);
-        if (r >= 0)
-            b->wrote = gw_disk_wrote;
+        b->wrote = gw_disk_wrote;
     }
     return r;
 }
@@ -183,6 +214,8 @@ int gw_machine_attach(struct gw_machine *m, struct gw_error *err)
     for (unsigned i = 0; r >= 0 && i < m->cpus; i++)
         r = gw_vm_set_vcpu_thread(vm, i, m->vcpu[i].thread_id, err);
     if (r < 0) {
+        for (unsigned i = 0; i < m->disks; i++)
+            m->disk[i]->known = NULL; /* it is gone with the vm */
         gw_vm_free(vm);
         return r;
     }

@@ -16,6 +16,16 @@ static int disk_flush(void *disk, struct gw_error *err)
     return gw_node_flush(disk, err);
 }
 
+static int disk_zero(void *disk, uint64_t offset, uint64_t bytes, bool unmap, struct gw_error *err)
+{
+    return gw_node_zero(disk, bytes, offset, unmap ? GW_NODE_UNMAP : 0, err);
+}
+
+static int disk_find(void *disk, uint64_t offset, uint64_t bytes, struct gw_disk_run *ret, struct gw_error *err)
+{
+    return gw_node_look(disk, bytes, offset, ret, err);
+}
+
 static void disk_close(void *disk)
 {
     gw_node_free(disk, NULL);
@@ -35,6 +45,8 @@ static const struct gw_machine_disk_ops disk_ops = {
     .read = disk_read,
     .write = disk_write,
     .flush = disk_flush,
+    .zero = disk_zero,
+    .find = disk_find,
     .close = disk_close,
     .activate = disk_activate,
     .inactivate = disk_inactivate,

@@ -2,8 +2,8 @@
  *
  * disk: what a virtio block device reads from and writes to. A new kind of disk is one struct gw_machine_disk_ops.
  *
- * Threads: all calls for one disk come from one thread (that of its device) or, while that is idle, from the one that
- * starts, stops or frees the machine.
+ * Threads: read, write, zero and find come from any thread, several at once: the guest's from that of its device, those
+ * of a migration that sends or fills the disk from others. All else: one thread at a time, and nothing else meanwhile.
  */
 #ifndef GW_MACHINE_DISK_H
 #define GW_MACHINE_DISK_H
@@ -22,10 +22,13 @@ struct gw_machine_disk_ops {
     /* What was written is on stable storage. Also called when the machine stops, so that another host sees it. */
     int (*flush)(void *disk, struct gw_error *err);
     void (*close)(void *disk); /* NULL: nothing to do */
-    /* The machine is about to run, or has stopped and been flushed: a stopped machine may go on elsewhere, with the
-     * same disk. Nothing else is called meanwhile. NULL: nothing to do. */
+    /* The machine is about to run here; it has stopped and goes on elsewhere, with the same disk perhaps. As
+     * gw_node_activate. NULL: nothing to do. */
     int (*activate)(void *disk, struct gw_error *err);
     int (*inactivate)(void *disk, struct gw_error *err);
+    /* For migrations; NULL: zeros are written, everything counts as data. As in struct gw_disk_ops. */
+    int (*zero)(void *disk, uint64_t offset, uint64_t bytes, bool unmap, struct gw_error *err);
+    int (*find)(void *disk, uint64_t offset, uint64_t bytes, struct gw_disk_run *ret, struct gw_error *err);
 };
 
 struct gw_machine_disk {

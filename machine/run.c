@@ -163,20 +163,15 @@ void gw_run_close(struct gw_machine *m)
     }
 }
 
-/* Disks are the machine's while it runs: stopped, it may go on elsewhere with the same ones. */
-static int disks_inactivate(struct gw_machine *m, unsigned count, struct gw_error *err)
+/* Gives up the first of them again. */
+static void disks_inactivate(struct gw_machine *m, unsigned count)
 {
-    int r = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        const struct gw_machine_disk *d = &m->disk[i]->disk;
-        int failed = d->ops->inactivate ? d->ops->inactivate(d->opaque, r ? NULL : err) : 0;
-
-        r = r ? r : failed;
-    }
-    return r;
+    for (unsigned i = 0; i < count; i++)
+        if (m->disk[i]->disk.ops->inactivate)
+            m->disk[i]->disk.ops->inactivate(m->disk[i]->disk.opaque, NULL);
 }
 
+/* One that stopped keeps them, until it has gone elsewhere (attach.c). */
 static int disks_activate(struct gw_machine *m, struct gw_error *err)
 {
     int r = 0;
@@ -186,7 +181,7 @@ static int disks_activate(struct gw_machine *m, struct gw_error *err)
 
         r = d->ops->activate ? d->ops->activate(d->opaque, err) : 0;
         if (r)
-            disks_inactivate(m, i, NULL);
+            disks_inactivate(m, i);
     }
     return r;
 }
@@ -229,8 +224,6 @@ int gw_machine_stop(struct gw_machine *m, struct gw_error *err)
         int failed = gw_virtio_blk_drain(m->disk[i], r ? NULL : err);
         r = r ? r : failed;
     }
-    if (!r)
-        r = disks_inactivate(m, m->disks, err);
     pthread_mutex_unlock(&m->control);
     return r;
 }

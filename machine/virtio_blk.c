@@ -68,7 +68,7 @@ static int transfer(struct gw_virtio_blk *b, bool write, uint64_t offset, uint64
     if (write) {
         gw_guestmem_read(b->bounce, guest, bytes);
         r = disk->ops->write(disk->opaque, offset, b->bounce, bytes, NULL);
-        if (b->wrote)
+        if (b->known) /* also a write that failed may have done a part */
             b->wrote(b->known, offset, bytes);
         return r;
     }

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "godwit/disk.h"
 #include "godwit/error.h"
 
 #ifdef __cplusplus
@@ -73,6 +74,8 @@ GW_API int gw_node_write(struct gw_node *n, const void *from, uint64_t bytes, ui
                          struct gw_error *err);
 /* Reads as zeros afterwards. */
 GW_API int gw_node_zero(struct gw_node *n, uint64_t bytes, uint64_t offset, unsigned flags, struct gw_error *err);
+/* What is there: the first run of what is asked for. GW_DISK_ABSENT: only where there is a backing, which is not looked at. */
+GW_API int gw_node_look(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_disk_run *ret_run, struct gw_error *err);
 /* The bytes are not needed any more; what is read there afterwards is the node's choice. */
 GW_API int gw_node_discard(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_error *err);
 /* All that was written before is on the disk, also when the host fails. */
@@ -81,7 +84,7 @@ GW_API int gw_node_flush(struct gw_node *n, struct gw_error *err);
 GW_API int gw_node_resize(struct gw_node *n, uint64_t bytes, struct gw_error *err);
 
 /* A machine that moves hands its disks over: the source gives up its locks, and what it has of the disk in memory, when
- * it has stopped; the destination takes them before it starts. An inactive node is neither read nor written. Both do
+ * it has stopped and sent what goes of them; the destination takes them before it starts. An inactive node is neither read nor written. Both do
  * nothing when it is so already. gw_node_activate: -EBUSY, somebody else has it. */
 GW_API int gw_node_activate(struct gw_node *n, struct gw_error *err);
 GW_API int gw_node_inactivate(struct gw_node *n, struct gw_error *err);

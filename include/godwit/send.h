@@ -32,6 +32,12 @@ extern "C" {
 
 struct gw_send;
 
+enum gw_send_disks {
+    GW_SEND_DISKS_AS_SET, /* as the capability block and the parameter block-incremental say */
+    GW_SEND_DISKS_ALL,    /* all of their contents */
+    GW_SEND_DISKS_TOP,    /* only what is in their top layers: the destination has the layers below */
+};
+
 struct gw_send_config {
     const char *uri;                 /* where to; or */
     struct gw_channel *take_channel; /* an open channel: the session's from now on, whatever happens */
@@ -48,6 +54,8 @@ struct gw_send_config {
     bool resume;
     /* As gw_send_start_postcopy before the first byte: nothing but what has to goes before the machine does. Needs postcopy-ram. */
     bool postcopy;
+    /* Contents of disks in this session alone; not beside the capability block or the parameter block-incremental. */
+    enum gw_send_disks disks;
 };
 
 /* Refused at once with -EBUSY (a session runs, blockers; the text has the reasons), -EALREADY (the machine is not here

@@ -50,6 +50,13 @@ struct gw_compression_stats {
     double compression_rate; /* bytes of the pages / bytes */
 };
 
+/* Block migration: contents of disks. Source: transferred counts each byte of the disks once, remaining also what was written
+ * since; destination: both go by the percentage that the source tells. */
+struct gw_disk_stats {
+    uint64_t transferred_bytes, remaining_bytes;
+    uint64_t total_bytes; /* 0: no disks are sent */
+};
+
 struct gw_round { /* one pass over dirty memory */
     uint64_t bytes, pages, zero_pages;
     uint64_t duration_ns;
@@ -112,6 +119,7 @@ struct gw_stats {
     struct gw_round round[GW_ROUNDS_KEPT];
     struct gw_error error; /* code 0: none */
     uint64_t downtime_by[GW_DOWNTIME_COUNT]; /* their sum is downtime_ns */
+    struct gw_disk_stats disk; /* disk{} */
 };
 
 #define GW_WAIT_BUCKETS 24

@@ -134,7 +134,8 @@ GW_API enum gw_vm_place gw_vm_place(const struct gw_vm *vm);
 /* It left, and the other side has said that it has it: a guest that is started here then is a second one. Any thread. */
 GW_API bool gw_vm_runs_elsewhere(const struct gw_vm *vm);
 /* The embedder, or somebody who knows that the machine runs nowhere else, starts it here again: it can be migrated
- * again. The control socket's `cont` calls it (with force, of one that runs elsewhere). Starts nothing by itself. Any thread. -EBUSY during a migration; -ENODATA where gw_vm_memory_given. */
+ * again. The control socket's `cont` calls it (with force, of one that runs elsewhere). Starts nothing by itself. Any thread. -EBUSY
+ * during a migration; -ENODATA where gw_vm_memory_given; and the error of a disk that cannot be taken over again (godwit/disk.h). */
 GW_API int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err);
 /* Memory of it was given back to the host when the destination had it (capability release-ram), and reads as zeros: a guest must
  * not run here until a machine was received. Any thread. */

@@ -44,6 +44,27 @@ static json_t *ram(const struct gw_stats *s)
     return o;
 }
 
+/* The members of ram{}; those that are not told here are QEMU's, and 0. */
+static json_t *disk(const struct gw_disk_stats *d)
+{
+    static const char *const none[] = {"duplicate",         "skipped",        "normal",     "normal-bytes",
+                                       "dirty-pages-rate",  "dirty-sync-count", "page-size", "postcopy-requests",
+                                       "multifd-bytes",     "pages-per-second", "mbps",      "precopy-bytes",
+                                       "downtime-bytes",    "postcopy-bytes",   "dirty-sync-missed-zero-copy"};
+    json_t *o = json_object();
+    bool bad = gw_json_put_int(o, "transferred", d->transferred_bytes);
+
+    bad |= gw_json_put_int(o, "remaining", d->remaining_bytes);
+    bad |= gw_json_put_int(o, "total", d->total_bytes);
+    for (size_t i = 0; i < GW_ARRAY_LEN(none); i++)
+        bad |= gw_json_put_int(o, none[i], 0);
+    if (bad) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
 static json_t *rounds(const struct gw_stats *s)
 {
     json_t *list = json_array();
@@ -186,6 +207,8 @@ static bool put_source(struct gw_control *c, json_t *o, const struct gw_stats *s
     else
         bad |= gw_json_put_int(o, "expected-downtime", s->expected_downtime_ns / GW_NS_PER_MS);
     bad |= gw_json_put(o, "ram", ram(s));
+    if (s->disk.total_bytes)
+        bad |= gw_json_put(o, "disk", disk(&s->disk));
     if (s->xbzrle.cache_bytes)
         bad |= gw_json_put(o, "xbzrle-cache", xbzrle_cache(&s->xbzrle));
     if (s->compression.threads)

@@ -181,8 +181,9 @@ int gw_cmd_migrate(struct gw_control *c, json_t *args, json_t **ret_result, stru
     struct gw_uri parsed;
     int r;
 
-    if (json_is_true(json_object_get(args, "blk")) || json_is_true(json_object_get(args, "inc")))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "block migration is not supported by this build of godwit");
+    config.disks = json_is_true(json_object_get(args, "inc"))   ? GW_SEND_DISKS_TOP
+                   : json_is_true(json_object_get(args, "blk")) ? GW_SEND_DISKS_ALL
+                                                                : GW_SEND_DISKS_AS_SET;
     r = gw_address_from_args(args, &uri, err);
     if (r == 0 && !gw_fds_meant(uri))
         r = gw_uri_parse(uri, &parsed, err);

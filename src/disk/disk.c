@@ -288,6 +288,16 @@ static int own(struct gw_disk *d, bool active, int (*call)(void *opaque, struct 
     return r;
 }
 
+bool gw_disk_active(struct gw_disk *d)
+{
+    bool active;
+
+    pthread_mutex_lock(&d->lock);
+    active = d->active;
+    pthread_mutex_unlock(&d->lock);
+    return active;
+}
+
 int gw_disk_activate(struct gw_disk *d, struct gw_error *err)
 {
     return own(d, true, d->ops.activate, err);

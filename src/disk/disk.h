@@ -66,6 +66,7 @@ int gw_disk_discard(struct gw_disk *d, uint64_t bytes, uint64_t offset, struct g
 int gw_disk_find(struct gw_disk *d, uint64_t bytes, uint64_t offset, struct gw_disk_run *ret, struct gw_error *err);
 int gw_disk_flush(struct gw_disk *d, struct gw_error *err);
 
+bool gw_disk_active(struct gw_disk *d);
 /* Once each, however often they are called. A failure leaves the state as it was. */
 int gw_disk_activate(struct gw_disk *d, struct gw_error *err);
 int gw_disk_inactivate(struct gw_disk *d, struct gw_error *err);

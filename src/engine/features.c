@@ -21,6 +21,8 @@ _Static_assert(GW_CAP_COUNT <= 64, "capabilities are bits of one word");
 
 static const struct gw_feature_rule rules[] = {
     {BIT(BACKGROUND_SNAPSHOT), 0, SNAPSHOT_NOT_WITH, "a snapshot goes out in one pass, and its machine stays here"},
+    {BIT(BLOCK), 0, BIT(BACKGROUND_SNAPSHOT), "disks are not sent as they were at one moment"},
+    {BIT(BLOCK), 0, BIT(MAPPED_RAM), "its file has no place for disks"},
     {BIT(POSTCOPY_RAM), 0, BIT(IGNORE_SHARED), "memory that is not sent cannot be asked for"},
     {BIT(POSTCOPY_RAM), 0, BIT(MULTIFD), "pages that the guest waits for come on the main channel"},
     {BIT(ZERO_COPY_SEND), BIT(MULTIFD), 0, "the main channel does not send so"},

@@ -18,13 +18,13 @@
     F(XBZRLE, "xbzrle", true,  "pages that changed a little are sent as what changed")                                 \
     F(RDMA_PIN_ALL, "rdma-pin-all", false, "RDMA: all memory is pinned beforehand")                                    \
     F(AUTO_CONVERGE, "auto-converge", true, "a guest that dirties faster than the link is slowed down")                \
-    F(ZERO_BLOCKS, "zero-blocks", false, "block migration: blocks of zeros are told, not sent")                        \
+    F(ZERO_BLOCKS, "zero-blocks", true, "block migration: blocks of zeros are told, not sent")                        \
     F(COMPRESS, "compress", GW_HAVE_ZPAGE, "pages are compressed by threads, one by one")                              \
     F(EVENTS, "events", true, "QMP events MIGRATION and MIGRATION_PASS")                                               \
     F(POSTCOPY_RAM, "postcopy-ram", true, "the guest may go on before its pages have come")                           \
     F(COLO, "x-colo", false, "a second machine is kept a checkpoint behind")                                           \
     F(RELEASE_RAM, "release-ram", true, "postcopy: the source gives memory back to its host that the destination has")  \
-    F(BLOCK, "block", false, "disks are sent with the machine")                                                        \
+    F(BLOCK, "block", true, "disks are sent with the machine")                                                        \
     F(RETURN_PATH, "return-path", true, "the destination answers")                                                     \
     F(PAUSE_BEFORE_SWITCHOVER, "pause-before-switchover", true, "stopped, it waits for migrate-continue")              \
     F(MULTIFD, "multifd", true, "pages go over several channels")                                                      \

@@ -83,14 +83,27 @@ static struct gw_window_sample carried(const struct gw_send *s, const struct mar
     return step;
 }
 
+static bool comes_first(struct gw_live *live)
+{
+    return live->ops->first && live->ops->first(live);
+}
+
+bool gw_send_in_bulk(const struct gw_send *s)
+{
+    for (unsigned i = 0; i < s->plan.lives; i++)
+        if (comes_first(s->plan.live[i]))
+            return true;
+    return false;
+}
+
 /* In their order; each gets an even share of what the ones before it have left over, so that none starves. */
 static int put_parts(struct gw_send *s, uint64_t limit, uint64_t began_ns, bool *ret_dry, struct gw_error *err)
 {
     struct step t = {.send = s};
-    bool dry = true;
+    bool dry = true, alone = false;
     int r = 0;
 
-    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
+    for (unsigned i = 0; r >= 0 && !alone && i < s->plan.lives; i++) {
         struct gw_live *live = s->plan.live[i];
         unsigned share = s->plan.lives - i;
 
@@ -102,7 +115,8 @@ static int put_parts(struct gw_send *s, uint64_t limit, uint64_t began_ns, bool 
         gw_send_section(s, GW_SECTION_PART, live);
         r = live->ops->step(live, &s->writer, &t.budget, err);
         gw_send_footer(s, live);
-        dry &= r > 0;
+        alone = comes_first(live);
+        dry &= r > 0 && !alone;
     }
     if (r >= 0)
         r = gw_send_flush(s, err);
@@ -440,7 +454,7 @@ static int decide(struct gw_send *s, bool exact, bool dry, struct gw_switch_out 
         gw_record_switch(line, &in, ret);
         gw_trace_policy(&s->session.vm->trace, line);
     }
-    if (exact && ret->verdict != GW_SWITCH_NOW)
+    if (exact && ret->verdict != GW_SWITCH_NOW && !gw_send_in_bulk(s))
         gw_send_tend(s, &in, ret);
     predict(s, &in, ret);
     return 0;

@@ -47,6 +47,7 @@ enum gw_multifd_compression { GW_MULTIFD_NONE, GW_MULTIFD_ZLIB, GW_MULTIFD_ZSTD 
 
 /* F(FIELD, "qmp-name", default, "help") */
 #define GW_BOOL_PARAMETERS(F)                                                                                          \
+    F(BLOCK_INCREMENTAL, "block-incremental", false, "disks: only what differs from the backing file")                 \
     F(COMPRESS_WAIT_THREAD, "compress-wait-thread", true, "wait for a free compression thread")                        \
     F(CPU_THROTTLE_TAILSLOW, "cpu-throttle-tailslow", false, "smaller steps near the end")                             \
     F(DIRECT_IO, "direct-io", false, "bypass the page cache for mapped-ram pages")
@@ -66,7 +67,6 @@ enum gw_multifd_compression { GW_MULTIFD_NONE, GW_MULTIFD_ZLIB, GW_MULTIFD_ZSTD 
 
 /* F("qmp-name", type, "help"): known to one of the peers, but not to this build: neither set nor read. */
 #define GW_ABSENT_PARAMETERS(F)                                                                                        \
-    F("block-incremental", BOOL, "disks: only what differs from the backing file")                                     \
     F("block-bitmap-mapping", STRING, "aliases of nodes and dirty bitmaps")
 
 enum gw_parameter {

@@ -354,6 +354,11 @@ static int add_all(struct gw_plan *plan, struct gw_vm *vm, const struct gw_ram_c
         add(plan, live);
     live = NULL;
     if (r >= 0)
+        r = send ? gw_plan_disks_send(plan, vm, &live, err) : gw_plan_disks_recv(vm, &live, err);
+    if (r >= 0 && live)
+        add(plan, live);
+    live = NULL;
+    if (r >= 0)
         r = gw_vm_bitmap_section(vm, send, &live, err);
     if (r >= 0 && live)
         add(plan, live);

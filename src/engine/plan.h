@@ -30,6 +30,8 @@
  *     postcopy-preempt               the lane `urgent`, beside the others
  *     (a working set)                the source `prefer` around that; what is asked for is noted down by the source `record` around
  *                                    `requests` (gw_vm_prefer, gw_vm_record)
+ *     block, block-incremental, zero-blocks
+ *                                    the live section `block`. A destination that has disks always reads it
  *     (what else the machine has)    a live section each (gw_vm.live), beside RAM's
  *
  * Threads: the caller's, before the session runs.
@@ -39,6 +41,7 @@
 
 #include "engine/guest.h"
 #include "engine/vm.h"
+#include "godwit/send.h"
 #include "ram/ram.h"
 #include "ram/lane/urgent.h"
 #include "ram/source/giveback.h"
@@ -46,7 +49,7 @@
 #include "ram/source/requests.h"
 #include "wire/profile.h"
 
-#define GW_PLAN_LIVES (2 + GW_VM_LIVES) /* RAM, dirty bitmaps, and the others */
+#define GW_PLAN_LIVES (3 + GW_VM_LIVES) /* RAM, disks, dirty bitmaps, and the others */
 
 struct gw_plan {
     struct gw_live *live[GW_PLAN_LIVES]; /* in the order of their sections */
@@ -59,6 +62,7 @@ struct gw_plan {
     struct gw_prefer *prefer; /* pages that go first; NULL: none do */
     struct gw_codec *xbzrle; /* is told of another xbzrle-cache-size; NULL: it is off */
     struct gw_options *options;
+    enum gw_send_disks disks; /* set before, of a source: whether the contents of disks are sent */
 };
 
 /* Channels for pages alone. */
@@ -79,6 +83,12 @@ enum gw_pages_by gw_plan_pages_by(const struct gw_options *options);
 /* On failure the plan is as it was: closed. */
 int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err);
 int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err);
+/* The section of the disks' contents; NULL: this session has none (plan_disks.c). */
+int gw_plan_disks_send(struct gw_plan *plan, struct gw_vm *vm, struct gw_live **ret, struct gw_error *err);
+int gw_plan_disks_recv(struct gw_vm *vm, struct gw_live **ret, struct gw_error *err);
+/* Whether disks can go as this source is asked to send them. */
+int gw_plan_check_disks(enum gw_send_disks disks, struct gw_vm *vm, const struct gw_wire_profile *peer,
+                        struct gw_error *err);
 /* The figures of all sections. Any thread, while the plan is open. */
 struct gw_progress gw_plan_progress(const struct gw_plan *plan);
 /* Frees the sections; a plan of zeros is closed already. */

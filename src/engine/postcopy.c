@@ -43,7 +43,7 @@ int gw_send_postcopy_due(struct gw_send *s, struct gw_error *err)
     r = gw_send_know_peer(s, &two_steps, err);
     if (r < 0)
         return r;
-    s->postcopy = gw_send_may_switch(s);
+    s->postcopy = gw_send_may_switch(s) && !gw_send_in_bulk(s); /* the machine would stand for all of it */
     return s->postcopy;
 }
 

@@ -30,6 +30,7 @@ void gw_recv_publish(struct gw_recv *r)
     st->normal_pages = c.plain_pages;
     st->page_size = r->session.vm->ram.page_bytes;
     st->normal_bytes = c.plain_pages * st->page_size;
+    st->disk = c.disk;
     st->one_way = r->grammar != GW_GRAMMAR_SETUP && !r->return_path;
     st->source_runs = r->snapshot;
     st->total_time_ns = now(r) - r->started_ns;

@@ -104,6 +104,7 @@ void gw_send_publish(struct gw_send *s)
     st->dirty_sync_missed_zero_copy = c.missed_zero_copy;
     st->xbzrle = c.xbzrle;
     st->compression = c.compression;
+    st->disk = c.disk;
     st->dirty_sync_count = s->syncs;
     st->page_size = page;
     st->pages_per_second = s->bandwidth.pages_per_s;
@@ -306,6 +307,10 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
                        "capability compress: QEMU 9.1 and later refuse compressed pages; turn the capability off, or name "
                        "another peer than %s", s->profile->name);
+    r = gw_plan_check_disks(config->disks, s->session.vm, s->profile, err);
+    if (r < 0)
+        return r;
+    s->plan.disks = config->disks;
     s->resume = config->resume;
     s->postcopy_asked = config->postcopy;
     if ((s->resume || s->postcopy_asked) && !gw_options_cap(s->session.vm->options, GW_CAP_POSTCOPY_RAM))

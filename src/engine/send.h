@@ -177,6 +177,9 @@ int gw_send_sync(struct gw_send *s, bool last, uint64_t *ret_bytes, struct gw_er
 void gw_send_last_round(struct gw_send *s);
 /* The same for what is due from the start: the first round. Errors of notifiers around a sync are only told. */
 int gw_send_first_round(struct gw_send *s, struct gw_error *err);
+/* A section sends for the first time what those behind it wait for: until then there is no switch-over by postcopy, and the
+ * guest is not slowed down. */
+bool gw_send_in_bulk(const struct gw_send *s);
 /* tend.c: the downtime limit that holds now, ns; what throttling goes by; after an exact question whose answer was to go on. */
 uint64_t gw_send_limit(const struct gw_send *s);
 struct gw_throttle_params gw_send_throttle(const struct gw_send *s);

@@ -32,7 +32,7 @@ struct gw_throttle_params gw_send_throttle(const struct gw_send *s)
     const struct gw_options *o = s->session.vm->options;
     bool tended = cap(s, GW_CAP_TENDED_CONVERGENCE), limits = cap(s, GW_CAP_DIRTY_LIMIT);
     /* Tended, slowing the guest is the last resort, by the way that is on or else by auto-converge's steps. */
-    bool may = !tended || s->tended_throttle;
+    bool may = (!tended || s->tended_throttle) && !gw_send_in_bulk(s);
 
     return (struct gw_throttle_params){
         .auto_converge = may && (cap(s, GW_CAP_AUTO_CONVERGE) || (tended && !limits)) && s->session.vm->ops->throttle,

@@ -280,7 +280,10 @@ int gw_vm_stop(struct gw_vm *vm, struct gw_error *err)
 int gw_vm_start(struct gw_vm *vm, struct gw_error *err)
 {
     uint64_t t = gw_now_ns(&vm->clock);
-    int r = embedder(vm->ops->start(vm->opaque, err), "starting the machine", err);
+    int r = gw_vm_take_disks(vm, err);
+
+    if (r >= 0)
+        r = embedder(vm->ops->start(vm->opaque, err), "starting the machine", err);
 
     gw_trace_machine(&vm->trace, r < 0 ? "did not start" : "started", gw_now_ns(&vm->clock) - t);
     return r;
@@ -314,7 +317,7 @@ int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err)
     else
         atomic_store(&vm->place, GW_VM_HERE);
     pthread_mutex_unlock(&vm->lock);
-    return r;
+    return r < 0 ? r : gw_vm_take_disks(vm, err);
 }
 
 int gw_vm_must_be_here(const struct gw_vm *vm, struct gw_error *err)

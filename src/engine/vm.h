@@ -43,7 +43,8 @@ struct gw_vm {
     struct gw_registry *registry;
     struct gw_options *options;
     struct gw_globalstate *globalstate;
-    uint32_t ram_section_id;
+    uint32_t ram_section_id, block_section_id;
+    bool has_block_section_id;
     unsigned least_page_bits; /* pages of this size are not told */
     unsigned without; /* enum gw_stream_parts. Of a machine that is received at rest: what its stream turns out not to have */
     const struct gw_guest_ops *guest;
@@ -106,6 +107,10 @@ int gw_vm_must_be_here(const struct gw_vm *vm, struct gw_error *err);
 int gw_vm_tracker(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *err);
 int gw_vm_tracker_locked(struct gw_vm *vm, struct gw_tracker **ret, struct gw_error *err); /* under vm->lock */
 
+/* The machine is about to run here, and has them all, or none that it did not have. Fails where somebody else has one. */
+int gw_vm_take_disks(struct gw_vm *vm, struct gw_error *err);
+/* It stands, all of them that goes was sent, and it may run elsewhere, with the same ones. After a failure some are given up. */
+int gw_vm_give_disks(struct gw_vm *vm, struct gw_error *err);
 /* The machine is gone, and nothing uses its disks. */
 void gw_vm_free_disks(struct gw_vm *vm);
 

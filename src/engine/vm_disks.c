@@ -94,6 +94,34 @@ int gw_vm_remove_disk(struct gw_vm *vm, struct gw_disk *disk, struct gw_error *e
     return r;
 }
 
+int gw_vm_take_disks(struct gw_vm *vm, struct gw_error *err)
+{
+    bool taken[GW_DISKS_MAX];
+
+    for (unsigned i = 0; i < vm->disk_count; i++) {
+        int r;
+
+        taken[i] = !gw_disk_active(vm->disk[i]);
+        r = gw_disk_activate(vm->disk[i], err);
+        if (r >= 0)
+            continue;
+        while (i-- > 0)
+            if (taken[i])
+                gw_disk_inactivate(vm->disk[i], NULL);
+        return r;
+    }
+    return 0;
+}
+
+int gw_vm_give_disks(struct gw_vm *vm, struct gw_error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r >= 0 && i < vm->disk_count; i++)
+        r = gw_disk_inactivate(vm->disk[i], err);
+    return r;
+}
+
 void gw_vm_free_disks(struct gw_vm *vm)
 {
     for (unsigned i = 0; i < vm->disk_count; i++)

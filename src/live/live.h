@@ -36,6 +36,7 @@ struct gw_progress {
     uint64_t packed_pages; /* of plain_pages, those in packets that are compressed */
     struct gw_xbzrle_stats xbzrle;
     struct gw_compression_stats compression;
+    struct gw_disk_stats disk; /* not in the first two */
 };
 
 /* What the stream had of a section when it ended. */
@@ -77,6 +78,9 @@ struct gw_live_ops {
     /* NULL: nobody ever does. Between two steps: waits at most ns until somebody waits for something that is due; 1: somebody
      * does, and the next step begins with it. */
     int (*wait)(struct gw_live *l, uint64_t ns, struct gw_error *err);
+    /* NULL: never. After a step: what is left of this section goes before anything of those behind it, whose steps wait. A
+     * guest that writes is not to blame for what there is to do. */
+    bool (*first)(struct gw_live *l);
     /* NULL: never. true: it has nothing to put now, and is left out: running: of the step; else of all that is still to be
      * written, also of the END. */
     bool (*left_out)(struct gw_live *l, bool running);

@@ -4,33 +4,28 @@
  */
 #include "scan/parts.h"
 
-enum { DISK_DATA = 1, DISK_EOS = 2, DISK_PROGRESS = 4, DISK_ZERO = 8 };
+#include "wire/block_record.h"
+
 enum { BITMAP_EOS = 1, BITMAP_ZEROES = 2, BITMAP_NAME = 4, BITMAP_NODE = 8, BITMAP_START = 0x10, BITMAP_COMPLETE = 0x20,
        BITMAP_BITS = 0x40, BITMAP_LONG = 0x80 };
-#define DISK_CHUNK_BYTES GW_MIB
 #define BITMAP_BUFFER_MAX 10240u
 
 int gw_scan_disk(struct gw_scan *s, struct gw_error *err)
 {
     for (;;) {
         struct gw_scan_disk disk = {.name = s->disk};
-        uint64_t word, at = gw_reader_offset(s->r);
-        int r = gw_get_u64(s->r, &word, err);
-        unsigned flags = word & 511;
+        struct gw_block_record record;
+        int r = gw_block_get(&s->r->in, &record, err);
 
-        if (r < 0)
+        if (r < 0 || record.kind == GW_BLOCK_END)
             return r;
-        if (flags == DISK_EOS)
-            return 0;
-        if (flags == DISK_PROGRESS)
+        if (record.kind == GW_BLOCK_PROGRESS)
             continue;
-        if (flags != DISK_DATA && flags != (DISK_DATA | DISK_ZERO))
-            return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": disk record with flags 0x%x", at, flags);
-        r = gw_get_name(&s->r->in, s->disk, err);
-        disk.sector = word >> 9;
-        disk.zero = flags & DISK_ZERO;
-        if (r >= 0 && !disk.zero)
-            r = gw_get_discard(s->r, DISK_CHUNK_BYTES, err);
+        gw_strcopy(s->disk, sizeof s->disk, record.name);
+        disk.sector = record.offset >> GW_BLOCK_SECTOR_BITS;
+        disk.zero = record.zero;
+        if (!disk.zero)
+            r = gw_get_discard(s->r, GW_BLOCK_CHUNK_BYTES, err);
         if (r >= 0)
             r = GW_SCAN_TELL(s, disk, &disk);
         if (r < 0)

@@ -16,6 +16,7 @@ static const struct gw_wire_profile profiles[] = {
      .switchover_start = true,
      .vmdesc_configuration = true,
      .no_compressed_pages = true,
+     .no_block = true,
      .multifd_rounds = true,
      .multifd_zeros = true},
 };

@@ -13,6 +13,7 @@ struct gw_wire_profile {
     bool switchover_start;       /* command 11 is understood */
     bool vmdesc_configuration;   /* the vmdesc begins with the configuration section's description */
     bool no_compressed_pages;    /* 9.1 and later refuse their records */
+    bool no_block;               /* 9.1 and later have no section `block` */
     bool ask_extensions;         /* PING with the cookie: a plain peer answers it like any PING */
     bool multifd_rounds;         /* its multifd channels wait where pages may come again, not at each section's end */
     bool multifd_zeros;          /* its multifd packets tell of zero pages */

@@ -297,6 +297,19 @@ static int xbzrle(void)
            put("much", much, sizeof much) | put("limited", limited, sizeof limited);
 }
 
+/* Bodies of the section `block`, good and bad; a kind in front (fuzz_block.c). */
+static int block(void)
+{
+    static const uint8_t zeros[] = {1, 0, 0, 0, 0, 0, 0, 0x64, 4, 0, 0, 0, 0, 0, 0, 0, 9, 1, 'a', 0, 0, 0, 0, 0, 0x10, 0, 9, 1, 'a',
+                                    0, 0, 0, 0, 0, 0, 0, 2};
+    static const uint8_t far[] = {1, 0, 0, 0, 0, 0, 0x20, 0, 9, 1, 'a'}, other[] = {2, 0, 0, 0, 0, 0, 0, 0, 9, 1, 'r'};
+    static uint8_t data[1 + 10 + (1 << 20) + 8] = {1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 'a', 7};
+
+    data[sizeof data - 1] = 2;
+    return put("zeros", zeros, sizeof zeros) | put("far", far, sizeof far) | put("other", other, sizeof other) |
+           put("data", data, sizeof data);
+}
+
 /* What a working set begins with, and some runs (fuzz_working_set.c). */
 static int working_set(void)
 {
@@ -486,6 +499,8 @@ int main(int argc, char **argv)
         return packet();
     if (!strcmp(argv[1], "mapped"))
         return mapped();
+    if (!strcmp(argv[1], "block"))
+        return block();
     if (!strcmp(argv[1], "xbzrle"))
         return xbzrle();
     if (!strcmp(argv[1], "working_set"))

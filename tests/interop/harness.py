@@ -477,12 +477,14 @@ class NoneVm(Program):
 
     def __init__(self, case, role, mode, uri, memory=16 << 20, block="r", ram=None, machine=None, peer=None,
                  capabilities=(), parameters=None, uuid=None, rate=0, working_set=None, paused=False, stay=False,
-                 tracker=None, timeout_ms=None, hello_ms=None, blocks=(), file=None, behind=0, without=None, disks=()):
+                 tracker=None, timeout_ms=None, hello_ms=None, blocks=(), file=None, behind=0, without=None, disks=(), images=()):
         self.dump_path = os.path.join(case.folder, role + ".dump")
         argv = [built("tests/interop/none_vm"), "--dump", self.dump_path]
         argv += ["--memory", "%dK,name=%s,behind=%d%s" % (memory >> 10, block, behind, ",file=" + file if file else "")]
         for name, size in blocks:
             argv += ["--memory", "%dK,name=%s" % (size >> 10, name)]
+        for name, path in images:
+            argv += ["--image", "%s=%s" % (name, path)]
         if ram is not None:
             argv += ["--load", write_file(os.path.join(case.folder, role + ".load"), ram)]
         for flag, value in (("--machine", machine), ("--peer", peer), ("--uuid", uuid), ("--tracker", tracker),

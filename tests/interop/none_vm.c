@@ -11,7 +11,7 @@
  * "state" | "paused" | "end", ...}. Standard input is one word per line: cancel, continue, postcopy, pause, recover URI, yank, claim, state, quit,
  * resume URI behind "paused", or NAME=VALUE for a parameter. After the session's end it goes on only with --stay, until quit or the end of input; then it writes its RAM to --dump.
  *
- * The writer: write k (from 1) goes to page (k - 1) mod W of the first block, W the pages of --set. Exit status 0 when the
+ * The writer: write k (from 1) goes to page (k - 1) mod W of the first block, W the pages of --set, and to a page of each --image. Exit status 0 when the
  * session completed, 1 when not, 2 for wrong usage. */
 #include <errno.h>
 #include <fcntl.h>
@@ -77,6 +77,7 @@ __attribute__((no_sanitize("thread"))) static void write_page(struct machine *m,
     p[0] = k;
     p[256] = k * 0x9E3779B97F4A7C15u;
     gw_vm_mark_dirty(m->vm, m->block[0].gpa + page * PAGE, PAGE);
+    images_change(m, k);
 }
 
 static void *writer(void *opaque)
@@ -269,11 +270,11 @@ static void say_end(struct machine *m, int r, const struct gw_error *err)
            ", \"downtime-us\": %" PRIu64 ", \"total-ms\": %" PRIu64 ", \"rounds\": %u, \"xbzrle\": %" PRIu64
            ", \"compressed\": %" PRIu64 ", \"compressed-size\": %" PRIu64 ", \"busy\": %" PRIu64
            ", \"multifd-bytes\": %" PRIu64 ", \"dirty-sync-missed-zero-copy\": %" PRIu64
-           ", \"bytes-by\": [",
+           ", \"disk\": %" PRIu64 ", \"disk-total\": %" PRIu64 ", \"bytes-by\": [",
            st.transferred_bytes, st.total_bytes, st.remaining_bytes, st.normal_pages, st.duplicate_pages,
            st.dirty_sync_count, st.downtime_ns / 1000, st.total_time_ns / 1000000, st.rounds,
            st.xbzrle.pages, st.compression.pages, st.compression.bytes, st.compression.busy,
-           st.multifd_bytes, st.dirty_sync_missed_zero_copy);
+           st.multifd_bytes, st.dirty_sync_missed_zero_copy, st.disk.transferred_bytes, st.disk.total_bytes);
     for (int i = 0; i < GW_CAUSE_COUNT; i++)
         printf("%s%" PRIu64, i ? ", " : "", st.bytes_by[i]);
     printf("]}}\n");
@@ -368,6 +369,8 @@ static int set_up(struct machine *m, struct request *q, struct gw_error *err)
     int r = gw_vm_new(&config, &m->vm, err);
     if (!r)
         r = add_ram(m, q->load, err);
+    if (!r)
+        r = images_add(m, err);
     if (!r)
         r = disks_make(m, q, err);
     if (!r)

@@ -11,6 +11,7 @@
 
 #define PAGE 4096u
 #define BLOCKS_MAX 8
+#define IMAGES_MAX 4
 
 struct timer { /* QEMU's section `timer`, version 2 */
     int64_t cpu_ticks_offset, cpu_clock_offset;
@@ -24,9 +25,18 @@ struct block {
     uint8_t *host;
 };
 
+struct image { /* a disk that is a raw file */
+    const char *name, *path;
+    int fd;
+    uint64_t bytes;
+    struct gw_disk *disk;
+};
+
 struct machine {
     struct block block[BLOCKS_MAX];
     unsigned blocks;
+    struct image image[IMAGES_MAX];
+    unsigned images;
     struct timer timer;
     struct gw_vm *vm;
     enum gw_tracker_kind tracker;
@@ -64,6 +74,10 @@ struct request {
 
 /* False: wrong usage. Texts of argv are borrowed. */
 bool request_parse(int argc, char **argv, struct machine *m, struct request *q);
+/* none_vm_images.c: NAME=FILE of the command line (false: it is not); to the vm; write k to each of them. */
+bool image_parse(struct machine *m, char *text);
+int images_add(struct machine *m, struct gw_error *err);
+void images_change(struct machine *m, uint64_t k);
 /* none_vm_disks.c: what the command line says of disks; and whether this is one of their words, carried out. */
 int disks_make(struct machine *m, struct request *q, struct gw_error *err);
 bool disks_word(struct machine *m, const char *word, int *ret_result, struct gw_error *err);

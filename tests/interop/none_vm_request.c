@@ -61,7 +61,7 @@ static bool parse_block(struct machine *m, char *text) /* SIZE[,name=N][,file=PA
 
 int request_usage(void)
 {
-    fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH|,private][,behind=SIZE]]... [--load FILE] [--dump FILE] [--machine NAME]\n"
+    fprintf(stderr, "usage: none_vm [--memory SIZE[,name=N][,file=PATH|,private][,behind=SIZE]]... [--image NAME=FILE]... [--load FILE] [--dump FILE] [--machine NAME]\n"
                     "               [--uuid UUID] [--peer 7.2|10.0|godwit] [--capability NAME[=off]]... [--parameter N=V]...\n"
                     "               [--tracker auto|pagemap|explicit] [--rate PAGES_PER_S] [--set SIZE] [--paused] [--stay]\n"
                     "               [--disk D:N:SIZE]... [--bitmap D:NAME:GRANULARITY]... [--wrote D:AT:BYTES]... [--map D:A:B:A]...\n"
@@ -76,13 +76,18 @@ bool request_parse(int argc, char **argv, struct machine *m, struct request *q)
         {"uuid", 1, 0, 'u'},    {"peer", 1, 0, 'p'},      {"capability", 1, 0, 'c'}, {"parameter", 1, 0, 'P'},
         {"tracker", 1, 0, 't'}, {"rate", 1, 0, 'r'},      {"set", 1, 0, 's'},        {"paused", 0, 0, 'S'},
         {"stay", 0, 0, 'y'},    {"timeout-ms", 1, 0, 'T'}, {"hello-ms", 1, 0, 'H'}, {"without", 1, 0, 'w'},
-        {"disk", 1, 0, DISK_OPTION}, {"bitmap", 1, 0, BITMAP_OPTION}, {"wrote", 1, 0, WROTE_OPTION}, {"map", 1, 0, MAP_OPTION}, {0},
+        {"disk", 1, 0, DISK_OPTION}, {"bitmap", 1, 0, BITMAP_OPTION}, {"wrote", 1, 0, WROTE_OPTION}, {"map", 1, 0, MAP_OPTION}, {"image", 1, 0, 'i'},
+        {0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
         switch (c) {
         case 'm':
             if (!parse_block(m, optarg))
+                return false;
+            break;
+        case 'i':
+            if (!image_parse(m, optarg))
                 return false;
             break;
         case 'l':

@@ -298,6 +298,18 @@ int gw_node_find_here(struct gw_node *n, uint64_t bytes, uint64_t offset, struct
     return 0;
 }
 
+int gw_node_look(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_disk_run *ret, struct gw_error *err)
+{
+    static const enum gw_disk_kind kinds[] = {
+        [GW_NODE_DATA] = GW_DISK_DATA, [GW_NODE_ZERO] = GW_DISK_ZERO, [GW_NODE_ABSENT] = GW_DISK_ABSENT};
+    struct gw_node_run run;
+    int r = gw_node_find_here(n, bytes, offset, &run, err);
+
+    if (r >= 0)
+        *ret = (struct gw_disk_run){run.kind == GW_NODE_ABSENT && !n->backing ? GW_DISK_ZERO : kinds[run.kind], run.bytes};
+    return r;
+}
+
 int gw_node_find(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_node_run *ret, struct gw_error *err)
 {
     struct gw_node_run run;

@@ -309,8 +309,6 @@ static void test_addresses(void **state)
          "arguments 'uri' and 'channels' both give the address: one of them is enough"},
         {"{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"resume\":true}}", NULL,
          "there is no migration that was interrupted and could be resumed"},
-        {"{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"blk\":true}}", NULL,
-         "block migration is not supported by this build of godwit"},
     };
     struct rig *rig = *state;
     struct client *cl = ready(rig);

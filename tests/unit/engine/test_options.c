@@ -68,8 +68,9 @@ static void test_defaults(void **state)
         {"mode", "normal"},
         {"zero-page-detection", "multifd"},
         {"direct-io", "off"},
+        {"block-incremental", "off"},
     };
-    static const char *const absent[] = {"block-incremental", "block-bitmap-mapping"};
+    static const char *const absent[] = {"block-bitmap-mapping"};
     char buf[GW_STRING_SIZE];
     const char *name, *help;
     size_t n = 0;
