@@ -54,7 +54,7 @@ int gw_qcow2_open(struct gw_node *take_file, struct gw_node *take_backing, unsig
                   struct gw_error *err);
 
 struct gw_qcow2_config {
-    uint64_t bytes;
+    uint64_t bytes; /* a multiple of 512 */
     unsigned version;        /* 2 or 3; 0: 3 */
     unsigned cluster_bits;   /* 0: 16 */
     unsigned refcount_order; /* width is 1 << order; version 2 has 4 */

@@ -18,6 +18,8 @@ static int check(const struct gw_node *file, const struct gw_qcow2_header *h, co
         return refuse(file, err, "a cluster has 9 to 21 bits, 512 bytes to 2 MiB");
     if (h->refcount_order > 6 || (h->version == 2 && h->refcount_order != 4))
         return refuse(file, err, "the order of the refcounts is 0 to 6, and 4 in version 2");
+    if (h->bytes % 512) /* QEMU leaves out what is behind the last whole sector */
+        return refuse(file, err, "the length of the disk is no multiple of 512");
     if (h->version == 2 && c->lazy_refcounts)
         return refuse(file, err, "version 2 knows no lazy refcounts");
     if (c->backing && c->backing[0] && (!c->backing_format || !c->backing_format[0]))

@@ -21,6 +21,7 @@ struct model {
     struct gw_qcow2_config config;
     struct rig_file file, below;
     bool backed;
+    bool odd; /* disks also have lengths that are no multiple of 512, which only others make */
     uint8_t *backing; /* below.bytes */
     struct gw_node *node;
     uint8_t *bytes; /* what the disk must read as: node->bytes */
@@ -41,7 +42,7 @@ static inline void model_choose(struct model *m)
     uint64_t *s = &m->seed;
 
     m->config.cluster_bits = bits[rig_random(s) % sizeof bits];
-    m->config.bytes = 1 + rig_random(s) % (m->config.cluster_bits < 12 ? 150000 : MODEL_MOST / 2);
+    m->config.bytes = 512 * (1 + rig_random(s) % (m->config.cluster_bits < 12 ? 300 : MODEL_MOST / 1024));
     m->config.version = rig_random(s) % 4 ? 3 : 2;
     if (m->config.version == 3) {
         m->config.refcount_set = true;
@@ -69,6 +70,13 @@ static inline void model_begin(struct model *m, uint64_t seed)
         memcpy(m->bytes, m->below.data, GW_MIN(m->below.bytes, m->config.bytes));
     }
     rig_create(&m->file, &m->config);
+    if (m->odd && rig_random(&m->seed) % 4 == 0) {
+        uint64_t less = rig_random(&m->seed) % 512;
+
+        memset(m->bytes + m->config.bytes - less, 0, less);
+        m->config.bytes -= less;
+        gw_store_be64(m->file.data + 24, m->config.bytes);
+    }
     m->node = rig_open(&m->file, model_backing(m), 0);
 }
 
@@ -183,7 +191,7 @@ static inline void model_delete(struct model *m)
 
 static inline void model_grow(struct model *m)
 {
-    uint64_t old = m->node->bytes, bytes = old + rig_random(&m->seed) % 60000;
+    uint64_t old = m->node->bytes, bytes = (old + rig_random(&m->seed) % 60000 + 511) & ~511ull;
 
     if (bytes > MODEL_MOST)
         return;

@@ -12,6 +12,7 @@ static void test_sequences(void **state)
     struct model m;
 
     model_new(&m);
+    m.odd = true;
     for (unsigned i = 0; i < sequences; i++) {
         model_begin(&m, i);
         for (unsigned k = 0; k < 40; k++)
