@@ -54,7 +54,7 @@ int gw_qcow2_reach(struct gw_qcow2 *q, uint64_t bytes, struct gw_error *err)
     if (bytes <= q->file->bytes)
         return 0;
     pthread_rwlock_wrlock(&q->growth);
-    r = gw_node_resize(q->file, (bytes + more) & ~(uint64_t)(q->cluster_bytes - 1), NULL);
+    r = gw_node_resize(q->file, gw_qcow2_clusters(q, bytes + more) << q->h.cluster_bits, NULL);
     if (r < 0)
         r = gw_node_resize(q->file, bytes, err);
     pthread_rwlock_unlock(&q->growth);

@@ -341,5 +341,6 @@ int gw_qcow2_extensions_write(struct gw_qcow2 *q, struct gw_error *err)
                        q->cluster_bytes);
     gw_store_be64(first + 8, backing);
     gw_store_be32(first + 16, (uint32_t)strlen(q->h.backing));
-    return gw_qcow2_put(q, first, end, 0, err);
+    r = gw_qcow2_reach(q, end, err); /* the file may be shorter than a cluster */
+    return r < 0 ? r : gw_qcow2_put(q, first, end, 0, err);
 }
