@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * qcow2_abuse: any bytes as an image, and every call to what opens. Aborts where something is done that no bytes may lead
- * to. For the fuzz target and for test_qcow2_hostile.c.
+ * qcow2_abuse: any bytes as an image, and every call to what opens. Aborts where something is done that no bytes may
+ * lead to. For the fuzz target and for test_qcow2_hostile.c.
  */
 #ifndef QCOW2_ABUSE_H
 #define QCOW2_ABUSE_H
@@ -29,8 +29,9 @@ static inline void abuse_said(int r, const struct gw_error *err)
 
 #define abuse_call(call)                                                                                               \
     do {                                                                                                               \
-        struct gw_error err = GW_ERROR_INIT;                                                                           \
-        abuse_said(call, &err);                                                                                        \
+        _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"") /* call names err */             \
+            struct gw_error err = GW_ERROR_INIT;                                                                       \
+        _Pragma("GCC diagnostic pop") abuse_said(call, &err);                                                          \
     } while (0)
 
 static inline struct gw_node *abuse_file(const uint8_t *data, size_t size)

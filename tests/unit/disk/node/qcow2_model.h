@@ -7,7 +7,7 @@
 
 #include "qcow2_rig.h"
 
-#define MODEL_MOST (1u << 20) /* bytes of a disk */
+#define MODEL_MOST  (1u << 20) /* bytes of a disk */
 #define MODEL_SHOTS 4u
 
 struct model_shot {
@@ -21,7 +21,7 @@ struct model {
     struct gw_qcow2_config config;
     struct rig_file file, below;
     bool backed;
-    bool odd; /* disks also have lengths that are no multiple of 512, which only others make */
+    bool odd;         /* disks also have lengths that are no multiple of 512, which only others make */
     uint8_t *backing; /* below.bytes */
     struct gw_node *node;
     uint8_t *bytes; /* what the disk must read as: node->bytes */
@@ -216,7 +216,8 @@ static inline void model_discard(struct model *m, uint64_t bytes, uint64_t offse
 {
     rig_ok(gw_node_discard(m->node, bytes, offset, &err));
     rig_ok(gw_node_read(m->node, m->room, bytes, offset, &err));
-    for (uint64_t i = 0; i < bytes; i++) { /* what it was or zeros, and not what once was there before or in the backing */
+    for (uint64_t i = 0; i < bytes;
+         i++) { /* what it was or zeros, and not what once was there before or in the backing */
         if (m->room[i] && m->room[i] != m->bytes[offset + i])
             fail_msg("byte %" PRIu64 " is %02x after a discard", offset + i, m->room[i]);
         m->bytes[offset + i] = m->room[i];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * qcow2_rig: the file of an image in memory, which stays when its node is freed; what was written to it can be recorded,
- * and a file be made of what was on the disk when the writer was killed or the power failed. Included once in each test
- * program.
+ * qcow2_rig: the file of an image in memory, which stays when its node is freed; what was written to it can be
+ * recorded, and a file be made of what was on the disk when the writer was killed or the power failed. Included once in
+ * each test program.
  */
 #ifndef QCOW2_RIG_H
 #define QCOW2_RIG_H
@@ -243,9 +243,9 @@ static inline void rig_crash(const struct rig_file *base, const struct rig_file 
 
 #define rig_ok(call)                                                                                                   \
     do {                                                                                                               \
-        struct gw_error err = GW_ERROR_INIT;                                                                           \
-        if ((call) < 0)                                                                                                \
-            fail_msg("%s:%d: %s", __FILE__, __LINE__, err.text);                                                       \
+        _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"") /* call names err */             \
+            struct gw_error err = GW_ERROR_INIT;                                                                       \
+        _Pragma("GCC diagnostic pop") if ((call) < 0) fail_msg("%s:%d: %s", __FILE__, __LINE__, err.text);             \
     } while (0)
 
 static inline void rig_create(struct rig_file *f, const struct gw_qcow2_config *config)

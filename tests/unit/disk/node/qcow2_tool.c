@@ -148,7 +148,8 @@ static void read_state(const char *out, const char *path, uint64_t bytes)
 static void fill(struct gw_node *n, uint64_t seed)
 {
     for (unsigned i = 0; i < 200; i++) {
-        uint64_t offset = rig_random(&seed) % n->bytes, bytes = 1 + rig_random(&seed) % GW_MIN(n->bytes - offset, 200000);
+        uint64_t offset = rig_random(&seed) % n->bytes,
+                 bytes = 1 + rig_random(&seed) % GW_MIN(n->bytes - offset, 200000);
 
         switch (rig_random(&seed) % 4) {
         case 0:

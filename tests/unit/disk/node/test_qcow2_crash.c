@@ -9,9 +9,9 @@
 struct crash {
     struct model m;
     struct rig_file base, left;
-    uint8_t *safe;      /* the disk as it was when it was flushed last */
+    uint8_t *safe; /* the disk as it was when it was flushed last */
     uint64_t safe_bytes;
-    bool *touched;      /* bytes that were written since */
+    bool *touched; /* bytes that were written since */
 };
 
 static bool says_dirty(const struct rig_file *f)
@@ -19,8 +19,8 @@ static bool says_dirty(const struct rig_file *f)
     return f->data[7] == 3 && (f->data[79] & 1);
 }
 
-/* What may be wrong while the refcounts of snapshots change: flags that cost a copy; with the dirty bit also counts that
- * the next who opens the image counts again. */
+/* What may be wrong while the refcounts of snapshots change: flags that cost a copy; with the dirty bit also counts
+ * that the next who opens the image counts again. */
 static void check_left(struct crash *c, bool snapshots)
 {
     struct gw_node *n = rig_open(&c->left, NULL, GW_QCOW2_READ_ONLY | GW_QCOW2_ALONE);
@@ -29,7 +29,8 @@ static void check_left(struct crash *c, bool snapshots)
 
     rig_ok(gw_qcow2_check(n, &report, &err));
     if ((report.corruptions && !(dirty && snapshots)) || (report.missing_copied && !snapshots))
-        fail_msg("%" PRIu64 " corruptions, %" PRIu64 " flags: %s", report.corruptions, report.missing_copied, report.first);
+        fail_msg("%" PRIu64 " corruptions, %" PRIu64 " flags: %s", report.corruptions, report.missing_copied,
+                 report.first);
     gw_node_free(n, NULL);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Damaged images: tables, counts, snapshots and bitmaps of good ones with wrong numbers. Nothing crashes, nothing outside
- * the file is written, and the header stays where it is.
+ * Damaged images: tables, counts, snapshots and bitmaps of good ones with wrong numbers. Nothing crashes, nothing
+ * outside the file is written, and the header stays where it is.
  */
 #include "base/bitmap.h"
 #include "qcow2_abuse.h"
