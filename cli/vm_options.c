@@ -15,7 +15,9 @@ static int help(FILE *to)
         "  --accel auto|kvm|unicorn    what runs them [auto]\n"
         "  --workload KIND[,rate=BYTES_PER_S][,set=SIZE][,seed=N]   what the guest does [idle]:\n"
         "                              idle uniform hotset sequential sparse zero disk\n"
-        "  --disk FILE[,id=ID][,format=raw][,readonly]   a disk; repeatable, 8 at most\n"
+        "  --disk FILE|URI[,id=ID][,format=raw|nbd][,cache=MODE][,locking=off][,readonly]   a disk, or an export of an\n"
+        "                              NBD server; repeatable, 8 at most. Without format= it is told from the first bytes.\n"
+        "                              MODE: writeback none writethrough directsync unsafe [writeback]\n"
         "  --nic tap=NAME|interface=NAME|fd=N,mac=MAC[,id=ID]   a card that is announced there once the machine has arrived;\n"
         "                              repeatable, 8 at most. The guest has no network\n"
         "  --serial stdio|null|file:PATH|unix:PATH   where the guest prints [stdio; with --json: null]\n"
@@ -68,6 +70,22 @@ static int parse_memory(struct gw_vm_program *v, char *text)
     return -1;
 }
 
+static bool parse_cache(const char *name, enum gw_node_cache *ret)
+{
+    static const char *const names[] = {[GW_NODE_CACHE_WRITEBACK] = "writeback",
+                                        [GW_NODE_CACHE_NONE] = "none",
+                                        [GW_NODE_CACHE_WRITETHROUGH] = "writethrough",
+                                        [GW_NODE_CACHE_DIRECTSYNC] = "directsync",
+                                        [GW_NODE_CACHE_UNSAFE] = "unsafe"};
+
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!strcmp(name, names[i])) {
+            *ret = (enum gw_node_cache)i;
+            return true;
+        }
+    return false;
+}
+
 static int parse_disk(struct gw_vm_program *v, char *text)
 {
     struct gw_machine_disk_config *d = &v->config.disk[v->config.disk_count];
@@ -80,13 +98,17 @@ static int parse_disk(struct gw_vm_program *v, char *text)
     d->path = part;
     while ((part = strtok_r(NULL, ",", &save))) {
         if (!strcmp(part, "readonly"))
-            d->readonly = true;
+            d->options.read_only = true;
+        else if (!strcmp(part, "locking=off"))
+            d->options.unlocked = true;
         else if (!strncmp(part, "id=", 3) && part[3] && strlen(part + 3) <= 20)
             d->id = part + 3;
-        else if (!strncmp(part, "format=", 7) && strcmp(part, "format=raw"))
-            return bad("--disk", part, "raw is the only format so far");
-        else if (strcmp(part, "format=raw"))
-            return bad("--disk", part, "not understood: id=, format= and readonly are possible");
+        else if (!strncmp(part, "format=", 7) && part[7])
+            d->options.format = part + 7;
+        else if (strncmp(part, "cache=", 6) || !parse_cache(part + 6, &d->options.cache))
+            return bad("--disk", part,
+                       "not understood: id=, format=, cache=writeback|none|writethrough|directsync|unsafe, locking=off "
+                       "and readonly are possible");
     }
     v->config.disk_count++;
     return -1;

@@ -3,7 +3,7 @@
  * disk: what a virtio block device reads from and writes to. A new kind of disk is one struct gw_machine_disk_ops.
  *
  * Threads: all calls for one disk come from one thread (that of its device) or, while that is idle, from the one that
- * stops or frees the machine.
+ * starts, stops or frees the machine.
  */
 #ifndef GW_MACHINE_DISK_H
 #define GW_MACHINE_DISK_H
@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "godwit/disk.h"
 #include "godwit/error.h"
 
 struct gw_machine_disk_ops {
@@ -21,6 +22,10 @@ struct gw_machine_disk_ops {
     /* What was written is on stable storage. Also called when the machine stops, so that another host sees it. */
     int (*flush)(void *disk, struct gw_error *err);
     void (*close)(void *disk); /* NULL: nothing to do */
+    /* The machine is about to run, or has stopped and been flushed: a stopped machine may go on elsewhere, with the
+     * same disk. Nothing else is called meanwhile. NULL: nothing to do. */
+    int (*activate)(void *disk, struct gw_error *err);
+    int (*inactivate)(void *disk, struct gw_error *err);
 };
 
 struct gw_machine_disk {
@@ -30,7 +35,8 @@ struct gw_machine_disk {
     bool readonly;
 };
 
-/* A file or block device as it is. Its size is that of the file, rounded down to 512. */
-int gw_disk_raw_open(const char *path, bool readonly, struct gw_machine_disk *ret_disk, struct gw_error *err);
+/* A disk by its name (gw_node_open). Its size is rounded down to 512. */
+int gw_machine_disk_open(const char *what, const struct gw_node_options *options, struct gw_machine_disk *ret_disk,
+                         struct gw_error *err);
 
 #endif

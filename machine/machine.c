@@ -50,10 +50,12 @@ static int disks_make(struct gw_machine *m, const struct gw_machine_config *conf
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%u disks: at most %u are possible", config->disk_count, GW_GUEST_MAX_DISKS);
     for (unsigned i = 0; i < config->disk_count && !r; i++) {
         const struct gw_machine_disk_config *d = &config->disk[i];
+        struct gw_node_options options = d->options;
         struct gw_machine_disk disk = d->take;
 
+        options.inactive = config->incoming;
         if (!disk.ops)
-            r = gw_disk_raw_open(d->path, d->readonly, &disk, err);
+            r = gw_machine_disk_open(d->path, &options, &disk, err);
         if (!r)
             r = gw_virtio_blk_new(m, i, &disk, &m->disk[i], err);
         if (!r) {

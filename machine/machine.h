@@ -62,9 +62,9 @@ struct gw_machine_workload {
 };
 
 struct gw_machine_disk_config {
-    const char *path;            /* a raw file or block device; or */
+    const char *path;            /* file, block device or URI (gw_node_open); or */
     struct gw_machine_disk take; /* ops not NULL: any other kind. The machine's from the call of new on, whatever happens */
-    bool readonly;               /* of path */
+    struct gw_node_options options; /* of path; `inactive` is set by the machine */
     const char *id;              /* at most 20 bytes reach the guest; NULL: "disk0", ... */
 };
 

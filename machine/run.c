@@ -163,13 +163,45 @@ void gw_run_close(struct gw_machine *m)
     }
 }
 
+/* Disks are the machine's while it runs: stopped, it may go on elsewhere with the same ones. */
+static int disks_inactivate(struct gw_machine *m, unsigned count, struct gw_error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct gw_machine_disk *d = &m->disk[i]->disk;
+        int failed = d->ops->inactivate ? d->ops->inactivate(d->opaque, r ? NULL : err) : 0;
+
+        r = r ? r : failed;
+    }
+    return r;
+}
+
+static int disks_activate(struct gw_machine *m, struct gw_error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < m->disks && !r; i++) {
+        const struct gw_machine_disk *d = &m->disk[i]->disk;
+
+        r = d->ops->activate ? d->ops->activate(d->opaque, err) : 0;
+        if (r)
+            disks_inactivate(m, i, NULL);
+    }
+    return r;
+}
+
 int gw_machine_start(struct gw_machine *m, struct gw_error *err)
 {
     int r = 0;
 
     pthread_mutex_lock(&m->control);
     pthread_mutex_lock(&m->lock);
-    if (m->ended) {
+    if (!m->ended && !m->run)
+        r = disks_activate(m, err);
+    if (r) {
+        /* it stands */
+    } else if (m->ended) {
         r = gw_fail(err, -ESHUTDOWN, GW_BLAME_CALLER, "the guest has ended with status %d", m->exit_status);
     } else if (!m->run) {
         for (unsigned i = 0; i < m->disks; i++)
@@ -197,6 +229,8 @@ int gw_machine_stop(struct gw_machine *m, struct gw_error *err)
         int failed = gw_virtio_blk_drain(m->disk[i], r ? NULL : err);
         r = r ? r : failed;
     }
+    if (!r)
+        r = disks_inactivate(m, m->disks, err);
     pthread_mutex_unlock(&m->control);
     return r;
 }

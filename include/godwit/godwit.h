@@ -9,6 +9,7 @@
 #include "godwit/clock.h"
 #include "godwit/control.h"
 #include "godwit/dirty_rate.h"
+#include "godwit/disk.h"
 #include "godwit/error.h"
 #include "godwit/events.h"
 #include "godwit/examine.h"

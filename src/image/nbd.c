@@ -1,45 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "image/nbd.h"
 
-bool gw_nbd_meant(const char *text)
-{
-    static const char *const schemes[] = {"nbd", "nbds", "nbd+unix", "nbds+unix", "nbd+vsock", "nbds+vsock"};
-
-    for (size_t i = 0; i < GW_ARRAY_LEN(schemes); i++) {
-        size_t n = strlen(schemes[i]);
-
-        if (!strncmp(text, schemes[i], n) && !strncmp(text + n, "://", 3))
-            return true;
-    }
-    return false;
-}
-
-#ifndef GW_HAVE_LIBNBD
-
-int gw_nbd_open(const char *uri, struct gw_bytes **ret, struct gw_error *err)
-{
-    return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%.200s: this build of godwit has no NBD (libnbd)", uri);
-}
-
-#else
-
-#include <libnbd.h>
-#include <poll.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
 
 #include "godwit/clock.h"
 
-#define PIECE_BYTES (1u << 20)
-#define REST_NS     (100 * GW_NS_PER_MS)
+#define REST_NS (100 * GW_NS_PER_MS)
 
 struct link { /* one connection */
-    struct nbd_handle *h;
-    int wake;        /* eventfd: a request was made, so the socket may be waited for in another way */
-    unsigned users;  /* what follows: under the lock */
-    bool moved;      /* somebody moves it */
-    bool dead;
+    struct gw_nbd *nbd;
+    unsigned users; /* under the lock */
 };
 
 struct far {
@@ -52,12 +22,6 @@ struct far {
     bool connecting;
 };
 
-struct piece {
-    struct far *far;
-    bool done; /* under the lock */
-    int error;
-};
-
 static struct far *far_of(struct gw_bytes *b)
 {
     return (struct far *)b;
@@ -67,57 +31,34 @@ static struct far *far_of(struct gw_bytes *b)
 
 static void link_close(struct link *l)
 {
-    nbd_close(l->h);
-    gw_close_fd(&l->wake);
+    gw_nbd_close(l->nbd);
     free(l);
-}
-
-static int told(struct far *f, const char *doing, struct gw_error *err)
-{
-    int code = nbd_get_errno();
-    const char *text = nbd_get_error();
-
-    return gw_fail(err, code > 0 ? -code : -EIO, GW_BLAME_CHANNEL, "%.200s: %s: %.200s", f->uri, doing, text ? text : "?");
 }
 
 /* Also fills in, or compares, what the server says of the export. */
 static int link_open(struct far *f, struct link **ret, struct gw_error *err)
 {
     struct link *l = calloc(1, sizeof *l);
-    int64_t size, least, most;
-    int r = 0;
+    const struct gw_nbd_facts *facts;
+    int r;
 
     if (!l)
         return gw_nomem(err, "NBD connection");
-    l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    l->h = l->wake < 0 ? NULL : nbd_create();
-    if (!l->h)
-        r = gw_nomem(err, "NBD connection");
-    else if (nbd_set_uri_allow_local_file(l->h, true) < 0 || nbd_connect_uri(l->h, f->uri) < 0)
-        r = told(f, "connecting", err);
-    if (r >= 0) {
-        size = nbd_get_size(l->h);
-        least = nbd_get_block_size(l->h, LIBNBD_SIZE_MINIMUM);
-        most = nbd_get_block_size(l->h, LIBNBD_SIZE_MAXIMUM);
-        if (size < 0)
-            r = told(f, "asking for the size", err);
-        else if (f->bytes.size && f->bytes.size != (uint64_t)size)
-            r = gw_fail(err, -ESTALE, GW_BLAME_PEER, "%.200s: it had %" PRIu64 " bytes before the connection was lost, and has %" PRIi64 " now",
-                        f->uri, f->bytes.size, size);
-        else if (least > (int64_t)PIECE_BYTES || (least > 0 && !gw_is_pow2((uint64_t)least)))
-            r = gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "%.200s: it wants blocks of at least %" PRIi64 " bytes", f->uri, least);
-    }
+    r = gw_nbd_connect(f->uri, GW_NBD_SILENCE_NS, &l->nbd, err);
     if (r < 0) {
-        if (l->h)
-            nbd_close(l->h);
-        gw_close_fd(&l->wake);
         free(l);
         return r;
     }
-    f->bytes.size = (uint64_t)size;
-    f->align_bytes = least > 0 ? (uint64_t)least : 1;
-    f->piece_bytes = most >= (int64_t)f->align_bytes ? GW_MIN((uint64_t)most, PIECE_BYTES) : PIECE_BYTES;
-    f->piece_bytes -= f->piece_bytes % f->align_bytes;
+    facts = gw_nbd_facts(l->nbd);
+    if (f->bytes.size && f->bytes.size != facts->bytes) {
+        r = gw_fail(err, -ESTALE, GW_BLAME_PEER, "%.200s: it had %" PRIu64 " bytes before the connection was lost, and has %" PRIu64 " now",
+                    f->uri, f->bytes.size, facts->bytes);
+        link_close(l);
+        return r;
+    }
+    f->bytes.size = facts->bytes;
+    f->align_bytes = facts->least_bytes;
+    f->piece_bytes = facts->piece_bytes;
     *ret = l;
     return 0;
 }
@@ -154,7 +95,7 @@ static bool let_go(struct far *f, struct link *l)
     bool dead, last;
 
     pthread_mutex_lock(&f->lock);
-    dead = l->dead;
+    dead = gw_nbd_dead(l->nbd);
     if (dead && f->link == l)
         f->link = NULL;
     last = !--l->users && dead;
@@ -166,92 +107,10 @@ static bool let_go(struct far *f, struct link *l)
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
-/* On whichever thread moves the connection. */
-static int piece_done(void *opaque, int *error)
-{
-    struct piece *p = opaque;
-
-    pthread_mutex_lock(&p->far->lock);
-    p->done = true;
-    p->error = *error;
-    pthread_cond_broadcast(&p->far->changed);
-    pthread_mutex_unlock(&p->far->lock);
-    return 1;
-}
-
-/* Waits until the socket is ready for what the connection wants, and does that. Whether it is still alive. */
-static bool move_on(struct link *l)
-{
-    unsigned direction = (unsigned)nbd_aio_get_direction(l->h);
-    struct pollfd p[2] = {{.fd = nbd_aio_get_fd(l->h)}, {.fd = l->wake, .events = POLLIN}};
-    uint64_t count;
-    int n;
-
-    if (nbd_aio_is_dead(l->h) || nbd_aio_is_closed(l->h) || p[0].fd < 0)
-        return false;
-    p[0].events = (short)((direction & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) | (direction & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0));
-    n = poll(p, 2, (int)(GW_NBD_SILENCE_NS / GW_NS_PER_MS));
-    if (!n) /* the requests end by that */
-        shutdown(p[0].fd, SHUT_RDWR);
-    if (p[1].revents)
-        (void)!read(l->wake, &count, sizeof count);
-    /* A hang-up is found by reading what is left. */
-    if (p[0].revents & (POLLIN | POLLHUP | POLLERR) && direction & LIBNBD_AIO_DIRECTION_READ)
-        nbd_aio_notify_read(l->h);
-    else if (p[0].revents & (POLLOUT | POLLHUP | POLLERR) && direction & LIBNBD_AIO_DIRECTION_WRITE)
-        nbd_aio_notify_write(l->h);
-    return !nbd_aio_is_dead(l->h) && !nbd_aio_is_closed(l->h);
-}
-
-static void await(struct far *f, struct link *l, const struct piece *p)
-{
-    pthread_mutex_lock(&f->lock);
-    while (!p->done) {
-        bool alive;
-
-        if (l->moved) {
-            pthread_cond_wait(&f->changed, &f->lock);
-            continue;
-        }
-        l->moved = true;
-        pthread_mutex_unlock(&f->lock);
-        alive = move_on(l);
-        pthread_mutex_lock(&f->lock);
-        l->moved = false;
-        l->dead |= !alive;
-        pthread_cond_broadcast(&f->changed);
-    }
-    pthread_mutex_unlock(&f->lock);
-}
-
-static void submit(struct far *f, struct link *l, struct piece *p, uint8_t *dst, size_t bytes, uint64_t at)
-{
-    uint64_t one = 1;
-
-    *p = (struct piece){.far = f};
-    if (nbd_aio_pread(l->h, dst, bytes, at, (nbd_completion_callback){.callback = piece_done, .user_data = p}, 0) < 0) {
-        int code = nbd_get_errno();
-
-        pthread_mutex_lock(&f->lock);
-        /* One that failed at once may have told it already. */
-        p->done = true;
-        p->error = code ? code : EIO;
-        l->dead |= nbd_aio_is_dead(l->h) || nbd_aio_is_closed(l->h);
-        pthread_mutex_unlock(&f->lock);
-    }
-    (void)!write(l->wake, &one, sizeof one);
-}
-
-/* What no server says of a read, but ESHUTDOWN: it is about to go. */
-static bool is_lost(int error)
-{
-    return error == ENOTCONN || error == ESHUTDOWN || error == EPIPE || error == ECONNRESET;
-}
-
 /* One attempt. at and bytes are as the server wants them. 0, or an errno of the server. */
 static int attempt(struct far *f, struct link *l, uint8_t *dst, uint64_t bytes, uint64_t at)
 {
-    struct piece piece[GW_NBD_DEPTH];
+    struct gw_nbd_request piece[GW_NBD_DEPTH];
     uint64_t done = 0;
     int error = 0;
 
@@ -261,19 +120,15 @@ static int attempt(struct far *f, struct link *l, uint8_t *dst, uint64_t bytes, 
         for (; n < GW_NBD_DEPTH && done < bytes; n++) {
             uint64_t part = GW_MIN(bytes - done, f->piece_bytes);
 
-            submit(f, l, &piece[n], dst + done, (size_t)part, at + done);
+            piece[n] = (struct gw_nbd_request){.op = GW_NBD_READ, .memory = dst + done, .bytes = part, .offset = at + done};
+            gw_nbd_submit(l->nbd, &piece[n]);
             done += part;
         }
         for (unsigned i = 0; i < n; i++) {
-            await(f, l, &piece[i]);
-            error = error ? error : piece[i].error;
+            int failed = gw_nbd_await(l->nbd, &piece[i]);
+
+            error = error ? error : failed;
         }
-    }
-    /* A request is told before who moves the connection has seen that it is dead. */
-    if (error && (is_lost(error) || nbd_aio_is_dead(l->h) || nbd_aio_is_closed(l->h))) {
-        pthread_mutex_lock(&f->lock);
-        l->dead = true;
-        pthread_mutex_unlock(&f->lock);
     }
     return error;
 }
@@ -364,4 +219,3 @@ int gw_nbd_open(const char *uri, struct gw_bytes **ret, struct gw_error *err)
     return 0;
 }
 
-#endif

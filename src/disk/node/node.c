@@ -57,11 +57,26 @@ static int may_change(const struct gw_node *n, const char *what, struct gw_error
     return gw_fail(err, -EROFS, GW_BLAME_CALLER, "%s: cannot %s: it was opened read-only", n->name, what);
 }
 
+static int is_active(const struct gw_node *n, struct gw_error *err)
+{
+    if (!n->inactive)
+        return 0;
+    return gw_fail(err, -EPERM, GW_BLAME_CALLER, "%s: it is not active: its machine is elsewhere, or still to arrive",
+                   n->name);
+}
+
+static int to_read(const struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_error *err)
+{
+    int r = is_active(n, err);
+
+    return r < 0 ? r : within(n, bytes, offset, err);
+}
+
 static int to_change(const struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
     int r = may_change(n, "write", err);
 
-    return r < 0 ? r : within(n, bytes, offset, err);
+    return r < 0 ? r : to_read(n, bytes, offset, err);
 }
 
 /* ---- read -------------------------------------------------------------------------------------------------------- */
@@ -140,7 +155,7 @@ int gw_node_read(struct gw_node *n, void *to, uint64_t bytes, uint64_t offset, s
 {
     GW_AUTOFREE void *room = NULL;
     char *at = to;
-    int r = within(n, bytes, offset, err);
+    int r = to_read(n, bytes, offset, err);
 
     while (bytes && r >= 0) {
         uint64_t part = part_of_block(n, bytes, offset), block = block_at(n, offset);
@@ -260,7 +275,7 @@ int gw_node_find_here(struct gw_node *n, uint64_t bytes, uint64_t offset, struct
 {
     struct gw_node_run run = {.fd = -1};
     uint64_t block, skip, asked;
-    int r = within(n, bytes, offset, err);
+    int r = to_read(n, bytes, offset, err);
 
     if (r >= 0 && !bytes)
         r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: nothing is asked for at offset %" PRIu64, n->name, offset);
@@ -306,13 +321,64 @@ int gw_node_find(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_n
 
 int gw_node_flush(struct gw_node *n, struct gw_error *err)
 {
-    return n->read_only ? 0 : n->ops->flush(n, err);
+    return n->read_only || n->inactive ? 0 : n->ops->flush(n, err);
+}
+
+static int set_active(struct gw_node *n, bool active, struct gw_error *err)
+{
+    int r = 0;
+
+    if (n->inactive == !active)
+        return 0;
+    if (!active)
+        r = gw_node_flush(n, err);
+    if (r >= 0 && n->ops->activate)
+        r = n->ops->activate(n, active, err);
+    if (r >= 0)
+        n->inactive = !active;
+    return r;
+}
+
+/* Backings first: the node above may read them when it is told. */
+int gw_node_activate(struct gw_node *n, struct gw_error *err)
+{
+    int r = n->backing ? gw_node_activate(n->backing, err) : 0;
+
+    if (r < 0)
+        return r;
+    r = set_active(n, true, err);
+    if (r < 0 && n->backing)
+        gw_node_inactivate(n->backing, NULL);
+    return r;
+}
+
+int gw_node_inactivate(struct gw_node *n, struct gw_error *err)
+{
+    int r = set_active(n, false, err);
+
+    return r < 0 || !n->backing ? r : gw_node_inactivate(n->backing, err);
+}
+
+const char *gw_node_format(const struct gw_node *n)
+{
+    return n->ops->format;
+}
+
+uint64_t gw_node_bytes(const struct gw_node *n)
+{
+    return n->bytes;
+}
+
+bool gw_node_read_only(const struct gw_node *n)
+{
+    return n->read_only;
 }
 
 int gw_node_resize(struct gw_node *n, uint64_t bytes, struct gw_error *err)
 {
     int r = may_change(n, "change its length", err);
 
+    r = r < 0 ? r : is_active(n, err);
     if (r < 0 || bytes == n->bytes)
         return r;
     if (!n->ops->resize)

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "godwit/error.h"
+#include "godwit/disk.h"
 
 enum gw_node_kind {
     GW_NODE_DATA,   /* somebody wrote here */
@@ -35,17 +35,11 @@ struct gw_node_run {
      * without the node. fd is -1 otherwise. Good until the next discard, resize or free, or as the node says. */
     int fd;
     uint64_t file_offset;
+    uint32_t file_align; /* offset, length and memory of what goes to fd are multiples of it; 0, 1: any */
     bool file_read_only; /* only reads may go to fd: the run is of a backing, or a snapshot shares it */
 };
 
 #define GW_NODE_REQUEST_MAX 65536u /* the largest request_bytes */
-
-enum gw_node_flags {
-    GW_NODE_UNMAP = 1,  /* zero: the room may be given back */
-    GW_NODE_DURABLE = 2 /* write, zero: on the disk when the call returns, as with a flush behind it */
-};
-
-struct gw_node;
 
 struct gw_node_ops {
     const char *format; /* "raw", "qcow2", "nbd" */
@@ -67,6 +61,9 @@ struct gw_node_ops {
     int (*flush)(struct gw_node *n, struct gw_error *err);
     /* NULL: it cannot. The node sets its bytes itself. */
     int (*resize)(struct gw_node *n, uint64_t bytes, struct gw_error *err);
+    /* Takes or gives up its locks, and forgets what it has in memory (see gw_node_activate); so for what it is over,
+     * but for the backing. Giving up comes behind a flush. NULL: there is nothing to do. */
+    int (*activate)(struct gw_node *n, bool active, struct gw_error *err);
     /* Frees what it is over as well, then the backing and the rest of struct gw_node (gw_node_done), and itself. An
      * error tells that what was written may not be on the disk; it is freed all the same. */
     int (*free)(struct gw_node *n, struct gw_error *err);
@@ -79,7 +76,7 @@ struct gw_node {
     uint32_t
         request_bytes; /* offsets and lengths of its reads and writes are multiples of it; a power of two, 1 for most */
     uint32_t cluster_bytes; /* what is allocated at once; 0: not known */
-    bool read_only;
+    bool read_only, inactive;
     struct gw_node *backing; /* or NULL. This node owns it */
     _Atomic unsigned users;  /* who counts on its length (gw_node_use); 0: it may be resized */
     pthread_rwlock_t edges;  /* node.c: a write of a part of a block is made alone */
@@ -90,25 +87,14 @@ int gw_node_init(struct gw_node *n, const struct gw_node_ops *ops, const char *n
 /* Undoes gw_node_init, and frees the backing; the result is that of its free. Also after a failed gw_node_init. */
 int gw_node_done(struct gw_node *n, struct gw_error *err);
 
-/* These take any offset and length within the node (-EINVAL beyond it), 0 bytes too. What is to be aligned goes through
- * a block of memory here. -EROFS: the node is read-only. */
-int gw_node_read(struct gw_node *n, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err);
-int gw_node_write(struct gw_node *n, const void *from, uint64_t bytes, uint64_t offset, unsigned flags,
-                  struct gw_error *err);
-int gw_node_zero(struct gw_node *n, uint64_t bytes, uint64_t offset, unsigned flags, struct gw_error *err);
-/* Parts of blocks stay as they are. */
-int gw_node_discard(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_error *err);
+/* What is called from outside (read, write, zero, discard, flush, resize, free, ...) is in godwit/disk.h. What is to be
+ * aligned goes through a block of memory in node.c; of a discard, parts of blocks stay as they are. */
+
 /* The first run, through all backings: ABSENT says that nobody wrote there in any of them. bytes: 1 or more. */
 int gw_node_find(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_node_run *ret, struct gw_error *err);
 /* The same in this node alone: ABSENT says that the backing has it. */
 int gw_node_find_here(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_node_run *ret,
                       struct gw_error *err);
-int gw_node_flush(struct gw_node *n, struct gw_error *err);
-/* -EBUSY: somebody counts on its length. -ENOTSUP. What is new reads as zeros. */
-int gw_node_resize(struct gw_node *n, uint64_t bytes, struct gw_error *err);
-/* NULL: nothing is done. Does not flush. */
-int gw_node_free(struct gw_node *n, struct gw_error *err);
-
 /* From now on, until gw_node_unuse, the node is not resized. Any thread. */
 void gw_node_use(struct gw_node *n);
 void gw_node_unuse(struct gw_node *n);

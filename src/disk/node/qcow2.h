@@ -45,7 +45,8 @@ int gw_qcow2_about(struct gw_node *file, struct gw_qcow2_about *ret, struct gw_e
 
 enum gw_qcow2_flags {
     GW_QCOW2_READ_ONLY = 1,
-    GW_QCOW2_ALONE = 2, /* without the backing that it names: to check it, or to see its snapshots */
+    GW_QCOW2_INACTIVE = 4, /* as after gw_node_inactivate; its file is too */
+    GW_QCOW2_ALONE = 2,    /* without the backing that it names: to check it, or to see its snapshots */
 };
 /* The node owns file and backing from here on, also on failure (then they are freed). backing: what the image names,
  * NULL where it names none. Opened for writing, an image with the dirty bit is counted again first; one with the
@@ -53,8 +54,14 @@ enum gw_qcow2_flags {
 int gw_qcow2_open(struct gw_node *take_file, struct gw_node *take_backing, unsigned flags, struct gw_node **ret,
                   struct gw_error *err);
 
+/* By path, with all that is below it (qcow2_chain.c): for the table of formats. The format of each backing must be
+ * recorded in the image over it. -ELOOP: the chain comes back to a file, or has more than GW_QCOW2_CHAIN_MAX. */
+#define GW_QCOW2_CHAIN_MAX 64u
+int gw_qcow2_open_path(const char *path, const struct gw_node_options *options, struct gw_node **ret,
+                       struct gw_error *err);
+
 struct gw_qcow2_config {
-    uint64_t bytes; /* a multiple of 512 */
+    uint64_t bytes;          /* a multiple of 512 */
     unsigned version;        /* 2 or 3; 0: 3 */
     unsigned cluster_bits;   /* 0: 16 */
     unsigned refcount_order; /* width is 1 << order; version 2 has 4 */

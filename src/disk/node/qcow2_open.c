@@ -41,7 +41,8 @@ static int node_zero(struct gw_node *n, uint64_t bytes, uint64_t offset, unsigne
 
 /* ---- closing ----------------------------------------------------------------------------------------------------- */
 
-static void drop(struct gw_qcow2 *q)
+/* All that was read from the file. */
+static void unload(struct gw_qcow2 *q)
 {
     gw_qcow2_snapshots_free(q);
     gw_qcow2_header_free(&q->h);
@@ -52,6 +53,19 @@ static void drop(struct gw_qcow2 *q)
     free(q->owned.keys);
     free(q->packed);
     free(q->packed_from);
+    q->l1 = q->reftable = NULL;
+    q->owned = (struct gw_qcow2_set){0};
+    q->packed = q->packed_from = NULL;
+    q->packed_entry = q->hint = q->reftable_next = 0;
+    q->l1_to = 0;
+    q->reftable_to = 0;
+    q->freed_count = 0;
+    q->broken = q->told_bitmaps = false;
+}
+
+static void drop(struct gw_qcow2 *q)
+{
+    unload(q);
     pthread_mutex_destroy(&q->packed_lock);
     pthread_mutex_destroy(&q->lock);
     pthread_cond_destroy(&q->changed);
@@ -73,7 +87,7 @@ static int node_free(struct gw_node *n, struct gw_error *err)
     struct gw_node *file = q->file;
     int r = 0, f;
 
-    if (!n->read_only && q->l1) {
+    if (!n->read_only && !n->inactive && q->l1) {
         r = node_flush(n, err);
         if (r >= 0 && !q->broken)
             trim(q);
@@ -87,6 +101,8 @@ static int node_free(struct gw_node *n, struct gw_error *err)
     return r;
 }
 
+static int node_activate(struct gw_node *n, bool active, struct gw_error *err);
+
 static const struct gw_node_ops ops = {
     .format = "qcow2",
     .read = node_read,
@@ -96,6 +112,7 @@ static const struct gw_node_ops ops = {
     .find = gw_qcow2_find,
     .flush = node_flush,
     .resize = gw_qcow2_resize,
+    .activate = node_activate,
     .free = node_free,
 };
 
@@ -228,15 +245,24 @@ static int new_locks(struct gw_qcow2 *q)
     return 0;
 }
 
-static int open_parts(struct gw_qcow2 *q, unsigned flags, struct gw_error *err)
+/* The length of the disk, of an image that somebody else may be writing to. Nobody else uses the file's node yet. */
+static int look(struct gw_qcow2 *q, struct gw_error *err)
 {
-    int r = gw_qcow2_header_read(q->file, &q->h, err);
+    bool inactive = q->file->inactive;
+    int r;
 
-    if (r < 0)
-        return r;
-    q->node.read_only = flags & GW_QCOW2_READ_ONLY;
-    set_sizes(q);
-    r = check_backing(q, q->node.backing, flags, err);
+    q->file->inactive = false; /* to look needs no lock */
+    r = gw_qcow2_header_read(q->file, &q->h, err);
+    q->file->inactive = inactive;
+    if (r >= 0)
+        set_sizes(q);
+    return r;
+}
+
+static int load(struct gw_qcow2 *q, unsigned flags, struct gw_error *err)
+{
+    int r = check_backing(q, q->node.backing, flags, err);
+
     if (r >= 0 && !q->node.read_only)
         r = may_write(q, err);
     if (r >= 0)
@@ -247,6 +273,42 @@ static int open_parts(struct gw_qcow2 *q, unsigned flags, struct gw_error *err)
         pthread_mutex_unlock(&q->lock);
     }
     return r;
+}
+
+/* Whoever has the image meanwhile changes it: nothing that was read before counts. */
+static int node_activate(struct gw_node *n, bool active, struct gw_error *err)
+{
+    struct gw_qcow2 *q = gw_qcow2_of(n);
+    int r;
+
+    if (!active) {
+        if (!n->read_only && !q->broken)
+            trim(q);
+        return gw_node_inactivate(q->file, err);
+    }
+    r = gw_node_activate(q->file, err);
+    if (r < 0)
+        return r;
+    unload(q);
+    r = gw_qcow2_header_read(q->file, &q->h, err);
+    if (r >= 0) {
+        set_sizes(q);
+        r = load(q, GW_QCOW2_ALONE, err);
+    }
+    if (r < 0)
+        gw_node_inactivate(q->file, NULL);
+    return r;
+}
+
+static int open_parts(struct gw_qcow2 *q, unsigned flags, struct gw_error *err)
+{
+    int r = look(q, err);
+
+    if (r < 0)
+        return r;
+    q->node.read_only = flags & GW_QCOW2_READ_ONLY;
+    q->node.inactive = flags & GW_QCOW2_INACTIVE;
+    return q->node.inactive ? check_backing(q, q->node.backing, flags, err) : load(q, flags, err);
 }
 
 int gw_qcow2_open(struct gw_node *take_file, struct gw_node *take_backing, unsigned flags, struct gw_node **ret,

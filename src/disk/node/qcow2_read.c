@@ -76,6 +76,7 @@ static int find_host(struct gw_qcow2 *q, const struct gw_qcow2_run *run, struct 
     }
     ret->fd = below.fd;
     ret->file_offset = below.file_offset;
+    ret->file_align = below.file_align;
     ret->file_read_only = below.file_read_only || !run->copied || q->node.read_only;
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bytes of an NBD server: what is such a URI, what comes when nobody is there, and reads from a real server (nbdkit), which says no, goes away
+ * Bytes of an NBD server: what comes when nobody is there, and reads from a real server (nbdkit), which says no, goes away
  * and comes back. More of that, with whole commands: tests/interop/test_nbd.py.
  */
 #include <errno.h>
@@ -31,19 +31,6 @@ static struct {
     pid_t child;
     struct gw_bytes *bytes;
 } t;
-
-static void test_uris(void **state)
-{
-    static const char *const yes[] = {"nbd://h", "nbds://h/x", "nbd+unix:///?socket=s", "nbds+unix:///?socket=s", "nbd+vsock://3", "nbds+vsock://3"};
-    static const char *const no[] = {"", "nbd", "nbd:", "nbd:/h", "nbd:h:10809", "xnbd://h", "NBD://h", "nbd+ssh://h", "/nbd://h", "nbdx://h"};
-
-    for (unsigned i = 0; i < GW_ARRAY_LEN(yes); i++)
-        if (!gw_nbd_meant(yes[i]))
-            fail_msg("%s", yes[i]);
-    for (unsigned i = 0; i < GW_ARRAY_LEN(no); i++)
-        if (gw_nbd_meant(no[i]))
-            fail_msg("%s", no[i]);
-}
 
 static void fails_to_open(const char *uri)
 {
@@ -292,7 +279,6 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uris),
         cmocka_unit_test(test_nobody_is_there),
         cmocka_unit_test_setup_teardown(test_reads, up, down),
         cmocka_unit_test_setup_teardown(test_blocks, up, down),

@@ -366,7 +366,7 @@ static void refusals(void **state)
     c.disk[0].path = "/nonexistent/disk";
     assert_int_equal(gw_machine_new(&c, &m, &err), -ENOENT);
     c.disk[0].path = file.path;
-    c.disk[0].readonly = true;
+    c.disk[0].options.read_only = true;
     assert_int_equal(gw_machine_new(&c, &m, &err), -EINVAL);
     unlink(file.path);
 }

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Reads and writes of one file: libgodwit's queue beside fio (io_uring) and qemu-img bench, in turns, ratios turn by turn.
+
+    bench/disk.py --build BUILD [--file FILE] [--size MIB] [--runs N]
+"""
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+
+PATTERNS = (("read", 65536), ("write", 65536), ("randread", 4096), ("randwrite", 4096))
+DEPTH = 32
+
+
+def ours(a, pattern, block, count, cache, engine):
+    out = subprocess.check_output([os.path.join(a.build, "bench/bench_disk"), a.file, pattern, str(block), str(DEPTH), str(count),
+                                   cache, engine], text=True).split()
+    return float(out[0]), float(out[1])
+
+
+def fio(a, pattern, block, count, cache):
+    out = subprocess.check_output(["fio", "--name=x", "--filename=" + a.file, "--rw=" + pattern, "--bs=%d" % block, "--iodepth=%d" % DEPTH,
+                                   "--ioengine=io_uring", "--direct=%d" % (cache == "none"), "--number_ios=%d" % count, "--size=%dM" % a.size,
+                                   "--io_size=%d" % (count * block), "--norandommap", "--end_fsync=1", "--output-format=json", "--invalidate=0"],
+                                  text=True)
+    job = json.loads(out)["jobs"][0]
+    done = job["write" if "write" in pattern else "read"]
+    return done["io_bytes"] / (1 << 20) / (job["job_runtime"] / 1e3), (job["usr_cpu"] + job["sys_cpu"]) / 100 * job["job_runtime"] / 1e3
+
+
+def qemu(a, pattern, block, count, cache):
+    """qemu-img bench goes through the file in order only."""
+    argv = ["qemu-img", "bench", "-f", "raw", "-t", cache, "-i", "io_uring", "-d", str(DEPTH), "-s", str(block), "-c", str(count)]
+    if "write" in pattern:
+        argv += ["-w", "--flush-interval=%d" % count]
+    out = subprocess.check_output([*argv, a.file], text=True)
+    return count * block / (1 << 20) / float(out.split("Run completed in ")[1].split()[0]), None
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--build", required=True)
+    p.add_argument("--file", default="/var/tmp/godwit-bench-disk.raw")
+    p.add_argument("--size", type=int, default=512)
+    p.add_argument("--runs", type=int, default=5)
+    a = p.parse_args()
+    for tool in ("fio", "qemu-img"):
+        if not shutil.which(tool):
+            sys.exit("bench/disk.py: %s is not installed" % tool)
+    subprocess.check_call(["ninja", "-C", a.build, "bench/bench_disk"], stdout=subprocess.DEVNULL)
+    with open(a.file, "wb") as f:  # data, not holes
+        for _ in range(a.size):
+            f.write(os.urandom(1 << 20))
+        os.fsync(f.fileno())
+    try:
+        print("%-10s %-10s %10s %8s %8s %8s %8s" % ("cache", "pattern", "MiB/s", "threads", "/ fio", "/ qemu", "CPU/fio"))
+        for cache in ("writeback", "none"):
+            for pattern, block in PATTERNS:
+                count = a.size * (1 << 20) // block if block > 4096 else a.size * 64
+                rows = []
+                for _ in range(a.runs):
+                    us, cpu = ours(a, pattern, block, count, cache, "io_uring")
+                    threads = ours(a, pattern, block, count, cache, "threads")[0]
+                    f, fcpu = fio(a, pattern, block, count, cache)
+                    q = None if pattern.startswith("rand") else qemu(a, pattern, block, count, cache)[0]
+                    rows.append((us, threads / us, us / f, us / q if q else 0, cpu / fcpu if fcpu else 0))
+                print("%-10s %-10s %10.0f %8.2f %8.2f %8s %8.2f" % (cache, pattern, *(statistics.median(r[i] for r in rows) for i in range(3)),
+                      "%.2f" % statistics.median(r[3] for r in rows) if rows[0][3] else "-", statistics.median(r[4] for r in rows)), flush=True)
+    finally:
+        os.unlink(a.file)
+
+
+if __name__ == "__main__":
+    main()
