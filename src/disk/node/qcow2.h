@@ -15,7 +15,8 @@
  * and caches of a few MiB.
  *
  * Threads: the calls of a node as node.h says. All functions here: nothing else is under way. Runs of find are good
- * until the next zero, discard, resize, free, or call of a function here.
+ * until the next zero, discard, resize, free, or call of a function here: what was freed may be another cluster's then.
+ * A flush goes on to the file also when only others wrote, by a run.
  */
 #ifndef GW_DISK_QCOW2_H
 #define GW_DISK_QCOW2_H

@@ -103,6 +103,7 @@ struct gw_qcow2 {
     struct gw_node *file;
     pthread_rwlock_t growth;
     _Atomic bool unflushed; /* something was written since the file was flushed */
+    _Atomic bool lent; /* others write to the file by what find told them: who flushes does not know whether they did */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;

@@ -20,6 +20,8 @@ static int node_flush(struct gw_node *n, struct gw_error *err)
     pthread_mutex_lock(&q->lock);
     r = q->broken ? 0 : gw_qcow2_settle(q, err);
     pthread_mutex_unlock(&q->lock);
+    if (atomic_load(&q->lent))
+        atomic_store(&q->unflushed, true);
     return r < 0 ? r : gw_qcow2_barrier(q, err);
 }
 

@@ -78,6 +78,8 @@ static int find_host(struct gw_qcow2 *q, const struct gw_qcow2_run *run, struct 
     ret->file_offset = below.file_offset;
     ret->file_align = below.file_align;
     ret->file_read_only = below.file_read_only || !run->copied || q->node.read_only;
+    if (ret->fd >= 0 && !ret->file_read_only)
+        atomic_store(&q->lent, true);
     return 0;
 }
 

@@ -31,11 +31,11 @@ struct rig_event {
 struct rig_file {
     uint8_t *data;
     uint64_t bytes;
+    int fd; /* what find tells; 0: none */
     bool record;
     struct rig_event *events;
     unsigned count, room;
     unsigned fail_after; /* n: the n-th write from now on fails, and all behind it; 0: none */
-    uint64_t highest;    /* the end of the furthest write */
 };
 
 struct rig_node {
@@ -90,7 +90,6 @@ static int rig_write(struct gw_node *n, const void *from, uint64_t bytes, uint64
     if (r < 0)
         return r;
     rig_note(f, RIG_WRITE, offset, bytes, from);
-    f->highest = GW_MAX(f->highest, offset + bytes);
     memcpy(f->data + offset, from, bytes);
     return 0;
 }
@@ -118,7 +117,8 @@ static int rig_discard(struct gw_node *n, uint64_t bytes, uint64_t offset, struc
 
 static int rig_find(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_node_run *ret, struct gw_error *err)
 {
-    *ret = (struct gw_node_run){.kind = GW_NODE_DATA, .bytes = bytes, .fd = -1};
+    *ret = (struct gw_node_run){.kind = GW_NODE_DATA, .bytes = bytes, .fd = rig_of(n)->fd ? rig_of(n)->fd : -1};
+    ret->file_offset = offset;
     return 0;
 }
 
