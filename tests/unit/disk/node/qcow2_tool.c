@@ -10,6 +10,7 @@
  *   check IMAGE                 leaks, flags, corruptions
  *   snapshots IMAGE             one a line: id name state_bytes disk_bytes
  *   take|apply|delete IMAGE NAME
+ *   again IMAGE OLD NEW         a snapshot with the state of another
  *   bitmaps IMAGE               one a line: name flags granularity_bits first+count,...
  *   add IMAGE NAME GRANULARITY_BITS FIRST COUNT    another bitmap with these bits
  */
@@ -189,6 +190,27 @@ static void change_snapshots(struct gw_node *n, const char *how, char *name)
         rig_ok(gw_qcow2_snapshot_delete(n, i, &err));
 }
 
+static void again(struct gw_node *n, char *old, char *new)
+{
+    const struct gw_qcow2_snapshot *list;
+    struct gw_qcow2_snapshot s;
+    unsigned i;
+    char *room;
+
+    rig_ok(gw_qcow2_snapshot_find(n, old, &i, &err));
+    rig_ok(gw_qcow2_snapshot_apply(n, i, &err));
+    gw_qcow2_snapshots(n, &list);
+    s = list[i];
+    s.id = NULL;
+    s.name = new;
+    room = malloc(s.state_bytes + 1);
+    rig_ok(gw_qcow2_state_read(n, room, s.state_bytes, 0, &err));
+    rig_ok(gw_qcow2_snapshot_delete(n, i, &err));
+    rig_ok(gw_qcow2_state_write(n, room, s.state_bytes, 0, &err));
+    rig_ok(gw_qcow2_snapshot_create(n, &s, &err));
+    free(room);
+}
+
 static void show_bitmaps(struct gw_node *n)
 {
     struct gw_qcow2_bitmap *b;
@@ -229,7 +251,7 @@ static void add_bitmap(struct gw_node *n, char **arg)
 static void one_image(const char *what, const char *path, char **arg)
 {
     bool writes = !strcmp(what, "fill") || !strcmp(what, "take") || !strcmp(what, "apply") || !strcmp(what, "delete") ||
-                  !strcmp(what, "add");
+                  !strcmp(what, "add") || !strcmp(what, "again");
     struct gw_qcow2_report report;
     struct rig_file f;
     struct gw_node *n;
@@ -248,6 +270,8 @@ static void one_image(const char *what, const char *path, char **arg)
         show_bitmaps(n);
     } else if (!strcmp(what, "add")) {
         add_bitmap(n, arg);
+    } else if (!strcmp(what, "again")) {
+        again(n, arg[0], arg[1]);
     } else {
         change_snapshots(n, what, arg[0]);
     }
