@@ -99,7 +99,7 @@ int main(int argc, char **argv)
     struct gw_node *node = NULL;
     struct gw_queue *queue = NULL;
     uint64_t block, count;
-    double start, used;
+    double start, took, used;
 
     if (argc != 8 || !(block = strtoull(argv[3], NULL, 0)) || !(count = strtoull(argv[5], NULL, 0))) {
         fprintf(stderr, "usage: bench_disk FILE read|write|randread|randwrite BLOCK DEPTH COUNT writeback|none "
@@ -117,10 +117,10 @@ int main(int argc, char **argv)
     used = cpu();
     start = now();
     run(queue, gw_node_bytes(node), argv[2], block, config.depth, count);
-    if (strstr(argv[2], "write") && gw_node_flush(node, &err) < 0)
-        failed = 1;
-    printf("%.1f %.3f %" PRIu64 "\n", (double)(count * block) / (double)GW_MIB / (now() - start), cpu() - used,
+    took = now() - start;
+    printf("%.1f %.3f %" PRIu64 "\n", (double)(count * block) / (double)GW_MIB / took, cpu() - used,
            gw_queue_ring_requests(queue));
+    failed |= gw_node_flush(node, &err) < 0;
     gw_queue_free(queue);
     gw_node_free(node, NULL);
     return failed;

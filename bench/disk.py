@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Reads and writes of one file: libgodwit's queue beside fio (io_uring) and qemu-img bench, in turns, ratios turn by turn.
+"""Reads and writes of one file: libgodwit's queue beside fio (io_uring) and qemu-img bench, in turns, ratios turn by turn. No flush is timed;
+each writer flushes before the next one begins.
 
     bench/disk.py --build BUILD [--file FILE] [--size MIB] [--runs N]
 """
@@ -25,8 +26,9 @@ def ours(a, pattern, block, count, cache, engine):
 def fio(a, pattern, block, count, cache):
     out = subprocess.check_output(["fio", "--name=x", "--filename=" + a.file, "--rw=" + pattern, "--bs=%d" % block, "--iodepth=%d" % DEPTH,
                                    "--ioengine=io_uring", "--direct=%d" % (cache == "none"), "--number_ios=%d" % count, "--size=%dM" % a.size,
-                                   "--io_size=%d" % (count * block), "--norandommap", "--end_fsync=1", "--output-format=json", "--invalidate=0"],
+                                   "--io_size=%d" % (count * block), "--norandommap", "--end_fsync=0", "--output-format=json", "--invalidate=0"],
                                   text=True)
+    subprocess.check_call(["sync", a.file])
     job = json.loads(out)["jobs"][0]
     done = job["write" if "write" in pattern else "read"]
     return done["io_bytes"] / (1 << 20) / (job["job_runtime"] / 1e3), (job["usr_cpu"] + job["sys_cpu"]) / 100 * job["job_runtime"] / 1e3
@@ -36,8 +38,9 @@ def qemu(a, pattern, block, count, cache):
     """qemu-img bench goes through the file in order only."""
     argv = ["qemu-img", "bench", "-f", "raw", "-t", cache, "-i", "io_uring", "-d", str(DEPTH), "-s", str(block), "-c", str(count)]
     if "write" in pattern:
-        argv += ["-w", "--flush-interval=%d" % count]
+        argv += ["-w"]
     out = subprocess.check_output([*argv, a.file], text=True)
+    subprocess.check_call(["sync", a.file])
     return count * block / (1 << 20) / float(out.split("Run completed in ")[1].split()[0]), None
 
 

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "godwit/disk.h"
+#include "godwit/node.h"
 #include "godwit/error.h"
 
 struct gw_machine_disk_ops {

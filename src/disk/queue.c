@@ -60,8 +60,16 @@ static int work(void *opaque, unsigned thread, uint64_t number, unsigned slot, s
     return 0;
 }
 
+/* What find said may not be true any more: a write may have moved a cluster out of a backing. */
+static void changes(struct gw_queue *q, const struct gw_queue_request *r)
+{
+    if (r->op != GW_QUEUE_READ && r->op != GW_QUEUE_FLUSH)
+        q->run.bytes = 0;
+}
+
 static void to_pool(struct gw_queue *q, struct gw_queue_request *r)
 {
+    changes(q, r);
     q->slot[q->next % q->depth] = r;
     gw_workers_submit(q->pool, ++q->next);
 }
@@ -73,6 +81,7 @@ static void take_from_pool(struct gw_queue *q)
     int result = gw_workers_take(q->pool, q->first, &err);
 
     gw_workers_release(q->pool, ++q->first);
+    changes(q, r); /* also what was found meanwhile */
     r->done(r, result < 0 ? result : 0, &err);
 }
 
@@ -104,23 +113,19 @@ static bool is_plain(struct gw_queue *q, const struct gw_queue_request *r, uint6
             q->run.bytes = 0;
     }
     *ret_offset = q->run.file_offset + (r->offset - q->run_offset);
-    if (q->run.bytes && q->run.kind == GW_NODE_DATA && q->run.fd >= 0 &&
-        r->bytes <= q->run.bytes - (r->offset - q->run_offset))
-        return (r->op == GW_QUEUE_READ || !q->run.file_read_only) && fits(r, &q->run, *ret_offset);
-    if (r->op == GW_QUEUE_WRITE) /* it may be another run from now on */
-        q->run.bytes = 0;
-    return false;
+    return q->run.bytes && q->run.kind == GW_NODE_DATA && q->run.fd >= 0 &&
+           r->bytes <= q->run.bytes - (r->offset - q->run_offset) &&
+           (r->op == GW_QUEUE_READ || !q->run.file_read_only) && fits(r, &q->run, *ret_offset);
 }
 
 static bool to_ring(struct gw_queue *q, struct gw_queue_request *r)
 {
-    struct gw_ring_request request = {.write = r->op == GW_QUEUE_WRITE,
-                                      .durable = r->flags & GW_NODE_DURABLE,
-                                      .vector = r->vector,
-                                      .count = r->count,
-                                      .user = r};
+    struct gw_ring_request request = {
+        .write = r->op == GW_QUEUE_WRITE, .vector = r->vector, .count = r->count, .user = r};
 
-    if (!q->ring || (r->op != GW_QUEUE_READ && r->op != GW_QUEUE_WRITE) || !is_plain(q, r, &request.offset))
+    /* A durable write may need more than its own bytes on the disk, as where an image has them. */
+    if (!q->ring || (r->op != GW_QUEUE_READ && r->op != GW_QUEUE_WRITE) || r->flags & GW_NODE_DURABLE ||
+        !is_plain(q, r, &request.offset))
         return false;
     request.fd = q->run.fd;
     if (gw_ring_submit(q->ring, &request) < 0)
@@ -194,11 +199,9 @@ int gw_queue_submit(struct gw_queue *q, struct gw_queue_request *r, struct gw_er
 
     if (result < 0)
         return result;
-    if (r->op == GW_QUEUE_ZERO || r->op == GW_QUEUE_DISCARD) {
+    if (r->op == GW_QUEUE_ZERO || r->op == GW_QUEUE_DISCARD)
         while (q->in_ring)
             take_from_ring(q, true);
-        q->run.bytes = 0;
-    }
     while (under_way(q) >= q->depth)
         gw_queue_wait(q);
     if (!to_ring(q, r))

@@ -2,10 +2,10 @@
  *
  * queue: many requests to a node under way at once.
  *
- * A read or write that lies in a plain run of a file (gw_node_find) goes to the kernel by io_uring; everything else,
- * and everything where there is no io_uring, goes to a pool of threads that make the node's blocking calls. A request
- * that the kernel did not do as a whole is made again by the pool, which says what is wrong. Where a run of the node
- * ends is remembered, so that not every request asks.
+ * A read or write (not a durable one) that lies in a plain run of a file (gw_node_find) goes to the kernel by io_uring;
+ * everything else, and everything where there is no io_uring, goes to a pool of threads that make the node's blocking
+ * calls. A request that the kernel did not do as a whole is made again by the pool, which says what is wrong. Where a
+ * run of the node ends is remembered, so that not every request asks.
  *
  * Requests may begin and end in any order; a flush covers the writes that were done before it was submitted. A zero or
  * discard waits until what io_uring has under way is done, since it may free what a run names. So whoever has a queue

@@ -59,7 +59,7 @@ int gw_ring_submit(struct gw_ring *r, const struct gw_ring_request *q)
     if (!sqe)
         return -EAGAIN;
     if (q->write)
-        io_uring_prep_writev2(sqe, q->fd, q->vector, q->count, q->offset, q->durable ? RWF_DSYNC : 0);
+        io_uring_prep_writev(sqe, q->fd, q->vector, q->count, q->offset);
     else
         io_uring_prep_readv(sqe, q->fd, q->vector, q->count, q->offset);
     io_uring_sqe_set_data(sqe, q->user);

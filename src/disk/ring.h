@@ -14,7 +14,7 @@
 struct gw_ring;
 
 struct gw_ring_request {
-    bool write, durable; /* durable: on the disk when it is done */
+    bool write;
     int fd;
     const struct iovec *vector; /* these and what they name: until it is done */
     unsigned count;

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "godwit/disk.h"
+#include "godwit/node.h"
 
 enum gw_node_kind {
     GW_NODE_DATA,   /* somebody wrote here */
@@ -87,7 +87,7 @@ int gw_node_init(struct gw_node *n, const struct gw_node_ops *ops, const char *n
 /* Undoes gw_node_init, and frees the backing; the result is that of its free. Also after a failed gw_node_init. */
 int gw_node_done(struct gw_node *n, struct gw_error *err);
 
-/* What is called from outside (read, write, zero, discard, flush, resize, free, ...) is in godwit/disk.h. What is to be
+/* What is called from outside (read, write, zero, discard, flush, resize, free, ...) is in godwit/node.h. What is to be
  * aligned goes through a block of memory in node.c; of a discard, parts of blocks stay as they are. */
 
 /* The first run, through all backings: ABSENT says that nobody wrote there in any of them. bytes: 1 or more. */

@@ -211,6 +211,31 @@ static void test_memory(void **state)
     assert_int_equal(gw_queue_ring_requests(t.queue), 0);
 }
 
+/* Over a backing that is a file: its runs may be read by io_uring until a write takes their place, and never written.
+ */
+static void test_backing(void **state)
+{
+    struct gw_node *top = gw_node_memory(SIZE, 4096);
+    uint8_t *first = malloc(SIZE), *now = malloc(SIZE);
+    uint64_t seed = 99;
+
+    make_file(NULL);
+    for (unsigned i = 0; i < SIZE; i++)
+        first[i] = (uint8_t)next_random(&seed);
+    assert_int_equal(gw_node_write(t.node, first, SIZE, 0, 0, NULL), 0);
+    top->backing = t.node;
+    t.node = top;
+    make_queue(false);
+    memcpy(t.array, first, SIZE);
+    run(1500, 1);
+    if (has_ring())
+        assert_true(gw_queue_ring_requests(t.queue) > 0);
+    assert_int_equal(gw_node_read(top->backing, now, SIZE, 0, NULL), 0);
+    assert_memory_equal(now, first, SIZE);
+    free(first);
+    free(now);
+}
+
 /* Each request in turn is the one that fails; the others are done, and the queue goes on. */
 static void test_faults(void **state)
 {
@@ -311,6 +336,7 @@ int main(void)
         queue_test(test_file_by_threads),
         queue_test(test_direct_file),
         queue_test(test_memory),
+        queue_test(test_backing),
         queue_test(test_faults),
         queue_test(test_errors_of_a_file),
         queue_test(test_what_is_refused),

@@ -13,8 +13,7 @@ static void test_there_and_back(void **state)
     FILE *f = tmpfile();
     char there[2][5] = {"abcd", "efgh"}, back[8] = "";
     struct iovec out[2] = {{there[0], 4}, {there[1], 4}}, in = {back, 8};
-    struct gw_ring_request q = {
-        .write = true, .durable = true, .fd = fileno(f), .vector = out, .count = 2, .offset = 100, .user = out};
+    struct gw_ring_request q = {.write = true, .fd = fileno(f), .vector = out, .count = 2, .offset = 100, .user = out};
     int result = 0;
 
     if (!r) {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * disk: disk images and what else guests have as disks: files, block devices, exports of NBD servers.
+ * node: what guests have as disks: files, block devices, exports of NBD servers.
  *
- * A node is such a disk, opened: an array of bytes. Images are locked as QEMU locks them, so a disk that a QEMU or
+ * A node is such a thing, opened: an array of bytes. Images are locked as QEMU locks them, so a disk that a QEMU or
  * another godwit writes to is refused here, and one that is open here is refused there.
  *
  * Threads: read, write, zero, discard and flush on any thread, any number at once; they return when they are done.
  * Writes that overlap and are under way together leave either's bytes. All else: nothing else is under way.
  * Errors: a negative errno, and err names the file and the offset in it. A call that failed may have done a part.
  */
-#ifndef GODWIT_DISK_H
-#define GODWIT_DISK_H
+#ifndef GODWIT_NODE_H
+#define GODWIT_NODE_H
 
 #include <stdbool.h>
 #include <stddef.h>
