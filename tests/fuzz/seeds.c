@@ -7,6 +7,7 @@
 
 #include "base/endian.h"
 #include "built.h"
+#include "disk/node/qcow2.h"
 #include "godwit/state.h"
 #include "image/image.h"
 #include "image/libvirt/libvirt.h"
@@ -468,6 +469,30 @@ static int dump(const char *name)
     return r;
 }
 
+/* A small image of each version: something is written, and there is a snapshot. */
+static int qcow2(void)
+{
+    int r = 0;
+
+    for (unsigned version = 2; version < 4; version++) {
+        struct gw_qcow2_config config = {.bytes = 100 * 512, .version = version, .cluster_bits = 9};
+        struct gw_qcow2_snapshot shot = {.name = (char[]){"seed"}};
+        struct gw_node *file = gw_node_memory(0, 512), *image = NULL;
+        static uint8_t data[1 << 22];
+
+        if (!file || gw_qcow2_create(file, &config, NULL) < 0 || gw_qcow2_open(file, NULL, 0, &image, NULL) < 0)
+            return 1;
+        memset(data, version, 10000);
+        if (gw_node_write(image, data, 10000, 3000, 0, NULL) < 0 || gw_qcow2_snapshot_create(image, &shot, NULL) < 0 ||
+            gw_node_write(image, data, 2000, 9000, 0, NULL) < 0 || gw_node_flush(image, NULL) < 0 ||
+            gw_node_read(file, data, GW_MIN(file->bytes, 65536), 0, NULL) < 0)
+            return 1;
+        r |= put(version == 2 ? "version-2" : "version-3", data, GW_MIN(file->bytes, 65536));
+        gw_node_free(image, NULL);
+    }
+    return r;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3)
@@ -505,6 +530,8 @@ int main(int argc, char **argv)
         return xbzrle();
     if (!strcmp(argv[1], "working_set"))
         return working_set();
+    if (!strcmp(argv[1], "qcow2"))
+        return qcow2();
     if (!strcmp(argv[1], "compress"))
         return compressed();
     return strcmp(argv[1], "uri") ? 0 : uri(); /* others make do without */

@@ -7,6 +7,7 @@
 #include "base/sized.h"
 #include "disk/node/nbd.h"
 #include "disk/node/probe.h"
+#include "disk/node/qcow2.h"
 #include "disk/node/raw.h"
 
 static int open_raw(const char *what, const struct gw_node_options *options, struct gw_node **ret, struct gw_error *err)
@@ -17,6 +18,7 @@ static int open_raw(const char *what, const struct gw_node_options *options, str
 static const struct gw_node_format formats[] = {
     {"raw", open_raw},
     {"nbd", gw_node_nbd_open},
+    {"qcow2", gw_qcow2_open_path},
 };
 
 /* The first bytes are read before anything is locked or changed: a file that somebody writes to is refused later. */

@@ -236,15 +236,21 @@ static int raw_resize(struct gw_node *n, uint64_t bytes, struct gw_error *err)
 static int raw_activate(struct gw_node *n, bool active, struct gw_error *err)
 {
     struct raw *w = raw_of(n);
+    off_t end;
+    int r = 0;
 
-    if (!w->lock)
-        return 0;
     if (!active) {
-        gw_node_unlock(w->fd);
+        if (w->lock)
+            gw_node_unlock(w->fd);
         return 0;
     }
-    return gw_node_lock(w->fd, n->read_only ? GW_LOCK_READ : GW_LOCK_READ | GW_LOCK_WRITE,
-                        GW_LOCK_WRITE | GW_LOCK_RESIZE, n->name, err);
+    if (w->lock)
+        r = gw_node_lock(w->fd, n->read_only ? GW_LOCK_READ : GW_LOCK_READ | GW_LOCK_WRITE,
+                         GW_LOCK_WRITE | GW_LOCK_RESIZE, n->name, err);
+    end = r < 0 ? -1 : lseek(w->fd, 0, SEEK_END);
+    if (end >= 0)
+        n->bytes = (uint64_t)end; /* whoever had it meanwhile may have changed it */
+    return r;
 }
 
 static int raw_free(struct gw_node *n, struct gw_error *err)
