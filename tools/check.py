@@ -70,7 +70,7 @@ SILENCE_S = 150
 CPU_PATIENCE, CPU_MOST_S = 4, 1500  # the latter without --soak
 WALL_PATIENCE, WALL_LEAST_S = 10, 1200
 PYTHON_TIMEOUT_S = 300
-PYTHON_SILENCE_S = 120  # what tests wait for a thing that must come; their own words are better than ours
+PYTHON_SILENCE_S = 240  # what tests wait for a thing that must come; their own words are better than ours
 # A sanitizer that cannot work on this machine at all says so in any program.
 HELPLESS = re.compile(r"^.*(Sanitizer: unexpected memory mapping|Shadow memory range interleaves|Sanitizer failed to allocate|"
                       r"LeakSanitizer has encountered a fatal error).*$", re.M)
@@ -357,7 +357,7 @@ def programs_of_python(builds, soak):
             argv = prefix_of(name) + [sys.executable, "-u", os.path.join(TOP, "tools", "run_unittest.py"), path]
             timeout = PYTHON_TIMEOUT_S * (20 if soak else 1)
             found.append(Program("%s %s" % (name, os.path.relpath(path, TOP)), argv, env, timeout=timeout, limits=limits_of(
-                timeout, slower, soak, SILENCE_S + PYTHON_SILENCE_S * (slower - 1))))
+                timeout, slower, soak, 30 + PYTHON_SILENCE_S * slower)))
     return found
 
 

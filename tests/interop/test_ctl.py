@@ -541,7 +541,7 @@ class CtlOurs(Case):
         self.ctl(a, "stop")
         self.assertEqual(self.ctl_json(a, "status")["status"]["status"], "paused")
         self.ctl(a, "cont")
-        self.assertIn("not supported", self.ctl(a, "caps", "dirty-bitmaps=on", status=1).stderr)
+        self.assertIn("not supported", self.ctl(a, "caps", "x-colo=on", status=1).stderr)
         self.assertIn("no outgoing migration", self.ctl(a, "postcopy", status=1).stderr)
         self.assertIn("not supported by this build of godwit", self.ctl(a, "snapshot", "save", "a", "b", "c", status=1).stderr)
         self.assertIn("no postcopy here that was paused", self.ctl(a, "recover", "tcp:127.0.0.1:0", status=1).stderr)

@@ -81,19 +81,26 @@ class Locks(Case):
             self.assertNotEqual(run.returncode, 0, run)
             self.assertIn("lock", run.stderr)
         self.assertEqual(self.tool("qemu-img", "info", "-f", "raw", "-U").returncode, 0)
-        box.qmp.command("stop")  # a machine that stands may go on elsewhere with its disk
+        box.qmp.command("stop")  # it is still its machine's
+        self.assertNotEqual(self.tool("qemu-io", "-f", "raw", "-c", "write 0 512").returncode, 0)
+        self.goes(box)
         self.assertEqual(self.tool("qemu-io", "-f", "raw", "-c", "write 0 512").returncode, 0)
+
+    def goes(self, box):
+        """Into a file: it may go on elsewhere with its disk."""
+        box.qmp.command("migrate", uri="file:" + self.path("gone"))
+        self.assertEqual(wait_until("an end", box.ended)["status"], "completed")
 
     def test_start_finds_it_taken(self):
         box = self.box()
-        box.qmp.command("stop")
+        self.goes(box)
         qemu = self.qemu_with_disk(VERSIONS[-1])
         with self.assertRaisesRegex(QmpError, "end the other one first"):
-            box.qmp.command("cont")
-        self.assertEqual(box.status(), "paused")
+            box.qmp.command("cont", **{"x-godwit-force": True})
+        self.assertEqual(box.status(), "postmigrate")
         qemu.close()
         self.processes.remove(qemu)
-        box.qmp.command("cont")
+        box.qmp.command("cont", **{"x-godwit-force": True})
         wait_until("it runs", lambda: box.status() == "running")
         self.refused()
 

@@ -275,7 +275,7 @@ class Failing(Writing):
             name = "l%d" % len(arguments)
             server, uri = self.export(name=name), self.unix(name + "m")
             source = Arriving.source(self, "10.0", name + "source")
-            receive = self.receive_at(uri, server.uri, "--postcopy", "--json", *arguments)
+            receive = self.receive_at(uri, server.uri, "--postcopy", "--recovery-wait", "0", "--json", *arguments)
             source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 1 << 20})
             switch(source, uri)
             wait_until("it is switched", lambda: '"postcopy-active"' in receive.text())

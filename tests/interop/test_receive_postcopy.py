@@ -69,12 +69,13 @@ class Whole(Arriving):
                 self.assertNotIn('"postcopy-active"', receive.text())
 
     def test_what_was_written_meanwhile(self):
-        """Pages that had come are written to, by a machine of several blocks, and come again behind the switch."""
+        """Pages that had come are written to, by a machine of several blocks, and come again behind the switch. A source that has sent all
+        before it is told to switch stands before its own, and what is written then goes as well."""
         for version in VERSIONS:
             with self.subTest(version):
                 uri, name = self.unix("m" + version), "n" + version
                 vm = {"memory": SIZE, "machine": "pc", "block": "pc.ram", "paused": True, "args": ["-accel", "tcg"]}
-                source = self.qemu(version, "source" + version, qtest=True, capabilities=["postcopy-ram"], **vm)
+                source = self.qemu(version, "source" + version, qtest=True, capabilities=["postcopy-ram", "pause-before-switchover"], **vm)
                 with open(source.ram_path, "r+b") as f:
                     f.seek(BASE)
                     f.write(RAM[BASE:UNTIL])
@@ -92,6 +93,8 @@ class Whole(Arriving):
                 guest.close()
                 source.qmp.command("migrate-start-postcopy")
                 source.qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
+                wait_until("it stands", lambda s=source: s.migration()["status"] == "pre-switchover")
+                source.qmp.command("migrate-continue", state="pre-switchover")
                 source.wait()
                 self.exits(receive)
                 target = self.qemu(version, "target" + version, incoming=self.unix(name), **vm)

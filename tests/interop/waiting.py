@@ -7,7 +7,7 @@ import os
 import time
 
 SLOW = float(os.environ.get("GODWIT_SLOW", "1"))  # factor for all deadlines
-DEADLINE_S = 120
+DEADLINE_S = 240
 
 
 def machine_words():

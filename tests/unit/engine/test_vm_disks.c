@@ -27,9 +27,36 @@ static int read_disk(void *opaque, void *to, uint64_t bytes, uint64_t offset, st
 
 static const struct gw_disk_ops ops = {GW_SIZED(struct gw_disk_ops), .read = read_disk};
 
+/* Disks that somebody else has, and what is done. */
+static const char *taken;
+static char done[200];
+
+static int did(const char *what, const char *name, struct gw_error *err)
+{
+    size_t n = strlen(done);
+
+    snprintf(done + n, sizeof done - n, "%s %s, ", what, name);
+    return taken && !strcmp(taken, name) ? gw_fail(err, -EBUSY, GW_BLAME_LOCAL, "another has it") : 0;
+}
+
+static int activate(void *name, struct gw_error *err)
+{
+    return did("take", name, err);
+}
+
+static int inactivate(void *name, struct gw_error *err)
+{
+    return did("give", name, err);
+}
+
+static int start(void *opaque, struct gw_error *err)
+{
+    return did("start", "vm", err);
+}
+
 static int setup(void **state)
 {
-    static const struct gw_vm_ops vm_ops = {GW_SIZED(struct gw_vm_ops), .stop = no, .start = no, .running = running};
+    static const struct gw_vm_ops vm_ops = {GW_SIZED(struct gw_vm_ops), .stop = no, .start = start, .running = running};
     struct gw_vm_config config = {.machine = "m", .page_bytes = 4096, .ops = &vm_ops};
     struct gw_vm *vm;
 
@@ -100,11 +127,51 @@ static void test_busy(void **state)
     assert_int_equal(gw_vm_add_disk(vm, &desc, &other, NULL), -ENOSPC);
 }
 
+/* Behind what goes of them, and before a start, which has all of them or none. */
+static void test_hands(void **state)
+{
+    static const struct gw_disk_ops ops_of = {GW_SIZED(struct gw_disk_ops), .read = read_disk, .activate = activate, .inactivate = inactivate};
+    struct gw_vm *vm = *state;
+    struct gw_error err = GW_ERROR_INIT;
+    static char names[3][2] = {"a", "b", "c"};
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct gw_disk_desc desc = {.device = names[i], .bytes = 512, .ops = &ops_of, .opaque = names[i], .inactive = i != 1};
+        struct gw_disk *d;
+
+        assert_int_equal(gw_vm_add_disk(vm, &desc, &d, NULL), 0);
+    }
+    done[0] = 0;
+    taken = "c";
+    assert_int_equal(gw_vm_start(vm, &err), -EBUSY);
+    assert_string_equal(done, "take a, take c, give a, ");
+    assert_string_equal(err.text, "disk c: taking it over: another has it");
+    done[0] = 0;
+    taken = NULL;
+    assert_int_equal(gw_vm_start(vm, NULL), 0);
+    assert_string_equal(done, "take a, take c, start vm, ");
+    done[0] = 0;
+    assert_int_equal(gw_vm_give_disks(vm, NULL), 0);
+    assert_int_equal(gw_vm_give_disks(vm, NULL), 0);
+    assert_string_equal(done, "give a, give b, give c, ");
+    taken = "b";
+    assert_int_equal(gw_vm_came_back(vm, NULL), -EBUSY);
+    taken = NULL;
+    assert_int_equal(gw_vm_came_back(vm, NULL), 0);
+    done[0] = 0;
+    taken = "b";
+    assert_int_equal(gw_vm_give_disks(vm, NULL), -EBUSY);
+    assert_int_equal(gw_vm_start(vm, NULL), 0); /* it still has that one */
+    assert_string_equal(done, "give a, give b, take a, start vm, ");
+    taken = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hands, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

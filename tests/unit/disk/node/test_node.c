@@ -99,6 +99,25 @@ static void test_blocks(void **state)
     }
 }
 
+/* As a migration sees it: what is absent here is zeros, unless there is something below. */
+static void test_look(void **state)
+{
+    struct gw_node *n = gw_node_memory(65536, 4096);
+    struct gw_disk_run run;
+
+    assert_int_equal(gw_node_write(n, "x", 1, 8192, 0, NULL), 0);
+    assert_int_equal(gw_node_look(n, 65536, 0, &run, NULL), 0);
+    assert_int_equal(run.kind, GW_DISK_ZERO);
+    assert_int_equal(run.bytes, 8192);
+    assert_int_equal(gw_node_look(n, 65536 - 8192, 8192, &run, NULL), 0);
+    assert_int_equal(run.kind, GW_DISK_DATA);
+    n->backing = gw_node_memory(65536, 4096);
+    assert_int_equal(gw_node_look(n, 65536, 0, &run, NULL), 0);
+    assert_int_equal(run.kind, GW_DISK_ABSENT);
+    assert_int_equal(gw_node_look(n, 1, 65536, &run, NULL), -EINVAL);
+    gw_node_free(n, NULL);
+}
+
 static void test_blocks_over_a_backing(void **state)
 {
     struct gw_node *base = gw_node_memory(70000, 512), *n = strict_new(100001, 1024);
@@ -192,7 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_blocks_over_a_backing),
+        cmocka_unit_test(test_look), cmocka_unit_test(test_blocks_over_a_backing),
         cmocka_unit_test(test_parts_of_a_block_at_once),
         cmocka_unit_test(test_what_is_refused),
     };
