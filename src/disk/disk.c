@@ -175,15 +175,30 @@ static int check_write(struct gw_disk *d, uint64_t bytes, uint64_t offset, struc
     return active ? 0 : gw_fail(err, -EPERM, GW_BLAME_CALLER, "disk %s belongs to another host now", gw_disk_name(d));
 }
 
-static int embedder(const struct gw_disk *d, int r, const char *call, uint64_t offset, struct gw_error *err)
+static void told(int r, struct gw_error *err)
 {
-    if (r >= 0)
-        return r;
     if (err && !err->code)
         gw_fail(err, r, GW_BLAME_EMBEDDER, "%s", strerror(-r));
     if (err && err->blame == GW_BLAME_NONE)
         err->blame = GW_BLAME_EMBEDDER;
+}
+
+static int embedder(const struct gw_disk *d, int r, const char *call, uint64_t offset, struct gw_error *err)
+{
+    if (r >= 0)
+        return r;
+    told(r, err);
     gw_context(err, "disk %s: %s at byte %" PRIu64, gw_disk_name(d), call, offset);
+    return r;
+}
+
+/* A call that is about all of the disk. */
+static int embedder_whole(const struct gw_disk *d, int r, const char *call, struct gw_error *err)
+{
+    if (r >= 0)
+        return r;
+    told(r, err);
+    gw_context(err, "disk %s: %s", gw_disk_name(d), call);
     return r;
 }
 
@@ -266,7 +281,7 @@ int gw_disk_find(struct gw_disk *d, uint64_t bytes, uint64_t offset, struct gw_d
 
 int gw_disk_flush(struct gw_disk *d, struct gw_error *err)
 {
-    return d->ops.flush ? embedder(d, d->ops.flush(d->opaque, err), "flushing", 0, err) : 0;
+    return d->ops.flush ? embedder_whole(d, d->ops.flush(d->opaque, err), "flushing", err) : 0;
 }
 
 /* ---- who owns it --------------------------------------------------------------------------------------------------
@@ -279,7 +294,7 @@ static int own(struct gw_disk *d, bool active, int (*call)(void *opaque, struct 
     pthread_mutex_lock(&d->owning);
     if (d->active != active) { /* only changed with owning held */
         if (call)
-            r = embedder(d, call(d->opaque, err), active ? "taking it over" : "giving it up", 0, err);
+            r = embedder_whole(d, call(d->opaque, err), active ? "taking it over" : "giving it up", err);
         pthread_mutex_lock(&d->lock);
         d->active = r >= 0 ? active : d->active;
         pthread_mutex_unlock(&d->lock);

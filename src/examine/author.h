@@ -28,9 +28,7 @@
     F(EXTENSIONS, "godwit", "it has commands of godwit's extensions")                                                  \
     F(BATCHES, "godwit", "zero pages come ahead of other pages, batch by batch")                                       \
     F(PAGE_BY_PAGE, "QEMU", "zero pages come among other pages, one by one")                                           \
-    F(COLO, "QEMU", "it has checkpoints")                                                                              \
-    F(DISKS, "QEMU", "it has disks")                                                                                   \
-    F(BITMAPS, "QEMU", "it has dirty bitmaps")
+    F(COLO, "QEMU", "it has checkpoints")
 
 /* What QEMU alone does ends where godwit learns it (engine/features.h); tests/unit/examine/test_author.c looks. */
 enum gw_author_mark {

@@ -164,7 +164,6 @@ static int on_section(void *opaque, const struct gw_scan_section *s)
 
         in->cause[disk ? GW_SPENT_DISK : GW_SPENT_BITMAPS] += s->body_bytes;
         in->hints |= disk ? GW_HINT_DISK : 0u;
-        in->author.marks |= 1u << (disk ? GW_AUTHOR_DISKS : GW_AUTHOR_BITMAPS);
     }
     r = add_run(in, &run);
     if (r >= 0 && in->parked && s->element == GW_ELEMENT_PART && !strcmp(s->name, "ram"))

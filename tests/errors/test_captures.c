@@ -115,10 +115,10 @@ static const struct row rows[] = {
     {"precopy-pc-10.0.bin.gz", "pc-i440fx-10.0", 16 * MIB, "RAM block /rom@etc/acpi/tables (0x20000 bytes)"},
 
     /* What is not there yet. A feature that comes takes its rows away from here. */
-    {"dirty-bitmaps-precopy-7.2.bin.gz", NONE, 16 * MIB, "command POSTCOPY_ADVISE at byte 17"},
-    {"dirty-bitmaps-precopy-10.0.bin.gz", NONE, 16 * MIB, "command POSTCOPY_ADVISE at byte 17"},
-    {"dirty-bitmaps-postcopy-only-10.0.bin", NONE, 16 * MIB, "command POSTCOPY_ADVISE at byte 17"},
-    {"dirty-bitmaps-alias-postcopy-10.0.bin", NONE, 16 * MIB, "command POSTCOPY_ADVISE at byte 17"},
+    {"dirty-bitmaps-precopy-7.2.bin.gz", NONE, 16 * MIB, "there is no disk n0 here"},
+    {"dirty-bitmaps-precopy-10.0.bin.gz", NONE, 16 * MIB, "there is no disk n0 here"},
+    {"dirty-bitmaps-postcopy-only-10.0.bin", NONE, 16 * MIB, "there is no disk n0 here"},
+    {"dirty-bitmaps-alias-postcopy-10.0.bin", NONE, 16 * MIB, "there is no disk "},
     {"dirty-bitmaps-with-postcopy-ram-7.2.src2dst.bin", NONE, 16 * MIB, "command POSTCOPY_ADVISE at byte 31"},
     {"postcopy-7.2.main.src2dst.bin", NONE, 16 * MIB, "command POSTCOPY_ADVISE at byte 31"},
     {"postcopy-10.0.main.src2dst.bin", NONE, 16 * MIB, "command POSTCOPY_ADVISE at byte 31"},

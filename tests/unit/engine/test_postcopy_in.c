@@ -126,7 +126,16 @@ static void test_advise_sizes(void **state)
 
 static void test_advise_bitmaps_only(void **state)
 {
+    struct gw_image *none = rig.vm->image;
+
+    assert_int_equal(command(GW_COMMAND_POSTCOPY_ADVISE, 0), 0);
+    assert_true(r->postcopy.only_bitmaps);
+    rig_said("");
+    /* A file has no place for them. */
+    r->postcopy.state = GW_POSTCOPY_NONE;
+    rig.vm->image = (struct gw_image *)&rig;
     assert_int_equal(command(GW_COMMAND_POSTCOPY_ADVISE, 0), -ENOTSUP);
+    rig.vm->image = none;
     assert_non_null(strstr(err.text, "only its dirty bitmaps follow the machine"));
 }
 

@@ -181,7 +181,7 @@ static void test_commands(void **state)
 /* These marks are QEMU's for as long as godwit cannot do it. One that it learns is taken out of GW_AUTHOR_MARKS. */
 static void test_what_only_qemu_does(void **state)
 {
-    static const enum gw_capability only[] = {GW_CAP_COLO, GW_CAP_BLOCK, GW_CAP_DIRTY_BITMAPS};
+    static const enum gw_capability only[] = {GW_CAP_COLO};
 
     for (size_t i = 0; i < GW_ARRAY_LEN(only); i++)
         assert_false(gw_feature(only[i])->supported);
