@@ -192,14 +192,6 @@ static int finish(struct gw_qcow2 *q, struct gw_error *err)
     return r < 0 ? r : gw_qcow2_set_dirty(q, false, err);
 }
 
-/* The state belongs to the snapshot now. */
-static int drop_state(struct gw_qcow2 *q, struct gw_error *err)
-{
-    uint64_t from = gw_qcow2_state_at(q, q->h.bytes), all = q->h.l1_entries * ((uint64_t)q->l2_entries << q->h.cluster_bits);
-
-    return all > from ? gw_qcow2_forget_at(q, all - from, from, err) : 0;
-}
-
 int gw_qcow2_snapshot_create(struct gw_node *n, const struct gw_qcow2_snapshot *snapshot, struct gw_error *err)
 {
     struct gw_qcow2 *q = gw_qcow2_of(n);
@@ -224,7 +216,7 @@ int gw_qcow2_snapshot_create(struct gw_node *n, const struct gw_qcow2_snapshot *
         free(shot.extra);
         return r;
     }
-    r = drop_state(q, err);
+    r = gw_qcow2_state_drop(n, err); /* it belongs to the snapshot now */
     pthread_mutex_lock(&q->lock);
     if (r >= 0)
         r = finish(q, err);

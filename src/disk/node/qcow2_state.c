@@ -52,6 +52,17 @@ int gw_qcow2_state_read(struct gw_node *n, void *to, uint64_t bytes, uint64_t of
     return r < 0 ? r : gw_qcow2_read_at(q, to, bytes, gw_qcow2_state_at(q, q->h.bytes) + offset, err);
 }
 
+int gw_qcow2_state_drop(struct gw_node *n, struct gw_error *err)
+{
+    struct gw_qcow2 *q = gw_qcow2_of(n);
+    uint64_t from = gw_qcow2_state_at(q, q->h.bytes);
+    uint64_t all = q->h.l1_entries * ((uint64_t)q->l2_entries << q->h.cluster_bits);
+
+    if (n->read_only)
+        return gw_fail(err, -EROFS, GW_BLAME_CALLER, "%s: it was opened read-only", n->name);
+    return all > from ? gw_qcow2_forget_at(q, all - from, from, err) : 0;
+}
+
 /* ---- of a snapshot ----------------------------------------------------------------------------------------------- */
 
 /* A state is where its disk ends; it has clusters of its own, so it is no longer than the file. */
