@@ -48,7 +48,8 @@ GW_API int gw_snapshots_delete(struct gw_snapshots *snapshots, const char *what,
 GW_API int gw_snapshots_free(struct gw_snapshots *snapshots, struct gw_error *err);
 
 /* The machine in a snapshot; the image does not change. It is first copied into an unlinked file in temporary_folder (NULL:
- * /var/tmp). The image has no file: it cannot be locked, marked or removed. -ENODATA: the snapshot has only the disk. */
+ * /var/tmp). The image has no file: it cannot be locked, marked or removed. -ENOENT: there is no such snapshot,
+ * or it has only the disk. */
 GW_API int gw_image_open_snapshot(const char *disk, const char *what, const char *temporary_folder, struct gw_image **ret_image,
                                   struct gw_error *err);
 

@@ -42,7 +42,7 @@ int gw_snapshot_bytes_new(const char *disk, const char *what, struct gw_bytes **
     if (r >= 0)
         r = gw_qcow2_snapshot_find(s->snapshots->disk, what, &s->index, err);
     if (r >= 0 && gw_qcow2_snapshots(s->snapshots->disk, &list) && !list[s->index].state_bytes)
-        r = gw_fail(err, -ENODATA, GW_BLAME_CALLER,
+        r = gw_fail(err, -ENOENT, GW_BLAME_CALLER,
                     "%s: snapshot %s has the disk alone: the machine is in that of another of its disks, if it was saved",
                     disk, what);
     if (r < 0) {

@@ -24,7 +24,7 @@ struct gw_snapshots {
 /* Before the first change. */
 int gw_snapshots_change(struct gw_snapshots *s, struct gw_error *err);
 
-/* The state of a snapshot. *ret owns what it reads from. -ENOENT; -ENODATA: it has only the disk. */
+/* The state of a snapshot. *ret owns what it reads from. -ENOENT: also where it has only the disk. */
 int gw_snapshot_bytes_new(const char *disk, const char *what, struct gw_bytes **ret, struct gw_error *err);
 /* The same in a file without a name, from its first byte on. */
 int gw_snapshot_unpack(const char *disk, const char *what, const char *temporary_folder, int *ret_fd, struct gw_error *err);

@@ -10,7 +10,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import PEERS, Case, built, fetched, pattern, write_file  # noqa: E402
+from harness import PEERS, Case, QmpClosed, built, fetched, pattern, write_file  # noqa: E402
 from versions import VERSIONS  # noqa: E402
 
 MEMORY = 16 << 20
@@ -24,10 +24,10 @@ class Snapshots(Case):
         self.assertEqual(run.returncode, 0, run)
         return run.stdout
 
-    def godwit(self, *argv, status=0):
+    def godwit(self, *argv, status=(0,)):
         run = subprocess.run([built("cli/godwit"), *argv], cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                              env=dict(os.environ, TMPDIR=self.folder))
-        self.assertEqual(run.returncode, status, run)
+        self.assertIn(run.returncode, status, run)
         return run.stdout + run.stderr
 
     def machine(self, version, role, image=None, **options):
@@ -38,6 +38,12 @@ class Snapshots(Case):
         return self.qemu(version, role, memory=MEMORY, machine="microvm,accel=tcg", paused=True, args=args, **options)
 
     def end(self, qemu):
+        """Not by force: what it has of its disk in memory is to be written."""
+        try:
+            qemu.qmp.command("quit")
+        except QmpClosed:
+            pass
+        qemu.wait_exit()
         qemu.close()
         self.processes.remove(qemu)
 
@@ -86,6 +92,12 @@ class Snapshots(Case):
             self.assertIn(date, theirs)
             self.assertRegex(theirs, r"\b0*%s\b" % re.escape(clock.lstrip("0:") if clock.startswith("00:00:0") else clock))
 
+    def assert_alike(self, a, b):
+        """But for the clock of the host, which goes on in one device."""
+        *found, counts = self.godwit("diff", a, b, status=(0, 3)).splitlines()
+        self.assertTrue(all(line.startswith("mc146818rtc/") for line in found), found)
+        self.assertTrue(counts.startswith(("0 pages, 0 RAM blocks, 0 devices, ", "no difference")), counts)
+
     def clean(self, version, image):
         self.tool(version, "qemu-img", "check", "-f", "qcow2", image)  # leaks are an error, too
 
@@ -105,7 +117,7 @@ class Snapshots(Case):
                 self.assert_same_ram(self.sent(version, "image%s.to" % version, image, "--snapshot", "one"), ram)
                 with open(self.path(image), "rb") as f:
                     self.assertEqual(f.read(), before)  # nothing of all that has changed it
-                self.assertIn("godwit snapshot list", self.godwit("verify", image, status=3))
+                self.assertIn("godwit snapshot list", self.godwit("verify", image, status=(3,)))
                 self.written(version, image, ram)
 
     def written(self, version, image, ram):
@@ -117,16 +129,16 @@ class Snapshots(Case):
         self.assert_listed(version, image, 2)
         self.godwit("snapshot", "delete", image, "one")
         self.clean(version, image)
-        self.assertIn("already", self.godwit("convert", "parked" + version, "--into", image, "--snapshot", "ours", status=1))
+        self.assertIn("already", self.godwit("convert", "parked" + version, "--into", image, "--snapshot", "ours", status=(1,)))
         qemu = self.machine(version, "loads" + version, image, args=["-loadvm", "ours"])
         self.assert_same_ram(qemu.saved_ram(), ram)
-        self.assertIn("lock", self.godwit("snapshot", "delete", image, "ours", status=1))  # it has the disk
+        self.assertIn("end the other one first", self.godwit("snapshot", "delete", image, "ours", status=(1,)))  # it has the disk
         self.hmp(qemu, "savevm again")
         self.end(qemu)
         self.clean(version, image)
         self.assert_listed(version, image, 2)
         self.godwit("convert", image, "again" + version, "--format", "parked", "--snapshot", "again")
-        self.godwit("diff", "parked" + version, "again" + version, status=0)
+        self.assert_alike("parked" + version, "again" + version)
         self.tool(version, "qemu-io", "-f", "qcow2", "-c", "read -P 7 100k 300k", image)
 
     def test_bitmaps_stay(self):
