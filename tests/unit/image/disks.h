@@ -90,6 +90,8 @@ static inline void disk_clean(unsigned snapshots)
     assert_int_equal(gw_qcow2_snapshots(n, &list), snapshots);
     disk_ok(gw_node_read(n, first, sizeof first, 0, &err));
     assert_string_equal(first, "the disk");
+    disk_ok(gw_qcow2_state_read(n, first, sizeof first, 0, &err));
+    assert_memory_equal(first, "\0\0\0\0\0\0\0\0", sizeof first); /* states belong to snapshots */
     disk_close(n);
 }
 
