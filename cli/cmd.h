@@ -32,6 +32,7 @@ int gw_cmd_salvage(int argc, char **argv);
 int gw_cmd_schema(int argc, char **argv);
 int gw_cmd_send(int argc, char **argv);
 int gw_cmd_serve(int argc, char **argv);
+int gw_cmd_snapshot(int argc, char **argv);
 int gw_cmd_verify(int argc, char **argv);
 int gw_cmd_vm(int argc, char **argv);
 /* A whole file as text, "-" is standard input; NULL: errno. */

@@ -26,7 +26,8 @@ static int usage(FILE *to)
 {
     fprintf(
         to,
-        "usage: godwit convert IN OUT --format FORMAT [--compress NAME] [--level N] [--xml FILE] [--force]\n\n"
+        "usage: godwit convert IN OUT --format FORMAT [--snapshot NAME] [--compress NAME] [--level N] [--xml FILE] [--force]\n"
+        "       godwit convert IN --into DISK --snapshot NAME\n\n"
         "Writes the machine that rests in the file IN to the file OUT. What IN is, it finds out: a parked machine,\n"
         "a migration stream (also compressed with gzip, bzip2, xz, lzop or zstd), a mapped-ram file, a libvirt save\n"
         "image, also what an NBD server has (nbd://HOST/EXPORT). '-' is standard input, and for parked machines and streams standard output; IN,offset=N a stream or\n"
@@ -37,6 +38,8 @@ static int usage(FILE *to)
         "  --level N        how hard it is compressed\n"
         "  --threads N      that read (default: one for each processor)\n"
         "  --xml FILE       libvirt: the domain's XML; without it, that of IN, which must have one\n"
+        "  --snapshot NAME  IN is a disk image (qcow2): the machine in this snapshot of it\n"
+        "  --into DISK      the machine becomes the snapshot NAME of this disk image, as the disk is now: qemu -loadvm NAME\n"
         "  --force          OUT may be there already: it is replaced once the new file is whole\n"
         "  --quiet          no progress line on a terminal\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
@@ -66,12 +69,22 @@ static bool on_progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
 }
 
 struct job {
-    const char *in, *out, *xml;
+    const char *in, *out, *xml, *snapshot, *into;
     struct gw_image_write_options write;
     bool has_format;
     struct progress progress;
     struct gw_confine confine;
 };
+
+static int write_snapshot(struct job *job, struct gw_image *image, struct gw_error *err)
+{
+    const struct gw_snapshot_options options = {.threads = job->write.threads,
+                                                .progress = on_progress,
+                                                .opaque = &job->progress,
+                                                .temporary_folder = getenv("TMPDIR")};
+
+    return gw_snapshot_write(image, job->into, job->snapshot, &options, err);
+}
 
 static int convert(struct job *job, struct gw_error *err)
 {
@@ -83,7 +96,7 @@ static int convert(struct job *job, struct gw_error *err)
     r = job->xml ? gw_read_xml(job->xml, &xml, err) : 0;
 
     if (r >= 0)
-        r = gw_image_open_in(job->in, getenv("TMPDIR"), &image, err);
+        r = gw_cli_open(job->in, job->into ? NULL : job->snapshot, &image, err);
     if (r >= 0)
         r = gw_confine(&job->confine, gw_confine_kind_of(&job->write), err);
     if (r >= 0) {
@@ -96,7 +109,7 @@ static int convert(struct job *job, struct gw_error *err)
             gw_cli_interrupts_block();
         else
             gw_cli_interrupts_exit("godwit convert: -: interrupted; what went out is not whole\n");
-        r = gw_image_write(image, job->out, &job->write, err);
+        r = job->into ? write_snapshot(job, image, err) : gw_image_write(image, job->out, &job->write, err);
         job->progress.interrupted |= gw_cli_interrupt_pending();
     }
     if (job->progress.shown)
@@ -119,6 +132,14 @@ static enum gw_cli_taken take_format(void *opaque, char *value)
     return GW_CLI_TOLD;
 }
 
+/* A snapshot is a stream as it is, and never in the place of another. */
+static bool into_fits(const struct job *job, int arguments)
+{
+    const struct gw_image_write_options *w = &job->write;
+
+    return arguments == 1 && job->snapshot && !job->has_format && !w->compress && !job->xml && !w->replace;
+}
+
 /* A status, or -1: all is there. */
 static int parse(int argc, char **argv, struct job *job)
 {
@@ -132,19 +153,19 @@ static int parse(int argc, char **argv, struct job *job)
                                             {"force", 'f', .flag = &job->write.replace},
                                             {"quiet", 'q', .flag = &quiet},
                                             GW_CONFINE_OPTION(&job->confine),
-                                            {"into", .absent = "snapshots in disk images"},
-                                            {"snapshot", .absent = "snapshots in disk images"},
+                                            {"into", .text = &job->into},
+                                            {"snapshot", .text = &job->snapshot},
                                             {0}};
     int status = gw_cli_options(argc, argv, options, usage);
 
     if (status >= 0)
         return status;
-    if (optind + 2 != argc || !job->has_format)
+    if (job->into ? level || !into_fits(job, argc - optind) : optind + 2 != argc || !job->has_format)
         return usage(stderr);
     job->write.level = (int)level;
     job->progress.on = !quiet && isatty(STDERR_FILENO);
     job->in = argv[optind];
-    job->out = argv[optind + 1];
+    job->out = job->into ? job->into : argv[optind + 1];
     return -1;
 }
 

@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <godwit/snapshot.h>
 
 #include "cmd.h"
 #include "interrupts.h"
@@ -25,6 +28,14 @@ int gw_cli_end(const char *command, int status)
     if ((!fflush(stdout) && !ferror(stdout)) || status == GW_EXIT_FAILED)
         return status;
     return gw_cli_failed(command, "writing", errno ? strerror(errno) : "not all of it went out");
+}
+
+int gw_cli_open(const char *file, const char *snapshot, struct gw_image **ret_image, struct gw_error *err)
+{
+    const char *temporary_folder = getenv("TMPDIR");
+
+    return snapshot ? gw_image_open_snapshot(file, snapshot, temporary_folder, ret_image, err)
+                    : gw_image_open_in(file, temporary_folder, ret_image, err);
 }
 
 void gw_cli_print_found(json_t *take_all, json_t *found)

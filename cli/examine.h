@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include <godwit/error.h>
+#include <godwit/image.h>
 #include <jansson.h>
 
 /* "godwit COMMAND: what: why" on stderr. Returns GW_EXIT_FAILED. what NULL: it stands in why already. */
@@ -18,6 +18,9 @@ int gw_cli_failed(const char *command, const char *what, const char *why);
 int gw_cli_end(const char *command, int status);
 /* Prints `all` with the list `found` in it, and takes `all`. */
 void gw_cli_print_found(json_t *take_all, json_t *found);
+
+/* A machine at rest; snapshot: that one of a disk image, NULL: what lies in the file. */
+int gw_cli_open(const char *file, const char *snapshot, struct gw_image **ret_image, struct gw_error *err);
 
 /* A line on the terminal that is stderr, if it is one. */
 struct gw_cli_progress {

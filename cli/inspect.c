@@ -21,7 +21,7 @@ static int usage(FILE *to)
 {
     fprintf(
         to,
-        "usage: godwit inspect [--json] [--ram] [--device NAME] [--quiet] FILE\n"
+        "usage: godwit inspect [--json] [--ram] [--device NAME] [--quiet] [--snapshot NAME] FILE\n"
         "       godwit inspect [--json] --against INTO FILE\n\n"
         "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip,\n"
         "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine: machine, elements, RAM, where the "
@@ -32,6 +32,7 @@ static int usage(FILE *to)
         "  --ram          only the RAM\n"
         "  --against INTO why the machine in FILE would not load into the one that wrote INTO (see godwit schema "
         "explain)\n"
+        "  --snapshot NAME  FILE is a disk image (qcow2): the machine in this snapshot of it\n"
         "  --json         as one JSON object\n"
         "  --quiet        no progress line on a terminal\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
@@ -42,7 +43,7 @@ int gw_cmd_inspect(int argc, char **argv)
     struct gw_error err = GW_ERROR_INIT, print_err = GW_ERROR_INIT;
     struct gw_inspect_options how = {0};
     struct gw_inspect *inspect = NULL;
-    const char *name, *against = NULL;
+    const char *name, *against = NULL, *snapshot = NULL;
     struct gw_cli_progress progress;
     struct gw_confine confine = {.command = COMMAND};
     bool quiet = false;
@@ -50,7 +51,7 @@ int gw_cmd_inspect(int argc, char **argv)
     const struct gw_cli_option options[] = {{"device", .text = &how.device}, {"ram", .flag = &how.ram},
                                             {"json", .flag = &how.json},     {"against", .text = &against},
                                             {"quiet", 'q', .flag = &quiet},  GW_CONFINE_OPTION(&confine),
-                                            {0}};
+                                            {"snapshot", .text = &snapshot}, {0}};
     int r = gw_cli_options(argc, argv, options, usage);
 
     if (r >= 0)
@@ -62,14 +63,15 @@ int gw_cmd_inspect(int argc, char **argv)
     if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */
         return gw_cli_failed(COMMAND, NULL, err.text);
     if (against)
-        return how.ram || how.device ? usage(stderr) : gw_inspect_against(name, against, how.json);
+        return how.ram || how.device || snapshot ? usage(stderr) : gw_inspect_against(name, against, how.json);
     how.title = strcmp(name, "-") ? gw_shown(name) : "standard input";
     gw_cli_progress_init(&progress, "inspected");
     progress.on &= !quiet;
     r = gw_inspect_new(&inspect, &err);
     if (r >= 0) {
         gw_inspect_set_progress(inspect, gw_cli_progress_step, &progress);
-        r = gw_inspect_file(inspect, name, getenv("TMPDIR"), &err);
+        r = snapshot ? gw_inspect_snapshot(inspect, name, snapshot, getenv("TMPDIR"), &err)
+                     : gw_inspect_file(inspect, name, getenv("TMPDIR"), &err);
         gw_cli_progress_done(&progress);
     }
     /* What was read before something was wrong is shown, so that one sees where. */

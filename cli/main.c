@@ -21,6 +21,7 @@ static const struct {
     {"salvage", gw_cmd_salvage, "one parked machine from the two halves of a postcopy that broke"},
     {"send", gw_cmd_send, "send a parked machine to a waiting destination"},
     {"serve", gw_cmd_serve, "let a parked machine go on at any number of destinations at once"},
+    {"snapshot", gw_cmd_snapshot, "the snapshots inside of disk images"},
     {"verify", gw_cmd_verify, "whether a machine at rest is whole"},
     {"vm", gw_cmd_vm, "run the machine in the box"},
     {"schema", gw_cmd_schema, "what device state consists of, and whether one version's loads into another"},
@@ -32,7 +33,6 @@ static const struct {
 } missing[] = {
     {"guard", "a migration cannot be checked on its way yet; `receive`, `verify` and `send` do it in steps"},
     {"relay", "a migration cannot be passed on while it runs yet; `receive` and `send` do it in steps"},
-    {"snapshot", "snapshots inside of disk images cannot be read or written yet"},
 };
 
 static void help(FILE *to)

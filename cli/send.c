@@ -14,6 +14,7 @@
 
 #include "confine.h"
 #include "ctl.h"
+#include "examine.h"
 #include "shown.h"
 #include "target.h"
 #include "transfer.h"
@@ -21,7 +22,7 @@
 
 struct send {
     struct gw_transfer transfer;
-    const char *file, *uri, *peer;
+    const char *file, *uri, *peer, *snapshot;
     bool remove, replace, paused, running, postcopy, resume, preempt;
     bool confirmed; /* that the machine is there */
     bool removed;
@@ -50,6 +51,7 @@ static int usage(FILE *to)
         "                           that must not be started; or, with file:PATH, when PATH is on disk\n"
         "  --force                  FILE may have been sent before; with file:PATH, PATH may be there already: it is\n"
         "                           replaced once the stream is whole\n"
+        "  --snapshot NAME          FILE is a disk image (qcow2): the machine in this snapshot of it, which stays there\n"
         "  --running, --paused      the guest goes on there by itself, or waits for `cont` (usual: as it was parked)\n"
         "  --postcopy               the guest goes on there at once, and its pages follow: those that it waits for first.\n"
         "                           The destination needs the capability postcopy-ram, too\n"
@@ -77,7 +79,7 @@ static void report(struct send *tx, const struct gw_stats *stats)
         gw_transfer_clear(t);
         printf("%s is at %s (%s in %s)%s\n", gw_shown(gw_image_machine(tx->image)), gw_shown(tx->uri),
                gw_human_bytes(a, (double)stats->transferred_bytes), gw_human_ms(b, gw_transfer_seconds(t) * 1000),
-               tx->removed || !strcmp(tx->file, "-") ? "" : "; its file is a copy from now on: do not start it twice");
+               tx->removed || tx->snapshot || !strcmp(tx->file, "-") ? "" : "; its file is a copy from now on: do not start it twice");
         if (!gw_image_runs(tx->image) && !tx->target.output)
             printf("it is paused, as it was parked: `cont` lets it go on there (--running would)\n");
     }
@@ -247,7 +249,7 @@ static int run(struct send *tx, struct gw_error *err)
     int r;
 
     tx->confine.connects = gw_path_is_far(tx->file);
-    r = gw_image_open_in(tx->file, getenv("TMPDIR"), &tx->image, err);
+    r = gw_cli_open(tx->file, tx->snapshot, &tx->image, err);
     if (r >= 0)
         r = gw_confine_borrow(&tx->confine, err);
     if (r < 0)
@@ -342,7 +344,7 @@ static bool fits_together(const struct send *tx, int arguments)
 {
     bool by_pages = tx->working.record || tx->working.preferred;
 
-    return arguments == 2 && !(tx->paused && tx->running) && !(tx->resume && (tx->postcopy || tx->paused || tx->running)) &&
+    return arguments == 2 && !(tx->paused && tx->running) && !(tx->remove && tx->snapshot) && !(tx->resume && (tx->postcopy || tx->paused || tx->running)) &&
            (!by_pages || tx->postcopy || tx->resume);
 }
 
@@ -360,6 +362,7 @@ int gw_cmd_send(int argc, char **argv)
                                             {"peer", .text = &tx.peer},
                                             {"postcopy", .flag = &tx.postcopy},
                                             {"resume", .flag = &tx.resume},
+                                            {"snapshot", .text = &tx.snapshot},
                                             {"record", .text = &tx.working.record},
                                             GW_WORKING_OPTION(&tx.working),
                                             GW_CONFINE_OPTION(&tx.confine),

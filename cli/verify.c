@@ -22,18 +22,20 @@ static int usage(FILE *to)
 {
     fprintf(
         to,
-        "usage: godwit verify [--json] [--quiet] FILE\n\n"
+        "usage: godwit verify [--json] [--quiet] [--snapshot NAME] FILE\n\n"
         "Reads all of a parked machine, migration stream, mapped-ram file or libvirt save image, and tells what is\n"
         "broken in it: pages with their block and offset, devices. Exits with 0 when it is whole, with 3 when it is\n"
         "not, with 1 when it cannot be read.\n\n"
-        "  --json   as one JSON object\n"
-        "  --quiet  only the exit status\n" GW_CONFINE_HELP);
+        "  --json           as one JSON object\n"
+        "  --quiet          only the exit status\n"
+        "  --snapshot NAME  FILE is a disk image (qcow2): the machine in this snapshot of it\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
 struct report {
     json_t *faults; /* NULL: text */
     bool quiet;
+    const char *snapshot; /* of a disk image; NULL: the file is the machine's */
     struct gw_cli_progress progress;
     struct gw_confine confine;
 };
@@ -103,7 +105,7 @@ static int verify(struct report *report, const char *file, struct gw_error *err)
     int r;
 
     report->confine.connects = gw_path_is_far(file);
-    r = gw_image_open_in(file, getenv("TMPDIR"), &image, err);
+    r = gw_cli_open(file, report->snapshot, &image, err);
 
     if (r >= 0) {
         format = gw_image_format_name(gw_image_kind(image));
@@ -130,6 +132,7 @@ int gw_cmd_verify(int argc, char **argv)
     struct report report = {.confine = {.command = COMMAND}};
     bool json = false;
     const struct gw_cli_option options[] = {{"json", .flag = &json}, {"quiet", 'q', .flag = &report.quiet},
+                                            {"snapshot", .text = &report.snapshot},
                                             GW_CONFINE_OPTION(&report.confine), {0}};
     int status = gw_cli_options(argc, argv, options, usage);
 

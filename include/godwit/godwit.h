@@ -25,6 +25,7 @@
 #include "godwit/park.h"
 #include "godwit/recv.h"
 #include "godwit/send.h"
+#include "godwit/snapshot.h"
 #include "godwit/state.h"
 #include "godwit/stats.h"
 #include "godwit/survey.h"

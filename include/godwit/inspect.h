@@ -36,6 +36,10 @@ GW_API int gw_inspect_read(struct gw_inspect *in, struct gw_channel *channel, st
 GW_API int gw_inspect_file(struct gw_inspect *in, const char *path, const char *temporary_folder,
                            struct gw_error *err);
 
+/* The same for the machine in a snapshot of a disk image (godwit/snapshot.h), which is first copied into such a file. */
+GW_API int gw_inspect_snapshot(struct gw_inspect *in, const char *disk, const char *what, const char *temporary_folder,
+                               struct gw_error *err);
+
 /* Before it reads: called now and then while it does, by the same thread. total_bytes 0: it is not known. true: stop,
  * -ECANCELED. */
 GW_API void gw_inspect_set_progress(struct gw_inspect *in,

@@ -9,6 +9,7 @@
 #include "image/image.h"
 #include "examine/inspect_parked.h"
 #include "image/libvirt/libvirt.h"
+#include "image/snapshots.h"
 #include "image/unpack.h"
 
 struct source {
@@ -236,25 +237,52 @@ static int look(struct gw_inspect *in, struct source *s, const char *folder, str
     return r < 0 ? r : walk_file(in, s, h.stream_at, program, err);
 }
 
+static int end(struct gw_inspect *in, struct source *s, int r, const struct gw_error *why, struct gw_error *err)
+{
+    gw_close_fd(&s->fd);
+    gw_bytes_free(s->far);
+    if (r < 0) {
+        in->error = *why;
+        if (err)
+            *err = *why;
+    }
+    return r;
+}
+
+static int check_new(const struct gw_inspect *in, struct gw_error *err)
+{
+    return in->open ? gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a stream was inspected with this object already") : 0;
+}
+
 int gw_inspect_file(struct gw_inspect *in, const char *path, const char *temporary_folder, struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
     struct source s = {.fd = -1};
-    int r;
+    int r = check_new(in, err);
 
-    if (in->open)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a stream was inspected with this object already");
+    if (r < 0)
+        return r;
     r = open_source(&s, path, temporary_folder, &why);
     if (r >= 0 && s.far)
         r = walk_far(in, &s, &why);
     else if (r >= 0)
         r = look(in, &s, temporary_folder, &why);
-    gw_close_fd(&s.fd);
-    gw_bytes_free(s.far);
-    if (r < 0) {
-        in->error = why;
-        if (err)
-            *err = why;
+    return end(in, &s, r, &why, err);
+}
+
+int gw_inspect_snapshot(struct gw_inspect *in, const char *disk, const char *what, const char *temporary_folder,
+                        struct gw_error *err)
+{
+    struct gw_error why = GW_ERROR_INIT;
+    struct source s = {.name = disk, .fd = -1};
+    int r = check_new(in, err);
+
+    if (r < 0)
+        return r;
+    r = gw_snapshot_unpack(disk, what, temporary_folder, &s.fd, &why);
+    if (r >= 0) {
+        s.bytes = (uint64_t)lseek(s.fd, 0, SEEK_END);
+        r = walk_file(in, &s, 0, NULL, &why);
     }
-    return r;
+    return end(in, &s, r, &why, err);
 }

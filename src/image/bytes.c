@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 
 #include "channel/iov.h"
+#include "image/unpack.h"
 
+#define COPY_BYTES  (16u << 20) /* at a time: as much as a server is asked for at once */
 #define AHEAD_BYTES (1u << 20) /* of a file that are fetched unasked, at a time */
 
 /* By way of a place for all of it. */
@@ -73,6 +75,35 @@ struct gw_bytes *gw_bytes_free(struct gw_bytes *b)
     if (b)
         b->ops->free(b);
     return NULL;
+}
+
+/* ---- copies ------------------------------------------------------------------------------------------------------ */
+
+static bool is_zeros(const uint8_t *p, size_t bytes)
+{
+    return !bytes || (!*p && !memcmp(p, p + 1, bytes - 1));
+}
+
+/* Zeros become holes, by pieces. */
+int gw_bytes_copy(struct gw_bytes *b, int fd, struct gw_error *err)
+{
+    const size_t piece = 65536;
+    GW_AUTOFREE uint8_t *room = malloc(COPY_BYTES);
+    int r = 0;
+
+    if (!room)
+        return gw_nomem(err, "copy of a file");
+    for (uint64_t at = 0; r >= 0 && at < b->size; at += COPY_BYTES) {
+        size_t n = (size_t)GW_MIN(b->size - at, COPY_BYTES);
+
+        r = gw_bytes_read(b, room, n, at, err);
+        for (size_t i = 0; r >= 0 && i < n; i += piece)
+            if (!is_zeros(room + i, GW_MIN(piece, n - i)))
+                r = gw_pwrite_all(fd, room + i, GW_MIN(piece, n - i), at + i, err);
+    }
+    if (r >= 0 && ftruncate(fd, (off_t)b->size) < 0)
+        r = gw_fail(err, -errno, GW_BLAME_LOCAL, "copy of a file: %s", strerror(errno));
+    return r;
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */

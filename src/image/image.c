@@ -62,8 +62,10 @@ static int recognise(int fd, const char *name, uint64_t offset, const struct gw_
     if (offset)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: no migration stream begins at byte %" PRIu64, name, offset);
     return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                   n ? "%s: neither a parked machine nor a migration stream nor a libvirt save image"
-                     : "%s: the file is empty",
+                   n >= 4 && !memcmp(head, "QFI\xfb", 4)
+                       ? "%s: a disk image; a machine in it is one of its snapshots (godwit snapshot list, --snapshot)"
+                   : n ? "%s: neither a parked machine nor a migration stream nor a libvirt save image"
+                       : "%s: the file is empty",
                    name);
 }
 

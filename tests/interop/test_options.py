@@ -47,7 +47,13 @@ class Options(Case):
                            (["receive", "unix:" + out, "-o", out, "--level", "much"], "--level much: a number up to 22"),
                            (["receive", "unix:" + out, "-o", out, "--log", "loud"], "--log 'loud': that is not understood"),
                            (["send", m, "unix:" + out, "--capability", "events=maybe"], "--capability 'events=maybe'"),
-                           (["convert", m, out, "--into", "x"], "--into: snapshots in disk images: not in this build"),
+                           (["convert", m, out, "--into", "x"], "usage: godwit convert"),
+                           (["convert", m, "--into", "x"], "usage: godwit convert"),
+                           (["convert", m, "--into", "x", "--snapshot", "a", "--force"], "usage: godwit convert"),
+                           (["snapshot", "list"], "usage: godwit snapshot"), (["snapshot", "delete", m], "usage: godwit snapshot"),
+                           (["snapshot", "delete", m, "a", "--json"], "usage: godwit snapshot"), (["snapshot", "make", m], "usage: godwit"),
+                           (["send", m, "unix:" + out, "--snapshot", "a", "--remove"], "usage: godwit send"),
+                           (["inspect", "--snapshot", "a", "--against", m, m], "usage: godwit inspect"),
                            (["extract", m, "--ram", out, "--xml", out], "usage: godwit extract"),
                            (["extract", m, "--elf", out, "--place", "ram"], "godwit extract: --place 'ram'"),
                            (["extract", m, "--ram", out, "--place", "ram=1"], "usage: godwit extract"),
@@ -62,13 +68,13 @@ class Options(Case):
     def test_one_line(self):
         """What getopt finds is told by it alone: a page of help would hide it."""
         with_machine()
-        for command in ("convert", "demo", "diff", "extract", "inspect", "receive", "send", "serve", "verify", "vm"):
+        for command in ("convert", "demo", "diff", "extract", "inspect", "receive", "send", "serve", "snapshot", "verify", "vm"):
             for argv in ([command, "--no-such-option"], [command, "-Z"]):
                 self.assertRegex(self.godwit(*argv, status=2).stderr, r"\Agodwit %s: [^\n]*\n\Z" % command)
 
     def test_help(self):
         with_machine()
-        for command in ("convert", "ctl", "demo", "diff", "extract", "inspect", "receive", "schema", "send", "serve", "verify", "vm"):
+        for command in ("convert", "ctl", "demo", "diff", "extract", "inspect", "receive", "schema", "send", "serve", "snapshot", "verify", "vm"):
             for how in ("--help", "-h"):
                 r = self.godwit(command, how, status=0)
                 self.assertTrue(r.stdout.startswith("usage: godwit " + command), r.stdout)

@@ -110,6 +110,11 @@ int gw_qcow2_snapshot_delete(struct gw_node *n, unsigned index, struct gw_error 
 /* The machine's state: bytes behind the end of the disk. What was not written reads as zeros. */
 int gw_qcow2_state_write(struct gw_node *n, const void *from, uint64_t bytes, uint64_t offset, struct gw_error *err);
 int gw_qcow2_state_read(struct gw_node *n, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err);
+/* Nothing was ever written there. */
+int gw_qcow2_state_drop(struct gw_node *n, struct gw_error *err);
+/* Of a snapshot, within its state_bytes; nothing changes. Any number of these at once. -EPROTO: it is not there. */
+int gw_qcow2_snapshot_state_read(struct gw_node *n, unsigned index, void *to, uint64_t bytes, uint64_t offset,
+                                 struct gw_error *err);
 
 /* ---- bitmaps ----------------------------------------------------------------------------------------------------- */
 

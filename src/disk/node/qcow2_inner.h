@@ -242,6 +242,9 @@ int gw_qcow2_entry(struct gw_qcow2 *q, uint64_t cluster, uint64_t *ret, uint64_t
 /* What is at offset, as far as it is alike. */
 int gw_qcow2_lookup(struct gw_qcow2 *q, uint64_t offset, uint64_t bytes, struct gw_qcow2_run *ret,
                     struct gw_error *err);
+/* The same through another L1 table, of which l1 is the entry for this offset; it ends where that one's part does. */
+int gw_qcow2_lookup_in(struct gw_qcow2 *q, uint64_t l1, uint64_t offset, uint64_t bytes, struct gw_qcow2_run *ret,
+                       struct gw_error *err);
 /* The L2 table of the cluster is the disk's own afterwards, so that its entries can be set. */
 int gw_qcow2_own_table(struct gw_qcow2 *q, uint64_t cluster, struct gw_error *err);
 int gw_qcow2_set_entry(struct gw_qcow2 *q, uint64_t cluster, uint64_t entry, struct gw_error *err);
@@ -255,6 +258,9 @@ void gw_qcow2_l1_dirty(struct gw_qcow2 *q, uint64_t index);
 
 /* These go beyond the end of the disk, where the machine's state is, as far as the L1 table does. */
 int gw_qcow2_read_at(struct gw_qcow2 *q, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err);
+/* What was looked up at offset; entered. */
+int gw_qcow2_read_run(struct gw_qcow2 *q, void *to, const struct gw_qcow2_run *run, uint64_t offset,
+                      struct gw_error *err);
 int gw_qcow2_write_at(struct gw_qcow2 *q, const void *from, uint64_t bytes, uint64_t offset, struct gw_error *err);
 int gw_qcow2_zero_at(struct gw_qcow2 *q, uint64_t bytes, uint64_t offset, unsigned flags, struct gw_error *err);
 /* Whole clusters are forgotten: absent afterwards, whatever is in the backing. */
@@ -277,6 +283,8 @@ void gw_qcow2_unpack_forget(struct gw_qcow2 *q);
 
 /* ---- the rest ---------------------------------------------------------------------------------------------------- */
 
+/* Where the state lies, behind a disk of so many bytes (at most 1 << 62). */
+uint64_t gw_qcow2_state_at(const struct gw_qcow2 *q, uint64_t disk_bytes);
 /* Makes the L1 table longer. Under the lock. */
 int gw_qcow2_l1_grow(struct gw_qcow2 *q, uint64_t entries, struct gw_error *err);
 /* The L1 table that is given becomes the active one, with this length of the disk. */

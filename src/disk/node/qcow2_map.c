@@ -56,29 +56,36 @@ int gw_qcow2_entry_check(const struct gw_qcow2 *q, uint64_t entry, uint64_t clus
     return 0;
 }
 
-/* Where the entry of the cluster is in the file; 0: there is no table for it. */
-static int entry_place(struct gw_qcow2 *q, uint64_t cluster, uint64_t *ret, struct gw_error *err)
+/* What the active L1 table has for the cluster; 0: nothing. */
+static uint64_t l1_of(const struct gw_qcow2 *q, uint64_t cluster)
 {
-    uint64_t index = cluster / q->l2_entries, table = 0;
+    uint64_t index = cluster / q->l2_entries;
+
+    return index < q->h.l1_entries ? q->l1[index] : 0;
+}
+
+/* Where the entry of the cluster is in the file; 0: there is no table for it. l1: what an L1 table has for it. */
+static int entry_place(struct gw_qcow2 *q, uint64_t l1, uint64_t cluster, uint64_t *ret, struct gw_error *err)
+{
+    uint64_t table = l1 & GW_QCOW2_OFFSET;
     int r;
 
-    if (index < q->h.l1_entries)
-        table = q->l1[index] & GW_QCOW2_OFFSET;
     *ret = 0;
     if (!table)
         return 0;
-    r = gw_qcow2_l1_check(q, q->l1[index], index, err);
+    r = gw_qcow2_l1_check(q, l1, cluster / q->l2_entries, err);
     if (r >= 0)
         *ret = table + cluster % q->l2_entries * q->entry_bytes;
     return r;
 }
 
-int gw_qcow2_entry(struct gw_qcow2 *q, uint64_t cluster, uint64_t *ret, uint64_t *ret_parts, struct gw_error *err)
+static int entry_in(struct gw_qcow2 *q, uint64_t l1, uint64_t cluster, uint64_t *ret, uint64_t *ret_parts,
+                    struct gw_error *err)
 {
     struct gw_qcow2_slice *s;
     uint64_t place;
     uint8_t *at;
-    int r = entry_place(q, cluster, &place, err);
+    int r = entry_place(q, l1, cluster, &place, err);
 
     *ret = *ret_parts = 0;
     if (r < 0 || !place)
@@ -90,6 +97,11 @@ int gw_qcow2_entry(struct gw_qcow2 *q, uint64_t cluster, uint64_t *ret, uint64_t
     if (q->entry_bytes == 16)
         *ret_parts = gw_load_be64(at + 8);
     return *ret ? gw_qcow2_entry_check(q, *ret, cluster, err) : 0;
+}
+
+int gw_qcow2_entry(struct gw_qcow2 *q, uint64_t cluster, uint64_t *ret, uint64_t *ret_parts, struct gw_error *err)
+{
+    return entry_in(q, l1_of(q, cluster), cluster, ret, ret_parts, err);
 }
 
 /* Which kind the part of the cluster is that begins at `in`, and how many bytes are alike. */
@@ -142,12 +154,13 @@ static bool goes_on(const struct gw_qcow2_run *run, const struct gw_qcow2_run *n
            (!run->host == !next->host && (!run->host || run->host + run->bytes == next->host));
 }
 
-int gw_qcow2_lookup(struct gw_qcow2 *q, uint64_t offset, uint64_t bytes, struct gw_qcow2_run *ret, struct gw_error *err)
+int gw_qcow2_lookup_in(struct gw_qcow2 *q, uint64_t l1, uint64_t offset, uint64_t bytes, struct gw_qcow2_run *ret,
+                       struct gw_error *err)
 {
     uint64_t table_bytes = (uint64_t)q->l2_entries << q->h.cluster_bits, end = offset + bytes;
     struct gw_qcow2_run run = {.bytes = 0};
 
-    if (offset / table_bytes >= q->h.l1_entries || !(q->l1[offset / table_bytes] & GW_QCOW2_OFFSET)) {
+    if (!(l1 & GW_QCOW2_OFFSET)) {
         *ret = (struct gw_qcow2_run){.kind = GW_QCOW2_K_ABSENT,
                                      .bytes = GW_MIN(bytes, table_bytes - offset % table_bytes)};
         return 0;
@@ -159,7 +172,7 @@ int gw_qcow2_lookup(struct gw_qcow2 *q, uint64_t offset, uint64_t bytes, struct 
 
         if (run.bytes && offset % table_bytes == 0)
             break;
-        r = gw_qcow2_entry(q, offset >> q->h.cluster_bits, &entry, &parts, err);
+        r = entry_in(q, l1, offset >> q->h.cluster_bits, &entry, &parts, err);
         if (r >= 0)
             r = classify(q, entry, parts, in, &next, err);
         if (r < 0 && !run.bytes)
@@ -175,6 +188,11 @@ int gw_qcow2_lookup(struct gw_qcow2 *q, uint64_t offset, uint64_t bytes, struct 
     }
     *ret = run;
     return 0;
+}
+
+int gw_qcow2_lookup(struct gw_qcow2 *q, uint64_t offset, uint64_t bytes, struct gw_qcow2_run *ret, struct gw_error *err)
+{
+    return gw_qcow2_lookup_in(q, l1_of(q, offset >> q->h.cluster_bits), offset, bytes, ret, err);
 }
 
 /* ---- changing ---------------------------------------------------------------------------------------------------- */
@@ -244,7 +262,7 @@ int gw_qcow2_set_entry(struct gw_qcow2 *q, uint64_t cluster, uint64_t entry, str
     struct gw_qcow2_slice *s;
     uint64_t place;
     uint8_t *at;
-    int r = entry_place(q, cluster, &place, err);
+    int r = entry_place(q, l1_of(q, cluster), cluster, &place, err);
 
     if (r >= 0 && !place)
         return gw_qcow2_bad(q, err, "cluster %" PRIu64 " of the disk has no L2 table", cluster);

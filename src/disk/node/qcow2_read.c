@@ -14,7 +14,8 @@ static int read_backing(struct gw_qcow2 *q, void *to, uint64_t bytes, uint64_t o
     return there ? gw_node_read(q->node.backing, to, there, offset, err) : 0;
 }
 
-static int read_run(struct gw_qcow2 *q, void *to, const struct gw_qcow2_run *run, uint64_t offset, struct gw_error *err)
+int gw_qcow2_read_run(struct gw_qcow2 *q, void *to, const struct gw_qcow2_run *run, uint64_t offset,
+                      struct gw_error *err)
 {
     switch (run->kind) {
     case GW_QCOW2_K_DATA:
@@ -45,7 +46,7 @@ int gw_qcow2_read_at(struct gw_qcow2 *q, void *to, uint64_t bytes, uint64_t offs
         pthread_mutex_unlock(&q->lock);
         if (r < 0)
             return r;
-        r = read_run(q, at, &run, offset, err);
+        r = gw_qcow2_read_run(q, at, &run, offset, err);
         gw_qcow2_leave(q, epoch);
         if (r < 0)
             return r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Internal snapshots: taken, applied, deleted; and the state of a machine, which lies behind the end of the disk.
+ * Internal snapshots: taken, applied, deleted.
  *
  * An L1 table counts each cluster that it leads to, through shared L2 tables too. While counts and the flags in the
  * tables cannot change together, the dirty bit is set; flags are cleared before counts rise and set after they fell, so
@@ -178,13 +178,6 @@ static int append(struct gw_qcow2 *q, const struct gw_qcow2_snapshot *s, const s
     return r;
 }
 
-static uint64_t state_at(const struct gw_qcow2 *q)
-{
-    uint64_t table_bytes = (uint64_t)q->l2_entries << q->h.cluster_bits;
-
-    return gw_div_up(q->h.bytes, table_bytes) * table_bytes;
-}
-
 /* Flags follow counts, and all is as it should be. */
 static int finish(struct gw_qcow2 *q, struct gw_error *err)
 {
@@ -197,14 +190,6 @@ static int finish(struct gw_qcow2 *q, struct gw_error *err)
     if (r >= 0)
         r = gw_qcow2_settle(q, err);
     return r < 0 ? r : gw_qcow2_set_dirty(q, false, err);
-}
-
-/* The state belongs to the snapshot now. */
-static int drop_state(struct gw_qcow2 *q, struct gw_error *err)
-{
-    uint64_t from = state_at(q), all = q->h.l1_entries * ((uint64_t)q->l2_entries << q->h.cluster_bits);
-
-    return all > from ? gw_qcow2_forget_at(q, all - from, from, err) : 0;
 }
 
 int gw_qcow2_snapshot_create(struct gw_node *n, const struct gw_qcow2_snapshot *snapshot, struct gw_error *err)
@@ -231,7 +216,7 @@ int gw_qcow2_snapshot_create(struct gw_node *n, const struct gw_qcow2_snapshot *
         free(shot.extra);
         return r;
     }
-    r = drop_state(q, err);
+    r = gw_qcow2_state_drop(n, err); /* it belongs to the snapshot now */
     pthread_mutex_lock(&q->lock);
     if (r >= 0)
         r = finish(q, err);
@@ -392,45 +377,4 @@ int gw_qcow2_snapshot_delete(struct gw_node *n, unsigned index, struct gw_error 
         r = finish(q, err);
     pthread_mutex_unlock(&q->lock);
     return r;
-}
-
-/* ---- the machine's state ----------------------------------------------------------------------------------------- */
-
-static int state_range(const struct gw_qcow2 *q, uint64_t bytes, uint64_t offset, uint64_t *ret_end,
-                       struct gw_error *err)
-{
-    uint64_t most = GW_QCOW2_L1_MAX / 8 * ((uint64_t)q->l2_entries << q->h.cluster_bits), from = state_at(q);
-
-    if (gw_add_overflows(offset, bytes, ret_end) || *ret_end > most || from > most - *ret_end)
-        return gw_fail(err, -EFBIG, GW_BLAME_CALLER, "%s: %" PRIu64 " bytes of state at %" PRIu64 " have no room",
-                       q->node.name, bytes, offset);
-    *ret_end += from;
-    return 0;
-}
-
-int gw_qcow2_state_write(struct gw_node *n, const void *from, uint64_t bytes, uint64_t offset, struct gw_error *err)
-{
-    struct gw_qcow2 *q = gw_qcow2_of(n);
-    uint64_t end;
-    int r = changing(n, err);
-
-    if (r >= 0)
-        r = state_range(q, bytes, offset, &end, err);
-    if (r < 0)
-        return r;
-    pthread_mutex_lock(&q->lock);
-    r = gw_qcow2_before_write(q, err);
-    if (r >= 0)
-        r = gw_qcow2_l1_grow(q, gw_div_up(end, (uint64_t)q->l2_entries << q->h.cluster_bits), err);
-    pthread_mutex_unlock(&q->lock);
-    return r < 0 ? r : gw_qcow2_write_at(q, from, bytes, state_at(q) + offset, err);
-}
-
-int gw_qcow2_state_read(struct gw_node *n, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
-{
-    struct gw_qcow2 *q = gw_qcow2_of(n);
-    uint64_t end;
-    int r = state_range(q, bytes, offset, &end, err);
-
-    return r < 0 ? r : gw_qcow2_read_at(q, to, bytes, state_at(q) + offset, err);
 }

@@ -6,6 +6,7 @@
 
 #include "base/sized.h"
 #include "image/files/far_out.h"
+#include "image/files/ready.h"
 #include "image/held.h"
 #include "image/parked/stage.h"
 
@@ -100,19 +101,28 @@ static void name_it(struct gw_error *err, const char *path)
         gw_context(err, "%s", path);
 }
 
+int gw_image_ready(struct gw_image *image, const char *path, enum gw_image_format format, struct gw_error *err)
+{
+    int r;
+
+    /* These have no other place for it than the stream. */
+    if (image->libvirt_saved && (format == GW_IMAGE_STREAM || format == GW_IMAGE_MAPPED_RAM) &&
+        (r = gw_image_set_runs(image, gw_image_runs(image), err)) < 0)
+        return r;
+    if (gw_image_lacking(image) && format != GW_IMAGE_PARKED)
+        return gw_fail(err, -EBADMSG, GW_BLAME_CALLER, "%s: the machine is not whole, which only a parked file can tell", path);
+    return 0;
+}
+
 static int write_file(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
                       struct gw_error *err)
 {
     const struct gw_image_format_ops *format = find(options->format);
     struct gw_image_out own, *out = &own;
-    int r;
+    int r = gw_image_ready(image, path, options->format, err);
 
-    /* These have no other place for it than the stream. */
-    if (image->libvirt_saved && (options->format == GW_IMAGE_STREAM || options->format == GW_IMAGE_MAPPED_RAM) &&
-        (r = gw_image_set_runs(image, gw_image_runs(image), err)) < 0)
+    if (r < 0)
         return r;
-    if (gw_image_lacking(image) && options->format != GW_IMAGE_PARKED)
-        return gw_fail(err, -EBADMSG, GW_BLAME_CALLER, "%s: the machine is not whole, which only a parked file can tell", path);
     if (!format || !format->write)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: files of the format %s cannot be written", path,
                        format ? format->name : "?");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../image/built.h"
+#include "../image/disks.h"
 #include "examine/inspect.h"
 
 static struct built b;
@@ -98,12 +99,30 @@ static void test_nothing(void **state)
     assert_true(gw_inspect_file(in, path, NULL, &err) < 0);
 }
 
+/* The state in a snapshot of a disk image. */
+static void test_snapshot(void **state)
+{
+    const uint8_t *data;
+    size_t n;
+
+    assert_int_equal(disk_up(NULL), 0);
+    data = gw_out_data(&b.out, &n);
+    disk_snapshot("one", data, n);
+    disk_snapshot("two", "", 0);
+    assert_int_equal(gw_inspect_snapshot(in, disk_path, "two", disk_folder, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "snapshot two has the disk alone"));
+    disk_ok(gw_inspect_snapshot(in, disk_path, "one", disk_folder, &err));
+    assert_int_equal(in->bytes, n);
+    assert_int_equal(gw_inspect_snapshot(in, disk_path, "one", disk_folder, &err), -EINVAL);
+    disk_down(NULL);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {T(test_plain),  T(test_offset), T(test_no_file),
-                                       T(test_folder), T(test_cut),    T(test_nothing)};
+                                       T(test_folder), T(test_cut),    T(test_nothing), T(test_snapshot)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

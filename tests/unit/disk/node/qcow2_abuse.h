@@ -49,7 +49,8 @@ static inline void abuse_look(struct gw_node *n)
     uint8_t *room = malloc(ABUSE_READ);
     struct gw_qcow2_bitmap *bitmaps = NULL;
     struct gw_qcow2_report report;
-    unsigned count = 0;
+    const struct gw_qcow2_snapshot *list;
+    unsigned count = 0, snapshots = GW_MIN(gw_qcow2_snapshots(n, &list), 4);
 
     abuse_call(gw_node_read(n, room, bytes, 0, &err));
     if (n->bytes > bytes)
@@ -65,6 +66,8 @@ static inline void abuse_look(struct gw_node *n)
         at += r < 0 ? 512 : run.bytes;
     }
     abuse_call(gw_qcow2_state_read(n, room, 5000, 0, &err));
+    for (unsigned i = 0; i < snapshots; i++)
+        abuse_call(gw_qcow2_snapshot_state_read(n, i, room, GW_MIN(list[i].state_bytes, ABUSE_READ), 0, &err));
     abuse_call(gw_qcow2_check(n, &report, &err));
     abuse_call(gw_qcow2_bitmaps_load(n, &bitmaps, &count, &err));
     if (!n->read_only && count)

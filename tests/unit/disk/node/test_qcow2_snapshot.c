@@ -50,36 +50,11 @@ static void test_narrow_refcounts(void **state)
     rig_done(&f);
 }
 
-static void test_state(void **state)
-{
-    struct gw_qcow2_snapshot s = {.name = (char[]){"s"}, .state_bytes = 100000};
-    struct gw_error err = GW_ERROR_INIT;
-    struct rig_file f;
-    struct gw_node *n = rig_image(&f, 1 << 20, 12);
-    uint8_t *room = malloc(100000);
-
-    memset(room, 5, 100000);
-    rig_ok(gw_qcow2_state_write(n, room, 100000, 0, &err));
-    rig_ok(gw_qcow2_snapshot_create(n, &s, &err));
-    rig_ok(gw_qcow2_state_read(n, room, 100000, 0, &err));
-    assert_int_equal(room[99999], 0); /* it is the snapshot's */
-    rig_ok(gw_qcow2_snapshot_apply(n, 0, &err));
-    rig_ok(gw_qcow2_state_read(n, room, 100000, 0, &err));
-    assert_int_equal(room[99999], 5);
-    assert_int_equal(gw_qcow2_state_read(n, room, 1, UINT64_MAX, &err), -EFBIG);
-    assert_int_equal(gw_qcow2_state_write(n, room, 1, 1ull << 60, &err), -EFBIG);
-    rig_clean(n);
-    free(room);
-    gw_node_free(n, NULL);
-    rig_done(&f);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_narrow_refcounts),
-        cmocka_unit_test(test_state),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

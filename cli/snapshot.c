@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * godwit snapshot: the snapshots inside of disk images, as QEMU takes them.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <godwit/godwit.h>
+#include <jansson.h>
+
+#include "cmd.h"
+#include "confine.h"
+#include "examine.h"
+#include "human.h"
+#include "shown.h"
+#include "table.h"
+
+#define COMMAND "snapshot"
+
+static int usage(FILE *to)
+{
+    fprintf(to,
+            "usage: godwit snapshot list DISK [--json]\n"
+            "       godwit snapshot delete DISK SNAPSHOT\n\n"
+            "The snapshots inside of the disk image DISK (qcow2), as QEMU takes them with savevm or snapshot-save. SNAPSHOT is an\n"
+            "ID or a name; an ID comes first. One with a state has a machine in it: convert, inspect, verify and send read it\n"
+            "with --snapshot, and `godwit convert FILE --into DISK --snapshot NAME` writes one. A disk that runs somewhere is\n"
+            "left alone.\n\n"
+            "  --json  list: as one JSON object\n" GW_CONFINE_HELP);
+    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
+}
+
+/* What is no UTF-8 has no other place in JSON. */
+static json_t *text(const char *bytes)
+{
+    json_t *t = json_string(bytes);
+
+    return t ? t : json_string(gw_shown(bytes));
+}
+
+static json_t *as_json(const struct gw_snapshot *s)
+{
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I}", "id", text(s->id), "name", text(s->name), "date-sec",
+                     (json_int_t)s->seconds, "date-nsec", (json_int_t)s->nanoseconds, "vm-clock-nsec", (json_int_t)s->ran_ns,
+                     "vm-state-size", (json_int_t)s->state_bytes, "disk-size", (json_int_t)s->disk_bytes);
+}
+
+/* "2026-05-01 12:30:00", here. */
+static void when(char *buf, size_t size, uint32_t seconds)
+{
+    time_t t = (time_t)seconds;
+    struct tm tm;
+
+    if (!localtime_r(&t, &tm) || !strftime(buf, size, "%Y-%m-%d %H:%M:%S", &tm))
+        snprintf(buf, size, "%" PRIu32, seconds);
+}
+
+static void print(const struct gw_snapshot *s)
+{
+    char date[32], clock[32], state[GW_HUMAN], disk[GW_HUMAN];
+    uint64_t ms = s->ran_ns / 1000000;
+
+    when(date, sizeof date, s->seconds);
+    snprintf(clock, sizeof clock, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64, ms / 3600000, ms / 60000 % 60,
+             ms / 1000 % 60, ms % 1000);
+    printf("%-6s %-20s %-19s %14s %12s %12s\n", gw_shown(s->id), gw_shown(s->name), date, clock,
+           s->state_bytes ? gw_human_bytes(state, (double)s->state_bytes) : "-", gw_human_bytes(disk, (double)s->disk_bytes));
+}
+
+static int list(const struct gw_snapshots *snapshots, const char *disk, bool json)
+{
+    unsigned n = gw_snapshots_count(snapshots);
+    json_t *found = json ? json_array() : NULL;
+    struct gw_snapshot s;
+
+    if (!json && n)
+        printf("%-6s %-20s %-19s %14s %12s %12s\n", "ID", "NAME", "TAKEN", "VM CLOCK", "STATE", "DISK");
+    for (unsigned i = 0; i < n && gw_snapshots_get(snapshots, i, &s, NULL) >= 0; i++)
+        if (json)
+            json_array_append_new(found, as_json(&s));
+        else
+            print(&s);
+    if (json)
+        gw_cli_print_found(json_pack("{s:o}", "file", text(disk)), found);
+    json_decref(found);
+    return gw_cli_end(COMMAND, GW_EXIT_DONE);
+}
+
+static int run(const struct gw_confine *confine, char **words, bool json)
+{
+    bool deletes = !strcmp(words[0], "delete");
+    struct gw_snapshots *snapshots = NULL;
+    struct gw_error err = GW_ERROR_INIT;
+    int status = GW_EXIT_DONE, r = gw_snapshots_open(words[1], deletes, &snapshots, &err), e;
+
+    if (r >= 0)
+        r = gw_confine(confine, GW_CONFINE_ALL, &err);
+    if (r >= 0 && deletes)
+        r = gw_snapshots_delete(snapshots, words[2], &err);
+    else if (r >= 0)
+        status = list(snapshots, words[1], json);
+    e = gw_snapshots_free(snapshots, r < 0 ? NULL : &err);
+    return r < 0 || e < 0 ? gw_cli_failed(COMMAND, NULL, err.text) : status;
+}
+
+int gw_cmd_snapshot(int argc, char **argv)
+{
+    struct gw_confine confine = {.command = COMMAND};
+    bool json = false;
+    const struct gw_cli_option options[] = {{"json", .flag = &json}, GW_CONFINE_OPTION(&confine), {0}};
+    int status = gw_cli_options(argc, argv, options, usage), n = argc - optind;
+    char **words = argv + optind;
+
+    if (status >= 0)
+        return status;
+    if (!((n == 2 && !strcmp(words[0], "list")) || (n == 3 && !strcmp(words[0], "delete") && !json)))
+        return usage(stderr);
+    confine.connects = gw_path_is_far(words[1]);
+    return run(&confine, words, json);
+}

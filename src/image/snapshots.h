@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * snapshots: those inside of a disk image (godwit/snapshot.h), and the state that one of them has as bytes.
+ *
+ * Who changes an image gets its bitmaps in memory first, and puts them back when it is done: changes of snapshots alone leave
+ * the disk as it is, so the bitmaps stay true.
+ */
+#ifndef GW_IMAGE_SNAPSHOTS_H
+#define GW_IMAGE_SNAPSHOTS_H
+
+#include "godwit/snapshot.h"
+#include "image/bytes.h"
+
+struct gw_node;
+struct gw_qcow2_bitmap;
+
+struct gw_snapshots {
+    struct gw_node *disk;
+    struct gw_qcow2_bitmap *bitmaps;
+    unsigned bitmap_count;
+    bool changed;
+};
+
+/* Before the first change. */
+int gw_snapshots_change(struct gw_snapshots *s, struct gw_error *err);
+
+/* The state of a snapshot. *ret owns what it reads from. -ENOENT: also where it has only the disk. */
+int gw_snapshot_bytes_new(const char *disk, const char *what, struct gw_bytes **ret, struct gw_error *err);
+/* The same in a file without a name, from its first byte on. */
+int gw_snapshot_unpack(const char *disk, const char *what, const char *temporary_folder, int *ret_fd, struct gw_error *err);
+
+#endif
