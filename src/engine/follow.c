@@ -57,6 +57,28 @@ void gw_follow_deaf(void *recv, const struct gw_error *error)
 
 /* ---- the thread ---------------------------------------------------------------------------------------------------- */
 
+/* EOF came before the machine runs here: a device that is being loaded would wait for good for a page that did not come. */
+static int check_whole(struct gw_recv *r, struct gw_error *err)
+{
+    uint64_t left;
+
+    gw_urgent_in_await(r);
+    left = gw_follow_lacking(r);
+    return left ? gw_fail(err, -EPROTO, GW_BLAME_PEER, "EOF at byte %" PRIu64 ", and %" PRIu64 " bytes of memory have not come",
+                          gw_reader_offset(&r->reader) - 1, left)
+                : 0;
+}
+
+static bool is_committed(struct gw_recv *r)
+{
+    bool is;
+
+    pthread_mutex_lock(&r->session.lock);
+    is = in(r)->committed;
+    pthread_mutex_unlock(&r->session.lock);
+    return is;
+}
+
 static void *read_pages(void *arg)
 {
     struct gw_recv *r = arg;
@@ -64,6 +86,8 @@ static void *read_pages(void *arg)
     int e = gw_recv_elements(r, false, &error);
     bool committed;
 
+    if (e >= 0 && !is_committed(r))
+        e = check_whole(r, &error);
     pthread_mutex_lock(&r->session.lock);
     in(r)->result = e;
     in(r)->error = error;

@@ -256,14 +256,12 @@ static void test_commit_cancelled(void **state)
     assert_int_equal(gw_session_phase(&r->session), GW_PHASE_LOADING);
 }
 
-/* The thread had no success before RUN was read: the machine stays with its source. */
-static void test_commit_after_loss(void **state)
+/* The thread has ended before RUN was read. */
+static void listen_to_the_end(void)
 {
-    struct gw_error seen = GW_ERROR_INIT;
     bool ended = false;
 
     go_to(GW_PHASE_LOADING);
-    assert_int_equal(gw_channel_close(far, NULL), 0);
     assert_int_equal(gw_follow_listen(r, &err), 0);
     assert_true(r->postcopy.threaded);
     while (!ended) {
@@ -272,11 +270,45 @@ static void test_commit_after_loss(void **state)
         pthread_mutex_unlock(&r->session.lock);
         sched_yield();
     }
+}
+
+/* It had no success: the machine stays with its source. */
+static void test_commit_after_loss(void **state)
+{
+    struct gw_error seen = GW_ERROR_INIT;
+
+    assert_int_equal(gw_channel_close(far, NULL), 0);
+    listen_to_the_end();
     assert_int_equal(gw_follow_commit(r, &seen), -ENODATA);
     assert_non_null(strstr(seen.text, "stream ended at byte 0"));
     assert_int_equal(gw_follow(r, 0, &err), -ENODATA);
     assert_int_equal(gw_session_phase(&r->session), GW_PHASE_LOADING);
     rig_said("release "); /* a device that waits for a page while it is loaded */
+}
+
+/* The source has ended its stream, and a device may wait for a page that did not come. */
+static void test_commit_after_an_early_end(void **state)
+{
+    struct gw_error seen = GW_ERROR_INIT;
+
+    lacking = 0x3000;
+    gw_put_u8(&out, GW_ELEMENT_EOF);
+    put(true);
+    listen_to_the_end();
+    assert_int_equal(gw_follow_commit(r, &seen), -EPROTO);
+    assert_string_equal(seen.text, "EOF at byte 0, and 12288 bytes of memory have not come");
+    assert_int_equal(gw_follow(r, 0, &err), -EPROTO);
+    rig_said("release ");
+}
+
+static void test_commit_after_the_end(void **state)
+{
+    gw_put_u8(&out, GW_ELEMENT_EOF);
+    put(true);
+    listen_to_the_end();
+    assert_int_equal(gw_follow_commit(r, &err), 0);
+    rig_said("[postcopy-active] ");
+    gw_follow(r, 0, NULL);
 }
 
 /* ---- the end ---- */
@@ -457,7 +489,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_ask), T(test_longest_name), T(test_deaf), T(test_map), T(test_map_refused), T(test_resume), T(test_resume_unheard),
-        T(test_commit), T(test_commit_cancelled), T(test_commit_after_loss), T(test_whole), T(test_lacks), T(test_open_section),
+        T(test_commit), T(test_commit_cancelled), T(test_commit_after_loss),
+        T(test_commit_after_an_early_end), T(test_commit_after_the_end), T(test_whole), T(test_lacks), T(test_open_section),
         T(test_lost_behind_the_last_page), T(test_idle), T(test_arrive), T(test_arrive_parked), T(test_given_up_at_rest), T(test_given_up_here),
         T(test_held), T(test_again), T(test_recover_refused), T(test_pause),
     };
