@@ -220,8 +220,13 @@ static void forget_door(struct gw_recv *r)
 /* The connection is of no use any more, and nobody is asked for anything. */
 static void disconnect(struct gw_recv *r)
 {
-    if (r->channel)
+    uint64_t in = 0, out;
+
+    if (r->channel) {
         gw_channel_shutdown(r->channel);
+        gw_channel_bytes(r->channel, &in, &out);
+    }
+    r->in_before += in;
     gw_answers_open(&r->answers, NULL);
     gw_urgent_in_end(r);
     gw_door_close(r);
@@ -315,6 +320,19 @@ static void tell_notes(struct gw_recv *r)
     }
 }
 
+/* Nothing more is waited for, also where that turned out while another source was. */
+static void whole(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+
+    gw_session_log(x, "all of the machine is here; %s", err->text);
+    *err = (struct gw_error)GW_ERROR_INIT;
+    if (gw_session_phase(x) == GW_PHASE_RECV_PAUSED)
+        gw_session_enter(x, GW_PHASE_RECV_RECOVER);
+    if (gw_session_phase(x) == GW_PHASE_RECV_RECOVER)
+        gw_session_enter(x, GW_PHASE_FOLLOWED);
+}
+
 /* Reading ended with e. Goes on, on another connection, as long as something is lacking that a source may still have. */
 static int until_complete(struct gw_recv *r, int e, struct gw_error *err)
 {
@@ -328,9 +346,10 @@ static int until_complete(struct gw_recv *r, int e, struct gw_error *err)
         }
         if (e < 0 && gw_urgent_in_check(r, err) < 0)
             e = err->code;
+        if (e < 0)
+            gw_urgent_in_end(r); /* it may bring the last pages until then */
         if (e < 0 && !gw_follow_lacking(r)) {
-            gw_session_log(x, "all of the machine is here; %s", err->text);
-            *err = (struct gw_error)GW_ERROR_INIT;
+            whole(r, err);
             e = 0;
         }
         if (e >= 0 || !waits || gw_session_check(x, NULL) < 0)

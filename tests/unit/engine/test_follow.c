@@ -14,7 +14,7 @@ static struct gw_guest_ops guest;
 static struct gw_live_ops follows;
 static struct gw_channel *other; /* another source's end */
 static uint64_t lacking;
-static bool comes_again;
+static bool comes_again, all_comes;
 
 static uint64_t fake_lacking(struct gw_live *l)
 {
@@ -98,6 +98,8 @@ static void on_event(void *opaque, const struct gw_event *e)
         come_again();
     else
         r->session.yanked = true;
+    if (all_comes)
+        lacking = 0;
 }
 
 static void go_to(enum gw_phase to)
@@ -135,7 +137,7 @@ static int up(void **state)
     gw_session_set_channel(&r->session, near);
     gw_globalstate_set(rig.vm->globalstate, true);
     lacking = 0;
-    comes_again = false;
+    comes_again = all_comes = false;
     r->session.on_event = on_event;
     other = NULL;
     err = (struct gw_error)GW_ERROR_INIT;
@@ -442,17 +444,37 @@ static void test_again(void **state)
                                "\0\6\0\4\0\0\0\1"; /* RESUME_ACK */
     char got[sizeof want - 1];
 
+    uint64_t bytes, out_bytes;
+
     lacking = 0x3000;
+    gw_put_u32(&out, 1);
+    put(true);
+    assert_int_equal(gw_get_discard(&r->reader, 4, NULL), 0);
     go_to(GW_PHASE_FOLLOWED);
     gw_fail(&err, -ECONNRESET, GW_BLAME_CHANNEL, "lost");
     comes_again = true;
     assert_int_equal(gw_follow(r, -ECONNRESET, &err), 0);
+    gw_channel_bytes(r->channel, &bytes, &out_bytes);
+    gw_recv_publish(r);
+    assert_int_equal(r->session.stats.transferred_bytes, 4 + bytes);
     rig_said("hold [postcopy-paused] [postcopy-recover] [postcopy-active] again ");
     gw_channel_shutdown(r->channel);
     assert_int_equal(gw_channel_read_full(other, got, sizeof got, NULL), 0);
     assert_memory_equal(got, want, sizeof got);
     assert_non_null(r->postcopy.door); /* urgent pages may still come there */
     assert_int_equal(r->grammar, GW_GRAMMAR_CLOSED);
+}
+
+/* All has come, as it turns out when nobody else will. */
+static void test_here_after_all(void **state)
+{
+    lacking = 0x3000;
+    all_comes = true;
+    go_to(GW_PHASE_FOLLOWED);
+    gw_fail(&err, -ECONNRESET, GW_BLAME_CHANNEL, "lost");
+    assert_int_equal(gw_follow(r, -ECONNRESET, &err), 0);
+    assert_int_equal(gw_session_phase(&r->session), GW_PHASE_FOLLOWED);
+    assert_int_equal(err.code, 0);
 }
 
 /* ---- states that refuse ---- */
@@ -492,7 +514,7 @@ int main(void)
         T(test_commit), T(test_commit_cancelled), T(test_commit_after_loss),
         T(test_commit_after_an_early_end), T(test_commit_after_the_end), T(test_whole), T(test_lacks), T(test_open_section),
         T(test_lost_behind_the_last_page), T(test_idle), T(test_arrive), T(test_arrive_parked), T(test_given_up_at_rest), T(test_given_up_here),
-        T(test_held), T(test_again), T(test_recover_refused), T(test_pause),
+        T(test_held), T(test_again), T(test_here_after_all), T(test_recover_refused), T(test_pause),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
