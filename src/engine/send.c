@@ -112,11 +112,12 @@ void gw_send_publish(struct gw_send *s)
     *(runs ? &st->precopy_bytes : s->postcopy && s->followed ? &st->postcopy_bytes : &st->downtime_bytes) += ram - s->ram_bytes;
     st->postcopy_requests = s->plan.requests ? gw_requests_count(s->plan.requests) : 0;
     s->ram_bytes = ram;
+    gw_earlier_add(s->earlier, st);
     st->cpu_throttle_percentage = s->throttle.percent;
-    st->total_time_ns = t - s->started_ns;
-    if (s->active_ns)
+    st->total_time_ns = t - s->began_ns;
+    if (s->active_ns && !s->earlier)
         st->setup_time_ns = s->active_ns - s->started_ns;
-    gw_history_sample(&s->history, (struct gw_sample){t, st->transferred_bytes, st->remaining_bytes, 0, s->throttle.percent},
+    gw_history_sample(&s->history, (struct gw_sample){t, sent.bytes, st->remaining_bytes, 0, s->throttle.percent},
                       !runs);
     pthread_mutex_unlock(&s->session.lock);
 }
@@ -252,6 +253,7 @@ static void *send_main(void *arg)
         gw_session_set_channel(&s->session, NULL);
         s->channel = gw_channel_free(s->channel);
     }
+    gw_earlier_keep(s);
     gw_vm_end(vm);
     if (gw_session_phase(&s->session) == GW_PHASE_CANCELLING)
         gw_session_enter(&s->session, GW_PHASE_CANCELLED);
@@ -371,6 +373,7 @@ static int start(struct gw_vm *vm, const struct gw_send_config *config, struct g
         r = prepare(s, config, err);
     if (r >= 0) {
         s->undecided = gw_vm_place(vm) == GW_VM_UNDECIDED;
+        gw_earlier_begin(s);
         gw_session_enter(&s->session, s->resume ? GW_PHASE_RECONNECT : GW_PHASE_CONNECT);
         r = gw_session_run(&s->session, send_main, s, err);
     }
@@ -504,7 +507,7 @@ void gw_send_stats_sized(struct gw_send *s, struct gw_stats *ret_stats, size_t s
     pthread_mutex_lock(&x->lock);
     stats = x->stats;
     if (!x->ended)
-        stats.total_time_ns = now(s) - s->started_ns;
+        stats.total_time_ns = now(s) - s->began_ns;
     pthread_mutex_unlock(&x->lock);
     gw_sized_out(ret_stats, stats_bytes, &stats, sizeof stats);
 }
