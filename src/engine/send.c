@@ -271,11 +271,22 @@ static int check_throttles(const struct gw_vm *vm, struct gw_error *err)
     return 0;
 }
 
-static int refuse_persistent(const struct gw_ram *ram, struct gw_error *err)
+/* The flags of a block may change in another thread, under the lock. */
+static const struct gw_ram_block *persistent(struct gw_vm *vm)
+{
+    const struct gw_ram_block *b;
+
+    pthread_mutex_lock(&vm->ram.lock);
+    b = gw_ram_persistent(&vm->ram);
+    pthread_mutex_unlock(&vm->ram.lock);
+    return b;
+}
+
+static int refuse_persistent(const struct gw_ram_block *b, struct gw_error *err)
 {
     return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
                    "RAM block %s is on persistent memory, whose pages cannot follow a guest that runs: this machine goes without postcopy",
-                   gw_ram_persistent(ram)->name);
+                   b->name);
 }
 
 /* It can be connected to more than once. */
@@ -320,8 +331,8 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
                        s->resume ? "resume" : "go by postcopy from the start");
     if (s->resume && !s->session.vm->guest->at_rest && gw_vm_running(s->session.vm))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "to resume: the machine runs here, so it is not the one that waits there");
-    if (s->postcopy_asked && gw_ram_persistent(&s->session.vm->ram))
-        return refuse_persistent(&s->session.vm->ram, err);
+    if (s->postcopy_asked && persistent(s->session.vm))
+        return refuse_persistent(persistent(s->session.vm), err);
     s->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0
                     : config->progress_timeout_ns             ? config->progress_timeout_ns
                                                               : DEFAULT_TIMEOUT_NS;
@@ -441,6 +452,7 @@ int gw_send_continue(struct gw_send *s, struct gw_error *err)
 int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err)
 {
     struct gw_session *x = &s->session;
+    const struct gw_ram_block *stays = persistent(x->vm);
     int r = 0;
 
     pthread_mutex_lock(&x->lock);
@@ -449,8 +461,8 @@ int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err)
     else if (gw_phase_row(x->phase)->status != GW_STATUS_SETUP && x->phase != GW_PHASE_ACTIVE)
         r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the migration is in state %s: it is too late for a switch to postcopy",
                     gw_status_name(gw_phase_row(x->phase)->status));
-    else if (gw_ram_persistent(&x->vm->ram))
-        r = refuse_persistent(&x->vm->ram, err);
+    else if (stays)
+        r = refuse_persistent(stays, err);
     else
         s->postcopy_asked = true;
     pthread_cond_broadcast(&x->changed);
