@@ -97,6 +97,9 @@ struct gw_bitmap_alias {
  * name or alias has a wrong length or occurs twice; -ENOMEM. */
 GW_API int gw_vm_map_bitmaps(struct gw_vm *vm, const struct gw_bitmap_alias *aliases, size_t count,
                              struct gw_error *err);
+/* Calls f for each entry of the mapping that holds now, in its order; the entry is valid inside of f. false: there is none. Any
+ * thread. */
+GW_API bool gw_vm_for_each_bitmap_alias(struct gw_vm *vm, void (*f)(void *opaque, const struct gw_bitmap_alias *alias), void *opaque);
 
 #ifdef __cplusplus
 }

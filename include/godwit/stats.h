@@ -3,6 +3,9 @@
  * stats: what query-migrate tells, with the same names and meaning (R22), and what it does not.
  *
  * Every byte on the wire is counted by cause exactly once: transferred is the sum of bytes_by[].
+ *
+ * A migration by postcopy that is resumed goes on counting, on both sides: numbers are the sum over all of its connections, and its
+ * time is since it began, the pauses too. Where another process resumes it (send FILE --resume), it begins from nothing.
  */
 #ifndef GODWIT_STATS_H
 #define GODWIT_STATS_H

@@ -269,3 +269,48 @@ int gw_control_map_bitmaps(struct gw_control *c, json_t *mapping, struct gw_erro
     free(a.list);
     return r;
 }
+
+struct mapped {
+    json_t *list;
+    bool bad;
+};
+
+/* The bitmaps of this disk, which is added at the end if it is not there. NULL: no memory. */
+static json_t *mapped_of(json_t *list, const struct gw_bitmap_alias *a)
+{
+    json_t *node, *o = NULL;
+    size_t i;
+
+    json_array_foreach(list, i, node)
+    {
+        if (!strcmp(text(node, "node-name"), a->disk))
+            return json_object_get(node, "bitmaps");
+    }
+    o = json_pack("{s:s, s:s, s:[]}", "node-name", a->disk, "alias", a->disk_alias, "bitmaps");
+    return json_array_append_new(list, o) ? NULL : json_object_get(o, "bitmaps");
+}
+
+static void put_alias(void *opaque, const struct gw_bitmap_alias *a)
+{
+    struct mapped *m = opaque;
+    json_t *list = mapped_of(m->list, a), *o = json_pack("{s:s, s:s}", "name", a->bitmap, "alias", a->alias);
+
+    if (a->set_persistent)
+        m->bad |= gw_json_put(o, "transform", json_pack("{s:b}", "persistent", a->persistent));
+    m->bad |= !list || json_array_append_new(list, o);
+    if (!list)
+        json_decref(o);
+}
+
+bool gw_control_mapped_bitmaps(struct gw_control *c, json_t **ret)
+{
+    struct mapped m = {.list = json_array()};
+    bool is = gw_vm_for_each_bitmap_alias(c->vm, put_alias, &m);
+
+    *ret = m.list;
+    if (is && !m.bad)
+        return true;
+    json_decref(m.list);
+    *ret = NULL;
+    return is;
+}

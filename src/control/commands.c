@@ -138,7 +138,7 @@ static json_t *parameter_value(enum gw_parameter_type type, const char *text)
 int gw_cmd_query_parameters(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
     enum gw_parameter_type type;
-    json_t *o = json_object();
+    json_t *o = json_object(), *mapping;
     bool bad = !o;
     const char *name;
     char text[1024];
@@ -146,6 +146,8 @@ int gw_cmd_query_parameters(struct gw_control *c, json_t *args, json_t **ret_res
     for (size_t i = 0; gw_options_parameter_at(i, &name, &type, NULL); i++)
         if (gw_options_get_parameter(gw_vm_options(c->vm), name, text, sizeof text, NULL) == 0)
             bad |= gw_json_put(o, name, parameter_value(type, text));
+    if (gw_control_mapped_bitmaps(c, &mapping))
+        bad |= gw_json_put(o, "block-bitmap-mapping", mapping);
     return gw_json_finish(o, bad, ret_result, err);
 }
 

@@ -166,6 +166,8 @@ int gw_cmd_query_block(struct gw_control *c, json_t *args, json_t **ret_result, 
 int gw_cmd_query_nodes(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 /* The value of the parameter block-bitmap-mapping: a list, or null for none. */
 int gw_control_map_bitmaps(struct gw_control *c, json_t *mapping, struct gw_error *err);
+/* The same of the mapping that holds now. false: there is none. *ret NULL: there is no memory. */
+bool gw_control_mapped_bitmaps(struct gw_control *c, json_t **ret);
 /* dirty_rate.c */
 int gw_cmd_calc_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_query_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);

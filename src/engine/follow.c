@@ -57,6 +57,28 @@ void gw_follow_deaf(void *recv, const struct gw_error *error)
 
 /* ---- the thread ---------------------------------------------------------------------------------------------------- */
 
+/* EOF came before the machine runs here: a device that is being loaded would wait for good for a page that did not come. */
+static int check_whole(struct gw_recv *r, struct gw_error *err)
+{
+    uint64_t left;
+
+    gw_urgent_in_await(r);
+    left = gw_follow_lacking(r);
+    return left ? gw_fail(err, -EPROTO, GW_BLAME_PEER, "EOF at byte %" PRIu64 ", and %" PRIu64 " bytes of memory have not come",
+                          gw_reader_offset(&r->reader) - 1, left)
+                : 0;
+}
+
+static bool is_committed(struct gw_recv *r)
+{
+    bool is;
+
+    pthread_mutex_lock(&r->session.lock);
+    is = in(r)->committed;
+    pthread_mutex_unlock(&r->session.lock);
+    return is;
+}
+
 static void *read_pages(void *arg)
 {
     struct gw_recv *r = arg;
@@ -64,6 +86,8 @@ static void *read_pages(void *arg)
     int e = gw_recv_elements(r, false, &error);
     bool committed;
 
+    if (e >= 0 && !is_committed(r))
+        e = check_whole(r, &error);
     pthread_mutex_lock(&r->session.lock);
     in(r)->result = e;
     in(r)->error = error;
@@ -196,8 +220,13 @@ static void forget_door(struct gw_recv *r)
 /* The connection is of no use any more, and nobody is asked for anything. */
 static void disconnect(struct gw_recv *r)
 {
-    if (r->channel)
+    uint64_t in = 0, out;
+
+    if (r->channel) {
         gw_channel_shutdown(r->channel);
+        gw_channel_bytes(r->channel, &in, &out);
+    }
+    r->in_before += in;
     gw_answers_open(&r->answers, NULL);
     gw_urgent_in_end(r);
     gw_door_close(r);
@@ -291,6 +320,19 @@ static void tell_notes(struct gw_recv *r)
     }
 }
 
+/* Nothing more is waited for, also where that turned out while another source was. */
+static void whole(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_session *x = &r->session;
+
+    gw_session_log(x, "all of the machine is here; %s", err->text);
+    *err = (struct gw_error)GW_ERROR_INIT;
+    if (gw_session_phase(x) == GW_PHASE_RECV_PAUSED)
+        gw_session_enter(x, GW_PHASE_RECV_RECOVER);
+    if (gw_session_phase(x) == GW_PHASE_RECV_RECOVER)
+        gw_session_enter(x, GW_PHASE_FOLLOWED);
+}
+
 /* Reading ended with e. Goes on, on another connection, as long as something is lacking that a source may still have. */
 static int until_complete(struct gw_recv *r, int e, struct gw_error *err)
 {
@@ -304,9 +346,10 @@ static int until_complete(struct gw_recv *r, int e, struct gw_error *err)
         }
         if (e < 0 && gw_urgent_in_check(r, err) < 0)
             e = err->code;
+        if (e < 0)
+            gw_urgent_in_end(r); /* it may bring the last pages until then */
         if (e < 0 && !gw_follow_lacking(r)) {
-            gw_session_log(x, "all of the machine is here; %s", err->text);
-            *err = (struct gw_error)GW_ERROR_INIT;
+            whole(r, err);
             e = 0;
         }
         if (e >= 0 || !waits || gw_session_check(x, NULL) < 0)

@@ -24,7 +24,7 @@ void gw_recv_publish(struct gw_recv *r)
     if (r->channel)
         gw_channel_bytes(r->channel, &in, &out);
     pthread_mutex_lock(&r->session.lock);
-    st->transferred_bytes = in;
+    st->transferred_bytes = r->in_before + in;
     st->total_bytes = c.total_bytes;
     st->duplicate_pages = c.zero_pages;
     st->normal_pages = c.plain_pages;

@@ -71,6 +71,7 @@ struct gw_recv {
     bool footers_seen;       /* or that there are none */
     bool handed;             /* the embedder was told that the machine has come */
     bool unclosed;           /* a plain source took the word that its machine is in a file, and did not close in time */
+    uint64_t in_before; /* bytes that came on connections that were lost */
     uint64_t started_ns;
     uint64_t farewell_ns;    /* until when the source is waited for that was told the last; 0: that was not begun */
 };

@@ -112,11 +112,12 @@ void gw_send_publish(struct gw_send *s)
     *(runs ? &st->precopy_bytes : s->postcopy && s->followed ? &st->postcopy_bytes : &st->downtime_bytes) += ram - s->ram_bytes;
     st->postcopy_requests = s->plan.requests ? gw_requests_count(s->plan.requests) : 0;
     s->ram_bytes = ram;
+    gw_earlier_add(s->earlier, st);
     st->cpu_throttle_percentage = s->throttle.percent;
-    st->total_time_ns = t - s->started_ns;
-    if (s->active_ns)
+    st->total_time_ns = t - s->began_ns;
+    if (s->active_ns && !s->earlier)
         st->setup_time_ns = s->active_ns - s->started_ns;
-    gw_history_sample(&s->history, (struct gw_sample){t, st->transferred_bytes, st->remaining_bytes, 0, s->throttle.percent},
+    gw_history_sample(&s->history, (struct gw_sample){t, sent.bytes, st->remaining_bytes, 0, s->throttle.percent},
                       !runs);
     pthread_mutex_unlock(&s->session.lock);
 }
@@ -252,6 +253,7 @@ static void *send_main(void *arg)
         gw_session_set_channel(&s->session, NULL);
         s->channel = gw_channel_free(s->channel);
     }
+    gw_earlier_keep(s);
     gw_vm_end(vm);
     if (gw_session_phase(&s->session) == GW_PHASE_CANCELLING)
         gw_session_enter(&s->session, GW_PHASE_CANCELLED);
@@ -269,11 +271,22 @@ static int check_throttles(const struct gw_vm *vm, struct gw_error *err)
     return 0;
 }
 
-static int refuse_persistent(const struct gw_ram *ram, struct gw_error *err)
+/* The flags of a block may change in another thread, under the lock. */
+static const struct gw_ram_block *persistent(struct gw_vm *vm)
+{
+    const struct gw_ram_block *b;
+
+    pthread_mutex_lock(&vm->ram.lock);
+    b = gw_ram_persistent(&vm->ram);
+    pthread_mutex_unlock(&vm->ram.lock);
+    return b;
+}
+
+static int refuse_persistent(const struct gw_ram_block *b, struct gw_error *err)
 {
     return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
                    "RAM block %s is on persistent memory, whose pages cannot follow a guest that runs: this machine goes without postcopy",
-                   gw_ram_persistent(ram)->name);
+                   b->name);
 }
 
 /* It can be connected to more than once. */
@@ -318,8 +331,8 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
                        s->resume ? "resume" : "go by postcopy from the start");
     if (s->resume && !s->session.vm->guest->at_rest && gw_vm_running(s->session.vm))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "to resume: the machine runs here, so it is not the one that waits there");
-    if (s->postcopy_asked && gw_ram_persistent(&s->session.vm->ram))
-        return refuse_persistent(&s->session.vm->ram, err);
+    if (s->postcopy_asked && persistent(s->session.vm))
+        return refuse_persistent(persistent(s->session.vm), err);
     s->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0
                     : config->progress_timeout_ns             ? config->progress_timeout_ns
                                                               : DEFAULT_TIMEOUT_NS;
@@ -371,6 +384,7 @@ static int start(struct gw_vm *vm, const struct gw_send_config *config, struct g
         r = prepare(s, config, err);
     if (r >= 0) {
         s->undecided = gw_vm_place(vm) == GW_VM_UNDECIDED;
+        gw_earlier_begin(s);
         gw_session_enter(&s->session, s->resume ? GW_PHASE_RECONNECT : GW_PHASE_CONNECT);
         r = gw_session_run(&s->session, send_main, s, err);
     }
@@ -438,6 +452,7 @@ int gw_send_continue(struct gw_send *s, struct gw_error *err)
 int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err)
 {
     struct gw_session *x = &s->session;
+    const struct gw_ram_block *stays = persistent(x->vm);
     int r = 0;
 
     pthread_mutex_lock(&x->lock);
@@ -446,8 +461,8 @@ int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err)
     else if (gw_phase_row(x->phase)->status != GW_STATUS_SETUP && x->phase != GW_PHASE_ACTIVE)
         r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the migration is in state %s: it is too late for a switch to postcopy",
                     gw_status_name(gw_phase_row(x->phase)->status));
-    else if (gw_ram_persistent(&x->vm->ram))
-        r = refuse_persistent(&x->vm->ram, err);
+    else if (stays)
+        r = refuse_persistent(stays, err);
     else
         s->postcopy_asked = true;
     pthread_cond_broadcast(&x->changed);
@@ -504,7 +519,7 @@ void gw_send_stats_sized(struct gw_send *s, struct gw_stats *ret_stats, size_t s
     pthread_mutex_lock(&x->lock);
     stats = x->stats;
     if (!x->ended)
-        stats.total_time_ns = now(s) - s->started_ns;
+        stats.total_time_ns = now(s) - s->began_ns;
     pthread_mutex_unlock(&x->lock);
     gw_sized_out(ret_stats, stats_bytes, &stats, sizeof stats);
 }

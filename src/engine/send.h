@@ -9,6 +9,7 @@
 
 #include "channel/pace.h"
 #include "channel/writer.h"
+#include "engine/earlier.h"
 #include "engine/history.h"
 #include "engine/plan.h"
 #include "engine/rp.h"
@@ -59,6 +60,8 @@ struct gw_send {
 
     /* measurements */
     uint64_t started_ns, active_ns, stop_ns; /* instants */
+    uint64_t began_ns; /* the migration did: with resume, an earlier session */
+    const struct gw_earlier *earlier; /* what those counted; NULL: there were none */
     uint64_t setup_offset;                   /* stream offset when that was over */
     uint64_t ram_bytes;                      /* in the statistics, by the machine's run state */
     struct gw_period dirtied;                /* pages */

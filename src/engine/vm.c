@@ -110,6 +110,7 @@ struct gw_vm *gw_vm_free(struct gw_vm *vm)
     gw_vm_free_disks(vm);
     for (unsigned i = 0; i < vm->blocker_count; i++)
         free(vm->blockers[i].reason);
+    free(vm->earlier);
     free(vm->vcpu_thread);
     pthread_mutex_destroy(&vm->lock);
     free(vm);

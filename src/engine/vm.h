@@ -25,6 +25,7 @@
 #define GW_VM_LIVES     3
 
 struct gw_bitmap_map;
+struct gw_earlier;
 struct gw_image;
 struct gw_live;
 struct gw_working_set;
@@ -69,6 +70,7 @@ struct gw_vm {
     struct gw_bitmap_map *bitmap_map; /* names of dirty bitmaps on the wire; NULL: their own. Under lock */
     uint32_t bitmap_section_id;       /* 0: none was sent yet */
 
+    struct gw_earlier *earlier; /* what the source sessions counted that another may resume (earlier.h); NULL: nothing */
     atomic_bool taken; /* the destination of the last outgoing session has said that it has the machine */
     _Atomic int place; /* enum gw_vm_place. Written by the session (session.c), and by others when there is none */
 

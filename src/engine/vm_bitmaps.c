@@ -17,6 +17,22 @@ int gw_vm_map_bitmaps(struct gw_vm *vm, const struct gw_bitmap_alias *aliases, s
     return 0;
 }
 
+bool gw_vm_for_each_bitmap_alias(struct gw_vm *vm, void (*f)(void *opaque, const struct gw_bitmap_alias *alias), void *opaque)
+{
+    const struct gw_bitmap_alias *alias;
+    struct gw_bitmap_map *map;
+    bool is;
+
+    pthread_mutex_lock(&vm->lock);
+    map = gw_bitmap_map_share(vm->bitmap_map);
+    pthread_mutex_unlock(&vm->lock);
+    is = map != NULL;
+    for (size_t i = 0; is && (alias = gw_bitmap_map_at(map, i)); i++)
+        f(opaque, alias);
+    gw_bitmap_map_free(map);
+    return is;
+}
+
 static bool gone(void *opaque)
 {
     return gw_vm_place(opaque) != GW_VM_HERE;

@@ -4,11 +4,8 @@
  */
 #include "scan/parts.h"
 
+#include "wire/bitmap_record.h"
 #include "wire/block_record.h"
-
-enum { BITMAP_EOS = 1, BITMAP_ZEROES = 2, BITMAP_NAME = 4, BITMAP_NODE = 8, BITMAP_START = 0x10, BITMAP_COMPLETE = 0x20,
-       BITMAP_BITS = 0x40, BITMAP_LONG = 0x80 };
-#define BITMAP_BUFFER_MAX 10240u
 
 int gw_scan_disk(struct gw_scan *s, struct gw_error *err)
 {
@@ -33,62 +30,37 @@ int gw_scan_disk(struct gw_scan *s, struct gw_error *err)
     }
 }
 
-static int get_start(struct gw_scan *s, struct gw_scan_bitmap *b, struct gw_error *err)
+/* A name that is not there is that of the record before. Whoever is told of it may print it. */
+static int take_name(struct gw_scan *s, bool is_there, const char *name, char kept[256], uint64_t at, struct gw_error *err)
 {
-    int r = gw_get_u32(s->r, &b->granularity_bytes, err);
-
-    if (r >= 0)
-        r = gw_get_u8(s->r, &b->flags, err);
-    b->what = GW_SCAN_BITMAP_START;
-    return r < 0 ? r : GW_SCAN_TELL(s, bitmap, b);
-}
-
-static int get_bits(struct gw_scan *s, struct gw_scan_bitmap *b, unsigned flags, struct gw_error *err)
-{
-    uint64_t at = gw_reader_offset(s->r), first, bytes;
-    uint32_t sectors;
-    int r = gw_get_u64(s->r, &first, err);
-
-    if (r >= 0)
-        r = gw_get_u32(s->r, &sectors, err);
-    if (r >= 0 && !(flags & BITMAP_ZEROES)) {
-        r = gw_get_u64(s->r, &bytes, err);
-        if (r >= 0 && bytes > BITMAP_BUFFER_MAX)
-            return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": %" PRIu64 " bytes of a dirty bitmap at once",
-                                  at, bytes);
-        if (r >= 0)
-            r = gw_get_discard(s->r, bytes, err);
-    }
-    b->what = GW_SCAN_BITMAP_BITS;
-    return r < 0 ? r : GW_SCAN_TELL(s, bitmap, b);
+    if (!is_there)
+        return 0;
+    gw_strcopy(kept, 256, name);
+    return gw_in_printable(&s->r->in, kept, at, err);
 }
 
 int gw_scan_bitmaps(struct gw_scan *s, struct gw_error *err)
 {
     for (;;) {
         struct gw_scan_bitmap b = {.node = s->node, .name = s->bitmap};
-        uint64_t at = gw_reader_offset(s->r);
-        uint8_t flags;
-        int r = gw_get_u8(s->r, &flags, err);
+        struct gw_bitmap_record record;
+        int r = gw_bitmap_record_get(&s->r->in, &record, err);
 
-        if (r < 0)
+        if (r < 0 || record.kind == GW_BITMAP_RECORD_END)
             return r;
-        if (flags & BITMAP_LONG || !flags)
-            return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": dirty bitmap record with flags 0x%x", at,
-                                  flags);
-        if (flags & BITMAP_NODE)
-            r = gw_get_name(&s->r->in, s->node, err);
-        if (r >= 0 && flags & BITMAP_NAME)
-            r = gw_get_name(&s->r->in, s->bitmap, err);
-        if (r >= 0 && flags & BITMAP_START)
-            r = get_start(s, &b, err);
-        if (r >= 0 && flags & BITMAP_COMPLETE) {
-            b.what = GW_SCAN_BITMAP_COMPLETE;
+        b.what = record.kind == GW_BITMAP_RECORD_START  ? GW_SCAN_BITMAP_START
+                 : record.kind == GW_BITMAP_RECORD_BITS ? GW_SCAN_BITMAP_BITS
+                                                        : GW_SCAN_BITMAP_COMPLETE;
+        b.granularity_bytes = record.granularity;
+        b.flags = record.flags;
+        r = take_name(s, record.has_node, record.node, s->node, record.at, err);
+        if (r >= 0)
+            r = take_name(s, record.has_name, record.name, s->bitmap, record.at, err);
+        if (r >= 0 && record.buffer_bytes)
+            r = gw_get_discard(s->r, record.buffer_bytes, err);
+        if (r >= 0)
             r = GW_SCAN_TELL(s, bitmap, &b);
-        }
-        if (r >= 0 && flags & BITMAP_BITS)
-            r = get_bits(s, &b, flags, err);
-        if (r < 0 || flags & BITMAP_EOS)
+        if (r < 0)
             return r;
     }
 }

@@ -86,7 +86,7 @@ struct gw_scan_bitmap {
     const char *node, *name;
     enum gw_scan_bitmap_what what;
     uint32_t granularity_bytes; /* START */
-    uint8_t flags;              /* START: 1 enabled, 2 persistent, 4 ignored */
+    uint8_t flags;              /* START: GW_BITMAP_ENABLED, GW_BITMAP_PERSISTENT (wire/bitmap_record.h) */
 };
 
 /* Any of them may be NULL. */

@@ -100,6 +100,7 @@ static void on_event(void *opaque, const struct gw_event *e)
 }
 
 struct outcome {
+    struct gw_stats stats;
     int r;
     struct gw_error err;
     enum gw_status status;
@@ -129,6 +130,7 @@ static struct outcome connect_once(struct machine *m, bool resume, const struct 
     o.r = gw_send_wait(send, &o.err);
     o.status = gw_send_status(send);
     o.owner = gw_send_owner(send);
+    gw_send_stats(send, &o.stats);
     owned_end(send);
     peer_join(&m->peer);
     if (*m->peer.wrong)
@@ -196,23 +198,38 @@ static void first_fails(const struct gw_fault *fault, struct tally *t)
     owned_end(m);
 }
 
+/* The statistics of one that came through go on from those before it. */
+static void sums(const struct outcome *o, const struct gw_stats *before, uint64_t bytes)
+{
+    assert_int_equal(o->stats.transferred_bytes, before->transferred_bytes + bytes);
+    assert_true(o->stats.normal_pages + o->stats.duplicate_pages >= PEER_PAGES);
+    assert_true(o->stats.total_time_ns >= before->total_time_ns);
+    assert_int_equal(o->stats.setup_time_ns, before->setup_time_ns);
+    assert_true(o->stats.postcopy_requests >= before->postcopy_requests);
+}
+
 /* The first is lost among the pages, the second fails so, the third does not. */
 static void second_fails(const struct gw_fault *fault, uint64_t lost_at, struct tally *t)
 {
     const struct gw_fault lost = {.kind = GW_FAULT_RESET, .direction = GW_FAULT_OUT, .at_byte = lost_at};
     struct machine *m = make();
     struct tally first = {0};
+    struct gw_stats before;
     struct outcome o = connect_once(m, false, &lost);
     bool known = o.owner == GW_OWNER_DESTINATION;
 
     assert_true(judge(m, &o, false, &first));
+    before = o.stats;
     o = connect_once(m, true, fault);
     assert_true(o.owner != GW_OWNER_SOURCE);
+    assert_true(o.stats.transferred_bytes >= before.transferred_bytes + m->peer.bytes.in);
+    before = o.stats;
     if (known) /* nobody forgets it */
         assert_int_equal(o.owner, GW_OWNER_DESTINATION);
     if (judge(m, &o, true, t)) {
         o = connect_once(m, true, NULL);
         assert_int_equal(o.status, GW_STATUS_COMPLETED);
+        sums(&o, &before, m->peer.bytes.in);
     }
     all_came(m);
     owned_end(m);

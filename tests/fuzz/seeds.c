@@ -12,6 +12,7 @@
 #include "image/image.h"
 #include "image/libvirt/libvirt.h"
 #include "rig.h"
+#include "seeds.h"
 #include "wire/mapped.h"
 
 static const char *folder;
@@ -526,6 +527,10 @@ int main(int argc, char **argv)
         return mapped();
     if (!strcmp(argv[1], "block"))
         return block();
+    if (!strcmp(argv[1], "bitmaps"))
+        return seeds_bitmaps(put);
+    if (!strcmp(argv[1], "postcopy"))
+        return seeds_postcopy(put);
     if (!strcmp(argv[1], "xbzrle"))
         return xbzrle();
     if (!strcmp(argv[1], "working_set"))

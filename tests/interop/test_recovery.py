@@ -124,8 +124,12 @@ class Live(Recovery):
         self.paused_there(target)
         source.tell("max-postcopy-bandwidth=0")
         source.tell("resume " + self.listens_again(target, "last" + version))
-        self.assert_ok(source.end())
+        end = source.end()
+        self.assert_ok(end)
         target.wait()
+        # The sum over all five connections: each page went at least once.
+        self.assertGreaterEqual(end["stats"]["normal"] + end["stats"]["duplicate"], len(RAM) // 4096)
+        self.assertGreater(end["stats"]["transferred"], 3 * (2 << 20))
         self.assertFalse(source.ram().strip(bytes(1)), "it was not given back")
         self.assert_same_ram(target.saved_ram(), RAM)
 

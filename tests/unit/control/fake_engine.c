@@ -53,6 +53,13 @@ int gw_vm_map_bitmaps(struct gw_vm *vm, const struct gw_bitmap_alias *a, size_t 
     return 0;
 }
 
+bool gw_vm_for_each_bitmap_alias(struct gw_vm *vm, void (*f)(void *opaque, const struct gw_bitmap_alias *alias), void *opaque)
+{
+    for (unsigned i = 0; i < vm->alias_count; i++)
+        f(opaque, &vm->aliases[i]);
+    return vm->aliases;
+}
+
 enum gw_vm_place gw_vm_place(const struct gw_vm *vm)
 {
     return (enum gw_vm_place)atomic_load(&fake.place);

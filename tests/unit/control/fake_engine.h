@@ -31,6 +31,8 @@ struct gw_vm {
     struct gw_survey survey; /* what is told */
     struct gw_disk *disk; /* the only one; NULL: there is none */
     char mapped[256]; /* the last mapping: "disk=alias/bitmap=alias[+-] " */
+    const struct gw_bitmap_alias *aliases; /* the mapping that is told; NULL: there is none */
+    unsigned alias_count;
     struct gw_announce_config announce; /* the last that was asked for, without its texts */
     char announced[256]; /* those: "id: interface interface" */
 };

@@ -91,11 +91,44 @@ static void test_mapping(void **state)
     bye(cl);
 }
 
+/* As it is set: bitmaps of one disk stand together. */
+static void test_mapping_is_told(void **state)
+{
+    static const struct gw_bitmap_alias aliases[] = {{"n", "x", "a", "1"},
+                                                     {"m", "y", "a", "2", .set_persistent = true},
+                                                     {"n", "x", "b", "3", .set_persistent = true, .persistent = true}};
+    struct rig *rig = *state;
+    struct client *cl = ready(rig);
+
+    for (unsigned k = 0; k < 3; k++) { /* none, one that is empty, this one */
+        json_t *o, *want;
+
+        rig->vm.aliases = k ? aliases : NULL;
+        rig->vm.alias_count = k == 2 ? 3 : 0;
+        o = result_of(cl, "{\"execute\":\"query-migrate-parameters\"}");
+        want = k == 0 ? NULL
+               : k == 1
+                   ? json_array()
+                   : json_pack("[{s:s,s:s,s:[{s:s,s:s},{s:s,s:s,s:{s:b}}]},{s:s,s:s,s:[{s:s,s:s,s:{s:b}}]}]", "node-name", "n", "alias",
+                               "x", "bitmaps", "name", "a", "alias", "1", "name", "b", "alias", "3", "transform", "persistent", 1,
+                               "node-name", "m", "alias", "y", "bitmaps", "name", "a", "alias", "2", "transform", "persistent", 0);
+        if (k)
+            assert_true(json_equal(json_object_get(o, "block-bitmap-mapping"), want));
+        else
+            assert_null(json_object_get(o, "block-bitmap-mapping"));
+        json_decref(want);
+        json_decref(o);
+    }
+    rig->vm.aliases = NULL;
+    rig->vm.alias_count = 0;
+    bye(cl);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {T(test_changes), T(test_mapping)};
+    const struct CMUnitTest tests[] = {T(test_changes), T(test_mapping), T(test_mapping_is_told)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,15 +102,16 @@ static const struct gw_live_ops b_ops = {.id = "b", .version = 4, .order = 2, .s
                                          .step = fake_step, .complete = fake_complete, .progress = fake_progress,
                                          .hand_over = fake_hand_over, .cleanup = fake_cleanup};
 
-static inline int source_up_as(const char *peer)
+/* Another one of the same machine, behind source_end_session. */
+static inline int source_session(const char *peer)
 {
-    if (rig_up_as("m", NULL) || gw_channel_memory_pair(DUPLEX_BYTES, &near, &far, NULL))
+    if (gw_channel_memory_pair(DUPLEX_BYTES, &near, &far, NULL))
         return -1;
     s = calloc(1, sizeof *s);
     s->profile = gw_wire_profile(peer);
     s->channel = near;
     s->timeout_ns = 20 * GW_NS_PER_S;
-    s->started_ns = rig.now_ns;
+    s->started_ns = s->began_ns = rig.now_ns;
     a = (struct fake){.live = {.ops = &a_ops, .section_id = 7}, .dry = true};
     b = (struct fake){.live = {.ops = &b_ops, .section_id = 8}, .dry = true};
     s->plan = (struct gw_plan){.live = {&a.live, &b.live}, .lives = 2};
@@ -121,12 +122,17 @@ static inline int source_up_as(const char *peer)
     return gw_session_init(&s->session, rig.vm, rig_event, NULL, NULL);
 }
 
+static inline int source_up_as(const char *peer)
+{
+    return rig_up_as("m", NULL) ? -1 : source_session(peer);
+}
+
 static inline int source_up(void **state)
 {
     return source_up_as("7.2") || gw_send_begin_writing(s, NULL);
 }
 
-static inline int source_down(void **state)
+static inline void source_end_session(void)
 {
     gw_rp_join(&s->rp);
     gw_session_close(&s->session);
@@ -137,6 +143,11 @@ static inline int source_down(void **state)
     gw_channel_free(near);
     gw_channel_free(far);
     free(s);
+}
+
+static inline int source_down(void **state)
+{
+    source_end_session();
     return rig_down(state);
 }
 

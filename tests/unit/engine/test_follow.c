@@ -14,7 +14,7 @@ static struct gw_guest_ops guest;
 static struct gw_live_ops follows;
 static struct gw_channel *other; /* another source's end */
 static uint64_t lacking;
-static bool comes_again;
+static bool comes_again, all_comes;
 
 static uint64_t fake_lacking(struct gw_live *l)
 {
@@ -98,6 +98,8 @@ static void on_event(void *opaque, const struct gw_event *e)
         come_again();
     else
         r->session.yanked = true;
+    if (all_comes)
+        lacking = 0;
 }
 
 static void go_to(enum gw_phase to)
@@ -135,7 +137,7 @@ static int up(void **state)
     gw_session_set_channel(&r->session, near);
     gw_globalstate_set(rig.vm->globalstate, true);
     lacking = 0;
-    comes_again = false;
+    comes_again = all_comes = false;
     r->session.on_event = on_event;
     other = NULL;
     err = (struct gw_error)GW_ERROR_INIT;
@@ -256,14 +258,12 @@ static void test_commit_cancelled(void **state)
     assert_int_equal(gw_session_phase(&r->session), GW_PHASE_LOADING);
 }
 
-/* The thread had no success before RUN was read: the machine stays with its source. */
-static void test_commit_after_loss(void **state)
+/* The thread has ended before RUN was read. */
+static void listen_to_the_end(void)
 {
-    struct gw_error seen = GW_ERROR_INIT;
     bool ended = false;
 
     go_to(GW_PHASE_LOADING);
-    assert_int_equal(gw_channel_close(far, NULL), 0);
     assert_int_equal(gw_follow_listen(r, &err), 0);
     assert_true(r->postcopy.threaded);
     while (!ended) {
@@ -272,11 +272,45 @@ static void test_commit_after_loss(void **state)
         pthread_mutex_unlock(&r->session.lock);
         sched_yield();
     }
+}
+
+/* It had no success: the machine stays with its source. */
+static void test_commit_after_loss(void **state)
+{
+    struct gw_error seen = GW_ERROR_INIT;
+
+    assert_int_equal(gw_channel_close(far, NULL), 0);
+    listen_to_the_end();
     assert_int_equal(gw_follow_commit(r, &seen), -ENODATA);
     assert_non_null(strstr(seen.text, "stream ended at byte 0"));
     assert_int_equal(gw_follow(r, 0, &err), -ENODATA);
     assert_int_equal(gw_session_phase(&r->session), GW_PHASE_LOADING);
     rig_said("release "); /* a device that waits for a page while it is loaded */
+}
+
+/* The source has ended its stream, and a device may wait for a page that did not come. */
+static void test_commit_after_an_early_end(void **state)
+{
+    struct gw_error seen = GW_ERROR_INIT;
+
+    lacking = 0x3000;
+    gw_put_u8(&out, GW_ELEMENT_EOF);
+    put(true);
+    listen_to_the_end();
+    assert_int_equal(gw_follow_commit(r, &seen), -EPROTO);
+    assert_string_equal(seen.text, "EOF at byte 0, and 12288 bytes of memory have not come");
+    assert_int_equal(gw_follow(r, 0, &err), -EPROTO);
+    rig_said("release ");
+}
+
+static void test_commit_after_the_end(void **state)
+{
+    gw_put_u8(&out, GW_ELEMENT_EOF);
+    put(true);
+    listen_to_the_end();
+    assert_int_equal(gw_follow_commit(r, &err), 0);
+    rig_said("[postcopy-active] ");
+    gw_follow(r, 0, NULL);
 }
 
 /* ---- the end ---- */
@@ -410,17 +444,37 @@ static void test_again(void **state)
                                "\0\6\0\4\0\0\0\1"; /* RESUME_ACK */
     char got[sizeof want - 1];
 
+    uint64_t bytes, out_bytes;
+
     lacking = 0x3000;
+    gw_put_u32(&out, 1);
+    put(true);
+    assert_int_equal(gw_get_discard(&r->reader, 4, NULL), 0);
     go_to(GW_PHASE_FOLLOWED);
     gw_fail(&err, -ECONNRESET, GW_BLAME_CHANNEL, "lost");
     comes_again = true;
     assert_int_equal(gw_follow(r, -ECONNRESET, &err), 0);
+    gw_channel_bytes(r->channel, &bytes, &out_bytes);
+    gw_recv_publish(r);
+    assert_int_equal(r->session.stats.transferred_bytes, 4 + bytes);
     rig_said("hold [postcopy-paused] [postcopy-recover] [postcopy-active] again ");
     gw_channel_shutdown(r->channel);
     assert_int_equal(gw_channel_read_full(other, got, sizeof got, NULL), 0);
     assert_memory_equal(got, want, sizeof got);
     assert_non_null(r->postcopy.door); /* urgent pages may still come there */
     assert_int_equal(r->grammar, GW_GRAMMAR_CLOSED);
+}
+
+/* All has come, as it turns out when nobody else will. */
+static void test_here_after_all(void **state)
+{
+    lacking = 0x3000;
+    all_comes = true;
+    go_to(GW_PHASE_FOLLOWED);
+    gw_fail(&err, -ECONNRESET, GW_BLAME_CHANNEL, "lost");
+    assert_int_equal(gw_follow(r, -ECONNRESET, &err), 0);
+    assert_int_equal(gw_session_phase(&r->session), GW_PHASE_FOLLOWED);
+    assert_int_equal(err.code, 0);
 }
 
 /* ---- states that refuse ---- */
@@ -457,9 +511,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_ask), T(test_longest_name), T(test_deaf), T(test_map), T(test_map_refused), T(test_resume), T(test_resume_unheard),
-        T(test_commit), T(test_commit_cancelled), T(test_commit_after_loss), T(test_whole), T(test_lacks), T(test_open_section),
+        T(test_commit), T(test_commit_cancelled), T(test_commit_after_loss),
+        T(test_commit_after_an_early_end), T(test_commit_after_the_end), T(test_whole), T(test_lacks), T(test_open_section),
         T(test_lost_behind_the_last_page), T(test_idle), T(test_arrive), T(test_arrive_parked), T(test_given_up_at_rest), T(test_given_up_here),
-        T(test_held), T(test_again), T(test_recover_refused), T(test_pause),
+        T(test_held), T(test_again), T(test_here_after_all), T(test_recover_refused), T(test_pause),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,42 @@ static int read_disk(void *opaque, void *to, uint64_t bytes, uint64_t offset, st
     return 0;
 }
 
+struct seen {
+    unsigned count;
+    char text[100];
+};
+
+static void see(void *opaque, const struct gw_bitmap_alias *a)
+{
+    struct seen *s = opaque;
+    size_t n = strlen(s->text);
+
+    s->count++;
+    snprintf(s->text + n, sizeof s->text - n, "%s=%s/%s=%s%s ", a->disk, a->disk_alias, a->bitmap, a->alias, a->set_persistent ? "!" : "");
+}
+
+static void test_aliases(void **state)
+{
+    static const struct gw_vm_ops vm_ops = {GW_SIZED(struct gw_vm_ops), .stop = no, .start = no, .running = running};
+    const struct gw_vm_config config = {.machine = "m", .page_bytes = 4096, .ops = &vm_ops};
+    static const struct gw_bitmap_alias aliases[] = {{"d", "x", "b", "y"}, {"d", "x", "c", "z", .set_persistent = true}};
+    struct seen seen = {0};
+    struct gw_vm *vm;
+
+    assert_int_equal(gw_vm_new(&config, &vm, NULL), 0);
+    assert_false(gw_vm_for_each_bitmap_alias(vm, see, &seen));
+    assert_int_equal(gw_vm_map_bitmaps(vm, aliases, 0, NULL), 0);
+    assert_true(gw_vm_for_each_bitmap_alias(vm, see, &seen));
+    assert_int_equal(seen.count, 0);
+    assert_int_equal(gw_vm_map_bitmaps(vm, aliases, 2, NULL), 0);
+    assert_true(gw_vm_for_each_bitmap_alias(vm, see, &seen));
+    assert_string_equal(seen.text, "d=x/b=y d=x/c=z! ");
+    assert_int_equal(gw_vm_map_bitmaps(vm, NULL, 0, NULL), 0);
+    assert_false(gw_vm_for_each_bitmap_alias(vm, see, &seen));
+    assert_int_equal(seen.count, 2);
+    gw_vm_free(vm);
+}
+
 static void test_section(void **state)
 {
     static const struct gw_vm_ops vm_ops = {GW_SIZED(struct gw_vm_ops), .stop = no, .start = no, .running = running};
@@ -70,7 +106,7 @@ static void test_section(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_section)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_aliases), cmocka_unit_test(test_section)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

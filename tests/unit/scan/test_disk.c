@@ -164,16 +164,17 @@ static void test_bitmaps(void **state)
     gw_put_u8(&out, NODE | COMPLETE);
     gw_put_str8(&out, "n");
     gw_put_u8(&out, EOS);
-    good(gw_scan_bitmaps, &out, "node0/b1:start,65536,5 node0/b1:bits node0/b2:bits n/b2:complete ");
+    good(gw_scan_bitmaps, &out, "node0/b1:start,65536,1 node0/b1:bits node0/b2:bits n/b2:complete ");
     gw_out_free(&out);
     /* The largest piece that is taken, in the last record. */
     gw_out_memory(&out);
-    gw_put_u8(&out, BITS | EOS);
+    gw_put_u8(&out, BITS);
     gw_put_u64(&out, 0);
     gw_put_u32(&out, 128);
     gw_put_u64(&out, 10240);
     for (unsigned i = 0; i < 10240; i += 256)
         gw_put_bytes(&out, some, 256);
+    gw_put_u8(&out, EOS);
     good(gw_scan_bitmaps, &out, "/:bits ");
     gw_out_free(&out);
 }
@@ -183,10 +184,14 @@ static void test_bad_bitmaps(void **state)
     REFUSED(gw_scan_bitmaps, "\0", "byte 100: dirty bitmap record with flags 0x0");
     REFUSED(gw_scan_bitmaps, "\x80", "flags 0x80");
     REFUSED(gw_scan_bitmaps, "\x81", "flags 0x81");
-    REFUSED(gw_scan_bitmaps, "\x08\0", "empty name at byte 101");
-    REFUSED(gw_scan_bitmaps, "\x0c\1a\1\x7f", "has a byte 0x7f in it");
+    REFUSED(gw_scan_bitmaps, "\x41", "flags 0x41"); /* one kind each: a destination takes no other */
+    REFUSED(gw_scan_bitmaps, "\x12", "flags 0x12");
+    REFUSED(gw_scan_bitmaps, "\x10\0\0\1\0\1", "a dirty bitmap with a granularity of 256 bytes");
+    REFUSED(gw_scan_bitmaps, "\x10\0\1\0\0\x08", "a dirty bitmap with flags 0x8, of which some are unknown");
+    REFUSED(gw_scan_bitmaps, "\x28\0", "empty name at byte 101");
+    REFUSED(gw_scan_bitmaps, "\x2c\1a\1\x7f", "has a byte 0x7f in it");
     REFUSED(gw_scan_bitmaps, "\x40\0\0\0\0\0\0\0\0\0\0\0\x80\0\0\0\0\0\0\x28\1",
-            "byte 101: 10241 bytes of a dirty bitmap at once");
+            "byte 100: 10241 bytes of a dirty bitmap at once");
     REFUSED(gw_scan_bitmaps, "\x40\0\0\0\0\0\0\0\0\0\0\0\x80\xff\xff\xff\xff\xff\xff\xff\xff",
             "18446744073709551615 bytes of a dirty bitmap at once");
 }
@@ -195,7 +200,7 @@ static void test_bad_bitmaps(void **state)
 static void test_no_visitor(void **state)
 {
     static const struct gw_scan_visitor none;
-    static const uint8_t bytes[] = "\x3c\1n\1b\0\1\0\0\7\x01";
+    static const uint8_t bytes[] = "\x1c\1n\1b\0\1\0\0\7\x28\1n\x01";
     struct gw_reader r;
     struct gw_scan s;
 
