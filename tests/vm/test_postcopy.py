@@ -250,10 +250,11 @@ class Preempt(Postcopy):
         link.cut(1)
         for side in (box, to):
             wait_until("it is lost", lambda s=side: s.migration()["status"] == "postcopy-paused")
+        before = box.migration()["ram"]["postcopy-requests"]
         to.qmp.command("migrate-recover", uri="unix:" + self.path("r"))
         box.qmp.command("migrate", uri="unix:" + self.path("r"), resume=True)
         # It asks again, and all that it asks for may have gone before we look.
-        wait_until("it asks again", lambda: box.migration()["ram"].get("postcopy-requests", 0) > 5)
+        wait_until("it asks again", lambda: box.migration()["ram"]["postcopy-requests"] > before + 5)
         box.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
         wait_until("all has come", lambda: to.qmp.seen("MIGRATION", status="completed"))
         self.ends_well(self.arrived(box, to))
