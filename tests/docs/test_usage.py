@@ -30,7 +30,7 @@ class Missing(unittest.TestCase):
         self.assertIn(why, r.stderr)
 
     def test_commands(self):
-        for command in ("relay", "guard", "snapshot"):
+        for command in ("relay", "guard"):
             self.refused(command)
             self.refused(command, "--help")
             self.refused(command, "a", "b", "--quiet")
@@ -38,7 +38,6 @@ class Missing(unittest.TestCase):
     def test_options(self):
         self.refused("send", "a", "b", "--tls-creds", "x", why="TLS: not in this build")
         self.refused("receive", "a", "--output", "b", "--tls-creds=x", why="TLS: not in this build")
-        self.refused("convert", "a", "--into", "b", "--snapshot", "c", why="not in this build")
 
 
 class Unknown(unittest.TestCase):
