@@ -208,7 +208,9 @@ class Again(Arriving):
         receive = self.receive(uri, "--postcopy", "--json", *arguments, output="parked" + version)
         source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 1 << 20})
         switch(source, uri)
-        wait_until("it is switched", lambda: source.migration()["status"] == "postcopy-active")
+        # Both know: a destination whose source is lost before it has the state of the devices fails.
+        wait_until("it is switched", lambda: '"postcopy-active"' in receive.text())
+        wait_until("its source knows", lambda: source.migration()["status"] == "postcopy-active")
         source.qmp.command("migrate-pause")
         self.lost(source, receive)
         wait_until("it waits", lambda: receive.seen("waiting"))

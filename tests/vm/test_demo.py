@@ -80,7 +80,13 @@ class Demo(Case):
     def test_ended_while_it_moves(self):
         # Too much that gets dirty too fast for the 128 MiB/s that are usual, so that it does not end by itself.
         p = self.start("--workload", "uniform,set=40M,fill=on")
-        wait_until("the move", lambda: " migrate tcp:" in p.stdout.readline())
+        said = []
+
+        def moves():
+            said.append(p.stdout.readline())
+            self.assertTrue(said[-1], "it has ended: %s" % said)
+            return " migrate tcp:" in said[-1]
+        wait_until("the move", moves)
         pids, folder = self.machines(p, 2)
         p.send_signal(signal.SIGINT)
         out, err = p.communicate(timeout=DEADLINE_S * SLOW)
