@@ -303,6 +303,16 @@ static int conclude(struct gw_ctl *ctl, json_t *info, const struct gw_plan *plan
     return r;
 }
 
+/* The monitor went after it was told, and before it answered. */
+static bool lost_unanswered(const struct gw_error *err)
+{
+    if (err->blame != GW_BLAME_CHANNEL || err->code != -ECONNRESET)
+        return false;
+    fprintf(stderr, "godwit ctl: the monitor was lost: %s; it had not said whether the migration began; how the migration ended is not known\n",
+            err->text);
+    return true;
+}
+
 /* A forecast is no condition: where there can be none, that was told, and the migration begins all the same. */
 static struct gw_plan *foresee(struct gw_ctl *ctl, const char *uri)
 {
@@ -334,7 +344,7 @@ int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
     /* Interrupted before the answer: it may have begun, so it is cancelled as any other. */
     if (r < 0 && (r != -EINTR || ctl->detach)) {
         gw_ctl_take_drop(ctl);
-        return gw_ctl_failed("migrate", &err);
+        return lost_unanswered(&err) ? GW_EXIT_FAILED : gw_ctl_failed("migrate", &err);
     }
     return ctl->detach ? GW_EXIT_DONE : wait_end(ctl, &p, UINT64_MAX, ret_info);
 }

@@ -220,6 +220,8 @@ static void forget_door(struct gw_recv *r)
 /* The connection is of no use any more, and nobody is asked for anything. */
 static void disconnect(struct gw_recv *r)
 {
+    /* Whoever came and was no source has taken nobody's place; who has come meanwhile is the next. */
+    bool stays = r->awaits || gw_session_phase(&r->session) != GW_PHASE_FOLLOWED;
     uint64_t in = 0, out;
 
     if (r->channel) {
@@ -229,15 +231,15 @@ static void disconnect(struct gw_recv *r)
     r->in_before += in;
     gw_answers_open(&r->answers, NULL);
     gw_urgent_in_end(r);
-    gw_door_close(r);
+    if (!stays)
+        gw_door_close(r);
     for (unsigned i = 0; i < r->plan.lives; i++)
         if (r->plan.live[i]->ops->hold)
             r->plan.live[i]->ops->hold(r->plan.live[i]);
     gw_session_set_channel(&r->session, NULL);
     gw_reader_close(&r->reader);
     r->channel = gw_channel_free(r->channel);
-    /* Whoever came and was no source has taken nobody's place. */
-    if (gw_session_phase(&r->session) == GW_PHASE_FOLLOWED && !r->awaits)
+    if (!stays)
         forget_door(r);
 }
 
