@@ -46,18 +46,25 @@ int gw_vm_map_bitmaps(struct gw_vm *vm, const struct gw_bitmap_alias *a, size_t 
 {
     size_t n = 0;
 
+    fake_now();
     snprintf(vm->mapped, sizeof vm->mapped, "%s", a ? "" : "none");
     for (size_t i = 0; i < count; i++)
         n += (size_t)snprintf(vm->mapped + n, sizeof vm->mapped - n, "%s=%s/%s=%s%s ", a[i].disk, a[i].disk_alias,
                               a[i].bitmap, a[i].alias, !a[i].set_persistent ? "" : a[i].persistent ? "+" : "-");
+    fake_now();
     return 0;
 }
 
 bool gw_vm_for_each_bitmap_alias(struct gw_vm *vm, void (*f)(void *opaque, const struct gw_bitmap_alias *alias), void *opaque)
 {
+    bool any;
+
+    fake_now();
     for (unsigned i = 0; i < vm->alias_count; i++)
         f(opaque, &vm->aliases[i]);
-    return vm->aliases;
+    any = vm->aliases != NULL;
+    fake_now();
+    return any;
 }
 
 enum gw_vm_place gw_vm_place(const struct gw_vm *vm)

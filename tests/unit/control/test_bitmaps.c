@@ -103,8 +103,10 @@ static void test_mapping_is_told(void **state)
     for (unsigned k = 0; k < 3; k++) { /* none, one that is empty, this one */
         json_t *o, *want;
 
+        fake_now();
         rig->vm.aliases = k ? aliases : NULL;
         rig->vm.alias_count = k == 2 ? 3 : 0;
+        fake_now();
         o = result_of(cl, "{\"execute\":\"query-migrate-parameters\"}");
         want = k == 0 ? NULL
                : k == 1
@@ -119,8 +121,10 @@ static void test_mapping_is_told(void **state)
         json_decref(want);
         json_decref(o);
     }
+    fake_now();
     rig->vm.aliases = NULL;
     rig->vm.alias_count = 0;
+    fake_now();
     bye(cl);
 }
 
