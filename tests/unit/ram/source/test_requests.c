@@ -166,7 +166,7 @@ static void *flood(void *arg)
     struct rig *t = arg;
     int r = 0;
 
-    for (unsigned i = 0; r >= 0 && i < 20 * GW_REQUESTS_MAX; i++)
+    for (unsigned i = 0; r >= 0; i++)
         r = gw_requests_ask(t->requests, "small", (uint64_t)(i % SMALL) * PAGE, PAGE, NULL);
     return (void *)(intptr_t)r;
 }
