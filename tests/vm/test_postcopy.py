@@ -239,10 +239,10 @@ class Preempt(Postcopy):
 
     def test_it_dies_alone(self):
         """Both sides find out, and go on with a new one."""
-        box = self.begin()
+        box = self.begin("uniform,rate=512K,verify=512K")  # slowly: there is much that it has not asked for when it is cut off
         to = self.box("to")
         link = Between(self, to.address())
-        box.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 64 << 10})
+        box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 20, "max-postcopy-bandwidth": 64 << 10})
         box.qmp.command("migrate", uri=link.uri)
         box.qmp.command("migrate-start-postcopy")
         wait_until("it asks", lambda: box.migration().get("ram", {}).get("postcopy-requests", 0) > 5)
