@@ -103,70 +103,14 @@ static int add_devices(struct gw_machine *m, struct gw_vm *vm, struct gw_error *
     return r;
 }
 
-static int disk_read(void *opaque, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
-{
-    const struct gw_machine_disk *d = opaque;
-
-    return d->ops->read(d->opaque, offset, to, bytes, err);
-}
-
-static int disk_write(void *opaque, const void *from, uint64_t bytes, uint64_t offset, struct gw_error *err)
-{
-    const struct gw_machine_disk *d = opaque;
-
-    return d->ops->write(d->opaque, offset, from, bytes, err);
-}
-
-static int disk_zero(void *opaque, uint64_t bytes, uint64_t offset, bool unmap, struct gw_error *err)
-{
-    const struct gw_machine_disk *d = opaque;
-
-    return d->ops->zero(d->opaque, offset, bytes, unmap, err);
-}
-
-static int disk_find(void *opaque, uint64_t bytes, uint64_t offset, struct gw_disk_run *ret, struct gw_error *err)
-{
-    const struct gw_machine_disk *d = opaque;
-
-    return d->ops->find(d->opaque, offset, bytes, ret, err);
-}
-
-static int disk_flush(void *opaque, struct gw_error *err)
-{
-    const struct gw_machine_disk *d = opaque;
-
-    return d->ops->flush(d->opaque, err);
-}
-
-static int disk_activate(void *opaque, struct gw_error *err)
-{
-    const struct gw_machine_disk *d = opaque;
-
-    return d->ops->activate ? d->ops->activate(d->opaque, err) : 0;
-}
-
-static int disk_inactivate(void *opaque, struct gw_error *err)
-{
-    const struct gw_machine_disk *d = opaque;
-
-    return d->ops->inactivate ? d->ops->inactivate(d->opaque, err) : 0;
-}
-
 static int add_disks(struct gw_machine *m, struct gw_vm *vm, struct gw_error *err)
 {
     int r = 0;
 
     for (unsigned i = 0; i < m->disks && r >= 0; i++) {
         struct gw_virtio_blk *b = m->disk[i];
-        const struct gw_disk_ops ops = {GW_SIZED(struct gw_disk_ops), .read = disk_read,
-                                        .write = disk_write,
-                                        .zero = b->disk.ops->zero ? disk_zero : NULL,
-                                        .find = b->disk.ops->find ? disk_find : NULL,
-                                        .flush = disk_flush,
-                                        .activate = disk_activate,
-                                        .inactivate = disk_inactivate};
         const struct gw_disk_desc desc = {
-            .device = b->id, .bytes = b->disk.bytes, .ops = &ops, .opaque = &b->disk, .read_only = b->disk.readonly,
+            .device = b->id, .bytes = b->disk.bytes, .ops = b->disk.ops, .opaque = b->disk.opaque, .read_only = b->disk.readonly,
             .inactive = m->incoming};
 
         r = gw_vm_add_disk(vm, &desc, &b->known, err);

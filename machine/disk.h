@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * disk: what a virtio block device reads from and writes to. A new kind of disk is one struct gw_machine_disk_ops.
+ * disk: what a virtio block device reads from and writes to. A new kind of disk is one struct gw_disk_ops: what a migration of the
+ * disk needs as well.
  *
  * Threads: read, write, zero and find come from any thread, several at once: the guest's from that of its device, those
  * of a migration that sends or fills the disk from others. All else: one thread at a time, and nothing else meanwhile.
@@ -12,29 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "godwit/node.h"
 #include "godwit/error.h"
-
-struct gw_machine_disk_ops {
-    /* All of [offset, offset + bytes), which is within the disk; buf is never guest memory. */
-    int (*read)(void *disk, uint64_t offset, void *buf, size_t bytes, struct gw_error *err);
-    int (*write)(void *disk, uint64_t offset, const void *buf, size_t bytes, struct gw_error *err);
-    /* What was written is on stable storage. Also called when the machine stops, so that another host sees it. */
-    int (*flush)(void *disk, struct gw_error *err);
-    void (*close)(void *disk); /* NULL: nothing to do */
-    /* The machine is about to run here; it has stopped and goes on elsewhere, with the same disk perhaps. As
-     * gw_node_activate. NULL: nothing to do. */
-    int (*activate)(void *disk, struct gw_error *err);
-    int (*inactivate)(void *disk, struct gw_error *err);
-    /* For migrations; NULL: zeros are written, everything counts as data. As in struct gw_disk_ops. */
-    int (*zero)(void *disk, uint64_t offset, uint64_t bytes, bool unmap, struct gw_error *err);
-    int (*find)(void *disk, uint64_t offset, uint64_t bytes, struct gw_disk_run *ret, struct gw_error *err);
-};
+#include "godwit/node.h"
 
 struct gw_machine_disk {
-    const struct gw_machine_disk_ops *ops;
+    /* read and flush are needed, and write where it is not read-only. Memory that is given to them is never the guest's. flush is also called
+     * when the machine stops, activate before it runs. */
+    const struct gw_disk_ops *ops;
     void *opaque;
-    uint64_t bytes; /* a multiple of 512 */
+    void (*close)(void *opaque); /* NULL: nothing to do */
+    uint64_t bytes;              /* a multiple of 512 */
     bool readonly;
 };
 

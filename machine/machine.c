@@ -74,8 +74,8 @@ static void disks_close(const struct gw_machine_config *config, unsigned from)
 {
     for (unsigned i = from; i < config->disk_count && i < GW_GUEST_MAX_DISKS; i++) {
         const struct gw_machine_disk *disk = &config->disk[i].take;
-        if (disk->ops && disk->ops->close)
-            disk->ops->close(disk->opaque);
+        if (disk->ops && disk->close)
+            disk->close(disk->opaque);
     }
 }
 

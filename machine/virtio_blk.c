@@ -67,12 +67,12 @@ static int transfer(struct gw_virtio_blk *b, bool write, uint64_t offset, uint64
 
     if (write) {
         gw_guestmem_read(b->bounce, guest, bytes);
-        r = disk->ops->write(disk->opaque, offset, b->bounce, bytes, NULL);
+        r = disk->ops->write(disk->opaque, b->bounce, bytes, offset, NULL);
         if (b->known) /* also a write that failed may have done a part */
             b->wrote(b->known, offset, bytes);
         return r;
     }
-    r = disk->ops->read(disk->opaque, offset, b->bounce, bytes, NULL);
+    r = disk->ops->read(disk->opaque, b->bounce, bytes, offset, NULL);
     if (!r) {
         gw_guestmem_write(guest, b->bounce, bytes);
         gw_memory_written(b->machine, gpa, bytes);
@@ -226,8 +226,8 @@ int gw_virtio_blk_new(struct gw_machine *m, unsigned index, const struct gw_mach
         b->bounce = malloc(BOUNCE_BYTES);
     if (!b || !b->bounce) {
         free(b);
-        if (take_disk->ops->close)
-            take_disk->ops->close(take_disk->opaque);
+        if (take_disk->close)
+            take_disk->close(take_disk->opaque);
         return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL, "out of memory (block device)");
     }
     b->machine = m;
@@ -257,8 +257,8 @@ struct gw_virtio_blk *gw_virtio_blk_free(struct gw_virtio_blk *b)
     pthread_mutex_unlock(&b->lock);
     if (b->thread_made)
         pthread_join(b->thread, NULL);
-    if (b->disk.ops->close)
-        b->disk.ops->close(b->disk.opaque);
+    if (b->disk.close)
+        b->disk.close(b->disk.opaque);
     pthread_cond_destroy(&b->changed);
     pthread_mutex_destroy(&b->lock);
     free(b->bounce);

@@ -2,6 +2,7 @@
 #include "disk/block_pull.h"
 
 #include "base/workers.h"
+#include "ram/page/zero.h"
 #include "wire/block_record.h"
 
 #define READERS 4u
@@ -15,7 +16,7 @@ struct slot {
 
 struct gw_block_pull {
     struct gw_workers *workers;
-    bool find_zeros;
+    const struct gw_zero *zero; /* NULL: zeros are not looked for */
     uint64_t asked, released;
     struct slot slots[GW_BLOCK_AHEAD];
 };
@@ -37,11 +38,6 @@ static enum gw_block_holds look(const struct gw_block_ask *ask, uint64_t offset,
     return nothing ? GW_BLOCK_NOTHING : zeros ? GW_BLOCK_ZEROS : GW_BLOCK_BYTES;
 }
 
-static bool all_zero(const uint8_t *p, size_t bytes)
-{
-    return !p[0] && !memcmp(p, p + 1, bytes - 1);
-}
-
 static int read_chunk(void *opaque, unsigned thread, uint64_t n, unsigned slot, struct gw_error *err)
 {
     struct gw_block_pull *p = opaque;
@@ -56,7 +52,7 @@ static int read_chunk(void *opaque, unsigned thread, uint64_t n, unsigned slot, 
     r = gw_disk_read(s->ask.disk, s->data, bytes, offset, err);
     if (r < 0)
         return r;
-    if (p->find_zeros && all_zero(s->data, bytes))
+    if (p->zero && p->zero->all(s->data, bytes))
         s->holds = GW_BLOCK_ZEROS;
     else
         memset(s->data + bytes, 0, GW_BLOCK_CHUNK_BYTES - bytes);
@@ -75,7 +71,7 @@ int gw_block_pull_new(bool find_zeros, struct gw_block_pull **ret, struct gw_err
         all = p->slots[i].data != NULL;
     }
     if (all)
-        p->find_zeros = find_zeros;
+        p->zero = find_zeros ? gw_zero_pick() : NULL;
     r = all ? gw_workers_new(&ops, p, gw_workers_threads(0, READERS), GW_BLOCK_AHEAD, &p->workers, err)
             : gw_nomem(err, "chunks of disks");
     if (r < 0) {

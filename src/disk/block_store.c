@@ -2,6 +2,7 @@
 #include "disk/block_store.h"
 
 #include "base/workers.h"
+#include "ram/page/zero.h"
 #include "wire/block_record.h"
 
 #define WRITERS 4u
@@ -19,6 +20,7 @@ struct slot {
 
 struct gw_block_store {
     struct gw_workers *workers;
+    const struct gw_zero *zero;
     uint64_t put, done; /* done: their results were told */
     struct slot slots[GW_BLOCK_BEHIND];
 };
@@ -42,22 +44,17 @@ static int put_zeros(struct gw_disk *d, uint64_t offset, uint64_t bytes, struct 
     return is_hole(d, offset, bytes) ? 0 : gw_disk_zero(d, bytes, offset, true, err);
 }
 
-static bool all_zero(const uint8_t *p, uint64_t bytes)
-{
-    return !p[0] && !memcmp(p, p + 1, bytes - 1);
-}
-
 /* Neighbouring clusters that are alike in one call. */
-static int put_data(const struct slot *s, struct gw_error *err)
+static int put_data(const struct slot *s, const struct gw_zero *z, struct gw_error *err)
 {
     uint64_t cluster = cluster_of(s->disk), end;
     int r = 0;
 
     for (uint64_t at = 0; r >= 0 && at < s->bytes; at = end) {
-        bool zero = all_zero(s->data + at, GW_MIN(cluster, s->bytes - at));
+        bool zero = z->all(s->data + at, GW_MIN(cluster, s->bytes - at));
 
         for (end = GW_MIN(at + cluster, s->bytes);
-             end < s->bytes && all_zero(s->data + end, GW_MIN(cluster, s->bytes - end)) == zero;)
+             end < s->bytes && z->all(s->data + end, GW_MIN(cluster, s->bytes - end)) == zero;)
             end = GW_MIN(end + cluster, s->bytes);
         r = zero ? put_zeros(s->disk, s->offset + at, end - at, err)
                  : gw_disk_write(s->disk, s->data + at, end - at, s->offset + at, err);
@@ -67,11 +64,12 @@ static int put_data(const struct slot *s, struct gw_error *err)
 
 static int work(void *opaque, unsigned thread, uint64_t n, unsigned slot, struct gw_error *err)
 {
-    const struct slot *s = &((struct gw_block_store *)opaque)->slots[slot];
+    const struct gw_block_store *store = opaque;
+    const struct slot *s = &store->slots[slot];
 
     switch (s->what) {
     case WRITE:
-        return put_data(s, err);
+        return put_data(s, store->zero, err);
     case ZERO:
         return put_zeros(s->disk, s->offset, s->bytes, err);
     default:
@@ -98,6 +96,8 @@ int gw_block_store_new(struct gw_block_store **ret, struct gw_error *err)
         s->slots[i].data = aligned_alloc(ALIGN, GW_BLOCK_CHUNK_BYTES);
         all = s->slots[i].data != NULL;
     }
+    if (all)
+        s->zero = gw_zero_pick();
     r = all ? gw_workers_new(&ops, s, gw_workers_threads(0, WRITERS), GW_BLOCK_BEHIND, &s->workers, err)
             : gw_nomem(err, "chunks of disks");
     if (r < 0) {

@@ -113,7 +113,7 @@ static bool is_plain(struct gw_queue *q, const struct gw_queue_request *r, uint6
             q->run.bytes = 0;
     }
     *ret_offset = q->run.file_offset + (r->offset - q->run_offset);
-    return q->run.bytes && q->run.kind == GW_NODE_DATA && q->run.fd >= 0 &&
+    return q->run.bytes && q->run.kind == GW_DISK_DATA && q->run.fd >= 0 &&
            r->bytes <= q->run.bytes - (r->offset - q->run_offset) &&
            (r->op == GW_QUEUE_READ || !q->run.file_read_only) && fits(r, &q->run, *ret_offset);
 }

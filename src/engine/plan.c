@@ -469,7 +469,8 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
         r = gw_layout_transport_hook_new(&vm->ram, vm->transport, &ram.take_in->hook, err);
     if (r >= 0 && pages->count)
         r = make_lanes_in(vm, pages, &ram.take_lanes_in, err);
-    if (r >= 0 && gw_options_cap(vm->options, GW_CAP_POSTCOPY_PREEMPT))
+    plan->urgent_in = gw_options_cap(vm->options, GW_CAP_POSTCOPY_PREEMPT);
+    if (r >= 0 && plan->urgent_in)
         r = gw_layout_stream_in_new(&vm->ram, false, &ram.take_urgent_in, err);
     if (r < 0) {
         gw_lanes_in_free(ram.take_lanes_in);

@@ -30,6 +30,7 @@
  *     postcopy-preempt               the lane `urgent`, beside the others
  *     (a working set)                the source `prefer` around that; what is asked for is noted down by the source `record` around
  *                                    `requests` (gw_vm_prefer, gw_vm_record)
+ *     dirty-bitmaps                  the live section `dirty-bitmap`. A destination always reads it
  *     block, block-incremental, zero-blocks
  *                                    the live section `block`. A destination that has disks always reads it
  *     (what else the machine has)    a live section each (gw_vm.live), beside RAM's
@@ -58,6 +59,7 @@ struct gw_plan {
     struct gw_live *snapshot; /* RAM, where the machine is saved as it is at one moment and runs on; else NULL */
     struct gw_requests *requests; /* pages that the destination asks for; NULL: postcopy-ram is off */
     struct gw_urgent *urgent; /* they go out by it; NULL: on the main stream */
+    bool urgent_in; /* of a destination: they come on a channel of their own */
     struct gw_giveback *giveback; /* memory that the destination has; NULL: it stays */
     struct gw_prefer *prefer; /* pages that go first; NULL: none do */
     struct gw_codec *xbzrle; /* is told of another xbzrle-cache-size; NULL: it is off */

@@ -8,6 +8,7 @@
  *
  * Resumed: behind the new main channel, or behind the maps.
  */
+#include "engine/pages.h"
 #include "engine/send.h"
 
 static int dial_again(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel *cancel, struct gw_channel **ret,

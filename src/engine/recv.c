@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/recv.h"
-#include "engine/send.h"
 
 #include "base/sized.h"
 #include "ram/store/blocktime.h"
@@ -234,9 +233,7 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
     e = gw_preempt_check(vm, r->listener && gw_listener_is_socket(r->listener), err);
     if (e < 0)
         return e;
-    r->classify = (struct gw_classify){.any_uuid = vm->guest->at_rest,
-                                       .pages = pages.count,
-                                       .urgent = gw_options_cap(vm->options, GW_CAP_POSTCOPY_PREEMPT)};
+    r->classify = (struct gw_classify){.any_uuid = vm->guest->at_rest, .pages = pages.count};
     memcpy(r->classify.uuid, vm->uuid, sizeof r->classify.uuid);
     if (r->regains && !gw_listener_is_socket(r->listener))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the rest of a machine is received at a socket: its source may come again and again");
@@ -247,7 +244,10 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
     }
     e = gw_waits_begin(r, err);
     pages.asks.blocktime = r->blocktime;
-    return e < 0 ? e : gw_plan_recv(&r->plan, vm, &pages, err);
+    if (e >= 0)
+        e = gw_plan_recv(&r->plan, vm, &pages, err);
+    r->classify.urgent = r->plan.urgent_in;
+    return e;
 }
 
 static struct gw_recv *destroy(struct gw_recv *r)

@@ -149,8 +149,6 @@ int gw_send_giveback(struct gw_send *s, struct gw_error *err);
 /* It has all of it. */
 void gw_send_giveback_end(struct gw_send *s);
 /* preempt.c: the channel of urgent pages, where there is one; else these do nothing. */
-/* Whether there can be one; many: the address can be connected to more than once. */
-int gw_preempt_check(const struct gw_vm *vm, bool many, struct gw_error *err);
 /* Dials it, if its time is: first: right behind the main channel; else before the switch. */
 int gw_preempt_open(struct gw_send *s, bool first, struct gw_error *err);
 /* Requests may come, and are served by it. */

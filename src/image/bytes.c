@@ -6,6 +6,7 @@
 
 #include "channel/iov.h"
 #include "image/unpack.h"
+#include "ram/page/zero.h"
 
 #define COPY_BYTES  (16u << 20) /* at a time: as much as a server is asked for at once */
 #define AHEAD_BYTES (1u << 20) /* of a file that are fetched unasked, at a time */
@@ -79,15 +80,9 @@ struct gw_bytes *gw_bytes_free(struct gw_bytes *b)
 
 /* ---- copies ------------------------------------------------------------------------------------------------------ */
 
-static bool is_zeros(const uint8_t *p, size_t bytes)
+static int copy(struct gw_bytes *b, int fd, struct gw_error *err)
 {
-    return !bytes || (!*p && !memcmp(p, p + 1, bytes - 1));
-}
-
-/* Zeros become holes, by pieces. */
-int gw_bytes_copy(struct gw_bytes *b, int fd, struct gw_error *err)
-{
-    const size_t piece = 65536;
+    const struct gw_zero *zero = gw_zero_pick();
     GW_AUTOFREE uint8_t *room = malloc(COPY_BYTES);
     int r = 0;
 
@@ -97,12 +92,24 @@ int gw_bytes_copy(struct gw_bytes *b, int fd, struct gw_error *err)
         size_t n = (size_t)GW_MIN(b->size - at, COPY_BYTES);
 
         r = gw_bytes_read(b, room, n, at, err);
-        for (size_t i = 0; r >= 0 && i < n; i += piece)
-            if (!is_zeros(room + i, GW_MIN(piece, n - i)))
-                r = gw_pwrite_all(fd, room + i, GW_MIN(piece, n - i), at + i, err);
+        if (r >= 0)
+            r = gw_pwrite_sparse(fd, room, n, at, zero, err);
     }
     if (r >= 0 && ftruncate(fd, (off_t)b->size) < 0)
         r = gw_fail(err, -errno, GW_BLAME_LOCAL, "copy of a file: %s", strerror(errno));
+    return r;
+}
+
+int gw_bytes_unpack(struct gw_bytes *take, const char *temporary_folder, int *ret_fd, struct gw_error *err)
+{
+    int fd = -1, r = gw_temporary(temporary_folder, &fd, err);
+
+    if (r >= 0)
+        r = copy(take, fd, err);
+    gw_bytes_free(take);
+    if (r < 0)
+        gw_close_fd(&fd);
+    *ret_fd = fd;
     return r;
 }
 

@@ -57,8 +57,8 @@ int gw_bytes_read(struct gw_bytes *b, void *dst, size_t bytes, uint64_t at, stru
 /* Up to GW_BYTES_RANGES of them; one after the other where bytes cannot do better. */
 int gw_bytes_read_all(struct gw_bytes *b, const struct gw_bytes_range *range, unsigned count, struct gw_error *err);
 void gw_bytes_ahead(struct gw_bytes *b, uint64_t at, uint64_t bytes);
-/* All of them to a file that is empty; zeros become holes. */
-int gw_bytes_copy(struct gw_bytes *b, int fd, struct gw_error *err);
+/* A copy of them in a file without a name; zeros are holes in it. *ret_fd: -1 on failure. Frees the bytes, also then. */
+int gw_bytes_unpack(struct gw_bytes *take, const char *temporary_folder, int *ret_fd, struct gw_error *err);
 /* Takes NULL, returns NULL. */
 struct gw_bytes *gw_bytes_free(struct gw_bytes *b);
 

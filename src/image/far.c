@@ -25,7 +25,7 @@ int gw_far_open(const char *uri, const char *temporary_folder, const struct gw_i
     struct gw_bytes *b;
     uint8_t head[HEAD_BYTES];
     size_t n;
-    int fd = -1, r = gw_nbd_open(uri, &b, err);
+    int r = gw_nbd_open(uri, &b, err);
 
     if (r >= 0)
         r = gw_near_new(b, &b, err);
@@ -41,14 +41,7 @@ int gw_far_open(const char *uri, const char *temporary_folder, const struct gw_i
         return 0;
     }
     if (r >= 0)
-        r = gw_temporary(temporary_folder, &fd, err);
-    if (r >= 0)
-        r = gw_bytes_copy(b, fd, err);
+        return gw_bytes_unpack(b, temporary_folder, ret_fd, err);
     gw_bytes_free(b);
-    if (r < 0) {
-        gw_close_fd(&fd);
-        return r;
-    }
-    *ret_fd = fd;
-    return 0;
+    return r;
 }

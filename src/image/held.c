@@ -6,6 +6,7 @@
 #include "godwit/clock.h"
 #include "image/image.h"
 #include "image/nbd.h"
+#include "ram/page/zero.h"
 
 #define TRIES   5u
 #define REST_NS (100 * GW_NS_PER_MS)
@@ -22,11 +23,6 @@ struct gw_held {
     uint8_t head[GW_HELD_BYTES];
 };
 
-static bool is_zeros(const uint8_t *p, size_t bytes)
-{
-    return !bytes || (!*p && !memcmp(p, p + 1, bytes - 1));
-}
-
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* The beginning is no machine's any more, also after a crash. */
@@ -42,7 +38,7 @@ static int clip(const struct gw_held *h, const uint8_t *src, size_t *bytes, uint
 {
     size_t room = (size_t)GW_MIN(*bytes, h->bytes.size - GW_MIN(at, h->bytes.size));
 
-    if (!is_zeros(src + room, *bytes - room))
+    if (!gw_zero_pick()->all(src + room, *bytes - room))
         return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL,
                        "%.200s: it has %" PRIu64 " bytes, too few for this machine, which goes on at byte %" PRIu64,
                        h->uri, h->bytes.size, at + room);
@@ -172,7 +168,7 @@ static int look(struct gw_held *h, bool replace, struct gw_error *err)
     r = gw_bytes_read(h->far, h->head, (size_t)h->held_bytes, 0, err);
     if (r < 0)
         return r;
-    h->occupied = !is_zeros(h->head, (size_t)h->held_bytes);
+    h->occupied = !gw_zero_pick()->all(h->head, (size_t)h->held_bytes);
     if (h->occupied && !replace)
         return occupied(h, h->head, err);
     memset(h->head, 0, sizeof h->head);

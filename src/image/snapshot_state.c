@@ -70,23 +70,18 @@ static int check_head(struct gw_bytes *b, struct gw_error *err)
 int gw_snapshot_unpack(const char *disk, const char *what, const char *temporary_folder, int *ret_fd, struct gw_error *err)
 {
     struct gw_bytes *b;
-    int fd = -1, r = gw_snapshot_bytes_new(disk, what, &b, err);
+    int r = gw_snapshot_bytes_new(disk, what, &b, err);
 
     if (r < 0)
         return r;
     r = check_head(b, err);
     if (r >= 0)
-        r = gw_temporary(temporary_folder, &fd, err);
-    if (r >= 0)
-        r = gw_bytes_copy(b, fd, err);
-    gw_bytes_free(b);
-    if (r < 0) {
+        r = gw_bytes_unpack(b, temporary_folder, ret_fd, err);
+    else
+        gw_bytes_free(b);
+    if (r < 0)
         gw_context(err, "%s, snapshot %s", disk, what);
-        gw_close_fd(&fd);
-        return r;
-    }
-    *ret_fd = fd;
-    return 0;
+    return r;
 }
 
 int gw_image_open_snapshot(const char *disk, const char *what, const char *temporary_folder, struct gw_image **ret_image,

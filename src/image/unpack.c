@@ -214,6 +214,20 @@ int gw_pwrite_all(int fd, const void *data, size_t bytes, uint64_t at, struct gw
     return 0;
 }
 
+int gw_pread_all(int fd, void *dst, size_t bytes, uint64_t at, const char *what, struct gw_error *err)
+{
+    for (size_t have = 0; have < bytes;) {
+        ssize_t n = pread(fd, (uint8_t *)dst + have, bytes - have, (off_t)(at + have));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return gw_fail(err, -EIO, GW_BLAME_LOCAL, "%s, at byte %" PRIu64 ": %s", what, at + have, n ? strerror(errno) : "it ends there");
+        have += (size_t)n;
+    }
+    return 0;
+}
+
 ssize_t gw_read_full(int fd, void *dst, size_t bytes, struct gw_error *err)
 {
     uint8_t *buf = dst;
@@ -237,9 +251,9 @@ ssize_t gw_read_full(int fd, void *dst, size_t bytes, struct gw_error *err)
     return (ssize_t)have;
 }
 
-static int write_sparse(int fd, const uint8_t *data, size_t bytes, uint64_t at, const struct gw_zero *zero,
-                        struct gw_error *err)
+int gw_pwrite_sparse(int fd, const void *bytes_of, size_t bytes, uint64_t at, const struct gw_zero *zero, struct gw_error *err)
 {
+    const uint8_t *data = bytes_of;
     size_t from = 0, to;
     int r = 0;
 
@@ -263,7 +277,7 @@ int gw_copy_sparse(int from, int to, uint64_t at, struct gw_error *err)
     int r = buf ? 0 : gw_nomem(err, "copying");
 
     while (r >= 0 && (n = gw_read_full(from, buf, COPY_BYTES, err)) > 0) {
-        r = write_sparse(to, buf, (size_t)n, at, zero, err);
+        r = gw_pwrite_sparse(to, buf, (size_t)n, at, zero, err);
         at += (uint64_t)n;
     }
     if (r < 0 || n < 0)

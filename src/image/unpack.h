@@ -38,9 +38,15 @@ int gw_filter_try(const char *program, int level, struct gw_error *err);
  * unless the program's failure explains it. -EPROTO: what it was to unpack is damaged. Once for each filter that was started. */
 int gw_filter_end(struct gw_filter *f, int r, struct gw_error *err);
 
+struct gw_zero; /* ram/page/zero.h */
+
 /* A file without a name. folder: NULL: /var/tmp, as in what follows. */
 int gw_temporary(const char *folder, int *ret_fd, struct gw_error *err);
 int gw_pwrite_all(int fd, const void *data, size_t bytes, uint64_t at, struct gw_error *err);
+/* The same into a file of holes: zeros are left out. */
+int gw_pwrite_sparse(int fd, const void *data, size_t bytes, uint64_t at, const struct gw_zero *zero, struct gw_error *err);
+/* All of the range, which is in the file. what: is read, for messages. */
+int gw_pread_all(int fd, void *dst, size_t bytes, uint64_t at, const char *what, struct gw_error *err);
 /* All that comes from `from` up to its end to a file that ends at `at`; zeros become holes. */
 int gw_copy_sparse(int from, int to, uint64_t at, struct gw_error *err);
 /* As much as there is, up to a full buffer; 0 at the end. */

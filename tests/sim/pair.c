@@ -360,3 +360,11 @@ void pair_run(struct pair *p)
     owned_end(ends[0]);
     owned_end(ends[1]);
 }
+
+void pair_expect(struct pair *p, enum gw_owner owner)
+{
+    pair_run(p);
+    if (p->source_says != owner)
+        print_error("source: %s\ndestination: %s\n", p->send_error.text, p->recv_error.text);
+    assert_int_equal(p->source_says, owner);
+}

@@ -59,5 +59,7 @@ struct pair {
  * fails, here or in one of the functions above, the teardown ends them. Sessions in which nothing has changed for two
  * minutes are told as stuck and fail the test. */
 void pair_run(struct pair *p);
+/* The same, and the source says that the machine is this one's then. */
+void pair_expect(struct pair *p, enum gw_owner owner);
 
 #endif

@@ -113,14 +113,6 @@ static struct run *new_run(unsigned per_ms)
     return run;
 }
 
-static void go(struct run *run, enum gw_owner owner)
-{
-    pair_run(&run->pair);
-    if (run->pair.source_says != owner)
-        print_error("source: %s\ndestination: %s\n", run->pair.send_error.text, run->pair.recv_error.text);
-    assert_int_equal(run->pair.source_says, owner);
-}
-
 /* Bulk, then what was written, round after round; with zeros told and sent; to godwit and to what takes it for a QEMU. */
 static void test_written(void **state)
 {
@@ -131,7 +123,7 @@ static void test_written(void **state)
         run->held = true;
         run->zeros = i % 2;
         run->pair.peer = i < 2 ? NULL : "7.2";
-        go(run, GW_OWNER_DESTINATION);
+        pair_expect(&run->pair, GW_OWNER_DESTINATION);
         assert_true(run->reads > CHUNKS);
         assert_int_equal(st->disk.total_bytes, BYTES);
         assert_int_equal(st->disk.transferred_bytes, BYTES);
@@ -153,7 +145,7 @@ static void test_first(void **state)
 
     run->throttles = true;
     run->cancel_bytes = 0;
-    go(run, GW_OWNER_DESTINATION);
+    pair_expect(&run->pair, GW_OWNER_DESTINATION);
     assert_int_equal(strncmp(run->order, "Sb Sr Pb ", 9), 0);
     ram = strstr(run->order, "Pr");
     assert_non_null(ram);
@@ -177,7 +169,7 @@ static void test_read_fails(void **state)
         struct run *run = new_run(0);
 
         run->fail_read = i;
-        go(run, GW_OWNER_SOURCE);
+        pair_expect(&run->pair, GW_OWNER_SOURCE);
         must_say(run->pair.send_error.text, "disk d0: reading at byte ");
         must_say(run->pair.send_error.text, "bad sector");
         assert_int_equal(run->pair.send_error.code, -EIO);
@@ -191,7 +183,7 @@ static void test_write_fails(void **state)
         struct run *run = new_run(1);
 
         run->fail_write = i;
-        go(run, GW_OWNER_SOURCE);
+        pair_expect(&run->pair, GW_OWNER_SOURCE);
         must_say(run->pair.recv_error.text, "disk d0: writing at byte ");
         must_say(run->pair.recv_error.text, "no room");
         must_say(run->pair.send_error.text, "no room");

@@ -119,14 +119,6 @@ static struct run *new_run(uint64_t words_per_ms, unsigned per_ms)
     return run;
 }
 
-static void go(struct run *run, enum gw_owner owner)
-{
-    pair_run(&run->pair);
-    if (run->pair.source_says != owner)
-        print_error("source: %s\ndestination: %s\n", run->pair.send_error.text, run->pair.recv_error.text);
-    assert_int_equal(run->pair.source_says, owner);
-}
-
 /* ---- both converge ------------------------------------------------------------------------------------------------ */
 
 /* Bulk, then what was changed, round after round, and all of it arrives, before RAM and behind it. */
@@ -139,7 +131,7 @@ static void test_both(void **state)
         run->order = i % 2 ? CHUNKS_LAST : CHUNKS_FIRST;
         run->pair.peer = i < 2 ? NULL : "10.0";
         run->held = true;
-        go(run, GW_OWNER_DESTINATION);
+        pair_expect(&run->pair, GW_OWNER_DESTINATION);
         print_message("%u rounds, %u chunks in bulk, %u again, %llu bytes of theirs\n", st->rounds, run->bulk, run->again,
                       (unsigned long long)st->bytes_by[GW_CAUSE_DISK]);
         assert_true(st->rounds + 1 >= ROUNDS);
@@ -165,7 +157,7 @@ static void test_decision(void **state)
 
         run->order = i < 2 ? CHUNKS_FIRST : CHUNKS_LAST;
         run->held = true;
-        go(run, GW_OWNER_DESTINATION);
+        pair_expect(&run->pair, GW_OWNER_DESTINATION);
         print_message("only %s: %u rounds\n", i % 2 ? "RAM" : "chunks", run->pair.stats.rounds);
         assert_true(run->pair.stats.rounds + 1 >= ROUNDS);
         owned_end(run);
@@ -205,7 +197,7 @@ static void test_order(void **state)
         /* The destination takes them as they come, whatever its own order is. */
         run->order_there = orders[!i];
         run->held = true;
-        go(run, GW_OWNER_DESTINATION);
+        pair_expect(&run->pair, GW_OWNER_DESTINATION);
         assert_string_equal(run->order_put, run->order_got);
         in_order(run->order_put, i ? 'r' : 'c', i ? 'c' : 'r');
         owned_end(run);
@@ -225,13 +217,13 @@ static void test_one_has_none(void **state)
     struct run *run = new_run(20, 5);
 
     run->only_there = true;
-    go(run, GW_OWNER_SOURCE);
+    pair_expect(&run->pair, GW_OWNER_SOURCE);
     must_say(run->pair.recv_error.text, "it had no section chunks");
     owned_end(run);
 
     run = new_run(20, 5);
     run->only_here = true;
-    go(run, GW_OWNER_SOURCE);
+    pair_expect(&run->pair, GW_OWNER_SOURCE);
     must_say(run->pair.recv_error.text, "section chunks/0");
     must_say(run->pair.recv_error.text, "no such live state");
     owned_end(run);
@@ -245,7 +237,7 @@ static void test_loader_fails(void **state)
         struct run *run = new_run(20, 5);
 
         run->refuse = at[i];
-        go(run, GW_OWNER_SOURCE);
+        pair_expect(&run->pair, GW_OWNER_SOURCE);
         must_say(run->pair.recv_error.text, "cannot be stored");
         must_say(run->pair.recv_error.text, "section chunks (");
         assert_int_equal(run->pair.recv_error.blame, GW_BLAME_EMBEDDER);
@@ -263,7 +255,7 @@ static void test_source_fails(void **state)
     struct run *run = new_run(20, 5);
 
     run->unread = 40;
-    go(run, GW_OWNER_SOURCE);
+    pair_expect(&run->pair, GW_OWNER_SOURCE);
     must_say(run->pair.send_error.text, "chunk 39 cannot be read");
     assert_int_equal(run->pair.send_error.code, -EIO);
     owned_end(run);

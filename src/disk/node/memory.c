@@ -11,7 +11,7 @@ struct memory {
     struct gw_node node; /* the first member */
     pthread_mutex_t lock;
     uint8_t *data; /* node.bytes; zeros where a cluster is not DATA */
-    uint8_t *kind; /* enum gw_node_kind of each cluster */
+    uint8_t *kind; /* enum gw_disk_kind of each cluster */
 };
 
 static struct memory *memory_of(struct gw_node *n)
@@ -55,7 +55,7 @@ static int put(struct memory *m, const void *from, uint64_t bytes, uint64_t offs
         uint64_t part = GW_MIN(end, stop) - offset;
         bool whole = offset == start && offset + part == stop;
 
-        if (!whole && m->kind[c] == GW_NODE_ABSENT) {
+        if (!whole && m->kind[c] == GW_DISK_ABSENT) {
             int r = bring_in(m, c, err);
             if (r < 0)
                 return r;
@@ -66,8 +66,8 @@ static int put(struct memory *m, const void *from, uint64_t bytes, uint64_t offs
         } else {
             memset(m->data + offset, 0, part);
         }
-        if (from || m->kind[c] == GW_NODE_ABSENT || whole)
-            m->kind[c] = !from && whole ? GW_NODE_ZERO : GW_NODE_DATA;
+        if (from || m->kind[c] == GW_DISK_ABSENT || whole)
+            m->kind[c] = !from && whole ? GW_DISK_ZERO : GW_DISK_DATA;
         offset += part;
     }
     return 0;
@@ -99,7 +99,7 @@ static int memory_discard(struct gw_node *n, uint64_t bytes, uint64_t offset, st
     pthread_mutex_lock(&m->lock);
     for (uint64_t c = first; c < end; c++) {
         memset(m->data + c * size, 0, GW_MIN(size, n->bytes - c * size));
-        m->kind[c] = GW_NODE_ABSENT;
+        m->kind[c] = GW_DISK_ABSENT;
     }
     pthread_mutex_unlock(&m->lock);
     return 0;
@@ -150,7 +150,7 @@ static int memory_resize(struct gw_node *n, uint64_t bytes, struct gw_error *err
         return gw_nomem(err, "disk in memory");
     }
     memcpy(data, m->data, common);
-    memset(kind, GW_NODE_ABSENT, GW_MAX(end, 1));
+    memset(kind, GW_DISK_ABSENT, GW_MAX(end, 1));
     memcpy(kind, m->kind, clusters(n, common));
     unmap(m->data, n->bytes);
     free(m->kind);
@@ -200,6 +200,6 @@ struct gw_node *gw_node_memory(uint64_t bytes, uint32_t cluster_bytes)
         memory_free(&m->node, NULL);
         return NULL;
     }
-    memset(m->kind, GW_NODE_ABSENT, GW_MAX(clusters(&m->node, bytes), 1));
+    memset(m->kind, GW_DISK_ABSENT, GW_MAX(clusters(&m->node, bytes), 1));
     return &m->node;
 }

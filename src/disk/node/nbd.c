@@ -135,7 +135,7 @@ static int far_find(struct gw_node *n, uint64_t bytes, uint64_t offset, struct g
     struct far *f = far_of(n);
     struct gw_nbd_request ask = {.op = GW_NBD_STATUS, .bytes = GW_MIN(bytes, LARGE_BYTES), .offset = offset};
 
-    *ret = (struct gw_node_run){.kind = GW_NODE_DATA, .bytes = ask.bytes, .fd = -1};
+    *ret = (struct gw_node_run){.kind = GW_DISK_DATA, .bytes = ask.bytes, .fd = -1};
     if (!f->facts->allocation)
         return 0;
     gw_nbd_submit(f->nbd, &ask);
@@ -143,7 +143,7 @@ static int far_find(struct gw_node *n, uint64_t bytes, uint64_t offset, struct g
         return failed(f, &ask, err);
     if (ask.run_bytes) /* a hole that does not read as zeros is data as well: nobody knows which */
         *ret = (struct gw_node_run){
-            .kind = ask.status & GW_NBD_IS_ZERO ? GW_NODE_ZERO : GW_NODE_DATA, .bytes = ask.run_bytes, .fd = -1};
+            .kind = ask.status & GW_NBD_IS_ZERO ? GW_DISK_ZERO : GW_DISK_DATA, .bytes = ask.run_bytes, .fd = -1};
     return 0;
 }
 

@@ -104,9 +104,9 @@ static int read_blocks(struct gw_node *n, void *to, uint64_t bytes, uint64_t off
         r = gw_node_find_here(n, bytes, offset, &run, err);
         if (r < 0)
             return r;
-        if (run.kind == GW_NODE_DATA)
+        if (run.kind == GW_DISK_DATA)
             r = n->ops->read(n, at, run.bytes, offset, err);
-        else if (run.kind == GW_NODE_ABSENT)
+        else if (run.kind == GW_DISK_ABSENT)
             r = read_backing(n->backing, at, run.bytes, offset, err);
         else
             memset(at, 0, run.bytes);
@@ -288,7 +288,7 @@ int gw_node_find_here(struct gw_node *n, uint64_t bytes, uint64_t offset, struct
     if (r < 0)
         return r;
     if (run.bytes <= skip) { /* not even a block: as it may be anything, it is read */
-        *ret = (struct gw_node_run){.kind = GW_NODE_DATA, .bytes = GW_MIN(bytes, asked - skip), .fd = -1};
+        *ret = (struct gw_node_run){.kind = GW_DISK_DATA, .bytes = GW_MIN(bytes, asked - skip), .fd = -1};
         ret->bytes = GW_MIN(ret->bytes, n->request_bytes - skip);
         return 0;
     }
@@ -300,13 +300,11 @@ int gw_node_find_here(struct gw_node *n, uint64_t bytes, uint64_t offset, struct
 
 int gw_node_look(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_disk_run *ret, struct gw_error *err)
 {
-    static const enum gw_disk_kind kinds[] = {
-        [GW_NODE_DATA] = GW_DISK_DATA, [GW_NODE_ZERO] = GW_DISK_ZERO, [GW_NODE_ABSENT] = GW_DISK_ABSENT};
     struct gw_node_run run;
     int r = gw_node_find_here(n, bytes, offset, &run, err);
 
     if (r >= 0)
-        *ret = (struct gw_disk_run){run.kind == GW_NODE_ABSENT && !n->backing ? GW_DISK_ZERO : kinds[run.kind], run.bytes};
+        *ret = (struct gw_disk_run){run.kind == GW_DISK_ABSENT && !n->backing ? GW_DISK_ZERO : run.kind, run.bytes};
     return r;
 }
 
@@ -316,7 +314,7 @@ int gw_node_find(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_n
     bool below = false;
     int r = gw_node_find_here(n, bytes, offset, &run, err);
 
-    for (; r >= 0 && run.kind == GW_NODE_ABSENT && n->backing; below = true) {
+    for (; r >= 0 && run.kind == GW_DISK_ABSENT && n->backing; below = true) {
         n = n->backing;
         if (offset >= n->bytes)
             break;

@@ -21,15 +21,10 @@
 
 #include "godwit/node.h"
 
-enum gw_node_kind {
-    GW_NODE_DATA,   /* somebody wrote here */
-    GW_NODE_ZERO,   /* reads as zeros for sure */
-    GW_NODE_ABSENT, /* nobody wrote here in this node: reads as the node's backing does, or as zeros without one */
-};
-
-/* A part of a node that is alike from its first byte to its last. */
+/* A part of a node that is alike from its first byte to its last. ABSENT: nobody wrote here in this node, so it reads as the node's
+ * backing does, or as zeros without one. */
 struct gw_node_run {
-    enum gw_node_kind kind;
+    enum gw_disk_kind kind;
     uint64_t bytes; /* 1 or more, at most what was asked for */
     /* DATA whose bytes lie as they are in a file: a read, and a write that does not make the file longer, may go there
      * without the node. fd is -1 otherwise. Good until the next discard, resize or free, or as the node says. */

@@ -233,9 +233,7 @@ static int store(struct gw_qcow2 *q, struct store *s, const struct gw_qcow2_bitm
     if (r >= 0 && count)
         r = gw_qcow2_put(q, data, bytes, offset, err);
     if (r >= 0)
-        r = gw_qcow2_write_back(q, err);
-    if (r >= 0)
-        r = gw_qcow2_barrier(q, err);
+        r = gw_qcow2_write_through(q, err);
     if (r >= 0)
         r = switch_header(q, count, offset, bytes, &shown, err);
     if (r >= 0)

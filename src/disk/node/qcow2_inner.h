@@ -223,6 +223,8 @@ void gw_qcow2_free_later(struct gw_qcow2 *q, uint64_t first, uint64_t count, boo
 int gw_qcow2_make_room(struct gw_qcow2 *q, unsigned calls, struct gw_error *err);
 /* Writes all metadata, in order. */
 int gw_qcow2_write_back(struct gw_qcow2 *q, struct gw_error *err);
+/* The same, and what is written after that comes to the disk later. */
+int gw_qcow2_write_through(struct gw_qcow2 *q, struct gw_error *err);
 /* The same, and clusters that were freed are free. Releases the lock as make_room does. */
 int gw_qcow2_settle(struct gw_qcow2 *q, struct gw_error *err);
 unsigned gw_qcow2_enter(struct gw_qcow2 *q);

@@ -63,7 +63,7 @@ static int find_host(struct gw_qcow2 *q, const struct gw_qcow2_run *run, struct 
     struct gw_node_run below = {.fd = -1};
     int r = 0;
 
-    *ret = (struct gw_node_run){.kind = GW_NODE_DATA, .bytes = run->bytes, .fd = -1};
+    *ret = (struct gw_node_run){.kind = GW_DISK_DATA, .bytes = run->bytes, .fd = -1};
     pthread_rwlock_rdlock(&q->growth);
     if (run->host < q->file->bytes)
         r = gw_node_find(q->file, GW_MIN(run->bytes, q->file->bytes - run->host), run->host, &below, err);
@@ -71,8 +71,8 @@ static int find_host(struct gw_qcow2 *q, const struct gw_qcow2_run *run, struct 
     if (r < 0 || !below.bytes)
         return r;
     ret->bytes = GW_MIN(run->bytes, below.bytes);
-    if (below.kind != GW_NODE_DATA) {
-        ret->kind = GW_NODE_ZERO; /* room that was kept, and has a hole in the file */
+    if (below.kind != GW_DISK_DATA) {
+        ret->kind = GW_DISK_ZERO; /* room that was kept, and has a hole in the file */
         return 0;
     }
     ret->fd = below.fd;
@@ -104,9 +104,9 @@ int gw_qcow2_find(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_
         r = find_host(q, &run, ret, err);
     } else {
         *ret = (struct gw_node_run){.bytes = run.bytes, .fd = -1};
-        ret->kind = run.kind == GW_QCOW2_K_ABSENT ? GW_NODE_ABSENT
-                    : run.kind == GW_QCOW2_K_ZERO ? GW_NODE_ZERO
-                                                  : GW_NODE_DATA;
+        ret->kind = run.kind == GW_QCOW2_K_ABSENT ? GW_DISK_ABSENT
+                    : run.kind == GW_QCOW2_K_ZERO ? GW_DISK_ZERO
+                                                  : GW_DISK_DATA;
     }
     gw_qcow2_leave(q, epoch);
     return r;

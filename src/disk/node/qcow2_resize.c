@@ -18,9 +18,7 @@ int gw_qcow2_l1_switch(struct gw_qcow2 *q, uint64_t *take_l1, uint32_t entries, 
     if (r >= 0)
         r = gw_qcow2_table_write(q, take_l1, entries, offset, err);
     if (r >= 0)
-        r = gw_qcow2_write_back(q, err); /* its counts */
-    if (r >= 0)
-        r = gw_qcow2_barrier(q, err);
+        r = gw_qcow2_write_through(q, err); /* its counts */
     if (r < 0)
         goto out;
     old.reftable_offset = q->h.reftable_offset; /* write_back may have moved it */

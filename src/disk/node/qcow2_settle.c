@@ -123,6 +123,13 @@ int gw_qcow2_write_back(struct gw_qcow2 *q, struct gw_error *err)
     return 0;
 }
 
+int gw_qcow2_write_through(struct gw_qcow2 *q, struct gw_error *err)
+{
+    int r = gw_qcow2_write_back(q, err);
+
+    return r < 0 ? r : gw_qcow2_barrier(q, err);
+}
+
 /* ---- freeing ----------------------------------------------------------------------------------------------------- */
 
 void gw_qcow2_free_later(struct gw_qcow2 *q, uint64_t first, uint64_t count, bool punch)

@@ -146,9 +146,7 @@ static int take(struct gw_qcow2 *q, struct gw_qcow2_shot *shot, struct gw_error 
     if (r >= 0)
         r = gw_qcow2_fix_copied(q, q->l1, q->h.l1_entries, true, err);
     if (r >= 0)
-        r = gw_qcow2_write_back(q, err);
-    if (r >= 0)
-        r = gw_qcow2_barrier(q, err);
+        r = gw_qcow2_write_through(q, err);
     if (r >= 0)
         r = gw_qcow2_walk(q, q->l1, q->h.l1_entries, rise, NULL, err);
     return r < 0 ? r : copy_l1(q, shot, err);
@@ -276,9 +274,7 @@ static int apply(struct gw_qcow2 *q, uint64_t *take_l1, uint32_t entries, uint64
     if (r >= 0)
         r = gw_qcow2_fix_copied(q, take_l1, entries, true, err);
     if (r >= 0)
-        r = gw_qcow2_write_back(q, err);
-    if (r >= 0)
-        r = gw_qcow2_barrier(q, err);
+        r = gw_qcow2_write_through(q, err);
     if (r >= 0)
         r = gw_qcow2_walk(q, take_l1, entries, rise, NULL, err);
     if (r < 0) {

@@ -170,9 +170,7 @@ int gw_qcow2_snapshots_store(struct gw_qcow2 *q, const struct gw_qcow2_snapshot 
     if (r >= 0 && count)
         r = gw_qcow2_put(q, room, bytes, offset, err);
     if (r >= 0)
-        r = gw_qcow2_write_back(q, err);
-    if (r >= 0)
-        r = gw_qcow2_barrier(q, err);
+        r = gw_qcow2_write_through(q, err);
     if (r >= 0) {
         q->h.snapshots = count;
         q->h.snapshots_offset = offset;

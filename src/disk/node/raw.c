@@ -197,7 +197,7 @@ static int raw_find(struct gw_node *n, uint64_t bytes, uint64_t offset, struct g
         hole = false;
         end = offset + bytes;
     }
-    *ret = (struct gw_node_run){.kind = hole ? GW_NODE_ZERO : GW_NODE_DATA, .bytes = end - offset, .fd = -1};
+    *ret = (struct gw_node_run){.kind = hole ? GW_DISK_ZERO : GW_DISK_DATA, .bytes = end - offset, .fd = -1};
     if (hole)
         return 0;
     ret->fd = w->fd;

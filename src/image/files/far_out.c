@@ -50,21 +50,15 @@ static uint64_t hole(int fd, uint64_t at, uint64_t size)
 static int push_piece(int fd, uint64_t at, uint64_t file_bytes, uint64_t room, struct gw_spool *spool,
                       struct gw_error *err)
 {
-    size_t bytes = (size_t)GW_MIN(PIECE_BYTES, room - at), have = 0;
+    size_t bytes = (size_t)GW_MIN(PIECE_BYTES, room - at), have = at < file_bytes ? (size_t)GW_MIN(bytes, file_bytes - at) : 0;
     uint8_t *piece = gw_spool_room(spool);
+    int r;
 
     if (!piece)
         return gw_spool_flush(spool, err);
-    while (have < bytes && at + have < file_bytes) {
-        ssize_t n = pread(fd, piece + have, bytes - have, (off_t)(at + have));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return gw_fail(err, -EIO, GW_BLAME_LOCAL, "the file to be copied, at byte %" PRIu64 ": %s", at + have,
-                           n ? strerror(errno) : "it ends there");
-        have += (size_t)n;
-    }
+    r = gw_pread_all(fd, piece, have, at, "the file to be copied", err);
+    if (r < 0)
+        return r;
     bytes = (bytes + GW_SPOOL_ALIGN - 1) & ~(size_t)(GW_SPOOL_ALIGN - 1);
     memset(piece + have, 0, bytes - have);
     gw_spool_put(spool, at, bytes);

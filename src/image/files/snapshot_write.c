@@ -36,21 +36,6 @@ static int check_name(const struct job *job, struct gw_error *err)
     return 0;
 }
 
-static int read_piece(int fd, uint8_t *room, size_t bytes, uint64_t at, struct gw_error *err)
-{
-    for (size_t have = 0; have < bytes;) {
-        ssize_t n = pread(fd, room + have, bytes - have, (off_t)(at + have));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return gw_fail(err, -EIO, GW_BLAME_LOCAL, "the stream to be copied, at byte %" PRIu64 ": %s", at + have,
-                           n ? strerror(errno) : "it ends there");
-        have += (size_t)n;
-    }
-    return 0;
-}
-
 static int put_state(struct job *job, int fd, uint64_t size, struct gw_error *err)
 {
     GW_AUTOFREE uint8_t *room = malloc(PIECE_BYTES);
@@ -59,7 +44,7 @@ static int put_state(struct job *job, int fd, uint64_t size, struct gw_error *er
     for (uint64_t at = 0; r >= 0 && at < size; at += PIECE_BYTES) {
         size_t n = (size_t)GW_MIN(PIECE_BYTES, size - at);
 
-        r = read_piece(fd, room, n, at, err);
+        r = gw_pread_all(fd, room, n, at, "the stream to be copied", err);
         if (r >= 0)
             r = gw_qcow2_state_write(job->snapshots->disk, room, n, at, err);
         if (r >= 0 && job->options.progress && job->options.progress(job->options.opaque, at + n, size))

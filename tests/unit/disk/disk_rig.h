@@ -87,4 +87,14 @@ static const struct gw_disk_ops rig_ops = {
     .inactivate = rig_inactivate,
 };
 
+/* The disk drive0 over m, which becomes empty. */
+static inline struct gw_disk *rig_disk_new(struct rig_disk *m)
+{
+    const struct gw_disk_desc d = {.device = "drive0", .bytes = RIG_BYTES, .ops = &rig_ops, .opaque = m};
+
+    *m = (struct rig_disk){0};
+    assert_int_equal(gw_disk_new(&d, &m->disk, NULL), 0);
+    return m->disk;
+}
+
 #endif

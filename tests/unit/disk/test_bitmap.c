@@ -17,15 +17,6 @@
 
 static struct rig_disk m;
 
-static struct gw_disk *new (void)
-{
-    struct gw_disk_desc d = {.device = "drive0", .bytes = RIG_BYTES, .ops = &rig_ops, .opaque = &m};
-
-    m = (struct rig_disk){0};
-    assert_int_equal(gw_disk_new(&d, &m.disk, NULL), 0);
-    return m.disk;
-}
-
 struct model {
     bool there, enabled, split, split_records;
     uint64_t granularity;
@@ -155,7 +146,7 @@ static void act(struct gw_disk *d, uint64_t *seed)
 
 static void test_model(void **state)
 {
-    struct gw_disk *d = new ();
+    struct gw_disk *d = rig_disk_new(&m);
     uint64_t seed = 3;
 
     for (unsigned k = 0; k < 4000; k++) {
@@ -193,7 +184,7 @@ static void add(struct gw_disk *d, const char *name)
 
 static void test_refused(void **state)
 {
-    struct gw_disk *d = new (), *other;
+    struct gw_disk *d = rig_disk_new(&m), *other;
     struct gw_disk_desc shorter = {.device = "drive1", .bytes = 512, .ops = &rig_ops, .opaque = &m};
     char name[GW_BITMAP_NAME_MAX + 2];
     struct gw_bitmap_config config = {.name = name};
@@ -228,7 +219,7 @@ static void test_refused(void **state)
 /* A selected bitmap records, and nothing else can be done with it. */
 static void test_selected(void **state)
 {
-    struct gw_disk *d = new ();
+    struct gw_disk *d = rig_disk_new(&m);
     struct gw_bitmap_info info;
     uint8_t bytes[32] = {0};
 
@@ -256,7 +247,7 @@ static void test_arrives(void **state)
 
     for (unsigned whole_before = 0; whole_before < 2; whole_before++) {
         for (unsigned disabled = 0; disabled < 2; disabled++) {
-            struct gw_disk *d = new ();
+            struct gw_disk *d = rig_disk_new(&m);
             struct gw_bitmap_config config = {.name = "x", .granularity = 512, .disabled = disabled};
             struct gw_bitmap_info info;
 

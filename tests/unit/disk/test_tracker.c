@@ -17,15 +17,6 @@
 
 static struct rig_disk m;
 
-static struct gw_disk *new (void)
-{
-    struct gw_disk_desc d = {.device = "drive0", .bytes = RIG_BYTES, .ops = &rig_ops, .opaque = &m};
-
-    m = (struct rig_disk){0};
-    assert_int_equal(gw_disk_new(&d, &m.disk, NULL), 0);
-    return m.disk;
-}
-
 static uint64_t take(struct gw_disk_tracker *t, uint64_t offset, uint64_t bytes)
 {
     uint64_t dirty;
@@ -36,7 +27,7 @@ static uint64_t take(struct gw_disk_tracker *t, uint64_t offset, uint64_t bytes)
 
 static void test_pieces(void **state)
 {
-    struct gw_disk *d = new ();
+    struct gw_disk *d = rig_disk_new(&m);
     struct gw_disk_tracker *t, *coarse;
     uint64_t at;
 
@@ -70,7 +61,7 @@ static void test_pieces(void **state)
 static void test_refused(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
-    struct gw_disk *d = new ();
+    struct gw_disk *d = rig_disk_new(&m);
     struct gw_disk_tracker *t = NULL;
     uint64_t dirty;
 
@@ -111,7 +102,7 @@ static void *writer(void *arg)
 static void test_while_written(void **state)
 {
     static uint32_t copy[RIG_BYTES / 512];
-    struct gw_disk *d = new ();
+    struct gw_disk *d = rig_disk_new(&m);
     struct gw_disk_tracker *t;
     pthread_t thread;
     uint64_t at = 0;

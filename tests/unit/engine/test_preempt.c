@@ -2,6 +2,7 @@
  *
  * The channel of urgent pages at a source: whether there can be one, when it is dialled, how it ends, and what its failure does.
  */
+#include "engine/pages.h"
 #include "source.h"
 
 #include "ram/codec/plain.h"

@@ -4,31 +4,22 @@
  * and comes back. More of that, with whole commands: tests/interop/test_nbd.py.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 
 #include <cmocka.h>
 
+#include "../nbdkit.h"
 #include "image/nbd.h"
 
-#define NBDKIT "/usr/bin/nbdkit"
 #define SIZE   (24u << 20) /* more than is under way at once */
 
-/* The socket is the test's own and listens before a server is there: who connects meanwhile waits for one. */
 static struct {
-    char folder[40], socket[60], uri[100];
-    int listens;
-    pid_t child;
+    struct nbdkit server;
     struct gw_bytes *bytes;
 } t;
 
@@ -55,43 +46,21 @@ static void test_nobody_is_there(void **state)
 
 static int up(void **state)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    memset(&t, 0, sizeof t);
-    strcpy(t.folder, "/var/tmp/godwit-nbd-XXXXXX");
-    if (!mkdtemp(t.folder))
-        return -1;
-    snprintf(t.socket, sizeof t.socket, "%s/s", t.folder);
-    snprintf(t.uri, sizeof t.uri, "nbd+unix:///?socket=%s", t.socket);
-    memcpy(address.sun_path, t.socket, sizeof t.socket);
-    t.listens = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    return bind(t.listens, (struct sockaddr *)&address, sizeof address) || listen(t.listens, 5);
-}
-
-static void stop(void)
-{
-    if (!t.child)
-        return;
-    kill(t.child, SIGKILL);
-    waitpid(t.child, NULL, 0);
-    t.child = 0;
+    t.bytes = NULL;
+    return nbdkit_up(&t.server);
 }
 
 static int down(void **state)
 {
     t.bytes = gw_bytes_free(t.bytes);
-    stop();
-    close(t.listens);
-    unlink(t.socket);
-    rmdir(t.folder);
-    return 0;
+    return nbdkit_down(&t.server);
 }
 
-/* Each 8 bytes are their own offset, big-endian. more: a filter and its settings, up to NULL. The socket is handed over as systemd does it. */
+/* Each 8 bytes are their own offset, big-endian. more: a filter and its settings, up to NULL. */
 static void serve(const char *size, const char *const more[4])
 {
-    const char *argv[12] = {"nbdkit", "-f", "--exit-with-parent"};
-    unsigned n = 3;
+    const char *argv[8] = {NULL};
+    unsigned n = 0;
 
     if (more && more[0])
         argv[n++] = more[0];
@@ -99,21 +68,7 @@ static void serve(const char *size, const char *const more[4])
     argv[n++] = size;
     for (unsigned i = 1; more && i < 4 && more[i]; i++)
         argv[n++] = more[i];
-    fflush(NULL);
-    t.child = fork();
-    assert_true(t.child >= 0);
-    if (t.child)
-        return;
-    {
-        char pid[20];
-
-        snprintf(pid, sizeof pid, "%d", (int)getpid());
-        setenv("LISTEN_PID", pid, 1);
-        setenv("LISTEN_FDS", "1", 1);
-        if (t.listens == 3 ? fcntl(3, F_SETFD, 0) == 0 : dup2(t.listens, 3) == 3)
-            execv(NBDKIT, (char **)argv);
-        _exit(127);
-    }
+    nbdkit_start(&t.server, argv);
 }
 
 /* Skips the test where there is no server. */
@@ -138,7 +93,7 @@ static void open_bytes(const char *size, const char *const more[4])
 
     needs_server();
     serve(size, more);
-    if (gw_nbd_open(t.uri, &t.bytes, &err) < 0)
+    if (gw_nbd_open(t.server.uri, &t.bytes, &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(t.bytes->fd, -1);
     assert_int_equal(t.bytes->depth, GW_NBD_DEPTH);
@@ -208,11 +163,11 @@ static void test_refused(void **state)
     uint8_t got[100];
 
     open_bytes("size=1M", error);
-    unlink(t.socket); /* a second connection would fail */
+    unlink(t.server.socket); /* a second connection would fail */
     for (unsigned i = 0; i < 2; i++) {
         char text[200];
 
-        snprintf(text, sizeof text, "%s: the server cannot read 100 bytes at byte %u: ", t.uri, 4096 + i);
+        snprintf(text, sizeof text, "%s: the server cannot read 100 bytes at byte %u: ", t.server.uri, 4096 + i);
         assert_int_equal(gw_bytes_read(t.bytes, got, sizeof got, 4096 + i, &err), -EIO);
         assert_int_equal(err.blame, GW_BLAME_PEER);
         if (strncmp(err.text, text, strlen(text)) || strstr(err.text, "more attempts"))
@@ -225,7 +180,7 @@ static void test_comes_back(void **state)
 {
     open_bytes("size=1M", NULL);
     check(100, 1000);
-    stop();
+    nbdkit_end(&t.server);
     serve("size=1M", NULL);
     check(200, 70000);
 }
@@ -237,7 +192,7 @@ static void test_another(void **state)
     uint8_t got[8];
 
     open_bytes("size=1M", NULL);
-    stop();
+    nbdkit_end(&t.server);
     serve("size=2M", NULL);
     assert_int_equal(gw_bytes_read(t.bytes, got, sizeof got, 0, &err), -ESTALE);
     assert_non_null(strstr(err.text, "it had 1048576 bytes before the connection was lost, and has 2097152 now"));
@@ -267,7 +222,7 @@ static void test_threads(void **state)
     pthread_t thread[6];
 
     open_bytes("size=24M", NULL);
-    unlink(t.socket);
+    unlink(t.server.socket);
     atomic_store(&wrong, 0);
     for (unsigned i = 0; i < 6; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, read_much, (void *)(uintptr_t)(i + 1)), 0);

@@ -144,7 +144,7 @@ struct memory_disk {
     bool fails;
 };
 
-static int memory_read(void *disk, uint64_t offset, void *buf, size_t bytes, struct gw_error *err)
+static int memory_read(void *disk, void *buf, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
     struct memory_disk *d = disk;
     d->reads++;
@@ -154,7 +154,7 @@ static int memory_read(void *disk, uint64_t offset, void *buf, size_t bytes, str
     return 0;
 }
 
-static int memory_write(void *disk, uint64_t offset, const void *buf, size_t bytes, struct gw_error *err)
+static int memory_write(void *disk, const void *buf, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
     struct memory_disk *d = disk;
     d->writes++;
@@ -177,7 +177,7 @@ static void memory_close(void *disk)
     d->closes++;
 }
 
-static const struct gw_machine_disk_ops memory_ops = {memory_read, memory_write, memory_flush, memory_close};
+static const struct gw_disk_ops memory_ops = {GW_SIZED(struct gw_disk_ops), .read = memory_read, .write = memory_write, .flush = memory_flush};
 
 #define QUEUE                                                                                                          \
     0x600000ull /* descriptors, then avail at + 0x400, used at + 0x800, head at + 0xc00, status at + 0xd00             \
@@ -287,7 +287,7 @@ static void device(void **state)
     uint8_t *data;
 
     c.disk_count = 1;
-    c.disk[0].take = (struct gw_machine_disk){.ops = &memory_ops, .opaque = disk, .bytes = sizeof(disk->data)};
+    c.disk[0].take = (struct gw_machine_disk){.ops = &memory_ops, .opaque = disk, .close = memory_close, .bytes = sizeof(disk->data)};
     c.disk[0].id = "the-disk";
     struct gw_machine *m = box_new(&c);
     struct gw_virtio_blk *b = m->disk[0];

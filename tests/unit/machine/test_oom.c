@@ -26,7 +26,12 @@ static int nothing(void *disk, struct gw_error *err)
     return 0;
 }
 
-static const struct gw_machine_disk_ops no_disk = {.flush = nothing, .close = count_close};
+static int read_nothing(void *disk, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
+{
+    return 0;
+}
+
+static const struct gw_disk_ops no_disk = {GW_SIZED(struct gw_disk_ops), .read = read_nothing, .flush = nothing};
 
 static void each(void **state)
 {
@@ -41,7 +46,7 @@ static void each(void **state)
         c.cpus = 2;
         c.disk_count = 2;
         for (unsigned i = 0; i < 2; i++)
-            c.disk[i].take = (struct gw_machine_disk){.ops = &no_disk, .opaque = &c, .bytes = 4096};
+            c.disk[i].take = (struct gw_machine_disk){.ops = &no_disk, .opaque = &c, .close = count_close, .bytes = 4096};
         closes = 0;
         for (k = 0;; k++) {
             struct gw_error err = GW_ERROR_INIT;

@@ -60,7 +60,7 @@ static inline void check_range(struct gw_node *n, const uint8_t *array, uint64_t
 
         ok(gw_node_find(n, bytes, offset, &run, &err), &err);
         assert_in_range(run.bytes, 1, bytes);
-        if (run.kind != GW_NODE_DATA)
+        if (run.kind != GW_DISK_DATA)
             for (uint64_t i = 0; i < run.bytes; i++)
                 assert_int_equal(array[offset + i], 0);
         else if (run.fd >= 0 && run.file_align <= 1) {

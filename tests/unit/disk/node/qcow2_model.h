@@ -265,7 +265,7 @@ static inline void model_whole(struct model *m)
         struct gw_node_run run;
 
         rig_ok(gw_node_find(m->node, m->node->bytes - offset, offset, &run, &err));
-        for (uint64_t i = 0; i < run.bytes && run.kind != GW_NODE_DATA; i++)
+        for (uint64_t i = 0; i < run.bytes && run.kind != GW_DISK_DATA; i++)
             if (m->bytes[offset + i])
                 fail_msg("byte %" PRIu64 " is found to be zero", offset + i);
         offset += run.bytes;

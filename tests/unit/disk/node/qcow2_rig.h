@@ -123,7 +123,7 @@ static int rig_discard(struct gw_node *n, uint64_t bytes, uint64_t offset, struc
 
 static int rig_find(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_node_run *ret, struct gw_error *err)
 {
-    *ret = (struct gw_node_run){.kind = GW_NODE_DATA, .bytes = bytes, .fd = rig_of(n)->fd ? rig_of(n)->fd : -1};
+    *ret = (struct gw_node_run){.kind = GW_DISK_DATA, .bytes = bytes, .fd = rig_of(n)->fd ? rig_of(n)->fd : -1};
     ret->file_offset = offset;
     return 0;
 }

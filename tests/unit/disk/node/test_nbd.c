@@ -5,67 +5,32 @@
  */
 #include "property.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-
+#include "../../nbdkit.h"
 #include "disk/node/nbd.h"
 
-#define NBDKIT "/usr/bin/nbdkit"
-#define SIZE   300032u /* a multiple of 512 and of nothing larger */
+#define SIZE 300032u /* a multiple of 512 and of nothing larger */
 
-/* The socket is the test's own and listens before the server is there. */
 static struct {
-    char folder[40], socket[60], uri[100];
-    int listens;
-    pid_t child;
+    struct nbdkit server;
     struct gw_node *node;
 } t;
 
 static int up(void **state)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    memset(&t, 0, sizeof t);
-    strcpy(t.folder, "/tmp/gw-node-nbd-XXXXXX");
-    if (!mkdtemp(t.folder))
-        return -1;
-    snprintf(t.socket, sizeof t.socket, "%s/s", t.folder);
-    snprintf(t.uri, sizeof t.uri, "nbd+unix:///?socket=%s", t.socket);
-    memcpy(address.sun_path, t.socket, sizeof t.socket);
-    t.listens = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (t.listens < 0 || bind(t.listens, (struct sockaddr *)&address, sizeof address) || listen(t.listens, 4))
-        return -1;
-    return 0;
-}
-
-static void end_server(void)
-{
-    if (t.child > 0) {
-        kill(t.child, SIGKILL);
-        waitpid(t.child, NULL, 0);
-    }
-    t.child = 0;
+    t.node = NULL;
+    return nbdkit_up(&t.server);
 }
 
 static int down(void **state)
 {
     gw_node_free(t.node, NULL);
-    end_server();
-    close(t.listens);
-    unlink(t.socket);
-    return rmdir(t.folder);
+    return nbdkit_down(&t.server);
 }
 
-/* Does not return. */
-static void become_server(const char *const filters[4])
+static void start(const char *const filters[4])
 {
-    const char *argv[12] = {NBDKIT, "-f"};
-    unsigned n = 2;
-    char pid[20];
+    const char *argv[8] = {NULL};
+    unsigned n = 0;
 
     for (unsigned i = 0; i < 4 && filters[i] && filters[i][0] == '-'; i++)
         argv[n++] = filters[i];
@@ -74,12 +39,7 @@ static void become_server(const char *const filters[4])
     for (unsigned i = 0; i < 4 && filters[i]; i++)
         if (filters[i][0] != '-')
             argv[n++] = filters[i];
-    snprintf(pid, sizeof pid, "%d", (int)getpid());
-    setenv("LISTEN_PID", pid, 1);
-    setenv("LISTEN_FDS", "1", 1);
-    if (t.listens == 3 ? fcntl(3, F_SETFD, 0) == 0 : dup2(t.listens, 3) == 3)
-        execv(NBDKIT, (char **)argv);
-    _exit(127);
+    nbdkit_start(&t.server, argv);
 }
 
 static int try_open(const char *const filters[4], const struct gw_node_options *o, struct gw_error *err)
@@ -91,14 +51,10 @@ static int try_open(const char *const filters[4], const struct gw_node_options *
         print_message("SKIP: no libnbd or no " NBDKIT "\n");
         skip();
     }
-    fflush(NULL);
-    t.child = fork();
-    assert_true(t.child >= 0);
-    if (!t.child)
-        become_server(filters);
-    close(t.listens); /* so that a server that does not start ends the connection */
-    t.listens = -1;
-    return gw_node_nbd_open(t.uri, o, &t.node, err);
+    start(filters);
+    close(t.server.listens); /* so that a server that does not start ends the connection */
+    t.server.listens = -1;
+    return gw_node_nbd_open(t.server.uri, o, &t.node, err);
 }
 
 #define OPEN(...)                                                                                                      \
@@ -145,14 +101,14 @@ static void test_holes(void **state)
     OPEN(NULL);
     ok(gw_node_write(t.node, "x", 1, 100000, 0, &err), &err);
     ok(gw_node_find(t.node, SIZE, 0, &run, &err), &err);
-    assert_int_equal(run.kind, GW_NODE_ZERO);
+    assert_int_equal(run.kind, GW_DISK_ZERO);
     assert_in_range(run.bytes, 65536, 100000);
     assert_int_equal(run.fd, -1);
     ok(gw_node_find(t.node, SIZE - 100000, 100000, &run, &err), &err);
-    assert_int_equal(run.kind, GW_NODE_DATA);
+    assert_int_equal(run.kind, GW_DISK_DATA);
     ok(gw_node_zero(t.node, SIZE, 0, GW_NODE_UNMAP, &err), &err);
     ok(gw_node_find(t.node, SIZE, 0, &run, &err), &err);
-    assert_true(run.kind == GW_NODE_ZERO && run.bytes == SIZE);
+    assert_true(run.kind == GW_DISK_ZERO && run.bytes == SIZE);
 }
 
 static void test_read_only(void **state)
@@ -162,7 +118,7 @@ static void test_read_only(void **state)
 
     assert_int_equal(try_open((const char *const[4]){"-r"}, &(struct gw_node_options){0}, &err), -EROFS);
     assert_non_null(strstr(err.text, "read-only"));
-    ok(gw_node_nbd_open(t.uri, &(struct gw_node_options){.read_only = true}, &t.node, &err), &err);
+    ok(gw_node_nbd_open(t.server.uri, &(struct gw_node_options){.read_only = true}, &t.node, &err), &err);
     ok(gw_node_read(t.node, &c, 1, 5, &err), &err);
     assert_int_equal(c, 0);
     assert_int_equal(gw_node_write(t.node, &c, 1, 5, 0, &err), -EROFS);
@@ -176,7 +132,7 @@ static void test_errors_name_the_offset(void **state)
     OPEN("--filter=error", "error-pread=ENOSPC", "error-pread-rate=100%");
     assert_int_equal(gw_node_read(t.node, room, 512, 4096, &err), -ENOSPC);
     assert_int_equal(err.blame, GW_BLAME_PEER);
-    if (strncmp(err.text, t.uri, strlen(t.uri)) || !strstr(err.text, "read 512 bytes at offset 4096"))
+    if (strncmp(err.text, t.server.uri, strlen(t.server.uri)) || !strstr(err.text, "read 512 bytes at offset 4096"))
         fail_msg("%s", err.text);
     memset(room, 1, sizeof room);
     ok(gw_node_write(t.node, room, 512, 4096, 0, &err), &err); /* the others go on */
@@ -189,7 +145,7 @@ static void test_server_goes(void **state)
 
     OPEN(NULL);
     ok(gw_node_read(t.node, room, 512, 0, &err), &err);
-    end_server();
+    nbdkit_end(&t.server);
     assert_int_equal(gw_node_read(t.node, room, 512, 8192, &err), -ENOTCONN);
     assert_int_equal(err.blame, GW_BLAME_CHANNEL);
     if (!strstr(err.text, "lost") || !strstr(err.text, "at offset 8192"))

@@ -29,7 +29,7 @@ static int strict_read(struct gw_node *n, void *to, uint64_t bytes, uint64_t off
 
     look(n, bytes, offset);
     strict.real->find(n, bytes, offset, &run, err);
-    if (n->backing && run.kind == GW_NODE_ABSENT)
+    if (n->backing && run.kind == GW_DISK_ABSENT)
         strict.wrong = true;
     r = strict.real->read(n, to, bytes, offset, err);
     for (unsigned i = 0; i < 20 && strict.slow; i++) /* so that another write may come before that of the block */

@@ -20,12 +20,12 @@ static void test_runs(void **state)
     rig_fill(n, 1, 3 * 4096, 4096);
     rig_ok(gw_node_zero(n, 2 * 4096, 5 * 4096, 0, &err));
     rig_ok(gw_node_zero(n, 4096, 4096, 0, &err)); /* its room is kept */
-    assert_int_equal(find(n, 0).kind, GW_NODE_ABSENT);
+    assert_int_equal(find(n, 0).kind, GW_DISK_ABSENT);
     assert_int_equal(find(n, 0).bytes, 4096);
-    assert_int_equal(find(n, 4096).kind, GW_NODE_ZERO);
-    assert_int_equal(find(n, 9000).kind, GW_NODE_DATA);
+    assert_int_equal(find(n, 4096).kind, GW_DISK_ZERO);
+    assert_int_equal(find(n, 9000).kind, GW_DISK_DATA);
     assert_int_equal(find(n, 9000).bytes, 4 * 4096 - 9000);
-    assert_int_equal(find(n, 4 * 4096).kind, GW_NODE_ABSENT);
+    assert_int_equal(find(n, 4 * 4096).kind, GW_DISK_ABSENT);
     gw_node_free(n, NULL);
     rig_done(&f);
 }
