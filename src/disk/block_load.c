@@ -77,7 +77,7 @@ static int find(struct load *l, const struct gw_block_record *rec, struct gw_err
         ;
     return l->last < c->count ? 0
                               : gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                                        "the source sends a disk %s, which this machine has not", rec->name);
+                                        "the source sends a disk %s, and this machine has none of that name", rec->name);
 }
 
 static int check(const struct gw_disk *d, const struct gw_block_record *rec, uint64_t at, struct gw_error *err)

@@ -287,7 +287,7 @@ int gw_image_out_revert(struct gw_image_out *out, const char *aside, struct gw_e
     if (!out->placed)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: there is no file that can be taken back", out->path);
     if (out->far && aside)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%s: a server has no names that it could get", out->path);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%s: what is written to a server cannot be given another name", out->path);
     if (out->far) {
         out->placed = false;
         return gw_held_revert(out->far, err);

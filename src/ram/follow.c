@@ -130,7 +130,7 @@ int gw_ram_load_urgent(struct gw_live *live, struct gw_reader *r, struct gw_erro
     int e;
 
     if (!m->urgent_in || !m->follows)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no page is waited for that could have a channel of its own");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "this session has no channel of urgent pages: postcopy-preempt is off, or nothing follows");
     e = m->store->lane ? m->store->lane(m->store, &lane, err) : 0;
     if (e >= 0)
         e = m->urgent_in->get(m->urgent_in, r, lane ? lane : m->store, err);

@@ -188,7 +188,7 @@ class Between(Disks):
 
     def test_refused(self):
         image, copy, short = self.image("a", 3, seed=1, holes=False), self.image("c", 3), self.image("d", 2)
-        self.refused([("d0", image)], [("d1", copy)], "the source sends a disk d0, which this machine has not")
+        self.refused([("d0", image)], [("d1", copy)], "the source sends a disk d0, and this machine has none of that name")
         self.refused([("d0", image)], [("d0", short)], "a chunk of disk d0 begins at its byte 2097152, and it has 2097152 bytes")
         self.refused([("d0", image)], [], "section block")
 

@@ -72,7 +72,7 @@ class Writing(Nbd):
         self.assertIn("neither a parked machine nor", self.godwit("convert", server.uri, self.path("out"), "--format", "stream", status=1))
 
     def assert_there(self, uri, ram=RAM, name="t"):
-        """A QEMU has the machine after all that there is to it."""
+        """A QEMU takes the machine from there, with the memory that it had."""
         target = self.none("10.0", name, incoming=self.unix(name))
         self.arrives(target, self.unix(name), uri)
         self.assert_same_ram(target.ram(), ram)

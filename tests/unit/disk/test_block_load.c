@@ -111,7 +111,7 @@ static void refuse(const char *name, uint64_t offset, int code, const char *why)
 
 static void test_refused(void **state)
 {
-    refuse("b", 0, -EPROTO, "a disk b, which this machine has not");
+    refuse("b", 0, -EPROTO, "a disk b, and this machine has none of that name");
     refuse("r", 0, -EROFS, "disk r, which the source sends, cannot be written here");
     refuse("a", 512, -EPROTO, "byte 500: a chunk of disk a begins at its byte 512, which is no multiple of 1 MiB");
     refuse("a", 3 * MIB, -EPROTO, "a chunk of disk a begins at its byte 3145728, and it has 2097664 bytes here");
