@@ -90,6 +90,13 @@ bool gw_explain_fixed_type(const char *type)
     return false;
 }
 
+/* Types whose bytes say themselves how many they are: a virtio device's queues; requests of a SCSI device that are under way, one after
+ * the other until a byte 0. */
+static bool says_its_length(const char *type)
+{
+    return !strcmp(type, "virtio") || !strcmp(type, "scsi-requests");
+}
+
 static void compare_field(struct walk *w, const struct gw_explain_group *a, const struct gw_explain_group *b,
                           bool older)
 {
@@ -99,7 +106,7 @@ static void compare_field(struct walk *w, const struct gw_explain_group *a, cons
         compare(w, f->inside, g->inside, false);
     } else if (f->bytes != g->bytes) {
         bool certain = gw_explain_fixed_type(f->type) && gw_explain_fixed_type(g->type) && !older;
-        bool varies = !strcmp(f->type, "virtio") && !strcmp(g->type, "virtio"); /* says itself what is in it */
+        bool varies = !strcmp(f->type, g->type) && says_its_length(f->type);
 
         gw_explain_say(w->e,
                        certain  ? GW_REASON_REFUSED

@@ -45,6 +45,21 @@ static void test_fields(void **state)
     assert_non_null(strstr(reasons.unknown, "4 elements, 5"));
 }
 
+/* Requests under way are as many as there are at the time; of another type the length may matter. */
+static void test_own_length(void **state)
+{
+    const char *busy = STATE("2", FIELD("r", "scsi-requests", "26")), *idle = STATE("2", FIELD("r", "scsi-requests", "1")),
+               *longer = STATE("2", FIELD("r", "buffer", "26")), *shorter = STATE("2", FIELD("r", "buffer", "1"));
+    struct gw_explain_counts n = explain_described(busy, idle);
+
+    assert_int_equal(n.refused + n.unknown, 0);
+    assert_int_equal(n.notes, 1);
+    n = explain_described(longer, shorter);
+    assert_int_equal(n.unknown, 1);
+    n = explain_described(busy, shorter);
+    assert_int_equal(n.unknown, 1);
+}
+
 /* Whether a program knows a subsection is not in a stream in which it did not write it. */
 static void test_subsections(void **state)
 {
@@ -87,6 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_own_length),
         cmocka_unit_test(test_subsections),
     };
 
