@@ -46,7 +46,9 @@ void gw_progress_sample(struct gw_progress_line *line, const struct gw_progress_
         begin(line, at, now_ns);
         return;
     }
-    if (s < SAMPLE_S)
+    if (at->sent <= 0) /* nothing yet: that it was waited for is no rate */
+        begin(line, at, now_ns);
+    if (s < SAMPLE_S || at->sent <= 0)
         return;
     smooth(&line->sent_speed, at->sent - line->sent, s);
     if (at->left >= 0 && line->left >= at->left && at->round == line->round)

@@ -239,7 +239,7 @@ static void show(struct gw_transfer *t, const struct gw_stats *stats)
         at.total = 0; /* nothing has begun */
     } else if (!t->source) {
         at.left = left_to_come(stats);
-        if (stats->total_bytes)
+        if (at.left < 0)
             snprintf(at.extra[0], sizeof at.extra[0], "guest has %s", gw_human_bytes(a, (double)stats->total_bytes));
     }
     gw_progress_show(&t->line, &at);

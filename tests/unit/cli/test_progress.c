@@ -157,6 +157,19 @@ static void test_follows(void **state)
     assert_true(gw_progress_eta_s(&line, &at) == GW_PROGRESS_UNKNOWN);
 }
 
+/* A minute in which nothing came does not count for the rate. */
+static void test_waits_first(void **state)
+{
+    struct gw_progress_line line = {0};
+    struct gw_progress_at at = {.phase = "setup", .total = 100 * MIB, .left = 100 * MIB};
+
+    for (unsigned s = 1; s <= 60; s++)
+        gw_progress_sample(&line, &at, s * S_NS);
+    at.sent = 10 * MIB;
+    gw_progress_sample(&line, &at, 61 * S_NS);
+    assert_true(line.sent_speed.per_s > 9.9 * MIB && line.sent_speed.per_s < 10.1 * MIB);
+}
+
 /* Pages of zeros: what is left shrinks faster than bytes are sent. A new round says nothing about that; other work begins anew. */
 static void test_rounds(void **state)
 {
@@ -261,7 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_widths), cmocka_unit_test(test_characters), cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_dirty),  cmocka_unit_test(test_steady),     cmocka_unit_test(test_follows),
-        cmocka_unit_test(test_rounds), cmocka_unit_test(test_draws),      cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_waits_first), cmocka_unit_test(test_rounds), cmocka_unit_test(test_draws),      cmocka_unit_test(test_columns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
