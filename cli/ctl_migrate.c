@@ -116,12 +116,22 @@ int gw_ctl_final_status(struct gw_ctl *ctl, json_t **ret_status)
     }
 }
 
-static void tell_paused(const struct gw_ctl *ctl, const char *command, const char *why)
+/* A source stands in postmigrate, or on the way to it; the guest is at the destination. */
+static void tell_paused(const struct gw_ctl *ctl, const char *command, const char *why, const char *run)
 {
-    fprintf(stderr,
-            "godwit ctl: %s: postcopy-paused%s%s; the guest is at the destination, and waits there for memory that is only here. Let it "
-            "listen (`godwit ctl THERE recover URI`; QEMU: migrate_recover URI), then `godwit ctl %s migrate URI --resume`\n",
-            command, why ? ": " : "", why ? why : "", ctl->socket);
+    bool is_source = !strcmp(run, "postmigrate") || !strcmp(run, "finish-migrate");
+
+    fprintf(stderr, "godwit ctl: %s: postcopy-paused%s%s; ", command, why ? ": " : "", why ? why : "");
+    if (is_source)
+        fprintf(stderr,
+                "the guest is at the destination, and waits there for memory that is only here. Let it listen (`godwit ctl THERE recover "
+                "URI`; QEMU: migrate_recover URI), then `godwit ctl %s migrate URI --resume`\n",
+                ctl->socket);
+    else
+        fprintf(stderr,
+                "the guest is here, and waits for memory that is only at its source. Let it listen (`godwit ctl %s recover URI`), then at "
+                "the source `migrate URI --resume`\n",
+                ctl->socket);
 }
 
 /* Tells what it came to and in which state things were left. command: whose words these are; plan: what was foreseen, or NULL. */
@@ -151,7 +161,7 @@ static int conclude(struct gw_ctl *ctl, const char *command, json_t *info, const
         why = why && strcmp(why, state) ? why : NULL;
         r = strcmp(state, "postcopy-paused") ? GW_EXIT_FAILED : GW_EXIT_PAUSED;
         if (r == GW_EXIT_PAUSED)
-            tell_paused(ctl, command, why);
+            tell_paused(ctl, command, why, run);
         else
             fprintf(stderr, "godwit ctl: %s: %s%s%s; the machine here is %s\n", command, state, why ? ": " : "", why ? why : "", run);
     }

@@ -76,7 +76,7 @@ static void tell_waiting(struct gw_ctl *ctl, struct gw_ctl_progress *p, const ch
         fprintf(stderr, "godwit ctl: %s: %s\n", state,
                 *state == 'p' && state[1] == 'r'
                     ? "the machine stands still until `continue` or `cancel`"
-                    : "the guest waits for `recover URI` there and `migrate --resume` here");
+                    : "the guest waits for `recover URI` at its destination and `migrate --resume` at its source");
     }
     snprintf(p->told, sizeof p->told, "%s", state);
 }
