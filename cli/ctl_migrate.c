@@ -140,7 +140,8 @@ static int conclude(struct gw_ctl *ctl, const char *command, json_t *info, const
     const char *state = gw_ctl_text(info, "status", "none");
     json_t *status = NULL;
     const char *run;
-    int r = gw_ctl_final_status(ctl, &status);
+    /* A paused QEMU stays in finish-migrate: there is nothing to settle. */
+    int r = strcmp(state, "postcopy-paused") ? gw_ctl_final_status(ctl, &status) : gw_ctl_run(ctl, "query-status", NULL, &status);
 
     if (r != GW_EXIT_DONE)
         return r;

@@ -253,6 +253,33 @@ class OfQemu(Beside):
         self.assertGreater(text.count("\n"), 5)
         self.ctl(path, "hmp", status=2)
 
+    def test_postcopy(self):
+        """Watched while its pages follow; paused, it is told on either side as what it is there; gone on, waited for to its end."""
+        there = self.path("there.ctl")
+        target = self.qemu(self.version, "target", memory=SIZE, machine="none,memory-backend=r", block=None, incoming="unix:" + self.path("in"),
+                           capabilities=["postcopy-ram"],
+                           args=["-object", "memory-backend-ram,id=r,size=%d" % SIZE, "-qmp", "unix:%s,server=on,wait=off" % there])
+        vm, path = self.machine()
+        vm.set_capabilities("postcopy-ram")
+        vm.qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 17, "max-postcopy-bandwidth": 1 << 17})
+        vm.qmp.command("migrate", uri="unix:" + self.path("in"))
+        wait_until("it sends", lambda: vm.migration().get("ram", {}).get("transferred"))
+        vm.qmp.command("migrate-start-postcopy")
+        wait_until("it runs there", lambda: vm.migration()["status"] == "postcopy-active")
+        terminal = Terminal(self, 80)
+        p = self.start(path, "watch", terminal=terminal)
+        terminal.wait(rb"\rpostcopy-active  \d+%[^\x1b]*  ETA [^\x1b]*\x1b")
+        vm.qmp.command("migrate-pause")
+        self.end(p, 6)
+        terminal.wait(rb"watch: postcopy-paused.*the guest is at the destination")
+        wait_until("paused there, too", lambda: target.migration()["status"] == "postcopy-paused")
+        self.assertRegex(self.ctl(there, "wait", status=6).stderr, "wait: postcopy-paused.*the guest is here")
+        waiting = self.start(path, "wait", "--wait-recovery", "--json")
+        self.ctl(there, "recover", "unix:" + self.path("again"))
+        vm.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 1 << 40})
+        vm.qmp.command("migrate", uri="unix:" + self.path("again"), resume=True)
+        self.assertEqual(json.loads(self.end(waiting, 0)[0])["status"], "completed")
+
     def test_nested_words(self):
         vm, path = self.machine()
         write_file(self.path("disk"), bytes(1 << 20))
