@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# builds: plain asan
 """`godwit ctl` beside others: migrations that somebody else began, monitors that somebody else holds, what they say."""
 import fcntl
 import json
