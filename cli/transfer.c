@@ -181,10 +181,12 @@ static void tell_refused(struct gw_transfer *t, const char *text)
     if (!strcmp(why ? why : text, t->refused))
         return;
     snprintf(t->refused, sizeof t->refused, "%s", why ? why : text);
-    if (t->json)
+    if (t->json) {
         gw_transfer_tell(t, "refused", "text", text);
-    else
+    } else {
+        gw_transfer_clear(t);
         fprintf(stderr, "godwit %s: a source was refused: %s\n", t->command, text);
+    }
 }
 
 void gw_transfer_event(void *opaque, const struct gw_event *event)
