@@ -18,9 +18,8 @@
 #include "table.h"
 #include "transfer.h"
 
-#define SHOW_EVERY_NS 100000000ull
-#define LEVEL_MAX     22
-#define THREADS_MAX   1024
+#define LEVEL_MAX   22
+#define THREADS_MAX 1024
 
 static int usage(FILE *to)
 {
@@ -45,41 +44,18 @@ static int usage(FILE *to)
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
 
-struct progress {
-    bool on;
-    bool interrupted;
-    bool shown;
-    uint64_t began_ns, shown_ns;
-};
-
-static bool on_progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
-{
-    struct progress *p = opaque;
-    uint64_t now = gw_now_ns(&gw_clock_real), ns = now - p->began_ns;
-
-    p->interrupted |= gw_cli_interrupt_pending();
-    if (p->on && now - p->shown_ns >= SHOW_EVERY_NS && total_bytes) {
-        fprintf(stderr, "\r%3" PRIu64 "%%  %" PRIu64 " of %" PRIu64 " MiB  %.0f MiB/s \033[K",
-                done_bytes * 100 / total_bytes, done_bytes >> 20, total_bytes >> 20,
-                (double)done_bytes / 1048576 / ((double)(ns + 1) / 1e9));
-        p->shown_ns = now;
-        p->shown = true;
-    }
-    return p->interrupted;
-}
-
 struct job {
     const char *in, *out, *xml, *snapshot, *into;
     struct gw_image_write_options write;
     bool has_format;
-    struct progress progress;
+    struct gw_cli_progress progress;
     struct gw_confine confine;
 };
 
 static int write_snapshot(struct job *job, struct gw_image *image, struct gw_error *err)
 {
     const struct gw_snapshot_options options = {.threads = job->write.threads,
-                                                .progress = on_progress,
+                                                .progress = gw_cli_progress_step,
                                                 .opaque = &job->progress,
                                                 .temporary_folder = getenv("TMPDIR")};
 
@@ -101,19 +77,17 @@ static int convert(struct job *job, struct gw_error *err)
         r = gw_confine(&job->confine, gw_confine_kind_of(&job->write), err);
     if (r >= 0) {
         job->write.libvirt_xml = xml;
-        job->write.progress = on_progress;
+        job->write.progress = gw_cli_progress_step;
         job->write.opaque = &job->progress;
-        job->progress.began_ns = gw_now_ns(&gw_clock_real);
         /* Whoever reads standard output may stall, and nothing is left behind there. */
         if (strcmp(job->out, "-"))
-            gw_cli_interrupts_block();
+            gw_cli_progress_watch(&job->progress);
         else
             gw_cli_interrupts_exit("godwit convert: -: interrupted; what went out is not whole\n");
         r = job->into ? write_snapshot(job, image, err) : gw_image_write(image, job->out, &job->write, err);
         job->progress.interrupted |= gw_cli_interrupt_pending();
     }
-    if (job->progress.shown)
-        fprintf(stderr, "\r\033[K");
+    gw_cli_progress_done(&job->progress);
     gw_image_free(image);
     free(xml);
     return r;
@@ -163,7 +137,7 @@ static int parse(int argc, char **argv, struct job *job)
     if (job->into ? level || !into_fits(job, argc - optind) : optind + 2 != argc || !job->has_format)
         return usage(stderr);
     job->write.level = (int)level;
-    job->progress.on = !quiet && isatty(STDERR_FILENO);
+    gw_cli_progress_init(&job->progress, "converted", quiet);
     job->in = argv[optind];
     job->out = job->into ? job->into : argv[optind + 1];
     return -1;

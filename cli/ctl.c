@@ -35,6 +35,8 @@ static const char usage[] =
     "      --peer godwit            a godwit waits there: measure the link to it\n"
     "      --destination SOCKET     its QMP socket: ask what it is and what it can have\n"
     "      --measure S              how long to measure our machines (2)\n"
+    "  watch                        show the progress of a migration that is under way, whoever began it, until its end\n"
+    "  wait                         the same without the progress; both end with the exit status that `migrate` has\n"
     "  cancel                       cancel the migration; the machine goes on here\n"
     "  continue                     go on from pre-switchover\n"
     "  postcopy                     the machine goes on there now, and the rest of its memory follows (postcopy-ram)\n"
@@ -54,12 +56,17 @@ static const char usage[] =
     "  start URI                    of `godwit serve`: let the machine go on at URI too, and tell what it came to; --detach: only\n"
     "                               start it; --resume: it runs there, and lost its connection\n"
     "  destinations                 of `godwit serve`: where it was started, and what it came to\n"
-    "  qmp COMMAND [JSON]           any QMP command with its arguments\n"
+    "  qmp COMMAND [KEY=VALUE | KEY:=JSON]..., qmp COMMAND JSON\n"
+    "                               any QMP command with its arguments; a.b=1 is within an object\n"
+    "  hmp WORD...                  a line of QEMU's human monitor, as in hmp info migrate\n"
+    "  events [NAME]...             print its events (these only) as they come\n"
+    "      --count N                until so many came (else: until interrupted)\n"
     "\n"
     "  --json       one JSON document on stdout\n"
     "  --quiet      no progress\n"
     "  --timeout S  how long an answer may take (30); for our machines also how long the other side of `migrate` may\n"
-    "               move nothing before it fails (30)\n"
+    "               move nothing before it fails (30); how long `wait` and `events` wait, and all for a monitor that somebody\n"
+    "               else holds (without end)\n"
     "  --log LEVEL  info, debug: also tell events, instead of progress; error, warning: do not (usual)\n";
 
 /* ---- words that all commands use --------------------------------------------------------------------------------- */
@@ -141,33 +148,6 @@ static int cmd_recover(struct gw_ctl *ctl, int argc, char **argv)
     return simple(ctl, "migrate-recover", json_pack("{ss}", "uri", argv[0]));
 }
 
-static int cmd_qmp(struct gw_ctl *ctl, int argc, char **argv)
-{
-    json_error_t wrong;
-    json_t *args = NULL, *result = NULL;
-    struct gw_error err = GW_ERROR_INIT;
-    int r;
-
-    if (argc > 1) {
-        args = gw_large_load(argv[1], strlen(argv[1]), JSON_REJECT_DUPLICATES, &wrong);
-        if (!json_is_object(args)) {
-            r = gw_ctl_usage("qmp: the arguments are not a JSON object: %s", args ? argv[1] : wrong.text);
-            json_decref(args);
-            return r;
-        }
-    }
-    r = gw_qmp_execute(ctl->qmp, argv[0], args, &result, &err);
-    if (r == -ECONNRESET && !strcmp(argv[0], "quit")) { /* QEMU may be gone before its answer is */
-        result = json_object();
-        r = 0;
-    }
-    r = r ? gw_ctl_failed(argv[0], &err) : GW_EXIT_DONE;
-    if (r == GW_EXIT_DONE)
-        gw_ctl_print_json(ctl, result);
-    json_decref(result);
-    return r;
-}
-
 static const struct {
     const char *name;
     int (*run)(struct gw_ctl *ctl, int argc, char **argv);
@@ -179,10 +159,12 @@ static const struct {
     {"pause", cmd_pause, 0, 0},      {"recover", cmd_recover, 1, 1},
     {"stop", cmd_stop, 0, 0},        {"cont", cmd_cont, 0, 0},
     {"caps", gw_ctl_caps, 0, 1000},  {"param", gw_ctl_param, 0, 1000},
-    {"qmp", cmd_qmp, 1, 2},          {"snapshot", gw_ctl_snapshot, 1, 1000},
+    {"qmp", gw_ctl_qmp, 1, 1000},    {"snapshot", gw_ctl_snapshot, 1, 1000},
     {"dirty-rate", gw_ctl_dirty_rate, 0, 3}, {"plan", gw_ctl_plan, 1, 1},
     {"start", gw_ctl_start, 1, 1},   {"destinations", gw_ctl_destinations, 0, 0},
-    {"announce", gw_ctl_announce, 0, 1000},
+    {"announce", gw_ctl_announce, 0, 1000}, {"watch", gw_ctl_watch, 0, 0},
+    {"wait", gw_ctl_wait, 0, 0},     {"hmp", gw_ctl_hmp, 1, 1000},
+    {"events", gw_ctl_events, 0, 1000},
 };
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */
@@ -205,7 +187,8 @@ enum {
     OPT_PLAN,
     OPT_BANDWIDTH,
     OPT_DESTINATION,
-    OPT_MEASURE
+    OPT_MEASURE,
+    OPT_COUNT
 };
 
 static const struct option options[] = {
@@ -228,6 +211,7 @@ static const struct option options[] = {
     {"bandwidth", required_argument, NULL, OPT_BANDWIDTH},
     {"destination", required_argument, NULL, OPT_DESTINATION},
     {"measure", required_argument, NULL, OPT_MEASURE},
+    {"count", required_argument, NULL, OPT_COUNT},
     {NULL, 0, NULL, 0},
 };
 
@@ -304,6 +288,10 @@ static int parse(struct gw_ctl *ctl, int argc, char **argv)
             if (!gw_option_seconds(optarg, &ctl->measure_ns))
                 r = gw_ctl_usage("--measure: '%s' is not a number of seconds", optarg);
             break;
+        case OPT_COUNT:
+            if (!gw_option_number(optarg, 1, UINT64_MAX, &ctl->count))
+                r = gw_ctl_usage("--count: '%s' is not a number from 1 on", optarg);
+            break;
         case OPT_TLS:
             return gw_option_absent("ctl", "--tls-creds", "TLS");
         default:
@@ -335,19 +323,42 @@ static bool interrupted(void *opaque)
 
 static void tell_event(void *opaque, const json_t *event)
 {
+    struct gw_ctl *ctl = opaque;
     const json_t *what = json_object_get(event, "data");
-    char *data = what ? gw_large_dump(what, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+    char *data;
 
+    if (ctl->on_event)
+        ctl->on_event(ctl, event);
+    if (ctl->on_event || !ctl->verbose)
+        return;
+    data = what ? gw_large_dump(what, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     fprintf(stderr, "godwit ctl: event %s%s%s\n", gw_ctl_text(event, "event", "?"), data ? " " : "", data ? data : "");
     free(data);
 }
 
+static void tell_held(void *opaque, const char *address)
+{
+    const struct gw_ctl *ctl = opaque;
+
+    if (!ctl->quiet)
+        fprintf(stderr, "godwit ctl: %s: the monitor does not greet: another client holds it; waiting (--timeout S ends that)\n",
+                gw_shown(address));
+}
+
+int gw_ctl_open(struct gw_ctl *ctl, const char *address, struct gw_qmp **ret_qmp, struct gw_error *err)
+{
+    const struct gw_qmp_config config = {.address = address,
+                                         .timeout_ns = ctl->timeout_ns,
+                                         .held = tell_held,
+                                         .interrupted = interrupted,
+                                         .event = tell_event,
+                                         .opaque = ctl};
+
+    return gw_qmp_open(&config, ret_qmp, err);
+}
+
 static int run(struct gw_ctl *ctl, int argc, char **argv)
 {
-    struct gw_qmp_config config = {.timeout_ns = ctl->timeout_ns,
-                                   .interrupted = interrupted,
-                                   .event = ctl->verbose ? tell_event : NULL,
-                                   .opaque = ctl};
     struct gw_error err = GW_ERROR_INIT;
     size_t i = 0, count = sizeof commands / sizeof commands[0];
     int least;
@@ -367,8 +378,9 @@ static int run(struct gw_ctl *ctl, int argc, char **argv)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    config.address = ctl->socket = argv[0];
-    if (gw_qmp_open(&config, &ctl->qmp, &err))
+    ctl->socket = argv[0];
+    ctl->began_ns = gw_now_ns(&gw_clock_real);
+    if (gw_ctl_open(ctl, argv[0], &ctl->qmp, &err))
         return gw_ctl_failed("monitor", &err);
     r = commands[i].run(ctl, argc - 2, argv + 2);
     gw_qmp_free(ctl->qmp);

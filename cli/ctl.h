@@ -26,7 +26,13 @@ struct gw_ctl {
     const char **capabilities, **parameters;
     size_t capability_count, parameter_count;
 
+    uint64_t count; /* --count of `events`; 0: not given */
+
     struct gw_qmp *qmp;
+    uint64_t began_ns; /* the command */
+    bool watches;      /* the migration is somebody else's: an interrupt leaves it alone */
+    void (*on_event)(struct gw_ctl *ctl, const json_t *event); /* instead of --log; NULL: none */
+    void *event_opaque;
     unsigned interrupts; /* SIGINT and SIGTERM so far */
 };
 
@@ -42,6 +48,11 @@ int gw_ctl_status(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_caps(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_param(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_watch(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_wait(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_qmp(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_hmp(struct gw_ctl *ctl, int argc, char **argv);
+int gw_ctl_events(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_destinations(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_dirty_rate(struct gw_ctl *ctl, int argc, char **argv);
@@ -57,6 +68,8 @@ int gw_ctl_snapshot_least(const char *word);
 int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t count);
 int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t count);
 
+/* Opens a monitor. One that does not greet is told of after a second (unless --quiet), and waited for: --timeout ends that. */
+int gw_ctl_open(struct gw_ctl *ctl, const char *address, struct gw_qmp **ret_qmp, struct gw_error *err);
 /* A signal came that ends what is under way. The main thread. */
 bool gw_ctl_interrupted(struct gw_ctl *ctl);
 /* `migrate`, and unless --detach was given the wait for its end; *ret_info: what query-migrate told last. */

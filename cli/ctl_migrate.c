@@ -5,20 +5,17 @@
  */
 #include "ctl.h"
 #include "ctl_report.h"
+#include "ctl_progress.h"
 #include "plan.h"
-#include "stuck.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #define NS_PER_MS      1000000ull
 #define POLL_NS        (200 * NS_PER_MS)
 #define POLL_FIRST_NS  (20 * NS_PER_MS) /* short migrations are common: look often at first */
-#define SAMPLE_S       0.5
 #define CANCEL_WAIT_NS (10000 * NS_PER_MS)
 #define SETTLE_NS      (5000 * NS_PER_MS)
 
@@ -32,154 +29,15 @@ static bool ended(const char *state)
     return !strcmp(state, "completed") || !strcmp(state, "failed") || !strcmp(state, "cancelled");
 }
 
-/* ---- the progress line ------------------------------------------------------------------------------------------- */
-
-struct progress {
-    bool moved; /* it was in another state than postcopy-paused */
-    bool on, drawn;
-    char told[32]; /* the state that was told of off the line */
-    /* Speeds as seen from here, from one sample to the next. */
-    uint64_t at_ns;
-    double sent, left, round;
-    double sent_per_s, left_per_s; /* 0: not known */
-    struct gw_stuck stuck;
-    double asked_round; /* in which the limit was asked for */
-    double limit_ms;
-    bool is_stuck, told_stuck;
-};
-
-static void erase(struct progress *p)
-{
-    if (p->drawn)
-        fprintf(stderr, "\r\033[K");
-    p->drawn = false;
-}
-
-/* What is left shrinks faster than bytes are sent where pages are zeros, so both speeds are taken. A round that ended
- * in between says nothing about the second. */
-static void sample(struct progress *p, const json_t *info)
-{
-    double sent = gw_ctl_number(info, "ram.transferred"), left = gw_ctl_number(info, "ram.remaining");
-    double round = gw_ctl_number(info, "ram.dirty-sync-count"), s = (double)(now_ns() - p->at_ns) / 1e9;
-
-    if (!p->at_ns)
-        p->sent_per_s = gw_ctl_number(info, "ram.mbps") * 1e6 / 8;
-    if (p->at_ns && s < SAMPLE_S)
-        return;
-    if (p->at_ns)
-        p->sent_per_s = (sent - p->sent) / s;
-    if (p->at_ns && round == p->round && left < p->left)
-        p->left_per_s = (p->left - left) / s;
-    p->at_ns = now_ns();
-    p->sent = sent;
-    p->left = left;
-    p->round = round;
-}
-
-/* While `left` is sent, more gets dirty, and while that is sent ... A godwit knows better whether that ends. */
-static const char *eta(const struct progress *p, const json_t *info, char buf[GW_HUMAN], double left, double dirty)
-{
-    double speed = p->left_per_s > p->sent_per_s ? p->left_per_s : p->sent_per_s;
-
-    if (p->is_stuck || !strcmp(gw_ctl_text(info, "x-godwit.converges", ""), "no"))
-        snprintf(buf, GW_HUMAN, "never at this rate");
-    else if (speed <= 0)
-        snprintf(buf, GW_HUMAN, "?");
-    else if (speed <= dirty)
-        snprintf(buf, GW_HUMAN, "never at this rate");
-    else if (left / (speed - dirty) < 1)
-        snprintf(buf, GW_HUMAN, "< 1 s");
-    else
-        gw_human_ms(buf, left / (speed - dirty) * 1000);
-    return buf;
-}
-
-static unsigned columns(void)
-{
-    struct winsize w;
-
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
-}
-
-static void draw(struct progress *p, const json_t *info)
-{
-    double total = gw_ctl_number(info, "ram.total"), left = gw_ctl_number(info, "ram.remaining");
-    double dirty = gw_ctl_number(info, "ram.dirty-pages-rate") * gw_ctl_number(info, "ram.page-size");
-    const char *state = gw_ctl_text(info, "status", "starting");
-    char a[GW_HUMAN], b[GW_HUMAN], c[GW_HUMAN], d[GW_HUMAN], e[GW_HUMAN], f[GW_HUMAN], throttle[32] = "", line[320];
-
-    if (!p->on)
-        return;
-    erase(p);
-    p->drawn = true;
-    snprintf(line, sizeof line, "%s", state);
-    if (json_object_get(info, "ram")) {
-        sample(p, info);
-        if (json_object_get(info, "cpu-throttle-percentage"))
-            snprintf(throttle, sizeof throttle, ", throttle %.0f%%", gw_ctl_number(info, "cpu-throttle-percentage"));
-        snprintf(line, sizeof line,
-                 "%3.0f%%  %s sent, %s left, %s/s, dirty %s/s, ETA %s, downtime ~%s%s, round %.0f%s%s",
-                 total > 0 ? 100 * (1 - left / total) : 0, gw_human_bytes(a, gw_ctl_number(info, "ram.transferred")),
-                 gw_human_bytes(b, left), gw_human_bytes(c, p->sent_per_s), gw_human_bytes(d, dirty),
-                 eta(p, info, e, left, dirty), gw_human_ms(f, gw_ctl_number(info, "expected-downtime")), throttle,
-                 gw_ctl_number(info, "ram.dirty-sync-count"), strcmp(state, "active") ? ", " : "",
-                 strcmp(state, "active") ? state : "");
-    }
-    /* A line that wraps could not be erased. */
-    fprintf(stderr, "%.*s", (int)columns() - 1, line);
-}
-
-/* States in which nothing goes on without the operator. */
-static void tell_waiting(struct gw_ctl *ctl, struct progress *p, const char *state)
-{
-    if (ctl->quiet || !strcmp(p->told, state))
-        return;
-    if (!strcmp(state, "pre-switchover") || !strcmp(state, "postcopy-paused")) {
-        erase(p);
-        fprintf(stderr, "godwit ctl: %s: %s\n", state,
-                *state == 'p' && state[1] == 'r'
-                    ? "the machine stands still until `continue` or `cancel`"
-                    : "the guest waits for `recover URI` there and `migrate --resume` here");
-    }
-    snprintf(p->told, sizeof p->told, "%s", state);
-}
-
-/* Told once, on a terminal or not. Somebody may change the limit meanwhile, so it is asked for in each round. */
-static void look_for_end(struct gw_ctl *ctl, struct progress *p, const json_t *info)
-{
-    double round = gw_ctl_number(info, "ram.dirty-sync-count"), expected_ms = gw_ctl_number(info, "expected-downtime");
-    char now[GW_HUMAN], limit[GW_HUMAN];
-    json_t *parameters = NULL;
-
-    if (ctl->quiet || strcmp(gw_ctl_text(info, "status", ""), "active"))
-        return;
-    if (round != p->asked_round && !gw_qmp_execute(ctl->qmp, "query-migrate-parameters", NULL, &parameters, NULL)) {
-        p->limit_ms = gw_ctl_number(parameters, "downtime-limit");
-        p->asked_round = round;
-        json_decref(parameters);
-    }
-    p->is_stuck = p->asked_round && gw_stuck_step(&p->stuck, round, expected_ms, p->limit_ms);
-    if (!p->is_stuck || p->told_stuck)
-        return;
-    p->told_stuck = true;
-    erase(p);
-    fprintf(stderr,
-            "godwit ctl: this does not come to an end: the guest writes its memory as fast as it is sent. The expected downtime is "
-            "%s, the limit %s, and it has not shrunk for %d rounds. Raise the limit (`param downtime-limit=MS`) or the "
-            "bandwidth (`param max-bandwidth=BYTES`), or cancel and `migrate --capability auto-converge`, which slows the guest "
-            "down\n",
-            gw_human_ms(now, expected_ms), gw_human_ms(limit, p->limit_ms), GW_STUCK_ROUNDS);
-}
-
 /* ---- waiting for the end ----------------------------------------------------------------------------------------- */
 
-/* Ctrl-C: cancels, once. Returns an exit status to leave with, or -1 to go on waiting. */
-static int on_interrupt(struct gw_ctl *ctl, struct progress *p, unsigned seen)
+/* Ctrl-C: cancels, once; one who only watches leaves. Returns an exit status to leave with, or -1 to go on waiting. */
+static int on_interrupt(struct gw_ctl *ctl, struct gw_ctl_progress *p, unsigned seen)
 {
     struct gw_error err = GW_ERROR_INIT;
 
-    erase(p);
-    if (seen > 1) {
+    gw_progress_clear(&p->line);
+    if (seen > 1 || ctl->watches) {
         fprintf(stderr, "godwit ctl: left alone: the migration may still go on; `godwit ctl %s status` tells\n",
                 ctl->socket);
         return GW_EXIT_FAILED;
@@ -191,7 +49,7 @@ static int on_interrupt(struct gw_ctl *ctl, struct progress *p, unsigned seen)
 }
 
 /* It is paused, and was not when it began: a QEMU that resumes says so for a while. */
-static bool stands(const struct gw_ctl *ctl, struct progress *p, const char *state)
+static bool stands(const struct gw_ctl *ctl, struct gw_ctl_progress *p, const char *state)
 {
     bool paused = !strcmp(state, "postcopy-paused");
 
@@ -200,7 +58,7 @@ static bool stands(const struct gw_ctl *ctl, struct progress *p, const char *sta
 }
 
 /* Polls until the migration has ended, or stands; *ret_info is what was told last. */
-static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns, json_t **ret_info)
+static int wait_end(struct gw_ctl *ctl, struct gw_ctl_progress *p, uint64_t deadline_ns, json_t **ret_info)
 {
     uint64_t start_ns = now_ns();
     struct gw_error err = GW_ERROR_INIT;
@@ -225,15 +83,13 @@ static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns
             if (ended(state) || stands(ctl, p, state) || !strcmp(state, "none") || now_ns() >= deadline_ns)
                 break;
             gw_ctl_take_sample(ctl, info);
-            look_for_end(ctl, p, info);
-            draw(p, info);
-            tell_waiting(ctl, p, state);
+            gw_ctl_progress_look(ctl, p, info);
             r = gw_qmp_wait(ctl->qmp, now_ns() - start_ns < 10 * POLL_NS ? POLL_FIRST_NS : POLL_NS, &err);
         }
         if (r < 0 && r != -EINTR)
             break;
     }
-    erase(p);
+    gw_progress_clear(&p->line);
     if (r == 0)
         return GW_EXIT_DONE;
     fprintf(stderr, "godwit ctl: the monitor was lost: %s; how the migration ended is not known\n", err.text);
@@ -260,21 +116,32 @@ int gw_ctl_final_status(struct gw_ctl *ctl, json_t **ret_status)
     }
 }
 
-static void tell_paused(const struct gw_ctl *ctl, const char *why)
+/* A source stands in postmigrate, or on the way to it; the guest is at the destination. */
+static void tell_paused(const struct gw_ctl *ctl, const char *command, const char *why, const char *run)
 {
-    fprintf(stderr,
-            "godwit ctl: migrate: postcopy-paused%s%s; the guest is at the destination, and waits there for memory that is only here. Let it "
-            "listen (`godwit ctl THERE recover URI`; QEMU: migrate_recover URI), then `godwit ctl %s migrate URI --resume`\n",
-            why ? ": " : "", why ? why : "", ctl->socket);
+    bool is_source = !strcmp(run, "postmigrate") || !strcmp(run, "finish-migrate");
+
+    fprintf(stderr, "godwit ctl: %s: postcopy-paused%s%s; ", command, why ? ": " : "", why ? why : "");
+    if (is_source)
+        fprintf(stderr,
+                "the guest is at the destination, and waits there for memory that is only here. Let it listen (`godwit ctl THERE recover "
+                "URI`; QEMU: migrate_recover URI), then `godwit ctl %s migrate URI --resume`\n",
+                ctl->socket);
+    else
+        fprintf(stderr,
+                "the guest is here, and waits for memory that is only at its source. Let it listen (`godwit ctl %s recover URI`), then at "
+                "the source `migrate URI --resume`\n",
+                ctl->socket);
 }
 
-/* Tells what it came to and in which state things were left. plan: what was foreseen, or NULL. */
-static int conclude(struct gw_ctl *ctl, json_t *info, const struct gw_plan *plan)
+/* Tells what it came to and in which state things were left. command: whose words these are; plan: what was foreseen, or NULL. */
+static int conclude(struct gw_ctl *ctl, const char *command, json_t *info, const struct gw_plan *plan)
 {
     const char *state = gw_ctl_text(info, "status", "none");
     json_t *status = NULL;
     const char *run;
-    int r = gw_ctl_final_status(ctl, &status);
+    /* A paused QEMU stays in finish-migrate: there is nothing to settle. */
+    int r = strcmp(state, "postcopy-paused") ? gw_ctl_final_status(ctl, &status) : gw_ctl_run(ctl, "query-status", NULL, &status);
 
     if (r != GW_EXIT_DONE)
         return r;
@@ -295,9 +162,9 @@ static int conclude(struct gw_ctl *ctl, json_t *info, const struct gw_plan *plan
         why = why && strcmp(why, state) ? why : NULL;
         r = strcmp(state, "postcopy-paused") ? GW_EXIT_FAILED : GW_EXIT_PAUSED;
         if (r == GW_EXIT_PAUSED)
-            tell_paused(ctl, why);
+            tell_paused(ctl, command, why, run);
         else
-            fprintf(stderr, "godwit ctl: migrate: %s%s%s; the machine here is %s\n", state, why ? ": " : "", why ? why : "", run);
+            fprintf(stderr, "godwit ctl: %s: %s%s%s; the machine here is %s\n", command, state, why ? ": " : "", why ? why : "", run);
     }
     json_decref(status);
     return r;
@@ -327,7 +194,7 @@ static struct gw_plan *foresee(struct gw_ctl *ctl, const char *uri)
 
 int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
 {
-    struct progress p = {.on = isatty(STDERR_FILENO) && !ctl->quiet && !ctl->json && !ctl->verbose};
+    struct gw_ctl_progress p;
     json_t *args = json_pack("{ss}", "uri", uri);
     struct gw_error err = GW_ERROR_INIT;
     int r;
@@ -346,7 +213,10 @@ int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
         gw_ctl_take_drop(ctl);
         return lost_unanswered(&err) ? GW_EXIT_FAILED : gw_ctl_failed("migrate", &err);
     }
-    return ctl->detach ? GW_EXIT_DONE : wait_end(ctl, &p, UINT64_MAX, ret_info);
+    if (ctl->detach)
+        return GW_EXIT_DONE;
+    gw_ctl_progress_init(&p, ctl);
+    return wait_end(ctl, &p, UINT64_MAX, ret_info);
 }
 
 int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
@@ -368,7 +238,7 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
         gw_ctl_take_forecast(ctl, &plan->now);
     r = gw_ctl_transfer(ctl, argv[0], &info);
     if (r == GW_EXIT_DONE && !ctl->detach)
-        r = conclude(ctl, info, plan);
+        r = conclude(ctl, "migrate", info, plan);
     gw_ctl_take_write(ctl, info); /* where it was begun */
     free(plan);
     json_decref(info);
@@ -377,7 +247,7 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
 
 int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv)
 {
-    struct progress p = {0};
+    struct gw_ctl_progress p = {0};
     json_t *info = NULL, *status = NULL;
     const char *state;
     int r = gw_ctl_run(ctl, "migrate_cancel", NULL, NULL);
@@ -404,4 +274,44 @@ int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv)
     json_decref(status);
     json_decref(info);
     return r;
+}
+
+/* ---- one that somebody else started ------------------------------------------------------------------------------ */
+
+static int await(struct gw_ctl *ctl, const char *command, bool shows, uint64_t deadline_ns)
+{
+    struct gw_ctl_progress p = {0};
+    struct gw_error err = GW_ERROR_INIT;
+    json_t *info = NULL;
+    const char *state;
+    char left[GW_HUMAN];
+    int r;
+
+    ctl->watches = true;
+    gw_ctl_progress_init(&p, ctl);
+    p.line.on &= shows;
+    r = wait_end(ctl, &p, deadline_ns, &info);
+    state = gw_ctl_text(info, "status", "none");
+    if (r == GW_EXIT_DONE && !strcmp(state, "none")) {
+        gw_fail(&err, -ENOENT, GW_BLAME_CALLER, "the machine has had no migration; `godwit ctl %s migrate URI` starts one", ctl->socket);
+        r = gw_ctl_failed(command, &err);
+    } else if (r == GW_EXIT_DONE && !ended(state) && !stands(ctl, &p, state)) {
+        gw_fail(&err, -ETIMEDOUT, GW_BLAME_CALLER, "the migration is still %s after %s, and goes on", state,
+                gw_human_ms(left, (double)ctl->timeout_ns / 1e6));
+        r = gw_ctl_failed(command, &err);
+    } else if (r == GW_EXIT_DONE) {
+        r = conclude(ctl, command, info, NULL);
+    }
+    json_decref(info);
+    return r;
+}
+
+int gw_ctl_watch(struct gw_ctl *ctl, int argc, char **argv)
+{
+    return await(ctl, "watch", true, UINT64_MAX);
+}
+
+int gw_ctl_wait(struct gw_ctl *ctl, int argc, char **argv)
+{
+    return await(ctl, "wait", false, ctl->timeout_ns ? ctl->began_ns + ctl->timeout_ns : UINT64_MAX);
 }

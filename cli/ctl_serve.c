@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "progress.h"
 #include "shown.h"
 
 #define POLL_NS (50 * 1000000ull)
@@ -43,20 +44,36 @@ static void show(const json_t *d)
            error ? "; " : "", error ? error : "");
 }
 
+static void draw(struct gw_progress_line *line, const json_t *d)
+{
+    const struct gw_progress_at at = {.phase = gw_ctl_text(d, "status", "?"),
+                                      .sent = gw_ctl_number(d, "sent-bytes"),
+                                      .total = gw_ctl_number(d, "total-bytes"),
+                                      .left = gw_ctl_number(d, "remaining-bytes")};
+
+    gw_progress_show(line, &at);
+}
+
 static int await(struct gw_ctl *ctl, json_int_t id)
 {
     struct gw_error err = GW_ERROR_INIT;
+    struct gw_progress_line line;
     json_t *all = NULL;
     const json_t *d;
     int r = gw_ctl_run(ctl, "x-godwit-destinations", NULL, &all);
 
+    gw_progress_init(&line, !ctl->quiet && !ctl->json && !ctl->verbose);
     while (r == GW_EXIT_DONE && (d = find(all, id)) && !has_ended(d)) {
+        draw(&line, d);
         json_decref(all);
         all = NULL;
-        if (gw_qmp_wait(ctl->qmp, POLL_NS, &err) < 0)
+        if (gw_qmp_wait(ctl->qmp, POLL_NS, &err) < 0) {
+            gw_progress_clear(&line);
             return gw_ctl_failed("start", &err);
+        }
         r = gw_ctl_run(ctl, "x-godwit-destinations", NULL, &all);
     }
+    gw_progress_clear(&line);
     if (r != GW_EXIT_DONE)
         return r;
     d = find(all, id);

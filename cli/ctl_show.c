@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl_progress.h"
 #include "large.h"
 #include "options.h"
 #include "shown.h"
@@ -66,6 +67,19 @@ static void print_rounds(const json_t *info)
     printf("\n");
 }
 
+/* Of one that is under way. */
+static void print_progress(const json_t *info)
+{
+    json_t *progress = gw_ctl_progress_json(info);
+    const json_t *eta = json_object_get(progress, "eta-ms"), *percent = json_object_get(progress, "percent");
+    char a[GW_HUMAN];
+
+    if (json_is_integer(percent))
+        printf("progress    %.0f %%, ETA %s\n", json_number_value(percent),
+               json_is_integer(eta) ? gw_human_eta(a, json_number_value(eta) / 1000) : "-");
+    json_decref(progress);
+}
+
 static void print_times(const json_t *info)
 {
     char a[GW_HUMAN], b[GW_HUMAN];
@@ -99,6 +113,7 @@ void gw_ctl_report(const json_t *info, const json_t *status)
     if (state && owner)
         printf("guest       belongs to the %s\n",
                strcmp(owner, "undecided") ? owner : "source or the destination: this side cannot know");
+    print_progress(info);
     print_times(info);
     if (json_object_get(info, "ram")) {
         printf("memory      %s sent, %s of %s left, %s/s\n", gw_human_bytes(a, gw_ctl_number(info, "ram.transferred")),
@@ -124,19 +139,24 @@ void gw_ctl_report(const json_t *info, const json_t *status)
 
 int gw_ctl_status(struct gw_ctl *ctl, int argc, char **argv)
 {
-    json_t *status = NULL, *info = NULL, *all;
+    json_t *status = NULL, *info = NULL, *all, *progress = NULL;
     int r = gw_ctl_run(ctl, "query-status", NULL, &status);
 
     if (r == GW_EXIT_DONE)
         r = gw_ctl_run(ctl, "query-migrate", NULL, &info);
+    if (r == GW_EXIT_DONE)
+        progress = gw_ctl_progress_json(info);
     if (r == GW_EXIT_DONE && ctl->json) {
         all = json_pack("{sssOsO}", "server", gw_qmp_server(ctl->qmp), "status", status, "migration", info);
+        if (progress)
+            json_object_set(all, "progress", progress);
         gw_ctl_print_json(ctl, all);
         json_decref(all);
     } else if (r == GW_EXIT_DONE) {
         printf("monitor     %s\n", gw_qmp_server(ctl->qmp));
         gw_ctl_report(info, status);
     }
+    json_decref(progress);
     json_decref(status);
     json_decref(info);
     return r;

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "progress.h"
 #include "shown.h"
 
 #define POLL_NS    20000000ull
@@ -29,6 +30,7 @@ struct snapshot {
     char folder[64], uri[96];
     struct gw_image_write_options options;
     struct gw_park *park;
+    struct gw_progress_line line; /* of packing */
     atomic_bool packing;
     bool packed;
 };
@@ -72,8 +74,15 @@ static int set(struct gw_ctl *ctl, bool on)
 static bool progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
 {
     struct snapshot *n = opaque;
+    const struct gw_progress_at at = {.phase = "packing",
+                                      .sent = (double)done_bytes,
+                                      .total = (double)total_bytes,
+                                      .left = done_bytes < total_bytes ? (double)(total_bytes - done_bytes) : 0};
 
-    return atomic_load(&n->packing) && gw_ctl_interrupted(n->ctl);
+    if (!atomic_load(&n->packing))
+        return false;
+    gw_progress_show(&n->line, &at);
+    return gw_ctl_interrupted(n->ctl);
 }
 
 /* Waits for the machine at a socket that nobody else finds. */
@@ -117,8 +126,10 @@ static int keep(struct snapshot *n, struct gw_error *err)
     n->packed = true;
     if (!outcome.packs)
         return 0;
+    gw_progress_init(&n->line, !n->ctl->quiet && !n->ctl->json);
     atomic_store(&n->packing, true);
     n->packed = gw_park_pack(n->park, &why) >= 0;
+    gw_progress_clear(&n->line);
     if (!n->packed)
         fprintf(stderr, "godwit ctl: %s; the snapshot is whole in %s, uncompressed\n",
                 why.code == -ECANCELED ? "interrupted while packing" : why.text, gw_shown(n->file));

@@ -175,7 +175,7 @@ static int diff(struct report *report, const char *name_a, const char *name_b)
         r = gw_confine(&report->confine, GW_CONFINE_ALL, &err);
     if (r >= 0) {
         report->page_bytes = gw_image_page_bytes(a);
-        gw_cli_progress_init(&report->progress, "compared");
+        gw_cli_progress_init(&report->progress, "compared", report->quiet);
         r = gw_image_diff(a, b, &how, &counts, &err);
         gw_cli_progress_done(&report->progress);
     }

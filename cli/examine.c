@@ -2,19 +2,14 @@
 #include "examine.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <godwit/snapshot.h>
 
 #include "cmd.h"
 #include "interrupts.h"
 #include "shown.h"
-
-#define STEP_NS 200000000ull
 
 int gw_cli_failed(const char *command, const char *what, const char *why)
 {
@@ -46,9 +41,10 @@ void gw_cli_print_found(json_t *take_all, json_t *found)
     json_decref(take_all);
 }
 
-void gw_cli_progress_init(struct gw_cli_progress *p, const char *what)
+void gw_cli_progress_init(struct gw_cli_progress *p, const char *what, bool quiet)
 {
-    *p = (struct gw_cli_progress){.what = what, .on = isatty(STDERR_FILENO)};
+    *p = (struct gw_cli_progress){.what = what};
+    gw_progress_init(&p->line, !quiet);
 }
 
 void gw_cli_progress_watch(struct gw_cli_progress *p)
@@ -67,32 +63,18 @@ static bool is_interrupted(struct gw_cli_progress *p)
 bool gw_cli_progress_step(void *progress, uint64_t done_bytes, uint64_t total_bytes)
 {
     struct gw_cli_progress *p = progress;
-    struct timespec now;
-    uint64_t ns;
+    const struct gw_progress_at at = {.phase = p->what,
+                                      .sent = (double)done_bytes,
+                                      .total = (double)total_bytes,
+                                      .left = done_bytes < total_bytes ? (double)(total_bytes - done_bytes) : 0};
 
     if (is_interrupted(p))
         return true;
-    if (!p->on)
-        return false;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-    if (!p->next_ns)
-        p->next_ns = ns + STEP_NS; /* what is done at once shows nothing */
-    if (ns < p->next_ns)
-        return false;
-    p->next_ns = ns + STEP_NS;
-    p->shown = true;
-    fprintf(stderr, "\r\033[K%s %" PRIu64, p->what, done_bytes >> 20);
-    if (total_bytes)
-        fprintf(stderr, " of %" PRIu64, total_bytes >> 20);
-    fprintf(stderr, " MiB");
-    fflush(stderr);
+    gw_progress_show(&p->line, &at);
     return false;
 }
 
 void gw_cli_progress_done(struct gw_cli_progress *p)
 {
-    if (p->shown)
-        fprintf(stderr, "\r\033[K");
-    p->shown = false;
+    gw_progress_clear(&p->line);
 }

@@ -12,6 +12,8 @@
 #include <godwit/image.h>
 #include <jansson.h>
 
+#include "progress.h"
+
 /* "godwit COMMAND: what: why" on stderr. Returns GW_EXIT_FAILED. what NULL: it stands in why already. */
 int gw_cli_failed(const char *command, const char *what, const char *why);
 /* The last thing of a command that printed: what could not be written is told, and changes the status. */
@@ -22,14 +24,14 @@ void gw_cli_print_found(json_t *take_all, json_t *found);
 /* A machine at rest; snapshot: that one of a disk image, NULL: what lies in the file. */
 int gw_cli_open(const char *file, const char *snapshot, struct gw_image **ret_image, struct gw_error *err);
 
-/* A line on the terminal that is stderr, if it is one. */
+/* The progress line (progress.h) of work that tells bytes done of bytes in all, and its end by an interrupt. */
 struct gw_cli_progress {
     const char *what; /* "verified" */
-    bool on, shown;
+    struct gw_progress_line line;
     bool watched, interrupted;
-    uint64_t next_ns;
 };
-void gw_cli_progress_init(struct gw_cli_progress *p, const char *what);
+/* quiet: no line. */
+void gw_cli_progress_init(struct gw_cli_progress *p, const char *what, bool quiet);
 /* From here on interrupts (interrupts.h) end the work at its next step, so that nothing half is left. */
 void gw_cli_progress_watch(struct gw_cli_progress *p);
 /* A gw_examine_progress_fn. */

@@ -146,7 +146,7 @@ static int extract(const struct request *q, struct gw_error *err)
     struct gw_image *image = NULL;
     int r = gw_image_open_in(q->file, getenv("TMPDIR"), &image, err);
 
-    gw_cli_progress_init(progress, "extracted");
+    gw_cli_progress_init(progress, "extracted", q->quiet);
     if (r >= 0)
         r = gw_confine(&q->confine, GW_CONFINE_ALL, err);
     if (r < 0) {

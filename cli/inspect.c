@@ -65,8 +65,7 @@ int gw_cmd_inspect(int argc, char **argv)
     if (against)
         return how.ram || how.device || snapshot ? usage(stderr) : gw_inspect_against(name, against, how.json);
     how.title = strcmp(name, "-") ? gw_shown(name) : "standard input";
-    gw_cli_progress_init(&progress, "inspected");
-    progress.on &= !quiet;
+    gw_cli_progress_init(&progress, "inspected", quiet);
     r = gw_inspect_new(&inspect, &err);
     if (r >= 0) {
         gw_inspect_set_progress(inspect, gw_cli_progress_step, &progress);

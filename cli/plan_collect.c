@@ -135,7 +135,6 @@ static void take_can(struct gw_plan *p, const json_t *caps, const json_t *params
 /* Asks the destination's own monitor. *ret_caps: what it can have; NULL: nobody was asked. */
 static int ask_destination(struct gw_ctl *ctl, json_t **ret_caps, bool *ret_godwit)
 {
-    struct gw_qmp_config config = {.address = ctl->destination, .timeout_ns = ctl->timeout_ns};
     struct gw_error err = GW_ERROR_INIT;
     struct gw_qmp *qmp;
 
@@ -143,7 +142,7 @@ static int ask_destination(struct gw_ctl *ctl, json_t **ret_caps, bool *ret_godw
     *ret_godwit = ctl->peer && !strcmp(ctl->peer, "godwit");
     if (!ctl->destination)
         return GW_EXIT_DONE;
-    if (gw_qmp_open(&config, &qmp, &err))
+    if (gw_ctl_open(ctl, ctl->destination, &qmp, &err))
         return gw_ctl_failed("--destination", &err);
     *ret_godwit = gw_qmp_is_godwit(qmp);
     *ret_caps = capabilities(ctl, qmp);

@@ -10,12 +10,14 @@
 
 #define NS_PER_S       1000000000ull
 #define TICK_NS        (NS_PER_S / 10)
+#define HELD_NS        NS_PER_S /* without a greeting: somebody else has the monitor */
+#define ANSWER_NS      (30 * NS_PER_S)
 #define LINE_MAX_BYTES (64u << 20)
 
 struct gw_qmp {
     struct gw_qmp_config config;
     struct gw_channel *ch;
-    char name[128], server[128];
+    char name[128], server[128], refusal[64];
     uint64_t next_id;
     char *buf;
     size_t bytes, room;
@@ -32,6 +34,11 @@ static uint64_t now_ns(void)
 const char *gw_qmp_server(const struct gw_qmp *q)
 {
     return q->server;
+}
+
+const char *gw_qmp_refusal(const struct gw_qmp *q)
+{
+    return q->refusal[0] ? q->refusal : NULL;
 }
 
 bool gw_qmp_is_godwit(const struct gw_qmp *q)
@@ -174,12 +181,14 @@ static int send_message(struct gw_qmp *q, const char *command, json_t *take_args
     return r;
 }
 
-static int read_reply(json_t *msg, json_t **ret_result, struct gw_error *err)
+static int read_reply(struct gw_qmp *q, json_t *msg, json_t **ret_result, struct gw_error *err)
 {
     json_t *result = json_object_get(msg, "return"), *error = json_object_get(msg, "error");
     const char *desc = json_string_value(json_object_get(error, "desc"));
     const char *class = json_string_value(json_object_get(error, "class"));
 
+    if (!result)
+        gw_printable(class ? class : "error", q->refusal, sizeof q->refusal);
     if (!result)
         return gw_fail(err, class && !strcmp(class, "CommandNotFound") ? -ENOSYS : -EREMOTEIO, GW_BLAME_PEER, "%s",
                        desc ? desc : "an answer that is neither result nor error");
@@ -194,6 +203,7 @@ int gw_qmp_execute(struct gw_qmp *q, const char *command, json_t *take_args, jso
     int r = send_message(q, command, take_args, id, err);
     json_t *msg;
 
+    q->refusal[0] = 0;
     while (r == 0) {
         json_t *got;
 
@@ -203,7 +213,7 @@ int gw_qmp_execute(struct gw_qmp *q, const char *command, json_t *take_args, jso
         /* An answer with another number is to a command that was given up. */
         got = json_object_get(msg, "id");
         if (json_is_integer(got) && (uint64_t)json_integer_value(got) == id) {
-            r = read_reply(msg, ret_result, err);
+            r = read_reply(q, msg, ret_result, err);
             json_decref(msg);
             return r;
         }
@@ -227,7 +237,30 @@ int gw_qmp_wait(struct gw_qmp *q, uint64_t duration_ns, struct gw_error *err)
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-static int connect_to(struct gw_qmp *q, const char *address, struct gw_error *err)
+struct opening {
+    uint64_t held_ns, deadline_ns; /* when it is told that there is no greeting, and when it is given up */
+    bool told;
+};
+
+/* Nothing has come yet. 0: go on. */
+static int no_greeting(struct gw_qmp *q, struct opening *o, struct gw_error *err)
+{
+    uint64_t now = now_ns();
+
+    if (q->config.interrupted && q->config.interrupted(q->config.opaque))
+        return gw_fail(err, -EINTR, GW_BLAME_CALLER, "interrupted");
+    if (now >= o->deadline_ns)
+        return gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL,
+                       "%s: no greeting for %g s: another client holds the monitor, or it is none", q->name,
+                       (double)q->config.timeout_ns / 1e9);
+    if (now >= o->held_ns && !o->told && q->config.held)
+        q->config.held(q->config.opaque, q->name);
+    o->told |= now >= o->held_ns;
+    return 0;
+}
+
+/* A Unix socket that nobody accepts from is full after a few clients: connecting waits then. */
+static int connect_to(struct gw_qmp *q, const char *address, struct opening *o, struct gw_error *err)
 {
     static const char *const schemes[] = {"unix:", "tcp:", "vsock:", "fd:"};
     char text[4200];
@@ -240,7 +273,18 @@ static int connect_to(struct gw_qmp *q, const char *address, struct gw_error *er
     if ((size_t)snprintf(text, sizeof text, "%s%s", plain ? "unix:" : "", address) >= sizeof text)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the address of the monitor is too long");
     r = gw_uri_parse(text, &uri, err);
-    return r < 0 ? r : gw_connect(&uri, q->config.timeout_ns, NULL, &q->ch, err);
+    if (r < 0)
+        return r;
+    if (uri.kind != GW_URI_UNIX)
+        return gw_connect(&uri, q->config.timeout_ns ? q->config.timeout_ns : ANSWER_NS, NULL, &q->ch, err);
+    do {
+        r = gw_connect(&uri, TICK_NS, NULL, &q->ch, err);
+        if (r == -ETIMEDOUT) {
+            r = no_greeting(q, o, err);
+            r = r < 0 ? r : -EAGAIN;
+        }
+    } while (r == -EAGAIN);
+    return r;
 }
 
 static void name_server(struct gw_qmp *q, json_t *version)
@@ -256,13 +300,18 @@ static void name_server(struct gw_qmp *q, json_t *version)
                  (int)json_integer_value(json_object_get(qemu, "micro")));
 }
 
-static int greet(struct gw_qmp *q, struct gw_error *err)
+static int greet(struct gw_qmp *q, struct opening *o, struct gw_error *err)
 {
     json_t *msg = NULL, *version;
-    int r = next_message(q, now_ns() + q->config.timeout_ns, &msg, err);
+    int r;
 
-    if (r == -ETIMEDOUT)
-        gw_context(err, "no greeting (QEMU's monitor serves one client at a time)");
+    do {
+        r = next_message(q, now_ns() + TICK_NS, &msg, err);
+        if (r == -ETIMEDOUT) {
+            r = no_greeting(q, o, err);
+            r = r < 0 ? r : -EAGAIN;
+        }
+    } while (r == -EAGAIN);
     if (r < 0)
         return r;
     version = json_object_get(json_object_get(msg, "QMP"), "version");
@@ -271,24 +320,26 @@ static int greet(struct gw_qmp *q, struct gw_error *err)
     json_decref(msg);
     if (!version)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: not a QMP monitor: the greeting is missing", q->name);
+    if (!q->config.timeout_ns)
+        q->config.timeout_ns = ANSWER_NS;
     return gw_qmp_execute(q, "qmp_capabilities", NULL, NULL, err);
 }
 
 int gw_qmp_open(const struct gw_qmp_config *config, struct gw_qmp **ret_qmp, struct gw_error *err)
 {
+    uint64_t began_ns = now_ns();
+    struct opening o = {.held_ns = began_ns + HELD_NS, .deadline_ns = config->timeout_ns ? began_ns + config->timeout_ns : UINT64_MAX};
     struct gw_qmp *q = calloc(1, sizeof *q);
     int r;
 
     if (!q)
         return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL, "out of memory (monitor)");
     q->config = *config;
-    if (!q->config.timeout_ns)
-        q->config.timeout_ns = 30 * NS_PER_S;
     snprintf(q->name, sizeof q->name, "%s", config->address);
-    r = connect_to(q, config->address, err);
+    r = connect_to(q, config->address, &o, err);
     if (r == 0) {
         gw_channel_set_timeout(q->ch, TICK_NS);
-        r = greet(q, err);
+        r = greet(q, &o, err);
     }
     if (r < 0) {
         gw_qmp_free(q);

@@ -15,7 +15,10 @@
 
 struct gw_qmp_config {
     const char *address; /* a path, or unix:PATH, tcp:HOST:PORT */
-    uint64_t timeout_ns; /* how long an answer may take; 0: 30 s */
+    uint64_t timeout_ns; /* how long an answer may take, 0: 30 s; and the greeting, 0: without end */
+    /* Called once, a second after the start, if there is no greeting yet: QEMU's monitor serves one client at a time, and lets others
+     * connect meanwhile. May be NULL. */
+    void (*held)(void *opaque, const char *address);
     /* Called some ten times a second while an answer is awaited; true gives it up (-EINTR). May be NULL. */
     bool (*interrupted)(void *opaque);
     /* Each event: the whole message. May be NULL. */
@@ -25,7 +28,7 @@ struct gw_qmp_config {
 
 struct gw_qmp;
 
-/* Connects, reads the greeting and negotiates. Errors name the address. */
+/* Connects, reads the greeting and negotiates. Errors name the address. -ETIMEDOUT: no greeting in time; -EINTR. */
 int gw_qmp_open(const struct gw_qmp_config *config, struct gw_qmp **ret_qmp, struct gw_error *err);
 struct gw_qmp *gw_qmp_free(struct gw_qmp *q);
 
@@ -39,6 +42,9 @@ bool gw_qmp_is_godwit(const struct gw_qmp *q);
  * -EREMOTEIO with the server's words when it refused, -ENOSYS when it does not know the command; -ETIMEDOUT; -EINTR
  * (the answer, if it still comes, is passed over); -ECONNRESET when the server is gone. */
 int gw_qmp_execute(struct gw_qmp *q, const char *command, json_t *take_args, json_t **ret_result, struct gw_error *err);
+
+/* The class of the error that refused the last command ("GenericError"), as text for people; NULL: it was not refused. */
+const char *gw_qmp_refusal(const struct gw_qmp *q);
 
 /* Handles events for so long. -EINTR, -ECONNRESET. */
 int gw_qmp_wait(struct gw_qmp *q, uint64_t duration_ns, struct gw_error *err);

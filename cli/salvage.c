@@ -192,8 +192,7 @@ static int from_file(struct gw_salvage *s, struct gw_error *err)
         status = gw_cli_failed(COMMAND, NULL, err->text);
     if (status != GW_EXIT_DONE)
         return status;
-    gw_cli_progress_init(&s->progress, "compared");
-    s->progress.on &= !s->transfer.quiet;
+    gw_cli_progress_init(&s->progress, "compared", s->transfer.quiet);
     gw_cli_progress_watch(&s->progress);
     status = join(s, err);
     if (status != GW_EXIT_DONE)

@@ -350,7 +350,7 @@ static bool fits_together(const struct send *tx, int arguments)
 
 int gw_cmd_send(int argc, char **argv)
 {
-    struct send tx = {.transfer = {.command = "send", .wake = -1, .signals = -1},
+    struct send tx = {.transfer = {.command = "send", .source = true, .wake = -1, .signals = -1},
                       .confine = {.command = "send"},
                       .working = {.command = "send"}};
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];

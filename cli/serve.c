@@ -163,6 +163,7 @@ static unsigned look(struct serve *sv, struct gw_stats *sums, bool *ret_connecte
         *ret_connected = *ret_connected && gw_served_connected(d);
         sums->transferred_bytes += d->stats.transferred_bytes;
         sums->total_bytes += d->stats.total_bytes;
+        sums->remaining_bytes += d->stats.remaining_bytes;
     }
     return busy;
 }
@@ -399,7 +400,7 @@ static void clean(struct serve *sv)
 
 int gw_cmd_serve(int argc, char **argv)
 {
-    struct serve sv = {.transfer = {.command = "serve", .wake = -1, .signals = -1},
+    struct serve sv = {.transfer = {.command = "serve", .source = true, .wake = -1, .signals = -1},
                        .working = {.command = "serve"},
                        .confine = {.command = "serve"},
                        .cache_bytes = CACHE_USUAL,

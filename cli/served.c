@@ -125,6 +125,8 @@ json_t *gw_served_describe(const struct gw_served *d, const char *event)
 
     if (o && event)
         json_object_set_new(o, "event", json_string(event));
+    if (o && d->stats.total_bytes)
+        json_object_set_new(o, "total-bytes", json_integer((json_int_t)d->stats.total_bytes));
     if (o && runs)
         json_object_set_new(o, "runs-after-seconds", json_real(seconds(d->began_ns, runs)));
     if (o && d->error.code) {

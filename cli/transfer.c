@@ -131,6 +131,7 @@ int gw_transfer_begin(struct gw_transfer *t, struct gw_vm *vm, struct gw_error *
 
     t->wake = t->signals = -1;
     t->began_ns = now_ns();
+    gw_progress_init(&t->line, !t->quiet && !t->json);
     r = gw_transfer_configure(t, vm, err);
     if (r < 0)
         return r;
@@ -180,10 +181,12 @@ static void tell_refused(struct gw_transfer *t, const char *text)
     if (!strcmp(why ? why : text, t->refused))
         return;
     snprintf(t->refused, sizeof t->refused, "%s", why ? why : text);
-    if (t->json)
+    if (t->json) {
         gw_transfer_tell(t, "refused", "text", text);
-    else
+    } else {
+        gw_transfer_clear(t);
         fprintf(stderr, "godwit %s: a source was refused: %s\n", t->command, text);
+    }
 }
 
 void gw_transfer_event(void *opaque, const struct gw_event *event)
@@ -209,38 +212,39 @@ void gw_transfer_wake(struct gw_transfer *t)
 
 void gw_transfer_clear(struct gw_transfer *t)
 {
-    if (t->shown)
-        fputs("\r\033[K", stderr);
-    t->shown = false;
+    gw_progress_clear(&t->line);
+}
+
+/* What is left of the first pass over memory at a destination. How much the later ones bring, only the source knows. */
+static double left_to_come(const struct gw_stats *stats)
+{
+    uint64_t come = (stats->duplicate_pages + stats->normal_pages) * stats->page_size;
+
+    return come < stats->total_bytes ? (double)(stats->total_bytes - come) : -1;
 }
 
 static void show(struct gw_transfer *t, const struct gw_stats *stats)
 {
-    uint64_t total = atomic_load(&t->total_bytes), done = atomic_load(&t->done_bytes), at = now_ns();
-    char a[GW_HUMAN], b[GW_HUMAN], c[GW_HUMAN];
+    uint64_t total = atomic_load(&t->total_bytes), done = atomic_load(&t->done_bytes);
+    struct gw_progress_at at = {.phase = gw_status_name(stats->status),
+                                .sent = (double)stats->transferred_bytes,
+                                .total = (double)(stats->total_bytes + stats->disk.total_bytes),
+                                .left = (double)(stats->remaining_bytes + stats->disk.remaining_bytes),
+                                .round = (double)stats->dirty_sync_count,
+                                .dirty_per_s = (double)(stats->dirty_pages_rate * stats->page_size)};
+    char a[GW_HUMAN];
 
-    if (t->quiet || t->json || !isatty(STDERR_FILENO))
-        return;
-    if (at - t->seen_ns >= 1000000000) {
-        double rate =
-            t->seen_ns ? (double)(stats->transferred_bytes - t->seen_bytes) / ((double)(at - t->seen_ns) / 1e9) : 0;
-
-        t->rate = t->rate > 0 ? t->rate * 0.6 + rate * 0.4 : rate;
-        t->seen_ns = at;
-        t->seen_bytes = stats->transferred_bytes;
+    if (total) {
+        at = (struct gw_progress_at){.phase = "writing", .sent = (double)done, .total = (double)total};
+        at.left = done < total ? (double)(total - done) : 0;
+    } else if (!stats->transferred_bytes) {
+        at.total = 0; /* nothing has begun */
+    } else if (!t->source) {
+        at.left = left_to_come(stats);
+        if (at.left < 0)
+            snprintf(at.extra[0], sizeof at.extra[0], "guest has %s", gw_human_bytes(a, (double)stats->total_bytes));
     }
-    gw_transfer_clear(t);
-    if (total)
-        fprintf(stderr, "\rwriting  %3.0f %%  %s of %s", 100.0 * (double)done / (double)total,
-                gw_human_bytes(a, (double)done), gw_human_bytes(b, (double)total));
-    else if (stats->transferred_bytes)
-        fprintf(stderr, "\r%s  %s at %s/s, guest has %s", gw_status_name(stats->status),
-                gw_human_bytes(a, (double)stats->transferred_bytes), gw_human_bytes(b, t->rate),
-                gw_human_bytes(c, (double)stats->total_bytes));
-    else
-        return;
-    fflush(stderr);
-    t->shown = true;
+    gw_progress_show(&t->line, &at);
 }
 
 static bool turn(struct gw_transfer *t, const struct gw_stats *stats, int wait_ms)

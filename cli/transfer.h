@@ -14,6 +14,7 @@
 #include <godwit/godwit.h>
 
 #include "cmd.h"
+#include "progress.h"
 #include "table.h"
 
 #define GW_TRANSFER_SETTINGS 64
@@ -33,10 +34,10 @@ struct gw_transfer {
     unsigned interrupts; /* that came so far */
     atomic_bool interrupted;
     _Atomic uint64_t done_bytes, total_bytes; /* of what follows the transfer itself (packing) */
-    bool shown;                               /* a progress line stands there */
     char refused[GW_ERROR_TEXT];              /* why the last source was sent away. The session's threads, one at a time */
-    uint64_t began_ns, seen_ns, seen_bytes;
-    double rate; /* bytes per second, smoothed */
+    uint64_t began_ns;
+    bool source; /* its statistics tell what is left; a destination sees only what comes */
+    struct gw_progress_line line;
 };
 
 /* The options that they have in common, for t, which must stay where it is: as `also` in a table of theirs. */

@@ -118,7 +118,7 @@ static int verify(struct report *report, const char *file, struct gw_error *err)
         r = 0;
     }
     if (r >= 0 && image) {
-        gw_cli_progress_init(&report->progress, "verified");
+        gw_cli_progress_init(&report->progress, "verified", report->quiet);
         r = gw_image_verify(image, &how, &counts, err);
         gw_cli_progress_done(&report->progress);
     }

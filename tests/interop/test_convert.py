@@ -297,7 +297,7 @@ class Inspect(Files):
         return said
 
     def test_progress(self):
-        self.assertRegex(self.terminal(), rb"inspected \d+ MiB")
+        self.assertRegex(self.terminal(), rb"inspected  [\d.]+ [KM]iB")
         self.assertEqual(self.terminal("--quiet"), b"")
 
     def inspect(self, *argv, **options):

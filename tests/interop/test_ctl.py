@@ -161,7 +161,7 @@ class Ctl(Case):
         holder = socket.socket(socket.AF_UNIX)
         self.addCleanup(holder.close)
         holder.connect(path)
-        self.assertIn("one client at a time", self.ctl(path, "status", "--timeout", "0.5", status=1).stderr)
+        self.assertIn("another client holds the monitor", self.ctl(path, "status", "--timeout", "0.5", status=1).stderr)
         for i, (text, answer) in enumerate(((b"SSH-2.0\r\n", "not a QMP monitor"), (b'{"a": 1}\n', "not a QMP monitor"), (b"", "closed"))):
             server = socket.socket(socket.AF_UNIX)
             self.addCleanup(server.close)
@@ -312,7 +312,7 @@ class Ctl(Case):
         p, terminal = self.start(path, *command, terminal=True)
         seen = b""
         end = time.monotonic() + DEADLINE_S * SLOW
-        whole = re.compile(rb"\d+%  .* sent, .* left, .*/s, dirty .*/s, ETA .*, d")  # it may come in pieces
+        whole = re.compile(rb"active  \d+%  .* of 16.0 MiB  .*/s  ETA ")  # it may come in pieces
         while not whole.search(seen) and time.monotonic() < end:
             seen += os.read(terminal, 4096)
         self.assertRegex(seen, whole)

@@ -134,6 +134,13 @@ class Told(Postcopy):
         self.assertEqual(first.wait_exit(), 6, first.text())
         self.assertRegex(first.text(), "postcopy-paused: .*recover URI.*migrate URI --resume")
         wait_until("it stands", lambda: to.migration()["status"] == "postcopy-paused")
+        for word in "wait", "watch":  # of somebody else
+            also = Program(self, word, [built("cli/godwit"), "ctl", box.qmp_path, word])
+            self.assertEqual(also.wait_exit(), 6, also.text())
+            self.assertRegex(also.text(), word + ": postcopy-paused: .*the guest is at the destination.*recover URI.*migrate URI --resume")
+        there = Program(self, "there", [built("cli/godwit"), "ctl", to.qmp_path, "wait"])
+        self.assertEqual(there.wait_exit(), 6, there.text())
+        self.assertRegex(there.text(), "wait: postcopy-paused.*the guest is here.*recover URI.*at the source `migrate URI --resume`")
         to.qmp.command("migrate-recover", uri="unix:" + self.path("r"))
         box.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
         last = self.ctl(box, "last", "unix:" + self.path("r"), "--resume", "--wait-recovery")
