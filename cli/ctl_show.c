@@ -12,6 +12,7 @@
 #include "large.h"
 #include "options.h"
 #include "shown.h"
+#include "units.h"
 
 /* ---- reading answers --------------------------------------------------------------------------------------------- */
 
@@ -248,19 +249,39 @@ int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t c
 
     for (size_t i = 0; i < count && r == GW_EXIT_DONE; i++) {
         const char *value;
+        uint64_t number = 0;
         char name[128];
 
         if (!gw_option_setting(texts[i], name, sizeof name, &value)) {
             r = gw_ctl_usage("'%s' is not NAME=VALUE", texts[i]);
             break;
         }
-        json_object_set_new(args, name, parse_value(json_object_get(now, name), value));
+        if (gw_unit_of(name) && !gw_unit_read(gw_unit_of(name), value, &number)) {
+            r = gw_ctl_usage("%s: %s is expected", texts[i], gw_unit_expected(gw_unit_of(name)));
+            break;
+        }
+        json_object_set_new(args, name, gw_unit_of(name) ? gw_large_integer(number) : parse_value(json_object_get(now, name), value));
     }
     json_decref(now);
     if (count && r == GW_EXIT_DONE)
         return gw_ctl_run(ctl, "migrate-set-parameters", args, NULL);
     json_decref(args);
     return r;
+}
+
+static void print_parameter(const char *name, const json_t *value)
+{
+    enum gw_unit unit = gw_unit_of(name);
+    char with_unit[GW_UNIT_TEXT], *text = NULL;
+
+    if (unit && json_is_integer(value) && json_integer_value(value) >= 0) {
+        printf("%-28s %s\n", gw_shown(name), gw_unit_print(unit, (uint64_t)json_integer_value(value), with_unit));
+        return;
+    }
+    if (!json_is_string(value) || gw_large_text(value))
+        text = gw_large_dump(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+    printf("%-28s %s\n", gw_shown(name), text ? text : gw_shown(json_string_value(value)));
+    free(text);
 }
 
 static int show_parameters(struct gw_ctl *ctl, int argc, char **argv)
@@ -280,13 +301,7 @@ static int show_parameters(struct gw_ctl *ctl, int argc, char **argv)
     if (r == GW_EXIT_DONE && ctl->json)
         gw_ctl_print_json(ctl, shown);
     else if (r == GW_EXIT_DONE)
-        json_object_foreach(shown, name, value)
-        {
-            char *text = json_is_string(value) && !gw_large_text(value) ? NULL : gw_large_dump(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
-
-            printf("%-28s %s\n", gw_shown(name), text ? text : gw_shown(json_string_value(value)));
-            free(text);
-        }
+        json_object_foreach(shown, name, value) print_parameter(name, value);
     json_decref(shown);
     json_decref(all);
     return r;

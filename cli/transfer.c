@@ -68,13 +68,14 @@ static enum gw_cli_taken take_parameter(void *opaque, char *value)
 void gw_transfer_options(struct gw_transfer *t, struct gw_cli_option ret_options[GW_TRANSFER_OPTIONS])
 {
     const struct gw_cli_option options[GW_TRANSFER_OPTIONS] = {
-        {"json", .flag = &t->json},
-        {"quiet", 'q', .flag = &t->quiet},
-        {"log", .take = take_log, .opaque = t},
-        {"trace", .text = &t->trace},
-        {"timeout", .take = take_timeout, .opaque = t},
-        {"capability", .take = take_capability, .opaque = t},
-        {"parameter", .take = take_parameter, .opaque = t},
+        {"json", .flag = &t->json, .help = "Print one JSON object per line: events, then the result."},
+        {"quiet", 'q', .flag = &t->quiet, .help = "Show no progress and no notices."},
+        {"log", .take = take_log, .opaque = t, .value = "LEVEL", .choices = "error warning info debug",
+         .help = "With info or debug: tell also what was refused at the door."},
+        {"trace", .text = &t->trace, .value = "EVENTS", .help = "Tell these events inside (docs/tracing.md); '*': all."},
+        {"timeout", .take = take_timeout, .opaque = t, .value = "SECONDS", .help = "Fail when the other side moves nothing for so long."},
+        {"capability", .take = take_capability, .opaque = t, .value = "NAME[=on|off]", .help = "Set a migration capability. May be repeated."},
+        {"parameter", .take = take_parameter, .opaque = t, .value = "NAME=VALUE", .help = "Set a migration parameter. May be repeated."},
         {"tls-creds", .absent = "TLS"},
         {0},
     };
