@@ -26,7 +26,8 @@ static bool has(const struct part *p, const struct gw_cli_option *o)
 /* What is checked, or else what the first form of the synopsis begins with. Returns buf. */
 static const char *arguments_of(const struct part *p, char buf[ARGUMENTS_TEXT])
 {
-    const char *own = p->sub ? p->sub->arguments : p->command->arguments, *usage = p->sub ? p->sub->usage : p->command->usage, *word;
+    const char *own = p->sub ? p->sub->arguments : p->command->arguments,
+               *usage = p->sub ? p->sub->usage : p->command->usage, *word;
     char form[512];
 
     if (own || !usage || p->command->subs_parse) {
@@ -36,7 +37,8 @@ static const char *arguments_of(const struct part *p, char buf[ARGUMENTS_TEXT])
     snprintf(form, sizeof form, "%.*s", (int)strcspn(usage, "\n"), usage);
     usage = form;
     buf[0] = 0;
-    for (size_t n; (n = gw_cli_next_word(&usage, &word)) && word[0] != '-' && strncmp(word, "[-", 2) && strncmp(word, "[OPTION", 7);)
+    for (size_t n; (n = gw_cli_next_word(&usage, &word)) && word[0] != '-' && strncmp(word, "[-", 2) &&
+                   strncmp(word, "[OPTION", 7);)
         if (word[0] < 'a' || word[0] > 'z') /* the name of the subcommand */
             snprintf(buf + strlen(buf), ARGUMENTS_TEXT - strlen(buf), "%s%.*s", buf[0] ? " " : "", (int)n, word);
     return buf;
@@ -63,7 +65,7 @@ static bool chooses_sub(const struct part *p)
     return p->command->subs && !p->sub;
 }
 
-/* ---- bash -------------------------------------------------------------------------------------------------------------------- */
+/* ---- bash -------------------------------------------------------------------------------------------------------- */
 
 /* "file *uri": the kinds of arguments; with a star: all from here on. */
 static void bash_arguments(const struct part *p)
@@ -104,7 +106,9 @@ static void bash_part(const struct part *p)
     printf("-h --help'\n    arguments='");
     if (!chooses_sub(p))
         bash_arguments(p);
-    printf("'\n    before='%s' subs='", chooses_sub(p) && p->command->before_sub ? gw_cli_kind_name(gw_cli_value(p->command->before_sub)->kind) : "");
+    printf("'\n    before='%s' subs='", chooses_sub(p) && p->command->before_sub
+                                            ? gw_cli_kind_name(gw_cli_value(p->command->before_sub)->kind)
+                                            : "");
     if (chooses_sub(p))
         print_subs(p);
     printf("'\n    case $1 in\n");
@@ -114,7 +118,7 @@ static void bash_part(const struct part *p)
     printf("    esac\n}\n\n");
 }
 
-/* ---- zsh ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- zsh --------------------------------------------------------------------------------------------------------- */
 
 /* Inside of single quotes, where brackets and colons part what _arguments is told. */
 static void zsh_text(const char *text)
@@ -131,8 +135,12 @@ static void zsh_text(const char *text)
 
 static void zsh_action(const char *value)
 {
-    static const char *const actions[] = {[GW_CLI_ANY] = " ",      [GW_CLI_FILE] = "_files",           [GW_CLI_FOLDER] = "_directories",
-                                          [GW_CLI_SOCKET] = "_godwit-socket", [GW_CLI_URI] = "_godwit-uri", [GW_CLI_USER] = "_users"};
+    static const char *const actions[] = {[GW_CLI_ANY] = " ",
+                                          [GW_CLI_FILE] = "_files",
+                                          [GW_CLI_FOLDER] = "_directories",
+                                          [GW_CLI_SOCKET] = "_godwit-socket",
+                                          [GW_CLI_URI] = "_godwit-uri",
+                                          [GW_CLI_USER] = "_users"};
 
     fputs(actions[gw_cli_value(value)->kind], stdout);
 }
@@ -143,7 +151,8 @@ static void zsh_option(const struct gw_cli_option *o)
 
     printf(" \\\n        ");
     if (o->letter)
-        printf("'*'{-%c%s,--%s%s}'", o->letter, gw_cli_has_value(o) ? "+" : "", o->name, gw_cli_has_value(o) ? "=" : "");
+        printf("'*'{-%c%s,--%s%s}'", o->letter, gw_cli_has_value(o) ? "+" : "", o->name,
+               gw_cli_has_value(o) ? "=" : "");
     else
         printf("'*--%s%s", o->name, gw_cli_has_value(o) ? "=" : "");
     putchar('[');
@@ -220,24 +229,29 @@ static void zsh_part(const struct part *p)
     printf("}\n\n");
 }
 
-/* ---- table ------------------------------------------------------------------------------------------------------------------ */
+/* ---- table
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void table_part(const struct part *p)
 {
     const char *sub = p->sub ? p->sub->name : "";
     char buf[ARGUMENTS_TEXT];
 
-    printf("arguments\t%s\t%s\t%s\t%s\n", p->name, sub, arguments_of(p, buf), p->sub ? p->sub->about : p->command->about ? "about" : "");
+    printf("arguments\t%s\t%s\t%s\t%s\n", p->name, sub, arguments_of(p, buf),
+           p->sub              ? p->sub->about
+           : p->command->about ? "about"
+                               : "");
     for (int i = 0; !p->sub && i < p->list.count; i++) {
         const struct gw_cli_option *o = p->list.option[i];
 
         if (!o->absent)
-            printf("option\t%s\t%s\t--%s\t%c\t%s\t%s\t%s\n", p->name, o->of ? o->of : "", o->name, o->letter ? o->letter : ' ',
-                   o->value ? o->value : "", o->choices ? o->choices : "", o->help ? o->help : "");
+            printf("option\t%s\t%s\t--%s\t%c\t%s\t%s\t%s\n", p->name, o->of ? o->of : "", o->name,
+                   o->letter ? o->letter : ' ', o->value ? o->value : "", o->choices ? o->choices : "",
+                   o->help ? o->help : "");
     }
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- all --------------------------------------------------------------------------------------------------------- */
 
 static const struct shell {
     const char *name, *begin, *end;

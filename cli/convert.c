@@ -130,14 +130,17 @@ static int parse(int argc, char **argv, struct job *job)
     unsigned level = 0;
     bool quiet = false;
     const struct gw_cli_option options[] = {
-        {"format", .take = take_format, .opaque = job, .value = "FORMAT", .choices = "parked stream mapped-ram libvirt", .help = "What OUT becomes."},
+        {"format", .take = take_format, .opaque = job, .value = "FORMAT", .choices = "parked stream mapped-ram libvirt",
+         .help = "What OUT becomes."},
         {"compress", .text = &job->write.compress, .value = "NAME", .choices = "none zstd raw gzip bzip2 xz lzop sparse",
-         .help = "How OUT is compressed; parked: none, zstd; stream: raw, or the whole with gzip, bzip2, xz, lzop, zstd; libvirt: the "
-                 "same, or sparse (from libvirt 11.2 on)."},
+         .help = "How OUT is compressed; parked: none, zstd; stream: raw, or the whole with gzip, bzip2, xz, lzop, zstd; "
+                 "libvirt: the same, or sparse (from libvirt 11.2 on)."},
         {"level", .number = &level, .most = LEVEL_MAX, .value = "N", .help = "How hard it is compressed."},
-        {"threads", .number = &job->write.threads, .most = THREADS_MAX, .value = "N", .help = "Threads that read; 0: one for each processor."},
+        {"threads", .number = &job->write.threads, .most = THREADS_MAX, .value = "N",
+         .help = "Threads that read; 0: one for each processor."},
         {"xml", .text = &job->xml, .value = "FILE", .help = "For libvirt: the domain's XML; else that of IN, which must have one."},
-        {"snapshot", .text = &job->snapshot, .value = "NAME", .help = "IN is a disk image (qcow2): the machine in this snapshot of it."},
+        {"snapshot", .text = &job->snapshot, .value = "NAME",
+         .help = "IN is a disk image (qcow2): the machine in this snapshot of it."},
         {"into", .text = &job->into, .value = "DISK",
          .help = "The machine becomes the snapshot NAME of this disk image, as the disk is now: for qemu -loadvm NAME."},
         {"force", 'f', .flag = &job->write.replace, .help = "Replace OUT if it is there, once the new file is whole."},
@@ -146,10 +149,10 @@ static int parse(int argc, char **argv, struct job *job)
         {0}};
     const struct gw_cli_command command = {
         .usage = "IN OUT --format FORMAT [OPTION]...\nIN --into DISK --snapshot NAME [OPTION]...",
-        .about = "Writes the machine that rests in the file IN to the file OUT. IN may be a parked machine, a migration stream (also "
-                 "compressed with gzip, bzip2, xz, lzop or zstd), a mapped-ram file or a libvirt save image; nbd://HOST/EXPORT on an "
-                 "NBD server; IN,offset=N from byte N on; '-' for standard input. OUT may be nbd://HOST/EXPORT, and '-' for parked "
-                 "machines and streams.",
+        .about = "Writes the machine that rests in the file IN to the file OUT. IN may be a parked machine, a migration stream "
+                 "(also compressed with gzip, bzip2, xz, lzop or zstd), a mapped-ram file or a libvirt save image; "
+                 "nbd://HOST/EXPORT on an NBD server; IN,offset=N from byte N on; '-' for standard input. OUT may be "
+                 "nbd://HOST/EXPORT, and '-' for parked machines and streams.",
         .options = options};
     int status = gw_cli_parse(argc, argv, &command);
 

@@ -32,8 +32,8 @@ static int take(json_t *args, json_t *interfaces, const char *text)
             continue;
         if (!gw_unit_read(gw_unit_of(numbers[i].parameter), value, &n) || n < numbers[i].min || n > numbers[i].max)
             return gw_ctl_usage("announce: %s: %s from %llu to %llu is expected", text,
-                                gw_unit_of(numbers[i].parameter) ? "a time (ms, s, min)" : "a number", (unsigned long long)numbers[i].min,
-                                (unsigned long long)numbers[i].max);
+                                gw_unit_of(numbers[i].parameter) ? "a time (ms, s, min)" : "a number",
+                                (unsigned long long)numbers[i].min, (unsigned long long)numbers[i].max);
         json_object_set_new(args, name, json_integer((json_int_t)n));
         return -1;
     }

@@ -19,8 +19,9 @@ static const struct gw_cli_sub subs[] = {
      "Migrates the machine, shows the progress, and tells the result. The exit status is 6 when it is postcopy-paused and "
      "--wait-recovery was not given."},
     {"plan", "URI",
-     "Forecasts a migration: whether it converges, time, downtime, bytes, and the best capabilities. --capability and --parameter: as "
-     "if these were set. The exit status is 3 when it is not expected to converge, 5 when that is not known."},
+     "Forecasts a migration: whether it converges, time, downtime, bytes, and the best capabilities. --capability and "
+     "--parameter: as if these were set. The exit status is 3 when it is not expected to converge, 5 when that is not "
+     "known."},
     {"cancel", "", "Cancels the migration; the machine goes on here."},
     {"continue", "", "Goes on from pre-switchover."},
     {"postcopy", "", "Lets the machine go on there now; the rest of its memory follows (capability postcopy-ram)."},
@@ -30,17 +31,17 @@ static const struct gw_cli_sub subs[] = {
     {"cont", "", "Lets the machine run."},
     {"caps", "[NAME[=on|off]]...", "Shows or sets capabilities."},
     {"param", "[NAME[=VALUE]]...",
-     "Shows or sets parameters. Bytes take K, M, G and T (max-bandwidth=100M), times ms, s and min (downtime-limit=300ms); without a "
-     "unit they are bytes and milliseconds."},
+     "Shows or sets parameters. Bytes take K, M, G and T (max-bandwidth=100M), times ms, s and min (downtime-limit=300ms); "
+     "without a unit they are bytes and milliseconds."},
     {"dirty-rate", "[time=SECONDS] [mode=MODE] [samples=PAGES]",
-     "Measures how fast the guest dirties memory. Usually for 1 s, with 512 pages sampled per GiB. MODE: page-sampling, dirty-bitmap, "
-     "dirty-ring."},
+     "Measures how fast the guest dirties memory. Usually for 1 s, with 512 pages sampled per GiB. MODE: page-sampling, "
+     "dirty-bitmap, dirty-ring."},
     {"announce", "[KEY=VALUE]...",
      "Tells the switches where the machine's network cards are. What is left out is as after an arrival.",
      "[rounds=N] [initial=TIME] [step=TIME] [max=TIME] [interface=ID]... [id=NAME] [OPTION]..."},
     {"snapshot", NULL,
-     "Saves the machine as it is now, while it runs on. It goes into a parked file, or to an address. save, load and delete are of "
-     "snapshots inside of its disks, by block node names.",
+     "Saves the machine as it is now, while it runs on. It goes into a parked file, or to an address. save, load and delete are "
+     "of snapshots inside of its disks, by block node names.",
      "FILE|URI [OPTION]...\nsave TAG VMSTATE DEVICE...\nload TAG VMSTATE DEVICE...\ndelete TAG DEVICE..."},
     {"start", "URI", "Of `godwit serve`: lets the machine go on at URI too, and tells the result."},
     {"destinations", "", "Of `godwit serve`: where it was started, and the results."},
@@ -99,7 +100,8 @@ static bool is_wrong_setting(const char *text)
     char name[128];
     uint64_t number;
 
-    if (!gw_option_setting(text, name, sizeof name, &value) || !gw_unit_of(name) || gw_unit_read(gw_unit_of(name), value, &number))
+    if (!gw_option_setting(text, name, sizeof name, &value) || !gw_unit_of(name) ||
+        gw_unit_read(gw_unit_of(name), value, &number))
         return false;
     gw_ctl_usage("%s: %s is expected", gw_shown(text), gw_unit_expected(gw_unit_of(name)));
     return true;
@@ -146,14 +148,16 @@ int gw_ctl_parse(struct gw_ctl *ctl, int argc, char **argv)
         {"json", .flag = &ctl->json, .help = "Print one JSON document."},
         {"quiet", 'q', .flag = &ctl->quiet, .help = "Show no progress."},
         {"timeout", .take = take_timeout, .opaque = ctl, .value = "SECONDS",
-         .help = "How long an answer may take (30); for our machines also how long the other side of `migrate` may move nothing (30)."},
+         .help = "How long an answer may take (30); for our machines also how long the other side of `migrate` may move "
+                 "nothing (30)."},
         {"log", .take = take_log, .opaque = ctl, .value = "LEVEL", .choices = "error warning info debug",
          .help = "With info or debug: tell events instead of the progress."},
         {"tls-creds", .absent = "TLS"},
         {"detach", .flag = &ctl->detach, .of = "migrate start", .help = "Only start it."},
         {"wait", .flag = &wait, .of = "migrate start", .help = "Wait for the end, which is usual."},
         {"resume", .flag = &ctl->resume, .of = "migrate start",
-         .help = "Go on with a migration that is postcopy-paused; of start: the machine runs there, and lost its connection."},
+         .help = "Go on with a migration that is postcopy-paused; of start: the machine runs there, and lost its "
+                 "connection."},
         {"wait-recovery", .flag = &ctl->wait_recovery, .of = "migrate",
          .help = "Where it is postcopy-paused, wait until it was resumed and has ended."},
         {"capability", .take = take_capability, .opaque = ctl, .of = SENDS, .value = "NAME[=on|off]",
@@ -173,11 +177,11 @@ int gw_ctl_parse(struct gw_ctl *ctl, int argc, char **argv)
          .help = "For the forecast: how long to measure our machines (2)."},
         {"force", 'f', .flag = &ctl->force, .of = "snapshot", .help = "Replace the file if it is there."},
         {0}};
-    const struct gw_cli_command command = {
-        .about = "Asks and steers a machine through its QMP socket, ours or QEMU's. SOCKET is a path, unix:PATH or tcp:HOST:PORT.",
-        .options = options,
-        .subs = subs,
-        .before_sub = "SOCKET"};
+    const struct gw_cli_command command = {.about = "Asks and steers a machine through its QMP socket, ours or QEMU's. "
+                                                    "SOCKET is a path, unix:PATH or tcp:HOST:PORT.",
+                                           .options = options,
+                                           .subs = subs,
+                                           .before_sub = "SOCKET"};
     int r = gw_cli_parse(argc, argv, &command);
 
     if (r >= 0)

@@ -260,7 +260,8 @@ int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t c
             r = gw_ctl_usage("%s: %s is expected", texts[i], gw_unit_expected(gw_unit_of(name)));
             break;
         }
-        json_object_set_new(args, name, gw_unit_of(name) ? gw_large_integer(number) : parse_value(json_object_get(now, name), value));
+        json_object_set_new(args, name,
+                            gw_unit_of(name) ? gw_large_integer(number) : parse_value(json_object_get(now, name), value));
     }
     json_decref(now);
     if (count && r == GW_EXIT_DONE)

@@ -467,8 +467,8 @@ int gw_cmd_demo(int argc, char **argv)
         {0}};
     const struct gw_cli_command command = {
         .arguments = "",
-        .about = "Two machines in two processes: one moves to the other over TCP while its guest computes and checks. Then it is parked in "
-                 "a file, and goes on from there in a third.",
+        .about = "Two machines in two processes: one moves to the other over TCP while its guest computes and checks. Then it "
+                 "is parked in a file, and goes on from there in a third.",
         .options = options};
     int r = gw_cli_parse(argc, argv, &command);
 

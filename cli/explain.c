@@ -140,7 +140,8 @@ int gw_schema_explain(int argc, char **argv)
         {"quiet", 'q', .flag = &report.quiet, .help = "Only set the exit status."},
         GW_CONFINE_OPTION(&confine),
         {0}};
-    const struct gw_cli_command command = {.usage = "explain STREAM INTO [OPTION]...\nexplain STREAM [INTO] --dump FILE [OPTION]...",
+    const struct gw_cli_command command = {
+        .usage = "explain STREAM INTO [OPTION]...\nexplain STREAM [INTO] --dump FILE [OPTION]...",
                                            .about = GW_SCHEMA_EXPLAIN,
                                            .options = options};
     int status = gw_cli_parse(argc, argv, &command);

@@ -193,19 +193,23 @@ int gw_cmd_extract(int argc, char **argv)
     const struct gw_cli_option options[] = {
         {"ram", .text = &q.ram, .value = "OUT", .help = "Write a RAM block as a plain, sparse file."},
         {"block", .text = &q.block, .value = "NAME", .help = "Which block --ram writes; usually the largest."},
-        {"device", .text = &q.device, .value = "NAME", .help = "Write the bytes of a device's section (cpu, cpu/1, piix4_pm) to OUT or standard output."},
+        {"device", .text = &q.device, .value = "NAME",
+         .help = "Write the bytes of a device's section (cpu, cpu/1, piix4_pm) to OUT or standard output."},
         {"xml", .text = &q.xml, .value = "OUT", .help = "Write the domain's XML, which libvirt save images have; OUT may be '-'."},
-        {"description", .text = &q.description, .value = "OUT", .help = "Write the description of the devices (JSON); OUT may be '-'."},
-        {"elf", .text = &q.elf, .value = "OUT", .help = "Write an ELF core for gdb: guest-physical memory, registers, a Linux guest's VMCOREINFO."},
+        {"description", .text = &q.description, .value = "OUT",
+         .help = "Write the description of the devices (JSON); OUT may be '-'."},
+        {"elf", .text = &q.elf, .value = "OUT",
+         .help = "Write an ELF core for gdb: guest-physical memory, registers, a Linux guest's VMCOREINFO."},
         {"place", .take = take_place, .opaque = &q, .value = "NAME=ADDRESS[,offset=BYTES][,length=BYTES]",
-         .help = "For --elf: where a RAM block, or a part of it, lies in guest-physical memory. What then has no place is left out, and "
-                 "the exit status is 3. Numbers may be 0x..., or end with K, M, G or T. May be repeated."},
+         .help = "For --elf: where a RAM block, or a part of it, lies in guest-physical memory. What then has no place is left "
+                 "out, and the exit status is 3. Numbers may be 0x..., or end with K, M, G or T. May be repeated."},
         {"force", 'f', .flag = &q.force, .help = "Replace OUT if it is there."},
         {"quiet", 'q', .flag = &q.quiet, .help = "Do not tell what is in the core."},
         GW_CONFINE_OPTION(&q.confine),
         {0}};
     const struct gw_cli_command command = {
-        .usage = "FILE --ram OUT [--block NAME]\nFILE --device NAME [OUT]\nFILE --xml OUT | --description OUT\nFILE --elf OUT [--place PLACE]...",
+        .usage = "FILE --ram OUT [--block NAME]\nFILE --device NAME [OUT]\nFILE --xml OUT | --description OUT\nFILE --elf OUT "
+                 "[--place PLACE]...",
         .about = "Takes a part out of a parked machine, migration stream, mapped-ram file or libvirt save image.",
         .options = options};
     int r = gw_cli_parse(argc, argv, &command);

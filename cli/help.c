@@ -48,7 +48,8 @@ void gw_cli_row(FILE *to, const char *name, const char *text, int column)
     gw_cli_wrap(to, text, column, column);
 }
 
-/* ---- how it is called ---------------------------------------------------------------------------------------------------- */
+/* ---- how it is called
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void print_form(FILE *to, bool first, const char *who, const char *form, size_t bytes)
 {
@@ -65,13 +66,15 @@ static void print_usage(FILE *to, const char *who, const struct gw_cli_command *
     const char *usage = sub ? sub->usage : c->usage, *arguments = sub ? sub->arguments : c->arguments;
     char made[256], prefix[96];
 
-    snprintf(prefix, sizeof prefix, "%s%s%s%s%s", who, sub && c->before_sub ? " " : "", sub && c->before_sub ? c->before_sub : "",
-             sub ? " " : "", sub ? sub->name : "");
+    snprintf(prefix, sizeof prefix, "%s%s%s%s%s", who, sub && c->before_sub ? " " : "",
+             sub && c->before_sub ? c->before_sub : "", sub ? " " : "", sub ? sub->name : "");
     if (!usage) {
         if (!sub && c->subs)
-            snprintf(made, sizeof made, "%s%sCOMMAND [ARGUMENT]... [OPTION]...", c->before_sub ? c->before_sub : "", c->before_sub ? " " : "");
+            snprintf(made, sizeof made, "%s%sCOMMAND [ARGUMENT]... [OPTION]...", c->before_sub ? c->before_sub : "",
+                     c->before_sub ? " " : "");
         else
-            snprintf(made, sizeof made, "%s%s[OPTION]...", arguments ? arguments : "", arguments && *arguments ? " " : "");
+            snprintf(made, sizeof made, "%s%s[OPTION]...", arguments ? arguments : "",
+                     arguments && *arguments ? " " : "");
         usage = made;
     }
     for (bool first = true; *usage; first = false) {
@@ -82,7 +85,8 @@ static void print_usage(FILE *to, const char *who, const struct gw_cli_command *
     }
 }
 
-/* ---- options ----------------------------------------------------------------------------------------------------------------- */
+/* ---- options
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static void name_of(const struct gw_cli_option *o, char *buf, size_t size)
 {
@@ -91,7 +95,9 @@ static void name_of(const struct gw_cli_option *o, char *buf, size_t size)
     if (o->letter)
         snprintf(letter, sizeof letter, "-%c, ", o->letter);
     snprintf(buf, size, "%s--%s%s%s", letter, o->name, gw_cli_has_value(o) ? " " : "",
-             !gw_cli_has_value(o) ? "" : o->value ? o->value : "VALUE");
+             !gw_cli_has_value(o) ? ""
+             : o->value           ? o->value
+                                  : "VALUE");
 }
 
 /* What it does, and what is possible: "How OUT is compressed (none, zstd)." */
@@ -147,7 +153,7 @@ static void print_options(FILE *to, const struct gw_cli_command *c, const struct
     gw_cli_row(to, "-h, --help", "Print this.", column);
 }
 
-/* ---- all ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- all --------------------------------------------------------------------------------------------------------- */
 
 static void print_subs(FILE *to, const struct gw_cli_command *c, const char *who)
 {
@@ -163,7 +169,8 @@ static void print_subs(FILE *to, const struct gw_cli_command *c, const char *who
         snprintf(one, sizeof one, "%.*s", end ? (int)(end + 1 - s->about) : (int)strlen(s->about), s->about);
         gw_cli_row(to, s->name, one, column);
     }
-    snprintf(one, sizeof one, "`godwit help %s COMMAND` tells more of one.", who + (strncmp(who, "godwit ", 7) ? 0 : 7));
+    snprintf(one, sizeof one, "`godwit help %s COMMAND` tells more of one.",
+             who + (strncmp(who, "godwit ", 7) ? 0 : 7));
     fputs("\n", to);
     gw_cli_wrap(to, one, 0, 0);
 }

@@ -32,16 +32,18 @@ int gw_cmd_inspect(int argc, char **argv)
         {"ram", .flag = &how.ram, .help = "Show only the RAM."},
         {"against", .text = &against, .value = "INTO",
          .help = "Tell why the machine in FILE would not load into the one that wrote INTO, as `godwit schema explain` does."},
-        {"snapshot", .text = &snapshot, .value = "NAME", .help = "FILE is a disk image (qcow2): the machine in this snapshot of it."},
+        {"snapshot", .text = &snapshot, .value = "NAME",
+         .help = "FILE is a disk image (qcow2): the machine in this snapshot of it."},
         {"json", .flag = &how.json, .help = "Print one JSON object."},
         {"quiet", 'q', .flag = &quiet, .help = "Show no progress line on a terminal."},
         GW_CONFINE_OPTION(&confine),
         {0}};
     const struct gw_cli_command command = {
         .arguments = "FILE",
-        .about = "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip, bzip2, xz, "
-                 "lzop or zstd), in a libvirt save image or a parked machine: machine, elements, RAM, where the bytes go, devices with "
-                 "their values. FILE '-' is standard input, FILE,offset=N what begins at byte N, nbd://HOST/EXPORT what an NBD server has.",
+        .about = "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip, "
+                 "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine: machine, elements, RAM, where the "
+                 "bytes go, devices with their values. FILE '-' is standard input, FILE,offset=N what begins at byte N, "
+                 "nbd://HOST/EXPORT what an NBD server has.",
         .options = options};
     int r = gw_cli_parse(argc, argv, &command);
 

@@ -151,26 +151,31 @@ int gw_cmd_receive(int argc, char **argv)
     unsigned level = 0;
     char *xml = NULL;
     const struct gw_cli_option options[] = {
-        {"output", 'o', .text = &rx.output, .value = "FILE", .help = "Where to; also nbd://HOST/EXPORT. It must not be there, unless with --force."},
+        {"output", 'o', .text = &rx.output, .value = "FILE",
+         .help = "Where to; also nbd://HOST/EXPORT. It must not be there, unless with --force."},
         {"force", 'f', .flag = &rx.options.replace, .help = "Replace FILE if it is there, once the new file is whole."},
         {"format", .take = take_format, .opaque = &rx, .value = "FORMAT", .choices = "parked stream mapped-ram libvirt",
          .help = "What FILE becomes; usually parked."},
         {"compress", .text = &rx.options.compress, .value = "NAME", .choices = "none zstd raw gzip bzip2 xz lzop sparse",
-         .help = "How FILE is compressed; parked: none, zstd; stream and libvirt: raw, gzip, bzip2, xz, lzop, zstd; libvirt also sparse."},
+         .help = "How FILE is compressed; parked: none, zstd; stream and libvirt: raw, gzip, bzip2, xz, lzop, zstd; libvirt "
+                 "also sparse."},
         {"level", .number = &level, .most = LEVEL_MAX, .value = "N", .help = "How hard it is compressed."},
-        {"xml", .text = &rx.xml, .value = "FILE", .help = "For libvirt, which needs it: the domain's XML (virsh dumpxml --migratable)."},
+        {"xml", .text = &rx.xml, .value = "FILE",
+         .help = "For libvirt, which needs it: the domain's XML (virsh dumpxml --migratable)."},
         {"acknowledge", .take = take_acknowledge, .opaque = &rx, .value = "WHEN", .choices = "durable received",
-         .help = "When the source is told: durable (usual), when the file is on disk; received, before it is written: as fast as to "
-                 "another machine, but a failure then needs `cont` at the source."},
+         .help = "When the source is told: durable (usual), when the file is on disk; received, before it is written: as fast "
+                 "as to another machine, but a failure then needs `cont` at the source."},
         {"memory-max", .take = take_memory_max, .opaque = &rx, .value = "SIZE",
          .help = "Refuse a guest with more RAM (usual: than this host has available; no limit with --ram-folder)."},
-        {"ram-folder", .text = &rx.ram_folder, .value = "DIR", .help = "Keep the RAM in a nameless file in DIR meanwhile, not in memory."},
+        {"ram-folder", .text = &rx.ram_folder, .value = "DIR",
+         .help = "Keep the RAM in a nameless file in DIR meanwhile, not in memory."},
         {"postcopy", .flag = &rx.postcopy,
-         .help = "The source may switch to postcopy (its capability postcopy-ram). Should it be lost behind the switch, it is waited for "
-                 "at URI (`migrate` with resume); Ctrl-C ends that: what came is kept as FILE.incomplete."},
+         .help = "The source may switch to postcopy (its capability postcopy-ram). Should it be lost behind the switch, it is "
+                 "waited for at URI (`migrate` with resume); Ctrl-C ends that: what came is kept as FILE.incomplete."},
         {"recovery-wait", .take = take_recovery_wait, .opaque = &rx, .value = "SECONDS",
          .help = "Wait so long for such a source; 0: not at all (usual: as long as it takes)."},
-        {"wait", .take = take_wait, .opaque = &rx, .value = "SECONDS", .help = "Wait so long for a source (usual: as long as it takes)."},
+        {"wait", .take = take_wait, .opaque = &rx, .value = "SECONDS",
+         .help = "Wait so long for a source (usual: as long as it takes)."},
         GW_CONFINE_USER_OPTION(&rx.confine),
         GW_CONFINE_OPTION(&rx.confine),
         {.also = shared},
@@ -178,10 +183,10 @@ int gw_cmd_receive(int argc, char **argv)
     const struct gw_cli_command command = {
         .usage = "URI --output FILE [OPTION]...",
         .arguments = "URI",
-        .about = "Waits at URI for a live migration, of QEMU or of godwit and of any machine type, and parks the machine in FILE. The source is "
-                 "told that its machine has gone only when FILE is whole and on disk. QEMU waits for that if its capability return-path "
-                 "is on (godwit always); without it, should parking fail, `cont` at the source takes the machine back. A parked file is "
-                 "compressed after that; Ctrl-C meanwhile leaves it uncompressed.",
+        .about = "Waits at URI for a live migration, of QEMU or of godwit and of any machine type, and parks the machine in "
+                 "FILE. The source is told that its machine has gone only when FILE is whole and on disk. QEMU waits for that "
+                 "if its capability return-path is on (godwit always); without it, should parking fail, `cont` at the source "
+                 "takes the machine back. A parked file is compressed after that; Ctrl-C meanwhile leaves it uncompressed.",
         .after = "URI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]",
         .options = options};
     int status;

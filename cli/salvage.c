@@ -202,14 +202,17 @@ int gw_cmd_salvage(int argc, char **argv)
     struct gw_error err = GW_ERROR_INIT;
     unsigned level = 0;
     const struct gw_cli_option options[] = {
-        {"from", .text = &s.from, .value = "FILE", .help = "The other half: a parked machine, migration stream, mapped-ram file or libvirt save image."},
+        {"from", .text = &s.from, .value = "FILE",
+         .help = "The other half: a parked machine, migration stream, mapped-ram file or libvirt save image."},
         {"listen", .text = &s.listen, .value = "URI", .help = "Wait there for the source, any number of times."},
         {"output", 'o', .text = &s.output, .value = "OUT", .help = "The whole machine, parked."},
         {"force", 'f', .flag = &s.write.replace, .help = "Replace OUT if it is there, once the new file is whole."},
         {"compress", .text = &s.write.compress, .value = "NAME", .choices = "none zstd", .help = "How OUT is compressed."},
         {"level", .number = &level, .most = LEVEL_MAX, .value = "N", .help = "How hard it is compressed."},
-        {"threads", .number = &s.write.threads, .most = THREADS_MAX, .value = "N", .help = "Threads that read; 0: one for each processor."},
-        {"ram-folder", .text = &s.ram_folder, .value = "DIR", .help = "With --listen: keep what comes in an unlinked file there meanwhile, and not in memory."},
+        {"threads", .number = &s.write.threads, .most = THREADS_MAX, .value = "N",
+         .help = "Threads that read; 0: one for each processor."},
+        {"ram-folder", .text = &s.ram_folder, .value = "DIR",
+         .help = "With --listen: keep what comes in an unlinked file there meanwhile, and not in memory."},
         {"json", .flag = &s.transfer.json, .help = "Print one JSON object; with --listen a line for each event before it."},
         {"quiet", 'q', .flag = &s.transfer.quiet, .help = "Show no progress, and do not tell what was done."},
         GW_CONFINE_OPTION(&s.confine),
@@ -217,10 +220,11 @@ int gw_cmd_salvage(int argc, char **argv)
     const struct gw_cli_command command = {
         .usage = "PARTIAL --from FILE --output OUT [OPTION]...\nPARTIAL --listen URI --output OUT [OPTION]...",
         .arguments = "PARTIAL",
-        .about = "Makes one parked machine of the two halves of a postcopy migration that broke off for good. PARTIAL is what `godwit "
-                 "receive --postcopy` kept (OUT.incomplete). The pages that it lacks are taken from FILE, which `godwit send --postcopy` "
-                 "was sending, or from a source that still waits and is told to go on at URI (QEMU: migrate with resume; godwit send "
-                 "--resume). What both have must be the same. No file is changed; OUT is there when it is whole.",
+        .about = "Makes one parked machine of the two halves of a postcopy migration that broke off for good. PARTIAL is what "
+                 "`godwit receive --postcopy` kept (OUT.incomplete). The pages that it lacks are taken from FILE, which `godwit "
+                 "send --postcopy` was sending, or from a source that still waits and is told to go on at URI (QEMU: migrate "
+                 "with resume; godwit send --resume). What both have must be the same. No file is changed; OUT is there when it "
+                 "is whole.",
         .options = options};
     int status = gw_cli_parse(argc, argv, &command);
 

@@ -61,7 +61,8 @@ char *gw_schema_slurp(const char *path)
 static int import(int argc, char **argv)
 {
     const struct gw_cli_option options[] = {{0}};
-    const struct gw_cli_command command = {.usage = "import FILE [OPTION]...", .arguments = "FILE", .about = IMPORT, .options = options};
+    const struct gw_cli_command command =
+        {.usage = "import FILE [OPTION]...", .arguments = "FILE", .about = IMPORT, .options = options};
     struct gw_error err = GW_ERROR_INIT;
     char *text, *schema = NULL;
     int r = gw_cli_parse(argc, argv, &command);
@@ -109,7 +110,8 @@ static int check(int argc, char **argv)
                                             {"quiet", 'q', .flag = &f.quiet, .help = "Only set the exit status."},
                                             GW_CONFINE_OPTION(&confine),
                                             {0}};
-    const struct gw_cli_command command = {.usage = "check FROM TO [OPTION]...", .arguments = "FROM TO", .about = CHECK, .options = options};
+    const struct gw_cli_command command =
+        {.usage = "check FROM TO [OPTION]...", .arguments = "FROM TO", .about = CHECK, .options = options};
     int r = gw_cli_parse(argc, argv, &command);
 
     if (r >= 0)

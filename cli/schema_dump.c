@@ -21,10 +21,12 @@ int gw_schema_dump_machine(int argc, char **argv)
     char *text = NULL, *schema = NULL;
     bool qemu = false;
     const struct gw_cli_option options[] = {
-        {"cpus", .number = &config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS, .value = "N", .help = "Of a machine with so many vCPUs."},
+        {"cpus", .number = &config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS, .value = "N",
+         .help = "Of a machine with so many vCPUs."},
         {"qemu", .flag = &qemu, .help = "Write it as QEMU does with -dump-vmstate."},
         {0}};
-    const struct gw_cli_command command = {.usage = "dump [OPTION]...", .arguments = "", .about = GW_SCHEMA_DUMP, .options = options};
+    const struct gw_cli_command command =
+        {.usage = "dump [OPTION]...", .arguments = "", .about = GW_SCHEMA_DUMP, .options = options};
     int r;
 
     gw_machine_config_init(&config);

@@ -322,7 +322,8 @@ static int judge(const char *who, const struct send *tx)
     if (tx->remove && tx->snapshot)
         return gw_cli_wrong(who, "--remove does not go with --snapshot: `godwit snapshot delete` removes one");
     if (tx->resume && (tx->postcopy || tx->paused || tx->running))
-        return gw_cli_wrong(who, "--%s does not go with --resume: the guest runs there already", tx->postcopy ? "postcopy" : goes_on);
+        return gw_cli_wrong(who, "--%s does not go with --resume: the guest runs there already",
+                            tx->postcopy ? "postcopy" : goes_on);
     if ((tx->working.record || tx->working.preferred) && !tx->postcopy && !tx->resume)
         return gw_cli_wrong(who, "--%s goes with --postcopy only", tx->working.record ? "record" : "working-set");
     return -1;
@@ -337,8 +338,8 @@ int gw_cmd_send(int argc, char **argv)
     struct gw_error err = GW_ERROR_INIT;
     const struct gw_cli_option options[] = {
         {"remove", .flag = &tx.remove,
-         .help = "Remove FILE when the destination has said that the machine runs there: it is a copy then that must not be started. With "
-                 "file:PATH, when PATH is on disk."},
+         .help = "Remove FILE when the destination has said that the machine runs there: it is a copy then that must not be "
+                 "started. With file:PATH, when PATH is on disk."},
         {"force", 'f', .flag = &tx.replace,
          .help = "FILE may have been sent before; with file:PATH, PATH may be there: it is replaced once the stream is whole."},
         {"snapshot", .text = &tx.snapshot, .value = "NAME",
@@ -349,21 +350,22 @@ int gw_cmd_send(int argc, char **argv)
          .help = "The guest goes on there at once, and its pages follow: those that it waits for first. The destination needs the "
                  "capability postcopy-ram, too."},
         {"resume", .flag = &tx.resume,
-         .help = "A guest that --postcopy brought there and whose connection was lost gets the rest of its memory. First its QEMU is told "
-                 "to listen at URI (migrate-recover)."},
+         .help = "A guest that --postcopy brought there and whose connection was lost gets the rest of its memory. First its "
+                 "QEMU is told to listen at URI (migrate-recover)."},
         {"record", .text = &tx.working.record, .value = "RECORD",
          .help = "With --postcopy: write down which pages the guest asks for, for --working-set."},
         GW_WORKING_OPTION(&tx.working),
-        {"peer", .text = &tx.peer, .value = "VERSION", .choices = "7.2 8.1 9.0 10.0 godwit", .help = "What the destination is; usually it is found out."},
+        {"peer", .text = &tx.peer, .value = "VERSION", .choices = "7.2 8.1 9.0 10.0 godwit",
+         .help = "What the destination is; usually it is found out."},
         GW_CONFINE_USER_OPTION(&tx.confine),
         GW_CONFINE_OPTION(&tx.confine),
         {.also = shared},
         {0}};
     const struct gw_cli_command command = {
         .arguments = "FILE URI",
-        .about = "Sends the machine in FILE to a destination that waits at URI: QEMU with -incoming, `godwit vm`, `godwit receive`. FILE may "
-                 "be parked, a migration stream, a mapped-ram file or a libvirt save image; '-' is standard input, FILE,offset=N what "
-                 "begins at byte N, nbd://HOST/EXPORT what an NBD server has.",
+        .about = "Sends the machine in FILE to a destination that waits at URI: QEMU with -incoming, `godwit vm`, `godwit "
+                 "receive`. FILE may be parked, a migration stream, a mapped-ram file or a libvirt save image; '-' is standard "
+                 "input, FILE,offset=N what begins at byte N, nbd://HOST/EXPORT what an NBD server has.",
         .after = "URI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]",
         .options = options};
     int status;

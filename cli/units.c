@@ -35,8 +35,8 @@ static const struct suffix {
     const char *text;
     double factor;
 } suffixes[] = {
-    {GW_UNIT_MS, "ms", 1},       {GW_UNIT_MS, "s", 1e3},          {GW_UNIT_MS, "min", 60e3},
-    {GW_UNIT_PERCENT, "%", 1},   {GW_UNIT_MB_PER_S, "MB/s", 1},
+    {GW_UNIT_MS, "ms", 1},     {GW_UNIT_MS, "s", 1e3},        {GW_UNIT_MS, "min", 60e3},
+    {GW_UNIT_PERCENT, "%", 1}, {GW_UNIT_MB_PER_S, "MB/s", 1},
 };
 
 enum gw_unit gw_unit_of(const char *parameter)
@@ -120,7 +120,8 @@ const char *gw_unit_expected(enum gw_unit unit)
 const char *gw_unit_print(enum gw_unit unit, uint64_t value, char buf[GW_UNIT_TEXT])
 {
     static const char *const sizes[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    const char *const behind[] = {[GW_UNIT_MS] = " ms", [GW_UNIT_PERCENT] = " %", [GW_UNIT_MB_PER_S] = " MB/s", [GW_UNIT_NONE] = ""};
+    const char *const behind[] = {
+        [GW_UNIT_MS] = " ms", [GW_UNIT_PERCENT] = " %", [GW_UNIT_MB_PER_S] = " MB/s", [GW_UNIT_NONE] = ""};
     unsigned i = 0;
 
     if (unit != GW_UNIT_BYTES && unit != GW_UNIT_BYTES_PER_S) {

@@ -118,15 +118,17 @@ int gw_cmd_verify(int argc, char **argv)
     struct report report = {.confine = {.command = COMMAND}};
     bool json = false;
     const struct gw_cli_option options[] = {
-        {"snapshot", .text = &report.snapshot, .value = "NAME", .help = "FILE is a disk image (qcow2): the machine in this snapshot of it."},
+        {"snapshot", .text = &report.snapshot, .value = "NAME",
+         .help = "FILE is a disk image (qcow2): the machine in this snapshot of it."},
         {"json", .flag = &json, .help = "Print one JSON object."},
         {"quiet", 'q', .flag = &report.quiet, .help = "Only set the exit status."},
         GW_CONFINE_OPTION(&report.confine),
         {0}};
     const struct gw_cli_command command = {
         .arguments = "FILE",
-        .about = "Reads all of a parked machine, migration stream, mapped-ram file or libvirt save image, and tells what is broken in it: "
-                 "pages with their block and offset, devices. The exit status is 0 when it is whole, 3 when it is not, 1 when it cannot be read.",
+        .about = "Reads all of a parked machine, migration stream, mapped-ram file or libvirt save image, and tells what is "
+                 "broken in it: pages with their block and offset, devices. The exit status is 0 when it is whole, 3 when it is "
+                 "not, 1 when it cannot be read.",
         .options = options};
     int status = gw_cli_parse(argc, argv, &command);
 

@@ -184,18 +184,20 @@ int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     const struct gw_cli_option options[] = {
         {"memory", 'm', .take = take_memory, .opaque = v, .value = "SIZE[,KEY=VALUE]...",
-         .help = "A block of RAM (usual: 128M); may be repeated. Keys: name=NAME, page-size=2M, backing=memfd, anonymous or /FILE, in which "
-                 "it is as on persistent memory."},
+         .help = "A block of RAM (usual: 128M); may be repeated. Keys: name=NAME, page-size=2M, backing=memfd, anonymous or "
+                 "/FILE, in which it is as on persistent memory."},
         {"cpus", .number = &v->config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS, .value = "N", .help = "vCPUs; usually 1."},
         {"accel", .take = take_accel, .opaque = v, .value = "NAME", .choices = "auto kvm unicorn", .help = "What runs them."},
         {"workload", .take = take_workload, .opaque = v, .value = "KIND[,KEY=VALUE]...",
-         .help = "What the guest does: idle (usual), uniform, hotset, sequential, sparse, zero or disk. Keys: rate=BYTES_PER_S, set=SIZE, seed=N."},
+         .help = "What the guest does: idle (usual), uniform, hotset, sequential, sparse, zero or disk. Keys: rate=BYTES_PER_S, "
+                 "set=SIZE, seed=N."},
         {"disk", .take = take_disk, .opaque = v, .value = "FILE[,KEY=VALUE]...",
-         .help = "A disk, or the URI of an NBD server's export; may be repeated, 8 at most. Keys: id=ID, format=raw or nbd (else told from "
-                 "the first bytes), cache=writeback, none, writethrough, directsync or unsafe, locking=off, readonly."},
+         .help = "A disk, or the URI of an NBD server's export; may be repeated, 8 at most. Keys: id=ID, format=raw or nbd "
+                 "(else told from the first bytes), cache=writeback, none, writethrough, directsync or unsafe, locking=off, "
+                 "readonly."},
         {"nic", .take = take_nic, .opaque = v, .value = "KEY=VALUE...",
-         .help = "A card that is announced once the machine has arrived; may be repeated, 8 at most. The guest has no network. Keys: "
-                 "tap=NAME, interface=NAME or fd=N; mac=MAC; id=ID."},
+         .help = "A card that is announced once the machine has arrived; may be repeated, 8 at most. The guest has no network. "
+                 "Keys: tap=NAME, interface=NAME or fd=N; mac=MAC; id=ID."},
         {"serial", .text = &v->config.serial, .value = "TO",
          .help = "Where the guest prints: stdio (usual; with --json: null), null, file:PATH or unix:PATH."},
         {"qmp", .text = &v->qmp, .value = "SOCKET", .help = "Control socket: unix:PATH or tcp:HOST:PORT."},
@@ -212,8 +214,9 @@ int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
     };
     const struct gw_cli_command command = {
         .arguments = "",
-        .about = "Runs the machine in the box until its guest ends, `quit` comes, or a signal. Its guest checks every byte that it ever wrote. "
-                 "Without --timeout a migration fails when its other side moves nothing for 30 s (sending) or 300 s (receiving).",
+        .about = "Runs the machine in the box until its guest ends, `quit` comes, or a signal. Its guest checks every byte that "
+                 "it ever wrote. Without --timeout a migration fails when its other side moves nothing for 30 s (sending) or "
+                 "300 s (receiving).",
         .after = "Exit status: 0 done, 1 failed, 2 wrong usage, 4 the guest found a wrong byte.",
         .options = options};
     unsigned blocks;

@@ -45,7 +45,8 @@ static void test_wrap(void **state)
     begin(&t);
     gw_cli_wrap(t.f, "1234567890123456789012345678901234567 1234567890123456789012345678901234567890 x", 2, 2);
     gw_cli_wrap(t.f, "12345678901234567890123456789012345678 12345678901234567890123456789012345678901 x", 0, 1);
-    gw_cli_wrap(t.f, "a 123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890 b", 0, 2);
+    gw_cli_wrap(t.f, "a 123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890 b",
+                0, 2);
     ends(&t, "1234567890123456789012345678901234567 1234567890123456789012345678901234567890\n  x\n"
              "12345678901234567890123456789012345678 12345678901234567890123456789012345678901\n x\n"
              "a\n  123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890\n  b\n");
@@ -78,7 +79,8 @@ static void test_all(void **state)
         {.also = more},
         {0}};
     const struct gw_cli_sub subs[] = {{"save", "FILE", "Saves it. With more to say."}, {"list", "", "Lists all."}, {0}};
-    struct gw_cli_command command = {.arguments = "IN [OUT]", .about = "Does it.", .after = "And so on.", .options = options};
+    struct gw_cli_command command = {
+        .arguments = "IN [OUT]", .about = "Does it.", .after = "And so on.", .options = options};
     struct text t;
 
     begin(&t);
@@ -105,7 +107,8 @@ static void test_all(void **state)
              "  -f, --force    Replace it.\n"
              "  -q, --quiet    Be quiet.\n"
              "  -h, --help     Print this.\n");
-    command.usage = "IN --format NAME [OPTION]...\nIN --list with words that are so many that the line is broken somewhere, but where";
+    command.usage = "IN --format NAME [OPTION]...\nIN --list with words that are so many that the line is broken "
+                    "somewhere, but where";
     command.subs = NULL;
     command.options = more;
     begin(&t);
@@ -119,7 +122,8 @@ static void test_all(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_wrap), cmocka_unit_test(test_row), cmocka_unit_test(test_all)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_wrap), cmocka_unit_test(test_row),
+                                       cmocka_unit_test(test_all)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

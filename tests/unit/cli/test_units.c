@@ -41,14 +41,28 @@ static void test_read(void **state)
         enum gw_unit unit;
         const char *text;
     } bad[] = {
-        {GW_UNIT_BYTES_PER_S, ""},        {GW_UNIT_BYTES_PER_S, "M"},      {GW_UNIT_BYTES_PER_S, "-1"},
-        {GW_UNIT_BYTES_PER_S, " 1"},      {GW_UNIT_BYTES_PER_S, "1X"},     {GW_UNIT_BYTES_PER_S, "1MM"},
-        {GW_UNIT_BYTES_PER_S, "1MB"},     {GW_UNIT_BYTES_PER_S, "1s"},     {GW_UNIT_BYTES_PER_S, "0x10"},
-        {GW_UNIT_BYTES_PER_S, "18446744073709551616"},                     {GW_UNIT_BYTES_PER_S, "18446744073709551615K"},
-        {GW_UNIT_BYTES_PER_S, "99999999999999999999999999999999"},         {GW_UNIT_BYTES, "1M/s"},
-        {GW_UNIT_BYTES, "1.3B"},          {GW_UNIT_MS, "0.3ms"},           {GW_UNIT_MS, "3x"},
-        {GW_UNIT_MS, "3M"},               {GW_UNIT_MS, "1e3"},             {GW_UNIT_MS, "1  s"},
-        {GW_UNIT_MS, "1.2.3s"},           {GW_UNIT_PERCENT, "2ms"},        {GW_UNIT_MS, "307445734561825860min"},
+        {GW_UNIT_BYTES_PER_S, ""},
+        {GW_UNIT_BYTES_PER_S, "M"},
+        {GW_UNIT_BYTES_PER_S, "-1"},
+        {GW_UNIT_BYTES_PER_S, " 1"},
+        {GW_UNIT_BYTES_PER_S, "1X"},
+        {GW_UNIT_BYTES_PER_S, "1MM"},
+        {GW_UNIT_BYTES_PER_S, "1MB"},
+        {GW_UNIT_BYTES_PER_S, "1s"},
+        {GW_UNIT_BYTES_PER_S, "0x10"},
+        {GW_UNIT_BYTES_PER_S, "18446744073709551616"},
+        {GW_UNIT_BYTES_PER_S, "18446744073709551615K"},
+        {GW_UNIT_BYTES_PER_S, "99999999999999999999999999999999"},
+        {GW_UNIT_BYTES, "1M/s"},
+        {GW_UNIT_BYTES, "1.3B"},
+        {GW_UNIT_MS, "0.3ms"},
+        {GW_UNIT_MS, "3x"},
+        {GW_UNIT_MS, "3M"},
+        {GW_UNIT_MS, "1e3"},
+        {GW_UNIT_MS, "1  s"},
+        {GW_UNIT_MS, "1.2.3s"},
+        {GW_UNIT_PERCENT, "2ms"},
+        {GW_UNIT_MS, "307445734561825860min"},
     };
     uint64_t n;
 
@@ -65,7 +79,8 @@ static void test_read(void **state)
 /* What is shown can be given again, and is the same number. */
 static void test_print(void **state)
 {
-    static const uint64_t values[] = {0, 1, 1000, 1023, 1024, 1536, 128 << 20, 100000000, 3ull << 40, 5ull << 52, INT64_MAX};
+    static const uint64_t values[] = {0,         1,         1000,       1023,       1024,     1536,
+                                      128 << 20, 100000000, 3ull << 40, 5ull << 52, INT64_MAX};
     char buf[GW_UNIT_TEXT];
     uint64_t n;
 
@@ -91,7 +106,8 @@ static void test_of(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read), cmocka_unit_test(test_print), cmocka_unit_test(test_of)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read), cmocka_unit_test(test_print),
+                                       cmocka_unit_test(test_of)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,9 +13,10 @@ static void test_kinds(void **state)
     static const struct {
         const char *text;
         enum gw_cli_kind kind;
-    } known[] = {{"FILE", GW_CLI_FILE},      {"[FILE|URI]...", GW_CLI_FILE}, {"FILE[,KEY=VALUE]...", GW_CLI_FILE}, {"URI...", GW_CLI_URI},
-                 {"[OUT]", GW_CLI_FILE},     {"SOCKET", GW_CLI_SOCKET},      {"DIR", GW_CLI_FOLDER},               {"FILES", GW_CLI_ANY},
-                 {"FIL", GW_CLI_ANY},        {"", GW_CLI_ANY},               {"USER", GW_CLI_USER},                {"NAME[=on|off]", GW_CLI_ANY}};
+    } known[] = {{"FILE", GW_CLI_FILE},  {"[FILE|URI]...", GW_CLI_FILE}, {"FILE[,KEY=VALUE]...", GW_CLI_FILE},
+                 {"URI...", GW_CLI_URI}, {"[OUT]", GW_CLI_FILE},         {"SOCKET", GW_CLI_SOCKET},
+                 {"DIR", GW_CLI_FOLDER}, {"FILES", GW_CLI_ANY},          {"FIL", GW_CLI_ANY},
+                 {"", GW_CLI_ANY},       {"USER", GW_CLI_USER},          {"NAME[=on|off]", GW_CLI_ANY}};
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         assert_int_equal(gw_cli_value(known[i].text)->kind, known[i].kind);
