@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "large.h"
+#include "nearest.h"
 #include "options.h"
 #include "shown.h"
 #include "units.h"
@@ -153,6 +154,21 @@ static bool wanted(const char *name, int argc, char **argv)
     return argc == 0;
 }
 
+/* known: an object with the names that there are. */
+static int not_known(const char *what, const char *name, json_t *known)
+{
+    struct gw_cli_nearest near = {.word = name};
+    struct gw_error err = GW_ERROR_INIT;
+    const char *one;
+    json_t *value;
+
+    json_object_foreach(known, one, value)
+        gw_cli_nearest_try(&near, one);
+    gw_fail(&err, -ENOENT, GW_BLAME_CALLER, "the machine knows no %s of this name%s%s%s", what, near.best ? "; did you mean " : "",
+            near.best ? gw_shown(near.best) : "", near.best ? "?" : "");
+    return gw_ctl_failed(name, &err);
+}
+
 int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t count)
 {
     json_t *list = json_array();
@@ -175,7 +191,7 @@ int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t
 
 static int show_capabilities(struct gw_ctl *ctl, int argc, char **argv)
 {
-    json_t *list = NULL, *item, *shown = json_object();
+    json_t *list = NULL, *item, *known = json_object(), *shown = json_object();
     size_t i;
     int r = gw_ctl_run(ctl, "query-migrate-capabilities", NULL, &list);
 
@@ -183,16 +199,13 @@ static int show_capabilities(struct gw_ctl *ctl, int argc, char **argv)
     {
         const char *name = gw_ctl_text(item, "capability", "?");
 
+        json_object_set(known, name, json_object_get(item, "state"));
         if (wanted(name, argc, argv))
             json_object_set(shown, name, json_object_get(item, "state"));
     }
     for (int k = 0; k < argc && r == GW_EXIT_DONE; k++)
-        if (!json_object_get(shown, argv[k])) {
-            struct gw_error err = GW_ERROR_INIT;
-
-            gw_fail(&err, -ENOENT, GW_BLAME_CALLER, "the machine knows no capability of this name");
-            r = gw_ctl_failed(argv[k], &err);
-        }
+        if (!json_object_get(shown, argv[k]))
+            r = not_known("capability", argv[k], known);
     if (r == GW_EXIT_DONE && ctl->json) {
         gw_ctl_print_json(ctl, shown);
     } else if (r == GW_EXIT_DONE) {
@@ -201,6 +214,7 @@ static int show_capabilities(struct gw_ctl *ctl, int argc, char **argv)
         json_object_foreach(shown, name, item) printf("%-28s %s\n", gw_shown(name), json_is_true(item) ? "on" : "off");
     }
     json_decref(shown);
+    json_decref(known);
     json_decref(list);
     return r;
 }
@@ -293,12 +307,8 @@ static int show_parameters(struct gw_ctl *ctl, int argc, char **argv)
 
     json_object_foreach(all, name, value) if (wanted(name, argc, argv)) json_object_set(shown, name, value);
     for (int i = 0; i < argc && r == GW_EXIT_DONE; i++)
-        if (!json_object_get(shown, argv[i])) {
-            struct gw_error err = GW_ERROR_INIT;
-
-            gw_fail(&err, -ENOENT, GW_BLAME_CALLER, "the machine knows no parameter of this name");
-            r = gw_ctl_failed(argv[i], &err);
-        }
+        if (!json_object_get(shown, argv[i]))
+            r = not_known("parameter", argv[i], all);
     if (r == GW_EXIT_DONE && ctl->json)
         gw_ctl_print_json(ctl, shown);
     else if (r == GW_EXIT_DONE)

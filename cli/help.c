@@ -48,8 +48,7 @@ void gw_cli_row(FILE *to, const char *name, const char *text, int column)
     gw_cli_wrap(to, text, column, column);
 }
 
-/* ---- how it is called
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- how it is called -------------------------------------------------------------------------------------------- */
 
 static void print_form(FILE *to, bool first, const char *who, const char *form, size_t bytes)
 {
@@ -85,8 +84,7 @@ static void print_usage(FILE *to, const char *who, const struct gw_cli_command *
     }
 }
 
-/* ---- options
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 static void name_of(const struct gw_cli_option *o, char *buf, size_t size)
 {

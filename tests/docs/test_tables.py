@@ -266,7 +266,7 @@ class Wrong(unittest.TestCase):
                 ("salvage a --output b --from c --listen unix:d", "--from does not go with --listen"),
                 ("send a", "URI is missing"), ("send a unix:b --timeout soon", "a number of seconds such as 30 or 0.5"),
                 ("send a unix:b --peer 7.3", "7.2, 8.1, 9.0, 10.0 or godwit"), ("send a unix:b --capability x=maybe", "NAME=on or NAME=off"),
-                ("send a unix:b --parameter x", "NAME=VALUE is expected"), ("send a unix:b --paused --running", "--paused does not go with --running"),
+                ("send a unix:b --parameter x", "NAME=VALUE is expected"), ("vm --parameter downtime-limit=3x", "a time such as 300ms"), ("send a unix:b --paused --running", "--paused does not go with --running"),
                 ("send a unix:b --record c", "--record goes with --postcopy only"), ("send a unix:b --sandbox auot", "did you mean auto?"),
                 ("serve a", "URI is missing"), ("serve a unix:b --resume --paused", "--paused does not go with --resume"),
                 ("schema", "COMMAND is missing"), ("schema chek a b", "did you mean check?"), ("schema check a", "TO is missing"),

@@ -149,6 +149,7 @@ class Ctl(Case):
         self.assertIn("a time such as 300ms", self.ctl(path, "param", "downtime-limit=soon", status=2).stderr)
         self.assertIn("unexpected", self.ctl(path, "param", "nonsense=1", status=1).stderr)
         self.assertIn("no parameter", self.ctl(path, "param", "nonsense", status=1).stderr)
+        self.assertIn("did you mean max-bandwidth?", self.ctl(path, "param", "max-bandwith", status=1).stderr)
 
     def test_any_command(self):
         vm, path = self.vm()
@@ -240,8 +241,10 @@ class Ctl(Case):
         self.assertIn("migration protocol", err)
         err = self.ctl(path, "migrate", "exec:cat > /dev/null", "--capability", "nonsense", status=1).stderr
         self.assertIn("nonsense", err)
-        err = self.ctl(path, "migrate", "exec:cat > /dev/null", "--peer", "9.9", status=1).stderr
-        self.assertIn("x-godwit-peer", err)
+        err = self.ctl(path, "migrate", "exec:cat > /dev/null", "--peer", "10.0", status=1).stderr
+        self.assertIn("x-godwit-peer", err)  # a QEMU has no such thing
+        err = self.ctl(path, "migrate", "exec:cat > /dev/null", "--peer", "9.9", status=2).stderr
+        self.assertIn("7.2, 8.1, 9.0, 10.0 or godwit", err)
 
     def start(self, *args, terminal=False):
         """A ctl that is left running. With a terminal: standard error is one, which is what is returned beside it."""
