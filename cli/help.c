@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define COLUMN_MAX 26 /* names that are longer have a line of their own */
+#define SUB_MAX    23 /* of a subcommand with its arguments */
 
 void gw_cli_wrap(FILE *to, const char *text, int column, int indent)
 {
@@ -153,22 +154,32 @@ static void print_options(FILE *to, const struct gw_cli_command *c, const struct
 
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
+/* With its arguments, where they are short. */
+static int sub_name(const struct gw_cli_sub *s, char *buf, size_t size)
+{
+    bool fits = s->arguments && strlen(s->name) + 1 + strlen(s->arguments) <= SUB_MAX;
+
+    return snprintf(buf, size, "%s%s%s", s->name, fits && *s->arguments ? " " : "", fits ? s->arguments : "");
+}
+
 static void print_subs(FILE *to, const struct gw_cli_command *c, const char *who)
 {
-    char one[256];
-    int column = 0;
+    char one[256], name[64];
+    int column = 0, n;
 
-    for (const struct gw_cli_sub *s = c->subs; s->name; s++)
-        column = (int)strlen(s->name) + 4 > column ? (int)strlen(s->name) + 4 : column;
+    for (const struct gw_cli_sub *s = c->subs; s->name; s++) {
+        n = sub_name(s, name, sizeof name) + 4;
+        column = n > column ? n : column;
+    }
     fputs("\nCommands:\n", to);
     for (const struct gw_cli_sub *s = c->subs; s->name; s++) {
         const char *end = strstr(s->about, ". ");
 
         snprintf(one, sizeof one, "%.*s", end ? (int)(end + 1 - s->about) : (int)strlen(s->about), s->about);
-        gw_cli_row(to, s->name, one, column);
+        sub_name(s, name, sizeof name);
+        gw_cli_row(to, name, one, column);
     }
-    snprintf(one, sizeof one, "`godwit help %s COMMAND` tells more of one.",
-             who + (strncmp(who, "godwit ", 7) ? 0 : 7));
+    snprintf(one, sizeof one, "`godwit help %s COMMAND` tells more of one.", who + (strncmp(who, "godwit ", 7) ? 0 : 7));
     fputs("\n", to);
     gw_cli_wrap(to, one, 0, 0);
 }
