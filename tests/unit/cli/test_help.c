@@ -60,8 +60,10 @@ static void test_row(void **state)
     gw_cli_row(t.f, "--json", "Print one JSON document, which is so long that its text is broken before here.", 12);
     gw_cli_row(t.f, "--parameter NAME", "Set it.", 12);
     gw_cli_row(t.f, "--eight8", "Just fits.", 12);
+    gw_cli_row(t.f, "--nine999", "Does not.", 12);
     ends(&t, "  --json    Print one JSON document, which is so long that its text is broken\n            before here.\n"
-             "  --parameter NAME\n            Set it.\n  --eight8  Just fits.\n");
+             "  --parameter NAME\n            Set it.\n  --eight8  Just fits.\n"
+             "  --nine999\n            Does not.\n");
 }
 
 static void test_all(void **state)
