@@ -37,8 +37,13 @@ int gw_cmd_verify(int argc, char **argv);
 int gw_cmd_vm(int argc, char **argv);
 /* A whole file as text, "-" is standard input; NULL: errno. */
 char *gw_schema_slurp(const char *path);
-/* `godwit schema dump`, `godwit schema explain` */
-int gw_schema_dump_machine(int argc, char **argv, int (*usage)(FILE *to));
+/* `godwit schema dump`, `godwit schema explain`; and what they do, for help */
+#define GW_SCHEMA_DUMP "Writes what the state of `godwit vm` consists of, as JSON."
+#define GW_SCHEMA_EXPLAIN                                                                                              \
+    "Tells whether a machine would load elsewhere, and why not. The machine in the migration stream STREAM is to "     \
+    "go into the one that wrote INTO, into the QEMU whose -dump-vmstate is FILE, or into the one of which both "       \
+    "are. The exit status is 3 when it would not load, 5 when that is not known."
+int gw_schema_dump_machine(int argc, char **argv);
 int gw_schema_explain(int argc, char **argv);
 /* `godwit inspect --against`; explain.c */
 int gw_inspect_against(const char *from, const char *into, bool json);

@@ -21,29 +21,6 @@
 #define LEVEL_MAX   22
 #define THREADS_MAX 1024
 
-static int usage(FILE *to)
-{
-    fprintf(
-        to,
-        "usage: godwit convert IN OUT --format FORMAT [--snapshot NAME] [--compress NAME] [--level N] [--xml FILE] [--force]\n"
-        "       godwit convert IN --into DISK --snapshot NAME\n\n"
-        "Writes the machine that rests in the file IN to the file OUT. What IN is, it finds out: a parked machine,\n"
-        "a migration stream (also compressed with gzip, bzip2, xz, lzop or zstd), a mapped-ram file, a libvirt save\n"
-        "image, also what an NBD server has (nbd://HOST/EXPORT). '-' is standard input, and for parked machines and streams standard output; IN,offset=N a stream or\n"
-        "mapped-ram file that begins at byte N. OUT may be nbd://HOST/EXPORT.\n\n"
-        "  --format FORMAT  what OUT becomes: parked, stream, mapped-ram, libvirt\n"
-        "  --compress NAME  parked: none or zstd. stream: raw, or the whole with gzip, bzip2, xz, lzop, zstd.\n"
-        "                   libvirt: the same, or sparse (from libvirt 11.2 on)\n"
-        "  --level N        how hard it is compressed\n"
-        "  --threads N      that read (default: one for each processor)\n"
-        "  --xml FILE       libvirt: the domain's XML; without it, that of IN, which must have one\n"
-        "  --snapshot NAME  IN is a disk image (qcow2): the machine in this snapshot of it\n"
-        "  --into DISK      the machine becomes the snapshot NAME of this disk image, as the disk is now: qemu -loadvm NAME\n"
-        "  --force          OUT may be there already: it is replaced once the new file is whole\n"
-        "  --quiet          no progress line on a terminal\n" GW_CONFINE_HELP);
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 struct job {
     const char *in, *out, *xml, *snapshot, *into;
     struct gw_image_write_options write;
@@ -106,12 +83,19 @@ static enum gw_cli_taken take_format(void *opaque, char *value)
     return GW_CLI_TOLD;
 }
 
-/* A snapshot is a stream as it is, and never in the place of another. */
-static bool into_fits(const struct job *job, int arguments)
+/* What does not go together. A snapshot is a stream as it is, and never in the place of another. */
+static int judge(const char *who, const struct job *job, unsigned level)
 {
     const struct gw_image_write_options *w = &job->write;
+    const char *beside = job->has_format ? "format" : w->compress ? "compress" : level ? "level" : job->xml ? "xml" : "force";
 
-    return arguments == 1 && job->snapshot && !job->has_format && !w->compress && !job->xml && !w->replace;
+    if (!job->into)
+        return job->has_format ? -1 : gw_cli_wrong(who, "--format is missing");
+    if (!job->snapshot)
+        return gw_cli_wrong(who, "--snapshot is missing: --into needs the name of the snapshot that is made");
+    if (job->has_format || w->compress || level || job->xml || w->replace)
+        return gw_cli_wrong(who, "--%s does not go with --into", beside);
+    return -1;
 }
 
 /* A status, or -1: all is there. */
@@ -119,23 +103,40 @@ static int parse(int argc, char **argv, struct job *job)
 {
     unsigned level = 0;
     bool quiet = false;
-    const struct gw_cli_option options[] = {{"format", .take = take_format, .opaque = job},
-                                            {"compress", .text = &job->write.compress},
-                                            {"level", .number = &level, .most = LEVEL_MAX},
-                                            {"threads", .number = &job->write.threads, .most = THREADS_MAX},
-                                            {"xml", .text = &job->xml},
-                                            {"force", 'f', .flag = &job->write.replace},
-                                            {"quiet", 'q', .flag = &quiet},
-                                            GW_CONFINE_OPTION(&job->confine),
-                                            {"into", .text = &job->into},
-                                            {"snapshot", .text = &job->snapshot},
-                                            {0}};
-    int status = gw_cli_options(argc, argv, options, usage);
+    const struct gw_cli_option options[] = {
+        {"format", .take = take_format, .opaque = job, .value = "FORMAT", .choices = "parked stream mapped-ram libvirt",
+         .help = "What OUT becomes."},
+        {"compress", .text = &job->write.compress, .value = "NAME", .choices = "none zstd raw gzip bzip2 xz lzop sparse",
+         .help = "How OUT is compressed; parked: none, zstd; stream: raw, or the whole with gzip, bzip2, xz, lzop, zstd; "
+                 "libvirt: the same, or sparse (from libvirt 11.2 on)."},
+        {"level", .number = &level, .most = LEVEL_MAX, .value = "N", .help = "How hard it is compressed."},
+        {"threads", .number = &job->write.threads, .most = THREADS_MAX, .value = "N",
+         .help = "Threads that read; 0: one for each processor."},
+        {"xml", .text = &job->xml, .value = "FILE", .help = "For libvirt: the domain's XML; else that of IN, which must have one."},
+        {"snapshot", .text = &job->snapshot, .value = "NAME",
+         .help = "IN is a disk image (qcow2): the machine in this snapshot of it."},
+        {"into", .text = &job->into, .value = "DISK",
+         .help = "The machine becomes the snapshot NAME of this disk image, as the disk is now: for qemu -loadvm NAME."},
+        {"force", 'f', .flag = &job->write.replace, .help = "Replace OUT if it is there, once the new file is whole."},
+        {"quiet", 'q', .flag = &quiet, .help = "Show no progress line on a terminal."},
+        GW_CONFINE_OPTION(&job->confine),
+        {0}};
+    const struct gw_cli_command command = {
+        .usage = "IN OUT --format FORMAT [OPTION]...\nIN --into DISK --snapshot NAME [OPTION]...",
+        .about = "Writes the machine that rests in the file IN to the file OUT. IN may be a parked machine, a migration stream "
+                 "(also compressed with gzip, bzip2, xz, lzop or zstd), a mapped-ram file or a libvirt save image; "
+                 "nbd://HOST/EXPORT on an NBD server; IN,offset=N from byte N on; '-' for standard input. OUT may be "
+                 "nbd://HOST/EXPORT, and '-' for parked machines and streams.",
+        .options = options};
+    int status = gw_cli_parse(argc, argv, &command);
 
     if (status >= 0)
         return status;
-    if (job->into ? level || !into_fits(job, argc - optind) : optind + 2 != argc || !job->has_format)
-        return usage(stderr);
+    status = gw_cli_arguments(argc, argv, "", job->into ? "IN" : "IN OUT");
+    if (status < 0)
+        status = judge(argv[0], job, level);
+    if (status >= 0)
+        return status;
     job->write.level = (int)level;
     gw_cli_progress_init(&job->progress, "converted", quiet);
     job->in = argv[optind];

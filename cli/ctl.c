@@ -2,7 +2,6 @@
 #include "ctl.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,63 +10,8 @@
 #include <unistd.h>
 
 #include "large.h"
-#include "options.h"
 #include "shown.h"
-
-static const char usage[] =
-    "usage: godwit ctl SOCKET COMMAND [ARGUMENT]...\n"
-    "\n"
-    "SOCKET is the QMP socket of a machine, ours or QEMU's: a path, unix:PATH or tcp:HOST:PORT.\n"
-    "\n"
-    "  status                       what the machine and its migration do\n"
-    "  migrate URI                  migrate it, show the progress, tell what it came to\n"
-    "      --detach                 only start it\n"
-    "      --resume                 go on with a migration that is postcopy-paused\n"
-    "      --wait-recovery          wait on where it is paused, until it was resumed and has ended (else: status 6)\n"
-    "      --capability NAME[=off]  set before the start; repeatable\n"
-    "      --parameter NAME=VALUE   the same\n"
-    "      --peer VERSION           what the destination is (7.2, 8.1, 9.0, 10.0, godwit); our machines only\n"
-    "      --report FILE            write how it went as a page with charts: FILE.html or FILE.svg\n"
-    "      --plan                   forecast it first, as `plan` does, and show that beside what happened\n"
-    "  plan URI                     what a migration would be like: whether it converges, time, downtime, bytes; and with\n"
-    "                               which capabilities it would be best. --capability and --parameter: as if these were set\n"
-    "      --bandwidth SIZE         what the link carries each second, as in 119M\n"
-    "      --peer godwit            a godwit waits there: measure the link to it\n"
-    "      --destination SOCKET     its QMP socket: ask what it is and what it can have\n"
-    "      --measure S              how long to measure our machines (2)\n"
-    "  watch                        show the progress of a migration that is under way, whoever began it, until its end\n"
-    "  wait                         the same without the progress; both end with the exit status that `migrate` has\n"
-    "  cancel                       cancel the migration; the machine goes on here\n"
-    "  continue                     go on from pre-switchover\n"
-    "  postcopy                     the machine goes on there now, and the rest of its memory follows (postcopy-ram)\n"
-    "  pause                        break a postcopy migration off, to be resumed\n"
-    "  recover URI                  let the destination of a paused migration listen again\n"
-    "  stop, cont                   stop the machine, let it run\n"
-    "  caps [NAME[=on|off]]...      show or set capabilities\n"
-    "  param [NAME[=VALUE]]...      show or set parameters\n"
-    "  dirty-rate [time=SECONDS] [mode=page-sampling|dirty-bitmap|dirty-ring] [samples=PAGES]\n"
-    "                               measure how fast the guest dirties memory (1 s, 512 pages sampled per GiB)\n"
-    "  announce [rounds=N] [initial=MS] [step=MS] [max=MS] [interface=ID]... [id=NAME]\n"
-    "                               tell the switches where its network cards are; as after an arrival where nothing is said\n"
-    "  snapshot FILE|URI            save it as it is now, while it runs on: in a parked file, or to an address\n"
-    "      --force                  the file may be there, and is replaced\n"
-    "  snapshot save|load TAG VMSTATE DEVICE..., snapshot delete TAG DEVICE...\n"
-    "                               internal snapshots, by block node names\n"
-    "  start URI                    of `godwit serve`: let the machine go on at URI too, and tell what it came to; --detach: only\n"
-    "                               start it; --resume: it runs there, and lost its connection\n"
-    "  destinations                 of `godwit serve`: where it was started, and what it came to\n"
-    "  qmp COMMAND [KEY=VALUE | KEY:=JSON]..., qmp COMMAND JSON\n"
-    "                               any QMP command with its arguments; a.b=1 is within an object\n"
-    "  hmp WORD...                  a line of QEMU's human monitor, as in hmp info migrate\n"
-    "  events [NAME]...             print its events (these only) as they come\n"
-    "      --count N                until so many came (else: until interrupted)\n"
-    "\n"
-    "  --json       one JSON document on stdout\n"
-    "  --quiet      no progress\n"
-    "  --timeout S  how long an answer may take (30); for our machines also how long the other side of `migrate` may\n"
-    "               move nothing before it fails (30); how long `wait` and `events` wait, and all for a monitor that somebody\n"
-    "               else holds (without end)\n"
-    "  --log LEVEL  info, debug: also tell events, instead of progress; error, warning: do not (usual)\n";
+#include "table.h"
 
 /* ---- words that all commands use --------------------------------------------------------------------------------- */
 
@@ -151,155 +95,15 @@ static int cmd_recover(struct gw_ctl *ctl, int argc, char **argv)
 static const struct {
     const char *name;
     int (*run)(struct gw_ctl *ctl, int argc, char **argv);
-    int at_least, at_most;
 } commands[] = {
-    {"status", gw_ctl_status, 0, 0}, {"migrate", gw_ctl_migrate, 1, 1},
-    {"cancel", gw_ctl_cancel, 0, 0}, {"continue", cmd_continue, 0, 0},
-    {"postcopy", cmd_postcopy, 0, 0},
-    {"pause", cmd_pause, 0, 0},      {"recover", cmd_recover, 1, 1},
-    {"stop", cmd_stop, 0, 0},        {"cont", cmd_cont, 0, 0},
-    {"caps", gw_ctl_caps, 0, 1000},  {"param", gw_ctl_param, 0, 1000},
-    {"qmp", gw_ctl_qmp, 1, 1000},    {"snapshot", gw_ctl_snapshot, 1, 1000},
-    {"dirty-rate", gw_ctl_dirty_rate, 0, 3}, {"plan", gw_ctl_plan, 1, 1},
-    {"start", gw_ctl_start, 1, 1},   {"destinations", gw_ctl_destinations, 0, 0},
-    {"announce", gw_ctl_announce, 0, 1000}, {"watch", gw_ctl_watch, 0, 0},
-    {"wait", gw_ctl_wait, 0, 0},     {"hmp", gw_ctl_hmp, 1, 1000},
-    {"events", gw_ctl_events, 0, 1000},
+    {"status", gw_ctl_status}, {"migrate", gw_ctl_migrate}, {"cancel", gw_ctl_cancel}, {"continue", cmd_continue},
+    {"postcopy", cmd_postcopy}, {"pause", cmd_pause}, {"recover", cmd_recover}, {"stop", cmd_stop}, {"cont", cmd_cont},
+    {"caps", gw_ctl_caps}, {"param", gw_ctl_param}, {"qmp", gw_ctl_qmp}, {"snapshot", gw_ctl_snapshot},
+    {"dirty-rate", gw_ctl_dirty_rate}, {"plan", gw_ctl_plan}, {"start", gw_ctl_start}, {"destinations", gw_ctl_destinations},
+    {"announce", gw_ctl_announce}, {"watch", gw_ctl_watch}, {"wait", gw_ctl_wait}, {"hmp", gw_ctl_hmp}, {"events", gw_ctl_events},
 };
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */
-
-enum {
-    OPT_JSON = 256,
-    OPT_QUIET,
-    OPT_DETACH,
-    OPT_WAIT,
-    OPT_RESUME,
-    OPT_WAIT_RECOVERY,
-    OPT_CAPABILITY,
-    OPT_PARAMETER,
-    OPT_PEER,
-    OPT_REPORT,
-    OPT_TIMEOUT,
-    OPT_LOG,
-    OPT_FORCE,
-    OPT_TLS,
-    OPT_PLAN,
-    OPT_BANDWIDTH,
-    OPT_DESTINATION,
-    OPT_MEASURE,
-    OPT_COUNT
-};
-
-static const struct option options[] = {
-    {"help", no_argument, NULL, 'h'},
-    {"json", no_argument, NULL, OPT_JSON},
-    {"quiet", no_argument, NULL, OPT_QUIET},
-    {"detach", no_argument, NULL, OPT_DETACH},
-    {"wait", no_argument, NULL, OPT_WAIT},
-    {"resume", no_argument, NULL, OPT_RESUME},
-    {"wait-recovery", no_argument, NULL, OPT_WAIT_RECOVERY},
-    {"capability", required_argument, NULL, OPT_CAPABILITY},
-    {"parameter", required_argument, NULL, OPT_PARAMETER},
-    {"peer", required_argument, NULL, OPT_PEER},
-    {"report", required_argument, NULL, OPT_REPORT},
-    {"timeout", required_argument, NULL, OPT_TIMEOUT},
-    {"log", required_argument, NULL, OPT_LOG},
-    {"force", no_argument, NULL, OPT_FORCE},
-    {"tls-creds", required_argument, NULL, OPT_TLS},
-    {"plan", no_argument, NULL, OPT_PLAN},
-    {"bandwidth", required_argument, NULL, OPT_BANDWIDTH},
-    {"destination", required_argument, NULL, OPT_DESTINATION},
-    {"measure", required_argument, NULL, OPT_MEASURE},
-    {"count", required_argument, NULL, OPT_COUNT},
-    {NULL, 0, NULL, 0},
-};
-
-static bool take_bandwidth(struct gw_ctl *ctl, const char *text)
-{
-    int64_t bytes;
-
-    if (!gw_option_size(text, &bytes) || bytes <= 0)
-        return false;
-    ctl->bandwidth = (uint64_t)bytes;
-    return true;
-}
-
-/* Returns an exit status, or -1 to go on. */
-static int parse(struct gw_ctl *ctl, int argc, char **argv)
-{
-    int c, r = -1;
-
-    while (r < 0 && (c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (c) {
-        case 'h':
-            fputs(usage, stdout);
-            return GW_EXIT_DONE;
-        case OPT_JSON:
-            ctl->json = true;
-            break;
-        case OPT_QUIET:
-            ctl->quiet = true;
-            break;
-        case OPT_DETACH:
-        case OPT_WAIT:
-            ctl->detach = c == OPT_DETACH;
-            break;
-        case OPT_RESUME:
-            ctl->resume = true;
-            break;
-        case OPT_WAIT_RECOVERY:
-            ctl->wait_recovery = true;
-            break;
-        case OPT_CAPABILITY:
-            ctl->capabilities[ctl->capability_count++] = optarg;
-            break;
-        case OPT_PARAMETER:
-            ctl->parameters[ctl->parameter_count++] = optarg;
-            break;
-        case OPT_PEER:
-            ctl->peer = optarg;
-            break;
-        case OPT_REPORT:
-            ctl->report = optarg;
-            break;
-        case OPT_TIMEOUT:
-            if (!gw_option_seconds(optarg, &ctl->timeout_ns))
-                r = gw_ctl_usage("--timeout: '%s' is not a number of seconds", optarg);
-            break;
-        case OPT_LOG:
-            if (!gw_option_log(optarg, &ctl->verbose))
-                r = gw_ctl_usage("--log: '%s' is not error, warning, info or debug", optarg);
-            break;
-        case OPT_FORCE:
-            ctl->force = true;
-            break;
-        case OPT_PLAN:
-            ctl->plan = true;
-            break;
-        case OPT_BANDWIDTH:
-            if (!take_bandwidth(ctl, optarg))
-                r = gw_ctl_usage("--bandwidth: '%s' is not a number of bytes for each second", optarg);
-            break;
-        case OPT_DESTINATION:
-            ctl->destination = optarg;
-            break;
-        case OPT_MEASURE:
-            if (!gw_option_seconds(optarg, &ctl->measure_ns))
-                r = gw_ctl_usage("--measure: '%s' is not a number of seconds", optarg);
-            break;
-        case OPT_COUNT:
-            if (!gw_option_number(optarg, 1, UINT64_MAX, &ctl->count))
-                r = gw_ctl_usage("--count: '%s' is not a number from 1 on", optarg);
-            break;
-        case OPT_TLS:
-            return gw_option_absent("ctl", "--tls-creds", "TLS");
-        default:
-            return GW_EXIT_USAGE;
-        }
-    }
-    return r;
-}
 
 /* Signals are blocked and taken here, so that they are acted on between two messages and nowhere else. */
 bool gw_ctl_interrupted(struct gw_ctl *ctl)
@@ -361,19 +165,13 @@ static int run(struct gw_ctl *ctl, int argc, char **argv)
 {
     struct gw_error err = GW_ERROR_INIT;
     size_t i = 0, count = sizeof commands / sizeof commands[0];
-    int least;
     sigset_t set;
     int r;
 
-    if (argc < 2)
-        return gw_ctl_usage("a socket and a command are needed");
     while (i < count && strcmp(commands[i].name, argv[1]))
         i++;
-    if (i == count)
-        return gw_ctl_usage("there is no command '%s'", argv[1]);
-    least = commands[i].run == gw_ctl_snapshot && argc > 2 ? gw_ctl_snapshot_least(argv[2]) : commands[i].at_least;
-    if (argc - 2 < least || argc - 2 > commands[i].at_most)
-        return gw_ctl_usage("%s: too %s arguments", argv[1], argc - 2 < least ? "few" : "many");
+    if (i == count) /* ctl_options.c has it, and it was left out above */
+        return gw_ctl_usage("%s: not in this build", argv[1]);
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
@@ -398,7 +196,7 @@ int gw_cmd_ctl(int argc, char **argv)
     int r = GW_EXIT_FAILED;
 
     if (ctl.capabilities && ctl.parameters)
-        r = parse(&ctl, argc, argv);
+        r = gw_ctl_parse(&ctl, argc, argv);
     if (r < 0)
         r = run(&ctl, argc - optind, argv + optind);
     free(ctl.capabilities);

@@ -61,8 +61,9 @@ int gw_ctl_plan(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_start(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv);
 
-/* How many arguments `snapshot` needs with this first one. */
-int gw_ctl_snapshot_least(const char *word);
+/* Options, and whether the arguments are those of the subcommand: argv[optind] is the socket, and the subcommand follows. -1: go
+ * on, or an exit status. */
+int gw_ctl_parse(struct gw_ctl *ctl, int argc, char **argv);
 
 /* Setting by the texts of the command line; nothing is done for none. */
 int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t count);

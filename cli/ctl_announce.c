@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "units.h"
 
 static const struct {
     const char *name, *parameter;
@@ -29,9 +30,10 @@ static int take(json_t *args, json_t *interfaces, const char *text)
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (strcmp(name, numbers[i].name))
             continue;
-        if (!gw_option_number(value, numbers[i].min, numbers[i].max, &n))
-            return gw_ctl_usage("announce: %s: a number from %llu to %llu is expected", text, (unsigned long long)numbers[i].min,
-                                (unsigned long long)numbers[i].max);
+        if (!gw_unit_read(gw_unit_of(numbers[i].parameter), value, &n) || n < numbers[i].min || n > numbers[i].max)
+            return gw_ctl_usage("announce: %s: %s from %llu to %llu is expected", text,
+                                gw_unit_of(numbers[i].parameter) ? "a time (ms, s, min)" : "a number",
+                                (unsigned long long)numbers[i].min, (unsigned long long)numbers[i].max);
         json_object_set_new(args, name, json_integer((json_int_t)n));
         return -1;
     }
@@ -40,7 +42,7 @@ static int take(json_t *args, json_t *interfaces, const char *text)
     else if (!strcmp(name, "interface") && *value)
         json_array_append_new(interfaces, json_string(value));
     else
-        return gw_ctl_usage("announce: '%s' is not rounds=N, initial=MS, step=MS, max=MS, interface=ID or id=NAME", text);
+        return gw_ctl_usage("announce: '%s' is not rounds=N, initial=TIME, step=TIME, max=TIME, interface=ID or id=NAME", text);
     return -1;
 }
 

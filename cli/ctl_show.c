@@ -11,8 +11,10 @@
 
 #include "ctl_progress.h"
 #include "large.h"
+#include "nearest.h"
 #include "options.h"
 #include "shown.h"
+#include "units.h"
 
 /* ---- reading answers --------------------------------------------------------------------------------------------- */
 
@@ -172,6 +174,21 @@ static bool wanted(const char *name, int argc, char **argv)
     return argc == 0;
 }
 
+/* known: an object with the names that there are. */
+static int not_known(const char *what, const char *name, json_t *known)
+{
+    struct gw_cli_nearest near = {.word = name};
+    struct gw_error err = GW_ERROR_INIT;
+    const char *one;
+    json_t *value;
+
+    json_object_foreach(known, one, value)
+        gw_cli_nearest_try(&near, one);
+    gw_fail(&err, -ENOENT, GW_BLAME_CALLER, "the machine knows no %s of this name%s%s%s", what, near.best ? "; did you mean " : "",
+            near.best ? gw_shown(near.best) : "", near.best ? "?" : "");
+    return gw_ctl_failed(name, &err);
+}
+
 int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t count)
 {
     json_t *list = json_array();
@@ -194,7 +211,7 @@ int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t
 
 static int show_capabilities(struct gw_ctl *ctl, int argc, char **argv)
 {
-    json_t *list = NULL, *item, *shown = json_object();
+    json_t *list = NULL, *item, *known = json_object(), *shown = json_object();
     size_t i;
     int r = gw_ctl_run(ctl, "query-migrate-capabilities", NULL, &list);
 
@@ -202,16 +219,13 @@ static int show_capabilities(struct gw_ctl *ctl, int argc, char **argv)
     {
         const char *name = gw_ctl_text(item, "capability", "?");
 
+        json_object_set(known, name, json_object_get(item, "state"));
         if (wanted(name, argc, argv))
             json_object_set(shown, name, json_object_get(item, "state"));
     }
     for (int k = 0; k < argc && r == GW_EXIT_DONE; k++)
-        if (!json_object_get(shown, argv[k])) {
-            struct gw_error err = GW_ERROR_INIT;
-
-            gw_fail(&err, -ENOENT, GW_BLAME_CALLER, "the machine knows no capability of this name");
-            r = gw_ctl_failed(argv[k], &err);
-        }
+        if (!json_object_get(shown, argv[k]))
+            r = not_known("capability", argv[k], known);
     if (r == GW_EXIT_DONE && ctl->json) {
         gw_ctl_print_json(ctl, shown);
     } else if (r == GW_EXIT_DONE) {
@@ -220,6 +234,7 @@ static int show_capabilities(struct gw_ctl *ctl, int argc, char **argv)
         json_object_foreach(shown, name, item) printf("%-28s %s\n", gw_shown(name), json_is_true(item) ? "on" : "off");
     }
     json_decref(shown);
+    json_decref(known);
     json_decref(list);
     return r;
 }
@@ -268,19 +283,40 @@ int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t c
 
     for (size_t i = 0; i < count && r == GW_EXIT_DONE; i++) {
         const char *value;
+        uint64_t number = 0;
         char name[128];
 
         if (!gw_option_setting(texts[i], name, sizeof name, &value)) {
             r = gw_ctl_usage("'%s' is not NAME=VALUE", texts[i]);
             break;
         }
-        json_object_set_new(args, name, parse_value(json_object_get(now, name), value));
+        if (gw_unit_of(name) && !gw_unit_read(gw_unit_of(name), value, &number)) {
+            r = gw_ctl_usage("%s: %s is expected", texts[i], gw_unit_expected(gw_unit_of(name)));
+            break;
+        }
+        json_object_set_new(args, name,
+                            gw_unit_of(name) ? gw_large_integer(number) : parse_value(json_object_get(now, name), value));
     }
     json_decref(now);
     if (count && r == GW_EXIT_DONE)
         return gw_ctl_run(ctl, "migrate-set-parameters", args, NULL);
     json_decref(args);
     return r;
+}
+
+static void print_parameter(const char *name, const json_t *value)
+{
+    enum gw_unit unit = gw_unit_of(name);
+    char with_unit[GW_UNIT_TEXT], *text = NULL;
+
+    if (unit && json_is_integer(value) && json_integer_value(value) >= 0) {
+        printf("%-28s %s\n", gw_shown(name), gw_unit_print(unit, (uint64_t)json_integer_value(value), with_unit));
+        return;
+    }
+    if (!json_is_string(value) || gw_large_text(value))
+        text = gw_large_dump(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+    printf("%-28s %s\n", gw_shown(name), text ? text : gw_shown(json_string_value(value)));
+    free(text);
 }
 
 static int show_parameters(struct gw_ctl *ctl, int argc, char **argv)
@@ -291,22 +327,12 @@ static int show_parameters(struct gw_ctl *ctl, int argc, char **argv)
 
     json_object_foreach(all, name, value) if (wanted(name, argc, argv)) json_object_set(shown, name, value);
     for (int i = 0; i < argc && r == GW_EXIT_DONE; i++)
-        if (!json_object_get(shown, argv[i])) {
-            struct gw_error err = GW_ERROR_INIT;
-
-            gw_fail(&err, -ENOENT, GW_BLAME_CALLER, "the machine knows no parameter of this name");
-            r = gw_ctl_failed(argv[i], &err);
-        }
+        if (!json_object_get(shown, argv[i]))
+            r = not_known("parameter", argv[i], all);
     if (r == GW_EXIT_DONE && ctl->json)
         gw_ctl_print_json(ctl, shown);
     else if (r == GW_EXIT_DONE)
-        json_object_foreach(shown, name, value)
-        {
-            char *text = json_is_string(value) && !gw_large_text(value) ? NULL : gw_large_dump(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
-
-            printf("%-28s %s\n", gw_shown(name), text ? text : gw_shown(json_string_value(value)));
-            free(text);
-        }
+        json_object_foreach(shown, name, value) print_parameter(name, value);
     json_decref(shown);
     json_decref(all);
     return r;

@@ -188,8 +188,6 @@ static int background(struct gw_ctl *ctl, const char *target)
     bool on = false;
     int r, e;
 
-    if (ctl->detach || ctl->resume)
-        return gw_ctl_usage("snapshot: there is no --%s", ctl->detach ? "detach" : "resume");
     r = was_on(ctl, &on);
     if (r == GW_EXIT_DONE && n.file && listen_for(&n, &err) < 0) {
         fprintf(stderr, "godwit ctl: snapshot: %s%s\n", err.text, err.code == -EEXIST ? "; --force replaces it" : "");
@@ -266,8 +264,6 @@ static int internal(struct gw_ctl *ctl, int argc, char **argv)
 
     if (!delete && strcmp(argv[0], "save") && strcmp(argv[0], "load"))
         return gw_ctl_usage("snapshot: save, load or delete, not '%s'", argv[0]);
-    if (argc <= first)
-        return gw_ctl_usage("snapshot %s: too few arguments", argv[0]);
     snprintf(command, sizeof command, "snapshot-%s", argv[0]);
     snprintf(id, sizeof id, "godwit-%ld", (long)getpid());
     devices = json_array();
@@ -280,11 +276,6 @@ static int internal(struct gw_ctl *ctl, int argc, char **argv)
         json_object_set_new(args, "vmstate", json_string(argv[2]));
     r = gw_ctl_run(ctl, command, args, NULL);
     return r == GW_EXIT_DONE ? wait_job(ctl, id, command) : r;
-}
-
-int gw_ctl_snapshot_least(const char *word)
-{
-    return !strcmp(word, "save") || !strcmp(word, "load") || !strcmp(word, "delete") ? 3 : 1;
 }
 
 int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv)

@@ -448,15 +448,6 @@ static void clean(struct demo *d)
         fprintf(stderr, "godwit demo: ended by a signal; its machines are gone, and nothing is left\n");
 }
 
-static int usage(FILE *to)
-{
-    fprintf(to,
-            "usage: godwit demo [--memory SIZE] [--workload KIND,...] [--cpus N] [--accel auto|kvm|unicorn]\n\n"
-            "Two machines in two processes: one moves to the other over TCP while its guest computes and checks. Then it is\n"
-            "parked in a file, and goes on from there in a third.\n");
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 int gw_cmd_demo(int argc, char **argv)
 {
     struct demo d = {.dir = "/tmp/godwit-demo-XXXXXX",
@@ -468,17 +459,21 @@ int gw_cmd_demo(int argc, char **argv)
                      .b = {.name = "there"},
                      .c = {.name = "again"},
                      .colour = isatty(STDOUT_FILENO)};
-    const struct gw_cli_option options[] = {{"memory", .text = &d.memory},
-                                            {"workload", .text = &d.workload},
-                                            {"cpus", .text = &d.cpus},
-                                            {"accel", .text = &d.accel},
-                                            {0}};
-    int r = gw_cli_options(argc, argv, options, usage);
+    const struct gw_cli_option options[] = {
+        {"memory", .text = &d.memory, .value = "SIZE", .help = "Memory of the machine (usual: 1G)."},
+        {"workload", .text = &d.workload, .value = "KIND[,KEY=VALUE]...", .help = "What its guest does, as of `godwit vm`."},
+        {"cpus", .text = &d.cpus, .value = "N", .help = "Its vCPUs (usual: 1)."},
+        {"accel", .text = &d.accel, .value = "NAME", .choices = "auto kvm unicorn", .help = "What runs them."},
+        {0}};
+    const struct gw_cli_command command = {
+        .arguments = "",
+        .about = "Two machines in two processes: one moves to the other over TCP while its guest computes and checks. Then it "
+                 "is parked in a file, and goes on from there in a third.",
+        .options = options};
+    int r = gw_cli_parse(argc, argv, &command);
 
     if (r >= 0)
         return r;
-    if (optind != argc)
-        return usage(stderr);
     sigemptyset(&d.signals);
     sigaddset(&d.signals, SIGINT);
     sigaddset(&d.signals, SIGTERM);

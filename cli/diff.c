@@ -18,18 +18,6 @@
 #define COMMAND    "diff"
 #define RANGES_FEW 10u /* of pages, of one block, that are listed without --pages */
 
-static int usage(FILE *to)
-{
-    fprintf(to, "usage: godwit diff [--pages] [--hex] [--json] [--quiet] A B\n\n"
-                "Tells what differs between two parked machines, migration streams, mapped-ram files or libvirt save\n"
-                "images: machine, RAM blocks, pages, devices and their values. Exits with 3 when something does.\n\n"
-                "  --pages  all ranges of pages that differ, not only the first ten of a block\n"
-                "  --hex    the first bytes that differ of each range\n"
-                "  --json   as one JSON object (with all ranges)\n"
-                "  --quiet  only the exit status\n" GW_CONFINE_HELP);
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 struct report {
     json_t *list; /* NULL: text */
     bool quiet, pages, hex;
@@ -188,18 +176,22 @@ int gw_cmd_diff(int argc, char **argv)
 {
     struct report report = {.confine = {.command = COMMAND}};
     bool json = false;
-    const struct gw_cli_option options[] = {{"pages", .flag = &report.pages},
-                                            {"hex", .flag = &report.hex},
-                                            {"json", .flag = &json},
-                                            {"quiet", 'q', .flag = &report.quiet},
-                                            GW_CONFINE_OPTION(&report.confine),
-                                            {0}};
-    int status = gw_cli_options(argc, argv, options, usage);
+    const struct gw_cli_option options[] = {
+        {"pages", .flag = &report.pages, .help = "List all ranges of pages that differ, not only the first ten of a block."},
+        {"hex", .flag = &report.hex, .help = "Show the first bytes that differ of each range."},
+        {"json", .flag = &json, .help = "Print one JSON object, with all ranges."},
+        {"quiet", 'q', .flag = &report.quiet, .help = "Only set the exit status."},
+        GW_CONFINE_OPTION(&report.confine),
+        {0}};
+    const struct gw_cli_command command = {
+        .arguments = "A B",
+        .about = "Tells what differs between two parked machines, migration streams, mapped-ram files or libvirt save images: "
+                 "machine, RAM blocks, pages, devices and their values. The exit status is 3 when something does.",
+        .options = options};
+    int status = gw_cli_parse(argc, argv, &command);
 
     if (status >= 0)
         return status;
-    if (optind + 2 != argc)
-        return usage(stderr);
     if (!strcmp(argv[optind], "-") && !strcmp(argv[optind + 1], "-"))
         return gw_cli_failed(COMMAND, "-", "standard input is one file, not two");
     if (json)

@@ -16,22 +16,6 @@
 #include "examine.h"
 #include "table.h"
 
-static int usage(FILE *to)
-{
-    fprintf(
-        to,
-        "usage: godwit schema explain [--json] [--all] [--quiet] [--dump FILE] STREAM [INTO]\n\n"
-        "Tells whether the machine in the migration stream STREAM would be loaded by the one that wrote the stream\n"
-        "INTO, and why not, in the order in which that one would find out. Both may also be parked machines,\n"
-        "libvirt save images, or compressed. FILE is what the destination's QEMU writes with -dump-vmstate; without\n"
-        "INTO it is taken to be started with the devices, options and RAM of STREAM.\n\n"
-        "  --dump FILE  what the destination's program knows\n"
-        "  --all        also what differs and does no harm\n"
-        "  --json       as one JSON object\n"
-        "  --quiet      only the exit status: 0 it loads, 3 it is refused, 5 that is not known\n");
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 struct report {
     json_t *list; /* NULL: text */
     bool all, quiet;
@@ -149,18 +133,24 @@ int gw_schema_explain(int argc, char **argv)
     struct report report = {0};
     const char *dump = NULL;
     bool json = false;
-    const struct gw_cli_option options[] = {{"json", .flag = &json},
-                                            {"all", 'a', .flag = &report.all},
-                                            {"quiet", 'q', .flag = &report.quiet},
-                                            GW_CONFINE_OPTION(&confine),
-                                            {"dump", .text = &dump},
-                                            {0}};
-    int status = gw_cli_options(argc, argv, options, usage);
+    const struct gw_cli_option options[] = {
+        {"dump", .text = &dump, .value = "FILE", .help = "What the destination's QEMU writes with -dump-vmstate."},
+        {"all", 'a', .flag = &report.all, .help = "Tell also what does not keep it from loading."},
+        {"json", .flag = &json, .help = "Print one JSON object."},
+        {"quiet", 'q', .flag = &report.quiet, .help = "Only set the exit status."},
+        GW_CONFINE_OPTION(&confine),
+        {0}};
+    const struct gw_cli_command command = {
+        .usage = "explain STREAM INTO [OPTION]...\nexplain STREAM [INTO] --dump FILE [OPTION]...",
+                                           .about = GW_SCHEMA_EXPLAIN,
+                                           .options = options};
+    int status = gw_cli_parse(argc, argv, &command);
 
     if (status >= 0)
         return status;
-    if (optind + 2 != argc && (!dump || optind + 1 != argc))
-        return usage(stderr);
+    status = gw_cli_arguments(argc, argv, "explain: ", dump ? "STREAM [INTO]" : "STREAM INTO");
+    if (status >= 0)
+        return status;
     for (int i = optind; i < argc; i++)
         confine.connects |= gw_path_is_far(argv[i]);
     if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */

@@ -18,30 +18,6 @@
 #define COMMAND    "extract"
 #define PLACES_MAX 64u
 
-static int usage(FILE *to)
-{
-    fprintf(to,
-            "usage: godwit extract FILE --ram OUT [--block NAME]\n"
-            "       godwit extract FILE --device NAME [OUT]\n"
-            "       godwit extract FILE --xml OUT | --description OUT\n"
-            "       godwit extract FILE --elf OUT [--place NAME=ADDRESS[,offset=BYTES][,length=BYTES]]...\n\n"
-            "Takes parts out of a parked machine, migration stream, mapped-ram file or libvirt save image.\n\n"
-            "  --ram OUT      a RAM block as a plain, sparse file\n"
-            "  --block NAME   which one; otherwise the largest\n"
-            "  --device NAME  the bytes of a device's section (cpu, cpu/1, piix4_pm), to OUT or standard output\n"
-            "  --xml OUT      the domain's XML, which libvirt save images have; OUT may be '-'\n"
-            "  --description OUT\n"
-            "                 the description of the devices (JSON); OUT may be '-'\n"
-            "  --elf OUT      an ELF core for gdb: guest-physical memory, registers, a Linux guest's VMCOREINFO\n"
-            "  --place NAME=ADDRESS[,offset=BYTES][,length=BYTES]\n"
-            "                 where a RAM block, or a part of it, lies in guest-physical memory; for what is left out\n"
-            "                 as the machine does not say it. The exit status is then 3. BYTES and ADDRESS may be\n"
-            "                 0x..., or end with K, M, G or T\n"
-            "  --force        OUT is replaced if it is there\n"
-            "  --quiet        does not tell what is in the core\n" GW_CONFINE_HELP);
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 enum part { PART_NONE, PART_RAM, PART_DEVICE, PART_XML, PART_DESCRIPTION, PART_ELF };
 
 struct request {
@@ -171,57 +147,78 @@ static int extract(const struct request *q, struct gw_error *err)
     return r < 0 ? r : report.left > 0;
 }
 
-/* What is wanted: one thing. false: wrong usage. */
-static bool judge(struct request *q, int argc, char **argv)
+/* What is wanted: one thing. -1, or the exit status. */
+static int judge(struct request *q, int argc, char **argv)
 {
     const struct {
         enum part part;
-        const char *out;
-    } wanted[] = {{PART_RAM, q->ram},
-                  {PART_DEVICE, q->device},
-                  {PART_XML, q->xml},
-                  {PART_DESCRIPTION, q->description},
-                  {PART_ELF, q->elf}};
+        const char *name, *out;
+    } wanted[] = {{PART_RAM, "ram", q->ram},
+                  {PART_DEVICE, "device", q->device},
+                  {PART_XML, "xml", q->xml},
+                  {PART_DESCRIPTION, "description", q->description},
+                  {PART_ELF, "elf", q->elf}};
+    const char *first = NULL;
+    int status;
 
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         if (!wanted[i].out)
             continue;
-        if (q->part != PART_NONE)
-            return false;
+        if (first)
+            return gw_cli_wrong(argv[0], "--%s does not go with --%s: one part at a time", wanted[i].name, first);
+        first = wanted[i].name;
         q->part = wanted[i].part;
         q->out = wanted[i].out;
     }
-    if (optind < argc) {
-        q->file = argv[optind++];
-        q->confine.connects = gw_path_is_far(q->file);
-    }
+    status = gw_cli_arguments(argc, argv, "", q->part == PART_DEVICE ? "FILE [OUT]" : "FILE");
+    if (status >= 0)
+        return status;
+    if (!first)
+        return gw_cli_wrong(argv[0], "which part? --ram, --device, --xml, --description or --elf is missing");
+    if (q->block && q->part != PART_RAM)
+        return gw_cli_wrong(argv[0], "--block goes with --ram only");
+    if (q->place_count && q->part != PART_ELF)
+        return gw_cli_wrong(argv[0], "--place goes with --elf only");
+    q->file = argv[optind++];
+    q->confine.connects = gw_path_is_far(q->file);
     if (q->part == PART_DEVICE)
-        q->out = optind < argc ? argv[optind++] : "-";
-    return q->file && q->part != PART_NONE && optind == argc && (!q->block || q->part == PART_RAM) &&
-           (!q->place_count || q->part == PART_ELF);
+        q->out = optind < argc ? argv[optind] : "-";
+    return -1;
 }
 
 int gw_cmd_extract(int argc, char **argv)
 {
     struct gw_error err = GW_ERROR_INIT;
     struct request q = {.confine = {.command = COMMAND}};
-    const struct gw_cli_option options[] = {{"ram", .text = &q.ram},
-                                            {"block", .text = &q.block},
-                                            {"device", .text = &q.device},
-                                            {"xml", .text = &q.xml},
-                                            {"description", .text = &q.description},
-                                            {"elf", .text = &q.elf},
-                                            {"place", .take = take_place, .opaque = &q},
-                                            {"force", 'f', .flag = &q.force},
-                                            {"quiet", 'q', .flag = &q.quiet},
-                                            GW_CONFINE_OPTION(&q.confine),
-                                            {0}};
-    int r = gw_cli_options(argc, argv, options, usage);
+    const struct gw_cli_option options[] = {
+        {"ram", .text = &q.ram, .value = "OUT", .help = "Write a RAM block as a plain, sparse file."},
+        {"block", .text = &q.block, .value = "NAME", .help = "Which block --ram writes; usually the largest."},
+        {"device", .text = &q.device, .value = "NAME",
+         .help = "Write the bytes of a device's section (cpu, cpu/1, piix4_pm) to OUT or standard output."},
+        {"xml", .text = &q.xml, .value = "OUT", .help = "Write the domain's XML, which libvirt save images have; OUT may be '-'."},
+        {"description", .text = &q.description, .value = "OUT",
+         .help = "Write the description of the devices (JSON); OUT may be '-'."},
+        {"elf", .text = &q.elf, .value = "OUT",
+         .help = "Write an ELF core for gdb: guest-physical memory, registers, a Linux guest's VMCOREINFO."},
+        {"place", .take = take_place, .opaque = &q, .value = "NAME=ADDRESS[,offset=BYTES][,length=BYTES]",
+         .help = "For --elf: where a RAM block, or a part of it, lies in guest-physical memory. What then has no place is left "
+                 "out, and the exit status is 3. Numbers may be 0x..., or end with K, M, G or T. May be repeated."},
+        {"force", 'f', .flag = &q.force, .help = "Replace OUT if it is there."},
+        {"quiet", 'q', .flag = &q.quiet, .help = "Do not tell what is in the core."},
+        GW_CONFINE_OPTION(&q.confine),
+        {0}};
+    const struct gw_cli_command command = {
+        .usage = "FILE --ram OUT [--block NAME]\nFILE --device NAME [OUT]\nFILE --xml OUT | --description OUT\nFILE --elf OUT "
+                 "[--place PLACE]...",
+        .about = "Takes a part out of a parked machine, migration stream, mapped-ram file or libvirt save image.",
+        .options = options};
+    int r = gw_cli_parse(argc, argv, &command);
 
     if (r >= 0)
         return r;
-    if (!judge(&q, argc, argv))
-        return usage(stderr);
+    r = judge(&q, argc, argv);
+    if (r >= 0)
+        return r;
     if ((q.part == PART_RAM || q.part == PART_ELF) && !strcmp(q.out, "-"))
         return gw_cli_failed(COMMAND, "-", "it is sparse and needs a file");
     r = extract(&q, &err);

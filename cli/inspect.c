@@ -17,27 +17,6 @@
 
 #define COMMAND "inspect"
 
-static int usage(FILE *to)
-{
-    fprintf(
-        to,
-        "usage: godwit inspect [--json] [--ram] [--device NAME] [--quiet] [--snapshot NAME] FILE\n"
-        "       godwit inspect [--json] --against INTO FILE\n\n"
-        "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip,\n"
-        "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine: machine, elements, RAM, where the "
-        "bytes\n"
-        "go, devices with their values. FILE '-' is standard input, FILE,offset=N what begins at byte N,\n"
-        "nbd://HOST/EXPORT what an NBD server has.\n\n"
-        "  --device NAME  only the devices of this name: cpu, cpu/1, piix4_pm\n"
-        "  --ram          only the RAM\n"
-        "  --against INTO why the machine in FILE would not load into the one that wrote INTO (see godwit schema "
-        "explain)\n"
-        "  --snapshot NAME  FILE is a disk image (qcow2): the machine in this snapshot of it\n"
-        "  --json         as one JSON object\n"
-        "  --quiet        no progress line on a terminal\n" GW_CONFINE_HELP);
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 int gw_cmd_inspect(int argc, char **argv)
 {
     struct gw_error err = GW_ERROR_INIT, print_err = GW_ERROR_INIT;
@@ -48,22 +27,36 @@ int gw_cmd_inspect(int argc, char **argv)
     struct gw_confine confine = {.command = COMMAND};
     bool quiet = false;
     char *text = NULL;
-    const struct gw_cli_option options[] = {{"device", .text = &how.device}, {"ram", .flag = &how.ram},
-                                            {"json", .flag = &how.json},     {"against", .text = &against},
-                                            {"quiet", 'q', .flag = &quiet},  GW_CONFINE_OPTION(&confine),
-                                            {"snapshot", .text = &snapshot}, {0}};
-    int r = gw_cli_options(argc, argv, options, usage);
+    const struct gw_cli_option options[] = {
+        {"device", .text = &how.device, .value = "NAME", .help = "Show only the devices of this name: cpu, cpu/1, piix4_pm."},
+        {"ram", .flag = &how.ram, .help = "Show only the RAM."},
+        {"against", .text = &against, .value = "INTO",
+         .help = "Tell why the machine in FILE would not load into the one that wrote INTO, as `godwit schema explain` does."},
+        {"snapshot", .text = &snapshot, .value = "NAME",
+         .help = "FILE is a disk image (qcow2): the machine in this snapshot of it."},
+        {"json", .flag = &how.json, .help = "Print one JSON object."},
+        {"quiet", 'q', .flag = &quiet, .help = "Show no progress line on a terminal."},
+        GW_CONFINE_OPTION(&confine),
+        {0}};
+    const struct gw_cli_command command = {
+        .arguments = "FILE",
+        .about = "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip, "
+                 "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine: machine, elements, RAM, where the "
+                 "bytes go, devices with their values. FILE '-' is standard input, FILE,offset=N what begins at byte N, "
+                 "nbd://HOST/EXPORT what an NBD server has.",
+        .options = options};
+    int r = gw_cli_parse(argc, argv, &command);
 
     if (r >= 0)
         return r;
-    if (optind + 1 != argc)
-        return usage(stderr);
+    if (against && (how.ram || how.device || snapshot))
+        return gw_cli_wrong(argv[0], "--%s does not go with --against", how.ram ? "ram" : how.device ? "device" : "snapshot");
     name = argv[optind];
     confine.connects = gw_path_is_far(name) || (against && gw_path_is_far(against));
     if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */
         return gw_cli_failed(COMMAND, NULL, err.text);
     if (against)
-        return how.ram || how.device || snapshot ? usage(stderr) : gw_inspect_against(name, against, how.json);
+        return gw_inspect_against(name, against, how.json);
     how.title = strcmp(name, "-") ? gw_shown(name) : "standard input";
     gw_cli_progress_init(&progress, "inspected", quiet);
     r = gw_inspect_new(&inspect, &err);

@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "complete.h"
+#include "help.h"
+#include "nearest.h"
+#include "shown.h"
 
 static const struct {
     const char *name;
@@ -35,12 +39,14 @@ static const struct {
     {"relay", "a migration cannot be passed on while it runs yet; `receive` and `send` do it in steps"},
 };
 
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
 static void help(FILE *to)
 {
-    fprintf(to, "usage: godwit COMMAND [ARGUMENT]...\n\n");
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
-    fprintf(to, "\n`godwit COMMAND --help` tells the rest.\n");
+    fprintf(to, "usage: godwit COMMAND [ARGUMENT]... [OPTION]...\n\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        gw_cli_row(to, commands[i].name, commands[i].what, 13);
+    fprintf(to, "\n`godwit help COMMAND` tells the rest; `godwit --version` which one this is.\n");
 }
 
 /* Who starts us may have closed them. No file of ours gets such a number then, to be written to as standard output. Input
@@ -52,34 +58,96 @@ static void open_standard(void)
             (void)!open("/dev/null", fd == 1 ? O_RDONLY : O_WRONLY);
 }
 
-int main(int argc, char **argv)
+/* argv[0] is the name of the command. -1: there is no such one. */
+static int run(int argc, char **argv)
 {
     char name[64];
+
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (!strcmp(argv[0], commands[i].name)) {
+            snprintf(name, sizeof name, "godwit %s", argv[0]);
+            argv[0] = name; /* what messages begin with */
+            return commands[i].run(argc, argv);
+        }
+    for (size_t i = 0; i < sizeof missing / sizeof missing[0]; i++)
+        if (!strcmp(argv[0], missing[i].name)) {
+            fprintf(stderr, "godwit %s: %s\n", argv[0], missing[i].why);
+            return GW_EXIT_USAGE;
+        }
+    return -1;
+}
+
+static int no_command(const char *word)
+{
+    struct gw_cli_nearest near = {.word = word};
+
+    gw_cli_nearest_try(&near, "help");
+    gw_cli_nearest_try(&near, "--help");
+    gw_cli_nearest_try(&near, "--version");
+    for (size_t i = 0; i < COMMANDS; i++)
+        gw_cli_nearest_try(&near, commands[i].name);
+    fprintf(stderr, "godwit: there is no %s '%s'", *word == '-' ? "option" : "command", gw_shown(word));
+    if (near.best)
+        fprintf(stderr, "; did you mean %s?\n", near.best);
+    else
+        fprintf(stderr, "; `godwit help` lists them\n");
+    return GW_EXIT_USAGE;
+}
+
+/* `help`, `help COMMAND`, `help ctl migrate`. */
+static int cmd_help(int argc, char **argv)
+{
+    char option[80];
+    int r;
+
+    if (argc < 2) {
+        help(stdout);
+        return GW_EXIT_DONE;
+    }
+    if (argc > 3) {
+        fprintf(stderr, "godwit help: surplus argument '%s'\n", gw_shown(argv[3]));
+        return GW_EXIT_USAGE;
+    }
+    snprintf(option, sizeof option, "--help%s%s", argc > 2 ? "=" : "", argc > 2 ? argv[2] : "");
+    r = run(2, (char *[]){argv[1], option, NULL});
+    return r < 0 ? no_command(argv[1]) : r;
+}
+
+/* What shells read, from the tables of all commands. */
+static int cmd_completion(int argc, char **argv)
+{
+    char option[80], names[512] = "";
+
+    if (argc != 2 || !gw_cli_complete_begin(argv[1])) {
+        fprintf(stderr, "godwit: --completion: bash or zsh is expected\n");
+        return GW_EXIT_USAGE;
+    }
+    snprintf(option, sizeof option, "--completion=%s", argv[1]);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        run(2, (char *[]){(char *)commands[i].name, option, NULL});
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? " " : "", commands[i].name);
+    }
+    gw_cli_complete_end(argv[1], names);
+    return fflush(stdout) || ferror(stdout) ? GW_EXIT_FAILED : GW_EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    int r;
 
     open_standard();
     if (argc < 2) {
         help(stderr);
         return GW_EXIT_USAGE;
     }
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-        help(stdout);
-        return GW_EXIT_DONE;
-    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+        return cmd_help(argc - 1, argv + 1);
+    if (!strcmp(argv[1], "--completion"))
+        return cmd_completion(argc - 1, argv + 1);
     if (!strcmp(argv[1], "--version")) {
         printf("godwit %s\n", GW_VERSION_TEXT);
         return GW_EXIT_DONE;
     }
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        if (!strcmp(argv[1], commands[i].name)) {
-            snprintf(name, sizeof name, "godwit %s", argv[1]);
-            argv[1] = name; /* what getopt's messages begin with */
-            return commands[i].run(argc - 1, argv + 1);
-        }
-    for (size_t i = 0; i < sizeof missing / sizeof missing[0]; i++)
-        if (!strcmp(argv[1], missing[i].name)) {
-            fprintf(stderr, "godwit %s: %s\n", argv[1], missing[i].why);
-            return GW_EXIT_USAGE;
-        }
-    fprintf(stderr, "godwit: there is no command '%s'; `godwit help` lists them\n", argv[1]);
-    return GW_EXIT_USAGE;
+    r = run(argc - 1, argv + 1);
+    return r < 0 ? no_command(argv[1]) : r;
 }

@@ -12,7 +12,9 @@
 #include <string.h>
 
 #include "options.h"
+#include "large.h"
 #include "shown.h"
+#include "units.h"
 
 #define MIB     1048576.0
 #define POLL_NS (50 * 1000000ull)
@@ -65,10 +67,17 @@ static int overlay(struct gw_ctl *ctl, json_t *caps, json_t *params)
     for (size_t i = 0; i < ctl->parameter_count; i++) {
         const char *value;
         char name[128];
+        uint64_t counted = 0;
         int64_t number;
 
         if (!gw_option_setting(ctl->parameters[i], name, sizeof name, &value))
             return gw_ctl_usage("'%s' is not NAME=VALUE", ctl->parameters[i]);
+        if (gw_unit_of(name)) {
+            if (!gw_unit_read(gw_unit_of(name), value, &counted))
+                return gw_ctl_usage("%s: %s is expected", ctl->parameters[i], gw_unit_expected(gw_unit_of(name)));
+            json_object_set_new(params, name, gw_large_integer(counted));
+            continue;
+        }
         json_object_set_new(params, name, gw_option_size(value, &number) ? json_integer(number) : json_string(value));
     }
     return GW_EXIT_DONE;

@@ -20,42 +20,6 @@
 
 #define LEVEL_MAX 22u
 
-static int usage(FILE *to)
-{
-    fprintf(
-        to,
-        "usage: godwit receive URI --output FILE [OPTION]...\n\n"
-        "Waits at URI for a live migration, of QEMU or of godwit and of any machine type, and parks the machine in "
-        "FILE.\n"
-        "The source is told that its machine has gone only when FILE is whole and on disk. QEMU waits for that word if "
-        "its capability\n"
-        "return-path is on (godwit always); without it, should parking fail, `cont` at the source takes the machine "
-        "back.\n"
-        "A parked file is compressed after that; Ctrl-C meanwhile leaves it uncompressed.\n\n"
-        "  -o, --output FILE        where to (also nbd://HOST/EXPORT); must not be there, unless\n"
-        "  --force                  it may be replaced\n"
-        "  --format NAME            parked (usual), stream, mapped-ram or libvirt\n"
-        "  --compress NAME          of the file: none, zstd (parked); raw, gzip, bzip2, xz, lzop, zstd (stream, "
-        "libvirt)\n"
-        "  --level N                of zstd\n"
-        "  --xml FILE               libvirt: the domain's XML (virsh dumpxml --migratable), which it needs\n"
-        "  --acknowledge WHEN       when the source is told: durable (usual: the file is on disk) or received (before "
-        "it is\n"
-        "                           written: as fast as to another machine, but a failure then needs `cont` at the "
-        "source)\n"
-        "  --memory-max SIZE        refuse a guest with more RAM (usual: than this host has available; no limit with "
-        "--ram-folder)\n"
-        "  --ram-folder DIR         keep the RAM in a nameless file in DIR meanwhile, not in memory\n"
-        "  --postcopy               the source may switch to postcopy meanwhile (its capability postcopy-ram): the devices come then, and\n"
-        "                           memory behind them. Should the source be lost after that, it is waited for at URI, and goes on there\n"
-        "                           (`migrate` with resume). Ctrl-C ends that: what came is kept as FILE.incomplete\n"
-        "  --recovery-wait SECONDS  for such a source; 0: not at all (usual: as long as it takes)\n"
-        "  --wait SECONDS           for a source; then it ends (usual: as long as it takes)\n" GW_CONFINE_USER_HELP
-        GW_CONFINE_HELP GW_TRANSFER_HELP
-        "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 /* Two that wait for a guest under one name: the later file would take the place of the earlier one. The claim is a socket with a
  * name that no file has: it goes with the process, however that ends. It is not seen from other hosts. */
 static int claim(const char *path, struct gw_error *err)
@@ -186,30 +150,53 @@ int gw_cmd_receive(int argc, char **argv)
     struct gw_error err = GW_ERROR_INIT;
     unsigned level = 0;
     char *xml = NULL;
-    const struct gw_cli_option options[] = {{"output", 'o', .text = &rx.output},
-                                            {"force", 'f', .flag = &rx.options.replace},
-                                            {"format", .take = take_format, .opaque = &rx},
-                                            {"compress", .text = &rx.options.compress},
-                                            {"level", .number = &level, .most = LEVEL_MAX},
-                                            {"xml", .text = &rx.xml},
-                                            {"acknowledge", .take = take_acknowledge, .opaque = &rx},
-                                            {"memory-max", .take = take_memory_max, .opaque = &rx},
-                                            {"postcopy", .flag = &rx.postcopy},
-                                            {"recovery-wait", .take = take_recovery_wait, .opaque = &rx},
-                                            {"wait", .take = take_wait, .opaque = &rx},
-                                            {"ram-folder", .text = &rx.ram_folder},
-                                            GW_CONFINE_OPTION(&rx.confine),
-                                            {"user", .text = &rx.confine.user},
-                                            {.also = shared},
-                                            {0}};
+    const struct gw_cli_option options[] = {
+        {"output", 'o', .text = &rx.output, .value = "FILE",
+         .help = "Where to; also nbd://HOST/EXPORT. It must not be there, unless with --force."},
+        {"force", 'f', .flag = &rx.options.replace, .help = "Replace FILE if it is there, once the new file is whole."},
+        {"format", .take = take_format, .opaque = &rx, .value = "FORMAT", .choices = "parked stream mapped-ram libvirt",
+         .help = "What FILE becomes; usually parked."},
+        {"compress", .text = &rx.options.compress, .value = "NAME", .choices = "none zstd raw gzip bzip2 xz lzop sparse",
+         .help = "How FILE is compressed; parked: none, zstd; stream and libvirt: raw, gzip, bzip2, xz, lzop, zstd; libvirt "
+                 "also sparse."},
+        {"level", .number = &level, .most = LEVEL_MAX, .value = "N", .help = "How hard it is compressed."},
+        {"xml", .text = &rx.xml, .value = "FILE",
+         .help = "For libvirt, which needs it: the domain's XML (virsh dumpxml --migratable)."},
+        {"acknowledge", .take = take_acknowledge, .opaque = &rx, .value = "WHEN", .choices = "durable received",
+         .help = "When the source is told: durable (usual), when the file is on disk; received, before it is written: as fast "
+                 "as to another machine, but a failure then needs `cont` at the source."},
+        {"memory-max", .take = take_memory_max, .opaque = &rx, .value = "SIZE",
+         .help = "Refuse a guest with more RAM (usual: than this host has available; no limit with --ram-folder)."},
+        {"ram-folder", .text = &rx.ram_folder, .value = "DIR",
+         .help = "Keep the RAM in a nameless file in DIR meanwhile, not in memory."},
+        {"postcopy", .flag = &rx.postcopy,
+         .help = "The source may switch to postcopy (its capability postcopy-ram). Should it be lost behind the switch, it is "
+                 "waited for at URI (`migrate` with resume); Ctrl-C ends that: what came is kept as FILE.incomplete."},
+        {"recovery-wait", .take = take_recovery_wait, .opaque = &rx, .value = "SECONDS",
+         .help = "Wait so long for such a source; 0: not at all (usual: as long as it takes)."},
+        {"wait", .take = take_wait, .opaque = &rx, .value = "SECONDS",
+         .help = "Wait so long for a source (usual: as long as it takes)."},
+        GW_CONFINE_USER_OPTION(&rx.confine),
+        GW_CONFINE_OPTION(&rx.confine),
+        {.also = shared},
+        {0}};
+    const struct gw_cli_command command = {
+        .usage = "URI --output FILE [OPTION]...",
+        .arguments = "URI",
+        .about = "Waits at URI for a live migration, of QEMU or of godwit and of any machine type, and parks the machine in "
+                 "FILE. The source is told that its machine has gone only when FILE is whole and on disk. QEMU waits for that "
+                 "if its capability return-path is on (godwit always); without it, should parking fail, `cont` at the source "
+                 "takes the machine back. A parked file is compressed after that; Ctrl-C meanwhile leaves it uncompressed.",
+        .after = "URI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]",
+        .options = options};
     int status;
 
     gw_transfer_options(&rx.transfer, shared);
-    status = gw_cli_options(argc, argv, options, usage);
+    status = gw_cli_parse(argc, argv, &command);
     if (status >= 0)
         return status;
-    if (optind + 1 != argc || !rx.output)
-        return usage(stderr);
+    if (!rx.output)
+        return gw_cli_wrong(argv[0], "--output is missing");
     rx.options.level = (int)level;
     rx.uri = argv[optind];
     status = check(&rx, &xml, &err);

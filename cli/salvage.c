@@ -23,30 +23,6 @@
 #define LEVEL_MAX   22
 #define THREADS_MAX 1024
 
-static int usage(FILE *to)
-{
-    fprintf(
-        to,
-        "usage: godwit salvage PARTIAL --from FILE --output OUT [--force] [--compress NAME] [--level N]\n"
-        "       godwit salvage PARTIAL --listen URI --output OUT [...]\n\n"
-        "Makes one parked machine of the two halves that a postcopy migration left which broke off for good: PARTIAL is\n"
-        "what `godwit receive --postcopy` kept (OUT.incomplete); the pages that it lacks are taken from FILE, the machine\n"
-        "as its source stood at the switch: the file that `godwit send --postcopy` was sending. What both have must be\n"
-        "the same. Or they come from a source that still waits, once it is told to go on at URI: QEMU: migrate with resume,\n"
-        "godwit send --resume. No file is changed; OUT is there when it is whole.\n\n"
-        "  --from FILE      a parked machine, migration stream, mapped-ram file or libvirt save image\n"
-        "  --listen URI     where the source is waited for, any number of times: tcp:HOST:PORT, unix:PATH, ...\n"
-        "  --output OUT     the whole machine, parked\n"
-        "  --force          OUT may be there already: it is replaced once the new file is whole\n"
-        "  --compress NAME  none or zstd\n"
-        "  --level N        how hard it is compressed\n"
-        "  --threads N      that read (default: one for each processor)\n"
-        "  --ram-folder DIR what comes is kept in an unlinked file there meanwhile, and not in memory\n"
-        "  --json           what was done as one JSON object; with --listen a line for each event before it\n"
-        "  --quiet          no progress line on a terminal, and no word about what was done\n" GW_CONFINE_HELP);
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 static bool step(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
 {
     return gw_cli_progress_step(opaque, done_bytes, total_bytes);
@@ -224,24 +200,41 @@ int gw_cmd_salvage(int argc, char **argv)
     struct gw_salvage s = {.transfer = {.command = COMMAND, .wake = -1, .signals = -1}, .confine = {.command = COMMAND}, .write = {.format = GW_IMAGE_PARKED}};
     struct gw_error err = GW_ERROR_INIT;
     unsigned level = 0;
-    const struct gw_cli_option options[] = {{"from", .text = &s.from},
-                                            {"listen", .text = &s.listen},
-                                            {"ram-folder", .text = &s.ram_folder},
-                                            {"output", 'o', .text = &s.output},
-                                            {"force", 'f', .flag = &s.write.replace},
-                                            {"compress", .text = &s.write.compress},
-                                            {"level", .number = &level, .most = LEVEL_MAX},
-                                            {"threads", .number = &s.write.threads, .most = THREADS_MAX},
-                                            {"json", .flag = &s.transfer.json},
-                                            {"quiet", 'q', .flag = &s.transfer.quiet},
-                                            GW_CONFINE_OPTION(&s.confine),
-                                            {0}};
-    int status = gw_cli_options(argc, argv, options, usage);
+    const struct gw_cli_option options[] = {
+        {"from", .text = &s.from, .value = "FILE",
+         .help = "The other half: a parked machine, migration stream, mapped-ram file or libvirt save image."},
+        {"listen", .text = &s.listen, .value = "URI", .help = "Wait there for the source, any number of times."},
+        {"output", 'o', .text = &s.output, .value = "OUT", .help = "The whole machine, parked."},
+        {"force", 'f', .flag = &s.write.replace, .help = "Replace OUT if it is there, once the new file is whole."},
+        {"compress", .text = &s.write.compress, .value = "NAME", .choices = "none zstd", .help = "How OUT is compressed."},
+        {"level", .number = &level, .most = LEVEL_MAX, .value = "N", .help = "How hard it is compressed."},
+        {"threads", .number = &s.write.threads, .most = THREADS_MAX, .value = "N",
+         .help = "Threads that read; 0: one for each processor."},
+        {"ram-folder", .text = &s.ram_folder, .value = "DIR",
+         .help = "With --listen: keep what comes in an unlinked file there meanwhile, and not in memory."},
+        {"json", .flag = &s.transfer.json, .help = "Print one JSON object; with --listen a line for each event before it."},
+        {"quiet", 'q', .flag = &s.transfer.quiet, .help = "Show no progress, and do not tell what was done."},
+        GW_CONFINE_OPTION(&s.confine),
+        {0}};
+    const struct gw_cli_command command = {
+        .usage = "PARTIAL --from FILE --output OUT [OPTION]...\nPARTIAL --listen URI --output OUT [OPTION]...",
+        .arguments = "PARTIAL",
+        .about = "Makes one parked machine of the two halves of a postcopy migration that broke off for good. PARTIAL is what "
+                 "`godwit receive --postcopy` kept (OUT.incomplete). The pages that it lacks are taken from FILE, which `godwit "
+                 "send --postcopy` was sending, or from a source that still waits and is told to go on at URI (QEMU: migrate "
+                 "with resume; godwit send --resume). What both have must be the same. No file is changed; OUT is there when it "
+                 "is whole.",
+        .options = options};
+    int status = gw_cli_parse(argc, argv, &command);
 
     if (status >= 0)
         return status;
-    if (optind + 1 != argc || !s.output || !s.from == !s.listen || (s.ram_folder && !s.listen))
-        return usage(stderr);
+    if (!s.output)
+        return gw_cli_wrong(argv[0], "--output is missing");
+    if (!s.from == !s.listen)
+        return gw_cli_wrong(argv[0], s.from ? "--from does not go with --listen" : "--from or --listen is missing");
+    if (s.ram_folder && !s.listen)
+        return gw_cli_wrong(argv[0], "--ram-folder goes with --listen only");
     s.partial = argv[optind];
     s.write.level = (int)level;
     s.confine.connects = gw_path_is_far(s.output) || gw_path_is_far(s.partial) || (s.from && gw_path_is_far(s.from));

@@ -13,30 +13,18 @@
 #include <jansson.h>
 
 #include "cmd.h"
+#include "complete.h"
 #include "confine.h"
 #include "examine.h"
 #include "shown.h"
 #include "table.h"
 
-#define COMMAND          "schema"
+#define COMMAND "schema"
+#define IMPORT  "Writes what a QEMU wrote with -dump-vmstate to FILE as `dump` would. '-' is standard input."
+#define CHECK                                                                                                          \
+    "Tells what keeps state written by FROM from loading into TO. Both are files of `dump` or of QEMU's -dump-vmstate. The exit " \
+    "status is 3 when something does."
 #define MAX_SCHEMA_BYTES (64u << 20)
-
-static int usage(FILE *to)
-{
-    fprintf(
-        to,
-        "usage: godwit schema dump [--cpus N] [--qemu]\n"
-        "       godwit schema import FILE\n"
-        "       godwit schema check [--json] [--quiet] FROM TO\n"
-        "       godwit schema explain [--json] [--all] [--quiet] [--dump FILE] STREAM [INTO]\n\n"
-        "dump writes what the state of `godwit vm` consists of, as JSON; with --qemu as QEMU writes it with\n"
-        "-dump-vmstate. import writes such a file of any QEMU as dump would ('-': standard input). check compares two\n"
-        "files, of either form, and tells what keeps state written by FROM from loading into TO. It exits with 3 when\n"
-        "something does. explain tells whether the machine in a migration stream would be loaded by the one that "
-        "wrote\n"
-        "INTO, by the QEMU whose -dump-vmstate is FILE, or by the one of which both are.\n\n" GW_CONFINE_HELP);
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
 
 char *gw_schema_slurp(const char *path)
 {
@@ -73,14 +61,14 @@ char *gw_schema_slurp(const char *path)
 static int import(int argc, char **argv)
 {
     const struct gw_cli_option options[] = {{0}};
+    const struct gw_cli_command command =
+        {.usage = "import FILE [OPTION]...", .arguments = "FILE", .about = IMPORT, .options = options};
     struct gw_error err = GW_ERROR_INIT;
     char *text, *schema = NULL;
-    int r = gw_cli_options(argc, argv, options, usage);
+    int r = gw_cli_parse(argc, argv, &command);
 
     if (r >= 0)
         return r;
-    if (optind + 1 != argc)
-        return usage(stderr);
     text = gw_schema_slurp(argv[optind]);
     if (!text)
         return gw_cli_failed(COMMAND, argv[optind], strerror(errno));
@@ -118,14 +106,16 @@ static int check(int argc, char **argv)
     char *from, *to = NULL;
     bool json = false;
     struct gw_confine confine = {.command = COMMAND};
-    const struct gw_cli_option options[] = {
-        {"json", .flag = &json}, {"quiet", 'q', .flag = &f.quiet}, GW_CONFINE_OPTION(&confine), {0}};
-    int r = gw_cli_options(argc, argv, options, usage);
+    const struct gw_cli_option options[] = {{"json", .flag = &json, .help = "Print a JSON array."},
+                                            {"quiet", 'q', .flag = &f.quiet, .help = "Only set the exit status."},
+                                            GW_CONFINE_OPTION(&confine),
+                                            {0}};
+    const struct gw_cli_command command =
+        {.usage = "check FROM TO [OPTION]...", .arguments = "FROM TO", .about = CHECK, .options = options};
+    int r = gw_cli_parse(argc, argv, &command);
 
     if (r >= 0)
         return r;
-    if (optind + 2 != argc)
-        return usage(stderr);
     from = gw_schema_slurp(argv[optind]);
     if (!from)
         return gw_cli_failed(COMMAND, argv[optind], strerror(errno));
@@ -154,24 +144,56 @@ static int check(int argc, char **argv)
     return gw_cli_end(COMMAND, r ? GW_EXIT_DIFFERENT : GW_EXIT_DONE);
 }
 
+static int dump(int argc, char **argv)
+{
+    return gw_schema_dump_machine(argc, argv);
+}
+
+static int (*const runs[])(int argc, char **argv) = {dump, import, check, gw_schema_explain};
+
+static const struct gw_cli_sub subs[] = {
+    {"dump", .about = GW_SCHEMA_DUMP},
+    {"import", .about = IMPORT},
+    {"check", .about = CHECK},
+    {"explain", .about = GW_SCHEMA_EXPLAIN},
+    {0},
+};
+
+/* The table of this command, and of each subcommand. */
+static int complete(char **argv, const struct gw_cli_command *command)
+{
+    char name[64];
+
+    gw_cli_complete(argv[0], argv[1], command);
+    for (const struct gw_cli_sub *s = subs; s->name; s++) {
+        snprintf(name, sizeof name, "godwit schema %s", s->name);
+        runs[s - subs](2, (char *[]){name, argv[1], NULL});
+    }
+    return GW_EXIT_DONE;
+}
+
 int gw_cmd_schema(int argc, char **argv)
 {
-    const char *what;
+    const struct gw_cli_command command = {
+        .usage = "COMMAND [ARGUMENT]... [OPTION]...",
+        .about = "What device state consists of, and whether the state of one version of a machine loads into another.",
+        .subs = subs,
+        .subs_parse = true,
+        .options = (const struct gw_cli_option[]){{0}}};
+    const char *help = "--help=", *word = argc > 1 ? argv[1] : "";
+    const struct gw_cli_sub *sub;
 
+    if (gw_cli_is_completion(word))
+        return complete(argv, &command);
     if (argc < 2)
-        return usage(stderr);
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
-        return usage(stdout);
-    what = argv[1];
+        return gw_cli_wrong(argv[0], "COMMAND is missing");
+    if (word[0] == '-' && strncmp(word, help, strlen(help)) != 0)
+        return gw_cli_parse(2, argv, &command);
+    sub = gw_cli_sub_find(argv[0], subs, word[0] == '-' ? word + strlen(help) : word);
+    if (!sub)
+        return GW_EXIT_USAGE;
+    if (word[0] == '-')
+        return runs[sub - subs](2, (char *[]){argv[0], (char *)"--help", NULL});
     argv[1] = argv[0];
-    if (!strcmp(what, "dump"))
-        return gw_schema_dump_machine(argc - 1, argv + 1, usage);
-    if (!strcmp(what, "import"))
-        return import(argc - 1, argv + 1);
-    if (!strcmp(what, "check"))
-        return check(argc - 1, argv + 1);
-    if (!strcmp(what, "explain"))
-        return gw_schema_explain(argc - 1, argv + 1);
-    fprintf(stderr, "godwit schema: there is no '%s'; see `godwit schema --help`\n", what);
-    return GW_EXIT_USAGE;
+    return runs[sub - subs](argc - 1, argv + 1);
 }

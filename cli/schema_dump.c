@@ -13,7 +13,7 @@
 
 #define COMMAND "schema"
 
-int gw_schema_dump_machine(int argc, char **argv, int (*usage)(FILE *to))
+int gw_schema_dump_machine(int argc, char **argv)
 {
     struct gw_error err = GW_ERROR_INIT;
     struct gw_machine_config config;
@@ -21,16 +21,19 @@ int gw_schema_dump_machine(int argc, char **argv, int (*usage)(FILE *to))
     char *text = NULL, *schema = NULL;
     bool qemu = false;
     const struct gw_cli_option options[] = {
-        {"cpus", .number = &config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS}, {"qemu", .flag = &qemu}, {0}};
+        {"cpus", .number = &config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS, .value = "N",
+         .help = "Of a machine with so many vCPUs."},
+        {"qemu", .flag = &qemu, .help = "Write it as QEMU does with -dump-vmstate."},
+        {0}};
+    const struct gw_cli_command command =
+        {.usage = "dump [OPTION]...", .arguments = "", .about = GW_SCHEMA_DUMP, .options = options};
     int r;
 
     gw_machine_config_init(&config);
     config.incoming = true;
-    r = gw_cli_options(argc, argv, options, usage);
+    r = gw_cli_parse(argc, argv, &command);
     if (r >= 0)
         return r;
-    if (optind != argc)
-        return usage(stderr);
     r = gw_machine_new(&config, &m, &err);
     if (r >= 0)
         r = gw_machine_attach(m, &err);

@@ -36,34 +36,6 @@ struct send {
     bool confined; /* what was needed to connect was given up */
 };
 
-static int usage(FILE *to)
-{
-    fprintf(
-        to,
-        "usage: godwit send FILE URI [OPTION]...\n\n"
-        "Sends the machine in FILE to a destination that waits at URI: QEMU with -incoming, `godwit vm`, `godwit "
-        "receive`.\n"
-        "FILE may be parked, a migration stream, a mapped-ram file or a libvirt save image; '-' is standard input,\n"
-        "FILE,offset=N a stream or mapped-ram file that begins at byte N, nbd://HOST/EXPORT what an NBD server has.\n\n"
-        "  --remove                 remove FILE when the destination has said that the machine runs there: it is a "
-        "copy "
-        "then\n"
-        "                           that must not be started; or, with file:PATH, when PATH is on disk\n"
-        "  --force                  FILE may have been sent before; with file:PATH, PATH may be there already: it is\n"
-        "                           replaced once the stream is whole\n"
-        "  --snapshot NAME          FILE is a disk image (qcow2): the machine in this snapshot of it, which stays there\n"
-        "  --running, --paused      the guest goes on there by itself, or waits for `cont` (usual: as it was parked)\n"
-        "  --postcopy               the guest goes on there at once, and its pages follow: those that it waits for first.\n"
-        "                           The destination needs the capability postcopy-ram, too\n"
-        "  --resume                 a guest that --postcopy brought there and whose connection was lost gets the rest of its\n"
-        "                           memory: first its QEMU is told to listen at URI (migrate-recover)\n"
-        "  --record RECORD          with --postcopy: write down which pages the guest asks for, for --working-set\n" GW_WORKING_HELP
-        "  --peer NAME              the destination's version: 7.2, 8.1, 9.0, 10.0, godwit (usual: finds "
-        "out)\n" GW_CONFINE_USER_HELP GW_CONFINE_HELP GW_TRANSFER_HELP
-        "\nURI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]\n");
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 static void report(struct send *tx, const struct gw_stats *stats)
 {
     struct gw_transfer *t = &tx->transfer;
@@ -340,12 +312,21 @@ static int run(struct send *tx, struct gw_error *err)
     return status;
 }
 
-static bool fits_together(const struct send *tx, int arguments)
+/* What does not go together. -1, or the exit status. */
+static int judge(const char *who, const struct send *tx)
 {
-    bool by_pages = tx->working.record || tx->working.preferred;
+    const char *goes_on = tx->paused ? "paused" : "running";
 
-    return arguments == 2 && !(tx->paused && tx->running) && !(tx->remove && tx->snapshot) && !(tx->resume && (tx->postcopy || tx->paused || tx->running)) &&
-           (!by_pages || tx->postcopy || tx->resume);
+    if (tx->paused && tx->running)
+        return gw_cli_wrong(who, "--paused does not go with --running");
+    if (tx->remove && tx->snapshot)
+        return gw_cli_wrong(who, "--remove does not go with --snapshot: `godwit snapshot delete` removes one");
+    if (tx->resume && (tx->postcopy || tx->paused || tx->running))
+        return gw_cli_wrong(who, "--%s does not go with --resume: the guest runs there already",
+                            tx->postcopy ? "postcopy" : goes_on);
+    if ((tx->working.record || tx->working.preferred) && !tx->postcopy && !tx->resume)
+        return gw_cli_wrong(who, "--%s goes with --postcopy only", tx->working.record ? "record" : "working-set");
+    return -1;
 }
 
 int gw_cmd_send(int argc, char **argv)
@@ -355,26 +336,44 @@ int gw_cmd_send(int argc, char **argv)
                       .working = {.command = "send"}};
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     struct gw_error err = GW_ERROR_INIT;
-    const struct gw_cli_option options[] = {{"remove", .flag = &tx.remove},
-                                            {"force", 'f', .flag = &tx.replace},
-                                            {"paused", .flag = &tx.paused},
-                                            {"running", .flag = &tx.running},
-                                            {"peer", .text = &tx.peer},
-                                            {"postcopy", .flag = &tx.postcopy},
-                                            {"resume", .flag = &tx.resume},
-                                            {"snapshot", .text = &tx.snapshot},
-                                            {"record", .text = &tx.working.record},
-                                            GW_WORKING_OPTION(&tx.working),
-                                            GW_CONFINE_OPTION(&tx.confine),
-                                            {"user", .text = &tx.confine.user},
-                                            {.also = shared},
-                                            {0}};
+    const struct gw_cli_option options[] = {
+        {"remove", .flag = &tx.remove,
+         .help = "Remove FILE when the destination has said that the machine runs there: it is a copy then that must not be "
+                 "started. With file:PATH, when PATH is on disk."},
+        {"force", 'f', .flag = &tx.replace,
+         .help = "FILE may have been sent before; with file:PATH, PATH may be there: it is replaced once the stream is whole."},
+        {"snapshot", .text = &tx.snapshot, .value = "NAME",
+         .help = "FILE is a disk image (qcow2): the machine in this snapshot of it, which stays there."},
+        {"running", .flag = &tx.running, .help = "The guest goes on there by itself (usual: as it was parked)."},
+        {"paused", .flag = &tx.paused, .help = "The guest waits there for `cont`."},
+        {"postcopy", .flag = &tx.postcopy,
+         .help = "The guest goes on there at once, and its pages follow: those that it waits for first. The destination needs the "
+                 "capability postcopy-ram, too."},
+        {"resume", .flag = &tx.resume,
+         .help = "A guest that --postcopy brought there and whose connection was lost gets the rest of its memory. First its "
+                 "QEMU is told to listen at URI (migrate-recover)."},
+        {"record", .text = &tx.working.record, .value = "RECORD",
+         .help = "With --postcopy: write down which pages the guest asks for, for --working-set."},
+        GW_WORKING_OPTION(&tx.working),
+        {"peer", .text = &tx.peer, .value = "VERSION", .choices = "7.2 8.1 9.0 10.0 godwit",
+         .help = "What the destination is; usually it is found out."},
+        GW_CONFINE_USER_OPTION(&tx.confine),
+        GW_CONFINE_OPTION(&tx.confine),
+        {.also = shared},
+        {0}};
+    const struct gw_cli_command command = {
+        .arguments = "FILE URI",
+        .about = "Sends the machine in FILE to a destination that waits at URI: QEMU with -incoming, `godwit vm`, `godwit "
+                 "receive`. FILE may be parked, a migration stream, a mapped-ram file or a libvirt save image; '-' is standard "
+                 "input, FILE,offset=N what begins at byte N, nbd://HOST/EXPORT what an NBD server has.",
+        .after = "URI: tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:N, exec:COMMAND, file:PATH[,offset=N]",
+        .options = options};
     int status;
 
     gw_transfer_options(&tx.transfer, shared);
-    status = gw_cli_options(argc, argv, options, usage);
-    if (status < 0 && !fits_together(&tx, argc - optind))
-        status = usage(stderr);
+    status = gw_cli_parse(argc, argv, &command);
+    if (status < 0)
+        status = judge(argv[0], &tx);
     tx.file = argv[optind];
     if (status < 0 && tx.remove && gw_path_is_far(tx.file)) {
         fprintf(stderr, "godwit send: --remove: %s is on a server, where it cannot be removed\n", gw_shown(tx.file));

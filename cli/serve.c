@@ -37,26 +37,6 @@ struct serve {
     bool no_more; /* are started */
 };
 
-static int usage(FILE *to)
-{
-    fprintf(
-        to,
-        "usage: godwit serve FILE URI... [OPTION]...\n"
-        "       godwit serve FILE [URI]... --listen SOCKET [OPTION]...\n\n"
-        "Lets the machine in FILE go on at each URI at once, as `godwit send --postcopy` does at one, out of one cache of its pages.\n"
-        "The destinations wait with the capability postcopy-ram. FILE is read only: it is neither marked as sent nor removed, and\n"
-        "each start is a copy of the same machine: see godwit-serve(1) for what copies have in common.\n\n"
-        "  --listen SOCKET          unix:PATH or tcp:HOST:PORT: wait there for `godwit ctl SOCKET start URI`, until\n"
-        "                           `godwit ctl SOCKET qmp quit`, or an interrupt\n"
-        "  --resume                 the guests at these URIs were started before, and lost their connection\n"
-        "  --cache SIZE             pages that are kept for all destinations, at most (256M)\n"
-        "  --running, --paused      the guests go on by themselves, or wait for `cont` (usual: as FILE was parked)\n"
-        "  --force                  FILE was sent before with `godwit send`, and may run where it went\n"
-        "  --peer NAME              the destinations' version: 7.2, 8.1, 9.0, 10.0, godwit (usual: finds out)\n" GW_WORKING_HELP
-            GW_CONFINE_HELP GW_TRANSFER_HELP);
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 static enum gw_cli_taken take_cache(void *opaque, char *value)
 {
     int64_t *bytes = opaque;
@@ -407,24 +387,40 @@ int gw_cmd_serve(int argc, char **argv)
                        .lock = PTHREAD_MUTEX_INITIALIZER};
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     struct gw_error err = GW_ERROR_INIT;
-    const struct gw_cli_option options[] = {{"listen", .text = &sv.listen},
-                                            {"resume", .flag = &sv.resume},
-                                            {"cache", .take = take_cache, .opaque = &sv.cache_bytes},
-                                            {"running", .flag = &sv.running},
-                                            {"paused", .flag = &sv.paused},
-                                            {"force", 'f', .flag = &sv.force},
-                                            {"peer", .text = &sv.peer},
-                                            GW_WORKING_OPTION(&sv.working),
-                                            GW_CONFINE_OPTION(&sv.confine),
-                                            {.also = shared},
-                                            {0}};
+    const struct gw_cli_option options[] = {
+        {"listen", .text = &sv.listen, .value = "SOCKET",
+         .help = "unix:PATH or tcp:HOST:PORT: wait there for `godwit ctl SOCKET start URI`, until `godwit ctl SOCKET qmp quit`, "
+                 "or an interrupt."},
+        {"resume", .flag = &sv.resume, .help = "The guests at these URIs were started before, and lost their connection."},
+        {"cache", .take = take_cache, .opaque = &sv.cache_bytes, .value = "SIZE",
+         .help = "Pages that are kept for all destinations, at most (usual: 256M)."},
+        {"running", .flag = &sv.running, .help = "The guests go on by themselves (usual: as FILE was parked)."},
+        {"paused", .flag = &sv.paused, .help = "The guests wait for `cont`."},
+        {"force", 'f', .flag = &sv.force, .help = "FILE was sent before with `godwit send`, and may run where it went."},
+        {"peer", .text = &sv.peer, .value = "VERSION", .choices = "7.2 8.1 9.0 10.0 godwit",
+         .help = "What the destination is; usually it is found out."},
+        GW_WORKING_OPTION(&sv.working),
+        GW_CONFINE_OPTION(&sv.confine),
+        {.also = shared},
+        {0}};
+    const struct gw_cli_command command = {
+        .usage = "FILE URI... [OPTION]...\nFILE [URI]... --listen SOCKET [OPTION]...",
+        .about = "Lets the machine in FILE go on at each URI at once, as `godwit send --postcopy` does at one, out of one cache "
+                 "of its pages. The destinations wait with the capability postcopy-ram. FILE is read only: it is neither marked "
+                 "as sent nor removed, and each start is a copy of the same machine: see godwit-serve(1) for what copies have "
+                 "in common.",
+        .options = options};
     int status;
 
     gw_transfer_options(&sv.transfer, shared);
-    status = gw_cli_options(argc, argv, options, usage);
-    if (status < 0 &&
-        (optind + (sv.listen ? 1 : 2) > argc || (sv.paused && sv.running) || (sv.resume && (sv.paused || sv.running))))
-        status = usage(stderr);
+    status = gw_cli_parse(argc, argv, &command);
+    if (status < 0)
+        status = gw_cli_arguments(argc, argv, "", sv.listen ? "FILE [URI]..." : "FILE URI...");
+    if (status < 0 && sv.paused && sv.running)
+        status = gw_cli_wrong(argv[0], "--paused does not go with --running");
+    if (status < 0 && sv.resume && (sv.paused || sv.running))
+        status = gw_cli_wrong(argv[0], "--%s does not go with --resume: the guests run there already",
+                              sv.paused ? "paused" : "running");
     if (status < 0) {
         sv.file = argv[optind];
         status = run(&sv, argv + optind + 1, argc - optind - 1, &err);

@@ -19,19 +19,6 @@
 
 #define COMMAND "snapshot"
 
-static int usage(FILE *to)
-{
-    fprintf(to,
-            "usage: godwit snapshot list DISK [--json]\n"
-            "       godwit snapshot delete DISK SNAPSHOT\n\n"
-            "The snapshots inside of the disk image DISK (qcow2), as QEMU takes them with savevm or snapshot-save. SNAPSHOT is an\n"
-            "ID or a name; an ID comes first. One with a state has a machine in it: convert, inspect, verify and send read it\n"
-            "with --snapshot, and `godwit convert FILE --into DISK --snapshot NAME` writes one. A disk that runs somewhere is\n"
-            "left alone.\n\n"
-            "  --json  list: as one JSON object\n" GW_CONFINE_HELP);
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 /* What is no UTF-8 has no other place in JSON. */
 static json_t *text(const char *bytes)
 {
@@ -105,18 +92,29 @@ static int run(const struct gw_confine *confine, char **words, bool json)
     return r < 0 || e < 0 ? gw_cli_failed(COMMAND, NULL, err.text) : status;
 }
 
+static const struct gw_cli_sub subs[] = {
+    {"list", "DISK", "Lists the snapshots of the disk image DISK."},
+    {"delete", "DISK SNAPSHOT", "Deletes a snapshot. SNAPSHOT is an ID or a name; an ID comes first."},
+    {0},
+};
+
 int gw_cmd_snapshot(int argc, char **argv)
 {
     struct gw_confine confine = {.command = COMMAND};
     bool json = false;
-    const struct gw_cli_option options[] = {{"json", .flag = &json}, GW_CONFINE_OPTION(&confine), {0}};
-    int status = gw_cli_options(argc, argv, options, usage), n = argc - optind;
+    const struct gw_cli_option options[] = {
+        {"json", .flag = &json, .of = "list", .help = "Print one JSON object."}, GW_CONFINE_OPTION(&confine), {0}};
+    const struct gw_cli_command command = {
+        .about = "The snapshots inside of a disk image (qcow2), as QEMU takes them with savevm or snapshot-save. One with a "
+                 "state has a machine in it: convert, inspect, verify and send read it with --snapshot, and `godwit convert "
+                 "FILE --into DISK --snapshot NAME` writes one. A disk that runs somewhere is left alone.",
+        .options = options,
+        .subs = subs};
+    int status = gw_cli_parse(argc, argv, &command);
     char **words = argv + optind;
 
     if (status >= 0)
         return status;
-    if (!((n == 2 && !strcmp(words[0], "list")) || (n == 3 && !strcmp(words[0], "delete") && !json)))
-        return usage(stderr);
     confine.connects = gw_path_is_far(words[1]);
     return run(&confine, words, json);
 }

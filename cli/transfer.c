@@ -2,6 +2,7 @@
 #include "transfer.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include "interrupts.h"
 #include "options.h"
 #include "shown.h"
+#include "units.h"
 
 #define TURN_MS       200
 #define XML_BYTES_MAX (64u << 20)
@@ -44,12 +46,17 @@ static enum gw_cli_taken take_timeout(void *opaque, char *value)
 static enum gw_cli_taken take_setting(struct gw_transfer *t, bool parameter, const char *text)
 {
     const char *rest;
+    uint64_t number;
     char name[128];
     bool on;
 
     if (t->setting_count == GW_TRANSFER_SETTINGS || !(parameter ? gw_option_setting(text, name, sizeof name, &rest)
                                                                 : gw_option_switch(text, name, sizeof name, &on)))
         return GW_CLI_WRONG;
+    if (parameter && gw_unit_of(name) && !gw_unit_read(gw_unit_of(name), rest, &number)) {
+        fprintf(stderr, "godwit %s: --parameter %s: %s is expected\n", t->command, gw_shown(text), gw_unit_expected(gw_unit_of(name)));
+        return GW_CLI_TOLD;
+    }
     t->settings[t->setting_count].parameter = parameter;
     t->settings[t->setting_count++].text = text;
     return GW_CLI_TAKEN;
@@ -68,13 +75,17 @@ static enum gw_cli_taken take_parameter(void *opaque, char *value)
 void gw_transfer_options(struct gw_transfer *t, struct gw_cli_option ret_options[GW_TRANSFER_OPTIONS])
 {
     const struct gw_cli_option options[GW_TRANSFER_OPTIONS] = {
-        {"json", .flag = &t->json},
-        {"quiet", 'q', .flag = &t->quiet},
-        {"log", .take = take_log, .opaque = t},
-        {"trace", .text = &t->trace},
-        {"timeout", .take = take_timeout, .opaque = t},
-        {"capability", .take = take_capability, .opaque = t},
-        {"parameter", .take = take_parameter, .opaque = t},
+        {"json", .flag = &t->json, .help = "Print one JSON object per line: events, then the result."},
+        {"quiet", 'q', .flag = &t->quiet, .help = "Show no progress and no notices."},
+        {"log", .take = take_log, .opaque = t, .value = "LEVEL", .choices = "error warning info debug",
+         .help = "With info or debug: tell also what was refused at the door."},
+        {"trace", .text = &t->trace, .value = "EVENTS", .help = "Tell these events inside (docs/tracing.md); '*': all."},
+        {"timeout", .take = take_timeout, .opaque = t, .value = "SECONDS",
+         .help = "Fail when the other side moves nothing for so long."},
+        {"capability", .take = take_capability, .opaque = t, .value = "NAME[=on|off]",
+         .help = "Set a migration capability. May be repeated."},
+        {"parameter", .take = take_parameter, .opaque = t, .value = "NAME=VALUE",
+         .help = "Set a migration parameter. May be repeated."},
         {"tls-creds", .absent = "TLS"},
         {0},
     };
@@ -85,13 +96,19 @@ void gw_transfer_options(struct gw_transfer *t, struct gw_cli_option ret_options
 static int set_option(struct gw_options *options, bool parameter, const char *text, struct gw_error *err)
 {
     const char *value;
-    char name[128];
+    char name[128], plain[32];
+    uint64_t number;
     bool on;
 
-    if (parameter)
-        return gw_option_setting(text, name, sizeof name, &value)
-                   ? gw_options_set_parameter(options, name, value, err)
-                   : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "parameter %s: NAME=VALUE is needed", text);
+    if (parameter) {
+        if (!gw_option_setting(text, name, sizeof name, &value))
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "parameter %s: NAME=VALUE is needed", text);
+        if (gw_unit_of(name) && gw_unit_read(gw_unit_of(name), value, &number)) {
+            snprintf(plain, sizeof plain, "%" PRIu64, number);
+            value = plain;
+        }
+        return gw_options_set_parameter(options, name, value, err);
+    }
     return gw_option_switch(text, name, sizeof name, &on)
                ? gw_options_set_capability(options, name, on, err)
                : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "capability %s: NAME, NAME=on or NAME=off is needed", text);

@@ -43,14 +43,6 @@ struct gw_transfer {
 /* The options that they have in common, for t, which must stay where it is: as `also` in a table of theirs. */
 #define GW_TRANSFER_OPTIONS 9 /* with the end */
 void gw_transfer_options(struct gw_transfer *t, struct gw_cli_option ret_options[GW_TRANSFER_OPTIONS]);
-#define GW_TRANSFER_HELP                                                                                               \
-    "  --capability NAME[=off]  a migration capability (may be repeated)\n"                                            \
-    "  --parameter NAME=VALUE   a migration parameter (may be repeated)\n"                                             \
-    "  --timeout SECONDS        end when the other side moves nothing for so long\n"                                   \
-    "  --json                   one JSON object per line on standard output: events, then the result\n"                \
-    "  --quiet                  no progress, no notices\n"                                                             \
-    "  --log info               also tell what was refused at the door\n"                                             \
-    "  --trace NAMES            tell what happens inside; '*' for everything, docs/tracing.md has the names\n"
 
 /* "godwit COMMAND: what: why"; returns GW_EXIT_FAILED. what may be NULL. */
 int gw_transfer_failed(struct gw_transfer *t, const char *what, const struct gw_error *err);

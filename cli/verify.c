@@ -18,20 +18,6 @@
 
 #define COMMAND "verify"
 
-static int usage(FILE *to)
-{
-    fprintf(
-        to,
-        "usage: godwit verify [--json] [--quiet] [--snapshot NAME] FILE\n\n"
-        "Reads all of a parked machine, migration stream, mapped-ram file or libvirt save image, and tells what is\n"
-        "broken in it: pages with their block and offset, devices. Exits with 0 when it is whole, with 3 when it is\n"
-        "not, with 1 when it cannot be read.\n\n"
-        "  --json           as one JSON object\n"
-        "  --quiet          only the exit status\n"
-        "  --snapshot NAME  FILE is a disk image (qcow2): the machine in this snapshot of it\n" GW_CONFINE_HELP);
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 struct report {
     json_t *faults; /* NULL: text */
     bool quiet;
@@ -131,15 +117,23 @@ int gw_cmd_verify(int argc, char **argv)
     struct gw_error err = GW_ERROR_INIT;
     struct report report = {.confine = {.command = COMMAND}};
     bool json = false;
-    const struct gw_cli_option options[] = {{"json", .flag = &json}, {"quiet", 'q', .flag = &report.quiet},
-                                            {"snapshot", .text = &report.snapshot},
-                                            GW_CONFINE_OPTION(&report.confine), {0}};
-    int status = gw_cli_options(argc, argv, options, usage);
+    const struct gw_cli_option options[] = {
+        {"snapshot", .text = &report.snapshot, .value = "NAME",
+         .help = "FILE is a disk image (qcow2): the machine in this snapshot of it."},
+        {"json", .flag = &json, .help = "Print one JSON object."},
+        {"quiet", 'q', .flag = &report.quiet, .help = "Only set the exit status."},
+        GW_CONFINE_OPTION(&report.confine),
+        {0}};
+    const struct gw_cli_command command = {
+        .arguments = "FILE",
+        .about = "Reads all of a parked machine, migration stream, mapped-ram file or libvirt save image, and tells what is "
+                 "broken in it: pages with their block and offset, devices. The exit status is 0 when it is whole, 3 when it is "
+                 "not, 1 when it cannot be read.",
+        .options = options};
+    int status = gw_cli_parse(argc, argv, &command);
 
     if (status >= 0)
         return status;
-    if (optind + 1 != argc)
-        return usage(stderr);
     if (json)
         report.faults = json_array();
     status = verify(&report, argv[optind], &err);

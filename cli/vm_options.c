@@ -5,39 +5,6 @@
 #include "options.h"
 #include "vm.h"
 
-static int help(FILE *to)
-{
-    fprintf(
-        to,
-        "usage: godwit vm [OPTION]...\n\n"
-        "  --memory SIZE[,name=NAME][,page-size=2M][,backing=memfd|anonymous|/FILE]   a block of RAM; repeatable\n"
-        "                              [128M]. In /FILE it is as on persistent memory\n"
-        "  --cpus N                    vCPUs [1]\n"
-        "  --accel auto|kvm|unicorn    what runs them [auto]\n"
-        "  --workload KIND[,rate=BYTES_PER_S][,set=SIZE][,seed=N]   what the guest does [idle]:\n"
-        "                              idle uniform hotset sequential sparse zero disk\n"
-        "  --disk FILE|URI[,id=ID][,format=raw|nbd][,cache=MODE][,locking=off][,readonly]   a disk, or an export of an\n"
-        "                              NBD server; repeatable, 8 at most. Without format= it is told from the first bytes.\n"
-        "                              MODE: writeback none writethrough directsync unsafe [writeback]\n"
-        "  --nic tap=NAME|interface=NAME|fd=N,mac=MAC[,id=ID]   a card that is announced there once the machine has arrived;\n"
-        "                              repeatable, 8 at most. The guest has no network\n"
-        "  --serial stdio|null|file:PATH|unix:PATH   where the guest prints [stdio; with --json: null]\n"
-        "  --qmp unix:PATH|tcp:HOST:PORT             control socket\n"
-        "  --insecure                  --qmp may be reached from other hosts: who connects there can do everything\n"
-        "  --incoming URI|defer        wait for a machine to arrive\n"
-        "  --paused                    do not start until told to (cont), nor a machine that arrives\n"
-        "  --tracker auto|pagemap|explicit|kvm-log|kvm-ring   dirty tracking [auto]\n"
-        "  --name NAME  --uuid UUID    who it is\n"
-        "  --capability NAME[=on|off]  --parameter NAME=VALUE   of its migrations; repeatable\n"
-        "  --timeout SECONDS           a migration fails when its other side moves nothing for so long [sending: 30,\n"
-        "                              receiving: 300]\n"
-        "  --json                      one JSON object per line on standard output: what happens\n"
-        "  --log LEVEL                 error, warning: do not tell who was dropped at the door [info]\n"
-        "  --quiet                     say nothing but errors and what the guest prints\n\n"
-        "Exit status: 0 done, 1 failed, 2 wrong usage, 4 the guest found a wrong byte.\n");
-    return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
-}
-
 static int bad(const char *option, const char *value, const char *why)
 {
     fprintf(stderr, "godwit vm: %s %s: %s\n", option, value, why);
@@ -216,24 +183,42 @@ int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
 {
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     const struct gw_cli_option options[] = {
-        {"memory", 'm', .take = take_memory, .opaque = v},
-        {"cpus", .number = &v->config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS},
-        {"accel", .take = take_accel, .opaque = v},
-        {"workload", .take = take_workload, .opaque = v},
-        {"disk", .take = take_disk, .opaque = v},
-        {"nic", .take = take_nic, .opaque = v},
-        {"serial", .text = &v->config.serial},
-        {"qmp", .text = &v->qmp},
-        {"insecure", .flag = &v->insecure},
-        {"incoming", .text = &v->incoming},
+        {"memory", 'm', .take = take_memory, .opaque = v, .value = "SIZE[,KEY=VALUE]...",
+         .help = "A block of RAM (usual: 128M); may be repeated. Keys: name=NAME, page-size=2M, backing=memfd, anonymous or "
+                 "/FILE, in which it is as on persistent memory."},
+        {"cpus", .number = &v->config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS, .value = "N", .help = "vCPUs; usually 1."},
+        {"accel", .take = take_accel, .opaque = v, .value = "NAME", .choices = "auto kvm unicorn", .help = "What runs them."},
+        {"workload", .take = take_workload, .opaque = v, .value = "KIND[,KEY=VALUE]...",
+         .help = "What the guest does: idle (usual), uniform, hotset, sequential, sparse, zero or disk. Keys: rate=BYTES_PER_S, "
+                 "set=SIZE, seed=N."},
+        {"disk", .take = take_disk, .opaque = v, .value = "FILE[,KEY=VALUE]...",
+         .help = "A disk, or the URI of an NBD server's export; may be repeated, 8 at most. Keys: id=ID, format=raw or nbd "
+                 "(else told from the first bytes), cache=writeback, none, writethrough, directsync or unsafe, locking=off, "
+                 "readonly."},
+        {"nic", .take = take_nic, .opaque = v, .value = "KEY=VALUE...",
+         .help = "A card that is announced once the machine has arrived; may be repeated, 8 at most. The guest has no network. "
+                 "Keys: tap=NAME, interface=NAME or fd=N; mac=MAC; id=ID."},
+        {"serial", .text = &v->config.serial, .value = "TO",
+         .help = "Where the guest prints: stdio (usual; with --json: null), null, file:PATH or unix:PATH."},
+        {"qmp", .text = &v->qmp, .value = "SOCKET", .help = "Control socket: unix:PATH or tcp:HOST:PORT."},
+        {"insecure", .flag = &v->insecure, .help = "--qmp may be reached from other hosts: who connects there can do everything."},
+        {"incoming", .text = &v->incoming, .value = "URI", .help = "Wait for a machine to arrive; defer: where is told by --qmp."},
         {"loadvm", .absent = "internal snapshots"},
-        {"paused", .flag = &v->paused},
-        {"tracker", .take = take_tracker, .opaque = v},
-        {"name", .text = &v->config.name},
-        {"uuid", .take = take_uuid, .opaque = v},
+        {"paused", .flag = &v->paused, .help = "Do not start until told to (cont), nor a machine that arrives."},
+        {"tracker", .take = take_tracker, .opaque = v, .value = "NAME", .choices = "auto pagemap kvm-log kvm-ring explicit",
+         .help = "How dirty pages are found."},
+        {"name", .text = &v->config.name, .value = "NAME", .help = "Name of the machine."},
+        {"uuid", .take = take_uuid, .opaque = v, .value = "UUID", .help = "UUID of the machine."},
         {.also = shared},
         {0},
     };
+    const struct gw_cli_command command = {
+        .arguments = "",
+        .about = "Runs the machine in the box until its guest ends, `quit` comes, or a signal. Its guest checks every byte that "
+                 "it ever wrote. Without --timeout a migration fails when its other side moves nothing for 30 s (sending) or "
+                 "300 s (receiving).",
+        .after = "Exit status: 0 done, 1 failed, 2 wrong usage, 4 the guest found a wrong byte.",
+        .options = options};
     unsigned blocks;
     int r;
 
@@ -242,11 +227,9 @@ int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
     v->config.memory_count = 0;
     v->common.verbose = true;
     gw_transfer_options(&v->common, shared);
-    r = gw_cli_options(argc, argv, options, help);
+    r = gw_cli_parse(argc, argv, &command);
     if (r >= 0)
         return r;
-    if (optind != argc)
-        return bad("argument", argv[optind], "not understood");
     if (!v->config.memory_count)
         v->config.memory_count = blocks;
     v->config.incoming = v->incoming;

@@ -24,7 +24,9 @@ struct gw_working {
     "                           may be repeated\n"
 /* For the table of options; opaque is the struct. Reads the file, and adds it to `preferred`. */
 enum gw_cli_taken gw_working_take(void *opaque, char *value);
-#define GW_WORKING_OPTION(working) {"working-set", .take = gw_working_take, .opaque = (working)}
+#define GW_WORKING_OPTION(working)                                                                                         \
+    {"working-set", .take = gw_working_take, .opaque = (working), .value = "RECORD",                                       \
+     .help = "Pages of this record come first, behind those that are waited for. May be repeated."}
 
 /* Gives both to the machine. *ret_dropped: pages of the working set that it does not have. */
 int gw_working_set_up(struct gw_working *w, struct gw_vm *vm, uint64_t *ret_dropped, struct gw_error *err);

@@ -38,27 +38,27 @@ class Options(Case):
 
     def test_mistakes(self):
         m, out = self.machine(), self.path("out")
-        for argv, says in ((["verify", "--nonsense", m], "unrecognized"), (["diff", m], "usage: godwit diff"),
+        for argv, says in ((["verify", "--nonsense", m], "no option --nonsense"), (["diff", m], "godwit diff: B is missing"),
                            (["convert", m, out, "--format", "parked", "--level", "23"], "--level 23: a number up to 22 is expected"),
                            (["convert", m, out, "--format", "parked", "--level", "-1"], "--level -1: a number"),
                            (["convert", m, out, "--format", "parked", "--threads", "4x"], "--threads 4x: a number"),
-                           (["convert", m, out, "--format", "memory"], "there is no format 'memory'"),
-                           (["convert", m, out], "usage: godwit convert"), (["convert", m, "--format"], "requires an argument"),
+                           (["convert", m, out, "--format", "memory"], "--format 'memory': parked, stream, mapped-ram or libvirt is expected"),
+                           (["convert", m, out], "--format is missing"), (["convert", m, "--format"], "option --format: FORMAT is missing"),
                            (["receive", "unix:" + out, "-o", out, "--level", "much"], "--level much: a number up to 22"),
-                           (["receive", "unix:" + out, "-o", out, "--log", "loud"], "--log 'loud': that is not understood"),
+                           (["receive", "unix:" + out, "-o", out, "--log", "loud"], "--log 'loud': error, warning, info or debug is expected"),
                            (["send", m, "unix:" + out, "--capability", "events=maybe"], "--capability 'events=maybe'"),
-                           (["convert", m, out, "--into", "x"], "usage: godwit convert"),
-                           (["convert", m, "--into", "x"], "usage: godwit convert"),
-                           (["convert", m, "--into", "x", "--snapshot", "a", "--force"], "usage: godwit convert"),
-                           (["snapshot", "list"], "usage: godwit snapshot"), (["snapshot", "delete", m], "usage: godwit snapshot"),
-                           (["snapshot", "delete", m, "a", "--json"], "usage: godwit snapshot"), (["snapshot", "make", m], "usage: godwit"),
-                           (["send", m, "unix:" + out, "--snapshot", "a", "--remove"], "usage: godwit send"),
-                           (["inspect", "--snapshot", "a", "--against", m, m], "usage: godwit inspect"),
-                           (["extract", m, "--ram", out, "--xml", out], "usage: godwit extract"),
+                           (["convert", m, out, "--into", "x"], "surplus argument '%s'" % out),
+                           (["convert", m, "--into", "x"], "--snapshot is missing"),
+                           (["convert", m, "--into", "x", "--snapshot", "a", "--force"], "--force does not go with --into"),
+                           (["snapshot", "list"], "list: DISK is missing"), (["snapshot", "delete", m], "delete: SNAPSHOT is missing"),
+                           (["snapshot", "delete", m, "a", "--json"], "delete has no option --json"), (["snapshot", "make", m], "no command 'make'"),
+                           (["send", m, "unix:" + out, "--snapshot", "a", "--remove"], "--remove does not go with --snapshot"),
+                           (["inspect", "--snapshot", "a", "--against", m, m], "--snapshot does not go with --against"),
+                           (["extract", m, "--ram", out, "--xml", out], "--xml does not go with --ram"),
                            (["extract", m, "--elf", out, "--place", "ram"], "godwit extract: --place 'ram'"),
-                           (["extract", m, "--ram", out, "--place", "ram=1"], "usage: godwit extract"),
-                           (["inspect", "--ram", "--against", m, m], "usage: godwit inspect"),
-                           (["schema", "check", "--all", m, m], "unrecognized"), (["schema", "explain", m], "usage: godwit schema")):
+                           (["extract", m, "--ram", out, "--place", "ram=1"], "--place goes with --elf only"),
+                           (["inspect", "--ram", "--against", m, m], "--ram does not go with --against"),
+                           (["schema", "check", "--all", m, m], "no option --all"), (["schema", "explain", m], "explain: INTO is missing")):
             with self.subTest(argv):
                 r = self.godwit(*argv, status=2)
                 self.assertIn(says, r.stderr)
@@ -66,7 +66,7 @@ class Options(Case):
         self.assertFalse(os.path.exists(out))
 
     def test_one_line(self):
-        """What getopt finds is told by it alone: a page of help would hide it."""
+        """What is wrong is told alone: a page of help would hide it."""
         with_machine()
         for command in ("convert", "demo", "diff", "extract", "inspect", "receive", "send", "serve", "snapshot", "verify", "vm"):
             for argv in ([command, "--no-such-option"], [command, "-Z"]):

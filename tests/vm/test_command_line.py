@@ -87,6 +87,13 @@ class Words(Case):
         vm.wait_event("status", status="completed")
         self.assertIsNone(vm.seen("noise"), vm.text())
 
+    def test_units(self):
+        box = Box(self, "vm", ["--workload", "idle", "--parameter", "downtime-limit=1.5s", "--parameter", "max-bandwidth=3MiB/s", *SMALL])
+        now = box.qmp.command("query-migrate-parameters")
+        self.assertEqual((now["downtime-limit"], now["max-bandwidth"]), (1500, 3 << 20))
+        r = godwit("ctl", box.qmp_path, "param", "downtime-limit", "max-bandwidth")
+        self.assertEqual(sorted(" ".join(line.split()) for line in r.stdout.splitlines()), ["downtime-limit 1500 ms", "max-bandwidth 3 MiB/s"])
+        self.assertIn("a time such as", self.refused("vm", "--parameter", "downtime-limit=1.5x", *SMALL))
 
     def test_ctl_tells_events(self):
         box = Box(self, "vm", ["--workload", "idle", *SMALL])

@@ -13,7 +13,7 @@
 
 static int dump(int argc, char **argv)
 {
-    return gw_schema_dump_machine(argc, argv, NULL);
+    return gw_schema_dump_machine(argc, argv);
 }
 
 /* One line on standard error, whatever is asked of the machine. */
