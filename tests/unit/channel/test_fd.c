@@ -433,7 +433,7 @@ static void fifo(void **state)
     snprintf(text, sizeof text, "file:%s", path);
     uri = uri_of(text);
     assert_int_equal(gw_connect(&uri, 0, NULL, &out, &err), -ENXIO);
-    assert_text(err, "nobody reads this FIFO");
+    assert_text(err, "no process reads this FIFO");
     assert_ok(gw_listen(&uri, 1, &l, &err), err);
     assert_ok(gw_listener_accept(l, 0, NULL, &in, &err), err);
     gw_listener_free(l);
