@@ -1,34 +1,8 @@
-/* SPDX-License-Identifier: MIT */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
-
-#include "engine/options.h"
-
-static int fresh(void **state)
-{
-    struct gw_options *o = NULL;
-
-    assert_int_equal(gw_options_new(&o, NULL), 0);
-    *state = o;
-    return 0;
-}
-
-static int gone(void **state)
-{
-    assert_null(gw_options_free(*state));
-    return 0;
-}
-
-static void expect_text(struct gw_options *o, const char *name, const char *text)
-{
-    struct gw_error err = GW_ERROR_INIT;
-    char buf[GW_STRING_SIZE];
-
-    assert_int_equal(gw_options_get_parameter(o, name, buf, sizeof buf, &err), 0);
-    assert_string_equal(buf, text);
-}
+/* SPDX-License-Identifier: MIT
+ *
+ * Options by their type.
+ */
+#include "options_rig.h"
 
 static void test_typed(void **state)
 {
