@@ -42,14 +42,14 @@ int gw_accel_kvm_probe(struct gw_error *err)
         r = gw_machine_start(m, err);
     for (unsigned ms = 0; !r && ms < 500; ms++) {
         if (gw_machine_wait(m, 1000000, &status, NULL) != -ETIMEDOUT) {
-            r = gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "KVM does not run our guest");
+            r = gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "KVM cannot run the guest program of this machine");
             break;
         }
         if (!gw_machine_mailbox(m, 0, &box, NULL) && box.pages_verified >= 1024)
             break;
     }
     if (!r && box.pages_verified < 1024)
-        r = gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "KVM runs our guest too slowly here");
+        r = gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "KVM runs the guest program of this machine too slowly here");
     gw_machine_free(m);
     return r;
 }

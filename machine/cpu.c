@@ -60,7 +60,7 @@ static int cpu_check(const void *device, uint32_t version, struct gw_error *err)
     if (memcmp(cpu->segment, reset.segment, sizeof(reset.segment)))
         return gw_fail(err, -EINVAL, GW_BLAME_PEER, "segment registers are not those of this machine");
     if (cpu->rflags != gw_cpu_rflags(cpu->rflags))
-        return gw_fail(err, -EINVAL, GW_BLAME_PEER, "rflags %#" PRIx64 " cannot be", cpu->rflags);
+        return gw_fail(err, -EINVAL, GW_BLAME_PEER, "rflags %#" PRIx64 " have bits that this machine cannot have", cpu->rflags);
     if (cpu->rip >> 47)
         return gw_fail(err, -EINVAL, GW_BLAME_PEER, "rip %#" PRIx64 " is not a user address", cpu->rip);
     if (cpu->mxcsr & ~0xffffu)

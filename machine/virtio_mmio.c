@@ -182,7 +182,8 @@ static int queue_check(const void *device, uint32_t version, struct gw_error *er
 
     /* Where it lies is looked at whenever it is used. */
     if (q->num > GW_VIRTIO_QUEUE_MAX || (q->num & (q->num - 1)))
-        return gw_fail(err, -EINVAL, GW_BLAME_PEER, "a queue of %" PRIu32 " descriptors", q->num);
+        return gw_fail(err, -EINVAL, GW_BLAME_PEER, "a queue of %" PRIu32 " descriptors: it must be a power of two up to %u",
+                       q->num, (unsigned)GW_VIRTIO_QUEUE_MAX);
     return 0;
 }
 

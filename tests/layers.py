@@ -8,7 +8,7 @@ import unittest
 
 TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build")
-MAX_LINES = 800
+MAX_LINES = 500
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 SOURCES = (".c", ".h", ".S", ".ld", ".py", ".def")
 
@@ -23,6 +23,30 @@ UNWELCOME = {"printf", "vprintf", "fprintf", "vfprintf", "puts", "putchar", "fpu
 UNMIRRORED = {
     "engine/guest_here.c": "glue: four calls that go on to others",
 }
+
+# Files that are longer than MAX_LINES. One that is split leaves this list, and none joins it.
+LONG = {
+    "src/disk/bitmap.c",
+    "src/engine/follow.c",
+    "src/engine/send.c",
+    "src/ram/lane/lanes.c",
+    "tests/errors/test_strangers.c",
+    "tests/fuzz/seeds.c",
+    "tests/interop/harness.py",
+    "tests/interop/none_vm.c",
+    "tests/interop/test_ctl.py",
+    "tests/sim/test_memory.c",
+    "tests/sim/test_snapshot.c",
+    "tests/unit/channel/test_listen.c",
+    "tests/unit/engine/test_follow.c",
+    "tests/unit/image/parked/test_stage.c",
+    "tests/unit/image/parked/test_write.c",
+}
+
+# Who may look which capabilities are on: plan.c and its parts decide what a session is made of, and the others see what was planned.
+# Beside them, so many times in these: what this machine or this address cannot do is refused before there is a plan.
+DECIDERS = re.compile(r"src/engine/(plan\w*|options\w*|features)\.[ch]$")
+LOOK_BEFORE = {"src/engine/preempt.c": 1, "src/engine/send.c": 4}
 
 # What a C++ program does with the headers.
 CPP = """
@@ -63,6 +87,13 @@ def files():
     return sorted(f for f in out if os.path.isfile(os.path.join(TOP, f)))
 
 
+def some(paths):
+    """A rule for which there is nothing to check would always hold."""
+    paths = list(paths)
+    assert paths, "there is nothing to check"
+    return paths
+
+
 def read(path):
     with open(os.path.join(TOP, path), encoding="utf-8", errors="replace") as f:
         return f.read()
@@ -97,9 +128,7 @@ class Layers(unittest.TestCase):
 
     def test_src_includes_downward_only(self):
         ranks, wrong = layers(), []
-        for path in files():
-            if not path.startswith("src/") or not path.endswith((".c", ".h", ".def")):
-                continue
+        for path in some(f for f in files() if f.startswith("src/") and f.endswith((".c", ".h", ".def"))):
             own = layer_of(path[len("src/"):], ranks)
             if own is None:
                 wrong.append("%s: no folder above it is in tools/layers.txt" % path)
@@ -118,10 +147,8 @@ class Layers(unittest.TestCase):
 
     def test_programs_use_the_public_api_only(self):
         wrong = []
-        for path in files():
+        for path in some(f for f in files() if f.startswith(("cli/", "machine/", "examples/")) and f.endswith((".c", ".h"))):
             folder = path.split("/")[0]
-            if folder not in ("cli", "machine", "examples") or not path.endswith((".c", ".h")):
-                continue
             for inc in INCLUDE.findall(no_comments(read(path))):
                 own = any(os.path.isfile(os.path.join(TOP, d, inc)) for d in (os.path.dirname(path), folder))
                 if folder == "cli" and inc.startswith("machine/"):
@@ -132,23 +159,24 @@ class Layers(unittest.TestCase):
 
     def test_public_headers_include_public_headers_only(self):
         wrong = []
-        for path in files():
-            if path.startswith("include/"):
-                wrong += ['%s: "%s"' % (path, i) for i in INCLUDE.findall(read(path)) if not i.startswith("godwit/")]
+        for path in some(f for f in files() if f.startswith("include/")):
+            wrong += ['%s: "%s"' % (path, i) for i in INCLUDE.findall(read(path)) if not i.startswith("godwit/")]
         self.none(wrong)
 
     def test_no_file_is_too_long(self):
         wrong = []
-        for path in files():
-            if path.endswith(SOURCES) or path.startswith("scripts/"):
-                n = read(path).count("\n")
-                if n > MAX_LINES:
-                    wrong.append("%s: %d lines, at most %d" % (path, n, MAX_LINES))
+        sources = some(f for f in files() if f.endswith(SOURCES) or f.startswith("scripts/"))
+        for path in sources:
+            n = read(path).count("\n")
+            if n > MAX_LINES and path not in LONG:
+                wrong.append("%s: %d lines, at most %d" % (path, n, MAX_LINES))
+            elif n <= MAX_LINES and path in LONG:
+                wrong.append("%s: %d lines: it is no exception (LONG) any more" % (path, n))
+        wrong += ["%s: an exception for a file that is not there" % f for f in sorted(LONG) if f not in sources]
         self.none(wrong)
 
     def test_every_source_has_a_unit_test_that_mirrors_it(self):
-        wrong, sources = [], [f[len("src/"):-len(".c")] for f in files() if f.startswith("src/") and f.endswith(".c")]
-        self.assertTrue(sources)
+        wrong, sources = [], some(f[len("src/"):-len(".c")] for f in files() if f.startswith("src/") and f.endswith(".c"))
         for source in sources:
             folder, name = os.path.split(source)
             test = os.path.join("tests/unit", folder, "test_%s.c" % name)
@@ -163,29 +191,60 @@ class Layers(unittest.TestCase):
     def test_every_unit_test_is_built(self):
         """One that no meson.build names would never fail."""
         wrong = []
-        for path in files():
+        for path in some(f for f in files() if re.match(r"tests/unit/(.*/)?test_[^/]*\.c$", f)):
             folder, name = os.path.split(path)
-            if not path.startswith("tests/unit/") or not name.startswith("test_") or not name.endswith(".c"):
-                continue
             builds = [b for b in (os.path.join(folder, "meson.build"), os.path.join(os.path.dirname(folder), "meson.build"))
                       if os.path.isfile(os.path.join(TOP, b))]
             if not any(re.search(r"'%s'|test_%s\.c'" % (name[len("test_"):-2], name[len("test_"):-2]), read(b)) for b in builds):
                 wrong.append(path)
         self.none(wrong)
 
+    def test_only_the_plan_looks_what_is_on(self):
+        wrong, found = [], 0
+        for path in some(f for f in files() if f.startswith("src/") and f.endswith((".c", ".h"))):
+            n = len(re.findall(r"\bgw_options_cap\(", no_comments(read(path))))
+            found += n
+            if not DECIDERS.match(path) and n != LOOK_BEFORE.get(path, 0):
+                wrong.append("%s looks %d times which capabilities are on, and should %d times: put it into gw_plan_ways (plan.h)"
+                             % (path, n, LOOK_BEFORE.get(path, 0)))
+        self.assertTrue(found)
+        self.none(wrong)
+
+    def test_every_fuzz_target_that_judges_has_files_to_judge(self):
+        """tests/golden/TARGET/accept and reject: files, each with a .txt that says where it is from and what is wrong with it."""
+        wrong, all_files = [], files()
+        targets = {os.path.basename(f)[len("fuzz_"):-2] for f in all_files if re.match(r"tests/fuzz/fuzz_\w+\.c$", f)}
+        judges = {t for t in targets if re.search(r"FUZZ_VERDICT\(|return fuzz_image\(", read("tests/fuzz/fuzz_%s.c" % t))}
+        folders = {}
+        for path in all_files:
+            m = re.match(r"tests/golden/([^/]+)/(accept|reject)/(.+)$", path)
+            if m:
+                folders.setdefault(m.group(1), {}).setdefault(m.group(2), set()).add(m.group(3))
+        self.assertTrue(judges)
+        for target in sorted(judges):
+            for kind in ("accept", "reject"):
+                if not folders.get(target, {}).get(kind):
+                    wrong.append("tests/golden/%s/%s: no file, and fuzz_%s.c says what it thinks of its input" % (target, kind, target))
+        for target, kinds in sorted(folders.items()):
+            if target not in judges:
+                wrong.append("tests/golden/%s: fuzz_%s.c does not say what it thinks of its input (verdict.h)" % (target, target))
+            for kind, names in kinds.items():
+                wrong += ["tests/golden/%s/%s/%s: no %s.txt beside it" % (target, kind, n, n)
+                          for n in names if not n.endswith(".txt") and n + ".txt" not in names]
+                wrong += ["tests/golden/%s/%s/%s: of nothing" % (target, kind, n)
+                          for n in names if n.endswith(".txt") and n[:-4] not in names]
+        self.none(wrong)
+
     def test_every_file_says_its_licence(self):
         wrong = []
-        for path in files():
-            if path.endswith(SOURCES) or path.startswith("scripts/") or path == "Makefile":
-                if "SPDX-License-Identifier: MIT" not in "\n".join(read(path).splitlines()[:4]):
-                    wrong.append(path)
+        for path in some(f for f in files() if f.endswith(SOURCES) or f.startswith("scripts/") or f == "Makefile"):
+            if "SPDX-License-Identifier: MIT" not in "\n".join(read(path).splitlines()[:4]):
+                wrong.append(path)
         self.none(wrong)
 
     def test_no_forbidden_words(self):
         wrong = []
-        for path in files():
-            if path.endswith((".bin", ".gz", ".zst", ".png")):
-                continue
+        for path in some(f for f in files() if not f.endswith((".bin", ".gz", ".zst", ".png"))):
             for i, line in enumerate(read(path).splitlines(), 1):
                 if FORBIDDEN.search(line):
                     wrong.append("%s:%d: %s" % (path, i, line.strip()[:100]))
@@ -194,7 +253,7 @@ class Layers(unittest.TestCase):
 
 class PublicHeaders(unittest.TestCase):
     def headers(self):
-        return [f for f in files() if f.startswith("include/") and f.endswith(".h")]
+        return some(f for f in files() if f.startswith("include/") and f.endswith(".h"))
 
     def test_every_function_is_documented(self):
         """A comment directly before the declaration or in the same paragraph."""
@@ -249,14 +308,14 @@ class Library(unittest.TestCase):
 
     def test_no_mutable_statics(self):
         wrong = []
-        for member, name, kind, section in self.symbols():
+        for member, name, kind, section in some(self.symbols()):
             constant = section.startswith((".rodata", ".data.rel.ro", ".text"))
             if kind in "dDbBCsSgG" and kind and not constant:
                 wrong.append("%s: %s lies in %s" % (member, name, section or "common"))
         self.assertFalse(wrong, "\n  " + "\n  ".join(wrong))
 
     def test_does_not_print_exit_or_read_the_environment(self):
-        wrong = ["%s: uses %s" % (m, n) for m, n, kind, _ in self.symbols() if kind == "U" and n in UNWELCOME]
+        wrong = ["%s: uses %s" % (m, n) for m, n, kind, _ in some(self.symbols()) if kind == "U" and n in UNWELCOME]
         self.assertFalse(wrong, "\n  " + "\n  ".join(wrong))
 
     def test_exports_what_the_headers_declare_and_nothing_else(self):

@@ -43,7 +43,8 @@ def run(name, seconds, more):
     subprocess.check_call([os.path.join(BUILD, "tests", "fuzz", "fuzz_seeds"), target, seeds],
                           env=dict(env, ASAN_OPTIONS="detect_leaks=0"))
     before = set(os.listdir(found))
-    folders = [corpus, seeds, os.path.join(TOP, "tests", "regress", target)]
+    folders = [corpus, seeds, os.path.join(TOP, "tests", "regress", target),
+               os.path.join(TOP, "tests", "golden", target, "accept"), os.path.join(TOP, "tests", "golden", target, "reject")]
     # The known ones first: a regression is told as such, without a search.
     p = subprocess.run([os.path.join(BUILD, "tests", "fuzz", name), "-max_total_time=%d" % seconds, "-timeout=10",
                         "-rss_limit_mb=2048", "-entropic=0", "-artifact_prefix=" + found + "/", "-print_final_stats=1"] + more +

@@ -7,7 +7,7 @@
  * they migrate with their machine.
  *
  * A bitmap that an operation uses (a backup, a migration) is busy. Busy does not mean that its bits stand still: it
- * goes on recording, and is listed with its true count. It only cannot be removed, cleared, enabled, disabled or merged
+ * keeps recording, and is listed with its true count. But it cannot be removed, cleared, enabled, disabled or merged
  * into.
  *
  * A backup splits the bitmap: new writes go to a successor, and the bits of the bitmap stand still while the backup
@@ -32,7 +32,7 @@ struct gw_bitmap_config {
     const char
         *name; /* 1 to 1023 bytes, of its own on the disk; a longer one than 255 bytes needs an alias to migrate */
     uint64_t granularity; /* bytes: a power of two from 512 to 2 GiB; 0: the disk's cluster, from 4 KiB to 64 KiB */
-    bool persistent;      /* whoever keeps the disk stores it with the disk */
+    bool persistent;      /* it is stored with the disk when the disk is closed */
     bool disabled;        /* does not record until it is enabled */
 };
 
@@ -62,7 +62,7 @@ GW_API int gw_disk_bitmap_disable(struct gw_disk *disk, const char *name, struct
  * here too. The other one may be busy. -EINVAL: the lengths differ. */
 GW_API int gw_disk_bitmap_merge(struct gw_disk *disk, const char *name, struct gw_disk *from_disk, const char *from,
                                 struct gw_error *err);
-/* Whoever loads the disk says so of a bitmap that missed writes, or whose storage cannot be written. */
+/* Called after the disk was opened: this bitmap missed writes (inconsistent), or its storage cannot be written (read-only). */
 GW_API int gw_disk_bitmap_mark(struct gw_disk *disk, const char *name, bool inconsistent, bool read_only,
                                struct gw_error *err);
 
@@ -72,7 +72,7 @@ static inline int gw_disk_bitmap_at(struct gw_disk *disk, unsigned i, struct gw_
 {
     return gw_disk_bitmap_at_sized(disk, i, info, sizeof *info);
 }
-/* The first dirty range at or behind `from`, cut at the end of the disk. *ret_bytes 0: there is none. Of a split bitmap
+/* The first dirty range at or after `from`, cut at the end of the disk. *ret_bytes 0: there is none. Of a split bitmap
  * without its successor. */
 GW_API int gw_disk_bitmap_next(struct gw_disk *disk, const char *name, uint64_t from, uint64_t *ret_offset,
                                uint64_t *ret_bytes, struct gw_error *err);

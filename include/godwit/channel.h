@@ -37,7 +37,7 @@ enum gw_channel_feature {
     GW_CHANNEL_SEEKABLE = 1 << 1, /* preadv and pwritev work: mapped-ram */
     GW_CHANNEL_PEEK = 1 << 2,     /* peek works */
     GW_CHANNEL_MULTI = 1 << 3,    /* its address can be connected again: multifd, preempt */
-    GW_CHANNEL_COMMAND = 1 << 4,  /* a command's standard input and output: nobody knows whether it ever answers */
+    GW_CHANNEL_COMMAND = 1 << 4,  /* a command's standard input and output: it is not known whether the command ever answers */
 };
 
 struct gw_channel_ops {
@@ -94,7 +94,7 @@ struct gw_channel {
     uint64_t timeout_ns;  /* give up when nothing moved for so long; 0 = never. Set by gw_channel_set_timeout */
     uint64_t bytes_in;    /* counted by the functions below; read them with gw_channel_bytes */
     uint64_t bytes_out;
-    size_t ops_bytes;     /* the size of the program's ops: what lies behind it is not there */
+    size_t ops_bytes;     /* the size of the program's ops: members beyond it do not exist */
     uint64_t reserved[8]; /* zeros */
 };
 
@@ -125,7 +125,7 @@ GW_API int gw_channel_preadv_full(struct gw_channel *ch, struct iovec *iov, int 
 GW_API int gw_channel_pwritev_full(struct gw_channel *ch, struct iovec *iov, int n, uint64_t offset,
                                    struct gw_error *err);
 
-/* Moves the stream position, and tells it. Need GW_CHANNEL_SEEKABLE. */
+/* Set and return the stream position. Need GW_CHANNEL_SEEKABLE. */
 GW_API int gw_channel_seek(struct gw_channel *ch, uint64_t offset, struct gw_error *err);
 GW_API int gw_channel_tell(struct gw_channel *ch, uint64_t *ret_offset, struct gw_error *err);
 /* fdatasync for files; 0 and nothing else for all that stores nothing. */
@@ -143,7 +143,7 @@ GW_API uint64_t gw_channel_queued(struct gw_channel *ch);
  * is not known. Any thread. */
 GW_API bool gw_channel_peer_gone(struct gw_channel *ch);
 GW_API void gw_channel_shutdown(struct gw_channel *ch); /* any thread */
-/* By the owner, when nobody else uses the channel any more. A channel that is freed without it was given up: what is
+/* Called by the owner when no other thread uses the channel any more. A channel that is freed without it was given up: what is
  * buffered may be lost, a command is killed. exec: waits for the command's end, at most timeout_ns after it last wrote
  * something; -EIO when it says that it failed (exit status), -ECONNRESET when it was killed. -ECANCELED after a shutdown. */
 GW_API int gw_channel_close(struct gw_channel *ch, struct gw_error *err);
@@ -154,10 +154,10 @@ GW_API struct gw_channel *gw_channel_free(struct gw_channel *ch);
  *
  * tcp:HOST:PORT  tcp:[V6]:PORT  unix:PATH  vsock:CID:PORT  fd:N  exec:COMMAND  file:PATH[,offset=SIZE]
  * tcp    PORT is decimal; 0 lets the system choose when listening. HOST is a name or an IPv4 address; an empty one
- *        listens on all addresses (v6 and v4) and connects to loopback. A host that has gone without a word is noticed
+ *        listens on all addresses (v6 and v4) and connects to loopback. A host that vanished (no FIN, no RST) is noticed
  *        within about three minutes, whatever the time-out (-ETIMEDOUT). A name with several addresses: they are tried
  *        in turn when connecting, all of them are listened on. V6 may carry a scope: [fe80::1%eth0].
- * unix   at most 107 bytes. Listening replaces a socket file that nobody listens on any more, and no other file.
+ * unix   at most 107 bytes. Listening replaces a socket file that no process listens on any more, and no other file.
  * vsock  CID and PORT are decimal: 1 is this host, 2 the host of a VM, 4294967295 (listening) all; port as in tcp.
  * fd     N is a descriptor of this process: a stream socket, a pipe, a file, a device; for gw_listen also a socket that
  *        listens already.
@@ -186,7 +186,7 @@ GW_API int gw_uri_parse(const char *text, struct gw_uri *ret_uri, struct gw_erro
 #define GW_URI_TEXT 4352 /* fits all */
 GW_API void gw_uri_format(const struct gw_uri *uri, char *buf, size_t size);
 
-/* Wakes whoever waits in a call that was given it, which then returns -ECANCELED. One trigger lasts: later calls end at
+/* Wakes every call that was given it and waits; the call then returns -ECANCELED. One trigger lasts: later calls end at
  * once. May be given to any number of calls; freed when none of them runs any more. */
 struct gw_cancel;
 GW_API int gw_cancel_new(struct gw_cancel **ret_cancel, struct gw_error *err);
@@ -198,7 +198,7 @@ GW_API struct gw_cancel *gw_cancel_free(struct gw_cancel *cancel);
 /* Opens the sending side of an address: connects, starts the command, or creates the file (mode 0600, cut to exactly
  * the offset, the position there). timeout_ns bounds the connecting, looking up the name included, and becomes the
  * channel's own; 0: as long as the system tries. cancel may be NULL. fd: takes the descriptor whatever happens.
- * A destination that is not there yet is an error at once (-ECONNREFUSED, -ENOENT): who wants to wait calls again. */
+ * A destination that is not there yet is an error at once (-ECONNREFUSED, -ENOENT): to wait for it, call again. */
 GW_API int gw_connect(const struct gw_uri *uri, uint64_t timeout_ns, struct gw_cancel *cancel,
                       struct gw_channel **ret_channel, struct gw_error *err);
 

@@ -50,7 +50,7 @@ struct gw_control;
 
 struct gw_control_ops { /* any may be NULL: then the command is refused */
     size_t bytes; /* GW_SIZED(struct gw_control_ops) */
-    /* What query-status tells: "running", "paused", "inmigrate", "postmigrate" (gw_vm_place tells), "prelaunch",
+    /* What query-status returns: "running", "paused", "inmigrate", "postmigrate" (gw_vm_place tells), "prelaunch",
      * "shutdown", ... */
     const char *(*run_state)(void *opaque); /* NULL: "running" */
     int (*stop)(void *opaque, struct gw_error *err); /* QMP stop */
@@ -63,10 +63,10 @@ struct gw_control_config {
     const struct gw_control_ops *ops;
     void *opaque;
     gw_event_fn on_event; /* sees every event of the sessions that the control started; may be NULL */
-    const char *name;     /* what query-name tells; may be NULL. All texts are copied, ops too; opaque is borrowed */
+    const char *name;     /* what query-name returns; may be NULL. All texts are copied, ops too; opaque is borrowed */
     bool waits;           /* the machine has no guest yet: `migrate-incoming` may fill it (--incoming defer) */
     bool start_paused;    /* as in recv.h, of every incoming machine: `cont` starts it */
-    /* progress_timeout_ns of send.h and of recv.h for whoever does not name one (x-godwit-timeout-ms) */
+    /* progress_timeout_ns of send.h and of recv.h where a command gives none (x-godwit-timeout-ms) */
     uint64_t send_timeout_ns, recv_timeout_ns;
 };
 

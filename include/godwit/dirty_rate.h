@@ -41,7 +41,7 @@ enum gw_dirty_rate_status {
     GW_DIRTY_RATE_UNSTARTED,
     GW_DIRTY_RATE_MEASURING,
     GW_DIRTY_RATE_MEASURED,
-    GW_DIRTY_RATE_FAILED, /* or was ended before its time: `error` tells */
+    GW_DIRTY_RATE_FAILED, /* or was ended early: see `error` */
 };
 
 struct gw_dirty_rate_config {
@@ -57,7 +57,7 @@ struct gw_dirty_rate {
     uint64_t duration_ns;  /* as asked for; once measured, as it was */
     uint32_t sample_pages; /* for each GiB; 0 unless SAMPLING */
     uint64_t bytes_per_s;  /* once measured */
-    unsigned vcpus;        /* VCPUS, once measured: of so many gw_dirty_rate_vcpu tells */
+    unsigned vcpus;        /* VCPUS, once measured: how many vCPUs gw_dirty_rate_vcpu knows */
     struct gw_error error; /* code 0 unless FAILED */
 };
 

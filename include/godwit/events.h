@@ -38,7 +38,7 @@ enum gw_status {
 };
 GW_API const char *gw_status_name(enum gw_status status);
 
-/* Who may run the guest. At most one side ever does; UNDECIDED means that this side cannot know (the link was lost
+/* Which side may run the guest. At most one side ever does; UNDECIDED means that this side cannot know (the link was lost
  * between the last byte and the answer): it does not run the guest by itself, and says so. */
 enum gw_owner { GW_OWNER_SOURCE, GW_OWNER_DESTINATION, GW_OWNER_UNDECIDED };
 

@@ -123,7 +123,7 @@ GW_API int gw_extract_device(struct gw_image *image, const char *device, const c
 GW_API int gw_extract_xml(struct gw_image *image, const char *path, bool replace, struct gw_error *err);
 GW_API int gw_extract_description(struct gw_image *image, const char *path, bool replace, struct gw_error *err);
 
-/* A part of a block, or all that is behind offset (bytes 0), and its guest-physical address. Whole pages. */
+/* A part of a block, or everything from offset on (bytes 0), and its guest-physical address. Whole pages. */
 struct gw_elf_place {
     const char *block;
     uint64_t address;
@@ -167,7 +167,7 @@ static inline int gw_extract_elf(struct gw_image *image, const char *path, const
 
 enum gw_reason_weight {
     GW_REASON_NOTE,    /* differs, and does no harm */
-    GW_REASON_UNKNOWN, /* it depends on what the destination's program knows, or how it is started, which is not told */
+    GW_REASON_UNKNOWN, /* it depends on the destination's program and how it is started, which the files do not say */
     GW_REASON_REFUSED, /* the stream is refused for it */
 };
 

@@ -60,8 +60,8 @@ struct gw_forecast_in {
 
     struct gw_forecast_point dirty[GW_FORECAST_POINTS]; /* two different times at least, where the guest runs */
     unsigned points;
-    /* Of what is written to pages that are still to be sent in a pass, the share that is found dirty at its end all the same: 0 where the
-     * tracker is re-armed right before a page goes, 1 where that is once for each pass. */
+    /* Of what is written to pages that are still to be sent in a pass, the share that is found dirty at its end all
+     * the same: 0 where the tracker is re-armed right before a page goes, 1 where that is once for each pass. */
     bool early_known; /* false: taken as 0.3 to 1 */
     double early_share;
 

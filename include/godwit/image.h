@@ -3,7 +3,7 @@
  * image: a machine at rest: in a parked file, a migration stream, a mapped-ram file, a libvirt save image, or in memory.
  *
  * An image is any VMM's machine: its devices are carried as the bytes that they are (docs/wire-format.md 13.3), so that
- * nobody here needs to know them. It is opened from a file of any of these formats, told apart by content; written in any
+ * nobody here needs to know them. It is opened from a file of any of these formats, which is recognised by its content; written in any
  * of them; received from a running VMM and sent to a waiting one.
  *
  *     gw_image_open ----.                    .--> gw_image_write (any format)
@@ -57,15 +57,16 @@ GW_API bool gw_path_is_far(const char *path);
 /* Of exactly this file, at exactly this byte. */
 GW_API int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_folder,
                             struct gw_image **ret_image, struct gw_error *err);
-/* As gw_image_open_in, also of a machine that is not whole: in postcopy its source was lost (GW_PARK_INCOMPLETE, godwit/park.h). Of one
- * that is not, gw_image_vm is refused, and so is every format but parked: for gw_image_salvage. */
+/* As gw_image_open_in, also of a machine that is not whole: in postcopy its source was lost (GW_PARK_INCOMPLETE,
+ * godwit/park.h). Of one that is not, gw_image_vm is refused, and so is every format but parked: for
+ * gw_image_salvage. */
 GW_API int gw_image_open_half(const char *path, const char *temporary_folder, struct gw_image **ret_image, struct gw_error *err);
 /* An empty one, to be received into. ram_folder: RAM is kept in an unlinked sparse file there, which is tried; NULL: in
  * memory. */
 GW_API int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_error *err);
 /* Of one that gw_image_new made: a guest with more RAM is refused, -ENOMEM, before any of it comes. 0, as at first: no limit
  * in a file; in memory what the host has available (MemAvailable), since a source says a size and pays nothing for it. A guest
- * most of whose RAM is zeros needs less than it has: who knows that may set more. */
+ * most of whose RAM is zeros needs less than it has: if you know that, you may set more. */
 GW_API void gw_image_set_ram_limit(struct gw_image *image, uint64_t bytes);
 /* Takes NULL, returns NULL. No session of its vm may be left. */
 GW_API struct gw_image *gw_image_free(struct gw_image *image);
@@ -92,7 +93,7 @@ GW_API bool gw_image_runs(const struct gw_image *image);
 GW_API int gw_image_set_runs(struct gw_image *image, bool runs, struct gw_error *err);
 
 /* The file that it was opened from, while its machine goes on elsewhere. -EINVAL: it came from no regular file.
- * lock: until the image is freed. -EBUSY: somebody else has it.
+ * lock: until the image is freed. -EBUSY: another process has it.
  * mark_sent: notes in the file (extended attribute user.godwit.sent) where it was sent: `state` is "sent", or "perhaps
  * sent" when that is not known; NULL takes the mark off. -ENOTSUP: its file system keeps no such marks.
  * sent: whether there is such a note, and its text, cut to size (1 or more).
@@ -103,12 +104,12 @@ GW_API int gw_image_mark_sent(struct gw_image *image, const char *state, const c
 GW_API bool gw_image_sent(const struct gw_image *image, char *buf, size_t size);
 GW_API int gw_image_remove(struct gw_image *image, struct gw_error *err);
 
-/* A machine for gw_send_start (an image that is full) or gw_recv_start (an empty one, which takes any machine). It is the
- * image's: do not free it. `park` is called when everything has arrived, before the source is told that it may forget
- * its guest: a failure of it leaves the guest with the source. Should the source take its guest back meanwhile, reading the
- * image, and so gw_image_write, ends with -ECANCELED, and so does the session, also when the file was done just then: what
- * park has made is to be taken back (gw_image_revert) when the session failed and its owner is the source. NULL: nothing is to be done. Its
- * max-bandwidth is 0 at first: unlimited. */
+/* A machine for gw_send_start (an image that is full) or gw_recv_start (an empty one, which takes any machine). It is
+ * the image's: do not free it. `park` is called when everything has arrived, before the source is told that it may
+ * forget its guest: a failure of it leaves the guest with the source. Should the source take its guest back
+ * meanwhile, reading the image, and so gw_image_write, ends with -ECANCELED, and so does the session, also when the
+ * file was done just then: what park has made is to be taken back (gw_image_revert) when the session failed and its
+ * owner is the source. NULL: nothing is to be done. Its max-bandwidth is 0 at first: unlimited. */
 GW_API int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_error *err), void *opaque,
                        struct gw_vm **ret_vm, struct gw_error *err);
 
@@ -161,9 +162,10 @@ static inline int gw_image_salvage(struct gw_image *image, struct gw_image *rest
     return gw_image_salvage_sized(image, rest, options, sizeof *options, err);
 }
 
-/* An empty image (gw_image_new) will get what `half` lacks, from its source, which waits: gw_recv_start on its vm listens, and begins
- * with GW_STATUS_POSTCOPY_PAUSED; a connection that is lost is waited for again at the same address, until
- * gw_recv_yank. Who comes and is no source is dropped. -EALREADY: it lacks nothing; -EBUSY, -ENOMEM. */
+/* An empty image (gw_image_new) will get what `half` lacks, from its source, which waits: gw_recv_start on its vm
+ * listens, and begins with GW_STATUS_POSTCOPY_PAUSED; a connection that is lost is waited for again at the same
+ * address, until gw_recv_yank. A connection that is no source of this machine is dropped. -EALREADY: it lacks
+ * nothing; -EBUSY, -ENOMEM. */
 GW_API int gw_image_await(struct gw_image *rest, const struct gw_image *half, struct gw_error *err);
 
 struct gw_image_write_options {

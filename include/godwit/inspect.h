@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * inspect: what is in a migration stream, told as text for people or as JSON for programs.
+ * inspect: what is in a migration stream, as text for people or as JSON for programs.
  *
  * The stream may be QEMU's or ours, from a file (also mapped-ram), a pipe or a socket. It needs no machine, and streams
- * with features that the engine does not load are told as well. Nothing of it is trusted.
+ * with features that the engine does not load are described as well. Nothing in them is trusted.
  *
  *     gw_inspect_new --> gw_inspect_read or gw_inspect_file --> gw_inspect_print (any number of times) --> gw_inspect_free
  *
@@ -30,7 +30,7 @@ GW_API int gw_inspect_new(struct gw_inspect **ret_inspect, struct gw_error *err)
 GW_API int gw_inspect_read(struct gw_inspect *in, struct gw_channel *channel, struct gw_error *err);
 
 /* The same for what lies at path; "-" is standard input. Besides a plain stream: one that was compressed as a whole
- * with gzip, bzip2, xz, lzop or zstd (that program is run; the offsets told are those of the plain stream), a libvirt save
+ * with gzip, bzip2, xz, lzop or zstd (that program is run; the offsets are those of the plain stream), a libvirt save
  * image, a parked machine. A pipe that is none of a plain stream is first put into a file without a name in temporary_folder
  * (NULL: /var/tmp). */
 GW_API int gw_inspect_file(struct gw_inspect *in, const char *path, const char *temporary_folder,

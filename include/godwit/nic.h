@@ -8,7 +8,7 @@
  * announce-step and announce-max. gw_vm_announce makes one at any time. A machine that has left is not announced any more, and
  * neither is one whose arrival was taken back.
  *
- * Threads: any. The first round is sent by whoever begins the announcement, before that returns; those after it by a thread of the
+ * Threads: any. The first round is sent by the thread that begins the announcement, before the call returns; those after it by a thread of the
  * library, until the last round or the end of the vm.
  */
 #ifndef GODWIT_NIC_H
@@ -28,9 +28,10 @@ extern "C" {
 struct gw_nic_config {
     const char *id;  /* 1..127 bytes, the machine has no other of this name: what `interfaces` below means. Copied */
     uint8_t mac[6];  /* of one card: neither zeros nor a group's */
-    /* Gives one frame to the network, as if the card had sent it. Never two at once for one vm. It must not wait for long, as the
-     * machine that has arrived is started behind it, and must not call the functions of this part. A failure ends nothing: the other cards and
-     * the rounds to come are not changed by it, and only `send` itself can tell somebody (and the trace event `announce`). */
+    /* Gives one frame to the network, as if the card had sent it. Never two at once for one vm. It must not wait for
+     * long, as the machine that has arrived is started behind it, and must not call the functions of this part. A
+     * failure ends nothing: the other cards and the rounds to come are not changed by it, and only `send` itself (or
+     * the trace event `announce`) can report it. */
     int (*send)(void *opaque, const void *frame, size_t bytes, struct gw_error *err);
     void *opaque;
 };
@@ -70,7 +71,7 @@ static inline int gw_vm_announce(struct gw_vm *vm, const struct gw_announce_conf
 struct gw_nic_port;
 
 /* A tap device of this host that is there already; it is opened until the port is freed. What is sent comes in from it, as what
- * the guest sends. -ENODEV: there is none of this name. -EBUSY: somebody has it open. -EPERM, ... */
+ * the guest sends. -ENODEV: there is none of this name. -EBUSY: another process has it open. -EPERM, ... */
 GW_API int gw_nic_open_tap(const char *name, struct gw_nic_port **ret_port, struct gw_error *err);
 /* The same for a descriptor of a tap or macvtap device, as a VMM has it; closed with the port. A header
  * of offloads (IFF_VNET_HDR) is put before each frame. It must be without packet information (IFF_NO_PI), as all VMMs have theirs.

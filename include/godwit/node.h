@@ -36,21 +36,21 @@ enum gw_node_cache {
 
 enum gw_node_flags {
     GW_NODE_UNMAP = 1,  /* zero: the room may be given back */
-    GW_NODE_DURABLE = 2 /* write, zero: on the disk when the call returns, as with a flush behind it */
+    GW_NODE_DURABLE = 2 /* write, zero: on the disk when the call returns, as if a flush followed */
 };
 
 struct gw_node_options {
-    /* "raw", "nbd", "qcow2". NULL: told from the name and the first bytes. What looks like no format is raw then, and
+    /* "raw", "nbd", "qcow2". NULL: found out from the name and the first bytes. What looks like no format is raw then, and
      * its first bytes cannot be made to look like one: a guest could hand itself other files of the host that way. */
     const char *format;
     enum gw_node_cache cache;
     bool read_only;
-    bool unlocked; /* no image locks: somebody else sees to it that no two write */
+    bool unlocked; /* no image locks: the caller makes sure that no two processes write */
     bool inactive; /* as after gw_node_inactivate: for a machine that is still to arrive */
 };
 
 /* what: a path, or the URI of an NBD export (nbd://, nbd+unix://, ...). options NULL: all zero.
- * -EBUSY: somebody else has it. -EINVAL, -ENOTSUP: the format. Else as open(2). */
+ * -EBUSY: another process has it. -EINVAL, -ENOTSUP: the format. Else as open(2). */
 GW_API int gw_node_open_sized(const char *what, const struct gw_node_options *options, size_t options_bytes,
                               struct gw_node **ret, struct gw_error *err);
 static inline int gw_node_open(const char *what, const struct gw_node_options *options, struct gw_node **ret,
@@ -58,7 +58,7 @@ static inline int gw_node_open(const char *what, const struct gw_node_options *o
 {
     return gw_node_open_sized(what, options, sizeof *options, ret, err);
 }
-/* NULL: nothing is done. Does not flush. An error tells that what was written may not be on the disk; it is freed all
+/* NULL: nothing is done. Does not flush. An error means that what was written may not be on the disk; it is freed all
  * the same. */
 GW_API int gw_node_free(struct gw_node *n, struct gw_error *err);
 
@@ -83,9 +83,9 @@ GW_API int gw_node_flush(struct gw_node *n, struct gw_error *err);
 /* -EBUSY: it is in use (gw_node_use in the library). -ENOTSUP. What is new reads as zeros. */
 GW_API int gw_node_resize(struct gw_node *n, uint64_t bytes, struct gw_error *err);
 
-/* A machine that moves hands its disks over: the source gives up its locks, and what it has of the disk in memory, when
- * it has stopped and sent what goes of them; the destination takes them before it starts. An inactive node is neither read nor written. Both do
- * nothing when it is so already. gw_node_activate: -EBUSY, somebody else has it. */
+/* A machine that moves hands its disks over: the source gives up its locks, and what it has of the disk in memory,
+ * when it has stopped and sent what goes of them; the destination takes them before it starts. An inactive node is
+ * neither read nor written. Both do nothing when it is so already. gw_node_activate: -EBUSY, another process has it. */
 GW_API int gw_node_activate(struct gw_node *n, struct gw_error *err);
 GW_API int gw_node_inactivate(struct gw_node *n, struct gw_error *err);
 

@@ -6,9 +6,9 @@
  * completes it later, or declines; what it declines goes by the stream. What its two ends have to tell each other in the order of
  * the stream goes in records of its own, at the beginning and the end of each stretch of pages:
  *
- *     SETUP    begin, end                               behind the list of blocks
+ *     SETUP    begin, end                               after the list of blocks
  *     PAGES    begin, pages, end                        any number of times; the machine runs
- *     FINISH   begin, pages, end                        the machine stands; behind its end nothing is sent
+ *     FINISH   begin, pages, end                        the machine has stopped; nothing is sent after its end
  *
  * Order. A page that was taken must be in the destination's memory, and the destination's end must have said so
  * (gw_transport_placed), before a record or page of the stream that follows can overtake it:
@@ -18,7 +18,7 @@
  * Between two such points a page comes once only.
  *
  * It goes with neither xbzrle nor multifd nor mapped-ram, and not with the machine of an image; a session that is to
- * use both is refused (-EINVAL). The destination must have a transport too: records that nobody reads end its load.
+ * use both is refused (-EINVAL). The destination must have a transport too: a destination without one refuses such records.
  *
  * Threads: all ops on the session's thread, one at a time. gw_page_taken on any. Ops should return soon: a cancel waits for
  * them. Errors of ops fail the migration; blame is the embedder's where none is set.
@@ -55,7 +55,7 @@ struct gw_transport_page {
 };
 
 struct gw_transport_out; /* the stream, for records */
-struct gw_transport_in;  /* the stream, behind the head of a record */
+struct gw_transport_in;  /* the stream, after the head of a record */
 
 struct gw_page_transport_ops {
     size_t bytes; /* GW_SIZED(struct gw_page_transport_ops) */
@@ -83,8 +83,8 @@ struct gw_page_transport_ops {
  * the machine of an image; -EINVAL: there is neither take nor record. */
 GW_API int gw_vm_set_page_transport(struct gw_vm *vm, const struct gw_page_transport_ops *ops, void *opaque,
                                     struct gw_error *err);
-/* So many pages that were taken for LATER are complete. result 0, or a negative errno: the migration fails with it. Any thread, from
- * take on until abort has returned. More than were taken are ignored. */
+/* So many pages that were taken for LATER are complete. result 0, or a negative errno: the migration fails with it.
+ * Any thread, from take on until abort has returned. More than were taken are ignored. */
 GW_API void gw_page_taken(struct gw_vm *vm, unsigned pages, int result);
 
 /* In begin and end: one record. The bytes are copied; the other end has to know how many there are. */

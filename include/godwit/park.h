@@ -77,7 +77,7 @@ enum gw_park_result {
 
 struct gw_park_outcome {
     enum gw_park_result result;
-    const char *file; /* KEPT, INCOMPLETE; UNDECIDED, unless somebody has moved it; else NULL. Until gw_park_free */
+    const char *file; /* KEPT, INCOMPLETE; UNDECIDED, unless it was moved meanwhile; else NULL. Until gw_park_free */
     bool whole;       /* all of the machine had come */
     bool packs;       /* KEPT: gw_park_pack makes the file smaller */
     uint64_t far_bytes; /* KEPT, and the path is a server: of the file */

@@ -2,7 +2,7 @@
  *
  * recv: a machine arrives.
  *
- * A listening session survives the world: whoever connects and is not a source of this machine (closes, sends garbage,
+ * A listening session survives strangers: a connection that is not a source of this machine (closes, sends garbage,
  * stays silent for hello_timeout_ns) is dropped with a GW_EVENT_LOG, and the next one gets its turn. The session fails
  * only when a source had begun to change the machine's memory or devices. The peer is hostile until proven otherwise:
  * every length is checked before use, and the guest is started only after everything was loaded and checked.
@@ -38,8 +38,9 @@ struct gw_recv_config {
     /* Capabilities and parameters of this and later sessions of the vm: all of them take the place of those of
      * gw_vm_options when the session starts; none does when it cannot. Read during the call. NULL: they stay. */
     const struct gw_options *options;
-    /* Of a machine that stands for an image, at a socket: behind the switch to postcopy a source that is lost is waited for again at the
-     * same address (GW_STATUS_POSTCOPY_PAUSED), until gw_recv_yank. Who comes and is no source is dropped. */
+    /* Of a machine that stands for an image, at a socket: after the switch to postcopy a source whose connection is
+     * lost is waited for again at the same address (GW_STATUS_POSTCOPY_PAUSED), until gw_recv_yank. A connection that
+     * is no source of this machine is dropped. */
     bool await_source;
 };
 
@@ -57,20 +58,21 @@ GW_API int gw_recv_wait(struct gw_recv *r, struct gw_error *err);
 GW_API int gw_recv_fd(struct gw_recv *r, struct gw_error *err);
 /* -EALREADY once the guest was started. (any) */
 GW_API int gw_recv_cancel(struct gw_recv *r, struct gw_error *err);
-/* Tears the connection down. Once the machine of a plain source is started here the source is told first, for 5 s at
+/* Tears the connection down. Once the machine of a plain source runs here, the source is sent the result first, for 5 s at
  * most: it would run its machine on when the connection just ended. (any) */
 GW_API void gw_recv_yank(struct gw_recv *r);
 GW_API enum gw_status gw_recv_status(struct gw_recv *r);                    /* (any) */
 GW_API enum gw_owner gw_recv_owner(struct gw_recv *r);                      /* (any) */
-/* Whether a source has begun to change the machine. After a failed session that nobody touched it waits as it did
+/* Whether a source has begun to change the machine. After a failed session that changed nothing it waits as it did
  * before. (any) */
 GW_API bool gw_recv_touched(const struct gw_recv *r);
-/* After an end with GW_OWNER_UNDECIDED: everything was loaded but the source's last word did not come. The operator, who
+/* After an end with GW_OWNER_UNDECIDED: everything was loaded but the source's last message did not come. The operator, who
  * has asked the source (gw_send_owner says DESTINATION), takes the guest: it runs here. -EALREADY, -EINVAL. */
 GW_API int gw_recv_claim(struct gw_recv *r, struct gw_error *err);
-/* Postcopy, of a machine that runs here and whose connection was lost (GW_STATUS_POSTCOPY_PAUSED; it stands at the next page that it
- * lacks): its source can go on at this address. Listens before it returns, as gw_recv_address tells. Any number of times. A source
- * that cannot be understood there is dropped. -EINVAL: it is not paused; -EALREADY: it listens already. (any) */
+/* Postcopy, of a machine that runs here and whose connection was lost (GW_STATUS_POSTCOPY_PAUSED; it stands at the
+ * next page that it lacks): its source can go on at this address. Listens before it returns, as gw_recv_address
+ * tells. Any number of times. A source that cannot be understood there is dropped. -EINVAL: it is not paused;
+ * -EALREADY: it listens already. (any) */
 GW_API int gw_recv_recover(struct gw_recv *r, const char *uri, struct gw_error *err);
 /* Postcopy, of a machine that runs here: gives the connection up, as if it had been lost. -EINVAL: no pages follow. (any) */
 GW_API int gw_recv_pause(struct gw_recv *r, struct gw_error *err);
@@ -90,8 +92,9 @@ static inline bool gw_recv_waits(struct gw_recv *r, struct gw_postcopy_waits *re
     return gw_recv_waits_sized(r, ret_waits, sizeof *ret_waits, ret_vcpu, max);
 }
 GW_API void gw_recv_address(struct gw_recv *r, char *buf, size_t size);
-/* Takes NULL, returns NULL. Postcopy, of a machine that lost its source (it failed, and GW_OWNER_DESTINATION owned it): until now its threads
- * stood where they waited for a page. They go on with zeros for a moment, and the machine is stopped: it must not run any more. */
+/* Takes NULL, returns NULL. Postcopy, of a machine that lost its source (it failed, and GW_OWNER_DESTINATION owned
+ * it): until now its threads stood where they waited for a page. They go on with zeros for a moment, and the machine
+ * is stopped: it must not run any more. */
 GW_API struct gw_recv *gw_recv_free(struct gw_recv *r);
 
 #ifdef __cplusplus

@@ -76,7 +76,7 @@ GW_API int gw_send_fd(struct gw_send *s, struct gw_error *err);
 GW_API int gw_send_cancel(struct gw_send *s, struct gw_error *err);
 /* Goes on from pre-switchover. (any) */
 GW_API int gw_send_continue(struct gw_send *s, struct gw_error *err);
-/* The machine goes on at the destination as soon as it can, before all of its pages have come: those follow, and the ones
+/* The machine runs at the destination as soon as it can, before all of its pages have come: those follow, and the ones
  * that it waits for come first. Needs the capability postcopy-ram on both sides. Once it runs there the migration cannot be
  * cancelled. -EINVAL: the capability is off, or it is too late. (any) */
 GW_API int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * snapshot: the snapshots inside of a disk image (qcow2): the disk as it was, and the machine that ran on it then, as QEMU's
- * `savevm` and `snapshot-save` leave it there: a migration stream behind the end of the disk.
+ * `savevm` and `snapshot-save` leave it there: a migration stream after the end of the disk's contents.
  *
  *     disk image --gw_image_open_snapshot--> struct gw_image --gw_snapshot_write--> disk image
  *
@@ -31,7 +31,8 @@ struct gw_snapshot {
     uint64_t disk_bytes;
 };
 
-/* disk: a path, or to read also a URI of an NBD server. write: they are to be changed; nobody else may have the image then. */
+/* disk: a path, or to read also a URI of an NBD server. write: they are to be changed; no other process may have the
+ * image open then. */
 GW_API int gw_snapshots_open(const char *disk, bool write, struct gw_snapshots **ret_snapshots, struct gw_error *err);
 GW_API unsigned gw_snapshots_count(const struct gw_snapshots *snapshots);
 /* -ENOENT: there are not so many. */
@@ -44,7 +45,7 @@ static inline int gw_snapshots_get(const struct gw_snapshots *snapshots, unsigne
 }
 /* what: ID or name. -ENOENT. */
 GW_API int gw_snapshots_delete(struct gw_snapshots *snapshots, const char *what, struct gw_error *err);
-/* Takes NULL. An error tells that what was changed may not be on the disk; they are freed all the same. */
+/* Takes NULL. An error means that what was changed may not be on the disk; they are freed all the same. */
 GW_API int gw_snapshots_free(struct gw_snapshots *snapshots, struct gw_error *err);
 
 /* The machine in a snapshot; the image does not change. It is first copied into an unlinked file in temporary_folder (NULL:
@@ -53,9 +54,10 @@ GW_API int gw_snapshots_free(struct gw_snapshots *snapshots, struct gw_error *er
 GW_API int gw_image_open_snapshot(const char *disk, const char *what, const char *temporary_folder, struct gw_image **ret_image,
                                   struct gw_error *err);
 
-/* The machine becomes a snapshot of the disk as it is now, which QEMU starts with -loadvm. It must be a machine that had this
- * disk in this state. The snapshot is there when this returns, or nothing of it is. progress: called now and then by the calling thread; true:
- * stop, -ECANCELED; may be NULL. -EEXIST: there is one of this ID or name; -EINVAL: a name has 1 to 255 bytes. */
+/* The machine becomes a snapshot of the disk as it is now, which QEMU starts with -loadvm. It must be a machine that
+ * had this disk in this state. The snapshot is there when this returns, or nothing of it is. progress: called now and
+ * then by the calling thread; true: stop, -ECANCELED; may be NULL. -EEXIST: there is one of this ID or name; -EINVAL:
+ * a name has 1 to 255 bytes. */
 struct gw_snapshot_options {
     unsigned threads; /* 0: one per processor */
     bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes);

@@ -84,7 +84,7 @@ struct gw_list_ops {
     uint32_t max;              /* save and load refuse more */
 };
 
-/* Made by the macros below; all other members may be set behind a macro's last argument, for instance
+/* Made by the macros below; all other members may be set after a macro's last argument, for instance
  * GW_ARRAY(struct uart, rx, .since = 2, .name = "fifo"). */
 struct gw_field {
     const char *name;        /* NULL: as the member. Only in descriptions, never on the wire */
@@ -258,7 +258,7 @@ static inline int gw_registry_add(struct gw_registry *reg, const struct gw_state
 GW_API int gw_registry_add_alias(struct gw_registry *reg, void *device, const char *old_id, int old_instance,
                                  struct gw_error *err);
 /* Old-style callbacks beside descriptions (S5). Bytes move through the functions below. load must take exactly what
- * save put, and judge each value before it uses it: nobody else does. */
+ * save put, and check each value before it uses it: the library does not. */
 struct gw_sink;
 struct gw_supply;
 struct gw_legacy_ops {
@@ -285,7 +285,7 @@ GW_API void gw_registry_remove(struct gw_registry *reg, void *device);
 struct gw_vm;
 GW_API int gw_state_save(struct gw_vm *vm, void **ret_blob, size_t *ret_bytes, struct gw_error *err);
 /* Refused with -EBUSY while the machine runs. Loads over RAM that is already in place; starts nothing. A blob may have a
- * configuration, which is compared, and anything behind EOF. */
+ * configuration, which is compared, and anything after EOF. */
 GW_API int gw_state_load(struct gw_vm *vm, const void *blob, size_t bytes, struct gw_error *err);
 
 /* The schema of all registered device state as JSON text (malloc'ed): docs/formats/schema.md. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * stats: what query-migrate tells, with the same names and meaning (R22), and what it does not.
+ * stats: what query-migrate returns, with the same names and meaning (R22), and what it does not.
  *
  * Every byte on the wire is counted by cause exactly once: transferred is the sum of bytes_by[].
  *
@@ -54,7 +54,7 @@ struct gw_compression_stats {
 };
 
 /* Block migration: contents of disks. Source: transferred counts each byte of the disks once, remaining also what was written
- * since; destination: both go by the percentage that the source tells. */
+ * since; destination: both use the percentage that the source reports. */
 struct gw_disk_stats {
     uint64_t transferred_bytes, remaining_bytes;
     uint64_t total_bytes; /* 0: no disks are sent */
@@ -108,8 +108,8 @@ struct gw_stats {
     uint64_t downtime_ns;            /* stop asked of the embedder -> peer said it runs */
     enum gw_converges converges;     /* source, as of the last decision */
     uint64_t eta_ns;                 /* from then on until the machine is stopped; UNKNOWN: of this pass; NO: GW_ETA_UNKNOWN */
-    /* x-godwit-tended-convergence: the limit that holds now, and what was done last and why, in words. 0 and empty: it is off, or no
-     * round has ended; empty: nothing had to be done */
+    /* x-godwit-tended-convergence: the limit that holds now, and what was done last and why, in words. 0 and empty:
+     * it is off, or no round has ended; empty: nothing had to be done */
     uint64_t downtime_limit_ns;
     char tended[GW_TENDED_WORDS];
     bool one_way;                    /* destination: the source that is here opened no return path: it takes its guest for gone

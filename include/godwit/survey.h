@@ -56,9 +56,10 @@ static inline void gw_survey_get(struct gw_vm *vm, struct gw_survey *ret)
     gw_survey_get_sized(vm, ret, sizeof *ret);
 }
 
-/* Measures the link from here to a godwit that waits for a machine: bytes per second, the standard error as a share of them, the
- * round trip. It blocks for some 20 ms; on a slow link until 128 KiB and what the system keeps in buffers have gone, and 1 s after nothing moves. cancel may be NULL. The other side keeps waiting as before. -EPROTO: what listens
- * there is no godwit, or one that does not know this. */
+/* Measures the link from here to a godwit that waits for a machine: bytes per second, the standard error as a share
+ * of them, the round trip. It blocks for some 20 ms; on a slow link until 128 KiB and what the system keeps in
+ * buffers have gone, and 1 s after nothing moves. cancel may be NULL. The other side keeps waiting as before.
+ * -EPROTO: what listens there is no godwit, or one that does not know this. */
 GW_API int gw_link_probe(const char *uri, struct gw_cancel *cancel, uint64_t *ret_bytes_per_s, double *ret_error,
                          uint64_t *ret_round_trip_ns, struct gw_error *err);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * trace: what the library does, told as it does it, for people who look for a reason.
+ * trace: what the library does, reported as it does it, for people who look for the cause of something.
  *
  * Every event has a name, a line of text and a sentence that explains it (docs/tracing.md lists them). Nothing is traced
  * until it is asked for; an event that is off costs one load and a branch.

@@ -33,7 +33,7 @@ struct gw_options;
 enum gw_hand_over {
     GW_HAND_OVER_ARRIVED, /* destination: the machine belongs here now. Just before start */
     GW_HAND_OVER_LEFT,    /* source: the migration is complete, the machine belongs to the destination */
-    GW_HAND_OVER_REVOKED, /* destination: start failed behind ARRIVED, the source may run its machine on. It can arrive
+    GW_HAND_OVER_REVOKED, /* destination: start failed after ARRIVED, the source may let its machine run on. It can arrive
                            * here again, when it is claimed */
 };
 
@@ -46,15 +46,17 @@ struct gw_vm_ops {
     int (*stop)(void *opaque, struct gw_error *err);
 
     /* Runs the machine. On the destination after everything was loaded; on the source when a migration failed or was
-     * cancelled after stop. A failure on the destination is reported to the source, which then runs on. A background snapshot
-     * calls it on a thread of its own while memory is write-protected: who writes to memory then, start too, waits until the
-     * session has sent the page, so no thread that does may hold what `running` or an event callback waits for. */
+     * cancelled after stop. A failure on the destination is reported to the source, which then runs on. A background
+     * snapshot calls it on a thread of its own while memory is write-protected: a thread that writes to memory then
+     * (start too) waits until the session has sent the page, so no thread that does may hold what `running` or an
+     * event callback waits for. */
     int (*start)(void *opaque, struct gw_error *err);
 
     /* Whether vCPUs may execute now. */
     bool (*running)(void *opaque);
 
-    /* Optional; without it auto-converge is refused. Slow all vCPUs: of each 10 ms / (1 - percent/100) a vCPU may run 10 ms. 0 ends it. R11 auto-converge. */
+    /* Optional; without it auto-converge is refused. Slow all vCPUs: of each 10 ms / (1 - percent/100) a vCPU may run
+     * 10 ms. 0 ends it. R11 auto-converge. */
     void (*throttle)(void *opaque, unsigned percent);
 
     /* Optional; without it dirty-limit is refused. Limit what each vCPU may dirty, bytes per second; 0 ends it. R11 dirty-limit. */
@@ -80,8 +82,8 @@ struct gw_vm_ops {
  * its properties migration.send-configuration and send-section-footer leave them out; both sides must agree. */
 enum gw_stream_parts {
     GW_STREAM_CONFIGURATION = 1, /* machine type, UUID, capabilities: nothing of it is compared then */
-    GW_STREAM_FOOTERS = 2,       /* the mark behind each section */
-    GW_STREAM_DESCRIPTION = 4,   /* the names of all fields, behind the end; a destination takes it or not */
+    GW_STREAM_FOOTERS = 2,       /* the mark after each section */
+    GW_STREAM_DESCRIPTION = 4,   /* the names of all fields, after the end; a destination may ignore it */
 };
 
 struct gw_vm_config {
@@ -93,7 +95,7 @@ struct gw_vm_config {
     const struct gw_clock *clock; /* NULL: gw_clock_real. Copied */
     unsigned without; /* enum gw_stream_parts: what its streams, on either side, do not have */
     /* The smallest target page of its kind of machine; 0: 4096. Streams say the size of pages where it is another one, and where
-     * they do not, it is this. QEMU's ARM machines: 1024, so one with pages of 4096 bytes says so and is told so. */
+     * they do not, it is this. QEMU's ARM machines: 1024, so the head of one with pages of 4096 bytes says so, and must. */
     uint32_t least_page_bytes;
 };
 
@@ -133,9 +135,10 @@ enum gw_vm_place {
 GW_API enum gw_vm_place gw_vm_place(const struct gw_vm *vm);
 /* It left, and the other side has said that it has it: a guest that is started here then is a second one. Any thread. */
 GW_API bool gw_vm_runs_elsewhere(const struct gw_vm *vm);
-/* The embedder, or somebody who knows that the machine runs nowhere else, starts it here again: it can be migrated
- * again. The control socket's `cont` calls it (with force, of one that runs elsewhere). Starts nothing by itself. Any thread. -EBUSY
- * during a migration; -ENODATA where gw_vm_memory_given; and the error of a disk that cannot be taken over again (godwit/disk.h). */
+/* The embedder, knowing that the machine runs nowhere else, starts it here again: it can be migrated again. The
+ * control socket's `cont` calls it (with force, of one that runs elsewhere). Starts nothing by itself. Any thread.
+ * -EBUSY during a migration; -ENODATA where gw_vm_memory_given; and the error of a disk that cannot be taken over
+ * again (godwit/disk.h). */
 GW_API int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err);
 /* Memory of it was given back to the host when the destination had it (capability release-ram), and reads as zeros: a guest must
  * not run here until a machine was received. Any thread. */
@@ -221,7 +224,7 @@ struct gw_tracker_config {
     /* KVM back ends: all borrowed until the vm is freed. Slots may hold parts of blocks, or of several. What the guest
      * writes is found through slots only; what lies in none must be marked. The tracker turns the slots' dirty logging on
      * and off (KVM_SET_USER_MEMORY_REGION with `flags`), and for the log chooses KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 of the
-     * machine: nobody else can use KVM_GET_DIRTY_LOG on these slots meanwhile. */
+     * machine: no other code can use KVM_GET_DIRTY_LOG on these slots meanwhile. */
     int kvm_vm_fd;
     const struct gw_kvm_slot *slots;
     unsigned slot_count;
@@ -272,8 +275,8 @@ enum gw_notify {
     GW_NOTIFY_CLEANUP,      /* always last, however it ended */
 };
 typedef int (*gw_notify_fn)(void *opaque, enum gw_notify what, struct gw_error *err);
-/* On the session's thread. An error at SETUP refuses the migration, at COMPLETE it fails it. Around a sync it is told
- * (GW_EVENT_LOG) and the migration goes on; at CLEANUP it is ignored. The callbacks behind one that fails are not called. */
+/* On the session's thread. An error at SETUP refuses the migration, at COMPLETE it fails it. Around a sync it is reported
+ * (GW_EVENT_LOG) and the migration goes on; at CLEANUP it is ignored. The callbacks after one that fails are not called. */
 GW_API int gw_vm_add_notifier(struct gw_vm *vm, gw_notify_fn fn, void *opaque, struct gw_error *err);
 GW_API void gw_vm_remove_notifier(struct gw_vm *vm, gw_notify_fn fn, void *opaque);
 

@@ -23,8 +23,8 @@ struct gw_working_set;
 
 /* An empty one. */
 GW_API int gw_working_set_new(struct gw_working_set **ret_set, struct gw_error *err);
-/* Adds what the file has, behind what there is. -EPROTO: it is no such file, or broken; -EINVAL: its pages have another size than
- * those that are there already. The set is as it was then. */
+/* Adds the contents of the file after what is there already. -EPROTO: it is no such file, or broken; -EINVAL: its
+ * pages have another size than those that are there already. The set is as it was then. */
 GW_API int gw_working_set_read(struct gw_working_set *set, const char *path, struct gw_error *err);
 /* Seen under its name when it is whole. replace: what is there is replaced, else -EEXIST. */
 GW_API int gw_working_set_write(const struct gw_working_set *set, const char *path, bool replace, struct gw_error *err);

@@ -45,7 +45,7 @@ ssize_t gw_channel_peek(struct gw_channel *ch, void *buf, size_t n, struct gw_er
     ssize_t r;
 
     if (!(ch->features & GW_CHANNEL_PEEK))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s cannot be looked into before it is read", ch->name);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: its first bytes cannot be looked at without taking them out", ch->name);
     r = ch->ops->peek(ch, buf, n, err);
     if (r < 0)
         gw_context(err, "%s", ch->name);

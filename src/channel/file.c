@@ -204,7 +204,7 @@ static int open_error(const char *doing, const char *name, struct gw_error *err)
     int code = errno;
 
     return gw_fail(err, -code, GW_BLAME_LOCAL, "%s %.200s: %s", doing, name,
-                   code == ENXIO    ? "nobody reads this FIFO"
+                   code == ENXIO    ? "no process reads this FIFO"
                    : code == EEXIST ? "it is a symbolic link that leads nowhere"
                                     : strerror(code));
 }

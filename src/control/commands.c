@@ -56,11 +56,12 @@ int gw_cmd_cont(struct gw_control *c, json_t *args, json_t **ret_result, struct 
 
     if (gw_vm_runs_elsewhere(c->vm) && !json_is_true(json_object_get(args, "x-godwit-force")))
         return gw_fail(err, -EALREADY, GW_BLAME_CALLER,
-                       "the destination has said that it has this machine; a second one would use its disks too. Only if it "
-                       "does not run there and never will: x-godwit-force");
+                       "the destination said that it has this machine, and a second one here would write to the same disks. "
+                       "Only if it does not run there and never will, use x-godwit-force");
     if (gw_vm_memory_given(c->vm))
         return gw_fail(err, -ENODATA, GW_BLAME_CALLER,
-                       "memory of this machine was given back to the host when the destination had it (release-ram): it cannot run here");
+                       "memory of this machine was given back to the host when the destination had it (release-ram): it cannot "
+                       "run here");
     if (!c->ops.run_state || strcmp(run_state(c), "running")) {
         r = gw_control_may_run(c, err);
         if (r == 0)

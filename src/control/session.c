@@ -282,7 +282,7 @@ int gw_cmd_migrate_continue(struct gw_control *c, json_t *args, json_t **ret_res
     if (c->send)
         status = gw_send_status(c->send);
     if (status != GW_STATUS_PRE_SWITCHOVER || strcmp(state, gw_status_name(status)))
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no migration that waits for this: its state is %s", gw_status_name(status));
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no migration waits to be continued: its state is %s", gw_status_name(status));
     else
         r = gw_send_continue(c->send, err);
     pthread_mutex_unlock(&c->sessions);
@@ -354,7 +354,8 @@ int gw_cmd_yank(struct gw_control *c, json_t *args, json_t **ret_result, struct 
         const char *type = json_string_value(json_object_get(item, "type"));
 
         if (!type || strcmp(type, "migration") || (!sending(c) && !receiving(c))) {
-            r = gw_fail(err, -ENODEV, GW_BLAME_CALLER, "there is no such thing to yank");
+            r = gw_fail(err, -ENODEV, GW_BLAME_CALLER, "nothing to yank: the instance is not of type migration, or no migration "
+                        "is under way");
             break;
         }
     }

@@ -49,7 +49,7 @@ static int take_names(struct gw_bitmap_live *x, const struct gw_bitmap_record *r
     return x->node[0] && x->name[0]
                ? 0
                : gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                         "dirty bitmap record at byte %" PRIu64 " says neither itself nor before which %s it is of",
+                         "dirty bitmap record at byte %" PRIu64 " names no %s, and neither did one before it",
                          record->at, x->node[0] ? "bitmap" : "disk");
 }
 

@@ -62,7 +62,8 @@ static int check_nic(const struct gw_nic_config *c, struct gw_error *err)
     if (!n || n >= ID_BYTES)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the id of a network card has 1 to %u bytes, not %zu", ID_BYTES - 1, n);
     if (c->mac[0] & 1 || !memcmp(c->mac, nobody, sizeof nobody))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "network card %s: %02x:%02x:%02x:%02x:%02x:%02x is not the address of one card",
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "network card %s: %02x:%02x:%02x:%02x:%02x:%02x is not the address of one "
+                       "card",
                        c->id, c->mac[0], c->mac[1], c->mac[2], c->mac[3], c->mac[4], c->mac[5]);
     if (!c->send)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "network card %s has no call that sends", c->id);
@@ -384,7 +385,7 @@ int gw_vm_announce_sized(struct gw_vm *vm, const struct gw_announce_config *conf
 
     if (has_left(vm))
         return gw_fail(err, -EALREADY, GW_BLAME_CALLER,
-                       "the machine is not here: frames would lead to this host what is meant for it elsewhere");
+                       "the machine does not run here: announcing it would draw its network traffic to the wrong host");
     if (!config)
         return gw_announce_arrival(vm, err);
     r = gw_sized_in(&own, sizeof own, config, config_bytes, GW_SIZED_UNTIL(struct gw_announce_config, interface_count),

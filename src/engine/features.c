@@ -21,21 +21,21 @@ _Static_assert(GW_CAP_COUNT <= 64, "capabilities are bits of one word");
 
 static const struct gw_feature_rule rules[] = {
     {BIT(BACKGROUND_SNAPSHOT), 0, SNAPSHOT_NOT_WITH, "a snapshot goes out in one pass, and its machine stays here"},
-    {BIT(BLOCK), 0, BIT(BACKGROUND_SNAPSHOT), "disks are not sent as they were at one moment"},
-    {BIT(BLOCK), 0, BIT(MAPPED_RAM), "its file has no place for disks"},
+    {BIT(BLOCK), 0, BIT(BACKGROUND_SNAPSHOT), "disks cannot be sent as they were at the moment of the snapshot"},
+    {BIT(BLOCK), 0, BIT(MAPPED_RAM), "its file format has no place for disks"},
     {BIT(POSTCOPY_RAM), 0, BIT(IGNORE_SHARED), "memory that is not sent cannot be asked for"},
     {BIT(POSTCOPY_RAM), 0, BIT(MULTIFD), "pages that the guest waits for come on the main channel"},
-    {BIT(ZERO_COPY_SEND), BIT(MULTIFD), 0, "the main channel does not send so"},
+    {BIT(ZERO_COPY_SEND), BIT(MULTIFD), 0, "only multifd channels can send without copying"},
     {BIT(ZERO_COPY_SEND), 0, BIT(XBZRLE) | BIT(COMPRESS), "pages are sent as they are in memory"},
-    {BIT(POSTCOPY_PREEMPT), BIT(POSTCOPY_RAM), 0, "nothing is waited for without it"},
-    {BIT(POSTCOPY_PREEMPT), 0, BIT(COMPRESS), "threads that compress write to the main channel"},
+    {BIT(POSTCOPY_PREEMPT), BIT(POSTCOPY_RAM), 0, "only in postcopy does the guest wait for pages"},
+    {BIT(POSTCOPY_PREEMPT), 0, BIT(COMPRESS), "pages that compression threads finish go out on the main channel"},
     {BIT(MULTIFD), 0, BIT(COMPRESS), "its channels compress by multifd-compression"},
     {BIT(MULTIFD), 0, BIT(XBZRLE), "differences go over the main channel"},
-    {BIT(SWITCHOVER_ACK), BIT(RETURN_PATH), 0, "that is where the destination acknowledges"},
+    {BIT(SWITCHOVER_ACK), BIT(RETURN_PATH), 0, "the destination acknowledges on it"},
     {BIT(DIRTY_LIMIT), 0, BIT(AUTO_CONVERGE), "both slow the guest down"},
-    {BIT(ADAPTIVE_COMPRESSION), BIT(MULTIFD), 0, "its channels are what compresses"},
+    {BIT(ADAPTIVE_COMPRESSION), BIT(MULTIFD), 0, "only multifd channels choose how to compress"},
     {BIT(MAPPED_RAM), 0, BIT(XBZRLE) | BIT(COMPRESS), "each page has its fixed place in the file, as it is in memory"},
-    {BIT(MAPPED_RAM), 0, BIT(POSTCOPY_RAM), "a file asks for nothing"},
+    {BIT(MAPPED_RAM), 0, BIT(POSTCOPY_RAM), "a file cannot ask for pages"},
 };
 
 const struct gw_feature *gw_feature(enum gw_capability c)

@@ -3,25 +3,26 @@
 
 #include <stdio.h>
 
+#include "engine/plan.h"
 #include "image/image.h"
-
-/* Capabilities that both sides must agree on, and that the head tells. */
-static const enum gw_capability told[] = {GW_CAP_IGNORE_SHARED, GW_CAP_MAPPED_RAM};
 
 static void head_of(const struct gw_vm *vm, struct gw_wire_head *head)
 {
+    struct gw_plan_announced told[GW_PLAN_ANNOUNCED];
+
+    gw_plan_announced(vm->options, told);
     if (vm->image) {
         gw_image_head(vm->image, head);
     } else {
         head->configured = !(vm->without & GW_STREAM_CONFIGURATION);
         gw_strcopy(head->machine, sizeof head->machine, vm->machine);
         head->page_bits = vm->ram.page_bits != vm->least_page_bits ? vm->ram.page_bits : 0;
-        head->has_uuid = vm->has_uuid && gw_options_cap(vm->options, GW_CAP_VALIDATE_UUID);
+        head->has_uuid = vm->has_uuid && gw_plan_uuid(vm->options);
         memcpy(head->uuid, vm->uuid, sizeof head->uuid);
     }
-    for (size_t i = 0; i < GW_ARRAY_LEN(told); i++)
-        if (gw_options_cap(vm->options, told[i]))
-            gw_head_add_capability(head, gw_feature(told[i])->name);
+    for (size_t i = 0; i < GW_PLAN_ANNOUNCED; i++)
+        if (told[i].on)
+            gw_head_add_capability(head, told[i].name);
 }
 
 void gw_vm_head_put(const struct gw_vm *vm, struct gw_writer *w)
@@ -35,15 +36,17 @@ void gw_vm_head_put(const struct gw_vm *vm, struct gw_writer *w)
 
 void gw_vm_head_describe(const struct gw_vm *vm, struct gw_vmdesc *desc)
 {
-    const char *names[GW_ARRAY_LEN(told) + 1];
+    struct gw_plan_announced told[GW_PLAN_ANNOUNCED];
+    const char *names[GW_PLAN_ANNOUNCED + 1];
     unsigned n = 0;
 
-    for (size_t i = 0; i < GW_ARRAY_LEN(told); i++)
-        if (gw_options_cap(vm->options, told[i]))
-            names[n++] = gw_feature(told[i])->name;
+    gw_plan_announced(vm->options, told);
+    for (size_t i = 0; i < GW_PLAN_ANNOUNCED; i++)
+        if (told[i].on)
+            names[n++] = told[i].name;
     names[n] = NULL;
     gw_vmdesc_configuration(desc, vm->machine, n ? names : NULL,
-                            gw_options_cap(vm->options, GW_CAP_VALIDATE_UUID) && vm->has_uuid ? vm->uuid : NULL);
+                            gw_plan_uuid(vm->options) && vm->has_uuid ? vm->uuid : NULL);
 }
 
 static void uuid_text(const uint8_t *u, char *buf, size_t size)
@@ -72,10 +75,10 @@ static int judge(const struct gw_vm *vm, const struct gw_wire_head *head, struct
     return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source's UUID is %s, this machine's is %s", theirs, ours);
 }
 
-static bool is_told(const char *name)
+static bool is_told(const struct gw_plan_announced *told, const char *name)
 {
-    for (size_t i = 0; i < GW_ARRAY_LEN(told); i++)
-        if (!strcmp(gw_feature(told[i])->name, name))
+    for (size_t i = 0; i < GW_PLAN_ANNOUNCED; i++)
+        if (!strcmp(told[i].name, name))
             return true;
     return false;
 }
@@ -83,25 +86,26 @@ static bool is_told(const char *name)
 /* The same of the whole head, for every kind of machine. */
 static int judge_whole(const struct gw_vm *vm, const struct gw_wire_head *head, struct gw_error *err)
 {
+    struct gw_plan_announced told[GW_PLAN_ANNOUNCED];
     unsigned bits = head->page_bits ? head->page_bits : vm->least_page_bits;
 
     if (!head->configured && !vm->guest->at_rest)
         return 0; /* it says nothing */
-
+    gw_plan_announced(vm->options, told);
     for (unsigned i = 0; i < head->capability_count; i++)
-        if (!is_told(head->capabilities[i]))
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source has capability %s on, this side cannot do it",
+        if (!is_told(told, head->capabilities[i]))
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                           "capability %s is on at the source, and not supported here: turn it off there",
                            head->capabilities[i]);
     if (!vm->guest->at_rest && bits != vm->ram.page_bits)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "pages have %u bits on the source and %u here", bits,
                        vm->ram.page_bits);
-    for (size_t i = 0; i < GW_ARRAY_LEN(told); i++) {
-        const char *name = gw_feature(told[i])->name;
-        bool there = gw_head_has_capability(head, name), here = gw_options_cap(vm->options, told[i]);
+    for (size_t i = 0; i < GW_PLAN_ANNOUNCED; i++) {
+        bool there = gw_head_has_capability(head, told[i].name);
 
-        if (there != here)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "capability %s is %s at the source and %s here", name,
-                           there ? "on" : "off", here ? "on" : "off");
+        if (there != told[i].on)
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "capability %s is %s at the source and %s here", told[i].name,
+                           there ? "on" : "off", told[i].on ? "on" : "off");
     }
     return 0;
 }

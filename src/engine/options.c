@@ -2,36 +2,8 @@
 #include "engine/options.h"
 
 #include <pthread.h>
-#include <stdio.h>
 
-/* In the order of enum gw_parameter, then the strings, then what is absent: a row's number tells what it is. */
-static const struct row {
-    const char *name;
-    enum gw_parameter_type type;
-    bool supported;
-    uint64_t preset, min, max;
-    const char *words; /* ENUM; max is the number of those accepted, less one */
-    const char *help;
-} rows[] = {
-#define F(id, name, preset, min, max, help) {name, GW_PARAMETER_INT, true, preset, min, max, NULL, help},
-    GW_INT_PARAMETERS(F)
-#undef F
-#define F(id, name, preset, help) {name, GW_PARAMETER_BOOL, true, preset, 0, 1, NULL, help},
-        GW_BOOL_PARAMETERS(F)
-#undef F
-#define F(id, name, preset, accepted, words, help)                                                                     \
-    {name, GW_PARAMETER_ENUM, true, preset, 0, (accepted)-1, words, help " (" words ")"},
-            GW_ENUM_PARAMETERS(F)
-#undef F
-#define F(id, name, supported, help) {name, GW_PARAMETER_STRING, supported, 0, 0, 0, NULL, help},
-                GW_STRING_PARAMETERS(F)
-#undef F
-#define F(name, type, help) {name, GW_PARAMETER_##type, false, 0, 0, 0, NULL, help},
-                    GW_ABSENT_PARAMETERS(F)
-#undef F
-};
-#define ROW_STRING GW_PARAM_COUNT
-#define ROW_ABSENT (GW_PARAM_COUNT + GW_STRING_COUNT)
+#include "engine/option_table.h"
 
 struct gw_options {
     pthread_mutex_t mutex; /* of writers, and of readers of strings */
@@ -93,7 +65,7 @@ int gw_options_new(struct gw_options **ret_options, struct gw_error *err)
         return gw_nomem(err, "options");
     }
     for (size_t i = 0; i < GW_PARAM_COUNT; i++)
-        atomic_init(&o->params[i], rows[i].preset);
+        atomic_init(&o->params[i], gw_option_row(i)->preset);
     *ret_options = o;
     return 0;
 }
@@ -214,123 +186,27 @@ int gw_options_get_capability(const struct gw_options *o, const char *name, bool
 
 /* ---- parameters -------------------------------------------------------------------------------------------------- */
 
-static int find_parameter(const char *name, size_t *ret_index, struct gw_error *err)
-{
-    for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++) {
-        if (!strcmp(rows[i].name, name)) {
-            *ret_index = i;
-            return 0;
-        }
-    }
-    return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "there is no parameter '%s'", name);
-}
-
-static int parse_bool(const char *text, uint64_t *ret_value)
-{
-    bool on = !strcmp(text, "on") || !strcmp(text, "true") || !strcmp(text, "yes");
-
-    if (!on && strcmp(text, "off") && strcmp(text, "false") && strcmp(text, "no"))
-        return -EINVAL;
-    *ret_value = on;
-    return 0;
-}
-
-/* Decimal, then at most one of K M G T. -ERANGE when it does not fit. */
-static int parse_int(const char *text, uint64_t *ret_value)
-{
-    uint64_t n = 0;
-    const char *p = text;
-
-    for (; *p >= '0' && *p <= '9'; p++)
-        if (gw_mul_overflows(n, 10, &n) || gw_add_overflows(n, (uint64_t)(*p - '0'), &n))
-            return -ERANGE;
-    if (p == text)
-        return -EINVAL;
-    if (*p) {
-        const char *units = "kKmMgGtT", *unit = strchr(units, *p);
-
-        if (!unit || p[1])
-            return -EINVAL;
-        if (gw_mul_overflows(n, 1ull << (10 * ((unit - units) / 2 + 1)), &n))
-            return -ERANGE;
-    }
-    *ret_value = n;
-    return 0;
-}
-
-static const char *next_word(const char *word, size_t *ret_length)
-{
-    *ret_length = strcspn(word, " ");
-    return word + *ret_length + (word[*ret_length] != 0);
-}
-
-static int parse_enum(const struct row *row, const char *text, uint64_t *ret_value)
-{
-    uint64_t n = 0;
-    size_t length;
-
-    for (const char *w = row->words, *next; *w; w = next, n++) {
-        next = next_word(w, &length);
-        if (length == strlen(text) && !memcmp(w, text, length)) {
-            *ret_value = n;
-            return 0;
-        }
-    }
-    return -EINVAL;
-}
-
-static void print_enum(const struct row *row, uint64_t value, char *buf, size_t size)
-{
-    const char *w = row->words, *next;
-    size_t length;
-
-    for (next = next_word(w, &length); value; value--) {
-        w = next;
-        next = next_word(w, &length);
-    }
-    snprintf(buf, size, "%.*s", (int)length, w);
-}
-
-static int bad_value(const struct row *row, const char *value, int r, struct gw_error *err)
-{
-    if (row->type == GW_PARAMETER_ENUM)
-        return gw_fail(err, r, GW_BLAME_CALLER, "parameter %s cannot be '%s', only one of: %s", row->name, value, row->words);
-    if (row->type == GW_PARAMETER_BOOL)
-        return gw_fail(err, r, GW_BLAME_CALLER, "parameter %s is on or off, not '%s'", row->name, value);
-    if (row->max == UINT64_MAX)
-        return gw_fail(err, r, GW_BLAME_CALLER, "parameter %s is a whole number of at most 64 bits, not '%s'", row->name, value);
-    return gw_fail(err, r, GW_BLAME_CALLER, "parameter %s is a whole number from %" PRIu64 " to %" PRIu64 ", not '%s'",
-                   row->name, row->min, row->max, value);
-}
-
 static int apply_parameter(struct values *v, const char *name, const char *value, struct gw_error *err)
 {
     uint64_t n = 0;
     size_t i = 0;
-    int r = find_parameter(name, &i, err);
-    const struct row *row = &rows[i];
+    int r = gw_option_find(name, &i, err);
+    const struct gw_option_row *row = gw_option_row(i);
 
     if (r < 0)
         return r;
-    if (i >= ROW_ABSENT || (!row->supported && *value))
+    if (i >= GW_OPTION_ROW_ABSENT || (!row->supported && *value))
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "parameter %s is not supported by this build of godwit", name);
     if (row->type == GW_PARAMETER_STRING) {
         if (strlen(value) >= GW_STRING_SIZE)
             return gw_fail(err, -ERANGE, GW_BLAME_CALLER, "parameter %s has room for %d bytes", name,
                            GW_STRING_SIZE - 1);
-        gw_strcopy(v->strings[i - ROW_STRING], GW_STRING_SIZE, value);
+        gw_strcopy(v->strings[i - GW_OPTION_ROW_STRING], GW_STRING_SIZE, value);
         return 0;
     }
-    r = row->type == GW_PARAMETER_BOOL   ? parse_bool(value, &n)
-        : row->type == GW_PARAMETER_ENUM ? parse_enum(row, value, &n)
-                                         : parse_int(value, &n);
+    r = gw_option_parse(row, value, &n, err);
     if (r < 0)
-        return bad_value(row, value, r, err);
-    if (row->type == GW_PARAMETER_ENUM && n > row->max)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "parameter %s: '%s' is not supported by this build of godwit",
-                       name, value);
-    if (n < row->min || n > row->max)
-        return bad_value(row, value, -ERANGE, err);
+        return r;
     v->params[i] = n;
     return 0;
 }
@@ -384,114 +260,20 @@ int gw_options_get_parameter(const struct gw_options *o, const char *name, char 
 {
     char text[GW_STRING_SIZE];
     size_t i = 0;
-    int r = find_parameter(name, &i, err);
+    int r = gw_option_find(name, &i, err);
 
     if (r < 0)
         return r;
-    if (i >= ROW_ABSENT)
+    if (i >= GW_OPTION_ROW_ABSENT)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "parameter %s is not supported by this build of godwit", name);
-    if (rows[i].type == GW_PARAMETER_STRING)
-        gw_options_string(o, (enum gw_string_parameter)(i - ROW_STRING), text);
-    else if (rows[i].type == GW_PARAMETER_ENUM)
-        print_enum(&rows[i], gw_options_param(o, (enum gw_parameter)i), text, sizeof text);
-    else if (rows[i].type == GW_PARAMETER_BOOL)
-        gw_strcopy(text, sizeof text, gw_options_param(o, (enum gw_parameter)i) ? "on" : "off");
+    if (gw_option_row(i)->type == GW_PARAMETER_STRING)
+        gw_options_string(o, (enum gw_string_parameter)(i - GW_OPTION_ROW_STRING), text);
     else
-        snprintf(text, sizeof text, "%" PRIu64, gw_options_param(o, (enum gw_parameter)i));
+        gw_option_print(gw_option_row(i), gw_options_param(o, (enum gw_parameter)i), text, sizeof text);
     if (strlen(text) >= size)
         return gw_fail(err, -ENOSPC, GW_BLAME_CALLER, "the value of '%s' needs %zu bytes", name, strlen(text) + 1);
     gw_strcopy(buf, size, text);
     return 0;
-}
-
-/* ---- by type ----------------------------------------------------------------------------------------------------- */
-
-static bool is_text(enum gw_parameter_type type)
-{
-    return type == GW_PARAMETER_STRING || type == GW_PARAMETER_ENUM;
-}
-
-/* -EINVAL for a parameter of another type; both kinds of text are alike. */
-static int find_typed(const char *name, enum gw_parameter_type type, size_t *ret_index, struct gw_error *err)
-{
-    static const char *const types[] = {
-        [GW_PARAMETER_INT] = "a number", [GW_PARAMETER_BOOL] = "on or off", [GW_PARAMETER_STRING] = "a text",
-        [GW_PARAMETER_ENUM] = "a word"};
-    size_t c;
-    int r = find_parameter(name, ret_index, err);
-
-    if (r < 0 && type != GW_PARAMETER_BOOL && find_capability(name, &c, NULL) == 0)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "capability '%s' is on or off, not %s", name, types[type]);
-    if (r < 0)
-        return r;
-    if (rows[*ret_index].type == type || (is_text(type) && is_text(rows[*ret_index].type)))
-        return 0;
-    return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "parameter %s is %s, not %s", name, types[rows[*ret_index].type],
-                   types[type]);
-}
-
-int gw_options_set_bool(struct gw_options *o, const char *name, bool value, struct gw_error *err)
-{
-    size_t i;
-    int r;
-
-    if (find_capability(name, &i, NULL) == 0)
-        return gw_options_set_capability(o, name, value, err);
-    r = find_typed(name, GW_PARAMETER_BOOL, &i, err);
-    return r < 0 ? r : gw_options_set_parameter(o, name, value ? "on" : "off", err);
-}
-
-int gw_options_set_u64(struct gw_options *o, const char *name, uint64_t value, struct gw_error *err)
-{
-    char text[24];
-    size_t i;
-    int r = find_typed(name, GW_PARAMETER_INT, &i, err);
-
-    snprintf(text, sizeof text, "%" PRIu64, value);
-    return r < 0 ? r : gw_options_set_parameter(o, name, text, err);
-}
-
-int gw_options_set_str(struct gw_options *o, const char *name, const char *value, struct gw_error *err)
-{
-    size_t i;
-    int r = find_typed(name, GW_PARAMETER_STRING, &i, err);
-
-    return r < 0 ? r : gw_options_set_parameter(o, name, value, err);
-}
-
-int gw_options_get_bool(const struct gw_options *o, const char *name, bool *ret_value, struct gw_error *err)
-{
-    char text[8];
-    size_t i;
-    int r;
-
-    if (find_capability(name, &i, NULL) == 0)
-        return gw_options_get_capability(o, name, ret_value, err);
-    r = find_typed(name, GW_PARAMETER_BOOL, &i, err);
-    if (r >= 0)
-        r = gw_options_get_parameter(o, name, text, sizeof text, err);
-    if (r >= 0)
-        *ret_value = !strcmp(text, "on");
-    return r;
-}
-
-int gw_options_get_u64(const struct gw_options *o, const char *name, uint64_t *ret_value, struct gw_error *err)
-{
-    char text[24];
-    size_t i;
-    int r = find_typed(name, GW_PARAMETER_INT, &i, err);
-
-    if (r >= 0)
-        r = gw_options_get_parameter(o, name, text, sizeof text, err);
-    return r < 0 ? r : parse_int(text, ret_value);
-}
-
-int gw_options_get_str(const struct gw_options *o, const char *name, char *buf, size_t size, struct gw_error *err)
-{
-    size_t i;
-    int r = find_typed(name, GW_PARAMETER_STRING, &i, err);
-
-    return r < 0 ? r : gw_options_get_parameter(o, name, buf, size, err);
 }
 
 /* ---- listing, and the engine's access ---------------------------------------------------------------------------- */
@@ -504,19 +286,6 @@ bool gw_options_capability_at(size_t i, const char **ret_name, bool *ret_support
         *ret_name = gw_feature((enum gw_capability)i)->name;
     if (ret_supported)
         *ret_supported = gw_feature((enum gw_capability)i)->supported;
-    return true;
-}
-
-bool gw_options_parameter_at(size_t i, const char **ret_name, enum gw_parameter_type *ret_type, const char **ret_help)
-{
-    if (i >= GW_ARRAY_LEN(rows))
-        return false;
-    if (ret_name)
-        *ret_name = rows[i].name;
-    if (ret_type)
-        *ret_type = rows[i].type;
-    if (ret_help)
-        *ret_help = rows[i].help;
     return true;
 }
 

@@ -167,7 +167,8 @@ static void keep_part(struct gw_park *p, struct gw_park_outcome *o, struct gw_er
 
     o->result = lacking ? GW_PARK_INCOMPLETE : GW_PARK_LOST;
     if (!lacking) {
-        gw_context(err, "all of the machine had come, but it could not be written: the source has stopped it for good, and still has "
+        gw_context(err, "all of the machine had come, but it could not be written: the source has stopped it for good, and "
+            "still has "
                         "all of it");
         return;
     }
@@ -185,10 +186,12 @@ static void keep_part(struct gw_park *p, struct gw_park_outcome *o, struct gw_er
     }
     o->file = r >= 0 ? p->aside : NULL;
     if (r >= 0)
-        gw_context(err, "what came of the machine is in %s, and lacks %" PRIu64 " bytes of memory: keep it, it is not a machine that can run",
+        gw_context(err, "what came of the machine is in %s, and lacks %" PRIu64 " bytes of memory: keep it, it is not a machine "
+            "that can run",
                    p->aside, lacking);
     else
-        gw_context(err, "what came of the machine lacks %" PRIu64 " bytes of memory, and could not be written: %s", lacking, why.text);
+        gw_context(err, "what came of the machine lacks %" PRIu64 " bytes of memory, and could not be written: %s", lacking,
+            why.text);
 }
 
 /* The session failed. */
@@ -207,7 +210,7 @@ static void settle_failure(struct gw_park *p, struct gw_park_outcome *o, struct 
         o->result = GW_PARK_UNDECIDED;
         o->file = put_aside(p, err);
     } else if (gw_image_revert(p->image, NULL, &why) < 0) {
-        gw_context(err, "the machine stays at its source, do not start that of the file: %s", why.text);
+        gw_context(err, "the machine stays at its source, do not start the one in the file: %s", why.text);
         o->result = GW_PARK_LEFTOVER;
     }
 }

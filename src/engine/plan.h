@@ -52,7 +52,25 @@
 
 #define GW_PLAN_LIVES (3 + GW_VM_LIVES) /* RAM, disks, dirty bitmaps, and the others */
 
+/* What the session's own code does and does not, of what was on when it began. */
+struct gw_plan_ways {
+    bool return_path;    /* it is asked for */
+    bool pause;          /* stopped, the source waits for migrate-continue */
+    bool switchover_ack; /* the destination says when it is ready */
+    bool postcopy;
+    bool blocktime;      /* how long threads wait for pages is measured */
+    bool auto_converge, dirty_limit, tended;
+};
+
+/* A capability that both sides must have on, or both off; the head of a stream says whether it is. */
+struct gw_plan_announced {
+    const char *name;
+    bool on;
+};
+#define GW_PLAN_ANNOUNCED 2
+
 struct gw_plan {
+    struct gw_plan_ways ways;
     struct gw_live *live[GW_PLAN_LIVES]; /* in the order of their sections */
     unsigned lives;
     const struct gw_cancel *cancel; /* set before: what ends waits of the session; borrowed, may be NULL */
@@ -82,6 +100,11 @@ struct gw_plan_pages {
 enum gw_pages_by { GW_PAGES_BY_STREAM, GW_PAGES_BY_CHANNELS, GW_PAGES_BY_FILE };
 
 enum gw_pages_by gw_plan_pages_by(const struct gw_options *options);
+void gw_plan_announced(const struct gw_options *options, struct gw_plan_announced ret[GW_PLAN_ANNOUNCED]);
+/* The head has the UUID of the machine. */
+bool gw_plan_uuid(const struct gw_options *options);
+/* Fills in plan->ways; send and recv do it too. Options that a session has taken do not change. */
+void gw_plan_decide(struct gw_plan *plan, const struct gw_options *options);
 /* On failure the plan is as it was: closed. */
 int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err);
 int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, struct gw_error *err);

@@ -17,7 +17,7 @@ static int advise(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
 
     if (e < 0)
         return e;
-    if (!gw_options_cap(r->session.vm->options, GW_CAP_POSTCOPY_RAM))
+    if (!r->plan.ways.postcopy)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                        "the source's capability postcopy-ram is on, and off here: set it here too (godwit receive --postcopy), or "
                        "turn it off there");
@@ -33,7 +33,7 @@ static int advise(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
         any = true;
     }
     if (e >= 0 && !any)
-        e = gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "this machine has nothing that could follow it");
+        e = gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "this machine has no live section that could be sent after the switch");
     return e;
 }
 
@@ -101,7 +101,8 @@ static int run(struct gw_recv *r, struct gw_error *err)
         }
     }
     if (e >= 0 && answer_pings(r, NULL) < 0)
-        gw_session_log(&r->session, "the source was not told that the machine is here"); /* the connection is lost, which shows there */
+        gw_session_log(&r->session, "the source was not told that the machine is here"); /* the connection is lost,
+            which shows there */
     return e;
 }
 
@@ -130,7 +131,8 @@ static int packaged_command(struct gw_recv *r, struct gw_reader *p, enum gw_gram
                                      : run(r, err);
     e = gw_get_u32(p, &ping, err);
     if (e >= 0 && r->postcopy.ping_count == GW_PACKAGE_PINGS)
-        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "command PING at byte %" PRIu64 ": more than %u in the package", at, GW_PACKAGE_PINGS);
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "command PING at byte %" PRIu64 ": more than %u in the package", at,
+                    GW_PACKAGE_PINGS);
     if (e >= 0)
         r->postcopy.pings[r->postcopy.ping_count++] = ping;
     return e;

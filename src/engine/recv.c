@@ -203,6 +203,7 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
 
     if (!config->uri == !config->take_channel)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "either a URI or a channel says where to receive from");
+    gw_plan_decide(&r->plan, vm->options);
     r->regains = vm->image && vm->image->awaits && vm->image->received;
     if (r->regains && !config->uri)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the rest of a machine is received at a URI");

@@ -46,7 +46,7 @@ static int shut(const struct gw_rp *rp, struct gw_error *err)
 {
     if (!rp->shut_value)
         return 0;
-    return *rp->reason ? gw_fail(err, -EREMOTEIO, GW_BLAME_PEER, "the destination could not take it: %s", rp->reason)
+    return *rp->reason ? gw_fail(err, -EREMOTEIO, GW_BLAME_PEER, "the destination could not load the machine: %s", rp->reason)
                        : gw_fail(err, -EREMOTEIO, GW_BLAME_PEER,
                                  "the destination reported a failure (code %u): its log says why, and `godwit schema "
                                  "explain` may",

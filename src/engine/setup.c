@@ -72,7 +72,7 @@ int gw_send_flush(struct gw_send *s, struct gw_error *err)
 
 static int open_return_path(struct gw_send *s, struct gw_error *err)
 {
-    bool asked = gw_options_cap(s->session.vm->options, GW_CAP_RETURN_PATH) || s->plan.requests;
+    bool asked = s->plan.ways.return_path || s->plan.requests;
     bool duplex = s->channel->features & GW_CHANNEL_DUPLEX;
     int r;
 

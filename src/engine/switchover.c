@@ -48,7 +48,7 @@ static int stop(struct gw_send *s, struct gw_error *err)
 
 static int pause_before(struct gw_send *s, struct gw_error *err)
 {
-    if (!gw_options_cap(s->session.vm->options, GW_CAP_PAUSE_BEFORE_SWITCHOVER))
+    if (!s->plan.ways.pause)
         return 0;
     gw_session_enter(&s->session, GW_PHASE_PAUSED);
     pthread_mutex_lock(&s->session.lock);

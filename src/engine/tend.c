@@ -3,11 +3,6 @@
 
 #define CEILING_TIMES 10u /* of the downtime limit, where no ceiling is set */
 
-static bool cap(const struct gw_send *s, enum gw_capability c)
-{
-    return gw_options_cap(s->session.vm->options, c);
-}
-
 static uint64_t param_ns(const struct gw_send *s, enum gw_parameter p)
 {
     return gw_options_param(s->session.vm->options, p) * GW_NS_PER_MS;
@@ -24,18 +19,18 @@ uint64_t gw_send_limit(const struct gw_send *s)
 {
     uint64_t limit_ns = param_ns(s, GW_PARAM_DOWNTIME_LIMIT);
 
-    return cap(s, GW_CAP_TENDED_CONVERGENCE) ? gw_tend_limit(&s->tend, limit_ns, ceiling_ns(s)) : limit_ns;
+    return s->plan.ways.tended ? gw_tend_limit(&s->tend, limit_ns, ceiling_ns(s)) : limit_ns;
 }
 
 struct gw_throttle_params gw_send_throttle(const struct gw_send *s)
 {
     const struct gw_options *o = s->session.vm->options;
-    bool tended = cap(s, GW_CAP_TENDED_CONVERGENCE), limits = cap(s, GW_CAP_DIRTY_LIMIT);
+    bool tended = s->plan.ways.tended, limits = s->plan.ways.dirty_limit;
     /* Tended, slowing the guest is the last resort, by the way that is on or else by auto-converge's steps. */
     bool may = (!tended || s->tended_throttle) && !gw_send_in_bulk(s);
 
     return (struct gw_throttle_params){
-        .auto_converge = may && (cap(s, GW_CAP_AUTO_CONVERGE) || (tended && !limits)) && s->session.vm->ops->throttle,
+        .auto_converge = may && (s->plan.ways.auto_converge || (tended && !limits)) && s->session.vm->ops->throttle,
         .dirty_limit = may && limits,
         .trigger_percent = (unsigned)gw_options_param(o, GW_PARAM_THROTTLE_TRIGGER_THRESHOLD),
         .initial = (unsigned)gw_options_param(o, GW_PARAM_CPU_THROTTLE_INITIAL),
@@ -57,12 +52,12 @@ void gw_send_tend(struct gw_send *s, const struct gw_switch_in *asked, const str
         .bytes_per_s = s->bandwidth.typical_bytes_per_s,
         .limit_ns = param_ns(s, GW_PARAM_DOWNTIME_LIMIT),
         .ceiling_ns = ceiling_ns(s),
-        .can_throttle = cap(s, GW_CAP_DIRTY_LIMIT) ? ops->dirty_limit != NULL : ops->throttle != NULL,
+        .can_throttle = s->plan.ways.dirty_limit ? ops->dirty_limit != NULL : ops->throttle != NULL,
     };
     char words[GW_TEND_WORDS];
     struct gw_tend_out out;
 
-    if (!cap(s, GW_CAP_TENDED_CONVERGENCE))
+    if (!s->plan.ways.tended)
         return;
     gw_tend_round(&s->tend, &in, &out);
     s->tended_throttle = out.throttle;

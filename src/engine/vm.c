@@ -187,7 +187,7 @@ static int tell_device(void *opaque, const struct gw_registered *device)
     char text[320];
 
     if (device->state && device->state->unmigratable) {
-        snprintf(text, sizeof text, "non-migratable device: %s", device->id);
+        snprintf(text, sizeof text, "device %s cannot be migrated", device->id);
         to->f(to->opaque, text);
     }
     return 0;
@@ -314,7 +314,8 @@ int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err)
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
     else if (gw_vm_memory_given(vm))
         r = gw_fail(err, -ENODATA, GW_BLAME_CALLER,
-                    "memory of this machine was given back to the host when the destination had it (release-ram): it cannot run here");
+                    "memory of this machine was given back to the host when the destination had it (release-ram): it cannot run "
+                        "here");
     else
         atomic_store(&vm->place, GW_VM_HERE);
     pthread_mutex_unlock(&vm->lock);

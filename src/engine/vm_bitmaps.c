@@ -43,7 +43,7 @@ int gw_vm_bitmap_section(struct gw_vm *vm, bool send, struct gw_live **ret, stru
     struct gw_bitmap_live_config config = {.disks = vm->disk, .disk_count = vm->disk_count, .gone = gone, .opaque = vm};
     int r;
 
-    if (vm->image || (send && !gw_options_cap(vm->options, GW_CAP_DIRTY_BITMAPS)))
+    if (vm->image)
         return 0;
     if (send && !vm->bitmap_section_id)
         vm->bitmap_section_id = gw_registry_take_id(vm->registry);

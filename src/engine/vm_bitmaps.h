@@ -7,8 +7,8 @@
 
 #include "engine/vm.h"
 
-/* The live section for one session. *ret stays NULL where there is none: a source without the capability dirty-bitmaps,
- * and the machine of an image, whose sections of disks are kept as they are. */
+/* The live section for one session. *ret stays NULL where there is none: for the machine of an image, whose sections of disks are
+ * kept as they are. */
 int gw_vm_bitmap_section(struct gw_vm *vm, bool send, struct gw_live **ret, struct gw_error *err);
 /* The machine belongs here now, whether it starts or not: bitmaps that came with it record from here on. */
 void gw_vm_begin_bitmaps(struct gw_vm *vm);

@@ -82,7 +82,6 @@ int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, st
 {
     struct gw_ram_block *b;
     int r = find(vm, name, &b, err);
-    bool some_stay = gw_options_cap(vm->options, GW_CAP_IGNORE_SHARED);
 
     if (r < 0)
         return r;
@@ -97,7 +96,7 @@ int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, st
         ;
     } else if (vm->busy) {
         /* The session has lists and maps of the old size: it ends with this reason, then the new size holds. */
-        if (!(b->flags & GW_RAM_NO_MIGRATE) && !(some_stay && gw_ram_shared_file(b)))
+        if (!(b->flags & GW_RAM_NO_MIGRATE) && !(vm->ram.shared_stays && gw_ram_shared_file(b)))
             gw_strcopy(vm->ram.resized, sizeof vm->ram.resized, name);
         b->resize = true;
         b->resize_to = used_bytes;

@@ -12,7 +12,7 @@ int gw_waits_begin(struct gw_recv *r, struct gw_error *err)
     unsigned count = 0;
     int e;
 
-    if (!gw_options_cap(vm->options, GW_CAP_POSTCOPY_BLOCKTIME) || !vm->guest->store_following)
+    if (!r->plan.ways.blocktime || !vm->guest->store_following)
         return 0;
     e = gw_vm_vcpu_threads(vm, &threads, &count, err);
     return e < 0 ? e : gw_blocktime_new(threads, count, &r->blocktime, err);

@@ -154,10 +154,10 @@ static int look(struct gw_held *h, bool replace, struct gw_error *err)
     int r;
 
     if (!h->far->writes)
-        return gw_fail(err, -EROFS, GW_BLAME_PEER, "%.200s: the server lets nobody write to it", h->uri);
+        return gw_fail(err, -EROFS, GW_BLAME_PEER, "%.200s: the server exports it read-only", h->uri);
     if (!h->far->flushes)
         return gw_fail(err, -ENOTSUP, GW_BLAME_PEER,
-                       "%.200s: the server has no flush, so that nobody knows when a machine is safe there", h->uri);
+                       "%.200s: the server has no flush, without which a machine is not known to be stored safely", h->uri);
     if (h->far->align > GW_HELD_BLOCK)
         return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "%.200s: it wants blocks of at least %u bytes, %u are possible",
                        h->uri, h->far->align, GW_HELD_BLOCK);

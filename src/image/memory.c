@@ -223,7 +223,7 @@ static int check_size(const struct gw_image *image, uint64_t bytes, struct gw_er
                    m->limit_bytes ? "the guest has %" PRIu64 " MiB of RAM and more, %" PRIu64
                                     " MiB are allowed (--memory-max)"
                                   : "the guest has %" PRIu64 " MiB of RAM and more, of this host's %" PRIu64
-                                    " MiB are available: let it be kept in a file (--ram-folder), or allow more "
+                                    " MiB are available: keep it in a file (--ram-folder), or allow more "
                                     "(--memory-max)",
                    wanted >> 20, limit >> 20);
 }

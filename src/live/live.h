@@ -39,6 +39,12 @@ struct gw_progress {
     struct gw_disk_stats disk; /* not in the first two */
 };
 
+/* Pages that were put, in whatever form. */
+static inline uint64_t gw_progress_pages(const struct gw_progress *p)
+{
+    return p->plain_pages + p->zero_pages + p->coded_pages;
+}
+
 /* What the stream had of a section when it ended. */
 enum gw_live_end {
     GW_LIVE_ABSENT, /* no START */

@@ -18,7 +18,7 @@ int gw_ram_advised(struct gw_live *live, uint64_t host_pages, uint64_t page_byte
     uint64_t ours = gw_ram_host_pages(m->config.ram);
 
     if (!m->store->discard)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "pages that came cannot be forgotten again here");
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "the source discards pages, which this machine cannot do");
     if (page_bytes != m->config.ram->page_bytes)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "target pages have 0x%" PRIx64 " bytes on the source and 0x%x here", page_bytes,
                        m->config.ram->page_bytes);
@@ -77,7 +77,8 @@ int gw_ram_forget(struct gw_live *live, const char *name, uint64_t start, uint64
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "no RAM block is called %s", name);
     if (!bytes || (start | bytes) % page || start > b->used_bytes || bytes > b->used_bytes - start)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                       "0x%" PRIx64 " bytes at 0x%" PRIx64 " of RAM block %s, which has 0x%" PRIx64 " bytes and pages of 0x%" PRIx64,
+                       "0x%" PRIx64 " bytes at 0x%" PRIx64 " of RAM block %s, which has 0x%" PRIx64 " bytes and pages of "
+                           "0x%" PRIx64,
                        bytes, start, name, b->used_bytes, page);
     atomic_store(&live->touched, true);
     owed = gw_ram_table(m->owed, &m->owed_count, sizeof *owed, b);
@@ -97,7 +98,8 @@ int gw_ram_regain(struct gw_live *live, struct gw_error *err)
     int e = 0;
 
     if (!m->store->discard || m->lanes_in || m->in->hook)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "the rest of a machine comes on one channel only: turn multifd and page transports off");
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "the rest of a machine comes on one channel only: turn multifd and page "
+                       "transports off");
     for (unsigned i = 0; e >= 0 && i < ram->count; i++) {
         if (!gw_ram_migrates(ram->blocks[i]))
             continue;
@@ -130,7 +132,8 @@ int gw_ram_load_urgent(struct gw_live *live, struct gw_reader *r, struct gw_erro
     int e;
 
     if (!m->urgent_in || !m->follows)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "this session has no channel of urgent pages: postcopy-preempt is off, or nothing follows");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "this session has no channel of urgent pages: postcopy-preempt is off, or "
+                       "nothing follows");
     e = m->store->lane ? m->store->lane(m->store, &lane, err) : 0;
     if (e >= 0)
         e = m->urgent_in->get(m->urgent_in, r, lane ? lane : m->store, err);

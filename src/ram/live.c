@@ -16,7 +16,7 @@ static int check_resized(struct ram_live *m, struct gw_error *err)
     gw_strcopy(name, sizeof name, ram->resized);
     pthread_mutex_unlock(&ram->lock);
     if (name[0])
-        return gw_fail(err, -ECANCELED, GW_BLAME_EMBEDDER, "RAM block '%s' resized during precopy.", name);
+        return gw_fail(err, -ECANCELED, GW_BLAME_EMBEDDER, "RAM block %s was resized while the migration was under way", name);
     return 0;
 }
 
@@ -223,7 +223,8 @@ static int check_given(const struct gw_ram *ram, const struct gw_ram_block *b, c
             break;
         if (!gw_bitmap_test(map, at))
             return gw_fail(err, -ENODATA, GW_BLAME_PEER,
-                           "the destination lacks page 0x%" PRIx64 " of RAM block %s, which the machine's destination had and which was "
+                           "the destination lacks page 0x%" PRIx64 " of RAM block %s, which the machine's destination had and "
+                               "which was "
                            "given back here (release-ram): is it another one?", at << ram->page_bits, b->name);
     }
     return 0;

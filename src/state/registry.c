@@ -1,46 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "state/registry.h"
-
-#include <pthread.h>
-#include <stdio.h>
+#include "state/registry_inner.h"
 
 #include "state/codec.h"
-#include "wire/numbers.h"
-#include "wire/section.h"
-
-struct entry {
-    struct entry *next;           /* in the order of saving */
-    const struct gw_state *state; /* NULL: legacy */
-    const struct gw_legacy_ops *legacy;
-    void *device;
-    struct gw_registry_alias *aliases;
-    uint64_t order; /* of registration */
-    uint32_t section_id;
-    uint32_t instance;
-    uint32_t version;
-    int priority;
-    bool loaded;  /* since load_begin */
-    bool removed; /* during the device phase */
-    char id[];
-};
-
-struct gw_registry {
-    pthread_mutex_t lock;
-    pthread_cond_t idle;
-    struct entry *first;
-    uint64_t added;
-    uint32_t next_section;
-    bool busy;      /* a session saves or loads; entries stay */
-    pthread_t user; /* its thread */
-};
-
-struct gw_sink {
-    struct gw_writer *w;
-};
-
-struct gw_supply {
-    struct gw_reader *r;
-};
 
 int gw_registry_new(struct gw_registry **ret_registry, struct gw_error *err)
 {
@@ -54,7 +15,7 @@ int gw_registry_new(struct gw_registry **ret_registry, struct gw_error *err)
     return 0;
 }
 
-static void free_entry(struct entry *e)
+static void free_entry(struct gw_registry_entry *e)
 {
     while (e->aliases) {
         struct gw_registry_alias *next = e->aliases->next;
@@ -70,7 +31,7 @@ struct gw_registry *gw_registry_free(struct gw_registry *reg)
     if (!reg)
         return NULL;
     while (reg->first) {
-        struct entry *next = reg->first->next;
+        struct gw_registry_entry *next = reg->first->next;
 
         free_entry(reg->first);
         reg->first = next;
@@ -88,7 +49,7 @@ static struct gw_registry *writable(const struct gw_registry *reg)
     return (struct gw_registry *)reg; /* for its lock */
 }
 
-static void phase_begin(struct gw_registry *reg)
+void gw_registry_phase_begin(struct gw_registry *reg)
 {
     pthread_mutex_lock(&reg->lock);
     while (reg->busy)
@@ -100,8 +61,8 @@ static void phase_begin(struct gw_registry *reg)
 
 static void drop_removed(struct gw_registry *reg)
 {
-    for (struct entry **p = &reg->first; *p;) {
-        struct entry *e = *p;
+    for (struct gw_registry_entry **p = &reg->first; *p;) {
+        struct gw_registry_entry *e = *p;
 
         if (!e->removed) {
             p = &e->next;
@@ -112,7 +73,7 @@ static void drop_removed(struct gw_registry *reg)
     }
 }
 
-static void phase_end(struct gw_registry *reg)
+void gw_registry_phase_end(struct gw_registry *reg)
 {
     pthread_mutex_lock(&reg->lock);
     reg->busy = false;
@@ -123,13 +84,12 @@ static void phase_end(struct gw_registry *reg)
 
 /* ---- adding and removing ----------------------------------------------------------------------------------------- */
 
-/* Under its own name first: an alias never hides a device. */
-static struct entry *find(const struct gw_registry *reg, const char *id, uint32_t instance)
+struct gw_registry_entry *gw_registry_find(const struct gw_registry *reg, const char *id, uint32_t instance)
 {
-    for (struct entry *e = reg->first; e; e = e->next)
+    for (struct gw_registry_entry *e = reg->first; e; e = e->next)
         if (!e->removed && e->instance == instance && !strcmp(e->id, id))
             return e;
-    for (struct entry *e = reg->first; e; e = e->next) {
+    for (struct gw_registry_entry *e = reg->first; e; e = e->next) {
         if (e->removed)
             continue;
         for (struct gw_registry_alias *a = e->aliases; a; a = a->next)
@@ -155,7 +115,7 @@ static uint32_t count_instance(const struct gw_registry *reg, const char *id)
 {
     uint32_t next = 0;
 
-    for (struct entry *e = reg->first; e; e = e->next) {
+    for (struct gw_registry_entry *e = reg->first; e; e = e->next) {
         if (e->removed)
             continue;
         if (!strcmp(e->id, id))
@@ -167,9 +127,9 @@ static uint32_t count_instance(const struct gw_registry *reg, const char *id)
     return next;
 }
 
-static void insert(struct gw_registry *reg, struct entry *e)
+static void insert(struct gw_registry *reg, struct gw_registry_entry *e)
 {
-    struct entry **p = &reg->first;
+    struct gw_registry_entry **p = &reg->first;
 
     while (*p && (*p)->priority >= e->priority)
         p = &(*p)->next;
@@ -177,13 +137,13 @@ static void insert(struct gw_registry *reg, struct entry *e)
     *p = e;
 }
 
-static int add_locked(struct gw_registry *reg, struct entry *e, int instance, struct gw_error *err)
+static int add_locked(struct gw_registry *reg, struct gw_registry_entry *e, int instance, struct gw_error *err)
 {
     if (reg->busy)
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "device %s cannot be added while devices are saved or loaded",
                        e->id);
     e->instance = instance == GW_INSTANCE_AUTO ? count_instance(reg, e->id) : (uint32_t)instance;
-    if (find(reg, e->id, e->instance))
+    if (gw_registry_find(reg, e->id, e->instance))
         return gw_fail(err, -EEXIST, GW_BLAME_CALLER, "device %s/%u exists", e->id, e->instance);
     e->order = reg->added++;
     e->section_id = reg->next_section++;
@@ -191,9 +151,9 @@ static int add_locked(struct gw_registry *reg, struct entry *e, int instance, st
     return 0;
 }
 
-static int add(struct gw_registry *reg, const struct entry *what, const char *id, int instance, struct gw_error *err)
+static int add(struct gw_registry *reg, const struct gw_registry_entry *what, const char *id, int instance, struct gw_error *err)
 {
-    struct entry *e;
+    struct gw_registry_entry *e;
     int r = check_id(id, instance, err);
 
     if (r < 0)
@@ -222,7 +182,7 @@ static int check_abi(unsigned abi, const char *id, struct gw_error *err)
 int gw_registry_add_abi(struct gw_registry *reg, unsigned abi, const struct gw_state *state, const char *id,
                         int instance, void *device, struct gw_error *err)
 {
-    struct entry e = {.state = state, .device = device};
+    struct gw_registry_entry e = {.state = state, .device = device};
     int r = check_abi(abi, id, err);
 
     if (r < 0)
@@ -242,7 +202,7 @@ int gw_registry_add_abi(struct gw_registry *reg, unsigned abi, const struct gw_s
 int gw_registry_add_legacy_abi(struct gw_registry *reg, unsigned abi, const struct gw_legacy_ops *ops, const char *id,
                                int instance, uint32_t version, void *device, struct gw_error *err)
 {
-    struct entry e = {.legacy = ops, .device = device, .version = version};
+    struct gw_registry_entry e = {.legacy = ops, .device = device, .version = version};
     int r = check_abi(abi, id, err);
 
     if (r < 0)
@@ -255,7 +215,7 @@ int gw_registry_add_legacy_abi(struct gw_registry *reg, unsigned abi, const stru
 int gw_registry_add_alias(struct gw_registry *reg, void *device, const char *old_id, int old_instance,
                           struct gw_error *err)
 {
-    struct entry *last = NULL;
+    struct gw_registry_entry *last = NULL;
     struct gw_registry_alias *a;
     int r = check_id(old_id, old_instance, err);
 
@@ -266,7 +226,7 @@ int gw_registry_add_alias(struct gw_registry *reg, void *device, const char *old
         return gw_nomem(err, "registered device");
     strcpy(a->id, old_id);
     pthread_mutex_lock(&reg->lock);
-    for (struct entry *e = reg->first; e; e = e->next)
+    for (struct gw_registry_entry *e = reg->first; e; e = e->next)
         if (e->device == device && !e->removed && (!last || e->order > last->order))
             last = e;
     a->instance = old_instance == GW_INSTANCE_AUTO ? count_instance(reg, old_id) : (uint32_t)old_instance;
@@ -274,7 +234,7 @@ int gw_registry_add_alias(struct gw_registry *reg, void *device, const char *old
         r = gw_fail(err, -ENOENT, GW_BLAME_CALLER, "alias %s: the device is not registered", old_id);
     } else if (reg->busy) {
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "alias %s cannot be added while devices are saved or loaded", old_id);
-    } else if (find(reg, old_id, a->instance)) {
+    } else if (gw_registry_find(reg, old_id, a->instance)) {
         r = gw_fail(err, -EEXIST, GW_BLAME_CALLER, "device %s/%u exists", old_id, a->instance);
     } else {
         a->next = last->aliases;
@@ -291,7 +251,7 @@ void gw_registry_remove(struct gw_registry *reg, void *device)
     pthread_mutex_lock(&reg->lock);
     while (reg->busy && !pthread_equal(reg->user, pthread_self()))
         pthread_cond_wait(&reg->idle, &reg->lock);
-    for (struct entry *e = reg->first; e; e = e->next)
+    for (struct gw_registry_entry *e = reg->first; e; e = e->next)
         if (e->device == device)
             e->removed = true;
     if (!reg->busy)
@@ -314,9 +274,10 @@ int gw_registry_migratable(const struct gw_registry *reg, struct gw_error *err)
     int r = 0;
 
     pthread_mutex_lock(&writable(reg)->lock);
-    for (struct entry *e = reg->first; e && r == 0; e = e->next)
+    for (struct gw_registry_entry *e = reg->first; e && r == 0; e = e->next)
         if (!e->removed && e->state && e->state->unmigratable)
-            r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "State blocked by non-migratable device '%s'", e->id);
+            r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "device %s cannot be migrated: its description says so (.unmigratable)",
+                        e->id);
     pthread_mutex_unlock(&writable(reg)->lock);
     return r;
 }
@@ -326,7 +287,7 @@ bool gw_registry_knows(const struct gw_registry *reg, const char *id, uint32_t i
     bool known;
 
     pthread_mutex_lock(&writable(reg)->lock);
-    known = find(reg, id, instance) != NULL;
+    known = gw_registry_find(reg, id, instance) != NULL;
     pthread_mutex_unlock(&writable(reg)->lock);
     return known;
 }
@@ -337,7 +298,7 @@ int gw_registry_each(const struct gw_registry *reg, int (*fn)(void *opaque, cons
     int r = 0;
 
     pthread_mutex_lock(&writable(reg)->lock);
-    for (struct entry *e = reg->first; e && r >= 0; e = e->next) {
+    for (struct gw_registry_entry *e = reg->first; e && r >= 0; e = e->next) {
         struct gw_registered device = {.id = e->id,
                                        .instance = e->instance,
                                        .version = e->version,
@@ -355,151 +316,12 @@ int gw_registry_each(const struct gw_registry *reg, int (*fn)(void *opaque, cons
 
 bool gw_registry_described(const struct gw_registry *reg, const char *id, uint32_t instance)
 {
-    const struct entry *e;
+    const struct gw_registry_entry *e;
     bool described;
 
     pthread_mutex_lock(&writable(reg)->lock);
-    e = find(reg, id, instance);
+    e = gw_registry_find(reg, id, instance);
     described = e && e->state;
     pthread_mutex_unlock(&writable(reg)->lock);
     return described;
-}
-
-/* ---- saving ------------------------------------------------------------------------------------------------------ */
-
-void gw_sink_put(struct gw_sink *sink, const void *bytes, size_t count)
-{
-    gw_put_bytes(sink->w, bytes, count);
-}
-
-int gw_supply_get(struct gw_supply *supply, void *bytes, size_t count, struct gw_error *err)
-{
-    return gw_get_bytes(supply->r, bytes, count, err);
-}
-
-static int blame_embedder(struct gw_error *err, int code)
-{
-    if (!err)
-        return code;
-    if (err->code != code || !err->text[0])
-        return gw_fail(err, code, GW_BLAME_EMBEDDER, "the device's callback says no (%s)", strerror(-code));
-    if (err->blame == GW_BLAME_NONE)
-        err->blame = GW_BLAME_EMBEDDER;
-    return code;
-}
-
-static int save_legacy(const struct entry *e, struct gw_writer *w, struct gw_vmdesc *desc, struct gw_error *err)
-{
-    struct gw_sink sink = {w};
-    struct gw_text *t = gw_vmdesc_text(desc);
-    uint64_t at = gw_writer_offset(w);
-    int r = e->legacy->save(e->device, &sink, err);
-
-    if (r < 0)
-        return blame_embedder(err, r);
-    if (t) {
-        gw_text_int(t, "size", gw_writer_offset(w) - at);
-        gw_text_open(t, "fields", '[');
-        gw_text_open(t, NULL, '{');
-        gw_text_string(t, "name", "data");
-        gw_text_int(t, "size", gw_writer_offset(w) - at);
-        gw_text_string(t, "type", "buffer");
-        gw_text_close(t, '}');
-        gw_text_close(t, ']');
-    }
-    return 0;
-}
-
-static int save_section(const struct entry *e, bool footers, struct gw_writer *w, struct gw_vmdesc *desc,
-                        struct gw_error *err)
-{
-    struct gw_section_head head = {.id = e->section_id, .instance = e->instance, .version = e->version};
-    int r;
-
-    gw_strcopy(head.name, sizeof head.name, e->id);
-    gw_section_put_head(&w->out, GW_ELEMENT_FULL, &head);
-    gw_vmdesc_device(desc, e->id, e->instance);
-    if (desc)
-        desc->mute = 0;
-    r = e->state ? gw_state_encode(e->state, e->device, w, desc, err) : save_legacy(e, w, desc, err);
-    if (r < 0)
-        return r;
-    gw_vmdesc_device_end(desc);
-    if (footers)
-        gw_section_put_footer(&w->out, e->section_id);
-    return w->out.error.code ? gw_writer_flush(w, err) : 0;
-}
-
-int gw_registry_save(struct gw_registry *reg, bool early, bool footers, struct gw_writer *w, struct gw_vmdesc *desc,
-                     struct gw_error *err)
-{
-    enum gw_cause cause = gw_writer_cause(w, GW_CAUSE_DEVICE);
-    int r = 0;
-
-    phase_begin(reg);
-    for (struct entry *e = reg->first; e && r == 0; e = e->next) {
-        bool is_early = e->state && e->state->early;
-
-        if (e->removed || is_early != early)
-            continue;
-        if (e->state && e->state->needed && !e->state->needed(e->device))
-            continue;
-        r = save_section(e, footers, w, desc, err);
-        if (r < 0)
-            gw_context(err, "saving device %s/%u", e->id, e->instance);
-    }
-    phase_end(reg);
-    gw_writer_cause(w, cause);
-    return r;
-}
-
-/* ---- loading ----------------------------------------------------------------------------------------------------- */
-
-void gw_registry_load_begin(struct gw_registry *reg)
-{
-    phase_begin(reg);
-    for (struct entry *e = reg->first; e; e = e->next)
-        e->loaded = false;
-    phase_end(reg);
-}
-
-static int load_entry(struct entry *e, uint32_t version, struct gw_reader *r, struct gw_error *err)
-{
-    struct gw_supply supply = {r};
-    int ret;
-
-    if (e->loaded)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a second section at byte %" PRIu64, gw_reader_offset(r));
-    if (e->state) {
-        ret = gw_state_decode(e->state, version, e->device, r, err);
-    } else if (version > e->version) {
-        ret = gw_fail(err, -EPROTO, GW_BLAME_PEER, "version %u, at most %u is known here", version, e->version);
-    } else {
-        ret = e->legacy->load(e->device, version, &supply, err);
-        if (ret < 0)
-            ret = blame_embedder(err, ret);
-    }
-    if (ret < 0)
-        return ret;
-    e->loaded = true;
-    return 0;
-}
-
-int gw_registry_load(struct gw_registry *reg, const char *id, uint32_t instance, uint32_t version, struct gw_reader *r,
-                     struct gw_error *err)
-{
-    struct entry *e;
-    int ret;
-
-    phase_begin(reg);
-    e = find(reg, id, instance);
-    if (!e) {
-        ret = gw_fail(err, -ENOENT, GW_BLAME_PEER, "device %s/%u is not known here", id, instance);
-    } else {
-        ret = load_entry(e, version, r, err);
-        if (ret < 0)
-            gw_context(err, "device %s/%u", id, instance);
-    }
-    phase_end(reg);
-    return ret < 0 ? ret : 0;
 }

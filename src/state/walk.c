@@ -49,7 +49,7 @@ int gw_hook_failed(struct gw_walk *walk, const struct gw_state *st, const char *
     if (!walk->err)
         return code;
     if (walk->err->code != code || !walk->err->text[0])
-        return gw_fail(walk->err, code, GW_BLAME_EMBEDDER, "%s of description %s says no (%s)", hook, st->name,
+        return gw_fail(walk->err, code, GW_BLAME_EMBEDDER, "callback %s of description %s failed (%s)", hook, st->name,
                        strerror(-code));
     if (walk->err->blame == GW_BLAME_NONE)
         walk->err->blame = GW_BLAME_EMBEDDER;
@@ -135,7 +135,7 @@ static int visit_field(struct gw_walk *walk, struct gw_spot *spot)
     if (f->type == GW_T_CHECK) {
         if (!walk->dry && !f->when(spot->base, spot->version))
             return gw_spot_fail(walk, spot, walk->visitor->blame == GW_BLAME_PEER ? -EPROTO : -EINVAL,
-                                walk->visitor->blame, "must hold and does not");
+                                walk->visitor->blame, "the required condition does not hold");
         return 0;
     }
     if (f->type == GW_T_LIST)

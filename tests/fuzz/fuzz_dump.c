@@ -6,6 +6,7 @@
 #include "examine/explain.h"
 #include "godwit/state.h"
 #include "state/dump.h"
+#include "verdict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -59,8 +60,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (gw_dump_parse(text, n, &dump, &err) < 0) {
         if (!err.text[0])
             abort();
+        FUZZ_VERDICT(false);
         return 0;
     }
+    FUZZ_VERDICT(true);
     convert(text, n);
     if (n < size)
         ask(dump, text + n + 1, size - n - 1);

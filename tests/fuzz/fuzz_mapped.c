@@ -13,6 +13,7 @@
 #include "channel/transport.h"
 #include "ram/layout/mapped.h"
 #include "ram/store/direct.h"
+#include "verdict.h"
 
 #define PAGE  4096u
 #define BYTES (64 * PAGE)
@@ -68,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(store->add(store, ram.blocks[0], NULL) >= 0 && in->add(in, ram.blocks[0], NULL) >= 0);
     while (e >= 0 && !(e = in->get(in, &r, store, &err)) && gw_reader_buffered(&r))
         ;
+    FUZZ_VERDICT(e >= 0);
     must(e >= 0 || (err.text[0] && (err.blame == GW_BLAME_PEER || e == -ENODATA)));
     gw_reader_close(&r);
     in->free(in);

@@ -8,13 +8,16 @@
 
 #include "image/image.h"
 #include "parked/repair.h"
+#include "verdict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define PAGES 64u
 
-static void look(struct gw_image *image)
+/* Whether all that was looked at is whole. */
+static bool look(struct gw_image *image)
 {
+    bool whole = true;
     uint8_t *got = malloc((size_t)PAGES * image->page_bytes), kinds[PAGES];
 
     if (!got)
@@ -30,17 +33,20 @@ static void look(struct gw_image *image)
                         abort(); /* known to be zeros */
         if (err.code && err.code != -EPROTO)
             abort();
+        whole &= !err.code;
         if (pages && gw_image_pages(image, i, pages - 1, 1, got, &err) < 0 && err.code != -EPROTO)
             abort();
     }
     free(got);
+    return whole;
 }
 
-static void try(const uint8_t *data, size_t size)
+static bool try(const uint8_t *data, size_t size)
 {
     struct gw_error err = GW_ERROR_INIT;
     struct gw_image *image = NULL;
     int fd = memfd_create("parked", MFD_CLOEXEC);
+    bool whole = false;
     char path[64];
 
     if (fd < 0 || write(fd, data, size) != (ssize_t)size)
@@ -50,19 +56,22 @@ static void try(const uint8_t *data, size_t size)
         if (err.code != -EPROTO && (gw_pack_known() || err.code != -ENOTSUP))
             abort();
     } else {
-        look(image);
+        whole = look(image);
     }
     gw_image_free(image);
     close(fd);
+    return whole;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t *copy;
+    bool whole;
 
     if (size < 8 || memcmp(data, GW_PARKED_MAGIC, 8))
         return 0; /* another target's */
-    try(data, size);
+    whole = try(data, size);
+    FUZZ_VERDICT(whole);
     copy = malloc(size);
     if (!copy)
         abort();

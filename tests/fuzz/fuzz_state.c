@@ -5,6 +5,7 @@
  * loaded again and is the same.
  */
 #include "state/codec.h"
+#include "verdict.h"
 #include "zoo.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -86,9 +87,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     n = zoo_image(z, before);
     gw_reader_init_memory(&r, body ? body : data + 1, body ? bytes : size - 1, 0);
     if (gw_state_decode(&zoo_state, data[0] & 16 ? 2 : 3, z, &r, &err) < 0) {
+        FUZZ_VERDICT(false);
         if (zoo_image(z, after) != n || memcmp(before, after, n) != 0 || !err.text[0])
             abort();
     } else {
+        FUZZ_VERDICT(true);
         again(z, shape);
     }
     zoo_free(z);

@@ -4,6 +4,7 @@
  */
 #include "base/base.h"
 #include "godwit/channel.h"
+#include "verdict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r = gw_uri_parse(text, &a, &err);
     if (r < 0 && (r != -EINVAL || err.blame != GW_BLAME_CALLER || !err.text[0]))
         abort();
+    FUZZ_VERDICT(r >= 0);
     if (r >= 0) {
         gw_uri_format(&a, again, sizeof again);
         if (gw_uri_parse(again, &b, NULL) < 0)

@@ -7,6 +7,7 @@
 #include "godwit/state.h"
 #include "state/values.h"
 #include "state/vmdesc_read.h"
+#include "verdict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -49,8 +50,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (gw_vmdesc_parse((const char *)data + eof + 6, size - eof - 6, &tree, &err) < 0) {
         if (!err.text[0])
             abort();
+        FUZZ_VERDICT(false);
         return 0;
     }
+    FUZZ_VERDICT(true);
     compare((const char *)data + eof + 6, size - eof - 6);
     if (tree->device_count < 100000) {
         struct gw_vmdesc_section *sections = calloc(GW_MAX(tree->device_count, 1), sizeof *sections);

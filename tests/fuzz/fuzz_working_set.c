@@ -6,6 +6,7 @@
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "ram/source/working_set.h"
+#include "verdict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size >= 4)
         gw_store_be32(copy + size - 4, gw_crc32c(0, copy, size - 4));
     r = gw_working_set_get(set, copy, size, &err);
+    FUZZ_VERDICT(r == 0);
     must(r == 0 || (r == -EPROTO && err.blame == GW_BLAME_PEER && err.text[0]));
     for (size_t i = 0; i < set->run_count; i++)
         must(set->runs[i].count && set->runs[i].block < set->block_count &&

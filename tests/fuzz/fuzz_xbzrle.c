@@ -6,6 +6,7 @@
  */
 #include "../unit/ram/codec/xbzrle_reference.h"
 #include "ram/codec/xbzrle_delta.h"
+#include "verdict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -42,6 +43,7 @@ static void decode(const uint8_t *data, size_t size, uint32_t bytes)
     memcpy(delta, data, size);
     good = reference_decode(delta, (uint32_t)size, expected, bytes);
     r = gw_xbzrle_decode(delta, (uint32_t)size, page, bytes, &err);
+    FUZZ_VERDICT(r == 0);
     must(r == (good ? 0 : -EPROTO));
     must(good ? memcmp(page, expected, bytes) == 0 : err.blame == GW_BLAME_PEER && err.text[0]);
     free(page);

@@ -379,7 +379,7 @@ static int uri(void)
 static int dictionary(void)
 {
     static uint8_t data[CAPTURE_MAX];
-    size_t n = load("../parked/dictionary.park", data);
+    size_t n = load("../parked/accept/dictionary.park", data);
 
     return n ? put("parked-dictionary", data, n) : 1;
 }

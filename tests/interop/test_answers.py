@@ -70,9 +70,9 @@ class Answers(Case):
 
     def test_reasons(self):
         for answers, words in (
-                (HELLO + reason(b"no memory for the guest") + shut(1), "the destination could not take it: no memory for the guest"),
-                (HELLO + reason(b"\x1b[31mred\nforged") + shut(1), "the destination could not take it: \\x1b[31mred\\x0aforged"),
-                (HELLO + reason(b"x" * 512) + shut(1), "the destination could not take it: xxx"),
+                (HELLO + reason(b"no memory for the guest") + shut(1), "the destination could not load the machine: no memory for the guest"),
+                (HELLO + reason(b"\x1b[31mred\nforged") + shut(1), "the destination could not load the machine: \\x1b[31mred\\x0aforged"),
+                (HELLO + reason(b"x" * 512) + shut(1), "the destination could not load the machine: xxx"),
                 (HELLO + shut(1), "the destination reported a failure (code 1): its log says why"),
                 (PLAIN + shut(1), "the destination reported a failure (code 1): its log says why"),
                 (HELLO + reason(b"a") + reason(b"b") + shut(1), "GODWIT_REASON, which has no place"),
@@ -94,7 +94,7 @@ class Answers(Case):
         r = subprocess.run([built("cli/godwit"), "send", CAPTURE, uri], capture_output=True, timeout=DEADLINE_S * SLOW,
                            stdin=subprocess.DEVNULL, text=True)
         self.assertEqual(r.returncode, 1)
-        self.assertIn("the destination could not take it: ", r.stderr)
+        self.assertIn("the destination could not load the machine: ", r.stderr)
         self.assertIn("--memory-max", r.stderr)
         rx.process.terminate()
         rx.wait_exit()

@@ -60,6 +60,8 @@ class Golden(unittest.TestCase):
             with self.subTest(name):
                 if name.endswith(".park"):
                     data = unparked(data)
+                elif os.path.basename(os.path.dirname(name)) in ("accept", "reject"):
+                    continue  # a few bytes, made by hand or cut from a capture of `none`: the other test looks into them
                 if name.endswith("dictionary.park"):  # of a unit test's making: a head and pages, and no stream of a machine
                     self.assertEqual(words_of_firmware(data), [])
                 elif data.startswith((b"QEVM", b"LibvirtQemudSave")) and not data.startswith(NONE):

@@ -192,7 +192,7 @@ class Refused(Writing):
     def test_read_only(self):
         server = self.export("-r")
         for argv in (["convert", self.machine(), server.uri, "--format", "parked"], ["receive", self.unix("x"), "--output", server.uri]):
-            self.assertIn("the server lets nobody write to it", self.godwit(*argv, status=1))
+            self.assertIn("the server exports it read-only", self.godwit(*argv, status=1))
 
     def test_formats_without_an_end(self):
         server = self.export()

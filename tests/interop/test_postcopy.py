@@ -183,7 +183,7 @@ class Ends(Postcopy):
 
     def test_bad_requests(self):
         page = (0x1000).to_bytes(4, "big")
-        for message, why in ((b"\x00\x04\x00\x0c" + bytes(8) + page, "never said of which block"),
+        for message, why in ((b"\x00\x04\x00\x0c" + bytes(8) + page, "no request before it has named a block"),
                              (b"\x00\x03\x00\x0e" + bytes(8) + page + b"\x01x", "block x, which is not sent"),
                              (b"\x00\x03\x00\x0e" + (1).to_bytes(8, "big") + page + b"\x01r", "whose pages have 4096 bytes"),
                              (b"\x00\x03\x00\x0e" + SIZE.to_bytes(8, "big") + page + b"\x01r", "which has 0x1000000"),

@@ -141,7 +141,7 @@ class Files(Case):
             for _ in range(100):
                 r = subprocess.run([built("cli/godwit"), "send", self.guest, "file:" + self.path("fifo"), "--force"],
                                    capture_output=True, text=True)
-                if "nobody reads" not in r.stderr:
+                if "no process reads" not in r.stderr:
                     break
             if r.returncode:
                 cat.kill()

@@ -208,12 +208,12 @@ static void test_unmigratable(void **state)
     assert_int_equal(gw_state_save(s->vm, &blob, &bytes, &err), 0);
     assert_int_equal(gw_registry_add(gw_vm_registry(s->vm), &stuck, "gpu", 0, &moods[0], NULL), 0);
     assert_int_equal(gw_state_load(s->vm, blob, bytes, &err), -EBUSY);
-    assert_non_null(strstr(err.text, "State blocked by non-migratable device 'gpu'"));
+    assert_non_null(strstr(err.text, "device gpu cannot be migrated: its description says so (.unmigratable)"));
     assert_int_equal(gw_recv_start(s->vm, &(struct gw_recv_config){.uri = "tcp:127.0.0.1:0"}, &recv, &err), -EBUSY);
     assert_int_equal(gw_send_start(s->vm, &(struct gw_send_config){.uri = "tcp:127.0.0.1:1"}, &send, &err), -EBUSY);
     reasons[0] = 0;
     gw_vm_for_each_blocker(s->vm, add_reason, reasons);
-    assert_string_equal(reasons, "non-migratable device: gpu.");
+    assert_string_equal(reasons, "device gpu cannot be migrated.");
     gw_registry_remove(gw_vm_registry(s->vm), &moods[0]);
     assert_int_equal(gw_state_load(s->vm, blob, bytes, &err), 0);
     free(blob);

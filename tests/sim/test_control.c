@@ -329,7 +329,7 @@ static void test_gone_on(void **state)
     }
     /* Who takes it back takes the blame. */
     run(side[2], NULL, "stop", NULL);
-    run(side[1], "the destination has said that it has this machine", "cont", NULL);
+    run(side[1], "the destination said that it has this machine", "cont", NULL);
     check_state(side[1], "postmigrate");
     run(side[1], NULL, "cont", json_pack("{sb}", "x-godwit-force", 1));
     check_state(side[1], "running");
@@ -350,7 +350,7 @@ static void test_steered(void **state)
     run(from, "a migration of this machine is under way", "migrate", json_pack("{ss}", "uri", "tcp:127.0.0.1:1"));
     run(from, "a migration of this machine is under way", "migrate-set-capabilities",
         json_pack("{s[{sssb}]}", "capabilities", "capability", "events", "state", 1));
-    run(from, "there is no migration that waits for this: its state is active", "migrate-continue",
+    run(from, "no migration waits to be continued: its state is active", "migrate-continue",
         json_pack("{ss}", "state", "pre-switchover"));
     wait_sent(from, 1 << 20);
     run(from, NULL, "migrate_cancel", NULL);
@@ -419,7 +419,8 @@ static void test_yank_and_blockers(void **state)
     run(from, NULL, "yank", json_pack("{s[{ss}]}", "instances", "type", "migration"));
     json_decref(wait_status(from, "failed"));
     check_state(from, "running");
-    run(from, "there is no such thing to yank", "yank", json_pack("{s[{ss}]}", "instances", "type", "migration"));
+    run(from, "nothing to yank: the instance is not of type migration, or no migration is under way", "yank",
+        json_pack("{s[{ss}]}", "instances", "type", "migration"));
     /* Closing with a migration under way ends it. */
     run(from, NULL, "migrate", json_pack("{ss}", "uri", "exec:sleep 10000"));
     close_side(to);
@@ -448,7 +449,8 @@ static void test_device_state(void **state)
     assert_int_equal(fread(got, 1, sizeof got, f), sizeof got);
     fclose(f);
     assert_memory_equal(got, begin, sizeof got); /* no configuration: the first section */
-    run(from, "the devices of a machine that runs cannot be changed: stop it first", "xen-load-devices-state", json_pack("{ss}", "filename", name));
+    run(from, "the devices of a machine that runs cannot be changed: stop it first", "xen-load-devices-state", json_pack("{ss}",
+        "filename", name));
     run(to, NULL, "xen-load-devices-state", json_pack("{ss}", "filename", name));
     assert_false(sim_runs(to->sim));
     run(to, "/nowhere/x cannot be opened", "xen-load-devices-state", json_pack("{ss}", "filename", "/nowhere/x"));

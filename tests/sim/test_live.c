@@ -244,7 +244,7 @@ static void test_loader_fails(void **state)
         assert_int_equal(run->pair.recv_error.code, -EROFS);
         /* The source hears that it is the destination that did not take it. */
         assert_int_equal(run->pair.send_error.blame, GW_BLAME_PEER);
-        must_say(run->pair.send_error.text, "the destination could not take it: ");
+        must_say(run->pair.send_error.text, "the destination could not load the machine: ");
         must_say(run->pair.send_error.text, "cannot be stored");
         owned_end(run);
     }

@@ -359,7 +359,7 @@ static void test_resized_during_precopy(void **state)
 
     pair_run(&p);
     assert_int_equal(p.source_says, GW_OWNER_SOURCE);
-    assert_string_equal(p.send_error.text, "RAM block 'sim.vram' resized during precopy.");
+    assert_string_equal(p.send_error.text, "RAM block sim.vram was resized while the migration was under way");
     assert_int_equal(p.stats.status, GW_STATUS_CANCELLED);
     assert_int_equal(p.stats.error.code, -ECANCELED);
 }
@@ -412,7 +412,7 @@ static void test_resized_during_setup(void **state)
 
     pair_run(&p);
     assert_int_equal(p.source_says, GW_OWNER_SOURCE);
-    assert_non_null(strstr(p.send_error.text, "RAM block 'sim.vram' resized"));
+    assert_non_null(strstr(p.send_error.text, "RAM block sim.vram was resized"));
 }
 
 /* ---- R4: who looks for zero pages -------------------------------------------------------------------------------------- */

@@ -126,7 +126,7 @@ class Announce(Case):
             wait_until("its end", source.ended)
             self.assertEqual(to.status(), "paused" if paused else "running")
             # Who has given it away no longer leads others astray.
-            with self.assertRaisesRegex(QmpError, "the machine is not here"):
+            with self.assertRaisesRegex(QmpError, "the machine does not run here"):
                 source.qmp.command("announce-self", **ONCE)
             self.assertEqual(source.quit(), 0, source.text())
             self.assertEqual(to.quit(), 0, to.text())

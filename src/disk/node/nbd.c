@@ -172,7 +172,7 @@ static const struct gw_node_ops far_ops = {
 static int look_at_export(struct far *f, bool read_only, struct gw_error *err)
 {
     if (f->facts->read_only && !read_only)
-        return gw_fail(err, -EROFS, GW_BLAME_PEER, "%.200s: the server lets nobody write to it: open it read-only",
+        return gw_fail(err, -EROFS, GW_BLAME_PEER, "%.200s: the server exports it read-only: open it read-only",
                        f->node.name);
     if (f->facts->least_bytes > GW_NODE_REQUEST_MAX)
         return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "%.200s: it wants blocks of at least %u bytes", f->node.name,

@@ -44,11 +44,13 @@ void gw_parked_put_header(uint8_t dst[GW_PARKED_HEADER_BYTES], const struct gw_p
     gw_store_be32(dst + 60, gw_crc32c(0, dst, 60));
 }
 
-bool gw_parked_header_end(const uint8_t src[GW_PARKED_HEADER_BYTES], uint64_t size, uint64_t *ret_file_bytes, uint64_t *ret_frames_end)
+bool gw_parked_header_end(const uint8_t src[GW_PARKED_HEADER_BYTES], uint64_t size, uint64_t *ret_file_bytes,
+    uint64_t *ret_frames_end)
 {
     uint64_t end = gw_load_be64(src + 32), frames_end = gw_load_be64(src + 40);
 
-    if (memcmp(src, GW_PARKED_MAGIC, 8) || gw_load_be32(src + 60) != gw_crc32c(0, src, 60) || gw_load_be32(src + 8) != GW_PARKED_VERSION ||
+    if (memcmp(src, GW_PARKED_MAGIC, 8) || gw_load_be32(src + 60) != gw_crc32c(0, src,
+        60) || gw_load_be32(src + 8) != GW_PARKED_VERSION ||
         !(gw_load_be32(src + 12) & GW_PARKED_NEEDS_END))
         return false;
     if (end > size || end < GW_PARKED_HEADER_BYTES + GW_PARKED_TRAILER_BYTES || frames_end < GW_PARKED_HEADER_BYTES ||
@@ -139,7 +141,7 @@ static int get_parts(const uint8_t *p, struct gw_parked_trailer *t, struct gw_er
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: must not be compressed", name);
     }
     if (at != end)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "byte %" PRIu64 ": nobody's bytes before the trailer", at);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "byte %" PRIu64 ": the bytes from here to the trailer belong to no part", at);
     return 0;
 }
 

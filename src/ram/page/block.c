@@ -84,6 +84,13 @@ const struct gw_ram_block *gw_ram_behind(const struct gw_ram *ram, uint64_t gpa)
     return next;
 }
 
+void gw_ram_leave_shared(struct gw_ram *ram, bool stays)
+{
+    pthread_mutex_lock(&ram->lock);
+    ram->shared_stays = stays;
+    pthread_mutex_unlock(&ram->lock);
+}
+
 void gw_ram_seal(struct gw_ram *ram, bool sealed)
 {
     pthread_mutex_lock(&ram->lock);

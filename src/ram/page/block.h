@@ -59,6 +59,7 @@ struct gw_ram {
     bool sending;           /* a session sends pages. Under lock */
     atomic_bool given;      /* some of it was given back to the host: the machine cannot run here */
     uint64_t skipped_pages; /* that this session need not send, since they were discarded or hinted as free. Under lock */
+    bool shared_stays;    /* under lock: this session leaves memory that both sides map where it is (x-ignore-shared) */
     char resized[256];    /* name of a block that was resized under a session; "" otherwise. Under lock */
 };
 
@@ -81,6 +82,8 @@ struct gw_ram_block *gw_ram_at(const struct gw_ram *ram, uint64_t gpa);
 /* The first one that begins behind it, or NULL. */
 const struct gw_ram_block *gw_ram_behind(const struct gw_ram *ram, uint64_t gpa);
 
+/* Whether the session that begins sends memory that both sides map. */
+void gw_ram_leave_shared(struct gw_ram *ram, bool stays);
 /* sealed: the last sync of this session begins. Else its changes count again. */
 void gw_ram_seal(struct gw_ram *ram, bool sealed);
 

@@ -98,7 +98,8 @@ int gw_requests_ask(struct gw_requests *q, const char *name, uint64_t offset, ui
 
     if (!b || !gw_ram_migrates(b))
         return name ? gw_fail(err, -EPROTO, GW_BLAME_PEER, "the destination asks for a page of block %s, which is not sent", name)
-                    : gw_fail(err, -EPROTO, GW_BLAME_PEER, "the destination asks for a page and has never said of which block");
+                    : gw_fail(err, -EPROTO, GW_BLAME_PEER, "the destination asks for a page, and no request before it has named "
+                              "a block");
     r = check(q, b, offset, bytes, err);
     if (r < 0)
         return r;
@@ -109,7 +110,7 @@ int gw_requests_ask(struct gw_requests *q, const char *name, uint64_t offset, ui
     if (q->finished) {
         q->asked++;
     } else if (q->closed) {
-        r = gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "nobody serves the pages that are asked for any more");
+        r = gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "the destination asks for pages, and this session has stopped sending them");
     } else {
         q->queue[(q->head + q->count++) % GW_REQUESTS_MAX] = (struct request){
             b, offset >> q->ram->page_bits, GW_MIN((offset + bytes) >> q->ram->page_bits, b->pages)};

@@ -53,7 +53,7 @@ class Make(Case):
         made = [self.receive("arrived.park", "--compress", "none"), self.receive("packed.park"), self.path("written.park")]
         subprocess.check_call([built("cli/godwit"), "convert", made[0], made[2], "--format", "parked", "--level", "19"])
         for path in made:
-            shutil.copyfile(path, os.path.join(HERE, os.path.basename(path)))
+            shutil.copyfile(path, os.path.join(HERE, "accept", os.path.basename(path)))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ static void pipe_round_trip(void **state)
     assert_ok(mover_end(&m[1]), m[1].err);
     assert_memory_equal(data, back, bytes);
     assert_int_equal(gw_channel_peek(in, back, 1, &err), -ENOTSUP);
-    assert_text(err, "cannot be looked into");
+    assert_text(err, "cannot be looked at without taking them out");
     assert_ok(gw_channel_close(out, &err), err);
     gw_channel_free(out);
     assert_int_equal(gw_channel_read_full(in, back, 1, &err), -ENODATA);
@@ -433,7 +433,7 @@ static void fifo(void **state)
     snprintf(text, sizeof text, "file:%s", path);
     uri = uri_of(text);
     assert_int_equal(gw_connect(&uri, 0, NULL, &out, &err), -ENXIO);
-    assert_text(err, "nobody reads this FIFO");
+    assert_text(err, "no process reads this FIFO");
     assert_ok(gw_listen(&uri, 1, &l, &err), err);
     assert_ok(gw_listener_accept(l, 0, NULL, &in, &err), err);
     gw_listener_free(l);

@@ -211,7 +211,7 @@ static void what_was_sent_survives_unread_answers(void **state)
     uint8_t *out = random_bytes(bytes, 5), *in = malloc(bytes);
     struct gw_error err = GW_ERROR_INIT;
 
-    assert_ok(gw_channel_write_full(p->b, "nobody reads this", 17, &err), err);
+    assert_ok(gw_channel_write_full(p->b, "no process reads this", 17, &err), err);
     assert_ok(gw_channel_write_full(p->a, out, bytes, &err), err);
     pass_ns(5 * MS);
     assert_ok(gw_channel_close(p->a, &err), err);

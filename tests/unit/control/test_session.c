@@ -74,7 +74,8 @@ static void test_outgoing(void **state)
     ask(cl, "{\"execute\":\"query-migrate\"}", OK);
     ask(cl, "{\"execute\":\"migrate_cancel\"}", OK);
     ask(cl, "{\"execute\":\"yank\",\"arguments\":{\"instances\":[{\"type\":\"migration\"}]}}",
-        "{\"error\":{\"class\":\"DeviceNotFound\",\"desc\":\"there is no such thing to yank\"}}");
+        "{\"error\":{\"class\":\"DeviceNotFound\",\"desc\":\"nothing to yank: the instance is not of type migration, or no "
+            "migration is under way\"}}");
     ask(cl, "{\"execute\":\"migrate-start-postcopy\"}", E("there is no outgoing migration that could switch to postcopy"));
     assert_int_equal(gw_options_set_capability(rig->vm.options, "events", true, NULL), 0);
     say(cl, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:h:1\",\"detach\":true,\"x-godwit-peer\":\"7.2\","
@@ -88,7 +89,7 @@ static void test_outgoing(void **state)
     assert_int_equal(fake_now()->session->postcopies, 1);
     ask(cl, MIGRATE, E("a migration of this machine is under way"));
     ask(cl, "{\"execute\":\"migrate-continue\",\"arguments\":{\"state\":\"pre-switchover\"}}",
-        E("there is no migration that waits for this: its state is setup"));
+        E("no migration waits to be continued: its state is setup"));
 
     fake_now()->session->stats = (struct gw_stats){
         .transferred_bytes = 1000, .remaining_bytes = 2000, .total_bytes = 3000, .normal_pages = 4, .page_size = 4096,
@@ -122,7 +123,7 @@ static void test_outgoing(void **state)
     ask(cl, "{\"execute\":\"cont\"}", E("the last migration has not ended yet"));
     assert_string_equal(rig->run_state, "paused");
     ask(cl, "{\"execute\":\"migrate-continue\",\"arguments\":{\"state\":\"device\"}}",
-        E("there is no migration that waits for this: its state is pre-switchover"));
+        E("no migration waits to be continued: its state is pre-switchover"));
     ask(cl, "{\"execute\":\"migrate-continue\",\"arguments\":{\"state\":\"pre-switchover\"}}", OK);
     assert_int_equal(fake_now()->session->continues, 1);
     fake_now()->session->refuse = -EALREADY;
@@ -147,9 +148,10 @@ static void test_outgoing(void **state)
     assert_int_equal(atomic_load(&rig->vm.came_back), 1);
     rig->run_state = "postmigrate";
     atomic_store(&rig->vm.elsewhere, true);
-    ask(cl, "{\"execute\":\"cont\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the destination has said that it has this machine...");
+    ask(cl, "{\"execute\":\"cont\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the destination said that it has "
+        "this machine...");
     ask(cl, "{\"execute\":\"cont\",\"arguments\":{\"x-godwit-force\":false}}",
-        "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the destination has said that it has this machine...");
+        "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the destination said that it has this machine...");
     assert_int_equal(atomic_load(&rig->vm.came_back), 1);
     atomic_store(&rig->vm.memory_given, true);
     ask(cl, "{\"execute\":\"cont\",\"arguments\":{\"x-godwit-force\":true}}",
@@ -211,7 +213,8 @@ static void test_incoming(void **state)
                                       "complete, and it is not known who owns the guest...");
     /* It may still run, until it comes to a page that it lacks. */
     rig->run_state = "running";
-    ask(cl, "{\"execute\":\"cont\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the incoming migration did not complete...");
+    ask(cl, "{\"execute\":\"cont\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the incoming migration did not "
+        "complete...");
     rig->run_state = "paused";
     ask(cl, MIGRATE, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the incoming migration did not complete...");
     ask(cl, "{\"execute\":\"x-godwit-claim\"}", OK);

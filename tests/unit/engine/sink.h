@@ -165,4 +165,11 @@ static inline void sink_phase(enum gw_phase to)
 
 #define sink_test(f) cmocka_unit_test_setup_teardown(f, sink_up, sink_down)
 
+/* On, as if it had been before the session began. */
+static inline void sink_cap(const char *name)
+{
+    rig_cap(name);
+    gw_plan_decide(&r->plan, gw_vm_options(rig.vm));
+}
+
 #endif

@@ -191,4 +191,25 @@ static inline void source_phase(enum gw_phase to)
 
 #define source_test(f) cmocka_unit_test_setup_teardown(f, source_up, source_down)
 
+/* As when its rounds begin: the machine runs, and a step of the first section takes a millisecond. */
+static inline void source_ready(void)
+{
+    s->grammar = GW_GRAMMAR_ITERATE;
+    source_phase(GW_PHASE_ACTIVE);
+    gw_window_init(&s->window);
+    gw_switchover_init(&s->switchover);
+    gw_tend_init(&s->tend);
+    gw_throttle_init(&s->throttle, rig.now_ns);
+    rig.running = true;
+    rig.log[0] = 0;
+    a.takes_ns = GW_NS_PER_MS;
+}
+
+/* On, as if it had been before the session began. */
+static inline void source_cap(const char *name)
+{
+    rig_cap(name);
+    gw_plan_decide(&s->plan, gw_vm_options(rig.vm));
+}
+
 #endif

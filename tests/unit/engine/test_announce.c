@@ -186,7 +186,8 @@ static void test_failing(void **state)
 static void test_interfaces(void **state)
 {
     static const char *const names[] = {"c", "a"}, *const unknown[] = {"a", "x"};
-    struct gw_announce_config c = {.initial_ms = 10, .max_ms = 10, .rounds = 3, .step_ms = 1, .interfaces = names, .interface_count = 2};
+    struct gw_announce_config c = {.initial_ms = 10, .max_ms = 10, .rounds = 3, .step_ms = 1, .interfaces = names,
+        .interface_count = 2};
     struct gw_error err = GW_ERROR_INIT;
 
     add("a", 1);
@@ -274,7 +275,7 @@ static void test_elsewhere(void **state)
     }
     assert_int_equal(m.frames, 2);
     assert_int_equal(announce(10, 10, 5, 1, NULL, &err), -EALREADY);
-    assert_string_equal(err.text, "the machine is not here: frames would lead to this host what is meant for it elsewhere");
+    assert_string_equal(err.text, "the machine does not run here: announcing it would draw its network traffic to the wrong host");
     assert_int_equal(gw_vm_announce(m.vm, NULL, NULL), -EALREADY);
     /* Who received it and does not know yet whose it is may want to. */
     atomic_store(&m.vm->place, GW_VM_UNDECIDED);

@@ -31,23 +31,31 @@ static void test_conflicts(void **state)
         {0, NULL},
         {B(POSTCOPY_RAM) | B(POSTCOPY_PREEMPT) | B(RETURN_PATH) | B(RELEASE_RAM), NULL},
         {B(MULTIFD) | B(ZERO_COPY_SEND) | B(MAPPED_RAM), NULL},
-        {B(POSTCOPY_PREEMPT), "capability postcopy-preempt needs postcopy-ram, which is off: nothing is waited for without it"},
-        {B(ZERO_COPY_SEND), "capability zero-copy-send needs multifd, which is off: the main channel does not send so"},
+        {B(POSTCOPY_PREEMPT), "capability postcopy-preempt needs postcopy-ram, which is off: only in postcopy does the guest "
+            "wait for pages"},
+        {B(ZERO_COPY_SEND), "capability zero-copy-send needs multifd, which is off: only multifd channels can send without "
+            "copying"},
         {B(ZERO_COPY_SEND) | B(MULTIFD) | B(XBZRLE),
          "capability zero-copy-send cannot be on together with xbzrle: pages are sent as they are in memory"},
         {B(ZERO_COPY_SEND) | B(MULTIFD) | B(COMPRESS),
          "capability zero-copy-send cannot be on together with compress: pages are sent as they are in memory"},
-        {B(POSTCOPY_RAM) | B(IGNORE_SHARED), "capability postcopy-ram cannot be on together with x-ignore-shared: memory that is not sent cannot be asked for"},
-        {B(POSTCOPY_RAM) | B(MULTIFD), "capability postcopy-ram cannot be on together with multifd: pages that the guest waits for come on the main channel"},
-        {B(MULTIFD) | B(COMPRESS), "capability multifd cannot be on together with compress: its channels compress by multifd-compression"},
-        {B(POSTCOPY_RAM) | B(POSTCOPY_PREEMPT) | B(COMPRESS), "capability postcopy-preempt cannot be on together with compress: threads that compress write to the main channel"},
+        {B(POSTCOPY_RAM) | B(IGNORE_SHARED), "capability postcopy-ram cannot be on together with x-ignore-shared: memory that "
+            "is not sent cannot be asked for"},
+        {B(POSTCOPY_RAM) | B(MULTIFD), "capability postcopy-ram cannot be on together with multifd: pages that the guest waits "
+            "for come on the main channel"},
+        {B(MULTIFD) | B(COMPRESS), "capability multifd cannot be on together with compress: its channels compress by "
+            "multifd-compression"},
+        {B(POSTCOPY_RAM) | B(POSTCOPY_PREEMPT) | B(COMPRESS), "capability postcopy-preempt cannot be on together with compress: "
+            "pages that compression threads finish go out on the main channel"},
         {B(MULTIFD) | B(XBZRLE), "capability multifd cannot be on together with xbzrle: differences go over the main channel"},
-        {B(SWITCHOVER_ACK), "capability switchover-ack needs return-path, which is off: that is where the destination acknowledges"},
+        {B(SWITCHOVER_ACK), "capability switchover-ack needs return-path, which is off: the destination acknowledges on it"},
         {B(SWITCHOVER_ACK) | B(RETURN_PATH), NULL},
         {B(AUTO_CONVERGE) | B(DIRTY_LIMIT),
          "capability dirty-limit cannot be on together with auto-converge: both slow the guest down"},
-        {B(MAPPED_RAM) | B(XBZRLE), "capability mapped-ram cannot be on together with xbzrle: each page has its fixed place in the file, as it is in memory"},
-        {B(MAPPED_RAM) | B(POSTCOPY_RAM), "capability mapped-ram cannot be on together with postcopy-ram: a file asks for nothing"},
+        {B(MAPPED_RAM) | B(XBZRLE), "capability mapped-ram cannot be on together with xbzrle: each page has its fixed place in "
+            "the file, as it is in memory"},
+        {B(MAPPED_RAM) | B(POSTCOPY_RAM), "capability mapped-ram cannot be on together with postcopy-ram: a file cannot ask for "
+            "pages"},
         {B(BACKGROUND_SNAPSHOT), NULL},
         {B(BACKGROUND_SNAPSHOT) | B(EVENTS), NULL},
         {B(BACKGROUND_SNAPSHOT) | B(MULTIFD), SNAPSHOT("multifd")},

@@ -1,36 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
+#include "options_rig.h"
 
 #include <pthread.h>
-
-#include "engine/options.h"
-
-static int fresh(void **state)
-{
-    struct gw_options *o = NULL;
-
-    assert_int_equal(gw_options_new(&o, NULL), 0);
-    *state = o;
-    return 0;
-}
-
-static int gone(void **state)
-{
-    assert_null(gw_options_free(*state));
-    return 0;
-}
-
-static void expect_text(struct gw_options *o, const char *name, const char *text)
-{
-    struct gw_error err = GW_ERROR_INIT;
-    char buf[GW_STRING_SIZE];
-
-    assert_int_equal(gw_options_get_parameter(o, name, buf, sizeof buf, &err), 0);
-    assert_string_equal(buf, text);
-}
 
 static void test_defaults(void **state)
 {
@@ -277,45 +248,6 @@ static void test_copy(void **state)
     gw_options_free(other);
 }
 
-static void test_typed(void **state)
-{
-    struct gw_options *o = *state;
-    struct gw_error err = GW_ERROR_INIT;
-    char text[16];
-    uint64_t n = 0;
-    bool on = false;
-
-    assert_int_equal(gw_options_set_bool(o, "events", true, &err), 0);
-    assert_int_equal(gw_options_get_bool(o, "events", &on, &err), 0);
-    assert_true(on && gw_options_cap(o, GW_CAP_EVENTS));
-    assert_int_equal(gw_options_set_bool(o, "cpu-throttle-tailslow", true, &err), 0);
-    on = false;
-    assert_int_equal(gw_options_get_bool(o, "cpu-throttle-tailslow", &on, &err), 0);
-    assert_true(on);
-    assert_int_equal(gw_options_set_u64(o, "max-bandwidth", UINT64_MAX, &err), 0);
-    assert_int_equal(gw_options_get_u64(o, "max-bandwidth", &n, &err), 0);
-    assert_true(n == UINT64_MAX);
-    assert_int_equal(gw_options_set_str(o, "multifd-compression", "zlib", &err), 0);
-    assert_int_equal(gw_options_get_str(o, "multifd-compression", text, sizeof text, &err), 0);
-    assert_string_equal(text, "zlib");
-    assert_int_equal(gw_options_set_str(o, "tls-creds", "", &err), 0);
-
-    /* Of another type, out of range, unknown. */
-    assert_int_equal(gw_options_set_bool(o, "max-bandwidth", true, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "is a number, not on or off"));
-    assert_int_equal(gw_options_set_u64(o, "events", 1, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "capability 'events'"));
-    assert_int_equal(gw_options_set_u64(o, "multifd-compression", 1, &err), -EINVAL);
-    assert_int_equal(gw_options_set_str(o, "max-bandwidth", "1", &err), -EINVAL);
-    assert_int_equal(gw_options_get_u64(o, "tls-creds", &n, &err), -EINVAL);
-    assert_int_equal(gw_options_get_bool(o, "max-bandwidth", &on, &err), -EINVAL);
-    assert_int_equal(gw_options_get_str(o, "max-bandwidth", text, sizeof text, &err), -EINVAL);
-    assert_int_equal(gw_options_set_u64(o, "downtime-limit", 2000001, &err), -ERANGE);
-    assert_int_equal(gw_options_set_bool(o, "nothing", true, &err), -ENOENT);
-    assert_int_equal(gw_options_get_u64(o, "nothing", &n, &err), -ENOENT);
-    expect_text(o, "downtime-limit", "300");
-}
-
 struct race {
     struct gw_options *o;
     atomic_bool stop;
@@ -383,7 +315,6 @@ int main(void)
         T(test_capabilities_all_or_nothing),
         T(test_locked),
         T(test_copy),
-        T(test_typed),
         cmocka_unit_test_setup_teardown(test_readers_beside_writers, fresh, race_gone),
     };
 

@@ -2,46 +2,7 @@
  *
  * What options become: which plugs there are, and which options do not go together with what the machine or the address is.
  */
-#include "rig.h"
-
-#include "engine/plan.h"
-#include "engine/send.h"
-#include "ram/live.h"
-
-static struct gw_plan plan;
-static struct gw_plan_pages pages;
-static atomic_bool as_is;
-
-static int up(void **state)
-{
-    memset(&plan, 0, sizeof plan);
-    pages = (struct gw_plan_pages){.profile = gw_wire_profile("godwit"), .as_is = &as_is};
-    return rig_up(state);
-}
-
-static int down(void **state)
-{
-    gw_plan_close(&plan);
-    return rig_down(state);
-}
-
-static struct ram_live *ram(void)
-{
-    for (unsigned i = 0; i < plan.lives; i++)
-        if (!strcmp(plan.live[i]->ops->id, "ram"))
-            return GW_CONTAINER(plan.live[i], struct ram_live, live);
-    fail();
-    return NULL;
-}
-
-static void send_fails(int code, const char *text)
-{
-    struct gw_error err = GW_ERROR_INIT;
-
-    rig_fails(gw_plan_send(&plan, rig.vm, &pages, &err), code, &err, text);
-    assert_int_equal(plan.lives, 0);
-    assert_null(plan.requests);
-}
+#include "plan_rig.h"
 
 static void test_pages_by(void **state)
 {
@@ -71,30 +32,6 @@ static void test_plain(void **state)
     gw_plan_close(&plan); /* of zeros: nothing */
 }
 
-/* Its cache follows the parameter for as long as the plan is open, and no longer. */
-static void test_xbzrle(void **state)
-{
-    struct gw_error err = GW_ERROR_INIT;
-
-    rig_cap("xbzrle");
-    assert_int_equal(gw_plan_send(&plan, rig.vm, &pages, NULL), 0);
-    assert_non_null(plan.xbzrle);
-    rig_param("xbzrle-cache-size", "8192");
-    assert_int_equal(plan.xbzrle->barrier(plan.xbzrle, GW_BARRIER_ROUND, NULL), 0); /* from the next pass on */
-    assert_int_equal(gw_plan_progress(&plan).xbzrle.cache_bytes, 8192);
-    gw_plan_close(&plan);
-    assert_null(plan.xbzrle);
-    assert_int_equal(gw_options_set_parameter(gw_vm_options(rig.vm), "xbzrle-cache-size", "16384", &err), 0);
-}
-
-static void test_compress(void **state)
-{
-    rig_cap("compress");
-    rig_param("compress-threads", "3");
-    assert_int_equal(gw_plan_send(&plan, rig.vm, &pages, NULL), 0);
-    assert_int_equal(gw_plan_progress(&plan).compression.threads, 3);
-}
-
 static void test_postcopy(void **state)
 {
     rig_cap("postcopy-ram");
@@ -108,38 +45,6 @@ static void test_ignore_shared(void **state)
     rig_cap("x-ignore-shared");
     assert_int_equal(gw_plan_send(&plan, rig.vm, &pages, NULL), 0);
     assert_true(ram()->config.ignore_shared);
-}
-
-static int never_open(void *opaque, unsigned i, struct gw_channel **ret, struct gw_error *err)
-{
-    return -EINVAL;
-}
-
-/* A multifd channel is a lane; on the receiving side too. */
-static void test_multifd(void **state)
-{
-    rig_cap("multifd");
-    pages.count = 3;
-    pages.lanes.open = never_open;
-    assert_int_equal(gw_plan_send(&plan, rig.vm, &pages, NULL), 0);
-    assert_non_null(ram()->lanes);
-    gw_plan_close(&plan);
-    assert_int_equal(gw_plan_recv(&plan, rig.vm, &pages, NULL), 0);
-    assert_non_null(ram()->lanes_in);
-    gw_plan_close(&plan);
-    pages.count = 0;
-    assert_int_equal(gw_plan_recv(&plan, rig.vm, &pages, NULL), 0);
-    assert_null(ram()->lanes_in);
-}
-
-/* What always copies, or has no way of asking the kernel not to, is not where zero-copy can be. */
-static void test_zero_copy(void **state)
-{
-    rig_cap("multifd");
-    rig_cap("zero-copy-send");
-    pages.copies = "unix:/x";
-    pages.count = 2;
-    send_fails(-ENOTSUP, "capability zero-copy-send needs tcp:, not unix:/x");
 }
 
 static int take(void *opaque, const struct gw_transport_page *page, struct gw_error *err)
@@ -160,9 +65,9 @@ static void test_transport(void **state)
 
     assert_int_equal(gw_vm_set_page_transport(rig.vm, &ops, NULL, NULL), 0);
     for (unsigned i = 0; i < GW_ARRAY_LEN(not_with); i++) {
-        char text[80];
+        char text[120];
 
-        snprintf(text, sizeof text, "a page transport does not go with %s", not_with[i]);
+        snprintf(text, sizeof text, "a page transport cannot be used together with capability %s: turn it off", not_with[i]);
         rig_cap(not_with[i]);
         send_fails(-EINVAL, text);
         assert_int_equal(gw_plan_recv(&plan, rig.vm, &pages, NULL), -EINVAL);
@@ -187,8 +92,10 @@ static void other_progress(struct gw_live *l, struct gw_progress *sum)
     sum->remaining_bytes += 5;
 }
 
-static const struct gw_live_ops before_ops = {.id = "before", .order = GW_RAM_ORDER - 1, .free = other_free, .progress = other_progress},
-                                behind_ops = {.id = "behind", .order = GW_RAM_ORDER + 1, .free = other_free, .progress = other_progress};
+static const struct gw_live_ops before_ops = {.id = "before", .order = GW_RAM_ORDER - 1, .free = other_free,
+    .progress = other_progress},
+                                behind_ops = {.id = "behind", .order = GW_RAM_ORDER + 1, .free = other_free,
+                                    .progress = other_progress};
 static int make_fails;
 
 static int make(void *opaque, struct gw_live **ret, struct gw_error *err)
@@ -245,8 +152,8 @@ static void test_snapshot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_pages_by), T(test_plain),     T(test_xbzrle),    T(test_compress), T(test_postcopy), T(test_ignore_shared),
-        T(test_multifd),  T(test_zero_copy), T(test_transport), T(test_order),    T(test_snapshot),
+        T(test_pages_by), T(test_plain), T(test_postcopy), T(test_ignore_shared), T(test_transport), T(test_order),
+        T(test_snapshot),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

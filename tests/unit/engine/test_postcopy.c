@@ -39,8 +39,8 @@ static void test_due(void **state)
 static void test_acknowledged(void **state)
 {
     rig.running = true;
-    rig_cap("return-path");
-    rig_cap("switchover-ack");
+    source_cap("return-path");
+    source_cap("switchover-ack");
     s->postcopy_asked = s->rp.running = true;
     s->rp.pongs = 1;
     assert_int_equal(gw_send_postcopy_due(s, &err), 0);

@@ -42,7 +42,7 @@ static int up(void **state)
 {
     if (sink_up(state))
         return -1;
-    rig_cap("postcopy-ram");
+    sink_cap("postcopy-ram");
     guest = gw_guest_here;
     guest.store_following = NULL;
     rig.vm->guest = &guest;
@@ -102,8 +102,10 @@ static void test_advise_refused(void **state)
 static void test_advise_off(void **state)
 {
     assert_int_equal(gw_options_set_capability(gw_vm_options(rig.vm), "postcopy-ram", false, NULL), 0);
+    gw_plan_decide(&r->plan, gw_vm_options(rig.vm));
     refused(advise(), -EPROTO,
-            "the source's capability postcopy-ram is on, and off here: set it here too (godwit receive --postcopy), or turn it off there");
+            "the source's capability postcopy-ram is on, and off here: set it here too (godwit receive --postcopy), or turn it "
+                "off there");
 }
 
 static void test_advise_unanswerable(void **state)
@@ -115,7 +117,7 @@ static void test_advise_unanswerable(void **state)
 static void test_advise_nothing_follows(void **state)
 {
     follows.advised = NULL;
-    refused(advise(), -ENOTSUP, "this machine has nothing that could follow it");
+    refused(advise(), -ENOTSUP, "this machine has no live section that could be sent after the switch");
     assert_int_equal(err.blame, GW_BLAME_CALLER);
 }
 
@@ -430,7 +432,8 @@ static void test_package_with_thread(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_advise), T(test_advise_refused), T(test_advise_off), T(test_advise_unanswerable), T(test_advise_nothing_follows), T(test_advise_sizes),
+        T(test_advise), T(test_advise_refused), T(test_advise_off), T(test_advise_unanswerable), T(test_advise_nothing_follows),
+            T(test_advise_sizes),
         T(test_advise_bitmaps_only), T(test_discard), T(test_discard_refused), T(test_discard_state), T(test_discard_damaged),
         T(test_package), T(test_package_to_park), T(test_package_start_fails), T(test_package_length), T(test_package_cut),
         T(test_package_without_run), T(test_package_wrong_element), T(test_package_wrong_command), T(test_package_in_package),

@@ -192,7 +192,7 @@ static void test_reason(void **state)
     say(GW_RP_GODWIT_REASON, "no disk", 7);
     say_word(GW_RP_SHUT, 1);
     hear(false, agreed);
-    failed("return path: the destination could not take it: no disk", true);
+    failed("return path: the destination could not load the machine: no disk", true);
 }
 
 static void test_reason_twice(void **state)

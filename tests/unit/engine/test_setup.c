@@ -75,7 +75,7 @@ static void test_plain(void **state)
 static void test_return_path(void **state)
 {
     peer("7.2");
-    rig_cap("return-path");
+    source_cap("return-path");
     assert_int_equal(gw_send_setup(s, NULL), 0);
     assert_true(has(sent(), OPEN PING1 "0100000007"));
     assert_true(s->rp.running && !s->rp.asks);
@@ -104,7 +104,7 @@ static void test_one_way(void **state)
     assert_false(has(sent(), OPEN));
     peer("godwit");
     near->features &= ~(unsigned)GW_CHANNEL_DUPLEX;
-    rig_cap("return-path");
+    source_cap("return-path");
     rig_fails(gw_send_setup(s, &err), -EINVAL, &err,
               "capability return-path: memory:a carries one direction only; turn the capability off");
     assert_int_equal(err.blame, GW_BLAME_CALLER);

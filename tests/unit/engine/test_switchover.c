@@ -117,7 +117,7 @@ static void test_stand(void **state)
     bool two_steps;
 
     ready();
-    rig_cap("pause-before-switchover");
+    source_cap("pause-before-switchover");
     go_on();
     rig.vm->taken = true;
     assert_int_equal(gw_send_stand(s, &two_steps, &err), 0);

@@ -18,6 +18,12 @@ static int up_on(const struct gw_vm_ops *ops)
     return gw_session_init(&s->session, rig.vm, rig_event, NULL, NULL);
 }
 
+static void on(const char *name)
+{
+    rig_cap(name);
+    gw_plan_decide(&s->plan, gw_vm_options(rig.vm));
+}
+
 static int up(void **state)
 {
     return up_on(NULL);
@@ -52,7 +58,7 @@ static void test_off(void **state)
 /* It is raised step by step as far as it takes, and people are told. */
 static void test_raised(void **state)
 {
-    rig_cap("x-godwit-tended-convergence");
+    on("x-godwit-tended-convergence");
     assert_int_equal(gw_send_limit(s), 300 * GW_NS_PER_MS);
     for (unsigned i = 0; i < 100; i++)
         ask(1000 + i * 1000, 60);
@@ -74,7 +80,7 @@ static void ceiling(const char *value, uint64_t limit_ms)
 
 static void test_ceiling(void **state)
 {
-    rig_cap("x-godwit-tended-convergence");
+    on("x-godwit-tended-convergence");
     ceiling("0", 3000);
     ceiling("700", 700);
     ceiling("100", 300);
@@ -88,7 +94,7 @@ static void test_throttle(void **state)
     rig_param("throttle-trigger-threshold", "51");
     rig_param("vcpu-dirty-limit", "3");
     assert_false(gw_send_throttle(s).auto_converge || gw_send_throttle(s).dirty_limit);
-    rig_cap("auto-converge");
+    on("auto-converge");
     assert_true(gw_send_throttle(s).auto_converge);
     assert_int_equal(gw_send_throttle(s).initial, 21);
     assert_int_equal(gw_send_throttle(s).increment, 11);
@@ -100,8 +106,8 @@ static void test_throttle(void **state)
 /* Tended, it comes last: not before that is said, and then also where nothing was turned on. */
 static void test_throttle_last(void **state)
 {
-    rig_cap("x-godwit-tended-convergence");
-    rig_cap("auto-converge");
+    on("x-godwit-tended-convergence");
+    on("auto-converge");
     assert_false(gw_send_throttle(s).auto_converge);
     s->tended_throttle = true;
     assert_true(gw_send_throttle(s).auto_converge);
@@ -115,7 +121,7 @@ static void test_cannot_throttle(void **state)
     gw_session_close(&s->session);
     free(s);
     assert_int_equal(up_on(&rig_bare_ops), 0);
-    rig_cap("x-godwit-tended-convergence");
+    on("x-godwit-tended-convergence");
     s->tended_throttle = true;
     assert_false(gw_send_throttle(s).auto_converge);
     for (unsigned i = 0; i < 1000; i++)

@@ -100,7 +100,7 @@ static void test_device_that_cannot(void **state)
 
     assert_int_equal(gw_registry_add(gw_vm_registry(rig.vm), &st, "disk", 0, &device, &err), 0);
     gw_vm_for_each_blocker(rig.vm, tell, NULL);
-    rig_said("non-migratable device: disk; ");
+    rig_said("device disk cannot be migrated; ");
     assert_int_equal(gw_vm_begin(rig.vm, true, &err), -EBUSY);
     assert_false(rig.vm->busy);
 }
@@ -224,7 +224,8 @@ static void test_trace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        rig_test(test_new),   rig_test(test_blockers), rig_test(test_many_blockers), rig_test(test_device_that_cannot), rig_test(test_begin),
+        rig_test(test_new),   rig_test(test_blockers), rig_test(test_many_blockers), rig_test(test_device_that_cannot),
+            rig_test(test_begin),
         rig_test(test_place), rig_test(test_notifiers), rig_test(test_calls),        rig_test(test_trace),
     };
 

@@ -78,9 +78,6 @@ static void test_section(void **state)
 
     assert_int_equal(gw_vm_new(&config, &vm, NULL), 0);
     assert_int_equal(gw_vm_add_disk(vm, &desc, &d, NULL), 0);
-    assert_int_equal(gw_vm_bitmap_section(vm, true, &live, NULL), 0);
-    assert_null(live); /* the capability is off */
-    assert_int_equal(gw_options_set_capability(gw_vm_options(vm), "dirty-bitmaps", true, NULL), 0);
     assert_int_equal(gw_vm_map_bitmaps(vm, &alias, 1, NULL), 0);
     assert_int_equal(gw_vm_bitmap_section(vm, true, &live, NULL), 0);
     id = live->section_id;

@@ -66,6 +66,7 @@ static void test_at_rest(void **state)
     struct rig *t = *state;
 
     assert_int_equal(gw_options_set_bool(gw_vm_options(t->vm), "postcopy-blocktime", true, NULL), 0);
+    gw_plan_decide(&t->recv.plan, gw_vm_options(t->vm));
     t->vm->guest = &gw_guest_at_rest;
     assert_int_equal(gw_waits_begin(&t->recv, NULL), 0);
     assert_null(t->recv.blocktime);
@@ -79,6 +80,7 @@ static void test_told(void **state)
     struct gw_postcopy_waits w;
 
     assert_int_equal(gw_options_set_bool(gw_vm_options(t->vm), "postcopy-blocktime", true, NULL), 0);
+    gw_plan_decide(&t->recv.plan, gw_vm_options(t->vm));
     assert_int_equal(gw_vm_set_vcpu_thread(t->vm, 0, 100, NULL), 0);
     assert_int_equal(gw_vm_set_vcpu_thread(t->vm, 1, 101, NULL), 0);
     assert_int_equal(gw_waits_begin(&t->recv, NULL), 0);

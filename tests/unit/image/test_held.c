@@ -152,7 +152,7 @@ static void test_occupied(void **state)
 static void test_what_it_must_be(void **state)
 {
     shelf.bytes.writes = false;
-    fails_to_open(true, -EROFS, "lets nobody write");
+    fails_to_open(true, -EROFS, "exports it read-only");
     shelf.bytes.writes = true;
     shelf.bytes.flushes = false;
     fails_to_open(true, -ENOTSUP, "no flush");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The RAM section of a destination whose pages may follow: what is agreed on beforehand, which pages are discarded, and what is said
+ * The RAM section of a destination whose pages may follow: what is agreed on beforehand, which pages are discarded,
+     and what is said
  * of those that came.
  */
 #include <setjmp.h>
@@ -30,7 +31,8 @@ static char said[64];
 
 static void add(const char *name, uint64_t pages, unsigned flags)
 {
-    const struct gw_ram_desc d = {.name = name, .host = memory + ram.count * 128 * PAGE, .used_bytes = pages * PAGE, .page_bytes = PAGE,
+    const struct gw_ram_desc d = {.name = name, .host = memory + ram.count * 128 * PAGE, .used_bytes = pages * PAGE,
+        .page_bytes = PAGE,
                                   .max_bytes = 128 * PAGE, .gpa = ram.count * 128 * PAGE, .flags = flags};
 
     assert_int_equal(gw_ram_add(&ram, &d, NULL), 0);
@@ -118,7 +120,8 @@ static void test_advised(void **state)
     ram.blocks[1]->page_bytes = HUGE;
     ram.blocks[2]->page_bytes = 512 * HUGE; /* is not sent */
     fails(advised(PAGE, PAGE), -EPROTO,
-          "host pages have 0x1000 bytes on the source and 0x201000 here (sums of all sizes in use): both sides need RAM of the same "
+          "host pages have 0x1000 bytes on the source and 0x201000 here (sums of all sizes in use): both sides need RAM of the "
+              "same "
           "backing for postcopy");
     assert_int_equal(err.code, 0);
     fails(advised(HUGE | PAGE, 2 * PAGE), -EPROTO, "target pages have 0x2000 bytes on the source and 0x1000 here");
@@ -137,7 +140,7 @@ static void test_advised_any_host_pages(void **state)
 static void test_cannot_forget(void **state)
 {
     m->store->discard = NULL;
-    fails(advised(PAGE, PAGE), -ENOTSUP, "pages that came cannot be forgotten again here");
+    fails(advised(PAGE, PAGE), -ENOTSUP, "the source discards pages, which this machine cannot do");
 }
 
 /* How many bytes of the list are taken for the size of a host page. */
@@ -212,7 +215,8 @@ static void test_discard_range(void **state)
         assert_int_equal(discard("b", rows[i].start, rows[i].bytes), -EPROTO);
         assert_int_equal(err.blame, GW_BLAME_PEER);
     }
-    fails(discard("b", 4 * PAGE, PAGE), -EPROTO, "0x1000 bytes at 0x4000 of RAM block b, which has 0x4000 bytes and pages of 0x1000");
+    fails(discard("b", 4 * PAGE, PAGE), -EPROTO, "0x1000 bytes at 0x4000 of RAM block b, which has 0x4000 bytes and pages of "
+        "0x1000");
     assert_false(live->touched);
     assert_int_equal(discard("b", 0, 4 * PAGE), 0);
     assert_true(live->touched);
@@ -223,7 +227,8 @@ static void test_discard_host_page(void **state)
 {
     list();
     ram.blocks[1]->page_bytes = 2 * PAGE;
-    fails(discard("b", PAGE, 2 * PAGE), -EPROTO, "0x2000 bytes at 0x1000 of RAM block b, which has 0x4000 bytes and pages of 0x2000");
+    fails(discard("b", PAGE, 2 * PAGE), -EPROTO, "0x2000 bytes at 0x1000 of RAM block b, which has 0x4000 bytes and pages of "
+        "0x2000");
     fails(discard("b", 0, PAGE), -EPROTO, "0x1000 bytes at 0x0 of RAM block b, which has 0x4000 bytes and pages of 0x2000");
     assert_int_equal(discard("b", 2 * PAGE, 2 * PAGE), 0);
     m->config.any_host_pages = true;

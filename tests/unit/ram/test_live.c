@@ -177,7 +177,7 @@ static void test_resized(void **state)
     assert_int_equal(live->ops->setup(live, &w, &err), 0);
     strcpy(ram.resized, "a");
     assert_int_equal(live->ops->step(live, &w, &one, &err), -ECANCELED);
-    assert_string_equal(err.text, "RAM block 'a' resized during precopy.");
+    assert_string_equal(err.text, "RAM block a was resized while the migration was under way");
     assert_int_equal(err.blame, GW_BLAME_EMBEDDER);
     assert_int_equal(live->ops->complete(live, &w, &err), -ECANCELED);
     assert_int_equal(live->ops->hand_over(live, &w, NULL, &err), -ECANCELED);

@@ -98,7 +98,8 @@ static void test_arrays_described(void **state)
 /* The bytes of a bitmap are those of its bits alone; of padding, zeros. */
 static void test_only_what_is_described(void **state)
 {
-    static const struct gw_field fields[] = {GW_BITMAP(struct zoo, map, 100), GW_UNUSED_BYTES(300), GW_FIELD(struct zoo, open), GW_END};
+    static const struct gw_field fields[] = {GW_BITMAP(struct zoo, map, 100), GW_UNUSED_BYTES(300), GW_FIELD(struct zoo, open),
+        GW_END};
     static const struct gw_state st = {.name = "d", .version = 1, .fields = fields};
     static const uint8_t map[16] = {255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 15, 255, 255, 255, 255};
     struct zoo *z = zoo_make(1, 0);
@@ -178,7 +179,8 @@ static void after(void *device)
 /* What pre_save made is undone whatever came of it, but not where it was not made. */
 static void test_hooks(void **state)
 {
-    static const struct gw_field bad[] = {GW_POINTER(struct zoo, far_cage, &plain_state), GW_END}, good[] = {GW_FIELD(struct cage, lo), GW_END};
+    static const struct gw_field bad[] = {GW_POINTER(struct zoo, far_cage, &plain_state), GW_END}, good[] = {GW_FIELD(struct cage,
+        lo), GW_END};
     static const struct gw_state fails = {.name = "fails", .version = 1, .fields = bad, .post_save = after},
                                  st = {.name = "st", .version = 1, .fields = good, .pre_save = before, .post_save = after};
     struct cage cage = {.lo = 9};
@@ -186,7 +188,7 @@ static void test_hooks(void **state)
     struct written o;
 
     assert_int_equal(encode(&o, &st, &cage), -EAGAIN);
-    assert_string_equal(o.err.text, "pre_save of description st says no (Resource temporarily unavailable)");
+    assert_string_equal(o.err.text, "callback pre_save of description st failed (Resource temporarily unavailable)");
     assert_int_equal(calls[0], 1);
     assert_int_equal(calls[1], 0);
     done(&o);

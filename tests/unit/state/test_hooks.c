@@ -171,7 +171,7 @@ static void test_save_order(void **state)
     d.part.v = 13; /* post_save of what was begun, not of what refused */
     assert_int_equal(encode(&dev_state, &d, body, &n, &err), -EIO);
     assert_string_equal(log.text, "dev.pre_save part.pre_save dev.post_save ");
-    assert_string_equal(err.text, "pre_save of description part says no (Input/output error)");
+    assert_string_equal(err.text, "callback pre_save of description part failed (Input/output error)");
     log.refuse = true;
     log.text[0] = 0;
     assert_int_equal(encode(&dev_state, &d, body, &n, &err), -EAGAIN);

@@ -1,155 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The registry: who is saved, in which order, under which names; who is loaded from which section; what is refused.
+ * The registry: who may be in it, under which names, and what it tells of them.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <pthread.h>
-
-#include "base/endian.h"
-#include "state/registry.h"
-#include "zoo.h"
-
-struct dev {
-    uint32_t v, w;
-    bool here;
-    unsigned loaded;
-    struct gw_registry *reg;
-};
-
-static bool is_here(const void *p)
-{
-    return ((const struct dev *)p)->here;
-}
-
-static int check_v(const void *p, uint32_t version, struct gw_error *err)
-{
-    if (((const struct dev *)p)->v == 13)
-        return gw_fail(err, -EINVAL, GW_BLAME_PEER, "13 is no good");
-    return ((const struct dev *)p)->v == 14 ? -EIO : 0;
-}
-
-static void count_loaded(void *p, uint32_t version)
-{
-    ((struct dev *)p)->loaded++;
-}
-
-static const struct gw_field dev_fields[] = {GW_FIELD(struct dev, v), GW_FIELD_SINCE(2, struct dev, w), GW_END};
-static const struct gw_state dev_state = {
-    .name = "dev", .version = 2, .fields = dev_fields, .check = check_v, .loaded = count_loaded};
-static const struct gw_state high_state = {.name = "high", .version = 2, .fields = dev_fields, .priority = 5};
-static const struct gw_state low_state = {.name = "low", .version = 2, .fields = dev_fields, .priority = -5};
-static const struct gw_state early_state = {.name = "early", .version = 2, .fields = dev_fields, .early = true};
-static const struct gw_state bad_state = {.name = "bad", .version = 2, .fields = dev_fields, .unmigratable = true};
-static const struct gw_state some_state = {.name = "some", .version = 2, .fields = dev_fields, .needed = is_here};
-
-static struct gw_registry *new_registry(void)
-{
-    struct gw_registry *reg = NULL;
-
-    assert_int_equal(gw_registry_new(&reg, NULL), 0);
-    return reg;
-}
-
-/* Saves and returns "id/instance=section " of each section. */
-static void order_of(struct gw_registry *reg, bool early, char *text, size_t size)
-{
-    struct gw_error err = GW_ERROR_INIT;
-    struct gw_writer w;
-    const uint8_t *p, *end;
-    size_t n;
-
-    assert_int_equal(gw_writer_init_memory(&w, &err), 0);
-    assert_int_equal(gw_registry_save(reg, early, true, &w, NULL, &err), 0);
-    p = gw_writer_data(&w, &n);
-    end = p + n;
-    text[0] = 0;
-    while (p < end) {
-        unsigned len = p[5], version = gw_load_be32(p + 10 + len);
-        size_t at = strlen(text);
-
-        assert_int_equal(p[0], 4);
-        snprintf(text + at, size - at, "%.*s/%u=%u ", (int)len, (const char *)p + 6, gw_load_be32(p + 6 + len),
-                 gw_load_be32(p + 1));
-        p += 14 + len + (version == 2 ? 8 : 4);
-        assert_int_equal(p[0], 0x7e);
-        p += 5;
-    }
-    gw_writer_close(&w);
-}
-
-static void test_order(void **state)
-{
-    struct dev a = {0}, b = {0}, c = {0}, d = {0}, e = {0}, f = {.here = false};
-    struct gw_registry *reg = new_registry();
-    char text[300];
-
-    assert_int_equal(gw_registry_take_id(reg), 0);
-    assert_int_equal(gw_registry_add(reg, &low_state, "low", 0, &a, NULL), 0);
-    assert_int_equal(gw_registry_add(reg, &dev_state, "dev", GW_INSTANCE_AUTO, &b, NULL), 0);
-    assert_int_equal(gw_registry_add(reg, &high_state, "high", 7, &c, NULL), 0);
-    assert_int_equal(gw_registry_add(reg, &dev_state, "dev", GW_INSTANCE_AUTO, &d, NULL), 0);
-    assert_int_equal(gw_registry_add(reg, &early_state, "early", 0, &e, NULL), 0);
-    assert_int_equal(gw_registry_add(reg, &some_state, "some", 0, &f, NULL), 0);
-    order_of(reg, false, text, sizeof text);
-    assert_string_equal(text, "high/7=3 dev/0=2 dev/1=4 low/0=1 ");
-    order_of(reg, true, text, sizeof text);
-    assert_string_equal(text, "early/0=5 ");
-    f.here = true;
-    gw_registry_remove(reg, &b);
-    order_of(reg, false, text, sizeof text);
-    assert_string_equal(text, "high/7=3 dev/1=4 some/0=6 low/0=1 ");
-    assert_int_equal(gw_registry_take_id(reg), 7);
-    /* The number of the one that went is not given again. */
-    assert_int_equal(gw_registry_add(reg, &dev_state, "dev", GW_INSTANCE_AUTO, &b, NULL), 0);
-    assert_true(gw_registry_knows(reg, "dev", 2) && !gw_registry_knows(reg, "dev", 0));
-    gw_registry_free(reg);
-}
-
-static int load(struct gw_registry *reg, const char *id, uint32_t instance, uint32_t version, uint32_t v, uint32_t w,
-                struct gw_error *err)
-{
-    uint8_t body[8];
-    struct gw_reader r;
-
-    gw_store_be32(body, v);
-    gw_store_be32(body + 4, w);
-    gw_reader_init_memory(&r, body, sizeof body, 1000);
-    return gw_registry_load(reg, id, instance, version, &r, err);
-}
-
-/* A stream written before "uart" became "serial": two instances, one renamed device. */
-static void test_renamed(void **state)
-{
-    struct dev a = {0}, b = {0}, c = {0};
-    struct gw_registry *reg = new_registry();
-    struct gw_error err = GW_ERROR_INIT;
-
-    assert_int_equal(gw_registry_add(reg, &dev_state, "port", GW_INSTANCE_AUTO, &a, &err), 0);
-    assert_int_equal(gw_registry_add(reg, &dev_state, "port", GW_INSTANCE_AUTO, &b, &err), 0);
-    assert_int_equal(gw_registry_add(reg, &dev_state, "0000:00:01.0/serial", 0, &c, &err), 0);
-    assert_int_equal(gw_registry_add_alias(reg, &c, "uart", 3, &err), 0);
-    assert_int_equal(gw_registry_add_alias(reg, &c, "port", 1, &err), -EEXIST);
-    assert_int_equal(gw_registry_add_alias(reg, &reg, "x", 1, &err), -ENOENT);
-    assert_int_equal(gw_registry_add(reg, &dev_state, "uart", 3, &a, &err), -EEXIST);
-    gw_registry_load_begin(reg);
-    assert_int_equal(load(reg, "port", 1, 2, 101, 102, &err), 0);
-    assert_int_equal(load(reg, "uart", 3, 1, 301, 302, &err), 0);
-    assert_int_equal(load(reg, "port", 0, 2, 1, 2, &err), 0);
-    assert_true(a.v == 1 && a.w == 2 && b.v == 101 && b.w == 102 && c.v == 301 && c.w == 0 && c.loaded == 1);
-    /* The same device by either name is the same device. */
-    assert_int_equal(load(reg, "0000:00:01.0/serial", 0, 2, 1, 2, &err), -EPROTO);
-    assert_string_equal(err.text, "device 0000:00:01.0/serial/0: a second section at byte 1000");
-    gw_registry_load_begin(reg);
-    assert_int_equal(load(reg, "0000:00:01.0/serial", 0, 2, 1, 2, &err), 0);
-    assert_int_equal(load(reg, "uart", 2, 1, 301, 302, &err), -ENOENT);
-    assert_string_equal(err.text, "device uart/2 is not known here");
-    gw_registry_free(reg);
-}
+#include "registry_rig.h"
 
 static void test_refused(void **state)
 {
@@ -162,7 +15,7 @@ static void test_refused(void **state)
     assert_int_equal(load(reg, "uart", 0, 2, 13, 0, &err), -EINVAL);
     assert_string_equal(err.text, "device uart/0: 13 is no good");
     assert_int_equal(load(reg, "uart", 0, 2, 14, 0, &err), -EIO);
-    assert_string_equal(err.text, "device uart/0: check of description dev says no (Input/output error)");
+    assert_string_equal(err.text, "device uart/0: callback check of description dev failed (Input/output error)");
     assert_int_equal(err.blame, GW_BLAME_EMBEDDER);
     assert_int_equal(load(reg, "uart", 0, 3, 1, 0, &err), -EPROTO);
     assert_string_equal(err.text, "device uart/0: version 3, only 0 to 2 are known here");
@@ -178,7 +31,7 @@ static void test_refused(void **state)
     assert_int_equal(gw_registry_migratable(reg, &err), 0);
     assert_int_equal(gw_registry_add(reg, &bad_state, "gpu", 2, &before, &err), 0);
     assert_int_equal(gw_registry_migratable(reg, &err), -EBUSY);
-    assert_string_equal(err.text, "State blocked by non-migratable device 'gpu'");
+    assert_string_equal(err.text, "device gpu cannot be migrated: its description says so (.unmigratable)");
     gw_registry_remove(reg, &before);
     assert_int_equal(gw_registry_migratable(reg, &err), 0);
     gw_registry_free(reg);
@@ -224,107 +77,6 @@ static void test_tables(void **state)
            "description d reads versions from 2 on but writes 1");
     refuse(&(struct gw_state){.name = "d"}, "description d has no fields");
     assert_true(gw_registry_add(NULL, &endless_state, "d", 0, &refuse, NULL) == -EINVAL);
-}
-
-/* ---- old-style callbacks ------------------------------------------------------------------------------------------
- */
-
-static int old_save(void *device, struct gw_sink *sink, struct gw_error *err)
-{
-    struct dev *d = device;
-
-    gw_sink_put(sink, &d->v, 3);
-    return d->v == 99 ? -EIO : 0;
-}
-
-static int old_load(void *device, uint32_t version, struct gw_supply *supply, struct gw_error *err)
-{
-    struct dev *d = device;
-    int r = gw_supply_get(supply, &d->v, 3, err);
-
-    return r < 0 ? r : d->v == 98 ? gw_fail(err, -EPROTO, GW_BLAME_NONE, "98") : 0;
-}
-
-static const struct gw_legacy_ops old_ops = {old_save, old_load};
-
-static void test_legacy(void **state)
-{
-    static const uint8_t want[] = {4, 0, 0, 0, 0, 3, 'o', 'l', 'd', 0, 0, 0, 0, 0, 0, 0, 5, 1, 2, 3, 0x7e, 0, 0, 0, 0};
-    struct dev a = {.v = 0x00030201}, b = {.v = 7};
-    struct gw_registry *reg = new_registry();
-    struct gw_error err = GW_ERROR_INIT;
-    struct gw_vmdesc *desc;
-    struct gw_writer w;
-    struct gw_reader r;
-    const uint8_t *p;
-    const char *text;
-    size_t n;
-
-    assert_int_equal(gw_registry_add_legacy(reg, &old_ops, "old", GW_INSTANCE_AUTO, 5, &a, &err), 0);
-    assert_int_equal(gw_registry_add(reg, &dev_state, "new", 0, &b, &err), 0);
-    assert_int_equal(gw_writer_init_memory(&w, &err), 0);
-    assert_int_equal(gw_vmdesc_new(4096, &desc, &err), 0);
-    gw_writer_cause(&w, GW_CAUSE_HEAD);
-    assert_int_equal(gw_registry_save(reg, false, true, &w, desc, &err), 0);
-    assert_true(gw_writer_cause(&w, GW_CAUSE_HEAD) == GW_CAUSE_HEAD);
-    p = gw_writer_data(&w, &n);
-    assert_int_equal(n, sizeof want + 1 + 4 + 4 + 8 + 8 + 5);
-    assert_int_equal(w.out.by[GW_CAUSE_DEVICE], n);
-    assert_memory_equal(p, want, sizeof want);
-    assert_int_equal(gw_vmdesc_finish(desc, &text, &n, &err), 0);
-    assert_int_equal(
-        strncmp(text,
-                "{\"page_size\": 4096, \"devices\": [{\"name\": \"old\", \"instance_id\": 0, \"size\": 3, "
-                "\"fields\": [{\"name\": \"data\", \"size\": 3, \"type\": \"buffer\"}]}, {\"name\": \"new\", ",
-                153),
-        0);
-    gw_vmdesc_free(desc);
-
-    a.v = 0;
-    gw_reader_init_memory(&r, want + 17, 3, 0);
-    assert_int_equal(gw_registry_load(reg, "old", 0, 6, &r, &err), -EPROTO);
-    assert_int_equal(gw_registry_load(reg, "old", 0, 5, &r, &err), 0);
-    assert_int_equal(a.v, 0x00030201);
-    gw_registry_load_begin(reg);
-    gw_reader_init_memory(&r, "\x62\0\0", 3, 0);
-    assert_int_equal(gw_registry_load(reg, "old", 0, 5, &r, &err), -EPROTO);
-    assert_string_equal(err.text, "device old/0: 98");
-    assert_int_equal(err.blame, GW_BLAME_EMBEDDER);
-    a.v = 99;
-    assert_int_equal(gw_registry_save(reg, false, true, &w, NULL, &err), -EIO);
-    assert_string_equal(err.text, "saving device old/0: the device's callback says no (Input/output error)");
-    gw_writer_close(&w);
-    gw_registry_free(reg);
-}
-
-/* ---- hooks and threads --------------------------------------------------------------------------------------------
- */
-
-static int add_in_hook(void *p, struct gw_error *err)
-{
-    struct dev *d = p;
-
-    assert_int_equal(gw_registry_add(d->reg, &dev_state, "more", 0, d, NULL), -EBUSY);
-    gw_registry_remove(d->reg, d);
-    return 0;
-}
-
-static const struct gw_state self_state = {.name = "self", .version = 2, .fields = dev_fields, .pre_save = add_in_hook};
-
-static void test_hook_changes_registry(void **state)
-{
-    struct dev a = {0};
-    struct gw_registry *reg = new_registry();
-    struct gw_writer w;
-
-    a.reg = reg;
-    assert_int_equal(gw_registry_add(reg, &self_state, "self", 0, &a, NULL), 0);
-    assert_int_equal(gw_writer_init_memory(&w, NULL), 0);
-    assert_int_equal(gw_registry_save(reg, false, true, &w, NULL, NULL), 0);
-    assert_false(gw_registry_knows(reg, "self", 0));
-    assert_int_equal(gw_registry_add(reg, &dev_state, "more", 0, &a, NULL), 0);
-    gw_writer_close(&w);
-    gw_registry_free(reg);
 }
 
 /* Static, for it must be there for as long as the threads, which the teardown waits for. */
@@ -381,12 +133,8 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_renamed),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_legacy),
-        cmocka_unit_test(test_hook_changes_registry),
         cmocka_unit_test_teardown(test_threads, plugged),
     };
 

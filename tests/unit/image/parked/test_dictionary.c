@@ -208,7 +208,7 @@ static void golden(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
     struct file f = {malloc(1 << 20), 0};
-    FILE *from = fopen(GOLDEN_DIR "/parked/dictionary.park", "rb");
+    FILE *from = fopen(GOLDEN_DIR "/parked/accept/dictionary.park", "rb");
 
     rig_needs_zstd();
     assert_non_null(from);

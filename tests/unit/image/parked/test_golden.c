@@ -27,7 +27,7 @@ static const char *path_of(const struct golden *g)
 {
     static char path[512];
 
-    snprintf(path, sizeof path, GOLDEN_DIR "/parked/%s", g->name);
+    snprintf(path, sizeof path, GOLDEN_DIR "/parked/accept/%s", g->name);
     return path;
 }
 

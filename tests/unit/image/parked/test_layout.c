@@ -146,8 +146,8 @@ static void test_parts(void **state)
     WRONG("devices: 0x384 bytes at byte 5099 of the file: not between byte 5100 and the trailer", t.parts[1].at--);
     WRONG("part of a kind unknown here: ", t.parts[2].bytes++);
     WRONG("part of a kind unknown here: 0xffffffffffffffff bytes", t.parts[2].bytes = UINT64_MAX);
-    WRONG("byte 15903: nobody's bytes before the trailer", t.parts[2].bytes--);
-    WRONG("byte 6000: nobody's bytes before the trailer", t.part_count--);
+    WRONG("byte 15903: the bytes from here to the trailer belong to no part", t.parts[2].bytes--);
+    WRONG("byte 6000: the bytes from here to the trailer belong to no part", t.part_count--);
     WRONG("head (kind 1): twice", t.parts[1].kind = GW_PARKED_HEAD);
     WRONG("part of a kind unknown here (kind 0): twice", t.parts[1].kind = 0);
     WRONG("devices: unknown flags 0x3", t.parts[1].flags = 3);

@@ -171,7 +171,7 @@ static void claims(void **state)
         {"not laid out", 0, 48, 8, 0xfffffffe},
         {"next page", 0, 48, 8, 0},
         {"4294967295 parts", 0, 56, 4, 0xffffffff},
-        {"nobody's bytes", 0, 56, 4, 6},
+        {"belong to no part", 0, 56, 4, 6},
         {"it has no head", 0, ENTRY(1, 0), 4, 1000},
         {"twice", 0, ENTRY(1, 0), 4, 2},
         {"twice", 0, ENTRY(1, 0), 4, 0},

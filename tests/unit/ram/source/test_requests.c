@@ -133,7 +133,7 @@ static void test_bad_requests(void **state)
         uint64_t offset, bytes;
         const char *why;
     } bad[] = {
-        {NULL, 0, PAGE, "never said of which block"},
+        {NULL, 0, PAGE, "no request before it has named a block"},
         {"none", 0, PAGE, "block none, which is not sent"},
         {"small", 0, 0, "whose pages have 4096 bytes"},
         {"small", 1, PAGE, "whose pages have 4096 bytes"},
