@@ -30,7 +30,28 @@ static void release(struct gw_recv *r)
             r->plan.live[i]->ops->release(r->plan.live[i], NULL);
 }
 
+/* All that is waited for. */
+static void ask_again(struct gw_recv *r)
+{
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        if (r->plan.live[i]->ops->again)
+            r->plan.live[i]->ops->again(r->plan.live[i]);
+}
+
 /* ---- who waits for a page ----------------------------------------------------------------------------------------- */
+
+/* Nobody can be asked, and the machine is not here yet: a device that is being loaded waits for good. true: it is given zeros, and what
+ * it was loaded with is of no use. */
+static bool needs_in_vain(struct gw_recv *r)
+{
+    bool needs;
+
+    pthread_mutex_lock(&r->session.lock);
+    needs = in(r)->lost && !in(r)->committed;
+    in(r)->needed |= needs;
+    pthread_mutex_unlock(&r->session.lock);
+    return needs;
+}
 
 void gw_follow_ask(void *recv, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes)
 {
@@ -39,6 +60,10 @@ void gw_follow_ask(void *recv, const struct gw_ram_block *b, uint64_t offset, ui
     size_t n = strlen(b->name);
     uint8_t body[12 + 256];
 
+    if (needs_in_vain(r)) {
+        release(r);
+        return;
+    }
     gw_store_be64(body, offset);
     gw_store_be32(body + 8, (uint32_t)bytes);
     body[12] = (uint8_t)n;
@@ -93,10 +118,13 @@ static void *read_pages(void *arg)
     in(r)->error = error;
     in(r)->ended = true;
     committed = in(r)->committed;
+    in(r)->lost = e < 0 && error.blame == GW_BLAME_CHANNEL;
     pthread_mutex_unlock(&r->session.lock);
     /* The devices may wait for a page while they are loaded. */
-    if (e < 0 && !committed)
+    if (e < 0 && !committed && error.blame != GW_BLAME_CHANNEL)
         release(r);
+    else if (e < 0 && !committed)
+        ask_again(r);
     return NULL;
 }
 
@@ -147,15 +175,38 @@ static int join(struct gw_recv *r, struct gw_error *err)
 
 int gw_follow_commit(struct gw_recv *r, struct gw_error *err)
 {
+    bool needed;
     int e;
 
     pthread_mutex_lock(&r->session.lock);
-    e = in(r)->ended && in(r)->result < 0 ? in(r)->result : 0;
+    e = in(r)->ended && in(r)->result < 0 && (!in(r)->lost || in(r)->needed) ? in(r)->result : 0;
     if (e < 0 && err)
         *err = in(r)->error;
+    needed = in(r)->needed;
     in(r)->committed = e >= 0;
     pthread_mutex_unlock(&r->session.lock);
+    if (needed)
+        gw_context(err, "a device needs memory that has not come");
     return e < 0 ? e : gw_session_commit(&r->session, GW_PHASE_FOLLOWED, err);
+}
+
+bool gw_follow_unsure(struct gw_recv *r)
+{
+    struct gw_session *x = &r->session;
+    bool lost;
+
+    if (!x->vm->guest->store_following && !r->awaits) /* nobody else will come */
+        return false;
+    pthread_mutex_lock(&x->lock);
+    lost = in(r)->lost;
+    pthread_mutex_unlock(&x->lock);
+    in(r)->unsure = lost || in(r)->unheard || gw_channel_peer_gone(r->channel);
+    if (!in(r)->unsure)
+        return false;
+    gw_session_log(x, "the connection is lost before the source has heard that its machine is here: it stands until its source "
+                      "goes on (migrate with resume)");
+    gw_channel_shutdown(r->channel);
+    return true;
 }
 
 void gw_follow_abandon(struct gw_recv *r, const struct gw_error *why)
@@ -184,6 +235,39 @@ int gw_follow_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
     return e;
 }
 
+static void *start_machine(void *arg)
+{
+    struct gw_recv *r = arg;
+    struct gw_error error = GW_ERROR_INIT;
+
+    if (gw_recv_run_machine(r, &error) < 0)
+        gw_session_log(&r->session, "the machine is here, and could not be started: %s", error.text);
+    return NULL;
+}
+
+/* Its source goes on, so it has given the machine away. This thread reads the pages that the start may wait for. */
+static void start_late(struct gw_recv *r)
+{
+    int e;
+
+    if (!in(r)->unsure)
+        return;
+    in(r)->unsure = in(r)->unheard = false;
+    if (r->session.vm->guest->park)
+        return;
+    e = pthread_create(&in(r)->starter, NULL, start_machine, r);
+    in(r)->starts = !e;
+    if (e)
+        gw_session_log(&r->session, "the machine is here, and could not be started: no thread: %s", strerror(e));
+}
+
+static void await_start(struct gw_recv *r)
+{
+    if (in(r)->starts)
+        pthread_join(in(r)->starter, NULL);
+    in(r)->starts = false;
+}
+
 int gw_follow_resume(struct gw_recv *r, struct gw_error *err)
 {
     uint8_t body[4];
@@ -200,9 +284,8 @@ int gw_follow_resume(struct gw_recv *r, struct gw_error *err)
     pthread_mutex_unlock(&r->session.lock);
     gw_session_enter(&r->session, GW_PHASE_FOLLOWED);
     in(r)->asked[0] = 0;
-    for (unsigned i = 0; i < r->plan.lives; i++)
-        if (r->plan.live[i]->ops->again)
-            r->plan.live[i]->ops->again(r->plan.live[i]);
+    ask_again(r);
+    start_late(r);
     return 0;
 }
 
@@ -350,7 +433,9 @@ static int until_complete(struct gw_recv *r, int e, struct gw_error *err)
             e = err->code;
         if (e < 0)
             gw_urgent_in_end(r); /* it may bring the last pages until then */
-        if (e < 0 && !gw_follow_lacking(r)) {
+        if (e >= 0 && in(r)->unsure)
+            e = gw_fail(err, -EPIPE, GW_BLAME_CHANNEL, "the source cannot be told that all of its machine is here");
+        if (e < 0 && !gw_follow_lacking(r) && !in(r)->unsure) {
             whole(r, err);
             e = 0;
         }
@@ -419,22 +504,36 @@ static int keep(struct gw_recv *r, struct gw_live *live, struct gw_error *err)
     return e;
 }
 
-static void *stop_machine(void *vm)
-{
-    gw_vm_stop(vm, NULL);
-    return NULL;
-}
-
-/* It cannot stop while it waits for a page, and must not go on without it: it stands there until the session is freed. */
-static void take_down(struct gw_recv *r)
+static void take_back(struct gw_recv *r)
 {
     struct gw_vm *vm = r->session.vm;
 
     if (r->handed && vm->ops->handed_over)
         vm->ops->handed_over(vm->opaque, GW_HAND_OVER_REVOKED);
     r->handed = false;
+}
+
+static void *stop_machine(void *arg)
+{
+    struct gw_recv *r = arg;
+
+    if (in(r)->starts) {
+        pthread_join(in(r)->starter, NULL);
+        take_back(r);
+    }
+    gw_vm_stop(r->session.vm, NULL);
+    return NULL;
+}
+
+/* It cannot stop while it waits for a page, and must not go on without it: it stands there until the session is freed. */
+static void take_down(struct gw_recv *r)
+{
+    bool runs = in(r)->starts || gw_vm_running(r->session.vm);
+
+    if (!in(r)->starts) /* else it may just be starting */
+        take_back(r);
     in(r)->stands = true;
-    in(r)->stops = gw_vm_running(vm) && !pthread_create(&in(r)->stopper, NULL, stop_machine, vm);
+    in(r)->stops = runs && !pthread_create(&in(r)->stopper, NULL, stop_machine, r);
 }
 
 int gw_follow_lost(struct gw_recv *r, struct gw_error *err)
@@ -453,7 +552,9 @@ int gw_follow_lost(struct gw_recv *r, struct gw_error *err)
         gw_context(err, "what it lacks is not known: %s", why.text);
     if (left && x->vm->guest->store_following)
         take_down(r);
-    if (left)
+    if (in(r)->unsure)
+        gw_context(err, "the machine has not run here, and its source may have taken it back: look there");
+    else if (left)
         gw_context(err, "the machine was handed over here before the last %" PRIu64 " bytes of its memory had come", left);
     gw_session_enter_failed(x, GW_PHASE_RECV_LACKING, err);
     return err->code;
@@ -467,6 +568,7 @@ int gw_follow_arrive(struct gw_recv *r, struct gw_error *err)
 
     tell_notes(r);
     release(r); /* pages that the source never had to send are zeros */
+    await_start(r);
     if (x->vm->guest->park) {
         e = gw_recv_park(r, err);
         if (e >= 0)
@@ -514,7 +616,9 @@ void gw_follow_end(struct gw_recv *r)
 {
     if (in(r)->stops)
         pthread_join(in(r)->stopper, NULL);
-    in(r)->stops = false;
+    else
+        await_start(r);
+    in(r)->stops = in(r)->starts = false;
 }
 
 /* ---- from outside ---------------------------------------------------------------------------------------------------- */

@@ -34,8 +34,14 @@ struct gw_postcopy_in {
     char asked[256];       /* block of the request before. The store's thread, or the session's while that is held */
     bool stands, stops;    /* given up: its threads wait for pages that never come, and `stopper` for them */
     pthread_t stopper;
+    bool unheard;          /* an answer could not be said: the connection is lost, though more may be read of it */
+    bool unsure;           /* the source may have taken the machine back: it stands until one goes on with it */
+    bool starts;           /* that has come: `starter` starts it, which may wait for pages */
+    pthread_t starter;
     /* under session.lock */
     bool committed;        /* the machine goes on here, whatever comes */
+    bool lost;             /* before that the connection was: nobody can be asked for a page */
+    bool needed;           /* and a device waited for one: it was loaded with zeros */
     bool ended;            /* the thread has nothing more to read: */
     int result;
     struct gw_error error;
@@ -44,8 +50,11 @@ struct gw_postcopy_in {
 
 /* LISTEN: pages are waited for from now on, and a thread reads them. */
 int gw_follow_listen(struct gw_recv *r, struct gw_error *err);
-/* RUN: fails where the thread has. */
+/* RUN: fails where the thread has. That the connection is lost is no failure as long as no device waits for a page. */
 int gw_follow_commit(struct gw_recv *r, struct gw_error *err);
+/* Behind commit, before the machine starts. true: the source cannot be told that it is here, and may run it itself (QEMU 11.1 does,
+ * older ones and godwit do not): it must stand here until the source goes on, which then has not. */
+bool gw_follow_unsure(struct gw_recv *r);
 /* The package is bad: ends the thread. */
 void gw_follow_abandon(struct gw_recv *r, const struct gw_error *why);
 /* Bytes that are still to come. Any thread. */

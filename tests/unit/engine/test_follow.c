@@ -15,6 +15,7 @@ static struct gw_live_ops follows;
 static struct gw_channel *other; /* another source's end */
 static uint64_t lacking;
 static bool comes_again, all_comes;
+static bool device_waits; /* for a page, whenever what is waited for is asked for again */
 
 static uint64_t fake_lacking(struct gw_live *l)
 {
@@ -39,7 +40,11 @@ static void fake_hold(struct gw_live *l)
 
 static void fake_again(struct gw_live *l)
 {
+    struct gw_ram_block ram = {.name = "ram"};
+
     rig_say("again ");
+    if (device_waits)
+        gw_follow_ask(r, &ram, 0x1000, 0x1000);
 }
 
 static int fake_release(struct gw_live *l, struct gw_error *e)
@@ -137,7 +142,7 @@ static int up(void **state)
     gw_session_set_channel(&r->session, near);
     gw_globalstate_set(rig.vm->globalstate, true);
     lacking = 0;
-    comes_again = all_comes = false;
+    comes_again = all_comes = device_waits = false;
     r->session.on_event = on_event;
     other = NULL;
     err = (struct gw_error)GW_ERROR_INIT;
@@ -274,18 +279,90 @@ static void listen_to_the_end(void)
     }
 }
 
-/* It had no success: the machine stays with its source. */
-static void test_commit_after_loss(void **state)
+static void lose(void)
 {
-    struct gw_error seen = GW_ERROR_INIT;
-
     assert_int_equal(gw_channel_close(far, NULL), 0);
     listen_to_the_end();
+}
+
+/* All of the package is here, and no device waits for a page: the machine is here, and whether it may run its source will show. */
+static void test_commit_after_loss(void **state)
+{
+    lacking = 0x3000;
+    lose();
+    assert_int_equal(gw_follow_commit(r, &err), 0);
+    assert_true(gw_follow_unsure(r));
+    assert_int_equal(gw_follow(r, 0, &err), -ECONNABORTED);
+    assert_string_equal(rig.log, "again [postcopy-active] the connection is lost before the source has heard that its machine is here: it "
+                                 "stands until its source goes on (migrate with resume); hold [postcopy-paused] ");
+    gw_follow_lost(r, &err);
+    assert_non_null(strstr(err.text, "the machine has not run here, and its source may have taken it back: look there"));
+}
+
+/* Without that page it is not the machine: it stays with its source. */
+static void test_commit_after_loss_of_a_page(void **state)
+{
+    struct gw_error seen = GW_ERROR_INIT;
+    struct gw_ram_block ram = {.name = "ram"};
+
+    device_waits = true;
+    lose();
+    rig_said("again release ");
+    gw_follow_ask(r, &ram, 0x5000, 0x1000); /* and another one */
     assert_int_equal(gw_follow_commit(r, &seen), -ENODATA);
-    assert_non_null(strstr(seen.text, "stream ended at byte 0"));
+    assert_non_null(strstr(seen.text, "a device needs memory that has not come: stream ended at byte 0"));
     assert_int_equal(gw_follow(r, 0, &err), -ENODATA);
     assert_int_equal(gw_session_phase(&r->session), GW_PHASE_LOADING);
-    rig_said("release "); /* a device that waits for a page while it is loaded */
+    rig_said("release ");
+    assert_string_equal(answered(), "");
+}
+
+/* Only a page that is waited for before the machine is here makes it useless. */
+static void test_needed_later(void **state)
+{
+    struct gw_ram_block ram = {.name = "ram"};
+
+    lose();
+    assert_int_equal(gw_follow_commit(r, &err), 0);
+    gw_follow_ask(r, &ram, 0x5000, 0x1000);
+    assert_null(strstr(rig.log, "release "));
+    assert_true(gw_follow_unsure(r));
+    assert_int_equal(gw_follow(r, 0, &err), -ECONNABORTED);
+}
+
+/* The connection lives, as far as one sees; and then a source that nobody could answer. */
+static void test_sure(void **state)
+{
+    go_to(GW_PHASE_LOADING);
+    assert_int_equal(gw_follow_commit(r, &err), 0);
+    assert_false(gw_follow_unsure(r));
+    r->postcopy.unheard = true;
+    assert_true(gw_follow_unsure(r));
+    guest.store_following = NULL; /* one that rests, and nobody would come */
+    r->postcopy.unsure = false;
+    assert_false(gw_follow_unsure(r));
+}
+
+/* A source that goes on has given its machine away: now it starts. */
+static void test_start_late(void **state)
+{
+    go_to(GW_PHASE_RECV_RECOVER);
+    r->postcopy.unsure = true;
+    assert_int_equal(gw_follow_resume(r, &err), 0);
+    assert_false(r->postcopy.unsure);
+    assert_int_equal(gw_follow_arrive(r, &err), 0); /* waits for the start */
+    assert_true(rig.running);
+    assert_non_null(strstr(rig.log, "arrived "));
+}
+
+/* All is here, and still the source may run it. */
+static void test_whole_and_unsure(void **state)
+{
+    go_to(GW_PHASE_FOLLOWED);
+    r->postcopy.unsure = true;
+    assert_int_equal(gw_follow(r, 0, &err), -ECONNABORTED);
+    rig_said("hold [postcopy-paused] ");
+    assert_string_equal(r->session.error.text, "the source cannot be told that all of its machine is here");
 }
 
 /* The source has ended its stream, and a device may wait for a page that did not come. */
@@ -511,7 +588,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_ask), T(test_longest_name), T(test_deaf), T(test_map), T(test_map_refused), T(test_resume), T(test_resume_unheard),
-        T(test_commit), T(test_commit_cancelled), T(test_commit_after_loss),
+        T(test_commit), T(test_commit_cancelled), T(test_commit_after_loss), T(test_commit_after_loss_of_a_page), T(test_needed_later),
+        T(test_sure), T(test_start_late), T(test_whole_and_unsure),
         T(test_commit_after_an_early_end), T(test_commit_after_the_end), T(test_whole), T(test_lacks), T(test_open_section),
         T(test_lost_behind_the_last_page), T(test_idle), T(test_arrive), T(test_arrive_parked), T(test_given_up_at_rest), T(test_given_up_here),
         T(test_held), T(test_again), T(test_here_after_all), T(test_recover_refused), T(test_pause),
