@@ -59,26 +59,22 @@ bool gw_follow_unsure(struct gw_recv *r);
 void gw_follow_abandon(struct gw_recv *r, const struct gw_error *why);
 /* Bytes that are still to come. Any thread. */
 uint64_t gw_follow_lacking(const struct gw_recv *r);
+/* EOF was read: -EPROTO where something is lacking, also when the channel of urgent pages has ended. By whoever reads. */
+int gw_follow_check_end(struct gw_recv *r, struct gw_error *err);
+/* All that is waited for. */
+void gw_follow_ask_again(struct gw_recv *r);
 /* Behind the package. e: what reading ended with. Returns when all has come (0), or will not. */
 int gw_follow(struct gw_recv *r, int e, struct gw_error *err);
 /* All has come, and the machine belongs here. */
 int gw_follow_arrive(struct gw_recv *r, struct gw_error *err);
 /* gw_follow, or arrive, failed: the machine is here and lacks something. Returns err->code. */
 int gw_follow_lost(struct gw_recv *r, struct gw_error *err);
-void gw_follow_close(struct gw_recv *r);
 /* Nobody waits for a page any more. */
 void gw_follow_end(struct gw_recv *r);
 
 /* An element of so many bytes was read. -EPROTO: all has come, and the source goes on to send sections with nothing in them: it does
  * not know that it has ended (QEMU 5.2 does so now and then when it was interrupted several times). */
 int gw_follow_check_idle(struct gw_recv *r, uint64_t bytes, struct gw_error *err);
-
-/* RECV_BITMAP and RESUME, behind the head of the command. */
-int gw_follow_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err);
-/* All of a session whose machine came in part by an earlier one (gw_image_await): it begins where that was left. 0: all is here, and
- * was parked. */
-int gw_follow_regain(struct gw_recv *r, struct gw_error *err);
-int gw_follow_resume(struct gw_recv *r, struct gw_error *err);
 
 /* gw_guest_asks; opaque: the gw_recv. */
 void gw_follow_ask(void *recv, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes);

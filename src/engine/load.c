@@ -312,10 +312,10 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
         e = gw_postcopy_in_command(r, what->number, bytes, err);
         break;
     case GW_COMMAND_RECV_BITMAP:
-        e = gw_follow_map(r, bytes, err);
+        e = gw_recovery_map(r, bytes, err);
         break;
     case GW_COMMAND_POSTCOPY_RESUME:
-        e = gw_follow_resume(r, err);
+        e = gw_recovery_resume(r, err);
         break;
     default:
         return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "command %s at byte %" PRIu64 " is not supported here", what->name, at);
