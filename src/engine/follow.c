@@ -162,6 +162,8 @@ int gw_follow_listen(struct gw_recv *r, struct gw_error *err)
     if (e < 0 || (!runs && !r->classify.urgent && !r->awaits))
         return e;
     r->touched = true;
+    if (runs)
+        gw_channel_prompt(r->channel); /* what is asked for comes behind all that has come and was not read */
     if (!r->classify.urgent)
         gw_door_close(r); /* nobody takes this source's place */
     if (r->awaits)

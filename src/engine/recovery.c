@@ -81,6 +81,8 @@ int gw_recovery_resume(struct gw_recv *r, struct gw_error *err)
     pthread_mutex_unlock(&r->session.lock);
     gw_session_enter(&r->session, GW_PHASE_FOLLOWED);
     in(r)->asked[0] = 0;
+    if (r->session.vm->guest->store_following)
+        gw_channel_prompt(r->channel);
     gw_follow_ask_again(r);
     start_late(r);
     return 0;
