@@ -81,8 +81,8 @@ struct gw_channel_ops {
     /* The stream position, which seek sets. NULL: with GW_CHANNEL_SEEKABLE mapped-ram is refused. */
     int (*tell)(struct gw_channel *ch, uint64_t *ret_offset, struct gw_error *err);
 
-    /* Optional: from now on little is to wait on its way: what is written next should arrive soon, also if that costs
-     * throughput. The writer's thread. */
+    /* Optional: from now on little is to wait on its way: what is written next, or comes next, should arrive soon, also if that costs
+     * throughput. The writer's thread, or the reader's. */
     void (*prompt)(struct gw_channel *ch);
 };
 

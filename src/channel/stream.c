@@ -14,6 +14,9 @@
 #include <time.h>
 
 #define PROMPT_BYTES (32 << 10)
+#define READ_BYTES   (128 << 10) /* of what has come, and was not read */
+#define SHORT_US     1000
+#define BYTES_PER_US 3200        /* 25 Gbit/s */
 
 int gw_stream_failed(const struct gw_stream *s, int code, struct gw_error *err)
 {
@@ -200,14 +203,32 @@ uint64_t gw_stream_queued(struct gw_channel *ch)
     return s->socket && !ioctl(s->fd, SIOCOUTQ, &bytes) && bytes > 0 ? (uint64_t)bytes : 0;
 }
 
+/* TCP, on a short way: the kernel takes in what fills it, and little more. Over the loopback device that is where all would wait. A long
+ * way needs more than a process may ask for, and is left to the kernel. */
+static void bound_unread(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t n = sizeof info;
+    int bytes;
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0 || info.tcpi_rtt > SHORT_US)
+        return;
+    bytes = READ_BYTES + (int)info.tcpi_rtt * BYTES_PER_US;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+}
+
 /* What the kernel holds: unix: all that was not read; tcp: what could not be sent yet, so that a long way is filled all the same. */
 void gw_stream_prompt(struct gw_channel *ch)
 {
     struct gw_stream *s = (struct gw_stream *)ch;
     int bytes = PROMPT_BYTES;
 
-    if (s->socket && setsockopt(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes) < 0)
+    if (!s->socket)
+        return;
+    if (setsockopt(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes) < 0)
         setsockopt(s->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    else
+        bound_unread(s->fd);
 }
 
 bool gw_stream_gone(struct gw_channel *ch)

@@ -34,8 +34,14 @@ struct gw_postcopy_in {
     char asked[256];       /* block of the request before. The store's thread, or the session's while that is held */
     bool stands, stops;    /* given up: its threads wait for pages that never come, and `stopper` for them */
     pthread_t stopper;
+    bool unheard;          /* an answer could not be said: the connection is lost, though more may be read of it */
+    bool unsure;           /* the source may have taken the machine back: it stands until one goes on with it */
+    bool starts;           /* that has come: `starter` starts it, which may wait for pages */
+    pthread_t starter;
     /* under session.lock */
     bool committed;        /* the machine goes on here, whatever comes */
+    bool lost;             /* before that the connection was: nobody can be asked for a page */
+    bool needed;           /* and a device waited for one: it was loaded with zeros */
     bool ended;            /* the thread has nothing more to read: */
     int result;
     struct gw_error error;
@@ -44,32 +50,31 @@ struct gw_postcopy_in {
 
 /* LISTEN: pages are waited for from now on, and a thread reads them. */
 int gw_follow_listen(struct gw_recv *r, struct gw_error *err);
-/* RUN: fails where the thread has. */
+/* RUN: fails where the thread has. That the connection is lost is no failure as long as no device waits for a page. */
 int gw_follow_commit(struct gw_recv *r, struct gw_error *err);
+/* Behind commit, before the machine starts. true: the source cannot be told that it is here, and may run it itself (QEMU 11.1 does,
+ * older ones and godwit do not): it must stand here until the source goes on, which then has not. */
+bool gw_follow_unsure(struct gw_recv *r);
 /* The package is bad: ends the thread. */
 void gw_follow_abandon(struct gw_recv *r, const struct gw_error *why);
 /* Bytes that are still to come. Any thread. */
 uint64_t gw_follow_lacking(const struct gw_recv *r);
+/* EOF was read: -EPROTO where something is lacking, also when the channel of urgent pages has ended. By whoever reads. */
+int gw_follow_check_end(struct gw_recv *r, struct gw_error *err);
+/* All that is waited for. */
+void gw_follow_ask_again(struct gw_recv *r);
 /* Behind the package. e: what reading ended with. Returns when all has come (0), or will not. */
 int gw_follow(struct gw_recv *r, int e, struct gw_error *err);
 /* All has come, and the machine belongs here. */
 int gw_follow_arrive(struct gw_recv *r, struct gw_error *err);
 /* gw_follow, or arrive, failed: the machine is here and lacks something. Returns err->code. */
 int gw_follow_lost(struct gw_recv *r, struct gw_error *err);
-void gw_follow_close(struct gw_recv *r);
 /* Nobody waits for a page any more. */
 void gw_follow_end(struct gw_recv *r);
 
 /* An element of so many bytes was read. -EPROTO: all has come, and the source goes on to send sections with nothing in them: it does
  * not know that it has ended (QEMU 5.2 does so now and then when it was interrupted several times). */
 int gw_follow_check_idle(struct gw_recv *r, uint64_t bytes, struct gw_error *err);
-
-/* RECV_BITMAP and RESUME, behind the head of the command. */
-int gw_follow_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err);
-/* All of a session whose machine came in part by an earlier one (gw_image_await): it begins where that was left. 0: all is here, and
- * was parked. */
-int gw_follow_regain(struct gw_recv *r, struct gw_error *err);
-int gw_follow_resume(struct gw_recv *r, struct gw_error *err);
 
 /* gw_guest_asks; opaque: the gw_recv. */
 void gw_follow_ask(void *recv, const struct gw_ram_block *b, uint64_t offset, uint64_t bytes);

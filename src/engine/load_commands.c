@@ -35,6 +35,10 @@ static int pong(struct gw_recv *r, const uint8_t *p, struct gw_error *err)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "PING before OPEN_RETURN_PATH: there is no way to answer");
     gw_frame_put_pong(body, &(struct gw_frame_pong){ping.value});
     e = gw_answers_say(&r->answers, GW_RP_PONG, body, GW_FRAME_PONG_BYTES, err);
+    if (e < 0 && r->postcopy.state != GW_POSTCOPY_NONE) { /* what was sent before is here for all that, perhaps with the package */
+        r->postcopy.unheard = true;
+        e = 0;
+    }
     if (r->told_cookie)
         r->source_knows = ping.value;
     r->told_cookie = ping.value == GW_PING_COOKIE;
@@ -104,10 +108,10 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
         e = gw_postcopy_in_command(r, what->number, bytes, err);
         break;
     case GW_COMMAND_RECV_BITMAP:
-        e = gw_follow_map(r, bytes, err);
+        e = gw_recovery_map(r, bytes, err);
         break;
     case GW_COMMAND_POSTCOPY_RESUME:
-        e = gw_follow_resume(r, err);
+        e = gw_recovery_resume(r, err);
         break;
     default:
         return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "command %s at byte %" PRIu64 " is not supported here", what->name, at);

@@ -29,7 +29,8 @@
  * runs, whatever comes. SEND_PAUSED: it lacks pages there, and the machine here is what they are sent from: it neither runs nor
  * changes. RECONNECT and RECOVER: the same, since an earlier session; where that one ended undecided, so does this one until the
  * destination has acknowledged. FOLLOWED is the same at the destination, from before it says so (until then it may still fail, on
- * its own word); RECV_PAUSED: the connection is lost, the machine has what came; RECV_LACKING: nobody waits for more.
+ * its own word); RECV_PAUSED: the connection is lost, the machine has what came; RECV_LACKING: nobody waits for more. Where the source
+ * could not be told, it may have taken the machine back: it does not start here before a source goes on.
  */
 #ifndef GW_ENGINE_PHASE_H
 #define GW_ENGINE_PHASE_H

@@ -4,6 +4,8 @@
 #include "wire/command.h"
 #include "wire/frames.h"
 
+#define LOOK_NS (GW_NS_PER_MS / 20) /* between two looks whether an answer is there */
+
 static int advise(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
 {
     struct gw_wire_advise advise;
@@ -86,24 +88,50 @@ static int answer_pings(struct gw_recv *r, struct gw_error *err)
     return e;
 }
 
-/* The source takes the answer to the package's PING for the word that the machine is here: it comes when that cannot fail any
- * more. */
+/* What was answered is at the source's host (unix: at the source). */
+static bool is_heard(struct gw_recv *r)
+{
+    const struct gw_clock *clock = &r->session.vm->clock;
+    uint64_t until_ns = gw_now_ns(clock) + GW_LAST_MESSAGE_NS;
+
+    while (gw_channel_queued(r->channel) && !gw_channel_peer_gone(r->channel) && gw_now_ns(clock) < until_ns)
+        clock->sleep_ns(clock->opaque, LOOK_NS);
+    return !gw_channel_queued(r->channel);
+}
+
+/* A godwit waits for us whatever happens: it hears that the machine is here when that cannot fail any more. */
+static int run_and_tell(struct gw_recv *r, struct gw_error *err)
+{
+    int e = r->session.vm->guest->park ? 0 : gw_recv_run_machine(r, err);
+
+    if (e < 0) {
+        gw_recv_give_up(r, err);
+        gw_session_enter_failed(&r->session, GW_PHASE_RECV_FAILED, err);
+        return e;
+    }
+    if (answer_pings(r, NULL) < 0)
+        gw_session_log(&r->session, "the source was not told that the machine is here"); /* the connection is lost, which shows there */
+    return 0;
+}
+
+/* The source takes the answer to the package's PING for the word that the machine is here. QEMU from 11.1 on takes the machine back when
+ * the connection is lost before that (older ones have given it away with the package): it has to be there before the machine starts. */
 static int run(struct gw_recv *r, struct gw_error *err)
 {
+    struct gw_error why = GW_ERROR_INIT;
     int e = gw_follow_commit(r, err);
 
-    if (e >= 0 && !r->session.vm->guest->park) {
-        e = gw_recv_run_machine(r, err);
-        if (e < 0) {
-            gw_recv_give_up(r, err);
-            gw_session_enter_failed(&r->session, GW_PHASE_RECV_FAILED, err);
-            return e;
-        }
-    }
-    if (e >= 0 && answer_pings(r, NULL) < 0)
-        gw_session_log(&r->session, "the source was not told that the machine is here"); /* the connection is lost,
-            which shows there */
-    return e;
+    if (e < 0)
+        return e;
+    if (!r->extended && (answer_pings(r, NULL) < 0 || !is_heard(r)))
+        r->postcopy.unheard = true;
+    if (gw_follow_unsure(r))
+        return 0;
+    if (r->extended)
+        return run_and_tell(r, err);
+    if (!r->session.vm->guest->park && gw_recv_run_machine(r, &why) < 0)
+        gw_session_log(&r->session, "the machine is here, and could not be started: %s", why.text);
+    return 0;
 }
 
 static int packaged_command(struct gw_recv *r, struct gw_reader *p, enum gw_grammar *grammar, struct gw_error *err)

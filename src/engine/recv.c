@@ -105,7 +105,7 @@ static int run(struct gw_recv *r, struct gw_error *err)
     int e, why;
 
     if (r->regains)
-        return gw_follow_regain(r, err);
+        return gw_recovery_regain(r, err);
     for (;;) {
         e = gw_recv_hello(r, err);
         if (e < 0)
@@ -188,7 +188,7 @@ void *gw_recv_main(void *arg)
     }
     gw_door_close(r);
     r->listener = gw_listener_free(r->listener);
-    gw_follow_close(r);
+    gw_recovery_close(r);
     gw_vm_end(x->vm);
     gw_session_end(x);
     return NULL;
@@ -268,7 +268,7 @@ static struct gw_recv *destroy(struct gw_recv *r)
 static void give_up(struct gw_recv *r)
 {
     gw_listener_free(r->listener);
-    gw_follow_close(r);
+    gw_recovery_close(r);
     gw_channel_free(r->channel);
     gw_session_put_options_back(&r->session);
     gw_vm_end(r->session.vm);

@@ -13,6 +13,7 @@
 #include "engine/plan.h"
 #include "engine/follow.h"
 #include "engine/postcopy_in.h"
+#include "engine/recovery.h"
 #include "engine/session.h"
 #include "engine/urgent_in.h"
 #include "godwit/recv.h"

@@ -7,9 +7,10 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cuts import Cutter  # noqa: E402
 from harness import Case, pattern, wait_until, write_file  # noqa: E402
 from test_receive_postcopy import switch  # noqa: E402
-from versions import VERSIONS  # noqa: E402
+from versions import VERSIONS, at_least  # noqa: E402
 
 SIZE = 16 << 20
 RAM = pattern(SIZE, seed=7)
@@ -102,6 +103,47 @@ class Arriving(Case):
         self.assertFalse(end["running"])
         self.assertIn("postcopy-active", target.statuses())
         self.assert_same_ram(target.ram(), RAM)
+
+
+class Lost(Case):
+    CAPABILITIES, VERSIONS = Arriving.CAPABILITIES, VERSIONS
+    source, target = Arriving.source, Arriving.target
+
+    def test_lost_at_the_switch(self):
+        """The source does not hear that its machine is here. QEMU 11.1 takes it back then: it must not run here too. Older ones have given
+        it away, and go on with it."""
+        for version in self.VERSIONS:
+            for back in 8, 20:  # byte of the answers: of the one before the package, and of the package's
+                with self.subTest("%s-%d" % (version, back)):
+                    self.lost_at_the_switch(version, back)
+
+    def lost_at_the_switch(self, version, back):
+        kept = len(self.processes)
+        source = self.source(version, parameters={"max-postcopy-bandwidth": 1 << 20})
+        target = self.target(version)
+        cutter = Cutter(target.address(), back=back)
+        cutter.start()
+        switch(source, cutter.uri)
+        cutter.end()
+        target.wait_event("status", status="postcopy-paused")
+        wait_until("it is lost", lambda: source.migration()["status"] in ("postcopy-paused", "failed"))
+        self.assertFalse([e for e in target.events if e["event"] == "resume"], "it was started")
+        if at_least(version, "11.1"):
+            wait_until("it runs on", lambda: source.status() == "running")
+        else:
+            target.tell("recover unix:" + self.path("again"))
+            wait_until("it listens", lambda: os.path.exists(self.path("again")))
+            source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+            source.qmp.command("migrate", uri="unix:" + self.path("again"), resume=True)
+            end = target.end()
+            self.assert_ok(end)
+            self.assertTrue(end["running"])
+            self.assert_same_ram(target.ram(), RAM)
+        for process in self.processes[kept:]:
+            process.close()
+        del self.processes[kept:]
+        for name in os.listdir(self.folder):
+            os.unlink(self.path(name))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
  * (pipes, devices, signals).
  */
 #include <fcntl.h>
+#include <netinet/in.h>
 
 #include "channel/stream.h"
 #include "helpers.h"
@@ -81,6 +82,53 @@ static void prompt(void **state)
     gw_channel_prompt(ch);
     gw_channel_free(ch);
     close(fds[0]);
+}
+
+/* Over TCP, with room for much at the reader's. */
+static uint64_t fits_tcp(bool little)
+{
+    static uint8_t bytes[64 << 10];
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int door = socket(AF_INET, SOCK_STREAM, 0), out = socket(AF_INET, SOCK_STREAM, 0), room = 2 << 20;
+    struct gw_channel *writer = NULL, *reader = NULL;
+    struct gw_error err = GW_ERROR_INIT;
+    socklen_t n = sizeof at;
+    uint64_t sum = 0;
+    ssize_t wrote;
+
+    assert_int_equal(setsockopt(door, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
+    assert_int_equal(bind(door, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(door, 1), 0);
+    assert_int_equal(getsockname(door, (struct sockaddr *)&at, &n), 0);
+    assert_int_equal(connect(out, (struct sockaddr *)&at, sizeof at), 0);
+    assert_ok(gw_stream_new(out, GW_STREAM_TCP, 0, "writer", 200 * MS, &writer, &err), err);
+    assert_ok(gw_stream_new(accept(door, NULL, NULL), GW_STREAM_TCP, 0, "reader", 0, &reader, &err), err);
+    gw_channel_prompt(writer);
+    if (little)
+        gw_channel_prompt(reader);
+    /* What comes is read for a while, so that the window is as wide as it gets. */
+    for (unsigned i = 0; i < 64; i++) {
+        assert_ok(gw_channel_write_full(writer, bytes, sizeof bytes, &err), err);
+        assert_ok(gw_channel_read_full(reader, bytes, sizeof bytes, &err), err);
+    }
+    while ((wrote = gw_channel_writev(writer, &(struct iovec){bytes, sizeof bytes}, 1, &err)) > 0)
+        sum += (uint64_t)wrote;
+    assert_int_equal(wrote, -ETIMEDOUT);
+    gw_channel_free(writer);
+    gw_channel_free(reader);
+    close(door);
+    return sum;
+}
+
+/* What has come and was not read is in front of what is asked for. */
+static void prompt_reader(void **state)
+{
+    uint64_t usual = fits_tcp(false), little = fits_tcp(true);
+
+    /* A host that is busy makes the way look long: then the channel is left alone. */
+    for (unsigned i = 0; little >= usual / 2 && i < 1000; i++)
+        little = fits_tcp(true);
+    assert_true(little < usual / 2);
 }
 
 /* A pipe's mode is changed while the channel lives, also where the channel could not be made. */
@@ -211,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         channel_test(kinds),  channel_test(modes),             channel_test(no_descriptor), channel_test(out_of_memory),
         channel_test(closes), channel_test(shutdown_explains), channel_test(words),         channel_test(prompt),
+        channel_test(prompt_reader),
     };
 
     return cmocka_run_group_tests_name("stream", tests, NULL, NULL);

@@ -260,7 +260,7 @@ static void bad_package(const char *text)
     assert_null(strstr(rig.log, "start"));
 }
 
-/* PINGs are answered when the machine runs: to the source that is the word that it does. */
+/* PINGs are answered: to the source that is the word that the machine is here. */
 static void test_package(void **state)
 {
     begin();
@@ -289,10 +289,11 @@ static void test_package_to_park(void **state)
     assert_string_equal(answered(), "0002000400000003");
 }
 
-/* The source is told so, instead of an answer to its PING, and has its machine again. */
+/* A godwit is told so, instead of an answer to its PING, and has its machine again. */
 static void test_package_start_fails(void **state)
 {
     rig.start_fails = -ENOMEM;
+    r->extended = true;
     begin();
     packed(GW_COMMAND_POSTCOPY_LISTEN, 0);
     packed(GW_COMMAND_PING, 3);
@@ -301,6 +302,35 @@ static void test_package_start_fails(void **state)
     rig_said("follow(a) [postcopy-active] arrived start revoked [failed] ");
     assert_string_equal(answered(), "0001000400000001");
     assert_int_equal(gw_session_phase(&r->session), GW_PHASE_RECV_FAILED);
+}
+
+/* A QEMU has given it away then: it is here, and its pages follow. */
+static void test_package_start_fails_too_late(void **state)
+{
+    rig.start_fails = -ENOMEM;
+    begin();
+    packed(GW_COMMAND_POSTCOPY_LISTEN, 0);
+    packed(GW_COMMAND_PING, 3);
+    packed(GW_COMMAND_POSTCOPY_RUN, 0);
+    assert_int_equal(package(0), 0);
+    assert_non_null(strstr(rig.log, "the machine is here, and could not be started: "));
+    assert_string_equal(answered(), "0002000400000003");
+    assert_int_equal(gw_session_phase(&r->session), GW_PHASE_FOLLOWED);
+}
+
+/* The answer cannot be said: a QEMU that does not hear it may run its machine on. It stands, and is not announced. */
+static void test_package_unheard(void **state)
+{
+    begin();
+    packed(GW_COMMAND_POSTCOPY_LISTEN, 0);
+    packed(GW_COMMAND_PING, 3);
+    packed(GW_COMMAND_POSTCOPY_RUN, 0);
+    r->awaits = true;
+    gw_fail(&r->answers.broken, -EPIPE, GW_BLAME_CHANNEL, "lost");
+    assert_int_equal(package(0), 0);
+    assert_true(r->postcopy.unsure);
+    assert_null(strstr(rig.log, "start"));
+    assert_null(strstr(rig.log, "arrived"));
 }
 
 static void test_package_length(void **state)
@@ -435,7 +465,7 @@ int main(void)
         T(test_advise), T(test_advise_refused), T(test_advise_off), T(test_advise_unanswerable), T(test_advise_nothing_follows),
             T(test_advise_sizes),
         T(test_advise_bitmaps_only), T(test_discard), T(test_discard_refused), T(test_discard_state), T(test_discard_damaged),
-        T(test_package), T(test_package_to_park), T(test_package_start_fails), T(test_package_length), T(test_package_cut),
+        T(test_package), T(test_package_to_park), T(test_package_start_fails), T(test_package_start_fails_too_late), T(test_package_unheard), T(test_package_length), T(test_package_cut),
         T(test_package_without_run), T(test_package_wrong_element), T(test_package_wrong_command), T(test_package_in_package),
         T(test_package_run_first),
         T(test_package_listens_twice), T(test_package_pings), T(test_package_device_too_early), T(test_package_number_taken),

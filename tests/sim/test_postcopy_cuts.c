@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The connection is lost around the switch to postcopy: what each side says of the machine is true, it never runs twice, it runs again
+ * where that is certain, and goes on over another connection where its source has given it away.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "channel/fault.h"
+#include "../owned.h"
+#include "godwit/channel.h"
+#include "sim.h"
+
+#define MIB       1u
+#define WITHOUT   UINT64_MAX
+#define FIRST_END 8192u /* within so many bytes of the stream there is the package, and more */
+
+enum way { CLEAN, UNDONE, GONE_ON, WHOLE, WAYS };
+
+static struct {
+    struct sim *from, *to;
+    struct gw_send *send;
+    struct gw_recv *recv;
+    unsigned ways[WAYS], held; /* how cuts ended; machines that were here and stood until their source came */
+} t;
+
+static void must(int r, const struct gw_error *err)
+{
+    if (r < 0)
+        fail_msg("%d: %s", r, err->text);
+}
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+}
+
+static void never_both(void)
+{
+    bool to = sim_runs(t.to), from = sim_runs(t.from);
+
+    assert_false(to && from);
+}
+
+static struct gw_channel *with(struct gw_channel *channel, const struct gw_fault *fault)
+{
+    struct gw_channel *ret = NULL;
+
+    assert_int_equal(gw_fault_new(channel, fault, 1, &ret, NULL), 0);
+    return ret;
+}
+
+/* Either may be NULL. */
+static void begin(const struct gw_fault *source, const struct gw_fault *destination)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_channel *a, *b;
+
+    t.from = sim_new(7, MIB, NULL);
+    t.to = sim_new(0, MIB, NULL);
+    must(gw_options_set_capability(gw_vm_options(t.from->vm), "postcopy-ram", true, &err), &err);
+    must(gw_options_set_capability(gw_vm_options(t.to->vm), "postcopy-ram", true, &err), &err);
+    sim_start(t.from);
+    must(gw_channel_memory_pair(65536, &a, &b, &err), &err);
+    a = source ? with(a, source) : a;
+    b = destination ? with(b, destination) : b;
+    must(gw_recv_start(t.to->vm, &(struct gw_recv_config){.take_channel = b, .progress_timeout_ns = UINT64_MAX}, &t.recv, &err), &err);
+    owned_recv(t.recv);
+    must(gw_send_start(t.from->vm, &(struct gw_send_config){.take_channel = a, .postcopy = true, .progress_timeout_ns = UINT64_MAX},
+                       &t.send, &err), &err);
+    owned_send(t.send);
+}
+
+static bool rests(enum gw_status s)
+{
+    return sim_over(s) || s == GW_STATUS_POSTCOPY_PAUSED;
+}
+
+/* Both have ended, or wait for somebody who has them go on. */
+static void await_rest(void)
+{
+    while (!rests(gw_send_status(t.send)) || !rests(gw_recv_status(t.recv))) {
+        never_both();
+        nap();
+    }
+    gw_send_wait(t.send, NULL); /* until its machine runs again, if it does */
+    if (sim_over(gw_recv_status(t.recv)))
+        gw_recv_wait(t.recv, NULL);
+    never_both();
+}
+
+static void go_on(void)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    char uri[128];
+
+    owned_end(t.send);
+    must(gw_recv_recover(t.recv, "tcp:127.0.0.1:0", &err), &err);
+    gw_recv_address(t.recv, uri, sizeof uri);
+    must(gw_send_start(t.from->vm, &(struct gw_send_config){.uri = uri, .resume = true, .progress_timeout_ns = UINT64_MAX}, &t.send, &err),
+         &err);
+    owned_send(t.send);
+    must(gw_send_wait(t.send, &err), &err);
+    must(gw_recv_wait(t.recv, &err), &err);
+    assert_int_equal(gw_send_owner(t.send), GW_OWNER_DESTINATION);
+}
+
+static enum way judge(void)
+{
+    enum gw_owner owner = gw_send_owner(t.send);
+    struct gw_error err = GW_ERROR_INIT;
+
+    if (owner == GW_OWNER_SOURCE) {
+        assert_true(sim_runs(t.from));
+        assert_int_equal(t.to->starts, 0);
+        return CLEAN;
+    }
+    assert_false(sim_runs(t.from));
+    if (gw_recv_status(t.recv) == GW_STATUS_POSTCOPY_PAUSED) {
+        t.held += !t.to->starts;
+        go_on();
+        assert_int_equal(t.to->starts, 1);
+        assert_true(sim_runs(t.to));
+        return GONE_ON;
+    }
+    if (gw_recv_status(t.recv) == GW_STATUS_COMPLETED) {
+        assert_true(sim_runs(t.to));
+        return WHOLE;
+    }
+    /* Somebody looks at the destination, and sees that it has nothing. */
+    assert_int_equal(owner, GW_OWNER_UNDECIDED);
+    assert_int_equal(t.to->starts, 0);
+    must(gw_vm_came_back(t.from->vm, &err), &err);
+    return UNDONE;
+}
+
+static void end(enum way way)
+{
+    struct sim *has = way == CLEAN || way == UNDONE ? t.from : t.to;
+
+    sim_stop(t.from);
+    sim_stop(t.to);
+    assert_int_equal(sim_check(has), 0);
+    t.ways[way]++;
+    owned_end(t.send);
+    owned_end(t.recv);
+    owned_end(t.from);
+    owned_end(t.to);
+}
+
+static enum way cut(const struct gw_fault *source, const struct gw_fault *destination)
+{
+    enum way way;
+
+    begin(source, destination);
+    await_rest();
+    way = judge();
+    end(way);
+    return way;
+}
+
+static int up(void **state)
+{
+    memset(&t, 0, sizeof t);
+    return 0;
+}
+
+/* What the destination says is lost, and then the connection. */
+static void test_answers(void **state)
+{
+    for (uint64_t at = 0; at < 96; at += 7)
+        cut(&(struct gw_fault){.kind = GW_FAULT_RESET, .direction = GW_FAULT_IN, .at_byte = at}, NULL);
+    assert_true(t.ways[CLEAN]);
+    assert_true(t.ways[GONE_ON]);
+}
+
+static void test_stream(void **state)
+{
+    for (uint64_t at = 1; at < FIRST_END; at += at < 1024 ? 97 : 739)
+        cut(&(struct gw_fault){.kind = at % 2 ? GW_FAULT_RESET : GW_FAULT_END, .direction = GW_FAULT_OUT, .at_byte = at}, NULL);
+    assert_true(t.ways[CLEAN]);
+    assert_true(t.ways[GONE_ON]);
+}
+
+/* One answer cannot be said, and all that the source said is there to be read. */
+static void test_unsaid(void **state)
+{
+    _Atomic unsigned said = 0;
+    unsigned before;
+
+    for (uint64_t call = 1; call < 8; call++) {
+        before = said;
+        cut(NULL, &(struct gw_fault){.kind = GW_FAULT_ERROR, .direction = GW_FAULT_OUT, .at_call = call, .code = -EPIPE, .tell = &said});
+        if (said == before)
+            break;
+    }
+    assert_true(t.ways[GONE_ON]);
+    assert_true(t.held); /* behind ADVISE, and before the machine was here */
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, up, owned_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {T(test_answers), T(test_stream), T(test_unsaid)};
+
+    return cmocka_run_group_tests_name("sim/postcopy_cuts", tests, NULL, NULL);
+}
