@@ -2,6 +2,7 @@
  *
  * godwit snapshot: the snapshots inside of disk images, as QEMU takes them.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +24,13 @@ static int usage(FILE *to)
 {
     fprintf(to,
             "usage: godwit snapshot list DISK [--json]\n"
+            "       godwit snapshot save|load DISK... NAME\n"
             "       godwit snapshot delete DISK SNAPSHOT\n\n"
             "The snapshots inside of the disk image DISK (qcow2), as QEMU takes them with savevm or snapshot-save. SNAPSHOT is an\n"
             "ID or a name; an ID comes first. One with a state has a machine in it: convert, inspect, verify and send read it\n"
             "with --snapshot, and `godwit convert FILE --into DISK --snapshot NAME` writes one. A disk that runs somewhere is\n"
-            "left alone.\n\n"
+            "left alone: `godwit ctl SOCKET snapshot` speaks to its machine. save makes a snapshot of the disks alone, in all of them or\n"
+            "in none; with load they become what they were, and what they are now is lost.\n\n"
             "  --json  list: as one JSON object\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
@@ -105,6 +108,29 @@ static int run(const struct gw_confine *confine, char **words, bool json)
     return r < 0 || e < 0 ? gw_cli_failed(COMMAND, NULL, err.text) : status;
 }
 
+/* save and load: all disks together. */
+static int together(const struct gw_confine *confine, char **words, unsigned disks)
+{
+    bool save = !strcmp(words[0], "save");
+    struct gw_snapshots **list = calloc(disks, sizeof *list);
+    struct gw_error err = GW_ERROR_INIT;
+    int r = list ? 0 : -ENOMEM;
+
+    for (unsigned i = 0; r >= 0 && i < disks; i++)
+        r = gw_snapshots_open(words[1 + i], true, &list[i], &err);
+    if (r >= 0)
+        r = gw_confine(confine, GW_CONFINE_ALL, &err);
+    if (r >= 0)
+        r = (save ? gw_snapshots_save : gw_snapshots_load)(list, disks, words[1 + disks], &err);
+    for (unsigned i = 0; list && i < disks; i++) {
+        int e = gw_snapshots_free(list[i], r < 0 ? NULL : &err);
+
+        r = r < 0 ? r : e;
+    }
+    free(list);
+    return r < 0 ? gw_cli_failed(COMMAND, NULL, err.text[0] ? err.text : "out of memory") : GW_EXIT_DONE;
+}
+
 int gw_cmd_snapshot(int argc, char **argv)
 {
     struct gw_confine confine = {.command = COMMAND};
@@ -115,6 +141,11 @@ int gw_cmd_snapshot(int argc, char **argv)
 
     if (status >= 0)
         return status;
+    if (n >= 3 && !json && (!strcmp(words[0], "save") || !strcmp(words[0], "load"))) {
+        for (int i = 1; i < n - 1; i++)
+            confine.connects |= gw_path_is_far(words[i]);
+        return together(&confine, words, (unsigned)n - 2);
+    }
     if (!((n == 2 && !strcmp(words[0], "list")) || (n == 3 && !strcmp(words[0], "delete") && !json)))
         return usage(stderr);
     confine.connects = gw_path_is_far(words[1]);

@@ -45,6 +45,7 @@ static int take_desc(struct gw_disk *d, const struct gw_disk_desc *desc, struct 
     d->read_only = desc->read_only || !d->ops.write;
     d->active = !desc->inactive;
     d->opaque = desc->opaque;
+    d->image = desc->image;
     return 0;
 }
 
@@ -87,6 +88,7 @@ void gw_disk_describe_sized(struct gw_disk *d, struct gw_disk_info *ret, size_t 
 
     gw_strcopy(own.device, sizeof own.device, d->device);
     gw_strcopy(own.node, sizeof own.node, d->node);
+    gw_strcopy(own.format, sizeof own.format, d->image ? gw_node_format(d->image) : "");
     pthread_mutex_lock(&d->lock);
     own.active = d->active;
     pthread_mutex_unlock(&d->lock);

@@ -19,6 +19,7 @@
 
 #include "base/base.h"
 #include "godwit/disk.h"
+#include "godwit/node.h"
 
 #define GW_DISK_NAME     256u /* with its NUL */
 #define GW_DISK_BLOCKERS 8u
@@ -38,6 +39,7 @@ struct gw_disk {
     bool read_only;
     struct gw_disk_ops ops;
     void *opaque;
+    struct gw_node *image; /* what ops reads and writes; NULL: not known */
 
     atomic_uint listening;  /* how many listeners there are: 0 needs no lock */
     pthread_mutex_t owning; /* one activate or inactivate at a time; taken before lock */
