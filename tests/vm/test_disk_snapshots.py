@@ -85,6 +85,84 @@ class DiskSnapshots(Journey):
         self.end(box)
         self.check_images("two")
 
+    def test_refused(self):
+        """Nothing is left of what fails, and the machine runs on."""
+        raw, narrow = self.path("c.raw"), self.path("disk1.qcow2")
+        with open(raw, "wb") as f:
+            f.truncate(16 << 20)
+        self.tool(VERSIONS[-1], "create", "-q", "-f", "qcow2", "-o", "refcount_bits=1", narrow, "32M")
+        box = self.box(more=("--disk", raw + ",id=raw"), images=DISKS)
+        names = ("disk1", "disk2")
+        self.assertIn("disk raw can have no snapshots: it is raw", self.ctl(box, "snapshot", "save", "s", "disk1", "disk1", "raw", status=1))
+        self.assertIn("refcounts of 1 bits are too narrow", self.ctl(box, "snapshot", "save", "s", "disk1", *names, status=1))
+        self.assertIn("is none of the devices", self.ctl(box, "snapshot", "save", "s", "raw", "disk1", status=1))
+        self.goes_on(box)
+        nodes = {n["device"]: n["inserted"]["image"] for n in box.qmp.command("query-block")}
+        self.assertNotIn("snapshots", nodes["disk1"])
+        self.assertEqual(nodes["raw"]["format"], "raw")
+        self.ctl(box, "snapshot", "save", "s", "disk1", "disk1")
+        nodes = {n["device"]: n["inserted"]["image"] for n in box.qmp.command("query-block")}
+        self.assertEqual([n["name"] for n in nodes["disk1"]["snapshots"]], ["s"])
+        self.assertGreater(nodes["disk1"]["snapshots"][0]["vm-state-size"], 65536)
+        self.goes_on(box)
+        box.qmp.command("block-dirty-bitmap-add", node="disk1", name="b0")
+        self.assertIn("has the dirty bitmap b0", self.ctl(box, "snapshot", "load", "s", "disk1", "disk1", status=1))
+        self.goes_on(box)
+        self.end(box)
+        for image in self.images:
+            self.tool(VERSIONS[-1], "check", "-q", image)
+
+    def garble(self, what, by):
+        """In the image, whose machine is gone."""
+        with open(self.images[0], "r+b") as f:
+            data = f.read()
+            self.assertIn(what, data)
+            f.seek(0)
+            f.write(data.replace(what, by))
+
+    def test_damaged(self):
+        box = self.box(workload="idle")
+        self.ctl(box, "snapshot", "save", "head", "disk0", *DISKS)
+        self.end(box)
+        self.garble(b"QEVM", b"QEVN")
+        box = self.box("again", workload="idle")
+        self.ctl(box, "snapshot", "save", "half", "disk0", *DISKS)
+        self.end(box)
+        self.garble(b"virtio-blk", b"virtio-blX")
+        box = self.box("last", workload="idle")
+        self.ctl(box, "snapshot", "save", "whole", "disk0", *DISKS)
+        told = self.ctl(box, "snapshot", "load", "head", "disk0", *DISKS, status=1)
+        self.assertNotIn("cannot run", told)
+        self.goes_on(box)
+        told = self.ctl(box, "snapshot", "load", "half", "disk0", *DISKS, status=1)
+        self.assertIn("the machine was changed and cannot run", told)
+        self.assertEqual(box.status(), "restore-vm")
+        for command, more in ("cont", {}), ("migrate", {"uri": "tcp:127.0.0.1:1"}):
+            with self.assertRaisesRegex(QmpError, "only in part"):
+                box.qmp.command(command, **more)
+        self.ctl(box, "snapshot", "load", "whole", "disk0", *DISKS)
+        self.assertEqual(box.status(), "paused")
+        box.qmp.command("cont")
+        self.goes_on(box)
+        self.end(box)
+
+    def test_moved(self):
+        """The disks go with the machine, their snapshots too: they are loaded where it is then."""
+        box = self.box()
+        self.ctl(box, "snapshot", "save", "s", "disk0", *DISKS)
+        options = box.argv[box.argv.index("--memory"):box.argv.index("--workload")]
+        to = Box(self, "there", options, incoming=True)
+        box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 0})
+        box.qmp.command("migrate", uri=to.address())
+        self.assertEqual(wait_until("an end", box.ended)["status"], "completed")
+        self.assertIn("belongs to another host", self.ctl(box, "snapshot", "delete", "s", *DISKS, status=1))
+        box = self.arrived(box, to)
+        self.goes_on(box)
+        self.ctl(box, "snapshot", "load", "s", "disk0", *DISKS)
+        self.goes_on(box)
+        self.end(box)
+        self.check_images("s")
+
 
 if __name__ == "__main__":
     unittest.main()
