@@ -3,6 +3,7 @@
 
 #include "base/sized.h"
 #include "disk/bitmap.h"
+#include "disk/bitmap_stored.h"
 
 #define REQUEST_MAX (64 * GW_KIB)
 #define ZERO_PIECE  (64 * GW_KIB)
@@ -59,6 +60,10 @@ int gw_disk_new(const struct gw_disk_desc *desc, struct gw_disk **ret, struct gw
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->owning, NULL);
     r = take_desc(d, desc, err);
+    if (r >= 0 && d->active)
+        r = gw_disk_bitmaps_load(d, err);
+    if (r < 0)
+        d->active = false; /* nothing is stored */
     if (r < 0)
         gw_disk_free(d);
     else
@@ -70,6 +75,9 @@ struct gw_disk *gw_disk_free(struct gw_disk *d)
 {
     if (!d)
         return NULL;
+    if (d->active)
+        gw_disk_bitmaps_store(d, NULL); /* else they stay in use, and say nothing */
+    gw_disk_bitmaps_forget(d);
     gw_disk_bitmaps_free(d);
     pthread_mutex_destroy(&d->owning);
     pthread_mutex_destroy(&d->lock);
@@ -295,8 +303,18 @@ static int own(struct gw_disk *d, bool active, int (*call)(void *opaque, struct 
 
     pthread_mutex_lock(&d->owning);
     if (d->active != active) { /* only changed with owning held */
-        if (call)
+        if (!active)
+            r = gw_disk_bitmaps_store(d, err);
+        if (r >= 0 && call)
             r = embedder_whole(d, call(d->opaque, err), active ? "taking it over" : "giving it up", err);
+        if (r >= 0 && active)
+            r = gw_disk_bitmaps_load(d, err);
+        if (r < 0 && active && d->ops.inactivate)
+            d->ops.inactivate(d->opaque, NULL);
+        else if (r < 0 && !active)
+            gw_disk_bitmaps_load(d, NULL); /* in use again */
+        else if (!active)
+            gw_disk_bitmaps_given(d);
         pthread_mutex_lock(&d->lock);
         d->active = r >= 0 ? active : d->active;
         pthread_mutex_unlock(&d->lock);

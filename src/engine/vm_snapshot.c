@@ -9,6 +9,7 @@
 
 #include "base/sized.h"
 #include "disk/bitmap.h"
+#include "disk/bitmap_stored.h"
 #include "disk/node/snapshot_set.h"
 #include "disk/node/state_channel.h"
 #include "engine/recv.h"
@@ -182,6 +183,21 @@ static int check_bitmaps(const struct job *j, struct gw_error *err)
     return 0;
 }
 
+/* Bitmaps that were in an image and are removed leave it now. */
+static int check_disks(struct job *j, unsigned *ret_index, struct gw_error *err)
+{
+    int r = gw_snapshot_set_check_old(&j->set, j->what.name, ret_index, err);
+
+    if (r != -EBUSY)
+        return r;
+    if (err)
+        *err = (struct gw_error)GW_ERROR_INIT;
+    r = stop(j, err);
+    for (unsigned i = 0; r >= 0 && i < j->set.count; i++)
+        r = gw_disk_bitmaps_store(j->what.disk[i], err);
+    return r < 0 ? r : gw_snapshot_set_check_old(&j->set, j->what.name, ret_index, err);
+}
+
 /* *ret_touched: the machine is not what it was any more. */
 static int get_machine(struct job *j, unsigned index, bool *ret_touched, struct gw_error *err)
 {
@@ -229,9 +245,9 @@ int gw_vm_snapshot_load_sized(struct gw_vm *vm, const struct gw_vm_snapshot *sna
 
     if (r < 0)
         return r;
-    r = gw_snapshot_set_check_old(&j.set, j.what.name, &index, err);
+    r = check_bitmaps(&j, err);
     if (r >= 0)
-        r = check_bitmaps(&j, err);
+        r = check_disks(&j, &index, err);
     if (r >= 0)
         r = load(&j, index, &touched, err);
     if (r < 0 && touched) {

@@ -141,6 +141,8 @@ int gw_qcow2_bitmaps_load(struct gw_node *n, struct gw_qcow2_bitmap **ret, unsig
 /* These replace the bitmaps of the image. Needs version 3. */
 int gw_qcow2_bitmaps_store(struct gw_node *n, const struct gw_qcow2_bitmap *bitmaps, unsigned count,
                            struct gw_error *err);
+/* Whether its version has bitmaps at all; it is not inactive. */
+bool gw_qcow2_can_bitmaps(struct gw_node *n);
 /* Whether the image has any that are not stale. */
 bool gw_qcow2_has_bitmaps(struct gw_node *n);
 void gw_qcow2_bitmaps_free(struct gw_qcow2_bitmap *bitmaps, unsigned count);

@@ -14,6 +14,11 @@ struct gw_qcow2_extension *gw_qcow2_bitmaps_extension(struct gw_qcow2 *q)
     return NULL;
 }
 
+bool gw_qcow2_can_bitmaps(struct gw_node *n)
+{
+    return gw_qcow2_of(n)->h.version >= 3;
+}
+
 bool gw_qcow2_has_bitmaps(struct gw_node *n)
 {
     struct gw_qcow2 *q = gw_qcow2_of(n);
