@@ -74,7 +74,8 @@ struct gw_disk_desc {
     uint32_t cluster_bytes; /* what is allocated at once; 0: unknown */
     bool read_only;
     bool inactive; /* another host owns it until a migration arrives */
-    struct gw_node *image; /* the node that ops reads and writes, if it is one: for snapshots (vm_snapshot.h). Borrowed */
+    struct gw_node *image; /* the node that ops reads and writes, if it is one: for snapshots (vm_snapshot.h) and persistent
+                            * bitmaps, which are stored there when the disk is removed. Borrowed until then */
 };
 
 /* Not during a migration (-EBUSY). -EINVAL: a name, a size or a call is wrong; -EEXIST: the name is taken; -ENOSPC: too
