@@ -297,24 +297,39 @@ int gw_disk_flush(struct gw_disk *d, struct gw_error *err)
 /* ---- who owns it --------------------------------------------------------------------------------------------------
  */
 
-static int own(struct gw_disk *d, bool active, int (*call)(void *opaque, struct gw_error *err), struct gw_error *err)
+/* What is in its image goes with it. */
+static int give(struct gw_disk *d, struct gw_error *err)
+{
+    int r = gw_disk_bitmaps_store(d, err);
+
+    if (r >= 0 && d->ops.inactivate)
+        r = embedder_whole(d, d->ops.inactivate(d->opaque, err), "giving it up", err);
+    if (r < 0)
+        gw_disk_bitmaps_load(d, NULL); /* in use again */
+    else
+        gw_disk_bitmaps_given(d);
+    return r;
+}
+
+static int take(struct gw_disk *d, struct gw_error *err)
+{
+    int r = d->ops.activate ? embedder_whole(d, d->ops.activate(d->opaque, err), "taking it over", err) : 0;
+
+    if (r < 0)
+        return r;
+    r = gw_disk_bitmaps_load(d, err);
+    if (r < 0 && d->ops.inactivate)
+        d->ops.inactivate(d->opaque, NULL);
+    return r;
+}
+
+static int own(struct gw_disk *d, bool active, struct gw_error *err)
 {
     int r = 0;
 
     pthread_mutex_lock(&d->owning);
     if (d->active != active) { /* only changed with owning held */
-        if (!active)
-            r = gw_disk_bitmaps_store(d, err);
-        if (r >= 0 && call)
-            r = embedder_whole(d, call(d->opaque, err), active ? "taking it over" : "giving it up", err);
-        if (r >= 0 && active)
-            r = gw_disk_bitmaps_load(d, err);
-        if (r < 0 && active && d->ops.inactivate)
-            d->ops.inactivate(d->opaque, NULL);
-        else if (r < 0 && !active)
-            gw_disk_bitmaps_load(d, NULL); /* in use again */
-        else if (!active)
-            gw_disk_bitmaps_given(d);
+        r = active ? take(d, err) : give(d, err);
         pthread_mutex_lock(&d->lock);
         d->active = r >= 0 ? active : d->active;
         pthread_mutex_unlock(&d->lock);
@@ -335,12 +350,12 @@ bool gw_disk_active(struct gw_disk *d)
 
 int gw_disk_activate(struct gw_disk *d, struct gw_error *err)
 {
-    return own(d, true, d->ops.activate, err);
+    return own(d, true, err);
 }
 
 int gw_disk_inactivate(struct gw_disk *d, struct gw_error *err)
 {
-    return own(d, false, d->ops.inactivate, err);
+    return own(d, false, err);
 }
 
 /* ---- blockers -----------------------------------------------------------------------------------------------------
