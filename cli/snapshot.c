@@ -29,8 +29,8 @@ static int usage(FILE *to)
             "The snapshots inside of the disk image DISK (qcow2), as QEMU takes them with savevm or snapshot-save. SNAPSHOT is an\n"
             "ID or a name; an ID comes first. One with a state has a machine in it: convert, inspect, verify and send read it\n"
             "with --snapshot, and `godwit convert FILE --into DISK --snapshot NAME` writes one. A disk that runs somewhere is\n"
-            "left alone: `godwit ctl SOCKET snapshot` speaks to its machine. save makes a snapshot of the disks alone, in all of them or\n"
-            "in none; with load they become what they were, and what they are now is lost.\n\n"
+            "left alone: `godwit ctl SOCKET snapshot` speaks to its machine. save makes a snapshot of the disks alone, in all of\n"
+            "them or in none; with load they become what they were, and what they are now is lost.\n\n"
             "  --json  list: as one JSON object\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
 }
