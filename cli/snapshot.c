@@ -2,6 +2,7 @@
  *
  * godwit snapshot: the snapshots inside of disk images, as QEMU takes them.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,9 +95,33 @@ static int run(const struct gw_confine *confine, char **words, bool json)
 
 static const struct gw_cli_sub subs[] = {
     {"list", "DISK", "Lists the snapshots of the disk image DISK."},
+    {"save", "DISK... NAME", "Makes a snapshot of the disks alone, in all of them or in none."},
+    {"load", "DISK... NAME", "Makes the disks what they were at the snapshot NAME. What they are now is lost."},
     {"delete", "DISK SNAPSHOT", "Deletes a snapshot. SNAPSHOT is an ID or a name; an ID comes first."},
     {0},
 };
+/* save and load: all disks together. */
+static int together(const struct gw_confine *confine, char **words, unsigned disks)
+{
+    bool save = !strcmp(words[0], "save");
+    struct gw_snapshots **list = calloc(disks, sizeof *list);
+    struct gw_error err = GW_ERROR_INIT;
+    int r = list ? 0 : -ENOMEM;
+
+    for (unsigned i = 0; r >= 0 && i < disks; i++)
+        r = gw_snapshots_open(words[1 + i], true, &list[i], &err);
+    if (r >= 0)
+        r = gw_confine(confine, GW_CONFINE_ALL, &err);
+    if (r >= 0)
+        r = (save ? gw_snapshots_save : gw_snapshots_load)(list, disks, words[1 + disks], &err);
+    for (unsigned i = 0; list && i < disks; i++) {
+        int e = gw_snapshots_free(list[i], r < 0 ? NULL : &err);
+
+        r = r < 0 ? r : e;
+    }
+    free(list);
+    return r < 0 ? gw_cli_failed(COMMAND, NULL, err.text[0] ? err.text : "out of memory") : GW_EXIT_DONE;
+}
 
 int gw_cmd_snapshot(int argc, char **argv)
 {
@@ -107,7 +132,8 @@ int gw_cmd_snapshot(int argc, char **argv)
     const struct gw_cli_command command = {
         .about = "The snapshots inside of a disk image (qcow2), as QEMU takes them with savevm or snapshot-save. One with a "
                  "state has a machine in it: convert, inspect, verify and send read it with --snapshot, and `godwit convert "
-                 "FILE --into DISK --snapshot NAME` writes one. A disk that runs somewhere is left alone.",
+                 "FILE --into DISK --snapshot NAME` writes one. A disk that runs somewhere is left alone: `godwit ctl SOCKET "
+                 "snapshot` speaks to its machine.",
         .options = options,
         .subs = subs};
     int status = gw_cli_parse(argc, argv, &command);
@@ -115,6 +141,13 @@ int gw_cmd_snapshot(int argc, char **argv)
 
     if (status >= 0)
         return status;
+    if (!strcmp(words[0], "save") || !strcmp(words[0], "load")) {
+        int disks = argc - optind - 2;
+
+        for (int i = 1; i <= disks; i++)
+            confine.connects |= gw_path_is_far(words[i]);
+        return together(&confine, words, (unsigned)disks);
+    }
     confine.connects = gw_path_is_far(words[1]);
     return run(&confine, words, json);
 }

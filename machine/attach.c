@@ -56,6 +56,11 @@ static void op_vcpu_dirty_limit(void *opaque, unsigned vcpu, uint64_t bytes_per_
     gw_machine_vcpu_dirty_limit(opaque, vcpu, bytes_per_s);
 }
 
+static uint64_t op_ran_ns(void *opaque)
+{
+    return gw_clock_virtual_ns(&((struct gw_machine *)opaque)->clock);
+}
+
 static const struct gw_vm_ops vm_ops = {
     GW_SIZED(struct gw_vm_ops), .stop = op_stop,
     .start = op_start,
@@ -66,6 +71,7 @@ static const struct gw_vm_ops vm_ops = {
     .vcpus = op_vcpus,
     .vcpu_dirtied = op_vcpu_dirtied,
     .vcpu_dirty_limit = op_vcpu_dirty_limit,
+    .ran_ns = op_ran_ns,
 };
 
 static int add_ram(struct gw_machine *m, struct gw_vm *vm, struct gw_error *err)
@@ -111,7 +117,7 @@ static int add_disks(struct gw_machine *m, struct gw_vm *vm, struct gw_error *er
         struct gw_virtio_blk *b = m->disk[i];
         const struct gw_disk_desc desc = {
             .device = b->id, .bytes = b->disk.bytes, .ops = b->disk.ops, .opaque = b->disk.opaque, .read_only = b->disk.readonly,
-            .inactive = m->incoming};
+            .inactive = m->incoming, .image = b->disk.image};
 
         r = gw_vm_add_disk(vm, &desc, &b->known, err);
         b->wrote = gw_disk_wrote;

@@ -63,6 +63,7 @@ int gw_machine_disk_open(const char *what, const struct gw_node_options *options
         return r;
     }
     *ret_disk = (struct gw_machine_disk){
-        .ops = &disk_ops, .opaque = n, .close = disk_close, .bytes = gw_node_bytes(n) / 512 * 512, .readonly = gw_node_read_only(n)};
+        .ops = &disk_ops, .opaque = n, .close = disk_close, .bytes = gw_node_bytes(n) / 512 * 512, .readonly = gw_node_read_only(n),
+        .image = n};
     return 0;
 }

@@ -24,6 +24,7 @@ struct gw_machine_disk {
     void (*close)(void *opaque); /* NULL: nothing to do */
     uint64_t bytes;              /* a multiple of 512 */
     bool readonly;
+    struct gw_node *image;       /* opaque, where that is a node: for snapshots; NULL: there are none */
 };
 
 /* A disk by its name (gw_node_open). Its size is rounded down to 512. */

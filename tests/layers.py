@@ -37,7 +37,6 @@ LONG = {
     "tests/sim/test_memory.c",
     "tests/sim/test_snapshot.c",
     "tests/unit/channel/test_listen.c",
-    "tests/unit/engine/test_follow.c",
     "tests/unit/image/parked/test_stage.c",
     "tests/unit/image/parked/test_write.c",
 }

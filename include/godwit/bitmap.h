@@ -32,7 +32,7 @@ struct gw_bitmap_config {
     const char
         *name; /* 1 to 1023 bytes, of its own on the disk; a longer one than 255 bytes needs an alias to migrate */
     uint64_t granularity; /* bytes: a power of two from 512 to 2 GiB; 0: the disk's cluster, from 4 KiB to 64 KiB */
-    bool persistent;      /* it is stored with the disk when the disk is closed */
+    bool persistent;      /* it is stored in the image (gw_disk_desc.image); where that is not known, by whoever keeps the disk */
     bool disabled;        /* does not record until it is enabled */
 };
 
@@ -46,7 +46,7 @@ struct gw_bitmap_info {
     bool not_stored;   /* persistent, but its machine goes, or went, to another host, which stores it */
 };
 
-/* All bits are clear. -EEXIST: the name is taken; -EINVAL: name or granularity; -EFBIG: too many bits; -ENOMEM. */
+/* All bits are clear. -ENOTSUP: persistent, and the image has none; -EEXIST: the name is taken; -EINVAL: name or granularity; -EFBIG: too many bits; -ENOMEM. */
 GW_API int gw_disk_bitmap_add_sized(struct gw_disk *disk, const struct gw_bitmap_config *config, size_t config_bytes,
                                     struct gw_error *err);
 static inline int gw_disk_bitmap_add(struct gw_disk *disk, const struct gw_bitmap_config *config, struct gw_error *err)

@@ -7,8 +7,9 @@
  * migrate, migrate-incoming, getfd, closefd, migrate_cancel, migrate-continue, migrate-pause, migrate-set-capabilities,
  * query-migrate-capabilities, migrate-set-parameters, query-migrate-parameters, query-migrate, yank, query-yank,
  * xen-save-devices-state, xen-load-devices-state, announce-self, calc-dirty-rate, query-dirty-rate, set-vcpu-dirty-limit,
- * cancel-vcpu-dirty-limit, query-vcpu-dirty-limit, with QEMU's arguments, answers and errors. The embedder can add others.
- * Commands of QEMU's for parts that this build does not have (snapshots, postcopy, bitmaps) are refused by a
+ * cancel-vcpu-dirty-limit, query-vcpu-dirty-limit, snapshot-save, snapshot-load, snapshot-delete, query-jobs, job-dismiss (job-cancel:
+ * refused, as QEMU refuses it for these jobs), with QEMU's arguments, answers and errors. The embedder can add others.
+ * Commands of QEMU's for parts that this build does not have (COLO, SPICE) are refused by a
  * GenericError that says so.
  *
  * Beyond QEMU's: `migrate` takes x-godwit-peer (a profile of send.h) and, as migrate-incoming does,
@@ -22,10 +23,14 @@
  * its destination has said that it has it (gw_vm_runs_elsewhere); till then `migrate` is refused. migrate-incoming is refused for a machine that has a guest or had its turn (see `waits`); after an attempt
  * that changed nothing it has another one.
  *
+ * While a snapshot job is under way (godwit/vm_snapshot.h) `stop`, `cont` and migrations are refused; query-status tells save-vm or
+ * restore-vm meanwhile, and restore-vm also behind a load that left half a machine, whose `cont` is refused. A load that fails earlier lets the
+ * machine run on (with QEMU it stands). Such a job may conclude before the answer to its command is sent.
+ *
  * JSON is taken as QEMU takes it: strings also in single quotes. `id` is any JSON value, and comes back as it was: numbers
  * with all their digits. Whole numbers from -2^63 to 2^64 - 1 are exact everywhere; arguments have no control characters.
  *
- * Events: STOP, RESUME (of sessions and of the commands stop and cont), SHUTDOWN (of quit), and with the capability
+ * Events: STOP, RESUME (of sessions, of snapshots, and of the commands stop and cont), SHUTDOWN (of quit), JOB_STATUS_CHANGE, and with the capability
  * `events` MIGRATION and MIGRATION_PASS. Under memory shortage an event may be lost.
  *
  * Hostile: any number of clients may connect; 32 are served, messages are bounded (1 MiB, 1024 levels, as with QEMU; a

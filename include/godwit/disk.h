@@ -28,6 +28,7 @@ extern "C" {
 
 struct gw_vm;
 struct gw_disk;
+struct gw_node;
 
 enum gw_disk_kind {
     GW_DISK_DATA,   /* written once */
@@ -73,6 +74,8 @@ struct gw_disk_desc {
     uint32_t cluster_bytes; /* what is allocated at once; 0: unknown */
     bool read_only;
     bool inactive; /* another host owns it until a migration arrives */
+    struct gw_node *image; /* the node that ops reads and writes, if it is one: for snapshots (vm_snapshot.h) and persistent
+                            * bitmaps, which are stored there when the disk is removed. Borrowed until then */
 };
 
 /* Not during a migration (-EBUSY). -EINVAL: a name, a size or a call is wrong; -EEXIST: the name is taken; -ENOSPC: too
@@ -98,6 +101,7 @@ struct gw_disk_info {
     char device[256], node[256]; /* "": none */
     uint64_t length;             /* bytes */
     bool read_only, active;
+    char format[16]; /* of its image: "qcow2", "raw", ...; "": not known (gw_disk_desc.image) */
 };
 GW_API void gw_disk_describe_sized(struct gw_disk *disk, struct gw_disk_info *ret_info, size_t info_bytes);
 /* What it is now. */

@@ -32,6 +32,7 @@
 #include "godwit/trace.h"
 #include "godwit/version.h"
 #include "godwit/vm.h"
+#include "godwit/vm_snapshot.h"
 #include "godwit/working_set.h"
 
 #endif

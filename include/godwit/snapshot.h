@@ -43,6 +43,12 @@ static inline int gw_snapshots_get(const struct gw_snapshots *snapshots, unsigne
 {
     return gw_snapshots_get_sized(snapshots, index, ret_snapshot, sizeof *ret_snapshot, err);
 }
+/* Of the disks of one machine that stands nowhere, opened for writing: each gets a snapshot of this name, of the disk alone, or none does.
+ * -EEXIST: one has it already; -EINVAL: a name has 1 to 255 bytes. */
+GW_API int gw_snapshots_save(struct gw_snapshots *const *snapshots, unsigned count, const char *name, struct gw_error *err);
+/* Each becomes what it was in the snapshot of this name (not ID); a machine that is in it stays there. All are checked first: -ENOENT: one
+ * does not have it; -EBUSY: one has dirty bitmaps, which would not match; -EINVAL: one had another length. */
+GW_API int gw_snapshots_load(struct gw_snapshots *const *snapshots, unsigned count, const char *name, struct gw_error *err);
 /* what: ID or name. -ENOENT. */
 GW_API int gw_snapshots_delete(struct gw_snapshots *snapshots, const char *what, struct gw_error *err);
 /* Takes NULL. An error means that what was changed may not be on the disk; they are freed all the same. */

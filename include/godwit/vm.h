@@ -76,6 +76,8 @@ struct gw_vm_ops {
     uint64_t (*vcpu_dirtied)(void *opaque, unsigned vcpu);
     /* The same as dirty_limit for one vCPU; of the two the smaller holds. 0 ends it. */
     void (*vcpu_dirty_limit)(void *opaque, unsigned vcpu, uint64_t bytes_per_s);
+    /* Optional. How long the guest has run, for those who list snapshots. While it stands. */
+    uint64_t (*ran_ns)(void *opaque);
 };
 
 /* Parts of a stream that a machine may do without. QEMU's machine types up to 2.3 have neither configuration nor footers, and
@@ -129,6 +131,7 @@ enum gw_vm_place {
     GW_VM_HERE,      /* from the start, and whenever no migration says otherwise */
     GW_VM_LEFT,      /* it was given to another host, or belongs to the source that began to send it */
     GW_VM_UNDECIDED, /* the last migration ended without this side knowing whose it is (GW_OWNER_UNDECIDED) */
+    GW_VM_SPOILED,   /* a snapshot was loaded only in part: it must not run until a machine was loaded whole */
 };
 
 /* Any thread. While an outgoing migration hands the machine over it says what would hold if that ended now. */

@@ -7,8 +7,9 @@
 
 #include "control/internal.h"
 #include "godwit/bitmap.h"
+#include "godwit/vm_snapshot.h"
 
-static int find_disk(struct gw_control *c, const char *name, struct gw_disk **ret, struct gw_error *err)
+int gw_control_find_disk(struct gw_control *c, const char *name, struct gw_disk **ret, struct gw_error *err)
 {
     *ret = gw_vm_find_disk(c->vm, name);
     return *ret
@@ -29,7 +30,7 @@ int gw_cmd_bitmap_add(struct gw_control *c, json_t *args, json_t **ret_result, s
                                       .persistent = json_is_true(json_object_get(args, "persistent")),
                                       .disabled = json_is_true(json_object_get(args, "disabled"))};
     struct gw_disk *disk;
-    int r = find_disk(c, text(args, "node"), &disk, err);
+    int r = gw_control_find_disk(c, text(args, "node"), &disk, err);
 
     if (r >= 0 && json_object_get(args, "granularity") && !granularity)
         config.granularity = 1; /* 0 means the default only where it is left out */
@@ -41,7 +42,7 @@ typedef int (*change_fn)(struct gw_disk *disk, const char *name, struct gw_error
 static int change(struct gw_control *c, json_t *args, change_fn fn, struct gw_error *err)
 {
     struct gw_disk *disk;
-    int r = find_disk(c, text(args, "node"), &disk, err);
+    int r = gw_control_find_disk(c, text(args, "node"), &disk, err);
 
     return r < 0 ? r : fn(disk, text(args, "name"), err);
 }
@@ -83,7 +84,7 @@ static int source_of(struct gw_control *c, json_t *item, size_t i, struct gw_dis
                        i);
     r = gw_json_check(item, "node:s name:s", where, err);
     if (r >= 0)
-        r = find_disk(c, text(item, "node"), ret_disk, err);
+        r = gw_control_find_disk(c, text(item, "node"), ret_disk, err);
     if (r >= 0)
         *ret_name = text(item, "name");
     return r;
@@ -96,7 +97,7 @@ int gw_cmd_bitmap_merge(struct gw_control *c, json_t *args, json_t **ret_result,
     const char *name;
     uint64_t at, bytes;
     size_t i;
-    int r = find_disk(c, text(args, "node"), &disk, err);
+    int r = gw_control_find_disk(c, text(args, "node"), &disk, err);
 
     /* All of them, or none: first it is seen whether they are there. */
     json_array_foreach(list, i, item)
@@ -144,6 +145,29 @@ static json_t *bitmaps_of(struct gw_disk *disk)
     return NULL;
 }
 
+/* What is known of the image. *ret_bad: no memory. */
+static json_t *image_of(struct gw_disk *disk, const struct gw_disk_info *info, bool *ret_bad)
+{
+    json_t *o = json_pack("{sI}", "virtual-size", (json_int_t)info->length), *list = NULL;
+    struct gw_disk_snapshot s;
+
+    if (info->format[0])
+        *ret_bad |= gw_json_put_text(o, "format", info->format);
+    for (unsigned i = 0; gw_disk_snapshot_at(disk, i, &s) >= 0; i++) {
+        json_t *name = json_string(s.name), *id = json_string(s.id);
+
+        list = list ? list : json_array();
+        *ret_bad |= json_array_append_new(
+            list, json_pack("{so so sI sI sI sI sI}", "id", id ? id : json_string("?"), "name", name ? name : json_string("?"), "date-sec",
+                            (json_int_t)s.seconds, "date-nsec", (json_int_t)s.nanoseconds, "vm-clock-sec",
+                            (json_int_t)(s.ran_ns / 1000000000u), "vm-clock-nsec", (json_int_t)(s.ran_ns % 1000000000u), "vm-state-size",
+                            (json_int_t)s.state_bytes)) != 0;
+    }
+    if (list)
+        *ret_bad |= gw_json_put(o, "snapshots", list);
+    return o;
+}
+
 /* What is known of a disk, and its bitmaps. */
 static json_t *node_of(struct gw_disk *disk)
 {
@@ -155,7 +179,9 @@ static json_t *node_of(struct gw_disk *disk)
     if (info.node[0])
         bad |= gw_json_put_text(o, "node-name", info.node);
     bad |= gw_json_put_bool(o, "ro", info.read_only);
-    bad |= gw_json_put(o, "image", json_pack("{sI}", "virtual-size", (json_int_t)info.length));
+    if (info.format[0])
+        bad |= gw_json_put_text(o, "drv", info.format);
+    bad |= gw_json_put(o, "image", image_of(disk, &info, &bad));
     bad |= gw_json_put(o, "dirty-bitmaps", bitmaps_of(disk));
     if (!bad)
         return o;

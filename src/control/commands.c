@@ -21,9 +21,16 @@ static const char *run_state(struct gw_control *c)
 
 int gw_cmd_query_status(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
+    const struct gw_job_kind *job = gw_jobs_running(c);
     const char *state = run_state(c);
     json_t *o = json_object();
-    bool bad = gw_json_put_text(o, "status", state);
+    bool bad;
+
+    if (job && job->state && strcmp(state, "running"))
+        state = job->state;
+    else if (gw_vm_place(c->vm) == GW_VM_SPOILED)
+        state = "restore-vm"; /* the load that did that is over */
+    bad = gw_json_put_text(o, "status", state);
 
     bad |= gw_json_put_bool(o, "singlestep", false);
     bad |= gw_json_put_bool(o, "running", !strcmp(state, "running"));
@@ -45,15 +52,30 @@ static int switch_machine(struct gw_control *c, int (*op)(void *opaque, struct g
     return r;
 }
 
+/* A job that stops the machine also starts it again, as it was. */
+static int check_jobs(struct gw_control *c, struct gw_error *err)
+{
+    const struct gw_job_kind *job = gw_jobs_running(c);
+
+    return job ? gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a job is under way that stops and starts the machine (%s)", job->type) : 0;
+}
+
 int gw_cmd_stop(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
+    if (check_jobs(c, err) < 0)
+        return -EBUSY;
     return switch_machine(c, c->ops.stop, "STOP", err);
 }
 
 int gw_cmd_cont(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
-    int r = 0;
+    int r = check_jobs(c, err);
 
+    if (r < 0)
+        return r;
+    if (gw_vm_place(c->vm) == GW_VM_SPOILED)
+        return gw_fail(err, -ENODATA, GW_BLAME_CALLER,
+                       "a snapshot was loaded into this machine only in part: it cannot run until one was loaded whole");
     if (gw_vm_runs_elsewhere(c->vm) && !json_is_true(json_object_get(args, "x-godwit-force")))
         return gw_fail(err, -EALREADY, GW_BLAME_CALLER,
                        "the destination said that it has this machine, and a second one here would write to the same disks. "

@@ -269,6 +269,7 @@ struct gw_control *gw_control_free(struct gw_control *c)
         wake(c);
         pthread_join(c->thread, NULL);
     }
+    gw_jobs_free(c);
     gw_fds_close(c);
     gw_listener_free(c->listener);
     gw_close_fd(&c->wake_fd);

@@ -47,6 +47,12 @@ static const struct command commands[] = {
     {"block-dirty-bitmap-merge", gw_cmd_bitmap_merge, "node:s target:s bitmaps:a"},
     {"query-block", gw_cmd_query_block, ""},
     {"query-named-block-nodes", gw_cmd_query_nodes, "flat?b"},
+    {"snapshot-save", gw_cmd_snapshot_save, "job-id:s tag:s vmstate:s devices:a"},
+    {"snapshot-load", gw_cmd_snapshot_load, "job-id:s tag:s vmstate:s devices:a"},
+    {"snapshot-delete", gw_cmd_snapshot_delete, "job-id:s tag:s devices:a"},
+    {"query-jobs", gw_cmd_query_jobs, ""},
+    {"job-dismiss", gw_cmd_job_dismiss, "id:s"},
+    {"job-cancel", gw_cmd_job_cancel, "id:s"},
     {"calc-dirty-rate", gw_cmd_calc_dirty_rate, "calc-time:i calc-time-unit?s sample-pages?i mode?s"},
     {"query-dirty-rate", gw_cmd_query_dirty_rate, "calc-time-unit?s"},
     {"set-vcpu-dirty-limit", gw_cmd_set_vcpu_dirty_limit, "cpu-index?i dirty-rate:i"},
@@ -62,9 +68,6 @@ static const struct command commands[] = {
  * can rely on. An embedder can add one of these. */
 static const char *const absent[] = {
     "client_migrate_info",
-    "snapshot-delete",
-    "snapshot-load",
-    "snapshot-save",
     "x-colo-lost-heartbeat",
 };
 

@@ -6,8 +6,8 @@
  *     client bytes --splitter--> dispatch --> command --> public API                  |
  *                                              reply (after all events before it) <---+
  *
- * Locks: `sessions` is held while sessions are started, asked and freed; `queue` guards the event queue and the list of
- * the embedder's commands. `sessions` may be held when `queue` is taken, never the other way round. Callbacks of the
+ * Locks: `sessions` is held while sessions are started, asked and freed; `queue` guards the event queue, the list of
+ * the embedder's commands, and jobs. `sessions` may be held when `queue` is taken, never the other way round. Callbacks of the
  * embedder are called with neither. Clients belong to the control thread alone.
  */
 #ifndef GW_CONTROL_INTERNAL_H
@@ -67,6 +67,7 @@ struct gw_control {
     pthread_mutex_t queue;
     json_t *events; /* an array of texts, each one event */
     struct gw_control_command *commands;
+    struct gw_job *jobs;
 
     pthread_mutex_t sessions;
     bool closed;           /* no more sessions */
@@ -168,6 +169,31 @@ int gw_cmd_query_nodes(struct gw_control *c, json_t *args, json_t **ret_result, 
 int gw_control_map_bitmaps(struct gw_control *c, json_t *mapping, struct gw_error *err);
 /* The same of the mapping that holds now. false: there is none. *ret NULL: there is no memory. */
 bool gw_control_mapped_bitmaps(struct gw_control *c, json_t **ret);
+/* jobs.c: what takes long and is no migration: a thread for each, and a place in a list until a client dismisses it. Control thread, but
+ * for what a job itself calls. */
+struct gw_disk;
+struct gw_job;
+struct gw_job_kind {
+    const char *type;  /* as query-jobs tells it */
+    const char *state; /* what query-status tells while the machine stands for it; NULL: nothing of its own */
+    int (*run)(struct gw_control *c, void *opaque, struct gw_error *err); /* by the job's thread */
+    void (*free)(void *opaque);
+};
+/* take_opaque in any case. kind: lives longer. -EINVAL: the ID; -EEXIST: it is taken; -ENOSPC: too many. */
+int gw_jobs_start(struct gw_control *c, const char *id, const struct gw_job_kind *kind, void *take_opaque, struct gw_error *err);
+/* The kind of one that is not over; NULL: there is none. Any thread. */
+const struct gw_job_kind *gw_jobs_running(struct gw_control *c);
+/* Waits for all. When the server ends. */
+void gw_jobs_free(struct gw_control *c);
+int gw_cmd_query_jobs(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_job_dismiss(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_job_cancel(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+/* snapshots.c */
+int gw_cmd_snapshot_save(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_snapshot_load(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+int gw_cmd_snapshot_delete(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
+/* bitmaps.c */
+int gw_control_find_disk(struct gw_control *c, const char *name, struct gw_disk **ret, struct gw_error *err);
 /* dirty_rate.c */
 int gw_cmd_calc_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_query_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);

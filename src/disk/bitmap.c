@@ -2,6 +2,7 @@
 #include "disk/bitmap.h"
 
 #include "base/sized.h"
+#include "disk/bitmap_stored.h"
 
 #define GRANULARITY_MIN 512u
 #define GRANULARITY_MAX (2 * GW_GIB)
@@ -176,6 +177,8 @@ int gw_disk_bitmap_add_sized(struct gw_disk *d, const struct gw_bitmap_config *c
     int r = gw_sized_in(&own, sizeof own, config, config_bytes, GW_SIZED_UNTIL(struct gw_bitmap_config, name),
                         "struct gw_bitmap_config", err);
 
+    if (r >= 0 && own.persistent)
+        r = gw_disk_bitmaps_check_image(d, err);
     return r < 0 ? r : add(d, &own, false, err);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/sized.h"
 #include "disk/bitmap.h"
+#include "disk/bitmap_stored.h"
 
 #define REQUEST_MAX (64 * GW_KIB)
 #define ZERO_PIECE  (64 * GW_KIB)
@@ -45,6 +46,7 @@ static int take_desc(struct gw_disk *d, const struct gw_disk_desc *desc, struct 
     d->read_only = desc->read_only || !d->ops.write;
     d->active = !desc->inactive;
     d->opaque = desc->opaque;
+    d->image = desc->image;
     return 0;
 }
 
@@ -58,6 +60,10 @@ int gw_disk_new(const struct gw_disk_desc *desc, struct gw_disk **ret, struct gw
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->owning, NULL);
     r = take_desc(d, desc, err);
+    if (r >= 0 && d->active)
+        r = gw_disk_bitmaps_load(d, err);
+    if (r < 0)
+        d->active = false; /* nothing is stored */
     if (r < 0)
         gw_disk_free(d);
     else
@@ -69,6 +75,9 @@ struct gw_disk *gw_disk_free(struct gw_disk *d)
 {
     if (!d)
         return NULL;
+    if (d->active)
+        gw_disk_bitmaps_store(d, NULL); /* else they stay in use, and say nothing */
+    gw_disk_bitmaps_forget(d);
     gw_disk_bitmaps_free(d);
     pthread_mutex_destroy(&d->owning);
     pthread_mutex_destroy(&d->lock);
@@ -87,6 +96,7 @@ void gw_disk_describe_sized(struct gw_disk *d, struct gw_disk_info *ret, size_t 
 
     gw_strcopy(own.device, sizeof own.device, d->device);
     gw_strcopy(own.node, sizeof own.node, d->node);
+    gw_strcopy(own.format, sizeof own.format, d->image ? gw_node_format(d->image) : "");
     pthread_mutex_lock(&d->lock);
     own.active = d->active;
     pthread_mutex_unlock(&d->lock);
@@ -287,14 +297,39 @@ int gw_disk_flush(struct gw_disk *d, struct gw_error *err)
 /* ---- who owns it --------------------------------------------------------------------------------------------------
  */
 
-static int own(struct gw_disk *d, bool active, int (*call)(void *opaque, struct gw_error *err), struct gw_error *err)
+/* What is in its image goes with it. */
+static int give(struct gw_disk *d, struct gw_error *err)
+{
+    int r = gw_disk_bitmaps_store(d, err);
+
+    if (r >= 0 && d->ops.inactivate)
+        r = embedder_whole(d, d->ops.inactivate(d->opaque, err), "giving it up", err);
+    if (r < 0)
+        gw_disk_bitmaps_load(d, NULL); /* in use again */
+    else
+        gw_disk_bitmaps_given(d);
+    return r;
+}
+
+static int take(struct gw_disk *d, struct gw_error *err)
+{
+    int r = d->ops.activate ? embedder_whole(d, d->ops.activate(d->opaque, err), "taking it over", err) : 0;
+
+    if (r < 0)
+        return r;
+    r = gw_disk_bitmaps_load(d, err);
+    if (r < 0 && d->ops.inactivate)
+        d->ops.inactivate(d->opaque, NULL);
+    return r;
+}
+
+static int own(struct gw_disk *d, bool active, struct gw_error *err)
 {
     int r = 0;
 
     pthread_mutex_lock(&d->owning);
     if (d->active != active) { /* only changed with owning held */
-        if (call)
-            r = embedder_whole(d, call(d->opaque, err), active ? "taking it over" : "giving it up", err);
+        r = active ? take(d, err) : give(d, err);
         pthread_mutex_lock(&d->lock);
         d->active = r >= 0 ? active : d->active;
         pthread_mutex_unlock(&d->lock);
@@ -315,12 +350,12 @@ bool gw_disk_active(struct gw_disk *d)
 
 int gw_disk_activate(struct gw_disk *d, struct gw_error *err)
 {
-    return own(d, true, d->ops.activate, err);
+    return own(d, true, err);
 }
 
 int gw_disk_inactivate(struct gw_disk *d, struct gw_error *err)
 {
-    return own(d, false, d->ops.inactivate, err);
+    return own(d, false, err);
 }
 
 /* ---- blockers -----------------------------------------------------------------------------------------------------

@@ -19,11 +19,13 @@
 
 #include "base/base.h"
 #include "godwit/disk.h"
+#include "godwit/node.h"
 
 #define GW_DISK_NAME     256u /* with its NUL */
 #define GW_DISK_BLOCKERS 8u
 
 struct gw_disk_bitmap;
+struct gw_qcow2_bitmap;
 
 /* Hears of each write: offset and bytes lie inside the disk, bytes is not 0. Cannot fail. */
 struct gw_disk_listener {
@@ -38,6 +40,9 @@ struct gw_disk {
     bool read_only;
     struct gw_disk_ops ops;
     void *opaque;
+    struct gw_node *image; /* what ops reads and writes; NULL: not known */
+    struct gw_qcow2_bitmap *stored; /* bitmap_stored.h: stored_count that were in the image. Under owning */
+    unsigned stored_count;
 
     atomic_uint listening;  /* how many listeners there are: 0 needs no lock */
     pthread_mutex_t owning; /* one activate or inactivate at a time; taken before lock */

@@ -154,6 +154,8 @@ static int run(struct gw_send *s, struct gw_error *err)
     gw_session_enter(&s->session, GW_PHASE_ACTIVE);
     if (s->plan.snapshot)
         return gw_send_snapshot(s, err);
+    if (s->stays)
+        return gw_send_save(s, err);
     r = gw_send_iterate(s, err);
     if (r < 0)
         return r;
@@ -358,7 +360,9 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
     return gw_plan_send(&s->plan, s->session.vm, &pages, err);
 }
 
-static int start(struct gw_vm *vm, const struct gw_send_config *config, struct gw_send **ret_send, struct gw_error *err)
+/* stay NULL: the machine goes. */
+static int start(struct gw_vm *vm, const struct gw_send_config *config, const struct gw_send_stay *stay, struct gw_send **ret_send,
+                 struct gw_error *err)
 {
     struct gw_send *s = calloc(1, sizeof *s);
     bool begun = false, inited = false;
@@ -369,6 +373,8 @@ static int start(struct gw_vm *vm, const struct gw_send_config *config, struct g
         return gw_nomem(err, "migration session");
     }
     s->channel = config->take_channel;
+    s->stays = stay;
+    s->was_running = stay && stay->ran;
     gw_pace_init(&s->pace, &vm->clock, 0);
     gw_account_init(&s->account, &vm->clock);
     r = gw_session_init(&s->session, vm, config->on_event, config->opaque, err);
@@ -416,7 +422,15 @@ int gw_send_start_sized(struct gw_vm *vm, const struct gw_send_config *config, s
         gw_channel_free(own.take_channel);
         return r;
     }
-    return start(vm, &own, ret_send, err);
+    return start(vm, &own, NULL, ret_send, err);
+}
+
+int gw_send_stay(struct gw_vm *vm, const struct gw_send_stay *how, struct gw_send **ret_send, struct gw_error *err)
+{
+    const struct gw_send_config config = {.take_channel = how->take_channel, .options = how->options, .on_event = how->on_event,
+                                          .opaque = how->opaque, .progress_timeout_ns = UINT64_MAX};
+
+    return start(vm, &config, how, ret_send, err);
 }
 
 int gw_send_wait(struct gw_send *s, struct gw_error *err)

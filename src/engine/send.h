@@ -46,6 +46,7 @@ struct gw_send {
     struct gw_error urgent_error; /* why it failed. Under session.lock */
     struct gw_vmdesc *desc;
 
+    bool stays;       /* the machine stands, is saved, and remains here (save.c) */
     bool was_running; /* before we stopped it */
     bool stopped;     /* by us */
     bool go_on;       /* migrate-continue came. Under session.lock */
@@ -98,6 +99,8 @@ int gw_send_setup(struct gw_send *s, struct gw_error *err);
 int gw_send_iterate(struct gw_send *s, struct gw_error *err);
 /* Instead of both: saves the machine as it is now, and lets it run on. On failure too, unless settle has to start it. */
 int gw_send_snapshot(struct gw_send *s, struct gw_error *err);
+/* Instead of both, of one that stays (save.c). */
+int gw_send_save(struct gw_send *s, struct gw_error *err);
 /* Everything after the decision; handles the change of owner. On failure the phase tells who owns the guest. */
 int gw_send_switchover(struct gw_send *s, struct gw_error *err);
 
@@ -161,6 +164,16 @@ int gw_preempt_finish(struct gw_send *s, struct gw_error *err);
 int gw_preempt_put_end(struct gw_send *s, struct gw_error *err);
 /* Requests are closed. */
 void gw_preempt_end(struct gw_send *s);
+/* send.c: a session that saves a machine which stands and remains here, whoever has it (gw_vm_hold). The options hold for this session
+ * alone. on_event: no STOP or RESUME comes. */
+struct gw_send_stay {
+    struct gw_channel *take_channel; /* in any case */
+    const struct gw_options *options;
+    bool ran; /* what the stream says of its run state */
+    gw_event_fn on_event;
+    void *opaque;
+};
+int gw_send_stay(struct gw_vm *vm, const struct gw_send_stay *how, struct gw_send **ret_send, struct gw_error *err);
 /* setup.c */
 int gw_send_connect(struct gw_send *s, struct gw_error *err);
 int gw_send_begin_writing(struct gw_send *s, struct gw_error *err);

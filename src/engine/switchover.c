@@ -105,7 +105,7 @@ int gw_send_last_parts(struct gw_send *s, bool postcopy, struct gw_error *err)
         if (!postcopy || !s->plan.live[i]->ops->hand_over)
             r = gw_send_complete(s, s->plan.live[i], err);
     gw_send_lap(s, GW_DOWNTIME_MEMORY);
-    if (r >= 0)
+    if (r >= 0 && !s->stays)
         r = gw_vm_give_disks(s->session.vm, err);
     return r;
 }

@@ -281,7 +281,7 @@ int gw_vm_stop(struct gw_vm *vm, struct gw_error *err)
 int gw_vm_start(struct gw_vm *vm, struct gw_error *err)
 {
     uint64_t t = gw_now_ns(&vm->clock);
-    int r = gw_vm_take_disks(vm, err);
+    int r = gw_vm_place(vm) == GW_VM_SPOILED ? gw_vm_spoiled(err) : gw_vm_take_disks(vm, err);
 
     if (r >= 0)
         r = embedder(vm->ops->start(vm->opaque, err), "starting the machine", err);
@@ -312,6 +312,8 @@ int gw_vm_came_back(struct gw_vm *vm, struct gw_error *err)
     pthread_mutex_lock(&vm->lock);
     if (vm->busy)
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
+    else if (gw_vm_place(vm) == GW_VM_SPOILED)
+        r = gw_vm_spoiled(err);
     else if (gw_vm_memory_given(vm))
         r = gw_fail(err, -ENODATA, GW_BLAME_CALLER,
                     "memory of this machine was given back to the host when the destination had it (release-ram): it cannot run "
@@ -333,9 +335,46 @@ int gw_vm_must_be_here(const struct gw_vm *vm, struct gw_error *err)
         return gw_fail(err, -EALREADY, GW_BLAME_CALLER,
                        "the machine cannot be sent from here: it is not known which side has "
                        "it. Look there; if it has not, start it here first (cont; gw_vm_came_back)");
+    case GW_VM_SPOILED:
+        return gw_vm_spoiled(err);
     default:
         return 0;
     }
+}
+
+int gw_vm_spoiled(struct gw_error *err)
+{
+    return gw_fail(err, -ENODATA, GW_BLAME_CALLER,
+                   "a snapshot was loaded into this machine only in part: it cannot run until one was loaded whole");
+}
+
+int gw_vm_hold(struct gw_vm *vm, struct gw_error *err)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&vm->lock);
+    if (vm->busy || vm->held) {
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, vm->held ? "a snapshot of this machine is being saved, loaded or deleted"
+                                                           : "a migration of this machine is under way");
+    } else {
+        vm->held = true;
+        vm->holder = pthread_self();
+    }
+    pthread_mutex_unlock(&vm->lock);
+    return r;
+}
+
+void gw_vm_release(struct gw_vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    vm->held = false;
+    pthread_mutex_unlock(&vm->lock);
+}
+
+/* Under vm->lock. */
+static bool held_by_others(const struct gw_vm *vm)
+{
+    return vm->held && !pthread_equal(vm->holder, pthread_self());
 }
 
 int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err)
@@ -348,6 +387,8 @@ int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err)
         gw_measure_still(vm);
     if (vm->busy) {
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
+    } else if (held_by_others(vm)) {
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a snapshot of this machine is being saved, loaded or deleted");
     } else if (outgoing && vm->blocker_count) {
         char reasons[GW_ERROR_TEXT] = "";
         size_t at = 0;

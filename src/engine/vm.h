@@ -81,6 +81,8 @@ struct gw_vm {
     unsigned vcpu_threads;
     bool outgoing;               /* the session that makes it busy is a source */
     bool busy;                   /* a session of either kind exists and has not ended */
+    bool held;                   /* a snapshot is being saved, loaded or deleted: sessions are the holder's only */
+    pthread_t holder;
     struct gw_blocker {
         unsigned id;
         char *reason;
@@ -103,6 +105,11 @@ int gw_vm_notify(struct gw_vm *vm, enum gw_notify what, struct gw_error *err);
  * and options are locked. */
 int gw_vm_begin(struct gw_vm *vm, bool outgoing, struct gw_error *err);
 void gw_vm_end(struct gw_vm *vm);
+/* Around what needs several sessions, or none, and no other session between: those of the calling thread can begin. -EBUSY. */
+int gw_vm_hold(struct gw_vm *vm, struct gw_error *err);
+void gw_vm_release(struct gw_vm *vm);
+/* Tells what GW_VM_SPOILED means. */
+int gw_vm_spoiled(struct gw_error *err);
 /* -EALREADY when it has left, or may have: then it is not sent. (Its state can still be looked at.) For who has begun. */
 int gw_vm_must_be_here(const struct gw_vm *vm, struct gw_error *err);
 /* The tracker, made now when none was chosen. */

@@ -36,7 +36,7 @@ static int add(struct gw_vm *vm, struct gw_disk *d, struct gw_error *err)
     struct gw_disk **list;
     int r;
 
-    if (vm->busy)
+    if (vm->busy || vm->held)
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "disk %s cannot be added during a migration", gw_disk_name(d));
     if (vm->disk_count == GW_DISKS_MAX)
         return gw_fail(err, -ENOSPC, GW_BLAME_CALLER, "more than %u disks", GW_DISKS_MAX);
@@ -81,7 +81,7 @@ int gw_vm_remove_disk(struct gw_vm *vm, struct gw_disk *disk, struct gw_error *e
     pthread_mutex_lock(&vm->lock);
     while (i < vm->disk_count && vm->disk[i] != disk)
         i++;
-    r = vm->busy              ? gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a disk cannot be removed during a migration")
+    r = vm->busy || vm->held  ? gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a disk cannot be removed during a migration")
         : i == vm->disk_count ? gw_fail(err, -ENOENT, GW_BLAME_CALLER, "the machine has no such disk")
                               : gw_disk_check_unblocked(disk, "cannot be removed", err);
     if (r >= 0) {

@@ -553,7 +553,7 @@ class CtlOurs(Case):
         self.ctl(a, "cont")
         self.assertIn("not supported", self.ctl(a, "caps", "x-colo=on", status=1).stderr)
         self.assertIn("no outgoing migration", self.ctl(a, "postcopy", status=1).stderr)
-        self.assertIn("not supported by this build of godwit", self.ctl(a, "snapshot", "save", "a", "b", "c", status=1).stderr)
+        self.assertIn("there is no disk with the device or node name 'c'", self.ctl(a, "snapshot", "save", "a", "b", "c", status=1).stderr)
         self.assertIn("no postcopy here that was paused", self.ctl(a, "recover", "tcp:127.0.0.1:0", status=1).stderr)
         # Too slow to end, interrupted; then for good.
         self.ctl(a, "param", "max-bandwidth=1M")

@@ -98,6 +98,8 @@ struct gw_qcow2_snapshot {
 };
 /* The list belongs to the node, and is good until the next change. */
 unsigned gw_qcow2_snapshots(struct gw_node *n, const struct gw_qcow2_snapshot **ret);
+/* Calls f with the i-th of them, which does not change meanwhile; f calls nothing here. Beside any other call. -ENOENT, without a text. */
+int gw_qcow2_snapshot_look(struct gw_node *n, unsigned i, void (*f)(void *opaque, const struct gw_qcow2_snapshot *s), void *opaque);
 /* By ID first, then by name; -ENOENT. */
 int gw_qcow2_snapshot_find(struct gw_node *n, const char *what, unsigned *ret, struct gw_error *err);
 /* snapshot->id NULL: the next number. state_bytes: what gw_qcow2_state_write has written, which then belongs to the
@@ -139,6 +141,10 @@ int gw_qcow2_bitmaps_load(struct gw_node *n, struct gw_qcow2_bitmap **ret, unsig
 /* These replace the bitmaps of the image. Needs version 3. */
 int gw_qcow2_bitmaps_store(struct gw_node *n, const struct gw_qcow2_bitmap *bitmaps, unsigned count,
                            struct gw_error *err);
+/* Whether its version has bitmaps at all; it is not inactive. */
+bool gw_qcow2_can_bitmaps(struct gw_node *n);
+/* Whether the image has any that are not stale. */
+bool gw_qcow2_has_bitmaps(struct gw_node *n);
 void gw_qcow2_bitmaps_free(struct gw_qcow2_bitmap *bitmaps, unsigned count);
 
 #endif

@@ -14,6 +14,19 @@ struct gw_qcow2_extension *gw_qcow2_bitmaps_extension(struct gw_qcow2 *q)
     return NULL;
 }
 
+bool gw_qcow2_can_bitmaps(struct gw_node *n)
+{
+    return gw_qcow2_of(n)->h.version >= 3;
+}
+
+bool gw_qcow2_has_bitmaps(struct gw_node *n)
+{
+    struct gw_qcow2 *q = gw_qcow2_of(n);
+    const struct gw_qcow2_extension *e = gw_qcow2_bitmaps_extension(q);
+
+    return q->h.autoclear & GW_QCOW2_BITMAPS_OK && e && e->bytes >= 4 && gw_load_be32(e->data);
+}
+
 void gw_qcow2_directory_free(struct gw_qcow2_directory *d)
 {
     free(d->data);

@@ -19,6 +19,19 @@ unsigned gw_qcow2_snapshots(struct gw_node *n, const struct gw_qcow2_snapshot **
     return q->h.snapshots;
 }
 
+int gw_qcow2_snapshot_look(struct gw_node *n, unsigned i, void (*f)(void *opaque, const struct gw_qcow2_snapshot *s), void *opaque)
+{
+    struct gw_qcow2 *q = gw_qcow2_of(n);
+    bool there;
+
+    pthread_mutex_lock(&q->lock);
+    there = i < q->h.snapshots;
+    if (there)
+        f(opaque, &q->snapshots[i]);
+    pthread_mutex_unlock(&q->lock);
+    return there ? 0 : -ENOENT;
+}
+
 int gw_qcow2_snapshot_find(struct gw_node *n, const char *what, unsigned *ret, struct gw_error *err)
 {
     const struct gw_qcow2 *q = gw_qcow2_of(n);

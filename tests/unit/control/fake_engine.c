@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fake_engine.h"
 
+#include <sched.h>
 #include <stdio.h>
 
 #include "godwit/history.h"
@@ -155,6 +156,37 @@ int gw_vcpu_dirty_limit_get(struct gw_vm *vm, unsigned vcpu, uint64_t *ret_limit
     *ret_current = vm->rates[vcpu];
     fake_now();
     return 0;
+}
+
+/* ---- snapshots: what was asked for is noted down */
+
+static int fake_snapshot(struct gw_vm *vm, const char *what, const struct gw_vm_snapshot *s, struct gw_error *err)
+{
+    const struct gw_event stop = {.type = GW_EVENT_STOP}, resume = {.type = GW_EVENT_RESUME};
+
+    while (atomic_load(&vm->snapshot_held))
+        sched_yield();
+    snprintf(vm->snapshot, sizeof vm->snapshot, "%s %s %u%s", what, s->name, s->disk_count, s->state ? " state" : "");
+    if (strcmp(what, "delete")) {
+        s->on_event(s->opaque, &stop);
+        s->on_event(s->opaque, &resume);
+    }
+    return strcmp(s->name, "bad") ? 0 : gw_fail(err, -EIO, GW_BLAME_LOCAL, "no luck");
+}
+
+int gw_vm_snapshot_save_sized(struct gw_vm *vm, const struct gw_vm_snapshot *s, size_t bytes, struct gw_error *err)
+{
+    return fake_snapshot(vm, "save", s, err);
+}
+
+int gw_vm_snapshot_load_sized(struct gw_vm *vm, const struct gw_vm_snapshot *s, size_t bytes, struct gw_error *err)
+{
+    return fake_snapshot(vm, "load", s, err);
+}
+
+int gw_vm_snapshot_delete_sized(struct gw_vm *vm, const struct gw_vm_snapshot *s, size_t bytes, struct gw_error *err)
+{
+    return fake_snapshot(vm, "delete", s, err);
 }
 
 /* Whose device state is one byte. */

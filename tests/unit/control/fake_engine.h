@@ -15,6 +15,7 @@
 #include "godwit/send.h"
 #include "godwit/survey.h"
 #include "godwit/vm.h"
+#include "godwit/vm_snapshot.h"
 
 struct gw_vm {
     struct gw_options *options;
@@ -35,6 +36,8 @@ struct gw_vm {
     unsigned alias_count;
     struct gw_announce_config announce; /* the last that was asked for, without its texts */
     char announced[256]; /* those: "id: interface interface" */
+    char snapshot[64];   /* the last that was asked for; by the job */
+    atomic_bool snapshot_held; /* one waits meanwhile */
 };
 
 struct fake_session {

@@ -42,6 +42,7 @@ struct rig_file {
     struct rig_event *events;
     unsigned count, room;
     unsigned fail_after; /* n: the n-th write from now on fails, and all behind it; 0: none */
+    bool fail_once;      /* none behind it */
 };
 
 struct rig_node {
@@ -81,7 +82,7 @@ static int rig_read(struct gw_node *n, void *to, uint64_t bytes, uint64_t offset
 static int rig_fails(struct rig_file *f, uint64_t offset, struct gw_error *err)
 {
     if (f->fail_after && --f->fail_after == 0) {
-        f->fail_after = 1;
+        f->fail_after = f->fail_once ? 0 : 1;
         return gw_fail(err, -EIO, GW_BLAME_LOCAL, "rig: no write at offset %" PRIu64, offset);
     }
     return 0;

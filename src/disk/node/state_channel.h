@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * state_channel: the state of a machine in a qcow2 image as a channel: what is written becomes the state of the disk as it is now, what
+ * is read is that of a snapshot. One direction, no positions. Bytes go to the image in large pieces; close writes the last.
+ *
+ * Threads: as channels; nothing else is under way on the node. The node is borrowed.
+ */
+#ifndef GW_DISK_STATE_CHANNEL_H
+#define GW_DISK_STATE_CHANNEL_H
+
+#include "disk/node/qcow2.h"
+#include "godwit/channel.h"
+
+int gw_state_channel_out(struct gw_node *n, struct gw_channel **ret, struct gw_error *err);
+int gw_state_channel_in(struct gw_node *n, unsigned snapshot, struct gw_channel **ret, struct gw_error *err);
+
+#endif
