@@ -21,13 +21,13 @@ static int usage(FILE *to)
 {
     fprintf(
         to,
-        "usage: godwit inspect [--json] [--ram] [--device NAME] [--quiet] [--snapshot NAME] FILE\n"
+        "usage: godwit inspect [--json] [--all] [--ram] [--device NAME] [--quiet] [--snapshot NAME] FILE\n"
         "       godwit inspect [--json] --against INTO FILE\n\n"
         "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip,\n"
-        "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine: machine, elements, RAM, where the "
-        "bytes\n"
-        "go, devices with their values. FILE '-' is standard input, FILE,offset=N what begins at byte N,\n"
+        "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine, on one screen: machine, RAM, where the\n"
+        "bytes go, devices. FILE '-' is standard input, FILE,offset=N what begins at byte N,\n"
         "nbd://HOST/EXPORT what an NBD server has.\n\n"
+        "  --all          everything, however long it is: also each element and the values of all devices\n"
         "  --device NAME  only the devices of this name: cpu, cpu/1, piix4_pm\n"
         "  --ram          only the RAM\n"
         "  --against INTO why the machine in FILE would not load into the one that wrote INTO (see godwit schema "
@@ -46,9 +46,10 @@ int gw_cmd_inspect(int argc, char **argv)
     const char *name, *against = NULL, *snapshot = NULL;
     struct gw_cli_progress progress;
     struct gw_confine confine = {.command = COMMAND};
-    bool quiet = false;
+    bool quiet = false, all = false;
     char *text = NULL;
     const struct gw_cli_option options[] = {{"device", .text = &how.device}, {"ram", .flag = &how.ram},
+                                            {"all", .flag = &all},
                                             {"json", .flag = &how.json},     {"against", .text = &against},
                                             {"quiet", 'q', .flag = &quiet},  GW_CONFINE_OPTION(&confine),
                                             {"snapshot", .text = &snapshot}, {0}};
@@ -64,6 +65,7 @@ int gw_cmd_inspect(int argc, char **argv)
         return gw_cli_failed(COMMAND, NULL, err.text);
     if (against)
         return how.ram || how.device || snapshot ? usage(stderr) : gw_inspect_against(name, against, how.json);
+    how.screen = !all;
     how.title = strcmp(name, "-") ? gw_shown(name) : "standard input";
     gw_cli_progress_init(&progress, "inspected");
     progress.on &= !quiet;
