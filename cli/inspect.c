@@ -13,6 +13,7 @@
 #include "cmd.h"
 #include "confine.h"
 #include "examine.h"
+#include "inspect_page.h"
 #include "table.h"
 
 #define COMMAND "inspect"
@@ -22,6 +23,7 @@ static int usage(FILE *to)
     fprintf(
         to,
         "usage: godwit inspect [--json] [--all] [--ram] [--device NAME] [--quiet] [--snapshot NAME] FILE\n"
+        "       godwit inspect --html OUT [--quiet] [--snapshot NAME] FILE\n"
         "       godwit inspect [--json] --against INTO FILE\n\n"
         "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip,\n"
         "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine, on one screen: machine, RAM, where the\n"
@@ -33,6 +35,7 @@ static int usage(FILE *to)
         "  --against INTO why the machine in FILE would not load into the one that wrote INTO (see godwit schema "
         "explain)\n"
         "  --snapshot NAME  FILE is a disk image (qcow2): the machine in this snapshot of it\n"
+        "  --html OUT     as a page with pictures: a map of the RAM, how dense it is, sizes of devices; instead of the text\n"
         "  --json         as one JSON object\n"
         "  --quiet        no progress line on a terminal\n" GW_CONFINE_HELP);
     return to == stdout ? GW_EXIT_DONE : GW_EXIT_USAGE;
@@ -43,13 +46,13 @@ int gw_cmd_inspect(int argc, char **argv)
     struct gw_error err = GW_ERROR_INIT, print_err = GW_ERROR_INIT;
     struct gw_inspect_options how = {0};
     struct gw_inspect *inspect = NULL;
-    const char *name, *against = NULL, *snapshot = NULL;
+    const char *name, *against = NULL, *snapshot = NULL, *html = NULL;
     struct gw_cli_progress progress;
     struct gw_confine confine = {.command = COMMAND};
     bool quiet = false, all = false;
     char *text = NULL;
     const struct gw_cli_option options[] = {{"device", .text = &how.device}, {"ram", .flag = &how.ram},
-                                            {"all", .flag = &all},
+                                            {"all", .flag = &all},           {"html", .text = &html},
                                             {"json", .flag = &how.json},     {"against", .text = &against},
                                             {"quiet", 'q', .flag = &quiet},  GW_CONFINE_OPTION(&confine),
                                             {"snapshot", .text = &snapshot}, {0}};
@@ -64,7 +67,9 @@ int gw_cmd_inspect(int argc, char **argv)
     if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */
         return gw_cli_failed(COMMAND, NULL, err.text);
     if (against)
-        return how.ram || how.device || snapshot ? usage(stderr) : gw_inspect_against(name, against, how.json);
+        return how.ram || how.device || snapshot || html ? usage(stderr) : gw_inspect_against(name, against, how.json);
+    if (html && !strcmp(name, "-"))
+        return gw_cli_failed(COMMAND, "--html", "standard input can be read only once, and the page needs it twice: name a file");
     how.screen = !all;
     how.title = strcmp(name, "-") ? gw_shown(name) : "standard input";
     gw_cli_progress_init(&progress, "inspected");
@@ -74,10 +79,12 @@ int gw_cmd_inspect(int argc, char **argv)
         gw_inspect_set_progress(inspect, gw_cli_progress_step, &progress);
         r = snapshot ? gw_inspect_snapshot(inspect, name, snapshot, getenv("TMPDIR"), &err)
                      : gw_inspect_file(inspect, name, getenv("TMPDIR"), &err);
+        if (inspect && html && gw_inspect_html(inspect, name, snapshot, html, &progress, r < 0 ? &print_err : &err) < 0)
+            r = r < 0 ? r : err.code;
         gw_cli_progress_done(&progress);
     }
     /* What was read before something was wrong is shown, so that one sees where. */
-    if (inspect && gw_inspect_print(inspect, &how, &text, &print_err) == 0 && fputs(text, stdout) < 0)
+    if (inspect && !html && gw_inspect_print(inspect, &how, &text, &print_err) == 0 && fputs(text, stdout) < 0)
         r = r < 0 ? r : gw_fail(&err, -errno, GW_BLAME_LOCAL, "writing: %s", strerror(errno));
     else if (r >= 0 && print_err.code) {
         r = print_err.code;
