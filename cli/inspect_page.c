@@ -338,7 +338,7 @@ bool gw_inspect_page(FILE *to, const struct gw_inspect_page *p)
     char first[400], second[100], a[GW_HUMAN];
     bool good;
 
-    snprintf(first, sizeof first, "%s with %s of RAM", text_of(p->told, "machine", "A machine of no name"), gw_human_bytes(a, t.ram));
+    snprintf(first, sizeof first, "Machine %s with %s of RAM", text_of(p->told, "machine", "of no name"), gw_human_bytes(a, t.ram));
     snprintf(second, sizeof second, p->ram ? "%s of it with contents" : "%s of device state",
              gw_human_bytes(a, p->ram ? t.kind[GW_RAM_IS_DATA] + t.kind[GW_RAM_IS_SHARED] : t.state));
     gw_page_begin(to, gw_inspect_style, first, second);

@@ -104,13 +104,13 @@ class Map(Case):
         out = struct.pack(">II", 0x5145564d, 3) + bytes([7]) + struct.pack(">I", 4) + b"none"
         out += section(1, struct.pack(">Q", len(ram) | 4) + b"\1r" + struct.pack(">Q", len(ram)) + struct.pack(">Q", 16),
                        b"\3ram" + struct.pack(">II", 0, 4))
-        body = b""
+        body = bytearray()
         for at in range(0, len(ram), PAGE):
             more = 0x20 if at else 0
             page = ram[at:at + PAGE]
             head = struct.pack(">Q", at | more | (8 if any(page) else 2)) + (b"" if at else b"\1r")
             body += head + (page if any(page) else b"\0")
-        out += section(3, body + struct.pack(">Q", 16))
+        out += section(3, bytes(body) + struct.pack(">Q", 16))
         return write_file(self.path("made"), out + b"\0")
 
     def test_refused(self):
