@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What `godwit map --json` says, beside the RAM itself and the file that it lies in."""
 import collections
+import struct
 
 PAGE = 4096
 
@@ -29,3 +30,20 @@ def check(test, runs, ram, file=None):
     wrong = [(i * PAGE, a, b) for i, (a, b) in enumerate(zip(found, kinds(ram))) if a != b]
     test.assertEqual(wrong[:5], [])
     return placed
+
+
+def stream(ram, machine=b"none", block=b"r"):
+    """Of a machine with this RAM, without devices."""
+    def section(kind, body, head=b""):
+        return bytes([kind]) + struct.pack(">I", 1) + head + body + bytes([0x7e]) + struct.pack(">I", 1)
+
+    name = bytes([len(block)]) + block
+    out = struct.pack(">II", 0x5145564d, 3) + bytes([7]) + struct.pack(">I", len(machine)) + machine
+    out += section(1, struct.pack(">Q", len(ram) | 4) + name + struct.pack(">Q", len(ram)) + struct.pack(">Q", 16),
+                   b"\3ram" + struct.pack(">II", 0, 4))
+    body = bytearray()
+    for at in range(0, len(ram), PAGE):
+        page = ram[at:at + PAGE]
+        head = struct.pack(">Q", at | (0x20 if at else 0) | (8 if any(page) else 2)) + (b"" if at else name)
+        body += head + (page if any(page) else b"\0")
+    return out + section(3, bytes(body) + struct.pack(">Q", 16)) + b"\0"

@@ -89,29 +89,12 @@ class Map(Case):
         for i in range(0, 400, 2):
             ram[i * PAGE:(i + 1) * PAGE] = struct.pack("<I", i + 1) * (PAGE // 4)
         ram[390 * PAGE:] = bytes(10 * PAGE)
-        text = self.godwit("map", self.stream(bytes(ram)))
+        text = self.godwit("map", write_file(self.path("made"), ram_map.stream(bytes(ram))))
         self.assertEqual(len(re.findall(r"^  0x", text, re.M)), 20)
         self.assertIn("  0x000000185000-0x000000190000", text)  # the longest, which is the last
         self.assertIn("and 370 shorter runs (--all lists them)", text)
         everything = self.godwit("map", "--all", self.path("made"))
         self.assertEqual(len(re.findall(r"^  0x", everything, re.M)), 390)
-
-    def stream(self, ram):
-        """Of a machine with this RAM, without devices."""
-        def section(kind, body, head=b""):
-            return bytes([kind]) + struct.pack(">I", 1) + head + body + bytes([0x7e]) + struct.pack(">I", 1)
-
-        out = struct.pack(">II", 0x5145564d, 3) + bytes([7]) + struct.pack(">I", 4) + b"none"
-        out += section(1, struct.pack(">Q", len(ram) | 4) + b"\1r" + struct.pack(">Q", len(ram)) + struct.pack(">Q", 16),
-                       b"\3ram" + struct.pack(">II", 0, 4))
-        body = bytearray()
-        for at in range(0, len(ram), PAGE):
-            more = 0x20 if at else 0
-            page = ram[at:at + PAGE]
-            head = struct.pack(">Q", at | more | (8 if any(page) else 2)) + (b"" if at else b"\1r")
-            body += head + (page if any(page) else b"\0")
-        out += section(3, bytes(body) + struct.pack(">Q", 16))
-        return write_file(self.path("made"), out + b"\0")
 
     def test_refused(self):
         r = subprocess.run([built("cli/godwit"), "map", self.path("none")], capture_output=True, text=True)

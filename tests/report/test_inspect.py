@@ -10,6 +10,7 @@ import xml.etree.ElementTree
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import browser  # noqa: E402
+import ram_map  # noqa: E402
 from harness import DEADLINE_S, SLOW, TOP, Case, built, write_file  # noqa: E402
 from test_page import Elements  # noqa: E402
 
@@ -79,6 +80,17 @@ class Form(Inspect):
         pages = {kind: sum(r["length"] // 4096 for r in runs if r["block"] == "pc.bios" and (r["kind"] == "zero") == (kind == "z"))
                  for kind in squares}
         self.assertEqual(squares, pages)
+
+    def test_hostile_names_are_texts(self):
+        name = b"</title><script>alert(1)</script>\"'&amp;<!--%s"
+        file = write_file(self.path("hostile"), ram_map.stream(b"abcd" * 4096, name, name[::-1]))
+        self.godwit("inspect", "--html", self.path("a.html"), file)
+        with open(self.path("a.html"), encoding="utf-8") as f:
+            text = f.read()
+        self.assertNotIn("<script", text)
+        said = self.words(text)
+        self.assertIn("Machine %s with 16.0 KiB of RAM" % name.decode(), said)
+        self.assertIn(name[::-1].decode() + " 16.0 KiB", said)
 
     def test_where_it_goes(self):
         path, pc = self.path("a.html"), os.path.join(GOLDEN, CASES["pc"])
