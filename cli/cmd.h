@@ -27,6 +27,7 @@ int gw_cmd_demo(int argc, char **argv);
 int gw_cmd_diff(int argc, char **argv);
 int gw_cmd_extract(int argc, char **argv);
 int gw_cmd_inspect(int argc, char **argv);
+int gw_cmd_map(int argc, char **argv);
 int gw_cmd_receive(int argc, char **argv);
 int gw_cmd_salvage(int argc, char **argv);
 int gw_cmd_schema(int argc, char **argv);

@@ -13,6 +13,7 @@
 #include "cmd.h"
 #include "confine.h"
 #include "examine.h"
+#include "inspect_page.h"
 #include "table.h"
 
 #define COMMAND "inspect"
@@ -22,10 +23,10 @@ int gw_cmd_inspect(int argc, char **argv)
     struct gw_error err = GW_ERROR_INIT, print_err = GW_ERROR_INIT;
     struct gw_inspect_options how = {0};
     struct gw_inspect *inspect = NULL;
-    const char *name, *against = NULL, *snapshot = NULL;
+    const char *name, *against = NULL, *snapshot = NULL, *html = NULL;
     struct gw_cli_progress progress;
     struct gw_confine confine = {.command = COMMAND};
-    bool quiet = false;
+    bool quiet = false, all = false;
     char *text = NULL;
     const struct gw_cli_option options[] = {
         {"device", .text = &how.device, .value = "NAME", .help = "Show only the devices of this name: cpu, cpu/1, piix4_pm."},
@@ -34,6 +35,9 @@ int gw_cmd_inspect(int argc, char **argv)
          .help = "Tell why the machine in FILE would not load into the one that wrote INTO, as `godwit schema explain` does."},
         {"snapshot", .text = &snapshot, .value = "NAME",
          .help = "FILE is a disk image (qcow2): the machine in this snapshot of it."},
+        {"all", .flag = &all, .help = "Everything, however long it is: also each element and the values of all devices."},
+        {"html", .text = &html, .value = "OUT",
+         .help = "Write a page with pictures instead: a map of the RAM, how dense it is, sizes of devices."},
         {"json", .flag = &how.json, .help = "Print one JSON object."},
         {"quiet", 'q', .flag = &quiet, .help = "Show no progress line on a terminal."},
         GW_CONFINE_OPTION(&confine),
@@ -41,22 +45,26 @@ int gw_cmd_inspect(int argc, char **argv)
     const struct gw_cli_command command = {
         .arguments = "FILE",
         .about = "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip, "
-                 "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine: machine, elements, RAM, where the "
-                 "bytes go, devices with their values. FILE '-' is standard input, FILE,offset=N what begins at byte N, "
+                 "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine, on one screen: machine, RAM, where the "
+                 "bytes go, devices. FILE '-' is standard input, FILE,offset=N what begins at byte N, "
                  "nbd://HOST/EXPORT what an NBD server has.",
         .options = options};
     int r = gw_cli_parse(argc, argv, &command);
 
     if (r >= 0)
         return r;
-    if (against && (how.ram || how.device || snapshot))
-        return gw_cli_wrong(argv[0], "--%s does not go with --against", how.ram ? "ram" : how.device ? "device" : "snapshot");
+    if (against && (how.ram || how.device || snapshot || html))
+        return gw_cli_wrong(argv[0], "--%s does not go with --against",
+                            how.ram ? "ram" : how.device ? "device" : snapshot ? "snapshot" : "html");
     name = argv[optind];
     confine.connects = gw_path_is_far(name) || (against && gw_path_is_far(against));
     if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */
         return gw_cli_failed(COMMAND, NULL, err.text);
     if (against)
         return gw_inspect_against(name, against, how.json);
+    if (html && !strcmp(name, "-"))
+        return gw_cli_failed(COMMAND, "--html", "standard input can be read only once, and the page needs it twice: name a file");
+    how.screen = !all;
     how.title = strcmp(name, "-") ? gw_shown(name) : "standard input";
     gw_cli_progress_init(&progress, "inspected", quiet);
     r = gw_inspect_new(&inspect, &err);
@@ -64,10 +72,12 @@ int gw_cmd_inspect(int argc, char **argv)
         gw_inspect_set_progress(inspect, gw_cli_progress_step, &progress);
         r = snapshot ? gw_inspect_snapshot(inspect, name, snapshot, getenv("TMPDIR"), &err)
                      : gw_inspect_file(inspect, name, getenv("TMPDIR"), &err);
+        if (inspect && html && gw_inspect_html(inspect, name, snapshot, html, &progress, r < 0 ? &print_err : &err) < 0)
+            r = r < 0 ? r : err.code;
         gw_cli_progress_done(&progress);
     }
     /* What was read before something was wrong is shown, so that one sees where. */
-    if (inspect && gw_inspect_print(inspect, &how, &text, &print_err) == 0 && fputs(text, stdout) < 0)
+    if (inspect && !html && gw_inspect_print(inspect, &how, &text, &print_err) == 0 && fputs(text, stdout) < 0)
         r = r < 0 ? r : gw_fail(&err, -errno, GW_BLAME_LOCAL, "writing: %s", strerror(errno));
     else if (r >= 0 && print_err.code) {
         r = print_err.code;

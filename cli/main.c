@@ -21,6 +21,7 @@ static const struct {
     {"diff", gw_cmd_diff, "what differs between two machines at rest"},
     {"extract", gw_cmd_extract, "parts of a machine at rest: RAM, a device, an ELF core for gdb"},
     {"inspect", gw_cmd_inspect, "what is in a migration stream or file"},
+    {"map", gw_cmd_map, "what the RAM of a machine at rest is: zeros, contents, what pages share"},
     {"receive", gw_cmd_receive, "take in a live migration and park the machine in a file"},
     {"salvage", gw_cmd_salvage, "one parked machine from the two halves of a postcopy that broke"},
     {"send", gw_cmd_send, "send a parked machine to a waiting destination"},

@@ -101,6 +101,17 @@ const char *gw_report_pages(char *buf, double value);
 const char *gw_report_bytes(char *buf, double value);
 extern const char gw_report_style[]; /* CSS of the charts, light and dark */
 
+/* report_page.c: what other pages of this look are made of. Charts come twice, of classes "wide" and "narrow", and are so wide: */
+#define GW_PAGE_WIDE   1000
+#define GW_PAGE_NARROW 360
+/* text is escaped, the others are not. */
+void gw_page_put(FILE *to, const char *before, const char *text, const char *after);
+/* From the first byte to the headline, after which </main></body></html> has to come some time. */
+void gw_page_begin(FILE *to, const char *more_style, const char *first, const char *second);
+void gw_page_tile(FILE *to, const char *name, const char *value, const char *more);
+void gw_page_bar(FILE *to, const struct gw_report_split *s, const char *title, const char *(*shown)(char *buf, double value), double wide);
+void gw_page_rows(FILE *to, const struct gw_report_rows *rows);
+
 /* The file, as HTML or as SVG. The first thins r. false: writing failed. */
 bool gw_report_page(FILE *to, struct gw_report *r);
 bool gw_report_sheet(FILE *to, struct gw_report *r);

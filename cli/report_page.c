@@ -9,8 +9,8 @@
 #include "report.h"
 #include "svg.h"
 
-#define WIDE    1000
-#define NARROW  360
+#define WIDE    GW_PAGE_WIDE
+#define NARROW  GW_PAGE_NARROW
 #define SAMPLES 2000
 #define ROUNDS  200
 
@@ -35,40 +35,45 @@ static const char style[] =
     ".pair{grid-template-columns:1fr}svg.wide{display:none!important}svg.narrow{display:block!important}.tiles dd.big{font-size:21px}}\n"
     "@media print{details>*{display:block}}\n";
 
-static void put(FILE *to, const char *before, const char *text, const char *after)
+void gw_page_put(FILE *to, const char *before, const char *text, const char *after)
 {
     fputs(before, to);
     gw_svg_escape(to, text);
     fputs(after, to);
 }
 
-static void put_head(FILE *to, const struct gw_report *r, const char *first, const char *second)
+void gw_page_begin(FILE *to, const char *more_style, const char *first, const char *second)
 {
     fputs("<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\"><head><meta charset=\"utf-8\"/>\n"
           "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"/>\n"
           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\"/>\n"
           "<meta name=\"generator\" content=\"godwit\"/><link rel=\"icon\" href=\"data:,\"/>\n",
           to);
-    put(to, "<title>", first, "");
-    put(to, *second ? ", " : "", second, "</title>\n");
-    fprintf(to, "<style>\n%s%s</style></head>\n<body><main>\n", gw_report_style, style);
-    put(to, "<h1>", first, "");
-    put(to, *second ? "<span>" : "", second, *second ? "</span></h1>\n" : "</h1>\n");
-    put(to, "<p class=\"soft way\">", r->machine, r->machine ? ": " : "");
-    put(to, "", r->server, r->to ? " to " : "");
-    put(to, "", r->to, r->when ? ", " : "");
-    put(to, "", r->when, "</p>\n");
-    if (r->why)
-        put(to, "<p class=\"why\">", r->why, "</p>\n");
-    if (r->end != GW_REPORT_COMPLETED && r->left)
-        put(to, "<p>The machine here is now <strong>", r->left, "</strong>.</p>\n");
+    gw_page_put(to, "<title>", first, "");
+    gw_page_put(to, *second ? ", " : "", second, "</title>\n");
+    fprintf(to, "<style>\n%s%s%s</style></head>\n<body><main>\n", gw_report_style, style, more_style);
+    gw_page_put(to, "<h1>", first, "");
+    gw_page_put(to, *second ? "<span>" : "", second, *second ? "</span></h1>\n" : "</h1>\n");
 }
 
-static void tile(FILE *to, const char *name, const char *value, const char *more)
+static void put_head(FILE *to, const struct gw_report *r, const char *first, const char *second)
 {
-    put(to, "<div><dt>", name, "</dt>");
-    put(to, "<dd class=\"big\">", value, "</dd>");
-    put(to, "<dd>", more, "</dd></div>\n");
+    gw_page_begin(to, "", first, second);
+    gw_page_put(to, "<p class=\"soft way\">", r->machine, r->machine ? ": " : "");
+    gw_page_put(to, "", r->server, r->to ? " to " : "");
+    gw_page_put(to, "", r->to, r->when ? ", " : "");
+    gw_page_put(to, "", r->when, "</p>\n");
+    if (r->why)
+        gw_page_put(to, "<p class=\"why\">", r->why, "</p>\n");
+    if (r->end != GW_REPORT_COMPLETED && r->left)
+        gw_page_put(to, "<p>The machine here is now <strong>", r->left, "</strong>.</p>\n");
+}
+
+void gw_page_tile(FILE *to, const char *name, const char *value, const char *more)
+{
+    gw_page_put(to, "<div><dt>", name, "</dt>");
+    gw_page_put(to, "<dd class=\"big\">", value, "</dd>");
+    gw_page_put(to, "<dd>", more, "</dd></div>\n");
 }
 
 static void put_tiles(FILE *to, const struct gw_report *r)
@@ -77,17 +82,17 @@ static void put_tiles(FILE *to, const struct gw_report *r)
 
     fputs("<dl class=\"tiles\">\n", to);
     snprintf(more, sizeof more, "%s%s", isnan(r->setup_ms) ? "" : "set-up ", isnan(r->setup_ms) ? "" : gw_human_ms(a, r->setup_ms));
-    tile(to, "Total time", isnan(r->total_ms) ? "not known" : gw_human_ms(value, r->total_ms), more);
+    gw_page_tile(to, "Total time", isnan(r->total_ms) ? "not known" : gw_human_ms(value, r->total_ms), more);
     snprintf(more, sizeof more, "%s%s", isnan(r->downtime_limit_ms) ? "" : "limit ",
              isnan(r->downtime_limit_ms) ? "" : gw_human_ms(a, r->downtime_limit_ms));
-    tile(to, "Downtime", isnan(r->downtime_ms) ? "none" : gw_human_ms(value, r->downtime_ms), more);
+    gw_page_tile(to, "Downtime", isnan(r->downtime_ms) ? "none" : gw_human_ms(value, r->downtime_ms), more);
     *more = 0;
     if (r->total_ms > 0 && !isnan(r->sent))
         snprintf(more, sizeof more, "%s/s on average", gw_human_bytes(b, r->sent / r->total_ms * 1000));
-    tile(to, "Sent", isnan(r->sent) ? "not known" : gw_human_bytes(value, r->sent), more);
+    gw_page_tile(to, "Sent", isnan(r->sent) ? "not known" : gw_human_bytes(value, r->sent), more);
     snprintf(value, sizeof value, "%.0f", r->rounds);
-    tile(to, "Rounds over memory", isnan(r->rounds) ? "not known" : value,
-         r->end == GW_REPORT_COMPLETED ? "converged" : "did not come to an end");
+    gw_page_tile(to, "Rounds over memory", isnan(r->rounds) ? "not known" : value,
+                 r->end == GW_REPORT_COMPLETED ? "converged" : "did not come to an end");
     fputs("</dl>\n", to);
 }
 
@@ -134,8 +139,8 @@ static void put_chart(FILE *to, const struct gw_report *r, const char *title,
     fputs("</figcaption></figure>\n", to);
 }
 
-static void put_bar(FILE *to, const struct gw_report_split *s, const char *title,
-                    const char *(*shown)(char *buf, double value), double wide)
+void gw_page_bar(FILE *to, const struct gw_report_split *s, const char *title,
+                 const char *(*shown)(char *buf, double value), double wide)
 {
     fprintf(to, "<div><h2>%s</h2>\n<figure>", title);
     gw_report_bar(to, s, title, shown, 0, 0, wide, "wide");
@@ -145,16 +150,16 @@ static void put_bar(FILE *to, const struct gw_report_split *s, const char *title
     fputs("</figcaption></figure></div>\n", to);
 }
 
-static void put_rows(FILE *to, const struct gw_report_rows *rows)
+void gw_page_rows(FILE *to, const struct gw_report_rows *rows)
 {
     fputs("<div class=\"scroll\"><table class=\"rows\"><tbody>\n", to);
     for (size_t i = 0; i < rows->count; i++) {
         bool noted = rows->row[i].note && *rows->row[i].note;
 
-        put(to, "<tr><th>", rows->row[i].name, "</th>");
-        put(to, "<td>", rows->row[i].value, noted ? " <span class=\"soft\">(" : "</td></tr>\n");
+        gw_page_put(to, "<tr><th>", rows->row[i].name, "</th>");
+        gw_page_put(to, "<td>", rows->row[i].value, noted ? " <span class=\"soft\">(" : "</td></tr>\n");
         if (noted)
-            put(to, "", rows->row[i].note, ")</span></td></tr>\n");
+            gw_page_put(to, "", rows->row[i].note, ")</span></td></tr>\n");
     }
     fputs("</tbody></table></div>\n", to);
 }
@@ -200,20 +205,20 @@ bool gw_report_page(FILE *to, struct gw_report *r)
     put_chart(to, r, "Bandwidth and dirty rate", gw_report_timeline, gw_report_timeline_caption);
     put_chart(to, r, "What remained, round by round", gw_report_remaining, gw_report_remaining_caption);
     put_rounds(to, r);
-    put_bar(to, &r->downtime_us, "Why the machine stood still", gw_report_us, WIDE);
+    gw_page_bar(to, &r->downtime_us, "Why the machine stood still", gw_report_us, WIDE);
     fputs("<div class=\"pair\">\n", to);
-    put_bar(to, &r->pages, "Pages by kind", gw_report_pages, WIDE / 2 - 20);
-    put_bar(to, &r->bytes, "Bytes by kind", gw_report_bytes, WIDE / 2 - 20);
+    gw_page_bar(to, &r->pages, "Pages by kind", gw_report_pages, WIDE / 2 - 20);
+    gw_page_bar(to, &r->bytes, "Bytes by kind", gw_report_bytes, WIDE / 2 - 20);
     fputs("</div>\n<h2>Settings</h2>\n", to);
-    put_rows(to, &r->settings);
+    gw_page_rows(to, &r->settings);
     fputs("<h2>All figures</h2>\n<details><summary>What query-migrate told at the end</summary>\n", to);
-    put_rows(to, &r->figures);
+    gw_page_rows(to, &r->figures);
     fputs("</details>\n", to);
-    put(to, "<p class=\"soft\">", r->source, "</p>\n");
+    gw_page_put(to, "<p class=\"soft\">", r->source, "</p>\n");
     if (r->notes.count) {
         fputs("<ul class=\"soft\">\n", to);
         for (size_t i = 0; i < r->notes.count; i++)
-            put(to, "<li>", r->notes.row[i].name, "</li>\n");
+            gw_page_put(to, "<li>", r->notes.row[i].name, "</li>\n");
         fputs("</ul>\n", to);
     }
     fputs("</main></body></html>\n", to);

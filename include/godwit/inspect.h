@@ -51,6 +51,7 @@ struct gw_inspect_options {
     bool json;          /* one JSON object, on one line. Values of a device are members whose key is their path; a few
                          * devices of QEMU (i8254) name two of theirs alike */
     bool ram;           /* only the RAM: blocks and pages */
+    bool screen;        /* text: the essence, on at most 60 lines of 100 columns; of no use with the ones before */
 };
 
 /* *ret_text is the caller's to free. -ENOENT, GW_BLAME_CALLER: there is no such device; the text names the ones there

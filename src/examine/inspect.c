@@ -463,6 +463,8 @@ int gw_inspect_print_sized(const struct gw_inspect *in, const struct gw_inspect_
     }
     if (options->json)
         gw_inspect_json(in, options, &t);
+    else if (options->screen && !options->ram && !options->device)
+        gw_inspect_screen(in, options, &t);
     else
         gw_inspect_text(in, options, &t);
     gw_text_add(&t, "", 0);

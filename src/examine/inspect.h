@@ -153,5 +153,15 @@ const char *gw_inspect_kind(const struct gw_inspect *in);
 
 void gw_inspect_json(const struct gw_inspect *in, const struct gw_inspect_options *options, struct gw_text *t);
 void gw_inspect_text(const struct gw_inspect *in, const struct gw_inspect_options *options, struct gw_text *t);
+/* inspect_screen.c: of the options the title counts only. */
+#define GW_SCREEN_LINES 60u
+#define GW_SCREEN_COLUMNS 100u
+void gw_inspect_screen(const struct gw_inspect *in, const struct gw_inspect_options *options, struct gw_text *t);
+
+/* "1.5 MiB" */
+struct gw_human {
+    char text[32];
+};
+struct gw_human gw_inspect_human(uint64_t bytes);
 
 #endif

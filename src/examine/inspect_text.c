@@ -6,14 +6,10 @@
 #include "state/values.h"
 #include "wire/names.h"
 
-struct human {
-    char text[32];
-};
-
-static struct human human(uint64_t bytes)
+struct gw_human gw_inspect_human(uint64_t bytes)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    struct human h;
+    struct gw_human h;
     unsigned u = 0;
     double v = (double)bytes;
 
@@ -26,6 +22,11 @@ static struct human human(uint64_t bytes)
     else
         snprintf(h.text, sizeof h.text, "%.1f %s", v, units[u]);
     return h;
+}
+
+static struct gw_human human(uint64_t bytes)
+{
+    return gw_inspect_human(bytes);
 }
 
 static void put_source(const struct gw_inspect *in, struct gw_text *t)

@@ -31,6 +31,13 @@ static uint64_t hash(const uint8_t *page, size_t bytes, uint64_t *ret_or)
     return mix(mix(mix(mix(K2, a), b), c), d) | 1;
 }
 
+uint64_t gw_page_hash(const uint8_t *page, size_t bytes)
+{
+    uint64_t any, h = hash(page, bytes, &any);
+
+    return any ? h : 0;
+}
+
 static uint64_t *slot(uint64_t *set, uint64_t cap, uint64_t h)
 {
     uint64_t i = (h >> 1) & (cap - 1);

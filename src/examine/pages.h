@@ -20,6 +20,8 @@ struct gw_pages {
     uint64_t sampled, histogram[256]; /* of the bytes of one distinct page in 16 */
 };
 
+/* 0: the page is zeros. bytes is a multiple of 32. */
+uint64_t gw_page_hash(const uint8_t *page, size_t bytes);
 /* -ENOMEM is told by `full`, nothing else is lost by it. */
 void gw_pages_add(struct gw_pages *p, const uint8_t *page, size_t bytes);
 /* Bits per byte, 0 to 8, over the sample; 0 when there is none. */

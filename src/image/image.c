@@ -136,7 +136,7 @@ static int check_whole(const struct gw_image *image, const char *name, struct gw
 static int open_format(struct gw_image *image, int fd, const char *name, uint64_t offset, struct gw_error *err)
 {
     const struct gw_image_format_ops *format = NULL;
-    int r = offset > INT64_MAX || (offset && lseek(fd, 0, SEEK_SET) < 0)
+    int given = fd, r = offset > INT64_MAX || (offset && lseek(fd, 0, SEEK_SET) < 0)
                 ? gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: it has no byte %" PRIu64 " that can be gone to", name, offset)
                 : 0;
 
@@ -148,6 +148,7 @@ static int open_format(struct gw_image *image, int fd, const char *name, uint64_
         gw_close_fd(&fd);
         return r;
     }
+    image->unpacked = fd != given;
     image->format = format->format;
     return offset ? gw_stream_open_at(fd, name, offset, image, err) : format->open(fd, name, image, err);
 }

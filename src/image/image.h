@@ -69,7 +69,11 @@ struct gw_image_ops {
      * NULL: nobody knows. */
     int (*numbers)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint32_t *numbers,
                    struct gw_error *err);
+    /* at[i]: where in the file the page's contents stand as they are; GW_IMAGE_NOWHERE: zeros, or not as they are. No page is read
+     * for it. NULL: nobody knows. */
+    int (*places)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint64_t *at, struct gw_error *err);
 };
+#define GW_IMAGE_NOWHERE UINT64_MAX
 #define GW_IMAGE_GROUP 4096u
 #define GW_IMAGE_ZEROS UINT32_MAX
 
@@ -80,6 +84,7 @@ struct gw_image {
 
     struct gw_image_origin origin;
     const char *temporary_folder; /* while it is being opened; NULL: the usual one */
+    bool unpacked;  /* the bytes that it is read from are not those of the file, which was compressed or holds a disk */
     unsigned depth; /* so many reads at once are worth while; 0: one for each processor */
 
     /* head */

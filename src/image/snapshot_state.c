@@ -101,6 +101,7 @@ int gw_image_open_snapshot(const char *disk, const char *what, const char *tempo
     snprintf(name, sizeof name, "%s, snapshot %s", disk, what);
     image->temporary_folder = temporary_folder;
     image->format = GW_IMAGE_STREAM;
+    image->unpacked = true;
     r = gw_stream_open_at(fd, name, 0, image, err);
     image->temporary_folder = NULL;
     if (r < 0)

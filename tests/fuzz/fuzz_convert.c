@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "godwit/examine.h"
+#include "godwit/ram_map.h"
 #include "image/image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -118,6 +118,37 @@ static void there_and_back(struct gw_image *image, const struct gw_image_format_
     gw_image_free(back);
 }
 
+static void add_run(void *opaque, const struct gw_ram_run *run)
+{
+    uint64_t *end = opaque;
+
+    if (run->offset != *end || !run->bytes)
+        abort();
+    *end += run->bytes;
+}
+
+/* Runs are each block without a gap; with places the same bytes in more of them. */
+static void map(struct gw_image *image)
+{
+    struct gw_ram_map *map = NULL;
+
+    if (gw_ram_map_new(image, true, NULL, NULL, &map, NULL) < 0)
+        return;
+    for (unsigned i = 0; i < image->block_count; i++) {
+        uint64_t kinds = 0;
+
+        for (unsigned k = 0; k < GW_RAM_KINDS; k++)
+            kinds += gw_ram_map_bytes(map, i, k);
+        for (int places = 0; places < 2; places++) {
+            uint64_t end = 0;
+
+            if (gw_ram_map_runs(map, i, places, add_run, &end, NULL) >= 0 && (end != image->blocks[i].used_bytes || end != kinds))
+                abort();
+        }
+    }
+    gw_ram_map_free(map);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct gw_image *image = open_any(data, size);
@@ -129,6 +160,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; image && i < image->block_count; i++)
         pages += GW_MIN(image->blocks[i].pages, PAGES_MAX + 1u);
     sound = image && pages <= PAGES_MAX && gw_image_diff(image, image, &options, &n, NULL) >= 0;
+    if (image && pages <= PAGES_MAX)
+        map(image);
     for (unsigned i = 0; image && pages <= PAGES_MAX && i < gw_image_format_count; i++) {
         const struct gw_image_format_ops *format = &gw_image_formats[i];
 

@@ -23,6 +23,15 @@ static ssize_t memory_readv(struct gw_channel *ch, const struct iovec *iov, int 
     return (ssize_t)take;
 }
 
+static void fits(const char *text)
+{
+    unsigned lines = 0;
+
+    for (const char *p = text, *end; (end = strchr(p, '\n')); p = end + 1)
+        if (++lines > GW_SCREEN_LINES || end - p > (ptrdiff_t)GW_SCREEN_COLUMNS)
+            abort();
+}
+
 static void print(const struct gw_inspect *in, const struct gw_inspect_options *how)
 {
     char *text = NULL;
@@ -32,13 +41,15 @@ static void print(const struct gw_inspect *in, const struct gw_inspect_options *
     for (const char *p = text; p && *p; p++)
         if (*p != '\n' && (*p < 0x20 || *p > 0x7e))
             abort(); /* it goes to terminals */
+    if (how->screen)
+        fits(text);
     free(text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct gw_channel_ops ops = {.kind = "memory", .readv = memory_readv};
-    const struct gw_inspect_options how[] = {{.json = true}, {.title = "x"}, {.device = "timer"}, {.ram = true}};
+    const struct gw_inspect_options how[] = {{.json = true}, {.title = "x"}, {.device = "timer"}, {.ram = true}, {.title = "x", .screen = true}};
     struct memory m = {.data = data, .bytes = size};
     struct gw_error err = GW_ERROR_INIT;
     struct gw_inspect *in = NULL;

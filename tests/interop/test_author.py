@@ -26,7 +26,7 @@ class Author(Case):
         with self.failing_as("%s, by %s" % (path, program)):
             source = json.loads(self.godwit("inspect", "--json", path))["source"]
             self.assertEqual(source["program"], program)
-            line, _, why = self.godwit("inspect", path).partition("written by    ")[2].partition("\n")
+            line, _, why = self.godwit("inspect", "--all", path).partition("written by    ")[2].partition("\n")
             self.assertRegex(line, "^%s(; it looks like QEMU)?( [0-9]+[.][0-9]+ or later,?)?( before [0-9]+[.][0-9]+)?$" % (
                 UNKNOWN if program == "unknown" else program))
             if because:

@@ -320,7 +320,7 @@ class Inspect(Files):
                 self.assertEqual(seen["devices"][0]["values"], plain["devices"][0]["values"])
                 self.assertEqual(seen["ram"]["contents"], plain["ram"]["contents"])
                 self.assertEqual(sum(seen["bytes_by_cause"].values()), seen["bytes"])
-        text = self.godwit("inspect", self.path("gzip")).decode()
+        text = self.godwit("inspect", "--all", self.path("gzip")).decode()
         self.assertIn("file          a libvirt save image, the guest was running", text)
         self.assertIn("compressed    with gzip", text)
 

@@ -43,7 +43,8 @@ class Names(Case):
         for name, file in self.files():
             good = self.path("good")
             self.command("convert", CAPTURE, good, "--format", "parked", "--force")
-            for args in (("inspect", file), ("inspect", file, "--json"), ("verify", file), ("verify", file, "--json"),
+            for args in (("inspect", file), ("inspect", file, "--json"), ("inspect", file, "--all"), ("map", file), ("map", file, "--json"),
+                         ("verify", file), ("verify", file, "--json"),
                          ("diff", file, good), ("diff", good, file), ("diff", good, file, "--json"),
                          ("extract", file, "--ram", "r", self.path("out"), "--force"),
                          ("extract", file, "--elf", self.path("out"), "--force"),

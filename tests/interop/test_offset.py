@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
 """QEMU 10.0 writes behind what a file has already (file:F,offset=N), streams and mapped-ram files; all commands read that."""
+import json
 import os
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import ram_map  # noqa: E402
 from harness import DEADLINE_S, SLOW, Case, Program, built, pattern, read_file, write_file  # noqa: E402
 
 SIZE, AT = 16 << 20, 0x1800
@@ -40,6 +42,8 @@ class Offset(Case):
     def looked_at(self, file):
         self.assertIn("%d bytes)" % os.path.getsize(self.path("file")), self.cli("inspect", file))
         self.assertIn("whole", self.cli("verify", file))
+        placed = ram_map.check(self, json.loads(self.cli("map", "--json", file)), RAM, read_file(self.path("file")))
+        self.assertEqual(placed, sum(k != "zero" for k in ram_map.kinds(RAM)))
         self.cli("extract", file, "--ram", self.path("ram"))
         self.assert_same_ram(read_file(self.path("ram")), RAM)
         self.cli("convert", file, self.path("parked"), "--format", "parked")

@@ -68,13 +68,13 @@ class Options(Case):
     def test_one_line(self):
         """What is wrong is told alone: a page of help would hide it."""
         with_machine()
-        for command in ("convert", "demo", "diff", "extract", "inspect", "receive", "send", "serve", "snapshot", "verify", "vm"):
+        for command in ("convert", "demo", "diff", "extract", "inspect", "map", "receive", "send", "serve", "snapshot", "verify", "vm"):
             for argv in ([command, "--no-such-option"], [command, "-Z"]):
                 self.assertRegex(self.godwit(*argv, status=2).stderr, r"\Agodwit %s: [^\n]*\n\Z" % command)
 
     def test_help(self):
         with_machine()
-        for command in ("convert", "ctl", "demo", "diff", "extract", "inspect", "receive", "schema", "send", "serve", "snapshot", "verify", "vm"):
+        for command in ("convert", "ctl", "demo", "diff", "extract", "inspect", "map", "receive", "schema", "send", "serve", "snapshot", "verify", "vm"):
             for how in ("--help", "-h"):
                 r = self.godwit(command, how, status=0)
                 self.assertTrue(r.stdout.startswith("usage: godwit " + command), r.stdout)
@@ -85,7 +85,7 @@ class Options(Case):
         with_machine()
         m = self.machine()
         schema = write_file(self.path("schema"), self.godwit("schema", "dump", status=0).stdout.encode())
-        for argv in (["inspect", m], ["inspect", m, "--json"], ["inspect", m, "--against", m], ["verify", m], ["verify", m, "--json"],
+        for argv in (["inspect", m], ["inspect", m, "--json"], ["inspect", m, "--against", m], ["map", m], ["map", m, "--json"], ["verify", m], ["verify", m, "--json"],
                      ["diff", m, m], ["diff", m, m, "--json"], ["schema", "dump"], ["schema", "check", schema, schema],
                      ["schema", "explain", m, m], ["extract", m, "--device", "cpu"]):
             with self.subTest(argv), open("/dev/full", "w") as full:

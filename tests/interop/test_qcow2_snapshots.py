@@ -10,6 +10,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import ram_map  # noqa: E402
 from harness import PEERS, Case, QmpClosed, built, fetched, pattern, write_file  # noqa: E402
 from versions import VERSIONS  # noqa: E402
 
@@ -113,6 +114,10 @@ class Snapshots(Case):
                 self.assertIn(": whole:", self.godwit("verify", image, "--snapshot", "other"))
                 told = json.loads(self.godwit("inspect", image, "--snapshot", "2", "--json"))
                 self.assertIn("microvm", json.dumps(told))
+                told = json.loads(self.godwit("map", image, "--snapshot", "one", "--json"))
+                self.godwit("extract", "parked" + version, "--ram", "block" + version)
+                with open(self.path("block" + version), "rb") as f:  # without the firmware that the machine sees over it
+                    self.assertEqual(ram_map.check(self, [r for r in told if r["block"] == "r"], f.read()), 0)
                 self.assert_same_ram(self.sent(version, "parked%s.to" % version, "parked" + version), ram)
                 self.assert_same_ram(self.sent(version, "image%s.to" % version, image, "--snapshot", "one"), ram)
                 with open(self.path(image), "rb") as f:

@@ -162,6 +162,8 @@ class Lost(Arriving):
                 lacking = self.inspect(path)["lacking_bytes"]
                 self.assertIn("lacks %d bytes" % lacking, text)
                 self.assertTrue(0 < lacking < SIZE, lacking)
+                runs = json.loads(subprocess.run([built("cli/godwit"), "map", "--json", path], capture_output=True, check=True).stdout)
+                self.assertEqual(sum(r["length"] for r in runs if r["kind"] == "missing"), lacking)
                 for command in (["send", path, self.unix("nobody")], ["verify", path], ["convert", path, self.path("x"), "--format", "parked"]):
                     run = self.command(command[0] + version, *command)
                     self.assertEqual(run.wait_exit() != 0, True)

@@ -62,6 +62,7 @@ class Sandbox(Case):
         schema = write_file(self.path("schema"), self.godwit("schema", "dump").stdout.encode())
         commands = (("gw_image_verify", STRICT, ["verify", guest]),
                     ("gw_image_diff", STRICT, ["diff", guest, guest]),
+                    ("gw_ram_map_new", STRICT, ["map", guest]),
                     ("gw_extract_device", STRICT, ["extract", guest, "--device", "timer"]),
                     ("gw_image_write", STRICT, ["convert", guest, out, "--format", "stream"]),
                     ("gw_image_write", PROGRAMS, ["convert", guest, out, "--format", "stream", "--compress", "gzip"]),

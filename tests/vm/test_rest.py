@@ -34,7 +34,7 @@ class Rest(Journey):
             self.assertEqual(box.quit(), 0, box.text())
             box.close()
             self.godwit("verify", file)
-            self.assertIn("cpu/0", self.godwit("inspect", file))
+            self.assertIn("cpu/0", self.godwit("inspect", "--all", file))
             box = Box(self, "vm%d" % (n + 1), self.options, incoming=True)
             self.godwit("send", file, box.address())
             wait_until("the machine runs there", lambda: box.status() == "running")

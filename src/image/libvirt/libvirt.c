@@ -101,6 +101,7 @@ int gw_libvirt_open(int fd, const char *name, struct gw_image *image, struct gw_
             r = gw_image_unpack_with(fd, program, image->temporary_folder, &fd, err);
         /* The offsets of what is found wrong in the stream are those of the stream as it was before. */
         h.stream_at = 0;
+        image->unpacked = true;
         if (r < 0) {
             gw_context(err, "%s", name);
             return r;

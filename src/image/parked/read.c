@@ -173,6 +173,29 @@ static int parked_fetch(struct gw_image *image, unsigned block, uint64_t first, 
     return read_pages(image, block, first, count, kinds, dst, err);
 }
 
+/* A frame that did not become shorter is its pages. */
+static int parked_places(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint64_t *at, struct gw_error *err)
+{
+    struct gw_parked *p = image->own;
+    uint32_t per = p->trailer.frame_pages, numbers[GW_PARKED_SLICE], n, frame = GW_PARKED_NO_NUMBER;
+    struct gw_parked_extent x = {0};
+    int r = 0;
+
+    for (uint64_t done = 0; done < count && r >= 0; done += n) {
+        r = find_numbers(image, block, first + done, count - done, numbers, &n, err);
+        for (uint32_t i = 0; i < n && r >= 0; i++) {
+            at[done + i] = GW_IMAGE_NOWHERE;
+            if (numbers[i] == GW_PARKED_NO_NUMBER)
+                continue;
+            if (numbers[i] / per != frame)
+                r = gw_parked_find_frame(p, frame = numbers[i] / per, &x, err);
+            if (r >= 0 && x.bytes == x.raw_bytes)
+                at[done + i] = x.at + (uint64_t)(numbers[i] % per) * image->page_bytes;
+        }
+    }
+    return r;
+}
+
 static void parked_close(struct gw_image *image)
 {
     struct gw_parked *p = image->own;
@@ -203,4 +226,5 @@ static bool parked_empty(const struct gw_image *image, unsigned block, uint64_t 
 }
 
 const struct gw_image_ops gw_parked_ops = {parked_map,      parked_read,  parked_close,
-                                           gw_parked_check, parked_fetch, parked_empty, parked_numbers};
+                                           gw_parked_check, parked_fetch, parked_empty, parked_numbers,
+                                           parked_places};

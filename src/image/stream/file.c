@@ -236,6 +236,17 @@ static bool image_empty(const struct gw_image *image, unsigned block, uint64_t g
     return true;
 }
 
+static int image_places(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint64_t *at, struct gw_error *err)
+{
+    const struct gw_stream_file *f = image->own;
+    int fd;
+
+    for (uint64_t i = 0; i < count; i++)
+        if (!place(f, &f->blocks[block], first + i, &fd, &at[i]) || fd != f->fd)
+            at[i] = GW_IMAGE_NOWHERE;
+    return 0;
+}
+
 static void image_close(struct gw_image *image)
 {
     gw_stream_file_free(image->own);
@@ -269,4 +280,5 @@ static int image_check(struct gw_image *image, struct gw_error *err)
 }
 
 const struct gw_image_ops gw_stream_ops = {
-    .map = image_map, .read = image_read, .close = image_close, .check = image_check, .empty = image_empty};
+    .map = image_map, .read = image_read, .close = image_close, .check = image_check, .empty = image_empty,
+    .places = image_places};

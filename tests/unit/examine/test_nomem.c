@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Every allocation of verify, diff, extract and explain fails once: the call says -ENOMEM, and no memory, descriptor or
+ * Every allocation of verify, diff, map, extract, explain and the screen of inspect fails once: the call says -ENOMEM, and no memory, descriptor or
  * file is left. The program is linked with --wrap for the allocating functions.
  */
 #include "../image/machines.h"
@@ -8,6 +8,7 @@
 #include <dirent.h>
 
 #include "godwit/examine.h"
+#include "godwit/ram_map.h"
 #include "godwit/state.h"
 
 #define FAILING_COUNTDOWN
@@ -49,6 +50,31 @@ static int diff(struct gw_error *err)
     struct gw_diff_counts counts;
 
     return gw_image_diff(a, b, &how, &counts, err);
+}
+
+static void maps(void *opaque, const struct gw_ram_run *run)
+{
+}
+
+static int map(struct gw_error *err)
+{
+    struct gw_ram_map *map = NULL;
+    int r = gw_ram_map_new(a, true, NULL, NULL, &map, err);
+
+    if (r >= 0)
+        r = gw_ram_map_runs(map, block_of(a, "pc.bios"), true, maps, NULL, err);
+    gw_ram_map_free(map);
+    return r;
+}
+
+static int screen(struct gw_error *err)
+{
+    struct gw_inspect_options how = {.screen = true};
+    char *text = NULL;
+    int r = gw_inspect_print(from, &how, &text, err);
+
+    free(text);
+    return r;
 }
 
 static int ram(struct gw_error *err)
@@ -144,6 +170,8 @@ static void test_all(void **state)
     into = inspection_of("precopy-pc-7.2.bin.gz");
     every_allocation("verify", verify, 1);
     every_allocation("diff", diff, 211);
+    every_allocation("map", map, 1);
+    every_allocation("screen", screen, 1);
     every_allocation("ram", ram, 1);
     every_allocation("device", device, 1);
     every_allocation("core", core, 1);
