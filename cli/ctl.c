@@ -28,6 +28,8 @@ static const char usage[] =
     "      --parameter NAME=VALUE   the same\n"
     "      --peer VERSION           what the destination is (7.2, 8.1, 9.0, 10.0, godwit); our machines only\n"
     "      --report FILE            write how it went as a page with charts: FILE.html or FILE.svg\n"
+    "      --disks[=top]            its disks go along (top: what their top images have). A QEMU needs --destination SOCKET; its disks\n"
+    "                               are mirrored over NBD, at --nbd tcp:HOST:PORT or unix:PATH (port 10809, or URI.nbd)\n"
     "      --plan                   forecast it first, as `plan` does, and show that beside what happened\n"
     "  plan URI                     what a migration would be like: whether it converges, time, downtime, bytes; and with\n"
     "                               which capabilities it would be best. --capability and --parameter: as if these were set\n"
@@ -205,7 +207,9 @@ enum {
     OPT_PLAN,
     OPT_BANDWIDTH,
     OPT_DESTINATION,
-    OPT_MEASURE
+    OPT_MEASURE,
+    OPT_DISKS,
+    OPT_NBD
 };
 
 static const struct option options[] = {
@@ -228,6 +232,8 @@ static const struct option options[] = {
     {"bandwidth", required_argument, NULL, OPT_BANDWIDTH},
     {"destination", required_argument, NULL, OPT_DESTINATION},
     {"measure", required_argument, NULL, OPT_MEASURE},
+    {"disks", optional_argument, NULL, OPT_DISKS},
+    {"nbd", required_argument, NULL, OPT_NBD},
     {NULL, 0, NULL, 0},
 };
 
@@ -304,6 +310,15 @@ static int parse(struct gw_ctl *ctl, int argc, char **argv)
             if (!gw_option_seconds(optarg, &ctl->measure_ns))
                 r = gw_ctl_usage("--measure: '%s' is not a number of seconds", optarg);
             break;
+        case OPT_DISKS:
+            ctl->disks = true;
+            ctl->top = optarg && !strcmp(optarg, "top");
+            if (optarg && !ctl->top && strcmp(optarg, "all"))
+                r = gw_ctl_usage("--disks: '%s' is not all or top", optarg);
+            break;
+        case OPT_NBD:
+            ctl->nbd = optarg;
+            break;
         case OPT_TLS:
             return gw_option_absent("ctl", "--tls-creds", "TLS");
         default:
@@ -347,6 +362,7 @@ static int run(struct gw_ctl *ctl, int argc, char **argv)
     struct gw_qmp_config config = {.timeout_ns = ctl->timeout_ns,
                                    .interrupted = interrupted,
                                    .event = ctl->verbose ? tell_event : NULL,
+                                   .urgent = ctl->disks,
                                    .opaque = ctl};
     struct gw_error err = GW_ERROR_INIT;
     size_t i = 0, count = sizeof commands / sizeof commands[0];

@@ -4,21 +4,20 @@
  * migrations that somebody else steers meanwhile.
  */
 #include "ctl.h"
+#include "ctl_disks.h"
+#include "ctl_progress.h"
 #include "ctl_report.h"
 #include "plan.h"
-#include "stuck.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define NS_PER_MS      1000000ull
 #define POLL_NS        (200 * NS_PER_MS)
 #define POLL_FIRST_NS  (20 * NS_PER_MS) /* short migrations are common: look often at first */
-#define SAMPLE_S       0.5
 #define CANCEL_WAIT_NS (10000 * NS_PER_MS)
 #define SETTLE_NS      (5000 * NS_PER_MS)
 
@@ -32,110 +31,15 @@ static bool ended(const char *state)
     return !strcmp(state, "completed") || !strcmp(state, "failed") || !strcmp(state, "cancelled");
 }
 
-/* ---- the progress line ------------------------------------------------------------------------------------------- */
-
-struct progress {
-    bool moved; /* it was in another state than postcopy-paused */
-    bool on, drawn;
-    char told[32]; /* the state that was told of off the line */
-    /* Speeds as seen from here, from one sample to the next. */
-    uint64_t at_ns;
-    double sent, left, round;
-    double sent_per_s, left_per_s; /* 0: not known */
-    struct gw_stuck stuck;
-    double asked_round; /* in which the limit was asked for */
-    double limit_ms;
-    bool is_stuck, told_stuck;
-};
-
-static void erase(struct progress *p)
-{
-    if (p->drawn)
-        fprintf(stderr, "\r\033[K");
-    p->drawn = false;
-}
-
-/* What is left shrinks faster than bytes are sent where pages are zeros, so both speeds are taken. A round that ended
- * in between says nothing about the second. */
-static void sample(struct progress *p, const json_t *info)
-{
-    double sent = gw_ctl_number(info, "ram.transferred"), left = gw_ctl_number(info, "ram.remaining");
-    double round = gw_ctl_number(info, "ram.dirty-sync-count"), s = (double)(now_ns() - p->at_ns) / 1e9;
-
-    if (!p->at_ns)
-        p->sent_per_s = gw_ctl_number(info, "ram.mbps") * 1e6 / 8;
-    if (p->at_ns && s < SAMPLE_S)
-        return;
-    if (p->at_ns)
-        p->sent_per_s = (sent - p->sent) / s;
-    if (p->at_ns && round == p->round && left < p->left)
-        p->left_per_s = (p->left - left) / s;
-    p->at_ns = now_ns();
-    p->sent = sent;
-    p->left = left;
-    p->round = round;
-}
-
-/* While `left` is sent, more gets dirty, and while that is sent ... A godwit knows better whether that ends. */
-static const char *eta(const struct progress *p, const json_t *info, char buf[GW_HUMAN], double left, double dirty)
-{
-    double speed = p->left_per_s > p->sent_per_s ? p->left_per_s : p->sent_per_s;
-
-    if (p->is_stuck || !strcmp(gw_ctl_text(info, "x-godwit.converges", ""), "no"))
-        snprintf(buf, GW_HUMAN, "never at this rate");
-    else if (speed <= 0)
-        snprintf(buf, GW_HUMAN, "?");
-    else if (speed <= dirty)
-        snprintf(buf, GW_HUMAN, "never at this rate");
-    else if (left / (speed - dirty) < 1)
-        snprintf(buf, GW_HUMAN, "< 1 s");
-    else
-        gw_human_ms(buf, left / (speed - dirty) * 1000);
-    return buf;
-}
-
-static unsigned columns(void)
-{
-    struct winsize w;
-
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
-}
-
-static void draw(struct progress *p, const json_t *info)
-{
-    double total = gw_ctl_number(info, "ram.total"), left = gw_ctl_number(info, "ram.remaining");
-    double dirty = gw_ctl_number(info, "ram.dirty-pages-rate") * gw_ctl_number(info, "ram.page-size");
-    const char *state = gw_ctl_text(info, "status", "starting");
-    char a[GW_HUMAN], b[GW_HUMAN], c[GW_HUMAN], d[GW_HUMAN], e[GW_HUMAN], f[GW_HUMAN], throttle[32] = "", line[320];
-
-    if (!p->on)
-        return;
-    erase(p);
-    p->drawn = true;
-    snprintf(line, sizeof line, "%s", state);
-    if (json_object_get(info, "ram")) {
-        sample(p, info);
-        if (json_object_get(info, "cpu-throttle-percentage"))
-            snprintf(throttle, sizeof throttle, ", throttle %.0f%%", gw_ctl_number(info, "cpu-throttle-percentage"));
-        snprintf(line, sizeof line,
-                 "%3.0f%%  %s sent, %s left, %s/s, dirty %s/s, ETA %s, downtime ~%s%s, round %.0f%s%s",
-                 total > 0 ? 100 * (1 - left / total) : 0, gw_human_bytes(a, gw_ctl_number(info, "ram.transferred")),
-                 gw_human_bytes(b, left), gw_human_bytes(c, p->sent_per_s), gw_human_bytes(d, dirty),
-                 eta(p, info, e, left, dirty), gw_human_ms(f, gw_ctl_number(info, "expected-downtime")), throttle,
-                 gw_ctl_number(info, "ram.dirty-sync-count"), strcmp(state, "active") ? ", " : "",
-                 strcmp(state, "active") ? state : "");
-    }
-    /* A line that wraps could not be erased. */
-    fprintf(stderr, "%.*s", (int)columns() - 1, line);
-}
+/* ---- what is told beside the progress line --------------------------------------------------------------------------- */
 
 /* States in which nothing goes on without the operator. */
-static void tell_waiting(struct gw_ctl *ctl, struct progress *p, const char *state)
+static void tell_waiting(struct gw_ctl *ctl, struct gw_progress *p, const char *state)
 {
     if (ctl->quiet || !strcmp(p->told, state))
         return;
     if (!strcmp(state, "pre-switchover") || !strcmp(state, "postcopy-paused")) {
-        erase(p);
+        gw_progress_erase(p);
         fprintf(stderr, "godwit ctl: %s: %s\n", state,
                 *state == 'p' && state[1] == 'r'
                     ? "the machine stands still until `continue` or `cancel`"
@@ -145,7 +49,7 @@ static void tell_waiting(struct gw_ctl *ctl, struct progress *p, const char *sta
 }
 
 /* Told once, on a terminal or not. Somebody may change the limit meanwhile, so it is asked for in each round. */
-static void look_for_end(struct gw_ctl *ctl, struct progress *p, const json_t *info)
+static void look_for_end(struct gw_ctl *ctl, struct gw_progress *p, const json_t *info)
 {
     double round = gw_ctl_number(info, "ram.dirty-sync-count"), expected_ms = gw_ctl_number(info, "expected-downtime");
     char now[GW_HUMAN], limit[GW_HUMAN];
@@ -162,7 +66,7 @@ static void look_for_end(struct gw_ctl *ctl, struct progress *p, const json_t *i
     if (!p->is_stuck || p->told_stuck)
         return;
     p->told_stuck = true;
-    erase(p);
+    gw_progress_erase(p);
     fprintf(stderr,
             "godwit ctl: this does not come to an end: the guest writes its memory as fast as it is sent. The expected downtime is "
             "%s, the limit %s, and it has not shrunk for %d rounds. Raise the limit (`param downtime-limit=MS`) or the "
@@ -174,11 +78,11 @@ static void look_for_end(struct gw_ctl *ctl, struct progress *p, const json_t *i
 /* ---- waiting for the end ----------------------------------------------------------------------------------------- */
 
 /* Ctrl-C: cancels, once. Returns an exit status to leave with, or -1 to go on waiting. */
-static int on_interrupt(struct gw_ctl *ctl, struct progress *p, unsigned seen)
+static int on_interrupt(struct gw_ctl *ctl, struct gw_progress *p, unsigned seen)
 {
     struct gw_error err = GW_ERROR_INIT;
 
-    erase(p);
+    gw_progress_erase(p);
     if (seen > 1) {
         fprintf(stderr, "godwit ctl: left alone: the migration may still go on; `godwit ctl %s status` tells\n",
                 ctl->socket);
@@ -191,7 +95,7 @@ static int on_interrupt(struct gw_ctl *ctl, struct progress *p, unsigned seen)
 }
 
 /* It is paused, and was not when it began: a QEMU that resumes says so for a while. */
-static bool stands(const struct gw_ctl *ctl, struct progress *p, const char *state)
+static bool stands(const struct gw_ctl *ctl, struct gw_progress *p, const char *state)
 {
     bool paused = !strcmp(state, "postcopy-paused");
 
@@ -200,7 +104,7 @@ static bool stands(const struct gw_ctl *ctl, struct progress *p, const char *sta
 }
 
 /* Polls until the migration has ended, or stands; *ret_info is what was told last. */
-static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns, json_t **ret_info)
+static int wait_end(struct gw_ctl *ctl, struct gw_progress *p, uint64_t deadline_ns, json_t **ret_info)
 {
     uint64_t start_ns = now_ns();
     struct gw_error err = GW_ERROR_INIT;
@@ -222,18 +126,21 @@ static int wait_end(struct gw_ctl *ctl, struct progress *p, uint64_t deadline_ns
 
             json_decref(*ret_info);
             *ret_info = info;
+            if (ended(state))
+                gw_ctl_disks_step(ctl, p, info);
             if (ended(state) || stands(ctl, p, state) || !strcmp(state, "none") || now_ns() >= deadline_ns)
                 break;
+            gw_ctl_disks_step(ctl, p, info);
             gw_ctl_take_sample(ctl, info);
             look_for_end(ctl, p, info);
-            draw(p, info);
+            gw_progress_draw(p, info);
             tell_waiting(ctl, p, state);
             r = gw_qmp_wait(ctl->qmp, now_ns() - start_ns < 10 * POLL_NS ? POLL_FIRST_NS : POLL_NS, &err);
         }
         if (r < 0 && r != -EINTR)
             break;
     }
-    erase(p);
+    gw_progress_erase(p);
     if (r == 0)
         return GW_EXIT_DONE;
     fprintf(stderr, "godwit ctl: the monitor was lost: %s; how the migration ended is not known\n", err.text);
@@ -325,9 +232,14 @@ static struct gw_plan *foresee(struct gw_ctl *ctl, const char *uri)
     return plan;
 }
 
+static struct gw_progress progress_of(const struct gw_ctl *ctl)
+{
+    return (struct gw_progress){.on = isatty(STDERR_FILENO) && !ctl->quiet && !ctl->json && !ctl->verbose};
+}
+
 int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
 {
-    struct progress p = {.on = isatty(STDERR_FILENO) && !ctl->quiet && !ctl->json && !ctl->verbose};
+    struct gw_progress p = progress_of(ctl);
     json_t *args = json_pack("{ss}", "uri", uri);
     struct gw_error err = GW_ERROR_INIT;
     int r;
@@ -339,6 +251,7 @@ int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
     if (ctl->timeout_ns && gw_qmp_is_godwit(ctl->qmp)) /* QEMU has no such thing, and would refuse */
         json_object_set_new(args, "x-godwit-timeout-ms",
                             json_integer((json_int_t)((ctl->timeout_ns + NS_PER_MS - 1) / NS_PER_MS)));
+    gw_ctl_disks_arguments(ctl, args);
     gw_ctl_take_begin(ctl);
     r = gw_qmp_execute(ctl->qmp, "migrate", args, NULL, &err);
     /* Interrupted before the answer: it may have begun, so it is cancelled as any other. */
@@ -351,6 +264,7 @@ int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
 
 int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
 {
+    struct gw_progress p;
     struct gw_plan *plan;
     json_t *info = NULL;
     int r = gw_ctl_take_open(ctl, argv[0]);
@@ -366,7 +280,13 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
     plan = foresee(ctl, argv[0]);
     if (plan)
         gw_ctl_take_forecast(ctl, &plan->now);
-    r = gw_ctl_transfer(ctl, argv[0], &info);
+    p = progress_of(ctl);
+    r = gw_ctl_disks_begin(ctl, argv[0], &p);
+    if (r == GW_EXIT_DONE)
+        r = gw_ctl_transfer(ctl, argv[0], &info);
+    else
+        gw_ctl_take_drop(ctl);
+    gw_ctl_disks_end(ctl);
     if (r == GW_EXIT_DONE && !ctl->detach)
         r = conclude(ctl, info, plan);
     gw_ctl_take_write(ctl, info); /* where it was begun */
@@ -377,7 +297,7 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
 
 int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv)
 {
-    struct progress p = {0};
+    struct gw_progress p = {0};
     json_t *info = NULL, *status = NULL;
     const char *state;
     int r = gw_ctl_run(ctl, "migrate_cancel", NULL, NULL);

@@ -21,6 +21,7 @@ struct gw_qmp_config {
     /* Each event: the whole message. May be NULL. */
     void (*event)(void *opaque, const json_t *event);
     void *opaque;
+    bool urgent; /* gw_qmp_execute_urgent will be used */
 };
 
 struct gw_qmp;
@@ -39,6 +40,10 @@ bool gw_qmp_is_godwit(const struct gw_qmp *q);
  * -EREMOTEIO with the server's words when it refused, -ENOSYS when it does not know the command; -ETIMEDOUT; -EINTR
  * (the answer, if it still comes, is passed over); -ECONNRESET when the server is gone. */
 int gw_qmp_execute(struct gw_qmp *q, const char *command, json_t *take_args, json_t **ret_result, struct gw_error *err);
+
+/* The same for commands that a QEMU carries out while its main loop hangs in another one ("out of band": yank). Where the server offers no
+ * such thing it is an ordinary command. */
+int gw_qmp_execute_urgent(struct gw_qmp *q, const char *command, json_t *take_args, struct gw_error *err);
 
 /* Handles events for so long. -EINTR, -ECONNRESET. */
 int gw_qmp_wait(struct gw_qmp *q, uint64_t duration_ns, struct gw_error *err);
