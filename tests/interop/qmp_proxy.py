@@ -57,12 +57,11 @@ class QmpProxy:
 
     @staticmethod
     def pass_back(server, client):
-        try:
+        with contextlib.suppress(OSError):
             while data := server.recv(1 << 16):
                 client.sendall(data)
+        with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)

@@ -32,9 +32,9 @@ class Disks(Case):
 
     def machine(self, role, seed, **options):
         raw, cow = self.disks(role, seed)
-        args = ["-drive", "if=none,id=d0,format=qcow2,file=" + cow, "-device", "virtio-blk-pci,drive=d0",
+        args = ["-drive", "if=none,id=d0,format=qcow2,file=" + cow, "-device", "virtio-blk-pci,share-rw=on,drive=d0",
                 "-blockdev", "driver=raw,node-name=%s-raw,file.driver=file,file.filename=%s" % (role, raw),
-                "-device", "virtio-blk-pci,id=d1,drive=%s-raw" % role,
+                "-device", "virtio-blk-pci,share-rw=on,id=d1,drive=%s-raw" % role,
                 "-qmp", "unix:%s,server=on,wait=off" % self.path(role + ".ctl")]
         qemu = self.qemu(self.version, role, machine="q35", memory=MEMORY, args=args,
                          ram=write_file(self.path(role + ".ram"), pattern(MEMORY) if role == "source" else bytes(MEMORY)), **options)
@@ -61,11 +61,20 @@ class Disks(Case):
         self.assertEqual(p.returncode, status, err)
         return json.loads(out) if status == 0 else err
 
-    def write(self, disk, n):
-        """As a guest would; in few places, so that the mirrors come to an end."""
-        name = "-d /machine/peripheral/d1/virtio-backend" if disk else "d0"
-        self.source.qmp.command("human-monitor-command",
-                                **{"command-line": 'qemu-io %s "write -P %d %d 4k"' % (name, n % 250 + 1, n % 16 * 65536 + n * 4096 % 65536)})
+    def open_for_writes(self):
+        """The source writes to its disks for a client from outside, beside its guest: as a guest would, by requests that are under way
+        while the monitor is served. (The monitor's own qemu-io command stops everything else, and with it the mirrors.)"""
+        q = self.source.qmp.command
+        q("nbd-server-start", addr={"type": "unix", "data": {"path": self.path("writes")}})
+        for n, disk in enumerate(q("query-block")):
+            q("block-export-add", type="nbd", id="w%d" % n, node_name=disk["inserted"]["node-name"], name="w%d" % n, writable=True)
+
+    def write(self, seed):
+        """In few places, so that the mirrors come to an end."""
+        for disk in range(2):
+            words = [w for n in range(20) for w in ("-c", "write -P %d %d 4k" % ((seed + n) % 250 + 1, n % 8 * 65536 + (seed + n) * 4096 % 65536))]
+            subprocess.run(["qemu-io", "-f", "raw", *words, "nbd+unix:///w%d?socket=%s" % (disk, self.path("writes"))], check=True,
+                           stdout=subprocess.DEVNULL)
 
     def jobs(self):
         return self.source.qmp.command("query-block-jobs")
@@ -93,15 +102,15 @@ class Whole(Disks):
     def written(self, *options):
         """While the disks are copied, and while memory is: it takes a minute until the limit is lifted."""
         self.pair(**{"max-bandwidth": 512 << 10})
+        self.open_for_writes()
         p = self.ctl(*options)
         wait_until("jobs", lambda: len(self.jobs()) == 2 or p.poll() is not None)
-        for n in range(40):
-            self.write(n % 2, n)
+        self.write(1)
         self.source.qmp.command("migrate-set-parameters", **{"max-bandwidth": 4 * MIB})
         wait_until("memory is sent", lambda: self.source.migration().get("status") == "active" or p.poll() is not None)
         self.source.qmp.command("migrate-set-parameters", **{"max-bandwidth": 256 << 10})
-        for n in range(40, 80):
-            self.write(n % 2, n)
+        self.write(70)
+        self.source.qmp.command("nbd-server-stop")
         self.assertIsNone(self.source.qmp.seen("STOP"))
         self.source.qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
         info = self.end(p)
