@@ -21,11 +21,17 @@ static double both(const json_t *info, const char *key)
     return gw_ctl_number(json_object_get(info, "ram"), key) + gw_ctl_number(json_object_get(info, "disk"), key);
 }
 
+/* A godwit's ram.transferred is all that was sent. */
+static double sent_bytes(const json_t *info)
+{
+    return json_object_get(info, "x-godwit") ? gw_ctl_number(info, "ram.transferred") : both(info, "transferred");
+}
+
 /* What is left shrinks faster than bytes are sent where pages are zeros, so both speeds are taken. A round that ended
  * in between says nothing about the second. */
 static void sample(struct gw_progress *p, const json_t *info)
 {
-    double sent = both(info, "transferred"), left = both(info, "remaining");
+    double sent = sent_bytes(info), left = both(info, "remaining");
     double round = gw_ctl_number(info, "ram.dirty-sync-count"), s = (double)(gw_now_ns(&gw_clock_real) - p->at_ns) / 1e9;
 
     if (!p->at_ns)
@@ -85,7 +91,7 @@ void gw_progress_draw(struct gw_progress *p, const json_t *info)
             snprintf(throttle, sizeof throttle, ", throttle %.0f%%", gw_ctl_number(info, "cpu-throttle-percentage"));
         snprintf(line, sizeof line,
                  "%3.0f%%  %s sent, %s left, %s/s, dirty %s/s, ETA %s, downtime ~%s%s, round %.0f%s%s",
-                 total > 0 ? 100 * (1 - left / total) : 0, gw_human_bytes(a, both(info, "transferred")),
+                 total > 0 ? 100 * (1 - left / total) : 0, gw_human_bytes(a, sent_bytes(info)),
                  gw_human_bytes(b, left), gw_human_bytes(c, p->sent_per_s), gw_human_bytes(d, dirty),
                  eta(p, info, e, left, dirty), gw_human_ms(f, gw_ctl_number(info, "expected-downtime")), throttle,
                  gw_ctl_number(info, "ram.dirty-sync-count"), strcmp(state, "active") ? ", " : "",

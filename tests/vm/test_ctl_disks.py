@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""`godwit ctl migrate --disks` between two machines of ours: memory, disk and bitmaps in one command, while the
-guest writes its disk and checks what it reads."""
+"""`godwit ctl migrate --disks` between two machines of ours: memory, disk and bitmaps in one command, by precopy and by postcopy,
+while the guest writes its disk and checks what it reads."""
 import json
 import os
 import subprocess
@@ -60,6 +60,26 @@ class Together(Case):
         said = subprocess.run(self.ctl("caps", "zero-blocks", "block"), capture_output=True, text=True, check=True).stdout
         self.assertNotIn("on", said.split())
         self.arrived()
+
+    def test_postcopy(self):
+        """Behind the disks, when memory is left for the other side to ask for."""
+        self.both(["dirty-bitmaps", "postcopy-ram"])
+        p = subprocess.Popen(self.ctl("migrate", self.target.address(), "--disks", "--json", "--parameter", "downtime-limit=0"),
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        # Taken when the disks are there.
+        wait_until("it began", lambda: self.migration().get("status") == "active" or p.poll() is not None)
+        subprocess.run(self.ctl("postcopy"), check=True)
+        out, err = p.communicate(timeout=DEADLINE_S * SLOW)
+        self.assertEqual(p.returncode, 0, err)
+        info = json.loads(out)
+        self.assertEqual(info["disk"]["transferred"], BYTES)
+        self.assertGreater(info["ram"]["postcopy-bytes"], 0)
+        self.arrived()
+
+    def migration(self):
+        return json.loads(subprocess.run(self.ctl("status", "--json"), capture_output=True, text=True, check=True).stdout)["migration"]
 
 
 if __name__ == "__main__":
