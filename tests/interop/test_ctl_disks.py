@@ -130,6 +130,30 @@ class Whole(Disks):
         self.written("--nbd", "tcp:127.0.0.1:%d" % (20000 + os.getpid() % 20000))
 
 
+class Top(Disks):
+    """Both sides have an image over the same base."""
+
+    def disks(self, role, seed):
+        raw, cow = super().disks(role, seed)
+        base = self.path("base")
+        if not os.path.exists(base):
+            write_file(base, random.Random(9).randbytes(DISK))
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, cow], check=True)
+        if role == "source":
+            subprocess.run(["qemu-io", "-c", "write -P 7 1M 192k", cow], check=True, stdout=subprocess.DEVNULL)
+        return raw, cow
+
+    def test_top(self):
+        for version in "5.2", "11.1":
+            with self.subTest(version=version):
+                self.version = version
+                self.pair()
+                self.end(self.ctl("--disks=top"))
+                self.assert_clean()
+                self.assert_same_disks()
+                self.assertLess(os.stat(self.target.disks[1]).st_size, MIB)
+
+
 class Undone(Disks):
     """Each command in turn is refused, or SIGINT comes while it is carried out."""
 
