@@ -32,9 +32,11 @@ class Disks(Case):
 
     def machine(self, role, seed, **options):
         raw, cow = self.disks(role, seed)
-        args = ["-drive", "if=none,id=d0,format=qcow2,file=" + cow, "-device", "virtio-blk-pci,share-rw=on,drive=d0",
+        # Only the source's are written to from outside; a destination's device must not start beside another writer.
+        share = "on" if role == "source" else "off"
+        args = ["-drive", "if=none,id=d0,format=qcow2,file=" + cow, "-device", "virtio-blk-pci,share-rw=%s,drive=d0" % share,
                 "-blockdev", "driver=raw,node-name=%s-raw,file.driver=file,file.filename=%s" % (role, raw),
-                "-device", "virtio-blk-pci,share-rw=on,id=d1,drive=%s-raw" % role,
+                "-device", "virtio-blk-pci,share-rw=%s,id=d1,drive=%s-raw" % (share, role),
                 "-qmp", "unix:%s,server=on,wait=off" % self.path(role + ".ctl")]
         qemu = self.qemu(self.version, role, machine="q35", memory=MEMORY, args=args,
                          ram=write_file(self.path(role + ".ram"), pattern(MEMORY) if role == "source" else bytes(MEMORY)), **options)
@@ -149,6 +151,7 @@ class Top(Disks):
                 self.version = version
                 self.pair()
                 self.end(self.ctl("--disks=top"))
+                self.target.wait_state("running")
                 self.assert_clean()
                 self.assert_same_disks()
                 self.assertLess(os.stat(self.target.disks[1]).st_size, MIB)
