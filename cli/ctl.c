@@ -156,6 +156,7 @@ int gw_ctl_open(struct gw_ctl *ctl, const char *address, struct gw_qmp **ret_qmp
                                          .held = tell_held,
                                          .interrupted = interrupted,
                                          .event = tell_event,
+                                         .urgent = ctl->disks,
                                          .opaque = ctl};
 
     return gw_qmp_open(&config, ret_qmp, err);

@@ -10,6 +10,7 @@
 #include "qmp_client.h"
 
 struct gw_ctl_take; /* ctl_report.h */
+struct gw_ctl_disks; /* ctl_disks.h */
 
 struct gw_ctl {
     const char *socket;
@@ -17,9 +18,12 @@ struct gw_ctl {
     const char *peer; /* --peer */
     const char *report; /* --report; NULL: none */
     struct gw_ctl_take *take;
+    bool disks, top; /* --disks, --disks-top */
+    const char *nbd; /* --nbd; NULL: beside the machine */
+    struct gw_ctl_disks *mirrored;
     uint64_t timeout_ns; /* --timeout; 0: not given */
+    const char *destination; /* --destination: its monitor. Of `plan`, `migrate --plan`, `migrate --disks` */
     /* Of `plan`, and of `migrate --plan` */
-    const char *destination; /* --destination: its monitor */
     uint64_t bandwidth;      /* --bandwidth, bytes per second; 0: not given */
     uint64_t measure_ns;     /* --measure; 0: not given */
     /* --capability and --parameter of `migrate`: NAME[=on|off] and NAME=VALUE. */
@@ -71,6 +75,11 @@ int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t c
 
 /* Opens a monitor. One that does not greet is told of after a second (unless --quiet), and waited for: --timeout ends that. */
 int gw_ctl_open(struct gw_ctl *ctl, const char *address, struct gw_qmp **ret_qmp, struct gw_error *err);
+/* Whether a capability is on; off where the server has none of this name. An exit status. */
+int gw_ctl_capability(struct gw_ctl *ctl, const char *name, bool *ret_on);
+/* Waits for a migration that has just ended: it may hold the capabilities for a moment yet. */
+int gw_ctl_turn(struct gw_ctl *ctl, const char *name, bool on);
+
 /* A signal came that ends what is under way. The main thread. */
 bool gw_ctl_interrupted(struct gw_ctl *ctl);
 /* `migrate`, and unless --detach was given the wait for its end; *ret_info: what query-migrate told last. */

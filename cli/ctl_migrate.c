@@ -4,6 +4,8 @@
  * migrations that somebody else steers meanwhile.
  */
 #include "ctl.h"
+#include "ctl_disks.h"
+#include "ctl_progress.h"
 #include "ctl_report.h"
 #include "ctl_progress.h"
 #include "plan.h"
@@ -80,8 +82,11 @@ static int wait_end(struct gw_ctl *ctl, struct gw_ctl_progress *p, uint64_t dead
 
             json_decref(*ret_info);
             *ret_info = info;
+            if (ended(state))
+                gw_ctl_disks_step(ctl, p, info);
             if (ended(state) || stands(ctl, p, state) || !strcmp(state, "none") || now_ns() >= deadline_ns)
                 break;
+            gw_ctl_disks_step(ctl, p, info);
             gw_ctl_take_sample(ctl, info);
             gw_ctl_progress_look(ctl, p, info);
             r = gw_qmp_wait(ctl->qmp, now_ns() - start_ns < 10 * POLL_NS ? POLL_FIRST_NS : POLL_NS, &err);
@@ -206,6 +211,7 @@ int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
     if (ctl->timeout_ns && gw_qmp_is_godwit(ctl->qmp)) /* QEMU has no such thing, and would refuse */
         json_object_set_new(args, "x-godwit-timeout-ms",
                             json_integer((json_int_t)((ctl->timeout_ns + NS_PER_MS - 1) / NS_PER_MS)));
+    gw_ctl_disks_arguments(ctl, args);
     gw_ctl_take_begin(ctl);
     r = gw_qmp_execute(ctl->qmp, "migrate", args, NULL, &err);
     /* Interrupted before the answer: it may have begun, so it is cancelled as any other. */
@@ -221,6 +227,7 @@ int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
 
 int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
 {
+    struct gw_ctl_progress p;
     struct gw_plan *plan;
     json_t *info = NULL;
     int r = gw_ctl_take_open(ctl, argv[0]);
@@ -236,7 +243,13 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
     plan = foresee(ctl, argv[0]);
     if (plan)
         gw_ctl_take_forecast(ctl, &plan->now);
-    r = gw_ctl_transfer(ctl, argv[0], &info);
+    gw_ctl_progress_init(&p, ctl);
+    r = gw_ctl_disks_begin(ctl, argv[0], &p);
+    if (r == GW_EXIT_DONE)
+        r = gw_ctl_transfer(ctl, argv[0], &info);
+    else
+        gw_ctl_take_drop(ctl);
+    gw_ctl_disks_end(ctl);
     if (r == GW_EXIT_DONE && !ctl->detach)
         r = conclude(ctl, "migrate", info, plan);
     gw_ctl_take_write(ctl, info); /* where it was begun */

@@ -182,11 +182,19 @@ int gw_ctl_parse(struct gw_ctl *ctl, int argc, char **argv)
          .help = "What the destination is, for our machines. plan: with godwit the link to it is measured."},
         {"report", .text = &ctl->report, .of = "migrate", .value = "FILE",
          .help = "Write how it went as a page with charts: FILE.html or FILE.svg."},
+        {"disks", .flag = &ctl->disks, .of = "migrate",
+         .help = "Its disks go along. Those of a QEMU are mirrored over NBD; that needs --destination."},
+        {"disks-top", .flag = &ctl->top, .of = "migrate",
+         .help = "The same, but only what their top images have: the destination has the others."},
+        {"nbd", .text = &ctl->nbd, .of = "migrate", .value = "URI",
+         .help = "Where a QEMU at the destination serves its disks: tcp:HOST:PORT or unix:PATH (port 10809 of the host, or "
+                 "PATH.nbd)."},
         {"plan", .flag = &ctl->plan, .of = "migrate", .help = "Forecast it first, and show that beside what happened."},
         {"bandwidth", .take = take_bandwidth, .opaque = ctl, .of = "migrate plan", .value = "SIZE",
          .help = "For the forecast: what the link carries each second, as in 119M."},
         {"destination", .text = &ctl->destination, .of = "migrate plan", .value = "SOCKET",
-         .help = "For the forecast: ask the destination's QMP socket what it is and what it can have."},
+         .help = "The destination's QMP socket. For the forecast: ask it what it is and what it can have. --disks: let it serve "
+                 "its disks."},
         {"measure", .take = take_measure, .opaque = ctl, .of = "migrate plan", .value = "SECONDS",
          .help = "For the forecast: how long to measure our machines (2)."},
         {"count", .take = take_count, .opaque = ctl, .of = "events", .value = "N",
@@ -202,6 +210,7 @@ int gw_ctl_parse(struct gw_ctl *ctl, int argc, char **argv)
 
     if (r >= 0)
         return r;
+    ctl->disks |= ctl->top;
     if (!strcmp(argv[optind + 1], "param"))
         for (int i = optind + 2; i < argc; i++)
             if (is_wrong_setting(argv[i]))

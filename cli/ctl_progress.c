@@ -36,6 +36,8 @@ void gw_ctl_progress_read(const json_t *info, struct gw_progress_at *ret_at)
     if (!json_object_get(info, "ram"))
         return;
     ret_at->sent = gw_ctl_number(info, "ram.transferred");
+    if (!json_object_get(info, "x-godwit")) /* whose figure is all that was sent */
+        ret_at->sent += gw_ctl_number(info, "disk.transferred");
     ret_at->total = gw_ctl_number(info, "ram.total") + gw_ctl_number(info, "disk.total");
     ret_at->left = gw_ctl_number(info, "ram.remaining") + gw_ctl_number(info, "disk.remaining");
     ret_at->round = gw_ctl_number(info, "ram.dirty-sync-count");
@@ -114,13 +116,18 @@ void gw_ctl_progress_init(struct gw_ctl_progress *p, const struct gw_ctl *ctl)
     gw_progress_init(&p->line, !ctl->quiet && !ctl->json && !ctl->verbose);
 }
 
-void gw_ctl_progress_look(struct gw_ctl *ctl, struct gw_ctl_progress *p, const json_t *info)
+void gw_ctl_progress_draw(struct gw_ctl_progress *p, const json_t *info)
 {
     struct gw_progress_at at;
 
-    look_for_end(ctl, p, info);
     gw_ctl_progress_read(info, &at);
     at.never |= p->is_stuck;
     gw_progress_show(&p->line, &at);
-    tell_waiting(ctl, p, at.phase);
+}
+
+void gw_ctl_progress_look(struct gw_ctl *ctl, struct gw_ctl_progress *p, const json_t *info)
+{
+    look_for_end(ctl, p, info);
+    gw_ctl_progress_draw(p, info);
+    tell_waiting(ctl, p, gw_ctl_text(info, "status", "starting"));
 }

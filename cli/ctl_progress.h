@@ -27,6 +27,8 @@ void gw_ctl_progress_read(const json_t *info, struct gw_progress_at *ret_at);
 json_t *gw_ctl_progress_json(const json_t *info);
 /* Before the first look. */
 void gw_ctl_progress_init(struct gw_ctl_progress *p, const struct gw_ctl *ctl);
+/* Draws the line alone. */
+void gw_ctl_progress_draw(struct gw_ctl_progress *p, const json_t *info);
 /* One answer of query-migrate: draws the line; says once each on stderr that the migration does not come to an end, and that
  * it waits for the operator. */
 void gw_ctl_progress_look(struct gw_ctl *ctl, struct gw_ctl_progress *p, const json_t *info);

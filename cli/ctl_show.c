@@ -16,6 +16,9 @@
 #include "shown.h"
 #include "units.h"
 
+#define POLL_NS   20000000ull
+#define SETTLE_NS 5000000000ull
+
 /* ---- reading answers --------------------------------------------------------------------------------------------- */
 
 static const json_t *at(const json_t *o, const char *path)
@@ -132,6 +135,9 @@ void gw_ctl_report(const json_t *info, const json_t *status)
             printf(", %.0f of them in compressed packets", gw_ctl_number(info, "x-godwit.packed-pages"));
         printf(", %.0f rounds\n", gw_ctl_number(info, "ram.dirty-sync-count"));
     }
+    if (json_object_get(info, "disk"))
+        printf("disks       %s sent, %s of %s left\n", gw_human_bytes(a, gw_ctl_number(info, "disk.transferred")),
+               gw_human_bytes(b, gw_ctl_number(info, "disk.remaining")), gw_human_bytes(c, gw_ctl_number(info, "disk.total")));
     json_array_foreach(at(info, "blocked-reasons"), i, reason) printf("blocked by  %s\n", gw_shown(json_string_value(reason)));
     json_array_foreach(at(info, "socket-address"), i, reason)
         printf("listens on  %s%s%s\n", gw_ctl_text(reason, "host", gw_ctl_text(reason, "path", "?")),
@@ -206,6 +212,34 @@ int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t
     if (count)
         return gw_ctl_run(ctl, "migrate-set-capabilities", json_pack("{so}", "capabilities", list), NULL);
     json_decref(list);
+    return GW_EXIT_DONE;
+}
+
+int gw_ctl_capability(struct gw_ctl *ctl, const char *name, bool *ret_on)
+{
+    json_t *all = NULL, *one;
+    int r = gw_ctl_run(ctl, "query-migrate-capabilities", NULL, &all);
+    size_t i;
+
+    *ret_on = false;
+    json_array_foreach(all, i, one)
+        if (!strcmp(gw_ctl_text(one, "capability", ""), name))
+            *ret_on = json_is_true(json_object_get(one, "state"));
+    json_decref(all);
+    return r;
+}
+
+int gw_ctl_turn(struct gw_ctl *ctl, const char *name, bool on)
+{
+    uint64_t deadline_ns = gw_now_ns(&gw_clock_real) + SETTLE_NS;
+    struct gw_error err = GW_ERROR_INIT;
+    char what[80];
+
+    snprintf(what, sizeof what, "capability %s", name);
+    while (gw_qmp_execute(ctl->qmp, "migrate-set-capabilities",
+                          json_pack("{s[{sssb}]}", "capabilities", "capability", name, "state", (int)on), NULL, &err) < 0)
+        if (!strstr(err.text, "in progress") || gw_now_ns(&gw_clock_real) >= deadline_ns || gw_qmp_wait(ctl->qmp, POLL_NS, NULL))
+            return gw_ctl_failed(what, &err);
     return GW_EXIT_DONE;
 }
 

@@ -19,7 +19,6 @@
 #include "shown.h"
 
 #define POLL_NS    20000000ull
-#define SETTLE_NS  5000000000ull
 #define CAPABILITY "background-snapshot"
 
 /* ---- of a machine that runs on -------------------------------------------------------------------------------------- */
@@ -41,33 +40,6 @@ static bool is_address(const char *text)
     size_t n = strcspn(text, ":/");
 
     return n && text[n] == ':';
-}
-
-static int was_on(struct gw_ctl *ctl, bool *ret_on)
-{
-    json_t *all = NULL, *one;
-    int r = gw_ctl_run(ctl, "query-migrate-capabilities", NULL, &all);
-    size_t i;
-
-    *ret_on = false;
-    json_array_foreach(all, i, one)
-        if (!strcmp(gw_ctl_text(one, "capability", ""), CAPABILITY))
-            *ret_on = json_is_true(json_object_get(one, "state"));
-    json_decref(all);
-    return r;
-}
-
-/* A migration that has just ended may hold the capabilities for a moment yet. */
-static int set(struct gw_ctl *ctl, bool on)
-{
-    uint64_t deadline_ns = gw_now_ns(&gw_clock_real) + SETTLE_NS;
-    struct gw_error err = GW_ERROR_INIT;
-
-    while (gw_qmp_execute(ctl->qmp, "migrate-set-capabilities",
-                          json_pack("{s[{sssb}]}", "capabilities", "capability", CAPABILITY, "state", (int)on), NULL, &err) < 0)
-        if (!strstr(err.text, "in progress") || gw_now_ns(&gw_clock_real) >= deadline_ns || gw_qmp_wait(ctl->qmp, POLL_NS, NULL))
-            return gw_ctl_failed("capability " CAPABILITY, &err);
-    return GW_EXIT_DONE;
 }
 
 /* On the main thread while the file is packed. */
@@ -188,13 +160,15 @@ static int background(struct gw_ctl *ctl, const char *target)
     bool on = false;
     int r, e;
 
-    r = was_on(ctl, &on);
+    if (ctl->detach || ctl->resume)
+        return gw_ctl_usage("snapshot: there is no --%s", ctl->detach ? "detach" : "resume");
+    r = gw_ctl_capability(ctl, CAPABILITY, &on);
     if (r == GW_EXIT_DONE && n.file && listen_for(&n, &err) < 0) {
         fprintf(stderr, "godwit ctl: snapshot: %s%s\n", err.text, err.code == -EEXIST ? "; --force replaces it" : "");
         r = GW_EXIT_FAILED;
     }
     if (r == GW_EXIT_DONE)
-        r = set(ctl, true);
+        r = gw_ctl_turn(ctl, CAPABILITY, true);
     if (r == GW_EXIT_DONE) {
         r = gw_ctl_set_capabilities(ctl, ctl->capabilities, ctl->capability_count);
         if (r == GW_EXIT_DONE)
@@ -204,7 +178,7 @@ static int background(struct gw_ctl *ctl, const char *target)
         if (r == GW_EXIT_DONE)
             r = conclude(&n, target, info);
         /* The next migration is not to be a snapshot. */
-        e = on ? GW_EXIT_DONE : set(ctl, false);
+        e = on ? GW_EXIT_DONE : gw_ctl_turn(ctl, CAPABILITY, false);
         r = r == GW_EXIT_DONE ? e : r;
     }
     json_decref(info);

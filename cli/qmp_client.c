@@ -24,6 +24,7 @@ struct gw_qmp {
     /* How far the first message in buf has been looked through: a monitor may write it over many lines. */
     size_t searched, depth;
     bool in_string, escaped;
+    bool urgent; /* it carries out commands out of band */
 };
 
 static uint64_t now_ns(void)
@@ -159,9 +160,9 @@ static int next_message(struct gw_qmp *q, uint64_t deadline_ns, json_t **ret_msg
     }
 }
 
-static int send_message(struct gw_qmp *q, const char *command, json_t *take_args, uint64_t id, struct gw_error *err)
+static int send_message(struct gw_qmp *q, const char *verb, const char *command, json_t *take_args, uint64_t id, struct gw_error *err)
 {
-    json_t *msg = json_pack("{sssI}", "execute", command, "id", (json_int_t)id);
+    json_t *msg = json_pack("{sssI}", verb, command, "id", (json_int_t)id);
     char *text = NULL;
     int r;
 
@@ -197,10 +198,10 @@ static int read_reply(struct gw_qmp *q, json_t *msg, json_t **ret_result, struct
     return 0;
 }
 
-int gw_qmp_execute(struct gw_qmp *q, const char *command, json_t *take_args, json_t **ret_result, struct gw_error *err)
+static int execute(struct gw_qmp *q, const char *verb, const char *command, json_t *take_args, json_t **ret_result, struct gw_error *err)
 {
     uint64_t id = ++q->next_id, deadline_ns = now_ns() + q->config.timeout_ns;
-    int r = send_message(q, command, take_args, id, err);
+    int r = send_message(q, verb, command, take_args, id, err);
     json_t *msg;
 
     q->refusal[0] = 0;
@@ -220,6 +221,16 @@ int gw_qmp_execute(struct gw_qmp *q, const char *command, json_t *take_args, jso
         json_decref(msg);
     }
     return r;
+}
+
+int gw_qmp_execute(struct gw_qmp *q, const char *command, json_t *take_args, json_t **ret_result, struct gw_error *err)
+{
+    return execute(q, "execute", command, take_args, ret_result, err);
+}
+
+int gw_qmp_execute_urgent(struct gw_qmp *q, const char *command, json_t *take_args, struct gw_error *err)
+{
+    return execute(q, q->urgent ? "exec-oob" : "execute", command, take_args, NULL, err);
 }
 
 int gw_qmp_wait(struct gw_qmp *q, uint64_t duration_ns, struct gw_error *err)
@@ -300,6 +311,21 @@ static void name_server(struct gw_qmp *q, json_t *version)
                  (int)json_integer_value(json_object_get(qemu, "micro")));
 }
 
+static bool offers_urgent(const json_t *greeting)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(json_object_get(json_object_get(greeting, "QMP"), "capabilities"), i, item)
+    {
+        const char *name = json_string_value(item);
+
+        if (name && !strcmp(name, "oob"))
+            return true;
+    }
+    return false;
+}
+
 static int greet(struct gw_qmp *q, struct opening *o, struct gw_error *err)
 {
     json_t *msg = NULL, *version;
@@ -317,12 +343,13 @@ static int greet(struct gw_qmp *q, struct opening *o, struct gw_error *err)
     version = json_object_get(json_object_get(msg, "QMP"), "version");
     if (version)
         name_server(q, version);
+    q->urgent = q->config.urgent && offers_urgent(msg);
     json_decref(msg);
     if (!version)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: not a QMP monitor: the greeting is missing", q->name);
     if (!q->config.timeout_ns)
         q->config.timeout_ns = ANSWER_NS;
-    return gw_qmp_execute(q, "qmp_capabilities", NULL, NULL, err);
+    return gw_qmp_execute(q, "qmp_capabilities", q->urgent ? json_pack("{s[s]}", "enable", "oob") : NULL, NULL, err);
 }
 
 int gw_qmp_open(const struct gw_qmp_config *config, struct gw_qmp **ret_qmp, struct gw_error *err)

@@ -24,6 +24,7 @@ struct gw_qmp_config {
     /* Each event: the whole message. May be NULL. */
     void (*event)(void *opaque, const json_t *event);
     void *opaque;
+    bool urgent; /* gw_qmp_execute_urgent will be used */
 };
 
 struct gw_qmp;
@@ -45,6 +46,9 @@ int gw_qmp_execute(struct gw_qmp *q, const char *command, json_t *take_args, jso
 
 /* The class of the error that refused the last command ("GenericError"), as text for people; NULL: it was not refused. */
 const char *gw_qmp_refusal(const struct gw_qmp *q);
+/* The same for commands that a QEMU carries out while its main loop hangs in another one ("out of band": yank). Where the server offers no
+ * such thing it is an ordinary command. */
+int gw_qmp_execute_urgent(struct gw_qmp *q, const char *command, json_t *take_args, struct gw_error *err);
 
 /* Handles events for so long. -EINTR, -ECONNRESET. */
 int gw_qmp_wait(struct gw_qmp *q, uint64_t duration_ns, struct gw_error *err);
