@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "built.h"
 #include "cmd.h"
 
 static const struct {
@@ -11,6 +12,7 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *what;
 } commands[] = {
+    {"check", gw_cmd_check, "what this host can do, and what to do about what is missing"},
     {"convert", gw_cmd_convert, "a machine at rest from one kind of file to another"},
     {"ctl", gw_cmd_ctl, "ask and steer a machine through its QMP socket, ours or QEMU's"},
     {"demo", gw_cmd_demo, "the tour: a machine moves from one process to another while it computes"},
@@ -40,7 +42,7 @@ static void help(FILE *to)
     fprintf(to, "usage: godwit COMMAND [ARGUMENT]...\n\n");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
-    fprintf(to, "\n`godwit COMMAND --help` tells the rest.\n");
+    fprintf(to, "\n`godwit COMMAND --help` tells the rest, `godwit --version` what is built in.\n");
 }
 
 /* Who starts us may have closed them. No file of ours gets such a number then, to be written to as standard output. Input
@@ -65,10 +67,8 @@ int main(int argc, char **argv)
         help(stdout);
         return GW_EXIT_DONE;
     }
-    if (!strcmp(argv[1], "--version")) {
-        printf("godwit %s\n", GW_VERSION_TEXT);
-        return GW_EXIT_DONE;
-    }
+    if (!strcmp(argv[1], "--version"))
+        return gw_built_in_print();
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         if (!strcmp(argv[1], commands[i].name)) {
             snprintf(name, sizeof name, "godwit %s", argv[1]);
