@@ -365,7 +365,8 @@ def programs_of_meson(name, soak, known=None):
 
 
 def programs_of_python(builds, soak):
-    """A file whose first lines have `# builds: plain asan tsan` runs against each of these, the others against plain."""
+    """A file whose first lines have `# builds: plain asan tsan` runs against each of these, the others against plain. One that
+    runs against aarch64 starts its programs by $GODWIT_EMULATOR."""
     folder = os.path.join(TOP, "tests", "soak" if soak else "")
     files = sorted(glob.glob(os.path.join(folder, "**", "test_*.py"), recursive=True))
     if not soak:
@@ -381,7 +382,9 @@ def programs_of_python(builds, soak):
             slower = BUILDS[name]["slower"]
             env = dict(sanitizer_env(name), GODWIT_BUILD=os.path.join(OUT, name), GODWIT_TOP=TOP, GODWIT_SLOW=str(slower),
                        PYTHONDONTWRITEBYTECODE="1")
-            argv = prefix_of(name) + [sys.executable, "-u", os.path.join(TOP, "tools", "run_unittest.py"), path]
+            if name == "aarch64":  # Python is this machine's own; what it starts is not
+                env["GODWIT_EMULATOR"] = " ".join(EMULATOR)
+            argv = (prefix_of(name) if name != "aarch64" else []) + [sys.executable, "-u", os.path.join(TOP, "tools", "run_unittest.py"), path]
             timeout = PYTHON_TIMEOUT_S * (20 if soak else 1)
             found.append(Program("%s %s" % (name, os.path.relpath(path, TOP)), argv, env, timeout=timeout, limits=limits_of(
                 timeout, slower, soak, 30 + PYTHON_SILENCE_S * slower)))
