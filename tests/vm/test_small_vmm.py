@@ -13,17 +13,18 @@ STEPS = 400  # of the guest's program on each side: every device is in use from 
 
 class Small(Program):
     def __init__(self, case, name, *argv):
-        self.incoming = "unix:" + case.path(name + ".sock")
+        self.incoming, self.qmp = "unix:" + case.path(name + ".sock"), None
         super().__init__(case, name, [built("examples/small_vmm"), "--qmp", "unix:" + case.path(name + ".qmp"), *argv])
         self.qmp = Qmp(self.alive, case.path(name + ".qmp"))
 
     def close(self):
-        try:
-            self.qmp.command("quit")
-            self.process.wait(DEADLINE_S * SLOW)  # leak check and all
-        except (QmpError, OSError, subprocess.TimeoutExpired):
-            pass
-        self.qmp.sock.close()
+        if self.qmp:
+            try:
+                self.qmp.command("quit")
+                self.process.wait(DEADLINE_S * SLOW)  # leak check and all
+            except (QmpError, OSError, subprocess.TimeoutExpired):
+                pass
+            self.qmp.sock.close()
         super().close()
 
     def report(self):
