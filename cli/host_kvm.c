@@ -2,11 +2,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
-#include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+
+#include <linux/vm_sockets.h> /* older ones lean on what stands before */
 #include <unistd.h>
 
 #include "host.h"
