@@ -21,6 +21,7 @@ enum gw_exit {
     GW_EXIT_PAUSED = 6
 };
 
+int gw_cmd_check(int argc, char **argv);
 int gw_cmd_convert(int argc, char **argv);
 int gw_cmd_ctl(int argc, char **argv);
 int gw_cmd_demo(int argc, char **argv);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "built.h"
 #include "cmd.h"
 #include "complete.h"
 #include "help.h"
@@ -15,6 +16,7 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *what;
 } commands[] = {
+    {"check", gw_cmd_check, "what this host can do, and what to do about what is missing"},
     {"convert", gw_cmd_convert, "a machine at rest from one kind of file to another"},
     {"ctl", gw_cmd_ctl, "ask and steer a machine through its QMP socket, ours or QEMU's"},
     {"demo", gw_cmd_demo, "the tour: a machine moves from one process to another while it computes"},
@@ -47,7 +49,7 @@ static void help(FILE *to)
     fprintf(to, "usage: godwit COMMAND [ARGUMENT]... [OPTION]...\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
         gw_cli_row(to, commands[i].name, commands[i].what, 13);
-    fprintf(to, "\n`godwit help COMMAND` tells the rest; `godwit --version` which one this is.\n");
+    fprintf(to, "\n`godwit help COMMAND` tells the rest; `godwit --version` what is built in.\n");
 }
 
 /* Who starts us may have closed them. No file of ours gets such a number then, to be written to as standard output. Input
@@ -145,10 +147,8 @@ int main(int argc, char **argv)
         return cmd_help(argc - 1, argv + 1);
     if (!strcmp(argv[1], "--completion"))
         return cmd_completion(argc - 1, argv + 1);
-    if (!strcmp(argv[1], "--version")) {
-        printf("godwit %s\n", GW_VERSION_TEXT);
-        return GW_EXIT_DONE;
-    }
+    if (!strcmp(argv[1], "--version"))
+        return gw_built_in_print();
     r = run(argc - 1, argv + 1);
     return r < 0 ? no_command(argv[1]) : r;
 }

@@ -253,20 +253,29 @@ def run(program):
     return Report(program, passed, failures, skips, output, time.monotonic() - began, machine.words(), proc.cpu_seconds)
 
 
-def build(name, quiet=False):
-    """Configure and compile; the output on failure, else None."""
+def is_configured(name):
+    return os.path.exists(os.path.join(OUT, name, "build.ninja"))
+
+
+def configure(name):
+    """(whether it is configured, what was said)."""
     path = os.path.join(OUT, name)
-    log = ""
-    ninja_file = os.path.join(path, "build.ninja")
-    if not os.path.exists(ninja_file):
+    if is_configured(name):
+        return True, ""
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(OUT, exist_ok=True)
+    p = subprocess.run(["meson", "setup", path, TOP] + BUILDS[name]["setup"], stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if p.returncode:
         shutil.rmtree(path, ignore_errors=True)
-        os.makedirs(OUT, exist_ok=True)
-        p = subprocess.run(["meson", "setup", path, TOP] + BUILDS[name]["setup"], stdin=subprocess.DEVNULL,
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        log = p.stdout.decode("utf-8", "replace")
-        if p.returncode:
-            shutil.rmtree(path, ignore_errors=True)
-            return log
+    return p.returncode == 0, p.stdout.decode("utf-8", "replace")
+
+
+def build(name):
+    """Configure and compile; the output on failure, else None."""
+    path, (good, log) = os.path.join(OUT, name), configure(name)
+    if not good:
+        return log
     targets = []
     if name == "aarch64":
         subprocess.run(["ninja", "-C", path, "build.ninja"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -318,10 +327,28 @@ def helpless(programs):
     return found and found.group(0).strip()
 
 
-def programs_of_meson(name, soak):
-    text = subprocess.check_output(["meson", "introspect", "--tests", os.path.join(OUT, name)])
+def listed(builds, soak):
+    """The programs of these builds, none of which is made for it. One build that is configured knows the tests of all."""
+    known = next((name for name in list(builds) + list(BUILDS) if is_configured(name)), None)
+    if not known:
+        known = "plain"
+        good, said = configure(known)
+        if not good:
+            sys.exit(said + "check.py: cannot be configured, so the tests are not known")
+    # New files since then: the list is made again, nothing is compiled.
+    subprocess.run(["ninja", "-C", os.path.join(OUT, known), "build.ninja"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return [p for name in builds for p in programs_of_meson(name, soak, known)] + programs_of_python(builds, soak)
+
+
+def programs_of_meson(name, soak, known=None):
+    """known: the build to ask instead, for a list."""
+    text = subprocess.check_output(["meson", "introspect", "--tests", os.path.join(OUT, known or name)]).decode()
+    if known and known != name:
+        text = text.replace(os.path.join(OUT, known) + "/", os.path.join(OUT, name) + "/")
     found = []
     for t in json.loads(text):
+        if name == "aarch64" and known not in (None, name) and t["name"].startswith("machine/"):
+            continue  # there is no machine in that build
         suites = {s.split(":")[-1] for s in t["suite"]}
         if ("soak" in suites) != soak or ("plain" in suites and name != "plain") or ("one-thread" in suites and name == "tsan"):
             continue
@@ -338,7 +365,8 @@ def programs_of_meson(name, soak):
 
 
 def programs_of_python(builds, soak):
-    """A file whose first lines have `# builds: plain asan tsan` runs against each of these, the others against plain."""
+    """A file whose first lines have `# builds: plain asan tsan` runs against each of these, the others against plain. One that
+    runs against aarch64 starts its programs by $GODWIT_EMULATOR."""
     folder = os.path.join(TOP, "tests", "soak" if soak else "")
     files = sorted(glob.glob(os.path.join(folder, "**", "test_*.py"), recursive=True))
     if not soak:
@@ -354,7 +382,9 @@ def programs_of_python(builds, soak):
             slower = BUILDS[name]["slower"]
             env = dict(sanitizer_env(name), GODWIT_BUILD=os.path.join(OUT, name), GODWIT_TOP=TOP, GODWIT_SLOW=str(slower),
                        PYTHONDONTWRITEBYTECODE="1")
-            argv = prefix_of(name) + [sys.executable, "-u", os.path.join(TOP, "tools", "run_unittest.py"), path]
+            if name == "aarch64":  # Python is this machine's own; what it starts is not
+                env["GODWIT_EMULATOR"] = " ".join(EMULATOR)
+            argv = (prefix_of(name) if name != "aarch64" else []) + [sys.executable, "-u", os.path.join(TOP, "tools", "run_unittest.py"), path]
             timeout = PYTHON_TIMEOUT_S * (20 if soak else 1)
             found.append(Program("%s %s" % (name, os.path.relpath(path, TOP)), argv, env, timeout=timeout, limits=limits_of(
                 timeout, slower, soak, 30 + PYTHON_SILENCE_S * slower)))
@@ -388,14 +418,26 @@ def main():
     ap.add_argument("--only", default="", help="only programs whose label matches this regular expression")
     ap.add_argument("--builds", default=",".join(BUILDS))
     ap.add_argument("--soak", action="store_true", help="the long runs instead")
-    ap.add_argument("--list", action="store_true", help="show what would run")
+    ap.add_argument("--list", action="store_true", help="show what would run, without building anything")
     ap.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     args = ap.parse_args()
     began = time.monotonic()
     reports, programs, built = [], [], []
+    builds = [b for b in args.builds.split(",") if b]
     steady_ground()
 
-    for name in [b for b in args.builds.split(",") if b]:
+    wrong = [b for b in builds if b not in BUILDS]
+    if wrong or not builds:
+        ap.error("--builds %s: possible are %s" % (",".join(wrong), ",".join(BUILDS)))
+    if args.list or args.only:
+        chosen = [p for p in listed(builds, args.soak) if re.search(args.only, p.label)]
+        if not chosen:
+            ap.error("--only '%s': no program has such a label in these builds; --list tells the labels" % args.only)
+        if args.list:
+            for p in chosen:
+                print("%-44s %s" % (p.label, " ".join(p.argv)))
+            return 0
+    for name in builds:
         t0 = time.monotonic()
         why = lacking(name)
         if why:
@@ -408,7 +450,7 @@ def main():
             reports.append(Report(Program("build " + name, []), failures=[("build", "does not build")], output=trouble))
             continue
         own = programs_of_meson(name, args.soak)
-        why = helpless(own) if name in SANITIZED and not args.list else None
+        why = helpless(own) if name in SANITIZED else None
         if why:
             leaks = "LeakSanitizer" in why
             reports.append(Report(Program("build " + name, []), skips=[
@@ -421,10 +463,6 @@ def main():
         programs += own
     programs += programs_of_python(built, args.soak)
     programs = [p for p in programs if re.search(args.only, p.label)]
-    if args.list:
-        for p in programs:
-            print("%-44s %s" % (p.label, " ".join(p.argv)))
-        return 0
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, Running.end_all)

@@ -23,6 +23,9 @@
 #ifndef GODWIT_VERSION_H
 #define GODWIT_VERSION_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "godwit/error.h"
 
 #ifdef __cplusplus
@@ -39,6 +42,19 @@ extern "C" {
 /* Of the library that the program runs with: a number to compare with GW_VERSION, and text ("0.1.0"). */
 GW_API unsigned gw_version(void);
 GW_API const char *gw_version_text(void);
+
+/* What the library was built with, one part after the other from 0 on. */
+struct gw_version_part {
+    const char *name;    /* "zlib" */
+    const char *version; /* of what it was built with ("1.2.13"); "": it was built without, and what needs it is refused */
+    const char *use;     /* what it is for */
+};
+/* false: there is no part n. The texts are constant. Any thread. */
+GW_API bool gw_version_part_sized(unsigned n, struct gw_version_part *ret_part, size_t part_bytes);
+static inline bool gw_version_part(unsigned n, struct gw_version_part *ret_part)
+{
+    return gw_version_part_sized(n, ret_part, sizeof *ret_part);
+}
 
 /* The first initialiser of a table or struct that begins with its size. */
 #define GW_SIZED(type) .bytes = sizeof(type)

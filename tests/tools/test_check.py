@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import shlex
 import signal
 import sys
@@ -217,6 +218,39 @@ class Outcomes(unittest.TestCase):
             self.assertEqual(status, 1)
             self.assertTrue(said.getvalue().endswith("0 passed, 1 failed\n"), said.getvalue())
             self.assertRegex(said.getvalue(), r"load [\d.]+ on \d+ processor")
+
+    def listed(self, *argv):
+        """Standard output of --list and the like, in a world where nothing can be built. Its exit status, if it is no return."""
+        kept = check.build, sys.argv
+
+        def no_build(name):
+            raise AssertionError("%s was built" % name)
+        check.build, sys.argv = no_build, ["check.py", *argv]
+        try:
+            with end_signals_kept(), contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
+                try:
+                    status = check.main()
+                except SystemExit as e:
+                    status = e.code
+        finally:
+            check.build, sys.argv = kept
+        return status, said.getvalue()
+
+    def test_a_list_needs_no_build(self):
+        status, said = self.listed("--list")
+        labels = [re.split(r"  +", line)[0] for line in said.splitlines()]
+        self.assertEqual(status, 0, said)
+        for label in ("plain base/bitmap", "asan base/bitmap", "tsan base/bitmap", "aarch64 base/bitmap", "plain tests/layers.py"):
+            self.assertEqual(labels.count(label), 1, label)
+        status, said = self.listed("--list", "--builds", "tsan")
+        self.assertTrue(said and all(line.startswith("tsan ") for line in said.splitlines()), said)
+        self.assertNotIn("/plain/", said)
+
+    def test_nothing_to_check_is_an_error(self):
+        for argv in (["--builds", ""], ["--builds", "plain,fast"], ["--only", "tests/layers", "--builds", "tsan"]):
+            status, said = self.listed(*argv)
+            self.assertEqual(status, 2, said)
+            self.assertIn(argv[0], said)
 
     def test_what_is_shown_of_a_long_output(self):
         lines = []
