@@ -177,6 +177,7 @@ int gw_cmd_check(int argc, char **argv)
         {"need", .take = take_need, .opaque = &c, .value = "NAME", .help = "Exit with 3 unless this is there. May be repeated."},
         {0}};
     const struct gw_cli_command command = {
+        .arguments = "",
         .about = "Tells what this host can do for a migration, what each of it is for, and what to do about what is missing. It "
                  "tries things on its own memory and sockets, changes nothing and leaves nothing behind. A user who may do less "
                  "than root is told what that user can do.",

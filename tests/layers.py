@@ -37,6 +37,7 @@ LONG = {
     "tests/sim/test_memory.c",
     "tests/sim/test_snapshot.c",
     "tests/unit/channel/test_listen.c",
+    "tests/unit/control/fake_engine.c",
     "tests/unit/image/parked/test_stage.c",
     "tests/unit/image/parked/test_write.c",
 }

@@ -474,8 +474,7 @@ int gw_image_read(struct gw_image *image, unsigned block, uint64_t offset, void 
 
     if (block >= image->block_count || offset > image->blocks[block].used_bytes ||
         bytes > image->blocks[block].used_bytes - offset)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "[0x%" PRIx64 ", +0x%zx) is not inside RAM block %u", offset,
-                       bytes, block);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "[0x%" PRIx64 ", +0x%zx) is not inside RAM block %u", offset, bytes, block);
     while (bytes && r >= 0) {
         uint64_t first = offset >> image->page_bits, in_page = offset & (image->page_bytes - 1);
         size_t n;

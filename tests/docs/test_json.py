@@ -19,7 +19,7 @@ GODWIT = os.path.join(BUILD, "cli", "godwit")
 GOLDEN = os.path.join(TOP, "tests", "golden")
 PC = os.path.join(GOLDEN, "captures", "precopy-pc-10.0.bin.gz")
 OLD = os.path.join(GOLDEN, "captures", "precopy-pc-7.2.bin.gz")
-PARKED = os.path.join(GOLDEN, "parked", "arrived.park")
+PARKED = os.path.join(GOLDEN, "parked", "accept", "arrived.park")
 
 # What is documented, and no capture has.
 RARE = {"inspect": {"lacking_bytes", "elements[].known", "elements_not_listed", "ram.blocks[].host_page_bytes", "devices[].error",
@@ -71,7 +71,7 @@ class Json(unittest.TestCase):
 
     def test_inspect(self):
         printed = set()
-        for file in glob.glob(os.path.join(GOLDEN, "captures", "*")) + glob.glob(os.path.join(GOLDEN, "parked", "*.park")):
+        for file in glob.glob(os.path.join(GOLDEN, "captures", "*")) + glob.glob(os.path.join(GOLDEN, "parked", "accept", "*.park")):
             if not file.endswith((".md", ".txt")):
                 printed |= self.said("inspect", "--json", file, status=(0, 1))
         self.compare("inspect", printed)

@@ -56,7 +56,7 @@ class Map(Case):
 
     def test_each_format(self):
         """One machine, and one map of it; what is said to be in the file is there."""
-        stream = os.path.join(GOLDEN, "parked", "arrived.park")
+        stream = os.path.join(GOLDEN, "parked", "accept", "arrived.park")
         self.godwit("extract", stream, "--ram", self.path("ram"))
         ram = read_file(self.path("ram"))
         filled = sum(k != "zero" for k in ram_map.kinds(ram))
@@ -73,7 +73,7 @@ class Map(Case):
         ram_map.check(self, json.loads(self.godwit("map", "--json", packed)), ram, read_file(packed))
 
     def test_text(self):
-        text = self.godwit("map", os.path.join(GOLDEN, "parked", "arrived.park"))
+        text = self.godwit("map", os.path.join(GOLDEN, "parked", "accept", "arrived.park"))
         self.assertRegex(text, r"\Ar: 4[.]00 MiB, zero 3[.]96 MiB \(98[.]9%\), data [0-9.]+ KiB \([0-9.]+%\), shared 20[.]0 KiB ")
         picture = re.search(r"^  \[([#=.?-]+)\]$", text, re.M).group(1)
         self.assertLessEqual(len(picture) + 4, 80)
