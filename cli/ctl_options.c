@@ -172,7 +172,7 @@ int gw_ctl_parse(struct gw_ctl *ctl, int argc, char **argv)
         {"resume", .flag = &ctl->resume, .of = "migrate start",
          .help = "Go on with a migration that is postcopy-paused; of start: the machine runs there, and lost its "
                  "connection."},
-        {"wait-recovery", .flag = &ctl->wait_recovery, .of = "migrate",
+        {"wait-recovery", .flag = &ctl->wait_recovery, .of = "migrate watch wait",
          .help = "Where it is postcopy-paused, wait until it was resumed and has ended."},
         {"capability", .take = take_capability, .opaque = ctl, .of = SENDS, .value = "NAME[=on|off]",
          .help = "Set a capability before the start. May be repeated."},

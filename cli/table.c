@@ -181,6 +181,17 @@ const struct gw_cli_sub *gw_cli_sub_find(const char *who, const struct gw_cli_su
     return NULL;
 }
 
+/* How many of these words must be there. */
+static int must_have(const char *arguments)
+{
+    const char *word;
+    int n = 0;
+
+    while (gw_cli_next_word(&arguments, &word))
+        n += word[0] != '[';
+    return n;
+}
+
 int gw_cli_arguments(int argc, char **argv, const char *what, const char *arguments)
 {
     const char *word;
@@ -191,7 +202,9 @@ int gw_cli_arguments(int argc, char **argv, const char *what, const char *argume
 
         if (i >= argc && word[0] != '[')
             return gw_cli_wrong(argv[0], "%s%.*s is missing", what, (int)(n - (repeats ? 3 : 0)), word);
-        i = repeats ? argc : i < argc ? i + 1 : i;
+        i += i < argc;
+        if (repeats && i < argc - must_have(arguments))
+            i = argc - must_have(arguments);
     }
     return i < argc ? gw_cli_wrong(argv[0], "%ssurplus argument '%s'", what, gw_shown(argv[i])) : -1;
 }

@@ -40,26 +40,42 @@ static void announce(struct gw_recv *r)
         gw_session_log(&r->session, "the machine is not announced to the network as often as it should be: %s", local.text);
 }
 
+/* The order: switches lead here what is for the machine, its disks are taken, it starts. */
+static void hand_over(struct gw_recv *r)
+{
+    struct gw_vm *vm = r->session.vm;
+
+    if (r->handed)
+        return;
+    announce(r);
+    if (vm->ops->handed_over)
+        vm->ops->handed_over(vm->opaque, GW_HAND_OVER_ARRIVED);
+    gw_vm_begin_bitmaps(vm);
+    r->handed = true;
+}
+
+static int start(struct gw_recv *r, struct gw_error *err)
+{
+    struct gw_vm *vm = r->session.vm;
+    int e;
+
+    if (r->start_paused || !gw_globalstate_running(vm->globalstate))
+        return 0;
+    e = gw_vm_start(vm, err);
+    if (e >= 0)
+        gw_session_event(&r->session, GW_EVENT_RESUME, 0);
+    return e;
+}
+
 int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err)
 {
     struct gw_vm *vm = r->session.vm;
     int e;
 
-    /* The order: switches lead here what is for the machine, its disks are taken, it starts. */
-    if (!r->handed)
-        announce(r);
-    if (!r->handed && vm->ops->handed_over)
-        vm->ops->handed_over(vm->opaque, GW_HAND_OVER_ARRIVED);
-    if (!r->handed)
-        gw_vm_begin_bitmaps(vm);
-    r->handed = true;
-    if (r->start_paused || !gw_globalstate_running(vm->globalstate))
+    hand_over(r);
+    e = start(r, err);
+    if (e >= 0)
         return 0;
-    e = gw_vm_start(vm, err);
-    if (e >= 0) {
-        gw_session_event(&r->session, GW_EVENT_RESUME, 0);
-        return 0;
-    }
     /* The source may run on: the arrival is taken back. */
     gw_announce_revoke(vm);
     gw_vm_stand_bitmaps(vm);
@@ -67,6 +83,15 @@ int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err)
         vm->ops->handed_over(vm->opaque, GW_HAND_OVER_REVOKED);
     r->handed = false;
     return e;
+}
+
+void gw_recv_run_for_good(struct gw_recv *r)
+{
+    struct gw_error why = GW_ERROR_INIT;
+
+    hand_over(r);
+    if (start(r, &why) < 0)
+        gw_session_log(&r->session, "the machine is here, and could not be started: %s", why.text);
 }
 
 /* ---- parking -------------------------------------------------------------------------------------------------------

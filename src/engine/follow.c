@@ -213,6 +213,8 @@ bool gw_follow_unsure(struct gw_recv *r)
 
     if (!x->vm->guest->store_following && !r->awaits) /* nobody else will come */
         return false;
+    if (!r->return_path) /* only bitmaps follow: the source waits for no answer, and may have sent all and gone */
+        return false;
     pthread_mutex_lock(&x->lock);
     lost = in(r)->lost;
     pthread_mutex_unlock(&x->lock);

@@ -118,7 +118,6 @@ static int run_and_tell(struct gw_recv *r, struct gw_error *err)
  * the connection is lost before that (older ones have given it away with the package): it has to be there before the machine starts. */
 static int run(struct gw_recv *r, struct gw_error *err)
 {
-    struct gw_error why = GW_ERROR_INIT;
     int e = gw_follow_commit(r, err);
 
     if (e < 0)
@@ -129,8 +128,8 @@ static int run(struct gw_recv *r, struct gw_error *err)
         return 0;
     if (r->extended)
         return run_and_tell(r, err);
-    if (!r->session.vm->guest->park && gw_recv_run_machine(r, &why) < 0)
-        gw_session_log(&r->session, "the machine is here, and could not be started: %s", why.text);
+    if (!r->session.vm->guest->park)
+        gw_recv_run_for_good(r);
     return 0;
 }
 

@@ -34,11 +34,7 @@ int gw_recovery_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
 
 static void *start_machine(void *arg)
 {
-    struct gw_recv *r = arg;
-    struct gw_error error = GW_ERROR_INIT;
-
-    if (gw_recv_run_machine(r, &error) < 0)
-        gw_session_log(&r->session, "the machine is here, and could not be started: %s", error.text);
+    gw_recv_run_for_good(arg);
     return NULL;
 }
 

@@ -125,6 +125,8 @@ void gw_recv_give_up(struct gw_recv *r, const struct gw_error *why);
 int gw_recv_farewell(struct gw_recv *r, struct gw_error *err);
 /* The machine is ours: tells the embedder, once, and starts it if it is to run. */
 int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err);
+/* The same where the source has given it away for good: one that cannot be started stands here, and that is logged. */
+void gw_recv_run_for_good(struct gw_recv *r);
 void gw_recv_publish(struct gw_recv *r);
 
 #endif

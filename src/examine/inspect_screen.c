@@ -94,9 +94,11 @@ static void put_head(struct screen *s, const char *title)
     const struct gw_inspect *in = s->in;
     const struct gw_inspect_container *c = &in->container;
 
-    line(s, "%s%s", title ? title : "stream", in->has_head ? "" : ": no migration stream");
-    if (!in->has_head)
+    line(s, "%s", title ? title : "stream");
+    if (!in->has_head) {
+        line(s, "  no migration stream");
         return;
+    }
     line(s, "  kind          %s stream%s%s%s%s, %s (%" PRIu64 " bytes)", gw_inspect_kind(in), c->kind ? " in a " : "",
          c->kind ? c->kind : "", c->kind ? " file" : "", in->error.code ? ", up to where it breaks off" : "", human(in->bytes).text,
          in->bytes);

@@ -9,12 +9,15 @@ A test derives from Case. Everything it starts is gone after it, however it ende
     CI=true        a peer that is not there is a failure, not a skip
 """
 import contextlib
+import ctypes
+import errno
 import json
 import mmap
 import os
 import queue
 import random
 import re
+import resource
 import select
 import shutil
 import signal
@@ -70,6 +73,22 @@ def with_machine():
     if "no machine in the box" in said:
         raise unittest.SkipTest(said.strip())
     return exe
+
+
+def with_faults():
+    """Skips the test where another user than root may not answer the page faults of kernel code, as a destination of postcopy does."""
+    fd = ctypes.CDLL(None, use_errno=True).syscall(323 if os.uname().machine == "x86_64" else 282, os.O_CLOEXEC | os.O_NONBLOCK)
+    if fd >= 0:
+        os.close(fd)
+    elif os.geteuid() and ctypes.get_errno() == errno.EPERM:
+        raise unittest.SkipTest("userfaultfd: not for this user")
+
+
+def with_locked_memory(size):
+    """Skips the test where this user may not lock so much, as QEMU does for zero-copy-send."""
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    if os.geteuid() and 0 <= limit < size:
+        raise unittest.SkipTest("this user may lock %d bytes only (ulimit -l)" % limit)
 
 
 def not_this_user(text):

@@ -8,7 +8,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cuts import Cutter  # noqa: E402
-from harness import Case, pattern, wait_until, write_file  # noqa: E402
+from harness import Case, pattern, wait_until, with_faults, write_file  # noqa: E402
 from test_receive_postcopy import switch  # noqa: E402
 from versions import VERSIONS, at_least  # noqa: E402
 
@@ -18,6 +18,10 @@ RAM = pattern(SIZE, seed=7)
 
 class Arriving(Case):
     CAPABILITIES, VERSIONS = ("postcopy-ram",), VERSIONS
+
+    def setUp(self):
+        super().setUp()
+        with_faults()
 
     def source(self, version, **options):
         role = "source" + version
@@ -108,6 +112,10 @@ class Arriving(Case):
 class Lost(Case):
     CAPABILITIES, VERSIONS = Arriving.CAPABILITIES, VERSIONS
     source, target = Arriving.source, Arriving.target
+
+    def setUp(self):
+        super().setUp()
+        with_faults()
 
     def test_lost_at_the_switch(self):
         """The source does not hear that its machine is here. QEMU 11.1 takes it back then: it must not run here too. Older ones have given

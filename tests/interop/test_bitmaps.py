@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import Case, pattern, write_file  # noqa: E402
+from harness import Case, pattern, with_faults, write_file  # noqa: E402
 from versions import VERSIONS, ack_properties, profile  # noqa: E402
 
 SIZE = 4 << 20
@@ -194,6 +194,8 @@ class Receive(Bitmaps):
 
     @each_version
     def test_postcopy(self, version):
+        with_faults()
+
         def switch(source):  # some memory first: a 5.2 that switches at once may go round and round without sending anything
             source.wait_sent()
             source.qmp.command("migrate-start-postcopy")

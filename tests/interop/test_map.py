@@ -29,7 +29,7 @@ class Map(Case):
         return [os.path.join(folder, f) for f in sorted(os.listdir(folder)) if ".bin" in f or ".save" in f]
 
     def parked(self):
-        folder = os.path.join(GOLDEN, "parked")
+        folder = os.path.join(GOLDEN, "parked", "accept")
         return [os.path.join(folder, f) for f in sorted(os.listdir(folder)) if f.endswith(".park")]
 
     def test_one_screen(self):
@@ -69,7 +69,7 @@ class Map(Case):
                 self.godwit("convert", "--quiet", stream, file, *how)
                 self.assertEqual(ram_map.check(self, json.loads(self.godwit("map", "--json", file)), ram, read_file(file)), placed)
         self.assertEqual(ram_map.check(self, json.loads(self.godwit("map", "--json", stream)), ram, read_file(stream)), filled)
-        packed = os.path.join(GOLDEN, "parked", "packed.park")
+        packed = os.path.join(GOLDEN, "parked", "accept", "packed.park")
         ram_map.check(self, json.loads(self.godwit("map", "--json", packed)), ram, read_file(packed))
 
     def test_text(self):

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import PAGE, UUID, Case, QmpError, pattern, wait_until, write_file  # noqa: E402
+from harness import PAGE, UUID, Case, QmpError, pattern, wait_until, with_locked_memory, write_file  # noqa: E402
 from test_park_live import Parking  # noqa: E402
 from versions import VERSIONS, at_least, profile  # noqa: E402
 
@@ -212,6 +212,7 @@ class ZeroCopy(Multifd):
 
     def test_from_qemu(self):
         """It only changes how the source writes."""
+        with_locked_memory(len(RAM))
         for version in (v for v in VERSIONS if at_least(v, "7.2")):
             target = self.none_vm("target", "recv", "tcp:127.0.0.1:0", **multifd(2))
             source = self.of(version, "source", self.with_it(2), ram=write_file(self.path("source.ram"), RAM))

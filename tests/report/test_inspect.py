@@ -15,7 +15,7 @@ from harness import DEADLINE_S, SLOW, TOP, Case, built, write_file  # noqa: E402
 from test_page import Elements  # noqa: E402
 
 GOLDEN = os.path.join(TOP, "tests", "golden")
-CASES = {"pc": "captures/precopy-pc-10.0.bin.gz", "parked": "parked/arrived.park", "multifd": "captures/multifd-10.0.main.src2dst.bin",
+CASES = {"pc": "captures/precopy-pc-10.0.bin.gz", "parked": "parked/accept/arrived.park", "multifd": "captures/multifd-10.0.main.src2dst.bin",
          "bitmaps": "captures/dirty-bitmaps-precopy-10.0.bin.gz"}
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -7,11 +7,16 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from between import Between  # noqa: E402
 from box import Box, Journey, Program, QmpError, built, wait_until  # noqa: E402
+from harness import with_faults  # noqa: E402
 
 
 
 class Postcopy(Journey):
     MEMORY, ON = "32M", ("postcopy-ram", "events")
+
+    def setUp(self):
+        super().setUp()
+        with_faults()
 
     def box(self, role, incoming="tcp:127.0.0.1:0", options=(), more=()):
         box = Box(self, role, [*self.options, *options], incoming="defer")

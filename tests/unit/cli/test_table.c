@@ -91,6 +91,17 @@ static void test_taken(void **state)
     assert_string_equal(said, "");
 }
 
+/* A word that repeats leaves room for those behind it. */
+static void test_repeated(void **state)
+{
+    static const struct gw_cli_command disks = {.arguments = "DISK... NAME", .about = "a", .options = options};
+
+    assert_int_equal(parse(&disks, "a b"), -1);
+    assert_int_equal(parse(&disks, "a b c d"), -1);
+    wrong(&disks, "a", "NAME is missing");
+    wrong(&disks, "", "DISK is missing");
+}
+
 static void test_wrong(void **state)
 {
     wrong(&plain, "", "IN is missing");
@@ -165,7 +176,8 @@ static void test_words(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_taken), cmocka_unit_test(test_wrong), cmocka_unit_test(test_sub),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_taken), cmocka_unit_test(test_repeated), cmocka_unit_test(test_wrong),
+                                       cmocka_unit_test(test_sub),
                                        cmocka_unit_test(test_without_help), cmocka_unit_test(test_words)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

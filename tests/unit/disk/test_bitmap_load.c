@@ -210,8 +210,8 @@ static void refused(enum gw_section_kind kind, const void *bytes, size_t n, int 
 static void test_hostile(void **state)
 {
     START("\x1c\2xx\1a\0\0\x10\0\1", -EPROTO, "there is no disk xx here");
-    START("\x14\1a\0\0\x10\0\1", -EPROTO, "which disk it is of");
-    START("\x18\2n0\0\0\x10\0\1", -EPROTO, "which bitmap it is of");
+    START("\x14\1a\0\0\x10\0\1", -EPROTO, "names no disk");
+    START("\x18\2n0\0\0\x10\0\1", -EPROTO, "names no bitmap");
     START("\x1c\2d1\3old\0\0\x10\0\1", -EEXIST, "disk d1 has a dirty bitmap old already");
     START("\x1c\2n0\1a\0\0\x10\0\1\x10\0\0\x10\0\1", -EPROTO, "it was started before");
     START("\x1c\2n0\1a\x80\0\0\0\1\x14\1b\xff\0\0\0\1", -EPROTO, "granularity");

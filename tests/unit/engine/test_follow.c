@@ -152,6 +152,9 @@ static void test_sure(void **state)
     assert_false(gw_follow_unsure(r));
     r->postcopy.unheard = true;
     assert_true(gw_follow_unsure(r));
+    r->return_path = false; /* a source that never waits for an answer */
+    assert_false(gw_follow_unsure(r));
+    r->return_path = true;
     guest.store_following = NULL; /* one that rests, and nobody would come */
     r->postcopy.unsure = false;
     assert_false(gw_follow_unsure(r));

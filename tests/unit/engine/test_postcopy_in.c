@@ -313,7 +313,9 @@ static void test_package_start_fails_too_late(void **state)
     packed(GW_COMMAND_PING, 3);
     packed(GW_COMMAND_POSTCOPY_RUN, 0);
     assert_int_equal(package(0), 0);
+    assert_non_null(strstr(rig.log, "arrived start "));
     assert_non_null(strstr(rig.log, "the machine is here, and could not be started: "));
+    assert_null(strstr(rig.log, "revoked"));
     assert_string_equal(answered(), "0002000400000003");
     assert_int_equal(gw_session_phase(&r->session), GW_PHASE_FOLLOWED);
 }

@@ -15,6 +15,7 @@
 #include "ram/page/uffd.h"
 #include "ram/store/missing.h"
 #include "ram/store/uffd.h"
+#include "../../../privilege.h"
 
 #define PAGE  4096u
 #define BYTES (16u * PAGE)
@@ -162,5 +163,7 @@ int main(void)
         cmocka_unit_test(placing),
     };
 
+    if (!may_answer_faults())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests_name("missing", tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
  * Real threads wait for pages of real memory, which come or not.
  */
 #include "uffd_rig.h"
+#include "../../../privilege.h"
 
 static _Atomic int fail_in = -1; /* allocations from now; -1: none */
 
@@ -458,5 +459,7 @@ int main(void)
         cmocka_unit_test(no_memory),
     };
 
+    if (!may_answer_faults())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests_name("uffd store", tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "uffd_rig.h"
 
 #include "ram/page/batch.h"
+#include "../../../privilege.h"
 
 #define PAGE  4096u
 #define PAGES 64u
@@ -200,5 +201,7 @@ int main(void)
         cmocka_unit_test(huge_pages),
     };
 
+    if (!may_answer_faults())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests_name("host pages in the uffd store", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  * again, that never come; a guest of several threads that reads and writes all the while.
  */
 #include "uffd_rig.h"
+#include "../../../privilege.h"
 
 #define UNITS  96u
 #define GUESTS 3u
@@ -290,5 +291,7 @@ int main(void)
         cmocka_unit_test(random_migrations),
     };
 
+    if (!may_answer_faults())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests_name("uffd store and its model", tests, NULL, NULL);
 }

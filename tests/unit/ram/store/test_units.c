@@ -14,6 +14,7 @@
 
 #include "ram/page/uffd.h"
 #include "ram/store/units.h"
+#include "../../../privilege.h"
 
 #define OS 4096u
 
@@ -235,5 +236,7 @@ int main(void)
         cmocka_unit_test(test_find),  cmocka_unit_test(test_fill),        cmocka_unit_test(test_refused),
     };
 
+    if (!may_answer_faults())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
