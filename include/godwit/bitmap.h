@@ -62,6 +62,22 @@ GW_API int gw_disk_bitmap_disable(struct gw_disk *disk, const char *name, struct
  * here too. The other one may be busy. -EINVAL: the lengths differ. */
 GW_API int gw_disk_bitmap_merge(struct gw_disk *disk, const char *name, struct gw_disk *from_disk, const char *from,
                                 struct gw_error *err);
+/* Several changes at one moment: no write falls between them, and all of them are made or none. What one changes the next ones see. */
+enum gw_bitmap_change { GW_BITMAP_ADD, GW_BITMAP_REMOVE, GW_BITMAP_CLEAR, GW_BITMAP_ENABLE, GW_BITMAP_DISABLE, GW_BITMAP_MERGE };
+struct gw_bitmap_action {
+    enum gw_bitmap_change change;
+    struct gw_disk *disk;
+    struct gw_bitmap_config config; /* ADD: all of it; else the name */
+    struct gw_disk *from_disk;      /* MERGE: of the bitmap `from` */
+    const char *from;
+};
+/* Errors as of the single changes, of the first that cannot be made; *ret_failed (may be NULL): which. At most 1024. */
+GW_API int gw_disk_bitmaps_change_sized(const struct gw_bitmap_action *actions, size_t action_bytes, size_t count, size_t *ret_failed,
+                                        struct gw_error *err);
+static inline int gw_disk_bitmaps_change(const struct gw_bitmap_action *actions, size_t count, size_t *ret_failed, struct gw_error *err)
+{
+    return gw_disk_bitmaps_change_sized(actions, sizeof *actions, count, ret_failed, err);
+}
 /* Called after the disk was opened: this bitmap missed writes (inconsistent), or its storage cannot be written (read-only). */
 GW_API int gw_disk_bitmap_mark(struct gw_disk *disk, const char *name, bool inconsistent, bool read_only,
                                struct gw_error *err);

@@ -22,18 +22,25 @@ static const char *text(json_t *args, const char *name)
     return json_string_value(json_object_get(args, name));
 }
 
-int gw_cmd_bitmap_add(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+struct gw_bitmap_config gw_control_bitmap_config(json_t *args)
 {
     json_int_t granularity = json_integer_value(json_object_get(args, "granularity"));
     struct gw_bitmap_config config = {.name = text(args, "name"),
                                       .granularity = granularity < 0 ? 1 : (uint64_t)granularity,
                                       .persistent = json_is_true(json_object_get(args, "persistent")),
                                       .disabled = json_is_true(json_object_get(args, "disabled"))};
+
+    if (json_object_get(args, "granularity") && !granularity)
+        config.granularity = 1; /* 0 means the default only where it is left out */
+    return config;
+}
+
+int gw_cmd_bitmap_add(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
+{
+    struct gw_bitmap_config config = gw_control_bitmap_config(args);
     struct gw_disk *disk;
     int r = gw_control_find_disk(c, text(args, "node"), &disk, err);
 
-    if (r >= 0 && json_object_get(args, "granularity") && !granularity)
-        config.granularity = 1; /* 0 means the default only where it is left out */
     return r < 0 ? r : gw_disk_bitmap_add(disk, &config, err);
 }
 
@@ -67,9 +74,8 @@ int gw_cmd_bitmap_disable(struct gw_control *c, json_t *args, json_t **ret_resul
     return change(c, args, gw_disk_bitmap_disable, err);
 }
 
-/* An element of `bitmaps`: a name, or the node and the name. */
-static int source_of(struct gw_control *c, json_t *item, size_t i, struct gw_disk *own, struct gw_disk **ret_disk,
-                     const char **ret_name, struct gw_error *err)
+int gw_control_merge_source(struct gw_control *c, json_t *item, size_t i, struct gw_disk *own, struct gw_disk **ret_disk,
+                            const char **ret_name, struct gw_error *err)
 {
     char where[48];
     int r;
@@ -103,14 +109,14 @@ int gw_cmd_bitmap_merge(struct gw_control *c, json_t *args, json_t **ret_result,
     json_array_foreach(list, i, item)
     {
         if (r >= 0)
-            r = source_of(c, item, i, disk, &from, &name, err);
+            r = gw_control_merge_source(c, item, i, disk, &from, &name, err);
         if (r >= 0)
             r = gw_disk_bitmap_next(from, name, UINT64_MAX, &at, &bytes, err);
     }
     json_array_foreach(list, i, item)
     {
         if (r >= 0)
-            r = source_of(c, item, i, disk, &from, &name, err);
+            r = gw_control_merge_source(c, item, i, disk, &from, &name, err);
         if (r >= 0)
             r = gw_disk_bitmap_merge(disk, text(args, "target"), from, name, err);
     }

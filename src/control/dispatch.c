@@ -45,6 +45,7 @@ static const struct command commands[] = {
     {"block-dirty-bitmap-enable", gw_cmd_bitmap_enable, "node:s name:s"},
     {"block-dirty-bitmap-disable", gw_cmd_bitmap_disable, "node:s name:s"},
     {"block-dirty-bitmap-merge", gw_cmd_bitmap_merge, "node:s target:s bitmaps:a"},
+    {"transaction", gw_cmd_transaction, "actions:a properties?o"},
     {"query-block", gw_cmd_query_block, ""},
     {"query-named-block-nodes", gw_cmd_query_nodes, "flat?b"},
     {"snapshot-save", gw_cmd_snapshot_save, "job-id:s tag:s vmstate:s devices:a"},

@@ -194,6 +194,13 @@ int gw_cmd_snapshot_load(struct gw_control *c, json_t *args, json_t **ret_result
 int gw_cmd_snapshot_delete(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 /* bitmaps.c */
 int gw_control_find_disk(struct gw_control *c, const char *name, struct gw_disk **ret, struct gw_error *err);
+/* Of the arguments of block-dirty-bitmap-add; borrows the name. */
+struct gw_bitmap_config gw_control_bitmap_config(json_t *args);
+/* The i-th element of `bitmaps` of block-dirty-bitmap-merge: a name (of a bitmap of the disk `own`), or the node and the name. */
+int gw_control_merge_source(struct gw_control *c, json_t *item, size_t i, struct gw_disk *own, struct gw_disk **ret_disk,
+                            const char **ret_name, struct gw_error *err);
+/* transaction.c */
+int gw_cmd_transaction(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 /* dirty_rate.c */
 int gw_cmd_calc_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_query_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);

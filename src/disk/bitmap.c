@@ -2,13 +2,11 @@
 #include "disk/bitmap.h"
 
 #include "base/sized.h"
+#include "disk/bitmap_inner.h"
 #include "disk/bitmap_stored.h"
 
 #define GRANULARITY_MIN 512u
 #define GRANULARITY_MAX (2 * GW_GIB)
-
-/* What an operation needs of a bitmap. */
-enum { IDLE = 1, WRITABLE = 2, CONSISTENT = 4 };
 
 struct gw_disk_bitmap *gw_disk_bitmap_find(struct gw_disk *d, const char *name)
 {
@@ -19,21 +17,20 @@ struct gw_disk_bitmap *gw_disk_bitmap_find(struct gw_disk *d, const char *name)
     return b;
 }
 
-/* Under disk->lock. what: "cleared". */
-static int find(struct gw_disk *d, const char *name, unsigned needs, const char *what, struct gw_disk_bitmap **ret,
-                struct gw_error *err)
+int gw_dirty_find(struct gw_disk *d, const char *name, unsigned needs, const char *what, struct gw_disk_bitmap **ret,
+                   struct gw_error *err)
 {
     struct gw_disk_bitmap *b = gw_disk_bitmap_find(d, name);
 
     if (!b)
         return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "disk %s has no dirty bitmap %s", gw_disk_name(d), name);
-    if ((needs & IDLE) && b->busy)
+    if ((needs & GW_BITMAP_IDLE) && b->busy)
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "dirty bitmap %s of disk %s cannot be %s: %s uses it", name,
                        gw_disk_name(d), what, b->busy);
-    if ((needs & WRITABLE) && b->read_only)
+    if ((needs & GW_BITMAP_WRITABLE) && b->read_only)
         return gw_fail(err, -EROFS, GW_BLAME_CALLER, "dirty bitmap %s of disk %s cannot be %s: it is read-only", name,
                        gw_disk_name(d), what);
-    if ((needs & CONSISTENT) && b->inconsistent)
+    if ((needs & GW_BITMAP_CONSISTENT) && b->inconsistent)
         return gw_fail(err, -ESTALE, GW_BLAME_CALLER,
                        "dirty bitmap %s of disk %s cannot be %s: it is inconsistent, and can only be removed", name,
                        gw_disk_name(d), what);
@@ -72,7 +69,7 @@ static bool next_run(const struct gw_bits *bits, uint64_t *first, uint64_t *end)
     return *end > *first;
 }
 
-static void merge(struct gw_bits *to, const struct gw_bits *from)
+void gw_dirty_merge_bits(struct gw_bits *to, const struct gw_bits *from)
 {
     for (uint64_t first, end = 0; next_run(from, &first, &end);)
         gw_bits_set(to, first, end - first);
@@ -81,7 +78,7 @@ static void merge(struct gw_bits *to, const struct gw_bits *from)
 /* ---- made and unmade ----------------------------------------------------------------------------------------------
  */
 
-static void free_bitmap(struct gw_disk_bitmap *b)
+void gw_dirty_free(struct gw_disk_bitmap *b)
 {
     if (!b)
         return;
@@ -105,7 +102,7 @@ static int take_granularity(const struct gw_disk *d, uint64_t granularity, uint6
 }
 
 /* Not in the list yet. */
-static int make(struct gw_disk *d, const struct gw_bitmap_config *config, bool successor, struct gw_disk_bitmap **ret,
+int gw_dirty_make(struct gw_disk *d, const struct gw_bitmap_config *config, bool successor, struct gw_disk_bitmap **ret,
                 struct gw_error *err)
 {
     size_t n = config->name ? strlen(config->name) : 0;
@@ -130,14 +127,14 @@ static int make(struct gw_disk *d, const struct gw_bitmap_config *config, bool s
     if (r >= 0 && successor)
         r = gw_bits_new(gw_bits_size(b->bits), &b->successor, err);
     if (r < 0)
-        free_bitmap(b);
+        gw_dirty_free(b);
     else
         *ret = b;
     return r;
 }
 
 /* Under disk->lock. */
-static int insert(struct gw_disk *d, struct gw_disk_bitmap *b, struct gw_error *err)
+int gw_dirty_insert(struct gw_disk *d, struct gw_disk_bitmap *b, struct gw_error *err)
 {
     struct gw_disk_bitmap **at = &d->bitmaps;
 
@@ -150,20 +147,20 @@ static int insert(struct gw_disk *d, struct gw_disk_bitmap *b, struct gw_error *
     return 0;
 }
 
-static int add(struct gw_disk *d, const struct gw_bitmap_config *config, bool arrives, struct gw_error *err)
+int gw_dirty_add(struct gw_disk *d, const struct gw_bitmap_config *config, bool arrives, struct gw_error *err)
 {
     struct gw_disk_bitmap *b = NULL;
     int r;
 
     pthread_mutex_lock(&d->lock); /* keeps its length */
-    r = make(d, config, arrives && !config->disabled, &b, err);
+    r = gw_dirty_make(d, config, arrives && !config->disabled, &b, err);
     if (r >= 0 && arrives) {
         b->arrival = GW_BITMAP_COMING;
         b->busy = GW_BITMAP_BY_MIGRATION;
         b->enabled = false;
     }
-    if (r >= 0 && (r = insert(d, b, err)) < 0)
-        free_bitmap(b);
+    if (r >= 0 && (r = gw_dirty_insert(d, b, err)) < 0)
+        gw_dirty_free(b);
     pthread_mutex_unlock(&d->lock);
     if (r < 0 && r != -EEXIST)
         gw_context(err, "dirty bitmap %.255s of disk %s", config->name ? config->name : "", gw_disk_name(d));
@@ -179,10 +176,10 @@ int gw_disk_bitmap_add_sized(struct gw_disk *d, const struct gw_bitmap_config *c
 
     if (r >= 0 && own.persistent)
         r = gw_disk_bitmaps_check_image(d, err);
-    return r < 0 ? r : add(d, &own, false, err);
+    return r < 0 ? r : gw_dirty_add(d, &own, false, err);
 }
 
-static void drop(struct gw_disk *d, struct gw_disk_bitmap *b)
+struct gw_disk_bitmap **gw_dirty_take(struct gw_disk *d, struct gw_disk_bitmap *b)
 {
     struct gw_disk_bitmap **at = &d->bitmaps;
 
@@ -190,7 +187,13 @@ static void drop(struct gw_disk *d, struct gw_disk_bitmap *b)
         at = &(*at)->next;
     *at = b->next;
     gw_disk_unlisten_locked(d, &b->listener);
-    free_bitmap(b);
+    return at;
+}
+
+static void drop(struct gw_disk *d, struct gw_disk_bitmap *b)
+{
+    gw_dirty_take(d, b);
+    gw_dirty_free(b);
 }
 
 void gw_disk_bitmaps_free(struct gw_disk *d)
@@ -210,16 +213,16 @@ static int change(struct gw_disk *d, const char *name, enum change what, struct 
         unsigned needs;
         const char *text;
     } rows[] = {
-        [REMOVE] = {IDLE | WRITABLE, "removed"},
-        [CLEAR] = {IDLE | WRITABLE | CONSISTENT, "cleared"},
-        [ENABLE] = {IDLE | CONSISTENT, "enabled"},
-        [DISABLE] = {IDLE | CONSISTENT, "disabled"},
+        [REMOVE] = {GW_BITMAP_IDLE | GW_BITMAP_WRITABLE, "removed"},
+        [CLEAR] = {GW_BITMAP_IDLE | GW_BITMAP_WRITABLE | GW_BITMAP_CONSISTENT, "cleared"},
+        [ENABLE] = {GW_BITMAP_IDLE | GW_BITMAP_CONSISTENT, "enabled"},
+        [DISABLE] = {GW_BITMAP_IDLE | GW_BITMAP_CONSISTENT, "disabled"},
     };
     struct gw_disk_bitmap *b;
     int r;
 
     pthread_mutex_lock(&d->lock);
-    r = find(d, name, rows[what].needs, rows[what].text, &b, err);
+    r = gw_dirty_find(d, name, rows[what].needs, rows[what].text, &b, err);
     if (r >= 0 && what == REMOVE)
         drop(d, b);
     else if (r >= 0 && what == CLEAR)
@@ -256,7 +259,7 @@ int gw_disk_bitmap_mark(struct gw_disk *d, const char *name, bool inconsistent, 
     int r;
 
     pthread_mutex_lock(&d->lock);
-    r = find(d, name, IDLE, "marked", &b, err);
+    r = gw_dirty_find(d, name, GW_BITMAP_IDLE, "marked", &b, err);
     if (r >= 0) {
         b->inconsistent = inconsistent;
         b->read_only = read_only;
@@ -285,6 +288,29 @@ static void merge_scaled(const struct gw_disk_bitmap *to, const struct gw_disk_b
                   GW_MIN(end * from->granularity, length) - first * from->granularity);
 }
 
+void gw_dirty_merge(const struct gw_disk_bitmap *to, const struct gw_disk_bitmap *from, uint64_t length)
+{
+    if (to == from)
+        return;
+    merge_scaled(to, from, from->bits, length);
+    merge_scaled(to, from, from->successor, length);
+}
+
+int gw_dirty_find_both(struct gw_disk *d, const char *name, struct gw_disk *from_disk, const char *from, struct gw_disk_bitmap **ret_to,
+                       struct gw_disk_bitmap **ret_from, struct gw_error *err)
+{
+    int r = gw_dirty_find(d, name, GW_BITMAP_IDLE | GW_BITMAP_WRITABLE | GW_BITMAP_CONSISTENT, "merged into", ret_to, err);
+
+    if (r >= 0)
+        r = gw_dirty_find(from_disk, from, GW_BITMAP_CONSISTENT, "merged", ret_from, err);
+    if (r >= 0 && d->bytes != from_disk->bytes)
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                    "dirty bitmaps of disks of different lengths cannot be merged: %s has %" PRIu64
+                    " bytes, %s %" PRIu64,
+                    gw_disk_name(d), d->bytes, gw_disk_name(from_disk), from_disk->bytes);
+    return r;
+}
+
 int gw_disk_bitmap_merge(struct gw_disk *d, const char *name, struct gw_disk *from_disk, const char *from,
                          struct gw_error *err)
 {
@@ -292,18 +318,9 @@ int gw_disk_bitmap_merge(struct gw_disk *d, const char *name, struct gw_disk *fr
     int r;
 
     lock_both(d, from_disk, true);
-    r = find(d, name, IDLE | WRITABLE | CONSISTENT, "merged into", &to, err);
+    r = gw_dirty_find_both(d, name, from_disk, from, &to, &source, err);
     if (r >= 0)
-        r = find(from_disk, from, CONSISTENT, "merged", &source, err);
-    if (r >= 0 && d->bytes != from_disk->bytes)
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                    "dirty bitmaps of disks of different lengths cannot be merged: %s has %" PRIu64
-                    " bytes, %s %" PRIu64,
-                    gw_disk_name(d), d->bytes, gw_disk_name(from_disk), from_disk->bytes);
-    if (r >= 0 && to != source) {
-        merge_scaled(to, source, source->bits, d->bytes);
-        merge_scaled(to, source, source->successor, d->bytes);
-    }
+        gw_dirty_merge(to, source, d->bytes);
     lock_both(d, from_disk, false);
     return r;
 }
@@ -320,7 +337,7 @@ static uint64_t count(const struct gw_disk_bitmap *b)
     return n;
 }
 
-static void tell(const struct gw_disk_bitmap *b, struct gw_bitmap_info *ret)
+void gw_dirty_tell(const struct gw_disk_bitmap *b, struct gw_bitmap_info *ret)
 {
     *ret = (struct gw_bitmap_info){
         .granularity = b->granularity,
@@ -344,7 +361,7 @@ int gw_disk_bitmap_at_sized(struct gw_disk *d, unsigned i, struct gw_bitmap_info
     for (b = d->bitmaps; b && i; i--)
         b = b->next;
     if (b)
-        tell(b, &own);
+        gw_dirty_tell(b, &own);
     pthread_mutex_unlock(&d->lock);
     gw_sized_out(info, info_bytes, &own, sizeof own);
     return b ? 0 : -ENOENT;
@@ -358,7 +375,7 @@ int gw_disk_bitmap_next(struct gw_disk *d, const char *name, uint64_t from, uint
     int r;
 
     pthread_mutex_lock(&d->lock);
-    r = find(d, name, CONSISTENT, "read", &b, err);
+    r = gw_dirty_find(d, name, GW_BITMAP_CONSISTENT, "read", &b, err);
     if (r >= 0) {
         end = GW_MIN(from / b->granularity, gw_bits_size(b->bits));
         next_run(b->bits, &first, &end);
@@ -380,7 +397,7 @@ int gw_disk_bitmap_split(struct gw_disk *d, const char *name, struct gw_error *e
     int r;
 
     pthread_mutex_lock(&d->lock);
-    r = find(d, name, IDLE | WRITABLE | CONSISTENT, "split", &b, err);
+    r = gw_dirty_find(d, name, GW_BITMAP_IDLE | GW_BITMAP_WRITABLE | GW_BITMAP_CONSISTENT, "split", &b, err);
     if (r >= 0)
         r = gw_bits_new(gw_bits_size(b->bits), &b->successor, err);
     if (r >= 0) {
@@ -391,13 +408,13 @@ int gw_disk_bitmap_split(struct gw_disk *d, const char *name, struct gw_error *e
     return r;
 }
 
-static void join(struct gw_disk_bitmap *b, bool done)
+void gw_dirty_join(struct gw_disk_bitmap *b, bool done)
 {
     if (done) {
         gw_bits_free(b->bits);
         b->bits = b->successor;
     } else {
-        merge(b->bits, b->successor);
+        gw_dirty_merge_bits(b->bits, b->successor);
         gw_bits_free(b->successor);
     }
     b->successor = NULL;
@@ -411,156 +428,11 @@ int gw_disk_bitmap_join(struct gw_disk *d, const char *name, bool done, struct g
     int r;
 
     pthread_mutex_lock(&d->lock);
-    r = find(d, name, 0, "joined", &b, err);
+    r = gw_dirty_find(d, name, 0, "joined", &b, err);
     if (r >= 0 && (!b->successor || b->arrival != GW_BITMAP_HERE))
         r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "dirty bitmap %s of disk %s is not split", name, gw_disk_name(d));
     if (r >= 0)
-        join(b, done);
+        gw_dirty_join(b, done);
     pthread_mutex_unlock(&d->lock);
     return r;
-}
-
-/* ---- migration: source --------------------------------------------------------------------------------------------
- */
-
-int gw_disk_bitmap_select(struct gw_disk *d, const char *name, struct gw_bitmap_info *ret, struct gw_error *err)
-{
-    struct gw_disk_bitmap *b;
-    int r;
-
-    pthread_mutex_lock(&d->lock);
-    r = find(d, name, IDLE | WRITABLE | CONSISTENT, "sent", &b, err);
-    if (r >= 0) {
-        b->busy = GW_BITMAP_BY_MIGRATION;
-        tell(b, ret);
-    }
-    pthread_mutex_unlock(&d->lock);
-    return r;
-}
-
-bool gw_disk_bitmap_get(struct gw_disk *d, const char *name, uint64_t first_bit, uint64_t bits, uint8_t *to)
-{
-    struct gw_disk_bitmap *b;
-    bool any;
-
-    pthread_mutex_lock(&d->lock);
-    b = gw_disk_bitmap_find(d, name);
-    any = b && gw_bits_next_set(b->bits, first_bit) < first_bit + bits;
-    if (any)
-        gw_bits_get(b->bits, first_bit, bits, to);
-    pthread_mutex_unlock(&d->lock);
-    return any;
-}
-
-uint64_t gw_disk_bitmap_chunks(struct gw_disk *d, const char *name, uint64_t first_bit, uint64_t chunk_bits)
-{
-    struct gw_disk_bitmap *b;
-    uint64_t n = 0;
-
-    pthread_mutex_lock(&d->lock);
-    b = gw_disk_bitmap_find(d, name);
-    for (uint64_t at = first_bit; b && (at = gw_bits_next_set(b->bits, at)) < gw_bits_size(b->bits); n++)
-        at = (at / chunk_bits + 1) * chunk_bits;
-    pthread_mutex_unlock(&d->lock);
-    return n;
-}
-
-void gw_disk_bitmap_release(struct gw_disk *d, const char *name)
-{
-    struct gw_disk_bitmap *b;
-
-    pthread_mutex_lock(&d->lock);
-    b = gw_disk_bitmap_find(d, name);
-    if (b)
-        b->busy = NULL;
-    pthread_mutex_unlock(&d->lock);
-}
-
-void gw_disk_bitmap_set_stored(struct gw_disk *d, const char *name, bool stored)
-{
-    struct gw_disk_bitmap *b;
-
-    pthread_mutex_lock(&d->lock);
-    b = gw_disk_bitmap_find(d, name);
-    if (b)
-        b->not_stored = b->persistent && !stored;
-    pthread_mutex_unlock(&d->lock);
-}
-
-/* ---- migration: destination ---------------------------------------------------------------------------------------
- */
-
-int gw_disk_bitmap_arrive(struct gw_disk *d, const struct gw_bitmap_config *config, struct gw_error *err)
-{
-    return add(d, config, true, err);
-}
-
-int gw_disk_bitmap_put(struct gw_disk *d, const char *name, uint64_t first_bit, uint64_t bits, const uint8_t *from,
-                       struct gw_error *err)
-{
-    struct gw_disk_bitmap *b;
-    int r;
-
-    pthread_mutex_lock(&d->lock);
-    r = find(d, name, 0, "filled", &b, err);
-    if (r >= 0)
-        r = from ? gw_bits_put(b->bits, first_bit, bits, from, err) : gw_bits_clear(b->bits, first_bit, bits);
-    pthread_mutex_unlock(&d->lock);
-    return r;
-}
-
-/* It is a bitmap like all others from now on. One with a successor was enabled at the source. */
-static void settle(struct gw_disk_bitmap *b)
-{
-    b->arrival = GW_BITMAP_HERE;
-    b->busy = NULL;
-    if (!b->successor)
-        return;
-    join(b, false);
-    b->enabled = true;
-}
-
-void gw_disk_bitmap_complete(struct gw_disk *d, const char *name)
-{
-    struct gw_disk_bitmap *b;
-
-    pthread_mutex_lock(&d->lock);
-    b = gw_disk_bitmap_find(d, name);
-    if (b && b->arrival == GW_BITMAP_COMING) {
-        b->arrival = GW_BITMAP_WHOLE;
-        if (d->begun)
-            settle(b);
-    }
-    pthread_mutex_unlock(&d->lock);
-}
-
-void gw_disk_bitmap_abandon(struct gw_disk *d, const char *name)
-{
-    struct gw_disk_bitmap *b;
-
-    pthread_mutex_lock(&d->lock);
-    b = gw_disk_bitmap_find(d, name);
-    if (b && b->arrival != GW_BITMAP_HERE)
-        drop(d, b);
-    pthread_mutex_unlock(&d->lock);
-}
-
-void gw_disk_bitmaps_begin(struct gw_disk *d)
-{
-    pthread_mutex_lock(&d->lock);
-    d->begun = true;
-    for (struct gw_disk_bitmap *b = d->bitmaps; b; b = b->next) {
-        if (b->arrival == GW_BITMAP_WHOLE)
-            settle(b);
-        else if (b->arrival == GW_BITMAP_COMING)
-            b->split_records = b->successor != NULL;
-    }
-    pthread_mutex_unlock(&d->lock);
-}
-
-void gw_disk_bitmaps_stand(struct gw_disk *d)
-{
-    pthread_mutex_lock(&d->lock);
-    d->begun = false;
-    pthread_mutex_unlock(&d->lock);
 }
