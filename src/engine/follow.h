@@ -27,6 +27,7 @@ struct gw_postcopy_in {
     uint32_t pings[GW_PACKAGE_PINGS]; /* of the package: they are answered when it was loaded, which an answer means */
     unsigned ping_count;
 
+    bool advised;          /* ADVISE has come; set before there are threads */
     bool only_bitmaps;     /* ADVISE said that all but dirty bitmaps comes before the machine runs */
     bool threaded;         /* `thread` reads what follows */
     pthread_t thread;
@@ -34,7 +35,7 @@ struct gw_postcopy_in {
     char asked[256];       /* block of the request before. The store's thread, or the session's while that is held */
     bool stands, stops;    /* given up: its threads wait for pages that never come, and `stopper` for them */
     pthread_t stopper;
-    bool unheard;          /* an answer could not be said: the connection is lost, though more may be read of it */
+    atomic_bool unheard;   /* an answer could not be said: the connection is lost, though more may be read of it */
     bool unsure;           /* the source may have taken the machine back: it stands until one goes on with it */
     bool starts;           /* that has come: `starter` starts it, which may wait for pages */
     pthread_t starter;

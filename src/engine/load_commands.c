@@ -35,7 +35,7 @@ static int pong(struct gw_recv *r, const uint8_t *p, struct gw_error *err)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "PING before OPEN_RETURN_PATH: there is no way to answer");
     gw_frame_put_pong(body, &(struct gw_frame_pong){ping.value});
     e = gw_answers_say(&r->answers, GW_RP_PONG, body, GW_FRAME_PONG_BYTES, err);
-    if (e < 0 && r->postcopy.state != GW_POSTCOPY_NONE) { /* what was sent before is here for all that, perhaps with the package */
+    if (e < 0 && r->postcopy.advised) { /* what was sent before is here for all that, perhaps with the package */
         r->postcopy.unheard = true;
         e = 0;
     }

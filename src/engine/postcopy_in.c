@@ -240,6 +240,8 @@ int gw_postcopy_in_command(struct gw_recv *r, uint16_t command, uint16_t bytes, 
 {
     if (!gw_postcopy_step(&r->postcopy.state, command))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it may not come now: postcopy is %s", gw_postcopy_name(r->postcopy.state));
+    if (command == GW_COMMAND_POSTCOPY_ADVISE)
+        r->postcopy.advised = true;
     return command == GW_COMMAND_POSTCOPY_ADVISE        ? advise(r, bytes, err)
            : command == GW_COMMAND_POSTCOPY_RAM_DISCARD ? discard(r, bytes, err)
                                                         : package(r, err);

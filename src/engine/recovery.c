@@ -45,7 +45,8 @@ static void start_late(struct gw_recv *r)
 
     if (!in(r)->unsure)
         return;
-    in(r)->unsure = in(r)->unheard = false;
+    in(r)->unsure = false;
+    in(r)->unheard = false;
     if (r->session.vm->guest->park)
         return;
     e = pthread_create(&in(r)->starter, NULL, start_machine, r);
@@ -250,6 +251,7 @@ int gw_recovery_regain(struct gw_recv *r, struct gw_error *err)
     }
     r->footers_seen = r->return_path = true;
     in(r)->state = GW_POSTCOPY_RUNNING;
+    in(r)->advised = true;
     e = gw_recovery_until_complete(r, go_on(r, err), err);
     return e < 0 ? gw_follow_lost(r, err) : gw_follow_arrive(r, err);
 }
