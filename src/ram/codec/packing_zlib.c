@@ -56,6 +56,8 @@ static int pack_page(struct packing *p, uint32_t page_bytes, bool last, struct g
 {
     int r;
 
+    if (!p->z.avail_out)
+        return -EMSGSIZE;
     if (is_swift(p, p->level)) {
         size_t room = p->z.avail_out;
         bool ok = gw_swift_deflate_put(p->swift, p->copy, page_bytes, last, &p->z.next_out, &room);

@@ -30,6 +30,24 @@ static void test_levels(void **state)
     }
 }
 
+/* As test_room, at a level that is zlib's in each build. */
+static void test_room_of_zlib(void **state)
+{
+    uint8_t small[16];
+
+    have_packing();
+    fill(2, PAGE, true);
+    for (size_t room = 1; room < sizeof small; room++) {
+        struct gw_error err = GW_ERROR_INIT;
+        size_t bytes = 777;
+
+        out = out->free(out);
+        assert_int_equal(gw_packing_zlib_new(false, 6, &out, &err), 0);
+        assert_int_equal(out->pack(out, from, 2, PAGE, small, room, &bytes, &err), -EMSGSIZE);
+        assert_int_equal(bytes, 777);
+    }
+}
+
 /* The level changes between packets of one stream, to and from every one: whoever reads does not notice. Pages that come again, with others
  * between them, must not be told as those that came two packets ago by who did not see the ones between. */
 static void test_level_changes(void **state)
@@ -72,6 +90,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PACKING_TESTS,
         cmocka_unit_test_setup_teardown(test_levels, up, down),
+        cmocka_unit_test_setup_teardown(test_room_of_zlib, up, down),
         cmocka_unit_test_setup_teardown(test_level_changes, up, down),
         cmocka_unit_test_setup_teardown(test_ended, up, down),
     };
