@@ -73,10 +73,11 @@ static void visit(const struct gw_uri *uri, bool whole, struct gw_channel **ret)
         assert_int_equal(gw_channel_close(*ret, NULL), 0);
 }
 
+static struct gw_uri door_uri; /* where sources come again */
+
 static void come_again(void)
 {
     struct gw_error why = GW_ERROR_INIT;
-    struct gw_uri uri;
     char text[256];
 
     if (two_come && other) { /* who came first is lost */
@@ -88,18 +89,21 @@ static void come_again(void)
         fail_msg("%s", why.text);
     assert_int_equal(gw_recv_recover(r, "tcp:127.0.0.1:0", &why), -EALREADY);
     gw_recv_address(r, text, sizeof text);
-    assert_int_equal(gw_uri_parse(text, &uri, NULL), 0);
-    if (two_come)
-        visit(&uri, false, &first);
-    visit(&uri, true, &other);
-    if (!two_come)
-        lacking = 0; /* what it would send in between */
+    assert_int_equal(gw_uri_parse(text, &door_uri, NULL), 0);
+    if (two_come) { /* the other one while this one is served */
+        visit(&door_uri, false, &first);
+        return;
+    }
+    visit(&door_uri, true, &other);
+    lacking = 0; /* what it would send in between */
 }
 
 /* Once the connection is lost another source comes, or it is given up: nobody waits for ever. */
 static void on_event(void *opaque, const struct gw_event *e)
 {
     rig_event(opaque, e);
+    if (e->type == GW_EVENT_STATUS && e->status == GW_STATUS_POSTCOPY_RECOVER && two_come && !other)
+        visit(&door_uri, true, &other);
     if (e->type != GW_EVENT_STATUS || e->status != GW_STATUS_POSTCOPY_PAUSED)
         return;
     if (comes_again)
