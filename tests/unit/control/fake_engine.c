@@ -167,6 +167,7 @@ static int fake_snapshot(struct gw_vm *vm, const char *what, const struct gw_vm_
     while (atomic_load(&vm->snapshot_held))
         sched_yield();
     snprintf(vm->snapshot, sizeof vm->snapshot, "%s %s %u%s", what, s->name, s->disk_count, s->state ? " state" : "");
+    fake_now();
     if (strcmp(what, "delete")) {
         s->on_event(s->opaque, &stop);
         s->on_event(s->opaque, &resume);

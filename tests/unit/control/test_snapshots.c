@@ -51,6 +51,7 @@ static void done(struct rig *rig, struct client *cl, const char *text, bool stan
     STATUS("j", "waiting");
     STATUS("j", "pending");
     STATUS("j", "concluded");
+    fake_now();
     assert_string_equal(rig->vm.snapshot, asked);
     say(cl, "{\"execute\":\"job-dismiss\",\"arguments\":{\"id\":\"j\"}}");
     STATUS("j", "null");
