@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import shutil
 import subprocess
 import sys
 import unittest
@@ -101,7 +102,8 @@ class Json(unittest.TestCase):
                              stdout=subprocess.PIPE, text=True)
         try:
             wait_until("receive listens", lambda: listens(place) or p.poll() is not None)
-            sent = self.said("send", "--json", PARKED, place, lines=True)
+            parked = shutil.copy(PARKED, self.path("parked"))  # what was sent is marked so
+            sent = self.said("send", "--json", parked, place, lines=True)
             text = p.communicate(timeout=DEADLINE_S * SLOW)[0]
         finally:
             p.kill()
