@@ -93,10 +93,21 @@ static void listen_to_the_end(void)
     }
 }
 
+/* Behind the end of the thread's reading. */
+static void await_said(const char *words)
+{
+    for (bool said = false; !said; sched_yield()) {
+        pthread_mutex_lock(&rig.lock);
+        said = strstr(rig.log, words) != NULL;
+        pthread_mutex_unlock(&rig.lock);
+    }
+}
+
 static void lose(void)
 {
     assert_int_equal(gw_channel_close(far, NULL), 0);
     listen_to_the_end();
+    await_said(device_waits ? "again release " : "again ");
 }
 
 /* All of the package is here, and no device waits for a page: the machine is here, and whether it may run its source will show. */

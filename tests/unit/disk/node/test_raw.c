@@ -175,7 +175,7 @@ static void test_head_is_guarded(void **state)
     assert_int_equal(gw_node_write(n, MARK, 4, 0, 0, &err), -EPERM);
     assert_non_null(strstr(err.text, "format raw"));
     ok(gw_node_write(n, MARK, 3, 0, 0, &err), &err);
-    assert_int_equal(gw_node_write(n, MARK + 3, 1, 3, 0, &err), -EPERM); /* bit by bit neither */
+    assert_int_equal(gw_node_write(n, &MARK[3], 1, 3, 0, &err), -EPERM); /* bit by bit neither */
     ok(gw_node_write(n, MARK, 4, 512, 0, &err), &err);
     ok(gw_node_find(n, 4096, 0, &run, &err), &err);
     assert_true(run.file_read_only);
