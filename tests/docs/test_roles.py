@@ -7,7 +7,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from shell import TOP, first_block, read, run  # noqa: E402
-from harness import with_machine  # noqa: E402
+from harness import with_faults, with_machine  # noqa: E402
 
 ROLES = {"operate": "docs/operations.md", "write a VMM": "docs/embedding.md", "package": "docs/packaging.md",
          "contribute": "CONTRIBUTING.md", "analyse": "docs/analysis.md"}
@@ -29,6 +29,7 @@ class Roles(unittest.TestCase):
 
     def test_analyse(self):
         with_machine()
+        with_faults()
         said = run(self, first_block("docs/analysis.md"))
         self.assertIn("whole", said[4])
         self.assertIn("RAM ram0", said[5])
