@@ -9,7 +9,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from box import Box  # noqa: E402
-from harness import DEADLINE_S, SLOW, Case, wait_until, with_machine  # noqa: E402
+from harness import Case, DEADLINE_S, SLOW, wait_until, with_faults, with_machine  # noqa: E402
 
 BYTES = 24 << 20
 
@@ -63,6 +63,7 @@ class Together(Case):
 
     def test_postcopy(self):
         """Behind the disks, when memory is left for the other side to ask for."""
+        with_faults()
         self.both(["dirty-bitmaps", "postcopy-ram"])
         p = subprocess.Popen(self.ctl("migrate", self.target.address(), "--disks", "--json", "--parameter", "downtime-limit=0"),
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
