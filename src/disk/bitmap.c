@@ -205,52 +205,57 @@ void gw_disk_bitmaps_free(struct gw_disk *d)
 /* ---- changes ------------------------------------------------------------------------------------------------------
  */
 
-enum change { REMOVE, CLEAR, ENABLE, DISABLE };
-
-static int change(struct gw_disk *d, const char *name, enum change what, struct gw_error *err)
+int gw_dirty_find_to(struct gw_disk *d, const char *name, enum gw_bitmap_change what, struct gw_disk_bitmap **ret, struct gw_error *err)
 {
     static const struct {
         unsigned needs;
         const char *text;
     } rows[] = {
-        [REMOVE] = {GW_BITMAP_IDLE | GW_BITMAP_WRITABLE, "removed"},
-        [CLEAR] = {GW_BITMAP_IDLE | GW_BITMAP_WRITABLE | GW_BITMAP_CONSISTENT, "cleared"},
-        [ENABLE] = {GW_BITMAP_IDLE | GW_BITMAP_CONSISTENT, "enabled"},
-        [DISABLE] = {GW_BITMAP_IDLE | GW_BITMAP_CONSISTENT, "disabled"},
+        [GW_BITMAP_REMOVE] = {GW_BITMAP_IDLE | GW_BITMAP_WRITABLE, "removed"},
+        [GW_BITMAP_CLEAR] = {GW_BITMAP_IDLE | GW_BITMAP_WRITABLE | GW_BITMAP_CONSISTENT, "cleared"},
+        [GW_BITMAP_ENABLE] = {GW_BITMAP_IDLE | GW_BITMAP_CONSISTENT, "enabled"},
+        [GW_BITMAP_DISABLE] = {GW_BITMAP_IDLE | GW_BITMAP_CONSISTENT, "disabled"},
+        [GW_BITMAP_MERGE] = {GW_BITMAP_IDLE | GW_BITMAP_WRITABLE | GW_BITMAP_CONSISTENT, "merged into"},
     };
+
+    return gw_dirty_find(d, name, rows[what].needs, rows[what].text, ret, err);
+}
+
+static int change(struct gw_disk *d, const char *name, enum gw_bitmap_change what, struct gw_error *err)
+{
     struct gw_disk_bitmap *b;
     int r;
 
     pthread_mutex_lock(&d->lock);
-    r = gw_dirty_find(d, name, rows[what].needs, rows[what].text, &b, err);
-    if (r >= 0 && what == REMOVE)
+    r = gw_dirty_find_to(d, name, what, &b, err);
+    if (r >= 0 && what == GW_BITMAP_REMOVE)
         drop(d, b);
-    else if (r >= 0 && what == CLEAR)
+    else if (r >= 0 && what == GW_BITMAP_CLEAR)
         gw_bits_clear_all(b->bits);
     else if (r >= 0)
-        b->enabled = what == ENABLE;
+        b->enabled = what == GW_BITMAP_ENABLE;
     pthread_mutex_unlock(&d->lock);
     return r;
 }
 
 int gw_disk_bitmap_remove(struct gw_disk *d, const char *name, struct gw_error *err)
 {
-    return change(d, name, REMOVE, err);
+    return change(d, name, GW_BITMAP_REMOVE, err);
 }
 
 int gw_disk_bitmap_clear(struct gw_disk *d, const char *name, struct gw_error *err)
 {
-    return change(d, name, CLEAR, err);
+    return change(d, name, GW_BITMAP_CLEAR, err);
 }
 
 int gw_disk_bitmap_enable(struct gw_disk *d, const char *name, struct gw_error *err)
 {
-    return change(d, name, ENABLE, err);
+    return change(d, name, GW_BITMAP_ENABLE, err);
 }
 
 int gw_disk_bitmap_disable(struct gw_disk *d, const char *name, struct gw_error *err)
 {
-    return change(d, name, DISABLE, err);
+    return change(d, name, GW_BITMAP_DISABLE, err);
 }
 
 int gw_disk_bitmap_mark(struct gw_disk *d, const char *name, bool inconsistent, bool read_only, struct gw_error *err)
@@ -299,7 +304,7 @@ void gw_dirty_merge(const struct gw_disk_bitmap *to, const struct gw_disk_bitmap
 int gw_dirty_find_both(struct gw_disk *d, const char *name, struct gw_disk *from_disk, const char *from, struct gw_disk_bitmap **ret_to,
                        struct gw_disk_bitmap **ret_from, struct gw_error *err)
 {
-    int r = gw_dirty_find(d, name, GW_BITMAP_IDLE | GW_BITMAP_WRITABLE | GW_BITMAP_CONSISTENT, "merged into", ret_to, err);
+    int r = gw_dirty_find_to(d, name, GW_BITMAP_MERGE, ret_to, err);
 
     if (r >= 0)
         r = gw_dirty_find(from_disk, from, GW_BITMAP_CONSISTENT, "merged", ret_from, err);

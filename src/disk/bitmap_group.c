@@ -71,15 +71,6 @@ static int merge(struct made *m, struct gw_error *err)
 
 static int change(struct made *m, struct gw_error *err)
 {
-    static const struct {
-        unsigned needs;
-        const char *text;
-    } rows[] = {
-        [GW_BITMAP_REMOVE] = {GW_BITMAP_IDLE | GW_BITMAP_WRITABLE, "removed"},
-        [GW_BITMAP_CLEAR] = {GW_BITMAP_IDLE | GW_BITMAP_WRITABLE | GW_BITMAP_CONSISTENT, "cleared"},
-        [GW_BITMAP_ENABLE] = {GW_BITMAP_IDLE | GW_BITMAP_CONSISTENT, "enabled"},
-        [GW_BITMAP_DISABLE] = {GW_BITMAP_IDLE | GW_BITMAP_CONSISTENT, "disabled"},
-    };
     const struct gw_bitmap_action *a = &m->action;
     int r;
 
@@ -87,7 +78,7 @@ static int change(struct made *m, struct gw_error *err)
         return add(m, err);
     if (a->change == GW_BITMAP_MERGE)
         return merge(m, err);
-    r = gw_dirty_find(a->disk, a->config.name, rows[a->change].needs, rows[a->change].text, &m->bitmap, err);
+    r = gw_dirty_find_to(a->disk, a->config.name, a->change, &m->bitmap, err);
     if (r < 0)
         return r;
     m->enabled = m->bitmap->enabled;

@@ -16,6 +16,8 @@ enum { GW_BITMAP_IDLE = 1, GW_BITMAP_WRITABLE = 2, GW_BITMAP_CONSISTENT = 4 };
 /* what: "cleared". -ENOENT, -EBUSY, -EROFS, -ESTALE. */
 int gw_dirty_find(struct gw_disk *d, const char *name, unsigned needs, const char *what, struct gw_disk_bitmap **ret,
                    struct gw_error *err);
+/* The same for what a change needs (no ADD). */
+int gw_dirty_find_to(struct gw_disk *d, const char *name, enum gw_bitmap_change what, struct gw_disk_bitmap **ret, struct gw_error *err);
 /* Not in the disk's list yet; successor: with one. */
 int gw_dirty_make(struct gw_disk *d, const struct gw_bitmap_config *config, bool successor, struct gw_disk_bitmap **ret,
                    struct gw_error *err);
