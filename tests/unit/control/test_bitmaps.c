@@ -2,35 +2,15 @@
  *
  * block-dirty-bitmap-*, query-block, query-named-block-nodes, and the parameter block-bitmap-mapping.
  */
-#include "rig.h"
-
-#include "disk/disk.h"
+#include "with_disk.h"
 
 #define DO(name, more) "{\"execute\":\"block-dirty-bitmap-" name "\",\"arguments\":{\"node\":\"n0\"," more "}}"
 #define INFO(rest) "[{\"busy\":false,\"count\":" rest "]"
 #define NODES(list) "{\"return\":[{\"dirty-bitmaps\":" list ",\"image\":{\"virtual-size\":1048576},\"node-name\":\"n0\",\"ro\":true}]}"
 
-static int read_disk(void *opaque, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
-{
-    return 0;
-}
-
 static int up(void **state)
 {
-    static const struct gw_disk_ops ops = {GW_SIZED(struct gw_disk_ops), .read = read_disk};
-    struct gw_disk_desc desc = {.device = "d0", .node = "n0", .bytes = 1 << 20, .ops = &ops};
-    int r = rig_up(state);
-
-    return r ? r : gw_disk_new(&desc, &((struct rig *)*state)->vm.disk, NULL);
-}
-
-static int down(void **state)
-{
-    struct gw_disk *disk = ((struct rig *)*state)->vm.disk;
-    int r = rig_down(state);
-
-    gw_disk_free(disk);
-    return r;
+    return up_with_disk(state, "n0");
 }
 
 static void test_changes(void **state)
@@ -128,7 +108,7 @@ static void test_mapping_is_told(void **state)
     bye(cl);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, up, down)
+#define T(f) cmocka_unit_test_setup_teardown(f, up, down_with_disk)
 
 int main(void)
 {

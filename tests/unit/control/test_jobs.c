@@ -2,9 +2,7 @@
  *
  * Jobs: their states as events and in query-jobs, until they are dismissed; IDs; what is refused while one is under way.
  */
-#include "rig.h"
-
-#include "disk/disk.h"
+#include "with_disk.h"
 
 #define DELETE(id, tag)                                                                                                            \
     "{\"execute\":\"snapshot-delete\",\"arguments\":{\"job-id\":\"" id "\",\"tag\":\"" tag "\",\"devices\":[\"d0\"]}}"
@@ -16,30 +14,9 @@
 #define CANCEL(id)  "{\"execute\":\"job-cancel\",\"arguments\":{\"id\":\"" id "\"}}"
 #define QUERY       "{\"execute\":\"query-jobs\"}"
 
-static int disk_read(void *opaque, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
-{
-    return 0;
-}
-
 static int up(void **state)
 {
-    static const struct gw_disk_ops ops = {GW_SIZED(struct gw_disk_ops), .read = disk_read};
-    struct gw_disk_desc desc = {.device = "d0", .bytes = 1 << 20, .ops = &ops};
-    int r = rig_up(state);
-
-    return r ? r : gw_disk_new(&desc, &((struct rig *)*state)->vm.disk, NULL);
-}
-
-static int down(void **state)
-{
-    struct rig *rig = *state;
-    struct gw_disk *disk = rig->vm.disk;
-    int r;
-
-    atomic_store(&rig->vm.snapshot_held, false);
-    r = rig_down(state);
-    gw_disk_free(disk);
-    return r;
+    return up_with_disk(state, NULL);
 }
 
 static void test_states(void **state)
@@ -111,7 +88,7 @@ static void test_end(void **state)
     bye(cl);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, up, down)
+#define T(f) cmocka_unit_test_setup_teardown(f, up, down_with_disk)
 
 int main(void)
 {

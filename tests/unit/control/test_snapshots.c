@@ -2,37 +2,14 @@
  *
  * snapshot-save, -load and -delete: what the engine is asked for, events, and arguments that are refused.
  */
-#include "rig.h"
-
-#include "disk/disk.h"
+#include "with_disk.h"
 
 #define DO(what, id, more) "{\"execute\":\"snapshot-" what "\",\"arguments\":{\"job-id\":\"" id "\",\"tag\":\"s\"," more "}}"
 #define STATUS(id, name)   check_event(cl, "JOB_STATUS_CHANGE", "{\"id\":\"" id "\",\"status\":\"" name "\"}")
 
-static int disk_read(void *opaque, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
-{
-    return 0;
-}
-
 static int up(void **state)
 {
-    static const struct gw_disk_ops ops = {GW_SIZED(struct gw_disk_ops), .read = disk_read};
-    struct gw_disk_desc desc = {.device = "d0", .node = "n0", .bytes = 1 << 20, .ops = &ops};
-    int r = rig_up(state);
-
-    return r ? r : gw_disk_new(&desc, &((struct rig *)*state)->vm.disk, NULL);
-}
-
-static int down(void **state)
-{
-    struct rig *rig = *state;
-    struct gw_disk *disk = rig->vm.disk;
-    int r;
-
-    atomic_store(&rig->vm.snapshot_held, false);
-    r = rig_down(state);
-    gw_disk_free(disk);
-    return r;
+    return up_with_disk(state, "n0");
 }
 
 /* The job ends well, with STOP and RESUME where the machine is told to stand. */
@@ -122,7 +99,7 @@ static void test_refused(void **state)
     bye(cl);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, up, down)
+#define T(f) cmocka_unit_test_setup_teardown(f, up, down_with_disk)
 
 int main(void)
 {

@@ -2,34 +2,14 @@
  *
  * transaction: all of its changes of dirty bitmaps, or none, and what is refused.
  */
-#include "rig.h"
-
-#include "disk/disk.h"
+#include "with_disk.h"
 
 #define DO(actions)  "{\"execute\":\"transaction\",\"arguments\":{\"actions\":[" actions "]}}"
 #define A(what, more) "{\"type\":\"block-dirty-bitmap-" what "\",\"data\":{\"node\":\"n0\"," more "}}"
 
-static int read_disk(void *opaque, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
-{
-    return 0;
-}
-
 static int up(void **state)
 {
-    static const struct gw_disk_ops ops = {GW_SIZED(struct gw_disk_ops), .read = read_disk};
-    struct gw_disk_desc desc = {.device = "d0", .node = "n0", .bytes = 1 << 20, .ops = &ops};
-    int r = rig_up(state);
-
-    return r ? r : gw_disk_new(&desc, &((struct rig *)*state)->vm.disk, NULL);
-}
-
-static int down(void **state)
-{
-    struct gw_disk *disk = ((struct rig *)*state)->vm.disk;
-    int r = rig_down(state);
-
-    gw_disk_free(disk);
-    return r;
+    return up_with_disk(state, "n0");
 }
 
 /* "a 4096, " for each: how much is dirty, with ! where it does not record. */
@@ -85,8 +65,8 @@ static void test_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_backup, up, down),
-        cmocka_unit_test_setup_teardown(test_none, up, down),
+        cmocka_unit_test_setup_teardown(test_backup, up, down_with_disk),
+        cmocka_unit_test_setup_teardown(test_none, up, down_with_disk),
     };
 
     return cmocka_run_group_tests_name("control/transaction", tests, NULL, NULL);
