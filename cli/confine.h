@@ -40,10 +40,6 @@ struct gw_confine {
      .help = "Give up the system calls that are not needed: auto (usual) as far as this system allows it, on: or fail."}
 #define GW_CONFINE_USER_OPTION(confine)                                                                                \
     {"user", .text = &(confine)->user, .value = "USER", .help = "For root: go on as this user once everything is open."}
-/* For a command that prints its help itself (gw_cli_options). */
-#define GW_CONFINE_HELP                                                                                                \
-    "  --sandbox WHEN           auto (usual): give up the system calls that are not needed, as far as that is possible\n" \
-    "                           here; on: or fail; off: nothing\n"
 
 /* For the table of options; opaque is the struct. */
 enum gw_cli_taken gw_confine_take(void *opaque, char *value);

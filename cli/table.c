@@ -314,7 +314,7 @@ static int check_sub(int argc, char **argv, const struct gw_cli_command *c, cons
     return r;
 }
 
-static int parse(int argc, char **argv, const struct gw_cli_command *command, int (*usage)(FILE *to))
+int gw_cli_parse(int argc, char **argv, const struct gw_cli_command *command)
 {
     struct option longs[GW_CLI_OPTIONS_MAX + 2] = {{0}};
     char letters[2 * GW_CLI_OPTIONS_MAX + 3];
@@ -322,35 +322,21 @@ static int parse(int argc, char **argv, const struct gw_cli_command *command, in
     bool given[GW_CLI_OPTIONS_MAX] = {false};
     int c, r = -1;
 
+    if (argc == 2 && gw_cli_complete(argv[0], argv[1], command))
+        return GW_EXIT_DONE;
     gw_cli_list(&list, command->options);
     describe(&list, longs, letters);
     while (r < 0 && (c = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
         if (c == 'h')
-            return usage ? usage(stdout) : help(argc, argv, command, optarg);
+            return help(argc, argv, command, optarg);
         if (c == '?' || c == ':')
             return not_taken(argv[0], &list, c, argv[optind - 1]);
         given[index_of(&list, c)] = true;
         r = set(argv[0], list.option[index_of(&list, c)], optarg);
     }
-    if (r >= 0 || usage)
+    if (r >= 0)
         return r;
     if (command->subs && !command->subs_parse)
         return check_sub(argc, argv, command, &list, given);
     return command->arguments ? gw_cli_arguments(argc, argv, "", command->arguments) : -1;
-}
-
-int gw_cli_parse(int argc, char **argv, const struct gw_cli_command *command)
-{
-    if (argc == 2 && gw_cli_complete(argv[0], argv[1], command))
-        return GW_EXIT_DONE;
-    return parse(argc, argv, command, NULL);
-}
-
-int gw_cli_options(int argc, char **argv, const struct gw_cli_option *options, int (*usage)(FILE *to))
-{
-    const struct gw_cli_command command = {.options = options};
-
-    if (argc == 2 && gw_cli_complete(argv[0], argv[1], &command))
-        return GW_EXIT_DONE;
-    return parse(argc, argv, &command, usage);
 }

@@ -71,8 +71,6 @@ struct gw_cli_command {
 /* -1: all is set, and argv[optind] is the first argument; else the exit status: help was asked for and given, or something was
  * wrong and was told. */
 int gw_cli_parse(int argc, char **argv, const struct gw_cli_command *command);
-/* The same without help texts: `usage` prints all of them. */
-int gw_cli_options(int argc, char **argv, const struct gw_cli_option *options, int (*usage)(FILE *to));
 
 /* Whether argv[optind] and what follows are these arguments. what stands in front of the message, "migrate: "; may be "". -1:
  * they are; else it was told which is missing or surplus. */

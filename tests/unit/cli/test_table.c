@@ -137,30 +137,6 @@ static void test_sub(void **state)
     wrong(&sub, "--help=svae", "did you mean save?");
 }
 
-/* A command that was not converted. */
-static int usage_asked;
-
-static int usage(FILE *to)
-{
-    usage_asked++;
-    return GW_EXIT_DONE;
-}
-
-static void test_without_help(void **state)
-{
-    static const struct gw_cli_option old[] = {{"json", .flag = &got.json}, {"text", .text = &got.text}, {0}};
-    char *argv[] = {(char *)"godwit do", (char *)"a", (char *)"--json", (char *)"b", NULL};
-    char *help[] = {(char *)"godwit do", (char *)"--help", NULL};
-
-    optind = 0;
-    got.json = false;
-    assert_int_equal(gw_cli_options(4, argv, old, usage), -1); /* its arguments are its own */
-    assert_true(got.json && optind == 2 && !usage_asked);
-    optind = 0;
-    assert_int_equal(gw_cli_options(2, help, old, usage), GW_EXIT_DONE);
-    assert_int_equal(usage_asked, 1);
-}
-
 static void test_words(void **state)
 {
     const char *words = " one  two", *word;
@@ -177,8 +153,7 @@ static void test_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_taken), cmocka_unit_test(test_repeated), cmocka_unit_test(test_wrong),
-                                       cmocka_unit_test(test_sub),
-                                       cmocka_unit_test(test_without_help), cmocka_unit_test(test_words)};
+                                       cmocka_unit_test(test_sub), cmocka_unit_test(test_words)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
