@@ -13,12 +13,14 @@
 #include "built.h"
 #include "cmd.h"
 #include "examine.h"
+#include "help.h"
 #include "host.h"
 #include "shown.h"
 #include "table.h"
 
 #define COMMAND   "check"
 #define NEEDS_MAX 32
+#define BELOW     8 /* column of what stands below a fact */
 
 struct check {
     const char *directory;
@@ -63,23 +65,6 @@ static bool needed(const struct check *c, const char *name)
     return false;
 }
 
-/* Below a fact, in lines of at most 80 columns. */
-static void print_below(const char *text)
-{
-    const size_t room = 80 - 8;
-
-    while (*text) {
-        size_t n = strlen(text);
-
-        if (n > room)
-            for (n = room; n > 1 && text[n] != ' '; n--)
-                ;
-        printf("        %.*s\n", (int)n, text);
-        text += n;
-        text += strspn(text, " ");
-    }
-}
-
 static void tell(struct check *c, const struct gw_host_fact *f, const struct gw_host_answer *a)
 {
     bool lacking = !a->there && needed(c, f->name);
@@ -97,7 +82,8 @@ static void tell(struct check *c, const struct gw_host_fact *f, const struct gw_
     printf("%-3s %-17s %s\n", a->there ? "yes" : "no", f->name, gw_shown(a->detail));
     if (!a->there) {
         snprintf(more, sizeof more, "%sfor %s%s%s", lacking ? "NEEDED " : "", f->use, *a->advice ? ": " : "", a->advice);
-        print_below(more);
+        printf("%*s", BELOW, "");
+        gw_cli_wrap(stdout, more, BELOW, BELOW);
     }
 }
 
