@@ -15,11 +15,10 @@ told on a machine that is slow or busy. Nothing is ever run twice.
 CC in the environment chooses another compiler, as `CC=clang check.py`; what it makes is in a folder of its own (build/check-clang).
 
 Suites (in meson.build) that mean something here: `plain` runs in the plain build only, `one-thread` not under TSan, which
-has nothing to see there, `soak` runs only with --soak, `waits` mostly sleeps (time-outs are its subject) and runs beside the
-others, `native` does not run in an emulator.
+has nothing to see there, `soak` runs only with --soak, `waits` mostly sleeps (time-outs are its subject) and is started first,
+`native` does not run in an emulator.
 """
 import argparse
-import concurrent.futures
 import glob
 import json
 import os
@@ -32,6 +31,7 @@ import sys
 import threading
 import time
 
+import crowd
 import watch
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -419,7 +419,7 @@ def main():
     ap.add_argument("--builds", default=",".join(BUILDS))
     ap.add_argument("--soak", action="store_true", help="the long runs instead")
     ap.add_argument("--list", action="store_true", help="show what would run, without building anything")
-    ap.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    ap.add_argument("--jobs", type=int, help="always so many at a time; usual: one for each processor, and more while processors are idle")
     args = ap.parse_args()
     began = time.monotonic()
     reports, programs, built = [], [], []
@@ -466,14 +466,12 @@ def main():
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, Running.end_all)
-    # The long ones first, so that the end is not a wait for one of them.
-    programs.sort(key=lambda p: -p.limits.wall_s)
-    # Never run() here: signals come to this thread, and what handles them takes the lock that run() holds.
-    pool_of = concurrent.futures.ThreadPoolExecutor
-    with pool_of(max_workers=max(1, args.jobs)) as pool, pool_of(max_workers=2) as sleepers:
-        for future in concurrent.futures.as_completed([(sleepers if p.waits else pool).submit(run, p) for p in programs]):
-            reports.append(future.result())
-            say_report(reports[-1])
+    # The long ones first, so that the end is not a wait for one of them; before them those that need time but no processor.
+    programs.sort(key=lambda p: (not p.waits, -p.limits.wall_s))
+    # run() in other threads: signals come to this one, and what handles them takes the lock that run() holds.
+    for report in crowd.Crowd(args.jobs).run(run, programs):
+        reports.append(report)
+        say_report(report)
 
     for r in reports:
         if r.failures:

@@ -561,9 +561,12 @@ class Case(unittest.TestCase):
             return super().run(result)
         finally:
             if len(result.failures) + len(result.errors) > bad:
-                for p in self.processes:
-                    print("---- %s: %s\n%s" % (p.role, " ".join(p.argv), p.text().rstrip()))
+                self.show_processes()
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def show_processes(self):
+        for p in self.processes:
+            print("---- %s: %s\n%s" % (p.role, " ".join(p.argv), p.text().rstrip()))
 
     def close_all(self):
         wrong = []
@@ -593,6 +596,7 @@ class Case(unittest.TestCase):
         try:
             yield
         except AssertionError as e:
+            self.show_processes()  # the next one of its kind takes their place
             raise AssertionError("%s: %s" % (what, e)) from e
 
     def assert_same_ram(self, got, expected, text=""):
