@@ -61,10 +61,11 @@ static int put_before(struct gw_send *s, struct gw_error *err)
     int r = gw_send_last_parts(s, true, err);
 
     /* What is due of a large host page is all of it, and discarded as a whole. */
-    if (r >= 0)
+    if (r >= 0) {
+        gw_requests_owe_one(s->plan.requests);
         gw_requests_open(s->plan.requests);
-    if (r >= 0)
         r = gw_send_giveback_begin(s, err);
+    }
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++)
         if (s->plan.live[i]->ops->hand_over)
             r = s->plan.live[i]->ops->hand_over(s->plan.live[i], &s->writer, &commands, err);

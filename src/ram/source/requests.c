@@ -14,6 +14,7 @@ struct gw_requests {
     struct gw_ram *ram;
     bool open;
     bool held;
+    struct gw_ram_block *some; /* the first one that goes and has pages */
     enum gw_requests_kind kind; /* of the last batch */
     struct request rest;       /* of a host page that was begun; first == end: none was */
     struct request neighbours; /* of the last page that was asked for */
@@ -170,6 +171,17 @@ uint64_t gw_requests_count(struct gw_requests *q)
 
 /* ---- the source -------------------------------------------------------------------------------------------------- */
 
+static int begin(struct gw_source *source, const bool *goes, struct gw_error *err)
+{
+    struct gw_requests *q = of(source);
+
+    q->some = NULL;
+    for (unsigned i = 0; i < q->ram->count && !q->some; i++)
+        if (goes[i] && q->ram->blocks[i]->pages)
+            q->some = q->ram->blocks[i];
+    return q->inner->begin(q->inner, goes, err);
+}
+
 void gw_requests_open(struct gw_requests *q)
 {
     for (unsigned i = 0; i < q->ram->count; i++) {
@@ -183,6 +195,17 @@ void gw_requests_open(struct gw_requests *q)
         }
     }
     q->open = true;
+}
+
+void gw_requests_owe_one(struct gw_requests *q)
+{
+    uint64_t first, end;
+
+    for (unsigned i = 0; i < q->ram->count; i++)
+        if (q->inner->due(q->inner, q->ram->blocks[i], 0, &first, &end))
+            return;
+    if (q->some)
+        q->inner->owe(q->inner, q->some, 0, host_end(q, q->some, 0));
 }
 
 void gw_requests_hold(struct gw_requests *q, bool hold)
@@ -425,6 +448,7 @@ int gw_source_requests_new(struct gw_source *take_inner, struct gw_ram *ram, str
     q->ram = ram;
     gw_around_init(&q->around, take_inner);
     q->around.source.next = next;
+    q->around.source.begin = begin;
     q->around.source.free = source_free;
     q->around.source.take = NULL; /* what is asked for comes by gw_requests_ask */
     q->around.source.owe = NULL;

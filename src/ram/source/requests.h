@@ -38,6 +38,9 @@ int gw_requests_serve(struct gw_requests *q, struct gw_batch *batch, struct gw_e
 
 /* The last sync is over. Host pages of which a part is due become due as a whole. */
 void gw_requests_open(struct gw_requests *q);
+/* Before open. Where nothing is due any more, one host page becomes due. A destination that is told of no discarded page fails
+ * when its machine is to start: QEMU does, see docs/wire-format.md 10.3. */
+void gw_requests_owe_one(struct gw_requests *q);
 /* hold: only what was asked for is given, until it is let go. By the session's thread. */
 void gw_requests_hold(struct gw_requests *q, bool hold);
 /* A request of the peer. name NULL: the block of the request before. -EPROTO: there is no such block or place. Waits while

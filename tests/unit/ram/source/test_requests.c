@@ -105,6 +105,34 @@ static void test_host_pages(void **state)
         assert_true(t->given[1][i]);
 }
 
+/* Where all went already, the first host page of what goes is due again; where something is due, nothing becomes so. */
+static void test_one_is_owed(void **state)
+{
+    struct rig *t = *state;
+    uint64_t due = t->source->pending(t->source);
+
+    gw_requests_owe_one(t->requests);
+    assert_int_equal(t->source->pending(t->source), due);
+    while (take(t, 512))
+        ;
+    assert_int_equal(t->source->pending(t->source), 0);
+    gw_requests_owe_one(t->requests);
+    assert_int_equal(t->source->pending(t->source), 1);
+    gw_requests_open(t->requests);
+    memset(t->given, 0, sizeof t->given);
+    expect(t, 512, "small", 0, 1);
+    assert_int_equal(take(t, 512), 0);
+
+    t->source->end(t->source);
+    must(t->source->begin(t->source, (bool[]){false, true}, &(struct gw_error)GW_ERROR_INIT), NULL);
+    while (take(t, 512))
+        ;
+    gw_requests_owe_one(t->requests);
+    assert_int_equal(t->source->pending(t->source), PER);
+    memset(t->given, 0, sizeof t->given);
+    expect(t, 512, "large", 0, PER);
+}
+
 /* A host page of which a part went before is due again as a whole. */
 static void test_parts_become_whole(void **state)
 {
@@ -369,6 +397,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_order, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_hold, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_host_pages, open_rig, close_rig),
+        cmocka_unit_test_setup_teardown(test_one_is_owed, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_parts_become_whole, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_bad_requests, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(test_flood, open_rig, close_rig),
