@@ -105,7 +105,7 @@ class Journey(Case):
     def attempt_cancelled(self, box, role):
         """A migration that is cancelled at a random moment. The machine stays, unless it was gone before."""
         to = Box(self, role, self.options, incoming=self.incoming(role))
-        box.qmp.command("migrate", uri=to.address())
+        box.qmp.command("migrate", uri=self.goal(box, to))
         time.sleep(self.random.choice((0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2)) * self.random.random())
         try:
             box.qmp.command("migrate_cancel")
@@ -133,9 +133,13 @@ class Journey(Case):
         """Where this machine arrives."""
         return True
 
+    def goal(self, box, to):
+        """Both sides are set up; the address."""
+        return to.address()
+
     def migrate(self, box, to):
         """What became of it."""
-        box.qmp.command("migrate", uri=to.address())
+        box.qmp.command("migrate", uri=self.goal(box, to))
         return wait_until("an end", box.ended)
 
     def move(self, box, role):
