@@ -27,7 +27,6 @@ UNMIRRORED = {
 # Files that are longer than MAX_LINES. One that is split leaves this list, and none joins it.
 LONG = {
     "src/engine/send.c",
-    "src/ram/lane/lanes.c",
     "tests/errors/test_strangers.c",
     "tests/fuzz/seeds.c",
     "tests/interop/harness.py",
