@@ -20,17 +20,7 @@ UNWELCOME = {"printf", "vprintf", "fprintf", "vfprintf", "puts", "putchar", "fpu
 
 # Files that are longer than MAX_LINES. One that is split leaves this list, and none joins it.
 LONG = {
-    "tests/errors/test_strangers.c",
     "tests/fuzz/seeds.c",
-    "tests/interop/harness.py",
-    "tests/interop/none_vm.c",
-    "tests/interop/test_ctl.py",
-    "tests/sim/test_memory.c",
-    "tests/sim/test_snapshot.c",
-    "tests/unit/channel/test_listen.c",
-    "tests/unit/control/fake_engine.c",
-    "tests/unit/image/parked/test_stage.c",
-    "tests/unit/image/parked/test_write.c",
 }
 
 # Who may look which capabilities are on: plan.c and its parts decide what a session is made of, and the others see what was planned.
