@@ -157,7 +157,8 @@ int gw_options_set_capabilities(struct gw_options *o, const char *const *names, 
     hold(o);
     take_values(o, &v);
     if (o->locks)
-        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER,
+                    "a migration of this machine is under way, and keeps the capabilities it began with: set them when it is over");
     else
         r = apply_capabilities(&v, names, on, count, err);
     if (r == 0)

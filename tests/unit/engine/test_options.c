@@ -225,7 +225,8 @@ static void test_locked(void **state)
     gw_options_lock(*state, true);
     gw_options_lock(*state, false);
     assert_int_equal(gw_options_set_capability(*state, "events", true, &err), -EBUSY);
-    assert_string_equal(err.text, "a migration of this machine is under way");
+    assert_string_equal(err.text, "a migration of this machine is under way, and keeps the capabilities it began with: set them when "
+                                  "it is over");
     assert_int_equal(gw_options_set_parameter(*state, "downtime-limit", "5", &err), 0);
     gw_options_lock(*state, false);
     assert_int_equal(gw_options_set_capability(*state, "events", true, &err), 0);
