@@ -85,9 +85,10 @@ int gw_features_judge(uint64_t caps, const uint64_t *params, struct gw_error *er
         return refuse("capability mapped-ram keeps pages as they are in memory: set multifd-compression to none", err);
     if (params[GW_PARAM_MAX_CPU_THROTTLE] < params[GW_PARAM_CPU_THROTTLE_INITIAL])
         return gw_fail(err, -ERANGE, GW_BLAME_CALLER,
-                       "parameter max-cpu-throttle (%" PRIu64 ") is below cpu-throttle-initial (%" PRIu64 ")",
+                       "parameter max-cpu-throttle (%" PRIu64 ") is below cpu-throttle-initial (%" PRIu64 "): raise it, or lower the other",
                        params[GW_PARAM_MAX_CPU_THROTTLE], params[GW_PARAM_CPU_THROTTLE_INITIAL]);
     if (!gw_is_pow2(params[GW_PARAM_XBZRLE_CACHE_SIZE]))
-        return refuse("parameter xbzrle-cache-size must be a power of two, and at least a page", err);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "parameter xbzrle-cache-size: a cache of %" PRIu64 " bytes cannot be made, only "
+                       "one of a page, two, four and so on", params[GW_PARAM_XBZRLE_CACHE_SIZE]);
     return 0;
 }

@@ -127,7 +127,7 @@ int gw_option_parse(const struct gw_option_row *row, const char *text, uint64_t 
     if (r < 0)
         return bad_value(row, text, r, err);
     if (row->type == GW_PARAMETER_ENUM && n > row->max)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "parameter %s: '%s' is not supported by this build of godwit", row->name,
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "parameter %s: this build of godwit cannot do '%s': choose another value", row->name,
                        text);
     if (n < row->min || n > row->max)
         return bad_value(row, text, -ERANGE, err);

@@ -121,7 +121,7 @@ static int apply_capabilities(struct values *v, const char *const *names, const 
         if (r < 0)
             return r;
         if (on[i] && !gw_feature((enum gw_capability)c)->supported)
-            return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "capability %s is not supported by this build of godwit",
+            return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "this build of godwit cannot do what capability %s asks for: leave it off",
                            names[i]);
         v->caps = on[i] ? v->caps | 1ull << c : v->caps & ~(1ull << c);
     }
@@ -157,7 +157,8 @@ int gw_options_set_capabilities(struct gw_options *o, const char *const *names, 
     hold(o);
     take_values(o, &v);
     if (o->locks)
-        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER,
+                    "a migration of this machine is under way, and keeps the capabilities it began with: set them when it is over");
     else
         r = apply_capabilities(&v, names, on, count, err);
     if (r == 0)
@@ -196,7 +197,7 @@ static int apply_parameter(struct values *v, const char *name, const char *value
     if (r < 0)
         return r;
     if (i >= GW_OPTION_ROW_ABSENT || (!row->supported && *value))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "parameter %s is not supported by this build of godwit", name);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "this build of godwit cannot do what parameter %s asks for: leave it as it is", name);
     if (row->type == GW_PARAMETER_STRING) {
         if (strlen(value) >= GW_STRING_SIZE)
             return gw_fail(err, -ERANGE, GW_BLAME_CALLER, "parameter %s has room for %d bytes", name,
@@ -265,7 +266,7 @@ int gw_options_get_parameter(const struct gw_options *o, const char *name, char 
     if (r < 0)
         return r;
     if (i >= GW_OPTION_ROW_ABSENT)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "parameter %s is not supported by this build of godwit", name);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "this build of godwit cannot do what parameter %s asks for: leave it as it is", name);
     if (gw_option_row(i)->type == GW_PARAMETER_STRING)
         gw_options_string(o, (enum gw_string_parameter)(i - GW_OPTION_ROW_STRING), text);
     else

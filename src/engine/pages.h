@@ -32,8 +32,6 @@ struct gw_pages {
 
 /* How many the options ask for; 0: pages travel by something else. many: the address can be connected to more than once. */
 int gw_pages_count(const struct gw_vm *vm, bool many, const char *address, unsigned *ret, struct gw_error *err);
-/* preempt.c: whether there can be a channel for urgent pages, where the options ask for one. Either side. */
-int gw_preempt_check(const struct gw_vm *vm, bool many, struct gw_error *err);
 /* gw_lanes_config.open of a source (struct gw_send) and of a destination (struct gw_recv). */
 int gw_pages_dial(void *send, unsigned i, struct gw_channel **ret, struct gw_error *err);
 int gw_pages_await(void *recv, unsigned i, struct gw_channel **ret, struct gw_error *err);

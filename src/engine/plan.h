@@ -95,6 +95,14 @@ struct gw_plan_pages {
     const atomic_bool *as_is;              /* of a source: set when the peer has said that it takes packets as they are */
 };
 
+/* What a source is asked for with its start, beside the options. */
+struct gw_plan_asked {
+    const struct gw_wire_profile *peer;
+    bool many; /* the address can be connected to more than once */
+    enum gw_send_disks disks;
+    bool resume, postcopy; /* go on where one by postcopy broke off; go by postcopy from the start */
+};
+
 /* By what pages travel: the main stream; channels of their own (multifd); their places in the file that the main stream is in
  * (mapped-ram), where multifd asks for more writers only. */
 enum gw_pages_by { GW_PAGES_BY_STREAM, GW_PAGES_BY_CHANNELS, GW_PAGES_BY_FILE };
@@ -111,6 +119,12 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
 /* The section of the disks' contents; NULL: this session has none (plan_disks.c). */
 int gw_plan_disks_send(struct gw_plan *plan, struct gw_vm *vm, struct gw_live **ret, struct gw_error *err);
 int gw_plan_disks_recv(struct gw_vm *vm, struct gw_live **ret, struct gw_error *err);
+/* plan_check.c: what this machine, this peer or this address cannot do is refused before there is a plan. */
+int gw_plan_check_send(struct gw_vm *vm, const struct gw_plan_asked *asked, struct gw_error *err);
+/* Whether pages can follow while the machine runs elsewhere. Any thread. */
+int gw_plan_check_follow(struct gw_vm *vm, struct gw_error *err);
+/* Whether there can be a channel for urgent pages, where the options ask for one. Either side. */
+int gw_plan_check_urgent(const struct gw_vm *vm, bool many, struct gw_error *err);
 /* Whether disks can go as this source is asked to send them. */
 int gw_plan_check_disks(enum gw_send_disks disks, struct gw_vm *vm, const struct gw_wire_profile *peer,
                         struct gw_error *err);

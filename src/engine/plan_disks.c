@@ -44,9 +44,9 @@ int gw_plan_check_disks(enum gw_send_disks disks, struct gw_vm *vm, const struct
                        "to send disks with this migration alone (blk, inc), turn off the capability block and the "
                        "parameter block-incremental, which say the same for all");
     if (disks != GW_SEND_DISKS_AS_SET && gw_options_cap(o, GW_CAP_BACKGROUND_SNAPSHOT))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a background snapshot has no disks in it");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a background snapshot has no disks in it: send it without blk and inc");
     if (disks != GW_SEND_DISKS_AS_SET && gw_options_cap(o, GW_CAP_MAPPED_RAM))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a file of mapped-ram has no disks in it");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a file of mapped-ram has no disks in it: write it without blk and inc");
     if ((on || disks != GW_SEND_DISKS_AS_SET) && peer->no_block)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
                        "disks cannot be sent to peer %s: QEMU 9.1 and later do not take them in a migration; copy the disks by "

@@ -181,7 +181,9 @@ static int judge_zerocopy(const struct gw_vm *vm, const struct gw_plan_pages *pa
     if (!*ret)
         return 0;
     if (pages->copies)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "capability zero-copy-send needs tcp:, not %s", pages->copies);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
+                       "capability zero-copy-send needs tcp:, not %s: send to a tcp: address, or turn the capability off",
+                       pages->copies);
     /* The kernel counts two pages more for each send. */
     return gw_zerocopy_check_limit(bytes + bytes / 32, err);
 }

@@ -19,14 +19,6 @@ static int dial_again(void *opaque, enum gw_link purpose, unsigned i, struct gw_
     return gw_connect(&s->uri, s->timeout_ns, cancel, ret, err);
 }
 
-int gw_preempt_check(const struct gw_vm *vm, bool many, struct gw_error *err)
-{
-    if (gw_options_cap(vm->options, GW_CAP_POSTCOPY_PREEMPT) && !many && !vm->dial_pages.dial)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "capability postcopy-preempt: this address gives one connection only; tcp:, unix: and vsock: give more");
-    return 0;
-}
-
 int gw_preempt_open(struct gw_send *s, bool first, struct gw_error *err)
 {
     struct gw_vm *vm = s->session.vm;

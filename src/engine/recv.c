@@ -231,7 +231,7 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
     e = gw_pages_count(vm, r->listener && gw_listener_is_socket(r->listener), config->uri, &pages.count, err);
     if (e < 0)
         return e;
-    e = gw_preempt_check(vm, r->listener && gw_listener_is_socket(r->listener), err);
+    e = gw_plan_check_urgent(vm, r->listener && gw_listener_is_socket(r->listener), err);
     if (e < 0)
         return e;
     r->classify = (struct gw_classify){.any_uuid = vm->guest->at_rest, .pages = pages.count};

@@ -78,69 +78,6 @@ void gw_send_sleep(struct gw_send *s, uint64_t ns)
     pthread_mutex_unlock(&s->session.lock);
 }
 
-void gw_send_publish(struct gw_send *s)
-{
-    struct gw_stats *st = &s->session.stats;
-    uint32_t page = s->session.vm->ram.page_bytes;
-    uint64_t t = now(s);
-    struct gw_progress c = gw_plan_progress(&s->plan);
-    bool runs = gw_vm_running(s->session.vm);
-    struct gw_account_sums sent;
-    uint64_t ram;
-
-    gw_account_read(&s->account, &sent);
-    ram = sent.by[GW_CAUSE_RAM_META] + sent.by[GW_CAUSE_RAM_PAGE] + sent.by[GW_CAUSE_RAM_ZERO] + sent.by[GW_CAUSE_RAM_CODED];
-    pthread_mutex_lock(&s->session.lock);
-    st->transferred_bytes = sent.bytes;
-    memcpy(st->bytes_by, sent.by, sizeof st->bytes_by);
-    st->remaining_bytes = c.remaining_bytes;
-    st->total_bytes = c.total_bytes;
-    st->duplicate_pages = c.zero_pages;
-    st->normal_pages = c.plain_pages;
-    st->normal_bytes = c.plain_pages * page;
-    st->packed_pages = c.packed_pages;
-    st->skipped_pages = c.skipped_pages;
-    st->multifd_bytes = c.channel_bytes;
-    st->dirty_sync_missed_zero_copy = c.missed_zero_copy;
-    st->xbzrle = c.xbzrle;
-    st->compression = c.compression;
-    st->disk = c.disk;
-    st->dirty_sync_count = s->syncs;
-    st->page_size = page;
-    st->pages_per_second = s->bandwidth.pages_per_s;
-    st->mbps = gw_window_mbps(&s->window);
-    *(runs ? &st->precopy_bytes : s->postcopy && s->followed ? &st->postcopy_bytes : &st->downtime_bytes) += ram - s->ram_bytes;
-    st->postcopy_requests = s->plan.requests ? gw_requests_count(s->plan.requests) : 0;
-    s->ram_bytes = ram;
-    gw_earlier_add(s->earlier, st);
-    st->cpu_throttle_percentage = s->throttle.percent;
-    st->total_time_ns = t - s->began_ns;
-    if (s->active_ns && !s->earlier)
-        st->setup_time_ns = s->active_ns - s->started_ns;
-    gw_history_sample(&s->history, (struct gw_sample){t, sent.bytes, st->remaining_bytes, 0, s->throttle.percent},
-                      !runs);
-    pthread_mutex_unlock(&s->session.lock);
-}
-
-void gw_send_lap(struct gw_send *s, enum gw_downtime cause)
-{
-    uint64_t t = now(s);
-
-    s->downtime_by[cause] += t - s->lap_ns;
-    s->lap_ns = t;
-}
-
-void gw_send_downtime(struct gw_send *s, enum gw_downtime cause)
-{
-    struct gw_stats *st = &s->session.stats;
-
-    gw_send_lap(s, cause);
-    pthread_mutex_lock(&s->session.lock);
-    st->downtime_ns = s->lap_ns - s->stop_ns;
-    memcpy(st->downtime_by, s->downtime_by, sizeof st->downtime_by);
-    pthread_mutex_unlock(&s->session.lock);
-}
-
 static int run(struct gw_send *s, struct gw_error *err)
 {
     int r;
@@ -193,7 +130,6 @@ static void settle(struct gw_send *s, int r)
     if (gw_session_phase(x) == GW_PHASE_SENT && vm->ops->handed_over)
         vm->ops->handed_over(vm->opaque, GW_HAND_OVER_LEFT);
 }
-
 
 #define UNREAD_BYTES (32u << 20)
 
@@ -263,34 +199,6 @@ static void *send_main(void *arg)
     return NULL;
 }
 
-/* To turn on what does nothing would be found out when it is too late. */
-static int check_throttles(const struct gw_vm *vm, struct gw_error *err)
-{
-    if (gw_options_cap(vm->options, GW_CAP_AUTO_CONVERGE) && !vm->ops->throttle)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "capability auto-converge: this machine's vCPUs cannot be throttled");
-    if (gw_options_cap(vm->options, GW_CAP_DIRTY_LIMIT) && !vm->ops->dirty_limit)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "capability dirty-limit: what this machine's vCPUs dirty cannot be limited");
-    return 0;
-}
-
-/* The flags of a block may change in another thread, under the lock. */
-static const struct gw_ram_block *persistent(struct gw_vm *vm)
-{
-    const struct gw_ram_block *b;
-
-    pthread_mutex_lock(&vm->ram.lock);
-    b = gw_ram_persistent(&vm->ram);
-    pthread_mutex_unlock(&vm->ram.lock);
-    return b;
-}
-
-static int refuse_persistent(const struct gw_ram_block *b, struct gw_error *err)
-{
-    return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
-                   "RAM block %s is on persistent memory, whose pages cannot follow a guest that runs: this machine goes without postcopy",
-                   b->name);
-}
-
 /* It can be connected to more than once. */
 static bool is_many(const struct gw_uri *uri)
 {
@@ -300,13 +208,14 @@ static bool is_many(const struct gw_uri *uri)
 static int prepare(struct gw_send *s, const struct gw_send_config *config, struct gw_error *err)
 {
     struct gw_plan_pages pages = {.lanes = {.open = gw_pages_dial, .opaque = s, .account = &s->account}};
+    struct gw_plan_asked asked;
     int r;
 
     s->profile = gw_wire_profile(config->peer ? config->peer : "godwit");
     if (!s->profile)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no peer is called %s: 7.2, 8.1, 9.0, 10.0, godwit", config->peer);
     if (!config->uri == !config->take_channel)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "either a URI or a channel says where to send to");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "name either a URI or a channel to send to, one of the two");
     if (config->uri) {
         r = gw_uri_parse(config->uri, &s->uri, err);
         if (r >= 0)
@@ -315,26 +224,14 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
             return r;
         s->has_uri = true;
     }
-    r = check_throttles(s->session.vm, err);
-    if (r < 0)
-        return r;
-    if (s->profile->no_compressed_pages && gw_options_cap(s->session.vm->options, GW_CAP_COMPRESS))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
-                       "capability compress: QEMU 9.1 and later refuse compressed pages; turn the capability off, or name "
-                       "another peer than %s", s->profile->name);
-    r = gw_plan_check_disks(config->disks, s->session.vm, s->profile, err);
+    asked = (struct gw_plan_asked){.peer = s->profile, .many = s->has_uri && is_many(&s->uri), .disks = config->disks,
+                                   .resume = config->resume, .postcopy = config->postcopy};
+    r = gw_plan_check_send(s->session.vm, &asked, err);
     if (r < 0)
         return r;
     s->plan.disks = config->disks;
     s->resume = config->resume;
     s->postcopy_asked = config->postcopy;
-    if ((s->resume || s->postcopy_asked) && !gw_options_cap(s->session.vm->options, GW_CAP_POSTCOPY_RAM))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "to %s needs the capability postcopy-ram",
-                       s->resume ? "resume" : "go by postcopy from the start");
-    if (s->resume && !s->session.vm->guest->at_rest && gw_vm_running(s->session.vm))
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "to resume: the machine runs here, so it is not the one that waits there");
-    if (s->postcopy_asked && persistent(s->session.vm))
-        return refuse_persistent(persistent(s->session.vm), err);
     s->timeout_ns = config->progress_timeout_ns == UINT64_MAX ? 0
                     : config->progress_timeout_ns             ? config->progress_timeout_ns
                                                               : DEFAULT_TIMEOUT_NS;
@@ -348,11 +245,8 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
     }
     pages.profile = gw_wire_profile_multifd(s->profile, s->session.vm->machine);
     s->preempt_first = pages.profile->preempt_first;
-    r = gw_preempt_check(s->session.vm, s->has_uri && is_many(&s->uri), err);
-    if (r < 0)
-        return r;
     pages.as_is = &s->rp.as_is;
-    r = gw_pages_count(s->session.vm, s->has_uri && is_many(&s->uri), config->uri, &pages.count, err);
+    r = gw_pages_count(s->session.vm, asked.many, config->uri, &pages.count, err);
     if (r < 0)
         return r;
     if (s->has_uri && s->uri.kind != GW_URI_TCP)
@@ -454,7 +348,8 @@ int gw_send_continue(struct gw_send *s, struct gw_error *err)
 
     pthread_mutex_lock(&s->session.lock);
     if (s->session.phase != GW_PHASE_PAUSED)
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no migration that waits for this: its state is %s",
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the migration is in state %s, and goes on by itself: only one that stopped before the switch-over "
+                    "(capability pause-before-switchover) has to be continued",
                     gw_status_name(gw_phase_row(s->session.phase)->status));
     else
         s->go_on = true;
@@ -466,19 +361,21 @@ int gw_send_continue(struct gw_send *s, struct gw_error *err)
 int gw_send_start_postcopy(struct gw_send *s, struct gw_error *err)
 {
     struct gw_session *x = &s->session;
-    const struct gw_ram_block *stays = persistent(x->vm);
-    int r = 0;
+    struct gw_error why = GW_ERROR_INIT;
+    int r = gw_plan_check_follow(x->vm, &why);
 
     pthread_mutex_lock(&x->lock);
     if (!s->plan.requests)
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "capability postcopy-ram is off: it is turned on before the migration starts");
+        r = gw_fail(&why, -EINVAL, GW_BLAME_CALLER,
+                    "this migration began without capability postcopy-ram, so it cannot end by postcopy: cancel it, turn the "
+                    "capability on, and start again");
     else if (gw_phase_row(x->phase)->status != GW_STATUS_SETUP && x->phase != GW_PHASE_ACTIVE)
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the migration is in state %s: it is too late for a switch to postcopy",
+        r = gw_fail(&why, -EINVAL, GW_BLAME_CALLER, "the migration is in state %s: it is too late for a switch to postcopy",
                     gw_status_name(gw_phase_row(x->phase)->status));
-    else if (stays)
-        r = refuse_persistent(stays, err);
-    else
+    if (r >= 0)
         s->postcopy_asked = true;
+    else if (err)
+        *err = why;
     pthread_cond_broadcast(&x->changed);
     pthread_mutex_unlock(&x->lock);
     return r;
@@ -494,7 +391,8 @@ int gw_send_pause(struct gw_send *s, struct gw_error *err)
     pthread_mutex_unlock(&x->lock);
     if (phase != GW_PHASE_POSTCOPY && phase != GW_PHASE_RECONNECT && phase != GW_PHASE_RECOVER)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "the migration is %s: only one by postcopy can be paused, once the machine runs at the destination",
+                       "the migration is in state %s: a pause breaks the connection of one by postcopy whose machine runs at the "
+                       "destination already; cancel any other",
                        gw_status_name(gw_phase_row(phase)->status));
     gw_session_yank(x);
     return 0;
@@ -523,26 +421,6 @@ bool gw_send_confirmed(struct gw_send *s)
     confirmed = s->session.phase == GW_PHASE_SENT && s->confirmed;
     pthread_mutex_unlock(&s->session.lock);
     return confirmed;
-}
-
-void gw_send_stats_sized(struct gw_send *s, struct gw_stats *ret_stats, size_t stats_bytes)
-{
-    struct gw_session *x = &s->session;
-    struct gw_stats stats;
-
-    pthread_mutex_lock(&x->lock);
-    stats = x->stats;
-    if (!x->ended)
-        stats.total_time_ns = now(s) - s->began_ns;
-    pthread_mutex_unlock(&x->lock);
-    gw_sized_out(ret_stats, stats_bytes, &stats, sizeof stats);
-}
-
-void gw_send_history_sized(struct gw_send *s, struct gw_history *ret_history, size_t history_bytes)
-{
-    pthread_mutex_lock(&s->session.lock);
-    gw_sized_out(ret_history, history_bytes, &s->history.h, sizeof s->history.h);
-    pthread_mutex_unlock(&s->session.lock);
 }
 
 struct gw_send *gw_send_free(struct gw_send *s)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * send: the source's session, split along its phases: send.c (API, life), setup.c (connect, head, set-up),
+ * send: the source's session, split along its phases: send.c (API, life), figures.c (statistics), setup.c (connect, head, set-up),
  * iterate.c (rounds), tend.c (convergence that is tended), switchover.c (stop, last data, answer); snapshot.c instead of the
  * last two; postcopy.c and resume.c. This is what they share.
  */
@@ -178,6 +178,7 @@ int gw_send_stay(struct gw_vm *vm, const struct gw_send_stay *how, struct gw_sen
 int gw_send_connect(struct gw_send *s, struct gw_error *err);
 int gw_send_begin_writing(struct gw_send *s, struct gw_error *err);
 
+/* figures.c. */
 /* Puts fresh figures into session.stats. */
 void gw_send_publish(struct gw_send *s);
 /* The machine stood for this since the last call. */

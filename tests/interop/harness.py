@@ -12,30 +12,27 @@ import contextlib
 import ctypes
 import errno
 import json
-import mmap
 import os
 import queue
-import random
 import re
 import resource
-import select
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import threading
-import time
 import unittest
 
+from memory import PAGE, differing_pages, map_shared, pattern, read_file, write_file  # noqa: F401  as the next ones
 from places import exec_uri, wait_file
+from qmp import Qmp, QmpClosed, QmpError, QmpGreeted  # noqa: F401
 from qtest import Qtest  # noqa: F401  for those who import us
 from waiting import DEADLINE_S, SLOW, wait_until  # also for those who import us
 
 TOP = os.environ.get("GODWIT_TOP") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("GODWIT_BUILD") or os.path.join(TOP, "build"))
 PEERS = os.environ.get("GODWIT_PEERS") or os.path.join(TOP, "build", "peers")
-PAGE = 4096
 SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")
 UUID = "0e9bd4a1-1111-4222-8333-abcdef012345"
 
@@ -99,157 +96,7 @@ def not_this_user(text):
             raise unittest.SkipTest("not for this user: " + text.strip()[-300:])
 
 
-# ---- memory --------------------------------------------------------------------------------------------------------
-
-def pattern(size, seed=1):
-    """Bytes of guest memory: runs of zero pages, random pages, pages of one byte, pages with a few bytes set."""
-    rnd = random.Random(seed)
-    out = bytearray(size)
-    page = 0
-    while page < size // PAGE:
-        kind, run = rnd.choice("zzzrrrcs"), rnd.randint(1, 64)
-        for p in range(page, min(page + run, size // PAGE)):
-            if kind == "r":
-                out[p * PAGE:(p + 1) * PAGE] = rnd.randbytes(PAGE)
-            elif kind == "c":
-                out[p * PAGE:(p + 1) * PAGE] = bytes([rnd.randint(1, 255)]) * PAGE
-            elif kind == "s":
-                for _ in range(rnd.randint(1, 5)):
-                    out[p * PAGE + rnd.randrange(PAGE)] = rnd.randint(1, 255)
-        page += run
-    return bytes(out)
-
-
-def write_file(path, data):
-    with open(path, "wb") as f:
-        f.write(data)
-    return path
-
-
-def read_file(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def differing_pages(a, b):
-    if a == b:
-        return []
-    n = max(len(a), len(b))
-    return [o // PAGE for o in range(0, n, PAGE) if a[o:o + PAGE] != b[o:o + PAGE]]
-
-
 # ---- QEMU ----------------------------------------------------------------------------------------------------------
-
-class QmpError(AssertionError):
-    pass
-
-
-class QmpClosed(QmpError):
-    """The other side has gone, which it may do at any moment: also between a look whether it is there and a word to it."""
-
-
-class QmpGreeted(QmpError):
-    pass
-
-
-class Qmp:
-    """A QMP client. Events are kept in order, also beyond the end of the connection."""
-
-    def __init__(self, alive, path=None, sock=None):
-        """Over a socket that is connected, or to a path where one will be."""
-        self.alive, self.events = alive, []
-        if sock:
-            self.sock, self.buffer = sock, b""
-            self.negotiate(DEADLINE_S)
-            return
-        # A QEMU that is still starting may greet who comes early and then, once in some hundreds of times, never answer.
-        for seconds in (5, 10, 30, DEADLINE_S):
-            self.connect(path)
-            try:
-                self.negotiate(seconds)
-                return
-            except QmpError:
-                self.sock.close()
-                if seconds == DEADLINE_S or not alive():
-                    raise
-
-    def connect(self, path):
-        self.buffer = b""
-
-        def connected():
-            if not self.alive():
-                raise AssertionError("the process ended before its QMP socket was there")
-            self.sock = socket.socket(socket.AF_UNIX)
-            try:
-                self.sock.connect(path)
-                return True
-            except OSError:
-                self.sock.close()
-                return False
-        wait_until("QMP at %s" % path, connected)
-
-    def negotiate(self, seconds):
-        if self.message(DEADLINE_S * SLOW) is None:
-            raise QmpError("no greeting")
-        while True:
-            try:
-                return self.command("qmp_capabilities", seconds=seconds)
-            except QmpGreeted:
-                continue  # it forgot what it was told before
-
-    def message(self, seconds):
-        end = time.monotonic() + seconds
-        while b"\n" not in self.buffer:
-            try:
-                if not select.select([self.sock], [], [], max(0, end - time.monotonic()))[0]:
-                    return None
-                data = self.sock.recv(1 << 16)
-            except OSError as e:
-                raise QmpClosed("QMP connection: %s" % e) from e
-            if not data:
-                raise QmpClosed("QMP connection closed")
-            self.buffer += data
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        return json.loads(line)
-
-    def command(self, name, /, seconds=DEADLINE_S, **arguments):
-        arguments = {k.replace("_", "-"): v for k, v in arguments.items()}
-        try:
-            self.sock.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
-        except OSError as e:
-            raise QmpClosed("%s: %s" % (name, e)) from e
-        while True:
-            m = self.message(seconds * SLOW)
-            if m is None:
-                raise QmpError("%s: no reply" % name)
-            if "event" in m:
-                self.events.append(m)
-            elif "QMP" in m:
-                raise QmpGreeted("%s: greeted again" % name)
-            elif "error" in m:
-                raise QmpError("%s: %s" % (name, m["error"]["desc"]))
-            else:
-                return m["return"]
-
-    def poll(self):
-        """Takes in the events that are there. A closed connection has no more."""
-        try:
-            while True:
-                m = self.message(0)
-                if m is None:
-                    return
-                if "event" in m:
-                    self.events.append(m)
-        except QmpClosed:
-            pass
-
-    def seen(self, name, **data):
-        self.poll()
-        for e in self.events:
-            if e["event"] == name and all(e.get("data", {}).get(k) == v for k, v in data.items()):
-                return e
-        return None
-
 
 class Qemu:
     """A QEMU process of one version. Machine `none` with one block of RAM `r` in a shared file, unless told otherwise;
@@ -608,9 +455,3 @@ class Case(unittest.TestCase):
 
     def assert_ok(self, end):
         self.assertTrue(end["ok"], "%s (blame %s)" % (end["error"], end["blame"]))
-
-
-def map_shared(path, size):
-    """A writable view of a RAM file that a QEMU has mapped."""
-    with open(path, "r+b") as f:
-        return mmap.mmap(f.fileno(), size)

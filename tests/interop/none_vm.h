@@ -81,6 +81,15 @@ void images_change(struct machine *m, uint64_t k);
 /* none_vm_disks.c: what the command line says of disks; and whether this is one of their words, carried out. */
 int disks_make(struct machine *m, struct request *q, struct gw_error *err);
 bool disks_word(struct machine *m, const char *word, int *ret_result, struct gw_error *err);
+/* none_vm_says.c: a string of JSON; an event in one line, with a text where key is not NULL; those of a session; what the machine
+ * is now; how the session ended. */
+void json_text(const char *s);
+void say(const char *event, const char *key, const char *text);
+void on_event(void *opaque, const struct gw_event *e);
+void say_state(struct machine *m);
+void say_end(struct machine *m, int r, const struct gw_error *err);
+/* none_vm.c: gw_vm_ops.running. */
+bool machine_running(void *opaque);
 /* Tells the usage; returns the exit status for it. */
 int request_usage(void);
 

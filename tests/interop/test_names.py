@@ -11,7 +11,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import DEADLINE_S, SLOW, TOP, Case, built, read_file, write_file  # noqa: E402
-import test_ctl  # noqa: E402
+import test_ctl_monitors  # noqa: E402
 
 HOSTILE = os.path.join(TOP, "tests", "golden", "hostile")
 CAPTURE = os.path.join(TOP, "tests", "golden", "captures", "precopy-none-10.0.bin")
@@ -87,7 +87,7 @@ class Names(Case):
 
 class Monitors(Names):
     """What a monitor says is not better known than a file."""
-    monitor = test_ctl.CtlMonitors.monitor
+    monitor = test_ctl_monitors.CtlMonitors.monitor
 
     test_files = test_refused = test_names_of_files = test_schemas = None
 

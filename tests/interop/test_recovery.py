@@ -139,7 +139,7 @@ class Live(Recovery):
         source = self.none_vm("source", "send", self.unix("n"), peer="10.0", ram=RAM, capabilities=["postcopy-ram"],
                               parameters={"max-bandwidth": 8 << 20, "max-postcopy-bandwidth": 2 << 20})
         source.tell("pause")
-        self.assertIn("only one by postcopy can be paused", source.wait_event("refused")["text"])
+        self.assertIn("a pause breaks the connection of one by postcopy", source.wait_event("refused")["text"])
         source.tell("postcopy")
         self.runs(target, source)
         wait_until("it runs there", lambda: "postcopy-active" in source.statuses())

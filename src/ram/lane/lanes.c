@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/lane/lanes.h"
 
-#include <pthread.h>
+#include "ram/lane/flight.h"
 
 /* Batches: for each lane one that is being put, one that waits, and one that the writer still references; and one that
  * its codecs hold. */
@@ -11,9 +11,7 @@
 
 struct way {
     struct gw_lanes *lanes;
-    struct gw_lane *lane;
-    struct gw_batch *held; /* started, and not put yet */
-    struct gw_batch *flying, **flying_end; /* put, oldest first; bodies may still be referenced */
+    struct gw_flight flight;
 
     /* of a way with a thread */
     unsigned index;
@@ -35,11 +33,11 @@ struct gw_lanes {
     unsigned count, next; /* next: the way that is tried first */
     bool begun;
     bool complete; /* the last barrier was reached: every byte has been written */
+    struct gw_pool pool;
 
-    pthread_mutex_t lock;   /* what follows */
+    pthread_mutex_t lock;   /* what follows, and what a way has under it */
     pthread_cond_t work;    /* for lanes */
     pthread_cond_t changed; /* for the session's thread */
-    struct gw_batch *idle;
     bool quit;
 };
 
@@ -50,6 +48,7 @@ int gw_lanes_new(const struct gw_lanes_config *config, struct gw_lanes **ret, st
     if (!l)
         return gw_nomem(err, "lanes");
     l->config = *config;
+    gw_pool_init(&l->pool);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
     pthread_cond_init(&l->changed, NULL);
@@ -63,8 +62,9 @@ struct gw_lanes *gw_lanes_free(struct gw_lanes *l)
         return NULL;
     gw_lanes_end(l);
     for (unsigned i = 0; i < l->count; i++)
-        gw_lane_free(l->way[i].lane);
+        gw_lane_free(l->way[i].flight.lane);
     gw_lane_free(l->front);
+    gw_pool_destroy(&l->pool);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->work);
     pthread_cond_destroy(&l->changed);
@@ -78,7 +78,8 @@ int gw_lanes_add(struct gw_lanes *l, struct gw_lane *take_lane, struct gw_error 
         gw_lane_free(take_lane);
         return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "more than %u lanes", l->count);
     }
-    l->way[l->count] = (struct way){.lanes = l, .lane = take_lane, .index = l->count, .barrier = NO_BARRIER};
+    l->way[l->count] = (struct way){
+        .lanes = l, .flight = {.lane = take_lane, .pool = &l->pool}, .index = l->count, .barrier = NO_BARRIER};
     l->count++;
     return 0;
 }
@@ -89,125 +90,19 @@ void gw_lanes_set_front(struct gw_lanes *l, struct gw_lane *take_lane)
     l->front = take_lane;
 }
 
-/* ---- the pool -----------------------------------------------------------------------------------------------------
- */
-
-static void give_back(struct gw_lanes *l, struct gw_batch *b)
-{
-    if (b->from && b->from->sent && b->count)
-        b->from->sent(b->from, b);
-    pthread_mutex_lock(&l->lock);
-    b->next = l->idle;
-    l->idle = b;
-    pthread_cond_broadcast(&l->changed);
-    pthread_mutex_unlock(&l->lock);
-}
-
-/* Records of the batch reference its bodies. */
-static bool is_referenced(const struct gw_batch *b)
-{
-    for (unsigned i = 0; i < b->count; i++)
-        if (b->form[i] != GW_FORM_ZERO && b->form[i] != GW_FORM_SAME)
-            return true;
-    return false;
-}
-
-/* The batch was put: it goes back when the writer has passed its bytes on, or at once. */
-static void fly(struct way *y, struct gw_batch *b, const struct gw_writer *w)
-{
-    if (!is_referenced(b)) {
-        give_back(y->lanes, b);
-        return;
-    }
-    b->next = NULL;
-    b->end = gw_writer_offset(w);
-    if (!y->flying)
-        y->flying_end = &y->flying;
-    *y->flying_end = b;
-    y->flying_end = &b->next;
-}
-
-/* Batches whose bytes the writer has passed on go back; all of them after an error, which is for good. */
-static void land(struct way *y, const struct gw_writer *w)
-{
-    uint64_t passed = gw_writer_passed(w);
-
-    while (y->flying && y->flying->end <= passed) {
-        struct gw_batch *b = y->flying;
-
-        y->flying = b->next;
-        give_back(y->lanes, b);
-    }
-}
-
-/* Puts the batch that is held, and holds this one instead; NULL: none. */
-static int advance(struct way *y, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
-{
-    struct gw_batch *held = y->held;
-    int r = b ? gw_lane_start(y->lane, b, err) : 0;
-
-    y->held = b;
-    if (!held)
-        return r;
-    if (r >= 0)
-        r = gw_lane_put(y->lane, held, w, err);
-    fly(y, held, w);
-    return r;
-}
-
-/* Puts the batch, or begins with it. */
-static int put(struct way *y, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
-{
-    int r;
-
-    if (gw_lane_holds(y->lane))
-        return advance(y, b, w, err);
-    r = gw_lane_put(y->lane, b, w, err);
-    fly(y, b, w);
-    return r;
-}
-
-/* The barrier, behind all that was begun. */
-static int put_barrier(struct way *y, enum gw_barrier kind, struct gw_writer *w, struct gw_error *err)
-{
-    int r = advance(y, NULL, w, err);
-
-    return r < 0 ? r : gw_lane_barrier(y->lane, kind, w, err);
-}
-
-static struct gw_batch *take_idle(struct gw_lanes *l)
-{
-    struct gw_batch *b = l->idle;
-
-    if (b)
-        l->idle = b->next;
-    return b;
-}
-
 int gw_lanes_batch(struct gw_lanes *l, struct gw_source *source, struct gw_writer *w, struct gw_batch **ret,
                    struct gw_error *err)
 {
-    struct gw_batch *b;
-
     if (!l->config.open) {
-        land(&l->way[0], w);
-        if (!l->idle) {
-            int r = gw_writer_flush(w, err);
+        struct gw_flight *f = &l->way[0].flight;
+        int r;
 
-            land(&l->way[0], w);
-            if (r < 0)
-                return r;
-        }
+        gw_flight_land(f, w);
+        r = gw_pool_empty(&l->pool) ? gw_flight_flush(f, w, err) : 0;
+        if (r < 0)
+            return r;
     }
-    pthread_mutex_lock(&l->lock);
-    while (!(b = take_idle(l)))
-        pthread_cond_wait(&l->changed, &l->lock);
-    pthread_mutex_unlock(&l->lock);
-    b->count = 0;
-    b->from = source;
-    b->held = NULL;
-    b->urgent = false;
-    *ret = b;
+    *ret = gw_pool_take(&l->pool, source);
     return 0;
 }
 
@@ -244,10 +139,10 @@ static void put_batch(struct way *y, struct gw_batch *b, bool failed)
     int r;
 
     if (failed) {
-        give_back(y->lanes, b);
+        gw_pool_give_back(&y->lanes->pool, b);
         return;
     }
-    r = put(y, b, &y->writer, &error);
+    r = gw_flight_put(&y->flight, b, &y->writer, &error);
     /* Flush now: no later call would flush this channel. */
     if (r >= 0)
         r = gw_writer_flush(&y->writer, &error);
@@ -256,13 +151,13 @@ static void put_batch(struct way *y, struct gw_batch *b, bool failed)
         gw_context(&error, "page channel %u", y->index);
         note_error(y, &error);
     }
-    land(y, &y->writer);
+    gw_flight_land(&y->flight, &y->writer);
 }
 
 static void reach(struct way *y, enum gw_barrier kind, bool failed)
 {
     struct gw_error error = GW_ERROR_INIT;
-    int r = failed ? 0 : put_barrier(y, kind, &y->writer, &error);
+    int r = failed ? 0 : gw_flight_barrier(&y->flight, kind, &y->writer, &error);
 
     /* At the end of a step nothing comes again yet. */
     if (r >= 0 && !failed)
@@ -274,7 +169,7 @@ static void reach(struct way *y, enum gw_barrier kind, bool failed)
         gw_context(&error, "page channel %u", y->index);
         note_error(y, &error);
     }
-    land(y, &y->writer);
+    gw_flight_land(&y->flight, &y->writer);
 }
 
 /* There is nothing to do: the oldest batch is waited for. */
@@ -282,11 +177,10 @@ static void await_oldest(struct way *y)
 {
     struct gw_error error = GW_ERROR_INIT;
 
-    if (gw_writer_await(&y->writer, y->flying->end, &error) < 0) {
+    if (gw_flight_await(&y->flight, &y->writer, &error) < 0) {
         gw_context(&error, "page channel %u", y->index);
         note_error(y, &error);
     }
-    land(y, &y->writer);
 }
 
 static void *way_main(void *arg)
@@ -303,7 +197,7 @@ static void *way_main(void *arg)
         if (!b && kind == NO_BARRIER) {
             if (l->quit)
                 break;
-            if (y->flying) {
+            if (y->flight.flying) {
                 pthread_mutex_unlock(&l->lock);
                 await_oldest(y);
                 pthread_mutex_lock(&l->lock);
@@ -380,7 +274,7 @@ static int hand_over(struct gw_lanes *l, struct gw_batch *b, struct gw_error *er
     }
     pthread_mutex_unlock(&l->lock);
     if (r < 0)
-        give_back(l, b);
+        gw_pool_give_back(&l->pool, b);
     return r;
 }
 
@@ -417,17 +311,11 @@ int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err)
     l->begun = true;
     l->quit = l->complete = false;
     for (unsigned i = 0; i < l->count; i++)
-        batches += gw_lane_holds(l->way[i].lane) ? BATCHES_HELD : 0;
-    for (unsigned i = 0; r >= 0 && i < batches; i++) {
-        struct gw_batch *b = calloc(1, sizeof *b);
-
-        if (!b)
-            return gw_nomem(err, "batches of pages");
-        b->next = l->idle;
-        l->idle = b;
-    }
+        batches += gw_lane_holds(l->way[i].flight.lane) ? BATCHES_HELD : 0;
+    if (r >= 0)
+        r = gw_pool_fill(&l->pool, batches, err);
     for (unsigned i = 0; r >= 0 && i < l->count; i++) {
-        r = gw_lane_begin(l->way[i].lane, err);
+        r = gw_lane_begin(l->way[i].flight.lane, err);
         if (r >= 0 && l->config.open)
             r = start(&l->way[i], err);
     }
@@ -436,43 +324,36 @@ int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err)
 
 int gw_lanes_list(struct gw_lanes *l, struct gw_ram_block *b, struct gw_writer *w, struct gw_error *err)
 {
-    return gw_lane_list(l->way[0].lane, b, w, err);
-}
-
-/* What was put goes out, and comes back. */
-static int flush(struct way *y, struct gw_writer *w, struct gw_error *err)
-{
-    int r = gw_writer_flush(w, err);
-
-    land(y, w);
-    return r;
+    return gw_lane_list(l->way[0].flight.lane, b, w, err);
 }
 
 int gw_lanes_submit(struct gw_lanes *l, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
 {
+    struct gw_flight *f = &l->way[0].flight;
     bool urgent = b->urgent;
     int r = b->count && l->front ? gw_lane_put(l->front, b, w, err) : 0;
 
     if (!b->count || r < 0) {
-        give_back(l, b);
+        gw_pool_give_back(&l->pool, b);
         return r;
     }
     if (l->config.open)
         return hand_over(l, b, err);
-    r = put(&l->way[0], b, w, err);
+    r = gw_flight_put(f, b, w, err);
     if (r >= 0 && urgent)
-        r = advance(&l->way[0], NULL, w, err);
-    return r >= 0 && urgent ? flush(&l->way[0], w, err) : r;
+        r = gw_flight_finish(f, w, err);
+    return r >= 0 && urgent ? gw_flight_flush(f, w, err) : r;
 }
 
 int gw_lanes_barrier(struct gw_lanes *l, enum gw_barrier kind, struct gw_writer *w, struct gw_error *err)
 {
-    int r = l->config.open ? reach_all(l, kind, err) : put_barrier(&l->way[0], kind, w, err);
+    struct gw_flight *f = &l->way[0].flight;
+    int r = l->config.open ? reach_all(l, kind, err) : gw_flight_barrier(f, kind, w, err);
 
     if (r >= 0 && l->front)
         r = gw_lane_barrier(l->front, kind, w, err);
-    if (r >= 0 && kind == GW_BARRIER_END && l->way[0].flying && !l->config.open)
-        r = flush(&l->way[0], w, err);
+    if (r >= 0 && kind == GW_BARRIER_END && f->flying && !l->config.open)
+        r = gw_flight_flush(f, w, err);
     l->complete = r >= 0 && kind == GW_BARRIER_END;
     return r;
 }
@@ -496,26 +377,12 @@ void gw_lanes_end(struct gw_lanes *l)
             pthread_join(y->thread, NULL);
         y->threaded = false;
         if (l->config.open)
-            gw_writer_close(&y->writer); /* it references nothing any more */
-        while (y->flying) {
-            struct gw_batch *b = y->flying;
-
-            y->flying = b->next;
-            give_back(l, b);
-        }
-        gw_lane_end(y->lane);
-        if (y->held) /* nobody works on it any more */
-            give_back(l, y->held);
-        y->held = NULL;
+            gw_writer_close(&y->writer);
+        gw_flight_end(&y->flight);
     }
     if (l->front)
         gw_lane_end(l->front);
-    for (struct gw_batch *b = l->idle, *next; b; b = next) {
-        next = b->next;
-        free(b->room);
-        free(b);
-    }
-    l->idle = NULL;
+    gw_pool_drain(&l->pool);
     l->begun = false;
 }
 
@@ -531,7 +398,7 @@ uint64_t gw_lanes_bytes(const struct gw_lanes *l)
 void gw_lanes_progress(const struct gw_lanes *l, struct gw_progress *sum)
 {
     for (unsigned i = 0; i < l->count; i++)
-        gw_lane_progress(l->way[i].lane, sum);
+        gw_lane_progress(l->way[i].flight.lane, sum);
     if (l->front)
         gw_lane_progress(l->front, sum);
     sum->channel_bytes += gw_lanes_bytes(l);

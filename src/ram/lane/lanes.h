@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * lanes: all the ways that pages go out by in one session, and the pool of batches that travel on them.
+ * lanes: all the ways that pages go out by in one session, and the pool of batches that travel on them (pool.h). What
+ * becomes of a batch on one way: flight.h.
  *
  *                        .--> lane 0 (thread) --> writer --> channel PAGES 0
  *     source --> batch --+--> lane 1 (thread) --> writer --> channel PAGES 1

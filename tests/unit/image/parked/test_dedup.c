@@ -158,11 +158,35 @@ static void test_nomem(void **state)
     gw_dedup_free(d);
 }
 
+/* Digests are compared by what they are of, and the table grows. */
+static void test_growing(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_dedup *d, *other;
+    uint8_t page[4096] = {0};
+    uint32_t number;
+
+    assert_int_equal(gw_dedup_new(4096, &d, &err), 0);
+    assert_int_equal(gw_dedup_new(4096, &other, &err), 0);
+    for (uint32_t round = 0; round < 2; round++)
+        for (uint32_t i = 0; i < 40000; i++) {
+            memcpy(page + 8 * (i % 500), &i, 4);
+            assert_int_equal(gw_dedup_find(d, gw_dedup_digest(d, page), i + 100000 * round, &number, &err), 0);
+            assert_int_equal(number, i);
+            memset(page + 8 * (i % 500), 0, 4);
+        }
+    page[5] = 1;
+    /* Every object has its own key. */
+    assert_int_not_equal(gw_dedup_digest(d, page).a, gw_dedup_digest(other, page).a);
+    gw_dedup_free(d);
+    gw_dedup_free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_digest), cmocka_unit_test(test_keys),  cmocka_unit_test(test_many),
-        cmocka_unit_test(test_bits),   cmocka_unit_test(test_nomem),
+        cmocka_unit_test(test_bits),   cmocka_unit_test(test_nomem), cmocka_unit_test(test_growing),
     };
 
     return cmocka_run_group_tests_name("dedup", tests, NULL, NULL);

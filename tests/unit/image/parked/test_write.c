@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is parked comes back as it was; it costs what it should; it is the same file every time.
+ * What is parked comes back as it was, and is the same file every time. What it costs: test_write_costs.c.
  */
-#include "rig.h"
+#include "same_ram.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -11,9 +11,6 @@
 #include <sys/wait.h>
 
 #include "base/bitmap.h"
-#include "image/parked/dedup.h"
-
-#define NONE UINT64_MAX /* no such block */
 
 static void same_head(const struct gw_image *a, const struct gw_image *b)
 {
@@ -48,30 +45,6 @@ static void same_head(const struct gw_image *a, const struct gw_image *b)
         assert_string_equal(a->libvirt_xml, b->libvirt_xml);
 }
 
-/* Reads ranges of every size, so that every page is read in several ways. */
-static void same_ram(struct rig *rig, struct gw_image *image, uint64_t seed)
-{
-    struct gw_error err = GW_ERROR_INIT;
-
-    for (unsigned i = 0; i < image->block_count; i++) {
-        uint64_t pages = image->blocks[i].pages, n;
-        size_t page = image->page_bytes;
-        uint8_t *got = malloc(700 * page), kinds[700];
-
-        for (uint64_t at = 0; at < pages; at += n) {
-            n = 1 + rig_random(&seed) % (rig_random(&seed) % 4 ? 40 : 700);
-            n = GW_MIN(n, pages - at);
-            memset(got, 0xee, n * page);
-            assert_int_equal(gw_image_pages(image, i, at, n, got, &err), 0);
-            assert_memory_equal(got, rig->ram[i] + at * page, n * page);
-            assert_int_equal(gw_image_map(image, i, at, n, kinds, &err), 0);
-            for (uint64_t k = 0; k < n; k++)
-                assert_int_equal(kinds[k], !rig_is_zero(got + k * page, page));
-        }
-        free(got);
-    }
-}
-
 static void round_trip(uint32_t page_bytes, const uint64_t pages[RIG_BLOCKS], bool blobs, const char *compress,
                        unsigned threads, uint64_t seed)
 {
@@ -95,11 +68,6 @@ static void round_trip(uint32_t page_bytes, const uint64_t pages[RIG_BLOCKS], bo
     gw_image_free(image);
     free(file);
     rig_close(&rig);
-}
-
-static const char *usual(void)
-{
-    return gw_pack_known() ? "zstd" : "none";
 }
 
 static void round_trips(void **state)
@@ -240,118 +208,6 @@ static void documented_runs(void **state)
     }
     assert_ptr_equal(r.p, r.end);
     free(w);
-}
-
-/* ---- what it costs ------------------------------------------------------------------------------------------------
- */
-
-static int all_holes(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
-                     struct gw_error *err)
-{
-    memset(kinds, 0, count);
-    return 0;
-}
-
-static int no_read(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *dst,
-                   struct gw_error *err)
-{
-    return gw_fail(err, -EIO, GW_BLAME_LOCAL, "a hole was read");
-}
-
-static void holes_are_free(void **state)
-{
-    static const struct gw_image_ops ops = {.map = all_holes, .read = no_read};
-    static const uint64_t none[RIG_BLOCKS] = {NONE};
-    struct gw_error err = GW_ERROR_INIT;
-    uint8_t *file, page[4096], zero[4096] = {0};
-    struct gw_image *image;
-    struct rig rig;
-    size_t bytes;
-
-    rig_open(&rig, 4096, none, false, 1);
-    rig.image.ops = &ops;
-    assert_int_equal(gw_image_add_block(&rig.image, "huge", 64ull << 30, NULL, &err), 0);
-    assert_int_equal(rig_park(&rig, "none", 1, &file, &bytes, &err), 0);
-    /* 12 bytes for 16 MiB. */
-    assert_true(bytes < (64ull << 30) / (16 << 20) * 12 + 5000);
-    assert_int_equal(rig_open_bytes(file, bytes, &image, &err), 0);
-    assert_int_equal(gw_image_pages(image, 0, (64ull << 30) / 4096 - 1, 1, page, &err), 0);
-    assert_memory_equal(page, zero, 4096);
-    gw_image_free(image);
-    free(file);
-    rig_close(&rig);
-}
-
-static void copies_are_free(void **state)
-{
-    static const uint64_t pages[RIG_BLOCKS] = {3000, NONE};
-    struct gw_error err = GW_ERROR_INIT;
-    struct gw_image *image;
-    struct rig rig;
-    uint8_t *file;
-    size_t bytes;
-    uint64_t seed = 3;
-
-    rig_open(&rig, 4096, pages, false, 2);
-    /* 32 different pages of noise, a hundred times in order, backwards, and one of them many times. */
-    for (size_t i = 0; i < 32 * 4096; i += 8)
-        memcpy(rig.ram[0] + i, &(uint64_t){rig_random(&seed)}, 8);
-    for (size_t i = 32; i < 3000; i++)
-        memcpy(rig.ram[0] + i * 4096, rig.ram[0] + (i < 1000 ? i % 32 : i < 2000 ? 31 - i % 32 : 7) * 4096, 4096);
-    assert_int_equal(rig_park(&rig, usual(), 2, &file, &bytes, &err), 0);
-    assert_true(bytes < 32 * 4096 + 4096 + 64 + 4000);
-    assert_int_equal(rig_open_bytes(file, bytes, &image, &err), 0);
-    same_ram(&rig, image, 1);
-    gw_image_free(image);
-    free(file);
-    rig_close(&rig);
-}
-
-static void noise_is_stored_plain(void **state)
-{
-    static const uint64_t pages[RIG_BLOCKS] = {1000, NONE};
-    struct gw_error err = GW_ERROR_INIT;
-    struct gw_image *image;
-    struct rig rig;
-    uint8_t *file;
-    size_t bytes;
-    uint64_t seed = 4;
-
-    rig_open(&rig, 4096, pages, false, 2);
-    for (size_t i = 0; i < 1000 * 4096; i += 8)
-        memcpy(rig.ram[0] + i, &(uint64_t){rig_random(&seed)}, 8);
-    assert_int_equal(rig_park(&rig, usual(), 2, &file, &bytes, &err), 0);
-    assert_true(bytes < 1000 * 4096 + 4096 + 64 + 2000);
-    assert_memory_equal(file + GW_PARKED_HEADER_BYTES, rig.ram[0], 1000 * 4096);
-    assert_int_equal(rig_open_bytes(file, bytes, &image, &err), 0);
-    same_ram(&rig, image, 1);
-    gw_image_free(image);
-    free(file);
-    rig_close(&rig);
-}
-
-/* Digests are compared by what they are of, and the table grows. */
-static void digests(void **state)
-{
-    struct gw_error err = GW_ERROR_INIT;
-    struct gw_dedup *d, *other;
-    uint8_t page[4096] = {0};
-    uint32_t number;
-
-    assert_int_equal(gw_dedup_new(4096, &d, &err), 0);
-    assert_int_equal(gw_dedup_new(4096, &other, &err), 0);
-    for (uint32_t round = 0; round < 2; round++)
-        for (uint32_t i = 0; i < 40000; i++) {
-            memcpy(page + 8 * (i % 500), &i, 4);
-            assert_int_equal(gw_dedup_find(d, gw_dedup_digest(d, page), i + 100000 * round, &number, &err), 0);
-            assert_int_equal(number, i);
-            memset(page + 8 * (i % 500), 0, 4);
-        }
-    page[5] = 1;
-    /* Every object has its own key. */
-    assert_int_not_equal(gw_dedup_digest(d, page).a, gw_dedup_digest(other, page).a);
-    gw_dedup_free(d);
-    gw_dedup_free(other);
 }
 
 /* ---- several at a time --------------------------------------------------------------------------------------------
@@ -548,10 +404,6 @@ int main(void)
         cmocka_unit_test(not_whole),
         cmocka_unit_test(again),
         cmocka_unit_test(documented_runs),
-        cmocka_unit_test(holes_are_free),
-        cmocka_unit_test(copies_are_free),
-        cmocka_unit_test(noise_is_stored_plain),
-        cmocka_unit_test(digests),
         cmocka_unit_test(many_readers),
         cmocka_unit_test(full_disk),
         cmocka_unit_test(progress),
