@@ -342,7 +342,7 @@ int gw_shared_new(struct gw_image *image, uint64_t cache_bytes, struct gw_shared
     bool made;
 
     if (image->format == GW_IMAGE_MEMORY)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a machine in memory is not shared: it is written to a file first");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a machine in memory cannot be shared: write it to a file first");
     s = calloc(1, sizeof *s);
     if (!s)
         return gw_nomem(err, "shared image");

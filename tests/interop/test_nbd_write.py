@@ -186,7 +186,7 @@ class Refused(Writing):
     def test_what_it_is_read_from(self):
         server = self.export()
         self.arrive(server)
-        self.assertIn("is read from there", self.godwit("convert", server.uri, server.uri, "--format", "parked", "--force", status=1))
+        self.assertIn("is read from", self.godwit("convert", server.uri, server.uri, "--format", "parked", "--force", status=1))
         self.godwit("verify", server.uri, "--quiet")
 
     def test_read_only(self):

@@ -151,7 +151,7 @@ class Journey(Parks):
         write_file(self.out("guest"), b"another guest")
         os.kill(dst.process.pid, signal.SIGCONT)
         self.assertEqual(tx.wait_exit(), 1)
-        self.assertIn("not removed: another file is in its place meanwhile", tx.text())
+        self.assertIn("not removed: another file has its name now", tx.text())
         dst.wait()
         with open(self.out("guest"), "rb") as f:
             self.assertEqual(f.read(), b"another guest")
@@ -350,7 +350,7 @@ class Trouble(Parks):
         """A guest with more than is allowed goes on where it is."""
         for more in ([], ["--ram-folder", self.folder]):
             rx, src = self.start("10.0", "--memory-max", "15M", *more)
-            self.wait_refused(rx, src, "16 MiB of RAM and more, 15 MiB are allowed (--memory-max)")
+            self.wait_refused(rx, src, "16 MiB of RAM or more; 15 MiB are allowed (--memory-max)")
         rx, src = self.start("10.0", "--memory-max", "16M")
         self.assertEqual(rx.wait_exit(), 0, rx.text())
 
@@ -444,7 +444,7 @@ class Trouble(Parks):
     def test_no_place_for_the_file(self):
         for output, why in ((self.path("none/guest"), "No such file"), (self.path("x" * 250), "File name too long"),
                             (self.path("/".join(["y" * 200] * 30)), "File name too long"), (self.out() + "/", "not the name"),
-                            (self.out(), "not a file"), ("/proc/guest", "cannot be made")):
+                            (self.out(), "not a file"), ("/proc/guest", "cannot create a file")):
             with self.subTest(why):
                 self.assertIn(why, self.refused(1, output=output))
                 self.assertIn(why, self.refused(1, "--force", "--format", "stream", output=output))

@@ -207,7 +207,7 @@ class Announce(Case):
                 ("tap=tap0,mac=" + MAC, 1, "tap tap0: another program has it open"),
                 ("tap=va,mac=" + MAC, 1, "tap va: it is no tap device"),
                 ("tap=tap9,mac=" + MAC, 1, "tap tap9: this host has no such interface"),
-                ("interface=lo,mac=" + MAC, 1, "interface lo is not an Ethernet"),
+                ("interface=lo,mac=" + MAC, 1, "interface lo is not Ethernet"),
                 ("fd=0,mac=" + MAC, 1, "descriptor 0 is not a tap device"),
                 ("interface=va,mac=53:54:00:12:34:56", 1, "is not the address of one card"),
                 ("interface=va", 2, "mac= is needed"),

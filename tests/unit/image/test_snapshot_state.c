@@ -63,7 +63,7 @@ static void test_refused(void **state)
     disk_snapshot("short", short_of_all, 3);
     disk_snapshot("cut", stream.data, stream.bytes / 2);
     refused("none", -ENOENT, "no snapshot none");
-    refused("disk", -ENOENT, "snapshot disk has the disk alone");
+    refused("disk", -ENOENT, "snapshot disk has no machine state");
     refused("text", -EPROTO, "snapshot text: its state does not begin");
     refused("short", -EPROTO, "snapshot short: its state does not begin");
     refused("cut", -EPROTO, "snapshot cut");
