@@ -37,9 +37,9 @@ struct gw_confine {
 
 #define GW_CONFINE_OPTION(confine)                                                                                     \
     {"sandbox", .take = gw_confine_take, .opaque = (confine), .value = "WHEN", .choices = "auto on off",               \
-     .help = "Give up the system calls that are not needed: auto (usual) as far as this system allows it, on: or fail."}
+     .help = "Give up the system calls that are not needed: auto (default): as far as this system allows it; on: or fail."}
 #define GW_CONFINE_USER_OPTION(confine)                                                                                \
-    {"user", .text = &(confine)->user, .value = "USER", .help = "For root: go on as this user once everything is open."}
+    {"user", .text = &(confine)->user, .value = "USER", .help = "For root: continue as this user once everything is open."}
 
 /* For the table of options; opaque is the struct. */
 enum gw_cli_taken gw_confine_take(void *opaque, char *value);

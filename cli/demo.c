@@ -460,9 +460,9 @@ int gw_cmd_demo(int argc, char **argv)
                      .c = {.name = "again"},
                      .colour = isatty(STDOUT_FILENO)};
     const struct gw_cli_option options[] = {
-        {"memory", .text = &d.memory, .value = "SIZE", .help = "Memory of the machine (usual: 1G)."},
+        {"memory", .text = &d.memory, .value = "SIZE", .help = "Memory of the machine (default: 1G)."},
         {"workload", .text = &d.workload, .value = "KIND[,KEY=VALUE]...", .help = "What its guest does, as of `godwit vm`."},
-        {"cpus", .text = &d.cpus, .value = "N", .help = "Its vCPUs (usual: 1)."},
+        {"cpus", .text = &d.cpus, .value = "N", .help = "Its vCPUs (default: 1)."},
         {"accel", .text = &d.accel, .value = "NAME", .choices = "auto kvm unicorn", .help = "What runs them."},
         {0}};
     const struct gw_cli_command command = {

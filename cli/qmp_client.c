@@ -262,7 +262,7 @@ static int no_greeting(struct gw_qmp *q, struct opening *o, struct gw_error *err
         return gw_fail(err, -EINTR, GW_BLAME_CALLER, "interrupted");
     if (now >= o->deadline_ns)
         return gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL,
-                       "%s: no greeting for %g s: another client holds the monitor, or it is none", q->name,
+                       "%s: no greeting for %g s: the monitor is in use by another client, or this is not a monitor", q->name,
                        (double)q->config.timeout_ns / 1e9);
     if (now >= o->held_ns && !o->told && q->config.held)
         q->config.held(q->config.opaque, q->name);

@@ -58,7 +58,7 @@ int gw_target_open(struct gw_target *t, const char *text, const char *input, boo
         return 0;
     there = !(uri.kind == GW_URI_FD ? fstat(uri.fd, &st) : stat(uri.path, &st));
     if (there && S_ISREG(st.st_mode) && is_input(input, &st))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "that is the file that is to be sent");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "this is the file to be sent");
     if (uri.kind == GW_URI_FD || (there && !S_ISREG(st.st_mode)))
         return 0;
     if (there && !replace)

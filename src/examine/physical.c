@@ -259,7 +259,7 @@ static int place_plugged(struct mapper *m)
     return r;
 }
 
-/* The machine in the box: each block at the next multiple of 1 GiB (docs/machine.md). */
+/* The built-in test machine: each block at the next multiple of 1 GiB (docs/machine.md). */
 static int place_godwit(struct mapper *m)
 {
     uint64_t at = 0;

@@ -292,7 +292,7 @@ class Failing(Writing):
     def test_two_at_once(self):
         server = self.export()
         self.receive_at(self.unix("a"), server.uri)
-        self.assertIn("another receive waits", self.godwit("receive", self.unix("b"), "--output", server.uri, status=1))
+        self.assertIn("another receive is waiting", self.godwit("receive", self.unix("b"), "--output", server.uri, status=1))
 
 
 if __name__ == "__main__":

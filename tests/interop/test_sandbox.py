@@ -184,7 +184,7 @@ class Sandbox(Case):
                 self.assertIn(words, r.stderr)
                 self.assertNotIn("listening", r.stderr)
         self.assertIn("no such user", self.godwit("send", guest, at, "--user", "no such").stderr)
-        self.assertIn("that is root", self.godwit("send", guest, at, "--user", "root").stderr)
+        self.assertIn("this is root", self.godwit("send", guest, at, "--user", "root").stderr)
 
     def test_a_command_of_the_user(self):
         user, guest = self.root(), self.parked()

@@ -39,7 +39,7 @@ class Files(Case):
         self.assertEqual(read_file(self.guest), self.bytes)
 
     def test_not_over_itself(self):
-        why = "that is the file that is to be sent"
+        why = "this is the file to be sent"
         os.symlink("guest", self.out("soft"))
         os.link(self.guest, self.out("hard"))
         for name in ("guest", "soft", "hard"):
@@ -128,7 +128,7 @@ class Files(Case):
         try:
             r = self.godwit("send", self.guest, "file:" + self.path("there"), "--remove", status=1)
             self.assertIn("not removed: ", r.stderr)
-            self.assertIn("do not start it twice", r.stdout)
+            self.assertIn("do not start it a second time", r.stdout)
         finally:
             os.chmod(self.path("d"), 0o700)
             subprocess.run(["umount", self.guest], capture_output=True)

@@ -213,8 +213,8 @@ class Announce(Case):
                 ("interface=va", 2, "mac= is needed"),
                 ("mac=" + MAC, 2, "tap=, interface= or fd= is needed"),
                 ("interface=va,mac=52:54:00:12:34:5g", 2, "an address is expected"),
-                ("interface=va,tap=tap0,mac=" + MAC, 2, "one of tap=, interface= and fd= is enough"),
-                ("bridge=br0", 2, "not understood")):
+                ("interface=va,tap=tap0,mac=" + MAC, 2, "only one of tap=, interface= and fd= can be given"),
+                ("bridge=br0", 2, "unknown key")):
             r = subprocess.run([with_machine(), "vm", "--memory", "8M", "--accel", "unicorn", "--serial", "null", "--nic", nic],
                                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S * SLOW)
             self.assertEqual((r.returncode, why in r.stderr), (status, True), r.stderr)
