@@ -20,7 +20,7 @@
 
 #define COMMAND   "check"
 #define NEEDS_MAX 32
-#define BELOW     8 /* column of what stands below a fact */
+#define BELOW     8 /* indentation of the lines below a feature */
 
 struct check {
     const char *directory;

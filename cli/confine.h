@@ -30,7 +30,7 @@ struct gw_confine {
     const char *command; /* "receive" */
     bool off, must;      /* --sandbox off, on */
     bool connects;       /* what it reads is on a server: a connection that is lost is made again */
-    const char *user;    /* NULL: whoever we are */
+    const char *user;    /* NULL: unchanged */
     uid_t uid;
     gid_t gid;
 };
@@ -52,7 +52,7 @@ enum gw_confine_kind {
 };
 /* 0 also when it cannot be done and is not a must. */
 int gw_confine(const struct gw_confine *c, enum gw_confine_kind kind, struct gw_error *err);
-/* What is left to whoever writes such a file: compressed by a program or not. */
+/* What a command that writes such a file keeps: whether a program compresses it or not. */
 enum gw_confine_kind gw_confine_kind_of(const struct gw_image_write_options *write);
 
 int gw_confine_borrow(struct gw_confine *c, struct gw_error *err);

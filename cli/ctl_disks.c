@@ -201,7 +201,7 @@ void gw_ctl_disks_step(struct gw_ctl *ctl, struct gw_ctl_progress *p, json_t *in
     else if (!d->handed_over && !d->failed && (!strcmp(state, "active") || !strcmp(state, "setup")))
         r = look_after(ctl, p, &err);
     put_figures(d, info);
-    if (r == 0 || r == -EINTR) /* whoever interrupted cancels */
+    if (r == 0 || r == -EINTR) /* an interrupt cancels the migration */
         return;
     d->failed = true;
     gw_progress_clear(&p->line);

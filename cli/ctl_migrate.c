@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * ctl, what takes time: migrate, cancel. Polls, so that it works the same with every server and also shows
- * migrations that somebody else steers meanwhile.
+ * migrations that another client controls at the same time.
  */
 #include "ctl.h"
 #include "ctl_disks.h"
@@ -291,7 +291,7 @@ int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv)
     return r;
 }
 
-/* ---- one that somebody else started ------------------------------------------------------------------------------ */
+/* ---- one that another client started ------------------------------------------------------------------------------ */
 
 static int await(struct gw_ctl *ctl, const char *command, bool shows, uint64_t deadline_ns)
 {

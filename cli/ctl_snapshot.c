@@ -57,7 +57,7 @@ static bool progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
     return gw_ctl_interrupted(n->ctl);
 }
 
-/* Waits for the machine at a socket that nobody else finds. */
+/* Waits for the machine at a socket in a private folder. */
 static int listen_for(struct snapshot *n, struct gw_error *err)
 {
     struct gw_park_config config = {.path = n->file, .write = &n->options, .write_bytes = sizeof n->options};

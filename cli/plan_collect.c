@@ -141,7 +141,7 @@ static void take_can(struct gw_plan *p, const json_t *caps, const json_t *params
 
 /* ---- the destination ---------------------------------------------------------------------------------------------- */
 
-/* Asks the destination's own monitor. *ret_caps: what it can have; NULL: nobody was asked. */
+/* Asks the destination's monitor. *ret_caps: its capabilities; NULL: it was not asked. */
 static int ask_destination(struct gw_ctl *ctl, json_t **ret_caps, bool *ret_godwit)
 {
     struct gw_error err = GW_ERROR_INIT;

@@ -69,7 +69,7 @@ static int check(struct gw_receive *rx, char **ret_xml, struct gw_error *err)
     if (rx->xml && gw_read_xml(rx->xml, ret_xml, err) < 0)
         return gw_transfer_failed(t, "--xml", err);
     rx->options.libvirt_xml = *ret_xml;
-    /* From here on as whoever is going to write and rename the file: what that user may not do shows now. */
+    /* From here on act as the user that will write and rename the file, so that missing permissions show now. */
     if (gw_confine_borrow(&rx->confine, err) < 0)
         return gw_transfer_failed(t, NULL, err);
     r = gw_image_check_options(&rx->options, err);

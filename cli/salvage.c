@@ -83,7 +83,7 @@ static int open_partial(struct gw_salvage *s, struct gw_error *err)
     return GW_EXIT_DONE;
 }
 
-/* While somebody sends it, the other half may be on its way still. */
+/* While another process sends the file, the missing half may still arrive. */
 static int open_rest(struct gw_salvage *s, struct gw_error *err)
 {
     if (gw_image_open_half(s->from, getenv("TMPDIR"), &s->rest, err) < 0)

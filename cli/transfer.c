@@ -190,7 +190,7 @@ void gw_transfer_tell(struct gw_transfer *t, const char *event, const char *key,
     }
 }
 
-/* Whatever is on: somebody waits at the other end. A source that comes again and again is told of once. */
+/* Shown even with --quiet, since a source is waiting. A source that tries again and again is reported once. */
 static void tell_refused(struct gw_transfer *t, const char *text)
 {
     const char *why = strstr(text, ": dropped: ");

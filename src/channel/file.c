@@ -6,7 +6,7 @@
 
 #include "channel/transport.h"
 
-/* Disks do not make us wait for somebody else, so nothing is polled; a shutdown is seen at the next call. */
+/* I/O on a file does not wait for a peer, so nothing is polled; a shutdown takes effect at the next call. */
 struct gw_file {
     struct gw_channel channel;
     int fd;

@@ -39,7 +39,7 @@ static uint16_t *port_of(struct gw_sockaddr *a)
     }
 }
 
-/* The socket file of a listener that is gone: nobody would answer there. */
+/* The socket file of a listener that is gone: no process listens on it. */
 static bool stale_socket_file(const struct gw_sockaddr *a)
 {
     const struct sockaddr_un *un = (const void *)&a->storage;

@@ -63,7 +63,7 @@ struct gw_nbd {
     int wake; /* eventfd: a request was made, so the socket may be waited for in another way */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool moved; /* somebody moves it. What follows: under the lock */
+    bool moved; /* a thread drives the connection. What follows: under the lock */
     bool dead;
 };
 

@@ -58,7 +58,7 @@ bool gw_image_sent(const struct gw_image *image, char *buf, size_t size)
 {
     char text[MARK_BYTES];
     ssize_t n = image->origin.known ? fgetxattr(image->origin.fd, ATTRIBUTE, text, sizeof text - 1) : -1;
-    bool sent = n >= 0 || (image->origin.known && errno == ERANGE); /* somebody else's, and longer than ours */
+    bool sent = n >= 0 || (image->origin.known && errno == ERANGE); /* a mark of another program, longer than ours */
 
     text[n < 0 ? 0 : n] = 0;
     gw_strcopy(buf, size, text);

@@ -175,7 +175,7 @@ static int replace_any(struct gw_image_out *out)
     return r;
 }
 
-/* A file that somebody moved away, removed (its guest may run elsewhere now) or replaced stays so: names change places
+/* If the file was moved, removed (its guest may run elsewhere now) or replaced meanwhile, that is not undone: names change places
  * in one step, and change back if it was the wrong one. */
 static int replace_only(struct gw_image_out *out)
 {
@@ -190,7 +190,7 @@ static int replace_only(struct gw_image_out *out)
         r = exchange(out);
         if (r >= 0)
             return -EEXIST;
-        out->temporary[0] = 0; /* it is somebody's: better two files than none */
+        out->temporary[0] = 0; /* it is another program's file: better two files than none */
         return r;
     }
     if (!is_lacking(-r))

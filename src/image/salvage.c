@@ -3,7 +3,7 @@
  * salvage: the two halves of a machine whose postcopy migration broke off, as one image.
  *
  * The half that arrived keeps all it has (devices, pages that came); the pages that it lacks are read from the other half. Nothing
- * is copied: each page is read from the half that has it when somebody asks for it.
+ * is copied: each page is read from the half that has it when it is requested.
  *
  * The other half must be the machine as it stood at the switch. What both halves have tells: it must be the same, page by page, and
  * so must the devices.

@@ -145,7 +145,7 @@ static int load(struct gw_shared *s, struct chunk *c, unsigned first, unsigned e
     return r;
 }
 
-/* Reads what is missing of [first, end) and nobody else reads. Under the lock, which is let go meanwhile. */
+/* Reads the missing parts of [first, end) that no other thread is reading. Called with the lock held, which is released meanwhile. */
 static int load_missing(struct gw_shared *s, struct chunk *c, unsigned first, unsigned end, struct gw_error *err)
 {
     int r = 0;
