@@ -91,7 +91,7 @@ class Demo(Case):
         p.send_signal(signal.SIGINT)
         out, err = p.communicate(timeout=DEADLINE_S * SLOW)
         self.assertEqual(p.returncode, 1, out)
-        self.assertIn("nothing is left", err)
+        self.assertIn("files removed", err)
         self.gone(pids, folder)
 
     def test_ctrl_c_is_for_the_demo_alone(self):
