@@ -49,7 +49,7 @@ static void help(FILE *to)
     fprintf(to, "usage: godwit COMMAND [ARGUMENT]... [OPTION]...\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
         gw_cli_row(to, commands[i].name, commands[i].what, 13);
-    fprintf(to, "\n`godwit help COMMAND` shows its options; `godwit --version` shows what is built in.\n");
+    fprintf(to, "\n`godwit help COMMAND` shows its options, `godwit --version` what is built in.\n");
 }
 
 /* Who starts us may have closed them. No file of ours gets such a number then, to be written to as standard output. Input

@@ -41,7 +41,7 @@ class Report(Case):
             self.assertEqual(rows["ram." + key].split()[0], str(info["ram"][key]))
         for key in "total-time", "downtime", "setup-time":
             self.assertEqual(rows[key].split()[0], str(info[key]))
-        for text in ("it stood still for", "an <old> machine: QEMU " + self.version, "The source was polled every 20 to 200 ms",
+        for text in ("it was stopped for", "an <old> machine: QEMU " + self.version, "The source was polled every 20 to 200 ms",
                      "the source does not report the causes" if info["downtime"] else "Not known.",
                      "Rounds over memory %d converged" % info["ram"]["dirty-sync-count"], "downtime-limit 300 ms"):
             self.assertIn(text, words)

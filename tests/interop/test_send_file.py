@@ -94,8 +94,8 @@ class Files(Case):
 
     def kept(self, uri, **options):
         r = self.godwit("send", self.guest, uri, "--remove", "--force", status=1, **options)
-        self.assertEqual(r.stderr, "godwit send: %s: not removed: %s took all of it, but cannot say whether the machine runs "
-                         "there: look, and remove the file yourself\n" % (self.guest, uri))
+        self.assertEqual(r.stderr, "godwit send: %s: not removed: %s received all of it, but cannot confirm that the machine runs "
+                         "there: check, and remove the file yourself\n" % (self.guest, uri))
         self.assertEqual(read_file(self.guest), self.bytes)
 
     def test_remove_needs_an_answer(self):

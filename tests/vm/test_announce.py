@@ -205,7 +205,7 @@ class Announce(Case):
         fcntl.ioctl(held, 0x400454ca, struct.pack("16sH22x", b"tap0", 0x1002))
         for nic, status, why in (
                 ("tap=tap0,mac=" + MAC, 1, "tap tap0: another program has it open"),
-                ("tap=va,mac=" + MAC, 1, "tap va: it is no tap device"),
+                ("tap=va,mac=" + MAC, 1, "tap va: it is not a tap device"),
                 ("tap=tap9,mac=" + MAC, 1, "tap tap9: this host has no such interface"),
                 ("interface=lo,mac=" + MAC, 1, "interface lo is not Ethernet"),
                 ("fd=0,mac=" + MAC, 1, "descriptor 0 is not a tap device"),

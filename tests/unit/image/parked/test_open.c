@@ -297,7 +297,7 @@ static void packed_lies(void **state)
     gw_store_be64(entry + 24, gw_load_be64(entry + 24) + 1);
     repair(f.data, f.bytes);
     assert_int_equal(open_and_read(f.data, f.bytes, &err), -EPROTO);
-    assert_non_null(strstr(err.text, "no zstd frame of 5001 bytes"));
+    assert_non_null(strstr(err.text, "not a zstd frame of 5001 bytes"));
     gw_store_be64(entry + 24, (16u << 20) + 1);
     repair(f.data, f.bytes);
     assert_int_equal(open_and_read(f.data, f.bytes, &err), -EPROTO);
