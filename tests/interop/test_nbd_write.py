@@ -283,7 +283,7 @@ class Failing(Writing):
             self.exits(receive, 1)
             self.assertRegex(receive.text(), r"what came of the machine is in nbd\+unix:.*, and lacks \d+ bytes of memory")
             self.assertTrue(json.loads(self.godwit("inspect", "--json", server.uri))["lacking_bytes"])
-            self.assertIn("bytes of its memory never came", self.godwit("send", server.uri, self.unix("nobody"), status=1))
+            self.assertIn("bytes of its memory were not received", self.godwit("send", server.uri, self.unix("nobody"), status=1))
 
     def test_nobody_there(self):
         uri = "nbd+unix:///?socket=" + self.path("nobody")

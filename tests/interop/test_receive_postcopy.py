@@ -167,7 +167,7 @@ class Lost(Arriving):
                 for command in (["send", path, self.unix("nobody")], ["verify", path], ["convert", path, self.path("x"), "--format", "parked"]):
                     run = self.command(command[0] + version, *command)
                     self.assertEqual(run.wait_exit() != 0, True)
-                    self.assertIn("%d bytes of its memory never came" % lacking, run.text())
+                    self.assertIn("%d bytes of its memory were not received" % lacking, run.text())
                     self.assertIn("godwit salvage", run.text())
 
     def test_what_lies_there_stays(self):

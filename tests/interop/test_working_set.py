@@ -145,7 +145,7 @@ class WorkingSet(Postcopy):
         for run in ([3000, 3001], [77], [3002, 3003], range(1000, 1020), range(3004, 3018)):  # zeros and others may change places in a batch
             self.assertEqual(sorted(pages[:len(run)]), list(run))
             pages = pages[len(run):]
-        self.assertEqual(text.count("100 pages of the working set are passed over"), 1)
+        self.assertEqual(text.count("100 pages of the working set are skipped"), 1)
         pages, text = self.first_pages()
         self.assertEqual(sorted(pages[:16]), list(range(16)))
         self.assertNotIn("skipped", text)
