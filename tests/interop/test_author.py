@@ -13,7 +13,7 @@ from harness import DEADLINE_S, PAGE, SLOW, Case, built, wait_until, write_file 
 from versions import VERSIONS, has_mapped_ram  # noqa: E402
 
 MEMORY = 16 << 20
-UNKNOWN = "QEMU or godwit \(it cannot be determined which\)"
+UNKNOWN = r"QEMU or godwit \(it cannot be determined which\)"
 
 
 class Author(Case):
