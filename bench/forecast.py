@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""How good is `godwit ctl plan`? Forecasts migrations of the machine in the box, makes them, and compares.
+"""How good is `godwit ctl plan`? Forecasts migrations of the built-in test machine, makes them, and compares.
 
     bench/forecast.py [--godwit build/cli/godwit] [--runs 100] [--seed 1] [--only N] [--log runs.jsonl]
 

@@ -62,7 +62,7 @@ def start(q, cfg, uri, capabilities):
 
 
 def machine(cfg, size):
-    """The machine in the box.  Its guest is emulated where there is no KVM: whether it keeps up is seen by dirty_per_s."""
+    """The built-in test machine.  Its guest is emulated where there is no KVM: whether it keeps up is seen by dirty_per_s."""
     path = {r: os.path.join(cfg.work, "g" + r) for r in ("src", "dst", "in")}
     vm = [os.path.join(cfg.build, "cli", "godwit"), "vm", "--quiet", "--memory", "%dM" % (cfg.mem // MIB), "--workload",
           "sequential,rate=%d,set=%d,fill=on,verify=1M" % (cfg.rate, size), "--serial", "null"]

@@ -20,7 +20,7 @@
 
 #define COMMAND   "check"
 #define NEEDS_MAX 32
-#define BELOW     8 /* column of what stands below a fact */
+#define BELOW     8 /* indentation of the lines below a feature */
 
 struct check {
     const char *directory;
@@ -48,7 +48,7 @@ static enum gw_cli_taken take_need(void *opaque, char *value)
     struct check *c = opaque;
 
     if (!known(value)) {
-        fprintf(stderr, "godwit check: --need %s: there is no such thing; `godwit check --json` has the names\n", gw_shown(value));
+        fprintf(stderr, "godwit check: --need %s: there is no such name; `godwit check --json` lists them\n", gw_shown(value));
         return GW_CLI_TOLD;
     }
     if (c->need_count == NEEDS_MAX)
@@ -159,14 +159,14 @@ int gw_cmd_check(int argc, char **argv)
     const struct gw_cli_option options[] = {
         {"json", .flag = &c.json, .help = "Print one JSON object."},
         {"quiet", 'q', .flag = &c.quiet, .help = "Print nothing; the exit status tells."},
-        {"directory", .text = &c.directory, .value = "DIR", .help = "Where files would be, for direct-io (usually here)."},
+        {"directory", .text = &c.directory, .value = "DIR", .help = "Where files would be, for direct-io (default: here)."},
         {"need", .take = take_need, .opaque = &c, .value = "NAME", .help = "Exit with 3 unless this is there. May be repeated."},
         {0}};
     const struct gw_cli_command command = {
         .arguments = "",
-        .about = "Tells what this host can do for a migration, what each of it is for, and what to do about what is missing. It "
-                 "tries things on its own memory and sockets, changes nothing and leaves nothing behind. A user who may do less "
-                 "than root is told what that user can do.",
+        .about = "Shows which kernel features for migration this host has, what each is used for, and how to get "
+                 "missing ones. It tries them on its own memory and sockets and changes nothing. Without root, it "
+                 "shows what this user can do.",
         .options = options};
     int status = gw_cli_parse(argc, argv, &command);
 

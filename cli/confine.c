@@ -42,7 +42,8 @@ int gw_confine(const struct gw_confine *c, enum gw_confine_kind kind, struct gw_
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_DUMPABLE, 0);
     r = gw_filter_install(kind == GW_CONFINE_PROGRAMS, kind == GW_CONFINE_EXEC, c->connects);
-    return r < 0 && c->must ? gw_fail(err, r, GW_BLAME_LOCAL, "--sandbox on: this system does not allow it: %s", strerror(-r)) : 0;
+    return r < 0 && c->must ? gw_fail(err, r, GW_BLAME_LOCAL, "--sandbox on: this system does not support it: "
+                                                              "%s", strerror(-r)) : 0;
 }
 
 enum gw_confine_kind gw_confine_kind_of(const struct gw_image_write_options *write)
@@ -73,7 +74,7 @@ int gw_confine_borrow(struct gw_confine *c, struct gw_error *err)
     if (geteuid() != 0 || getuid() != 0)
         return gw_fail(err, -EPERM, GW_BLAME_CALLER, "--user %s: only root can become another user", gw_shown(c->user));
     if (!c->uid)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "--user %s: that is root", gw_shown(c->user));
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "--user %s: this is root", gw_shown(c->user));
     if (initgroups(c->user, c->gid) < 0 || setegid(c->gid) < 0 || seteuid(c->uid) < 0)
         return failed(c, err);
     prctl(PR_SET_DUMPABLE, 1); /* else our own files in /proc are root's, and the guest's memory cannot be looked up there */
@@ -92,7 +93,7 @@ int gw_confine_drop(const struct gw_confine *c, struct gw_error *err)
     if (seteuid(0) < 0 || setresgid(c->gid, c->gid, c->gid) < 0 || setresuid(c->uid, c->uid, c->uid) < 0)
         return failed(c, err);
     if (!setuid(0) || !seteuid(0))
-        return gw_fail(err, -EPERM, GW_BLAME_LOCAL, "--user %s: root could not be given up", gw_shown(c->user));
+        return gw_fail(err, -EPERM, GW_BLAME_LOCAL, "--user %s: root privileges could not be dropped", gw_shown(c->user));
     return 0;
 }
 

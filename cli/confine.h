@@ -30,16 +30,16 @@ struct gw_confine {
     const char *command; /* "receive" */
     bool off, must;      /* --sandbox off, on */
     bool connects;       /* what it reads is on a server: a connection that is lost is made again */
-    const char *user;    /* NULL: whoever we are */
+    const char *user;    /* NULL: unchanged */
     uid_t uid;
     gid_t gid;
 };
 
 #define GW_CONFINE_OPTION(confine)                                                                                     \
     {"sandbox", .take = gw_confine_take, .opaque = (confine), .value = "WHEN", .choices = "auto on off",               \
-     .help = "Give up the system calls that are not needed: auto (usual) as far as this system allows it, on: or fail."}
+     .help = "Give up the system calls that are not needed: auto (default): as far as this system allows it; on: or fail."}
 #define GW_CONFINE_USER_OPTION(confine)                                                                                \
-    {"user", .text = &(confine)->user, .value = "USER", .help = "For root: go on as this user once everything is open."}
+    {"user", .text = &(confine)->user, .value = "USER", .help = "For root: continue as this user once everything is open."}
 
 /* For the table of options; opaque is the struct. */
 enum gw_cli_taken gw_confine_take(void *opaque, char *value);
@@ -52,7 +52,7 @@ enum gw_confine_kind {
 };
 /* 0 also when it cannot be done and is not a must. */
 int gw_confine(const struct gw_confine *c, enum gw_confine_kind kind, struct gw_error *err);
-/* What is left to whoever writes such a file: compressed by a program or not. */
+/* What a command that writes such a file keeps: whether a program compresses it or not. */
 enum gw_confine_kind gw_confine_kind_of(const struct gw_image_write_options *write);
 
 int gw_confine_borrow(struct gw_confine *c, struct gw_error *err);

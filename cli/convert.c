@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit convert: a machine at rest from one kind of file to another.
+ * godwit convert: convert a machine at rest to another file format.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -60,7 +60,7 @@ static int convert(struct job *job, struct gw_error *err)
         if (strcmp(job->out, "-"))
             gw_cli_progress_watch(&job->progress);
         else
-            gw_cli_interrupts_exit("godwit convert: -: interrupted; what went out is not whole\n");
+            gw_cli_interrupts_exit("godwit convert: -: interrupted; the output is incomplete\n");
         r = job->into ? write_snapshot(job, image, err) : gw_image_write(image, job->out, &job->write, err);
         job->progress.interrupted |= gw_cli_interrupt_pending();
     }
@@ -79,7 +79,7 @@ static enum gw_cli_taken take_format(void *opaque, char *value)
     job->write.format = (enum gw_image_format)format;
     if (job->has_format)
         return GW_CLI_TAKEN;
-    fprintf(stderr, "godwit convert: there is no format '%s', but parked, stream, mapped-ram and libvirt\n", value);
+    fprintf(stderr, "godwit convert: there is no format '%s'; the formats are parked, stream, mapped-ram and libvirt\n", value);
     return GW_CLI_TOLD;
 }
 
@@ -92,9 +92,9 @@ static int judge(const char *who, const struct job *job, unsigned level)
     if (!job->into)
         return job->has_format ? -1 : gw_cli_wrong(who, "--format is missing");
     if (!job->snapshot)
-        return gw_cli_wrong(who, "--snapshot is missing: --into needs the name of the snapshot that is made");
+        return gw_cli_wrong(who, "--snapshot is missing: --into needs the name of the new snapshot");
     if (job->has_format || w->compress || level || job->xml || w->replace)
-        return gw_cli_wrong(who, "--%s does not go with --into", beside);
+        return gw_cli_wrong(who, "--%s cannot be used with --into", beside);
     return -1;
 }
 
@@ -109,21 +109,22 @@ static int parse(int argc, char **argv, struct job *job)
         {"compress", .text = &job->write.compress, .value = "NAME", .choices = "none zstd raw gzip bzip2 xz lzop sparse",
          .help = "How OUT is compressed; parked: none, zstd; stream: raw, or the whole with gzip, bzip2, xz, lzop, zstd; "
                  "libvirt: the same, or sparse (from libvirt 11.2 on)."},
-        {"level", .number = &level, .most = LEVEL_MAX, .value = "N", .help = "How hard it is compressed."},
+        {"level", .number = &level, .most = LEVEL_MAX, .value = "N", .help = "The compression level."},
         {"threads", .number = &job->write.threads, .most = THREADS_MAX, .value = "N",
          .help = "Threads that read; 0: one for each processor."},
         {"xml", .text = &job->xml, .value = "FILE", .help = "For libvirt: the domain's XML; else that of IN, which must have one."},
         {"snapshot", .text = &job->snapshot, .value = "NAME",
          .help = "IN is a disk image (qcow2): the machine in this snapshot of it."},
         {"into", .text = &job->into, .value = "DISK",
-         .help = "The machine becomes the snapshot NAME of this disk image, as the disk is now: for qemu -loadvm NAME."},
-        {"force", 'f', .flag = &job->write.replace, .help = "Replace OUT if it is there, once the new file is whole."},
+         .help = "Store the machine as the snapshot NAME of this disk image, with the disk's current contents: for "
+                 "qemu -loadvm NAME."},
+        {"force", 'f', .flag = &job->write.replace, .help = "Replace OUT if it exists, once the new file is complete."},
         {"quiet", 'q', .flag = &quiet, .help = "Show no progress line on a terminal."},
         GW_CONFINE_OPTION(&job->confine),
         {0}};
     const struct gw_cli_command command = {
         .usage = "IN OUT --format FORMAT [OPTION]...\nIN --into DISK --snapshot NAME [OPTION]...",
-        .about = "Writes the machine that rests in the file IN to the file OUT. IN may be a parked machine, a migration stream "
+        .about = "Converts the machine in the file IN to the file OUT. IN may be a parked machine, a migration stream "
                  "(also compressed with gzip, bzip2, xz, lzop or zstd), a mapped-ram file or a libvirt save image; "
                  "nbd://HOST/EXPORT on an NBD server; IN,offset=N from byte N on; '-' for standard input. OUT may be "
                  "nbd://HOST/EXPORT, and '-' for parked machines and streams.",
@@ -156,7 +157,7 @@ int gw_cmd_convert(int argc, char **argv)
     if (r >= 0)
         return GW_EXIT_DONE;
     if (job.progress.interrupted) {
-        fprintf(stderr, "godwit convert: %s: interrupted; nothing was left there\n", gw_shown(job.out));
+        fprintf(stderr, "godwit convert: %s: interrupted; no file was left\n", gw_shown(job.out));
         return GW_EXIT_FAILED;
     }
     return gw_cli_failed("convert", NULL, err.text);

@@ -145,7 +145,8 @@ static void tell_held(void *opaque, const char *address)
     const struct gw_ctl *ctl = opaque;
 
     if (!ctl->quiet)
-        fprintf(stderr, "godwit ctl: %s: the monitor does not greet: another client holds it; waiting (--timeout S ends that)\n",
+        fprintf(stderr, "godwit ctl: %s: no greeting: the monitor is in use by another client; waiting (--timeout S "
+                        "limits that)\n",
                 gw_shown(address));
 }
 

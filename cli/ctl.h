@@ -34,7 +34,7 @@ struct gw_ctl {
 
     struct gw_qmp *qmp;
     uint64_t began_ns; /* the command */
-    bool watches;      /* the migration is somebody else's: an interrupt leaves it alone */
+    bool watches;      /* another client started the migration: an interrupt does not cancel it */
     void (*on_event)(struct gw_ctl *ctl, const json_t *event); /* instead of --log; NULL: none */
     void *event_opaque;
     unsigned interrupts; /* SIGINT and SIGTERM so far */

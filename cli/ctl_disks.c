@@ -54,7 +54,8 @@ static int nbd_address(struct gw_ctl *ctl, const char *uri, struct gw_uri *ret)
     if (gw_uri_parse(ctl->nbd ? ctl->nbd : uri, ret, &err) < 0)
         return ctl->nbd ? gw_ctl_usage("--nbd: %s", err.text) : gw_ctl_failed("migrate", &err);
     if (ret->kind != GW_URI_TCP && ret->kind != GW_URI_UNIX)
-        return gw_ctl_usage(ctl->nbd ? "--nbd: tcp:HOST:PORT or unix:PATH is needed" : "--disks: say with --nbd where the disks go");
+        return gw_ctl_usage(ctl->nbd ? "--nbd: tcp:HOST:PORT or unix:PATH is needed" : "--disks: --nbd is needed: the "
+            "address for the disks at the destination");
     if (ctl->nbd)
         return GW_EXIT_DONE;
     snprintf(ret->service, sizeof ret->service, NBD_PORT);
@@ -106,7 +107,8 @@ static void tell_slow(struct gw_ctl *ctl, struct gw_ctl_progress *p)
         return;
     ctl->mirrored->told_slow = true;
     gw_progress_clear(&p->line);
-    fprintf(stderr, "godwit ctl: the disks do not come to an end: the guest writes them as fast as they are sent. Raise the bandwidth "
+    fprintf(stderr, "godwit ctl: the disks do not converge: the guest writes them as fast as they are copied. Raise "
+                    "the bandwidth "
                     "(`param max-bandwidth=BYTES`) or slow the guest's disks down (block_set_io_throttle)\n");
 }
 
@@ -166,7 +168,7 @@ static int with_mirrors(struct gw_ctl *ctl, const char *uri, struct gw_ctl_progr
     if (e == 0)
         e = copy(ctl, p, &err);
     if (e == -EINTR || ctl->interrupts) {
-        fprintf(stderr, "godwit ctl: interrupted: the disks are not copied any more, the machine stays here\n");
+        fprintf(stderr, "godwit ctl: interrupted: the disks are no longer copied, the machine stays here\n");
         return GW_EXIT_FAILED;
     }
     return e < 0 ? gw_ctl_failed("disks", &err) : GW_EXIT_DONE;
@@ -199,7 +201,7 @@ void gw_ctl_disks_step(struct gw_ctl *ctl, struct gw_ctl_progress *p, json_t *in
     else if (!d->handed_over && !d->failed && (!strcmp(state, "active") || !strcmp(state, "setup")))
         r = look_after(ctl, p, &err);
     put_figures(d, info);
-    if (r == 0 || r == -EINTR) /* whoever interrupted cancels */
+    if (r == 0 || r == -EINTR) /* an interrupt cancels the migration */
         return;
     d->failed = true;
     gw_progress_clear(&p->line);

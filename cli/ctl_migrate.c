@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * ctl, what takes time: migrate, cancel. Polls, so that it works the same with every server and also shows
- * migrations that somebody else steers meanwhile.
+ * migrations that another client controls at the same time.
  */
 #include "ctl.h"
 #include "ctl_disks.h"
@@ -40,7 +40,7 @@ static int on_interrupt(struct gw_ctl *ctl, struct gw_ctl_progress *p, unsigned 
 
     gw_progress_clear(&p->line);
     if (seen > 1 || ctl->watches) {
-        fprintf(stderr, "godwit ctl: left alone: the migration may still go on; `godwit ctl %s status` tells\n",
+        fprintf(stderr, "godwit ctl: no longer waiting: the migration may still run; `godwit ctl %s status` shows it\n",
                 ctl->socket);
         return GW_EXIT_FAILED;
     }
@@ -129,12 +129,14 @@ static void tell_paused(const struct gw_ctl *ctl, const char *command, const cha
     fprintf(stderr, "godwit ctl: %s: postcopy-paused%s%s; ", command, why ? ": " : "", why ? why : "");
     if (is_source)
         fprintf(stderr,
-                "the guest is at the destination, and waits there for memory that is only here. Let it listen (`godwit ctl THERE recover "
+                "the guest is at the destination and waits for memory that is only here. Make the destination listen "
+                "(`godwit ctl THERE recover "
                 "URI`; QEMU: migrate_recover URI), then `godwit ctl %s migrate URI --resume`\n",
                 ctl->socket);
     else
         fprintf(stderr,
-                "the guest is here, and waits for memory that is only at its source. Let it listen (`godwit ctl %s recover URI`), then at "
+                "the guest is here and waits for memory that is only at its source. Make this side listen (`godwit "
+                "ctl %s recover URI`), then at "
                 "the source `migrate URI --resume`\n",
                 ctl->socket);
 }
@@ -289,7 +291,7 @@ int gw_ctl_cancel(struct gw_ctl *ctl, int argc, char **argv)
     return r;
 }
 
-/* ---- one that somebody else started ------------------------------------------------------------------------------ */
+/* ---- one that another client started ------------------------------------------------------------------------------ */
 
 static int await(struct gw_ctl *ctl, const char *command, bool shows, uint64_t deadline_ns)
 {
@@ -306,10 +308,11 @@ static int await(struct gw_ctl *ctl, const char *command, bool shows, uint64_t d
     r = wait_end(ctl, &p, deadline_ns, &info);
     state = gw_ctl_text(info, "status", "none");
     if (r == GW_EXIT_DONE && !strcmp(state, "none")) {
-        gw_fail(&err, -ENOENT, GW_BLAME_CALLER, "the machine has had no migration; `godwit ctl %s migrate URI` starts one", ctl->socket);
+        gw_fail(&err, -ENOENT, GW_BLAME_CALLER, "the machine has had no migration yet; `godwit ctl %s migrate URI` "
+                                                "starts one", ctl->socket);
         r = gw_ctl_failed(command, &err);
     } else if (r == GW_EXIT_DONE && !ended(state) && !stands(ctl, &p, state)) {
-        gw_fail(&err, -ETIMEDOUT, GW_BLAME_CALLER, "the migration is still %s after %s, and goes on", state,
+        gw_fail(&err, -ETIMEDOUT, GW_BLAME_CALLER, "the migration is still %s after %s, and continues", state,
                 gw_human_ms(left, (double)ctl->timeout_ns / 1e6));
         r = gw_ctl_failed(command, &err);
     } else if (r == GW_EXIT_DONE) {

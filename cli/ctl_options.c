@@ -14,44 +14,47 @@
 #define SENDS "migrate plan snapshot"
 
 static const struct gw_cli_sub subs[] = {
-    {"status", "", "Shows what the machine and its migration do."},
+    {"status", "", "Shows the state of the machine and its migration."},
     {"migrate", "URI",
-     "Migrates the machine, shows the progress, and tells the result. The exit status is 6 when it is postcopy-paused and "
+     "Migrates the machine, and shows the progress and the result. The exit status is 6 when it is postcopy-paused and "
      "--wait-recovery was not given."},
     {"plan", "URI",
      "Forecasts a migration: whether it converges, time, downtime, bytes, and the best capabilities. --capability and "
      "--parameter: as if these were set. The exit status is 3 when it is not expected to converge, 5 when that is not "
      "known."},
     {"watch", "",
-     "Shows the progress of a migration that is under way, whoever began it, until its end. The exit status is as of migrate."},
-    {"wait", "", "Waits for the end of a migration that is under way. The exit status is as of migrate."},
-    {"cancel", "", "Cancels the migration; the machine goes on here."},
-    {"continue", "", "Goes on from pre-switchover."},
-    {"postcopy", "", "Lets the machine go on there now; the rest of its memory follows (capability postcopy-ram)."},
-    {"pause", "", "Breaks a postcopy migration off, to be resumed."},
-    {"recover", "URI", "Lets the destination of a paused migration listen again."},
+     "Shows the progress of a running migration, whoever started it, until its end. The exit status is as for migrate."},
+    {"wait", "", "Waits for the end of a running migration. The exit status is as for migrate."},
+    {"cancel", "", "Cancels the migration; the machine resumes here."},
+    {"continue", "", "Continues from pre-switchover."},
+    {"postcopy", "", "Switches to postcopy: the machine runs there now, and the rest of its memory follows "
+                     "(capability postcopy-ram)."},
+    {"pause", "", "Pauses a postcopy migration, to be resumed later."},
+    {"recover", "URI", "Makes the destination of a paused migration listen again."},
     {"stop", "", "Stops the machine."},
-    {"cont", "", "Lets the machine run."},
+    {"cont", "", "Resumes the machine."},
     {"caps", "[NAME[=on|off]]...", "Shows or sets capabilities."},
     {"param", "[NAME[=VALUE]]...",
      "Shows or sets parameters. Bytes take K, M, G and T (max-bandwidth=100M), times ms, s and min (downtime-limit=300ms); "
      "without a unit they are bytes and milliseconds."},
     {"dirty-rate", "[time=SECONDS] [mode=MODE] [samples=PAGES]",
-     "Measures how fast the guest dirties memory. Usually for 1 s, with 512 pages sampled per GiB. MODE: page-sampling, "
+     "Measures how fast the guest dirties memory. Default: for 1 s, with 512 pages sampled per GiB. MODE: page-sampling, "
      "dirty-bitmap, dirty-ring."},
     {"announce", "[KEY=VALUE]...",
-     "Tells the switches where the machine's network cards are. What is left out is as after an arrival.",
+     "Announces the machine's network cards to the switches. Defaults are as after an arrival.",
      "[rounds=N] [initial=TIME] [step=TIME] [max=TIME] [interface=ID]... [id=NAME] [OPTION]..."},
     {"snapshot", NULL,
-     "Saves the machine as it is now, while it runs on. It goes into a parked file, or to an address. save, load and delete are "
+     "Saves the current state of the machine while it keeps running, into a parked file or to an address. save, load "
+     "and delete are "
      "of snapshots inside of its disks, by block node names.",
      "FILE|URI [OPTION]...\nsave TAG VMSTATE DEVICE...\nload TAG VMSTATE DEVICE...\ndelete TAG DEVICE..."},
-    {"start", "URI", "Of `godwit serve`: lets the machine go on at URI too, and tells the result."},
-    {"destinations", "", "Of `godwit serve`: where it was started, and the results."},
+    {"start", "URI", "With `godwit serve`: starts the machine at URI, too, and shows the result."},
+    {"destinations", "", "With `godwit serve`: shows where it was started, and the results."},
     {"qmp", "COMMAND [ARGUMENT]...",
-     "Runs any QMP command. ARGUMENT is KEY=VALUE or KEY:=JSON, where a.b is within an object, or all of them as JSON."},
+     "Runs any QMP command. ARGUMENT is KEY=VALUE or KEY:=JSON (a.b: member b of object a), or one JSON object with "
+     "all arguments."},
     {"hmp", "WORD...", "Runs a line of QEMU's human monitor, as in hmp info migrate."},
-    {"events", "[NAME]...", "Prints events (these only) as they come."},
+    {"events", "[NAME]...", "Prints events (all, or these) as they occur."},
     {0},
 };
 
@@ -161,47 +164,46 @@ int gw_ctl_parse(struct gw_ctl *ctl, int argc, char **argv)
         {"json", .flag = &ctl->json, .help = "Print one JSON document."},
         {"quiet", 'q', .flag = &ctl->quiet, .help = "Show no progress."},
         {"timeout", .take = take_timeout, .opaque = ctl, .value = "SECONDS",
-         .help = "How long an answer may take (30); for our machines also how long the other side of `migrate` may move "
-                 "nothing (30); how long `wait` and `events` wait, and all for a monitor that somebody else holds (without "
-                 "end)."},
+         .help = "How long an answer may take (30); for godwit's machines also how long the other side of `migrate` "
+                 "may be silent (30); how long `wait` and `events` wait, and all commands for a monitor in use by "
+                 "another client (no limit)."},
         {"log", .take = take_log, .opaque = ctl, .value = "LEVEL", .choices = "error warning info debug",
-         .help = "With info or debug: tell events instead of the progress."},
+         .help = "With info or debug: show events instead of the progress."},
         {"tls-creds", .absent = "TLS"},
         {"detach", .flag = &ctl->detach, .of = "migrate start", .help = "Only start it."},
-        {"wait", .flag = &wait, .of = "migrate start", .help = "Wait for the end, which is usual."},
+        {"wait", .flag = &wait, .of = "migrate start", .help = "Wait for the end (the default)."},
         {"resume", .flag = &ctl->resume, .of = "migrate start",
-         .help = "Go on with a migration that is postcopy-paused; of start: the machine runs there, and lost its "
-                 "connection."},
+         .help = "Resume a migration that is postcopy-paused; with start: the machine runs there, and lost its connection."},
         {"wait-recovery", .flag = &ctl->wait_recovery, .of = "migrate watch wait",
-         .help = "Where it is postcopy-paused, wait until it was resumed and has ended."},
+         .help = "If it becomes postcopy-paused, wait until it was resumed and has ended."},
         {"capability", .take = take_capability, .opaque = ctl, .of = SENDS, .value = "NAME[=on|off]",
          .help = "Set a capability before the start. May be repeated."},
         {"parameter", .take = take_parameter, .opaque = ctl, .of = SENDS, .value = "NAME=VALUE",
          .help = "Set a parameter before the start, as `param` does. May be repeated."},
         {"peer", .text = &ctl->peer, .of = SENDS, .value = "VERSION", .choices = "7.2 8.1 9.0 10.0 godwit",
-         .help = "What the destination is, for our machines. plan: with godwit the link to it is measured."},
+         .help = "The destination's version, for godwit's machines. plan: with godwit the link to it is measured."},
         {"report", .text = &ctl->report, .of = "migrate", .value = "FILE",
-         .help = "Write how it went as a page with charts: FILE.html or FILE.svg."},
+         .help = "Write a report with charts: FILE.html or FILE.svg."},
         {"disks", .flag = &ctl->disks, .of = "migrate",
-         .help = "Its disks go along. Those of a QEMU are mirrored over NBD; that needs --destination."},
+         .help = "Migrate its disks, too. Those of a QEMU are mirrored over NBD, which needs --destination."},
         {"disks-top", .flag = &ctl->top, .of = "migrate",
-         .help = "The same, but only what their top images have: the destination has the others."},
+         .help = "The same, but only their top images: the destination has the others."},
         {"nbd", .text = &ctl->nbd, .of = "migrate", .value = "URI",
          .help = "Where a QEMU at the destination serves its disks: tcp:HOST:PORT or unix:PATH (port 10809 of the host, or "
                  "PATH.nbd)."},
-        {"plan", .flag = &ctl->plan, .of = "migrate", .help = "Forecast it first, and show that beside what happened."},
+        {"plan", .flag = &ctl->plan, .of = "migrate", .help = "Make a forecast first, and show it beside the result."},
         {"bandwidth", .take = take_bandwidth, .opaque = ctl, .of = "migrate plan", .value = "SIZE",
-         .help = "For the forecast: what the link carries each second, as in 119M."},
+         .help = "For the forecast: the throughput of the link per second, as in 119M."},
         {"destination", .text = &ctl->destination, .of = "migrate plan", .value = "SOCKET",
-         .help = "The destination's QMP socket. For the forecast: ask it what it is and what it can have. --disks: let it serve "
-                 "its disks."},
+         .help = "The destination's QMP socket. For the forecast: to ask it for its version and capabilities. "
+                 "--disks: to make it serve its disks."},
         {"measure", .take = take_measure, .opaque = ctl, .of = "migrate plan", .value = "SECONDS",
-         .help = "For the forecast: how long to measure our machines (2)."},
+         .help = "For the forecast: how long to measure godwit's machines (2)."},
         {"count", .take = take_count, .opaque = ctl, .of = "events", .value = "N",
-         .help = "End after so many events; else when interrupted."},
-        {"force", 'f', .flag = &ctl->force, .of = "snapshot", .help = "Replace the file if it is there."},
+         .help = "End after this many events (default: when interrupted)."},
+        {"force", 'f', .flag = &ctl->force, .of = "snapshot", .help = "Replace the file if it exists."},
         {0}};
-    const struct gw_cli_command command = {.about = "Asks and steers a machine through its QMP socket, ours or QEMU's. "
+    const struct gw_cli_command command = {.about = "Queries and controls a machine through its QMP socket, godwit's or QEMU's. "
                                                     "SOCKET is a path, unix:PATH or tcp:HOST:PORT.",
                                            .options = options,
                                            .subs = subs,

@@ -77,7 +77,7 @@ static void tell_waiting(struct gw_ctl *ctl, struct gw_ctl_progress *p, const ch
         gw_progress_clear(&p->line);
         fprintf(stderr, "godwit ctl: %s: %s\n", state,
                 *state == 'p' && state[1] == 'r'
-                    ? "the machine stands still until `continue` or `cancel`"
+                    ? "the machine is stopped until `continue` or `cancel`"
                     : "the guest waits for `recover URI` at its destination and `migrate --resume` at its source");
     }
     snprintf(p->told, sizeof p->told, "%s", state);
@@ -103,7 +103,8 @@ static void look_for_end(struct gw_ctl *ctl, struct gw_ctl_progress *p, const js
     p->told_stuck = true;
     gw_progress_clear(&p->line);
     fprintf(stderr,
-            "godwit ctl: this does not come to an end: the guest writes its memory as fast as it is sent. The expected downtime is "
+            "godwit ctl: the migration does not converge: the guest writes its memory as fast as it is sent. The "
+            "expected downtime is "
             "%s, the limit %s, and it has not shrunk for %d rounds. Raise the limit (`param downtime-limit=MS`) or the "
             "bandwidth (`param max-bandwidth=BYTES`), or cancel and `migrate --capability auto-converge`, which slows the guest "
             "down\n",

@@ -91,7 +91,7 @@ int gw_ctl_hmp(struct gw_ctl *ctl, int argc, char **argv)
         gw_fail(&err, -ENOMEM, GW_BLAME_LOCAL, "out of memory");
     else if (gw_qmp_is_godwit(ctl->qmp))
         gw_fail(&err, -ENOSYS, GW_BLAME_CALLER,
-                "this machine is godwit's and has no human monitor; `status`, `caps`, `param` and `qmp COMMAND` tell the same");
+                "this machine is godwit's and has no human monitor; use `status`, `caps`, `param` and `qmp COMMAND`");
     else if (!gw_qmp_execute(ctl->qmp, "human-monitor-command", json_pack("{s:s}", "command-line", line), &result, &err))
         r = GW_EXIT_DONE;
     if (r != GW_EXIT_DONE)

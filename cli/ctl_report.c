@@ -57,7 +57,7 @@ int gw_ctl_take_open(struct gw_ctl *ctl, const char *uri)
     if (!ctl->report)
         return GW_EXIT_DONE;
     if (ctl->detach)
-        return gw_ctl_usage("--report: with --detach nobody waits for what it would tell");
+        return gw_ctl_usage("--report cannot be used with --detach: the report needs the end of the migration");
     if (!ends_with(ctl->report, ".html") && !ends_with(ctl->report, ".svg"))
         return gw_ctl_usage("--report: '%s' is not a file name with .html or .svg at the end", gw_shown(ctl->report));
     t = calloc(1, sizeof *t);
@@ -305,15 +305,16 @@ static void fill(struct gw_ctl *ctl, struct gw_ctl_take *t, json_t *info)
              : !strcmp(state, "cancelled") ? GW_REPORT_CANCELLED
                                            : GW_REPORT_UNKNOWN;
     if (r->end != GW_REPORT_COMPLETED && r->end != GW_REPORT_CANCELLED)
-        r->why = strdup(why ? why : r->end == GW_REPORT_FAILED ? "the source does not say why" : "the monitor was lost, or was not waited for");
+        r->why = strdup(why ? why : r->end == GW_REPORT_FAILED ? "the source does not give the reason" : "the monitor "
+            "was lost, or was not waited for");
     if (json_string_value(json_object_get(status, "status")))
         r->left = strdup(json_string_value(json_object_get(status, "status")));
     gw_report_totals(r, t->last, info, took_ms);
     if (gw_qmp_is_godwit(ctl->qmp))
         history = ask(ctl, "x-godwit-query-history");
     if (!history || !from_history(r, history)) {
-        r->source = "The source was asked every 20 to 200 ms: what was between is not known. The limit is the downtime limit at the "
-                    "bandwidth that it told.";
+        r->source = "The source was polled every 20 to 200 ms; changes in between are not known. The limit is the "
+                    "downtime limit at the bandwidth that it reported.";
         space_out(r);
         if (r->round_count && isnan(r->round[r->round_count - 1].remaining) && !isnan(r->stopped_s))
             r->round[r->round_count - 1].began_s = fmin(r->stopped_s, r->round[r->round_count - 1].began_s);

@@ -83,7 +83,7 @@ static int await(struct gw_ctl *ctl, json_int_t id)
         show(d);
     r = d && !strcmp(gw_ctl_text(d, "status", ""), "completed") ? GW_EXIT_DONE : GW_EXIT_FAILED;
     if (!d)
-        fprintf(stderr, "godwit ctl: start: what became of destination %lld is not known any more\n", (long long)id);
+        fprintf(stderr, "godwit ctl: start: the result of destination %lld is not known any more\n", (long long)id);
     json_decref(all);
     return r;
 }

@@ -117,7 +117,7 @@ void gw_ctl_report(const json_t *info, const json_t *status)
     printf("migration   %s%s%s\n", state ? state : "none", why ? ": " : "", why ? why : "");
     if (state && owner)
         printf("guest       belongs to the %s\n",
-               strcmp(owner, "undecided") ? owner : "source or the destination: this side cannot know");
+               strcmp(owner, "undecided") ? owner : "source or the destination (this side cannot know)");
     print_progress(info);
     print_times(info);
     if (json_object_get(info, "ram")) {

@@ -57,7 +57,7 @@ static bool progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
     return gw_ctl_interrupted(n->ctl);
 }
 
-/* Waits for the machine at a socket that nobody else finds. */
+/* Waits for the machine at a socket in a private folder. */
 static int listen_for(struct snapshot *n, struct gw_error *err)
 {
     struct gw_park_config config = {.path = n->file, .write = &n->options, .write_bytes = sizeof n->options};
@@ -128,7 +128,7 @@ static void print(struct snapshot *n, const char *target, json_t *info, const js
     printf("a snapshot of the machine is in %s", gw_shown(target));
     if (n->file)
         printf(" (%s)", gw_human_bytes(a, (double)st.st_blocks * 512));
-    printf("; it stood for %s and is %s\n", gw_human_ms(b, ms > 0 ? ms : left), run);
+    printf("; it was stopped for %s and is now %s\n", gw_human_ms(b, ms > 0 ? ms : left), run);
 }
 
 /* Returns an exit status. */
@@ -221,7 +221,7 @@ static int wait_job(struct gw_ctl *ctl, const char *id, const char *command)
             return err.code ? gw_ctl_failed(command, &err) : r;
         gw_qmp_wait(ctl->qmp, POLL_NS, NULL);
         if (ctl->interrupts) {
-            fprintf(stderr, "godwit ctl: %s: left alone: job %s goes on\n", command, id);
+            fprintf(stderr, "godwit ctl: %s: no longer waiting: job %s continues\n", command, id);
             return GW_EXIT_FAILED;
         }
     }

@@ -227,7 +227,7 @@ static double seconds_since(const struct timespec *began)
     return (double)(t.tv_sec - began->tv_sec) + (double)(t.tv_nsec - began->tv_nsec) / 1e9;
 }
 
-/* Shows the command, as somebody would type it, and starts it. */
+/* Shows the command as it would be typed, and starts it. */
 static int begin_helper(struct demo *d, const char *const *argv)
 {
     pid_t self = getpid();
@@ -289,7 +289,7 @@ static int park(struct demo *d)
     unlink(path);
     if (r != GW_EXIT_DONE || stat(d->file, &st) < 0)
         return r != GW_EXIT_DONE ? r : failed(d->file, strerror(errno));
-    printf("it is in the file after %s, which has %s; no process runs it now\n", gw_human_ms(b, seconds_since(&began) * 1000),
+    printf("parked after %s in a file of %s; no process runs it now\n", gw_human_ms(b, seconds_since(&began) * 1000),
            gw_human_bytes(a, (double)st.st_size));
     return r;
 }
@@ -356,7 +356,7 @@ static int start_again(struct demo *d)
     if (r == GW_EXIT_DONE)
         r = end_helper(d);
     if (r == GW_EXIT_DONE)
-        printf("it runs after %s; all of its memory is there after %s\n", gw_human_ms(a, runs * 1000),
+        printf("it runs after %s; all of its memory has arrived after %s\n", gw_human_ms(a, runs * 1000),
                gw_human_ms(b, seconds_since(&began) * 1000));
     return r;
 }
@@ -365,14 +365,14 @@ static int second_act(struct demo *d)
 {
     int r;
 
-    say(d, "\nSecond act. It is parked: it stops, and becomes a file.");
+    say(d, "\nThe machine is parked: it is stopped and saved in a file.");
     r = park(d);
     if (r == GW_EXIT_DONE)
-        say(d, "\nA third process waits, and it goes on there, out of the file.");
+        say(d, "\nA third process waits for it, and the machine resumes there from the file.");
     if (r == GW_EXIT_DONE)
         r = start_again(d);
     if (r == GW_EXIT_DONE)
-        say(d, "\nThe same guest, where it stood.");
+        say(d, "\nThe same guest, resumed:");
     return r == GW_EXIT_DONE ? watch(d, &d->c, 3) : r;
 }
 
@@ -383,13 +383,13 @@ static int tour(struct demo *d)
     int r, verdict;
 
     say(d, "A machine starts: %s of RAM, workload %s.", d->memory, d->workload);
-    printf("  Its guest writes all the time, and checks all that it ever wrote; one wrong byte would end it.\n");
+    printf("  Its guest writes continuously and checks everything that it wrote; a wrong byte would end the machine.\n");
     r = launch(d, &d->a, NULL);
     if (r == GW_EXIT_DONE)
         r = watch(d, &d->a, 3);
     if (r != GW_EXIT_DONE)
         return r;
-    say(d, "\nA second process waits for it, and it moves there over TCP, without being stopped first.");
+    say(d, "\nA second process waits for it, and the machine migrates there over TCP while it runs.");
     r = launch(d, &d->b, "tcp:127.0.0.1:0");
     if (r == GW_EXIT_DONE)
         r = where(d, uri, sizeof uri);
@@ -403,7 +403,7 @@ static int tour(struct demo *d)
     if (r != GW_EXIT_DONE)
         return r;
     show(&d->a);
-    say(d, "\nIt runs there now; uptime and counters go on, gap_us is the longest time that the guest itself missed.");
+    say(d, "\nIt runs there now, with its uptime and counters; gap_us is the longest interruption that the guest noticed.");
     r = watch(d, &d->b, 4);
     if (r == GW_EXIT_DONE)
         r = second_act(d);
@@ -413,9 +413,9 @@ static int tour(struct demo *d)
     if (r == GW_EXIT_DONE)
         r = verdict;
     if (r == GW_EXIT_DONE)
-        say(d, "\nThe guest's verdict after both: every byte is right.");
+        say(d, "\nResult after both moves: the guest found no wrong byte.");
     else
-        say(d, "\nThe guest's verdict: status %d.", r);
+        say(d, "\nResult: the guest ended with status %d.", r);
     return r;
 }
 
@@ -445,7 +445,7 @@ static void clean(struct demo *d)
     if (rmdir(d->dir) < 0)
         fprintf(stderr, "godwit demo: %s stays: %s\n", d->dir, strerror(errno));
     else if (d->interrupts)
-        fprintf(stderr, "godwit demo: ended by a signal; its machines are gone, and nothing is left\n");
+        fprintf(stderr, "godwit demo: ended by a signal; its machines were ended and its files removed\n");
 }
 
 int gw_cmd_demo(int argc, char **argv)
@@ -460,15 +460,15 @@ int gw_cmd_demo(int argc, char **argv)
                      .c = {.name = "again"},
                      .colour = isatty(STDOUT_FILENO)};
     const struct gw_cli_option options[] = {
-        {"memory", .text = &d.memory, .value = "SIZE", .help = "Memory of the machine (usual: 1G)."},
+        {"memory", .text = &d.memory, .value = "SIZE", .help = "Memory of the machine (default: 1G)."},
         {"workload", .text = &d.workload, .value = "KIND[,KEY=VALUE]...", .help = "What its guest does, as of `godwit vm`."},
-        {"cpus", .text = &d.cpus, .value = "N", .help = "Its vCPUs (usual: 1)."},
+        {"cpus", .text = &d.cpus, .value = "N", .help = "Its vCPUs (default: 1)."},
         {"accel", .text = &d.accel, .value = "NAME", .choices = "auto kvm unicorn", .help = "What runs them."},
         {0}};
     const struct gw_cli_command command = {
         .arguments = "",
-        .about = "Two machines in two processes: one moves to the other over TCP while its guest computes and checks. Then it "
-                 "is parked in a file, and goes on from there in a third.",
+        .about = "Migrates a machine from one process to another over TCP while its guest runs and checks its memory, "
+                 "parks it in a file, and resumes it from there in a third process.",
         .options = options};
     int r = gw_cli_parse(argc, argv, &command);
 

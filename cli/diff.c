@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit diff: what differs between two machines at rest.
+ * godwit diff: compare two machines at rest.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -185,8 +185,8 @@ int gw_cmd_diff(int argc, char **argv)
         {0}};
     const struct gw_cli_command command = {
         .arguments = "A B",
-        .about = "Tells what differs between two parked machines, migration streams, mapped-ram files or libvirt save images: "
-                 "machine, RAM blocks, pages, devices and their values. The exit status is 3 when something does.",
+        .about = "Compares two parked machines, migration streams, mapped-ram files or libvirt save images: machine, "
+                 "RAM blocks, pages, devices and their values. The exit status is 3 if they differ.",
         .options = options};
     int status = gw_cli_parse(argc, argv, &command);
 

@@ -22,7 +22,7 @@ int gw_cli_end(const char *command, int status)
     errno = 0;
     if ((!fflush(stdout) && !ferror(stdout)) || status == GW_EXIT_FAILED)
         return status;
-    return gw_cli_failed(command, "writing", errno ? strerror(errno) : "not all of it went out");
+    return gw_cli_failed(command, "writing", errno ? strerror(errno) : "the output is incomplete");
 }
 
 int gw_cli_open(const char *file, const char *snapshot, struct gw_image **ret_image, struct gw_error *err)

@@ -53,7 +53,7 @@ static void print(const struct report *report, const struct gw_explain_counts *n
         [GW_EXIT_DONE] = "loads", [GW_EXIT_DIFFERENT] = "refused", [GW_EXIT_UNKNOWN] = "unknown"};
     static const char *const sentences[] = {[GW_EXIT_DONE] = "it loads",
                                             [GW_EXIT_DIFFERENT] = "it would be refused",
-                                            [GW_EXIT_UNKNOWN] = "it is not known whether it loads"};
+                                            [GW_EXIT_UNKNOWN] = "not known whether it loads"};
 
     if (report->list) {
         json_t *all =
@@ -62,7 +62,7 @@ static void print(const struct report *report, const struct gw_explain_counts *n
 
         gw_cli_print_found(all, report->list);
     } else if (!report->quiet) {
-        printf("%s%s: %u reasons against it, %u unknown, %u differences without harm\n", sentences[verdict(n)],
+        printf("%s%s: %u reasons against it, %u unknown, %u harmless differences\n", sentences[verdict(n)],
                into ? "" : " where the devices, options and RAM are those of the source", n->refused, n->unknown,
                n->notes);
     }
@@ -135,7 +135,7 @@ int gw_schema_explain(int argc, char **argv)
     bool json = false;
     const struct gw_cli_option options[] = {
         {"dump", .text = &dump, .value = "FILE", .help = "What the destination's QEMU writes with -dump-vmstate."},
-        {"all", 'a', .flag = &report.all, .help = "Tell also what does not keep it from loading."},
+        {"all", 'a', .flag = &report.all, .help = "Also show differences that do not prevent loading."},
         {"json", .flag = &json, .help = "Print one JSON object."},
         {"quiet", 'q', .flag = &report.quiet, .help = "Only set the exit status."},
         GW_CONFINE_OPTION(&confine),

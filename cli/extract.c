@@ -165,7 +165,7 @@ static int judge(struct request *q, int argc, char **argv)
         if (!wanted[i].out)
             continue;
         if (first)
-            return gw_cli_wrong(argv[0], "--%s does not go with --%s: one part at a time", wanted[i].name, first);
+            return gw_cli_wrong(argv[0], "--%s cannot be used with --%s: one part at a time", wanted[i].name, first);
         first = wanted[i].name;
         q->part = wanted[i].part;
         q->out = wanted[i].out;
@@ -192,7 +192,7 @@ int gw_cmd_extract(int argc, char **argv)
     struct request q = {.confine = {.command = COMMAND}};
     const struct gw_cli_option options[] = {
         {"ram", .text = &q.ram, .value = "OUT", .help = "Write a RAM block as a plain, sparse file."},
-        {"block", .text = &q.block, .value = "NAME", .help = "Which block --ram writes; usually the largest."},
+        {"block", .text = &q.block, .value = "NAME", .help = "The block that --ram writes (default: the largest)."},
         {"device", .text = &q.device, .value = "NAME",
          .help = "Write the bytes of a device's section (cpu, cpu/1, piix4_pm) to OUT or standard output."},
         {"xml", .text = &q.xml, .value = "OUT", .help = "Write the domain's XML, which libvirt save images have; OUT may be '-'."},

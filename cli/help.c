@@ -179,7 +179,7 @@ static void print_subs(FILE *to, const struct gw_cli_command *c, const char *who
         sub_name(s, name, sizeof name);
         gw_cli_row(to, name, one, column);
     }
-    snprintf(one, sizeof one, "`godwit help %s COMMAND` tells more of one.", who + (strncmp(who, "godwit ", 7) ? 0 : 7));
+    snprintf(one, sizeof one, "`godwit help %s COMMAND` shows more about one.", who + (strncmp(who, "godwit ", 7) ? 0 : 7));
     fputs("\n", to);
     gw_cli_wrap(to, one, 0, 0);
 }

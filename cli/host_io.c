@@ -24,7 +24,7 @@ static void probe_ring(const char *directory, struct gw_host_answer *a)
 
     if (fd >= 0) {
         a->there = true;
-        GW_HOST_SAY(a->detail, "the kernel lets this process make rings");
+        GW_HOST_SAY(a->detail, "this process can create rings");
         close(fd);
         return;
     }
@@ -59,7 +59,7 @@ static void probe_direct(const char *directory, struct gw_host_answer *a)
     if (fd < 0) {
         error = errno;
         GW_HOST_SAY(a->detail, "%.100s: %s", directory, strerror(error));
-        GW_HOST_SAY(a->advice, error == EOPNOTSUPP || error == EISDIR ? "not known: files without a name cannot be made there" :
+        GW_HOST_SAY(a->advice, error == EOPNOTSUPP || error == EISDIR ? "not known: unlinked files (O_TMPFILE) are not supported there" :
                                                                      "name a directory that can be written to: --directory");
         return;
     }

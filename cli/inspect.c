@@ -32,21 +32,22 @@ int gw_cmd_inspect(int argc, char **argv)
         {"device", .text = &how.device, .value = "NAME", .help = "Show only the devices of this name: cpu, cpu/1, piix4_pm."},
         {"ram", .flag = &how.ram, .help = "Show only the RAM."},
         {"against", .text = &against, .value = "INTO",
-         .help = "Tell why the machine in FILE would not load into the one that wrote INTO, as `godwit schema explain` does."},
+         .help = "Show why the machine in FILE would not load into the one that wrote INTO, as `godwit schema explain` does."},
         {"snapshot", .text = &snapshot, .value = "NAME",
          .help = "FILE is a disk image (qcow2): the machine in this snapshot of it."},
-        {"all", .flag = &all, .help = "Everything, however long it is: also each element and the values of all devices."},
+        {"all", .flag = &all, .help = "Show everything, also each element and the values of all devices."},
         {"html", .text = &html, .value = "OUT",
-         .help = "Write a page with pictures instead: a map of the RAM, how dense it is, sizes of devices."},
+         .help = "Write a page with charts instead: a map of the RAM, its entropy, sizes of devices."},
         {"json", .flag = &how.json, .help = "Print one JSON object."},
         {"quiet", 'q', .flag = &quiet, .help = "Show no progress line on a terminal."},
         GW_CONFINE_OPTION(&confine),
         {0}};
     const struct gw_cli_command command = {
         .arguments = "FILE",
-        .about = "Tells what is in a migration stream (QEMU's or godwit's, also a mapped-ram file, also compressed with gzip, "
-                 "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine, on one screen: machine, RAM, where the "
-                 "bytes go, devices. FILE '-' is standard input, FILE,offset=N what begins at byte N, "
+        .about = "Shows the contents of a migration stream (QEMU's or godwit's, also a mapped-ram file, also "
+                 "compressed with gzip, "
+                 "bzip2, xz, lzop or zstd), in a libvirt save image or a parked machine, on one screen: machine, RAM, "
+                 "bytes by cause, devices. FILE '-' is standard input, FILE,offset=N what begins at byte N, "
                  "nbd://HOST/EXPORT what an NBD server has.",
         .options = options};
     int r = gw_cli_parse(argc, argv, &command);
@@ -54,7 +55,7 @@ int gw_cmd_inspect(int argc, char **argv)
     if (r >= 0)
         return r;
     if (against && (how.ram || how.device || snapshot || html))
-        return gw_cli_wrong(argv[0], "--%s does not go with --against",
+        return gw_cli_wrong(argv[0], "--%s cannot be used with --against",
                             how.ram ? "ram" : how.device ? "device" : snapshot ? "snapshot" : "html");
     name = argv[optind];
     confine.connects = gw_path_is_far(name) || (against && gw_path_is_far(against));
@@ -63,7 +64,8 @@ int gw_cmd_inspect(int argc, char **argv)
     if (against)
         return gw_inspect_against(name, against, how.json);
     if (html && !strcmp(name, "-"))
-        return gw_cli_failed(COMMAND, "--html", "standard input can be read only once, and the page needs it twice: name a file");
+        return gw_cli_failed(COMMAND, "--html", "the page reads its input twice, which standard input does not allow: "
+                                                "give a file");
     how.screen = !all;
     how.title = strcmp(name, "-") ? gw_shown(name) : "standard input";
     gw_cli_progress_init(&progress, "inspected", quiet);

@@ -85,7 +85,7 @@ static void put_legend(FILE *to, const struct totals *t)
           "<li><i class=\"sh\"></i>mostly contents that several pages have</li>",
           to);
     if (t->kind[GW_RAM_IS_MISSING] > 0)
-        fputs("<li><i class=\"mi\"></i>some of it never came</li>", to);
+        fputs("<li><i class=\"mi\"></i>partly missing</li>", to);
     fputs("</ul><p class=\"soft\">Squares of which less than half has contents are paler.</p>\n", to);
 }
 
@@ -161,7 +161,7 @@ static void put_ram(FILE *to, const struct gw_inspect_page *p, const struct tota
     put_ram_table(to, p);
     if (t->kind[GW_RAM_IS_DATA] + t->kind[GW_RAM_IS_SHARED] <= 0)
         return;
-    fputs("<h2>How dense the pages are</h2>\n<figure>", to);
+    fputs("<h2>Entropy of the pages</h2>\n<figure>", to);
     gw_inspect_histogram(to, p->ram, GW_PAGE_WIDE, "wide");
     gw_inspect_histogram(to, p->ram, GW_PAGE_NARROW, "narrow");
     fputs("<figcaption>Pages with contents, by the entropy of their bytes. Text and code have 4 to 6 bits, what is packed or encrypted "
@@ -346,7 +346,7 @@ bool gw_inspect_page(FILE *to, const struct gw_inspect_page *p)
     if (text_of(p->told, "error", NULL))
         gw_page_put(to, "<p class=\"why\">", text_of(p->told, "error", ""), "</p>\n");
     if (number_of(p->told, "lacking_bytes") > 0)
-        fprintf(to, "<p class=\"why\">%s of its memory never came. `godwit salvage` makes it whole.</p>\n",
+        fprintf(to, "<p class=\"why\">%s of its memory was not received. `godwit salvage` can complete it.</p>\n",
                 gw_human_bytes(a, number_of(p->told, "lacking_bytes")));
     put_tiles(to, p, &t);
     put_ram(to, p, &t);

@@ -16,22 +16,22 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *what;
 } commands[] = {
-    {"check", gw_cmd_check, "what this host can do, and what to do about what is missing"},
-    {"convert", gw_cmd_convert, "a machine at rest from one kind of file to another"},
-    {"ctl", gw_cmd_ctl, "ask and steer a machine through its QMP socket, ours or QEMU's"},
-    {"demo", gw_cmd_demo, "the tour: a machine moves from one process to another while it computes"},
-    {"diff", gw_cmd_diff, "what differs between two machines at rest"},
-    {"extract", gw_cmd_extract, "parts of a machine at rest: RAM, a device, an ELF core for gdb"},
-    {"inspect", gw_cmd_inspect, "what is in a migration stream or file"},
-    {"map", gw_cmd_map, "what the RAM of a machine at rest is: zeros, contents, what pages share"},
-    {"receive", gw_cmd_receive, "take in a live migration and park the machine in a file"},
-    {"salvage", gw_cmd_salvage, "one parked machine from the two halves of a postcopy that broke"},
+    {"check", gw_cmd_check, "which features for migration this host has, and how to get missing ones"},
+    {"convert", gw_cmd_convert, "convert a machine at rest to another file format"},
+    {"ctl", gw_cmd_ctl, "query and control a machine through its QMP socket, godwit's or QEMU's"},
+    {"demo", gw_cmd_demo, "a demonstration: a machine moves between processes while it runs"},
+    {"diff", gw_cmd_diff, "compare two machines at rest"},
+    {"extract", gw_cmd_extract, "extract parts of a machine at rest: RAM, a device, an ELF core for gdb"},
+    {"inspect", gw_cmd_inspect, "show the contents of a migration stream or file"},
+    {"map", gw_cmd_map, "show the RAM of a machine at rest: zero, data and shared pages"},
+    {"receive", gw_cmd_receive, "receive a live migration and park the machine in a file"},
+    {"salvage", gw_cmd_salvage, "join the two halves of a broken postcopy migration"},
     {"send", gw_cmd_send, "send a parked machine to a waiting destination"},
-    {"serve", gw_cmd_serve, "let a parked machine go on at any number of destinations at once"},
-    {"snapshot", gw_cmd_snapshot, "the snapshots inside of disk images"},
-    {"verify", gw_cmd_verify, "whether a machine at rest is whole"},
-    {"vm", gw_cmd_vm, "run the machine in the box"},
-    {"schema", gw_cmd_schema, "what device state consists of, and whether one version's loads into another"},
+    {"serve", gw_cmd_serve, "start a parked machine at any number of destinations at once"},
+    {"snapshot", gw_cmd_snapshot, "list, make, load and delete snapshots inside disk images"},
+    {"verify", gw_cmd_verify, "verify that a machine at rest is complete"},
+    {"vm", gw_cmd_vm, "run the built-in test machine"},
+    {"schema", gw_cmd_schema, "describe device state, and check whether one version's loads into another"},
 };
 
 /* What is meant to come. Who asks for it is told so, and not that it does not exist. */
@@ -49,7 +49,7 @@ static void help(FILE *to)
     fprintf(to, "usage: godwit COMMAND [ARGUMENT]... [OPTION]...\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
         gw_cli_row(to, commands[i].name, commands[i].what, 13);
-    fprintf(to, "\n`godwit help COMMAND` tells the rest; `godwit --version` what is built in.\n");
+    fprintf(to, "\n`godwit help COMMAND` shows its options, `godwit --version` what is built in.\n");
 }
 
 /* Who starts us may have closed them. No file of ours gets such a number then, to be written to as standard output. Input

@@ -170,7 +170,7 @@ static int print_text(struct map *m, struct gw_error *err)
             printf("  and %" PRIu64 " shorter runs (--all lists them)\n", m->count - m->listed);
     }
     if (gw_image_blocks(m->image))
-        printf("[#] contents  [=] shared by several pages  [-] fewer than half have contents  [.] zeros  [?] some never came\n");
+        printf("[#] contents  [=] shared by several pages  [-] fewer than half have contents  [.] zeros  [?] partly missing\n");
     return r;
 }
 
@@ -191,8 +191,8 @@ int gw_cmd_map(int argc, char **argv)
         {0}};
     const struct gw_cli_command command = {
         .arguments = "FILE",
-        .about = "Tells what the RAM of a parked machine, migration stream, mapped-ram file or libvirt save image is, block by "
-                 "block: zeros, contents, contents that several pages have, and what never came; with a picture of each block.",
+        .about = "Shows the RAM of a parked machine, migration stream, mapped-ram file or libvirt save image, block "
+                 "by block: zero, data, shared and missing pages, with a picture of each block.",
         .options = options};
     int r = gw_cli_parse(argc, argv, &command);
 

@@ -157,9 +157,10 @@ static int take_status(struct mirror *one, const json_t *job, bool may_end, stru
         one->has_job = false;
     if (!job || why)
         return gw_fail(err, -EREMOTEIO, GW_BLAME_PEER, "disk %s: copying it has ended: %s", gw_shown(one->pair.name),
-                       why ? gw_shown(why) : "somebody else removed its job");
+                       why ? gw_shown(why) : "another client removed its job");
     if (one->concluded && !may_end)
-        return gw_fail(err, -EREMOTEIO, GW_BLAME_PEER, "disk %s: copying it has ended: somebody else ended its job", gw_shown(one->pair.name));
+        return gw_fail(err, -EREMOTEIO, GW_BLAME_PEER, "disk %s: copying it has ended: another client ended its "
+                                                       "job", gw_shown(one->pair.name));
     return 0;
 }
 

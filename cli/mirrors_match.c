@@ -65,7 +65,7 @@ static int pair(const json_t *here, const json_t *there, struct gw_disk_pair *re
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "disk %s: it has %" PRIi64 " bytes here and %" PRIi64 " at the destination", shown,
                        length(here), length(there));
     if (!*node(here) || !*node(there) || strlen(node(here)) >= sizeof ret->here || strlen(node(there)) >= sizeof ret->there)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "disk %s: a monitor tells no usable name of its node", shown);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "disk %s: a monitor reports no usable node name for it", shown);
     snprintf(ret->name, sizeof ret->name, "%s", name(here));
     snprintf(ret->here, sizeof ret->here, "%s", node(here));
     snprintf(ret->there, sizeof ret->there, "%s", node(there));
@@ -109,7 +109,7 @@ int gw_disk_pairs(struct gw_qmp *source, struct gw_qmp *destination, struct gw_d
     int r = gw_qmp_execute(destination, "query-status", NULL, &status, err);
 
     if (r == 0 && strcmp(text(status, "status"), "inmigrate"))
-        r = gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "the destination waits for no migration: its machine is %s",
+        r = gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "the destination is not waiting for a migration: its machine is %s",
                     gw_shown(text(status, "status")));
     if (r == 0)
         r = gw_qmp_execute(source, "query-block", NULL, &here, err);

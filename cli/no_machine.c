@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is said where the machine in the box was not built (-Dmachine).
+ * What is said where the built-in test machine was not built (-Dmachine).
  */
 #include "cmd.h"
 
@@ -11,7 +11,7 @@ static int none(int argc, char **argv, const char *command)
 {
     if (argc == 2 && !strncmp(argv[1], "--completion=", 13))
         return GW_EXIT_DONE;
-    fprintf(stderr, "%s: this build of godwit has no machine in the box, which needs an x86-64 host\n", command);
+    fprintf(stderr, "%s: this build of godwit has no built-in test machine, which needs an x86-64 host\n", command);
     return GW_EXIT_FAILED;
 }
 

@@ -22,7 +22,7 @@ bool gw_option_switch(const char *text, char *name, size_t size, bool *ret_on);
 bool gw_option_setting(const char *text, char *name, size_t size, const char **ret_value);
 /* 32 hexadecimal digits, or the same as 8-4-4-4-12. */
 bool gw_option_uuid(const char *text, uint8_t ret_uuid[16]);
-/* Whether nobody beyond this host can connect to the host of a TCP address: it is localhost, 127.x.x.x or ::1. Other names
+/* Whether only this host can connect to a TCP address: its host is localhost, 127.x.x.x or ::1. Other names
  * count as reachable, whatever they resolve to. */
 bool gw_option_is_local(const char *host);
 /* error, warning; info and debug are verbose. */

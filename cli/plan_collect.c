@@ -141,7 +141,7 @@ static void take_can(struct gw_plan *p, const json_t *caps, const json_t *params
 
 /* ---- the destination ---------------------------------------------------------------------------------------------- */
 
-/* Asks the destination's own monitor. *ret_caps: what it can have; NULL: nobody was asked. */
+/* Asks the destination's monitor. *ret_caps: its capabilities; NULL: it was not asked. */
 static int ask_destination(struct gw_ctl *ctl, json_t **ret_caps, bool *ret_godwit)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -315,7 +315,7 @@ static int calc_all(struct gw_ctl *ctl, struct gw_plan *p)
     if (r == NOT_TAKEN) {
         struct gw_error err = GW_ERROR_INIT;
 
-        gw_fail(&err, -EREMOTEIO, GW_BLAME_PEER, "this QEMU measures in no way that is known here");
+        gw_fail(&err, -EREMOTEIO, GW_BLAME_PEER, "this QEMU supports no known way of measuring");
         return gw_ctl_failed("calc-dirty-rate", &err);
     }
     for (unsigned i = 0; r == GW_EXIT_DONE; r = calc(ctl, ways[way].mode, ways[way].ms, times[ways[way].ms][i], &mib_per_s)) {
@@ -342,7 +342,7 @@ static void find_zeros(struct gw_ctl *ctl, struct gw_plan *p)
         p->in.zero_share = zeros < 1 ? zeros : 1;
         p->in.zero_error = 0.05;
     } else {
-        unknown(p, "how many pages are zeros");
+        unknown(p, "the share of zero pages");
     }
     json_decref(info);
 }
@@ -358,8 +358,8 @@ static int measure_qemu(struct gw_ctl *ctl, struct gw_plan *p)
     p->in.page_bytes = 4096;
     json_decref(memory);
     find_zeros(ctl, p);
-    unknown(p, "how well pages compress, and how much of one the guest changes");
-    unknown(p, "how many CPUs the host has");
+    unknown(p, "compressibility of pages, and how much of a page the guest changes");
+    unknown(p, "the number of the host's CPUs");
     return calc_all(ctl, p);
 }
 
@@ -383,7 +383,7 @@ static void find_link(struct gw_ctl *ctl, struct gw_plan *p)
         in->link_is_whole = true;
         snprintf(p->link_from, sizeof p->link_from, "what the last migration measured");
     } else {
-        unknown(p, "what the link carries: max-bandwidth is taken for it");
+        unknown(p, "the throughput of the link: max-bandwidth is assumed");
         snprintf(p->link_from, sizeof p->link_from, "not known");
     }
     json_decref(info);
@@ -403,8 +403,8 @@ static int forecast(struct gw_plan *p)
     struct gw_error err = GW_ERROR_INIT;
 
     if (!p->in.link_bytes_per_s && !p->in.max_bandwidth) {
-        fprintf(stderr, "godwit ctl: plan: nothing is known of the link%s%s, and max-bandwidth is 0: say what it carries, as in "
-                        "`--bandwidth 119M`, or, if a godwit waits there, `--peer godwit`\n",
+        fprintf(stderr, "godwit ctl: plan: the throughput of the link is not known%s%s, and max-bandwidth is 0: give "
+                        "it, as in `--bandwidth 119M`, or use `--peer godwit` if a godwit waits there\n",
                 *p->probe_error ? ": " : "", p->probe_error);
         return GW_EXIT_UNKNOWN;
     }

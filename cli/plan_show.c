@@ -158,7 +158,7 @@ void gw_plan_print(const struct gw_plan *p)
     print_rounds(&p->now);
     print_choices(&p->advice);
     snprintf(text, sizeof text, "%s: %s.%s", p->advice.choice[0].name, p->advice.why,
-             p->peer_known ? "" : " What the destination can have was not asked (--destination).");
+             p->peer_known ? "" : " The destination was not asked for its capabilities (--destination).");
     print_wrapped("best", text);
     print_list("unknown", p->unknown, p->unknown_count, "; ranges are wider for it");
     print_list("left out", p->left_out, p->left_out_count, ": on, and not in the model");
@@ -288,7 +288,7 @@ void gw_plan_print_beside(const struct gw_plan *p, const json_t *info)
 
     facts(p, info, f);
     snprintf(foreseen, sizeof foreseen, "%s (%.0f of 100)", answers[p->now.converges], p->now.certainty * 100);
-    printf("\n            %-38s %s\n", "foreseen (nine of ten from, to)", "happened");
+    printf("\n            %-38s %s\n", "predicted (nine of ten from, to)", "happened");
     printf("converges   %-38s %s\n", foreseen, completed(info) ? "yes" : "no");
     for (unsigned i = 0; i < 3 && completed(info); i++) {
         bool any = p->now.certainty > 0;

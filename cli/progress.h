@@ -32,7 +32,7 @@ struct gw_progress_at {
     double left;       /* of total; below 0: not known */
     double round;      /* `left` begins anew in another one */
     double dirty_per_s; /* that `left` grows by meanwhile */
-    double told_per_s;  /* the rate as somebody else measured it: taken until there is one; 0: none */
+    double told_per_s;  /* a rate measured by the machine, used until there is one of our own; 0: none */
     bool never;         /* it is known that it does not end as things are */
     char extra[GW_PROGRESS_EXTRAS][GW_PROGRESS_EXTRA]; /* more fields, the most important first; empty: none */
 };

@@ -10,7 +10,7 @@
 
 #define NS_PER_S       1000000000ull
 #define TICK_NS        (NS_PER_S / 10)
-#define HELD_NS        NS_PER_S /* without a greeting: somebody else has the monitor */
+#define HELD_NS        NS_PER_S /* no greeting for this long: another client uses the monitor */
 #define ANSWER_NS      (30 * NS_PER_S)
 #define LINE_MAX_BYTES (64u << 20)
 
@@ -262,7 +262,7 @@ static int no_greeting(struct gw_qmp *q, struct opening *o, struct gw_error *err
         return gw_fail(err, -EINTR, GW_BLAME_CALLER, "interrupted");
     if (now >= o->deadline_ns)
         return gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL,
-                       "%s: no greeting for %g s: another client holds the monitor, or it is none", q->name,
+                       "%s: no greeting for %g s: the monitor is in use by another client, or this is not a monitor", q->name,
                        (double)q->config.timeout_ns / 1e9);
     if (now >= o->held_ns && !o->told && q->config.held)
         q->config.held(q->config.opaque, q->name);
@@ -270,7 +270,7 @@ static int no_greeting(struct gw_qmp *q, struct opening *o, struct gw_error *err
     return 0;
 }
 
-/* A Unix socket that nobody accepts from is full after a few clients: connecting waits then. */
+/* The backlog of a Unix socket whose server does not accept is full after a few clients: connect then waits. */
 static int connect_to(struct gw_qmp *q, const char *address, struct opening *o, struct gw_error *err)
 {
     static const char *const schemes[] = {"unix:", "tcp:", "vsock:", "fd:"};

@@ -46,7 +46,7 @@ static int claim(const char *path, struct gw_error *err)
     if (fd >= 0 && bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) &&
         errno == EADDRINUSE) {
         close(fd);
-        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "%s: another receive waits for a guest under this name", path);
+        return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "%s: another receive is waiting for a guest with this file name", path);
     }
     return 0;
 }
@@ -59,7 +59,7 @@ static int check(struct gw_receive *rx, char **ret_xml, struct gw_error *err)
     int r;
 
     if (!strcmp(rx->output, "-")) {
-        fprintf(stderr, "godwit receive: --output -: a machine is parked in a file, standard output tells of it\n");
+        fprintf(stderr, "godwit receive: --output -: a machine is parked in a file; standard output is for messages\n");
         return GW_EXIT_USAGE;
     }
     if (rx->options.format == GW_IMAGE_LIBVIRT && !rx->xml) {
@@ -69,7 +69,7 @@ static int check(struct gw_receive *rx, char **ret_xml, struct gw_error *err)
     if (rx->xml && gw_read_xml(rx->xml, ret_xml, err) < 0)
         return gw_transfer_failed(t, "--xml", err);
     rx->options.libvirt_xml = *ret_xml;
-    /* From here on as whoever is going to write and rename the file: what that user may not do shows now. */
+    /* From here on act as the user that will write and rename the file, so that missing permissions show now. */
     if (gw_confine_borrow(&rx->confine, err) < 0)
         return gw_transfer_failed(t, NULL, err);
     r = gw_image_check_options(&rx->options, err);
@@ -152,30 +152,31 @@ int gw_cmd_receive(int argc, char **argv)
     char *xml = NULL;
     const struct gw_cli_option options[] = {
         {"output", 'o', .text = &rx.output, .value = "FILE",
-         .help = "Where to; also nbd://HOST/EXPORT. It must not be there, unless with --force."},
-        {"force", 'f', .flag = &rx.options.replace, .help = "Replace FILE if it is there, once the new file is whole."},
+         .help = "The file to write, or nbd://HOST/EXPORT. It must not exist, unless with --force."},
+        {"force", 'f', .flag = &rx.options.replace, .help = "Replace FILE if it exists, once the new file is complete."},
         {"format", .take = take_format, .opaque = &rx, .value = "FORMAT", .choices = "parked stream mapped-ram libvirt",
-         .help = "What FILE becomes; usually parked."},
+         .help = "The format of FILE (default: parked)."},
         {"compress", .text = &rx.options.compress, .value = "NAME", .choices = "none zstd raw gzip bzip2 xz lzop sparse",
          .help = "How FILE is compressed; parked: none, zstd; stream and libvirt: raw, gzip, bzip2, xz, lzop, zstd; libvirt "
                  "also sparse."},
-        {"level", .number = &level, .most = LEVEL_MAX, .value = "N", .help = "How hard it is compressed."},
+        {"level", .number = &level, .most = LEVEL_MAX, .value = "N", .help = "The compression level."},
         {"xml", .text = &rx.xml, .value = "FILE",
          .help = "For libvirt, which needs it: the domain's XML (virsh dumpxml --migratable)."},
         {"acknowledge", .take = take_acknowledge, .opaque = &rx, .value = "WHEN", .choices = "durable received",
-         .help = "When the source is told: durable (usual), when the file is on disk; received, before it is written: as fast "
+         .help = "When the source is told: durable (default), when the file is on disk; received, before it is written: as fast "
                  "as to another machine, but a failure then needs `cont` at the source."},
         {"memory-max", .take = take_memory_max, .opaque = &rx, .value = "SIZE",
-         .help = "Refuse a guest with more RAM (usual: than this host has available; no limit with --ram-folder)."},
+         .help = "Refuse a guest with more RAM (default: than this host has available; no limit with --ram-folder)."},
         {"ram-folder", .text = &rx.ram_folder, .value = "DIR",
-         .help = "Keep the RAM in a nameless file in DIR meanwhile, not in memory."},
+         .help = "Keep the RAM in an unlinked file in DIR meanwhile, not in memory."},
         {"postcopy", .flag = &rx.postcopy,
-         .help = "The source may switch to postcopy (its capability postcopy-ram). Should it be lost behind the switch, it is "
-                 "waited for at URI (`migrate` with resume); Ctrl-C ends that: what came is kept as FILE.incomplete."},
+         .help = "The source may switch to postcopy (its capability postcopy-ram). If it is lost after the switch, "
+                 "wait at URI for it to resume (`migrate` with resume); Ctrl-C ends that and keeps the received part "
+                 "as FILE.incomplete."},
         {"recovery-wait", .take = take_recovery_wait, .opaque = &rx, .value = "SECONDS",
-         .help = "Wait so long for such a source; 0: not at all (usual: as long as it takes)."},
+         .help = "How long to wait for such a source; 0: not at all (default: no limit)."},
         {"wait", .take = take_wait, .opaque = &rx, .value = "SECONDS",
-         .help = "Wait so long for a source (usual: as long as it takes)."},
+         .help = "How long to wait for a source (default: no limit)."},
         GW_CONFINE_USER_OPTION(&rx.confine),
         GW_CONFINE_OPTION(&rx.confine),
         {.also = shared},

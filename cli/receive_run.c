@@ -52,7 +52,7 @@ static void report(struct gw_receive *rx, const struct gw_stats *stats, uint64_t
         printf("%s%s with %s of RAM is in %s (%s; %s came in)%s\n", stats->source_runs ? "a snapshot of " : "",
                gw_shown(gw_image_machine(image)), gw_human_bytes(a, (double)ram), gw_shown(rx->output),
                gw_human_bytes(b, (double)bytes), gw_human_bytes(c, (double)stats->transferred_bytes),
-               stats->source_runs ? "; the guest itself runs on at its source" : "");
+               stats->source_runs ? "; the guest keeps running at its source" : "");
     }
     fflush(stdout);
 }
@@ -69,7 +69,7 @@ static void warn(struct gw_receive *rx, const struct gw_stats *stats)
         return;
     rx->warned = true;
     gw_transfer_tell(&rx->transfer, "notice", "text",
-                     "the source does not wait until its machine is parked: its capability return-path makes it wait");
+                     "the source does not wait until its machine is parked; turn its capability return-path on for that");
 }
 
 /* What its operator has to do there, once for each time that the connection is lost. */
@@ -80,11 +80,11 @@ static void tell_paused(struct gw_receive *rx, const struct gw_stats *stats, con
 
     rx->paused = true;
     rx->paused_s = gw_transfer_seconds(&rx->transfer);
-    gw_context(&why, "the source is lost, with memory that has not come");
+    gw_context(&why, "the connection to the source is lost, and some memory has not arrived");
     gw_transfer_tell(&rx->transfer, "paused", "text", why.text);
     snprintf(text, sizeof text,
              "%s; at the source: `migrate -r %s` (QEMU's monitor), `godwit ctl SOCKET migrate %s --resume`, `godwit send FILE %s "
-             "--resume`. Ctrl-C keeps what came as %s.incomplete",
+             "--resume`. Ctrl-C keeps the received part as %s.incomplete",
              address, address, address, address, rx->output);
     gw_transfer_tell(&rx->transfer, "waiting", "text", text);
 }
@@ -115,11 +115,12 @@ static int tell_failure(struct gw_receive *rx, const struct gw_park_outcome *out
         return gw_transfer_failed(&rx->transfer, rx->uri, err);
     }
     if (rx->paused)
-        gw_context(err, rx->transfer.interrupts ? "interrupted while the source was waited for" : "the source that was lost did not come again in time");
+        gw_context(err, rx->transfer.interrupts ? "interrupted while waiting for the source" : "the lost source did "
+            "not reconnect in time");
     if (is_unheard(rx, stats))
         gw_context(err, outcome->whole
-                            ? "the source believes that its machine has gone: `cont` there lets it go on"
-                            : "should the source believe that its machine has gone, `cont` there lets it go on");
+                            ? "the source considers its machine migrated: `cont` there resumes it"
+                            : "if the source considers its machine migrated, `cont` there resumes it");
     return gw_transfer_failed(&rx->transfer, rx->uri, err);
 }
 

@@ -192,7 +192,7 @@ void gw_report_headline(const struct gw_report *r, char *first, char *second, si
             snprintf(first, size, "Migrated a machine of %s%s%s", memory, isnan(r->total_ms) ? "" : " in ",
                      isnan(r->total_ms) ? "" : time);
         if (!isnan(r->downtime_ms))
-            snprintf(second, size, "it stood still for %s", down);
+            snprintf(second, size, "it was stopped for %s", down);
         break;
     case GW_REPORT_UNKNOWN:
         snprintf(first, size, "How this migration ended is not known");

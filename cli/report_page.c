@@ -92,7 +92,7 @@ static void put_tiles(FILE *to, const struct gw_report *r)
     gw_page_tile(to, "Sent", isnan(r->sent) ? "not known" : gw_human_bytes(value, r->sent), more);
     snprintf(value, sizeof value, "%.0f", r->rounds);
     gw_page_tile(to, "Rounds over memory", isnan(r->rounds) ? "not known" : value,
-                 r->end == GW_REPORT_COMPLETED ? "converged" : "did not come to an end");
+                 r->end == GW_REPORT_COMPLETED ? "converged" : "did not end");
     fputs("</dl>\n", to);
 }
 
@@ -112,7 +112,7 @@ static void put_forecast(FILE *to, const struct gw_report *r)
 
     if (!r->forecast.known)
         return;
-    fputs("<h2>Prediction and fact</h2>\n<div class=\"scroll\"><table><thead><tr><th></th><th class=\"n\">predicted</th>"
+    fputs("<h2>Prediction and result</h2>\n<div class=\"scroll\"><table><thead><tr><th></th><th class=\"n\">predicted</th>"
           "<th class=\"n\">happened</th><th class=\"n\">happened / predicted</th></tr></thead><tbody>\n",
           to);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -203,15 +203,15 @@ bool gw_report_page(FILE *to, struct gw_report *r)
     put_tiles(to, r);
     put_forecast(to, r);
     put_chart(to, r, "Bandwidth and dirty rate", gw_report_timeline, gw_report_timeline_caption);
-    put_chart(to, r, "What remained, round by round", gw_report_remaining, gw_report_remaining_caption);
+    put_chart(to, r, "Remaining memory by round", gw_report_remaining, gw_report_remaining_caption);
     put_rounds(to, r);
-    gw_page_bar(to, &r->downtime_us, "Why the machine stood still", gw_report_us, WIDE);
+    gw_page_bar(to, &r->downtime_us, "Downtime by cause", gw_report_us, WIDE);
     fputs("<div class=\"pair\">\n", to);
     gw_page_bar(to, &r->pages, "Pages by kind", gw_report_pages, WIDE / 2 - 20);
     gw_page_bar(to, &r->bytes, "Bytes by kind", gw_report_bytes, WIDE / 2 - 20);
     fputs("</div>\n<h2>Settings</h2>\n", to);
     gw_page_rows(to, &r->settings);
-    fputs("<h2>All figures</h2>\n<details><summary>What query-migrate told at the end</summary>\n", to);
+    fputs("<h2>All figures</h2>\n<details><summary>Output of query-migrate at the end</summary>\n", to);
     gw_page_rows(to, &r->figures);
     fputs("</details>\n", to);
     gw_page_put(to, "<p class=\"soft\">", r->source, "</p>\n");

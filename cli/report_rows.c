@@ -126,7 +126,7 @@ void gw_report_settings(struct gw_report *r, const json_t *capabilities, const j
             if (!strncmp(key, matter[k].prefix, strlen(matter[k].prefix)) && (!matter[k].capability || has(capabilities, matter[k].capability)))
                 add_value(&r->settings, key, "", key, item);
     if (!capabilities || !parameters)
-        gw_report_add(&r->notes, "Some settings are not known: the source did not tell them.", NULL, NULL);
+        gw_report_add(&r->notes, "Some settings are not known: the source did not report them.", NULL, NULL);
 }
 
 /* ---- totals ------------------------------------------------------------------------------------------------------ */
@@ -136,8 +136,9 @@ static void downtime(struct gw_report *r, const json_t *info)
     static const struct {
         const char *key, *name;
     } causes[] = {
-        {"stop", "the machine came to a stop"},    {"paused", "waited for migrate-continue"}, {"sync", "last search for dirty pages"},
-        {"memory", "last pages sent"},             {"devices", "device states sent"},         {"load", "destination loaded it"},
+        {"stop", "stopping the machine"},    {"paused", "waiting for migrate-continue"}, {"sync", "last dirty sync"},
+        {"memory", "last pages sent"},             {"devices", "device states sent"},         {"load", "loading at "
+            "the destination"},
         {"hand-over", "hand-over and start there"},
     };
     char path[80];
@@ -151,8 +152,8 @@ static void downtime(struct gw_report *r, const json_t *info)
         gw_report_split_add(&r->downtime_us, causes[i].name, gw_ctl_number(info, path));
     }
     if (r->downtime_ms > 0 && !r->downtime_us.count) {
-        gw_report_split_add(&r->downtime_us, "the source does not tell the causes", r->downtime_ms * 1000);
-        gw_report_add(&r->notes, "The causes of the downtime are not known: only a godwit tells them.", NULL, NULL);
+        gw_report_split_add(&r->downtime_us, "the source does not report the causes", r->downtime_ms * 1000);
+        gw_report_add(&r->notes, "The causes of the downtime are not known: only a godwit reports them.", NULL, NULL);
     }
 }
 
@@ -163,10 +164,12 @@ static void splits(struct gw_report *r, const json_t *info)
     } pages[] = {{"ram.normal", "as they are"}, {"ram.duplicate", "zeros"}, {"compression.pages", "compressed"},
                  {"xbzrle-cache.pages", "differences (XBZRLE)"}, {"ram.skipped", "hinted free or discarded, not sent"}},
       causes[] = {{"x-godwit.bytes-by-cause.ram-page", "pages as they are"}, {"x-godwit.bytes-by-cause.ram-coded", "pages in coded form"},
-                  {"x-godwit.bytes-by-cause.ram-zero", "pages of zeros"},    {"x-godwit.bytes-by-cause.ram-meta", "heads and lists of memory"},
+                  {"x-godwit.bytes-by-cause.ram-zero", "pages of "
+                                                       "zeros"},    {"x-godwit.bytes-by-cause.ram-meta", "headers and "
+                                                           "lists of memory"},
                   {"x-godwit.bytes-by-cause.device", "device states"},       {"x-godwit.bytes-by-cause.disk", "disks"},
                   {"x-godwit.bytes-by-cause.vmdesc", "description of the devices"}, {"x-godwit.bytes-by-cause.head", "frames of the stream"}},
-      phases[] = {{"ram.precopy-bytes", "memory, while the machine ran"}, {"ram.downtime-bytes", "memory, while it stood"},
+      phases[] = {{"ram.precopy-bytes", "memory, while the machine ran"}, {"ram.downtime-bytes", "memory, while it was stopped"},
                   {"ram.postcopy-bytes", "memory, while it ran there"}};
 
     for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
@@ -176,9 +179,9 @@ static void splits(struct gw_report *r, const json_t *info)
     for (size_t i = 0; !json_object_get(info, "x-godwit") && i < sizeof phases / sizeof phases[0]; i++)
         gw_report_split_add(&r->bytes, phases[i].name, gw_ctl_number(info, phases[i].path));
     if (gw_ctl_number(info, "ram.multifd-bytes") > 0 && !json_object_get(info, "x-godwit"))
-        gw_report_add(&r->notes, "Pages on multifd channels are in the figures of pages as far as the source counts them.", NULL, NULL);
+        gw_report_add(&r->notes, "Pages on multifd channels are included as far as the source counts them.", NULL, NULL);
     if (!r->bytes.count && r->end == GW_REPORT_COMPLETED)
-        gw_report_add(&r->notes, "What the bytes were is not known: this QEMU does not tell it.", NULL, NULL);
+        gw_report_add(&r->notes, "Bytes by cause are not known: this QEMU does not report them.", NULL, NULL);
 }
 
 void gw_report_totals(struct gw_report *r, const json_t *last, const json_t *info, double took_ms)
@@ -193,7 +196,7 @@ void gw_report_totals(struct gw_report *r, const json_t *last, const json_t *inf
         r->setup_ms = gw_ctl_number(ram, "setup-time");
     r->total_ms = json_object_get(info, "total-time") ? gw_ctl_number(info, "total-time") : took_ms;
     if (!json_object_get(info, "total-time"))
-        gw_report_add(&r->notes, "The total time is as seen by this command: the source did not tell it.", NULL, NULL);
+        gw_report_add(&r->notes, "The total time was measured by this command: the source did not report it.", NULL, NULL);
     if (r->end == GW_REPORT_COMPLETED)
         downtime(r, info);
     if (r->end == GW_REPORT_COMPLETED && !isnan(r->downtime_ms) && json_object_get(info, "total-time"))
@@ -203,5 +206,5 @@ void gw_report_totals(struct gw_report *r, const json_t *last, const json_t *inf
     if (ram != info)
         flatten(&r->figures, "", "", ram, info);
     if (ram != info && ram)
-        gw_report_add(&r->notes, "Figures of memory are the last ones that were told before the end.", NULL, NULL);
+        gw_report_add(&r->notes, "Figures of memory are the last ones reported before the end.", NULL, NULL);
 }

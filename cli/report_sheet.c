@@ -65,10 +65,10 @@ static double content(FILE *to, const struct gw_report *r)
     }
     heading(to, &y, "Bandwidth and dirty rate");
     y += gw_report_timeline(to, r, LEFT, y, INNER, "chart");
-    heading(to, &y, "What remained, round by round");
+    heading(to, &y, "Remaining memory by round");
     y += gw_report_remaining(to, r, LEFT, y, INNER, "chart");
-    heading(to, &y, "Why the machine stood still");
-    y += gw_report_bar(to, &r->downtime_us, "Why the machine stood still", gw_report_us, LEFT, y, INNER, "chart");
+    heading(to, &y, "Downtime by cause");
+    y += gw_report_bar(to, &r->downtime_us, "Downtime by cause", gw_report_us, LEFT, y, INNER, "chart");
     heading(to, &y, "Pages by kind");
     y += gw_report_bar(to, &r->pages, "Pages by kind", gw_report_pages, LEFT, y, INNER, "chart");
     heading(to, &y, "Bytes by kind");

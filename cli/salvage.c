@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit salvage: one parked machine from the two halves of a postcopy that broke off.
+ * godwit salvage: join the two halves of a broken postcopy migration off.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -44,9 +44,9 @@ static int check_output(struct gw_salvage *s, struct gw_error *err)
     int r;
 
     if (!strcmp(s->output, "-"))
-        return gw_cli_failed(COMMAND, "--output -", "it is written to a file, standard output tells of it");
+        return gw_cli_failed(COMMAND, "--output -", "it is written to a file; standard output is for messages");
     if (is_same_file(s->output, s->partial) || (s->from && is_same_file(s->output, s->from)))
-        return gw_cli_failed(COMMAND, s->output, "it is one of the halves, which are not changed: choose another name");
+        return gw_cli_failed(COMMAND, s->output, "this is one of the halves, which must not be changed: choose another name");
     r = gw_image_check_options(&s->write, err);
     if (r >= 0)
         r = gw_output_new(s->output, s->write.replace, &probe, err);
@@ -73,7 +73,7 @@ static int open_partial(struct gw_salvage *s, struct gw_error *err)
         return gw_cli_failed(COMMAND, NULL, err->text);
     if (!gw_salvage_lacking(s->image))
         return gw_cli_failed(COMMAND, s->partial,
-                             "it lacks nothing, so there is nothing to salvage: `godwit verify` checks it, `godwit send` sends it");
+                             "it is complete, so there is nothing to salvage: `godwit verify` checks it, `godwit send` sends it");
     blocks = gw_image_blocks(s->image);
     s->lacking = calloc(blocks, sizeof *s->lacking);
     if (!s->lacking)
@@ -83,13 +83,13 @@ static int open_partial(struct gw_salvage *s, struct gw_error *err)
     return GW_EXIT_DONE;
 }
 
-/* While somebody sends it, the other half may be on its way still. */
+/* While another process sends the file, the missing half may still arrive. */
 static int open_rest(struct gw_salvage *s, struct gw_error *err)
 {
     if (gw_image_open_half(s->from, getenv("TMPDIR"), &s->rest, err) < 0)
         return gw_cli_failed(COMMAND, NULL, err->text);
     if (gw_image_lock(s->rest, err) == -EBUSY)
-        return gw_cli_failed(COMMAND, s->from, "another process is sending this machine: it is not lost while that goes on");
+        return gw_cli_failed(COMMAND, s->from, "another process is sending this machine: wait until that has ended");
     return GW_EXIT_DONE;
 }
 
@@ -130,7 +130,7 @@ static void report(const struct gw_salvage *s)
             printf("%s: %" PRIu64 " pages (%s) taken from %s\n", gw_shown(gw_image_block_name(s->image, i)),
                    s->lacking[i] / gw_image_page_bytes(s->image), gw_human_bytes(a, (double)s->lacking[i]), gw_shown(s->from ? s->from : s->listen));
     }
-    printf("%s with %s of RAM is whole in %s (%s)\n", gw_shown(gw_image_machine(s->image)), gw_human_bytes(a, (double)ram),
+    printf("%s with %s of RAM is complete in %s (%s)\n", gw_shown(gw_image_machine(s->image)), gw_human_bytes(a, (double)ram),
            gw_shown(s->output), gw_human_bytes(b, (double)st.st_blocks * 512));
 }
 
@@ -140,7 +140,7 @@ int gw_salvage_failed(struct gw_salvage *s, const char *what, const struct gw_er
 {
     gw_cli_progress_done(&s->progress);
     if (s->progress.interrupted)
-        return gw_cli_failed(COMMAND, s->output, "interrupted; nothing was left there");
+        return gw_cli_failed(COMMAND, s->output, "interrupted; no file was left");
     return gw_cli_failed(COMMAND, what, err->text);
 }
 
@@ -205,9 +205,9 @@ int gw_cmd_salvage(int argc, char **argv)
          .help = "The other half: a parked machine, migration stream, mapped-ram file or libvirt save image."},
         {"listen", .text = &s.listen, .value = "URI", .help = "Wait there for the source, any number of times."},
         {"output", 'o', .text = &s.output, .value = "OUT", .help = "The whole machine, parked."},
-        {"force", 'f', .flag = &s.write.replace, .help = "Replace OUT if it is there, once the new file is whole."},
+        {"force", 'f', .flag = &s.write.replace, .help = "Replace OUT if it exists, once the new file is complete."},
         {"compress", .text = &s.write.compress, .value = "NAME", .choices = "none zstd", .help = "How OUT is compressed."},
-        {"level", .number = &level, .most = LEVEL_MAX, .value = "N", .help = "How hard it is compressed."},
+        {"level", .number = &level, .most = LEVEL_MAX, .value = "N", .help = "The compression level."},
         {"threads", .number = &s.write.threads, .most = THREADS_MAX, .value = "N",
          .help = "Threads that read; 0: one for each processor."},
         {"ram-folder", .text = &s.ram_folder, .value = "DIR",
@@ -232,7 +232,7 @@ int gw_cmd_salvage(int argc, char **argv)
     if (!s.output)
         return gw_cli_wrong(argv[0], "--output is missing");
     if (!s.from == !s.listen)
-        return gw_cli_wrong(argv[0], s.from ? "--from does not go with --listen" : "--from or --listen is missing");
+        return gw_cli_wrong(argv[0], s.from ? "--from cannot be used with --listen" : "--from or --listen is missing");
     if (s.ram_folder && !s.listen)
         return gw_cli_wrong(argv[0], "--ram-folder goes with --listen only");
     s.partial = argv[optind];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit schema: the device state of the machine in the box as JSON, and whether state of one schema loads into
+ * godwit schema: the device state of the built-in test machine as JSON, and whether state of one schema loads into
  * another.
  */
 #include <errno.h>
@@ -176,7 +176,7 @@ int gw_cmd_schema(int argc, char **argv)
 {
     const struct gw_cli_command command = {
         .usage = "COMMAND [ARGUMENT]... [OPTION]...",
-        .about = "What device state consists of, and whether the state of one version of a machine loads into another.",
+        .about = "Describes the device state of a machine, and checks whether the state of one version loads into another.",
         .subs = subs,
         .subs_parse = true,
         .options = (const struct gw_cli_option[]){{0}}};

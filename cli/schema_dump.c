@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit schema dump: the device state of the machine in the box.
+ * godwit schema dump: the device state of the built-in test machine.
  */
 #include <stdlib.h>
 

@@ -51,9 +51,10 @@ static void report(struct send *tx, const struct gw_stats *stats)
         gw_transfer_clear(t);
         printf("%s is at %s (%s in %s)%s\n", gw_shown(gw_image_machine(tx->image)), gw_shown(tx->uri),
                gw_human_bytes(a, (double)stats->transferred_bytes), gw_human_ms(b, gw_transfer_seconds(t) * 1000),
-               tx->removed || tx->snapshot || !strcmp(tx->file, "-") ? "" : "; its file is a copy from now on: do not start it twice");
+               tx->removed || tx->snapshot || !strcmp(tx->file, "-") ? "" : "; its file is now a copy: do not start "
+                   "it a second time");
         if (!gw_image_runs(tx->image) && !tx->target.output)
-            printf("it is paused, as it was parked: `cont` lets it go on there (--running would)\n");
+            printf("it is paused, as it was when parked: `cont` resumes it there (--running does that by itself)\n");
     }
     fflush(stdout);
 }
@@ -73,8 +74,7 @@ static int take_file(struct send *tx, struct gw_error *err)
         return 0;
     if (r >= 0 && !tx->replace && !tx->resume && !tx->target.output && gw_image_sent(tx->image, sent, sizeof sent))
         r = gw_fail(err, -EALREADY, GW_BLAME_CALLER,
-                    "this machine was %s: if it runs there, a second one would use its disks too; --force sends it "
-                    "all the same",
+                    "this machine was %s: if it runs there, a second copy would use the same disks; --force sends it anyway",
                     sent);
     tx->marks = r >= 0 && !tx->target.output; /* what is written to a file does not run */
     return r;
@@ -168,7 +168,7 @@ static int set_up_pages(struct send *tx, struct gw_vm *vm, struct gw_error *err)
 
     if (r < 0 || !dropped)
         return r;
-    snprintf(text, sizeof text, "%" PRIu64 " pages of the working set are passed over: this machine does not have them", dropped);
+    snprintf(text, sizeof text, "%" PRIu64 " pages of the working set are skipped: this machine does not have them", dropped);
     gw_transfer_tell(&tx->transfer, "notice", "text", text);
     return 0;
 }
@@ -192,8 +192,8 @@ static int remove_file(struct send *tx)
         return GW_EXIT_DONE;
     if (!tx->confirmed)
         r = gw_fail(&err, -EREMOTEIO, GW_BLAME_CHANNEL,
-                    "not removed: %s took all of it, but cannot say whether the machine runs there: look, and remove "
-                    "the file yourself",
+                    "not removed: %s received all of it, but cannot confirm that the machine runs there: check, and "
+                    "remove the file yourself",
                     tx->uri);
     else if (tx->target.output && (r = read_back(tx, &err)) < 0)
         gw_context(&err, "not removed");
@@ -238,8 +238,8 @@ static int run(struct send *tx, struct gw_error *err)
         r = gw_options_get_capability(gw_vm_options(vm), "postcopy-preempt", &tx->preempt, err);
     if (r >= 0 && tx->working.record && tx->preempt) {
         gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                "--record with capability postcopy-preempt: pages that are asked for have a connection of their own then, and the record "
-                "would miss them; leave out one of the two");
+                "--record with capability postcopy-preempt: requested pages then use a separate connection and are "
+                "not recorded; leave one of the two out");
         return gw_transfer_failed(t, NULL, err);
     }
     if (r >= 0)
@@ -276,8 +276,8 @@ static int run(struct send *tx, struct gw_error *err)
             if (t->interrupts > 1)
                 gw_send_yank(send);
             else if (stats.status == GW_STATUS_POSTCOPY_ACTIVE)
-                gw_transfer_tell(t, "notice", "text", "the guest runs there and needs the rest of its memory from here: only a "
-                                                      "second interrupt breaks it off");
+                gw_transfer_tell(t, "notice", "text", "the guest runs there and needs the rest of its memory from "
+                                                      "here: interrupt again to end anyway");
         }
     }
     confine(tx, NULL); /* it may have ended before that was seen; then it is too late to refuse */
@@ -296,11 +296,11 @@ static int run(struct send *tx, struct gw_error *err)
     if (r < 0) {
         gw_transfer_failed(t, tx->uri, err);
         if (stats.status == GW_STATUS_POSTCOPY_PAUSED)
-            fprintf(stderr, "godwit send: once it listens there again (migrate-recover), `godwit send --resume` with the same file "
-                            "goes on\n");
+            fprintf(stderr, "godwit send: once it listens there again (migrate-recover), `godwit send --resume` with "
+                            "the same file resumes it\n");
         else if (tx->marked)
-            fprintf(stderr, "godwit send: %s is kept and marked: once it is certain that the machine does not run there, "
-                            "--force sends it again\n",
+            fprintf(stderr, "godwit send: %s is kept and marked: if you are certain that the machine does not run "
+                            "there, --force sends it again\n",
                     gw_shown(tx->file));
         return GW_EXIT_FAILED;
     }
@@ -318,11 +318,11 @@ static int judge(const char *who, const struct send *tx)
     const char *goes_on = tx->paused ? "paused" : "running";
 
     if (tx->paused && tx->running)
-        return gw_cli_wrong(who, "--paused does not go with --running");
+        return gw_cli_wrong(who, "--paused cannot be used with --running");
     if (tx->remove && tx->snapshot)
-        return gw_cli_wrong(who, "--remove does not go with --snapshot: `godwit snapshot delete` removes one");
+        return gw_cli_wrong(who, "--remove cannot be used with --snapshot: `godwit snapshot delete` removes one");
     if (tx->resume && (tx->postcopy || tx->paused || tx->running))
-        return gw_cli_wrong(who, "--%s does not go with --resume: the guest runs there already",
+        return gw_cli_wrong(who, "--%s cannot be used with --resume: the guest runs there already",
                             tx->postcopy ? "postcopy" : goes_on);
     if ((tx->working.record || tx->working.preferred) && !tx->postcopy && !tx->resume)
         return gw_cli_wrong(who, "--%s goes with --postcopy only", tx->working.record ? "record" : "working-set");
@@ -344,19 +344,19 @@ int gw_cmd_send(int argc, char **argv)
          .help = "FILE may have been sent before; with file:PATH, PATH may be there: it is replaced once the stream is whole."},
         {"snapshot", .text = &tx.snapshot, .value = "NAME",
          .help = "FILE is a disk image (qcow2): the machine in this snapshot of it, which stays there."},
-        {"running", .flag = &tx.running, .help = "The guest goes on there by itself (usual: as it was parked)."},
+        {"running", .flag = &tx.running, .help = "The guest starts there by itself (default: as it was parked)."},
         {"paused", .flag = &tx.paused, .help = "The guest waits there for `cont`."},
         {"postcopy", .flag = &tx.postcopy,
-         .help = "The guest goes on there at once, and its pages follow: those that it waits for first. The destination needs the "
+         .help = "The guest starts there at once, and its pages follow, those that it waits for first. The destination needs the "
                  "capability postcopy-ram, too."},
         {"resume", .flag = &tx.resume,
-         .help = "A guest that --postcopy brought there and whose connection was lost gets the rest of its memory. First its "
-                 "QEMU is told to listen at URI (migrate-recover)."},
+         .help = "A guest that --postcopy brought there and whose connection was lost gets the rest of its memory. "
+                 "Make its QEMU listen at URI first (migrate-recover)."},
         {"record", .text = &tx.working.record, .value = "RECORD",
-         .help = "With --postcopy: write down which pages the guest asks for, for --working-set."},
+         .help = "With --postcopy: record the pages that the guest requests, for --working-set."},
         GW_WORKING_OPTION(&tx.working),
         {"peer", .text = &tx.peer, .value = "VERSION", .choices = "7.2 8.1 9.0 10.0 godwit",
-         .help = "What the destination is; usually it is found out."},
+         .help = "The destination's version (default: it is detected)."},
         GW_CONFINE_USER_OPTION(&tx.confine),
         GW_CONFINE_OPTION(&tx.confine),
         {.also = shared},

@@ -72,7 +72,7 @@ static int add(struct serve *sv, const char *uri, bool resume, unsigned *ret_id,
     int r;
 
     if (sv->no_more)
-        return gw_fail(err, -ESHUTDOWN, GW_BLAME_CALLER, "it is about to end, and starts no more");
+        return gw_fail(err, -ESHUTDOWN, GW_BLAME_CALLER, "it is ending and starts no more machines");
     make_room(sv);
     grown = realloc(sv->list, (sv->count + 1) * sizeof(struct gw_served *));
     if (!grown)
@@ -84,7 +84,7 @@ static int add(struct serve *sv, const char *uri, bool resume, unsigned *ret_id,
     *ret_id = ++sv->next_id;
     sv->count++;
     if (dropped && sv->next_id == 1) {
-        snprintf(text, sizeof text, "%llu pages of the working set are passed over: this machine does not have them",
+        snprintf(text, sizeof text, "%llu pages of the working set are skipped: this machine does not have them",
                  (unsigned long long)dropped);
         gw_transfer_tell(&sv->transfer, "notice", "text", text);
     }
@@ -120,7 +120,7 @@ static void tell_ended(struct serve *sv, struct gw_served *d)
         fprintf(stderr, "godwit serve: %u: %s: %s%s\n", d->id, gw_shown(d->uri), d->error.text,
                 d->owner == GW_OWNER_SOURCE ? "; its guest was not started there" : "");
     else if (!sv->transfer.json && !sv->transfer.quiet)
-        printf("%u: %s has all of it (%s in %s)\n", d->id, gw_shown(d->uri), gw_human_bytes(a, (double)d->stats.transferred_bytes),
+        printf("%u: %s has all memory (%s in %s)\n", d->id, gw_shown(d->uri), gw_human_bytes(a, (double)d->stats.transferred_bytes),
                gw_human_ms(b, (double)(d->ended_ns - d->began_ns) / 1e6));
     fflush(stdout);
 }
@@ -218,8 +218,8 @@ static int check_listen(const struct serve *sv, struct gw_error *err)
 
     if (sv->listen && gw_uri_parse(sv->listen, &uri, NULL) >= 0 && uri.kind == GW_URI_TCP && !gw_option_is_local(uri.host))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "whoever reaches it from other hosts could start guests, read them, and run commands as this user (exec:); take "
-                       "unix:PATH or tcp:127.0.0.1:PORT, through ssh from elsewhere");
+                       "clients on other hosts could start guests, read them, and run commands as this user (exec:); "
+                       "use unix:PATH or tcp:127.0.0.1:PORT, from elsewhere through ssh");
     return 0;
 }
 
@@ -255,7 +255,7 @@ static int open_file(struct serve *sv, struct gw_vm **ret_vm, struct gw_error *e
         return r;
     if (!sv->force && !sv->resume && gw_image_sent(sv->image, sent, sizeof sent))
         r = gw_fail(err, -EALREADY, GW_BLAME_CALLER,
-                    "this machine was %s: where it runs, copies of it would use the same disks; --force starts them all the same", sent);
+                    "this machine was %s: if it runs there, copies would use the same disks; --force starts them anyway", sent);
     if (r >= 0 && (sv->paused || sv->running || gw_image_runs(sv->image)))
         r = gw_image_set_runs(sv->image, !sv->paused, err);
     if (r >= 0)
@@ -285,8 +285,8 @@ static void on_interrupt(struct serve *sv, unsigned busy)
     for (unsigned i = 0; i < sv->count; i++)
         gw_served_stop(sv->list[i], now);
     if (busy && !now)
-        gw_transfer_tell(&sv->transfer, "notice", "text", "guests that run elsewhere need the rest of their memory from here: only a "
-                                                          "second interrupt breaks it off");
+        gw_transfer_tell(&sv->transfer, "notice", "text", "guests that run elsewhere need the rest of their memory "
+                                                          "from here: interrupt again to end anyway");
 }
 
 static int run_all(struct serve *sv, bool programs, struct gw_error *err)
@@ -393,20 +393,21 @@ int gw_cmd_serve(int argc, char **argv)
                  "or an interrupt."},
         {"resume", .flag = &sv.resume, .help = "The guests at these URIs were started before, and lost their connection."},
         {"cache", .take = take_cache, .opaque = &sv.cache_bytes, .value = "SIZE",
-         .help = "Pages that are kept for all destinations, at most (usual: 256M)."},
-        {"running", .flag = &sv.running, .help = "The guests go on by themselves (usual: as FILE was parked)."},
+         .help = "The size of the page cache for all destinations (default: 256M)."},
+        {"running", .flag = &sv.running, .help = "The guests start by themselves (default: as FILE was parked)."},
         {"paused", .flag = &sv.paused, .help = "The guests wait for `cont`."},
         {"force", 'f', .flag = &sv.force, .help = "FILE was sent before with `godwit send`, and may run where it went."},
         {"peer", .text = &sv.peer, .value = "VERSION", .choices = "7.2 8.1 9.0 10.0 godwit",
-         .help = "What the destination is; usually it is found out."},
+         .help = "The destination's version (default: it is detected)."},
         GW_WORKING_OPTION(&sv.working),
         GW_CONFINE_OPTION(&sv.confine),
         {.also = shared},
         {0}};
     const struct gw_cli_command command = {
         .usage = "FILE URI... [OPTION]...\nFILE [URI]... --listen SOCKET [OPTION]...",
-        .about = "Lets the machine in FILE go on at each URI at once, as `godwit send --postcopy` does at one, out of one cache "
-                 "of its pages. The destinations wait with the capability postcopy-ram. FILE is read only: it is neither marked "
+        .about = "Starts the machine in FILE at each URI at once, as `godwit send --postcopy` does at one, with one "
+                 "cache of its pages. The destinations wait with the capability postcopy-ram. FILE is read only: it "
+                 "is neither marked "
                  "as sent nor removed, and each start is a copy of the same machine: see godwit-serve(1) for what copies have "
                  "in common.",
         .options = options};
@@ -417,9 +418,9 @@ int gw_cmd_serve(int argc, char **argv)
     if (status < 0)
         status = gw_cli_arguments(argc, argv, "", sv.listen ? "FILE [URI]..." : "FILE URI...");
     if (status < 0 && sv.paused && sv.running)
-        status = gw_cli_wrong(argv[0], "--paused does not go with --running");
+        status = gw_cli_wrong(argv[0], "--paused cannot be used with --running");
     if (status < 0 && sv.resume && (sv.paused || sv.running))
-        status = gw_cli_wrong(argv[0], "--%s does not go with --resume: the guests run there already",
+        status = gw_cli_wrong(argv[0], "--%s cannot be used with --resume: the guests run there already",
                               sv.paused ? "paused" : "running");
     if (status < 0) {
         sv.file = argv[optind];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit snapshot: the snapshots inside of disk images, as QEMU takes them.
+ * godwit snapshot: list, make, load and delete snapshots inside disk images, as QEMU takes them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -95,8 +95,8 @@ static int run(const struct gw_confine *confine, char **words, bool json)
 
 static const struct gw_cli_sub subs[] = {
     {"list", "DISK", "Lists the snapshots of the disk image DISK."},
-    {"save", "DISK... NAME", "Makes a snapshot of the disks alone, in all of them or in none."},
-    {"load", "DISK... NAME", "Makes the disks what they were at the snapshot NAME. What they are now is lost."},
+    {"save", "DISK... NAME", "Makes a snapshot of the disks, without machine state, in all of them or in none."},
+    {"load", "DISK... NAME", "Reverts the disks to the snapshot NAME. Their current contents are lost."},
     {"delete", "DISK SNAPSHOT", "Deletes a snapshot. SNAPSHOT is an ID or a name; an ID comes first."},
     {0},
 };
@@ -132,8 +132,8 @@ int gw_cmd_snapshot(int argc, char **argv)
     const struct gw_cli_command command = {
         .about = "The snapshots inside of a disk image (qcow2), as QEMU takes them with savevm or snapshot-save. One with a "
                  "state has a machine in it: convert, inspect, verify and send read it with --snapshot, and `godwit convert "
-                 "FILE --into DISK --snapshot NAME` writes one. A disk that runs somewhere is left alone: `godwit ctl SOCKET "
-                 "snapshot` speaks to its machine.",
+                 "FILE --into DISK --snapshot NAME` writes one. For the disks of a running machine use `godwit ctl "
+                 "SOCKET snapshot`.",
         .options = options,
         .subs = subs};
     int status = gw_cli_parse(argc, argv, &command);

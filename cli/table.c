@@ -117,7 +117,7 @@ static int wrong_value(const char *who, const struct gw_cli_option *o, const cha
     } else if (expected) {
         fprintf(stderr, "%s: --%s '%s': %s is expected\n", who, o->name, value, expected);
     } else {
-        fprintf(stderr, "%s: --%s '%s': that is not understood\n", who, o->name, value);
+        fprintf(stderr, "%s: --%s '%s': this is not a valid value\n", who, o->name, value);
     }
     return GW_EXIT_USAGE;
 }

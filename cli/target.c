@@ -19,7 +19,7 @@ static bool is_input(const char *input, const struct stat *target)
            st.st_ino == target->st_ino;
 }
 
-/* What stands before the offset is somebody's head, which belongs to the stream behind it. */
+/* The bytes before the offset are the header of another program, which belongs to the stream after it. */
 static int copy_head(const char *path, int to, uint64_t bytes, struct gw_error *err)
 {
     int from = open(path, O_RDONLY | O_CLOEXEC), r = 0;
@@ -58,7 +58,7 @@ int gw_target_open(struct gw_target *t, const char *text, const char *input, boo
         return 0;
     there = !(uri.kind == GW_URI_FD ? fstat(uri.fd, &st) : stat(uri.path, &st));
     if (there && S_ISREG(st.st_mode) && is_input(input, &st))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "that is the file that is to be sent");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "this is the file to be sent");
     if (uri.kind == GW_URI_FD || (there && !S_ISREG(st.st_mode)))
         return 0;
     if (there && !replace)

@@ -78,10 +78,10 @@ void gw_transfer_options(struct gw_transfer *t, struct gw_cli_option ret_options
         {"json", .flag = &t->json, .help = "Print one JSON object per line: events, then the result."},
         {"quiet", 'q', .flag = &t->quiet, .help = "Show no progress and no notices."},
         {"log", .take = take_log, .opaque = t, .value = "LEVEL", .choices = "error warning info debug",
-         .help = "With info or debug: tell also what was refused at the door."},
-        {"trace", .text = &t->trace, .value = "EVENTS", .help = "Tell these events inside (docs/tracing.md); '*': all."},
+         .help = "With info or debug: also show refused connections."},
+        {"trace", .text = &t->trace, .value = "EVENTS", .help = "Trace these events (docs/tracing.md); '*': all."},
         {"timeout", .take = take_timeout, .opaque = t, .value = "SECONDS",
-         .help = "Fail when the other side moves nothing for so long."},
+         .help = "Fail when the other side is silent for this long."},
         {"capability", .take = take_capability, .opaque = t, .value = "NAME[=on|off]",
          .help = "Set a migration capability. May be repeated."},
         {"parameter", .take = take_parameter, .opaque = t, .value = "NAME=VALUE",
@@ -190,7 +190,7 @@ void gw_transfer_tell(struct gw_transfer *t, const char *event, const char *key,
     }
 }
 
-/* Whatever is on: somebody waits at the other end. A source that comes again and again is told of once. */
+/* Shown even with --quiet, since a source is waiting. A source that tries again and again is reported once. */
 static void tell_refused(struct gw_transfer *t, const char *text)
 {
     const char *why = strstr(text, ": dropped: ");

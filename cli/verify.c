@@ -126,9 +126,9 @@ int gw_cmd_verify(int argc, char **argv)
         {0}};
     const struct gw_cli_command command = {
         .arguments = "FILE",
-        .about = "Reads all of a parked machine, migration stream, mapped-ram file or libvirt save image, and tells what is "
-                 "broken in it: pages with their block and offset, devices. The exit status is 0 when it is whole, 3 when it is "
-                 "not, 1 when it cannot be read.",
+        .about = "Reads all of a parked machine, migration stream, mapped-ram file or libvirt save image, and shows "
+                 "what is damaged: pages with their block and offset, devices. The exit status is 0 when it is "
+                 "complete, 3 when it is damaged, 1 when it cannot be read.",
         .options = options};
     int status = gw_cli_parse(argc, argv, &command);
 

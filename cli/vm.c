@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit vm: runs the machine in the box until its guest ends it, somebody says quit, or a signal comes.
+ * godwit vm: runs the built-in test machine until its guest ends it, somebody says quit, or a signal comes.
  *
  * The exit status is the guest's verdict: 0 it was told to end or saw nothing wrong, 4 it found a wrong byte.
  */
@@ -174,7 +174,7 @@ static int live(struct gw_vm_program *v, const sigset_t *signals)
             return verdict(status, r, &err, v->common.quiet);
         if (sigtimedwait(signals, NULL, &none) > 0) {
             if (!v->common.quiet)
-                fprintf(stderr, "godwit vm: told to end by a signal; the machine is gone\n");
+                fprintf(stderr, "godwit vm: ended by a signal; the machine is lost\n");
             return GW_EXIT_FAILED;
         }
         if (atomic_load(&v->quit))

@@ -41,7 +41,7 @@ static const char *take_part(struct gw_vm_nic *n, const char *part)
         if (strncmp(part, kinds[i], length))
             continue;
         if (n->where)
-            return "one of tap=, interface= and fd= is enough";
+            return "only one of tap=, interface= and fd= can be given";
         n->kind = (enum gw_vm_nic_kind)i;
         n->where = part + length;
         if (!strcmp(kinds[i], "fd=") && !gw_option_number(n->where, 0, 1 << 20, &fd))
@@ -57,7 +57,7 @@ static const char *take_part(struct gw_vm_nic *n, const char *part)
         strcpy(n->id, part + 3);
         return NULL;
     }
-    return "not understood: tap=, interface=, fd=, mac= and id= are possible";
+    return "unknown key: tap=, interface=, fd=, mac= and id= are possible";
 }
 
 const char *gw_vm_nic_parse(struct gw_vm_program *v, char *text, const char **ret_part)

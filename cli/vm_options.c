@@ -166,12 +166,12 @@ static int judge(struct gw_vm_program *v)
     struct gw_uri uri;
 
     if (v->incoming && !strcmp(v->incoming, "defer") && !v->qmp)
-        return bad("--incoming", "defer", "needs --qmp: somebody has to say where from");
+        return bad("--incoming", "defer", "needs --qmp, for migrate-incoming");
     if (v->qmp && !v->insecure && gw_uri_parse(v->qmp, &uri, NULL) >= 0 && uri.kind == GW_URI_TCP &&
         !gw_option_is_local(uri.host))
         return bad("--qmp", v->qmp,
-                   "whoever reaches it from other hosts could read the guest, stop it, and run commands as this user (migrate to "
-                   "exec:); take unix:PATH or tcp:127.0.0.1:PORT, through ssh from elsewhere, or allow it with --insecure");
+                   "clients on other hosts could read the guest, stop it, and run commands as this user (migrate to "
+                   "exec:); use unix:PATH or tcp:127.0.0.1:PORT, from elsewhere through ssh, or allow it with --insecure");
     if (v->common.json && v->config.serial && !strcmp(v->config.serial, "stdio"))
         return bad("--serial", "stdio", "standard output is --json's");
     if (!v->config.serial)
@@ -184,12 +184,13 @@ int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
     struct gw_cli_option shared[GW_TRANSFER_OPTIONS];
     const struct gw_cli_option options[] = {
         {"memory", 'm', .take = take_memory, .opaque = v, .value = "SIZE[,KEY=VALUE]...",
-         .help = "A block of RAM (usual: 128M); may be repeated. Keys: name=NAME, page-size=2M, backing=memfd, anonymous or "
+         .help = "A block of RAM (default: 128M); may be repeated. Keys: name=NAME, page-size=2M, backing=memfd, anonymous or "
                  "/FILE, in which it is as on persistent memory."},
-        {"cpus", .number = &v->config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS, .value = "N", .help = "vCPUs; usually 1."},
+        {"cpus", .number = &v->config.cpus, .least = 1, .most = GW_GUEST_MAX_CPUS, .value = "N", .help = "vCPUs (default: 1)."},
         {"accel", .take = take_accel, .opaque = v, .value = "NAME", .choices = "auto kvm unicorn", .help = "What runs them."},
         {"workload", .take = take_workload, .opaque = v, .value = "KIND[,KEY=VALUE]...",
-         .help = "What the guest does: idle (usual), uniform, hotset, sequential, sparse, zero or disk. Keys: rate=BYTES_PER_S, "
+         .help = "What the guest does: idle (default), uniform, hotset, sequential, sparse, zero or disk. Keys: "
+                 "rate=BYTES_PER_S, "
                  "set=SIZE, seed=N."},
         {"disk", .take = take_disk, .opaque = v, .value = "FILE[,KEY=VALUE]...",
          .help = "A disk, or the URI of an NBD server's export; may be repeated, 8 at most. Keys: id=ID, format=raw or nbd "
@@ -199,12 +200,13 @@ int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
          .help = "A card that is announced once the machine has arrived; may be repeated, 8 at most. The guest has no network. "
                  "Keys: tap=NAME, interface=NAME or fd=N; mac=MAC; id=ID."},
         {"serial", .text = &v->config.serial, .value = "TO",
-         .help = "Where the guest prints: stdio (usual; with --json: null), null, file:PATH or unix:PATH."},
+         .help = "Where the guest prints: stdio (default; with --json: null), null, file:PATH or unix:PATH."},
         {"qmp", .text = &v->qmp, .value = "SOCKET", .help = "Control socket: unix:PATH or tcp:HOST:PORT."},
         {"insecure", .flag = &v->insecure, .help = "--qmp may be reached from other hosts: who connects there can do everything."},
-        {"incoming", .text = &v->incoming, .value = "URI", .help = "Wait for a machine to arrive; defer: where is told by --qmp."},
+        {"incoming", .text = &v->incoming, .value = "URI", .help = "Wait for a machine to arrive; defer: at the "
+                                                                   "address of `migrate-incoming` (--qmp)."},
         {"loadvm", .absent = "internal snapshots"},
-        {"paused", .flag = &v->paused, .help = "Do not start until told to (cont), nor a machine that arrives."},
+        {"paused", .flag = &v->paused, .help = "Do not start before `cont`; nor a machine that arrives."},
         {"tracker", .take = take_tracker, .opaque = v, .value = "NAME", .choices = "auto pagemap kvm-log kvm-ring explicit",
          .help = "How dirty pages are found."},
         {"name", .text = &v->config.name, .value = "NAME", .help = "Name of the machine."},
@@ -214,8 +216,9 @@ int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
     };
     const struct gw_cli_command command = {
         .arguments = "",
-        .about = "Runs the machine in the box until its guest ends, `quit` comes, or a signal. Its guest checks every byte that "
-                 "it ever wrote. Without --timeout a migration fails when its other side moves nothing for 30 s (sending) or "
+        .about = "Runs the built-in test machine until its guest ends, or until `quit` or a signal. Its guest checks "
+                 "every byte that "
+                 "it ever wrote. Without --timeout a migration fails when the other side is silent for 30 s (sending) or "
                  "300 s (receiving).",
         .after = "Exit status: 0 done, 1 failed, 2 wrong usage, 4 the guest found a wrong byte.",
         .options = options};

@@ -26,7 +26,7 @@ struct gw_working {
 enum gw_cli_taken gw_working_take(void *opaque, char *value);
 #define GW_WORKING_OPTION(working)                                                                                         \
     {"working-set", .take = gw_working_take, .opaque = (working), .value = "RECORD",                                       \
-     .help = "Pages of this record come first, behind those that are waited for. May be repeated."}
+     .help = "Send the pages of this record first, after those that are waited for. May be repeated."}
 
 /* Gives both to the machine. *ret_dropped: pages of the working set that it does not have. */
 int gw_working_set_up(struct gw_working *w, struct gw_vm *vm, uint64_t *ret_dropped, struct gw_error *err);

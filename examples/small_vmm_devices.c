@@ -96,7 +96,7 @@ static int uart_pre_load(void *device, struct gw_error *err)
 {
     struct uart_device *u = device;
 
-    u->mcr = 8; /* what the hardware did when nobody could set it */
+    u->mcr = 8; /* the fixed value of the older hardware */
     u->break_pending = false;
     return 0;
 }

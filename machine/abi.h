@@ -132,7 +132,7 @@ struct gw_guest_gap {
     uint64_t ns;
 };
 
-/* Written by the vCPU at each poll, and by nobody else. `sequence` is odd while it writes: read until it is even and the
+/* Written only by the vCPU, at each poll. `sequence` is odd while it writes: read until it is even and the
  * same before and after. A gap is the wall time between two polls, less nothing: stops, migrations, a busy host. */
 struct gw_guest_mailbox {
     uint64_t sequence;

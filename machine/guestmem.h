@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * guestmem: devices in guest memory. vCPUs, devices and whoever migrates the machine read and write guest memory at the same
+ * guestmem: access of devices to guest memory. vCPUs, devices and migrations read and write guest memory at the same
  * time and without locks: that is what memory of a machine is like. So these are hidden from the thread sanitizer, as the
  * stores of the vCPUs themselves are. Addresses were checked by the caller.
  */

@@ -33,7 +33,7 @@ static int vcpus_make(struct gw_machine *m, unsigned cpus, struct gw_error *err)
         struct gw_vcpu *v = &m->vcpu[i];
         v->machine = m;
         v->index = i;
-        v->parked = true; /* nobody waits for a thread that was never made */
+        v->parked = true; /* so that a stop does not wait for a thread that was not created */
         pthread_mutex_init(&v->sleep_lock, NULL);
         pthread_cond_init(&v->wake, &monotonic);
         gw_cpu_reset(&v->cpu, i);

@@ -74,7 +74,7 @@ void gw_port_out(struct gw_vcpu *v, uint16_t port, unsigned bytes, uint32_t valu
     case GW_PORT_FILL:
         fill(v, value);
         break;
-    default: /* nobody there: lost, as on a bus */
+    default: /* no device: the write is lost, as on a bus */
         break;
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A vCPU only copies into a ring and never waits for whoever reads; a thread carries the text on. Who does not listen
+ * A vCPU only copies into a ring and never waits for the reader; a thread passes the text on. A reader that does not read
  * misses what no longer fits.
  */
 #include <errno.h>

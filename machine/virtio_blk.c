@@ -152,7 +152,7 @@ static int request(struct gw_virtio_blk *b, const struct chain *chain, uint32_t 
     return 0;
 }
 
-/* All that is in one queue. q is a copy, which nobody else changes. */
+/* Handles all requests in one queue. q is a copy, which no other thread changes. */
 static int queue_serve(struct gw_virtio_blk *b, unsigned index, struct gw_virtio_queue *q)
 {
     struct gw_machine *m = b->machine;

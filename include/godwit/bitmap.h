@@ -29,49 +29,50 @@ extern "C" {
 #define GW_BITMAP_NAME_MAX 1023u
 
 struct gw_bitmap_config {
-    const char
-        *name; /* 1 to 1023 bytes, of its own on the disk; a longer one than 255 bytes needs an alias to migrate */
-    uint64_t granularity; /* bytes: a power of two from 512 to 2 GiB; 0: the disk's cluster, from 4 KiB to 64 KiB */
-    bool persistent;      /* it is stored in the image (gw_disk_desc.image); where that is not known, by whoever keeps the disk */
+    const char *name; /* 1 to 1023 bytes, unique on the disk; a name over 255 bytes needs an alias to migrate */
+    uint64_t granularity; /* bytes: a power of two from 512 to 2 GiB; 0: the disk's cluster size, clamped to 4 KiB..64 KiB */
+    bool persistent;      /* stored in the image (gw_disk_desc.image); without an image, storing it is the embedder's task */
     bool disabled;        /* does not record until it is enabled */
 };
 
 struct gw_bitmap_info {
     char name[GW_BITMAP_NAME_MAX + 1];
     uint64_t granularity;
-    uint64_t dirty_bytes; /* in dirty pieces; the last piece of the disk counts as whole */
+    uint64_t dirty_bytes; /* dirty pieces times granularity: the last piece of the disk counts as a whole one */
     bool recording, busy, persistent;
-    bool inconsistent; /* it missed writes: useless */
-    bool read_only;    /* what it belongs to cannot be written */
-    bool not_stored;   /* persistent, but its machine goes, or went, to another host, which stores it */
+    bool inconsistent; /* it missed writes: can only be removed */
+    bool read_only;    /* its image cannot be written */
+    bool not_stored;   /* persistent, but not stored here: its machine migrates, or has migrated, to a host that stores it */
 };
 
-/* All bits are clear. -ENOTSUP: persistent, and the image has none; -EEXIST: the name is taken; -EINVAL: name or granularity; -EFBIG: too many bits; -ENOMEM. */
+/* Adds a bitmap with all bits clear. -ENOTSUP: persistent, but the image cannot store bitmaps; -EEXIST: the name is taken;
+ * -EINVAL: name or granularity; -EFBIG: too many bits; -ENOMEM. */
 GW_API int gw_disk_bitmap_add_sized(struct gw_disk *disk, const struct gw_bitmap_config *config, size_t config_bytes,
                                     struct gw_error *err);
 static inline int gw_disk_bitmap_add(struct gw_disk *disk, const struct gw_bitmap_config *config, struct gw_error *err)
 {
     return gw_disk_bitmap_add_sized(disk, config, sizeof *config, err);
 }
-/* The usual changes of the bitmap called so. An inconsistent one can be removed. */
+/* Changes to the bitmap of this name. An inconsistent one can only be removed. */
 GW_API int gw_disk_bitmap_remove(struct gw_disk *disk, const char *name, struct gw_error *err);
 GW_API int gw_disk_bitmap_clear(struct gw_disk *disk, const char *name, struct gw_error *err);
 GW_API int gw_disk_bitmap_enable(struct gw_disk *disk, const char *name, struct gw_error *err);
 GW_API int gw_disk_bitmap_disable(struct gw_disk *disk, const char *name, struct gw_error *err);
-/* Whatever is dirty in the other one (of the same disk, or of one of the same length; of any granularity) becomes dirty
- * here too. The other one may be busy. -EINVAL: the lengths differ. */
+/* Marks as dirty in `name` all that is dirty in `from`. from_disk is the same disk or one of the same length; the
+ * granularities may differ; `from` may be busy. -EINVAL: the lengths differ. */
 GW_API int gw_disk_bitmap_merge(struct gw_disk *disk, const char *name, struct gw_disk *from_disk, const char *from,
                                 struct gw_error *err);
-/* Several changes at one moment: no write falls between them, and all of them are made or none. What one changes the next ones see. */
+/* Several changes, applied atomically: no write falls between them, and either all are made or none. Each sees the effect of
+ * those before it. */
 enum gw_bitmap_change { GW_BITMAP_ADD, GW_BITMAP_REMOVE, GW_BITMAP_CLEAR, GW_BITMAP_ENABLE, GW_BITMAP_DISABLE, GW_BITMAP_MERGE };
 struct gw_bitmap_action {
     enum gw_bitmap_change change;
     struct gw_disk *disk;
     struct gw_bitmap_config config; /* ADD: all of it; else the name */
-    struct gw_disk *from_disk;      /* MERGE: of the bitmap `from` */
+    struct gw_disk *from_disk;      /* MERGE: the disk of the bitmap `from` */
     const char *from;
 };
-/* Errors as of the single changes, of the first that cannot be made; *ret_failed (may be NULL): which. At most 1024. */
+/* Returns the error of the first change that cannot be made, and its index in *ret_failed (may be NULL). At most 1024 changes. */
 GW_API int gw_disk_bitmaps_change_sized(const struct gw_bitmap_action *actions, size_t action_bytes, size_t count, size_t *ret_failed,
                                         struct gw_error *err);
 static inline int gw_disk_bitmaps_change(const struct gw_bitmap_action *actions, size_t count, size_t *ret_failed, struct gw_error *err)
@@ -88,33 +89,33 @@ static inline int gw_disk_bitmap_at(struct gw_disk *disk, unsigned i, struct gw_
 {
     return gw_disk_bitmap_at_sized(disk, i, info, sizeof *info);
 }
-/* The first dirty range at or after `from`, cut at the end of the disk. *ret_bytes 0: there is none. Of a split bitmap
- * without its successor. */
+/* The first dirty range at or after `from`, cut at the end of the disk. *ret_bytes 0: there is none. The successor of a
+ * split bitmap is not looked at. */
 GW_API int gw_disk_bitmap_next(struct gw_disk *disk, const char *name, uint64_t from, uint64_t *ret_offset,
                                uint64_t *ret_bytes, struct gw_error *err);
 
-/* Backups. split makes the bitmap busy. join ends that: with `done` what was dirty before the split is forgotten, else
- * nothing is. -EINVAL: it is not split. */
+/* Backups. split makes the bitmap busy; join ends that. done true: the bits from before the split are dropped, only those of
+ * the successor stay. false: both are kept. -EINVAL: it is not split. */
 GW_API int gw_disk_bitmap_split(struct gw_disk *disk, const char *name, struct gw_error *err);
 GW_API int gw_disk_bitmap_join(struct gw_disk *disk, const char *name, bool done, struct gw_error *err);
 
 /* ---- names on the wire --------------------------------------------------------------------------------------------
  *
- * Without a mapping a disk is called by its device name, else by its node name, and a bitmap by its own. With one only
- * bitmaps that it lists travel, or are taken. Each side has its own: the aliases are what both agree on. */
+ * Without a mapping, a disk goes by its device name or, if it has none, its node name, and a bitmap by its own name. With a
+ * mapping, only the bitmaps listed in it are sent or accepted. Each side has its own mapping; the aliases must match. */
 
 struct gw_bitmap_alias {
     const char *disk, *disk_alias; /* device name or node name; 1 to 255 bytes each */
     const char *bitmap, *alias;
-    bool set_persistent, persistent; /* set: the flag is changed to `persistent` on its way */
+    bool set_persistent, persistent; /* set_persistent: the bitmap arrives with `persistent` instead of its own flag */
 };
 
-/* For the sessions that start from now on. aliases NULL: no mapping; count 0: no bitmap travels. Copied. -EINVAL: a
+/* Applies to sessions started after the call. aliases NULL: no mapping; count 0: no bitmap migrates. Copied. -EINVAL: a
  * name or alias has a wrong length or occurs twice; -ENOMEM. */
 GW_API int gw_vm_map_bitmaps(struct gw_vm *vm, const struct gw_bitmap_alias *aliases, size_t count,
                              struct gw_error *err);
-/* Calls f for each entry of the mapping that holds now, in its order; the entry is valid inside of f. false: there is none. Any
- * thread. */
+/* Calls f for each entry of the current mapping, in order; the entry is valid during the call. Returns false if there is no
+ * mapping. Any thread. */
 GW_API bool gw_vm_for_each_bitmap_alias(struct gw_vm *vm, void (*f)(void *opaque, const struct gw_bitmap_alias *alias), void *opaque);
 
 #ifdef __cplusplus

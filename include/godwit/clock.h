@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * clock: where the library takes time and chance from, so that a run can be replayed.
+ * clock: where the library takes time and random numbers from, so that a run can be replayed.
  *
- * What goes by it, and what by the system's clock: docs/decisions/time-of-the-vm.md. While a session waits it calls sleep_ns
- * again and again, so a simulated clock can go on by what is slept on it.
+ * docs/decisions/time-of-the-vm.md says what is measured by this clock and what by the system's. While a session waits it
+ * calls sleep_ns repeatedly, so a simulated clock can advance by the durations slept.
  * All members may be called from any thread at any time. The struct is copied; `opaque` stays the embedder's.
  */
 #ifndef GODWIT_CLOCK_H
@@ -23,7 +23,7 @@ struct gw_clock {
     size_t bytes;                                          /* GW_SIZED(struct gw_clock) */
     uint64_t (*now_ns)(void *opaque);                      /* monotonic nanoseconds, any origin but 0 */
     void (*sleep_ns)(void *opaque, uint64_t duration_ns);  /* may return early */
-    uint64_t (*random)(void *opaque);                      /* 64 bits of chance */
+    uint64_t (*random)(void *opaque);                      /* 64 random bits */
     void *opaque;
 };
 

@@ -3,8 +3,8 @@
  * error: what went wrong, where, and whose fault it is.
  *
  * Every function of the library that can fail returns 0 (or a count) or a negative errno, and takes as its last
- * argument a `struct gw_error *` which may be NULL. The error is filled once, where the failure is seen; each layer
- * above adds where it was (`gw_context`). The library never prints, never exits and never allocates for an error.
+ * argument a `struct gw_error *` which may be NULL. The error is filled once, where the failure is detected; each layer
+ * above adds its context (`gw_context`). The library never prints, never exits and never allocates for an error.
  *
  * Threads: a struct gw_error belongs to the caller; the functions touch nothing else.
  */
@@ -23,13 +23,13 @@ extern "C" {
 
 #define GW_ERROR_TEXT 512
 
-/* Who is to blame decides what happens next: a lost channel can be replaced, a lying peer cannot. */
+/* The blame decides what happens next: a lost channel can be replaced, a peer that breaks the protocol cannot. */
 enum gw_blame {
     GW_BLAME_NONE = 0,
     GW_BLAME_CALLER,   /* an argument or a call in the wrong state */
     GW_BLAME_LOCAL,    /* this host: memory, kernel features, a file */
     GW_BLAME_CHANNEL,  /* the connection: closed, reset, timed out */
-    GW_BLAME_PEER,     /* the other side sent what it must not, or reported a failure */
+    GW_BLAME_PEER,     /* the other side broke the protocol or reported a failure */
     GW_BLAME_EMBEDDER, /* a callback of the program that embeds the library */
 };
 
@@ -43,18 +43,17 @@ struct gw_error {
 
 /* Fills *err (if any) and returns code, so that `return gw_fail(...)` is the idiom. code is a negative errno. */
 GW_API int gw_fail(struct gw_error *err, int code, enum gw_blame blame, const char *fmt, ...) GW_PRINTF(4, 5);
-#ifdef __clang_analyzer__ /* what it cannot see: the code comes back */
+#ifdef __clang_analyzer__ /* tells the analyzer that gw_fail returns code */
 #define gw_fail(err, code, ...) (gw_fail((err), (code), __VA_ARGS__), (code))
 #endif
 GW_API int gw_failv(struct gw_error *err, int code, enum gw_blame blame, const char *fmt, va_list ap);
 
-/* text as one line of which a terminal obeys nothing: control characters (newlines too, and U+0080 to U+009F) and what is no
- * UTF-8 become \xNN. For all that comes from a file, a peer or a monitor, where it is shown. Cut to size; returns buf. Errors,
- * traces and log lines of the library are so already. */
+/* Writes text to buf as one line that is safe to print on a terminal: control characters (also newlines, and U+0080 to
+ * U+009F) and bytes that are not UTF-8 become \xNN. Use it to show text that comes from a file, a peer or a monitor. Cut to
+ * size; returns buf. Errors, traces and log lines of the library are safe already. */
 GW_API char *gw_printable(const char *text, char *buf, size_t size);
 
-/* Puts "<fmt>: " before the text that is there. Returns err->code (or `code` of the failing call when err is NULL is
- * lost: so the usual form is `gw_context(err, ...); return r;`). */
+/* Puts "<fmt>: " before the text of the error. The usual form is `gw_context(err, ...); return r;`. */
 GW_API void gw_context(struct gw_error *err, const char *fmt, ...) GW_PRINTF(2, 3);
 
 /* "caller", "local", "channel", "peer", "embedder" or "none". */

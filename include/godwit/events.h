@@ -38,8 +38,8 @@ enum gw_status {
 };
 GW_API const char *gw_status_name(enum gw_status status);
 
-/* Which side may run the guest. At most one side ever does; UNDECIDED means that this side cannot know (the link was lost
- * between the last byte and the answer): it does not run the guest by itself, and says so. */
+/* Which side may run the guest. At most one side ever does; UNDECIDED means that this side cannot know (the connection was
+ * lost between the last byte and the answer): it then does not start the guest by itself. */
 enum gw_owner { GW_OWNER_SOURCE, GW_OWNER_DESTINATION, GW_OWNER_UNDECIDED };
 
 enum gw_event_type {
@@ -47,10 +47,10 @@ enum gw_event_type {
     GW_EVENT_PASS,   /* source: a new pass over dirty memory; pass = dirty sync count */
     GW_EVENT_STOP,   /* the machine was stopped by the session */
     GW_EVENT_RESUME, /* the machine was started by the session */
-    GW_EVENT_LOG,    /* text: something an operator may want to know (a stranger was dropped ...) */
-    /* The session has ended and the vm is free for the next one; status says how. Once for each session that was started,
-     * and its last event: only gw_recv_claim tells more. gw_send_wait and gw_recv_wait return after it. A callback may
-     * start the next session of the vm here, but must not wait for this one or free it. */
+    GW_EVENT_LOG,    /* text: a message for an operator (a connection that was not the source's was dropped, ...) */
+    /* The session has ended and the vm is free for the next one; status says how. Sent once for each session that was
+     * started, as its last event (only gw_recv_claim can cause more). gw_send_wait and gw_recv_wait return after it. A
+     * callback may start the next session of the vm here, but must not wait for this one or free it. */
     GW_EVENT_ENDED,
 };
 
@@ -60,8 +60,8 @@ struct gw_event {
     enum gw_status status;   /* STATUS, ENDED */
     uint64_t pass;           /* PASS */
     const char *text;        /* LOG; valid during the call */
-    bool refused;            /* LOG: a source that had begun its stream was sent away, and why: not a stranger at the door, but
-                              * somebody who waits for this machine. An operator should always see it */
+    bool refused;            /* LOG: the text says why a source that had begun its stream was refused. Always show it to the
+                              * operator: unlike a stray connection, this is a migration that failed */
 };
 
 typedef void (*gw_event_fn)(void *opaque, const struct gw_event *event);

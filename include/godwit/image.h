@@ -2,17 +2,17 @@
  *
  * image: a machine at rest: in a parked file, a migration stream, a mapped-ram file, a libvirt save image, or in memory.
  *
- * An image is any VMM's machine: its devices are carried as the bytes that they are (docs/wire-format.md 13.3), so that
- * nobody here needs to know them. It is opened from a file of any of these formats, which is recognised by its content; written in any
- * of them; received from a running VMM and sent to a waiting one.
+ * An image can hold the machine of any VMM: device sections are kept as raw bytes (docs/wire-format.md 13.3), so their devices
+ * need not be known here. An image is opened from a file of any of these formats (detected by content) or received from a
+ * running VMM; it can be written in any of them or sent to a waiting VMM.
  *
  *     gw_image_open ----.                    .--> gw_image_write (any format)
  *                        >-- struct gw_image --> gw_image_vm --> gw_send_start
  *     gw_image_new  ----'                    '--> gw_image_read, verify, ...
  *        '-- gw_image_vm --> gw_recv_start fills it
  *
- * Nothing in a file is trusted. Threads: one owner, save where a function says (any): those may be called by several
- * threads at a time once the image is open, or full.
+ * Nothing in a file is trusted. Threads: one owner, except for functions marked (any): several threads may call those at a
+ * time once the image is open, or has been received.
  */
 #ifndef GODWIT_IMAGE_H
 #define GODWIT_IMAGE_H
@@ -35,101 +35,103 @@ enum gw_image_format {
 };
 /* "memory", "parked", "stream", "mapped-ram", "libvirt". */
 GW_API const char *gw_image_format_name(enum gw_image_format format);
-/* -1: there is none of this name. */
+/* An enum gw_image_format; -1: there is no format of this name. */
 GW_API int gw_image_format_find(const char *name);
 
-/* Opens what lies at path; "-" is standard input. PATH,offset=N is a migration stream or mapped-ram file that begins at
- * byte N (decimal or 0x hex, then K, M, G, T or nothing), unless there is a file of that whole name. What cannot be read in any order (a pipe, a file compressed as a whole)
- * is first unpacked into an unlinked sparse file in /var/tmp. -EPROTO: it is no such file, or broken: the text has offset and reason.
+/* Opens the file at path; "-" is standard input. PATH,offset=N is a migration stream or mapped-ram file that begins at byte N
+ * (decimal or 0x hex, optionally with K, M, G or T), unless a file of that whole name exists. Input that is not seekable (a
+ * pipe, a file compressed as a whole) is first unpacked into an unlinked sparse file in /var/tmp. -EPROTO: the file has none
+ * of the formats, or is damaged; the text has offset and reason.
  *
- * nbd://HOST[:PORT]/EXPORT, nbds://, nbd+unix:///EXPORT?socket=PATH are what an NBD server has, where the library was built with libnbd (-ENOTSUP: it
- * was not). A parked file stays there and is read as it is wanted; others are copied into an unlinked file first. A connection that is
- * lost is made again, with all that this needs (sockets), a few times. Nothing of it can be locked, marked or removed. */
+ * nbd://HOST[:PORT]/EXPORT, nbds:// and nbd+unix:///EXPORT?socket=PATH name an export of an NBD server; they need a library
+ * built with libnbd (else -ENOTSUP). A parked file is read from the server on demand; other formats are first copied into an
+ * unlinked file. A lost connection is reopened a few times, so the process must be able to open sockets. Such an image cannot
+ * be locked, marked or removed. */
 GW_API int gw_image_open(const char *path, struct gw_image **ret_image, struct gw_error *err);
-/* The same with another folder for such files; NULL: /var/tmp. */
+/* The same with another folder for temporary files; NULL: /var/tmp. */
 GW_API int gw_image_open_in(const char *path, const char *temporary_folder, struct gw_image **ret_image,
                             struct gw_error *err);
-/* A path as above: which file it is, and where in it. path: GW_PATH_TEXT bytes. -EINVAL: it is too long. */
+/* Splits a path as above into file and offset. path has GW_PATH_TEXT bytes. -EINVAL: it is too long. */
 #define GW_PATH_TEXT 4096
 GW_API int gw_path_split(const char *text, char *path, uint64_t *ret_offset, struct gw_error *err);
-/* Whether this names something on a server. */
+/* Whether this is the URI of an export on a server (nbd://...). */
 GW_API bool gw_path_is_far(const char *path);
-/* Of exactly this file, at exactly this byte. */
+/* As gw_image_open_in, but path is the plain name of a file, in which the stream begins at `offset`. */
 GW_API int gw_image_open_at(const char *path, uint64_t offset, const char *temporary_folder,
                             struct gw_image **ret_image, struct gw_error *err);
-/* As gw_image_open_in, also of a machine that is not whole: in postcopy its source was lost (GW_PARK_INCOMPLETE,
- * godwit/park.h). Of one that is not, gw_image_vm is refused, and so is every format but parked: for
- * gw_image_salvage. */
+/* As gw_image_open_in, but also opens an incomplete machine, whose source was lost during postcopy (GW_PARK_INCOMPLETE,
+ * godwit/park.h), for gw_image_salvage. On an incomplete machine gw_image_vm is refused, and it can be written in the parked
+ * format only. */
 GW_API int gw_image_open_half(const char *path, const char *temporary_folder, struct gw_image **ret_image, struct gw_error *err);
-/* An empty one, to be received into. ram_folder: RAM is kept in an unlinked sparse file there, which is tried; NULL: in
- * memory. */
+/* An empty image, to be received into. ram_folder: RAM is kept in an unlinked sparse file in this folder (an error if none can
+ * be made there); NULL: in memory. */
 GW_API int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_error *err);
-/* Of one that gw_image_new made: a guest with more RAM is refused, -ENOMEM, before any of it comes. 0, as at first: no limit
- * in a file; in memory what the host has available (MemAvailable), since a source says a size and pays nothing for it. A guest
- * most of whose RAM is zeros needs less than it has: if you know that, you may set more. */
+/* For an image made by gw_image_new: a guest with more RAM than this is refused with -ENOMEM before any of its RAM is received.
+ * 0 (the default): no limit when RAM is kept in a file; in memory, the host's available memory (MemAvailable), since a hostile
+ * source could announce any size. Zero pages take no memory, so for a guest with mostly zero RAM the limit may be higher. */
 GW_API void gw_image_set_ram_limit(struct gw_image *image, uint64_t bytes);
-/* Takes NULL, returns NULL. No session of its vm may be left. */
+/* Takes NULL, returns NULL. All sessions of its vm must have been freed. */
 GW_API struct gw_image *gw_image_free(struct gw_image *image);
 
 GW_API enum gw_image_format gw_image_kind(const struct gw_image *image);
 /* The machine type, "pc-i440fx-10.0". */
 GW_API const char *gw_image_machine(const struct gw_image *image);
-/* Of the target. */
+/* The target page size. */
 GW_API uint32_t gw_image_page_bytes(const struct gw_image *image);
 GW_API unsigned gw_image_blocks(const struct gw_image *image);
 GW_API const char *gw_image_block_name(const struct gw_image *image, unsigned block);
 GW_API uint64_t gw_image_block_bytes(const struct gw_image *image, unsigned block);
-/* Bytes of this block that are lacking, and read as zeros, since the source was lost. (any) */
+/* Bytes of this block that were not received because the source was lost; they read as zeros. (any) */
 GW_API uint64_t gw_image_block_lacking(const struct gw_image *image, unsigned block);
-/* [offset, offset + bytes) of a block, zeros where nothing was ever. -EINVAL: it is not inside the block; -EIO, -EPROTO: the
- * file is broken there. (any) */
+/* Reads [offset, offset + bytes) of a block; pages that are not stored read as zeros. -EINVAL: the range is not inside the
+ * block; -EIO, -EPROTO: the file is damaged there. (any) */
 GW_API int gw_image_read(struct gw_image *image, unsigned block, uint64_t offset, void *dst, size_t bytes,
                          struct gw_error *err);
 
-/* Whether its guest goes on by itself where it arrives, or waits for `cont`: as the source stood; of a libvirt image as it stood
- * before libvirt stopped it. A stream or mapped-ram file that is written of the latter says so, too. */
+/* Whether the guest starts by itself at the destination, or waits for `cont`: true if it ran at the source (for a libvirt
+ * image: before libvirt stopped it; a stream or mapped-ram file written from such an image keeps this). */
 GW_API bool gw_image_runs(const struct gw_image *image);
-/* From now on. -ENOTSUP: it is to wait, and carries nothing that could say so (QEMU's store-global-state=off). */
+/* Changes that. -ENOTSUP: runs is false, but the machine has no state section that can say so (QEMU's store-global-state=off). */
 GW_API int gw_image_set_runs(struct gw_image *image, bool runs, struct gw_error *err);
 
-/* The file that it was opened from, while its machine goes on elsewhere. -EINVAL: it came from no regular file.
- * lock: until the image is freed. -EBUSY: another process has it.
- * mark_sent: notes in the file (extended attribute user.godwit.sent) where it was sent: `state` is "sent", or "perhaps
- * sent" when that is not known; NULL takes the mark off. -ENOTSUP: its file system keeps no such marks.
- * sent: whether there is such a note, and its text, cut to size (1 or more).
- * remove: removes this very file, however it is called by now: -ENOENT: nothing has its name; -ESTALE: another file has, and
- * stays. What a symbolic link led to is removed, the link is not. */
+/* The file that the image was opened from, once its machine runs elsewhere. -EINVAL: it is not a regular file.
+ * lock: locks it until the image is freed. -EBUSY: another process holds the lock.
+ * mark_sent: records in the file (extended attribute user.godwit.sent) where the machine was sent. `state` is "sent", or
+ * "perhaps sent" when that is not known; NULL removes the mark. -ENOTSUP: the file system has no extended attributes.
+ * sent: whether there is such a mark, and its text, cut to size (1 or more).
+ * remove: removes the file, but only while its name still leads to this file. -ENOENT: no file has this name any more;
+ * -ESTALE: another file has it, and stays. If the name is a symbolic link, its target is removed and the link stays. */
 GW_API int gw_image_lock(struct gw_image *image, struct gw_error *err);
 GW_API int gw_image_mark_sent(struct gw_image *image, const char *state, const char *where, struct gw_error *err);
 GW_API bool gw_image_sent(const struct gw_image *image, char *buf, size_t size);
 GW_API int gw_image_remove(struct gw_image *image, struct gw_error *err);
 
-/* A machine for gw_send_start (an image that is full) or gw_recv_start (an empty one, which takes any machine). It is
- * the image's: do not free it. `park` is called when everything has arrived, before the source is told that it may
- * forget its guest: a failure of it leaves the guest with the source. Should the source take its guest back
- * meanwhile, reading the image, and so gw_image_write, ends with -ECANCELED, and so does the session, also when the
- * file was done just then: what park has made is to be taken back (gw_image_revert) when the session failed and its
- * owner is the source. NULL: nothing is to be done. Its max-bandwidth is 0 at first: unlimited. */
+/* A vm for gw_send_start (an image that holds a machine) or gw_recv_start (an empty image, which accepts any machine). It
+ * belongs to the image: do not free it. `park` (may be NULL) is called when everything has arrived and before the source is
+ * told that it can discard its guest; if it fails, the guest stays with the source. If the source takes its guest back
+ * meanwhile, reading the image (and so gw_image_write) fails with -ECANCELED, and so does the session. This can happen even
+ * after the file was completed: when the session failed and its owner is the source, undo what park did (gw_image_revert).
+ * The default of max-bandwidth for this vm is 0: unlimited. */
 GW_API int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_error *err), void *opaque,
                        struct gw_vm **ret_vm, struct gw_error *err);
 
-/* One image that is read by many at once: each view is an image of its own, with a machine of its own (gw_image_vm), and can be
- * sent by itself. What one of them has read from the file, and unpacked, all of them have, in a cache of at most cache_bytes
- * (2 MiB at the least). The image must be whole and come from a file, must not be changed any more (gw_image_set_runs before), and
- * stays until the gw_shared is freed, which stays until all views are freed. A view has no file: it is not locked, marked or
- * removed. -EINVAL: the image is one in memory. */
+/* Sends one image to several destinations at once: each view is an image with its own vm (gw_image_vm) and is sent
+ * independently. All views share a cache of unpacked file contents of at most cache_bytes (at least 2 MiB). The image must be
+ * complete and opened from a file, must not be changed any more (call gw_image_set_runs before), and must outlive the
+ * gw_shared, which must outlive all views. A view has no file of its own: it cannot be locked, marked or removed. -EINVAL: the
+ * image is in memory. */
 struct gw_shared;
 GW_API int gw_shared_new(struct gw_image *image, uint64_t cache_bytes, struct gw_shared **ret_shared, struct gw_error *err);
 /* (any) */
 GW_API int gw_shared_view(struct gw_shared *shared, struct gw_image **ret_view, struct gw_error *err);
-/* Pages that are zeros do not count. */
+/* Zero pages are not counted. */
 struct gw_shared_counts {
-    uint64_t read_pages;     /* read from the file, and unpacked */
-    uint64_t given_pages;    /* to all views */
-    uint64_t dropped_chunks; /* to make room for others */
+    uint64_t read_pages;     /* read from the file and unpacked */
+    uint64_t given_pages;    /* passed to views, all together */
+    uint64_t dropped_chunks; /* evicted from the cache */
     uint64_t kept_bytes;     /* in the cache now */
 };
-/* Fills the counts_bytes that the program knows. (any) */
+/* Fills at most counts_bytes, the size that the program knows. (any) */
 GW_API void gw_shared_get_counts_sized(struct gw_shared *shared, struct gw_shared_counts *ret_counts, size_t counts_bytes);
 static inline void gw_shared_get_counts(struct gw_shared *shared, struct gw_shared_counts *ret_counts)
 {
@@ -138,17 +140,19 @@ static inline void gw_shared_get_counts(struct gw_shared *shared, struct gw_shar
 /* Takes NULL, returns NULL. */
 GW_API struct gw_shared *gw_shared_free(struct gw_shared *shared);
 
-/* Both halves of a machine whose postcopy migration broke off become one: the pages that `image` lacks are read from `rest` from now on,
- * the machine as its source stood at the switch (gw_image_open_half, too). `rest` stays until the image is freed, and is not changed.
- * Before that all that both have is compared: progress is called now and then by the calling thread; true: stop, -ECANCELED.
- * Afterwards the image is whole, unless both lacked something (gw_image_block_lacking). -EALREADY: it lacks nothing; -EINVAL: it is another
- * machine, or not of that moment; -EIO, -EPROTO: one of the files is broken; -ENOMEM. An error: the image is as it was. It must have no vm.
+/* Joins the two halves of a machine whose postcopy migration was interrupted: from now on the pages that `image` lacks are read
+ * from `rest`, the machine as its source had it at the switch-over (opened with gw_image_open_half if it is incomplete too).
+ * `rest` must outlive the image and is not changed. First, all pages that both have are compared; progress is called from time
+ * to time on the calling thread; true: stop, -ECANCELED. Afterwards the image is complete, unless some pages are in neither
+ * (gw_image_block_lacking). -EALREADY: it lacks nothing; -EINVAL: `rest` is another machine, or from another moment; -EIO,
+ * -EPROTO: one of the files is damaged; -ENOMEM. After an error the image is unchanged. It must not have a vm.
  *
- * `rest` may also be what a session has brought whose image awaited it:
+ * `rest` may also be an image that received the missing pages from the source (gw_image_await):
  *
  *     gw_image_open_half, gw_image_new --> gw_image_await --> gw_image_vm, gw_recv_start --> gw_image_salvage
  *
- * Then nothing is compared: what came is what the source had. Also after the session failed, and in `park`, where all has come. */
+ * Then nothing is compared, since the pages come from the source itself. This may be called in `park`, when all has arrived,
+ * and also after the session failed. */
 struct gw_salvage_options {
     bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes); /* may be NULL */
     void *opaque;
@@ -162,36 +166,35 @@ static inline int gw_image_salvage(struct gw_image *image, struct gw_image *rest
     return gw_image_salvage_sized(image, rest, options, sizeof *options, err);
 }
 
-/* An empty image (gw_image_new) will get what `half` lacks, from its source, which waits: gw_recv_start on its vm
- * listens, and begins with GW_STATUS_POSTCOPY_PAUSED; a connection that is lost is waited for again at the same
- * address, until gw_recv_yank. A connection that is no source of this machine is dropped. -EALREADY: it lacks
- * nothing; -EBUSY, -ENOMEM. */
+/* Prepares an empty image (gw_image_new) to receive the pages that `half` lacks from its source, which is paused in postcopy:
+ * gw_recv_start on its vm listens and begins with GW_STATUS_POSTCOPY_PAUSED. After a lost connection it waits for the source
+ * again at the same address, until gw_recv_yank. A connection that is not from the source of this machine is dropped.
+ * -EALREADY: `half` lacks nothing; -EBUSY, -ENOMEM. */
 GW_API int gw_image_await(struct gw_image *rest, const struct gw_image *half, struct gw_error *err);
 
 struct gw_image_write_options {
     enum gw_image_format format;
-    const char *compress; /* libvirt: "raw" "gzip" "bzip2" "xz" "lzop" "zstd"; stream: the same, as a whole; parked: "none" or
-                           * "zstd"; NULL: the format's usual */
-    int level;            /* of zstd in parked files; 0: the usual */
+    const char *compress; /* libvirt: "raw" "gzip" "bzip2" "xz" "lzop" "zstd"; stream: the same, for the whole file; parked:
+                           * "none" or "zstd"; NULL: the format's default */
+    int level;            /* of zstd in parked files; 0: the default */
     unsigned threads;     /* 0: one per processor */
-    bool replace;         /* a file that is there is replaced (once the new one is whole); else -EEXIST */
-    bool revertible;      /* gw_image_revert can take the file back */
+    bool replace;         /* replace an existing file (once the new one is complete); else -EEXIST */
+    bool revertible;      /* gw_image_revert can undo the write */
     const char *libvirt_xml; /* libvirt: the domain's XML; NULL: that of the image, if it has one */
-    /* Called now and then by the calling thread; true: stop, -ECANCELED. May be NULL. */
+    /* Called from time to time on the calling thread; true: stop, -ECANCELED. May be NULL. */
     bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes);
     void *opaque;
 };
-/* Whether an image can be written so, as far as that can be known before there is one: the format, what compresses it, the
- * level (a program that compresses is run, with nothing), the XML if it is given. -EINVAL, -ENOTSUP; -ENOENT: the program is not
- * installed. */
+/* Checks write options before there is an image: the format, the compression (its program is run once with empty input), the
+ * level, and the XML if given. -EINVAL, -ENOTSUP; -ENOENT: the compression program is not installed. */
 GW_API int gw_image_check_options_sized(const struct gw_image_write_options *options, size_t options_bytes,
                                         struct gw_error *err);
 static inline int gw_image_check_options(const struct gw_image_write_options *options, struct gw_error *err)
 {
     return gw_image_check_options_sized(options, sizeof *options, err);
 }
-/* Writes it to path: under a temporary name in the same folder, synced, then renamed: after a failure nothing is left, and
- * what was there before is still there. "-" is standard output (stream). */
+/* Writes it to path: under a temporary name in the same folder, then synced and renamed. After a failure no partial file is
+ * left, and a previous file of that name is unchanged. "-" is standard output (stream only). */
 GW_API int gw_image_write_sized(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
                                 size_t options_bytes, struct gw_error *err);
 static inline int gw_image_write(struct gw_image *image, const char *path,
@@ -200,37 +203,36 @@ static inline int gw_image_write(struct gw_image *image, const char *path,
     return gw_image_write_sized(image, path, options, sizeof *options, err);
 }
 
-/* Takes back what gw_image_write or gw_image_stage_commit has made of this image with `revertible`: for a session that failed
- * after its `park`. What was at the path before, and has been kept beside it (hidden, .NAME.before.*), is there again. Without
- * revert it is removed when the file is packed, another one is written, or the image is freed. The file is removed, or
- * with `aside` gets that name, in the same file system: -EEXIST: the name is taken, and nothing was done. -ENOENT, -ESTALE: the
- * file has left its place, or another one is there meanwhile, which both stay as they are. Any other error: it is still there.
- * Then what was there before is left where the text says. */
+/* Undoes a gw_image_write or gw_image_stage_commit of this image with `revertible`, for a session that failed after its `park`.
+ * The new file is removed, or renamed to `aside` (on the same file system; -EEXIST: the name is taken, nothing was done). The
+ * previous file at the path, kept until now under a hidden name (.NAME.before.*), is put back. Without a revert it is removed
+ * when the file is packed, another one is written, or the image is freed. -ENOENT, -ESTALE: the new file is gone from its path,
+ * or another file has replaced it; files are left as they are. Any other error: the new file is still there, and the text says
+ * where the previous one is. */
 GW_API int gw_image_revert(struct gw_image *image, const char *aside, struct gw_error *err);
 
-/* A file that is seen under its name when it is whole, and not before: for what is written by another way than
- * gw_image_write (a session's stream). One owner. -EEXIST: it is there, and was not to be replaced; -EINVAL: what is
- * there is no file. */
+/* A file that gets its name only when it is complete, for data that is not written by gw_image_write (a session's stream). One
+ * owner. -EEXIST: it exists and replace is false; -EINVAL: the path names something other than a regular file. */
 struct gw_output;
 GW_API int gw_output_new(const char *path, bool replace, struct gw_output **ret_output, struct gw_error *err);
-/* Of the file as long as it has another name, or none: empty at first. The output's; open for reading and writing. -1: the path is
- * one of a server (nbd://...), whose output only says whether a machine can be written there. */
+/* A descriptor of the new, empty file, open for reading and writing, until commit. Owned by the output. -1: the path is on a
+ * server (nbd://...): then gw_output_new only checks that a machine can be written there. */
 GW_API int gw_output_fd(const struct gw_output *output);
 /* Syncs it and gives it its name. Once. */
 GW_API int gw_output_commit(struct gw_output *output, struct gw_error *err);
-/* Without a commit nothing is left. Takes NULL, returns NULL. */
+/* Removes the file if it was not committed. Takes NULL, returns NULL. */
 GW_API struct gw_output *gw_output_free(struct gw_output *output);
 
-/* A machine that is written to a parked file while it arrives, uncompressed, so that little is left when it is complete:
+/* Writes a machine to a parked file while it arrives, uncompressed, so that little is left to write when it is complete:
  *
  *     gw_image_new --> gw_image_stage --> gw_image_vm, gw_recv_start
  *                            park: gw_image_stage_commit, and if that fails gw_image_write
  *                            after the session: gw_image_stage_pack
  *
- * Before gw_recv_start, of an empty image. path and options: as in gw_image_write, the format is parked; they are checked here,
- * and what they point to stays as it is until the image is freed. The file begins, under a temporary name, when the first
- * source lists its memory; that it cannot be made, or that the disk is full, is told by commit. What was not committed when
- * the session ends is gone. -EINVAL, -ENOTSUP: there is no such file; -EBUSY: the image has a machine or a file. */
+ * Call it before gw_recv_start, on an empty image. path and options are as in gw_image_write, with the format parked; they are
+ * checked here and must stay valid until the image is freed. The file is created, under a temporary name, when the first source
+ * sends its list of blocks; commit reports if it could not be created or the disk is full. A file that is not committed when
+ * the session ends is removed. -EINVAL, -ENOTSUP: such a file cannot be written; -EBUSY: the image has a machine or a file. */
 GW_API int gw_image_stage_sized(struct gw_image *image, const char *path, const struct gw_image_write_options *options,
                                 size_t options_bytes, struct gw_error *err);
 static inline int gw_image_stage(struct gw_image *image, const char *path,
@@ -238,12 +240,12 @@ static inline int gw_image_stage(struct gw_image *image, const char *path,
 {
     return gw_image_stage_sized(image, path, options, sizeof *options, err);
 }
-/* In `park`: the file is whole, synced, and has its name. An error (-ENOSPC, -EEXIST, ...): there is no file, and nothing
- * left of it. */
+/* To be called in `park`: completes and syncs the file and gives it its name. After an error (-ENOSPC, -EEXIST, ...) no file is
+ * left. */
 GW_API int gw_image_stage_commit(struct gw_image *image, struct gw_error *err);
-/* After the session, when the file was committed: writes it anew as the options say (compressed, without copies) and puts it
- * in place of the first one, unless that is gone or another file is there by now (-ENOENT, -EEXIST). An error: what is there
- * stays as it is. 0: also if nothing is to be packed. progress: as in the options. */
+/* After the session, when the file was committed: writes it again as the options say (compressed, equal pages stored once) and
+ * replaces the first file, unless that is gone or another file has its name by now (-ENOENT, -EEXIST). After an error the
+ * existing file is unchanged. Returns 0 also if there is nothing to pack. progress: as in the options. */
 GW_API int gw_image_stage_pack(struct gw_image *image,
                                bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes), void *opaque,
                                struct gw_error *err);

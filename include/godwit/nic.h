@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * nic: the network cards of a machine, so that switches learn where it is after it has moved (S13).
+ * nic: the network cards of a machine. They announce themselves after a migration, so that switches learn the new port (S13).
  *
- * An announcement is a number of rounds. In each, every card sends one frame of 60 bytes (RARP, with its address as the sender). It
- * begins by itself when a machine has arrived: in precopy before it is started, in postcopy before it runs on the
- * memory that is there; also when it is left paused. How often and how fast say the parameters announce-rounds, announce-initial,
- * announce-step and announce-max. gw_vm_announce makes one at any time. A machine that has left is not announced any more, and
- * neither is one whose arrival was taken back.
+ * An announcement consists of rounds. In each, every card sends one RARP frame of 60 bytes with its address as the sender. It
+ * starts automatically when a machine has arrived, just before the machine is started (in postcopy: before it starts with
+ * only part of its memory), and also when it is left paused. The parameters announce-rounds, announce-initial, announce-step
+ * and announce-max set number and intervals of the rounds. gw_vm_announce starts an announcement at any time. Announcements
+ * stop when the machine leaves, and when its arrival is revoked.
  *
- * Threads: any. The first round is sent by the thread that begins the announcement, before the call returns; those after it by a thread of the
- * library, until the last round or the end of the vm.
+ * Threads: any. The thread that starts the announcement sends the first round before the call returns; a thread of the library
+ * sends the others, until the last round or until the vm is freed.
  */
 #ifndef GODWIT_NIC_H
 #define GODWIT_NIC_H
@@ -26,12 +26,12 @@ extern "C" {
 /* ---- the cards of a machine -------------------------------------------------------------------------------------- */
 
 struct gw_nic_config {
-    const char *id;  /* 1..127 bytes, the machine has no other of this name: what `interfaces` below means. Copied */
-    uint8_t mac[6];  /* of one card: neither zeros nor a group's */
-    /* Gives one frame to the network, as if the card had sent it. Never two at once for one vm. It must not wait for
-     * long, as the machine that has arrived is started behind it, and must not call the functions of this part. A
-     * failure ends nothing: the other cards and the rounds to come are not changed by it, and only `send` itself (or
-     * the trace event `announce`) can report it. */
+    const char *id;  /* 1..127 bytes, unique in the machine; used in `interfaces` below. Copied */
+    uint8_t mac[6];  /* a unicast address, not all zeros */
+    /* Sends one frame to the network, as if the card had sent it. One call at a time for each vm. It must return soon,
+     * because the arrived machine is started only after it, and must not call the functions of this section. A failure
+     * affects neither the other cards nor later rounds; it is reported only by `send` itself and the trace event
+     * `announce`. */
     int (*send)(void *opaque, const void *frame, size_t bytes, struct gw_error *err);
     void *opaque;
 };
@@ -47,16 +47,17 @@ static inline int gw_vm_add_nic(struct gw_vm *vm, const struct gw_nic_config *co
 GW_API int gw_vm_remove_nic(struct gw_vm *vm, const char *id, struct gw_error *err);
 
 struct gw_announce_config {
-    /* As the parameters of the same names, with their ranges: milliseconds, and a number of rounds. No rounds: only ends one that
-     * is under way. */
+    /* As the parameters announce-initial, -max, -rounds and -step, with the same ranges; times in milliseconds. rounds 0: only
+     * stops the running announcement of the same id. */
     uint64_t initial_ms, max_ms, rounds, step_ms;
-    const char *id; /* of the announcement, up to 127 bytes: takes the place of one of the same id that is under way. NULL: "" */
-    const char *const *interfaces; /* ids of cards; no others send. NULL: all that the machine has in each round */
+    const char *id; /* of the announcement, up to 127 bytes. It replaces a running one of the same id. NULL: "" */
+    const char *const *interfaces; /* ids of the cards that send. NULL: all that the machine has at each round */
     size_t interface_count;
 };
 
-/* NULL: as after an arrival, by the vm's parameters. -ERANGE, -EINVAL: an id that is too long. -ENODEV: an interface that the
- * machine does not have. -ENOSPC: 64 of them are under way. -EALREADY: the machine is not here. -ENOMEM, -EAGAIN. */
+/* config NULL: as after an arrival, by the vm's parameters. -ERANGE: a number is out of range; -EINVAL: an id is too long;
+ * -ENODEV: the machine has no such interface; -ENOSPC: 64 announcements are running; -EALREADY: the machine is not here;
+ * -ENOMEM, -EAGAIN. */
 GW_API int gw_vm_announce_sized(struct gw_vm *vm, const struct gw_announce_config *config, size_t config_bytes,
                                 struct gw_error *err);
 static inline int gw_vm_announce(struct gw_vm *vm, const struct gw_announce_config *config, struct gw_error *err)
@@ -70,16 +71,16 @@ static inline int gw_vm_announce(struct gw_vm *vm, const struct gw_announce_conf
 
 struct gw_nic_port;
 
-/* A tap device of this host that is there already; it is opened until the port is freed. What is sent comes in from it, as what
- * the guest sends. -ENODEV: there is none of this name. -EBUSY: another process has it open. -EPERM, ... */
+/* An existing tap device of this host; it stays open until the port is freed. The host receives the frames from the tap, as it
+ * does those of a guest. -ENODEV: there is no such device; -EBUSY: another process has it open; -EPERM, ... */
 GW_API int gw_nic_open_tap(const char *name, struct gw_nic_port **ret_port, struct gw_error *err);
-/* The same for a descriptor of a tap or macvtap device, as a VMM has it; closed with the port. A header
- * of offloads (IFF_VNET_HDR) is put before each frame. It must be without packet information (IFF_NO_PI), as all VMMs have theirs.
- * -EINVAL: it is none. */
+/* The same for a descriptor of a tap or macvtap device, as a VMM has it; closed with the port. It must have IFF_NO_PI, as VMMs
+ * use it; with IFF_VNET_HDR an empty offload header is put before each frame. -EINVAL: it is not such a descriptor. */
 GW_API int gw_nic_open_tap_fd(int take_fd, struct gw_nic_port **ret_port, struct gw_error *err);
-/* An Ethernet interface of this host: what is sent leaves by it. Needs CAP_NET_RAW. -ENODEV, -EINVAL: it is no Ethernet. -EPERM. */
+/* An Ethernet interface of this host; frames are sent out through it. Needs CAP_NET_RAW. -ENODEV; -EINVAL: it is not
+ * Ethernet; -EPERM. */
 GW_API int gw_nic_open_interface(const char *name, struct gw_nic_port **ret_port, struct gw_error *err);
-/* opaque: the port. Waits for nothing: -EAGAIN when the device takes no more. One thread at a time. */
+/* opaque: the port. Does not block: -EAGAIN when the device's queue is full. One thread at a time. */
 GW_API int gw_nic_send(void *opaque, const void *frame, size_t bytes, struct gw_error *err);
 /* Takes NULL, returns NULL. */
 GW_API struct gw_nic_port *gw_nic_port_free(struct gw_nic_port *port);

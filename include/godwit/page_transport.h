@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
- * page_transport: an embedder's own way for pages (R23), beside the stream. RDMA is the case in point.
+ * page_transport: an embedder's own transport for pages (R23), beside the stream, for instance RDMA.
  *
- * On the source the transport is asked for each page before anything else looks at it: it takes the page, takes it and
- * completes it later, or declines; what it declines goes by the stream. What its two ends have to tell each other in the order of
- * the stream goes in records of its own, at the beginning and the end of each stretch of pages:
+ * On the source the transport is offered each page first: it takes the page, takes it and completes it later, or declines;
+ * declined pages go by the stream. The two ends of the transport can exchange records within the stream, at the beginning and
+ * the end of each stretch of pages:
  *
  *     SETUP    begin, end                               after the list of blocks
  *     PAGES    begin, pages, end                        any number of times; the machine runs
  *     FINISH   begin, pages, end                        the machine has stopped; nothing is sent after its end
  *
- * Order. A page that was taken must be in the destination's memory, and the destination's end must have said so
- * (gw_transport_placed), before a record or page of the stream that follows can overtake it:
- *   - before pages can come again, the library waits until all that were taken are complete, and then calls begin: what was
- *     completed by then is told to the destination there;
- *   - before the end of FINISH all are complete: the rest is told there.
- * Between two such points a page comes once only.
+ * Order. A page that was taken must be in the destination's memory, and reported there with gw_transport_placed, before later
+ * records or pages of the stream that depend on it:
+ *   - before a page can be offered again, the library waits until all taken pages are complete and then calls begin, which
+ *     tells the destination in a record what was completed;
+ *   - before the end of FINISH all are complete; end tells the destination the rest.
+ * Between two such points each page is offered at most once.
  *
- * It goes with neither xbzrle nor multifd nor mapped-ram, and not with the machine of an image; a session that is to
- * use both is refused (-EINVAL). The destination must have a transport too: a destination without one refuses such records.
+ * It cannot be combined with xbzrle, multifd, mapped-ram or the machine of an image (-EINVAL at the start of the session). The
+ * destination must have a transport too: without one it refuses such records.
  *
- * Threads: all ops on the session's thread, one at a time. gw_page_taken on any. Ops should return soon: a cancel waits for
- * them. Errors of ops fail the migration; blame is the embedder's where none is set.
+ * Threads: ops are called on the session's thread, one at a time; gw_page_taken may be called on any. Ops should return soon,
+ * because a cancel waits for them. An error of an op fails the migration; blame is EMBEDDER where none is set.
  */
 #ifndef GODWIT_PAGE_TRANSPORT_H
 #define GODWIT_PAGE_TRANSPORT_H
@@ -40,22 +40,22 @@ extern "C" {
 
 enum gw_transport_stretch { GW_TRANSPORT_SETUP, GW_TRANSPORT_PAGES, GW_TRANSPORT_FINISH };
 
-/* What take says; or a negative errno. */
+/* What take returns (or a negative errno). */
 enum gw_take {
-    GW_TAKE_DECLINED, /* it goes by the stream */
-    GW_TAKE_DONE,     /* it was taken, and its memory is not looked at again */
-    GW_TAKE_LATER,    /* it was taken; gw_page_taken follows, from any thread, perhaps already before take returns */
+    GW_TAKE_DECLINED, /* the page goes by the stream */
+    GW_TAKE_DONE,     /* taken and complete: the transport does not read its memory any more */
+    GW_TAKE_LATER,    /* taken; gw_page_taken will be called, on any thread, possibly before take returns */
 };
 
 struct gw_transport_page {
     const char *block;
     uint64_t offset;  /* in the block, bytes */
-    const void *data; /* guest memory, which the guest may write meanwhile: then the page comes again. Until completed */
+    const void *data; /* guest memory, until the page is complete. The guest may write to it: then the page is offered again */
     uint32_t bytes;   /* one target page */
 };
 
-struct gw_transport_out; /* the stream, for records */
-struct gw_transport_in;  /* the stream, after the head of a record */
+struct gw_transport_out; /* the stream, to write records to */
+struct gw_transport_in;  /* the stream, to read a record from */
 
 struct gw_page_transport_ops {
     size_t bytes; /* GW_SIZED(struct gw_page_transport_ops) */
@@ -64,34 +64,35 @@ struct gw_page_transport_ops {
     int (*begin)(void *opaque, enum gw_transport_stretch stretch, struct gw_transport_out *out, struct gw_error *err);
     int (*take)(void *opaque, const struct gw_transport_page *page, struct gw_error *err);
     int (*end)(void *opaque, enum gw_transport_stretch stretch, struct gw_transport_out *out, struct gw_error *err);
-    /* The session ends while pages are not complete: when this returns no guest memory is looked at for them any more. NULL: the
-     * library waits until they are complete, so they must be, well or not, also after a cancel. */
+    /* The session ends while some pages are not complete: after this returns the transport must not access guest memory for
+     * them. NULL: the library waits until they are complete, so the transport must complete them, with success or failure, also
+     * after a cancel. */
     void (*abort)(void *opaque);
 
-    /* Destination. NULL: this machine is not to be filled by it; records are refused. */
-    /* A block of the list, before the first record: pages of [0, bytes) may be put into host from now on. May be NULL. */
+    /* Destination. Called for each RAM block before the first record: from now on pages may be placed in [host, host + bytes).
+     * May be NULL. */
     int (*block)(void *opaque, const char *name, void *host, uint64_t bytes, struct gw_error *err);
-    /* A record has come: reads exactly what the other end put there. */
+    /* Destination. A record has arrived: reads exactly the bytes that the other end put there. NULL: records are refused. */
     int (*record)(void *opaque, struct gw_transport_in *in, struct gw_error *err);
 
-    /* Either side, may be NULL: the session, or at a destination the attempt of one source, is over. ok: the stream came to its
-     * good end. Neither guest memory nor a block may be used by the transport when this has returned. */
+    /* Either side, may be NULL: the session, or on the destination the attempt of one source, is over. ok: the stream was
+     * complete. After this returns the transport must use neither guest memory nor a block. */
     void (*over)(void *opaque, bool ok);
 };
 
-/* ops is copied, opaque borrowed until it is replaced or the vm freed. NULL takes it away. -EBUSY during a migration; -ENOTSUP for
- * the machine of an image; -EINVAL: there is neither take nor record. */
+/* ops is copied; opaque is borrowed until it is replaced or the vm is freed. ops NULL removes the transport. -EBUSY: during a
+ * migration; -ENOTSUP: the machine of an image; -EINVAL: ops has neither take nor record. */
 GW_API int gw_vm_set_page_transport(struct gw_vm *vm, const struct gw_page_transport_ops *ops, void *opaque,
                                     struct gw_error *err);
-/* So many pages that were taken for LATER are complete. result 0, or a negative errno: the migration fails with it.
- * Any thread, from take on until abort has returned. More than were taken are ignored. */
+/* Completes that many pages for which take returned LATER. result 0, or a negative errno, with which the migration fails.
+ * Any thread, until abort has returned. A count beyond the pages taken is ignored. */
 GW_API void gw_page_taken(struct gw_vm *vm, unsigned pages, int result);
 
-/* In begin and end: one record. The bytes are copied; the other end has to know how many there are. */
+/* For begin and end: writes one record. The bytes are copied. Their number is not sent: the other end must know it. */
 GW_API void gw_transport_put(struct gw_transport_out *out, const void *data, size_t bytes);
-/* In record: all of the bytes, or an error, which record passes on. Bytes are the peer's: trust none. */
+/* For record: reads exactly `bytes`, or returns an error that record must return, too. The data is from the peer: check it. */
 GW_API int gw_transport_get(struct gw_transport_in *in, void *buf, size_t bytes, struct gw_error *err);
-/* In record: these pages are in their memory now. -EPROTO, blame PEER: not whole pages of a block that was listed. */
+/* For record: reports that these pages are in memory now. -EPROTO, blame PEER: not whole pages of a listed block. */
 GW_API int gw_transport_placed(struct gw_transport_in *in, const char *block, uint64_t offset, uint64_t bytes,
                                struct gw_error *err);
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * snapshot: the snapshots inside of a disk image (qcow2): the disk as it was, and the machine that ran on it then, as QEMU's
- * `savevm` and `snapshot-save` leave it there: a migration stream after the end of the disk's contents.
+ * snapshot: internal snapshots of a disk image (qcow2): the contents of the disk at that time and, as stored by QEMU's `savevm`
+ * and `snapshot-save`, the state of the machine: a migration stream after the end of the disk's contents.
  *
  *     disk image --gw_image_open_snapshot--> struct gw_image --gw_snapshot_write--> disk image
  *
- * A snapshot is named by its ID or by its name; an ID comes first. Of the disks of one machine all have a snapshot of the same
- * name, and one has the machine in it (state_bytes).
+ * A snapshot is found by its ID or, if no ID matches, by its name. A snapshot of a machine is one snapshot of the same name in
+ * each of its disks; one of them has the machine's state (state_bytes).
  *
- * Images are locked: one that a QEMU has open for writing is refused (-EBUSY). Nothing in them is trusted: -EPROTO, the image is
- * damaged; -ENOTSUP, it has something that is not known here, or is no such image.
+ * Images are locked: one that a QEMU has open for writing is refused (-EBUSY). Nothing in them is trusted: -EPROTO: the image is
+ * damaged; -ENOTSUP: it is not qcow2, or has an unknown feature.
  * Threads: one owner.
  */
 #ifndef GODWIT_SNAPSHOT_H
@@ -24,18 +24,18 @@ extern "C" {
 struct gw_snapshots;
 
 struct gw_snapshot {
-    const char *id, *name;         /* any bytes but NUL; until the next change */
+    const char *id, *name;         /* any bytes but NUL; valid until the next change */
     uint32_t seconds, nanoseconds; /* when it was taken, since 1970 */
-    uint64_t ran_ns;               /* how long the machine had run */
-    uint64_t state_bytes;          /* of the machine; 0: only the disk is there */
+    uint64_t ran_ns;               /* how long the guest had run by then */
+    uint64_t state_bytes;          /* size of the machine's state; 0: a snapshot of the disk only */
     uint64_t disk_bytes;
 };
 
-/* disk: a path, or to read also a URI of an NBD server. write: they are to be changed; no other process may have the
- * image open then. */
+/* disk: a path, or for reading also the URI of an NBD export. write: opens for changes; no other process may have the image open
+ * then. */
 GW_API int gw_snapshots_open(const char *disk, bool write, struct gw_snapshots **ret_snapshots, struct gw_error *err);
 GW_API unsigned gw_snapshots_count(const struct gw_snapshots *snapshots);
-/* -ENOENT: there are not so many. */
+/* -ENOENT: index is too large. */
 GW_API int gw_snapshots_get_sized(const struct gw_snapshots *snapshots, unsigned index, struct gw_snapshot *ret_snapshot,
                                   size_t snapshot_bytes, struct gw_error *err);
 static inline int gw_snapshots_get(const struct gw_snapshots *snapshots, unsigned index, struct gw_snapshot *ret_snapshot,
@@ -43,32 +43,33 @@ static inline int gw_snapshots_get(const struct gw_snapshots *snapshots, unsigne
 {
     return gw_snapshots_get_sized(snapshots, index, ret_snapshot, sizeof *ret_snapshot, err);
 }
-/* Of the disks of one machine that stands nowhere, opened for writing: each gets a snapshot of this name, of the disk alone, or none does.
- * -EEXIST: one has it already; -EINVAL: a name has 1 to 255 bytes. */
+/* Takes a snapshot of this name, without machine state, in each of these disks, or in none. They are the disks of a machine that
+ * is not running, opened for writing. -EEXIST: a disk has such a snapshot already; -EINVAL: the name must have 1 to 255 bytes. */
 GW_API int gw_snapshots_save(struct gw_snapshots *const *snapshots, unsigned count, const char *name, struct gw_error *err);
-/* Each becomes what it was in the snapshot of this name (not ID); a machine that is in it stays there. All are checked first: -ENOENT: one
- * does not have it; -EBUSY: one has dirty bitmaps, which would not match; -EINVAL: one had another length. */
+/* Reverts the contents of each disk to the snapshot of this name (not ID); machine state in it is not loaded. All disks are
+ * checked first: -ENOENT: a disk has no such snapshot; -EBUSY: a disk has dirty bitmaps, which would become wrong; -EINVAL: a
+ * disk had another length then. */
 GW_API int gw_snapshots_load(struct gw_snapshots *const *snapshots, unsigned count, const char *name, struct gw_error *err);
 /* what: ID or name. -ENOENT. */
 GW_API int gw_snapshots_delete(struct gw_snapshots *snapshots, const char *what, struct gw_error *err);
-/* Takes NULL. An error means that what was changed may not be on the disk; they are freed all the same. */
+/* Takes NULL. An error means that changes may not be on the disk; the object is freed in any case. */
 GW_API int gw_snapshots_free(struct gw_snapshots *snapshots, struct gw_error *err);
 
-/* The machine in a snapshot; the image does not change. It is first copied into an unlinked file in temporary_folder (NULL:
- * /var/tmp). The image has no file: it cannot be locked, marked or removed. -ENOENT: there is no such snapshot,
- * or it has only the disk. */
+/* Opens the machine state of a snapshot; the disk image is not changed. The state is first copied into an unlinked file in
+ * temporary_folder (NULL: /var/tmp). The gw_image has no file of its own: it cannot be locked, marked or removed. -ENOENT: there
+ * is no such snapshot, or it has no machine state. */
 GW_API int gw_image_open_snapshot(const char *disk, const char *what, const char *temporary_folder, struct gw_image **ret_image,
                                   struct gw_error *err);
 
-/* The machine becomes a snapshot of the disk as it is now, which QEMU starts with -loadvm. It must be a machine that
- * had this disk in this state. The snapshot is there when this returns, or nothing of it is. progress: called now and
- * then by the calling thread; true: stop, -ECANCELED; may be NULL. -EEXIST: there is one of this ID or name; -EINVAL:
- * a name has 1 to 255 bytes. */
+/* Stores the machine, with the current contents of the disk, as a snapshot that QEMU can start with -loadvm. The machine must be
+ * one that had this disk with these contents. After an error nothing of the snapshot is left. progress: called from time to time
+ * on the calling thread; true: stop, -ECANCELED; may be NULL. -EEXIST: there is a snapshot of this ID or name; -EINVAL: the name
+ * must have 1 to 255 bytes. */
 struct gw_snapshot_options {
     unsigned threads; /* 0: one per processor */
     bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes);
     void *opaque;
-    const char *temporary_folder; /* for the stream, before it goes to the disk; NULL: /var/tmp */
+    const char *temporary_folder; /* for the stream, before it is copied to the disk; NULL: /var/tmp */
 };
 GW_API int gw_snapshot_write_sized(struct gw_image *image, const char *disk, const char *name,
                                    const struct gw_snapshot_options *options, size_t options_bytes, struct gw_error *err);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * survey: measures what a forecast (forecast.h) needs to know about a machine that runs here, and about the link.
+ * survey: measures the input of a forecast (forecast.h): properties of a running machine and of the link.
  *
- * It takes about `duration_ns`: memory is tracked for stretches of different length (each first write costs the guest a fault,
- * as in dirty_rate.h), some pages are copied, looked at and coded with each codec of this build, and if `probe` names a godwit
- * that waits for a machine, its link is measured five times with up to 32 MiB, in some 20 ms each.
+ * It takes about `duration_ns`. Dirty pages are tracked over periods of different length (each first write costs the guest a
+ * fault, as in dirty_rate.h), and a sample of pages is copied and encoded with each codec of this build. If `probe` is the
+ * address of a waiting godwit, the link is measured five times, with up to 32 MiB and about 20 ms each.
  *
- * A survey is a measurement as those of dirty_rate.h are: one of either kind at a time for each vm, and what changes the machine's
- * memory ends it. gw_dirty_rate_cancel ends it too.
+ * A survey counts as a measurement of dirty_rate.h: a vm can have only one of either at a time, changes of the machine's memory
+ * layout end it, and so does gw_dirty_rate_cancel.
  *
  * Threads: all functions on any.
  */
@@ -25,24 +25,24 @@ extern "C" {
 struct gw_survey_config {
     uint64_t duration_ns;  /* 0: 2 s; 200 ms to 60 s */
     uint32_t sample_pages; /* 0: 2048; 64 to 16384 */
-    /* Where a godwit waits for this machine: a socket address (channel.h). NULL: the link is not measured. Never an address
-     * where something else listens: for a QEMU that waits, the connection would be its only one. Copied. */
+    /* Socket address (channel.h) of a godwit that waits for this machine. NULL: the link is not measured. It must not be the
+     * address of another program: a waiting QEMU accepts only one connection, and the probe would use it up. Copied. */
     const char *probe;
 };
 
 struct gw_survey {
     enum gw_dirty_rate_status status;
     struct gw_error error; /* code 0 unless FAILED */
-    /* Once MEASURED. What gw_forecast_in asks for by the same names is filled in, from the machine and its options: all but the
+    /* Once MEASURED: the input of a forecast, from the measurement, the machine and its options; does not include the
      * capabilities. */
     struct gw_forecast_in in;
-    uint32_t sampled_pages, zero_pages;  /* of memory as it is */
-    uint32_t changed_pages;              /* of those, in the time that xbzrle was measured over */
+    uint32_t sampled_pages, zero_pages;  /* pages in the sample; those of them that are zero */
+    uint32_t changed_pages;              /* sampled pages that changed while xbzrle was measured */
     bool probed;                         /* in.link_bytes_per_s is from the probe */
-    struct gw_error probe_error;         /* why not; code 0: it was not asked for */
+    struct gw_error probe_error;         /* why the probe failed; code 0: none was requested */
 };
 
-/* -EBUSY, -EINVAL, -ENOTSUP, -ENOMEM as gw_dirty_rate_start. */
+/* -EBUSY, -EINVAL, -ENOTSUP, -ENOMEM: as gw_dirty_rate_start. */
 GW_API int gw_survey_start_sized(struct gw_vm *vm, const struct gw_survey_config *config, size_t config_bytes,
                                  struct gw_error *err);
 static inline int gw_survey_start(struct gw_vm *vm, const struct gw_survey_config *config, struct gw_error *err)
@@ -56,10 +56,9 @@ static inline void gw_survey_get(struct gw_vm *vm, struct gw_survey *ret)
     gw_survey_get_sized(vm, ret, sizeof *ret);
 }
 
-/* Measures the link from here to a godwit that waits for a machine: bytes per second, the standard error as a share
- * of them, the round trip. It blocks for some 20 ms; on a slow link until 128 KiB and what the system keeps in
- * buffers have gone, and 1 s after nothing moves. cancel may be NULL. The other side keeps waiting as before.
- * -EPROTO: what listens there is no godwit, or one that does not know this. */
+/* Measures the link to a waiting godwit: bytes per second, their standard error as a share, and the round-trip time. Blocks for
+ * about 20 ms; on a slow link until 128 KiB and the system's socket buffers have been sent; gives up when nothing moves for 1 s.
+ * cancel may be NULL. The other side keeps waiting for its machine. -EPROTO: the program there is not a godwit, or is too old. */
 GW_API int gw_link_probe(const char *uri, struct gw_cancel *cancel, uint64_t *ret_bytes_per_s, double *ret_error,
                          uint64_t *ret_round_trip_ns, struct gw_error *err);
 

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * version: which version of the headers a program is compiled with, which library it runs with, and how structs grow.
+ * version: versions of headers and library, and the rules by which structs can grow.
  *
- * Structs that a program fills, or has filled, may get new members at their end in a later version. So the library is
- * always told the size that the program knows:
+ * Structs that a program fills, or that are filled for it, may get new members at their end in a later version. So the
+ * library is always told the size that the program was compiled with:
  *
- * - Of a struct that is read or filled during one call the size stands beside the pointer. gw_send_start, gw_send_stats
- *   and the like are inline functions that pass sizeof to gw_send_start_sized, gw_send_stats_sized, ...; those are
- *   what the library exports, and what bindings for other languages call.
+ * - For a struct that is read or filled during one call, the size is passed beside the pointer. gw_send_start, gw_send_stats
+ *   and the like are inline functions that pass sizeof to gw_send_start_sized, gw_send_stats_sized, ...; the library exports
+ *   the latter, and bindings for other languages call them.
  * - A table or struct that is reached through a pointer in another struct begins with its own size, `bytes`. Its
  *   initialiser begins with GW_SIZED: `static const struct gw_vm_ops ops = {GW_SIZED(struct gw_vm_ops), .stop = stop};`
- * - Tables of device fields have a number of their layout, GW_STATE_ABI (state.h).
+ * - Tables of device fields have a version number of their layout, GW_STATE_ABI (state.h).
  *
- * A struct smaller than the library's: what is missing is zero, which is always the default. A larger one is taken when
- * the rest is zero; else it asks for something that this library does not know: -E2BIG, GW_BLAME_CALLER. A size of 0, or
- * one too small for what every program must say, is refused with -EINVAL. Structs that the library shows to callbacks
- * (events, records, faults) may grow at their end; programs do not copy them by their size.
+ * If a struct is smaller than the library's, missing members are taken as zero, which is always the default. A larger one is
+ * accepted if the rest is zero; otherwise it uses members that this library does not know: -E2BIG, GW_BLAME_CALLER. A size of
+ * 0, or one without the mandatory members, is refused with -EINVAL. Structs that the library passes to callbacks
+ * (events, records, faults) may grow at their end; programs must not copy them by size.
  *
  * Never changed: struct gw_error, and elements of arrays (struct gw_kvm_slot, struct gw_elf_place). struct gw_channel
- * and struct gw_uri have reserved room, which is zero.
+ * and struct gw_uri have reserved members, which are zero.
  */
 #ifndef GODWIT_VERSION_H
 #define GODWIT_VERSION_H
@@ -32,22 +32,22 @@
 extern "C" {
 #endif
 
-/* Of these headers. */
+/* Version of these headers. */
 #define GW_VERSION_MAJOR 0
 #define GW_VERSION_MINOR 1
 #define GW_VERSION_PATCH 0
 #define GW_VERSION_NUMBER(major, minor, patch) ((major) * 1000000u + (minor) * 1000u + (patch))
 #define GW_VERSION GW_VERSION_NUMBER(GW_VERSION_MAJOR, GW_VERSION_MINOR, GW_VERSION_PATCH)
 
-/* Of the library that the program runs with: a number to compare with GW_VERSION, and text ("0.1.0"). */
+/* Version of the library in use: as a number to compare with GW_VERSION, and as text ("0.1.0"). */
 GW_API unsigned gw_version(void);
 GW_API const char *gw_version_text(void);
 
-/* What the library was built with, one part after the other from 0 on. */
+/* An optional dependency of the library; n counts from 0. */
 struct gw_version_part {
     const char *name;    /* "zlib" */
-    const char *version; /* of what it was built with ("1.2.13"); "": it was built without, and what needs it is refused */
-    const char *use;     /* what it is for */
+    const char *version; /* the version it was built with ("1.2.13"); "": built without it, and features that need it are refused */
+    const char *use;     /* what it is used for */
 };
 /* false: there is no part n. The texts are constant. Any thread. */
 GW_API bool gw_version_part_sized(unsigned n, struct gw_version_part *ret_part, size_t part_bytes);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * vm_snapshot: internal snapshots of a machine that is here: its state in one of its qcow2 disks, and of each named disk a snapshot of the
- * same name, as QEMU's snapshot-save, snapshot-load and snapshot-delete have them. (Of disks that no machine has: snapshot.h.)
+ * vm_snapshot: internal snapshots of a machine of this process: a snapshot of the same name in each given qcow2 disk, one of
+ * which also has the machine's state; as QEMU's snapshot-save, snapshot-load and snapshot-delete. (For images that no machine
+ * uses: snapshot.h.)
  *
- * The disks are those that were added with their node (gw_disk_desc.image). The machine stands meanwhile, and runs on afterwards if it
- * ran. Each call returns when all is done; no migration of the machine may run, and none can start meanwhile.
+ * The disks must have been added with their node (gw_disk_desc.image). The machine is stopped meanwhile, and resumed if it ran.
+ * The calls are synchronous. No migration of the machine may be running, and none can start meanwhile.
  *
  * Threads: any, one call at a time for each machine (-EBUSY).
  */
@@ -23,29 +24,31 @@ struct gw_vm_snapshot {
     const char *name;            /* 1 to 255 bytes */
     struct gw_disk *const *disk; /* disk_count of them, 1 or more */
     unsigned disk_count;
-    struct gw_disk *state;       /* one of them, which has the machine. delete: unused */
+    struct gw_disk *state;       /* the one of them for the machine's state. delete: unused */
     gw_event_fn on_event;        /* GW_EVENT_STOP, GW_EVENT_RESUME, on the calling thread; may be NULL */
     void *opaque;
 };
 
-/* All disks have it when this returns, on stable storage, or none has. -ENOTSUP: a disk can have no snapshots; -EROFS; -EEXIST: there is
- * one of this name; -EBUSY: a migration, or a blocker. */
+/* Saves a snapshot. When it returns 0, all disks have it on stable storage; after an error none has. -ENOTSUP: a disk cannot
+ * have snapshots; -EROFS; -EEXIST: the name is taken; -EBUSY: a migration is running, or there is a blocker. */
 GW_API int gw_vm_snapshot_save_sized(struct gw_vm *vm, const struct gw_vm_snapshot *snapshot, size_t snapshot_bytes,
                                      struct gw_error *err);
 static inline int gw_vm_snapshot_save(struct gw_vm *vm, const struct gw_vm_snapshot *snapshot, struct gw_error *err)
 {
     return gw_vm_snapshot_save_sized(vm, snapshot, sizeof *snapshot, err);
 }
-/* The machine and the disks become what they were. First the machine is loaded, then the disks go back. A failure before anything was
- * changed leaves the machine as it was, and it runs on; behind a later one it stands, must not run (GW_VM_SPOILED), and the error says
- * so: another load, also of the same snapshot, makes it whole. -ENOENT; -EBUSY: also where a disk has dirty bitmaps. */
+/* Reverts the machine and the disks to the snapshot: first the machine's state is loaded, then the disks are reverted. After an
+ * error before any change, the machine resumes unchanged. After a later one it stays stopped and must not run (GW_VM_SPOILED),
+ * and the error says so; another load, also of the same snapshot, repairs it. -ENOENT; -EBUSY: as above, or a disk has dirty
+ * bitmaps. */
 GW_API int gw_vm_snapshot_load_sized(struct gw_vm *vm, const struct gw_vm_snapshot *snapshot, size_t snapshot_bytes,
                                      struct gw_error *err);
 static inline int gw_vm_snapshot_load(struct gw_vm *vm, const struct gw_vm_snapshot *snapshot, struct gw_error *err)
 {
     return gw_vm_snapshot_load_sized(vm, snapshot, sizeof *snapshot, err);
 }
-/* Takes it away from each of the disks that has it; one that no disk has is no error. No events: the machine stands for a moment only. */
+/* Deletes the snapshot from each of the disks that has it; it is no error if none has. The machine is stopped only for a moment,
+ * without events. */
 GW_API int gw_vm_snapshot_delete_sized(struct gw_vm *vm, const struct gw_vm_snapshot *snapshot, size_t snapshot_bytes,
                                        struct gw_error *err);
 static inline int gw_vm_snapshot_delete(struct gw_vm *vm, const struct gw_vm_snapshot *snapshot, struct gw_error *err)
@@ -53,14 +56,15 @@ static inline int gw_vm_snapshot_delete(struct gw_vm *vm, const struct gw_vm_sna
     return gw_vm_snapshot_delete_sized(vm, snapshot, sizeof *snapshot, err);
 }
 
-/* What a disk has. Texts are cut to their room. */
+/* A snapshot in a disk. Longer texts are cut. */
 struct gw_disk_snapshot {
     char id[256], name[256];
     uint32_t seconds, nanoseconds; /* when it was taken, since 1970 */
-    uint64_t ran_ns;               /* how long the machine had run */
-    uint64_t state_bytes;          /* of the machine; 0: the disk alone */
+    uint64_t ran_ns;               /* how long the guest had run by then */
+    uint64_t state_bytes;          /* size of the machine's state; 0: a snapshot of the disk only */
 };
-/* The i-th. -ENOENT (without a text): there are fewer, or the disk can have none, or belongs to another host. Any thread. */
+/* The i-th snapshot. -ENOENT (without a text): there are fewer, the disk cannot have any, or it belongs to another host. Any
+ * thread. */
 GW_API int gw_disk_snapshot_at_sized(struct gw_disk *disk, unsigned i, struct gw_disk_snapshot *ret_snapshot, size_t snapshot_bytes);
 static inline int gw_disk_snapshot_at(struct gw_disk *disk, unsigned i, struct gw_disk_snapshot *ret_snapshot)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * working_set: the pages that a restored guest needs first. Recorded while a parked machine is sent by postcopy, and sent first when
- * it is sent the next time (docs/formats/working-set.md has the file).
+ * working_set: the pages that a restored guest needs first. They are recorded while a parked machine is sent by postcopy, and
+ * sent first when it is sent the next time. File format: docs/formats/working-set.md.
  *
  *     gw_working_set_new --> gw_vm_record ---------> gw_send_start, by postcopy --> gw_working_set_write
  *     gw_working_set_new --> gw_working_set_read --> gw_vm_prefer --> gw_send_start
  *
- * A set is a list of runs of pages in the order in which they are wanted. It names blocks and pages and has no contents.
+ * A set is a list of runs of pages in the order in which the guest needs them. It has block names and page ranges, no contents.
  *
- * Nothing in a file is trusted. Threads: one owner; while a session has it, that is the session.
+ * Nothing in a file is trusted. Threads: one owner; while a session uses the set, the session is the owner.
  */
 #ifndef GODWIT_WORKING_SET_H
 #define GODWIT_WORKING_SET_H
@@ -21,24 +21,24 @@ extern "C" {
 
 struct gw_working_set;
 
-/* An empty one. */
+/* An empty set. */
 GW_API int gw_working_set_new(struct gw_working_set **ret_set, struct gw_error *err);
-/* Adds the contents of the file after what is there already. -EPROTO: it is no such file, or broken; -EINVAL: its
- * pages have another size than those that are there already. The set is as it was then. */
+/* Appends the contents of the file to the set. -EPROTO: it is not such a file, or is damaged; -EINVAL: its page size differs
+ * from that of the set. After an error the set is unchanged. */
 GW_API int gw_working_set_read(struct gw_working_set *set, const char *path, struct gw_error *err);
-/* Seen under its name when it is whole. replace: what is there is replaced, else -EEXIST. */
+/* The file gets its name when it is complete. replace: replace an existing file; else -EEXIST. */
 GW_API int gw_working_set_write(const struct gw_working_set *set, const char *path, bool replace, struct gw_error *err);
-/* Pages in all runs; and those of them that were asked for, not sent beside one that was. */
+/* The number of pages in all runs; the number of pages that the guest requested (others were sent along with those). */
 GW_API uint64_t gw_working_set_pages(const struct gw_working_set *set);
 GW_API uint64_t gw_working_set_asked_pages(const struct gw_working_set *set);
 /* Takes NULL, returns NULL. */
 GW_API struct gw_working_set *gw_working_set_free(struct gw_working_set *set);
 
-/* Of a machine that stands for a file (gw_image_vm), before gw_send_start. The set stays until the session is freed.
- * prefer: its pages go before the others; NULL: none does. *ret_dropped: pages of it that this machine does not have, which are
- * passed over; may be NULL. -EINVAL: this machine does not stand for a file, or its pages have another size.
- * record: what is asked for, and what is sent beside it, is added to the set; NULL: it is not. With capability postcopy-preempt
- * what is asked for has a channel of its own, and is not in it. */
+/* For the vm of an image (gw_image_vm), before gw_send_start. The set must live until the session is freed.
+ * prefer: its pages are sent before the others; NULL: none. *ret_dropped (may be NULL): the number of its pages that this
+ * machine does not have; they are skipped. -EINVAL: not the vm of an image, or another page size.
+ * record: requested pages, and pages sent along with them, are added to the set; NULL: off. With the capability
+ * postcopy-preempt requested pages use another channel and are not recorded. */
 GW_API int gw_vm_prefer(struct gw_vm *vm, const struct gw_working_set *set, uint64_t *ret_dropped, struct gw_error *err);
 GW_API void gw_vm_record(struct gw_vm *vm, struct gw_working_set *set);
 

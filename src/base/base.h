@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * base: the small words that all other folders are written in.
+ * base: small helpers used everywhere.
  */
 #ifndef GW_BASE_H
 #define GW_BASE_H

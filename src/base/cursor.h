@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * cursor: values are taken from bytes (gw_in) and put behind each other (gw_out), with every bound checked.
+ * cursor: reads values from bytes (gw_in) and appends values to bytes (gw_out), with every bound checked.
  *
- * A cursor stands over memory, or over a channel: struct gw_reader and struct gw_writer (channel/) begin with one and
+ * A cursor works on memory or on a channel: struct gw_reader and struct gw_writer (channel/) begin with one and
  * bind a channel to it. Each gw_get_* and gw_put_* function takes a pointer to either.
  *
  * In:  every get function checks that the bytes are there, and fails with the offset. The first error sticks.
@@ -106,7 +106,7 @@ GW_GET_(64)
 
 int gw_get_bytes(struct gw_in *in, void *dst, size_t n, struct gw_error *err);
 int gw_get_discard(struct gw_in *in, uint64_t n, struct gw_error *err);
-/* Memory that grows with the bytes that come: n is only what somebody says. The caller frees it. */
+/* Reads n bytes into memory that grows as they arrive, since n comes from the peer and is not trusted. The caller frees it. */
 int gw_get_all(struct gw_in *in, uint64_t n, uint8_t **ret, struct gw_error *err);
 /* str8: 1..255 bytes, no NUL inside, else -EPROTO with blame PEER; dst has 256. */
 int gw_get_str8(struct gw_in *in, char *dst, struct gw_error *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * sized: structs that cross the border of the library with their size (godwit/version.h).
+ * sized: structs of the public API that are passed with their size (godwit/version.h).
  *
  * `ours` is the size in this library, `theirs` the size in the program. Both functions touch no more than `theirs`
  * bytes on the program's side.

@@ -32,8 +32,8 @@
 struct gw_workers;
 
 struct gw_workers_ops {
-    /* Does number n, in its slot. thread: 0 .. threads - 1, for state that each thread has of its own. An error is told
-     * to who takes the number; the other numbers go on. */
+    /* Does number n, in its slot. thread: 0 .. threads - 1, the index of per-thread state. An error is returned by the take of
+     * this number; the other numbers are not affected. */
     int (*work)(void *opaque, unsigned thread, uint64_t n, unsigned slot, struct gw_error *err);
     /* Optional: false when the work of `slot` may not begin before that of `older` is done. Called under the lock. */
     bool (*apart)(void *opaque, unsigned slot, unsigned older);

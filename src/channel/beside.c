@@ -23,7 +23,7 @@ static int check(struct gw_channel *ch, struct gw_error *err)
 
 static ssize_t stream(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err)
 {
-    return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "only positioned I/O goes here");
+    return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "only positioned I/O is possible here");
 }
 
 static ssize_t beside_preadv(struct gw_channel *ch, const struct iovec *iov, int n, uint64_t offset, struct gw_error *err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * cancel: the inside of struct gw_cancel, for those that embed one, and waiting that it can end.
+ * cancel: the definition of struct gw_cancel, to embed one, and waits that it ends.
  *
  * Every channel over a descriptor has one of its own ("wake"), triggered by shutdown.
  */

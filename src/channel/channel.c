@@ -45,7 +45,7 @@ ssize_t gw_channel_peek(struct gw_channel *ch, void *buf, size_t n, struct gw_er
     ssize_t r;
 
     if (!(ch->features & GW_CHANNEL_PEEK))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: its first bytes cannot be looked at without taking them out", ch->name);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: the transport cannot peek at its first bytes", ch->name);
     r = ch->ops->peek(ch, buf, n, err);
     if (r < 0)
         gw_context(err, "%s", ch->name);
@@ -62,7 +62,7 @@ int gw_channel_writev_full(struct gw_channel *ch, struct iovec *iov, int n, stru
         if (done < 0)
             return (int)done;
         if (done == 0)
-            return gw_fail(err, -EIO, GW_BLAME_CHANNEL, "%s: the transport takes no more bytes", ch->name);
+            return gw_fail(err, -EIO, GW_BLAME_CHANNEL, "%s: the transport accepts no more bytes", ch->name);
         i = gw_iov_advance(iov, n, i, (size_t)done);
     }
     return 0;
@@ -119,7 +119,7 @@ static int positioned(struct gw_channel *ch, struct iovec *iov, int n, uint64_t 
         if (done < 0)
             return (int)done;
         if (done == 0 && write)
-            return gw_fail(err, -EIO, GW_BLAME_CHANNEL, "%s: the transport takes no more bytes", ch->name);
+            return gw_fail(err, -EIO, GW_BLAME_CHANNEL, "%s: the transport accepts no more bytes", ch->name);
         if (done == 0)
             return gw_fail(err, -ENODATA, GW_BLAME_CHANNEL, "%s: ends at byte %" PRIu64 ", %" PRIu64 " more bytes needed",
                            ch->name, offset, gw_iov_bytes(iov + i, n - i));

@@ -19,7 +19,7 @@
 
 struct gw_exec {
     struct gw_stream stream;
-    pthread_mutex_t lock; /* pid: so that shutdown never kills a number that belongs to somebody else by now */
+    pthread_mutex_t lock; /* for pid: shutdown must not kill a process that got the same number later */
     pid_t pid;            /* also the process group; 0 once reaped, by us or by others */
     int pidfd;            /* readable when the command has ended */
 };
@@ -32,7 +32,7 @@ static void describe_status(int status, char *text, size_t size)
         snprintf(text, size, "the command was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
 }
 
-/* Takes the status of a command that has ended. -ECHILD when somebody else in the process took it. */
+/* Takes the status of a command that has ended. -ECHILD: other code in the process has taken it. */
 static int reap(struct gw_exec *x, int *ret_status)
 {
     int r;
@@ -162,7 +162,7 @@ static int exec_close(struct gw_channel *ch, struct gw_error *err)
     if (r < 0)
         return gw_fail(err, r, GW_BLAME_CALLER,
                        "how the command ended is unknown: this process waits for, or ignores, all its children");
-    /* Whatever it makes of output that nobody takes, it is our doing. */
+    /* If it fails because its output is no longer read, we caused that. */
     if ((WIFEXITED(status) && !WEXITSTATUS(status)) || cut)
         return 0;
     describe_status(status, text, sizeof text);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * farewell: what can be learned from a connection about the last thing that was said on it.
+ * farewell: whether the peer's host has received the last message of a connection.
  */
 #ifndef GW_CHANNEL_FAREWELL_H
 #define GW_CHANNEL_FAREWELL_H
@@ -8,11 +8,11 @@
 #include "godwit/channel.h"
 #include "godwit/clock.h"
 
-/* After the last write: takes in what still comes, and looks at nothing of it, until the other side closes, at most
- * until deadline_ns on this clock. 1: it has closed in good order, and its host has everything; 0: it has everything,
- * and has not closed. An error: a reset, or bytes of ours that its host has not acknowledged (a unix socket: that it
- * has not read), so that nobody here knows what it heard. Whether a host that acknowledged has told its program, no
- * connection says. Leaves the channel with another time-out. The thread that reads and writes it. */
+/* Call it after the last write: reads and discards data until the other side closes, at most until deadline_ns on this
+ * clock. 1: it closed in order, and its host has everything; 0: its host has everything, but it has not closed. An error: a
+ * reset, or bytes that its host has not acknowledged (unix: that it has not read), so it is not known whether the message
+ * arrived. An acknowledgement does not prove that the peer's program has read the message. Changes the channel's time-out.
+ * Call it on the thread that reads and writes the channel. */
 int gw_channel_farewell(struct gw_channel *ch, const struct gw_clock *clock, uint64_t deadline_ns,
                         struct gw_error *err);
 

@@ -6,7 +6,7 @@
 
 #include "channel/transport.h"
 
-/* Disks do not make us wait for somebody else, so nothing is polled; a shutdown is seen at the next call. */
+/* I/O on a file does not wait for a peer, so nothing is polled; a shutdown takes effect at the next call. */
 struct gw_file {
     struct gw_channel channel;
     int fd;
@@ -61,7 +61,7 @@ static bool direct_failed(struct gw_file *f, int was_direct)
         if (n_ < 0)                                                                                                    \
             return failed(doing, err);                                                                                 \
         if (n_ == 0 && (is_write))                                                                                     \
-            return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "%s: no byte was taken", doing);                              \
+            return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "%s: no byte was written", doing);                              \
         return n_;                                                                                                     \
     } while (0)
 
@@ -205,7 +205,7 @@ static int open_error(const char *doing, const char *name, struct gw_error *err)
 
     return gw_fail(err, -code, GW_BLAME_LOCAL, "%s %.200s: %s", doing, name,
                    code == ENXIO    ? "no process reads this FIFO"
-                   : code == EEXIST ? "it is a symbolic link that leads nowhere"
+                   : code == EEXIST ? "it is a symbolic link whose target does not exist"
                                     : strerror(code));
 }
 

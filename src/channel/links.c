@@ -19,7 +19,7 @@ static bool is_valid(enum gw_link purpose, unsigned index)
 
 static int fail_invalid(enum gw_link purpose, unsigned index, struct gw_error *err)
 {
-    return gw_fail(err, -ERANGE, GW_BLAME_PEER, "channel %u of kind %u cannot be", index, (unsigned)purpose);
+    return gw_fail(err, -ERANGE, GW_BLAME_PEER, "channel %u of kind %u does not exist", index, (unsigned)purpose);
 }
 
 void gw_links_put(struct gw_links *l, enum gw_link purpose, unsigned index, struct gw_channel *channel)

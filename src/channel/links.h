@@ -2,8 +2,8 @@
  *
  * links: the channels of one session, by purpose. All of them can be shut at once, from any thread.
  *
- * A source opens them with a dialer. What a destination gets from its door is known by its first bytes (engine/classify.h) and
- * put here by who lets it in.
+ * A source opens them with a dialer. A destination classifies accepted connections by their first bytes (engine/classify.h) and
+ * registers them here.
  *
  * Ownership: gw_links_put and gw_links_open only register a channel: it stays the session's, which removes it (put NULL)
  * before it frees it.
@@ -28,7 +28,7 @@ enum gw_link {
     GW_LINK_PAGES,   /* index 0 .. GW_LINKS_PAGES - 1 */
 };
 
-/* What a classifier finds out. */
+/* Result of a classifier. */
 struct gw_link_id {
     enum gw_link purpose;
     unsigned index; /* PAGES; else 0 */
@@ -46,7 +46,7 @@ struct gw_links {
 };
 
 void gw_links_init(struct gw_links *l);
-/* What is registered is left alone. */
+/* Registered channels are not freed. */
 void gw_links_fini(struct gw_links *l);
 
 /* Registers a channel in place of the one that was there; NULL: none any more. */

@@ -39,7 +39,7 @@ static uint16_t *port_of(struct gw_sockaddr *a)
     }
 }
 
-/* The socket file of a listener that is gone: nobody would answer there. */
+/* The socket file of a listener that is gone: no process listens on it. */
 static bool stale_socket_file(const struct gw_sockaddr *a)
 {
     const struct sockaddr_un *un = (const void *)&a->storage;
@@ -336,7 +336,8 @@ int gw_listener_accept(struct gw_listener *l, uint64_t timeout_ns, struct gw_can
         return gw_fail(err, -ECANCELED, GW_BLAME_CHANNEL, "%.200s: waiting for a connection: cancelled", l->name);
     if (!l->count) {
         if (!l->channel)
-            return gw_fail(err, -ENOTCONN, GW_BLAME_CALLER, "%.200s: gives one connection, which is taken", l->name);
+            return gw_fail(err, -ENOTCONN, GW_BLAME_CALLER, "%.200s: gives only one connection, which was accepted "
+                                                            "already", l->name);
         *ret_channel = l->channel;
         l->channel = NULL;
         return 0;

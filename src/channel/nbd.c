@@ -63,7 +63,7 @@ struct gw_nbd {
     int wake; /* eventfd: a request was made, so the socket may be waited for in another way */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool moved; /* somebody moves it. What follows: under the lock */
+    bool moved; /* a thread drives the connection. What follows: under the lock */
     bool dead;
 };
 
@@ -87,7 +87,7 @@ static int ask_facts(struct gw_nbd *n, struct gw_error *err)
     if (size < 0)
         return told(n, "asking for the size", err);
     if (least > (int64_t)GW_NBD_PIECE_BYTES || (least > 0 && !gw_is_pow2((uint64_t)least)))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "%.200s: it wants blocks of at least %" PRIi64 " bytes", n->uri,
+        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "%.200s: the server needs blocks of at least %" PRIi64 " bytes", n->uri,
                        least);
     least = GW_MAX(least, 1);
     if (most >= least)

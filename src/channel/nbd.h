@@ -3,11 +3,11 @@
  * nbd: one connection to an NBD server, named by a URI (nbd://, nbds://, nbd+unix://, nbds+unix://, ...), through
  * libnbd.
  *
- * Any number of requests are under way at once. Whoever waits for one moves the connection for all others meanwhile:
- * there is no thread.
+ * Any number of requests may be in flight at once. There is no thread: a caller that waits for its request drives the
+ * connection for all others meanwhile.
  *
  * Threads: submit and await on any thread. free: nothing is under way.
- * Hostile: a server may send what it wants; what it says of sizes is checked when the connection is made.
+ * Hostile servers: sizes that the server reports are checked when the connection is made.
  */
 #ifndef GW_CHANNEL_NBD_H
 #define GW_CHANNEL_NBD_H

@@ -109,7 +109,7 @@ int gw_nic_open_tap(const char *name, struct gw_nic_port **ret_port, struct gw_e
         close(fd);
         return gw_fail(err, r, GW_BLAME_CALLER, "tap %s: %s", name,
                        r == -EBUSY   ? "another program has it open"
-                       : r == -EINVAL ? "it is no tap device, or has another kind of queue"
+                       : r == -EINVAL ? "it is not a tap device, or has another kind of queue"
                                       : strerror(-r));
     }
     return take_tap(fd, name, ret_port, err);
@@ -135,7 +135,7 @@ int gw_nic_open_interface(const char *name, struct gw_nic_port **ret_port, struc
     if (ioctl(fd, SIOCGIFHWADDR, &ifr) < 0)
         r = gw_fail(err, -errno, GW_BLAME_LOCAL, "interface %s: %s", name, strerror(errno));
     else if (ifr.ifr_hwaddr.sa_family != ARPHRD_ETHER)
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "interface %s is not an Ethernet", name);
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "interface %s is not Ethernet", name);
     if (r < 0) {
         close(fd);
         return r;

@@ -4,14 +4,13 @@
  *
  * One pace may be shared by all channels of a migration: the rate is that of all of them together.
  *
- * Whoever writes asks for each write with its size. Either it may go now, and is charged, or it is told how long to
- * wait before it asks again. Any size may be asked for, but only who writes gw_pace_chunk bytes or less at a time keeps
- * the promise:
+ * A writer asks before each write, with its size. Either the write may go now, and is charged, or the answer is how long to
+ * wait before asking again. Any size is allowed, but this guarantee needs writes of at most gw_pace_chunk bytes:
  *
- *   in any stretch of time t, at most rate * (t + GW_PACE_CREDIT_NS + GW_PACE_CHUNK_NS) bytes go, so less than 5% too
- *   many in any second; and exactly the rate in the long run for who is never late by more than the credit.
+ *   in any period t, at most rate * (t + GW_PACE_CREDIT_NS + GW_PACE_CHUNK_NS) bytes are sent, so less than 5% too
+ *   many in any second; and the exact rate in the long run, if no write is late by more than the credit.
  *
- * Time that nobody used is not saved up beyond the credit, so there is no burst after a pause.
+ * Unused time is not saved up beyond the credit, so there is no burst after a pause.
  *
  * Threads: all functions but init and fini may be called from any thread.
  */
@@ -38,7 +37,7 @@ struct gw_pace {
 void gw_pace_init(struct gw_pace *p, const struct gw_clock *clock, uint64_t bytes_per_s);
 void gw_pace_fini(struct gw_pace *p);
 
-/* From now on. What was charged at the old rate and has not gone yet is charged again at the new one. */
+/* Changes the rate. Bytes that were charged at the old rate and are not due yet are charged again at the new one. */
 void gw_pace_set(struct gw_pace *p, uint64_t bytes_per_s);
 
 /* How many bytes to write at most in one go: GW_PACE_CHUNK_NS worth, at least 1; UINT64_MAX when unlimited. */

@@ -75,7 +75,7 @@ static int refill(struct gw_in *in, size_t n, struct gw_error *err)
     int e;
 
     if (n > GW_READER_LOOK_MAX)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%zu bytes cannot be looked at in one piece", n);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%zu bytes cannot be peeked at in one piece", n);
     e = grow(r, n, err);
     if (e < 0)
         return e;

@@ -12,7 +12,7 @@
 #include "channel/cancel.h"
 #include "channel/stream.h"
 
-/* What a connected stream socket can do, whatever its family. */
+/* Channel features of a connected stream socket, for all families. */
 #define GW_SOCKET_FEATURES (GW_CHANNEL_DUPLEX | GW_CHANNEL_PEEK | GW_CHANNEL_MULTI)
 
 /* One address, in the form that all families share. */

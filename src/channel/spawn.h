@@ -2,10 +2,10 @@
  *
  * spawn: starts a program whose standard descriptors are some of ours.
  *
- * Whatever numbers these have, and whichever of 0, 1 and 2 are open here: a process may have been started with none of
- * them, and then its pipes and files get these numbers. The program gets no other descriptor of ours than those that are
- * to be inherited anyway, an empty signal mask, and the usual action of SIGPIPE; in a process group of its own also of the
- * other signals that a process may ignore.
+ * It works for any descriptor numbers and if any of 0, 1 and 2 are closed here (a process may be started without them; its
+ * pipes and files then get these numbers). The program inherits no other descriptors, except those without close-on-exec. It
+ * gets an empty signal mask and the default action of SIGPIPE; with a process group of its own, also of the other signals that
+ * this process may ignore.
  */
 #ifndef GW_CHANNEL_SPAWN_H
 #define GW_CHANNEL_SPAWN_H

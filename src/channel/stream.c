@@ -68,7 +68,7 @@ static ssize_t writev_without_sigpipe(int fd, const struct iovec *iov, int n)
     sigemptyset(&sigpipe);
     sigaddset(&sigpipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &sigpipe, &old);
-    /* One that was pending before is somebody else's; it can only be there if the thread had blocked it. */
+    /* A SIGPIPE that was pending before is not ours; that is possible only if the thread had blocked it. */
     if (sigismember(&old, SIGPIPE) && !sigpending(&pending))
         foreign = sigismember(&pending, SIGPIPE);
     done = writev(fd, iov, n);
@@ -234,7 +234,7 @@ void gw_stream_prompt(struct gw_channel *ch)
 bool gw_stream_gone(struct gw_channel *ch)
 {
     struct gw_stream *s = (struct gw_stream *)ch;
-    /* Of TCP a closed connection is but the end of one direction; whoever closed both gets a reset once we write. */
+    /* With TCP, an end only closes one direction; if the peer closed both, it resets the connection once we write. */
     struct pollfd p = {.fd = s->fd, .events = ch->features & GW_CHANNEL_COMMAND ? 0 : POLLRDHUP};
 
     return !gw_cancel_triggered(&s->wake) && poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);

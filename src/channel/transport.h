@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * transport: what gw_connect and gw_listen are put together from, beside sockets (socket.h).
+ * transport: the parts of gw_connect and gw_listen other than sockets (socket.h).
  */
 #ifndef GW_CHANNEL_TRANSPORT_H
 #define GW_CHANNEL_TRANSPORT_H
@@ -14,8 +14,8 @@ int gw_file_new(int take_fd, const char *kind, unsigned features, const char *na
 /* write: creates the file (0600), cuts it to exactly the offset; else opens it for reading. Then goes to the offset. */
 int gw_file_open(const struct gw_uri *uri, bool write, struct gw_channel **ret_channel, struct gw_error *err);
 
-/* 1: *ret_channel is another descriptor of the same file, which goes past the page cache, for positioned I/O alone. Where a
- * piece is not aligned as that needs, it goes through the page cache from then on. 0: there is no such thing. */
+/* 1: *ret_channel is another descriptor of the same file that bypasses the page cache, for positioned I/O only. After a request
+ * that is not aligned as that needs, it uses the page cache from then on. 0: the file does not support it. */
 int gw_file_direct(struct gw_channel *of, struct gw_channel **ret_channel, struct gw_error *err);
 
 /* Whatever a descriptor is: takes it whatever happens. kind: "file" or "fd". */

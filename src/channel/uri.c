@@ -105,7 +105,7 @@ static int parse_tcp(const char *text, const char *rest, struct gw_uri *uri, str
         if (!host_end)
             return refuse(err, text, "'[' without ']'");
         if (host_end[1] != ':')
-            return refuse(err, text, "':PORT' is missing behind ']'");
+            return refuse(err, text, "':PORT' is missing after ']'");
         port = host_end + 2;
     } else {
         host_end = strchr(host, ':');
@@ -113,13 +113,13 @@ static int parse_tcp(const char *text, const char *rest, struct gw_uri *uri, str
             return refuse(err, text, "':PORT' is missing: tcp:HOST:PORT");
         port = host_end + 1;
         if (strchr(port, ':'))
-            return refuse(err, text, "too many ':' (an IPv6 address stands in brackets: tcp:[V6]:PORT)");
+            return refuse(err, text, "too many ':' (write an IPv6 address in brackets: tcp:[V6]:PORT)");
     }
     if ((size_t)(host_end - host) >= sizeof uri->host)
         return refuse(err, text, "host name longer than %zu bytes", sizeof uri->host - 1);
     memcpy(uri->host, host, (size_t)(host_end - host));
     if (*rest == '[' && !is_ipv6(uri->host))
-        return refuse(err, text, "'%s' is no IPv6 address", uri->host);
+        return refuse(err, text, "'%s' is not an IPv6 address", uri->host);
     if (*rest != '[' && strpbrk(uri->host, " \t\r\n/[],"))
         return refuse(err, text, "'%s' is no host name", uri->host);
     if (!decimal(port, port + strlen(port), 65535, &number))

@@ -9,7 +9,7 @@
  *
  * With an account, each flush books there what was put since the last one, also when it fails.
  *
- * With gw_writer_zerocopy the channel is not given bodies to copy, and they are referenced until it has let go of them.
+ * With gw_writer_zerocopy bodies are sent without a copy, and are referenced until the kernel has released them.
  *
  * Threads: one owner.
  */
@@ -45,7 +45,7 @@ void gw_writer_close(struct gw_writer *w); /* also twice, and after a failed ini
 /* Over a seekable channel. What waits is flushed, then the vectors, of `bytes` bytes in all, go to their place in the file at
  * once; they count as put. The array is consumed. */
 void gw_writer_place(struct gw_writer *w, struct iovec *iov, int n, uint64_t bytes, uint64_t at);
-/* Where in the file the next byte of the stream goes to: told after a flush, and changed. */
+/* The file offset for the next byte of the stream: returned after a flush; changed. */
 int gw_writer_tell(struct gw_writer *w, uint64_t *ret_at, struct gw_error *err);
 int gw_writer_seek(struct gw_writer *w, uint64_t at, struct gw_error *err);
 /* The first error of all puts since init, or of this flush. Over memory nothing moves, but the error is told. */
@@ -57,8 +57,8 @@ int gw_writer_zerocopy(struct gw_writer *w, struct gw_error *err);
 int gw_writer_await(struct gw_writer *w, uint64_t offset, struct gw_error *err);
 int gw_writer_settle(struct gw_writer *w, struct gw_error *err);
 
-/* Bytes that were passed on: nothing in front of this offset is referenced any more. Also after an error, which is for
- * good. */
+/* The offset up to which bytes were passed on: nothing before it is referenced any more. Also after an error, which is
+ * permanent. */
 static inline uint64_t gw_writer_passed(const struct gw_writer *w)
 {
     if (!w->channel || w->out.error.code)

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * zerocopy: sending on a TCP channel without copying bodies (MSG_ZEROCOPY). The kernel sends from the memory that it was
- * given, and says later, on the socket's error queue, that it has let go of it.
+ * zerocopy: sending on a TCP channel without copying bodies (MSG_ZEROCOPY). The kernel sends from the caller's memory, and
+ * reports on the socket's error queue when it has released it.
  *
  *     writer --small pieces--> copied      --.
  *            --bodies--------> from memory --+--> socket
  *            <--released, up to here-- error queue
  *
- * What is written to a body meanwhile may be sent or not. What goes through a device that cannot take it from memory (as
- * loopback) is copied by the kernel after all, and told as such.
+ * If a body is written to meanwhile, old or new contents are sent. For devices that cannot send from memory (such as loopback)
+ * the kernel copies after all, and reports that.
  *
- * The memory that the kernel holds is locked, and counts against the limit of the user (RLIMIT_MEMLOCK) unless the process may
- * lock what it likes (CAP_IPC_LOCK). Where the limit is reached by others, sends wait for earlier ones, or are copied.
+ * Memory held by the kernel is locked, and counts against the user's limit (RLIMIT_MEMLOCK) unless the process has CAP_IPC_LOCK.
+ * If other programs use up the limit, sends wait for earlier ones, or are copied.
  *
- * After a failure, and where it is freed too early, the connection is dropped with all that waits in it: nothing is sent from
- * memory that is somebody else's by then.
+ * After a failure, and when it is freed early, the connection is reset with all queued data, so that the kernel does not send
+ * from memory that was freed or reused.
  *
  * Threads: one owner, who is also the only one to write to the channel; missed by any.
  */

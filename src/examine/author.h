@@ -23,7 +23,7 @@
 
 /* F(NAME, "program", "how that is seen") */
 #define GW_AUTHOR_MARKS(F)                                                                                             \
-    F(PARKED, "godwit", "it lies in a parked file")                                                                    \
+    F(PARKED, "godwit", "it is in a parked file")                                                                    \
     F(MACHINE, "godwit", "the machine is godwit's own")                                                                \
     F(EXTENSIONS, "godwit", "it has commands of godwit's extensions")                                                  \
     F(BATCHES, "godwit", "zero pages come ahead of other pages, batch by batch")                                       \

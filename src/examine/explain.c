@@ -154,7 +154,7 @@ static void explain_commands(struct gw_explain *e)
         gw_explain_say(e, GW_REASON_REFUSED, WHERE_SWITCHOVER, "the destination is QEMU before 10.0, " LEAVES_IT_OUT);
     else
         gw_explain_say(e, GW_REASON_UNKNOWN, WHERE_SWITCHOVER,
-                       "whether the destination's program knows it is not told by what it wrote");
+                       "the destination's stream does not show whether its program knows it");
 }
 
 /* ---- devices ----------------------------------------------------------------------------------------------------- */

@@ -61,7 +61,7 @@ static void put_source(struct screen *s)
         snprintf(range, sizeof range, "%s %s%s%s%s", source.program && !strcmp(source.program, "QEMU") ? "" : "; it looks like QEMU",
                  source.at_least, *source.at_least ? " or later" : "",
                  !*source.before ? "" : *source.at_least ? ", before " : "before ", source.before);
-    line(s, "  written by    %s%s", source.program ? source.program : "QEMU or godwit, which cannot be told", range);
+    line(s, "  written by    %s%s", source.program ? source.program : "QEMU or godwit (it cannot be determined which)", range);
     /* Sorted by what tells most: as many as fit. */
     for (unsigned i = 0; i < source.because_count && n + strlen(source.because[i]) + 2 <= GW_SCREEN_COLUMNS - INDENT; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i ? "; " : "", source.because[i]);
@@ -358,12 +358,12 @@ static void put_warnings(struct screen *s, const struct groups *g)
     if (in->error.code)
         line(s, "warning: %s", in->error.text);
     if (in->container.lacking_bytes)
-        line(s, "warning: %s of its memory never came and is shown as zeros; `godwit salvage` makes it whole",
+        line(s, "warning: %s of its memory was not received and is shown as zeros; `godwit salvage` makes it whole",
              human(in->container.lacking_bytes).text);
     if (in->multifd)
         line(s, "warning: multifd: most pages went over other channels and are not in it");
     if (in->postcopy)
-        line(s, "warning: it switched to postcopy: the devices may stand ahead of their memory");
+        line(s, "warning: it switched to postcopy: the device state may be newer than the memory");
     if (in->checkpoints)
         line(s, "warning: %u checkpoints follow; the devices are those of the first", in->checkpoints);
     if (g->undescribed)
@@ -371,7 +371,7 @@ static void put_warnings(struct screen *s, const struct groups *g)
     if (unknown_sections(in))
         line(s, "warning: %" PRIu64 " sections are not known, %s", unknown_sections(in), human(in->cause[GW_SPENT_UNKNOWN]).text);
     if (in->cause[GW_SPENT_TRAILING])
-        line(s, "warning: %s lie behind the end of the stream", human(in->cause[GW_SPENT_TRAILING]).text);
+        line(s, "warning: %s follow the end of the stream", human(in->cause[GW_SPENT_TRAILING]).text);
 }
 
 void gw_inspect_screen(const struct gw_inspect *in, const struct gw_inspect_options *o, struct gw_text *t)

@@ -34,7 +34,7 @@ static void put_source(const struct gw_inspect *in, struct gw_text *t)
     struct gw_inspect_source s;
 
     gw_inspect_source(in, &s);
-    gw_text_printf(t, "  written by    %s", s.program ? s.program : "QEMU or godwit, which cannot be told");
+    gw_text_printf(t, "  written by    %s", s.program ? s.program : "QEMU or godwit (it cannot be determined which)");
     if (*s.at_least || *s.before)
         gw_text_printf(t, "%s", s.program && !strcmp(s.program, "QEMU") ? "" : "; it looks like QEMU");
     if (*s.at_least)
@@ -180,7 +180,7 @@ static void put_ram(const struct gw_inspect *in, struct gw_text *t)
     if (in->multifd)
         gw_text_printf(t, "  multifd: most pages went over other channels\n");
     else if (!all)
-        gw_text_printf(t, "  no page is in this stream\n");
+        gw_text_printf(t, "  this stream has no pages\n");
     if (in->pages.pages)
         gw_text_printf(t, "  contents: %" PRIu64 " pages with data, %s%" PRIu64 " of them different, %" PRIu64
                           " the same as one before, %" PRIu64 " zeros; %.1f bits per byte\n",

@@ -11,12 +11,12 @@
 #define LIST_MAX  65533u     /* an ELF file has no more segments */
 #define BIOS_SEEN 0x20000ull /* of a BIOS: its end, also below 1 MiB */
 
-static const char of_device[] = "memory of a device; it lies where the guest's registers put it, if anywhere",
-                  no_type[] = "where a machine of this type has RAM is not known",
-                  no_order[] = "it is a part of the RAM; nothing in the machine says which of several of this size",
-                  plugged[] = "it is not in the RAM that the machine began with; where it was plugged in is not saved",
+static const char of_device[] = "memory of a device; its address depends on the guest's registers",
+                  no_type[] = "the memory layout of this machine type is not known",
+                  no_order[] = "it is a part of the RAM; nothing in the machine says which of several blocks of this size",
+                  plugged[] = "it was not part of the machine's initial RAM; the address where it was plugged in is not saved",
                   no_upper[] = "nothing in the machine says whether its RAM above 4 GiB begins at 4 GiB or at 1 TiB",
-                  part_told[] = "its place was told for other parts of it only";
+                  part_told[] = "its address was given only for other parts of it";
 
 struct list {
     struct gw_physical_range *ranges;
@@ -259,7 +259,7 @@ static int place_plugged(struct mapper *m)
     return r;
 }
 
-/* The machine in the box: each block at the next multiple of 1 GiB (docs/machine.md). */
+/* The built-in test machine: each block at the next multiple of 1 GiB (docs/machine.md). */
 static int place_godwit(struct mapper *m)
 {
     uint64_t at = 0;
@@ -429,7 +429,7 @@ static int check(struct mapper *m, const struct gw_physical *map)
         if (!map->left[i].device)
             return gw_fail(
                 m->err, -EINVAL, GW_BLAME_CALLER,
-                "nothing of the RAM of machine '%s' can be placed, and has to be told (NAME=ADDRESS): %s: %s",
+                "nothing of the RAM of machine '%s' can be placed: give its addresses (NAME=ADDRESS): %s: %s",
                 m->image->machine, m->image->blocks[map->left[i].block].name, map->left[i].why);
     if (!m->ram)
         return gw_fail(m->err, -EINVAL, GW_BLAME_CALLER, "machine '%s' has no block that could be its RAM",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Contents are read once, each stored page for all of its places, and known by a hash from then on. The pages themselves are walked as
- * often as somebody asks, which reads nothing but the index of the file.
+ * often as requested, which reads only the index of the file.
  */
 #include "godwit/ram_map.h"
 

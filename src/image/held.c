@@ -123,7 +123,7 @@ int gw_held_commit(struct gw_held *h, struct gw_error *err)
     if (r >= 0)
         r = far->flush(h->far, err);
     if (r < 0 && take_back(h, NULL) < 0)
-        gw_context(err, "a machine may be there all the same: do not start it while there is another one of it");
+        gw_context(err, "it may hold a machine nevertheless: do not start that while the machine exists elsewhere");
     h->committed = r >= 0;
     return r;
 }
@@ -157,9 +157,10 @@ static int look(struct gw_held *h, bool replace, struct gw_error *err)
         return gw_fail(err, -EROFS, GW_BLAME_PEER, "%.200s: the server exports it read-only", h->uri);
     if (!h->far->flushes)
         return gw_fail(err, -ENOTSUP, GW_BLAME_PEER,
-                       "%.200s: the server has no flush, without which a machine is not known to be stored safely", h->uri);
+                       "%.200s: the server does not support flush, which is needed to store a machine safely", h->uri);
     if (h->far->align > GW_HELD_BLOCK)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "%.200s: it wants blocks of at least %u bytes, %u are possible",
+        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "%.200s: the server needs blocks of at least %u bytes, at most "
+                                                     "%u are supported",
                        h->uri, h->far->align, GW_HELD_BLOCK);
     if (h->far->size < 2 * GW_HELD_BLOCK)
         return gw_fail(err, -ENOSPC, GW_BLAME_CALLER, "%.200s: it has %" PRIu64 " bytes, too few for any machine",

@@ -126,8 +126,8 @@ static int check_whole(const struct gw_image *image, const char *name, struct gw
 {
     return image->received
                ? gw_fail(err, -EBADMSG, GW_BLAME_PEER,
-                         "%s: the machine in it is not whole: %" PRIu64 " bytes of its memory never came, since its source was lost. "
-                         "`godwit salvage` takes them from what the source has kept",
+                         "%s: the machine in it is incomplete: %" PRIu64 " bytes of its memory were not received, "
+                             "because its source was lost. `godwit salvage` completes it from the source's half",
                          name, gw_image_lacking(image))
                : 0;
 }

@@ -7,7 +7,7 @@
  *
  *     parked, stream, mapped-ram, libvirt, memory  --gw_image_ops-->  writers, send, verify, diff, extract
  *
- * The head, the lists and the blobs are filled once, before anybody else sees the image, and do not change then.
+ * The head, the lists and the blobs are filled once, before other threads see the image, and do not change afterwards.
  */
 #ifndef GW_IMAGE_IMAGE_H
 #define GW_IMAGE_IMAGE_H
@@ -36,7 +36,7 @@ struct gw_image_inode {
     ino_t number;
 };
 
-/* The file that the image was opened from (origin.c). Held open: its inode is nobody else's meanwhile. */
+/* The file that the image was opened from (origin.c). Kept open so that its inode number is not reused. */
 struct gw_image_origin {
     bool known; /* false: it was no regular file */
     bool part;  /* the machine begins inside of the file: what lies before it and behind it may be something else's */
@@ -58,8 +58,8 @@ struct gw_image_ops {
     void (*close)(struct gw_image *image);
     /* Checks what lies in the file and is needed by neither of these. NULL: there is nothing. */
     int (*check)(struct gw_image *image, struct gw_error *err);
-    /* Both at once, for who goes through all of it: where kinds[i] is 0, the place in dst stays as it was. NULL: what map
-     * and read say. */
+    /* map and read in one call, for a reader of the whole image: where kinds[i] is 0, dst is unchanged. NULL: map and read are
+     * called. */
     int (*fetch)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds, uint8_t *dst,
                  struct gw_error *err);
     /* Whether all pages of group number `group` of the block (GW_IMAGE_GROUP pages) are known to be zeros. No page is read or
@@ -108,8 +108,8 @@ struct gw_image {
     char *description;
     size_t early_bytes, early_before, devices_bytes, description_bytes;
 
-    /* Of a machine whose source was lost in postcopy: of each block the pages that came, a bit each; the others are zeros for want of
-     * anything better. NULL: the machine is whole. */
+    /* For a machine whose source was lost in postcopy: for each block a bitmap of the pages received; the others read as zeros.
+     * NULL: the machine is complete. */
     uint64_t **received;
     bool awaits; /* in memory, the rest of another image, whose map this is at first: what came there need not come here */
 
@@ -167,7 +167,7 @@ void gw_image_take_runs(struct gw_image *image, const struct gw_image *from);
 void gw_image_lacks_nothing(struct gw_image *image);
 /* Bytes of memory that are lost. 0: it is whole. */
 uint64_t gw_image_lacking(const struct gw_image *image);
-/* Gives a machine that came without a description one of its sections' places and sizes. -EPROTO: where they end cannot be told. */
+/* Makes a description with the sections' offsets and sizes for a machine that came without one. -EPROTO: their ends are not known. */
 int gw_image_describe(struct gw_image *image, struct gw_error *err);
 /* Frees what the common part has, and makes it zeros. */
 void gw_image_clear(struct gw_image *image);

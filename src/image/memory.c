@@ -220,9 +220,9 @@ static int check_size(const struct gw_image *image, uint64_t bytes, struct gw_er
     if (wanted <= limit)
         return 0;
     return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL,
-                   m->limit_bytes ? "the guest has %" PRIu64 " MiB of RAM and more, %" PRIu64
+                   m->limit_bytes ? "the guest has %" PRIu64 " MiB of RAM or more; %" PRIu64
                                     " MiB are allowed (--memory-max)"
-                                  : "the guest has %" PRIu64 " MiB of RAM and more, of this host's %" PRIu64
+                                  : "the guest has %" PRIu64 " MiB of RAM or more; of this host's %" PRIu64
                                     " MiB are available: keep it in a file (--ram-folder), or allow more "
                                     "(--memory-max)",
                    wanted >> 20, limit >> 20);

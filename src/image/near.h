@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * near: bytes that are far away, so that it pays to read more of them than was asked for: in front of bytes, and bytes itself.
+ * near: a cache in front of bytes with a long access time; it reads more than was requested. It is a gw_bytes itself.
  *
- * The end and the beginning are read at once, in one access, since formats begin there; a range that is wanted soon (ahead) in one go; and a small piece, as a page
- * that a guest waits for, with what is around it (GW_NEAR_BLOCK), which is kept for its neighbours. What is large goes straight through.
- * Several threads that want the same block read it once.
+ * The beginning and the end are read together in one access, since formats have their metadata there; a range announced with
+ * `ahead` in one access; and a small piece, such as a page that a guest waits for, with the block around it (GW_NEAR_BLOCK), which
+ * is kept. Large reads are passed through. Several threads that need the same block read it once.
  *
  * Memory: GW_NEAR_BLOCKS blocks; GW_NEAR_AHEAD_BYTES, and GW_NEAR_TAIL_BYTES, at most.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * once: an image as one in which every stored page is at the first of its places only, and all other places are zeros. Whoever
- * wants to see all contents that there are reads this instead, and does not read a page again for each place that has it: a
- * file of a few kilobytes may have so many of them that they are RAM of any size.
+ * once: a view of an image in which every stored page appears at the first of its places only, and all other places are zeros. For
+ * readers that need each distinct page once: in a file of a few kilobytes one page may be at so many places that RAM of any size
+ * would have to be read.
  *
  * Memory: a bit for each page of RAM, and one for each stored page.
  * Threads: as for any image once it is made.

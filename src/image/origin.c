@@ -58,7 +58,7 @@ bool gw_image_sent(const struct gw_image *image, char *buf, size_t size)
 {
     char text[MARK_BYTES];
     ssize_t n = image->origin.known ? fgetxattr(image->origin.fd, ATTRIBUTE, text, sizeof text - 1) : -1;
-    bool sent = n >= 0 || (image->origin.known && errno == ERANGE); /* somebody else's, and longer than ours */
+    bool sent = n >= 0 || (image->origin.known && errno == ERANGE); /* a mark of another program, longer than ours */
 
     text[n < 0 ? 0 : n] = 0;
     gw_strcopy(buf, size, text);
@@ -77,7 +77,7 @@ int gw_image_mark_sent(struct gw_image *image, const char *state, const char *wh
     if (!state)
         return !fremovexattr(image->origin.fd, ATTRIBUTE) || errno == ENODATA || errno == ENOTSUP
                    ? 0
-                   : gw_fail(err, -errno, GW_BLAME_LOCAL, "the mark cannot be taken off: %s", strerror(errno));
+                   : gw_fail(err, -errno, GW_BLAME_LOCAL, "the mark cannot be removed: %s", strerror(errno));
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
     snprintf(text, sizeof text, "%s to %s at %s", state, where, when);
     return !fsetxattr(image->origin.fd, ATTRIBUTE, text, strlen(text), 0)
@@ -95,7 +95,7 @@ int gw_image_remove(struct gw_image *image, struct gw_error *err)
     if (r < 0)
         return r;
     if (o->part)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "not removed: before the machine the file has something else");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "not removed: the file has other data before the machine");
     folder = (int)(strrchr(o->path, '/') - o->path) + 1;
     r = -EEXIST;
     for (unsigned i = 0; r == -EEXIST && i < TRIES; i++) {
@@ -107,12 +107,12 @@ int gw_image_remove(struct gw_image *image, struct gw_error *err)
         r = gw_image_take_away(&o->inode, o->path, aside);
         if (r == -EEXIST && !lstat(aside, &st))
             return gw_fail(err, -ESTALE, GW_BLAME_LOCAL,
-                           "not removed: other files came in its place meanwhile; one of them is %s now", aside);
+                           "not removed: other files have replaced it; one of them is now %s", aside);
     }
     if (r >= 0 && unlink(aside) < 0)
         r = -errno;
-    return r == -ENOENT   ? gw_fail(err, r, GW_BLAME_LOCAL, "not removed: it has left its place meanwhile")
-           : r == -ESTALE ? gw_fail(err, r, GW_BLAME_LOCAL, "not removed: another file is in its place meanwhile")
+    return r == -ENOENT   ? gw_fail(err, r, GW_BLAME_LOCAL, "not removed: it was moved or removed meanwhile")
+           : r == -ESTALE ? gw_fail(err, r, GW_BLAME_LOCAL, "not removed: another file has its name now")
            : r < 0        ? gw_fail(err, r, GW_BLAME_LOCAL, "not removed: %s", strerror(-r))
                           : 0;
 }

@@ -27,7 +27,7 @@ static int check(const struct gw_image *image, const struct gw_image_other *o, s
     if (o->place >= GW_PLACES || !o->bytes || (last && o->place < last->place) ||
         (last && o->place == last->place && o->early_at < last->early_at) || (o->place > GW_PLACE_SETUP && o->early_at) ||
         o->early_at > (setup ? image->early_bytes : image->early_before) || (setup && o->early_at < image->early_before))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a live section cannot stand there (place %u behind %u)", o->place,
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a live section cannot follow there (position %u after %u)", o->place,
                        last ? last->place : 0);
     return all->count < RUNS_MAX ? 0 : gw_fail(err, -EPROTO, GW_BLAME_PEER, "more than %u live sections", RUNS_MAX);
 }

@@ -31,7 +31,7 @@ static int name_file(struct gw_image_out *out, const char *path, struct gw_error
     if (out->replace && !lstat(path, &st) && S_ISLNK(st.st_mode))
         return realpath(path, out->path) ? 0
                                          : gw_fail(err, -errno, GW_BLAME_LOCAL,
-                                                   "%s: a symbolic link that leads to no file: %s", path, strerror(errno));
+                                                   "%s: a symbolic link without a target: %s", path, strerror(errno));
     return gw_strcopy(out->path, sizeof out->path, path)
                ? 0
                : gw_fail(err, -ENAMETOOLONG, GW_BLAME_CALLER, "%.64s...: %s", path, strerror(ENAMETOOLONG));
@@ -63,7 +63,7 @@ int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, 
     out->fd = mkostemp(out->temporary, O_CLOEXEC);
     if (out->fd < 0) {
         out->temporary[0] = 0;
-        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: a file in its folder cannot be made: %s", path,
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: cannot create a file in its folder: %s", path,
                        strerror(errno));
     }
     return 0;
@@ -175,7 +175,7 @@ static int replace_any(struct gw_image_out *out)
     return r;
 }
 
-/* A file that somebody moved away, removed (its guest may run elsewhere now) or replaced stays so: names change places
+/* If the file was moved, removed (its guest may run elsewhere now) or replaced meanwhile, that is not undone: names change places
  * in one step, and change back if it was the wrong one. */
 static int replace_only(struct gw_image_out *out)
 {
@@ -190,7 +190,7 @@ static int replace_only(struct gw_image_out *out)
         r = exchange(out);
         if (r >= 0)
             return -EEXIST;
-        out->temporary[0] = 0; /* it is somebody's: better two files than none */
+        out->temporary[0] = 0; /* it is another program's file: better two files than none */
         return r;
     }
     if (!is_lacking(-r))
@@ -285,7 +285,7 @@ int gw_image_out_revert(struct gw_image_out *out, const char *aside, struct gw_e
     int r, back = 0;
 
     if (!out->placed)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: there is no file that can be taken back", out->path);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: there is no file to revert", out->path);
     if (out->far && aside)
         return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%s: what is written to a server cannot be given another name", out->path);
     if (out->far) {
@@ -305,12 +305,12 @@ int gw_image_out_revert(struct gw_image_out *out, const char *aside, struct gw_e
     if (r < 0)
         gw_fail(err, r, GW_BLAME_LOCAL, "%s: %s", out->path,
                 r == -ENOENT   ? "it was moved or removed meanwhile"
-                : r == -ESTALE ? "another file is there meanwhile"
+                : r == -ESTALE ? "another file has its name now"
                                : strerror(-r));
     else if (back < 0)
         r = gw_fail(err, back, GW_BLAME_LOCAL, "%s: %s", out->path, strerror(-back));
     if (out->before[0] && (back < 0 || (r < 0 && r != -ENOENT)))
-        gw_context(err, "what was there before is in %s", out->before);
+        gw_context(err, "the previous file is in %s", out->before);
     out->before[0] = 0;
     return r;
 }

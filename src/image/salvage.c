@@ -3,7 +3,7 @@
  * salvage: the two halves of a machine whose postcopy migration broke off, as one image.
  *
  * The half that arrived keeps all it has (devices, pages that came); the pages that it lacks are read from the other half. Nothing
- * is copied: each page is read from the half that has it when somebody asks for it.
+ * is copied: each page is read from the half that has it when it is requested.
  *
  * The other half must be the machine as it stood at the switch. What both halves have tells: it must be the same, page by page, and
  * so must the devices.
@@ -158,8 +158,8 @@ static int match_devices(struct gw_image *a, struct gw_image *b, struct gw_error
         same = !memcmp(a->early, b->early, a->early_bytes);
     return same ? 0
                 : gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                          "the machine at another moment: the state of its devices is not the one that arrived. The pages that are lacking "
-                          "must come from what was being sent");
+                          "the machine at another moment: the state of its devices is not the one that arrived. The "
+                          "missing pages must come from the machine as it was sent");
 }
 
 /* ---- what both have ------------------------------------------------------------------------------------------------- */
@@ -188,8 +188,8 @@ static int compare_chunk(struct compare *c, const struct gw_pull_chunk *chunk, s
             continue;
         if (filled != (bool)chunk->filled[i] || (filled && memcmp(p, chunk->data + (size_t)i * bytes, bytes)))
             return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                           "the machine at another moment: the page at 0x%" PRIx64 " of RAM block %s is not the one that arrived. The pages "
-                           "that are lacking must come from what was being sent",
+                           "the machine at another moment: the page at 0x%" PRIx64 " of RAM block %s is not the one "
+                               "that arrived. The missing pages must come from the machine as it was sent",
                            page * bytes, c->a->blocks[chunk->block].name);
     }
     return r;
@@ -305,7 +305,7 @@ int gw_image_salvage_sized(struct gw_image *image, struct gw_image *rest, const 
     if (r >= 0)
         r = gw_sized_in(&own, sizeof own, options, options_bytes, 0, "struct gw_salvage_options", err);
     if (r >= 0 && !image->received)
-        r = gw_fail(err, -EALREADY, GW_BLAME_CALLER, "all of the machine's memory is there: nothing is to be salvaged");
+        r = gw_fail(err, -EALREADY, GW_BLAME_CALLER, "the machine's memory is complete: there is nothing to salvage");
     if (r >= 0 && !rest->awaits)
         r = belong_together(image, rest, of_block, &own, err);
     /* What came by postcopy has none of the source's own. */
@@ -334,7 +334,7 @@ int gw_image_await(struct gw_image *rest, const struct gw_image *half, struct gw
     if (rest->format != GW_IMAGE_MEMORY || rest->block_count || rest->guest)
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the image has a machine already");
     if (!half->received)
-        return gw_fail(err, -EALREADY, GW_BLAME_CALLER, "all of the machine's memory is there: nothing is to be salvaged");
+        return gw_fail(err, -EALREADY, GW_BLAME_CALLER, "the machine's memory is complete: there is nothing to salvage");
     gw_strcopy(rest->machine, sizeof rest->machine, half->machine);
     rest->has_uuid = half->has_uuid;
     memcpy(rest->uuid, half->uuid, sizeof rest->uuid);

@@ -145,7 +145,7 @@ static int load(struct gw_shared *s, struct chunk *c, unsigned first, unsigned e
     return r;
 }
 
-/* Reads what is missing of [first, end) and nobody else reads. Under the lock, which is let go meanwhile. */
+/* Reads the missing parts of [first, end) that no other thread is reading. Called with the lock held, which is released meanwhile. */
 static int load_missing(struct gw_shared *s, struct chunk *c, unsigned first, unsigned end, struct gw_error *err)
 {
     int r = 0;
@@ -342,7 +342,7 @@ int gw_shared_new(struct gw_image *image, uint64_t cache_bytes, struct gw_shared
     bool made;
 
     if (image->format == GW_IMAGE_MEMORY)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a machine in memory is not shared: it is written to a file first");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a machine in memory cannot be shared: write it to a file first");
     s = calloc(1, sizeof *s);
     if (!s)
         return gw_nomem(err, "shared image");

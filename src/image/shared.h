@@ -5,9 +5,9 @@
  *
  *     image <-- shared: chunks of pages --< view, view, view: each an image of its own
  *
- * A chunk has up to 128 pages, and is filled in eighths: who wants one page does not wait for 128, and who goes through all of it
- * reads it in one go. Pages that turn out to be zeros are told as such. Chunks that are known to be zeros have no room. When
- * there is no room left, the chunk that nobody has used for the longest time goes.
+ * A chunk has up to 128 pages and is filled in eighths, so a read of one page does not wait for 128, and a sequential reader reads
+ * the chunk in one piece. Pages found to be zeros are returned as such. Chunks that are known to be zeros take no room. When the
+ * cache is full, the least recently used chunk is evicted.
  *
  * Memory: what gw_shared_new was given, at least four chunks; and 8 bytes for each chunk of the machine.
  * Threads: views are read by any number of threads. Nobody reads the file with the lock held.

@@ -43,7 +43,7 @@ int gw_snapshot_bytes_new(const char *disk, const char *what, struct gw_bytes **
         r = gw_qcow2_snapshot_find(s->snapshots->disk, what, &s->index, err);
     if (r >= 0 && gw_qcow2_snapshots(s->snapshots->disk, &list) && !list[s->index].state_bytes)
         r = gw_fail(err, -ENOENT, GW_BLAME_CALLER,
-                    "%s: snapshot %s has the disk alone: the machine is in that of another of its disks, if it was saved",
+                    "%s: snapshot %s has no machine state: if that was saved, it is in the snapshot of another disk",
                     disk, what);
     if (r < 0) {
         if (s)
@@ -63,7 +63,7 @@ static int check_head(struct gw_bytes *b, struct gw_error *err)
     int r = b->size < sizeof head ? 0 : gw_bytes_read(b, head, sizeof head, 0, err);
 
     if (r >= 0 && gw_load_be32(head) != GW_WIRE_MAGIC)
-        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "its state does not begin as a migration stream does");
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "its state is not a migration stream");
     return r;
 }
 

@@ -2,8 +2,8 @@
  *
  * snapshots: those inside of a disk image (godwit/snapshot.h), and the state that one of them has as bytes.
  *
- * Who changes an image gets its bitmaps in memory first, and puts them back when it is done: changes of snapshots alone leave
- * the disk as it is, so the bitmaps stay true.
+ * Before an image is changed, its bitmaps are loaded into memory, and stored again afterwards: changing snapshots does not change
+ * the contents of the disk, so the bitmaps stay valid.
  */
 #ifndef GW_IMAGE_SNAPSHOTS_H
 #define GW_IMAGE_SNAPSHOTS_H

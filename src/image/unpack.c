@@ -159,14 +159,14 @@ int gw_filter_end(struct gw_filter *f, int r, struct gw_error *err)
     gw_close_fd(&f->said);
     if (got < 0)
         return r < 0 ? r : gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: how it ended: %s", f->program, strerror(errno));
-    /* Once we had enough of it, it may have found nobody reading any more. */
+    /* If we stopped reading early, it may have failed with a broken pipe. */
     if (!status || (r < 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE))
         return r;
     if (WIFSIGNALED(status))
         snprintf(said, sizeof said, "killed by signal %d", WTERMSIG(status));
     else if (!*said)
         snprintf(said, sizeof said, "it ended with status %d", WEXITSTATUS(status));
-    if (f->unpacks && r < 0 && r != -ENODATA && r != -EPROTO) /* ours came first: it had nobody to write to */
+    if (f->unpacks && r < 0 && r != -ENODATA && r != -EPROTO) /* our error came first: we had stopped reading its output */
         return r;
     if (f->unpacks && WIFEXITED(status))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s failed: %s", f->program, said);

@@ -20,7 +20,7 @@ static int read_all(struct gw_working_set *set, int fd, struct gw_error *err)
     if (fstat(fd, &st) < 0)
         r = gw_fail(err, -errno, GW_BLAME_LOCAL, "%s", strerror(errno));
     else if (!S_ISREG(st.st_mode) || st.st_size > GW_WORKING_SET_BYTES_MAX)
-        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no working set: no file of at most %u bytes", GW_WORKING_SET_BYTES_MAX);
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "not a working set: not a file of at most %u bytes", GW_WORKING_SET_BYTES_MAX);
     if (r >= 0 && !(data = malloc((size_t)st.st_size + 1)))
         r = gw_nomem(err, "working set");
     if (r >= 0 && (n = gw_read_full(fd, data, (size_t)st.st_size, err)) < 0)

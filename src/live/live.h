@@ -81,7 +81,7 @@ struct gw_live_ops {
     int (*pending)(struct gw_live *l, bool exact, struct gw_pending *ret, struct gw_error *err);
     /* Body of a PART. 1: nothing left to send now; 0: the budget was spent. */
     int (*step)(struct gw_live *l, struct gw_writer *w, struct gw_budget *budget, struct gw_error *err);
-    /* NULL: nobody ever does. Between two steps: waits at most ns until somebody waits for something that is due; 1: somebody
+    /* NULL: this never happens. Between two steps: waits at most ns until a guest waits for something that is due; 1: a guest
      * does, and the next step begins with it. */
     int (*wait)(struct gw_live *l, uint64_t ns, struct gw_error *err);
     /* NULL: never. After a step: what is left of this section goes before anything of those behind it, whose steps wait. A
@@ -116,7 +116,7 @@ struct gw_live_ops {
     int (*discard)(struct gw_live *l, const char *name, uint64_t start, uint64_t bytes, struct gw_error *err);
     /* Nothing is discarded any more, and the machine may run. From here on load may be called by another thread. */
     int (*follow)(struct gw_live *l, struct gw_error *err);
-    /* The connection is lost: load has ended, and nobody can be asked. */
+    /* The connection is lost: load has ended, and nothing can be requested. */
     void (*hold)(struct gw_live *l);
     /* There is another one. */
     void (*again)(struct gw_live *l);

@@ -120,19 +120,20 @@ static void why_that(const struct gw_forecast_in *in, const struct gw_forecast_c
                                                                                      : &in->deflate;
 
     if (c->set.auto_converge)
-        snprintf(buf, size, "it slows the guest down, by %u %% in the end, and nothing that lets it be is enough", c->forecast.throttle);
+        snprintf(buf, size, "it slows the guest down, finally by %u %%, and no set without throttling is "
+                            "enough", c->forecast.throttle);
     else if (c->set.dirty_limit)
-        snprintf(buf, size, "it holds the vCPUs down, and nothing that lets the guest be is enough");
+        snprintf(buf, size, "it limits the vCPUs' dirty rates, and no set without throttling is enough");
     else if (c->set.downtime_limit_ns)
-        snprintf(buf, size, "what is left after each round fits into it, and nothing within the present limit is enough");
+        snprintf(buf, size, "the bytes left after each round fit into it, and no set is enough with the present limit");
     else if (c->set.xbzrle && in->xbzrle.known)
         snprintf(buf, size, "what the guest changes of a page is %.0f %% of it", in->xbzrle.ratio * 100);
     else if (c->set.xbzrle)
-        snprintf(buf, size, "it may send less of pages that change a little; how much they change is not known here");
+        snprintf(buf, size, "it may send less for pages with small changes; how much they change is not known");
     else if ((c->set.compression || c->set.compress) && codec->known)
         snprintf(buf, size, "pages shrink to %.0f %%, at %.1f us of CPU time each", codec->ratio * 100, codec->ns / 1e3);
     else if (c->set.compression || c->set.compress)
-        snprintf(buf, size, "pages may shrink; by how much is not known here");
+        snprintf(buf, size, "pages may shrink; by how much is not known");
     else
         snprintf(buf, size, "the work is shared by %u threads", GW_MIN(in->multifd_channels, in->cpus ? in->cpus : 2));
 }

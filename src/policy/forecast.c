@@ -160,7 +160,7 @@ static int check(const struct gw_forecast_in *in, struct gw_error *err)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%u measurements: at most %u are taken", in->points, GW_FORECAST_POINTS);
     if (!in->link_bytes_per_s && !in->max_bandwidth)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "nothing is known of the link: it was not measured, and there is no max-bandwidth");
+                       "the throughput of the link is not known: it was not measured, and max-bandwidth is 0");
     return 0;
 }
 

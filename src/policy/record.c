@@ -149,7 +149,7 @@ static int next_key(const char **at, char key[16], uint64_t *ret_value, struct g
     return 1;
 }
 
-/* Compares what stands after "->" with our answer; nothing there is no difference. */
+/* Compares the answer after "->" with ours; if there is none, nothing is compared. */
 static int compare(const char *rest, const char *ours, struct gw_error *err)
 {
     if (!*rest)

@@ -312,7 +312,7 @@ int gw_scan_tail(struct gw_scan *s, struct gw_error *err)
     int r = 0;
 
     if (s->tail)
-        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": device sections behind a package of them", t.base);
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": device sections after a device package", t.base);
     while (r >= 0 && more) {
         bool silent;
         size_t eof = 0;

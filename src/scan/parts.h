@@ -9,7 +9,7 @@
 
 #define GW_SCAN_TELL(s, what, arg) ((s)->v->what ? (s)->v->what((s)->opaque, arg) : 0)
 
-/* Memory that grows with the bytes that come: the length is only what somebody says. The caller frees it. */
+/* Memory that grows as the bytes arrive, since the length is not trusted. The caller frees it. */
 int gw_scan_slurp(struct gw_scan *s, uint64_t bytes, uint8_t **ret, struct gw_error *err);
 /* Everything that has come, at least n bytes unless the stream is at its end or (live) waits for us: *ret_last. */
 int gw_scan_look(struct gw_scan *s, size_t n, const uint8_t **ret, size_t *ret_have, bool *ret_last,

@@ -168,8 +168,8 @@ static int get_block(struct gw_scan *s, uint64_t *left, struct gw_error *err)
     if (r < 0)
         return r;
     if (!entry.used_bytes || entry.used_bytes % s->page_bytes)
-        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": RAM block %s has %" PRIu64 " bytes, which are no "
-                              "whole pages", at, entry.name, entry.used_bytes);
+        return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": RAM block %s has %" PRIu64 " bytes, which is not a "
+                                               "whole number of pages", at, entry.name, entry.used_bytes);
     if (block_find(s, entry.name))
         return gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": RAM block %s is listed twice", at, entry.name);
     if (s->block_count == GW_SCAN_BLOCKS_MAX)
@@ -243,9 +243,9 @@ static int get_page(struct gw_scan *s, const struct gw_ram_record *record, enum 
                                   record->at, record->name);
     }
     if (!s->last)
-        return gw_ram_record_wrong(&s->r->in, record, "it goes on with a RAM block, but none was named", err);
+        return gw_ram_record_wrong(&s->r->in, record, "it continues a RAM block, but none was named before", err);
     if (page.offset >= s->last->used_bytes)
-        return gw_ram_record_wrong(&s->r->in, record, "behind the end of its RAM block", err);
+        return gw_ram_record_wrong(&s->r->in, record, "beyond the end of its RAM block", err);
     page.block = s->last;
     page.head_bytes = (uint32_t)(gw_reader_offset(s->r) - record->at);
     r = get_payload(s, record, &page, err);

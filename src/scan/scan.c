@@ -239,7 +239,7 @@ int gw_scan_elements(struct gw_scan *s, bool *ret_tail, struct gw_error *err)
             r = get_command(s, err);
             break;
         default:
-            r = gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": 0x%02x is no element of a stream", at, *p);
+            r = gw_reader_fail(s->r, -EPROTO, err, "byte %" PRIu64 ": 0x%02x is not an element of a stream", at, *p);
         }
     }
     return r < 0 ? r : 0;

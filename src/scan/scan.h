@@ -114,7 +114,7 @@ struct gw_scan {
     void *opaque;
     struct gw_wire_head head;
     uint32_t page_bytes;
-    unsigned page_bits;   /* set by who knows it, where neither the head nor any record says it; 0: nobody does */
+    unsigned page_bits;   /* set by the caller if neither the head nor any record says it; 0: not known */
     bool mapped, ignore_shared, colo, listed;
     uint64_t host_pages;  /* from ADVISE: all sizes in use */
     int footers;          /* -1: not known yet */

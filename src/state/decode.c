@@ -224,7 +224,7 @@ static int decode_list(struct gw_walk *walk, struct gw_spot *spot)
         if (mark == GW_MARK_LIST_END)
             break;
         if (mark != GW_MARK_ELEMENT)
-            return gw_spot_fail(walk, spot, -EPROTO, GW_BLAME_PEER, "0x%02x is neither an element nor the end", mark);
+            return gw_spot_fail(walk, spot, -EPROTO, GW_BLAME_PEER, "0x%02x is neither an element nor the end mark", mark);
         if (spot->index >= f->list->max)
             return gw_spot_fail(walk, spot, -EPROTO, GW_BLAME_PEER, "more than %u elements", f->list->max);
         if (gw_txn_element(&d->txn, index, &element) < 0)

@@ -4,7 +4,7 @@
  *
  * Each piece of memory that a description leads to (the structure itself, what its pointers point at) is a region: the
  * real one, a copy that the decoder and the hooks work on, and a second copy of what it was. In the copy, pointers lead
- * to copies. Elements of lists are made new by the embedder and filled in place; nobody knows them before the commit.
+ * to copies. Elements of lists are allocated by the embedder and filled in place; they are not in a list before the commit.
  *
  * Commit: pointers in the copies become the real ones again; bytes that differ from what they were are written to the
  * real memory; lists are cleared and get their new elements; `loaded` hooks are called, innermost first. None of that

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * vmdesc_read: the description at the end of a stream (wire-format.md 3.3) as a tree, and what can be said with it of
- * sections whose contents nobody here knows: where they begin, how long they are, what their values are (values.h).
+ * sections of unknown devices: where they begin, how long they are, what their values are (values.h).
  *
  * Hostile: the text may come from anyone. Its size, depth and number of values are bounded (json.h), names are
  * printable ASCII, sizes are summed without overflow. Fields without bytes are left out, so that work on a body is

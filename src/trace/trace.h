@@ -2,7 +2,7 @@
  *
  * trace: calls for the events of trace.def: gw_trace_NAME(trace, ...).
  *
- * A NULL trace is one that nobody listens to. Arguments are evaluated in any case: nothing costly belongs there, or it
+ * A NULL trace is disabled. Arguments are evaluated in any case: nothing costly belongs there, or it
  * stands behind gw_trace_wants.
  *
  * Threads: any.

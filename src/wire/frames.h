@@ -15,9 +15,9 @@
 #include "base/endian.h"
 
 /* F(type, field, "what it is") */
-#define GW_FRAME_PING(F) F(u32, value, "comes back in the PONG")
+#define GW_FRAME_PING(F) F(u32, value, "returned in the PONG")
 #define GW_FRAME_PONG(F) F(u32, value, "that of the PING")
-#define GW_FRAME_SHUT(F) F(u32, failed, "0: the machine has come; else it has not")
+#define GW_FRAME_SHUT(F) F(u32, failed, "0: the machine was loaded; else it was not")
 #define GW_FRAME_HELLO(F)                                                                                              \
     F(u32, version, "of the extensions, now 1")                                                                        \
     F(u64, extensions, "bit 0: LOADED and COMMIT, the machine changes hands in two steps")

@@ -66,7 +66,7 @@ static int check_pages(struct gw_in *in, const uint8_t *head, uint32_t page_byte
                           "set the same on both sides",
                           gw_in_offset(in), gw_packet_coding_name(p->flags), gw_packet_coding_name(coding));
     if (p->pages && (coded ? !p->bytes || p->bytes > GW_PACKET_CODED_MAX : p->bytes != (uint64_t)p->pages * page_bytes))
-        return wrong(in, -EPROTO, "so many bytes cannot be its contents", p->bytes, err);
+        return wrong(in, -EPROTO, "its number of content bytes is out of range", p->bytes, err);
     if (!head[NAME_AT] || !memchr(head + NAME_AT, 0, sizeof p->name))
         return wrong(in, -EPROTO, "the name of its block is empty or does not end", head[NAME_AT], err);
     memcpy(p->name, head + NAME_AT, sizeof p->name);

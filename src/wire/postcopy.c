@@ -51,7 +51,8 @@ int gw_advise_get(struct gw_in *in, uint16_t bytes, struct gw_wire_advise *ret, 
 
     if (!bytes)
         return gw_in_fail(in, -ENOTSUP, err,
-                          "the source means to let only its dirty bitmaps follow the machine, which a machine at rest cannot take: "
+                          "the source would send dirty bitmaps after the switch to postcopy, which a machine at rest "
+                          "cannot receive: "
                           "turn its capability postcopy-ram on as well, or dirty-bitmaps off");
     if (bytes != GW_ADVISE_BYTES)
         return gw_in_fail(in, -EPROTO, err, "it has %u bytes instead of %u", bytes, GW_ADVISE_BYTES);

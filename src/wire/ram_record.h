@@ -49,7 +49,7 @@ int gw_ram_word_get(struct gw_in *in, uint32_t page_bytes, struct gw_ram_record 
 int gw_ram_record_get(struct gw_in *in, uint32_t page_bytes, struct gw_ram_record *ret, struct gw_error *err);
 /* -EPROTO with what is wrong about a record. */
 int gw_ram_record_wrong(struct gw_in *in, const struct gw_ram_record *record, const char *what, struct gw_error *err);
-/* Lengths of what stands behind the head of a coded page: XBZRLE's encoding byte and u16, COMPRESS's u32. */
+/* Lengths of the fields after the header of an encoded page: XBZRLE's encoding byte and u16, COMPRESS's u32. */
 void gw_ram_put_xbzrle(struct gw_out *out, uint16_t bytes);
 void gw_ram_put_compressed(struct gw_out *out, uint32_t bytes);
 /* Of a record of these two kinds; bounded by what a page can need. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * section: what stands around the body of every section, and the description behind EOF (docs/wire-format.md 3, 5).
+ * section: headers and footers of sections, and the description after EOF (docs/wire-format.md 3, 5).
  */
 #ifndef GW_WIRE_SECTION_H
 #define GW_WIRE_SECTION_H

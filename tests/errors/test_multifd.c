@@ -117,7 +117,7 @@ static const struct script scripts[] = {
     {"room", "multifd-10.0", "m01", NULL, 2, PACKET(12, 129), .told = "it has room for more pages than a packet has (0x81)"},
     {"count", "multifd-10.0", "m01", NULL, 2, PACKET(16, UINT32_MAX), .told = "it has more pages than a packet has"},
     {"zeros", "multifd-10.0", "m01", NULL, 2, PACKET(32, UINT32_MAX), .told = "it has more pages than a packet has"},
-    {"bytes", "multifd-10.0", "m01", NULL, 2, PACKET(20, 8191), .told = "so many bytes cannot be its contents (0x1fff)"},
+    {"bytes", "multifd-10.0", "m01", NULL, 2, PACKET(20, 8191), .told = "its number of content bytes is out of range (0x1fff)"},
     {"no name", "multifd-10.0", "m01", NULL, 2, PACKET(64, 0), .told = "the name of its block is empty or does not end"},
     {"block", "multifd-10.0", "m01", NULL, 2, PACKET(64, 0x71000000), .told = "no RAM block is called q"},
     {"offset", "multifd-10.0", "m01", NULL, 2, PACKET(320, 1), .told = "offset 0x100011000 is beyond RAM block r (0x1000000 bytes)"},
@@ -130,7 +130,8 @@ static const struct script scripts[] = {
     {"zlib to zstd", "multifd-zlib-10.0", "m01", "zstd", 2, .told = "multifd-compression is zlib at the source and zstd here"},
     {"not zlib", "multifd-zlib-10.0", "m01", "zlib", 2, {0, 2752, 0}, .told = "page channel 0: multifd packet at byte 1344: zlib: "},
     {"not zstd", "multifd-zstd-10.0", "m01", "zstd", 2, {0, 2752, 0}, .told = "page channel 0: multifd packet at byte 1344: zstd: "},
-    {"too much", "multifd-zlib-10.0", "m01", "zlib", 2, PACKET(20, MIB + 1), .told = "so many bytes cannot be its contents (0x100001)"},
+    {"too much", "multifd-zlib-10.0", "m01", "zlib", 2, PACKET(20, MIB + 1), .told = "its number of content bytes is "
+        "out of range (0x100001)"},
 };
 
 static struct rig_bytes stream_of(const char *capture, unsigned i)

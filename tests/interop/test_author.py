@@ -13,7 +13,7 @@ from harness import DEADLINE_S, PAGE, SLOW, Case, built, wait_until, write_file 
 from versions import VERSIONS, has_mapped_ram  # noqa: E402
 
 MEMORY = 16 << 20
-UNKNOWN = "QEMU or godwit, which cannot be told"
+UNKNOWN = r"QEMU or godwit \(it cannot be determined which\)"
 
 
 class Author(Case):
@@ -46,7 +46,7 @@ class Author(Case):
         self.godwit("send", "--force", parked, "file:" + sent)
         for made in (stream, sent):
             self.says(made, *(("godwit", "zero pages come ahead of other pages, batch by batch") if order else ("unknown",)))
-        self.says(parked, "godwit", "it lies in a parked file")
+        self.says(parked, "godwit", "it is in a parked file")
         self.says(mapped, "unknown")
 
     def of_qemu(self, version):

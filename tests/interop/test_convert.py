@@ -222,7 +222,7 @@ class Convert(Files):
         p.send_signal(number)
         os.kill(int(pid), number)  # a terminal sends it to both
         self.assertEqual(p.wait(DEADLINE_S * SLOW), 1)
-        self.assertIn("interrupted; nothing was left there", p.stderr.read().decode())
+        self.assertIn("interrupted; no file was left", p.stderr.read().decode())
         p.stderr.close()
         self.assertEqual(read_file(old), b"old")
         self.assertFalse([n for n in os.listdir(self.folder) if ".partial." in n])
@@ -245,7 +245,7 @@ class Convert(Files):
             with self.subTest(number):
                 p = self.stalled(number)
                 self.assertEqual(p.wait(DEADLINE_S * SLOW), 1)
-                self.assertEqual(p.stderr.read(), b"godwit convert: -: interrupted; what went out is not whole\n")
+                self.assertEqual(p.stderr.read(), b"godwit convert: -: interrupted; the output is incomplete\n")
 
     def test_nohup(self):
         p = self.stalled(signal.SIGHUP, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))

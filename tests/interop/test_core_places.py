@@ -256,7 +256,7 @@ class Places(Case):
         """Two of one size that never ran."""
         vm = self.start("10.0", "pc-q35-10.0", args=backend("a", 32) + backend("b", 32) + nodes("b", "a"), run=False)
         p = self.extract(self.stream(vm), status=1)
-        self.assertIn("which of several of this size", p.stderr)
+        self.assertIn("which of several blocks of this size", p.stderr)
         self.assertIn("NAME=ADDRESS", p.stderr)
         self.assertFalse(os.path.exists(self.core))
 

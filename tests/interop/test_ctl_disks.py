@@ -257,7 +257,7 @@ class Refused(Disks):
         self.assertIn("--destination", p.stderr)
         self.source.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "postcopy-ram", "state": False}])
         other = self.qemu(self.version, "other", args=["-qmp", "unix:%s,server=on,wait=off" % self.path("other.ctl")])
-        self.assertIn("waits for no migration", self.end(self.ctl(target="other.ctl"), 1))
+        self.assertIn("is not waiting for a migration", self.end(self.ctl(target="other.ctl"), 1))
         other.close()
         self.target.qmp.command("nbd-server-start", addr={"type": "unix", "data": {"path": self.path("other.nbd")}})
         self.assertIn("nbd-server-start", self.end(self.ctl(), 1))

@@ -41,8 +41,8 @@ class Report(Case):
             self.assertEqual(rows["ram." + key].split()[0], str(info["ram"][key]))
         for key in "total-time", "downtime", "setup-time":
             self.assertEqual(rows[key].split()[0], str(info[key]))
-        for text in ("it stood still for", "an <old> machine: QEMU " + self.version, "The source was asked every 20 to 200 ms",
-                     "the source does not tell the causes" if info["downtime"] else "Not known.",
+        for text in ("it was stopped for", "an <old> machine: QEMU " + self.version, "The source was polled every 20 to 200 ms",
+                     "the source does not report the causes" if info["downtime"] else "Not known.",
                      "Rounds over memory %d converged" % info["ram"]["dirty-sync-count"], "downtime-limit 300 ms"):
             self.assertIn(text, words)
         self.assertTrue(any(re.fullmatch(r"\d+(-\d+)?", r or "") for r in rows))
@@ -58,7 +58,7 @@ class Report(Case):
         page, info, words, rows = self.migrate("unix:" + self.path("nobody"), 1)
         self.assertEqual((info["status"], rows["status"]), ("failed", "failed"))
         self.assertIn("Migration failed after", words)
-        self.assertIn(info.get("error-desc", "the source does not say why"), words)
+        self.assertIn(info.get("error-desc", "the source does not give the reason"), words)
         self.assertIn("The machine here is now running .", words)
 
 

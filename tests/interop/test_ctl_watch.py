@@ -135,7 +135,7 @@ class Beside:
         terminal.wait(rb"\ractive  \d+%[^\x1b]*\x1b")
         p.send_signal(signal.SIGINT)
         self.end(p, 1)
-        terminal.wait(rb"left alone")
+        terminal.wait(rb"no longer waiting")
         self.assertLessEqual(max(len(line) for line in terminal.lines() if line.startswith("active")), 39)
         self.assertEqual(vm.migration()["status"], "active")  # it was somebody else's
 
@@ -144,7 +144,7 @@ class Beside:
         self.assertIn("has had no migration", self.ctl(path, "wait", status=1).stderr)
         vm.qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 17})
         vm.qmp.command("migrate", uri=NOWHERE)
-        self.assertRegex(self.ctl_within(path, "wait", status=1).stderr, r"still (setup|active) after \d.* m?s, and goes on")
+        self.assertRegex(self.ctl_within(path, "wait", status=1).stderr, r"still (setup|active) after \d.* m?s, and continues")
         p = self.start(path, "wait")
         vm.qmp.command("migrate_cancel")
         self.assertRegex(self.end(p, 1)[1], r"\Agodwit ctl: wait: cancelled; the machine here is running\n\Z")
@@ -222,9 +222,9 @@ class OfQemu(Beside):
         holder = self.hold(path)
         waiting = [self.start(path, "status", "--json") for _ in range(5)]
         for p in waiting:
-            self.assertRegex(p.stderr.readline().decode(), r"\Agodwit ctl: .*m\.ctl: the monitor does not greet: another client holds it; waiting")
+            self.assertRegex(p.stderr.readline().decode(), r"\Agodwit ctl: .*m\.ctl: no greeting: the monitor is in use by another client; waiting")
         self.assertRegex(self.ctl(path, "stop", "--timeout", "0.3", "--quiet", status=1).stderr,
-                         r"\Agodwit ctl: monitor: .*m\.ctl: no greeting for 0\.3 s: another client holds the monitor")
+                         r"\Agodwit ctl: monitor: .*m\.ctl: no greeting for 0\.3 s: the monitor is in use by another client")
         p = waiting.pop()
         p.send_signal(signal.SIGINT)
         self.assertIn("interrupted", self.end(p, 1)[1])
@@ -239,7 +239,7 @@ class OfQemu(Beside):
         vm, path = self.machine()
         holder = self.hold(self.second)
         p = self.start(path, "plan", "tcp:127.0.0.1:1", "--bandwidth", "119M", "--destination", self.second, "--json")
-        self.assertIn("n.ctl: the monitor does not greet", p.stderr.readline().decode())
+        self.assertIn("n.ctl: no greeting", p.stderr.readline().decode())
         holder.close()
         self.end(p, 0)
 

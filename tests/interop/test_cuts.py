@@ -50,7 +50,7 @@ class Cuts(Case):
         cutter.start()
         self.assertEqual(p.wait_exit(), 1, p.text())
         cutter.end()
-        self.assertIn("not removed: another file is in its place meanwhile", p.text())
+        self.assertIn("not removed: another file has its name now", p.text())
         there.wait_state("running")
         self.assertEqual(read_file(first), parked)
         subprocess.run([built("cli/godwit"), "verify", "--quiet", first], check=True)

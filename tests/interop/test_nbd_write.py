@@ -186,7 +186,7 @@ class Refused(Writing):
     def test_what_it_is_read_from(self):
         server = self.export()
         self.arrive(server)
-        self.assertIn("is read from there", self.godwit("convert", server.uri, server.uri, "--format", "parked", "--force", status=1))
+        self.assertIn("is read from", self.godwit("convert", server.uri, server.uri, "--format", "parked", "--force", status=1))
         self.godwit("verify", server.uri, "--quiet")
 
     def test_read_only(self):
@@ -283,7 +283,7 @@ class Failing(Writing):
             self.exits(receive, 1)
             self.assertRegex(receive.text(), r"what came of the machine is in nbd\+unix:.*, and lacks \d+ bytes of memory")
             self.assertTrue(json.loads(self.godwit("inspect", "--json", server.uri))["lacking_bytes"])
-            self.assertIn("bytes of its memory never came", self.godwit("send", server.uri, self.unix("nobody"), status=1))
+            self.assertIn("bytes of its memory were not received", self.godwit("send", server.uri, self.unix("nobody"), status=1))
 
     def test_nobody_there(self):
         uri = "nbd+unix:///?socket=" + self.path("nobody")
@@ -292,7 +292,7 @@ class Failing(Writing):
     def test_two_at_once(self):
         server = self.export()
         self.receive_at(self.unix("a"), server.uri)
-        self.assertIn("another receive waits", self.godwit("receive", self.unix("b"), "--output", server.uri, status=1))
+        self.assertIn("another receive is waiting", self.godwit("receive", self.unix("b"), "--output", server.uri, status=1))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class Offset(Case):
         self.cli("convert", file, self.path("parked"), "--format", "parked")
         self.assertIn("no difference", self.cli("diff", file, self.path("parked")))
         self.arrives(file)
-        self.assertIn("that is the file", self.cli("send", file, "file:" + self.path("file"), "--force", code=1))
+        self.assertIn("this is the file", self.cli("send", file, "file:" + self.path("file"), "--force", code=1))
 
     def test_stream(self):
         file = self.written()

@@ -49,15 +49,15 @@ class Options(Case):
                            (["send", m, "unix:" + out, "--capability", "events=maybe"], "--capability 'events=maybe'"),
                            (["convert", m, out, "--into", "x"], "surplus argument '%s'" % out),
                            (["convert", m, "--into", "x"], "--snapshot is missing"),
-                           (["convert", m, "--into", "x", "--snapshot", "a", "--force"], "--force does not go with --into"),
+                           (["convert", m, "--into", "x", "--snapshot", "a", "--force"], "--force cannot be used with --into"),
                            (["snapshot", "list"], "list: DISK is missing"), (["snapshot", "delete", m], "delete: SNAPSHOT is missing"),
                            (["snapshot", "delete", m, "a", "--json"], "delete has no option --json"), (["snapshot", "make", m], "no command 'make'"),
-                           (["send", m, "unix:" + out, "--snapshot", "a", "--remove"], "--remove does not go with --snapshot"),
-                           (["inspect", "--snapshot", "a", "--against", m, m], "--snapshot does not go with --against"),
-                           (["extract", m, "--ram", out, "--xml", out], "--xml does not go with --ram"),
+                           (["send", m, "unix:" + out, "--snapshot", "a", "--remove"], "--remove cannot be used with --snapshot"),
+                           (["inspect", "--snapshot", "a", "--against", m, m], "--snapshot cannot be used with --against"),
+                           (["extract", m, "--ram", out, "--xml", out], "--xml cannot be used with --ram"),
                            (["extract", m, "--elf", out, "--place", "ram"], "godwit extract: --place 'ram'"),
                            (["extract", m, "--ram", out, "--place", "ram=1"], "--place goes with --elf only"),
-                           (["inspect", "--ram", "--against", m, m], "--ram does not go with --against"),
+                           (["inspect", "--ram", "--against", m, m], "--ram cannot be used with --against"),
                            (["schema", "check", "--all", m, m], "no option --all"), (["schema", "explain", m], "explain: INTO is missing")):
             with self.subTest(argv):
                 r = self.godwit(*argv, status=2)

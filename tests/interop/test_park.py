@@ -16,7 +16,7 @@ from places import has_ipv6, wait_listening  # noqa: E402
 
 SIZE = 16 << 20
 RAM = pattern(SIZE, seed=9)
-UNHEARD = "the source does not wait until its machine is parked: its capability return-path makes it wait"
+UNHEARD = "the source does not wait until its machine is parked; turn its capability return-path on for that"
 SLOW_LINK = {"max-bandwidth": 1 << 17}  # two minutes, of which the tests need a few seconds
 
 
@@ -126,7 +126,7 @@ class Journey(Parks):
                     self.assertIsNone(rx.seen("parked"))
                     self.assertTrue(rx.seen("snapshot")["machine"].startswith("pc-q35"))
                 else:
-                    self.assertRegex(rx.text(), "a snapshot of .* is in .*; the guest itself runs on at its source")
+                    self.assertRegex(rx.text(), "a snapshot of .* is in .*; the guest keeps running at its source")
                 r = subprocess.run([built("cli/godwit"), "verify", out], capture_output=True, text=True)
                 self.assertEqual(r.returncode, 0, r.stdout)
 
@@ -151,7 +151,7 @@ class Journey(Parks):
         write_file(self.out("guest"), b"another guest")
         os.kill(dst.process.pid, signal.SIGCONT)
         self.assertEqual(tx.wait_exit(), 1)
-        self.assertIn("not removed: another file is in its place meanwhile", tx.text())
+        self.assertIn("not removed: another file has its name now", tx.text())
         dst.wait()
         with open(self.out("guest"), "rb") as f:
             self.assertEqual(f.read(), b"another guest")
@@ -335,7 +335,7 @@ class Trouble(Parks):
             src.wait()
             self.assertEqual(rx.wait_exit(), 1, rx.text())
             rx.wait_event("notice", text=UNHEARD)
-            self.assertIn("the source believes that its machine has gone: `cont` there lets it go on: ", rx.text())
+            self.assertIn("the source considers its machine migrated: `cont` there resumes it: ", rx.text())
             self.assertIn("File exists", rx.text())
             src.wait_state("postmigrate")
             src.qmp.command("cont")
@@ -350,7 +350,7 @@ class Trouble(Parks):
         """A guest with more than is allowed goes on where it is."""
         for more in ([], ["--ram-folder", self.folder]):
             rx, src = self.start("10.0", "--memory-max", "15M", *more)
-            self.wait_refused(rx, src, "16 MiB of RAM and more, 15 MiB are allowed (--memory-max)")
+            self.wait_refused(rx, src, "16 MiB of RAM or more; 15 MiB are allowed (--memory-max)")
         rx, src = self.start("10.0", "--memory-max", "16M")
         self.assertEqual(rx.wait_exit(), 0, rx.text())
 
@@ -371,7 +371,7 @@ class Trouble(Parks):
             r = subprocess.run([built("cli/godwit"), "receive", "unix:" + self.path("other"), "--output", name, "--force"],
                                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S * SLOW)
             self.assertEqual(r.returncode, 1)
-            self.assertIn("another receive waits for a guest under this name", r.stderr)
+            self.assertIn("another receive is waiting for a guest with this file name", r.stderr)
         other = self.receive("unix:" + self.path("other"), "--output", self.out("guest2"))
         other.wait_event("listening")
         for rx in first, other:
@@ -444,7 +444,7 @@ class Trouble(Parks):
     def test_no_place_for_the_file(self):
         for output, why in ((self.path("none/guest"), "No such file"), (self.path("x" * 250), "File name too long"),
                             (self.path("/".join(["y" * 200] * 30)), "File name too long"), (self.out() + "/", "not the name"),
-                            (self.out(), "not a file"), ("/proc/guest", "cannot be made")):
+                            (self.out(), "not a file"), ("/proc/guest", "cannot create a file")):
             with self.subTest(why):
                 self.assertIn(why, self.refused(1, output=output))
                 self.assertIn(why, self.refused(1, "--force", "--format", "stream", output=output))

@@ -156,7 +156,7 @@ class Undone(Case):
         write_file(self.file(".other"), b"another")
         os.rename(self.file(".other"), self.file())
         self.between.there.sendall(ABORT)
-        self.ended("another file is there meanwhile")
+        self.ended("another file has its name now")
         self.assert_files(guest=b"another")
 
     def test_a_plain_source_that_goes(self):

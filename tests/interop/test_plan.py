@@ -44,7 +44,7 @@ class Plan(Case):
         self.assertEqual(never["forecast"]["converges"], "no")
         ever = self.plan(control, "--bandwidth", "10G", "--parameter", "max-bandwidth=0", "--parameter", "downtime-limit=2000")
         self.assertEqual(ever["forecast"]["converges"], "yes")
-        self.assertIn("how many pages are zeros", ever["unknown"])
+        self.assertIn("the share of zero pages", ever["unknown"])
         # A migration tells what its first pass found.
         self.ctl(control, "param", "max-bandwidth=0", "downtime-limit=2000")
         target = Guest(self, version, "target", incoming="unix:" + self.path("m"))
@@ -54,7 +54,7 @@ class Plan(Case):
         self.assertEqual(self.ctl(control, "qmp", "query-status").returncode, 0)
         self.ctl(control, "cont")  # two of them now, for this
         known = self.plan(control, status=(0, 3, 5))
-        self.assertNotIn("how many pages are zeros", known["unknown"])
+        self.assertNotIn("the share of zero pages", known["unknown"])
         self.assertEqual(known["measured"]["link-from"], "what the last migration measured")
 
 

@@ -167,7 +167,7 @@ class Lost(Arriving):
                 for command in (["send", path, self.unix("nobody")], ["verify", path], ["convert", path, self.path("x"), "--format", "parked"]):
                     run = self.command(command[0] + version, *command)
                     self.assertEqual(run.wait_exit() != 0, True)
-                    self.assertIn("%d bytes of its memory never came" % lacking, run.text())
+                    self.assertIn("%d bytes of its memory were not received" % lacking, run.text())
                     self.assertIn("godwit salvage", run.text())
 
     def test_what_lies_there_stays(self):
@@ -250,7 +250,7 @@ class Again(Arriving):
         uri, source, receive = self.begin("10.0")
         receive.process.send_signal(signal.SIGINT)
         self.assertEqual(receive.wait_exit(), 1)
-        self.assertIn("interrupted while the source was waited for", receive.text())
+        self.assertIn("interrupted while waiting for the source", receive.text())
         self.assertTrue(self.inspect(self.path("parked10.0.incomplete"))["lacking_bytes"])
         self.assertEqual(source.migration()["status"], "postcopy-paused")
 
@@ -264,7 +264,7 @@ class Again(Arriving):
     def test_in_time(self):
         uri, source, receive = self.begin("10.0", "--recovery-wait", "0.1")
         self.assertEqual(receive.wait_exit(), 1)
-        self.assertIn("did not come again in time", receive.text())
+        self.assertIn("did not reconnect in time", receive.text())
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ class File(Recovery):
             with self.failing_as("QEMU %s, cut %d at %s" % (version, n, cut)):
                 self.exits(send, 1)
                 cutter.end()
-                self.assertIn("`godwit send --resume` with the same file goes on", send.text())
+                self.assertIn("`godwit send --resume` with the same file resumes it", send.text())
                 wait_until("it saw that", lambda: self.recovering(target))
         self.paused_there(target)
         self.exits(self.command("last" + version, "send", path, self.listens_again(target, "last" + version), "--resume"))

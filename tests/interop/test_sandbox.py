@@ -172,19 +172,19 @@ class Sandbox(Case):
         mine = shutil.copy(guest, os.path.join(shut, "mine"))
         os.chown(mine, pwd.getpwnam(USER).pw_uid, -1)
         for words, argv in (
-                ("cannot be made", ["receive", at, "-o", os.path.join(shut, "x")]),
+                ("cannot create a file", ["receive", at, "-o", os.path.join(shut, "x")]),
                 ("sticky bit", ["receive", at, "-o", theirs, "--force"]),
                 ("cannot be made", ["receive", at, "-o", os.path.join(own, "x"), "--ram-folder", shut]),
                 ("could not be marked as sent", ["send", guest, at]),
                 ("may not change this folder", ["send", mine, at, "--remove"]),
-                ("cannot be made", ["send", mine, "file:" + os.path.join(shut, "out")])):
+                ("cannot create a file", ["send", mine, "file:" + os.path.join(shut, "out")])):
             with self.subTest(argv):
                 r = self.godwit(*argv, "--user", USER)
                 self.assertEqual(r.returncode, 1, r.stdout)
                 self.assertIn(words, r.stderr)
                 self.assertNotIn("listening", r.stderr)
         self.assertIn("no such user", self.godwit("send", guest, at, "--user", "no such").stderr)
-        self.assertIn("that is root", self.godwit("send", guest, at, "--user", "root").stderr)
+        self.assertIn("this is root", self.godwit("send", guest, at, "--user", "root").stderr)
 
     def test_a_command_of_the_user(self):
         user, guest = self.root(), self.parked()

@@ -39,7 +39,7 @@ class Files(Case):
         self.assertEqual(read_file(self.guest), self.bytes)
 
     def test_not_over_itself(self):
-        why = "that is the file that is to be sent"
+        why = "this is the file to be sent"
         os.symlink("guest", self.out("soft"))
         os.link(self.guest, self.out("hard"))
         for name in ("guest", "soft", "hard"):
@@ -94,8 +94,8 @@ class Files(Case):
 
     def kept(self, uri, **options):
         r = self.godwit("send", self.guest, uri, "--remove", "--force", status=1, **options)
-        self.assertEqual(r.stderr, "godwit send: %s: not removed: %s took all of it, but cannot say whether the machine runs "
-                         "there: look, and remove the file yourself\n" % (self.guest, uri))
+        self.assertEqual(r.stderr, "godwit send: %s: not removed: %s received all of it, but cannot confirm that the machine runs "
+                         "there: check, and remove the file yourself\n" % (self.guest, uri))
         self.assertEqual(read_file(self.guest), self.bytes)
 
     def test_remove_needs_an_answer(self):
@@ -128,7 +128,7 @@ class Files(Case):
         try:
             r = self.godwit("send", self.guest, "file:" + self.path("there"), "--remove", status=1)
             self.assertIn("not removed: ", r.stderr)
-            self.assertIn("do not start it twice", r.stdout)
+            self.assertIn("do not start it a second time", r.stdout)
         finally:
             os.chmod(self.path("d"), 0o700)
             subprocess.run(["umount", self.guest], capture_output=True)

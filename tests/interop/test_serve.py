@@ -174,10 +174,10 @@ class Failures(Serve):
         target.wait()
         serve = self.serve(path, self.unix("n"))
         self.exits(serve, 1)
-        self.assertIn("--force starts them all the same", serve.text())
+        self.assertIn("--force starts them anyway", serve.text())
         serve = self.serve(path, "--listen", "tcp:0.0.0.0:0")
         self.exits(serve, 1)
-        self.assertIn("from other hosts", serve.text())
+        self.assertIn("on other hosts", serve.text())
         for arguments in ((path,), (), (path, self.unix("n"), "--running", "--paused"), (path, self.unix("n"), "--cache", "0")):
             self.exits(self.command("serve", "serve", *arguments), 2)
 

@@ -60,7 +60,7 @@ static void add_all(struct gw_report *r)
     r->server = strdup("godwit 0.1.0");
     r->to = strdup("tcp:host-b.example:4444");
     r->when = strdup("2026-01-01 12:00:00 UTC");
-    gw_report_split_add(&r->downtime_us, "the machine came to a stop", 1200);
+    gw_report_split_add(&r->downtime_us, "stopping the machine", 1200);
     gw_report_split_add(&r->downtime_us, "last pages sent", 12800);
     gw_report_split_add(&r->downtime_us, "device states sent", 6000);
     gw_report_split_add(&r->pages, "as they are", 400000);

@@ -56,7 +56,7 @@ class Form(Inspect):
         said = self.words(self.page("pc")[1])
         told = json.loads(self.godwit("inspect", "--json", os.path.join(GOLDEN, CASES["pc"])))
         for words in ("Machine %s with 16.5 MiB of RAM" % told["machine"], "Devices %d " % len(told["devices"]), "Map of RAM", "pc.bios 256 KiB",
-                      "A square is 4.00 KiB", "How dense the pages are", "Where the bytes go", "Compressed with gzip"):
+                      "A square is 4.00 KiB", "Entropy of the pages", "Where the bytes go", "Compressed with gzip"):
             self.assertIn(words, said)
         said = self.words(self.page("parked")[1])
         self.assertIn("20.0 KiB shared by pages", said)

@@ -74,7 +74,7 @@ class Form(Report):
 
     def test_figures(self):
         said = self.words(xml.etree.ElementTree.fromstring(self.sample("some")[1]))
-        for words in ("Migrated a machine of 2.00 GiB in 5.4 s", "it stood still for 20 ms", "Rounds over memory 7 converged", "limit 300 ms",
+        for words in ("Migrated a machine of 2.00 GiB in 5.4 s", "it was stopped for 20 ms", "Rounds over memory 7 converged", "limit 300 ms",
                       "db-prod-7: godwit 0.1.0 to tcp:host-b.example:4444", "last pages sent 13 ms 64 %", "400000 67 %", "123456789 bytes (118 MiB)",
                       "multifd on (capability)", "2.00 GiB at the start, 401 KiB when round 7 began.", "Made up.", "Nothing is missing."):
             self.assertIn(words, said)
@@ -83,7 +83,7 @@ class Form(Report):
 
     def test_prediction(self):
         root = xml.etree.ElementTree.fromstring(self.sample("forecast")[1])
-        self.assertIn("Prediction and fact predicted happened happened / predicted Total time 5.0 s 5.4 s 1.08 Downtime 25 ms 20 ms 0.80 "
+        self.assertIn("Prediction and result predicted happened happened / predicted Total time 5.0 s 5.4 s 1.08 Downtime 25 ms 20 ms 0.80 "
                       "Sent not said 2.63 GiB Rounds 6 7 1.17", self.words(root))
 
     def test_few_rounds(self):

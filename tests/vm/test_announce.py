@@ -205,16 +205,16 @@ class Announce(Case):
         fcntl.ioctl(held, 0x400454ca, struct.pack("16sH22x", b"tap0", 0x1002))
         for nic, status, why in (
                 ("tap=tap0,mac=" + MAC, 1, "tap tap0: another program has it open"),
-                ("tap=va,mac=" + MAC, 1, "tap va: it is no tap device"),
+                ("tap=va,mac=" + MAC, 1, "tap va: it is not a tap device"),
                 ("tap=tap9,mac=" + MAC, 1, "tap tap9: this host has no such interface"),
-                ("interface=lo,mac=" + MAC, 1, "interface lo is not an Ethernet"),
+                ("interface=lo,mac=" + MAC, 1, "interface lo is not Ethernet"),
                 ("fd=0,mac=" + MAC, 1, "descriptor 0 is not a tap device"),
                 ("interface=va,mac=53:54:00:12:34:56", 1, "is not the address of one card"),
                 ("interface=va", 2, "mac= is needed"),
                 ("mac=" + MAC, 2, "tap=, interface= or fd= is needed"),
                 ("interface=va,mac=52:54:00:12:34:5g", 2, "an address is expected"),
-                ("interface=va,tap=tap0,mac=" + MAC, 2, "one of tap=, interface= and fd= is enough"),
-                ("bridge=br0", 2, "not understood")):
+                ("interface=va,tap=tap0,mac=" + MAC, 2, "only one of tap=, interface= and fd= can be given"),
+                ("bridge=br0", 2, "unknown key")):
             r = subprocess.run([with_machine(), "vm", "--memory", "8M", "--accel", "unicorn", "--serial", "null", "--nic", nic],
                                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S * SLOW)
             self.assertEqual((r.returncode, why in r.stderr), (status, True), r.stderr)

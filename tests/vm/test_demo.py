@@ -62,7 +62,7 @@ class Demo(Case):
         pids, folder = self.machines(p, 2)
         out, err = p.communicate(timeout=DEADLINE_S * SLOW)
         self.assertEqual((p.returncode, err), (0, ""), out)
-        self.assertIn("every byte is right", out)
+        self.assertIn("the guest found no wrong byte", out)
         self.gone(pids, folder)
 
     def test_ended_by_a_signal(self):
@@ -74,7 +74,7 @@ class Demo(Case):
                 p.send_signal(number)
                 out, err = p.communicate(timeout=DEADLINE_S * SLOW)
                 self.assertEqual((p.returncode, err),
-                                 (1, "godwit demo: ended by a signal; its machines are gone, and nothing is left\n"))
+                                 (1, "godwit demo: ended by a signal; its machines were ended and its files removed\n"))
                 self.gone(pids, folder)
 
     def test_ended_while_it_moves(self):
@@ -91,7 +91,7 @@ class Demo(Case):
         p.send_signal(signal.SIGINT)
         out, err = p.communicate(timeout=DEADLINE_S * SLOW)
         self.assertEqual(p.returncode, 1, out)
-        self.assertIn("nothing is left", err)
+        self.assertIn("files removed", err)
         self.gone(pids, folder)
 
     def test_ctrl_c_is_for_the_demo_alone(self):

@@ -72,7 +72,7 @@ class Plan(Case):
         self.assertEqual(doc["forecast"]["converges"], "no")
         self.assertEqual(doc["forecast"]["certainty"], 0)
         self.assertNotIn("probe-error", doc["measured"])  # nobody said that a godwit is there
-        self.assertIn("what the link carries: max-bandwidth is taken for it", doc["unknown"])
+        self.assertIn("the throughput of the link: max-bandwidth is assumed", doc["unknown"])
         text = self.ctl(box, "plan", "tcp:127.0.0.1:1", "--measure", "0.5", "--parameter", "max-bandwidth=1", status=3).stdout
         self.assertRegex(text, r"(?m)^converges   no: in 0 of 100")
 

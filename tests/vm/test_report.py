@@ -63,7 +63,7 @@ class Report(Case):
         self.assertEqual(info["status"], "completed")
         del info["run-state"]
         self.check_figures(rows, info)
-        for text in ("Migrated a machine of 64.0 MiB in ", "it stood still for ", "<box & son>: godwit ", "device states sent", "xbzrle on (capability)",
+        for text in ("Migrated a machine of 64.0 MiB in ", "it was stopped for ", "<box & son>: godwit ", "device states sent", "xbzrle on (capability)",
                      "no limit", "Rounds over memory %d converged" % info["ram"]["dirty-sync-count"], "the source's own records"):
             self.assertIn(text, words)
         history = box.qmp.command("x-godwit-query-history")
@@ -86,7 +86,7 @@ class Report(Case):
         path = self.path("a.svg")
         self.ctl(box, "migrate", "file:" + self.path("state"), "--report", path)
         words = " ".join(xml.etree.ElementTree.parse(path).getroot().itertext())
-        for text in ("Migrated a machine of 64.0 MiB", "Bandwidth and dirty rate", "Why the machine stood still"):
+        for text in ("Migrated a machine of 64.0 MiB", "Bandwidth and dirty rate", "Downtime by cause"):
             self.assertIn(text, words)
 
     def test_refused_by_the_destination(self):
@@ -99,8 +99,8 @@ class Report(Case):
         self.assertIn(" ".join(why.split()), words)
         self.assertIn(why, said)
         self.assertIn("The machine here is now running .", words)
-        self.assertIn("did not come to an end", words)
-        self.assertNotIn("it stood still", words)
+        self.assertIn("did not end", words)
+        self.assertNotIn("it was stopped", words)
         self.assertEqual(rows["status"], "failed")
 
     def test_cancelled(self):

@@ -46,7 +46,7 @@ class Snapshot(Journey):
                 file = self.path("guest-" + workload)
                 box = self.box(workload)
                 out = self.godwit("ctl", box.qmp_path, "snapshot", file).stdout
-                self.assertRegex(out, "a snapshot of the machine is in .*; it stood for .* and is running")
+                self.assertRegex(out, "a snapshot of the machine is in .*; it was stopped for .* and is now running")
                 self.goes_on(box)
                 self.assertIn("--force replaces it", self.godwit("ctl", box.qmp_path, "snapshot", file, status=1).stderr)
                 told = json.loads(self.godwit("ctl", box.qmp_path, "snapshot", file, "--force", "--json").stdout)

@@ -101,7 +101,7 @@ static void walk(struct tables *t)
             t->found->part_count = 0;
         at += bytes;
     }
-    if (t->srats > 1) /* one of them is somebody else's */
+    if (t->srats > 1) /* only one of them can be the firmware's */
         t->found->part_count = 0;
 }
 

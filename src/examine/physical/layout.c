@@ -157,7 +157,7 @@ static int find_blocks(struct finder *f, struct gw_ram_total total, uint64_t fir
 /* ---- PCs --------------------------------------------------------------------------------------------------------- */
 
 /* Where RAM above 4 GiB begins. Memory of PCI devices lies behind all RAM; the firmware moves it upwards, and hardly
- * ever below RAM at 1 TiB. Where nobody moved it, it begins on the next GiB. */
+ * ever below RAM at 1 TiB. By default it begins on the next GiB. */
 static int find_upper(struct finder *f, uint64_t below, uint64_t above, uint64_t *ret)
 {
     uint64_t window = f->acpi.window;

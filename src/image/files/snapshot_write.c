@@ -32,7 +32,7 @@ static int check_name(const struct job *job, struct gw_error *err)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the name of a snapshot has 1 to %u bytes, not %zu", NAME_BYTES, n);
     if (gw_qcow2_snapshot_find(disk, job->name, &index, NULL) >= 0)
         return gw_fail(err, -EEXIST, GW_BLAME_CALLER,
-                       "%s: there is a snapshot %s already; `godwit snapshot delete` takes it away", disk->name, job->name);
+                       "%s: there is a snapshot %s already; `godwit snapshot delete` removes it", disk->name, job->name);
     return 0;
 }
 

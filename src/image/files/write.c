@@ -31,7 +31,7 @@ void gw_image_let_go(struct gw_image *image)
 int gw_image_revert(struct gw_image *image, const char *aside, struct gw_error *err)
 {
     return image->kept ? gw_image_out_revert(image->kept, aside, err)
-                       : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no file that can be taken back");
+                       : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no file to revert");
 }
 
 /* compress, level, threads and so on are optional. */
@@ -110,7 +110,8 @@ int gw_image_ready(struct gw_image *image, const char *path, enum gw_image_forma
         (r = gw_image_set_runs(image, gw_image_runs(image), err)) < 0)
         return r;
     if (gw_image_lacking(image) && format != GW_IMAGE_PARKED)
-        return gw_fail(err, -EBADMSG, GW_BLAME_CALLER, "%s: the machine is not whole, which only a parked file can tell", path);
+        return gw_fail(err, -EBADMSG, GW_BLAME_CALLER, "%s: the machine is incomplete, and only a parked file can "
+                                                       "record that", path);
     return 0;
 }
 
@@ -137,7 +138,8 @@ static int write_file(struct gw_image *image, const char *path, const struct gw_
         return format->write(image, options, fd, err);
     }
     if (image->far_uri && !strcmp(image->far_uri, path))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: the machine is read from there, and would be lost", path);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: this is the file that the machine is read from: it would "
+                                                      "be lost", path);
     r = options->revertible ? gw_image_keep(image, err) : 0;
     if (r < 0)
         return r;

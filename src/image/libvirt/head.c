@@ -28,7 +28,7 @@ int gw_libvirt_head_get(const uint8_t *head, size_t bytes, struct gw_libvirt_hea
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                        "byte 0: a libvirt save image that was never finished (its magic is \"%s\")", partial);
     if (memcmp(head, magic, MAGIC_BYTES) != 0)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "byte 0: no libvirt save image");
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "byte 0: not a libvirt save image");
     memcpy(word, head + MAGIC_BYTES, sizeof word);
     h.swapped = word[VERSION] > VERSION_MAX;
     for (unsigned i = 0; i < WORDS && h.swapped; i++)
@@ -41,7 +41,7 @@ int gw_libvirt_head_get(const uint8_t *head, size_t bytes, struct gw_libvirt_hea
                        word[TEXT_BYTES], GW_LIBVIRT_TEXT_MAX);
     if (!gw_libvirt_format_name(word[FORMAT]))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                       "byte 28: a way of compressing with the number %u, which is not known", word[FORMAT]);
+                       "byte 28: unknown compression method %u", word[FORMAT]);
     if (word[COOKIE_AT] >= word[TEXT_BYTES])
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "byte 32: the cookie begins at byte %u of a text of %u bytes",
                        word[COOKIE_AT], word[TEXT_BYTES]);

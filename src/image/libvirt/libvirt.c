@@ -156,7 +156,7 @@ static int find_format(const struct gw_image_write_options *options, struct gw_e
 
 static int check_xml(const char *xml, struct gw_error *err)
 {
-    return *xml == '<' ? 0 : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "this is no domain's XML");
+    return *xml == '<' ? 0 : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "this is not the XML of a domain");
 }
 
 int gw_libvirt_check_options(const struct gw_image_write_options *options, struct gw_error *err)

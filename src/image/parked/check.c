@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What reading every page of a parked file does not look at: parts of kinds that nobody here knows, and that the frames
+ * Checks that reading every page of a parked file does not make: parts of unknown kinds, and that the frames
  * are back to back where no page leads to them.
  */
 #include "image/parked/reader.h"

@@ -136,7 +136,7 @@ int gw_parked_unpack(struct gw_parked *p, struct gw_parked_decoder *d, uint32_t 
         r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "its checksum is 0x%08x and should be 0x%08x", is, x->crc);
     else if (r >= 0 && packed &&
              (!d->unpacker || !gw_unpacker_unpack(d->unpacker, stored, x->bytes, dst, x->raw_bytes)))
-        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no zstd frame of %u bytes", x->raw_bytes);
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is not a zstd frame of %u bytes", x->raw_bytes);
     else if (r >= 0 && !packed && stored != dst)
         memcpy(dst, stored, x->bytes);
     if (r < 0)

@@ -152,7 +152,7 @@ int gw_parked_get_trailer(const uint8_t src[GW_PARKED_TRAILER_BYTES], uint64_t f
 
     if (memcmp(src, GW_PARKED_TRAILER_MAGIC, 8))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                       "it is no trailer: the file was cut off, or is still being written");
+                       "no trailer: the file is truncated, or is still being written");
     if (crc != gw_crc32c(0, src, GW_PARKED_TRAILER_BYTES - 4))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "its checksum is wrong");
     if (version != GW_PARKED_VERSION)

@@ -12,14 +12,14 @@
 #define NOBODY      UINT64_MAX
 #define NONE        UINT32_MAX
 #define CLEANED_MAX 8u    /* segments that are being cleaned at a time */
-#define SLACK       16u   /* segments that may be nobody's anyway */
+#define SLACK       16u   /* segments of garbage that are always tolerated */
 #define LOOK        4096u /* segments of which those to be cleaned are chosen */
 
 enum state { FREE, OPEN, WRITTEN, CLEANED };
 
 struct segment {
     enum state state;
-    uint32_t live;      /* numbers that are somebody's */
+    uint32_t live;      /* numbers in use */
     uint32_t next_free; /* FREE: NONE: the last */
     uint32_t *crc;      /* of each frame */
     uint64_t owner[];   /* of each number that is used: block << 40 | page */
@@ -107,7 +107,7 @@ static void clean(struct gw_parked_log *log, struct segment *s)
             log->again(log->opaque, (unsigned)(s->owner[i] >> 40), s->owner[i] & ((1ull << 40) - 1));
 }
 
-/* Those with the least in them, if too much of the file is nobody's. However large the file is, a few are looked at. */
+/* Picks the segments with the least live data, if too much of the file is garbage. Examines only a few, whatever the file's size. */
 static void clean_some(struct gw_parked_log *log)
 {
     uint64_t enough = gw_div_up(log->live * 5 / 4, log->numbers - 1) + SLACK;

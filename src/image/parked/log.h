@@ -5,15 +5,15 @@
  *     gw_parked_log_new --> gw_parked_log_block, gw_parked_log_page ... --> gw_parked_log_finish --> gw_parked_log_free
  *
  * The file is an ordinary parked file of pages as they are (docs/formats/parked.md): the page of number n lies at byte
- * 64 + n * page_bytes. Numbers are given as pages come. A page that comes again gets a new one, and what was under the
- * old one is nobody's, until a segment has nothing else left and is written anew:
+ * 64 + n * page_bytes. Numbers are given as pages arrive. A page that arrives again gets a new number, and the old slot is
+ * garbage, until its whole segment is garbage and is reused:
  *
  *     |header, numbers 0 ..   254 |- |255 is never used: it would lie in two segments|  256 ..  510 |- | ...
  *     '------- segment 0 (1 MiB) -----'                                              '- segment 1 --'
  *
- * So everything is written in whole, aligned segments and nothing is ever read. Where the file is more than a quarter larger
- * than what is somebody's, segments with little in them are cleaned: `again` is called for the pages that they still have, and the
- * owner lets these come once more.
+ * So everything is written in whole, aligned segments and nothing is ever read. When the file is more than a quarter larger than
+ * its live data, segments with little live data are cleaned: `again` is called for their live pages, and the owner puts these
+ * again.
  *
  * Memory: 4 bytes for each page of a block, 8 for each number, and the pieces of the spool.
  * Threads: one owner.

@@ -84,7 +84,7 @@ static int load_part(struct gw_parked *p, const struct gw_parked_part *part, uin
     raw = malloc(part->raw_bytes + 1);
     r = raw ? gw_unpacker_new(NULL, &u, err) : gw_nomem(err, "part of a parked file");
     if (r >= 0 && !gw_unpacker_unpack(u, stored, part->bytes, raw, part->raw_bytes))
-        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no zstd frame of %" PRIu64 " bytes", part->raw_bytes);
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is not a zstd frame of %" PRIu64 " bytes", part->raw_bytes);
     gw_unpacker_free(u);
     if (r >= 0) {
         raw[part->raw_bytes] = 0;
@@ -99,7 +99,7 @@ static int load_part(struct gw_parked *p, const struct gw_parked_part *part, uin
 
 static int malformed(struct gw_error *err)
 {
-    return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is not laid out as it must be");
+    return gw_fail(err, -EPROTO, GW_BLAME_PEER, "its layout is invalid");
 }
 
 static int read_head(struct gw_image *image, struct cursor c, struct gw_error *err)

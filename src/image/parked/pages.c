@@ -133,7 +133,7 @@ static int fill(struct slice *s, const struct piece *c, struct gw_error *err)
 
     if (c->whole)
         return gw_parked_unpack(s->p, s->d, c->frame, &c->x, c->stored, place(s, c->first), err);
-    if (c->complete && c->stored) { /* nobody else wants it, and this memory is warm */
+    if (c->complete && c->stored) { /* no other thread needs it, and this memory is in the CPU's cache */
         r = gw_parked_unpack(s->p, s->d, c->frame, &c->x, c->stored, s->d->stored, err);
         if (r >= 0)
             spread(s, c, s->d->stored);

@@ -4,8 +4,8 @@
  * and 24 for 512 frames), the parts of the index that were asked for as they stand in the file, and a few unpacked
  * frames.
  *
- * Threads: everything here is for several at a time. A group of the index is loaded by whoever needs it first; who
- * comes second to that throws his own away. The cache of frames has a lock, which nobody holds while he reads or
+ * Threads: everything here may be called by several at a time. A group of the index is loaded by the thread that needs it first; if
+ * two load it at once, the second discards its copy. The cache of frames has a lock, which is not held while a thread reads or
  * unpacks.
  */
 #ifndef GW_IMAGE_PARKED_READER_H
@@ -85,7 +85,7 @@ int gw_parked_load(struct gw_parked *p, uint64_t at, size_t bytes, uint32_t crc,
 const uint8_t *gw_parked_publish(_Atomic(uint8_t *) *where, uint8_t *data);
 /* Where a frame lies, checked. */
 int gw_parked_find_frame(struct gw_parked *p, uint32_t frame, struct gw_parked_extent *ret, struct gw_error *err);
-/* One that nobody has, until it is put back. */
+/* A free one, for the caller alone until it is put back. */
 int gw_parked_get_decoder(struct gw_parked *p, struct gw_parked_decoder **ret, struct gw_error *err);
 void gw_parked_put_decoder(struct gw_parked *p, struct gw_parked_decoder *d);
 /* The pages of a frame to dst (raw_bytes). stored: its bytes in the file, which may be at dst where they are the pages;

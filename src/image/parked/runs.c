@@ -101,14 +101,14 @@ int gw_parked_runs_get(struct gw_parked_runs_reader *r, struct gw_parked_run *re
     int64_t number;
 
     if (!get_varint(r, &head) || head >> 2 >= GW_PARKED_GROUP_PAGES)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no list of runs");
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is not a list of runs");
     *ret = (struct gw_parked_run){(enum gw_parked_run_kind)(head & 3), (uint32_t)(head >> 2) + 1, 0};
     if (ret->kind == GW_PARKED_FRESH) {
         ret->number = r->next;
         r->next += ret->pages;
     } else if (ret->kind != GW_PARKED_ZERO) {
         if (!get_varint(r, &away))
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no list of runs");
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is not a list of runs");
         number = (int64_t)r->next + (int64_t)(away >> 1 ^ -(away & 1));
         if (number < 0 || number > (int64_t)GW_PARKED_NUMBERS_MAX)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a run of pages that there are not");

@@ -209,7 +209,7 @@ int gw_stage_new(struct gw_image *image, const char *path, const struct gw_image
     int r;
 
     if (options->format != GW_IMAGE_PARKED || !strcmp(path, "-"))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: only parked files are written while the machine comes",
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: only parked files can be written while the machine arrives",
                        path);
     r = gw_parked_style(options, &style, err);
     if (r < 0)

@@ -10,7 +10,7 @@
  * (log.h), which writes them past the page cache (spool.h). Pages are not compressed: the file is whole as soon
  * as it can be, and may be packed afterwards.
  *
- * What fails here is nobody's business before commit: a disk that is full while pages come is told then, nothing is
+ * Write errors are reported by commit: if the disk is full while pages arrive, that is reported then, nothing is
  * left there, and the image can still be written in one go.
  *
  * Memory: a bit and 4 bytes for each page, 8 for each that holds more than zeros; 8 MiB of pieces.

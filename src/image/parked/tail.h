@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * tail: what stands behind the frames of a parked file: the index, the rest of the machine, the trailer.
+ * tail: the parts after the frames of a parked file: the index, the rest of the machine, the trailer.
  *
  *     gw_parked_tail_group, gw_parked_tail_frame (in order, any mixture) --> gw_parked_tail_write -->
  * gw_parked_tail_close

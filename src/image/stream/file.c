@@ -269,8 +269,8 @@ static int image_check(struct gw_image *image, struct gw_error *err)
         for (ssize_t i = 0; i < n; i++)
             if (chunk[i])
                 return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                               "something lies behind the end of the stream at byte %" PRIu64 ", from byte %" PRIu64
-                               " on: another file was there before, or was joined to this one",
+                               "data follows the end of the stream at byte %" PRIu64 ", from byte %" PRIu64
+                               " on: the file was longer before, or another one was appended",
                                f->end, (uint64_t)at + (uint64_t)i);
         at += n;
     }

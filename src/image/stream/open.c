@@ -65,8 +65,8 @@ static int on_command(void *opaque, const struct gw_scan_command *c)
     case GW_COMMAND_POSTCOPY_RAM_DISCARD:
     case GW_COMMAND_PACKAGED:
         return REFUSE(w,
-                      "byte %" PRIu64 ": the migration switched to postcopy: the guest went on elsewhere before all "
-                      "of it was in this stream",
+                      "byte %" PRIu64 ": the migration switched to postcopy: the guest continued elsewhere before the "
+                                      "stream was complete",
                       c->at);
     case GW_COMMAND_POSTCOPY_RESUME:
     case GW_COMMAND_RECV_BITMAP:
@@ -89,7 +89,7 @@ static int keep(struct walk *w, const struct gw_scan_section *s)
     int r;
 
     if (s->element == GW_ELEMENT_FULL && w->early_end && w->early_end != s->at)
-        return REFUSE(w, "byte %" PRIu64 ": something else stands between the devices of the set-up", w->early_end);
+        return REFUSE(w, "byte %" PRIu64 ": unexpected data between the devices of the set-up", w->early_end);
     w->early_end = s->at + s->bytes;
     gw_out_memory(&out);
     gw_scan_put_section(w->scan, s, &out);

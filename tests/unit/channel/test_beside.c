@@ -70,7 +70,7 @@ static void no_stream(void **state)
     assert_ok(gw_channel_beside(of, false, &b, &err), err);
     assert_int_equal(gw_channel_write_full(b, "x", 1, &err), -ENOTSUP);
     assert_int_equal(err.blame, GW_BLAME_CALLER);
-    assert_string_equal(err.text, "the file: only positioned I/O goes here");
+    assert_string_equal(err.text, "the file: only positioned I/O is possible here");
     assert_int_equal(gw_channel_read_full(b, &byte, 1, &err), -ENOTSUP);
     assert_int_equal(gw_channel_peek(b, &byte, 1, &err), -ENOTSUP);
     gw_channel_free(b);

@@ -168,7 +168,7 @@ static void ends_and_errors(void **state)
     assert_text(err, "ends at byte 77, 10 more bytes needed");
     /* A transport that takes nothing, for ever. */
     assert_int_equal(gw_channel_write_full(&m.channel, data, 10, &err), -EIO);
-    assert_text(err, "takes no more bytes");
+    assert_text(err, "accepts no more bytes");
     assert_int_equal(gw_channel_pwrite_full(&m.channel, data, 10, 0, &err), -EIO);
     m.move = 5000;
     m.at = 4192;

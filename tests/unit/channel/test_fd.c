@@ -64,7 +64,7 @@ static void pipe_round_trip(void **state)
     assert_ok(mover_end(&m[1]), m[1].err);
     assert_memory_equal(data, back, bytes);
     assert_int_equal(gw_channel_peek(in, back, 1, &err), -ENOTSUP);
-    assert_text(err, "cannot be looked at without taking them out");
+    assert_text(err, "cannot peek at its first bytes");
     assert_ok(gw_channel_close(out, &err), err);
     gw_channel_free(out);
     assert_int_equal(gw_channel_read_full(in, back, 1, &err), -ENODATA);

@@ -62,7 +62,7 @@ static void test_loopback(void **state)
         skip();
     }
     assert_int_equal(r, -EINVAL);
-    assert_string_equal(err.text, "interface lo is not an Ethernet");
+    assert_string_equal(err.text, "interface lo is not Ethernet");
 }
 
 int main(void)

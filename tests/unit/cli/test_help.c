@@ -96,7 +96,7 @@ static void test_all(void **state)
     begin(&t);
     gw_cli_help(t.f, "godwit do", &command, NULL);
     ends(&t, "usage: godwit do SOCKET COMMAND [ARGUMENT]... [OPTION]...\n\nDoes it.\n\nCommands:\n"
-             "  save FILE  Saves it.\n  list       Lists all.\n\n`godwit help do COMMAND` tells more of one.\n\nOptions:\n"
+             "  save FILE  Saves it.\n  list       Lists all.\n\n`godwit help do COMMAND` shows more about one.\n\nOptions:\n"
              "  --format NAME  What it becomes (parked, stream).\n"
              "  --level N      How hard (1 to 9).\n"
              "  -q, --quiet    Be quiet.\n"

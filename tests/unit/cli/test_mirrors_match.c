@@ -74,7 +74,7 @@ static void test_refused(void **state)
     refused(json_pack("[o]", disk("d0", "", "a", 10, 0)), json_null(), -ENOENT, "disk d0");
     refused(json_pack("[o]", disk("d0", "", "a", 10, 0)), json_pack("[o]", disk("d0", "", "b", 10, 1)), -EINVAL, "read-only");
     refused(json_pack("[o]", disk("d0", "", "a", 10, 0)), json_pack("[o]", disk("d0", "", "b", 11, 0)), -EINVAL, "10 bytes here and 11");
-    refused(json_pack("[o]", disk("d0", "", "a", 10, 0)), json_pack("[o]", disk("d0", "", longest, 10, 0)), -EPROTO, "name of its node");
+    refused(json_pack("[o]", disk("d0", "", "a", 10, 0)), json_pack("[o]", disk("d0", "", longest, 10, 0)), -EPROTO, "node name");
     refused(json_pack("[oo]", disk("d0", "", "a", 10, 0), disk("", "v", "b", 10, 0)), json_pack("[o]", disk("d0", "v", "c", 10, 0)), -EINVAL,
             "disks d0 and v");
 }

@@ -33,7 +33,7 @@ static void refused(int (*command)(int, char **), const char *name)
     fclose(f);
     snprintf(begins, sizeof begins, "%s: ", name);
     assert_memory_equal(said, begins, strlen(begins));
-    assert_non_null(strstr(said, "no machine in the box"));
+    assert_non_null(strstr(said, "no built-in test machine"));
     assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1);
 }
 

@@ -32,7 +32,7 @@ static void test_headline(void **state)
     r.total_ms = 3210;
     r.memory = 2147483648.0;
     r.downtime_ms = 12.4;
-    headline(&r, "Migrated a machine of 2.00 GiB in 3.2 s", "it stood still for 12 ms");
+    headline(&r, "Migrated a machine of 2.00 GiB in 3.2 s", "it was stopped for 12 ms");
     r.end = GW_REPORT_CANCELLED;
     headline(&r, "Migration cancelled after 3.2 s", "");
     r.end = GW_REPORT_FAILED;

@@ -138,7 +138,7 @@ static void test_advise_bitmaps_only(void **state)
     rig.vm->image = (struct gw_image *)&rig;
     assert_int_equal(command(GW_COMMAND_POSTCOPY_ADVISE, 0), -ENOTSUP);
     rig.vm->image = none;
-    assert_non_null(strstr(err.text, "only its dirty bitmaps follow the machine"));
+    assert_non_null(strstr(err.text, "send dirty bitmaps after the switch to postcopy"));
 }
 
 /* ---- RAM_DISCARD ---- */

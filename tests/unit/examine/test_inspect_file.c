@@ -110,7 +110,7 @@ static void test_snapshot(void **state)
     disk_snapshot("one", data, n);
     disk_snapshot("two", "", 0);
     assert_int_equal(gw_inspect_snapshot(in, disk_path, "two", disk_folder, &err), -ENOENT);
-    assert_non_null(strstr(err.text, "snapshot two has the disk alone"));
+    assert_non_null(strstr(err.text, "snapshot two has no machine state"));
     disk_ok(gw_inspect_snapshot(in, disk_path, "one", disk_folder, &err));
     assert_int_equal(in->bytes, n);
     assert_int_equal(gw_inspect_snapshot(in, disk_path, "one", disk_folder, &err), -EINVAL);

@@ -101,7 +101,7 @@ static const struct row rows[] = {
      {{0}},
      GW_ARCH_X86,
      {BELOW(0, 64 * M)},
-     "mem1: it is not in the RAM that the machine began with"},
+     "mem1: it was not part of the machine's initial RAM"},
     {"pc-q35-10.0",
      {{"ram-node0", 3 * G}, {"ram-node1", 1 * G}},
      2 * G,
@@ -410,7 +410,7 @@ static void test_refused(void **state)
 
     refused(&strange, NULL, 0, "machine 'sun4m'");
     refused(&strange, NULL, 0, "NAME=ADDRESS");
-    refused(&strange, NULL, 0, "of this type");
+    refused(&strange, NULL, 0, "of this machine type");
     refused(&empty, NULL, 0, "no block that could be");
     refused(&other, NULL, 0, "has the size of the RAM");
     refused(&two, NULL, 0, "it is a part of the RAM");

@@ -155,10 +155,10 @@ static void test_what_it_must_be(void **state)
     fails_to_open(true, -EROFS, "exports it read-only");
     shelf.bytes.writes = true;
     shelf.bytes.flushes = false;
-    fails_to_open(true, -ENOTSUP, "no flush");
+    fails_to_open(true, -ENOTSUP, "does not support flush");
     shelf.bytes.flushes = true;
     shelf.bytes.align = 8192;
-    fails_to_open(true, -ENOTSUP, "blocks of at least 8192 bytes, 4096 are possible");
+    fails_to_open(true, -ENOTSUP, "blocks of at least 8192 bytes, at most 4096 are supported");
     shelf.bytes.align = 512;
     shelf.bytes.size = 8191;
     fails_to_open(true, -ENOSPC, "it has 8191 bytes, too few");
@@ -209,7 +209,7 @@ static void test_each_failure(void **state)
                 r = gw_held_commit(h, &err);
             failed = r < 0;
             if (failed && fail_for > 1 && shelf.data[0] == 2)
-                assert_non_null(strstr(err.text, "a machine may be there all the same"));
+                assert_non_null(strstr(err.text, "it may hold a machine nevertheless"));
             else if (failed)
                 assert_true(shelf.safe[0] != 2 && shelf.data[0] != 2);
             else

@@ -72,7 +72,7 @@ static void test_limit(void **state)
         gw_image_set_ram_limit(image, 3 << 20);
         assert_int_equal(add(image, "a", 2 << 20, &err), 0);
         assert_int_equal(add(image, "b", 2 << 20, &err), -ENOMEM);
-        assert_non_null(strstr(err.text, "4 MiB of RAM and more, 3 MiB are allowed"));
+        assert_non_null(strstr(err.text, "4 MiB of RAM or more; 3 MiB are allowed"));
         assert_int_equal(add(image, "b", UINT64_MAX - 4095, &err), -ENOMEM);
         assert_int_equal(add(image, "b", 1 << 20, &err), 0);
         gw_image_free(image);

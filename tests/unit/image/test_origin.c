@@ -86,7 +86,7 @@ static void test_removes_no_other(void **state)
     assert_int_equal(gw_image_remove(image, &err), -ENOENT);
     assert_int_equal(rename(path("b"), path("a")), 0);
     assert_int_equal(gw_image_remove(image, &err), -ESTALE);
-    assert_non_null(strstr(err.text, "another file is in its place"));
+    assert_non_null(strstr(err.text, "another file has its name"));
     assert_true(there("a") && there("c"));
     gw_image_free(image);
     image = get("a");

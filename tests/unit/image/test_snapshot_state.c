@@ -63,9 +63,9 @@ static void test_refused(void **state)
     disk_snapshot("short", short_of_all, 3);
     disk_snapshot("cut", stream.data, stream.bytes / 2);
     refused("none", -ENOENT, "no snapshot none");
-    refused("disk", -ENOENT, "snapshot disk has the disk alone");
-    refused("text", -EPROTO, "snapshot text: its state does not begin");
-    refused("short", -EPROTO, "snapshot short: its state does not begin");
+    refused("disk", -ENOENT, "snapshot disk has no machine state");
+    refused("text", -EPROTO, "snapshot text: its state is not a migration stream");
+    refused("short", -EPROTO, "snapshot short: its state is not a migration stream");
     refused("cut", -EPROTO, "snapshot cut");
     assert_int_equal(gw_image_open_snapshot("/nowhere/at all", "one", NULL, &image, &err), -ENOENT);
     assert_int_equal(gw_image_open_snapshot(disk_path, "cut", "/nowhere", &image, &err), -ENOENT);

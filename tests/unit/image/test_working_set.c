@@ -106,9 +106,9 @@ static void test_cannot_be_written(void **state)
 static void test_no_file(void **state)
 {
     refused(path, -ENOENT, "No such file");
-    refused(folder, -EPROTO, "no working set");
+    refused(folder, -EPROTO, "not a working set");
     assert_int_equal(mkfifo(beside, 0600), 0);
-    refused(beside, -EPROTO, "no working set");
+    refused(beside, -EPROTO, "not a working set");
 }
 
 /* One that is larger than any is not read; one that was cut or damaged changes nothing. */
@@ -130,7 +130,7 @@ static void test_no_working_set(void **state)
     assert_int_equal(ftruncate(fd, 0), 0);
     refused(path, -EPROTO, "");
     assert_int_equal(ftruncate(fd, (off_t)GW_WORKING_SET_BYTES_MAX + 1), 0);
-    refused(path, -EPROTO, "no file of at most");
+    refused(path, -EPROTO, "not a file of at most");
     close(fd);
 }
 

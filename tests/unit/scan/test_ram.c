@@ -99,7 +99,7 @@ static void test_no_name(void **state)
     end_list();
     gw_ram_record_put(&b.out, 0, GW_RAMF_ZERO, NULL);
     gw_ram_put_zero(&b.out);
-    refused("it goes on with a RAM block, but none was named");
+    refused("it continues a RAM block, but none was named before");
 }
 
 static void test_behind_the_end(void **state)
@@ -109,7 +109,7 @@ static void test_behind_the_end(void **state)
     end_list();
     gw_ram_record_put(&b.out, 4096, GW_RAMF_ZERO, "r");
     gw_ram_put_zero(&b.out);
-    refused("behind the end of its RAM block");
+    refused("beyond the end of its RAM block");
 }
 
 static int halt(void *opaque)

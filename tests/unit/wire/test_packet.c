@@ -131,10 +131,10 @@ static void test_fields(void **state)
         {16, 4, 129, -EPROTO, "it has more pages than a packet has (0x82)"},
         {16, 4, 128, -EPROTO, "it has more pages than a packet has (0x81)"},
         {16, 4, 0xffffffff, -EPROTO, "it has more pages than a packet has (0x100000000)"},
-        {16, 4, 2, -EPROTO, "so many bytes cannot be its contents (0x1000)"},
-        {20, 4, PAGE - 1, -EPROTO, "so many bytes cannot be its contents (0xfff)"},
-        {20, 4, PAGE + 1, -EPROTO, "so many bytes cannot be its contents"},
-        {20, 4, 0, -EPROTO, "so many bytes cannot be its contents"},
+        {16, 4, 2, -EPROTO, "its number of content bytes is out of range (0x1000)"},
+        {20, 4, PAGE - 1, -EPROTO, "its number of content bytes is out of range (0xfff)"},
+        {20, 4, PAGE + 1, -EPROTO, "its number of content bytes is out of range"},
+        {20, 4, 0, -EPROTO, "its number of content bytes is out of range"},
         {24, 8, UINT64_MAX, 0, ""},
         {32, 4, 128, -EPROTO, "it has more pages than a packet has (0x81)"},
         {32, 4, 0xffffffff, -EPROTO, "it has more pages than a packet has (0x100000000)"},
@@ -156,10 +156,10 @@ static void test_coded(void **state)
 {
     static const struct change rows[] = {
         {0, 0, 0, 0, ""},
-        {20, 4, 0, -EPROTO, "so many bytes cannot be its contents"},
+        {20, 4, 0, -EPROTO, "its number of content bytes is out of range"},
         {20, 4, 1, 0, ""},
         {20, 4, GW_PACKET_CODED_MAX, 0, ""},
-        {20, 4, GW_PACKET_CODED_MAX + 1, -EPROTO, "so many bytes cannot be its contents"},
+        {20, 4, GW_PACKET_CODED_MAX + 1, -EPROTO, "its number of content bytes is out of range"},
         {8, 4, 0, -EPROTO, "is none at the source and zlib here"},
     };
 

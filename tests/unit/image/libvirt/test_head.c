@@ -94,8 +94,8 @@ static void test_fields(void **state)
         {RUNNING, 7, NULL},
         {FORMAT, 0, NULL},
         {FORMAT, 6, NULL},
-        {FORMAT, 7, "byte 28: a way of compressing with the number 7, which is not known"},
-        {FORMAT, UINT32_MAX, "byte 28: a way of compressing with the number 4294967295"},
+        {FORMAT, 7, "byte 28: unknown compression method 7"},
+        {FORMAT, UINT32_MAX, "byte 28: unknown compression method 4294967295"},
         {COOKIE, 0, NULL},
         {COOKIE, 999, NULL},
         {COOKIE, 1000, "byte 32: the cookie begins at byte 1000 of a text of 1000 bytes"},
@@ -146,7 +146,7 @@ static void test_none(void **state)
     }
     head[0] = 'l';
     assert_int_equal(gw_libvirt_head_get(head, sizeof head, &back, &err), -EPROTO);
-    assert_string_equal(err.text, "byte 0: no libvirt save image");
+    assert_string_equal(err.text, "byte 0: not a libvirt save image");
     memcpy(head, "LibvirtQemudPart", 16);
     assert_int_equal(gw_libvirt_head_get(head, sizeof head, &back, &err), -EPROTO);
     assert_non_null(strstr(err.text, "that was never finished (its magic is \"LibvirtQemudPart\")"));

@@ -250,7 +250,7 @@ static void test_what_is_wrong_is_named(void **state)
     expect_word(&f, 20, UINT32_MAX, "byte 20: the XML has 4294967295 bytes");
     expect_word(&f, 20, (uint32_t)f.bytes, "inside the XML");
     expect_word(&f, 20, (uint32_t)f.text_bytes + 1, "not a migration stream");
-    expect_word(&f, 28, 7, "byte 28: a way of compressing with the number 7");
+    expect_word(&f, 28, 7, "byte 28: unknown compression method 7");
     expect_word(&f, 32, (uint32_t)f.text_bytes, "byte 32: the cookie begins at byte");
     expect_word(&f, 32, 10, "byte 92: the XML has no end");
     expect(&f, 91, "byte 91: the head of a libvirt save image ends early");

@@ -136,7 +136,7 @@ static void test_damaged(void **state)
     err = (struct gw_error)GW_ERROR_INIT;
     if (x.bytes != x.raw_bytes) {
         assert_int_equal(gw_parked_unpack(parked(), d, 1, &x, file + x.at, dst, &err), -EPROTO);
-        assert_non_null(strstr(err.text, "it is no zstd frame of "));
+        assert_non_null(strstr(err.text, "it is not a zstd frame of "));
     }
     gw_parked_put_decoder(parked(), d);
     free(dst);

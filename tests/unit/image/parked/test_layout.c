@@ -170,7 +170,7 @@ static void test_every_byte(void **state)
 
         bytes[i] ^= 0x10;
         assert_int_equal(gw_parked_get_trailer(bytes, FILE_BYTES, &back, &err), -EPROTO);
-        assert_string_equal(err.text, i < 8 ? "it is no trailer: the file was cut off, or is still being written"
+        assert_string_equal(err.text, i < 8 ? "no trailer: the file is truncated, or is still being written"
                                             : "its checksum is wrong");
         bytes[i] ^= 0x10;
     }

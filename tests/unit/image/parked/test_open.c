@@ -168,7 +168,7 @@ static void claims(void **state)
         {"frames cannot end at byte 63", 0, 40, 8, 63},
         {"frames cannot end at byte 18446744073709551615", 0, 40, 8, UINT64_MAX},
         {"stored pages", 0, 48, 8, UINT64_MAX},
-        {"not laid out", 0, 48, 8, 0xfffffffe},
+        {"layout is invalid", 0, 48, 8, 0xfffffffe},
         {"next page", 0, 48, 8, 0},
         {"4294967295 parts", 0, 56, 4, 0xffffffff},
         {"belong to no part", 0, 56, 4, 6},
@@ -180,15 +180,15 @@ static void claims(void **state)
         {"not between", 0, ENTRY(1, 8), 8, 64},
         {"not between", 0, ENTRY(2, 16), 8, UINT64_MAX},
         {"cannot be", 0, ENTRY(2, 24), 8, UINT64_MAX},
-        {"not laid out", GW_PARKED_HEAD, 0, 1, 4},
-        {"not laid out", GW_PARKED_HEAD, 21, 2, 0xffff},
-        {"not laid out", GW_PARKED_HEAD, 21, 2, 3},
-        {"not laid out", GW_PARKED_HEAD, 25, 1, 0},
-        {"not laid out", GW_PARKED_BLOCKS, 0, 4, 3},
-        {"not laid out", GW_PARKED_BLOCKS, 0, 4, 0xffffffff},
-        {"not laid out", GW_PARKED_BLOCKS, 4, 2, 0xffff},
-        {"not laid out", GW_PARKED_BLOCKS, 4, 2, 0},
-        {"not laid out", GW_PARKED_BLOCKS, 12, 1, 2},
+        {"layout is invalid", GW_PARKED_HEAD, 0, 1, 4},
+        {"layout is invalid", GW_PARKED_HEAD, 21, 2, 0xffff},
+        {"layout is invalid", GW_PARKED_HEAD, 21, 2, 3},
+        {"layout is invalid", GW_PARKED_HEAD, 25, 1, 0},
+        {"layout is invalid", GW_PARKED_BLOCKS, 0, 4, 3},
+        {"layout is invalid", GW_PARKED_BLOCKS, 0, 4, 0xffffffff},
+        {"layout is invalid", GW_PARKED_BLOCKS, 4, 2, 0xffff},
+        {"layout is invalid", GW_PARKED_BLOCKS, 4, 2, 0},
+        {"layout is invalid", GW_PARKED_BLOCKS, 12, 1, 2},
         {"no multiple of the page", GW_PARKED_BLOCKS, 13, 8, 1023},
         {"no multiple of the page", GW_PARKED_BLOCKS, 13, 8, 0xfffffffffffffc00},
         {"page directory", GW_PARKED_BLOCKS, 13, 8, 0x7ffffffffffffc00},
@@ -197,17 +197,17 @@ static void claims(void **state)
         {"bytes of index", GW_PARKED_PAGE_DIRECTORY, 0, 4, 0xffffffff},
         {"next page 4294967295", GW_PARKED_PAGE_DIRECTORY, 8, 4, 0xffffffff},
         {"names page", GW_PARKED_PAGE_DIRECTORY, 8, 4, 5},
-        {"no list of runs", GW_PARKED_PAGES, 0, 8, UINT64_MAX},
+        {"not a list of runs", GW_PARKED_PAGES, 0, 8, UINT64_MAX},
         {"more pages than", GW_PARKED_PAGES, 0, 2, 0xfc7f},
         {"that there are not", GW_PARKED_PAGES, 0, 3, 0x02cf0f},
-        {"no list of runs", GW_PARKED_PAGES, 0, 2, 0x8000},
+        {"not a list of runs", GW_PARKED_PAGES, 0, 2, 0x8000},
         {"cannot be at byte 65", GW_PARKED_FRAME_DIRECTORY, 0, 8, 65},
         {"cannot be at byte", GW_PARKED_FRAME_DIRECTORY, 0, 8, UINT64_MAX},
         {"do not fit", GW_PARKED_FRAMES, 0, 4, 0xffffffff},
         {"do not fit", GW_PARKED_FRAMES, 0, 4, 0},
         {"do not fit", GW_PARKED_FRAMES, 0, 4, 1000},
         {"place of the early devices", GW_PARKED_EARLY_SPLIT, 0, 8, 101},
-        {"not laid out", GW_PARKED_EARLY_SPLIT, 0, 8, UINT64_MAX},
+        {"layout is invalid", GW_PARKED_EARLY_SPLIT, 0, 8, UINT64_MAX},
     };
     struct file f = small_file("none");
     uint8_t *copy = malloc(f.bytes);
@@ -297,7 +297,7 @@ static void packed_lies(void **state)
     gw_store_be64(entry + 24, gw_load_be64(entry + 24) + 1);
     repair(f.data, f.bytes);
     assert_int_equal(open_and_read(f.data, f.bytes, &err), -EPROTO);
-    assert_non_null(strstr(err.text, "no zstd frame of 5001 bytes"));
+    assert_non_null(strstr(err.text, "not a zstd frame of 5001 bytes"));
     gw_store_be64(entry + 24, (16u << 20) + 1);
     repair(f.data, f.bytes);
     assert_int_equal(open_and_read(f.data, f.bytes, &err), -EPROTO);

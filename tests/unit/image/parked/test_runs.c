@@ -150,13 +150,13 @@ static void test_hostile(void **state)
         uint32_t next;
         const char *text; /* NULL: good */
     } rows[] = {
-        {"\x80", 1, 0, "it is no list of runs"},                     /* goes on, and ends */
-        {"\x80\x00", 2, 0, "it is no list of runs"},                 /* two ways to write 0 */
-        {"\xff\xff\xff\xff\xff\x01", 6, 0, "it is no list of runs"}, /* more than 35 bits */
-        {"\x80\x80\x01", 3, 0, "it is no list of runs"},             /* 4097 pages */
+        {"\x80", 1, 0, "it is not a list of runs"},                     /* goes on, and ends */
+        {"\x80\x00", 2, 0, "it is not a list of runs"},                 /* two ways to write 0 */
+        {"\xff\xff\xff\xff\xff\x01", 6, 0, "it is not a list of runs"}, /* more than 35 bits */
+        {"\x80\x80\x01", 3, 0, "it is not a list of runs"},             /* 4097 pages */
         {"\xfc\x7f", 2, 0, NULL},                                    /* 4096 zeros */
-        {"\x02", 1, 5, "it is no list of runs"},                     /* no number */
-        {"\x02\x80", 2, 5, "it is no list of runs"},
+        {"\x02", 1, 5, "it is not a list of runs"},                     /* no number */
+        {"\x02\x80", 2, 5, "it is not a list of runs"},
         {"\x02\x0b", 2, 5, "a run of pages that there are not"},     /* -1 */
         {"\x02\x09", 2, 5, NULL},                                    /* 0 */
         {"\x03\xff\xff\xff\xff\x7f", 6, 5, "a run of pages that there are not"},

@@ -190,7 +190,7 @@ static void test_early_device(void **state)
     close(out.fd);
     EXPECT(HEAD RAM LIST("\x10") FOOT EARLY "\2\0\0\0\2", "byte 90 inside the device sections, which begin at byte 56");
     EXPECT(HEAD RAM LIST("\x10") FOOT EARLY "\x8\0\x2\0\4\0\0\0\1" SECOND PART ZERO("\0") MARK FOOT END DEVICE,
-           "something else stands between the devices of the set-up");
+           "unexpected data between the devices of the set-up");
     EXPECT(HEAD "\4\0\0\0\1\5early\0\0\0\0\0\0\0\1state\x7e\0\0\0\1" RAM LIST("\x10") FOOT PART ZERO("\0") MARK FOOT END
            "\0",
            "the RAM's section has the number of a device before it, 1");
