@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "base/base.h"
-#include "disk/queue.h"
+#include "godwit/queue.h"
 
 #define DEPTH_MAX 256u
 

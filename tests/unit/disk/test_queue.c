@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "disk/queue.h"
+#include "godwit/queue.h"
 #include "disk/ring.h"
 #include "node/faulty.h"
 
