@@ -37,7 +37,7 @@ struct gw_virtio_requests {
     struct gw_queue *queue; /* NULL: the disk is no node */
     struct request request[GW_VIRTIO_REQUESTS];
     struct request *free;
-    unsigned under_way;
+    unsigned under_way, most;
     uint8_t *buffers;
     bool unflushed; /* something was written since the last flush */
 };
@@ -261,7 +261,8 @@ int gw_virtio_request_begin(struct gw_virtio_blk *b, unsigned queue, uint16_t id
         return -EPROTO;
     gw_guestmem_read(&head, gw_machine_memory_at(b->machine, first->gpa, sizeof(head)), sizeof(head));
     all->free = r->next;
-    all->under_way++;
+    if (++all->under_way > all->most)
+        all->most = all->under_way;
     memcpy(r->chain.desc, chain->desc, chain->count * sizeof(chain->desc[0]));
     r->chain.count = chain->count;
     r->queue = queue;
@@ -282,6 +283,11 @@ bool gw_virtio_requests_room(const struct gw_virtio_blk *b)
 unsigned gw_virtio_requests_under_way(const struct gw_virtio_blk *b)
 {
     return b->requests->under_way;
+}
+
+unsigned gw_virtio_requests_most(const struct gw_virtio_blk *b)
+{
+    return b->requests->most;
 }
 
 void gw_virtio_requests_wait(struct gw_virtio_blk *b, int fd)
