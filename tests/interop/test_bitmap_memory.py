@@ -22,7 +22,7 @@ GRANULARITY = 65536
 CAPABILITIES = ["dirty-bitmaps"]
 # What the destination of a bitmap may have beside it: one more of each 1024 bytes, rooms for chunks, and the like.
 ROOM = 8 * MIB
-# A QEMU with next to no memory to send learns nothing of its link, and never ends unless it is told; one that can be sends here. A godwit
+# A QEMU with next to no memory to send learns nothing of its link, and goes on for ever unless it is told; one that can be told sends here. A godwit
 # takes some seconds.
 SOURCE = "10.0"
 
