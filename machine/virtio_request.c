@@ -91,7 +91,8 @@ static bool piece_next(struct request *r)
     uint32_t rest = r->chain.desc[r->desc].bytes - r->done;
     r->piece.iov_len = rest < PIECE_BYTES ? rest : PIECE_BYTES;
     if (r->type == REQUEST_OUT)
-        gw_guestmem_read(r->piece.iov_base, gw_machine_memory_at(r->blk->machine, piece_gpa(r), r->piece.iov_len), r->piece.iov_len);
+        gw_guestmem_read(r->piece.iov_base, gw_machine_memory_at(r->blk->machine, piece_gpa(r), r->piece.iov_len),
+                         r->piece.iov_len);
     return true;
 }
 

@@ -37,8 +37,8 @@ bool gw_virtio_requests_room(const struct gw_virtio_blk *b);
 unsigned gw_virtio_requests_under_way(const struct gw_virtio_blk *b);
 /* The most that ever were, for tests. */
 unsigned gw_virtio_requests_most(const struct gw_virtio_blk *b);
-/* The chain of descriptor id, taken from queue `queue`; there is room. When it is done gw_virtio_blk_used is told, maybe before this
- * returns. -EPROTO: it is no request. */
+/* The chain of descriptor id, taken from queue `queue`; there is room. When it is done gw_virtio_blk_used is told, maybe
+ * before this returns. -EPROTO: it is no request. */
 int gw_virtio_request_begin(struct gw_virtio_blk *b, unsigned queue, uint16_t id, const struct gw_virtio_chain *chain);
 /* Until one more piece of one is done, or fd can be read. */
 void gw_virtio_requests_wait(struct gw_virtio_blk *b, int fd);

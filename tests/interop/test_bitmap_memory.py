@@ -50,7 +50,8 @@ class Memory(Case):
         return vm
 
     def theirs(self, version, role, size, uri):
-        return self.qemu(version, role, incoming=uri, capabilities=CAPABILITIES, memory=4 * MIB, parameters={"max-bandwidth": 1 << 40, **({"avail-switchover-bandwidth": 1 << 40} if version == SOURCE else {})},
+        told = {"avail-switchover-bandwidth": 1 << 40} if version == SOURCE else {}
+        return self.qemu(version, role, incoming=uri, capabilities=CAPABILITIES, memory=4 * MIB, parameters={"max-bandwidth": 1 << 40, **told},
                          args=["-blockdev", "driver=null-co,node-name=n0,size=%d" % size])
 
     def uri(self):
