@@ -3,7 +3,9 @@
  * bench_disk: reads and writes of one file through a node's queue, at one pattern, for bench/disk.py, which runs it
  * beside qemu-io and fio.
  *
- *     bench_disk FILE read|write|randread|randwrite BLOCK_BYTES DEPTH COUNT CACHE ENGINE
+ *     bench_disk FILE read|write|randread|randwrite BLOCK_BYTES DEPTH COUNT CACHE ENGINE [bitmap]
+ *
+ * FILE is raw, or qcow2 where its name says so. bitmap: each write is told to a disk that has one, of 64 KiB.
  *
  * Prints a line: MiB/s, CPU seconds, requests that went to io_uring.
  */
@@ -12,7 +14,10 @@
 #include <time.h>
 
 #include "base/base.h"
-#include "disk/queue.h"
+#include "disk/disk.h"
+#include "godwit/bitmap.h"
+#include "godwit/node.h"
+#include "godwit/queue.h"
 
 #define DEPTH_MAX 256u
 
@@ -23,10 +28,13 @@ struct item {
 };
 
 static int failed;
+static struct gw_disk *disk; /* told of writes */
 
 static void done(struct gw_queue_request *r, int result, const struct gw_error *err)
 {
     ((struct item *)r->opaque)->busy = false;
+    if (r->op == GW_QUEUE_WRITE)
+        gw_disk_wrote(disk, r->offset, r->bytes);
     if (result < 0) {
         fprintf(stderr, "bench_disk: %s\n", err->text);
         failed = 1;
@@ -91,6 +99,20 @@ static void run(struct gw_queue *q, uint64_t node_bytes, const char *what, uint6
     gw_queue_drain(q);
 }
 
+static int never(void *opaque, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
+{
+    return -EIO;
+}
+
+static int make_disk(uint64_t bytes, bool bitmap, struct gw_error *err)
+{
+    static const struct gw_disk_ops ops = {GW_SIZED(struct gw_disk_ops), .read = never};
+    const struct gw_bitmap_config config = {.name = "b", .granularity = 65536};
+    int r = gw_disk_new(&(struct gw_disk_desc){.device = "d", .bytes = bytes, .ops = &ops}, &disk, err);
+
+    return r < 0 || !bitmap ? r : gw_disk_bitmap_add(disk, &config, err);
+}
+
 int main(int argc, char **argv)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -101,16 +123,19 @@ int main(int argc, char **argv)
     uint64_t block, count;
     double start, took, used;
 
-    if (argc != 8 || !(block = strtoull(argv[3], NULL, 0)) || !(count = strtoull(argv[5], NULL, 0))) {
+    if (argc < 8 || argc > 9 || !(block = strtoull(argv[3], NULL, 0)) || !(count = strtoull(argv[5], NULL, 0))) {
         fprintf(stderr, "usage: bench_disk FILE read|write|randread|randwrite BLOCK DEPTH COUNT writeback|none "
-                        "io_uring|threads\n");
+                        "io_uring|threads [bitmap]\n");
         return 2;
     }
     config.depth = GW_MIN((unsigned)atoi(argv[4]), DEPTH_MAX);
     config.no_ring = !strcmp(argv[7], "threads");
     if (!strcmp(argv[6], "none"))
         o.cache = GW_NODE_CACHE_NONE;
-    if (gw_node_open(argv[1], &o, &node, &err) < 0 || gw_queue_new(node, &config, &queue, &err) < 0) {
+    if (strlen(argv[1]) > 6 && !strcmp(argv[1] + strlen(argv[1]) - 6, ".qcow2"))
+        o.format = "qcow2";
+    if (gw_node_open(argv[1], &o, &node, &err) < 0 || gw_queue_new(node, &config, &queue, &err) < 0 ||
+        make_disk(gw_node_bytes(node), argc == 9, &err) < 0) {
         fprintf(stderr, "bench_disk: %s\n", err.text);
         return 1;
     }
@@ -123,5 +148,6 @@ int main(int argc, char **argv)
     failed |= gw_node_flush(node, &err) < 0;
     gw_queue_free(queue);
     gw_node_free(node, NULL);
+    gw_disk_free(disk);
     return failed;
 }

@@ -12,6 +12,7 @@ processes or the hypervisor took more than 15 % of the machine is marked and rep
 A figure is median (minimum..maximum).  docs/performance.md says what each row means.
 """
 import argparse
+import glob
 import json
 import os
 import re
@@ -247,6 +248,15 @@ def groups(a, image):
     gs.append(Group("gigabit-busy", "The same link and a guest that writes 200 MiB/s of 256 MiB: x-godwit-tended-convergence", {
         "godwit": [os.path.join(d, "bench_precopy"), "--image", image, "--mem", "512M", "--write", "200M", "--set", "256M",
                    "--parameter", "max-bandwidth=119M", "--capability", "x-godwit-tended-convergence"]}))
+    for format in ("raw", "qcow2"):
+        s, block = {}, [sys.executable, os.path.join(HERE, "block.py"), "--build", a.build, "--format", format, "--size", str(a.disk)]
+        s["godwit"] = block + ["--from", "godwit", "--to", "godwit"]
+        for name, path in qemus("7.2").items():
+            s[name] = block + ["--from", path, "--to", path]
+            s["to " + name] = block + ["--from", "godwit", "--to", path, "--peer", "7.2"]
+            s["from " + name] = block + ["--from", path, "--to", "godwit"]
+        gs.append(Group("block-" + format, "A disk of %d MiB (%s) goes with the machine, over unix, images in memory"
+                        % (a.disk >> 20, format), s))
     one = ["--mem", "256M", "--capability", "compress"]
     s = {"godwit": [os.path.join(d, "bench_precopy"), "--image", image, "--dest", "used"] + one}
     for name, path in qemus("5.2", "7.2").items():  # the last that have it
@@ -302,6 +312,13 @@ def goals(gs, mem, looks):
                 if v:
                     goal("%s: %s of godwit over that of %s" % (g.name, what, s), spread([100 * x for x in v]) + " %",
                          "<= %.0f %%" % (100 * at_most), statistics.median(v) <= at_most)
+    for g in (g for g in gs if g.name.startswith("block-")):
+        for s in ("godwit", "to QEMU 7.2", "from QEMU 7.2"):
+            for what, of in (("time", lambda r: r["wall_ms"]), ("CPU time", lambda r: r["src_cpu_s"] + r["dst_cpu_s"])):
+                v = ratio(g, s, "QEMU 7.2", of)
+                if v:
+                    goal("%s: %s of %s over QEMU 7.2's to itself" % (g.name, what, s), spread([100 * x for x in v]) + " %",
+                         "<= 50 %" if (s, what) == ("godwit", "time") else "-", (s, what) != ("godwit", "time") or statistics.median(v) <= 0.5)
     for s in by["compress"].subjects if "compress" in by else ():
         if s == "godwit":
             continue
@@ -346,6 +363,7 @@ def main():
     ap.add_argument("--runs", type=int, default=int(os.environ.get("BENCH_RUNS", 5)))
     ap.add_argument("--seconds", type=float, default=120, help="for one group; its last turn may end later")
     ap.add_argument("--mem", type=fill.parse_size, default=2 << 30)
+    ap.add_argument("--disk", type=fill.parse_size, default=1 << 30, help="what goes with a machine in block-raw and block-qcow2")
     ap.add_argument("--only", help="groups and programs whose name matches")
     ap.add_argument("--json", default=os.path.join(TOP, "build", "bench.json"))
     ap.add_argument("--html", default=os.path.join(TOP, "build", "bench.html"))
@@ -365,6 +383,8 @@ def main():
         run_group(g, a.runs, a.seconds, out)
         table(g)
         sys.stdout.flush()
+    for left in glob.glob("/dev/shm/godwit-bench-block-*"):  # what block.py's turns had in common
+        os.unlink(left)
     goals(gs, a.mem, looks)
     with open(a.json, "w") as f:
         json.dump({"cpus": CPUS, "mem": a.mem, "runs": out}, f, indent=1)

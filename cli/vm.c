@@ -37,6 +37,17 @@ static void tell(struct gw_vm_program *v, const char *event, const char *key, co
         fprintf(stderr, "godwit vm: %s\n", text);
 }
 
+/* Also where --quiet was asked for: the guest is told that its disk failed, and not why. */
+static void on_disk_failed(void *opaque, const struct gw_error *err)
+{
+    struct gw_vm_program *v = opaque;
+
+    if (v->common.json)
+        tell(v, "disk-error", "text", "%s", err->text);
+    else
+        fprintf(stderr, "godwit vm: %s\n", err->text);
+}
+
 /* ---- what the sessions tell ----------------------------------------------------------------------------------------
  */
 
@@ -208,6 +219,8 @@ int gw_cmd_vm(int argc, char **argv)
     sigaddset(&signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     atomic_store(&v.incoming_now, v.incoming != NULL);
+    v.config.disk_failed = on_disk_failed;
+    v.config.disk_failed_opaque = &v;
     r = gw_machine_new(&v.config, &v.machine, &err);
     if (r >= 0)
         r = gw_machine_attach(v.machine, &err);

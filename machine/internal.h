@@ -7,7 +7,7 @@
  *     cpu.c       vCPU state               accel*.c   who executes
  *     ports.c     port I/O                 pace.c     sleeping vCPUs: wait port, throttle, dirty limit
  *     clock.c     virtual time             serial.c   the serial port's other end
- *     virtio_*.c  block devices            disk_*.c   what they read and write
+ *     virtio_*.c  block devices            disk.c     what they read and write
  *     guestmem.c  devices in guest memory  debt.c     what is owed to a dirty limit
  *     workload.c  options as text          attach.c   the machine as a gw_vm
  */

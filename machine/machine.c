@@ -60,6 +60,8 @@ static int disks_make(struct gw_machine *m, const struct gw_machine_config *conf
             r = gw_virtio_blk_new(m, i, &disk, &m->disk[i], err);
         if (!r) {
             m->disks++;
+            m->disk[i]->failed = config->disk_failed;
+            m->disk[i]->failed_opaque = config->disk_failed_opaque;
             if (d->id)
                 snprintf(m->disk[i]->id, sizeof(m->disk[i]->id), "%s", d->id);
             else

@@ -80,6 +80,10 @@ struct gw_machine_config {
     struct gw_machine_workload workload; /* unused when incoming: it comes with the memory */
     struct gw_machine_disk_config disk[GW_GUEST_MAX_DISKS];
     unsigned disk_count;
+    /* Told of each request that a disk could not do, which the guest sees as an I/O error; err names the disk and the offset.
+     * On the disk's thread; it must not call the machine. NULL: nobody. */
+    void (*disk_failed)(void *opaque, const struct gw_error *err);
+    void *disk_failed_opaque;
     const char *serial;                  /* "stdio", "null", "file:PATH", "unix:PATH" (listens); NULL: null */
     bool incoming;                       /* memory stays untouched and devices at reset: for a load */
     enum gw_tracker_kind tracker;        /* kvm-log, kvm-ring: needs KVM; explicit: needs Unicorn */

@@ -7,7 +7,7 @@
  * Everything in guest memory is the guest's to get wrong: a chain that makes no sense sets DEVICE_NEEDS_RESET, and the
  * device does nothing more until it is reset.
  *
- * Threads: registers from any vCPU's thread; requests are carried out by a thread of the device.
+ * Threads: registers from any vCPU's thread; requests are begun and ended by a thread of the device.
  */
 #ifndef GW_MACHINE_VIRTIO_H
 #define GW_MACHINE_VIRTIO_H
@@ -21,6 +21,7 @@
 #include "machine/disk.h"
 
 struct gw_machine;
+struct gw_virtio_requests;
 
 #define GW_VIRTIO_QUEUE_MAX   64u
 #define GW_VIRTIO_NEEDS_RESET 64u /* of the status register */
@@ -52,11 +53,16 @@ struct gw_virtio_blk {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t thread;
-    bool thread_made, quit, busy;
+    bool thread_made, quit;
+    bool busy;         /* requests are under way */
     bool standing;     /* the machine does: requests wait */
     uint32_t notified; /* queues */
-    bool unflushed;    /* something was written since the last flush */
-    unsigned char *bounce;
+    bool sleeps;       /* the thread waits for requests, or for wake_fd */
+    int wake_fd;
+    struct gw_virtio_requests *requests; /* virtio_request.h; the thread's */
+    /* Told of each call of the disk that failed, on the thread; NULL: nobody. */
+    void (*failed)(void *opaque, const struct gw_error *err);
+    void *failed_opaque;
 };
 
 extern const struct gw_state gw_virtio_blk_description;
@@ -65,6 +71,8 @@ extern const struct gw_state gw_virtio_blk_description;
 int gw_virtio_blk_new(struct gw_machine *m, unsigned index, const struct gw_machine_disk *take_disk,
                       struct gw_virtio_blk **ret_blk, struct gw_error *err);
 struct gw_virtio_blk *gw_virtio_blk_free(struct gw_virtio_blk *b);
+/* Under b->lock: the guest has put something into these queues. */
+void gw_virtio_blk_notify(struct gw_virtio_blk *b, uint32_t queues);
 /* The vCPUs stand: all requests that they have announced are done and on stable storage, and no more are begun. */
 int gw_virtio_blk_drain(struct gw_virtio_blk *b, struct gw_error *err);
 /* The machine is about to run. */

@@ -147,10 +147,8 @@ void gw_virtio_blk_write(struct gw_virtio_blk *b, uint64_t offset, unsigned byte
         s->queue_sel = value;
         break;
     case REG_QUEUE_NOTIFY:
-        if (value < b->machine->cpus && (s->status & STATUS_DRIVER_OK)) {
-            b->notified |= 1u << value;
-            pthread_cond_broadcast(&b->changed);
-        }
+        if (value < b->machine->cpus && (s->status & STATUS_DRIVER_OK))
+            gw_virtio_blk_notify(b, 1u << value);
         break;
     case REG_STATUS:
         set_status(b, value);

@@ -23,6 +23,7 @@
 #include "godwit/options.h"
 #include "godwit/page_transport.h"
 #include "godwit/park.h"
+#include "godwit/queue.h"
 #include "godwit/ram_map.h"
 #include "godwit/recv.h"
 #include "godwit/send.h"

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "disk/queue.h"
+#include "godwit/queue.h"
 
 #include <limits.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 
 #include "base/base.h"
+#include "base/sized.h"
 #include "base/workers.h"
+#include "disk/node/node.h"
 #include "disk/ring.h"
 
 #define USUAL_DEPTH  32u
@@ -21,7 +25,10 @@ struct gw_queue {
 
     struct gw_workers *pool;
     struct gw_queue_request **slot; /* depth of them: what the pool works on */
+    atomic_bool *ended;             /* depth of them: that work is done */
     uint64_t first, next;           /* numbers of the pool's work that is under way */
+    int ended_fd;                   /* can be read when work ended while the owner slept */
+    atomic_bool sleeps;
 };
 
 /* ---- the pool ---------------------------------------------------------------------------------------------------- */
@@ -41,11 +48,8 @@ static int transfer(struct gw_node *n, const struct gw_queue_request *r, struct 
     return result;
 }
 
-static int work(void *opaque, unsigned thread, uint64_t number, unsigned slot, struct gw_error *err)
+static int call(struct gw_queue *q, const struct gw_queue_request *r, struct gw_error *err)
 {
-    struct gw_queue *q = opaque;
-    const struct gw_queue_request *r = q->slot[slot];
-
     switch (r->op) {
     case GW_QUEUE_READ:
     case GW_QUEUE_WRITE:
@@ -60,6 +64,17 @@ static int work(void *opaque, unsigned thread, uint64_t number, unsigned slot, s
     return 0;
 }
 
+static int work(void *opaque, unsigned thread, uint64_t number, unsigned slot, struct gw_error *err)
+{
+    struct gw_queue *q = opaque;
+    int r = call(q, q->slot[slot], err);
+
+    atomic_store(&q->ended[slot], true);
+    if (atomic_load(&q->sleeps))
+        (void)!eventfd_write(q->ended_fd, 1);
+    return r;
+}
+
 /* What find said may not be true any more: a write may have moved a cluster out of a backing. */
 static void changes(struct gw_queue *q, const struct gw_queue_request *r)
 {
@@ -71,6 +86,7 @@ static void to_pool(struct gw_queue *q, struct gw_queue_request *r)
 {
     changes(q, r);
     q->slot[q->next % q->depth] = r;
+    atomic_store(&q->ended[q->next % q->depth], false);
     gw_workers_submit(q->pool, ++q->next);
 }
 
@@ -171,10 +187,50 @@ bool gw_queue_wait(struct gw_queue *q)
     return true;
 }
 
+/* What is done already: one of those. */
+static bool take_ready(struct gw_queue *q)
+{
+    if (q->in_ring && take_from_ring(q, false))
+        return true;
+    if (q->next == q->first || !atomic_load(&q->ended[q->first % q->depth]))
+        return false;
+    take_from_pool(q);
+    return true;
+}
+
+/* Until something of ours is done, or fd can be read: true. */
+static bool sleep_until(struct gw_queue *q, int fd)
+{
+    struct pollfd p[] = {{.fd = fd, .events = POLLIN},
+                         {.fd = q->ended_fd, .events = POLLIN},
+                         {.fd = q->in_ring ? gw_ring_fd(q->ring) : -1, .events = POLLIN}};
+    eventfd_t count;
+
+    atomic_store(&q->sleeps, true);
+    if (q->next == q->first || !atomic_load(&q->ended[q->first % q->depth]))
+        while (poll(p, GW_ARRAY_LEN(p), -1) < 0 && errno == EINTR)
+            ;
+    atomic_store(&q->sleeps, false);
+    if (p[1].revents)
+        (void)!eventfd_read(q->ended_fd, &count);
+    return p[0].revents != 0;
+}
+
+bool gw_queue_wait_or(struct gw_queue *q, int fd)
+{
+    if (!under_way(q))
+        return false;
+    while (!take_ready(q))
+        if (sleep_until(q, fd))
+            break;
+    return true;
+}
+
 void gw_queue_drain(struct gw_queue *q)
 {
     while (gw_queue_wait(q))
         ;
+    q->run.bytes = 0;
 }
 
 static int check(const struct gw_queue *q, const struct gw_queue_request *r, struct gw_error *err)
@@ -230,19 +286,38 @@ void gw_queue_free(struct gw_queue *q)
     gw_workers_free(q->pool);
     gw_ring_free(q->ring);
     gw_node_unuse(q->node);
+    if (q->ended_fd >= 0)
+        close(q->ended_fd);
+    free(q->ended);
     free(q->slot);
     free(q);
 }
 
-int gw_queue_new(struct gw_node *node, const struct gw_queue_config *config, struct gw_queue **ret,
-                 struct gw_error *err)
+static int rooms_make(struct gw_queue *q, struct gw_error *err)
+{
+    q->slot = calloc(q->depth, sizeof(struct gw_queue_request *));
+    q->ended = calloc(q->depth, sizeof(atomic_bool));
+    if (!q->slot || !q->ended)
+        return gw_nomem(err, "queue of a disk");
+    q->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (q->ended_fd < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: eventfd for its queue: %s", q->node->name, strerror(errno));
+    return 0;
+}
+
+int gw_queue_new_sized(struct gw_node *node, const struct gw_queue_config *config, size_t config_bytes,
+                       struct gw_queue **ret, struct gw_error *err)
 {
     static const struct gw_workers_ops ops = {.work = work};
-    unsigned depth = config->depth ? config->depth : USUAL_DEPTH;
-    unsigned threads = config->threads ? config->threads : GW_MIN(depth, POOL_THREADS);
+    struct gw_queue_config own;
+    unsigned depth, threads;
     struct gw_queue *q;
-    int r = 0;
+    int r = gw_sized_in(&own, sizeof own, config, config_bytes, 0, "struct gw_queue_config", err);
 
+    if (r < 0)
+        return r;
+    depth = own.depth ? own.depth : USUAL_DEPTH;
+    threads = own.threads ? own.threads : GW_MIN(depth, POOL_THREADS);
     if (depth > GW_QUEUE_DEPTH_MAX || threads > GW_WORKERS_MAX)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: a queue of %u requests and %u threads: at most %u and %u",
                        node->name, depth, threads, GW_QUEUE_DEPTH_MAX, GW_WORKERS_MAX);
@@ -252,13 +327,15 @@ int gw_queue_new(struct gw_node *node, const struct gw_queue_config *config, str
     gw_node_use(node);
     q->node = node;
     q->depth = depth;
-    q->slot = calloc(depth, sizeof(struct gw_queue_request *));
-    r = q->slot ? gw_workers_new(&ops, q, threads, depth, &q->pool, err) : gw_nomem(err, "queue of a disk");
+    q->ended_fd = -1;
+    r = rooms_make(q, err);
+    if (r >= 0)
+        r = gw_workers_new(&ops, q, threads, depth, &q->pool, err);
     if (r < 0) {
         gw_queue_free(q);
         return r;
     }
-    if (!config->no_ring)
+    if (!own.no_ring)
         q->ring = gw_ring_new(depth);
     *ret = q;
     return 0;

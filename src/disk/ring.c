@@ -23,6 +23,11 @@ void *gw_ring_take(struct gw_ring *r, bool wait, int *ret_result)
     return NULL;
 }
 
+int gw_ring_fd(const struct gw_ring *r)
+{
+    return -1;
+}
+
 #else
 
 #include <liburing.h>
@@ -90,6 +95,11 @@ void *gw_ring_take(struct gw_ring *r, bool wait, int *ret_result)
         io_uring_cqe_seen(&r->ring, cqe);
     }
     return user;
+}
+
+int gw_ring_fd(const struct gw_ring *r)
+{
+    return r->ring.ring_fd;
 }
 
 #endif

@@ -31,5 +31,7 @@ int gw_ring_submit(struct gw_ring *r, const struct gw_ring_request *request);
 /* One that is done; there must be one under way. Its bytes or a negative errno are *ret_result, its user is returned.
  * wait false: NULL when none is done yet. */
 void *gw_ring_take(struct gw_ring *r, bool wait, int *ret_result);
+/* Can be read when something is done. */
+int gw_ring_fd(const struct gw_ring *r);
 
 #endif

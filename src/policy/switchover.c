@@ -209,7 +209,8 @@ void gw_switchover_decide(struct gw_switchover *s, const struct gw_switch_in *in
             out.verdict = GW_SWITCH_CONTINUE;
             out.reason = GW_SWITCH_NOT_ALLOWED;
             out.wait_ns = IDLE_WAIT_NS;
-        } else if (out.reason == GW_SWITCH_NO_WINDOW && in->pending_bytes <= s->stuck_bytes) {
+        } else if ((out.reason == GW_SWITCH_NO_WINDOW || out.reason == GW_SWITCH_TOO_MUCH) && in->pending_bytes &&
+                   in->pending_bytes <= s->stuck_bytes) {
             out.wait_ns = IDLE_WAIT_NS;
         }
     } else if (over) {

@@ -5,6 +5,9 @@
 #define FLUSH_BYTES GW_MIB
 #define PATIENCE_NS GW_NS_PER_S /* what a window without bytes may go on for */
 #define LONG_COUNTS 4u          /* one window stands for so many at most */
+/* A step of less, and sooner done, says how long calls take, whatever the link. */
+#define STEP_IDLE_BYTES 512u
+#define STEP_IDLE_NS    GW_NS_PER_MS
 
 uint64_t gw_rate_per_s(uint64_t bytes, uint64_t ns)
 {
@@ -46,6 +49,8 @@ static void end_window(struct gw_window *w)
 
 bool gw_window_add(struct gw_window *w, const struct gw_window_sample *step)
 {
+    if (step->bytes < STEP_IDLE_BYTES && step->ns < STEP_IDLE_NS)
+        return false;
     w->open.bytes += step->bytes;
     w->open.wire_bytes += step->wire_bytes;
     w->open.pages += step->pages;

@@ -18,7 +18,8 @@
  * stretches of about the span asked for, the rate that nine in ten beat, no more than the latest, less a tenth.
  *
  * A window in which next to nothing moved proves nothing and is left out, unless it goes on for a second; a window that
- * was held up (one step of 3 s) counts several times, for it stands for several.
+ * was held up (one step of 3 s) counts several times, for it stands for several. Steps of a few bytes that took no time are left
+ * out as well: with nothing to send but what waits for the end (dirty bitmaps), they would soon be all that is known of the link.
  *
  * Pure: no clock, no allocation; the same calls give the same answers. One owner.
  */

@@ -425,6 +425,7 @@ int main(int argc, char **argv)
     pthread_cond_init(&m.changed, NULL);
     int r = q.alone ? state_alone(&m, &q) : run(&m, &q);
     gw_vm_free(m.vm);
+    images_close(&m);
     for (unsigned i = 0; i < m.blocks; i++)
         if (m.block[i].host && m.block[i].host != MAP_FAILED)
             munmap(m.block[i].host, m.block[i].bytes);

@@ -25,9 +25,9 @@ struct block {
     uint8_t *host;
 };
 
-struct image { /* a disk that is a raw file */
+struct image { /* a disk that is an image */
     const char *name, *path;
-    int fd;
+    struct gw_node *node;
     uint64_t bytes;
     struct gw_disk *disk;
 };
@@ -78,6 +78,8 @@ bool request_parse(int argc, char **argv, struct machine *m, struct request *q);
 bool image_parse(struct machine *m, char *text);
 int images_add(struct machine *m, struct gw_error *err);
 void images_change(struct machine *m, uint64_t k);
+/* The vm is gone. */
+void images_close(struct machine *m);
 /* none_vm_disks.c: what the command line says of disks; and whether this is one of their words, carried out. */
 int disks_make(struct machine *m, struct request *q, struct gw_error *err);
 bool disks_word(struct machine *m, const char *word, int *ret_result, struct gw_error *err);

@@ -4,11 +4,11 @@
  *
  *     --disk DEVICE:NODE:SIZE           one of the two names may be empty
  *     --bitmap DISK:NAME:GRANULARITY[:disabled][:persistent]
- *     --wrote DISK:OFFSET:BYTES
+ *     --wrote DISK:OFFSET:BYTES[:STEP:TIMES]
  *     --map DISK:ALIAS:BITMAP:ALIAS[:+|:-]   +, -: it becomes persistent, or not
  *
- * Words: "wrote DISK:OFFSET:BYTES", "enable DISK:NAME", "remove DISK:NAME", and "bitmaps", which tells all of them with
- * their dirty ranges.
+ * Words: "wrote DISK:OFFSET:BYTES", "enable DISK:NAME", "remove DISK:NAME"; "bitmaps", which tells all of them with
+ * their dirty ranges, and "counts", with a number instead that those make.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -75,8 +75,11 @@ static int wrote(struct machine *m, char *const *part, struct gw_error *err)
     struct gw_disk *disk;
     int r = find(m, part[0], &disk, err);
 
-    if (r >= 0)
-        gw_disk_wrote(disk, strtoull(part[1], NULL, 0), strtoull(part[2], NULL, 0));
+    uint64_t at = strtoull(part[1], NULL, 0), bytes = strtoull(part[2], NULL, 0), step = strtoull(part[3], NULL, 0);
+    uint64_t times = step ? strtoull(part[4], NULL, 0) : 1;
+
+    for (uint64_t i = 0; r >= 0 && i < times; i++)
+        gw_disk_wrote(disk, at + i * step, bytes);
     return r;
 }
 
@@ -88,26 +91,37 @@ static int change(struct machine *m, char *const *part, bool enable, struct gw_e
     return r < 0 ? r : enable ? gw_disk_bitmap_enable(disk, part[1], err) : gw_disk_bitmap_remove(disk, part[1], err);
 }
 
-static void tell_bitmap(struct gw_disk *disk, const char *disk_name, const struct gw_bitmap_info *b)
+static void tell_ranges(struct gw_disk *disk, const char *name, bool sum)
 {
-    uint64_t at = 0, bytes = 0;
+    uint64_t at = 0, bytes = 0, all = 0;
+
+    for (unsigned n = 0; !gw_disk_bitmap_next(disk, name, at + bytes, &at, &bytes, NULL) && bytes; n++) {
+        all = (all ^ at ^ bytes << 17) * 0x9E3779B97F4A7C15u;
+        if (!sum)
+            printf("%s[%" PRIu64 ", %" PRIu64 "]", n ? ", " : "", at, bytes);
+    }
+    if (sum)
+        printf("%" PRIu64, all);
+}
+
+static void tell_bitmap(struct gw_disk *disk, const char *disk_name, const struct gw_bitmap_info *b, bool sum)
+{
 
     printf("{\"disk\": \"%s\", \"name\": \"%s\", \"granularity\": %" PRIu64 ", \"count\": %" PRIu64
            ", \"recording\": %s, \"busy\": %s, \"persistent\": %s, \"stored\": %s, \"ranges\": [",
            disk_name, b->name, b->granularity, b->dirty_bytes, b->recording ? "true" : "false",
            b->busy ? "true" : "false", b->persistent ? "true" : "false", b->not_stored ? "false" : "true");
-    for (unsigned n = 0; !gw_disk_bitmap_next(disk, b->name, at + bytes, &at, &bytes, NULL) && bytes; n++)
-        printf("%s[%" PRIu64 ", %" PRIu64 "]", n ? ", " : "", at, bytes);
+    tell_ranges(disk, b->name, sum);
     printf("]}");
 }
 
-static void tell(struct machine *m)
+static void tell(struct machine *m, bool sums)
 {
     struct gw_disk *disk;
     unsigned n = 0;
 
     flockfile(stdout);
-    printf("{\"event\": \"bitmaps\", \"bitmaps\": [");
+    printf("{\"event\": \"%s\", \"bitmaps\": [", sums ? "counts" : "bitmaps");
     for (unsigned i = 0; (disk = gw_vm_disk_at(m->vm, i)); i++) {
         struct gw_bitmap_info info;
         struct gw_disk_info at;
@@ -115,7 +129,7 @@ static void tell(struct machine *m)
         gw_disk_describe(disk, &at);
         for (unsigned k = 0; !gw_disk_bitmap_at(disk, k, &info); k++) {
             printf("%s", n++ ? ", " : "");
-            tell_bitmap(disk, at.device[0] ? at.device : at.node, &info);
+            tell_bitmap(disk, at.device[0] ? at.device : at.node, &info, sums);
         }
     }
     printf("]}\n");
@@ -131,8 +145,8 @@ bool disks_word(struct machine *m, const char *word, int *ret_result, struct gw_
     *ret_result = 0;
     snprintf(copy, sizeof copy, "%s", rest ? rest + 1 : "");
     split(copy, part);
-    if (!strcmp(word, "bitmaps"))
-        tell(m);
+    if (!strcmp(word, "bitmaps") || !strcmp(word, "counts"))
+        tell(m, *word == 'c');
     else if (!strncmp(word, "wrote ", 6))
         *ret_result = wrote(m, part, err);
     else if (!strncmp(word, "enable ", 7) || !strncmp(word, "remove ", 7))

@@ -1,50 +1,35 @@
 /* SPDX-License-Identifier: MIT
  *
- * Disks of none_vm that are raw files, which the writer changes as it does the memory.
+ * Disks of none_vm that are images, raw or, where their name says so, qcow2, which the writer changes as it does the memory.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "none_vm.h"
 
-static int disk_read(void *opaque, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
+static int disk_read(void *node, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
-    const struct image *d = opaque;
-
-    return pread(d->fd, to, bytes, (off_t)offset) == (ssize_t)bytes ? 0 : -EIO;
+    return gw_node_read(node, to, bytes, offset, err);
 }
 
-static int disk_write(void *opaque, const void *from, uint64_t bytes, uint64_t offset, struct gw_error *err)
+static int disk_write(void *node, const void *from, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
-    const struct image *d = opaque;
-
-    return pwrite(d->fd, from, bytes, (off_t)offset) == (ssize_t)bytes ? 0 : -EIO;
+    return gw_node_write(node, from, bytes, offset, 0, err);
 }
 
-static int disk_zero(void *opaque, uint64_t bytes, uint64_t offset, bool unmap, struct gw_error *err)
+static int disk_zero(void *node, uint64_t bytes, uint64_t offset, bool unmap, struct gw_error *err)
 {
-    const struct image *d = opaque;
-
-    return fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes) ? -errno : 0;
+    return gw_node_zero(node, bytes, offset, unmap ? GW_NODE_UNMAP : 0, err);
 }
 
-/* What lies in front of the next data is a hole. */
-static int disk_find(void *opaque, uint64_t bytes, uint64_t offset, struct gw_disk_run *ret, struct gw_error *err)
+static int disk_find(void *node, uint64_t bytes, uint64_t offset, struct gw_disk_run *ret, struct gw_error *err)
 {
-    const struct image *d = opaque;
-    off_t data = lseek(d->fd, (off_t)offset, SEEK_DATA);
-    uint64_t hole = data < 0 || (uint64_t)data - offset > bytes ? bytes : (uint64_t)data - offset;
-
-    *ret = hole ? (struct gw_disk_run){GW_DISK_ZERO, hole} : (struct gw_disk_run){GW_DISK_DATA, bytes < 512 ? bytes : 512};
-    return 0;
+    return gw_node_look(node, bytes, offset, ret, err);
 }
 
-static int disk_flush(void *opaque, struct gw_error *err)
+static int disk_flush(void *node, struct gw_error *err)
 {
-    return 0;
+    return gw_node_flush(node, err);
 }
 
 bool image_parse(struct machine *m, char *text) /* NAME=PATH */
@@ -54,7 +39,7 @@ bool image_parse(struct machine *m, char *text) /* NAME=PATH */
     if (!path || m->images == IMAGES_MAX)
         return false;
     *path = 0;
-    m->image[m->images++] = (struct image){.name = text, .path = path + 1, .fd = -1};
+    m->image[m->images++] = (struct image){.name = text, .path = path + 1};
     return true;
 }
 
@@ -67,11 +52,15 @@ int images_add(struct machine *m, struct gw_error *err)
     for (unsigned i = 0; !r && i < m->images; i++) {
         struct image *d = &m->image[i];
 
-        d->fd = open(d->path, O_RDWR | O_CLOEXEC);
-        if (d->fd < 0)
-            return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: %s", d->path, strerror(errno));
-        d->bytes = (uint64_t)lseek(d->fd, 0, SEEK_END);
-        r = gw_vm_add_disk(m->vm, &(struct gw_disk_desc){.device = d->name, .bytes = d->bytes, .ops = &ops, .opaque = d},
+        size_t length = strlen(d->path);
+        const struct gw_node_options options = {
+            .format = length > 6 && !strcmp(d->path + length - 6, ".qcow2") ? "qcow2" : "raw", .unlocked = true};
+
+        r = gw_node_open(d->path, &options, &d->node, err);
+        if (r < 0)
+            return r;
+        d->bytes = gw_node_bytes(d->node);
+        r = gw_vm_add_disk(m->vm, &(struct gw_disk_desc){.device = d->name, .bytes = d->bytes, .ops = &ops, .opaque = d->node},
                            &d->disk, err);
     }
     return r;
@@ -87,8 +76,17 @@ void images_change(struct machine *m, uint64_t k)
 
         for (unsigned w = 0; w < 512; w++)
             words[w] = k * 512 + w;
-        if (pwrite(d->fd, words, sizeof words, (off_t)offset) != (ssize_t)sizeof words)
+        if (gw_node_write(d->node, words, sizeof words, offset, 0, NULL) < 0)
             abort();
         gw_disk_wrote(d->disk, offset, sizeof words);
+    }
+}
+
+void images_close(struct machine *m)
+{
+    for (unsigned i = 0; i < m->images; i++) {
+        if (m->image[i].node && gw_node_flush(m->image[i].node, NULL) < 0)
+            abort();
+        gw_node_free(m->image[i].node, NULL);
     }
 }

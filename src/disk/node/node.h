@@ -3,7 +3,7 @@
  * disk/node: what a disk is made of. A node is an array of bytes that can be read and written: a raw file, a qcow2
  * image over another node, an export of an NBD server. A disk is the node on top, and the nodes below it.
  *
- * Calls block until they are done; what goes on beside each other is the queue's matter (disk/queue.h), which asks
+ * Calls block until they are done; what goes on beside each other is the queue's matter (godwit/queue.h), which asks
  * `find` and has the kernel read and write plain runs of files itself.
  *
  * Threads: read, write, zero, discard, find and flush on any thread, any number at once. Writes that overlap and are

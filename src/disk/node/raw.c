@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -22,6 +23,12 @@ struct raw {
     bool device, lock, guarded, unsafe;
     int sync_mode;           /* O_DSYNC: all that is written is on the disk when a call returns; else 0 */
     _Atomic unsigned cannot; /* what was tried in vain */
+
+    /* The run of data that was found last. Some file systems look at each page of it to find its end, and an image asks
+     * for each of its chunks. Data that has become a hole meanwhile, unseen by us, still reads as it should. */
+    pthread_mutex_t lock_found;
+    uint64_t found, found_end;
+    unsigned holes_made;
 };
 
 static struct raw *raw_of(struct gw_node *n)
@@ -134,6 +141,15 @@ static bool try_ioctl(struct raw *w, enum cannot bit, unsigned long request, uin
     return r == 0;
 }
 
+/* Where there was data there may be a hole now. */
+static void forget_found(struct raw *w)
+{
+    pthread_mutex_lock(&w->lock_found);
+    w->found_end = 0;
+    w->holes_made++;
+    pthread_mutex_unlock(&w->lock_found);
+}
+
 static int raw_zero(struct gw_node *n, uint64_t bytes, uint64_t offset, unsigned flags, struct gw_error *err)
 {
     struct raw *w = raw_of(n);
@@ -146,6 +162,7 @@ static int raw_zero(struct gw_node *n, uint64_t bytes, uint64_t offset, unsigned
 
         r = gw_transfer_zeros(&t, bytes, offset, err);
     }
+    forget_found(w);
     return r >= 0 && (flags & GW_NODE_DURABLE || w->sync_mode) ? sync_now(w, err) : r;
 }
 
@@ -158,14 +175,45 @@ static int raw_discard(struct gw_node *n, uint64_t bytes, uint64_t offset, struc
         try_ioctl(w, CANNOT_DISCARD, BLKDISCARD, bytes, offset);
     else
         try_fallocate(w, CANNOT_PUNCH, FALLOC_FL_PUNCH_HOLE, bytes, offset);
+    forget_found(w);
     return 0;
 }
 
 /* ---- find -------------------------------------------------------------------------------------------------------- */
 
+/* Whether offset lies in it; else *ret_made is to be given to note_found. */
+static bool is_found(struct raw *w, uint64_t offset, uint64_t *ret_end, unsigned *ret_made)
+{
+    bool found;
+
+    pthread_mutex_lock(&w->lock_found);
+    found = offset >= w->found && offset < w->found_end;
+    *ret_end = w->found_end;
+    *ret_made = w->holes_made;
+    pthread_mutex_unlock(&w->lock_found);
+    return found;
+}
+
+static void note_found(struct raw *w, uint64_t offset, uint64_t end, unsigned made)
+{
+    pthread_mutex_lock(&w->lock_found);
+    if (made == w->holes_made) {
+        w->found = offset;
+        w->found_end = end;
+    }
+    pthread_mutex_unlock(&w->lock_found);
+}
+
 /* Where the first run ends, and whether it is a hole. False: this file does not tell. */
 static bool seek_run(struct raw *w, uint64_t offset, uint64_t end, uint64_t *ret_end, bool *ret_hole)
 {
+    unsigned made;
+
+    *ret_hole = false;
+    if (is_found(w, offset, ret_end, &made)) {
+        *ret_end = GW_MIN(*ret_end, end);
+        return true;
+    }
     off_t data = lseek(w->fd, (off_t)offset, SEEK_DATA), hole;
 
     errno = data >= 0 ? 0 : errno;
@@ -179,6 +227,7 @@ static bool seek_run(struct raw *w, uint64_t offset, uint64_t end, uint64_t *ret
     hole = lseek(w->fd, (off_t)offset, SEEK_HOLE);
     if (hole < 0 || (uint64_t)hole <= offset) /* it was cut or given back between the calls */
         return false;
+    note_found(w, offset, (uint64_t)hole, made);
     *ret_end = GW_MIN((uint64_t)hole, end);
     return true;
 }
@@ -230,6 +279,7 @@ static int raw_resize(struct gw_node *n, uint64_t bytes, struct gw_error *err)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%.200s: cannot change its length to %" PRIu64 " bytes: %s",
                        n->name, bytes, strerror(errno));
     n->bytes = bytes;
+    forget_found(w);
     return 0;
 }
 
@@ -250,6 +300,7 @@ static int raw_activate(struct gw_node *n, bool active, struct gw_error *err)
     end = r < 0 ? -1 : lseek(w->fd, 0, SEEK_END);
     if (end >= 0)
         n->bytes = (uint64_t)end; /* whoever had it meanwhile may have changed it */
+    forget_found(w);
     return r;
 }
 
@@ -263,6 +314,7 @@ static int raw_free(struct gw_node *n, struct gw_error *err)
         r = gw_fail(err, -errno, GW_BLAME_LOCAL, "%.200s: what was written may not be in it: %s", n->name,
                     strerror(errno));
     gw_node_done(n, NULL);
+    pthread_mutex_destroy(&w->lock_found);
     free(w);
     return r;
 }
@@ -337,6 +389,7 @@ int gw_raw_open(const char *path, const struct gw_node_options *o, bool guarded,
 
     if (!w)
         return gw_nomem(err, "disk");
+    pthread_mutex_init(&w->lock_found, NULL);
     w->fd = w->cached_fd = -1;
     w->lock = !o->unlocked;
     w->unsafe = o->cache == GW_NODE_CACHE_UNSAFE;

@@ -5,9 +5,10 @@
 #include "node/property.h"
 
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 
-#include "disk/queue.h"
+#include "godwit/queue.h"
 #include "disk/ring.h"
 #include "node/faulty.h"
 
@@ -30,12 +31,15 @@ static struct {
     struct gw_queue *queue;
     struct item item[PARTS];
     uint8_t *array;
+    int fd, held; /* an eventfd that says nothing; what a held read waits for */
 } t;
 
 static int up(void **state)
 {
     memset(&t, 0, sizeof t);
-    return 0;
+    t.fd = eventfd(0, EFD_CLOEXEC);
+    t.held = eventfd(0, EFD_CLOEXEC);
+    return t.fd < 0 || t.held < 0;
 }
 
 static int down(void **state)
@@ -47,6 +51,8 @@ static int down(void **state)
     free(t.array);
     if (t.path[0])
         unlink(t.path);
+    close(t.fd);
+    close(t.held);
     return 0;
 }
 
@@ -145,7 +151,7 @@ static void run(unsigned rounds, unsigned align)
         struct item *it = &t.item[n * 7 % PARTS];
 
         while (it->busy)
-            assert_true(gw_queue_wait(t.queue));
+            assert_true(n % 2 ? gw_queue_wait(t.queue) : gw_queue_wait_or(t.queue, t.fd));
         look(it);
         next(it, align);
     }
@@ -155,6 +161,7 @@ static void run(unsigned rounds, unsigned align)
         look(&t.item[i]);
     }
     assert_false(gw_queue_wait(t.queue));
+    assert_false(gw_queue_wait_or(t.queue, t.fd));
     assert_int_equal(gw_node_read(t.node, all, SIZE, 0, NULL), 0);
     assert_memory_equal(all, t.array, SIZE);
     free(all);
@@ -310,6 +317,42 @@ static void test_errors_of_a_file(void **state)
     expect(GW_QUEUE_READ, 0, 100, -EPERM, "not active");
 }
 
+static int held_read(struct gw_node *n, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
+{
+    eventfd_t count;
+
+    return eventfd_read(t.held, &count) ? -EIO : 0;
+}
+
+/* A wait for requests ends when the descriptor has something, whether one is done or not; and when one is done. */
+static void test_wait_or(void **state)
+{
+    static struct gw_node_ops ops;
+    struct gw_error err = GW_ERROR_INIT;
+    struct item *it = &t.item[0];
+    eventfd_t count;
+
+    t.node = gw_node_memory(SIZE, 4096);
+    make_queue(false);
+    ops = *t.node->ops;
+    ops.read = held_read;
+    t.node->ops = &ops;
+    aim(it, 1);
+    it->request.op = GW_QUEUE_READ;
+    it->request.count = 1;
+    it->request.bytes = it->vector[0].iov_len = 100;
+    it->busy = true;
+    ok(gw_queue_submit(t.queue, &it->request, &err), &err);
+    assert_int_equal(eventfd_write(t.fd, 1), 0);
+    assert_true(gw_queue_wait_or(t.queue, t.fd));
+    assert_true(it->busy);
+    assert_int_equal(eventfd_read(t.fd, &count), 0);
+    assert_int_equal(eventfd_write(t.held, 1), 0);
+    assert_true(gw_queue_wait_or(t.queue, t.fd));
+    assert_false(it->busy);
+    assert_int_equal(it->result, 0);
+}
+
 static void test_what_is_refused(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -341,6 +384,7 @@ int main(void)
         queue_test(test_backing),
         queue_test(test_faults),
         queue_test(test_errors_of_a_file),
+        queue_test(test_wait_or),
         queue_test(test_what_is_refused),
     };
 

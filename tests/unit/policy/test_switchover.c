@@ -185,6 +185,27 @@ static void test_not_allowed(void **state)
     assert_true(out.wait_ns > 0);
 }
 
+/* What no pass can send does not fit: looking again and again would only warm the processor. */
+static void test_stuck_waits(void **state)
+{
+    struct gw_switchover s;
+    struct gw_switch_in in = ask(3100, false, 500 * GW_MIB, 0);
+    struct gw_switch_out out;
+
+    begin(&s);
+    in.dry = true;
+    expect(decide(&s, in), GW_SWITCH_SYNC, GW_SWITCH_PASS_OVER);
+    in.exact = true;
+    in.dry = false;
+    out = decide(&s, in);
+    expect(out, GW_SWITCH_CONTINUE, GW_SWITCH_TOO_MUCH);
+    assert_true(out.wait_ns > 0);
+    in.pending_bytes += 4096; /* of these a pass can */
+    out = decide(&s, in);
+    expect(out, GW_SWITCH_CONTINUE, GW_SWITCH_TOO_MUCH);
+    assert_int_equal(out.wait_ns, 0);
+}
+
 static void test_fixed_beyond_limit(void **state)
 {
     struct gw_switchover s;
@@ -268,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_no_window),
         cmocka_unit_test(test_avail_bandwidth),
         cmocka_unit_test(test_not_allowed),
+        cmocka_unit_test(test_stuck_waits),
         cmocka_unit_test(test_fixed_beyond_limit),
         cmocka_unit_test(test_limit_zero),
         cmocka_unit_test(test_relaxed),

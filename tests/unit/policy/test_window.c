@@ -81,6 +81,24 @@ static void test_idle_is_no_answer(void **state)
     assert_true(add(&w, 800, 0, 100 * MS));
 }
 
+/* What was learned of the link stays while there is nothing to send; a link that holds up even a few bytes is one that is learned. */
+static void test_small_steps(void **state)
+{
+    struct gw_window w;
+    struct gw_bandwidth b;
+
+    gw_window_init(&w);
+    assert_true(add(&w, 100000000, 24414, 100 * MS));
+    for (unsigned i = 0; i < 100000; i++)
+        assert_false(add(&w, 30, 0, MS / 50));
+    gw_window_estimate(&w, 300 * MS, &b);
+    assert_int_equal(b.latest_bytes_per_s, 1000000000);
+    for (unsigned i = 0; i < 40; i++)
+        add(&w, 511, 0, 1000 * MS);
+    gw_window_estimate(&w, 300 * MS, &b);
+    assert_true(b.typical_bytes_per_s < 1000);
+}
+
 static void test_held_up_counts_more(void **state)
 {
     struct gw_window w;
@@ -136,6 +154,7 @@ int main(void)
         cmocka_unit_test(test_ends_after_100_ms),
         cmocka_unit_test(test_coded),
         cmocka_unit_test(test_idle_is_no_answer),
+        cmocka_unit_test(test_small_steps),
         cmocka_unit_test(test_held_up_counts_more),
         cmocka_unit_test(test_slow_phase_counts_at_once),
         cmocka_unit_test(test_flush),

@@ -18,7 +18,7 @@ static struct {
     uint64_t bad_from;                /* reads and writes that touch this or a later byte fail ... */
     int bad_errno;                    /* ... by this; 0: none do */
     int no_falloc, no_seek, bad_sync; /* errno of each call; 0: none */
-    unsigned count, fallocs, syncs, writes;
+    unsigned count, fallocs, syncs, writes, seeks;
 } calls;
 
 ssize_t __real_pread64(int fd, void *to, size_t bytes, off_t offset);
@@ -83,6 +83,7 @@ int __wrap_fallocate64(int fd, int mode, off_t offset, off_t bytes)
 
 off_t __wrap_lseek64(int fd, off_t offset, int whence)
 {
+    calls.seeks++;
     if (!calls.no_seek || whence == SEEK_END)
         return __real_lseek64(fd, offset, whence);
     errno = calls.no_seek;

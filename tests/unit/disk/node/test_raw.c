@@ -120,6 +120,36 @@ static void test_holes(void **state)
     gw_node_free(n, NULL);
 }
 
+/* The end of a run of data is not looked for again and again, and a hole in it is seen all the same. */
+static void test_found_once(void **state)
+{
+    static uint8_t data[1 << 20];
+    struct gw_node_run run;
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_node *n;
+    unsigned seeks;
+
+    make(4 << 20);
+    n = opened(&(struct gw_node_options){0}, false);
+    memset(data, 1, sizeof data);
+    for (unsigned i = 0; i < 3; i++)
+        ok(gw_node_write(n, data, sizeof data, i << 20, 0, &err), &err);
+    ok(gw_node_find(n, 64 << 10, 0, &run, &err), &err);
+    seeks = calls.seeks;
+    for (unsigned at = 64 << 10; at < 3 << 20; at += 64 << 10) {
+        ok(gw_node_find(n, 64 << 10, at, &run, &err), &err);
+        assert_true(run.kind == GW_DISK_DATA && run.bytes == 64 << 10 && run.file_offset == at);
+    }
+    assert_int_equal(calls.seeks, seeks);
+    ok(gw_node_zero(n, 1 << 20, 1 << 20, GW_NODE_UNMAP, &err), &err);
+    ok(gw_node_find(n, 3 << 20, 0, &run, &err), &err);
+    if (seeks && run.bytes != 3 << 20) /* else it tells of no holes */
+        assert_int_equal(run.bytes, 1 << 20);
+    ok(gw_node_find(n, 1 << 20, 1 << 20, &run, &err), &err);
+    assert_true(run.kind == GW_DISK_ZERO || calls.seeks == seeks);
+    gw_node_free(n, NULL);
+}
+
 static void test_disk_full(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -248,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         raw_test(test_property),     raw_test(test_poor_file_systems), raw_test(test_holes),
+        raw_test(test_found_once),
         raw_test(test_disk_full),    raw_test(test_flushes),           raw_test(test_head_is_guarded),
         raw_test(test_handing_over), raw_test(test_what_is_no_disk),   raw_test(test_resize),
     };
