@@ -53,7 +53,6 @@ class Options(Case):
                            (["snapshot", "list"], "list: DISK is missing"), (["snapshot", "delete", m], "delete: SNAPSHOT is missing"),
                            (["snapshot", "delete", m, "a", "--json"], "delete has no option --json"), (["snapshot", "make", m], "no command 'make'"),
                            (["send", m, "unix:" + out, "--snapshot", "a", "--remove"], "--remove does not go with --snapshot"),
-                           (["inspect", "--snapshot", "a", "--against", m, m], "--snapshot does not go with --against"),
                            (["extract", m, "--ram", out, "--xml", out], "--xml does not go with --ram"),
                            (["extract", m, "--elf", out, "--place", "ram"], "godwit extract: --place 'ram'"),
                            (["extract", m, "--ram", out, "--place", "ram=1"], "--place goes with --elf only"),
