@@ -53,9 +53,9 @@ class Examples(Case):
         command = re.sub(r"/var/lib/machines", self.folder, line)
         if "jq" in command and not shutil.which("jq"):
             command = command.split("|")[0]
-        words = [w for w in re.findall(r"\S+", command.split("|")[0].split(">")[0]) if w.endswith((".parked", ".save", ".mapped"))]
-        out = words[1] if " convert " in command and "--into" not in command and len(words) > 1 else None
-        if out and os.path.exists(self.path(out)): # an example is not there to replace what another one made
+        words = command.split()
+        out = words[3] if words[1] == "convert" and "--into" not in words else None
+        if out and os.path.exists(self.path(out)):  # an example is not there to replace what another one made
             os.unlink(self.path(out))
         return self.shell(command, STATUS[kind[0]] if kind else (0,))
 
@@ -82,7 +82,7 @@ class Examples(Case):
         there = Box(self, "there", ["--memory", "32M", "--accel", "unicorn"], incoming="unix:" + self.path("there.sock"))
         lines = examples("godwit-ctl.1")
         self.assertGreaterEqual(len(lines), 6)
-        for line in sorted(lines, key=lambda line: " migrate " in line): # that one last: it leaves
+        for line in sorted(lines, key=lambda line: " migrate " in line):  # that one last: it leaves
             with self.subTest(line):
                 self.run_example(line.replace("/run/vm.qmp", here.qmp_path).replace("tcp:10.0.0.2:4444", "unix:" + self.path("there.sock")))
         self.assertTrue(os.path.getsize(self.path("moved.html")))
