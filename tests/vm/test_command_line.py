@@ -234,7 +234,7 @@ class Progress(Case):
         self.addCleanup(process.kill)
         terminal.wait(rb"control socket at")
         qmp = Qmp(lambda: process.poll() is None, self.path("qmp"))
-        self.addCleanup(qmp.close)
+        self.addCleanup(qmp.sock.close)
         qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 16})
         qmp.command("migrate", uri="exec:cat > /dev/null")
         terminal.wait(rb"\ractive  \d+%  .* of 3\d\.\d MiB  .*ETA ")

@@ -16,6 +16,8 @@ static const struct gw_cli_option options[] = {
     {"json", 'j', .flag = &json, .help = "It's [a] mark: x."},
     {"format", .text = &text, .value = "NAME", .choices = "one two", .of = "save", .help = "h"},
     {"xml", 'x', .text = &text, .value = "FILE", .help = "h"},
+    {"capability", .text = &text, .value = "NAME[=on|off]", .of = "set", .help = "h"},
+    {"parameter", .text = &text, .value = "NAME=VALUE", .of = "set", .help = "h"},
     {"gone", .absent = "TLS", .help = "h"},
     {0},
 };
@@ -64,13 +66,13 @@ static void test_bash(void **state)
 {
     const char *all = printed("--completion=bash", "godwit do", &plain);
 
-    has(all, "_godwit_do() {\n    options='-j --json --format -x --xml -h --help'\n    arguments='file file '\n");
+    has(all, "_godwit_do() {\n    options='-j --json --format -x --xml --capability --parameter -h --help'\n    arguments='file file '\n");
     has(all, "--format) kind=words choices='one two' ;;");
     has(all, "--xml | -x) kind=file ;;");
     assert_null(strstr(all, "gone"));
     all = printed("--completion=bash", "godwit do", &nested);
     has(all, "before='socket' subs='save list'");
-    has(all, "_godwit_do_save() {\n    options='-j --json --format -x --xml -h --help'\n    arguments='file *uri '");
+    has(all, "_godwit_do_save() {\n    options='-j --json --format -x --xml --capability --parameter -h --help'\n    arguments='file *uri '");
     has(all, "_godwit_do_list() {\n    options='-j --json -x --xml -h --help'\n    arguments=''");
 }
 
