@@ -69,10 +69,12 @@ static void test_bash(void **state)
     has(all, "_godwit_do() {\n    options='-j --json --format -x --xml --capability --parameter -h --help'\n    arguments='file file '\n");
     has(all, "--format) kind=words choices='one two' ;;");
     has(all, "--xml | -x) kind=file ;;");
+    has(all, "--capability) kind=capability ;;");
+    has(all, "--parameter) kind=parameter ;;");
     assert_null(strstr(all, "gone"));
     all = printed("--completion=bash", "godwit do", &nested);
     has(all, "before='socket' subs='save list'");
-    has(all, "_godwit_do_save() {\n    options='-j --json --format -x --xml --capability --parameter -h --help'\n    arguments='file *uri '");
+    has(all, "_godwit_do_save() {\n    options='-j --json --format -x --xml -h --help'\n    arguments='file *uri '");
     has(all, "_godwit_do_list() {\n    options='-j --json -x --xml -h --help'\n    arguments=''");
 }
 
@@ -83,6 +85,8 @@ static void test_zsh(void **state)
     has(all, "_godwit_schema_check() {");
     has(all, "'*'{-j,--json}'[It'\\''s \\[a\\] mark\\: x.]'");
     has(all, "'*--format=[h]:NAME:(one two)'");
+    has(all, "'*--capability=[h]:NAME\\[=on|off\\]:_godwit-capability'");
+    has(all, "'*--parameter=[h]:NAME=VALUE:_godwit-parameter'");
     has(all, "'*'{-x+,--xml=}'[h]:FILE:_files'");
     has(all, "'1:IN:_files' \\\n        '2::\\[OUT\\]:_files'");
     has(printed("--completion=zsh", "godwit do", &nested), "'*:\\[URI\\]...:_godwit-uri'");
