@@ -48,6 +48,6 @@ char *gw_schema_slurp(const char *path);
 int gw_schema_dump_machine(int argc, char **argv);
 int gw_schema_explain(int argc, char **argv);
 /* `godwit inspect --against`; explain.c */
-int gw_inspect_against(const char *from, const char *into, bool json);
+int gw_inspect_against(const char *from, const char *snapshot, const char *into, bool json);
 
 #endif

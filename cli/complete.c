@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <godwit/options.h>
+
 #include "complete_shell.h"
 #include "value.h"
 
@@ -140,7 +142,9 @@ static void zsh_action(const char *value)
                                           [GW_CLI_FOLDER] = "_directories",
                                           [GW_CLI_SOCKET] = "_godwit-socket",
                                           [GW_CLI_URI] = "_godwit-uri",
-                                          [GW_CLI_USER] = "_users"};
+                                          [GW_CLI_USER] = "_users",
+                                          [GW_CLI_CAPABILITY] = "_godwit-capability",
+                                          [GW_CLI_PARAMETER] = "_godwit-parameter"};
 
     fputs(actions[gw_cli_value(value)->kind], stdout);
 }
@@ -250,15 +254,75 @@ static void table_part(const struct part *p)
     }
 }
 
+/* ---- names of capabilities and parameters ------------------------------------------------------------------------- */
+
+static void print_capabilities(void)
+{
+    const char *name, *between = "";
+    bool supported;
+
+    for (size_t i = 0; gw_options_capability_at(i, &name, &supported); i++)
+        if (supported) {
+            printf("%s%s", between, name);
+            between = " ";
+        }
+}
+
+static void print_parameters(void)
+{
+    const char *name;
+
+    for (size_t i = 0; gw_options_parameter_at(i, &name, NULL, NULL); i++)
+        printf("%s%s", i ? " " : "", name);
+}
+
+/* "mode=normal mode=cpr-reboot": of parameters that have few values. Help ends with those of an enum: "(none zlib zstd)". */
+static void print_choices(void)
+{
+    const char *name, *help, *between = "";
+    enum gw_parameter_type type;
+
+    for (size_t i = 0; gw_options_parameter_at(i, &name, &type, &help); i++) {
+        const char *list = type == GW_PARAMETER_ENUM && help ? strrchr(help, '(') : NULL;
+
+        if (type == GW_PARAMETER_BOOL)
+            list = "(on, off)";
+        for (list = list ? list + 1 : ""; *list && *list != ')'; list += strspn(list, ", ")) {
+            size_t n = strcspn(list, " ,)");
+
+            printf("%s%s=%.*s", between, name, (int)n, list);
+            between = " ";
+            list += n;
+        }
+    }
+}
+
+/* Both shells take it so. */
+static void print_names(void)
+{
+    printf("_godwit_capabilities='");
+    print_capabilities();
+    printf("'\n_godwit_parameters='");
+    print_parameters();
+    printf("'\n_godwit_choices='");
+    print_choices();
+    printf("'\n\n");
+}
+
+static void print_nothing(void)
+{
+}
+
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
 static const struct shell {
     const char *name, *begin, *end;
+    void (*names)(void);
     void (*part)(const struct part *p);
 } shells[] = {
-    {"bash", GW_BASH_BEGIN, GW_BASH_END, bash_part},
-    {"zsh", GW_ZSH_BEGIN, GW_ZSH_END, zsh_part},
-    {"table", "", "", table_part},
+    {"bash", GW_BASH_BEGIN, GW_BASH_END, print_names, bash_part},
+    {"zsh", GW_ZSH_BEGIN, GW_ZSH_END, print_names, zsh_part},
+    {"table", "", "", print_nothing, table_part},
 };
 
 static const struct shell *find(const char *name)
@@ -296,9 +360,11 @@ bool gw_cli_complete_begin(const char *name)
 {
     const struct shell *shell = find(name);
 
-    if (shell)
-        fputs(shell->begin, stdout);
-    return shell;
+    if (!shell)
+        return false;
+    fputs(shell->begin, stdout);
+    shell->names();
+    return true;
 }
 
 void gw_cli_complete_end(const char *name, const char *commands)

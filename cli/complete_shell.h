@@ -25,6 +25,16 @@
     "        file) compgen -f -- \"$2\" ;;\n"                                                                                \
     "        folder) compgen -d -- \"$2\" ;;\n"                                                                              \
     "        user) compgen -u -- \"$2\" ;;\n"                                                                                \
+    "        capability)\n"                                                                                                  \
+    "            case $2 in\n"                                                                                               \
+    "                *=*) compgen -P \"${2%%%%=*}=\" -W 'on off' -- \"${2#*=}\" ;;\n"                                        \
+    "                *) compgen -W \"$_godwit_capabilities\" -- \"$2\" ;;\n"                                                 \
+    "            esac ;;\n"                                                                                                  \
+    "        parameter)\n"                                                                                                   \
+    "            case $2 in\n"                                                                                               \
+    "                *=*) compgen -W \"$_godwit_choices\" -- \"$2\" ;;\n"                                                    \
+    "                *) compgen -S = -W \"$_godwit_parameters\" -- \"$2\" ;;\n"                                              \
+    "            esac ;;\n"                                                                                                  \
     "        socket | uri)\n"                                                                                                \
     "            case $2 in\n"                                                                                               \
     "                unix:*) _godwit_sockets \"${2#unix:}\" unix: ;;\n"                                                      \
@@ -39,7 +49,7 @@
     "\n"                                                                                                                     \
     "_godwit_reply() {\n"                                                                                                    \
     "    local word before=$3\n"                                                                                             \
-    "    [[ $2 == *:* ]] && before+=${2%%\"${2##*:}\"}\n"                                                                    \
+    "    [[ $2 == *[:=]* ]] && before+=${2%%\"${2##*[:=]}\"}\n"                                                              \
     "    while IFS= read -r word; do\n"                                                                                      \
     "        word=$3$word\n"                                                                                                 \
     "        case $before in *[:=]*) word=${word#\"$before\"} ;; esac\n"                                                     \
@@ -50,6 +60,7 @@
     "    esac\n"                                                                                                             \
     "    case $1 in\n"                                                                                                       \
     "        socket | uri) compopt -o nospace 2>/dev/null ;;\n"                                                              \
+    "        parameter) [[ $2 == *=* ]] || compopt -o nospace 2>/dev/null ;;\n"                                              \
     "    esac\n"                                                                                                             \
     "}\n"                                                                                                                    \
     "\n"                                                                                                                     \
@@ -151,6 +162,23 @@
     "        _files\n"                                                                                                       \
     "    elif ! compset -P '*:'; then\n"                                                                                     \
     "        compadd -S '' tcp: unix: vsock: fd: exec: file:\n"                                                              \
+    "    fi\n"                                                                                                               \
+    "}\n"                                                                                                                    \
+    "\n"                                                                                                                     \
+    "_godwit-capability() {\n"                                                                                               \
+    "    if compset -P '*='; then\n"                                                                                         \
+    "        compadd -- on off\n"                                                                                            \
+    "    else\n"                                                                                                             \
+    "        compadd -- ${=_godwit_capabilities}\n"                                                                          \
+    "    fi\n"                                                                                                               \
+    "}\n"                                                                                                                    \
+    "\n"                                                                                                                     \
+    "_godwit-parameter() {\n"                                                                                                \
+    "    local -a choices=(${=_godwit_choices})\n"                                                                           \
+    "    if [[ $PREFIX == *=* ]]; then\n"                                                                                    \
+    "        compadd -- ${(M)choices:#${PREFIX%%=*}=*}\n"                                                                     \
+    "    else\n"                                                                                                             \
+    "        compadd -S = -- ${=_godwit_parameters}\n"                                                                       \
     "    fi\n"                                                                                                               \
     "}\n"                                                                                                                    \
     "\n"                                                                                                                     \

@@ -113,8 +113,7 @@ static int parse(int argc, char **argv, struct job *job)
         {"threads", .number = &job->write.threads, .most = THREADS_MAX, .value = "N",
          .help = "Threads that read; 0: one for each processor."},
         {"xml", .text = &job->xml, .value = "FILE", .help = "For libvirt: the domain's XML; else that of IN, which must have one."},
-        {"snapshot", .text = &job->snapshot, .value = "NAME",
-         .help = "IN is a disk image (qcow2): the machine in this snapshot of it."},
+        GW_CLI_SNAPSHOT_OPTION(&job->snapshot, "IN"),
         {"into", .text = &job->into, .value = "DISK",
          .help = "Store the machine as the snapshot NAME of this disk image, with the disk's current contents: for "
                  "qemu -loadvm NAME."},

@@ -21,6 +21,7 @@
 struct report {
     json_t *list; /* NULL: text */
     bool quiet, pages, hex;
+    const char *snapshot_a, *snapshot_b; /* of disk images; NULL: the file is the machine's */
     char block_name[256]; /* of the ranges that come */
     uint64_t ranges, unlisted, unlisted_pages;
     uint32_t page_bytes;
@@ -155,10 +156,10 @@ static int diff(struct report *report, const char *name_a, const char *name_b)
     int r;
 
     report->confine.connects = gw_path_is_far(name_a) || gw_path_is_far(name_b);
-    r = gw_image_open_in(name_a, getenv("TMPDIR"), &a, &err);
+    r = gw_cli_open(name_a, report->snapshot_a, &a, &err);
 
     if (r >= 0)
-        r = gw_image_open_in(name_b, getenv("TMPDIR"), &b, &err);
+        r = gw_cli_open(name_b, report->snapshot_b, &b, &err);
     if (r >= 0)
         r = gw_confine(&report->confine, GW_CONFINE_ALL, &err);
     if (r >= 0) {
@@ -179,6 +180,8 @@ int gw_cmd_diff(int argc, char **argv)
     const struct gw_cli_option options[] = {
         {"pages", .flag = &report.pages, .help = "List all ranges of pages that differ, not only the first ten of a block."},
         {"hex", .flag = &report.hex, .help = "Show the first bytes that differ of each range."},
+        GW_CLI_SNAPSHOT_OPTION(&report.snapshot_a, "A"),
+        {"snapshot-b", .text = &report.snapshot_b, .value = "NAME", .help = "The same of B, which may be the same image."},
         {"json", .flag = &json, .help = "Print one JSON object, with all ranges."},
         {"quiet", 'q', .flag = &report.quiet, .help = "Only set the exit status."},
         GW_CONFINE_OPTION(&report.confine),

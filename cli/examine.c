@@ -33,6 +33,19 @@ int gw_cli_open(const char *file, const char *snapshot, struct gw_image **ret_im
                     : gw_image_open_in(file, temporary_folder, ret_image, err);
 }
 
+int gw_cli_open_half(const char *file, const char *snapshot, struct gw_image **ret_image, struct gw_error *err)
+{
+    return snapshot ? gw_cli_open(file, snapshot, ret_image, err) : gw_image_open_half(file, getenv("TMPDIR"), ret_image, err);
+}
+
+int gw_cli_inspect(struct gw_inspect *inspect, const char *file, const char *snapshot, struct gw_error *err)
+{
+    const char *temporary_folder = getenv("TMPDIR");
+
+    return snapshot ? gw_inspect_snapshot(inspect, file, snapshot, temporary_folder, err)
+                    : gw_inspect_file(inspect, file, temporary_folder, err);
+}
+
 void gw_cli_print_found(json_t *take_all, json_t *found)
 {
     json_object_set(take_all, "found", found);

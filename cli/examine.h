@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <godwit/examine.h>
 #include <godwit/image.h>
 #include <jansson.h>
 
@@ -21,8 +22,17 @@ int gw_cli_end(const char *command, int status);
 /* Prints `all` with the list `found` in it, and takes `all`. */
 void gw_cli_print_found(json_t *take_all, json_t *found);
 
-/* A machine at rest; snapshot: that one of a disk image, NULL: what lies in the file. */
+/* ---- the machine of a file, or of a snapshot in a disk image ------------------------------------------------------- */
+
+/* The row of a command's table; where: a const char *, NULL until the option comes; file: what help calls the argument. */
+#define GW_CLI_SNAPSHOT_OPTION(where, file)                                                                            \
+    {"snapshot", .text = (where), .value = "NAME", .help = file " is a disk image (qcow2): the machine in this snapshot of it."}
+
+/* snapshot: of a disk image, by ID or name; NULL: the file is the machine's. */
 int gw_cli_open(const char *file, const char *snapshot, struct gw_image **ret_image, struct gw_error *err);
+/* Also a parked file that is not whole (gw_image_open_half). */
+int gw_cli_open_half(const char *file, const char *snapshot, struct gw_image **ret_image, struct gw_error *err);
+int gw_cli_inspect(struct gw_inspect *inspect, const char *file, const char *snapshot, struct gw_error *err);
 
 /* The progress line (progress.h) of work that tells bytes done of bytes in all, and its end by an interrupt. */
 struct gw_cli_progress {

@@ -19,6 +19,7 @@
 struct report {
     json_t *list; /* NULL: text */
     bool all, quiet;
+    const char *snapshot; /* of the disk image STREAM; NULL: it is a file of the machine */
 };
 
 static void found(void *opaque, const struct gw_reason *reason)
@@ -35,11 +36,11 @@ static void found(void *opaque, const struct gw_reason *reason)
         printf("%s: %s: %s\n", words[reason->weight], gw_shown(reason->where), gw_shown(reason->what));
 }
 
-static int read_stream(const char *name, struct gw_inspect **ret, struct gw_error *err)
+static int read_stream(const char *name, const char *snapshot, struct gw_inspect **ret, struct gw_error *err)
 {
     int r = gw_inspect_new(ret, err);
 
-    return r < 0 ? r : gw_inspect_file(*ret, name, getenv("TMPDIR"), err);
+    return r < 0 ? r : gw_cli_inspect(*ret, name, snapshot, err);
 }
 
 static int verdict(const struct gw_explain_counts *n)
@@ -86,11 +87,11 @@ static int explain(struct report *report, const char *command, const char *from_
     struct gw_explain_counts counts = {0};
     struct gw_dump *dump = NULL;
     const char *name = from_name;
-    int r = read_stream(from_name, &from, &err);
+    int r = read_stream(from_name, report->snapshot, &from, &err);
 
     if (r >= 0 && into_name) {
         name = into_name;
-        r = read_stream(into_name, &into, &err);
+        r = read_stream(into_name, NULL, &into, &err);
     }
     if (r >= 0 && dump_name) {
         name = dump_name;
@@ -119,9 +120,9 @@ static int run(struct report *report, bool json, const char *command, const char
     return gw_cli_end(command, status);
 }
 
-int gw_inspect_against(const char *from, const char *into, bool json)
+int gw_inspect_against(const char *from, const char *snapshot, const char *into, bool json)
 {
-    struct report report = {.all = true};
+    struct report report = {.all = true, .snapshot = snapshot};
 
     return run(&report, json, "inspect", from, into, NULL);
 }
@@ -135,6 +136,7 @@ int gw_schema_explain(int argc, char **argv)
     bool json = false;
     const struct gw_cli_option options[] = {
         {"dump", .text = &dump, .value = "FILE", .help = "What the destination's QEMU writes with -dump-vmstate."},
+        GW_CLI_SNAPSHOT_OPTION(&report.snapshot, "STREAM"),
         {"all", 'a', .flag = &report.all, .help = "Also show differences that do not prevent loading."},
         {"json", .flag = &json, .help = "Print one JSON object."},
         {"quiet", 'q', .flag = &report.quiet, .help = "Only set the exit status."},

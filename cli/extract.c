@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <godwit/examine.h>
@@ -23,7 +22,7 @@ enum part { PART_NONE, PART_RAM, PART_DEVICE, PART_XML, PART_DESCRIPTION, PART_E
 struct request {
     enum part part;
     const char *ram, *device, *xml, *description, *elf; /* as given */
-    const char *file, *out, *block;
+    const char *file, *snapshot, *out, *block;
     struct gw_elf_place places[PLACES_MAX];
     unsigned place_count;
     bool force, quiet;
@@ -120,7 +119,7 @@ static int extract(const struct request *q, struct gw_error *err)
                                  .opaque = &report,
                                  .left_out = left_out};
     struct gw_image *image = NULL;
-    int r = gw_image_open_in(q->file, getenv("TMPDIR"), &image, err);
+    int r = gw_cli_open(q->file, q->snapshot, &image, err);
 
     gw_cli_progress_init(progress, "extracted", q->quiet);
     if (r >= 0)
@@ -203,6 +202,7 @@ int gw_cmd_extract(int argc, char **argv)
         {"place", .take = take_place, .opaque = &q, .value = "NAME=ADDRESS[,offset=BYTES][,length=BYTES]",
          .help = "For --elf: where a RAM block, or a part of it, lies in guest-physical memory. What then has no place is left "
                  "out, and the exit status is 3. Numbers may be 0x..., or end with K, M, G or T. May be repeated."},
+        GW_CLI_SNAPSHOT_OPTION(&q.snapshot, "FILE"),
         {"force", 'f', .flag = &q.force, .help = "Replace OUT if it is there."},
         {"quiet", 'q', .flag = &q.quiet, .help = "Do not tell what is in the core."},
         GW_CONFINE_OPTION(&q.confine),

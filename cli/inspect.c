@@ -33,8 +33,7 @@ int gw_cmd_inspect(int argc, char **argv)
         {"ram", .flag = &how.ram, .help = "Show only the RAM."},
         {"against", .text = &against, .value = "INTO",
          .help = "Show why the machine in FILE would not load into the one that wrote INTO, as `godwit schema explain` does."},
-        {"snapshot", .text = &snapshot, .value = "NAME",
-         .help = "FILE is a disk image (qcow2): the machine in this snapshot of it."},
+        GW_CLI_SNAPSHOT_OPTION(&snapshot, "FILE"),
         {"all", .flag = &all, .help = "Show everything, also each element and the values of all devices."},
         {"html", .text = &html, .value = "OUT",
          .help = "Write a page with charts instead: a map of the RAM, its entropy, sizes of devices."},
@@ -54,15 +53,14 @@ int gw_cmd_inspect(int argc, char **argv)
 
     if (r >= 0)
         return r;
-    if (against && (how.ram || how.device || snapshot || html))
-        return gw_cli_wrong(argv[0], "--%s cannot be used with --against",
-                            how.ram ? "ram" : how.device ? "device" : snapshot ? "snapshot" : "html");
+    if (against && (how.ram || how.device || html))
+        return gw_cli_wrong(argv[0], "--%s cannot be used with --against", how.ram ? "ram" : how.device ? "device" : "html");
     name = argv[optind];
     confine.connects = gw_path_is_far(name) || (against && gw_path_is_far(against));
     if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */
         return gw_cli_failed(COMMAND, NULL, err.text);
     if (against)
-        return gw_inspect_against(name, against, how.json);
+        return gw_inspect_against(name, snapshot, against, how.json);
     if (html && !strcmp(name, "-"))
         return gw_cli_failed(COMMAND, "--html", "the page reads its input twice, which standard input does not allow: "
                                                 "give a file");
@@ -72,8 +70,7 @@ int gw_cmd_inspect(int argc, char **argv)
     r = gw_inspect_new(&inspect, &err);
     if (r >= 0) {
         gw_inspect_set_progress(inspect, gw_cli_progress_step, &progress);
-        r = snapshot ? gw_inspect_snapshot(inspect, name, snapshot, getenv("TMPDIR"), &err)
-                     : gw_inspect_file(inspect, name, getenv("TMPDIR"), &err);
+        r = gw_cli_inspect(inspect, name, snapshot, &err);
         if (inspect && html && gw_inspect_html(inspect, name, snapshot, html, &progress, r < 0 ? &print_err : &err) < 0)
             r = r < 0 ? r : err.code;
         gw_cli_progress_done(&progress);

@@ -7,16 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <godwit/snapshot.h>
-
 #include "inspect_page.h"
 
 /* The map is left out where the file is no whole machine: what is in it is shown all the same. */
 static int get_map(struct gw_inspect_page *page, const char *name, const char *snapshot, struct gw_cli_progress *progress,
                    struct gw_error *why, struct gw_error *err)
 {
-    const char *folder = getenv("TMPDIR");
-    int r = snapshot ? gw_image_open_snapshot(name, snapshot, folder, &page->image, why) : gw_image_open_half(name, folder, &page->image, why);
+    int r = gw_cli_open_half(name, snapshot, &page->image, why);
 
     if (r >= 0)
         r = gw_ram_map_new(page->image, true, gw_cli_progress_step, progress, &page->ram, why);

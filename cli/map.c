@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <godwit/ram_map.h>
@@ -21,6 +20,7 @@
 
 #define COMMAND "map"
 #define LISTED  20u /* runs of a block, unless all are wanted; --help tells it */
+#define PICTURE_MIN 20u /* columns */
 #define PICTURE_MAX 500u
 
 struct map {
@@ -94,12 +94,12 @@ static void take_run(void *opaque, const struct gw_ram_run *run)
     m->runs[m->listed++] = *run;
 }
 
-static size_t columns(void)
+/* Of the picture, without its frame. */
+static size_t picture_width(void)
 {
-    struct winsize w;
-    size_t n = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 80;
+    size_t n = gw_progress_columns(STDOUT_FILENO);
 
-    return n < PICTURE_MAX ? n : PICTURE_MAX;
+    return (n < PICTURE_MIN ? PICTURE_MIN : n < PICTURE_MAX ? n : PICTURE_MAX) - 4;
 }
 
 static char sign(const struct gw_ram_cell *c)
@@ -118,7 +118,7 @@ static char sign(const struct gw_ram_cell *c)
 
 static int put_picture(const struct map *m, unsigned block, struct gw_error *err)
 {
-    size_t width = columns() - 4;
+    size_t width = picture_width();
     uint64_t pages = gw_image_block_bytes(m->image, block) / gw_image_page_bytes(m->image), each = (pages + width - 1) / width;
     struct gw_ram_cell *cells = calloc(width, sizeof *cells);
     int r;
@@ -185,7 +185,7 @@ int gw_cmd_map(int argc, char **argv)
     const struct gw_cli_option options[] = {
         {"json", .flag = &m.json, .help = "Print one JSON list of runs, each with its place in the file where it has one."},
         {"all", .flag = &m.all, .help = "List each run; else the longest 20 of each block."},
-        {"snapshot", .text = &snapshot, .value = "NAME", .help = "FILE is a disk image (qcow2): the machine in this snapshot of it."},
+        GW_CLI_SNAPSHOT_OPTION(&snapshot, "FILE"),
         {"quiet", 'q', .flag = &quiet, .help = "Show no progress line on a terminal."},
         GW_CONFINE_OPTION(&confine),
         {0}};
@@ -199,8 +199,7 @@ int gw_cmd_map(int argc, char **argv)
     if (r >= 0)
         return r;
     confine.connects = gw_path_is_far(argv[optind]);
-    r = snapshot ? gw_cli_open(argv[optind], snapshot, &m.image, &err)
-                 : gw_image_open_half(argv[optind], getenv("TMPDIR"), &m.image, &err);
+    r = gw_cli_open_half(argv[optind], snapshot, &m.image, &err);
     if (r >= 0)
         r = gw_confine(&confine, GW_CONFINE_ALL, &err);
     if (r >= 0) {

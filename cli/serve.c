@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "confine.h"
+#include "examine.h"
 #include "human.h"
 #include "options.h"
 #include "served.h"
@@ -22,7 +23,7 @@ struct serve {
     struct gw_transfer transfer;
     struct gw_working working;
     struct gw_confine confine;
-    const char *file, *peer, *listen;
+    const char *file, *snapshot, *peer, *listen;
     bool force, paused, running, resume;
     int64_t cache_bytes;
     struct gw_image *image;
@@ -249,7 +250,7 @@ static int listen_there(struct serve *sv, struct gw_vm *vm, struct gw_error *err
 static int open_file(struct serve *sv, struct gw_vm **ret_vm, struct gw_error *err)
 {
     char sent[1024];
-    int r = gw_image_open_in(sv->file, getenv("TMPDIR"), &sv->image, err);
+    int r = gw_cli_open(sv->file, sv->snapshot, &sv->image, err);
 
     if (r < 0)
         return r;
@@ -399,6 +400,7 @@ int gw_cmd_serve(int argc, char **argv)
         {"force", 'f', .flag = &sv.force, .help = "FILE was sent before with `godwit send`, and may run where it went."},
         {"peer", .text = &sv.peer, .value = "VERSION", .choices = "7.2 8.1 9.0 10.0 godwit",
          .help = "The destination's version (default: it is detected)."},
+        GW_CLI_SNAPSHOT_OPTION(&sv.snapshot, "FILE"),
         GW_WORKING_OPTION(&sv.working),
         GW_CONFINE_OPTION(&sv.confine),
         {.also = shared},

@@ -131,7 +131,7 @@ int gw_cmd_snapshot(int argc, char **argv)
         {"json", .flag = &json, .of = "list", .help = "Print one JSON object."}, GW_CONFINE_OPTION(&confine), {0}};
     const struct gw_cli_command command = {
         .about = "The snapshots inside of a disk image (qcow2), as QEMU takes them with savevm or snapshot-save. One with a "
-                 "state has a machine in it: convert, inspect, verify and send read it with --snapshot, and `godwit convert "
+                 "state has a machine in it: the commands that read files read it with --snapshot, and `godwit convert "
                  "FILE --into DISK --snapshot NAME` writes one. For the disks of a running machine use `godwit ctl "
                  "SOCKET snapshot`.",
         .options = options,

@@ -240,7 +240,7 @@ static double left_to_come(const struct gw_stats *stats)
     return come < stats->total_bytes ? (double)(stats->total_bytes - come) : -1;
 }
 
-static void show(struct gw_transfer *t, const struct gw_stats *stats)
+void gw_transfer_show(struct gw_transfer *t, const struct gw_stats *stats)
 {
     uint64_t total = atomic_load(&t->total_bytes), done = atomic_load(&t->done_bytes);
     struct gw_progress_at at = {.phase = gw_status_name(stats->status),
@@ -271,7 +271,7 @@ static bool turn(struct gw_transfer *t, const struct gw_stats *stats, int wait_m
     uint64_t n;
     bool came = false;
 
-    show(t, stats);
+    gw_transfer_show(t, stats);
     if (poll(p, 2, wait_ms) <= 0)
         return false;
     if (p[0].revents && read(t->wake, &n, sizeof n) < 0)

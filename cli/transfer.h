@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * transfer: what `receive`, `send` and `vm` have in common: options; and the first two: signals, the progress line.
+ * transfer: what `receive`, `send` and `vm` have in common: options, the progress line; and the first two: signals.
  *
  * Threads: everything belongs to the main thread, save `interrupted`, `done_bytes` and `total_bytes`.
  */
@@ -67,7 +67,9 @@ bool gw_transfer_look(struct gw_transfer *t, const struct gw_stats *stats);
 bool gw_transfer_ended(enum gw_status status);
 /* The same of a source: its session ends when it pauses, and another one goes on. */
 bool gw_transfer_source_ended(enum gw_status status);
-/* Takes the progress line away. */
+/* Draws the progress line, as turn and look do. */
+void gw_transfer_show(struct gw_transfer *t, const struct gw_stats *stats);
+/* Takes the progress line away. Any thread. */
 void gw_transfer_clear(struct gw_transfer *t);
 /* The text of a domain for libvirt; *ret is the caller's to free. */
 int gw_read_xml(const char *path, char **ret, struct gw_error *err);

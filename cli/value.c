@@ -13,8 +13,9 @@ static const struct gw_cli_value values[] = {
     {"FROM", GW_CLI_FILE, NULL},
     {"IN", GW_CLI_FILE, NULL},
     {"INTO", GW_CLI_FILE, NULL},
-    {"NAME=VALUE", GW_CLI_ANY, "NAME=VALUE"},
-    {"NAME[=on|off]", GW_CLI_ANY, "NAME, NAME=on or NAME=off"},
+    {"NAME=VALUE", GW_CLI_PARAMETER, "NAME=VALUE"},
+    {"NAME[=VALUE]", GW_CLI_PARAMETER, NULL},
+    {"NAME[=on|off]", GW_CLI_CAPABILITY, "NAME, NAME=on or NAME=off"},
     {"OUT", GW_CLI_FILE, NULL},
     {"PARTIAL", GW_CLI_FILE, NULL},
     {"RECORD", GW_CLI_FILE, NULL},
@@ -29,16 +30,19 @@ static const struct gw_cli_value values[] = {
 };
 
 static const char *const kinds[] = {[GW_CLI_ANY] = "any",       [GW_CLI_FILE] = "file", [GW_CLI_FOLDER] = "folder",
-                                    [GW_CLI_SOCKET] = "socket", [GW_CLI_URI] = "uri",   [GW_CLI_USER] = "user"};
+                                    [GW_CLI_SOCKET] = "socket", [GW_CLI_URI] = "uri",   [GW_CLI_USER] = "user",
+                                    [GW_CLI_CAPABILITY] = "capability", [GW_CLI_PARAMETER] = "parameter"};
 
 const struct gw_cli_value *gw_cli_value(const char *text)
 {
     size_t n;
 
-    for (size_t i = 1; i < sizeof values / sizeof values[0]; i++)
-        if (!strcmp(values[i].name, text))
-            return &values[i];
     text += text[0] == '[';
+    for (size_t i = 1; i < sizeof values / sizeof values[0]; i++) {
+        n = strlen(values[i].name);
+        if (!strncmp(values[i].name, text, n) && strchr("]. ", text[n])) /* the end, too */
+            return &values[i];
+    }
     n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
     for (size_t i = 1; i < sizeof values / sizeof values[0]; i++)
         if (strlen(values[i].name) == n && !strncmp(values[i].name, text, n))

@@ -118,8 +118,7 @@ int gw_cmd_verify(int argc, char **argv)
     struct report report = {.confine = {.command = COMMAND}};
     bool json = false;
     const struct gw_cli_option options[] = {
-        {"snapshot", .text = &report.snapshot, .value = "NAME",
-         .help = "FILE is a disk image (qcow2): the machine in this snapshot of it."},
+        GW_CLI_SNAPSHOT_OPTION(&report.snapshot, "FILE"),
         {"json", .flag = &json, .help = "Print one JSON object."},
         {"quiet", 'q', .flag = &report.quiet, .help = "Only set the exit status."},
         GW_CONFINE_OPTION(&report.confine),

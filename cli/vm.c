@@ -28,6 +28,7 @@ static void tell(struct gw_vm_program *v, const char *event, const char *key, co
     char text[GW_ERROR_TEXT + 4300];
     va_list ap;
 
+    gw_transfer_clear(&v->common);
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
@@ -174,6 +175,31 @@ static int verdict(int status, int r, const struct gw_error *err, bool quiet)
     return status ? GW_EXIT_FAILED : GW_EXIT_DONE;
 }
 
+/* A line while a migration is under way, as `ctl migrate` has it for whoever asked for it. */
+static void show_progress(struct gw_vm_program *v)
+{
+    struct gw_stats stats = {0};
+    bool incoming = true, any = true;
+
+    if (v->control)
+        any = gw_control_stats(v->control, &stats, &incoming);
+    else if (v->recv && atomic_load(&v->incoming_now))
+        gw_recv_stats(v->recv, &stats);
+    v->common.source = !incoming;
+    if (any && stats.transferred_bytes)
+        gw_transfer_show(&v->common, &stats);
+    else
+        gw_transfer_clear(&v->common);
+}
+
+/* The guest prints. */
+static void make_room(void *opaque)
+{
+    struct gw_vm_program *v = opaque;
+
+    gw_transfer_clear(&v->common);
+}
+
 static int live(struct gw_vm_program *v, const sigset_t *signals)
 {
     for (;;) {
@@ -181,9 +207,15 @@ static int live(struct gw_vm_program *v, const sigset_t *signals)
         struct gw_error err = GW_ERROR_INIT;
         int status = 0, r = gw_machine_wait(v->machine, 50 * 1000000ull, &status, &err);
 
+        bool signalled = r == -ETIMEDOUT && sigtimedwait(signals, NULL, &none) > 0;
+
+        if (r != -ETIMEDOUT || signalled || atomic_load(&v->quit) || atomic_load(&v->lost))
+            gw_transfer_clear(&v->common);
+        else
+            show_progress(v);
         if (r != -ETIMEDOUT)
             return verdict(status, r, &err, v->common.quiet);
-        if (sigtimedwait(signals, NULL, &none) > 0) {
+        if (signalled) {
             if (!v->common.quiet)
                 fprintf(stderr, "godwit vm: ended by a signal; the machine is lost\n");
             return GW_EXIT_FAILED;
@@ -213,6 +245,9 @@ int gw_cmd_vm(int argc, char **argv)
 
     if (r >= 0)
         return r;
+    gw_progress_init(&v.common.line, !v.common.quiet && !v.common.json);
+    v.config.before_print = make_room;
+    v.config.opaque = &v;
     /* Before any thread is made, so that all inherit it. */
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);

@@ -150,7 +150,7 @@ void gw_clock_run(struct gw_machine_clock *clock);
 void gw_clock_stand(struct gw_machine_clock *clock);
 
 /* serial.c */
-int gw_serial_open(const char *to, struct gw_serial **ret_serial, struct gw_error *err);
+int gw_serial_open(const struct gw_machine_config *config, struct gw_serial **ret_serial, struct gw_error *err);
 struct gw_serial *gw_serial_close(struct gw_serial *s); /* writes out what there is */
 void gw_serial_put(struct gw_serial *s, const void *text, size_t bytes);
 size_t gw_serial_tail(struct gw_serial *s, char *buf, size_t size);

@@ -115,7 +115,7 @@ int gw_machine_new(const struct gw_machine_config *config, struct gw_machine **r
     if (!r && !config->incoming)
         r = gw_loader_load(m, config, err);
     if (!r)
-        r = gw_serial_open(config->serial, &m->serial, err);
+        r = gw_serial_open(config, &m->serial, err);
     if (!r)
         r = gw_accel_choose(m, err);
     if (!r)

@@ -88,6 +88,9 @@ struct gw_machine_config {
     bool incoming;                       /* memory stays untouched and devices at reset: for a load */
     enum gw_tracker_kind tracker;        /* kvm-log, kvm-ring: needs KVM; explicit: needs Unicorn */
     uint32_t ring_bytes;                 /* kvm-ring: of each vCPU, a power of two; 0: 64 KiB */
+    /* Before each text that goes from the serial port to standard output, on the port's thread. NULL: nothing */
+    void (*before_print)(void *opaque);
+    void *opaque;
 };
 
 /* One block of 128 MiB, one vCPU, accelerator auto, workload idle. */

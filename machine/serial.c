@@ -26,6 +26,8 @@ struct gw_serial {
     int fd;        /* where text goes; -1: nowhere now */
     int listen_fd; /* -1: not a socket */
     int wake_fd;
+    void (*before_print)(void *opaque); /* NULL: nothing */
+    void *opaque;
     char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* of the socket, to be removed */
     uint64_t put, taken; /* bytes since the beginning */
     char ring[RING_BYTES];
@@ -55,6 +57,8 @@ static bool carry(struct gw_serial *s, int patience_ms)
         int r = poll(&p, 1, patience_ms);
         if (r == 0)
             return false;
+        if (s->before_print)
+            s->before_print(s->opaque);
         done = s->listen_fd >= 0 ? send(s->fd, chunk, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) : write(s->fd, chunk, bytes);
         if (done < 0 && (errno == EAGAIN || errno == EINTR))
             done = 0;
@@ -126,9 +130,10 @@ static int listen_at(struct gw_serial *s, const char *path, struct gw_error *err
     return 0;
 }
 
-int gw_serial_open(const char *to, struct gw_serial **ret_serial, struct gw_error *err)
+int gw_serial_open(const struct gw_machine_config *config, struct gw_serial **ret_serial, struct gw_error *err)
 {
     struct gw_serial *s = calloc(1, sizeof(*s));
+    const char *to = config->serial;
     int r = 0;
 
     if (!s)
@@ -140,9 +145,11 @@ int gw_serial_open(const char *to, struct gw_serial **ret_serial, struct gw_erro
         r = gw_fail(err, -errno, GW_BLAME_LOCAL, "serial port: eventfd: %s", strerror(errno));
     else if (!to || !strcmp(to, "null"))
         ;
-    else if (!strcmp(to, "stdio"))
+    else if (!strcmp(to, "stdio")) {
         s->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    else if (!strncmp(to, "file:", 5)) {
+        s->before_print = config->before_print;
+        s->opaque = config->opaque;
+    } else if (!strncmp(to, "file:", 5)) {
         s->fd = open(to + 5, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
         if (s->fd < 0)
             r = gw_fail(err, -errno, GW_BLAME_LOCAL, "serial %s: %s", to, strerror(errno));

@@ -92,6 +92,13 @@ GW_API void gw_control_address(struct gw_control *c, char *buf, size_t size);
 /* Starts an incoming migration as the QMP command would (for a command line's --incoming). The machine must have no guest.
  * Here fd:N is a descriptor of this process; for clients fd:NAME is one that they passed with getfd. */
 GW_API int gw_control_incoming(struct gw_control *c, const char *uri, struct gw_error *err);
+/* Of the migration that is under way, out or in; false: there is none. Fills the stats_bytes that the program knows. Any thread, but not
+ * from ops, commands and on_event. */
+GW_API bool gw_control_stats_sized(struct gw_control *c, struct gw_stats *ret_stats, size_t stats_bytes, bool *ret_incoming);
+static inline bool gw_control_stats(struct gw_control *c, struct gw_stats *ret_stats, bool *ret_incoming)
+{
+    return gw_control_stats_sized(c, ret_stats, sizeof *ret_stats, ret_incoming);
+}
 /* A command of the embedder's: arguments and result are JSON text; *ret_json is malloc'ed by the callback (NULL: {}). */
 typedef int (*gw_control_fn)(void *opaque, const char *arguments_json, char **ret_json, struct gw_error *err);
 GW_API int gw_control_add_command(struct gw_control *c, const char *name, gw_control_fn fn, void *opaque,

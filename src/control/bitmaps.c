@@ -4,6 +4,7 @@
  * block-bitmap-mapping.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "control/internal.h"
 #include "godwit/bitmap.h"
@@ -99,27 +100,23 @@ int gw_control_merge_source(struct gw_control *c, json_t *item, size_t i, struct
 int gw_cmd_bitmap_merge(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
     json_t *list = json_object_get(args, "bitmaps"), *item;
-    struct gw_disk *disk, *from;
-    const char *name;
-    uint64_t at, bytes;
+    struct gw_bitmap_action a = {.change = GW_BITMAP_MERGE, .config.name = text(args, "target")}, *actions;
     size_t i;
-    int r = gw_control_find_disk(c, text(args, "node"), &disk, err);
+    int r = gw_control_find_disk(c, text(args, "node"), &a.disk, err);
 
-    /* All of them, or none: first it is seen whether they are there. */
+    actions = calloc(json_array_size(list) + 1, sizeof *actions);
+    if (r >= 0 && !actions)
+        r = gw_nomem(err, "merge of bitmaps");
     json_array_foreach(list, i, item)
     {
         if (r >= 0)
-            r = gw_control_merge_source(c, item, i, disk, &from, &name, err);
+            r = gw_control_merge_source(c, item, i, a.disk, &a.from_disk, &a.from, err);
         if (r >= 0)
-            r = gw_disk_bitmap_next(from, name, UINT64_MAX, &at, &bytes, err);
+            actions[i] = a;
     }
-    json_array_foreach(list, i, item)
-    {
-        if (r >= 0)
-            r = gw_control_merge_source(c, item, i, disk, &from, &name, err);
-        if (r >= 0)
-            r = gw_disk_bitmap_merge(disk, text(args, "target"), from, name, err);
-    }
+    if (r >= 0) /* all of them, or none */
+        r = gw_disk_bitmaps_change(actions, i, NULL, err);
+    free(actions);
     return r;
 }
 

@@ -57,6 +57,22 @@ static int judge_incoming(struct gw_control *c, struct gw_error *err)
                        : "");
 }
 
+bool gw_control_stats_sized(struct gw_control *c, struct gw_stats *ret_stats, size_t stats_bytes, bool *ret_incoming)
+{
+    bool out, in;
+
+    pthread_mutex_lock(&c->sessions);
+    out = sending(c);
+    in = !out && receiving(c);
+    if (out)
+        gw_send_stats_sized(c->send, ret_stats, stats_bytes);
+    else if (in)
+        gw_recv_stats_sized(c->recv, ret_stats, stats_bytes);
+    pthread_mutex_unlock(&c->sessions);
+    *ret_incoming = in;
+    return out || in;
+}
+
 void gw_control_settle(struct gw_control *c)
 {
     pthread_mutex_lock(&c->sessions);

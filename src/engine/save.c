@@ -10,21 +10,6 @@
 
 #define STEP_BYTES (16u << 20) /* between two looks at a cancel */
 
-static int put_all(struct gw_send *s, struct gw_error *err)
-{
-    bool dry = false;
-    uint64_t bytes;
-    int r = 0;
-
-    while (r >= 0 && !dry) {
-        r = gw_send_check(s, err);
-        if (r >= 0)
-            r = gw_send_parts(s, STEP_BYTES, &bytes, &dry, err);
-        gw_send_publish(s);
-    }
-    return r;
-}
-
 static int put_devices(struct gw_send *s, struct gw_error *err)
 {
     struct gw_vm *vm = s->session.vm;
@@ -48,7 +33,7 @@ int gw_send_save(struct gw_send *s, struct gw_error *err)
     s->active_ns = s->round_began_ns = s->stop_ns = s->lap_ns = gw_now_ns(&s->session.vm->clock);
     gw_period_begin(&s->dirtied, s->active_ns);
     gw_window_init(&s->window);
-    r = put_all(s, err);
+    r = gw_send_all(s, STEP_BYTES, NULL, err);
     if (r >= 0)
         r = gw_send_last_parts(s, false, err);
     gw_send_last_round(s);

@@ -108,6 +108,10 @@ int gw_send_switchover(struct gw_send *s, struct gw_error *err);
 int gw_send_parts(struct gw_send *s, uint64_t limit_bytes, uint64_t *ret_bytes, bool *ret_dry, struct gw_error *err);
 /* How much a step may put, for the rate of now, which the pace gets. */
 uint64_t gw_send_share(struct gw_send *s);
+/* Steps until nothing is left, with a look at a cancel before each. step_bytes 0: what the rate limit allows. rest is called after each
+ * step with what it put, and may go on itself; NULL: not. */
+int gw_send_all(struct gw_send *s, uint64_t step_bytes,
+                int (*rest)(struct gw_send *s, uint64_t put_bytes, bool *ret_dry, struct gw_error *err), struct gw_error *err);
 /* EOF and the description, the last bytes of a stream. */
 int gw_send_end(struct gw_send *s, const char *text, size_t bytes, struct gw_error *err);
 /* Its parts, which postcopy has too. */

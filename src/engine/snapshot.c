@@ -143,23 +143,6 @@ static int rest(struct gw_send *s, uint64_t owed, bool *ret_dry, struct gw_error
     return r;
 }
 
-static int put_all(struct gw_send *s, struct gw_error *err)
-{
-    bool dry = false;
-    uint64_t bytes;
-    int r = 0;
-
-    while (r >= 0 && !dry) {
-        r = gw_send_check(s, err);
-        if (r >= 0)
-            r = gw_send_parts(s, gw_send_share(s), &bytes, &dry, err);
-        if (r >= 0)
-            r = rest(s, bytes, &dry, err);
-        gw_send_publish(s);
-    }
-    return r;
-}
-
 /* A stream has no END, by which a destination knows that its source runs on. A mapped-ram file has one: without it QEMU never
  * writes the maps of the pages, so whoever reads it takes it for a sign that they are there. */
 static int put_ram_end(struct gw_send *s, struct gw_error *err)
@@ -206,7 +189,7 @@ static int save(struct snapshot *n, struct gw_error *err)
     if (r >= 0)
         r = take_moment(n, err);
     if (r >= 0)
-        r = put_all(s, err);
+        r = gw_send_all(s, 0, rest, err);
     if (r >= 0)
         r = join(n, err);
     if (r >= 0)

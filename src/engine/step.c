@@ -157,3 +157,21 @@ int gw_send_step(struct gw_send *s, bool *ret_dry, struct gw_error *err)
     gw_send_publish(s);
     return 0;
 }
+
+int gw_send_all(struct gw_send *s, uint64_t step_bytes,
+                int (*rest)(struct gw_send *s, uint64_t put_bytes, bool *ret_dry, struct gw_error *err), struct gw_error *err)
+{
+    bool dry = false;
+    uint64_t bytes;
+    int r = 0;
+
+    while (r >= 0 && !dry) {
+        r = gw_send_check(s, err);
+        if (r >= 0)
+            r = gw_send_parts(s, step_bytes ? step_bytes : gw_send_share(s), &bytes, &dry, err);
+        if (r >= 0 && rest)
+            r = rest(s, bytes, &dry, err);
+        gw_send_publish(s);
+    }
+    return r;
+}

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "ram/page/zero.h"
 
 #define COPY_BYTES (1u << 20)
+#define ASK_MS     20
 #define HOLE_BYTES 4096u /* what a file system can leave out */
 
 /* Who started us need not be trusted with what runs on our files: a guest is in them. */
@@ -146,21 +148,48 @@ int gw_filter_try(const char *program, int level, struct gw_error *err)
     return r < 0 ? r : gw_filter_end(&filter, 0, err);
 }
 
+/* Its result is not wanted any more. */
+static int end_program(const struct gw_filter *f, struct gw_error *err)
+{
+    kill(f->child, SIGKILL);
+    return gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "cancelled");
+}
+
+/* Waits until it ends. *r becomes -ECANCELED when it is to stop. 0, or a negative errno. */
+static int await(struct gw_filter *f, int *r, int *ret_status, struct gw_error *err)
+{
+    int got;
+
+    if (*r == -ECANCELED)
+        kill(f->child, SIGKILL);
+    for (;;) {
+        bool asks = f->stop && *r != -ECANCELED;
+
+        got = waitpid(f->child, ret_status, asks ? WNOHANG : 0);
+        if (got < 0 && errno != EINTR)
+            return -errno;
+        if (got > 0)
+            return 0;
+        if (got == 0 && f->stop(f->opaque))
+            *r = end_program(f, err);
+        else if (got == 0)
+            poll(NULL, 0, ASK_MS);
+    }
+}
+
 int gw_filter_end(struct gw_filter *f, int r, struct gw_error *err)
 {
     char said[200];
     int status = 0, got;
 
     gw_close_fd(&f->pipe);
-    do
-        got = waitpid(f->child, &status, 0);
-    while (got < 0 && errno == EINTR);
+    got = await(f, &r, &status, err);
     first_words(f->said, f->program, said, sizeof said);
     gw_close_fd(&f->said);
     if (got < 0)
-        return r < 0 ? r : gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: how it ended: %s", f->program, strerror(errno));
+        return r < 0 ? r : gw_fail(err, got, GW_BLAME_LOCAL, "%s: how it ended: %s", f->program, strerror(-got));
     /* If we stopped reading early, it may have failed with a broken pipe. */
-    if (!status || (r < 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE))
+    if (!status || r == -ECANCELED || (r < 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE))
         return r;
     if (WIFSIGNALED(status))
         snprintf(said, sizeof said, "killed by signal %d", WTERMSIG(status));

@@ -27,6 +27,8 @@ struct gw_filter {
     int pipe; /* what it wrote, or what it is to read; -1 once closed */
     int said; /* its standard error */
     bool unpacks;
+    bool (*stop)(void *opaque); /* called now and then while its end is waited for; true: it is ended. NULL: it is waited for however long */
+    void *opaque;
 };
 /* Decompresses what fd has from its position on; compresses to where fd stands. fd stays the caller's, its position
  * moves. level 0: the usual; -EINVAL: the program has no such level. */
@@ -35,7 +37,8 @@ int gw_filter_compress(struct gw_filter *f, const char *program, int level, int 
 /* Whether the program is there and takes this level: it compresses nothing. */
 int gw_filter_try(const char *program, int level, struct gw_error *err);
 /* Closes the pipe, waits for the program, and says whether it did its work; r: what its user came to, which is told
- * unless the program's failure explains it. -EPROTO: what it was to unpack is damaged. Once for each filter that was started. */
+ * unless the program's failure explains it. -EPROTO: what it was to unpack is damaged. With r -ECANCELED the program is ended at once.
+ * Once for each filter that was started. */
 int gw_filter_end(struct gw_filter *f, int r, struct gw_error *err);
 
 struct gw_zero; /* ram/page/zero.h */

@@ -183,6 +183,22 @@ class Bash(unittest.TestCase):
         self.assertEqual(self.offered("godwit serve guest.parked tcp:a:1 v"), ["vsock:"])
         self.assertEqual(self.offered("godwit send guest.parked file:guest.p"), ["guest.parked"])
 
+    def test_capabilities_and_parameters(self):
+        """The names that this build knows, then what may stand behind the =."""
+        for line in "ctl /x migrate tcp:a:1 --capability", "ctl /x caps", "send f tcp:a:1 --capability", "vm --capability":
+            self.assertEqual(self.offered("godwit %s xb" % line), ["xbzrle"], line)
+            self.assertEqual(self.offered("godwit %s xbzrle=" % line), ["off", "on"], line)
+        for line in "ctl /x snapshot f --parameter", "ctl /x param", "receive tcp:a:1 --parameter":
+            self.assertEqual(self.offered("godwit %s max-p" % line), ["max-postcopy-bandwidth="], line)
+            self.assertEqual(self.offered("godwit %s multifd-compression=z" % line), ["zlib", "zstd"], line)
+            self.assertEqual(self.offered("godwit %s max-bandwidth=" % line), [], line)
+        self.assertEqual(self.offered("godwit vm --capability=xbzrle=of"), ["off"])
+        self.assertEqual(self.offered("godwit ctl /x events xb"), [])  # names of another kind
+        self.assertEqual(self.offered("godwit extract f --ram o --block p"), [])
+        with open(os.path.join(TOP, "docs", "features.md")) as f:
+            known = re.findall(r"^\| `([a-z-]+)` \| yes \|", f.read(), re.M)
+        self.assertEqual(self.offered("godwit ctl /x caps "), sorted(known))
+
     def test_what_is_installed(self):
         for shell, name in ("bash", "godwit"), ("zsh", "_godwit"):
             path = os.path.join(BUILD, "cli", "completions", name)
@@ -233,6 +249,10 @@ class Zsh(unittest.TestCase):
                                      ("godwit ctl /x migrate tc", "godwit ctl /x migrate tcp:"),
                                      ("godwit schema expl", "godwit schema explain "),
                                      ("godwit schema check --qui", "godwit schema check --quiet "),
+                                     ("godwit ctl /x caps xbz", "godwit ctl /x caps xbzrle "),
+                                     ("godwit vm --capability xbzrle=of", "godwit vm --capability xbzrle=off "),
+                                     ("godwit ctl /x param max-p", "godwit ctl /x param max-postcopy-bandwidth="),
+                                     ("godwit vm --parameter=multifd-compression=zl", "godwit vm --parameter=multifd-compression=zlib "),
                                      ("godwit send guest.parked --peer god", "godwit send guest.parked --peer godwit ")):
                 os.write(self.fd, typed.encode() + b"\t\x18")
                 self.assertIn("<<%s>>" % completed, self.until(b">>"), typed)

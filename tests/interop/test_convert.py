@@ -197,6 +197,10 @@ class Convert(Files):
             with self.subTest(number):
                 self.interrupt(number)
 
+    def test_interrupted_while_the_program_computes(self):
+        """A signal that only we get, as of kill or systemd: the program, which may go on for long, is ended."""
+        self.interrupt(signal.SIGTERM, both=False)
+
     def instead_of_gzip(self, program):
         """What runs a command for which /usr/bin/gzip is this program: nothing but a mount can do that."""
         for how in (["unshare", "-m"], ["unshare", "-r", "-m"]):
@@ -205,7 +209,7 @@ class Convert(Files):
                 return command
         self.skipTest("no mount of our own is allowed here")
 
-    def interrupt(self, number):
+    def interrupt(self, number, both=True):
         old = self.put("out", b"old")
         source = self.put("in", capture("precopy-pc-10.0.bin.gz"))
         slow = os.path.join(self.folder, "bin")
@@ -220,9 +224,11 @@ class Convert(Files):
                              stderr=subprocess.PIPE)
         pid = wait_until("it compresses", lambda: os.path.exists(self.path("pid")) and read_file(self.path("pid")).strip())
         p.send_signal(number)
-        os.kill(int(pid), number)  # a terminal sends it to both
+        if both:
+            os.kill(int(pid), number)  # a terminal sends it to both
         self.assertEqual(p.wait(DEADLINE_S * SLOW), 1)
         self.assertIn("interrupted; no file was left", p.stderr.read().decode())
+        self.assertFalse(os.path.exists("/proc/%d" % int(pid)))
         p.stderr.close()
         self.assertEqual(read_file(old), b"old")
         self.assertFalse([n for n in os.listdir(self.folder) if ".partial." in n])

@@ -53,7 +53,6 @@ class Options(Case):
                            (["snapshot", "list"], "list: DISK is missing"), (["snapshot", "delete", m], "delete: SNAPSHOT is missing"),
                            (["snapshot", "delete", m, "a", "--json"], "delete has no option --json"), (["snapshot", "make", m], "no command 'make'"),
                            (["send", m, "unix:" + out, "--snapshot", "a", "--remove"], "--remove cannot be used with --snapshot"),
-                           (["inspect", "--snapshot", "a", "--against", m, m], "--snapshot cannot be used with --against"),
                            (["extract", m, "--ram", out, "--xml", out], "--xml cannot be used with --ram"),
                            (["extract", m, "--elf", out, "--place", "ram"], "godwit extract: --place 'ram'"),
                            (["extract", m, "--ram", out, "--place", "ram=1"], "--place goes with --elf only"),

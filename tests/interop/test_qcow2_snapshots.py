@@ -2,6 +2,7 @@
 # builds: plain asan
 """QEMU's internal snapshots as machines at rest: listed as its tools list them, read, sent on into the same version, written
 so that it loads them, deleted."""
+import filecmp
 import json
 import os
 import re
@@ -93,9 +94,9 @@ class Snapshots(Case):
             self.assertIn(date, theirs)
             self.assertRegex(theirs, r"\b0*%s\b" % re.escape(clock.lstrip("0:") if clock.startswith("00:00:0") else clock))
 
-    def assert_alike(self, a, b):
+    def assert_alike(self, a, b, *more):
         """But for the clock of the host, which goes on in one device."""
-        *found, counts = self.godwit("diff", a, b, status=(0, 3)).splitlines()
+        *found, counts = self.godwit("diff", a, b, *more, status=(0, 3)).splitlines()
         self.assertTrue(all(line.startswith("mc146818rtc/") for line in found), found)
         self.assertTrue(counts.startswith(("0 pages, 0 RAM blocks, 0 devices, ", "no difference")), counts)
 
@@ -119,6 +120,13 @@ class Snapshots(Case):
                 with open(self.path("block" + version), "rb") as f:  # without the firmware that the machine sees over it
                     self.assertEqual(ram_map.check(self, [r for r in told if r["block"] == "r"], f.read()), 0)
                 self.assert_same_ram(self.sent(version, "parked%s.to" % version, "parked" + version), ram)
+                self.godwit("extract", image, "--snapshot", "one", "--ram", "same" + version)
+                self.assertTrue(filecmp.cmp(self.path("same" + version), self.path("block" + version), shallow=False))
+                self.godwit("diff", image, "parked" + version, "--snapshot", "one")
+                self.assert_alike(image, image, "--snapshot", "one", "--snapshot-b", "other")
+                for why in ("inspect", "--against", "parked" + version, image), ("schema", "explain", image, "parked" + version):
+                    self.assertIn(" 0 reasons against it", self.godwit(*why, "--snapshot", "one", status=(0, 5)))
+                self.assertIn("no snapshot", self.godwit("extract", image, "--snapshot", "none", "--ram", "no", status=(1,)))
                 self.assert_same_ram(self.sent(version, "image%s.to" % version, image, "--snapshot", "one"), ram)
                 with open(self.path(image), "rb") as f:
                     self.assertEqual(f.read(), before)  # nothing of all that has changed it

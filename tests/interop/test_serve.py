@@ -3,6 +3,8 @@
 """godwit serve: one parked machine goes on at many QEMUs at once, out of one cache of its pages."""
 import json
 import os
+import shutil
+import subprocess
 import sys
 import unittest
 
@@ -39,6 +41,18 @@ class Serve(Postcopy):
 
 
 class Many(Serve):
+    def test_a_snapshot_of_a_disk(self):
+        if not shutil.which("qemu-img"):
+            self.skipTest("no qemu-img")
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", self.path("disk.qcow2"), "1M"], check=True)
+        self.exits(self.command("into", "convert", self.file(), "--into", self.path("disk.qcow2"), "--snapshot", "s"))
+        targets = [self.target("10.0", "target" + n, n) for n in ("a", "b")]
+        self.exits(self.serve(self.path("disk.qcow2"), self.unix("a"), self.unix("b"), "--snapshot", "s"))
+        for target in targets:
+            target.wait()
+            self.assert_same_ram(target.saved_ram(), RAM)
+            target.close()
+
     def test_twenty_at_once(self):
         path = self.file()
         names = ["n%d" % i for i in range(MANY)]

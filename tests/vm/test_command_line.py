@@ -10,7 +10,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from box import Box, wait_until  # noqa: E402
-from harness import DEADLINE_S, SLOW, Case, Program, QmpError, with_machine  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, Program, Qmp, QmpError, with_machine  # noqa: E402
+from test_ctl_watch import Terminal  # noqa: E402
 
 SMALL = ["--memory", "32M", "--accel", "unicorn"]
 
@@ -219,6 +220,28 @@ class Arrivals(Case):
         doc = json.loads(r.stdout)
         self.assertEqual(doc["status"], "failed")
         self.assertRegex(doc["error-desc"], r"\b1 s\b")  # of waiting, and not that the command ended by itself
+
+
+class Progress(Case):
+    """The line of a migration, on the terminal of whoever runs the machine."""
+
+    def test_line(self):
+        terminal = Terminal(self, 120)
+        process = subprocess.Popen([with_machine(), "vm", "--qmp", "unix:" + self.path("qmp"), "--serial", "null", "--workload", "zero",
+                                    *SMALL], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=terminal.slave)
+        os.close(terminal.slave)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        terminal.wait(rb"control socket at")
+        qmp = Qmp(lambda: process.poll() is None, self.path("qmp"))
+        self.addCleanup(qmp.sock.close)
+        qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 16})
+        qmp.command("migrate", uri="exec:cat > /dev/null")
+        terminal.wait(rb"\ractive  \d+%  .* of 3\d\.\d MiB  .*ETA ")
+        qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
+        wait_until("it has gone", lambda: qmp.command("query-migrate")["status"] == "completed")
+        qmp.command("quit")
+        terminal.wait(rb"ETA [^\r]*\r\x1b\[K\Z")
 
 
 if __name__ == "__main__":

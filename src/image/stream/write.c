@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 
+#include "image/asking.h"
 #include "image/pull.h"
 #include "image/stream/outline.h"
 #include "image/stream/put.h"
@@ -109,15 +110,17 @@ static int new_layout(struct stream *s, const struct gw_ram *ram, struct gw_erro
     return r;
 }
 
-/* Takes fd. at: where a mapped-ram file begins; else the stream goes on where fd stands. */
+/* Takes fd. at: where a mapped-ram file begins; else the stream goes on where fd stands. asking: of what may wait long; or NULL. */
 static int write_plain(struct gw_image *image, const struct gw_image_write_options *options, int fd, const uint64_t *at,
-                       struct gw_error *err)
+                       struct gw_asking *asking, struct gw_error *err)
 {
     const struct gw_ram ram = {.page_bytes = image->page_bytes, .page_bits = image->page_bits};
     struct stream *s = calloc(1, sizeof *s);
     struct gw_channel *channel = NULL;
     int r = gw_channel_from_fd(fd, "output", &channel, err);
 
+    if (r >= 0 && asking && (r = gw_asking_channel(asking, channel, &channel, err)) < 0)
+        channel = NULL;
     if (s)
         *s = (struct stream){.image = image, .mapped = at, .blocks = calloc(GW_MAX(image->block_count, 1u), sizeof *s->blocks)};
     if (r >= 0)
@@ -147,7 +150,7 @@ static int write_beside(struct gw_image *image, const struct gw_image_write_opti
     int to = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
     return to < 0 ? gw_fail(err, -errno, GW_BLAME_LOCAL, "output: %s", strerror(errno))
-                  : write_plain(image, options, to, at, err);
+                  : write_plain(image, options, to, at, NULL, err);
 }
 
 static bool is_plain(const struct gw_image_write_options *options)
@@ -180,6 +183,8 @@ int gw_stream_write_outline(struct gw_image *image, int fd, struct gw_error *err
 
 int gw_stream_write(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err)
 {
+    struct gw_asking asking = {.progress = options->progress, .opaque = options->opaque};
+    struct gw_image_write_options inner = *options;
     const char *program = options->compress;
     struct gw_filter filter;
     int r, to;
@@ -194,7 +199,10 @@ int gw_stream_write(struct gw_image *image, const struct gw_image_write_options 
         return r;
     to = filter.pipe;
     filter.pipe = -1;
-    return gw_filter_end(&filter, write_plain(image, options, to, NULL, err), err);
+    filter.stop = gw_asking_again;
+    inner.progress = gw_asking_step;
+    filter.opaque = inner.opaque = &asking;
+    return gw_filter_end(&filter, write_plain(image, &inner, to, NULL, &asking, err), err);
 }
 
 /* ---- mapped-ram --------------------------------------------------------------------------------------------------- */

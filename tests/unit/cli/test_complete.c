@@ -16,6 +16,8 @@ static const struct gw_cli_option options[] = {
     {"json", 'j', .flag = &json, .help = "It's [a] mark: x."},
     {"format", .text = &text, .value = "NAME", .choices = "one two", .of = "save", .help = "h"},
     {"xml", 'x', .text = &text, .value = "FILE", .help = "h"},
+    {"capability", .text = &text, .value = "NAME[=on|off]", .of = "set", .help = "h"},
+    {"parameter", .text = &text, .value = "NAME=VALUE", .of = "set", .help = "h"},
     {"gone", .absent = "TLS", .help = "h"},
     {0},
 };
@@ -64,9 +66,11 @@ static void test_bash(void **state)
 {
     const char *all = printed("--completion=bash", "godwit do", &plain);
 
-    has(all, "_godwit_do() {\n    options='-j --json --format -x --xml -h --help'\n    arguments='file file '\n");
+    has(all, "_godwit_do() {\n    options='-j --json --format -x --xml --capability --parameter -h --help'\n    arguments='file file '\n");
     has(all, "--format) kind=words choices='one two' ;;");
     has(all, "--xml | -x) kind=file ;;");
+    has(all, "--capability) kind=capability ;;");
+    has(all, "--parameter) kind=parameter ;;");
     assert_null(strstr(all, "gone"));
     all = printed("--completion=bash", "godwit do", &nested);
     has(all, "before='socket' subs='save list'");
@@ -81,6 +85,8 @@ static void test_zsh(void **state)
     has(all, "_godwit_schema_check() {");
     has(all, "'*'{-j,--json}'[It'\\''s \\[a\\] mark\\: x.]'");
     has(all, "'*--format=[h]:NAME:(one two)'");
+    has(all, "'*--capability=[h]:NAME\\[=on|off\\]:_godwit-capability'");
+    has(all, "'*--parameter=[h]:NAME=VALUE:_godwit-parameter'");
     has(all, "'*'{-x+,--xml=}'[h]:FILE:_files'");
     has(all, "'1:IN:_files' \\\n        '2::\\[OUT\\]:_files'");
     has(printed("--completion=zsh", "godwit do", &nested), "'*:\\[URI\\]...:_godwit-uri'");

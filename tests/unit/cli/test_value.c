@@ -16,7 +16,9 @@ static void test_kinds(void **state)
     } known[] = {{"FILE", GW_CLI_FILE},  {"[FILE|URI]...", GW_CLI_FILE}, {"FILE[,KEY=VALUE]...", GW_CLI_FILE},
                  {"URI...", GW_CLI_URI}, {"[OUT]", GW_CLI_FILE},         {"SOCKET", GW_CLI_SOCKET},
                  {"DIR", GW_CLI_FOLDER}, {"FILES", GW_CLI_ANY},          {"FIL", GW_CLI_ANY},
-                 {"", GW_CLI_ANY},       {"USER", GW_CLI_USER},          {"NAME[=on|off]", GW_CLI_ANY}};
+                 {"", GW_CLI_ANY},       {"USER", GW_CLI_USER},          {"NAME[=on|off]", GW_CLI_CAPABILITY},
+                 {"[NAME[=on|off]]...", GW_CLI_CAPABILITY}, {"[NAME[=VALUE]]...", GW_CLI_PARAMETER}, {"NAME=VALUE", GW_CLI_PARAMETER},
+                 {"NAME", GW_CLI_ANY},   {"[NAME]...", GW_CLI_ANY},      {"[KEY=VALUE]...", GW_CLI_ANY}};
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         assert_int_equal(gw_cli_value(known[i].text)->kind, known[i].kind);

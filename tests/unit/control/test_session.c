@@ -69,8 +69,11 @@ static void test_outgoing(void **state)
 {
     struct rig *rig = *state;
     struct client *cl = ready(rig);
+    struct gw_stats stats;
+    bool incoming;
     json_t *o, *x;
 
+    assert_false(gw_control_stats(rig->c, &stats, &incoming));
     ask(cl, "{\"execute\":\"query-migrate\"}", OK);
     ask(cl, "{\"execute\":\"migrate_cancel\"}", OK);
     ask(cl, "{\"execute\":\"yank\",\"arguments\":{\"instances\":[{\"type\":\"migration\"}]}}",
@@ -101,6 +104,9 @@ static void test_outgoing(void **state)
     fake_status(fake_now()->session, GW_STATUS_ACTIVE);
     check_event(cl, "MIGRATION_PASS", "{\"pass\":1}");
     check_event(cl, "MIGRATION", "{\"status\":\"active\"}");
+    assert_true(gw_control_stats(rig->c, &stats, &incoming));
+    assert_int_equal(stats.remaining_bytes, 2000);
+    assert_false(incoming);
     o = result_of(cl, "{\"execute\":\"query-migrate\"}");
     assert_string_equal(json_string_value(json_object_get(o, "status")), "active");
     assert_int_equal(json_integer_value(json_object_get(json_object_get(o, "ram"), "remaining")), 2000);
@@ -186,6 +192,8 @@ static void test_incoming(void **state)
 {
     struct rig *rig = *state;
     struct client *cl = ready(rig);
+    struct gw_stats stats;
+    bool incoming;
 
     ask(cl, "{\"execute\":\"cont\"}", E("the machine has not arrived here yet"));
     ask(cl, MIGRATE, E("the machine has not arrived here yet"));
@@ -199,6 +207,8 @@ static void test_incoming(void **state)
     ask(cl, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"tcp::1\"}}",
         E("this machine waits for a migration already"));
     assert_int_equal(gw_control_incoming(rig->c, "tcp::1", NULL), -EBUSY);
+    assert_true(gw_control_stats(rig->c, &stats, &incoming));
+    assert_true(incoming);
     say(cl, "{\"execute\":\"query-migrate\"}");
     check_next(cl, "query",
                "{\"return\":{\"socket-address\":[{\"host\":\"127.0.0.1\",\"port\":\"4321\",\"type\":\"inet\"}],"

@@ -285,12 +285,48 @@ static void test_read_full(void **state)
     assert_int_equal(gw_pwrite_all(-1, got, 0, 77, &err), 0);
 }
 
+static bool third_time(void *opaque)
+{
+    return ++*(unsigned *)opaque == 3;
+}
+
+/* A program that has nobody to write to never ends: it is ended when its result is not wanted any more, or when it is asked to stop. */
+static void test_stopped(void **state)
+{
+    static const uint8_t noise[256 << 10];
+    unsigned fds = entries("/proc/self/fd");
+
+    if (!have("gzip"))
+        skip();
+    for (int asked = 0; asked < 2; asked++) {
+        struct gw_error err = GW_ERROR_INIT;
+        struct gw_filter f;
+        unsigned asks = 0;
+        int ends[2];
+
+        assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+        while (write(ends[1], noise, sizeof noise) > 0) /* full */
+            ;
+        assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
+        assert_int_equal(gw_filter_compress(&f, "gzip", 0, ends[1], &err), 0);
+        assert_int_equal(write(f.pipe, "x", 1), 1);
+        f.stop = asked ? third_time : NULL;
+        f.opaque = &asks;
+        assert_int_equal(gw_filter_end(&f, asked ? 0 : -ECANCELED, &err), -ECANCELED);
+        assert_int_equal(asks, asked ? 3 : 0);
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        close(ends[0]);
+        close(ends[1]);
+    }
+    assert_int_equal(entries("/proc/self/fd"), fds);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_magics),  cmocka_unit_test(test_levels), cmocka_unit_test(test_there_and_back),
         cmocka_unit_test(test_plain),   cmocka_unit_test(test_damaged), cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_sparse),  cmocka_unit_test(test_read_full),
+        cmocka_unit_test(test_sparse),  cmocka_unit_test(test_read_full), cmocka_unit_test(test_stopped),
     };
 
     return cmocka_run_group_tests_name("unpack", tests, NULL, NULL);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * asking: lets the progress function of a long job end it also while the job waits for somebody else, as for a program that
+ * compresses: it is called again each ASK_NS, with what it was told last.
+ *
+ *     struct gw_asking asking = {.progress = options->progress, .opaque = options->opaque};
+ *
+ *     inner.progress = gw_asking_step, inner.opaque = &asking;       what the job calls
+ *     gw_asking_channel(&asking, pipe, &channel, err);               what it writes to
+ *     filter.stop = gw_asking_again, filter.opaque = &asking;        what it waits for at the end
+ *
+ * Threads: the job's own.
+ */
+#ifndef GW_IMAGE_ASKING_H
+#define GW_IMAGE_ASKING_H
+
+#include "base/base.h"
+#include "godwit/channel.h"
+
+struct gw_asking {
+    bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes); /* true: stop; NULL: nobody is asked */
+    void *opaque;
+    uint64_t done_bytes, total_bytes; /* as told last */
+};
+
+/* A progress function itself; asking: the struct. */
+bool gw_asking_step(void *asking, uint64_t done_bytes, uint64_t total_bytes);
+bool gw_asking_again(void *asking);
+
+/* A channel to write to, around another one, which it takes, also when it fails. A write that waits fails with -ECANCELED when the
+ * job is to stop. Borrows the struct. */
+int gw_asking_channel(struct gw_asking *asking, struct gw_channel *take_inner, struct gw_channel **ret_channel, struct gw_error *err);
+
+#endif
