@@ -29,7 +29,6 @@ LONG = {
     "src/engine/send.c",
     "src/ram/lane/lanes.c",
     "tests/errors/test_strangers.c",
-    "tests/fuzz/seeds.c",
     "tests/interop/harness.py",
     "tests/interop/none_vm.c",
     "tests/interop/test_ctl.py",
