@@ -80,6 +80,8 @@ static const struct {
     {"qcow2", seeds_qcow2},
     {"compress", seeds_compressed},
     {"uri", seeds_uri},
+    {"schema", seeds_schema},
+    {"monitor", seeds_monitor},
 };
 
 int main(int argc, char **argv)

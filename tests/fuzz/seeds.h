@@ -25,6 +25,7 @@ int seeds_guest(void);
 int seeds_libvirt(void);
 int seeds_examine(void);
 int seeds_dump(void);
+int seeds_schema(void);
 
 /* seeds_pages.c */
 int seeds_packet(void);
@@ -42,6 +43,7 @@ int seeds_qcow2(void);
 int seeds_return_path(void);
 int seeds_qmp(void);
 int seeds_uri(void);
+int seeds_monitor(void);
 
 /* seeds_postcopy.c */
 int seeds_postcopy(void);

@@ -166,24 +166,45 @@ int seeds_libvirt(void)
     return r;
 }
 
-/* What its writer's -dump-vmstate could be, a NUL, and the description of a stream. */
-static int dump(const char *name)
+/* As a schema what the description of a capture says; *ret_bytes of the description stand at *ret_text. NULL: there is none. */
+static char *schema_of(const char *name, const char **ret_text, size_t *ret_bytes)
 {
     static uint8_t data[SEEDS_CAPTURE_MAX];
     size_t n = seeds_load(name, data), at = GW_MAX(n, 6), bytes = 0;
-    char *schema, *text, *both;
-    int r = 1;
+    char *schema = NULL;
 
     while (--at > 5 && (data[at] != '{' || data[at - 5] != 0x06 || (bytes = gw_load_be32(data + at - 4)) > n - at))
         ;
     if (n < 6 || at < 6 || gw_schema_from_description((char *)data + at, bytes, "m", &schema, NULL) < 0)
-        return 1;
-    if (gw_schema_to_dump(schema, &text, NULL) == 0) {
-        both = malloc(strlen(text) + 1 + bytes);
-        strcpy(both, text);
-        memcpy(both + strlen(text) + 1, data + at, bytes);
-        r = seeds_put(name, both, strlen(text) + 1 + bytes);
-        free(both);
+        return NULL;
+    *ret_text = (char *)data + at;
+    *ret_bytes = bytes;
+    return schema;
+}
+
+/* Two texts with a NUL between them. */
+static int put_both(const char *name, const char *first, const char *second, size_t bytes)
+{
+    char *both = malloc(strlen(first) + 1 + bytes);
+    int r;
+
+    strcpy(both, first);
+    memcpy(both + strlen(first) + 1, second, bytes);
+    r = seeds_put(name, both, strlen(first) + 1 + bytes);
+    free(both);
+    return r;
+}
+
+/* What its writer's -dump-vmstate could be, a NUL, and the description of a stream. */
+static int dump(const char *name)
+{
+    const char *description;
+    size_t bytes;
+    char *schema = schema_of(name, &description, &bytes), *text;
+    int r = 1;
+
+    if (schema && gw_schema_to_dump(schema, &text, NULL) == 0) {
+        r = put_both(name, text, description, bytes);
         free(text);
     }
     free(schema);
@@ -193,4 +214,20 @@ static int dump(const char *name)
 int seeds_dump(void)
 {
     return dump("precopy-none-10.0.bin") | dump("precopy-microvm-10.0.bin.gz");
+}
+
+/* A machine beside another version of it, and beside its own dump. */
+int seeds_schema(void)
+{
+    const char *unused;
+    size_t bytes;
+    char *old = schema_of("precopy-none-7.2.bin", &unused, &bytes), *text = NULL;
+    char *new = schema_of("precopy-none-10.0.bin", &unused, &bytes);
+    int r = !old || !new || gw_schema_to_dump(new, &text, NULL) < 0 || put_both("versions", old, new, strlen(new)) ||
+            put_both("dump", text, old, strlen(old));
+
+    free(old);
+    free(new);
+    free(text);
+    return r;
 }

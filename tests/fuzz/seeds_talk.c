@@ -81,3 +81,17 @@ int seeds_uri(void)
     }
     return r;
 }
+
+/* What a monitor says to the three commands of fuzz_monitor.c. */
+int seeds_monitor(void)
+{
+#define GREETING                                                                                                       \
+    "{\"QMP\":{\"version\":{\"qemu\":{\"micro\":0,\"minor\":2,\"major\":7},\"package\":\"\"},\"capabilities\":[\"oob\"]}}\r\n"
+#define EVENT    "{\"timestamp\":{\"seconds\":1,\"microseconds\":2},\"event\":\"STOP\",\"data\":{\"n\":18446744073709551615}}\r\n"
+    static const char all[] = GREETING "{\"return\":{},\"id\":1}\r\n" EVENT "{\"id\":2,\"return\":{\"status\":\"paused\"}}\n"
+                                       "{\"return\":{},\"id\":3}\n" EVENT;
+    static const char refused[] = GREETING "{\"return\":{},\n\"id\":1}"
+                                           "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"\\u001b[2J\"},\"id\":2}";
+
+    return seeds_put("all", all, sizeof all - 1) | seeds_put("refused", refused, sizeof refused - 1);
+}
