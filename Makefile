@@ -33,10 +33,10 @@ bench:
 	@$(NINJA) -C build/release --quiet
 	@$(NINJA) -C build/release --quiet run-bench
 
-# libFuzzer, FUZZ_SECONDS for each target.
+# libFuzzer, FUZZ_SECONDS for each target, FUZZ_JOBS of them at a time.
 fuzz:
 	@scripts/setup fuzz
-	@python3 tools/fuzz.py --seconds $${FUZZ_SECONDS:-60}
+	@python3 tools/fuzz.py --seconds $${FUZZ_SECONDS:-60} --jobs $${FUZZ_JOBS:-1}
 
 # The long runs that `make check` has no time for.
 soak:

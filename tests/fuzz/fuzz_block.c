@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * The body of a section `block` from a peer: whatever it says, nothing is written outside of the two disks, and none that
- * cannot be written is. Byte 0 says the kind of the section.
+ * cannot be written is. Byte 0 says the kind of the section. Accepted: bodies, the last of which ends where the bytes do.
  */
 #include "disk/block.h"
+#include "verdict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -48,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } while (e >= 0 && gw_reader_buffered(&r));
     if (e < 0 && !err.text[0])
         abort();
+    FUZZ_VERDICT(e >= 0);
     gw_reader_close(&r);
     live->ops->load_cleanup(live, e >= 0);
     live->ops->free(live);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * A multifd channel behind its greeting, from a peer that may say anything. Byte 0 says how pages are coded and how large
- * they are. Nothing is written outside of the block, and what is refused is the peer's fault, or an end.
+ * they are. Nothing is written outside of the block, and what is refused is the peer's fault, or an end. Accepted: it ends behind a
+ * packet with SYNC, where the main stream waits for it.
  */
 #include "ram/codec/packing.h"
 #include "ram/layout/packet.h"
 #include "ram/store/direct.h"
+#include "verdict.h"
 
 #define BYTES (1u << 20)
 
@@ -26,6 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct gw_store *store;
     struct gw_reader r;
     struct gw_ram ram;
+    uint64_t synced = 0; /* up to here */
     int e = 0;
 
     if (!size)
@@ -42,8 +45,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
          store->add(store, ram.blocks[0], NULL) == 0 && gw_layout_packet_in_new(&ram, packing, &in, NULL) == 0 &&
          in->add(in, ram.blocks[0], NULL) == 0);
     gw_reader_init_memory(&r, data + 1, size - 1, 0);
-    while (e >= 0)
+    while (e >= 0) {
+        synced = gw_reader_offset(&r);
         e = in->get(in, &r, store, &err);
+    }
+    FUZZ_VERDICT(e == -ENODATA && synced && synced == size - 1);
     must(err.text[0] && (err.blame == GW_BLAME_PEER || e == -ENODATA));
     in->free(in);
     store->free(store);

@@ -50,10 +50,10 @@ static void connection(size_t limit)
     gw_out_memory(&all.out);
 }
 
-static int end(seeds_put put, const char *name)
+static int end(const char *name)
 {
     gw_out_free(&all.out);
-    return put(name, all.data, all.bytes);
+    return seeds_put(name, all.data, all.bytes);
 }
 
 static void number(uint16_t command, uint32_t value)
@@ -174,7 +174,7 @@ static void resumes(void)
 }
 
 /* Each is what a source that is as it should be may say. */
-static int good(seeds_put put)
+static int good(void)
 {
     static const uint8_t flags[] = {0, STANDS, FAILS, PIECES, LOOKS};
     static const char *const names[] = {"whole", "stands", "fails", "pieces", "looks"};
@@ -185,7 +185,7 @@ static int good(seeds_put put)
         switched(9);
         rest();
         connection(SIZE_MAX);
-        r |= end(put, names[i]);
+        r |= end(names[i]);
     }
     begin(PREEMPT); /* the urgent pages are on a channel of their own */
     switched(9);
@@ -196,7 +196,7 @@ static int good(seeds_put put)
     records("second", 0, 2, false);
     gw_ram_put_end(&all.out);
     connection(SIZE_MAX);
-    r |= end(put, "preempt");
+    r |= end("preempt");
     begin(LOOKS); /* lost in a page, and lost while it resumes */
     switched(4);
     part(GW_ELEMENT_PART, "r", 4, 6, false);
@@ -211,11 +211,11 @@ static int good(seeds_put put)
     part(GW_ELEMENT_PART, "second", 0, 2, false);
     eof();
     connection(SIZE_MAX);
-    return r | end(put, "resumed");
+    return r | end("resumed");
 }
 
 /* Zeros only, so that nearly each byte of them matters: whole, by the urgent channel, and over two connections. */
-static int brief(seeds_put put)
+static int brief(void)
 {
     int r = 0;
 
@@ -240,7 +240,7 @@ static int brief(seeds_put put)
             gw_ram_put_end(&all.out);
             connection(SIZE_MAX);
         }
-        r |= end(put, k == 0 ? "brief" : k == 1 ? "brief-preempt" : "brief-resumed");
+        r |= end(k == 0 ? "brief" : k == 1 ? "brief-preempt" : "brief-resumed");
     }
     return r;
 }
@@ -278,9 +278,9 @@ static void harm(enum harm what)
     }
 }
 
-int seeds_postcopy(seeds_put put)
+int seeds_postcopy(void)
 {
-    int r = good(put) | brief(put);
+    int r = good() | brief();
 
     for (enum harm what = 0; what < HARMS; what++) {
         char name[16];
@@ -288,7 +288,7 @@ int seeds_postcopy(seeds_put put)
         snprintf(name, sizeof name, "harm-%d", (int)what);
         begin(what == NEEDED ? LOOKS : 0);
         harm(what);
-        r |= end(put, name);
+        r |= end(name);
     }
     begin(PREEMPT | LOOKS); /* nothing, and then what is no page, comes on the urgent channel */
     switched(15);
@@ -300,12 +300,12 @@ int seeds_postcopy(seeds_put put)
     connection(SIZE_MAX);
     gw_put_u64(&all.out, GW_RAMF_EOS | GW_RAMF_ZERO);
     connection(SIZE_MAX);
-    return r | end(put, "urgent");
+    return r | end("urgent");
 }
 
 /* ---- dirty bitmaps ---------------------------------------------------------------------------------------------------- */
 
-static int bitmap(seeds_put put, const char *name, const struct gw_bitmap_record *record, unsigned count)
+static int bitmap(const char *name, const struct gw_bitmap_record *record, unsigned count)
 {
     static const uint8_t buffer[GW_BITMAP_CHUNK_BYTES] = {0x5a, 1};
 
@@ -318,10 +318,10 @@ static int bitmap(seeds_put put, const char *name, const struct gw_bitmap_record
             connection(SIZE_MAX);
     }
     connection(SIZE_MAX);
-    return end(put, name);
+    return end(name);
 }
 
-int seeds_bitmaps(seeds_put put)
+int seeds_bitmaps(void)
 {
 #define NAMED .has_node = true, .has_name = true, .node = "n", .name = "b"
     static const struct gw_bitmap_record good[] = {
@@ -346,6 +346,6 @@ int seeds_bitmaps(seeds_put put)
         {.kind = GW_BITMAP_RECORD_BITS, NAMED, .sectors = 2056, .buffer_bytes = 32},
     };
 
-    return bitmap(put, "good", good, GW_ARRAY_LEN(good)) | bitmap(put, "cut", good, 5) |
-           bitmap(put, "far", far, GW_ARRAY_LEN(far)) | bitmap(put, "coarse", coarse, GW_ARRAY_LEN(coarse));
+    return bitmap("good", good, GW_ARRAY_LEN(good)) | bitmap("cut", good, 5) |
+           bitmap("far", far, GW_ARRAY_LEN(far)) | bitmap("coarse", coarse, GW_ARRAY_LEN(coarse));
 }

@@ -54,7 +54,11 @@ static int check_table(const struct gw_node *file, const struct gw_qcow2_header 
 {
     uint64_t mask = (1ull << h->cluster_bits) - 1;
 
-    if ((offset & mask) || offset > file->bytes || bytes > file->bytes - offset || (bytes && !offset))
+    if (offset & mask)
+        return gw_fail(err, -EPROTO, GW_BLAME_LOCAL,
+                       "%s: the %s at offset %" PRIu64 " begins within a cluster of %" PRIu64 " bytes", file->name, what,
+                       offset, mask + 1);
+    if (offset > file->bytes || bytes > file->bytes - offset || (bytes && !offset))
         return gw_fail(err, -EPROTO, GW_BLAME_LOCAL,
                        "%s: the %s of %" PRIu64 " bytes at offset %" PRIu64 " is not in the file of %" PRIu64 " bytes",
                        file->name, what, bytes, offset, file->bytes);
@@ -204,8 +208,12 @@ int gw_qcow2_header_read(struct gw_node *file, struct gw_qcow2_header *ret, stru
     end = GW_MIN(1ull << h.cluster_bits, file->bytes);
     backing = gw_load_be64(fixed + 8);
     n = gw_load_be32(fixed + 16);
-    if (backing && (n > GW_QCOW2_BACKING_MAX || backing > end || n > end - backing))
+    if (backing && n > GW_QCOW2_BACKING_MAX)
         return bad(file, err, "that the bytes of the name of its backing are", n);
+    if (backing && (backing > end || n > end - backing))
+        return gw_fail(err, -EPROTO, GW_BLAME_LOCAL,
+                       "%s: the name of its backing, %u bytes at offset %" PRIu64 ", is not in the first %" PRIu64 " bytes",
+                       file->name, n, backing, end);
     first = calloc(1, end + 1);
     if (!first)
         return gw_nomem(err, "qcow2 header");

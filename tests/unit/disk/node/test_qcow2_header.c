@@ -45,7 +45,7 @@ static void test_refused(void **state)
     refuse32(&f, 32, 1, -ENOTSUP, "encrypted");
     refuse32(&f, 36, 0, -EPROTO, "L1 table");
     refuse32(&f, 36, 1u << 31, -EPROTO, "L1 table");
-    refuse32(&f, 44, 100, -EPROTO, "L1 table");
+    refuse32(&f, 44, 100, -EPROTO, "L1 table at offset 100 begins within a cluster");
     refuse32(&f, 40, 1, -EPROTO, "L1 table");
     refuse32(&f, 48, 1, -EPROTO, "refcount table");
     refuse32(&f, 56, 0, -EPROTO, "refcount table");
@@ -93,8 +93,8 @@ static void test_backing(void **state)
     assert_string_equal(about.backing, "a/b");
     assert_string_equal(about.backing_format, "raw");
     gw_node_free(n, NULL);
-    refuse32(&f, 16, 1024, -EPROTO, "backing");
-    refuse32(&f, 12, 4095, -EPROTO, "backing");
+    refuse32(&f, 16, 1024, -EPROTO, "bytes of the name of its backing are 1024");
+    refuse32(&f, 12, 4095, -EPROTO, "3 bytes at offset 4095, is not in the first 4096 bytes");
     assert_int_equal(gw_qcow2_open(rig_node(&f), NULL, 0, &n, &err), -EINVAL);
     assert_non_null(strstr(err.text, "a/b"));
     rig_done(&f);
