@@ -46,10 +46,11 @@ struct gw_vm_ops {
     int (*stop)(void *opaque, struct gw_error *err);
 
     /* Runs the machine. On the destination after everything was loaded; on the source when a migration failed or was
-     * cancelled after stop. A failure on the destination is reported to the source, which then runs on. A background
-     * snapshot calls it on a thread of its own while memory is write-protected: a thread that writes to memory then
-     * (start too) waits until the session has sent the page, so no thread that does may hold what `running` or an
-     * event callback waits for. */
+     * cancelled after stop. A failure on the destination is reported to the source, which then runs on. In postcopy it is
+     * called before all memory is here, on a thread of its own: a start that waits for a page when the connection is lost
+     * goes on when the migration does. A background snapshot calls it on a thread of its own, too, while memory is
+     * write-protected: a thread that writes to memory then (start too) waits until the session has sent the page, so no
+     * thread that does may hold what `running` or an event callback waits for. */
     int (*start)(void *opaque, struct gw_error *err);
 
     /* Whether vCPUs may execute now. */

@@ -102,7 +102,7 @@ static bool is_heard(struct gw_recv *r)
 /* A godwit waits for us whatever happens: it hears that the machine is here when that cannot fail any more. */
 static int run_and_tell(struct gw_recv *r, struct gw_error *err)
 {
-    int e = r->session.vm->guest->park ? 0 : gw_recv_run_machine(r, err);
+    int e = r->session.vm->guest->park ? 0 : gw_starting_run(r, false, err);
 
     if (e < 0) {
         gw_recv_give_up(r, err);
@@ -128,9 +128,7 @@ static int run(struct gw_recv *r, struct gw_error *err)
         return 0;
     if (r->extended)
         return run_and_tell(r, err);
-    if (!r->session.vm->guest->park)
-        gw_recv_run_for_good(r);
-    return 0;
+    return r->session.vm->guest->park ? 0 : gw_starting_run(r, true, err);
 }
 
 static int packaged_command(struct gw_recv *r, struct gw_reader *p, enum gw_grammar *grammar, struct gw_error *err)
