@@ -20,6 +20,7 @@ extern "C" {
 #endif
 
 struct gw_working_set;
+struct gw_working_tally;
 
 /* An empty one. */
 GW_API int gw_working_set_new(struct gw_working_set **ret_set, struct gw_error *err);
@@ -33,6 +34,17 @@ GW_API uint64_t gw_working_set_pages(const struct gw_working_set *set);
 GW_API uint64_t gw_working_set_asked_pages(const struct gw_working_set *set);
 /* Takes NULL, returns NULL. */
 GW_API struct gw_working_set *gw_working_set_free(struct gw_working_set *set);
+
+/* What many guests of one machine wanted, each recorded in a set of its own, as one set: first the pages that at least half of them
+ * wanted, in the order in which they did on average; then the others, those first that more of them wanted, and of those the ones that
+ * were wanted earlier. A page that one of them asked for is one that was asked for. add: a set without pages counts for nothing.
+ * -EINVAL: its pages have another size. tally_set adds the result to the set, behind what is there; more may be added afterwards.
+ * Threads: one owner. */
+GW_API int gw_working_tally_new(struct gw_working_tally **ret_tally, struct gw_error *err);
+GW_API int gw_working_tally_add(struct gw_working_tally *tally, const struct gw_working_set *set, struct gw_error *err);
+GW_API int gw_working_tally_set(const struct gw_working_tally *tally, struct gw_working_set *set, struct gw_error *err);
+/* Takes NULL, returns NULL. */
+GW_API struct gw_working_tally *gw_working_tally_free(struct gw_working_tally *tally);
 
 /* Of a machine that stands for a file (gw_image_vm), before gw_send_start. The set stays until the session is freed.
  * prefer: its pages go before the others; NULL: none does. *ret_dropped: pages of it that this machine does not have, which are
