@@ -164,7 +164,7 @@ int gw_follow_listen(struct gw_recv *r, struct gw_error *err)
     r->touched = true;
     if (runs)
         gw_channel_prompt(r->channel); /* what is asked for comes behind all that has come and was not read */
-    if (!r->classify.urgent)
+    if (!r->classify.urgent && !runs)
         gw_door_close(r); /* nobody takes this source's place */
     if (r->awaits)
         keep_listener(r);
@@ -259,6 +259,9 @@ int gw_follow_check_idle(struct gw_recv *r, uint64_t bytes, struct gw_error *err
 
 int gw_follow(struct gw_recv *r, int e, struct gw_error *err)
 {
+    /* Nobody takes this source's place since LISTEN; but to send away who is there takes a moment, and the machine stood until now. */
+    if (in(r)->threaded && !r->classify.urgent)
+        gw_door_close(r);
     if (in(r)->threaded)
         e = join(r, err);
     return gw_session_phase(&r->session) == GW_PHASE_FOLLOWED ? gw_recovery_until_complete(r, e, err) : e; /* else it could not be started */
