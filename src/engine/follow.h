@@ -39,6 +39,7 @@ struct gw_postcopy_in {
     bool unsure;           /* the source may have taken the machine back: it stands until one goes on with it */
     bool starts;           /* `starter` starts it, or has, and was not joined (starting.h) */
     bool starts_for_good;
+    void (*start_told)(struct gw_recv *r); /* NULL: nobody is */
     pthread_t starter;
     /* under session.lock */
     bool committed;        /* the machine goes on here, whatever comes */

@@ -21,7 +21,13 @@ static void *start_machine(void *arg)
     struct gw_recv *r = arg;
     struct gw_error error = GW_ERROR_INIT;
     int e = start(r, in(r)->starts_for_good, &error);
+    bool lost;
 
+    pthread_mutex_lock(&r->session.lock);
+    lost = in(r)->ended && in(r)->result < 0;
+    pthread_mutex_unlock(&r->session.lock);
+    if (e >= 0 && in(r)->start_told && !lost) /* here: the session's thread may wait for a processor */
+        in(r)->start_told(r);
     pthread_mutex_lock(&r->session.lock);
     in(r)->start_result = e;
     in(r)->start_error = error;
@@ -31,11 +37,12 @@ static void *start_machine(void *arg)
     return NULL;
 }
 
-static int begin(struct gw_recv *r, bool for_good, struct gw_error *err)
+static int begin(struct gw_recv *r, void (*tell)(struct gw_recv *r), struct gw_error *err)
 {
     int e;
 
-    in(r)->starts_for_good = for_good;
+    in(r)->starts_for_good = !tell;
+    in(r)->start_told = tell;
     in(r)->started = false;
     e = pthread_create(&in(r)->starter, NULL, start_machine, r);
     in(r)->starts = !e;
@@ -64,18 +71,27 @@ static bool await(struct gw_recv *r)
     return true;
 }
 
-int gw_starting_run(struct gw_recv *r, bool for_good, struct gw_error *err)
+static int start_here(struct gw_recv *r, void (*tell)(struct gw_recv *r), struct gw_error *err)
+{
+    int e = start(r, !tell, err);
+
+    if (e >= 0 && tell)
+        tell(r);
+    return e;
+}
+
+int gw_starting_run(struct gw_recv *r, void (*tell)(struct gw_recv *r), struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
 
     if (!in(r)->threaded) /* nobody waits for a page */
-        return start(r, for_good, err);
-    if (begin(r, for_good, &why) < 0) {
-        if (for_good)
+        return start_here(r, tell, err);
+    if (begin(r, tell, &why) < 0) {
+        if (!tell)
             log_failure(r, &why);
         else if (err)
             *err = why;
-        return for_good ? 0 : why.code;
+        return tell ? why.code : 0;
     }
     if (!await(r)) {
         gw_session_log(&r->session, "the connection is lost before the machine has started here; its start goes on as soon as the memory comes "
@@ -92,7 +108,7 @@ void gw_starting_late(struct gw_recv *r)
 {
     struct gw_error why = GW_ERROR_INIT;
 
-    if (begin(r, true, &why) < 0)
+    if (begin(r, NULL, &why) < 0)
         log_failure(r, &why);
 }
 

@@ -13,15 +13,13 @@
 #ifndef GW_ENGINE_STARTING_H
 #define GW_ENGINE_STARTING_H
 
-#include <stdbool.h>
-
 #include "godwit/error.h"
 
 struct gw_recv;
 
-/* for_good: the source has given the machine away, so that nothing is taken back where it does not start, which is only logged. Else it
- * fails with why, as long as the source can hear that. */
-int gw_starting_run(struct gw_recv *r, bool for_good, struct gw_error *err);
+/* tell: called when it has started, by any thread, unless the connection is lost before. Where it does not start this fails with why, as long
+ * as the source can hear that. NULL: the source has given the machine away, so that nothing is taken back, and a failure is only logged. */
+int gw_starting_run(struct gw_recv *r, void (*tell)(struct gw_recv *r), struct gw_error *err);
 /* The source has given its machine away after all. This thread reads the pages that the start may wait for. */
 void gw_starting_late(struct gw_recv *r);
 /* What failed beside the session is tried again, since the machine belongs here. */

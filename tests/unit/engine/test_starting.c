@@ -22,6 +22,11 @@ static int start(void *opaque, struct gw_error *e)
     return rig_start(opaque, e);
 }
 
+static void tell(struct gw_recv *recv)
+{
+    rig_say("told ");
+}
+
 static int release(struct gw_live *l, struct gw_error *e)
 {
     rig_say("release ");
@@ -68,8 +73,9 @@ static void end(void)
 static void test_it_starts(void **state)
 {
     listen_and_commit();
-    assert_int_equal(gw_starting_run(r, false, &err), 0);
+    assert_int_equal(gw_starting_run(r, tell, &err), 0);
     assert_true(rig.running);
+    assert_non_null(strstr(strstr(rig.log, "start "), "told "));
     assert_false(r->postcopy.starts);
     end();
 }
@@ -78,8 +84,9 @@ static void test_it_starts(void **state)
 static void test_no_thread(void **state)
 {
     go_to(GW_PHASE_FOLLOWED);
-    assert_int_equal(gw_starting_run(r, false, &err), 0);
+    assert_int_equal(gw_starting_run(r, tell, &err), 0);
     assert_true(rig.running);
+    assert_non_null(strstr(strstr(rig.log, "start "), "told "));
     assert_false(r->postcopy.started);
 }
 
@@ -87,10 +94,10 @@ static void test_it_does_not(void **state)
 {
     listen_and_commit();
     failures = 2;
-    rig_fails(gw_starting_run(r, false, &err), -EIO, &err, "starting the machine: a vCPU does not start");
+    rig_fails(gw_starting_run(r, tell, &err), -EIO, &err, "starting the machine: a vCPU does not start");
     assert_non_null(strstr(rig.log, "revoked "));
     rig.log[0] = 0;
-    assert_int_equal(gw_starting_run(r, true, &err), 0); /* the source has given it away, and nobody else has it */
+    assert_int_equal(gw_starting_run(r, NULL, &err), 0); /* the source has given it away, and nobody else has it */
     assert_null(strstr(rig.log, "revoked "));
     assert_non_null(strstr(rig.log, "the machine is here, and could not be started: starting the machine: a vCPU does not start"));
     end();
@@ -106,7 +113,7 @@ static void lost_meanwhile(unsigned fails)
     waits = true;
     failures = fails;
     assert_int_equal(pthread_create(&thread, NULL, lose_beside, NULL), 0);
-    assert_int_equal(gw_starting_run(r, false, &err), 0);
+    assert_int_equal(gw_starting_run(r, tell, &err), 0);
     pthread_join(thread, NULL);
     assert_true(r->postcopy.starts);
     assert_false(rig.running);
@@ -121,6 +128,7 @@ static void test_lost_meanwhile(void **state)
     atomic_store(&waits, false);
     gw_starting_end(r);
     assert_true(rig.running);
+    assert_null(strstr(rig.log, "told ")); /* who would have heard it is lost */
     assert_false(r->postcopy.starts);
 }
 
@@ -143,7 +151,7 @@ static void test_zeros(void **state)
     waits = true;
     gw_put_u8(&out, GW_ELEMENT_EOF);
     put(true);
-    assert_int_equal(gw_starting_run(r, false, &err), 0);
+    assert_int_equal(gw_starting_run(r, tell, &err), 0);
     assert_true(rig.running);
     assert_non_null(strstr(rig.log, "release "));
     end();
