@@ -168,7 +168,7 @@ int gw_follow_listen(struct gw_recv *r, struct gw_error *err)
         gw_door_close(r); /* nobody takes this source's place */
     if (r->awaits)
         keep_listener(r);
-    e = gw_urgent_in_begin(r, err);
+    e = r->classify.urgent ? gw_urgent_in_begin(r, err) : 0; /* it waits for who watches the door */
     if (e < 0 || !runs)
         return e;
     r->grammar = GW_GRAMMAR_POSTCOPY;
