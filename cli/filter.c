@@ -81,8 +81,9 @@ static const char *const dangerous[] = {
     "setfsuid", "setfsgid", "mknod", "mknodat", "quotactl", "acct", "syslog", "settimeofday", "clock_settime", "adjtimex",
     "clock_adjtime", "sethostname", "setdomainname", "vhangup", "move_pages", "migrate_pages", "modify_ldt", "nfsservctl",
 };
-/* The same, but of those that read what a server has: a connection that is lost is made again. */
-static const char *const connecting[] = {"socket", "connect"};
+/* The same, but of those that connect later: to what a server has, where a connection that is lost is made again; to destinations. Names are
+ * looked up by many messages at once. */
+static const char *const connecting[] = {"socket", "connect", "sendmmsg"};
 static const char *const starting[] = {"execve", "execveat", "fork", "vfork"};
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])

@@ -163,8 +163,11 @@ static int read_back(struct send *tx, struct gw_error *err)
 static int set_up_pages(struct send *tx, struct gw_vm *vm, struct gw_error *err)
 {
     char text[128];
-    uint64_t dropped;
-    int r = gw_working_set_up(&tx->working, vm, &dropped, err);
+    uint64_t dropped = 0;
+    int r = gw_working_check(&tx->working, vm, tx->replace, err);
+
+    if (r >= 0)
+        r = gw_working_set_up(&tx->working, vm, &tx->working.recorded, &dropped, err);
 
     if (r < 0 || !dropped)
         return r;
@@ -236,12 +239,6 @@ static int run(struct send *tx, struct gw_error *err)
         r = gw_transfer_begin(t, vm, err);
     if (r >= 0)
         r = gw_options_get_capability(gw_vm_options(vm), "postcopy-preempt", &tx->preempt, err);
-    if (r >= 0 && tx->working.record && tx->preempt) {
-        gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                "--record with capability postcopy-preempt: requested pages then use a separate connection and are "
-                "not recorded; leave one of the two out");
-        return gw_transfer_failed(t, NULL, err);
-    }
     if (r >= 0)
         r = set_up_pages(tx, vm, err);
     if (r < 0)

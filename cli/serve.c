@@ -126,6 +126,16 @@ static void tell_ended(struct serve *sv, struct gw_served *d)
     fflush(stdout);
 }
 
+/* What its guest asked for, however it ended. */
+static void keep_record(struct serve *sv, struct gw_served *d)
+{
+    struct gw_error err = GW_ERROR_INIT;
+
+    if (gw_working_add(&sv->working, d->recorded, &err) < 0)
+        gw_transfer_failed(&sv->transfer, sv->working.record, &err);
+    d->recorded = gw_working_set_free(d->recorded);
+}
+
 /* Takes in what has become of all; the sums for the progress line. Returns how many are still under way. */
 static unsigned look(struct serve *sv, struct gw_stats *sums, bool *ret_connected)
 {
@@ -140,6 +150,8 @@ static unsigned look(struct serve *sv, struct gw_stats *sums, bool *ret_connecte
         tell_running(sv, d);
         if (ended)
             tell_ended(sv, d);
+        if (ended)
+            keep_record(sv, d);
         busy += !d->ended;
         *ret_connected = *ret_connected && gw_served_connected(d);
         sums->transferred_bytes += d->stats.transferred_bytes;
@@ -162,6 +174,11 @@ static int cmd_start(void *opaque, const char *arguments, char **ret_json, struc
     if (!uri || (resume && !json_is_boolean(resume)) || json_object_size(args) != (resume ? 2u : 1u)) {
         json_decref(args);
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the arguments are uri, a text, and resume, true or false");
+    }
+    if (!sv->confine.off && !strncmp(uri, "exec:", 5)) {
+        json_decref(args);
+        return gw_fail(err, -EPERM, GW_BLAME_CALLER,
+                       "this serve starts no commands from here: --sandbox off lets it; or it is given exec: when it starts");
     }
     pthread_mutex_lock(&sv->lock);
     r = add(sv, uri, json_is_true(resume), &id, err);
@@ -219,7 +236,7 @@ static int check_listen(const struct serve *sv, struct gw_error *err)
 
     if (sv->listen && gw_uri_parse(sv->listen, &uri, NULL) >= 0 && uri.kind == GW_URI_TCP && !gw_option_is_local(uri.host))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "clients on other hosts could start guests, read them, and run commands as this user (exec:); "
+                       "clients on other hosts could start guests, read them, and with --sandbox off run commands (exec:); "
                        "use unix:PATH or tcp:127.0.0.1:PORT, from elsewhere through ssh");
     return 0;
 }
@@ -268,14 +285,17 @@ static int open_file(struct serve *sv, struct gw_vm **ret_vm, struct gw_error *e
     return r;
 }
 
-/* Where all are known, none is connected to any more once the last one is. */
+/* Once all that were given are connected. Those that are started later are connected to as the user. */
 static int confine(struct serve *sv, bool connected, bool programs, struct gw_error *err)
 {
-    if (sv->confined || sv->listen || !connected)
+    int r;
+
+    if (sv->confined || !connected)
         return 0;
     sv->confined = true;
-    sv->confine.connects = gw_path_is_far(sv->file);
-    return gw_confine(&sv->confine, programs ? GW_CONFINE_EXEC : GW_CONFINE_ALL, err);
+    sv->confine.connects = sv->listen || gw_path_is_far(sv->file);
+    r = gw_confine_drop(&sv->confine, err);
+    return r < 0 ? r : gw_confine(&sv->confine, programs ? GW_CONFINE_EXEC : GW_CONFINE_ALL, err);
 }
 
 static void on_interrupt(struct serve *sv, unsigned busy)
@@ -334,25 +354,68 @@ static void report(struct serve *sv)
     fflush(stdout);
 }
 
+/* Root opens FILE, and connects to, or listens; all else is the user's. */
+static int begin(struct serve *sv, struct gw_vm **ret_vm, struct gw_error *err)
+{
+    int r = open_file(sv, ret_vm, err);
+
+    if (r >= 0)
+        r = gw_confine_borrow(&sv->confine, err);
+    if (r >= 0 && sv->working.record)
+        r = gw_confine_check_name(&sv->confine, sv->working.record, err);
+    if (r >= 0) /* before capabilities that need it */
+        r = gw_options_set_bool(gw_vm_options(*ret_vm), "postcopy-ram", true, err);
+    if (r >= 0)
+        r = gw_transfer_begin(&sv->transfer, *ret_vm, err);
+    return r < 0 ? r : gw_working_check(&sv->working, *ret_vm, sv->force, err);
+}
+
+/* Nobody starts anything as root: neither a command that was given, nor who comes to the control socket. */
+static int open_doors(struct serve *sv, struct gw_vm *vm, bool programs, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&sv->lock);
+    r = programs && !sv->listen ? 0 : gw_confine_root(&sv->confine, err);
+    if (r >= 0 && sv->listen && (r = listen_there(sv, vm, err)) < 0)
+        gw_context(err, "%s", sv->listen);
+    if (r >= 0 && (sv->listen || programs))
+        r = gw_confine_drop(&sv->confine, err);
+    pthread_mutex_unlock(&sv->lock);
+    return r;
+}
+
+static int finish_record(struct serve *sv)
+{
+    struct gw_error err = GW_ERROR_INIT;
+
+    if (gw_working_finish(&sv->working, sv->force, &err) < 0) {
+        gw_transfer_failed(&sv->transfer, sv->working.record, &err);
+        return GW_EXIT_FAILED;
+    }
+    if (sv->working.record && !(sv->working.recorded && gw_working_set_pages(sv->working.recorded)))
+        gw_transfer_tell(&sv->transfer, "notice", "text", "no guest has asked for a page, so no record was written");
+    return GW_EXIT_DONE;
+}
+
 static int run(struct serve *sv, char **uris, int count, struct gw_error *err)
 {
     struct gw_vm *vm = NULL;
     bool programs = false;
     unsigned id;
-    int r = check_listen(sv, err);
+    int r = check_listen(sv, err), status;
 
     if (r < 0)
         return gw_transfer_failed(&sv->transfer, sv->listen, err);
-    r = open_file(sv, &vm, err);
+    for (int i = 0; i < count; i++)
+        programs |= !strncmp(uris[i], "exec:", 5);
+    r = begin(sv, &vm, err);
+    sv->by = (struct gw_served_by){&sv->transfer, &sv->working, sv->shared, sv->peer};
     if (r >= 0)
-        r = gw_transfer_begin(&sv->transfer, vm, err);
+        r = open_doors(sv, vm, programs, err);
     if (r < 0)
         return gw_transfer_failed(&sv->transfer, NULL, err);
-    sv->by = (struct gw_served_by){&sv->transfer, &sv->working, sv->shared, sv->peer};
-    if (sv->listen && (r = listen_there(sv, vm, err)) < 0)
-        return gw_transfer_failed(&sv->transfer, sv->listen, err);
     for (int i = 0; i < count; i++) {
-        programs |= !strncmp(uris[i], "exec:", 5);
         pthread_mutex_lock(&sv->lock);
         r = add(sv, uris[i], sv->resume, &id, err);
         sv->failed += r < 0; /* the others go on */
@@ -362,8 +425,9 @@ static int run(struct serve *sv, char **uris, int count, struct gw_error *err)
         *err = (struct gw_error)GW_ERROR_INIT;
     }
     r = run_all(sv, programs, err);
+    status = finish_record(sv);
     report(sv);
-    return r < 0 || sv->failed ? GW_EXIT_FAILED : GW_EXIT_DONE;
+    return r < 0 || sv->failed || status != GW_EXIT_DONE ? GW_EXIT_FAILED : GW_EXIT_DONE;
 }
 
 static void clean(struct serve *sv)
@@ -397,11 +461,14 @@ int gw_cmd_serve(int argc, char **argv)
          .help = "The size of the page cache for all destinations (default: 256M)."},
         {"running", .flag = &sv.running, .help = "The guests start by themselves (default: as FILE was parked)."},
         {"paused", .flag = &sv.paused, .help = "The guests wait for `cont`."},
-        {"force", 'f', .flag = &sv.force, .help = "FILE was sent before with `godwit send`, and may run where it went."},
+        {"force", 'f', .flag = &sv.force, .help = "FILE was sent before with `godwit send`, and may run where it went. RECORD may be there: it is replaced."},
         {"peer", .text = &sv.peer, .value = "VERSION", .choices = "7.2 8.1 9.0 10.0 godwit",
          .help = "The destination's version (default: it is detected)."},
         GW_CLI_SNAPSHOT_OPTION(&sv.snapshot, "FILE"),
         GW_WORKING_OPTION(&sv.working),
+        {"record", .text = &sv.working.record, .value = "RECORD",
+         .help = "Write down which pages the guests ask for, all of them together, for --working-set."},
+        GW_CONFINE_USER_OPTION(&sv.confine),
         GW_CONFINE_OPTION(&sv.confine),
         {.also = shared},
         {0}};

@@ -41,12 +41,14 @@ static int start(struct gw_served *d, uint64_t *ret_dropped, struct gw_error *er
 
     if (r >= 0)
         r = gw_image_vm(d->view, NULL, NULL, &vm, err);
+    if (r >= 0) /* before capabilities that need it */
+        r = gw_options_set_bool(gw_vm_options(vm), "postcopy-ram", true, err);
     if (r >= 0)
         r = gw_transfer_configure(by->transfer, vm, err);
     if (r >= 0)
-        r = gw_options_set_bool(gw_vm_options(vm), "postcopy-ram", true, err);
+        r = gw_working_set_up(by->working, vm, &d->recorded, ret_dropped, err);
     if (r >= 0)
-        r = gw_working_set_up(by->working, vm, ret_dropped, err);
+        r = gw_options_get_capability(gw_vm_options(vm), "postcopy-preempt", &d->preempt, err);
     if (r >= 0)
         r = gw_send_start(vm, &config, &d->send, err);
     return r;
@@ -93,6 +95,8 @@ bool gw_served_look(struct gw_served *d)
 
 bool gw_served_connected(const struct gw_served *d)
 {
+    if (d->preempt && (d->status == GW_STATUS_ACTIVE || d->status == GW_STATUS_POSTCOPY_RECOVER))
+        return d->ended;
     return d->ended || (d->status != GW_STATUS_NONE && d->status != GW_STATUS_SETUP && d->status != GW_STATUS_POSTCOPY_RECOVER_SETUP);
 }
 
@@ -141,6 +145,7 @@ struct gw_served *gw_served_free(struct gw_served *d)
     if (!d)
         return NULL;
     gw_send_free(d->send);
+    gw_working_set_free(d->recorded);
     gw_image_free(d->view);
     free(d->uri);
     free(d);

@@ -26,6 +26,8 @@ struct gw_served {
     unsigned id;
     char *uri;
     bool resume;
+    bool preempt;             /* another connection is made when the guest has been handed over */
+    struct gw_working_set *recorded; /* NULL: nothing is */
     uint64_t began_ns, ended_ns;
     _Atomic uint64_t runs_ns; /* the destination had said that its guest runs; 0: not yet */
     struct gw_image *view;    /* NULL once it has ended, as the session is */

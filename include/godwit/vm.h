@@ -46,10 +46,11 @@ struct gw_vm_ops {
     int (*stop)(void *opaque, struct gw_error *err);
 
     /* Runs the machine. On the destination after everything was loaded; on the source when a migration failed or was
-     * cancelled after stop. A failure on the destination is reported to the source, which then resumes its machine. A background
-     * snapshot calls it on a separate thread while memory is write-protected: a thread that writes to guest memory then
-     * (also in start) waits until the session has saved the page. Such a thread must not hold a lock that `running` or an event
-     * callback needs. */
+     * cancelled after stop. A failure on the destination is reported to the source, which then resumes its machine. In postcopy it is
+     * called before all memory has arrived, on a separate thread: if the connection is lost while it waits for a page, it continues
+     * when the migration does. A background snapshot also calls it on a separate thread, while memory is write-protected: a thread
+     * that writes to guest memory then (also in start) waits until the session has saved the page. Such a thread must not hold a
+     * lock that `running` or an event callback needs. */
     int (*start)(void *opaque, struct gw_error *err);
 
     /* Whether vCPUs may execute now. */

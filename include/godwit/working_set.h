@@ -20,6 +20,7 @@ extern "C" {
 #endif
 
 struct gw_working_set;
+struct gw_working_tally;
 
 /* An empty set. */
 GW_API int gw_working_set_new(struct gw_working_set **ret_set, struct gw_error *err);
@@ -33,6 +34,16 @@ GW_API uint64_t gw_working_set_pages(const struct gw_working_set *set);
 GW_API uint64_t gw_working_set_asked_pages(const struct gw_working_set *set);
 /* Takes NULL, returns NULL. */
 GW_API struct gw_working_set *gw_working_set_free(struct gw_working_set *set);
+
+/* One set from what many guests of one machine requested, each recorded in a set of its own: first the pages that at least half of
+ * them requested, in the order of their average place; then the others, most requested first, and among equals the earlier ones.
+ * A page counts as requested if one guest requested it. add: a set without pages is ignored. -EINVAL: another page size.
+ * tally_set appends the result to the set; more sets may be added afterwards. Threads: one owner. */
+GW_API int gw_working_tally_new(struct gw_working_tally **ret_tally, struct gw_error *err);
+GW_API int gw_working_tally_add(struct gw_working_tally *tally, const struct gw_working_set *set, struct gw_error *err);
+GW_API int gw_working_tally_set(const struct gw_working_tally *tally, struct gw_working_set *set, struct gw_error *err);
+/* Takes NULL, returns NULL. */
+GW_API struct gw_working_tally *gw_working_tally_free(struct gw_working_tally *tally);
 
 /* For the vm of an image (gw_image_vm), before gw_send_start. The set must live until the session is freed.
  * prefer: its pages are sent before the others; NULL: none. *ret_dropped (may be NULL): the number of its pages that this

@@ -22,8 +22,7 @@ uint64_t gw_follow_lacking(const struct gw_recv *r)
     return bytes;
 }
 
-/* Who waits for a page goes on with zeros. */
-static void release(struct gw_recv *r)
+void gw_follow_release(struct gw_recv *r)
 {
     for (unsigned i = 0; i < r->plan.lives; i++)
         if (r->plan.live[i]->ops->release)
@@ -61,7 +60,7 @@ void gw_follow_ask(void *recv, const struct gw_ram_block *b, uint64_t offset, ui
     uint8_t body[12 + 256];
 
     if (needs_in_vain(r)) {
-        release(r);
+        gw_follow_release(r);
         return;
     }
     gw_store_be64(body, offset);
@@ -133,10 +132,11 @@ static void *read_pages(void *arg)
     in(r)->ended = true;
     committed = in(r)->committed;
     in(r)->lost = e < 0 && error.blame == GW_BLAME_CHANNEL;
+    pthread_cond_broadcast(&r->session.changed);
     pthread_mutex_unlock(&r->session.lock);
     /* The devices may wait for a page while they are loaded. */
     if (e < 0 && !committed && error.blame != GW_BLAME_CHANNEL)
-        release(r);
+        gw_follow_release(r);
     else if (e < 0 && !committed)
         gw_follow_ask_again(r);
     return NULL;
@@ -164,11 +164,11 @@ int gw_follow_listen(struct gw_recv *r, struct gw_error *err)
     r->touched = true;
     if (runs)
         gw_channel_prompt(r->channel); /* what is asked for comes behind all that has come and was not read */
-    if (!r->classify.urgent)
+    if (!r->classify.urgent && !runs)
         gw_door_close(r); /* nobody takes this source's place */
     if (r->awaits)
         keep_listener(r);
-    e = gw_urgent_in_begin(r, err);
+    e = r->classify.urgent ? gw_urgent_in_begin(r, err) : 0; /* it waits for who watches the door */
     if (e < 0 || !runs)
         return e;
     r->grammar = GW_GRAMMAR_POSTCOPY;
@@ -259,6 +259,9 @@ int gw_follow_check_idle(struct gw_recv *r, uint64_t bytes, struct gw_error *err
 
 int gw_follow(struct gw_recv *r, int e, struct gw_error *err)
 {
+    /* Nobody takes this source's place since LISTEN; but to send away who is there takes a moment, and the machine stood until now. */
+    if (in(r)->threaded && !r->classify.urgent)
+        gw_door_close(r);
     if (in(r)->threaded)
         e = join(r, err);
     return gw_session_phase(&r->session) == GW_PHASE_FOLLOWED ? gw_recovery_until_complete(r, e, err) : e; /* else it could not be started */
@@ -294,7 +297,7 @@ static void *stop_machine(void *arg)
     struct gw_recv *r = arg;
 
     if (in(r)->starts) {
-        pthread_join(in(r)->starter, NULL);
+        gw_starting_join(r);
         take_back(r);
     }
     gw_vm_stop(r->session.vm, NULL);
@@ -343,8 +346,8 @@ int gw_follow_arrive(struct gw_recv *r, struct gw_error *err)
     int e = 0;
 
     tell_notes(r);
-    release(r); /* pages that the source never had to send are zeros */
-    gw_recovery_await_start(r);
+    gw_follow_release(r); /* pages that the source never had to send are zeros */
+    gw_starting_end(r);
     if (x->vm->guest->park) {
         e = gw_recv_park(r, err);
         if (e >= 0)
@@ -365,6 +368,6 @@ void gw_follow_end(struct gw_recv *r)
     if (in(r)->stops)
         pthread_join(in(r)->stopper, NULL);
     else
-        gw_recovery_await_start(r);
-    in(r)->stops = in(r)->starts = false;
+        gw_starting_join(r);
+    in(r)->stops = false;
 }

@@ -37,7 +37,9 @@ struct gw_postcopy_in {
     pthread_t stopper;
     atomic_bool unheard;   /* an answer could not be said: the connection is lost, though more may be read of it */
     bool unsure;           /* the source may have taken the machine back: it stands until one goes on with it */
-    bool starts;           /* that has come: `starter` starts it, which may wait for pages */
+    bool starts;           /* `starter` starts it, or has, and was not joined (starting.h) */
+    bool starts_for_good;
+    void (*start_told)(struct gw_recv *r); /* NULL: nobody is */
     pthread_t starter;
     /* under session.lock */
     bool committed;        /* the machine goes on here, whatever comes */
@@ -46,6 +48,9 @@ struct gw_postcopy_in {
     bool ended;            /* the thread has nothing more to read: */
     int result;
     struct gw_error error;
+    bool started;          /* `starter` has ended: */
+    int start_result;
+    struct gw_error start_error;
     struct gw_listener *door; /* where a source may go on; NULL: nobody has asked for that */
 };
 
@@ -64,6 +69,8 @@ uint64_t gw_follow_lacking(const struct gw_recv *r);
 int gw_follow_check_end(struct gw_recv *r, struct gw_error *err);
 /* All that is waited for. */
 void gw_follow_ask_again(struct gw_recv *r);
+/* Who waits for a page goes on with zeros. Any thread. */
+void gw_follow_release(struct gw_recv *r);
 /* Behind the package. e: what reading ended with. Returns when all has come (0), or will not. */
 int gw_follow(struct gw_recv *r, int e, struct gw_error *err);
 /* All has come, and the machine belongs here. */

@@ -99,18 +99,27 @@ static bool is_heard(struct gw_recv *r)
     return !gw_channel_queued(r->channel);
 }
 
+static void tell(struct gw_recv *r)
+{
+    if (answer_pings(r, NULL) < 0)
+        gw_session_log(&r->session, "the source was not told that the machine is here"); /* the connection is lost, which shows there */
+}
+
 /* A godwit waits for us whatever happens: it hears that the machine is here when that cannot fail any more. */
 static int run_and_tell(struct gw_recv *r, struct gw_error *err)
 {
-    int e = r->session.vm->guest->park ? 0 : gw_recv_run_machine(r, err);
+    int e = 0;
+
+    if (r->session.vm->guest->park)
+        tell(r);
+    else
+        e = gw_starting_run(r, tell, err);
 
     if (e < 0) {
         gw_recv_give_up(r, err);
         gw_session_enter_failed(&r->session, GW_PHASE_RECV_FAILED, err);
         return e;
     }
-    if (answer_pings(r, NULL) < 0)
-        gw_session_log(&r->session, "the source was not told that the machine is here"); /* the connection is lost, which shows there */
     return 0;
 }
 
@@ -128,9 +137,7 @@ static int run(struct gw_recv *r, struct gw_error *err)
         return 0;
     if (r->extended)
         return run_and_tell(r, err);
-    if (!r->session.vm->guest->park)
-        gw_recv_run_for_good(r);
-    return 0;
+    return r->session.vm->guest->park ? 0 : gw_starting_run(r, NULL, err);
 }
 
 static int packaged_command(struct gw_recv *r, struct gw_reader *p, enum gw_grammar *grammar, struct gw_error *err)

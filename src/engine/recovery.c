@@ -32,34 +32,15 @@ int gw_recovery_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
     return e;
 }
 
-static void *start_machine(void *arg)
-{
-    gw_recv_run_for_good(arg);
-    return NULL;
-}
-
-/* Its source goes on, so it has given the machine away. This thread reads the pages that the start may wait for. */
+/* Its source goes on, so it has given the machine away. */
 static void start_late(struct gw_recv *r)
 {
-    int e;
-
     if (!in(r)->unsure)
         return;
     in(r)->unsure = false;
     in(r)->unheard = false;
-    if (r->session.vm->guest->park)
-        return;
-    e = pthread_create(&in(r)->starter, NULL, start_machine, r);
-    in(r)->starts = !e;
-    if (e)
-        gw_session_log(&r->session, "the machine is here, and could not be started: no thread: %s", strerror(e));
-}
-
-void gw_recovery_await_start(struct gw_recv *r)
-{
-    if (in(r)->starts)
-        pthread_join(in(r)->starter, NULL);
-    in(r)->starts = false;
+    if (!r->session.vm->guest->park)
+        gw_starting_late(r);
 }
 
 int gw_recovery_resume(struct gw_recv *r, struct gw_error *err)

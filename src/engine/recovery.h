@@ -18,8 +18,6 @@ struct gw_recv;
 int gw_recovery_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err);
 /* A machine that was not started because nobody knew where it belongs is started now. */
 int gw_recovery_resume(struct gw_recv *r, struct gw_error *err);
-/* That has been done. It may wait for pages: they have come, or are released. */
-void gw_recovery_await_start(struct gw_recv *r);
 /* Reading ended with e. Goes on, on another connection, as long as something is lacking that a source may still have. 0: all is here. */
 int gw_recovery_until_complete(struct gw_recv *r, int e, struct gw_error *err);
 /* All of a session whose machine came in part by an earlier one (gw_image_await): it begins where that was left. 0: all is here, and

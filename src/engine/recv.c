@@ -254,11 +254,12 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
 static struct gw_recv *destroy(struct gw_recv *r)
 {
     gw_pages_forget(r);
-    gw_session_close(&r->session);
-    gw_answers_fini(&r->answers);
+    gw_session_join(&r->session);
     gw_plan_close(&r->plan);
     gw_blocktime_free(r->blocktime); /* the plan's store tells it */
-    gw_follow_end(r);
+    gw_follow_end(r); /* who waited for a page goes on now, and may tell the session */
+    gw_session_close(&r->session);
+    gw_answers_fini(&r->answers);
     free(r->bound);
     free(r);
     return NULL;

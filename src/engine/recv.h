@@ -15,6 +15,7 @@
 #include "engine/postcopy_in.h"
 #include "engine/recovery.h"
 #include "engine/session.h"
+#include "engine/starting.h"
 #include "engine/urgent_in.h"
 #include "godwit/recv.h"
 #include "wire/grammar.h"

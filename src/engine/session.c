@@ -45,10 +45,16 @@ int gw_session_run(struct gw_session *s, void *(*main)(void *), void *arg, struc
     return 0;
 }
 
-void gw_session_close(struct gw_session *s)
+void gw_session_join(struct gw_session *s)
 {
     if (s->threaded)
         pthread_join(s->thread, NULL);
+    s->threaded = false;
+}
+
+void gw_session_close(struct gw_session *s)
+{
+    gw_session_join(s);
     gw_links_fini(&s->links);
     gw_cancel_free(s->cancel);
     gw_close_fd(&s->end_fd);

@@ -48,6 +48,8 @@ int gw_session_init(struct gw_session *s, struct gw_vm *vm, gw_event_fn on_event
 int gw_session_run(struct gw_session *s, void *(*main)(void *), void *arg, struct gw_error *err);
 /* Joins the thread and frees what init made. */
 void gw_session_close(struct gw_session *s);
+/* Waits for its thread, which must not be asked for anything then; close does it, too. */
+void gw_session_join(struct gw_session *s);
 
 /* The session's thread (or before it runs). Illegal transitions are mistakes of ours: assert. */
 void gw_session_enter(struct gw_session *s, enum gw_phase phase);

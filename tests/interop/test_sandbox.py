@@ -71,6 +71,7 @@ class Sandbox(Case):
                     ("gw_schema_check", STRICT, ["schema", "check", schema, schema]),
                     ("gw_target_commit", STRICT, ["send", guest, "file:" + self.path("sent")]),
                     ("gw_transfer_turn", STRICT, ["receive", "unix:" + self.path("s1"), "-o", self.path("r1")]),
+                    ("gw_transfer_turn", dict(STRICT, socket=(CALLS["socket"][0], 0)), ["serve", guest, "--listen", "unix:" + self.path("s3")]),
                     ("gw_transfer_turn", PROGRAMS, ["receive", "unix:" + self.path("s2"), "-o", self.path("r2"), "--format", "stream",
                                                     "--compress", "gzip"]))
         for function, more, argv in commands:

@@ -3,14 +3,18 @@
 """godwit serve: one parked machine goes on at many QEMUs at once, out of one cache of its pages."""
 import json
 import os
+import pwd
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import Qtest, wait_until  # noqa: E402
+from harness import SLOW, Qtest, read_file, wait_until, write_file  # noqa: E402
 from test_park_live import RAM, SIZE  # noqa: E402
+from test_working_set import decode  # noqa: E402
 from test_postcopy import Peer, Postcopy  # noqa: E402
 
 MANY = 20
@@ -74,6 +78,15 @@ class Many(Serve):
         self.assertEqual(end["cache"]["dropped-chunks"], 0)
         self.assertFalse(os.listxattr(path))
 
+    def test_urgent_pages(self):
+        """Those that are waited for have a connection of their own, which is made when the guest goes."""
+        path, names = self.file(), ["a", "b"]
+        targets = [self.target("10.0", "target" + n, n, capabilities=("postcopy-ram", "postcopy-preempt")) for n in names]
+        self.exits(self.serve(path, *map(self.unix, names), "--capability", "postcopy-preempt"))
+        for target in targets:
+            target.wait()
+            self.assert_same_ram(target.saved_ram(), RAM)
+
     def test_little_room(self):
         """With less room than the machine has pages some are read again, and all is right all the same."""
         path = self.file()
@@ -107,6 +120,113 @@ class Many(Serve):
                 self.assert_same_ram(guest.read(at, 1 << 16), RAM[at:at + (1 << 16)], "0x%x: " % at)
             guest.close()
         self.exits(serve)
+
+
+class Record(Serve):
+    def test_what_many_asked_for(self):
+        """At a byte a second nothing comes but what is asked for: what two guests of three read comes first, in their order, and once."""
+        vm = {"memory": SIZE, "machine": "microvm", "block": None, "qtest": True}
+        source = self.qemu("10.0", "source", paused=True, **vm)
+        guest = Qtest(source.qtest_path)
+        for at in range(SIZE // 2, SIZE - (1 << 20), 1 << 16):
+            guest.write(at, RAM[at:at + (1 << 16)])
+        guest.close()
+        path = self.parked(source, self.unix())
+        names = ["n%d" % i for i in range(3)]
+        targets = [self.qemu("10.0", "target" + n, incoming=self.unix(n), capabilities=["postcopy-ram"], **vm) for n in names]
+        serve = self.serve(path, *map(self.unix, names), "--record", self.path("record"), "--parameter", "max-postcopy-bandwidth=1")
+        base, far = SIZE // 2 // PAGE, 32  # pages: no one of them is a neighbour of another
+        common = [base + far * n for n in (9, 2, 14, 5)]
+        rare = [[base + far * 20, *common], [*common, base + far * 21], [base + far * 22]]
+        for target, pages in zip(targets, rare):
+            wait_until("it is there", lambda t=target: t.qmp.seen("MIGRATION", status="postcopy-active"))
+            guest = Qtest(target.qtest_path)
+            for page in pages:
+                self.assert_same_ram(guest.read(page * PAGE, PAGE), RAM[page * PAGE:(page + 1) * PAGE], "page %d: " % page)
+            guest.close()
+        serve.process.send_signal(signal.SIGINT)
+        wait_until("it was told", lambda: "second interrupt" in serve.text())
+        serve.process.send_signal(signal.SIGINT)
+        self.exits(serve, 1)
+        order = [(block, first + i) for block, _, first, count in decode(read_file(self.path("record"))) for i in range(count)]
+        self.assertEqual(len(order), len(set(order)))
+        wanted = [page for _, page in order if page in set(sum(rare, []))]
+        self.assertEqual(wanted[:4], common)
+        self.assertEqual(sorted(wanted[4:]), [base + far * n for n in (20, 21, 22)])
+
+    def test_refused(self):
+        path = self.file()
+        there = write_file(self.path("there"), b"mine")
+        for words, arguments in (("--force replaces it", ("--record", there)),
+                                 ("leave out one of the two", ("--record", self.path("r"), "--capability", "postcopy-preempt"))):
+            serve = self.serve(path, self.unix("nobody"), *arguments, role=arguments[1][-1])
+            self.exits(serve, 1)
+            self.assertIn(words, serve.text())
+            self.assertFalse(self.lines(serve, "failed"))  # nobody was connected to
+        self.assertEqual(read_file(there), b"mine")
+
+
+class Confined(Serve):
+    def threads(self, program):
+        """Of each thread: its user, and whether it is confined."""
+        found = set()
+        folder = "/proc/%d/task" % program.process.pid
+        for task in os.listdir(folder):
+            try:
+                text = read_file("%s/%s/status" % (folder, task)).decode()
+            except OSError:
+                continue  # it has ended
+            found.add((re.search(r"Uid:\s+(.*)", text)[1], re.search(r"Seccomp:\s+(\d)", text)[1]))
+        return found
+
+    def test_while_it_listens(self):
+        """It connects to those that are started then, and starts no commands."""
+        path, target = self.file(), self.target("10.0", "target", "n")
+        serve = self.serve(path, "--listen", self.unix("control"))
+        wait_until("it listens", lambda: "control" in serve.text())
+        if SLOW == 1:  # sanitizers need calls of their own
+            wait_until("it is confined", lambda: {mode for _, mode in self.threads(serve)} == {"2"})
+        self.ctl("start", self.unix("n"))
+        target.wait()
+        self.assert_same_ram(target.saved_ram(), RAM)
+        self.assertIn("--sandbox off", self.ctl("start", "exec:true", status=1))
+        self.ctl("qmp", "quit")
+        self.exits(serve)
+
+    def test_as_a_user(self):
+        """The destination's socket and the file are root's; the record is the user's, who is all that is left."""
+        if os.getuid():
+            self.skipTest("only root can become another user")
+        path, target, user = self.file(), self.target("10.0", "target", "n"), pwd.getpwnam("nobody")
+        os.chmod(path, 0o600)
+        os.chmod(self.folder, 0o711)
+        shut = self.serve(path, self.unix("n"), "--user", "nobody", "--record", self.path("record"), role="shut")
+        self.exits(shut, 1)
+        self.assertIn("may not change this folder", shut.text())
+        os.mkdir(self.path("own"))
+        os.chown(self.path("own"), user.pw_uid, -1)
+        serve = self.serve(path, self.unix("n"), "--user", "nobody", "--record", self.path("own/record"), "--parameter",
+                           "max-postcopy-bandwidth=1M")
+        wait_until("it has given up root", lambda: {who.split()[0] for who, _ in self.threads(serve)} == {str(user.pw_uid)})
+        self.exits(serve)
+        target.wait()
+        self.assert_same_ram(target.saved_ram(), RAM)
+
+    def test_a_user_who_listens(self):
+        if os.getuid():
+            self.skipTest("only root can become another user")
+        path, user = self.file(), pwd.getpwnam("nobody")
+        os.chmod(self.folder, 0o711)
+        serve = self.serve(path, "--listen", self.unix("control"), "--user", "nobody", "--sandbox", "off")
+        wait_until("it listens", lambda: "control" in serve.text())
+        wait_until("it has given up root", lambda: {who for who, _ in self.threads(serve)} == {"\t".join([str(user.pw_uid)] * 4)})
+        os.mkdir(self.path("own"))
+        os.chown(self.path("own"), user.pw_uid, -1)
+        self.ctl("start", "exec:id -ur > %s; cat > /dev/null" % self.path("own/id"), "--detach")
+        wait_until("it ran", lambda: os.path.exists(self.path("own/id")) and read_file(self.path("own/id")).endswith(b"\n"))
+        self.assertEqual(read_file(self.path("own/id")).decode(), "%d\n" % user.pw_uid)
+        self.ctl("qmp", "quit")
+        self.exits(serve, 1)
 
 
 class Control(Serve):

@@ -30,7 +30,26 @@ static struct {
     struct gw_send *send;
     struct gw_recv *recv;
     unsigned ways[WAYS], held; /* how cuts ended; machines that were here and stood until their source came */
+    bool device_reads, start_writes; /* at the destination: all of the memory, which is still to come */
+    unsigned in_vain;        /* sessions that said that a device needs what has not come, */
+    _Atomic unsigned beside; /* that a start does */
 } t;
+
+static struct sim_reader { /* a device whose load looks at the memory, as one with rings there does */
+    uint32_t level;
+} readers[2];
+
+static __attribute__((noinline, no_sanitize("thread"))) void read_memory(void *device, uint32_t version)
+{
+    if (device == &readers[1])
+        for (unsigned i = 0; i < SIM_BLOCKS; i++)
+            for (uint64_t at = 0; at < t.to->ram_bytes[i]; at += 4096)
+                (void)*(volatile uint8_t *)(t.to->ram[i] + at);
+}
+
+static const struct gw_field reader_fields[] = {GW_FIELD(struct sim_reader, level), GW_END};
+static const struct gw_state reader_state = {.name = "reader", .version = 1, .oldest = 1, .size = sizeof(struct sim_reader),
+                                             .fields = reader_fields, .loaded = read_memory};
 
 static void must(int r, const struct gw_error *err)
 {
@@ -58,6 +77,12 @@ static struct gw_channel *with(struct gw_channel *channel, const struct gw_fault
     return ret;
 }
 
+static void on_event(void *opaque, const struct gw_event *event)
+{
+    if (event->type == GW_EVENT_LOG && strstr(event->text, "lost before the machine has started here"))
+        t.beside++;
+}
+
 /* Either may be NULL. */
 static void begin(const struct gw_fault *source, const struct gw_fault *destination)
 {
@@ -68,11 +93,17 @@ static void begin(const struct gw_fault *source, const struct gw_fault *destinat
     t.to = sim_new(0, MIB, NULL);
     must(gw_options_set_capability(gw_vm_options(t.from->vm), "postcopy-ram", true, &err), &err);
     must(gw_options_set_capability(gw_vm_options(t.to->vm), "postcopy-ram", true, &err), &err);
+    if (t.device_reads) {
+        must(gw_registry_add(gw_vm_registry(t.from->vm), &reader_state, "reader", 0, &readers[0], &err), &err);
+        must(gw_registry_add(gw_vm_registry(t.to->vm), &reader_state, "reader", 0, &readers[1], &err), &err);
+    }
+    t.to->start_writes = t.start_writes;
     sim_start(t.from);
     must(gw_channel_memory_pair(65536, &a, &b, &err), &err);
     a = source ? with(a, source) : a;
     b = destination ? with(b, destination) : b;
-    must(gw_recv_start(t.to->vm, &(struct gw_recv_config){.take_channel = b, .progress_timeout_ns = UINT64_MAX}, &t.recv, &err), &err);
+    must(gw_recv_start(t.to->vm, &(struct gw_recv_config){.take_channel = b, .progress_timeout_ns = UINT64_MAX, .on_event = on_event},
+                       &t.recv, &err), &err);
     owned_recv(t.recv);
     must(gw_send_start(t.from->vm, &(struct gw_send_config){.take_channel = a, .postcopy = true, .progress_timeout_ns = UINT64_MAX},
                        &t.send, &err), &err);
@@ -87,13 +118,15 @@ static bool rests(enum gw_status s)
 /* Both have ended, or wait for somebody who has them go on. */
 static void await_rest(void)
 {
+    struct gw_error why = GW_ERROR_INIT;
+
     while (!rests(gw_send_status(t.send)) || !rests(gw_recv_status(t.recv))) {
         never_both();
         nap();
     }
     gw_send_wait(t.send, NULL); /* until its machine runs again, if it does */
-    if (sim_over(gw_recv_status(t.recv)))
-        gw_recv_wait(t.recv, NULL);
+    if (sim_over(gw_recv_status(t.recv)) && gw_recv_wait(t.recv, &why) < 0)
+        t.in_vain += strstr(why.text, "a device needs memory that has not come") != NULL;
     never_both();
 }
 
@@ -206,11 +239,64 @@ static void test_unsaid(void **state)
     assert_true(t.held); /* behind ADVISE, and before the machine was here */
 }
 
+static void cut_pages(void)
+{
+    for (uint64_t at = 700; at < FIRST_END; at += at < 2048 ? 131 : 739)
+        cut(&(struct gw_fault){.kind = GW_FAULT_RESET, .direction = GW_FAULT_OUT, .at_byte = at}, NULL);
+}
+
+/* What such a device was loaded with is of no use, and the machine does not run here: its source has it, or is told to look. */
+static void test_a_device_that_waits(void **state)
+{
+    t.device_reads = true;
+    cut_pages();
+    assert_true(t.in_vain && t.ways[UNDONE]);
+    t.in_vain = t.ways[UNDONE] = 0;
+    for (uint64_t at = 700; at < FIRST_END; at += 739) /* and the source can still be told */
+        cut(NULL, &(struct gw_fault){.kind = GW_FAULT_END, .direction = GW_FAULT_IN, .at_byte = at});
+    assert_true(t.in_vain && t.ways[CLEAN] && !t.ways[UNDONE]);
+}
+
+/* The machine is here, paused, and goes on when its source does. */
+static void test_a_start_that_waits(void **state)
+{
+    t.start_writes = true;
+    cut_pages();
+    assert_true(t.beside);
+    assert_true(t.ways[GONE_ON]);
+    assert_false(t.in_vain);
+}
+
+/* Nobody comes, and somebody gives it up: the session ends, and so does the thread that waited. */
+static void test_a_start_that_is_given_up(void **state)
+{
+    t.start_writes = true;
+    for (uint64_t at = 700; at < FIRST_END && !t.beside; at += 131) {
+        begin(&(struct gw_fault){.kind = GW_FAULT_RESET, .direction = GW_FAULT_OUT, .at_byte = at}, NULL);
+        await_rest();
+        if (!t.beside) {
+            end(judge());
+            continue;
+        }
+        assert_int_equal(gw_recv_status(t.recv), GW_STATUS_POSTCOPY_PAUSED);
+        assert_int_equal(gw_send_owner(t.send), GW_OWNER_UNDECIDED);
+        gw_recv_yank(t.recv);
+        assert_true(gw_recv_wait(t.recv, NULL) < 0);
+        owned_end(t.send);
+        owned_end(t.recv);
+        assert_false(sim_runs(t.to));
+    }
+    assert_true(t.beside);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, up, owned_teardown)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {T(test_answers), T(test_stream), T(test_unsaid)};
+    const struct CMUnitTest tests[] = {
+        T(test_answers), T(test_stream), T(test_unsaid), T(test_a_device_that_waits), T(test_a_start_that_waits),
+        T(test_a_start_that_is_given_up),
+    };
 
     if (!may_answer_faults())
         return EXIT_SKIPPED;

@@ -48,7 +48,7 @@ uint64_t gw_working_set_asked_pages(const struct gw_working_set *set)
 
 /* ---- the list ---------------------------------------------------------------------------------------------------- */
 
-static int find_block(struct gw_working_set *set, const char *name, uint64_t pages, uint32_t *ret, struct gw_error *err)
+int gw_working_set_block(struct gw_working_set *set, const char *name, uint64_t pages, uint32_t *ret, struct gw_error *err)
 {
     struct gw_working_block *grown;
     uint32_t i = 0;
@@ -110,7 +110,7 @@ int gw_working_set_add(struct gw_working_set *set, uint32_t page_bytes, const ch
     int r = check_size(set, page_bytes, err);
 
     if (r >= 0)
-        r = find_block(set, name, block_pages, &block, err);
+        r = gw_working_set_block(set, name, block_pages, &block, err);
     if (r < 0 || !count)
         return r;
     set->page_bytes = page_bytes;
@@ -193,7 +193,7 @@ static int get_blocks(struct gw_in *in, uint32_t count, struct gw_working_set *s
         if (r >= 0 && b.pages > PAGES_MAX)
             r = gw_in_fail(in, -EPROTO, err, "block %s: %" PRIu64 " pages are more than there can be", b.name, b.pages);
         if (r >= 0)
-            r = find_block(set, b.name, b.pages, &at, err);
+            r = gw_working_set_block(set, b.name, b.pages, &at, err);
         if (r >= 0 && at != i)
             r = gw_in_fail(in, -EPROTO, err, "block %s is listed twice", b.name);
     }
@@ -277,7 +277,7 @@ static int merge(struct gw_working_set *to, const struct gw_working_set *from, s
     int r = !block ? gw_nomem(err, "working set") : from->run_count ? check_size(to, from->page_bytes, err) : 0;
 
     for (uint32_t i = 0; r >= 0 && i < from->block_count; i++)
-        r = find_block(to, from->blocks[i].name, from->blocks[i].pages, &block[i], err);
+        r = gw_working_set_block(to, from->blocks[i].name, from->blocks[i].pages, &block[i], err);
     for (size_t i = 0; r >= 0 && i < from->run_count; i++) {
         struct gw_working_run run = from->runs[i];
 

@@ -43,6 +43,8 @@ struct gw_working_set {
  * block. What is more than GW_WORKING_SET_RUNS is left out. -ENOMEM; -EINVAL: pages of another size. */
 int gw_working_set_add(struct gw_working_set *set, uint32_t page_bytes, const char *block, uint64_t block_pages, bool beside,
                        uint64_t first, uint64_t count, struct gw_error *err);
+/* The number of the block of this name, which is added where it is not there; pages: of the block. */
+int gw_working_set_block(struct gw_working_set *set, const char *name, uint64_t pages, uint32_t *ret, struct gw_error *err);
 void gw_working_set_put(const struct gw_working_set *set, struct gw_out *out);
 /* Adds what the bytes of a file have; errors as gw_working_set_read. */
 int gw_working_set_get(struct gw_working_set *set, const void *data, size_t bytes, struct gw_error *err);
