@@ -43,6 +43,10 @@ struct gw_verify_counts {
     uint64_t pages, data_pages; /* pages of all blocks; those of them that are not known to be zeros, and were read */
     unsigned blocks, devices;
     unsigned undescribed; /* devices without a description: their contents could not be looked into */
+    /* What stands in the file or volume behind a stream: the padding of a volume. behind_other: not only zeros, the first such byte is
+     * at behind_other_at; in a block device an earlier use has left that, in a file it is a fault. 0 bytes: nothing. */
+    uint64_t behind_at, behind_bytes, behind_other_at;
+    bool behind_other;
 };
 
 /* Reads everything in the image: each page that may have contents (with the checksums of formats that have them), the
