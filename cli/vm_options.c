@@ -167,6 +167,8 @@ static int judge(struct gw_vm_program *v)
 
     if (v->incoming && !strcmp(v->incoming, "defer") && !v->qmp)
         return bad("--incoming", "defer", "needs --qmp: somebody has to say where from");
+    if (v->incoming && v->loadvm)
+        return bad("--loadvm", v->loadvm, "the machine cannot also come by --incoming");
     if (v->qmp && !v->insecure && gw_uri_parse(v->qmp, &uri, NULL) >= 0 && uri.kind == GW_URI_TCP &&
         !gw_option_is_local(uri.host))
         return bad("--qmp", v->qmp,
@@ -203,7 +205,8 @@ int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
         {"qmp", .text = &v->qmp, .value = "SOCKET", .help = "Control socket: unix:PATH or tcp:HOST:PORT."},
         {"insecure", .flag = &v->insecure, .help = "--qmp may be reached from other hosts: who connects there can do everything."},
         {"incoming", .text = &v->incoming, .value = "URI", .help = "Wait for a machine to arrive; defer: where is told by --qmp."},
-        {"loadvm", .absent = "internal snapshots"},
+        {"loadvm", .text = &v->loadvm, .value = "NAME",
+         .help = "Begin as the machine was in the internal snapshot NAME of its disks (qcow2), which all disks that can be written to have."},
         {"paused", .flag = &v->paused, .help = "Do not start until told to (cont), nor a machine that arrives."},
         {"tracker", .take = take_tracker, .opaque = v, .value = "NAME", .choices = "auto pagemap kvm-log kvm-ring explicit",
          .help = "How dirty pages are found."},
