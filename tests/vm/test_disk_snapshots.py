@@ -139,6 +139,8 @@ class DiskSnapshots(Journey):
         with open(raw, "wb") as f:
             f.truncate(16 << 20)
         self.assertIn("not all disks have this snapshot", self.refused(*disks, "--disk", raw, "--loadvm", "one"))
+        self.tool(VERSIONS[-1], "create", "-q", "-f", "qcow2", "-o", "extended_l2=on", self.path("sub"), "16M")
+        self.assertIn("subclusters", self.refused("--disk", self.path("sub")))
         self.assertIn("--loadvm one: ", self.refused(*disks, "--loadvm", "one", memory="8M"))
         self.assertEqual([self.tool(VERSIONS[-1], "snapshot", "-l", image) for image in self.images], before)
         box = Box(self, "again", ["--memory", "16M", "--accel", "unicorn", *disks, "--loadvm", "one", "--paused"])
