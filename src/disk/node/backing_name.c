@@ -41,7 +41,7 @@ static bool has_protocol(const char *name)
 
 static int get_file(const char *image, const char *name, struct gw_backing_name *ret, struct gw_error *err)
 {
-    const char *slash = strrchr(image, '/');
+    const char *slash = image ? strrchr(image, '/') : NULL;
     int n = 0;
 
     if (!strncmp(name, "file:", 5))
@@ -49,6 +49,8 @@ static int get_file(const char *image, const char *name, struct gw_backing_name 
     else if (has_protocol(name))
         return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "the protocol %.*s is not supported (files and nbd are)", (int)GW_MIN(strcspn(name, ":"), 40u),
                        name);
+    if (name[0] != '/' && !image)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "a file of a relative name, below an export that is in no folder");
     if (name[0] == '/' || !slash)
         ret->where = strdup(name);
     else if (n = asprintf(&ret->where, "%.*s/%s", (int)(slash - image), image, name), n < 0)

@@ -18,7 +18,7 @@ struct gw_backing_name {
     char format[64]; /* "raw", "qcow2" where the name says it; "": it does not */
 };
 
-/* Names of files are relative to the folder of `image`, but for those inside "json:", which are relative to the working folder.
+/* Names of files are relative to the folder of `image` (NULL: it is an export, where they must not be), but for those inside "json:", which are relative to the working folder.
  * -ENOTSUP: a driver or an option that is not known, told by name. -EPROTO: the name is broken. */
 int gw_backing_name_get(const char *image, const char *name, struct gw_backing_name *ret, struct gw_error *err);
 

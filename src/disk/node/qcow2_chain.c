@@ -71,11 +71,12 @@ static int open_format(struct chain *c, const struct gw_backing_name *name, cons
     return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%.200s: backings of format %.40s cannot be used here", name->where, format);
 }
 
-static int open_backing(struct chain *c, const char *image, const struct gw_qcow2_about *about, struct gw_node **ret,
+static int open_backing(struct chain *c, const struct gw_backing_name *over, const struct gw_qcow2_about *about, struct gw_node **ret,
                         struct gw_error *err)
 {
+    const char *image = over->where;
     struct gw_backing_name name = {0};
-    int r = gw_backing_name_get(image, about->backing, &name, err);
+    int r = gw_backing_name_get(over->far ? NULL : image, about->backing, &name, err);
 
     if (r < 0) {
         gw_context(err, "%.200s: its backing, %.200s", image, about->backing);
@@ -117,7 +118,7 @@ static int open_image(struct chain *c, const struct gw_backing_name *name, struc
         return r;
     r = about_file(file, &about, err);
     if (r >= 0 && about.backing[0] && !name->alone)
-        r = open_backing(c, name->far ? "" : name->where, &about, &backing, err);
+        r = open_backing(c, name, &about, &backing, err);
     if (r < 0) {
         gw_node_free(file, NULL);
         return r;

@@ -24,6 +24,19 @@ static void test_servers(void **state)
     is("/disks/image", "nbd:::1:10809:exportname=x", true, "nbd://[::1]:10809/x", "");
 }
 
+/* An export is in no folder. */
+static void test_below_an_export(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_backing_name b = {0};
+
+    is(NULL, "/base", false, "/base", "");
+    is(NULL, "nbd://host/x", true, "nbd://host/x", "");
+    assert_int_equal(gw_backing_name_get(NULL, "base", &b, &err), -ENOTSUP);
+    assert_null(b.where);
+    assert_non_null(strstr(err.text, "relative name"));
+}
+
 static void test_refused(void **state)
 {
     refused("https://host/x", -ENOTSUP, "the protocol https is not supported");
@@ -36,7 +49,8 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_files), cmocka_unit_test(test_servers), cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_files), cmocka_unit_test(test_servers), cmocka_unit_test(test_below_an_export),
+                                       cmocka_unit_test(test_refused)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
