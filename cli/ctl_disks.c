@@ -145,6 +145,25 @@ static int copy(struct gw_ctl *ctl, struct gw_ctl_progress *p, struct gw_error *
     return r;
 }
 
+/* A godwit has no NBD server: the libraries that there are (libnbd) only connect to one. QEMUs up to 9.0 have another way. */
+static int refuse_godwit(struct gw_ctl *ctl)
+{
+    json_t *all = NULL, *one;
+    bool by_stream = false;
+    int r = gw_ctl_run(ctl, "query-migrate-capabilities", NULL, &all);
+    size_t i;
+
+    json_array_foreach(all, i, one)
+        by_stream |= !strcmp(gw_ctl_text(one, "capability", ""), "block");
+    json_decref(all);
+    if (r != GW_EXIT_DONE)
+        return r;
+    return gw_ctl_usage(by_stream ? "--disks: the destination is a godwit, which serves no disks for a QEMU to copy to. Have this QEMU send "
+                                    "them in its stream (block migration): --capability block=on instead of --disks"
+                                  : "--disks: the destination is a godwit, which serves no disks for a QEMU to copy to, and this QEMU "
+                                    "cannot send them in its stream (block migration ended with 9.0): use storage that both hosts see");
+}
+
 static int with_mirrors(struct gw_ctl *ctl, const char *uri, struct gw_ctl_progress *p)
 {
     struct gw_ctl_disks *d = ctl->mirrored;
@@ -156,6 +175,8 @@ static int with_mirrors(struct gw_ctl *ctl, const char *uri, struct gw_ctl_progr
         r = nbd_address(ctl, uri, &nbd);
     if (r == GW_EXIT_DONE && gw_ctl_open(ctl, ctl->destination, &d->destination, &err) < 0)
         r = gw_ctl_failed("--destination", &err);
+    if (r == GW_EXIT_DONE && gw_qmp_is_godwit(d->destination))
+        r = refuse_godwit(ctl);
     if (r == GW_EXIT_DONE)
         r = gw_ctl_capability(ctl, "pause-before-switchover", &d->waits);
     if (r == GW_EXIT_DONE && !d->waits) {

@@ -135,6 +135,11 @@ void gw_ctl_report(const json_t *info, const json_t *status)
             printf(", %.0f of them in compressed packets", gw_ctl_number(info, "x-godwit.packed-pages"));
         printf(", %.0f rounds\n", gw_ctl_number(info, "ram.dirty-sync-count"));
     }
+    if (json_object_get(info, "x-godwit-snapshot"))
+        printf("snapshot    %.0f %% saved, %s written, %s of %s left\n", gw_ctl_number(info, "x-godwit-snapshot.percent"),
+               gw_human_bytes(a, gw_ctl_number(info, "x-godwit-snapshot.transferred")),
+               gw_human_bytes(b, gw_ctl_number(info, "x-godwit-snapshot.remaining")),
+               gw_human_bytes(c, gw_ctl_number(info, "x-godwit-snapshot.total")));
     if (json_object_get(info, "disk"))
         printf("disks       %s sent, %s of %s left\n", gw_human_bytes(a, gw_ctl_number(info, "disk.transferred")),
                gw_human_bytes(b, gw_ctl_number(info, "disk.remaining")), gw_human_bytes(c, gw_ctl_number(info, "disk.total")));

@@ -58,6 +58,25 @@ static bool step(void *opaque, uint64_t done, uint64_t total)
     return gw_cli_progress_step(&report->progress, done, total);
 }
 
+static void put_behind(json_t *all, const struct gw_verify_counts *n)
+{
+    json_t *behind = json_pack("{s:I, s:I, s:b}", "offset", (json_int_t)n->behind_at, "bytes", (json_int_t)n->behind_bytes, "zeros",
+                               !n->behind_other);
+
+    if (n->behind_other)
+        json_object_set_new(behind, "other_offset", json_integer((json_int_t)n->behind_other_at));
+    json_object_set_new(all, "behind", behind);
+}
+
+static void print_behind(const struct gw_verify_counts *n)
+{
+    printf("behind the end at byte %" PRIu64 ": %" PRIu64 " bytes of padding, ", n->behind_at, n->behind_bytes);
+    if (n->behind_other)
+        printf("not all of them zeros (from byte %" PRIu64 " on): what was in the volume before\n", n->behind_other_at);
+    else
+        printf("all zeros\n");
+}
+
 static int print(struct report *report, const char *file, const char *format, const struct gw_verify_counts *n)
 {
     if (report->faults) {
@@ -66,6 +85,8 @@ static int print(struct report *report, const char *file, const char *format, co
                                 "data_pages", (json_int_t)n->data_pages, "blocks", (int)n->blocks, "devices",
                                 (int)n->devices, "undescribed", (int)n->undescribed);
 
+        if (n->behind_bytes)
+            put_behind(all, n);
         gw_cli_print_found(all, report->faults);
     } else if (!report->quiet && !n->blocks && n->faults) { /* it was not even opened */
         printf("%s: not whole\n", gw_shown(file));
@@ -78,6 +99,8 @@ static int print(struct report *report, const char *file, const char *format, co
         if (n->faults)
             printf("; %" PRIu64 " fault%s", n->faults, n->faults == 1 ? "" : "s");
         printf("\n");
+        if (n->behind_bytes && !n->faults)
+            print_behind(n);
     }
     return n->faults ? GW_EXIT_DIFFERENT : GW_EXIT_DONE;
 }

@@ -263,6 +263,8 @@ int gw_cmd_vm(int argc, char **argv)
         r = gw_transfer_configure(&v.common, gw_machine_vm(v.machine), &err);
     if (r >= 0)
         r = gw_vm_nic_open(&v, &err);
+    if (r >= 0 && v.loadvm && (r = gw_vm_loadvm(&v, &err)) >= 0)
+        atomic_store(&v.started, true);
     if (r >= 0 && v.qmp)
         r = open_control(&v, &err);
     if (r >= 0 && v.incoming)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * vm: the parts of `godwit vm`: vm_options.c (the command line), vm_nic.c (network cards), vm.c (its
- * life).
+ * vm: the parts of `godwit vm`: vm_options.c (the command line), vm_nic.c (network cards), vm_loadvm.c (a
+ * machine out of a snapshot), vm.c (its life).
  */
 #ifndef GODWIT_CLI_VM_H
 #define GODWIT_CLI_VM_H
@@ -28,7 +28,7 @@ struct gw_vm_nic {
 
 struct gw_vm_program {
     struct gw_machine_config config;
-    const char *qmp, *incoming;
+    const char *qmp, *incoming, *loadvm;
     bool paused, insecure;
     struct gw_transfer common; /* the options that others have too */
 
@@ -45,6 +45,9 @@ struct gw_vm_program {
 
 /* Fills config, qmp, incoming, paused and common. Returns -1 to go on, or an exit status; the reason was told. */
 int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv);
+
+/* The machine becomes what it was in the snapshot --loadvm of its disks; it is attached and does not run. -ENOENT: names what there is. */
+int gw_vm_loadvm(struct gw_vm_program *v, struct gw_error *err);
 
 /* One --nic. NULL, or what is wrong with *ret_part of it. */
 const char *gw_vm_nic_parse(struct gw_vm_program *v, char *text, const char **ret_part);

@@ -167,6 +167,8 @@ static int judge(struct gw_vm_program *v)
 
     if (v->incoming && !strcmp(v->incoming, "defer") && !v->qmp)
         return bad("--incoming", "defer", "needs --qmp, for migrate-incoming");
+    if (v->incoming && v->loadvm)
+        return bad("--loadvm", v->loadvm, "--incoming already says where the machine comes from");
     if (v->qmp && !v->insecure && gw_uri_parse(v->qmp, &uri, NULL) >= 0 && uri.kind == GW_URI_TCP &&
         !gw_option_is_local(uri.host))
         return bad("--qmp", v->qmp,
@@ -205,7 +207,8 @@ int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
         {"insecure", .flag = &v->insecure, .help = "--qmp may be reached from other hosts: who connects there can do everything."},
         {"incoming", .text = &v->incoming, .value = "URI", .help = "Wait for a machine to arrive; defer: at the "
                                                                    "address of `migrate-incoming` (--qmp)."},
-        {"loadvm", .absent = "internal snapshots"},
+        {"loadvm", .text = &v->loadvm, .value = "NAME",
+         .help = "Start from the internal snapshot NAME, which all writable disks (qcow2) must have."},
         {"paused", .flag = &v->paused, .help = "Do not start before `cont`; nor a machine that arrives."},
         {"tracker", .take = take_tracker, .opaque = v, .value = "NAME", .choices = "auto pagemap kvm-log kvm-ring explicit",
          .help = "How dirty pages are found."},

@@ -42,6 +42,10 @@ struct gw_verify_counts {
     uint64_t pages, data_pages; /* pages of all blocks; those that were read, since they are not known to be zeros */
     unsigned blocks, devices;
     unsigned undescribed; /* devices without a description: their values could not be checked */
+    /* What follows the end of a stream in its file or volume: a volume's padding. behind_other: not only zeros, the first such byte is
+     * at behind_other_at; in a block device it is left over from earlier use, in a file it is an error. 0 bytes: nothing. */
+    uint64_t behind_at, behind_bytes, behind_other_at;
+    bool behind_other;
 };
 
 /* Reads the whole image: each page that may have contents (checking checksums where the format has them), the device

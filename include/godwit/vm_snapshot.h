@@ -14,6 +14,7 @@
 
 #include "godwit/disk.h"
 #include "godwit/events.h"
+#include "godwit/stats.h"
 #include "godwit/vm.h"
 
 #ifdef __cplusplus
@@ -54,6 +55,14 @@ GW_API int gw_vm_snapshot_delete_sized(struct gw_vm *vm, const struct gw_vm_snap
 static inline int gw_vm_snapshot_delete(struct gw_vm *vm, const struct gw_vm_snapshot *snapshot, struct gw_error *err)
 {
     return gw_vm_snapshot_delete_sized(vm, snapshot, sizeof *snapshot, err);
+}
+
+/* Progress of the snapshot_save that another thread runs; transferred_bytes and remaining_bytes are those of the machine's state.
+ * -ENOENT (no text): none is running. Any thread. */
+GW_API int gw_vm_snapshot_stats_sized(struct gw_vm *vm, struct gw_stats *ret_stats, size_t stats_bytes);
+static inline int gw_vm_snapshot_stats(struct gw_vm *vm, struct gw_stats *ret_stats)
+{
+    return gw_vm_snapshot_stats_sized(vm, ret_stats, sizeof *ret_stats);
 }
 
 /* A snapshot in a disk. Longer texts are cut. */

@@ -178,6 +178,7 @@ struct gw_job_kind {
     const char *state; /* what query-status tells while the machine stands for it; NULL: nothing of its own */
     int (*run)(struct gw_control *c, void *opaque, struct gw_error *err); /* by the job's thread */
     void (*free)(void *opaque);
+    bool saves; /* its progress is that of the snapshot being saved */
 };
 /* take_opaque in any case. kind: lives longer. -EINVAL: the ID; -EEXIST: it is taken; -ENOSPC: too many. */
 int gw_jobs_start(struct gw_control *c, const char *id, const struct gw_job_kind *kind, void *take_opaque, struct gw_error *err);
@@ -189,6 +190,8 @@ int gw_cmd_query_jobs(struct gw_control *c, json_t *args, json_t **ret_result, s
 int gw_cmd_job_dismiss(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_job_cancel(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 /* snapshots.c */
+/* Under x-godwit-snapshot: how far the one is that is being saved; nothing when none is. true: no memory. */
+bool gw_snapshot_put(struct gw_control *c, json_t *info);
 int gw_cmd_snapshot_save(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_snapshot_load(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_snapshot_delete(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "control/internal.h"
+#include "godwit/vm_snapshot.h"
 
 #define JOBS_MAX 64u
 #define ID_MAX   255u /* bytes */
@@ -183,8 +184,22 @@ void gw_jobs_free(struct gw_control *c)
 
 /* ---- commands ----------------------------------------------------------------------------------------------------- */
 
+/* 0 of 1, or 1 of 1; while a snapshot is saved, bytes of memory. Under control.queue. */
+static bool put_progress(json_t *o, const struct gw_job *j, const struct gw_stats *saving)
+{
+    uint64_t current = j->status > RUNNING, total = 1;
+
+    if (saving && saving->total_bytes && j->status == RUNNING && j->kind->saves) {
+        total = saving->total_bytes;
+        current = total - GW_MIN(saving->remaining_bytes, total);
+    }
+    return gw_json_put_int(o, "current-progress", current) | gw_json_put_int(o, "total-progress", total);
+}
+
 int gw_cmd_query_jobs(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
+    struct gw_stats saving;
+    bool saves = gw_vm_snapshot_stats(c->vm, &saving) >= 0;
     json_t *list = json_array();
     bool bad = !list;
 
@@ -192,8 +207,7 @@ int gw_cmd_query_jobs(struct gw_control *c, json_t *args, json_t **ret_result, s
     for (const struct gw_job *j = c->jobs; j; j = j->next) {
         json_t *o = json_object();
 
-        bad |= gw_json_put_int(o, "current-progress", j->status > RUNNING);
-        bad |= gw_json_put_int(o, "total-progress", 1);
+        bad |= put_progress(o, j, saves ? &saving : NULL);
         bad |= gw_json_put_text(o, "status", status_name(j->status));
         bad |= gw_json_put_text(o, "type", j->kind->type);
         bad |= gw_json_put_text(o, "id", j->id);

@@ -425,6 +425,8 @@ int gw_cmd_query_migrate(struct gw_control *c, json_t *args, json_t **ret_result
     pthread_mutex_unlock(&c->sessions);
     if (r >= 0)
         r = gw_info_build(c, is_incoming, &stats, owner, address, ret_result, err);
+    if (r >= 0 && gw_snapshot_put(c, *ret_result))
+        r = gw_nomem(err, "figures of a snapshot");
     if (r >= 0 && waits && json_object_update(*ret_result, waits) < 0)
         r = gw_nomem(err, "waits");
     json_decref(waits);

@@ -66,6 +66,25 @@ static int delete(struct gw_control *c, void *opaque, struct gw_error *err)
     return run(c, opaque, gw_vm_snapshot_delete_sized, err);
 }
 
+bool gw_snapshot_put(struct gw_control *c, json_t *info)
+{
+    struct gw_stats s;
+    uint64_t done;
+    json_t *o;
+    bool bad;
+
+    if (gw_vm_snapshot_stats(c->vm, &s) < 0)
+        return false;
+    done = s.total_bytes - GW_MIN(s.remaining_bytes, s.total_bytes);
+    o = json_object();
+    bad = gw_json_put_text(o, "status", gw_status_name(s.status));
+    bad |= gw_json_put_int(o, "transferred", s.transferred_bytes);
+    bad |= gw_json_put_int(o, "remaining", s.remaining_bytes);
+    bad |= gw_json_put_int(o, "total", s.total_bytes);
+    bad |= gw_json_put_int(o, "percent", s.total_bytes ? (uint64_t)((double)done * 100 / (double)s.total_bytes) : 0);
+    return bad | gw_json_put(info, "x-godwit-snapshot", o);
+}
+
 /* ---- commands ----------------------------------------------------------------------------------------------------- */
 
 static int copy(const char *text, char **ret, struct gw_error *err)
@@ -115,7 +134,7 @@ static int start(struct gw_control *c, json_t *args, const struct gw_job_kind *k
 
 int gw_cmd_snapshot_save(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
-    static const struct gw_job_kind kind = {"snapshot-save", "save-vm", save, ask_free};
+    static const struct gw_job_kind kind = {"snapshot-save", "save-vm", save, ask_free, .saves = true};
 
     return start(c, args, &kind, err);
 }

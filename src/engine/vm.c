@@ -61,6 +61,7 @@ int gw_vm_new_sized(const struct gw_vm_config *given, size_t given_bytes, struct
     if (!vm)
         return gw_nomem(err, "machine");
     pthread_mutex_init(&vm->lock, NULL);
+    pthread_mutex_init(&vm->figures, NULL);
     gw_measure_init(&vm->measure);
     gw_announcer_init(&vm->announcer);
     gw_strcopy(vm->machine, sizeof vm->machine, config->machine);
@@ -113,6 +114,7 @@ struct gw_vm *gw_vm_free(struct gw_vm *vm)
     free(vm->earlier);
     free(vm->vcpu_thread);
     pthread_mutex_destroy(&vm->lock);
+    pthread_mutex_destroy(&vm->figures);
     free(vm);
     return NULL;
 }

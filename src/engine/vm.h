@@ -76,6 +76,8 @@ struct gw_vm {
 
     struct gw_measure measure;
     struct gw_announcer announcer;
+    pthread_mutex_t figures;     /* the next one; taken with no other lock held */
+    struct gw_send *saving;      /* of a snapshot (vm_snapshot.c); NULL: none */
     pthread_mutex_t lock;        /* what follows */
     int32_t *vcpu_thread;        /* gw_vm_set_vcpu_thread; 0: not known */
     unsigned vcpu_threads;

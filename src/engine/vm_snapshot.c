@@ -105,6 +105,27 @@ static struct gw_node *state_node(const struct job *j)
 
 /* ---- saving ------------------------------------------------------------------------------------------------------- */
 
+/* Whose figures are told from now on. */
+static void show(struct gw_vm *vm, struct gw_send *send)
+{
+    pthread_mutex_lock(&vm->figures);
+    vm->saving = send;
+    pthread_mutex_unlock(&vm->figures);
+}
+
+int gw_vm_snapshot_stats_sized(struct gw_vm *vm, struct gw_stats *ret_stats, size_t stats_bytes)
+{
+    int r = -ENOENT;
+
+    pthread_mutex_lock(&vm->figures);
+    if (vm->saving) {
+        gw_send_stats_sized(vm->saving, ret_stats, stats_bytes);
+        r = 0;
+    }
+    pthread_mutex_unlock(&vm->figures);
+    return r;
+}
+
 /* The session's options are the defaults, whatever migrations have. *ret_bytes: of the state. */
 static int put_machine(struct job *j, bool ran, uint64_t *ret_bytes, struct gw_error *err)
 {
@@ -120,7 +141,9 @@ static int put_machine(struct job *j, bool ran, uint64_t *ret_bytes, struct gw_e
     if (r >= 0)
         r = gw_send_stay(j->vm, &how, &send, err);
     if (r >= 0) {
+        show(j->vm, send);
         r = gw_send_wait(send, err);
+        show(j->vm, NULL);
         gw_session_put_options_back(&send->session);
         gw_send_stats(send, &stats);
         *ret_bytes = stats.transferred_bytes;

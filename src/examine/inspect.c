@@ -303,16 +303,18 @@ static int on_description(void *opaque, const struct gw_vmdesc_tree *tree, uint6
 
 static int on_eof(void *opaque, uint64_t at)
 {
-    struct gw_inspect_run run = {.element = GW_ELEMENT_EOF, .at = at, .bytes = 1};
+    struct gw_inspect_run run = {.element = GW_ELEMENT_EOF, .at = at, .bytes = 1, .checkpoint = of(opaque)->checkpoints};
 
     of(opaque)->ended = of(opaque)->author.ended = true;
-    run.checkpoint = of(opaque)->checkpoints;
     return add_run(of(opaque), &run);
 }
 
 static int on_trailing(void *opaque, uint64_t at, uint64_t bytes)
 {
-    of(opaque)->cause[GW_SPENT_TRAILING] += bytes;
+    struct gw_inspect *in = of(opaque);
+
+    in->trailing_at = in->trailing_at ? in->trailing_at : at;
+    in->cause[GW_SPENT_TRAILING] = GW_MAX(at + bytes, in->end_bytes) - in->trailing_at;
     return 0;
 }
 
@@ -358,10 +360,11 @@ int gw_inspect_walk(struct gw_inspect *in, struct gw_channel *channel, const voi
     in->reader.in.end = ahead_bytes;
     gw_scan_init(&in->scan, &in->reader, &visitor, in);
     in->scan.page_bits = in->parked ? in->parked->page_bits : 0;
+    in->scan.stops = in->end_bytes != 0;
     r = gw_scan_run(&in->scan, &in->error);
     if (r == -ENOMEM && !in->error.code)
         gw_nomem(&in->error, "inspection");
-    in->bytes = gw_reader_offset(&in->reader);
+    in->bytes = GW_MAX(gw_reader_offset(&in->reader), in->trailing_at + in->cause[GW_SPENT_TRAILING]);
     for (unsigned i = 0; i < GW_SPENT_COUNT; i++)
         sum += in->cause[i];
     in->cause[GW_SPENT_OTHER] = in->bytes > sum ? in->bytes - sum : 0;

@@ -8,6 +8,7 @@
 #include "godwit/inspect.h"
 #include "examine/author.h"
 #include "examine/pages.h"
+#include "image/behind.h"
 #include "scan/scan.h"
 #include "state/text.h"
 
@@ -99,6 +100,7 @@ struct gw_inspect_container {
     uint64_t head_bytes; /* of the file, before the stream */
     bool was_running;    /* libvirt */
     uint64_t lacking_bytes; /* parked: of its memory, that never came */
+    struct gw_behind behind; /* of a file or block device that is not compressed */
 };
 
 struct gw_inspect {
@@ -107,6 +109,7 @@ struct gw_inspect {
     bool open, has_head, ended;
     const struct gw_wire_head *head;
     uint64_t bytes, cause[GW_SPENT_COUNT];
+    uint64_t trailing_at; /* where the stream ends and something follows; 0: nothing does */
     uint64_t ram_bytes; /* of page records since the last section */
     struct gw_inspect_run *runs;
     size_t run_count, run_cap;
@@ -129,6 +132,7 @@ struct gw_inspect {
     bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes);
     void *progress_opaque;
     uint64_t total_bytes; /* of the file; 0: not known */
+    uint64_t end_bytes;   /* set before the walk: where the file ends, so that what is behind the stream need not be read; 0: not known */
     uint64_t told_at;     /* records seen */
     struct gw_inspect_container container;
     struct gw_image *parked; /* the stream is an outline of this one (inspect_parked.h); NULL: it has its pages */

@@ -53,7 +53,7 @@ static int open_source(struct source *s, const char *text, const char *folder, s
     if (n < 0)
         return (int)n;
     s->head_bytes = (size_t)n;
-    s->bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : UINT64_MAX;
+    s->bytes = gw_file_bytes(s->fd);
     return 0;
 }
 
@@ -89,6 +89,32 @@ static int walk(struct gw_inspect *in, const struct source *s, int fd, bool ahea
     return r;
 }
 
+/* What stands behind the stream is only looked at where it may not stand: in a file. A volume may be large. */
+static int look_behind(struct gw_inspect *in, int fd, struct gw_error *err)
+{
+    struct gw_behind *behind = &in->container.behind;
+    struct stat st;
+
+    if (!in->trailing_at || fstat(fd, &st) < 0)
+        return 0;
+    if (!S_ISBLK(st.st_mode))
+        return gw_behind_look(fd, in->trailing_at, behind, err);
+    *behind = (struct gw_behind){.at = in->trailing_at, .bytes = in->cause[GW_SPENT_TRAILING], .device = true};
+    return 0;
+}
+
+static int walk_plain(struct gw_inspect *in, struct source *s, uint64_t from, struct gw_error *err)
+{
+    GW_AUTOFD int again = fcntl(s->fd, F_DUPFD_CLOEXEC, 3);
+    int fd = s->fd, r;
+
+    s->fd = -1;
+    in->total_bytes = s->bytes;
+    in->end_bytes = s->bytes == UINT64_MAX ? 0 : s->bytes;
+    r = walk(in, s, fd, false, from, err);
+    return r < 0 || again < 0 ? r : look_behind(in, again, err);
+}
+
 /* The stream begins at `from`; program: NULL: it is plain. */
 static int walk_file(struct gw_inspect *in, struct source *s, uint64_t from, const char *program, struct gw_error *err)
 {
@@ -97,12 +123,8 @@ static int walk_file(struct gw_inspect *in, struct source *s, uint64_t from, con
 
     if (lseek(s->fd, (off_t)from, SEEK_SET) < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "seeking: %s", strerror(errno));
-    if (!program) {
-        fd = s->fd;
-        s->fd = -1;
-        in->total_bytes = s->bytes;
-        return walk(in, s, fd, false, from, err);
-    }
+    if (!program)
+        return walk_plain(in, s, from, err);
     r = gw_filter_decompress(&f, program, s->fd, err);
     if (r < 0)
         return r;

@@ -351,6 +351,14 @@ static uint64_t unknown_sections(const struct gw_inspect *in)
     return n;
 }
 
+/* A volume is larger than what is in it, and a file that was copied from one ends with zeros. */
+static bool is_padded(const struct gw_inspect *in)
+{
+    const struct gw_behind *b = &in->container.behind;
+
+    return b->bytes && (b->device || !b->other);
+}
+
 static void put_warnings(struct screen *s, const struct groups *g)
 {
     const struct gw_inspect *in = s->in;
@@ -370,7 +378,10 @@ static void put_warnings(struct screen *s, const struct groups *g)
         line(s, "warning: %" PRIu64 " devices are not described: their values cannot be shown", g->undescribed);
     if (unknown_sections(in))
         line(s, "warning: %" PRIu64 " sections are not known, %s", unknown_sections(in), human(in->cause[GW_SPENT_UNKNOWN]).text);
-    if (in->cause[GW_SPENT_TRAILING])
+    if (in->cause[GW_SPENT_TRAILING] && is_padded(in))
+        line(s, "padding: %s%s after the end of the stream", human(in->cause[GW_SPENT_TRAILING]).text,
+             in->container.behind.device ? " of the volume" : " of zeros");
+    else if (in->cause[GW_SPENT_TRAILING])
         line(s, "warning: %s follow the end of the stream", human(in->cause[GW_SPENT_TRAILING]).text);
 }
 

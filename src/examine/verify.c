@@ -220,21 +220,46 @@ static int verify_devices(struct verify *v, struct gw_error *err)
     return r;
 }
 
+static int file_fault(struct verify *v, int r, const struct gw_error *why, struct gw_error *err)
+{
+    struct gw_verify_fault fault = {.part = "file", .name = "", .what = why->text};
+
+    if (is_fault(r)) {
+        tell(v, &fault);
+        return 0;
+    }
+    if (r < 0 && err)
+        *err = *why;
+    return r;
+}
+
+/* A volume is larger than what was saved into it. A file is not, save for the zeros of its last block or of a copied volume. */
+static int verify_behind(struct verify *v, struct gw_error *err)
+{
+    struct gw_behind behind = {0};
+    int r = v->image->ops->behind ? v->image->ops->behind(v->image, &behind, err) : 0;
+
+    v->counts.behind_at = behind.at;
+    v->counts.behind_bytes = behind.bytes;
+    v->counts.behind_other = behind.other;
+    v->counts.behind_other_at = behind.other_at;
+    if (r >= 0 && behind.other && !behind.device)
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                    "data follows the end of the stream at byte %" PRIu64 ", from byte %" PRIu64
+                    " on: the file was longer before, or another one was appended",
+                    behind.at, behind.other_at);
+    return r;
+}
+
 /* Bytes that belong to no page and no device. */
 static int verify_file(struct verify *v, struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
     int r = v->image->ops->check ? v->image->ops->check(v->image, &why) : 0;
 
-    if (is_fault(r)) {
-        struct gw_verify_fault fault = {.part = "file", .name = "", .what = why.text};
-
-        tell(v, &fault);
-        return 0;
-    }
-    if (r < 0 && err)
-        *err = why;
-    return r;
+    if (r >= 0)
+        r = verify_behind(v, &why);
+    return file_fault(v, r, &why, err);
 }
 
 int gw_image_verify_sized(struct gw_image *image, const struct gw_verify_options *options, size_t options_bytes,

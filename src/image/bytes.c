@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "channel/iov.h"
+#include "image/behind.h"
 #include "image/unpack.h"
 #include "ram/page/zero.h"
 
@@ -148,19 +149,19 @@ static const struct gw_bytes_ops file_ops = {.readv = file_readv, .ahead = file_
 int gw_bytes_file_new(int take_fd, struct gw_bytes **ret, struct gw_error *err)
 {
     struct gw_bytes *b = calloc(1, sizeof *b);
-    struct stat st;
+    uint64_t size = gw_file_bytes(take_fd);
     int r = 0;
 
     if (!b)
         r = gw_nomem(err, "file");
-    else if (fstat(take_fd, &st) < 0)
-        r = gw_fail(err, -errno, GW_BLAME_LOCAL, "%s", strerror(errno));
+    else if (size == UINT64_MAX)
+        r = gw_fail(err, -ESPIPE, GW_BLAME_LOCAL, "neither a regular file nor a block device");
     if (r < 0) {
         free(b);
         close(take_fd);
         return r;
     }
-    *b = (struct gw_bytes){.ops = &file_ops, .size = (uint64_t)st.st_size, .fd = take_fd};
+    *b = (struct gw_bytes){.ops = &file_ops, .size = size, .fd = take_fd};
     *ret = b;
     return 0;
 }

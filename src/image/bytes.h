@@ -49,7 +49,7 @@ struct gw_bytes {
     uint32_t align;       /* of a server: of what is written */
 };
 
-/* A regular file. Takes fd, also when it fails. */
+/* A regular file or a block device. Takes fd, also when it fails. */
 int gw_bytes_file_new(int take_fd, struct gw_bytes **ret, struct gw_error *err);
 /* -EPROTO: they are not there. */
 int gw_bytes_readv(struct gw_bytes *b, struct iovec *iov, unsigned count, uint64_t at, struct gw_error *err);

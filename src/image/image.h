@@ -16,6 +16,7 @@
 
 #include "base/base.h"
 #include "godwit/image.h"
+#include "image/behind.h"
 #include "image/others.h"
 #include "wire/head.h"
 
@@ -72,6 +73,8 @@ struct gw_image_ops {
     /* at[i]: where in the file the page's contents stand as they are; GW_IMAGE_NOWHERE: zeros, or not as they are. No page is read
      * for it. NULL: nobody knows. */
     int (*places)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint64_t *at, struct gw_error *err);
+    /* What stands in the file behind the machine. NULL: nothing does, or `check` sees to it. */
+    int (*behind)(struct gw_image *image, struct gw_behind *ret, struct gw_error *err);
 };
 #define GW_IMAGE_NOWHERE UINT64_MAX
 #define GW_IMAGE_GROUP 4096u

@@ -99,7 +99,17 @@ static int check_halves(struct gw_image *image, struct gw_error *err)
     return r >= 0 && h->rest->ops->check ? h->rest->ops->check(h->rest, err) : r;
 }
 
-static const struct gw_image_ops ops = {.map = map, .read = read_pages, .close = close_halves, .check = check_halves, .empty = empty};
+/* One half is a parked file or memory, which ends where its own head says; the other may be a stream. */
+static int behind_halves(struct gw_image *image, struct gw_behind *ret, struct gw_error *err)
+{
+    struct halves *h = of(image);
+
+    *ret = (struct gw_behind){0};
+    return h->rest->ops->behind ? h->rest->ops->behind(h->rest, ret, err) : 0;
+}
+
+static const struct gw_image_ops ops = {
+    .map = map, .read = read_pages, .close = close_halves, .check = check_halves, .behind = behind_halves, .empty = empty};
 
 /* ---- do they belong together? --------------------------------------------------------------------------------------- */
 

@@ -313,8 +313,11 @@ static int get_trailing(struct gw_scan *s, struct gw_error *err)
     size_t got = 0;
     int r;
 
-    while ((r = gw_reader_try(s->r, 1, &p, &got, err)) >= 0 && got)
-        gw_reader_skip(s->r, gw_reader_buffered(s->r));
+    do {
+        r = gw_reader_try(s->r, 1, &p, &got, err);
+        if (r >= 0 && got)
+            gw_reader_skip(s->r, gw_reader_buffered(s->r));
+    } while (r >= 0 && got && !s->stops);
     if (r < 0 || gw_reader_offset(s->r) == at)
         return r;
     return s->v->trailing ? s->v->trailing(s->opaque, at, gw_reader_offset(s->r) - at) : 0;

@@ -105,7 +105,8 @@ struct gw_scan_visitor {
     int (*bitmap)(void *opaque, const struct gw_scan_bitmap *bitmap);
     int (*description)(void *opaque, const struct gw_vmdesc_tree *tree, uint64_t at, uint64_t bytes);
     int (*eof)(void *opaque, uint64_t at);
-    int (*trailing)(void *opaque, uint64_t at, uint64_t bytes); /* what lies behind the end of the stream */
+    /* What lies behind the end of the stream. With gw_scan.stops bytes is only what was read of it already. */
+    int (*trailing)(void *opaque, uint64_t at, uint64_t bytes);
 };
 
 struct gw_scan {
@@ -124,6 +125,7 @@ struct gw_scan {
     bool packaged;
     char guessed[256];    /* the last live section whose end was searched for; "": none */
     uint32_t guessed_id;
+    bool stops;           /* what lies behind the end is not read: it may be the rest of a large volume */
     bool live;            /* the other side may wait for an answer instead of closing: a time-out may be the end */
     unsigned silences;    /* live: after so many time-outs in a row it is over, wherever that is; 0: never */
     struct gw_section_head bound[16];

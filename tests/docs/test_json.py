@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """docs/json.md has the keys that the commands print with --json: none is missing there, and none is made up."""
 import glob
+import gzip
 import json
 import os
 import re
@@ -87,7 +88,10 @@ class Json(unittest.TestCase):
         broken[5000] ^= 1  # in a page
         with open(self.path("broken"), "wb") as f:
             f.write(broken)
-        self.compare("verify", self.said("verify", "--json", PC) | self.said("verify", "--json", self.path("broken"), status=(3,)))
+        with gzip.open(PC) as f, open(self.path("longer"), "wb") as to:
+            to.write(f.read() + b"\0x")
+        self.compare("verify", self.said("verify", "--json", PC) | self.said("verify", "--json", self.path("broken"), status=(3,)) |
+                     self.said("verify", "--json", self.path("longer"), status=(3,)))
 
     def test_diff(self):
         self.compare("diff", self.said("diff", "--json", PC, OLD, status=(3,)))

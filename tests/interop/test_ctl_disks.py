@@ -11,6 +11,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "vm"))
+from box import Box  # noqa: E402
 from harness import DEADLINE_S, SLOW, Case, QmpError, built, pattern, read_file, wait_until, write_file  # noqa: E402
 from qmp_proxy import QmpProxy  # noqa: E402
 from versions import VERSIONS  # noqa: E402
@@ -245,6 +247,20 @@ class Gone(Disks):
                 self.assertEqual(self.source.status(), "running")
                 self.assert_clean(target=False)
                 self.source.close()
+
+
+class ToGodwit(Case):
+    """Nothing is exported there: what this QEMU can do instead is told."""
+
+    def test_refused(self):
+        box = Box(self, "box", ["--memory", "16M", "--accel", "unicorn"], incoming=True)
+        for version, words in (("7.2", "--capability block=on instead of --disks"), ("10.0", "block migration ended with 9.0")):
+            source = self.qemu(version, "source" + version, args=["-qmp", "unix:%s,server=on,wait=off" % self.path("ctl" + version)])
+            p = subprocess.run([built("cli/godwit"), "ctl", self.path("ctl" + version), "migrate", box.address(), "--disks", "--destination",
+                                box.qmp_path], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S * SLOW)
+            self.assertEqual(p.returncode, 2, p)
+            self.assertIn(words, p.stderr)
+            source.close()
 
 
 class Refused(Disks):

@@ -133,6 +133,42 @@ class Snapshots(Case):
                 self.assertIn("godwit snapshot list", self.godwit("verify", image, status=(3,)))
                 self.written(version, image, ram)
 
+    def test_compressed(self):
+        """Compressed clusters stay, several of them in one cluster of the file, and are freed with the last that uses them."""
+        self.saved("10.0", "image", "one")
+        self.godwit("convert", "image", "parked", "--format", "parked", "--snapshot", "one")
+        write_file(self.path("raw"), b"".join(bytes([i % 251]) * 4096 for i in range(DISK // 4096)))
+        for version in VERSIONS:
+            with self.subTest(version=version):
+                self.tool(version, "qemu-img", "convert", "-c", "-O", "qcow2", "raw", "packed")
+                self.tool(version, "qemu-img", "snapshot", "-c", "before", "packed")
+                self.godwit("convert", "parked", "--into", "packed", "--snapshot", "ours")
+                self.clean(version, "packed")
+                self.tool(version, "qemu-img", "compare", "-q", "-f", "raw", "-F", "qcow2", "raw", "packed")
+                self.tool(version, "qemu-io", "-f", "qcow2", "-c", "write -q -P 9 0 1M", "packed")
+                self.godwit("snapshot", "delete", "packed", "before")
+                self.clean(version, "packed")
+                self.godwit("snapshot", "load", "packed", "ours")
+                self.clean(version, "packed")
+                self.tool(version, "qemu-img", "compare", "-q", "-f", "raw", "-F", "qcow2", "raw", "packed")
+                self.assertIn(": whole:", self.godwit("verify", "packed", "--snapshot", "ours"))
+
+    def test_subclusters(self):
+        """Nothing is written to an image with them: that is told by name, and it stays as it was."""
+        self.saved("10.0", "image", "one")
+        self.godwit("convert", "image", "parked", "--format", "parked", "--snapshot", "one")
+        self.tool("10.0", "qemu-img", "create", "-q", "-f", "qcow2", "-o", "extended_l2=on", "sub", str(DISK))
+        self.tool("10.0", "qemu-io", "-f", "qcow2", "-c", "write -q -P 7 100k 3k", "sub")
+        self.tool("10.0", "qemu-img", "snapshot", "-c", "s", "sub")
+        with open(self.path("sub"), "rb") as f:
+            before = f.read()
+        for argv in (["convert", "parked", "--into", "sub", "--snapshot", "ours"], ["snapshot", "save", "sub", "ours"],
+                     ["snapshot", "load", "sub", "s"], ["snapshot", "delete", "sub", "s"]):
+            self.assertIn("the image has subclusters (extended L2 entries)", self.godwit(*argv, status=(1,)))
+        self.assertRegex(self.godwit("snapshot", "list", "sub"), r"(?m)^1 +s ")
+        with open(self.path("sub"), "rb") as f:
+            self.assertEqual(f.read(), before)
+
     def written(self, version, image, ram):
         """Ours, which QEMU loads when it starts."""
         self.godwit("snapshot", "delete", image, "other")

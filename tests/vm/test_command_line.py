@@ -47,8 +47,7 @@ class Words(Case):
                 self.refused(*argv)
 
     def test_parts_that_are_not_there(self):
-        for argv, part in ((["vm", "--loadvm", "yesterday"], "internal snapshots"), (["vm", "--tls-creds", "/x"], "TLS"),
-                           (["ctl", "--tls-creds", "/x", "y", "status"], "TLS"),
+        for argv, part in ((["vm", "--tls-creds", "/x"], "TLS"), (["ctl", "--tls-creds", "/x", "y", "status"], "TLS"),
                            (["send", "--tls-creds", "/x", "a", "b"], "TLS"), (["receive", "--tls-creds", "/x", "a"], "TLS")):
             with self.subTest(argv):
                 text = self.refused(*argv)
@@ -56,6 +55,7 @@ class Words(Case):
                 self.assertIn("not in this build", text)
 
     def test_what_does_not_go_together(self):
+        self.assertIn("--incoming", self.refused("vm", "--incoming", "tcp:127.0.0.1:0", "--loadvm", "yesterday"))
         self.assertIn("--qmp", self.refused("vm", "--incoming", "defer"))
         self.assertIn("--json", self.refused("vm", "--json", "--serial", "stdio"))
 

@@ -112,6 +112,44 @@ class DiskSnapshots(Journey):
         for image in self.images:
             self.tool(VERSIONS[-1], "check", "-q", image)
 
+    def refused(self, *more, memory="16M"):
+        """Why a machine does not even start."""
+        argv = [built("cli/godwit"), "vm", "--memory", memory, "--accel", "unicorn", "--serial", "null", *more]
+        run = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S * SLOW)
+        self.assertEqual(run.returncode, 1, run)
+        return run.stderr
+
+    def test_loadvm(self):
+        """A machine begins where another one was; what does not is told, and changes nothing."""
+        box = self.box()
+        self.ctl(box, "snapshot", "save", "one", "disk0", *DISKS)
+        self.goes_on(box)
+        self.ctl(box, "snapshot", "save", "half", "disk1", "disk1")
+        box.qmp.command("stop")
+        wrote = box.beats()[-1][1]
+        self.end(box)
+        disks = [a for image in self.images for a in ("--disk", image)]
+        before = [self.tool(VERSIONS[-1], "snapshot", "-l", image) for image in self.images]
+        self.assertIn("no disk has a machine in a snapshot of this name. What all disks have: one", self.refused(*disks, "--loadvm", "none"))
+        self.assertIn("not all disks have this snapshot. What all disks have: one", self.refused(*disks, "--loadvm", "half"))
+        self.assertIn("no disk that can be written to", self.refused("--loadvm", "one"))
+        read_only = [d + ",readonly" if d[0] != "-" else d for d in disks]
+        self.assertIn("no disk that can be written to", self.refused(*read_only, "--loadvm", "one"))
+        raw = self.path("c.raw")
+        with open(raw, "wb") as f:
+            f.truncate(16 << 20)
+        self.assertIn("not all disks have this snapshot", self.refused(*disks, "--disk", raw, "--loadvm", "one"))
+        self.tool(VERSIONS[-1], "create", "-q", "-f", "qcow2", "-o", "extended_l2=on", self.path("sub"), "16M")
+        self.assertIn("subclusters", self.refused("--disk", self.path("sub")))
+        self.assertIn("--loadvm one: ", self.refused(*disks, "--loadvm", "one", memory="8M"))
+        self.assertEqual([self.tool(VERSIONS[-1], "snapshot", "-l", image) for image in self.images], before)
+        box = Box(self, "again", ["--memory", "16M", "--accel", "unicorn", *disks, "--loadvm", "one", "--paused"])
+        self.assertEqual(box.status(), "paused")
+        box.qmp.command("cont")
+        self.goes_on(box)
+        self.assertLess(box.beats()[0][1], wrote)
+        self.end(box)
+
     def garble(self, what, by):
         """In the image, whose machine is gone."""
         with open(self.images[0], "r+b") as f:

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Images by path, and the chain of backings below them. An image may name any file of the host: what is below is opened
- * read-only, only as the format that the image over it records, and only if it is a file.
+ * Images by path, and the chain of backings below them. An image may name any file of the host and any NBD server: what is below is
+ * opened read-only, and only as the format that the image over it records.
  */
 #include "disk/node/qcow2_inner.h"
 
-#include <stdio.h>
 #include <sys/stat.h>
 
+#include "disk/node/backing_name.h"
+#include "disk/node/nbd.h"
 #include "disk/node/raw.h"
 
 struct chain {
@@ -47,50 +48,51 @@ static int open_file(struct chain *c, const char *path, struct gw_node **ret, st
     return gw_raw_open(path, &o, false, ret, err);
 }
 
-/* Relative names are relative to the image. */
-static int backing_path(const char *image, const char *name, char **ret, struct gw_error *err)
+/* An export has no number that tells whether it was there before: a chain through servers ends at its greatest depth. */
+static int open_export(struct chain *c, const char *uri, struct gw_node **ret, struct gw_error *err)
 {
-    const char *slash = strrchr(image, '/'), *colon;
-    int n;
+    const struct gw_node_options o = {.read_only = true, .inactive = c->options->inactive};
 
-    if (!strncmp(name, "file:", 5))
-        name += 5;
-    colon = strchr(name, ':');
-    if (colon && (!strchr(name, '/') || strchr(name, '/') > colon))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%.200s: its backing, %.200s, is no file", image, name);
-    if (name[0] == '/' || !slash)
-        *ret = strdup(name);
-    else if (n = asprintf(ret, "%.*s/%s", (int)(slash - image), image, name), n < 0)
-        *ret = NULL;
-    return *ret ? 0 : gw_nomem(err, "name of a backing");
+    if (c->depth == GW_QCOW2_CHAIN_MAX)
+        return gw_fail(err, -ELOOP, GW_BLAME_LOCAL, "%.200s: more than %u images lie over each other", uri, GW_QCOW2_CHAIN_MAX);
+    c->depth++;
+    return gw_node_nbd_open(uri, &o, ret, err);
 }
 
-static int open_image(struct chain *c, const char *path, struct gw_node **ret, struct gw_error *err);
+static int open_image(struct chain *c, const struct gw_backing_name *name, struct gw_node **ret, struct gw_error *err);
 
-static int open_backing(struct chain *c, const char *image, const struct gw_qcow2_about *about, struct gw_node **ret,
+/* What is below, read as what the name or else the image says. */
+static int open_format(struct chain *c, const struct gw_backing_name *name, const char *format, struct gw_node **ret, struct gw_error *err)
+{
+    if (!strcmp(format, "qcow2"))
+        return open_image(c, name, ret, err);
+    if (!strcmp(format, "raw"))
+        return name->far ? open_export(c, name->where, ret, err) : open_file(c, name->where, ret, err);
+    return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%.200s: backings of format %.40s cannot be used here", name->where, format);
+}
+
+static int open_backing(struct chain *c, const struct gw_backing_name *over, const struct gw_qcow2_about *about, struct gw_node **ret,
                         struct gw_error *err)
 {
-    GW_AUTOFREE char *path = NULL;
-    int r;
+    const char *image = over->where;
+    struct gw_backing_name name = {0};
+    int r = gw_backing_name_get(over->far ? NULL : image, about->backing, &name, err);
 
-    if (!about->backing_format[0])
-        return gw_fail(
+    if (r < 0) {
+        gw_context(err, "%.200s: its backing, %.200s", image, about->backing);
+        return r;
+    }
+    if (!name.format[0])
+        gw_strcopy(name.format, sizeof name.format, about->backing_format);
+    if (!name.format[0])
+        r = gw_fail(
             err, -EINVAL, GW_BLAME_LOCAL,
             "%.200s: it does not record the format of its backing, %.200s, and to guess would let a guest choose "
             "files of the host. Record it: qemu-img rebase -u -F FORMAT",
             image, about->backing);
-    r = backing_path(image, about->backing, &path, err);
-    if (r < 0)
-        return r;
-    if (!strcmp(about->backing_format, "qcow2"))
-        r = open_image(c, path, ret, err);
-    else if (!strcmp(about->backing_format, "raw"))
-        r = open_file(c, path, ret, err);
-    else
-        r = gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%.200s: backings of format %.40s cannot be used here", path,
-                    about->backing_format);
-    if (r < 0)
+    else if ((r = open_format(c, &name, name.format, ret, err)) < 0)
         gw_context(err, "backing of %.200s", image);
+    free(name.where);
     return r;
 }
 
@@ -105,30 +107,33 @@ static int about_file(struct gw_node *file, struct gw_qcow2_about *ret, struct g
     return r;
 }
 
-static int open_image(struct chain *c, const char *path, struct gw_node **ret, struct gw_error *err)
+static int open_image(struct chain *c, const struct gw_backing_name *name, struct gw_node **ret, struct gw_error *err)
 {
     bool read_only = c->options->read_only || c->depth;
     struct gw_node *file, *backing = NULL;
     struct gw_qcow2_about about;
-    int r = open_file(c, path, &file, err);
+    int r = name->far ? open_export(c, name->where, &file, err) : open_file(c, name->where, &file, err);
 
     if (r < 0)
         return r;
     r = about_file(file, &about, err);
-    if (r >= 0 && about.backing[0])
-        r = open_backing(c, path, &about, &backing, err);
+    if (r >= 0 && about.backing[0] && !name->alone)
+        r = open_backing(c, name, &about, &backing, err);
     if (r < 0) {
         gw_node_free(file, NULL);
         return r;
     }
-    return gw_qcow2_open(
-        file, backing, (read_only ? GW_QCOW2_READ_ONLY : 0) | (c->options->inactive ? GW_QCOW2_INACTIVE : 0), ret, err);
+    return gw_qcow2_open(file, backing,
+                         (read_only ? GW_QCOW2_READ_ONLY : 0) | (c->options->inactive ? GW_QCOW2_INACTIVE : 0) |
+                             (name->alone ? GW_QCOW2_ALONE : 0),
+                         ret, err);
 }
 
 int gw_qcow2_open_path(const char *path, const struct gw_node_options *options, struct gw_node **ret,
                        struct gw_error *err)
 {
+    const struct gw_backing_name name = {.where = (char *)path};
     struct chain c = {.options = options};
 
-    return open_image(&c, path, ret, err);
+    return open_image(&c, &name, ret, err);
 }

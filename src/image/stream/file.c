@@ -252,33 +252,14 @@ static void image_close(struct gw_image *image)
     gw_stream_file_free(image->own);
 }
 
-/* Zeros behind the end fill the last block of a disk. */
-static int image_check(struct gw_image *image, struct gw_error *err)
+static int image_behind(struct gw_image *image, struct gw_behind *ret, struct gw_error *err)
 {
     const struct gw_stream_file *f = image->own;
-    GW_AUTOFREE uint8_t *chunk = malloc(MAP_CHUNK);
-    off_t at = (off_t)f->end;
-    ssize_t n = 1;
 
-    if (!chunk)
-        return gw_nomem(err, "checking");
-    while (f->end && !image->origin.part && n > 0 && (at = lseek(f->fd, at, SEEK_DATA)) >= 0) {
-        do
-            n = pread(f->fd, chunk, MAP_CHUNK, at);
-        while (n < 0 && errno == EINTR);
-        for (ssize_t i = 0; i < n; i++)
-            if (chunk[i])
-                return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                               "data follows the end of the stream at byte %" PRIu64 ", from byte %" PRIu64
-                               " on: the file was longer before, or another one was appended",
-                               f->end, (uint64_t)at + (uint64_t)i);
-        at += n;
-    }
-    return n < 0 || (at < 0 && errno != ENXIO)
-               ? gw_fail(err, -EIO, GW_BLAME_LOCAL, "reading behind byte %" PRIu64 ": %s", f->end, strerror(errno))
-               : 0;
+    *ret = (struct gw_behind){0};
+    return f->end && !image->origin.part ? gw_behind_look(f->fd, f->end, ret, err) : 0;
 }
 
 const struct gw_image_ops gw_stream_ops = {
-    .map = image_map, .read = image_read, .close = image_close, .check = image_check, .empty = image_empty,
+    .map = image_map, .read = image_read, .close = image_close, .behind = image_behind, .empty = image_empty,
     .places = image_places};

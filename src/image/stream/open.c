@@ -248,7 +248,9 @@ static int on_eof(void *opaque, uint64_t at)
 
 static int on_trailing(void *opaque, uint64_t at, uint64_t bytes)
 {
-    ((struct walk *)opaque)->file->end = at;
+    struct walk *w = opaque;
+
+    w->file->end = w->file->end ? w->file->end : at;
     return 0;
 }
 
@@ -366,6 +368,7 @@ static int walk(struct walk *w, uint64_t base, const char *name, struct gw_error
         reader.in.base = base;
         w->scan = &scan;
         gw_scan_init(&scan, &reader, &visitor, w);
+        scan.stops = true;
         r = gw_scan_run(&scan, err);
         if (w->why.code && err)
             *err = w->why;

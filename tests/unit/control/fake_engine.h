@@ -38,6 +38,7 @@ struct gw_vm {
     char announced[256]; /* those: "id: interface interface" */
     char snapshot[64];   /* the last that was asked for; by the job */
     atomic_bool snapshot_held; /* one waits meanwhile */
+    _Atomic uint64_t saving;   /* bytes of 4000 that one which is saved has left; 0: none is */
 };
 
 struct fake_session {

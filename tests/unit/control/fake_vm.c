@@ -177,6 +177,17 @@ int gw_vm_snapshot_delete_sized(struct gw_vm *vm, const struct gw_vm_snapshot *s
     return fake_snapshot(vm, "delete", s, err);
 }
 
+int gw_vm_snapshot_stats_sized(struct gw_vm *vm, struct gw_stats *ret_stats, size_t stats_bytes)
+{
+    uint64_t left = atomic_load(&vm->saving);
+
+    if (!left)
+        return -ENOENT;
+    *ret_stats = (struct gw_stats){
+        .status = GW_STATUS_ACTIVE, .total_bytes = 4000, .remaining_bytes = left, .transferred_bytes = 1234};
+    return 0;
+}
+
 /* Whose device state is one byte. */
 int gw_state_save(struct gw_vm *vm, void **ret_blob, size_t *ret_bytes, struct gw_error *err)
 {

@@ -63,6 +63,36 @@ static void test_calls(void **state)
     bye(cl);
 }
 
+/* Also what is left; nothing of it when none is saved. */
+static void test_figures(void **state)
+{
+    struct rig *rig = *state;
+    struct client *cl = ready(rig);
+
+    ask(cl, "{\"execute\":\"query-migrate\"}", "{\"return\":{}}");
+    atomic_store(&rig->vm.snapshot_held, true);
+    say(cl, DO("save", "j", "\"vmstate\":\"n0\",\"devices\":[\"n0\"]"));
+    STATUS("j", "created");
+    STATUS("j", "running");
+    check_next(cl, "save", OK);
+    ask(cl, "{\"execute\":\"query-jobs\"}", "{\"return\":[{\"current-progress\":0,\"id\":\"j\",\"status\":\"running\",\"total-progress\":1,...");
+    atomic_store(&rig->vm.saving, 3000);
+    ask(cl, "{\"execute\":\"query-jobs\"}",
+        "{\"return\":[{\"current-progress\":1000,\"id\":\"j\",\"status\":\"running\",\"total-progress\":4000,...");
+    ask(cl, "{\"execute\":\"query-migrate\"}",
+        "{\"return\":{\"x-godwit-snapshot\":{\"percent\":25,\"remaining\":3000,\"status\":\"active\",\"total\":4000,\"transferred\":1234}}}");
+    atomic_store(&rig->vm.saving, 0);
+    atomic_store(&rig->vm.snapshot_held, false);
+    check_event(cl, "STOP", NULL);
+    check_event(cl, "RESUME", NULL);
+    STATUS("j", "waiting");
+    STATUS("j", "pending");
+    STATUS("j", "concluded");
+    ask(cl, "{\"execute\":\"query-jobs\"}", "{\"return\":[{\"current-progress\":1,\"id\":\"j\",\"status\":\"concluded\",\"total-progress\":1,...");
+    ask(cl, "{\"execute\":\"query-migrate\"}", "{\"return\":{}}");
+    bye(cl);
+}
+
 /* The job ends at once, so its last states may be told before the answer. */
 static void fails(struct client *cl, const char *text, const char *why)
 {
@@ -103,7 +133,7 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {T(test_calls), T(test_refused)};
+    const struct CMUnitTest tests[] = {T(test_calls), T(test_figures), T(test_refused)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -311,6 +311,35 @@ static void test_load_fails(void **state)
     clean();
 }
 
+static struct gw_stats seen;
+
+/* The session may be here before its figures are shown. */
+static int look(void *opaque, enum gw_notify what, struct gw_error *err)
+{
+    if (what == GW_NOTIFY_COMPLETE)
+        while (gw_vm_snapshot_stats(rig.vm, &seen) < 0)
+            sched_yield();
+    return 0;
+}
+
+/* How far it is, while it is saved and not before or afterwards. */
+static void test_figures(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_stats none;
+
+    fill(7);
+    seen = (struct gw_stats){0};
+    ok(gw_vm_add_notifier(rig.vm, look, NULL, &err), &err);
+    assert_int_equal(gw_vm_snapshot_stats(rig.vm, &none), -ENOENT);
+    ok(save("s", &err), &err);
+    assert_int_equal(gw_vm_snapshot_stats(rig.vm, &none), -ENOENT);
+    assert_int_equal(seen.total_bytes, RIG_PAGES * RIG_PAGE);
+    assert_int_equal(seen.remaining_bytes, 0);
+    assert_true(seen.transferred_bytes > RIG_PAGES / 2 * RIG_PAGE);
+    assert_int_equal(seen.status, GW_STATUS_ACTIVE);
+}
+
 static void test_cannot_run(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -330,7 +359,7 @@ static void test_cannot_run(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {T(test_there_and_back), T(test_refused),    T(test_alone),
-                                       T(test_save_fails),     T(test_load_fails), T(test_cannot_run)};
+                                       T(test_save_fails),     T(test_load_fails), T(test_figures), T(test_cannot_run)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

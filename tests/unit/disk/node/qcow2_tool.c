@@ -5,6 +5,7 @@
  *   model FOLDER FIRST COUNT    images after random calls: FOLDER/N with image, disk (what it must read as), below
  *   crash FOLDER FIRST COUNT    the same, of writers that were killed: base and disk are what was flushed
  *   read OUT IMAGE...           the disk of the first image, which is over the next one, to OUT
+ *   open OUT IMAGE              the same by path, with all that the image names itself
  *   state OUT IMAGE BYTES       the machine's state
  *   fill IMAGE SEED             random writes to an image; prints nothing
  *   check IMAGE                 leaks, flags, corruptions
@@ -120,6 +121,32 @@ static struct gw_node *open_chain(char **paths, int count)
     rig_ok(gw_qcow2_about(n, &about, &err));
     gw_node_free(n, NULL);
     return rig_open(f, about.backing[0] ? open_chain(paths + 1, count - 1) : NULL, GW_QCOW2_READ_ONLY);
+}
+
+/* What find says to be zeros is. */
+static void open_out(const char *out, const char *path)
+{
+    const struct gw_node_options how = {.read_only = true, .format = "qcow2"};
+    struct gw_error err = GW_ERROR_INIT; /* this one is told */
+    struct gw_node_run run;
+    struct gw_node *n;
+    uint8_t *room;
+
+    if (gw_node_open(path, &how, &n, &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        exit(1);
+    }
+    room = malloc(n->bytes + 1);
+    for (uint64_t at = 0; at < n->bytes; at += GW_MIN(run.bytes, 1000000u)) {
+        rig_ok(gw_node_find(n, n->bytes - at, at, &run, &err));
+        rig_ok(gw_node_read(n, room + at, GW_MIN(run.bytes, 1000000u), at, &err));
+        for (uint64_t i = 0; run.kind != GW_DISK_DATA && i < GW_MIN(run.bytes, 1000000u); i++)
+            if (room[at + i])
+                fail_msg("byte %" PRIu64 " is not zero", at + i);
+    }
+    put_file(out, room, n->bytes);
+    rig_ok(gw_node_free(n, &err));
+    free(room);
 }
 
 static void read_out(const char *out, char **paths, int count)
@@ -296,6 +323,8 @@ int main(int argc, char **argv)
         crash(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]));
     else if (!strcmp(argv[1], "read"))
         read_out(argv[2], argv + 3, argc - 3);
+    else if (!strcmp(argv[1], "open") && argc == 4)
+        open_out(argv[2], argv[3]);
     else if (!strcmp(argv[1], "state") && argc == 5)
         read_state(argv[2], argv[3], (uint64_t)atoll(argv[4]));
     else

@@ -85,14 +85,43 @@ static void test_refused(void **state)
     make("a", "b", "qcow2");
     make("b", "a", "qcow2");
     refused("a", -ELOOP, "its own backing");
-    make("nbd", "nbd://host/x", "raw");
-    refused("nbd", -ENOTSUP, "no file");
+    make("rbd", "rbd:pool/x", "raw");
+    refused("rbd", -ENOTSUP, "protocol rbd");
     make("json", "json:{}", "raw");
-    refused("json", -ENOTSUP, "no file");
+    refused("json", -EPROTO, "filename is missing");
+    make("driver", "json:{'driver':'luks','file':{'driver':'file','filename':'b'}}", "raw");
+    refused("driver", -ENOTSUP, "driver luks");
     make("vmdk", "b", "vmdk");
     refused("vmdk", -ENOTSUP, "vmdk");
     make("gone", "nowhere", "raw");
     refused("gone", -ENOENT, "nowhere");
+}
+
+/* A description names a file of the chain as well; and a backing that is to be read without its own. */
+static void test_json(void **state)
+{
+    struct gw_node *n;
+    char name[300];
+
+    make("0", NULL, NULL);
+    rig_ok(gw_node_open(at("0"), NULL, &n, &err));
+    rig_fill(n, 7, 100, 5000);
+    rig_ok(gw_node_free(n, &err));
+    make("1", "0", "qcow2");
+    snprintf(name, sizeof name, "json:{'driver':'qcow2','file':{'driver':'file','filename':'%s'}}", at("1"));
+    make("2", name, "qcow2");
+    rig_ok(gw_node_open(at("2"), NULL, &n, &err));
+    assert_int_equal(rig_byte(n, 5099), 7);
+    rig_fill(n, 8, 1, 5000);
+    rig_ok(gw_node_free(n, &err));
+    snprintf(name, sizeof name, "json:{'driver':'qcow2','backing':null,'file':{'driver':'file','filename':'%s'}}", at("1"));
+    make("3", name, "qcow2");
+    rig_ok(gw_node_open(at("3"), NULL, &n, &err));
+    assert_int_equal(rig_byte(n, 5099), 0);
+    rig_ok(gw_node_free(n, &err));
+    snprintf(name, sizeof name, "json:{'driver':'qcow2','file.filename':'%s'}", at("own"));
+    make("own", name, "qcow2");
+    refused("own", -ELOOP, "its own backing");
 }
 
 static void test_no_format_recorded(void **state)
@@ -140,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_chain, up, down),
         cmocka_unit_test_setup_teardown(test_refused, up, down),
+        cmocka_unit_test_setup_teardown(test_json, up, down),
         cmocka_unit_test_setup_teardown(test_no_format_recorded, up, down),
         cmocka_unit_test_setup_teardown(test_handed_over, up, down),
     };
