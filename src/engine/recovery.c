@@ -77,6 +77,9 @@ int gw_recovery_resume(struct gw_recv *r, struct gw_error *err)
     r->session.error = (struct gw_error)GW_ERROR_INIT;
     pthread_mutex_unlock(&r->session.lock);
     gw_session_enter(&r->session, GW_PHASE_FOLLOWED);
+    /* What is lacking comes, though the END may have been read: other channels were lost behind it. */
+    for (unsigned i = 0; i < r->bounds; i++)
+        r->bound[i].ended &= !(r->bound[i].live && r->bound[i].live->ops->lacking);
     in(r)->asked[0] = 0;
     if (r->session.vm->guest->store_following)
         gw_channel_prompt(r->channel);

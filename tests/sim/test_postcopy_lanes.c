@@ -122,6 +122,7 @@ static void test_refused(void **state)
 #define MAIN 8u
 #define URGENT 9u
 #define ENDS 10u
+#define END_BYTES 1000000u /* about what all lanes carry */
 
 static struct {
     struct sim *from, *to;
@@ -129,6 +130,7 @@ static struct {
     struct gw_recv *recv;
     struct gw_channel *end[2][ENDS]; /* the source's and the destination's */
     unsigned whole, gone_on, stayed;
+    uint64_t carried; /* by the lanes, the last time */
 } t;
 
 static void must(int r, const struct gw_error *err)
@@ -184,7 +186,9 @@ static void begin(unsigned lanes, bool urgent, unsigned side, unsigned which, co
         sims[k]->vm->dial_pages.dial = dial;
         sims[k]->vm->dial_pages.opaque = t.end[k];
     }
+    t.from->words_per_ms = t.to->words_per_ms = 100;
     sim_start(t.from);
+    sim_await_writes(t.from, 2000);
     must(gw_recv_start(t.to->vm, &(struct gw_recv_config){.take_channel = t.end[1][MAIN], .progress_timeout_ns = UINT64_MAX}, &t.recv,
                        &err), &err);
     owned_recv(t.recv);
@@ -269,10 +273,13 @@ static void judge(void)
 
 static void cut(unsigned lanes, bool urgent, unsigned side, unsigned which, const struct gw_fault *fault)
 {
+    struct gw_stats stats;
     struct sim *has;
 
     begin(lanes, urgent, side, which, fault);
     await_rest();
+    gw_send_stats(t.send, &stats);
+    t.carried = stats.multifd_bytes;
     judge();
     has = t.to->starts ? t.to : t.from;
     sim_stop(t.from);
@@ -306,12 +313,27 @@ static void test_lanes(void **state)
     unsigned n = 0;
 
     for (unsigned i = 0; i < 3; i++)
-        for (uint64_t at = 10; at < 1200000 / counts[i]; at += at < 5000 ? 1601 : 120011 / counts[i], n++)
+        for (uint64_t at = 10; at < END_BYTES / counts[i]; at += at < 5000 ? 1601 : END_BYTES / 20 / counts[i], n++)
             cut(counts[i], n % 3 == 2, n % 2, n % counts[i],
                 &(struct gw_fault){.kind = kinds[n / 2 % 3], .direction = n % 2 ? GW_FAULT_IN : GW_FAULT_OUT, .at_byte = at,
                                    .code = -EPIPE});
     print_message("%u stayed, %u went on, %u were whole\n", t.stayed, t.gone_on, t.whole);
     assert_true(t.stayed && t.gone_on);
+}
+
+/* The end of RAM was read on the main stream, and a lane ends before its last pages: they come behind that. */
+static void test_the_last_pages(void **state)
+{
+    struct gw_fault fault = {.kind = GW_FAULT_END, .direction = GW_FAULT_IN, .at_byte = UINT64_MAX};
+
+    cut(1, false, 1, 0, &fault);
+    assert_int_equal(t.whole, 1);
+    for (unsigned i = 1; i < 10; i++) {
+        fault.at_byte = t.carried - i * 800;
+        cut(1, i % 2, 1, 0, &fault);
+    }
+    print_message("%u went on, %u were whole\n", t.gone_on, t.whole);
+    assert_true(t.gone_on);
 }
 
 /* The connection that brings all else. */
@@ -330,7 +352,8 @@ static void test_main(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        owned_test(test_counts), owned_test(test_asked), owned_test(test_given_back), owned_test(test_refused), T(test_lanes), T(test_main),
+        owned_test(test_counts), owned_test(test_asked), owned_test(test_given_back), owned_test(test_refused), T(test_lanes),
+        T(test_the_last_pages), T(test_main),
     };
 
     if (!may_answer_faults())
