@@ -413,8 +413,8 @@ static void test_following(void **state)
         assert_int_equal(gw_lanes_barrier(g->out, GW_BARRIER_STEP, &g->main, &err), 0);
     }
     assert_int_equal(gw_writer_offset(&g->main), (on_main + 11) * sizeof(struct record));
-    assert_int_equal(progress(g->out).plain_pages, g->source.number);
     assert_int_equal(gw_lanes_barrier(g->out, GW_BARRIER_END, &g->main, &err), 0);
+    assert_int_equal(progress(g->out).plain_pages, g->source.number);
     gw_lanes_end(g->out);
     for (unsigned i = 0; i < 3; i++)
         gw_channel_close(g->far[i].here, NULL);
