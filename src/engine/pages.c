@@ -69,14 +69,21 @@ int gw_pages_check_follow(struct gw_send *s, const struct gw_wire_profile **prof
 
 int gw_pages_agree(struct gw_send *s, struct gw_error *err)
 {
-    bool two_steps, agreed;
-    int r = s->plan.ways.lanes_follow ? gw_send_know_peer(s, &two_steps, err) : 0;
+    bool agreed;
+    int r;
 
+    if (!s->plan.ways.lanes_follow)
+        return 0;
+    r = gw_send_await(s, gw_rp_knows_peer, "did not answer a PING", err);
     pthread_mutex_lock(&s->session.lock);
-    agreed = !s->plan.ways.lanes_follow || s->rp.extensions & GW_EXTENSION_LANES;
+    agreed = s->rp.extensions & GW_EXTENSION_LANES;
     pthread_mutex_unlock(&s->session.lock);
+    if (r == -ETIMEDOUT)
+        return gw_fail(err, r, GW_BLAME_CALLER,
+                       "capabilities postcopy-ram and multifd: the destination answers nothing before its multifd channels come, which "
+                       "a godwit does: turn one of them off");
     if (r >= 0 && !agreed)
-        r = gw_fail(err, -ENOTSUP, GW_BLAME_PEER,
+        r = gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
                     "capabilities postcopy-ram and multifd: the destination does not take pages of postcopy on multifd channels (it is no "
                     "godwit, or an older one): turn one of them off");
     return r;
