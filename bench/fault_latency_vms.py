@@ -3,6 +3,7 @@
 """How long does a machine wait for a page between two `godwit vm`, while all others come at full rate?
 
     bench/fault_latency_vms.py [--build build/check/plain] [--mib 256] [--runs 3] [--accel unicorn] [--tcp] [--preempt]
+                               [--lanes 0,1,2,4]
 
 The guest writes at random over all of its memory when it goes, so that it waits for nearly every page that it comes to. Counted by the
 destination (`postcopy-latency-dist`, whose classes are powers of two of us; `postcopy-latency`, the mean). It needs what the
@@ -35,6 +36,7 @@ def main():
     p.add_argument("--accel", default="unicorn")
     p.add_argument("--tcp", action="store_true", help="TCP over the loopback device, and not a Unix socket")
     p.add_argument("--preempt", action="store_true", help="with postcopy-preempt as well")
+    p.add_argument("--lanes", default="0", help="multifd channels, in turn; 0: all comes on the main one")
     o = p.parse_args()
     os.environ["GODWIT_TOP"], os.environ["GODWIT_BUILD"] = TOP, os.path.abspath(o.build)
     from box import Box, Journey, wait_until
@@ -43,13 +45,14 @@ def main():
         MEMORY = "%dM" % o.mib
         seed = 5
 
-        def run_once(self, role, more):
-            names = ["postcopy-ram", "events", *more]
+        def run_once(self, role, more, lanes):
+            names = ["postcopy-ram", "events", *more, *(["multifd"] if lanes else [])]
             box = self.start("uniform,rate=400M", accel=o.accel)
             wait_until("its memory is full", lambda: len(box.beats()) > 3)
             to = Box(self, role, self.options, incoming="defer")
             for b, extra in ((box, []), (to, ["postcopy-blocktime"])):
                 b.qmp.command("migrate-set-capabilities", capabilities=[{"capability": n, "state": True} for n in names + extra])
+                b.qmp.command("migrate-set-parameters", **({"multifd-channels": lanes} if lanes else {"downtime-limit": 300}))
             to.qmp.command("migrate-incoming", uri="tcp:127.0.0.1:0" if o.tcp else "unix:" + self.path(role + ".m"))
             box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 20})  # little goes before the switch
             box.qmp.command("migrate", uri=to.address())
@@ -63,12 +66,13 @@ def main():
             return sent, waits
 
         def test(self):
+            kinds = [(more, int(n)) for n in o.lanes.split(",") for more in (([], ["postcopy-preempt"]) if o.preempt else ([],))]
             for i in range(o.runs):
-                for more in ([], ["postcopy-preempt"]) if o.preempt else ([],):
-                    sent, waits = self.run_once("to%d%s" % (i, len(more)), more)
+                for more, lanes in kinds:
+                    sent, waits = self.run_once("to%d%s-%d" % (i, len(more), lanes), more, lanes)
                     dist = waits["postcopy-latency-dist"]
-                    print("%-9s %5d waits, p50 up to %d us, p90 %d us, p99 %d us; mean %d us; gap %d us; all in %d ms" % (
-                        "preempt:" if more else "plain:", sum(dist), up_to(dist, .5), up_to(dist, .9), up_to(dist, .99),
+                    print("%d lanes, %-9s %5d waits, p50 up to %d us, p90 %d us, p99 %d us; mean %d us; gap %d us; all in %d ms" % (
+                        lanes, "preempt:" if more else "plain:", sum(dist), up_to(dist, .5), up_to(dist, .9), up_to(dist, .99),
                         waits["postcopy-latency"] // 1000, sent["x-godwit"]["downtime-us"], sent["total-time"]), flush=True)
 
     result = unittest.TextTestRunner().run(unittest.defaultTestLoader.loadTestsFromTestCase(Bench))

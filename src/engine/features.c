@@ -24,7 +24,6 @@ static const struct gw_feature_rule rules[] = {
     {BIT(BLOCK), 0, BIT(BACKGROUND_SNAPSHOT), "disks cannot be sent as they were at the moment of the snapshot"},
     {BIT(BLOCK), 0, BIT(MAPPED_RAM), "its file format has no place for disks"},
     {BIT(POSTCOPY_RAM), 0, BIT(IGNORE_SHARED), "memory that is not sent cannot be asked for"},
-    {BIT(POSTCOPY_RAM), 0, BIT(MULTIFD), "pages that the guest waits for come on the main channel"},
     {BIT(ZERO_COPY_SEND), BIT(MULTIFD), 0, "only multifd channels can send without copying"},
     {BIT(ZERO_COPY_SEND), 0, BIT(XBZRLE) | BIT(COMPRESS), "pages are sent as they are in memory"},
     {BIT(POSTCOPY_PREEMPT), BIT(POSTCOPY_RAM), 0, "only in postcopy does the guest wait for pages"},

@@ -231,6 +231,7 @@ void gw_follow_abandon(struct gw_recv *r, const struct gw_error *why)
 {
     gw_recv_give_up(r, why);
     gw_channel_shutdown(r->channel);
+    gw_links_shut_pages(&r->session.links);
     join(r, NULL);
 }
 

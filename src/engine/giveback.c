@@ -2,7 +2,7 @@
  *
  * giveback: when memory of a machine that runs at the destination is given back (release-ram). What has come there is
  * known by PINGs behind pages: it is answered when all in front of it was placed, which is a question of the stream's
- * order and so holds for any peer.
+ * order and so holds for any peer. Pages on lanes are brought into that order first (gw_send_meet).
  */
 #include "engine/send.h"
 
@@ -22,6 +22,7 @@ int gw_send_giveback(struct gw_send *s, struct gw_error *err)
 {
     struct gw_giveback *g = s->plan.giveback;
     uint32_t answered;
+    int r;
 
     if (!g || gw_session_phase(&s->session) != GW_PHASE_POSTCOPY)
         return 0;
@@ -35,6 +36,9 @@ int gw_send_giveback(struct gw_send *s, struct gw_error *err)
     }
     if (s->mark || !gw_giveback_mark(g))
         return 0;
+    r = gw_send_meet(s, err);
+    if (r < 0)
+        return r;
     s->mark = GW_PING_MARK + s->marks++ % GW_PING_MARK;
     gw_send_ping(s, s->mark);
     return gw_send_flush(s, err);

@@ -52,6 +52,52 @@ int gw_pages_dial(void *send, unsigned i, struct gw_channel **ret, struct gw_err
     return r;
 }
 
+int gw_pages_check_follow(struct gw_send *s, const struct gw_wire_profile **profile, struct gw_error *err)
+{
+    struct gw_plan plan = {.lives = 0};
+
+    gw_plan_decide(&plan, s->session.vm->options);
+    if (!plan.ways.lanes_follow || s->resume)
+        return 0;
+    if (!s->profile->ask_extensions)
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
+                       "capabilities postcopy-ram and multifd: only a godwit takes pages of postcopy on multifd channels, and the peer is "
+                       "%s: turn one of them off", s->profile->name);
+    *profile = s->profile;
+    return 0;
+}
+
+int gw_pages_agree(struct gw_send *s, struct gw_error *err)
+{
+    bool agreed;
+    int r;
+
+    if (!s->plan.ways.lanes_follow)
+        return 0;
+    r = gw_send_await(s, gw_rp_knows_peer, "did not answer a PING", err);
+    pthread_mutex_lock(&s->session.lock);
+    agreed = s->rp.extensions & GW_EXTENSION_LANES;
+    pthread_mutex_unlock(&s->session.lock);
+    if (r == -ETIMEDOUT)
+        return gw_fail(err, r, GW_BLAME_CALLER,
+                       "capabilities postcopy-ram and multifd: the destination answers nothing before its multifd channels come, which "
+                       "a godwit does: turn one of them off");
+    if (r >= 0 && !agreed)
+        r = gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
+                    "capabilities postcopy-ram and multifd: the destination does not take pages of postcopy on multifd channels (it is no "
+                    "godwit, or an older one): turn one of them off");
+    return r;
+}
+
+int gw_pages_alive(struct gw_send *s, struct gw_error *err)
+{
+    for (unsigned i = 0; i < GW_LANES_MAX && s->session.pages[i]; i++)
+        if (gw_channel_peer_gone(s->session.pages[i]))
+            return gw_fail(err, -EPIPE, GW_BLAME_CHANNEL, "page channel %u: %s: the destination has closed it", i,
+                           s->session.pages[i]->name);
+    return 0;
+}
+
 /* ---- destination --------------------------------------------------------------------------------------------------
  */
 
@@ -182,6 +228,31 @@ void gw_pages_refused(struct gw_recv *r, const struct gw_error *why)
     /* Of a source that is let in. Until it is known what it understands, whoever reads its stream looks here by himself. */
     if (r->channel && atomic_load(&r->heard))
         gw_recv_give_up(r, why);
+}
+
+void gw_pages_lost(void *recv, const struct gw_error *why)
+{
+    struct gw_recv *r = recv;
+
+    if (!gw_follow_lacking(r))
+        return;
+    pthread_mutex_lock(&r->session.lock);
+    if (!r->pages.lost.code)
+        r->pages.lost = *why;
+    pthread_mutex_unlock(&r->session.lock);
+    gw_links_shut_main(&r->session.links);
+}
+
+int gw_pages_check_lost(struct gw_recv *r, struct gw_error *err)
+{
+    int e;
+
+    pthread_mutex_lock(&r->session.lock);
+    e = r->pages.lost.code;
+    if (e && err)
+        *err = r->pages.lost;
+    pthread_mutex_unlock(&r->session.lock);
+    return e;
 }
 
 int gw_pages_check(struct gw_recv *r, struct gw_error *err)

@@ -16,7 +16,9 @@
 #include "ram/lane/lanes.h"
 
 struct gw_recv;
+struct gw_send;
 struct gw_vm;
+struct gw_wire_profile;
 
 /* What has come to a destination. All under the session's lock. */
 struct gw_pages {
@@ -26,12 +28,21 @@ struct gw_pages {
         bool taken;
     } at[GW_LANES_MAX];
     struct gw_error why; /* one was refused, or failed */
+    struct gw_error lost; /* in postcopy, one has ended */
     uint64_t why_ns;     /* when; of the vm's clock */
     uint64_t since_ns;   /* since when they are waited for; 0: they are not yet */
 };
 
 /* How many the options ask for; 0: pages travel by something else. many: the address can be connected to more than once. */
 int gw_pages_count(const struct gw_vm *vm, bool many, const char *address, unsigned *ret, struct gw_error *err);
+/* Of a source with postcopy, where the destination has to be a godwit that takes pages of it on these channels; else these do nothing.
+ * Before it starts: *profile becomes that of such a peer. */
+int gw_pages_check_follow(struct gw_send *s, const struct gw_wire_profile **profile, struct gw_error *err);
+/* Before the channels are dialled: asks it. */
+int gw_pages_agree(struct gw_send *s, struct gw_error *err);
+/* While pages are lacking there: -EPIPE when the destination has closed one of them, or it was lost. */
+int gw_pages_alive(struct gw_send *s, struct gw_error *err);
+
 /* gw_lanes_config.open of a source (struct gw_send) and of a destination (struct gw_recv). */
 int gw_pages_dial(void *send, unsigned i, struct gw_channel **ret, struct gw_error *err);
 int gw_pages_await(void *recv, unsigned i, struct gw_channel **ret, struct gw_error *err);
@@ -41,6 +52,10 @@ int gw_pages_arrived(struct gw_recv *r, unsigned i, const uint8_t uuid[16], stru
                      struct gw_error *err);
 /* The source of one that was refused, or that sent something wrong, cannot succeed: it is told why. Any thread. */
 void gw_pages_refused(struct gw_recv *r, const struct gw_error *why);
+/* gw_lanes_config.lost (recv): the session pauses, as where its main channel is lost. Harmless where nothing is lacking. */
+void gw_pages_lost(void *recv, const struct gw_error *why);
+/* Why the main channel was shut down from here; 0: it was not. */
+int gw_pages_check_lost(struct gw_recv *r, struct gw_error *err);
 /* Whether one was refused or failed just now, and why. */
 int gw_pages_check(struct gw_recv *r, struct gw_error *err);
 /* Frees those that were not taken, and forgets the rest. */

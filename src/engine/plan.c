@@ -38,6 +38,7 @@ void gw_plan_decide(struct gw_plan *plan, const struct gw_options *options)
         .pause = gw_options_cap(options, GW_CAP_PAUSE_BEFORE_SWITCHOVER),
         .switchover_ack = gw_options_cap(options, GW_CAP_SWITCHOVER_ACK),
         .postcopy = gw_options_cap(options, GW_CAP_POSTCOPY_RAM),
+        .lanes_follow = gw_options_cap(options, GW_CAP_POSTCOPY_RAM) && gw_plan_pages_by(options) == GW_PAGES_BY_CHANNELS,
         .blocktime = gw_options_cap(options, GW_CAP_POSTCOPY_BLOCKTIME),
         .auto_converge = gw_options_cap(options, GW_CAP_AUTO_CONVERGE),
         .dirty_limit = gw_options_cap(options, GW_CAP_DIRTY_LIMIT),
@@ -150,6 +151,7 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
     int r = check_transport(vm, err);
 
     gw_plan_decide(plan, vm->options);
+    plan->ways.lanes_follow &= pages->count > 0;
     if (r >= 0)
         r = make_source(plan, vm, snapshot, zeros, &ram.take_source, err);
     if (r < 0) {
@@ -157,6 +159,7 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
         return r;
     }
     ram.transport = gw_plan_by_transport(vm) ? vm->transport : NULL;
+    ram.apart = pages->count;
     r = gw_plan_lanes(plan, vm, pages, zeros, &ram.take_lanes, err);
     if (r >= 0 && gw_options_cap(vm->options, GW_CAP_POSTCOPY_PREEMPT)) {
         r = gw_plan_urgent(plan, vm, zeros, ram.take_source, err);

@@ -28,6 +28,8 @@
  *                                    runs here
  *     release-ram                    the source `giveback` right around the guest's, where it is in this process and postcopy-ram is on
  *     postcopy-preempt               the lane `urgent`, beside the others
+ *     postcopy-ram with multifd      lanes go on behind the switch; without postcopy-preempt a lane on the main stream for what is
+ *                                    asked for. Only between two godwits. A session that resumes has the main stream alone
  *     (a working set)                the source `prefer` around that; what is asked for is noted down by the source `record` around
  *                                    `requests` (gw_vm_prefer, gw_vm_record)
  *     dirty-bitmaps                  the live section `dirty-bitmap`. A destination always reads it
@@ -58,6 +60,7 @@ struct gw_plan_ways {
     bool pause;          /* stopped, the source waits for migrate-continue */
     bool switchover_ack; /* the destination says when it is ready */
     bool postcopy;
+    bool lanes_follow;   /* in postcopy pages that nobody waits for go on channels of their own */
     bool blocktime;      /* how long threads wait for pages is measured */
     bool auto_converge, dirty_limit, tended;
 };

@@ -119,7 +119,9 @@ static int add_main_lane(struct gw_plan *plan, struct gw_vm *vm, struct gw_accou
 static int add_page_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, bool zeros,
                           struct gw_lanes *lanes, struct gw_error *err)
 {
-    bool packed = pages->profile->multifd_zeros && gw_options_zero_detection(vm->options) == GW_ZERO_MULTIFD;
+    /* Where lanes follow, a host page goes by one of them whole. */
+    bool packed = plan->ways.lanes_follow ||
+                  (pages->profile->multifd_zeros && gw_options_zero_detection(vm->options) == GW_ZERO_MULTIFD);
     struct gw_packet_config config = {.rule = pages->profile->multifd_rounds ? GW_SYNC_ROUNDS : GW_SYNC_SECTIONS,
                                       .zeros = packed,
                                       .count = pages->count};
@@ -140,6 +142,20 @@ static int add_page_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct g
         if (r >= 0)
             r = gw_lanes_add(lanes, lane, err);
     }
+    return r;
+}
+
+/* What is asked for in postcopy does not wait behind other pages. */
+static int add_urgent_lane(struct gw_plan *plan, struct gw_vm *vm, bool zeros, struct gw_lanes *lanes, struct gw_error *err)
+{
+    struct gw_layout *layout = NULL;
+    struct gw_lane *lane = NULL;
+    int r = gw_layout_stream_new(&vm->ram, &layout, err);
+
+    if (r >= 0)
+        r = make_lane(plan, vm, NULL, layout, (zeros ? ZERO : 0) | PLAIN, &lane, err);
+    if (r >= 0)
+        gw_lanes_set_urgent(lanes, lane);
     return r;
 }
 
@@ -203,6 +219,8 @@ int gw_plan_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_p
         r = file            ? add_file_lanes(plan, vm, count, zeros, lanes, err)
             : pages->count ? add_page_lanes(plan, vm, pages, zeros, lanes, err)
                            : add_main_lane(plan, vm, pages->lanes.account, zeros, lanes, err);
+    if (r >= 0 && plan->ways.lanes_follow && !gw_options_cap(vm->options, GW_CAP_POSTCOPY_PREEMPT))
+        r = add_urgent_lane(plan, vm, zeros, lanes, err);
     if (r < 0) {
         gw_lanes_free(lanes);
         return r;

@@ -2,11 +2,15 @@
 #include "engine/send.h"
 
 #include "base/endian.h"
+#include "engine/pages.h"
 #include "wire/numbers.h"
 #include "wire/postcopy.h"
 
 #define LOOK_NS    GW_NS_PER_S /* between two looks at the channel of urgent pages, at the most */
 #define STEP_BYTES (32u << 10) /* of pages that nobody waits for, between two looks for those that somebody does */
+/* Of those on lanes, where they are in front of nobody. One is a packet, and many a section of the main stream. */
+#define LANE_BATCH_BYTES (128u << 10)
+#define LANES_STEP_BYTES (2u << 20)
 
 static uint64_t now(const struct gw_send *s)
 {
@@ -31,6 +35,22 @@ static bool asked(struct gw_send *s)
     asked = s->postcopy_asked;
     pthread_mutex_unlock(&s->session.lock);
     return asked;
+}
+
+int gw_send_meet(struct gw_send *s, struct gw_error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
+        struct gw_live *live = s->plan.live[i];
+
+        if (!live->apart)
+            continue;
+        gw_send_section(s, GW_SECTION_PART, live);
+        r = live->ops->meet(live, &s->writer, err);
+        gw_send_footer(s, live);
+    }
+    return r;
 }
 
 int gw_send_postcopy_due(struct gw_send *s, struct gw_error *err)
@@ -159,7 +179,7 @@ static int hand_over(struct gw_send *s, const uint8_t *package, size_t bytes, st
 struct step {
     struct gw_budget budget;
     struct gw_send *send;
-    uint64_t bytes;
+    uint64_t bytes, limit_bytes;
 };
 
 /* A page that was asked for leaves at once; one that nobody waits for gives way. */
@@ -169,15 +189,16 @@ static bool spent(struct gw_budget *b, uint64_t bytes_put)
     struct gw_requests *q = t->send->plan.requests;
 
     t->bytes += bytes_put;
-    return t->bytes >= STEP_BYTES || gw_requests_urgent(q) || gw_requests_waiting(q);
+    return t->bytes >= t->limit_bytes || gw_requests_urgent(q) || gw_requests_waiting(q);
 }
 
 static int step(struct gw_send *s, struct gw_error *err)
 {
-    struct step t = {.send = s};
+    bool limited = gw_options_param(s->session.vm->options, GW_PARAM_MAX_POSTCOPY_BANDWIDTH), lanes = s->plan.ways.lanes_follow;
+    struct step t = {.send = s, .limit_bytes = lanes && !limited ? LANES_STEP_BYTES : STEP_BYTES};
     int r = 0;
 
-    t.budget = (struct gw_budget){.spent = spent, .opaque = &t, .batch_bytes = STEP_BYTES};
+    t.budget = (struct gw_budget){.spent = spent, .opaque = &t, .batch_bytes = lanes && !limited ? LANE_BATCH_BYTES : STEP_BYTES};
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
         struct gw_live *live = s->plan.live[i];
 
@@ -190,10 +211,34 @@ static int step(struct gw_send *s, struct gw_error *err)
     return r < 0 ? r : gw_send_flush(s, err);
 }
 
+/* Bytes: on the main stream, and on lanes. */
+struct put {
+    uint64_t main, lanes;
+};
+
 /* What the guest will wait for soon, as far as a record of it says. */
 static bool wanted(const struct gw_send *s)
 {
     return s->plan.prefer && gw_prefer_wanted(s->plan.prefer);
+}
+
+/* Who waits for a page that a lost channel has swallowed asks for no other. */
+static int alive(struct gw_send *s, struct gw_error *err)
+{
+    int r = gw_preempt_alive(s, err);
+
+    return r < 0 ? r : gw_pages_alive(s, err);
+}
+
+/* What has no limit is not in it. *put: what was, up to now. */
+static uint64_t put_since(struct gw_send *s, struct put *before)
+{
+    struct put now = {gw_writer_offset(&s->writer), gw_plan_progress(&s->plan).channel_bytes};
+    bool urgent = gw_requests_urgent(s->plan.requests);
+    uint64_t bytes = (urgent ? 0 : now.main - before->main) + now.lanes - before->lanes;
+
+    *before = now;
+    return wanted(s) ? 0 : bytes;
 }
 
 /* The rate limit is for pages that nobody waits for: until those that went are paid for, only pages go that were asked for.
@@ -205,7 +250,7 @@ static void pace(struct gw_send *s, uint64_t *owed)
 
     gw_pace_set(&s->pace, gw_options_param(s->session.vm->options, GW_PARAM_MAX_POSTCOPY_BANDWIDTH));
     while (!free && !gw_requests_waiting(q) && gw_plan_progress(&s->plan).remaining_bytes && gw_send_check(s, NULL) >= 0 &&
-           gw_preempt_alive(s, NULL) >= 0) {
+           alive(s, NULL) >= 0) {
         uint64_t wait = gw_pace_ask(&s->pace, *owed), deadline = now(s) + GW_MIN(wait, LOOK_NS);
 
         free = !wait;
@@ -241,22 +286,23 @@ static bool look(struct gw_send *s)
 
 static int follow(struct gw_send *s, struct gw_error *err)
 {
-    uint64_t before = gw_writer_offset(&s->writer), at, owed = 0; /* of the main stream: what is urgent has no limit */
+    struct put before = {0};
+    uint64_t owed = 0;
     int r = 0;
+
+    put_since(s, &before);
 
     gw_channel_prompt(s->channel); /* what is asked for comes behind all that is on its way */
     while (r >= 0 && gw_plan_progress(&s->plan).remaining_bytes) {
         look(s);
         r = gw_send_check(s, err);
         if (r >= 0)
-            r = gw_preempt_alive(s, err); /* who waits for a page that it has swallowed asks for no other */
+            r = alive(s, err);
         if (r >= 0)
             r = step(s, err);
         if (r >= 0)
             r = gw_send_giveback(s, err);
-        at = gw_writer_offset(&s->writer);
-        owed += gw_requests_urgent(s->plan.requests) || wanted(s) ? 0 : at - before;
-        before = at;
+        owed += put_since(s, &before);
         if (r >= 0)
             pace(s, &owed);
         gw_send_publish(s);
@@ -315,6 +361,8 @@ int gw_send_postcopy(struct gw_send *s, struct gw_error *err)
     if (!err)
         err = &local;
     r = gw_send_know_peer(s, &two_steps, err);
+    if (r >= 0)
+        r = gw_send_meet(s, err); /* what went so far is there before anything of it is discarded */
     if (r >= 0)
         r = gw_preempt_open(s, false, err);
     if (r >= 0)

@@ -25,6 +25,10 @@ static int advise(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
                        "turn it off there");
     if (!r->return_path)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "OPEN_RETURN_PATH did not come before: there is no way to ask for pages");
+    if (r->plan.ways.lanes_follow && !(r->source_knows & GW_EXTENSION_LANES))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                       "capabilities postcopy-ram and multifd: the source does not send pages of postcopy on multifd channels (it is no "
+                       "godwit, or an older one): turn one of them off on both sides");
     e = r->session.vm->guest->advised ? r->session.vm->guest->advised(r->session.vm, advise.page_bytes, err) : 0;
     for (unsigned i = 0; e >= 0 && i < r->plan.lives; i++) {
         struct gw_live *live = r->plan.live[i];

@@ -58,6 +58,9 @@ int gw_recovery_resume(struct gw_recv *r, struct gw_error *err)
     r->session.error = (struct gw_error)GW_ERROR_INIT;
     pthread_mutex_unlock(&r->session.lock);
     gw_session_enter(&r->session, GW_PHASE_FOLLOWED);
+    /* What is lacking comes, though the END may have been read: other channels were lost behind it. */
+    for (unsigned i = 0; i < r->bounds; i++)
+        r->bound[i].ended &= !(r->bound[i].live && r->bound[i].live->ops->lacking);
     in(r)->asked[0] = 0;
     if (r->session.vm->guest->store_following)
         gw_channel_prompt(r->channel);
@@ -159,6 +162,17 @@ static void whole(struct gw_recv *r, struct gw_error *err)
         gw_session_enter(x, GW_PHASE_FOLLOWED);
 }
 
+/* Channels beside the main one. Multifd channels do not come again: what is left goes on the main one. */
+static void end_others(struct gw_recv *r)
+{
+    gw_urgent_in_end(r);
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        if (r->plan.live[i]->ops->cut)
+            r->plan.live[i]->ops->cut(r->plan.live[i]);
+    gw_session_close_pages(&r->session);
+    gw_pages_forget(r);
+}
+
 /* Reading ended with e. Goes on, on another connection, as long as something is lacking that a source may still have. */
 int gw_recovery_until_complete(struct gw_recv *r, int e, struct gw_error *err)
 {
@@ -168,10 +182,10 @@ int gw_recovery_until_complete(struct gw_recv *r, int e, struct gw_error *err)
     for (;;) {
         if (e >= 0)
             e = gw_follow_check_end(r, err);
-        if (e < 0 && gw_urgent_in_check(r, err) < 0)
+        if (e < 0 && (gw_urgent_in_check(r, err) < 0 || gw_pages_check_lost(r, err) < 0))
             e = err->code;
         if (e < 0)
-            gw_urgent_in_end(r); /* it may bring the last pages until then */
+            end_others(r); /* they may bring the last pages until then */
         if (e >= 0 && in(r)->unsure)
             e = gw_fail(err, -EPIPE, GW_BLAME_CHANNEL, "the source cannot be told that all of its machine is here");
         if (e < 0 && !gw_follow_lacking(r) && !in(r)->unsure) {
@@ -270,6 +284,13 @@ int gw_recv_recover(struct gw_recv *r, const char *text, struct gw_error *err)
     return e;
 }
 
+/* Who reads the main one may be waiting for the others. */
+static void shut(struct gw_links *links)
+{
+    gw_links_shut_main(links);
+    gw_links_shut_pages(links);
+}
+
 int gw_recv_pause(struct gw_recv *r, struct gw_error *err)
 {
     struct gw_session *x = &r->session;
@@ -279,7 +300,7 @@ int gw_recv_pause(struct gw_recv *r, struct gw_error *err)
     if (x->ended || (x->phase != GW_PHASE_FOLLOWED && x->phase != GW_PHASE_RECV_RECOVER) || !x->vm->guest->store_following)
         e = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no postcopy under way here that could be paused");
     else
-        gw_links_shut_main(&x->links);
+        shut(&x->links);
     pthread_mutex_unlock(&x->lock);
     return e;
 }

@@ -118,7 +118,7 @@ static int run(struct gw_recv *r, struct gw_error *err)
             gw_urgent_in_end(r);
         if (e < 0 && (why = gw_pages_check(r, err)) < 0)
             e = why;
-        else if (e >= 0)
+        else if (e >= 0 && gw_session_phase(&r->session) != GW_PHASE_FOLLOWED) /* there all has come that was lacking */
             e = gw_door_settle(r, err);
         if ((e >= 0 || r->touched) && !r->urgent.threaded)
             gw_door_close(r);
@@ -196,7 +196,7 @@ void *gw_recv_main(void *arg)
 
 static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struct gw_error *err)
 {
-    struct gw_plan_pages pages = {.lanes = {.open = gw_pages_await, .opaque = r, .failed = lane_failed},
+    struct gw_plan_pages pages = {.lanes = {.open = gw_pages_await, .opaque = r, .failed = lane_failed, .lost = gw_pages_lost},
                                   .asks = {.ask = gw_follow_ask, .failed = gw_follow_deaf, .opaque = r}};
     struct gw_vm *vm = r->session.vm;
     int e;

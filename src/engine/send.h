@@ -139,6 +139,8 @@ int gw_send_sent(struct gw_send *s, bool confirmed, bool heard);
 void gw_send_advise(struct gw_send *s);
 /* 1: it was asked for, and nothing stands against it. Waits for the peer's first answer when it was. */
 int gw_send_postcopy_due(struct gw_send *s, struct gw_error *err);
+/* Pages on other channels are there before what is put from now on is read. */
+int gw_send_meet(struct gw_send *s, struct gw_error *err);
 /* In place of gw_send_switchover. */
 int gw_send_postcopy(struct gw_send *s, struct gw_error *err);
 /* What it lacks follows, to the end. */

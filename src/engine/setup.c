@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/head.h"
+#include "engine/pages.h"
 #include "engine/send.h"
 #include "wire/command.h"
 #include "wire/frames.h"
@@ -150,6 +151,8 @@ int gw_send_setup(struct gw_send *s, struct gw_error *err)
     /* Before other channels are dialled: the destination should know whose they are. */
     if (r >= 0)
         r = gw_send_flush(s, err);
+    if (r >= 0)
+        r = gw_pages_agree(s, err);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
         gw_send_section(s, GW_SECTION_START, s->plan.live[i]);
         r = s->plan.live[i]->ops->setup(s->plan.live[i], &s->writer, err);

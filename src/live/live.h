@@ -92,6 +92,9 @@ struct gw_live_ops {
     bool (*left_out)(struct gw_live *l, bool running);
     /* Body of the END: all that the exact pending just before found. The machine is stopped. */
     int (*complete)(struct gw_live *l, struct gw_writer *w, struct gw_error *err);
+    /* Of one that is `apart`: body of a PART. What was put before it is there when what is put behind it is read, whichever way either
+     * went. */
+    int (*meet)(struct gw_live *l, struct gw_writer *w, struct gw_error *err);
     /* NULL: all of it has to go before the machine runs elsewhere. Postcopy, in place of complete: the machine stands, and what
      * the exact pending just before found follows when it runs there: by steps, and complete behind them. Commands that the
      * other side needs beforehand go to c. */
@@ -116,6 +119,8 @@ struct gw_live_ops {
     int (*discard)(struct gw_live *l, const char *name, uint64_t start, uint64_t bytes, struct gw_error *err);
     /* Nothing is discarded any more, and the machine may run. From here on load may be called by another thread. */
     int (*follow)(struct gw_live *l, struct gw_error *err);
+    /* NULL: not needed. A connection is lost: load has ended, and channels of its own bring nothing any more. */
+    void (*cut)(struct gw_live *l);
     /* The connection is lost: load has ended, and nothing can be requested. */
     void (*hold)(struct gw_live *l);
     /* There is another one. */
@@ -140,6 +145,7 @@ struct gw_live_ops {
 struct gw_live {
     const struct gw_live_ops *ops;
     uint32_t section_id; /* ours when we send */
+    bool apart;          /* source: what it puts goes on channels beside the main stream */
     atomic_bool touched; /* load: set before the first change of the machine. Until then another source may have a try */
 };
 

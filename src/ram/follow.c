@@ -117,11 +117,22 @@ int gw_ram_regain(struct gw_live *live, struct gw_error *err)
 int gw_ram_follow(struct gw_live *live, struct gw_error *err)
 {
     struct ram_live *m = of(live);
+    int e;
 
     m->follows = m->in->follows = true;
     if (m->urgent_in)
         m->urgent_in->follows = true;
-    return m->store->listen ? m->store->listen(m->store, err) : 0;
+    e = m->store->listen ? m->store->listen(m->store, err) : 0;
+    return e >= 0 && gw_ram_laned(m) ? gw_lanes_in_follow(m->lanes_in, err) : e;
+}
+
+void gw_ram_cut(struct gw_live *live)
+{
+    struct ram_live *m = of(live);
+
+    if (gw_ram_laned(m))
+        gw_lanes_in_end(m->lanes_in);
+    m->cut = true;
 }
 
 /* The list of blocks stands still here: it is this layout's, too. */

@@ -201,6 +201,17 @@ static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *
     return 0;
 }
 
+/* Lanes come to a mark, and what they put before it is there when the other side goes on. */
+static int meet(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+    int r = gw_lanes_barrier(m->lanes, GW_BARRIER_ROUND, w, err);
+
+    if (r >= 0)
+        gw_ram_put_end(&w->out);
+    return r;
+}
+
 static int hand_over(struct gw_live *live, struct gw_writer *w, struct gw_commands *c, struct gw_error *err)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
@@ -333,6 +344,7 @@ static const struct gw_live_ops ops = {
     .step = step,
     .wait = wait_for,
     .complete = complete,
+    .meet = meet,
     .hand_over = hand_over,
     .resume = resume,
     .cleanup = cleanup,
@@ -343,6 +355,7 @@ static const struct gw_live_ops ops = {
     .regain = gw_ram_regain,
     .discard = gw_ram_forget,
     .follow = gw_ram_follow,
+    .cut = gw_ram_cut,
     .hold = gw_ram_hold,
     .again = gw_ram_again,
     .release = gw_ram_release,
@@ -373,6 +386,7 @@ int gw_ram_live_new(const struct gw_ram_config *config, struct gw_live **ret_liv
     }
     m->live.ops = &ops;
     m->live.section_id = config->section_id;
+    m->live.apart = config->apart;
     m->config = *config;
     m->source = config->take_source;
     m->lanes = config->take_lanes;

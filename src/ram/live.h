@@ -22,6 +22,7 @@ struct ram_live {
     struct gw_store *store;
     struct gw_layout_in *in;
     struct gw_lanes_in *lanes_in; /* NULL: pages come on the main stream only */
+    bool cut; /* so they do from now on: a connection is lost */
     struct gw_layout_in *urgent_in; /* of the channel of urgent pages; NULL: there is none */
     bool loading, listed;
     uint64_t host_pages; /* sizes of the source's, all in one word; 0: it was not advised */
@@ -38,6 +39,12 @@ static inline bool gw_ram_stays(const struct ram_live *m, const struct gw_ram_bl
     return m->config.ignore_shared && gw_ram_shared_file(b);
 }
 
+/* Pages come on channels of their own. */
+static inline bool gw_ram_laned(const struct ram_live *m)
+{
+    return m->lanes_in && !m->cut;
+}
+
 /* Puts RAM_DISCARD for all that is due. */
 void gw_ram_discard(const struct gw_ram *ram, struct gw_source *source, struct gw_commands *c);
 
@@ -52,6 +59,7 @@ int gw_ram_advised(struct gw_live *live, uint64_t host_pages, uint64_t page_byte
 int gw_ram_forget(struct gw_live *live, const char *name, uint64_t start, uint64_t bytes, struct gw_error *err);
 int gw_ram_regain(struct gw_live *live, struct gw_error *err);
 int gw_ram_follow(struct gw_live *live, struct gw_error *err);
+void gw_ram_cut(struct gw_live *live);
 void gw_ram_hold(struct gw_live *live);
 void gw_ram_again(struct gw_live *live);
 int gw_ram_release(struct gw_live *live, struct gw_error *err);

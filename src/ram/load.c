@@ -13,7 +13,7 @@ int gw_ram_load_setup(struct gw_live *live, struct gw_error *err)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
 
-    m->listed = m->follows = false;
+    m->listed = m->follows = m->cut = false;
     m->loading = true;
     m->in->touched = &live->touched;
     if (m->urgent_in)
@@ -239,7 +239,7 @@ static int load_pages(struct ram_live *m, struct gw_reader *r, struct gw_error *
     if (!m->listed)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM pages at byte %" PRIu64 " before the block list", at);
     while ((e = m->in->get(m->in, r, m->store, err)) > 0) {
-        if (m->follows)
+        if (m->follows && !gw_ram_laned(m))
             continue; /* QEMU says it there from 9.0 on */
         if (!m->rounds)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER,
@@ -259,7 +259,7 @@ int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reade
     if (e >= 0 && kind == GW_SECTION_START) /* a transport may have something to say here */
         e = m->in->hook ? load_pages(m, r, err) : load_list_end(m, r, err);
     /* A mark on each lane belongs to the one on the main stream. */
-    if (e >= 0 && m->lanes_in && (!m->rounds || kind == GW_SECTION_START))
+    if (e >= 0 && gw_ram_laned(m) && (!m->rounds || kind == GW_SECTION_START))
         e = gw_lanes_in_barrier(m->lanes_in, err);
     if (e >= 0 && kind != GW_SECTION_START && m->store->flush)
         e = m->store->flush(m->store, err);

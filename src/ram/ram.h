@@ -20,6 +20,7 @@ struct gw_ram_config {
     uint32_t section_id;           /* source */
     bool postcopy;                 /* its pages may follow */
     bool any_host_pages;           /* destination: host pages may have any size at the source */
+    bool apart;                    /* source: lanes have channels of their own */
     bool ignore_shared;            /* x-ignore-shared: shared blocks with a name stay where they are */
     struct gw_source *take_source; /* source: where pages come from */
     struct gw_lanes *take_lanes;   /* source: what they go through */

@@ -77,7 +77,9 @@ enum gw_wire_rp {
 #define GW_EXTENSION_COMMIT   (1ull << 0) /* LOADED and COMMIT: the guest changes hands in two steps */
 #define GW_EXTENSION_REASON   (1ull << 1) /* REASON before a SHUT that reports a failure */
 #define GW_EXTENSION_AS_IS    (1ull << 2) /* multifd packets of a compressed channel may be as they are, and zstd frames end */
-#define GW_EXTENSIONS         (GW_EXTENSION_COMMIT | GW_EXTENSION_REASON | GW_EXTENSION_AS_IS) /* known here; the PING behind the cookie says so, too */
+#define GW_EXTENSION_LANES    (1ull << 3) /* in postcopy pages come on multifd channels, too */
+/* known here; the PING behind the cookie says so, too */
+#define GW_EXTENSIONS         (GW_EXTENSION_COMMIT | GW_EXTENSION_REASON | GW_EXTENSION_AS_IS | GW_EXTENSION_LANES)
 
 #define GW_RAM_SECTION_VERSION 4u
 /* Of a target page: the flags of RAM records stand below its size. */

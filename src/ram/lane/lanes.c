@@ -30,6 +30,9 @@ struct gw_lanes {
     struct gw_lanes_config config;
     struct way way[GW_LANES_MAX];
     struct gw_lane *front; /* NULL: there is none */
+    struct gw_flight main; /* of urgent batches; its lane is NULL: they go as all others */
+    struct way *last;      /* that a batch went by */
+    bool following;        /* the barrier POSTCOPY was reached */
     unsigned count, next; /* next: the way that is tried first */
     bool begun;
     bool complete; /* the last barrier was reached: every byte has been written */
@@ -64,6 +67,7 @@ struct gw_lanes *gw_lanes_free(struct gw_lanes *l)
     for (unsigned i = 0; i < l->count; i++)
         gw_lane_free(l->way[i].flight.lane);
     gw_lane_free(l->front);
+    gw_lane_free(l->main.lane);
     gw_pool_destroy(&l->pool);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->work);
@@ -88,6 +92,12 @@ void gw_lanes_set_front(struct gw_lanes *l, struct gw_lane *take_lane)
 {
     gw_lane_free(l->front);
     l->front = take_lane;
+}
+
+void gw_lanes_set_urgent(struct gw_lanes *l, struct gw_lane *take_lane)
+{
+    gw_lane_free(l->main.lane);
+    l->main = (struct gw_flight){.lane = take_lane, .pool = &l->pool};
 }
 
 int gw_lanes_batch(struct gw_lanes *l, struct gw_source *source, struct gw_writer *w, struct gw_batch **ret,
@@ -162,6 +172,8 @@ static void reach(struct way *y, enum gw_barrier kind, bool failed)
     /* At the end of a step nothing comes again yet. */
     if (r >= 0 && !failed)
         r = kind == GW_BARRIER_STEP ? gw_writer_flush(&y->writer, &error) : gw_writer_settle(&y->writer, &error);
+    if (kind == GW_BARRIER_POSTCOPY) /* a page that is asked for may be on its way here */
+        gw_channel_prompt(y->writer.channel);
     atomic_store_explicit(&y->bytes, gw_writer_offset(&y->writer), memory_order_relaxed);
     if (y->writer.zerocopy)
         atomic_store_explicit(&y->missed, gw_zerocopy_missed(y->writer.zerocopy), memory_order_relaxed);
@@ -260,15 +272,24 @@ static struct way *free_way(struct gw_lanes *l)
     return NULL;
 }
 
+/* The one for this batch, if it has nothing waiting. Under lock. */
+static struct way *way_for(struct gw_lanes *l, const struct gw_batch *b)
+{
+    if (!b->goes_on || !l->last)
+        return free_way(l);
+    return l->last->waiting ? NULL : l->last;
+}
+
 static int hand_over(struct gw_lanes *l, struct gw_batch *b, struct gw_error *err)
 {
     struct way *y;
     int r;
 
     pthread_mutex_lock(&l->lock);
-    while (!(r = first_error(l, err)) && !(y = free_way(l)))
+    while (!(r = first_error(l, err)) && !(y = way_for(l, b)))
         pthread_cond_wait(&l->changed, &l->lock);
     if (r >= 0) {
+        l->last = y;
         y->waiting = b;
         pthread_cond_broadcast(&l->work);
     }
@@ -280,11 +301,12 @@ static int hand_over(struct gw_lanes *l, struct gw_batch *b, struct gw_error *er
 
 static int reach_all(struct gw_lanes *l, enum gw_barrier kind, struct gw_error *err)
 {
+    bool passes = l->following && kind == GW_BARRIER_STEP; /* nothing comes again that could be overtaken */
     int r;
 
     pthread_mutex_lock(&l->lock);
     /* A lane takes what waits first. */
-    for (unsigned i = 0; i < l->count; i++)
+    for (unsigned i = 0; i < l->count && !passes; i++)
         l->way[i].barrier = kind;
     pthread_cond_broadcast(&l->work);
     for (unsigned i = 0; i < l->count; i++)
@@ -309,7 +331,10 @@ int gw_lanes_begin(struct gw_lanes *l, struct gw_error *err)
     int r = l->front ? gw_lane_begin(l->front, err) : 0;
 
     l->begun = true;
-    l->quit = l->complete = false;
+    l->quit = l->complete = l->following = false;
+    l->last = NULL;
+    if (r >= 0 && l->main.lane)
+        r = gw_lane_begin(l->main.lane, err);
     for (unsigned i = 0; i < l->count; i++)
         batches += gw_lane_holds(l->way[i].flight.lane) ? BATCHES_HELD : 0;
     if (r >= 0)
@@ -329,15 +354,15 @@ int gw_lanes_list(struct gw_lanes *l, struct gw_ram_block *b, struct gw_writer *
 
 int gw_lanes_submit(struct gw_lanes *l, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
 {
-    struct gw_flight *f = &l->way[0].flight;
-    bool urgent = b->urgent;
+    bool urgent = b->urgent, here = urgent && l->main.lane; /* of lanes with channels */
+    struct gw_flight *f = here ? &l->main : &l->way[0].flight;
     int r = b->count && l->front ? gw_lane_put(l->front, b, w, err) : 0;
 
     if (!b->count || r < 0) {
         gw_pool_give_back(&l->pool, b);
         return r;
     }
-    if (l->config.open)
+    if (l->config.open && !here)
         return hand_over(l, b, err);
     r = gw_flight_put(f, b, w, err);
     if (r >= 0 && urgent)
@@ -350,8 +375,11 @@ int gw_lanes_barrier(struct gw_lanes *l, enum gw_barrier kind, struct gw_writer 
     struct gw_flight *f = &l->way[0].flight;
     int r = l->config.open ? reach_all(l, kind, err) : gw_flight_barrier(f, kind, w, err);
 
+    if (r >= 0 && l->main.lane)
+        r = gw_flight_barrier(&l->main, kind, w, err);
     if (r >= 0 && l->front)
         r = gw_lane_barrier(l->front, kind, w, err);
+    l->following |= kind == GW_BARRIER_POSTCOPY;
     if (r >= 0 && kind == GW_BARRIER_END && f->flying && !l->config.open)
         r = gw_flight_flush(f, w, err);
     l->complete = r >= 0 && kind == GW_BARRIER_END;
@@ -382,6 +410,8 @@ void gw_lanes_end(struct gw_lanes *l)
     }
     if (l->front)
         gw_lane_end(l->front);
+    if (l->main.lane)
+        gw_flight_end(&l->main);
     gw_pool_drain(&l->pool);
     l->begun = false;
 }
@@ -401,6 +431,8 @@ void gw_lanes_progress(const struct gw_lanes *l, struct gw_progress *sum)
         gw_lane_progress(l->way[i].flight.lane, sum);
     if (l->front)
         gw_lane_progress(l->front, sum);
+    if (l->main.lane)
+        gw_lane_progress(l->main.lane, sum);
     sum->channel_bytes += gw_lanes_bytes(l);
     for (unsigned i = 0; i < l->count; i++)
         sum->missed_zero_copy += atomic_load_explicit(&l->way[i].missed, memory_order_relaxed);

@@ -12,7 +12,8 @@
  * Life of a batch:  gw_lanes_batch --> source->next --> gw_lanes_submit --> source->sent --> the pool
  *
  * Order: batches of different lanes may arrive in any order. What was submitted before a barrier has been written, and
- * the layouts have told the receiver of the barrier, when gw_lanes_barrier returns.
+ * the layouts have told the receiver of the barrier, when gw_lanes_barrier returns. Behind the barrier POSTCOPY nothing comes again,
+ * and lanes with channels do not stop at a step's end. A batch that goes on where the one before it ended goes by the same lane.
  *
  * Invariants
  *   1. Every batch that was submitted goes back to its source exactly once, also when its lane fails or never starts.
@@ -39,6 +40,8 @@ struct gw_lanes_config {
     bool zerocopy;              /* sending, with `open`: bodies are not copied (channel/zerocopy.h) */
     /* Receiving: a lane found what it reads to be wrong, or could not place it. On the lane's thread. May be NULL */
     void (*failed)(void *opaque, const struct gw_error *why);
+    /* Receiving, behind gw_lanes_in_follow, in place of it: a lane has ended, for whatever reason. May be NULL */
+    void (*lost)(void *opaque, const struct gw_error *why);
 };
 
 struct gw_lanes;
@@ -53,6 +56,10 @@ int gw_lanes_add(struct gw_lanes *l, struct gw_lane *take_lane, struct gw_error 
  * goes to the main stream. What it claims is nobody else's to put. When all lanes have reached a barrier, so does it. The
  * lane is theirs, also on failure; NULL is passed on. */
 void gw_lanes_set_front(struct gw_lanes *l, struct gw_lane *take_lane);
+
+/* A lane for urgent batches, in place of those that have channels: on the caller's thread, and what it puts goes to the main stream
+ * and is flushed. The lane is theirs, also on failure; NULL is passed on. */
+void gw_lanes_set_urgent(struct gw_lanes *l, struct gw_lane *take_lane);
 
 /* Bodies of the batches of so many lanes: the memory that may be locked at a time where they are not copied. */
 uint64_t gw_lanes_body_bytes(unsigned count, uint32_t page_bytes);

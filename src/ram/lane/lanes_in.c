@@ -6,6 +6,8 @@
 struct way {
     struct gw_lanes_in *lanes;
     struct gw_layout_in *layout;
+    struct gw_store *store; /* where its pages go */
+    struct gw_store *own;   /* the same where it is this lane's alone, else NULL */
     struct gw_channel *channel;
     struct gw_reader reader;
     pthread_t thread;
@@ -24,6 +26,7 @@ struct gw_lanes_in {
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t changed;
     uint64_t passed; /* barriers: a lane reads on while it has not reached one more */
+    bool following; /* the machine may run */
     bool quit;
 };
 
@@ -72,6 +75,22 @@ int gw_lanes_in_add_block(struct gw_lanes_in *l, struct gw_ram_block *b, struct 
     return r;
 }
 
+/* Once the machine may run, it waits for pages that are lost with a channel: then that counts like what is wrong. */
+static void tell(struct gw_lanes_in *l, const struct gw_error *why)
+{
+    bool following, quit;
+
+    pthread_mutex_lock(&l->lock);
+    following = l->following;
+    quit = l->quit;
+    pthread_mutex_unlock(&l->lock);
+    if (following && !quit && l->config.lost)
+        l->config.lost(l->config.opaque, why);
+    /* What the channel itself says the source knows, and may be the end of the migration. */
+    if (!following && why->blame != GW_BLAME_CHANNEL && l->config.failed)
+        l->config.failed(l->config.opaque, why);
+}
+
 /* Reads up to one mark after the other, and waits at each until all lanes have reached theirs. */
 static void *way_main(void *arg)
 {
@@ -88,12 +107,10 @@ static void *way_main(void *arg)
             continue;
         }
         pthread_mutex_unlock(&l->lock);
-        r = y->layout->get(y->layout, &y->reader, l->store, &error);
+        r = y->layout->get(y->layout, &y->reader, y->store, &error);
         if (r < 0) {
             gw_context(&error, "page channel %u", (unsigned)(y - l->way));
-            /* What the channel itself says the source knows, and may be the end of the migration. */
-            if (error.blame != GW_BLAME_CHANNEL && l->config.failed)
-                l->config.failed(l->config.opaque, &error);
+            tell(l, &error);
             /* The source's lane fails too then. Else it would wait here for ever, its session for it, and ours for the
              * main stream. */
             gw_channel_shutdown(y->channel);
@@ -115,6 +132,7 @@ static int start(struct gw_lanes_in *l, unsigned i, struct gw_error *err)
     int r = l->config.open(l->config.opaque, i, &y->channel, err);
 
     y->reached = 0;
+    y->store = l->store;
     y->error = (struct gw_error)GW_ERROR_INIT;
     if (r >= 0)
         r = gw_reader_init(&y->reader, y->channel, err);
@@ -133,7 +151,7 @@ int gw_lanes_in_begin(struct gw_lanes_in *l, struct gw_store *store, atomic_bool
 
     l->store = store;
     l->passed = 0;
-    l->quit = false;
+    l->quit = l->following = false;
     for (unsigned i = 0; r >= 0 && i < l->count; i++) {
         l->way[i].layout->touched = touched;
         r = start(l, i, err);
@@ -141,23 +159,70 @@ int gw_lanes_in_begin(struct gw_lanes_in *l, struct gw_store *store, atomic_bool
     return r;
 }
 
+/* Waits until all lanes stand at their next mark, or one has failed. Under lock. */
+static int await_all(struct gw_lanes_in *l, struct gw_error *err)
+{
+    for (;;) {
+        unsigned there = 0;
+
+        for (unsigned i = 0; i < l->count; i++) {
+            const struct way *y = &l->way[i];
+
+            if (y->error.code) {
+                if (err)
+                    *err = y->error;
+                return y->error.code;
+            }
+            there += y->reached > l->passed;
+        }
+        if (there == l->count)
+            return 0;
+        pthread_cond_wait(&l->changed, &l->lock);
+    }
+}
+
+/* Under lock, while all stand. */
+static void let_go_on(struct gw_lanes_in *l)
+{
+    l->passed++;
+    pthread_cond_broadcast(&l->changed);
+}
+
 int gw_lanes_in_barrier(struct gw_lanes_in *l, struct gw_error *err)
 {
-    int r = 0;
+    int r;
 
     pthread_mutex_lock(&l->lock);
-    for (unsigned i = 0; r >= 0 && i < l->count; i++) {
-        struct way *y = &l->way[i];
+    r = await_all(l, err);
+    if (r >= 0)
+        let_go_on(l);
+    pthread_mutex_unlock(&l->lock);
+    return r;
+}
 
-        while (y->reached == l->passed && !y->error.code)
-            pthread_cond_wait(&l->changed, &l->lock);
-        r = y->error.code;
-        if (r < 0 && err)
-            *err = y->error;
-    }
+/* What comes from here on goes to a machine that runs. Under lock, while it stands. */
+static int turn(struct gw_lanes_in *l, struct way *y, struct gw_error *err)
+{
+    int r = l->store->lane ? l->store->lane(l->store, &y->own, err) : 0;
+
+    if (r < 0)
+        return r;
+    y->store = y->own ? y->own : l->store;
+    gw_channel_prompt(y->channel);
+    return 0;
+}
+
+int gw_lanes_in_follow(struct gw_lanes_in *l, struct gw_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&l->lock);
+    r = await_all(l, err);
+    for (unsigned i = 0; r >= 0 && i < l->count; i++)
+        r = turn(l, &l->way[i], err);
     if (r >= 0) {
-        l->passed++;
-        pthread_cond_broadcast(&l->changed);
+        l->following = true;
+        let_go_on(l);
     }
     pthread_mutex_unlock(&l->lock);
     return r;
@@ -179,6 +244,9 @@ void gw_lanes_in_end(struct gw_lanes_in *l)
             pthread_join(y->thread, NULL);
         y->threaded = false;
         gw_reader_close(&y->reader);
+        if (y->own)
+            y->own->free(y->own);
+        y->own = NULL;
         y->channel = NULL;
         y->layout->reset(y->layout);
     }

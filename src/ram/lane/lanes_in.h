@@ -10,7 +10,11 @@
  * The session's thread, when the main stream tells of the same barrier, waits for all lanes and lets them go on: what
  * was put before the barrier is in the store then, and nothing that was put after it.
  *
- * Threads: all functions by the session's thread. The store is called by every lane.
+ * Postcopy: at one of these marks the lanes turn from writing pages into the memory to placing them beside a machine that runs
+ * (gw_store.lane). Nothing else changes for them.
+ *
+ * Threads: all functions by one thread at a time: the session's, or the one that reads the main stream in its place. The store is
+ * called by every lane.
  */
 #ifndef GW_LANES_IN_H
 #define GW_LANES_IN_H
@@ -31,6 +35,9 @@ int gw_lanes_in_add_block(struct gw_lanes_in *l, struct gw_ram_block *b, struct 
 /* Opens the channels and reads. touched: as in struct gw_layout_in. After a failure end must come. */
 int gw_lanes_in_begin(struct gw_lanes_in *l, struct gw_store *store, atomic_bool *touched, struct gw_error *err);
 int gw_lanes_in_barrier(struct gw_lanes_in *l, struct gw_error *err);
+/* The same, once, behind `listen` of the store: what comes behind this mark is for a machine that runs. A lane that ends from now on
+ * is told as lost (gw_lanes_config.lost). */
+int gw_lanes_in_follow(struct gw_lanes_in *l, struct gw_error *err);
 /* Shuts the channels down and joins the threads; the layouts are as they were made. */
 void gw_lanes_in_end(struct gw_lanes_in *l);
 

@@ -61,7 +61,7 @@ struct gw_batch *gw_pool_take(struct gw_pool *p, struct gw_source *source)
     b->count = 0;
     b->from = source;
     b->held = NULL;
-    b->urgent = false;
+    b->urgent = b->goes_on = false;
     return b;
 }
 

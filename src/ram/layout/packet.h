@@ -37,9 +37,10 @@ int gw_layout_packet_in_new(const struct gw_ram *ram, struct gw_packing *take_pa
 int gw_layout_front_new(const struct gw_ram *ram, enum gw_sync_rule rule, bool zeros, struct gw_layout **ret,
                         struct gw_error *err);
 
+/* The main stream shows POSTCOPY by LISTEN. */
 static inline bool gw_sync_at(enum gw_sync_rule rule, enum gw_barrier kind)
 {
-    if (kind == GW_BARRIER_LISTED || kind == GW_BARRIER_END)
+    if (kind == GW_BARRIER_LISTED || kind == GW_BARRIER_POSTCOPY || kind == GW_BARRIER_END)
         return true;
     return rule == GW_SYNC_SECTIONS ? kind == GW_BARRIER_STEP : kind == GW_BARRIER_ROUND || kind == GW_BARRIER_SWITCH;
 }

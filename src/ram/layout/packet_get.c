@@ -60,6 +60,18 @@ static int read_pages(struct get *g, struct gw_reader *r, struct gw_store *store
     return e;
 }
 
+/* All of the packet, in the order of the block: where its store puts large host pages together, those come one after the other. */
+static int place_all(struct get *g, struct gw_store *store, struct gw_error *err)
+{
+    uint32_t n = g->head.pages, all = n + g->head.zeros, page = 0, zero = n;
+    int e = 0;
+
+    while (e >= 0 && (page < n || zero < all))
+        e = zero == all || (page < n && g->offset[page] < g->offset[zero]) ? store->place(store, g->last, g->offset[page++], err)
+                                                                           : store->zero(store, g->last, g->offset[zero++], err);
+    return e;
+}
+
 static int packet(struct get *g, struct gw_reader *r, struct gw_store *store, struct gw_error *err)
 {
     uint64_t at = gw_reader_offset(r);
@@ -78,9 +90,7 @@ static int packet(struct get *g, struct gw_reader *r, struct gw_store *store, st
         gw_context(err, "multifd packet at byte %" PRIu64, at);
         return e;
     }
-    for (uint32_t i = 0; e >= 0 && i < g->head.pages + g->head.zeros; i++)
-        e = i < g->head.pages ? store->place(store, g->last, g->offset[i], err)
-                              : store->zero(store, g->last, g->offset[i], err);
+    e = place_all(g, store, err);
     count(g, GW_FORM_PLAIN, g->head.pages);
     count(g, GW_FORM_ZERO, g->head.zeros);
     return e;

@@ -163,7 +163,7 @@ static void barrier_front(struct gw_layout *layout, enum gw_barrier kind, struct
 {
     struct front *l = GW_CONTAINER(layout, struct front, layout);
 
-    if (l->rule != GW_SYNC_ROUNDS || !gw_sync_at(l->rule, kind))
+    if (l->rule != GW_SYNC_ROUNDS || kind == GW_BARRIER_POSTCOPY || !gw_sync_at(l->rule, kind))
         return;
     gw_ram_put_flush(&w->out);
     gw_writer_flush(w, NULL); /* an error stays in the writer */

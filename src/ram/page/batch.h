@@ -43,6 +43,7 @@ struct gw_batch {
 
     struct gw_source *from; /* set by the pool: the source that gets the batch back. NULL: none */
     bool urgent;            /* set by the source: somebody waits for these pages, so they are not kept, and flushed at once */
+    bool goes_on;           /* set by the source: it begins inside a host page, and goes the way of the batch before it */
     void *held;             /* the source's: what the bodies lie in */
 
     /* the pool's */

@@ -289,10 +289,18 @@ static void take_hint(struct gw_requests *q)
     pthread_mutex_unlock(&q->lock);
 }
 
+/* Of a host page, some went before. */
+static bool is_inside(const struct gw_requests *q, const struct request *r)
+{
+    return r->first < r->end && r->first % host_pages(q, r->block);
+}
+
 static int next_open(struct gw_requests *q, struct gw_batch *batch, unsigned max, struct gw_error *err)
 {
+    bool inside = is_inside(q, &q->rest);
     int r = give(q, &q->rest, batch, err);
 
+    batch->goes_on = inside && r >= 0 && batch->count;
     if (q->rest.first == q->rest.end)
         atomic_store(&q->rest_wanted, false);
     if (r < 0 || batch->count)

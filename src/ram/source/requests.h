@@ -10,7 +10,8 @@
  *   4. the pages of the other source, in its order; and then those that became due again behind its back.
  *
  * Where requests are served apart (preempt), a thread of its own takes them with gw_requests_serve, and the source gives the rest.
- * A host page goes one way only: of one that is larger than a target page, whoever takes its first page takes them all. Is it
+ * A host page goes one way only: of one that is larger than a target page, whoever takes its first page takes them all, and a batch of
+ * the source that begins inside of one `goes_on`. Is it
  * asked for when the source has begun it, the source goes on with it at once.
  *
  * Memory: GW_REQUESTS_MAX requests; who asks for more waits until one was served.

@@ -41,8 +41,7 @@ static void test_conflicts(void **state)
          "capability zero-copy-send cannot be on together with compress: pages are sent as they are in memory"},
         {B(POSTCOPY_RAM) | B(IGNORE_SHARED), "capability postcopy-ram cannot be on together with x-ignore-shared: memory that "
             "is not sent cannot be asked for"},
-        {B(POSTCOPY_RAM) | B(MULTIFD), "capability postcopy-ram cannot be on together with multifd: pages that the guest waits "
-            "for come on the main channel"},
+        {B(POSTCOPY_RAM) | B(POSTCOPY_PREEMPT) | B(MULTIFD) | B(RELEASE_RAM), NULL},
         {B(MULTIFD) | B(COMPRESS), "capability multifd cannot be on together with compress: its channels compress by "
             "multifd-compression"},
         {B(POSTCOPY_RAM) | B(POSTCOPY_PREEMPT) | B(COMPRESS), "capability postcopy-preempt cannot be on together with compress: "

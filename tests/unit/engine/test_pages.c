@@ -199,12 +199,132 @@ static void test_dialled(void **state)
     }
 }
 
+/* ---- postcopy ------------------------------------------------------------------------------------------------------ */
+
+static void turn_on(const char *name)
+{
+    assert_int_equal(gw_options_set_capability(gw_vm_options(rig.vm), name, true, NULL), 0);
+}
+
+static struct gw_send *source(void)
+{
+    struct gw_send *s = calloc(1, sizeof *s);
+
+    assert_int_equal(gw_session_init(&s->session, rig.vm, NULL, NULL, NULL), 0);
+    s->profile = gw_wire_profile("10.0");
+    return s;
+}
+
+static void end_source(struct gw_send *s)
+{
+    gw_session_close_pages(&s->session);
+    gw_session_close(&s->session);
+    free(s);
+}
+
+/* Where both capabilities are on, and pages go on channels at all, the peer has to be a godwit. */
+static void test_who_may(void **state)
+{
+    struct gw_send *s = source();
+    const struct gw_wire_profile *old = gw_wire_profile("7.2"), *profile = old;
+    struct gw_error err = GW_ERROR_INIT;
+
+    assert_int_equal(gw_pages_check_follow(s, &profile, &err), 0);
+    turn_on("multifd");
+    assert_int_equal(gw_pages_check_follow(s, &profile, &err), 0);
+    turn_on("postcopy-ram");
+    assert_int_equal(gw_pages_check_follow(s, &profile, &err), -ENOTSUP);
+    assert_non_null(strstr(err.text, "only a godwit takes pages of postcopy on multifd channels, and the peer is 10.0"));
+    s->resume = true; /* on the main stream */
+    assert_int_equal(gw_pages_check_follow(s, &profile, &err), 0);
+    assert_ptr_equal(profile, old);
+    s->resume = false;
+    s->profile = gw_wire_profile("godwit");
+    assert_int_equal(gw_pages_check_follow(s, &profile, &err), 0);
+    assert_ptr_equal(profile, s->profile);
+    end_source(s);
+}
+
+static void test_agreed(void **state)
+{
+    struct gw_send *s = source();
+    struct gw_error err = GW_ERROR_INIT;
+
+    s->rp.asks = true;
+    assert_int_equal(gw_pages_agree(s, &err), 0);
+    s->plan.ways.lanes_follow = true;
+    s->timeout_ns = GW_NS_PER_S;
+    assert_int_equal(gw_pages_agree(s, &err), -ETIMEDOUT); /* QEMU waits for the channels first */
+    assert_non_null(strstr(err.text, "answers nothing before its multifd channels come"));
+    s->rp.pongs = 2; /* all is known */
+    assert_int_equal(gw_pages_agree(s, &err), -ENOTSUP);
+    assert_non_null(strstr(err.text, "the destination does not take pages of postcopy on multifd channels"));
+    s->rp.extensions = GW_EXTENSIONS;
+    assert_int_equal(gw_pages_agree(s, &err), 0);
+    end_source(s);
+}
+
+static void test_alive(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_send *s = source();
+    struct gw_channel *far[2], *got = NULL;
+
+    rig.vm->dial_pages.dial = dial;
+    for (unsigned i = 0; i < 2; i++) {
+        dialled = channel(&far[i]);
+        assert_int_equal(gw_pages_dial(s, i, &got, &err), 0);
+    }
+    assert_int_equal(gw_pages_alive(s, &err), 0);
+    gw_channel_free(far[1]);
+    rig_fails(gw_pages_alive(s, &err), -EPIPE, &err, "page channel 1: memory:a: the destination has closed it");
+    gw_channel_free(far[0]);
+    end_source(s);
+}
+
+/* ---- a section that lacks bytes */
+
+static uint64_t left;
+
+static uint64_t lacking(struct gw_live *l)
+{
+    return left;
+}
+
+/* The main channel is shut down, so that who reads it sees it; unless all is here. */
+static void test_lost(void **state)
+{
+    static const struct gw_live_ops ops = {.lacking = lacking};
+    struct gw_live live = {.ops = &ops};
+    struct gw_error why = GW_ERROR_INIT, err = GW_ERROR_INIT;
+    struct gw_channel *far, *near = channel(&far);
+
+    r->plan.live[r->plan.lives++] = &live;
+    gw_session_set_channel(&r->session, near);
+    gw_fail(&why, -ENODATA, GW_BLAME_CHANNEL, "it has ended");
+    left = 0;
+    gw_pages_lost(r, &why);
+    assert_int_equal(gw_pages_check_lost(r, &err), 0);
+    assert_false(gw_channel_peer_gone(far));
+    left = 1;
+    gw_pages_lost(r, &why);
+    rig_fails(gw_pages_check_lost(r, &err), -ENODATA, &err, "it has ended");
+    assert_true(gw_channel_peer_gone(far));
+    gw_pages_forget(r);
+    assert_int_equal(gw_pages_check_lost(r, &err), 0);
+    r->plan.lives = 0;
+    gw_session_set_channel(&r->session, NULL);
+    gw_channel_free(near);
+    gw_channel_free(far);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {T(test_count),     T(test_arrived), T(test_two_machines), T(test_late),
-                                       T(test_cancelled), T(test_refused), T(test_forgotten),    T(test_dialled)};
+                                       T(test_cancelled), T(test_refused), T(test_forgotten),    T(test_dialled),
+                                       T(test_who_may),  T(test_agreed),  T(test_alive),         T(test_lost)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

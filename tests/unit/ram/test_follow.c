@@ -331,6 +331,55 @@ static void test_waits(void **state)
     assert_string_equal(said, "listen hold broke again finish ");
 }
 
+/* Lanes turn behind the store, and are of no account when a connection is lost. */
+static int one_channel(void *opaque, unsigned i, struct gw_channel **ret, struct gw_error *e)
+{
+    *ret = opaque;
+    return 0;
+}
+
+static int reads(struct gw_layout_in *l, struct gw_reader *r, struct gw_store *s, struct gw_error *e)
+{
+    uint8_t byte;
+
+    return gw_get_u8(r, &byte, e); /* a mark */
+}
+
+static void resets(struct gw_layout_in *l)
+{
+    strcat(said, "reset ");
+}
+
+static struct gw_layout_in *frees(struct gw_layout_in *l)
+{
+    return NULL;
+}
+
+static void test_lanes(void **state)
+{
+    struct gw_layout_in layout = {.get = reads, .reset = resets, .free = frees};
+    struct gw_channel *near, *far;
+    struct gw_lanes_config config = {.open = one_channel};
+
+    assert_int_equal(gw_channel_memory_pair(64, &near, &far, NULL), 0);
+    config.opaque = near;
+    assert_int_equal(gw_lanes_in_new(&config, &m->lanes_in, NULL), 0);
+    assert_int_equal(gw_lanes_in_add(m->lanes_in, &layout, NULL), 0);
+    assert_int_equal(gw_lanes_in_begin(m->lanes_in, m->store, NULL, NULL), 0);
+    m->store->listen = listens;
+    assert_true(gw_ram_laned(m));
+    assert_int_equal(gw_channel_write_full(far, "m", 1, NULL), 0);
+    assert_int_equal(live->ops->follow(live, &err), 0);
+    assert_string_equal(said, "listen ");
+    live->ops->cut(live);
+    live->ops->cut(live);
+    assert_string_equal(said, "listen reset ");
+    assert_false(gw_ram_laned(m));
+    m->lanes_in = gw_lanes_in_free(m->lanes_in);
+    gw_channel_free(near);
+    gw_channel_free(far);
+}
+
 /* A store at which nobody waits has none of it. */
 static void test_nobody_waits(void **state)
 {
@@ -349,7 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_advised), T(test_advised_any_host_pages), T(test_cannot_forget), T(test_host_page), T(test_host_page_is_guessed),
         T(test_discard_no_block), T(test_discard_range), T(test_discard_host_page), T(test_received), T(test_received_of_nothing),
-        T(test_waits), T(test_nobody_waits),
+        T(test_waits), T(test_nobody_waits), T(test_lanes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,6 +168,15 @@ static void test_step(void **state)
     assert_int_equal(due.must_precopy_bytes, 0);
 }
 
+/* Where lanes meet, the body of a PART has nothing but its end. */
+static void test_meet(void **state)
+{
+    make(true, false);
+    assert_false(live->apart);
+    assert_int_equal(live->ops->meet(live, &w, &err), 0);
+    written(EOS);
+}
+
 /* A block that was given another size meanwhile ends it, at whatever comes next. */
 static void test_resized(void **state)
 {
@@ -220,7 +229,7 @@ static void test_resume(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {T(test_list),    T(test_ignore_shared), T(test_host_pages), T(test_step),
-                                       T(test_resized), T(test_cleanup),       T(test_resume)};
+                                       T(test_resized), T(test_cleanup),       T(test_resume), T(test_meet)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

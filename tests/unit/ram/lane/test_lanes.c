@@ -358,12 +358,86 @@ static void test_ended(void **state)
     assert_null(gw_lanes_free(NULL));
 }
 
+/* ---- postcopy ------------------------------------------------------------------------------------------------------ */
+
+static struct gw_batch *one(struct rig *g, bool urgent, bool goes_on)
+{
+    struct gw_batch *b = NULL;
+
+    assert_int_equal(gw_lanes_batch(g->out, &g->source.source, &g->main, &b, NULL), 0);
+    assert_false(b->urgent || b->goes_on); /* nothing of what it was before */
+    next(&g->source.source, b, 8, NULL);
+    b->urgent = urgent;
+    b->goes_on = goes_on;
+    return b;
+}
+
+static bool has(const struct far *f, uint64_t number)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (f->got[i].page != MARK && f->got[i].number == number)
+            return true;
+    return false;
+}
+
+/* What somebody waits for goes on the main stream and is gone when this returns; what goes on in a host page goes by the lane of what
+ * was before it; and no lane stops at the end of a step. */
+static void test_following(void **state)
+{
+    struct rig *g = calloc(1, sizeof *g);
+    struct gw_error err = GW_ERROR_INIT;
+    uint64_t on_main = 0, first[30];
+
+    open_rig(g, 3, true);
+    gw_writer_close(&g->main);
+    assert_int_equal(gw_writer_init_memory(&g->main, NULL), 0);
+    gw_lanes_set_urgent(g->out, make_lane());
+    start_readers(g);
+    assert_int_equal(gw_lanes_begin(g->out, &err), 0);
+    assert_int_equal(gw_lanes_barrier(g->out, GW_BARRIER_POSTCOPY, &g->main, &err), 0);
+    assert_int_equal(gw_writer_offset(&g->main), sizeof(struct record)); /* its mark */
+    for (unsigned i = 0; i < 30; i++) {
+        struct gw_batch *b;
+
+        first[i] = g->source.number + 1;
+        assert_int_equal(gw_lanes_submit(g->out, one(g, false, i % 10), &g->main, &err), 0);
+        if (i % 3)
+            continue;
+        b = one(g, true, i % 2);
+        on_main += b->count;
+        assert_int_equal(gw_lanes_submit(g->out, b, &g->main, &err), 0);
+        assert_null(b->held); /* its source has it back */
+        assert_int_equal(gw_writer_passed(&g->main), gw_writer_offset(&g->main));
+        assert_int_equal(gw_lanes_barrier(g->out, GW_BARRIER_STEP, &g->main, &err), 0);
+    }
+    assert_int_equal(gw_writer_offset(&g->main), (on_main + 11) * sizeof(struct record));
+    assert_int_equal(gw_lanes_barrier(g->out, GW_BARRIER_END, &g->main, &err), 0);
+    assert_int_equal(progress(g->out).plain_pages, g->source.number);
+    gw_lanes_end(g->out);
+    for (unsigned i = 0; i < 3; i++)
+        gw_channel_close(g->far[i].here, NULL);
+    for (unsigned i = 0; i < 3; i++)
+        pthread_join(g->far[i].thread, NULL);
+    for (unsigned i = 0; i < 30; i++) /* each run of ten on one */
+        for (unsigned k = 0; k < 3; k++)
+            assert_int_equal(has(&g->far[k], first[i]), has(&g->far[k], first[i - i % 10]));
+    for (unsigned k = 0; k < 3; k++) {
+        unsigned marks = 0;
+
+        for (size_t i = 0; i < g->far[k].count; i++)
+            marks += g->far[k].got[i].page == MARK;
+        assert_int_equal(marks, 2); /* POSTCOPY and END */
+    }
+    end_rig(g, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_barriers),
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_ended),
+        cmocka_unit_test(test_following),
     };
 
     return cmocka_run_group_tests_name("lanes", tests, NULL, NULL);

@@ -20,7 +20,8 @@
 #define MARK  0xff
 #define BAD   0xfe
 
-static _Atomic unsigned layouts, resets, blocks, told;
+static _Atomic unsigned layouts, resets, blocks, told, losses;
+static _Atomic(struct gw_store *) sinks[LANES]; /* that each lane was given last */
 static struct gw_error why;
 
 /* A layout whose records are bytes: a page each, until a mark. */
@@ -36,6 +37,7 @@ static int get(struct gw_layout_in *layout, struct gw_reader *r, struct gw_store
     uint8_t byte;
     int e;
 
+    sinks[l->number] = store;
     while ((e = gw_get_u8(r, &byte, err)) >= 0 && byte != MARK) {
         if (byte == BAD)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a bad record");
@@ -104,6 +106,12 @@ static void failed(void *opaque, const struct gw_error *error)
     told++;
 }
 
+static void lost(void *opaque, const struct gw_error *error)
+{
+    failed(opaque, error);
+    losses++;
+}
+
 static void channels(void)
 {
     for (unsigned i = 0; i < LANES; i++) {
@@ -116,10 +124,10 @@ static void channels(void)
 
 static int up(void **state)
 {
-    struct gw_lanes_config config = {.open = open_one, .opaque = &rig, .failed = failed};
+    struct gw_lanes_config config = {.open = open_one, .opaque = &rig, .failed = failed, .lost = lost};
 
     memset(&rig, 0, sizeof rig);
-    resets = blocks = told = 0;
+    resets = blocks = told = losses = 0;
     channels();
     assert_int_equal(gw_lanes_in_new(&config, &rig.l, NULL), 0);
     for (unsigned i = 0; i < LANES; i++) {
@@ -265,6 +273,95 @@ static void test_channel_ends(void **state)
     assert_int_equal(gw_lanes_in_barrier(rig.l, NULL), -ENODATA);
 }
 
+/* ---- postcopy ------------------------------------------------------------------------------------------------------ */
+
+static unsigned stores;
+static unsigned stores_fail; /* the n-th; 0: none */
+
+static struct gw_store *store_free(struct gw_store *s)
+{
+    stores--;
+    free(s);
+    return NULL;
+}
+
+static int lane_of(struct gw_store *s, struct gw_store **ret, struct gw_error *err)
+{
+    if (stores + 1 == stores_fail)
+        return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL, "no room");
+    *ret = calloc(1, sizeof **ret);
+    (*ret)->free = store_free;
+    stores++;
+    return 0;
+}
+
+static void begin_and_mark(struct gw_store *store)
+{
+    struct gw_error err = GW_ERROR_INIT;
+
+    assert_int_equal(gw_lanes_in_begin(rig.l, store, NULL, &err), 0);
+    for (unsigned i = 0; i < LANES; i++)
+        say(i, "\5\xff", 2);
+}
+
+/* All that came before the mark was written; what comes behind it each lane places for itself. */
+static void test_follow(void **state)
+{
+    struct gw_store all = {.lane = lane_of}, rests = {.lane = NULL};
+    struct gw_error err = GW_ERROR_INIT;
+
+    begin_and_mark(&all);
+    assert_int_equal(gw_lanes_in_follow(rig.l, &err), 0);
+    assert_int_equal(stores, LANES);
+    for (unsigned i = 0; i < LANES; i++) {
+        assert_int_equal(sum(i), 5);
+        say(i, "\1\xff", 2);
+    }
+    assert_int_equal(gw_lanes_in_barrier(rig.l, &err), 0);
+    for (unsigned i = 0; i < LANES; i++)
+        for (unsigned k = 0; k <= i; k++)
+            assert_true(sinks[i] != &all && (i == k || sinks[i] != sinks[k]));
+    gw_lanes_in_end(rig.l);
+    assert_int_equal(stores, 0);
+    assert_int_equal(told, 0); /* it was ended, not lost */
+
+    channels();
+    begin_and_mark(&rests); /* nobody runs: they go where they went */
+    assert_int_equal(gw_lanes_in_follow(rig.l, &err), 0);
+    for (unsigned i = 0; i < LANES; i++)
+        say(i, "\1\xff", 2);
+    assert_int_equal(gw_lanes_in_barrier(rig.l, &err), 0);
+    for (unsigned i = 0; i < LANES; i++)
+        assert_ptr_equal(sinks[i], &rests);
+    gw_lanes_in_end(rig.l);
+
+    channels();
+    stores_fail = 3;
+    begin_and_mark(&all);
+    assert_int_equal(gw_lanes_in_follow(rig.l, &err), -ENOMEM);
+    stores_fail = 0;
+    gw_lanes_in_end(rig.l);
+    assert_int_equal(stores, 0);
+}
+
+/* Pages may be lost with a channel then, which is told, and ends whoever waits, also for those that have not come to their mark. */
+static void test_lost(void **state)
+{
+    struct gw_store all = {.lane = lane_of};
+    struct gw_error err = GW_ERROR_INIT;
+
+    begin_and_mark(&all);
+    assert_int_equal(gw_lanes_in_follow(rig.l, &err), 0);
+    rig.there[1] = gw_channel_free(rig.there[1]);
+    assert_int_equal(gw_lanes_in_barrier(rig.l, &err), -ENODATA);
+    assert_int_equal(losses, 1);
+    assert_int_equal(told, 1);
+    assert_non_null(strstr(why.text, "page channel 1: "));
+    gw_lanes_in_end(rig.l);
+    assert_int_equal(losses, 1);
+    assert_int_equal(stores, 0);
+}
+
 /* A channel that cannot be opened: those that are open end with the others. */
 static void test_open_fails(void **state)
 {
@@ -335,6 +432,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         lanes_test(test_barriers),  lanes_test(test_waits_at_mark), lanes_test(test_bad_record), lanes_test(test_channel_ends),
         lanes_test(test_open_fails), lanes_test(test_blocks),       lanes_test(test_too_many),   lanes_test(test_nomem),
+        lanes_test(test_follow),    lanes_test(test_lost),
     };
 
     return cmocka_run_group_tests_name("lanes_in", tests, NULL, NULL);

@@ -120,6 +120,57 @@ static void test_there_and_back(void **state)
     }
 }
 
+/* A store that notes down what comes to it. */
+static uint64_t came[8];
+static unsigned comes;
+
+static uint8_t *anywhere(struct gw_store *s, struct gw_ram_block *b, uint64_t page, enum gw_intent intent)
+{
+    static uint8_t room[8][PAGE];
+
+    return room[page];
+}
+
+static int note_page(struct gw_store *s, struct gw_ram_block *b, uint64_t page, struct gw_error *err)
+{
+    came[comes++] = page;
+    return 0;
+}
+
+static int note_zero(struct gw_store *s, struct gw_ram_block *b, uint64_t page, struct gw_error *err)
+{
+    came[comes++] = page | 0x100;
+    return 0;
+}
+
+/* Zero pages stand behind the others in a packet, and are placed among them: a large host page is put together from neighbours. */
+static void test_in_order(void **state)
+{
+    static const uint64_t expected[] = {0x100, 1, 2, 0x103, 4, 0x105, 0x106};
+    struct gw_store store = {.where = anywhere, .place = note_page, .zero = note_zero};
+    struct gw_packet p = {.flags = GW_PACKET_SYNC, .pages = 3, .zeros = 4, .bytes = 3 * PAGE, .name = "ram"};
+    uint64_t offset[GW_PACKET_PAGES_MAX] = {PAGE, 2 * PAGE, 4 * PAGE, 0, 3 * PAGE, 5 * PAGE, 6 * PAGE};
+    static uint8_t contents[3 * PAGE];
+    struct gw_reader r;
+    struct gw_out out;
+    struct side dst;
+    const uint8_t *data;
+    size_t bytes;
+
+    side_init(&dst, 0, GW_PACKET_PLAIN);
+    gw_out_memory(&out);
+    gw_packet_put(&out, PAGE, &p, offset);
+    gw_put_bytes(&out, contents, sizeof contents);
+    data = gw_out_data(&out, &bytes);
+    gw_reader_init_memory(&r, data, bytes, 0);
+    comes = 0;
+    assert_int_equal(dst.in->get(dst.in, &r, &store, NULL), 0);
+    assert_int_equal(comes, 7);
+    assert_memory_equal(came, expected, sizeof expected);
+    gw_out_free(&out);
+    side_close(&dst);
+}
+
 /* A packing that uses another level for each packet, and lets each third go as it is. */
 struct mixed {
     struct gw_packing packing, *inner;
@@ -333,6 +384,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_in_order),
         cmocka_unit_test(test_mixed),
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_captures),

@@ -152,14 +152,16 @@ static void test_blocks(void **state)
 static void test_rules(void **state)
 {
     static const bool at[2][GW_BARRIER_COUNT] = {
-        [GW_SYNC_SECTIONS] = {[GW_BARRIER_LISTED] = true, [GW_BARRIER_STEP] = true, [GW_BARRIER_END] = true},
+        [GW_SYNC_SECTIONS] = {[GW_BARRIER_LISTED] = true, [GW_BARRIER_STEP] = true, [GW_BARRIER_POSTCOPY] = true,
+                              [GW_BARRIER_END] = true},
         [GW_SYNC_ROUNDS] = {[GW_BARRIER_LISTED] = true, [GW_BARRIER_ROUND] = true, [GW_BARRIER_SWITCH] = true,
-                            [GW_BARRIER_END] = true},
+                            [GW_BARRIER_POSTCOPY] = true, [GW_BARRIER_END] = true},
     };
     for (unsigned rule = 0; rule < 2; rule++)
         for (unsigned kind = 0; kind < GW_BARRIER_COUNT; kind++) {
             struct gw_packet_config config = {.rule = (enum gw_sync_rule)rule, .count = 1};
             struct gw_layout *layout, *front;
+            unsigned told = rule == GW_SYNC_ROUNDS && kind != GW_BARRIER_POSTCOPY ? 8 : 0;
             struct gw_writer w;
 
             assert_int_equal(gw_layout_packet_new(&ram, &config, &layout, NULL), 0);
@@ -168,8 +170,7 @@ static void test_rules(void **state)
             layout->barrier(layout, (enum gw_barrier)kind, &w);
             assert_int_equal(gw_writer_offset(&w), at[rule][kind] ? gw_packet_head_bytes(PAGE) : 0);
             front->barrier(front, (enum gw_barrier)kind, &w);
-            assert_int_equal(gw_writer_offset(&w),
-                             at[rule][kind] ? gw_packet_head_bytes(PAGE) + (rule == GW_SYNC_ROUNDS ? 8 : 0) : 0);
+            assert_int_equal(gw_writer_offset(&w), at[rule][kind] ? gw_packet_head_bytes(PAGE) + told : 0);
             layout->free(layout);
             front->free(front);
             gw_writer_close(&w);

@@ -92,9 +92,12 @@ static void test_host_pages(void **state)
     must(t->source->begin(t->source, (bool[]){false, true}, &(struct gw_error)GW_ERROR_INIT), NULL);
     gw_requests_open(t->requests);
     expect(t, 3, "large", 0, 3);
+    assert_false(t->batch.goes_on);
     ask(t, "large", 5 * PER, PER);
     expect(t, 3, "large", 3, PER - 3);
+    assert_true(t->batch.goes_on && !t->batch.urgent); /* the same way */
     expect(t, 3, "large", 5 * PER, PER);
+    assert_false(t->batch.goes_on);
     assert_true(gw_requests_urgent(t->requests));
     ask(t, "large", 10 * PER, PER); /* the last one, which is cut */
     expect(t, 3, "large", 10 * PER, LARGE - 10 * PER);
