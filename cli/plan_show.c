@@ -273,7 +273,7 @@ static const char *where(const struct fact *f)
 {
     double x = f->happened * f->unit;
 
-    return x < f->foreseen->low ? "less" : x > f->foreseen->high ? "more" : "as foreseen";
+    return x < f->foreseen->low ? "less" : x > f->foreseen->high ? "more" : "as predicted";
 }
 
 static bool completed(const json_t *info)

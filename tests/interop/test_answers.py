@@ -102,7 +102,7 @@ class Answers(Case):
     def test_what_the_source_offers(self):
         """A PING with the cookie, and at once one with the extensions that it knows."""
         _, heard = self.answered(HELLO + shut(1))
-        self.assertIn(bytes.fromhex("0800020004676477740800020004") + struct.pack(">I", 7), heard)
+        self.assertIn(bytes.fromhex("0800020004676477740800020004") + struct.pack(">I", 0xf), heard)
 
 
 if __name__ == "__main__":

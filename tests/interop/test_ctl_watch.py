@@ -316,7 +316,7 @@ class WatchOurs(Beside, Case):
 
     def test_hmp(self):
         vm, path = self.machine()
-        self.assertIn("has no human monitor; `status`", self.ctl(path, "hmp", "info", "status", status=1).stderr)
+        self.assertIn("has no human monitor; use `status`", self.ctl(path, "hmp", "info", "status", status=1).stderr)
 
 
 if __name__ == "__main__":

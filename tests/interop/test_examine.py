@@ -177,7 +177,7 @@ class Core(Examine):
     def test_the_manual(self):
         """Its example, word for word."""
         vm = Qemu(self, "10.0", "vm", machine="pc-i440fx-7.2", memory=16 << 20, block=None, paused=True, args=["-accel", "tcg"])
-        self.park(vm, "guest.park")
+        self.park(vm, "guest.parked")
         with open(os.path.join(TOP, "docs", "man", "godwit-extract.1")) as f:
             example = f.read().split(".SH EXAMPLE\n.nf\n")[1].split(".fi")[0].replace("\\-", "-")
         path = os.path.dirname(built("cli/godwit")) + ":" + os.environ["PATH"]

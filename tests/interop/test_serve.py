@@ -145,7 +145,7 @@ class Record(Serve):
                 self.assert_same_ram(guest.read(page * PAGE, PAGE), RAM[page * PAGE:(page + 1) * PAGE], "page %d: " % page)
             guest.close()
         serve.process.send_signal(signal.SIGINT)
-        wait_until("it was told", lambda: "second interrupt" in serve.text())
+        wait_until("it was told", lambda: "interrupt again" in serve.text())
         serve.process.send_signal(signal.SIGINT)
         self.exits(serve, 1)
         order = [(block, first + i) for block, _, first, count in decode(read_file(self.path("record"))) for i in range(count)]
@@ -158,7 +158,7 @@ class Record(Serve):
         path = self.file()
         there = write_file(self.path("there"), b"mine")
         for words, arguments in (("--force replaces it", ("--record", there)),
-                                 ("leave out one of the two", ("--record", self.path("r"), "--capability", "postcopy-preempt"))):
+                                 ("leave one of the two out", ("--record", self.path("r"), "--capability", "postcopy-preempt"))):
             serve = self.serve(path, self.unix("nobody"), *arguments, role=arguments[1][-1])
             self.exits(serve, 1)
             self.assertIn(words, serve.text())

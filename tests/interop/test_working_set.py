@@ -154,7 +154,7 @@ class WorkingSet(Postcopy):
         self.parked(self.none("10.0", "source", ram=RAM), self.unix())
         good = encode([("r", 4096)], [(0, 0, 1, 5)])
         bad = good[:30] + bytes([good[30] ^ 1]) + good[31:]
-        for data, why in ((b"", "not a working set"), (RAM[:5000], "no working set"), (good[:-1], "checksum"), (bad, "checksum"),
+        for data, why in ((b"", "not a working set"), (RAM[:5000], "not a working set"), (good[:-1], "checksum"), (bad, "checksum"),
                           (encode([("r", 4)], [(0, 0, 1, 5)]), "which has 4"), (encode([], [])[:8] + b"\0\0\0\2" + good[12:], "checksum")):
             path = write_file(self.path("bad"), data)
             send = self.command("bad", "send", self.path("parked"), self.unix("x"), "--postcopy", "--working-set", path)

@@ -101,9 +101,9 @@ class Plan(Case):
                 self.assertTrue(f["happened"]["converged"])
                 self.assertEqual(f["happened"]["bytes"], json.loads(out)["ram"]["transferred"])
             else:
-                self.assertRegex(out, r"(?m)^ +foreseen .* happened$")
+                self.assertRegex(out, r"(?m)^ +predicted .* happened$")
                 self.assertRegex(out, r"(?m)^converges +yes \(\d+ of 100\) +yes$")
-                self.assertRegex(out, r"(?m)^bytes +.* (as foreseen|less|more)$")
+                self.assertRegex(out, r"(?m)^bytes +.* (as predicted|less|more)$")
             wait_until("the machine runs there", lambda to=to: to.status() == "running")
 
 

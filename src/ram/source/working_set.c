@@ -302,7 +302,7 @@ int gw_working_set_get(struct gw_working_set *set, const void *data, size_t byte
     int r;
 
     if (bytes < HEAD_BYTES + 4 || memcmp(p, GW_WORKING_SET_MAGIC, 8))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no working set, or cut off");
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "not a working set, or a truncated one");
     crc = gw_load_be32(p + bytes - 4);
     is = gw_crc32c(0, p, bytes - 4);
     if (is != crc)

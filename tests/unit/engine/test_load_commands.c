@@ -34,7 +34,7 @@ static void test_cookie(void **state)
     gw_put_u8(&out, GW_ELEMENT_EOF);
     put(false);
     assert_int_equal(load(), 0);
-    assert_string_equal(answered(), "0002000467647774" "6777000c00000001" "0000000000000007" "0002000400000002");
+    assert_string_equal(answered(), "0002000467647774" "6777000c00000001" "000000000000000f" "0002000400000002");
     assert_true(r->extended);
     assert_int_equal(r->source_knows, GW_EXTENSION_REASON);
 }

@@ -225,7 +225,7 @@ static void test_what_is_wrong_is_named(void **state)
     EXPECT("QEVM\0\0\0\2", "byte 4: stream version 2");
     EXPECT(HEAD "\7\0\0\0\0", "a name of 0 bytes at byte 13");
     EXPECT(HEAD "\7\0\0\0\4no\n ", "byte 0x0a");
-    EXPECT(HEAD "\x55", "byte 8: 0x55 is no element");
+    EXPECT(HEAD "\x55", "byte 8: 0x55 is not an element of a stream");
     EXPECT(HEAD "\2\0\0\0\7", "PART of section 7 at byte 8, which never started");
     EXPECT(HEAD "\x08\0\x0c\0\0", "unknown command 0xc at byte 8");
     EXPECT(HEAD "\x08\0\2\0\5abcde", "PING at byte 8 has 5 bytes instead of 4");

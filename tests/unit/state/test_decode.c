@@ -245,7 +245,7 @@ static void test_lists(void **state)
     body[6] = 2;
     gw_reader_init_memory(&r, body, sizeof body, 0);
     assert_int_equal(gw_state_decode(&st, 1, &z, &r, &err), -EPROTO);
-    assert_string_equal(err.text, "field animals[1] at byte 6: 0x02 is neither an element nor the end");
+    assert_string_equal(err.text, "field animals[1] at byte 6: 0x02 is neither an element nor the end mark");
     body[6] = 0;
     gw_reader_init_memory(&r, body, sizeof body, 0);
     assert_int_equal(gw_state_decode(&st, 1, &z, &r, &err), 0);

@@ -438,7 +438,7 @@ static void test_lists(void **state)
     assert_string_equal(err.text, "field branches[0].leaves[3] at byte 7: more than 3 elements");
     body[3] = 2;
     assert_int_equal(decode(&tree_state, 1, &t, body, n, &err), -EPROTO);
-    assert_string_equal(err.text, "field branches[0].leaves[1] at byte 3: 0x02 is neither an element nor the end");
+    assert_string_equal(err.text, "field branches[0].leaves[1] at byte 3: 0x02 is neither an element nor the end mark");
     assert_int_equal(log.alive, 4);
     assert_int_equal(decode(&tree_state, 1, &t, "", 1, &err), 0);
     assert_int_equal(log.alive, 0);

@@ -132,7 +132,7 @@ static void not_whole(void **state)
     assert_int_equal(rig_park(&rig, usual(), 1, &file, &bytes, &err), 0);
     assert_int_equal(gw_load_be32(file + 12) & GW_PARKED_NEEDS_RECEIVED, GW_PARKED_NEEDS_RECEIVED);
     assert_int_equal(rig_open_bytes(file, bytes, &image, &err), -EBADMSG);
-    assert_non_null(strstr(err.text, "bytes of its memory never came"));
+    assert_non_null(strstr(err.text, "bytes of its memory were not received"));
 
     image = calloc(1, sizeof *image);
     {
