@@ -290,6 +290,8 @@ static void test_migrate(void **state)
     run(from, NULL, "migrate", listening(to));
     info = wait_status(from, "completed");
     json_decref(wait_status(to, "completed"));
+    while (!strstr(to->events, "MIGRATION:completed ")) /* it may come behind the status */
+        run(to, NULL, "query-status", NULL);
     run(to, NULL, "stop", NULL);
     check_completed(info, to);
     check_history(from, info);

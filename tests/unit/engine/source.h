@@ -134,6 +134,7 @@ static inline int source_up(void **state)
 
 static inline void source_end_session(void)
 {
+    gw_channel_shutdown(near); /* after a failed assertion its reader still waits */
     gw_rp_join(&s->rp);
     gw_session_close(&s->session);
     if (s->writing)

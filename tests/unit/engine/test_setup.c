@@ -87,7 +87,7 @@ static void test_godwit(void **state)
 {
     peer("godwit");
     assert_int_equal(gw_send_setup(s, NULL), 0);
-    assert_true(has(sent(), OPEN "080002000467647774" "080002000400000007" "0100000007"));
+    assert_true(has(sent(), OPEN "080002000467647774" "08000200040000000f" "0100000007"));
     assert_true(s->rp.asks);
     assert_int_equal(s->pings, 2);
     gw_channel_shutdown(near);

@@ -232,7 +232,7 @@ static void test_what_is_wrong_is_named(void **state)
     EXPECT(HEAD "\1\0\0\0\1\3xyz\0\0\0\0\0\0\0\1", "live section xyz of version 1");
     EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\x10\4\1a\0\0\0\0\0\0\x20\0", "RAM block a at byte 33: 0x2000 bytes");
     EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\x10\4\1a\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\x10\2\1a",
-           "behind the end");
+           "beyond the end of its RAM block");
     EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\x10\4\1a\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\0\x22",
            "none was named");
     EXPECT(HEAD "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\x10\x7e\0\0\0\2", "ends with the id 2");
