@@ -9,6 +9,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cuts import Cutter  # noqa: E402
 from harness import Case, pattern, wait_until, with_faults, write_file  # noqa: E402
+from places import listens  # noqa: E402
 from test_receive_postcopy import switch  # noqa: E402
 from versions import VERSIONS, at_least  # noqa: E402
 
@@ -77,7 +78,7 @@ class Arriving(Case):
                     wait_until("it is lost", lambda s=source: s.migration()["status"] == "postcopy-paused")
                     path = self.path("r%s-%d" % (version, i))
                     target.tell("recover unix:" + path)
-                    wait_until("it listens", lambda p=path: os.path.exists(p))
+                    wait_until("it listens", lambda p=path: listens("unix:" + p))
                     if i == 0:
                         with socket.socket(socket.AF_UNIX) as stranger:
                             stranger.connect(path)
@@ -151,7 +152,7 @@ class Lost(Case):
             wait_until("it runs on", lambda: source.status() == "running")
         else:
             target.tell("recover unix:" + self.path("again"))
-            wait_until("it listens", lambda: os.path.exists(self.path("again")))
+            wait_until("it listens", lambda: listens("unix:" + self.path("again")))
             source.qmp.command("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
             source.qmp.command("migrate", uri="unix:" + self.path("again"), resume=True)
             end = target.end()

@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "vm"))
 from box import Box  # noqa: E402
 from harness import Case, read_file, wait_until, with_machine  # noqa: E402
+from places import listens  # noqa: E402
 from test_nbd import setUpModule  # noqa: E402, F401  skips where there is no libnbd
 
 
@@ -25,7 +26,7 @@ class Disk(Case):
                                        stdout=log, stderr=log)
         self.addCleanup(self.server.wait)
         self.addCleanup(self.server.kill)
-        wait_until("the server listens", lambda: os.path.exists(self.socket) or self.server.poll() is not None)
+        wait_until("the server listens", lambda: listens("unix:" + self.socket) or self.server.poll() is not None)
         self.uri = "nbd+unix:///?socket=" + self.socket
 
     def box(self, role="vm", incoming=False, **how):

@@ -12,6 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import DEADLINE_S, SLOW, built, read_file, wait_until, write_file  # noqa: E402
+from places import listens  # noqa: E402
 from test_convert import capture  # noqa: E402
 from test_park_live import RAM, SIZE  # noqa: E402
 from test_postcopy import Postcopy  # noqa: E402
@@ -47,7 +48,7 @@ class Server:
         if os.path.exists(self.socket):
             os.unlink(self.socket)
         self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        wait_until("nbdkit listens", lambda: os.path.exists(self.socket) or self.process.poll() is not None)
+        wait_until("nbdkit listens", lambda: listens("unix:" + self.socket) or self.process.poll() is not None)
 
     def reads(self):
         """(offset, bytes) of each."""
@@ -118,7 +119,7 @@ class Reading(Nbd):
         server = subprocess.Popen(["qemu-nbd", "-r", "-f", "raw", "-t", "-k", socket, path], stdin=subprocess.DEVNULL)
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
-        wait_until("qemu-nbd listens", lambda: os.path.exists(socket))
+        wait_until("qemu-nbd listens", lambda: listens("unix:" + socket))
         uri = "nbd+unix:///?socket=" + socket
         self.godwit("verify", uri, "--quiet")
         self.godwit("convert", uri, self.path("b"), "--format", "stream", "--quiet")

@@ -12,7 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import read_file, wait_until, write_file  # noqa: E402
-from places import wait_listening  # noqa: E402
+from places import listens, wait_listening  # noqa: E402
 from test_nbd import Nbd, Server, setUpModule  # noqa: E402,F401
 from test_park_live import RAM, SIZE  # noqa: E402
 from test_receive_postcopy import Arriving, switch  # noqa: E402
@@ -157,7 +157,7 @@ class There(Writing):
         server = subprocess.Popen(["qemu-nbd", "-f", "qcow2", "-t", "-k", path, disk], stdin=subprocess.DEVNULL)
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
-        wait_until("qemu-nbd listens", lambda: os.path.exists(path))
+        wait_until("qemu-nbd listens", lambda: listens("unix:" + path))
         uri = "nbd+unix:///?socket=" + path
         receive = self.receive_at(self.unix(), uri)
         source = self.source()

@@ -12,6 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import PEERS, Case, built, fetched, read_file, wait_until, write_file  # noqa: E402
+from places import listens  # noqa: E402
 from test_nbd import setUpModule  # noqa: E402, F401  skips where there is no libnbd
 from test_qcow2 import run  # noqa: E402
 from versions import VERSIONS  # noqa: E402
@@ -52,7 +53,7 @@ class Backing(Case):
         server = subprocess.Popen([a.replace("SOCKET", at) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
-        wait_until("the server listens", lambda: os.path.exists(at) or server.poll() is not None)
+        wait_until("the server listens", lambda: listens("unix:" + at) or server.poll() is not None)
         return at
 
     def equal(self, version, image):

@@ -69,9 +69,10 @@ static void work(void *part)
     struct sim_disk *d = part;
 
     for (unsigned n = atomic_load(&d->per_ms); n; n--) {
-        uint64_t at = place(d, ++d->made.writes);
+        uint64_t at;
 
         pthread_mutex_lock(&d->lock);
+        at = place(d, ++d->made.writes);
         put(d->data + at, d->made.seed, d->made.writes);
         is_data(d, at, 8 * WORDS);
         pthread_mutex_unlock(&d->lock);

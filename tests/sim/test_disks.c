@@ -25,6 +25,7 @@
 struct run {
     struct pair pair; /* the first member */
     unsigned per_ms, fail_read, fail_write;
+    bool written; /* behind the bulk, where it is held. The session's thread */
     bool held;   /* it may not go before some rounds */
     bool zeros, throttles;
     uint64_t cancel_bytes; /* of disks, transferred; 0: it is not cancelled */
@@ -34,14 +35,32 @@ struct run {
     char order[8192]; /* "Sb Sr Pb Pr ... Eb Er": START, PART, END of block, ram */
 };
 
+static uint64_t made(struct sim_disk *d)
+{
+    uint64_t n;
+
+    pthread_mutex_lock(&d->lock);
+    n = d->made.writes;
+    pthread_mutex_unlock(&d->lock);
+    return n;
+}
+
 static void listen_in(void *opaque, const struct gw_trace_record *r)
 {
-    char *order = opaque, kind[16], name[16];
-    size_t n = strlen(order);
+    struct run *run = opaque;
+    char kind[16], name[16];
+    size_t n = strlen(run->order);
 
-    if (sscanf(r->text, "byte %*u: %15s %15s", kind, name) == 2 && n + 4 < sizeof ((struct run *)0)->order &&
-        (!strcmp(name, "ram") || !strcmp(name, "block")))
-        snprintf(order + n, 4, "%c%c ", kind[0], name[0]);
+    if (sscanf(r->text, "byte %*u: %15s %15s", kind, name) != 2 || n + 4 >= sizeof run->order ||
+        (strcmp(name, "ram") && strcmp(name, "block")))
+        return;
+    snprintf(run->order + n, 4, "%c%c ", kind[0], name[0]);
+    if (!run->held || run->written || strcmp(run->order + n, "Pr "))
+        return;
+    /* Each chunk has gone once. However slow the guest is, it writes in all of them before the session goes on. */
+    run->written = true;
+    for (uint64_t end = made(run->from) + 100; made(run->from) < end;)
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
 }
 
 static void capability(struct sim *s, const char *name)
@@ -64,7 +83,7 @@ static void begin(struct pair *p, struct gw_channel **a, struct gw_channel **b)
         capability(p->from, "zero-blocks");
     if (run->throttles)
         capability(p->from, "auto-converge");
-    assert_int_equal(gw_vm_set_trace(p->from->vm, "element_put", listen_in, run->order, NULL), 0);
+    assert_int_equal(gw_vm_set_trace(p->from->vm, "element_put", listen_in, run, NULL), 0);
     if (run->held) {
         sim_option(p->from, "max-bandwidth", "64M");
         sim_option(p->from, "downtime-limit", "1");

@@ -94,7 +94,10 @@ static void sweep_forward(const char *peer, bool at_destination)
 
     measure(peer, &bytes, &device);
     for (unsigned k = 0; k < 4; k++) {
-        struct sweep w = {.fault = {.kind = kinds[k].kind, .direction = at_destination ? GW_FAULT_IN : GW_FAULT_OUT},
+        /* With a plain peer the source's other direction must not end as well: that is how such a peer says that it could not
+         * load, and behind the end of the stream it may run the machine (see test_return_path). */
+        struct sweep w = {.fault = {.kind = peer && kinds[k].kind == GW_FAULT_END ? GW_FAULT_DEAF : kinds[k].kind,
+                                    .direction = at_destination ? GW_FAULT_IN : GW_FAULT_OUT},
                           .at_destination = at_destination};
         /* A stall costs its time-out. */
         uint64_t slow = kinds[k].kind == GW_FAULT_STALL ? 5 : 1;

@@ -75,6 +75,11 @@ static bool strike(struct faulty *f, struct direction *d, struct slot *s, struct
             gw_channel_shutdown(f->next);
         }
         break;
+    case GW_FAULT_DEAF:
+        d->ended = true;
+        if (f->next->ops->close)
+            f->next->ops->close(f->next, NULL);
+        break;
     case GW_FAULT_RESET:
         f->lost = true;
         gw_channel_shutdown(f->next);

@@ -17,6 +17,7 @@
 enum gw_fault_kind {
     GW_FAULT_END,   /* for good: an orderly end. in: reads give 0. out: also, and writes -EPIPE, and the channel behind
                      * is shut down, so that the other side sees an end where the stream was cut */
+    GW_FAULT_DEAF,  /* for good: writes give -EPIPE, and the other side sees an end; what it says still arrives. out only */
     GW_FAULT_RESET, /* for good: the connection is lost. Both directions give -ECONNRESET; the other side sees an end */
     GW_FAULT_STALL, /* for good: nothing moves; -ETIMEDOUT after the channel's time-out, -ECANCELED on shutdown */
     GW_FAULT_SHORT, /* for good: at most `bytes` bytes per call */

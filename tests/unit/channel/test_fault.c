@@ -33,6 +33,25 @@ static size_t read_all(struct gw_channel *ch, uint8_t *buf, size_t bytes, int *r
     }
 }
 
+/* The other side reads up to the cut and then an end; what it says still arrives. */
+static void deaf(void **state)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct pair *p = faulty_pair(kinds[0], (struct gw_fault){.kind = GW_FAULT_DEAF, .direction = GW_FAULT_OUT, .at_byte = 3});
+    char got[4] = "";
+
+    assert_int_equal(gw_channel_write_full(p->a, "12345", 5, &err), -EPIPE);
+    assert_ok(gw_channel_read_full(p->b, got, 3, &err), err);
+    assert_string_equal(got, "123");
+    assert_int_equal(gw_channel_read_full(p->b, got, 1, NULL), -ENODATA);
+    assert_ok(gw_channel_write_full(p->b, "word", 4, &err), err);
+    assert_ok(gw_channel_read_full(p->a, got, 4, &err), err);
+    assert_memory_equal(got, "word", 4);
+    assert_int_equal(gw_channel_close(p->a, NULL), -EPIPE);
+    assert_int_equal(gw_fault_happened(p->a), 1);
+    pair_free(p);
+}
+
 static void exactly_at_the_byte(void **state)
 {
     static const uint64_t places[] = {0, 1, 999, 4096, 70000};
@@ -251,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         channel_test(exactly_at_the_byte),
+        channel_test(deaf),
         channel_test(one_byte_is_changed),
         channel_test(short_counts),
         channel_test(by_call),
