@@ -85,13 +85,18 @@ int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err)
     return e;
 }
 
+void gw_recv_not_started(struct gw_recv *r, const struct gw_error *why)
+{
+    gw_session_log(&r->session, "the machine is here, and could not be started: %s", why->text);
+}
+
 void gw_recv_run_for_good(struct gw_recv *r)
 {
     struct gw_error why = GW_ERROR_INIT;
 
     hand_over(r);
     if (start(r, &why) < 0)
-        gw_session_log(&r->session, "the machine is here, and could not be started: %s", why.text);
+        gw_recv_not_started(r, &why);
 }
 
 /* ---- parking -------------------------------------------------------------------------------------------------------

@@ -128,6 +128,7 @@ int gw_recv_farewell(struct gw_recv *r, struct gw_error *err);
 int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err);
 /* The same where the source has given it away for good: one that cannot be started stands here, and that is logged. */
 void gw_recv_run_for_good(struct gw_recv *r);
+void gw_recv_not_started(struct gw_recv *r, const struct gw_error *why); /* tells that it is here all the same */
 void gw_recv_publish(struct gw_recv *r);
 
 #endif

@@ -49,11 +49,6 @@ static int begin(struct gw_recv *r, void (*tell)(struct gw_recv *r), struct gw_e
     return e ? gw_fail(err, -e, GW_BLAME_LOCAL, "no thread: %s", strerror(e)) : 0;
 }
 
-static void log_failure(struct gw_recv *r, const struct gw_error *why)
-{
-    gw_session_log(&r->session, "the machine is here, and could not be started: %s", why->text);
-}
-
 /* false: reading has failed first. */
 static bool await(struct gw_recv *r)
 {
@@ -88,7 +83,7 @@ int gw_starting_run(struct gw_recv *r, void (*tell)(struct gw_recv *r), struct g
         return start_here(r, tell, err);
     if (begin(r, tell, &why) < 0) {
         if (!tell)
-            log_failure(r, &why);
+            gw_recv_not_started(r, &why);
         else if (err)
             *err = why;
         return tell ? why.code : 0;
@@ -109,7 +104,7 @@ void gw_starting_late(struct gw_recv *r)
     struct gw_error why = GW_ERROR_INIT;
 
     if (begin(r, NULL, &why) < 0)
-        log_failure(r, &why);
+        gw_recv_not_started(r, &why);
 }
 
 void gw_starting_join(struct gw_recv *r)

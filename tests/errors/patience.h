@@ -6,23 +6,10 @@
 #ifndef PATIENCE_H
 #define PATIENCE_H
 
-#include <time.h>
-
 #include "engine/session.h"
+#include "must.h"
 
 #define PAGES 16
-
-static inline void must(int r, const struct gw_error *err)
-{
-    if (r < 0)
-        print_error("%d %s: %s\n", r, gw_blame_name(err->blame), err->text);
-    assert_true(r >= 0);
-}
-
-static inline void sleep_ms(unsigned ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
-}
 
 /* Waits until the session is there; fails when it has ended elsewhere. */
 static inline void await(struct gw_session *s, enum gw_phase phase)

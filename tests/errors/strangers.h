@@ -20,24 +20,13 @@
 
 #include "../owned.h"
 #include "door_time.h"
+#include "must.h"
 #include "mutate.h"
 #include "rig.h"
 #include "wire/numbers.h"
 
 #define PAGES    16
 #define HELLO_MS 3000u /* who says something has to have said it by then */
-
-static inline void must(int r, const struct gw_error *err)
-{
-    if (r < 0)
-        print_error("%d %s: %s\n", r, gw_blame_name(err->blame), err->text);
-    assert_true(r >= 0);
-}
-
-static inline void sleep_ms(unsigned ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
-}
 
 static inline unsigned entries(const char *folder)
 {

@@ -8,6 +8,18 @@
 #include "base/base.h"
 #include "seeds.h"
 
+static int put_texts(const char *prefix, const char *const *texts, size_t count)
+{
+    char name[16];
+    int r = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "%s%zu", prefix, i);
+        r |= seeds_put(name, texts[i], strlen(texts[i]));
+    }
+    return r;
+}
+
 int seeds_return_path(void)
 {
 #define PONG(v)  0, 2, 0, 4, v
@@ -58,28 +70,16 @@ int seeds_qmp(void)
                 RUN("migrate-set-capabilities", "{'capabilities':[{'capability':'events','state':true}]}"),
         "\x10{'a\\'\":\"\\u0001\\ud83d\\ude00\"} [[[\xff{\"exec-oob\":\"migrate-pause\"}}]'x\n{\"execute\":\"getfd\",'id':'\\u00015'}",
     };
-    char name[16];
-    int r = 0;
 
-    for (size_t i = 0; i < GW_ARRAY_LEN(texts); i++) {
-        snprintf(name, sizeof name, "qmp-%zu", i);
-        r |= seeds_put(name, texts[i], strlen(texts[i]));
-    }
-    return r;
+    return put_texts("qmp-", texts, GW_ARRAY_LEN(texts));
 }
 
 int seeds_uri(void)
 {
     static const char *const texts[] = {"tcp:127.0.0.1:4444", "tcp:[::1]:0", "tcp:[fe80::1%eth0]:1", "unix:/tmp/x",
                                         "vsock:2:1024", "fd:3", "exec:cat", "file:/x,offset=0x10", "file:a,offset=1M", "tcp::1"};
-    char name[8];
-    int r = 0;
 
-    for (size_t i = 0; i < GW_ARRAY_LEN(texts); i++) {
-        snprintf(name, sizeof name, "%zu", i);
-        r |= seeds_put(name, texts[i], strlen(texts[i]));
-    }
-    return r;
+    return put_texts("", texts, GW_ARRAY_LEN(texts));
 }
 
 /* What a monitor says to the three commands of fuzz_monitor.c. */

@@ -9,12 +9,12 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include "channel/fault.h"
 #include "../owned.h"
+#include "ends.h"
 #include "godwit/channel.h"
 #include "sim.h"
 #include "../privilege.h"
@@ -51,22 +51,9 @@ static const struct gw_field reader_fields[] = {GW_FIELD(struct sim_reader, leve
 static const struct gw_state reader_state = {.name = "reader", .version = 1, .oldest = 1, .size = sizeof(struct sim_reader),
                                              .fields = reader_fields, .loaded = read_memory};
 
-static void must(int r, const struct gw_error *err)
-{
-    if (r < 0)
-        fail_msg("%d: %s", r, err->text);
-}
-
-static void nap(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-}
-
 static void never_both(void)
 {
-    bool to = sim_runs(t.to), from = sim_runs(t.from);
-
-    assert_false(to && from);
+    sim_never_both(t.from, t.to);
 }
 
 static struct gw_channel *with(struct gw_channel *channel, const struct gw_fault *fault)

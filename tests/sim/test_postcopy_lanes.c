@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -17,6 +16,7 @@
 #include "engine/vm.h"
 #include "../owned.h"
 #include "../privilege.h"
+#include "ends.h"
 #include "pair.h"
 
 static const unsigned counts[] = {1, 2, 4};
@@ -134,22 +134,9 @@ static struct {
     uint64_t carried; /* by the lanes, the last time */
 } t;
 
-static void must(int r, const struct gw_error *err)
-{
-    if (r < 0)
-        fail_msg("%d: %s", r, err->text);
-}
-
-static void nap(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-}
-
 static void never_both(void)
 {
-    bool to = sim_runs(t.to), from = sim_runs(t.from);
-
-    assert_false(to && from);
+    sim_never_both(t.from, t.to);
 }
 
 static int dial(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel *cancel, struct gw_channel **ret,

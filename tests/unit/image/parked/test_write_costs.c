@@ -41,52 +41,52 @@ static void holes_are_free(void **state)
     rig_close(&rig);
 }
 
+static void fill_noise(struct rig *rig, size_t bytes, uint64_t seed)
+{
+    for (size_t i = 0; i < bytes; i += 8)
+        memcpy(rig->ram[0] + i, &(uint64_t){rig_random(&seed)}, 8);
+}
+
+/* Parks it in fewer bytes than that, and opens the file again. plain: its pages stand in the file so. Closes the rig. */
+static void parks_below(struct rig *rig, size_t most, size_t plain)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    struct gw_image *image;
+    uint8_t *file;
+    size_t bytes;
+
+    assert_int_equal(rig_park(rig, usual(), 2, &file, &bytes, &err), 0);
+    assert_true(bytes < most);
+    if (plain)
+        assert_memory_equal(file + GW_PARKED_HEADER_BYTES, rig->ram[0], plain);
+    assert_int_equal(rig_open_bytes(file, bytes, &image, &err), 0);
+    same_ram(rig, image, 1);
+    gw_image_free(image);
+    free(file);
+    rig_close(rig);
+}
+
 static void copies_are_free(void **state)
 {
     static const uint64_t pages[RIG_BLOCKS] = {3000, NONE};
-    struct gw_error err = GW_ERROR_INIT;
-    struct gw_image *image;
     struct rig rig;
-    uint8_t *file;
-    size_t bytes;
-    uint64_t seed = 3;
 
     rig_open(&rig, 4096, pages, false, 2);
     /* 32 different pages of noise, a hundred times in order, backwards, and one of them many times. */
-    for (size_t i = 0; i < 32 * 4096; i += 8)
-        memcpy(rig.ram[0] + i, &(uint64_t){rig_random(&seed)}, 8);
+    fill_noise(&rig, 32 * 4096, 3);
     for (size_t i = 32; i < 3000; i++)
         memcpy(rig.ram[0] + i * 4096, rig.ram[0] + (i < 1000 ? i % 32 : i < 2000 ? 31 - i % 32 : 7) * 4096, 4096);
-    assert_int_equal(rig_park(&rig, usual(), 2, &file, &bytes, &err), 0);
-    assert_true(bytes < 32 * 4096 + 4096 + 64 + 4000);
-    assert_int_equal(rig_open_bytes(file, bytes, &image, &err), 0);
-    same_ram(&rig, image, 1);
-    gw_image_free(image);
-    free(file);
-    rig_close(&rig);
+    parks_below(&rig, 32 * 4096 + 4096 + 64 + 4000, 0);
 }
 
 static void noise_is_stored_plain(void **state)
 {
     static const uint64_t pages[RIG_BLOCKS] = {1000, NONE};
-    struct gw_error err = GW_ERROR_INIT;
-    struct gw_image *image;
     struct rig rig;
-    uint8_t *file;
-    size_t bytes;
-    uint64_t seed = 4;
 
     rig_open(&rig, 4096, pages, false, 2);
-    for (size_t i = 0; i < 1000 * 4096; i += 8)
-        memcpy(rig.ram[0] + i, &(uint64_t){rig_random(&seed)}, 8);
-    assert_int_equal(rig_park(&rig, usual(), 2, &file, &bytes, &err), 0);
-    assert_true(bytes < 1000 * 4096 + 4096 + 64 + 2000);
-    assert_memory_equal(file + GW_PARKED_HEADER_BYTES, rig.ram[0], 1000 * 4096);
-    assert_int_equal(rig_open_bytes(file, bytes, &image, &err), 0);
-    same_ram(&rig, image, 1);
-    gw_image_free(image);
-    free(file);
-    rig_close(&rig);
+    fill_noise(&rig, 1000 * 4096, 4);
+    parks_below(&rig, 1000 * 4096 + 4096 + 64 + 2000, 1000 * 4096);
 }
 
 int main(void)
