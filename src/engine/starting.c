@@ -89,8 +89,8 @@ int gw_starting_run(struct gw_recv *r, void (*tell)(struct gw_recv *r), struct g
         return tell ? why.code : 0;
     }
     if (!await(r)) {
-        gw_session_log(&r->session, "the connection is lost before the machine has started here; its start goes on as soon as the memory comes "
-                                    "that it needs");
+        gw_session_log(&r->session, "the connection is lost before the machine has started here; the start continues when the "
+                                    "memory that it needs arrives");
         return 0;
     }
     gw_starting_join(r);
