@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Reads and writes of one image: libgodwit's queue beside fio (io_uring; raw only) and qemu-img bench, in turns, ratios turn by turn. No flush
-is timed; each writer flushes before the next one begins. `tracked`: the CPU time of writes that are told to a disk with a dirty bitmap over
-that of the same writes told to one without.
+is timed; each writer flushes before the next one begins. `tracked`: what a dirty bitmap adds to the CPU time of the same writes, in per cent
+(measured alone: the writes' own CPU time varies by more from run to run).
 
     bench/disk.py --build BUILD [--file FILE] [--format raw|qcow2] [--size MIB] [--runs N]
 """
@@ -18,10 +18,10 @@ PATTERNS = (("read", 65536), ("write", 65536), ("randread", 4096), ("randwrite",
 DEPTH = 32
 
 
-def ours(a, pattern, block, count, cache, engine, *more):
+def ours(a, pattern, block, count, cache, engine):
     out = subprocess.check_output([os.path.join(a.build, "bench/bench_disk"), a.file, pattern, str(block), str(DEPTH), str(count),
-                                   cache, engine, *more], text=True).split()
-    return float(out[0]), float(out[1])
+                                   cache, engine], text=True).split()
+    return float(out[0]), float(out[1]), float(out[4]) - float(out[3])
 
 
 def fio(a, pattern, block, count, cache):
@@ -68,18 +68,18 @@ def main():
         os.unlink(raw)
         subprocess.check_call(["sync", a.file])
     try:
-        print("%-10s %-10s %10s %8s %8s %8s %8s %8s" % ("cache", "pattern", "MiB/s", "threads", "/ fio", "/ qemu", "CPU/fio", "tracked"))
+        print("%-10s %-10s %10s %8s %8s %8s %8s %8s" % ("cache", "pattern", "MiB/s", "threads", "/ fio", "/ qemu", "CPU/fio", "tracked%"))
         for cache in ("writeback", "none"):
             for pattern, block in PATTERNS:
                 count = a.size * (1 << 20) // block if block > 4096 else a.size * 64
                 rows = []
                 for _ in range(a.runs):
-                    us, cpu = ours(a, pattern, block, count, cache, "io_uring")
+                    us, cpu, tracking = ours(a, pattern, block, count, cache, "io_uring")
                     threads = ours(a, pattern, block, count, cache, "threads")[0]
-                    tracked = ours(a, pattern, block, count, cache, "io_uring", "bitmap")[1] if "write" in pattern else 0
+                    tracked = 100 * tracking / cpu if "write" in pattern else 0
                     f, fcpu = fio(a, pattern, block, count, cache) if a.format == "raw" else (0, 0)
                     q = None if pattern.startswith("rand") else qemu(a, pattern, block, count, cache)[0]
-                    rows.append((us, threads / us, us / f if f else 0, us / q if q else 0, cpu / fcpu if fcpu else 0, tracked / cpu))
+                    rows.append((us, threads / us, us / f if f else 0, us / q if q else 0, cpu / fcpu if fcpu else 0, tracked))
                 cells = [statistics.median(r[i] for r in rows) for i in range(6)]
                 print("%-10s %-10s %10.0f" % (cache, pattern, cells[0]), *("%8s" % ("%.2f" % c if c else "-") for c in cells[1:]), flush=True)
     finally:

@@ -184,6 +184,8 @@ bool gw_queue_wait(struct gw_queue *q)
         take_from_pool(q);
     else
         take_from_ring(q, true);
+    while (q->in_ring && take_from_ring(q, false)) /* what ended with it: a sleep less for each */
+        ;
     return true;
 }
 

@@ -41,7 +41,11 @@ struct gw_ring *gw_ring_new(unsigned depth)
 {
     struct gw_ring *r = calloc(1, sizeof *r);
 
-    if (r && io_uring_queue_init(depth, &r->ring, 0) < 0) {
+    if (!r)
+        return NULL;
+    /* A request that ends need not interrupt us: we look when we want one (Linux 5.19; older kernels refuse the flags). */
+    if (io_uring_queue_init(depth, &r->ring, IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG) < 0 &&
+        io_uring_queue_init(depth, &r->ring, 0) < 0) {
         free(r);
         return NULL;
     }
