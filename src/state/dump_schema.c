@@ -4,6 +4,8 @@
  */
 #include "godwit/state.h"
 #include "state/dump.h"
+#include "state/schema_field.h"
+#include "state/schema_shape.h"
 #include "state/text.h"
 
 /* ---- dump to schema ---------------------------------------------------------------------------------------------- */
@@ -84,27 +86,6 @@ int gw_schema_from_dump(const char *json, size_t bytes, char **ret_json, struct 
 
 /* ---- schema to dump ---------------------------------------------------------------------------------------------- */
 
-static const char *string(const struct gw_json *object, const char *key)
-{
-    const struct gw_json *v = gw_json_get(object, key);
-
-    return v && v->type == GW_JSON_STRING ? v->string : "";
-}
-
-static uint64_t number(const struct gw_json *object, const char *key, uint64_t otherwise)
-{
-    const struct gw_json *v = gw_json_get(object, key);
-
-    return v && v->type == GW_JSON_INT && v->number >= 0 ? (uint64_t)v->number : otherwise;
-}
-
-static const struct gw_json *list(const struct gw_json *object, const char *key)
-{
-    const struct gw_json *v = gw_json_get(object, key);
-
-    return v && v->type == GW_JSON_ARRAY ? v->first : NULL;
-}
-
 /* Of one element on the wire; 0 where a part of it has no fixed size. */
 static uint64_t element_bytes(const struct gw_json *f)
 {
@@ -112,11 +93,11 @@ static uint64_t element_bytes(const struct gw_json *f)
     uint64_t sum = 0;
 
     if (!st)
-        return number(f, "size", 0);
-    for (const struct gw_json *m = list(st, "fields"); m; m = m->next) {
+        return gw_field_number(f, "size", 0);
+    for (const struct gw_json *m = gw_field_list(st, "fields"); m; m = m->next) {
         uint64_t all;
 
-        if (gw_json_get(m, "max") || gw_mul_overflows(element_bytes(m), number(m, "count", 1), &all) || !all ||
+        if (gw_json_get(m, "max") || gw_mul_overflows(element_bytes(m), gw_field_number(m, "count", 1), &all) || !all ||
             gw_add_overflows(sum, all, &sum) || sum > INT64_MAX)
             return 0;
     }
@@ -126,18 +107,18 @@ static uint64_t element_bytes(const struct gw_json *f)
 static void put_description(struct gw_text *t, const char *key, const struct gw_json *st)
 {
     gw_text_open(t, key, '{');
-    gw_text_string(t, "name", string(st, "name"));
-    gw_text_int(t, "version_id", number(st, "version", 0));
-    gw_text_int(t, "minimum_version_id", number(st, "oldest", 0));
-    if (list(st, "fields")) {
+    gw_text_string(t, "name", gw_field_text(st, "name"));
+    gw_text_int(t, "version_id", gw_field_number(st, "version", 0));
+    gw_text_int(t, "minimum_version_id", gw_field_number(st, "oldest", 0));
+    if (gw_field_list(st, "fields")) {
         gw_text_open(t, "Fields", '[');
-        for (const struct gw_json *f = list(st, "fields"); f; f = f->next) {
+        for (const struct gw_json *f = gw_field_list(st, "fields"); f; f = f->next) {
             gw_text_open(t, NULL, '{');
-            gw_text_string(t, "field", string(f, "name"));
-            gw_text_int(t, "version_id", number(f, "since", 0));
+            gw_text_string(t, "field", gw_field_text(f, "name"));
+            gw_text_int(t, "version_id", gw_field_number(f, "since", 0));
             gw_text_bool(t, "field_exists", gw_json_get(f, "conditional"));
-            if (number(f, "count", 1) != 1)
-                gw_text_int(t, "num", number(f, "count", 1));
+            if (gw_field_number(f, "count", 1) != 1)
+                gw_text_int(t, "num", gw_field_number(f, "count", 1));
             gw_text_int(t, "size", element_bytes(f));
             if (gw_json_get(f, "state"))
                 put_description(t, "Description", gw_json_get(f, "state"));
@@ -145,9 +126,9 @@ static void put_description(struct gw_text *t, const char *key, const struct gw_
         }
         gw_text_close(t, ']');
     }
-    if (list(st, "subsections")) {
+    if (gw_field_list(st, "subsections")) {
         gw_text_open(t, "Subsections", '[');
-        for (const struct gw_json *sub = list(st, "subsections"); sub; sub = sub->next)
+        for (const struct gw_json *sub = gw_field_list(st, "subsections"); sub; sub = sub->next)
             put_description(t, NULL, sub);
         gw_text_close(t, ']');
     }
@@ -157,7 +138,7 @@ static void put_description(struct gw_text *t, const char *key, const struct gw_
 /* Instances are of one type; what old-style callbacks write has no description. */
 static bool is_first(const struct gw_json *devices, const struct gw_json *d)
 {
-    while (devices != d && strcmp(string(devices, "name"), string(d, "name")) != 0)
+    while (devices != d && strcmp(gw_field_text(devices, "name"), gw_field_text(d, "name")) != 0)
         devices = devices->next;
     return devices == d && gw_json_get(d, "state");
 }
@@ -167,27 +148,25 @@ int gw_schema_to_dump(const char *schema_json, char **ret_json, struct gw_error 
     struct gw_arena arena = {0};
     struct gw_json *root = NULL;
     struct gw_text t = {0};
-    int r = gw_json_parse(schema_json, strlen(schema_json), &arena, &root, err);
+    int r = gw_schema_read(schema_json, &arena, &root, err);
 
-    if (r >= 0 && number(root, "godwit_schema", 0) != 1)
-        r = gw_fail(err, -EPROTO, GW_BLAME_CALLER, "not a schema of format 1");
-    if (r >= 0 && gw_json_get(root, "devices") && gw_json_get(root, "devices")->count > DEVICES_MAX)
+    if (r >= 0 && gw_json_get(root, "devices")->count > DEVICES_MAX)
         r = gw_fail(err, -E2BIG, GW_BLAME_CALLER, "more than %u devices", DEVICES_MAX);
     if (r < 0)
         goto out;
     gw_text_open(&t, NULL, '{');
     gw_text_open(&t, "vmschkmachine", '{');
-    gw_text_string(&t, "Name", string(root, "machine"));
+    gw_text_string(&t, "Name", gw_field_text(root, "machine"));
     gw_text_close(&t, '}');
-    for (const struct gw_json *d = list(root, "devices"); d; d = d->next) {
+    for (const struct gw_json *d = gw_field_list(root, "devices"); d; d = d->next) {
         const struct gw_json *st = gw_json_get(d, "state");
 
-        if (!is_first(list(root, "devices"), d))
+        if (!is_first(gw_field_list(root, "devices"), d))
             continue;
-        gw_text_open(&t, string(d, "name"), '{');
-        gw_text_string(&t, "Name", string(d, "name"));
-        gw_text_int(&t, "version_id", number(st, "version", 0));
-        gw_text_int(&t, "minimum_version_id", number(st, "oldest", 0));
+        gw_text_open(&t, gw_field_text(d, "name"), '{');
+        gw_text_string(&t, "Name", gw_field_text(d, "name"));
+        gw_text_int(&t, "version_id", gw_field_number(st, "version", 0));
+        gw_text_int(&t, "minimum_version_id", gw_field_number(st, "oldest", 0));
         put_description(&t, "Description", st);
         gw_text_close(&t, '}');
     }

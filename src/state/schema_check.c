@@ -6,6 +6,7 @@
 #include "state/dump.h"
 #include "state/json.h"
 #include "state/schema_field.h"
+#include "state/schema_shape.h"
 #include "state/text.h"
 
 #define ALIGN_CELLS_MAX (4u << 20) /* fields of one description times those of the other */
@@ -467,11 +468,11 @@ static int read_schema(const char *json, const char *which, struct gw_arena *are
 
         r = gw_schema_from_dump(json, strlen(json), &schema, err);
         if (r >= 0)
-            r = gw_json_parse(schema, strlen(schema), arena, ret, err);
+            r = gw_schema_read(schema, arena, ret, err);
         free(schema);
+    } else if (r >= 0) {
+        r = gw_schema_shape(*ret, err);
     }
-    if (r >= 0 && (gw_field_number(*ret, "godwit_schema", 0) != 1 || !gw_json_get(*ret, "devices")))
-        r = gw_fail(err, -EPROTO, GW_BLAME_CALLER, "not a schema of format 1");
     if (r < 0)
         gw_context(err, "the schema %s", which);
     return r;

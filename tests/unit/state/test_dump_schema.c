@@ -110,13 +110,14 @@ static void test_types(void **state)
     char *dump;
 
 #define STATE_OF(n) "\"state\": {\"name\": \"s\", \"version\": " #n ", \"oldest\": 1, \"fields\": []}"
-    assert_int_equal(gw_schema_to_dump("{\"godwit_schema\": 1, \"machine\": \"m\", \"devices\": [{\"name\": \"a\", " STATE_OF(1)
-                                       "}, {\"name\": \"a\", " STATE_OF(2) "}, {\"name\": \"old\", \"version\": 3}]}", &dump, &err), 0);
+    assert_int_equal(gw_schema_to_dump("{\"godwit_schema\": 1, \"machine\": \"m\", \"devices\": [{\"name\": \"a\", \"instance_id\": 0, " STATE_OF(1)
+                                       "}, {\"name\": \"a\", \"instance_id\": 1, " STATE_OF(2)
+                                       "}, {\"name\": \"old\", \"instance_id\": 0, \"version\": 3}]}", &dump, &err), 0);
     assert_string_equal(dump, "{\"vmschkmachine\": {\"Name\": \"m\"}, \"a\": {\"Name\": \"a\", \"version_id\": 1, \"minimum_version_id\": 1, "
                               "\"Description\": {\"name\": \"s\", \"version_id\": 1, \"minimum_version_id\": 1}}}");
     free(dump);
     assert_int_equal(gw_schema_to_dump("{\"godwit_schema\": 2}", &dump, &err), -EPROTO);
-    assert_string_equal(err.text, "not a schema of format 1");
+    assert_string_equal(err.text, "not a schema of format 1 (\"godwit_schema\": 1)");
 }
 
 int main(void)
