@@ -52,21 +52,6 @@ int gw_pages_dial(void *send, unsigned i, struct gw_channel **ret, struct gw_err
     return r;
 }
 
-int gw_pages_check_follow(struct gw_send *s, const struct gw_wire_profile **profile, struct gw_error *err)
-{
-    struct gw_plan plan = {.lives = 0};
-
-    gw_plan_decide(&plan, s->session.vm->options);
-    if (!plan.ways.lanes_follow || s->resume)
-        return 0;
-    if (!s->profile->ask_extensions)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
-                       "capabilities postcopy-ram and multifd: only a godwit takes pages of postcopy on multifd channels, and the peer is "
-                       "%s: turn one of them off", s->profile->name);
-    *profile = s->profile;
-    return 0;
-}
-
 int gw_pages_agree(struct gw_send *s, struct gw_error *err)
 {
     bool agreed;

@@ -35,10 +35,8 @@ struct gw_pages {
 
 /* How many the options ask for; 0: pages travel by something else. many: the address can be connected to more than once. */
 int gw_pages_count(const struct gw_vm *vm, bool many, const char *address, unsigned *ret, struct gw_error *err);
-/* Of a source with postcopy, where the destination has to be a godwit that takes pages of it on these channels; else these do nothing.
- * Before it starts: *profile becomes that of such a peer. */
-int gw_pages_check_follow(struct gw_send *s, const struct gw_wire_profile **profile, struct gw_error *err);
-/* Before the channels are dialled: asks it. */
+/* Of a source whose pages go on these channels in postcopy too; else it does nothing. Before the channels are dialled: asks whether the
+ * destination is a godwit that takes them there. */
 int gw_pages_agree(struct gw_send *s, struct gw_error *err);
 /* While pages are lacking there: -EPIPE when the destination has closed one of them, or it was lost. */
 int gw_pages_alive(struct gw_send *s, struct gw_error *err);

@@ -18,6 +18,18 @@ enum gw_pages_by gw_plan_pages_by(const struct gw_options *options)
                                                       : GW_PAGES_BY_STREAM;
 }
 
+bool gw_plan_lanes_follow(const struct gw_options *options)
+{
+    return gw_options_cap(options, GW_CAP_POSTCOPY_RAM) && gw_plan_pages_by(options) == GW_PAGES_BY_CHANNELS;
+}
+
+static const struct gw_plan_follow on_main = {32u << 10, 32u << 10}, on_lanes = {2u << 20, 128u << 10};
+
+struct gw_plan_follow gw_plan_follow_limited(void)
+{
+    return on_main;
+}
+
 void gw_plan_announced(const struct gw_options *options, struct gw_plan_announced ret[GW_PLAN_ANNOUNCED])
 {
     static const enum gw_capability told[GW_PLAN_ANNOUNCED] = {GW_CAP_IGNORE_SHARED, GW_CAP_MAPPED_RAM};
@@ -38,7 +50,8 @@ void gw_plan_decide(struct gw_plan *plan, const struct gw_options *options)
         .pause = gw_options_cap(options, GW_CAP_PAUSE_BEFORE_SWITCHOVER),
         .switchover_ack = gw_options_cap(options, GW_CAP_SWITCHOVER_ACK),
         .postcopy = gw_options_cap(options, GW_CAP_POSTCOPY_RAM),
-        .lanes_follow = gw_options_cap(options, GW_CAP_POSTCOPY_RAM) && gw_plan_pages_by(options) == GW_PAGES_BY_CHANNELS,
+        .lanes_follow = gw_plan_lanes_follow(options),
+        .follow = gw_plan_lanes_follow(options) ? on_lanes : on_main,
         .blocktime = gw_options_cap(options, GW_CAP_POSTCOPY_BLOCKTIME),
         .auto_converge = gw_options_cap(options, GW_CAP_AUTO_CONVERGE),
         .dirty_limit = gw_options_cap(options, GW_CAP_DIRTY_LIMIT),
@@ -151,7 +164,10 @@ int gw_plan_send(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
     int r = check_transport(vm, err);
 
     gw_plan_decide(plan, vm->options);
-    plan->ways.lanes_follow &= pages->count > 0;
+    if (!pages->count) {
+        plan->ways.lanes_follow = false;
+        plan->ways.follow = on_main;
+    }
     if (r >= 0)
         r = make_source(plan, vm, snapshot, zeros, &ram.take_source, err);
     if (r < 0) {

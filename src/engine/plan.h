@@ -54,13 +54,21 @@
 
 #define GW_PLAN_LIVES (3 + GW_VM_LIVES) /* RAM, disks, dirty bitmaps, and the others */
 
+/* In bytes, where no rate is set. On the main stream these are in front of pages that a guest waits for, so they are few; on lanes they are
+ * in front of none. */
+struct gw_plan_follow {
+    uint64_t step_bytes;  /* between two looks for pages that are asked for */
+    uint64_t batch_bytes; /* on lanes about a packet; on the main stream a step */
+};
+
 /* What the session's own code does and does not, of what was on when it began. */
 struct gw_plan_ways {
     bool return_path;    /* it is asked for */
     bool pause;          /* stopped, the source waits for migrate-continue */
     bool switchover_ack; /* the destination says when it is ready */
     bool postcopy;
-    bool lanes_follow;   /* in postcopy pages that nobody waits for go on channels of their own */
+    bool lanes_follow;   /* in postcopy, pages that nobody waits for go on the lanes */
+    struct gw_plan_follow follow; /* in postcopy: pages that nobody waits for */
     bool blocktime;      /* how long threads wait for pages is measured */
     bool auto_converge, dirty_limit, tended;
 };
@@ -111,6 +119,10 @@ struct gw_plan_asked {
 enum gw_pages_by { GW_PAGES_BY_STREAM, GW_PAGES_BY_CHANNELS, GW_PAGES_BY_FILE };
 
 enum gw_pages_by gw_plan_pages_by(const struct gw_options *options);
+/* In postcopy, pages that nobody waits for go on the lanes. Only a godwit takes them there. */
+bool gw_plan_lanes_follow(const struct gw_options *options);
+/* The same where a rate is set: what is in front of a page that somebody waits for then counts more than calls. */
+struct gw_plan_follow gw_plan_follow_limited(void);
 void gw_plan_announced(const struct gw_options *options, struct gw_plan_announced ret[GW_PLAN_ANNOUNCED]);
 /* The head has the UUID of the machine. */
 bool gw_plan_uuid(const struct gw_options *options);

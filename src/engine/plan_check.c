@@ -52,6 +52,10 @@ int gw_plan_check_send(struct gw_vm *vm, const struct gw_plan_asked *asked, stru
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
                        "capability compress: QEMU 9.1 and later refuse compressed pages; turn the capability off, or name "
                        "another peer than %s", asked->peer->name);
+    if (gw_plan_lanes_follow(vm->options) && !asked->resume && !asked->peer->ask_extensions) /* one that is resumed has no lanes */
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
+                       "capabilities postcopy-ram and multifd: only a godwit takes pages of postcopy on multifd channels, and the peer is "
+                       "%s: turn one of them off", asked->peer->name);
     r = gw_plan_check_disks(asked->disks, vm, asked->peer, err);
     if (r < 0)
         return r;

@@ -6,11 +6,7 @@
 #include "wire/numbers.h"
 #include "wire/postcopy.h"
 
-#define LOOK_NS    GW_NS_PER_S /* between two looks at the channel of urgent pages, at the most */
-#define STEP_BYTES (32u << 10) /* of pages that nobody waits for, between two looks for those that somebody does */
-/* Of those on lanes, where they are in front of nobody. One is a packet, and many a section of the main stream. */
-#define LANE_BATCH_BYTES (128u << 10)
-#define LANES_STEP_BYTES (2u << 20)
+#define LOOK_NS GW_NS_PER_S /* between two looks at the channel of urgent pages, at the most */
 
 static uint64_t now(const struct gw_send *s)
 {
@@ -194,11 +190,12 @@ static bool spent(struct gw_budget *b, uint64_t bytes_put)
 
 static int step(struct gw_send *s, struct gw_error *err)
 {
-    bool limited = gw_options_param(s->session.vm->options, GW_PARAM_MAX_POSTCOPY_BANDWIDTH), lanes = s->plan.ways.lanes_follow;
-    struct step t = {.send = s, .limit_bytes = lanes && !limited ? LANES_STEP_BYTES : STEP_BYTES};
+    bool limited = gw_options_param(s->session.vm->options, GW_PARAM_MAX_POSTCOPY_BANDWIDTH);
+    struct gw_plan_follow follow = limited ? gw_plan_follow_limited() : s->plan.ways.follow;
+    struct step t = {.send = s, .limit_bytes = follow.step_bytes};
     int r = 0;
 
-    t.budget = (struct gw_budget){.spent = spent, .opaque = &t, .batch_bytes = lanes && !limited ? LANE_BATCH_BYTES : STEP_BYTES};
+    t.budget = (struct gw_budget){.spent = spent, .opaque = &t, .batch_bytes = follow.batch_bytes};
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++) {
         struct gw_live *live = s->plan.live[i];
 

@@ -201,11 +201,6 @@ static void test_dialled(void **state)
 
 /* ---- postcopy ------------------------------------------------------------------------------------------------------ */
 
-static void turn_on(const char *name)
-{
-    assert_int_equal(gw_options_set_capability(gw_vm_options(rig.vm), name, true, NULL), 0);
-}
-
 static struct gw_send *source(void)
 {
     struct gw_send *s = calloc(1, sizeof *s);
@@ -220,29 +215,6 @@ static void end_source(struct gw_send *s)
     gw_session_close_pages(&s->session);
     gw_session_close(&s->session);
     free(s);
-}
-
-/* Where both capabilities are on, and pages go on channels at all, the peer has to be a godwit. */
-static void test_who_may(void **state)
-{
-    struct gw_send *s = source();
-    const struct gw_wire_profile *old = gw_wire_profile("7.2"), *profile = old;
-    struct gw_error err = GW_ERROR_INIT;
-
-    assert_int_equal(gw_pages_check_follow(s, &profile, &err), 0);
-    turn_on("multifd");
-    assert_int_equal(gw_pages_check_follow(s, &profile, &err), 0);
-    turn_on("postcopy-ram");
-    assert_int_equal(gw_pages_check_follow(s, &profile, &err), -ENOTSUP);
-    assert_non_null(strstr(err.text, "only a godwit takes pages of postcopy on multifd channels, and the peer is 10.0"));
-    s->resume = true; /* on the main stream */
-    assert_int_equal(gw_pages_check_follow(s, &profile, &err), 0);
-    assert_ptr_equal(profile, old);
-    s->resume = false;
-    s->profile = gw_wire_profile("godwit");
-    assert_int_equal(gw_pages_check_follow(s, &profile, &err), 0);
-    assert_ptr_equal(profile, s->profile);
-    end_source(s);
 }
 
 static void test_agreed(void **state)
@@ -323,8 +295,7 @@ static void test_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {T(test_count),     T(test_arrived), T(test_two_machines), T(test_late),
-                                       T(test_cancelled), T(test_refused), T(test_forgotten),    T(test_dialled),
-                                       T(test_who_may),  T(test_agreed),  T(test_alive),         T(test_lost)};
+                                       T(test_cancelled), T(test_refused), T(test_forgotten),    T(test_dialled),  T(test_agreed),  T(test_alive),         T(test_lost)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,6 +40,23 @@ static void test_postcopy(void **state)
     assert_true(ram()->config.postcopy);
 }
 
+/* On lanes pages that nobody waits for are in front of none that somebody waits for: many go in one step. */
+static void test_follow(void **state)
+{
+    struct gw_plan_follow few = gw_plan_follow_limited();
+
+    rig_cap("postcopy-ram");
+    gw_plan_decide(&plan, rig.vm->options);
+    assert_memory_equal(&plan.ways.follow, &few, sizeof few);
+    rig_cap("multifd");
+    gw_plan_decide(&plan, rig.vm->options);
+    assert_true(plan.ways.lanes_follow);
+    assert_true(plan.ways.follow.step_bytes > few.step_bytes && plan.ways.follow.batch_bytes > few.batch_bytes);
+    assert_int_equal(gw_plan_send(&plan, rig.vm, &pages, NULL), 0); /* without channels */
+    assert_false(plan.ways.lanes_follow);
+    assert_memory_equal(&plan.ways.follow, &few, sizeof few);
+}
+
 static void test_ignore_shared(void **state)
 {
     rig_cap("x-ignore-shared");
@@ -152,8 +169,8 @@ static void test_snapshot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_pages_by), T(test_plain), T(test_postcopy), T(test_ignore_shared), T(test_transport), T(test_order),
-        T(test_snapshot),
+        T(test_pages_by), T(test_plain), T(test_postcopy), T(test_follow), T(test_ignore_shared), T(test_transport),
+        T(test_order), T(test_snapshot),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

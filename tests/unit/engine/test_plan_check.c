@@ -46,6 +46,23 @@ static void test_compressed_pages(void **state)
     assert_int_equal(gw_plan_check_send(rig.vm, &a, &err), 0);
 }
 
+/* Where both capabilities are on, and pages go on channels at all, the peer has to be a godwit. */
+static void test_lanes_follow(void **state)
+{
+    struct gw_plan_asked a = asked("10.0");
+
+    rig_cap("multifd");
+    assert_int_equal(gw_plan_check_send(rig.vm, &a, &err), 0);
+    rig_cap("postcopy-ram");
+    refused(&a, -ENOTSUP,
+            "capabilities postcopy-ram and multifd: only a godwit takes pages of postcopy on multifd channels, and the peer is 10.0: "
+            "turn one of them off");
+    a.resume = true; /* on the main stream */
+    assert_int_equal(gw_plan_check_send(rig.vm, &a, &err), 0);
+    a = asked("godwit");
+    assert_int_equal(gw_plan_check_send(rig.vm, &a, &err), 0);
+}
+
 /* What test_plan_disks.c tells of is asked here too. */
 static void test_disks(void **state)
 {
@@ -125,7 +142,7 @@ static void test_urgent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_throttles), T(test_compressed_pages), T(test_disks),  T(test_postcopy_is_on),
+        T(test_throttles), T(test_compressed_pages), T(test_lanes_follow), T(test_disks), T(test_postcopy_is_on),
         T(test_resume),    T(test_persistent_memory), T(test_urgent),
     };
 
