@@ -84,6 +84,11 @@ static int fake_wait(struct gw_live *l, uint64_t ns, struct gw_error *err)
     return fake_did(l, "wait", err);
 }
 
+static int fake_meet(struct gw_live *l, struct gw_writer *w, struct gw_error *err)
+{
+    return fake_did(l, "meet", err);
+}
+
 static void fake_cleanup(struct gw_live *l)
 {
     rig_say("cleanup(%s) ", l->ops->id);
@@ -97,7 +102,7 @@ static void fake_progress(struct gw_live *l, struct gw_progress *sum)
 
 static const struct gw_live_ops a_ops = {.id = "a", .version = 3, .order = 1, .setup = fake_setup, .pending = fake_pending,
                                          .step = fake_step, .complete = fake_complete, .progress = fake_progress,
-                                         .wait = fake_wait, .cleanup = fake_cleanup};
+                                         .wait = fake_wait, .meet = fake_meet, .cleanup = fake_cleanup};
 static const struct gw_live_ops b_ops = {.id = "b", .version = 4, .order = 2, .setup = fake_setup, .pending = fake_pending,
                                          .step = fake_step, .complete = fake_complete, .progress = fake_progress,
                                          .hand_over = fake_hand_over, .cleanup = fake_cleanup};
