@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The self-checking machine goes by postcopy 200 times, and switches at random moments: with pages of 4 KiB and of 2 MiB, and with
-one vCPU and four. GODWIT_MOVES=N changes the 200."""
+"""The self-checking machine goes by postcopy, and switches at random moments: with pages of 4 KiB and of 2 MiB, with one vCPU and four, and
+over the main stream alone and over multifd channels. GODWIT_MOVES=N: how many moves in four of these (200)."""
 import os
 import random
 import sys
@@ -10,7 +10,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from box import Box, Journey, QmpError, wait_until  # noqa: E402
 
 MOVES = int(os.environ.get("GODWIT_MOVES", "200")) // 4
-CAPABILITIES = [{"capability": name, "state": True} for name in ("postcopy-ram", "events")]
 HUGE = "/proc/sys/vm/nr_hugepages"
 
 
@@ -18,6 +17,7 @@ class Postcopy(Journey):
     def setUp(self):
         super().setUp()
         self.reserved = None
+        self.lanes = 0
 
     def reserve(self, pages):
         """Huge pages for two machines."""
@@ -42,7 +42,10 @@ class Postcopy(Journey):
     def move(self, box, i):
         to = Box(self, "to%d" % i, self.options, incoming="defer")
         for b in (box, to):
-            b.qmp.command("migrate-set-capabilities", capabilities=CAPABILITIES)
+            on = ["postcopy-ram", "events", *(["multifd"] if self.lanes else [])]
+            b.qmp.command("migrate-set-capabilities", capabilities=[{"capability": name, "state": True} for name in on])
+            if self.lanes:
+                b.qmp.command("migrate-set-parameters", **{"multifd-channels": self.lanes})
         to.qmp.command("migrate-incoming", uri="tcp:127.0.0.1:0")
         box.qmp.command("migrate-set-parameters", **{"max-bandwidth": self.random.choice((2, 8, 64)) << 20, "downtime-limit": 1,
                                                      "max-postcopy-bandwidth": self.random.choice((0, 0, 16 << 20))})
@@ -85,6 +88,15 @@ class Postcopy(Journey):
 
     def test_huge_pages_four_vcpus(self):
         self.reserve(64)
+        self.moves(4, "64M,page-size=2M")
+
+    def test_small_pages_over_channels(self):
+        self.lanes = 4
+        self.moves(4, "64M")
+
+    def test_huge_pages_over_channels(self):
+        self.reserve(64)
+        self.lanes = 3
         self.moves(4, "64M,page-size=2M")
 
 
