@@ -193,7 +193,7 @@ static bool put_progress(json_t *o, const struct gw_job *j, const struct gw_stat
         total = saving->total_bytes;
         current = total - GW_MIN(saving->remaining_bytes, total);
     }
-    return gw_json_put_int(o, "current-progress", current) | gw_json_put_int(o, "total-progress", total);
+    return gw_json_put_int(o, "current-progress", current) || gw_json_put_int(o, "total-progress", total);
 }
 
 int gw_cmd_query_jobs(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
