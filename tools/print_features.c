@@ -21,9 +21,10 @@ static void print_set(uint64_t set)
 int main(void)
 {
     printf("# Features\n\n"
-           "Printed from `src/engine/features` by `tools/print_features`; the tables there are the code. The names are those of\n"
-           "QMP's migration capabilities. One that this build cannot do is refused by name when it is turned on.\n\n"
-           "| capability | here | needs | not with | what it does |\n|---|---|---|---|---|\n");
+           "This page lists the capabilities of a migration: which this build supports, what each needs, and what it cannot be combined\n"
+           "with. The names are those of QMP's migration capabilities. If a capability is not supported, turning it on is an error that\n"
+           "names it. `tools/print_features` prints this page from `src/engine/features.h` and `features.c`.\n\n"
+           "| capability | supported | needs | not with | what it does |\n|---|---|---|---|---|\n");
     for (int c = 0; c < GW_CAP_COUNT; c++) {
         const struct gw_feature *f = gw_feature((enum gw_capability)c);
         uint64_t needs = 0, not_with = 0;

@@ -11,8 +11,9 @@
 int main(void)
 {
     printf("# Frames\n\n"
-           "Messages of fixed size, printed from `src/wire/frames.h` by `tools/print_frames`. Integers are big-endian, without\n"
-           "padding. [wire-format.md](../wire-format.md) says where they may come, [extensions.md](extensions.md) what ours mean.\n");
+           "This page lists the messages of fixed size. Integers are big-endian, without padding. [wire-format.md](../wire-format.md)\n"
+           "says where each message may come; [extensions.md](extensions.md) says what godwit's own messages mean.\n"
+           "`tools/print_frames` prints this page from `src/wire/frames.h`.\n");
 #define X(name, NAME, where)                                                                                           \
     printf("\n## " #name "\n\n%s; %d bytes.\n\n| type | field | what it is |\n|---|---|---|\n", where,                    \
            (int)GW_FRAME_##NAME##_BYTES);                                                                              \

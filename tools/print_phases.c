@@ -19,9 +19,10 @@ int main(void)
     static const char *const owners[] = {"source", "destination", "undecided"};
 
     printf("# Phases\n\n"
-           "Printed from `src/engine/phase.h` by `tools/print_phases`; the table there is the code. What a QMP client sees is\n"
-           "the status; who may run the guest is the owner; a cancel is possible where it says so. The invariants stand at\n"
-           "the head of that file.\n\n"
+           "This page lists the phases of a session at the source and at the destination. *Status* is the migration status that a QMP\n"
+           "client sees. *Owner* is the side that may run the guest. *Cancel* says whether the session can be cancelled, *final* whether\n"
+           "it ends in this phase. `tools/print_phases` prints this page from `src/engine/phase.h`, the table that the code uses; the\n"
+           "invariants are at the beginning of that file.\n\n"
            "| side | phase | status | owner | cancel | final | may be followed by |\n|---|---|---|---|---|---|---|\n");
     for (int p = 0; p < GW_PHASE_COUNT; p++) {
         const struct gw_phase_row *row = gw_phase_row((enum gw_phase)p);
