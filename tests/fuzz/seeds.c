@@ -82,6 +82,7 @@ static const struct {
     {"uri", seeds_uri},
     {"schema", seeds_schema},
     {"monitor", seeds_monitor},
+    {"backing", seeds_backing},
 };
 
 int main(int argc, char **argv)

@@ -43,6 +43,7 @@ int seeds_qcow2(void);
 int seeds_return_path(void);
 int seeds_qmp(void);
 int seeds_uri(void);
+int seeds_backing(void);
 int seeds_monitor(void);
 
 /* seeds_postcopy.c */

@@ -82,6 +82,19 @@ int seeds_uri(void)
     return put_texts("", texts, GW_ARRAY_LEN(texts));
 }
 
+int seeds_backing(void)
+{
+    static const char *const texts[] = {
+        "base", "/disks/base", "file:base", "nbd://h:1/x", "nbd+unix:///x?socket=/s", "nbd:unix:/s:exportname=x", "nbd:h:1",
+        "json:{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\",\"filename\":\"/base\"}}",
+        "json:{'driver':'raw','read-only':true,'file.driver':'file','file.filename':'b','file.cache.direct':true}",
+        "json:{'driver':'nbd','server':{'type':'unix','path':'/s'},'export':'x'}",
+        "json:{'driver':'raw','file':{'driver':'nbd','server.type':'inet','server.host':'fe80::1','server.port':'99'}}",
+        "json:{'driver':'qcow2','backing':null,'file':{'driver':'host_device','filename':'/dev/x'}}"};
+
+    return put_texts("", texts, GW_ARRAY_LEN(texts));
+}
+
 /* What a monitor says to the three commands of fuzz_monitor.c. */
 int seeds_monitor(void)
 {
