@@ -10,7 +10,7 @@ struct load {
     struct gw_live live;
     struct gw_block_config config;
     struct gw_block_store *store; /* NULL: no chunk has arrived yet */
-    bool *ours;                   /* by config.disks: this disk was taken over and written to */
+    bool *ours;                   /* ours[i]: config.disks[i] was taken over and written to */
     unsigned last;                /* the disk of the previous record */
     atomic_uint percent;
 };
