@@ -145,7 +145,7 @@ static void explain_commands(struct gw_explain *e)
     if (e->into)
         gw_inspect_source(e->into, &source);
     else if (gw_explain_is_versioned(e->from->head->machine))
-        return; /* only a source whose version implies support in the destination sends it */
+        return; /* it is sent only with machine types whose programs all know it */
     if (e->into && (sends(e->into, GW_COMMAND_SWITCHOVER_START) || gw_author_marks(&e->into->author) & godwit))
         return;
     if (*source.before)
