@@ -45,7 +45,7 @@ EMULATOR = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 BUILDS = {
     "plain": {"setup": ["-Dwerror=true"], "slower": 1, "env": {}},
     "asan": {
-        "setup": ["-Db_sanitize=address,undefined", "-Db_lundef=false"],  # GCC's warnings are unsure beside sanitizers
+        "setup": ["-Db_sanitize=address,undefined", "-Db_lundef=false"],  # GCC's warnings are unreliable with sanitizers
         "slower": 2,
         "env": {
             "ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1:detect_stack_use_after_return=1",
@@ -64,17 +64,17 @@ BUILDS = {
     },
 }
 SANITIZED = ("asan", "tsan")
-# Limits only end what hangs (watch.py): the processor time between two lines of output and, as the last resort, the time as
-# a whole are so many times what meson.build says, where the numbers were found on a fast and quiet machine.
+# Limits only end programs that hang (watch.py): the processor time between two lines of output and, as the last resort,
+# the total time are multiples of those in meson.build, which were measured on a fast and quiet machine.
 SILENCE_S = 150
 CPU_PATIENCE, CPU_MOST_S = 4, 1500  # the latter without --soak
 WALL_PATIENCE, WALL_LEAST_S = 10, 1200
 PYTHON_TIMEOUT_S = 300
-PYTHON_SILENCE_S = 240  # what tests wait for a thing that must come; their own words are better than ours
-# A sanitizer that cannot work on this machine at all says so in any program.
+PYTHON_SILENCE_S = 240  # longest wait of a test for an event; the test's own message is better than ours
+# If a sanitizer cannot work on this machine at all, any program shows it.
 HELPLESS = re.compile(r"^.*(Sanitizer: unexpected memory mapping|Shadow memory range interleaves|Sanitizer failed to allocate|"
                       r"LeakSanitizer has encountered a fatal error).*$", re.M)
-TELLING_LINES = 200  # of one failure; logs/ has all
+TELLING_LINES = 200  # lines printed of one failure; logs/ has all
 
 
 def limits_of(timeout, slower=1, soak=False, silence_s=SILENCE_S):
@@ -276,7 +276,7 @@ def build(name):
     path, (good, log) = os.path.join(OUT, name), configure(name)
     if not good:
         return log
-    targets = ["all", "bench-programs"] if name == "plain" else []  # what nobody runs here has to compile all the same
+    targets = ["all", "bench-programs"] if name == "plain" else []  # programs that the check does not run must compile too
     if name == "aarch64":
         subprocess.run(["ninja", "-C", path, "build.ninja"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         made = json.loads(subprocess.check_output(["meson", "introspect", "--targets", path]))
@@ -348,7 +348,7 @@ def programs_of_meson(name, soak, known=None):
     found = []
     for t in json.loads(text):
         if name == "aarch64" and known not in (None, name) and t["name"].startswith("machine/"):
-            continue  # there is no machine in that build
+            continue  # this build has no machine
         suites = {s.split(":")[-1] for s in t["suite"]}
         if ("soak" in suites) != soak or ("plain" in suites and name != "plain") or ("one-thread" in suites and name == "tsan"):
             continue
@@ -359,7 +359,7 @@ def programs_of_meson(name, soak, known=None):
                 found[-1].skipped = True
             continue
         found.append(Program(label, prefix_of(name) + t["cmd"], dict(sanitizer_env(name), **t["env"]),
-                             t["workdir"] or os.path.join(OUT, name),  # where `meson test` runs them, paths are told so
+                             t["workdir"] or os.path.join(OUT, name),  # the working directory that `meson test` uses; tests get paths relative to it
                              t["timeout"], suites, limits_of(t["timeout"], BUILDS[name]["slower"], soak)))
     return found
 
@@ -382,7 +382,7 @@ def programs_of_python(builds, soak):
             slower = BUILDS[name]["slower"]
             env = dict(sanitizer_env(name), GODWIT_BUILD=os.path.join(OUT, name), GODWIT_TOP=TOP, GODWIT_SLOW=str(slower),
                        PYTHONDONTWRITEBYTECODE="1")
-            if name == "aarch64":  # Python is this machine's own; what it starts is not
+            if name == "aarch64":  # Python runs natively; the programs it starts are emulated
                 env["GODWIT_EMULATOR"] = " ".join(EMULATOR)
             argv = (prefix_of(name) if name != "aarch64" else []) + [sys.executable, "-u", os.path.join(TOP, "tools", "run_unittest.py"), path]
             timeout = PYTHON_TIMEOUT_S * (20 if soak else 1)
@@ -466,9 +466,10 @@ def main():
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, Running.end_all)
-    # The long ones first, so that the end is not a wait for one of them; before them those that need time but no processor.
+    # Long programs first, so that the check does not end with one of them; before them those that take time but no
+    # processor.
     programs.sort(key=lambda p: (not p.waits, -p.limits.wall_s))
-    # run() in other threads: signals come to this one, and what handles them takes the lock that run() holds.
+    # run() is on other threads: signals are delivered to this one, and their handler takes the lock that run() holds.
     for report in crowd.Crowd(args.jobs).run(run, programs):
         reports.append(report)
         say_report(report)

@@ -7,11 +7,11 @@ import concurrent.futures
 import os
 import time
 
-LOOK_S = 1.0  # how long the machine is watched before one more is started
-IDLE = 0.25  # of all processors, from which on one more is started
-MOST = 3  # for each processor, however idle they are
-LOOK_TICKS = 100  # of all processors together; fewer tell nothing
-FREE_BYTES = 3 << 30  # of memory, below which no more than usual are started
+LOOK_S = 1.0  # how long the machine is observed before one more program is started
+IDLE = 0.25  # idle share of all processors above which one more is started
+MOST = 3  # limit per processor, even if they are idle
+LOOK_TICKS = 100  # of all processors together; fewer are too few for a measurement
+FREE_BYTES = 3 << 30  # free memory below which no additional program is started
 
 
 def idle_ticks():

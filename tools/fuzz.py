@@ -72,7 +72,7 @@ def run(name, seconds, more):
     before = set(os.listdir(found))
     with open(path, "w", encoding="utf-8") as f:
         try:
-            # A machine that is busy takes its time: what hangs takes longer than a minute.
+            # A busy machine is slow: an input that takes longer than a minute hangs.
             code = subprocess.call([os.path.join(BUILD, "tests", "fuzz", name), "-max_total_time=%d" % seconds, "-timeout=60",
                                     "-report_slow_units=60", "-rss_limit_mb=2048", "-entropic=0", "-artifact_prefix=" + found + "/",
                                     "-print_final_stats=1"] + more + prepare(target, dict(env, ASAN_OPTIONS="detect_leaks=0")),
