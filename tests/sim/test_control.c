@@ -329,7 +329,7 @@ static void test_gone_on(void **state)
         run(side[i], "the machine has gone to the other side", "migrate",
             json_pack("{ss}", "uri", "tcp:127.0.0.1:1"));
     }
-    /* `stop` on the source claims it back at the operator's risk. */
+    /* Running it at the source again needs force: two machines could run, at the operator's risk. */
     run(side[2], NULL, "stop", NULL);
     run(side[1], "the destination said that it has this machine", "cont", NULL);
     check_state(side[1], "postmigrate");
