@@ -83,7 +83,7 @@ def limits_of(timeout, slower=1, soak=False, silence_s=SILENCE_S):
 
 
 class Program:
-    """One thing to run. Its output has any number of tests in it, or it is a test itself."""
+    """One program to run. Its output reports any number of tests, or it is a test itself."""
 
     def __init__(self, label, argv, env=None, cwd=None, timeout=30, suites=(), limits=None):
         self.label, self.argv, self.env, self.cwd, self.timeout = label, argv, env or {}, cwd or TOP, timeout
@@ -93,7 +93,7 @@ class Program:
 
 
 class Running:
-    """The process groups of now: none of them outlives this program, however it is ended."""
+    """The running process groups: none of them outlives this program, however it ends."""
 
     lock = threading.Lock()
     groups = set()
@@ -116,7 +116,7 @@ class Report:
 
 
 class Machine:
-    """How busy it was since then, in words."""
+    """The machine's load since then, as text."""
 
     def __init__(self):
         self.then = self.ticks()
@@ -173,7 +173,8 @@ def read_outcomes(output):
 
 
 def telling(output, failures):
-    """What is shown of a program that failed: each test that did, with what the harness says about it, and the end."""
+    """The text shown for a failed program: each failed test, with the harness's messages about it, and the end of the
+    output."""
     lines = output.rstrip().splitlines()
     if len(lines) <= TELLING_LINES:
         return "\n".join(lines)
@@ -193,7 +194,7 @@ def telling(output, failures):
 
 
 def end_left_behind(mark):
-    """Programs that were started by one that has ended, and have gone from its process group. Returns their names."""
+    """Programs left by one that has ended, outside its process group. Returns their names."""
     names = []
     for folder in glob.glob("/proc/[0-9]*"):
         try:
@@ -258,7 +259,7 @@ def is_configured(name):
 
 
 def configure(name):
-    """(whether it is configured, what was said)."""
+    """(whether it is configured, the output)."""
     path = os.path.join(OUT, name)
     if is_configured(name):
         return True, ""
@@ -301,8 +302,8 @@ def lacking(name):
 
 
 def prefix_of(name):
-    """Sanitizers want an address space as they know it, and on some kernels run into a random one now and then: no
-    randomisation, where a process may ask for that. Another machine's programs want an emulator."""
+    """Sanitizers need a known layout of the address space, and on some kernels randomisation occasionally breaks it: it
+    is turned off, if a process may do that. Programs for another architecture need an emulator."""
     if name == "aarch64":
         return EMULATOR
     setarch = shutil.which("setarch") if name in SANITIZED else None
@@ -402,7 +403,7 @@ def say_report(r):
 
 
 def steady_ground():
-    """What a parent may have left to us that programs inherit, and that some of them would stumble over."""
+    """Resets state that was inherited from the parent, and that some programs would fail with."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
         if signal.getsignal(number) == signal.SIG_IGN:

@@ -42,7 +42,8 @@ def folder(*parts):
 
 
 def prepare(target, env):
-    """The folders that a run begins with. The known ones are among them: a regression is told as such, without a search."""
+    """The folders that a run starts from. Known inputs are among them: a regression is detected at once, without a
+    search."""
     corpus, seeds = folder("corpus", target), folder("seeds", target)
     subprocess.check_call([os.path.join(BUILD, "tests", "fuzz", "fuzz_seeds"), target, seeds], env=env)
     known = [os.path.join(TOP, "tests", "regress", target)]
@@ -51,7 +52,7 @@ def prepare(target, env):
 
 
 def facts(log):
-    """What the fuzzer says in the end; what a run that broke does not say is left out."""
+    """The fuzzer's final figures; those missing after a crash are left out."""
     out = {}
     for key, word in (("runs", "number_of_executed_units"), ("a second", "average_exec_per_sec"), ("MiB", "peak_rss_mb")):
         m = re.search(word + r":\s*(\d+)", log)
