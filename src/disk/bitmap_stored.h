@@ -9,7 +9,7 @@
  * with its machine (not_stored) is left out: its destination stores it. One of a name that the disk has already is not loaded: it is
  * what that was when it was stored. What is not understood is kept as it is.
  *
- * Threads: disk->owning is held, or nobody else uses the disk; nothing else is under way on the image.
+ * Threads: disk->owning is held, or no other code uses the disk; no other call on the image is in progress.
  */
 #ifndef GW_DISK_BITMAP_STORED_H
 #define GW_DISK_BITMAP_STORED_H

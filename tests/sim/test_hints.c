@@ -36,7 +36,7 @@ static void fill_slowly(struct pair *p, struct gw_channel **a, struct gw_channel
     sim_option(p->from, "max-bandwidth", "16K");
 }
 
-/* Once, while the migration is under way and the source's machine runs. */
+/* Acts once, while the migration is in progress and the source's machine runs. */
 static void act_once(struct pair *p, struct gw_send *send, void (*act)(void *opaque))
 {
     if (acted || gw_send_status(send) != GW_STATUS_ACTIVE || !sim_act(p->from, act, p->from))

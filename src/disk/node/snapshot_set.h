@@ -2,7 +2,8 @@
  *
  * snapshot_set: internal snapshots of one name in all disks of a machine: all of them, or none.
  *
- * The disks are qcow2 images (disk/node/qcow2.h); names count here, not IDs. Threads: nothing else is under way on the nodes.
+ * The disks are qcow2 images (disk/node/qcow2.h); snapshots are matched by name, not by ID. Threads: no other call on
+ * the nodes may be in progress.
  */
 #ifndef GW_DISK_SNAPSHOT_SET_H
 #define GW_DISK_SNAPSHOT_SET_H
