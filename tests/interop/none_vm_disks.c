@@ -8,8 +8,7 @@
  *     --map DISK:ALIAS:BITMAP:ALIAS[:+|:-]   +, -: it becomes persistent, or not
  *
  * Words: "wrote DISK:OFFSET:BYTES", "enable DISK:NAME", "remove DISK:NAME"; "bitmaps", which prints all of them with
- * their dirty ranges, and "counts", which prints
- * a hash of the ranges instead.
+ * their dirty ranges, and "counts", which prints a hash of the ranges instead.
  */
 #include <errno.h>
 #include <inttypes.h>
