@@ -59,7 +59,7 @@ def main():
 
     class Bench(Case):
         def place(self, path):
-            """What a command is given for this file."""
+            """The command's arguments for this file."""
             at = path + ".nbd"
             if o.nbd is None:
                 return path
@@ -143,7 +143,7 @@ def main():
             record = self.path("record")
 
             def two_seconds(role, command, options, seconds=2):
-                """Of it; and then it is broken off. What `ctl destinations` says meanwhile."""
+                """Its measurement; then it is cancelled. Uses the output of `ctl destinations`."""
                 target, uri = self.target(journey, role)
                 send = subprocess.Popen([godwit, command, self.place(parked), uri, "--force", "--parameter", "max-postcopy-bandwidth=" + o.rate,
                                          *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -151,7 +151,7 @@ def main():
                 time.sleep(seconds)
                 told = subprocess.run([built("cli/godwit"), "ctl", self.path("control"), "destinations", "--json"],
                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-                send.terminate()  # it says that the guest runs there; the second one breaks it off
+                send.terminate()  # it reports that the guest runs there; the second signal ends it
                 time.sleep(0.2)
                 send.terminate()
                 send.wait()

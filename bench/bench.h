@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench: what the measuring programs share. Two processes, because that is what a migration is: the CPU time and memory
- * of each side are its own, and nothing is shared but a page of results.
+ * bench: common parts of the benchmarks. They use two processes, as a migration does: the CPU time and memory of each
+ * side are measured separately, and only a page of results is shared.
  */
 #ifndef GW_BENCH_H
 #define GW_BENCH_H
@@ -63,7 +63,7 @@ static inline uint64_t bench_status_bytes(const char *name)
     return kb * 1024;
 }
 
-/* The peak (VmHWM) is what is resident now. */
+/* Resets the peak (VmHWM) to the current resident size. */
 static inline void bench_reset_peak(void)
 {
     int fd = open("/proc/self/clear_refs", O_WRONLY);
@@ -99,8 +99,8 @@ static inline uint64_t bench_resident_bytes(const uint8_t *p, size_t bytes)
     return n * 4096;
 }
 
-/* Where the host backs our memory lazily, the first touch of a page that it took back costs ten times the next: touch
- * and give back as much as will be needed, so that a run measures the engine and not the host. */
+/* If the host backs our memory lazily, the first touch of a page that it has reclaimed costs ten times a later one. So
+ * this touches and frees as much as will be needed, so that a run measures the engine and not the host. */
 static inline void bench_warm_host(size_t bytes)
 {
     uint8_t *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -129,7 +129,7 @@ static inline void bench_load(const char *path, uint8_t *to, size_t bytes)
     close(fd);
 }
 
-/* 64 bits that depend on every byte and its place; not against malice. */
+/* 64 bits that depend on every byte and its position; not secure against attacks. */
 static inline uint64_t bench_hash(const uint8_t *p, size_t bytes)
 {
     uint64_t h[4] = {1, 2, 3, 4};

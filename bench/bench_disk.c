@@ -5,10 +5,11 @@
  *
  *     bench_disk FILE read|write|randread|randwrite BLOCK_BYTES DEPTH COUNT CACHE ENGINE
  *
- * FILE is raw, or qcow2 where its name says so.
+ * FILE is raw, or qcow2 if its name ends so.
  *
- * Prints a line: MiB/s, CPU seconds, requests that went to io_uring, and CPU seconds that the same requests take to be told
- * to a disk without and to one with a dirty bitmap of 64 KiB: alone, since the spread of the first figure is more than they.
+ * Prints a line: MiB/s, CPU seconds, requests that went to io_uring, and CPU seconds for reporting the same requests to
+ * a disk without and to one with a dirty bitmap of 64 KiB. These are measured separately, since they are less than the
+ * variation of the first figure.
  */
 #include <stdio.h>
 #include <time.h>
@@ -79,7 +80,7 @@ static void run(struct gw_queue *q, struct places p, bool write, unsigned depth,
     for (uint64_t n = 0; n < count && !failed; n++) {
         struct item *it;
 
-        while (item[next % depth].busy) { /* any one that is free */
+        while (item[next % depth].busy) { /* the next free one */
             unsigned tries = 0;
 
             for (; tries < depth && item[next % depth].busy; tries++)
@@ -106,7 +107,7 @@ static int never(void *opaque, void *to, uint64_t bytes, uint64_t offset, struct
     return -EIO;
 }
 
-/* CPU seconds; less than 0: it could not be measured. */
+/* CPU seconds; negative: could not be measured. */
 static double tell(struct places p, uint64_t bytes, uint64_t count, bool bitmap)
 {
     static const struct gw_disk_ops ops = {GW_SIZED(struct gw_disk_ops), .read = never};

@@ -5,9 +5,9 @@
  * object a line. The files are made in FOLDER (build/ by default) of the first 512 MiB of the image, and removed.
  *
  * Single pages go by gw_image_pages, the others by gw_image_fetch in stripes, as `send FILE` reads them. Both use one image.
- * Pages that are known to be zeros do not count, nor do reads during which the kernel gave the processor to somebody else
- * (preempted); waits: how often the reader of single pages gave it away itself, for a disk or a lock. From the disk: all that
- * the page cache has of the file is dropped before each page.
+ * Pages known to be zeros do not count, nor do reads during which the kernel ran another process (preempted); waits:
+ * how often the reader of single pages blocked, on the disk or a lock. From the disk: the file is dropped from the page
+ * cache before each page.
  */
 #include "images.h"
 
@@ -33,7 +33,7 @@ struct reader {
     struct gw_image *image;
     uint64_t pages;
     atomic_bool quit;
-    _Atomic uint64_t bytes; /* of RAM, read so far */
+    _Atomic uint64_t bytes; /* bytes of RAM read so far */
 };
 
 static void *read_all(void *opaque)
@@ -93,7 +93,7 @@ static struct figures measure(struct gw_image *image, const struct ram *ram, int
 
     if (!us || (beside && pthread_create(&thread, NULL, read_all, &r)))
         bench_die("pthread_create");
-    while (beside && !atomic_load(&r.bytes)) /* it has begun */
+    while (beside && !atomic_load(&r.bytes)) /* wait until it has begun */
         usleep(100);
     wall = bench_now_ns();
     bytes = atomic_load(&r.bytes);
@@ -144,7 +144,7 @@ static void look(const struct ram *ram, const char *name, const char *path, bool
     int fd = open(path, O_RDONLY);
     uint8_t kind;
 
-    for (uint64_t i = 0; i < ram->bytes / PAGE; i++) /* what the format keeps in memory of its index */
+    for (uint64_t i = 0; i < ram->bytes / PAGE; i++) /* loads the index into memory, for formats that keep it there */
         if (gw_image_map(image, 0, i, 1, &kind, &err) < 0)
             say(&err);
     if (!cold)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench_parked IMAGE [FOLDER]: parks the RAM that is in a file, beside what zstd -3 makes of it as a stream. Prints one
- * JSON object a line. The parked file is made in FOLDER (build/ by default) and removed.
+ * bench_parked IMAGE [FOLDER]: parks the RAM in a file, and compares that with a stream compressed by zstd -3. Prints
+ * one JSON object a line. The parked file is made in FOLDER (build/ by default) and removed.
  *
  *   park    size of the parked file; wall and CPU time to make it, and the memory that took
  *   stream  the same of a migration stream through zstd -3, as `migrate exec:zstd` would
@@ -58,7 +58,7 @@ static double stream(const struct ram *ram)
         ZSTD_inBuffer in = {record, end ? 0 : nothing ? 9 : sizeof record, 0};
         size_t left;
 
-        gw_store_be64(record, at | (nothing ? 0x22 : 0x28)); /* ZERO or PAGE, of the block before */
+        gw_store_be64(record, at | (nothing ? 0x22 : 0x28)); /* ZERO or PAGE, in the same block as before */
         if (nothing)
             record[8] = 0;
         else if (!end)
@@ -92,7 +92,7 @@ static void read_pages(const struct ram *ram, const char *path, enum how how, un
     int fd = open(path, O_RDONLY);
     uint8_t page[PAGE], kind;
 
-    for (uint64_t i = 0; i < pages && how != AFRESH; i += GW_PARKED_GROUP_PAGES) /* the index */
+    for (uint64_t i = 0; i < pages && how != AFRESH; i += GW_PARKED_GROUP_PAGES) /* load the index */
         gw_image_map(image, 0, i, 1, &kind, &err);
     for (unsigned i = 0; i < count;) {
         uint64_t at = chance(&seed) % pages, t;
@@ -125,7 +125,7 @@ static void read_pages(const struct ram *ram, const char *path, enum how how, un
     gw_image_free(image);
 }
 
-/* What the disk itself takes for as much as a frame has. */
+/* The disk's own time for as many bytes as a frame has. */
 static void read_disk(const char *path, unsigned count)
 {
     double *us = calloc(count, sizeof *us);

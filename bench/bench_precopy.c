@@ -12,14 +12,15 @@
  * The destination's memory is fresh (never touched), zeroed (resident, and known to be zeros), or used (resident, and full
  * of something else).
  *
- * --file: the machine goes into this file, and when that is whole another one is made of it: save_ms and restore_ms. --cold:
- * what the host keeps of the file is dropped in between.
+ * --file: the machine goes into this file, and when it is complete another machine is made from it: save_ms and
+ * restore_ms. --cold: the file is dropped from the page cache in between.
  *
  * gap_ms:  from the last instruction that the guest can have executed here (the writer's last write, or the call of stop)
  *          to its start there. The clock is the same on both sides.
- * slowed_percent: the most that the migration took of the writer's time (it obeys as a vCPU does); limit_ms: the downtime
+ * slowed_percent: the largest share of the writer's time that the migration took (it is throttled like a vCPU);
+ * limit_ms: the downtime
  *          limit that held in the end, where x-godwit-tended-convergence is on; written_per_s: bytes of pages a second.
- * cpu:     user and system time of each process from before the start until the end was reported; the writer's is not in.
+ * cpu:     user and system time of each process from before the start until the end was reported; without the writer's.
  * over:    the peak of resident memory over what it was before, less what the guest's own memory grew by.
  * verified: a hash over all of RAM on both sides, taken after the end.
  */
@@ -64,7 +65,7 @@ struct machine {
     uint8_t *ram;
     bool source;
     atomic_bool runs, quit;
-    atomic_uint percent; /* of the writer's time that is taken */
+    atomic_uint percent; /* share of the writer's time that is taken */
     pthread_mutex_t lock; /* held while the guest writes */
     pthread_t writer;
     uint64_t writer_cpu_ns;
@@ -187,7 +188,7 @@ static uint64_t over(const struct machine *m, uint64_t before, uint64_t ram_befo
     return peak > before + grown ? peak - before - grown : 0;
 }
 
-/* The host reads it from the disk the next time. */
+/* Makes the host read the file from the disk the next time. */
 static void forget(const char *path)
 {
     int fd = open(path, O_RDONLY);
@@ -208,7 +209,7 @@ static void receive(struct machine *m)
     uint64_t cpu, before, ram_before;
     int r;
 
-    bench_wait_for(&s->loaded); /* or the source would take the pages that are warmed here */
+    bench_wait_for(&s->loaded); /* else the source would use the pages that are warmed here */
     if (m->c->dest == FRESH)
         bench_warm_host(m->c->mem + (256u << 20));
     m->ram = bench_memory(m->c->mem, m->c->huge);
@@ -413,7 +414,7 @@ int main(int argc, char **argv)
     }
     child[0] = run(&m, false);
     child[1] = run(&m, true);
-    /* When one side is done, the other has 10 s. */
+    /* When one side has ended, the other has 10 s left. */
     for (unsigned left = 2, waited = 0; left; waited++) {
         pid_t p = waitpid(-1, &status, WNOHANG);
 

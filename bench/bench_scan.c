@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench_scan [zero|dirty|find]: what it costs to look at memory. Prints one JSON object a line. Rates of scans are of
- * wall time; the rest is CPU time of the one thread that does it, which other work on the machine changes less.
+ * bench_scan [zero|dirty|find]: the cost of scanning memory. Prints one JSON object a line. Rates of scans are of wall
+ * time; the rest is CPU time of the one thread that does it, which other work on the machine changes less.
  *
  *   zero_scan    GB/s of each variant over resident zero pages, beside the read bandwidth of the same memory; the best
  *                of some interleaved rounds, as other work on the machine takes from both
@@ -149,7 +149,8 @@ struct costs {
     uint64_t start_ns, arm_ns, idle_ns, sync_ns, clean_ns, stop_ns, found, maps_bytes, tables_bytes;
 };
 
-/* The first clean of everything, one sync with nothing written, one with `writes` pages, the clean of their chunks. */
+/* Costs of the first clean of everything, a sync with nothing written, a sync with `writes` pages, and the clean of
+ * their chunks. */
 static struct costs costs_of(enum gw_tracker_kind kind, uint8_t *p, uint64_t bytes, uint64_t writes)
 {
     struct gw_tracker_config config = {.kind = kind};
@@ -176,7 +177,7 @@ static struct costs costs_of(enum gw_tracker_kind kind, uint8_t *p, uint64_t byt
     t = cpu_ns();
     must(gw_tracker_sync(tracker, &n, &err), &err);
     c.idle_ns = cpu_ns() - t;
-    /* Before the guest touches more: what is ours. */
+    /* Our own memory, before the guest touches more. */
     c.maps_bytes = bench_status_bytes("VmRSS") - rss;
     c.tables_bytes = bench_status_bytes("VmPTE") - tables;
     for (uint64_t i = 0; i < writes; i++) {
@@ -241,7 +242,7 @@ static void find_next(uint64_t gib)
     uint64_t bits = gib * GW_GIB / PAGE, *map_ = gw_bitmap_new(bits), t, found = 0, step = 100, empty, count;
 
     gw_bitmap_set_range(map_, 0, bits);
-    gw_bitmap_clear_range(map_, 0, bits); /* touched, as in a later round */
+    gw_bitmap_clear_range(map_, 0, bits); /* makes it resident, as in a later round */
     t = cpu_ns();
     if (gw_bitmap_next_set(map_, bits, 0) != bits)
         bench_die("a bit in an empty map");

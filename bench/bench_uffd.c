@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench_uffd: what a page that is waited for costs at the destination of postcopy, without a network. Prints one JSON object a line.
+ * bench_uffd: the cost of a page fault at the destination of postcopy, without a network. Prints one JSON object a
+ * line.
  *
- *   fault       a thread touches pages in random order; what the store asks for another thread copies at once and places: the
+ *   fault       a thread touches pages in random order; another thread copies and places each requested page at once:
+ *   the
  *               time of the touch, ns, at p50, p90, p99 and the longest
  *   loaded      the same beside a thread that places background pages as fast as it can (their rate: background_mb_s)
  *   local       a touch of a page that is known to be zeros
@@ -143,7 +145,7 @@ static size_t touch(uint64_t *ns, size_t n, uint64_t limit)
         volatile uint8_t *p = w.host + page * PAGE;
 
         if (gw_uffd_received(w.store, w.b) && gw_bitmap_test_atomic(gw_uffd_received(w.store, w.b), page))
-            continue; /* it is there */
+            continue; /* the page is there already */
         *p = 1;
         ns[done++] = bench_now_ns() - t;
         if (limit && w.background >= limit)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench_xbzrle: what a page costs with XBZRLE. Prints one JSON object a line; times are CPU time of the one thread, the
- * best of some interleaved rounds.
+ * bench_xbzrle: the cost of a page with XBZRLE. Prints one JSON object a line; times are CPU time of the one thread,
+ * the best of some interleaved rounds.
  *
  *   encode   ns for each page pair, for each pattern of change and each variant. hot: a few pairs that stay in the
  *            caches; cold: pairs spread over 256 MiB
@@ -59,7 +59,7 @@ static void line(uint8_t *page)
     put_words(page, (uint32_t)(rnd() % 64) * 64, 8);
 }
 
-/* As counters and flags do. */
+/* A change like that of counters and flags. */
 static void bytes8(uint8_t *page)
 {
     for (unsigned i = 0; i < 8; i++)
@@ -88,7 +88,7 @@ static const struct pattern {
 } patterns[] = {{"unchanged", same},  {"one word", word},         {"64 bytes", line}, {"8 bytes", bytes8},
                 {"quarter", quarter}, {"10 % of words", words10}, {"all", all}};
 
-/* Other work and frequency change from moment to moment: each measurement is some ten thousand pages. */
+/* Other load and the CPU's frequency vary, so each measurement covers some ten thousand pages. */
 static uint32_t repeats(uint32_t pairs)
 {
     return pairs == HOT ? 4000 : 1;
@@ -184,7 +184,7 @@ static void path(const struct pattern *p, uint8_t *guest)
         for (unsigned i = 0; i < GW_XBZRLE_CACHE_SYNCS; i++)
             gw_xbzrle_cache_sync(cache);
         t = cpu_ns();
-        for (uint64_t i = 0; i < COLD; i++) { /* other keys each round: all miss */
+        for (uint64_t i = 0; i < COLD; i++) { /* different keys in each round: all lookups miss */
             uint64_t key = i + (uint64_t)round * COLD;
             uint8_t *slot;
 
@@ -196,7 +196,7 @@ static void path(const struct pattern *p, uint8_t *guest)
             memcpy(slot, guest + i * PAGE, PAGE);
         }
         t = cpu_ns() - t;
-        miss = round ? GW_MIN(miss, (double)t / COLD) : miss; /* in the first one memory becomes resident */
+        miss = round ? GW_MIN(miss, (double)t / COLD) : miss; /* the first round makes the memory resident */
         for (uint64_t i = 0; i < COLD; i++)
             p->change(guest + i * PAGE);
         t = cpu_ns();

@@ -52,13 +52,13 @@ class Qemu:
     def __init__(self, cfg, program, role, image, uri):
         cfg.qemu, cfg.mem, self.uri, self.role = program, 16 * MIB, uri, role
         drive = "if=none,id=d0,format=%s,auto-read-only=off,file=%s" % (cfg.format, image)
-        # none_vm knows no devices: what is sent to it has none, and what is sent by it has not the state of those that are there.
+        # none_vm has no devices: a stream to it must have none, and its own stream lacks the state of QEMU's devices.
         machine = ["-object", "memory-backend-ram,id=r,size=16M", "-machine", "memory-backend=r"] if cfg.to == "godwit" else \
             ["-M", "microvm", "-device", "virtio-blk-device,drive=d0"]
         self.vm = Vm(cfg, role, [*machine, "-S", "-drive", drive, *(["-incoming", "defer"] if role == "target" else [])])
         q = self.vm.qmp
         q.cmd("migrate-set-capabilities", capabilities=[{"capability": n, "state": True} for n in ("events", "block", "zero-blocks")])
-        # With another limit it may end before its disk is copied, if what it counts as left is small (docs/operations.md).
+        # With another limit QEMU may end before its disk is copied, if it estimates a small rest (docs/operations.md).
         q.cmd("migrate-set-parameters", **{"max-bandwidth": 100 << 30, "downtime-limit": 0})
         if role == "target":
             q.cmd("migrate-incoming", uri=uri)

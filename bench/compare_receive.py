@@ -87,7 +87,7 @@ def godwit(cfg, *argv):
 
 
 def reap(cfg, process):
-    """Waits for a program of ours; its CPU seconds."""
+    """Waits for a program of godwit; returns its CPU seconds."""
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -205,7 +205,7 @@ def main():
     ap.add_argument("--json")
     a = ap.parse_args()
     a.image = fill.cached(a.cache, "mixed", a.mem, 1)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by way of what cleans up
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # exits through the cleanup handlers
     own = tempfile.mkdtemp(prefix="godwit-parked-", dir=a.output_dir or a.ram_dir)
     a.output_dir = own
     turns = []

@@ -17,7 +17,7 @@ import unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, "tests", "interop"))
-STRIDE = 37  # pages: beyond what is sent beside
+STRIDE = 37  # pages: beyond the background pages sent around a request
 
 
 def words(times):
@@ -27,7 +27,7 @@ def words(times):
 
 
 def faults(told):
-    """What a QEMU of 10.1 or later has counted: how many waits were up to 1, 2, 4, ... us long."""
+    """The counts of a QEMU of 10.1 or later: how many waits were up to 1, 2, 4, ... us long."""
     if not told:
         return ""
     places = [1 << at for at, n in enumerate(told) for _ in range(n)]
@@ -56,7 +56,7 @@ def main():
             return target
 
         def reads(self, target):
-            """Until all has come: (while it came, afterwards)."""
+            """Waits until all pages have arrived: (times before that, times after it)."""
             wait_until("its pages follow", lambda: target.qmp.seen("MIGRATION", status="postcopy-active"))
             guest, times, at = Qtest(target.qtest_path), [], time.perf_counter()
             for page in range((size >> 12) - 600, 600, -STRIDE):
@@ -89,7 +89,7 @@ def main():
             target = self.target(role, capabilities)
             source.qmp.command("migrate-set-capabilities", capabilities=[
                 {"capability": c, "state": c in capabilities} for c in ("postcopy-ram", "postcopy-preempt")])
-            source.qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 20})  # little goes before it is told
+            source.qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 20})  # few pages are sent before the switch
             source.migrate(self.unix(role))
             wait_until("it may be told", lambda: source.migration().get("status") == "active")
             source.qmp.command("migrate-start-postcopy")

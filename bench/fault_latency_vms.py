@@ -54,7 +54,7 @@ def main():
                 b.qmp.command("migrate-set-capabilities", capabilities=[{"capability": n, "state": True} for n in names + extra])
                 b.qmp.command("migrate-set-parameters", **({"multifd-channels": lanes} if lanes else {"downtime-limit": 300}))
             to.qmp.command("migrate-incoming", uri="tcp:127.0.0.1:0" if o.tcp else "unix:" + self.path(role + ".m"))
-            box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 20})  # little goes before the switch
+            box.qmp.command("migrate-set-parameters", **{"max-bandwidth": 1 << 20})  # few pages are sent before the switch
             box.qmp.command("migrate", uri=to.address())
             box.qmp.command("migrate-start-postcopy")
             wait_until("all has come", lambda: to.qmp.seen("MIGRATION", status="completed"))

@@ -29,7 +29,7 @@ def times(ratio):
 
 
 def axis(rows):
-    """Powers of two around all that is shown, and 1."""
+    """Powers of two that enclose all values and 1."""
     values = [v for row in rows for v in row[3]] + [1]
     low = max(-10, math.floor(math.log2(min(values))))
     high = min(10, math.ceil(math.log2(max(values))))

@@ -51,7 +51,7 @@ WORDS = (
     "index value key node list tree hash map lock queue signal event timer cache disk block file"
 ).split()
 
-# What images are known to be: made once by the first version of this file, and compared with since.
+# Hashes of the images, computed by the first version of this file and compared since.
 SHA256 = {
     ("mixed", 256 << 20, 1): "8c152b6e7b15b45cbc2ce6f5e1e1a0859b64a8eec7cfba49b3a2f14f79c9f7f2",
     ("mixed", 2 << 30, 1): "dcbc6883db34a252d4d70fbed5dbd263154b78e90ed64c190770dbeaf95a737a",

@@ -44,7 +44,7 @@ class Vm:
         return json.loads(p.stdout)
 
     def beats(self, n):
-        """Until the guest has said so often that it lives: its set has been written by then."""
+        """Waits for this many heartbeats of the guest: its set has been written by then."""
         while self.proc.poll() is None:
             if os.path.exists(self.serial):
                 with open(self.serial, errors="replace") as f:
@@ -114,7 +114,7 @@ def compare(way, plan, info):
 
 
 def too_long(row):
-    """It may well converge, after we have given up."""
+    """It may still converge after the time-out."""
     f = row["forecast"]
     return not row["converged"] and f["converges"] != "no" and f["total-ms"]["high"] > GIVE_UP_S * 900
 

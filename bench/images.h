@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What benches of files share: RAM in memory as an image, which can be written in any format, and figures of many reads.
+ * Common parts of benchmarks of files: RAM in memory as an image, which can be written in any format, and figures of
+ * many reads.
  */
 #ifndef BENCH_IMAGES_H
 #define BENCH_IMAGES_H

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * pair: a plain sender and receiver, the limit that the engine is held against. One JSON line.
+ * pair: a plain sender and receiver, the lower limit that the engine is compared with. One JSON line.
  *
  *   bench_pair --image FILE [--mem 2G] [--transport unix|tcp] [--dest fresh|used] [--layout flat|records] [--call 1M]
  *
  * flat:    the pages that are not zero, as many bytes as a migration stream moves, in calls of --call bytes from where
- *          they lie; the receiver reads them into its memory one after the other. No protocol: it cannot be done with less.
- * records: the same bytes as a migration stream has them: 8 bytes of header before each page, 8 for a zero page, in
+ *          they lie; the receiver reads them into its memory one after the other. No protocol: this is the minimum.
+ *          records: the same bytes in the format of a migration stream: 8 bytes of header before each page, 8 for a
+ *          zero
+ *          page, in
  *          vectors of some 1000 entries; the receiver knows the order beforehand and scatters. This is the floor of any
  *          implementation of the protocol that copies nothing and checks nothing.
  *
@@ -64,7 +66,7 @@ static bool is_zero(const uint8_t *p)
     return !p[0] && !memcmp(p, p + 1, 4095);
 }
 
-/* What is to be moved, as pieces of memory at `base`. */
+/* The bytes to be sent, as pieces of memory at `base`. */
 static int plan(const struct config *c, const uint8_t *zero, size_t pages, uint8_t *base, uint8_t *heads,
                 struct iovec **ret)
 {

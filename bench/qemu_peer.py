@@ -146,7 +146,7 @@ def warm_host(size):
 
 
 def forget(path):
-    """The host reads it from the disk the next time."""
+    """Makes the host read it from the disk the next time."""
     fd = os.open(path, os.O_RDONLY)
     os.fdatasync(fd)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -160,7 +160,7 @@ def ratio(g, of, to, f):
 
 
 def programs(build):
-    """The benches that look at one part alone: each prints JSON lines."""
+    """The benchmarks of single parts: each prints JSON lines."""
     d = os.path.join(build, "bench")
     return [os.path.join(d, n) for n in ("bench_scan", "bench_sync", "bench_parked", "bench_pages") if os.path.exists(os.path.join(d, n))]
 
@@ -383,7 +383,7 @@ def main():
         run_group(g, a.runs, a.seconds, out)
         table(g)
         sys.stdout.flush()
-    for left in glob.glob("/dev/shm/godwit-bench-block-*"):  # what block.py's turns had in common
+    for left in glob.glob("/dev/shm/godwit-bench-block-*"):  # files shared by block.py's runs
         os.unlink(left)
     goals(gs, a.mem, looks)
     with open(a.json, "w") as f:

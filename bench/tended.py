@@ -62,7 +62,8 @@ def start(q, cfg, uri, capabilities):
 
 
 def machine(cfg, size):
-    """The built-in test machine.  Its guest is emulated where there is no KVM: whether it keeps up is seen by dirty_per_s."""
+    """The built-in test machine.  Its guest is emulated where there is no KVM: dirty_per_s shows whether it reaches its
+    rate."""
     path = {r: os.path.join(cfg.work, "g" + r) for r in ("src", "dst", "in")}
     vm = [os.path.join(cfg.build, "cli", "godwit"), "vm", "--quiet", "--memory", "%dM" % (cfg.mem // MIB), "--workload",
           "sequential,rate=%d,set=%d,fill=on,verify=1M" % (cfg.rate, size), "--serial", "null"]
@@ -72,7 +73,7 @@ def machine(cfg, size):
         while not all(os.path.exists(p) for p in path.values()):
             time.sleep(0.05)
         q = Qmp(path["src"], procs[0])
-        time.sleep(2)  # it is at its rate
+        time.sleep(2)  # it has reached its rate
         r = start(q, cfg, "unix:" + path["in"], ["x-godwit-tended-convergence"])
         rounds = q.cmd("query-migrate")["x-godwit"]["round"]
         return dict(r, dirty_per_s=max(x["dirty-pages-per-second"] for x in rounds) * 4096)
@@ -104,7 +105,7 @@ def writer(cfg, size, capabilities):
 
 
 class Writer(threading.Thread):
-    """Writes `size` bytes of guest memory round and round, `rate` bytes a second, in runs of 256 KiB."""
+    """Writes `size` bytes of guest memory repeatedly, `rate` bytes a second, in runs of 256 KiB."""
 
     def __init__(self, path, base, size, rate):
         super().__init__(daemon=True)

@@ -66,7 +66,7 @@ class Qtest:
 
 
 class Sink:
-    """Reads a migration stream and forgets it, while `go` is set: else the migration soon waits."""
+    """Reads and discards a migration stream while `go` is set; otherwise the migration soon blocks."""
 
     def __init__(self, path):
         self.sock = socket.socket(socket.AF_UNIX)

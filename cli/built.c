@@ -25,7 +25,7 @@
 #define MACHINE false
 #endif
 
-/* The library's come first. */
+/* The library's parts come first. */
 static const struct gw_built_in own[] = {
     {"seccomp", "the sandbox of the commands", SECCOMP, sizeof SECCOMP > 1},
     {"machine", "godwit vm, godwit demo", "", MACHINE},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * built: what was built in: the library's parts (godwit/version.h), and the command's own.
+ * built: the parts of this build: the library's (godwit/version.h), and the command's own.
  */
 #ifndef GODWIT_CLI_BUILT_H
 #define GODWIT_CLI_BUILT_H
@@ -9,11 +9,11 @@
 
 struct gw_built_in {
     const char *name, *use;
-    const char *version; /* of the library that it comes from; "": none is known */
+    const char *version; /* version of the library that provides it; "": unknown */
     bool there;
 };
 
-/* The n-th part; false: there are no more. */
+/* The n-th part; false: no more parts. */
 bool gw_built_in(unsigned n, struct gw_built_in *ret_part);
 /* Its number, or -1. */
 int gw_built_in_find(const char *name);

@@ -28,7 +28,7 @@ struct check {
     unsigned need_count;
     bool json, quiet;
     json_t *facts;
-    bool lacks; /* of needs */
+    bool lacks; /* whether a feature in `needs` is missing */
 };
 
 static const struct gw_host_fact *const kinds[] = {gw_host_memory, gw_host_kvm, gw_host_io};
@@ -100,7 +100,7 @@ static json_t *parts(struct check *c)
     return all;
 }
 
-/* One line each: what is built in, and what is not. */
+/* One line each: the parts that are built in, and those that are not. */
 static void print_parts(bool there)
 {
     struct gw_built_in part;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd: the subcommands of `godwit`. Each gets "godwit COMMAND" as argv[0], so that getopt's words say who speaks, and
+ * cmd: the subcommands of `godwit`. Each gets "godwit COMMAND" as argv[0], so that getopt's messages begin with it, and
  * returns the exit status: 0 done; 1 failed, with one line on stderr, "godwit COMMAND: what: why"; 2 wrong usage; 3 a
- * difference or a fault was found, or a core lacks memory; 4 the guest found corruption; 5 it is not known (schema
- * explain).
+ * difference or a fault was found, or a core lacks memory; 4 the guest found corruption; 5 unknown (schema explain).
  */
 #ifndef GODWIT_CLI_CMD_H
 #define GODWIT_CLI_CMD_H
@@ -37,9 +36,9 @@ int gw_cmd_serve(int argc, char **argv);
 int gw_cmd_snapshot(int argc, char **argv);
 int gw_cmd_verify(int argc, char **argv);
 int gw_cmd_vm(int argc, char **argv);
-/* A whole file as text, "-" is standard input; NULL: errno. */
+/* Reads a whole file as text, "-" is standard input; NULL: errno. */
 char *gw_schema_slurp(const char *path);
-/* `godwit schema dump`, `godwit schema explain`; and what they do, for help */
+/* `godwit schema dump`, `godwit schema explain`, and their descriptions for help */
 #define GW_SCHEMA_DUMP "Writes what the state of `godwit vm` consists of, as JSON."
 #define GW_SCHEMA_EXPLAIN                                                                                              \
     "Tells whether a machine would load elsewhere, and why not. The machine in the migration stream STREAM is to "     \

@@ -10,11 +10,11 @@
 
 #define WORD "--completion="
 
-/* A function of the shell: of a command, or of one of its subcommands. */
+/* A shell function for a command or one of its subcommands. */
 struct part {
     const char *name; /* "ctl" */
     const struct gw_cli_command *command;
-    const struct gw_cli_sub *sub; /* NULL: of the command */
+    const struct gw_cli_sub *sub; /* NULL: the command itself */
     struct gw_cli_list list;
 };
 
@@ -25,7 +25,7 @@ static bool has(const struct part *p, const struct gw_cli_option *o)
 
 #define ARGUMENTS_TEXT 256
 
-/* What is checked, or else what the first form of the synopsis begins with. Returns buf. */
+/* The checked arguments, or else the beginning of the synopsis' first form. Returns buf. */
 static const char *arguments_of(const struct part *p, char buf[ARGUMENTS_TEXT])
 {
     const char *own = p->sub ? p->sub->arguments : p->command->arguments,
@@ -41,7 +41,7 @@ static const char *arguments_of(const struct part *p, char buf[ARGUMENTS_TEXT])
     buf[0] = 0;
     for (size_t n; (n = gw_cli_next_word(&usage, &word)) && word[0] != '-' && strncmp(word, "[-", 2) &&
                    strncmp(word, "[OPTION", 7);)
-        if (word[0] < 'a' || word[0] > 'z') /* the name of the subcommand */
+        if (word[0] < 'a' || word[0] > 'z') /* the subcommand's name */
             snprintf(buf + strlen(buf), ARGUMENTS_TEXT - strlen(buf), "%s%.*s", buf[0] ? " " : "", (int)n, word);
     return buf;
 }
@@ -69,7 +69,7 @@ static bool chooses_sub(const struct part *p)
 
 /* ---- bash -------------------------------------------------------------------------------------------------------- */
 
-/* "file *uri": the kinds of arguments; with a star: all from here on. */
+/* "file *uri": the kinds of arguments; a star applies to all further arguments. */
 static void bash_arguments(const struct part *p)
 {
     char buf[ARGUMENTS_TEXT];
@@ -122,7 +122,7 @@ static void bash_part(const struct part *p)
 
 /* ---- zsh --------------------------------------------------------------------------------------------------------- */
 
-/* Inside of single quotes, where brackets and colons part what _arguments is told. */
+/* Text inside single quotes, where brackets and colons separate the fields of _arguments. */
 static void zsh_text(const char *text)
 {
     for (; text && *text; text++) {
@@ -276,7 +276,8 @@ static void print_parameters(void)
         printf("%s%s", i ? " " : "", name);
 }
 
-/* "mode=normal mode=cpr-reboot": of parameters that have few values. Help ends with those of an enum: "(none zlib zstd)". */
+/* "mode=normal mode=cpr-reboot": for parameters with few values. The help text of an enum ends with its values: "(none
+ * zlib zstd)". */
 static void print_choices(void)
 {
     const char *name, *help, *between = "";
@@ -297,7 +298,7 @@ static void print_choices(void)
     }
 }
 
-/* Both shells take it so. */
+/* The same syntax works in both shells. */
 static void print_names(void)
 {
     printf("_godwit_capabilities='");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * complete_shell: what completions consist of beside the functions of the commands, in the languages of the shells. In what
- * stands at the end, %s are the names of the commands, and a percent sign is written twice.
+ * complete_shell: the shell code of completions other than the functions of the commands. In the end parts, %s is the
+ * list of commands, and a percent sign is doubled.
  */
 #ifndef GODWIT_CLI_COMPLETE_SHELL_H
 #define GODWIT_CLI_COMPLETE_SHELL_H
@@ -9,7 +9,7 @@
 #define GW_BASH_BEGIN "# bash completion for godwit; printed by `godwit --completion bash`\n\n"
 
 /* A command's function sets options, arguments (kinds), before and subs; and kind and choices for the option in $1, if that has a
- * value. bash replaces only what stands behind the last : or = of a word. */
+ * value. bash replaces only the text after the last : or = of a word. */
 #define GW_BASH_END                                                                                                          \
     "_godwit_sockets() {\n"                                                                                                  \
     "    local path\n"                                                                                                       \

@@ -37,7 +37,7 @@ int gw_confine(const struct gw_confine *c, enum gw_confine_kind kind, struct gw_
     const struct rlimit none = {0, 0};
     int r;
 
-    if (c->off || gw_filter_is_sanitized()) /* the leak sanitizer looks on as a debugger does */
+    if (c->off || gw_filter_is_sanitized()) /* the leak sanitizer uses ptrace, like a debugger */
         return 0;
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_DUMPABLE, 0);
@@ -77,7 +77,7 @@ int gw_confine_borrow(struct gw_confine *c, struct gw_error *err)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "--user %s: this is root", gw_shown(c->user));
     if (initgroups(c->user, c->gid) < 0 || setegid(c->gid) < 0 || seteuid(c->uid) < 0)
         return failed(c, err);
-    prctl(PR_SET_DUMPABLE, 1); /* else our own files in /proc are root's, and the guest's memory cannot be looked up there */
+    prctl(PR_SET_DUMPABLE, 1); /* else root owns our files in /proc, and the guest's memory cannot be looked up there */
     return 0;
 }
 

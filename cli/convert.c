@@ -56,7 +56,7 @@ static int convert(struct job *job, struct gw_error *err)
         job->write.libvirt_xml = xml;
         job->write.progress = gw_cli_progress_step;
         job->write.opaque = &job->progress;
-        /* Whoever reads standard output may stall, and nothing is left behind there. */
+        /* The reader of standard output may stall, and there is no partial file to remove. */
         if (strcmp(job->out, "-"))
             gw_cli_progress_watch(&job->progress);
         else
@@ -75,7 +75,7 @@ static enum gw_cli_taken take_format(void *opaque, char *value)
     struct job *job = opaque;
     int format = gw_image_format_find(value);
 
-    job->has_format = format > 0; /* memory is none of a file */
+    job->has_format = format > 0; /* memory is not a file format */
     job->write.format = (enum gw_image_format)format;
     if (job->has_format)
         return GW_CLI_TAKEN;
@@ -83,7 +83,7 @@ static enum gw_cli_taken take_format(void *opaque, char *value)
     return GW_CLI_TOLD;
 }
 
-/* What does not go together. A snapshot is a stream as it is, and never in the place of another. */
+/* Refuses contradicting options. A snapshot is always a plain stream and never replaces another one. */
 static int judge(const char *who, const struct job *job, unsigned level)
 {
     const struct gw_image_write_options *w = &job->write;
@@ -98,7 +98,7 @@ static int judge(const char *who, const struct job *job, unsigned level)
     return -1;
 }
 
-/* A status, or -1: all is there. */
+/* Returns an exit status, or -1 to go on. */
 static int parse(int argc, char **argv, struct job *job)
 {
     unsigned level = 0;

@@ -50,7 +50,7 @@ void gw_ctl_print_json(const struct gw_ctl *ctl, const json_t *value)
 
 /* ---- small commands ---------------------------------------------------------------------------------------------- */
 
-/* A command without an answer worth showing. */
+/* Runs a command whose answer is not printed. */
 static int simple(struct gw_ctl *ctl, const char *command, json_t *take_args)
 {
     json_t *result = NULL;
@@ -105,7 +105,7 @@ static const struct {
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */
 
-/* Signals are blocked and taken here, so that they are acted on between two messages and nowhere else. */
+/* Signals are blocked and read here, so that they take effect only between two messages. */
 bool gw_ctl_interrupted(struct gw_ctl *ctl)
 {
     struct timespec none = {0, 0};
@@ -172,7 +172,7 @@ static int run(struct gw_ctl *ctl, int argc, char **argv)
 
     while (i < count && strcmp(commands[i].name, argv[1]))
         i++;
-    if (i == count) /* ctl_options.c has it, and it was left out above */
+    if (i == count) /* the table in ctl_options.c has a subcommand that is missing above */
         return gw_ctl_usage("%s: not in this build", argv[1]);
     sigemptyset(&set);
     sigaddset(&set, SIGINT);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ctl: the parts of `godwit ctl`. All answer with the exit status and have told the reason on stderr.
+ * ctl: the parts of `godwit ctl`. All return the exit status and have printed the reason on stderr.
  */
 #ifndef GODWIT_CLI_CTL_H
 #define GODWIT_CLI_CTL_H
@@ -19,11 +19,11 @@ struct gw_ctl {
     const char *report; /* --report; NULL: none */
     struct gw_ctl_take *take;
     bool disks, top; /* --disks, --disks-top */
-    const char *nbd; /* --nbd; NULL: beside the machine */
+    const char *nbd; /* --nbd; NULL: the machine's own host */
     struct gw_ctl_disks *mirrored;
     uint64_t timeout_ns; /* --timeout; 0: not given */
-    const char *destination; /* --destination: its monitor. Of `plan`, `migrate --plan`, `migrate --disks` */
-    /* Of `plan`, and of `migrate --plan` */
+    const char *destination; /* --destination: its monitor. For `plan`, `migrate --plan`, `migrate --disks` */
+    /* For `plan` and `migrate --plan` */
     uint64_t bandwidth;      /* --bandwidth, bytes per second; 0: not given */
     uint64_t measure_ns;     /* --measure; 0: not given */
     /* --capability and --parameter of `migrate`: NAME[=on|off] and NAME=VALUE. */
@@ -33,17 +33,17 @@ struct gw_ctl {
     uint64_t count; /* --count of `events`; 0: not given */
 
     struct gw_qmp *qmp;
-    uint64_t began_ns; /* the command */
+    uint64_t began_ns; /* when the command started */
     bool watches;      /* another client started the migration: an interrupt does not cancel it */
-    void (*on_event)(struct gw_ctl *ctl, const json_t *event); /* instead of --log; NULL: none */
+    void (*on_event)(struct gw_ctl *ctl, const json_t *event); /* called instead of --log; NULL: none */
     void *event_opaque;
     unsigned interrupts; /* SIGINT and SIGTERM so far */
 };
 
-/* "godwit ctl: what: why"; returns GW_EXIT_FAILED, or GW_EXIT_USAGE. */
+/* Prints "godwit ctl: what: why"; returns GW_EXIT_FAILED or GW_EXIT_USAGE. */
 int gw_ctl_failed(const char *what, const struct gw_error *err);
 int gw_ctl_usage(const char *fmt, ...) GW_PRINTF(1, 2);
-/* Runs a command and tells a failure. Takes args. *ret_result may be asked for. */
+/* Runs a command and prints a failure. Takes args. ret_result may be NULL. */
 int gw_ctl_run(struct gw_ctl *ctl, const char *command, json_t *take_args, json_t **ret_result);
 /* Prints JSON: one line with --json, else for people. */
 void gw_ctl_print_json(const struct gw_ctl *ctl, const json_t *value);
@@ -65,32 +65,32 @@ int gw_ctl_plan(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_start(struct gw_ctl *ctl, int argc, char **argv);
 int gw_ctl_snapshot(struct gw_ctl *ctl, int argc, char **argv);
 
-/* Options, and whether the arguments are those of the subcommand: argv[optind] is the socket, and the subcommand follows. -1: go
- * on, or an exit status. */
+/* Parses options and checks the subcommand's arguments: argv[optind] is the socket, and the subcommand follows. Returns
+ * -1 to go on, or an exit status. */
 int gw_ctl_parse(struct gw_ctl *ctl, int argc, char **argv);
 
-/* Setting by the texts of the command line; nothing is done for none. */
+/* Sets capabilities or parameters from command-line texts; an empty list does nothing. */
 int gw_ctl_set_capabilities(struct gw_ctl *ctl, const char *const *texts, size_t count);
 int gw_ctl_set_parameters(struct gw_ctl *ctl, const char *const *texts, size_t count);
 
-/* Opens a monitor. One that does not greet is told of after a second (unless --quiet), and waited for: --timeout ends that. */
+/* Opens a monitor. If it sends no greeting within a second, prints that (unless --quiet) and continues to wait until
+ * --timeout. */
 int gw_ctl_open(struct gw_ctl *ctl, const char *address, struct gw_qmp **ret_qmp, struct gw_error *err);
-/* Whether a capability is on; off where the server has none of this name. An exit status. */
+/* Whether a capability is on; off if the server does not have it. Returns an exit status. */
 int gw_ctl_capability(struct gw_ctl *ctl, const char *name, bool *ret_on);
-/* Waits for a migration that has just ended: it may hold the capabilities for a moment yet. */
+/* Waits if a migration has just ended: the server may still refuse to change capabilities for a moment. */
 int gw_ctl_turn(struct gw_ctl *ctl, const char *name, bool on);
 
-/* A signal came that ends what is under way. The main thread. */
+/* Whether a signal has asked to end the operation. Main thread. */
 bool gw_ctl_interrupted(struct gw_ctl *ctl);
-/* `migrate`, and unless --detach was given the wait for its end; *ret_info: what query-migrate told last. */
+/* Runs `migrate` and, without --detach, waits for its end; *ret_info: the last answer of query-migrate. */
 int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info);
-/* query-status once a migration has ended. A QEMU tells that it has a little before its machine is what it will be from then
- * on. */
+/* query-status once a migration has ended. QEMU reports the end shortly before the machine reaches its final state. */
 int gw_ctl_final_status(struct gw_ctl *ctl, json_t **ret_status);
 
-/* What a migration came to, from query-migrate and query-status: for people, on stdout. */
+/* Prints the result of a migration, from query-migrate and query-status, as text on stdout. */
 void gw_ctl_report(const json_t *info, const json_t *status);
-/* Reads a number out of nested objects: "ram.total". 0 when it is not there. */
+/* Reads a number from nested objects: "ram.total". 0 if absent. */
 double gw_ctl_number(const json_t *info, const char *path);
 const char *gw_ctl_text(const json_t *info, const char *path, const char *otherwise);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ctl announce: has a machine, ours or QEMU's, tell the switches where its network cards are.
+ * ctl announce: makes a machine, godwit's or QEMU's, announce its network cards to the switches.
  */
 #include "ctl.h"
 
@@ -19,7 +19,7 @@ static const struct {
     {"max", "announce-max", 0, 100000},
 };
 
-/* An exit status; -1: go on. */
+/* Returns an exit status; -1: go on. */
 static int take(json_t *args, json_t *interfaces, const char *text)
 {
     const char *value = "";
@@ -46,7 +46,7 @@ static int take(json_t *args, json_t *interfaces, const char *text)
     return -1;
 }
 
-/* What was not given is as after an arrival: the command has no values of its own. */
+/* Values that were not given are those used after an arrival: the command has no defaults of its own. */
 static int fill(struct gw_ctl *ctl, json_t *args)
 {
     json_t *parameters = NULL;

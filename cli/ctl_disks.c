@@ -12,14 +12,14 @@
 #define NBD_PORT "10809"
 
 struct gw_ctl_disks {
-    bool by_stream; /* a godwit's: no mirrors */
+    bool by_stream; /* a godwit: no mirrors */
     struct gw_qmp *destination;
     struct gw_mirrors *mirrors;
     struct gw_mirrors_figures figures;
     bool handed_over, failed, told_slow;
-    /* Capabilities that were off before. */
+    /* Capabilities that this command turned on. */
     bool set_pause, set_zeros;
-    bool waits; /* pause-before-switchover was on: the user continues */
+    bool waits; /* pause-before-switchover was on before: the user continues the migration */
 };
 
 /* ---- a godwit's -------------------------------------------------------------------------------------------------- */
@@ -45,7 +45,7 @@ void gw_ctl_disks_arguments(const struct gw_ctl *ctl, json_t *args)
 
 /* ---- a QEMU's ---------------------------------------------------------------------------------------------------- */
 
-/* Where the disks go: --nbd, else beside the machine itself. */
+/* The NBD address: --nbd, else on the machine's destination host. */
 static int nbd_address(struct gw_ctl *ctl, const char *uri, struct gw_uri *ret)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -65,7 +65,7 @@ static int nbd_address(struct gw_ctl *ctl, const char *uri, struct gw_uri *ret)
     return GW_EXIT_DONE;
 }
 
-/* What makes no sense beside mirrors, before anything is changed. */
+/* Refuses options that conflict with mirrors, before anything is changed. */
 static int judge(struct gw_ctl *ctl)
 {
     bool postcopy = false;
@@ -80,7 +80,7 @@ static int judge(struct gw_ctl *ctl)
     return r;
 }
 
-/* What the machine has to send beside its disks. */
+/* The data that the machine sends besides its disks. */
 static json_t *memory_ahead(struct gw_ctl *ctl)
 {
     json_t *memory = NULL;
@@ -125,7 +125,7 @@ static int look_after(struct gw_ctl *ctl, struct gw_ctl_progress *p, struct gw_e
     return r;
 }
 
-/* Until all disks are copied. */
+/* Waits until all disks are copied. */
 static int copy(struct gw_ctl *ctl, struct gw_ctl_progress *p, struct gw_error *err)
 {
     json_t *info = json_pack("{ss}", "status", "disks"), *memory = memory_ahead(ctl);
@@ -145,7 +145,7 @@ static int copy(struct gw_ctl *ctl, struct gw_ctl_progress *p, struct gw_error *
     return r;
 }
 
-/* A godwit has no NBD server: the libraries that there are (libnbd) only connect to one. QEMUs up to 9.0 have another way. */
+/* A godwit has no NBD server: libnbd only has a client. QEMU up to 9.0 has another method. */
 static int refuse_godwit(struct gw_ctl *ctl)
 {
     json_t *all = NULL, *one;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ctl, what takes time: migrate, cancel. Polls, so that it works the same with every server and also shows
- * migrations that another client controls at the same time.
+ * ctl, long commands: migrate, cancel. They poll, so that they work the same with every server and also show migrations
+ * that another client controls.
  */
 #include "ctl.h"
 #include "ctl_disks.h"
@@ -17,7 +17,7 @@
 
 #define NS_PER_MS      1000000ull
 #define POLL_NS        (200 * NS_PER_MS)
-#define POLL_FIRST_NS  (20 * NS_PER_MS) /* short migrations are common: look often at first */
+#define POLL_FIRST_NS  (20 * NS_PER_MS) /* short migrations are common: poll often at first */
 #define CANCEL_WAIT_NS (10000 * NS_PER_MS)
 #define SETTLE_NS      (5000 * NS_PER_MS)
 
@@ -33,7 +33,7 @@ static bool ended(const char *state)
 
 /* ---- waiting for the end ----------------------------------------------------------------------------------------- */
 
-/* Ctrl-C: cancels, once; one who only watches leaves. Returns an exit status to leave with, or -1 to go on waiting. */
+/* Ctrl-C: cancels the migration, once; a watching command ends. Returns an exit status, or -1 to go on waiting. */
 static int on_interrupt(struct gw_ctl *ctl, struct gw_ctl_progress *p, unsigned seen)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -50,7 +50,7 @@ static int on_interrupt(struct gw_ctl *ctl, struct gw_ctl_progress *p, unsigned 
     return -1;
 }
 
-/* It is paused, and was not when it began: a QEMU that resumes says so for a while. */
+/* Whether it is paused now and was not at the start: a QEMU that resumes reports the old state for a while. */
 static bool stands(const struct gw_ctl *ctl, struct gw_ctl_progress *p, const char *state)
 {
     bool paused = !strcmp(state, "postcopy-paused");
@@ -59,7 +59,7 @@ static bool stands(const struct gw_ctl *ctl, struct gw_ctl_progress *p, const ch
     return paused && !ctl->wait_recovery && (p->moved || !ctl->resume || gw_qmp_is_godwit(ctl->qmp));
 }
 
-/* Polls until the migration has ended, or stands; *ret_info is what was told last. */
+/* Polls until the migration has ended or is paused; *ret_info is the last answer. */
 static int wait_end(struct gw_ctl *ctl, struct gw_ctl_progress *p, uint64_t deadline_ns, json_t **ret_info)
 {
     uint64_t start_ns = now_ns();
@@ -69,7 +69,7 @@ static int wait_end(struct gw_ctl *ctl, struct gw_ctl_progress *p, uint64_t dead
     int r;
 
     for (;;) {
-        /* First of all: one may have come while `migrate` was waiting for its answer. */
+        /* First of all: a signal may have arrived while `migrate` waited for its answer. */
         while (ctl->interrupts != seen) {
             r = on_interrupt(ctl, p, ++seen);
             if (r >= 0)
@@ -121,7 +121,7 @@ int gw_ctl_final_status(struct gw_ctl *ctl, json_t **ret_status)
     }
 }
 
-/* A source stands in postmigrate, or on the way to it; the guest is at the destination. */
+/* The source is in postmigrate, or about to be; the guest is at the destination. */
 static void tell_paused(const struct gw_ctl *ctl, const char *command, const char *why, const char *run)
 {
     bool is_source = !strcmp(run, "postmigrate") || !strcmp(run, "finish-migrate");
@@ -141,7 +141,7 @@ static void tell_paused(const struct gw_ctl *ctl, const char *command, const cha
                 ctl->socket);
 }
 
-/* Tells what it came to and in which state things were left. command: whose words these are; plan: what was foreseen, or NULL. */
+/* Prints the result and the state of both sides. command: the name in messages; plan: the forecast, or NULL. */
 static int conclude(struct gw_ctl *ctl, const char *command, json_t *info, const struct gw_plan *plan)
 {
     const char *state = gw_ctl_text(info, "status", "none");
@@ -177,7 +177,7 @@ static int conclude(struct gw_ctl *ctl, const char *command, json_t *info, const
     return r;
 }
 
-/* The monitor went after it was told, and before it answered. */
+/* The monitor closed after the command was sent and before it answered. */
 static bool lost_unanswered(const struct gw_error *err)
 {
     if (err->blame != GW_BLAME_CHANNEL || err->code != -ECONNRESET)
@@ -187,7 +187,7 @@ static bool lost_unanswered(const struct gw_error *err)
     return true;
 }
 
-/* A forecast is no condition: where there can be none, that was told, and the migration begins all the same. */
+/* A failed forecast is printed and does not prevent the migration. */
 static struct gw_plan *foresee(struct gw_ctl *ctl, const char *uri)
 {
     struct gw_plan *plan = ctl->plan ? calloc(1, sizeof *plan) : NULL;
@@ -210,13 +210,13 @@ int gw_ctl_transfer(struct gw_ctl *ctl, const char *uri, json_t **ret_info)
         json_object_set_new(args, "resume", json_true());
     if (ctl->peer)
         json_object_set_new(args, "x-godwit-peer", json_string(ctl->peer));
-    if (ctl->timeout_ns && gw_qmp_is_godwit(ctl->qmp)) /* QEMU has no such thing, and would refuse */
+    if (ctl->timeout_ns && gw_qmp_is_godwit(ctl->qmp)) /* QEMU does not have this and would refuse it */
         json_object_set_new(args, "x-godwit-timeout-ms",
                             json_integer((json_int_t)((ctl->timeout_ns + NS_PER_MS - 1) / NS_PER_MS)));
     gw_ctl_disks_arguments(ctl, args);
     gw_ctl_take_begin(ctl);
     r = gw_qmp_execute(ctl->qmp, "migrate", args, NULL, &err);
-    /* Interrupted before the answer: it may have begun, so it is cancelled as any other. */
+    /* Interrupted before the answer: the migration may have begun, so it is cancelled like any other. */
     if (r < 0 && (r != -EINTR || ctl->detach)) {
         gw_ctl_take_drop(ctl);
         return lost_unanswered(&err) ? GW_EXIT_FAILED : gw_ctl_failed("migrate", &err);
@@ -254,7 +254,7 @@ int gw_ctl_migrate(struct gw_ctl *ctl, int argc, char **argv)
     gw_ctl_disks_end(ctl);
     if (r == GW_EXIT_DONE && !ctl->detach)
         r = conclude(ctl, "migrate", info, plan);
-    gw_ctl_take_write(ctl, info); /* where it was begun */
+    gw_ctl_take_write(ctl, info); /* of a migration that was started */
     free(plan);
     json_decref(info);
     return r;

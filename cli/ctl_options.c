@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ctl, its command line: subcommands and options.
+ * The command line of ctl: subcommands and options.
  */
 #include "ctl.h"
 
@@ -109,7 +109,7 @@ static enum gw_cli_taken take_capability(void *opaque, char *value)
     return GW_CLI_TAKEN;
 }
 
-/* A value with a wrong unit; what it is without one, the machine judges. true: it was told. */
+/* A value with a wrong unit; the machine checks values without a unit. true: an error was printed. */
 static bool is_wrong_setting(const char *text)
 {
     const char *value;
@@ -137,7 +137,7 @@ static enum gw_cli_taken take_parameter(void *opaque, char *value)
     return GW_CLI_TAKEN;
 }
 
-/* Of `snapshot`, which has two forms. */
+/* Checks the arguments of `snapshot`, which has two forms. */
 static int snapshot_arguments(int argc, char **argv)
 {
     int first = optind, r;
@@ -159,7 +159,7 @@ static int snapshot_arguments(int argc, char **argv)
 
 int gw_ctl_parse(struct gw_ctl *ctl, int argc, char **argv)
 {
-    bool wait = false; /* what it does anyway */
+    bool wait = false; /* ignored: waiting is the default */
     const struct gw_cli_option options[] = {
         {"json", .flag = &ctl->json, .help = "Print one JSON document."},
         {"quiet", 'q', .flag = &ctl->quiet, .help = "Show no progress."},

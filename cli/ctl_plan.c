@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ctl plan: what a migration would be like, before it starts.
+ * ctl plan: a forecast of a migration before it starts.
  */
 #include "ctl.h"
 #include "plan.h"

@@ -36,13 +36,13 @@ void gw_ctl_progress_read(const json_t *info, struct gw_progress_at *ret_at)
     if (!json_object_get(info, "ram"))
         return;
     ret_at->sent = gw_ctl_number(info, "ram.transferred");
-    if (!json_object_get(info, "x-godwit")) /* whose figure is all that was sent */
+    if (!json_object_get(info, "x-godwit")) /* a godwit's ram.transferred includes the disks */
         ret_at->sent += gw_ctl_number(info, "disk.transferred");
     ret_at->total = gw_ctl_number(info, "ram.total") + gw_ctl_number(info, "disk.total");
     ret_at->left = gw_ctl_number(info, "ram.remaining") + gw_ctl_number(info, "disk.remaining");
     ret_at->round = gw_ctl_number(info, "ram.dirty-sync-count");
     ret_at->told_per_s = gw_ctl_number(info, "ram.mbps") * 1e6 / 8;
-    /* The rate is of the last round. In postcopy nothing gets dirty here any more. */
+    /* The rate is that of the last round. In postcopy the source's memory does not get dirty any more. */
     if (!strcmp(state, "active"))
         ret_at->dirty_per_s = gw_ctl_number(info, "ram.dirty-pages-rate") * gw_ctl_number(info, "ram.page-size");
     ret_at->never = !strcmp(state, "active") && !strcmp(gw_ctl_text(info, "x-godwit.converges", ""), "no");
@@ -68,7 +68,7 @@ json_t *gw_ctl_progress_json(const json_t *info)
 
 /* ---- what is said on the way -------------------------------------------------------------------------------------- */
 
-/* States in which nothing goes on without the operator. */
+/* Prints, once, that the migration waits for the operator. */
 static void tell_waiting(struct gw_ctl *ctl, struct gw_ctl_progress *p, const char *state)
 {
     if (ctl->quiet || !strcmp(p->told, state))
@@ -83,7 +83,7 @@ static void tell_waiting(struct gw_ctl *ctl, struct gw_ctl_progress *p, const ch
     snprintf(p->told, sizeof p->told, "%s", state);
 }
 
-/* Told once, on a terminal or not. Somebody may change the limit meanwhile, so it is asked for in each round. */
+/* Printed once, on a terminal or not. Another client may change the limit meanwhile, so it is queried in each round. */
 static void look_for_end(struct gw_ctl *ctl, struct gw_ctl_progress *p, const json_t *info)
 {
     double round = gw_ctl_number(info, "ram.dirty-sync-count"), expected_ms = gw_ctl_number(info, "expected-downtime");

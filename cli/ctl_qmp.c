@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ctl qmp, ctl hmp, ctl events: what a monitor has beyond the other commands.
+ * ctl qmp, ctl hmp, ctl events: access to everything in a monitor that the other commands do not cover.
  */
 #include "ctl.h"
 
@@ -15,7 +15,7 @@
 #include "qmp_words.h"
 #include "shown.h"
 
-#define LINE_MAX_BYTES 4000u /* of the human monitor, that are shown in one piece */
+#define LINE_MAX_BYTES 4000u /* text of the human monitor that is printed in one write */
 #define NS_PER_S       1000000000ull
 
 /* ---- qmp --------------------------------------------------------------------------------------------------------- */
@@ -30,7 +30,7 @@ int gw_ctl_qmp(struct gw_ctl *ctl, int argc, char **argv)
     if (gw_qmp_words(argc - 1, argv + 1, &args, why) < 0)
         return gw_ctl_usage("qmp: %s", gw_shown(why));
     r = gw_qmp_execute(ctl->qmp, argv[0], args, &result, &err);
-    if (r == -ECONNRESET && !strcmp(argv[0], "quit")) { /* QEMU may be gone before its answer is */
+    if (r == -ECONNRESET && !strcmp(argv[0], "quit")) { /* QEMU may exit before its answer is sent */
         result = json_object();
         r = 0;
     }
@@ -45,7 +45,7 @@ int gw_ctl_qmp(struct gw_ctl *ctl, int argc, char **argv)
 
 /* ---- hmp --------------------------------------------------------------------------------------------------------- */
 
-/* The lines of a text from outside: a terminal obeys nothing in them. */
+/* Prints untrusted text line by line, without control characters. */
 static void print_lines(const char *text)
 {
     char line[LINE_MAX_BYTES + 1], shown[4 * LINE_MAX_BYTES + 1];
@@ -66,7 +66,7 @@ static void print_lines(const char *text)
     }
 }
 
-/* The words as one line. NULL: there is no memory for it. */
+/* Joins the words to one line. NULL: no memory. */
 static char *join(int argc, char **argv)
 {
     size_t bytes = 1, at = 0;
@@ -111,7 +111,7 @@ struct wanted {
     int argc;
     char **argv;
     uint64_t seen;
-    bool broken; /* standard output takes nothing more */
+    bool broken; /* standard output fails */
 };
 
 static bool is_wanted(const struct wanted *w, const char *name)
@@ -122,7 +122,7 @@ static bool is_wanted(const struct wanted *w, const char *name)
     return w->argc == 0;
 }
 
-/* "2026-05-01 12:30:00.123456", here. */
+/* "2026-05-01 12:30:00.123456", in local time. */
 static void print_time(const json_t *event)
 {
     time_t seconds = (time_t)gw_ctl_number(event, "timestamp.seconds");

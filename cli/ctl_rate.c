@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ctl dirty-rate: measures how fast a machine, ours or QEMU's, dirties its memory.
+ * ctl dirty-rate: measures the dirty rate of a machine, godwit's or QEMU's.
  */
 #include "ctl.h"
 
@@ -13,8 +13,8 @@
 #define POLL_NS (50 * 1000000ull)
 #define SECOND  1000000000ull
 
-/* The arguments of calc-dirty-rate; NULL: wrong usage, which was told. What is not asked for is left out, as old servers know
- * less; seconds are whole where that says it. */
+/* The arguments of calc-dirty-rate; NULL: wrong usage, which was printed. Options that were not given are omitted, as
+ * old servers do not have them; whole seconds are sent in seconds. */
 static json_t *arguments(int argc, char **argv)
 {
     static const char *const modes[] = {"page-sampling", "dirty-bitmap", "dirty-ring"};
@@ -53,7 +53,7 @@ static json_t *arguments(int argc, char **argv)
     return args;
 }
 
-/* Until it has been measured. *ret is a new reference. */
+/* Waits for the end of the measurement. *ret is a new reference. */
 static int await(struct gw_ctl *ctl, const json_t *asked, json_t **ret)
 {
     const json_t *unit = json_object_get(asked, "calc-time-unit");
@@ -71,7 +71,7 @@ static int await(struct gw_ctl *ctl, const json_t *asked, json_t **ret)
             *ret = info;
             return GW_EXIT_DONE;
         }
-        /* QEMU may say unstarted for a moment after it has started; ours says why it has ended. */
+        /* QEMU may report unstarted for a moment after the start; godwit reports why the measurement ended. */
         why = gw_ctl_text(info, "x-godwit.error-desc", NULL);
         if (why)
             gw_fail(&err, -EREMOTEIO, GW_BLAME_PEER, "%s", why);

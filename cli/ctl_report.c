@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * ctl migrate --report: gathers what a report says of a migration, from ours and from QEMU's answers, and writes the file.
+ * ctl migrate --report: collects the data of a report on a migration, from godwit's or QEMU's answers, and writes the
+ * file.
  *
- * Of our machines the source itself keeps what was when (x-godwit-query-history). Others are asked while it goes on; what was
- * between two questions is not known then.
+ * A godwit source records its own history (x-godwit-query-history). Other sources are polled during the migration, so
+ * values between two polls are unknown.
  */
 #include "ctl_report.h"
 
@@ -23,11 +24,11 @@
 
 struct gw_ctl_take {
     struct gw_report report;
-    const char *path; /* the file, and what it is until it is whole */
+    const char *path; /* the file, and its temporary name until it is complete */
     char *part;
     bool svg;
     FILE *to;
-    json_t *last;    /* the last answer that had figures of memory */
+    json_t *last;    /* the last answer with figures of memory */
     uint64_t began_ns;
     double dirty_limit_ms;
     size_t sample_room, round_room;
@@ -95,7 +96,7 @@ void gw_ctl_take_drop(struct gw_ctl *ctl)
     ctl->take = NULL;
     if (!t)
         return;
-    if (t->to) { /* it is not whole */
+    if (t->to) { /* remove the incomplete file */
         fclose(t->to);
         unlink(t->part);
     }
@@ -105,7 +106,7 @@ void gw_ctl_take_drop(struct gw_ctl *ctl)
     free(t);
 }
 
-/* An answer, or NULL where the server has none. */
+/* The answer of a command, or NULL if the server does not have it. */
 static json_t *ask(struct gw_ctl *ctl, const char *command)
 {
     json_t *answer = NULL;
@@ -152,7 +153,7 @@ void gw_ctl_take_begin(struct gw_ctl *ctl)
 
 /* ---- while it goes on -------------------------------------------------------------------------------------------- */
 
-/* Room for one more; false: there is none, and the record has a hole. */
+/* Makes room for one more; false: no memory, and the record has a gap. */
 static bool grow(void **array, size_t count, size_t *room, size_t size)
 {
     size_t more = *room ? 2 * *room : 256;
@@ -201,7 +202,7 @@ static void polled_round(struct gw_ctl_take *t, const json_t *info, double at_s,
         .limit = mbps > 0 && !over ? r->downtime_limit_ms * mbps * 1e6 / 8 / 1000 : NAN,
         .dirty_per_s = over ? NAN : dirty,
     };
-    r->sent = sent; /* when this round began */
+    r->sent = sent; /* bytes sent when this round began */
 }
 
 void gw_ctl_take_sample(struct gw_ctl *ctl, json_t *info)
@@ -227,7 +228,7 @@ void gw_ctl_take_sample(struct gw_ctl *ctl, json_t *info)
 
 /* ---- at the end -------------------------------------------------------------------------------------------------- */
 
-/* A QEMU sends in bursts, ten times a second; between two questions that are close to each other there may be one or none. */
+/* A QEMU sends in bursts, ten times a second; between two close polls there may be one burst or none. */
 static void space_out(struct gw_report *r)
 {
     double apart = r->samples ? fmin(0.2, r->sample[r->samples - 1].at_s / 10) : 0;
@@ -236,7 +237,7 @@ static void space_out(struct gw_report *r)
     for (size_t i = 0; i < r->samples; i++) {
         if (kept && i + 1 < r->samples && r->sample[i].at_s - r->sample[kept - 1].at_s < apart)
             continue;
-        /* The last one stays; what it would be too close to goes. */
+        /* The last sample is kept; one too close before it is dropped. */
         if (kept > 1 && i + 1 == r->samples && r->sample[i].at_s - r->sample[kept - 1].at_s < apart)
             kept--;
         r->sample[kept++] = r->sample[i];
@@ -244,7 +245,7 @@ static void space_out(struct gw_report *r)
     r->samples = kept;
 }
 
-/* What the source has recorded itself; false: it has not. */
+/* Uses the source's own history; false: it has none. */
 static bool from_history(struct gw_report *r, const json_t *history)
 {
     const json_t *samples = json_object_get(history, "samples"), *rounds = json_object_get(history, "rounds"), *one;
@@ -263,7 +264,7 @@ static bool from_history(struct gw_report *r, const json_t *history)
     r->round = round;
     r->samples = n + 1;
     r->round_count = k;
-    /* The first one came when something had been sent already. */
+    /* The first sample was taken after some bytes had been sent. */
     sample[0] = (struct gw_report_sample){isnan(r->setup_ms) ? 0 : r->setup_ms / 1000, 0, NAN};
     json_array_foreach(samples, i, one) {
         r->throttle = fmax(r->throttle, gw_ctl_number(one, "throttle"));

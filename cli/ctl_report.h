@@ -7,18 +7,19 @@
 
 #include "ctl.h"
 
-/* Before anything is changed: whether the file can be written. Returns an exit status. */
+/* Before anything is changed: checks that the file can be written. Returns an exit status. */
 int gw_ctl_take_open(struct gw_ctl *ctl, const char *uri);
-/* What was foreseen, to stand beside what happened. Nothing where it was not to converge: there is no end to compare with. */
+/* Stores the forecast, to be compared with the result. Ignored if it did not expect convergence: then there is no end
+ * to compare with. */
 void gw_ctl_take_forecast(struct gw_ctl *ctl, const struct gw_forecast *f);
-/* Just before the start, when everything is set. */
+/* Called just before the start, with all settings made. */
 void gw_ctl_take_begin(struct gw_ctl *ctl);
-/* Each answer of query-migrate. */
+/* Adds an answer of query-migrate. */
 void gw_ctl_take_sample(struct gw_ctl *ctl, json_t *info);
-/* The end, however it came: writes the file. info: the last answer, may be NULL. A failure is told and changes no exit status: that
- * is the migration's. */
+/* Writes the file at the end, after success or failure. info: the last answer, may be NULL. A failure is printed and
+ * does not change the exit status, which is the migration's. */
 void gw_ctl_take_write(struct gw_ctl *ctl, json_t *info);
-/* It was not started: leaves no file. */
+/* The migration was not started: removes the file. */
 void gw_ctl_take_drop(struct gw_ctl *ctl);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ctl start, ctl destinations: for the socket of a `godwit serve`.
+ * ctl start, ctl destinations: commands for the socket of a `godwit serve`.
  */
 #include "ctl.h"
 
@@ -12,7 +12,7 @@
 
 #define POLL_NS (50 * 1000000ull)
 
-/* The destination of this number, borrowed from what x-godwit-destinations told; NULL: it is not there any more. */
+/* The destination with this number, borrowed from x-godwit-destinations; NULL: not found. */
 static const json_t *find(const json_t *all, json_int_t id)
 {
     const json_t *list = json_object_get(all, "destinations"), *d;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ctl, what is shown: status, the report of a migration, capabilities and parameters.
+ * The output of ctl: status, the report of a migration, capabilities and parameters.
  */
 #include "ctl.h"
 
@@ -72,7 +72,7 @@ static void print_rounds(const json_t *info)
     printf("\n");
 }
 
-/* Of one that is under way. */
+/* Prints a migration in progress. */
 static void print_progress(const json_t *info)
 {
     json_t *progress = gw_ctl_progress_json(info);
@@ -185,7 +185,7 @@ static bool wanted(const char *name, int argc, char **argv)
     return argc == 0;
 }
 
-/* known: an object with the names that there are. */
+/* known: an object with all existing names. */
 static int not_known(const char *what, const char *name, json_t *known)
 {
     struct gw_cli_nearest near = {.word = name};
@@ -298,7 +298,7 @@ int gw_ctl_caps(struct gw_ctl *ctl, int argc, char **argv)
 
 /* ---- parameters -------------------------------------------------------------------------------------------------- */
 
-/* The text as JSON of the kind that the parameter has now; where that is not known, of the kind that it looks like. */
+/* Converts the text to JSON of the parameter's current type or, if that is unknown, of the type it looks like. */
 static json_t *parse_value(const json_t *now, const char *text)
 {
     bool is_text = json_is_string(now) && !gw_large_text(now);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * ctl snapshot: of a machine that runs on, into a file or to an address; and those inside of disks.
+ * ctl snapshot: a snapshot of a running machine, to a file or an address; and internal snapshots of disks.
  *
- * The first is the capability background-snapshot with `migrate`. A parked file is written here: the machine sends to a socket
- * of this command, which parks what comes as `godwit receive` does.
+ * The first uses the capability background-snapshot with `migrate`. This command writes a parked file itself: the
+ * machine sends to its socket, and it parks the stream as `godwit receive` does.
  */
 #include "ctl.h"
 
@@ -29,7 +29,7 @@ struct snapshot {
     char folder[64], uri[96];
     struct gw_image_write_options options;
     struct gw_park *park;
-    struct gw_progress_line line; /* of packing */
+    struct gw_progress_line line; /* progress of packing */
     atomic_bool packing;
     bool packed;
 };
@@ -42,7 +42,7 @@ static bool is_address(const char *text)
     return n && text[n] == ':';
 }
 
-/* On the main thread while the file is packed. */
+/* Called on the main thread while the file is packed. */
 static bool progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
 {
     struct snapshot *n = opaque;
@@ -57,7 +57,7 @@ static bool progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
     return gw_ctl_interrupted(n->ctl);
 }
 
-/* Waits for the machine at a socket in a private folder. */
+/* Listens for the machine on a socket in a private folder. */
 static int listen_for(struct snapshot *n, struct gw_error *err)
 {
     struct gw_park_config config = {.path = n->file, .write = &n->options, .write_bytes = sizeof n->options};
@@ -67,7 +67,7 @@ static int listen_for(struct snapshot *n, struct gw_error *err)
 
     n->options = (struct gw_image_write_options){
         .format = GW_IMAGE_PARKED, .replace = n->ctl->force, .progress = progress, .opaque = n};
-    /* The path of a socket is short. */
+    /* The path of a Unix socket must be short. */
     snprintf(n->folder, sizeof n->folder, "%s/godwit-XXXXXX", tmp && strlen(tmp) < 40 ? tmp : "/tmp");
     r = gw_output_new(n->file, n->ctl->force, &probe, err);
     gw_output_free(probe);
@@ -86,7 +86,7 @@ static int listen_for(struct snapshot *n, struct gw_error *err)
                  : gw_park_start(n->park, &(struct gw_recv_config){.uri = n->uri, .progress_timeout_ns = n->ctl->timeout_ns}, err);
 }
 
-/* All of it was sent: it is put on the disk, and packed. */
+/* All was sent: writes the file to disk and packs it. */
 static int keep(struct snapshot *n, struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
@@ -177,7 +177,7 @@ static int background(struct gw_ctl *ctl, const char *target)
             r = gw_ctl_transfer(ctl, n.file ? n.uri : target, &info);
         if (r == GW_EXIT_DONE)
             r = conclude(&n, target, info);
-        /* The next migration is not to be a snapshot. */
+        /* The next migration must not be a snapshot. */
         e = on ? GW_EXIT_DONE : gw_ctl_turn(ctl, CAPABILITY, false);
         r = r == GW_EXIT_DONE ? e : r;
     }
@@ -192,7 +192,7 @@ static int background(struct gw_ctl *ctl, const char *target)
 
 /* ---- inside of disks ------------------------------------------------------------------------------------------------ */
 
-/* Jobs of the server: waits for ours, takes its result away. */
+/* Jobs of the server: waits for ours and dismisses it. */
 static int wait_job(struct gw_ctl *ctl, const char *id, const char *command)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -227,7 +227,7 @@ static int wait_job(struct gw_ctl *ctl, const char *id, const char *command)
     }
 }
 
-/* In the disks of the machine. */
+/* Internal snapshots in the machine's disks. */
 static int internal(struct gw_ctl *ctl, int argc, char **argv)
 {
     bool delete = !strcmp(argv[0], "delete");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit demo: the tour. Two machines in two processes, one moves to where the other waits, while it computes; then it is parked in a
- * file, and goes on from there in a third.
+ * godwit demo: a tour. A computing machine migrates from one process to another; then it is parked in a file and
+ * continues from there in a third process.
  */
 #include <errno.h>
 #include <signal.h>
@@ -17,22 +17,22 @@
 #include "ctl.h"
 #include "table.h"
 
-#define END_MS 60000 /* a machine that was told to end gets so much time */
+#define END_MS 60000 /* how long a machine may take to end when asked */
 
 struct guest {
     const char *name;
     pid_t pid;
     char qmp[128], serial[128];
-    long seen; /* bytes of the serial log that were shown */
+    long seen; /* bytes of the serial log already printed */
 };
 
 struct demo {
     char dir[64];
-    sigset_t signals, before; /* blocked here; what was blocked when we came */
+    sigset_t signals, before; /* signals blocked here; and the mask before */
     unsigned interrupts;
     const char *memory, *workload, *cpus, *accel;
     struct guest a, b, c;
-    pid_t helper; /* receive or send, while it runs; 0: none does */
+    pid_t helper; /* the running receive or send; 0: none */
     char file[96];
     struct gw_ctl ctl;
     bool colour;
@@ -50,7 +50,7 @@ static void say(const struct demo *d, const char *fmt, ...)
     va_end(ap);
 }
 
-/* Signals are blocked and taken here, and where an answer is awaited. False: one has come. */
+/* Signals are blocked and read here, and while waiting for an answer. False: one arrived. */
 static bool nap(struct demo *d, unsigned ms)
 {
     struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
@@ -60,7 +60,7 @@ static bool nap(struct demo *d, unsigned ms)
     return !d->interrupts;
 }
 
-/* Each signal once. */
+/* Reports each signal once. */
 static bool interrupted(void *opaque)
 {
     struct demo *d = opaque;
@@ -79,7 +79,8 @@ static int failed(const char *what, const char *why)
     return GW_EXIT_FAILED;
 }
 
-/* A machine does not outlive us, however we end; and a terminal's Ctrl-C is for us alone, who end it in order. */
+/* A machine ends with this process, however that ends. Ctrl-C in the terminal reaches only this process, which then
+ * ends the machines in order. */
 static void become_machine(struct demo *d, pid_t parent, const char *const *argv)
 {
     setpgid(0, 0);
@@ -91,7 +92,7 @@ static void become_machine(struct demo *d, pid_t parent, const char *const *argv
     _exit(GW_EXIT_FAILED);
 }
 
-/* It has gone by itself. */
+/* Whether the process has ended by itself. */
 static bool ended(struct guest *g)
 {
     if (g->pid && waitpid(g->pid, NULL, WNOHANG) == g->pid)
@@ -99,7 +100,7 @@ static bool ended(struct guest *g)
     return !g->pid;
 }
 
-/* incoming: where it waits for a guest; NULL: it has one of its own. */
+/* incoming: where it waits for a guest; NULL: it starts with its own. */
 static int launch(struct demo *d, struct guest *g, const char *incoming)
 {
     char qmp[160], serial[160];
@@ -136,7 +137,7 @@ static int launch(struct demo *d, struct guest *g, const char *incoming)
     return GW_EXIT_DONE;
 }
 
-/* Shows what the guest has printed since the last time. Returns how many lines. */
+/* Prints the guest's new output. Returns the number of lines. */
 static unsigned show(struct guest *g)
 {
     FILE *f = fopen(g->serial, "re");
@@ -156,7 +157,7 @@ static unsigned show(struct guest *g)
     return lines;
 }
 
-/* However long that takes: the host may be busy, and who watches can interrupt it. */
+/* There is no time limit: the host may be busy, and the user can interrupt. */
 static int watch(struct demo *d, struct guest *g, unsigned lines)
 {
     while (lines) {
@@ -196,7 +197,7 @@ static int where(struct demo *d, char *uri, size_t size)
     return r;
 }
 
-/* Ends the machine; what its guest found. */
+/* Ends the machine and returns its guest's verdict. */
 static int finish(struct guest *g, struct demo *d)
 {
     unsigned t = 0;
@@ -227,7 +228,7 @@ static double seconds_since(const struct timespec *began)
     return (double)(t.tv_sec - began->tv_sec) + (double)(t.tv_nsec - began->tv_nsec) / 1e9;
 }
 
-/* Shows the command as it would be typed, and starts it. */
+/* Prints the command as a user would type it, and starts it. */
 static int begin_helper(struct demo *d, const char *const *argv)
 {
     pid_t self = getpid();
@@ -294,7 +295,8 @@ static int park(struct demo *d)
     return r;
 }
 
-/* Lets the third machine wait for it. *ret_at_once: as one that goes on before its memory is there, if this build's machine can. */
+/* Makes the third machine wait for the guest. *ret_at_once: it starts before its memory has arrived, if this build's
+ * machine supports that. */
 static int wait_for_guest(struct demo *d, const char *uri, bool *ret_at_once)
 {
     const char *const on = "postcopy-ram", *const off = "postcopy-ram=off";
@@ -479,7 +481,7 @@ int gw_cmd_demo(int argc, char **argv)
     sigaddset(&d.signals, SIGTERM);
     sigaddset(&d.signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &d.signals, &d.before);
-    signal(SIGPIPE, SIG_IGN); /* a reader who has seen enough */
+    signal(SIGPIPE, SIG_IGN); /* the reader of a pipe may close it early */
     if (!mkdtemp(d.dir))
         return failed(d.dir, strerror(errno));
     snprintf(d.file, sizeof d.file, "%s/parked", d.dir);

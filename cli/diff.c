@@ -16,13 +16,13 @@
 #include "table.h"
 
 #define COMMAND    "diff"
-#define RANGES_FEW 10u /* of pages, of one block, that are listed without --pages */
+#define RANGES_FEW 10u /* ranges of pages listed per block without --pages */
 
 struct report {
     json_t *list; /* NULL: text */
     bool quiet, pages, hex;
-    const char *snapshot_a, *snapshot_b; /* of disk images; NULL: the file is the machine's */
-    char block_name[256]; /* of the ranges that come */
+    const char *snapshot_a, *snapshot_b; /* names of snapshots in disk images; NULL: the file is the machine's */
+    char block_name[256]; /* the block of the ranges that follow */
     uint64_t ranges, unlisted, unlisted_pages;
     uint32_t page_bytes;
     struct gw_cli_progress progress;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit schema explain: whether a stream would load elsewhere, and why not.
+ * godwit schema explain: whether a stream would load on another host, and why not.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 struct report {
     json_t *list; /* NULL: text */
     bool all, quiet;
-    const char *snapshot; /* of the disk image STREAM; NULL: it is a file of the machine */
+    const char *snapshot; /* snapshot in the disk image STREAM; NULL: STREAM is a file of the machine */
 };
 
 static void found(void *opaque, const struct gw_reason *reason)
@@ -155,8 +155,8 @@ int gw_schema_explain(int argc, char **argv)
         return status;
     for (int i = optind; i < argc; i++)
         confine.connects |= gw_path_is_far(argv[i]);
-    if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */
+    if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* programs that decompress are started later */
         return gw_cli_failed("schema", NULL, err.text);
     return run(&report, json, "schema", argv[optind], argv[optind + 1],
-               dump); /* the last one may be the NULL at the end */
+               dump); /* the argument after the last may be the NULL at the end of argv */
 }

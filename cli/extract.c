@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit extract: parts of a machine at rest as files of their own.
+ * godwit extract: writes parts of a machine at rest to separate files.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -29,7 +29,7 @@ struct request {
     struct gw_confine confine;
 };
 
-/* As C writes it, with at most one of K M G T behind it. */
+/* A number in C syntax, optionally followed by one of K M G T. */
 static bool is_number(const char *text, uint64_t *ret)
 {
     static const char units[] = "KMGT";
@@ -50,7 +50,7 @@ static bool is_number(const char *text, uint64_t *ret)
     return true;
 }
 
-/* If the text ends with ",what=NUMBER", cuts that off. false: the number is none, or 0 where that is not allowed. */
+/* Removes a trailing ",what=NUMBER" from the text. false: not a number, or 0 where that is not allowed. */
 static bool take_tail(char *text, const char *what, bool zero, uint64_t *ret)
 {
     char *comma = strrchr(text, ',');
@@ -64,7 +64,7 @@ static bool take_tail(char *text, const char *what, bool zero, uint64_t *ret)
     return true;
 }
 
-/* Cuts the text at its last '=', behind which is no more than the address: names may have any characters. */
+/* Cuts the text at its last '=', since only the address follows it: names may have any characters. */
 static enum gw_cli_taken take_place(void *opaque, char *text)
 {
     struct request *q = opaque;
@@ -88,7 +88,7 @@ static void told(void *opaque, const char *line)
     printf("%s\n", gw_shown(line));
 }
 
-/* What callbacks get as opaque. */
+/* The opaque of callbacks. */
 struct report {
     struct gw_cli_progress progress; /* first */
     unsigned left;
@@ -146,7 +146,7 @@ static int extract(const struct request *q, struct gw_error *err)
     return r < 0 ? r : report.left > 0;
 }
 
-/* What is wanted: one thing. -1, or the exit status. */
+/* Exactly one thing may be requested. -1, or the exit status. */
 static int judge(struct request *q, int argc, char **argv)
 {
     const struct {

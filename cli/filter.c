@@ -46,8 +46,8 @@ int gw_filter_install(bool programs, bool ends, bool connects)
 
 #else
 
-/* What the commands were seen to call once their files and sockets are open (tests/interop/test_sandbox.py looks again), and
- * what the C library may take instead elsewhere. */
+/* Calls that the commands were observed to make after opening their files and sockets (tests/interop/test_sandbox.py
+ * checks them), and their equivalents in other C libraries. */
 static const char *const allowed[] = {
     /* files */
     "read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek", "_llseek", "open",
@@ -56,7 +56,7 @@ static const char *const allowed[] = {
     "getdents64", "unlink", "unlinkat", "rename", "renameat", "renameat2", "link", "linkat", "ftruncate", "fallocate", "fadvise64",
     "fsync", "fdatasync", "syncfs", "sync_file_range", "copy_file_range", "sendfile", "fgetxattr", "fsetxattr", "fremovexattr",
     "memfd_create", "pipe2", "umask",
-    /* sockets and descriptors that are open; connections that come in */
+    /* open sockets and descriptors; incoming connections */
     "accept", "accept4", "recvmsg", "recvfrom", "sendmsg", "sendto", "shutdown", "getsockname", "getpeername", "getsockopt",
     "setsockopt", "poll", "ppoll", "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2",
     "signalfd4", "splice",
@@ -70,7 +70,7 @@ static const char *const allowed[] = {
     "getgid", "getegid", "getrlimit", "wait4", "waitid",
 };
 
-/* What an attacker would want and no command of ours does: refused by name. */
+/* Calls useful to an attacker that no command makes: refused by name. */
 static const char *const dangerous[] = {
     "socketpair", "bind", "listen", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp",
     "pidfd_open", "pidfd_getfd", "pidfd_send_signal", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter",
@@ -81,8 +81,8 @@ static const char *const dangerous[] = {
     "setfsuid", "setfsgid", "mknod", "mknodat", "quotactl", "acct", "syslog", "settimeofday", "clock_settime", "adjtimex",
     "clock_adjtime", "sethostname", "setdomainname", "vhangup", "move_pages", "migrate_pages", "modify_ldt", "nfsservctl",
 };
-/* The same, but of those that connect later: to what a server has, where a connection that is lost is made again; to destinations. Names are
- * looked up by many messages at once. */
+/* Further calls of commands that connect later: to a server again after a lost connection; to destinations. The
+ * resolver uses sendmmsg. */
 static const char *const connecting[] = {"socket", "connect", "sendmmsg"};
 static const char *const starting[] = {"execve", "execveat", "fork", "vfork"};
 
@@ -93,7 +93,7 @@ bool gw_filter_is_there(void)
     return !SANITIZED;
 }
 
-/* A name that this architecture does not have is none that could be called. */
+/* A call that this architecture does not have cannot be made, so it needs no rule. */
 static int add(scmp_filter_ctx f, uint32_t action, const char *const *names, size_t count)
 {
     int r = 0;
@@ -107,7 +107,7 @@ static int add(scmp_filter_ctx f, uint32_t action, const char *const *names, siz
     return r;
 }
 
-/* The calls whose arguments matter. */
+/* Calls that are allowed only with certain arguments. */
 static int add_with_arguments(scmp_filter_ctx f, bool ends)
 {
     /* isatty, the width of a terminal, clones of files, how much is in a pipe or a socket that was sent to */
@@ -120,14 +120,14 @@ static int add_with_arguments(scmp_filter_ctx f, bool ends)
     for (size_t i = 0; i < COUNT(mapping) && r == 0; i++)
         if (mapping[i] >= 0)
             r = seccomp_rule_add(f, SCMP_ACT_ALLOW, mapping[i], 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    /* A thread, and no process. clone3 has its flags in memory, so that it is left out: then clone is taken. */
+    /* Threads only, no processes. The flags of clone3 are in memory, so it is refused, and the C library uses clone. */
     if (r == 0)
         r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
     if (r == 0)
         r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
     if (r == 0 && ends)
         r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(kill), 0);
-    if (r == 0) /* only to ask */
+    if (r == 0) /* only to query limits */
         r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));
     if (r == 0)
         r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
@@ -138,11 +138,11 @@ static int fill(scmp_filter_ctx f, bool programs, bool ends, bool connects)
 {
     int r = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
 
-    /* The kernel's log has a line for what was refused; older kernels have none. */
+    /* Refused calls are logged by the kernel, if it supports that. */
     seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, 1);
     if (r == 0)
         r = add(f, SCMP_ACT_ERRNO(EPERM), dangerous, COUNT(dangerous));
-    /* No rule may say what the filter does anyway. */
+    /* A rule must not repeat the filter's default action. */
     if (r == 0 && !(connects && programs))
         r = add(f, connects ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM), connecting, COUNT(connecting));
     if (r < 0 || programs)
@@ -162,7 +162,7 @@ int gw_filter_install(bool programs, bool ends, bool connects)
         return SANITIZED ? -ENOSYS : -ENOMEM;
     r = fill(f, programs, ends, connects);
     if (r == 0)
-        r = seccomp_load(f); /* sets PR_SET_NO_NEW_PRIVS before */
+        r = seccomp_load(f); /* also sets PR_SET_NO_NEW_PRIVS before */
     seccomp_release(f);
     return r;
 }

@@ -3,13 +3,13 @@
 
 #include <string.h>
 
-#define COLUMN_MAX 26 /* names that are longer have a line of their own */
-#define SUB_MAX    23 /* of a subcommand with its arguments */
+#define COLUMN_MAX 26 /* longer names have a line of their own */
+#define SUB_MAX    23 /* length of a subcommand with its arguments */
 
 void gw_cli_wrap(FILE *to, const char *text, int column, int indent)
 {
     int at = column;
-    bool begun = false; /* a word stands in this line */
+    bool begun = false; /* the line has a word already */
 
     while (*text) {
         size_t spaces = strspn(text, " "), n = strcspn(text + spaces, " \n");
@@ -99,7 +99,7 @@ static void name_of(const struct gw_cli_option *o, char *buf, size_t size)
                                   : "VALUE");
 }
 
-/* What it does, and what is possible: "How OUT is compressed (none, zstd)." */
+/* The help text and the possible values: "How OUT is compressed (none, zstd)." */
 static void help_of(const struct gw_cli_option *o, char *buf, size_t size)
 {
     const char *words = o->choices, *word, *between = " (";
@@ -119,7 +119,7 @@ static void help_of(const struct gw_cli_option *o, char *buf, size_t size)
         snprintf(buf + at, size - at, ").");
 }
 
-/* In the help of all subcommands: what all of them have. */
+/* Whether it is in the help of all subcommands: an option that they all have. */
 static bool is_listed(const struct gw_cli_option *o, const struct gw_cli_sub *sub)
 {
     return o->help && !o->absent && (!o->of || (sub && gw_cli_has_word(o->of, sub->name)));
@@ -154,7 +154,7 @@ static void print_options(FILE *to, const struct gw_cli_command *c, const struct
 
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
-/* With its arguments, where they are short. */
+/* The name with its arguments, if they are short. */
 static int sub_name(const struct gw_cli_sub *s, char *buf, size_t size)
 {
     bool fits = s->arguments && strlen(s->name) + 1 + strlen(s->arguments) <= SUB_MAX;

@@ -50,7 +50,7 @@ static void probe_zerocopy(const char *directory, struct gw_host_answer *a)
     close(s);
 }
 
-/* A file without a name: it is gone when it is closed. */
+/* An unnamed file: it is gone when it is closed. */
 static void probe_direct(const char *directory, struct gw_host_answer *a)
 {
     int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), error;

@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include <linux/vm_sockets.h> /* older ones lean on what stands before */
+#include <linux/vm_sockets.h> /* older versions need the headers included before */
 #include <unistd.h>
 
 #include "host.h"
@@ -19,7 +19,7 @@
 
 #define KVM_ADVICE "load kvm_intel or kvm_amd, allow nested virtualisation if this is a guest, and give access to /dev/kvm"
 
-/* /dev/kvm, or -1 and the answer says why. */
+/* Opens /dev/kvm; -1: the answer gives the reason. */
 static int open_kvm(struct gw_host_answer *a)
 {
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);

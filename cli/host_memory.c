@@ -41,7 +41,7 @@ struct scan_arg {
 
 /* ---- userfaultfd ------------------------------------------------------------------------------------------------------ */
 
-/* A descriptor whose faults include those of the kernel itself, as the library needs it. how: by which way. */
+/* A descriptor that also handles faults in the kernel, as the library needs it. how: how it was obtained. */
 static int open_uffd(const char **how)
 {
     int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), device, error = errno;
@@ -60,7 +60,7 @@ static int open_uffd(const char **how)
     return fd;
 }
 
-/* What the kernel has of it; 0: nothing, and the answer says why. */
+/* The kernel's features; 0: not available, and the answer gives the reason. */
 static uint64_t features(struct gw_host_answer *a, const char **how)
 {
     struct uffdio_api api = {.api = UFFD_API};
@@ -74,7 +74,7 @@ static uint64_t features(struct gw_host_answer *a, const char **how)
     if (r < 0)
         gw_host_failed(a, "UFFDIO_API", "use Linux 4.11 or later");
     close(fd);
-    return r < 0 ? 0 : api.features | 1ull << 63; /* not 0 where it has no extras */
+    return r < 0 ? 0 : api.features | 1ull << 63; /* nonzero also without optional features */
 }
 
 static void probe_uffd(const char *directory, struct gw_host_answer *a)
@@ -180,7 +180,7 @@ static void probe_scan(const char *directory, struct gw_host_answer *a)
 static void probe_soft(const char *directory, struct gw_host_answer *a)
 {
     size_t bytes = (size_t)sysconf(_SC_PAGESIZE);
-    void *page = one_page(); /* new memory counts as written to */
+    void *page = one_page(); /* new memory counts as written */
     uint64_t entry = 0;
     int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
@@ -232,7 +232,7 @@ static void probe_huge(const char *directory, struct gw_host_answer *a)
 #define LOCK_ENOUGH  (64u << 20)
 #define CAP_IPC_LOCK 14
 
-/* Who may lock all he wants. */
+/* Whether this process may lock any amount of memory. */
 static bool has_ipc_lock(void)
 {
     char line[200];

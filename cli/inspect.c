@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit inspect: what is in a migration stream.
+ * godwit inspect: shows the contents of a migration stream.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -57,7 +57,7 @@ int gw_cmd_inspect(int argc, char **argv)
         return gw_cli_wrong(argv[0], "--%s cannot be used with --against", how.ram ? "ram" : how.device ? "device" : "html");
     name = argv[optind];
     confine.connects = gw_path_is_far(name) || (against && gw_path_is_far(against));
-    if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* those that decompress are still to come */
+    if (gw_confine(&confine, GW_CONFINE_PROGRAMS, &err) < 0) /* programs that decompress are started later */
         return gw_cli_failed(COMMAND, NULL, err.text);
     if (against)
         return gw_inspect_against(name, snapshot, against, how.json);
@@ -75,7 +75,7 @@ int gw_cmd_inspect(int argc, char **argv)
             r = r < 0 ? r : err.code;
         gw_cli_progress_done(&progress);
     }
-    /* What was read before something was wrong is shown, so that one sees where. */
+    /* After an error the part read so far is printed, so that its place is visible. */
     if (inspect && !html && gw_inspect_print(inspect, &how, &text, &print_err) == 0 && fputs(text, stdout) < 0)
         r = r < 0 ? r : gw_fail(&err, -errno, GW_BLAME_LOCAL, "writing: %s", strerror(errno));
     else if (r >= 0 && print_err.code) {

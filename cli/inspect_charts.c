@@ -9,7 +9,7 @@
 #include "svg.h"
 
 #define ROWS_MAX 32u
-#define LABEL    14 /* pixels from one to the next */
+#define LABEL    14 /* pixels between labels */
 #define CHAR_W   6.6
 
 /* From sparse to dense: e0 to e4; h: less than half of the square has contents. */
@@ -54,7 +54,7 @@ struct grid {
     double left, pitch;
 };
 
-/* Squares of one look that lie side by side are one strip; all of a look are one path. */
+/* Adjacent squares of one look are drawn as one strip; all of a look as one path. */
 static void put_look(FILE *to, const struct grid *g, enum look look)
 {
     bool any = false;
@@ -146,7 +146,7 @@ void gw_inspect_histogram(FILE *to, const struct gw_ram_map *ram, double width, 
 
         snprintf(look, sizeof look, "e%u", step_of((i + 0.5) / 4));
         snprintf(tip, sizeof tip, "%.2f to %.2f bits: %llu pages", i / 4.0, (i + 1) / 4.0, (unsigned long long)pages[i]);
-        if (pages[i]) /* what is there at all is seen */
+        if (pages[i]) /* any contents remain visible */
             gw_svg_rect(to, left + i * each + 1, fmin(top, bottom - 1.5), each - 2, fmax(bottom - top, 1.5), look, tip);
     }
     gw_svg_line(to, left, bottom, width, bottom, "axis");
@@ -158,7 +158,7 @@ void gw_inspect_histogram(FILE *to, const struct gw_ram_map *ram, double width, 
 
 /* ---- bars -------------------------------------------------------------------------------------------------------- */
 
-/* Names come from the file; what has no room ends in dots, not inside of a character. */
+/* Names come from the file. A long one is cut between characters and ends in dots. */
 static void shorten(char *dst, size_t size, const char *text, double room)
 {
     size_t n = 0, letters = 0, most = (size_t)(room / CHAR_W);

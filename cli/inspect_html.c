@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit inspect --html: from a file to its page.
+ * godwit inspect --html: writes the page of a file.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 #include "inspect_page.h"
 
-/* The map is left out where the file is no whole machine: what is in it is shown all the same. */
+/* The map is left out if the file is not a complete machine; the rest is shown nevertheless. */
 static int get_map(struct gw_inspect_page *page, const char *name, const char *snapshot, struct gw_cli_progress *progress,
                    struct gw_error *why, struct gw_error *err)
 {

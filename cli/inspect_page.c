@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The page is made of what `inspect --json` says and of the map of RAM. No script, nothing from elsewhere; it is also well-formed XML.
+ * The page is made from the result of `inspect --json` and the map of RAM. It has no scripts and loads nothing; it is
+ * also well-formed XML.
  */
 #include "inspect_page.h"
 
@@ -13,9 +14,9 @@
 #include "report.h"
 #include "svg.h"
 
-#define DRAWN 12u /* blocks with a picture */
+#define DRAWN 12u /* blocks drawn as pictures */
 #define BARS  16u /* devices with a bar */
-#define ROWS  2000u /* of a table */
+#define ROWS  2000u /* rows of a table */
 
 static const char *text_of(const json_t *o, const char *key, const char *otherwise)
 {
@@ -107,7 +108,7 @@ static void put_picture(FILE *to, const struct gw_inspect_page *p, unsigned bloc
             narrow != wide ? gw_human_bytes(b, narrow) : "", "");
 }
 
-/* The next largest block behind `than`; blocks of one size in their order. */
+/* The next largest block after `than`; blocks of equal size in their order. */
 static bool next_block(const struct gw_inspect_page *p, bool first, unsigned than, unsigned *ret)
 {
     uint64_t limit = first ? 0 : gw_image_block_bytes(p->image, than), best = 0;
@@ -178,7 +179,7 @@ static int by_bytes(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* Largest first. NULL: there are none, or no memory. */
+/* Largest first. NULL: none, or no memory. */
 static struct gw_inspect_bar *sorted_devices(const json_t *devices, size_t count)
 {
     struct gw_inspect_bar *bars = count ? calloc(count, sizeof *bars) : NULL;

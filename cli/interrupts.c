@@ -18,7 +18,7 @@ sigset_t gw_cli_interrupts(void)
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
         sigaddset(&set, always[i]);
-    /* One that is ignored is kept all the same while it is blocked. */
+    /* A blocked signal stays pending even if it is ignored. */
     for (size_t i = 0; i < sizeof unless_ignored / sizeof unless_ignored[0]; i++)
         if (!sigaction(unless_ignored[i], NULL, &now) && now.sa_handler != SIG_IGN)
             sigaddset(&set, unless_ignored[i]);

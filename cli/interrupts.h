@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * interrupts: signals that ask for an end: SIGINT, SIGTERM, SIGHUP, SIGQUIT (the latter two unless they are ignored, as
- * under nohup). Work that would leave something half done blocks them, and looks for them between its steps.
+ * interrupts: signals that ask the process to end: SIGINT, SIGTERM, SIGHUP, SIGQUIT (the latter two unless they are
+ * ignored, as under nohup). Work that must not be cut off blocks them and checks for them between its steps.
  *
- * Threads: the main thread, before others are made: they inherit what is blocked.
+ * Threads: the main thread, before it makes others, which inherit its signal mask.
  */
 #ifndef GODWIT_CLI_INTERRUPTS_H
 #define GODWIT_CLI_INTERRUPTS_H
@@ -13,10 +13,10 @@
 
 sigset_t gw_cli_interrupts(void);
 void gw_cli_interrupts_block(void);
-/* Takes one that came. Never waits. */
+/* Takes a pending signal. Never waits. */
 bool gw_cli_interrupt_pending(void);
-/* For work that waits where nobody looks: a signal ends the process at once, with this line (which must stay valid) on stderr
- * and the status GW_EXIT_FAILED. */
+/* For waits that nothing can interrupt: a signal ends the process at once, with this line (which must stay valid) on
+ * stderr and the status GW_EXIT_FAILED. */
 void gw_cli_interrupts_exit(const char *line);
 
 #endif

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #define MARK      '\1'
-#define MARK_JSON "\"\\u0001" /* with the quote before */
+#define MARK_JSON "\"\\u0001" /* with the quote before it */
 #define MARK_SIZE (sizeof MARK_JSON - 1)
 #define DIGITS    "0123456789"
-#define LONG      19 /* digits of the largest one that fits */
+#define LONG      19 /* digits of the largest number that fits */
 
 const char *gw_large_text(const json_t *value)
 {
@@ -26,7 +26,7 @@ json_t *gw_large_integer(uint64_t value)
     return value <= INT64_MAX ? json_integer((json_int_t)value) : json_sprintf("%c%" PRIu64, MARK, value);
 }
 
-/* How long the string is that begins here, with both quotes. */
+/* The length of the string that begins here, including both quotes. */
 static size_t string_size(const char *text, size_t bytes)
 {
     size_t n = 1;
@@ -36,7 +36,7 @@ static size_t string_size(const char *text, size_t bytes)
     return n < bytes ? n + 1 : bytes;
 }
 
-/* Whether a number of n bytes is a whole one that does not fit. A superfluous 0 in front is no JSON anyway. */
+/* Whether a number of n bytes is whole and does not fit. A leading 0 is invalid JSON anyway. */
 static bool is_large(const char *text, size_t n)
 {
     bool minus = *text == '-';
@@ -48,7 +48,7 @@ static bool is_large(const char *text, size_t n)
     return n - minus > LONG || (n - minus == LONG && memcmp(text + minus, most, LONG) > 0);
 }
 
-/* The same text, where long whole numbers are strings with a mark. malloc'ed. */
+/* The same text, with large whole numbers as marked strings. malloc'ed. */
 static char *mark(const char *text, size_t bytes, size_t *ret_bytes)
 {
     char *out = malloc(bytes + bytes / LONG * (MARK_SIZE + 1) + 1), *to = out;

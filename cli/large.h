@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * large: JSON with whole numbers beyond int64_t, which jansson cannot have. They become texts with a mark in front, and
- * are numbers again when they are written.
+ * large: JSON with whole numbers beyond int64_t, which jansson cannot represent. They become texts with a mark in
+ * front, and are written as numbers again.
  */
 #ifndef GODWIT_CLI_LARGE_H
 #define GODWIT_CLI_LARGE_H
@@ -10,11 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* As json_loadb and json_dumps do it. */
+/* Like json_loadb and json_dumps. */
 json_t *gw_large_load(const char *text, size_t bytes, size_t flags, json_error_t *ret_error);
 char *gw_large_dump(const json_t *value, size_t flags);
 json_t *gw_large_integer(uint64_t value);
-/* The number's text; NULL: it is something else. */
+/* The number's digits; NULL: another value. */
 const char *gw_large_text(const json_t *value);
 
 #endif

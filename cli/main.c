@@ -34,7 +34,7 @@ static const struct {
     {"schema", gw_cmd_schema, "describe device state, and check whether one version's loads into another"},
 };
 
-/* What is meant to come. Who asks for it is told so, and not that it does not exist. */
+/* Planned commands. The message says so, instead of "unknown command". */
 static const struct {
     const char *name, *why;
 } missing[] = {
@@ -52,8 +52,9 @@ static void help(FILE *to)
     fprintf(to, "\n`godwit help COMMAND` shows its options, `godwit --version` what is built in.\n");
 }
 
-/* Who starts us may have closed them. No file of ours gets such a number then, to be written to as standard output. Input
- * and output are opened the wrong way round, so that to use them is the error that it was; messages just go nowhere. */
+/* The parent process may have closed the standard descriptors. They are opened here, so that no later file gets their
+ * numbers and is written to as standard output. Input and output are opened in the wrong direction, so that using them
+ * still fails; messages are discarded. */
 static void open_standard(void)
 {
     for (int fd = 0; fd < 3; fd++)
@@ -61,7 +62,7 @@ static void open_standard(void)
             (void)!open("/dev/null", fd == 1 ? O_RDONLY : O_WRONLY);
 }
 
-/* argv[0] is the name of the command. -1: there is no such one. */
+/* argv[0] is the command's name. -1: no such command. */
 static int run(int argc, char **argv)
 {
     char name[64];
@@ -69,7 +70,7 @@ static int run(int argc, char **argv)
     for (size_t i = 0; i < COMMANDS; i++)
         if (!strcmp(argv[0], commands[i].name)) {
             snprintf(name, sizeof name, "godwit %s", argv[0]);
-            argv[0] = name; /* what messages begin with */
+            argv[0] = name; /* the name that messages begin with */
             return commands[i].run(argc, argv);
         }
     for (size_t i = 0; i < sizeof missing / sizeof missing[0]; i++)
@@ -116,7 +117,7 @@ static int cmd_help(int argc, char **argv)
     return r < 0 ? no_command(argv[1]) : r;
 }
 
-/* What shells read, from the tables of all commands. */
+/* Prints shell completions, from the tables of all commands. */
 static int cmd_completion(int argc, char **argv)
 {
     char option[80], names[512] = "";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit map: what each piece of a machine's RAM is, and where it stands in the file.
+ * godwit map: shows the kind of each piece of a machine's RAM, and its place in the file.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,7 +19,7 @@
 #include "table.h"
 
 #define COMMAND "map"
-#define LISTED  20u /* runs of a block, unless all are wanted; --help tells it */
+#define LISTED  20u /* runs listed per block without --all; --help has the number */
 #define PICTURE_MIN 20u /* columns */
 #define PICTURE_MAX 500u
 
@@ -27,7 +27,7 @@ struct map {
     struct gw_image *image;
     struct gw_ram_map *ram;
     bool json, all, first;
-    struct gw_ram_run runs[LISTED]; /* the longest, in order */
+    struct gw_ram_run runs[LISTED]; /* the longest runs, in order of address */
     size_t listed;
     uint64_t count;
 };
@@ -71,7 +71,7 @@ static void put_run(const struct gw_ram_run *run)
            gw_ram_kind_name(run->kind));
 }
 
-/* Of those that are kept the shortest goes; of two that are as long, the later one. */
+/* Drops the shortest of the kept runs; of two equal ones, the later. */
 static void take_run(void *opaque, const struct gw_ram_run *run)
 {
     struct map *m = opaque;
@@ -94,7 +94,7 @@ static void take_run(void *opaque, const struct gw_ram_run *run)
     m->runs[m->listed++] = *run;
 }
 
-/* Of the picture, without its frame. */
+/* Width of the picture without its frame. */
 static size_t picture_width(void)
 {
     size_t n = gw_progress_columns(STDOUT_FILENO);

@@ -16,13 +16,13 @@
 #define DELETE_TRIES 50u
 #define SLOW_TIMES   3
 
-/* What is there is marked before it is asked for: an interrupted command may have been carried out. */
+/* Each object is marked as existing before it is created: an interrupted command may have been carried out. */
 struct mirror {
     struct gw_disk_pair pair;
-    char id[48]; /* of the job, the node and the export */
+    char id[48]; /* ID of the job, the node and the export */
     bool has_export, has_node, has_job;
     bool ready, concluded, blocking;
-    double length, done; /* as the job tells them */
+    double length, done; /* as reported by the job */
     uint64_t speed;
 };
 
@@ -36,7 +36,7 @@ struct gw_mirrors {
 
 /* ---- commands ---------------------------------------------------------------------------------------------------- */
 
-/* Creates something; *has says from then on whether it may be there. */
+/* Creates an object; from then on *has says whether it may exist. */
 static int create(struct gw_qmp *qmp, bool *has, const char *command, json_t *take_args, struct gw_error *err)
 {
     int r;
@@ -57,7 +57,7 @@ static int about(const struct mirror *m, int r, struct gw_error *err)
     return r;
 }
 
-/* The server's address, for the server itself and for its client: QMP has two forms. */
+/* The server's address in QMP's two forms: for the server itself and for its client. */
 static json_t *address(const struct gw_uri *nbd, bool server)
 {
     bool tcp = nbd->kind == GW_URI_TCP;
@@ -147,7 +147,7 @@ static const json_t *find(const json_t *list, const char *key, const char *id)
     return NULL;
 }
 
-/* A job that has ended stays until it is dismissed, so that its error can be asked for. */
+/* A job that has ended stays until it is dismissed, so that its error can be read. */
 static int take_status(struct mirror *one, const json_t *job, bool may_end, struct gw_error *err)
 {
     const char *status = json_string_value(json_object_get(job, "status")), *why = json_string_value(json_object_get(job, "error"));
@@ -173,7 +173,7 @@ static void take_progress(struct mirror *one, const json_t *job)
     one->done = json_number_value(json_object_get(job, "offset"));
 }
 
-/* may_end: their end is what is waited for. */
+/* may_end: the caller expects the jobs to end. */
 static int look(struct gw_mirrors *m, bool may_end, struct gw_error *err)
 {
     json_t *jobs = NULL, *progress = NULL;
@@ -207,8 +207,8 @@ static int set_speed(struct gw_mirrors *m, struct mirror *one, uint64_t speed, s
     return about(one, r, err);
 }
 
-/* From here on the guest's writes wait for their copies, so that the end is not chased for ever and the machine stands still for a
- * moment only. QEMU has this for a job that runs since 8.2; older ones go on as before. */
+/* From here on the guest's writes wait until they are copied, so that the mirror converges and the machine is stopped
+ * only briefly. QEMU can change this for a running job since 8.2; older versions continue unchanged. */
 static int make_blocking(struct gw_mirrors *m, struct mirror *one, struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
@@ -232,7 +232,7 @@ int gw_mirrors_step(struct gw_mirrors *m, uint64_t bandwidth, struct gw_mirrors_
     int r = look(m, false, err);
 
     if (r == 0 && m->has_server) {
-        r = gw_qmp_wait(m->config.destination, NS_PER_MS, err); /* its events are read, and its death is seen */
+        r = gw_qmp_wait(m->config.destination, NS_PER_MS, err); /* reads its events, and notices if it has ended */
         if (r < 0 && r != -EINTR)
             gw_context(err, "destination");
     }
@@ -259,7 +259,7 @@ int gw_mirrors_step(struct gw_mirrors *m, uint64_t bandwidth, struct gw_mirrors_
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-/* Has the jobs ended. A node that was in use by one may be so for a moment longer. */
+/* Ends the jobs' use of the node. A node may stay in use for a moment after its job. */
 static int remove_node(struct gw_mirrors *m, struct mirror *one, struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
@@ -308,7 +308,7 @@ static int await_ready(struct gw_mirrors *m, struct gw_error *err)
     int r = 0;
 
     for (size_t i = 0; i < m->count && r == 0; i++)
-        r = set_speed(m, &m->mirrors[i], 0, err); /* the guest waits */
+        r = set_speed(m, &m->mirrors[i], 0, err); /* no speed limit: the guest is stopped */
     while (r == 0 && !ready) {
         r = look(m, false, err);
         ready = true;
@@ -320,7 +320,7 @@ static int await_ready(struct gw_mirrors *m, struct gw_error *err)
     return r;
 }
 
-/* A job that is ready and is cancelled copies what is left, and keeps its copy. */
+/* Cancelling a job that is ready copies the rest and keeps the copy. */
 static int complete(struct gw_mirrors *m, struct gw_error *err)
 {
     bool over = false;
@@ -355,7 +355,7 @@ int gw_mirrors_hand_over(struct gw_mirrors *m, struct gw_error *err)
 
 /* ---- undoing ----------------------------------------------------------------------------------------------------- */
 
-/* The jobs that are left. -EAGAIN: some have not ended yet. */
+/* Ends the remaining jobs. -EAGAIN: some have not ended yet. */
 static int end_jobs(struct gw_mirrors *m, struct gw_error *err)
 {
     json_t *jobs = NULL;
@@ -375,8 +375,8 @@ static int end_jobs(struct gw_mirrors *m, struct gw_error *err)
     return r < 0 ? r : left ? -EAGAIN : 0;
 }
 
-/* The connection is torn down first. If the destination does not answer, a write to it may never end, and with it the job, and the
- * source's monitor waits for both. What was copied is not needed any more. QEMU has this since 6.0. */
+/* Closes the connection first (yank). If the destination does not answer, a write to it may never end, nor the job, and
+ * the source's monitor would wait for both. The copy is not needed any more. QEMU has yank since 6.0. */
 static void give_up(struct gw_mirrors *m, struct mirror *one)
 {
     if (!one->has_node)

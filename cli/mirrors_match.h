@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * mirrors_match: which disk of one QEMU is which of another.
+ * mirrors_match: finds the disks of one QEMU that correspond to those of another.
  */
 #ifndef GODWIT_CLI_MIRRORS_MATCH_H
 #define GODWIT_CLI_MIRRORS_MATCH_H
@@ -8,13 +8,13 @@
 #include "qmp_client.h"
 
 struct gw_disk_pair {
-    char name[256];             /* for people: the drive, else the device, else the node */
-    char here[64], there[64];   /* names of nodes */
+    char name[256];             /* for messages: the drive, else the device, else the node */
+    char here[64], there[64];   /* node names */
     uint64_t bytes;
 };
 
-/* All disks of the source that can be written and are not empty. -ENOENT: the destination lacks one; -EINVAL: it is read-only there or
- * has another length; -ENOTSUP: it waits for no migration. The caller frees *ret_pairs. */
+/* Pairs all writable, non-empty disks of the source. -ENOENT: the destination lacks one; -EINVAL: it is read-only there
+ * or has another length; -ENOTSUP: it does not wait for a migration. The caller frees *ret_pairs. */
 int gw_disk_pairs(struct gw_qmp *source, struct gw_qmp *destination, struct gw_disk_pair **ret_pairs, size_t *ret_count,
                   struct gw_error *err);
 

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#define WORD_MAX     64u /* longer words are near to nothing */
-#define ABBREVIATION 5u  /* so long a word may also be near to what another one begins with */
+#define WORD_MAX     64u /* longer words match nothing */
+#define ABBREVIATION 5u  /* a word of this length may also match the beginning of another one */
 
 static unsigned least(unsigned a, unsigned b)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * nearest: the word that was likely meant by one that is not known.
+ * nearest: finds the known word most similar to an unknown one.
  *
  *     struct gw_cli_nearest n = {.word = "pramas"};
  *
  *     gw_cli_nearest_try(&n, "params");
  *     gw_cli_nearest_try(&n, "peer");
- *     n.best is "params"; NULL: none is near enough
+ *     n.best is "params"; NULL: none is similar enough
  */
 #ifndef GODWIT_CLI_NEAREST_H
 #define GODWIT_CLI_NEAREST_H
@@ -16,9 +16,9 @@ struct gw_cli_nearest {
     unsigned distance; /* of best */
 };
 
-/* How many letters must be changed, added, left out, or exchanged with their neighbour. */
+/* The number of letters to change, add, remove, or exchange with their neighbour. */
 unsigned gw_cli_distance(const char *a, const char *b);
-/* Takes the candidate if it, or what it begins with, is near enough and nearer than all before it. */
+/* Takes the candidate if it, or its beginning, is similar enough and more similar than all before. */
 void gw_cli_nearest_try(struct gw_cli_nearest *n, const char *candidate);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is said where the built-in test machine was not built (-Dmachine).
+ * The commands of the built-in test machine in a build without it (-Dmachine).
  */
 #include "cmd.h"
 
 #include <string.h>
 
-/* Completions leave them out. */
+/* Omitted from completions. */
 static int none(int argc, char **argv, const char *command)
 {
     if (argc == 2 && !strncmp(argv[1], "--completion=", 13))

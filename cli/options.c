@@ -55,7 +55,7 @@ bool gw_option_seconds(const char *text, uint64_t *ret_ns)
     char *end;
     double s;
 
-    /* strtod would also take white space, hexadecimal and "inf". */
+    /* strtod would also accept white space, hexadecimal and "inf". */
     if (!*text || text[strspn(text, "0123456789.")])
         return false;
     s = strtod(text, &end);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * options: words of the command line that several commands read in the same way. Nothing is taken for what it only
- * begins like: all answer false for a text that is not wholly what it should be, and leave the results alone then.
+ * options: parsers of command-line values that several commands share. The whole text must match: otherwise all return
+ * false and leave the results unchanged.
  */
 #ifndef GODWIT_CLI_OPTIONS_H
 #define GODWIT_CLI_OPTIONS_H
@@ -12,9 +12,9 @@
 
 /* Decimal digits, from min to max. */
 bool gw_option_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value);
-/* A whole number, also a negative one, with at most one of K M G T k m g t behind it: powers of two. */
+/* A whole number, possibly negative, optionally followed by one of K M G T k m g t: powers of two. */
 bool gw_option_size(const char *text, int64_t *ret_value);
-/* "2", "0.5": more than nothing and less than 30 years. */
+/* "2", "0.5": more than 0 and less than 30 years. */
 bool gw_option_seconds(const char *text, uint64_t *ret_ns);
 /* NAME, NAME=on, NAME=off (and true, false). The name must fit into size bytes. */
 bool gw_option_switch(const char *text, char *name, size_t size, bool *ret_on);
@@ -27,7 +27,7 @@ bool gw_option_uuid(const char *text, uint8_t ret_uuid[16]);
 bool gw_option_is_local(const char *host);
 /* error, warning; info and debug are verbose. */
 bool gw_option_log(const char *text, bool *ret_verbose);
-/* An option or a command that is known, but belongs to a part that is not there: says so. Returns GW_EXIT_USAGE. */
+/* For an option or a command of a part that is not in this build: prints that. Returns GW_EXIT_USAGE. */
 int gw_option_absent(const char *command, const char *option, const char *part);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * plan, collecting: what the machine is set to, what both sides can have, and measurements: a survey of a godwit (survey.h), or
- * calc-dirty-rate of a QEMU for several times.
+ * Collects the inputs of a plan: the machine's settings, the capabilities of both sides, and measurements: a survey of
+ * a godwit (survey.h), or calc-dirty-rate of a QEMU for several times.
  */
 #include "plan.h"
 
@@ -33,7 +33,7 @@ static bool on(const json_t *caps, const char *name)
     return json_is_true(json_object_get(caps, name));
 }
 
-/* Capabilities as an object, name: state. NULL: told. */
+/* The capabilities as an object, name: state. NULL: failed, error printed. */
 static json_t *capabilities(struct gw_ctl *ctl, struct gw_qmp *qmp)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -51,7 +51,7 @@ static json_t *capabilities(struct gw_ctl *ctl, struct gw_qmp *qmp)
     return caps;
 }
 
-/* --capability and --parameter change nothing at the machine here: the forecast is made as if they were set. */
+/* --capability and --parameter do not change the machine: the forecast assumes them. */
 static int overlay(struct gw_ctl *ctl, json_t *caps, json_t *params)
 {
     for (size_t i = 0; i < ctl->capability_count; i++) {
@@ -118,7 +118,7 @@ static void take_set(struct gw_plan *p, const json_t *caps, const json_t *params
             p->left_out[p->left_out_count++] = others[i];
 }
 
-/* Channels of their own need an address that can be connected to again. */
+/* Additional channels need an address to which more than one connection can be made. */
 static bool connects(const char *uri)
 {
     return !strncmp(uri, "tcp:", 4) || !strncmp(uri, "unix:", 5) || !strncmp(uri, "vsock:", 6);
@@ -134,14 +134,14 @@ static void take_can(struct gw_plan *p, const json_t *caps, const json_t *params
 #undef CAN
     p->can.zlib = p->can.zstd = p->can.multifd && codes;
     p->can.auto_converge = json_object_get(caps, "auto-converge");
-    /* QEMU takes it with KVM's dirty ring only, which it does not tell. */
+    /* QEMU supports it only with KVM's dirty ring, which it does not report. */
     p->can.dirty_limit = json_object_get(caps, "dirty-limit") && (!p->in.qemu || on(caps, "dirty-limit"));
     p->peer_known = there;
 }
 
 /* ---- the destination ---------------------------------------------------------------------------------------------- */
 
-/* Asks the destination's monitor. *ret_caps: its capabilities; NULL: it was not asked. */
+/* Queries the destination's monitor. *ret_caps: its capabilities; NULL: no monitor was given. */
 static int ask_destination(struct gw_ctl *ctl, json_t **ret_caps, bool *ret_godwit)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -241,9 +241,10 @@ static int survey(struct gw_ctl *ctl, struct gw_plan *p, bool probe)
 /* ---- a QEMU ------------------------------------------------------------------------------------------------------- */
 
 #define NOT_TAKEN (-1)
-#define SAMPLES   2 /* the first of the ways that are a guess */
+#define SAMPLES   2 /* the first entry of the table that estimates from samples */
 
-/* One measurement. *ret_mib_per_s. NOT_TAKEN: this QEMU refuses these arguments; else an exit status, told. */
+/* Makes one measurement. *ret_mib_per_s. NOT_TAKEN: this QEMU refuses these arguments; else an exit status, error
+ * printed. */
 static int calc(struct gw_ctl *ctl, const char *mode, bool ms, unsigned time, double *ret_mib_per_s)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -280,7 +281,7 @@ static int calc(struct gw_ctl *ctl, const char *mode, bool ms, unsigned time, do
     return r ? gw_ctl_failed("dirty-rate", &err) : GW_EXIT_DONE;
 }
 
-/* It tells whole MiB a second, and samples are a guess. */
+/* QEMU reports whole MiB per second, and samples are estimates. */
 static void add_point(struct gw_plan *p, bool sampled, unsigned ms, double mib_per_s)
 {
     double s = ms / 1e3, bytes = (mib_per_s > 0 ? mib_per_s + 0.5 : 0.2) * MIB * s, error = 0.5 / MAX(mib_per_s, 0.5);
@@ -295,8 +296,8 @@ static void add_point(struct gw_plan *p, bool sampled, unsigned ms, double mib_p
 
 static int calc_all(struct gw_ctl *ctl, struct gw_plan *p)
 {
-    /* The best first. Milliseconds came with 8.2; what is older is not asked for more than samples: some of these versions do not
-     * survive another mode. */
+    /* The best method first. Milliseconds exist since 8.2; older versions are only asked for samples, as some of them
+     * crash with another mode. */
     static const struct {
         const char *mode;
         bool ms;
@@ -306,7 +307,7 @@ static int calc_all(struct gw_ctl *ctl, struct gw_plan *p)
     double mib_per_s = 0;
     int r = NOT_TAKEN;
 
-    /* Without KVM the dirty bitmap is taken, and finds nothing whatever the guest writes: then only samples tell. */
+    /* Without KVM the dirty bitmap mode finds nothing even if the guest writes: then only samples work. */
     for (; way < count; way++) {
         r = calc(ctl, ways[way].mode, ways[way].ms, times[ways[way].ms][0], &mib_per_s);
         if (r != NOT_TAKEN && (r != GW_EXIT_DONE || mib_per_s > 0 || way >= SAMPLES))
@@ -330,7 +331,7 @@ static int calc_all(struct gw_ctl *ctl, struct gw_plan *p)
     return r == NOT_TAKEN ? GW_EXIT_FAILED : r;
 }
 
-/* The last migration counted zero pages, most of them in its first pass, if that was whole. */
+/* The last migration counted zero pages, most of them in its first pass, if that was complete. */
 static void find_zeros(struct gw_ctl *ctl, struct gw_plan *p)
 {
     json_t *info = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * plan, showing: one screen of text, JSON, and the forecast beside what happened.
+ * Prints a plan: one screen of text, JSON, and the forecast next to the result.
  */
 #include "plan.h"
 
@@ -240,7 +240,7 @@ json_t *gw_plan_json(const struct gw_plan *p)
 {
     json_t *choices = json_array(), *uri = json_string(p->uri);
 
-    if (!uri) /* no UTF-8 */
+    if (!uri) /* invalid UTF-8 */
         uri = json_string(gw_shown(p->uri));
     for (unsigned i = 0; i < p->advice.count; i++)
         json_array_append_new(choices, json_pack("{sssoso}", "name", p->advice.choice[i].name, "set", set_json(&p->advice.choice[i].set),
@@ -259,7 +259,7 @@ struct fact {
     human to_text;
 };
 
-/* Fills three; none of a migration that did not complete. */
+/* Fills three; none for a migration that did not complete. */
 static void facts(const struct gw_plan *p, const json_t *info, struct fact f[3])
 {
     double us = gw_ctl_number(info, "x-godwit.downtime-us");

@@ -11,15 +11,15 @@
 #include "options.h"
 
 #define DRAW_NS     200000000ull
-#define SAMPLE_S    0.5 /* shorter times say little about the rate */
-#define SMOOTH_S    6.0 /* what is older counts for less than 1/e */
+#define SAMPLE_S    0.5 /* shorter intervals give no meaningful rate */
+#define SMOOTH_S    6.0 /* values older than this have a weight below 1/e */
 #define COLUMNS     80u
 #define COLUMNS_MAX 4096u
 #define FIELDS      (5u + GW_PROGRESS_EXTRAS)
 
 /* ---- speeds ------------------------------------------------------------------------------------------------------ */
 
-/* The mean at first, then one in which old values fade. */
+/* The mean at first, then a moving average in which old values fade. */
 static void smooth(struct gw_progress_speed *speed, double bytes, double s)
 {
     double weight = 1 - exp(-s / SMOOTH_S), mean = s / (speed->over_s + s);
@@ -41,12 +41,12 @@ void gw_progress_sample(struct gw_progress_line *line, const struct gw_progress_
 {
     double s = (double)(now_ns - line->at_ns) / 1e9;
 
-    if (!line->begun || at->sent < line->sent) { /* other work */
+    if (!line->begun || at->sent < line->sent) { /* another operation has begun */
         line->sent_speed = line->left_speed = (struct gw_progress_speed){0};
         begin(line, at, now_ns);
         return;
     }
-    if (at->sent <= 0) /* nothing yet: that it was waited for is no rate */
+    if (at->sent <= 0) /* nothing sent yet: waiting time is not part of the rate */
         begin(line, at, now_ns);
     if (s < SAMPLE_S || at->sent <= 0)
         return;
@@ -88,7 +88,7 @@ double gw_progress_eta_s(const struct gw_progress_line *line, const struct gw_pr
 
 struct field {
     char text[96];
-    unsigned importance; /* 0: it stays to the last; meaningless where there is no text */
+    unsigned importance; /* 0: dropped last; meaningless without a text */
 };
 
 static size_t width(const struct field *fields)
@@ -121,7 +121,7 @@ static void drop_least(struct field *fields)
         least->text[0] = 0;
 }
 
-/* In the order in which they stand. */
+/* In the order on the line. */
 static void fill(const struct gw_progress_line *line, const struct gw_progress_at *at, struct field *fields)
 {
     double eta_s = gw_progress_eta_s(line, at), per_s = rate(line, at);
@@ -171,7 +171,7 @@ const char *gw_progress_text(const struct gw_progress_line *line, const struct g
         if (fields[i].text[0])
             n += (size_t)snprintf(buf + n, GW_PROGRESS_TEXT - n, "%s%s", n ? "  " : "", fields[i].text);
     if (n > room) {
-        while (room && (buf[room] & 0xc0) == 0x80) /* not within a character */
+        while (room && (buf[room] & 0xc0) == 0x80) /* not in the middle of a character */
             room--;
         buf[room] = 0;
     }

@@ -21,10 +21,10 @@ struct gw_qmp {
     uint64_t next_id;
     char *buf;
     size_t bytes, room;
-    /* How far the first message in buf has been looked through: a monitor may write it over many lines. */
+    /* Position and depth of the search for the first message's end: a monitor may write it over many lines. */
     size_t searched, depth;
     bool in_string, escaped;
-    bool urgent; /* it carries out commands out of band */
+    bool urgent; /* the server supports out-of-band commands */
 };
 
 static uint64_t now_ns(void)
@@ -54,7 +54,7 @@ static int gone(struct gw_qmp *q, struct gw_error *err)
     return gw_fail(err, -ECONNRESET, GW_BLAME_CHANNEL, "%s: the monitor closed the connection", q->name);
 }
 
-/* Reads some bytes; 0 also when none came within a tick. */
+/* Reads some bytes; 0 also if none arrived within a tick. */
 static int read_more(struct gw_qmp *q, struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
@@ -83,8 +83,8 @@ static int read_more(struct gw_qmp *q, struct gw_error *err)
     return (int)n;
 }
 
-/* Whether the byte ends a message: the bracket that closes the first one, or, outside of brackets, a line with something
- * that is no message. */
+/* Whether the byte ends a message: the bracket that closes the first one or, outside brackets, the end of a line that
+ * is not a message. */
 static bool ends(struct gw_qmp *q, char c)
 {
     if (q->in_string) {
@@ -99,7 +99,7 @@ static bool ends(struct gw_qmp *q, char c)
     return c == '\n' && q->depth == 0;
 }
 
-/* The first n bytes are done with. */
+/* Removes the first n bytes. */
 static void pass(struct gw_qmp *q, size_t n)
 {
     q->bytes -= n;
@@ -107,7 +107,7 @@ static void pass(struct gw_qmp *q, size_t n)
     q->searched = q->depth = 0;
 }
 
-/* Takes a message off the buffer: NULL when there is none yet. */
+/* Takes a message from the buffer; NULL: none is complete. */
 static json_t *take_message(struct gw_qmp *q, int *ret_code, struct gw_error *err)
 {
     size_t space = 0;
@@ -211,7 +211,7 @@ static int execute(struct gw_qmp *q, const char *verb, const char *command, json
         r = next_message(q, deadline_ns, &msg, err);
         if (r < 0)
             break;
-        /* An answer with another number is to a command that was given up. */
+        /* An answer with another ID belongs to a command that was given up. */
         got = json_object_get(msg, "id");
         if (json_is_integer(got) && (uint64_t)json_integer_value(got) == id) {
             r = read_reply(q, msg, ret_result, err);
@@ -249,11 +249,11 @@ int gw_qmp_wait(struct gw_qmp *q, uint64_t duration_ns, struct gw_error *err)
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 struct opening {
-    uint64_t held_ns, deadline_ns; /* when it is told that there is no greeting, and when it is given up */
+    uint64_t held_ns, deadline_ns; /* when to report the missing greeting, and when to give up */
     bool told;
 };
 
-/* Nothing has come yet. 0: go on. */
+/* Called while no greeting has arrived. 0: go on. */
 static int no_greeting(struct gw_qmp *q, struct opening *o, struct gw_error *err)
 {
     uint64_t now = now_ns();
@@ -270,7 +270,7 @@ static int no_greeting(struct gw_qmp *q, struct opening *o, struct gw_error *err
     return 0;
 }
 
-/* The backlog of a Unix socket whose server does not accept is full after a few clients: connect then waits. */
+/* If a server does not accept, the backlog of its Unix socket fills after a few clients, and connect blocks. */
 static int connect_to(struct gw_qmp *q, const char *address, struct opening *o, struct gw_error *err)
 {
     static const char *const schemes[] = {"unix:", "tcp:", "vsock:", "fd:"};

@@ -9,7 +9,7 @@
 
 #define KEY_MAX 256u
 
-/* What JSON has for a number, and nothing else: no sign in front but -, no leading zeros, no blanks. */
+/* A number in JSON syntax only: no +, no leading zeros, no blanks. */
 static bool is_number(const char *s)
 {
     size_t n;
@@ -50,7 +50,7 @@ static json_t *guess(const char *text)
     return is_number(text) ? load(text, &wrong) : json_string(text);
 }
 
-/* Puts value at the place that key names. Takes value. */
+/* Stores value at the path `key`. Takes value. */
 static int put(json_t *object, const char *key, json_t *take_value, char *why)
 {
     char part[KEY_MAX];
@@ -115,7 +115,7 @@ int gw_qmp_words(int count, char *const *words, json_t **ret_args, char why[GW_Q
 
     *ret_args = NULL;
     why[0] = 0;
-    if (count == 1 && words[0][strspn(words[0], " \t\r\n")] == '{') { /* all of them in one */
+    if (count == 1 && words[0][strspn(words[0], " \t\r\n")] == '{') { /* one word with all arguments as JSON */
         json_decref(object);
         object = gw_large_load(words[0], strlen(words[0]), JSON_REJECT_DUPLICATES, &wrong);
         if (!json_is_object(object))

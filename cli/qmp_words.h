@@ -4,8 +4,8 @@
  *
  *     id=disk0 size=4096 readonly=true file.driver=host_device list:=[1,2]
  *
- * key=value: a whole number, a number with a fraction, true and false are that, all else is text. key:=JSON: as it stands there. A
- * dot leads into an object.
+ * key=value: numbers, true and false have their JSON type, everything else is a string. key:=JSON: the value is JSON. A
+ * dot in the key selects a member of an object.
  *
  * Pure. Any thread.
  */

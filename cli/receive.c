@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit receive: takes in a live migration and parks the machine in a file.
+ * godwit receive: receives a live migration and parks the machine in a file.
  */
 #include "receive.h"
 
@@ -20,15 +20,15 @@
 
 #define LEVEL_MAX 22u
 
-/* Two that wait for a guest under one name: the later file would take the place of the earlier one. The claim is a socket with a
- * name that no file has: it goes with the process, however that ends. It is not seen from other hosts. */
+/* If two processes wait for a guest with the same output name, the later file would replace the earlier one. So the
+ * name is claimed by a socket in the abstract namespace: it disappears with the process. Other hosts do not see it. */
 static int claim(const char *path, struct gw_error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     char folder[PATH_MAX];
     struct stat st;
-    uint64_t hash = 14695981039346656037u; /* FNV-1a: a name may be longer than an address */
+    uint64_t hash = 14695981039346656037u; /* FNV-1a: the path may be longer than a socket address */
     int fd, n;
 
     if (gw_path_is_far(path)) {
@@ -51,7 +51,7 @@ static int claim(const char *path, struct gw_error *err)
     return 0;
 }
 
-/* Whatever can be known before a guest comes a long way for nothing. A status, or -1: it may come. */
+/* Checks everything that can be known before a guest is received. Returns a status, or -1: go on. */
 static int check(struct gw_receive *rx, char **ret_xml, struct gw_error *err)
 {
     struct gw_transfer *t = &rx->transfer;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The session of `godwit receive`: parks a machine (godwit/park.h) and tells of it.
+ * The session of `godwit receive`: parks a machine (godwit/park.h) and reports on it.
  */
 #include "shown.h"
 #include "receive.h"
@@ -15,7 +15,7 @@
 
 #include "ctl.h"
 
-/* On the session's thread; when that has ended on the main one, which then looks at signals between two steps. */
+/* Called on the session's thread; after its end on the main thread, which then checks signals between two steps. */
 static bool progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
 {
     struct gw_receive *rx = opaque;
@@ -57,7 +57,7 @@ static void report(struct gw_receive *rx, const struct gw_stats *stats, uint64_t
     fflush(stdout);
 }
 
-/* A source that was not asked to wait for an answer may have left its machine for good. */
+/* Whether the source, which was not asked to wait for an answer, may have given up its machine for good. */
 static bool is_unheard(const struct gw_receive *rx, const struct gw_stats *stats)
 {
     return stats->one_way && rx->socket;
@@ -72,7 +72,7 @@ static void warn(struct gw_receive *rx, const struct gw_stats *stats)
                      "the source does not wait until its machine is parked; turn its capability return-path on for that");
 }
 
-/* What its operator has to do there, once for each time that the connection is lost. */
+/* Prints what the source's operator has to do, once per loss of the connection. */
 static void tell_paused(struct gw_receive *rx, const struct gw_stats *stats, const char *address)
 {
     struct gw_error why = stats->error;
@@ -89,7 +89,7 @@ static void tell_paused(struct gw_receive *rx, const struct gw_stats *stats, con
     gw_transfer_tell(&rx->transfer, "waiting", "text", text);
 }
 
-/* true: it is not waited for any longer. */
+/* true: do not wait for the source any longer. */
 static bool look_for_source(struct gw_receive *rx, const struct gw_stats *stats, const char *address)
 {
     if (stats->status == GW_STATUS_POSTCOPY_ACTIVE)
@@ -124,7 +124,7 @@ static int tell_failure(struct gw_receive *rx, const struct gw_park_outcome *out
     return gw_transfer_failed(&rx->transfer, rx->uri, err);
 }
 
-/* The guest is in the file, whatever happens now. */
+/* The guest is safe in the file, even if this fails. */
 static void pack(struct gw_receive *rx, struct gw_error *err)
 {
     struct gw_transfer *t = &rx->transfer;
@@ -153,7 +153,7 @@ static bool is_socket(const char *text)
     return uri.kind == GW_URI_FD ? !fstat(uri.fd, &st) && S_ISSOCK(st.st_mode) : uri.kind < GW_URI_FD;
 }
 
-/* Root listens; a command is run as the user. */
+/* Root listens; a command is started as the user. */
 static int start(struct gw_receive *rx, const struct gw_recv_config *config, struct gw_error *err)
 {
     enum gw_confine_kind kind = gw_confine_kind_of(&rx->options);
@@ -196,7 +196,7 @@ int gw_receive_run(struct gw_receive *rx, struct gw_error *err)
     rx->packed = !gw_path_is_far(rx->output) || rx->options.compress || rx->options.level;
     rx->confine.connects = gw_path_is_far(rx->output);
     r = gw_park_new(&park, &rx->park, err);
-    if (r >= 0 && rx->postcopy) /* before capabilities that need it */
+    if (r >= 0 && rx->postcopy) /* before the capabilities that need it */
         r = gw_options_set_bool(gw_vm_options(gw_park_vm(rx->park)), "postcopy-ram", true, err);
     if (r >= 0)
         r = gw_transfer_begin(t, gw_park_vm(rx->park), err);
@@ -218,7 +218,7 @@ int gw_receive_run(struct gw_receive *rx, struct gw_error *err)
         if (gw_transfer_turn(t, &stats) && gw_recv_cancel(recv, err) < 0 && t->interrupts > 1)
             gw_recv_yank(recv);
         if (look_for_source(rx, &stats, address)) {
-            atomic_store(&t->interrupted, false); /* what came is to be written; another interrupt ends that */
+            atomic_store(&t->interrupted, false); /* the received machine is still to be written; another interrupt cancels that */
             gw_recv_yank(recv);
         }
     }

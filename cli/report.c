@@ -98,7 +98,7 @@ static void join(struct gw_report_round *a, const struct gw_report_round *b)
         a->dirty_per_s = a->duration_s > 0 ? (a_dirty + b_dirty) / a->duration_s : 0;
 }
 
-/* From 0 to what fits on a page; NAN stays. */
+/* Limits a value to what fits on a page; NAN stays. */
 static void bound(double *v, double least, double most)
 {
     if (!isnan(*v))
@@ -153,7 +153,7 @@ void gw_report_thin(struct gw_report *r, size_t samples, size_t rounds)
 
     bound_all(r);
     for (size_t i = 0; step > 1 && i < r->samples; i++) {
-        /* They are sums. The last one is the end, and stays. */
+        /* Values are cumulative, so samples can be dropped, except the last one. */
         if (i % step == 0 || i + 1 == r->samples) {
             if (kept == samples)
                 kept--;

@@ -7,8 +7,8 @@
 #include "report.h"
 #include "svg.h"
 
-#define CHAR_W  6.6 /* a letter is no wider on average */
-#define BUCKETS 400 /* of the bandwidth, at most */
+#define CHAR_W  6.6 /* average width of a letter */
+#define BUCKETS 400 /* of the bandwidth chart, at most */
 
 const char gw_report_style[] =
     ":root{color-scheme:light dark;--bg:#fff;--ink:#16202c;--soft:#5b6878;--rule:#dde3ea;--band:#f1f4f8;--card:#f7f9fb;"
@@ -30,7 +30,7 @@ const char gw_report_style[] =
 
 /* ---- shared ------------------------------------------------------------------------------------------------------ */
 
-/* The unit in which the ticks of an axis of bytes are round. */
+/* The unit that gives round numbers at the ticks of an axis of bytes. */
 static double unit_of(double most)
 {
     double unit = 1;
@@ -63,7 +63,7 @@ static const char *tick_seconds(char buf[GW_HUMAN], double s, double step)
     return buf;
 }
 
-/* A swatch and its word; returns where the next one may begin. */
+/* A colour swatch with its label; returns where the next one may begin. */
 static double key(FILE *to, double x, double y, const char *class, const char *word)
 {
     gw_svg_line(to, x, y - 4, x + 16, y - 4, class);
@@ -105,7 +105,7 @@ static double sent_at(const struct gw_report *r, double s, size_t *from)
     return a[i].sent + (a[i + 1].sent - a[i].sent) * (s - a[i].at_s) / (a[i + 1].at_s - a[i].at_s);
 }
 
-/* Bytes a second in buckets of the same length: samples that are close to each other make no spikes. */
+/* Bytes per second in buckets of equal length, so that close samples make no spikes. */
 static size_t bandwidth(const struct gw_report *r, double end, double width, struct gw_svg_point out[BUCKETS + 1])
 {
     size_t n = (size_t)fmax(8, fmin(width / 3, BUCKETS)), from = 0;
@@ -114,7 +114,7 @@ static size_t bandwidth(const struct gw_report *r, double end, double width, str
     if (r->samples < 2 || end <= 0)
         return 0;
     n = n > 2 * r->samples ? 2 * r->samples : n;
-    n = (double)n > fmax(40, end * 10) ? (size_t)fmax(40, end * 10) : n; /* a source sends in steps of 50 ms and more */
+    n = (double)n > fmax(40, end * 10) ? (size_t)fmax(40, end * 10) : n; /* a source sends in steps of at least 50 ms */
     for (size_t i = 0; i <= n; i++) {
         double at = end * (double)i / (double)n, sent = sent_at(r, at, &from);
 
@@ -126,7 +126,7 @@ static size_t bandwidth(const struct gw_report *r, double end, double width, str
     return n + 1;
 }
 
-/* By rounds where they tell it, else by samples. *ret is malloc'ed. */
+/* From rounds if they have it, else from samples. *ret is malloc'ed. */
 static size_t dirty_rate(const struct gw_report *r, double end, struct gw_svg_point **ret)
 {
     size_t count = 0;
@@ -290,7 +290,7 @@ double gw_report_remaining(FILE *to, const struct gw_report *r, double x, double
     for (size_t i = 0; p && i < r->round_count; i++) {
         const struct gw_report_round *n_ = &r->round[i];
 
-        high = fmax(high, fmax(n_->remaining, n_->limit)); /* which leave NAN out */
+        high = fmax(high, fmax(n_->remaining, n_->limit)); /* fmax ignores NAN */
         if (n_->remaining > 0)
             low = fmin(low, n_->remaining);
         if (n_->limit > 0) {

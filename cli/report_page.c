@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The report as one HTML file: no script, nothing from elsewhere. It is also well-formed XML.
+ * The report as one HTML file: no scripts, nothing loaded. It is also well-formed XML.
  */
 #include <math.h>
 #include <string.h>

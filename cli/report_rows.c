@@ -13,7 +13,7 @@
 enum unit { NONE, BYTES, BYTES_S, PAGES, PAGES_S, MS, US, MBIT, PERCENT };
 
 static const struct {
-    const char *name; /* the last part of a path; with a point in front: the part before it */
+    const char *name; /* the last part of a path; with a leading dot: the part before it */
     enum unit unit;
 } units[] = {
     {"transferred", BYTES},      {"remaining", BYTES},        {"total", BYTES},          {"normal-bytes", BYTES},
@@ -37,7 +37,7 @@ static enum unit unit_of(const char *parent, const char *name)
     return NONE;
 }
 
-/* The value as it is, with its unit, and how people read it where that differs. */
+/* Adds the raw value with its unit and, if different, a readable form. */
 static void add_value(struct gw_report_rows *rows, const char *path, const char *parent, const char *name, const json_t *value)
 {
     static const char *const words[] = {"", " bytes", " bytes/s", " pages", " pages/s", " ms", " us", " Mbit/s", " %"};
@@ -49,7 +49,7 @@ static void add_value(struct gw_report_rows *rows, const char *path, const char 
     enum unit unit = number ? unit_of(parent, name) : NONE;
 
     if (!dump && !json_is_string(value))
-        rows->failed = true; /* memory ran out */
+        rows->failed = true; /* out of memory */
     snprintf(text, sizeof text, "%s%s", dump ? dump : json_is_string(value) ? json_string_value(value) : "", words[unit]);
     if ((unit == BYTES || unit == BYTES_S) && v >= 1000)
         snprintf(note, sizeof note, "%s%s", gw_human_bytes(human, v), unit == BYTES_S ? "/s" : "");
@@ -61,7 +61,7 @@ static void add_value(struct gw_report_rows *rows, const char *path, const char 
     free(dump);
 }
 
-/* Leaves by their path, of what `but` does not have. Lists are left out: rounds have a table of their own. */
+/* Adds the leaves with their paths, except those that `but` has. Lists are omitted: rounds have their own table. */
 static void flatten(struct gw_report_rows *rows, const char *prefix, const char *parent, const json_t *o, const json_t *but)
 {
     const char *key;
@@ -96,7 +96,7 @@ static bool has(const json_t *capabilities, const char *name)
     return false;
 }
 
-/* Parameters that do something: always, or with a capability. */
+/* Parameters that have an effect: always, or with a capability. */
 static const struct {
     const char *prefix, *capability;
 } matter[] = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The report as one SVG picture, to be put into a page of somebody else's. Every figure is in the HTML form; here are the charts,
+ * The report as one SVG picture, for embedding in another page. Every figure is in the HTML form; here are the charts,
  * the settings and what is not known.
  */
 #include <math.h>
@@ -17,7 +17,7 @@
 #define SAMPLES 2000
 #define ROUNDS  200
 
-/* A text of any length, shortened to what fits on a line. Not in the middle of a character. */
+/* A text shortened to fit on a line, cut between characters. */
 static void line(FILE *to, double *y, double step, const char *class, const char *text, size_t most)
 {
     char cut[400];

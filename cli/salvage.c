@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit salvage: join the two halves of a broken postcopy migration off.
+ * godwit salvage: joins the two halves of a broken postcopy migration offline.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -37,7 +37,7 @@ static bool is_same_file(const char *a, const char *b)
     return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
-/* Whatever can be known before all is read. */
+/* Checks everything that can be known before the files are read. */
 static int check_output(struct gw_salvage *s, struct gw_error *err)
 {
     struct gw_output *probe = NULL;
@@ -240,7 +240,7 @@ int gw_cmd_salvage(int argc, char **argv)
     s.confine.connects = gw_path_is_far(s.output) || gw_path_is_far(s.partial) || (s.from && gw_path_is_far(s.from));
     status = salvage(&s, &err);
     gw_transfer_end(&s.transfer);
-    gw_image_free(s.image); /* reads from the other one */
+    gw_image_free(s.image); /* the joined image reads from `rest`, so it is freed first */
     gw_image_free(s.rest);
     free(s.lacking);
     return gw_cli_end(COMMAND, status);

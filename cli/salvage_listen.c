@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * `godwit salvage --listen`: the source still waits, and goes on here.
+ * `godwit salvage --listen`: the source is still waiting and resumes here.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,9 +12,9 @@
 #include "salvage.h"
 #include "shown.h"
 
-#define ASIDE_MAX 1000u /* files that are kept aside */
+#define ASIDE_MAX 1000u /* limit of files kept aside */
 
-/* All has come. On the session's thread; the source is told when it is in the file. */
+/* All pages have arrived. Called on the session's thread; the source is acknowledged when they are in the file. */
 static int park(void *opaque, struct gw_error *err)
 {
     struct gw_salvage *s = opaque;
@@ -30,10 +30,10 @@ static bool progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
 
     atomic_store(&t->done_bytes, done_bytes);
     atomic_store(&t->total_bytes, total_bytes);
-    return false; /* the source gave it away, and all is here: now it is written */
+    return false; /* the source has given the machine up and all pages are here: the write must not be cancelled now */
 }
 
-/* The source may never come again (QEMU does not once all has gone), and what came is nowhere else then. */
+/* The source may not come again (QEMU does not once it has sent all), and the received pages exist nowhere else. */
 static void keep_part(struct gw_salvage *s, uint64_t before)
 {
     const size_t size = strlen(s->output) + 32;
@@ -48,7 +48,7 @@ static void keep_part(struct gw_salvage *s, uint64_t before)
         free(path);
         return;
     }
-    s->write.replace &= far; /* there it has the same place */
+    s->write.replace &= far; /* on a server the part replaces what is at the same place */
     r = -EEXIST;
     for (unsigned n = 1; r == -EEXIST && n <= (far ? 1 : ASIDE_MAX); n++) {
         snprintf(path, size, far ? "%s" : n == 1 ? "%s.%s" : "%s.%s.%u", s->output, after ? "incomplete" : "salvaged", n);

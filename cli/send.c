@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit send: a parked machine goes on elsewhere.
+ * godwit send: sends a parked machine to a destination.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,16 +24,16 @@ struct send {
     struct gw_transfer transfer;
     const char *file, *uri, *peer, *snapshot;
     bool remove, replace, paused, running, postcopy, resume, preempt;
-    bool confirmed; /* that the machine is there */
+    bool confirmed; /* whether the machine arrived */
     bool removed;
-    bool marks;  /* the file is marked when its machine may run elsewhere */
-    bool marked; /* now */
+    bool marks;  /* the file is marked once its machine may run on the destination */
+    bool marked; /* the file is marked now */
     struct gw_error mark_error;
     struct gw_image *image;
     struct gw_working working;
     struct gw_target target;
     struct gw_confine confine;
-    bool confined; /* what was needed to connect was given up */
+    bool confined; /* the rights needed to connect were given up */
 };
 
 static void report(struct send *tx, const struct gw_stats *stats)
@@ -61,7 +61,8 @@ static void report(struct send *tx, const struct gw_stats *stats)
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
-/* One sends it at a time, and once, unless that is meant. */
+/* Locks the file, so that one process sends it at a time, and refuses one that was sent before unless that is
+ * intended. */
 static int take_file(struct send *tx, struct gw_error *err)
 {
     char sent[1024];
@@ -70,17 +71,17 @@ static int take_file(struct send *tx, struct gw_error *err)
     if (!strcmp(tx->file, "-"))
         return 0;
     r = gw_image_lock(tx->image, err);
-    if (r == -EINVAL) /* a pipe with a name */
+    if (r == -EINVAL) /* a FIFO */
         return 0;
     if (r >= 0 && !tx->replace && !tx->resume && !tx->target.output && gw_image_sent(tx->image, sent, sizeof sent))
         r = gw_fail(err, -EALREADY, GW_BLAME_CALLER,
                     "this machine was %s: if it runs there, a second copy would use the same disks; --force sends it anyway",
                     sent);
-    tx->marks = r >= 0 && !tx->target.output; /* what is written to a file does not run */
+    tx->marks = r >= 0 && !tx->target.output; /* a machine written to a file does not run */
     return r;
 }
 
-/* What another user could not do with the file is known before the machine goes. */
+/* Checks before the send that the user will be able to remove or mark the file. */
 static int check_user(struct send *tx, struct gw_error *err)
 {
     const char *user = tx->confine.user;
@@ -98,7 +99,8 @@ static int check_user(struct send *tx, struct gw_error *err)
     return gw_confine_check_name(&tx->confine, path, err);
 }
 
-/* For good: the channel of urgent pages is dialled at the switch, or when the destination has said what it has. */
+/* All connections are made: the channel of urgent pages is connected at the switchover, or when the destination has
+ * reported its pages. */
 static bool connected(const struct send *tx, enum gw_status status)
 {
     if (tx->preempt && (status == GW_STATUS_ACTIVE || status == GW_STATUS_POSTCOPY_RECOVER))
@@ -106,7 +108,7 @@ static bool connected(const struct send *tx, enum gw_status status)
     return status != GW_STATUS_NONE && status != GW_STATUS_SETUP && status != GW_STATUS_POSTCOPY_RECOVER_SETUP;
 }
 
-/* Once it is connected, or has failed to. */
+/* Confines the process once it is connected, or has failed to connect. */
 static int confine(struct send *tx, struct gw_error *err)
 {
     int r;
@@ -129,8 +131,8 @@ static void mark(struct send *tx, const char *state)
     tx->mark_error = err;
 }
 
-/* Before the first byte with which the machine may start elsewhere, so that the mark is there also if this process is
- * killed then. */
+/* Called before the first byte that allows the destination to start the machine, so that the mark exists even if this
+ * process is killed then. */
 static void on_event(void *opaque, const struct gw_event *event)
 {
     struct send *tx = opaque;
@@ -140,7 +142,7 @@ static void on_event(void *opaque, const struct gw_event *event)
     gw_transfer_event(&tx->transfer, event);
 }
 
-/* Whether the file that was written holds the same machine. */
+/* Whether the written file holds the same machine. */
 static int read_back(struct send *tx, struct gw_error *err)
 {
     const struct gw_diff_options options = {0};
@@ -159,7 +161,7 @@ static int read_back(struct send *tx, struct gw_error *err)
     return r;
 }
 
-/* Before a session: what is recorded, and what goes first. */
+/* Before a session: sets up recording and the working set. */
 static int set_up_pages(struct send *tx, struct gw_vm *vm, struct gw_error *err)
 {
     char text[128];
@@ -176,7 +178,7 @@ static int set_up_pages(struct send *tx, struct gw_vm *vm, struct gw_error *err)
     return 0;
 }
 
-/* After it, however it ended. */
+/* After the session, whatever its result. */
 static int keep_record(struct send *tx)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -185,7 +187,7 @@ static int keep_record(struct send *tx)
                                                                   : GW_EXIT_DONE;
 }
 
-/* It may be the only copy. */
+/* Removes the file, unless it may be the only copy. */
 static int remove_file(struct send *tx)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -229,11 +231,12 @@ static int run(struct send *tx, struct gw_error *err)
         r = gw_confine_borrow(&tx->confine, err);
     if (r < 0)
         return gw_transfer_failed(t, NULL, err);
-    if (tx->paused || tx->running || gw_image_runs(tx->image)) /* what libvirt stopped does not say so itself */
+    if (tx->paused || tx->running || gw_image_runs(tx->image)) /* the device state of a machine that libvirt stopped does not show
+                                                                * whether it ran */
         r = gw_image_set_runs(tx->image, !tx->paused, err);
     if (r >= 0)
         r = gw_image_vm(tx->image, NULL, NULL, &vm, err);
-    if (r >= 0 && (tx->postcopy || tx->resume)) /* before capabilities that need it */
+    if (r >= 0 && (tx->postcopy || tx->resume)) /* before the capabilities that need it */
         r = gw_options_set_bool(gw_vm_options(vm), "postcopy-ram", true, err);
     if (r >= 0)
         r = gw_transfer_begin(t, vm, err);
@@ -249,7 +252,7 @@ static int run(struct send *tx, struct gw_error *err)
     r = take_file(tx, err);
     if (r >= 0)
         r = check_user(tx, err);
-    /* Root connects; a command is run as the user. */
+    /* Root connects; a command is started as the user. */
     if (r >= 0)
         r = strncmp(tx->uri, "exec:", 5) ? gw_confine_root(&tx->confine, err) : gw_confine_drop(&tx->confine, err);
     if (r < 0)
@@ -277,7 +280,7 @@ static int run(struct send *tx, struct gw_error *err)
                                                       "here: interrupt again to end anyway");
         }
     }
-    confine(tx, NULL); /* it may have ended before that was seen; then it is too late to refuse */
+    confine(tx, NULL); /* the session may have ended meanwhile; then it is too late to fail */
     *err = (struct gw_error)GW_ERROR_INIT;
     r = gw_send_wait(send, err);
     gw_send_stats(send, &stats);
@@ -309,7 +312,7 @@ static int run(struct send *tx, struct gw_error *err)
     return status;
 }
 
-/* What does not go together. -1, or the exit status. */
+/* Refuses contradicting options. -1, or the exit status. */
 static int judge(const char *who, const struct send *tx)
 {
     const char *goes_on = tx->paused ? "paused" : "running";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit serve: one parked machine goes on at any number of destinations, at once.
+ * godwit serve: sends one parked machine to any number of destinations at once.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -17,7 +17,7 @@
 #include "shown.h"
 
 #define CACHE_USUAL (256ll << 20)
-#define KEPT_MAX    1000u /* destinations that have ended, to be told of */
+#define KEPT_MAX    1000u /* finished destinations kept for queries */
 
 struct serve {
     struct gw_transfer transfer;
@@ -32,10 +32,10 @@ struct serve {
     struct gw_served_by by;
     bool confined;
 
-    pthread_mutex_t lock; /* what follows */
+    pthread_mutex_t lock; /* protects the members below */
     struct gw_served **list;
     unsigned count, next_id, started, failed;
-    bool no_more; /* are started */
+    bool no_more; /* no further destinations are started */
 };
 
 static enum gw_cli_taken take_cache(void *opaque, char *value)
@@ -47,7 +47,7 @@ static enum gw_cli_taken take_cache(void *opaque, char *value)
 
 /* ---- destinations, under the lock -------------------------------------------------------------------------------- */
 
-/* Of those that have ended the oldest are forgotten. */
+/* The oldest finished destinations are forgotten. */
 static void make_room(struct serve *sv)
 {
     unsigned ended = 0;
@@ -126,7 +126,7 @@ static void tell_ended(struct serve *sv, struct gw_served *d)
     fflush(stdout);
 }
 
-/* What its guest asked for, however it ended. */
+/* Keeps the pages that its guest requested, whatever the result. */
 static void keep_record(struct serve *sv, struct gw_served *d)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -136,7 +136,7 @@ static void keep_record(struct serve *sv, struct gw_served *d)
     d->recorded = gw_working_set_free(d->recorded);
 }
 
-/* Takes in what has become of all; the sums for the progress line. Returns how many are still under way. */
+/* Updates the state of all; the sums are for the progress line. Returns how many are still in progress. */
 static unsigned look(struct serve *sv, struct gw_stats *sums, bool *ret_connected)
 {
     unsigned busy = 0;
@@ -229,7 +229,7 @@ static const char *run_state(void *opaque)
     return "paused";
 }
 
-/* Whoever reaches it from other hosts could have copies of the guest. */
+/* A client that can connect from another host could copy the guest. */
 static int check_listen(const struct serve *sv, struct gw_error *err)
 {
     struct gw_uri uri;
@@ -285,7 +285,7 @@ static int open_file(struct serve *sv, struct gw_vm **ret_vm, struct gw_error *e
     return r;
 }
 
-/* Once all that were given are connected. Those that are started later are connected to as the user. */
+/* Confines the process once all given destinations are connected. Later ones are connected to as the user. */
 static int confine(struct serve *sv, bool connected, bool programs, struct gw_error *err)
 {
     int r;
@@ -354,7 +354,7 @@ static void report(struct serve *sv)
     fflush(stdout);
 }
 
-/* Root opens FILE, and connects to, or listens; all else is the user's. */
+/* Root opens FILE, and connects or listens; everything else is done as the user. */
 static int begin(struct serve *sv, struct gw_vm **ret_vm, struct gw_error *err)
 {
     int r = open_file(sv, ret_vm, err);
@@ -363,14 +363,14 @@ static int begin(struct serve *sv, struct gw_vm **ret_vm, struct gw_error *err)
         r = gw_confine_borrow(&sv->confine, err);
     if (r >= 0 && sv->working.record)
         r = gw_confine_check_name(&sv->confine, sv->working.record, err);
-    if (r >= 0) /* before capabilities that need it */
+    if (r >= 0) /* before the capabilities that need it */
         r = gw_options_set_bool(gw_vm_options(*ret_vm), "postcopy-ram", true, err);
     if (r >= 0)
         r = gw_transfer_begin(&sv->transfer, *ret_vm, err);
     return r < 0 ? r : gw_working_check(&sv->working, *ret_vm, sv->force, err);
 }
 
-/* Nobody starts anything as root: neither a command that was given, nor who comes to the control socket. */
+/* Nothing is started as root: neither a given command nor a client of the control socket. */
 static int open_doors(struct serve *sv, struct gw_vm *vm, bool programs, struct gw_error *err)
 {
     int r;
@@ -418,7 +418,7 @@ static int run(struct serve *sv, char **uris, int count, struct gw_error *err)
     for (int i = 0; i < count; i++) {
         pthread_mutex_lock(&sv->lock);
         r = add(sv, uris[i], sv->resume, &id, err);
-        sv->failed += r < 0; /* the others go on */
+        sv->failed += r < 0; /* the other destinations continue */
         pthread_mutex_unlock(&sv->lock);
         if (r < 0)
             gw_transfer_failed(&sv->transfer, uris[i], err);

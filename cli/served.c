@@ -14,7 +14,7 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* On the session's thread. */
+/* Called on the session's thread. */
 static void on_event(void *opaque, const struct gw_event *event)
 {
     struct gw_served *d = opaque;
@@ -41,7 +41,7 @@ static int start(struct gw_served *d, uint64_t *ret_dropped, struct gw_error *er
 
     if (r >= 0)
         r = gw_image_vm(d->view, NULL, NULL, &vm, err);
-    if (r >= 0) /* before capabilities that need it */
+    if (r >= 0) /* before the capabilities that need it */
         r = gw_options_set_bool(gw_vm_options(vm), "postcopy-ram", true, err);
     if (r >= 0)
         r = gw_transfer_configure(by->transfer, vm, err);

@@ -20,7 +20,7 @@
 
 #define COMMAND "snapshot"
 
-/* What is no UTF-8 has no other place in JSON. */
+/* Invalid UTF-8 cannot be represented in JSON. */
 static json_t *text(const char *bytes)
 {
     json_t *t = json_string(bytes);
@@ -35,7 +35,7 @@ static json_t *as_json(const struct gw_snapshot *s)
                      "vm-state-size", (json_int_t)s->state_bytes, "disk-size", (json_int_t)s->disk_bytes);
 }
 
-/* "2026-05-01 12:30:00", here. */
+/* "2026-05-01 12:30:00", in local time. */
 static void when(char *buf, size_t size, uint32_t seconds)
 {
     time_t t = (time_t)seconds;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * stuck: whether a migration will come to its end as things are, told from what query-migrate says, round after round.
- * The rule is the same for QEMU and for godwit; a godwit's own answer (`converges`) is not used.
+ * stuck: decides from query-migrate's figures, round after round, whether a migration will converge under current
+ * conditions. The rule is the same for QEMU and for godwit; a godwit's own answer (`converges`) is not used.
  *
- * The downtime that is expected is what was dirty at the last sync by what the link carries. While it is over the limit
- * the migration goes on; when it has not shrunk for GW_STUCK_ROUNDS rounds, more rounds will not make it shrink.
+ * The expected downtime is the bytes dirty at the last sync divided by the bandwidth. While it is above the limit the
+ * migration goes on; when it has not shrunk for GW_STUCK_ROUNDS rounds, more rounds will not make it shrink.
  *
  * Pure. Any thread.
  */
@@ -14,11 +14,11 @@
 #include <stdbool.h>
 
 #define GW_STUCK_ROUNDS 5
-#define GW_STUCK_SHRUNK 0.95 /* of what it was: it has shrunk */
+#define GW_STUCK_SHRUNK 0.95 /* below this fraction of its old value it has shrunk */
 
 struct gw_stuck {
-    double least_ms; /* that was expected; 0: nothing over the limit yet */
-    double since;    /* the round in which it was */
+    double least_ms; /* the smallest expected downtime; 0: none above the limit yet */
+    double since;    /* the round in which it occurred */
 };
 
 /* Zeros at first. round: dirty-sync-count; expected_ms: expected-downtime, 0: not told; limit_ms: downtime-limit. */

@@ -9,7 +9,7 @@
 
 /* ---- text -------------------------------------------------------------------------------------------------------- */
 
-/* Length of the UTF-8 character at s, 0 where there is none; *ret_code is what it is. */
+/* Length of the UTF-8 character at s, 0: invalid; *ret_code is its code point. */
 static size_t character(const unsigned char *s, uint32_t *ret_code)
 {
     size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
@@ -32,7 +32,7 @@ static bool is_plain(uint32_t code)
         return code == '\t' || code == '\n';
     if ((code >= 0x7f && code < 0xa0) || (code >= 0xd800 && code < 0xe000) || (code & 0xfffe) == 0xfffe)
         return false;
-    /* marks, embeddings and isolates of direction */
+    /* marks, embeddings and isolates of text direction */
     return !(code >= 0x200e && code <= 0x200f) && !(code >= 0x202a && code <= 0x202e) && !(code >= 0x2066 && code <= 0x2069);
 }
 
@@ -67,7 +67,7 @@ static void tipped(FILE *to, const char *element, const char *tip)
 
 /* ---- elements ---------------------------------------------------------------------------------------------------- */
 
-/* Tenths of a pixel are enough, and a value that is none must not become a word. */
+/* Tenths of a pixel suffice; a NAN or infinity must not be printed as a word. */
 static double px(double v)
 {
     return isfinite(v) ? round(fmax(-1e6, fmin(v, 1e6)) * 10) / 10 + 0.0 : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * svg: the parts that charts are made of, written to a FILE as XML. Looks are the style sheet's: each part has a class.
- * All texts are escaped here; none can end an element or an attribute, or reorder what stands beside it.
+ * svg: writes the parts of charts to a FILE as XML. The style sheet defines their look: each part has a class. All
+ * texts are escaped here, so that none can end an element or an attribute, or reorder the text next to it.
  */
 #ifndef GODWIT_CLI_SVG_H
 #define GODWIT_CLI_SVG_H
@@ -11,19 +11,19 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Text of an element or an attribute. What is not UTF-8, what XML has no character for, and what changes the direction of
- * text becomes U+FFFD. NULL is nothing. */
+/* Text of an element or an attribute. Invalid UTF-8, characters not allowed in XML, and those that change text
+ * direction become U+FFFD. NULL: nothing. */
 void gw_svg_escape(FILE *to, const char *text);
 
-/* A picture of its own, or inside another one at (x, y). title is what it is, for those who cannot see it. */
+/* A picture of its own, or inside another one at (x, y). title: a description for screen readers. */
 void gw_svg_begin(FILE *to, double x, double y, double width, double height, const char *class, const char *title);
 void gw_svg_end(FILE *to);
 
-/* tip: what is shown where the pointer rests; NULL: nothing. Widths below 0 are 0. */
+/* tip: the tooltip; NULL: none. Negative widths count as 0. */
 void gw_svg_rect(FILE *to, double x, double y, double width, double height, const char *class, const char *tip);
 void gw_svg_dot(FILE *to, double x, double y, double radius, const char *class, const char *tip);
 void gw_svg_line(FILE *to, double x1, double y1, double x2, double y2, const char *class);
-/* anchor: 's', 'm' or 'e': where x is in the text. */
+/* anchor: 's', 'm' or 'e': the position of x in the text. */
 void gw_svg_text(FILE *to, double x, double y, char anchor, const char *class, const char *fmt, ...) GW_PRINTF(6, 7);
 
 struct gw_svg_point {
@@ -31,15 +31,15 @@ struct gw_svg_point {
 };
 /* steps: each point's y holds until the next one's x. */
 void gw_svg_polyline(FILE *to, const struct gw_svg_point *points, size_t count, bool steps, const char *class);
-/* The same, filled down to `floor`. Gaps are on the floor. */
+/* The same, filled down to `floor`. In gaps the area has no height. */
 void gw_svg_area(FILE *to, const struct gw_svg_point *points, size_t count, bool steps, double floor, const char *class);
 
-/* Values from `from` to `to` are drawn between pixels a and b. */
+/* Values from `from` to `to` are mapped to pixels a to b. */
 struct gw_svg_axis {
     double from, to, a, b;
     bool log;
 };
-/* Never outside of the axis. */
+/* Clamped to the axis. */
 double gw_svg_at(const struct gw_svg_axis *axis, double value);
 
 #define GW_SVG_TICKS 12

@@ -13,7 +13,7 @@
 #include "shown.h"
 #include "value.h"
 
-#define FIRST 1000 /* val of the first long option; letters are below */
+#define FIRST 1000 /* val of the first long option; lower values are letters */
 
 /* ---- lists of words ------------------------------------------------------------------------------------------------ */
 
@@ -148,7 +148,7 @@ static int no_option(const char *who, const struct gw_cli_list *list, const char
     return GW_EXIT_USAGE;
 }
 
-/* What getopt stopped at. word: the argument that it was in. */
+/* Explains what getopt did not accept. word: the argument that contained it. */
 static int not_taken(const char *who, const struct gw_cli_list *list, int c, const char *word)
 {
     const struct gw_cli_option *o = NULL;
@@ -181,7 +181,7 @@ const struct gw_cli_sub *gw_cli_sub_find(const char *who, const struct gw_cli_su
     return NULL;
 }
 
-/* How many of these words must be there. */
+/* The number of words that are mandatory. */
 static int must_have(const char *arguments)
 {
     const char *word;
@@ -252,12 +252,12 @@ static int index_of(const struct gw_cli_list *list, int c)
     return i;
 }
 
-/* What getopt wants to know. A colon in front: it says nothing itself, and tells a missing value apart. */
+/* Fills getopt's tables. The leading colon makes getopt silent and lets it distinguish a missing value. */
 static void describe(const struct gw_cli_list *list, struct option *longs, char *letters)
 {
     *letters++ = ':';
     *letters++ = 'h';
-    *longs++ = (struct option){"help", optional_argument, NULL, 'h'}; /* --help=SUB is for `godwit help` */
+    *longs++ = (struct option){"help", optional_argument, NULL, 'h'}; /* --help=SUB is used by `godwit help` */
     for (int n = 0; n < list->count; n++) {
         const struct gw_cli_option *o = list->option[n];
 
@@ -271,7 +271,7 @@ static void describe(const struct gw_cli_list *list, struct option *longs, char 
     *letters = 0;
 }
 
-/* Help of the subcommand that is wanted, or is named anywhere, else of all. */
+/* Prints the help of the subcommand that is requested or named anywhere, else of all. */
 static int help(int argc, char **argv, const struct gw_cli_command *c, const char *wanted)
 {
     const struct gw_cli_sub *sub = NULL;
@@ -288,7 +288,7 @@ static int help(int argc, char **argv, const struct gw_cli_command *c, const cha
     return GW_EXIT_DONE;
 }
 
-/* The arguments and options are those of the subcommand. given: which options there were, by their number in the list. */
+/* Checks that arguments and options belong to the subcommand. given: the options used, by their number in the list. */
 static int check_sub(int argc, char **argv, const struct gw_cli_command *c, const struct gw_cli_list *list, const bool *given)
 {
     int at = optind + (c->before_sub != NULL), first = optind, r;

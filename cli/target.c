@@ -19,7 +19,7 @@ static bool is_input(const char *input, const struct stat *target)
            st.st_ino == target->st_ino;
 }
 
-/* The bytes before the offset are the header of another program, which belongs to the stream after it. */
+/* The bytes before the offset are another program's header, which belongs to the stream after it. */
 static int copy_head(const char *path, int to, uint64_t bytes, struct gw_error *err)
 {
     int from = open(path, O_RDONLY | O_CLOEXEC), r = 0;

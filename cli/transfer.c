@@ -119,7 +119,7 @@ static uint64_t now_ns(void)
     return gw_now_ns(&gw_clock_real);
 }
 
-/* Comes from many threads: one write for each line. */
+/* Called by many threads: one write per line. */
 static void show_trace(void *opaque, const struct gw_trace_record *r)
 {
     char line[1200];
@@ -224,7 +224,7 @@ void gw_transfer_wake(struct gw_transfer *t)
     uint64_t one = 1;
 
     if (write(t->wake, &one, sizeof one) < 0)
-        return; /* full: it will wake up */
+        return; /* the counter is full: the thread will wake up anyway */
 }
 
 void gw_transfer_clear(struct gw_transfer *t)
@@ -232,7 +232,7 @@ void gw_transfer_clear(struct gw_transfer *t)
     gw_progress_clear(&t->line);
 }
 
-/* What is left of the first pass over memory at a destination. How much the later ones bring, only the source knows. */
+/* The rest of the first pass over memory, at a destination. Only the source knows how much later passes send. */
 static double left_to_come(const struct gw_stats *stats)
 {
     uint64_t come = (stats->duplicate_pages + stats->normal_pages) * stats->page_size;
@@ -255,7 +255,7 @@ void gw_transfer_show(struct gw_transfer *t, const struct gw_stats *stats)
         at = (struct gw_progress_at){.phase = "writing", .sent = (double)done, .total = (double)total};
         at.left = done < total ? (double)(total - done) : 0;
     } else if (!stats->transferred_bytes) {
-        at.total = 0; /* nothing has begun */
+        at.total = 0; /* nothing was received yet */
     } else if (!t->source) {
         at.left = left_to_come(stats);
         if (at.left < 0)

@@ -29,7 +29,7 @@ static const struct {
     {"xbzrle-cache-size", GW_UNIT_BYTES},
 };
 
-/* All that a number may have behind it. */
+/* All units that may follow a number. */
 static const struct suffix {
     enum gw_unit unit;
     const char *text;
@@ -47,7 +47,7 @@ enum gw_unit gw_unit_of(const char *parameter)
     return GW_UNIT_NONE;
 }
 
-/* "", "K", "KiB", "K/s", "KiB/s", "B", "B/s"; 0: none of these. */
+/* Units "", "K", "KiB", "K/s", "KiB/s", "B", "B/s"; 0: none of these. */
 static double byte_factor(const char *text, bool per_s)
 {
     static const char letters[] = "KMGTkmgt";
@@ -85,7 +85,7 @@ bool gw_unit_read(enum gw_unit unit, const char *text, uint64_t *ret_value)
         return false;
     factor = factor_of(unit, text + n + (text[n] == ' '));
     snprintf(number, sizeof number, "%.*s", (int)n, text);
-    if (n == digits && factor > 0) { /* exact, where a double is not */
+    if (n == digits && factor > 0) { /* exact, unlike a double */
         char *end;
         unsigned long long whole = strtoull(number, &end, 10);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * units: in what migration parameters are counted, so that they can be given and shown with their unit: 100M, 300ms.
+ * units: the units of migration parameters, so that values can be read and shown with them: 100M, 300ms.
  */
 #ifndef GODWIT_CLI_UNITS_H
 #define GODWIT_CLI_UNITS_H
@@ -12,14 +12,14 @@
 
 enum gw_unit { GW_UNIT_NONE, GW_UNIT_BYTES, GW_UNIT_BYTES_PER_S, GW_UNIT_MS, GW_UNIT_PERCENT, GW_UNIT_MB_PER_S };
 
-/* Of the parameter of this name; NONE: it has none, or is not known. */
+/* The unit of this parameter; NONE: it has none, or is unknown. */
 enum gw_unit gw_unit_of(const char *parameter);
-/* "100M", "100 MiB/s", "0.3s", "300 ms"; without a unit a number is taken as it is. false: it is none, too large, or finer than the
- * parameter counts. */
+/* "100M", "100 MiB/s", "0.3s", "300 ms"; a number without a unit is used unchanged. false: not a number, too large, or
+ * finer than the parameter's unit. */
 bool gw_unit_read(enum gw_unit unit, const char *text, uint64_t *ret_value);
-/* What can be read: "a time such as 300ms or 2s". */
+/* Describes accepted values: "a time such as 300ms or 2s". */
 const char *gw_unit_expected(enum gw_unit unit);
-/* Exactly the value, as "100 MiB/s" or "1500 ms". Returns buf. */
+/* Formats the exact value, as "100 MiB/s" or "1500 ms". Returns buf. */
 const char *gw_unit_print(enum gw_unit unit, uint64_t value, char buf[GW_UNIT_TEXT]);
 
 #endif

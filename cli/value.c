@@ -40,7 +40,7 @@ const struct gw_cli_value *gw_cli_value(const char *text)
     text += text[0] == '[';
     for (size_t i = 1; i < sizeof values / sizeof values[0]; i++) {
         n = strlen(values[i].name);
-        if (!strncmp(values[i].name, text, n) && strchr("]. ", text[n])) /* the end, too */
+        if (!strncmp(values[i].name, text, n) && strchr("]. ", text[n])) /* strchr also finds the terminating NUL */
             return &values[i];
     }
     n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * value: what the names of values in help texts mean: "FILE" is completed with the names of files, and for a wrong "SECONDS" the
- * error says how they are written.
+ * value: the meaning of value names in help texts: "FILE" is completed with file names, and the error for a wrong
+ * "SECONDS" describes the format.
  */
 #ifndef GODWIT_CLI_VALUE_H
 #define GODWIT_CLI_VALUE_H
@@ -11,10 +11,10 @@ enum gw_cli_kind { GW_CLI_ANY, GW_CLI_FILE, GW_CLI_FOLDER, GW_CLI_SOCKET, GW_CLI
 struct gw_cli_value {
     const char *name; /* "SECONDS" */
     enum gw_cli_kind kind;
-    const char *expected; /* "a number of seconds such as 30 or 0.5"; NULL: nothing is known */
+    const char *expected; /* "a number of seconds such as 30 or 0.5"; NULL: no description */
 };
 
-/* By all of the text without what says how often it comes ("[NAME=VALUE]..."), or by its first word: "[FILE|URI]..." is a FILE. Never
+/* Looks up the text without brackets and dots ("[NAME=VALUE]..."), or its first word: "[FILE|URI]..." is a FILE. Never
  * NULL. */
 const struct gw_cli_value *gw_cli_value(const char *text);
 /* "any", "file", "folder", "socket", "uri", "user", "capability", "parameter" */

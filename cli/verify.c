@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit verify: is a machine at rest whole?
+ * godwit verify: checks whether a machine at rest is complete and intact.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,7 +21,7 @@
 struct report {
     json_t *faults; /* NULL: text */
     bool quiet;
-    const char *snapshot; /* of a disk image; NULL: the file is the machine's */
+    const char *snapshot; /* snapshot in a disk image; NULL: the file is the machine's */
     struct gw_cli_progress progress;
     struct gw_confine confine;
 };
@@ -88,7 +88,7 @@ static int print(struct report *report, const char *file, const char *format, co
         if (n->behind_bytes)
             put_behind(all, n);
         gw_cli_print_found(all, report->faults);
-    } else if (!report->quiet && !n->blocks && n->faults) { /* it was not even opened */
+    } else if (!report->quiet && !n->blocks && n->faults) { /* the file could not be opened */
         printf("%s: not whole\n", gw_shown(file));
     } else if (!report->quiet) {
         printf("%s: %s: %" PRIu64 " pages (%" PRIu64 " with contents) in %u block%s, %u device%s", gw_shown(file),
@@ -119,7 +119,7 @@ static int verify(struct report *report, const char *file, struct gw_error *err)
     if (r >= 0) {
         format = gw_image_format_name(gw_image_kind(image));
         r = gw_confine(&report->confine, GW_CONFINE_ALL, err);
-    } else if (r == -EPROTO || r == -ENODATA) { /* so broken that it does not open */
+    } else if (r == -EPROTO || r == -ENODATA) { /* too damaged to open */
         struct gw_verify_fault fault = {.part = "file", .name = "", .what = err->text};
 
         counts.faults = 1;

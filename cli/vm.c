@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit vm: runs the built-in test machine until its guest ends it, somebody says quit, or a signal comes.
+ * godwit vm: runs the built-in test machine until its guest ends it, a client sends quit, or a signal arrives.
  *
- * The exit status is the guest's verdict: 0 it was told to end or saw nothing wrong, 4 it found a wrong byte.
+ * The exit status is the guest's verdict: 0 it was asked to end or found no error, 4 it found a wrong byte.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -13,7 +13,7 @@
 
 #include "vm.h"
 
-#define INCOMING_TIMEOUT_NS (300 * 1000000000ull) /* also an operator who lets a source pause gets so much time */
+#define INCOMING_TIMEOUT_NS (300 * 1000000000ull) /* generous, as an operator may let a source pause */
 
 static int failed(const char *what, const struct gw_error *err)
 {
@@ -21,7 +21,7 @@ static int failed(const char *what, const struct gw_error *err)
     return GW_EXIT_FAILED;
 }
 
-/* For people on standard error, or as a line of JSON on standard output. Any thread. */
+/* As text on standard error, or as a line of JSON on standard output. Any thread. */
 static void tell(struct gw_vm_program *v, const char *event, const char *key, const char *fmt, ...) GW_PRINTF(4, 5);
 static void tell(struct gw_vm_program *v, const char *event, const char *key, const char *fmt, ...)
 {
@@ -38,7 +38,7 @@ static void tell(struct gw_vm_program *v, const char *event, const char *key, co
         fprintf(stderr, "godwit vm: %s\n", text);
 }
 
-/* Also where --quiet was asked for: the guest is told that its disk failed, and not why. */
+/* Printed also with --quiet: the guest learns that its disk failed, but not why. */
 static void on_disk_failed(void *opaque, const struct gw_error *err)
 {
     struct gw_vm_program *v = opaque;
@@ -66,7 +66,7 @@ static void on_event(void *opaque, const struct gw_event *e)
         tell(v, "status", "status", "%s", gw_status_name(e->status));
     atomic_store(&v->status, e->status);
     if (atomic_load(&v->incoming_now) && e->status == GW_STATUS_COMPLETED) {
-        atomic_store(&v->started, true); /* where it came from, if not here */
+        atomic_store(&v->started, true); /* on the source, if not here */
         atomic_store(&v->incoming_now, false);
     } else if (atomic_load(&v->incoming_now) && e->status == GW_STATUS_FAILED) {
         atomic_store(&v->lost, true);
@@ -175,7 +175,7 @@ static int verdict(int status, int r, const struct gw_error *err, bool quiet)
     return status ? GW_EXIT_FAILED : GW_EXIT_DONE;
 }
 
-/* A line while a migration is under way, as `ctl migrate` has it for whoever asked for it. */
+/* A progress line during a migration, as `ctl migrate` shows it to its user. */
 static void show_progress(struct gw_vm_program *v)
 {
     struct gw_stats stats = {0};
@@ -192,7 +192,7 @@ static void show_progress(struct gw_vm_program *v)
         gw_transfer_clear(&v->common);
 }
 
-/* The guest prints. */
+/* Erases the progress line before the guest prints. */
 static void make_room(void *opaque)
 {
     struct gw_vm_program *v = opaque;
@@ -227,7 +227,7 @@ static int live(struct gw_vm_program *v, const sigset_t *signals)
 
             if (v->recv)
                 gw_recv_wait(v->recv, &err);
-            /* With a control socket an operator can look, and claim the machine. */
+            /* With a control socket an operator can inspect and claim the machine. */
             if (!v->control)
                 return failed(undecided ? "the machine arrived, but may still be at the source" : "incoming migration",
                               &err);
@@ -248,7 +248,7 @@ int gw_cmd_vm(int argc, char **argv)
     gw_progress_init(&v.common.line, !v.common.quiet && !v.common.json);
     v.config.before_print = make_room;
     v.config.opaque = &v;
-    /* Before any thread is made, so that all inherit it. */
+    /* Before any thread is made, so that all inherit the mask. */
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * vm: the parts of `godwit vm`: vm_options.c (the command line), vm_nic.c (network cards), vm_loadvm.c (a
- * machine out of a snapshot), vm.c (its life).
+ * vm: the parts of `godwit vm`: vm_options.c (the command line), vm_nic.c (network cards), vm_loadvm.c (a machine from
+ * a snapshot), vm.c (running it).
  */
 #ifndef GODWIT_CLI_VM_H
 #define GODWIT_CLI_VM_H
@@ -30,7 +30,7 @@ struct gw_vm_program {
     struct gw_machine_config config;
     const char *qmp, *incoming, *loadvm;
     bool paused, insecure;
-    struct gw_transfer common; /* the options that others have too */
+    struct gw_transfer common; /* options shared with other commands */
 
     struct gw_vm_nic nics[GW_VM_NICS];
     unsigned nic_count;
@@ -39,17 +39,18 @@ struct gw_vm_program {
     struct gw_control *control;
     struct gw_recv *recv; /* incoming without a control socket */
     _Atomic int status;   /* enum gw_status of the last migration */
-    atomic_bool started;  /* there is a guest that ran, here or where it came from */
+    atomic_bool started;  /* the guest has run, here or on its source */
     atomic_bool incoming_now, quit, lost;
 };
 
-/* Fills config, qmp, incoming, paused and common. Returns -1 to go on, or an exit status; the reason was told. */
+/* Fills config, qmp, incoming, paused and common. Returns -1 to go on, or an exit status; the reason was printed. */
 int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv);
 
-/* The machine becomes what it was in the snapshot --loadvm of its disks; it is attached and does not run. -ENOENT: names what there is. */
+/* Loads the machine from the snapshot --loadvm of its disks; it is attached and does not run. -ENOENT: the error lists
+ * the existing snapshots. */
 int gw_vm_loadvm(struct gw_vm_program *v, struct gw_error *err);
 
-/* One --nic. NULL, or what is wrong with *ret_part of it. */
+/* Parses one --nic. NULL, or the error in *ret_part of it. */
 const char *gw_vm_nic_parse(struct gw_vm_program *v, char *text, const char **ret_part);
 /* For a machine that is attached. Close it after the machine. */
 int gw_vm_nic_open(struct gw_vm_program *v, struct gw_error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * godwit vm --loadvm NAME: the machine begins as it was in a snapshot of its disks. All disks that can be written to go back, or none
- * does; one of them has the machine.
+ * godwit vm --loadvm NAME: the machine starts from a snapshot of its disks. All writable disks are reset, or none; one
+ * of them has the machine.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include "vm.h"
 
 struct search {
-    struct gw_disk *disk[GW_GUEST_MAX_DISKS]; /* that can be written to */
+    struct gw_disk *disk[GW_GUEST_MAX_DISKS]; /* the writable disks */
     unsigned count;
 };
 
@@ -40,7 +40,7 @@ static bool has(struct gw_disk *disk, const char *name, bool with_machine)
     return false;
 }
 
-/* The disk that has the machine; NULL: none has. */
+/* The disk that has the machine; NULL: none. */
 static struct gw_disk *state_of(const struct search *s, const char *name)
 {
     for (unsigned i = 0; i < s->count; i++)
@@ -57,7 +57,7 @@ static bool all_have(const struct search *s, const char *name)
     return true;
 }
 
-/* Names that can be loaded; what has no room is left out. */
+/* Names of snapshots that can be loaded; those that do not fit are left out. */
 static void list_names(const struct search *s, char *text, size_t size)
 {
     struct gw_disk_snapshot found;

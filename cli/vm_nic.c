@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * vm --nic: whose addresses the machine announces when it has arrived, and on what. Its guest has no network.
+ * vm --nic: addresses that the machine announces after its arrival, and the interfaces for it. Its guest has no
+ * network.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 #include "options.h"
 #include "vm.h"
 
-/* Six pairs of hexadecimal digits with colons between. */
+/* Six pairs of hexadecimal digits separated by colons. */
 static bool take_mac(const char *text, uint8_t ret_mac[6])
 {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";

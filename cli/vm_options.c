@@ -160,7 +160,7 @@ static enum gw_cli_taken take_nic(void *opaque, char *value)
     return GW_CLI_TOLD;
 }
 
-/* What does not go together. */
+/* Refuses contradicting options. */
 static int judge(struct gw_vm_program *v)
 {
     struct gw_uri uri;

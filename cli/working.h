@@ -2,7 +2,7 @@
  *
  * working: --record and --working-set of `send` and `serve`.
  *
- * Threads: the main thread; what was recorded is the session's while there is one.
+ * Threads: the main thread; `recorded` belongs to the session while there is one.
  */
 #ifndef GODWIT_CLI_WORKING_H
 #define GODWIT_CLI_WORKING_H
@@ -16,7 +16,7 @@
 struct gw_working {
     const char *record; /* NULL: nothing is recorded */
     struct gw_working_set *recorded, *preferred; /* NULL: none */
-    struct gw_working_tally *tally; /* of what many sessions recorded, each in a set of its own; NULL: there is one session */
+    struct gw_working_tally *tally; /* the sum of what many sessions recorded, each in its own set; NULL: there is one session */
     const char *command; /* "send" */
 };
 
@@ -29,15 +29,15 @@ enum gw_cli_taken gw_working_take(void *opaque, char *value);
     {"working-set", .take = gw_working_take, .opaque = (working), .value = "RECORD",                                       \
      .help = "Send the pages of this record first, after those that are waited for. May be repeated."}
 
-/* Before a machine goes: -EEXIST where there is a record already, -EINVAL where the machine's settings keep pages from being recorded. */
+/* Before a machine goes: -EEXIST: the record's file exists, -EINVAL: the machine's settings prevent recording. */
 int gw_working_check(const struct gw_working *w, struct gw_vm *vm, bool replace, struct gw_error *err);
-/* Gives both to the machine. *recorded: what its session records, made here where it is NULL. *ret_dropped: pages of the working set that
- * it does not have. */
+/* Gives both to the machine. *recorded: the set that its session fills, created here if NULL. *ret_dropped: pages of
+ * the working set that it does not have. */
 int gw_working_set_up(const struct gw_working *w, struct gw_vm *vm, struct gw_working_set **recorded, uint64_t *ret_dropped,
                       struct gw_error *err);
-/* What one of many sessions recorded, which has ended. NULL: nothing. */
+/* Adds the record of one of many sessions, which has ended. NULL: nothing. */
 int gw_working_add(struct gw_working *w, const struct gw_working_set *recorded, struct gw_error *err);
-/* Writes what was recorded, if anything was asked for. Once all sessions have ended. */
+/* Writes the record, if requested. Called after all sessions have ended. */
 int gw_working_finish(struct gw_working *w, bool replace, struct gw_error *err);
 void gw_working_free(struct gw_working *w);
 

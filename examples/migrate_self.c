@@ -5,8 +5,8 @@
  *     migrate_self recv unix:/tmp/m.sock          waits for a machine, runs it for a second, checks it
  *     migrate_self send unix:/tmp/m.sock          runs a machine for a second, then sends it there
  *
- * The "machine" is a thread that fills RAM with a sequence, round and round: word n is n times a constant.
- * docs/embedding.md walks through this file.
+ * The "machine" is a thread that fills RAM with a sequence, repeatedly: word n is n times a constant. docs/embedding.md
+ * walks through this file.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,10 +21,10 @@
 #define WORDS     (RAM_BYTES / 8)
 
 /* the machine */
-struct counter { /* a device: how far the sequence has come */
+struct counter { /* a device: its position in the sequence */
     uint64_t next;
 };
-struct uart { /* another one, with a queue */
+struct uart { /* another device, with a queue */
     uint8_t ier;
     uint16_t divisor;
     uint32_t rx_len;
@@ -34,11 +34,12 @@ struct machine {
     uint64_t *ram;
     struct counter counter;
     struct uart uart;
-    pthread_mutex_t lock; /* the vCPU's while it does something */
+    pthread_mutex_t lock; /* held by the vCPU while it does a step */
     atomic_bool runs;
 };
 
-/* Guests write while their memory is being read: what dirty tracking is for. Thread sanitizers need not mind. */
+/* Guests write while their memory is being read, which dirty tracking handles. So the thread sanitizer must ignore
+ * this. */
 __attribute__((no_sanitize("thread"))) static void *vcpu(void *arg)
 {
     for (struct machine *m = arg;; usleep(100)) {
@@ -50,7 +51,7 @@ __attribute__((no_sanitize("thread"))) static void *vcpu(void *arg)
     return NULL;
 }
 
-/* Every word of the newest round must be what the sequence says. */
+/* Every word of the newest round must match the sequence. */
 static uint64_t wrong_words(const struct machine *m)
 {
     uint64_t n = m->counter.next, wrong = 0;
@@ -63,7 +64,7 @@ static uint64_t wrong_words(const struct machine *m)
 /* what godwit asks of it */
 static int set_running(struct machine *m, bool runs)
 {
-    pthread_mutex_lock(&m->lock); /* when this returns the vCPU is not in the middle of something */
+    pthread_mutex_lock(&m->lock); /* when this returns the vCPU is between two steps */
     m->runs = runs;
     pthread_mutex_unlock(&m->lock);
     return 0;

@@ -6,7 +6,7 @@
  *     small_vmm --qmp unix:/tmp/there.qmp --incoming unix:/tmp/there.sock &
  *     godwit ctl /tmp/here.qmp migrate unix:/tmp/there.sock
  *
- * --old: what the first release of this program was. A machine goes from it to the present one, and not back.
+ * --old: behaves as the first release of this program. A machine can migrate from it to the present one, but not back.
  */
 #include <errno.h>
 #include <semaphore.h>
@@ -23,9 +23,9 @@ static int stop(void *opaque, struct gw_error *err)
 {
     struct small_vmm *v = opaque;
 
-    pthread_mutex_lock(&v->lock); /* when this is ours the processor is between two steps */
+    pthread_mutex_lock(&v->lock); /* while we hold this the processor is between two steps */
     if (v->runs)
-        clock_advance(&v->clock); /* up to here, and no further until it runs again */
+        clock_advance(&v->clock); /* the clock stops here until the machine runs again */
     v->runs = false;
     pthread_mutex_unlock(&v->lock);
     return 0;
@@ -79,7 +79,7 @@ static int qmp_cont(void *opaque, struct gw_error *err)
     return start(&((struct program *)opaque)->machine, err);
 }
 
-/* Only asks: the server's own thread is here, and must not wait for its own end. */
+/* Only requests the end: this is the server's own thread, which must not wait for its own end. */
 static void qmp_quit(void *opaque)
 {
     sem_post(&((struct program *)opaque)->quit);
@@ -88,7 +88,7 @@ static void qmp_quit(void *opaque)
 static const struct gw_control_ops control_ops = {
     GW_SIZED(struct gw_control_ops), .run_state = run_state, .stop = qmp_stop, .cont = qmp_cont, .quit = qmp_quit};
 
-/* A command of this program's own. */
+/* A custom command of this program. */
 static int report(void *opaque, const char *arguments_json, char **ret_json, struct gw_error *err)
 {
     struct small_vmm *v = &((struct program *)opaque)->machine;
@@ -105,7 +105,7 @@ static int report(void *opaque, const char *arguments_json, char **ret_json, str
     return 0;
 }
 
-/* Somebody holds the line down. The state that belongs to it travels in a subsection. */
+/* A client holds the line down. The state of that is saved in a subsection. */
 static int hold_line(void *opaque, const char *arguments_json, char **ret_json, struct gw_error *err)
 {
     struct small_vmm *v = &((struct program *)opaque)->machine;
@@ -154,7 +154,7 @@ static int serve(struct program *p, const char *qmp, const char *incoming, struc
         r = start(&p->machine, err);
     while (r >= 0 && sem_wait(&p->quit) < 0)
         ;
-    gw_control_free(control); /* a migration that still runs ends here */
+    gw_control_free(control); /* ends a migration that is still running */
     return r;
 }
 

@@ -46,7 +46,7 @@ static const struct gw_field clock_fields[] = {
     GW_FIELD(struct clock_device, rang),
     GW_END,
 };
-/* Before the other devices: theirs may compare with the time. */
+/* Loaded before the other devices, which may compare with the time. */
 static const struct gw_state clock_state = {.name = "clock", .version = 1, .oldest = 1, .priority = 1, .fields = clock_fields};
 
 /* ---- the serial port --------------------------------------------------------------------------------------------------- */
@@ -69,7 +69,7 @@ bool uart_take(struct uart_device *u, uint8_t *ret_byte)
     return true;
 }
 
-/* What the first release wrote. A description that streams were made with does not change: it gets a new version. */
+/* The fields of the first release. A description of released streams never changes: the device gets a new version. */
 static const struct gw_field uart_fields_1[] = {
     GW_FIELD(struct uart_device, ier),
     GW_FIELD(struct uart_device, divisor),
@@ -80,7 +80,8 @@ static const struct gw_field uart_fields_1[] = {
 };
 static const struct gw_state uart_state_1 = {.name = "uart", .version = 1, .oldest = 1, .fields = uart_fields_1};
 
-/* The second one has `mcr`: a field in which every stream differs, so it needs a version. Streams of the first are read too: */
+/* The second version has `mcr`: it is in every stream, so it needs a version. Streams of the first version can still be
+ * read: */
 static const struct gw_field uart_fields[] = {
     GW_FIELD(struct uart_device, ier),
     GW_FIELD(struct uart_device, divisor),
@@ -91,7 +92,7 @@ static const struct gw_field uart_fields[] = {
     GW_END,
 };
 
-/* what they do not have is what pre_load set. */
+/* pre_load sets the fields that they do not have. */
 static int uart_pre_load(void *device, struct gw_error *err)
 {
     struct uart_device *u = device;
@@ -101,8 +102,8 @@ static int uart_pre_load(void *device, struct gw_error *err)
     return 0;
 }
 
-/* A break is pending for a moment now and then. State that is rarely there is a subsection: a stream without it is one that
- * any release reads. */
+/* A break is pending only for short times. State that is rarely needed is a subsection: a stream without it can be read
+ * by any release. */
 static bool uart_break_needed(const void *device)
 {
     return ((const struct uart_device *)device)->break_pending;
@@ -141,7 +142,7 @@ void mailbox_work(struct mailbox_device *m, const uint8_t *ram)
     m->taken++;
 }
 
-/* The stream decides nothing before this has seen it. It came from elsewhere: mailbox_work goes by these addresses. */
+/* Checks the loaded state before it is used. The stream is untrusted, and mailbox_work uses these addresses. */
 static int mailbox_check(const void *device, uint32_t version, struct gw_error *err)
 {
     const struct mailbox_device *m = device;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The guest's program fills memory with a sequence, round and round, receives bytes and posts buffers, and compares all that
- * comes back with what it must be: a migration that lost or doubled anything is found out.
+ * The guest's program fills memory with a sequence, repeatedly, receives bytes and posts buffers, and checks all
+ * results. So it detects a migration that lost or duplicated data.
  */
 #include <string.h>
 #include <unistd.h>
@@ -12,14 +12,15 @@
 #define BUFFER_BYTES 4096u
 #define SEQUENCE(n)  ((n) * 0x9E3779B97F4A7C15ull)
 
-/* Guests write while their memory is being read: that is what dirty tracking is for, and thread sanitizers need not mind. */
+/* Guests write while their memory is being read, which dirty tracking handles. So the thread sanitizer must ignore
+ * this. */
 __attribute__((no_sanitize("thread"))) static void put_words(uint64_t *ram, uint64_t n, unsigned count)
 {
     for (; count; count--, n++)
         ram[n % WORDS] = SEQUENCE(n);
 }
 
-/* Of the bytes of the page that words 512 * page and on were put into. */
+/* Sum of the bytes of the page that has words 512 * page and following. */
 static uint64_t expected_sum(uint64_t page)
 {
     uint64_t sum = 0;
@@ -39,19 +40,19 @@ static bool mailbox_answers(struct small_vmm *v)
     return v->mailbox.entry[n % MAILBOX_SIZE].done && v->mailbox.entry[n % MAILBOX_SIZE].sum == expected_sum((8 + n) / 8 - 1);
 }
 
-/* One step; each does a little of everything. */
+/* One step uses each of the devices once. */
 static void step(struct small_vmm *v)
 {
     uint64_t n = v->cpu.step * 64;
     uint8_t byte;
 
     put_words((uint64_t *)(void *)v->ram, n, 64);
-    /* Bytes that came are the numbers of the steps in which they were sent: 8 wait, or a new one is the first. */
+    /* The bytes that arrive are the numbers of the steps that sent them: 8 are queued, or a new one is the first. */
     if (v->cpu.step >= 8 && (!uart_take(&v->uart, &byte) || byte != (uint8_t)(v->cpu.step - 8)))
         v->cpu.wrong++;
     if (!uart_receive(&v->uart, (uint8_t)v->cpu.step))
         v->cpu.wrong++;
-    /* Eight steps fill a page. Each posts the last one that is full: they begin at step 8. */
+    /* Eight steps fill a page. Each step posts the last full page, from step 8 on. */
     if (v->cpu.step >= 12 && !mailbox_answers(v))
         v->cpu.wrong++;
     if (v->cpu.step >= 8 && !mailbox_post(&v->mailbox, (n / 512 - 1) * BUFFER_BYTES % RAM_BYTES, BUFFER_BYTES))

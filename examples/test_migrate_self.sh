@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# One instance sends its machine to another one; both must be content.
+# One instance sends its machine to another one; both must succeed.
 set -eu
 folder=$(mktemp -d)
-[ ${#folder} -lt 90 ] || folder=$(mktemp -d -p /tmp) # paths of sockets are short
+[ ${#folder} -lt 90 ] || folder=$(mktemp -d -p /tmp) # paths of sockets must be short
 trap 'rm -rf "$folder"' EXIT
 "$1" recv "unix:$folder/m.sock" >"$folder/recv" &
 waiting=$!
-# A socket has its path before anybody listens there.
+# A socket's path exists before the socket listens.
 until grep -q " 00010000 .* $folder/m.sock\$" /proc/net/unix; do kill -0 $waiting; sleep 0.02; done
 "$1" send "unix:$folder/m.sock" >"$folder/send"
 wait $waiting

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * abi: all that the guest program and the machine around it agree on: where things lie in guest memory, which ports there
- * are, what the parameter page and the mailboxes look like, and which value every word that the guest wrote must have.
- * Compiled on both sides; docs/machine.md says the same in prose.
+ * abi: the interface of the guest program and the machine: the layout of guest memory, the ports, the parameter page
+ * and the mailboxes, and the value that every word written by the guest must have. Compiled on both sides;
+ * docs/machine.md describes it in prose.
  *
  * Everything is little-endian and naturally aligned. A page is 4096 bytes, a word 8.
  */
@@ -24,52 +24,53 @@
 #define GW_GUEST_MAILBOX_BYTES 1024ull
 #define GW_GUEST_PML4_GPA      0x20000ull  /* page tables: an identity map of RAM and devices in 2 MiB pages */
 #define GW_GUEST_PDPT_GPA      0x21000ull
-#define GW_GUEST_PD_GPA        0x22000ull  /* one page for each GiB below GW_GUEST_RAM_END, then one for the devices */
+#define GW_GUEST_PD_GPA        0x22000ull  /* one page for each GiB below GW_GUEST_RAM_END, then one for the devices' addresses */
 #define GW_GUEST_TABLES_END    0xa3000ull
-#define GW_GUEST_STACK_GPA     0xb0000ull  /* 8 KiB for each vCPU, down from the end */
+#define GW_GUEST_STACK_GPA     0xb0000ull  /* 8 KiB for each vCPU, downwards from this end */
 #define GW_GUEST_STACK_BYTES   0x2000ull
-#define GW_GUEST_TEXT_GPA      0x100000ull /* the program: text and constants; it has no other data */
+#define GW_GUEST_TEXT_GPA      0x100000ull /* the program: text and constants; it has no other static data */
 #define GW_GUEST_YIELD_GPA     0x100010ull /* an instruction that does nothing and is executed at least every 100 us or so: an
-                                              accelerator that can stop exactly only in chosen places stops here */
+                                            * accelerator that can only stop exactly at chosen places stops here */
 #define GW_GUEST_TEXT_MAX      0x100000ull
 #define GW_GUEST_DMA_GPA       0x200000ull /* disk queues and buffers, 64 KiB for each vCPU */
 #define GW_GUEST_DMA_BYTES     0x10000ull
-#define GW_GUEST_WORK_GPA      0x400000ull /* from here on to the end of the first block, and all of the others */
+#define GW_GUEST_WORK_GPA      0x400000ull /* the working set: from here to the end of the first block, and all other blocks */
 
-#define GW_GUEST_BLOCK_ALIGN (1ull << 30)  /* the second and further RAM blocks start at multiples of it */
+#define GW_GUEST_BLOCK_ALIGN (1ull << 30)  /* the second and further RAM blocks start at multiples of this */
 #define GW_GUEST_RAM_END     (1ull << 37)
 #define GW_GUEST_MMIO_GPA    GW_GUEST_RAM_END /* a page for each disk */
 
 /* ---- ports --------------------------------------------------------------------------------------------------------- */
-/* 32 bits wide save the serial port. "out" and "in" are the guest's. What a port remembers is each vCPU's own. */
+/* 32 bits wide except the serial port. "out" and "in" are the guest's instructions. Each vCPU has its own port
+ * registers. */
 
 #define GW_PORT_SERIAL      0x3f8 /* out, 8 bits: a character */
 #define GW_PORT_SERIAL_LSR  0x3fd /* in, 8 bits: 0x60, always ready */
-#define GW_PORT_POLL        0x500 /* in: the words of enum gw_guest_poll one after the other, then again from the first */
+#define GW_PORT_POLL        0x500 /* in: the words of enum gw_guest_poll in sequence, repeatedly */
 #define GW_PORT_WAIT        0x510 /* out: microseconds after the virtual time of the last poll: sleeps until then, or until
                                      a disk completed a request; may return early */
 #define GW_PORT_EXIT        0x520 /* out: enum gw_guest_exit; ends the machine */
-#define GW_PORT_DIRTIED     0x530 /* out: bytes of memory that this vCPU dirtied since the last time (dirty limit) */
-#define GW_PORT_FILL_LOW    0x540 /* out: the store engine: address */
+#define GW_PORT_DIRTIED     0x530 /* out: bytes of memory that this vCPU dirtied since its last report (dirty limit) */
+#define GW_PORT_FILL_LOW    0x540 /* out: address for the store engine */
 #define GW_PORT_FILL_HIGH   0x544 /* out */
-#define GW_PORT_KEY_LOW     0x548 /* out: value of the first word; each next one is GW_GUEST_STEP more */
+#define GW_PORT_KEY_LOW     0x548 /* out: value of the first word; each further word is GW_GUEST_STEP more */
 #define GW_PORT_KEY_HIGH    0x54c /* out */
-#define GW_PORT_FILL        0x550 /* out: stores so many words, at most a page, none across the end of a page; with
-                                     GW_GUEST_FILL_SAME all the same */
+#define GW_PORT_FILL        0x550 /* out: stores this many words, at most a page, not across the end of a page; with
+                                   * GW_GUEST_FILL_SAME all have the same value */
 #define GW_GUEST_FILL_SAME  0x80000000u
 
-/* One `rep insl` reads all: an access can cost 40 us (nested KVM). The first word latches all times. */
+/* One `rep insl` reads all words, as a port access can cost 40 us (nested KVM). The first word latches all times. */
 enum gw_guest_poll {
-    GW_GUEST_POLL_WALL_LOW,    /* ns since 1970: goes on while the machine is stopped or on its way */
+    GW_GUEST_POLL_WALL_LOW,    /* ns since 1970: continues while the machine is stopped or migrates */
     GW_GUEST_POLL_WALL_HIGH,
-    GW_GUEST_POLL_VIRTUAL_LOW, /* ns that the machine has been running: stands while it is stopped, moves with it */
+    GW_GUEST_POLL_VIRTUAL_LOW, /* ns that the machine has been running: stops with the machine, migrates with it */
     GW_GUEST_POLL_VIRTUAL_HIGH,
-    GW_GUEST_POLL_FEATURES,    /* enum gw_guest_feature; may change when the machine moves */
+    GW_GUEST_POLL_FEATURES,    /* enum gw_guest_feature; may change in a migration */
     GW_GUEST_POLL_WORDS
 };
 
 enum gw_guest_feature {
-    GW_GUEST_SLOW_STORES = 1, /* stores of the CPU are slow here (emulation): the store engine is worth its calls */
+    GW_GUEST_SLOW_STORES = 1, /* stores of the CPU are slow (emulation): the store engine is faster */
 };
 
 enum gw_guest_exit { GW_GUEST_EXIT_OK = 0, GW_GUEST_EXIT_FAILED = 1, GW_GUEST_EXIT_CORRUPT = 4 };
@@ -80,12 +81,12 @@ enum gw_guest_exit { GW_GUEST_EXIT_OK = 0, GW_GUEST_EXIT_FAILED = 1, GW_GUEST_EX
 #define GW_GUEST_VERSION 1u
 
 enum gw_guest_workload {
-    GW_GUEST_IDLE,       /* writes nothing, verifies */
-    GW_GUEST_UNIFORM,    /* whole pages, each page as likely as any other */
-    GW_GUEST_HOTSET,     /* whole pages, a few of them most of the time */
-    GW_GUEST_SEQUENTIAL, /* whole pages, one after the other, round and round */
-    GW_GUEST_SPARSE,     /* two bytes in each 512, pages one after the other */
-    GW_GUEST_ZERO,       /* pages at random: filled, then zeroed, then filled */
+    GW_GUEST_IDLE,       /* writes nothing, only verifies */
+    GW_GUEST_UNIFORM,    /* whole pages, all with equal probability */
+    GW_GUEST_HOTSET,     /* whole pages, mostly a few of them */
+    GW_GUEST_SEQUENTIAL, /* whole pages, in order, repeatedly */
+    GW_GUEST_SPARSE,     /* two bytes in each 512, pages in order */
+    GW_GUEST_ZERO,       /* random pages: filled, then zeroed, then filled */
     GW_GUEST_DISK,       /* blocks of the disks */
     GW_GUEST_WORKLOADS
 };
@@ -98,7 +99,7 @@ struct gw_guest_range {
 
 struct gw_guest_disk {
     uint64_t mmio_gpa;
-    uint64_t blocks; /* of 4096 bytes that the guest uses */
+    uint64_t blocks; /* number of 4096-byte blocks that the guest uses */
 };
 
 struct gw_guest_params {
@@ -106,18 +107,18 @@ struct gw_guest_params {
     uint32_t version, cpus;
     uint32_t workload, stores; /* enum gw_guest_workload, gw_guest_stores */
     uint64_t seed;
-    uint64_t rate_bytes_per_s;   /* dirtied by all vCPUs together; 0: as fast as they can */
+    uint64_t rate_bytes_per_s;   /* dirty rate of all vCPUs together; 0: as fast as possible */
     uint64_t verify_bytes_per_s; /* background scan of all vCPUs together; 0: half as much as is written, and at least
                                     GW_GUEST_VERIFY_LEAST */
-    uint64_t poll_ns;            /* a vCPU sleeps no longer than this without looking at the clock */
-    uint64_t filled;             /* 1: every page of the set holds generation 1 at the start */
-    /* what must never change: sums by gw_guest_sum */
+    uint64_t poll_ns;            /* the longest sleep of a vCPU between two reads of the clock */
+    uint64_t filled;             /* 1: every page of the set has generation 1 at the start */
+    /* contents that must never change: sums by gw_guest_sum */
     uint64_t text_bytes, text_sum;
     uint64_t tables_sum; /* GW_GUEST_PML4_GPA .. GW_GUEST_TABLES_END */
     uint32_t ranges, disks;
     struct gw_guest_range range[GW_GUEST_MAX_RANGES]; /* the working set */
     struct gw_guest_disk disk[GW_GUEST_MAX_DISKS];
-    uint64_t params_sum; /* of all words before this one */
+    uint64_t params_sum; /* sum of all words before this one */
 };
 
 #define GW_GUEST_VERIFY_LEAST (32ull << 20)
@@ -125,7 +126,7 @@ struct gw_guest_params {
 /* ---- mailboxes ----------------------------------------------------------------------------------------------------- */
 
 #define GW_GUEST_GAPS       32u
-#define GW_GUEST_GAP_NOTED  3000000ull /* ns: gaps of at least this are noted one by one */
+#define GW_GUEST_GAP_NOTED  3000000ull /* ns: gaps of at least this length are recorded individually */
 
 struct gw_guest_gap {
     uint64_t at_wall_ns; /* when it ended */
@@ -133,18 +134,19 @@ struct gw_guest_gap {
 };
 
 /* Written only by the vCPU, at each poll. `sequence` is odd while it writes: read until it is even and the
- * same before and after. A gap is the wall time between two polls, less nothing: stops, migrations, a busy host. */
+ * same before and after. A gap is the whole wall time between two polls, including stops, migrations and delays by a
+ * busy host. */
 struct gw_guest_mailbox {
     uint64_t sequence;
     uint64_t magic; /* GW_GUEST_MAGIC once the vCPU runs */
     uint64_t polls;
     uint64_t wall_ns, virtual_ns;            /* at the last poll */
-    uint64_t pages_written, pages_verified;  /* disk: blocks */
-    uint64_t verify_passes;                  /* times that everything was verified */
-    uint64_t errors;                         /* 0 or 1: the machine ends with the first */
+    uint64_t pages_written, pages_verified;  /* for the workload disk: blocks */
+    uint64_t verify_passes;                  /* number of complete verifications */
+    uint64_t errors;                         /* 0 or 1: the machine ends with the first error */
     uint64_t error_address, error_expected, error_found;
     uint64_t max_gap_ns, max_gap_at_wall_ns; /* since the start of the program */
-    uint64_t gaps;                           /* noted since the start; the newest is gap[(gaps - 1) % GW_GUEST_GAPS] */
+    uint64_t gaps;                           /* number recorded since the start; the newest is gap[(gaps - 1) % GW_GUEST_GAPS] */
     struct gw_guest_gap gap[GW_GUEST_GAPS];
 };
 
@@ -189,7 +191,7 @@ static inline uint64_t gw_guest_sum(const void *at, uint64_t bytes)
     return sum;
 }
 
-/* Sparse pages: 8 stripes of 64 words; in each one word changes with the generation, in its low 16 bits. */
+/* Sparse pages: 8 stripes of 64 words; in each, one word changes with the generation, in its low 16 bits. */
 static inline unsigned gw_guest_sparse_slot(uint64_t base_key, unsigned stripe)
 {
     return (unsigned)(base_key >> (stripe * 6)) & 63u;
@@ -229,8 +231,8 @@ static inline struct gw_guest_slice gw_guest_slice_of(const struct gw_guest_para
     return slice;
 }
 
-/* Workload disk: a vCPU owns a run of blocks of every disk. Its table, for the blocks of all disks one after the other,
- * lies in its slice of range 0, which holds nothing else. */
+/* Workload disk: a vCPU owns a run of blocks of every disk. Its table has the blocks of all disks in order; it lies in
+ * the vCPU's slice of range 0, which has no other contents. */
 static inline uint64_t gw_guest_disk_first(const struct gw_guest_params *params, uint32_t disk, uint32_t cpu)
 {
     return params->disk[disk].blocks * cpu / params->cpus;

@@ -23,8 +23,8 @@ static int kvm(struct gw_machine *m, struct gw_error *err)
     return r;
 }
 
-/* On some hosts KVM exists but emulates our guest one instruction at a time, or refuses it. What a guest does in the first
- * moments tells: verifying 1024 pages takes a millisecond or two, emulated several seconds. */
+/* On some hosts KVM exists but emulates our guest one instruction at a time, or refuses it. The speed of a small guest
+ * shows it: verifying 1024 pages takes a millisecond or two, emulated several seconds. */
 int gw_accel_kvm_probe(struct gw_error *err)
 {
     struct gw_machine_config config;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * KVM. A vCPU is made to leave KVM_RUN by a signal that its thread has blocked save inside of KVM_RUN, so that the signal
- * needs no handler (the process may be anybody's), and none is ever lost: one that comes early is pending when KVM_RUN
- * is entered, and ends it.
+ * KVM. A vCPU leaves KVM_RUN by a signal that its thread has blocked except inside KVM_RUN. So the signal needs no
+ * handler (the process may be an embedder's), and none is lost: an early one is pending when KVM_RUN is entered, and
+ * ends it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,9 +25,9 @@ struct kvm_vcpu {
     int fd;
     struct kvm_run *run;
     size_t run_bytes;
-    bool unfinished; /* the last exit was an access that KVM finishes when it is entered again */
-    _Atomic bool inside;      /* of KVM_RUN, or about to be */
-    _Atomic uint64_t returns; /* from KVM_RUN */
+    bool unfinished; /* KVM completes the last exit's access when it is entered again */
+    _Atomic bool inside;      /* in KVM_RUN, or about to enter */
+    _Atomic uint64_t returns; /* number of returns from KVM_RUN */
 };
 
 static int os_fail(struct gw_error *err, const char *what)

@@ -2,10 +2,10 @@
  *
  * Unicorn: one engine for each vCPU, all over the same host memory, without paging (the guest's map is the identity).
  *
- * Stopping exactly is the hard part. uc_emu_stop from another thread, or from a port hook, takes effect at the start of
- * some later block, and where blocks are chained Unicorn 2.0.1 then does not set rip: the block would be lost or run twice.
- * What it does exactly is to stop before an instruction, from the hook of that instruction. Such a hook on every
- * instruction is slow, so there is one on one instruction only, which the guest executes often: GW_GUEST_YIELD_GPA.
+ * Exact stops need care. uc_emu_stop from another thread, or from a port hook, takes effect at the start of some later
+ * block, and where blocks are chained Unicorn 2.0.1 then does not set rip: the block would be lost or run twice. An
+ * exact stop is only possible before an instruction, from that instruction's hook. A hook on every instruction is slow,
+ * so only one instruction has a hook, which the guest executes often: GW_GUEST_YIELD_GPA.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +20,7 @@ struct engine {
     uc_engine *uc;
     struct gw_vcpu *vcpu;
     _Atomic bool running;
-    /* Explicit tracking: the page that was being written when last seen. Marked when the write is surely done. */
+    /* Explicit tracking: the page being written at the last hook. It is marked once the write is certainly done. */
     uint64_t written_gpa;
     uint32_t written_bytes;
 };
@@ -35,8 +35,9 @@ static int unicorn_fail(struct gw_error *err, uc_err code, const char *what)
     return gw_fail(err, code == UC_ERR_NOMEM ? -ENOMEM : -EIO, GW_BLAME_LOCAL, "Unicorn: %s: %s", what, uc_strerror(code));
 }
 
-/* The engine calls us before it writes. Were the page marked now, it could be cleaned and sent before the write lands, and
- * the write would be lost. So it is marked when the next write begins or the vCPU does anything else. */
+/* The engine calls the hook before it writes. If the page were marked now, it could be cleaned and sent before the
+ * write lands, and the write would be lost. So it is marked when the next write begins or the vCPU does anything
+ * else. */
 static void mark_written(struct engine *e)
 {
     if (e->written_bytes)
@@ -198,7 +199,7 @@ static int unicorn_run(struct gw_vcpu *v, struct gw_error *err)
 
     atomic_store(&e->running, true);
     while (!atomic_load(&v->leave) && !code) {
-        /* An address that is never reached: no end but ours. The engine knows rip only from here on. */
+        /* An end address that is never reached: only we stop the engine. It gets rip from this call. */
         code = uc_emu_start(e->uc, v->cpu.rip, ~0ull, 0, 0);
         uc_reg_read(e->uc, UC_X86_REG_RIP, &v->cpu.rip);
     }
@@ -212,8 +213,8 @@ static void unicorn_kick(struct gw_vcpu *v)
 {
     struct engine *e = v->accel;
 
-    /* on_yield sees v->leave. A guest that never gets there (its program was overwritten) is only stopped, and then no
-     * matter where, when its machine is given up. */
+    /* on_yield notices v->leave. A guest that never reaches it (its program was overwritten) is stopped at any place,
+     * but only when its machine is freed. */
     if (v->machine->dying && atomic_load(&e->running))
         uc_emu_stop(e->uc);
 }

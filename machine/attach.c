@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The machine as the library sees it. Nothing else in this folder calls the library, so a machine that is never attached
- * runs without it.
+ * Connects the machine to the library. Nothing else in this folder calls the library, so a machine that is never
+ * attached runs without it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -165,7 +165,7 @@ int gw_machine_attach(struct gw_machine *m, struct gw_error *err)
         r = gw_vm_set_vcpu_thread(vm, i, m->vcpu[i].thread_id, err);
     if (r < 0) {
         for (unsigned i = 0; i < m->disks; i++)
-            m->disk[i]->known = NULL; /* it is gone with the vm */
+            m->disk[i]->known = NULL; /* freed with the vm */
         gw_vm_free(vm);
         return r;
     }

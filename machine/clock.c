@@ -42,7 +42,7 @@ static const struct gw_field clock_fields[] = {
     GW_END
 };
 
-/* Saved and loaded while the machine, and so the clock, stands. */
+/* Saved and loaded while the machine, and so the clock, is stopped. */
 const struct gw_state gw_machine_clock_description = {
     .name = "clock", .version = 1, .oldest = 1, .size = sizeof(struct gw_machine_clock), .fields = clock_fields,
 };

@@ -7,7 +7,8 @@
 
 #include "machine/abi.h"
 
-/* Carry, parity, adjust, zero, sign, direction, overflow: what the program can change, and what is always so. */
+/* Carry, parity, adjust, zero, sign, direction, overflow: the flags that the program can change, and the constant
+ * ones. */
 #define RFLAGS_ALLOWED (0xcd5ull | GW_RFLAGS_FIXED | GW_RFLAGS_IOPL3)
 
 uint64_t gw_cpu_rflags(uint64_t rflags)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * cpu: the state of a vCPU, the same for all accelerators, so that a machine can move from one to another.
+ * cpu: the state of a vCPU, the same for all accelerators, so that a machine can migrate between accelerators.
  *
- * The guest runs in 64-bit mode at privilege level 3 with I/O privilege level 3 and an identity map. That is the one way
- * of running that every accelerator is good at: KVM with hardware help does not care, KVM without it (nested, PVM) runs
- * user code natively but emulates all else, and Unicorn runs it without paging. Segments and control registers are
- * therefore constants of the machine: they are carried, and a load refuses others.
+ * The guest runs in 64-bit mode at privilege level 3 with I/O privilege level 3 and an identity map. Every accelerator
+ * supports this mode well: for KVM with hardware support it makes no difference, KVM without it (nested, PVM) runs user
+ * code natively but emulates all else, and Unicorn runs it without paging. Segments and control registers are therefore
+ * constants of the machine: they are saved, and a load refuses other values.
  */
 #ifndef GW_MACHINE_CPU_H
 #define GW_MACHINE_CPU_H
@@ -42,10 +42,10 @@ struct gw_cpu_state {
 
 enum { GW_CPU_RAX, GW_CPU_RCX, GW_CPU_RDX, GW_CPU_RBX, GW_CPU_RSP, GW_CPU_RBP, GW_CPU_RSI, GW_CPU_RDI };
 
-/* Flags as the program left them, the others as they always are: not all accelerators keep those (PVM drops IOPL). */
+/* Flags of the program, with the constant flags restored: not all accelerators keep those (PVM drops IOPL). */
 uint64_t gw_cpu_rflags(uint64_t rflags);
 
-/* What a vCPU of this number starts with. */
+/* The start state of the vCPU with this number. */
 void gw_cpu_reset(struct gw_cpu_state *cpu, unsigned index);
 
 extern const struct gw_state gw_cpu_description;

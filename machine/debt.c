@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "machine/debt.h"
 
-#define MOST_NS (1ull << 62) /* of a wait */
+#define MOST_NS (1ull << 62) /* the longest wait */
 
 static uint64_t scaled(uint64_t n, uint64_t by, uint64_t over)
 {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Loops, because memcpy is the sanitizer's own there. */
+/* Loops, because the thread sanitizer intercepts memcpy. */
 #define HIDDEN __attribute__((no_sanitize("thread"), noinline))
 
 HIDDEN void gw_guestmem_fill(uint64_t *at, uint64_t first, uint64_t step, uint32_t count)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * image: the guest program as the build made it, to be loaded at GW_GUEST_TEXT_GPA. A multiple of 8 bytes.
+ * image: the guest program as built, to be loaded at GW_GUEST_TEXT_GPA. A multiple of 8 bytes.
  */
 #ifndef GW_MACHINE_IMAGE_H
 #define GW_MACHINE_IMAGE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * kvm: what attach.c needs of the KVM accelerator to set up the library's trackers.
+ * kvm: the parts of the KVM accelerator that attach.c needs to set up the library's trackers.
  */
 #ifndef GW_MACHINE_KVM_H
 #define GW_MACHINE_KVM_H
@@ -14,7 +14,7 @@ struct gw_kvm { /* gw_machine.accel_machine when the accelerator is KVM */
     struct gw_kvm_slot slot[GW_GUEST_MAX_RANGES];
 };
 
-/* Each vCPU has left KVM_RUN once, or was not in it. opaque: the machine. Any thread. */
+/* Returns when each vCPU has left KVM_RUN once, or was not in it. opaque: the machine. Any thread. */
 void gw_kvm_kick_all(void *machine);
 
 #endif

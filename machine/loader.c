@@ -7,14 +7,14 @@
 #include "machine/internal.h"
 
 #define IDLE_SET_BYTES (16ull << 20)
-#define IDLE_VERIFY_BYTES_PER_S (8ull << 20) /* an idle guest shall cost next to nothing */
+#define IDLE_VERIFY_BYTES_PER_S (8ull << 20) /* an idle guest must use almost no CPU time */
 #define MS 1000000ull
 
-/* Present, writable, user, accessed, dirty: the last two are set beforehand, so that no walker ever writes here. */
+/* Present, writable, user, accessed, dirty: the last two are preset, so that no page walk ever writes here. */
 #define PTE_TABLE 0x27ull
 #define PTE_LARGE 0xe7ull
 
-/* How many pages of a block the workload may use: what is not the machine's own. */
+/* Number of pages of a block that the workload may use: those that the machine does not use itself. */
 static uint64_t block_pages(const struct gw_machine_block *b, uint64_t *ret_gpa)
 {
     *ret_gpa = b->gpa ? b->gpa : GW_GUEST_WORK_GPA;
@@ -31,7 +31,7 @@ static void set_ranges(struct gw_machine *m, const struct gw_machine_workload *w
         set = workload->kind == GW_GUEST_IDLE ? IDLE_SET_BYTES / GW_GUEST_PAGE : all;
     if (set > all)
         set = all;
-    /* Every block gets its share. Pages of tables count as part of the set. */
+    /* Every block gets a share. Pages of tables count as part of the set. */
     for (unsigned i = 0; i < m->blocks; i++) {
         uint64_t pages = block_pages(&m->block[i], &gpa);
         p->range[i].gpa = gpa;
@@ -40,7 +40,7 @@ static void set_ranges(struct gw_machine *m, const struct gw_machine_workload *w
     p->ranges = m->blocks;
 }
 
-/* The blocks that the guest uses, and as much of the first RAM block as their table takes. */
+/* Sets the blocks that the guest uses, and reserves room for their table in the first RAM block. */
 static int set_disks(struct gw_machine *m, const struct gw_machine_workload *workload, struct gw_guest_params *p,
                      struct gw_error *err)
 {

@@ -71,7 +71,7 @@ static int disks_make(struct gw_machine *m, const struct gw_machine_config *conf
     return r;
 }
 
-/* Disks that were never made into devices are still the caller's gift. */
+/* Closes disks that were not made into devices, which the machine owns too. */
 static void disks_close(const struct gw_machine_config *config, unsigned from)
 {
     for (unsigned i = from; i < config->disk_count && i < GW_GUEST_MAX_DISKS; i++) {
@@ -179,7 +179,7 @@ int gw_machine_mailbox(struct gw_machine *m, unsigned cpu, struct gw_guest_mailb
         if (copy.magic != GW_GUEST_MAGIC)
             break;
         bool whole = !(before & 1) && __atomic_load_n(&box->sequence, __ATOMIC_ACQUIRE) == before;
-        /* A vCPU that was stopped while it wrote will not finish; each number is whole all the same. */
+        /* A vCPU that was stopped during its update will not complete it; each number is consistent nevertheless. */
         if (whole || !gw_machine_running(m)) {
             *ret_box = copy;
             return 0;

@@ -15,7 +15,7 @@
 #define MIB2 (2ull << 20)
 #define LEAST_BYTES (8ull << 20)
 
-/* An existing one keeps what is in it, so it has the block's length. */
+/* An existing file keeps its contents, so it must have the block's length. */
 static int open_file(const char *path, uint64_t bytes, struct gw_error *err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -56,7 +56,8 @@ static int map_block(struct gw_machine_block *b, const struct gw_machine_memory 
     } else {
         flags |= MAP_PRIVATE | MAP_ANONYMOUS | (huge ? MAP_HUGETLB | MAP_HUGE_2MB : 0);
     }
-    /* Without a reservation a pool of huge pages that runs dry kills the process, so it is asked for them now. */
+    /* Without a reservation, a page fault with an exhausted pool of huge pages kills the process; so pages are reserved
+     * now. */
     if (huge)
         flags &= ~MAP_NORESERVE;
     host = mmap(NULL, b->bytes, protection, flags, fd, 0);

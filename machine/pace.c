@@ -38,7 +38,7 @@ void gw_vcpu_pace_wait(struct gw_vcpu *v, uint64_t until_virtual_ns)
 
     if (until_virtual_ns <= now)
         return;
-    /* A guest may ask for the end of time. */
+    /* until_virtual_ns is from the guest and may be any value. */
     uint64_t left = until_virtual_ns - now;
     sleep_until(v, gw_clock_monotonic_ns() + (left < 3600000 * MS ? left : 3600000 * MS), true);
 }
@@ -57,7 +57,7 @@ void gw_vcpu_pace_throttle(struct gw_vcpu *v)
     if (now - v->slice_began_ns < SLICE_NS)
         return;
     uint64_t rest = (now - v->slice_began_ns) * percent / (100 - percent);
-    /* The time since the slice began may hold a stop of any length. */
+    /* The time since the slice began may include a stop of any length. */
     if (rest > SLICE_NS * 200)
         rest = SLICE_NS * percent / (100 - percent);
     sleep_until(v, now + rest, false);

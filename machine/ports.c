@@ -15,7 +15,7 @@ static void set_high(uint64_t *reg, uint32_t value)
     *reg = (*reg & 0xffffffffull) | (uint64_t)value << 32;
 }
 
-/* Whole lines reach the other end, so that those of several vCPUs do not mix. */
+/* Passes on whole lines, so that those of several vCPUs do not mix. */
 static void serial_out(struct gw_vcpu *v, uint8_t c)
 {
     struct gw_port_state *p = &v->port;
@@ -74,7 +74,7 @@ void gw_port_out(struct gw_vcpu *v, uint16_t port, unsigned bytes, uint32_t valu
     case GW_PORT_FILL:
         fill(v, value);
         break;
-    default: /* no device: the write is lost, as on a bus */
+    default: /* no device: the write is ignored, as on a bus */
         break;
     }
 }

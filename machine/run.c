@@ -26,7 +26,7 @@ static struct timespec after_ns(uint64_t ns)
     return (struct timespec){.tv_sec = (time_t)(at / 1000000000ull), .tv_nsec = (long)(at % 1000000000ull)};
 }
 
-/* Under lock. Sends all vCPUs to their places and waits until they are there. */
+/* Under lock. Makes all vCPUs park and waits until they are parked. */
 static void park_all(struct gw_machine *m)
 {
     bool all;
@@ -61,7 +61,7 @@ void gw_run_end(struct gw_vcpu *v, int status)
         m->exit_status = status;
     }
     m->run = false;
-    /* The others are sent away by the thread when it has parked itself; it must not wait for them from inside. */
+    /* This vCPU's thread parks the others after itself; in here it must not wait for them. */
     for (unsigned i = 0; i < m->cpus; i++)
         atomic_store(&m->vcpu[i].leave, true);
     pthread_mutex_unlock(&m->lock);
@@ -89,7 +89,7 @@ static void *vcpu_thread(void *arg)
     struct gw_error why = GW_ERROR_INIT;
     int r;
 
-    prctl(PR_SET_TIMERSLACK, 1000ul, 0, 0, 0); /* short sleeps shall be short */
+    prctl(PR_SET_TIMERSLACK, 1000ul, 0, 0, 0); /* makes short sleeps precise */
     r = m->accel->vcpu_open(v, &why);
     pthread_mutex_lock(&m->lock);
     if (r < 0)
@@ -163,7 +163,7 @@ void gw_run_close(struct gw_machine *m)
     }
 }
 
-/* Gives up the first of them again. */
+/* Inactivates the first `count` disks again. */
 static void disks_inactivate(struct gw_machine *m, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
@@ -171,7 +171,7 @@ static void disks_inactivate(struct gw_machine *m, unsigned count)
             m->disk[i]->disk.ops->inactivate(m->disk[i]->disk.opaque, NULL);
 }
 
-/* One that stopped keeps them, until it has gone elsewhere (attach.c). */
+/* A stopped machine keeps its disks active until it has migrated away (attach.c). */
 static int disks_activate(struct gw_machine *m, struct gw_error *err)
 {
     int r = 0;
@@ -195,7 +195,7 @@ int gw_machine_start(struct gw_machine *m, struct gw_error *err)
     if (!m->ended && !m->run)
         r = disks_activate(m, err);
     if (r) {
-        /* it stands */
+        /* a disk could not be activated: it stays stopped */
     } else if (m->ended) {
         r = gw_fail(err, -ESHUTDOWN, GW_BLAME_CALLER, "the guest has ended with status %d", m->exit_status);
     } else if (!m->run) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A vCPU only copies into a ring and never waits for the reader; a thread passes the text on. A reader that does not read
- * misses what no longer fits.
+ * A vCPU only copies into a ring and never waits for the reader; a thread writes the text out. A reader that is too
+ * slow loses text that does not fit the ring.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,17 +23,17 @@ struct gw_serial {
     pthread_mutex_t lock;
     pthread_t thread;
     bool thread_made, closing;
-    int fd;        /* where text goes; -1: nowhere now */
+    int fd;        /* where text is written; -1: nowhere now */
     int listen_fd; /* -1: not a socket */
     int wake_fd;
-    void (*before_print)(void *opaque); /* NULL: nothing */
+    void (*before_print)(void *opaque); /* may be NULL */
     void *opaque;
-    char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* of the socket, to be removed */
+    char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* path of the socket, to be removed at the end */
     uint64_t put, taken; /* bytes since the beginning */
     char ring[RING_BYTES];
 };
 
-/* Whether there is more to do. */
+/* Passes text on. Returns whether there is more to do. */
 static bool carry(struct gw_serial *s, int patience_ms)
 {
     char chunk[4096]; /* a pipe that polls writable takes this much without blocking */
@@ -63,7 +63,7 @@ static bool carry(struct gw_serial *s, int patience_ms)
         if (done < 0 && (errno == EAGAIN || errno == EINTR))
             done = 0;
         if (done < 0) {
-            /* The reader is gone: the text is lost, a socket may find another. */
+            /* The reader is gone: the text is lost; a socket may get another reader. */
             if (s->listen_fd >= 0)
                 close(s->fd);
             s->fd = -1;
@@ -119,7 +119,7 @@ static int listen_at(struct gw_serial *s, const char *path, struct gw_error *err
     s->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (s->listen_fd < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "serial unix:%s: %s", path, strerror(errno));
-    /* A socket that an earlier run left behind; nothing else is removed. */
+    /* Removes a socket left by an earlier run, but no other file. */
     if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
         unlink(path);
     if (bind(s->listen_fd, (struct sockaddr *)&address, sizeof(address)))
@@ -176,7 +176,7 @@ static void wake(struct gw_serial *s)
 {
     uint64_t one = 1;
     if (write(s->wake_fd, &one, sizeof(one)) < 0)
-        return; /* full: it is awake already */
+        return; /* the counter is full: the thread is awake already */
 }
 
 struct gw_serial *gw_serial_close(struct gw_serial *s)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The block device's queues and its thread. What requests do is virtio_request.c.
+ * The block device's queues and its thread. virtio_request.c executes the requests.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ static int chain_take(struct gw_machine *m, const struct gw_virtio_queue *q, uin
     return 0;
 }
 
-/* The chains of one queue that are new, as long as there is room. *ret_more: there was not enough. */
+/* Begins the new chains of one queue, while there is room. *ret_more: some had no room. */
 static int queue_serve(struct gw_virtio_blk *b, unsigned index, struct gw_virtio_queue *q, bool *ret_more)
 {
     struct gw_machine *m = b->machine;
@@ -72,7 +72,7 @@ static void broke(struct gw_virtio_blk *b)
     pthread_mutex_unlock(&b->lock);
 }
 
-/* Guest memory is touched without the lock, as it may have to be waited for. A reset waits for us. */
+/* Guest memory is accessed without the lock, as the access may wait for a page. A reset waits for this thread. */
 void gw_virtio_blk_used(struct gw_virtio_blk *b, unsigned queue, uint16_t id, uint32_t written)
 {
     const struct used_element element = {.id = id, .bytes = written};
@@ -97,7 +97,7 @@ void gw_virtio_blk_used(struct gw_virtio_blk *b, unsigned queue, uint16_t id, ui
     gw_vcpu_pace_wake(&m->vcpu[queue], true);
 }
 
-/* Under the lock, which is given up meanwhile, as in what follows. */
+/* Under the lock, which is released meanwhile, as in the functions below. */
 static void serve(struct gw_virtio_blk *b)
 {
     unsigned index = (unsigned)__builtin_ctz(b->notified);

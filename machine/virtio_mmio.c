@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The registers of the block device, and what of it moves with the machine.
+ * The registers of the block device, and its migrated state.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -95,7 +95,7 @@ static void set_status(struct gw_virtio_blk *b, uint32_t value)
     struct gw_virtio_state *s = &b->state;
 
     if (!value) {
-        /* A reset ends only after what is under way. */
+        /* A reset waits until requests in progress have ended. */
         while (b->busy)
             pthread_cond_wait(&b->changed, &b->lock);
         uint64_t capacity = s->capacity_sectors;
@@ -114,7 +114,7 @@ static void set_queue(struct gw_virtio_queue *q, uint64_t offset, uint32_t value
     if (offset == REG_QUEUE_READY)
         q->ready = value & 1;
     else if (q->ready)
-        return; /* a queue that is in use is not moved */
+        return; /* the address of an active queue cannot change */
     else if (offset == REG_QUEUE_NUM)
         q->num = value && value <= GW_VIRTIO_QUEUE_MAX && !(value & (value - 1)) ? value : 0;
     else if (offset == REG_QUEUE_DESC || offset == REG_QUEUE_DESC + 4)
@@ -178,7 +178,7 @@ static int queue_check(const void *device, uint32_t version, struct gw_error *er
 {
     const struct gw_virtio_queue *q = device;
 
-    /* Where it lies is looked at whenever it is used. */
+    /* Its address is checked at each use. */
     if (q->num > GW_VIRTIO_QUEUE_MAX || (q->num & (q->num - 1)))
         return gw_fail(err, -EINVAL, GW_BLAME_PEER, "a queue of %" PRIu32 " descriptors: it must be a power of two up to %u",
                        q->num, (unsigned)GW_VIRTIO_QUEUE_MAX);
@@ -201,8 +201,8 @@ static const struct gw_field blk_fields[] = {
     GW_END
 };
 
-/* Requests that were announced and not seen: there are none when the other side drained, but looking is cheap. Done once
- * the machine runs. */
+/* Checks for requests that were announced but not seen; there are none if the source drained its queues. Done when the
+ * machine runs. */
 static void blk_loaded(void *device, uint32_t version)
 {
     struct gw_virtio_blk *b = device;

@@ -12,34 +12,34 @@
 
 #define SECTOR       512u
 #define PIECE_BYTES  65536u
-#define BUFFER_ALIGN 4096u /* for disks past the page cache */
-#define POOL_THREADS 4u    /* for what io_uring does not take: holes, images, NBD */
+#define BUFFER_ALIGN 4096u /* for disks that bypass the page cache */
+#define POOL_THREADS 4u    /* for I/O that io_uring does not do: holes, images, NBD */
 
 enum { REQUEST_IN = 0, REQUEST_OUT = 1, REQUEST_FLUSH = 4, REQUEST_GET_ID = 8 };
 enum { RESULT_OK = 0, RESULT_IOERR = 1, RESULT_UNSUPPORTED = 2 };
 
 struct request {
     struct gw_virtio_blk *blk;
-    struct request *next; /* that is free */
+    struct request *next; /* list of free requests */
     struct gw_virtio_chain chain;
     unsigned queue;
     uint16_t id;
     uint32_t type;
-    unsigned desc;      /* the piece under way: its descriptor, and how much of that was done before it */
+    unsigned desc;      /* the current piece: its descriptor, and the bytes done of it before */
     uint32_t done;
-    uint64_t offset;    /* of the piece on the disk */
+    uint64_t offset;    /* offset of the piece on the disk */
     uint32_t written;
     struct gw_queue_request io;
-    struct iovec piece; /* in the buffer */
+    struct iovec piece; /* the piece's place in the buffer */
 };
 
 struct gw_virtio_requests {
-    struct gw_queue *queue; /* NULL: the disk is no node */
+    struct gw_queue *queue; /* NULL: the disk is not a node */
     struct request request[GW_VIRTIO_REQUESTS];
     struct request *free;
     unsigned under_way, most;
     uint8_t *buffers;
-    bool unflushed; /* something was written since the last flush */
+    bool unflushed; /* data was written since the last flush */
 };
 
 /* ---- the end of one ---------------------------------------------------------------------------------------------- */
@@ -79,7 +79,7 @@ static uint64_t piece_gpa(const struct request *r)
     return r->chain.desc[r->desc].gpa + r->done;
 }
 
-/* Fills the next one in. False: there is none. */
+/* Sets up the next piece. False: there is none. */
 static bool piece_next(struct request *r)
 {
     while (r->desc + 1 < r->chain.count && r->done == r->chain.desc[r->desc].bytes) {
@@ -96,7 +96,7 @@ static bool piece_next(struct request *r)
     return true;
 }
 
-/* What one left, and steps over it. */
+/* Handles the result of a piece, and goes to the next. */
 static void piece_end(struct request *r, int result, const struct gw_error *why)
 {
     struct gw_virtio_blk *b = r->blk;
@@ -110,7 +110,7 @@ static void piece_end(struct request *r, int result, const struct gw_error *why)
     }
     if (r->type == REQUEST_OUT) {
         b->requests->unflushed = true;
-        if (b->known) /* also a write that failed may have done a part */
+        if (b->known) /* a failed write may have written a part */
             b->wrote(b->known, r->offset, bytes);
     } else if (result >= 0) {
         uint64_t gpa = piece_gpa(r);
@@ -148,7 +148,7 @@ static int submit(struct request *r, struct gw_error *err)
     return gw_queue_submit(r->blk->requests->queue, &r->io, err);
 }
 
-/* Makes the pieces that are left, of a disk with a queue the first of them. A flush is one. */
+/* Executes the remaining pieces; with a queue, submits the first of them. A flush counts as a piece. */
 static void go_on(struct request *r)
 {
     bool flush = r->type == REQUEST_FLUSH;
@@ -188,7 +188,7 @@ static void piece_done(struct gw_queue_request *io, int result, const struct gw_
 
 /* ---- the beginning of one ------------------------------------------------------------------------------------------ */
 
-/* Whether it is whole sectors of the disk, and the guest's memory the right way round. */
+/* Whether the data is whole sectors of the disk, and the buffers are readable or writable as the request needs. */
 static bool data_is_good(const struct request *r, uint64_t sector)
 {
     const struct gw_virtio_blk *b = r->blk;

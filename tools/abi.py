@@ -20,7 +20,8 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RECORDED = os.path.join(TOP, "src", "libgodwit.abi")
-# Elements of arrays, members by value, and tables that are not passed with their size (godwit/version.h, GW_STATE_ABI).
+# Types that cannot grow: elements of arrays, members by value, and tables passed without their size (godwit/version.h,
+# GW_STATE_ABI).
 FIXED = ("gw_error", "gw_kvm_slot", "gw_elf_place", "gw_channel", "gw_uri", "gw_field", "gw_state", "gw_list_ops", "gw_legacy_ops",
          "gw_queue_request")
 
@@ -88,7 +89,7 @@ def name_of(line):
 
 
 def compare(now, recorded):
-    """What is wrong, in words."""
+    """The differences, as text."""
     there, wrong = set(now), []
     for line in recorded:
         if line in there:

@@ -45,7 +45,7 @@ EMULATOR = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 BUILDS = {
     "plain": {"setup": ["-Dwerror=true"], "slower": 1, "env": {}},
     "asan": {
-        "setup": ["-Db_sanitize=address,undefined", "-Db_lundef=false"],  # GCC's warnings are unsure beside sanitizers
+        "setup": ["-Db_sanitize=address,undefined", "-Db_lundef=false"],  # GCC's warnings are unreliable with sanitizers
         "slower": 2,
         "env": {
             "ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1:detect_stack_use_after_return=1",
@@ -64,17 +64,17 @@ BUILDS = {
     },
 }
 SANITIZED = ("asan", "tsan")
-# Limits only end what hangs (watch.py): the processor time between two lines of output and, as the last resort, the time as
-# a whole are so many times what meson.build says, where the numbers were found on a fast and quiet machine.
+# Limits only end programs that hang (watch.py): the processor time between two lines of output and, as the last resort,
+# the total time are multiples of those in meson.build, which were measured on a fast and quiet machine.
 SILENCE_S = 150
 CPU_PATIENCE, CPU_MOST_S = 4, 1500  # the latter without --soak
 WALL_PATIENCE, WALL_LEAST_S = 10, 1200
 PYTHON_TIMEOUT_S = 300
-PYTHON_SILENCE_S = 240  # what tests wait for a thing that must come; their own words are better than ours
-# A sanitizer that cannot work on this machine at all says so in any program.
+PYTHON_SILENCE_S = 240  # longest wait of a test for an event; the test's own message is better than ours
+# If a sanitizer cannot work on this machine at all, any program shows it.
 HELPLESS = re.compile(r"^.*(Sanitizer: unexpected memory mapping|Shadow memory range interleaves|Sanitizer failed to allocate|"
                       r"LeakSanitizer has encountered a fatal error).*$", re.M)
-TELLING_LINES = 200  # of one failure; logs/ has all
+TELLING_LINES = 200  # lines printed of one failure; logs/ has all
 
 
 def limits_of(timeout, slower=1, soak=False, silence_s=SILENCE_S):
@@ -83,7 +83,7 @@ def limits_of(timeout, slower=1, soak=False, silence_s=SILENCE_S):
 
 
 class Program:
-    """One thing to run. Its output has any number of tests in it, or it is a test itself."""
+    """One program to run. Its output reports any number of tests, or it is a test itself."""
 
     def __init__(self, label, argv, env=None, cwd=None, timeout=30, suites=(), limits=None):
         self.label, self.argv, self.env, self.cwd, self.timeout = label, argv, env or {}, cwd or TOP, timeout
@@ -93,7 +93,7 @@ class Program:
 
 
 class Running:
-    """The process groups of now: none of them outlives this program, however it is ended."""
+    """The running process groups: none of them outlives this program, however it ends."""
 
     lock = threading.Lock()
     groups = set()
@@ -116,7 +116,7 @@ class Report:
 
 
 class Machine:
-    """How busy it was since then, in words."""
+    """The machine's load since then, as text."""
 
     def __init__(self):
         self.then = self.ticks()
@@ -173,7 +173,8 @@ def read_outcomes(output):
 
 
 def telling(output, failures):
-    """What is shown of a program that failed: each test that did, with what the harness says about it, and the end."""
+    """The text shown for a failed program: each failed test, with the harness's messages about it, and the end of the
+    output."""
     lines = output.rstrip().splitlines()
     if len(lines) <= TELLING_LINES:
         return "\n".join(lines)
@@ -193,7 +194,7 @@ def telling(output, failures):
 
 
 def end_left_behind(mark):
-    """Programs that were started by one that has ended, and have gone from its process group. Returns their names."""
+    """Programs left by one that has ended, outside its process group. Returns their names."""
     names = []
     for folder in glob.glob("/proc/[0-9]*"):
         try:
@@ -258,7 +259,7 @@ def is_configured(name):
 
 
 def configure(name):
-    """(whether it is configured, what was said)."""
+    """(whether it is configured, the output)."""
     path = os.path.join(OUT, name)
     if is_configured(name):
         return True, ""
@@ -276,7 +277,7 @@ def build(name):
     path, (good, log) = os.path.join(OUT, name), configure(name)
     if not good:
         return log
-    targets = ["all", "bench-programs"] if name == "plain" else []  # what nobody runs here has to compile all the same
+    targets = ["all", "bench-programs"] if name == "plain" else []  # programs that the check does not run must compile too
     if name == "aarch64":
         subprocess.run(["ninja", "-C", path, "build.ninja"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         made = json.loads(subprocess.check_output(["meson", "introspect", "--targets", path]))
@@ -301,8 +302,8 @@ def lacking(name):
 
 
 def prefix_of(name):
-    """Sanitizers want an address space as they know it, and on some kernels run into a random one now and then: no
-    randomisation, where a process may ask for that. Another machine's programs want an emulator."""
+    """Sanitizers need a known layout of the address space, and on some kernels randomisation occasionally breaks it: it
+    is turned off, if a process may do that. Programs for another architecture need an emulator."""
     if name == "aarch64":
         return EMULATOR
     setarch = shutil.which("setarch") if name in SANITIZED else None
@@ -348,7 +349,7 @@ def programs_of_meson(name, soak, known=None):
     found = []
     for t in json.loads(text):
         if name == "aarch64" and known not in (None, name) and t["name"].startswith("machine/"):
-            continue  # there is no machine in that build
+            continue  # this build has no machine
         suites = {s.split(":")[-1] for s in t["suite"]}
         if ("soak" in suites) != soak or ("plain" in suites and name != "plain") or ("one-thread" in suites and name == "tsan"):
             continue
@@ -359,7 +360,7 @@ def programs_of_meson(name, soak, known=None):
                 found[-1].skipped = True
             continue
         found.append(Program(label, prefix_of(name) + t["cmd"], dict(sanitizer_env(name), **t["env"]),
-                             t["workdir"] or os.path.join(OUT, name),  # where `meson test` runs them, paths are told so
+                             t["workdir"] or os.path.join(OUT, name),  # the working directory that `meson test` uses; tests get paths relative to it
                              t["timeout"], suites, limits_of(t["timeout"], BUILDS[name]["slower"], soak)))
     return found
 
@@ -382,7 +383,7 @@ def programs_of_python(builds, soak):
             slower = BUILDS[name]["slower"]
             env = dict(sanitizer_env(name), GODWIT_BUILD=os.path.join(OUT, name), GODWIT_TOP=TOP, GODWIT_SLOW=str(slower),
                        PYTHONDONTWRITEBYTECODE="1")
-            if name == "aarch64":  # Python is this machine's own; what it starts is not
+            if name == "aarch64":  # Python runs natively; the programs it starts are emulated
                 env["GODWIT_EMULATOR"] = " ".join(EMULATOR)
             argv = (prefix_of(name) if name != "aarch64" else []) + [sys.executable, "-u", os.path.join(TOP, "tools", "run_unittest.py"), path]
             timeout = PYTHON_TIMEOUT_S * (20 if soak else 1)
@@ -402,7 +403,7 @@ def say_report(r):
 
 
 def steady_ground():
-    """What a parent may have left to us that programs inherit, and that some of them would stumble over."""
+    """Resets state that was inherited from the parent, and that some programs would fail with."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
         if signal.getsignal(number) == signal.SIG_IGN:
@@ -466,9 +467,10 @@ def main():
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, Running.end_all)
-    # The long ones first, so that the end is not a wait for one of them; before them those that need time but no processor.
+    # Long programs first, so that the check does not end with one of them; before them those that take time but no
+    # processor.
     programs.sort(key=lambda p: (not p.waits, -p.limits.wall_s))
-    # run() in other threads: signals come to this one, and what handles them takes the lock that run() holds.
+    # run() is on other threads: signals are delivered to this one, and their handler takes the lock that run() holds.
     for report in crowd.Crowd(args.jobs).run(run, programs):
         reports.append(report)
         say_report(report)

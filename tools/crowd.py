@@ -7,15 +7,15 @@ import concurrent.futures
 import os
 import time
 
-LOOK_S = 1.0  # how long the machine is watched before one more is started
-IDLE = 0.25  # of all processors, from which on one more is started
-MOST = 3  # for each processor, however idle they are
-LOOK_TICKS = 100  # of all processors together; fewer tell nothing
-FREE_BYTES = 3 << 30  # of memory, below which no more than usual are started
+LOOK_S = 1.0  # how long the machine is observed before one more program is started
+IDLE = 0.25  # idle share of all processors above which one more is started
+MOST = 3  # limit per processor, even if they are idle
+LOOK_TICKS = 100  # of all processors together; fewer are too few for a measurement
+FREE_BYTES = 3 << 30  # free memory below which no additional program is started
 
 
 def idle_ticks():
-    """(idle, all) ticks of all processors so far; None: not told here."""
+    """(idle, all) ticks of all processors so far; None: not available here."""
     try:
         with open("/proc/stat") as f:
             ticks = [int(x) for x in f.readline().split()[1:9]]
@@ -42,7 +42,7 @@ class Crowd:
         self.then = look()
 
     def room(self, running):
-        """Whether one more may start. One that starts above the usual number begins a new look."""
+        """Whether one more may start. Starting one above the usual number begins a new measurement."""
         if running < self.usual:
             return True
         if running >= self.most:
@@ -55,7 +55,7 @@ class Crowd:
         return idle >= IDLE and self.free() >= FREE_BYTES
 
     def run(self, work, items):
-        """What work(item) returns for each, in the order in which they end."""
+        """The results of work(item), in the order in which they end."""
         items, futures = list(items), set()
         with concurrent.futures.ThreadPoolExecutor(max_workers=self.most) as pool:
             while items or futures:

@@ -42,7 +42,8 @@ def folder(*parts):
 
 
 def prepare(target, env):
-    """The folders that a run begins with. The known ones are among them: a regression is told as such, without a search."""
+    """The folders that a run starts from. Known inputs are among them: a regression is detected at once, without a
+    search."""
     corpus, seeds = folder("corpus", target), folder("seeds", target)
     subprocess.check_call([os.path.join(BUILD, "tests", "fuzz", "fuzz_seeds"), target, seeds], env=env)
     known = [os.path.join(TOP, "tests", "regress", target)]
@@ -51,7 +52,7 @@ def prepare(target, env):
 
 
 def facts(log):
-    """What the fuzzer says in the end; what a run that broke does not say is left out."""
+    """The fuzzer's final figures; those missing after a crash are left out."""
     out = {}
     for key, word in (("runs", "number_of_executed_units"), ("a second", "average_exec_per_sec"), ("MiB", "peak_rss_mb")):
         m = re.search(word + r":\s*(\d+)", log)
@@ -72,7 +73,7 @@ def run(name, seconds, more):
     before = set(os.listdir(found))
     with open(path, "w", encoding="utf-8") as f:
         try:
-            # A machine that is busy takes its time: what hangs takes longer than a minute.
+            # A busy machine is slow: an input that takes longer than a minute hangs.
             code = subprocess.call([os.path.join(BUILD, "tests", "fuzz", name), "-max_total_time=%d" % seconds, "-timeout=60",
                                     "-report_slow_units=60", "-rss_limit_mb=2048", "-entropic=0", "-artifact_prefix=" + found + "/",
                                     "-print_final_stats=1"] + more + prepare(target, dict(env, ASAN_OPTIONS="detect_leaks=0")),

@@ -49,7 +49,7 @@ class Result(unittest.TestResult):
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
-        if isinstance(test, unittest.case._SubTest):  # others of them may still fail
+        if isinstance(test, unittest.case._SubTest):  # other subtests may still fail
             self.lacking.append("%s: %s" % (self.name(test), reason))
             return
         if not getattr(self, "began", None) or isinstance(test, unittest.suite._ErrorHolder):
@@ -57,7 +57,7 @@ class Result(unittest.TestResult):
         self.say("SKIPPED", test, reason)
 
     def fail(self, test, err):
-        # A fixture of a class or module fails outside of any test: it counts as one.
+        # A failed fixture of a class or module is outside any test: it counts as one.
         if not isinstance(test, unittest.TestCase):
             print("[ RUN      ] %s" % self.name(test))
         self.say("FAILED", test, "".join(traceback.format_exception(*err)))
@@ -88,7 +88,7 @@ def main():
     ap.add_argument("file")
     ap.add_argument("-k", action="append", default=[])
     args = ap.parse_args()
-    faulthandler.enable()  # where each thread stands when check.py ends us with SIGABRT
+    faulthandler.enable()  # prints the stack of each thread when check.py ends us with SIGABRT
     path = os.path.abspath(args.file)
     sys.path.insert(0, os.path.dirname(path))
     name = os.path.splitext(os.path.basename(path))[0]

@@ -27,7 +27,7 @@ def tidy(name):
 
 
 def main():
-    # A build directory of clang's: it does not know all of GCC's flags. Generated headers have to be there.
+    # A separate build directory for clang, which does not support all of GCC's flags. Generated headers must exist.
     if not os.path.exists(os.path.join(BUILD, "build.ninja")):
         subprocess.run(["meson", "setup", BUILD, TOP, "-Dtests=false"], env=dict(os.environ, CC="clang"), check=True,
                        stdout=subprocess.DEVNULL)

@@ -19,7 +19,7 @@ import subprocess
 import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
-IDLE = 0.05  # of one processor: less is idle, a thread that looks at a clock now and then uses as much
+IDLE = 0.05  # of one processor: less is idle; a thread that polls a clock now and then uses as much
 GRACE_S = 20  # for stack traces, after SIGABRT
 
 
@@ -56,7 +56,7 @@ def read(path):
     try:
         with open(path, "rb") as f:
             return f.read()
-    except OSError:  # it has ended, or is not ours
+    except OSError:  # it has ended, or belongs to another user
         return b""
 
 
@@ -101,7 +101,7 @@ class Life:
         """So much time has passed. Why the program is to be ended, or None."""
         passed_s = min(passed_s, 2 * self.limits.step_s)
         cpu_s = sum(int(x) for stat in processes.values() for x in stat[11:15]) / TICKS
-        used_s = max(0.0, cpu_s - self.last_cpu_s)  # who is reaped by nobody takes its time along
+        used_s = max(0.0, cpu_s - self.last_cpu_s)  # the time of children that are not reaped is lost
         self.last_cpu_s = cpu_s
         self.cpu_s += used_s
         self.wall_s += passed_s * self.busy.share()
@@ -144,14 +144,14 @@ def watch(proc, mark, limits):
         if not why:
             continue
         where = "\n".join("  " + words for _, words in threads(found))
-        end_group(proc, signal.SIGABRT)  # a sanitizer or a fault handler may still say where it was
+        end_group(proc, signal.SIGABRT)  # a sanitizer or a fault handler may still print the stack
         end = time.monotonic() + GRACE_S
         while time.monotonic() < end and take(end - time.monotonic()):
             pass
         finish(proc)
         parts.append(("\nended by check.py: %s; its threads, their states and what they waited for:\n%s\n" % (why, where)).encode())
         return b"".join(parts), why
-    # Its output is closed. It has ended, or will at once, or hangs all the same.
+    # Its output is closed. It has ended, is about to end, or hangs.
     pause_s, why = 0.001, None
     while not why and not os.waitid(os.P_PID, proc.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
         time.sleep(pause_s)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Workload disk: blocks are written, read back and verified, through a driver for virtio-mmio block devices that is as
- * small as it can be: a queue for each vCPU, eight requests at a time, no interrupts.
+ * Workload disk: blocks are written, read back and verified, through a minimal driver for virtio-mmio block devices: a
+ * queue for each vCPU, eight requests at a time, no interrupts.
  */
 #include "guest.h"
 
@@ -63,7 +63,7 @@ static void set_address(uint64_t mmio, unsigned reg, uint64_t gpa)
     reg_write(mmio, reg + 4, (uint32_t)(gpa >> 32));
 }
 
-/* By the first vCPU, for all. */
+/* The first vCPU does this for all. */
 static void device_init(const struct worker *w, uint32_t disk)
 {
     uint64_t mmio = w->params->disk[disk].mmio_gpa;
@@ -109,7 +109,7 @@ void guest_disk_init(struct worker *w)
     }
 }
 
-/* The number-th of this vCPU's blocks. */
+/* Position of this vCPU's block with this number. */
 struct place {
     uint32_t disk;
     uint64_t block;
@@ -131,7 +131,7 @@ static struct place place_of(const struct worker *w, uint64_t number)
     }
 }
 
-/* count requests of this type for blocks from `block` on, with the buffers from 0 on; returns when all are done. */
+/* count requests of this type for blocks from `block` on, with the buffers from 0 on; returns when all have completed. */
 static void transfer(struct worker *w, uint32_t disk, uint32_t type, uint64_t block, unsigned count)
 {
     struct queue *q = queue_of(w->cpu, disk);
@@ -156,7 +156,7 @@ static void transfer(struct worker *w, uint32_t disk, uint32_t type, uint64_t bl
     while (*used_index != (uint16_t)(index + count)) {
         if (reg_read(mmio, 0x70) & STATUS_NEEDS_RESET)
             guest_corrupt(w, "block device broke", mmio, 0, STATUS_NEEDS_RESET);
-        guest_look(w); /* the sleep counts from here */
+        guest_look(w); /* the sleep is relative to this poll */
         guest_sleep_us(WAIT_US);
         guest_yield();
     }
@@ -169,7 +169,7 @@ static void transfer(struct worker *w, uint32_t disk, uint32_t type, uint64_t bl
     w->undeclared_bytes += type == TYPE_IN ? count * GW_GUEST_PAGE : 0;
 }
 
-/* Reads count blocks and verifies those that were ever written. Returns the sum of their generations. */
+/* Reads count blocks and verifies those that have been written. Returns the sum of their generations. */
 static uint64_t read_back(struct worker *w, const struct place *at, unsigned count)
 {
     const struct gw_guest_params *p = w->params;

@@ -6,7 +6,7 @@
 
 void gw_guest_main(uint64_t cpu);
 
-/* The compiler may call these for structures. */
+/* The compiler may generate calls of these for structures. */
 void *memset(void *at, int value, size_t bytes);
 void *memcpy(void *to, const void *from, size_t bytes);
 
@@ -28,7 +28,7 @@ static void heartbeat(struct worker *w)
 {
     uint64_t written = 0, verified = 0, passes = ~0ull, gap = 0;
 
-    /* The others' mailboxes are theirs: what is read here may be in the middle of a change, and is only told. */
+    /* The other vCPUs write their mailboxes meanwhile, so these values may be inconsistent; they are only printed. */
     for (uint64_t i = 0; i < w->params->cpus; i++) {
         const volatile struct gw_guest_mailbox *box =
             (const volatile struct gw_guest_mailbox *)(GW_GUEST_MAILBOX_GPA + i * GW_GUEST_MAILBOX_BYTES);
@@ -37,7 +37,7 @@ static void heartbeat(struct worker *w)
         verified += box->pages_verified;
         if (box->verify_passes < passes)
             passes = box->verify_passes;
-        /* Noted since the last beat. */
+        /* Recorded since the last heartbeat. */
         if (gaps && box->gap[(gaps - 1) % GW_GUEST_GAPS].at_wall_ns + SECOND > w->wall_ns && newest > gap)
             gap = newest;
     }
@@ -100,7 +100,7 @@ void guest_look(struct worker *w)
     }
 }
 
-/* How many pages this rate makes since the counts began, for one vCPU. */
+/* The number of pages of one vCPU at this rate since the counts began. */
 static uint64_t target(const struct worker *w, uint64_t bytes_per_s)
 {
     uint64_t elapsed_us = (w->virtual_ns - w->pace_virtual_ns) / 1000;
@@ -116,7 +116,7 @@ static uint64_t due(const struct worker *w, uint64_t bytes_per_s, uint64_t done_
     return pages < w->batch_pages ? pages : w->batch_pages;
 }
 
-/* One batch. Returns whether there was anything to do. */
+/* Does one batch. Returns whether there was anything to do. */
 static bool batch(struct worker *w)
 {
     const struct gw_guest_params *p = w->params;
@@ -145,12 +145,12 @@ static void adapt(struct worker *w, uint64_t began_virtual_ns)
     const struct gw_guest_params *p = w->params;
     uint64_t took = w->virtual_ns - began_virtual_ns, elapsed = w->virtual_ns - w->pace_virtual_ns;
 
-    /* A limit on dirtying makes a batch last, and is kept the better the smaller the batches are: so down at once. */
+    /* A dirty limit makes a batch take longer, and works better with small batches: so reduce at once. */
     if (took > 2 * MS)
         w->batch_pages = w->batch_pages * MS / took + 1;
     else if (took < MS / 2 && w->batch_pages < 1024)
         w->batch_pages *= 2;
-    /* What could not be done within a tenth of a second is let go, so that a slow time is not followed by a burst. */
+    /* A backlog of more than a tenth of a second is dropped, so that a slow time is not followed by a burst. */
     bool late = p->rate_bytes_per_s && p->workload != GW_GUEST_IDLE &&
                 target(w, p->rate_bytes_per_s) > w->pace_written_pages + p->rate_bytes_per_s / p->cpus / 10 / GW_GUEST_PAGE + 16;
     if (late || elapsed > 60 * SECOND) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest.h"
 
-/* The search for the wrong byte; the fast loops below only notice that there is one. */
+/* Finds the wrong byte; the fast loops below only detect that there is one. */
 static _Noreturn void page_corrupt(const struct worker *w, uint64_t gpa, uint32_t generation)
 {
     const struct gw_guest_params *p = w->params;
@@ -15,7 +15,7 @@ static _Noreturn void page_corrupt(const struct worker *w, uint64_t gpa, uint32_
             guest_corrupt(w, "memory", gpa + i * 8 + byte, expected >> byte * 8 & 255, found >> byte * 8 & 255);
         }
     }
-    /* It was wrong a moment ago and is right now. */
+    /* It was wrong a moment ago and is correct now. */
     guest_corrupt(w, "memory that changes by itself", gpa, generation, generation);
 }
 
@@ -77,7 +77,7 @@ static void page_store(const struct worker *w, uint64_t gpa, uint32_t generation
 {
     bool engine = w->params->stores == GW_GUEST_STORES_ENGINE;
 
-    /* Where the CPU is slow at it, seven pages of eight go to the engine; that one remains keeps both ways tested. */
+    /* If the CPU's stores are slow, the engine writes seven pages of eight; the eighth keeps both methods tested. */
     if (w->params->stores == GW_GUEST_STORES_AUTO && (w->features & GW_GUEST_SLOW_STORES))
         engine = (gpa / GW_GUEST_PAGE + generation) & 7;
     if (engine)

@@ -48,7 +48,7 @@ static uint64_t pick(struct worker *w)
         /* Half of the choices fall into half of the pages, half of those into a quarter, and so on: about 1/n. */
         for (unsigned halvings = 0; halvings < 12 && (chance & 1) && range > 1; halvings++, chance >>= 1)
             range /= 2;
-        /* A prime larger than any set spreads the hot ones over the set. */
+        /* Multiplying by a prime larger than any set spreads the hot pages over the set. */
         return (guest_chance(w) >> 16) % range * 2147483647ull % w->pages;
     default:
         return (chance >> 16) % range;
@@ -95,7 +95,7 @@ uint64_t guest_scan_step(struct worker *w)
     w->verified_pages++;
     if (++w->scan < w->pages)
         return 1;
-    /* A page and its entry that went back in time together agree with each other, but not with the sum. */
+    /* A page and its entry that both reverted are consistent with each other, but not with the sum. */
     if (w->scan_generations != w->generations)
         guest_corrupt(w, "sum of generations", (uint64_t)&w->generations, w->generations, w->scan_generations);
     w->scan = w->scan_generations = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * announce-self: what QEMU has it do. A card that the machine does not have is an error here.
+ * The command announce-self, as in QEMU. Naming a network card that the machine does not have is an error here.
  */
 #include "control/internal.h"
 #include "godwit/nic.h"
@@ -9,7 +9,7 @@ static uint64_t number(json_t *args, const char *name)
 {
     json_int_t n = json_integer_value(json_object_get(args, name));
 
-    return n < 0 ? UINT64_MAX : (uint64_t)n; /* what is not in range is for the library to say */
+    return n < 0 ? UINT64_MAX : (uint64_t)n; /* the library reports values out of range */
 }
 
 static int take_names(json_t *list, const char ***ret_names, struct gw_error *err)

@@ -32,7 +32,7 @@ struct gw_bitmap_config gw_control_bitmap_config(json_t *args)
                                       .disabled = json_is_true(json_object_get(args, "disabled"))};
 
     if (json_object_get(args, "granularity") && !granularity)
-        config.granularity = 1; /* 0 means the default only where it is left out */
+        config.granularity = 1; /* an explicit 0 must be an error; the default applies only if the argument is absent */
     return config;
 }
 
@@ -114,7 +114,7 @@ int gw_cmd_bitmap_merge(struct gw_control *c, json_t *args, json_t **ret_result,
         if (r >= 0)
             actions[i] = a;
     }
-    if (r >= 0) /* all of them, or none */
+    if (r >= 0) /* all of them are applied, or none */
         r = gw_disk_bitmaps_change(actions, i, NULL, err);
     free(actions);
     return r;
@@ -148,7 +148,7 @@ static json_t *bitmaps_of(struct gw_disk *disk)
     return NULL;
 }
 
-/* What is known of the image. *ret_bad: no memory. */
+/* The known properties of the image. *ret_bad: no memory. */
 static json_t *image_of(struct gw_disk *disk, const struct gw_disk_info *info, bool *ret_bad)
 {
     json_t *o = json_pack("{sI}", "virtual-size", (json_int_t)info->length), *list = NULL;
@@ -171,7 +171,7 @@ static json_t *image_of(struct gw_disk *disk, const struct gw_disk_info *info, b
     return o;
 }
 
-/* What is known of a disk, and its bitmaps. */
+/* The known properties of a disk, and its bitmaps. */
 static json_t *node_of(struct gw_disk *disk)
 {
     struct gw_disk_info info;
@@ -304,7 +304,7 @@ struct mapped {
     bool bad;
 };
 
-/* The bitmaps of this disk, which is added at the end if it is not there. NULL: no memory. */
+/* The list of this disk's bitmaps; the disk is appended if it is missing. NULL: no memory. */
 static json_t *mapped_of(json_t *list, const struct gw_bitmap_alias *a)
 {
     json_t *node, *o = NULL;

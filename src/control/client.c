@@ -42,7 +42,7 @@ void gw_client_put(struct gw_client *cl, const char *text)
 
     if (cl->fd < 0)
         return;
-    /* A reply that cannot be given, or a reader that does not read: the stream is of no use any more. */
+    /* No reply could be made, or the client does not read: the connection is closed. */
     if (!text || gw_client_unread(cl) + n > GW_CONTROL_BACKLOG ||
         !make_room(&cl->out, &cl->out_room, cl->out_bytes + n + 2)) {
         gw_client_close(cl);
@@ -77,13 +77,13 @@ void gw_client_flush(struct gw_client *cl)
         gw_client_close(cl);
 }
 
-/* Answers whole messages and drops what was dealt with. False when it stopped with more to do. */
+/* Answers complete messages and removes them from the buffer. False: it stopped before the end. */
 static bool take_messages(struct gw_control *c, struct gw_client *cl)
 {
     size_t begin, end, used = 0;
     int r = 1;
 
-    if (!cl->in) /* nothing has ever come */
+    if (!cl->in) /* nothing was received yet */
         return true;
     while (cl->fd >= 0 && !cl->closing && gw_client_unread(cl) <= GW_CONTROL_UNREAD) {
         r = gw_splitter_next(&cl->splitter, cl->in + used, cl->in_bytes - used, &begin, &end);
@@ -152,7 +152,7 @@ void gw_client_read(struct gw_control *c, struct gw_client *cl)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        /* What was asked before the end is answered as far as the socket takes it at once. */
+        /* Requests received before the end of input are answered, as far as the socket accepts the answers at once. */
         cl->closing = true;
         gw_client_flush(cl);
         return;

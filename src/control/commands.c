@@ -29,7 +29,7 @@ int gw_cmd_query_status(struct gw_control *c, json_t *args, json_t **ret_result,
     if (job && job->state && strcmp(state, "running"))
         state = job->state;
     else if (gw_vm_place(c->vm) == GW_VM_SPOILED)
-        state = "restore-vm"; /* the load that did that is over */
+        state = "restore-vm"; /* the load that stopped the machine is over */
     bad = gw_json_put_text(o, "status", state);
 
     bad |= gw_json_put_bool(o, "singlestep", false);
@@ -37,7 +37,7 @@ int gw_cmd_query_status(struct gw_control *c, json_t *args, json_t **ret_result,
     return gw_json_finish(o, bad, ret_result, err);
 }
 
-/* The event is for what changed, not for what was asked. */
+/* The event is sent for a change of state, not for the request. */
 static int switch_machine(struct gw_control *c, int (*op)(void *opaque, struct gw_error *err), const char *event,
                           struct gw_error *err)
 {
@@ -52,7 +52,7 @@ static int switch_machine(struct gw_control *c, int (*op)(void *opaque, struct g
     return r;
 }
 
-/* A job that stops the machine also starts it again, as it was. */
+/* A job that stops the machine also restores its state, so nobody else may change it meanwhile. */
 static int check_jobs(struct gw_control *c, struct gw_error *err)
 {
     const struct gw_job_kind *job = gw_jobs_running(c);
@@ -91,7 +91,7 @@ int gw_cmd_cont(struct gw_control *c, json_t *args, json_t **ret_result, struct 
     } else {
         r = gw_control_may_run_on(c, err);
     }
-    /* Whoever says this of a machine that has left means to have it back. */
+    /* On a machine that has migrated away, this means that the client wants to run it here again. */
     if (r == 0)
         gw_vm_came_back(c->vm, NULL);
     return r;

@@ -9,8 +9,8 @@
 #include "channel/stream.h"
 #include "control/internal.h"
 
-#define ACCEPT_PAUSE_MS 100 /* when the process has no descriptor left, the connection waits */
-#define EVENTS_MAX 16384    /* not delivered; beyond that the oldest are lost */
+#define ACCEPT_PAUSE_MS 100 /* pause when the process has no free descriptor; connections wait in the backlog */
+#define EVENTS_MAX 16384    /* undelivered events; beyond that the oldest are dropped */
 
 static void wake(struct gw_control *c)
 {
@@ -77,7 +77,7 @@ static bool accept_client(struct gw_control *c)
 
     if (r < 0)
         return r == -ETIMEDOUT;
-    /* The loop waits for many, a channel for itself: so we go by the descriptor. */
+    /* The loop polls many clients, while a channel waits for one: so the descriptor is used directly. */
     fd = fcntl(((struct gw_stream *)ch)->fd, F_DUPFD_CLOEXEC, 0);
     gw_channel_free(ch);
     if (fd < 0)
@@ -101,7 +101,8 @@ static void serve_client(struct gw_control *c, struct gw_client *cl, short reven
         if (cl->fd >= 0)
             gw_client_work(c, cl);
     }
-    /* A hang-up is seen by reading, after what came before it; one that leaves its answers unread is over at once. */
+    /* A hang-up is noticed by reading, after the data sent before it; a client with too many unread answers is closed
+     * at once. */
     if (cl->fd >= 0 && (revents & (POLLHUP | POLLERR)) && gw_client_unread(cl) > GW_CONTROL_UNREAD)
         gw_client_close(cl);
     if (cl->fd >= 0 && (revents & (POLLIN | POLLHUP | POLLERR)))
@@ -262,7 +263,7 @@ struct gw_control *gw_control_free(struct gw_control *c)
 {
     if (!c)
         return NULL;
-    /* The thread still runs, so that clients hear how their migration ended. */
+    /* The thread still runs, so that clients get the event that ends their migration. */
     gw_control_free_sessions(c);
     atomic_store(&c->stop, true);
     if (c->thread_runs) {

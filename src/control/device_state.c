@@ -9,7 +9,7 @@
 #include "control/internal.h"
 #include "godwit/state.h"
 
-#define STATE_MAX (1u << 30) /* bytes of a file */
+#define STATE_MAX (1u << 30) /* size of a file in bytes */
 
 static int open_file(const char *name, int flags, struct gw_error *err)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Dirty rates and limits of vCPUs (godwit/dirty_rate.h) by the names that QMP has for them.
+ * Dirty rates and limits of vCPUs (godwit/dirty_rate.h) under their QMP names.
  */
 #include <limits.h>
 
@@ -41,7 +41,7 @@ int gw_cmd_calc_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_resu
         return r;
     config.mode = (enum gw_dirty_rate_mode)mode;
     config.duration_ns = time > 0 && time < 1000000 ? (uint64_t)time * unit_ns[unit] : 0;
-    /* None at all, or too many: out of range either way, which is for start to say. */
+    /* Absent or too large: start reports the range. */
     if (samples)
         config.sample_pages = (uint32_t)GW_MIN(GW_MAX(json_integer_value(samples), 1), 1000000);
     return gw_dirty_rate_start(c->vm, &config, err);
@@ -68,7 +68,7 @@ static json_t *vcpu_rates(struct gw_control *c, unsigned vcpus)
 
 int gw_cmd_query_dirty_rate(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err)
 {
-    /* QMP has no word for one that failed. */
+    /* QMP has no status for a failed measurement. */
     static const char *const statuses[] = {"unstarted", "measuring", "measured", "unstarted"};
     struct gw_dirty_rate rate;
     json_t *o;
@@ -119,7 +119,7 @@ int gw_cmd_cancel_vcpu_dirty_limit(struct gw_control *c, json_t *args, json_t **
     struct gw_error why = GW_ERROR_INIT;
     int r = limit(c, args, 0, &why);
 
-    if (r == -ENOTSUP) /* there is none to cancel */
+    if (r == -ENOTSUP) /* the machine supports no limits, so none is set */
         return 0;
     if (r < 0 && err)
         *err = why;

@@ -65,8 +65,8 @@ static const struct command commands[] = {
     {"x-godwit-query-survey", gw_cmd_query_survey, ""},
 };
 
-/* Commands of QEMU's for parts that we do not have. query-commands does not list them: clients look there for what they
- * can rely on. An embedder can add one of these. */
+/* QEMU's commands for parts that godwit does not have. query-commands does not list them, as clients use it to find
+ * supported commands. An embedder can add such a command. */
 static const char *const absent[] = {
     "client_migrate_info",
     "x-colo-lost-heartbeat",
@@ -116,7 +116,7 @@ static void put_json(struct gw_client *cl, json_t *take, bool failed)
 
 static void put_error(struct gw_client *cl, json_t *id, const char *class, const char *desc)
 {
-    /* The description may quote the client, cut anywhere, so it need not be UTF-8. */
+    /* The description may quote the client's text, cut anywhere, so it may be invalid UTF-8. */
     json_t *text = json_string(desc), *error = json_object(), *reply = json_object();
     bool bad = !reply || !error;
 
@@ -188,7 +188,7 @@ static int negotiate(struct gw_client *cl, json_t *args, struct gw_error *err)
     return 0;
 }
 
-/* The embedder's commands are never removed, so one that was found stays. */
+/* The embedder's commands are never removed, so the pointer stays valid. */
 static int run_added(struct gw_control *c, const struct gw_control_command *e, json_t *args, json_t **ret_result,
                      struct gw_error *err)
 {
@@ -245,7 +245,7 @@ static void execute(struct gw_control *c, struct gw_client *cl, const char *name
     r = cmd ? gw_json_check(args, cmd->args, "", &err) : 0;
     if (r == 0)
         r = cmd ? cmd->fn(c, args, &result, &err) : run_added(c, added, args, &result, &err);
-    /* What the command brought about is told before its answer, as clients are used to. */
+    /* Events that the command caused are delivered before its reply, as clients expect. */
     gw_control_deliver(c);
     if (r == 0) {
         put_return(cl, id, result);
@@ -255,7 +255,7 @@ static void execute(struct gw_control *c, struct gw_client *cl, const char *name
     }
 }
 
-/* Judges the envelope; the name of the command or NULL when an error was put. */
+/* Checks the message's members; returns the command's name, or NULL after sending an error. */
 static const char *open_envelope(struct gw_client *cl, json_t *msg, json_t *id, bool *ret_oob, json_t **ret_args)
 {
     const char *name = NULL, *wrong = NULL, *key;

@@ -54,7 +54,7 @@ static struct gw_named_fd *find(struct gw_control *c, const char *name)
     return NULL;
 }
 
-/* Takes it off the list: the descriptor is the caller's. */
+/* Removes it from the list: the caller owns the descriptor. */
 static int take_off(struct gw_control *c, struct gw_named_fd *n)
 {
     int fd = n->fd;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * How the outgoing migration went (godwit/history.h): a command of ours, for which QMP has nothing.
+ * The history of the outgoing migration (godwit/history.h): godwit's own command, as QMP has none.
  */
 #include "control/internal.h"
 #include "godwit/history.h"

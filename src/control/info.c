@@ -44,7 +44,7 @@ static json_t *ram(const struct gw_stats *s)
     return o;
 }
 
-/* The members of ram{}; those that are not told here are QEMU's, and 0. */
+/* The members of ram{}; those without a value here exist in QEMU and are 0. */
 static json_t *disk(const struct gw_disk_stats *d)
 {
     static const char *const none[] = {"duplicate",         "skipped",        "normal",     "normal-bytes",
@@ -120,7 +120,7 @@ static json_t *downtime_by_cause(const struct gw_stats *s)
     return o;
 }
 
-/* What QMP has no name for. */
+/* Values without a QMP name. */
 static json_t *extras(struct gw_control *c, bool incoming, const struct gw_stats *s, enum gw_owner owner)
 {
     static const char *const owners[] = {"source", "destination", "undecided"};

@@ -21,17 +21,17 @@
 #include "godwit/control.h"
 #include "godwit/options.h"
 
-#define GW_CONTROL_CLIENTS 32            /* more are closed at once */
-#define GW_CONTROL_MESSAGE (1024 * 1024) /* bytes; a longer one is an error, and passed over */
-#define GW_CONTROL_UNREAD (64 * 1024)    /* a client that leaves more unread is not listened to until it reads */
-#define GW_CONTROL_BACKLOG (4 * 1024 * 1024) /* ... and one that leaves so much (of events) is closed */
+#define GW_CONTROL_CLIENTS 32            /* further clients are closed at once */
+#define GW_CONTROL_MESSAGE (1024 * 1024) /* bytes; a longer message is an error and is skipped */
+#define GW_CONTROL_UNREAD (64 * 1024)    /* a client with more unread output is not read from until it reads */
+#define GW_CONTROL_BACKLOG (4 * 1024 * 1024) /* a client with more unread output (events) is closed */
 
 #define GW_CONTROL_FDS 16 /* descriptors with a name */
-#define GW_CLIENT_FDS  8  /* that came with a message and have none yet */
+#define GW_CLIENT_FDS  8  /* received with a message and not yet named */
 
 struct gw_client {
     int fd; /* -1: a free place */
-    int fds[GW_CLIENT_FDS]; /* came with bytes of the message under way */
+    int fds[GW_CLIENT_FDS]; /* received with bytes of the current message */
     unsigned fd_count;
     bool negotiated, oob, closing;
     struct gw_splitter splitter;
@@ -71,46 +71,46 @@ struct gw_control {
 
     pthread_mutex_t sessions;
     bool closed;           /* no more sessions */
-    struct gw_send *send;  /* at most one of the two: the last that was started, also after its end */
+    struct gw_send *send;  /* at most one of the two exists: the last session started, kept after its end */
     struct gw_recv *recv;
-    bool waits;         /* has no guest yet, and somebody said so */
-    bool incoming_used; /* a session for its guest was started, and it is not known that it changed nothing */
+    bool waits;         /* has no guest yet, and the embedder declared that */
+    bool incoming_used; /* a session for its guest was started and may have changed it */
     bool claimed;
-    bool have_last, last_incoming; /* what is left of a session that was freed to make room for one that did not start */
+    bool have_last, last_incoming; /* statistics of a session that was freed to make room for one that did not start */
     enum gw_owner last_owner;
     struct gw_stats last;
 
     /* control thread */
-    bool quitting; /* the reply to quit has to leave first */
+    bool quitting; /* the reply to quit must be sent first */
     struct gw_client clients[GW_CONTROL_CLIENTS];
-    struct gw_client *asking; /* whose command is being run */
+    struct gw_client *asking; /* the client whose command is being run */
     struct gw_named_fd named[GW_CONTROL_FDS];
     unsigned named_count;
 };
 
-/* client.c. All but init take the control thread for granted. */
+/* client.c. All but init run on the control thread. */
 void gw_client_open(struct gw_client *cl, int take_fd);
 void gw_client_close(struct gw_client *cl);
-/* Queues a text and a line end. Closes the client when it cannot be had. */
+/* Queues a text and a line end. Without memory the client is closed. */
 void gw_client_put(struct gw_client *cl, const char *text);
 void gw_client_flush(struct gw_client *cl);
 void gw_client_read(struct gw_control *c, struct gw_client *cl);
-/* Answers messages that were read but had to wait until the client read its answers. */
+/* Answers messages that were read but had to wait until the client read its output. */
 void gw_client_work(struct gw_control *c, struct gw_client *cl);
 static inline size_t gw_client_unread(const struct gw_client *cl)
 {
     return cl->out_bytes - cl->out_done;
 }
 
-/* fds.c: descriptors that clients of a Unix socket pass (control thread). One belongs to the message whose bytes it
- * came with: when that is no getfd, it is closed. One with a name lives on, also without its client, until it is used
- * by a migration, replaced, or closed by closefd or the server's end. */
+/* fds.c: descriptors that clients of a Unix socket pass (control thread). A descriptor belongs to the message whose
+ * bytes it came with; if that message is not getfd, it is closed. A named one stays open, also after its client is
+ * gone, until a migration uses it, or it is replaced, or closed by closefd or the server's end. */
 struct msghdr;
 void gw_client_keep_fds(struct gw_client *cl, struct msghdr *m);
 void gw_client_drop_fds(struct gw_client *cl);
 int gw_cmd_getfd(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_closefd(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
-/* Whether the address is fd:NAME; and a channel of it, for which the descriptor is used up. -ENOENT. Clients know names
+/* Whether the address is fd:NAME; and a channel made from the descriptor, which it takes. -ENOENT. Clients know names
  * only: a number would be any descriptor of this process. */
 bool gw_fds_meant(const char *uri);
 int gw_fds_open(struct gw_control *c, const char *uri, struct gw_channel **ret_channel, struct gw_error *err);
@@ -122,9 +122,9 @@ void gw_control_deliver(struct gw_control *c);
 /* dispatch.c: one message of a client, answered. */
 void gw_control_greet(struct gw_client *cl);
 void gw_control_message(struct gw_control *c, struct gw_client *cl, const char *text, size_t bytes);
-/* Whether the name is one of the server's own. */
+/* Whether the server itself has a command of this name. */
 bool gw_control_has_command(const char *name);
-/* An error that belongs to no command. */
+/* Sends an error that belongs to no command. */
 void gw_control_complain(struct gw_client *cl, const char *desc);
 
 /* A command. args is an object, checked against the row's list. *ret_result is a new reference; left NULL it is {}. The
@@ -165,39 +165,40 @@ int gw_cmd_bitmap_disable(struct gw_control *c, json_t *args, json_t **ret_resul
 int gw_cmd_bitmap_merge(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_query_block(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_query_nodes(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
-/* The value of the parameter block-bitmap-mapping: a list, or null for none. */
+/* value: that of the parameter block-bitmap-mapping: a list, or null for none. */
 int gw_control_map_bitmaps(struct gw_control *c, json_t *mapping, struct gw_error *err);
-/* The same of the mapping that holds now. false: there is none. *ret NULL: there is no memory. */
+/* The current mapping in the same form. false: none. *ret NULL: no memory. */
 bool gw_control_mapped_bitmaps(struct gw_control *c, json_t **ret);
-/* jobs.c: what takes long and is no migration: a thread for each, and a place in a list until a client dismisses it. Control thread, but
- * for what a job itself calls. */
+/* jobs.c: long operations that are not migrations: a thread for each, and an entry in a list until a client dismisses
+ * it. Control thread, except for functions that a job calls itself. */
 struct gw_disk;
 struct gw_job;
 struct gw_job_kind {
-    const char *type;  /* as query-jobs tells it */
-    const char *state; /* what query-status tells while the machine stands for it; NULL: nothing of its own */
-    int (*run)(struct gw_control *c, void *opaque, struct gw_error *err); /* by the job's thread */
+    const char *type;  /* the type in query-jobs */
+    const char *state; /* the state in query-status while the job has stopped the machine; NULL: none */
+    int (*run)(struct gw_control *c, void *opaque, struct gw_error *err); /* called by the job's thread */
     void (*free)(void *opaque);
     bool saves; /* its progress is that of the snapshot being saved */
 };
-/* take_opaque in any case. kind: lives longer. -EINVAL: the ID; -EEXIST: it is taken; -ENOSPC: too many. */
+/* Always takes take_opaque. kind: must outlive the job. -EINVAL: bad ID; -EEXIST: the ID is in use; -ENOSPC: too many
+ * jobs. */
 int gw_jobs_start(struct gw_control *c, const char *id, const struct gw_job_kind *kind, void *take_opaque, struct gw_error *err);
-/* The kind of one that is not over; NULL: there is none. Any thread. */
+/* The kind of a job that has not concluded; NULL: none. Any thread. */
 const struct gw_job_kind *gw_jobs_running(struct gw_control *c);
-/* Waits for all. When the server ends. */
+/* Waits for all jobs. Called when the server ends. */
 void gw_jobs_free(struct gw_control *c);
 int gw_cmd_query_jobs(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_job_dismiss(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_job_cancel(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 /* snapshots.c */
-/* Under x-godwit-snapshot: how far the one is that is being saved; nothing when none is. true: no memory. */
+/* Adds x-godwit-snapshot: the progress of the snapshot being saved; nothing if there is none. true: no memory. */
 bool gw_snapshot_put(struct gw_control *c, json_t *info);
 int gw_cmd_snapshot_save(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_snapshot_load(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 int gw_cmd_snapshot_delete(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 /* bitmaps.c */
 int gw_control_find_disk(struct gw_control *c, const char *name, struct gw_disk **ret, struct gw_error *err);
-/* Of the arguments of block-dirty-bitmap-add; borrows the name. */
+/* Reads the arguments of block-dirty-bitmap-add; borrows the name. */
 struct gw_bitmap_config gw_control_bitmap_config(json_t *args);
 /* The i-th element of `bitmaps` of block-dirty-bitmap-merge: a name (of a bitmap of the disk `own`), or the node and the name. */
 int gw_control_merge_source(struct gw_control *c, json_t *item, size_t i, struct gw_disk *own, struct gw_disk **ret_disk,
@@ -219,17 +220,17 @@ int gw_cmd_query_migrate(struct gw_control *c, json_t *args, json_t **ret_result
 int gw_cmd_query_history(struct gw_control *c, json_t *args, json_t **ret_result, struct gw_error *err);
 
 /* waits.c */
-/* Members of query-migrate's answer: how long threads waited for pages. *ret: NULL where that is not measured. Units are QEMU's:
+/* Members of query-migrate's answer: how long threads waited for pages. *ret: NULL if not measured. Units are QEMU's:
  * times in milliseconds, latencies in nanoseconds. */
 int gw_waits_build(struct gw_recv *recv, json_t **ret_waits, struct gw_error *err);
 
 /* session.c */
 bool gw_status_ended(enum gw_status status);
-/* A session tells its last status a moment before it lets go of the machine: waits until one that has told it has. */
+/* A session reports its last status shortly before it releases the machine: waits until it has. */
 void gw_control_settle(struct gw_control *c);
-/* Whether `cont` may run a machine that stands still: not while a session has it, not on half-loaded memory. */
+/* Whether `cont` may run a stopped machine: not while a session uses it, not with half-loaded memory. */
 int gw_control_may_run(struct gw_control *c, struct gw_error *err);
-/* The same for one that runs. */
+/* The same for a running machine. */
 int gw_control_may_run_on(struct gw_control *c, struct gw_error *err);
 void gw_control_free_sessions(struct gw_control *c);
 
@@ -237,34 +238,34 @@ void gw_control_free_sessions(struct gw_control *c);
 int gw_info_build(struct gw_control *c, bool incoming, const struct gw_stats *stats, enum gw_owner owner,
                   const char *address, json_t **ret_info, struct gw_error *err);
 
-/* address.c: the arguments uri and channels as one address (malloc'ed), and an address as QMP's SocketAddress (NULL for
- * what is no socket, or when memory ran out). */
+/* address.c: the arguments uri and channels as one address (malloc'ed), and an address as QMP's SocketAddress (NULL:
+ * not a socket, or no memory). */
 int gw_address_from_args(json_t *args, char **ret_uri, struct gw_error *err);
 json_t *gw_address_to_json(const char *uri);
 
-/* json.c: reads JSON from anyone, as QMP takes it: -EPROTO with where and why (also for a key that occurs twice), -ENOMEM.
- * jansson's own parser is not used: it breaks when memory runs out. Strings have no control characters, but in the member
- * `id` of the outermost object, where anything may be.
+/* json.c: reads untrusted JSON in QMP's syntax: -EPROTO with where and why (also for a key that occurs twice), -ENOMEM.
+ * jansson's own parser is not used: it breaks when memory runs out. Strings have no control characters, except in the
+ * member `id` of the outermost object.
  *
- * A number that jansson cannot have as it is (beyond int64_t, or not whole) is kept as a text with a mark in front, and
- * gw_json_text writes it as it came. So a string must be asked with gw_json_is_string, not with jansson. */
+ * A number that jansson cannot represent exactly (beyond int64_t, or not whole) is kept as a text with a mark in front,
+ * and gw_json_text writes it unchanged. So strings must be tested with gw_json_is_string, not with jansson. */
 int gw_json_load(const char *text, size_t bytes, json_t **ret_value, struct gw_error *err);
-/* All JSON that leaves; malloc'ed, NULL: out of memory. */
+/* Formats all JSON that is sent; malloc'ed; NULL: out of memory. */
 char *gw_json_text(const json_t *value);
 json_t *gw_json_u64(uint64_t value);
 bool gw_json_is_string(const json_t *value);
-/* The digits of a whole number from 2^63 on; NULL: it is something else. */
+/* The digits of a whole number of 2^63 or more; NULL: another value. */
 const char *gw_json_large(const json_t *value);
-/* Setters that answer whether they failed, to be or-ed. */
+/* Setters that return true on failure, so that results can be or-ed. */
 bool gw_json_put(json_t *object, const char *key, json_t *take_value);
 bool gw_json_put_int(json_t *object, const char *key, uint64_t value);
 bool gw_json_put_text(json_t *object, const char *key, const char *value);
 bool gw_json_put_real(json_t *object, const char *key, double value);
 bool gw_json_put_bool(json_t *object, const char *key, bool value);
-/* Ends the making of a result: takes it, and gives it on or reports that memory ran out. */
+/* Finishes a result: takes it, and returns it or reports that memory ran out. */
 int gw_json_finish(json_t *take_value, bool failed, json_t **ret_value, struct gw_error *err);
 /* "state:s detach?b": each argument's name, `?` where it may be left out and `:` where not, and its type: s string,
- * b boolean, i integer, a array, o object. "*" allows anything. -EINVAL with QEMU's words; `where` goes before the name. */
+ * b boolean, i integer, a array, o object. "*" allows anything. -EINVAL; `where` is put before the name in the text. */
 int gw_json_check(json_t *object, const char *spec, const char *where, struct gw_error *err);
 
 #endif

@@ -20,7 +20,7 @@
 enum status { CREATED, RUNNING, WAITING, PENDING, ABORTING, CONCLUDED, GONE };
 
 struct gw_job {
-    struct gw_job *next; /* under control.queue, status and error too */
+    struct gw_job *next; /* this, status and error are protected by control.queue */
     struct gw_control *control;
     const struct gw_job_kind *kind;
     void *opaque;
@@ -37,7 +37,7 @@ static const char *status_name(enum status s)
     return names[s];
 }
 
-/* Looked up by name, so the event goes out behind the change. */
+/* A client that gets the event looks the job up by its ID, so the change comes first. */
 static void enter(struct gw_job *j, enum status status)
 {
     char data[ID_MAX + 64];
@@ -119,7 +119,7 @@ static void destroy(struct gw_job *j)
     free(j);
 }
 
-/* Takes it off the list. */
+/* Removes it from the list. */
 static void detach(struct gw_control *c, struct gw_job *j)
 {
     struct gw_job **at;
@@ -219,7 +219,7 @@ int gw_cmd_query_jobs(struct gw_control *c, json_t *args, json_t **ret_result, s
     return gw_json_finish(list, bad, ret_result, err);
 }
 
-/* One that is in this state. verb: for the message. */
+/* A job in this state. verb: for the message. */
 static int look_up(struct gw_control *c, json_t *args, const char *verb, enum status wanted, struct gw_job **ret, struct gw_error *err)
 {
     const char *id = json_string_value(json_object_get(args, "id"));

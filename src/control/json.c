@@ -56,7 +56,7 @@ static int convert_members(const struct gw_json *from, unsigned depth, bool any,
     return 0;
 }
 
-/* any: whatever characters. */
+/* any: control characters are allowed. */
 static int convert(const struct gw_json *from, unsigned depth, bool any, json_t **ret_value, struct gw_error *err)
 {
     json_t *to = NULL;

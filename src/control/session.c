@@ -8,7 +8,7 @@ bool gw_status_ended(enum gw_status status)
     return status == GW_STATUS_COMPLETED || status == GW_STATUS_FAILED || status == GW_STATUS_CANCELLED;
 }
 
-/* On a thread of the session: takes no lock but the queue's. */
+/* Called on a session's thread: takes no lock except queue. */
 static void session_event(void *opaque, const struct gw_event *event)
 {
     struct gw_control *c = opaque;
@@ -43,7 +43,7 @@ static bool receiving(struct gw_control *c)
     return c->recv && !gw_status_ended(gw_recv_status(c->recv));
 }
 
-/* A machine that was not loaded whole must neither run nor go on elsewhere. */
+/* A machine that was not loaded completely must neither run nor be sent on. */
 static int judge_incoming(struct gw_control *c, struct gw_error *err)
 {
     if (receiving(c) || (c->waits && !c->incoming_used))
@@ -83,7 +83,7 @@ void gw_control_settle(struct gw_control *c)
     pthread_mutex_unlock(&c->sessions);
 }
 
-/* It is here, and nobody but us starts it; its pages follow. */
+/* The machine is on this host and only we start it; its pages follow (postcopy). */
 static bool stands_here(struct gw_control *c)
 {
     return c->config.start_paused && receiving(c) && gw_recv_owner(c->recv) == GW_OWNER_DESTINATION &&
@@ -96,16 +96,16 @@ int gw_control_may_run(struct gw_control *c, struct gw_error *err)
 
     pthread_mutex_lock(&c->sessions);
     r = stands_here(c) ? 0 : judge_incoming(c, err);
-    /* The session may have read the last of memory already, or be about to: nobody but it may start the machine. */
+    /* The session may have read the last of memory already, or be about to: only it may start the machine now. */
     if (r == 0 && sending(c))
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the last migration has not ended yet");
     if (r == 0 && c->send)
-        gw_send_wait(c->send, NULL); /* its last status is told a moment before it lets go of the machine */
+        gw_send_wait(c->send, NULL); /* its last status is reported shortly before it releases the machine */
     pthread_mutex_unlock(&c->sessions);
     return r;
 }
 
-/* One that lacks pages for good still runs until it has been stopped, which takes as long as it waits for a page. */
+/* A machine with lost pages still runs until it has been stopped, which waits while a vCPU waits for a page. */
 int gw_control_may_run_on(struct gw_control *c, struct gw_error *err)
 {
     int r;
@@ -116,7 +116,7 @@ int gw_control_may_run_on(struct gw_control *c, struct gw_error *err)
     return r;
 }
 
-/* Frees sessions that ended, keeping what query-migrate tells of the last. */
+/* Frees sessions that ended; keeps their statistics for query-migrate. */
 static void drop_ended(struct gw_control *c)
 {
     if (c->send) {
@@ -145,7 +145,7 @@ void gw_control_free_sessions(struct gw_control *c)
 
 /* ---- starting ---------------------------------------------------------------------------------------------------- */
 
-/* The machine must be as it was sent: one that was started here meanwhile is another. */
+/* The machine must be as it was sent: one that was started here meanwhile has another state. */
 static int judge_resume(struct gw_control *c, struct gw_error *err)
 {
     bool was_sent = c->send || (c->have_last && !c->last_incoming), broken = false;
@@ -211,7 +211,7 @@ int gw_cmd_migrate(struct gw_control *c, json_t *args, json_t **ret_result, stru
     return r;
 }
 
-/* Only a machine without a guest is filled: its memory is overwritten. */
+/* Only a machine without a guest may be loaded: its memory is overwritten. */
 static int judge_waiting(struct gw_control *c, struct gw_error *err)
 {
     if (c->recv && !receiving(c) && gw_recv_status(c->recv) != GW_STATUS_COMPLETED && !gw_recv_touched(c->recv))

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * snapshot-save, snapshot-load, snapshot-delete: jobs that call godwit/vm_snapshot.h. A disk that does not exist is an error of
- * the job, as with QEMU.
+ * snapshot-save, snapshot-load, snapshot-delete: jobs that call godwit/vm_snapshot.h. A missing disk is an error of the
+ * job, as with QEMU.
  */
 #include "control/internal.h"
 #include "godwit/vm_snapshot.h"
 
 struct ask {
     char *tag, *state; /* state NULL: delete */
-    char **disk;       /* disks of them */
+    char **disk;       /* names of their disks */
     unsigned disks;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The survey of a machine (godwit/survey.h), which QMP has no command for: x-godwit-survey, x-godwit-query-survey. A `godwit ctl plan`
- * makes a forecast of what they tell.
+ * The survey of a machine (godwit/survey.h), for which QMP has no command: x-godwit-survey, x-godwit-query-survey.
+ * `godwit ctl plan` makes a forecast from their results.
  */
 #include "control/internal.h"
 #include "godwit/survey.h"
@@ -13,7 +13,7 @@ int gw_cmd_survey(struct gw_control *c, json_t *args, json_t **ret_result, struc
     json_t *probe = json_object_get(args, "probe");
     struct gw_survey_config config = {.probe = json_string_value(probe)};
 
-    /* What is not in range is for start to say. */
+    /* start reports values out of range. */
     if (json_object_get(args, "time-ms"))
         config.duration_ns = ms > 0 && ms < 1000000 ? (uint64_t)ms * GW_NS_PER_MS : 1;
     if (json_object_get(args, "sample-pages"))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * transaction: several changes of dirty bitmaps at one moment, all of them or none. (Other actions are of block jobs and of snapshots of
- * disks, which this server does not have.)
+ * transaction: several changes of dirty bitmaps at one moment, all of them or none. (QEMU's other actions concern block
+ * jobs and snapshots of disks, which this server does not have.)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 static const struct action {
     const char *type;
     enum gw_bitmap_change change;
-    const char *spec; /* of its data */
+    const char *spec; /* arguments in the action's data */
 } known[] = {
     {"block-dirty-bitmap-add", GW_BITMAP_ADD, "node:s name:s granularity?i persistent?b disabled?b"},
     {"block-dirty-bitmap-remove", GW_BITMAP_REMOVE, "node:s name:s"},
@@ -25,7 +25,7 @@ static const struct action {
 struct transaction {
     struct gw_control *control;
     struct gw_bitmap_action *list;
-    size_t *from; /* which action of the command each came of */
+    size_t *from; /* the index of the command's action that each one came from */
     size_t count;
 };
 
@@ -97,7 +97,9 @@ int gw_cmd_transaction(struct gw_control *c, json_t *args, json_t **ret_result, 
     struct transaction t = {.control = c};
     json_t *item, *properties = json_object_get(args, "properties");
     size_t i, failed = 0;
-    int r = properties ? gw_json_check(properties, "completion-mode?s", "properties.", err) : 0; /* of jobs; there are none */
+    int r = properties ? gw_json_check(properties, "completion-mode?s", "properties.", err) : 0; /* the property concerns jobs;
+                                                                                                  * this server's actions have
+                                                                                                  * none */
 
     json_array_foreach(json_object_get(args, "actions"), i, item)
     {

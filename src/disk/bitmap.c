@@ -101,7 +101,7 @@ static int take_granularity(const struct gw_disk *d, uint64_t granularity, uint6
     return 0;
 }
 
-/* Not in the list yet. */
+/* The new bitmap is not in the disk's list yet. */
 int gw_dirty_make(struct gw_disk *d, const struct gw_bitmap_config *config, bool successor, struct gw_disk_bitmap **ret,
                 struct gw_error *err)
 {
@@ -152,7 +152,7 @@ int gw_dirty_add(struct gw_disk *d, const struct gw_bitmap_config *config, bool 
     struct gw_disk_bitmap *b = NULL;
     int r;
 
-    pthread_mutex_lock(&d->lock); /* keeps its length */
+    pthread_mutex_lock(&d->lock); /* the disk's length cannot change while the lock is held */
     r = gw_dirty_make(d, config, arrives && !config->disabled, &b, err);
     if (r >= 0 && arrives) {
         b->arrival = GW_BITMAP_COMING;
@@ -274,7 +274,7 @@ int gw_disk_bitmap_mark(struct gw_disk *d, const char *name, bool inconsistent, 
     return r;
 }
 
-/* Two disks: always in the same order. */
+/* The locks of two disks are always taken in the same order. */
 static void lock_both(struct gw_disk *a, struct gw_disk *b, bool lock)
 {
     struct gw_disk *first = (uintptr_t)a < (uintptr_t)b ? a : b, *second = first == a ? b : a;

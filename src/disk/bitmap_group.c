@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Several changes of dirty bitmaps at one moment. All disks are locked meanwhile, so that no write falls between two changes; each
- * change that was made keeps what takes it back, until all are made.
+ * Several changes of dirty bitmaps at one moment. All disks are locked meanwhile, so that no write falls between two
+ * changes. Each change keeps what is needed to undo it until all changes have been made.
  */
 #include <stdlib.h>
 
@@ -14,15 +14,15 @@
 struct made {
     struct gw_bitmap_action action;
     struct gw_disk_bitmap *bitmap;
-    struct gw_disk_bitmap **place; /* REMOVE: where it was in the list */
-    struct gw_bits *before;        /* CLEAR, MERGE */
-    bool enabled;                  /* ENABLE, DISABLE: whether it was */
+    struct gw_disk_bitmap **place; /* REMOVE: the bitmap's position in the list */
+    struct gw_bits *before;        /* CLEAR, MERGE: the bits before the change */
+    bool enabled;                  /* ENABLE, DISABLE: the value before the change */
 };
 
 struct group {
     struct made *made;
     size_t count;
-    struct gw_disk **disk; /* each once, in the order of their addresses: locks are taken so everywhere */
+    struct gw_disk **disk; /* each disk once, sorted by address: the order in which all code takes their locks */
     size_t disks;
 };
 
@@ -40,7 +40,7 @@ static int add(struct made *m, struct gw_error *err)
     return r;
 }
 
-/* Its bits are others from now on: all clear. */
+/* Replaces the bits by new ones, all clear, and keeps the old ones for undo. */
 static int put_bits_aside(struct made *m, struct gw_error *err)
 {
     struct gw_bits *bits;
@@ -91,7 +91,7 @@ static int change(struct made *m, struct gw_error *err)
     return 0;
 }
 
-/* The last one that is left first: so the list is again what it was when each was made. */
+/* The last change is undone first, so that each undo finds the list as that change left it. */
 static void take_back(struct made *m)
 {
     struct gw_disk *d = m->action.disk;
@@ -120,7 +120,7 @@ static void take_back(struct made *m)
     }
 }
 
-/* For good. */
+/* Frees what undo needed. */
 static void keep(struct made *m)
 {
     if (m->action.change == GW_BITMAP_REMOVE)

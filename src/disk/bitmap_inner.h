@@ -10,28 +10,28 @@
 
 #include "disk/bitmap.h"
 
-/* What an operation needs of a bitmap. */
+/* What an operation requires of a bitmap. */
 enum { GW_BITMAP_IDLE = 1, GW_BITMAP_WRITABLE = 2, GW_BITMAP_CONSISTENT = 4 };
 
-/* what: "cleared". -ENOENT, -EBUSY, -EROFS, -ESTALE. */
+/* what: the operation for messages, e.g. "cleared". -ENOENT, -EBUSY, -EROFS, -ESTALE. */
 int gw_dirty_find(struct gw_disk *d, const char *name, unsigned needs, const char *what, struct gw_disk_bitmap **ret,
                    struct gw_error *err);
-/* The same for what a change needs (no ADD). */
+/* The same, with the requirements of a change (no ADD). */
 int gw_dirty_find_to(struct gw_disk *d, const char *name, enum gw_bitmap_change what, struct gw_disk_bitmap **ret, struct gw_error *err);
-/* Not in the disk's list yet; successor: with one. */
+/* The bitmap is not in the disk's list yet. successor: make it with a successor. */
 int gw_dirty_make(struct gw_disk *d, const struct gw_bitmap_config *config, bool successor, struct gw_disk_bitmap **ret,
                    struct gw_error *err);
-/* Into the list, at its end, and it hears of writes. -EEXIST. */
+/* Appends it to the list; it records writes from now on. -EEXIST. */
 int gw_dirty_insert(struct gw_disk *d, struct gw_disk_bitmap *b, struct gw_error *err);
-/* A whole bitmap; arrives: by a migration. Takes disk->lock itself. */
+/* Makes a bitmap and inserts it. arrives: it comes with a migration. Takes disk->lock itself. */
 int gw_dirty_add(struct gw_disk *d, const struct gw_bitmap_config *config, bool arrives, struct gw_error *err);
-/* Out of the list; returns the place in it. */
+/* Removes it from the list; returns its position there. */
 struct gw_disk_bitmap **gw_dirty_take(struct gw_disk *d, struct gw_disk_bitmap *b);
 void gw_dirty_free(struct gw_disk_bitmap *b);
-/* Of a merge, whose disks have the same length (else -EINVAL). */
+/* Both bitmaps of a merge; their disks must have the same length (else -EINVAL). */
 int gw_dirty_find_both(struct gw_disk *d, const char *name, struct gw_disk *from_disk, const char *from, struct gw_disk_bitmap **ret_to,
                        struct gw_disk_bitmap **ret_from, struct gw_error *err);
-/* What is dirty in the other one becomes dirty in `to`. */
+/* Sets in `to` the bits of all ranges that are dirty in `from`. */
 void gw_dirty_merge(const struct gw_disk_bitmap *to, const struct gw_disk_bitmap *from, uint64_t length);
 void gw_dirty_merge_bits(struct gw_bits *to, const struct gw_bits *from);
 /* Ends a split. */

@@ -3,7 +3,7 @@
 
 #define BLOCKED "its dirty bitmaps are in use by migration"
 
-#define RECORD_BYTES 24u /* a record of BITS without names and buffer, about */
+#define RECORD_BYTES 24u /* bytes of a BITS record without names and buffer, approximately */
 
 int gw_bitmap_live_add(struct gw_bitmap_live *x, struct gw_disk *disk, const char *name, struct gw_bitmap_item **ret,
                        struct gw_error *err)
@@ -70,7 +70,7 @@ static int take_bitmap(struct gw_bitmap_live *x, struct gw_disk *d, const char *
 
     if (r < 0)
         return r;
-    r = gw_disk_bitmap_select(d, name, &info, err); /* nobody else changes it from here on */
+    r = gw_disk_bitmap_select(d, name, &info, err); /* the bitmap is busy from here on: only this session changes it */
     item->started = r >= 0;
     return r < 0 ? r : name_item(x, item, &info, err);
 }
@@ -89,7 +89,7 @@ static int take_disk(struct gw_bitmap_live *x, struct gw_disk *d, struct gw_erro
     unsigned before, here = x->count;
     int r = 0;
 
-    /* Again from the first one until nothing is found, as bitmaps may come and go meanwhile. */
+    /* Starts again from the first bitmap until a pass finds nothing, as bitmaps may be added and removed meanwhile. */
     do {
         before = x->count;
         for (unsigned i = 0; r >= 0 && !gw_disk_bitmap_at(d, i, &info); i++)
@@ -149,7 +149,7 @@ static uint64_t chunks(const struct gw_bitmap_item *item)
     return gw_div_up(item->bits - item->next, GW_BITMAP_CHUNK_BITS);
 }
 
-/* About what all of it takes on the wire. */
+/* Approximate bytes that remain to be sent. */
 static uint64_t left(struct gw_bitmap_live *x)
 {
     uint64_t bytes = 0;
@@ -166,7 +166,7 @@ static uint64_t left(struct gw_bitmap_live *x)
     return bytes;
 }
 
-/* QEMU 7.2 to 10.0 abort when a record that follows the machine says which disk it is of. With one disk none does. */
+/* QEMU 7.2 to 10.0 abort when a record after the machine names another disk. With one disk no record does. */
 static bool may_follow(const struct gw_bitmap_live *x)
 {
     for (unsigned i = 1; i < x->count; i++)
@@ -196,7 +196,7 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
 
         name_record(x, item, &record);
         gw_bitmap_record_put(&w->out, &record);
-        gw_disk_bitmap_set_stored(item->disk, item->name, false); /* the destination will: last, as it cannot fail */
+        gw_disk_bitmap_set_stored(item->disk, item->name, false); /* the destination stores it; done last, as this cannot fail */
     }
     put_end(w);
     left(x);
@@ -285,7 +285,7 @@ static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *
     return 0;
 }
 
-/* Bits may follow the machine: nothing has to be said beforehand. */
+/* Bits may follow the machine, so nothing has to be sent before the hand-over. */
 static int hand_over(struct gw_live *live, struct gw_writer *w, struct gw_commands *c, struct gw_error *err)
 {
     return 0;

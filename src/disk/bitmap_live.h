@@ -5,14 +5,14 @@
  *
  * Source. Set-up selects the bitmaps: first those of disks with a device name, which is their name on the wire, then
  * those of the others by their node name. It is all or nothing. From then on to the end of the session they are busy
- * and their disks are blocked; they go on recording. Bits are read when the machine stands, which is when nothing can
- * write to the disks any more; in postcopy they follow the machine. Without any bitmap only a START goes out, and no
- * END.
+ * and their disks are blocked; they go on recording. Bits are read when the machine has stopped and nothing can write
+ * to the disks any more; in postcopy they follow the machine. Without any bitmap only a START goes out, and no END.
  *
  * Destination. A bitmap is made at its START, records what is written from the start of the machine on (disk/bitmap.h),
- * and is a bitmap like all others when it has come whole. What has not is removed at the end, and named.
+ * and is an ordinary bitmap once it has arrived completely. Incomplete ones are removed at the end, and their names
+ * reported.
  *
- * Hostile: every name, granularity, range and length is checked; what is wrong is -EPROTO and ends the load.
+ * Hostile: every name, granularity, range and length is checked; an invalid one is -EPROTO and ends the load.
  */
 #ifndef GW_DISK_BITMAP_LIVE_H
 #define GW_DISK_BITMAP_LIVE_H
@@ -28,8 +28,8 @@ struct gw_bitmap_live_config {
     struct gw_disk *const *disks; /* borrowed, as they do not change during a migration */
     unsigned disk_count;
     struct gw_bitmap_map *map; /* shared; NULL: all bitmaps travel under their own names */
-    uint32_t section_id;       /* ours when we send */
-    /* After a session at the source: whether its machine has gone, or may have. */
+    uint32_t section_id;       /* the source's own */
+    /* Source, after a session: whether its machine has moved to the destination, or may have. */
     bool (*gone)(void *opaque);
     void *opaque;
 };
@@ -44,9 +44,9 @@ struct gw_bitmap_item {
     uint64_t granularity, bits;
     uint8_t flags;
     uint64_t next; /* source: the first bit that is not sent */
-    bool done;     /* all bits were sent, or have come */
-    bool started;  /* it was selected, or made, by this session */
-    bool blocks;   /* source: its disk, for all of its bitmaps */
+    bool done;     /* all bits were sent, or have arrived */
+    bool started;  /* this session has selected it, or made it */
+    bool blocks;   /* source: this item's block of the disk (gw_disk_block) stands for all bitmaps of the disk */
 };
 
 struct gw_bitmap_live {
@@ -54,10 +54,10 @@ struct gw_bitmap_live {
     struct gw_bitmap_live_config config;
     struct gw_bitmap_item *item;
     unsigned count;
-    unsigned at;                 /* source: the item under way */
-    _Atomic uint64_t left_bytes; /* source: about what the rest takes on the wire */
+    unsigned at;                 /* source: the item that is being sent */
+    _Atomic uint64_t left_bytes; /* source: approximate bytes on the wire that remain */
     bool set_up;                 /* source */
-    char node[256], name[256];   /* names of the last record, "": none */
+    char node[256], name[256];   /* names of the last record; "": none */
 };
 
 static inline struct gw_bitmap_live *gw_bitmap_live_of(struct gw_live *live)

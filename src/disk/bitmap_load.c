@@ -14,7 +14,7 @@ int gw_bitmap_load_setup(struct gw_live *live, struct gw_error *err)
     return 0;
 }
 
-/* The disk that the wire calls so. */
+/* The disk whose name on the wire this is. */
 static struct gw_disk *find_disk(const struct gw_bitmap_live *x, const char *wire)
 {
     const struct gw_bitmap_alias *a = x->config.map ? gw_bitmap_map_there(x->config.map, wire, NULL) : NULL;
@@ -87,7 +87,7 @@ static int start(struct gw_bitmap_live *x, const struct gw_bitmap_record *record
     return r;
 }
 
-/* The range in bits: whole chunks of them, the last one up to the end of the disk. */
+/* Converts the range to bits: it must be whole chunks of them; the last one may end with the disk. */
 static int check_range(const struct gw_bitmap_item *item, const struct gw_bitmap_record *record, uint64_t *ret_first,
                        uint64_t *ret_bits, struct gw_error *err)
 {
@@ -122,7 +122,7 @@ static int take_bits(struct gw_bitmap_item *item, const struct gw_bitmap_record 
     uint64_t first = 0, bits = 0;
     int e = check_range(item, record, &first, &bits, err);
 
-    if (e < 0 || record->zeros) /* it began without any bits */
+    if (e < 0 || record->zeros) /* a new bitmap has no set bits */
         return e < 0 ? e : gw_disk_bitmap_put(item->disk, item->name, first, bits, NULL, err);
     e = gw_get_bytes(r, buffer, record->buffer_bytes, err);
     return e < 0 ? e : gw_disk_bitmap_put(item->disk, item->name, first, bits, buffer, err);
@@ -173,7 +173,7 @@ int gw_bitmap_load(struct gw_live *live, enum gw_section_kind kind, struct gw_re
     }
 }
 
-/* Names of what is lacking, as far as they fit. */
+/* Writes the names of the incomplete bitmaps, as far as they fit. */
 static unsigned lacking(const struct gw_bitmap_live *x, char *names, size_t size)
 {
     unsigned n = 0;

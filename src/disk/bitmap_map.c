@@ -28,7 +28,7 @@ static int check(const struct gw_bitmap_alias *a, struct gw_error *err)
     return r < 0 ? r : check_name(a->alias, "alias of a bitmap", 255, err);
 }
 
-/* One disk has one alias and the other way round, and so have the bitmaps of one disk. */
+/* One disk has one alias, and one alias one disk; the same for the bitmaps of one disk. */
 static int compare(const struct gw_bitmap_alias *a, const struct gw_bitmap_alias *b, struct gw_error *err)
 {
     bool disk = !strcmp(a->disk, b->disk), alias = !strcmp(a->disk_alias, b->disk_alias);

@@ -20,7 +20,7 @@ struct gw_bitmap_map *gw_bitmap_map_share(struct gw_bitmap_map *m);
 /* Takes NULL, returns NULL. */
 struct gw_bitmap_map *gw_bitmap_map_free(struct gw_bitmap_map *m);
 
-/* The entry of a bitmap, by the names here; device or node may be "". NULL: it does not travel. */
+/* The entry of a bitmap, by local names; device or node may be "". NULL: it does not migrate. */
 const struct gw_bitmap_alias *gw_bitmap_map_here(const struct gw_bitmap_map *m, const char *device, const char *node,
                                                  const char *bitmap);
 /* By the names on the wire. bitmap NULL: any of this disk. NULL: there is none. */

@@ -124,7 +124,7 @@ static int copy_kept(struct gw_qcow2_bitmap *to, const struct gw_qcow2_bitmap *f
     return 0;
 }
 
-/* Those of the bitmap, and of what records for it. */
+/* The bits of the bitmap, and those of its successor. */
 static int get_bits(const struct gw_disk_bitmap *b, struct gw_qcow2_bitmap *to, struct gw_error *err)
 {
     uint64_t words = gw_div_up(to->bit_count, 64);
@@ -173,7 +173,7 @@ static int put_own(struct gw_disk *d, struct list *l, struct gw_error *err)
     return r;
 }
 
-/* What is not understood: one that should have seen all writes has not. */
+/* Stored bitmaps that are not understood. One with AUTO should have recorded all writes and has not: it is marked. */
 static int put_kept(const struct gw_disk *d, struct list *l, struct gw_error *err)
 {
     int r = 0;
@@ -229,7 +229,7 @@ int gw_disk_bitmaps_store(struct gw_disk *d, struct gw_error *err)
     return r;
 }
 
-/* The next one that is only in the image from now on; NULL: there is none. For the caller to free. */
+/* The name of a bitmap that from now on exists only in the image; NULL: none is left. The caller frees it. */
 static char *next_given(struct gw_disk *d)
 {
     const struct gw_disk_bitmap *b;

@@ -9,21 +9,23 @@
  * with its machine (not_stored) is left out: its destination stores it. One of a name that the disk has already is not loaded: it is
  * what that was when it was stored. What is not understood is kept as it is.
  *
- * Threads: disk->owning is held, or nobody else uses the disk; nothing else is under way on the image.
+ * Threads: disk->owning is held, or no other code uses the disk; no other call on the image is in progress.
  */
 #ifndef GW_DISK_BITMAP_STORED_H
 #define GW_DISK_BITMAP_STORED_H
 
 #include "disk/disk.h"
 
-/* Whether a bitmap of this disk can be persistent: 0 also where the image is not known, and the embedder stores it. -ENOTSUP. */
+/* Whether a bitmap of this disk can be persistent. 0 also where the image is not known: the embedder stores it then.
+ * -ENOTSUP. */
 int gw_disk_bitmaps_check_image(const struct gw_disk *d, struct gw_error *err);
-/* These do nothing where there is no image that has bitmaps, or it cannot be written. */
+/* These do nothing for an image without bitmaps, or one that cannot be written. */
 int gw_disk_bitmaps_load(struct gw_disk *d, struct gw_error *err);
 int gw_disk_bitmaps_store(struct gw_disk *d, struct gw_error *err);
-/* Behind a store, the image belongs to another host: those in it are bitmaps of this disk no more, until it is taken over again. */
+/* After a store, when another host gets the image: its bitmaps are no longer those of this disk, until the disk is
+ * taken over again. */
 void gw_disk_bitmaps_given(struct gw_disk *d);
-/* What load kept for store. */
+/* Frees what load kept for store. */
 void gw_disk_bitmaps_forget(struct gw_disk *d);
 
 #endif

@@ -10,14 +10,14 @@ struct leaf {
     uint64_t word[LEAF_WORDS];
 };
 
-/* leaf[i] is NULL: no bit is set; &full: all are. */
+/* leaf[i] is NULL: no bit of it is set; &full_leaf: all are. */
 struct gw_bits {
     uint64_t bits, set;
     uint64_t leaves;
     struct leaf **leaf;
 };
 
-static const struct leaf full_leaf; /* only its address counts */
+static const struct leaf full_leaf; /* only its address is used */
 #define FULL ((struct leaf *)(uintptr_t)&full_leaf)
 
 static uint32_t leaf_bits(const struct gw_bits *b, uint64_t i)
@@ -106,7 +106,7 @@ static void fill(struct gw_bits *b, uint64_t i)
     b->leaf[i] = FULL;
 }
 
-/* The leaf with memory of its own; NULL: there is none. */
+/* The leaf, with memory of its own; NULL: no memory. */
 static struct leaf *writable(struct gw_bits *b, uint64_t i)
 {
     struct leaf *l = b->leaf[i];

@@ -2,11 +2,11 @@
  *
  * bits: a large array of bits in which empty and full ranges cost nothing.
  *
- * It has leaves of 32768 bits. A leaf without set bits has no memory, nor has one with all bits set. So 64 TiB in
+ * It has leaves of 32768 bits. A leaf needs memory only if some of its bits are set and some are not. So 64 TiB in
  * pieces of 64 KiB need 256 KiB, and at most 128 MiB more.
  *
- * Setting never fails: where there is no memory for a leaf all of its bits are set, and more is dirty than necessary.
- * Clearing may fail, and then clears less.
+ * Setting never fails: without memory for a leaf, all of its bits are set, and more is dirty than necessary. Clearing
+ * may fail, and then clears less.
  *
  * Threads: one owner, or a lock of the caller's.
  */
@@ -40,7 +40,7 @@ uint64_t gw_bits_count_range(const struct gw_bits *b, uint64_t first, uint64_t c
 uint64_t gw_bits_next_set(const struct gw_bits *b, uint64_t from);
 uint64_t gw_bits_next_clear(const struct gw_bits *b, uint64_t from);
 
-/* [first, first + count) as little-endian words of 64 bits; first is a multiple of 64. What is behind count in the last
+/* [first, first + count) as little-endian words of 64 bits; first is a multiple of 64. Bits after count in the last
  * word is zero (get) or ignored (put). put replaces the range; -ENOMEM: more bits of it are set than were given. */
 void gw_bits_get(const struct gw_bits *b, uint64_t first, uint64_t count, uint8_t *to);
 int gw_bits_put(struct gw_bits *b, uint64_t first, uint64_t count, const uint8_t *from, struct gw_error *err);

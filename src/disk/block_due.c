@@ -8,7 +8,7 @@
 
 static int open_disk(struct gw_block_disk *b, struct gw_error *err)
 {
-    int r = gw_disk_block(b->disk, REASON, err); /* first: the length holds from here on */
+    int r = gw_disk_block(b->disk, REASON, err); /* first of all: the disk's length is fixed from here on */
 
     b->blocked = r >= 0;
     b->chunks = gw_div_up(atomic_load(&b->disk->bytes), GW_BLOCK_CHUNK_BYTES);
@@ -113,7 +113,8 @@ static bool find_bulk(struct gw_block_due *due)
     return false;
 }
 
-/* Goes on behind what was found last, so that a chunk that is written all the time does not keep others waiting. */
+/* The search continues after the chunk found last, so that a chunk that is written all the time does not delay
+ * others. */
 static bool find_again(struct gw_block_due *due)
 {
     for (unsigned tries = 0; tries <= due->count; tries++) {

@@ -9,9 +9,9 @@
 struct load {
     struct gw_live live;
     struct gw_block_config config;
-    struct gw_block_store *store; /* NULL: nothing came yet */
-    bool *ours;                   /* of config.disks: it was taken over, and something was written */
-    unsigned last;                /* of the record before */
+    struct gw_block_store *store; /* NULL: no chunk has arrived yet */
+    bool *ours;                   /* ours[i]: config.disks[i] was taken over and written to */
+    unsigned last;                /* the disk of the previous record */
     atomic_uint percent;
 };
 
@@ -45,7 +45,7 @@ static void load_cleanup(struct gw_live *live, bool ok)
     release(load_of(live));
 }
 
-/* The first chunk of a disk. */
+/* On the first chunk of a disk. */
 static int take_over(struct load *l, unsigned i, struct gw_error *err)
 {
     struct gw_disk *d = l->config.disks[i];
@@ -60,7 +60,7 @@ static int take_over(struct load *l, unsigned i, struct gw_error *err)
             return r;
     }
     atomic_store(&l->live.touched, true);
-    r = gw_disk_block(d, REASON, err); /* its length holds */
+    r = gw_disk_block(d, REASON, err); /* the disk's length is fixed now */
     if (r < 0)
         return r;
     l->ours[i] = true;
@@ -123,7 +123,7 @@ static int get_chunk(struct load *l, const struct gw_block_record *rec, uint64_t
     return e;
 }
 
-/* Most of what was written goes to stable storage while the machine still runs there. */
+/* Most written data goes to stable storage while the machine still runs on the source. */
 static int begin_flush(struct load *l, struct gw_error *err)
 {
     int e = 0;

@@ -6,7 +6,7 @@
 #include "wire/block_record.h"
 
 #define READERS 4u
-#define ALIGN   4096u /* for nodes that read past the page cache */
+#define ALIGN   4096u /* alignment for nodes that bypass the page cache */
 
 struct slot {
     struct gw_block_ask ask;
@@ -21,7 +21,7 @@ struct gw_block_pull {
     struct slot slots[GW_BLOCK_AHEAD];
 };
 
-/* What the disk says is there, before anything is read. Not to know means to read. */
+/* Asks the disk what the range holds, before anything is read. If the disk does not know, the range is read. */
 static enum gw_block_holds look(const struct gw_block_ask *ask, uint64_t offset, uint64_t bytes)
 {
     bool nothing = ask->top_only, zeros = true;

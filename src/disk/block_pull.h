@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * block_pull: chunks of disks are read ahead by threads, and taken in the order in which they were asked for.
+ * block_pull: threads read chunks of disks ahead; the owner takes them in the order of its requests.
  *
  * Memory: GW_BLOCK_AHEAD chunks, whatever the number of disks and their sizes.
  * Threads: one owner; threads of its own read.
@@ -16,33 +16,33 @@
 enum gw_block_holds {
     GW_BLOCK_BYTES,
     GW_BLOCK_ZEROS,
-    GW_BLOCK_NOTHING, /* top_only: the top layer has nothing of it */
+    GW_BLOCK_NOTHING, /* top_only: the top layer holds no data in this chunk */
 };
 
 struct gw_block_ask {
     struct gw_disk *disk;
     uint64_t chunk;
-    bool top_only; /* what only layers below have is not wanted */
-    bool bulk;     /* for who asks */
+    bool top_only; /* skip data that only backing layers hold */
+    bool bulk;     /* for the caller's own use */
 };
 
 struct gw_block_pull;
 
-/* find_zeros: chunks are looked at, and those that hold only zeros are told so. */
+/* find_zeros: the contents are compared with zeros; chunks of zeros are reported as such. */
 int gw_block_pull_new(bool find_zeros, struct gw_block_pull **ret, struct gw_error *err);
-/* How many were asked for and not released. At GW_BLOCK_AHEAD no more can be asked for. */
+/* Chunks requested and not released. At GW_BLOCK_AHEAD no more can be requested. */
 unsigned gw_block_pull_count(const struct gw_block_pull *p);
-/* This chunk is among them. */
+/* Whether this chunk is among them. */
 bool gw_block_pull_has(const struct gw_block_pull *p, const struct gw_disk *disk, uint64_t chunk);
-/* What the guest wrote before is in what is read. */
+/* The read includes all writes that ended before this call. */
 void gw_block_pull_ask(struct gw_block_pull *p, const struct gw_block_ask *ask);
-/* Waits for the oldest. *ret_data: GW_BLOCK_CHUNK_BYTES, where it holds bytes; zeros behind the end of the disk. Until
- * release. An error names the disk and the offset. */
+/* Waits for the oldest chunk. *ret_data: GW_BLOCK_CHUNK_BYTES, if it holds bytes; zeros after the end of the disk;
+ * valid until release. An error names the disk and the offset. */
 int gw_block_pull_take(struct gw_block_pull *p, struct gw_block_ask *ret, enum gw_block_holds *ret_holds,
                        const uint8_t **ret_data, struct gw_error *err);
-/* The oldest, which was taken. */
+/* Releases the oldest chunk, which was taken before. */
 void gw_block_pull_release(struct gw_block_pull *p);
-/* Waits for what is being read. Takes NULL. */
+/* Waits for reads in progress. Takes NULL. */
 void gw_block_pull_free(struct gw_block_pull *p);
 
 #endif

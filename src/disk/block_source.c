@@ -5,7 +5,8 @@
 #include "disk/block_pull.h"
 #include "wire/block_record.h"
 
-/* The machine stands: what is written now is not the guest's. So many looks for it. */
+/* The machine has stopped, so later writes are not the guest's. Hand-over fails after this many looks that find
+ * some. */
 #define LAST_LOOKS 100u
 
 struct source {
@@ -13,10 +14,10 @@ struct source {
     struct gw_block_config config;
     struct gw_block_due due;
     struct gw_block_pull *pull; /* NULL: between sessions */
-    uint64_t bulk_chunks;       /* all of them were sent, or need not be */
+    uint64_t bulk_chunks;       /* chunks of the bulk phase that were sent, or need not be */
     uint64_t total_chunks;
     unsigned percent;
-    _Atomic uint64_t total_bytes, sent_bytes, left_bytes; /* of the bulk phase; of it; all that is due */
+    _Atomic uint64_t total_bytes, sent_bytes, left_bytes; /* size of the bulk phase; sent of it; all that is due */
 };
 
 static struct source *source_of(struct gw_live *live)
@@ -78,7 +79,8 @@ static int pending(struct gw_live *live, bool exact, struct gw_pending *ret, str
     return 0;
 }
 
-/* As many as may be read ahead. A chunk that is being read waits until it was sent. */
+/* Requests as many chunks as may be read ahead. A chunk that is being read is not requested again before it was
+ * sent. */
 static int ask(struct source *s, struct gw_error *err)
 {
     struct gw_block_ask a = {0};
@@ -112,7 +114,7 @@ static void count_bulk(struct source *s, const struct gw_block_ask *a, struct gw
     put_percent(s, w);
 }
 
-/* The oldest that was asked for. */
+/* Sends the oldest requested chunk. */
 static int put_chunk(struct source *s, struct gw_writer *w, struct gw_error *err)
 {
     static const uint8_t zeros[GW_BLOCK_CHUNK_BYTES];
@@ -132,14 +134,14 @@ static int put_chunk(struct source *s, struct gw_writer *w, struct gw_error *err
     }
     if (a.bulk)
         count_bulk(s, &a, w);
-    if (holds == GW_BLOCK_BYTES) /* its memory is read into again */
+    if (holds == GW_BLOCK_BYTES) /* release lets its memory be used for another read */
         r = gw_writer_await(w, gw_writer_offset(w), err);
     gw_block_pull_release(s->pull);
     publish(s);
     return r;
 }
 
-/* 1: nothing is left; 0: the budget is spent. NULL: there is none. */
+/* 1: nothing is left; 0: the budget is spent. budget NULL: no limit. */
 static int put_chunks(struct source *s, struct gw_writer *w, struct gw_budget *budget, struct gw_error *err)
 {
     int r = ask(s, err);
@@ -191,7 +193,7 @@ static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *
     } while (r >= 0 && fresh);
     gw_block_put_progress(&w->out, 100);
     gw_block_put_end(&w->out);
-    if (r >= 0) /* whoever has the machine next may want the disks */
+    if (r >= 0) /* the next owner of the machine may want to lock the disks */
         r = gw_writer_await(w, gw_writer_offset(w), err);
     if (r >= 0)
         cleanup(live);

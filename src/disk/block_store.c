@@ -6,8 +6,8 @@
 #include "wire/block_record.h"
 
 #define WRITERS 4u
-#define ALIGN   4096u     /* for disks that are written past the page cache */
-#define CLUSTER 0x10000u  /* of zeros that become a hole, where the disk does not say */
+#define ALIGN   4096u     /* alignment for disks that bypass the page cache */
+#define CLUSTER 0x10000u  /* granularity of holes made for zeros, if the disk has no cluster size */
 
 enum what { WRITE, ZERO, FLUSH };
 
@@ -21,7 +21,7 @@ struct slot {
 struct gw_block_store {
     struct gw_workers *workers;
     const struct gw_zero *zero;
-    uint64_t put, done; /* done: their results were told */
+    uint64_t put, done; /* done: their results were returned to the caller */
     struct slot slots[GW_BLOCK_BEHIND];
 };
 
@@ -44,7 +44,7 @@ static int put_zeros(struct gw_disk *d, uint64_t offset, uint64_t bytes, struct 
     return is_hole(d, offset, bytes) ? 0 : gw_disk_zero(d, bytes, offset, true, err);
 }
 
-/* Neighbouring clusters that are alike in one call. */
+/* Neighbouring clusters of one kind are written in one call. */
 static int put_data(const struct slot *s, const struct gw_zero *z, struct gw_error *err)
 {
     uint64_t cluster = cluster_of(s->disk), end;
@@ -108,7 +108,7 @@ int gw_block_store_new(struct gw_block_store **ret, struct gw_error *err)
     return 0;
 }
 
-/* Until no more than `left` are under way. */
+/* Waits until at most `left` writes are in progress. */
 static int await(struct gw_block_store *s, uint64_t left, struct gw_error *err)
 {
     while (s->put - s->done > left) {

@@ -63,7 +63,7 @@ int gw_disk_new(const struct gw_disk_desc *desc, struct gw_disk **ret, struct gw
     if (r >= 0 && d->active)
         r = gw_disk_bitmaps_load(d, err);
     if (r < 0)
-        d->active = false; /* nothing is stored */
+        d->active = false; /* so that free stores no bitmaps */
     if (r < 0)
         gw_disk_free(d);
     else
@@ -76,7 +76,7 @@ struct gw_disk *gw_disk_free(struct gw_disk *d)
     if (!d)
         return NULL;
     if (d->active)
-        gw_disk_bitmaps_store(d, NULL); /* else they stay in use, and say nothing */
+        gw_disk_bitmaps_store(d, NULL); /* on failure they stay marked in use, so that no reader trusts them */
     gw_disk_bitmaps_forget(d);
     gw_disk_bitmaps_free(d);
     pthread_mutex_destroy(&d->owning);
@@ -202,7 +202,7 @@ static int embedder(const struct gw_disk *d, int r, const char *call, uint64_t o
     return r;
 }
 
-/* A call that is about all of the disk. */
+/* A call that concerns the whole disk. */
 static int embedder_whole(const struct gw_disk *d, int r, const char *call, struct gw_error *err)
 {
     if (r >= 0)
@@ -297,7 +297,7 @@ int gw_disk_flush(struct gw_disk *d, struct gw_error *err)
 /* ---- who owns it --------------------------------------------------------------------------------------------------
  */
 
-/* What is in its image goes with it. */
+/* The bitmaps in its image leave with it. */
 static int give(struct gw_disk *d, struct gw_error *err)
 {
     int r = gw_disk_bitmaps_store(d, err);
@@ -305,7 +305,7 @@ static int give(struct gw_disk *d, struct gw_error *err)
     if (r >= 0 && d->ops.inactivate)
         r = embedder_whole(d, d->ops.inactivate(d->opaque, err), "giving it up", err);
     if (r < 0)
-        gw_disk_bitmaps_load(d, NULL); /* in use again */
+        gw_disk_bitmaps_load(d, NULL); /* marks the bitmaps in use again */
     else
         gw_disk_bitmaps_given(d);
     return r;
@@ -328,7 +328,7 @@ static int own(struct gw_disk *d, bool active, struct gw_error *err)
     int r = 0;
 
     pthread_mutex_lock(&d->owning);
-    if (d->active != active) { /* only changed with owning held */
+    if (d->active != active) { /* changes only with owning held */
         r = active ? take(d, err) : give(d, err);
         pthread_mutex_lock(&d->lock);
         d->active = r >= 0 ? active : d->active;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The internal snapshots that a disk has, for those who list them (godwit/vm_snapshot.h).
+ * Lists the internal snapshots of a disk (godwit/vm_snapshot.h).
  */
 #include "base/sized.h"
 #include "disk/disk.h"
@@ -22,7 +22,7 @@ int gw_disk_snapshot_at_sized(struct gw_disk *disk, unsigned i, struct gw_disk_s
     struct gw_disk_snapshot own;
     int r = -ENOENT;
 
-    /* The list of an image that is given up is gone. */
+    /* An image that was given up has no list in memory. */
     pthread_mutex_lock(&disk->owning);
     if (disk->image && !strcmp(gw_node_format(disk->image), "qcow2") && gw_disk_active(disk))
         r = gw_qcow2_snapshot_look(disk->image, i, copy, &own);

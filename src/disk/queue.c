@@ -16,18 +16,18 @@
 
 struct gw_queue {
     struct gw_node *node;
-    unsigned depth, in_ring; /* in_ring: of those under way */
+    unsigned depth, in_ring; /* in_ring: how many of the requests in progress are in the ring */
     uint64_t ring_requests;
 
     struct gw_ring *ring;   /* NULL: none */
-    struct gw_node_run run; /* what find said last, cut to begin at run_offset; bytes 0: nothing */
+    struct gw_node_run run; /* the last result of find, cut to begin at run_offset; bytes 0: none */
     uint64_t run_offset;
 
     struct gw_workers *pool;
-    struct gw_queue_request **slot; /* depth of them: what the pool works on */
-    atomic_bool *ended;             /* depth of them: that work is done */
-    uint64_t first, next;           /* numbers of the pool's work that is under way */
-    int ended_fd;                   /* can be read when work ended while the owner slept */
+    struct gw_queue_request **slot; /* depth entries: requests that the pool works on */
+    atomic_bool *ended;             /* depth entries: whether that request has ended */
+    uint64_t first, next;           /* range of the pool's work numbers in progress */
+    int ended_fd;                   /* eventfd, written when work ends while the owner sleeps */
     atomic_bool sleeps;
 };
 
@@ -75,7 +75,7 @@ static int work(void *opaque, unsigned thread, uint64_t number, unsigned slot, s
     return r;
 }
 
-/* What find said may not be true any more: a write may have moved a cluster out of a backing. */
+/* The last result of find may be outdated: a write may have moved a cluster out of a backing. */
 static void changes(struct gw_queue *q, const struct gw_queue_request *r)
 {
     if (r->op != GW_QUEUE_READ && r->op != GW_QUEUE_FLUSH)
@@ -97,7 +97,7 @@ static void take_from_pool(struct gw_queue *q)
     int result = gw_workers_take(q->pool, q->first, &err);
 
     gw_workers_release(q->pool, ++q->first);
-    changes(q, r); /* also what was found meanwhile */
+    changes(q, r); /* drops runs found meanwhile too */
     r->done(r, result < 0 ? result : 0, &err);
 }
 
@@ -115,7 +115,7 @@ static bool fits(const struct gw_queue_request *r, const struct gw_node_run *run
     return r->count <= IOV_MAX;
 }
 
-/* Whether all of it lies in one plain run of a file; *ret_offset: where in there. */
+/* Whether the whole request lies in one plain run of a file; *ret_offset: its offset there. */
 static bool is_plain(struct gw_queue *q, const struct gw_queue_request *r, uint64_t *ret_offset)
 {
     struct gw_node *n = q->node;
@@ -139,7 +139,7 @@ static bool to_ring(struct gw_queue *q, struct gw_queue_request *r)
     struct gw_ring_request request = {
         .write = r->op == GW_QUEUE_WRITE, .vector = r->vector, .count = r->count, .user = r};
 
-    /* A durable write may need more than its own bytes on the disk, as where an image has them. */
+    /* A durable write to an image may have to write metadata too. */
     if (!q->ring || (r->op != GW_QUEUE_READ && r->op != GW_QUEUE_WRITE) || r->flags & GW_NODE_DURABLE ||
         !is_plain(q, r, &request.offset))
         return false;
@@ -184,12 +184,12 @@ bool gw_queue_wait(struct gw_queue *q)
         take_from_pool(q);
     else
         take_from_ring(q, true);
-    while (q->in_ring && take_from_ring(q, false)) /* what ended with it: a sleep less for each */
+    while (q->in_ring && take_from_ring(q, false)) /* takes all that ended meanwhile, which saves sleeps */
         ;
     return true;
 }
 
-/* What is done already: one of those. */
+/* Takes one request that has already ended. */
 static bool take_ready(struct gw_queue *q)
 {
     if (q->in_ring && take_from_ring(q, false))
@@ -200,7 +200,7 @@ static bool take_ready(struct gw_queue *q)
     return true;
 }
 
-/* Until something of ours is done, or fd can be read: true. */
+/* Sleeps until a request ends or fd is readable; true: fd is. */
 static bool sleep_until(struct gw_queue *q, int fd)
 {
     struct pollfd p[] = {{.fd = fd, .events = POLLIN},

@@ -8,7 +8,7 @@ struct gw_ring *gw_ring_new(unsigned depth)
     return NULL;
 }
 
-/* Without a ring nobody calls these. */
+/* Without a ring these are never called. */
 void gw_ring_free(struct gw_ring *r)
 {
 }
@@ -43,7 +43,7 @@ struct gw_ring *gw_ring_new(unsigned depth)
 
     if (!r)
         return NULL;
-    /* A request that ends need not interrupt us: we look when we want one (Linux 5.19; older kernels refuse the flags). */
+    /* Completions need not interrupt this thread: it polls for them (Linux 5.19; older kernels refuse the flags). */
     if (io_uring_queue_init(depth, &r->ring, IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG) < 0 &&
         io_uring_queue_init(depth, &r->ring, 0) < 0) {
         free(r);
@@ -77,7 +77,7 @@ int gw_ring_submit(struct gw_ring *r, const struct gw_ring_request *q)
     while (n == -EINTR);
     if (n >= 0)
         return 0;
-    io_uring_prep_nop(sqe); /* it goes with the next one */
+    io_uring_prep_nop(sqe); /* the entry cannot be withdrawn, so it becomes a no-op */
     io_uring_sqe_set_data(sqe, NULL);
     return n;
 }

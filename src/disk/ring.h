@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ring: reads and writes of files that the kernel does by itself (io_uring).
+ * ring: asynchronous reads and writes of files by the kernel (io_uring).
  *
  * Threads: one owner.
  */
@@ -16,22 +16,22 @@ struct gw_ring;
 struct gw_ring_request {
     bool write;
     int fd;
-    const struct iovec *vector; /* these and what they name: until it is done */
+    const struct iovec *vector; /* valid, with the memory it points to, until the request has ended */
     unsigned count;
     uint64_t offset;
     void *user;
 };
 
-/* NULL: there is none here: this build has no liburing, the kernel has no io_uring, or forbids it. */
+/* NULL: not available: this build has no liburing, the kernel has no io_uring, or forbids it. */
 struct gw_ring *gw_ring_new(unsigned depth);
-/* Takes NULL. Nothing is under way. */
+/* Takes NULL. No request may be in progress. */
 void gw_ring_free(struct gw_ring *r);
-/* At most `depth` are under way. A negative errno: it was not begun. */
+/* At most `depth` requests may be in progress. A negative errno: it was not started. */
 int gw_ring_submit(struct gw_ring *r, const struct gw_ring_request *request);
-/* One that is done; there must be one under way. Its bytes or a negative errno are *ret_result, its user is returned.
- * wait false: NULL when none is done yet. */
+/* Takes a completed request; one must be in progress. *ret_result: its bytes or a negative errno; returns its `user`.
+ * wait false: NULL if none has completed. */
 void *gw_ring_take(struct gw_ring *r, bool wait, int *ret_result);
-/* Can be read when something is done. */
+/* Readable when a request has completed. */
 int gw_ring_fd(const struct gw_ring *r);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "wire/numbers.h"
 
-#define BATCH_PAGES 512u /* at most, of godwit's */
+#define BATCH_PAGES 512u /* the largest batch of a godwit source */
 #define CUT_PAGES   128u /* a batch may end early where a multiple of this begins */
 
 const struct gw_author_rule *gw_author_rule(enum gw_author_mark mark)
@@ -46,10 +46,10 @@ void gw_author_page(struct gw_author *a, const void *block, uint64_t page, bool 
     if (!a->block)
         begin_section(a);
     if (a->block != block) {
-        a->from = a->block || !a->later ? 0 : page; /* a later section may begin anywhere */
+        a->from = a->block || !a->later ? 0 : page; /* a later section may begin at any page */
         a->highest = 0;
         a->before = 0;
-        a->began = zero ? 0 : page + 1; /* a batch has one block; its zeros would have been first */
+        a->began = zero ? 0 : page + 1; /* a batch has one block, and its zeros come first */
         a->block = block;
     }
     look_for_batches(a, page);

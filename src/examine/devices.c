@@ -24,7 +24,7 @@ static int room(struct gw_image_devices *d, size_t more, struct gw_error *err)
     return 0;
 }
 
-/* Sections by what may follow what: the only way without a description. */
+/* Finds the sections by the grammar alone, as there is no description. */
 static int read_forward(const uint8_t *data, size_t bytes, const struct gw_image *image, bool early,
                         struct gw_image_devices *d, struct gw_error *err)
 {
@@ -61,7 +61,7 @@ static int read_forward(const uint8_t *data, size_t bytes, const struct gw_image
     return r < 0 ? r : 0;
 }
 
-/* What the description says of devices that came in the set-up. */
+/* Assigns the description of devices of the set-up. */
 static int describe_early(struct gw_image_devices *d, struct gw_error *err)
 {
     for (unsigned i = 0; i < d->count; i++) {

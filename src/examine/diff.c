@@ -8,15 +8,15 @@
 #include "examine/sweep.h"
 #include "state/values.h"
 
-#define SHOWN_BYTES 16u    /* of a buffer that differs */
-#define DEVICES_MAX 16384u /* each is looked for among all of the other one's */
+#define SHOWN_BYTES 16u    /* bytes shown of a buffer that differs */
+#define DEVICES_MAX 16384u /* limit, because each device is searched for among all devices of the other image */
 
 struct diff {
     struct gw_image *a, *b;
     const struct gw_diff_options *options;
     struct gw_diff_counts counts;
-    struct gw_difference run; /* of pages; bytes 0: none is open */
-    const char *device;       /* whose values are compared */
+    struct gw_difference run; /* the current run of differing pages; bytes 0: none */
+    const char *device;       /* the device whose values are compared */
     bool nomem;
 };
 
@@ -68,7 +68,7 @@ static void configuration_text(const struct gw_image *image, char text[40])
     gw_out_free(&out);
 }
 
-/* NULL: there are none. */
+/* NULL: none. */
 static const char *others_text(const struct gw_image *image, char text[40])
 {
     const struct gw_image_others *o = &image->others;
@@ -89,7 +89,7 @@ static void diff_heads(struct diff *d)
     snprintf(a, sizeof a, "%u", d->a->page_bytes);
     snprintf(b, sizeof b, "%u", d->b->page_bytes);
     head(d, "page size", a, b);
-    /* What is not known of it, or was left out. */
+    /* Differences in unknown or omitted parts of the head. */
     if (d->counts.heads == before && d->a->head && d->b->head) {
         configuration_text(d->a, a);
         configuration_text(d->b, b);
@@ -133,7 +133,7 @@ static void add_page(struct diff *d, const char *block, uint64_t offset, const u
     memcpy(run->sample_b, b + at, run->sample_bytes);
 }
 
-/* A chunk of both, of the same range. */
+/* Compares chunks of the same range. */
 static int diff_chunk(struct diff *d, struct gw_sweep *a, struct gw_sweep *b, struct gw_error *err)
 {
     uint32_t page = d->a->page_bytes;
@@ -185,7 +185,7 @@ static int find_block(const struct gw_image *image, const char *name)
     return -1;
 }
 
-/* NULL: there is no such block. */
+/* NULL: that image has no such block. */
 static void block_differs(struct diff *d, const struct gw_image_block *a, const struct gw_image_block *b)
 {
     struct gw_difference one = {.kind = GW_DIFFERENCE_BLOCK, .where = a ? a->name : b->name, .path = ""};
@@ -257,7 +257,7 @@ static void print_value(struct gw_text *t, const struct gw_value *v)
     }
 }
 
-/* The byte that differs first in two of the same length, and what follows it. */
+/* Reports the first differing byte of two buffers of equal length, and the bytes after it. */
 static void buffer_differs(struct diff *d, const char *path, const uint8_t *a, const uint8_t *b, uint64_t bytes)
 {
     struct gw_difference one = {.kind = GW_DIFFERENCE_VALUE, .where = d->device};
@@ -320,7 +320,7 @@ static int diff_bodies(struct diff *d, const struct gw_image_device *a, const st
     bool same = a->body_bytes == b->body_bytes && !memcmp(a->body, b->body, (size_t)a->body_bytes);
     char ta[48], tb[48];
 
-    if (a->state && b->state) /* also alike bodies may be described in other ways */
+    if (a->state && b->state) /* equal bodies may have different descriptions */
         return gw_values_diff(a->state, a->body, (size_t)a->body_bytes, b->state, b->body, (size_t)b->body_bytes,
                               on_value, d, err);
     if (same)

@@ -4,8 +4,8 @@
  *
  *     ELF header | program headers | RAM, a segment for each range of addresses | notes
  *
- * The notes are last because what is in the RAM (VMCOREINFO) is known when it has been written; the headers, which say
- * how long they are, are written at the very end.
+ * The notes are last because their contents depend on the RAM (VMCOREINFO), which is known once it has been written.
+ * The headers record the size of the notes, so they are written at the very end.
  */
 #include <elf.h>
 #include <endian.h>
@@ -50,8 +50,8 @@ static void told(struct core *c, const char *fmt, ...)
 
 /* ---- what is in the RAM ------------------------------------------------------------------------------------------ */
 
-/* A Linux kernel keeps in a page of its own what a debugger needs to know of it: lines NAME=VALUE, the first one is the
- * release. Others may have copies (a page cache with a dump in it): these are not told apart. */
+/* A Linux kernel keeps facts for debuggers in one page: lines NAME=VALUE, the release first. Copies of that page (e.g.
+ * of a dump file in the page cache) cannot be told from it. */
 static bool is_info(const uint8_t *page, size_t bytes)
 {
     size_t n = strlen(RELEASE);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Why a stream would not load elsewhere: head, RAM, commands, devices, in the order of the stream.
+ * Explains why a stream would not load on another host: head, RAM, commands, devices, in the order of the stream.
  */
 #include "examine/explain.h"
 
@@ -10,8 +10,8 @@
 #include "base/sized.h"
 #include "state/dump.h"
 
-#define DEVICES_MAX 16384u /* each is looked for among all of the other side */
-#define ALIKE_MAX   64u    /* devices of one kind that are looked at for one that is missing */
+#define DEVICES_MAX 16384u /* limit, because each device is searched for among all devices of the other side */
+#define ALIKE_MAX   64u    /* devices of one kind that are compared with a missing one */
 
 void gw_explain_say(struct gw_explain *e, enum gw_reason_weight weight, const char *where, const char *fmt, ...)
 {
@@ -58,7 +58,7 @@ static void explain_head(struct gw_explain *e)
         gw_explain_say(e, GW_REASON_REFUSED, "UUID", "the machine's UUID is not that of the destination");
 }
 
-/* Of a dump only the name of the machine is known. What it is started with is assumed to be what the source had. */
+/* A dump tells only the machine's name. The destination's command line is assumed to equal the source's. */
 static void explain_dumped_head(struct gw_explain *e)
 {
     const char *from = e->from->head->machine, *into = e->dump->machine;
@@ -79,13 +79,13 @@ static const struct gw_scan_block *find_block(const struct gw_inspect *in, const
     return NULL;
 }
 
-/* Files for the firmware are made anew by each program and may grow. */
+/* Each program generates its own firmware files, and their blocks may grow. */
 static bool may_resize(const char *name)
 {
     return !strncmp(name, "/rom@etc/", 9);
 }
 
-/* Blocks that hold a file: they are as long as that is, rounded up. */
+/* Blocks that hold a file: their size is the file's, rounded up. */
 static bool holds_a_file(const struct gw_explain *e, const char *name)
 {
     size_t n = strlen(name);
@@ -136,7 +136,8 @@ static bool sends(const struct gw_inspect *in, uint16_t command)
 
 static void explain_commands(struct gw_explain *e)
 {
-    const unsigned godwit = 1u << GW_AUTHOR_MACHINE | 1u << GW_AUTHOR_EXTENSIONS; /* else it may be a copy of what QEMU wrote */
+    const unsigned godwit = 1u << GW_AUTHOR_MACHINE | 1u << GW_AUTHOR_EXTENSIONS; /* without these marks the stream may be a copy
+                                                                                   * of one that QEMU wrote */
     struct gw_inspect_source source = {.before = ""};
 
     if (!sends(e->from, GW_COMMAND_SWITCHOVER_START))
@@ -144,7 +145,7 @@ static void explain_commands(struct gw_explain *e)
     if (e->into)
         gw_inspect_source(e->into, &source);
     else if (gw_explain_is_versioned(e->from->head->machine))
-        return; /* only those send it whose programs all know it */
+        return; /* it is sent only with machine types whose programs all know it */
     if (e->into && (sends(e->into, GW_COMMAND_SWITCHOVER_START) || gw_author_marks(&e->into->author) & godwit))
         return;
     if (*source.before)
@@ -174,7 +175,7 @@ static const char *last_part(const char *name)
     return slash ? slash + 1 : name;
 }
 
-/* One that is not there: perhaps it is elsewhere. */
+/* A device that the destination lacks; it may have it under another name. */
 static void missing(struct gw_explain *e, const struct gw_inspect_device *a, const char *where)
 {
     char others[200] = "", text[300];

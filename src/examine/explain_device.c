@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What in one device differs so that its state would be refused or misread: versions, fields, subsections. What a
- * program could read is not in its stream; only what it wrote. So a field or subsection that the destination did not
- * write may be one that it does not know, or one that it had no need to write; its dump can tell (explain_dump.c).
+ * Finds differences in one device that would make the destination refuse or misread its state: versions, fields,
+ * subsections. A stream shows only what a program wrote, not what it could read. So a field or subsection that the
+ * destination did not write may be unknown to it, or may not have been needed; its dump can decide (explain_dump.c).
  */
 #include "examine/explain.h"
 
@@ -11,13 +11,13 @@ struct walk {
     const char *where; /* the device */
     const struct gw_inspect_device *a, *b;
     struct gw_text path;
-    bool known; /* the dump says that it is read */
+    bool known; /* the dump shows that the destination reads it */
     unsigned depth;
 };
 
-#define PAIRS_MAX (1u << 24) /* fields of one side times those of the other */
+#define PAIRS_MAX (1u << 24) /* limit of fields of one side times fields of the other */
 
-/* versioned: their versions are in the stream. */
+/* versioned: the versions are in the stream. */
 static void compare(struct walk *w, const struct gw_vmdesc_state *a, const struct gw_vmdesc_state *b, bool versioned);
 
 static const char *path_of(const struct walk *w)
@@ -90,8 +90,8 @@ bool gw_explain_fixed_type(const char *type)
     return false;
 }
 
-/* Types whose bytes say themselves how many they are: a virtio device's queues; requests of a SCSI device that are under way, one after
- * the other until a byte 0. */
+/* Types whose data includes its own length: a virtio device's queues; pending requests of a SCSI device, one after the
+ * other up to a byte 0. */
 static bool says_its_length(const char *type)
 {
     return !strcmp(type, "virtio") || !strcmp(type, "scsi-requests");
@@ -123,7 +123,7 @@ static void compare_field(struct walk *w, const struct gw_explain_group *a, cons
                        path_of(w), a->elements, b->elements);
 }
 
-/* A field that only one side has may be one that was renamed: as long, where the other side lacks one as well. */
+/* A field that only one side has may have been renamed: it has the same size, and the other side lacks a field too. */
 static bool renamed(const struct gw_vmdesc_state *a, uint32_t i, const struct gw_vmdesc_state *b,
                     const struct gw_explain_group *g)
 {
@@ -143,7 +143,7 @@ static bool renamed(const struct gw_vmdesc_state *a, uint32_t i, const struct gw
     return other.f->bytes * other.elements == g->f->bytes * g->elements && !find(a, other.f->name, 0, &back);
 }
 
-/* The same bytes as other fields: what one side keeps in a buffer has names on the other. */
+/* Whether the bytes equal those of other fields: one side's buffer can be the other side's named fields. */
 static bool divided(const struct gw_vmdesc_state *a, const struct gw_vmdesc_state *b)
 {
     const struct gw_vmdesc_state *sides[] = {a, b};
@@ -172,7 +172,7 @@ static bool same_names(const struct gw_vmdesc_state *a, const struct gw_vmdesc_s
     return true;
 }
 
-/* older: fields that are only in b are newer ones. */
+/* older: fields that only b has are new there. */
 static void compare_fields(struct walk *w, const struct gw_vmdesc_state *a, const struct gw_vmdesc_state *b, bool older)
 {
     struct gw_explain_group g, other;
@@ -229,7 +229,7 @@ static const struct gw_vmdesc_state *find_subsection(const struct gw_vmdesc_stat
     return NULL;
 }
 
-/* Whether it stands anywhere below. */
+/* Whether the state, or a state inside it, writes the subsection. */
 static bool writes_subsection(const struct gw_vmdesc_state *st, const char *name, unsigned depth)
 {
     if (depth > GW_EXPLAIN_DEPTH_MAX)
@@ -245,7 +245,7 @@ static bool writes_subsection(const struct gw_vmdesc_state *st, const char *name
     return false;
 }
 
-/* "pc-q35-7.2": what an older program writes of it is what all newer programs that have it read. */
+/* "pc-q35-7.2": newer programs read all that an older program writes for such a type. */
 bool gw_explain_is_versioned(const char *machine)
 {
     size_t n = strlen(machine);
@@ -254,14 +254,14 @@ bool gw_explain_is_versioned(const char *machine)
     return n && dash && dash[1] >= '0' && dash[1] <= '9' && machine[n - 1] >= '0' && machine[n - 1] <= '9';
 }
 
-/* Its program is newer, as the whole streams tell: it reads what older ones wrote. */
+/* Whether the destination is known to be newer, from the streams as a whole: it reads what older programs wrote. */
 static bool into_newer(const struct gw_explain *e)
 {
     return (e->from->hints & (GW_HINT_DESCRIBES_NO_HEAD | GW_HINT_STATE_OLD)) &&
            (e->into->hints & (GW_HINT_DESCRIBES_HEAD | GW_HINT_STATE_NEW));
 }
 
-/* Why the destination's program is known to read a subsection that it did not write; NULL: that is not known. */
+/* Why the destination is known to read a subsection that it did not write; NULL: not known. */
 static const char *knows_subsection(const struct walk *w, const struct gw_vmdesc_state *sub)
 {
     const struct gw_inspect *into = w->e->into;

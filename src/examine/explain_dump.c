@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the destination's -dump-vmstate says of a device of the stream: the versions that it reads, the fields, the
- * subsections that it knows. The stream does not name the type of a device, only its state: types whose state has that
- * name and whose fields are those of the stream are the ones that it can be.
+ * Compares a device of the stream with the destination's -dump-vmstate: the versions that it reads, the fields and the
+ * subsections that it knows. The stream names a device's state, not its type: candidates are all types whose state has
+ * that name and whose fields match.
  */
 #include "examine/explain.h"
 
@@ -53,13 +53,13 @@ static bool is_known(const struct known *known, size_t count, const char *name, 
     return false;
 }
 
-/* Sections that are left out when there is nothing to say. */
+/* Sections that a program omits if they are empty. */
 bool gw_explain_may_be_left_out(const char *name)
 {
     return !strcmp(name, "audio") || !strcmp(name, "globalstate");
 }
 
-/* Fields whose condition is a value in front of them in the same state, in each QEMU from 5.2 on. */
+/* Fields whose condition is a value earlier in the same state, in each QEMU from 5.2 on. */
 bool gw_explain_is_told(const char *state, const char *field)
 {
     return !strcmp(state, "ide_drive") && !strcmp(field, "identify_data");
@@ -70,7 +70,7 @@ bool gw_explain_known_subsection(const char *name, uint32_t version)
     return is_known(known_subsections, GW_ARRAY_LEN(known_subsections), name, version);
 }
 
-/* All of its subsections, at any depth. */
+/* Whether the type has all of the state's subsections, at any depth. */
 static bool knows_subsections(const struct gw_vmdesc_state *st, unsigned depth)
 {
     if (depth > GW_EXPLAIN_DEPTH_MAX)
@@ -88,14 +88,14 @@ static bool knows_subsections(const struct gw_vmdesc_state *st, unsigned depth)
 
 /* ---- one type ---------------------------------------------------------------------------------------------------- */
 
-enum fit { READS, REFUSED, UNFIT /* another type, or it is not told */ };
+enum fit { READS, REFUSED, UNFIT /* UNFIT: another type, or it cannot be decided */ };
 
 struct match {
     uint64_t *work;
     bool tells_counts;
     enum fit result;
-    bool outer;   /* in the device's own fields, not in a subsection */
-    bool lenient; /* it fits if some of the fields are not written */
+    bool outer;   /* concerns the device's own fields, not a subsection's */
+    bool lenient; /* the type fits only if some of its fields are not written */
     char why[400];
 };
 
@@ -137,7 +137,7 @@ static void match_field(struct match *m, const char *state, const struct gw_vmde
                         const struct gw_dump_field *d, unsigned depth)
 {
     if (f->inside && d->inside) {
-        /* The elements of a list may have a version of their own, which is not told. */
+        /* The elements of a list may have a version of their own, which the dump does not give. */
         for (uint32_t k = 0; k < GW_MAX(f->elements, 1); k++)
             match_state(m, &f->inside[k], d->inside, f->elements ? f->inside[k].version : d->inside->version,
                         depth + 1);
@@ -146,7 +146,7 @@ static void match_field(struct match *m, const char *state, const struct gw_vmde
     }
 }
 
-/* A field that is not there: under a condition that is not true, an array without elements. */
+/* Whether a field may be missing: its condition is false, or it is an array without elements. */
 static bool may_be_absent(const struct gw_dump_field *d)
 {
     return d->conditional || d->inside || !d->bytes;
@@ -160,10 +160,10 @@ static bool has_field(const struct gw_dump_state *d, const struct gw_vmdesc_fiel
     return false;
 }
 
-/* Names are not in a stream, so they may change where the bytes stay the same; and what is no longer used becomes
- * padding, or padding is used. */
+/* Streams have no field names, so names may change while the bytes stay the same. Unused fields may become padding, and
+ * padding may become fields. */
 struct place {
-    uint32_t next;    /* field of the stream */
+    uint32_t next;    /* field number in the stream */
     uint64_t padding; /* bytes of padding in the stream that are fields in the dump */
 };
 
@@ -190,7 +190,7 @@ static bool match_renamed(const struct match *m, const struct gw_vmdesc_state *a
         if (bytes > wanted) {
             at->padding = bytes - wanted;
             if (!m->tells_counts && bytes % wanted == 0)
-                at->padding = 0; /* an array, for all that is known */
+                at->padding = 0; /* may be an array, so the size is open */
             return first && (!at->padding || !strcmp(g->type, "unused_buffer"));
         }
         first = false;
@@ -223,7 +223,7 @@ static void match_fields(struct match *m, const struct gw_vmdesc_state *a, const
     if (at.next == a->field_count && !at.padding)
         return;
     m->lenient = true;
-    /* One that has a higher version may have more of them. */
+    /* A type with a higher version may have more of them. */
     if (depth || a->version <= d->version)
         unfit(m, a->name, at.padding ? PADDING : a->fields[at.next].name, "is not in the dump");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Values that must be the same on both sides, or that the destination must offer: what of PCI configuration space the
- * guest cannot write, fields that are compared by who reads them, features of virtio devices.
+ * Values that must be equal on both sides, or features that the destination must offer: the parts of PCI configuration
+ * space that the guest cannot write, fields that the loader compares, features of virtio devices.
  */
 #include "base/endian.h"
 #include "examine/explain.h"
@@ -17,7 +17,7 @@ struct pair {
 
 #define PCI_EXPRESS 0x10
 
-/* What of a capability the guest cannot write. certain: QEMU was seen to compare it. */
+/* The bytes of a capability that the guest cannot write. certain: observed that QEMU compares them. */
 static const struct {
     uint8_t kind, at, bytes;
     bool certain;
@@ -39,8 +39,8 @@ static void compare_read_only(const struct pair *w, const char *path, const uint
     }
 }
 
-/* Capabilities: a linked list of (u8 kind, u8 next) within the first 256 bytes. Where they are and how many vectors
- * there are is not for the guest to write. */
+/* Capabilities: a linked list of (u8 kind, u8 next) within the first 256 bytes. The guest cannot write their positions
+ * and the number of vectors. */
 static void compare_capabilities(const struct pair *w, const char *path, const uint8_t *a, const uint8_t *b)
 {
     unsigned at = a[0x34] & 0xfcu;
@@ -62,7 +62,7 @@ static void compare_capabilities(const struct pair *w, const char *path, const u
     }
 }
 
-/* Kinds of the base addresses; the subsystem, which only some devices compare. */
+/* Types of the base address registers, and the subsystem ID, which only some devices compare. */
 static void compare_doubtful(const struct pair *w, const char *path, const uint8_t *a, const uint8_t *b)
 {
     for (unsigned at = 0x10; at < 0x28 && !(a[0x0e] & 0x7f); at += 4) {
@@ -70,7 +70,7 @@ static void compare_doubtful(const struct pair *w, const char *path, const uint8
             gw_explain_say(w->e, GW_REASON_UNKNOWN, w->where, "%s: the base address at byte 0x%x is of another kind",
                            path, at);
         if ((a[at] & 0x7) == 0x4)
-            at += 4; /* the upper half of 64 bits */
+            at += 4; /* the upper half of a 64-bit address */
     }
     if (!(a[0x0e] & 0x7f) && memcmp(a + 0x2c, b + 0x2c, 4) != 0)
         gw_explain_say(w->e, GW_REASON_UNKNOWN, w->where,
@@ -78,7 +78,8 @@ static void compare_doubtful(const struct pair *w, const char *path, const uint8
                        path);
 }
 
-/* What of PCI configuration space QEMU compares in every device: identity, kind, and what the guest cannot write. */
+/* The parts of PCI configuration space that QEMU compares for every device: IDs, header type, and bits that the guest
+ * cannot write. */
 static void compare_pci(const struct pair *w, const char *path, const uint8_t *a, const uint8_t *b)
 {
     static const struct {
@@ -106,7 +107,7 @@ static void compare_pci(const struct pair *w, const char *path, const uint8_t *a
 
 /* ---- virtio ------------------------------------------------------------------------------------------------------ */
 
-/* A virtio device on PCI begins with its PCI device: u32 version, configuration space, of which the vendor is known. */
+/* A virtio PCI device begins with its PCI device: u32 version, then configuration space, with a known vendor ID. */
 #define VIRTIO_PCI "\0\0\0\2\xf4\x1a"
 
 static bool is_virtio_pci(const struct gw_value *v)
@@ -114,7 +115,7 @@ static bool is_virtio_pci(const struct gw_value *v)
     return v->bytes >= 4 + 256 && !memcmp(v->data, VIRTIO_PCI, sizeof VIRTIO_PCI - 1);
 }
 
-/* Vectors of MSI-X of a configuration space; 0: none. */
+/* The number of MSI-X vectors in a configuration space; 0: none. */
 static unsigned msix_vectors(const uint8_t *config)
 {
     unsigned at = config[0x34] & 0xfcu;
@@ -125,8 +126,8 @@ static unsigned msix_vectors(const uint8_t *config)
     return 0;
 }
 
-/* Status, interrupts, queue (u8, u8, u16), features (u32), what the device's configuration has (u32 and as many bytes),
- * the number of queues (u32) stand at this offset. */
+/* At this offset: status, interrupts, queue (u8, u8, u16), features (u32), the device's configuration (u32 and as many
+ * bytes), the number of queues (u32). */
 static bool features_at(const struct gw_value *v, size_t at, uint32_t *ret)
 {
     uint32_t config;
@@ -140,7 +141,7 @@ static bool features_at(const struct gw_value *v, size_t at, uint32_t *ret)
     return true;
 }
 
-/* The features beyond 32 are in a subsection at the end: mark, length of the name, name, version, u64. */
+/* Features from bit 32 on are in a subsection at the end: mark, length of the name, name, version, u64. */
 #define WIDE_FEATURES "\5\25virtio/64bit_features\0\0\0\1"
 
 static uint64_t wide_features(const struct gw_value *v)
@@ -153,11 +154,10 @@ static uint64_t wide_features(const struct gw_value *v)
     return 0;
 }
 
-#define VIRTIO_MMIO_BYTES 12u /* three words of the transport, in front of it */
+#define VIRTIO_MMIO_BYTES 12u /* three words of the transport, before the device */
 
-/* What the guest uses of the device's features. On PCI, configuration space (of PCI Express: 4096 bytes), four
- * interrupts (u32), the table of MSI-X, a bit for each of its vectors, and the vector of the device (u16) are in front
- * of it. */
+/* The features that the guest has negotiated. On PCI they come after configuration space (PCI Express: 4096 bytes),
+ * four interrupts (u32), the MSI-X table, a bit for each of its vectors, and the device's vector (u16). */
 static bool virtio_features(const struct gw_value *v, uint64_t *ret)
 {
     static const size_t spaces[] = {256, 4096};
@@ -220,7 +220,7 @@ static void on_value(void *opaque, const char *path, const struct gw_value *a, c
         return;
     }
     if (!ends_with(a->type, " equal") || !memcmp(a->data, b->data, (size_t)(a->bytes * a->count)))
-        return; /* they may differ in the name of their type alone */
+        return; /* the devices may differ only in the type's name */
     gw_value_print(&ta, a, false);
     gw_value_print(&tb, b, false);
     gw_explain_say(w->e, GW_REASON_REFUSED, w->where, "field %s is %s, and must be what it is in the destination: %s",

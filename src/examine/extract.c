@@ -43,7 +43,7 @@ int gw_put_size(const struct gw_image_out *out, uint64_t bytes, struct gw_error 
 
 /* ---- RAM --------------------------------------------------------------------------------------------------------- */
 
-/* "a, b, ..." as far as it fits. */
+/* Writes "a, b, ..." as far as it fits. */
 static void list_names(char *text, size_t size, const char *(*name)(const void *list, unsigned i), const void *list,
                        unsigned count)
 {
@@ -167,7 +167,7 @@ static int put_file(const char *path, bool replace, const void *data, size_t byt
     return r;
 }
 
-/* "cpu/1", "cpu" (of which there may be several), "piix4_pm", the last part of a path. */
+/* Accepts "cpu/1", "cpu" (may be several), "piix4_pm", or the last component of a path. */
 static bool matches(const struct gw_image_device *d, const char *name)
 {
     const char *slash = strrchr(d->name, '/');

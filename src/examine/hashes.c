@@ -3,7 +3,7 @@
 
 #include "base/bitmap.h"
 
-#define USED     1ull /* a slot is never 0 */
+#define USED     1ull /* makes each slot in use nonzero */
 #define REPEATED 2ull
 #define CAP_MIN  4096u
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * hashes: a set of hashes of page contents, which knows what came more than once.
+ * hashes: a set of hashes of page contents that records which were added more than once.
  *
  * Memory: 8 bytes for each of at least 4096 slots, at most three quarters of which are in use.
  */

@@ -8,7 +8,7 @@
 #include "scan/parts.h"
 
 #define GLOBALSTATE_BYTES 104u
-#define TELL_RECORDS      64u  /* progress is told this often */
+#define TELL_RECORDS      64u  /* records between calls of progress */
 
 static struct gw_inspect *of(void *opaque)
 {
@@ -77,7 +77,7 @@ static int on_command(void *opaque, const struct gw_scan_command *c)
     return add_run(in, &run);
 }
 
-/* A run state's name, then zeros up to 32; what is behind that differs by version (wire-format.md 13.1). */
+/* The name of a run state, zeros up to byte 32, then data that differs by version (wire-format.md 13.1). */
 static void look_at_globalstate(struct gw_inspect *in, const struct gw_inspect_device *d)
 {
     const uint8_t *p = d->body;
@@ -290,7 +290,7 @@ static int on_description(void *opaque, const struct gw_vmdesc_tree *tree, uint6
 
     in->cause[GW_SPENT_DESCRIPTION] += bytes;
     in->hints |= tree->configuration ? GW_HINT_DESCRIBES_HEAD : GW_HINT_DESCRIBES_NO_HEAD;
-    /* Devices that came before the RAM, when nothing was known of them yet. */
+    /* Assigns descriptions to devices that came before the RAM, when the description was not known yet. */
     for (size_t i = 0; i < in->device_count && i < tree->device_count; i++) {
         const struct gw_vmdesc_device *d = &tree->devices[i];
 
@@ -393,7 +393,7 @@ const char *gw_inspect_kind(const struct gw_inspect *in)
 
 void gw_inspect_source(const struct gw_inspect *in, struct gw_inspect_source *ret)
 {
-    /* Sorted by what tells most. */
+    /* Strongest evidence first. */
     static const struct {
         unsigned hint;
         const char *at_least, *before, *because;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * inspect: what the visitor of a scan collected (godwit/inspect.h), and how it is printed.
+ * inspect: the data that a scan's visitor collects (godwit/inspect.h), and its output.
  */
 #ifndef GW_IMAGE_INSPECT_H
 #define GW_IMAGE_INSPECT_H
@@ -14,9 +14,9 @@
 
 #define GW_INSPECT_LISTED_MAX (1u << 20) /* runs of elements, and devices */
 #define GW_INSPECT_NAMED_MAX 256u        /* disks, dirty bitmaps */
-#define GW_INSPECT_TRACKED_MAX (1ull << 44) /* bytes of RAM up to which it is known which pages came twice */
+#define GW_INSPECT_TRACKED_MAX (1ull << 44) /* largest RAM for which repeated pages are tracked */
 
-/* What bytes are spent on; they add up to the size of the stream. F(NAME, "json_name", "for people") */
+/* What the bytes are used for; the sums add up to the size of the stream. F(NAME, "json_name", "for people") */
 #define GW_INSPECT_CAUSES(F)                                                                                           \
     F(HEAD, "head", "header and configuration")                                                                        \
     F(COMMANDS, "commands", "commands")                                                                                \
@@ -46,7 +46,7 @@ enum gw_inspect_spent {
         GW_SPENT_COUNT
 };
 
-/* Elements of one kind that follow each other. */
+/* Consecutive elements of one kind. */
 struct gw_inspect_run {
     uint8_t element;
     bool packaged, unknown;
@@ -55,7 +55,7 @@ struct gw_inspect_run {
     unsigned checkpoint;
     const char *name; /* of a section */
     uint64_t at, bytes, count;
-    uint64_t value; /* PING: what it says */
+    uint64_t value; /* PING: its value */
 };
 
 struct gw_inspect_device {
@@ -64,13 +64,13 @@ struct gw_inspect_device {
     uint64_t at;
     const uint8_t *body;
     uint64_t body_bytes;
-    const struct gw_vmdesc_state *state; /* NULL: what is inside is not known */
+    const struct gw_vmdesc_state *state; /* NULL: the structure of the state is not known */
 };
 
 struct gw_inspect_block {
     const struct gw_scan_block *block;
     uint64_t pages[GW_SCAN_PAGE_KINDS];
-    uint64_t again; /* records for pages that came before */
+    uint64_t again; /* records of pages that had one before */
     uint64_t *seen; /* NULL: not tracked */
 };
 
@@ -93,14 +93,14 @@ enum gw_inspect_hint {
     GW_HINT_STATE_OLD = 1 << 8,
 };
 
-/* What the stream was found in; inspect_file.c. */
+/* What contains the stream; inspect_file.c. */
 struct gw_inspect_container {
-    const char *kind;    /* "libvirt", "parked"; NULL: a file of its own */
-    const char *program; /* that the stream was compressed with; NULL: none. Offsets are those before */
-    uint64_t head_bytes; /* of the file, before the stream */
+    const char *kind;    /* "libvirt", "parked"; NULL: the file is the stream */
+    const char *program; /* the program that compressed the stream; NULL: none. Offsets are those in the uncompressed stream */
+    uint64_t head_bytes; /* bytes of the file before the stream */
     bool was_running;    /* libvirt */
-    uint64_t lacking_bytes; /* parked: of its memory, that never came */
-    struct gw_behind behind; /* of a file or block device that is not compressed */
+    uint64_t lacking_bytes; /* parked: bytes of its memory that never arrived */
+    struct gw_behind behind; /* data after the stream, in an uncompressed file or block device */
 };
 
 struct gw_inspect {
@@ -109,8 +109,8 @@ struct gw_inspect {
     bool open, has_head, ended;
     const struct gw_wire_head *head;
     uint64_t bytes, cause[GW_SPENT_COUNT];
-    uint64_t trailing_at; /* where the stream ends and something follows; 0: nothing does */
-    uint64_t ram_bytes; /* of page records since the last section */
+    uint64_t trailing_at; /* where the stream ends and other data follows; 0: none follows */
+    uint64_t ram_bytes; /* bytes of page records since the last section */
     struct gw_inspect_run *runs;
     size_t run_count, run_cap;
     uint64_t unlisted; /* elements that are not in runs */
@@ -131,21 +131,22 @@ struct gw_inspect {
     struct gw_error error; /* where the walk ended early */
     bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes);
     void *progress_opaque;
-    uint64_t total_bytes; /* of the file; 0: not known */
-    uint64_t end_bytes;   /* set before the walk: where the file ends, so that what is behind the stream need not be read; 0: not known */
-    uint64_t told_at;     /* records seen */
+    uint64_t total_bytes; /* size of the file; 0: not known */
+    uint64_t end_bytes;   /* set before the walk: the end of the file, so that data after the stream need not be read; 0: not
+                           * known */
+    uint64_t told_at;     /* number of records at the last progress call */
     struct gw_inspect_container container;
-    struct gw_image *parked; /* the stream is an outline of this one (inspect_parked.h); NULL: it has its pages */
+    struct gw_image *parked; /* the image whose outline (inspect_parked.h) the stream is; NULL: the stream has its pages */
 };
 
-/* Reads the stream: `ahead` is what was read of it before, base the offset in the file at which it begins. */
+/* Reads the stream: `ahead` holds bytes already read from it; base: the file offset of its first byte. */
 int gw_inspect_walk(struct gw_inspect *in, struct gw_channel *channel, const void *ahead, size_t ahead_bytes,
                     uint64_t base, struct gw_error *err);
 
-/* What the stream says of its source; version numbers as "10.0", "" where there is no such bound. */
+/* What the stream shows of its source; version numbers as "10.0", "" if there is no such bound. */
 struct gw_inspect_source {
-    const char *program; /* that wrote it: "QEMU", "godwit"; NULL: it cannot be told */
-    /* Of the QEMU that wrote it or, if that was godwit, whose machine it is. */
+    const char *program; /* the program that wrote it: "QEMU", "godwit"; NULL: unknown */
+    /* The version of the QEMU that wrote it or, if godwit did, of the QEMU whose machine it is. */
     const char *at_least, *before;
     const char *because[24];
     unsigned because_count;
@@ -157,7 +158,7 @@ const char *gw_inspect_kind(const struct gw_inspect *in);
 
 void gw_inspect_json(const struct gw_inspect *in, const struct gw_inspect_options *options, struct gw_text *t);
 void gw_inspect_text(const struct gw_inspect *in, const struct gw_inspect_options *options, struct gw_text *t);
-/* inspect_screen.c: of the options the title counts only. */
+/* inspect_screen.c: uses only the title of the options. */
 #define GW_SCREEN_LINES 60u
 #define GW_SCREEN_COLUMNS 100u
 void gw_inspect_screen(const struct gw_inspect *in, const struct gw_inspect_options *options, struct gw_text *t);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What lies in a file, seen through to the stream that is in it.
+ * Opens a file, with its container and compression, up to the stream inside it.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -16,11 +16,11 @@ struct source {
     const char *name;
     int fd;
     bool pipe;
-    uint64_t offset;   /* where in the file the machine is said to be */
+    uint64_t offset;   /* offset of the machine in the file, as given by the caller */
     uint8_t head[GW_LIBVIRT_HEAD_BYTES];
-    size_t head_bytes; /* what is there of it; of a pipe it is not there any more */
-    uint64_t bytes;    /* of the file; of a pipe when it is in one */
-    struct gw_bytes *far; /* of a server, in far_format; NULL: fd is the file */
+    size_t head_bytes; /* bytes of the head that were read; a pipe does not have them any more */
+    uint64_t bytes;    /* size of the file; a pipe has one once it was copied to a file */
+    struct gw_bytes *far; /* bytes on a server, in far_format; NULL: fd is the file */
     const struct gw_image_format_ops *far_format;
 };
 
@@ -57,7 +57,7 @@ static int open_source(struct source *s, const char *text, const char *folder, s
     return 0;
 }
 
-/* Of a pipe, so that what is not at its beginning can be reached. */
+/* Copies a pipe into a file, so that it can be read at any offset. */
 static int put_into_file(struct source *s, const char *folder, struct gw_error *err)
 {
     int fd = -1, r = gw_temporary(folder, &fd, err);
@@ -89,7 +89,7 @@ static int walk(struct gw_inspect *in, const struct source *s, int fd, bool ahea
     return r;
 }
 
-/* What stands behind the stream is only looked at where it may not stand: in a file. A volume may be large. */
+/* Data after the stream is examined only in a regular file, where it is an error. A volume may be large. */
 static int look_behind(struct gw_inspect *in, int fd, struct gw_error *err)
 {
     struct gw_behind *behind = &in->container.behind;
@@ -135,7 +135,7 @@ static int walk_file(struct gw_inspect *in, struct source *s, uint64_t from, con
 
 /* ---- parked machines --------------------------------------------------------------------------------------------- */
 
-/* The format of machines at rest that has no stream inside it. */
+/* The format of a machine at rest that does not contain a stream. */
 static const struct gw_image_format_ops *other_format(const struct source *s)
 {
     for (unsigned i = 0; i < gw_image_format_count; i++) {
@@ -182,7 +182,7 @@ static int walk_far(struct gw_inspect *in, struct source *s, struct gw_error *er
 
 static int look(struct gw_inspect *in, struct source *s, const char *folder, struct gw_error *err);
 
-/* What is inside a file that was compressed as a whole is told by its first bytes; what is no stream is unpacked. */
+/* Contents of a compressed file are recognised by their first bytes; a format other than a stream is unpacked. */
 static int look_inside(struct gw_inspect *in, struct source *s, const char *folder, struct gw_error *err)
 {
     const char *program = gw_compression(s->head, s->head_bytes);

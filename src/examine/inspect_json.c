@@ -192,7 +192,7 @@ static void put_device(const struct gw_inspect_device *d, struct gw_text *t)
         open = t->bytes;
         gw_text_open(t, "values", '{');
         if (gw_values_print(t, d->state, d->body, (size_t)d->body_bytes, true, "", &err) < 0 && !t->failed) {
-            t->bytes = open; /* no half list: */
+            t->bytes = open; /* drop an incomplete list */
             t->data[open] = 0;
             gw_text_string(t, "error", err.text);
         } else {

@@ -15,9 +15,9 @@
 struct counting {
     struct gw_inspect *in;
     struct gw_image *image, *once;
-    uint64_t *blank;             /* stored pages that are zeros all the same, which a stream says as zeros; NULL: none */
-    uint64_t filled, read, zero; /* places with a number; stored pages that were read, and those that are zeros */
-    unsigned end_block;          /* what cannot be read begins here; where all can, behind the last block */
+    uint64_t *blank;             /* stored pages that are zeros, which a stream has as zero records; NULL: none */
+    uint64_t filled, read, zero; /* places with a number; stored pages that were read, and the zero ones among them */
+    unsigned end_block;          /* the block of the first unreadable page; if all can be read, after the last block */
     uint64_t end_page;
 };
 
@@ -46,7 +46,7 @@ static int look_at_chunk(struct counting *c, const struct gw_pull_chunk *chunk, 
     return r;
 }
 
-/* Each stored page once. */
+/* Reads each stored page once. */
 static int read_all(struct counting *c, struct gw_error *err)
 {
     const struct gw_pull_config config = {.zeros_as_told = true, .without_empty = true};
@@ -89,7 +89,7 @@ static int count_chunk(struct counting *c, struct gw_stream_outline *o, unsigned
     return 0;
 }
 
-/* All places, up to where it ended. */
+/* Counts all places up to the first unreadable page. */
 static int count_all(struct counting *c, struct gw_stream_outline *o, struct gw_error *err)
 {
     int r = 0;
@@ -118,7 +118,7 @@ static void add_up(const struct counting *c, const struct gw_stream_outline *o, 
     in->cause[GW_SPENT_PLAIN] += plain * c->image->page_bytes;
     in->cause[GW_SPENT_RAM_MARKS] += more * 8;
     in->cause[GW_SPENT_FRAMES] += more * (o->frame_bytes - 8);
-    in->reader.in.base += o->bytes - part->bytes; /* of what comes behind it */
+    in->reader.in.base += o->bytes - part->bytes; /* offset of the elements that follow */
     if (run->at != part->at) /* not listed */
         return;
     run->bytes = o->bytes;
@@ -183,7 +183,7 @@ int gw_inspect_parked(struct gw_inspect *in, const char *name, struct gw_image *
     gw_channel_free(channel);
     pthread_join(thread, NULL);
     in->parked = NULL;
-    /* What cannot be written of it is the reason for the early end. */
+    /* If the image could not be written as a stream, that error is why the walk ended early. */
     if (w.r < 0 && w.r != -EPIPE) {
         r = w.r;
         if (err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * inspect_parked: a machine without a stream, as the stream that it would be. Its pages are not written for that: a stored page
- * is read once and counted for all of its places, so a file takes as long as what is in it, and not as the RAM that it is of.
+ * inspect_parked: inspects a machine that is not stored as a stream as if it were one. Its pages are not written: each
+ * stored page is read once and counted for all of its places, so the time depends on the file's size, not on the RAM's.
  */
 #ifndef GW_EXAMINE_INSPECT_PARKED_H
 #define GW_EXAMINE_INSPECT_PARKED_H
@@ -11,7 +11,8 @@
 
 /* The image, whose ops have `numbers`, stays the caller's. */
 int gw_inspect_parked(struct gw_inspect *in, const char *name, struct gw_image *image, struct gw_error *err);
-/* At the empty PART of an outline (image/stream/outline.h), which was counted: counts all PARTs that the RAM would be. */
+/* Called at the empty PART of an outline (image/stream/outline.h), already counted itself: counts all PARTs that the
+ * RAM would need. */
 int gw_inspect_parked_pages(struct gw_inspect *in, const struct gw_scan_section *part);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A stream on one screen: at most GW_SCREEN_LINES lines of GW_SCREEN_COLUMNS columns, whatever is in it. What does not fit is
- * counted, so that nothing is left out silently.
+ * Describes a stream on one screen: at most GW_SCREEN_LINES lines of GW_SCREEN_COLUMNS columns. Entries that do not fit
+ * are counted, so that nothing is left out silently.
  */
 #include "examine/inspect.h"
 
@@ -15,7 +15,7 @@
 #define NAMED_MAX  4u   /* disks, and dirty bitmaps */
 #define CAUSES_MAX 6u
 #define GROUPS_MAX 256u /* of devices */
-#define WIDE_MAX   12u  /* groups that get a line each */
+#define WIDE_MAX   12u  /* groups with a line each */
 
 struct screen {
     const struct gw_inspect *in;
@@ -23,7 +23,7 @@ struct screen {
     unsigned lines;
 };
 
-/* Cut at the last column; names come from the stream, so whatever a terminal would obey is taken out. */
+/* Cuts the line at the last column. Names come from the stream, so control characters for the terminal are removed. */
 GW_PRINTF(2, 3) static void line(struct screen *s, const char *fmt, ...)
 {
     char raw[1024], text[1024];
@@ -36,7 +36,7 @@ GW_PRINTF(2, 3) static void line(struct screen *s, const char *fmt, ...)
     gw_printable(raw, text, sizeof text);
     while (text[n] && (columns < GW_SCREEN_COLUMNS || ((unsigned char)text[n] & 0xc0) == 0x80))
         columns += ((unsigned char)text[n++] & 0xc0) != 0x80;
-    if (text[n] && n > 2) /* bytes behind the cut; the last two columns say so */
+    if (text[n] && n > 2) /* the text was cut; the last two columns show it */
         memcpy(text + n - 2, "..", 2);
     gw_text_add(s->t, text, n);
     gw_text_add(s->t, "\n", 1);
@@ -62,7 +62,7 @@ static void put_source(struct screen *s)
                  source.at_least, *source.at_least ? " or later" : "",
                  !*source.before ? "" : *source.at_least ? ", before " : "before ", source.before);
     line(s, "  written by    %s%s", source.program ? source.program : "QEMU or godwit (it cannot be determined which)", range);
-    /* Sorted by what tells most: as many as fit. */
+    /* Strongest evidence first, as many as fit. */
     for (unsigned i = 0; i < source.because_count && n + strlen(source.because[i]) + 2 <= GW_SCREEN_COLUMNS - INDENT; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i ? "; " : "", source.because[i]);
     if (*text)
@@ -116,7 +116,7 @@ static void put_head(struct screen *s, const char *title)
 
 /* ---- RAM --------------------------------------------------------------------------------------------------------- */
 
-/* Bytes of RAM that were told to be zeros, and those that came as contents; a page that came twice counts twice. */
+/* Bytes of RAM that came as zeros, and those that came with contents; a page that came twice counts twice. */
 static void count(const struct gw_inspect *in, const struct gw_inspect_block *b, uint64_t *zero, uint64_t *data)
 {
     uint64_t page = gw_head_page_bytes(in->head);
@@ -127,7 +127,7 @@ static void count(const struct gw_inspect *in, const struct gw_inspect_block *b,
     *zero = b->block->mapped ? b->block->used_bytes - GW_MIN(*data, b->block->used_bytes) : b->pages[GW_SCAN_ZERO] * page;
 }
 
-/* The largest block that is smaller than `than` or, being as large, comes behind it. NULL: there is none. */
+/* The largest block smaller than `than` or, if of equal size, listed after it. NULL: none. */
 static const struct gw_inspect_block *next_block(const struct gw_inspect *in, const struct gw_inspect_block *than)
 {
     const struct gw_inspect_block *best = NULL;
@@ -246,11 +246,11 @@ struct group { /* devices of one name and version */
 struct groups {
     struct group list[GROUPS_MAX];
     unsigned count;
-    uint64_t bytes, left; /* left: devices that are in no group */
+    uint64_t bytes, left; /* left: number of devices in no group */
     uint64_t undescribed;
 };
 
-/* The last part of a path: --device takes it, too. */
+/* The last component of a path; --device accepts it too. */
 static const char *short_name(const char *name)
 {
     const char *slash = strrchr(name, '/');
@@ -279,7 +279,7 @@ static void add_device(struct groups *g, const struct gw_inspect_device *d)
     g->list[i].described &= d->state != NULL;
 }
 
-/* One group, padded to its column. */
+/* Prints one group, padded to its column. */
 static void show(const struct group *g, unsigned columns, char *buf, size_t size)
 {
     int width = columns == 1 ? 46 : columns == 2 ? 22 : 17;
@@ -300,7 +300,7 @@ static void show(const struct group *g, unsigned columns, char *buf, size_t size
                  g->described ? "" : columns == 1 ? "  not described" : "");
 }
 
-/* Down the columns, as `ls` does. */
+/* Entries go down the columns, as in `ls`. */
 static void put_table(struct screen *s, const struct groups *g, unsigned room)
 {
     unsigned columns = g->count <= GW_MIN(room, WIDE_MAX) ? 1 : g->count <= room * 2 ? 2 : 3;
@@ -329,7 +329,7 @@ static void put_table(struct screen *s, const struct groups *g, unsigned room)
 static void put_devices(struct screen *s, const struct groups *g, unsigned below)
 {
     const struct gw_inspect *in = s->in;
-    unsigned used = s->lines + below + 4; /* an empty line, the title, the heads of the columns, "and more" */
+    unsigned used = s->lines + below + 4; /* an empty line, the title, the column heads, "and more" */
 
     line(s, "%s", "");
     if (!in->device_count) {
@@ -351,7 +351,7 @@ static uint64_t unknown_sections(const struct gw_inspect *in)
     return n;
 }
 
-/* A volume is larger than what is in it, and a file that was copied from one ends with zeros. */
+/* A volume is larger than its contents, and a file copied from one ends with zeros. */
 static bool is_padded(const struct gw_inspect *in)
 {
     const struct gw_behind *b = &in->container.behind;

@@ -12,7 +12,7 @@ static uint64_t mix(uint64_t h, uint64_t w)
     return h ^ h >> 29;
 }
 
-/* Four lanes, so that the multiplications overlap. bytes is a multiple of 32. *ret_or: zero when all is zero. */
+/* Four lanes, so that the multiplications overlap. bytes is a multiple of 32. *ret_or: zero if all bytes are zero. */
 static uint64_t hash(const uint8_t *page, size_t bytes, uint64_t *ret_or)
 {
     uint64_t a = K1, b = K2, c = ~K1, d = ~K2, any = 0;
@@ -73,7 +73,7 @@ void gw_pages_add(struct gw_pages *p, const uint8_t *page, size_t bytes)
         p->zero++;
         return;
     }
-    /* A set that cannot grow any more still tells what it knows; one free slot ends each search. */
+    /* A full set still finds the hashes that it has; one free slot ends each search. */
     if (!p->full && p->distinct * 4 >= p->cap * 3)
         grow(p);
     if (!p->cap)

@@ -2,8 +2,8 @@
  *
  * pages: a census of page contents: how many are zeros, how many were seen before, how dense they are.
  *
- * Contents are known by a hash of 64 bits, which is good enough to count with and not for more. Memory: 8 to 16 bytes
- * per distinct page, up to GW_PAGES_MAX; contents behind that are not compared any more (`full`).
+ * Contents are compared by a 64-bit hash, which is sufficient only for counting. Memory: 8 to 16 bytes per distinct
+ * page, up to GW_PAGES_MAX; after that new contents are not added (`full`).
  */
 #ifndef GW_IMAGE_PAGES_H
 #define GW_IMAGE_PAGES_H
@@ -17,12 +17,12 @@ struct gw_pages {
     uint64_t cap, distinct;
     bool full;
     uint64_t pages, zero, duplicate;
-    uint64_t sampled, histogram[256]; /* of the bytes of one distinct page in 16 */
+    uint64_t sampled, histogram[256]; /* counts of the bytes of one distinct page in 16 */
 };
 
 /* 0: the page is zeros. bytes is a multiple of 32. */
 uint64_t gw_page_hash(const uint8_t *page, size_t bytes);
-/* -ENOMEM is told by `full`, nothing else is lost by it. */
+/* Out of memory sets `full`; nothing else is lost. */
 void gw_pages_add(struct gw_pages *p, const uint8_t *page, size_t bytes);
 /* Bits per byte, 0 to 8, over the sample; 0 when there is none. */
 double gw_pages_entropy(const struct gw_pages *p);

@@ -8,8 +8,8 @@
 
 #define FOUR_GIB  (4 * GW_GIB)
 #define VGA_FIRST 0xa0000ull
-#define LIST_MAX  65533u     /* an ELF file has no more segments */
-#define BIOS_SEEN 0x20000ull /* of a BIOS: its end, also below 1 MiB */
+#define LIST_MAX  65533u     /* limit of an ELF file's segments */
+#define BIOS_SEEN 0x20000ull /* bytes of a BIOS, at its end, that also appear below 1 MiB */
 
 static const char of_device[] = "memory of a device; its address depends on the guest's registers",
                   no_type[] = "the memory layout of this machine type is not known",
@@ -29,10 +29,10 @@ struct mapper {
     const struct gw_elf_options *options;
     enum gw_machine_kind kind;
     enum gw_guest_arch arch;
-    struct list placed, hidden; /* hidden: by a device or a ROM; their addresses mean nothing */
-    unsigned told;              /* so many of placed are the caller's */
-    struct gw_ram_told *word;   /* the caller's, of each block */
-    bool ram;                   /* some was placed */
+    struct list placed, hidden; /* hidden: ranges behind a device or a ROM; their addresses mean nothing */
+    unsigned told;              /* the first ones of `placed` are the caller's */
+    struct gw_ram_told *word;   /* the caller's placement of each block */
+    bool ram;                   /* some RAM was placed */
     struct gw_ram_layout layout;
     struct gw_error *err;
 };
@@ -65,7 +65,7 @@ static int add(struct mapper *m, struct list *l, struct gw_physical_range range)
     return 0;
 }
 
-/* Without what the caller told of this block. */
+/* Places a range, except where the caller has placed this block. */
 static int place(struct mapper *m, unsigned block, uint64_t offset, uint64_t bytes, uint64_t address)
 {
     while (bytes) {
@@ -98,7 +98,7 @@ static int place_block(struct mapper *m, const char *name, uint64_t address)
     return i < 0 ? 0 : place(m, (unsigned)i, 0, m->image->blocks[i].used_bytes, address);
 }
 
-/* Ends at *top. */
+/* Places a block so that it ends at *top. */
 static int place_below(struct mapper *m, const char *name, uint64_t *top)
 {
     int i = gw_peek_block(m->image, name);
@@ -117,7 +117,7 @@ static int hide(struct mapper *m, unsigned block, uint64_t offset, uint64_t byte
 
 /* ---- below 1 MiB of a PC ----------------------------------------------------------------------------------------- */
 
-/* How much of the BIOS is seen there as well; 0: there is none, or it is flash. */
+/* The bytes of the BIOS that also appear below 1 MiB; 0: no BIOS, or flash. */
 static uint64_t bios_bytes(const struct mapper *m)
 {
     int bios = gw_peek_block(m->image, "pc.bios");
@@ -125,7 +125,7 @@ static uint64_t bios_bytes(const struct mapper *m)
     return bios < 0 ? 0 : GW_MIN(m->image->blocks[bios].used_bytes, BIOS_SEEN);
 }
 
-/* For each 16 KiB from 0xc0000 on whether it is RAM for the guest. */
+/* For each 16 KiB from 0xc0000 on whether the guest sees RAM there. */
 static uint16_t shadow_of(const struct mapper *m)
 {
     uint16_t bits = UINT16_MAX;
@@ -138,7 +138,7 @@ static uint16_t shadow_of(const struct mapper *m)
     return bits;
 }
 
-/* A part of the block's first MiB, which is the guest's: [address, address + bytes) in both. */
+/* Places a part of the first MiB of the guest's memory: [address, address + bytes) in the block and in memory. */
 static int place_seen(struct mapper *m, unsigned block, uint64_t address, uint64_t bytes)
 {
     uint16_t shadow = shadow_of(m);
@@ -173,7 +173,7 @@ static bool is_told_at(const struct mapper *m, uint64_t address, uint64_t bytes)
     return false;
 }
 
-/* ROMs where the guest does not see RAM: the space for option ROMs, the end of the BIOS. */
+/* Places ROMs where the guest does not see RAM: option ROMs, and the end of the BIOS. */
 static int place_roms(struct mapper *m)
 {
     uint16_t shadow = shadow_of(m);
@@ -201,7 +201,7 @@ static bool is_pc(enum gw_machine_kind kind)
     return kind == GW_KIND_PC || kind == GW_KIND_Q35 || kind == GW_KIND_ISAPC || kind == GW_KIND_MICROVM;
 }
 
-/* The block is bytes [at, at + bytes) of the RAM as a whole. */
+/* The block is bytes [at, at + bytes) of the whole RAM. */
 static int place_part(struct mapper *m, unsigned block, uint64_t at, uint64_t bytes)
 {
     uint64_t begin = 0;
@@ -240,7 +240,7 @@ static int place_ram(struct mapper *m)
     return r;
 }
 
-/* What is not plugged in the guest does not see. */
+/* The guest does not see memory that is not plugged in. */
 static int place_plugged(struct mapper *m)
 {
     struct gw_plugged g;
@@ -322,7 +322,7 @@ static int place_told(struct mapper *m)
                            "0x%" PRIx64 " bytes from 0x%" PRIx64 " on are no part of RAM block %s, which has 0x%" PRIx64
                            " bytes, in whole pages of %" PRIu64,
                            bytes, p->offset, p->block, used, page);
-        m->told = m->placed.count + 1; /* so that it stays as it was told */
+        m->told = m->placed.count + 1; /* keeps the caller's ranges */
         r = add(m, &m->placed, (struct gw_physical_range){(unsigned)block, p->offset, bytes, p->address});
         if (r < 0)
             return r;

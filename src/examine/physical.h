@@ -2,11 +2,11 @@
  *
  * physical: where the RAM blocks of a machine lie in its guest's physical memory.
  *
- * Streams do not say it. It is put together from what the machine type fixes, what the machine's devices and tables say
- * (physical/layout.h), and what the caller tells. What is not confirmed by one of them is left out.
+ * Streams do not record that. It is derived from the machine type, the machine's devices and tables
+ * (physical/layout.h), and the caller's placements. Ranges that none of these confirms are left out.
  *
- * Memory that devices have (video, option ROMs, ACPI tables) is left out: where it lies is in what the guest wrote into
- * registers, or it is in no address space at all. So is RAM that the guest does not see, as a ROM lies in front of it.
+ * Memory of devices (video, option ROMs, ACPI tables) is left out: its address is in registers that the guest wrote, or
+ * it has none. So is RAM hidden by a ROM, which the guest does not see.
  */
 #ifndef GW_IMAGE_PHYSICAL_H
 #define GW_IMAGE_PHYSICAL_H
@@ -26,19 +26,19 @@ struct gw_physical_left {
     unsigned block;
     uint64_t offset, bytes;
     const char *why; /* constant text */
-    bool device;     /* it is a device's; else it is or may be memory that the guest sees */
+    bool device;     /* it belongs to a device; else it is or may be memory that the guest sees */
 };
 
 struct gw_physical {
     enum gw_guest_arch arch;
     struct gw_physical_range *ranges; /* by address; they do not overlap */
     unsigned count;
-    struct gw_physical_left *left; /* by block and offset: all that is in no range and not behind a ROM */
+    struct gw_physical_left *left; /* sorted by block and offset: all that is in no range and not hidden by a ROM */
     unsigned left_count;
 };
 
-/* options: places, progress and opaque. -EINVAL, blame CALLER: nothing of the RAM could be placed, or a place is not
- * one, or two overlap: the text says how to tell. */
+/* options: places, progress and opaque. -EINVAL, blame CALLER: no RAM could be placed, a given place is invalid, or two
+ * overlap; the text says how to give places. */
 int gw_physical_map(struct gw_image *image, const struct gw_image_devices *devices,
                     const struct gw_elf_options *options, struct gw_physical *ret, struct gw_error *err);
 void gw_physical_close(struct gw_physical *p);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Contents are read once, each stored page for all of its places, and known by a hash from then on. The pages themselves are walked as
- * often as requested, which reads only the index of the file.
+ * Contents are read once, each stored page for all of its places; only their hashes are kept. Later walks over the
+ * pages read only the index of the file.
  */
 #include "godwit/ram_map.h"
 
@@ -20,11 +20,11 @@
 struct gw_ram_map {
     struct gw_image *image;
     uint64_t units;
-    uint64_t *hash;    /* of each unit; 0: zeros */
-    uint64_t *entropy; /* a byte for each unit, 255 is 8 bits; NULL: not asked for */
-    uint64_t *first;   /* the first unit of each block; without numbers */
-    struct gw_hashes hashes; /* of all places */
-    uint64_t (*bytes)[GW_RAM_KINDS]; /* of each block */
+    uint64_t *hash;    /* hash of each unit; 0: zeros */
+    uint64_t *entropy; /* a byte for each unit, 255 means 8 bits per byte; NULL: not requested */
+    uint64_t *first;   /* the first unit of each block, in an image without page numbers */
+    struct gw_hashes hashes; /* hashes of all places */
+    uint64_t (*bytes)[GW_RAM_KINDS]; /* bytes of each kind, for each block */
     uint64_t histogram[GW_RAM_ENTROPY_STEPS];
     double *log; /* n * log2(n) */
 };
@@ -38,7 +38,7 @@ const char *gw_ram_kind_name(enum gw_ram_kind kind)
 
 /* ---- units ------------------------------------------------------------------------------------------------------- */
 
-/* The units of pages of one chunk; NONE: zeros. next: the next one, without numbers. */
+/* Sets the units of a chunk's pages; NONE: zeros. next: the next unit, in an image without page numbers. */
 #define NONE UINT64_MAX
 static int units_of(const struct gw_ram_map *m, unsigned block, uint64_t first, unsigned count, uint64_t *next, uint64_t *units,
                     struct gw_error *err)
@@ -63,7 +63,7 @@ struct span {
     uint64_t first, count; /* pages */
     uint64_t unit;         /* NONE: zeros, or missing */
     bool missing;
-    uint64_t place;        /* in the file; NONE: it has none there */
+    uint64_t place;        /* file offset; NONE: not stored as it is */
 };
 typedef int (*span_fn)(void *opaque, const struct span *span);
 
@@ -91,7 +91,7 @@ static int walk_chunk(const struct gw_ram_map *m, unsigned block, uint64_t first
     return r;
 }
 
-/* All pages of a block, in order; groups that are zeros at once. */
+/* Visits all pages of a block in order; groups of zeros in one step. */
 static int walk(const struct gw_ram_map *m, unsigned block, bool places, span_fn fn, void *opaque, struct gw_error *err)
 {
     uint64_t pages = m->image->blocks[block].pages, next = m->first[block], n;
@@ -227,7 +227,7 @@ static int count_all(struct gw_ram_map *m, span_fn fn, struct gw_error *err)
     return r == -ENOMEM ? gw_nomem(err, "map of RAM") : r;
 }
 
-/* How many there are, and where each block's begin. */
+/* Counts the units, and sets each block's first one. */
 static int number_units(struct gw_ram_map *m, struct gw_error *err)
 {
     struct counting c = {m, 0};
@@ -318,13 +318,13 @@ void gw_ram_map_entropy(const struct gw_ram_map *m, uint64_t ret_pages[GW_RAM_EN
 
 struct running {
     const struct gw_ram_map *m;
-    struct gw_ram_run run; /* bytes 0: none yet */
+    struct gw_ram_run run; /* bytes 0: no run yet */
     uint64_t last;         /* place of its last page */
     void (*fn)(void *opaque, const struct gw_ram_run *run);
     void *opaque;
 };
 
-/* Whether the page goes on where the run ends. The second page says how far pages are from each other. */
+/* Whether the page continues the run. The second page sets the distance between pages. */
 static bool goes_on(struct running *r, enum gw_ram_kind kind, uint64_t place)
 {
     uint64_t page = r->m->image->page_bytes;
@@ -335,7 +335,7 @@ static bool goes_on(struct running *r, enum gw_ram_kind kind, uint64_t place)
         return true;
     if (place < r->last + page || (r->run.bytes > page && place - r->last != r->run.stride))
         return false;
-    if (r->run.bytes == page && place - r->last > 2 * page) /* somewhere else */
+    if (r->run.bytes == page && place - r->last > 2 * page) /* the page is somewhere else */
         return false;
     r->run.stride = place - r->last;
     return true;

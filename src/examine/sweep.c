@@ -53,7 +53,7 @@ void gw_sweep_block(struct gw_sweep *s, unsigned block)
     gw_sweep_range(s, block, 0, s->image->blocks[block].pages);
 }
 
-/* Takes the next chunk that was read. 0: there is none. */
+/* Takes the next chunk. 0: no more. */
 static int take(struct gw_sweep *s, struct gw_error *err)
 {
     struct gw_pull_chunk *c = NULL;
@@ -62,7 +62,7 @@ static int take(struct gw_sweep *s, struct gw_error *err)
 
     s->error = (struct gw_error)GW_ERROR_INIT;
     r = gw_pull_next(s->pull, &c, &s->error);
-    s->first = r ? c->first : s->end; /* no chunk is held, so there always is memory for the next one */
+    s->first = r ? c->first : s->end; /* no chunk is held, so memory for the next one is always available */
     s->done_bytes += (s->first - at) * s->image->page_bytes;
     if (!r)
         return 0;
@@ -71,7 +71,7 @@ static int take(struct gw_sweep *s, struct gw_error *err)
     memcpy(s->kinds, c->filled, c->count);
     if (r < 0) {
         s->error.code = r;
-        /* Is it what is there that cannot be told, or only the contents that cannot be read? */
+        /* Finds out whether only the contents are unreadable, or also which pages have contents. */
         r = gw_image_map(s->image, s->block, s->first, s->count, s->kinds, err);
         if (r < 0)
             return r;
@@ -112,7 +112,7 @@ int gw_sweep_next(struct gw_sweep *s, struct gw_error *err)
     if (r >= 0 && s->first != s->end) {
         r = s->pull ? 0 : begin(s, err);
         r = r < 0 ? r : take(s, err);
-        if (!r) /* what is empty came last */
+        if (!r) /* the range ended with empty groups */
             r = tell(s, err);
     }
     if (!r)

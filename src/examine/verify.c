@@ -6,8 +6,8 @@
 #include "image/once.h"
 #include "state/values.h"
 
-/* So many ranges are narrowed down to pages; behind that whole chunks are told. A file that is broken all over would
- * take a read for each page otherwise. */
+/* This many ranges are narrowed down to pages; further ones are reported as whole chunks. Otherwise a file that is
+ * damaged everywhere would take one read per page. */
 #define NARROWED_MAX 256u
 
 struct verify {
@@ -15,7 +15,7 @@ struct verify {
     const struct gw_verify_options *options;
     struct gw_verify_counts counts;
     unsigned narrowed;
-    /* A range of pages that fail for one reason grows until something else comes. */
+    /* Adjacent pages that fail for the same reason are collected in one range. */
     bool pending;
     unsigned block;
     uint64_t offset, bytes;
@@ -64,7 +64,7 @@ static void broken_pages(struct verify *v, unsigned block, uint64_t first, uint6
     gw_strcopy(v->why, sizeof v->why, why);
 }
 
-/* A chunk cannot be read: which of its pages? */
+/* A chunk cannot be read: finds which of its pages fail. */
 static int narrow(struct verify *v, struct gw_sweep *s, const struct gw_error *why, struct gw_error *err)
 {
     uint64_t failed = 0;
@@ -86,7 +86,7 @@ static int narrow(struct verify *v, struct gw_sweep *s, const struct gw_error *w
         if (r < 0)
             broken_pages(v, s->block, s->first + i, 1, page.text);
     }
-    if (!failed) /* it fails as a whole only */
+    if (!failed) /* it fails only as a whole */
         broken_pages(v, s->block, s->first, s->count, why->text);
     return 0;
 }
@@ -128,7 +128,7 @@ static int read_block(struct gw_sweep *s, unsigned block, struct gw_error *err)
     return r;
 }
 
-/* Each block. first_only: a fault is not told, but ends it. */
+/* Sweeps each block. first_only: the first fault ends the sweep and is not reported. */
 static int sweep_ram(struct verify *v, struct gw_image *image, bool first_only, struct gw_error *err)
 {
     const struct gw_verify_options *o = v->options;
@@ -139,7 +139,7 @@ static int sweep_ram(struct verify *v, struct gw_image *image, bool first_only, 
         v->counts.blocks++;
         v->counts.pages += image->blocks[i].pages;
         r = first_only ? read_block(&s, i, err) : verify_block(v, &s, i, err);
-        if (is_fault(r) && err && !first_only) { /* not even what is there can be told */
+        if (is_fault(r) && err && !first_only) { /* not even the kinds of pages can be read */
             struct gw_verify_fault fault = {"RAM", image->blocks[i].name, 0, image->blocks[i].used_bytes, err->text};
 
             flush(v);
@@ -170,7 +170,7 @@ static int verify_ram(struct verify *v, struct gw_error *err)
             *err = why;
         if (!is_fault(r))
             return r;
-        v->counts.blocks = v->counts.pages = 0; /* something is broken: which of all places have it? */
+        v->counts.blocks = v->counts.pages = 0; /* there is a fault: find all places that it affects */
     }
     return sweep_ram(v, v->image, false, err);
 }
@@ -233,7 +233,8 @@ static int file_fault(struct verify *v, int r, const struct gw_error *why, struc
     return r;
 }
 
-/* A volume is larger than what was saved into it. A file is not, save for the zeros of its last block or of a copied volume. */
+/* A volume may be larger than the machine saved into it. A file may not, except for zeros: of its last block, or of a
+ * volume it was copied from. */
 static int verify_behind(struct verify *v, struct gw_error *err)
 {
     struct gw_behind behind = {0};
@@ -251,7 +252,7 @@ static int verify_behind(struct verify *v, struct gw_error *err)
     return r;
 }
 
-/* Bytes that belong to no page and no device. */
+/* Checks bytes that belong to no page and no device. */
 static int verify_file(struct verify *v, struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
@@ -276,7 +277,7 @@ int gw_image_verify_sized(struct gw_image *image, const struct gw_verify_options
         r = verify_devices(&v, err);
     if (r >= 0)
         r = verify_ram(&v, err);
-    if (r >= 0 && !v.counts.faults) /* else it is what was found already */
+    if (r >= 0 && !v.counts.faults) /* else the error was found already */
         r = verify_file(&v, err);
     gw_sized_out(ret_counts, counts_bytes, &v.counts, sizeof v.counts);
     return r < 0 ? r : 0;

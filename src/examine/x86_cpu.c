@@ -15,7 +15,7 @@
 
 struct taker {
     struct gw_x86_cpu *cpu;
-    bool regs, rip, rflags; /* without these it is no processor of this kind */
+    bool regs, rip, rflags; /* without these it is not a processor of this kind */
 };
 
 static uint64_t load(const struct gw_value *v)
@@ -185,7 +185,7 @@ void gw_elf_note(struct gw_text *notes, const char *name, uint32_t type, const v
     gw_text_add(notes, zeros, -bytes & 3);
 }
 
-/* struct elf_prstatus of x86-64: of its 336 bytes only the thread's number and the registers say anything here. */
+/* struct elf_prstatus of x86-64: of its 336 bytes only the thread's number and the registers are set. */
 static void put_prstatus(const struct gw_x86_cpu *c, uint32_t thread, struct gw_text *notes)
 {
     uint8_t data[PRSTATUS_BYTES] = {0}, *p = data + 112;
@@ -205,7 +205,7 @@ static void put_prstatus(const struct gw_x86_cpu *c, uint32_t thread, struct gw_
         c->regs[GW_RDX],
         c->regs[GW_RSI],
         c->regs[GW_RDI],
-        UINT64_MAX /* no system call is under way */,
+        UINT64_MAX /* no system call in progress */,
         c->rip,
         c->segs[GW_CS].selector,
         c->rflags,
@@ -225,7 +225,7 @@ static void put_prstatus(const struct gw_x86_cpu *c, uint32_t thread, struct gw_
     gw_elf_note(notes, "CORE", NT_PRSTATUS, data, sizeof data);
 }
 
-/* As FXSAVE64 writes it. ST(i) count from the top of the stack, the device's registers from the bottom. */
+/* In the format of FXSAVE64. ST(i) count from the top of the stack, the device's registers from the bottom. */
 static void put_fpregset(const struct gw_x86_cpu *c, struct gw_text *notes)
 {
     uint8_t data[FXSAVE_BYTES] = {0};
@@ -240,7 +240,7 @@ static void put_fpregset(const struct gw_x86_cpu *c, struct gw_text *notes)
     gw_elf_note(notes, "CORE", NT_FPREGSET, data, sizeof data);
 }
 
-/* What QEMU's own dumps have for each processor, which has the control registers. */
+/* The note of QEMU's own dumps for each processor; it has the control registers. */
 static void put_qemu(const struct gw_x86_cpu *c, struct gw_text *notes)
 {
     static const uint8_t regs[] = {GW_RAX, GW_RBX, GW_RCX, GW_RDX, GW_RSI, GW_RDI, GW_RSP, GW_RBP,

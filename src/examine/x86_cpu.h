@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * x86_cpu: the registers of a processor of QEMU's, out of its device section "cpu".
+ * x86_cpu: reads the registers of a QEMU processor from its device section "cpu".
  */
 #ifndef GW_IMAGE_X86_CPU_H
 #define GW_IMAGE_X86_CPU_H
@@ -23,7 +23,7 @@ struct gw_x86_cpu {
     uint64_t xmm[16][2];
 };
 
-/* 1: it is one; 0: it is some other device. -EPROTO. */
+/* 1: it is a processor; 0: another device. -EPROTO. */
 int gw_x86_cpu_read(const struct gw_image_device *device, struct gw_x86_cpu *ret, struct gw_error *err);
 /* Appends the ELF notes NT_PRSTATUS, NT_FPREGSET and QEMU's own (docs/formats/core.md). thread: 1, 2, ... */
 void gw_x86_cpu_notes(const struct gw_x86_cpu *cpu, uint32_t thread, struct gw_text *notes);

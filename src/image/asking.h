@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * asking: lets the progress function of a long job end it also while the job waits for somebody else, as for a program that
- * compresses: it is called again each ASK_NS, with what it was told last.
+ * asking: lets the progress function of a long job cancel it also while the job waits for something, such as a
+ * compression program. The function is called again every ASK_NS with the last values.
  *
  *     struct gw_asking asking = {.progress = options->progress, .opaque = options->opaque};
  *
@@ -18,17 +18,18 @@
 #include "godwit/channel.h"
 
 struct gw_asking {
-    bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes); /* true: stop; NULL: nobody is asked */
+    bool (*progress)(void *opaque, uint64_t done_bytes, uint64_t total_bytes); /* returns true: stop. NULL: the job cannot be
+                                                                                * cancelled */
     void *opaque;
-    uint64_t done_bytes, total_bytes; /* as told last */
+    uint64_t done_bytes, total_bytes; /* the last values */
 };
 
-/* A progress function itself; asking: the struct. */
+/* This is a progress function; asking: the struct. */
 bool gw_asking_step(void *asking, uint64_t done_bytes, uint64_t total_bytes);
 bool gw_asking_again(void *asking);
 
-/* A channel to write to, around another one, which it takes, also when it fails. A write that waits fails with -ECANCELED when the
- * job is to stop. Borrows the struct. */
+/* Wraps a channel for writing; takes take_inner, also on failure. A waiting write fails with -ECANCELED when the job is
+ * cancelled. Borrows the struct. */
 int gw_asking_channel(struct gw_asking *asking, struct gw_channel *take_inner, struct gw_channel **ret_channel, struct gw_error *err);
 
 #endif

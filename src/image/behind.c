@@ -31,13 +31,13 @@ static bool is_device(int fd)
     return fstat(fd, &st) >= 0 && S_ISBLK(st.st_mode);
 }
 
-/* The next place from `at` on that is no hole; `end`: there is none. */
+/* The next offset from `at` on that is not in a hole; `end`: there is none. */
 static uint64_t next_data(int fd, uint64_t at, uint64_t end)
 {
     off_t data = lseek(fd, (off_t)at, SEEK_DATA);
 
     if (data < 0)
-        return errno == ENXIO ? end : at; /* else it cannot tell */
+        return errno == ENXIO ? end : at; /* else the file system cannot tell, and `at` counts as data */
     return (uint64_t)data;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * behind: what stands in a file behind the end of the machine in it. A volume is larger than what was saved into it: zeros, or
- * what an earlier use of it has left.
+ * behind: the bytes in a file after the end of the machine. A volume is larger than the machine saved into it; the rest
+ * is zeros, or left from an earlier use.
  */
 #ifndef GW_IMAGE_BEHIND_H
 #define GW_IMAGE_BEHIND_H
@@ -9,10 +9,10 @@
 #include "base/base.h"
 
 struct gw_behind {
-    uint64_t at, bytes; /* what stands behind; 0 bytes: nothing */
-    bool other;         /* not only zeros: */
+    uint64_t at, bytes; /* the range after the machine; 0 bytes: there is none */
+    bool other;         /* some of its bytes are not zero: */
     uint64_t other_at;  /* the first byte that is not zero */
-    bool device;        /* a block device, whose size says nothing about what is in it */
+    bool device;        /* a block device, whose size says nothing about its contents */
 };
 
 /* The size of a regular file or a block device; UINT64_MAX: it is neither. */

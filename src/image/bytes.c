@@ -9,10 +9,10 @@
 #include "image/unpack.h"
 #include "ram/page/zero.h"
 
-#define COPY_BYTES  (16u << 20) /* at a time: as much as a server is asked for at once */
-#define AHEAD_BYTES (1u << 20) /* of a file that are fetched unasked, at a time */
+#define COPY_BYTES  (16u << 20) /* bytes copied at a time, requested together from a server */
+#define AHEAD_BYTES (1u << 20) /* bytes of a file that are read ahead at a time */
 
-/* By way of a place for all of it. */
+/* Reads all of it into one buffer, then copies it to the vectors. */
 static int read_together(struct gw_bytes *b, const struct iovec *iov, unsigned count, uint64_t at, size_t bytes, struct gw_error *err)
 {
     GW_AUTOFREE uint8_t *room = count > 1 ? malloc(bytes) : NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A description of the devices for a machine that came without one, as in postcopy: only what has no description of its own says
- * (where each section is and how long), in the words that QEMU has for devices that it cannot describe. A QEMU that such a machine
- * is sent to waits for one.
+ * A description of the devices for a machine that came without one, as in postcopy: it gives the offset and size of
+ * each section, in the form that QEMU uses for devices that it cannot describe. A destination QEMU waits for a
+ * description.
  */
 #include "image/image.h"
 #include "scan/parts.h"

@@ -4,7 +4,7 @@
 struct gw_expected {
     struct gw_image *image;
     struct gw_pull *pull;
-    struct gw_pull_chunk *chunk; /* the last one that came; NULL: none, or it could not be read */
+    struct gw_pull_chunk *chunk; /* the last chunk; NULL: none, or it could not be read */
     bool ended;
 };
 
@@ -33,7 +33,7 @@ static bool has(const struct gw_pull_chunk *c, unsigned block, uint64_t page)
     return c && c->block == block && page >= c->first && page - c->first < c->count;
 }
 
-/* The chunk with this page; NULL: it does not come any more, or could not be read. */
+/* The chunk with this page; NULL: it is not read ahead any more, or could not be read. */
 static const struct gw_pull_chunk *find(struct gw_expected *e, unsigned block, uint64_t page)
 {
     while (!e->ended && !has(e->chunk, block, page)) {
@@ -43,7 +43,7 @@ static const struct gw_pull_chunk *find(struct gw_expected *e, unsigned block, u
         e->ended = !r || (r < 0 && !c);
         e->chunk = r > 0 ? c : NULL;
         if (r < 0 && has(c, block, page))
-            break; /* tried once more, and told then */
+            break; /* the page is read again directly, which reports the error */
     }
     return has(e->chunk, block, page) ? e->chunk : NULL;
 }

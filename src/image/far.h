@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * far: a machine at rest that an NBD server has (nbd.h).
+ * far: opens a machine at rest on an NBD server (nbd.h).
  *
- * A format that is read at an offset (gw_image_format_ops.open_bytes) stays there. Of one that is not, all is copied into a file
- * without a name first, in large pieces that are under way at once; it would have to be read as a whole anyway.
+ * A format with random access (gw_image_format_ops.open_bytes) is read on the server. Any other is first copied into an
+ * unnamed file, in large concurrent pieces; it would have to be read as a whole anyway.
  */
 #ifndef GW_IMAGE_FAR_H
 #define GW_IMAGE_FAR_H

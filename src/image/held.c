@@ -15,8 +15,8 @@ struct gw_held {
     struct gw_bytes bytes; /* the first member */
     struct gw_bytes *far;
     char *uri;
-    pthread_mutex_t lock; /* what follows */
-    bool occupied;        /* the export does not begin with zeros */
+    pthread_mutex_t lock; /* protects the members below */
+    bool occupied;        /* the export did not begin with zeros when it was opened */
     bool committed;
     uint64_t end;
     uint64_t held_bytes;
@@ -25,7 +25,7 @@ struct gw_held {
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-/* The beginning is no machine's any more, also after a crash. */
+/* Clears the beginning, also on stable storage: no reader finds a machine there any more. */
 static int clear_head(struct gw_held *h, struct gw_error *err)
 {
     int r = h->far->ops->zero(h->far, 0, h->held_bytes, err);
@@ -33,7 +33,7 @@ static int clear_head(struct gw_held *h, struct gw_error *err)
     return r < 0 ? r : h->far->ops->flush(h->far, err);
 }
 
-/* Cuts padding off behind the end of the export. */
+/* Cuts off padding that lies after the end of the export. */
 static int clip(const struct gw_held *h, const uint8_t *src, size_t *bytes, uint64_t at, struct gw_error *err)
 {
     size_t room = (size_t)GW_MIN(*bytes, h->bytes.size - GW_MIN(at, h->bytes.size));
@@ -46,7 +46,7 @@ static int clip(const struct gw_held *h, const uint8_t *src, size_t *bytes, uint
     return 0;
 }
 
-/* What belongs to the beginning; src: NULL: zeros. The first call takes away what was there. */
+/* Copies to the held-back beginning; src NULL: zeros. The first call clears the old beginning of the export. */
 static int hold(struct gw_held *h, const uint8_t *src, uint64_t bytes, uint64_t at, struct gw_error *err)
 {
     int r = 0;
@@ -93,7 +93,7 @@ static const struct gw_bytes_ops held_ops = {.write = held_write, .zero = held_z
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-/* Tried again: it is the same however often it is done, and matters. */
+/* Tries again on failure: clearing is idempotent, and a partial machine must not remain. */
 static int take_back(struct gw_held *h, struct gw_error *err)
 {
     int r = clear_head(h, err);
@@ -138,7 +138,7 @@ int gw_held_revert(struct gw_held *h, struct gw_error *err)
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
-/* What is there begins with these bytes. */
+/* Reports that the export holds data that begins with these bytes. */
 static int occupied(const struct gw_held *h, const uint8_t *head, struct gw_error *err)
 {
     for (unsigned i = 0; i < gw_image_format_count; i++)

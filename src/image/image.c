@@ -12,7 +12,7 @@
 #include "image/unpack.h"
 
 #define HEAD_BYTES 64
-#define STRIPE     256u /* pages that are read or mapped in one go */
+#define STRIPE     256u /* pages read or mapped at once */
 #define BLOCKS_MAX 4096u
 
 static const struct gw_image_format_ops *find(enum gw_image_format format)
@@ -82,7 +82,7 @@ int gw_path_split(const char *text, char *path, uint64_t *ret_offset, struct gw_
     if (!strstr(text, ",offset=") || !lstat(text, &st))
         return 0;
     snprintf(address, sizeof address, "file:%s", text);
-    if (gw_uri_parse(address, &uri, NULL) < 0) /* it is not there, which is told by who opens it */
+    if (gw_uri_parse(address, &uri, NULL) < 0) /* not a URI: opening it as a file reports the error */
         return 0;
     gw_strcopy(path, GW_PATH_TEXT, uri.path);
     *ret_offset = uri.offset;
@@ -121,7 +121,7 @@ uint64_t gw_image_lacking(const struct gw_image *image)
     return bytes;
 }
 
-/* Whoever opens it means a machine that can run. */
+/* A caller that opens an image for use needs a complete machine. */
 static int check_whole(const struct gw_image *image, const char *name, struct gw_error *err)
 {
     return image->received
@@ -141,7 +141,7 @@ static int open_format(struct gw_image *image, int fd, const char *name, uint64_
                 : 0;
 
     if (r >= 0 && !offset && (r = gw_image_unpack(fd, name, image->temporary_folder, &fd, err)) < 0)
-        return r; /* taken */
+        return r; /* open_format has taken fd */
     if (r >= 0)
         r = recognise(fd, name, offset, &format, err);
     if (r < 0) {
@@ -153,7 +153,7 @@ static int open_format(struct gw_image *image, int fd, const char *name, uint64_
     return offset ? gw_stream_open_at(fd, name, offset, image, err) : format->open(fd, name, image, err);
 }
 
-/* From a server. The image is one of zeros, and freed by the caller when it fails. */
+/* Opens an image on a server. The image is zeros on entry; on failure the caller frees it. */
 static int open_far(struct gw_image *image, const char *uri, uint64_t offset, struct gw_error *err)
 {
     const struct gw_image_format_ops *format;
@@ -267,7 +267,7 @@ int gw_image_keep_head(struct gw_image *image, const struct gw_wire_head *head, 
 
     if (!kept)
         return gw_nomem(err, "head of the stream");
-    /* Where a subsection that is not known ends was found by what follows it: from a file it must be found again. */
+    /* The stream showed where unknown subsections end; a reader of the file must find the same ends. */
     if (head->unknown[0] && (r = gw_head_get_raw(head->raw, head->raw_bytes, kept, err)) < 0) {
         gw_context(err, "subsection %s, which is not known, cannot be kept", head->unknown);
         free(kept);

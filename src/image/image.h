@@ -2,8 +2,8 @@
  *
  * image: a machine at rest, as the files of this folder see it (godwit/image.h is the public side).
  *
- * A format that can be read is a gw_image_ops behind a gw_image that its open function filled; one that can be written is
- * a function that pulls everything out of any gw_image. Neither knows another format.
+ * A format that can be read is a gw_image_ops behind a gw_image that its open function filled; one that can be written
+ * is a function that reads everything from any gw_image. Neither knows another format.
  *
  *     parked, stream, mapped-ram, libvirt, memory  --gw_image_ops-->  writers, send, verify, diff, extract
  *
@@ -27,8 +27,8 @@ struct gw_ram_block;
 struct gw_image_block {
     char name[256];
     uint64_t used_bytes, pages;
-    uint64_t host_page_bytes; /* 0: not told */
-    uint64_t gpa;             /* where told (has_gpa) */
+    uint64_t host_page_bytes; /* 0: not recorded */
+    uint64_t gpa;             /* guest-physical address, if recorded (has_gpa) */
     bool has_gpa;
 };
 
@@ -39,15 +39,15 @@ struct gw_image_inode {
 
 /* The file that the image was opened from (origin.c). Kept open so that its inode number is not reused. */
 struct gw_image_origin {
-    bool known; /* false: it was no regular file */
-    bool part;  /* the machine begins inside of the file: what lies before it and behind it may be something else's */
+    bool known; /* false: it was not a regular file */
+    bool part;  /* the machine begins inside the file: other data may lie before and after it */
     int fd;
     struct gw_image_inode inode;
-    char path[4096]; /* without symbolic links, as it was then */
+    char path[4096]; /* absolute, without symbolic links, as resolved at opening */
 };
 
-/* Pages are target pages of a block. `read` and `map` are called by several threads at a time. The range lies inside
- * the block: gw_image_* below checked it. */
+/* Pages are target pages of a block. `read` and `map` are called by several threads at a time. gw_image_* below have
+ * checked that the range lies inside the block. */
 struct gw_image_ops {
     /* kinds[i] = 1: page first+i may have contents, 0: it is known to be zeros. Cheap: no page is read for it. */
     int (*map)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
@@ -55,9 +55,9 @@ struct gw_image_ops {
     /* Contents of count pages to dst, zeros included. */
     int (*read)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *dst,
                 struct gw_error *err);
-    /* What is behind `own`; the image's common parts are freed by gw_image_free. */
+    /* Frees `own`; gw_image_free frees the common parts. */
     void (*close)(struct gw_image *image);
-    /* Checks what lies in the file and is needed by neither of these. NULL: there is nothing. */
+    /* Checks the parts of the file that no other function reads. NULL: there are none. */
     int (*check)(struct gw_image *image, struct gw_error *err);
     /* map and read in one call, for a reader of the whole image: where kinds[i] is 0, dst is unchanged. NULL: map and read are
      * called. */
@@ -67,13 +67,13 @@ struct gw_image_ops {
      * mapped for it, so readers skip empty groups at no cost. NULL: never. */
     bool (*empty)(const struct gw_image *image, unsigned block, uint64_t group);
     /* numbers[i]: below stored_pages, and pages of one number have the same contents; or GW_IMAGE_ZEROS. No page is read for it.
-     * NULL: nobody knows. */
+     * NULL: not known. */
     int (*numbers)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint32_t *numbers,
                    struct gw_error *err);
-    /* at[i]: where in the file the page's contents stand as they are; GW_IMAGE_NOWHERE: zeros, or not as they are. No page is read
-     * for it. NULL: nobody knows. */
+    /* at[i]: the file offset where the page is stored unchanged; GW_IMAGE_NOWHERE: zeros, or stored in another form. No
+     * page is read for it. NULL: not known. */
     int (*places)(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint64_t *at, struct gw_error *err);
-    /* What stands in the file behind the machine. NULL: nothing does, or `check` sees to it. */
+    /* What lies in the file after the machine. NULL: nothing can, or `check` looks at it. */
     int (*behind)(struct gw_image *image, struct gw_behind *ret, struct gw_error *err);
 };
 #define GW_IMAGE_NOWHERE UINT64_MAX
@@ -82,13 +82,13 @@ struct gw_image_ops {
 
 struct gw_image {
     const struct gw_image_ops *ops;
-    void *own; /* of the format */
+    void *own; /* data of the format */
     enum gw_image_format format;
 
     struct gw_image_origin origin;
-    const char *temporary_folder; /* while it is being opened; NULL: the usual one */
-    bool unpacked;  /* the bytes that it is read from are not those of the file, which was compressed or holds a disk */
-    unsigned depth; /* so many reads at once are worth while; 0: one for each processor */
+    const char *temporary_folder; /* used while opening; NULL: the default */
+    bool unpacked;  /* the bytes read are not those of the file, which was compressed or is a disk image */
+    unsigned depth; /* useful number of concurrent reads; 0: one per processor */
 
     /* head */
     char machine[256];   /* "": the stream had no configuration section */
@@ -97,16 +97,16 @@ struct gw_image {
     bool has_uuid;
     uint8_t uuid[16];
     bool footers;        /* sections end with one; false in machine types up to 2.3 */
-    struct gw_wire_head *head; /* as it came, with what is not known of it. NULL: only the fields above are kept */
+    struct gw_wire_head *head; /* as received, with its unknown parts. NULL: only the fields above are kept */
     uint32_t ram_id;     /* section id of "ram": unique among those in the blobs */
 
     struct gw_image_block *blocks; /* calloc'd, as the blobs are */
     unsigned block_count;
     uint64_t stored_pages; /* of images whose ops have `numbers` */
 
-    /* Whole elements as they stood in the stream. early: FULL sections of the set-up (virtio-mem), of which early_before
-     * bytes came before the RAM's START and the others between that and its first PART; devices: the FULL sections behind
-     * the RAM, without EOF; description: the JSON text behind EOF, 0 bytes where there was none. */
+    /* Whole elements, as in the stream. early: FULL sections of the set-up (virtio-mem), of which early_before bytes
+     * came before the RAM's START and the others between that and its first PART; devices: the FULL sections behind the
+     * RAM, without EOF; description: the JSON text behind EOF, 0 bytes where there was none. */
     uint8_t *early, *devices;
     char *description;
     size_t early_bytes, early_before, devices_bytes, description_bytes;
@@ -114,24 +114,25 @@ struct gw_image {
     /* For a machine whose source was lost in postcopy: for each block a bitmap of the pages received; the others read as zeros.
      * NULL: the machine is complete. */
     uint64_t **received;
-    bool awaits; /* in memory, the rest of another image, whose map this is at first: what came there need not come here */
+    bool awaits; /* in memory: the rest of another image, whose `received` map it starts with; pages that are in that image need
+                  * not arrive here */
 
-    struct gw_image_others others; /* live sections that are not known */
+    struct gw_image_others others; /* unknown live sections */
 
     char *libvirt_xml; /* of a libvirt save image: the domain, NUL-terminated; else NULL. Kept by parked files */
-    char *libvirt_cookie;      /* what libvirt wrote behind it; NULL: nothing */
-    bool libvirt_saved, libvirt_was_running; /* it was saved by libvirt, and whether it ran before: libvirt stops a guest
-                                              * first, so its own state says paused. Kept by parked files, as the cookie is */
+    char *libvirt_cookie;      /* the cookie that libvirt wrote after it; NULL: none */
+    bool libvirt_saved, libvirt_was_running; /* whether libvirt saved it, and whether it ran before that: libvirt stops a guest
+                                              * first, so the device state says paused. Kept by parked files, as the cookie is */
 
     unsigned readers; /* threads that read ahead for a source; 0: one per processor */
 
-    char *far_uri;      /* of the server that it is read from; else NULL */
-    uint64_t far_bytes; /* of the file that was written to a server last */
-    struct gw_image_out *kept; /* what gw_image_revert takes back; NULL: nothing */
+    char *far_uri;      /* of the server it is read from; else NULL */
+    uint64_t far_bytes; /* size of the file that was last written to a server */
+    struct gw_image_out *kept; /* what gw_image_revert undoes; NULL: nothing */
     struct gw_stage *stage; /* writes the file while the machine arrives (parked/stage.h); NULL: none */
     void (*stage_free)(struct gw_stage *stage);
 
-    struct gw_image_guest *guest; /* the vm that was made of it; engine/image_vm.c */
+    struct gw_image_guest *guest; /* the vm made from it; engine/image_vm.c */
     void (*free_guest)(struct gw_image *image);
 };
 
@@ -139,40 +140,42 @@ struct gw_image {
 struct gw_image_format_ops {
     enum gw_image_format format;
     const char *name;
-    /* Whether these are its first bytes. */
+    /* Whether a file that begins with these bytes has this format. */
     bool (*recognise)(const uint8_t *head, size_t bytes);
-    /* Fills an image of zeros. Takes fd, a regular file, also when it fails. name: for messages. */
+    /* Fills an image that is zeros. Takes fd, a regular file, also on failure. name: for messages. */
     int (*open)(int fd, const char *name, struct gw_image *image, struct gw_error *err);
-    /* The same of bytes that may be elsewhere; NULL: only files. Takes them, also when it fails. */
+    /* The same from bytes, which may be remote; NULL: only files. Takes them, also on failure. */
     int (*open_bytes)(struct gw_bytes *take_bytes, const char *name, struct gw_image *image, struct gw_error *err);
-    /* What gw_image_check_options finds out. */
+    /* The checks of gw_image_check_options. */
     int (*check)(const struct gw_image_write_options *options, struct gw_error *err);
-    /* Writes to an empty file, or, if `pipe`, to anything. */
+    /* Writes to an empty file or, if `pipe`, to any descriptor. */
     int (*write)(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_error *err);
     bool pipe;
-    /* Writes to bytes that may go on behind the file; its beginning may be written again at the end. NULL: only files. */
+    /* Writes to bytes that may be larger than the file; it may write the beginning again at the end. NULL: only
+     * files. */
     int (*write_bytes)(struct gw_image *image, const struct gw_image_write_options *options, struct gw_bytes *to, struct gw_error *err);
 };
 extern const struct gw_image_format_ops gw_image_formats[];
 extern const unsigned gw_image_format_count;
 
-/* Adds a block, of zeros else. -EPROTO: the name is taken, or the size is no multiple of the page. */
+/* Adds a block of zeros. -EPROTO: the name is taken, or the size is no multiple of the page size. */
 int gw_image_add_block(struct gw_image *image, const char *name, uint64_t used_bytes, struct gw_image_block **ret,
                        struct gw_error *err);
-/* The pages of this block that have no bit in the map are lost: the machine is not whole. The map is calloc'd, and taken. */
+/* Pages of this block without a bit in the map are lost: the machine is incomplete. The map is calloc'd, and taken. */
 int gw_image_lacks(struct gw_image *image, unsigned block, uint64_t *take_received, struct gw_error *err);
-/* What follows takes the pages that it lacks from `rest`, which stays until the image is freed; they have been compared. What both
- * lack is lacking still. An error: the image is as it was. */
+/* From now on missing pages are read from `rest`, which must outlive the image; the caller has compared the two. A page
+ * missing in both stays missing. On error the image is unchanged. */
 int gw_image_join(struct gw_image *image, struct gw_image *rest, struct gw_error *err);
-/* It goes on by itself, or waits, as the other one does; where both can tell. */
+/* Takes the run state (runs or paused) of the other image, if both record one. */
 void gw_image_take_runs(struct gw_image *image, const struct gw_image *from);
-/* All of it has come. */
+/* All pages have arrived: the machine is complete. */
 void gw_image_lacks_nothing(struct gw_image *image);
-/* Bytes of memory that are lost. 0: it is whole. */
+/* Bytes of memory that are lost. 0: it is complete. */
 uint64_t gw_image_lacking(const struct gw_image *image);
-/* Makes a description with the sections' offsets and sizes for a machine that came without one. -EPROTO: their ends are not known. */
+/* Makes a description with the sections' offsets and sizes for a machine that came without one. -EPROTO: the ends of
+ * sections are not known. */
 int gw_image_describe(struct gw_image *image, struct gw_error *err);
-/* Frees what the common part has, and makes it zeros. */
+/* Frees the common parts, and sets them to zeros. */
 void gw_image_clear(struct gw_image *image);
 int gw_image_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
                  struct gw_error *err);
@@ -182,52 +185,52 @@ int gw_image_pages(struct gw_image *image, unsigned block, uint64_t first, uint6
 int gw_image_fetch(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds, uint8_t *dst,
                    struct gw_error *err);
 
-/* Whether group number `group` is known to be zeros. The block has it. */
+/* Whether group number `group`, which must exist, is known to be zeros. */
 static inline bool gw_image_empty(const struct gw_image *image, unsigned block, uint64_t group)
 {
     return image->ops->empty && image->ops->empty(image, block, group);
 }
 
-/* Keeps a copy of the head, and what the fields of the image say of it. */
+/* Keeps a copy of the head, and sets the image's fields from it. */
 int gw_image_keep_head(struct gw_image *image, const struct gw_wire_head *head, struct gw_error *err);
 /* The head as a stream of the image begins, without the capabilities that say how RAM is written (mapped-ram, x-ignore-shared):
- * who writes it adds what it does. */
+ * the writer adds those that it uses. */
 void gw_image_head(const struct gw_image *image, struct gw_wire_head *ret);
 
 void gw_image_set_origin(struct gw_image *image, int fd, const char *path);
 void gw_image_close_origin(struct gw_image *image);
-/* Moves this very file to another name. -ENOENT: nothing has its name; -ESTALE: another file has, and stays; -EEXIST: `to` is
- * taken, or was given to another file that could not be put back. */
+/* Moves this very file to another name. -ENOENT: no file has its name; -ESTALE: another file has, and is left alone;
+ * -EEXIST: `to` is taken, or was given to another file that could not be put back. */
 int gw_image_take_away(const struct gw_image_inode *own, const char *path, const char *to);
 
 /* What gw_image_write does in common for all formats: the temporary name, its removal, sync, the name, sync of the folder;
- * and what was there before, until it is known that the new one stays. */
+ * and the file that it replaces, which is kept until the new one is final. */
 struct gw_image_out {
     int fd; /* of the temporary file, open for reading and writing, empty; -1: */
-    struct gw_held *far; /* on a server, where what was there before is not kept */
+    struct gw_held *far; /* on a server, which does not keep the replaced contents */
     char path[4096], temporary[4096];
     bool replace;
-    /* Set before commit: only this file is replaced (number 0: any); what was there before is kept until close. */
+    /* Set before commit: only this file is replaced (number 0: any); the replaced file is kept until close. */
     struct gw_image_inode only;
     bool keep;
     /* After commit. */
     bool placed;
     struct gw_image_inode own;
-    char before[4096]; /* what was there before; "": nothing, or it was not kept */
+    char before[4096]; /* name of the replaced file; "": none, or it was not kept */
 };
 int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, struct gw_error *err);
 /* The same, or on a server (held.h). */
 int gw_image_out_open_anywhere(struct gw_image_out *out, const char *path, bool replace, struct gw_error *err);
-/* The file is whole: it appears under its name. -EEXIST, -ENOENT: with `only`, another file or none is there now. An
- * error: everything is as it was. */
+/* The file is complete: gives it its name. -EEXIST, -ENOENT: with `only`, that name now has another file, or none. On
+ * error nothing has changed. */
 int gw_image_out_commit(struct gw_image_out *out, struct gw_error *err);
 /* After a commit with `keep`: as gw_image_revert. */
 int gw_image_out_revert(struct gw_image_out *out, const char *aside, struct gw_error *err);
-/* Also after commit: closes, and removes what was kept. Without one the temporary file is removed. */
+/* Also after commit: closes, and removes the replaced file. Without a commit the temporary file is removed. */
 void gw_image_out_close(struct gw_image_out *out);
-/* Room for one that can be taken back, in place of the one before, which stays as it is. -ENOMEM. */
+/* Makes room for an output that can be reverted, instead of the previous one, whose file stays. -ENOMEM. */
 int gw_image_keep(struct gw_image *image, struct gw_error *err);
-/* It cannot be taken back any more. */
+/* It cannot be reverted any more. */
 void gw_image_let_go(struct gw_image *image);
 
 /* The formats' own; see gw_image_format_ops. base: file offset at which the stream begins (libvirt). */

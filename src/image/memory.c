@@ -12,13 +12,13 @@
 #include <stdio.h>
 
 #define HUGE_BYTES (2u << 20)
-#define PRESENT (1ull << 63) /* of an entry in /proc/self/pagemap */
+#define PRESENT (1ull << 63) /* bit of an entry in /proc/self/pagemap */
 #define SWAPPED (1ull << 62)
 
 struct memory {
     char *folder; /* NULL: anonymous memory */
     uint64_t limit_bytes;
-    int pagemap; /* -1: what is in a page is learnt by reading it */
+    int pagemap; /* -1: pages must be read to know what they hold */
     uint8_t **host;
     int *fd; /* of each block; -1: anonymous */
     unsigned count;
@@ -30,7 +30,7 @@ static int check(const struct memory *m, struct gw_error *err)
     return m->abandoned ? gw_fail(err, -ECANCELED, GW_BLAME_PEER, "the machine was given up while it was read") : 0;
 }
 
-/* A hole is zeros; to read it through the mapping would need room for it. */
+/* A hole is zeros; reading it through the mapping would allocate memory for it. */
 static int map_file_holes(int fd, unsigned page_bits, uint64_t first, uint64_t count, uint8_t *kinds, struct gw_error *err)
 {
     uint64_t end = (first + count) << page_bits, at = first << page_bits, data, hole;
@@ -39,7 +39,7 @@ static int map_file_holes(int fd, unsigned page_bits, uint64_t first, uint64_t c
         off_t r = lseek(fd, (off_t)at, SEEK_DATA);
 
         if (r < 0 && errno != ENXIO)
-            return 0; /* a file system that does not tell: all of it may be something */
+            return 0; /* the file system does not report holes: any page may have contents */
         data = r < 0 ? end : GW_MIN((uint64_t)r, end);
         memset(kinds + ((at >> page_bits) - first), 0, (data - at) >> page_bits);
         at = data;
@@ -52,7 +52,7 @@ static int map_file_holes(int fd, unsigned page_bits, uint64_t first, uint64_t c
     return 0;
 }
 
-/* An untouched page is zeros; to read it would make a page table and take a fault. */
+/* An untouched page is zeros; reading it would cause a page fault and allocate page tables. */
 static int memory_map(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
                       struct gw_error *err)
 {
@@ -129,7 +129,7 @@ static int open_nameless(const char *folder, struct gw_error *err)
                              strerror(errno));
 }
 
-/* Before a guest comes a long way for nothing. */
+/* Checks the folder before a guest is received. */
 static int check_folder(const char *folder, struct gw_error *err)
 {
     GW_AUTOFD int fd = folder ? open_nameless(folder, err) : -1;
@@ -156,7 +156,7 @@ int gw_image_new(const char *ram_folder, struct gw_image **ret_image, struct gw_
         return gw_nomem(err, "image");
     }
     m->folder = folder;
-    /* Of a file's mapping an empty entry says nothing. */
+    /* For a mapped file an empty entry does not mean zeros. */
     m->pagemap = folder ? -1 : open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     image->ops = &memory_ops;
     image->own = m;
@@ -188,7 +188,7 @@ static int map_file(const char *folder, uint64_t bytes, uint8_t **ret, int *ret_
     return 0;
 }
 
-/* UINT64_MAX: it cannot be told. */
+/* UINT64_MAX: not known. */
 static uint64_t available_bytes(void)
 {
     unsigned long long kib = 0;
@@ -228,8 +228,8 @@ static int check_size(const struct gw_image *image, uint64_t bytes, struct gw_er
                    wanted >> 20, limit >> 20);
 }
 
-/* Begins on a huge page: a fault for each small one costs more than what arrives in it. A guest that uses a little of each
- * costs its whole size by that, which was admitted before. Not having huge pages is no error. */
+/* Aligned to huge pages: a fault for each small page costs more than receiving it. A guest that uses a little of each
+ * huge page then takes its whole size, which was checked before. Missing huge pages are no error. */
 static int map_memory(uint64_t bytes, uint8_t **ret, struct gw_error *err)
 {
     uint64_t room, page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -306,7 +306,7 @@ int gw_memory_room(void *opaque, const struct gw_ram_block *b, uint64_t offset, 
             do
                 r = fallocate(m->fd[i], 0, (off_t)offset, (off_t)bytes) < 0 ? -errno : 0;
             while (r == -EINTR);
-            if (r == -EOPNOTSUPP) /* it can only be tried */
+            if (r == -EOPNOTSUPP) /* the file system cannot reserve room: writing may fail later */
                 r = 0;
         }
     return r < 0 ? gw_fail(err, r, GW_BLAME_LOCAL, "%s: room for the guest's RAM (block %s, offset 0x%" PRIx64 "): %s",

@@ -6,12 +6,12 @@
 #include "godwit/clock.h"
 
 #define REST_NS     (100 * GW_NS_PER_MS)
-#define ZERO_BYTES  (64u << 20) /* that a server makes at a time: some write them */
-#define ZERO_PIECES 16u         /* that are sent at a time */
+#define ZERO_BYTES  (64u << 20) /* size of a write of zeros; some servers write them out */
+#define ZERO_PIECES 16u         /* zero writes in one request list */
 
 struct link { /* one connection */
     struct gw_nbd *nbd;
-    unsigned users; /* what follows: under the lock */
+    unsigned users; /* protects the members below */
     bool dead;
 };
 
@@ -19,16 +19,16 @@ struct far {
     struct gw_bytes bytes; /* the first member */
     char *uri;
     uint64_t piece_bytes, align_bytes;
-    bool zeroes; /* it makes zeros by itself */
+    bool zeroes; /* the server supports WRITE_ZEROES */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct link *link; /* NULL: none; also while it is being made */
+    struct link *link; /* NULL: not connected, or a connection is being made */
     bool connecting;
 };
 
 struct request {
     enum gw_nbd_op op;
-    uint8_t *data; /* not written to by WRITE; NULL: there is none */
+    uint8_t *data; /* a buffer that WRITE does not modify; NULL: none */
     uint64_t bytes, at;
 };
 
@@ -45,7 +45,7 @@ static void link_close(struct link *l)
     free(l);
 }
 
-/* Also fills in, or compares, what the server says of the export. */
+/* Connects. Also fills in, or compares, the server's description of the export. */
 static int link_open(struct far *f, struct link **ret, struct gw_error *err)
 {
     struct link *l = calloc(1, sizeof *l);
@@ -77,7 +77,7 @@ static int link_open(struct far *f, struct link **ret, struct gw_error *err)
     return 0;
 }
 
-/* The connection, made now if there is none; to be left with let_go. */
+/* Returns the connection, made now if there is none; the caller ends with let_go. */
 static int get_link(struct far *f, struct link **ret, struct gw_error *err)
 {
     struct link *l = NULL;
@@ -103,7 +103,7 @@ static int get_link(struct far *f, struct link **ret, struct gw_error *err)
     return r;
 }
 
-/* Whether it still works. */
+/* Ends a use of the connection. Returns whether it still works. */
 static bool let_go(struct far *f, struct link *l)
 {
     bool dead, last;
@@ -121,13 +121,13 @@ static bool let_go(struct far *f, struct link *l)
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
-/* What no server says of a request, but ESHUTDOWN: it is about to go. */
+/* Errors that no server reports for a request, except ESHUTDOWN: the server is about to disconnect. */
 static bool is_lost(int error)
 {
     return error == ENOTCONN || error == ESHUTDOWN || error == EPIPE || error == ECONNRESET;
 }
 
-/* The next piece of the requests, from byte *done of number *i on. False: there is none. */
+/* The next piece of the requests, from byte *done of number *i on. False: no piece is left. */
 static bool next_piece(struct far *f, struct link *l, const struct request *q, unsigned count, unsigned *i, uint64_t *done,
                        struct gw_nbd_request *p)
 {
@@ -147,8 +147,8 @@ static bool next_piece(struct far *f, struct link *l, const struct request *q, u
     return true;
 }
 
-/* One attempt at all of them, many under way at once. Ranges are as the server wants them. 0, or an errno of the server, and which
- * piece it was. */
+/* One attempt at all requests, many in progress at once. Ranges are aligned as the server requires. 0, or the server's
+ * errno, and the piece that failed. */
 static int attempt(struct far *f, struct link *l, const struct request *q, unsigned count, struct gw_nbd_request *ret_bad)
 {
     struct gw_nbd_request piece[GW_NBD_DEPTH];
@@ -176,7 +176,7 @@ static int attempt(struct far *f, struct link *l, const struct request *q, unsig
     return error;
 }
 
-/* refused: what the server answered; 0: the connection was lost. */
+/* refused: the server's errno; 0: the connection was lost. */
 static int told_of(const struct far *f, enum gw_nbd_op op, const struct gw_nbd_request *p, int refused, struct gw_error *err)
 {
     static const char *const verb[] = {"read", "write", "write zeros:"}, *const lost[] = {"read", "written",
@@ -196,8 +196,8 @@ static int told_of(const struct far *f, enum gw_nbd_op op, const struct gw_nbd_r
                              f->uri, p->bytes, p->offset, lost[op]);
 }
 
-/* Reads are tried again over another connection. What was written over the one that is lost may be lost with it: its
- * writer is told. */
+/* Reads are repeated over a new connection. Writes are not: earlier unflushed writes may be lost with the connection,
+ * and the writer must know. */
 static int perform(struct far *f, const struct request *q, unsigned count, struct gw_error *err)
 {
     for (unsigned tries = 0;; tries++) {
@@ -225,7 +225,7 @@ static int perform(struct far *f, const struct request *q, unsigned count, struc
     }
 }
 
-/* Grown to what the server wants at least, where that is more; room: where it is then. */
+/* Extends the range to the server's minimum block size, if needed; room: where the extended range is then read to. */
 static int grow(const struct far *f, const struct gw_bytes_range *from, struct request *ret, uint8_t **ret_room,
                 struct gw_error *err)
 {
@@ -274,7 +274,7 @@ static int far_write(struct gw_bytes *b, const uint8_t *src, size_t bytes, uint6
     return perform(far_of(b), &q, 1, err);
 }
 
-/* By way of bytes that are zeros, where the server has no other. */
+/* Writes zeros from a buffer if the server has no WRITE_ZEROES. */
 static int far_zero(struct gw_bytes *b, uint64_t at, uint64_t bytes, struct gw_error *err)
 {
     struct far *f = far_of(b);
@@ -330,7 +330,7 @@ int gw_nbd_open(const char *uri, struct gw_bytes **ret, struct gw_error *err)
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->changed, NULL);
     f->bytes = (struct gw_bytes){.ops = &far_ops, .fd = -1, .depth = GW_NBD_DEPTH};
-    r = link_open(f, &f->link, err); /* a server that was never there is not waited for */
+    r = link_open(f, &f->link, err); /* the first connection is not retried */
     if (r < 0) {
         far_free(&f->bytes);
         return r;

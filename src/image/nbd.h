@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * nbd: bytes of an NBD server, to read and to write, named by a URI (channel/nbd.h).
+ * nbd: bytes on an NBD server, for reading and writing, named by a URI (channel/nbd.h).
  *
- * There is one connection, as some servers take no more. Any number of reads are under way on it at once; a large one is made in pieces
- * that are, too.
+ * There is one connection, as some servers accept no more. Any number of reads are in progress on it at once; so are
+ * the pieces of a large read.
  *
- * A connection that is lost, or on which nothing comes for GW_NBD_SILENCE_NS, is made again, up to GW_NBD_TRIES times for each read, with
- * growing rests. The server must have the same size then.
+ * A connection that is lost, or silent for GW_NBD_SILENCE_NS, is replaced, up to GW_NBD_TRIES times for each read, with
+ * growing pauses. The export must still have the same size.
  *
- * Writes are not tried again: what was written before over a connection that is lost, and not flushed, may be lost too.
+ * Writes are not repeated: earlier unflushed writes may be lost together with the connection.
  *
- * Memory: a copy of what is read to several places.
- * Hostile: a server may send what it wants. The formats check what was read.
+ * Memory: a copy of the data that is read into several buffers. Hostile: a server may send any data. The formats check
+ * what they read.
  */
 #ifndef GW_IMAGE_NBD_H
 #define GW_IMAGE_NBD_H

@@ -4,12 +4,12 @@
 #include <pthread.h>
 
 struct block {
-    enum { EMPTY, BUSY, READY } state; /* all of it under the lock; data of a busy one is its reader's */
-    uint64_t number, used;             /* the least was used longest ago */
+    enum { EMPTY, BUSY, READY } state; /* under the lock; while BUSY the data belongs to the thread that reads it */
+    uint64_t number, used;             /* used: the lowest value is the least recently used */
     uint8_t *data;
 };
 
-struct kept { /* never changes */
+struct kept { /* never modified */
     uint64_t at, bytes;
     uint8_t data[];
 };
@@ -41,7 +41,7 @@ static bool copy_kept(_Atomic(struct kept *) *kept, uint8_t *dst, size_t bytes, 
     return true;
 }
 
-/* Begins in what was read ahead and goes on in the end, which is behind that. */
+/* Copies a range that begins in the announced range and continues in the file's end, which follows it. */
 static bool copy_both(struct near *n, uint8_t *dst, size_t bytes, uint64_t at)
 {
     const struct kept *k = atomic_load(&n->ahead), *tail = atomic_load(&n->tail);
@@ -53,7 +53,7 @@ static bool copy_both(struct near *n, uint8_t *dst, size_t bytes, uint64_t at)
     return copy_kept(&n->ahead, dst, here, at) && copy_kept(&n->tail, dst + here, bytes - here, tail->at);
 }
 
-/* The first stays. */
+/* If another thread has stored a copy already, that one stays. */
 static int keep(struct near *n, _Atomic(struct kept *) *kept, uint64_t at, uint64_t bytes, struct gw_error *err)
 {
     struct kept *k = malloc(sizeof *k + bytes), *none = NULL;
@@ -69,7 +69,7 @@ static int keep(struct near *n, _Atomic(struct kept *) *kept, uint64_t at, uint6
     return r;
 }
 
-/* What cannot be read ahead is told when it is wanted. */
+/* A failure is not reported here; the later read reports it. */
 static void near_ahead(struct gw_bytes *b, uint64_t at, uint64_t bytes)
 {
     struct near *n = near_of(b);
@@ -85,7 +85,7 @@ static void near_ahead(struct gw_bytes *b, uint64_t at, uint64_t bytes)
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
-/* The block, or one that it can become; NULL: all are busy. Under the lock. */
+/* Finds the block, or a slot for it; NULL: all are busy. Under the lock. */
 static struct block *find(struct near *n, uint64_t number)
 {
     struct block *oldest = NULL;
@@ -101,7 +101,7 @@ static struct block *find(struct near *n, uint64_t number)
     return oldest;
 }
 
-/* Fills a block. The lock is let go meanwhile. */
+/* Fills a block. The lock is released meanwhile. */
 static int fill(struct near *n, struct block *k, uint64_t number, struct gw_error *err)
 {
     uint64_t at = number * GW_NEAR_BLOCK;
@@ -181,7 +181,8 @@ static const struct gw_bytes_ops near_ops = {.read = near_read, .ahead = near_ah
 
 _Static_assert(GW_NEAR_TAIL_BYTES >= GW_NEAR_BLOCK, "a file that is longer than its end has a first block");
 
-/* The end and, if that is not all, the first block: formats begin at one of them, and both are there after one access. */
+/* Reads the end and, if that is not the whole file, the first block: formats begin at one of them, and one access
+ * brings both. */
 static int read_ends(struct near *n, uint64_t tail, struct gw_error *err)
 {
     struct kept *k = malloc(sizeof *k + tail);

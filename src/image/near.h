@@ -15,7 +15,7 @@
 
 #define GW_NEAR_BLOCK       (256u << 10)
 #define GW_NEAR_BLOCKS      32u
-#define GW_NEAR_SMALL       (128u << 10) /* what is as large is not kept */
+#define GW_NEAR_SMALL       (128u << 10) /* reads of this size or more are not kept */
 #define GW_NEAR_TAIL_BYTES  (1u << 20)
 #define GW_NEAR_AHEAD_BYTES (32u << 20)
 

@@ -3,13 +3,13 @@
 
 #include "base/bitmap.h"
 
-#define WORTH 4u /* one page in so many */
+#define WORTH 4u /* one page of this many */
 
 struct once {
     struct gw_image image;
     struct gw_image *of;
-    uint64_t **first; /* of each block: pages that are the first place of what they have */
-    uint64_t **again; /* groups with other pages that are no zeros */
+    uint64_t **first; /* for each block: pages whose contents appear here first */
+    uint64_t **again; /* groups that have other pages that are not zeros */
 };
 
 static uint64_t groups(const struct gw_image_block *b)
@@ -35,7 +35,7 @@ static int once_fetch(struct gw_image *image, unsigned block, uint64_t first, ui
     uint64_t end = first + count, groups_end = (end - 1) / GW_IMAGE_GROUP + 1, to;
     int r = 0;
 
-    /* In one go, which is quicker, where that is not much more than what is wanted. */
+    /* One read is quicker, if it is not much larger than the wanted pages. */
     if (gw_bitmap_next_set(again, groups_end, first / GW_IMAGE_GROUP) == groups_end ||
         gw_bitmap_count_range(map, first, count) >= count / WORTH) {
         r = gw_image_fetch(o->of, block, first, count, kinds, dst, err);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * origin: the file that an image was opened from, while its machine is sent on: locked, so that one sends it at a time;
- * marked, so that a second guest is not started from it by mistake; removed, and no other file in its place.
+ * origin: the file that an image was opened from, while its machine is sent. It is locked, so that only one process
+ * sends it at a time; marked, so that no second guest is started from it by mistake; removed afterwards, but never
+ * another file with its name.
  *
- * The mark is an extended attribute of the file, which goes with it when it is renamed, in any format.
+ * The mark is an extended attribute of the file, which survives a rename and works with any format.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -58,7 +59,7 @@ bool gw_image_sent(const struct gw_image *image, char *buf, size_t size)
 {
     char text[MARK_BYTES];
     ssize_t n = image->origin.known ? fgetxattr(image->origin.fd, ATTRIBUTE, text, sizeof text - 1) : -1;
-    bool sent = n >= 0 || (image->origin.known && errno == ERANGE); /* a mark of another program, longer than ours */
+    bool sent = n >= 0 || (image->origin.known && errno == ERANGE); /* ERANGE: another program's mark, longer than ours */
 
     text[n < 0 ? 0 : n] = 0;
     gw_strcopy(buf, size, text);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Writing an image so that nothing half is ever seen under its name, and so that the name can be taken back.
+ * Writes an image so that no partial file is ever visible under its name, and so that a commit can be reverted.
  */
 #include "image/held.h"
 #include "image/image.h"
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define TRIES        8 /* at a name that comes and goes */
+#define TRIES        8 /* attempts while other processes create and remove the name */
 #define PARTIAL      "partial."
 #define BEFORE       "before."
 #define RANDOM_BYTES 6u
@@ -22,7 +22,7 @@ static int folder_length(const char *path)
     return slash ? (int)(slash - path) + 1 : 0;
 }
 
-/* What is replaced behind a symbolic link is the file that it leads to; the link stays. */
+/* A symbolic link stays; the file that it points to is replaced. */
 static int name_file(struct gw_image_out *out, const char *path, struct gw_error *err)
 {
     _Static_assert(sizeof out->path >= PATH_MAX, "realpath writes so much");
@@ -56,7 +56,7 @@ int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, 
         return n;
     path = out->path;
     folder = folder_length(path);
-    /* Hidden, and in the same folder, so that the rename is one step. */
+    /* A hidden file in the same folder, so that the rename is atomic. */
     n = snprintf(out->temporary, sizeof out->temporary, "%.*s.%s." PARTIAL "XXXXXX", folder, path, path + folder);
     if (n < 0 || (size_t)n >= sizeof out->temporary)
         return gw_fail(err, -ENAMETOOLONG, GW_BLAME_CALLER, "%.64s...: %s", path, strerror(ENAMETOOLONG));
@@ -89,7 +89,7 @@ static bool is(const struct gw_image_inode *inode, const char *path)
     return !lstat(path, &st) && st.st_dev == inode->device && st.st_ino == inode->number;
 }
 
-/* What a kernel or a file system answers to a flag or a call that it does not have. */
+/* Errors of a kernel or file system that does not support a flag or a call. */
 static bool is_lacking(int error)
 {
     return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP;
@@ -117,7 +117,7 @@ static int exchange(const struct gw_image_out *out)
     return renameat2(AT_FDCWD, out->temporary, AT_FDCWD, out->path, RENAME_EXCHANGE) < 0 ? -errno : 0;
 }
 
-/* The name of what was there before tells it from a file that was never finished. */
+/* The name of the replaced file differs from that of an unfinished file. */
 static void name_before(struct gw_image_out *out)
 {
     size_t head = strlen(out->temporary) - RANDOM_BYTES - strlen(PARTIAL);
@@ -127,7 +127,7 @@ static void name_before(struct gw_image_out *out)
     strcat(out->before, out->temporary + head + strlen(PARTIAL));
 }
 
-/* The names have been exchanged. */
+/* After an exchange of the names: remembers the replaced file. */
 static void keep_before(struct gw_image_out *out)
 {
     name_before(out);
@@ -135,7 +135,7 @@ static void keep_before(struct gw_image_out *out)
         strcpy(out->before, out->temporary);
 }
 
-/* A file system without exchange: for a moment nothing may have the name. */
+/* For a file system without exchange: for a moment no file may have the name. */
 static int replace_in_steps(struct gw_image_out *out)
 {
     int r;
@@ -145,12 +145,12 @@ static int replace_in_steps(struct gw_image_out *out)
     if (r >= 0 && rename(out->temporary, out->path) < 0) {
         r = -errno;
         if (!rename(out->before, out->path))
-            unlink(out->before); /* two names of one file: the rename did nothing */
+            unlink(out->before); /* both names were the same file, so the rename did nothing */
     }
     return r;
 }
 
-/* What was there is at `before` then. */
+/* Afterwards the replaced file is at `before`. */
 static int replace_any(struct gw_image_out *out)
 {
     struct stat st;
@@ -169,14 +169,14 @@ static int replace_any(struct gw_image_out *out)
         }
         if (is_lacking(-r) && (r = replace_in_steps(out)) < 0)
             out->before[0] = 0;
-        if (r != -ENOENT) /* it has just gone */
+        if (r != -ENOENT) /* the file disappeared in between */
             return r;
     }
     return r;
 }
 
-/* If the file was moved, removed (its guest may run elsewhere now) or replaced meanwhile, that is not undone: names change places
- * in one step, and change back if it was the wrong one. */
+/* Replaces only the expected file. If it was moved, removed (its guest may run elsewhere now) or replaced meanwhile,
+ * that is not undone: the names are exchanged atomically, and exchanged back if the file was another one. */
 static int replace_only(struct gw_image_out *out)
 {
     struct stat st;
@@ -190,7 +190,7 @@ static int replace_only(struct gw_image_out *out)
         r = exchange(out);
         if (r >= 0)
             return -EEXIST;
-        out->temporary[0] = 0; /* it is another program's file: better two files than none */
+        out->temporary[0] = 0; /* another program's file: both are kept */
         return r;
     }
     if (!is_lacking(-r))
@@ -221,12 +221,12 @@ static int open_folder(const char *path)
     return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* So that the name is still there after a crash. */
+/* Makes the new name survive a crash. */
 static int sync_folder(const struct gw_image_out *out)
 {
     GW_AUTOFD int folder = open_folder(out->path);
 
-    if (folder < 0) /* it may be entered and written, but not be read */
+    if (folder < 0) /* the folder may be writable but not readable */
         return syncfs(out->fd) < 0 && !is_lacking(errno) ? -errno : 0;
     return fsync(folder) < 0 && !is_lacking(errno) ? -errno : 0;
 }
@@ -257,7 +257,7 @@ int gw_image_out_commit(struct gw_image_out *out, struct gw_error *err)
     out->placed = true;
     r = sync_folder(out);
     if (r < 0) {
-        if (!out->only.number || out->before[0]) /* else it is all that there is */
+        if (!out->only.number || out->before[0]) /* else it is the only copy */
             gw_image_out_revert(out, NULL, NULL);
         return gw_fail(err, r, GW_BLAME_LOCAL, "%s: syncing its folder: %s", out->path, strerror(-r));
     }
@@ -276,7 +276,7 @@ int gw_image_take_away(const struct gw_image_inode *own, const char *path, const
     r = move(path, to);
     if (r < 0 || is(own, to))
         return r;
-    return (r = move(to, path)) < 0 ? r : -ESTALE; /* it was replaced just now */
+    return (r = move(to, path)) < 0 ? r : -ESTALE; /* the file was replaced in between */
 }
 
 int gw_image_out_revert(struct gw_image_out *out, const char *aside, struct gw_error *err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * gw_output: what gw_image_write does with its files, for those who write one by another way.
+ * gw_output: the file handling of gw_image_write, for callers that write the contents themselves.
  */
 #include "image/image.h"
 

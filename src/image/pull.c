@@ -15,17 +15,17 @@ struct range {
 
 struct gw_pull {
     struct gw_image *image;
-    struct range *ranges; /* none is without pages */
+    struct range *ranges; /* each has pages */
     size_t range_count, range_cap;
     unsigned chunk_pages;
-    const struct gw_zero *zero; /* NULL: zeros that are read are not looked for */
+    const struct gw_zero *zero; /* NULL: pages that were read are not compared with zeros */
 
     struct gw_workers *workers;
-    struct gw_pull_chunk **slots; /* a slot's chunk is the workers' while they have its number */
+    struct gw_pull_chunk **slots; /* while a slot has a chunk's number in progress, the chunk belongs to the workers */
     unsigned slot_count;
     uint64_t next, total; /* chunks */
 
-    pthread_mutex_t lock; /* what follows */
+    pthread_mutex_t lock; /* protects the members below */
     struct gw_pull_chunk *idle;
 };
 
@@ -38,7 +38,7 @@ static void free_chunk(struct gw_pull_chunk *c)
     free(c);
 }
 
-/* An idle one, or a new one; NULL: there is no memory. */
+/* An idle chunk, or a new one; NULL: no memory. */
 static struct gw_pull_chunk *get_chunk(struct gw_pull *p)
 {
     struct gw_pull_chunk *c;
@@ -77,12 +77,12 @@ void gw_pull_put(struct gw_pull *p, struct gw_pull_chunk *c)
 
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
 
-/* Which pages chunk number n has. */
+/* Sets the pages of chunk number n. */
 static void find(const struct gw_pull *p, uint64_t n, struct gw_pull_chunk *c)
 {
     const struct range *r = p->ranges;
 
-    for (size_t count = p->range_count; count > 1;) { /* the last one that begins at n or before */
+    for (size_t count = p->range_count; count > 1;) { /* the last range whose first chunk is n or lower */
         size_t half = count / 2;
 
         r += r[half].begin <= n ? half : 0;
@@ -126,7 +126,7 @@ static int add(struct gw_pull *p, unsigned block, uint64_t first, uint64_t count
     return 0;
 }
 
-/* The range, without the groups that are known to be zeros. */
+/* Adds the range without groups that are known to be zeros. */
 static int add_filled(struct gw_pull *p, const struct gw_pull_config *config, const struct gw_pull_range *r)
 {
     uint64_t begin = r->first, end = r->first + r->count, next;
@@ -196,7 +196,7 @@ int gw_pull_next(struct gw_pull *p, struct gw_pull_chunk **ret_chunk, struct gw_
     struct gw_pull_chunk **last = &p->slots[(p->next + p->slot_count - 1) % p->slot_count], *other;
     int r;
 
-    /* The last one's slot is used again from now on: with another chunk, if that one is held. */
+    /* The slot of the last chunk is reused; a held chunk is replaced by another one. */
     if (p->next && atomic_load(&(*last)->users) > 1) {
         other = get_chunk(p);
         if (!other)
@@ -235,7 +235,7 @@ int gw_pull_all(struct gw_image *image, bool without_empty, const struct gw_imag
     const struct gw_pull_config config = {.threads = options->threads, .without_empty = without_empty};
     struct gw_pull_chunk *c = NULL;
     struct gw_pull *pull = NULL;
-    uint64_t before = 0, total = 0; /* bytes: of the blocks that are done, of all */
+    uint64_t before = 0, total = 0; /* bytes of the finished blocks, and of all */
     unsigned block = 0;
     int r = gw_pull_new(image, &config, &pull, err);
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * runstate: whether the guest of an image goes on by itself where it arrives.
+ * runstate: whether the guest of an image continues to run by itself on the destination.
  *
- * A stream says so in the device `globalstate` (docs/wire-format.md 13.1). libvirt stops a guest before it saves it, so of its
- * images the stream always says "paused", and the head of the file what was before.
+ * A stream says so in the device `globalstate` (docs/wire-format.md 13.1). libvirt stops a guest before it saves it, so
+ * the stream in its images always says "paused", and the head of the file has the state before that.
  */
 #include "base/endian.h"
 #include "image/image.h"
 #include "wire/numbers.h"
 #include "wire/section.h"
 
-#define TEXT_BYTES 32u /* what can be a name; QEMU 10 keeps something else behind it */
+#define TEXT_BYTES 32u /* bytes of the name; QEMU 10 stores other data after it */
 #define BODY_BYTES 104u
 
-/* The text in the devices' bytes; NULL: the machine does not tell. */
+/* Finds the text among the devices' bytes; NULL: the machine does not record it. */
 static char *find(const struct gw_image *image)
 {
     static const char name[] = "\x0bglobalstate\0\0\0\0\0\0\0\1"; /* instance 0, version 1 */
@@ -53,7 +53,7 @@ bool gw_image_runs(const struct gw_image *image)
 
     if (image->libvirt_saved)
         return image->libvirt_was_running;
-    return !body || says_running(body); /* machines that do not tell are taken to run */
+    return !body || says_running(body); /* a machine without the record is assumed to run */
 }
 
 int gw_image_set_runs(struct gw_image *image, bool runs, struct gw_error *err)
@@ -64,7 +64,7 @@ int gw_image_set_runs(struct gw_image *image, bool runs, struct gw_error *err)
     if (!body && !runs)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
                        "the machine does not carry its run state (device globalstate), so it starts where it arrives");
-    if (body && says_running(body) != runs) { /* others that wait (prelaunch) stay what they are */
+    if (body && says_running(body) != runs) { /* other states that wait (prelaunch) are kept */
         gw_store_be32(body, (uint32_t)strlen(text) + 1);
         memset(body + 4, 0, TEXT_BYTES);
         memcpy(body + 4, text, strlen(text));

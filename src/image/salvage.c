@@ -2,11 +2,11 @@
  *
  * salvage: the two halves of a machine whose postcopy migration broke off, as one image.
  *
- * The half that arrived keeps all it has (devices, pages that came); the pages that it lacks are read from the other half. Nothing
- * is copied: each page is read from the half that has it when it is requested.
+ * The half that arrived is used as it is (devices, received pages); its missing pages are read from the other half.
+ * Nothing is copied: each page is read from the half that has it when it is requested.
  *
- * The other half must be the machine as it stood at the switch. What both halves have tells: it must be the same, page by page, and
- * so must the devices.
+ * The other half must be the machine as it was at the switchover. This is checked: pages and devices that both halves
+ * have must be equal.
  */
 #include "base/bitmap.h"
 #include "base/sized.h"
@@ -15,10 +15,10 @@
 #include "ram/page/zero.h"
 
 struct halves {
-    struct gw_image first; /* as the image was before, with what its format has */
+    struct gw_image first; /* a copy of the image's earlier fields, with its format's data */
     struct gw_image *rest;
-    uint64_t **received; /* of the first */
-    unsigned *of_block;  /* its number of each block -> that of the rest */
+    uint64_t **received; /* bitmaps of the first */
+    unsigned *of_block;  /* for each block: its number in the rest */
 };
 
 /* ---- one image ------------------------------------------------------------------------------------------------------ */
@@ -28,11 +28,12 @@ static struct halves *of(const struct gw_image *image)
     return image->own;
 }
 
-/* Which half has the pages from `page` on, and up to where; `block` becomes its number there. */
+/* Which half has the pages from `page` on, and where that run of pages ends; `block` becomes the block's number in that
+ * half. */
 static struct gw_image *half(struct gw_image *image, unsigned *block, uint64_t page, uint64_t end, uint64_t *ret_end)
 {
     struct halves *h = of(image);
-    const uint64_t *map = h->received[*block]; /* made with the image: every block has one */
+    const uint64_t *map = h->received[*block]; /* every block has one since the image was made */
     bool first = gw_bitmap_test(map, page);
 
     *ret_end = first ? gw_bitmap_next_clear(map, end, page) : gw_bitmap_next_set(map, end, page);
@@ -99,7 +100,7 @@ static int check_halves(struct gw_image *image, struct gw_error *err)
     return r >= 0 && h->rest->ops->check ? h->rest->ops->check(h->rest, err) : r;
 }
 
-/* One half is a parked file or memory, which ends where its own head says; the other may be a stream. */
+/* One half is a parked file or memory, whose header records its end; the other may be a stream. */
 static int behind_halves(struct gw_image *image, struct gw_behind *ret, struct gw_error *err)
 {
     struct halves *h = of(image);
@@ -134,7 +135,7 @@ static int match_blocks(const struct gw_image *a, const struct gw_image *b, unsi
         const struct gw_image_block *block = &a->blocks[i];
 
         of_block[i] = 0;
-        if (!block->used_bytes) /* nothing is read of it */
+        if (!block->used_bytes) /* nothing of it is used */
             continue;
         for (k = 0; k < b->block_count && strcmp(b->blocks[k].name, block->name); k++)
             ;
@@ -149,7 +150,7 @@ static int match_blocks(const struct gw_image *a, const struct gw_image *b, unsi
     return total ? gw_fail(err, -EINVAL, GW_BLAME_CALLER, "another machine: it has more RAM blocks") : 0;
 }
 
-/* Whether it goes on by itself may have been changed on its way. */
+/* Whether the guest runs by itself may have been changed during the migration, so it is not compared. */
 static int match_devices(struct gw_image *a, struct gw_image *b, struct gw_error *err)
 {
     bool same = a->devices_bytes == b->devices_bytes && a->early_bytes == b->early_bytes;
@@ -179,7 +180,7 @@ struct compare {
     struct gw_image *b;
     const struct gw_zero *zero;
     unsigned of_block;
-    const uint64_t *has_a, *has_b; /* has_b NULL: all */
+    const uint64_t *has_a, *has_b; /* has_b NULL: all pages */
     uint8_t *data, *filled;
     uint64_t done_bytes, total_bytes;
 };
@@ -318,7 +319,7 @@ int gw_image_salvage_sized(struct gw_image *image, struct gw_image *rest, const 
         r = gw_fail(err, -EALREADY, GW_BLAME_CALLER, "the machine's memory is complete: there is nothing to salvage");
     if (r >= 0 && !rest->awaits)
         r = belong_together(image, rest, of_block, &own, err);
-    /* What came by postcopy has none of the source's own. */
+    /* A machine that arrived by postcopy has no description of the source's own. */
     if (r >= 0 && rest->description_bytes && !(description = malloc(rest->description_bytes + 1)))
         r = gw_nomem(err, "description");
     if (r >= 0)

@@ -6,16 +6,16 @@
 #include "base/sized.h"
 #include "ram/page/zero.h"
 
-#define VIEW_READERS 2u /* threads of each view that read ahead: they share what they read */
+#define VIEW_READERS 2u /* read-ahead threads of each view: views share the chunks they read */
 
 struct chunk {
     unsigned block;
-    uint64_t index; /* of the block's chunks */
+    uint64_t index; /* number of the chunk in its block */
     unsigned pins;
-    uint8_t ready, busy; /* pieces, a bit each */
+    uint8_t ready, busy; /* bitmaps of pieces */
     uint8_t kinds[GW_SHARED_CHUNK_PAGES];
     uint8_t *data;
-    struct chunk *older, *newer; /* by use */
+    struct chunk *older, *newer; /* list by last use */
 };
 
 struct gw_shared {
@@ -24,9 +24,9 @@ struct gw_shared {
     unsigned chunk_pages, piece_pages;
     uint64_t chunks_max;
 
-    pthread_mutex_t lock; /* what follows */
+    pthread_mutex_t lock; /* protects the members below */
     pthread_cond_t changed;
-    struct chunk ***chunks; /* of each block */
+    struct chunk ***chunks; /* for each block */
     struct chunk *oldest, *newest;
     uint64_t chunk_count;
     unsigned views;
@@ -66,7 +66,7 @@ static struct chunk *new_chunk(const struct gw_shared *s)
     return c;
 }
 
-/* One that has nothing: a new one while there is room, else the one that was used longest ago; NULL: all are in use. */
+/* An empty chunk: a new one while there is room, else the least recently used; NULL: all are in use. */
 static int get_empty(struct gw_shared *s, struct chunk **ret, struct gw_error *err)
 {
     struct chunk *c = s->oldest;
@@ -127,7 +127,7 @@ static uint8_t bits(unsigned first, unsigned end)
     return (uint8_t)((1u << end) - (1u << first));
 }
 
-/* Reads these pieces from the image. Without the lock: they are ours. */
+/* Reads these pieces from the image. Called without the lock: `busy` reserves the pieces for this thread. */
 static int load(struct gw_shared *s, struct chunk *c, unsigned first, unsigned end, uint64_t *ret_read, struct gw_error *err)
 {
     uint64_t page = c->index * s->chunk_pages + first * s->piece_pages;
@@ -174,7 +174,7 @@ static int load_missing(struct gw_shared *s, struct chunk *c, unsigned first, un
     return r;
 }
 
-/* Pages [first, first + count) of the chunk are there when it returns. */
+/* Returns when pages [first, first + count) of the chunk are present. */
 static int have(struct gw_shared *s, unsigned block, uint64_t index, unsigned first, unsigned count, struct chunk **ret,
                 struct gw_error *err)
 {
@@ -196,7 +196,7 @@ static int have(struct gw_shared *s, unsigned block, uint64_t index, unsigned fi
     return r;
 }
 
-/* kinds: NULL: zeros are written. */
+/* kinds NULL: zeros are written to dst. */
 static int copy(struct gw_shared *s, unsigned block, uint64_t page, unsigned count, uint8_t *kinds, uint8_t *dst,
                 struct gw_error *err)
 {
@@ -224,7 +224,7 @@ static int copy(struct gw_shared *s, unsigned block, uint64_t page, unsigned cou
     return 0;
 }
 
-/* Whether none of these can have contents. They lie in one chunk. */
+/* Whether all of these pages are known to be zeros. They lie in one chunk. */
 static int all_zeros(struct gw_shared *s, unsigned block, uint64_t page, unsigned count, bool *ret, struct gw_error *err)
 {
     uint8_t kinds[GW_SHARED_CHUNK_PAGES];
@@ -289,7 +289,7 @@ static bool view_empty(const struct gw_image *image, unsigned block, uint64_t gr
     return gw_image_empty(s->image, block, group);
 }
 
-/* All that is not the view's own is the image's. */
+/* The view borrows the image's fields, except its own. */
 static void lend(struct gw_image *view)
 {
     view->blocks = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The machine in a snapshot: its state as bytes, as a file, as an image.
+ * The machine in a snapshot: reads its state as bytes, as a file, as an image.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -27,7 +27,7 @@ static int state_read(struct gw_bytes *b, uint8_t *dst, size_t bytes, uint64_t a
 
 static void state_free(struct gw_bytes *b)
 {
-    gw_snapshots_free(((struct state *)b)->snapshots, NULL); /* nothing was changed */
+    gw_snapshots_free(((struct state *)b)->snapshots, NULL); /* the disk was not modified */
     free(b);
 }
 
@@ -56,7 +56,7 @@ int gw_snapshot_bytes_new(const char *disk, const char *what, struct gw_bytes **
     return 0;
 }
 
-/* Before much is copied. */
+/* Checks the head before much data is copied. */
 static int check_head(struct gw_bytes *b, struct gw_error *err)
 {
     uint8_t head[4] = {0};

@@ -12,7 +12,7 @@ int gw_snapshots_open(const char *disk, bool write, struct gw_snapshots **ret_sn
     struct gw_node *file;
     int r = s ? gw_node_open(disk, &options, &file, err) : gw_nomem(err, "snapshots");
 
-    /* Its backing is not needed, and would have to be looked for among the files of this host. */
+    /* The backing is not needed, and opening it would access other files of this host. */
     if (r >= 0)
         r = gw_qcow2_open(file, NULL, GW_QCOW2_ALONE | (write ? 0 : GW_QCOW2_READ_ONLY), &s->disk, err);
     if (r < 0)
@@ -47,7 +47,7 @@ int gw_snapshots_get_sized(const struct gw_snapshots *snapshots, unsigned index,
 int gw_snapshots_change(struct gw_snapshots *s, struct gw_error *err)
 {
     int r = s->changed || s->disk->read_only
-                ? 0 /* a change is refused by what is asked for it */
+                ? 0 /* the change itself reports the error */
                 : gw_qcow2_bitmaps_load(s->disk, &s->bitmaps, &s->bitmap_count, err);
 
     s->changed |= r >= 0 && !s->disk->read_only;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * snapshots: those inside of a disk image (godwit/snapshot.h), and the state that one of them has as bytes.
+ * snapshots: internal snapshots of a disk image (godwit/snapshot.h), and the machine state in a snapshot as bytes.
  *
  * Before an image is changed, its bitmaps are loaded into memory, and stored again afterwards: changing snapshots does not change
  * the contents of the disk, so the bitmaps stay valid.
@@ -21,12 +21,13 @@ struct gw_snapshots {
     bool changed;
 };
 
-/* Before the first change. */
+/* To be called before the first change. */
 int gw_snapshots_change(struct gw_snapshots *s, struct gw_error *err);
 
-/* The state of a snapshot. *ret owns what it reads from. -ENOENT: also where it has only the disk. */
+/* The state of a snapshot. *ret owns the disk that it reads from. -ENOENT: no such snapshot, or it has no machine
+ * state. */
 int gw_snapshot_bytes_new(const char *disk, const char *what, struct gw_bytes **ret, struct gw_error *err);
-/* The same in a file without a name, from its first byte on. */
+/* The same in an unnamed file, from offset 0 on. */
 int gw_snapshot_unpack(const char *disk, const char *what, const char *temporary_folder, int *ret_fd, struct gw_error *err);
 
 #endif

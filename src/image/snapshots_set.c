@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Snapshots of all disks of a machine that stands nowhere: saved and loaded together (disk/node/snapshot_set.h).
+ * Snapshots of all disks of a machine that is not running on any host: saved and loaded together
+ * (disk/node/snapshot_set.h).
  */
 #include <time.h>
 
@@ -46,7 +47,7 @@ int gw_snapshots_save(struct gw_snapshots *const *snapshots, unsigned count, con
     for (unsigned i = 0; r >= 0 && i < count; i++)
         r = gw_snapshots_change(snapshots[i], err);
     for (unsigned i = 0; r >= 0 && i < count; i++)
-        r = gw_qcow2_state_drop(t.node[i], err); /* of a snapshot that the disk went back to: not of this one */
+        r = gw_qcow2_state_drop(t.node[i], err); /* drops the state of a snapshot that the disk was reset to */
     clock_gettime(CLOCK_REALTIME, &now);
     s.seconds = (uint32_t)now.tv_sec;
     s.nanoseconds = (uint32_t)now.tv_nsec;

@@ -14,18 +14,18 @@ struct image_source {
     const unsigned *of_block;
     unsigned threads;
 
-    struct gw_pull *pull;        /* NULL: no migration runs; or what is expected comes first */
-    struct gw_pull_range *ranges; /* that it reads, */
+    struct gw_pull *pull;        /* NULL: no migration runs, or expected pages are sent first */
+    struct gw_pull_range *ranges; /* the ranges that pull reads, */
     unsigned range_count;
-    struct gw_pull_range *wanted; /* what is expected, before begin */
+    struct gw_pull_range *wanted; /* the expected ranges, before begin */
     unsigned wanted_count;
-    struct gw_expected *expected; /* NULL: nothing */
-    struct gw_pull_chunk *chunk; /* of which `at` pages were given; it is held. NULL: the next one is still to be taken */
+    struct gw_expected *expected; /* NULL: no pages are expected */
+    struct gw_pull_chunk *chunk; /* the chunk being sent, held; `at` of its pages were given. NULL: take the next one */
     unsigned at;
-    unsigned block; /* the chunk's, in ram */
-    pthread_mutex_t lock; /* contents of map: pages that are asked for may be taken by another thread */
-    uint64_t **map; /* by block of ram: pages that are due; NULL: none of this block */
-    _Atomic uint64_t due; /* of them */
+    unsigned block; /* the chunk's block number in ram */
+    pthread_mutex_t lock; /* protects the contents of map: another thread may take requested pages */
+    uint64_t **map; /* for each block of ram: bits of pages that are due; NULL: none of this block */
+    _Atomic uint64_t due; /* number of due pages */
 };
 
 static struct image_source *of(struct gw_source *source)
@@ -44,7 +44,7 @@ static int open_pull(struct image_source *s, struct gw_error *err)
     return gw_pull_new(s->image, &config, &s->pull, err);
 }
 
-/* Takes the next chunk. Returns 1, or 0: that was all. */
+/* Takes the next chunk. Returns 1; 0: there are no more. */
 static int take(struct image_source *s, struct gw_error *err)
 {
     struct gw_pull_chunk *c;
@@ -62,7 +62,7 @@ static int take(struct image_source *s, struct gw_error *err)
     return 1;
 }
 
-/* What is due of one chunk; 1: there may be more, 0: that was all. */
+/* Gives due pages of one chunk; 1: there may be more, 0: that was all. */
 static int fill(struct image_source *s, struct gw_batch *batch, unsigned max, struct gw_error *err)
 {
     uint32_t bytes = s->ram->page_bytes;
@@ -78,7 +78,7 @@ static int fill(struct image_source *s, struct gw_batch *batch, unsigned max, st
         unsigned i = batch->count;
 
         if (!gw_bitmap_test_clear(s->map[s->block], c->first + s->at))
-            continue; /* it was asked for */
+            continue; /* the page was requested and sent before */
         batch->count++;
         batch->page[i] = c->first + s->at;
         batch->form[i] = c->filled[s->at] ? GW_FORM_OPEN : GW_FORM_ZERO;
@@ -150,7 +150,7 @@ static bool any_due(struct image_source *s, const uint64_t *map, uint64_t first,
     return any;
 }
 
-/* Pages that come by themselves, into memory of the batch. */
+/* Gives background pages, in memory of the batch. */
 static int take_some(struct image_source *s, struct gw_expected *from, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first,
                      uint64_t count, struct gw_error *err)
 {
@@ -186,7 +186,7 @@ static int take_some(struct image_source *s, struct gw_expected *from, struct gw
     return 0;
 }
 
-/* Pages that are not read ahead. */
+/* Gives requested pages, which are not read ahead. */
 static int take_asked(struct gw_source *source, struct gw_batch *batch, struct gw_ram_block *b, uint64_t first, uint64_t count,
                       struct gw_error *err)
 {
@@ -199,7 +199,7 @@ static int take_expected(struct gw_source *source, struct gw_batch *batch, struc
     return take_some(of(source), of(source)->expected, batch, b, first, count, err);
 }
 
-/* Of a file here they are read when they are taken: that costs little more. */
+/* Pages of a local file are read when they are taken: read-ahead would gain little. */
 static int expect(struct gw_source *source, const struct gw_source_range *ranges, size_t count, struct gw_error *err)
 {
     struct image_source *s = of(source);
@@ -281,7 +281,7 @@ static int begin(struct gw_source *source, const bool *goes, struct gw_error *er
         s->ranges[s->range_count++] = (struct gw_pull_range){s->of_block[i], 0, s->ram->blocks[i]->pages};
         s->due += s->ram->blocks[i]->pages;
     }
-    /* What is expected has the link for itself. */
+    /* Expected pages get the whole connection first. */
     return s->wanted ? gw_expected_new(s->image, s->wanted, s->wanted_count, &s->expected, err) : open_pull(s, err);
 }
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * image source: pages of an image on their way out.
+ * image source: gives the pages of an image to a send.
  *
  * Pages come in the order of the blocks, each once. Threads read and unpack stripes ahead of the batch that is given, so
- * that reading, unpacking and sending overlap. A body lies where it was read to until the batch is sent; nothing is
- * copied. A page that is zeros, because the image says so or because that was read, is given as GW_FORM_ZERO.
+ * that reading, unpacking and sending overlap. A page's body stays in the buffer it was read into until the batch is
+ * sent; nothing is copied. A page of zeros, known from the image or found by reading, is given as GW_FORM_ZERO.
  *
- * Nothing becomes due a second time, so a sync finds nothing. Pages that are asked for are read by themselves, into memory of
- * the batch, and do not move what is read ahead.
+ * Nothing becomes due a second time, so a sync finds nothing. Requested pages are read separately, into memory of the
+ * batch; the read-ahead position does not change.
  *
- * What is expected of an image that is far away (a working set) is read ahead in front of all else, by threads of its own (expected.h).
+ * The expected pages (a working set) of a remote image are read first, by separate threads (expected.h).
  *
  * Memory: GW_IMAGE_SOURCE_AHEAD stripes, and one for each batch that was not sent yet: some 10 MiB for pages of 4 KiB.
  * Threads: as in ram/page/ops.h. The image is read by threads of the source between begin and end.
@@ -21,7 +21,7 @@
 #include "ram/page/ops.h"
 
 #define GW_IMAGE_SOURCE_STRIPE 128u /* pages */
-#define GW_IMAGE_SOURCE_AHEAD  16u  /* stripes that are read, or wait to be asked for */
+#define GW_IMAGE_SOURCE_AHEAD  16u  /* stripes being read or waiting to be taken */
 
 /* of_block: the image's number of each block of ram. All three stay until free. threads: 0: one per processor. */
 int gw_source_image_new(struct gw_image *image, const struct gw_ram *ram, const unsigned *of_block, unsigned threads,

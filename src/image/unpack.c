@@ -14,17 +14,17 @@
 
 #define COPY_BYTES (1u << 20)
 #define ASK_MS     20
-#define HOLE_BYTES 4096u /* what a file system can leave out */
+#define HOLE_BYTES 4096u /* granularity of holes in file systems */
 
-/* Who started us need not be trusted with what runs on our files: a guest is in them. */
+/* PATH is not used: the caller's environment may be untrusted, and the files hold a guest's memory. */
 static const char *const folders[] = {"/usr/bin", "/bin"};
 static char *const environment[] = {(char *)"PATH=/usr/bin:/bin", NULL};
 
 static const struct known {
     const char *program, *magic;
     size_t bytes;
-    bool threads;  /* it takes -T0: as many as there are processors */
-    int level_max; /* -22 would be read as -2 -2 by some */
+    bool threads;  /* supports -T0: one thread per processor */
+    int level_max; /* some programs read -22 as -2 -2 */
 } known[] = {{"gzip", "\x1f\x8b", 2, false, 9},
              {"bzip2", "BZh", 3, false, 9},
              {"xz",
@@ -70,10 +70,10 @@ static int spawn(struct gw_spawn *child, const char *program, pid_t *ret_pid)
     return r;
 }
 
-/* One end of a pipe is the program's, the other ours. */
+/* Starts the program with one end of a pipe; the other end is ours. */
 static int start(struct gw_filter *f, const char *program, char *const argv[], int fd, bool reads, struct gw_error *err)
 {
-    /* In our process group: what interrupts us at a terminal is to end it too. */
+    /* The child stays in our process group, so that an interrupt from the terminal ends it too. */
     struct gw_spawn child = {.argv = argv, .env = environment};
     int ends[2], r;
 
@@ -123,16 +123,16 @@ int gw_filter_compress(struct gw_filter *f, const char *program, int level, int 
     return start(f, program, argv, fd, false, err);
 }
 
-/* The first line of what it had to say. */
+/* The first line of the program's standard error. */
 static void first_words(int fd, const char *program, char *text, size_t size)
 {
     ssize_t n = pread(fd, text, size - 1, 0);
     size_t skip = strlen(program);
 
     text[GW_MAX(n, 0)] = 0;
-    memmove(text, text + strspn(text, "\n"), strlen(text + strspn(text, "\n")) + 1); /* gzip begins with one */
+    memmove(text, text + strspn(text, "\n"), strlen(text + strspn(text, "\n")) + 1); /* gzip's message begins with a newline */
     text[strcspn(text, "\n")] = 0;
-    if (!strncmp(text, program, skip) && !strncmp(text + skip, ": ", 2)) /* its name is told anyway */
+    if (!strncmp(text, program, skip) && !strncmp(text + skip, ": ", 2)) /* the error names the program already */
         memmove(text, text + skip + 2, strlen(text + skip + 2) + 1);
 }
 
@@ -148,14 +148,14 @@ int gw_filter_try(const char *program, int level, struct gw_error *err)
     return r < 0 ? r : gw_filter_end(&filter, 0, err);
 }
 
-/* Its result is not wanted any more. */
+/* Ends the program; its result is not needed any more. */
 static int end_program(const struct gw_filter *f, struct gw_error *err)
 {
     kill(f->child, SIGKILL);
     return gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "cancelled");
 }
 
-/* Waits until it ends. *r becomes -ECANCELED when it is to stop. 0, or a negative errno. */
+/* Waits until the program ends. *r becomes -ECANCELED if `stop` asks for it. Returns 0 or a negative errno. */
 static int await(struct gw_filter *f, int *r, int *ret_status, struct gw_error *err)
 {
     int got;
@@ -188,14 +188,14 @@ int gw_filter_end(struct gw_filter *f, int r, struct gw_error *err)
     gw_close_fd(&f->said);
     if (got < 0)
         return r < 0 ? r : gw_fail(err, got, GW_BLAME_LOCAL, "%s: how it ended: %s", f->program, strerror(-got));
-    /* If we stopped reading early, it may have failed with a broken pipe. */
+    /* If we stopped reading early, the program may have failed with a broken pipe. */
     if (!status || r == -ECANCELED || (r < 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE))
         return r;
     if (WIFSIGNALED(status))
         snprintf(said, sizeof said, "killed by signal %d", WTERMSIG(status));
     else if (!*said)
         snprintf(said, sizeof said, "it ended with status %d", WEXITSTATUS(status));
-    if (f->unpacks && r < 0 && r != -ENODATA && r != -EPROTO) /* our error came first: we had stopped reading its output */
+    if (f->unpacks && r < 0 && r != -ENODATA && r != -EPROTO) /* our error was first: we had stopped reading its output */
         return r;
     if (f->unpacks && WIFEXITED(status))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s failed: %s", f->program, said);
@@ -334,7 +334,7 @@ int gw_image_unpack_with(int fd, const char *program, const char *folder, int *r
     return 0;
 }
 
-/* From a pipe, a socket, a device that is none of blocks. */
+/* Copies a pipe, a socket or a character device into a file. */
 static int store(int fd, const char *folder, int *ret_fd, struct gw_error *err)
 {
     int to = -1, r = gw_temporary(folder, &to, err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The file of a working set (ram/source/working_set.h).
+ * Reads and writes the file of a working set (ram/source/working_set.h).
  */
 #include <fcntl.h>
 #include <sys/stat.h>

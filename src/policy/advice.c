@@ -4,7 +4,7 @@
 #include "base/sized.h"
 #include "godwit/forecast.h"
 
-#define LIMIT_MAX_NS (2000 * GW_NS_PER_S) /* what downtime-limit takes */
+#define LIMIT_MAX_NS (2000 * GW_NS_PER_S) /* the largest value that downtime-limit accepts */
 
 static unsigned capabilities(const struct gw_forecast_set *s)
 {
@@ -12,7 +12,7 @@ static unsigned capabilities(const struct gw_forecast_set *s)
            (s->downtime_limit_ns != 0);
 }
 
-/* It slows the guest down, or lets it stand still for longer than was allowed. */
+/* Whether the settings slow the guest down, or stop it for longer than the limit asked for. */
 static bool disturbs(const struct gw_forecast_set *s)
 {
     return s->auto_converge || s->dirty_limit || s->downtime_limit_ns;
@@ -29,7 +29,7 @@ static void add(const struct gw_forecast_in *in, struct gw_forecast_advice *a, c
     a->count++;
 }
 
-/* The limit that what is left would fit into, with a quarter to spare, in steps that people write. */
+/* Suggests a limit that the rest fits with a quarter to spare, as a round number. */
 static void add_longer(const struct gw_forecast_in *in, struct gw_forecast_advice *a)
 {
     uint64_t ns = a->choice[0].forecast.needed_limit_ns, step = 10 * GW_NS_PER_MS;
@@ -72,7 +72,7 @@ static void rank(struct gw_forecast_advice *a)
             a->choice[k] = a->choice[k - 1];
         a->choice[k] = c;
     }
-    /* Of those about as fast as the fastest, the one with the fewest capabilities. */
+    /* Among those about as fast as the fastest, chooses the one with the fewest capabilities. */
     for (unsigned i = 1; i < a->count; i++) {
         const struct gw_forecast_choice *c = &a->choice[i];
 
@@ -106,7 +106,7 @@ static double mib(double bytes)
     return bytes / (double)GW_MIB;
 }
 
-/* What is the matter with plain. */
+/* Explains why plain settings do not suffice. */
 static int misfit(const struct gw_forecast *p, char *buf, size_t size)
 {
     return snprintf(buf, size, "without it, %.0f MiB are left after each round, %.0f ms of the link, and the guest dirties them again",
@@ -201,7 +201,7 @@ int gw_forecast_advise_sized(const struct gw_forecast_in *in, size_t in_bytes, c
     if (r >= 0)
         r = gw_sized_in(&own_can, sizeof own_can, can, can_bytes, 1, "struct gw_forecast_can", err);
     if (r >= 0)
-        r = gw_forecast(&own, &none, &probe, err); /* what is wrong with the input shows here */
+        r = gw_forecast(&own, &none, &probe, err); /* an error in the input is found here */
     if (r < 0)
         return r;
     a = calloc(1, sizeof *a);

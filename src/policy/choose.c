@@ -3,7 +3,7 @@
 
 #include "policy/window.h"
 
-#define FAR 8u /* a way that costs so many times the best is tried less often */
+#define FAR 8u /* a way that costs this many times the best is tried less often */
 
 void gw_choose_init(struct gw_choose *c, unsigned ways)
 {
@@ -41,7 +41,7 @@ static uint64_t cost_of(const struct gw_choose_sample *s)
     return ns > UINT64_MAX / 16 ? UINT64_MAX / 16 : GW_MAX((uint64_t)ns, 1);
 }
 
-/* One that was never tried; else the next behind the last one tried; the best where there is none. */
+/* A way that was never tried; else the next one after the last tried; the best if there is no other. */
 static unsigned other(struct gw_choose *c)
 {
     for (unsigned i = 0; i < c->ways; i++)
@@ -58,7 +58,7 @@ static unsigned other(struct gw_choose *c)
         c->tried = way;
         if (c->cost_ns[way] / FAR <= c->cost_ns[c->best])
             return way;
-        c->cost_ns[way] -= c->cost_ns[way] / 4; /* its turn comes */
+        c->cost_ns[way] -= c->cost_ns[way] / 4; /* a lower estimate brings its turn closer */
     }
     return c->best;
 }

@@ -9,12 +9,12 @@
 #define ROUNDS_MAX    600u
 #define TIME_MAX_NS   (4 * 3600 * 1e9)
 #define STUCK_ROUNDS  24u
-/* A rest that fits at the typical bandwidth alone is switched after this long (switchover.h). */
+/* A rest that fits only at the typical bandwidth leads to the switchover after this long (switchover.h). */
 #define RELAX_NS      (11 * 1e9)
-/* Rounds shorter than this are taken several at once when nothing shrinks any more. */
+/* Once nothing shrinks any more, several rounds shorter than this are simulated at once. */
 #define SHORT_NS      (50 * 1e6)
 #define PACE_NS       (35 * 1e6) /* channel/pace.h */
-/* Nothing is switched before the bandwidth is known: that takes a pass of 5 ms and 1 MiB, or 100 ms (window.h). */
+/* No switchover before the bandwidth is known: that takes a pass of 5 ms and 1 MiB, or 100 ms (window.h). */
 #define WINDOW_NS     (100 * 1e6)
 #define FLUSH_NS      (5 * 1e6)
 #define FLUSH_BYTES   1048576.0
@@ -25,14 +25,14 @@ struct set {
 
 struct run {
     const struct gw_course_in *in;
-    struct set first, hot, cold; /* first: was never sent; its pages are not in the other two's due */
+    struct set first, hot, cold; /* first: pages never sent yet; they are not counted in the other two sets' due */
     double began_ns, now_ns, sent;
-    double bandwidth; /* as a source sees it: bytes on the wire over the time of the last pass */
+    double bandwidth; /* as the source measures it: bytes on the wire over the time of the last pass */
     struct gw_switchover switchover;
     struct gw_throttle throttle;
-    double share; /* of its CPU time that the guest has */
+    double share; /* the share of its CPU time that the guest gets */
     unsigned round;
-    bool measured; /* a window has ended */
+    bool measured; /* a bandwidth window has ended */
 };
 
 static double due(const struct run *r)
@@ -44,7 +44,7 @@ struct cost {
     double wire, ns;
 };
 
-/* Pages that go over the wire with `each` bytes and cost `cpu_ns` each in threads beside the one that sends. */
+/* Adds pages of `each` bytes on the wire that cost `cpu_ns` each in threads other than the sender. */
 static void add(const struct run *r, struct cost *c, double pages, double each, double cpu_ns, double own_ns)
 {
     const struct gw_course_in *in = r->in;
@@ -54,7 +54,7 @@ static void add(const struct run *r, struct cost *c, double pages, double each, 
     c->ns += GW_MAX(ns, pages * cpu_ns / in->parallel);
 }
 
-/* To send so many bytes of RAM of each kind. limited: the rate limit holds. */
+/* The cost of sending these bytes of RAM of each kind. limited: the rate limit applies. */
 static struct cost cost_of(const struct run *r, double first, double hot, double cold, bool limited)
 {
     const struct gw_course_in *in = r->in;
@@ -71,20 +71,20 @@ static struct cost cost_of(const struct run *r, double first, double hot, double
     add(r, &c, GW_MAX(fulls - differ, 0), page * ratio, in->coded.known ? in->coded.ns : 0, in->page_ns);
     add(r, &c, differ, page * in->xbzrle.ratio, 0, in->page_ns + in->xbzrle.ns);
     c.ns *= in->delay;
-    /* The limit lets what was not used in the last moments go at once: so the first pass gains a little, and a delay costs half. */
+    /* The limit lets unused allowance be sent at once, so the first pass gains a little, and a delay costs half. */
     if (limited)
         c.ns = GW_MAX(c.ns, (1 + GW_MAX(in->delay - 1, 0.0) / 2) * c.wire / in->limit * 1e9 - (in->qemu || r->round ? 0 : PACE_NS));
     return c;
 }
 
-/* For ns, with a part of what is due being sent. */
+/* The guest writes for ns while a share of the due pages is sent. */
 static double write_for(struct run *r, double ns, double sent_share)
 {
     double t = ns / 1e9 * r->share, each = r->first.due / (r->hot.bytes + r->cold.bytes), late = 1 - r->in->early, h, c;
 
     h = gw_curve_found(r->hot.bytes, r->hot.tau_s, (r->hot.due + each * r->hot.bytes) * late, t);
     c = gw_curve_found(r->cold.bytes, r->cold.tau_s, (r->cold.due + each * r->cold.bytes) * late, t);
-    /* What is not sent in this stretch is due anyway. */
+    /* pages not sent in this period remain due */
     r->first.due *= 1 - sent_share;
     r->hot.due = r->hot.due * (1 - sent_share) + h;
     r->cold.due = r->cold.due * (1 - sent_share) + c;
@@ -120,7 +120,7 @@ static void throttle(struct run *r, double found)
         dirty_limited(r);
 }
 
-/* Whether a source would stop the machine now that a sync found so much. */
+/* Whether a source would stop the machine when a sync has found this much. */
 static bool switches(struct run *r, double found)
 {
     const struct gw_course_in *in = r->in;
@@ -145,8 +145,7 @@ static bool switches(struct run *r, double found)
     return out.verdict == GW_SWITCH_NOW && r->measured;
 }
 
-/* How much of what is due goes in this pass: a QEMU looks again as soon as the rest fits; a pass is cut where the guest is
- * throttled. */
+/* The share of due pages sent in this pass: a QEMU syncs as soon as the rest fits; auto-converge cuts long passes. */
 static double pass_share(const struct run *r, double whole_ns)
 {
     double share = 1, all = due(r);
@@ -171,7 +170,7 @@ static double pass(struct run *r, unsigned times, struct gw_course *ret)
         r->bandwidth = whole.ns > 0 ? whole.wire / whole.ns * 1e9 : 1;
     share = pass_share(r, whole.ns);
     ns = whole.ns * share + in->sync_ns;
-    /* A link that is not full shows no less than it would carry. */
+    /* A link that is not saturated has at least the measured bandwidth. */
     if (whole.ns > 1e6)
         r->bandwidth = whole.wire / whole.ns * 1e9;
     found = write_for(r, ns, share);
@@ -185,7 +184,7 @@ static double pass(struct run *r, unsigned times, struct gw_course *ret)
     return found;
 }
 
-/* The machine stands: all that is due goes, as fast as the link carries. */
+/* The machine is stopped: all due pages are sent at the link's bandwidth. */
 static double stand_still(struct run *r)
 {
     const struct gw_course_in *in = r->in;
@@ -222,7 +221,7 @@ void gw_course_run(const struct gw_course_in *in, struct gw_course *ret)
     ret->speed = plain_speed(&r);
     gw_switchover_init(&r.switchover);
     gw_throttle_init(&r.throttle, gw_whole(r.now_ns));
-    switches(&r, 0); /* it begins now */
+    switches(&r, 0); /* the migration begins now */
     while (r.round < ROUNDS_MAX && r.now_ns < TIME_MAX_NS) {
         double before = r.now_ns, found = pass(&r, times, ret), rest = due(&r);
 
@@ -231,7 +230,7 @@ void gw_course_run(const struct gw_course_in *in, struct gw_course *ret)
             break;
         }
         if (!in->qemu && !r.measured && rest < FLUSH_BYTES) {
-            /* It goes on with next to nothing until a window has ended. */
+            /* Almost nothing is left; the migration continues until a window has ended. */
             write_for(&r, began_ns + WINDOW_NS - r.now_ns, 1);
             r.now_ns = began_ns + WINDOW_NS;
             r.measured = true;
@@ -245,7 +244,7 @@ void gw_course_run(const struct gw_course_in *in, struct gw_course *ret)
         least = GW_MIN(least, rest);
         percent = r.throttle.percent;
         times = since > 4 ? (unsigned)GW_MAX(1.0, SHORT_NS / GW_MAX((r.now_ns - before) / times, 1e3)) : 1;
-        /* A throttle may still come: it needs two seconds and a trigger for each step. */
+        /* A throttle step may still follow: each needs two seconds and a trigger. */
         if (since <= STUCK_ROUNDS || (in->throttle_initial && percent < in->throttle_max && since <= 4 * STUCK_ROUNDS))
             continue;
         if (waited)

@@ -2,10 +2,11 @@
  *
  * course: one simulated migration, round by round, with the decisions that the source would make.
  *
- * A godwit source is simulated with its own policy (switchover.h, throttle.h). A QEMU source syncs as soon as what is known to be
- * left fits into the downtime limit, and switches if that still holds after the sync; it makes no further pass.
+ * A godwit source is simulated with its own policy (switchover.h, throttle.h). A QEMU source syncs as soon as the known
+ * rest fits into the downtime limit, and switches over if it still fits after the sync; it makes no further pass.
  *
- * What a pass finds dirty comes from the curve; of a set that is being sent, pages that were not sent yet count less (early_share).
+ * The curve gives how much becomes dirty in a pass; in a set that is being sent, pages not sent yet count less
+ * (early_share).
  *
  * Pure. Any thread.
  */
@@ -14,20 +15,20 @@
 
 #include "policy/curve.h"
 
-/* All is exact here: a forecast varies it. Every number is set. */
+/* All values are exact: a forecast varies them. Every member must be set. */
 struct gw_course_in {
     double page_bytes;
     double zero_share, dirty_zero_share;
     struct gw_curve curve;
     double early; /* gw_forecast_in.early_share */
     double page_ns, zero_ns;
-    double delay;                           /* a pass takes this many times as long: the host is busy. 1: it is quiet */
-    struct gw_forecast_codec coded, xbzrle; /* coded: what each page goes through; !known: nothing */
-    double parallel;                        /* threads that code, or send */
-    double frame_bytes;                     /* around a page on the wire */
+    double delay;                           /* a pass takes this many times as long because the host is busy; 1: it is idle */
+    struct gw_forecast_codec coded, xbzrle; /* coded: the codec of every page; !known: none */
+    double parallel;                        /* number of threads that code, or send */
+    double frame_bytes;                     /* overhead of a page on the wire */
     double link;                            /* bytes per second; INFINITY: unknown */
     double limit;                           /* bytes per second; INFINITY: none */
-    double noise;                           /* by how much the slowest tenth of the link is slower, as a share */
+    double noise;                           /* relative amount by which the slowest tenth of the link is slower */
     double downtime_limit_ns;
     double stop_ns, sync_ns, device_bytes, device_ns, answer_ns, setup_ns;
     double xbzrle_cache_bytes;
@@ -39,8 +40,8 @@ struct gw_course_in {
 struct gw_course {
     bool converges;
     double total_ns, downtime_ns, bytes;
-    double rest_bytes;      /* due when it was stopped or given up */
-    double needed_limit_ns; /* !converges: the limit that this rest would have fitted into */
+    double rest_bytes;      /* due bytes when it was stopped or given up */
+    double needed_limit_ns; /* !converges: the limit that this rest would fit */
     double speed;           /* bytes per second of plain pages with contents */
     unsigned throttle, rounds;
     struct gw_forecast_round round[GW_FORECAST_ROUNDS];

@@ -7,7 +7,7 @@
 
 static double weight(const struct gw_forecast_point *p)
 {
-    /* An error of 2 % at least, and of a page: nobody measures better than that. */
+    /* At least 2 % and one page: measurements are not more accurate. */
     double e = (double)p->bytes * GW_MAX(p->error, 0.02) + 4096;
 
     return 1 / (e * e);
@@ -17,7 +17,7 @@ struct fit {
     double hot, slope, tau, cost;
 };
 
-/* Least squares of bytes = hot h(t) + slope t, none negative. cost: twice the numbers that it takes, and the misfit. */
+/* Least squares of bytes = hot h(t) + slope t, none negative. cost: twice the number of parameters, plus the misfit. */
 static void try_tau(const struct gw_forecast_point *p, unsigned n, double tau, bool hot, bool cold, struct fit *best)
 {
     double hh = 0, ht = 0, tt = 0, hb = 0, tb = 0, det;
@@ -93,7 +93,7 @@ double gw_curve_found(double bytes, double tau_s, double due, double t_s)
         return 0;
     x = t_s / tau_s;
     all = -expm1(-x);
-    /* 1 - (1 - exp(-x)) / x loses all its digits where x is small. */
+    /* 1 - (1 - exp(-x)) / x loses all precision for small x. */
     mean = x < 1e-4 ? x / 2 : 1 - all / x;
     share = GW_MIN(due / bytes, 1.0);
     return bytes * (share * mean + (1 - share) * all);

@@ -7,13 +7,14 @@
 #include "policy/course.h"
 
 #define DRAWS 101u
-/* What a guest does changes from one minute to the next. */
+/* A guest's behaviour changes from one minute to the next. */
 #define GUEST_CHANGES 0.15
 #define LINK_ERROR    0.1
-/* Stopping, syncing, device state and the answer take what the host's scheduler gives. */
+/* Stopping, syncing, device state and the answer depend on the host's scheduler. */
 #define FIXED_ERROR   0.9
-/* On a busy host all is less certain. Of this much for each e-fold of slowdown; tests/unit/policy/test_forecast_recorded.c has what
- * happened. The link was measured under the same load, so little of the slowdown is added to what it carries. */
+/* On a busy host everything is less certain: by this much for each e-fold of slowdown;
+ * tests/unit/policy/test_forecast_recorded.c has recorded runs. The link was measured under the same load, so little of
+ * the slowdown is applied to its bandwidth. */
 #define BUSY_GUEST    0.3
 #define BUSY_LINK     0.2
 #define BUSY_FIXED    0.9
@@ -23,7 +24,7 @@
 
 struct dice {
     uint64_t state;
-    bool still; /* nothing is varied */
+    bool still; /* no input is varied */
 };
 
 static double unit(struct dice *d)
@@ -35,7 +36,7 @@ static double unit(struct dice *d)
     return (double)((z ^ z >> 31) >> 11) / (double)(1ull << 53);
 }
 
-/* About normal, of mean 0 and standard deviation 1. */
+/* About normally distributed, with mean 0 and standard deviation 1. */
 static double bell(struct dice *d)
 {
     double sum = -6;
@@ -90,7 +91,7 @@ static void vary_codecs(struct dice *d, const struct gw_forecast_in *in, const s
     c->coded.ns *= delay;
 }
 
-/* The same draw takes the same numbers from the dice whatever the set, so that sets are compared under equal conditions. */
+/* A draw uses the same random numbers for every set, so that sets are compared under equal conditions. */
 static void draw(struct dice *d, const struct gw_forecast_in *in, const struct gw_forecast_set *set, struct gw_course_in *c)
 {
     struct gw_forecast_point points[GW_FORECAST_POINTS];
@@ -132,7 +133,7 @@ static void draw(struct dice *d, const struct gw_forecast_in *in, const struct g
         c->throttle_trigger = in->throttle_trigger ? in->throttle_trigger : 50;
         c->dirty_limit = (double)in->vcpu_dirty_limit_bytes_per_s * GW_MAX(in->vcpus, 1u);
     }
-    vary_codecs(d, in, set, 1 + (slow - 1) / 8, c); /* threads that wait for others do so most of the time anyway */
+    vary_codecs(d, in, set, 1 + (slow - 1) / 8, c); /* codec threads mostly wait for others, so the delay affects them less */
 }
 
 /* ---- the answer --------------------------------------------------------------------------------------------------- */

@@ -38,7 +38,7 @@ void gw_predict(const struct gw_predict_in *in, struct gw_predict_out *ret)
         t += in->sync_ns;
         out.eta_ns += t;
         out.passes++;
-        rest = dirtied(in, t + ns); /* the pass that runs has dirtied since it began */
+        rest = dirtied(in, t + ns); /* writes in the current pass count from its start */
         ns = 0;
         out.rest_bytes = rest;
         if (rest <= in->threshold_bytes) {

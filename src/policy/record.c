@@ -30,7 +30,7 @@ static void put_key(struct out *o, const char *key, uint64_t v)
         put(o, " %s=%" PRIu64, key, v);
 }
 
-/* Every field once: name in the line, member. */
+/* Every field once: key in the line, member. */
 #define SWITCH_KEYS(F)                                                                                                 \
     F("now", now_ns)                                                                                                   \
     F("exact", exact)                                                                                                  \
@@ -149,7 +149,7 @@ static int next_key(const char **at, char key[16], uint64_t *ret_value, struct g
     return 1;
 }
 
-/* Compares the answer after "->" with ours; if there is none, nothing is compared. */
+/* Compares the recorded answer after "->" with ours; without a recorded answer nothing is compared. */
 static int compare(const char *rest, const char *ours, struct gw_error *err)
 {
     if (!*rest)

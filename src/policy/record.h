@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * record: what the policy was told and what it answered, one line of text each, so that a run can be replayed.
+ * record: the policy's inputs and answers, one line of text each, so that a run can be replayed.
  *
  *   w BYTES PAGES NS [WIRE_BYTES]       gw_window_add; WIRE_BYTES is left out where it is BYTES
  *   f                                   gw_window_flush
@@ -25,7 +25,7 @@
 #include "policy/tend.h"
 #include "policy/throttle.h"
 
-#define GW_RECORD_LINE 640u /* no line is longer, the 0 included */
+#define GW_RECORD_LINE 640u /* maximum length of a line, including the NUL */
 
 /* Each writes one line without newline, always terminated. */
 void gw_record_window(char line[GW_RECORD_LINE], const struct gw_window_sample *step);
@@ -45,7 +45,7 @@ struct gw_replay {
 };
 
 void gw_replay_init(struct gw_replay *r);
-/* -EINVAL: not such a line; -EILSEQ: the answer differs, the text has both. */
+/* -EINVAL: invalid line; -EILSEQ: the answers differ, the text has both. */
 int gw_replay_line(struct gw_replay *r, const char *line, struct gw_error *err);
 
 #endif

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/switchover.h"
 
-#define SMALL_NS     (300 * 1000ull) /* saving less is not worth a pass */
-#define EXTRA_NS     GW_NS_PER_S     /* for all extra passes together, or */
-#define EXTRA_SHARE  8               /* one part in so many of the time that it took until now */
+#define SMALL_NS     (300 * 1000ull) /* a smaller saving is not worth a pass */
+#define EXTRA_NS     GW_NS_PER_S     /* limit for all extra passes together, or */
+#define EXTRA_SHARE  8               /* this fraction of the time since the start */
 #define EXTRA_PASSES 16
 #define NEAR_SYNCS   8
 #define NEAR_NS      (10 * GW_NS_PER_S)
 #define IDLE_WAIT_NS (10 * GW_NS_PER_MS)
-#define GUESS        GW_MIB /* bytes a second of a link of which nothing is known */
+#define GUESS        GW_MIB /* bytes per second assumed for an unknown link */
 
 const char *gw_switch_reason_name(enum gw_switch_reason r)
 {
@@ -64,7 +64,7 @@ static uint64_t most(const uint64_t *v)
     return m;
 }
 
-/* So many bytes of the wire in the bytes that the bandwidth is in (window.h). */
+/* Converts bytes on the wire to the unit of the bandwidth (window.h). */
 static uint64_t as_pages(const struct gw_switch_in *in, uint64_t wire_bytes)
 {
     unsigned __int128 r = wire_bytes;
@@ -75,7 +75,7 @@ static uint64_t as_pages(const struct gw_switch_in *in, uint64_t wire_bytes)
     return r > UINT64_MAX ? UINT64_MAX : (uint64_t)r;
 }
 
-/* Costs that no pass can shrink, in time. */
+/* Time that no pass can reduce. */
 static uint64_t fixed_ns(const struct gw_switch_in *in, uint64_t bandwidth)
 {
     const struct gw_switch_costs *c = &in->costs;
@@ -84,7 +84,7 @@ static uint64_t fixed_ns(const struct gw_switch_in *in, uint64_t bandwidth)
     return plus(plus(plus(t, c->stop_ns), plus(c->sync_ns, c->device_ns)), c->answer_ns);
 }
 
-/* What the guest will have written between the sync and the stop, on top of what is pending. */
+/* The bytes that the guest will write between the sync and the stop, in addition to the pending ones. */
 static uint64_t late_bytes(const struct gw_switchover *s, const struct gw_switch_in *in)
 {
     return GW_MIN(bytes_in(most(s->rate), plus(in->costs.stop_ns, in->costs.sync_ns)), most(s->dirty));
@@ -112,7 +112,7 @@ static void note_sync(struct gw_switchover *s, const struct gw_switch_in *in)
     s->synced_ns = in->now_ns;
 }
 
-/* It fits. Is another pass worth it all the same? */
+/* The rest fits. Decides whether another pass is still worth its time. */
 static enum gw_switch_reason weigh_pass(struct gw_switchover *s, const struct gw_switch_in *in, uint64_t low)
 {
     uint64_t stuck = GW_MIN(s->stuck_bytes, in->pending_bytes);
@@ -126,8 +126,8 @@ static enum gw_switch_reason weigh_pass(struct gw_switchover *s, const struct gw
     s->extra_from_bytes = 0;
     if (gw_time_for(sendable, low) < GW_MAX(SMALL_NS, fixed_ns(in, low) / 8))
         return GW_SWITCH_SMALL;
-    /* The rate is an average over the last round. A hot set is dirtied at once and a longer round does not find more
-     * of it, so the next, shorter one may find as much: what the last extra pass did counts more than the forecast. */
+    /* The rate is an average over the last round. A hot set becomes dirty at once, and a longer round does not find
+     * more of it, so the next, shorter one may find as much: the result of the last extra pass outweighs the forecast. */
     if (next >= sendable / 4 * 3 || (before && in->pending_bytes >= before / 4 * 3))
         return GW_SWITCH_NO_SHRINKING;
     if (in->take || s->extra_passes >= EXTRA_PASSES || plus(s->extra_ns, pass_ns) > budget_ns)
@@ -163,7 +163,7 @@ static enum gw_switch_reason judge_exact(struct gw_switchover *s, const struct g
     return GW_SWITCH_TOO_MUCH;
 }
 
-/* The bandwidth to promise by; 0 while the first window runs, also when the user gave it. */
+/* The bandwidth used to keep the limit; 0 during the first window, also when the user gave one. */
 static uint64_t promised_bandwidth(const struct gw_switchover *s, const struct gw_switch_in *in)
 {
     uint64_t age_ns = in->now_ns - s->begun_ns, guess;
@@ -174,7 +174,8 @@ static uint64_t promised_bandwidth(const struct gw_switchover *s, const struct g
         return 0;
     if (in->avail_bytes_per_s)
         return in->avail_bytes_per_s;
-    /* A machine with next to nothing to send never fills a window, and waiting teaches nothing: dare more and more. */
+    /* A machine with almost nothing to send never fills a window, and waiting gives no measurement: assume more over
+     * time. */
     guess = GUESS << GW_MIN(age_ns / GW_NS_PER_S, 20);
     return GW_MAX(guess, age_ns < GW_NS_PER_S ? in->bandwidth.low_bytes_per_s : in->bandwidth.typical_bytes_per_s);
 }

@@ -29,7 +29,7 @@ bool gw_tend_takes(const struct gw_tend *t)
     return t->passed;
 }
 
-/* The rounds that are looked at begin behind this one. */
+/* Starts to count rounds after this one. */
 static void begin(struct gw_tend *t, const struct gw_tend_in *in)
 {
     t->since_ns = in->now_ns;
@@ -45,13 +45,13 @@ static bool link_changed(const struct gw_tend *t, const struct gw_tend_in *in)
     return in->bytes_per_s < t->bytes_per_s - quarter || in->bytes_per_s - quarter > t->bytes_per_s;
 }
 
-/* There was no progress for long enough. */
+/* Called when there was no progress for long enough. */
 static enum gw_tend_move act(struct gw_tend *t, const struct gw_tend_in *in)
 {
     uint64_t slack = t->best_ns / 16;
 
     if (t->best_ns <= in->ceiling_ns) {
-        /* What fits the limit that holds is only being waited for (acknowledgement, a pass that pays). */
+        /* A rest that fits the current limit is only waiting (for an acknowledgement, or a pass that pays). */
         if (t->best_ns <= gw_tend_limit(t, in->limit_ns, in->ceiling_ns))
             return GW_TEND_WATCH;
         t->raised_ns = GW_MIN(t->best_ns + slack, in->ceiling_ns);
@@ -99,7 +99,7 @@ void gw_tend_round(struct gw_tend *t, const struct gw_tend_in *in, struct gw_ten
             begin(t, in);
         }
     }
-    /* Where the rest shrinks by an eighth a round, the guest is slow enough. */
+    /* If the rest shrinks by an eighth per round, the guest is slow enough. */
     out.throttle = t->throttling && in->pending_bytes >= before - before / 8;
     out.limit_ns = gw_tend_limit(t, in->limit_ns, in->ceiling_ns);
     *ret = out;

@@ -24,7 +24,7 @@ static void act(struct gw_throttle *t, const struct gw_throttle_params *p, uint6
     if (p->auto_converge) {
         unsigned percent = t->percent ? t->percent + step_percent(t, p, dirty, trigger) : p->initial;
 
-        /* A maximum lowered under way does not speed the guest up again. */
+        /* Lowering the maximum during a migration does not speed the guest up again. */
         t->percent = GW_MAX(t->percent, GW_MIN(percent, p->max));
     } else {
         t->vcpu_bytes_per_s = p->vcpu_bytes_per_s;
@@ -51,7 +51,7 @@ void gw_throttle_round(struct gw_throttle *t, const struct gw_throttle_params *p
         t->period_dirty = 0;
     }
     if (t->vcpu_bytes_per_s && p->vcpu_bytes_per_s)
-        t->vcpu_bytes_per_s = p->vcpu_bytes_per_s; /* changed under way */
+        t->vcpu_bytes_per_s = p->vcpu_bytes_per_s; /* the parameter was changed during the migration */
     ret->changed = out.percent != t->percent || out.vcpu_bytes_per_s != t->vcpu_bytes_per_s;
     ret->percent = t->percent;
     ret->vcpu_bytes_per_s = t->vcpu_bytes_per_s;

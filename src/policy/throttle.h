@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * throttle: when the guest writes faster than the link carries, slow the guest (R11).
+ * throttle: slows the guest down when it writes faster than the link carries (R11).
  *
  * Two ways, with the parameters that QMP users know: auto-converge takes CPU time from all vCPUs, in growing steps;
- * dirty-limit bounds what each vCPU may dirty. Both have one trigger, judged at the first sync after each second:
+ * dirty-limit bounds each vCPU's dirty rate. Both have the same trigger, evaluated at the first sync after each second:
  *
  *     bytes dirtied in the period > bytes sent in the period * trigger_percent / 100
  *
- * and every second hit acts. auto-converge: `initial`, then `increment` more each time, up to `max`. With tailslow the
- * step is at most what would bring the dirtied bytes down to the trigger were they proportional to the CPU time left.
- * A throttle once set stays until the migration ends; the engine lifts it then, however it ends.
+ * and every second hit takes effect. auto-converge: `initial`, then `increment` more each time, up to `max`. With
+ * tailslow the step is at most the one that would reduce the dirtied bytes to the trigger if they were proportional to
+ * the remaining CPU time. A throttle stays until the migration ends; then the engine removes it, whatever the result.
  *
  * While auto-converge is on, a pass is cut by a sync every 5 s: else a long first pass would delay the first step.
  *
@@ -24,7 +24,7 @@
 #define GW_THROTTLE_SYNC_NS   (5 * GW_NS_PER_S)
 
 struct gw_throttle_params {
-    bool auto_converge, dirty_limit;  /* when both: auto-converge */
+    bool auto_converge, dirty_limit;  /* if both are set: auto-converge */
     unsigned trigger_percent;         /* throttle-trigger-threshold */
     unsigned initial, increment, max; /* %, cpu-throttle-initial, cpu-throttle-increment, max-cpu-throttle */
     bool tailslow;
@@ -33,17 +33,17 @@ struct gw_throttle_params {
 
 struct gw_throttle {
     bool begun;
-    uint64_t period_ns, period_sent; /* when and with what total the period began */
-    uint64_t period_dirty;           /* bytes found dirty since */
+    uint64_t period_ns, period_sent; /* the period's start: time, and total bytes sent */
+    uint64_t period_dirty;           /* bytes found dirty since then */
     uint64_t synced_ns;
     unsigned hits;
-    unsigned percent;           /* what holds now */
-    uint64_t vcpu_bytes_per_s;  /* what holds now; 0: no limit */
-    uint64_t dirty_bytes_per_s; /* of the last whole period */
+    unsigned percent;           /* current value */
+    uint64_t vcpu_bytes_per_s;  /* current value; 0: no limit */
+    uint64_t dirty_bytes_per_s; /* of the last complete period */
 };
 
 struct gw_throttle_out {
-    bool changed;              /* tell the embedder */
+    bool changed;              /* the embedder must be told */
     unsigned percent;          /* 0: none */
     uint64_t vcpu_bytes_per_s; /* 0: none */
 };
@@ -55,7 +55,7 @@ void gw_throttle_init(struct gw_throttle *t, uint64_t now_ns);
 void gw_throttle_round(struct gw_throttle *t, const struct gw_throttle_params *p, uint64_t now_ns, uint64_t dirty_bytes,
                        uint64_t sent_bytes, struct gw_throttle_out *ret);
 
-/* A pass has gone on for so long that it must be cut by a sync. */
+/* Whether a pass has run for so long that a sync must cut it. */
 bool gw_throttle_sync_due(const struct gw_throttle *t, const struct gw_throttle_params *p, uint64_t now_ns);
 
 #endif

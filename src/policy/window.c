@@ -3,9 +3,9 @@
 
 #define FLUSH_NS    (5 * GW_NS_PER_MS)
 #define FLUSH_BYTES GW_MIB
-#define PATIENCE_NS GW_NS_PER_S /* what a window without bytes may go on for */
-#define LONG_COUNTS 4u          /* one window stands for so many at most */
-/* A step of less, and sooner done, says how long calls take, whatever the link. */
+#define PATIENCE_NS GW_NS_PER_S /* how long a window without bytes may last */
+#define LONG_COUNTS 4u          /* one window counts as this many at most */
+/* A smaller and faster step measures the cost of calls, not the link. */
 #define STEP_IDLE_BYTES 512u
 #define STEP_IDLE_NS    GW_NS_PER_MS
 
@@ -60,7 +60,7 @@ bool gw_window_add(struct gw_window *w, const struct gw_window_sample *step)
     if (w->open.bytes < GW_WINDOW_IDLE_BYTES) {
         if (w->open.ns < PATIENCE_NS)
             return false;
-        /* Not a byte in a second: that is a wait which was counted as sending, or a stall, and stalls are for stall.h.
+        /* No bytes for a second: either a wait was counted as sending, or the link has stalled, which stall.h handles.
          */
         if (!w->open.bytes) {
             w->open = (struct gw_window_sample){0};
@@ -91,7 +91,7 @@ static void sort(uint64_t *v, unsigned n)
     }
 }
 
-/* i counts back from the latest. */
+/* i counts back from the latest window. */
 static const struct gw_window_sample *at(const struct gw_window *w, unsigned i)
 {
     return &w->kept[(w->ended - 1 - i) % GW_WINDOW_KEPT];
@@ -130,13 +130,13 @@ void gw_window_estimate(const struct gw_window *w, uint64_t span_ns, struct gw_b
             sum.ns += at(w, k)->ns;
         }
         if (i && sum.ns < span_ns)
-            break; /* ran out of the past */
+            break; /* no older windows */
         v[stretches++] = gw_rate_per_s(sum.bytes, sum.ns);
     }
-    low = v[0]; /* the latest stretch: a slow phase that has begun counts whatever was before */
+    low = v[0]; /* the latest span: if the link has become slow, earlier windows do not count */
     sort(v, stretches);
     low = GW_MIN(low, v[stretches / 10]);
-    /* With little to go by, trust it less. */
+    /* With few windows, assume less. */
     ret->low_bytes_per_s = n >= 4 ? low / 10 * 9 : low / 4 * 3;
 }
 

@@ -2,9 +2,9 @@
 #include "base/endian.h"
 #include "scan/parts.h"
 
-#define PARSED_MAX  (256ull << 20) /* bytes of descriptions that turned out to be none */
-#define SEARCH_MAX  (256ull << 20) /* bytes that are searched for sections that do not fit to a description */
-#define WAITING_MAX 16u            /* places that may turn out to be descriptions once more bytes came */
+#define PARSED_MAX  (256ull << 20) /* limit of bytes parsed in candidates that were not descriptions */
+#define SEARCH_MAX  (256ull << 20) /* limit of bytes searched for sections that do not match a description */
+#define WAITING_MAX 16u            /* candidates that may become descriptions when more bytes arrive */
 
 static int tell_described(struct gw_scan *s, const uint8_t *data, uint64_t base, const struct gw_vmdesc_tree *tree,
                           const struct gw_vmdesc_section *at)
@@ -24,7 +24,8 @@ static int tell_described(struct gw_scan *s, const uint8_t *data, uint64_t base,
     return r;
 }
 
-/* The description without the devices of the set-up, which stand first in it. -EPROTO: it is not of these bytes. */
+/* Finds the sections of a description, without the devices of the set-up, which are first in it. -EPROTO: the
+ * description does not match these bytes. */
 static int locate(struct gw_scan *s, const struct gw_vmdesc_tree *tree, const uint8_t *data, size_t eof, uint64_t *search,
                   struct gw_vmdesc_tree *late, struct gw_vmdesc_section **ret, struct gw_error *err)
 {
@@ -109,16 +110,16 @@ int gw_scan_checkpoint(struct gw_scan *s, uint64_t bytes, struct gw_error *err)
 
 struct tail {
     uint64_t base;    /* offset of its first byte */
-    size_t looked;    /* no candidate begins before, but these, whose text is not all there: */
+    size_t looked;    /* no candidate begins before this, except the following, whose text is incomplete: */
     size_t waiting[WAITING_MAX];
     unsigned waiting_count;
-    uint64_t parsed;  /* bytes of candidates that were none */
-    uint64_t search;  /* bytes that may be searched for heads of sections */
-    bool refused;     /* a whole description was there, and did not fit: */
+    uint64_t parsed;  /* bytes of candidates that were not descriptions */
+    uint64_t search;  /* bytes that may still be searched for section heads */
+    bool refused;     /* a complete description was found that did not match: */
     struct gw_error why;
 };
 
-/* *ret_more false: the stream is at its end. */
+/* *ret_more false: the stream has ended. */
 static int read_more(struct gw_scan *s, bool *ret_more, struct gw_error *err)
 {
     const uint8_t *p = NULL;
@@ -166,9 +167,9 @@ static bool waited_for(const struct gw_scan *s, struct tail *t, size_t *ret_eof)
     return false;
 }
 
-/* The next place that looks like EOF and a description whose text is all there. 1: *ret_eof; 0: more bytes are needed.
- * Device state may have such places by chance, or because a guest wants it: nothing waits for what they promise. Where no
- * more will come, places whose text is cut are passed over. */
+/* Finds the next place that looks like EOF and a description with its whole text. 1: *ret_eof; 0: more bytes are
+ * needed. Device state may have such places by chance, or made by a guest, so the length they claim is never waited
+ * for. At the end of the stream, places with an incomplete text are skipped. */
 static int candidate(struct gw_scan *s, struct tail *t, bool more, size_t *ret_eof)
 {
     if (waited_for(s, t, ret_eof))
@@ -202,7 +203,7 @@ static int candidate(struct gw_scan *s, struct tail *t, bool more, size_t *ret_e
     return 0;
 }
 
-/* 1: this was it. */
+/* 1: the candidate is the description. */
 static int try_candidate(struct gw_scan *s, struct tail *t, size_t eof, struct gw_error *err)
 {
     uint32_t n = gw_load_be32(s->tail + eof + 2);
@@ -240,8 +241,8 @@ static int try_candidate(struct gw_scan *s, struct tail *t, size_t eof, struct g
     return r < 0 ? r : 1;
 }
 
-/* The section before ended where one like these devices seemed to begin. Nothing but that says so when no description
- * does: another such place makes it a guess. */
+/* The end of the previous section was found because a device section seemed to begin there. Without a matching
+ * description nothing else confirms it: a second such place makes it ambiguous. */
 static bool is_ambiguous(const struct gw_scan *s)
 {
     uint8_t footer[GW_FOOTER_BYTES + 1] = {GW_ELEMENT_FOOTER};
@@ -251,7 +252,7 @@ static bool is_ambiguous(const struct gw_scan *s)
     return s->guessed[0] && memmem(s->tail, s->tail_bytes, footer, sizeof footer);
 }
 
-/* No description fits: what may follow what is all there is to go by. */
+/* No description matches: the sections are found by the grammar alone. */
 static int tail_without(struct gw_scan *s, struct tail *t, struct gw_error *err)
 {
     struct gw_scan_found *list = NULL;
@@ -290,8 +291,8 @@ static int tail_without(struct gw_scan *s, struct tail *t, struct gw_error *err)
                           "begins at byte %" PRIu64, t->base + s->tail_bytes, t->base + end + 1);
 }
 
-/* Nothing has come for a while. Whether that may be all: the sections can be followed to an EOF, and no description has
- * begun behind it. 1, 0, or -ENOMEM. */
+/* No bytes arrived for a while. Whether the stream may be complete: the sections lead to an EOF, and no description has
+ * begun after it. 1, 0, or -ENOMEM. */
 static int may_end_here(struct gw_scan *s, struct gw_error *err)
 {
     GW_AUTOFREE struct gw_scan_found *list = NULL;
@@ -322,7 +323,7 @@ int gw_scan_tail(struct gw_scan *s, struct gw_error *err)
         silences = silent ? silences + 1 : 0;
         before = t;
         if (silent) {
-            /* No description may be all that it waits for with us; or one is there, behind what looked like one. */
+            /* There may be no description, and the peer waits for us; or it follows a place that only looked like one. */
             s->r->in.failed = 0;
             more = false;
             r = 0;
@@ -335,7 +336,7 @@ int gw_scan_tail(struct gw_scan *s, struct gw_error *err)
         if (r < 0 || !silent || silences == s->silences)
             continue;
         r = may_end_here(s, err);
-        if (r == 0) { /* a source that is slow, or a network that is */
+        if (r == 0) { /* the source or the network is slow */
             before.parsed = t.parsed;
             before.search = t.search;
             t = before;

@@ -30,7 +30,7 @@ int gw_scan_disk(struct gw_scan *s, struct gw_error *err)
     }
 }
 
-/* A name that is not there is that of the record before. Whoever is told of it may print it. */
+/* An omitted name is that of the record before. Names are checked because visitors may print them. */
 static int take_name(struct gw_scan *s, bool is_there, const char *name, char kept[256], uint64_t at, struct gw_error *err)
 {
     if (!is_there)

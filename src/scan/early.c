@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Device sections that are found in memory, and those of the set-up (wire-format.md 3.2).
+ * Reads device sections found in memory, and those of the set-up (wire-format.md 3.2).
  */
 #include "scan/parts.h"
 
@@ -95,7 +95,7 @@ int gw_scan_early(struct gw_scan *s, bool *ret_done, struct gw_error *err)
     int r = -EPROTO;
 
     *ret_done = false;
-    /* A source may send a little and wait: what is there is looked at before more is asked for. */
+    /* A source may send a little and wait, so the available bytes are examined before more are requested. */
     while (r == -EPROTO && !last && have < GW_READER_LOOK_MAX) {
         GW_AUTOFREE struct gw_scan_found *list = NULL;
 

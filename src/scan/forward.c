@@ -10,10 +10,10 @@ struct forward {
     size_t bytes;
     bool footers;
     const struct gw_scan_search *what;
-    struct gw_scan_found *list; /* the way so far: each element's end is the next one's beginning */
+    struct gw_scan_found *list; /* the elements found so far: each one's end is the next one's beginning */
     size_t count, cap;
-    uint64_t *failed; /* beginnings that no way leads on from */
-    uint64_t budget;  /* bytes that may still be looked at */
+    uint64_t *failed; /* offsets from which no continuation exists */
+    uint64_t budget;  /* bytes that may still be examined */
 };
 
 static bool full_at(const struct forward *f, size_t at, struct gw_scan_found *e)
@@ -118,7 +118,7 @@ static int push(struct forward *f, size_t at, bool *ret_pushed, struct gw_error 
     return 0;
 }
 
-/* The next place where this section could end; false: there is none. */
+/* The next possible end of this section; false: there is none. */
 static bool next_end(struct forward *f, struct gw_scan_found *e)
 {
     size_t from = e->end ? e->end + 1 : e->body + (f->footers ? 5 : 0);
@@ -151,7 +151,7 @@ static int search(struct forward *f, size_t *ret_end, struct gw_error *err)
     while (r >= 0 && f->count && f->budget) {
         struct gw_scan_found *top = &f->list[f->count - 1];
 
-        /* A command has its one end from the beginning. */
+        /* The end of a command is known from its beginning. */
         if (!(fresh && top->element == GW_ELEMENT_COMMAND) && !next_end(f, top)) {
             gw_bitmap_set(f->failed, top->at);
             f->count--;

@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * The size of a page where the head does not say it (wire-format.md 2): the smallest that the target can have, which is
+ * Finds the page size if the head does not give it (wire-format.md 2): the smallest that the target can have, which is
  * 1 KiB on ARM, 4 KiB on most targets, 8 KiB on some. The records of the first pass over RAM show it: they go from page
- * to page, and a plain one is as long as its page.
+ * to page, and a plain record has the length of a page.
  */
 #include "base/endian.h"
 #include "scan/parts.h"
 #include "wire/ram_record.h"
 
-#define WINDOW     (512u << 10) /* bytes that are looked at */
-#define ENOUGH     16u          /* records */
-#define FEW_LARGE  8u           /* where the usual size could be too, if every second page were left out */
+#define WINDOW     (512u << 10) /* bytes that are examined */
+#define ENOUGH     16u          /* number of records that suffices */
+#define FEW_LARGE  8u           /* a larger size is accepted with this many records: with the usual size, every second page would
+                                 * be missing */
 
 struct tried {
-    enum { REFUSED, CUT, FINISHED } state; /* CUT: more bytes may show more */
+    enum { REFUSED, CUT, FINISHED } state; /* CUT: more bytes may allow a decision */
     unsigned records;
 };
 
-/* Whether a name is among the bytes before, as the list of RAM blocks has it. */
+/* Whether a name occurs in the bytes before, as in the list of RAM blocks. */
 static bool is_listed(const uint8_t *data, size_t bytes, const char *name)
 {
     size_t n = strlen(name);
@@ -28,7 +29,7 @@ static bool is_listed(const uint8_t *data, size_t bytes, const char *name)
     return memmem(data, bytes, text, n + 1) != NULL;
 }
 
-/* Behind the end mark: the footer, or, where there are none, an element. -ENODATA: it is not there yet. */
+/* After the end mark: the footer or, in streams without footers, an element. -ENODATA: more bytes are needed. */
 static int try_end(struct gw_in *in, uint32_t id)
 {
     uint8_t element;
@@ -42,7 +43,7 @@ static int try_end(struct gw_in *in, uint32_t id)
     return r >= 0 && found != id ? -EPROTO : r;
 }
 
-/* One record, as if pages had so many bytes. 1: the end mark. */
+/* Reads one record, assuming pages of this size. 1: the end mark. */
 static int try_record(struct gw_in *in, const uint8_t *data, size_t at, uint32_t id, uint32_t page_bytes,
                       struct tried *t)
 {
@@ -66,7 +67,7 @@ static int try_record(struct gw_in *in, const uint8_t *data, size_t at, uint32_t
     return r < 0 ? r : gw_get_discard(in, body, NULL);
 }
 
-/* Records from `at` on, as if pages had so many bits. */
+/* Reads records from `at` on, assuming pages of this many bits. */
 static struct tried try_bits(const uint8_t *data, size_t bytes, size_t at, uint32_t id, unsigned bits)
 {
     struct tried t = {.state = FINISHED};
@@ -81,12 +82,12 @@ static struct tried try_bits(const uint8_t *data, size_t bytes, size_t at, uint3
     return t;
 }
 
-/* Where the records are: the first one that names its block, in the first PART or END of the RAM that has one. */
+/* The position of the records: the first one that names its block, in the first PART or END of the RAM that has one. */
 struct place {
     uint32_t id;
-    size_t from; /* no PART or END begins before */
-    size_t at;   /* of the first record; 0: not known yet */
-    bool over;   /* the RAM's END was there, and no page before it */
+    size_t from; /* no PART or END begins before this */
+    size_t at;   /* offset of the first record; 0: not known yet */
+    bool over;   /* the RAM's END was reached without a page */
 };
 
 static void find_records(struct place *w, const uint8_t *data, size_t bytes)
@@ -115,7 +116,7 @@ static void find_records(struct place *w, const uint8_t *data, size_t bytes)
     w->from = next;
 }
 
-/* The largest size that fits to all records. 0: more bytes are needed. */
+/* The largest size that matches all records. 0: more bytes are needed. */
 static unsigned judge(struct place *w, const uint8_t *data, size_t bytes, bool last)
 {
     struct tried t = {0}, usual;
@@ -139,13 +140,13 @@ static unsigned judge(struct place *w, const uint8_t *data, size_t bytes, bool l
         return 0;
     if (t.state != FINISHED)
         return cut && usual.state == REFUSED ? cut : GW_HEAD_PAGE_BITS;
-    /* Too little to go by: what most targets have. */
+    /* Too few records: use the size of most targets. */
     if (usual.state == FINISHED && (t.records < 2 || (bits > GW_HEAD_PAGE_BITS && t.records < FEW_LARGE)))
         return GW_HEAD_PAGE_BITS;
     return bits;
 }
 
-/* Of a mapped-ram file each block says it (wire-format.md 9). */
+/* In a mapped-ram file each block records it (wire-format.md 9). */
 static unsigned judge_mapped(const struct gw_scan *s, const uint8_t *data, size_t bytes, bool last)
 {
     uint64_t page = 0, skip;
@@ -161,7 +162,7 @@ static unsigned judge_mapped(const struct gw_scan *s, const uint8_t *data, size_
     for (unsigned bits = GW_PAGE_BITS_MIN; bits <= GW_PAGE_BITS_MAX; bits++)
         if (page == 1ull << bits)
             return bits;
-    return GW_HEAD_PAGE_BITS; /* what is wrong with it is told where it is read */
+    return GW_HEAD_PAGE_BITS; /* the reader of the RAM reports the error */
 }
 
 int gw_scan_page_size(struct gw_scan *s, uint32_t ram_id, unsigned *ret_bits, struct gw_error *err)
@@ -173,7 +174,7 @@ int gw_scan_page_size(struct gw_scan *s, uint32_t ram_id, unsigned *ret_bits, st
     bool last = false;
 
     while (!bits) {
-        /* No more than is needed: a source may wait for an answer behind it. */
+        /* Not more than needed: a source may wait for an answer after these bytes. */
         int r = gw_scan_look(s, have + 1, &p, &have, &last, err);
 
         if (r < 0)

@@ -33,7 +33,7 @@ static struct gw_scan_block *block_add(struct gw_scan *s, struct gw_error *err)
 
 /* ---- mapped-ram -------------------------------------------------------------------------------------------------- */
 
-/* Where the file has a hole or pages that do not count, nothing needs to be read. */
+/* Holes of the file and pages that are not valid need not be read. */
 static int skip_to(struct gw_scan *s, uint64_t to, struct gw_error *err)
 {
     uint64_t n = to - gw_reader_offset(s->r);
@@ -45,7 +45,7 @@ static int skip_to(struct gw_scan *s, uint64_t to, struct gw_error *err)
     }
     if (!s->r->channel || !(s->r->channel->features & GW_CHANNEL_SEEKABLE) || n < GW_READER_CAP || to > INT64_MAX)
         return gw_get_discard(s->r, n, err);
-    /* The last byte is read, so that the end of the file is seen. */
+    /* Reads the last byte, so that a truncated file is detected. */
     r = gw_reader_seek(s->r, to - 1, err);
     return r < 0 ? r : gw_get_discard(s->r, 1, err);
 }
@@ -76,7 +76,7 @@ static int get_pages(struct gw_scan *s, struct gw_scan_block *b, const uint8_t *
     return r < 0 ? r : skip_to(s, b->pages_at + b->used_bytes, err);
 }
 
-/* A byte for eight pages, but of RAM that is only said to be there: what is zeros takes no memory. */
+/* One byte per eight pages; the map's size comes from the stream, so zeros must take no memory. */
 static int get_map(struct gw_scan *s, uint64_t bytes, uint8_t **ret, struct gw_error *err)
 {
     uint8_t *map = calloc(1, (size_t)bytes);
@@ -101,7 +101,7 @@ static int get_map(struct gw_scan *s, uint64_t bytes, uint8_t **ret, struct gw_e
     return r;
 }
 
-/* Before anything is read for it: a file has at least its last page's place. */
+/* Checked before anything is allocated: the file must reach to the last page. */
 static int check_end(struct gw_scan *s, const struct gw_scan_block *b, struct gw_error *err)
 {
     struct gw_channel *ch = s->r->channel;
@@ -141,7 +141,7 @@ static int get_mapped(struct gw_scan *s, struct gw_scan_block *b, struct gw_erro
 
 /* ---- the list of blocks ------------------------------------------------------------------------------------------ */
 
-/* Only a block whose page size is unusual tells it, and nothing tells that it does. No name begins with a zero. */
+/* Only blocks with an unusual page size have this field, and no flag announces it. No name begins with a zero byte. */
 static int get_host_page(struct gw_scan *s, struct gw_scan_block *b, struct gw_error *err)
 {
     const uint8_t *p = NULL;
@@ -205,7 +205,7 @@ static int get_list(struct gw_scan *s, struct gw_error *err)
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 
-/* Leaves what the page is made of in the reader. */
+/* Leaves the record's payload in the reader. */
 static int get_payload(struct gw_scan *s, const struct gw_ram_record *record, struct gw_scan_page *page,
                        struct gw_error *err)
 {

@@ -131,7 +131,7 @@ static int get_footer(struct gw_scan *s, const struct gw_section_head *b, struct
     return s->footers ? gw_section_get_footer(&s->r->in, b->id, b->name, err) : 0;
 }
 
-/* The page of a stream whose head does not say it. */
+/* The page size of a stream whose head does not give it. */
 static int get_page_size(struct gw_scan *s, const struct gw_section_head *b, struct gw_error *err)
 {
     unsigned bits = s->head.page_bits ? s->head.page_bits : s->page_bits;
@@ -247,7 +247,7 @@ int gw_scan_elements(struct gw_scan *s, bool *ret_tail, struct gw_error *err)
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-/* 1 request, 3 an element stream, 4 the state of the devices (wire-format.md 14). */
+/* Order: 1 request, 3 an element stream, 4 the state of the devices (wire-format.md 14). */
 static int get_checkpoints(struct gw_scan *s, struct gw_error *err)
 {
     for (;;) {
@@ -279,7 +279,7 @@ static int get_checkpoints(struct gw_scan *s, struct gw_error *err)
     }
 }
 
-/* Of a stream without devices; with them it was found together with their ends. */
+/* In a stream without devices; with devices it was found together with their ends. */
 static int get_description(struct gw_scan *s, struct gw_error *err)
 {
     uint64_t at = gw_reader_offset(s->r);

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * Live sections that are not known (a fork's own, those of machines other than x86): START, PART and END have no length.
- * The end is where a footer with the section's number stands and what follows can be an element. RAM records behind it
- * must go on to be records, and devices must begin where the description at the end says (device.c); what stands between
- * two unknown sections matters to nobody, since both are carried as they are.
+ * Unknown live sections (of forks, or of machines other than x86): START, PART and END have no length. The end is a
+ * footer with the section's number, followed by a possible element. RAM records after it must continue as records, and
+ * devices must begin where the description at the end says (device.c). The boundary between two unknown sections is not
+ * important, since both are kept unchanged.
  */
 #include "base/endian.h"
 #include "scan/parts.h"
 #include "wire/command.h"
 #include "wire/ram_record.h"
 
-#define RECORDS     4u         /* that must fit behind the footer */
+#define RECORDS     4u         /* records that must be valid after the footer */
 #define VERSION_MAX 65536u
-#define SLIDE       (2u << 20) /* so much without an end in it is put aside */
+#define SLIDE       (2u << 20) /* a window of this size without an end in it is consumed */
 
 bool gw_scan_is_known(const char *name)
 {
@@ -27,7 +27,7 @@ static const struct gw_section_head *bound(const struct gw_scan *s, uint32_t id)
     return NULL;
 }
 
-/* Records up to an end mark with its footer, or RECORDS of them. */
+/* Checks records up to an end mark with its footer, or RECORDS of them. */
 static int ram_fits(const struct gw_scan *s, struct gw_in *in, uint32_t id)
 {
     for (unsigned i = 0; i < RECORDS; i++) {
@@ -82,7 +82,7 @@ static int command_fits(struct gw_in *in)
     return r < 0 ? r : gw_get_discard(in, bytes, NULL);
 }
 
-/* Nothing, or a description, or zeros. */
+/* Checks for the end of data, a description, or zeros. */
 static int end_fits(struct gw_in *in)
 {
     const uint8_t *p = in->data + in->pos;
@@ -93,7 +93,7 @@ static int end_fits(struct gw_in *in)
     return p[0] == GW_ELEMENT_VMDESC ? (p[5] == '{' ? 0 : -EPROTO) : (p[0] || memcmp(p, p + 1, 5)) ? -EPROTO : 0;
 }
 
-/* Whether an element can begin here. -ENODATA: it takes more bytes to tell; -EPROTO: no. */
+/* Whether an element can begin here. -ENODATA: more bytes are needed to decide; -EPROTO: no. */
 static int fits(const struct gw_scan *s, const uint8_t *data, size_t bytes)
 {
     struct gw_in in;
@@ -117,7 +117,7 @@ static int fits(const struct gw_scan *s, const uint8_t *data, size_t bytes)
     }
 }
 
-/* An EOF at the very end is one; everything else that is cut there is none. */
+/* An EOF as the last byte is valid; any other truncated element is not. */
 static bool is_cut_eof(const uint8_t *data, size_t bytes)
 {
     size_t i = 0;
@@ -127,7 +127,7 @@ static bool is_cut_eof(const uint8_t *data, size_t bytes)
     return bytes && i == bytes;
 }
 
-/* The next footer at or behind *from that can be the end. 1: *from is its offset; 0: there is none, and none before
+/* The next footer at or after *from that can be the end. 1: *from is its offset; 0: there is none, and none before
  * *from. */
 static int find_end(const struct gw_scan *s, uint32_t id, const uint8_t *data, size_t bytes, bool last, size_t *from)
 {
@@ -161,7 +161,7 @@ struct body {
     size_t bytes, cap;
 };
 
-/* Takes n bytes that were looked at. */
+/* Consumes n bytes that were examined. */
 static int take(struct gw_scan *s, struct body *b, const uint8_t *p, size_t n, struct gw_error *err)
 {
     uint64_t max = s->live ? GW_SCAN_TAIL_LIVE_MAX : GW_SCAN_TAIL_MAX;
@@ -190,7 +190,7 @@ static int get_body(struct gw_scan *s, uint32_t id, struct body *b, struct gw_er
     bool last = false;
 
     while (!last) {
-        size_t want = have + 1; /* no more than is needed: a source may wait for an answer behind its end */
+        size_t want = have + 1; /* not more than needed: a source may wait for an answer after its end */
         const uint8_t *p = NULL;
         int r = gw_reader_try(s->r, want, &p, &have, err);
 
@@ -205,7 +205,7 @@ static int get_body(struct gw_scan *s, uint32_t id, struct body *b, struct gw_er
         if (from < SLIDE && have < GW_READER_LOOK_MAX)
             continue;
         if (!from)
-            break; /* a whole window does not show what follows it */
+            break; /* a full window still does not show what follows the footer */
         r = take(s, b, p, from, err);
         if (r < 0)
             return r;

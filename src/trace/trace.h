@@ -2,8 +2,7 @@
  *
  * trace: calls for the events of trace.def: gw_trace_NAME(trace, ...).
  *
- * A NULL trace is disabled. Arguments are evaluated in any case: nothing costly belongs there, or it
- * stands behind gw_trace_wants.
+ * A NULL trace is disabled. Arguments are always evaluated: expensive ones must be guarded by gw_trace_wants.
  *
  * Threads: any.
  */
@@ -31,7 +30,7 @@ struct gw_trace {
 };
 
 void gw_trace_init(struct gw_trace *t, const struct gw_clock *clock);
-/* The words of gw_vm_set_trace as a set of bits. */
+/* Parses the names that gw_vm_set_trace takes into a set of bits. */
 int gw_trace_parse(const char *names, uint64_t *ret_set, struct gw_error *err);
 void gw_trace_set(struct gw_trace *t, uint64_t set, gw_trace_fn fn, void *opaque);
 void gw_trace_emit(const struct gw_trace *t, enum gw_trace_event event, const char *format, ...) GW_PRINTF(3, 4);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * door_time: the time of a destination that listens, moved by the test. It stands in the place of the system's clock
- * between door_begin and door_end: nobody's time to say hello is up, and no source has been served for too long, before
- * the test says so. Include it once, in a program that is linked with
+ * door_time: the clock of a listening destination, controlled by the test. It replaces the system's clock between
+ * door_begin and door_end: no visitor's hello and no turn of a source times out before the test advances it. Include it
+ * once, in a program that is linked with
  * --wrap=gw_clock_system, --wrap=gw_wait_ready and --wrap=gw_vm_head_get.
  *
- * Waits of up to half a second are turns of a loop and stay real; waits of more than ten seconds have no end. A machine
- * (gw_vm) that is made meanwhile gets the real clock by door_real_clock().
+ * Waits of up to half a second are polling and stay real; waits of more than ten seconds never end. A machine (gw_vm)
+ * that is made meanwhile gets the real clock by door_real_clock().
  */
 #ifndef DOOR_TIME_H
 #define DOOR_TIME_H
@@ -22,8 +22,8 @@
 static struct {
     atomic_bool on;
     _Atomic uint64_t now_ns;
-    atomic_uint readers;   /* heads read so far, of anybody */
-    atomic_int reader[64]; /* threads that read them: each ends when its head is known at the door */
+    atomic_uint readers;   /* number of heads read so far */
+    atomic_int reader[64]; /* the threads that read them: each ends when the destination has its head */
 } door;
 
 const struct gw_clock *__real_gw_clock_system(void);
@@ -90,7 +90,7 @@ int __real_gw_vm_head_get(const struct gw_vm *vm, struct gw_reader *reader, stru
 int __wrap_gw_vm_head_get(const struct gw_vm *vm, struct gw_reader *reader, struct gw_wire_head *ret_head,
                           struct gw_error *err);
 
-/* On the thread of a visitor. */
+/* Called on the visitor's thread. */
 int __wrap_gw_vm_head_get(const struct gw_vm *vm, struct gw_reader *reader, struct gw_wire_head *ret_head,
                           struct gw_error *err)
 {
@@ -105,7 +105,7 @@ int __wrap_gw_vm_head_get(const struct gw_vm *vm, struct gw_reader *reader, stru
     return r;
 }
 
-/* Whether so many heads were read, and the door knows of it: each visitor's thread has ended. */
+/* Whether this many heads were read and processed: each visitor's thread has ended. */
 static inline bool door_knows_heads(unsigned n)
 {
     char path[64];
@@ -120,7 +120,7 @@ static inline bool door_knows_heads(unsigned n)
     return true;
 }
 
-/* A new destination's time begins. */
+/* Starts the time of a new destination. */
 static void door_begin(void)
 {
     atomic_store(&door.now_ns, gw_now_ns(door_real_clock()));
@@ -140,7 +140,7 @@ static void door_pass_ms(unsigned ms)
     atomic_fetch_add(&door.now_ns, ms * GW_NS_PER_MS);
 }
 
-/* On a thread of a stranger; *ends does what it says. */
+/* Called on a stranger's thread; *ends cancels the wait. */
 static inline void door_wait_ms(unsigned ms, const atomic_bool *ends)
 {
     uint64_t until = door_now(NULL) + ms * GW_NS_PER_MS;

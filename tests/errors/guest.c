@@ -7,7 +7,7 @@
 #include "wire/numbers.h"
 
 #define RAM_MAX  (64ull << 20)
-#define LOOK_MAX (1u << 20) /* bytes of each block that are read when it is parked */
+#define LOOK_MAX (1u << 20) /* bytes of each block that are read when the machine is parked */
 
 /* ---- a source that waits ------------------------------------------------------------------------------------------
  */
@@ -23,7 +23,7 @@ static ssize_t waiting_readv(struct gw_channel *ch, const struct iovec *iov, int
     struct gw_channel *under = ((struct waiting *)ch)->under;
     ssize_t got = under->ops->readv(under, iov, n, err);
 
-    /* Who has all the time in the world is told the end after all. */
+    /* A wait without a time limit is ended nevertheless. */
     if (got == 0 && ch->timeout_ns && ((struct waiting *)ch)->waits)
         return gw_fail(err, -ETIMEDOUT, GW_BLAME_CHANNEL, "nothing moved");
     return got;
@@ -72,7 +72,7 @@ struct place {
     struct guest_outcome *o;
 };
 
-/* As a writer would: everything can be read. */
+/* Reads everything, as a writer of a file would. */
 static int park(void *opaque, struct gw_error *err)
 {
     struct place *p = opaque;
@@ -92,7 +92,7 @@ static int park(void *opaque, struct gw_error *err)
     return r;
 }
 
-/* What the source was told: whole messages, and nothing behind them. */
+/* Checks the answers to the source: complete messages, and no bytes after them. */
 static void hear(const struct rig_bytes *said, struct guest_outcome *o)
 {
     for (size_t at = 0; at + 4 <= said->bytes;) {

@@ -169,7 +169,7 @@ static uint64_t load(const uint8_t *p, unsigned bytes)
     return v;
 }
 
-/* Puts n bytes of `from` in place of `gone` bytes at `at`. */
+/* Replaces `gone` bytes at `at` by n bytes of `from`. */
 static void splice(struct rig_bytes *b, size_t at, size_t gone, const uint8_t *from, size_t n)
 {
     uint8_t *copy = malloc(GW_MAX(n, 1u));
@@ -187,7 +187,7 @@ static void splice(struct rig_bytes *b, size_t at, size_t gone, const uint8_t *f
     free(copy);
 }
 
-/* Mostly outside of page contents, where nothing can go wrong. */
+/* Mostly outside of page contents, where damage has no effect. */
 static size_t somewhere(const struct anatomy *a, struct zoo_rng *rng, size_t bytes)
 {
     size_t at = zoo_random(rng) % 4 ? a->number[zoo_random(rng) % a->numbers].at + zoo_random(rng) % 8 : zoo_random(rng);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * mutate: seeded damage to a stream, by someone who knows how one is built.
+ * mutate: seeded damage to a stream, based on its structure.
  */
 #ifndef MUTATE_H
 #define MUTATE_H
@@ -9,7 +9,7 @@
 
 #include "../unit/state/zoo.h"
 
-/* Where things are in a whole stream of a rig. */
+/* Positions of the parts of a whole stream of a rig. */
 struct anatomy {
     struct {
         size_t begin, end;
@@ -22,11 +22,11 @@ struct anatomy {
     unsigned numbers;
 };
 
-/* Asserts (aborts) when the stream is not one of a rig. */
+/* Asserts (aborts) if the stream is not one of a rig. */
 void anatomy_of(const struct rig_bytes *stream, struct anatomy *ret);
 
-/* A damaged copy (out->data is reused): one to three wounds. donor: another stream, to splice from. Returns a word for
- * the last kind of damage. */
+/* Makes a damaged copy (out->data is reused) with one to three changes. donor: another stream, to splice from. Returns
+ * a name of the last kind of damage. */
 const char *mutate(const struct rig_bytes *stream, const struct anatomy *a, const struct rig_bytes *donor,
                    const struct anatomy *donor_anatomy, struct zoo_rng *rng, struct rig_bytes *out);
 

@@ -24,7 +24,7 @@ struct rig *owned_rig(uint64_t seed, unsigned pages)
 
     if (!g)
         fail_msg("no memory for the test machine");
-    r = rig_new(g, seed, pages, &err); /* what it could not make is zeros: it can be ended */
+    r = rig_new(g, seed, pages, &err); /* on failure unmade parts are zeros, so the rig can be freed */
     owned(g, end);
     if (r < 0)
         fail_msg("the test machine: %d %s", r, err.text);

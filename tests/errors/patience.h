@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the tests of sessions that wait share. None of these sessions has a time-out unless it is what is tested: a
- * cancel that wakes nobody never ends, and check.py names the test.
+ * Common parts of tests of waiting sessions. None of these sessions has a time-out unless the test is about it: a
+ * cancel that does not wake the session never ends, and check.py reports the test.
  */
 #ifndef PATIENCE_H
 #define PATIENCE_H
@@ -11,7 +11,7 @@
 
 #define PAGES 16
 
-/* Waits until the session is there; fails when it has ended elsewhere. */
+/* Waits until the session is in this phase; fails if it has ended. */
 static inline void await(struct gw_session *s, enum gw_phase phase)
 {
     enum gw_phase now;

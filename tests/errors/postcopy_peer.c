@@ -22,7 +22,7 @@ __attribute__((format(printf, 2, 3))) static void wrong(struct peer *p, const ch
     p->lost = true;
 }
 
-/* Zeros once the connection is lost. */
+/* Returns zeros once the connection is lost. */
 static void get(struct peer *p, void *to, size_t bytes)
 {
     memset(to, 0, bytes);
@@ -74,7 +74,7 @@ static void name(struct peer *p)
             wrong(p, "another block than r");
 }
 
-/* Records of a section, up to the mark. A machine that runs has no use for a page that it has. */
+/* Reads the records of a section, up to the mark. A source must not send a running machine a page that it has. */
 static void pages(struct peer *p)
 {
     uint64_t head;
@@ -99,7 +99,7 @@ static void pages(struct peer *p)
             uint8_t body[PEER_PAGE];
 
             get(p, body, sizeof body);
-            if (!p->lost) /* of a page that broke off nothing is placed */
+            if (!p->lost) /* a page that was cut off is not placed */
                 memcpy(&p->ram[page * PEER_PAGE], body, sizeof body);
         } else {
             number(p, 1);
@@ -184,7 +184,7 @@ static void end(struct peer *p)
     say_number(p, 1, 0);
 }
 
-/* 1: there are more. */
+/* 1: more elements follow. */
 static bool element(struct peer *p)
 {
     uint8_t what = (uint8_t)number(p, 1), skip[8 + 1 + 256 + 8];

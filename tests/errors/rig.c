@@ -79,7 +79,7 @@ static int old_load(void *device, uint32_t version, struct gw_supply *supply, st
     if (r < 0)
         return r;
     if (n > sizeof o->bytes)
-        return -EPROTO; /* without a word, as embedders do */
+        return -EPROTO; /* fails without a text, as embedders do */
     o->n = n;
     return gw_supply_get(supply, o->bytes, n, err);
 }
@@ -102,7 +102,7 @@ static void fill(struct rig *g, uint64_t seed, unsigned pages)
         memset(g->ram[RIG_LOCAL], 0x5c, rig_blocks[RIG_LOCAL].max_bytes);
     if (!pages)
         return;
-    /* A run of pages in "high", which is what is guessed at; then some here and there. */
+    /* A run of pages in "high", the block used for guesses; then single pages elsewhere. */
     for (unsigned k = 0; k < 9 && left; k++, left--)
         zoo_fill(g->ram[1] + 4096 * (k + 2), 4096, &rng);
     for (unsigned k = 0; k < 2 && left; k++, left--)
@@ -113,7 +113,7 @@ static void fill(struct rig *g, uint64_t seed, unsigned pages)
         zoo_fill(g->ram[3] + 4096, 4096, &rng);
 }
 
-/* The contents of `from` move to `to`, which stays where it is. */
+/* Moves the contents of `from` to `to`, whose address stays. */
 static void zoo_become(struct zoo *to, struct zoo *from)
 {
     struct zoo old = *to;
@@ -125,7 +125,8 @@ static void zoo_become(struct zoo *to, struct zoo *from)
     zoo_free(gone);
 }
 
-/* What decides on subsections does not travel itself: it is the same on both sides, or absent where it may come. */
+/* The conditions of subsections are not sent: they are the same on both sides, or false where the subsection may
+ * come. */
 static void settle(struct zoo *z, unsigned i, bool waits)
 {
     z->has_sub = z->has_deep = i == 0;
@@ -259,7 +260,7 @@ bool rig_local_untouched(const struct rig *g)
     return g->vm->ram.blocks[RIG_LOCAL]->used_bytes == rig_blocks[RIG_LOCAL].used_bytes;
 }
 
-/* Encoded: what a pointer leads to and not the pointer, and no more than what is described. */
+/* Encoded: the data a pointer leads to instead of the pointer, and only described fields. */
 static void encoded(struct rig *g, void **ret, size_t *ret_bytes)
 {
     bool running = g->running;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Channels that feed a session and that keep what it writes.
+ * Channels that feed a session and that store the bytes it writes.
  */
 #include "rig.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Streams of rigs: loads and what is to be thought of their ends, CPU time of a load, streams that a source writes.
+ * Streams of rigs: loads and the rules for their results, CPU time of a load, streams that a source writes.
  */
 #include "rig.h"
 
@@ -47,7 +47,7 @@ struct rig_outcome rig_load(struct rig *g, const uint8_t *data, size_t bytes, en
 {
     struct rig_outcome o = load_once(g, data, bytes, split, seed);
 
-    /* A machine that is halted by its host may count that as CPU time. It is not halted each time. */
+    /* If the host suspends this virtual machine, that time may count as CPU time. It does not happen each time. */
     for (unsigned i = 0; i < 3 && rig_took_too_long(o.cpu_ns, bytes); i++) {
         struct gw_error err = GW_ERROR_INIT;
         struct rig again;
@@ -172,12 +172,12 @@ int rig_stream(uint64_t seed, unsigned pages, const char *peer, bool duplex, str
  */
 
 /* Streams that cost most (all RAM is read when they are parked) take up to some 100 times what the harmless one takes.
- * An endless loop takes more than any number; what takes longer the more there is of it has a test of its own. */
+ * An endless loop exceeds any limit; super-linear time has its own test. */
 #define TIMES 20000
 
 struct control {
     struct rig_bytes stream;
-    uint64_t cpu_ns; /* of the slowest load so far: a processor may become slower */
+    uint64_t cpu_ns; /* of the slowest load so far: the processor's speed may drop */
 };
 
 static void measure(struct control *c)
@@ -210,7 +210,7 @@ bool rig_took_too_long(uint64_t cpu_ns, size_t bytes)
     allowed = TIMES * (1 + (double)bytes / (double)control.stream.bytes);
     if ((double)cpu_ns <= allowed * (double)control.cpu_ns)
         return false;
-    /* This processor may be slower now than it was then. */
+    /* The processor may be slower now than it was then. */
     for (unsigned i = 0; i < 20; i++)
         measure(&control);
     return (double)cpu_ns > allowed * (double)control.cpu_ns;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A destination that listens, and strangers who connect to it: what they say, what is told of them, and the source that has to get
- * in all the same.
- *
- * Its time is the test's (door_time.h): who is late here is not late there.
+ * A listening destination, and strangers that connect to it: what they send, the log messages about them, and the
+ * source that must get in nevertheless. * The test controls its clock (door_time.h): delays of the host are not delays
+ * there.
  */
 #ifndef ERRORS_STRANGERS_H
 #define ERRORS_STRANGERS_H
@@ -26,7 +25,7 @@
 #include "wire/numbers.h"
 
 #define PAGES    16
-#define HELLO_MS 3000u /* who says something has to have said it by then */
+#define HELLO_MS 3000u /* a visitor that has sent something must complete it within this time */
 
 static inline unsigned entries(const char *folder)
 {
@@ -40,7 +39,7 @@ static inline unsigned entries(const char *folder)
     return n;
 }
 
-/* Threads that were joined are gone from the list a moment later. */
+/* Joined threads leave the list a moment later. */
 static inline unsigned settled(const char *folder, unsigned want)
 {
     unsigned n = entries(folder);
@@ -54,7 +53,7 @@ static inline unsigned settled(const char *folder, unsigned want)
 
 /* ---- what they say ------------------------------------------------------------------------------------------------- */
 
-static struct rig_bytes stream;  /* of a source that would be welcome */
+static struct rig_bytes stream;  /* the stream of a valid source */
 static struct anatomy anatomy;
 
 enum speech { NOTHING, GARBAGE, MAGIC, HEAD, HEAD_AND_JUNK, LIST_AND_JUNK, BAD_DEVICE, DRIP, OTHER_MACHINE };
@@ -63,8 +62,8 @@ struct stranger {
     const char *name;
     enum speech speech;
     bool stays;      /* keeps the connection open */
-    const char *log; /* what is told of it */
-    bool tells_time; /* and how long it was waited for */
+    const char *log; /* text of the log message about it */
+    bool tells_time; /* whether the message says how long the destination waited for it */
 };
 
 static inline bool good_head(const struct stranger *who)
@@ -83,7 +82,7 @@ struct talk {
 
 static inline void say(struct gw_channel *ch, const void *bytes, size_t n)
 {
-    gw_channel_write_full(ch, bytes, n, NULL); /* it may have been thrown out */
+    gw_channel_write_full(ch, bytes, n, NULL); /* the destination may have closed the connection */
 }
 
 static inline void *dripper(void *arg)
@@ -141,7 +140,7 @@ static inline struct talk *connect_stranger(const struct stranger *who, const st
         say(ch, "2", 1);
         break;
     case HEAD:
-        say(ch, stream.data, head + 1); /* what ends it is the byte behind it */
+        say(ch, stream.data, head + 1); /* the next byte ends it */
         break;
     case HEAD_AND_JUNK:
         say(ch, stream.data, head);
@@ -159,7 +158,7 @@ static inline struct talk *connect_stranger(const struct stranger *who, const st
         say(ch, stream.data, list);
         say(ch, stream.data + anatomy.part[i].begin, 60);
         say(ch, garbage, sizeof garbage);
-        say(ch, stream.data, 4096); /* enough to make a whole, wrong body */
+        say(ch, stream.data, 4096); /* enough for a complete but invalid body */
         break;
     case DRIP:
         t->threaded = !pthread_create(&t->thread, NULL, dripper, t);
@@ -182,7 +181,7 @@ struct scene {
     _Atomic unsigned came, let_in;
 };
 
-/* On threads of the destination. */
+/* Called on threads of the destination. */
 static inline void at_the_door(void *opaque, const struct gw_trace_record *r)
 {
     struct scene *s = opaque;
@@ -227,8 +226,8 @@ static inline bool over(enum gw_status s)
     return s == GW_STATUS_COMPLETED || s == GW_STATUS_FAILED || s == GW_STATUS_CANCELLED;
 }
 
-/* The real one comes behind so many others, of whom some have a good head, and gets in. Time passes at the door, but
- * not while heads are to be said: they may be as slow as they like. */
+/* The real source connects after this many others, some of which send a good head, and gets in. The clock advances, but
+ * not while heads are being sent: these may be slow. */
 static inline void arrive(struct scene *s, unsigned others, unsigned heads)
 {
     struct gw_send_config config = {.uri = s->address, .progress_timeout_ns = UINT64_MAX};
@@ -274,7 +273,7 @@ static inline void close_scene(struct scene *s)
     owned_end(s);
 }
 
-/* The log has what is to be told of this one. Time passes for those who have to be waited for, and only for them. */
+/* The log has the message about this stranger. The clock advances only for strangers that must time out. */
 static inline void told_of(struct scene *s, const struct stranger *who)
 {
     char text[160];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What unmodified peers sent (tests/golden/captures) into machines like theirs: it arrives byte for byte, or what cannot be
- * done is named, with the place.
+ * Loads streams of unmodified peers (tests/golden/captures) into machines like theirs: all arrives byte for byte, or
+ * the error names what is not supported, and its position.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +20,7 @@
 
 #define MIB (1u << 20)
 
-struct box { /* a machine `none`, more or less */
+struct box { /* roughly a machine `none` */
     struct gw_vm *vm;
     uint8_t *ram;
     size_t bytes;
@@ -75,7 +75,7 @@ enum how { PLAIN, SHARED, UUID, WRONG_UUID };
 #define ARRIVES_RUNNING "running"
 #define ARRIVES_PAUSED  "paused"
 
-/* One of the two, or what is found in the message of a refusal. */
+/* Either it arrives, or the refusal contains this text. */
 struct row {
     const char *file;
     const char *machine;
@@ -83,7 +83,7 @@ struct row {
     const char *end;
     bool pattern; /* RAM pattern A (README.md) */
     enum how how;
-    const char *answers; /* file with what the destination said to its source, to be said again byte for byte */
+    const char *answers; /* file with the destination's original answers, which must be sent again byte for byte */
 };
 
 #define NONE "none"
@@ -114,7 +114,7 @@ static const struct row rows[] = {
     {"precopy-microvm-7.2.bin.gz", "microvm", 16 * MIB, "RAM block /rom@etc/acpi/tables (0x1000 bytes), this machine has not"},
     {"precopy-pc-10.0.bin.gz", "pc-i440fx-10.0", 16 * MIB, "RAM block /rom@etc/acpi/tables (0x20000 bytes)"},
 
-    /* What is not there yet. A feature that comes takes its rows away from here. */
+    /* Unsupported features. A new feature removes its rows here. */
     {"dirty-bitmaps-precopy-7.2.bin.gz", NONE, 16 * MIB, "there is no disk n0 here"},
     {"dirty-bitmaps-precopy-10.0.bin.gz", NONE, 16 * MIB, "there is no disk n0 here"},
     {"dirty-bitmaps-postcopy-only-10.0.bin", NONE, 16 * MIB, "there is no disk n0 here"},
@@ -302,7 +302,8 @@ static void remember(void *opaque, const struct gw_event *e)
         snprintf(opaque, 512, "%s", e->text);
 }
 
-/* The main channel of a source that sent its pages elsewhere looks whole. At least somebody is told. */
+/* The main channel of a source that sent its pages on other channels looks complete. The destination must report an
+ * error. */
 static void test_pages_elsewhere(void **state)
 {
     const struct row row = {"multifd-7.2.main.src2dst.bin", NONE, 16 * MIB, ""};

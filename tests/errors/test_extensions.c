@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What two godwits say to each other, recorded from a migration, is what docs/formats/extensions.md shows; and what a
- * peer that breaks these rules gets.
+ * The messages between two godwits, recorded from a migration, are those in docs/formats/extensions.md; and the errors
+ * for a peer that violates these rules.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +53,7 @@ static void line(char *text, size_t size, const uint8_t *bytes, size_t n, const 
     snprintf(text + at, size - at, "%*s%s\n", (int)(50 - 3 * n), "", what);
 }
 
-/* Commands only, and of the PINGs only the first two: later ones ask whether everything has gone through. */
+/* Commands only, and only the first two PINGs: later ones ask whether everything has arrived. */
 static void from_source(char *text, size_t size)
 {
     struct anatomy a;
@@ -123,7 +123,7 @@ static void append(struct rig_bytes *b, const void *bytes, size_t n)
     b->bytes += n;
 }
 
-/* Loads it, and says how it ended. */
+/* Loads it, and returns the result. */
 static struct rig_outcome end_of(struct rig_bytes *b, const char *text)
 {
     struct rig *g = owned_rig(0, 0);
@@ -190,7 +190,7 @@ static void test_other_last_words(void **state)
     }
 }
 
-/* In the middle of the stream, or without having been asked. */
+/* In the middle of the stream, or without a request. */
 static void test_out_of_place(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -204,7 +204,7 @@ static void test_out_of_place(void **state)
         assert_int_equal(end_of(&b, "may not come here").owner, GW_OWNER_SOURCE);
     }
     {
-        /* A plain stream has ended where they stand: nobody reads them, and nothing is undecided. */
+        /* A plain stream has ended before them: they are not read, and nothing is undecided. */
         struct rig_outcome o;
         struct rig_bytes plain;
         struct rig *g = owned_rig(0, 0);

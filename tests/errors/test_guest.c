@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A live source that wants to do harm, and `receive`: captures of QEMUs, cut at every byte and changed by chance, with
- * a return path and without, from a source that closes and from one that waits. It ends in bounded time and memory, a
- * failure says what and where, and the source is not told that its machine is here.
+ * A hostile live source, and `receive`: captures of QEMUs, cut at every byte and changed at random, with and without a
+ * return path, from a source that closes and from one that waits. The load ends in bounded time and memory, an error
+ * says what and where, and the source is not told that its machine arrived.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,8 +17,8 @@
 #include "../unit/image/built.h"
 #include "../unit/state/zoo.h"
 
-/* For each memmem() a sanitizer looks at all bytes that could be searched: what takes a time that grows with the stream
- * would grow with its square, which is not the library's doing. */
+/* For each memmem() a sanitizer checks all bytes in range: a linear time would become quadratic, which is not the
+ * library's fault. */
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
 __attribute__((visibility("default"))) const char *__tsan_default_options(void);
 
@@ -34,7 +34,7 @@ const char *__tsan_default_options(void)
 
 #define CAPTURE_MAX (4u << 20)
 
-/* asked: with a return path. marks: postcopy, so many bytes behind the last page, without which the machine is as whole. */
+/* asked: with a return path. marks: postcopy; bytes after the last page that are not needed for a complete machine. */
 static const struct {
     const char *name;
     bool asked;
@@ -68,7 +68,7 @@ static struct rig_bytes read_capture(const char *name)
 static struct guest_outcome load(const char *name, const char *what, size_t where, const uint8_t *data, size_t bytes,
                                  enum rig_split split, bool waits)
 {
-    uint8_t *copy = malloc(bytes + !bytes); /* so that a sanitizer sees what is read behind the end */
+    uint8_t *copy = malloc(bytes + !bytes); /* so that a sanitizer detects reads past the end */
     struct guest_outcome o;
     const char *why;
 
@@ -100,14 +100,14 @@ static void test_whole(void **state)
     }
 }
 
-/* The sections themselves say where they end when the description does not come; no other cut is a machine, save where its pages
- * follow and all had come. */
+/* Without the description the sections themselves show their ends; no other cut is a valid machine, except where pages
+ * follow and all had arrived. */
 static void test_cut(void **state)
 {
     for (size_t i = 0; i < GW_ARRAY_LEN(captures); i++) {
         struct rig_bytes b = read_capture(captures[i].name);
         size_t good = 0, step = GW_MAX(b.bytes / (captures[i].marks ? 40 : 300), 1);
-        size_t dense = b.bytes < 6000 ? b.bytes : captures[i].marks ? 100 : 1400; /* mostly pages, which take their time */
+        size_t dense = b.bytes < 6000 ? b.bytes : captures[i].marks ? 100 : 1400; /* mostly pages, which take long */
 
         for (size_t cut = 0; cut < b.bytes; cut += cut + dense >= b.bytes || cut < 100 ? 1 : step) {
             struct guest_outcome o = load(captures[i].name, "cut at", cut, b.data, cut, RIG_WHOLE, cut % 2);
@@ -134,7 +134,7 @@ static void test_changed(void **state)
             size_t head = GW_MIN(b.bytes, 300u), tail = GW_MIN(b.bytes, 3000u), at = 0;
 
             memcpy(c.data, b.data, b.bytes);
-            /* Where it counts: the head, the devices and their description. */
+            /* In the important parts: the head, the devices and their description. */
             for (uint64_t n = 1 + zoo_random(&rng) % 3; n; n--) {
                 at = k % 3 == 0   ? zoo_random(&rng) % head
                      : k % 3 == 1 ? b.bytes - 1 - zoo_random(&rng) % tail
@@ -147,12 +147,12 @@ static void test_changed(void **state)
         free(c.data);
     }
     getrusage(RUSAGE_SELF, &after);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they keep what was freed */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* sanitizers keep freed memory */
     assert_in_range(after.ru_maxrss - before.ru_maxrss, 0, 300 << 10);
 #endif
 }
 
-/* CPU time of the cheapest of some loads of the stream's first bytes. */
+/* The least CPU time of several loads of the stream's first bytes. */
 static uint64_t cheapest_ns(const uint8_t *data, size_t bytes, const char *why)
 {
     uint64_t least = UINT64_MAX;
@@ -168,8 +168,8 @@ static uint64_t cheapest_ns(const uint8_t *data, size_t bytes, const char *why)
     return least;
 }
 
-/* What never ends: sections without a description, one like the other. There may be so many of them, and a section
- * costs the same however many there were before: an eighth of the stream takes about an eighth of the time, not a 64th.
+/* Endless streams: identical sections without a description. Up to the limit, a section costs the same however many
+ * came before: an eighth of the stream takes about an eighth of the time, not a 64th.
  */
 static void test_endless(void **state)
 {
@@ -195,7 +195,7 @@ static void test_endless(void **state)
     free(b.data);
 }
 
-/* With a live section that is not known, and pages whose size is not told. */
+/* With an unknown live section, and pages of unknown size. */
 static void test_unknown(void **state)
 {
     static const char body[] = "\x7e\0\0\x02\x33 and more";
@@ -221,7 +221,7 @@ static void test_unknown(void **state)
     gw_out_free(&b.out);
 }
 
-/* However many elements of it there are. */
+/* For any number of its elements. */
 static void test_endless_unknown(void **state)
 {
     struct built b = {0};

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a destination does with streams that are cut, damaged or put together wrong. Each ends in an error that says where
- * (head or section, byte) and why, or in a load that changed nothing but contents. The machine is never started after an
- * error, nothing outside its memory is written, and it can be loaded again at once.
+ * How a destination handles streams that are cut, damaged or assembled incorrectly. Each ends in an error that says
+ * where (head or section, byte) and why, or in a load that changed nothing but contents. The machine is never started
+ * after an error, nothing outside its memory is written, and it can be loaded again at once.
  *
  * GODWIT_LOADER_CASES: how many damaged streams (20,000 unless given); GODWIT_LOADER_FIRST: number of the first one, to
- * look at a case again.
+ * repeat a case.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -80,7 +80,7 @@ static int drop_streams(void **state)
     return 0;
 }
 
-/* Whole streams arrive, however they are cut into reads, and are what was sent. */
+/* Whole streams arrive unchanged, however they are divided into reads. */
 static void test_whole(void **state)
 {
     struct rig *g = owned_rig(0, 0);
@@ -104,7 +104,7 @@ static void test_whole(void **state)
 }
 
 #ifdef __SANITIZE_THREAD__
-#define CUT_STEP 7 /* what a cut does shows in the other builds; TSan looks at the threads */
+#define CUT_STEP 7 /* the effects of a cut are tested in the other builds; TSan tests the threads */
 #else
 #define CUT_STEP 1
 #endif
@@ -121,8 +121,8 @@ static void test_truncated(void **state)
         struct rig_bytes few;
         size_t eof = 0;
 
-        /* Few pages: a byte of a page is like any other. The last two, which are long because of their pages, are for
-         * the extras of a return path only. */
+        /* Few pages, since all bytes of a page are alike. The last two, long because of their pages, are only for the
+         * extras of a return path. */
         must(rig_stream(SEED, i < 2 ? 4 : 2, sources[i].peer, sources[i].duplex, &few, NULL, &err), &err);
         {
             struct anatomy a;
@@ -139,7 +139,7 @@ static void test_truncated(void **state)
             rig_reset(g, 0, 0);
             o = rig_load(g, cut.data, cut.bytes, n % 3 ? RIG_WHOLE : RIG_PIECES, n);
             wrong += bad(g, &o, sources[i].peer, n);
-            /* A description that is missing altogether is none; all else must be there. */
+            /* A missing description is allowed; everything else must be there. */
             if (o.r >= 0 && (n != eof || (sources[i].duplex && !strcmp(sources[i].peer, "godwit")))) {
                 print_error("%s: loaded from the first %zu of %zu bytes\n", sources[i].peer, n, few.bytes);
                 wrong++;
@@ -189,7 +189,7 @@ static void test_damaged(void **state)
         wrong += bad(g, &o, what, k);
         if (k % 1000)
             continue;
-        /* A whole one in between: whatever came before, this machine takes it, and nothing is left behind. */
+        /* A whole stream in between: whatever came before, this machine can be loaded, and nothing of it remains. */
         rig_reset(g, 0, 0);
         o = rig_load(g, sources[0].stream.data, sources[0].stream.bytes, RIG_WHOLE, k);
         must(o.r, &o.err);

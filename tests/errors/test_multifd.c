@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The channels of a multifd migration as they must not be: too few, too many, late, twice, of somebody else, and with packets
- * that are wrong. The sources are what real peers wrote (tests/golden), changed. Whatever it was, the destination ends or goes back
- * to listening, says why, and lets go of the source; the machine runs on one side only. test_multifd_there.c has the other side.
- *
- * Time at the door is the test's (door_time.h).
+ * Invalid channels of a multifd migration: too few, too many, late, duplicate, from another source, and with wrong
+ * packets. The sources' data is that of real peers (tests/golden), changed. In each case the destination ends or goes
+ * back to listening, gives the reason, and closes the source's connections; the machine runs on one side only.
+ * test_multifd_there.c has the other side. * The test controls the destination's clock (door_time.h).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +31,7 @@ static void must(int r, const struct gw_error *err)
     assert_true(r >= 0);
 }
 
-/* For machines: not the system's, so that nobody waits for that one to reach a point of this one's. */
+/* A separate clock for machines: with the system's, the test would wait until both reach the same time. */
 static uint64_t now(void *opaque)
 {
     return door_now(opaque);
@@ -49,9 +48,9 @@ static struct gw_clock door_clock(void)
 /* ---- what the source says ----------------------------------------------------------------------------------------- */
 
 enum { MAIN = CHANNELS, STREAMS };
-#define LIST_BYTES 78 /* of the main stream of multifd-10.0: up to and with the end of the START section */
+#define LIST_BYTES 78 /* of the main stream of multifd-10.0: up to and including the end of the START section */
 
-/* One value of a channel is another one. */
+/* Replaces one value of a channel. */
 struct change {
     unsigned channel; /* which of CHANNELS */
     size_t at;        /* 0: none */
@@ -61,16 +60,16 @@ struct change {
 struct script {
     const char *name;
     const char *capture;
-    const char *order;          /* what is written to connections of their own: a digit: that channel; m: main; l, r: the list
-                                 * and the rest of main; g: just the greeting of channel 0; s: waits until all that was dialled
-                                 * so far has a seat; w: until all channels are in use */
+    const char *order;          /* what is written to separate connections: a digit: that channel; m: main; l, r: the list and the
+                                 * rest of main; g: just the greeting of channel 0; s: waits until all that was dialled so far has
+                                 * a seat; w: until all channels are in use */
     const char *compression;    /* at the destination; NULL: none */
     unsigned channels;          /* there; 0: multifd is off */
     struct change change;
-    size_t cut;                 /* of channel change.channel: so many bytes, then an end; 0: not cut */
-    bool late;                  /* it takes time until it is told, which passes when so many channels have a seat: */
+    size_t cut;                 /* the channel change.channel ends after this many bytes; 0: not cut */
+    bool late;                  /* the error needs a time-out; the clock advances when this many channels have a seat: */
     unsigned seats;
-    const char *told;           /* found in the log or in the error; NULL: the machine arrives */
+    const char *told;           /* text in the log or in the error; NULL: the machine arrives */
 };
 
 static const char nobody[] = "0 of 2 multifd channels have come within 900 ms: capability multifd seems to be off at the source";
@@ -204,7 +203,7 @@ static void on_event(void *opaque, const struct gw_event *e)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* On threads of the destination. */
+/* Called on threads of the destination. */
 static void at_the_door(void *opaque, const struct gw_trace_record *r)
 {
     struct scene *s = opaque;
@@ -285,7 +284,7 @@ static struct gw_channel *dial(struct scene *s, const void *bytes, size_t n)
 
     must(gw_connect(&s->uri, 0, NULL, &ch, &err), &err);
     owned_channel(ch);
-    gw_channel_write_full(ch, bytes, n, NULL); /* it may have been sent away */
+    gw_channel_write_full(ch, bytes, n, NULL); /* the destination may have closed it */
     return ch;
 }
 
@@ -346,7 +345,7 @@ static void hang_up(struct source *from)
         owned_end(from->other[i]);
 }
 
-/* The destination has let go of it: nothing more is read or written. */
+/* The destination has closed the source's connections. */
 static void is_let_go(struct gw_channel *ch)
 {
     uint8_t some[4096];
@@ -355,12 +354,12 @@ static void is_let_go(struct gw_channel *ch)
         ;
 }
 
-/* The machine is here, with what the source had. */
+/* The machine has arrived with the source's contents. */
 static void has_arrived(struct scene *s, struct source *from)
 {
     struct gw_error err = GW_ERROR_INIT;
 
-    gw_channel_close(from->main, NULL); /* as it does behind its last byte */
+    gw_channel_close(from->main, NULL); /* as a source does after its last byte */
     must(gw_recv_wait(s->recv, &err), &err);
     assert_true(s->running);
     assert_int_equal(s->ram[0x10001], (7 * 1 + 3) & 255);
@@ -379,7 +378,7 @@ static void run(const struct script *what)
     if (!what->told) {
         has_arrived(s, &from);
     } else {
-        /* Time passes when all are known at the door. */
+        /* The clock advances when the destination has all connections. */
         while (!has_told(s, what->told) && !over(gw_recv_status(s->recv)) && !gw_channel_peer_gone(from.main)) {
             if (what->late && atomic_load(&s->seated) >= what->seats && door_knows_heads(1))
                 door_pass_ms(20);
@@ -387,7 +386,7 @@ static void run(const struct script *what)
         }
         is_let_go(from.main);
         assert_false(s->running);
-        /* Its end, or the next source, is a moment behind that. */
+        /* Its end, or its return to listening, comes a moment later. */
         while (!over(gw_recv_status(s->recv)) && gw_session_phase(&s->recv->session) != GW_PHASE_LISTEN)
             door_nap(GW_NS_PER_MS);
         if (over(gw_recv_status(s->recv)))
@@ -397,7 +396,7 @@ static void run(const struct script *what)
         if (over(gw_recv_status(s->recv))) {
             assert_true(err.blame == GW_BLAME_PEER || err.blame == GW_BLAME_CHANNEL);
         } else if (what->channels == CHANNELS && !what->compression) {
-            /* Nothing had come: another source may, and nothing is left of the first. */
+            /* Nothing was loaded: another source may connect, and nothing remains of the first. */
             hang_up(&from);
             again = speak(s, &good);
             has_arrived(s, &again);

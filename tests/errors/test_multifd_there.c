@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A multifd source, and destinations that close its channels, some of them or all, or ignore them, as QEMUs do whose settings are
- * others: the machine runs on here, and its owner hears what it may have been.
- *
- * Time is the test's (door_time.h).
+ * A multifd source, and destinations that close some or all of its channels, or ignore them, as QEMUs with other
+ * settings do: the machine runs on here, and the error names possible causes. * The test controls the clock
+ * (door_time.h).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,7 +22,7 @@ static void must(int r, const struct gw_error *err)
     assert_true(r >= 0);
 }
 
-/* For machines: not the system's, so that nobody waits for that one to reach a point of this one's. */
+/* A separate clock for machines: with the system's, the test would wait until both reach the same time. */
 static uint64_t now(void *opaque)
 {
     return door_now(opaque);
@@ -42,7 +41,7 @@ static bool over(enum gw_status s)
     return s == GW_STATUS_COMPLETED || s == GW_STATUS_FAILED || s == GW_STATUS_CANCELLED;
 }
 
-/* Until there is nothing more. */
+/* Reads until the end. */
 static void read_all(struct gw_channel *ch)
 {
     uint8_t some[4096];
@@ -53,8 +52,8 @@ static void read_all(struct gw_channel *ch)
 
 #define PAGES 16
 
-/* What a destination does with the connections that come to it, in their order: a letter each, the last one for all that
- * follow. c: closes it; k: keeps it and reads nothing; r: reads all and says nothing; n: sends bytes that nobody expects. */
+/* What the destination does with its connections, in their order: a letter each, the last one for all that follow. c:
+ * closes it; k: keeps it and reads nothing; r: reads everything and sends nothing; n: sends unexpected bytes. */
 struct answer {
     const char *name, *does;
 };
@@ -126,7 +125,7 @@ static void there_free(void *what)
     free(t);
 }
 
-/* The machine runs on here, and its owner hears what it may have been. */
+/* The machine runs on here, and the error names possible causes. */
 static void test_destinations(void **state)
 {
     for (size_t i = 0; i < 2 * GW_ARRAY_LEN(answers); i++) {

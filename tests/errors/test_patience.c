@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sources whose destination stops in the middle, and people who do not want to wait: a stalled connection is noticed
- * after progress_timeout_ns, a cancel ends in every state, and what is decided can no longer be cancelled. In the end
- * one side can run the machine. (Destinations: test_patience_there.c)
+ * Sources whose destination stalls, and operators that cancel: a stall is detected after progress_timeout_ns, a cancel
+ * ends the session in every state, and a completed hand-over can no longer be cancelled. In the end one side can run
+ * the machine. (Destinations: test_patience_there.c)
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,17 +23,17 @@
 #include "rig.h"
 #include "wire/numbers.h"
 
-#define TIMEOUT_MS 2000u /* all that comes before the stall has to fit in; more when it does not */
+#define TIMEOUT_MS 2000u /* everything before the stall must fit in; larger if it does not */
 
-/* Where the connection stalls. Bytes behind the set-up depend on how many rounds and PINGs there were: those places are
- * found when the machine has stopped and the last pages are written. */
+/* Where the connection stalls. Positions after the set-up depend on the number of rounds and PINGs: they are found when
+ * the machine has stopped and the last pages are written. */
 enum where { NOWHERE, FIRST_BYTE, IN_START, IN_PART, NO_PONG, IN_DEVICES, AT_EOF, AT_LAST, AT_LOADED, AT_SHUT };
 
 struct scene {
     const char *name;
     const char *peer;
     enum where where;
-    enum gw_phase phase; /* what it waits in */
+    enum gw_phase phase; /* the phase in which it waits */
 };
 
 static const struct scene scenes[] = {
@@ -63,12 +63,12 @@ struct stage {
     struct gw_send *_Atomic send;
     struct gw_recv *recv;
     _Atomic unsigned stalled;      /* the connection stalls */
-    atomic_bool holds;             /* and the destination's time-outs do not end it */
-    atomic_bool stall_failed;      /* it could not be made to */
-    uint64_t devices, description; /* bytes of the devices' sections; of EOF and what is behind it */
+    atomic_bool holds;             /* and time-outs of the destination do not end it */
+    atomic_bool stall_failed;      /* the stall could not be set up */
+    uint64_t devices, description; /* bytes of the devices' sections; bytes from EOF on */
 };
 
-/* Lengths at the end of a stream like the one to come. */
+/* Measures lengths at the end of a stream like the coming one. */
 static void measure(struct stage *t)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -92,10 +92,10 @@ static void measure(struct stage *t)
     free(stream.data);
 }
 
-/* On the session's thread, too. */
+/* Called on the session's thread too. */
 static void stall(struct stage *t, struct gw_channel *ch, uint64_t at)
 {
-    /* The destination does not give up before the test lets it: what ends is the source's patience. */
+    /* The destination does not time out before the test allows it: only the source's time-out ends the session. */
     struct gw_fault f = {.kind = GW_FAULT_STALL,
                          .direction = GW_FAULT_OUT,
                          .at_byte = at,
@@ -126,7 +126,7 @@ static int notified(void *opaque, enum gw_notify what, struct gw_error *err)
     while (!t->send || !answered(t->send))
         sleep_ms(1);
     offset = gw_writer_offset(&t->send->writer);
-    gw_channel_bytes(t->a, &in, &out); /* all that was said is heard */
+    gw_channel_bytes(t->a, &in, &out); /* all messages were received */
     switch (t->scene->where) {
     case IN_DEVICES:
         stall(t, t->a, offset + 20);
@@ -193,7 +193,7 @@ static void finish(struct stage *t)
     owned_end(t);
 }
 
-/* In its phase, and the connection stalls. */
+/* Waits until it is in its phase and the connection stalls. */
 static void await_scene(struct stage *t)
 {
     await(&t->send->session, t->scene->phase);
@@ -203,7 +203,7 @@ static void await_scene(struct stage *t)
     await(&t->send->session, t->scene->phase);
 }
 
-/* One that says its last word is not yanked out of it: its time-out ends that. */
+/* A destination that sends its last message cannot be yanked: its time-out ends that. */
 static int end_destination(struct stage *t)
 {
     atomic_store(&t->holds, false);
@@ -231,14 +231,14 @@ static void test_source_cancelled(void **state)
         assert_int_equal(gw_send_status(t->send), GW_STATUS_CANCELLED);
         assert_int_equal(gw_send_owner(t->send), GW_OWNER_SOURCE);
         assert_true(t->from->running);
-        assert_true(end_destination(t) < 0); /* a stall is all that it sees of the end */
+        assert_true(end_destination(t) < 0); /* the only sign of the end is a stall */
         assert_false(t->to->running);
         assert_int_equal(t->to->starts, 0);
         finish(t);
     }
 }
 
-/* Nothing to wait for any more but the answer: a cancel is refused, a yank ends it, and says what is known. */
+/* Only the answer is missing: a cancel is refused; a yank ends the session and reports what is known. */
 static void test_source_too_late(void **state)
 {
     for (unsigned i = 0; i < GW_ARRAY_LEN(scenes); i++) {
@@ -264,7 +264,7 @@ static void test_source_too_late(void **state)
     }
 }
 
-/* false: the time was up before the stall came: the machine is too slow for so short a one. */
+/* false: the time-out came before the stall: the host is too slow for it. */
 static bool notices(const struct scene *s, uint64_t timeout_ms)
 {
     bool gone = s->phase == GW_PHASE_HANDED;
@@ -300,13 +300,13 @@ static void test_source_notices(void **state)
         uint64_t timeout_ms = TIMEOUT_MS;
 
         if (scenes[i].where == NOWHERE)
-            continue; /* that wait is the operator's */
+            continue; /* the operator decides when that wait ends */
         for (; !notices(&scenes[i], timeout_ms); timeout_ms *= 4)
             print_message("%s: not reached within %llu ms\n", scenes[i].name, (unsigned long long)timeout_ms);
     }
 }
 
-/* A port whose queue is full: the connection is neither made nor refused. */
+/* A port with a full backlog: the connection is neither accepted nor refused. */
 struct full_port {
     int listener, fill[8];
     char uri[64];
@@ -354,7 +354,7 @@ static void test_connecting_cancelled(void **state)
                        &err),
          &err);
     owned_send(send);
-    sleep_ms(50); /* any moment is a good one, a late one is better */
+    sleep_ms(50); /* any moment will do; a later one is better */
     assert_int_equal(gw_send_status(send), GW_STATUS_SETUP);
     must(gw_send_cancel(send, &err), &err);
     assert_int_equal(gw_send_wait(send, &err), -ECANCELED);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Destinations whose source stops in the middle, and people who do not want to wait: a stalled connection is noticed
- * after progress_timeout_ns, a cancel ends in every state, and what is decided can no longer be cancelled.
+ * Destinations whose source stalls, and operators that cancel: a stall is detected after progress_timeout_ns, a cancel
+ * ends the session in every state, and a completed hand-over can no longer be cancelled.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,7 @@ static void cancel_listening(const struct listening *l)
         must(gw_connect(&uri, 0, NULL, &stranger, &err), &err);
         owned_channel(stranger);
     }
-    sleep_ms(30); /* any moment is a good one, a late one is better */
+    sleep_ms(30); /* any moment will do; a later one is better */
     must(gw_recv_cancel(recv, &err), &err);
     assert_int_equal(gw_recv_wait(recv, &err), -ECANCELED);
     assert_int_equal(gw_recv_status(recv), GW_STATUS_CANCELLED);
@@ -63,8 +63,8 @@ static void test_listening_cancelled(void **state)
         cancel_listening(&listening[i]);
 }
 
-/* A destination that is fed up to a byte and no further. timeout_ns 0: whatever it thinks, it goes on waiting;
- * *ret_stalled, which may be NULL, says that it does. */
+/* A destination that gets the stream up to a byte. timeout_ns 0: it waits without a limit; *ret_stalled, which may be
+ * NULL, is set when it does. */
 static struct gw_recv *half_fed(struct rig *g, const struct rig_bytes *stream, uint64_t at, uint64_t timeout_ns,
                                 _Atomic unsigned *ret_stalled)
 {
@@ -133,7 +133,7 @@ static void test_destination_notices(void **state)
         int r = gw_recv_wait(recv, &err);
 
         if (stream.data[a.part[i].begin] == GW_ELEMENT_EOF) {
-            must(r, &err); /* a description that does not come is none */
+            must(r, &err); /* a missing description is allowed */
         } else {
             if (r != -ETIMEDOUT || rig_vague(err.text))
                 print_error("%u: %d %s\n", i, r, err.text);
@@ -147,7 +147,7 @@ static void test_destination_notices(void **state)
     }
 }
 
-/* All is loaded, and the source's last word does not come: nobody may guess. */
+/* Everything is loaded, and the source's last message is missing: neither side may guess. */
 static void test_claim(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -170,7 +170,7 @@ static void test_claim(void **state)
     assert_int_equal(g->starts, 0);
     assert_int_equal(g->arrived, 0);
 
-    /* Not while something else happens to this machine. */
+    /* A claim is refused while another session uses this machine. */
     must(gw_recv_start(g->vm, &(struct gw_recv_config){.uri = "tcp:127.0.0.1:0"}, &other, &err), &err);
     owned_recv(other);
     assert_int_equal(gw_recv_claim(recv, &err), -EBUSY);
@@ -181,7 +181,7 @@ static void test_claim(void **state)
     g->fail_start = false;
     must(gw_recv_claim(recv, &err), &err);
     assert_int_equal(g->starts, 1);
-    assert_int_equal(g->arrived, 2); /* what came with it was given back when it could not start */
+    assert_int_equal(g->arrived, 2); /* the first arrival was revoked when the start failed */
     assert_int_equal(g->revoked, 1);
     assert_int_equal(g->left, 0);
     assert_int_equal(gw_recv_owner(recv), GW_OWNER_DESTINATION);

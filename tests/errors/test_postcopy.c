@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * A source by postcopy whose connection fails at every step, against a destination that does what the protocol says and is
- * played by a thread (postcopy_peer.h). Whatever breaks: as long as the package is not all there the machine is here; when the
- * destination has said that it runs, it is paused, and goes on; in between it is undecided, and goes on where it runs there. It
- * never runs on both sides, and nothing of its memory is lost.
- *
- * By default the places that matter are tried, and some of the others; GODWIT_SWEEP=1 tries all.
+ * A source by postcopy whose connection fails at every step, against a thread that acts as a correct destination
+ * (postcopy_peer.h). In each case: until the package is complete the source owns the machine; when the destination has
+ * reported that it runs, the session is paused and can be resumed; in between it is undecided, and can be resumed if
+ * the machine runs there. It never runs on both sides, and no memory is lost. * By default the important places are
+ * tried, and some of the others; GODWIT_SWEEP=1 tries all.
  */
 #include <sched.h>
 #include <setjmp.h>
@@ -25,15 +24,15 @@ struct machine {
     struct gw_vm *vm;
     uint8_t *ram;
     atomic_bool running;
-    atomic_bool asked; /* for the switch */
+    atomic_bool asked; /* for the switch to postcopy */
     struct peer peer;
 };
 
-/* Among the pages, when the destination has read the package: more is on the way than a channel holds. */
+/* Among the pages, when the destination has read the package: more data is in flight than a channel buffers. */
 #define LOST_AT(whole) ((whole).packaged + HOLDS + 8000)
 #define HOLDS          (16u << 10)
 
-/* An error while writing leaves the connection, so it is listened to for a second: that is not swept. */
+/* After a write error the source listens to the connection for a second, so such errors are not swept. */
 enum { FAULTS_OUT = 2, FAULTS = 3 };
 static const enum gw_fault_kind kinds[FAULTS] = {GW_FAULT_END, GW_FAULT_RESET, GW_FAULT_ERROR};
 static const char *const names[FAULTS] = {"end", "reset", "error"};
@@ -90,7 +89,7 @@ static struct machine *make(void)
     return m;
 }
 
-/* Not a page goes before it is asked to switch. */
+/* No page is sent before the switch is requested. */
 static void on_event(void *opaque, const struct gw_event *e)
 {
     struct machine *m = opaque;
@@ -107,7 +106,7 @@ struct outcome {
     enum gw_owner owner;
 };
 
-/* One connection, on which this goes wrong; fault NULL: nothing does. */
+/* One connection with this fault; NULL: none. */
 static struct outcome connect_once(struct machine *m, bool resume, const struct gw_fault *fault)
 {
     struct gw_channel *here = NULL, *there = NULL;
@@ -143,7 +142,7 @@ struct tally {
     unsigned here, undecided, undecided_there, paused, there;
 };
 
-/* What this outcome says is true, and only one side runs the machine. true: it is to go on. */
+/* Checks that this outcome is consistent and only one side runs the machine. true: it must be resumed. */
 static bool judge(const struct machine *m, const struct outcome *o, bool resumed, struct tally *t)
 {
     bool here = atomic_load(&m->running);
@@ -183,7 +182,7 @@ static void all_came(const struct machine *m)
     assert_memory_equal(m->peer.ram, m->ram, PEER_BYTES);
 }
 
-/* The first connection fails so; later ones do not. */
+/* The first connection has this fault; later ones have none. */
 static void first_fails(const struct gw_fault *fault, struct tally *t)
 {
     struct machine *m = make();
@@ -198,7 +197,7 @@ static void first_fails(const struct gw_fault *fault, struct tally *t)
     owned_end(m);
 }
 
-/* The statistics of one that came through go on from those before it. */
+/* The statistics of a resumed migration include those of the connections before. */
 static void sums(const struct outcome *o, const struct gw_stats *before, uint64_t bytes)
 {
     assert_int_equal(o->stats.transferred_bytes, before->transferred_bytes + bytes);
@@ -208,7 +207,7 @@ static void sums(const struct outcome *o, const struct gw_stats *before, uint64_
     assert_true(o->stats.postcopy_requests >= before->postcopy_requests);
 }
 
-/* The first is lost among the pages, the second fails so, the third does not. */
+/* The first is lost among the pages, the second has this fault, the third has none. */
 static void second_fails(const struct gw_fault *fault, uint64_t lost_at, struct tally *t)
 {
     const struct gw_fault lost = {.kind = GW_FAULT_RESET, .direction = GW_FAULT_OUT, .at_byte = lost_at};
@@ -235,7 +234,7 @@ static void second_fails(const struct gw_fault *fault, uint64_t lost_at, struct 
     owned_end(m);
 }
 
-/* Byte by byte in [close, open), and here and there elsewhere. */
+/* Every byte in [close, open), and some places elsewhere. */
 static uint64_t following(uint64_t at, uint64_t from, uint64_t until)
 {
     return getenv("GODWIT_SWEEP") || at < 40 ? at + 1 : at < from ? GW_MIN(at + 601, from) : at < until ? at + 3 : at + 1999;
@@ -247,7 +246,7 @@ static void report(const char *what, const char *kind, const struct tally *t)
                   t->undecided_there, t->paused, t->there);
 }
 
-/* What a whole one moves. */
+/* Measures the bytes of a successful migration. */
 static struct peer_bytes measure(void)
 {
     struct machine *m = make();
@@ -289,7 +288,7 @@ static void test_back(void **state)
     }
 }
 
-/* Broken off again while it is being resumed. */
+/* The connection breaks again during the resume. */
 static void test_resumed(void **state)
 {
     struct peer_bytes whole = measure();

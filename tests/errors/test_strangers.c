@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A destination that listens survives the world: whoever else connects, the source of this machine gets in, what
- * happened to the others is told, and nothing is left of them.
+ * A listening destination withstands other connections: the source of this machine gets in, the log tells what happened
+ * to the others, and nothing is left of them.
  */
 #include "strangers.h"
 
@@ -27,7 +27,7 @@ static const struct stranger strangers[] = {
 
 /* ---- tests ---------------------------------------------------------------------------------------------------------- */
 
-/* One of each kind; the source comes when it was dealt with (or while it holds the place). */
+/* One stranger of each kind; the source connects when it was handled (or while it holds the place). */
 static void test_one_of_each(void **state)
 {
     for (unsigned u = 0; u < GW_ARRAY_LEN(uris); u++) {
@@ -49,7 +49,7 @@ static void test_one_of_each(void **state)
     }
 }
 
-/* Somebody who measures the link is answered, nothing is told of it, and the destination waits on. */
+/* A client that measures the link is answered, nothing is logged about it, and the destination waits on. */
 static void test_probe(void **state)
 {
     for (unsigned u = 0; u < GW_ARRAY_LEN(uris); u++) {
@@ -79,7 +79,7 @@ static void test_probe(void **state)
     }
 }
 
-/* All of them at once, and the source in their middle. */
+/* All of them at once, and the source among them. */
 static void test_all_at_once(void **state)
 {
     for (unsigned u = 0; u < GW_ARRAY_LEN(uris); u++) {
@@ -98,7 +98,7 @@ static void test_all_at_once(void **state)
     }
 }
 
-/* More than there are places; each stays and says nothing. Who has waited longest goes before its time is up. */
+/* More than there are places; each stays silent. The one that has waited longest is closed before its time is up. */
 static void test_crowd(void **state)
 {
     static const struct stranger crowded = {"crowd", NOTHING, true, "too many connections that say nothing"};
@@ -125,7 +125,8 @@ static void test_crowd(void **state)
     }
 }
 
-/* Each knows the machine's name, and says no more: together they keep the source out for much less than a turn each. */
+/* Each knows the machine's name, and sends nothing else: together they delay the source for much less than a turn
+ * each. */
 static void test_crowd_of_heads(void **state)
 {
     enum { HEADS = 12 };
@@ -139,7 +140,7 @@ static void test_crowd_of_heads(void **state)
         owned_channel(crowd[i]);
         say(crowd[i], stream.data, anatomy.part[0].end + 1); /* the byte behind it ends it */
     }
-    while (!door_knows_heads(HEADS)) /* all of them wait: each may take its share of the time only */
+    while (!door_knows_heads(HEADS)) /* all of them wait: each may take only its share of the time */
         sleep_ms(1);
     arrive(s, HEADS, HEADS);
     for (const char *p = s->to->log; (p = strstr(p, "nothing but its head for ")); p++)
@@ -151,7 +152,8 @@ static void test_crowd_of_heads(void **state)
     close_scene(s);
 }
 
-/* Once a source has begun to change the machine nobody else gets it: the connection waits, and ends with the session. */
+/* Once a source has begun to change the machine no other source is served: the connection waits, and ends with the
+ * session. */
 static void test_taken(void **state)
 {
     size_t some = anatomy.part[2].begin + 5000;
@@ -168,7 +170,7 @@ static void test_taken(void **state)
     must(gw_connect(&s->uri, 0, NULL, &second, &err), &err);
     owned_channel(second);
     must(gw_channel_write_full(second, stream.data, stream.bytes, &err), &err);
-    for (unsigned i = 0; i < 20; i++) { /* twice as long as a hello may take */
+    for (unsigned i = 0; i < 20; i++) { /* twice the time limit of a hello */
         door_pass_ms(HELLO_MS / 10);
         sleep_ms(5);
     }

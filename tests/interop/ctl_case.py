@@ -25,7 +25,7 @@ class CtlCase(Case):
         return json.loads(self.ctl(*args, "--json").stdout)
 
     def start(self, *args, terminal=False):
-        """A ctl that is left running. With a terminal: standard error is one, which is what is returned beside it."""
+        """A ctl that is left running. With a terminal: its standard error is one, which is returned too."""
         master, slave = pty.openpty() if terminal else (None, subprocess.PIPE)
         # A shell's background job would ignore SIGINT.
         p = subprocess.Popen([built("cli/godwit"), "ctl"] + list(args), stdout=subprocess.PIPE, stderr=slave,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A connection between godwit and a QEMU that is cut at a byte, and what must hold then: no machine runs twice because of what
-godwit said, and none is lost.
+"""A connection between godwit and a QEMU that is cut at a byte, and the rules for every outcome: no machine runs twice
+because of godwit's messages, and none is lost.
 
 The machines here are small, and their processor stops at its first instruction: a stream is always the same.
 """
@@ -30,9 +30,10 @@ def connect(uri):
 
 
 class Cutter(threading.Thread):
-    """Passes on what both sides say and cuts both connections at once: when `forward` bytes have been passed to the
-    destination, or when byte `back` of the answers is there. kind: "close" (what is unread then makes it a reset), "reset", or
-    "swallow": what was not passed on is read before the close, which so shows nothing. Who connects before start() waits."""
+    """Passes on the data of both sides and cuts both connections at once: when `forward` bytes have been passed to the
+    destination, or when byte `back` of the answers is there. kind: "close" (what is unread then makes it a reset),
+    "reset", or "swallow": unforwarded data is read before the close, so that no reset is sent. A client that connects
+    before start() waits."""
 
     def __init__(self, uri, forward=None, back=None, kind="close"):
         super().__init__(daemon=True)
@@ -52,7 +53,7 @@ class Cutter(threading.Thread):
             try:
                 self.carry([(here, there), (there, here)])
             except OSError:
-                pass  # one side has gone: so does the other
+                pass  # one side has closed: so does the other
             if self.cut and self.kind == "reset":
                 for s in here, there:
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -87,7 +88,7 @@ class Cutter(threading.Thread):
 
 
 class Direction:
-    """One of the two. once(**limits) makes one move through a Cutter and returns what happened, in a word."""
+    """One of the two. once(**limits) makes one move through a Cutter and returns the result in one word."""
 
     def __init__(self, case, version):
         self.case, self.version, self.counts = case, version, {}
@@ -101,7 +102,8 @@ class Direction:
         return self.machine(role, ram=write_file(self.case.path(role + ".ram"), pattern(MEMORY)), **options)
 
     def all(self, offsets, back=None):
-        """Cuts at so many offsets, more of them nearer the end, and at bytes of the answers; back: how many, NONE: each."""
+        """Cuts at this many offsets, more of them near the end, and at bytes of the answers; back: how many, None:
+        each."""
         forward, answers = self.whole()
         last = range(answers + 1) if back is None else sorted({0, answers - SHUT, answers - SHUT + 1, answers - 1, answers})
         cuts = [{"forward": forward - int(min(TAIL, forward - 1) * (i / max(1, offsets - 1)) ** 2), "kind": ("close", "reset")[i % 2]}
@@ -185,7 +187,7 @@ class Receive(Direction):
         self.cutter = Cutter(rx.wait_event("listening")["uri"], **cut)
         self.cutter.start()
         qemu.migrate(self.cutter.uri)
-        # Where nothing of the machine was taken it waits for another source.
+        # If nothing of the machine was received it waits for another source.
         wait_until("an end of receive", lambda: rx.seen("refused") or not rx.alive())
         if rx.alive() and rx.seen("refused"):
             rx.process.terminate()
@@ -205,7 +207,7 @@ class Receive(Direction):
         case.assertIn(status, (0, 1), text)
         if status == 0:
             case.assertEqual(files, ["guest"], text)
-            # What took the whole of the last message, and closed in good order, looks like a source that heard it.
+            # A source that read the whole last message and closed normally looks like one that has processed it.
             case.assertTrue(not runs or (self.cutter.cut and self.cutter.kind == "swallow"), text)
             return "moved" + (", but runs there: cannot be told" if runs else "")
         undecided = "perhaps has not heard it" in text

@@ -2,11 +2,11 @@
 """Real Linux guests: Debian's cloud kernel in a QEMU, with guest_init.c as all of its user space.
 
     guest = Guest(self, "7.2", "a", "q35")      boots; Guest(..., incoming=URI) waits for one
-    guest.wait_beats(3)                          its heart beats, and all that it checked was right
+    guest.wait_beats(3)                          waits for its heartbeats; all its checks were right
     guest.migrate(uri); guest.wait()
 
-The guest checks its own memory without end and stands still at the first wrong word, so a few beats after a migration,
-and a whole pass of checks, say more than a comparison of RAM would. Its console goes to a file; a new QEMU has a new one.
+The guest checks its own memory continuously and stops at the first wrong word, so a few heartbeats after a migration,
+and a whole pass of checks, prove more than a comparison of RAM. Its console goes to a file; a new QEMU has a new one.
 """
 import os
 import re
@@ -110,7 +110,7 @@ class Guest(Qemu):
                          incoming=incoming, args=argv + list(args), **options)
 
     def hear(self):
-        """Takes in what the guest has said; an AssertionError when any of it is bad."""
+        """Reads the guest's new output; an AssertionError if it reports an error."""
         with open(self.serial_path, "rb") as f:
             f.seek(self.heard_bytes)
             data = f.read()
@@ -137,7 +137,8 @@ class Guest(Qemu):
         return self.beats[-1]
 
     def wait_good(self, seconds=DEADLINE_S):
-        """Until the guest has looked at all of its work area since it is here, and at every page that it wrote meanwhile."""
+        """Waits until the guest has checked all of its work area since its arrival, and every page that it wrote
+        meanwhile."""
         first = self.wait_beats(1, seconds)
         wait_until("%s: the guest checks all of its memory" % self.role,
                    lambda: self.hear() and self.beats[-1].passes >= first.passes + 2, seconds)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * guest_init: all that runs in the Linux guests of these tests (/init of their initramfs; guest.py boots them).
+ * guest_init: the only program in the Linux guests of these tests (/init of their initramfs; guest.py boots them).
  *
- * It fills a work area with words that are a function of (seed, address, generation), writes page after page of it
- * anew, checks all of it all the time, and says so on the console:
+ * It fills a work area with words that are a function of (seed, address, generation), rewrites page after page of it,
+ * checks all of it continuously, and reports on the console:
  *
  *     ready pages 4096 seed 1
  *     beat 7 mono_us 2100345 boot_us 2100350 written 5300 passes 3
@@ -33,13 +33,13 @@ struct timespec {
 struct guest {
     uint64_t *area;
     uint64_t pages, seed;
-    uint64_t checked; /* pages, ever */
+    uint64_t checked; /* total pages */
     uint64_t mono_ns, boot_ns;
 };
 
-/* The counter that everything follows from, twice, on two pages: losing a write of either is noticed. */
+/* The counter that determines all contents, stored twice, on two pages: losing a write of either is detected. */
 static struct {
-    uint64_t written; /* pages, ever */
+    uint64_t written; /* total pages */
     uint64_t fill[PAGE_WORDS - 1];
     uint64_t inverse;
 } counter __attribute__((aligned(4096)));
@@ -137,7 +137,7 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
-/* Of a page in a generation: *first, then each word *step more than the one before. */
+/* Contents of a page in a generation: *first, then each word *step more than the one before. */
 static void contents(const struct guest *guest, uint64_t page, uint64_t generation, uint64_t *first, uint64_t *step)
 {
     uint64_t h = mix(guest->seed * 0x9E3779B97F4A7C15 + page * 0xD1B54A32D192ED03 + generation);
@@ -259,13 +259,13 @@ void guest_main(const long *stack)
     uint64_t last_ns = guest.mono_ns, next_beat_ns = guest.mono_ns, beats = 0, credit_ns = 0;
     for (;;) {
         look_at_clocks(&guest);
-        /* Away or starved for long: what was missed is not made up for. */
+        /* After a long stop or delay, missed writes are not made up for. */
         uint64_t passed_ns = guest.mono_ns - last_ns;
         last_ns = guest.mono_ns;
         credit_ns += passed_ns < NS_PER_S / 10 ? passed_ns : NS_PER_S / 10;
         for (; pages_per_s && credit_ns >= NS_PER_S / pages_per_s; credit_ns -= NS_PER_S / pages_per_s)
             write_next(&guest);
-        for (uint64_t n = guest.pages / 40 + 1; n; n--) /* all of it twice a second; a tick is some 10 ms */
+        for (uint64_t n = guest.pages / 40 + 1; n; n--) /* everything twice a second; a tick is about 10 ms */
             check_page(&guest, guest.checked++ % guest.pages);
         if (guest.mono_ns >= next_beat_ns) {
             beat(&guest, ++beats);

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the tests against real peers stand on: processes with logs and deadlines, QMP, qtest, RAM to compare.
+"""The basis of the tests against real peers: processes with logs and deadlines, QMP, qtest, comparison of RAM.
 
-A test derives from Case. Everything it starts is gone after it, however it ended; when it failed, the logs are printed.
+A test derives from Case. Everything it starts is ended after it, whatever the result; if it failed, the logs are
+printed.
 
     GODWIT_BUILD   the build directory whose programs are tested (default: build)
     GODWIT_PEERS   where scripts/peers put the QEMUs (default: build/peers)
@@ -82,14 +83,14 @@ def with_faults():
 
 
 def with_locked_memory(size):
-    """Skips the test where this user may not lock so much, as QEMU does for zero-copy-send."""
+    """Skips the test where this user may not lock as much memory as QEMU does for zero-copy-send."""
     limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     if os.geteuid() and 0 <= limit < size:
         raise unittest.SkipTest("this user may lock %d bytes only (ulimit -l)" % limit)
 
 
 def not_this_user(text):
-    """Skips the test where it was refused what only root, or a raised limit, may: userfaultfd, locked memory."""
+    """Skips the test if it was refused something that needs root or a raised limit: userfaultfd, locked memory."""
     for what in ("userfaultfd: Operation not permitted", "this process may lock", "Postcopy is not supported",
                  "not supported by host kernel"):
         if os.geteuid() and what in text:
@@ -110,7 +111,7 @@ class Qemu:
         self.ram_path = ram or os.path.join(self.folder, role + ".ram")
         self.memory = memory
         self.log_path = os.path.join(self.folder, role + ".log")
-        # A connection that is there before QEMU is: none that comes while it starts, which it does not always survive.
+        # A connection that exists before QEMU starts: QEMU may crash if a client connects during its start.
         ours, theirs = socket.socketpair()
         argv = [peer(version), *([program] if program else []), "-nodefaults", "-display", "none", "-m", "%dK" % (memory >> 10),
                 "-M", machine + (",memory-backend=" + block if block else ""),
@@ -190,16 +191,16 @@ class Qemu:
         wait_until("%s: %s" % (self.role, status), done, seconds)
 
     def wait_sent(self, unless=lambda: False):
-        """Until the other side has some of its memory: more was sent than a Unix socket holds."""
+        """Waits until the other side has some of its memory: more was sent than a Unix socket buffers."""
         wait_until("%s: some of its memory is sent" % self.role,
                    lambda: self.migration().get("ram", {}).get("transferred", 0) > 3 << 17 or unless())
 
     def wait_state(self, state):
-        """QEMU tells the end of a migration before it has let its machine go on, or declared it to be gone."""
+        """QEMU reports the end of a migration before its machine runs on or is in postmigrate."""
         wait_until("%s: %s" % (self.role, state), lambda: self.status() == state)
 
     def wait_text(self, *words):
-        """Why it does not load it says after it has closed the connection."""
+        """It prints the load error after it has closed the connection."""
         wait_until("%s says %s" % (self.role, words), lambda: all(w in self.text() for w in words))
 
     def migrate_to(self, path):
@@ -240,7 +241,7 @@ class Qemu:
 # ---- godwit's own programs -----------------------------------------------------------------------------------------
 
 class Program:
-    """A program of ours that prints one JSON object per line. Its events are collected by a thread."""
+    """A program of godwit that prints one JSON object per line. Its events are collected by a thread."""
 
     def __init__(self, case, role, argv, env=None):
         self.role, self.argv = role, argv
@@ -267,7 +268,7 @@ class Program:
         return self.process.poll() is None
 
     def tell(self, word):
-        """It may have ended at any moment before, and then does not hear; who waits for an answer will see that."""
+        """The program may have ended before, and then does not read this; waiting for an answer detects that."""
         try:
             self.process.stdin.write(word.encode() + b"\n")
             self.process.stdin.flush()
@@ -295,14 +296,14 @@ class Program:
         return wait_until("%s: %s %s" % (self.role, event, data), done, seconds)
 
     def settle(self, passes=4):
-        """After some passes under writes a source may stop for as long as it takes: how long that is depends on the host."""
+        """After some passes with writes the source may stop the machine for any time: the time depends on the host."""
         wait_until("%s: pass %d" % (self.role, passes),
                    lambda: self.seen("pass", **{"pass": str(passes)}) or self.seen("end") or not self.alive())
         self.tell("max-bandwidth=%d" % (1 << 40))
         self.tell("downtime-limit=1000000")
 
     def ask(self, word, event):
-        """Tells a word and waits for a new event in answer to it."""
+        """Sends a command and waits for a new event in answer to it."""
         self.seen(event)
         self.events = [e for e in self.events if e.get("event") != event]
         self.tell(word)
@@ -391,7 +392,8 @@ class NoneVm(Program):
 # ---- the test case -------------------------------------------------------------------------------------------------
 
 def make_folder():
-    """Short, as paths of Unix sockets hold 107 bytes, and without what a shell or QEMU's options would take apart."""
+    """Short, as paths of Unix sockets hold 107 bytes, and without characters that are special in a shell or in QEMU's
+    options."""
     usual = tempfile.gettempdir()
     return tempfile.mkdtemp(prefix="godwit-", dir=usual if re.fullmatch(r"[\w./+-]{1,40}", usual) else "/tmp")
 
@@ -439,7 +441,7 @@ class Case(unittest.TestCase):
 
     @contextlib.contextmanager
     def failing_as(self, what):
-        """What fails in here says what it was about, and ends the test, as a failed subTest() does not."""
+        """A failure in here names the case and ends the test, unlike a failed subTest()."""
         try:
             yield
         except AssertionError as e:

@@ -38,7 +38,7 @@ class Journey:
     def qemu(self, version, role, **options):
         properties = []
         if says_switchover(version) and not NEW_MACHINE.search(self.machine):
-            # Old machine types say so by themselves; microvm has no versions, and an old QEMU does not know the message.
+            # Old machine types report a warning; microvm has no versions, and an old QEMU does not have the message.
             properties = [("send-switchover-start", "off")]
         return Guest(self.case, version, role, self.machine, properties=properties, **dict(self.options, **options))
 
@@ -140,15 +140,15 @@ class Journey:
         self.away_s += away_s
         self.log.append("%s -> %s: away %.2f s, first beat %d after %d" % (
             source.version, target.version, away_s, first.number, before.number))
-        # Not a beat is lost or said twice: the guest went on where it was.
+        # No heartbeat is lost or repeated: the guest ran on from where it was.
         self.case.assertEqual([b.number for b in target.beats], list(range(first.number, after.number + 1)))
-        self.case.assertIn(first.number - before.number, (1, 2), self.log[-1])  # one may be cut in half
+        self.case.assertIn(first.number - before.number, (1, 2), self.log[-1])  # the last one may be incomplete
         self.case.assertEqual(target.status(), "running")
         source.close()
         self.guest = target
 
     def end(self):
-        """The uptime that the guest saw is what passed, less what it was away for. Returns words about it."""
+        """The guest's uptime equals the elapsed time minus the time it was stopped. Returns a text about it."""
         self.guest.wait_beats(5)
         last = punctual(self.guest.beats[-5:])
         passed_s = last.seen_s - self.first.seen_s
@@ -157,13 +157,13 @@ class Journey:
             self.machine, self.legs, passed_s, self.away_s, saw_s)
         # A busy host starts a processor late.
         self.case.assertLess(abs(passed_s - self.away_s - saw_s), 0.5 + 0.1 * self.legs + 0.01 * passed_s, words)
-        # It was never suspended, as it sees it. Between its two looks at the clock it may have to wait for its host.
+        # In its own view it was never suspended. Between its two reads of the clock it may have to wait for its host.
         self.case.assertLess(min(abs(b.boot_us - b.mono_us) for b in self.guest.beats[-5:]), 1000)
         return words
 
 
 def punctual(beats):
-    """The one that was seen with the least delay: any delay only adds, be it the guest's, its host's or ours."""
+    """The heartbeat that was read with the least delay: delays of the guest, its host or the test only add."""
     return min(beats, key=lambda b: b.seen_s - b.mono_us / 1e6)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Machines, what they write in different states, and whether a QEMU takes it: what `schema explain` is compared with.
+"""Machines, the streams they write in different states, and whether a QEMU loads them: the reference for `schema
+explain`.
 
     Machine(name, machine type, arguments, state)     state: "fresh" (never ran) or "booted" (its firmware has read a disk)
     CASES                                             machines by name, each has a disk that boots
@@ -82,7 +83,7 @@ CASES = {c.name: c for c in (
 )}
 NONE = Machine("none", "none")
 
-# Why it may not be known, and nothing else.
+# Accepted reasons for the verdict "unknown".
 UNKNOWN = ("virtio features",  # the guest uses some that the destination's stream does not show
            "ps2kbd/command_reply_queue", "pckbd/extended_state",  # newer than 5.2, written in some states
            "device audio/0", "SWITCHOVER_START", "/nvme/0: ",
@@ -188,7 +189,7 @@ def why_refused(vm):
         vm.wait()
         return None
     except AssertionError:
-        vm.wait_exit()  # that is how an incoming migration fails
+        vm.wait_exit()  # a failed incoming migration ends the process
         return vm.text() or "no reason"
 
 

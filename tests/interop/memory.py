@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Memory of guests: contents to send, and what differs in what came."""
+"""Memory of guests: contents to send, and differences in the received contents."""
 import mmap
 import random
 

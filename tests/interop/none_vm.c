@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * none_vm: the machine `none`, embedded in a test program: RAM, the sections `timer` and `globalstate`, and a writer in
- * place of a CPU. It uses the public API only, and does what it is told on the command line and on standard input.
+ * place of a CPU. It uses the public API only, and is controlled by the command line and standard input.
  *
  *     none_vm [options] send URI | recv URI | save FILE | load FILE
  *
- * save and load are of device state alone; what the machine has then is told in one line.
+ * save and load concern device state alone; afterwards one line has the machine's state.
  *
  * Standard output is one JSON object per line: {"event": "status" | "pass" | "stop" | "resume" | "log" | "listening" |
  * "state" | "paused" | "end", ...}. Standard input is one word per line: cancel, continue, postcopy, pause, recover URI, yank, claim, state, quit,
@@ -41,7 +41,7 @@ static const struct gw_state timer_state = {.name = "timer", .version = 2, .olde
 
 /* ---- the machine ------------------------------------------------------------------------------------------------- */
 
-/* A CPU writes while the library reads: that is what dirty tracking is for, and not for TSan to report. */
+/* A CPU writes while the library reads, which dirty tracking handles; so TSan must ignore it. */
 __attribute__((no_sanitize("thread"))) static void write_page(struct machine *m, uint64_t k)
 {
     uint64_t page = (k - 1) % m->set_pages;
@@ -302,7 +302,7 @@ static int start_send(struct machine *m, const struct request *q, const char *ur
     return r;
 }
 
-/* It ended as paused: goes on where it is told to, as often as that takes. Returns how it ended at last. */
+/* The session ended as paused: resumes it as requested, any number of times. Returns the final result. */
 static int resume(struct machine *m, const struct request *q, int r, struct gw_error *err)
 {
     char uri[sizeof m->resume];
@@ -341,7 +341,7 @@ static int start(struct machine *m, const struct request *q, struct gw_error *er
     return r;
 }
 
-/* The running machine's device state into a file; or a file's into a machine that stands. */
+/* Saves the running machine's device state to a file, or loads a file's into a stopped machine. */
 static int state_alone(struct machine *m, struct request *q)
 {
     struct gw_error err = GW_ERROR_INIT;

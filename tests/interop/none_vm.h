@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * none_vm: its machine, and what is asked of it on the command line.
+ * none_vm: its machine, and its command-line options.
  */
 #ifndef TESTS_NONE_VM_H
 #define TESTS_NONE_VM_H
@@ -19,8 +19,8 @@ struct timer { /* QEMU's section `timer`, version 2 */
 
 struct block {
     char name[256];
-    const char *file; /* mapped from here, shared; NULL: a memfd */
-    bool private; /* anonymous memory instead */
+    const char *file; /* a shared mapping of this file; NULL: a memfd */
+    bool private; /* anonymous memory instead of a shared mapping */
     uint64_t bytes, gpa;
     uint8_t *host;
 };
@@ -47,8 +47,8 @@ struct machine {
     pthread_cond_t changed;
     bool running, writing, quit, said_quit;
     uint64_t written; /* generation of the last write */
-    char resume[256]; /* where to go on; "": that was not told */
-    pthread_mutex_t session; /* send, while another takes its place */
+    char resume[256]; /* address for resuming; "": not given */
+    pthread_mutex_t session; /* protects `send` while a resumed session replaces it */
     struct gw_send *send;
     struct gw_recv *recv;
     int wake[2]; /* a pipe: closed to end the reader of standard input */
@@ -72,19 +72,20 @@ struct request {
     bool paused, stay, send, save, alone;
 };
 
-/* False: wrong usage. Texts of argv are borrowed. */
+/* False: wrong usage. Borrows texts of argv. */
 bool request_parse(int argc, char **argv, struct machine *m, struct request *q);
-/* none_vm_images.c: NAME=FILE of the command line (false: it is not); to the vm; write k to each of them. */
+/* none_vm_images.c: parses NAME=FILE of the command line (false: invalid); adds the images to the vm; makes write k to
+ * each. */
 bool image_parse(struct machine *m, char *text);
 int images_add(struct machine *m, struct gw_error *err);
 void images_change(struct machine *m, uint64_t k);
-/* The vm is gone. */
+/* Called after the vm was freed. */
 void images_close(struct machine *m);
-/* none_vm_disks.c: what the command line says of disks; and whether this is one of their words, carried out. */
+/* none_vm_disks.c: makes the disks of the command line; executes a word of standard input if it concerns disks. */
 int disks_make(struct machine *m, struct request *q, struct gw_error *err);
 bool disks_word(struct machine *m, const char *word, int *ret_result, struct gw_error *err);
-/* none_vm_says.c: a string of JSON; an event in one line, with a text where key is not NULL; those of a session; what the machine
- * is now; how the session ended. */
+/* none_vm_says.c: prints a JSON string; an event in one line, with a text if key is not NULL; the events of a session;
+ * the machine's state; the session's result. */
 void json_text(const char *s);
 void say(const char *event, const char *key, const char *text);
 void on_event(void *opaque, const struct gw_event *e);
@@ -92,7 +93,7 @@ void say_state(struct machine *m);
 void say_end(struct machine *m, int r, const struct gw_error *err);
 /* none_vm.c: gw_vm_ops.running. */
 bool machine_running(void *opaque);
-/* Tells the usage; returns the exit status for it. */
+/* Prints the usage; returns its exit status. */
 int request_usage(void);
 
 #endif

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The disks of none_vm: their contents are zeros that nobody reads; what counts are their dirty bitmaps.
+ * The disks of none_vm: their contents are zeros and never read; only their dirty bitmaps are tested.
  *
  *     --disk DEVICE:NODE:SIZE           one of the two names may be empty
  *     --bitmap DISK:NAME:GRANULARITY[:disabled][:persistent]
  *     --wrote DISK:OFFSET:BYTES[:STEP:TIMES]
  *     --map DISK:ALIAS:BITMAP:ALIAS[:+|:-]   +, -: it becomes persistent, or not
  *
- * Words: "wrote DISK:OFFSET:BYTES", "enable DISK:NAME", "remove DISK:NAME"; "bitmaps", which tells all of them with
- * their dirty ranges, and "counts", with a number instead that those make.
+ * Words: "wrote DISK:OFFSET:BYTES", "enable DISK:NAME", "remove DISK:NAME"; "bitmaps", which prints all of them with
+ * their dirty ranges, and "counts", which prints a hash of the ranges instead.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -28,7 +28,7 @@ static int zeros(void *opaque, void *to, uint64_t bytes, uint64_t offset, struct
 
 static const struct gw_disk_ops ops = {GW_SIZED(struct gw_disk_ops), .read = zeros};
 
-/* "a:b:c" in place; what is not there is "". */
+/* Splits "a:b:c" in place; missing parts are "". */
 static void split(char *text, char *part[PARTS])
 {
     for (unsigned i = 0; i < PARTS; i++) {

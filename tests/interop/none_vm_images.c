@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Disks of none_vm that are images, raw or, where their name says so, qcow2, which the writer changes as it does the memory.
+ * Disks of none_vm that are images: raw or, by their name, qcow2. The writer changes them like the memory.
  */
 #include <stdlib.h>
 #include <string.h>

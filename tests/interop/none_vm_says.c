@@ -19,7 +19,7 @@ void json_text(const char *s)
     putchar('"');
 }
 
-/* One whole line: stdio's own lock keeps the threads apart. */
+/* Prints one whole line: stdio's lock separates the threads. */
 void say(const char *event, const char *key, const char *text)
 {
     flockfile(stdout);

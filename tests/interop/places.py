@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where streams go and come from: files, commands and sockets, as URIs, and when they are there."""
+"""The places of streams: files, commands and sockets, as URIs, and waits until they exist."""
 import os
 import random
 import socket
@@ -9,8 +9,8 @@ from waiting import wait_until
 
 
 def exec_uri(path, incoming):
-    """A QEMU that writes to a command is done when the command has read everything, not when it has written it: the file
-    has its name when it is whole."""
+    """A QEMU that writes to a command has finished when the command has read everything, not when the file is written:
+    so the file gets its name when it is complete."""
     return "exec:cat < %s" % path if incoming else "exec:cat > %s.part && mv %s.part %s" % (path, path, path)
 
 
@@ -24,7 +24,7 @@ def wait_file(path):
 
 
 def free_port():
-    """For programs that cannot be told to choose one: below those that the kernel gives to others in the meantime."""
+    """A port for programs that cannot choose one themselves: outside the kernel's range of ephemeral ports."""
     for _ in range(1000):
         port = random.randrange(20000, 32000)
         with socket.socket() as s:
@@ -46,7 +46,7 @@ def has_ipv6():
 
 
 def listens(uri):
-    """Whether somebody does, without going there. A Unix socket has its path before that."""
+    """Whether a process listens there, without connecting. A Unix socket's path exists before it listens."""
     path = uri[5:] if uri.startswith("unix:") else None
     with open("/proc/net/unix" if path else "/proc/net/tcp") as f:
         sockets = [line.split() for line in f.readlines()[1:]]

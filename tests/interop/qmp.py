@@ -13,7 +13,7 @@ class QmpError(AssertionError):
 
 
 class QmpClosed(QmpError):
-    """The other side has gone, which it may do at any moment: also between a look whether it is there and a word to it."""
+    """The other side has closed the connection. It may do so at any moment, also between a check and a send."""
 
 
 class QmpGreeted(QmpError):
@@ -30,7 +30,7 @@ class Qmp:
             self.sock, self.buffer = sock, b""
             self.negotiate(DEADLINE_S)
             return
-        # A QEMU that is still starting may greet who comes early and then, once in some hundreds of times, never answer.
+        # A QEMU that is still starting may greet an early client and then, in rare cases, never answer.
         for seconds in (5, 10, 30, DEADLINE_S):
             self.connect(path)
             try:
@@ -63,7 +63,7 @@ class Qmp:
             try:
                 return self.command("qmp_capabilities", seconds=seconds)
             except QmpGreeted:
-                continue  # it forgot what it was told before
+                continue  # it has lost its earlier state
 
     def message(self, seconds):
         end = time.monotonic() + seconds
@@ -100,7 +100,7 @@ class Qmp:
                 return m["return"]
 
     def poll(self):
-        """Takes in the events that are there. A closed connection has no more."""
+        """Reads the available events. A closed connection has no more."""
         try:
             while True:
                 m = self.message(0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A monitor between `godwit ctl` and a QEMU, for tests that let one command of many fail."""
+"""A monitor between `godwit ctl` and a QEMU, for tests in which one command of many fails."""
 import contextlib
 import json
 import os

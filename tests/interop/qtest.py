@@ -28,7 +28,8 @@ class Qtest:
         return bytes.fromhex(self.command("read 0x%x 0x%x" % (address, size))[0][2:])
 
     def bios_tables(self):
-        """Whether a BIOS has left its ACPI and SMBIOS tables, with their checksums; the words alone are also in its code."""
+        """Whether a BIOS has left its ACPI and SMBIOS tables, with their checksums; the signatures alone are also in
+        its code."""
         bios = self.read(0xF0000, 0x10000)
         heads = [bios[i:i + 32] for i in range(0, len(bios), 16)]
         return (any(h[:8] == b"RSD PTR " and not sum(h[:20]) % 256 for h in heads) and

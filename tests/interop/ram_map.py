@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `godwit map --json` says, beside the RAM itself and the file that it lies in."""
+"""Compares the output of `godwit map --json` with the RAM itself and the file that contains it."""
 import collections
 import struct
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A second decoder of the stream, written to be read, from docs/wire-format.md alone: the second opinion in the tests.
+"""A second decoder of the stream, written for readability from docs/wire-format.md alone, to check the first one in the
+tests.
 
     stream.py FILE          prints what is in it
 
 It knows whole streams in memory: precopy with plain, zero, XBZRLE and zlib pages, x-ignore-shared, mapped-ram, `block`
-sections, device sections by the sizes that the description at the end gives. Whatever it does not expect is a StreamError with the offset.
+sections, device sections by the sizes that the description at the end gives. Anything unexpected is a StreamError with
+the offset.
 """
 import json
 import struct

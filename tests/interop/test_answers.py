@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""What a destination answers, word by word (docs/formats/extensions.md), and what `godwit send` makes of it."""
+"""A destination's answers, message by message (docs/formats/extensions.md), and how `godwit send` handles them."""
 import os
 import socket
 import struct
@@ -39,7 +39,7 @@ OLDER = pong(0x67647774) + say(0x6777, struct.pack(">IQ", 1, 1)) + pong(3)
 
 class Answers(Case):
     def answered(self, answers):
-        """What `send` says to a destination that says all of this at once and then listens until nothing more comes."""
+        """The output of `send` to a destination that sends all of this at once and then reads until the end."""
         path = self.path("in%d" % len(os.listdir(self.folder)))
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)
@@ -87,7 +87,7 @@ class Answers(Case):
                 self.assertEqual(err.count("\n"), 1, err)
 
     def test_between_godwits(self):
-        """What the destination's operator reads, the source's does, too."""
+        """The source's operator gets the same message as the destination's."""
         uri = "unix:" + self.path("in")
         rx = Program(self, "receive", [built("cli/godwit"), "receive", uri, "--output", self.path("out"), "--memory-max", "1M"])
         wait_listening(rx, uri)
@@ -100,7 +100,7 @@ class Answers(Case):
         rx.wait_exit()
 
     def test_what_the_source_offers(self):
-        """A PING with the cookie, and at once one with the extensions that it knows."""
+        """A PING with the cookie, and directly after it one with the extensions that it supports."""
         _, heard = self.answered(HELLO + shut(1))
         self.assertIn(bytes.fromhex("0800020004676477740800020004") + struct.pack(">I", 0xf), heard)
 

@@ -47,7 +47,8 @@ class Arriving(Case):
                 self.assert_same_ram(target.ram(), RAM)
 
     def test_what_is_asked_for_comes_first(self):
-        """It writes to a part of its memory while all of it would take an hour to come: it has what it asks for."""
+        """It writes to a part of its memory while all of it would take an hour to arrive: it gets the pages it
+        requests."""
         for version in self.VERSIONS:
             with self.subTest(version):
                 source = self.source(version, parameters={"max-postcopy-bandwidth": 4096})
@@ -60,7 +61,8 @@ class Arriving(Case):
                 source.wait()
 
     def test_recovered(self):
-        """The connection is given up by either side, again and again. A stranger at the new address is nobody's source."""
+        """The connection is given up by either side, again and again. A stranger at the new address is not accepted as
+        the source."""
         for version in self.VERSIONS:
             with self.subTest(version):
                 source = self.source(version, parameters={"max-postcopy-bandwidth": 64 << 10})
@@ -119,8 +121,8 @@ class Lost(Case):
         with_faults()
 
     def test_lost_at_the_switch(self):
-        """The source does not hear that its machine is here. QEMU 11.1 takes it back then: it must not run here too. Older ones have given
-        it away, and go on with it."""
+        """The source does not learn that its machine is here. QEMU 11.1 then runs it again: it must not run here too.
+        Older ones have given it away, and resume the migration."""
         for version in self.VERSIONS:
             for back in 8, 20:  # byte of the answers: of the one before the package, and of the package's
                 with self.subTest("%s-%d" % (version, back)):

@@ -38,7 +38,7 @@ class Author(Case):
         return b"".join(bytes([p % 251 + 1]) * PAGE if p % 3 else bytes(PAGE) for p in range(MEMORY // PAGE))
 
     def written_again(self, path, order=True):
-        """What godwit makes of a stream. order: it has pages of both kinds."""
+        """godwit's verdict on a stream. order: it has pages of both kinds."""
         stream, parked, sent, mapped = (self.path(n) for n in ("stream", "parked", "sent", "mapped"))
         self.godwit("convert", "--force", path, stream, "--format", "stream")
         self.godwit("convert", "--force", path, parked, "--format", "parked")

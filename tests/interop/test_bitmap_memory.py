@@ -20,7 +20,7 @@ BYTES = int(os.environ.get("GODWIT_BITMAP_BYTES", 16 * MIB))
 SMALL = 4096
 GRANULARITY = 65536
 CAPABILITIES = ["dirty-bitmaps"]
-# What the destination of a bitmap may have beside it: one more of each 1024 bytes, rooms for chunks, and the like.
+# Other memory that the destination of a bitmap may use: one byte per 1024 bytes, buffers for chunks, and the like.
 ROOM = 8 * MIB
 # A QEMU with next to no memory to send learns nothing of its link, and goes on for ever unless it is told; one that can be told sends here. A godwit
 # takes some seconds.

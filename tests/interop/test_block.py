@@ -54,7 +54,7 @@ class Disks(Case):
         self.assertEqual(wrong, [], "%d pages differ" % len(wrong))
 
     def write(self, qemu, drive, mib, seed):
-        """As a guest would: through the block layer, where dirty tracking is."""
+        """Writes as a guest would: through the block layer, where dirty tracking is."""
         qemu.qmp.command("human-monitor-command",
                          **{"command-line": 'qemu-io d%d "write -P %d %d 4k"' % (drive, seed % 255 + 1, mib * MIB + seed * 4096 % MIB)})
 
@@ -65,8 +65,8 @@ class FromQemu(Disks):
     limit. With a limit of 0 it does not."""
 
     def write_until_it_stands(self, source):
-        """It waits there with its disks still its own, and they are written to once more. Not all the while: then it would
-        never have copied them."""
+        """It waits there while it still owns its disks, and they are written once more. Not continuously: then it would
+        never finish copying them."""
         for k in range(30):
             self.write(source, k % 2, k % 3, k)
         wait_until("the source stands", lambda: source.qmp.seen("MIGRATION", status="pre-switchover"))
@@ -102,7 +102,7 @@ class FromQemu(Disks):
                 self.receive(version, writes=True, arguments={"blk": True})
 
     def test_holes(self):
-        """What comes as zeros, told or sent, is a hole here, also where there was data."""
+        """Zeros, sent as a flag or as bytes, become a hole here, also where there was data."""
         for version in WITH_BLOCK:
             for capabilities in (("block",), ("block", "zero-blocks")):
                 with self.subTest(version=version, capabilities=capabilities):

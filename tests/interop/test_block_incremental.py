@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # builds: plain
-"""block-incremental with the QEMUs that have it, both ways, and between two godwits: disks are qcow2 layers over a base that both sides
-have. Only what the top layer has goes along; zeros that hide the base's data do, too."""
+"""block-incremental with the QEMUs that have it, both ways, and between two godwits: disks are qcow2 layers over a base
+that both sides have. Only data of the top layer is sent, including zeros that hide the base's data."""
 import json
 import os
 import subprocess
@@ -74,7 +74,7 @@ class Incremental(Layers):
                 self.assertLess(sent, 5 * MIB)
 
     def test_from_qemu(self):
-        """It writes to another MiB while it stands, which comes whole."""
+        """Another MiB is written while the machine is stopped; it is sent whole."""
         for version in WITH_BLOCK:
             with self.subTest(version=version):
                 images = self.layers()

@@ -69,13 +69,13 @@ class Send(Compress):
             self.assertGreater(stats["compressed"], 0)
 
     def test_no_wait(self):
-        """What the threads have no time for goes plain; pages are counted once."""
+        """Pages for which the threads have no time are sent plain; each page is counted once."""
         for version in self.peers():
             stats = self.arrives(*self.to_qemu(version, parameters={"compress-threads": 1, "compress-wait-thread": "off"}))
             self.assertEqual(stats["compressed"] + stats["normal"] + stats["duplicate"], SIZE // PAGE)
 
     def test_with_xbzrle(self):
-        """The first pass is compressed; what comes again is a difference where that is shorter."""
+        """The first pass is compressed; later passes send differences where these are shorter."""
         for version in self.peers():
             source, target = self.to_qemu(version, capabilities=["xbzrle", "pause-before-switchover"], rate=40000,
                                           working_set="2M", parameters={"max-bandwidth": 8 << 20, "downtime-limit": 1})
@@ -89,7 +89,7 @@ class Send(Compress):
             self.assertGreater(stats["compressed"], 0)
 
     def test_the_other_decoder(self):
-        """What is written, read by the decoder that was made from the document alone."""
+        """The stream can be read by the decoder that was written from the document alone."""
         path = self.path("out")
         source = self.none_vm("source", "send", "file:" + path, peer="7.2", ram=RAM, capabilities=["compress"])
         self.assert_ok(source.end())
@@ -98,7 +98,7 @@ class Send(Compress):
         self.assertEqual(s.kinds["compress"], compressible(RAM))
 
     def test_a_peer_that_has_it_no_more(self):
-        """From 9.1 on QEMU refuses the first such record. The machine goes on here, and its owner hears why."""
+        """From 9.1 on QEMU refuses the first such record. The machine runs on here, and the error gives the reason."""
         for version in ("10.0", "11.1"):
             uri = self.unix(version)
             target = self.qemu(version, "target" + version, incoming=uri)

@@ -71,7 +71,7 @@ class Convert(Files):
         self.assertEqual(devices[0], devices[1], text)
 
     def test_without_standard_descriptors(self):
-        """Whoever starts us may have closed 0, 1 and 2: no file and no pipe is taken for one of them."""
+        """The parent process may have closed 0, 1 and 2: no file and no pipe gets one of these numbers."""
         data = capture("precopy-microvm-10.0.bin.gz")
         source, before = self.put("in", data), stream.decode(data)
         for closed in ("<&- >&- 2>&-", "<&-", ">&-", "2>&-", "<&- 2>&-"):
@@ -192,7 +192,7 @@ class Convert(Files):
         self.assertIn("File too large", r.stderr)
 
     def test_interrupted(self):
-        """Ctrl-C while the compressing takes long: what was there before stays. So with a terminal that goes away."""
+        """Ctrl-C while the compressing takes long: the existing file stays. The same if the terminal is closed."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             with self.subTest(number):
                 self.interrupt(number)
@@ -202,7 +202,7 @@ class Convert(Files):
         self.interrupt(signal.SIGTERM, both=False)
 
     def instead_of_gzip(self, program):
-        """What runs a command for which /usr/bin/gzip is this program: nothing but a mount can do that."""
+        """Runs a command for which /usr/bin/gzip is this program, by a mount, since PATH is not used."""
         for how in (["unshare", "-m"], ["unshare", "-r", "-m"]):
             command = how + ["sh", "-c", "mount --bind %s /usr/bin/gzip && exec \"$@\"" % program, "sh"]
             if shutil.which("unshare") and subprocess.run(command + ["true"], capture_output=True).returncode == 0:
@@ -234,7 +234,7 @@ class Convert(Files):
         self.assertFalse([n for n in os.listdir(self.folder) if ".partial." in n])
 
     def stalled(self, number, **options):
-        """`convert ... -`, and nobody takes what comes out."""
+        """`convert ... -`, and nothing reads its output."""
         source = self.put("in", capture("precopy-pc-10.0.bin.gz"))
         p = subprocess.Popen([built("cli/godwit"), "convert", source, "-", "--format", "stream"], stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, **options)
@@ -262,7 +262,7 @@ class Convert(Files):
 
 class Inspect(Files):
     def test_nothing_to_tell(self):
-        """What was read up to the error is shown; where nothing was, there is nothing but the error."""
+        """The part read before the error is shown; if nothing was read, only the error."""
         for path in (self.path("none"), self.folder):
             for how in ((), ("--json",)):
                 r = subprocess.run([built("cli/godwit"), "inspect", *how, path], capture_output=True, text=True)

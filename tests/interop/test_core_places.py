@@ -76,8 +76,8 @@ class Places(Case):
 
     def check(self, version, machine, memory=64, args=(), dimms=(), run=True, left=(), places=(), ram=("pc.ram",),
               upper=None):
-        """left: {block: (first byte, words of the reason)}; ram: blocks of which all else is in the core; upper: where RAM
-        above 4 GiB really begins, so that the case is what it is meant to be."""
+        """left: {block: (first byte, text of the reason)}; ram: blocks whose other bytes are all in the core; upper:
+        where RAM above 4 GiB really begins, to check that the case is the intended one."""
         with self.failing_as("%s %s %s %s" % (version, machine, args, "ran" if run else "never ran")):
             vm = self.start(version, machine, memory, args, dimms, run)
             flat = self.flat(vm)
@@ -138,7 +138,7 @@ class Places(Case):
             at = end
 
     def complete(self, flat, ram, left, marks=True):
-        """All that the guest sees of these blocks is there, but for what is left out; so are the marks."""
+        """Everything that the guest sees of these blocks is in the core, except the reported gaps; so are the marks."""
         segments = self.segments()
         with open(self.core, "rb") as f:
             for first, end, block, offset in flat:
@@ -234,7 +234,8 @@ class Places(Case):
     # ---- NUMA ----
 
     def test_nodes(self):
-        """Names and the order in which blocks are made say nothing; sizes do, and equal sizes where there are tables."""
+        """Names and the order of blocks are no evidence; different sizes are, and with tables equal sizes can be
+        resolved too."""
         for version, machine in (("7.2", "pc-i440fx-7.2"), ("10.0", "pc-q35-10.0")):
             for order in (("mem0", "mem1"), ("mem1", "mem0")):
                 for objects in (("mem0", "mem1"), ("mem1", "mem0")):
@@ -276,7 +277,7 @@ class Places(Case):
                                upper=4 * GIB)
 
     def test_dimm_of_the_same_size(self):
-        """As large as the RAM: the tables tell which it is. Where there are none, nothing does."""
+        """As large as the RAM: the tables show which one is the RAM. Without them it is unknown."""
         args = PLUGGABLE + backend("mem1", 64) + backend("mem0", 64)
         self.check("10.0", "pc-q35-10.0,memory-backend=mem1", args=args + ["-device", "pc-dimm,memdev=mem0"], ram=("mem1",),
                    left={"mem0": (0, "plugged")})
@@ -303,7 +304,7 @@ class Places(Case):
                    left={"nv": (0, "plugged")})
 
     def test_node_of_the_size_of_a_dimm(self):
-        """The firmware is in the first node; which of the others is the second node nothing says."""
+        """The firmware is in the first node; nothing shows which of the others is the second node."""
         args = ["-m", "64M,slots=2,maxmem=1G"] + [a for n in "abd" for a in backend(n, 32)]
         self.check("11.1", "pc-q35-11.1" + SMALL, args=args + nodes("b", "a") + ["-device", "pc-dimm,memdev=d"], ram=("b",),
                    left={"a": (0, "of this size"), "d": (0, "of this size")})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`godwit ctl` drives real QEMUs. What does not take one: test_ctl_monitors.py."""
+"""`godwit ctl` drives real QEMUs. Tests without a QEMU: test_ctl_monitors.py."""
 import json
 import os
 import re
@@ -51,7 +51,7 @@ class Ctl(CtlCase):
             self.assertIn(wrong, self.ctl(path, "dirty-rate", wrong, status=2).stderr)
 
     def test_plan(self):
-        """What is not known of a QEMU is said. An idle one converges; nobody is dialled."""
+        """Unknown properties of a QEMU are reported. An idle one converges; no connection is made."""
         if not at_least(self.version, "6.2"):
             return
         vm, path = self.vm()
@@ -173,7 +173,7 @@ class Ctl(CtlCase):
         ram = pattern(SIZE)
         vm, path = self.vm(ram=ram)
         out = self.path("out")
-        # How patient a migration is, is not QEMU's to know.
+        # QEMU has no such time-out.
         doc = self.ctl_json(path, "migrate", "--timeout", str(DEADLINE_S), exec_uri(out, False))
         self.assertEqual(doc["status"], "completed")
         self.assertEqual(doc["run-state"], "postmigrate")
@@ -301,7 +301,7 @@ class Ctl(CtlCase):
         while True:
             try:
                 more = os.read(terminal, 4096)
-            except OSError:  # EIO: nobody has the other end any more
+            except OSError:  # EIO: the other end is closed
                 break
             if not more:
                 break
@@ -327,7 +327,7 @@ class Ctl(CtlCase):
         return vm, p, line[0]
 
     def test_no_end_is_told(self):
-        """A guest that writes as fast as the link carries: told once, with what helps, and what helps does."""
+        """A guest that writes as fast as the link carries: reported once, with a remedy, and the remedy works."""
         for mib in (2, 8, 32):  # where this program is not let run for a round, longer rounds
             vm, p, line = self.keep_busy(mib)
             if line:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""`godwit ctl migrate --disks` between two QEMUs: their disks are the same afterwards though they were written all the while, also where
-the QEMUs have no block migration; and wherever it fails or is interrupted the source goes on and nothing is left behind."""
+"""`godwit ctl migrate --disks` between two QEMUs: their disks are the same afterwards though they were written
+continuously, also where the QEMUs have no block migration; if it fails or is interrupted anywhere, the source runs on
+and nothing is left behind."""
 import json
 import os
 import random
@@ -250,7 +251,7 @@ class Gone(Disks):
 
 
 class ToGodwit(Case):
-    """Nothing is exported there: what this QEMU can do instead is told."""
+    """A godwit destination has no NBD server for mirrors: the error names what this QEMU can do instead."""
 
     def test_refused(self):
         box = Box(self, "box", ["--memory", "16M", "--accel", "unicorn"], incoming=True)

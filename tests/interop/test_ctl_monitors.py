@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`godwit ctl` and monitors of every kind: what does not depend on a QEMU, or is the same with all of them."""
+"""`godwit ctl` and monitors of every kind: tests that need no QEMU, or are the same with all versions."""
 import contextlib
 import json
 import os
@@ -133,7 +133,7 @@ class CtlMonitors(CtlCase):
                     server.join()
 
     def test_a_state_that_stays(self):
-        """What does not come to rest is told as it is."""
+        """A machine that does not reach a final state is reported in its current state."""
         path, heard = self.monitor({"query-migrate": [{"status": "completed"}], "query-status": [{"status": "finish-migrate"}]})
         self.assertEqual(self.ctl_json(path, "migrate", "tcp:x:1")["run-state"], "finish-migrate")
 

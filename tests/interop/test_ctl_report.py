@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`godwit ctl migrate --report` of real QEMUs: what they tell is on the page, what they do not tell is said."""
+"""`godwit ctl migrate --report` of real QEMUs: the values they report are on the page, and missing values are named."""
 import json
 import os
 import re

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""`godwit ctl` beside others: migrations that somebody else began, monitors that somebody else holds, what they say."""
+"""`godwit ctl` together with other clients: migrations that another client began, monitors that another client
+occupies, messages of monitors."""
 import fcntl
 import json
 import os
@@ -36,7 +37,7 @@ class Terminal:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
     def read(self):
-        """What is new; b"" when nobody has the other end any more."""
+        """The new output; b"" if the other end is closed."""
         try:
             more = os.read(self.master, 4096)
         except OSError:
@@ -207,7 +208,7 @@ class OfQemu(Beside):
         return self.second
 
     def hold(self, path):
-        """Somebody who is greeted."""
+        """A client that gets the greeting."""
         s = socket.socket(socket.AF_UNIX)
         self.addCleanup(s.close)
         s.connect(path)
@@ -217,7 +218,8 @@ class OfQemu(Beside):
         return s
 
     def test_held(self):
-        """Told once, waited for, and served when the other one leaves; also those for whom the socket has no room yet."""
+        """The wait is reported once, and the client is served when the other one leaves; also clients that do not fit
+        the socket's backlog."""
         vm, path = self.machine()
         holder = self.hold(path)
         waiting = [self.start(path, "status", "--json") for _ in range(5)]

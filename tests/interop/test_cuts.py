@@ -28,13 +28,14 @@ class Cuts(Case):
         print(Receive(self, "7.2").all(OFFSETS, 5))
 
     def test_received_is_not_lost(self):
-        """The file is written when the source was told; one that perhaps has not heard it may have gone all the same."""
+        """The file exists if the source was told; if the source perhaps did not get the message it may exist
+        nevertheless."""
         early = Receive(self, "10.0")
         answers = early.whole()[1]
         self.assertEqual(early.once(early=("--acknowledge", "received"), back=answers - SHUT, kind="reset"), "undecided, runs there")
 
     def test_another_guest_under_the_name(self):
-        """It is parked there while the first one is sent with --remove: nothing of it goes."""
+        """Another machine is parked under that name while the first one is sent with --remove: its file stays."""
         send = Send(self, "10.0")
         first = write_file(send.file, read_file(send.parked))
         there = send.machine("there", incoming="tcp:127.0.0.1:0")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""Settings that differ between both ends, with QEMUs of all versions (multifd's are in test_multifd.py): what cannot go together is
-refused with a word of what to set, and the machine stays where it is; all else arrives whole."""
+"""Settings that differ between both ends, with QEMUs of all versions (multifd's are in test_multifd.py): incompatible
+settings are refused with a hint what to set, and the machine stays where it is; in all other cases it arrives
+intact."""
 import os
 import sys
 import unittest
@@ -130,7 +131,7 @@ class Xbzrle(Differ):
 
 
 class Mapped(Differ):
-    """The head of a stream says whether it is one, so it is found out before anything is loaded."""
+    """The head of a stream shows it, so it is detected before anything is loaded."""
 
     def file(self):
         return "file:" + self.path("file")

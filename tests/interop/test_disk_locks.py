@@ -23,7 +23,7 @@ class Locks(Case):
         return Box(self, role, ["--memory", "16M", "--accel", "unicorn", "--disk", ",".join((self.disk, *options))])
 
     def refused(self, *options):
-        """What a machine says that may not have the disk."""
+        """The error of a machine that cannot lock the disk."""
         run = subprocess.run([with_machine(), "vm", "--memory", "16M", "--accel", "unicorn", "--paused", "--disk",
                               ",".join((self.disk, *options))], stdin=subprocess.DEVNULL, capture_output=True, text=True)
         self.assertEqual(run.returncode, 1, run)
@@ -53,7 +53,7 @@ class Locks(Case):
                 self.processes.remove(box)
 
     def test_qemu_shares_it(self):
-        """share-rw: others may write, so a godwit that lets nobody write is still refused, by what it keeps itself."""
+        """share-rw: others may write, so a godwit that excludes other writers is still refused, by its own lock."""
         self.qemu_with_disk(VERSIONS[-1], device=",share-rw=on")
         self.assertIn("writes to it", self.refused())
 

@@ -54,7 +54,7 @@ class VirtioMem:
     def start(self):
         for status in (0, 1, 3):
             self.put(self.common + 20, 1, status)
-        for half, accepted in ((0, 2), (1, 1)):  # what is not plugged is not touched; version 1
+        for half, accepted in ((0, 2), (1, 1)):  # blocks that are not plugged are not accessed; version 1
             self.put(self.common, 4, half)
             offered = self.get(self.common + 4, 4)
             self.put(self.common + 8, 4, half)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""verify, diff and extract of real guests: what they say is what QEMU's monitor and gdb say."""
+"""verify, diff and extract of real guests: their output agrees with QEMU's monitor and gdb."""
 import json
 import os
 import re
@@ -135,7 +135,7 @@ class Core(Examine):
         self.addCleanup(qtest.close)
         vm.qmp.command("cont")
         vm.qmp.command("stop")
-        for a in addresses:  # only now: who knows how far the firmware came
+        for a in addresses:  # only now, since the firmware may still have run
             qtest.write(a, b"mark%012x" % a)
         registers = self.registers_of(vm)
         low = self.seen_at(vm, 0xFFFFFFF0, 16)
@@ -291,7 +291,7 @@ class Files(Examine):
         self.godwit("verify", self.path("none"), status=1)
 
     def test_extract_is_interrupted(self):
-        """By a signal that came before it began: what is left is nothing at all."""
+        """Interrupted by a signal that was pending at the start: no output remains."""
         vm, _ = self.vm("a")
         path = self.path("one")
         self.park(vm, "one")
@@ -304,7 +304,7 @@ class Files(Examine):
             self.assertEqual(sorted(os.listdir(self.folder)), before)
 
     def test_verify_streams(self):
-        """Of a stream it is known that it is whole, not what was in its pages."""
+        """For a stream, verify knows that it is complete, but cannot check the pages' contents."""
         vm, _ = self.vm("a")
         path = self.path("stream")
         vm.migrate_to(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The captures in the tree hold nobody else's code: no firmware, and nothing that QEMU or firmware put into RAM."""
+"""The captures in the tree contain no foreign code: no firmware, and nothing that QEMU or firmware put into RAM."""
 import glob
 import os
 import re

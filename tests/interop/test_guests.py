@@ -12,7 +12,7 @@ from versions import VERSIONS, circuit  # noqa: E402
 
 
 class Harness(Case):
-    """The ground that the others stand on: QEMU to QEMU, without us."""
+    """The precondition of the other tests: QEMU to QEMU, without godwit."""
 
     def test_a_guest_moves_between_all_versions(self):
         journey = Journey(self, "microvm", ROUND[-1])
@@ -66,7 +66,8 @@ class Park(Case):
         self.journey("microvm", zip(("file", "tcp", "unix", "exec"), ("exec", "tcp", "file", "unix")))
 
     def test_a_new_machine_that_waits_for_our_word(self):
-        """With a return path its QEMU forgets the guest only when the file is there; and it says when it switches over."""
+        """With a return path its QEMU gives the guest up only when the file exists; and it says when it switches
+        over."""
         for version in ("10.0", "11.1"):
             with self.subTest(version):
                 journey = Journey(self, "pc-q35-" + version, version, capabilities=["return-path"])
@@ -75,11 +76,11 @@ class Park(Case):
                 journey.guest.close()
 
     def test_at_once(self):
-        """It goes on before its memory has come, in every version: what it needs it asks for."""
+        """It runs on before its memory has arrived, in every version: it requests the pages it needs."""
         journey = Journey(self, "microvm", ROUND[-1])
         for version in ROUND:
             journey.park_and_move(version, "unix", "unix", send=["--postcopy"], capabilities=["postcopy-ram"])
-            # It is to leave by precopy, and `receive` takes nobody who says that it might not.
+            # It leaves by precopy, as `receive` refuses a source that announces postcopy.
             journey.guest.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "postcopy-ram", "state": False}])
         print("\n".join(journey.log + [journey.end()]))
 

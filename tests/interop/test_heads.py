@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""What stands before the RAM, and between the sections of a stream: it leaves godwit as it came, whatever the way."""
+"""The parts of a stream before the RAM and between sections: godwit sends them unchanged, by every route."""
 import gzip
 import os
 import subprocess
@@ -74,7 +74,7 @@ class Heads(Parks):
         self.same(stream)
 
     def test_unknown(self):
-        """Subsections that nobody here knows, around those that are known."""
+        """Unknown subsections, before and after known ones."""
         stream = read_file(os.path.join(TOP, "tests", "golden", "captures", "precopy-none-10.0.bin"))
         at = len(head(stream))
         for more in (subsection(b"new", b"\7\0\1\2\3"),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Where a live section that is not known stands beside the RAM, through a file and on (docs/decisions/order-of-live-sections.md)."""
+"""The position of an unknown live section relative to the RAM, through a file and further
+(docs/decisions/order-of-live-sections.md)."""
 import json
 import os
 import struct

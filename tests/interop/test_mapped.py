@@ -50,7 +50,7 @@ class Mapped(Case):
         self.assert_same_ram(target.ram(), ram)
 
     def test_a_file_of_ours(self):
-        """Everybody loads it, and the second decoder finds each page and only those that are not zeros."""
+        """All programs load it, and the second decoder finds each nonzero page and no others."""
         path, source = self.sent(peer="10.0")
         s = stream.decode(read_file(path))
         self.assertEqual(s.capabilities, MAPPED)
@@ -62,7 +62,7 @@ class Mapped(Case):
         self.godwit_loads("file:" + path, RAM)
 
     def test_with_multifd(self):
-        """It is more writers of one file, and no channels."""
+        """Multifd here means several writers of one file, not channels."""
         more = MAPPED + ["multifd"]
         path, _ = self.sent(capabilities=more, parameters={"multifd-channels": 3})
         for version in PEERS:
@@ -170,7 +170,7 @@ class Mapped(Case):
         self.assertEqual(source.wait_exit(), 0, source.text())
 
     def test_refusals(self):
-        """What cannot be is said before anything is sent; a QEMU refuses the same."""
+        """Invalid combinations are refused before anything is sent, as QEMU does."""
         source = self.none_vm("source", "send", "unix:" + self.path("m"), ram=RAM, capabilities=MAPPED)
         self.assertIn("pages have their places in a file", source.wait_event("refused")["text"])
         qemu = self.qemu(PEERS[0], "qemu", capabilities=MAPPED)

@@ -25,7 +25,7 @@ def multifd(channels=2, compression="none", **parameters):
 
 class Multifd(Case):
     def of(self, version, role, settings, **options):
-        """A QEMU with these settings, or None where it was built without one of them."""
+        """A QEMU with these settings, or None if it was built without one of them."""
         try:
             return self.qemu(version, role, memory=SIZE, **settings, **options)
         except QmpError as e:
@@ -105,7 +105,8 @@ class Counts(Multifd):
 
 
 class Rules(Multifd):
-    """When channels wait for each other, and who tells of zero pages: as old QEMUs do, as new ones do, and in between."""
+    """When channels wait for each other, and how zero pages are sent: as in old QEMUs, in new ones, and
+    combinations."""
 
     def test_receive(self):
         for version in (v for v in VERSIONS if at_least(v, "10.0")):
@@ -163,7 +164,7 @@ for _version in VERSIONS:
 
 
 class ZeroCopy(Multifd):
-    """Pages that the kernel sends from where they are. It copies what goes over loopback all the same, and says so."""
+    """Pages that the kernel sends without a copy. Over loopback it copies them nevertheless, and reports that."""
 
     def with_it(self, channels=2, **parameters):
         settings = multifd(channels, **parameters)
@@ -171,7 +172,7 @@ class ZeroCopy(Multifd):
         return settings
 
     def judge(self, source, channels):
-        """What both sides agree on about a good end."""
+        """Both sides agree on the result of a successful migration."""
         end = source.end()
         self.assert_ok(end)
         stats = end["stats"]
@@ -211,7 +212,7 @@ class ZeroCopy(Multifd):
             os.unlink(self.path("target.ram"))
 
     def test_from_qemu(self):
-        """It only changes how the source writes."""
+        """Affects only how the source writes."""
         with_locked_memory(len(RAM))
         for version in (v for v in VERSIONS if at_least(v, "7.2")):
             target = self.none_vm("target", "recv", "tcp:127.0.0.1:0", **multifd(2))
@@ -284,7 +285,7 @@ class Differs(Multifd):
         wait_until(words, there)
 
     def target(self, settings, words):
-        """Where channels are missing, that is told soon; else it is no matter how slow this host is."""
+        """Missing channels are reported soon; otherwise the host's speed does not matter."""
         hello_ms = 5000 if "have come" in words else 200000
         target = self.none_vm("target", "recv", self.unix(), hello_ms=hello_ms, stay=True, **settings)
         target.address()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""Names from outside on the operator's terminal: nothing of them is obeyed by it, and none makes a line of its own."""
+"""Names from outside on the operator's terminal: the terminal executes none of their control characters, and none
+starts a new line."""
 import gzip
 import json
 import os
@@ -60,7 +61,7 @@ class Names(Case):
                     self.command(*args)
 
     def test_refused(self):
-        """Files that only such a name makes strange are no files of ours; none of them is taken as good."""
+        """Files with such names inside are not written by godwit; none of them is accepted as valid."""
         for name, file in self.files():
             r = self.command("verify", file)
             self.assertNotEqual(r.returncode, 0, name)
@@ -86,7 +87,7 @@ class Names(Case):
 
 
 class Monitors(Names):
-    """What a monitor says is not better known than a file."""
+    """A monitor's text is as untrusted as a file."""
     monitor = test_ctl_monitors.CtlMonitors.monitor
 
     test_files = test_refused = test_names_of_files = test_schemas = None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""Machines at rest on an NBD server: nbdkit with what its filters do to requests, and qemu-nbd. What is read, how often is asked for it, and what is
-told when a server lies, fails or goes away."""
+"""Machines at rest on an NBD server: nbdkit with filters that change requests, and qemu-nbd. Tests the data read, the
+number of requests, and the errors if a server lies, fails or disconnects."""
 import os
 import random
 import re
@@ -188,7 +188,7 @@ class Faults(Nbd):
         self.assertRegex(self.godwit("verify", "nbd+unix:///?socket=" + self.path("x"), status=1), r"nbd\+unix:.*: connecting: ")
 
     def test_errors(self):
-        """What the server cannot read is told with its name, where and why."""
+        """A read error of the server is reported with its name, the place and the reason."""
         trigger = self.path("trigger")
         server = Server(self, self.machine(), "--filter=error", "error-pread=EIO", "error-pread-rate=100%", "error-pread-file=" + trigger)
         self.godwit("verify", server.uri, "--quiet")
@@ -210,7 +210,8 @@ class Faults(Nbd):
                 self.godwit("verify", self.path("c%d" % i), "--quiet")
 
     def test_lost(self):
-        """The server goes away and comes back: reading goes on; one that stays away is told. In the sandbox."""
+        """The server goes away and comes back: reading goes on; one that does not come back is reported. In the
+        sandbox."""
         server = Server(self, self.machine(), "--filter=delay", "delay-read=50ms")
         out = self.path("out")
         r = subprocess.Popen([built("cli/godwit"), "convert", server.uri, out, "--format", "stream", "--quiet"],

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""Machines are written to NBD servers: nbdkit with what its filters do to requests, and qemu-nbd with a qcow2 file. What is there afterwards, when the
-source is told, what an export must have and be, and that a source keeps its machine whatever fails."""
+"""Machines are written to NBD servers: nbdkit with what its filters do to requests, and qemu-nbd with a qcow2 file.
+Tests the export's contents afterwards, when the source is told, the requirements of an export, and that a source keeps
+its machine if anything fails."""
 import json
 import os
 import re
@@ -202,7 +203,8 @@ class Refused(Writing):
         self.assert_nothing(server)
 
     def test_too_small(self):
-        """Told before anything is written where it can be known, else where it ends; what was there stays in the first case."""
+        """Reported before anything is written if it can be known, else at the end of the export; in the first case the
+        old contents stay."""
         tiny = self.export(size=4096, name="tiny")
         self.assertIn("too few for any machine", self.godwit("receive", self.unix("x"), "--output", tiny.uri, status=1))
         server = self.export(size=MIB)
@@ -247,7 +249,7 @@ class Failing(Writing):
                                  r"the server cannot write \d+ bytes at byte \d+: ")
 
     def test_flush(self):
-        """What cannot be flushed is not told as safe."""
+        """The source is not told that its machine is safe if the flush failed."""
         server = Server(self, "get_size=echo %d" % (40 * MIB), "can_write=exit 0", "pread=head -c $3 /dev/zero", "pwrite=cat >/dev/null",
                         "can_flush=exit 0", "flush=echo EIO no >&2; exit 1", plugin="eval")
         self.stays(server.uri, "the server cannot flush what was written: Input/output error")
@@ -270,7 +272,7 @@ class Failing(Writing):
         self.assert_there(server.uri)
 
     def test_source_is_lost_in_postcopy(self):
-        """What came is in the export itself, which no command takes for a machine, and salvage makes one of it."""
+        """The received part is in the export itself; no command accepts it as a machine, and salvage completes it."""
         for arguments in [], ["--format", "stream", "--force"]:
             name = "l%d" % len(arguments)
             server, uri = self.export(name=name), self.unix(name + "m")

@@ -145,7 +145,7 @@ class Receive:
         source, target = self.start(source_options={"capabilities": ["x-ignore-shared", "return-path"]})
         self.refused(source, target, "x-ignore-shared")
 
-    # -- what goes wrong: a connection that is not from a fit source is dropped with a log line, or ends the session; in
+    # -- faults: a connection that is not from a fit source is dropped with a log line, or ends the session; in
     #    either case the machine does not run here, the source goes on, and the words name both values.
 
     def refused(self, source, target, *words):
@@ -221,7 +221,7 @@ class Receive:
         source.wait_state("running")
 
     def test_strangers_first(self):
-        """Who connects and is no source is dropped, and the real one still gets in."""
+        """A client that is not a source is dropped, and the real source still gets in."""
         target = self.none_vm("target", "recv", "tcp:127.0.0.1:0")
         port = int(target.address().rsplit(":", 1)[1])
         socket.create_connection(("127.0.0.1", port)).close()

@@ -219,7 +219,7 @@ class Send:
     # -- what goes wrong
 
     def goes_on(self, source, blame=None):
-        """The session failed or was cancelled, and the source has and runs its machine."""
+        """The session failed or was cancelled, and the source owns and runs its machine."""
         end = source.end()
         self.assertFalse(end["ok"])
         self.assertEqual((end["owner"], end["running"]), ("source", True), end)

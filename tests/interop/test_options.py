@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What all commands do alike: options, their mistakes, output that cannot be written."""
+"""Common behaviour of all commands: options, errors in them, output that cannot be written."""
 import gzip
 import os
 import subprocess
@@ -65,7 +65,7 @@ class Options(Case):
         self.assertFalse(os.path.exists(out))
 
     def test_one_line(self):
-        """What is wrong is told alone: a page of help would hide it."""
+        """Only the error is printed: a page of help would hide it."""
         with_machine()
         for command in ("convert", "demo", "diff", "extract", "inspect", "map", "receive", "send", "serve", "snapshot", "verify", "vm"):
             for argv in ([command, "--no-such-option"], [command, "-Z"]):

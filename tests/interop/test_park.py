@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan tsan
-"""`godwit receive` and `godwit send` with real QEMUs of machine `none`: RAM byte for byte, and what is left when it goes wrong."""
+"""`godwit receive` and `godwit send` with real QEMUs of machine `none`: RAM byte for byte, and the files left after
+failures."""
 import contextlib
 import os
 import signal
@@ -140,7 +141,7 @@ class Journey(Parks):
         self.assert_nothing_left()
 
     def test_remove_takes_no_other(self):
-        """While a guest is sent, another one is parked under its name: that one stays, and is told of."""
+        """While a guest is sent, another one is parked under its name: that file stays, and a message says so."""
         rx, src = self.start("10.0")
         self.assertEqual(rx.wait_exit(), 0)
         dst = self.qemu("10.0", "target", memory=SIZE, incoming="unix:" + self.path("b"))
@@ -264,7 +265,7 @@ class Trouble(Parks):
         src.wait()
 
     def test_full_disk(self):
-        """What cannot be written stays where it is: the guest runs on at the source."""
+        """A machine that cannot be written stays at the source: the guest runs on at the source."""
         folder = self.path("small")
         os.mkdir(folder)
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
@@ -284,7 +285,8 @@ class Trouble(Parks):
             subprocess.run(["umount", "-l", folder], check=True)
 
     def test_acknowledged_early(self):
-        """The source is told before the file is written; what goes wrong then is told, and `cont` is the way back."""
+        """The source is told before the file is written; later failures are reported, and `cont` runs the machine at
+        the source again."""
         folder = self.path("small")
         os.mkdir(folder)
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
@@ -380,8 +382,8 @@ class Trouble(Parks):
         self.receive("unix:" + self.path("third")).wait_event("listening")
 
     def test_refusals_are_told(self):
-        """Whoever has begun a stream is a source: why it was sent away is told whatever is on, once; strangers are not worth
-        a word."""
+        """A client that has begun a stream is a source: the reason for its refusal is printed once, with any options;
+        other clients are not reported."""
         for more, capabilities, why in ((["--memory-max", "15M"], ["return-path"], "15 MiB are allowed (--memory-max)"),
                                         ([], ["return-path", "x-ignore-shared"], "x-ignore-shared is on at the source")):
             uri = "unix:" + self.path("in%d" % len(more))
@@ -454,7 +456,7 @@ class Trouble(Parks):
         """What compresses is asked before: it may know less levels, or not be there."""
         for program in ("gzip", "bzip2", "xz", "lzop", "zstd"):
             self.assertIn("the level of " + program, self.refused(2, "--format", "stream", "--compress", program, "--level", "22"))
-        # PATH has no say in what is run.
+        # PATH must not affect which program runs.
         os.makedirs(self.path("bin"))
         with open(self.path("bin/xz"), "w") as f:
             f.write("#!/bin/sh\ntouch %s\n" % self.path("ran"))

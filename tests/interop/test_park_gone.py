@@ -30,7 +30,7 @@ def connected(uri):
 
 
 class Relay(threading.Thread):
-    """What lies between a source and a destination: it does not say what it carries, but it can go."""
+    """A relay between a source and a destination that can disconnect."""
 
     def __init__(self, path, uri):
         super().__init__(daemon=True)
@@ -145,7 +145,7 @@ class Gone(Case):
         self.each(True, reset)
 
     def test_patient(self):
-        """The same, and nobody goes; what is between does not even when it has the last word."""
+        """The same without a disconnect; the relay stays connected even after the last message."""
         self.start("10.0", "tcp:127.0.0.1:0", True)
         self.assertEqual(self.rx.wait_exit(), 0, self.rx.text())
         self.assertIn("keeps its connection open", self.rx.text())

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan tsan
-"""`godwit receive` has given the file its name, and then the hand-over fails: the source's machine stays where it is, what was
-there before is there again, and what nobody can decide is kept under a name of its own.
-
-What goes wrong stands between the two sides: it hears the word LOADED and does not pass it on.
+"""`godwit receive` has given the file its name, and then the hand-over fails: the source's machine stays where it is,
+the replaced file is restored, and if the owner is undecided the machine is kept under another name. A relay between the
+two sides causes the fault: it reads the message LOADED and does not pass it on.
 """
 import gzip
 import os
@@ -22,7 +21,7 @@ ABORT = b"\x08\x67\x02\0\0"
 
 
 class Between(threading.Thread):
-    """Passes on what a source says, up to the end, and what it is answered, up to LOADED."""
+    """Passes on the source's data, up to the end, and the answers, up to LOADED."""
 
     def __init__(self, path, to):
         super().__init__(daemon=True)
@@ -146,7 +145,7 @@ class Undone(Case):
         self.assert_files(guest=b"mine", guest_undecided=None)
 
     def test_removed_or_replaced_meanwhile(self):
-        """It is somebody's business by now."""
+        """Another process has moved, removed or replaced the file meanwhile."""
         self.start()
         os.unlink(self.file())
         self.between.cut(self.between.there)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The ground that the other tests stand on: the peers understand each other, the harness sees it, and the second decoder
+"""The precondition of the other tests: the peers understand each other, the harness sees it, and the second decoder
 reads what they write."""
 import glob
 import gzip

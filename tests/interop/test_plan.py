@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # builds: plain
-"""`godwit ctl plan` for a QEMU as the source: a Linux guest that writes is seen by QEMU's own calc-dirty-rate, and the forecast says
-yes where the link carries it and no where it does not. What the forecasts were like beside what happened: docs/performance.md."""
+"""`godwit ctl plan` for a QEMU as the source: a Linux guest that writes is seen by QEMU's own calc-dirty-rate, and the
+forecast says yes where the link carries it and no where it does not. docs/performance.md compares forecasts with
+results."""
 import json
 import os
 import subprocess

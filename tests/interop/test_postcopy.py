@@ -41,7 +41,7 @@ class Once(Postcopy):
                 self.assert_same_ram(target.saved_ram(), RAM)
 
     def test_compressed(self):
-        """A parked guest that runs at once: what nobody waits for is compressed."""
+        """A parked guest that runs at once: background pages are compressed."""
         path = self.parked(self.none("10.0", "source", ram=RAM), self.unix())
         for version in ("5.2", "7.2"):
             with self.subTest(version):
@@ -58,7 +58,7 @@ class Once(Postcopy):
                 self.assertLess(sent["coded"], sent["plain"] * 3 // 4)
 
     def test_what_is_asked_for_comes_first(self):
-        """At a byte a second nobody would live to see it all, were it not for the requests."""
+        """At a byte per second the migration could end only because of the requests."""
         for version in VERSIONS:
             with self.subTest(version):
                 vm = {"memory": SIZE, "machine": "microvm", "block": None, "qtest": True}
@@ -120,7 +120,7 @@ class Live(Postcopy):
                 self.assert_same_ram(target.saved_ram(), source.ram())
 
     def test_it_converges_before(self):
-        """Nobody asks for the switch: it ends as any other migration."""
+        """The switch is not requested: it ends like any other migration."""
         target = self.target("10.0")
         source = self.none_vm("source", "send", self.unix("n"), peer="10.0", ram=RAM, capabilities=["postcopy-ram"])
         self.assert_ok(source.end())
@@ -151,7 +151,8 @@ class Ends(Postcopy):
         return status, send.text()
 
     def test_nobody_is_told_that_it_went(self):
-        """Cut before all of the package is there: the machine is here. After that nobody knows, until it says that it runs."""
+        """Cut before all of the package is there: the machine is here. After that the owner is undecided, until the
+        destination reports that it runs."""
         def cut(at, pongs):
             def answers(peer):
                 peer.pong(pongs)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""The channel of its own for pages that are asked for (postcopy-preempt), in the old form (7.2) and the new one."""
+"""The separate channel for requested pages (postcopy-preempt), in the old form (7.2) and the new one."""
 import os
 import random
 import sys
@@ -105,7 +105,7 @@ class Live(Preempt):
                 self.assert_same_ram(target.saved_ram(), source.ram())
 
     def test_it_converges_before(self):
-        """Nobody asks for the switch."""
+        """The switch is not requested."""
         for version in HAVE_IT:
             with self.subTest(version):
                 target = self.target(version, "target" + version, "n" + version, capabilities=BOTH)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan tsan
-"""QEMU -> godwit with a channel of its own for pages that are asked for (postcopy-preempt), in the old form (7.2, or asked for) and the
-new one: all that is true of postcopy without it."""
+"""QEMU -> godwit with a separate channel for requested pages (postcopy-preempt), in the old form (7.2, or asked for)
+and the new one: all that is true of postcopy without it."""
 import os
 import sys
 import unittest

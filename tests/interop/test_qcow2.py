@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""qcow2 images: ours are what QEMU's tools call clean and read as we do, and theirs are read and written by us."""
+"""qcow2 images: QEMU's tools find godwit's images clean and read the same contents, and godwit reads and writes
+QEMU's."""
 import json
 import os
 import random
@@ -239,7 +240,8 @@ class Images(Case):
                 self.clean("image", version)
 
     def test_bitmaps_that_were_not_loaded(self):
-        """A write of ours that nobody tracks: those that must see all writes say nothing any more, the others still do."""
+        """A write by godwit without tracking: bitmaps that must record all writes become invalid, the others stay
+        valid."""
         self.create(NEWEST, "cluster_size=64k")
         self.img(NEWEST, "bitmap", "--add", "-g", "64k", "image", "auto")
         self.img(NEWEST, "bitmap", "--add", "--disable", "-g", "64k", "image", "still")

@@ -40,7 +40,7 @@ class Snapshots(Case):
         return self.qemu(version, role, memory=MEMORY, machine="microvm,accel=tcg", paused=True, args=args, **options)
 
     def end(self, qemu):
-        """Not by force: what it has of its disk in memory is to be written."""
+        """Ended normally, since it must write cached data of its disk."""
         try:
             qemu.qmp.command("quit")
         except QmpClosed:
@@ -95,7 +95,7 @@ class Snapshots(Case):
             self.assertRegex(theirs, r"\b0*%s\b" % re.escape(clock.lstrip("0:") if clock.startswith("00:00:0") else clock))
 
     def assert_alike(self, a, b, *more):
-        """But for the clock of the host, which goes on in one device."""
+        """Except for the host's clock, which goes on in one device."""
         *found, counts = self.godwit("diff", a, b, *more, status=(0, 3)).splitlines()
         self.assertTrue(all(line.startswith("mc146818rtc/") for line in found), found)
         self.assertTrue(counts.startswith(("0 pages, 0 RAM blocks, 0 devices, ", "no difference")), counts)

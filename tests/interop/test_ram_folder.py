@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""`receive --ram-folder` on a small file system: what fits fits, and what does not is told before anything is lost."""
+"""`receive --ram-folder` on a small file system: a machine that fits is accepted, and one that does not is refused
+before anything is lost."""
 import gzip
 import os
 import subprocess

@@ -246,7 +246,7 @@ class Again(Arriving):
                 self.one(version, random.Random(version), self.CUTS)
 
     def test_interrupted(self):
-        """What came is kept, and its source waits as before."""
+        """The received part is kept, and its source waits as before."""
         uri, source, receive = self.begin("10.0")
         receive.process.send_signal(signal.SIGINT)
         self.assertEqual(receive.wait_exit(), 1)

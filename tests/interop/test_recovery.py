@@ -100,7 +100,7 @@ class Live(Recovery):
         self.assert_same_ram(target.saved_ram(), source.ram())
 
     def test_memory_that_was_given_back(self):
-        """With release-ram, and the connection lost among pages: what was on its way is still there to be sent again."""
+        """With release-ram, and the connection lost among pages: pages in flight can still be sent again."""
         for version in VERSIONS:
             with self.subTest(version):
                 self.given_back(version, self.target(version, "target" + version, "n" + version))

@@ -45,7 +45,7 @@ class RunState(Parks):
                               timeout=DEADLINE_S * SLOW)
 
     def arrives(self, file, running, *options):
-        """Sent to a QEMU it ends in this state, and whoever sends it is told when it waits."""
+        """Sent to a QEMU it ends in this state, and a message tells the sender if it waits."""
         uri = "unix:" + self.path("s")
         dst = self.qemu(self.version, "target", memory=SIZE, ram=self.path("target.ram"), incoming=uri)
         r = self.godwit("send", file, uri, "--force", *options)
@@ -82,7 +82,7 @@ class RunState(Parks):
         self.assertEqual(self.command("send", "x", "y", "--running", "--paused").returncode, 2)
 
     def test_nothing_that_could_say_so(self):
-        """A machine that does not carry its run state starts where it arrives, whoever wants it otherwise."""
+        """A machine without a recorded run state starts on arrival; asking for another state is refused."""
         src = self.qemu(self.version, "source", memory=SIZE, ram=write_file(self.path("ram"), RAM), paused=True,
                         properties=[("store-global-state", "off")])
         src.migrate_to(self.path("stream"))

@@ -99,7 +99,7 @@ class FromAFile(Halves):
             self.assert_whole(self.path("out-" + kind), path, name=kind)
 
     def test_two_broken_ones(self):
-        """What one lacks the other has, or not: then nothing is written."""
+        """The other half has the missing pages; if not, nothing is written."""
         path = self.whole()
         little, much = self.broken(path, "little", 200 << 10), self.broken(path, "much", FILLED // 2)
         text = self.salvage(little, "--from", much, "--output", self.path("out"), status=1)
@@ -255,7 +255,7 @@ class FromASource(Halves):
         self.assert_whole(self.path("s.out"), None)
 
     def test_it_cannot_be_written(self):
-        """All has come, and the source has nothing more to send: it is kept under another name."""
+        """All pages have arrived, and the source has nothing more to send: the machine is kept under another name."""
         source, half = self.paused("7.2")
         salvage, uri = self.listening(half, "s")
         write_file(self.path("s.out"), b"mine")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # builds: plain
-"""What the commands give up once they have what they need: calls that are refused in each of them, and --user."""
+"""The rights that commands give up after opening their files: calls refused in each of them, and --user."""
 import glob
 import gzip
 import os
@@ -42,7 +42,7 @@ class Sandbox(Case):
     # ---- system calls
 
     def errors_at(self, function, calls, argv):
-        """What the calls come to in a command that has got to this function, where it has been confined."""
+        """The results of the calls in a command that has reached this function, where it is confined."""
         script = ["set confirm off", "set pagination off", "set breakpoint pending on", "set debuginfod enabled off",
                   "break " + function, "run"]
         for name, (arguments, _) in calls.items():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""`godwit send FILE file:PATH`: never at the expense of a file that is there, and least of all of FILE."""
+"""`godwit send FILE file:PATH`: never destroys an existing file, in particular not FILE."""
 import os
 import subprocess
 import sys
@@ -136,7 +136,7 @@ class Files(Case):
     def test_what_is_no_file(self):
         self.godwit("send", self.guest, "file:/dev/null")
         os.mkfifo(self.path("fifo"))
-        # One that gives up leaves nobody behind who waits for a writer.
+        # A send that gives up must not leave a process waiting for a writer.
         with subprocess.Popen(["cat", self.path("fifo")], stdout=subprocess.PIPE) as cat:
             for _ in range(100):
                 r = subprocess.run([built("cli/godwit"), "send", self.guest, "file:" + self.path("fifo"), "--force"],
@@ -151,7 +151,8 @@ class Files(Case):
     # ---- one machine, one guest
 
     def test_once(self):
-        """What was sent somewhere is not sent again by mistake, however it is called by then; a file does not run."""
+        """A machine that was sent is not sent again by mistake, even if its file was renamed; a send to a file does not
+        count."""
         uri = "exec:cat >" + self.path("taken")
         self.godwit("send", self.guest, "file:" + self.path("one"))
         self.godwit("send", self.guest, uri)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # builds: plain asan
-"""godwit serve: one parked machine goes on at many QEMUs at once, out of one cache of its pages."""
+"""godwit serve: one parked machine goes on at many QEMUs at once, from one cache of its pages."""
 import json
 import os
 import pwd
@@ -79,7 +79,7 @@ class Many(Serve):
         self.assertFalse(os.listxattr(path))
 
     def test_urgent_pages(self):
-        """Those that are waited for have a connection of their own, which is made when the guest goes."""
+        """Requested pages have a separate connection, which is made at the hand-over."""
         path, names = self.file(), ["a", "b"]
         targets = [self.target("10.0", "target" + n, n, capabilities=("postcopy-ram", "postcopy-preempt")) for n in names]
         self.exits(self.serve(path, *map(self.unix, names), "--capability", "postcopy-preempt"))
@@ -124,7 +124,8 @@ class Many(Serve):
 
 class Record(Serve):
     def test_what_many_asked_for(self):
-        """At a byte a second nothing comes but what is asked for: what two guests of three read comes first, in their order, and once."""
+        """At a byte per second only requested pages arrive: pages that two of three guests read come first, in their
+        order, and once."""
         vm = {"memory": SIZE, "machine": "microvm", "block": None, "qtest": True}
         source = self.qemu("10.0", "source", paused=True, **vm)
         guest = Qtest(source.qtest_path)
@@ -162,7 +163,7 @@ class Record(Serve):
             serve = self.serve(path, self.unix("nobody"), *arguments, role=arguments[1][-1])
             self.exits(serve, 1)
             self.assertIn(words, serve.text())
-            self.assertFalse(self.lines(serve, "failed"))  # nobody was connected to
+            self.assertFalse(self.lines(serve, "failed"))  # no connection was made
         self.assertEqual(read_file(there), b"mine")
 
 
@@ -194,7 +195,8 @@ class Confined(Serve):
         self.exits(serve)
 
     def test_as_a_user(self):
-        """The destination's socket and the file are root's; the record is the user's, who is all that is left."""
+        """The destination's socket and the file are root's; the record is the user's, whose identity the process has
+        then."""
         if os.getuid():
             self.skipTest("only root can become another user")
         path, target, user = self.file(), self.target("10.0", "target", "n"), pwd.getpwnam("nobody")

@@ -142,7 +142,7 @@ class Snapshot(Case):
                 target.close()
 
     def test_lost(self):
-        """What reads it goes: the machine runs on, and can be saved once more."""
+        """The reader disconnects: the machine runs on, and can be saved once more."""
         source = self.none_vm("source", "send", "exec:head -c 100000 >/dev/null; exit 1", ram=RAM, capabilities=SNAPSHOT,
                               rate=20000, working_set="8M")
         end = source.end()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Prints how many thousand times a second this machine's time stamp counter counts. An emulated processor shows the same
- * one to its guest, which, with a timer of its own to compare it with, gets it wrong when the host is busy. */
+ * Prints the frequency of this machine's time stamp counter in kHz. An emulated processor has the same counter, but a
+ * guest that measures it with a timer gets a wrong value on a busy host. */
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Both at once: of many tries the one that was interrupted the least. */
+/* Reads both clocks together: of many tries the one with the shortest interruption. */
 static struct moment look(void)
 {
     struct moment best = {0};

@@ -16,7 +16,7 @@ enum record { DONE, CHUNK, PROGRESS, STATE };
 
 /* ---- the table ---------------------------------------------------------------------------------------------------- */
 
-/* Change number k: where, and what is written there. */
+/* Change number k: its place, and the bytes written there. */
 static uint8_t *change(uint8_t *data, uint64_t seed, uint64_t k, uint64_t *ret_value)
 {
     uint64_t r = sim_mix(seed ^ (k * 0x9E3779B97F4A7C15ull));
@@ -94,8 +94,8 @@ void chunks_await(struct chunks *c, uint64_t changes)
 struct section {
     struct gw_live live;
     struct chunks *c;
-    unsigned bulk;        /* chunks in front of it were sent once */
-    bool due[CHUNKS];     /* again */
+    unsigned bulk;        /* chunks below this number were sent once */
+    bool due[CHUNKS];     /* chunks to be sent again */
     unsigned due_count;
     _Atomic uint64_t left_bytes;
     unsigned sent, came;
@@ -154,7 +154,7 @@ static int put_chunk(struct section *x, unsigned i, struct gw_writer *w, struct 
     gw_put_u8(w, CHUNK);
     gw_put_u32(w, i);
     pthread_mutex_lock(&x->c->lock);
-    x->c->changed[i] = false; /* all that was changed so far is sent here */
+    x->c->changed[i] = false; /* all changes so far are included in what is sent here */
     gw_put_bytes(w, x->c->data + (size_t)i * CHUNK_BYTES, CHUNK_BYTES);
     pthread_mutex_unlock(&x->c->lock);
     return 0;
@@ -210,7 +210,7 @@ static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *
         return r;
     gw_put_u8(w, STATE);
     gw_put_u64(w, x->c->seed);
-    gw_put_u64(w, x->c->changes); /* the guest stands */
+    gw_put_u64(w, x->c->changes); /* the guest is stopped */
     gw_put_u8(w, DONE);
     return 0;
 }

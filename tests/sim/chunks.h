@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * chunks: a live section of the tests: a table of numbered chunks, which the guest changes while it is sent, as a disk is.
+ * chunks: a live section of the tests: a table of numbered chunks, which the guest changes while it is sent, like a
+ * disk.
  *
- * It shares nothing with RAM: dirty bits, estimate and records are its own. First the source sends each chunk once (bulk),
- * then those that the guest has changed since. What a chunk holds is a function of the seed and of the number of changes,
- * both of which travel in the END, so a table that arrives can be checked.
+ * It shares nothing with RAM: it has its own dirty bits, estimate and records. First the source sends each chunk once
+ * (bulk), then those that the guest has changed since. The contents of a chunk are a function of the seed and of the
+ * number of changes. Both are sent in the END, so a table that arrives can be checked.
  *
  * Body of a section: records until DONE, numbers big-endian.
  *
@@ -33,22 +34,22 @@ struct chunks {
     struct gw_live_ops ops;
     struct sim *sim;
     uint32_t section_id;
-    pthread_mutex_t lock; /* the next four */
+    pthread_mutex_t lock; /* protects the next four members */
     uint8_t *data;
     bool changed[CHUNKS]; /* by the guest, since the source last looked */
     uint64_t seed, changes;
-    atomic_uint per_ms; /* changes that the guest makes; 0: it does not touch the table */
-    atomic_uint refuse; /* destination: the so manieth chunk that comes cannot be stored; 0: all can */
-    atomic_uint unread; /* source: the so manieth chunk that is sent cannot be read; 0: all can */
-    /* what the last session saw */
-    atomic_uint bulk, again; /* source: chunks that were sent in the bulk phase, and afterwards */
+    atomic_uint per_ms; /* changes by the guest; 0: it does not change the table */
+    atomic_uint refuse; /* destination: number of the received chunk that cannot be stored; 0: all can */
+    atomic_uint unread; /* source: number of the sent chunk that cannot be read; 0: all can */
+    /* results of the last session */
+    atomic_uint bulk, again; /* source: chunks that were sent in the bulk phase, and after it */
     atomic_uint stored, percent; /* destination */
 };
 
 /* Gives the machine a table, with a section of this order. seed 0: it waits to be filled. The machine frees it. */
 struct chunks *chunks_new(struct sim *s, uint64_t seed, int order);
-/* Waits until the guest has made so many more changes; returns at once while the machine does not run, or the guest makes
- * none. */
+/* Waits until the guest has made this many more changes; returns at once if the machine does not run, or the guest
+ * makes none. */
 void chunks_await(struct chunks *c, uint64_t changes);
 
 #endif

@@ -123,7 +123,7 @@ static int disk_zero(void *o, uint64_t bytes, uint64_t offset, bool unmap, struc
 
     pthread_mutex_lock(&d->lock);
     memset(d->data + offset, 0, bytes);
-    memset(d->kind + offset / CLUSTER, GW_DISK_ZERO, bytes / CLUSTER); /* whole clusters, as the library has it */
+    memset(d->kind + offset / CLUSTER, GW_DISK_ZERO, bytes / CLUSTER); /* whole clusters, as in the library */
     pthread_mutex_unlock(&d->lock);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ends: what tests share that hold both ends of a migration themselves, without a pair.
+ * ends: common parts of tests that hold both ends of a migration themselves, without a pair.
  */
 #ifndef TESTS_SIM_ENDS_H
 #define TESTS_SIM_ENDS_H
@@ -20,7 +20,7 @@ static inline void nap(void)
     nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
 }
 
-/* The destination is asked first: had both run at one instant, this order would show it. */
+/* The destination's state is read first: if both had run at one instant, this order would show it. */
 static inline void sim_never_both(struct sim *from, struct sim *to)
 {
     bool there = sim_runs(to), here = sim_runs(from);

@@ -14,12 +14,12 @@
 struct entry {
     char block[16];
     uint64_t offset;
-    const void *data; /* not looked at yet: NULL once page has it */
+    const void *data; /* not copied yet; NULL once `page` has the contents */
     bool complete, told, dropped;
     uint8_t page[PAGE];
 };
 
-/* Guest memory that the guest writes meanwhile: then the page comes again. */
+/* The guest may write to this memory meanwhile: then the page comes again. */
 #if defined(__SANITIZE_THREAD__)
 __attribute__((no_sanitize_thread))
 #endif
@@ -141,7 +141,7 @@ static void abort_all(void *opaque)
     pthread_mutex_unlock(&l->lock);
 }
 
-/* What is complete and was not told. */
+/* Reports completed entries that were not reported yet. */
 static void announce(struct loopback *l, struct gw_transport_out *out)
 {
     struct {
@@ -162,7 +162,7 @@ static void announce(struct loopback *l, struct gw_transport_out *out)
         record.count = 0;
     }
     pthread_mutex_unlock(&l->lock);
-    gw_transport_put(out, &record, sizeof record); /* often of none: that is allowed too */
+    gw_transport_put(out, &record, sizeof record); /* often without entries: that is allowed too */
 }
 
 static int begin(void *opaque, enum gw_transport_stretch s, struct gw_transport_out *out, struct gw_error *err)

@@ -16,7 +16,7 @@
 
 #include "../owned.h"
 
-#define STUCK_MS 1200000 /* without any change; only ends what hangs */
+#define STUCK_MS 1200000 /* time without any change; only ends sessions that hang */
 
 #define must_hold(p, what)                                                                                             \
     do {                                                                                                               \
@@ -39,7 +39,7 @@ static void nap(long us)
     nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
 }
 
-/* What changes while a migration goes on. */
+/* Values that change while a migration makes progress. */
 struct progress {
     enum gw_status send, recv;
     uint64_t bytes, since_ms;
@@ -67,7 +67,8 @@ static void look(struct progress *g, struct gw_send *send, struct gw_recv *recv)
 
 #define LANES_MAX 8u
 
-/* Page channels that wait to be dialled, both ends of each; on the heap, since sessions outlive a test that fails. */
+/* Page channels that are not connected yet, both ends of each; on the heap, since sessions outlive a test that
+ * fails. */
 struct ends {
     struct gw_channel *end[LANES_MAX + 1]; /* the last is PAIR_URGENT */
 };
@@ -85,8 +86,8 @@ static int dial(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel
     return 0;
 }
 
-/* What was not dialled is refused from now on, as by a host where nobody listens any more. By the test's thread, when
- * the session that might have dialled has ended. */
+/* Connections that were not made are refused from now on, as by a host where nobody listens any more. Called by the
+ * test's thread, when the session that might have connected has ended. */
 static void refuse_ends(struct ends *e)
 {
     for (unsigned i = 0; i <= LANES_MAX; i++)
@@ -175,7 +176,7 @@ static void watch(struct pair *p, struct ends *ends[2], struct gw_send *send, st
     for (;;) {
         bool to = sim_runs(p->to), from = sim_runs(p->from);
 
-        /* Rule 2. The destination was asked first: had both run at one instant, this order would show it. */
+        /* Rule 2. The destination's state was read first: if both had run at one instant, this order would show it. */
         must_hold(p, !(to && from));
         sim_ease(p->from, since_ns);
         if (p->during)
@@ -223,7 +224,7 @@ static void judge(struct pair *p, struct gw_recv *recv)
     } else {
         must_hold(p, !(from));
         if (p->source_says == GW_OWNER_UNDECIDED) {
-            /* Only a plain peer can leave it open; then somebody has to look. Nobody runs two. */
+            /* Only a plain peer can leave it undecided; then an operator must check. No operator starts both. */
             must_hold(p, p->peer);
         } else if (!to) {
             must_hold(p, recv);
@@ -243,11 +244,11 @@ static void judge(struct pair *p, struct gw_recv *recv)
         must_hold(p, sim_check(p->to) == 0);
 }
 
-/* What the events of both sessions told; on the heap, since sessions outlive a test that fails. */
+/* Data from the events of both sessions; on the heap, since sessions outlive a test that fails. */
 struct told {
     _Atomic(struct gw_send *) sending;
     _Atomic(struct gw_recv *) receiving;
-    atomic_bool reasonless; /* a failure was told and the statistics did not say why */
+    atomic_bool reasonless; /* a failure was reported and the statistics had no reason */
     char log[256];          /* of the source; read when it has ended */
 };
 
@@ -265,7 +266,7 @@ static void on_send_event(void *opaque, const struct gw_event *e)
     if (e->type == GW_EVENT_LOG)
         snprintf(told->log, sizeof told->log, "%s", e->text);
     if (!send)
-        return; /* it has only just begun */
+        return; /* the session has only just begun */
     gw_send_stats(send, &st);
     if (reasonless(e, &st))
         told->reasonless = true;
@@ -297,7 +298,7 @@ void pair_run(struct pair *p)
     p->from = sim_new(7, p->mib, p->clock);
     p->to = sim_new(0, p->mib, NULL);
     assert_int_equal(gw_options_set_parameter(gw_vm_options(p->from->vm), "max-bandwidth", "0", &err), 0);
-    /* Without a return path nobody learns what became of the machine: that is the plain peers' bargain. */
+    /* Without a return path the source does not learn whether the machine arrived; this is inherent in plain peers. */
     if (p->peer)
         assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "return-path", true, &err), 0);
     compress(p);
@@ -348,7 +349,7 @@ void pair_run(struct pair *p)
         owned_end(send);
     if (p->recv_started)
         owned_end(recv);
-    /* What is left of them for who called. */
+    /* Results for the caller. */
     p->source_starts = atomic_load(&p->from->starts);
     p->throttle = atomic_load(&p->from->throttle);
     p->throttle_most = atomic_load(&p->from->throttle_most);

@@ -3,12 +3,12 @@
  * pair: one migration between two sims that may go wrong anywhere, and what must hold however it ends:
  *
  *   1. both sessions end;
- *   2. never do both machines run, at no instant;
+ *   2. the two machines never run at the same time;
  *   3. exactly one side can run at the end: the source runs, or the destination runs, or the destination holds a whole
- *      machine that the source says it gave away, and runs when it is claimed;
- *   4. the one that runs has exactly the memory and the device state that its writes make;
- *   5. a source that does not have its machine for certain refuses to send it again;
- *   6. who is told that it failed can read why, at that moment.
+ *      machine that the source reports as given away, and which runs when it is claimed;
+ *   4. the one that runs has exactly the memory and the device state that its writes produce;
+ *   5. a source that may not own its machine any more refuses to send it again;
+ *   6. when a failure is reported, the reason can be read at that moment.
  */
 #ifndef PAIR_H
 #define PAIR_H
@@ -28,13 +28,13 @@ struct pair {
     /* These three run on the test's thread and may assert. */
     /* Puts filters around the channels, arms counters ... just before the sessions start; may be NULL. */
     void (*before)(struct pair *p, struct gw_channel **source, struct gw_channel **destination);
-    /* Called all the time while they run, about every 0.1 ms; may be NULL. Writes the guest's memory through sim_act
-     * only. */
+    /* Called about every 0.1 ms while the sessions run; may be NULL. It may write the guest's memory only through
+     * sim_act. */
     void (*during)(struct pair *p, struct gw_send *send, struct gw_recv *recv);
     void (*after)(struct pair *p); /* the sessions have ended or could not start; disarm */
     void *opaque;
     /* The environment's SIM_COMPRESS, on or nowait, turns compression on in every migration. */
-    /* Channels for pages alone, each with a lane of its own on either side; 0: as many as the environment's SIM_LANES says,
+    /* Channels for pages alone, each with its own lane on either side; 0: the number in SIM_LANES of the environment,
      * else none. */
     unsigned lanes;
     bool zerocopy; /* over TCP, and bodies are not copied */
@@ -42,13 +42,13 @@ struct pair {
     /* Puts a filter around one end of such a channel; may be NULL. On the test's thread. */
     void (*lane)(struct pair *p, bool source, unsigned i, struct gw_channel **channel);
 
-    /* filled: */
+    /* results: */
     struct sim *from, *to; /* freed at the end of pair_run */
     enum gw_owner source_says, destination_says;
     bool send_started, recv_started;
     struct gw_error send_error, recv_error;
     struct gw_stats stats;
-    char log[256]; /* the last that the source logged */
+    char log[256]; /* the last text that the source logged */
     bool claimed;
     int source_starts;
     unsigned throttle, throttle_most;
@@ -56,10 +56,10 @@ struct pair {
 };
 
 /* Asserts all of the above (cmocka). The machines and sessions are on the list of the test (owned.h): when an assertion
- * fails, here or in one of the functions above, the teardown ends them. Sessions in which nothing has changed for two
- * minutes are told as stuck and fail the test. */
+ * fails, here or in one of the functions above, the teardown ends them. Sessions without progress for a long time are
+ * reported as stuck and fail the test. */
 void pair_run(struct pair *p);
-/* The same, and the source says that the machine is this one's then. */
+/* The same, and checks that the source reports the machine as owned by this side. */
 void pair_expect(struct pair *p, enum gw_owner owner);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A machine that writes all the while and is saved meanwhile: the session, what is done in its events, and the machine of the file.
+ * A machine that writes continuously while it is saved: the session, the actions in its events, and the machine loaded
+ * from the file.
  */
 #ifndef SIM_SAVING_H
 #define SIM_SAVING_H
@@ -25,7 +26,7 @@
 
 #define MIB 1
 
-/* One that writes, with the capability on. Skips the test where that is refused. */
+/* A machine that writes, with the capability on. Skips the test if the capability is refused. */
 static inline struct sim *machine(uint64_t words_per_ms)
 {
     struct sim *s = sim_new(7, MIB, NULL);
@@ -48,7 +49,7 @@ static __attribute__((noinline, no_sanitize("thread"))) void write_again(volatil
     *at = *at;
 }
 
-/* Who writes to a page that was forgotten waits for ever. */
+/* A thread that writes to a page that was not unprotected waits for ever. */
 static inline void touch_all(struct sim *s)
 {
     for (unsigned i = 0; i < SIM_BLOCKS; i++)
@@ -56,7 +57,7 @@ static inline void touch_all(struct sim *s)
             write_again(s->ram[i] + o);
 }
 
-/* The machine is as if nothing had been. */
+/* The machine runs on as before. */
 static inline void runs_on(struct sim *from)
 {
     assert_true(sim_runs(from));
@@ -79,13 +80,13 @@ static inline struct gw_channel *over(int fd, const struct gw_fault *fault)
     return ch;
 }
 
-/* A session and what is done in its events; on the heap, since sessions outlive a test that fails. */
+/* A session and the actions in its events; on the heap, since sessions outlive a test that fails. */
 struct saving {
     struct sim *from;
     _Atomic(struct gw_send *) send;
-    int cancel_event;   /* when it comes, or ACTIVE is entered; -1: not at all */
-    int cancel_notify;  /* or at this word to the notifier; -1: not at all */
-    uint64_t writes;    /* the guest makes so many, once it runs again, before it is told so */
+    int cancel_event;   /* cancel at this event, or when ACTIVE is entered; -1: never */
+    int cancel_notify;  /* cancel at this call of the notifier; -1: never */
+    uint64_t writes;    /* the guest makes this many writes once it runs again, before it is told so */
     atomic_int stops, resumes;
 };
 
@@ -106,7 +107,7 @@ static inline void on_event(void *opaque, const struct gw_event *e)
     if (e->type == GW_EVENT_RESUME) {
         atomic_fetch_add(&v->resumes, 1);
         sim_await_writes(v->from, v->writes);
-        /* What the guest does not care for now it may have cared for at the moment. */
+        /* Pages that are free now may have been in use at the moment of the snapshot. */
         gw_vm_hint_free(v->from->vm, "sim.low", 0, v->from->ram_bytes[0]);
     }
     if ((int)e->type == v->cancel_event && (e->type != GW_EVENT_STATUS || e->status == GW_STATUS_ACTIVE))
@@ -153,7 +154,7 @@ static inline int save(struct saving *v, struct gw_channel *take_channel, uint64
     return r;
 }
 
-/* The machine of the file: exactly what its writes make. Returns how many those were. */
+/* Loads the machine from the file and checks that it is exactly what its writes produce. Returns their number. */
 static inline uint64_t load(int fd, bool mapped, bool running)
 {
     struct gw_error err = GW_ERROR_INIT;

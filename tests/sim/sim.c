@@ -16,7 +16,7 @@
 
 static const char *const names[SIM_BLOCKS] = {"sim.low", "sim.high", "sim.vram"};
 
-/* Where write number k goes, and what it writes. */
+/* The address and the value of write number k. */
 static void place(const struct sim *s, uint64_t seed, uint64_t k, unsigned *block, uint64_t *offset, uint64_t *value)
 {
     uint64_t r = sim_mix(seed + k * 0x9E3779B97F4A7C15ull), bytes;
@@ -29,7 +29,7 @@ static void place(const struct sim *s, uint64_t seed, uint64_t k, unsigned *bloc
     *value = sim_mix(r ^ 0x5851F42D4C957F2Dull) & ((r >> 20) % 5 ? ~0ull : 0); /* a fifth of the writes are zeros */
 }
 
-/* Guest memory is written while it is read for sending, which is what dirty tracking is for: TSan need not look. */
+/* Guest memory is written while it is read for sending, which dirty tracking handles: TSan must ignore it. */
 __attribute__((noinline, no_sanitize("thread"))) static void store(uint8_t *at, uint64_t value)
 {
     *(volatile uint64_t *)at = value;
@@ -195,7 +195,7 @@ static bool op_running(void *opaque)
     return sim_runs(opaque);
 }
 
-/* These two come from the session's thread only. */
+/* The session's thread alone calls these two. */
 static void op_throttle(void *opaque, unsigned percent)
 {
     struct sim *s = opaque;

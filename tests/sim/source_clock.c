@@ -6,7 +6,7 @@
 
 static struct {
     pthread_mutex_t lock;
-    bool known; /* the session's thread */
+    bool known; /* whether the session's thread is known */
     pthread_t thread;
     unsigned times;
     uint64_t now_ns;
@@ -33,7 +33,7 @@ static void sleep_ns(void *opaque, uint64_t duration_ns)
 
 static uint64_t no_random(void *opaque)
 {
-    return 4; /* nobody asks */
+    return 4; /* not called */
 }
 
 const struct gw_clock source_clock = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * x-godwit-adaptive-compression between two machines in one process, seen by counts: on a fast link packets go as they are, on a slow
- * one they are compressed. The source's clock goes on only while it waits for its rate limit: writing takes no time, and what
- * decides is the CPU time of coding against that limit.
+ * x-godwit-adaptive-compression between two machines in one process, checked by counts: on a fast link packets are sent
+ * uncompressed, on a slow one compressed. The source's clock advances only while it waits for its rate limit: writing
+ * takes no time, so only the CPU time of coding and that limit decide.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,7 @@ static ssize_t listener_readv(struct gw_channel *ch, const struct iovec *iov, in
     ssize_t r;
 
     if (l->heard >= ANSWERS)
-        atomic_store(&answered, true); /* who reads again has seen to what came */
+        atomic_store(&answered, true); /* a peer that reads again has handled what it read before */
     r = gw_channel_readv(l->next, iov, n, err);
     l->heard += r > 0 ? (uint64_t)r : 0;
     return r;
@@ -108,7 +108,7 @@ static void compare(struct pair *p)
 {
     for (unsigned i = 0; i < 2; i++) {
         assert_memory_equal(p->from->ram[i], p->to->ram[i], p->from->ram_bytes[i]);
-        memset(p->from->ram[i], 0, p->from->ram_bytes[i]); /* as no write of the machine's made it */
+        memset(p->from->ram[i], 0, p->from->ram_bytes[i]); /* contents that no write of the machine makes */
         memset(p->to->ram[i], 0, p->to->ram_bytes[i]);
     }
 }
@@ -148,7 +148,7 @@ static void test_slow(void **state)
     assert_true(st.packed_pages < st.normal_pages && st.packed_pages * 10 > st.normal_pages * 6);
 }
 
-/* A plain peer gets packets of a stream that it can read: none is as it is. */
+/* A plain peer gets packets of a stream that it can read: none is uncompressed. */
 static void test_plain_peer(void **state)
 {
     struct gw_stats st = run("zlib", "6", "0", "10.0");

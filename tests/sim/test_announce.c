@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * When a machine that has arrived is announced: before its disks change hands and before it starts; no more when its arrival is taken
- * back, and never when it did not arrive. (Left paused: tests/vm/test_announce.py.)
+ * When a machine that has arrived is announced: before its disks change owner and before it starts; not any more when
+ * its arrival is undone, and never when it did not arrive. (Left paused: tests/vm/test_announce.py.)
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -20,10 +20,10 @@
 struct run {
     struct pair pair; /* the first member */
     unsigned rounds, wait_ms;
-    unsigned left; /* announcements that were under way at the end */
+    unsigned left; /* announcements in progress at the end */
     bool fail_start;
     struct sim *to;
-    atomic_uint frames, early, late; /* frames; the first came before disks and start; others did */
+    atomic_uint frames, early, late; /* frames; the first came before disks and start; others came later */
 };
 
 static int send_frame(void *opaque, const void *frame, size_t bytes, struct gw_error *err)
@@ -89,7 +89,7 @@ static void test_order(void **state)
     }
 }
 
-/* It cannot be started here, so it runs on at the source: this host stops to say that it is here. */
+/* It cannot be started here, so it runs on at the source: this host must stop announcing it. */
 static void test_taken_back(void **state)
 {
     struct run *run = new_run(1000);
@@ -103,7 +103,7 @@ static void test_taken_back(void **state)
     assert_int_equal(run->left, 0);
 }
 
-/* The source keeps its machine at the last moment. */
+/* The source refuses the hand-over at the last moment. */
 static int refuse(void *opaque, enum gw_notify what, struct gw_error *err)
 {
     return what == GW_NOTIFY_COMPLETE ? gw_fail(err, -EPERM, GW_BLAME_EMBEDDER, "stay") : 0;
@@ -120,7 +120,7 @@ static void test_never_arrived(void **state)
     struct run *run = new_run(10);
 
     run->pair.before = begin_refused;
-    run->fail_start = true; /* nobody waits for frames */
+    run->fail_start = true; /* the test does not wait for frames */
     pair_run(&run->pair);
     assert_int_equal(run->pair.source_says, GW_OWNER_SOURCE);
     assert_int_equal(atomic_load(&run->frames), 0);

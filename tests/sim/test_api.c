@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a session promises its program: the end is told once and last, when the vm is free, by an event and by a
- * descriptor; options that come with a start hold all or not at all.
+ * The session's API contract: its end is reported once, as the last event, when the vm is free, and by a descriptor;
+ * options given with a start are applied all or not at all.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -29,15 +29,16 @@ static void must(int r, const struct gw_error *err)
 struct side {
     struct sim *sim;
     struct gw_error err;
-    _Atomic unsigned ended, after; /* events ENDED; events of any type behind one */
-    _Atomic(enum gw_status) status; /* that ENDED told */
+    _Atomic unsigned ended, after; /* events ENDED; events of any type after ENDED */
+    _Atomic(enum gw_status) status; /* the status in ENDED */
     _Atomic(enum gw_status) last;   /* the last STATUS */
     bool again;            /* start another session from ENDED */
-    _Atomic int started;   /* what that returned */
+    _Atomic int started;   /* the result of that start */
     struct gw_recv *next;
 };
 
-/* Calls come one at a time. The members are atomic because a descriptor, which is no lock, says that they can be read. */
+/* Calls come one at a time. The members are atomic because the test reads them after a descriptor becomes readable,
+ * which is no lock. */
 static void see(void *opaque, const struct gw_event *e)
 {
     struct side *s = opaque;
@@ -106,7 +107,7 @@ static void test_good_end(void **state)
                        &send, &from->err),
          &from->err);
     owned_send(send);
-    /* Only the descriptor says when: after it wait returns at once, and all was told. */
+    /* Only the descriptor signals it: after it wait returns at once, and all events were delivered. */
     assert_true(readable(fd, -1));
     assert_int_equal(gw_recv_fd(recv, &to->err), fd);
     expect_end(to, GW_STATUS_COMPLETED);
@@ -114,7 +115,7 @@ static void test_good_end(void **state)
     assert_int_equal(gw_send_wait(send, NULL), 0);
     expect_end(from, GW_STATUS_COMPLETED);
     assert_int_equal(from->started, 0);                     /* the vm was free */
-    assert_true(readable(gw_send_fd(send, &from->err), 0)); /* asked for late */
+    assert_true(readable(gw_send_fd(send, &from->err), 0)); /* the descriptor was requested after the end */
     gw_recv_free(from->next);
     owned_end(send);
     owned_end(recv);
@@ -185,7 +186,7 @@ static void test_options_of_a_start(void **state)
     must(gw_options_get_u64(vms, "max-bandwidth", &n, &err), &err);
     assert_int_equal(n, 0);
 
-    /* One that is not: all of them hold, also those that were not touched. */
+    /* A start that succeeds applies all of them, also those that were not changed. */
     must(gw_recv_start(from->sim->vm, &(struct gw_recv_config){.uri = "tcp:127.0.0.1:0", .options = given}, &recv, &err),
          &err);
     owned_recv(recv);
@@ -198,7 +199,7 @@ static void test_options_of_a_start(void **state)
     assert_int_equal(n, 128 << 20);
     owned_end(recv);
 
-    /* The session itself goes by them. */
+    /* The session itself uses them. */
     must(gw_options_new(&given, &err), &err);
     must(gw_options_set_bool(given, "pause-before-switchover", true, &err), &err);
     must(gw_options_set_u64(given, "max-bandwidth", 0, &err), &err);
@@ -258,8 +259,8 @@ static void free_blocks(struct blocks *b)
         free(b->memory[i]);
 }
 
-/* All was sent once before the third sync, which is behind the one in set-up and that behind the first pass: what is written
- * then arrives only when it is marked. */
+/* Everything was sent once before the third sync, which follows the one in set-up and the one after the first pass:
+ * later writes arrive only if they are marked. */
 static int write_before_sync(void *opaque, enum gw_notify what, struct gw_error *err)
 {
     struct blocks *b = opaque;
@@ -287,7 +288,7 @@ static void test_blocks(void **state)
     assert_int_equal(gw_vm_remove_ram(from->sim->vm, "dimm9", &err), -ENOENT);
     must(gw_vm_remove_ram(from->sim->vm, "dimm1", &err), &err);
     must(gw_vm_remove_ram(to->sim->vm, "dimm1", &err), &err);
-    free(here.memory[1]); /* a sanitizer sees who still reads it */
+    free(here.memory[1]); /* a sanitizer reports any later access */
     here.memory[1] = NULL;
     assert_int_equal(gw_vm_mark_dirty_block(from->sim->vm, "dimm1", 0, 1, &err), -ENOENT);
     assert_int_equal(gw_vm_mark_dirty_block(from->sim->vm, "dimm2", BLOCK_BYTES, 1, &err), -EINVAL);
@@ -310,7 +311,7 @@ static void test_blocks(void **state)
     assert_int_equal(there.memory[2][12345], 99);
     assert_int_equal(there.memory[1][0], 0);
 
-    /* After a migration too, with the session's object still there. */
+    /* Also after a migration, with the session's object still existing. */
     must(gw_vm_remove_ram(to->sim->vm, "dimm0", &err), &err);
     free(there.memory[0]);
     there.memory[0] = NULL;
@@ -324,7 +325,7 @@ static void test_blocks(void **state)
 /* ---- the vm's clock
  * -------------------------------------------------------------------------------------------------- */
 
-/* Time that goes on only while somebody sleeps. */
+/* A clock that advances only while a thread sleeps on it. */
 static uint64_t simulated_now(void *opaque)
 {
     return atomic_load((_Atomic uint64_t *)opaque);
@@ -360,8 +361,8 @@ static void *swallow(void *channel)
     return NULL;
 }
 
-/* A destination that takes everything and never answers is given up after its time-out, which is minutes of
- * the machine's time. */
+/* A destination that reads everything and never answers is given up after its time-out, which is minutes on the
+ * machine's clock. */
 static void test_simulated_time(void **state)
 {
     static const uint64_t patience_ns = 400 * 1000000000ull;

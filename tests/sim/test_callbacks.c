@@ -52,7 +52,7 @@ static void test_destination_cannot_start(void **state)
         p.peer = peers[i];
         p.before = refuse_start;
         pair_run(&p);
-        /* It says so, and the source goes on. */
+        /* The destination reports the failure, and the source's machine runs on. */
         assert_int_equal(p.source_says, GW_OWNER_SOURCE);
         assert_non_null(strstr(p.recv_error.text, "a vCPU does not start"));
         assert_int_equal(p.send_error.blame, GW_BLAME_PEER);
@@ -175,7 +175,7 @@ static void test_saved_while_running(void **state)
     atomic_store(&s->fail_stop, true);
     assert_int_equal(gw_state_save(s->vm, &blob, &bytes, &err), -EIO);
     atomic_store(&s->fail_stop, false);
-    /* Started again or not is told, and nothing is given out. */
+    /* Whether or not it starts again is reported, and the machine is not given away. */
     atomic_store(&s->fail_start, true);
     free(blob);
     blob = NULL;
@@ -254,7 +254,7 @@ static void yank_start(struct pair *p, struct gw_send *send, struct gw_recv *rec
     atomic_store(&p->to->hold_start, false);
 }
 
-/* The source hears that its machine runs there all the same: pair_run finds that never both run. */
+/* The source learns nevertheless that its machine runs there: pair_run checks that both never run. */
 static void test_yanked_in_start(void **state)
 {
     static const char *const peers[] = {NULL, "10.0"};
@@ -276,7 +276,7 @@ static void test_yanked_in_start(void **state)
 static unsigned moment, moments;
 static int what; /* 0 cancel the source, 1 cancel the destination, 2 yank the source, 3 yank the destination, 4 resize */
 
-/* The first moment comes before the end, however late this thread gets to run. */
+/* Slow enough that the first moment comes before the end, even if this thread is delayed. */
 static void crawl(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
     if (!moment)

@@ -16,7 +16,7 @@
 #include "pair.h"
 
 static const char *threads, *unthreads, *level, *wait_for; /* parameters */
-static bool xbzrle, stands; /* stands: it has contents, and writes no more */
+static bool xbzrle, stands; /* stands: it has contents, and is not written any more */
 
 static void turn_on(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
@@ -44,7 +44,7 @@ static void relax(struct pair *p, struct gw_send *send, struct gw_recv *recv)
 
     gw_send_stats(send, &st);
     if (st.dirty_sync_count >= 4)
-        sim_option(p->from, "downtime-limit", "1000000"); /* however slow the host */
+        sim_option(p->from, "downtime-limit", "1000000"); /* so that it ends on a slow host too */
 }
 
 static struct gw_stats run(uint64_t words_per_ms, const char *peer)
@@ -69,7 +69,7 @@ static void presets(void)
     xbzrle = stands = false;
 }
 
-/* A machine that stands: each page comes once, as what it is. */
+/* A machine that does not write: each page is sent once, in its form. */
 static void test_counts(void **state)
 {
     struct gw_stats st;
@@ -97,7 +97,7 @@ static void test_threads(void **state)
     }
 }
 
-/* Stored streams are longer than pages: all go plain. */
+/* Level 0 streams are longer than pages, so all pages are sent uncompressed. */
 static void test_level_0(void **state)
 {
     presets();

@@ -22,13 +22,13 @@
 #include "qmp_client.h"
 #include "sim.h"
 
-#define LIMIT_MS 3600000 /* check.py ends what hangs, long before this */
+#define LIMIT_MS 3600000 /* check.py ends programs that hang long before this */
 
 struct side {
     struct sim *sim;
     struct gw_control *control;
     struct gw_qmp *qmp;
-    bool waits; /* for an incoming migration */
+    bool waits; /* started for an incoming migration */
     char path[64], events[4096]; /* names and data of all events, one after the other */
 };
 
@@ -62,7 +62,7 @@ static void note(void *opaque, const json_t *event)
     struct side *s = opaque;
     size_t n = strlen(s->events), k = strlen(name);
 
-    /* One pass is as good as many, which a slow machine makes. */
+    /* A slow host makes many passes; they are recorded as one. */
     if (!strcmp(name, "MIGRATION_PASS") && n > k && !strncmp(s->events + n - k - 1, name, k))
         return;
     n += (size_t)snprintf(s->events + n, sizeof s->events - n, "%s", name);
@@ -99,7 +99,7 @@ static struct side *open_side(uint64_t seed, const char *name)
     config.uri = uri;
     client.address = s->path;
     s->waits = !seed;
-    sim->device.level = (uint32_t)seed; /* while there is one thread */
+    sim->device.level = (uint32_t)seed; /* before the machine's own thread exists */
     if (seed)
         sim_start(sim);
     if (gw_control_start(sim->vm, &config, &s->control, &err) || gw_qmp_open(&client, &s->qmp, &err))
@@ -116,7 +116,7 @@ static void close_side(struct side *s)
     owned_end(sim);
 }
 
-/* Runs a command; wrong: what its refusal must say, NULL: it must work. A new reference, NULL when refused. */
+/* Runs a command; wrong: text that the error must contain, NULL: it must succeed. A new reference, NULL when refused. */
 static json_t *qmp(struct side *s, const char *wrong, const char *command, json_t *take_args)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -145,7 +145,7 @@ static void set_parameter(struct side *s, const char *name, int value)
     run(s, NULL, "migrate-set-parameters", json_pack("{si}", name, value));
 }
 
-/* Polls until the migration has the status, or ends; a new reference to what was told then. */
+/* Polls until the migration has the status, or has ended; a new reference to the last answer. */
 static json_t *wait_status(struct side *s, const char *status)
 {
     uint64_t since_ns = gw_now_ns(&gw_clock_real);
@@ -185,7 +185,7 @@ static long long number(const json_t *info, const char *object, const char *key)
     return json_integer_value(v);
 }
 
-/* Some of memory has left, so that the destination cannot go back to listening. */
+/* Waits until some memory was sent, so that the destination cannot go back to listening. */
 static void wait_sent(struct side *s, long long bytes)
 {
     for (int i = 0; i < LIMIT_MS / 5; i++) {
@@ -200,8 +200,8 @@ static void wait_sent(struct side *s, long long bytes)
     fail_msg("less than %lld bytes sent within %d ms", bytes, LIMIT_MS);
 }
 
-/* A guest whose memory is full, and changes all the time: 16 MiB that at 1 MiB a second are under way long enough to be
- * looked at by a thread that is late. */
+/* A guest whose memory is full and changes continuously: 16 MiB at 1 MiB/s take long enough to be observed by a delayed
+ * thread. */
 static void make_busy(struct side *s)
 {
     atomic_store(&s->sim->words_per_ms, 50);
@@ -209,7 +209,7 @@ static void make_busy(struct side *s)
     set_parameter(s, "max-bandwidth", 1 << 20);
 }
 
-/* The destination listens; the URI where. */
+/* Starts the destination; returns its URI. */
 static json_t *listening(struct side *s)
 {
     json_t *info, *address, *args;
@@ -226,7 +226,7 @@ static json_t *listening(struct side *s)
     return args;
 }
 
-/* What is told of the way agrees with what is told of the end. */
+/* The history agrees with the final statistics. */
 static void check_history(struct side *from, const json_t *info)
 {
     json_t *history = qmp(from, NULL, "x-godwit-query-history", NULL), *rounds = json_object_get(history, "rounds"), *r;
@@ -241,7 +241,7 @@ static void check_history(struct side *from, const json_t *info)
         last = number(r, NULL, "began-us");
     }
     assert_int_equal(next - 1, number(info, "ram", "dirty-sync-count"));
-    assert_true(last >= stopped); /* the last one began when the machine stood */
+    assert_true(last >= stopped); /* the last one began when the machine was stopped */
     assert_int_equal(number(json_array_get(rounds, 0), NULL, "remaining"), number(info, "ram", "total"));
     json_array_foreach(samples, i, s) {
         assert_true(number(s, NULL, "at-us") >= at && number(s, NULL, "transferred") >= sent);
@@ -290,7 +290,7 @@ static void test_migrate(void **state)
     run(from, NULL, "migrate", listening(to));
     info = wait_status(from, "completed");
     json_decref(wait_status(to, "completed"));
-    while (!strstr(to->events, "MIGRATION:completed ")) /* it may come behind the status */
+    while (!strstr(to->events, "MIGRATION:completed ")) /* the event may come after the status */
         run(to, NULL, "query-status", NULL);
     run(to, NULL, "stop", NULL);
     check_completed(info, to);
@@ -313,7 +313,7 @@ static void test_migrate(void **state)
     close_side(to);
 }
 
-/* However a machine came here, once it has gone on it cannot be sent a second time. */
+/* Wherever a machine came from, once it has migrated away it cannot be sent a second time. */
 static void test_gone_on(void **state)
 {
     struct side *side[4];
@@ -329,7 +329,7 @@ static void test_gone_on(void **state)
         run(side[i], "the machine has gone to the other side", "migrate",
             json_pack("{ss}", "uri", "tcp:127.0.0.1:1"));
     }
-    /* Who takes it back takes the blame. */
+    /* Running it at the source again needs force: two machines could run, at the operator's risk. */
     run(side[2], NULL, "stop", NULL);
     run(side[1], "the destination said that it has this machine", "cont", NULL);
     check_state(side[1], "postmigrate");
@@ -375,7 +375,7 @@ static void test_steered(void **state)
     json_decref(info);
     check_state(from, "running");
 
-    /* To the other one: slowly, then faster while it runs, with a stop before the switch-over. */
+    /* To the other machine: slowly, then faster while it runs, with a stop before the switchover. */
     set_capability(from, "pause-before-switchover");
     run(from, NULL, "migrate", listening(other));
     json_decref(wait_status(from, "active"));
@@ -423,7 +423,7 @@ static void test_yank_and_blockers(void **state)
     check_state(from, "running");
     run(from, "nothing to yank: the instance is not of type migration, or no migration is under way", "yank",
         json_pack("{s[{ss}]}", "instances", "type", "migration"));
-    /* Closing with a migration under way ends it. */
+    /* Closing the server during a migration ends it. */
     run(from, NULL, "migrate", json_pack("{ss}", "uri", "exec:sleep 10000"));
     close_side(to);
     close_side(from);
@@ -459,7 +459,7 @@ static void test_device_state(void **state)
     run(to, "/nowhere/x cannot be opened", "xen-save-devices-state", json_pack("{sssb}", "filename", "/nowhere/x", "live", 0));
     assert_int_equal(truncate(name, 40), 0);
     run(to, "section", "xen-load-devices-state", json_pack("{ss}", "filename", name));
-    gw_control_free(to->control); /* and its thread, whose writes are to be seen */
+    gw_control_free(to->control); /* joins its thread, so that its writes are visible */
     to->control = NULL;
     assert_int_equal(to->sim->device.level, 42);
     remove(name);

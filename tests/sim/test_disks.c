@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Block migration between two machines whose guests write their disks: what arrives is exactly what the writes make, or the
- * source goes on. pair.h says what must hold; sim_check compares the disk too.
+ * Block migration between two machines whose guests write their disks: what arrives is exactly the result of the
+ * writes, or the source runs on. pair.h has the rules; sim_check compares the disk too.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -25,10 +25,10 @@
 struct run {
     struct pair pair; /* the first member */
     unsigned per_ms, fail_read, fail_write;
-    bool written; /* behind the bulk, where it is held. The session's thread */
-    bool held;   /* it may not go before some rounds */
+    bool written; /* whether the guest has written everywhere after the bulk phase. Session's thread */
+    bool held;   /* it may not switch over before some rounds */
     bool zeros, throttles;
-    uint64_t cancel_bytes; /* of disks, transferred; 0: it is not cancelled */
+    uint64_t cancel_bytes; /* cancel after this many bytes of disks; 0: do not */
     struct sim_disk *from, *to;
     unsigned reads, flushes, activated;
     struct gw_fault fault;
@@ -57,7 +57,7 @@ static void listen_in(void *opaque, const struct gw_trace_record *r)
     snprintf(run->order + n, 4, "%c%c ", kind[0], name[0]);
     if (!run->held || run->written || strcmp(run->order + n, "Pr "))
         return;
-    /* Each chunk has gone once. However slow the guest is, it writes in all of them before the session goes on. */
+    /* Each chunk was sent once. A guest of any speed writes to all of them before the session continues. */
     run->written = true;
     for (uint64_t end = made(run->from) + 100; made(run->from) < end;)
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
@@ -117,7 +117,7 @@ static void look(struct pair *p)
     run->reads = atomic_load(&run->from->reads);
     run->flushes = atomic_load(&run->to->flushes);
     run->activated = atomic_load(&run->to->activated);
-    /* Whatever became of it, the disks are free. */
+    /* Whatever the result, the disks are not blocked any more. */
     assert_int_equal(gw_disk_resized(run->from->disk, BYTES, NULL), 0);
     assert_int_equal(gw_disk_resized(run->to->disk, BYTES, NULL), 0);
 }
@@ -132,7 +132,8 @@ static struct run *new_run(unsigned per_ms)
     return run;
 }
 
-/* Bulk, then what was written, round after round; with zeros told and sent; to godwit and to what takes it for a QEMU. */
+/* Bulk phase, then written chunks, round after round; with zeros as flags and as bytes; to a godwit, and to a godwit
+ * that is treated as a QEMU. */
 static void test_written(void **state)
 {
     for (unsigned i = 0; i < 4; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The last moments on real transports: who runs the machine when a command outlives the stream, is killed, or fails, and
- * when the last bytes and the last word cross.
+ * The last moments on real transports: which side runs the machine if a command outlives the stream, is killed, or
+ * fails, and if the last bytes and the last message cross.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -57,7 +57,7 @@ static enum gw_owner send_to(const char *command, uint64_t timeout_ms, int *ret_
     return owner;
 }
 
-/* What has all of the stream may run the machine: only its own word makes it certain that it does not. */
+/* A peer that has the whole stream may run the machine: only its own answer makes it certain that it does not. */
 static void test_command_ends(void **state)
 {
     static const struct {
@@ -78,7 +78,7 @@ static void test_command_ends(void **state)
         int running = -1, code = 0;
         enum gw_owner owner = send_to(cases[i].command, timeout_ms, &running, &code);
 
-        /* On a slow machine the time may be up before all of the stream is there: then it is given more. */
+        /* On a slow host the time-out may come before the whole stream has been sent: then it is given more time. */
         while (code == -ETIMEDOUT && owner == GW_OWNER_SOURCE && (timeout_ms *= 4) < 3600000) {
             print_message("%s: the stream did not get there in time, once more with %llu ms\n", cases[i].command,
                           (unsigned long long)timeout_ms);
@@ -218,8 +218,8 @@ static void leave(struct arrival *a)
     owned_end(a);
 }
 
-/* The link stalls between the end of the state and its description. The machine starts meanwhile, and the source must get
- * to hear of it however late the rest comes: a reset instead would make it go on as well. */
+/* The link stalls between the end of the state and its description. The machine starts meanwhile, and the source must
+ * learn that, even if the rest comes late: after a reset it would run its machine too. */
 static void test_last_word_arrives(void **state)
 {
     static const uint8_t shut[] = {0, 1, 0, 4, 0, 0, 0, 0};
@@ -247,7 +247,7 @@ static void test_last_word_arrives(void **state)
     owned_end(t.data);
 }
 
-/* A source without return path has counted its machine as gone: what is lost behind the state must not lose the machine. */
+/* A source without return path has given up its machine: a loss after the state must not lose the machine. */
 static void test_description_is_cut(void **state)
 {
     struct stream t = record();
@@ -272,7 +272,7 @@ static void test_description_is_cut(void **state)
         shutdown(a->peer, SHUT_WR);
         r = gw_recv_wait(a->recv, &err);
         print_message("%d: %s\n", r, err.text);
-        assert_int_equal(r >= 0, !with); /* one that can hear takes it back when the connection is lost */
+        assert_int_equal(r >= 0, !with); /* a source with a return path takes it back when the connection is lost */
         assert_int_equal(sim_runs(a->to), !with);
         leave(a);
     }

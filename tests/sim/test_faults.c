@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The connection fails at every step of the protocol: it ends, is lost, stalls, gives an error, moves a byte at a time; on
- * either side, in either direction. See pair.h for what must hold.
- *
- * By default every 13th place is tried, and each of those where the guest changes hands; GODWIT_SWEEP=1 tries all.
+ * either side, in either direction. See pair.h for the rules. * By default every 13th place is tried, and all places
+ * around the hand-over; GODWIT_SWEEP=1 tries all.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -40,7 +39,7 @@ static void insert(struct pair *p, struct gw_channel **source, struct gw_channel
     assert_int_equal(gw_fault_new(*at, &w->fault, 1, at, NULL), 0);
 }
 
-/* Of a time-out that came before what was to go wrong did: the machine is too slow for it. */
+/* Whether a time-out came before the fault: the host is too slow for it. */
 static bool hasty(const struct pair *p)
 {
     return !happened && (p->send_error.code == -ETIMEDOUT || p->recv_error.code == -ETIMEDOUT);
@@ -66,7 +65,7 @@ static void one(struct sweep *w, const char *peer, uint64_t at)
     w->claimed += p.claimed;
 }
 
-/* How many bytes go each way, about. */
+/* Measures roughly how many bytes go each way. */
 static void measure(const char *peer, uint64_t *ret_forward, uint64_t *ret_device)
 {
     struct pair p = {.mib = 1, .words_per_ms = 20, .peer = peer};
@@ -133,8 +132,8 @@ static void test_forward_plain_peer(void **state)
 /* PONG, HELLO, PONG, LOADED, SHUT: every byte of the return path.
  *
  * With a plain peer a time-out only: there an end of the connection without SHUT is the peer's way to say that it could
- * not load, and the source goes on. A network that forges such an end can make two of one machine; that is why godwits
- * agree in two steps. */
+ * not load, and the source goes on. A network that forges such an end can make two running machines; therefore two
+ * godwits agree in two steps. */
 static void test_return_path(void **state)
 {
     static const char *const peers[] = {NULL, "10.0"};
@@ -162,7 +161,7 @@ static void test_return_path(void **state)
         }
 }
 
-/* Exactly where the guest changes hands: the last bytes of the stream, COMMIT among them, counted from the end. */
+/* All places around the hand-over: the last bytes of the stream, including COMMIT, counted from the end. */
 static void test_last_bytes(void **state)
 {
     for (unsigned k = 0; k < 4; k++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Machines whose devices nobody knows: a sim goes into an image and out of it into another sim. (How it is kept:
+ * Machines with unknown devices: a sim migrates into an image and from there into another sim. (How it is stored:
  * test_guest_parked.c; its devices: test_guest_devices.c)
  */
 #include <setjmp.h>
@@ -30,7 +30,7 @@ static int ask_read(struct gw_image *image, unsigned block, uint64_t first, uint
     return gw_image_pages(image->own, block, first, pages, dst, err);
 }
 
-/* Zeros are not known before they are read, and one block breaks. */
+/* Whether a page is zeros is not known before it is read, and one block has read errors. */
 static int know_nothing(struct gw_image *image, unsigned block, uint64_t first, uint64_t pages, uint8_t *kinds,
                         struct gw_error *err)
 {
@@ -119,7 +119,7 @@ static void test_fetched(void **state)
     there_and_back(NULL, 20, &ignorant);
 }
 
-/* A page that cannot be read ends it, with the reason, and nothing runs on the other side. */
+/* A page that cannot be read ends the session, with the reason, and nothing runs on the destination. */
 static void test_broken_file(void **state)
 {
     struct gw_image *image = empty(), *file;
@@ -141,7 +141,7 @@ static void test_broken_file(void **state)
     owned_end(to);
 }
 
-/* One machine an image. */
+/* An image takes one machine only. */
 static void test_taken(void **state)
 {
     struct gw_image *image = empty();
@@ -158,7 +158,7 @@ static void test_taken(void **state)
     owned_end(other);
 }
 
-/* Single pages in any order, while a source reads ahead: what comes is what is there. */
+/* Single pages in any order, while a source reads ahead: their contents are correct. */
 static void test_any_order(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The devices of a machine that nobody knows: also those that are sent in the set-up, and without the memory.
+ * Unknown devices of a machine: also those sent in the set-up, and devices without memory.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,7 @@ static const struct gw_state plugged_state = {.name = "plugged",
                                               .early = true,
                                               .fields = plugged_fields};
 
-/* Before the machine that has them: they are used as long as it is there. */
+/* Created before the machine that uses it, and freed after it. */
 static struct plugged *plugged_pair(bool filled)
 {
     static const struct plugged contents[2] = {{7, "seven"}, {9, "nine"}};
@@ -49,8 +49,8 @@ static void plug(struct sim *s, struct plugged two[2])
         must(gw_registry_add(gw_vm_registry(s->vm), &plugged_state, "plugged", i, &two[i], &err), &err);
 }
 
-/* From a machine that has such devices into an image, from there into another image and from there into a machine
- * again: `before` bytes of their sections go out before the RAM's START. All take them in both places. */
+/* From a machine with such devices into an image, from there into another image and then into a machine: `before` bytes
+ * of their sections go out before the RAM's START. All take them in both places. */
 static void early_way(size_t before_of, const char *peer)
 {
     struct gw_image *one = empty(), *two = empty();
@@ -90,7 +90,7 @@ static void test_early(void **state)
     }
 }
 
-/* Device state alone: an image gives and takes what a machine that knows its devices does. */
+/* Device state alone: an image sends and receives the same as a machine that knows its devices. */
 static void test_state_alone(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Machines whose devices nobody knows, and what keeps them: no room, a slow disk, a source that goes away, streams that
- * are cut, and files that are written while the machine arrives.
+ * Parking machines with unknown devices: no room, a slow disk, a source that disconnects, truncated streams, and files
+ * that are written while the machine arrives.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,7 @@ static int full_disk(void *opaque, struct gw_error *err)
     return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "no space left");
 }
 
-/* What cannot be kept stays with the source, which runs on. */
+/* If the machine cannot be stored, it stays with the source and runs on. */
 static void test_no_place_to_park(void **state)
 {
     const char *const peers[] = {NULL, "7.2", "10.0"};
@@ -54,7 +54,7 @@ static void test_no_place_to_park(void **state)
  * Both machines go by the system's clock until the machine is parked, and then by the disk: it takes as much time as it
  * says.
  */
-static _Atomic uint64_t disk_time_ns; /* 0: the system's */
+static _Atomic uint64_t disk_time_ns; /* 0: real time */
 
 static uint64_t disk_now(void *opaque)
 {
@@ -68,7 +68,8 @@ static void disk_sleep(void *opaque, uint64_t ns)
     gw_clock_real.sleep_ns(NULL, ns < 1000000 ? ns : 1000000);
 }
 
-/* Of the destination: counted, since what waits there has to know until when before the disk takes more time. */
+/* Of the destination: counted, since a waiting thread must have computed its deadline before the disk takes more
+ * time. */
 static _Atomic unsigned naps_there;
 
 static void counted_sleep(void *opaque, uint64_t ns)
@@ -105,7 +106,7 @@ static unsigned messages(struct gw_send *send)
     return n;
 }
 
-/* So much time passes; then the source hears something, or has lost its patience. */
+/* Advances the clock; then the source gets a message, or its time-out. */
 static void take_time(struct slow_disk *d, uint64_t ns)
 {
     unsigned before, naps = atomic_load(&naps_there);
@@ -136,8 +137,7 @@ static int slow_disk(void *opaque, struct gw_error *err)
     return count(&d->parked, err);
 }
 
-/* To park takes almost three times as long as the source is patient: it hears each second that the destination lives.
- */
+/* Parking takes almost three times the source's time-out: the destination sends a sign of life each second. */
 static void test_slow_to_park(void **state)
 {
     struct slow_disk *disk = owned_memory(sizeof *disk);
@@ -163,7 +163,7 @@ struct turncoat {
     bool noticed;
 };
 
-/* The source goes away while its machine is written; what is written cannot be read any more soon after. */
+/* The source disconnects while its machine is written; soon after the written data cannot be read any more. */
 static int park_without_source(void *opaque, struct gw_error *err)
 {
     struct turncoat *t = opaque;
@@ -180,7 +180,7 @@ static int park_without_source(void *opaque, struct gw_error *err)
     return r;
 }
 
-/* It has no time to notice: the last look does. */
+/* There is no time to notice it: the last check does. */
 static int park_at_once_without_source(void *opaque, struct gw_error *err)
 {
     struct turncoat *t = opaque;
@@ -190,7 +190,7 @@ static int park_at_once_without_source(void *opaque, struct gw_error *err)
     return 0;
 }
 
-/* A plain source that closes before it has heard SHUT runs its machine on: it must not stay here. */
+/* A plain source that closes before it has received SHUT runs its machine on: it must not stay here. */
 static void test_source_takes_it_back(void **state)
 {
     int (*const parks[])(void *, struct gw_error *) = {park_without_source, park_at_once_without_source};
@@ -271,7 +271,7 @@ static void test_cut(void **state)
         owned_recv(recv);
         r = gw_recv_wait(recv, &err);
         assert_int_equal(*parked, r >= 0);
-        /* A description that is cut is told of; without one the sections themselves say where they end. */
+        /* A truncated description is an error; without one the sections' ends are found without it. */
         assert_true(cut == size ? r == 0 : r < 0 || cut > size - 3000);
         good += r >= 0;
         owned_end(recv);
@@ -306,7 +306,7 @@ static struct gw_image *staged(char *folder, char *path)
     return image;
 }
 
-/* A guest that writes all the time goes on from the file as it was, before and after it was packed. */
+/* A guest that writes continuously continues from the file as it was, before and after the file was packed. */
 static void test_staged(void **state)
 {
     const char *const peers[] = {NULL, "7.2", "10.0"};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Free page hints and discarded ranges: content that need not be sent is not, unless it matters again.
+ * Free page hints and discarded ranges: contents that are not needed are not sent, unless they are used again.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -25,7 +25,8 @@ static uint64_t hinted;
 static bool acted;
 static int act_result; /* of calls in acts, which must not assert */
 
-/* So slow that what is to come before the pages does: they would take two minutes. Then it goes on at full speed. */
+/* So slow that the test's action comes before the pages: they would take two minutes. Then it continues at full
+ * speed. */
 static void fill_slowly(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
     memset(p->from->ram[0] + HINT_AT, 0xaa, HINT_BYTES);
@@ -35,7 +36,7 @@ static void fill_slowly(struct pair *p, struct gw_channel **a, struct gw_channel
     sim_option(p->from, "max-bandwidth", "16K");
 }
 
-/* Once, while the migration is under way and the source's machine runs. */
+/* Acts once, while the migration is in progress and the source's machine runs. */
 static void act_once(struct pair *p, struct gw_send *send, void (*act)(void *opaque))
 {
     if (acted || gw_send_status(send) != GW_STATUS_ACTIVE || !sim_act(p->from, act, p->from))
@@ -57,7 +58,7 @@ static void hint_once(struct pair *p, struct gw_send *send, struct gw_recv *recv
 
 static void compare_hinted(struct pair *p)
 {
-    /* Pages that the hint caught in time never came; then nothing was written there by the guest (words_per_ms 0). */
+    /* Pages hinted in time were never sent; the guest writes nothing there (words_per_ms 0). */
     uint64_t there = 0;
 
     for (uint64_t o = 0; o < HINT_BYTES; o += 4096)
@@ -138,7 +139,8 @@ static void test_discarded(void **state)
     assert_int_equal(p.stats.skipped_pages, HINT_BYTES / 4096);
 }
 
-/* While the migration runs: what is discarded and has not gone yet does not go; what comes back is what it is then. */
+/* During the migration: discarded pages that were not sent yet are not sent; pages plugged again have their new
+ * contents. */
 static void discard_and_plug(void *opaque)
 {
     struct sim *s = opaque;

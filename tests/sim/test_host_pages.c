@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Postcopy with pages that are compressed by threads: what was given by the source, read again from the stream. Host pages go
- * whole, one after the other, and none of their records comes after their end; what was asked for has left when it was given.
+ * Postcopy with pages that are compressed by threads: what was given by the source, read again from the stream. Host
+ * pages are sent whole, one after the other, with no record of one after its end; requested pages are sent at once.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +40,7 @@ struct rig {
     struct gw_zunpack *unpack;
     size_t read;
     struct gw_ram_block *block; /* of the record before */
-    uint64_t host, host_left;   /* the host page that was begun; target pages of it that have not come */
+    uint64_t host, host_left;   /* the current host page; its target pages that have not come */
     bool postcopy;
     unsigned coded;
 };
@@ -127,7 +127,7 @@ static int down(void **state)
     return 0;
 }
 
-/* What postcopy's destination is promised of records. */
+/* The rules for records that postcopy's destination relies on. */
 static void check_host_page(struct rig *t, const struct gw_ram_block *b, uint64_t page)
 {
     uint64_t per = host_bytes[b->index] / PAGE, host = page / per;
@@ -186,7 +186,7 @@ static void read_on(struct rig *t)
     t->read = bytes;
 }
 
-/* A batch goes; false: nothing was left. */
+/* Sends a batch; false: nothing was left. */
 static bool go(struct rig *t, unsigned max)
 {
     struct gw_batch *b;
@@ -234,7 +234,7 @@ static void test_host_pages(void **state)
         print_message("SKIP: built without zlib\n");
         skip();
     }
-    /* A part of the first pass, then the machine changes hands in the middle of a host page. */
+    /* A part of the first pass, then the switchover in the middle of a host page. */
     for (unsigned i = 0; i < 9; i++)
         assert_true(go(t, 101));
     end_step(t);
@@ -269,7 +269,7 @@ static void test_host_pages(void **state)
     assert_true(t->coded > before);
 }
 
-/* What was asked for is not compressed, and neither is the rest of its host page. */
+/* Requested pages are not compressed, nor is the rest of their host page. */
 static void test_urgent_as_it_is(void **state)
 {
     struct rig *t = *state;

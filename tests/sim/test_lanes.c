@@ -89,7 +89,7 @@ static void one(struct sweep *w, uint64_t at)
     w->stayed += p.source_says == GW_OWNER_SOURCE;
 }
 
-/* Before the switch-over the machine stays; a lane that breaks behind its last byte harms nobody. */
+/* Before the switchover the machine stays; a lane that breaks after its last byte has no effect. */
 static void test_faults(void **state)
 {
     static const enum gw_fault_kind kinds[] = {GW_FAULT_END, GW_FAULT_RESET, GW_FAULT_ERROR, GW_FAULT_STALL};
@@ -111,7 +111,7 @@ static void test_faults(void **state)
         }
 }
 
-/* A few bytes a call, on one lane: the other one waits for it at each barrier. */
+/* A few bytes per call, on one lane: the other lane waits for it at each barrier. */
 static void test_uneven(void **state)
 {
     for (unsigned side = 0; side < 2; side++) {
@@ -124,7 +124,7 @@ static void test_uneven(void **state)
     }
 }
 
-/* Cancelled at any moment: the lanes end, whatever they are at. */
+/* Cancelled at any moment: the lanes end, whatever they are doing. */
 static unsigned looks;
 
 static void cancel(struct pair *p, struct gw_send *send, struct gw_recv *recv)

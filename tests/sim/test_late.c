@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Changes of memory that are told while the machine is handed over: those before the last sync arrive, later ones are
- * refused and change nothing.
+ * Memory changes by the embedder during the hand-over: those before the last sync arrive, later ones are refused and
+ * change nothing.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -98,7 +98,7 @@ static void run(bool fails)
         assert_int_equal(seen.mark_block_late[i], -EALREADY);
     }
     assert_int_equal(seen.cleanup, 1);
-    /* It runs on here, and all counts again. */
+    /* It runs on here, and all operations are allowed again. */
     if (fails) {
         assert_int_equal(seen.mark_again, 0);
         assert_int_equal(seen.plug_again, 0);

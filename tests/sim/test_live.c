@@ -19,7 +19,7 @@
 #include "chunks.h"
 #include "pair.h"
 
-#define ROUNDS 6u /* so many syncs are wanted before the machine may go */
+#define ROUNDS 6u /* syncs required before the switchover */
 
 /* One migration with a table; on the heap, since sessions outlive a test that fails. */
 struct run {
@@ -27,7 +27,7 @@ struct run {
     int order, order_there;
     unsigned per_ms, refuse, unread; /* of the source, the destination, the source */
     bool only_here, only_there;      /* one machine has no table */
-    bool held;                       /* it may not go before ROUNDS */
+    bool held;                       /* it may not switch over before ROUNDS */
     struct chunks *from, *to;
     /* what the destination's had stored, before it went */
     unsigned bulk, again, stored, percent;
@@ -35,7 +35,7 @@ struct run {
     char order_put[4096], order_got[4096]; /* "Sc Sr Pc Pr ... Ec Er": START, PART, END of chunks, ram */
 };
 
-/* Between two syncs the guest dirties more than the downtime limit lets through: RAM, the table, or both. */
+/* Between two syncs the guest dirties more than fits the downtime limit: RAM, the table, or both. */
 static int write_before_sync(void *opaque, enum gw_notify what, struct gw_error *err)
 {
     struct run *run = opaque;
@@ -148,8 +148,8 @@ static void test_both(void **state)
     }
 }
 
-/* A guest that changes one of them only, faster than the downtime limit lets through, is not stopped: what is pending in
- * either counts. */
+/* A guest that changes only one of them faster than fits the downtime limit is not stopped: pending bytes of both
+ * count. */
 static void test_decision(void **state)
 {
     for (unsigned i = 0; i < 4; i++) {
@@ -194,7 +194,7 @@ static void test_order(void **state)
         struct run *run = new_run(20, 20);
 
         run->order = orders[i];
-        /* The destination takes them as they come, whatever its own order is. */
+        /* The destination accepts any order, whatever its own is. */
         run->order_there = orders[!i];
         run->held = true;
         pair_expect(&run->pair, GW_OWNER_DESTINATION);
@@ -242,7 +242,7 @@ static void test_loader_fails(void **state)
         must_say(run->pair.recv_error.text, "section chunks (");
         assert_int_equal(run->pair.recv_error.blame, GW_BLAME_EMBEDDER);
         assert_int_equal(run->pair.recv_error.code, -EROFS);
-        /* The source hears that it is the destination that did not take it. */
+        /* The source learns that the destination refused it. */
         assert_int_equal(run->pair.send_error.blame, GW_BLAME_PEER);
         must_say(run->pair.send_error.text, "the destination could not load the machine: ");
         must_say(run->pair.send_error.text, "cannot be stored");
@@ -396,7 +396,7 @@ static void test_end_missing(void **state)
 
 /* ---- cancelled, and once more ------------------------------------------------------------------------------------- */
 
-/* The bytes after which it is cancelled; 0: it is not. */
+/* The number of bytes after which it is cancelled; 0: never. */
 static void migrate(struct sim *from, struct sim *to, uint64_t cancel_bytes)
 {
     struct gw_channel *a = NULL, *b = NULL;
@@ -440,7 +440,7 @@ static void test_cancelled(void **state)
         assert_true(sim_runs(from));
         assert_false(sim_runs(to));
         owned_end(to);
-        /* It is whole, and goes on. */
+        /* The machine is intact and runs on. */
         sim_stop(from);
         assert_int_equal(sim_check(from), 0);
         sim_start(from);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A running machine goes into a mapped-ram file, and another one is made of it. Whatever goes wrong with the file, at any byte
- * of it: either the source says that its machine is there, and then it is, or the source's machine runs on; a machine that
- * could not be loaded does not run.
+ * A running machine is saved to a mapped-ram file, and another one is loaded from it. With any fault at any byte of the
+ * file: either the source reports success, and the file is good, or the source's machine runs on; a machine that could
+ * not be loaded does not run.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -132,7 +132,7 @@ static const struct {
     const char *name;
 } kinds[] = {{GW_FAULT_END, "end"}, {GW_FAULT_RESET, "reset"}, {GW_FAULT_ERROR, "error"}, {GW_FAULT_STALL, "stall"}};
 
-/* Places of a sweep over so many bytes: some all over, and all near the end, where it is decided. */
+/* Places of a sweep over this many bytes: some everywhere, and all near the end, where the outcome is decided. */
 static uint64_t step(uint64_t at, uint64_t bytes)
 {
     return at + 600 < bytes ? GW_MIN((bytes - 600 - at), bytes / 9 + 1) : getenv("GODWIT_SWEEP") ? 1 : 37;
@@ -219,7 +219,7 @@ static void test_reading_fails(void **state)
     close(fd);
 }
 
-/* A guest that was cancelled while it was written runs on, and can be written again. */
+/* A guest whose save was cancelled runs on, and can be saved again. */
 static void test_cancel(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;

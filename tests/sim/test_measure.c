@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Dirty rates that are measured before, during and after migrations, which must not notice: pair.h says what must hold. How exact
+ * Dirty rates measured before, during and after migrations, which must not be affected: pair.h has the rules. How exact
  * they are: tests/unit/ram/tracker/test_rate.c.
  */
 #include <setjmp.h>
@@ -19,13 +19,13 @@ struct way {
     bool both, cancel, arriving;
 };
 
-/* So slow that it lasts until something was measured. */
+/* So slow that it lasts until a measurement has ended. */
 static void slowly(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
 {
     sim_option(p->from, "max-bandwidth", "40000");
 }
 
-/* Now it may end. */
+/* Lets the migration end. */
 static void hurry(struct pair *p)
 {
     sim_option(p->from, "max-bandwidth", "20000000");
@@ -48,7 +48,7 @@ static void measure(struct pair *p, struct gw_send *send, struct gw_recv *recv)
     }
     if (r.status != GW_DIRTY_RATE_MEASURING)
         w->started += gw_dirty_rate_start(p->from->vm, &c, NULL) == 0;
-    /* What arrives has no rate yet. */
+    /* The arriving machine has no measured rate yet. */
     if (recv && !sim_over(gw_recv_status(recv)))
         w->arriving |= gw_dirty_rate_start(p->to->vm, &c, NULL) == 0 && !sim_over(gw_recv_status(recv)) && !sim_runs(p->to);
     if (w->measured > 2 && !w->cancel)

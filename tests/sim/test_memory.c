@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Resized blocks, ignored shared blocks, zero detection, trackers: what memory does besides being copied. What need not be
- * sent: test_hints.c.
+ * Resized blocks, ignored shared blocks, zero detection, trackers: aspects of memory other than copying. Contents that
+ * need not be sent: test_hints.c.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -22,8 +22,7 @@
 
 static enum gw_tracker_kind kind;
 
-/* Many rounds are wanted, not a guest that a slow build can never follow. On a slow machine a second is not many
- * rounds. */
+/* The test needs many rounds, not a guest that a slow build cannot follow. On a slow host a second is few rounds. */
 static void relax(struct pair *p, struct gw_send *send, struct gw_recv *recv)
 {
     struct gw_stats st;
@@ -77,7 +76,7 @@ static void write_there(void *opaque)
     gw_vm_mark_dirty(((struct sim *)opaque)->vm, 9ull << 32, SHARED_BYTES);
 }
 
-/* The guest goes on writing there, and nobody may care. */
+/* The guest goes on writing there, which must have no effect. */
 static void write_shared(struct pair *p, struct gw_send *send, struct gw_recv *recv)
 {
     sim_act(p->from, write_there, p->from);
@@ -180,7 +179,7 @@ static void slow(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
     resized = false;
     sim_option(p->from, "max-bandwidth", "1M");
-    sim_option(p->from, "downtime-limit", "1"); /* it does not end before */
+    sim_option(p->from, "downtime-limit", "1"); /* so that it does not end earlier */
 }
 
 static void resize_vram(void *opaque)
@@ -205,7 +204,7 @@ static void test_resized_during_precopy(void **state)
     assert_int_equal(p.stats.error.code, -ECANCELED);
 }
 
-/* What does not go has any size, and the size that it has is no change. */
+/* A block that is not sent may have any size, and setting its current size is no change. */
 static int resize_harmlessly(void *opaque, enum gw_notify what, struct gw_error *err)
 {
     int r = what == GW_NOTIFY_SETUP ? gw_vm_resize_ram(opaque, "stays", 4096, err) : 0;
@@ -344,7 +343,7 @@ static void set_tracker(struct pair *p, struct gw_channel **a, struct gw_channel
 
     if (gw_vm_set_tracker(p->from->vm, &config, &err) < 0)
         fail_msg("%s", err.text);
-    /* The writer marks from its next write on; those before are in the first pass. */
+    /* The writer marks its writes from the next one on; earlier ones are covered by the first pass. */
     atomic_store(&p->from->mark, kind == GW_TRACKER_EXPLICIT);
     sim_option(p->from, "downtime-limit", "1");
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Each allocation of a migration fails in turn, on either side; then all from each on. See pair.h for what must hold.
+ * Each allocation of a migration fails in turn, on either side; then all allocations from each one on. See pair.h for
+ * the rules.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A machine that writes all the time is switched to postcopy: it goes on at the destination at once, its memory follows, and at the
- * end each word is there as its writes made it.
+ * A machine that writes continuously is switched to postcopy: it runs on the destination at once, its memory follows,
+ * and at the end each word is the result of its writes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,13 +63,13 @@ static void run(unsigned passes, uint64_t mib)
     assert_true(p.stats.postcopy_bytes > 0);
 }
 
-/* Before anything of memory has gone. */
+/* Before any memory was sent. */
 static void test_at_once(void **state)
 {
     run(0, 8);
 }
 
-/* Pages that have come are discarded, and come again. */
+/* Received pages are discarded, and arrive again. */
 static void test_behind_a_pass(void **state)
 {
     run(2, 8);
@@ -81,7 +81,7 @@ static void before_it_fails(struct pair *p, struct gw_channel **source, struct g
     p->to->fail_start = true;
 }
 
-/* It is told before anything is answered: the machine goes on where it was. */
+/* The destination is told before it answers: the machine runs on at the source. */
 static void test_it_cannot_start(void **state)
 {
     struct course c = {.passes = 1};
@@ -93,7 +93,7 @@ static void test_it_cannot_start(void **state)
     assert_true(p.send_error.code && p.recv_error.code);
 }
 
-/* Its devices and its start touch all of its memory, which has not come. */
+/* Its devices and its start access all of its memory, which has not arrived. */
 static void before_it_touches(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
 {
     before(p, source, destination);
@@ -126,7 +126,8 @@ static uint64_t resident(const struct sim *s, unsigned block)
     return n;
 }
 
-/* What only this machine has goes to the host, all of it; what others can see stays. It does not run here any more. */
+/* Memory that only this machine uses is given back to the host completely; shared memory stays. The machine does not
+ * run here any more. */
 static void after_it_gave_back(struct pair *p)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -161,7 +162,7 @@ static void after_neither(struct pair *p)
     assert_false(gw_vm_memory_given(p->from->vm));
 }
 
-/* It never ran there: nothing of it went, and it runs on here. */
+/* It never ran on the destination: nothing was lost, and it runs on here. */
 static void test_kept(void **state)
 {
     struct course c = {.passes = 1};
@@ -173,7 +174,7 @@ static void test_kept(void **state)
 
 /* ---- the channel of urgent pages ---------------------------------------------------------------------------------- */
 
-/* What is asked for comes on it, at a rate at which nothing else would for an hour. */
+/* Requested pages come on this channel, at a rate at which background pages would take an hour. */
 static void before_urgent(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
 {
     before(p, source, destination);

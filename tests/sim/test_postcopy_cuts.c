@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The connection is lost around the switch to postcopy: what each side says of the machine is true, it never runs twice, it runs again
- * where that is certain, and goes on over another connection where its source has given it away.
+ * The connection is lost around the switch to postcopy: each side reports the machine's owner correctly, it never runs
+ * twice, it runs again if that is certainly safe, and resumes over another connection if its source has given it away.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -21,7 +21,7 @@
 
 #define MIB       1u
 #define WITHOUT   UINT64_MAX
-#define FIRST_END 8192u /* within so many bytes of the stream there is the package, and more */
+#define FIRST_END 8192u /* the package, and more, is within this many bytes of the stream */
 
 enum way { CLEAN, UNDONE, GONE_ON, WHOLE, WAYS };
 
@@ -29,13 +29,13 @@ static struct {
     struct sim *from, *to;
     struct gw_send *send;
     struct gw_recv *recv;
-    unsigned ways[WAYS], held; /* how cuts ended; machines that were here and stood until their source came */
-    bool device_reads, start_writes; /* at the destination: all of the memory, which is still to come */
-    unsigned in_vain;        /* sessions that said that a device needs what has not come, */
-    _Atomic unsigned beside; /* that a start does */
+    unsigned ways[WAYS], held; /* how cuts ended; machines that arrived and waited for their source */
+    bool device_reads, start_writes; /* at the destination: all of the memory, which has not arrived yet */
+    unsigned in_vain;        /* sessions that reported that a device needs missing pages, */
+    _Atomic unsigned beside; /* done by a start */
 } t;
 
-static struct sim_reader { /* a device whose load looks at the memory, as one with rings there does */
+static struct sim_reader { /* a device whose load reads memory, like one with rings in guest memory */
     uint32_t level;
 } readers[2];
 
@@ -102,7 +102,7 @@ static bool rests(enum gw_status s)
     return sim_over(s) || s == GW_STATUS_POSTCOPY_PAUSED;
 }
 
-/* Both have ended, or wait for somebody who has them go on. */
+/* Both sessions have ended, or wait to be resumed. */
 static void await_rest(void)
 {
     struct gw_error why = GW_ERROR_INIT;
@@ -155,7 +155,7 @@ static enum way judge(void)
         assert_true(sim_runs(t.to));
         return WHOLE;
     }
-    /* Somebody looks at the destination, and sees that it has nothing. */
+    /* The operator checks the destination, which has no machine. */
     assert_int_equal(owner, GW_OWNER_UNDECIDED);
     assert_int_equal(t.to->starts, 0);
     must(gw_vm_came_back(t.from->vm, &err), &err);
@@ -193,7 +193,7 @@ static int up(void **state)
     return 0;
 }
 
-/* What the destination says is lost, and then the connection. */
+/* The destination's messages are lost, and then the connection. */
 static void test_answers(void **state)
 {
     for (uint64_t at = 0; at < 96; at += 7)
@@ -210,7 +210,7 @@ static void test_stream(void **state)
     assert_true(t.ways[GONE_ON]);
 }
 
-/* One answer cannot be said, and all that the source said is there to be read. */
+/* One answer cannot be sent, while all of the source's data can be read. */
 static void test_unsaid(void **state)
 {
     _Atomic unsigned said = 0;
@@ -223,7 +223,7 @@ static void test_unsaid(void **state)
             break;
     }
     assert_true(t.ways[GONE_ON]);
-    assert_true(t.held); /* behind ADVISE, and before the machine was here */
+    assert_true(t.held); /* after ADVISE, and before the machine arrived */
 }
 
 static void cut_pages(void)
@@ -232,7 +232,8 @@ static void cut_pages(void)
         cut(&(struct gw_fault){.kind = GW_FAULT_RESET, .direction = GW_FAULT_OUT, .at_byte = at}, NULL);
 }
 
-/* What such a device was loaded with is of no use, and the machine does not run here: its source has it, or is told to look. */
+/* What such a device loaded is useless, and the machine does not run here: its source owns it, or reports it as
+ * undecided. */
 static void test_a_device_that_waits(void **state)
 {
     t.device_reads = true;
@@ -244,7 +245,7 @@ static void test_a_device_that_waits(void **state)
     assert_true(t.in_vain && t.ways[CLEAN] && !t.ways[UNDONE]);
 }
 
-/* The machine is here, paused, and goes on when its source does. */
+/* The machine is here, paused, and runs on when its source resumes. */
 static void test_a_start_that_waits(void **state)
 {
     t.start_writes = true;
@@ -254,7 +255,7 @@ static void test_a_start_that_waits(void **state)
     assert_false(t.in_vain);
 }
 
-/* Nobody comes, and somebody gives it up: the session ends, and so does the thread that waited. */
+/* No source comes, and the operator gives it up: the session ends, and so does the waiting thread. */
 static void test_a_start_that_is_given_up(void **state)
 {
     t.start_writes = true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Postcopy with page channels: a machine that writes all the time is switched while its pages travel on one, two and four lanes. At
- * the end each word is there as its writes made it, and one machine runs; whichever of the connections is lost, at whichever byte.
+ * Postcopy with page channels: a machine that writes continuously is switched while its pages are sent on one, two and
+ * four lanes. At the end each word is the result of its writes, and one machine runs; also when any of the connections
+ * is lost at any byte.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -36,7 +37,7 @@ static void before(struct pair *p, struct gw_channel **source, struct gw_channel
     assert_int_equal(gw_options_set_capability(gw_vm_options(p->to->vm), "postcopy-ram", true, NULL), 0);
     assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "release-ram", c->gives_back, NULL), 0);
     sim_option(p->from, "downtime-limit", "1");
-    sim_option(p->from, "max-bandwidth", "100000000"); /* what it writes between two syncs takes longer */
+    sim_option(p->from, "max-bandwidth", "100000000"); /* so that its writes between two syncs take longer */
     sim_write_before_syncs(p->from);
     p->to->start_writes = c->slow;
     if (c->slow)
@@ -71,7 +72,7 @@ static void run(struct pair *p, struct course *c)
     assert_true(p->stats.postcopy_bytes > 0);
 }
 
-/* Pages that nobody waits for go on the lanes alone. */
+/* Background pages are sent on the lanes alone. */
 static void test_counts(void **state)
 {
     for (unsigned i = 0; i < 3; i++)
@@ -84,7 +85,8 @@ static void test_counts(void **state)
         }
 }
 
-/* What is asked for comes beside them, at a rate at which nothing else would for an hour: on the main stream, or a channel of its own. */
+/* Requested pages come in addition, at a rate at which background pages would take an hour: on the main stream, or
+ * their own channel. */
 static void test_asked(void **state)
 {
     for (unsigned urgent = 0; urgent < 2; urgent++) {
@@ -96,7 +98,7 @@ static void test_asked(void **state)
     }
 }
 
-/* What has come is known by a mark on the main stream, which the lanes come to. */
+/* A mark on the main stream, to which all lanes synchronise, shows which pages have arrived. */
 static void test_given_back(void **state)
 {
     struct course c = {.passes = 1, .gives_back = true};
@@ -123,7 +125,7 @@ static void test_refused(void **state)
 #define MAIN 8u
 #define URGENT 9u
 #define ENDS 10u
-#define END_BYTES 1000000u /* about what all lanes carry */
+#define END_BYTES 1000000u /* roughly the bytes of all lanes */
 
 static struct {
     struct sim *from, *to;
@@ -131,7 +133,7 @@ static struct {
     struct gw_recv *recv;
     struct gw_channel *end[2][ENDS]; /* the source's and the destination's */
     unsigned whole, gone_on, stayed;
-    uint64_t carried; /* by the lanes, the last time */
+    uint64_t carried; /* bytes on the lanes in the last run */
 } t;
 
 static void never_both(void)
@@ -152,7 +154,7 @@ static int dial(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel
     return 0;
 }
 
-/* A machine that waits for its pages, over so many lanes; one connection has a fault at one of its ends. */
+/* A machine that waits for its pages, over this many lanes; one end of one connection has a fault. */
 static void begin(unsigned lanes, bool urgent, unsigned side, unsigned which, const struct gw_fault *fault)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -197,7 +199,7 @@ static void refuse(unsigned side)
         t.end[side][i] = gw_channel_free(t.end[side][i]);
 }
 
-/* Both have ended, or wait for somebody who has them go on. */
+/* Both sessions have ended, or wait to be resumed. */
 static void await_rest(void)
 {
     while (!rests(gw_send_status(t.send)) || !rests(gw_recv_status(t.recv))) {
@@ -214,7 +216,8 @@ static void await_rest(void)
     never_both();
 }
 
-/* With the same options: the main connection brings what is left, and one for what is asked for where that is on. */
+/* Resumes with the same options: the main connection brings the remaining pages, and another one the requested pages if
+ * that is on. */
 static void go_on(void)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -248,7 +251,7 @@ static void judge(void)
         t.gone_on++;
     } else if (gw_recv_status(t.recv) == GW_STATUS_COMPLETED) {
         t.whole++;
-    } else { /* somebody looks there, and sees that it has nothing */
+    } else { /* the operator checks the destination, which has no machine */
         assert_int_equal(gw_send_owner(t.send), GW_OWNER_UNDECIDED);
         assert_int_equal(t.to->starts, 0);
         must(gw_vm_came_back(t.from->vm, &err), &err);
@@ -294,7 +297,7 @@ static int down(void **state)
     return r;
 }
 
-/* All of it goes behind the switch: the lanes carry it, and each can be lost at any byte, at either end. */
+/* All pages are sent after the switch: the lanes carry them, and each can be lost at any byte, at either end. */
 static void test_lanes(void **state)
 {
     static const enum gw_fault_kind kinds[] = {GW_FAULT_END, GW_FAULT_RESET, GW_FAULT_ERROR};
@@ -309,7 +312,7 @@ static void test_lanes(void **state)
     assert_true(t.stayed && t.gone_on);
 }
 
-/* The end of RAM was read on the main stream, and a lane ends before its last pages: they come behind that. */
+/* The end of RAM was read on the main stream, and a lane ends before its last pages, which come after that. */
 static void test_the_last_pages(void **state)
 {
     struct gw_fault fault = {.kind = GW_FAULT_END, .direction = GW_FAULT_IN, .at_byte = UINT64_MAX};
@@ -324,12 +327,12 @@ static void test_the_last_pages(void **state)
     assert_true(t.gone_on);
 }
 
-/* The connection that brings all else. */
+/* The main connection. */
 static void test_main(void **state)
 {
     for (uint64_t at = 1; at < 9000; at += at < 1024 ? 171 : 739)
         cut(2, at % 2, 0, MAIN, &(struct gw_fault){.kind = at % 2 ? GW_FAULT_RESET : GW_FAULT_END, .direction = GW_FAULT_OUT, .at_byte = at});
-    for (uint64_t at = 0; at < 96; at += 13) /* what the destination says */
+    for (uint64_t at = 0; at < 96; at += 13) /* messages of the destination */
         cut(2, at % 2, 0, MAIN, &(struct gw_fault){.kind = GW_FAULT_RESET, .direction = GW_FAULT_IN, .at_byte = at});
     print_message("%u stayed, %u went on, %u were whole\n", t.stayed, t.gone_on, t.whole);
     assert_true(t.stayed && t.gone_on);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Both ends in one process over a memory channel, with a machine that writes all the while.
+ * Both ends in one process over a memory channel, with a machine that writes continuously.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,7 +94,7 @@ static void migrate(struct sim *from, struct sim *to, const char *peer, bool ove
     for (unsigned i = 0; i < GW_CAUSE_COUNT; i++)
         sum += stats.bytes_by[i];
     assert_int_equal(sum, stats.transferred_bytes);
-    /* Bytes of RAM, by whether the machine ran when they went. */
+    /* Bytes of RAM, by whether the machine was running when they were sent. */
     assert_int_equal(stats.precopy_bytes + stats.downtime_bytes,
                      sum - stats.bytes_by[GW_CAUSE_HEAD] - stats.bytes_by[GW_CAUSE_DEVICE] - stats.bytes_by[GW_CAUSE_VMDESC]);
     assert_true(stats.downtime_bytes > 0);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is promised in numbers: the rate limit (R9), the downtime limit (R10), throttling (R11).
- *
- * None of it depends on how fast this machine is. The rate is measured on the source's own clock, which goes on only
- * while the source waits; the guest has always written as much as is needed before the source looks at its memory.
+ * Numeric guarantees: the rate limit (R9), the downtime limit (R10), throttling (R11). * The test does not depend on
+ * the host's speed. The rate is measured on the source's own clock, which advances only while the source waits; the
+ * guest has always written enough before a sync.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -91,7 +90,7 @@ static struct gw_channel *meter_new(struct gw_channel *next)
 
 #define SLOW_MIB 2u
 #define FAST_MIB 4u
-/* At these rates: what goes in a step at once, and a little. */
+/* At these rates: the part that is sent at once, and a little more. */
 #define SETTLE_NS 100000000u
 
 static struct {
@@ -108,7 +107,7 @@ static void fill(struct pair *p, struct gw_channel **a, struct gw_channel **b)
     sim_option(p->from, "max-bandwidth", "2M");
 }
 
-/* A second and a half of the source's at each rate, or more when this thread is late. */
+/* A second and a half of the source's time at each rate, or more if this thread is delayed. */
 static void change(struct pair *p, struct gw_send *send, struct gw_recv *recv)
 {
     const uint64_t long_ns = 3 * (SECOND_NS / 2);
@@ -136,7 +135,7 @@ static void unfill(struct pair *p)
     }
 }
 
-/* In each stretch of a second and one write more, from write to write. */
+/* Checks each span of a second plus one write, from write to write. */
 static void check_rate(uint64_t from_ns, uint64_t until_ns, unsigned mib)
 {
     const double asked = (double)mib * (1 << 20);
@@ -185,7 +184,7 @@ static void test_rate_limit(void **state)
 
 static struct {
     struct sim *guest;
-    _Atomic uint64_t writes; /* before each sync; 0: whatever it likes */
+    _Atomic uint64_t writes; /* writes before each sync; 0: any number */
 } eager;
 
 static int write_before_sync(void *opaque, enum gw_notify what, struct gw_error *err)
@@ -268,8 +267,8 @@ static void converge(struct pair *p, struct gw_channel **a, struct gw_channel **
     assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), p->opaque, true, NULL), 0);
 }
 
-/* The writer obeys like a vCPU would: a limit of 1 MB/s is a page in each fourth millisecond. From the first request on
- * it does no more than that. */
+/* The writer obeys like a vCPU: a limit of 1 MB/s is a page every 4 ms. From the first request on it does not exceed
+ * that. */
 static void obey(struct pair *p, struct gw_send *send, struct gw_recv *recv)
 {
     static unsigned turn;

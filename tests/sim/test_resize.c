@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sizes of RAM blocks at a load, and a load into a machine that runs. The source is written by hand: its list has what ours
- * never sends.
+ * Sizes of RAM blocks at a load, and a load into a machine that runs. The test writes the source's stream: its block
+ * list has values that a godwit never sends.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -24,7 +24,7 @@
 
 #define MAX_BYTES 65536u
 
-static uint64_t told; /* to the embedder */
+static uint64_t told; /* size passed to the embedder's callback */
 static int answer;
 
 static int resized(void *opaque, uint64_t used_bytes, struct gw_error *err)
@@ -55,7 +55,7 @@ static size_t stream(struct sim *s, uint64_t used_bytes, uint8_t *buf, size_t ro
     return out.offset;
 }
 
-/* *ret_used: of "b" afterwards. What the load says, which ends in any case. */
+/* *ret_used: size of "b" after the load, which fails in any case. Returns the load's result. */
 static void load(uint64_t here_bytes, uint64_t there_bytes, unsigned flags, uint64_t *ret_used, struct gw_error *err)
 {
     static uint8_t memory[MAX_BYTES] __attribute__((aligned(4096)));
@@ -91,7 +91,7 @@ static void takes(uint64_t here_bytes, uint64_t there_bytes)
     load(here_bytes, there_bytes, GW_RAM_RESIZEABLE, &used, &err);
     assert_int_equal(used, there_bytes);
     assert_int_equal(told, here_bytes == there_bytes ? 0 : there_bytes);
-    assert_null(strstr(err.text, "RAM block")); /* it failed where it was cut */
+    assert_null(strstr(err.text, "RAM block")); /* the error is the truncation, not the size */
 }
 
 static void refuses(uint64_t here_bytes, uint64_t there_bytes, unsigned flags, const char *text)
@@ -125,7 +125,7 @@ static void test_sizes(void **state)
     answer = 0;
 }
 
-/* Memory that a guest uses is not loaded over. */
+/* A load never overwrites the memory of a running guest. */
 static void test_running(void **state)
 {
     struct sim *s = sim_new(7, 1, NULL);

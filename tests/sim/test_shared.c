@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Blocks in files that both sides map: what stays there, where it must lie, and what of it is written back.
+ * Blocks in files that both sides map: which memory stays there, at which address it must be, and which parts are
+ * written back.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +25,7 @@ struct block {
     void *host[2];
 };
 
-static struct block staying, coming; /* "staying" and "coming", after what they do with x-ignore-shared */
+static struct block staying, coming; /* "staying" and "coming", for what they do with x-ignore-shared */
 static bool ignore;
 
 /* ---- what the library writes back ---------------------------------------------------------------------------------- */
@@ -107,7 +108,7 @@ static void test_addresses(void **state)
     ignore = true;
     run(&p, 9ull << 32, 12ull << 32);
     assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
-    /* What stays is not counted, and none of it went. */
+    /* Memory that stays is not counted, and none of it was sent. */
     assert_int_equal(p.stats.total_bytes, (1u << 20) + 256 * 1024 + BYTES);
     assert_true(p.stats.normal_pages + p.stats.duplicate_pages < (p.stats.total_bytes + BYTES) / 4096);
 
@@ -125,12 +126,12 @@ static void test_written_back(void **state)
     ignore = false;
     run(&p, 9ull << 32, 10ull << 32);
     assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
-    assert_int_equal(synced.calls, 1); /* the other one is in no file that anybody could open */
+    assert_int_equal(synced.calls, 1); /* the other block is not in a named file */
     assert_ptr_equal(synced.from, staying.host[1]);
     assert_int_equal(synced.bytes, BYTES);
     assert_int_equal(synced.flags, MS_SYNC);
 
-    /* What stays is not ours to write. */
+    /* Memory that stays must not be written by us. */
     ignore = true;
     run(&p, 9ull << 32, 10ull << 32);
     assert_int_equal(p.source_says, GW_OWNER_DESTINATION);

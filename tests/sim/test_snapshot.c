@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Background snapshots of a machine that writes all the while. Whatever comes of one: the machine runs on where it is, nothing
- * of it stays write-protected, and a snapshot that is whole is the machine of one moment, which the writes up to the number in
- * it make.
+ * Background snapshots of a machine that writes continuously. Whatever the result: the machine runs on, no page stays
+ * write-protected, and a complete snapshot is the machine at one moment, the result of the writes up to the number in
+ * it.
  */
 #include "saving.h"
 
@@ -46,7 +46,7 @@ static void test_exact(void **state)
     exact(400, "0", false, false);
 }
 
-/* At this rate almost nothing goes but what the guest waits for. */
+/* At this rate almost only pages that the guest waits for are sent. */
 static void test_slow(void **state)
 {
     exact(50, "40000", false, true);
@@ -82,7 +82,7 @@ static void test_paused(void **state)
     close(fd);
 }
 
-/* A start that writes to memory itself waits for pages as the guest does. */
+/* A start that writes to memory waits for pages as the guest does. */
 static void test_start_writes(void **state)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -192,7 +192,7 @@ static void test_mapped_faults(void **state)
     fails(true);
 }
 
-/* In each phase, and when it runs again, and again after that: a machine that was left alone can be saved. */
+/* In each phase, and after the machine runs again, and once more: a machine left alone can be saved. */
 static void test_cancel(void **state)
 {
     static const struct {
@@ -239,7 +239,7 @@ static void test_cancel_pages(void **state)
         sim_start(from);
         sim_await_writes(from, 4000);
         must(gw_channel_memory_pair(65536, &a, &b, &err), &err);
-        owned_channel(b); /* nobody reads: it is full soon, and the guest waits for pages */
+        owned_channel(b); /* nobody reads: the channel is soon full, and the guest waits for pages */
         must(gw_send_start(from->vm, &(struct gw_send_config){.take_channel = a,
                                                                      .progress_timeout_ns = UINT64_MAX,
                                                                      .on_event = on_event,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Convergence, counted in rounds: the source's clock goes on only while it waits for its rate limit, and the guest writes
- * only before the source looks at its memory, so that nothing depends on how fast this machine is.
+ * Convergence, counted in rounds: the source's clock advances only while it waits for its rate limit, and the guest
+ * writes only before a sync, so that the test does not depend on the host's speed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +20,7 @@ static unsigned give_up_rounds;
 
 static struct {
     struct sim *guest;
-    uint64_t writes; /* before each sync */
+    uint64_t writes; /* writes before each sync */
 } eager;
 
 static int write_before_sync(void *opaque, enum gw_notify what, struct gw_error *err)
@@ -55,8 +55,8 @@ static void give_up(struct pair *p, struct gw_send *send, struct gw_recv *recv)
 
 /* ---- pages that are coded -------------------------------------------------------------------------------------------- */
 
-/* Most of 2 MiB is dirty before each sync. As it is it takes half a second, which does not fit; coded it takes a small part of
- * that. What is pending is known in pages, so the rate must be in pages too. */
+/* Most of 2 MiB is dirty before each sync. Uncompressed it takes half a second, which does not fit; compressed a small
+ * part of that. Pending memory is counted in pages, so the rate must be in pages too. */
 static void code(struct pair *p, struct gw_channel **a, struct gw_channel **b)
 {
     const char *how = p->opaque;
@@ -91,7 +91,7 @@ static void test_coded(void **state)
     assert_true(rounds_of("compress", 0) < 8);
     assert_true(rounds_of("zlib", 2) < 8);
     assert_true(rounds_of("zstd", 2) < 8);
-    /* The first pass, in which nothing is cached, counts as slow until its windows are gone. */
+    /* The first pass, in which nothing is cached, counts as slow until its windows have expired. */
     give_up_rounds = 120;
     assert_true(rounds_of("xbzrle", 0) < 100);
 }
@@ -137,7 +137,7 @@ static void test_tended(void **state)
     assert_non_null(strstr(st.tended, "the downtime limit is "));
     assert_string_equal(p.log, st.tended);
 
-    /* No round is within the ceiling: now the guest is slowed, from the first step on so much that it fits. */
+    /* No round is within the ceiling: now the guest is throttled, enough to fit from the first step on. */
     st = tend(none, &p);
     assert_int_equal(st.downtime_limit_ns, 200000000);
     assert_true(p.throttle_most >= 20);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A whole migration traced: what is told is what happens, and what the policy was told and decided can be replayed.
+ * Traces a whole migration: the events match what happens, and the policy's inputs and decisions can be replayed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +40,7 @@ static void keep_line(const char *text)
         kept.lost++;
 }
 
-/* On threads of the sessions. */
+/* Called on threads of the sessions. */
 static void keep(void *opaque, const struct gw_trace_record *r)
 {
     pthread_mutex_lock(&kept.lock);
@@ -60,7 +60,7 @@ static void keep(void *opaque, const struct gw_trace_record *r)
     pthread_mutex_unlock(&kept.lock);
 }
 
-/* However late the guest's thread is, it has written enough to keep the source from switching before it may. */
+/* Even a delayed guest's thread has written enough to keep the source from switching over too early. */
 static atomic_bool free_to_go;
 
 static int write_before_sync(void *opaque, enum gw_notify what, struct gw_error *err)
@@ -76,7 +76,7 @@ static void listen_in(struct pair *p, struct gw_channel **a, struct gw_channel *
     assert_int_equal(gw_vm_add_notifier(p->from->vm, write_before_sync, p->from, NULL), 0);
     assert_int_equal(gw_vm_set_trace(p->from->vm, "*", keep, p, NULL), 0);
     assert_int_equal(gw_vm_set_trace(p->to->vm, "*", keep, NULL, NULL), 0);
-    assert_int_equal(gw_vm_set_trace(p->to->vm, "none", keep, NULL, NULL), -ENOENT); /* and all is as before */
+    assert_int_equal(gw_vm_set_trace(p->to->vm, "none", keep, NULL, NULL), -ENOENT); /* and everything is as before */
     assert_int_equal(gw_options_set_parameter(gw_vm_options(p->from->vm), "max-bandwidth", "40M", NULL), 0);
     assert_int_equal(gw_options_set_parameter(gw_vm_options(p->from->vm), "downtime-limit", "20", NULL), 0);
     assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "auto-converge", true, NULL), 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A page transport between the two sides (loopback.h): pages that are declined, taken, completed late; each of its calls fails,
- * pages that it took fail, nothing is completed any more and the migration is cancelled, the connection breaks anywhere.
- * pair.h says what must hold however it ends.
+ * pages that it took fail, completion stops and the migration is cancelled, the connection breaks anywhere. pair.h has
+ * the rules for every outcome.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -64,7 +64,7 @@ static void test_arrives(void **state)
         assert_true(w.l->declined && w.l->done && w.l->later && w.l->blocks >= SIM_BLOCKS);
         assert_int_equal(w.l->takes, w.l->declined + w.l->done + w.l->later);
         assert_int_equal(w.l->completed, w.l->later);
-        assert_int_equal(w.l->placed, w.l->done + w.l->later); /* each was told, once */
+        assert_int_equal(w.l->placed, w.l->done + w.l->later); /* each was reported once */
         assert_int_equal(w.l->begins[GW_TRANSPORT_SETUP], 1);
         assert_int_equal(w.l->begins[GW_TRANSPORT_FINISH], 1);
         assert_true(w.l->begins[GW_TRANSPORT_PAGES] >= 1);
@@ -72,14 +72,14 @@ static void test_arrives(void **state)
             assert_int_equal(w.l->begins[k], w.l->ends[k]);
         assert_int_equal(w.l->aborts, 0);
         assert_true(w.l->over_ok[0] && w.l->over_ok[1]);
-        /* It was asked for every page that went, holes too; what it took counts as pages, and as their bytes. */
+        /* It was offered every page that was sent, holes too; pages that it took count as pages, with their bytes. */
         assert_int_equal(p.stats.normal_pages + p.stats.duplicate_pages, w.l->takes);
         assert_int_equal(p.stats.bytes_by[GW_CAUSE_RAM_PAGE], p.stats.normal_pages * 4096);
         owned_end(w.l);
     }
 }
 
-/* Every call of every op fails; the last ones happen or not. */
+/* Every call of every op fails; the last ones may not happen. */
 static void test_ops_fail(void **state)
 {
     for (unsigned op = 0; op < 7; op++) {
@@ -113,7 +113,7 @@ static void cancel(struct pair *p, struct gw_send *send, struct gw_recv *recv)
 
     if (w->finish && atomic_load(&w->l->in_finish))
         atomic_store(&w->l->stall, true);
-    /* Nothing is completed any more; the session waits for that, or will. */
+    /* Nothing is completed any more; the session waits for that, or soon will. */
     if (!send || !(atomic_load(&w->l->stall) || atomic_load(&w->l->later) >= w->l->stall_after) ||
         sim_over(gw_send_status(send)))
         return;
@@ -122,7 +122,7 @@ static void cancel(struct pair *p, struct gw_send *send, struct gw_recv *recv)
         gw_send_yank(send);
 }
 
-/* Pages that were taken in the first pass, or when the machine stood, are never completed. */
+/* Pages taken in the first pass, or with the machine stopped, are never completed. */
 static void test_cancelled(void **state)
 {
     unsigned aborted = 0;
@@ -174,7 +174,7 @@ static void test_refused(void **state)
     struct sim *s;
     struct pair p = run(&w, NULL);
 
-    /* Records that nobody reads. */
+    /* Records that the destination does not read. */
     assert_int_equal(p.source_says, GW_OWNER_SOURCE);
     assert_non_null(strstr(p.recv_error.text, "hook"));
     s = sim_new(1, 1, NULL);

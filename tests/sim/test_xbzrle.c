@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * XBZRLE between two machines in one process: whatever the size of the cache, and however often it changes, the memory
- * that arrives is the one that was sent.
+ * XBZRLE between two machines in one process: with any size of the cache, and any changes of it, the memory that
+ * arrives is the memory that was sent.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -15,7 +15,7 @@
 #include "../owned.h"
 #include "pair.h"
 
-#define ROUNDS 8u /* so many syncs are wanted before the machine may go */
+#define ROUNDS 8u /* syncs required before the switchover */
 
 static char size[24]; /* of the cache */
 static bool resizes;
@@ -60,7 +60,7 @@ static struct gw_stats run(uint64_t cache_bytes, bool changing, uint64_t words_p
     return p.stats;
 }
 
-/* Pages are found, differences are sent and counted, and each byte of them is accounted for. */
+/* Pages are found in the cache, differences are sent and counted, and each byte of them is accounted for. */
 static void test_hits(void **state)
 {
     uint64_t hits = 0, coded = 0;
@@ -90,7 +90,7 @@ static void test_resized(void **state)
         run(16384, true, 30, i % 2 ? "7.2" : NULL);
 }
 
-/* A size that cannot be had is refused where it is set, and the old one stays. */
+/* A size that cannot be allocated is refused when it is set, and the old one stays. */
 static bool refused;
 
 static void too_large(struct pair *p, struct gw_send *send, struct gw_recv *recv)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ways: sims into images and out of them, for the tests of machines whose devices nobody knows. Include it behind
+ * ways: migrates sims into images and out of them, for tests of machines with unknown devices. Include it after
  * <cmocka.h>.
  */
 #ifndef SIM_WAYS_H
@@ -36,7 +36,7 @@ static inline struct gw_image *empty(void)
 }
 
 struct way {
-    struct sim *guest; /* that writes on the way; NULL: none */
+    struct sim *guest; /* a guest that writes meanwhile; NULL: none */
     struct gw_vm *from, *to;
     const char *peer;
     uint64_t timeout_ns;             /* of the source; 0: none */

@@ -70,9 +70,8 @@ static int flatten(struct options *o, const struct gw_json *object, const char *
     return r;
 }
 
-/* ---- what they mean ---------------------------------------------------------------------------------------------- */
 
-/* The option `key` of the node whose options begin with `node`; NULL: it is not there. */
+/* The option `key` of the node whose options begin with `node`; NULL: not given. */
 static struct option *find(struct options *o, const char *node, const char *key)
 {
     size_t n = strlen(node);
@@ -92,7 +91,7 @@ static const char *text(struct options *o, const char *node, const char *key)
     return found && !found->null ? found->value : NULL;
 }
 
-/* Options that change how a node is opened and not what is read from it. */
+/* Options that affect how a node is opened but not what is read from it. */
 static bool is_harmless(const char *name)
 {
     static const char *const ends[] = {"node-name", "read-only", "auto-read-only", "discard",      "detect-zeroes", "force-share",
@@ -111,7 +110,7 @@ static int get_nbd(struct options *o, const char *node, struct gw_backing_name *
     const char *path = text(o, node, "server.path"), *host = text(o, node, "server.host"), *port = text(o, node, "server.port");
     const char *export_name = text(o, node, "export"), *type = text(o, node, "server.type");
 
-    path = path ? path : text(o, node, "path"); /* as older programs wrote it */
+    path = path ? path : text(o, node, "path"); /* the syntax of older programs */
     host = host ? host : text(o, node, "host");
     port = port ? port : text(o, node, "port");
     if (type && strcmp(type, "unix") && strcmp(type, "inet"))
@@ -125,7 +124,7 @@ static int get_nbd(struct options *o, const char *node, struct gw_backing_name *
     return ret->where ? 0 : gw_nomem(err, "name of a backing");
 }
 
-/* Without a driver the name tells what it is of. */
+/* Without a driver, the file name decides. */
 static int get_file(struct options *o, const char *node, bool driver, struct gw_backing_name *ret, struct gw_error *err)
 {
     const char *name = text(o, node, "filename");
@@ -140,7 +139,7 @@ static int get_file(struct options *o, const char *node, bool driver, struct gw_
     return ret->where ? 0 : gw_nomem(err, "name of a backing");
 }
 
-/* "qcow2" or "raw": what the node below is read as. */
+/* "qcow2" or "raw": the format of the node below. */
 static int set_format(struct options *o, const char *node, const char *driver, struct gw_backing_name *ret, struct gw_error *err)
 {
     const struct option *below = find(o, node, "backing");
@@ -177,7 +176,7 @@ static int get_node(struct options *o, struct gw_backing_name *ret, struct gw_er
         r = set_format(o, node, driver, ret, err);
         if (r < 0)
             return r;
-        strcat(node, "file."); /* DEPTH_MAX of them fit */
+        strcat(node, "file."); /* names at DEPTH_MAX levels fit */
     }
     return gw_fail(err, -EPROTO, GW_BLAME_PEER, "more than %u nodes inside each other", DEPTH_MAX);
 }

@@ -8,9 +8,9 @@
 
 #include "disk/node/backing_name.h"
 
-/* text: behind "json:". Errors do not name the image. */
+/* text: after "json:". Errors do not name the image. */
 int gw_backing_json_get(const char *text, struct gw_backing_name *ret, struct gw_error *err);
-/* The URI of an export: of a server at a socket's path, or at host and port (NULL: the usual one). NULL: no memory. */
+/* The URI of an export: on a server at a socket path, or at host and port (NULL: the default port). NULL: no memory. */
 char *gw_backing_nbd_uri(const char *socket, const char *host, const char *port, const char *export_name);
 
 #endif

@@ -6,7 +6,7 @@
 #include "channel/nbd.h"
 #include "disk/node/backing_json.h"
 
-/* "nbd:HOST:PORT" or "nbd:unix:PATH", then ":exportname=NAME": as names were written before there were URIs. */
+/* "nbd:HOST:PORT" or "nbd:unix:PATH", then ":exportname=NAME": the syntax before there were URIs. */
 static int get_old_nbd(const char *name, struct gw_backing_name *ret, struct gw_error *err)
 {
     GW_AUTOFREE char *copy = strdup(name + 4);
@@ -31,7 +31,7 @@ static int get_old_nbd(const char *name, struct gw_backing_name *ret, struct gw_
     return ret->where ? 0 : gw_nomem(err, "name of a backing");
 }
 
-/* The protocol that a name begins with has no slash before its colon. */
+/* A protocol prefix has no slash before its colon. */
 static bool has_protocol(const char *name)
 {
     const char *colon = strchr(name, ':'), *slash = strchr(name, '/');

@@ -40,7 +40,7 @@ static int set(int fd, unsigned uses, off_t at)
     return r;
 }
 
-/* Whether another one holds a byte of these: *ret is the use. A negative errno, 0 or 1. */
+/* Whether another open file holds one of these bytes: *ret is the use. Returns a negative errno, 0 or 1. */
 static int held(int fd, unsigned uses, off_t at, unsigned *ret)
 {
     for (int i = 0; i < USES; i++) {

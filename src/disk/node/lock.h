@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * lock: the locks by which QEMU and godwit keep out of each other's disk images.
+ * lock: the locks that keep QEMU and godwit from using one disk image at the same time.
  *
- * Who opens an image says what it does with it (used) and what nobody else may do meanwhile (kept). These are OFD read
- * locks on one byte each (fcntl F_OFD_SETLK): byte 100 + n for a use n, 200 + n for a use n that is kept. Read locks of
- * several programs go together; so after locking, each looks whether another one holds the byte that contradicts:
- * 200 + n where it uses n, 100 + n where it keeps n. The bytes need not be in the file, and nothing is written.
+ * A program that opens an image declares what it does with it (used) and what no other program may do meanwhile (kept).
+ * These are OFD read locks on one byte each (fcntl F_OFD_SETLK): byte 100 + n for a use n, 200 + n for a use n that is
+ * kept. Read locks of several programs do not conflict; so after locking, each program checks whether another one holds
+ * the contradicting byte: 200 + n where it uses n, 100 + n where it keeps n. The bytes need not be in the file, and
+ * nothing is written.
  *
- * Locks belong to the open file description: they end when its last descriptor is closed, also by a crash, and are
- * seen by who opens the file again, in this process too.
+ * Locks belong to the open file description: they end when its last descriptor is closed, also by a crash, and another
+ * open of the same file sees them, in this process too.
  */
 #ifndef GW_DISK_NODE_LOCK_H
 #define GW_DISK_NODE_LOCK_H
@@ -21,7 +22,7 @@ enum gw_lock_use { /* bits; their numbers are QEMU's */
                     GW_LOCK_RESIZE = 1 << 3,
 };
 
-/* -EBUSY: somebody else uses what is to be kept, or keeps what is to be used. On failure nothing is locked. A file
+/* -EBUSY: another program uses what is to be kept, or keeps what is to be used. On failure nothing is locked. A file
  * system without such locks: nothing is done, as QEMU does. name: for messages. */
 int gw_node_lock(int fd, unsigned used, unsigned kept, const char *name, struct gw_error *err);
 void gw_node_unlock(int fd);

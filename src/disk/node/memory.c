@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A node in memory. One lock is around everything: it is for tests, which want it simple.
+ * A node in memory. One lock protects everything: it serves tests, so it is kept simple.
  */
 #include <sys/mman.h>
 
@@ -34,7 +34,7 @@ static int memory_read(struct gw_node *n, void *to, uint64_t bytes, uint64_t off
     return 0;
 }
 
-/* What the backing has of an absent cluster, before a part of it is written. */
+/* Copies an absent cluster from the backing, before a part of it is written. */
 static int bring_in(struct memory *m, uint64_t cluster, struct gw_error *err)
 {
     struct gw_node *below = m->node.backing;

@@ -4,7 +4,7 @@
 #include "base/base.h"
 
 #define DEPTH       16u
-#define LARGE_BYTES GW_GIB /* of what carries no data */
+#define LARGE_BYTES GW_GIB /* piece size of requests that carry no data */
 
 struct far {
     struct gw_node node; /* the first member */
@@ -36,7 +36,7 @@ static int failed(struct far *f, const struct gw_nbd_request *r, struct gw_error
                    strerror(r->error));
 }
 
-/* Makes requests like `like` for all of bytes, DEPTH at once. */
+/* Makes requests like `like` for the whole range, DEPTH of them in progress at once. */
 static int run(struct far *f, const struct gw_nbd_request *like, uint64_t piece_bytes, uint64_t bytes,
                struct gw_error *err)
 {
@@ -80,7 +80,7 @@ static unsigned durable(const struct far *f, unsigned flags)
     return flags & GW_NODE_DURABLE && f->facts->durable ? GW_NBD_DURABLE : 0;
 }
 
-/* A durable request to a server that has none. */
+/* Makes a write durable on a server without FUA. */
 static int flush_behind(struct far *f, unsigned flags, struct gw_error *err)
 {
     return flags & GW_NODE_DURABLE && !f->facts->durable ? far_flush(&f->node, err) : 0;
@@ -141,7 +141,7 @@ static int far_find(struct gw_node *n, uint64_t bytes, uint64_t offset, struct g
     gw_nbd_submit(f->nbd, &ask);
     if (gw_nbd_await(f->nbd, &ask))
         return failed(f, &ask, err);
-    if (ask.run_bytes) /* a hole that does not read as zeros is data as well: nobody knows which */
+    if (ask.run_bytes) /* a hole that may not read as zeros is treated as data */
         *ret = (struct gw_node_run){
             .kind = ask.status & GW_NBD_IS_ZERO ? GW_DISK_ZERO : GW_DISK_DATA, .bytes = ask.run_bytes, .fd = -1};
     return 0;

@@ -81,7 +81,7 @@ static int to_change(const struct gw_node *n, uint64_t bytes, uint64_t offset, s
 
 /* ---- read -------------------------------------------------------------------------------------------------------- */
 
-/* What a backing that is shorter than the node above it has: zeros behind its end. */
+/* Reads from a backing that may be shorter than the node above it: zeros after its end. */
 static int read_backing(struct gw_node *backing, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
     uint64_t there = offset < backing->bytes ? GW_MIN(bytes, backing->bytes - offset) : 0;
@@ -90,7 +90,7 @@ static int read_backing(struct gw_node *backing, void *to, uint64_t bytes, uint6
     return there ? gw_node_read(backing, to, there, offset, err) : 0;
 }
 
-/* offset and bytes are multiples of blocks. */
+/* offset and bytes are multiples of the block size. */
 static int read_blocks(struct gw_node *n, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
     char *at = to;
@@ -117,7 +117,7 @@ static int read_blocks(struct gw_node *n, void *to, uint64_t bytes, uint64_t off
     return r;
 }
 
-/* A block of memory that is aligned as blocks are. */
+/* Memory for one block, aligned to the block size. */
 static int block_new(const struct gw_node *n, void **ret, struct gw_error *err)
 {
     return posix_memalign(ret, GW_MAX(n->request_bytes, sizeof(void *)), n->request_bytes)
@@ -125,7 +125,7 @@ static int block_new(const struct gw_node *n, void **ret, struct gw_error *err)
                : 0;
 }
 
-/* The part of [offset, offset + bytes) that lies in its first block, when it does not fill that; else 0. */
+/* The part of [offset, offset + bytes) in its first block, if it does not fill that block; else 0. */
 static uint64_t part_of_block(const struct gw_node *n, uint64_t bytes, uint64_t offset)
 {
     uint64_t in = offset & (n->request_bytes - 1), left = n->request_bytes - in;
@@ -135,7 +135,7 @@ static uint64_t part_of_block(const struct gw_node *n, uint64_t bytes, uint64_t 
     return GW_MIN(bytes, left);
 }
 
-/* Whole blocks from offset on, which begins one; the last of the node counts also when its end cuts it. */
+/* The length of whole blocks from offset on, which is a block's start; a last block cut by the node's end counts. */
 static uint64_t whole_blocks(const struct gw_node *n, uint64_t bytes, uint64_t offset)
 {
     return offset + bytes == n->bytes ? bytes : bytes & ~(uint64_t)(n->request_bytes - 1);
@@ -194,7 +194,8 @@ static int write_blocks(struct gw_node *n, const void *from, uint64_t bytes, uin
     return r;
 }
 
-/* Reads the block, changes a part of it and writes it. No other write is under way: it might be to the same block. */
+/* Reads the block, changes a part of it and writes it. The caller excludes other writes: one might hit the same
+ * block. */
 static int write_part(struct gw_node *n, void *room, const void *from, uint64_t bytes, uint64_t offset, unsigned flags,
                       struct gw_error *err)
 {
@@ -287,7 +288,7 @@ int gw_node_find_here(struct gw_node *n, uint64_t bytes, uint64_t offset, struct
     r = n->ops->find(n, asked, block, &run, err);
     if (r < 0)
         return r;
-    if (run.bytes <= skip) { /* not even a block: as it may be anything, it is read */
+    if (run.bytes <= skip) { /* the run is shorter than a block, so its kind says nothing about the block: it is read */
         *ret = (struct gw_node_run){.kind = GW_DISK_DATA, .bytes = GW_MIN(bytes, asked - skip), .fd = -1};
         ret->bytes = GW_MIN(ret->bytes, n->request_bytes - skip);
         return 0;
@@ -349,7 +350,7 @@ static int set_active(struct gw_node *n, bool active, struct gw_error *err)
     return r;
 }
 
-/* Backings first: the node above may read them when it is told. */
+/* Backings first: activating the node above may read them. */
 int gw_node_activate(struct gw_node *n, struct gw_error *err)
 {
     int r = n->backing ? gw_node_activate(n->backing, err) : 0;

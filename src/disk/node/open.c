@@ -21,7 +21,8 @@ static const struct gw_node_format formats[] = {
     {"qcow2", gw_qcow2_open_path},
 };
 
-/* The first bytes are read before anything is locked or changed: a file that somebody writes to is refused later. */
+/* Reads the first bytes before anything is locked or changed: a file that another program writes to is refused
+ * later. */
 static int probe(const char *path, const char **ret, struct gw_error *err)
 {
     GW_AUTOFD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * probe: what format a disk image is of, told from its first bytes.
+ * probe: finds the format of a disk image from its first bytes.
  */
 #ifndef GW_DISK_NODE_PROBE_H
 #define GW_DISK_NODE_PROBE_H
@@ -10,8 +10,8 @@
 
 #define GW_PROBE_BYTES 512u
 
-/* head: the first GW_PROBE_BYTES of it, or all if it has fewer. The format's name as QEMU has it; NULL: of none that is
- * known, so it may be raw. */
+/* head: the first GW_PROBE_BYTES of the image, or all if it has fewer. Returns QEMU's name of the format; NULL: no
+ * known format, so it may be raw. */
 const char *gw_probe(const uint8_t *head, size_t bytes);
 
 #endif

@@ -4,7 +4,7 @@
  */
 #include "disk/node/qcow2_bitmaps.h"
 
-#define BITS_MAX (1ull << 33) /* of all bitmaps together: 1 GiB of memory */
+#define BITS_MAX (1ull << 33) /* limit for all bitmaps together: 1 GiB of memory */
 
 struct gw_qcow2_extension *gw_qcow2_bitmaps_extension(struct gw_qcow2 *q)
 {
@@ -68,7 +68,7 @@ static int parse(struct gw_qcow2 *q, struct gw_qcow2_directory *d, struct gw_err
     return 0;
 }
 
-/* *ret_there false: there are none, or they are stale. */
+/* *ret_there false: the image has none, or they are stale. */
 int gw_qcow2_directory_read(struct gw_qcow2 *q, struct gw_qcow2_directory *d, struct gw_error *err)
 {
     const struct gw_qcow2_extension *e = gw_qcow2_bitmaps_extension(q);
@@ -154,7 +154,7 @@ int gw_qcow2_bitmaps_own(struct gw_qcow2 *q, struct gw_error *err)
 
 /* ---- marks ------------------------------------------------------------------------------------------------------- */
 
-/* Of those with `which` among their flags, or all. */
+/* Marks the bitmaps with `which` among their flags, or all. */
 static int mark(struct gw_qcow2 *q, const struct gw_qcow2_directory *d, uint32_t which, struct gw_error *err)
 {
     int r = 0;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bitmaps are stored: clusters, tables and directory at new places, then the header says where. Between, the header
- * says that there are none, because its extension may lie in two sectors.
+ * Stores bitmaps: clusters, tables and directory are written at new places, then the header points to them. In between
+ * the header says that there are none, because its extension may lie in two sectors.
  */
 #include "disk/node/qcow2_bitmaps.h"
 
 #include "base/cursor.h"
 
 struct store {
-    uint64_t *clusters; /* that were allocated */
+    uint64_t *clusters; /* the allocated clusters */
     size_t count, room;
     struct gw_out directory;
 };
@@ -93,7 +93,7 @@ static int store_one(struct gw_qcow2 *q, struct store *s, const struct gw_qcow2_
     GW_AUTOFREE uint64_t *table = NULL;
     int r = 0;
 
-    if (!b->bits) { /* as it was: its table and data stay where they are */
+    if (!b->bits) { /* unchanged: its table and data stay where they are */
         gw_put_bytes(&s->directory, b->kept, b->kept_bytes);
         return gw_out_error(&s->directory, err);
     }
@@ -170,7 +170,7 @@ static int add_extension(struct gw_qcow2 *q, unsigned count, uint64_t offset, ui
     return 0;
 }
 
-/* *ret_shown: the header may lead to what was written. */
+/* *ret_shown: the header may point to the new directory. */
 static int switch_header(struct gw_qcow2 *q, unsigned count, uint64_t offset, uint64_t bytes, bool *ret_shown,
                          struct gw_error *err)
 {

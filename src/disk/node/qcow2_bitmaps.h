@@ -14,7 +14,7 @@ struct gw_qcow2_directory_entry {
     uint8_t type, granularity_bits;
     uint16_t name_bytes;
     const char *name;   /* not terminated */
-    uint64_t at, bytes; /* where it is in the directory */
+    uint64_t at, bytes; /* its position in the directory */
 };
 
 struct gw_qcow2_directory {
@@ -25,12 +25,12 @@ struct gw_qcow2_directory {
     struct gw_qcow2_directory_entry *entries;
 };
 
-/* Empty where the image has no bitmaps, or they are stale. d is good to free in any case. */
+/* Empty if the image has no bitmaps, or they are stale. d can be freed in any case. */
 int gw_qcow2_directory_read(struct gw_qcow2 *q, struct gw_qcow2_directory *d, struct gw_error *err);
 void gw_qcow2_directory_free(struct gw_qcow2_directory *d);
 /* NULL: the header has none. */
 struct gw_qcow2_extension *gw_qcow2_bitmaps_extension(struct gw_qcow2 *q);
-/* What one bitmap counts: its table and its data. */
+/* Visits the clusters that one bitmap uses: its table and its data. */
 int gw_qcow2_bitmap_visit(struct gw_qcow2 *q, uint64_t table, uint64_t entries, gw_qcow2_visit *visit, void *opaque,
                           struct gw_error *err);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Slices of metadata in memory. A slice is written as far as it was changed. Slices of refcount blocks may be written
- * at any time, because a count is never lower than what the disk needs; those of L2 tables only by gw_qcow2_write_back.
+ * A cache of slices of metadata. Only the changed part of a slice is written. Slices of refcount blocks may be written
+ * at any time, because a count in memory is never lower than the disk needs; those of L2 tables only by
+ * gw_qcow2_write_back.
  */
 #include "disk/node/qcow2_inner.h"
 

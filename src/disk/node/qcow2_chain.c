@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Images by path, and the chain of backings below them. An image may name any file of the host and any NBD server: what is below is
- * opened read-only, and only as the format that the image over it records.
+ * Images by path, and the chain of backings below them. An image may name any file of the host and any NBD server:
+ * backings are opened read-only, and only in the format that the image over them records.
  */
 #include "disk/node/qcow2_inner.h"
 
@@ -48,7 +48,7 @@ static int open_file(struct chain *c, const char *path, struct gw_node **ret, st
     return gw_raw_open(path, &o, false, ret, err);
 }
 
-/* An export has no number that tells whether it was there before: a chain through servers ends at its greatest depth. */
+/* An export has no number that identifies it, so a loop through servers is only stopped by the maximum depth. */
 static int open_export(struct chain *c, const char *uri, struct gw_node **ret, struct gw_error *err)
 {
     const struct gw_node_options o = {.read_only = true, .inactive = c->options->inactive};
@@ -61,7 +61,7 @@ static int open_export(struct chain *c, const char *uri, struct gw_node **ret, s
 
 static int open_image(struct chain *c, const struct gw_backing_name *name, struct gw_node **ret, struct gw_error *err);
 
-/* What is below, read as what the name or else the image says. */
+/* Opens a backing in the format that its name or else the image gives. */
 static int open_format(struct chain *c, const struct gw_backing_name *name, const char *format, struct gw_node **ret, struct gw_error *err)
 {
     if (!strcmp(format, "qcow2"))
@@ -101,7 +101,7 @@ static int about_file(struct gw_node *file, struct gw_qcow2_about *ret, struct g
     bool inactive = file->inactive;
     int r;
 
-    file->inactive = false; /* to look needs no lock, and nobody else uses the node yet */
+    file->inactive = false; /* reading needs no lock, and no other code uses the node yet */
     r = gw_qcow2_about(file, ret, err);
     file->inactive = inactive;
     return r;

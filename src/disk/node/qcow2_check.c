@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * All that uses clusters is counted and compared with the refcounts; or becomes the refcounts (repair). The counts of a
- * window of clusters are in memory at once: an image with more of them is walked through more than once.
+ * Counts all uses of clusters and compares them with the refcounts, or makes new refcounts from them (repair). Memory
+ * holds the counts of a window of clusters: a larger image is walked through several times.
  */
 #include "disk/node/qcow2_inner.h"
 
 #include <stdio.h>
 
-#define WINDOW (1ull << 24) /* clusters; a multiple of what any refcount block counts */
+#define WINDOW (1ull << 24) /* clusters; a multiple of the number that a refcount block counts */
 
 struct tally {
     uint32_t *uses;
     uint64_t first, count;
     struct gw_qcow2_report *report;
-    bool tell_bad; /* in the first window: each bad entry once */
+    bool tell_bad; /* set in the first window, so that each bad entry is reported once */
     bool strict;   /* a bad entry is an error */
 };
 
@@ -61,7 +61,7 @@ static int use_snapshots(struct gw_qcow2 *q, struct tally *t, struct gw_error *e
     return r;
 }
 
-/* All but the refcounts' own tables. */
+/* Visits everything except the refcount tables themselves. */
 static int use_all(struct gw_qcow2 *q, struct tally *t, struct gw_error *err)
 {
     int r;
@@ -183,7 +183,7 @@ int gw_qcow2_check(struct gw_node *n, struct gw_qcow2_report *ret, struct gw_err
 
 /* ---- repair ------------------------------------------------------------------------------------------------------ */
 
-/* New blocks and their table, behind the end of the file: nothing that is there is trusted to be free. */
+/* New refcount blocks and their table, after the end of the file: no existing cluster is assumed to be free. */
 struct fresh {
     uint64_t end, blocks, table; /* in clusters */
 };
@@ -310,7 +310,7 @@ static int repair(struct gw_qcow2 *q, struct gw_error *err)
     return r < 0 ? r : gw_qcow2_set_dirty(q, false, err);
 }
 
-/* The caller has the lock when the image is being opened; nobody else has it then. */
+/* The caller holds the lock, or is opening the image. */
 int gw_qcow2_repair_locked(struct gw_qcow2 *q, struct gw_error *err)
 {
     int r = repair(q, err);

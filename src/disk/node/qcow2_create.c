@@ -18,7 +18,7 @@ static int check(const struct gw_node *file, const struct gw_qcow2_header *h, co
         return refuse(file, err, "a cluster has 9 to 21 bits, 512 bytes to 2 MiB");
     if (h->refcount_order > 6 || (h->version == 2 && h->refcount_order != 4))
         return refuse(file, err, "the order of the refcounts is 0 to 6, and 4 in version 2");
-    if (h->bytes % 512) /* QEMU leaves out what is behind the last whole sector */
+    if (h->bytes % 512) /* QEMU ignores bytes after the last whole sector */
         return refuse(file, err, "the length of the disk is no multiple of 512");
     if (h->version == 2 && c->lazy_refcounts)
         return refuse(file, err, "version 2 knows no lazy refcounts");
@@ -33,7 +33,7 @@ static int check(const struct gw_node *file, const struct gw_qcow2_header *h, co
     return 0;
 }
 
-/* Where things are, in clusters. */
+/* Positions in clusters. */
 struct plan {
     uint64_t cluster, table, blocks, l1, total;
     uint64_t block_refs;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * How the qcow2 node uses the node of its file: no access while the file grows, and flushes only where something was
- * written.
+ * The qcow2 node's access to the node of its file: none while the file grows, and flushes only after writes.
  */
 #include "disk/node/qcow2_inner.h"
 
@@ -45,7 +44,7 @@ int gw_qcow2_put_zeros(struct gw_qcow2 *q, uint64_t bytes, uint64_t offset, stru
     return r;
 }
 
-/* Grows by more than is asked for, so that this is seldom; gw_qcow2_free takes back what was not used. */
+/* Grows by more than requested, so that this is rare; gw_qcow2_free cuts off the unused part. */
 int gw_qcow2_reach(struct gw_qcow2 *q, uint64_t bytes, struct gw_error *err)
 {
     uint64_t more = GW_MIN(GW_MAX(GROW_LEAST, bytes / 16), 64 * GROW_LEAST);

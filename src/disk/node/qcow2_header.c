@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The header of a qcow2 image, its extensions, and the name of its backing. Extensions and additional fields that are
- * not known are kept as they are.
+ * The header of a qcow2 image, its extensions, and the name of its backing. Unknown extensions and additional fields
+ * are kept.
  */
 #include "disk/node/qcow2_inner.h"
 
@@ -10,7 +10,7 @@
 #define MAGIC     0x514649fbu
 #define V2_BYTES  72u
 #define V3_BYTES  104u
-#define OUR_BYTES 112u /* with the compression type, and padding */
+#define OUR_BYTES 112u /* including the compression type and padding */
 
 static int bad(const struct gw_node *file, struct gw_error *err, const char *what, uint64_t value)
 {
@@ -114,7 +114,7 @@ static int check_fixed(const struct gw_node *file, const struct gw_qcow2_header 
     return 0;
 }
 
-/* The name of a feature, by the table that the image may have. */
+/* The name of a feature, from the image's table if it has one. */
 static void name_feature(const struct gw_qcow2_header *h, unsigned bit, char *name, size_t size)
 {
     snprintf(name, size, "bit %u", bit);
@@ -295,7 +295,7 @@ size_t gw_qcow2_header_put(const struct gw_qcow2_header *h, uint8_t *p)
     return V3_BYTES;
 }
 
-/* The place of the backing's name is not among what changes here: it is read back from the file. */
+/* The backing's name does not change here: it is read back from the file. */
 int gw_qcow2_header_write(struct gw_qcow2 *q, struct gw_error *err)
 {
     uint8_t bytes[OUR_BYTES];

@@ -56,7 +56,7 @@ int gw_qcow2_entry_check(const struct gw_qcow2 *q, uint64_t entry, uint64_t clus
     return 0;
 }
 
-/* What the active L1 table has for the cluster; 0: nothing. */
+/* The active L1 table's entry for the cluster; 0: none. */
 static uint64_t l1_of(const struct gw_qcow2 *q, uint64_t cluster)
 {
     uint64_t index = cluster / q->l2_entries;
@@ -64,7 +64,7 @@ static uint64_t l1_of(const struct gw_qcow2 *q, uint64_t cluster)
     return index < q->h.l1_entries ? q->l1[index] : 0;
 }
 
-/* Where the entry of the cluster is in the file; 0: there is no table for it. l1: what an L1 table has for it. */
+/* File offset of the cluster's L2 entry; 0: no table. l1: the L1 entry. */
 static int entry_place(struct gw_qcow2 *q, uint64_t l1, uint64_t cluster, uint64_t *ret, struct gw_error *err)
 {
     uint64_t table = l1 & GW_QCOW2_OFFSET;
@@ -104,7 +104,7 @@ int gw_qcow2_entry(struct gw_qcow2 *q, uint64_t cluster, uint64_t *ret, uint64_t
     return entry_in(q, l1_of(q, cluster), cluster, ret, ret_parts, err);
 }
 
-/* Which kind the part of the cluster is that begins at `in`, and how many bytes are alike. */
+/* The kind of the part of the cluster that begins at `in`, and the number of bytes of that kind. */
 static int classify(const struct gw_qcow2 *q, uint64_t entry, uint64_t parts, uint64_t in, struct gw_qcow2_run *ret,
                     struct gw_error *err)
 {
@@ -178,7 +178,7 @@ int gw_qcow2_lookup_in(struct gw_qcow2 *q, uint64_t l1, uint64_t offset, uint64_
         if (r < 0 && !run.bytes)
             return r;
         if (r < 0 || (run.bytes && !goes_on(&run, &next)))
-            break; /* a bad entry is told to who asks for it */
+            break; /* the caller for whose offset it is gets the error */
         next.bytes = GW_MIN(next.bytes, end - offset);
         offset += next.bytes;
         if (run.bytes)
@@ -203,7 +203,7 @@ void gw_qcow2_l1_dirty(struct gw_qcow2 *q, uint64_t index)
     q->l1_to = GW_MAX(q->l1_to, (uint32_t)index + 1);
 }
 
-/* A table of its own, with what the shared one has. The clusters in it are counted for each table already. */
+/* Makes a copy of a shared table. Its clusters are counted for each table already. */
 static int copy_table(struct gw_qcow2 *q, uint64_t from, uint64_t *ret, struct gw_error *err)
 {
     GW_AUTOFREE uint8_t *room = calloc(1, q->cluster_bytes);

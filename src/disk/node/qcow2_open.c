@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * An image becomes a node, and is closed.
+ * Opens an image as a node, and closes it.
  */
 #include "disk/node/qcow2_inner.h"
 
@@ -43,7 +43,7 @@ static int node_zero(struct gw_node *n, uint64_t bytes, uint64_t offset, unsigne
 
 /* ---- closing ----------------------------------------------------------------------------------------------------- */
 
-/* All that was read from the file. */
+/* Frees everything that was read from the file. */
 static void unload(struct gw_qcow2 *q)
 {
     gw_qcow2_snapshots_free(q);
@@ -74,7 +74,7 @@ static void drop(struct gw_qcow2 *q)
     pthread_rwlock_destroy(&q->growth);
 }
 
-/* What the file grew by and was not used. Clusters may have been freed at the end as well: those stay. */
+/* Cuts off the unused growth of the file. Freed clusters at the end stay. */
 static void trim(struct gw_qcow2 *q)
 {
     uint64_t end = q->high << q->h.cluster_bits;
@@ -184,7 +184,7 @@ int gw_qcow2_own(struct gw_qcow2 *q, uint64_t offset, uint64_t bytes, const char
     return 0;
 }
 
-/* All that data must not be written over. Tables that lie over each other are refused. */
+/* Registers all metadata that data must not overwrite. Overlapping tables are refused. */
 static int own_tables(struct gw_qcow2 *q, struct gw_error *err)
 {
     int r = gw_qcow2_own(q, 0, q->cluster_bytes, "header", err);
@@ -247,13 +247,14 @@ static int new_locks(struct gw_qcow2 *q)
     return 0;
 }
 
-/* The length of the disk, of an image that somebody else may be writing to. Nobody else uses the file's node yet. */
+/* Reads the length of the disk of an image that another program may be writing to. No other code uses the file's node
+ * yet. */
 static int look(struct gw_qcow2 *q, struct gw_error *err)
 {
     bool inactive = q->file->inactive;
     int r;
 
-    q->file->inactive = false; /* to look needs no lock */
+    q->file->inactive = false; /* reading needs no lock */
     r = gw_qcow2_header_read(q->file, &q->h, err);
     q->file->inactive = inactive;
     if (r >= 0)
@@ -277,7 +278,7 @@ static int load(struct gw_qcow2 *q, unsigned flags, struct gw_error *err)
     return r;
 }
 
-/* Whoever has the image meanwhile changes it: nothing that was read before counts. */
+/* Another owner may have changed the image meanwhile: all cached metadata is dropped. */
 static int node_activate(struct gw_node *n, bool active, struct gw_error *err)
 {
     struct gw_qcow2 *q = gw_qcow2_of(n);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Compressed clusters are read. The one that was unpacked last is kept, because a cluster is often read in parts.
+ * Reads compressed clusters. The last unpacked one is kept, because a cluster is often read in parts.
  */
 #include "disk/node/qcow2_inner.h"
 
 #ifdef GW_HAVE_ZLIB
 #include <zlib.h>
 
-/* 0: to_bytes came out. */
+/* 0: exactly to_bytes were unpacked. */
 static int inflate_raw(const void *from, size_t from_bytes, void *to, size_t to_bytes)
 {
     z_stream z = {
@@ -15,7 +15,7 @@ static int inflate_raw(const void *from, size_t from_bytes, void *to, size_t to_
 
     if (inflateInit2(&z, -15) != Z_OK)
         return -ENOMEM;
-    inflate(&z, Z_FINISH); /* what follows the stream in its last sector is no matter */
+    inflate(&z, Z_FINISH); /* bytes after the stream in its last sector are ignored */
     inflateEnd(&z);
     return z.avail_out ? -EPROTO : 0;
 }
@@ -65,8 +65,8 @@ void gw_qcow2_unpack_forget(struct gw_qcow2 *q)
     pthread_mutex_unlock(&q->packed_lock);
 }
 
-/* At most a cluster is read: what a cluster packs to is not longer, for it would be stored as it is. The number of
- * sectors may be larger by one. */
+/* Reads at most a cluster: a longer compressed cluster would have been stored uncompressed. The number of sectors may
+ * be larger by one. */
 static int unpack(struct gw_qcow2 *q, uint64_t entry, struct gw_error *err)
 {
     unsigned x = 62 - (q->h.cluster_bits - 8);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reading, and telling what is where.
+ * Reads, and finds the kinds of ranges.
  */
 #include "disk/node/qcow2_inner.h"
 
-/* What the backing has; zeros behind its end, and behind the end of the disk, where the machine's state is. */
+/* Reads from the backing; zeros after its end, and after the end of the disk, where the machine's state is. */
 static int read_backing(struct gw_qcow2 *q, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
     uint64_t end = q->node.backing ? GW_MIN(q->node.backing->bytes, q->node.bytes) : 0;
@@ -57,7 +57,7 @@ int gw_qcow2_read_at(struct gw_qcow2 *q, void *to, uint64_t bytes, uint64_t offs
     return 0;
 }
 
-/* Where a run of data lies in the file's own file: its first part that is alike there. */
+/* The place of a data run in the lowest file: its first part of one kind there. */
 static int find_host(struct gw_qcow2 *q, const struct gw_qcow2_run *run, struct gw_node_run *ret, struct gw_error *err)
 {
     struct gw_node_run below = {.fd = -1};
@@ -72,7 +72,7 @@ static int find_host(struct gw_qcow2 *q, const struct gw_qcow2_run *run, struct 
         return r;
     ret->bytes = GW_MIN(run->bytes, below.bytes);
     if (below.kind != GW_DISK_DATA) {
-        ret->kind = GW_DISK_ZERO; /* room that was kept, and has a hole in the file */
+        ret->kind = GW_DISK_ZERO; /* reserved room that is a hole in the file */
         return 0;
     }
     ret->fd = below.fd;

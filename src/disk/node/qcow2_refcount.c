@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * How often each cluster of the file is used, and which are free.
+ * Refcounts of clusters, and their allocation.
  */
 #include "disk/node/qcow2_inner.h"
 
@@ -50,7 +50,7 @@ static uint64_t slice_refs(const struct gw_qcow2 *q)
     return q->refs.slice_bytes * 8ull >> q->h.refcount_order;
 }
 
-/* The slice with the count of this cluster, which is the *ret_i-th there. *ret NULL: its block is not there. */
+/* The slice with this cluster's count, at index *ret_i. *ret NULL: its block does not exist. */
 static int find(struct gw_qcow2 *q, uint64_t cluster, struct gw_qcow2_slice **ret, uint64_t *ret_i,
                 struct gw_error *err)
 {
@@ -139,7 +139,7 @@ static void used_up_to(struct gw_qcow2 *q, uint64_t cluster)
     q->virgin = GW_MAX(q->virgin, cluster << q->h.cluster_bits);
 }
 
-/* The cluster becomes a refcount block: its own when it is in the range of the block. */
+/* Makes the cluster a refcount block, which counts itself if it is in its own range. */
 static int new_block(struct gw_qcow2 *q, uint64_t block, uint64_t cluster, struct gw_error *err)
 {
     uint64_t offset = cluster << q->h.cluster_bits, end = offset + q->cluster_bytes;
@@ -172,8 +172,8 @@ static int count_new(struct gw_qcow2 *q, uint64_t cluster, struct gw_error *err)
 
 static int run_at_end(struct gw_qcow2 *q, uint64_t want, uint64_t *ret_first, struct gw_error *err);
 
-/* Makes the table have an entry for `block`. The new table has a place of its own, to which the header points from the
- * next write_back on. */
+/* Extends the refcount table to have an entry for `block`. The new table is at a new place, to which the header points
+ * from the next write_back on. */
 static int reach_block(struct gw_qcow2 *q, uint64_t block, struct gw_error *err)
 {
     uint64_t per_cluster = q->cluster_bytes / 8, entries = q->reftable_entries, clusters, first, *more;
@@ -199,7 +199,7 @@ static int reach_block(struct gw_qcow2 *q, uint64_t block, struct gw_error *err)
     memset(more + entries, 0, clusters * q->cluster_bytes - entries * 8);
     q->reftable_entries = clusters * per_cluster;
     r = run_at_end(q, clusters, &first, err);
-    if (r < 0) { /* blocks that are beyond the old table are lost with their entries: nothing counts on them */
+    if (r < 0) { /* blocks beyond the old table are lost with their entries: no counts depend on them */
         q->reftable_entries = entries;
         q->reftable_to = GW_MIN(q->reftable_to, entries);
         return r;
@@ -210,7 +210,7 @@ static int reach_block(struct gw_qcow2 *q, uint64_t block, struct gw_error *err)
     return 0;
 }
 
-/* Free clusters behind all that are used, in sequence, with the blocks that count them in front. */
+/* Contiguous free clusters after all used ones, preceded by the blocks that count them. */
 static int run_at_end(struct gw_qcow2 *q, uint64_t want, uint64_t *ret_first, struct gw_error *err)
 {
     uint64_t first = q->high, blocks = 0, last, at;
@@ -252,7 +252,7 @@ static int run_at_end(struct gw_qcow2 *q, uint64_t want, uint64_t *ret_first, st
     return 0;
 }
 
-/* 1: the cluster is free. 0: it is not. */
+/* 1: the cluster is free; 0: in use. */
 static int is_free(struct gw_qcow2 *q, uint64_t cluster, struct gw_error *err)
 {
     uint64_t n = 0;
@@ -266,7 +266,7 @@ static int is_free(struct gw_qcow2 *q, uint64_t cluster, struct gw_error *err)
     return 1;
 }
 
-/* Finds the first free cluster from the hint on, and counts free ones behind it. */
+/* Finds the first free cluster from the hint on, and the number of free ones from there. */
 static int search(struct gw_qcow2 *q, uint64_t want, uint64_t *ret_first, uint64_t *ret_got, struct gw_error *err)
 {
     uint64_t c = q->hint, got = 0;
@@ -281,7 +281,7 @@ static int search(struct gw_qcow2 *q, uint64_t want, uint64_t *ret_first, uint64
         if (!there) {
             r = reach_block(q, block, err);
             if (r >= 0 && q->reftable[block])
-                continue; /* the table's own growth has brought it */
+                continue; /* the growth of the table has created this block */
             if (r >= 0)
                 r = is_free(q, c, err);
             if (r < 0)

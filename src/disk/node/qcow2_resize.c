@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The L1 table moves, and the disk grows. The new table is complete before one write of the header points to it.
+ * Moves the L1 table, and grows the disk. The new table is complete before one write of the header points to it.
  */
 #include "disk/node/qcow2_inner.h"
 
-/* take_l1 becomes the active table. The old one is freed, not what it points to. */
+/* take_l1 becomes the active table. The old table is freed, but not the clusters it points to. */
 int gw_qcow2_l1_switch(struct gw_qcow2 *q, uint64_t *take_l1, uint32_t entries, uint64_t bytes, struct gw_error *err)
 {
     struct gw_qcow2_header old = q->h;
@@ -18,10 +18,10 @@ int gw_qcow2_l1_switch(struct gw_qcow2 *q, uint64_t *take_l1, uint32_t entries, 
     if (r >= 0)
         r = gw_qcow2_table_write(q, take_l1, entries, offset, err);
     if (r >= 0)
-        r = gw_qcow2_write_through(q, err); /* its counts */
+        r = gw_qcow2_write_through(q, err); /* the new clusters' refcounts */
     if (r < 0)
         goto out;
-    old.reftable_offset = q->h.reftable_offset; /* write_back may have moved it */
+    old.reftable_offset = q->h.reftable_offset; /* write_back may have moved the refcount table */
     old.reftable_clusters = q->h.reftable_clusters;
     q->h.l1_offset = offset;
     q->h.l1_entries = entries;
@@ -85,7 +85,7 @@ static int check(const struct gw_qcow2 *q, uint64_t bytes, struct gw_error *err)
     return 0;
 }
 
-/* What is behind the end now: the rest of the last cluster, and the state of a machine. */
+/* Clears the bytes after the end: the rest of the last cluster, and the state of a machine. */
 static int clear_end(struct gw_qcow2 *q, uint64_t end, struct gw_error *err)
 {
     uint64_t table_bytes = (uint64_t)q->l2_entries << q->h.cluster_bits, rest = -end & (q->cluster_bytes - 1);
@@ -117,7 +117,7 @@ int gw_qcow2_resize(struct gw_node *n, uint64_t bytes, struct gw_error *err)
 
     if (r >= 0)
         r = clear_end(q, old, err);
-    if (r >= 0 && below > old) { /* what the backing has there must not come to light */
+    if (r >= 0 && below > old) { /* the backing's contents there must not become visible */
         pthread_mutex_lock(&q->lock);
         r = gw_qcow2_l1_grow(q, gw_div_up(bytes, table_bytes), err);
         pthread_mutex_unlock(&q->lock);

@@ -35,7 +35,7 @@ static int grow(struct gw_qcow2_set *s, struct gw_error *err)
     return 0;
 }
 
-/* The slot that has it, or room: none. */
+/* The key's slot, or the free slot for it. */
 static size_t find(const struct gw_qcow2_set *s, uint64_t key)
 {
     size_t i;
@@ -67,7 +67,7 @@ int gw_qcow2_set_add(struct gw_qcow2_set *s, uint64_t cluster, struct gw_error *
     return 0;
 }
 
-/* Those behind it, up to the next gap, are put again: a search for them must not end in the new gap. */
+/* The keys after it, up to the next gap, are inserted again: a search for them must not end in the new gap. */
 void gw_qcow2_set_remove(struct gw_qcow2_set *s, uint64_t cluster)
 {
     size_t i = find(s, cluster + 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The order in which metadata comes to the disk:
+ * The order in which metadata is written to the disk:
  *
  *   1. counts (refcount blocks)
  *   2. the refcount table's entries for new blocks; the header, when the table has moved
@@ -59,7 +59,7 @@ int gw_qcow2_table_read(struct gw_qcow2 *q, uint64_t offset, uint64_t entries, c
     return 0;
 }
 
-/* The table is at its new place as a whole before the header says so. */
+/* The table is written completely at its new place before the header points to it. */
 static int move_reftable(struct gw_qcow2 *q, struct gw_error *err)
 {
     uint64_t old = q->h.reftable_offset, old_clusters = q->h.reftable_clusters;
@@ -142,10 +142,10 @@ void gw_qcow2_free_later(struct gw_qcow2 *q, uint64_t first, uint64_t count, boo
         last->count += count;
     else if (q->freed_count < GW_QCOW2_FREED_MAX)
         q->freed[q->freed_count++] = (struct gw_qcow2_freed){first, count, punch};
-    /* else it is leaked: callers make room, so this is not reached */
+    /* not reached: callers reserve room; else the clusters would leak */
 }
 
-/* Nobody is left who looked up a place before now. */
+/* Waits until all threads that looked up a place before now have left. */
 static void await_epoch(struct gw_qcow2 *q)
 {
     unsigned old = q->epoch;
@@ -169,7 +169,7 @@ void gw_qcow2_leave(struct gw_qcow2 *q, unsigned epoch)
     pthread_mutex_unlock(&q->lock);
 }
 
-/* The room of what is free now goes back to the file's own disk: only where nothing counts on it any more. */
+/* Returns the space of free clusters to the file system, if they are still free. */
 static void punch(struct gw_qcow2 *q, const struct gw_qcow2_freed *f)
 {
     uint64_t n = 1, from = f->first << q->h.cluster_bits, bytes = f->count << q->h.cluster_bits;

@@ -2,9 +2,9 @@
  *
  * Internal snapshots: taken, applied, deleted.
  *
- * An L1 table counts each cluster that it leads to, through shared L2 tables too. While counts and the flags in the
- * tables cannot change together, the dirty bit is set; flags are cleared before counts rise and set after they fell, so
- * that version 2, which has no such bit, costs a copy at most.
+ * An L1 table counts each cluster that it leads to, through shared L2 tables too. Refcounts and flags in the tables
+ * cannot change atomically, so the dirty bit is set meanwhile. Flags are cleared before counts rise and set after they
+ * fall, so that a crash in version 2, which has no dirty bit, costs an unnecessary copy at most.
  */
 #include "disk/node/qcow2_inner.h"
 
@@ -66,7 +66,7 @@ static int can_rise(struct gw_qcow2 *q, void *opaque, uint64_t first, uint64_t c
     return 0;
 }
 
-/* Before anything changes: all can be read. */
+/* Checks before any change that all tables can be read. */
 static int readable(struct gw_qcow2 *q, void *opaque, uint64_t first, uint64_t count, struct gw_error *err)
 {
     return count ? 0 : -EPROTO;
@@ -82,7 +82,7 @@ static int fall(struct gw_qcow2 *q, void *opaque, uint64_t first, uint64_t count
     return count ? gw_qcow2_ref_add(q, first, count, -1, err) : -EPROTO;
 }
 
-/* Under the lock: everything is on the disk, and may be changed. */
+/* Under the lock: writes all metadata to the disk; then it may be changed. */
 static int begin(struct gw_qcow2 *q, struct gw_error *err)
 {
     int r = gw_qcow2_before_write(q, err);
@@ -142,7 +142,7 @@ static int describe(struct gw_qcow2 *q, const struct gw_qcow2_snapshot *from, st
     return 0;
 }
 
-/* The snapshot's own L1 table: the active one, in which nothing is used once. */
+/* The snapshot's own L1 table: a copy of the active one without COPIED flags. */
 static int copy_l1(struct gw_qcow2 *q, struct gw_qcow2_shot *shot, struct gw_error *err)
 {
     int r = gw_qcow2_alloc_table(q, GW_MAX(gw_qcow2_clusters(q, q->h.l1_entries * 8ull), 1), &shot->l1_offset, err);
@@ -165,7 +165,7 @@ static int take(struct gw_qcow2 *q, struct gw_qcow2_shot *shot, struct gw_error 
     return r < 0 ? r : copy_l1(q, shot, err);
 }
 
-/* The lists in memory and on the disk get one more. */
+/* Adds a snapshot to the lists in memory and on the disk. */
 static int append(struct gw_qcow2 *q, const struct gw_qcow2_snapshot *s, const struct gw_qcow2_shot *shot,
                   struct gw_error *err)
 {
@@ -189,7 +189,7 @@ static int append(struct gw_qcow2 *q, const struct gw_qcow2_snapshot *s, const s
     return r;
 }
 
-/* Flags follow counts, and all is as it should be. */
+/* Sets flags from refcounts, and ends the change. */
 static int finish(struct gw_qcow2 *q, struct gw_error *err)
 {
     int r = gw_qcow2_settle(q, err);
@@ -227,7 +227,7 @@ int gw_qcow2_snapshot_create(struct gw_node *n, const struct gw_qcow2_snapshot *
         free(shot.extra);
         return r;
     }
-    r = gw_qcow2_state_drop(n, err); /* it belongs to the snapshot now */
+    r = gw_qcow2_state_drop(n, err); /* the state belongs to the snapshot now */
     pthread_mutex_lock(&q->lock);
     if (r >= 0)
         r = finish(q, err);
@@ -245,7 +245,7 @@ static int index_ok(const struct gw_qcow2 *q, unsigned index, struct gw_error *e
                    q->h.snapshots);
 }
 
-/* The table of the snapshot as an active one: at least as long as the disk needs. */
+/* Loads the snapshot's L1 table for use as the active one: at least as long as the disk needs. */
 static int load_l1(struct gw_qcow2 *q, unsigned index, uint64_t **ret, uint32_t *ret_entries, struct gw_error *err)
 {
     const struct gw_qcow2_shot *shot = &q->shots[index];
@@ -269,7 +269,7 @@ static int load_l1(struct gw_qcow2 *q, unsigned index, uint64_t **ret, uint32_t 
     return 0;
 }
 
-/* l1 becomes the active table; old_l1 is what was it. */
+/* l1 becomes the active table; old_l1 is the previous one. */
 static int apply(struct gw_qcow2 *q, uint64_t *take_l1, uint32_t entries, uint64_t bytes, struct gw_error *err)
 {
     uint32_t old_entries = q->h.l1_entries;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The table of internal snapshots. Extra data that is not known is kept.
+ * The table of internal snapshots. Unknown extra data is kept.
  */
 #include "disk/node/qcow2_inner.h"
 
@@ -115,7 +115,7 @@ int gw_qcow2_snapshots_load(struct gw_qcow2 *q, struct gw_error *err)
     q->snapshots = calloc(GW_MAX(q->h.snapshots, 1), sizeof *q->snapshots);
     q->shots = calloc(GW_MAX(q->h.snapshots, 1), sizeof *q->shots);
     if (!q->snapshots || !q->shots) {
-        free(q->snapshots); /* without the list beside it */
+        free(q->snapshots); /* both lists or neither */
         q->snapshots = NULL;
         return gw_nomem(err, "snapshots");
     }
@@ -148,7 +148,7 @@ static size_t put_one(uint8_t *p, const struct gw_qcow2_snapshot *s, const struc
     return entry_bytes(s, shot);
 }
 
-/* The header's list of them is switched by one write; the lists in memory stay the caller's. */
+/* One write of the header switches to the new list; the caller keeps the lists in memory. */
 int gw_qcow2_snapshots_store(struct gw_qcow2 *q, const struct gw_qcow2_snapshot *list,
                              const struct gw_qcow2_shot *shots, unsigned count, struct gw_error *err)
 {
@@ -175,7 +175,7 @@ int gw_qcow2_snapshots_store(struct gw_qcow2 *q, const struct gw_qcow2_snapshot 
         q->h.snapshots = count;
         q->h.snapshots_offset = offset;
         r = gw_qcow2_header_write(q, err);
-        q->h.snapshots = old_count; /* what the lists in memory have; the caller replaces both */
+        q->h.snapshots = old_count; /* matches the lists in memory; the caller replaces both */
     }
     if (r >= 0)
         r = gw_qcow2_barrier(q, err);

@@ -65,7 +65,7 @@ int gw_qcow2_state_drop(struct gw_node *n, struct gw_error *err)
 
 /* ---- of a snapshot ----------------------------------------------------------------------------------------------- */
 
-/* A state is where its disk ends; it has clusters of its own, so it is no longer than the file. */
+/* A state begins where its disk ends; it has its own clusters, so it is not longer than the file. */
 static int check_shot(const struct gw_qcow2 *q, unsigned index, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
     const struct gw_qcow2_snapshot *s;

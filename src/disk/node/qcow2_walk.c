@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * All that an L1 table and its L2 tables point to.
+ * Visits everything that an L1 table and its L2 tables point to.
  */
 #include "disk/node/qcow2_inner.h"
 
-#define CHUNK 8192u /* bytes of a table that are read at once */
+#define CHUNK 8192u /* bytes of a table read at once */
 
 static int walk_table(struct gw_qcow2 *q, uint64_t table, uint64_t cluster, gw_qcow2_visit *visit, void *opaque,
                       struct gw_error *err)
@@ -33,7 +33,7 @@ static int walk_table(struct gw_qcow2 *q, uint64_t table, uint64_t cluster, gw_q
     return 0;
 }
 
-/* Each L2 table has a cluster of the file: a table that says more would take for ever. */
+/* Each L2 table takes a cluster of the file: a table that claims more would take very long to walk. */
 static int check_number(struct gw_qcow2 *q, const uint64_t *l1, uint64_t entries, struct gw_error *err)
 {
     uint64_t tables = 0;

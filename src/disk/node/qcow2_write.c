@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Writing. Clusters that are the disk's own are written in place. Others get a new place: they are claimed, counted,
- * written as a whole, and then the L2 table shows them; who wants to change them meanwhile waits.
+ * Writes. Clusters that belong to the disk alone are written in place. Others get a new place: they are claimed,
+ * allocated, written as a whole, and then entered in the L2 table; other writers of them wait meanwhile.
  */
 #include "disk/node/qcow2_inner.h"
 
-#define MOVE_MAX 64u /* clusters that get a new place at once */
+#define MOVE_MAX 64u /* clusters moved at once */
 
 int gw_qcow2_before_write(struct gw_qcow2 *q, struct gw_error *err)
 {
@@ -94,12 +94,12 @@ static int write_in_place(struct gw_qcow2 *q, const void *from, const struct gw_
 
 struct move {
     struct gw_qcow2_claim claim;
-    uint64_t host;  /* where the clusters come to */
-    bool kept_room; /* it was kept for them: nothing is allocated */
-    bool fresh;     /* the file has zeros there */
+    uint64_t host;  /* the new place of the clusters */
+    bool kept_room; /* the room was reserved before: nothing is allocated */
+    bool fresh;     /* the file reads as zeros there */
 };
 
-/* Room for the first of these clusters, as many as are alike. */
+/* Finds room for the first of these clusters, as many as are of one kind. */
 static int find_room(struct gw_qcow2 *q, const struct gw_qcow2_run *run, uint64_t clusters, struct move *m,
                      struct gw_error *err)
 {
@@ -126,7 +126,7 @@ static int find_room(struct gw_qcow2 *q, const struct gw_qcow2_run *run, uint64_
     return 0;
 }
 
-/* A part of the clusters that is not written, before or behind what is: as it was. */
+/* Copies the old contents of a part of the clusters before or after the written part. */
 static int fill(struct gw_qcow2 *q, const struct move *m, const struct gw_qcow2_run *old, uint64_t from, uint64_t to,
                 struct gw_error *err)
 {
@@ -157,7 +157,7 @@ static int copy_in(struct gw_qcow2 *q, const void *from, uint64_t bytes, uint64_
     return r < 0 ? r : fill(q, m, old, offset + bytes, end, err);
 }
 
-/* The table shows the new place; what was there before is freed. */
+/* Enters the new place in the table; frees the old one. */
 static int show(struct gw_qcow2 *q, const struct move *m, struct gw_error *err)
 {
     for (uint64_t i = 0; i < m->claim.count; i++) {
@@ -180,7 +180,7 @@ static int show(struct gw_qcow2 *q, const struct move *m, struct gw_error *err)
     return 0;
 }
 
-/* Under the lock, which is released. bytes becomes what was written of it. */
+/* Under the lock, which is released. bytes is set to the number written. */
 static int write_moved(struct gw_qcow2 *q, const void *from, uint64_t *bytes, uint64_t offset,
                        const struct gw_qcow2_run *run, struct gw_error *err)
 {
@@ -214,7 +214,7 @@ static int write_moved(struct gw_qcow2 *q, const void *from, uint64_t *bytes, ui
     return r;
 }
 
-/* Clusters of the run that nobody else moves. */
+/* The number of clusters at the start of the range that no thread moves. */
 static uint64_t unclaimed(const struct gw_qcow2 *q, uint64_t offset, uint64_t bytes)
 {
     uint64_t first = offset >> q->h.cluster_bits,

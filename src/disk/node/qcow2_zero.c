@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Zeros without data, and clusters that are not needed any more.
+ * Zeros without data, and discarded clusters.
  */
 #include "disk/node/qcow2_inner.h"
 
 enum wish { ZEROS, ZEROS_UNMAP, DISCARD, FORGET };
 
-/* The entry that a cluster gets for the wish; 1: it stays as it is, 2: zeros are to be written into it. */
+/* The cluster's new entry for the wish; 1: it stays, 2: zeros must be written into it. */
 static int choose(const struct gw_qcow2 *q, enum wish wish, const struct gw_qcow2_run *run, uint64_t *ret)
 {
     bool absent_is_zero = !q->node.backing, flag = q->h.version >= 3;
@@ -21,7 +21,7 @@ static int choose(const struct gw_qcow2 *q, enum wish wish, const struct gw_qcow
         return 1;
     if (run->kind == GW_QCOW2_K_ZERO && (!run->host || wish == ZEROS))
         return 1;
-    if (!flag) { /* version 2 knows no zeros but those of an absent cluster */
+    if (!flag) { /* version 2 has zeros only as absent clusters */
         if (absent_is_zero && wish != ZEROS)
             return 0;
         return wish == DISCARD ? 1 : 2;
@@ -76,7 +76,7 @@ static int write_zeros(struct gw_qcow2 *q, uint64_t bytes, uint64_t offset, stru
     return r;
 }
 
-/* An L2 table that is not there, as far as the wish goes: nothing is to be done for it. */
+/* Skips an absent L2 table, if the wish needs no change there. */
 static uint64_t skip_absent(struct gw_qcow2 *q, enum wish wish, uint64_t cluster, uint64_t end)
 {
     uint64_t index = cluster / q->l2_entries;
@@ -109,7 +109,7 @@ static int change(struct gw_qcow2 *q, enum wish wish, uint64_t first, uint64_t e
     return r < 0 ? r : 0;
 }
 
-/* A part of a cluster: written, unless it reads as zeros. */
+/* A part of a cluster: zeros are written, unless it reads as zeros. */
 static int zero_part(struct gw_qcow2 *q, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
     struct gw_qcow2_run run;

@@ -19,13 +19,13 @@ enum cannot { CANNOT_ZERO_RANGE = 1, CANNOT_PUNCH = 2, CANNOT_SEEK = 4, CANNOT_Z
 struct raw {
     struct gw_node node; /* the first member */
     int fd;
-    int cached_fd; /* with O_DIRECT: the same file by way of the page cache; else -1 */
+    int cached_fd; /* with O_DIRECT: the same file through the page cache; else -1 */
     bool device, lock, guarded, unsafe;
-    int sync_mode;           /* O_DSYNC: all that is written is on the disk when a call returns; else 0 */
-    _Atomic unsigned cannot; /* what was tried in vain */
+    int sync_mode;           /* O_DSYNC: a completed write is on the disk; else 0 */
+    _Atomic unsigned cannot; /* operations that the file does not support */
 
-    /* The run of data that was found last. Some file systems look at each page of it to find its end, and an image asks
-     * for each of its chunks. Data that has become a hole meanwhile, unseen by us, still reads as it should. */
+    /* The run of data that was found last. Some file systems examine each page to find its end, and an image asks for
+     * every chunk. If the data has become a hole meanwhile, it still reads correctly. */
     pthread_mutex_t lock_found;
     uint64_t found, found_end;
     unsigned holes_made;
@@ -38,7 +38,7 @@ static struct raw *raw_of(struct gw_node *n)
 
 /* ---- read, write ------------------------------------------------------------------------------------------------- */
 
-/* What of it O_DIRECT can do: all but a cut block at the end. */
+/* The part that O_DIRECT can handle: all except a partial block at the end. */
 static uint64_t direct_part(const struct raw *w, uint64_t bytes)
 {
     return w->cached_fd < 0 ? bytes : bytes & ~(uint64_t)(w->node.request_bytes - 1);
@@ -64,13 +64,13 @@ static int sync_now(struct raw *w, struct gw_error *err)
     do
         r = w->unsafe ? 0 : fdatasync(w->fd);
     while (r < 0 && errno == EINTR);
-    if (r < 0 && errno != EINVAL && errno != EROFS) /* a thing that has nothing to sync */
+    if (r < 0 && errno != EINVAL && errno != EROFS) /* the file does not support fsync */
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%.200s: what was written may not be on the disk: %s", w->node.name,
                        strerror(errno));
     return 0;
 }
 
-/* Whether the write would make the head one that is taken for a format the next time. */
+/* Whether the write would make the head look like an image of some format at the next open. */
 static int look_at_head(struct raw *w, const void *from, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
     uint8_t head[GW_PROBE_BYTES] = {0};
@@ -110,8 +110,8 @@ static int raw_write(struct gw_node *n, const void *from, uint64_t bytes, uint64
 
 /* ---- zero, discard ----------------------------------------------------------------------------------------------- */
 
-/* Whether it was done. What this file cannot do is not tried again; anything else that fails is done by writing, which
- * tells what is wrong. */
+/* Whether it was done. An unsupported operation is not tried again; after any other failure the caller writes, which
+ * reports the error. */
 static bool try_fallocate(struct raw *w, enum cannot bit, int mode, uint64_t bytes, uint64_t offset)
 {
     int r;
@@ -141,7 +141,7 @@ static bool try_ioctl(struct raw *w, enum cannot bit, unsigned long request, uin
     return r == 0;
 }
 
-/* Where there was data there may be a hole now. */
+/* The remembered data run may be a hole now. */
 static void forget_found(struct raw *w)
 {
     pthread_mutex_lock(&w->lock_found);
@@ -166,7 +166,7 @@ static int raw_zero(struct gw_node *n, uint64_t bytes, uint64_t offset, unsigned
     return r >= 0 && (flags & GW_NODE_DURABLE || w->sync_mode) ? sync_now(w, err) : r;
 }
 
-/* It is only a hint: what cannot be given back stays. */
+/* Only a hint: space that cannot be returned stays. */
 static int raw_discard(struct gw_node *n, uint64_t bytes, uint64_t offset, struct gw_error *err)
 {
     struct raw *w = raw_of(n);
@@ -181,7 +181,7 @@ static int raw_discard(struct gw_node *n, uint64_t bytes, uint64_t offset, struc
 
 /* ---- find -------------------------------------------------------------------------------------------------------- */
 
-/* Whether offset lies in it; else *ret_made is to be given to note_found. */
+/* Whether offset lies in the remembered run; else *ret_made must be passed to note_found. */
 static bool is_found(struct raw *w, uint64_t offset, uint64_t *ret_end, unsigned *ret_made)
 {
     bool found;
@@ -204,7 +204,7 @@ static void note_found(struct raw *w, uint64_t offset, uint64_t end, unsigned ma
     pthread_mutex_unlock(&w->lock_found);
 }
 
-/* Where the first run ends, and whether it is a hole. False: this file does not tell. */
+/* Where the first run ends, and whether it is a hole. False: the file system does not report it. */
 static bool seek_run(struct raw *w, uint64_t offset, uint64_t end, uint64_t *ret_end, bool *ret_hole)
 {
     unsigned made;
@@ -225,7 +225,7 @@ static bool seek_run(struct raw *w, uint64_t offset, uint64_t end, uint64_t *ret
         return true;
     }
     hole = lseek(w->fd, (off_t)offset, SEEK_HOLE);
-    if (hole < 0 || (uint64_t)hole <= offset) /* it was cut or given back between the calls */
+    if (hole < 0 || (uint64_t)hole <= offset) /* the file was truncated or punched between the calls */
         return false;
     note_found(w, offset, (uint64_t)hole, made);
     *ret_end = GW_MIN((uint64_t)hole, end);
@@ -299,7 +299,7 @@ static int raw_activate(struct gw_node *n, bool active, struct gw_error *err)
                          GW_LOCK_WRITE | GW_LOCK_RESIZE, n->name, err);
     end = r < 0 ? -1 : lseek(w->fd, 0, SEEK_END);
     if (end >= 0)
-        n->bytes = (uint64_t)end; /* whoever had it meanwhile may have changed it */
+        n->bytes = (uint64_t)end; /* another owner may have changed the length */
     forget_found(w);
     return r;
 }
@@ -334,7 +334,7 @@ static const struct gw_node_ops raw_ops = {
 
 /* ---- open -------------------------------------------------------------------------------------------------------- */
 
-/* The smallest request that O_DIRECT takes here: found by trying, since few file systems tell. */
+/* The smallest request that O_DIRECT accepts here, found by trying, since few file systems report it. */
 static uint32_t direct_bytes(int fd)
 {
     GW_AUTOFREE void *room = NULL;

@@ -3,7 +3,7 @@
 
 #include "base/base.h"
 
-/* By name alone: one that is called as another's ID is no duplicate of that. */
+/* Searches by name only: a name that equals another snapshot's ID is not a duplicate. */
 static bool find(struct gw_node *n, const char *name, unsigned *ret)
 {
     const struct gw_qcow2_snapshot *list;
@@ -54,7 +54,7 @@ int gw_snapshot_set_check_new(const struct gw_snapshot_set *set, const char *nam
     return 0;
 }
 
-/* The first `count` disks, behind a failure that err tells. */
+/* Undoes the first `count` disks, after a failure that err describes. */
 static void take_back(const struct gw_snapshot_set *set, unsigned count, const char *name, struct gw_error *err)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -136,7 +136,7 @@ int gw_snapshot_set_apply(const struct gw_snapshot_set *set, const char *name, s
                                                  : gw_fail(err, -ENOENT, GW_BLAME_CALLER, "there is no snapshot '%s'", name);
 
         if (r >= 0)
-            r = gw_qcow2_state_drop(set->node[i], err); /* the snapshot has its own */
+            r = gw_qcow2_state_drop(set->node[i], err); /* the snapshot has its own copy of the state */
         if (r >= 0)
             r = gw_node_flush(set->node[i], err);
         if (r < 0) {

@@ -10,8 +10,8 @@ struct state_channel {
     struct gw_node *node;
     unsigned snapshot;
     atomic_bool shut;
-    uint64_t at, end;  /* where the piece begins in the state; in: where that ends */
-    size_t done, have; /* bytes of the piece: in: taken of those that were read; out: have is what waits to be written */
+    uint64_t at, end;  /* at: offset of the piece in the state; end: for reading, the end of the state */
+    size_t done, have; /* bytes of the piece. Reading: consumed ones of those read. Writing: have waits to be written */
     uint8_t piece[PIECE_BYTES];
 };
 

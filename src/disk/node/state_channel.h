@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * state_channel: the state of a machine in a qcow2 image as a channel: what is written becomes the state of the disk as it is now, what
- * is read is that of a snapshot. One direction, no positions. Bytes go to the image in large pieces; close writes the last.
+ * state_channel: the state of a machine in a qcow2 image as a channel: writing sets the current state of the disk,
+ * reading gives that of a snapshot. One direction, no positions. Bytes go to the image in large pieces; close writes
+ * the last.
  *
- * Threads: as channels; nothing else is under way on the node. The node is borrowed.
+ * Threads: as channels; no other call on the node may be in progress. The node is borrowed.
  */
 #ifndef GW_DISK_STATE_CHANNEL_H
 #define GW_DISK_STATE_CHANNEL_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * transfer: all of a read or a write of a file, however many calls it takes: interrupted ones, short ones, memory that
- * O_DIRECT does not take.
+ * transfer: reads or writes a whole range of a file, with as many calls as needed: handles interrupted and short calls,
+ * and memory that O_DIRECT does not accept.
  */
 #ifndef GW_DISK_NODE_TRANSFER_H
 #define GW_DISK_NODE_TRANSFER_H
@@ -10,11 +10,11 @@
 
 struct gw_transfer {
     int fd;
-    uint32_t align; /* of memory, offset and length; 1: any. Offset and length are so; memory is copied if it is not */
-    const char *name; /* for messages, which tell the offset of what failed */
+    uint32_t align; /* alignment of memory, offset and length; 1: any. Offset and length must have it; unaligned memory is copied */
+    const char *name; /* for messages, which have the offset of the failure */
 };
 
-/* The end of the file in between is an error: -EIO. */
+/* An end of the file within the range is an error: -EIO. */
 int gw_transfer_read(const struct gw_transfer *t, void *to, uint64_t bytes, uint64_t offset, struct gw_error *err);
 int gw_transfer_write(const struct gw_transfer *t, const void *from, uint64_t bytes, uint64_t offset,
                       struct gw_error *err);

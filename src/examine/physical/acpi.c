@@ -5,7 +5,7 @@
 
 #define TABLES     "/rom@etc/acpi/tables"
 #define TABLES_MAX (8 * GW_MIB)
-#define HEAD       36u /* of a table: signature, u32 length, ..., checksum */
+#define HEAD       36u /* size of a table's header: signature, u32 length, ..., checksum */
 #define FACS       64u
 #define SRAT_HEAD  48u
 #define ROOT_MAX   65536u
@@ -26,7 +26,7 @@ static int by_address(const void *a, const void *b)
     return x->address < y->address ? -1 : x->address > y->address;
 }
 
-/* false: they overlap, or end nowhere. */
+/* Sorts the parts. false: they overlap, or wrap around. */
 static bool order(struct gw_acpi *a)
 {
     uint64_t end = 0, next;
@@ -46,7 +46,7 @@ static bool order(struct gw_acpi *a)
     return true;
 }
 
-/* Entries of a type and a length in bytes; those of memory have type 1. */
+/* Reads entries with a type and a length in bytes; type 1 is memory. */
 static bool take_srat(struct gw_acpi *a, const uint8_t *t, uint64_t bytes)
 {
     for (uint64_t at = SRAT_HEAD; at < bytes;) {
@@ -70,8 +70,8 @@ static bool take_srat(struct gw_acpi *a, const uint8_t *t, uint64_t bytes)
 }
 
 /* Resources of the PCI buses in the bytecode: a descriptor of 64-bit addresses is 0x8a, u16 length 0x2b, u8 type (0:
- * memory), two bytes of flags, u64 granularity, first, last, offset, length. One whose length is not that from first to
- * last is a template that the guest fills in. */
+ * memory), two bytes of flags, u64 granularity, first, last, offset, length. If the length does not match first and
+ * last, it is a template that the guest fills in. */
 static void take_dsdt(struct gw_acpi *a, const uint8_t *t, uint64_t bytes)
 {
     for (uint64_t at = HEAD; at + 46 <= bytes; at++) {
@@ -101,7 +101,7 @@ static void walk(struct tables *t)
             t->found->part_count = 0;
         at += bytes;
     }
-    if (t->srats > 1) /* only one of them can be the firmware's */
+    if (t->srats > 1) /* only one of several can be the firmware's */
         t->found->part_count = 0;
 }
 

@@ -3,7 +3,7 @@
 
 #include "examine/physical/peek.h"
 
-#define ROOTS_MAX 64u /* blocks that are searched for tables; with more there is a choice */
+#define ROOTS_MAX 64u /* limit of blocks searched for tables, if there is a choice of blocks */
 
 struct finder {
     struct gw_image *image;
@@ -42,7 +42,7 @@ static bool fits(const struct gw_ram_total *total, uint64_t bytes)
 
 /* ---- by what is in them ------------------------------------------------------------------------------------------ */
 
-/* 1: the firmware's tables begin in this block, if it is the first one; *ret_slot at *ret_offset has their root. */
+/* 1: if this block is the first, the firmware's tables begin in it; *ret_slot at *ret_offset has the root table. */
 static int find_root(struct finder *f, unsigned block, unsigned *ret_slot, uint64_t *ret_offset)
 {
     uint64_t root = 0;
@@ -72,7 +72,7 @@ static bool may_be(const struct finder *f, unsigned block, unsigned slot)
            (f->told[block] == GW_RAM_ANYWHERE || f->told[block] == s->offset);
 }
 
-/* 1: one block can be the first, and one can have the root of the tables that the first one leads to. */
+/* 1: exactly one block can be the first, with one block for the root table that it points to. */
 static int by_tables(struct finder *f, unsigned *ret_first, unsigned *ret_slot, unsigned *ret_block)
 {
     unsigned found = 0, searched = 0;
@@ -122,7 +122,7 @@ static void by_word(struct finder *f)
                 take(f, s, i);
 }
 
-/* Slots without a block whose size, of all that are left, one block and one slot have. */
+/* Fills slots whose size only one remaining block and one remaining slot have. */
 static void by_size(struct finder *f)
 {
     for (unsigned s = 0; s < f->ret->count; s++) {
@@ -189,7 +189,7 @@ static int find(struct finder *f, struct gw_ram_total total, const uint64_t *nod
 {
     unsigned alone = 0, sizes = 0;
     uint64_t bytes = 0;
-    bool told = false; /* that one of them is it */
+    bool told = false; /* whether the caller has placed one of them there */
 
     for (unsigned i = 0; i < f->image->block_count; i++)
         told |= !f->told[i] && may_be_all(f, total, i);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * blocks: which RAM blocks make up a machine's RAM, and in which order.
+ * blocks: finds which RAM blocks make up a machine's RAM, and their order.
  *
- * Names do not tell it: a DIMM's may look like that of the RAM's second part. What counts is how much RAM there is, how
- * it is divided among NUMA nodes, and, where sizes leave a choice, in which blocks the firmware's tables lie.
+ * Names are not reliable: a DIMM's name may look like that of the RAM's second part. The evidence is the size of the
+ * RAM, its division among NUMA nodes, and, if sizes leave a choice, which blocks contain the firmware's tables.
  */
 #ifndef GW_PHYSICAL_BLOCKS_H
 #define GW_PHYSICAL_BLOCKS_H
@@ -14,29 +14,29 @@
 #define GW_RAM_ELSEWHERE (UINT64_MAX - 1)
 
 struct gw_ram_slot {
-    uint64_t offset, bytes; /* in the RAM as a whole */
+    uint64_t offset, bytes; /* in the whole RAM */
     int block;              /* -1: several blocks could be it */
 };
 
 struct gw_ram_blocks {
     struct gw_ram_slot slots[GW_SRAT_MAX];
-    unsigned count; /* 0: no blocks make up the RAM */
-    bool choice;    /* with count 0: more than one way to make it up */
+    unsigned count; /* 0: no combination of blocks makes up the RAM */
+    bool choice;    /* with count 0: more than one combination does */
 };
 
 /* Memory that belongs to a device. */
 bool gw_ram_of_a_device(const char *name);
 
-/* How much RAM there is. 0: not told; then it is the only block there is, if there is one only. Not exact: as CMOS has
- * it, modulo 1 TiB; below_only: and rounded down to 64 KiB, as all of it lies below 4 GiB. */
+/* How much RAM there is. 0: not known; then it is the only block, if there is just one. Not exact: as CMOS has it,
+ * modulo 1 TiB; below_only: and rounded down to 64 KiB, as all of it lies below 4 GiB. */
 struct gw_ram_total {
     uint64_t bytes;
     bool exact, below_only;
 };
 
 /* nodes: sizes of the parts in the order of their addresses, NULL if it is not divided. first_bytes: of the RAM that
- * begins at its first address (in which a BIOS leaves its tables), 0: no BIOS. told[i]: where in the RAM the caller
- * says that the block begins; GW_RAM_ANYWHERE: nothing; GW_RAM_ELSEWHERE: that it is no part of the RAM. */
+ * begins at its first address (in which a BIOS leaves its tables), 0: no BIOS. told[i]: the block's offset in the RAM
+ * by the caller; GW_RAM_ANYWHERE: not given; GW_RAM_ELSEWHERE: the block is not part of the RAM. */
 int gw_ram_blocks_find(struct gw_image *image, const uint64_t *told, struct gw_ram_total total, const uint64_t *nodes,
                        unsigned node_count, uint64_t first_bytes, struct gw_ram_blocks *ret, struct gw_error *err);
 

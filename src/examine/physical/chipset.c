@@ -5,11 +5,11 @@
 
 #define CMOS_BYTES   128u
 #define UNIT         65536ull
-#define CONFIG_AT    4u /* in a PCI device: behind its version */
+#define CONFIG_AT    4u /* offset of configuration space in a PCI device's section: after the version */
 #define CONFIG_BYTES 256u
 #define INTEL        0x8086u
 
-/* The contents of CMOS are the first bytes of the clock's section in all versions of it. */
+/* All versions of the clock's section begin with the contents of CMOS. */
 bool gw_chipset_cmos(const struct gw_image_devices *devices, uint64_t *ret_below, uint64_t *ret_above)
 {
     for (unsigned i = 0; i < devices->count; i++) {
@@ -20,7 +20,7 @@ bool gw_chipset_cmos(const struct gw_image_devices *devices, uint64_t *ret_below
             continue;
         if (c[0x34] || c[0x35])
             *ret_below = gw_peek_le(c + 0x34, 2) * UNIT + 16 * GW_MIB;
-        else /* of at most 16 MiB: KiB above 1 MiB */
+        else /* up to 16 MiB: KiB above 1 MiB */
             *ret_below = gw_peek_le(c + 0x30, 2) * GW_KIB + GW_MIB;
         *ret_above = gw_peek_le(c + 0x5b, 3) * UNIT;
         return true;

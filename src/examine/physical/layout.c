@@ -18,7 +18,7 @@ static bool begins(const char *s, const char *with)
 
 /* ---- kinds ------------------------------------------------------------------------------------------------------- */
 
-/* The bridge at the root of a PC's buses: for types of other vendors' names, and streams that do not tell the type. */
+/* Derives the kind from the host bridge: for renamed machine types, and streams that do not record the type. */
 static enum gw_machine_kind kind_by_bridge(const struct gw_image_devices *devices)
 {
     for (unsigned i = 0; i < devices->count; i++) {
@@ -57,8 +57,8 @@ static uint64_t ram_first(enum gw_machine_kind kind)
     return kind == GW_KIND_VIRT_ARM ? GW_GIB : kind == GW_KIND_VIRT_RISCV ? 2 * GW_GIB : 0;
 }
 
-/* From 7.1 on, RAM above 4 GiB of a guest with an AMD processor begins at 1 TiB when something would reach into the 12
- * GiB below 1 TiB. Types of other names may be based on any version. */
+/* From 7.1 on, RAM above 4 GiB of a guest with an AMD processor begins at 1 TiB if RAM would otherwise reach into the
+ * 12 GiB below 1 TiB. Renamed types may be based on any version. */
 static bool may_move_up(const struct gw_image *image, enum gw_machine_kind kind)
 {
     const char *p = image->machine;
@@ -80,13 +80,13 @@ struct finder {
     gw_examine_progress_fn progress;
     void *opaque;
     struct gw_acpi acpi;
-    uint64_t nodes[GW_SRAT_MAX]; /* parts of the RAM by the node they belong to */
+    uint64_t nodes[GW_SRAT_MAX]; /* parts of the RAM by their NUMA node */
     unsigned node_count;
     struct gw_ram_layout *ret;
     struct gw_error *err;
 };
 
-/* The areas by the SRAT; false: there is none, or not one that such a machine has. */
+/* The areas from the SRAT; false: none, or not one of such a machine. */
 static bool take_srat(struct finder *f, uint64_t first_address)
 {
     struct gw_ram_layout *l = f->ret;
@@ -118,7 +118,7 @@ static uint64_t ram_bytes(const struct gw_ram_layout *l)
     return l->areas[0].bytes + (l->area_count > 1 ? l->areas[1].bytes : 0);
 }
 
-/* Where in the RAM as a whole the block begins by the caller's word. */
+/* The block's offset in the whole RAM, from the caller's placement. */
 static uint64_t told_offset(const struct finder *f, unsigned block)
 {
     const struct gw_ram_told *t = &f->told[block];

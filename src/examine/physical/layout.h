@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * layout: at which addresses a machine has RAM, and which blocks it is made of, as far as the machine confirms it.
+ * layout: the addresses of a machine's RAM and the blocks it consists of, as far as the machine confirms them.
  */
 #ifndef GW_PHYSICAL_LAYOUT_H
 #define GW_PHYSICAL_LAYOUT_H
@@ -24,7 +24,7 @@ enum gw_machine_kind {
 #define GW_AREA_UNKNOWN UINT64_MAX
 
 struct gw_ram_area {
-    uint64_t address; /* GW_AREA_UNKNOWN: the machine does not say it */
+    uint64_t address; /* GW_AREA_UNKNOWN: the machine does not record it */
     uint64_t bytes;
 };
 
@@ -37,11 +37,11 @@ struct gw_ram_layout {
 
 enum gw_machine_kind gw_machine_kind_of(const struct gw_image *image, const struct gw_image_devices *devices);
 
-/* What the caller says of a block. */
+/* The caller's placement of a block. */
 struct gw_ram_told {
-    bool begin; /* its first byte is at this address; */
+    bool begin; /* its first byte has this address; */
     uint64_t address;
-    bool whole; /* and so is the rest */
+    bool whole; /* the rest of the block follows it */
 };
 
 /* Not for machines of kinds UNKNOWN and GODWIT. told: of each block. */

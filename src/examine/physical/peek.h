@@ -10,7 +10,7 @@
 /* 1: dst is filled. 0: the range is not inside the block. */
 int gw_peek(struct gw_image *image, unsigned block, uint64_t offset, void *dst, uint64_t bytes, struct gw_error *err);
 
-/* The block of this name; -1: there is none. */
+/* The block of this name; -1: none. */
 int gw_peek_block(const struct gw_image *image, const char *name);
 
 static inline uint64_t gw_peek_le(const uint8_t *p, unsigned bytes)

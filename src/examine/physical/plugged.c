@@ -9,7 +9,7 @@
 
 #define HEAD 36u
 
-/* Bytes of the name up to the last '/', with it; 0: there is none. */
+/* Length of the name up to and including the last '/'; 0: it has none. */
 static size_t path_bytes(const char *name)
 {
     const char *slash = strrchr(name, '/');
@@ -24,7 +24,7 @@ static bool same_path(const char *a, const char *b)
     return n && n == path_bytes(b) && !memcmp(a, b, n);
 }
 
-/* The only block of the device. */
+/* Finds the device's only block. */
 static bool find_block(const struct gw_image *image, const char *device, unsigned *ret)
 {
     unsigned found = 0;

@@ -16,10 +16,10 @@ struct gw_plugged {
     const uint8_t *bits; /* gw_plugged_has */
 };
 
-/* The virtio-mem device of the list, if it is one whose state says where its memory is. false: it is none. */
+/* Reads the virtio-mem device if the list entry is one whose state has its address. false: it is not. */
 bool gw_plugged_read(const struct gw_image *image, const struct gw_image_device *device, struct gw_plugged *ret);
 bool gw_plugged_has(const struct gw_plugged *p, uint64_t piece);
-/* The block belongs to a device that gives memory to the guest: it is no device's own memory. */
+/* Whether the block belongs to a device that gives memory to the guest (so it is not the device's own memory). */
 bool gw_plugged_is(const struct gw_image_devices *devices, const char *block);
 
 #endif

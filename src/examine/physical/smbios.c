@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * An entry point, on a multiple of 16 bytes, leads to structures, which follow each other: u8 type, u8 length, u16
- * handle, the rest of `length`, and texts up to two bytes of zero. Type 19 is a range of memory: u32 first and last KiB
- * at 4 and 8; where the first is all ones, u64 first and last byte at 15 and 23.
+ * An entry point, aligned to 16 bytes, points to consecutive structures: u8 type, u8 length, u16 handle, the rest of
+ * `length`, and texts up to two bytes of zero. Type 19 is a range of memory: u32 first and last KiB at 4 and 8; where
+ * the first is all ones, u64 first and last byte at 15 and 23.
  */
 #include "examine/physical/smbios.h"
 
@@ -11,7 +11,7 @@
 
 #define TABLE_MAX  (1u << 20)
 #define ENTRY_MAX  32u
-#define ENTRIES    64u /* that are looked at: a guest may have its memory full of them */
+#define ENTRIES    64u /* limit of entry points examined: a guest may fill its memory with them */
 #define BIOS_FIRST 0xf0000u
 
 struct search {
@@ -21,7 +21,7 @@ struct search {
     struct gw_error *err;
 };
 
-/* Whether the structures have the two ranges and no other. */
+/* Checks that the structures have the two ranges and no others. */
 static void judge(struct search *s, const uint8_t *t, uint64_t bytes)
 {
     uint64_t upper = 0;

@@ -15,8 +15,8 @@ static bool is_compressed(const struct gw_image_write_options *o)
     return o->compress && strcmp(o->compress, "raw") && strcmp(o->compress, "sparse");
 }
 
-/* Programs that unpack want the end of the file where that of their own bytes is; and mapped-ram files are as large as
- * the RAM. */
+/* Decompression programs need the end of the file to be the end of their data; and mapped-ram files are as large as the
+ * RAM. */
 static int check(const struct gw_image *image, const struct gw_image_format_ops *format,
                  const struct gw_image_write_options *o, const struct gw_bytes *to, struct gw_error *err)
 {
@@ -37,8 +37,8 @@ static int check(const struct gw_image *image, const struct gw_image_format_ops 
                : 0;
 }
 
-/* How many bytes from `at` on the file has only holes in, or nothing; in whole pieces, and at the end of `size` all
- * that is left. */
+/* The number of bytes from `at` on that are holes or lie after the end of the file; whole pieces, and at the end of
+ * `size` the rest. */
 static uint64_t hole(int fd, uint64_t at, uint64_t size)
 {
     off_t data = lseek(fd, (off_t)at, SEEK_DATA);
@@ -65,7 +65,7 @@ static int push_piece(int fd, uint64_t at, uint64_t file_bytes, uint64_t room, s
     return 0;
 }
 
-/* All of the export: the file, and zeros. */
+/* Writes the whole export: the file, then zeros. */
 static int push(int fd, struct gw_bytes *to, struct gw_error *err)
 {
     struct gw_spool *spool = NULL;

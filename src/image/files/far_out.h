@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * far_out: a machine at rest is written to a server (held.h), in any format.
+ * far_out: writes a machine at rest to a server (held.h), in any format.
  *
- * A format that can be written to bytes that may go on behind it (gw_image_format_ops.write_bytes) goes there at once.
- * Of others, which are read as files, a file without a name is written first. That says how large it is before anything
- * of the export is touched; what of the export is behind it becomes zeros, which readers of these formats pass over.
+ * A format whose data may be followed by other bytes (gw_image_format_ops.write_bytes) is written to the server
+ * directly. Any other is first written to an unnamed file, so its size is known before the export is changed; the rest
+ * of the export becomes zeros, which readers of these formats ignore.
  */
 #ifndef GW_IMAGE_FILES_FAR_OUT_H
 #define GW_IMAGE_FILES_FAR_OUT_H
@@ -12,7 +12,7 @@
 #include "image/bytes.h"
 #include "image/image.h"
 
-/* -EINVAL: what the options ask for does not tell where it ends. -ENOSPC: it has no room there. */
+/* -EINVAL: a reader could not tell where the chosen format ends. -ENOSPC: the export is too small. */
 int gw_far_write(struct gw_image *image, const struct gw_image_format_ops *format,
                  const struct gw_image_write_options *options, struct gw_bytes *to, struct gw_error *err);
 

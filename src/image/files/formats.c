@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The formats of machines at rest, in the order in which a file is tried: a format that is part of another one comes
- * later.
+ * The formats of machines at rest, in the order in which they are probed: a format that can be contained in another one
+ * comes later.
  */
 #include "base/endian.h"
 #include "image/image.h"
@@ -39,7 +39,7 @@ const struct gw_image_format_ops gw_image_formats[] = {
     {.format = GW_IMAGE_MAPPED_RAM,
      .name = "mapped-ram",
      .check = gw_mapped_check_options,
-     .write = gw_mapped_write}, /* opened as a stream */
+     .write = gw_mapped_write}, /* opened by the row of the stream format */
     {.format = GW_IMAGE_LIBVIRT,
      .name = "libvirt",
      .recognise = gw_libvirt_recognise,

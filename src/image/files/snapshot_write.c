@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * An image becomes a snapshot of a disk: written as a stream into a file without a name, so that nothing on the disk changes before all of it
- * is known to be there, then as the state behind the disk, then as the snapshot that has it.
+ * Writes an image as a snapshot of a disk. It is first written as a stream into an unnamed file, so that the disk does
+ * not change before the whole stream exists; then as the state after the end of the disk; then the snapshot that owns
+ * that state is made.
  */
 #include <sys/stat.h>
 #include <time.h>
@@ -13,7 +14,7 @@
 #include "image/unpack.h"
 
 #define PIECE_BYTES (1u << 20)
-#define NAME_BYTES  255u /* bytes that QEMU reads of a name */
+#define NAME_BYTES  255u /* bytes of a name that QEMU reads */
 
 struct job {
     struct gw_image *image;
@@ -69,17 +70,17 @@ static int add(struct job *job, int fd, struct gw_error *err)
     s.seconds = (uint32_t)now.tv_sec;
     s.nanoseconds = (uint32_t)now.tv_nsec;
     s.state_bytes = (uint64_t)st.st_size;
-    r = gw_qcow2_state_drop(disk, err); /* of a snapshot that the disk went back to */
+    r = gw_qcow2_state_drop(disk, err); /* drops the state of a snapshot that the disk was reset to */
     if (r >= 0)
         r = put_state(job, fd, s.state_bytes, err);
     if (r >= 0)
         r = gw_qcow2_snapshot_create(disk, &s, err);
     if (r < 0)
-        gw_qcow2_state_drop(disk, NULL); /* why it failed is what counts */
+        gw_qcow2_state_drop(disk, NULL); /* the first error is the one to report */
     return r;
 }
 
-/* As a stream; the disk is opened before, so that what is wrong with it is told early. */
+/* Writes the image as a stream. The disk is opened before that, so that its errors are reported early. */
 static int write_snapshot(struct job *job, const char *disk, struct gw_error *err)
 {
     struct gw_image_write_options stream = {.format = GW_IMAGE_STREAM, .threads = job->options.threads,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Images become files: the public side of stage.h and of gw_image_out.
+ * Writes images to files: the public side of stage.h and of gw_image_out.
  */
 #include <fcntl.h>
 
@@ -34,7 +34,7 @@ int gw_image_revert(struct gw_image *image, const char *aside, struct gw_error *
                        : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no file to revert");
 }
 
-/* compress, level, threads and so on are optional. */
+/* compress, level, threads and the following members are optional. */
 static int take_options(struct gw_image_write_options *own, const struct gw_image_write_options *options,
                         size_t options_bytes, struct gw_error *err)
 {
@@ -94,7 +94,7 @@ int gw_image_check_options_sized(const struct gw_image_write_options *options, s
     return format->check ? format->check(&own, err) : 0;
 }
 
-/* Servers are named by what fails there. */
+/* Errors of servers name the server already. */
 static void name_it(struct gw_error *err, const char *path)
 {
     if (err && strncmp(err->text, path, strlen(path)))
@@ -105,7 +105,7 @@ int gw_image_ready(struct gw_image *image, const char *path, enum gw_image_forma
 {
     int r;
 
-    /* These have no other place for it than the stream. */
+    /* These formats can record it only in the stream. */
     if (image->libvirt_saved && (format == GW_IMAGE_STREAM || format == GW_IMAGE_MAPPED_RAM) &&
         (r = gw_image_set_runs(image, gw_image_runs(image), err)) < 0)
         return r;

@@ -9,7 +9,7 @@
 #include "image/image.h"
 #include "image/unpack.h"
 
-#define EDIT_BYTES  65536u /* as libvirt leaves, so that `virsh save-image-edit` has room for a longer XML */
+#define EDIT_BYTES  65536u /* libvirt leaves the same room, so that `virsh save-image-edit` can make the XML longer */
 #define ALIGN_BYTES 4096u  /* of the stream */
 
 static int read_at(int fd, void *dst, size_t bytes, uint64_t at, size_t *ret_got, struct gw_error *err)
@@ -32,7 +32,7 @@ static int read_at(int fd, void *dst, size_t bytes, uint64_t at, size_t *ret_got
     return 0;
 }
 
-/* A text inside the texts: it must end there. */
+/* A string inside the text area; it must end there. */
 static int take(const char *texts, size_t from, size_t end, const char *what, char **ret, struct gw_error *err)
 {
     size_t n = strnlen(texts + from, end - from);
@@ -99,7 +99,7 @@ int gw_libvirt_open(int fd, const char *name, struct gw_image *image, struct gw_
             r = gw_fail(err, -errno, GW_BLAME_LOCAL, "seeking: %s", strerror(errno));
         else
             r = gw_image_unpack_with(fd, program, image->temporary_folder, &fd, err);
-        /* The offsets of what is found wrong in the stream are those of the stream as it was before. */
+        /* Errors in the stream give offsets within the decompressed stream. */
         h.stream_at = 0;
         image->unpacked = true;
         if (r < 0) {
@@ -122,7 +122,7 @@ int gw_libvirt_open(int fd, const char *name, struct gw_image *image, struct gw_
 static int put_texts(const struct gw_image *image, const char *xml, struct gw_libvirt_head *h, int fd,
                      struct gw_error *err)
 {
-    const char *cookie = xml == image->libvirt_xml ? image->libvirt_cookie : NULL; /* it belongs to that XML */
+    const char *cookie = xml == image->libvirt_xml ? image->libvirt_cookie : NULL; /* the cookie is valid only with that XML */
     size_t n = strlen(xml) + 1, cookie_bytes = cookie ? strlen(cookie) + 1 : 0, all;
     GW_AUTOFREE uint8_t *data = NULL;
 
@@ -143,7 +143,7 @@ static int put_texts(const struct gw_image *image, const char *xml, struct gw_li
     return gw_pwrite_all(fd, data, all, 0, err);
 }
 
-/* What of its ways to compress; 0 raw. */
+/* libvirt's number of the compression; 0: raw. */
 static int find_format(const struct gw_image_write_options *options, struct gw_error *err)
 {
     int format = gw_libvirt_format_find(options->compress ? options->compress : "raw");

@@ -15,21 +15,21 @@ struct gw_libvirt_head {
     uint32_t version;    /* 1, 2 */
     uint32_t text_bytes; /* XML, its padding, and the cookie */
     bool was_running;    /* the guest is to run once it is restored */
-    uint32_t format;     /* how the stream is kept */
-    uint32_t cookie_at;  /* in the text; 0: there is none */
-    uint64_t stream_at;  /* in the file */
+    uint32_t format;     /* compression of the stream */
+    uint32_t cookie_at;  /* offset in the text; 0: no cookie */
+    uint64_t stream_at;  /* offset in the file */
 };
 
 bool gw_libvirt_recognise(const uint8_t *head, size_t bytes);
-/* -EPROTO: it is none, or was not finished. */
+/* -EPROTO: not a save image, or an unfinished one. */
 int gw_libvirt_head_get(const uint8_t *head, size_t bytes, struct gw_libvirt_head *ret, struct gw_error *err);
 void gw_libvirt_head_put(const struct gw_libvirt_head *h, uint8_t *head); /* in this host's byte order */
 
 /* "raw", "gzip", ..., "sparse"; NULL: the number is not known. */
 const char *gw_libvirt_format_name(uint32_t format);
-/* -1: there is none of this name. */
+/* -1: no format has this name. */
 int gw_libvirt_format_find(const char *name);
-/* The program that the stream was compressed with; NULL: none. */
+/* The program that decompresses the stream; NULL: none. */
 const char *gw_libvirt_program(uint32_t format);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * append: bytes of any number, one behind the other, become pieces of a spool (spool.h).
+ * append: collects consecutive bytes into pieces of a spool (spool.h).
  *
  *     gw_append_begin --> gw_append_put ... --> gw_append_end
  *
@@ -14,15 +14,15 @@
 struct gw_append {
     struct gw_spool *spool;
     size_t piece_bytes;
-    uint8_t *piece; /* that of the spool's room; NULL: not taken yet */
-    uint64_t at;    /* where the piece goes */
-    size_t fill;    /* bytes of it that are there */
+    uint8_t *piece; /* from the spool's room; NULL: none yet */
+    uint64_t at;    /* offset of the piece in the file */
+    size_t fill;    /* bytes of it that are filled */
 };
 
-/* Goes on behind the first `fill` bytes of a piece that goes to `at`; piece: NULL with a fill of 0. */
+/* Continues after the first `fill` bytes of the piece at offset `at`; piece: NULL with a fill of 0. */
 void gw_append_begin(struct gw_append *a, struct gw_spool *spool, size_t piece_bytes, uint8_t *piece, uint64_t at,
                      size_t fill);
-/* What the spool returns. */
+/* Returns the spool's errors. */
 int gw_append_put(struct gw_append *a, const void *src, size_t bytes, struct gw_error *err);
 /* Puts the last piece, with zeros up to a multiple of GW_SPOOL_ALIGN, and flushes the spool. */
 int gw_append_end(struct gw_append *a, struct gw_error *err);

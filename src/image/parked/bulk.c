@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-#define ASK_PAGES 1024u /* that one question to the kernel is about */
+#define ASK_PAGES 1024u /* pages per mincore call */
 
-/* The file once more; /proc finds it also when it has no name any more. */
+/* Opens the file again; /proc also finds a file that was unlinked. */
 static int open_direct(int fd)
 {
     char path[64];
@@ -60,12 +60,12 @@ const uint8_t *gw_bulk_direct(struct gw_bulk *b, uint64_t at, size_t bytes, uint
     uint64_t from = at / GW_BULK_ALIGN * GW_BULK_ALIGN, skip = at - from;
     size_t want = (size_t)gw_div_up(skip + bytes, GW_BULK_ALIGN) * GW_BULK_ALIGN, got = 0;
 
-    while (got < skip + bytes) { /* the last block of a file may be a part of one */
+    while (got < skip + bytes) { /* the last block of a file may be partial */
         ssize_t n = pread(b->direct_fd, room + got, want - got, (off_t)(from + got));
 
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EINVAL) /* another alignment, or not at all */
+        if (n < 0 && errno == EINVAL) /* O_DIRECT needs another alignment here, or is not supported */
             atomic_store(&b->refused, true);
         if (n <= 0)
             return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Checks that reading every page of a parked file does not make: parts of unknown kinds, and that the frames
- * are back to back where no page leads to them.
+ * Checks what reading all pages does not cover: parts of unknown kinds, and that frames without pages are contiguous
+ * too.
  */
 #include "image/parked/reader.h"
 

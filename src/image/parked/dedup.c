@@ -8,12 +8,12 @@
 #define FIRST_SLOTS (1u << 14)
 
 struct slot {
-    uint32_t number; /* + 1; 0: empty */
+    uint32_t number; /* number + 1; 0: empty */
     uint32_t digest[3];
 };
 
 struct gw_dedup {
-    size_t words;    /* of a page */
+    size_t words;    /* words of a page */
     uint64_t *a, *b; /* words + 1 each; one allocation */
     struct slot *slots;
     uint32_t mask, used;
@@ -98,7 +98,7 @@ struct gw_digest gw_dedup_digest(const struct gw_dedup *d, const void *page)
     return (struct gw_digest){reduce(a) & LOW48, reduce(b) & LOW48};
 }
 
-/* The slot of the digest, or the empty one where it belongs. */
+/* The slot of the digest, or the empty slot for it. */
 static struct slot *find(struct slot *slots, uint32_t mask, const uint32_t digest[3])
 {
     uint32_t i = digest[0] & mask;

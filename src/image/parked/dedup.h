@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * dedup: was there a page with these contents before, and which?
+ * dedup: finds an earlier page with the same contents.
  *
  * Contents are compared by a keyed digest: with random numbers a[i], b[i] < p = 2^61 - 1 drawn for each object, and
  * m[i] the 32-bit words of a page,
@@ -9,11 +9,11 @@
  *
  * of which the low 48 bits of each are kept. Two different pages have the same digest with probability 2^-96, whatever
  * is in them: for their digests to be equal the sum of a[i+1] d[i], where some difference d[i] is not 0, must hit one
- * of few values mod a prime. The numbers never leave the object, so no guest can make two pages that collide. With 2^28
- * pages (1 TiB) there are 2^55 pairs: the chance that any page is taken for another is 2^-41.
+ * of few values mod a prime. The numbers stay inside the object, so a guest cannot construct two pages that collide.
+ * With 2^28 pages (1 TiB) there are 2^55 pairs: the probability that any page is taken for another is 2^-41.
  *
- * Memory: 16 bytes for each entry, at most 7/8 full, doubled when that is reached (for the moment of doubling both are
- * there); from GW_DEDUP_MAX entries on nothing new is remembered.
+ * Memory: 16 bytes for each entry, at most 7/8 full, doubled when that is reached (both tables exist while doubling);
+ * from GW_DEDUP_MAX entries on no new digests are added.
  * Threads: one owner.
  */
 #ifndef GW_IMAGE_DEDUP_H
@@ -33,8 +33,8 @@ struct gw_digest {
 int gw_dedup_new(size_t page_bytes, struct gw_dedup **ret, struct gw_error *err);
 void gw_dedup_free(struct gw_dedup *d);
 struct gw_digest gw_dedup_digest(const struct gw_dedup *d, const void *page);
-/* The number under which contents of this digest were first remembered; if they never were, they are now, as `number`,
- * which is returned. Not UINT32_MAX. -ENOMEM. */
+/* Returns the number stored with this digest; if there is none, stores and returns `number`, which is not UINT32_MAX.
+ * -ENOMEM. */
 int gw_dedup_find(struct gw_dedup *d, struct gw_digest digest, uint32_t number, uint32_t *ret_number,
                   struct gw_error *err);
 

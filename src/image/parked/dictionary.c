@@ -9,10 +9,10 @@ struct sample {
     struct gw_image *image;
     const struct gw_zero *zero;
     struct gw_dedup *dedup;
-    uint8_t *pages;          /* those that may be of use */
-    uint32_t count, nonzero; /* nonzero: of those that were looked at */
+    uint8_t *pages;          /* candidates for the dictionary */
+    uint32_t count, nonzero; /* pages examined; nonzero: those of them that are not zeros */
 
-    uint32_t frame_pages; /* this and what follows: of gw_parked_dictionary_pays */
+    uint32_t frame_pages; /* this and the following members: for gw_parked_dictionary_pays */
     struct gw_packer *packer[2];
     uint64_t packed_bytes[2];
 };
@@ -46,11 +46,11 @@ static uint64_t all_pages(const struct gw_image *image)
     return n;
 }
 
-/* Calls f for so many pages at even distances. */
+/* Calls f for that many pages at equal distances. */
 static int walk(struct sample *s, uint64_t all, uint64_t many,
                 int (*f)(struct sample *s, unsigned block, uint64_t page, struct gw_error *err), struct gw_error *err)
 {
-    uint64_t base = 0; /* pages before the block */
+    uint64_t base = 0; /* pages before the current block */
     unsigned block = 0;
     int r = 0;
 
@@ -64,7 +64,7 @@ static int walk(struct sample *s, uint64_t all, uint64_t many,
     return r;
 }
 
-/* Pages that are left of the sample, at even distances, moved to its front. */
+/* Selects pages of the sample at equal distances and moves them to its front. */
 static size_t thin_out(struct sample *s, uint64_t bytes)
 {
     uint32_t page_bytes = s->image->page_bytes;
@@ -103,10 +103,10 @@ int gw_parked_dictionary(struct gw_image *image, uint8_t **ret, size_t *ret_byte
 
 /* ---- what it is worth --------------------------------------------------------------------------------------------- */
 
-#define TRIED_FRAMES 61u /* a prime: they begin elsewhere than the pages of the dictionary */
+#define TRIED_FRAMES 61u /* a prime, so that the tried frames begin at other pages than the dictionary's */
 #define WORTH        40u
 
-/* The frame that would begin here. What zstd makes nothing of does not count. */
+/* Measures the frame that begins here. A frame that zstd cannot compress does not count. */
 static int try_frame(struct sample *s, unsigned block, uint64_t page, struct gw_error *err)
 {
     uint64_t pages = GW_MIN(s->image->blocks[block].pages - page, s->frame_pages);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Frames of a parked file: where they lie, what is in them, and those that are kept unpacked.
+ * Frames of a parked file: their offsets, their contents, and a cache of unpacked frames.
  *
- * A frame has a set of slots of its own, so that finding one is a few comparisons.
+ * The cache is set-associative: a lookup takes a few comparisons.
  */
 #include "image/parked/reader.h"
 
 #define CACHE_BYTES (4u << 20) /* of unpacked frames */
-#define WAYS        4u         /* slots in which a frame can be */
+#define WAYS        4u         /* slots of a set */
 
 int gw_parked_pread(struct gw_parked *p, uint64_t at, void *dst, size_t bytes, struct gw_error *err)
 {
@@ -149,7 +149,7 @@ int gw_parked_unpack(struct gw_parked *p, struct gw_parked_decoder *d, uint32_t 
  * All of this under the lock.
  */
 
-/* The frame's slot, or one that it can have; NULL: all that it could have are in use. */
+/* The frame's slot, or one that can be reused for it; NULL: all slots of its set are in use. */
 static struct gw_parked_slot *find_slot(struct gw_parked *p, uint32_t frame)
 {
     struct gw_parked_slot *set = &p->slots[frame % (p->slot_count / WAYS) * WAYS], *oldest = NULL;
@@ -167,7 +167,7 @@ static struct gw_parked_slot *find_slot(struct gw_parked *p, uint32_t frame)
     return oldest;
 }
 
-/* Fills a slot that is neither busy nor pinned; the lock is given up meanwhile. */
+/* Fills a slot that is neither busy nor pinned; the lock is released meanwhile. */
 static int fill_slot(struct gw_parked *p, struct gw_parked_decoder *d, struct gw_parked_slot *s, uint32_t frame,
                      const struct gw_parked_extent *x, const uint8_t *stored, struct gw_error *err)
 {

@@ -11,22 +11,22 @@
 #define HEAD        GW_PARKED_HEADER_BYTES
 #define NOBODY      UINT64_MAX
 #define NONE        UINT32_MAX
-#define CLEANED_MAX 8u    /* segments that are being cleaned at a time */
-#define SLACK       16u   /* segments of garbage that are always tolerated */
-#define LOOK        4096u /* segments of which those to be cleaned are chosen */
+#define CLEANED_MAX 8u    /* segments being cleaned at once */
+#define SLACK       16u   /* segments of garbage that never trigger cleaning */
+#define LOOK        4096u /* segments examined to choose those to clean */
 
 enum state { FREE, OPEN, WRITTEN, CLEANED };
 
 struct segment {
     enum state state;
-    uint32_t live;      /* numbers in use */
-    uint32_t next_free; /* FREE: NONE: the last */
+    uint32_t live;      /* page numbers of it in use */
+    uint32_t next_free; /* the next FREE segment; NONE: the last */
     uint32_t *crc;      /* of each frame */
-    uint64_t owner[];   /* of each number that is used: block << 40 | page */
+    uint64_t owner[];   /* for each number in use: block << 40 | page */
 };
 
 struct block {
-    uint32_t *number; /* of each page, and one; 0: zeros */
+    uint32_t *number; /* for each page: number + 1; 0: zeros */
     uint64_t pages;
 };
 
@@ -36,24 +36,24 @@ struct gw_parked_log {
     void *opaque;
     const struct gw_zero *zero;
     struct gw_parked_tail tail;
-    const struct gw_image_others *others; /* NULL: there are none */
+    const struct gw_image_others *others; /* NULL: none */
     bool roomy;
     uint32_t page_bytes, frame_bytes;
-    uint32_t numbers, frames; /* of a segment */
+    uint32_t numbers, frames; /* per segment */
 
     struct block *blocks;
     unsigned block_count;
     struct segment **segments;
     uint32_t count, room;
     uint32_t free;         /* the first, or NONE */
-    uint32_t open, filled; /* the segment being filled, or NONE; numbers of it */
-    uint8_t *piece;        /* where */
+    uint32_t open, filled; /* the segment being filled, or NONE; numbers used of it */
+    uint8_t *piece;        /* the buffer of the open segment */
     unsigned cleaned;
     uint32_t looked;
     uint64_t live;
     struct gw_parked_runs runs;
 
-    struct gw_append append; /* finish */
+    struct gw_append append; /* used by finish */
 };
 
 /* ---- segments -----------------------------------------------------------------------------------------------------
@@ -155,14 +155,14 @@ static int open_segment(struct gw_parked_log *log, struct gw_error *err)
     return 0;
 }
 
-/* What stands in the first bytes of a segment: the header, or the end of a number that is never used. */
+/* Fills the first bytes of a segment: the file's header, or the end of the number that is never used. */
 static void put_head(struct gw_parked_log *log, uint32_t number)
 {
     if (number) {
         memset(log->piece, 0, HEAD);
         return;
     }
-    /* Live sections start before any page comes. */
+    /* Live sections start before the first page arrives. */
     log->tail.trailer.needs = (log->roomy ? GW_PARKED_NEEDS_END : 0) | (log->others ? gw_parked_needs(log->others) : 0);
     gw_parked_put_header(log->piece, &log->tail.trailer);
 }
@@ -201,7 +201,7 @@ static void write_segment(struct gw_parked_log *log)
 /* ---- pages --------------------------------------------------------------------------------------------------------
  */
 
-/* The guest's memory may be written to while it is read here; then the page comes again. */
+/* The guest may write to its memory while it is read here; then the page arrives again. */
 #if defined(__SANITIZE_THREAD__)
 __attribute__((no_sanitize_thread, noinline)) static void copy(void *dst, const void *src, size_t bytes)
 {
@@ -247,7 +247,7 @@ int gw_parked_log_page(struct gw_parked_log *log, unsigned block, uint64_t page,
     to = log->piece + HEAD + (size_t)log->filled * log->page_bytes;
     copy(to, src, log->page_bytes);
     drop(log, b, page);
-    /* At no multiple of 64, which gw_zero_page wants. */
+    /* `to` is not aligned to 64, as gw_zero_page requires. */
     if (log->zero->all(to, log->page_bytes))
         return 0;
     s = log->segments[log->open];
@@ -255,7 +255,7 @@ int gw_parked_log_page(struct gw_parked_log *log, unsigned block, uint64_t page,
     s->live++;
     log->live++;
     b->number[page] = log->open * log->numbers + log->filled + 1;
-    /* The last number is never used. */
+    /* The segment's last number is never used. */
     if (++log->filled == log->numbers - 1)
         write_segment(log);
     return 0;
@@ -271,7 +271,7 @@ static int put(void *opaque, const void *src, size_t bytes, struct gw_error *err
     return gw_append_put(&log->append, src, bytes, err);
 }
 
-/* Where the last segment is not full yet the tail begins behind its last page, else in a segment of its own. */
+/* The tail begins after the last page of the open segment or, if that is full, in a new segment. */
 static int begin_tail(struct gw_parked_log *log, struct gw_error *err)
 {
     struct gw_parked_tail *t = &log->tail;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * log: a parked file whose pages are written in the order in which they come, any page any number of times.
+ * log: a parked file whose pages are written in the order of arrival; a page may arrive any number of times.
  *
  *     gw_parked_log_new --> gw_parked_log_block, gw_parked_log_page ... --> gw_parked_log_finish --> gw_parked_log_free
  *
@@ -11,9 +11,9 @@
  *     |header, numbers 0 ..   254 |- |255 is never used: it would lie in two segments|  256 ..  510 |- | ...
  *     '------- segment 0 (1 MiB) -----'                                              '- segment 1 --'
  *
- * So everything is written in whole, aligned segments and nothing is ever read. When the file is more than a quarter larger than
- * its live data, segments with little live data are cleaned: `again` is called for their live pages, and the owner puts these
- * again.
+ * So everything is written in whole, aligned segments, and nothing is read back. When the file is more than a quarter
+ * larger than its live data, segments with little live data are cleaned: `again` is called for their live pages, and
+ * the owner puts these again.
  *
  * Memory: 4 bytes for each page of a block, 8 for each number, and the pieces of the spool.
  * Threads: one owner.
@@ -35,18 +35,18 @@ int gw_parked_log_new(struct gw_spool *spool, uint32_t page_bytes,
                       void (*again)(void *opaque, unsigned block, uint64_t page), void *opaque,
                       struct gw_parked_log **ret, struct gw_error *err);
 void gw_parked_log_free(struct gw_parked_log *log);
-/* The next block: its pages are zeros. */
-/* The machine may have live sections that are not known. `others` is looked at by the thread that puts pages. */
+/* The machine may have unknown live sections. The thread that puts pages reads `others`. */
 void gw_parked_log_carries(struct gw_parked_log *log, const struct gw_image_others *others);
-/* The file may end before what it is in: the header will say where. Before the first page. */
+/* The file may end before its container does: the header will record its end. Before the first page. */
 void gw_parked_log_ends_inside(struct gw_parked_log *log);
-/* After finish: the header as it must be then, to be written to byte 0. */
+/* After finish: the final header, which the owner writes to byte 0. */
 void gw_parked_log_header(const struct gw_parked_log *log, uint8_t ret[64]);
+/* Adds the next block, whose pages are zeros at first. */
 int gw_parked_log_block(struct gw_parked_log *log, uint64_t pages, struct gw_error *err);
-/* What the page holds now. src may be written to meanwhile, if the page comes again after that: it is read once. */
+/* The page's current contents. src may be modified meanwhile if the page is put again afterwards: it is read once. */
 int gw_parked_log_page(struct gw_parked_log *log, unsigned block, uint64_t page, const void *src, struct gw_error *err);
-/* Everything has come: the rest of the file, up to its trailer. The image has the blocks that were given here. xml: as
- * in gw_image_write_options. *ret_bytes: the size that the file must be given: it is longer. */
+/* All pages have arrived: writes the rest of the file, up to its trailer. The image has the blocks that were given
+ * here. xml: as in gw_image_write_options. *ret_bytes: the final size, to which the owner must truncate the file. */
 int gw_parked_log_finish(struct gw_parked_log *log, const struct gw_image *image, const char *xml, uint64_t *ret_bytes,
                          struct gw_error *err);
 

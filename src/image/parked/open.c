@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Opening a parked file: from the trailer to the parts. The index of pages and the frames are not looked at before they
- * are wanted (read.c).
+ * Opening a parked file: from the trailer to the parts. The index of pages and the frames are read on demand (read.c).
  */
 #include "base/bitmap.h"
 #include "image/parked/reader.h"
@@ -9,9 +8,9 @@
 #include <endian.h>
 
 #define PART_MAX    (1u << 30) /* bytes of a part that is kept in memory */
-#define PADDING_BYTES (64u << 10) /* of blocks that a file is kept in elsewhere */
+#define PADDING_BYTES (64u << 10) /* zeros that a container may add up to a whole block */
 
-/* Values out of a part; `bad` stays once they went past its end. */
+/* Reads values from a part; `bad` stays set once a read went past its end. */
 struct cursor {
     const uint8_t *p;
     size_t left;
@@ -66,7 +65,7 @@ static int load_part(struct gw_parked *p, const struct gw_parked_part *part, uin
 
     if (part->bytes > PART_MAX)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it has more than %u bytes", PART_MAX);
-    /* A byte more: texts end with NUL in memory. */
+    /* One byte more: texts end with NUL in memory. */
     stored = malloc(part->bytes + 1);
     if (!stored)
         return gw_nomem(err, "part of a parked file");
@@ -207,7 +206,7 @@ static int read_xml(struct gw_image *image, char *text, size_t bytes, struct gw_
     return strlen(text) == bytes ? 0 : malformed(err);
 }
 
-/* How many bytes of the early devices came before the RAM's START. */
+/* The number of bytes of the early devices that came before the RAM's START. */
 static int read_early_split(struct gw_image *image, struct cursor c, struct gw_error *err)
 {
     uint64_t before = take_be64(&c);
@@ -218,7 +217,7 @@ static int read_early_split(struct gw_image *image, struct cursor c, struct gw_e
     return 0;
 }
 
-/* The same machine as in the head; more of it. */
+/* Must be the machine of the head; has more details. */
 static int read_configuration(struct gw_image *image, const uint8_t *data, size_t bytes, struct gw_error *err)
 {
     struct gw_wire_head *head = malloc(sizeof *head);
@@ -233,7 +232,7 @@ static int read_configuration(struct gw_image *image, const uint8_t *data, size_
     return r;
 }
 
-/* Whether it ran, and the cookie, if there is one. */
+/* Whether it ran, and the cookie, if any. */
 static int read_libvirt_state(struct gw_image *image, char *data, size_t bytes, struct gw_error *err)
 {
     if (!bytes || data[0] & ~1 || strlen(data + 1) != bytes - 1)
@@ -245,11 +244,11 @@ static int read_libvirt_state(struct gw_image *image, char *data, size_t bytes, 
     image->libvirt_cookie = malloc(bytes);
     if (!image->libvirt_cookie)
         return gw_nomem(err, "libvirt's cookie");
-    memcpy(image->libvirt_cookie, data + 1, bytes); /* with the NUL that is always behind a part */
+    memcpy(image->libvirt_cookie, data + 1, bytes); /* includes the NUL that always follows a part */
     return 0;
 }
 
-/* Which pages came, of a machine that lacks the others. */
+/* The pages that have arrived, of an incomplete machine. */
 static int read_received(struct gw_image *image, const uint8_t *data, size_t bytes, struct gw_error *err)
 {
     size_t words = 0, at = 0;
@@ -277,7 +276,7 @@ static int read_received(struct gw_image *image, const uint8_t *data, size_t byt
     return 0;
 }
 
-/* A part that the machine cannot do without, or an empty one. */
+/* Reads a required part, or an empty one. */
 static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err)
 {
     struct gw_parked *p = image->own;
@@ -354,7 +353,8 @@ static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err
 /* ---- the file -----------------------------------------------------------------------------------------------------
  */
 
-/* Where the file ends in something larger. Either its header says it; or it was copied to whole blocks, with zeros behind it. */
+/* Finds the end of a file inside a larger container. Either its header says it; or it was copied to whole blocks, with
+ * zeros behind it. */
 static uint64_t find_end(struct gw_parked *p, const uint8_t *header)
 {
     uint64_t size = p->bytes->size, from = size - GW_MIN(size, PADDING_BYTES + GW_PARKED_TRAILER_BYTES), end, frames_end;
@@ -398,7 +398,7 @@ static int read_trailer(struct gw_parked *p, struct gw_error *err)
         gw_context(err, "trailer at byte %" PRIu64, at);
         return r;
     }
-    /* The parts lie together: one access to a slow disk instead of ten, and the index is there when it is wanted. */
+    /* The parts are contiguous: one access instead of ten on a slow disk, and the index is read ahead too. */
     gw_bytes_ahead(p->bytes, t->frames_end, at - t->frames_end);
     return gw_parked_check_header(header, t, err);
 }
@@ -415,7 +415,7 @@ static int take_parts(struct gw_parked *p, struct gw_error *err)
         const struct gw_parked_part *part = &t->parts[i];
 
         if (part->kind >= GW_PARKED_PART_KINDS)
-            continue; /* of a later godwit, and not needed */
+            continue; /* of a later version of godwit, and optional */
         if (part->flags && !packed)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: compressed in a file that is not",
                            gw_parked_part_name(part->kind));
@@ -460,7 +460,7 @@ int gw_parked_open_bytes(struct gw_bytes *take_bytes, const char *name, struct g
     image->depth = take_bytes->depth;
     gw_strcopy(p->name, sizeof p->name, name);
     image->format = GW_IMAGE_PARKED;
-    image->ops = &gw_parked_ops; /* from here on gw_image_free cleans up */
+    image->ops = &gw_parked_ops; /* from here on gw_image_free frees everything */
     image->own = p;
 
     r = read_trailer(p, err);

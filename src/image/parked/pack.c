@@ -13,8 +13,8 @@ struct gw_pack {
     struct job *jobs; /* one for each slot */
     unsigned count, threads;
     uint64_t put, taken;        /* jobs: taken <= put <= taken + count */
-    bool lent;                  /* job number `taken` was handed out; the next call takes it back */
-    struct gw_packer **packers; /* of each thread; NULL: plain */
+    bool lent;                  /* job number `taken` was given to the caller; the next call releases it */
+    struct gw_packer **packers; /* one per thread; NULL: not compressed */
     uint32_t page_bytes;
 };
 
@@ -33,7 +33,7 @@ bool gw_pack_noise(const uint8_t *page, size_t bytes)
     return pairs < NOISE_PAIRS;
 }
 
-/* A frame with one page that packs is given to zstd. */
+/* If one page of a frame compresses, zstd gets the whole frame. */
 static bool all_noise(const struct gw_pack *p, const struct job *j)
 {
     for (uint32_t at = 0; at < j->raw_bytes; at += p->page_bytes)
@@ -46,7 +46,7 @@ static int pack(void *opaque, unsigned thread, uint64_t n, unsigned slot, struct
 {
     struct gw_pack *p = opaque;
     struct job *j = &p->jobs[slot];
-    /* What saves less than this is not worth unpacking. */
+    /* A smaller saving is not worth the time to unpack. */
     uint32_t room = j->raw_bytes - j->raw_bytes / 64;
 
     j->packed_bytes = 0;

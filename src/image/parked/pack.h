@@ -19,16 +19,16 @@ struct gw_pack;
 
 struct gw_packed {
     const uint8_t *data;
-    uint32_t bytes, raw_bytes, crc; /* bytes == raw_bytes: as it was */
+    uint32_t bytes, raw_bytes, crc; /* bytes == raw_bytes: not compressed */
 };
 
-/* Whether zstd would make nothing of it, by the look of some of its bytes. bytes: a power of two from 1 KiB. */
+/* Whether zstd could not compress the page, judged from some of its bytes. bytes: a power of two from 1 KiB. */
 bool gw_pack_noise(const uint8_t *page, size_t bytes);
 /* threads: 0: one per processor. level: of zstd; 0: nothing is compressed. dictionary: as gw_packer_new. */
 int gw_pack_new(unsigned threads, int level, const struct gw_dictionary *dictionary, uint32_t page_bytes,
                 uint32_t frame_pages, struct gw_pack **ret, struct gw_error *err);
 void gw_pack_free(struct gw_pack *p);
-/* Where the next frame goes, at a multiple of 64, the same until it is put; NULL: all are filled, take one. */
+/* The buffer of the next frame, aligned to 64, the same until it is put; NULL: all are filled, take one. */
 uint8_t *gw_pack_room(struct gw_pack *p);
 void gw_pack_put(struct gw_pack *p, uint32_t bytes);
 /* Waits for the oldest frame that was put; false: there is none. Valid until the next call. */

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * Many pages of a parked file: frames that follow one another are read in one go, and a frame all of whose pages are
- * wanted one after the other is unpacked where they go. A frame of which a part is wanted goes by way of those that are
- * kept: the other part is mostly what is asked for next.
+ * Many pages of a parked file: consecutive frames are read at once, and a frame whose pages are all requested in order
+ * is unpacked directly to the destination. A frame of which only a part is requested goes through the cache, since the
+ * rest is usually requested next.
  */
 #include "image/parked/reader.h"
 
-/* Pages of one frame that follow one another in `numbers`; zeros may lie between them. */
+/* Pages of one frame that are consecutive in `numbers`, except for zeros between them. */
 struct piece {
-    uint32_t frame, first, count; /* first: of `numbers`; count: with what lies between */
+    uint32_t frame, first, count; /* first: index in `numbers`; count: including zeros between */
     bool complete;                /* all of the frame's pages, in order */
-    bool whole;                   /* and nothing between them */
+    bool whole;                   /* complete, with no zeros between them */
     struct gw_parked_extent x;
-    const uint8_t *stored; /* NULL: has not been read */
+    const uint8_t *stored; /* NULL: not read yet */
 };
 
 struct slice {
@@ -74,7 +74,7 @@ static void put_zeros(const struct slice *s, uint32_t count)
             memset(place(s, i), 0, s->p->trailer.page_bytes);
 }
 
-/* How many pieces from the first on are frames back to back, and few enough to be read at once. */
+/* The number of pieces from the first on whose frames are contiguous and small enough for one read. */
 static unsigned run_of(const struct piece *first, const struct piece *end, size_t *ret_bytes)
 {
     const struct piece *c = first;
@@ -87,7 +87,7 @@ static unsigned run_of(const struct piece *first, const struct piece *end, size_
     return (unsigned)(c - first);
 }
 
-/* Bodies of pieces to d->bulk; where they are in the cache, pages that are stored as they are go to their place. */
+/* Reads the pieces' frames into d->bulk; if they are cached, uncompressed pages go directly to the destination. */
 static void read_run(struct slice *s, struct piece *first, unsigned count, size_t bytes)
 {
     struct gw_bulk *b = &s->p->bulk;
@@ -110,7 +110,7 @@ static void read_run(struct slice *s, struct piece *first, unsigned count, size_
         c->stored = iov[i].iov_base;
         to += there ? 0 : c->x.bytes;
     }
-    /* Each frame is read alone then, which tells what is wrong with which. */
+    /* Then each frame is read alone, which reports the error of the bad one. */
     if (!gw_bulk_cached(b, first->x.at, iov, count))
         for (unsigned i = 0; i < count; i++)
             first[i].stored = NULL;
@@ -157,7 +157,7 @@ static int fill_all(struct slice *s, struct gw_error *err)
         n = GW_MAX(run_of(&s->pieces[at], &s->pieces[s->count], &bytes), 1u);
         if (n > 1 && !s->d->bulk)
             s->d->bulk = aligned_alloc(GW_BULK_ALIGN, gw_bulk_room(GW_PARKED_BULK_BYTES));
-        if (n > 1 && s->d->bulk) /* can do without */
+        if (n > 1 && s->d->bulk) /* the bulk buffer is optional */
             read_run(s, &s->pieces[at], n, bytes);
         for (unsigned i = 0; i < n && r >= 0; i++)
             r = fill(s, &s->pieces[at + i], err);
@@ -168,7 +168,7 @@ static int fill_all(struct slice *s, struct gw_error *err)
 int gw_parked_pages(struct gw_parked *p, const uint32_t *numbers, uint32_t count, bool zeros, uint8_t *dst,
                     struct gw_error *err)
 {
-    struct slice s; /* large: not zeroed for the sake of one page */
+    struct slice s; /* large: not zeroed just for one page */
     int r;
 
     s.p = p;

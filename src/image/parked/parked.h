@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * parked: godwit's own file of a machine at rest, as its reader and its writer see it. docs/formats/parked.md is the
- * contract; the numbers of the format stand here and nowhere else.
+ * parked: godwit's own file format of a machine at rest, for its reader and its writer. docs/formats/parked.md is the
+ * contract; the constants of the format are defined only here.
  *
  *     header | frames ... | parts ... | trailer            written front to back, read from the back
  *
@@ -66,7 +66,7 @@ enum gw_parked_part_kind {
 };
 const char *gw_parked_part_name(uint32_t kind);
 
-/* A reader that does not know live sections would lose them. */
+/* A reader that does not support live sections would lose them, so they are a required feature. */
 static inline uint32_t gw_parked_needs(const struct gw_image_others *others)
 {
     return atomic_load(&others->any) ? GW_PARKED_NEEDS_LIVE : 0;
@@ -89,13 +89,13 @@ struct gw_parked_trailer {
 
 void gw_parked_put_header(uint8_t dst[GW_PARKED_HEADER_BYTES], const struct gw_parked_trailer *t);
 void gw_parked_put_trailer(uint8_t dst[GW_PARKED_TRAILER_BYTES], const struct gw_parked_trailer *t);
-/* Where the file ends that has this header, and its frames, if it says so and what it says can be. Nothing else is known to be right yet. */
+/* The end of the file and of its frames, if this header records them plausibly. Nothing else has been checked yet. */
 bool gw_parked_header_end(const uint8_t src[GW_PARKED_HEADER_BYTES], uint64_t size, uint64_t *ret_file_bytes, uint64_t *ret_frames_end);
-/* Whether the header says what the trailer says. */
+/* Whether the header agrees with the trailer. */
 int gw_parked_check_header(const uint8_t src[GW_PARKED_HEADER_BYTES], const struct gw_parked_trailer *t,
                            struct gw_error *err);
 /* Everything in it is checked against the size of the file and itself: parts lie back to back between the frames and
- * the trailer, and no known kind is there twice. */
+ * the trailer, and no known kind occurs twice. */
 int gw_parked_get_trailer(const uint8_t src[GW_PARKED_TRAILER_BYTES], uint64_t file_bytes, struct gw_parked_trailer *t,
                           struct gw_error *err);
 
@@ -103,37 +103,37 @@ int gw_parked_get_trailer(const uint8_t src[GW_PARKED_TRAILER_BYTES], uint64_t f
 
 enum gw_parked_run_kind {
     GW_PARKED_ZERO,   /* zeros */
-    GW_PARKED_FRESH,  /* numbers that follow on those of the fresh runs before */
+    GW_PARKED_FRESH,  /* numbers that continue those of the fresh runs before */
     GW_PARKED_AGAIN,  /* ascending numbers from one that is given */
-    GW_PARKED_REPEAT, /* one number, many times */
+    GW_PARKED_REPEAT, /* one number, repeated */
 };
 
 struct gw_parked_run {
     enum gw_parked_run_kind kind;
-    uint32_t pages, number; /* number: of the first page; ZERO: 0 */
+    uint32_t pages, number; /* number: of the first page; 0 for ZERO */
 };
 
 /* One group being written: pages in order. bytes: of runs that are complete. */
 struct gw_parked_runs {
-    struct gw_parked_run run; /* that grows; pages 0: none */
-    uint32_t next;            /* what the next fresh page will be numbered, and */
-    uint32_t base;            /* what it would be behind the last run written */
+    struct gw_parked_run run; /* the run being extended; pages 0: none */
+    uint32_t next;            /* the number of the next fresh page, and */
+    uint32_t base;            /* what it would be after the last run written */
     uint32_t pages, bytes;
     uint8_t out[GW_PARKED_GROUP_PAGES * GW_PARKED_RUN_BYTES_MAX];
 };
 
 void gw_parked_runs_begin(struct gw_parked_runs *w, uint32_t next);
 void gw_parked_runs_zero(struct gw_parked_runs *w, uint32_t pages);
-/* A page of this number; w->next is a page never seen before. */
+/* Adds a page of this number; w->next is a page never seen before. */
 void gw_parked_runs_page(struct gw_parked_runs *w, uint32_t number);
-/* Completes the group; 0 bytes: it holds only zeros. */
+/* Completes the group; 0 bytes: it has only zeros. */
 void gw_parked_runs_end(struct gw_parked_runs *w);
 
 struct gw_parked_runs_reader {
     const uint8_t *p, *end;
     uint32_t next;
 };
-/* The next run, or -EPROTO: the bytes are no run. To be called only while there are bytes. */
+/* The next run, or -EPROTO: invalid bytes. Only to be called while bytes are left. */
 int gw_parked_runs_get(struct gw_parked_runs_reader *r, struct gw_parked_run *ret, struct gw_error *err);
 
 /* ---- zstd, if the library is there ------------------------------------------------------------------------------- */
@@ -148,10 +148,10 @@ bool gw_pack_known(void);
 #define GW_PARKED_DICTIONARY_ZEROS 8u
 int gw_dictionary_new(const uint8_t *data, size_t bytes, int level, struct gw_dictionary **ret, struct gw_error *err);
 void gw_dictionary_free(struct gw_dictionary *d);
-/* dictionary: borrowed, and its level is what counts; NULL: none. */
+/* dictionary: borrowed; its level takes precedence; NULL: none. */
 int gw_packer_new(int level, const struct gw_dictionary *dictionary, struct gw_packer **ret, struct gw_error *err);
 void gw_packer_free(struct gw_packer *p);
-/* Bytes written, or 0: they do not fit. */
+/* Returns the bytes written, or 0: they do not fit. */
 size_t gw_packer_pack(struct gw_packer *p, const void *src, size_t bytes, void *dst, size_t room);
 int gw_unpacker_new(const struct gw_dictionary *dictionary, struct gw_unpacker **ret, struct gw_error *err);
 void gw_unpacker_free(struct gw_unpacker *u);

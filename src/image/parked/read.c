@@ -12,7 +12,7 @@ static uint32_t group_pages(const struct gw_image_block *b, uint64_t group)
     return (uint32_t)GW_MIN(b->pages - group * GW_PARKED_GROUP_PAGES, GW_PARKED_GROUP_PAGES);
 }
 
-/* After this the runs need no more checks: they are as many pages as the group has, and all their numbers exist. */
+/* After this check the runs can be trusted: they cover exactly the group's pages, and all their numbers exist. */
 static int check_runs(const struct gw_parked *p, const struct gw_parked_group *g, const uint8_t *runs, uint32_t pages,
                       struct gw_error *err)
 {
@@ -75,7 +75,7 @@ static void lookup(const struct gw_parked_group *g, const uint8_t *runs, uint32_
         uint32_t from, to;
 
         if (gw_parked_runs_get(&r, &run, NULL) < 0)
-            return; /* was checked */
+            return; /* checked before; cannot happen */
         from = GW_MAX(at, first);
         to = GW_MIN(at + run.pages, end);
         for (uint32_t i = from; i < to; i++)
@@ -86,7 +86,7 @@ static void lookup(const struct gw_parked_group *g, const uint8_t *runs, uint32_
     }
 }
 
-/* How many of the pages lie in the group of the first, at most GW_PARKED_SLICE; their numbers. */
+/* Finds the numbers of the pages that lie in the same group as the first, at most GW_PARKED_SLICE; returns how many. */
 static int find_numbers(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint32_t *numbers,
                         uint32_t *ret_count, struct gw_error *err)
 {
@@ -138,7 +138,7 @@ static int parked_map(struct gw_image *image, unsigned block, uint64_t first, ui
 /* ---- pages -------------------------------------------------------------------------------------------------------
  */
 
-/* kinds: NULL: zeros are written. */
+/* kinds NULL: zeros are written to dst. */
 static int read_pages(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint8_t *kinds,
                       uint8_t *dst, struct gw_error *err)
 {
@@ -173,7 +173,7 @@ static int parked_fetch(struct gw_image *image, unsigned block, uint64_t first, 
     return read_pages(image, block, first, count, kinds, dst, err);
 }
 
-/* A frame that did not become shorter is its pages. */
+/* A frame that is stored uncompressed consists of its pages as they are. */
 static int parked_places(struct gw_image *image, unsigned block, uint64_t first, uint64_t count, uint64_t *at, struct gw_error *err)
 {
     struct gw_parked *p = image->own;

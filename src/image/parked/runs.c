@@ -62,7 +62,7 @@ void gw_parked_runs_page(struct gw_parked_runs *w, uint32_t number)
         w->next++;
         return;
     }
-    /* A run of one page can still become either. */
+    /* A run of one page can still become AGAIN or REPEAT. */
     if (r->pages == 1 && r->kind == GW_PARKED_AGAIN && number == r->number)
         r->kind = GW_PARKED_REPEAT;
     if (!(r->kind == GW_PARKED_AGAIN && number == r->number + r->pages) &&
@@ -74,7 +74,7 @@ void gw_parked_runs_page(struct gw_parked_runs *w, uint32_t number)
 void gw_parked_runs_end(struct gw_parked_runs *w)
 {
     if (!w->bytes && w->run.kind == GW_PARKED_ZERO)
-        return; /* nothing else is in the group */
+        return; /* the group has nothing else */
     put_run(w);
 }
 
@@ -82,14 +82,14 @@ static bool get_varint(struct gw_parked_runs_reader *r, uint64_t *ret)
 {
     uint64_t v = 0;
 
-    /* 35 bits are enough for all there is. */
+    /* Values have at most 35 bits. */
     for (unsigned shift = 0; shift < 35 && r->p < r->end; shift += 7) {
         uint8_t byte = *r->p++;
 
         v |= (uint64_t)(byte & 0x7f) << shift;
         if (!(byte & 0x80)) {
             *ret = v;
-            return byte || !shift; /* one way to write a number */
+            return byte || !shift; /* a last byte of 0 is refused: each value has one encoding */
         }
     }
     return false;

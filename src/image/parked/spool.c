@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include "base/workers.h"
 
-#define WRITERS     2u /* one writes while the other one's request is on its way */
-#define WRITERS_FAR 8u /* of a server: requests that are on their way */
+#define WRITERS     2u /* one writes while the other's request is in the kernel */
+#define WRITERS_FAR 8u /* a server: concurrent requests */
 
 struct piece {
     uint8_t *data;
@@ -17,18 +17,18 @@ struct gw_spool {
     int fd;
     struct gw_bytes *far; /* NULL: fd is the file */
     atomic_bool direct;
-    atomic_bool failed; /* nothing more is written */
+    atomic_bool failed; /* nothing is written any more */
     struct gw_workers *workers;
     struct piece *pieces; /* one for each slot */
     unsigned count;
     uint64_t put, taken;   /* pieces */
-    struct gw_error error; /* the first one, in the order in which pieces were put. The owner's */
+    struct gw_error error; /* the first error, in the order in which pieces were put. Owner's thread only */
 };
 
 /* ---- writing ------------------------------------------------------------------------------------------------------
  */
 
-/* Not every file system that lets O_DIRECT be set takes what it is given. */
+/* Some file systems accept O_DIRECT but fail the writes. */
 static void go_on_buffered(struct gw_spool *s)
 {
     int flags = fcntl(s->fd, F_GETFL);
@@ -52,7 +52,7 @@ static int write_piece(struct gw_spool *s, const struct piece *p, struct gw_erro
 
         if (n < 0 && errno == EINTR)
             continue;
-        /* Also when the other thread has just found out: this one may still have been refused. */
+        /* Retries also if another thread has just switched to buffered writes: this one may still have been refused. */
         if (n < 0 && errno == EINVAL && (direct || atomic_load(&s->direct))) {
             go_on_buffered(s);
             direct = false;
@@ -67,7 +67,7 @@ static int write_piece(struct gw_spool *s, const struct piece *p, struct gw_erro
         left -= (size_t)n;
     }
     if (!atomic_load(&s->direct)) {
-        /* A hint; an error of the disk is told by fsync. */
+        /* A hint; fsync reports errors of the disk. */
         sync_file_range(s->fd, (off_t)p->at, (off_t)p->bytes, SYNC_FILE_RANGE_WRITE);
         posix_fadvise(s->fd, (off_t)p->at, (off_t)p->bytes, POSIX_FADV_DONTNEED);
     }
@@ -144,7 +144,7 @@ void gw_spool_free(struct gw_spool *s)
     free(s);
 }
 
-/* Waits for the pieces below number n. */
+/* Waits for all pieces below number n. */
 static void take(struct gw_spool *s, uint64_t n)
 {
     struct gw_error error = GW_ERROR_INIT;

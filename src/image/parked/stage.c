@@ -12,8 +12,8 @@
 #include "image/parked/spool.h"
 
 #define PIECES      8u
-#define REST_NS     (1 * GW_NS_PER_MS)  /* after a sweep that found little, and at most, */
-#define REST_MAX_NS (50 * GW_NS_PER_MS) /* after many that found nothing */
+#define REST_NS     (1 * GW_NS_PER_MS)  /* pause after a sweep that found little, and */
+#define REST_MAX_NS (50 * GW_NS_PER_MS) /* the longest pause, after many that found nothing */
 #define LITTLE      256u                /* pages */
 
 struct block {
@@ -28,27 +28,27 @@ struct gw_stage {
     char *path;
 
     bool began, committed;
-    int failed; /* of an attempt that began: why there will be no file */
+    int failed; /* error of an attempt that began: why there will be no file */
     struct gw_error error;
     struct gw_image_out out;
-    struct gw_image_inode own; /* of what was committed */
+    struct gw_image_inode own; /* the committed file */
     struct gw_spool *spool;
     struct gw_parked_log *log;
     pthread_t thread;
     bool running;
 
-    pthread_mutex_t lock; /* what follows */
+    pthread_mutex_t lock; /* protects the members below */
     pthread_cond_t changed;
-    struct block **blocks; /* what is in one does not change */
+    struct block **blocks; /* the list grows; a block in it does not change */
     unsigned block_count;
-    bool last; /* all marks are there */
+    bool last; /* all marks have been set */
     atomic_bool stop;
 };
 
 /* ---- the thread ---------------------------------------------------------------------------------------------------
  */
 
-/* The log wants a page again: as if it had just landed. Only the thread comes here, and blocks that it knows stay. */
+/* The log asks for a page again: its mark is set as on arrival. Stage thread only; known blocks stay. */
 static void again(void *opaque, unsigned block, uint64_t page)
 {
     struct gw_stage *s = opaque;
@@ -84,14 +84,14 @@ static int sweep_block(struct gw_stage *s, const struct block *b, unsigned numbe
     return 0;
 }
 
-/* One look at all blocks. *ret_last: all marks had been set before it began. */
+/* One pass over all blocks. *ret_last: all marks had been set before it began. */
 static int sweep(struct gw_stage *s, unsigned *known, uint64_t *ret_taken, bool *ret_last, struct gw_error *err)
 {
     unsigned count;
     int r = 0;
 
     *ret_taken = 0;
-    if (atomic_load(&s->stop)) /* also where there is nothing to take */
+    if (atomic_load(&s->stop)) /* checked even when no page is marked */
         return -ECANCELED;
     pthread_mutex_lock(&s->lock);
     count = s->block_count;
@@ -127,7 +127,7 @@ static void rest(struct gw_stage *s, uint64_t ns)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* On a server, where the file ends before the export does. */
+/* On a server the file ends before the export does, so the header records its end. */
 static int write_header(struct gw_stage *s, struct gw_error *err)
 {
     struct gw_bytes *to = gw_held_bytes(s->out.far);
@@ -150,7 +150,7 @@ static int write_file(struct gw_stage *s, struct gw_error *err)
         r = sweep(s, &known, &taken, &last, err);
         if (r < 0 || last || taken >= LITTLE)
             continue;
-        /* Of a large machine that is slow to come no more than a tenth of the time is spent looking. */
+        /* While a large machine arrives slowly, at most a tenth of the time is spent on sweeps. */
         rest_ns = taken ? REST_NS : GW_MIN(rest_ns * 2, REST_MAX_NS);
         rest(s, GW_MAX(rest_ns, (gw_now_ns(&gw_clock_real) - began) * 10));
     } while (r >= 0 && !(last && !taken));
@@ -163,7 +163,7 @@ static int write_file(struct gw_stage *s, struct gw_error *err)
     return r;
 }
 
-/* Nothing of it stays: others may need the room. */
+/* Removes everything: the room may be needed. */
 static void clear(struct gw_stage *s)
 {
     gw_spool_free(s->spool);
@@ -179,7 +179,7 @@ static void *run(void *opaque)
 
     s->failed = write_file(s, &s->error);
     if (s->failed < 0) {
-        if (!s->out.far) /* what fails there names it */
+        if (!s->out.far) /* errors of a server name it already */
             gw_context(&s->error, "%s", s->path);
         clear(s);
     }
@@ -266,7 +266,7 @@ static int open_file(struct gw_stage *s, struct gw_error *err)
     return r;
 }
 
-/* `failed` and `error` are the thread's as soon as there is one. */
+/* `failed` and `error` belong to the thread from its start on. */
 static void begin(struct gw_stage *s)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -327,11 +327,11 @@ int gw_stage_commit(struct gw_stage *s, struct gw_error *err)
         s->failed = gw_image_out_commit(&s->out, &s->error);
     if (s->failed >= 0) {
         s->own = s->out.own;
-        s->committed = !s->out.far; /* else nothing can take its place in one step */
+        s->committed = !s->out.far; /* a server's file cannot be replaced atomically */
         s->image->far_bytes = s->out.far ? gw_held_end(s->out.far) : 0;
         gw_close_fd(&s->out.fd);
     }
-    if (s->failed >= 0 && s->out.keep) { /* it outlives what is cleared here */
+    if (s->failed >= 0 && s->out.keep) { /* the output outlives this cleanup */
         *s->image->kept = s->out;
         s->out = (struct gw_image_out){.fd = -1};
     }

@@ -23,7 +23,7 @@ static int reserve(struct gw_parked_buffer *b, size_t more, struct gw_error *err
     return 0;
 }
 
-/* What was reserved. */
+/* Extends the buffer within its reserved size. */
 static uint8_t *extend(struct gw_parked_buffer *b, size_t bytes)
 {
     uint8_t *p = b->data + b->bytes;
@@ -79,7 +79,7 @@ int gw_parked_tail_frame(struct gw_parked_tail *t, uint32_t bytes, uint32_t crc,
 /* ---- parts --------------------------------------------------------------------------------------------------------
  */
 
-/* packer: NULL: as it is. */
+/* packer NULL: not compressed. */
 static int write_part(struct gw_parked_tail *t, uint32_t kind, const void *data, size_t bytes, struct gw_packer *packer,
                       struct gw_error *err)
 {
@@ -164,7 +164,7 @@ static int put_frame_directory(struct gw_parked_tail *t, struct gw_parked_buffer
     return 0;
 }
 
-/* The cookie belongs to the image's own XML. */
+/* The cookie is valid only with the image's own XML. */
 static int put_libvirt_state(const struct gw_image *image, const char *xml, struct gw_parked_buffer *b,
                              struct gw_error *err)
 {

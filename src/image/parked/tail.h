@@ -5,7 +5,7 @@
  *     gw_parked_tail_group, gw_parked_tail_frame (in order, any mixture) --> gw_parked_tail_write -->
  * gw_parked_tail_close
  *
- * Who writes the frames keeps the index by it, and says where bytes go. It knows nothing of how pages were numbered.
+ * The writer of the frames adds index entries here and provides `put` for the bytes. Page numbering is the writer's.
  *
  * Memory: 12 bytes and the runs for each group of pages, 8 bytes for each frame.
  * Threads: one owner.
@@ -23,24 +23,24 @@ struct gw_parked_buffer {
 struct gw_parked_tail {
     struct gw_parked_trailer
         trailer; /* before the first frame: needs, page_bytes, frame_pages. Before write: numbers */
-    uint64_t at; /* in the file: of what is written next */
-    /* Takes bytes for `at`, all of them or none. */
+    uint64_t at; /* file offset of the next write */
+    /* Writes all bytes at offset `at`, or fails. */
     int (*put)(void *opaque, const void *src, size_t bytes, struct gw_error *err);
     void *opaque;
-    const uint8_t *dictionary; /* borrowed, up to write */
+    const uint8_t *dictionary; /* borrowed until write */
     size_t dictionary_bytes;   /* 0: none */
     struct gw_parked_buffer pages, page_directory, frames;
 };
 
-/* All pages of a group: its runs, complete, and the number that they began with. -ENOMEM. */
+/* Adds a complete group: its runs, and the number that they began with. -ENOMEM. */
 int gw_parked_tail_group(struct gw_parked_tail *t, const struct gw_parked_runs *runs, uint32_t first,
                          struct gw_error *err);
-/* The next frame: its bytes in the file, and their checksum. -ENOMEM. */
+/* Adds the next frame: its size in the file and its checksum. -ENOMEM. */
 int gw_parked_tail_frame(struct gw_parked_tail *t, uint32_t bytes, uint32_t crc, struct gw_error *err);
-/* Bytes to `at`, which moves on. What `put` returns. */
+/* Writes bytes at `at`, which advances. Returns the errors of `put`. */
 int gw_parked_tail_put(struct gw_parked_tail *t, const void *src, size_t bytes, struct gw_error *err);
-/* Parts and trailer. The frames end at `at`, which is the end of the file afterwards. xml: NULL: that of the image;
- * packer: NULL: parts stay as they are. */
+/* Parts and trailer. The frames end at `at`, which is the end of the file afterwards. xml NULL: the image's own; packer
+ * NULL: parts are not compressed. */
 int gw_parked_tail_write(struct gw_parked_tail *t, const struct gw_image *image, const char *xml,
                          struct gw_packer *packer, struct gw_error *err);
 void gw_parked_tail_close(struct gw_parked_tail *t);

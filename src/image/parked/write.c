@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Writing a parked file, front to back. The calling thread reads the image in order, finds out which pages are zeros or
- * were there before, and fills frames; others compress; the calling thread writes them in the order of their numbers,
- * so that the same image always gives the same file.
+ * Writing a parked file, front to back. The calling thread reads the image in order, finds zero pages and duplicates,
+ * and fills frames; other threads compress them; the calling thread writes them in the order of their numbers, so that
+ * the same image always gives the same file.
  */
 #include <stdio.h>
 
@@ -17,9 +17,9 @@
 #define LEVEL       4 /* docs/formats/parked.md has the measurements */
 #define LEVEL_MAX   22
 #define LEVEL_WITH_DICTIONARY 3
-#define BATCH_BYTES (1u << 20) /* of RAM that is read at once */
-#define TELL_BYTES  (4u << 20) /* progress is told this often */
-#define PIECES      16u        /* of BATCH_BYTES, on their way to a server */
+#define BATCH_BYTES (1u << 20) /* bytes of RAM read at once */
+#define TELL_BYTES  (4u << 20) /* bytes between calls of progress */
+#define PIECES      16u        /* pieces of BATCH_BYTES for a server */
 
 struct writer {
     struct gw_image *image;
@@ -32,7 +32,7 @@ struct writer {
     struct gw_parked_tail tail;
     uint64_t done_bytes, told_bytes, total_bytes;
 
-    uint8_t *common; /* in the file: the dictionary, NULL: none */
+    uint8_t *common; /* the dictionary's bytes; NULL: none */
     struct gw_dictionary *dictionary;
     const struct gw_zero *zero;
     struct gw_dedup *dedup;
@@ -40,7 +40,7 @@ struct writer {
     struct gw_parked_runs runs;
     uint8_t *batch, *kinds;
     uint32_t batch_pages;
-    uint8_t *frame;      /* being filled, or NULL */
+    uint8_t *frame;      /* the frame being filled, or NULL */
     uint32_t frame_fill; /* pages */
 };
 
@@ -69,7 +69,7 @@ static int put_bytes(void *opaque, const void *src, size_t bytes, struct gw_erro
 /* ---- frames -------------------------------------------------------------------------------------------------------
  */
 
-/* Writes the oldest frame that is on its way; 0: there is none. */
+/* Writes the oldest pending frame; 0: none is pending. */
 static int write_frame(struct writer *w, struct gw_error *err)
 {
     struct gw_packed f;
@@ -127,7 +127,7 @@ static int add_page(struct writer *w, const uint8_t *page, struct gw_error *err)
     return number == fresh ? put_page(w, page, err) : 0;
 }
 
-/* So many pages more are done. */
+/* Reports `count` more pages as done. */
 static int tell(struct writer *w, uint32_t count, struct gw_error *err)
 {
     w->done_bytes += (uint64_t)count * w->image->page_bytes;
@@ -139,7 +139,7 @@ static int tell(struct writer *w, uint32_t count, struct gw_error *err)
                : 0;
 }
 
-/* Pages [first, first + count) of a block, at most batch_pages. */
+/* Adds pages [first, first + count) of a block, at most batch_pages. */
 static int add_batch(struct writer *w, unsigned block, uint64_t first, uint32_t count, struct gw_error *err)
 {
     uint32_t page_bytes = w->image->page_bytes;
@@ -237,7 +237,7 @@ static int check(const struct gw_image *image, const struct gw_image_write_optio
     return 0;
 }
 
-/* A dictionary is kept if it saves something: packing with one takes a third longer. */
+/* A dictionary is used only if it saves enough: packing with one takes a third longer. */
 static int prepare_dictionary(struct writer *w, struct gw_error *err)
 {
     int level = w->options->level ? w->options->level : LEVEL_WITH_DICTIONARY;
@@ -308,11 +308,11 @@ static int write_all(struct writer *w, struct gw_error *err)
     if (r < 0 || !w->to)
         return r;
     r = gw_append_end(&w->append, err);
-    gw_parked_put_header(header, &w->tail.trailer); /* what it says of the end is known now */
+    gw_parked_put_header(header, &w->tail.trailer); /* the header's copy of the end is known now */
     return r < 0 ? r : w->to->ops->write(w->to, header, sizeof header, 0, err);
 }
 
-/* To one of them. */
+/* Writes to the file or the server, whichever is set. */
 static int write_to(struct gw_image *image, const struct gw_image_write_options *options, int fd, struct gw_bytes *to, struct gw_error *err)
 {
     struct writer *w = calloc(1, sizeof *w); /* too large for a stack */

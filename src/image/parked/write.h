@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What options mean for a parked file; gw_parked_write itself is in image.h.
+ * How the write options apply to a parked file; gw_parked_write itself is in image.h.
  */
 #ifndef GW_IMAGE_PARKED_WRITE_H
 #define GW_IMAGE_PARKED_WRITE_H
@@ -14,7 +14,7 @@ struct gw_parked_style {
     int level;  /* of zstd */
 };
 
-/* -EINVAL, -ENOTSUP: there is no such file, or this build cannot make it. */
+/* -EINVAL, -ENOTSUP: no such style, or this build cannot write it. */
 int gw_parked_style(const struct gw_image_write_options *options, struct gw_parked_style *ret, struct gw_error *err);
 
 /* How many pages a frame has. */

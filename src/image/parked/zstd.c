@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * zstd for parked files; where the library was not there to build with, the words that say so.
+ * zstd for parked files; in a build without the library, functions that return the error.
  */
 #include "image/parked/parked.h"
 
@@ -61,8 +61,8 @@ int gw_packer_new(int level, const struct gw_dictionary *dictionary, struct gw_p
     made = p && p->context && !ZSTD_isError(ZSTD_CCtx_setParameter(p->context, ZSTD_c_compressionLevel, level));
     if (made && dictionary) {
         made = !ZSTD_isError(ZSTD_CCtx_refCDict(p->context, dictionary->pack));
-        /* ZSTD_c_forceAttachDict = 1: a frame looks into the tables of the dictionary. Else each would begin with a copy of
-         * them, which takes longer than packing it. Where the parameter is not known, it does. */
+        /* ZSTD_c_forceAttachDict = 1: a frame uses the dictionary's tables in place. Otherwise each frame would first
+         * copy them, which takes longer than packing it. A zstd without this parameter copies. */
         ZSTD_CCtx_setParameter(p->context, ZSTD_c_experimentalParam4, 1);
     }
     if (!made) {
@@ -170,7 +170,7 @@ int gw_dictionary_new(const uint8_t *data, size_t bytes, int level, struct gw_di
 
     if (bytes <= sizeof zeros || bytes > GW_PARKED_DICTIONARY_MAX)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a dictionary of %zu bytes", bytes);
-    /* What begins with zstd's own mark would not be taken as mere bytes. */
+    /* Data that begins with zstd's dictionary magic would not be used as plain content. */
     if (memcmp(data, zeros, sizeof zeros))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it does not begin with %zu zeros", sizeof zeros);
     return make_dictionary(data, bytes, level, ret, err);

@@ -8,10 +8,10 @@
 #include "channel/iov.h"
 #include "image/unpack.h"
 
-#define VECTORS   512 /* of one read */
+#define VECTORS   512 /* vectors of one read */
 #define MAP_CHUNK 65536u
 #define GAP_BYTES                                                                                                      \
-    4096 /* between two pages of the file that are read together: record heads, a page that was sent again */
+    4096 /* largest gap between two pages that one read covers: record heads, a page that was sent again */
 
 int gw_stream_file_new(int fd, struct gw_stream_file **ret_file, struct gw_error *err)
 {
@@ -42,7 +42,7 @@ void gw_stream_file_free(struct gw_stream_file *f)
     free(f);
 }
 
-/* What is zeros takes no memory. */
+/* Copies the map so that its zero parts take no memory. */
 static uint8_t *copy_map(const uint8_t *map, size_t bytes)
 {
     uint8_t *copy = calloc(1, bytes);
@@ -151,7 +151,7 @@ static int read_vectors(int fd, struct iovec *iov, int n, uint64_t at, struct gw
     return 0;
 }
 
-/* Pages that follow each other in the file, with little between them, are read with one call. Returns how many. */
+/* Reads pages that follow each other in the file, with small gaps, in one call. Returns how many. */
 static int read_run(const struct gw_stream_file *f, const struct gw_stream_block *b, uint64_t first, uint64_t count,
                     uint8_t *dst, struct gw_error *err)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Opening a migration stream: one walk, in which the visitor learns where everything is.
+ * Opens a migration stream: the visitor of one scan records where everything is.
  */
 #include <fcntl.h>
 
@@ -15,17 +15,17 @@ struct walk {
     struct gw_image *image;
     struct gw_stream_file *file;
     const struct gw_zero *zero;
-    struct gw_zunpack *unpack; /* NULL until it is needed */
-    uint8_t *page;      /* being decoded */
+    struct gw_zunpack *unpack; /* NULL until needed */
+    uint8_t *page;      /* the page being decoded */
     const struct gw_scan *scan;
     struct gw_image_progress seen;
     bool ignore_shared;
-    uint64_t contents; /* records that brought some */
+    uint64_t contents; /* number of records with contents */
     uint64_t devices_at, eof_at, description_at, description_bytes;
-    uint64_t early_end; /* of what was kept last of the set-up; 0: nothing yet, on this side of the RAM's START */
+    uint64_t early_end; /* end of the last set-up element kept; 0: none yet, on this side of the RAM's START */
     uint32_t *early_ids;
     size_t early_count;
-    struct gw_error why; /* the visitor's own */
+    struct gw_error why; /* the visitor's own error */
 };
 
 #define REFUSE(w, ...) gw_fail(&(w)->why, -EPROTO, GW_BLAME_PEER, __VA_ARGS__)
@@ -80,7 +80,7 @@ static int on_command(void *opaque, const struct gw_scan_command *c)
     }
 }
 
-/* A device of the set-up, or a live section that is not known. */
+/* Keeps a device of the set-up, or an unknown live section. */
 static int keep(struct walk *w, const struct gw_scan_section *s)
 {
     struct gw_out out;
@@ -103,7 +103,7 @@ static int keep(struct walk *w, const struct gw_scan_section *s)
     return r;
 }
 
-/* Numbers that the RAM's section must not have. */
+/* Adds an ID that the RAM's section must not use. */
 static int add_id(struct walk *w, const struct gw_scan_section *s)
 {
     uint32_t *grown = w->seen.listed ? w->early_ids : realloc(w->early_ids, (w->early_count + 1) * sizeof *grown);
@@ -183,7 +183,7 @@ static int on_map(void *opaque, const struct gw_scan_block *b, const uint8_t *ma
     return gw_stream_file_add(w->file, b->used_bytes / w->file->page_bytes, map, b->bitmap_bytes, b->pages_at, &w->why);
 }
 
-/* What came as a difference or compressed. */
+/* Decodes a page that came as a difference or compressed. */
 static int decode(struct walk *w, const struct gw_scan_page *p, uint64_t page)
 {
     uint32_t n = w->file->page_bytes;
@@ -268,7 +268,7 @@ static const struct gw_scan_visitor visitor = {
     .trailing = on_trailing,
 };
 
-/* Every page came, save those that the guest had declared free. */
+/* Checks that every page came, except those that the guest had declared free. */
 static int judge_blocks(struct walk *w)
 {
     uint64_t missing = 0, all = 0;
@@ -300,7 +300,7 @@ static int judge_blocks(struct walk *w)
     return 0;
 }
 
-/* With a NUL behind it. */
+/* Allocates a NUL after the bytes. */
 static void *blob(size_t bytes, struct gw_error *err)
 {
     uint8_t *all = malloc(bytes + 1);
@@ -327,7 +327,7 @@ static int read_at(int fd, uint64_t at, void *dst, size_t bytes, struct gw_error
                    n ? strerror(errno) : "it was cut since it was opened");
 }
 
-/* Bytes that the walk has seen; they are at most GW_SCAN_TAIL_MAX. */
+/* Keeps bytes that the walk has seen; at most GW_SCAN_TAIL_MAX. */
 static int take_blobs(struct walk *w)
 {
     struct gw_image *image = w->image;
@@ -404,7 +404,7 @@ int gw_stream_open_at(int fd, const char *name, uint64_t base, struct gw_image *
     gw_zunpack_free(w.unpack);
     free(w.early_ids);
     free(w.page);
-    if (r == -ENODATA) { /* of a file: nothing more will come */
+    if (r == -ENODATA) { /* in a file no more data will follow */
         r = -EPROTO;
         if (err)
             err->code = r;

@@ -51,7 +51,8 @@ void gw_stream_put_part(const struct gw_image *image, struct gw_writer *w)
 void gw_stream_put_end(const struct gw_image *image, struct gw_writer *w)
 {
     gw_image_put_others(image, GW_PLACE_ITERATE, &w->out);
-    /* A source of such a machine announces the end of the RAM; a peer that does not know that has no such machine. */
+    /* A source with such a machine type announces the end of the RAM; a peer that does not know that has no such
+     * type. */
     if (gw_wire_profile_of_machine(image->machine)->switchover_start)
         gw_command_put(&w->out, GW_COMMAND_SWITCHOVER_START, NULL, 0);
     gw_image_put_others(image, GW_PLACE_ENDING, &w->out);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * An image as a stream, which an unmodified QEMU loads with -incoming file: or exec:cat, or as a mapped-ram file, which QEMU
- * from 9.0 on loads with that capability. They differ by their layout, which is the one of a live machine.
+ * Writes an image as a stream, which an unmodified QEMU loads with -incoming file: or exec:cat, or as a mapped-ram
+ * file, which QEMU from 9.0 on loads with that capability. They differ in the layout object, which is the same as for a
+ * live migration.
  */
 #include <fcntl.h>
 
@@ -18,10 +19,10 @@ struct stream {
     struct gw_image *image;
     struct gw_writer w;
     struct gw_layout *layout;
-    struct gw_ram_block *blocks; /* the image's, as the layout sees them */
+    struct gw_ram_block *blocks; /* the image's blocks, as the layout needs them */
     struct gw_batch batch;
     bool mapped;
-    bool open; /* a PART is */
+    bool open; /* whether a PART is open */
     uint64_t part_at;
 };
 
@@ -60,7 +61,8 @@ static int put_chunk(void *opaque, const struct gw_pull_chunk *c, struct gw_erro
         b->body[i] = (struct gw_body){c->data + (size_t)i * bytes, bytes};
     }
     s->layout->put(s->layout, b, &s->w);
-    /* The chunk's memory is read into again. Zeros have none, and wait until there are many. */
+    /* The chunk's memory is reused for the next read, so page bodies are flushed now. Zeros have no body and are
+     * collected. */
     return any || s->w.out.error.code ? gw_writer_flush(&s->w, err) : 0;
 }
 
@@ -110,7 +112,8 @@ static int new_layout(struct stream *s, const struct gw_ram *ram, struct gw_erro
     return r;
 }
 
-/* Takes fd. at: where a mapped-ram file begins; else the stream goes on where fd stands. asking: of what may wait long; or NULL. */
+/* Takes fd. at: where a mapped-ram file begins; a stream is written at fd's position. asking: lets progress cancel long
+ * waits; or NULL. */
 static int write_plain(struct gw_image *image, const struct gw_image_write_options *options, int fd, const uint64_t *at,
                        struct gw_asking *asking, struct gw_error *err)
 {
