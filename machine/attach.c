@@ -101,6 +101,8 @@ static int add_devices(struct gw_machine *m, struct gw_vm *vm, struct gw_error *
 
     for (unsigned i = 0; i < m->cpus && r >= 0; i++) {
         r = gw_registry_add(reg, &gw_cpu_description, "cpu", (int)i, &m->vcpu[i].cpu, err);
+        if (r >= 0) /* one that keeps its reset state would begin to run as another machine */
+            r = gw_registry_require(reg, &m->vcpu[i].cpu, err);
         if (r >= 0)
             r = gw_registry_add(reg, &gw_port_description, "ports", (int)i, &m->vcpu[i].port, err);
     }

@@ -257,6 +257,10 @@ static inline int gw_registry_add(struct gw_registry *reg, const struct gw_state
  * written before it was renamed. -ENOENT: not registered. */
 GW_API int gw_registry_add_alias(struct gw_registry *reg, void *device, const char *old_id, int old_instance,
                                  struct gw_error *err);
+/* A stream without the section of this device (all its registrations) is refused at its end, before the machine runs here. Without this a
+ * device whose section does not come keeps the state that it has, as in QEMU: right for one that was added with a default state, wrong for a
+ * vCPU. -ENOENT: not registered. -EBUSY: a session is in its device phase. -EINVAL: it has a `needed`, so it may be left out. */
+GW_API int gw_registry_require(struct gw_registry *reg, void *device, struct gw_error *err);
 /* Old-style callbacks, for devices without a description (S5). They write and read bytes with the functions below. load must
  * read exactly what save wrote, and must check each value before using it: the library does not. */
 struct gw_sink;

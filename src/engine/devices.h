@@ -8,7 +8,7 @@
  * A vm has one of them from its making on (vm->devices); sessions ask no further.
  *
  *     source        put(FIRST) START.. put(EARLY) PART.. put(PARTS) put(ENDS) END.. put(LATE) EOF, describe
- *     destination   begin, then get for each FULL, until EOF or until it says that it has read that too
+ *     destination   begin, then get for each FULL, until EOF or until it says that it has read that too, then complete
  *                   begin .. forget   when the source goes before anything that counts was changed
  *                   settle            at the end
  *
@@ -68,6 +68,8 @@ struct gw_devices_ops {
     /* that of an element of a live section that no plug is there for. seen: what came before it. */
     int (*unknown)(struct gw_vm *vm, struct gw_devices_get *g, uint8_t element, const struct gw_section_head *head,
                    const struct gw_image_progress *seen, struct gw_error *err);
+    /* NULL where nothing can be missing. All FULL sections have come: -EPROTO names one without which the machine cannot run. */
+    int (*complete)(struct gw_vm *vm, struct gw_error *err);
     void (*forget)(struct gw_vm *vm);
     /* The session ends, well or not. */
     void (*settle)(struct gw_vm *vm);

@@ -56,6 +56,11 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
     return e;
 }
 
+static int complete(struct gw_vm *vm, struct gw_error *err)
+{
+    return gw_registry_load_end(vm->registry, err);
+}
+
 /* What was loaded is loaded again by the next source. */
 static void forget(struct gw_vm *vm)
 {
@@ -70,6 +75,7 @@ const struct gw_devices_ops gw_devices_registry = {
     .describe = describe,
     .begin = begin,
     .get = get,
+    .complete = complete,
     .forget = forget,
     .settle = settle,
 };

@@ -107,8 +107,13 @@ static int description(struct gw_recv *r, struct gw_error *err)
 /* EOF was read, 1 byte ago: each section says whether it is complete. */
 static int check_complete(struct gw_recv *r, struct gw_error *err)
 {
+    const struct gw_devices_ops *devices = r->session.vm->devices;
     uint64_t at = gw_reader_offset(&r->reader) - 1;
 
+    if (devices->complete && devices->complete(r->session.vm, err) < 0) {
+        gw_context(err, "the stream ends at byte %" PRIu64, at);
+        return -EPROTO;
+    }
     for (unsigned i = 0; i < r->plan.lives; i++) {
         struct gw_live *live = r->plan.live[i];
         enum gw_live_end end = GW_LIVE_ABSENT;

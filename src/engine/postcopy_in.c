@@ -131,8 +131,11 @@ static int run_and_tell(struct gw_recv *r, struct gw_error *err)
  * the connection is lost before that (older ones have given it away with the package): it has to be there before the machine starts. */
 static int run(struct gw_recv *r, struct gw_error *err)
 {
-    int e = gw_follow_commit(r, err);
+    const struct gw_devices_ops *devices = r->session.vm->devices;
+    int e = devices->complete ? devices->complete(r->session.vm, err) : 0;
 
+    if (e >= 0)
+        e = gw_follow_commit(r, err);
     if (e < 0)
         return e;
     if (!r->extended && (answer_pings(r, NULL) < 0 || !is_heard(r)))

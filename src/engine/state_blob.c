@@ -114,6 +114,8 @@ static int get(struct gw_vm *vm, struct gw_reader *r, struct gw_error *err)
     if (e < 0)
         return e;
     e = get_devices(vm, r, err);
+    if (e >= 0 && vm->devices->complete)
+        e = vm->devices->complete(vm, err);
     if (e < 0)
         vm->devices->forget(vm);
     return e;

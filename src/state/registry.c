@@ -246,6 +246,30 @@ int gw_registry_add_alias(struct gw_registry *reg, void *device, const char *old
     return r;
 }
 
+int gw_registry_require(struct gw_registry *reg, void *device, struct gw_error *err)
+{
+    bool found = false;
+    int r = 0;
+
+    pthread_mutex_lock(&reg->lock);
+    for (struct gw_registry_entry *e = reg->first; e && r >= 0; e = e->next) {
+        if (e->device != device || e->removed)
+            continue;
+        found = true;
+        if (e->state && e->state->needed)
+            r = gw_fail(err, -EINVAL, GW_BLAME_CALLER,
+                        "device %s/%u is left out when it is not needed, so a stream without it cannot be refused", e->id, e->instance);
+    }
+    if (!found)
+        r = gw_fail(err, -ENOENT, GW_BLAME_CALLER, "a device that is required is not registered");
+    else if (reg->busy)
+        r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "no device can become required while devices are saved or loaded");
+    for (struct gw_registry_entry *e = reg->first; e && r >= 0; e = e->next)
+        e->required |= e->device == device;
+    pthread_mutex_unlock(&reg->lock);
+    return r;
+}
+
 void gw_registry_remove(struct gw_registry *reg, void *device)
 {
     pthread_mutex_lock(&reg->lock);

@@ -33,6 +33,8 @@ bool gw_registry_described(const struct gw_registry *reg, const char *id, uint32
 /* Reads one FULL section's body (not the head, not the footer). -ENOENT when no device answers to the pair. A device
  * that was given twice in one stream is refused: gw_registry_load_begin forgets what was loaded. */
 void gw_registry_load_begin(struct gw_registry *reg);
+/* All has been loaded: -EPROTO with the first device that is required and did not come. */
+int gw_registry_load_end(struct gw_registry *reg, struct gw_error *err);
 int gw_registry_load(struct gw_registry *reg, const char *id, uint32_t instance, uint32_t version, struct gw_reader *r,
                      struct gw_error *err);
 

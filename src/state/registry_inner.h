@@ -23,6 +23,7 @@ struct gw_registry_entry {
     uint32_t instance;
     uint32_t version;
     int priority;
+    bool required; /* a stream without it is refused */
     bool loaded;  /* since load_begin */
     bool removed; /* during the device phase */
     char id[];

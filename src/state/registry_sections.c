@@ -111,6 +111,20 @@ void gw_registry_load_begin(struct gw_registry *reg)
     gw_registry_phase_end(reg);
 }
 
+int gw_registry_load_end(struct gw_registry *reg, struct gw_error *err)
+{
+    int r = 0;
+
+    gw_registry_phase_begin(reg);
+    for (const struct gw_registry_entry *e = reg->first; e && r >= 0; e = e->next)
+        if (e->required && !e->loaded && !e->removed)
+            r = gw_fail(err, -EPROTO, GW_BLAME_PEER,
+                        "section %s/%u is missing, without which this machine cannot run: give this machine the same devices as the one "
+                        "that was sent", e->id, e->instance);
+    gw_registry_phase_end(reg);
+    return r;
+}
+
 static int load_entry(struct gw_registry_entry *e, uint32_t version, struct gw_reader *r, struct gw_error *err)
 {
     struct gw_supply supply = {r};

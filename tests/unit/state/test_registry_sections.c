@@ -88,6 +88,39 @@ static void test_renamed(void **state)
     gw_registry_free(reg);
 }
 
+/* What has to come is missed at the end, by its first registration; what comes under an old name has come. */
+static void test_required(void **state)
+{
+    struct dev a = {0}, b = {0}, c = {0};
+    struct gw_registry *reg = new_registry();
+    struct gw_error err = GW_ERROR_INIT;
+
+    assert_int_equal(gw_registry_add(reg, &dev_state, "cpu", 0, &a, &err), 0);
+    assert_int_equal(gw_registry_add(reg, &dev_state, "cpu", 1, &b, &err), 0);
+    assert_int_equal(gw_registry_add_alias(reg, &b, "old", 1, &err), 0);
+    assert_int_equal(gw_registry_add(reg, &some_state, "some", 0, &c, &err), 0);
+    gw_registry_load_begin(reg);
+    assert_int_equal(gw_registry_load_end(reg, &err), 0);
+    assert_int_equal(gw_registry_require(reg, &a, &err), 0);
+    assert_int_equal(gw_registry_require(reg, &b, &err), 0);
+    assert_int_equal(gw_registry_require(reg, &reg, &err), -ENOENT);
+    assert_int_equal(gw_registry_require(reg, &c, &err), -EINVAL);
+    assert_string_equal(err.text, "device some/0 is left out when it is not needed, so a stream without it cannot be refused");
+    assert_int_equal(load(reg, "cpu", 0, 2, 1, 2, &err), 0);
+    err = (struct gw_error)GW_ERROR_INIT;
+    assert_int_equal(gw_registry_load_end(reg, &err), -EPROTO);
+    assert_string_equal(err.text, "section cpu/1 is missing, without which this machine cannot run: give this machine the same devices "
+                                  "as the one that was sent");
+    assert_int_equal(load(reg, "old", 1, 2, 1, 2, &err), 0);
+    assert_int_equal(gw_registry_load_end(reg, &err), 0);
+    gw_registry_load_begin(reg);
+    assert_int_equal(gw_registry_load_end(reg, &err), -EPROTO);
+    gw_registry_remove(reg, &a);
+    gw_registry_remove(reg, &b);
+    assert_int_equal(gw_registry_load_end(reg, &err), 0);
+    gw_registry_free(reg);
+}
+
 static int old_save(void *device, struct gw_sink *sink, struct gw_error *err)
 {
     struct dev *d = device;
@@ -186,7 +219,7 @@ static void test_hook_changes_registry(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order), cmocka_unit_test(test_renamed), cmocka_unit_test(test_legacy),
+        cmocka_unit_test(test_order), cmocka_unit_test(test_renamed), cmocka_unit_test(test_required), cmocka_unit_test(test_legacy),
         cmocka_unit_test(test_hook_changes_registry),
     };
 
