@@ -5,10 +5,10 @@
  *     send:  source --batch--> [ codec chain --> layout --bytes--> writer ]      [ ] = a lane (ram/lane/)
  *     recv:  store <--where, place, zero-- [ layout_in <--> codec, <--bytes-- reader ]
  *
- * A source knows which pages, a codec what a page becomes, a layout how records look, a store where pages go. None of
- * them knows another one. engine/plan.c chooses them, once for a session.
+ * A source chooses the pages, a codec encodes them, a layout formats the records, a store places pages. None of them
+ * depends on another one. engine/plan.c chooses them, once for a session.
  *
- * Threads: a codec and a layout have one owner, their lane. A source is asked by the session's thread. A store is
+ * Threads: a codec and a layout have one owner, their lane. A source is called by the session's thread. A store is
  * called by every lane that receives.
  */
 #ifndef GW_PAGE_OPS_H
@@ -19,14 +19,16 @@
 #include "live/live.h"
 #include "ram/page/batch.h"
 
-/* A point that all lanes reach before anybody goes on: what was put before it arrives before what is put after it. */
+/* A point that all lanes reach before any of them continues: what was written before it arrives before what is written
+ * after it. */
 enum gw_barrier {
     GW_BARRIER_LISTED, /* the blocks are listed: pages follow */
     GW_BARRIER_STEP,   /* end of a PART section */
     GW_BARRIER_ROUND,  /* a pass over RAM begins: pages may come again */
-    GW_BARRIER_SWITCH, /* the machine stands; what follows is sent once */
-    GW_BARRIER_POSTCOPY, /* what follows is sent once, and is for a machine that runs: whole pages, one after the other */
-    GW_BARRIER_END,    /* the last page has been put */
+    GW_BARRIER_SWITCH, /* the machine is stopped; what follows is sent once */
+    /* what follows is sent once, and is for a machine that runs: whole pages, host page by host page */
+    GW_BARRIER_POSTCOPY,
+    GW_BARRIER_END,    /* the last page was written */
     GW_BARRIER_COUNT
 };
 
