@@ -3,7 +3,7 @@
  * devices: what a session needs of a machine's devices. Each kind of machine implements it.
  *
  *     gw_devices_registry   devices that are registered here: each is encoded and decoded (state/registry.h)
-   gw_devices_image      a machine that stands for an image (image_vm.h): sections are kept and sent as they are
+   gw_devices_image      the machine of an image (image_vm.h): sections are kept and sent as they are
  *
  * A vm gets one of them when it is created (vm->devices); sessions use nothing else.
  *

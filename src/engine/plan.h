@@ -95,7 +95,7 @@ struct gw_plan {
 struct gw_plan_pages {
     struct gw_lanes_config lanes;
     unsigned count;                        /* 0: none; pages travel on the main stream */
-    const struct gw_wire_profile *profile; /* of a source: how multifd goes with this peer */
+    const struct gw_wire_profile *profile; /* of a source: the profile for multifd with this peer */
     /* source: an address whose connections do not support zero copy; NULL: none is known */
     const char *copies;
     struct gw_guest_asks asks;             /* destination: gets requests for pages, in postcopy */

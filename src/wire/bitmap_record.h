@@ -31,7 +31,7 @@ struct gw_bitmap_record {
     uint64_t at; /* offset in the stream */
     enum gw_bitmap_record_kind kind;
     bool has_node, has_name;
-    char node[256], name[256]; /* empty if the record does not contain them */
+    char node[256], name[256]; /* valid only with has_node, has_name */
     uint32_t granularity;      /* START */
     uint8_t flags;             /* START: GW_BITMAP_ENABLED, GW_BITMAP_PERSISTENT */
     uint64_t sector;           /* BITS: the first sector, of 512 bytes */

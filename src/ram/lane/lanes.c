@@ -19,7 +19,7 @@ struct way {
     bool threaded;
     struct gw_writer writer;
     _Atomic uint64_t bytes;
-    _Atomic uint64_t missed; /* number of barriers until which the kernel had copied bodies in spite of zero copy */
+    _Atomic uint64_t missed; /* how often the kernel had copied bodies at a barrier (gw_zerocopy_missed) */
     /* under lanes->lock */
     struct gw_batch *waiting;
     enum gw_barrier barrier; /* the barrier to be reached; NO_BARRIER: none */

@@ -49,11 +49,11 @@ struct gw_source {
     int (*sync)(struct gw_source *s, uint64_t *ret_fresh, struct gw_error *err);
     /* Pages that are due, as far as is known. Any thread. */
     uint64_t (*pending)(struct gw_source *s);
-    /* The bodies of this batch are no longer needed. Any thread. NULL: the source does not care. */
+    /* The bodies of this batch are no longer needed. Any thread. NULL: not needed. */
     void (*sent)(struct gw_source *s, struct gw_batch *batch);
-    /* NULL: nobody ever does. Waits until somebody waits for a page, at most ns; 1: somebody does. */
+    /* NULL: no thread ever waits for a page. Waits at most ns until a thread waits for a page; 1: one does. */
     int (*wait)(struct gw_source *s, uint64_t ns, struct gw_error *err);
-    bool once; /* NULL: no thread ever waits. Waits at most ns for a thread that waits for a page; 1: there is one. */
+    bool once; /* each page is sent once: when nothing is left, nothing more will come */
     void (*end)(struct gw_source *s);
     struct gw_source *(*free)(struct gw_source *s);
 

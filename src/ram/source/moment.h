@@ -20,7 +20,7 @@
 #include "channel/cancel.h"
 #include "ram/source/watch.h"
 
-#define GW_MOMENT_AROUND 16u /* host pages that are unprotected together with one that is written to */
+#define GW_MOMENT_AROUND 16u /* target pages that are unprotected together with one that is written to, at least */
 
 struct gw_area {
     struct gw_ram_block *block;
