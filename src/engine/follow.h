@@ -37,8 +37,8 @@ struct gw_postcopy_in {
     unsigned idle;         /* empty elements in a row since nothing is lacking. Owned by the thread that reads */
     /* block of the last request. Owned by the store's thread, or by the session's while that one is held */
     char asked[256];
-    /* stands: the machine was given up: its threads wait for pages that never come; stops: `stopper` waits until it
-     * stops */
+    /* stands: the machine was given up: its threads wait for pages that never come; stops: the thread
+     * `stopper` is stopping it */
     bool stands, stops;
     pthread_t stopper;
     atomic_bool unheard;   /* an answer could not be sent: the connection is lost, even if more can be read from it */
