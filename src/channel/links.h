@@ -57,8 +57,9 @@ int gw_links_open(struct gw_links *l, gw_dial_fn dial, void *opaque, enum gw_lin
                   struct gw_cancel *cancel, struct gw_channel **ret, struct gw_error *err);
 /* Permanent. */
 void gw_links_shut(struct gw_links *l);
+/* Only the current main channel; later ones are not affected. */
+void gw_links_shut_main(struct gw_links *l);
 /* The channels for pages only: the peer will not read or write them any more. */
-void gw_links_shut_main(struct gw_links *l); /* only the current one; later ones are not affected */
 void gw_links_shut_pages(struct gw_links *l);
 
 #endif

@@ -197,7 +197,7 @@ static uint64_t work(struct gw_vm *vm)
     return next_ns;
 }
 
-/* Waits until then, or until something has changed. A virtual clock only advances while a thread sleeps on it. */
+/* Waits until then, or until something has changed. An embedder's clock may advance only while it is slept on. */
 static void wait_until(struct gw_vm *vm, uint64_t until_ns)
 {
     struct timespec t = {.tv_sec = (time_t)(until_ns / GW_NS_PER_S), .tv_nsec = (long)(until_ns % GW_NS_PER_S)};

@@ -390,7 +390,7 @@ int gw_session_wait(struct gw_session *s, struct gw_error *err)
     return r;
 }
 
-/* A virtual clock only advances while a thread sleeps on it: docs/decisions/time-of-the-vm.md. */
+/* An embedder's clock may advance only while a thread sleeps on it: docs/decisions/time-of-the-vm.md. */
 static bool sleep_until(struct gw_session *s, uint64_t deadline_ns)
 {
     const struct gw_clock *clock = &s->vm->clock;

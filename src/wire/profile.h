@@ -10,7 +10,7 @@
 
 struct gw_wire_profile {
     const char *name;
-    unsigned machines_from;      /* machine types of this version (100 * major + minor) and later need such a peer */
+    unsigned machines_from;      /* the profile of machine types from this version on (100 * major + minor) */
     bool switchover_start;       /* the peer knows command 11 */
     bool vmdesc_configuration;   /* the vmdesc begins with the configuration section's description */
     bool no_compressed_pages;    /* the peer refuses records of compressed pages (9.1 and later) */
