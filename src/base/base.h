@@ -30,7 +30,7 @@
 #define GW_NS_PER_S  1000000000ull
 #define GW_NS_PER_MS 1000000ull
 
-/* Sizes that come from outside are added and multiplied with these; true means it did not fit. */
+/* For adding and multiplying sizes from outside; true: overflow. */
 #define gw_add_overflows(a, b, ret) __builtin_add_overflow(a, b, ret)
 #define gw_mul_overflows(a, b, ret) __builtin_mul_overflow(a, b, ret)
 
@@ -39,7 +39,7 @@ static inline uint64_t gw_div_up(uint64_t n, uint64_t d)
     return n / d + (n % d != 0);
 }
 
-/* 0 where there is nothing to divide, or nothing to divide by. */
+/* 0 if a or b is 0. */
 static inline double gw_ratio(uint64_t a, uint64_t b)
 {
     return a && b ? (double)a / (double)b : 0;

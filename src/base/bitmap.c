@@ -3,8 +3,7 @@
 
 #include <sys/mman.h>
 
-/* malloc would zero and so touch what calloc cannot prove fresh; a map of a TiB guest is 32 MiB and mostly untouched.
- */
+/* malloc would clear the memory and so make it resident; a map of a TiB guest has 32 MiB and is mostly untouched. */
 #define MMAP_FROM_BYTES 65536
 
 uint64_t *gw_bitmap_new(uint64_t bits)
@@ -95,7 +94,7 @@ static uint64_t next(const uint64_t *map, uint64_t bits, uint64_t from, uint64_t
     v = (map[w] ^ flip) & head_mask(from);
     if (!v) {
         w++;
-        /* The maps of large guests are mostly empty: a cache line at a time. */
+        /* The maps of large guests are mostly empty: skips a cache line at a time. */
         while (w + 8 <= words &&
                !((map[w] ^ flip) | (map[w + 1] ^ flip) | (map[w + 2] ^ flip) | (map[w + 3] ^ flip) |
                  (map[w + 4] ^ flip) | (map[w + 5] ^ flip) | (map[w + 6] ^ flip) | (map[w + 7] ^ flip)))
@@ -119,8 +118,8 @@ uint64_t gw_bitmap_next_clear(const uint64_t *map, uint64_t bits, uint64_t from)
     return next(map, bits, from, ~0ull);
 }
 
-/* Without the instruction GCC counts by table, four times slower than memory; so where it may be missing there are two
- * of each loop. */
+/* Without the instruction GCC counts with a table, four times slower than memory; so if the instruction may be missing,
+ * each loop exists twice. */
 static inline __attribute__((always_inline)) uint64_t count_words(const uint64_t *map, size_t words)
 {
     uint64_t n = 0;

@@ -3,9 +3,9 @@
  * bitmap: one bit per page. Word i holds bits 64i..64i+63, least significant first.
  *
  * Sizes are in bits unless the name says otherwise. Bits past the end are kept clear by every function here, so that
- * counting and searching may go by whole words.
+ * counting and searching can use whole words.
  *
- * Threads: the plain functions have one owner. The _atomic ones may run beside each other on one bitmap.
+ * Threads: the plain functions have one owner. The _atomic ones may run concurrently on one bitmap.
  */
 #ifndef GW_BITMAP_H
 #define GW_BITMAP_H
@@ -17,8 +17,8 @@ static inline size_t gw_bitmap_words(uint64_t bits)
     return (size_t)gw_div_up(bits, 64);
 }
 
-/* Zeroed memory that costs nothing until it is touched (mmap for large ones). Freed by gw_bitmap_free with the same
- * size. NULL when out of memory. A bitmap of 0 bits is valid. */
+/* Zeroed memory that is not resident until it is touched (mmap for large bitmaps). Free it with gw_bitmap_free and the
+ * same size. NULL: no memory. A bitmap of 0 bits is valid. */
 uint64_t *gw_bitmap_new(uint64_t bits);
 void gw_bitmap_free(uint64_t *map, uint64_t bits);
 
@@ -66,10 +66,10 @@ static inline bool gw_bitmap_clear_atomic(uint64_t *map, uint64_t bit)
     return (__atomic_fetch_and(&map[bit / 64], ~m, __ATOMIC_SEQ_CST) & m) != 0;
 }
 
-/* Bits of one word at a time; all of them are set when it returns. */
+/* Sets the bits word by word; all of them are set when it returns. */
 void gw_bitmap_set_range_atomic(uint64_t *map, uint64_t first, uint64_t count);
 
-/* Takes the whole word and leaves zero, atomically. */
+/* Returns the whole word and sets it to zero, atomically. */
 static inline uint64_t gw_bitmap_take_word_atomic(uint64_t *map, size_t word)
 {
     return __atomic_exchange_n(&map[word], 0, __ATOMIC_SEQ_CST);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/crc32c.h"
 
-/* One entry for four bits: small enough to be read here, and only machines without the instruction are slow. */
+/* One entry for four bits: a small table, since only machines without the instruction need it. */
 static const uint32_t nibble[16] = {
     0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
     0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
@@ -47,13 +47,13 @@ __attribute__((target("sse4.2"))) static uint32_t sse42(uint32_t crc, const void
     return ~serial(~crc, bytes, count);
 }
 
-/* The instruction takes three cycles, and one can be begun in each: three lanes of the data, side by side, cost what
- * one does. To put them together, a lane's CRC is multiplied by x^(8 n) for the n bytes that follow it. The product of
- * two reflected 32-bit polynomials a and b by pclmul, fed to the instruction as data, comes out as a b x^33: `after` is
- * x^(8 n - 33) mod P, reflected. */
+/* The instruction has a latency of three cycles, and one can start in each cycle: three lanes of the data in parallel
+ * take as long as one. To combine them, a lane's CRC is multiplied by x^(8 n) for the n bytes that follow it. The
+ * product of two reflected 32-bit polynomials a and b by pclmul, fed to the instruction as data, results in a b x^33:
+ * `after` is x^(8 n - 33) mod P, reflected. */
 struct lanes {
-    size_t bytes;            /* of one lane: a multiple of 8 */
-    uint32_t after1, after2; /* for n of one lane, and of two */
+    size_t bytes;            /* size of one lane: a multiple of 8 */
+    uint32_t after1, after2; /* for n = one lane, and two */
 };
 static const struct lanes lanes_long = {1024, 0x170076fa, 0xa51b6135}, lanes_short = {128, 0x0d3b6092, 0xb9e02b86};
 

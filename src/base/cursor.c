@@ -9,7 +9,8 @@ void gw_in_memory(struct gw_in *in, const void *data, size_t bytes, uint64_t bas
     in->pos = 0;
     in->end = bytes;
     in->base = base;
-    in->failed = in->error.code = 0; /* its text is not cleared: cursors are made for single values */
+    /* its text is not cleared: cursors are also made for single values, so this must be cheap */
+    in->failed = in->error.code = 0;
     in->what = NULL;
     in->ops = NULL;
 }

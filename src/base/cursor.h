@@ -7,8 +7,8 @@
  *
  * In:  every get function checks that the bytes are there, and fails with the offset. The first error sticks.
  *      -ENODATA, blame CHANNEL: the bytes ended too early.
- * Out: put functions return nothing. The first error sticks: gw_out_error tells it. What is put counts for the cause
- * that is set; offsets count bytes put.
+ * Out: put functions return nothing. The first error sticks: gw_out_error returns it. Bytes are counted for the cause
+ * that is set; offsets count all bytes.
  *
  * Threads: one owner.
  */
@@ -24,22 +24,22 @@ struct gw_writer;
 
 /* ---- in ---------------------------------------------------------------------------------------------------------- */
 
-#define GW_IN_LOOK 65536u /* any binding can show so many bytes in one piece */
+#define GW_IN_LOOK 65536u /* every binding can make so many contiguous bytes available */
 
 struct gw_in;
 struct gw_in_ops {
-    /* Reads until n bytes are there in one piece, or no more come. A failure other than a wrong n sticks: gw_in_stuck.
-     */
+    /* Reads until n contiguous bytes are available, or no more come. A failure, except for a wrong n, sticks:
+     * gw_in_stuck. */
     int (*refill)(struct gw_in *in, size_t n, struct gw_error *err);
     /* Reads n bytes to their place without a copy in between. */
     int (*direct)(struct gw_in *in, void *dst, size_t n, struct gw_error *err);
 };
 
 struct gw_in {
-    const uint8_t *data; /* bytes [pos, end) are there */
+    const uint8_t *data; /* bytes [pos, end) are available */
     size_t pos, end;
     uint64_t base; /* offset of data[0] */
-    int failed;    /* code of error, which is the first one */
+    int failed;    /* code of `error`, the first error */
     struct gw_error error;
     const char *what;            /* what is being read, for messages: "section header"; may be NULL */
     const struct gw_in_ops *ops; /* NULL: memory */
@@ -49,16 +49,16 @@ struct gw_in {
 
 /* base: offset of the first byte, for messages. */
 void gw_in_memory(struct gw_in *in, const void *data, size_t bytes, uint64_t base);
-/* What the caller found wrong with the bytes becomes the sticky error, blame PEER. Returns code. */
+/* The caller has found the bytes invalid: this becomes the sticky error, blame PEER. Returns code. */
 int gw_in_fail(struct gw_in *in, int code, struct gw_error *err, const char *fmt, ...) GW_PRINTF(4, 5);
-/* What is in in->error becomes the sticky error. Returns its code. */
+/* in->error becomes the sticky error. Returns its code. */
 int gw_in_stuck(struct gw_in *in, struct gw_error *err);
-/* No more bytes come, `wanted` are missing. Returns -ENODATA. */
+/* The bytes have ended, `wanted` more were needed. Returns -ENODATA. */
 int gw_in_ended(struct gw_in *in, uint64_t wanted, struct gw_error *err);
-/* Makes n bytes (at most GW_IN_LOOK, or what the binding says) available at *ret without taking them; fewer, *ret_got,
- * at the end. Valid until the next call. */
+/* Makes n bytes (at most GW_IN_LOOK, or the limit of the binding) available at *ret without taking them; at the end
+ * fewer, *ret_got. Valid until the next call. */
 int gw_in_try(struct gw_in *in, size_t n, const uint8_t **ret, size_t *ret_got, struct gw_error *err);
-/* gw_in_need when the bytes are not there yet. */
+/* gw_in_need when the bytes are not available yet. */
 int gw_in_wait(struct gw_in *in, size_t n, const uint8_t **ret, struct gw_error *err);
 
 static inline uint64_t gw_in_offset(const struct gw_in *in)
@@ -71,7 +71,7 @@ static inline size_t gw_in_buffered(const struct gw_in *in)
     return in->end - in->pos;
 }
 
-/* As try, but -ENODATA when there are fewer. */
+/* Like try, but -ENODATA if there are fewer. */
 static inline int gw_in_need(struct gw_in *in, size_t n, const uint8_t **ret, struct gw_error *err)
 {
     if (in->failed || n > gw_in_buffered(in))
@@ -80,7 +80,7 @@ static inline int gw_in_need(struct gw_in *in, size_t n, const uint8_t **ret, st
     return 0;
 }
 
-/* Takes bytes that need has shown. */
+/* Takes bytes that need has made available. */
 static inline void gw_in_skip(struct gw_in *in, size_t n)
 {
     in->pos += GW_MIN(n, gw_in_buffered(in));
@@ -112,7 +112,7 @@ int gw_get_all(struct gw_in *in, uint64_t n, uint8_t **ret, struct gw_error *err
 int gw_get_str8(struct gw_in *in, char *dst, struct gw_error *err);
 /* str8 of printable ASCII. */
 int gw_get_name(struct gw_in *in, char *dst, struct gw_error *err);
-/* -EPROTO: the text, which began at byte `at`, has something else in it. */
+/* -EPROTO: the text, which began at byte `at`, has an unprintable byte. */
 int gw_in_printable(struct gw_in *in, const char *text, uint64_t at, struct gw_error *err);
 
 #define gw_get_u8(in, ret, err)       gw_get_u8(GW_IN(in), ret, err)
@@ -128,26 +128,27 @@ int gw_in_printable(struct gw_in *in, const char *text, uint64_t at, struct gw_e
 
 struct gw_out;
 struct gw_out_ops {
-    /* Makes out->room at least n (at most GW_IN_LOOK); false: an error is kept. */
+    /* Makes out->room at least n (at most GW_IN_LOOK); false: failed, the error is kept. */
     bool (*more)(struct gw_out *out, size_t n);
     void (*ref)(struct gw_out *out, const void *bytes, size_t n);
 };
 
 struct gw_out {
-    uint8_t *begin, *at; /* bytes put here; the next one */
+    uint8_t *begin, *at; /* begin of the buffer; position of the next byte */
     size_t room;         /* bytes that fit at `at` */
-    uint64_t offset;     /* bytes put so far */
+    uint64_t offset;     /* bytes written so far */
     enum gw_cause cause;
     uint64_t by[GW_CAUSE_COUNT];
-    struct gw_error error; /* the first one */
+    struct gw_error error; /* the first error */
     const struct gw_out_ops *ops;
 };
 
 #define GW_OUT(out) _Generic((out), struct gw_writer * : (struct gw_out *)(out), struct gw_out * : (out))
 
-/* Over memory that grows and is freed by gw_out_free; gw_out_take gives it away, and the cursor is empty then. */
+/* Writes to memory that grows and is freed by gw_out_free; gw_out_take passes it to the caller, and leaves the cursor
+ * empty. */
 void gw_out_memory(struct gw_out *out);
-/* Over these bytes; -EMSGSIZE when they are not enough. */
+/* Writes to this memory; -EMSGSIZE when it is full. */
 void gw_out_fixed(struct gw_out *out, void *bytes, size_t size);
 void *gw_out_take(struct gw_out *out, size_t *ret_bytes);
 void gw_out_free(struct gw_out *out);
@@ -166,7 +167,7 @@ static inline void gw_out_count(struct gw_out *out, size_t n)
     out->by[out->cause] += n;
 }
 
-/* Where n bytes (at most GW_IN_LOOK) are to be written; they count as put. NULL after an error. */
+/* Where the caller writes n bytes (at most GW_IN_LOOK); they count as written. NULL after an error. */
 static inline uint8_t *gw_out_room(struct gw_out *out, size_t n)
 {
     uint8_t *p;
@@ -195,9 +196,9 @@ GW_PUT_(64)
 #undef GW_PUT_
 
 void gw_put_bytes(struct gw_out *out, const void *bytes, size_t n);
-void gw_put_str8(struct gw_out *out, const char *s); /* 1..255 bytes, else -EINVAL: nothing is put that get refuses */
-/* Not copied: must stay until the next flush (contents may change: a guest writes on, dirty tracking sees it). Over
- * memory it is copied. */
+void gw_put_str8(struct gw_out *out, const char *s); /* 1..255 bytes, else -EINVAL: never writes what get refuses */
+/* Not copied: the memory must stay until the next flush (its contents may change: the guest writes on, and dirty
+ * tracking finds that). Over memory it is copied. */
 static inline void gw_put_ref(struct gw_out *out, const void *bytes, size_t n)
 {
     out->ops->ref(out, bytes, n);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of the character at p if a terminal only shows it; 0: a control character (C0, DEL, C1), or no UTF-8. */
+/* Size of the character at p if a terminal displays it; 0: a control character (C0, DEL, C1), or invalid UTF-8. */
 static size_t shown(const unsigned char *p)
 {
     size_t n = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : *p >= 0xe0 && *p < 0xf0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
@@ -40,7 +40,7 @@ char *gw_printable(const char *text, char *buf, size_t size)
     return buf;
 }
 
-/* Names come from outside: one line, and nothing that a terminal obeys. */
+/* Names come from outside: makes the text one line without control characters for a terminal. */
 static void make_printable(char *text, size_t size)
 {
     char raw[GW_ERROR_TEXT];
@@ -89,7 +89,7 @@ void gw_context(struct gw_error *err, const char *fmt, ...)
     strcat(before, ": ");
     n = strlen(before);
     old = strlen(err->text);
-    /* The cause stands last and must survive: what does not fit is cut from the context. */
+    /* The cause is at the end and must survive: if there is no room, the context is truncated. */
     if (n + old >= sizeof err->text)
         n = old + 1 < sizeof err->text ? sizeof err->text - 1 - old : 0;
     memmove(err->text + n, err->text, old + 1);

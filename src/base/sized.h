@@ -10,19 +10,19 @@
 
 #include "base/base.h"
 
-#define GW_SIZED_MAX 65536u /* a larger size is a mistake */
+#define GW_SIZED_MAX 65536u /* a larger size is an error of the program */
 
-/* Copies the program's struct into dst; what it does not have is zero. src NULL: all is zero. `least`: what a program
- * must have at least. dst is filled as far as possible also on failure. -EINVAL, -E2BIG. name: "struct gw_send_config".
- */
+/* Copies the program's struct into dst; members that it does not have become zero. src NULL: all zero. `least`: the
+ * minimum size that a program must have. dst is filled as far as possible even on failure. -EINVAL, -E2BIG. name:
+ * "struct gw_send_config". */
 int gw_sized_in(void *dst, size_t ours, const void *src, size_t theirs, size_t least, const char *name,
                 struct gw_error *err);
 /* The same for a struct whose first member is its own size, a size_t. dst keeps the library's size there. */
 int gw_sized_table_in(void *dst, size_t ours, const void *src, size_t least, const char *name, struct gw_error *err);
-/* Fills the program's struct; what the library does not have is zero. */
+/* Fills the program's struct; members that the library does not have become zero. */
 void gw_sized_out(void *dst, size_t theirs, const void *src, size_t ours);
 
-/* Bytes up to and including a member: `least`. */
+/* The size up to and including a member: for `least`. */
 #define GW_SIZED_UNTIL(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 
 #endif

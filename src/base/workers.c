@@ -17,14 +17,14 @@ struct gw_workers {
     const struct gw_workers_ops *ops;
     void *opaque;
     pthread_mutex_t lock;
-    pthread_cond_t work; /* for threads: there may be something to begin */
-    pthread_cond_t done; /* for the owner */
+    pthread_cond_t work; /* wakes threads: there may be a number to begin */
+    pthread_cond_t done; /* wakes the owner */
     uint64_t first, begun, end;
-    uint64_t turn; /* how often the order was left: results of an earlier turn are not valid */
+    uint64_t turn; /* number of times that the order was left: results of an earlier turn are not valid */
     bool stop;
     struct slot *slots;
     unsigned slot_count, thread_count;
-    unsigned started; /* threads that have their index */
+    unsigned started; /* threads that have taken their index */
     pthread_t threads[GW_WORKERS_MAX];
 };
 
@@ -33,7 +33,7 @@ static struct slot *slot_of(struct gw_workers *w, uint64_t n)
     return &w->slots[n % w->slot_count];
 }
 
-/* Whether the result of number n is there. Under the lock, as all that follows. */
+/* Whether the result of number n is available. Under the lock, like all functions below. */
 static bool is_done(struct gw_workers *w, uint64_t n)
 {
     const struct slot *s = slot_of(w, n);

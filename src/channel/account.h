@@ -3,8 +3,8 @@
  * account: how many bytes a session has sent, by cause and time. One for all writers of a session: the rate limit, the
  * bandwidth window and the statistics take their figures from here.
  *
- * A writer books what was put into it when it flushes, by itself or when told. So between two flushes of all writers
- * the sums are exact; meanwhile they lack what still waits in writers.
+ * A writer adds its bytes at each flush, automatic or explicit. So the sums are exact after a flush of all writers;
+ * between flushes they lack the bytes that are still buffered in writers.
  *
  * Threads: all functions but init may be called from any thread. Sums never decrease.
  */
@@ -21,7 +21,7 @@ struct gw_account {
 };
 
 struct gw_account_sums {
-    uint64_t at_ns; /* time of the account's clock, before the counters were read */
+    uint64_t at_ns; /* time of the account's clock, taken before the counters were read */
     uint64_t bytes; /* the sum of by[] */
     uint64_t by[GW_CAUSE_COUNT];
 };

@@ -43,7 +43,7 @@ void gw_cancel_trigger(struct gw_cancel *cancel)
 
     if (__atomic_exchange_n(&cancel->triggered, 1, __ATOMIC_SEQ_CST))
         return;
-    /* The counter is 0 before this only write, so it cannot block and fails in no way that is worth telling. */
+    /* The counter is 0 before this only write, so it cannot block; other failures do not matter. */
     while (write(cancel->fd, &one, sizeof one) < 0 && errno == EINTR)
         ;
 }

@@ -12,15 +12,15 @@
 #include "channel/transport.h"
 #include "godwit/clock.h"
 
-/* A command that still talks when its channel is closed is listened to for so long; then its output is cut. */
+/* Output of a command that still writes after its channel was closed is read up to this size; then it is cut off. */
 #define DRAIN_BYTES (16 * GW_MIB)
-/* Between the end of a command's connection and the end of the command itself, where only a message waits for it. */
+/* Time between the end of a command's connection and the end of the command, if only an error message depends on it. */
 #define EXIT_SOON_NS (100 * GW_NS_PER_MS)
 
 struct gw_exec {
     struct gw_stream stream;
-    pthread_mutex_t lock; /* for pid: shutdown must not kill a process that got the same number later */
-    pid_t pid;            /* also the process group; 0 once reaped, by us or by others */
+    pthread_mutex_t lock; /* guards pid: shutdown must not kill a process that got the same number later */
+    pid_t pid;            /* also the process group; 0 once reaped, by this code or by other code */
     int pidfd;            /* readable when the command has ended */
 };
 
@@ -53,7 +53,8 @@ static void kill_group(struct gw_exec *x)
     siginfo_t info;
 
     pthread_mutex_lock(&x->lock);
-    /* As long as we can wait for it, the number is the command's, even when it has ended and its children go on. */
+    /* As long as this process can wait for it, the number belongs to the command, even if it has ended and its children
+     * run on. */
     if (x->pid > 0 && waitid(P_PID, (id_t)x->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD)
         x->pid = 0;
     if (x->pid > 0)
@@ -61,7 +62,7 @@ static void kill_group(struct gw_exec *x)
     pthread_mutex_unlock(&x->lock);
 }
 
-/* A broken connection to a command is mostly a command that failed: say so, if it ends soon enough to tell. */
+/* A broken connection to a command usually means that the command failed: report that, if it ends soon enough. */
 static ssize_t explain(struct gw_exec *x, ssize_t r, struct gw_error *err)
 {
     siginfo_t info = {0};
@@ -90,12 +91,13 @@ static ssize_t exec_writev(struct gw_channel *ch, const struct iovec *iov, int n
 
 static void exec_shutdown(struct gw_channel *ch)
 {
-    /* In this order: what the kill does to our connection is to be seen as the shutdown's doing. */
+    /* In this order: the shutdown must be recorded before the kill breaks the connection, so that it explains the
+     * error. */
     gw_stream_shutdown(ch);
     kill_group((struct gw_exec *)ch);
 }
 
-/* Reads away what the command still says until it ends. *ret_cut: its output was cut off. */
+/* Reads and discards the command's output until it ends. *ret_cut: the output was cut off. */
 static int await_end(struct gw_exec *x, bool *ret_cut, struct gw_error *err)
 {
     uint64_t timeout_ns = x->stream.channel.timeout_ns, deadline_ns = gw_deadline(timeout_ns), drained = 0;
@@ -162,7 +164,7 @@ static int exec_close(struct gw_channel *ch, struct gw_error *err)
     if (r < 0)
         return gw_fail(err, r, GW_BLAME_CALLER,
                        "how the command ended is unknown: this process waits for, or ignores, all its children");
-    /* If it fails because its output is no longer read, we caused that. */
+    /* If it fails because its output is no longer read, this side has caused it. */
     if ((WIFEXITED(status) && !WEXITSTATUS(status)) || cut)
         return 0;
     describe_status(status, text, sizeof text);
@@ -227,7 +229,7 @@ int gw_exec_start(const char *command, struct gw_channel **ret_channel, struct g
     close(pair[1]);
     if (r == 0) {
         x->pidfd = (int)syscall(SYS_pidfd_open, x->pid, 0);
-        /* ESRCH: it has ended, and this process ignores its children. What it wrote can be read all the same. */
+        /* ESRCH: it has ended, and this process ignores its children. Its output can still be read. */
         if (x->pidfd < 0 && errno != ESRCH)
             r = gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: pidfd: %s", name, strerror(errno));
     }

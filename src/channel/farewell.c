@@ -5,7 +5,7 @@
 
 #include "base/base.h"
 
-#define MOST_BYTES (128u << 20) /* a description and more */
+#define MOST_BYTES (128u << 20) /* bytes that are read at most: a description and more */
 #define LOOK_NS    (5 * GW_NS_PER_MS)
 
 int gw_channel_farewell(struct gw_channel *ch, const struct gw_clock *clock, uint64_t deadline_ns, struct gw_error *err)
@@ -20,7 +20,8 @@ int gw_channel_farewell(struct gw_channel *ch, const struct gw_clock *clock, uin
         gw_channel_set_timeout(ch, deadline_ns - t);
         n = gw_channel_readv(ch, &(struct iovec){unread, sizeof unread}, 1, &local);
     }
-    /* A close does not say what was taken before it: the acknowledgement may be under way, or a reset. */
+    /* A close does not show which bytes were received before it: an acknowledgement may still be under way, or a
+     * reset. */
     while ((left = gw_channel_queued(ch)) && n == 0 && (t = gw_now_ns(clock)) < deadline_ns)
         clock->sleep_ns(clock->opaque, GW_MIN(deadline_ns - t, LOOK_NS));
     if (n < 0 && n != -ETIMEDOUT) {

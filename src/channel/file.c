@@ -6,12 +6,12 @@
 
 #include "channel/transport.h"
 
-/* I/O on a file does not wait for a peer, so nothing is polled; a shutdown takes effect at the next call. */
+/* I/O on a file does not wait for a peer, so there is no polling; a shutdown takes effect at the next call. */
 struct gw_file {
     struct gw_channel channel;
     int fd;
     int stopped;
-    int wrote;  /* several threads set it: positioned writes may be made beside each other */
+    int wrote;  /* set by several threads, since positioned writes may be concurrent */
     int direct; /* the descriptor is O_DIRECT */
 };
 
@@ -34,9 +34,9 @@ static int stopped(struct gw_file *f, struct gw_error *err)
     return 0;
 }
 
-/* What is not aligned, or a file system that takes O_DIRECT and then not what it is given: through the page cache from now
- * on. The flag is taken from the descriptor before `direct` says so: a call that began when it was not said is made again,
- * however many threads meet this at once. */
+/* A request is not aligned, or the file system accepts O_DIRECT but not this request: use the page cache from now on.
+ * The flag is removed from the descriptor before `direct` is cleared: a call that began before that is repeated,
+ * however many threads fail at the same time. */
 static bool direct_failed(struct gw_file *f, int was_direct)
 {
     if (errno != EINVAL || !was_direct)
@@ -46,7 +46,7 @@ static bool direct_failed(struct gw_file *f, int was_direct)
     return true;
 }
 
-/* Runs `call` until no signal interrupts it. A write of 0 bytes never moves on, so it is an error. */
+/* Repeats `call` while signals interrupt it. A write of 0 bytes would repeat for ever, so it is an error. */
 #define FILE_IO(f, doing, call, is_write, err)                                                                         \
     do {                                                                                                               \
         ssize_t n_;                                                                                                    \
@@ -141,11 +141,11 @@ static int file_close(struct gw_channel *ch, struct gw_error *err)
 
     if (r < 0)
         return r;
-    /* Who sent a machine may forget it after this. There are files that cannot be synced: they store nothing. */
+    /* The source may free its machine after this. Files that cannot be synced store nothing, so that is no error. */
     if (file_of(ch)->wrote && fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
         return failed("writing back", err);
     file_of(ch)->fd = -1;
-    /* A file over a network may only tell now that it could not be written. */
+    /* A network file system may report only here that it could not write. */
     if (close(fd) < 0 && errno != EINTR)
         return failed("closing", err);
     return 0;
@@ -209,10 +209,11 @@ static int open_error(const char *doing, const char *name, struct gw_error *err)
                                     : strerror(code));
 }
 
-/* A file that is made is its owner's alone, and is made where the name says: a link that leads nowhere is not followed. */
+/* A new file is accessible only to its owner, and is created under the given name: a dangling symbolic link is not
+ * followed. */
 static int open_path(const char *path, bool write)
 {
-    /* O_NONBLOCK: opening a FIFO must not wait for its other end. Files do not know it. */
+    /* O_NONBLOCK: opening a FIFO must not wait for its other end. For files it has no effect. */
     int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (write ? O_WRONLY : O_RDONLY), fd = open(path, flags);
 
     return fd >= 0 || !write || errno != ENOENT ? fd : open(path, flags | O_CREAT | O_EXCL, 0600);
@@ -235,7 +236,7 @@ int gw_file_open(const struct gw_uri *uri, bool write, struct gw_channel **ret_c
         goto fail;
     }
     if (write && S_ISREG(st.st_mode) && st.st_mode & 077 && fchmod(fd, st.st_mode & 0700) < 0) {
-        open_error("keeping others from reading", name, err); /* the guest's memory */
+        open_error("keeping others from reading", name, err); /* it contains the guest's memory */
         goto fail;
     }
     if (write && S_ISREG(st.st_mode) && ftruncate(fd, (off_t)uri->offset) < 0) {

@@ -9,10 +9,10 @@
 
 #include "base/base.h"
 
-/* At most so many in one call of a transport: what Linux takes. */
+/* Vectors in one call of a transport, at most: Linux's limit. */
 #define GW_IOV_MAX 1024
 
-/* Moves past n bytes, from vector i on, and past empty ones; returns the index of the first that is not done. */
+/* Advances by n bytes, from vector i on, and past empty ones; returns the index of the first that is not finished. */
 static inline int gw_iov_advance(struct iovec *iov, int count, int i, size_t n)
 {
     while (i < count && n >= iov[i].iov_len)
@@ -33,8 +33,8 @@ static inline uint64_t gw_iov_bytes(const struct iovec *iov, int count)
     return sum;
 }
 
-/* Copies the vectors that hold the first max_bytes (at least 1); returns how many, all with a length but 0. dst has
- * room for `count`. */
+/* Copies the vectors with the first max_bytes (at least 1); returns their number, without empty ones. dst has room for
+ * `count`. */
 static inline int gw_iov_clip(struct iovec *dst, const struct iovec *src, int count, uint64_t max_bytes)
 {
     int n = 0;

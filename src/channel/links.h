@@ -5,8 +5,8 @@
  * A source opens them with a dialer. A destination classifies accepted connections by their first bytes (engine/classify.h) and
  * registers them here.
  *
- * Ownership: gw_links_put and gw_links_open only register a channel: it stays the session's, which removes it (put NULL)
- * before it frees it.
+ * Ownership: gw_links_put and gw_links_open only register a channel: the session still owns it, and removes it (put
+ * NULL) before it frees it.
  *
  * After gw_links_shut all registered and new channels are shut down.
  *
@@ -32,7 +32,7 @@ enum gw_link {
 struct gw_link_id {
     enum gw_link purpose;
     unsigned index; /* PAGES; else 0 */
-    size_t consume; /* bytes that were only a greeting: the stream begins behind them */
+    size_t consume; /* bytes of the greeting: the stream begins after them */
 };
 
 /* Connects a channel of a source. cancel ends it with -ECANCELED. */
@@ -49,15 +49,17 @@ void gw_links_init(struct gw_links *l);
 /* Registered channels are not freed. */
 void gw_links_fini(struct gw_links *l);
 
-/* Registers a channel in place of the one that was there; NULL: none any more. */
+/* Registers a channel in place of the current one; NULL: none. */
 void gw_links_put(struct gw_links *l, enum gw_link purpose, unsigned index, struct gw_channel *channel);
-/* Dials and registers. Where the links are shut meanwhile the channel comes shut down. -EEXIST: the place is taken. */
+/* Dials and registers. If the links were shut meanwhile, the new channel is shut down. -EEXIST: there is such a channel
+ * already. */
 int gw_links_open(struct gw_links *l, gw_dial_fn dial, void *opaque, enum gw_link purpose, unsigned index,
                   struct gw_cancel *cancel, struct gw_channel **ret, struct gw_error *err);
-/* For good. */
+/* Permanent. */
 void gw_links_shut(struct gw_links *l);
-/* The channels for pages alone: the peer will not read or write them any more. */
-void gw_links_shut_main(struct gw_links *l); /* the one that is there now, and no later one */
+/* Only the current main channel; later ones are not affected. */
+void gw_links_shut_main(struct gw_links *l);
+/* The channels for pages only: the peer will not read or write them any more. */
 void gw_links_shut_pages(struct gw_links *l);
 
 #endif

@@ -12,17 +12,17 @@
 #include "channel/socket.h"
 #include "channel/transport.h"
 
-/* With port 0 and several addresses the first gets a port from the system that another address may have in use. */
+/* With port 0 and several addresses, the system chooses a port for the first that may be in use on another. */
 #define PORT_TRIES 16
 
 struct gw_listener {
     struct gw_uri uri;
     char name[GW_URI_TEXT];
-    int fds[GW_SOCKET_ADDRESSES]; /* none: one channel */
+    int fds[GW_SOCKET_ADDRESSES]; /* none: the listener has one channel */
     unsigned count;
-    int epoll;                  /* over several sockets, else -1 */
-    struct gw_channel *channel; /* fd, exec, file: until it is accepted */
-    bool made_path;             /* the socket file is ours: */
+    int epoll;                  /* for several sockets, else -1 */
+    struct gw_channel *channel; /* for fd, exec, file: until it is accepted */
+    bool made_path;             /* this listener has created the socket file: */
     dev_t path_dev;
     ino_t path_ino;
 };
@@ -39,7 +39,7 @@ static uint16_t *port_of(struct gw_sockaddr *a)
     }
 }
 
-/* The socket file of a listener that is gone: no process listens on it. */
+/* Whether the socket file is left over from an earlier listener: no process listens on it. */
 static bool stale_socket_file(const struct gw_sockaddr *a)
 {
     const struct sockaddr_un *un = (const void *)&a->storage;
@@ -79,7 +79,7 @@ static int bind_socket(struct gw_listener *l, int fd, const struct gw_sockaddr *
     return 0;
 }
 
-/* 0, or a negative errno that says which step failed in *ret_step. */
+/* 0, or a negative errno; *ret_step is the step that failed. */
 static int listen_one(struct gw_listener *l, const struct gw_sockaddr *a, int backlog, int *ret_fd,
                       const char **ret_step)
 {
@@ -114,7 +114,7 @@ static void drop_sockets(struct gw_listener *l)
         gw_close_fd(&l->fds[--l->count]);
 }
 
-/* An address of a family that this host does not have, or does not have here. */
+/* The address or its family does not exist on this host. */
 static bool not_here(int r)
 {
     return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL || r == -EPROTONOSUPPORT;
@@ -143,7 +143,7 @@ static int listen_all(struct gw_listener *l, struct gw_sockaddr *to, unsigned co
         }
         gw_sockaddr_text(&to[i], text);
         r = s;
-        /* Half of what was asked for is no success, unless the other half cannot be had on this host at all. */
+        /* If only one of two families works, that is an error, unless this host does not have the other one. */
         if (!not_here(s)) {
             drop_sockets(l);
             break;
@@ -154,7 +154,7 @@ static int listen_all(struct gw_listener *l, struct gw_sockaddr *to, unsigned co
     return 0;
 }
 
-/* [::] with v6-only off serves v4 too; the v4 one is only for hosts without v6. */
+/* [::] without v6-only accepts v4 too; 0.0.0.0 is only for hosts without v6. */
 static unsigned prefer_v6(struct gw_sockaddr *to, unsigned count)
 {
     for (unsigned i = 1; i < count; i++) {
@@ -198,7 +198,7 @@ static int watch_all(struct gw_listener *l, struct gw_error *err)
     return 0;
 }
 
-/* What the system chose takes the place of 0 in the address. */
+/* Replaces port 0 in the address by the port that the system has chosen. */
 static void learn_port(struct gw_listener *l)
 {
     struct gw_sockaddr own = {.bytes = sizeof own.storage};
@@ -234,7 +234,7 @@ static int listen_sockets(struct gw_listener *l, int backlog, struct gw_error *e
     return r;
 }
 
-/* A descriptor may be a socket that listens already, as service managers hand them over. */
+/* The descriptor may be a listening socket, as service managers pass them. */
 static int adopt_fd(struct gw_listener *l, int fd, struct gw_error *err)
 {
     socklen_t size = sizeof(int);
@@ -291,7 +291,8 @@ int gw_listen(const struct gw_uri *uri, int backlog, struct gw_listener **ret_li
     return 0;
 }
 
-/* A connection that was gone before we took it, or errors of its network that the kernel reports here (accept(2)). */
+/* An error of the connection: it was closed before the accept, or the kernel reports an error of its network here
+ * (accept(2)). */
 static bool of_the_connection(int code)
 {
     switch (code) {
@@ -317,7 +318,7 @@ static int wrap_accepted(struct gw_listener *l, int fd, const struct gw_sockaddr
     enum gw_stream_kind kind = gw_socket_kind(peer->storage.ss_family);
     char name[GW_SOCKADDR_TEXT + 8], text[GW_SOCKADDR_TEXT];
 
-    /* Clients of unix sockets have no name; the one that they came to says more. */
+    /* Clients of unix sockets have no address; the listener's address says more. */
     gw_sockaddr_text(peer, text);
     if (kind == GW_STREAM_TCP || kind == GW_STREAM_VSOCK)
         snprintf(name, sizeof name, "%s:%s", kind == GW_STREAM_TCP ? "tcp" : "vsock", text);

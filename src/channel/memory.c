@@ -4,20 +4,21 @@
 
 #include "channel/cancel.h"
 
-/* One direction. Bytes between head and tail (both only grow) are in the buffer at position modulo `bytes`. Only the
- * reader moves head, only the writer tail, and each copies outside the lock: what lies between is its own. */
+/* One direction. The bytes between head and tail (both only grow) are in the buffer at position modulo `bytes`. Only
+ * the reader moves head, only the writer moves tail, and each copies without the lock, since the other never touches
+ * that part. */
 struct pipe {
     uint8_t *buf;
     uint64_t head, tail;
-    bool ended;      /* the writer is gone or has closed: what is there may still be read */
-    bool unread;     /* the reader is gone */
+    bool ended;      /* the writer has closed or was freed: the rest may still be read */
+    bool unread;     /* the reader was freed */
     bool read_stop;  /* the reader was shut down */
     bool write_stop; /* the writer was shut down */
 };
 
 struct shared {
     pthread_mutex_t lock;
-    pthread_cond_t moved; /* anything above changed */
+    pthread_cond_t moved; /* signalled when a field above changes */
     size_t bytes;
     int users;
     struct pipe pipes[2];
@@ -42,7 +43,7 @@ static int wait_moved(struct shared *s, uint64_t deadline_ns)
     return deadline_ns ? -pthread_cond_timedwait(&s->moved, &s->lock, &at) : -pthread_cond_wait(&s->moved, &s->lock);
 }
 
-/* Waits until the pipe has bytes to read; how many, 0 at the end, or an error. */
+/* Waits until the pipe has bytes to read; returns their number, 0 at the end, or an error. */
 static ssize_t await_bytes(struct memory *m, struct gw_error *err)
 {
     uint64_t timeout_ns = __atomic_load_n(&m->channel.timeout_ns, __ATOMIC_RELAXED), deadline_ns = 0;
@@ -93,7 +94,7 @@ static ssize_t await_room(struct memory *m, struct gw_error *err)
     return r;
 }
 
-/* Copies between the ring at `at` and memory, at most to the end of the ring; returns how much. */
+/* Copies between the ring at `at` and memory, at most to the end of the ring; returns the number of bytes. */
 static size_t copy_part(struct shared *s, struct pipe *p, uint64_t at, void *mem, size_t n, bool into_ring)
 {
     uint8_t *ring = p->buf + at % s->bytes;
@@ -188,7 +189,7 @@ static bool memory_gone(struct gw_channel *ch)
     return gone;
 }
 
-/* As with a socket, the other side reads what was written before, then an end; and writes no more. */
+/* As with a socket, the other side can read what was written before, then the end; it can write no more. */
 static void memory_shutdown(struct gw_channel *ch)
 {
     struct memory *m = memory_of(ch);

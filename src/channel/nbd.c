@@ -21,7 +21,7 @@ int gw_nbd_connect(const char *uri, uint64_t silence_ns, struct gw_nbd **ret, st
     return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%.200s: this build of godwit has no NBD (libnbd)", uri);
 }
 
-/* Without a connection nobody calls these. */
+/* Called only if there is a connection. */
 const struct gw_nbd_facts *gw_nbd_facts(const struct gw_nbd *n)
 {
     return NULL;
@@ -60,10 +60,10 @@ struct gw_nbd {
     char *uri;
     uint64_t silence_ns;
     struct gw_nbd_facts facts;
-    int wake; /* eventfd: a request was made, so the socket may be waited for in another way */
+    int wake; /* eventfd: a request was made, so the events to wait for on the socket may have changed */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool moved; /* a thread drives the connection. What follows: under the lock */
+    bool moved; /* a thread drives the connection. Guarded by the lock, like all fields below */
     bool dead;
 };
 
@@ -154,7 +154,7 @@ const struct gw_nbd_facts *gw_nbd_facts(const struct gw_nbd *n)
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
-/* On whichever thread moves the connection. */
+/* Called on the thread that drives the connection. */
 static int request_done(void *opaque, int *error)
 {
     struct gw_nbd_request *r = opaque;
@@ -167,7 +167,7 @@ static int request_done(void *opaque, int *error)
     return 1;
 }
 
-/* entries: pairs of a length and its status, from offset on. Only what is alike at the beginning is kept. */
+/* entries: pairs of a length and its status, from offset on. Keeps only the first run of equal status. */
 static int extents(void *opaque, const char *context, uint64_t offset, uint32_t *entries, size_t count, int *error)
 {
     struct gw_nbd_request *r = opaque;
@@ -223,7 +223,7 @@ void gw_nbd_submit(struct gw_nbd *n, struct gw_nbd_request *r)
         int code = nbd_get_errno();
 
         pthread_mutex_lock(&n->lock);
-        /* One that failed at once may have told it already. */
+        /* If it failed at once, request_done may have been called already. */
         r->done = true;
         r->error = code ? code : EIO;
         n->dead |= nbd_aio_is_dead(n->h) || nbd_aio_is_closed(n->h);
@@ -232,7 +232,8 @@ void gw_nbd_submit(struct gw_nbd *n, struct gw_nbd_request *r)
     (void)!write(n->wake, &one, sizeof one);
 }
 
-/* Waits until the socket is ready for what the connection wants, and does that. Whether it is still alive. */
+/* Waits until the socket is ready for what the connection needs, and does that. Returns whether the connection is
+ * alive. */
 static bool move_on(struct gw_nbd *n)
 {
     unsigned direction = (unsigned)nbd_aio_get_direction(n->h);
@@ -245,11 +246,11 @@ static bool move_on(struct gw_nbd *n)
     p[0].events = (short)((direction & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) |
                           (direction & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0));
     ready = poll(p, 2, n->silence_ns == UINT64_MAX ? -1 : (int)(n->silence_ns / GW_NS_PER_MS));
-    if (!ready) /* the requests end by that */
+    if (!ready) /* this makes the requests fail */
         shutdown(p[0].fd, SHUT_RDWR);
     if (p[1].revents)
         (void)!read(n->wake, &count, sizeof count);
-    /* A hang-up is found by reading what is left. */
+    /* A hang-up is handled by reading the rest. */
     if (p[0].revents & (POLLIN | POLLHUP | POLLERR) && direction & LIBNBD_AIO_DIRECTION_READ)
         nbd_aio_notify_read(n->h);
     else if (p[0].revents & (POLLOUT | POLLHUP | POLLERR) && direction & LIBNBD_AIO_DIRECTION_WRITE)
@@ -257,7 +258,7 @@ static bool move_on(struct gw_nbd *n)
     return !nbd_aio_is_dead(n->h) && !nbd_aio_is_closed(n->h);
 }
 
-/* What no server says of a request, but ESHUTDOWN: it is about to go. */
+/* Errors that no server returns for a request, except ESHUTDOWN: the server is about to stop. */
 static bool is_lost(int error)
 {
     return error == ENOTCONN || error == ESHUTDOWN || error == EPIPE || error == ECONNRESET;
@@ -282,7 +283,7 @@ int gw_nbd_await(struct gw_nbd *n, struct gw_nbd_request *r)
         pthread_cond_broadcast(&n->changed);
     }
     pthread_mutex_unlock(&n->lock);
-    /* A request is told before who moves the connection has seen that it is dead. */
+    /* A request is completed before the driving thread has noticed that the connection is dead. */
     if (r->error && (is_lost(r->error) || nbd_aio_is_dead(n->h) || nbd_aio_is_closed(n->h))) {
         pthread_mutex_lock(&n->lock);
         n->dead = true;

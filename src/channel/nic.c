@@ -13,14 +13,15 @@
 #include "base/base.h"
 #include "godwit/nic.h"
 
-/* In front of each frame: what the device is told of checksums and segments. Zeros: nothing is left to it. */
+/* The header before each frame, which passes checksums and segmentation to the device. Zeros: nothing is left to the
+ * device. */
 #define OFFLOADS_MOST 64u
 
 struct gw_nic_port {
     int fd;
     char name[IFNAMSIZ + 16]; /* "tap vnet0" */
-    size_t offloads_bytes;    /* tap: of the header of IFF_VNET_HDR; 0: none */
-    struct sockaddr_ll to;    /* interface; sll_ifindex 0: it is a tap */
+    size_t offloads_bytes;    /* tap: size of the header of IFF_VNET_HDR; 0: none */
+    struct sockaddr_ll to;    /* for an interface; sll_ifindex 0: it is a tap */
 };
 
 /* Closes take_fd when it fails. */
@@ -52,8 +53,8 @@ static int find_interface(const char *kind, const char *name, unsigned *ret_inde
 
 /* ---- taps -------------------------------------------------------------------------------------------------------- */
 
-/* Whether it wants a header is the device's to say, whoever has set it up. Not whether it wants packet information: TUNGETIFF has
- * the bit of IFF_NO_PI for something else (IFF_NOFILTER) on a descriptor without a filter. */
+/* The device knows whether it expects a header, even if other code has set it up. It does not know whether it expects
+ * packet information: TUNGETIFF reports IFF_NOFILTER in the bit of IFF_NO_PI, on a descriptor without a filter. */
 static int take_tap(int take_fd, const char *name, struct gw_nic_port **ret, struct gw_error *err)
 {
     struct ifreq ifr = {0};
@@ -101,7 +102,7 @@ int gw_nic_open_tap(const char *name, struct gw_nic_port **ret_port, struct gw_e
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "tap %s: /dev/net/tun: %s", name, strerror(errno));
     memcpy(ifr.ifr_name, name, strlen(name));
     r = ioctl(fd, TUNSETIFF, &ifr) < 0 ? -errno : 0;
-    if (r == -EINVAL) { /* one with several queues */
+    if (r == -EINVAL) { /* a device with several queues */
         ifr.ifr_flags |= IFF_MULTI_QUEUE;
         r = ioctl(fd, TUNSETIFF, &ifr) < 0 ? -errno : 0;
     }
@@ -126,7 +127,7 @@ int gw_nic_open_interface(const char *name, struct gw_nic_port **ret_port, struc
 
     if (r < 0)
         return r;
-    /* Of protocol 0: it takes in nothing. */
+    /* Protocol 0: the socket receives nothing. */
     fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return gw_fail(err, -errno, GW_BLAME_CALLER, "interface %s: a socket for frames: %s%s", name, strerror(errno),

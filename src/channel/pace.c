@@ -19,7 +19,7 @@ static uint64_t scale(uint64_t value, uint64_t by, uint64_t divisor, uint64_t *r
     unsigned __int128 product = (unsigned __int128)value * by + *rest, result = product / divisor;
 
     *rest = (uint64_t)(product % divisor);
-    /* A year is for ever. */
+    /* Limited to a year. */
     return result > 365 * 86400 * GW_NS_PER_S ? 365 * 86400 * GW_NS_PER_S : (uint64_t)result;
 }
 

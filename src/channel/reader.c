@@ -45,13 +45,13 @@ static ssize_t channel_readv(struct gw_reader *r, const struct iovec *iov, int n
 
     if (got >= 0)
         return got;
-    /* A transport that does not fill in the error still ends the stream. */
+    /* A transport that returns a failure without filling in the error still ends the stream. */
     r->in.error.code = (int)got;
     gw_context(&r->in.error, "reading at byte %" PRIu64, r->in.base + r->in.end);
     return gw_in_stuck(&r->in, err);
 }
 
-/* Room for n bytes in one piece. */
+/* Makes room for n contiguous bytes. */
 static int grow(struct gw_reader *r, size_t n, struct gw_error *err)
 {
     size_t cap = GW_MIN(GW_MAX(r->cap * 2, n), GW_READER_LOOK_MAX);
@@ -68,7 +68,7 @@ static int grow(struct gw_reader *r, size_t n, struct gw_error *err)
     return 0;
 }
 
-/* Reads more behind what is buffered, until at least n bytes are there or the stream ends. */
+/* Reads more into the buffer, until it has at least n bytes or the stream ends. */
 static int refill(struct gw_in *in, size_t n, struct gw_error *err)
 {
     struct gw_reader *r = GW_CONTAINER(in, struct gw_reader, in);
@@ -80,7 +80,7 @@ static int refill(struct gw_in *in, size_t n, struct gw_error *err)
     if (e < 0)
         return e;
     if (r->back) {
-        /* What was given back may be more than the buffer holds; the asked for n bytes never are. */
+        /* The bytes returned by unread may be more than the buffer can hold; the n requested bytes never are. */
         size_t left = gw_reader_buffered(r);
 
         memcpy(r->buf, r->in.data + r->in.pos, left);
@@ -163,7 +163,7 @@ int gw_reader_direct_ahead(struct gw_reader *r, void *dst, size_t n, struct gw_e
                 return (int)got;
         }
         if ((size_t)got > n) {
-            /* What came behind the body is the buffer now. */
+            /* Bytes that came after the body are in the buffer now. */
             free(r->back);
             r->back = NULL;
             r->in.data = r->buf;

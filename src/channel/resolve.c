@@ -11,7 +11,7 @@
 
 #include "channel/socket.h"
 
-/* Shared by the asking thread and the one that asks the resolver; the last one out frees it. */
+/* Shared by the calling thread and the thread that calls the resolver; the last of the two frees it. */
 struct lookup {
     int users;
     struct gw_cancel done;
@@ -48,7 +48,7 @@ static void *lookup_thread(void *opaque)
     return NULL;
 }
 
-/* The embedder's signal handlers are not to run on a thread that it does not know. */
+/* The embedder's signal handlers must not run on a thread that it does not know. */
 static int start_thread(pthread_t *ret_thread, void *(*run)(void *), void *opaque)
 {
     sigset_t all, old;
@@ -116,7 +116,7 @@ static int resolve_tcp(const struct gw_uri *uri, bool listening, const struct gw
     r = gw_cancel_init(&l->done, err);
     if (r < 0)
         goto out;
-    /* Numbers need no resolver and no thread. */
+    /* Numeric addresses need no resolver and no thread. */
     lookup_run(l);
     if (l->code == EAI_NONAME && *l->host) {
         l->hints.ai_flags &= ~AI_NUMERICHOST;
@@ -183,7 +183,7 @@ void gw_sockaddr_text(const struct gw_sockaddr *a, char buf[GW_SOCKADDR_TEXT])
         snprintf(buf, GW_SOCKADDR_TEXT, "%s:%u", host, ntohs(v4->sin_port));
         return;
     case AF_INET6:
-        /* A v4 peer of a socket that serves both. */
+        /* A v4 peer of a socket that serves both families. */
         if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
             inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], host, sizeof host);
             snprintf(buf, GW_SOCKADDR_TEXT, "%s:%u", host, ntohs(v6->sin6_port));

@@ -7,9 +7,10 @@
 
 #include "godwit/clock.h"
 
-/* A host that lost its power or its network says nothing, and one side of a migration may have nothing to send for long (a
- * destination before the switch-over, a source while the machine is written to a disk): it is noticed after three minutes
- * without any sign of life. The last is for what was sent and not acknowledged, and for a window that stays shut. */
+/* A host that lost its power or its network sends nothing, and one side of a migration may have nothing to send for
+ * long (a destination before the switch-over, a source while the machine is written to a disk). Keepalive detects a
+ * lost host after three minutes without a packet. The last value is for data that is not acknowledged, and for a window
+ * that stays closed. */
 #define KEEP_IDLE_S     60
 #define KEEP_INTERVAL_S 20
 #define KEEP_COUNT      6
@@ -27,7 +28,7 @@ static void keep_alive(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof limit);
 }
 
-/* How often to try again while a unix socket's backlog is full: nothing can be polled for that. */
+/* Interval of retries while a unix socket's backlog is full: poll cannot wait for that. */
 #define BACKLOG_RETRY_NS (5 * GW_NS_PER_MS)
 
 void gw_socket_tune(int fd)
@@ -40,8 +41,8 @@ void gw_socket_tune(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (family == AF_INET || family == AF_INET6)
         keep_alive(fd);
-    /* TCP sizes its queues by itself. A unix socket's 208 KiB make the two sides take turns every few pages; much more
-     * would not stay in the cache until it is read. */
+    /* TCP sets the sizes of its queues by itself. With the 208 KiB of a unix socket the two sides alternate every few
+     * pages; a much larger queue would not stay in the cache until it is read. */
     if (family == AF_UNIX)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes);
 }
@@ -61,8 +62,8 @@ enum gw_stream_kind gw_socket_kind(int family)
     }
 }
 
-/* Where nobody listens on a port of this host, the kernel may by chance give the connecting socket that very port, and
- * connects it to itself. */
+/* If no process listens on a port of this host, the kernel may choose that port for the connecting socket, and connect
+ * it to itself. */
 static bool connected_to_itself(int fd, const struct gw_sockaddr *to)
 {
     struct sockaddr_storage own = {0}, peer = {0};
@@ -75,7 +76,7 @@ static bool connected_to_itself(int fd, const struct gw_sockaddr *to)
            !memcmp(&own, &peer, own_bytes);
 }
 
-/* 0 or a negative errno: what connect(2) would say if it waited no longer than told. */
+/* 0 or a negative errno, as from connect(2), but with a deadline. */
 static int connect_within(int fd, const struct gw_sockaddr *to, const struct gw_cancel *cancel, uint64_t deadline_ns)
 {
     socklen_t size = sizeof(int);
@@ -128,7 +129,7 @@ static int connect_one(const struct gw_sockaddr *to, const struct gw_cancel *can
     return 0;
 }
 
-/* Tries the addresses in turn; each gets an equal part of the time that is left. */
+/* Tries the addresses in turn; each gets an equal part of the remaining time. */
 static int connect_any(const struct gw_sockaddr *to, unsigned count, const struct gw_cancel *cancel,
                        uint64_t deadline_ns, int *ret_fd, struct gw_error *err)
 {

@@ -8,7 +8,8 @@
 
 extern char **environ;
 
-/* What the embedder ignores, the program would ignore too. In our process group it shall do so, but for the first. */
+/* The program would also ignore the signals that the embedder ignores. In the same process group it may, except for the
+ * first. */
 static const int usual[] = {SIGPIPE, SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGHUP};
 
 static int set_attributes(posix_spawnattr_t *attr, bool group)
@@ -29,7 +30,7 @@ static int set_attributes(posix_spawnattr_t *attr, bool group)
     return r ? r : posix_spawnattr_setsigdefault(attr, &defaults);
 }
 
-/* Above 0, 1 and 2 none is written over before it is used. */
+/* Moves it above 2, so that setting up 0, 1 and 2 does not overwrite it before it is used. */
 static int lift(int fd, int *ret_lifted)
 {
     if (fd < 0)
@@ -45,7 +46,7 @@ static int set_files(posix_spawn_file_actions_t *actions, const int lifted[3])
     for (int i = 0; i < 3 && !r; i++)
         if (lifted[i] >= 0)
             r = posix_spawn_file_actions_adddup2(actions, lifted[i], i);
-    /* Without one the first file that the program opens would be where its messages go. */
+    /* Otherwise the first file that the program opens would get its error messages. */
     if (!r && lifted[2] < 0 && (flags < 0 || flags & FD_CLOEXEC))
         r = posix_spawn_file_actions_addopen(actions, 2, "/dev/null", O_WRONLY, 0);
     return r;
@@ -67,7 +68,8 @@ static int start(const struct gw_spawn *what, const int lifted[3], pid_t *ret_pi
     r = set_attributes(&attr, what->group);
     if (!r)
         r = set_files(&actions, lifted);
-    /* Never a plain fork: the embedder's memory may be a guest's, and copying its page tables stops it. */
+    /* Never a plain fork: the process may contain a guest's memory, and copying its page tables would stop the
+     * guest. */
     if (!r)
         r = posix_spawn(ret_pid, what->program, &actions, &attr, what->argv, what->env ? what->env : environ);
     posix_spawn_file_actions_destroy(&actions);

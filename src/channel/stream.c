@@ -14,7 +14,7 @@
 #include <time.h>
 
 #define PROMPT_BYTES (32 << 10)
-#define READ_BYTES   (128 << 10) /* of what has come, and was not read */
+#define READ_BYTES   (128 << 10) /* of data that has arrived and was not read */
 #define SHORT_US     1000
 #define BYTES_PER_US 3200        /* 25 Gbit/s */
 
@@ -34,7 +34,7 @@ int gw_stream_failed(const struct gw_stream *s, int code, struct gw_error *err)
     }
 }
 
-/* *deadline lasts for one call of the channel: 0 before the first wait. */
+/* *deadline is for one call of the channel: 0 before the first wait. */
 static int wait_ready(struct gw_stream *s, short events, uint64_t *deadline, struct gw_error *err)
 {
     uint64_t timeout_ns = __atomic_load_n(&s->channel.timeout_ns, __ATOMIC_RELAXED);
@@ -55,8 +55,8 @@ static bool hung_up(const struct gw_stream *s)
     return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
 }
 
-/* A pipe without readers raises SIGPIPE in the writing thread. It is held back for the call and taken away after, so
- * that the process's own handling of the signal never comes into play. */
+/* A pipe without readers raises SIGPIPE in the writing thread. The signal is blocked during the call and removed
+ * afterwards, so that the process's own handling of it never runs. */
 static ssize_t writev_without_sigpipe(int fd, const struct iovec *iov, int n)
 {
     const struct timespec none = {0};
@@ -68,7 +68,7 @@ static ssize_t writev_without_sigpipe(int fd, const struct iovec *iov, int n)
     sigemptyset(&sigpipe);
     sigaddset(&sigpipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &sigpipe, &old);
-    /* A SIGPIPE that was pending before is not ours; that is possible only if the thread had blocked it. */
+    /* A SIGPIPE that was pending before is left alone; it can only be pending if the thread had blocked it. */
     if (sigismember(&old, SIGPIPE) && !sigpending(&pending))
         foreign = sigismember(&pending, SIGPIPE);
     done = writev(fd, iov, n);
@@ -180,7 +180,8 @@ int gw_stream_close(struct gw_channel *ch, struct gw_error *err)
     if (!s->socket)
         return 0;
     shutdown(s->fd, SHUT_WR);
-    /* The kernel resets a connection that is closed over unread bytes, and a reset may overtake what we sent last. */
+    /* The kernel resets a connection that is closed with unread bytes, and a reset can overtake the last bytes that
+     * were sent. */
     for (int i = 0; i < 256 && got > 0; i++)
         got = recv(s->fd, unread, sizeof unread, MSG_DONTWAIT);
     if (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
@@ -199,12 +200,13 @@ uint64_t gw_stream_queued(struct gw_channel *ch)
     struct gw_stream *s = (struct gw_stream *)ch;
     int bytes = 0;
 
-    /* TCP: not acknowledged; unix: not read. Others do not know it. */
+    /* TCP: not acknowledged; unix: not read. Other kinds do not report it. */
     return s->socket && !ioctl(s->fd, SIOCOUTQ, &bytes) && bytes > 0 ? (uint64_t)bytes : 0;
 }
 
-/* TCP, on a short way: the kernel takes in what fills it, and little more. Over the loopback device that is where all would wait. A long
- * way needs more than a process may ask for, and is left to the kernel. */
+/* TCP on a short path: limits the kernel's buffer to what fills the path, and little more. Otherwise data would queue
+ * there, above all on the loopback device. A long path needs a larger buffer than a process may request, so it is left
+ * to the kernel. */
 static void bound_unread(int fd)
 {
     struct tcp_info info = {0};
@@ -217,7 +219,8 @@ static void bound_unread(int fd)
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
 }
 
-/* What the kernel holds: unix: all that was not read; tcp: what could not be sent yet, so that a long way is filled all the same. */
+/* Limits what the kernel buffers: unix: data that was not read; tcp: data that was not sent yet, so that a long path
+ * can still be filled. */
 void gw_stream_prompt(struct gw_channel *ch)
 {
     struct gw_stream *s = (struct gw_stream *)ch;
@@ -234,7 +237,8 @@ void gw_stream_prompt(struct gw_channel *ch)
 bool gw_stream_gone(struct gw_channel *ch)
 {
     struct gw_stream *s = (struct gw_stream *)ch;
-    /* With TCP, an end only closes one direction; if the peer closed both, it resets the connection once we write. */
+    /* With TCP, an end closes only one direction; if the peer has closed both, it resets the connection when this side
+     * writes. */
     struct pollfd p = {.fd = s->fd, .events = ch->features & GW_CHANNEL_COMMAND ? 0 : POLLRDHUP};
 
     return !gw_cancel_triggered(&s->wake) && poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);

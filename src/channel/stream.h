@@ -2,10 +2,10 @@
  *
  * stream: a channel over one descriptor that can be polled: a stream socket, a pipe, a character device.
  *
- * I/O is tried first; only when the kernel says "not now" is {descriptor, wake} polled. Sockets are never made
- * non-blocking for that (MSG_DONTWAIT does it per call), pipes are, and get their old mode back at the end.
+ * I/O is tried first; only on EAGAIN {descriptor, wake} is polled. Sockets are not made non-blocking for that
+ * (MSG_DONTWAIT works per call); pipes are, and get their old mode back at the end.
  *
- * For those that build on it (exec): the struct is the first member, and the ops below go into a table of their own.
+ * For transports built on it (exec): the struct is the first member, and the ops below are used in their own table.
  */
 #ifndef GW_CHANNEL_STREAM_H
 #define GW_CHANNEL_STREAM_H
@@ -18,21 +18,21 @@ struct gw_stream {
     struct gw_cancel wake;
     bool socket;
     bool fifo;        /* a read of 0 bytes can also mean: no writer yet */
-    int restore_mode; /* fcntl status flags to put back, -1: none */
+    int restore_mode; /* fcntl status flags to restore, -1: none */
 };
 
 enum gw_stream_kind { GW_STREAM_TCP, GW_STREAM_UNIX, GW_STREAM_VSOCK, GW_STREAM_FD, GW_STREAM_FILE };
 
-/* Takes the descriptor whatever happens. */
+/* Takes the descriptor in any case. */
 int gw_stream_new(int take_fd, enum gw_stream_kind kind, unsigned features, const char *name, uint64_t timeout_ns,
                   struct gw_channel **ret_channel, struct gw_error *err);
-/* The parts of it. init takes the descriptor whatever happens; fini also after a failed init. */
+/* Parts of gw_stream_new. init takes the descriptor in any case; call fini even after a failed init. */
 int gw_stream_init(struct gw_stream *s, const struct gw_channel_ops *ops, int take_fd, unsigned features,
                    const char *name, struct gw_error *err);
 void gw_stream_fini(struct gw_stream *s);
-/* The stream behind a channel that is a TCP connection made here; NULL: it is another one. */
+/* The stream of a channel that is a TCP connection created here; NULL: it is another kind. */
 struct gw_stream *gw_stream_tcp(struct gw_channel *ch);
-/* Says what ended an I/O call; a shutdown explains all that the descriptor may report because of it. */
+/* Sets the error of an I/O call; after a shutdown, every error of the descriptor is reported as that. */
 int gw_stream_failed(const struct gw_stream *s, int code, struct gw_error *err);
 
 ssize_t gw_stream_readv(struct gw_channel *ch, const struct iovec *iov, int n, struct gw_error *err);

@@ -21,7 +21,7 @@ static int refuse(struct gw_error *err, const char *text, const char *fmt, ...)
     return -EINVAL;
 }
 
-/* The digits at p up to `end`, and nothing else. */
+/* Only digits from p to `end`. */
 static bool decimal(const char *p, const char *end, uint64_t max, uint64_t *ret)
 {
     uint64_t v = 0;
@@ -53,7 +53,7 @@ static bool size_suffix(const char *p, unsigned *ret_shift)
     return true;
 }
 
-/* A file offset: what off_t can hold. */
+/* A file offset: within the range of off_t. */
 static bool parse_size(const char *p, uint64_t *ret)
 {
     const unsigned base = p[0] == '0' && (p[1] == 'x' || p[1] == 'X') ? 16 : 10;
@@ -248,7 +248,7 @@ void gw_uri_format(const struct gw_uri *uri, char *buf, size_t size)
         snprintf(buf, size, "exec:%s", uri->path);
         return;
     case GW_URI_FILE:
-        /* A path that looks as if it had an offset gets one, so that it is read back as it was. */
+        /* A path that ends like one with an offset is printed with an offset, so that parsing gives the same path. */
         if (uri->offset || last_mark(uri->path))
             snprintf(buf, size, "file:%s" OFFSET_MARK "%" PRIu64, uri->path, uri->offset);
         else

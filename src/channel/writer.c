@@ -6,7 +6,7 @@ static uint64_t queued(const struct gw_writer *w)
     return w->out.offset - w->flushed_offset;
 }
 
-/* The staged bytes behind the last vector become one. */
+/* The staged bytes after the last vector become a vector. */
 static void close_piece(struct gw_writer *w)
 {
     if (w->out.at > w->piece)
@@ -26,7 +26,7 @@ static bool more(struct gw_out *out, size_t n)
             return false;
         left = GW_WRITER_STAGE;
     }
-    /* It is asked again when flush_bytes are waiting. */
+    /* Called again when flush_bytes are buffered. */
     out->room = w->flush_bytes ? GW_MIN(left, GW_MAX(n, w->flush_bytes - queued(w))) : left;
     return true;
 }
@@ -37,7 +37,7 @@ static void ref(struct gw_out *out, const void *bytes, size_t n)
 
     if (out->error.code || !n)
         return;
-    /* Vectors for what is staged, for this, and for what is staged behind it. */
+    /* Vectors for the staged bytes, for this body, and for bytes staged after it. */
     if ((w->iovs + 3 > GW_WRITER_VECTORS || (w->flush_bytes && queued(w) >= w->flush_bytes)) &&
         gw_writer_flush(w, NULL) < 0)
         return;
@@ -105,7 +105,7 @@ int gw_writer_flush(struct gw_writer *w, struct gw_error *err)
                     : gw_channel_writev_full(w->channel, w->iov, w->iovs, &out->error);
 
         if (r < 0) {
-            /* A transport that does not fill in the error still ends the stream. */
+            /* A transport that returns a failure without filling in the error still ends the stream. */
             out->error.code = r;
             gw_context(&out->error, "writing at byte %" PRIu64, w->flushed_offset);
         } else if (w->flushed) {
@@ -119,7 +119,7 @@ int gw_writer_flush(struct gw_writer *w, struct gw_error *err)
     return gw_out_error(out, err);
 }
 
-/* A wait that failed ends the stream. */
+/* A failed wait ends the stream. */
 static int waited(struct gw_writer *w, int r, struct gw_error *err)
 {
     if (r < 0) {

@@ -2,12 +2,12 @@
  *
  * writer: a channel bound to a cursor (base/cursor.h, whose functions take a writer too), or a growing buffer.
  *
- * Small values are copied into a staging buffer; bodies given by gw_put_ref are referenced until the next flush and go
- * to the transport straight from where they are, hundreds in one call. The writer flushes by itself when the vectors or
- * the staging buffer are full, or when flush_bytes are waiting. Errors stick: put functions return nothing, the next
- * flush tells the first error.
+ * Small values are copied into a staging buffer; bodies passed to gw_put_ref are referenced until the next flush, and
+ * the transport sends them from their place, hundreds in one call. The writer flushes by itself when the vectors or the
+ * staging buffer are full, or when flush_bytes are buffered. Errors stick: put functions return nothing, the next flush
+ * returns the first error.
  *
- * With an account, each flush books there what was put since the last one, also when it fails.
+ * With an account, each flush adds the bytes since the last one to it, even if the flush fails.
  *
  * With gw_writer_zerocopy bodies are sent without a copy, and are referenced until the kernel has released them.
  *
@@ -25,39 +25,41 @@
 #define GW_WRITER_STAGE   GW_IN_LOOK
 
 struct gw_writer {
-    struct gw_out out;          /* the first member; over a channel GW_WRITER_STAGE bytes begin at out.begin */
+    struct gw_out out;          /* must be the first member; over a channel GW_WRITER_STAGE bytes begin at out.begin */
     struct gw_channel *channel; /* NULL: memory */
     struct iovec *iov;
     int iovs;
-    uint8_t *piece;          /* staged bytes that no vector has yet begin here */
-    uint64_t flushed_offset; /* what lies behind it waits */
-    uint64_t flush_bytes;    /* flush when so much waits; 0: when something is full. For pacing: channel/pace.h */
-    uint64_t booked[GW_CAUSE_COUNT]; /* of out.by, in the account */
+    uint8_t *piece;          /* beginning of staged bytes that are in no vector yet */
+    uint64_t flushed_offset; /* bytes after this offset are buffered */
+    /* flush when so many bytes are buffered; 0: when a buffer is full. For pacing: channel/pace.h */
+    uint64_t flush_bytes;
+    uint64_t booked[GW_CAUSE_COUNT]; /* the part of out.by that is in the account */
     struct gw_account *account;      /* shared by any number of writers; borrowed. NULL: none */
-    void (*flushed)(void *opaque, uint64_t bytes); /* after each flush that wrote something; may be NULL */
+    void (*flushed)(void *opaque, uint64_t bytes); /* called after each flush that wrote something; may be NULL */
     void *opaque;
-    struct gw_zerocopy *zerocopy; /* NULL: what is given to the channel is copied by it */
+    struct gw_zerocopy *zerocopy; /* NULL: the channel copies bodies */
 };
 
 int gw_writer_init(struct gw_writer *w, struct gw_channel *channel, struct gw_error *err);
 int gw_writer_init_memory(struct gw_writer *w, struct gw_error *err);
-void gw_writer_close(struct gw_writer *w); /* also twice, and after a failed init; does not flush */
-/* Over a seekable channel. What waits is flushed, then the vectors, of `bytes` bytes in all, go to their place in the file at
- * once; they count as put. The array is consumed. */
+void gw_writer_close(struct gw_writer *w); /* may be called twice, and after a failed init; does not flush */
+/* For a seekable channel. Flushes, then writes the vectors, `bytes` bytes in all, to this position of the file at once;
+ * the bytes count as put. The array is consumed. */
 void gw_writer_place(struct gw_writer *w, struct iovec *iov, int n, uint64_t bytes, uint64_t at);
-/* The file offset for the next byte of the stream: returned after a flush; changed. */
+/* The file offset of the next byte of the stream. tell: returns it after a flush; seek: changes it. */
 int gw_writer_tell(struct gw_writer *w, uint64_t *ret_at, struct gw_error *err);
 int gw_writer_seek(struct gw_writer *w, uint64_t at, struct gw_error *err);
-/* The first error of all puts since init, or of this flush. Over memory nothing moves, but the error is told. */
+/* The first error of all puts since init, or of this flush. Over memory nothing is flushed, but the error is
+ * returned. */
 int gw_writer_flush(struct gw_writer *w, struct gw_error *err);
 
-/* Bodies are not copied from now on. Before anything is put. */
+/* From now on bodies are not copied. Call before anything is put. */
 int gw_writer_zerocopy(struct gw_writer *w, struct gw_error *err);
-/* Flushes and waits until nothing is referenced any more: in front of this offset; at all. */
+/* Flushes and waits until no body is referenced any more. await: in front of this offset; settle: at all. */
 int gw_writer_await(struct gw_writer *w, uint64_t offset, struct gw_error *err);
 int gw_writer_settle(struct gw_writer *w, struct gw_error *err);
 
-/* The offset up to which bytes were passed on: nothing before it is referenced any more. Also after an error, which is
+/* All bytes before this offset were passed on, and are not referenced any more. Also after an error, which is
  * permanent. */
 static inline uint64_t gw_writer_passed(const struct gw_writer *w)
 {

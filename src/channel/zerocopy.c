@@ -14,9 +14,9 @@
 #include "channel/iov.h"
 #include "channel/stream.h"
 
-/* To lock pages and to be told of it costs more than to copy so little. */
+/* For smaller bodies, locking pages and handling the notification costs more than a copy. */
 #define WORTH_BYTES (16u << 10)
-/* Sends that the kernel has not let go of. More wait. */
+/* Sends that the kernel has not released, at most; more have to wait. */
 #define FLIGHTS 256u
 
 struct flight {
@@ -26,11 +26,12 @@ struct flight {
 
 struct gw_zerocopy {
     struct gw_stream *stream;
-    uint64_t bytes;                 /* sent, by copy or not */
+    uint64_t bytes;                 /* sent, with or without a copy */
     struct flight flight[FLIGHTS];  /* of send number i at i % FLIGHTS */
-    uint32_t first, next;           /* numbers, as the kernel counts: the oldest that it holds; of the next send */
-    bool copied;                    /* by the kernel, since the last settle */
-    bool dropped;                   /* the connection */
+    /* send numbers, as the kernel counts: the oldest that is not released; the next one */
+    uint32_t first, next;
+    bool copied;                    /* the kernel has copied a body since the last settle */
+    bool dropped;                   /* the connection was reset */
     _Atomic uint64_t missed;
 };
 
@@ -59,11 +60,11 @@ int gw_zerocopy_check_limit(uint64_t bytes, struct gw_error *err)
                    bytes >> 10, (uint64_t)limit.rlim_cur >> 10, bytes >> 10);
 }
 
-/* ---- what the kernel has let go of -------------------------------------------------------------------------------- */
+/* ---- sends that the kernel has released -------------------------------------------------------------------------- */
 
 static void note(struct gw_zerocopy *z, const struct sock_extended_err *e)
 {
-    /* Numbers of the first and the last send, both included. */
+    /* Numbers of the first and the last released send, both included. */
     for (uint32_t i = e->ee_info, n = e->ee_data - e->ee_info + 1; n && n <= FLIGHTS; i++, n--)
         if (i - z->first < z->next - z->first)
             z->flight[i % FLIGHTS].released = true;
@@ -72,7 +73,7 @@ static void note(struct gw_zerocopy *z, const struct sock_extended_err *e)
         z->first++;
 }
 
-/* Takes all that is in the error queue by now; whether there was anything. */
+/* Reads everything from the error queue; returns whether there was anything. */
 static bool look(struct gw_zerocopy *z)
 {
     bool any = false;
@@ -101,7 +102,7 @@ static bool look(struct gw_zerocopy *z)
     return any;
 }
 
-/* What waits in the connection is thrown away, and the other side sees a reset. */
+/* Discards queued data; the other side sees a reset. */
 static int drop(struct gw_zerocopy *z, int r)
 {
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
@@ -113,7 +114,8 @@ static int drop(struct gw_zerocopy *z, int r)
     return r;
 }
 
-/* Until the error queue has something, or also there is room to send. *deadline: 0 before the first wait of many. */
+/* Waits until the error queue has something, or, with POLLOUT, there is room to send. *deadline: 0 before the first of
+ * several waits. */
 static int wait_more(struct gw_zerocopy *z, short events, uint64_t *deadline, struct gw_error *err)
 {
     uint64_t timeout_ns = __atomic_load_n(&z->stream->channel.timeout_ns, __ATOMIC_RELAXED);
@@ -122,7 +124,7 @@ static int wait_more(struct gw_zerocopy *z, short events, uint64_t *deadline, st
 
     if (!*deadline)
         *deadline = gw_deadline(timeout_ns);
-    /* The error queue shows as an error, whatever is asked for. */
+    /* The error queue is reported as POLLERR, which poll always returns. */
     r = gw_wait_ready(z->stream->fd, events, &z->stream->wake, NULL, *deadline);
     if (r == -ECANCELED)
         return gw_fail_canceled(err);
@@ -174,7 +176,7 @@ uint64_t gw_zerocopy_missed(const struct gw_zerocopy *z)
 
 /* ---- sending ------------------------------------------------------------------------------------------------------ */
 
-/* One call's worth. */
+/* One system call. */
 static ssize_t send_some(struct gw_zerocopy *z, struct iovec *iov, int n, bool body, int flags, struct gw_error *err)
 {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
@@ -195,7 +197,8 @@ static ssize_t send_some(struct gw_zerocopy *z, struct iovec *iov, int n, bool b
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0 && errno == ENOBUFS && pinned) {
-            /* The limit of locked memory, or of what may be told. Others may have reached it: then this one is copied. */
+            /* The limit of locked memory, or of notifications, is reached. If this process has no sends under way,
+             * others have reached it: then this body is copied. */
             body = z->first != z->next;
             z->copied |= !body;
             r = body ? wait_more(z, 0, &deadline, err) : 0;
@@ -240,7 +243,6 @@ int gw_zerocopy_send(struct gw_zerocopy *z, struct iovec *iov, int n, const uint
     return 0;
 }
 
-/* ---- */
 
 int gw_zerocopy_new(struct gw_channel *channel, struct gw_zerocopy **ret, struct gw_error *err)
 {

@@ -26,25 +26,26 @@
 
 struct gw_zerocopy;
 
-/* The channel is borrowed. -ENOTSUP: it is no TCP connection of ours, or the kernel cannot. */
+/* The channel is borrowed. -ENOTSUP: it is no TCP connection created here, or the kernel does not support it. */
 int gw_zerocopy_new(struct gw_channel *channel, struct gw_zerocopy **ret, struct gw_error *err);
 /* Takes NULL, returns NULL. */
 struct gw_zerocopy *gw_zerocopy_free(struct gw_zerocopy *z);
 
-/* All of it or an error, which is for good. The array is consumed. Vectors in [stage, stage + stage_bytes) are copied: their
- * memory is used again at once. */
+/* Sends everything or fails; an error is permanent. The array is consumed. Vectors in [stage, stage + stage_bytes) are
+ * copied: the caller reuses their memory at once. */
 int gw_zerocopy_send(struct gw_zerocopy *z, struct iovec *iov, int n, const uint8_t *stage, size_t stage_bytes,
                      struct gw_error *err);
-/* The kernel holds nothing of the first so many bytes, as far as it has said by now. All, after a failure. */
+/* How many of the first bytes the kernel has released, as far as it has reported. After a failure: all. */
 uint64_t gw_zerocopy_released(struct gw_zerocopy *z);
-/* Waits until this is so. Fails, for good, when nothing moves for the channel's time-out. */
+/* Waits until the first `bytes` bytes are released. Fails, permanently, when nothing is released for the channel's
+ * time-out. */
 int gw_zerocopy_wait(struct gw_zerocopy *z, uint64_t bytes, struct gw_error *err);
-/* Waits for all, and notes whether a copy was not avoided since the last time. */
+/* Waits for all bytes, and records whether the kernel has copied since the last call. */
 int gw_zerocopy_settle(struct gw_zerocopy *z, struct gw_error *err);
-/* How many times settle noted that. Any thread. */
+/* How often settle has recorded that. Any thread. */
 uint64_t gw_zerocopy_missed(const struct gw_zerocopy *z);
 
-/* Whether so many bytes may be locked by this process at a time. -ENOMEM says how many it takes. */
+/* Whether this process may lock so many bytes at the same time. The message of -ENOMEM contains the required limit. */
 int gw_zerocopy_check_limit(uint64_t bytes, struct gw_error *err);
 
 #endif

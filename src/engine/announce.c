@@ -11,7 +11,8 @@
 #define ID_BYTES   128u
 #define MOST       64u
 #define INTERFACES 1024u
-#define ARRIVAL    "\n" /* the id of what an arrival began: nobody else's, as theirs have no line ends */
+/* the id of the announcement of an arrival; ids of the embedder have no line ends, so it is unique */
+#define ARRIVAL    "\n"
 #define SLEEP_NS   (100 * GW_NS_PER_MS)
 
 struct gw_nic {
@@ -24,10 +25,10 @@ struct gw_announcement {
     struct gw_announcement *next;
     char id[ID_BYTES];
     struct gw_announce_timing timing;
-    uint64_t round;   /* that were sent */
-    uint64_t next_ns; /* when the next one is due */
+    uint64_t round;   /* rounds that were sent */
+    uint64_t next_ns; /* when the next round is due */
     bool all;
-    size_t count; /* of those in `only` */
+    size_t count; /* number of names in `only` */
     char only[][ID_BYTES];
 };
 
@@ -44,7 +45,7 @@ void gw_announcer_init(struct gw_announcer *a)
 
 /* ---- cards ------------------------------------------------------------------------------------------------------- */
 
-/* Where the card is linked, or where the list ends. Under the lock. */
+/* The link that points to the card, or the end of the list. Under the lock. */
 static struct gw_nic **find_nic(struct gw_announcer *a, const char *id)
 {
     struct gw_nic **at = &a->nics;
@@ -162,7 +163,7 @@ static struct gw_announcement **find(struct gw_announcer *a, const char *id)
     return at;
 }
 
-/* Its frames would lead astray what is meant for the machine. */
+/* The machine has left: frames from here would lead its traffic to the wrong host. */
 static bool has_left(struct gw_vm *vm)
 {
     enum gw_vm_place place = gw_vm_place(vm);
@@ -174,7 +175,7 @@ static bool has_left(struct gw_vm *vm)
     return place == GW_VM_LEFT || (place == GW_VM_UNDECIDED && outgoing);
 }
 
-/* Sends what is due; when the next one is, or UINT64_MAX. */
+/* Sends the rounds that are due. Returns when the next one is due, or UINT64_MAX. */
 static uint64_t work(struct gw_vm *vm)
 {
     struct gw_announcer *a = &vm->announcer;
@@ -196,7 +197,7 @@ static uint64_t work(struct gw_vm *vm)
     return next_ns;
 }
 
-/* Until then, or until something has changed. A clock of the embedder's goes on as it is slept on. */
+/* Waits until then, or until something has changed. An embedder's clock may advance only while it is slept on. */
 static void wait_until(struct gw_vm *vm, uint64_t until_ns)
 {
     struct timespec t = {.tv_sec = (time_t)(until_ns / GW_NS_PER_S), .tv_nsec = (long)(until_ns % GW_NS_PER_S)};
@@ -232,7 +233,7 @@ static void *announce(void *arg)
     return NULL;
 }
 
-/* A thread that runs no more takes the lock no more, so it can be joined with it held. */
+/* A thread that has ended its work does not take the lock again, so it can be joined while the lock is held. */
 static int run_thread(struct gw_vm *vm, struct gw_error *err)
 {
     struct gw_announcer *a = &vm->announcer;
@@ -281,7 +282,7 @@ static int begin(struct gw_vm *vm, struct gw_announcement *n, struct gw_error *e
     return r;
 }
 
-/* ---- what begins one --------------------------------------------------------------------------------------------- */
+/* ---- starts of an announcement ----------------------------------------------------------------------------------- */
 
 int gw_announce_arrival(struct gw_vm *vm, struct gw_error *err)
 {
@@ -299,7 +300,7 @@ int gw_announce_arrival(struct gw_vm *vm, struct gw_error *err)
         .rounds = gw_options_param(vm->options, GW_PARAM_ANNOUNCE_ROUNDS),
     };
     pthread_mutex_lock(&vm->announcer.lock);
-    if (!vm->announcer.nics) /* nobody to speak for */
+    if (!vm->announcer.nics) /* no card to announce */
         n->timing.rounds = 0;
     r = begin(vm, n, err);
     pthread_mutex_unlock(&vm->announcer.lock);
@@ -342,7 +343,7 @@ static int check(const struct gw_announce_config *c, struct gw_error *err)
     return r;
 }
 
-/* The cards are looked for now; one that is removed later is left out of the rounds then. Under the lock. */
+/* Looks up the named cards now; a card that is removed later is left out. Under the lock. */
 static int take_interfaces(struct gw_announcer *a, const struct gw_announce_config *c, struct gw_announcement *n,
                            struct gw_error *err)
 {

@@ -20,20 +20,21 @@ struct gw_announcer {
     pthread_cond_t changed;
     struct gw_nic *nics; /* in the order in which they were added */
     struct gw_announcement *under_way;
-    unsigned count;      /* of those */
+    unsigned count;      /* number of cards in `nics` */
     pthread_t thread;
-    bool made, runs;     /* the thread was made and is not joined yet; it will look at the list again */
+    bool made, runs;     /* made: the thread was created and is not joined yet; runs: it will look at the list again */
     bool ends;
 };
 
 void gw_announcer_init(struct gw_announcer *a);
-/* Also where no card was ever added. */
+/* May be called when no card was ever added. */
 void gw_announcer_close(struct gw_vm *vm);
 
-/* The machine has arrived. Sends the first round before it returns; call it when the state of its CPUs is there and before its disks
- * are taken, once: in precopy when the arrival is certain, in postcopy at RUN. Any thread. What fails is for the log. */
+/* The machine has arrived. Sends the first round before it returns. Call it once, when the state of the CPUs is loaded
+ * and before the disks are taken: in precopy when the arrival is certain, in postcopy at RUN. Any thread. The caller
+ * logs a failure; the arrival goes on. */
 int gw_announce_arrival(struct gw_vm *vm, struct gw_error *err);
-/* It did not arrive after all: nothing more is sent. */
+/* The arrival is taken back: nothing more is sent. */
 void gw_announce_revoke(struct gw_vm *vm);
 
 #endif

@@ -7,7 +7,7 @@
 
 #define ALIVE_NS  (1 * GW_NS_PER_S)
 #define LOOK_NS   (100 * GW_NS_PER_MS)
-#define COMMIT_NS (30 * GW_NS_PER_S) /* at most */
+#define COMMIT_NS (30 * GW_NS_PER_S) /* the longest wait for COMMIT */
 
 static int wait_commit(struct gw_recv *r, struct gw_error *err)
 {
@@ -15,7 +15,7 @@ static int wait_commit(struct gw_recv *r, struct gw_error *err)
     uint8_t type;
     int e;
 
-    /* However patient it was till now: what is missing are five bytes. */
+    /* A longer time-out is shortened here: only five bytes are missing. */
     if (!r->timeout_ns || r->timeout_ns > COMMIT_NS)
         gw_channel_set_timeout(r->channel, COMMIT_NS);
     r->reader.in.what = "the source's COMMIT";
@@ -31,7 +31,7 @@ static int wait_commit(struct gw_recv *r, struct gw_error *err)
     return e;
 }
 
-/* A machine that has arrived runs, whether or not that can be told. */
+/* A failure is only logged: the machine runs all the same. */
 static void announce(struct gw_recv *r)
 {
     struct gw_error local = GW_ERROR_INIT;
@@ -40,7 +40,8 @@ static void announce(struct gw_recv *r)
         gw_session_log(&r->session, "the machine is not announced to the network as often as it should be: %s", local.text);
 }
 
-/* The order: switches lead here what is for the machine, its disks are taken, it starts. */
+/* The order matters: first switches must forward the machine's traffic to here, then the disks are taken, then it
+ * starts. */
 static void hand_over(struct gw_recv *r)
 {
     struct gw_vm *vm = r->session.vm;
@@ -76,7 +77,7 @@ int gw_recv_run_machine(struct gw_recv *r, struct gw_error *err)
     e = start(r, err);
     if (e >= 0)
         return 0;
-    /* The source may run on: the arrival is taken back. */
+    /* The source may run the machine on: the arrival is taken back. */
     gw_announce_revoke(vm);
     gw_vm_stand_bitmaps(vm);
     if (vm->ops->handed_over)
@@ -107,9 +108,9 @@ struct parking {
     bool done; /* under session.lock */
 };
 
-/* A plain source keeps the connection, both ways, until it has heard SHUT (wire-format.md 6.3). One that closes it has
- * taken its machine back: somebody cancelled, or it lost patience; but in postcopy it cannot. With COMMIT nothing can go wrong here: what is kept
- * is never run unasked. */
+/* A plain source keeps the connection open in both directions until it has read SHUT (wire-format.md 6.3). If it closes
+ * it earlier, it has taken its machine back, because of a cancel or a time-out; in postcopy it cannot. With COMMIT this
+ * check is not needed: a parked machine is never run without a user's command. */
 static int check_source(struct gw_recv *r, struct gw_error *err)
 {
     if (!r->return_path || r->extended || r->postcopy.state == GW_POSTCOPY_RUNNING || !gw_channel_peer_gone(r->channel))
@@ -120,8 +121,8 @@ static int check_source(struct gw_recv *r, struct gw_error *err)
         "there");
 }
 
-/* To write a machine to a disk takes long. A godwit that waits for LOADED hears that we live; a plain source that waits
- * for SHUT says nothing, but may go. */
+/* Writing a machine to a disk takes long. Meanwhile a godwit that waits for LOADED gets PONGs; a plain source that
+ * waits for SHUT gets nothing, but may disconnect. */
 static void *attend(void *arg)
 {
     uint8_t nothing[GW_FRAME_PONG_BYTES];
@@ -177,8 +178,9 @@ int gw_recv_farewell(struct gw_recv *r, struct gw_error *err)
     return gw_channel_farewell(r->channel, clock, r->farewell_ns, err);
 }
 
-/* A plain source was told that its machine is in a file, and closes the connection when it has heard that. One that has
- * not heard it runs on: as far as the connection shows that, nobody starts what is in the file unasked. */
+/* A plain source was told that its machine is in a file, and closes the connection when it has read that. If it has not
+ * read it, it runs the machine on. As far as the connection shows this, the session ends undecided, so that the file is
+ * not started without a decision of the user. */
 static int confirm(struct gw_recv *r, struct gw_error *err)
 {
     struct gw_session *x = &r->session;
@@ -190,7 +192,7 @@ static int confirm(struct gw_recv *r, struct gw_error *err)
     gw_context(err,
                "the source was told that its machine is here, but perhaps has not heard it: ask it (QEMU: query-status "
                "there says postmigrate if it has; otherwise the machine is still there)");
-    gw_answers_open(&r->answers, NULL); /* whatever it has heard, nothing else is said */
+    gw_answers_open(&r->answers, NULL); /* whether the source has read it or not, nothing else is sent */
     gw_session_enter_failed(x, GW_PHASE_RECV_UNDECIDED, err);
     return e;
 }
@@ -228,8 +230,8 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
             return e;
         }
     }
-    /* A plain source takes an end of the connection without SHUT for a failed load and runs the machine on. So a yank
-     * comes before the machine starts here, or waits until SHUT was said. */
+    /* A plain source that sees the connection end without SHUT assumes that loading failed, and runs the machine on. So
+     * a yank must come before the machine starts here, or wait until SHUT was sent. */
     e = r->extended ? 0 : gw_session_hold(x, err);
     if (e >= 0)
         e = gw_session_commit(x, GW_PHASE_COMMITTED, err);
@@ -241,11 +243,12 @@ int gw_recv_arrive(struct gw_recv *r, struct gw_error *err)
         gw_session_enter_failed(x, r->extended ? GW_PHASE_RECV_UNDECIDED : GW_PHASE_RECV_FAILED, err);
         return e;
     }
-    /* The machine runs here now, whether or not this reaches the source. */
+    /* The machine runs here now, even if the source does not get this message. */
     gw_channel_set_timeout(r->channel, GW_LAST_MESSAGE_NS);
     e = gw_recv_shut(r, NULL, &local);
     if (e < 0 && x->vm->guest->park && !r->extended) {
-        /* Nothing runs here, so it can still stay where it is: a source that does not hear this goes on. */
+        /* A parked machine does not run here, so it can still stay at the source: a source that does not get this
+         * message runs it on. */
         *err = local;
         gw_context(err, "the source could not be told that its machine is here, and runs on");
         gw_session_enter_failed(x, GW_PHASE_RECV_FAILED, err);

@@ -31,7 +31,7 @@ static int pages(const struct gw_classify *c, const uint8_t *first, size_t got, 
     return 0;
 }
 
-/* The first word of a record of a page, or the end mark. Addresses in a block are far below 2^48. */
+/* The first word of a record of a page, or the end mark. Addresses within a block are far below 2^48. */
 static int urgent(const uint8_t *first, size_t got, struct gw_link_id *ret, struct gw_error *err)
 {
     uint64_t word, flags;

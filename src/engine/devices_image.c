@@ -23,11 +23,11 @@ static int begin(struct gw_vm *vm, const struct gw_wire_head *head, struct gw_er
     return gw_image_keep_head(image, head, err);
 }
 
-/* Sections found by the scan, put together again as they were. */
+/* Sections found by the scan, joined again as they were. */
 struct collected {
     struct gw_writer w;
     const struct gw_scan *scan;
-    bool has_ram; /* the section ram has begun, with number ram_id */
+    bool has_ram; /* the section ram has begun; its number is ram_id */
     uint32_t ram_id;
 };
 
@@ -41,7 +41,7 @@ static int collect(void *opaque, const struct gw_scan_section *s)
 
 static const struct gw_scan_visitor visitor = {.section = collect};
 
-/* The scan read EOF and the description too: it has them in its tail, or not at all. */
+/* The scan has read EOF and the description too: its tail holds the description, unless there is none. */
 static int keep_description(struct gw_image *image, const struct gw_scan *s, struct gw_error *err)
 {
     size_t eof = image->devices_bytes;
@@ -49,7 +49,7 @@ static int keep_description(struct gw_image *image, const struct gw_scan *s, str
 
     if (!s->tree)
         return 0;
-    /* Nothing but sections stands before EOF, so what was put together is as long as what was read. */
+    /* Only sections come before EOF, so the joined sections are as long as what was read. */
     if (s->tail_bytes < eof + 6 || s->tail[eof] != GW_ELEMENT_EOF || s->tail[eof + 1] != GW_ELEMENT_VMDESC)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "something else stands between the device sections");
     n = gw_load_be32(s->tail + eof + 2);
@@ -82,14 +82,14 @@ static int get_early(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan 
     return e;
 }
 
-/* Behind the RAM they are all that is left, up to the end of the stream. */
+/* Sections after the RAM: they extend up to the end of the stream. */
 static int get_late(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct collected *c,
                     struct gw_error *err)
 {
     struct gw_image *image = vm->image;
     int e;
 
-    /* When nothing comes for a while, and what has come may be all, then there is no description. */
+    /* If nothing comes for a while, and what has come may be everything, the source sends no description. */
     if (g->channel)
         gw_channel_set_timeout(g->channel, g->description_wait_ns);
     if (g->channel && g->timeout_ns)
@@ -106,7 +106,7 @@ static int get_late(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *
     return keep_description(image, s, err);
 }
 
-/* What may follow what is all there is to go by: a package is not described. */
+/* A package has no description: where its sections end is found from the grammar alone. */
 static int get_packaged(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct gw_error *err)
 {
     struct gw_image *image = vm->image;
@@ -137,14 +137,14 @@ static int get_packaged(struct gw_vm *vm, struct gw_devices_get *g, struct gw_sc
     return gw_image_describe(image, err);
 }
 
-/* A scan that goes on where the session is. */
+/* Starts a scan at the position where the session's reader is. */
 static void begin_scan(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan *s, struct collected *c)
 {
     struct gw_image_guest *guest = vm->image->guest;
 
     gw_scan_init(s, g->reader, &visitor, c);
     s->page_bytes = vm->image->page_bytes;
-    s->footers = vm->image->footers; /* of an early device: as all but old machine types have them */
+    s->footers = vm->image->footers; /* of an early device: all but old machine types have footers */
     s->live = true;
     c->scan = s;
     c->has_ram = g->section && g->section(g->opaque, "ram", &c->ram_id);
@@ -178,7 +178,7 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
     return e;
 }
 
-/* The head may leave the size of a page out. */
+/* The head may not contain the page size. */
 static int ram_begins(struct gw_vm *vm, struct gw_devices_get *g, uint32_t id, struct gw_error *err)
 {
     struct collected c = {0};
@@ -186,7 +186,8 @@ static int ram_begins(struct gw_vm *vm, struct gw_devices_get *g, uint32_t id, s
     unsigned bits;
     int e;
 
-    /* The main stream of multifd shows no pages, and goes on only when its channels are read: they have the usual size. */
+    /* With multifd the main stream contains no pages, and it continues only when the page channels are read: assume the
+     * usual page size. */
     if (vm->image->head->page_bits || gw_plan_pages_by(vm->options) == GW_PAGES_BY_CHANNELS)
         return 0;
     begin_scan(vm, g, &s, &c);
@@ -263,7 +264,7 @@ static void forget(struct gw_vm *vm)
     vm->image->guest->other_count = 0;
 }
 
-/* What was being written and was not committed is gone. */
+/* Discards what was written and not committed. */
 static void settle(struct gw_vm *vm)
 {
     gw_stage_forget(vm->image->stage);

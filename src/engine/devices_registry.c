@@ -45,7 +45,7 @@ static int get(struct gw_vm *vm, struct gw_devices_get *g, struct gw_error *err)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                        "section %s/%u at byte %" PRIu64 " (FULL): this machine has no such device", h.name, h.instance,
                        at);
-    /* A description's load changes all or nothing. */
+    /* The load of a described device changes everything or nothing. */
     g->touched = !gw_registry_described(vm->registry, h.name, h.instance);
     e = gw_registry_load(vm->registry, h.name, h.instance, h.version, g->reader, err);
     g->touched |= e >= 0;
@@ -61,7 +61,7 @@ static int complete(struct gw_vm *vm, struct gw_error *err)
     return gw_registry_load_end(vm->registry, err);
 }
 
-/* What was loaded is loaded again by the next source. */
+/* Devices that were loaded may be loaded again from the next source. */
 static void forget(struct gw_vm *vm)
 {
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * earlier: what the sessions have counted that a resumed one goes on from. A migration by postcopy that broke off is one migration,
- * however many connections it takes: its statistics are the sum, and its time is since it began.
+ * earlier: the statistics of the earlier sessions of a migration that is resumed. A postcopy migration that is resumed
+ * counts as one migration, however many connections it takes: its statistics are the sum over all sessions, and its
+ * time is counted from the first one.
  *
  *     source session ends, paused or undecided --keep--> vm->earlier --begin--> the session that resumes it
  *
- * Threads: the session's, or who starts it.
+ * Threads: the session's, or the one that starts it.
  */
 #ifndef GW_ENGINE_EARLIER_H
 #define GW_ENGINE_EARLIER_H
@@ -16,14 +17,16 @@ struct gw_send;
 
 struct gw_earlier {
     struct gw_stats stats;
-    uint64_t began_ns; /* the first of them */
+    uint64_t began_ns; /* start of the first session */
 };
 
-/* A session begins. Where it resumes one of this machine its statistics begin as that one's ended; else those are forgotten. */
+/* Call when a session begins. A session that resumes takes over the statistics of the earlier ones; any other session
+ * discards them. */
 void gw_earlier_begin(struct gw_send *s);
-/* What grows during a session: adds that of the ones before it to a session's own. e NULL: there were none. */
+/* Adds the counters of the earlier sessions to those of this session. e NULL: there were none. */
 void gw_earlier_add(const struct gw_earlier *e, struct gw_stats *st);
-/* A session has ended, and nothing is counted any more. Where there is no memory for it another one begins from nothing. */
+/* Call when a session has ended and all counting is over. Without memory they are lost, and the next session counts
+ * from zero. */
 void gw_earlier_keep(struct gw_send *s);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * features: everything that can be turned on, what it needs, and what it cannot be together with.
+ * features: all capabilities, what each needs, and what it cannot be combined with.
  *
  * Two tables: GW_FEATURES names the capabilities, the rules in features.c say which sets of them make sense, and
- * why. docs/features.md is printed from both. A new feature is a row here, its rules there, a plug in
- * its folder and a line in plan.c; nothing else asks what is on.
+ * why. docs/features.md is printed from both. A new feature is a row here, its rules there, a plug in its folder and a
+ * line in plan.c; no other code tests capabilities.
  *
  * Threads: everything is constant.
  */
@@ -13,7 +13,7 @@
 
 #include "base/base.h"
 
-/* F(NAME, "qmp-name", can this build do it, "what it does") */
+/* F(NAME, "qmp-name", whether this build supports it, "what it does") */
 #define GW_FEATURES(F)                                                                                                 \
     F(XBZRLE, "xbzrle", true,  "of pages that changed a little, only the differences are sent")                        \
     F(RDMA_PIN_ALL, "rdma-pin-all", false, "RDMA: all memory is pinned beforehand")                                    \
@@ -60,13 +60,13 @@ const struct gw_feature *gw_feature(enum gw_capability c);
 /* A rule: where `with` is on, `needs` must be and none of `not_with` may be. One of the two is 0; bits are 1 << GW_CAP_x. */
 struct gw_feature_rule {
     uint64_t with, needs, not_with;
-    const char *why; /* behind "cannot be on together with ...: " or "needs ..., which is off: " */
+    const char *why; /* follows "cannot be on together with ...: " or "needs ..., which is off: " */
 };
-/* The i-th, NULL behind the last. */
+/* The i-th rule; NULL behind the last. */
 const struct gw_feature_rule *gw_feature_rule(size_t i);
 
-/* Is this set of capabilities (bit GW_CAP_x), with these parameters (GW_PARAM_COUNT of them, options.h), free of
- * conflicts? -EINVAL, or -ERANGE for a parameter that another one bounds. */
+/* Whether these capabilities (bits GW_CAP_x) and parameters (GW_PARAM_COUNT of them, options.h) can be used together.
+ * -EINVAL: they conflict; -ERANGE: a parameter exceeds a limit that another one sets. */
 int gw_features_judge(uint64_t caps, const uint64_t *params, struct gw_error *err);
 
 #endif

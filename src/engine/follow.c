@@ -5,7 +5,7 @@
 #include "image/image.h"
 #include "wire/numbers.h"
 
-#define EMPTY_BYTES 32u /* a PART with a flag and a footer has 18 */
+#define EMPTY_BYTES 32u /* a PART that has only a flag and a footer has 18 bytes */
 #define IDLE_MAX    4096u
 
 static struct gw_postcopy_in *in(struct gw_recv *r)
@@ -29,7 +29,6 @@ void gw_follow_release(struct gw_recv *r)
             r->plan.live[i]->ops->release(r->plan.live[i], NULL);
 }
 
-/* All that is waited for. */
 void gw_follow_ask_again(struct gw_recv *r)
 {
     for (unsigned i = 0; i < r->plan.lives; i++)
@@ -37,10 +36,10 @@ void gw_follow_ask_again(struct gw_recv *r)
             r->plan.live[i]->ops->again(r->plan.live[i]);
 }
 
-/* ---- who waits for a page ----------------------------------------------------------------------------------------- */
+/* ---- requests for pages ------------------------------------------------------------------------------------------ */
 
-/* Nobody can be asked, and the machine is not here yet: a device that is being loaded waits for good. true: it is given zeros, and what
- * it was loaded with is of no use. */
+/* The connection is lost and the machine is not committed: a device that is being loaded would wait for ever. true: it
+ * gets zeros, and the state that it loads is not used. */
 static bool needs_in_vain(struct gw_recv *r)
 {
     bool needs;
@@ -68,7 +67,7 @@ void gw_follow_ask(void *recv, const struct gw_ram_block *b, uint64_t offset, ui
     body[12] = (uint8_t)n;
     memcpy(body + 13, b->name, n);
     gw_strcopy(in(r)->asked, sizeof in(r)->asked, b->name);
-    /* If it cannot be said, the connection is lost, and all that is waited for is asked again on the next one. */
+    /* If sending fails, the connection is lost, and everything is requested again on the next one. */
     gw_answers_say(&r->answers, named ? GW_RP_REQ_PAGES_ID : GW_RP_REQ_PAGES, body, named ? 13 + n : 12, NULL);
 }
 
@@ -81,7 +80,6 @@ void gw_follow_deaf(void *recv, const struct gw_error *error)
 
 /* ---- the thread ---------------------------------------------------------------------------------------------------- */
 
-/* EOF was read: nothing more will come on the main stream. */
 int gw_follow_check_end(struct gw_recv *r, struct gw_error *err)
 {
     uint64_t left, at = gw_reader_offset(&r->reader) - 1;
@@ -95,10 +93,10 @@ int gw_follow_check_end(struct gw_recv *r, struct gw_error *err)
 
         if (!live || r->bound[i].ended)
             continue;
-        if (live->ops->lacking) /* the machine cannot do without what it lacks */
+        if (live->ops->lacking) /* the machine cannot run without it */
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "EOF at byte %" PRIu64 ", and section %s has not ended", at,
                            live->ops->id);
-        e = live->ops->check_ended(live, GW_LIVE_OPEN, note, err); /* told behind the arrival */
+        e = live->ops->check_ended(live, GW_LIVE_OPEN, note, err); /* the note is logged on arrival */
         if (e < 0)
             return e;
     }
@@ -125,7 +123,8 @@ static void *read_pages(void *arg)
     bool committed;
 
     if (e >= 0 && !is_committed(r))
-        e = gw_follow_check_end(r, &error); /* a device that is being loaded would wait for good for a page that did not come */
+        /* else a device that is being loaded would wait for ever for a page that did not come */
+        e = gw_follow_check_end(r, &error);
     pthread_mutex_lock(&r->session.lock);
     in(r)->result = e;
     in(r)->error = error;
@@ -134,7 +133,7 @@ static void *read_pages(void *arg)
     in(r)->lost = e < 0 && error.blame == GW_BLAME_CHANNEL;
     pthread_cond_broadcast(&r->session.changed);
     pthread_mutex_unlock(&r->session.lock);
-    /* The devices may wait for a page while they are loaded. */
+    /* Devices that are being loaded may be waiting for a page. */
     if (e < 0 && !committed && error.blame != GW_BLAME_CHANNEL)
         gw_follow_release(r);
     else if (e < 0 && !committed)
@@ -142,7 +141,7 @@ static void *read_pages(void *arg)
     return NULL;
 }
 
-/* What it listens at is for this source alone from here on. */
+/* From now on the listener serves only this source. */
 static void keep_listener(struct gw_recv *r)
 {
     pthread_mutex_lock(&r->session.lock);
@@ -163,12 +162,12 @@ int gw_follow_listen(struct gw_recv *r, struct gw_error *err)
         return e;
     r->touched = true;
     if (runs)
-        gw_channel_prompt(r->channel); /* what is asked for comes behind all that has come and was not read */
+        gw_channel_prompt(r->channel); /* a request must not wait behind bytes that have come and were not read */
     if (!r->classify.urgent && !runs)
-        gw_door_close(r); /* nobody takes this source's place */
+        gw_door_close(r); /* no other source can replace this one */
     if (r->awaits)
         keep_listener(r);
-    e = r->classify.urgent ? gw_urgent_in_begin(r, err) : 0; /* it waits for who watches the door */
+    e = r->classify.urgent ? gw_urgent_in_begin(r, err) : 0; /* it waits for the thread that watches the door */
     if (e < 0 || !runs)
         return e;
     r->grammar = GW_GRAMMAR_POSTCOPY;
@@ -179,7 +178,7 @@ int gw_follow_listen(struct gw_recv *r, struct gw_error *err)
     return 0;
 }
 
-/* What the thread ended with. */
+/* Returns the result of the thread. */
 static int join(struct gw_recv *r, struct gw_error *err)
 {
     pthread_join(in(r)->thread, NULL);
@@ -211,9 +210,10 @@ bool gw_follow_unsure(struct gw_recv *r)
     struct gw_session *x = &r->session;
     bool lost;
 
-    if (!x->vm->guest->store_following && !r->awaits) /* nobody else will come */
+    if (!x->vm->guest->store_following && !r->awaits) /* no source will connect again */
         return false;
-    if (!r->return_path) /* only bitmaps follow: the source waits for no answer, and may have sent all and gone */
+    /* only bitmaps follow: the source waits for no answer, and may have sent everything and disconnected */
+    if (!r->return_path)
         return false;
     pthread_mutex_lock(&x->lock);
     lost = in(r)->lost;
@@ -237,7 +237,7 @@ void gw_follow_abandon(struct gw_recv *r, const struct gw_error *why)
 
 /* ---- the end -------------------------------------------------------------------------------------------------------- */
 
-/* What did not come although the machine can do without it. */
+/* Logs what did not come and what the machine can run without. */
 static void tell_notes(struct gw_recv *r)
 {
     for (unsigned i = 0; i < r->plan.lives; i++) {
@@ -260,15 +260,17 @@ int gw_follow_check_idle(struct gw_recv *r, uint64_t bytes, struct gw_error *err
 
 int gw_follow(struct gw_recv *r, int e, struct gw_error *err)
 {
-    /* Nobody takes this source's place since LISTEN; but to send away who is there takes a moment, and the machine stood until now. */
+    /* No source can replace this one since LISTEN. The door is closed only now because refusing the connections that
+     * wait takes a moment, and until now the machine stood. */
     if (in(r)->threaded && !r->classify.urgent)
         gw_door_close(r);
     if (in(r)->threaded)
         e = join(r, err);
-    return gw_session_phase(&r->session) == GW_PHASE_FOLLOWED ? gw_recovery_until_complete(r, e, err) : e; /* else it could not be started */
+    /* else the machine could not be started */
+    return gw_session_phase(&r->session) == GW_PHASE_FOLLOWED ? gw_recovery_until_complete(r, e, err) : e;
 }
 
-/* What came is kept, with what it lacks. */
+/* Keeps the pages that came, with a list of those that are lacking. */
 static int keep(struct gw_recv *r, struct gw_live *live, struct gw_error *err)
 {
     struct gw_vm *vm = r->session.vm;
@@ -305,12 +307,13 @@ static void *stop_machine(void *arg)
     return NULL;
 }
 
-/* It cannot stop while it waits for a page, and must not go on without it: it stands there until the session is freed. */
+/* The machine cannot stop while a vCPU waits for a page, and must not continue without the page: it stays blocked until
+ * the session is freed. */
 static void take_down(struct gw_recv *r)
 {
     bool runs = in(r)->starts || gw_vm_running(r->session.vm);
 
-    if (!in(r)->starts) /* else it may just be starting */
+    if (!in(r)->starts) /* else it may still be starting */
         take_back(r);
     in(r)->stands = true;
     in(r)->stops = runs && !pthread_create(&in(r)->stopper, NULL, stop_machine, r);
@@ -323,7 +326,7 @@ int gw_follow_lost(struct gw_recv *r, struct gw_error *err)
     uint64_t left = gw_follow_lacking(r);
     int e = 0;
 
-    if (r->extended && r->channel) /* QEMU takes the end of the connection better */
+    if (r->extended && r->channel) /* QEMU handles the end of the connection better than SHUT */
         gw_recv_shut(r, err, NULL);
     for (unsigned i = 0; left && x->vm->guest->lacks && e >= 0 && i < r->plan.lives; i++)
         if (r->plan.live[i]->ops->received)

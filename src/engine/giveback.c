@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * giveback: when memory of a machine that runs at the destination is given back (release-ram). What has come there is
- * known by PINGs behind pages: it is answered when all in front of it was placed, which is a question of the stream's
- * order and so holds for any peer. Pages on lanes are brought into that order first (gw_send_meet).
+ * giveback: when memory of a machine that runs at the destination is given back (release-ram). PINGs behind pages tell
+ * what has arrived: the destination answers a PING after it has placed all pages before it. This follows from the order
+ * of the stream, so it holds for any peer. Pages on lanes are brought into that order first (gw_send_meet).
  */
 #include "engine/send.h"
 

@@ -2,7 +2,7 @@
 #include "engine/vm.h"
 
 struct gw_globalstate {
-    uint32_t size; /* of the text, with its NUL */
+    uint32_t size; /* bytes of the text, with its NUL */
     uint8_t text[100];
 };
 
@@ -27,7 +27,7 @@ static const struct gw_state state = {
     .version = 1,
     .oldest = 1,
     .size = sizeof(struct gw_globalstate),
-    .priority = -1, /* the last, as elsewhere */
+    .priority = -1, /* saved and loaded last */
     .fields = fields,
     .check = check,
 };
@@ -62,7 +62,7 @@ void gw_globalstate_set(struct gw_globalstate *g, bool running)
     memset(g->text, 0, sizeof g->text);
     memcpy(g->text, text, strlen(text));
     g->size = (uint32_t)strlen(text) + 1;
-    /* Newer readers find a flag and a value behind the first 32 bytes: it was not suspended. */
+    /* Newer versions read a flag and a value after the first 32 bytes: the machine was not suspended. */
     g->text[32] = 1;
 }
 

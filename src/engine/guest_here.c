@@ -34,7 +34,7 @@ static int store_following(struct gw_vm *vm, const struct gw_guest_asks *asks, s
     const struct gw_uffd_config config = {
         .clock = &vm->clock, .trace = &vm->trace, .ask = asks->ask, .failed = asks->failed, .opaque = asks->opaque,
         .blocktime = asks->blocktime};
-    int r = gw_uffd_probe(&vm->ram, err); /* before anything is promised to a source */
+    int r = gw_uffd_probe(&vm->ram, err); /* check it before the session promises postcopy to a source */
 
     if (r >= 0)
         r = gw_store_uffd_new(&vm->ram, &config, ret, err);

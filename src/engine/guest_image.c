@@ -7,7 +7,7 @@
 #include "ram/store/landed.h"
 #include "wire/numbers.h"
 
-/* Memory of an image that arrived here is sent from where it is. */
+/* The memory of an image that was received into this process is sent from there. */
 static int source(struct gw_vm *vm, bool holes, struct gw_source **ret, struct gw_error *err)
 {
     struct gw_image_guest *g = vm->image->guest;
@@ -32,7 +32,7 @@ static int landed_map(void *opaque, struct gw_ram_block *b, uint64_t **ret_map, 
     return gw_stage_block(vm->image->stage, b->host, b->pages, ret_map, err);
 }
 
-/* Memory. A stage writes the file meanwhile: pages that have landed are marked for it. */
+/* The store is memory. Meanwhile a stage writes the file: `landed` marks the pages that have arrived for it. */
 static int store(struct gw_vm *vm, struct gw_store **ret, struct gw_error *err)
 {
     int r = gw_store_direct_new(&vm->ram, ret, err);
@@ -53,7 +53,7 @@ static int park(struct gw_vm *vm, struct gw_error *err)
     return r < 0 && err && !err->code ? gw_fail(err, r, GW_BLAME_EMBEDDER, "parking: %s", strerror(-r)) : r;
 }
 
-/* The head may have left it out. */
+/* The head may not contain the page size. */
 static int advised(struct gw_vm *vm, uint64_t page_bytes, struct gw_error *err)
 {
     if (page_bytes < 1u << GW_PAGE_BITS_MIN || page_bytes > 1u << GW_PAGE_BITS_MAX)

@@ -55,7 +55,7 @@ static void uuid_text(const uint8_t *u, char *buf, size_t size)
              u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
 }
 
-/* What is known of the other side's head so far fits this machine. */
+/* Whether the part of the source's head that was read so far fits this machine. */
 static int judge(const struct gw_vm *vm, const struct gw_wire_head *head, struct gw_error *err)
 {
     char theirs[40], ours[40];
@@ -83,14 +83,14 @@ static bool is_told(const struct gw_plan_announced *told, const char *name)
     return false;
 }
 
-/* The same of the whole head, for every kind of machine. */
+/* The same for the whole head, for every kind of machine. */
 static int judge_whole(const struct gw_vm *vm, const struct gw_wire_head *head, struct gw_error *err)
 {
     struct gw_plan_announced told[GW_PLAN_ANNOUNCED];
     unsigned bits = head->page_bits ? head->page_bits : vm->least_page_bits;
 
     if (!head->configured && !vm->guest->at_rest)
-        return 0; /* it says nothing */
+        return 0; /* the head does not contain the page size */
     gw_plan_announced(vm->options, told);
     for (unsigned i = 0; i < head->capability_count; i++)
         if (!is_told(told, head->capabilities[i]))

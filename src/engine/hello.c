@@ -2,7 +2,7 @@
 #include "engine/recv.h"
 #include "engine/visitor.h"
 
-/* How long who came first keeps its place while others want it, however many they are. */
+/* A visitor keeps its place for at least this time, however many others wait for it. */
 #define FAIR_NS  (250 * GW_NS_PER_MS)
 #define TURN_NS  (2 * GW_NS_PER_MS)
 #define IDLE_NS  (500 * GW_NS_PER_MS)
@@ -13,14 +13,14 @@
 struct gw_door {
     struct gw_listener *listener; /* borrowed */
     struct gw_visitor visitors[GW_RECV_WAITING];
-    uint64_t served_ns;    /* since when the one who is served is */
-    struct gw_cancel *end; /* of the doorman */
+    uint64_t served_ns;    /* when the session began to serve its source */
+    struct gw_cancel *end; /* ends the doorman */
     pthread_t thread;
     bool watched;
 };
 
-/* A free place; the one who has waited longest goes when there is none, but nobody before a fair time: a source's head
- * may have a long way. NULL: who comes has to wait outside. */
+/* Returns a free place; else evicts the longest-waiting visitor, but not before FAIR_NS: the head of a source may need
+ * time on its way. NULL: leave the connection in the backlog. */
 static struct gw_visitor *seat(struct gw_recv *r)
 {
     struct gw_visitor *v = r->door->visitors, *oldest = NULL;
@@ -39,7 +39,7 @@ static struct gw_visitor *seat(struct gw_recv *r)
     return oldest;
 }
 
-/* A channel for pages has greeted: it waits for its session from now on. */
+/* A page channel has sent its greeting: it waits for its session from now on. */
 static void seat_pages(struct gw_recv *r, struct gw_visitor *v)
 {
     struct gw_error err = GW_ERROR_INIT;
@@ -47,7 +47,7 @@ static void seat_pages(struct gw_recv *r, struct gw_visitor *v)
     char name[sizeof gone.channel->name];
 
     pthread_join(v->thread, NULL);
-    gw_reader_close(&v->reader); /* it has read just the greeting */
+    gw_reader_close(&v->reader); /* it has read exactly the greeting */
     gw_strcopy(name, sizeof name, gone.channel->name);
     *v = (struct gw_visitor){0};
     gw_trace_door(&r->session.vm->trace, name, "is a channel for pages");
@@ -55,7 +55,7 @@ static void seat_pages(struct gw_recv *r, struct gw_visitor *v)
         gw_session_refused(&r->session, "%s: dropped: %s", name, err.text);
 }
 
-/* Looks after those who wait: bad and late ones are dropped. Returns the first good one. */
+/* Checks the visitors: drops those that failed or timed out. Returns the first with a good head. */
 static struct gw_visitor *survey(struct gw_recv *r)
 {
     struct gw_session *x = &r->session;
@@ -72,16 +72,16 @@ static struct gw_visitor *survey(struct gw_recv *r)
         waits = r->classify.urgent && (done ? v[i].urgent : !v[i].spoke);
         pthread_mutex_unlock(&x->lock);
         if (waits)
-            continue; /* for LISTEN */
+            continue; /* kept for LISTEN */
         if (done && v[i].result >= 0 && v[i].pages) {
             seat_pages(r, &v[i]);
         } else if (done && v[i].result >= 0 && v[i].probe) {
-            gw_visitor_drop(&v[i]); /* it has what it came for */
+            gw_visitor_drop(&v[i]); /* the probe was answered */
         } else if (done && v[i].result >= 0) {
             v[i].good = true;
             good = good ? good : &v[i];
         } else if (done && v[i].result != -ETIMEDOUT) {
-            /* With magic and version it is no stranger. */
+            /* It sent magic and version, so it is a migration source. */
             struct gw_error why = v[i].error;
             bool pages = v[i].pages && why.blame == GW_BLAME_PEER;
 
@@ -99,7 +99,7 @@ static struct gw_visitor *survey(struct gw_recv *r)
     return good;
 }
 
-/* How long the one who is served may dawdle: the shorter, the more others wait who have shown a good head. */
+/* How long the current source may send nothing but its head: less when more visitors with a good head wait. */
 static uint64_t patience_ns(const struct gw_recv *r)
 {
     unsigned good = 0;
@@ -117,7 +117,8 @@ static bool anybody(const struct gw_door *door)
     return false;
 }
 
-/* One turn: lets in who comes. *ret_good is the first who has a good head, or NULL. 0, or -ECANCELED. */
+/* One turn: accepts at most one connection. *ret_good is the first visitor with a good head, or NULL. 0, or
+ * -ECANCELED. */
 static int attend(struct gw_recv *r, struct gw_cancel *cancel, struct gw_visitor **ret_good, struct gw_error *err)
 {
     struct gw_visitor *place;
@@ -140,7 +141,7 @@ static int attend(struct gw_recv *r, struct gw_cancel *cancel, struct gw_visitor
     if (e >= 0)
         e = gw_visitor_begin(place, r, channel, err);
     if (e < 0) {
-        /* Descriptors or threads may be short for a moment; the address itself is still ours. */
+        /* Descriptors or threads may be short for a moment; the listener still works. */
         gw_session_log(&r->session, "a connection was not taken: %s", err->text);
         gw_clock_real.sleep_ns(NULL, SHORT_NS);
     }
@@ -158,12 +159,11 @@ static void take(struct gw_recv *r, struct gw_visitor *v)
     *v = (struct gw_visitor){0};
 }
 
-/* ---- the doorman ---------------------------------------------------------------------------------------------------
- */
+/* ---- the doorman ------------------------------------------------------------------------------------------------- */
 
-/* While the source that is served has not changed anything yet, others may still come, and the next one gets its place
- * if it dawdles: a head alone is no reason to keep the door shut. With multifd the door is kept to the end: a source with more
- * channels than are wanted here waits for all of them, and has to be told. */
+/* As long as the current source has changed nothing, other connections are accepted, and the next source replaces it if
+ * it sends nothing but its head. With multifd the door stays open to the end: a source with more channels than this
+ * side expects waits for all of them, and must be told. */
 static void *doorman_main(void *arg)
 {
     struct gw_recv *r = arg;
@@ -190,7 +190,7 @@ void gw_door_watch(struct gw_recv *r)
     struct gw_door *door = r->door;
 
     if (!door || gw_cancel_new(&door->end, NULL) < 0)
-        return; /* nobody is replaced then */
+        return; /* then no source is replaced */
     door->served_ns = gw_now_ns(&gw_clock_real);
     door->watched = !pthread_create(&door->thread, NULL, doorman_main, r);
     if (!door->watched)
@@ -277,7 +277,7 @@ void gw_door_keep(struct gw_recv *r)
             send_away(&r->door->visitors[i]);
 }
 
-/* Waits for somebody to say something, or to go. NULL: nobody is there, or nobody wants to know any more. */
+/* Waits until a visitor is identified or has disconnected. NULL: there is none, or quit was triggered. */
 static struct gw_visitor *await_word(struct gw_recv *r, const struct gw_cancel *quit)
 {
     struct gw_session *x = &r->session;
@@ -326,7 +326,7 @@ int gw_door_urgent(struct gw_recv *r, struct gw_cancel *quit, struct gw_channel 
             e = v->result;
             send_away(v);
             if (e < 0 && expected && !anybody(r->door)) {
-                *err = why; /* it was the one that was meant */
+                *err = why; /* it was the expected one */
                 return e;
             }
             continue;
@@ -359,7 +359,7 @@ static int at_the_door(struct gw_recv *r, struct gw_error *err)
     }
 }
 
-/* An address that gives one channel: nothing else will come. */
+/* An address that gives one channel: there are no other connections. */
 static int single(struct gw_recv *r, struct gw_error *err)
 {
     int e = 0;

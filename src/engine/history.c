@@ -28,7 +28,7 @@ void gw_history_sample(struct gw_history_keeper *k, struct gw_sample s, bool alw
     if (!always && h->samples && s.at_ns - h->sample[h->samples - 1].at_ns < k->apart_ns)
         return;
     if (h->samples == GW_HISTORY_SAMPLES) {
-        /* They are sums, so nothing is lost with those that go. */
+        /* Samples are sums, so dropping one loses nothing. */
         for (uint32_t i = 0; i < GW_HISTORY_SAMPLES / 2; i++)
             h->sample[i] = h->sample[2 * i];
         h->samples = GW_HISTORY_SAMPLES / 2;

@@ -9,7 +9,7 @@ int gw_guest_add_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, vo
 {
     struct gw_ram_desc desc = {.name = name, .host = host, .used_bytes = used_bytes, .flags = flags};
 
-    /* Where the guest sees it is not known: anywhere will do, but not twice. */
+    /* The guest's addresses are not known: any will do, but each block needs its own. */
     for (unsigned i = 0; i < vm->ram.count; i++)
         desc.gpa = GW_MAX(desc.gpa, vm->ram.blocks[i]->gpa + vm->ram.blocks[i]->max_bytes);
     return gw_ram_add(&vm->ram, &desc, err);
@@ -31,7 +31,7 @@ static bool not_running(void *opaque)
     return false;
 }
 
-/* It rests. What it means for it to arrive is `park`. */
+/* A machine of an image does not run. `park` is called when it arrives. */
 static const struct gw_vm_ops resting = {GW_SIZED(struct gw_vm_ops), .stop = never, .start = never, .running = not_running};
 
 static void free_guest(struct gw_image *image)
@@ -72,7 +72,8 @@ static int fill(struct gw_image_guest *g, struct gw_error *err)
 int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_error *err), void *opaque,
                 struct gw_vm **ret_vm, struct gw_error *err)
 {
-    static const struct gw_tracker_config tracker = {.kind = GW_TRACKER_EXPLICIT}; /* it rests: nobody writes */
+    /* it does not run: nothing writes to it */
+    static const struct gw_tracker_config tracker = {.kind = GW_TRACKER_EXPLICIT};
     struct gw_vm_config config = {
         .machine = image->machine, .page_bytes = image->page_bytes, .ops = &resting};
     struct gw_image_guest *g;
@@ -86,7 +87,7 @@ int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_erro
         *ret_vm = image->guest->vm;
         return 0;
     }
-    if (!image->machine[0]) /* the stream had no configuration */
+    if (!image->machine[0]) /* the stream had no configuration section */
         config.machine = "without a name";
     g = calloc(1, sizeof *g);
     if (!g)
@@ -100,7 +101,7 @@ int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_erro
         r = fill(g, err);
     if (r >= 0)
         r = gw_vm_set_tracker(g->vm, &tracker, err);
-    /* The usual limit is there for the sake of a guest that runs beside it. */
+    /* The usual limit protects a guest that runs at the same time; here none does. */
     if (r >= 0)
         r = gw_options_set_parameter(g->vm->options, "max-bandwidth", "0", err);
     if (r < 0) {

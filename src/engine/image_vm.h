@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * image_vm: a machine that stands for an image: devices that nobody here knows are carried as the bytes that they are.
+ * image_vm: the machine of an image: its devices are not known here, and are carried as bytes.
  *
- * On a destination everything is accepted and kept (gw_devices_image), on a source everything goes out as it came. RAM
+ * A destination accepts and keeps everything (gw_devices_image), a source sends everything as it was received. RAM
  * goes through the same pipeline as any machine's (gw_guest_at_rest).
  *
  * Threads: the session's.
@@ -21,15 +21,16 @@ struct gw_image_guest {
     void *opaque;
     /* destination */
     unsigned early_devices; /* sections of the set-up */
-    struct gw_section_head other[15]; /* live sections that are not known; with ram a scan can have no more */
-    unsigned other_count, last_other; /* the last: of which something came */
+    /* live sections that this program does not know; besides ram, a scan cannot hold more */
+    struct gw_section_head other[15];
+    unsigned other_count, last_other; /* last_other: the index of the section of the last element that came */
     /* source */
-    unsigned *of_block; /* image's number of each RAM block; NULL: RAM is in memory */
+    unsigned *of_block; /* the image's number of each RAM block; NULL: RAM is in memory */
 };
 
-/* The source's pages have so many bits. Before there are any RAM blocks. */
+/* Page size of the source, as a number of bits. Call it before RAM blocks are added. */
 void gw_guest_set_page(struct gw_vm *vm, unsigned bits);
-/* A RAM block that lies at `host`; with GW_RAM_ELSEWHERE host is NULL. */
+/* Adds a RAM block at `host`; with GW_RAM_ELSEWHERE host is NULL. */
 int gw_guest_add_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, void *host, unsigned flags,
                      struct gw_error *err);
 

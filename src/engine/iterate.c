@@ -3,8 +3,8 @@
 
 #include <stdio.h>
 
-/* A drain that took no longer needs no second look at what the guest wrote meanwhile; one that takes longer than this
- * waits for a link that is as good as dead. */
+/* SHORT: a drain that took no longer needs no second sync for what the guest wrote meanwhile. MAX: a link that needs
+ * longer is as good as dead. */
 #define DRAIN_SHORT_NS GW_NS_PER_MS
 #define DRAIN_MAX_NS   (5 * GW_NS_PER_S)
 
@@ -48,7 +48,7 @@ static bool sync_due(struct gw_send *s)
 }
 
 
-/* What is due, as far as is known without looking again. */
+/* The bytes that are due, without a new sync. */
 static int known_pending(struct gw_send *s, uint64_t *ret_bytes, struct gw_error *err)
 {
     struct gw_pending p;
@@ -62,7 +62,7 @@ bool gw_send_may_switch(struct gw_send *s)
 {
     bool ack = s->plan.ways.switchover_ack && gw_vm_running(s->session.vm), may;
 
-    /* Until the peer has answered it is not known how the guest changes hands. */
+    /* Until the peer has answered, it is not known whether the machine changes hands in two steps. */
     pthread_mutex_lock(&s->session.lock);
     may = gw_rp_knows_peer(&s->rp) && (!ack || s->rp.switchover_ack);
     pthread_mutex_unlock(&s->session.lock);
@@ -78,12 +78,12 @@ static void note_round_trip(struct gw_send *s)
         s->rtt_ns = s->rtt_ns ? GW_MIN(s->rtt_ns, ns) : ns;
     }
     pthread_mutex_unlock(&s->session.lock);
-    /* The last data go there, the answer comes back, the last word goes there. */
+    /* One way for the last data, one way for the answer, one way for COMMIT. */
     s->costs.answer_ns = s->rtt_ns + s->rtt_ns / 2;
 }
 
-/* Waits until the destination has taken all that was sent: that may be megabytes in the socket buffers of both sides,
- * and the machine, which runs meanwhile, need not stand still for them. */
+/* Waits until the destination has received everything that was sent: the socket buffers of both sides may hold
+ * megabytes, and the machine still runs while they are emptied. */
 static int drain(struct gw_send *s, uint64_t *ret_ns, struct gw_error *err)
 {
     uint64_t t = now(s), deadline = t + DRAIN_MAX_NS;
@@ -106,7 +106,7 @@ static int drain(struct gw_send *s, uint64_t *ret_ns, struct gw_error *err)
     return gw_send_check(s, err);
 }
 
-/* What is to be expected, for who looks: decides nothing. */
+/* Predicts the end, for the statistics; decides nothing. */
 static void predict(struct gw_send *s, const struct gw_switch_in *in, const struct gw_switch_out *decided)
 {
     static const char *const words[] = {"unknown", "yes", "no"};

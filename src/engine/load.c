@@ -9,7 +9,7 @@
 /* A footer, the head of the next section and that of its first record. */
 #define READAHEAD_LIVE 64u
 
-/* FULL: its type is still to be read. 1 go on, 0 EOF was there too. */
+/* A FULL section, behind its type byte. 1: go on; 0: EOF was read too. */
 static int device(struct gw_recv *r, bool early, struct gw_error *err)
 {
     struct gw_vm *vm = r->session.vm;
@@ -24,7 +24,7 @@ static int device(struct gw_recv *r, bool early, struct gw_error *err)
     return e < 0 ? e : !g.ended;
 }
 
-/* One element: 1 go on, 0 EOF. */
+/* Reads one element. 1: go on; 0: EOF. */
 static int element(struct gw_recv *r, struct gw_error *err)
 {
     uint64_t at = gw_reader_offset(&r->reader);
@@ -37,7 +37,7 @@ static int element(struct gw_recv *r, struct gw_error *err)
     e = gw_reader_need(&r->reader, 1, &next, err);
     r->reader.in.what = NULL;
     if (e < 0) {
-        if (e != -ENODATA) /* which says it itself */
+        if (e != -ENODATA) /* that error says so itself */
             gw_context(err, "the next element");
         return e;
     }
@@ -46,7 +46,7 @@ static int element(struct gw_recv *r, struct gw_error *err)
     if (type != GW_ELEMENT_COMMAND && !gw_grammar_step(&r->grammar, type, 0))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " may not come here (%s)",
                        type, gw_wire_element(type), at, gw_grammar_name(r->grammar));
-    /* Behind a live section more pages are likely: they shall not pass through the buffer. */
+    /* More pages are likely after a live section: they should not be copied through the buffer. */
     r->reader.readahead = type == GW_ELEMENT_START || type == GW_ELEMENT_PART ? READAHEAD_LIVE : GW_READER_CAP;
     if (type == GW_ELEMENT_FULL)
         return device(r, early, err);
@@ -68,8 +68,8 @@ static int element(struct gw_recv *r, struct gw_error *err)
     return e < 0 ? e : 1;
 }
 
-/* What stands behind EOF when the other side describes its devices. Without a return path a source that does not may
- * just close, or leave the connection open: it has a second to show. */
+/* The description after EOF, if the source sends one. Without a return path, a source that sends none may close the
+ * connection or leave it open: the description has a second to come. */
 static int description(struct gw_recv *r, struct gw_error *err)
 {
     struct gw_error local = GW_ERROR_INIT;
@@ -104,7 +104,7 @@ static int description(struct gw_recv *r, struct gw_error *err)
     return e;
 }
 
-/* EOF was read, 1 byte ago: each section says whether it is complete. */
+/* EOF was read, 1 byte ago: checks that each section is complete. */
 static int check_complete(struct gw_recv *r, struct gw_error *err)
 {
     const struct gw_devices_ops *devices = r->session.vm->devices;
@@ -139,9 +139,9 @@ static int check_complete(struct gw_recv *r, struct gw_error *err)
     return 0;
 }
 
-/* The description carries no state. A source at a socket that cannot hear from us counts the machine as gone with the last
- * byte it wrote: it must not get lost here because the connection was lost behind EOF. A file that is cut there is damaged.
- */
+/* The description carries no state. A source on a socket without a return path considers the machine gone with the last
+ * byte that it wrote, so a connection lost after EOF must not fail the load here. A file that is truncated there is
+ * damaged. */
 static int describe_if_it_can(struct gw_recv *r, struct gw_error *err)
 {
     struct gw_error local = GW_ERROR_INIT;

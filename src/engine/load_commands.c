@@ -16,7 +16,7 @@ int gw_recv_shut(struct gw_recv *r, const struct gw_error *failure, struct gw_er
     uint8_t body[GW_FRAME_SHUT_BYTES];
 
     if (failure && atomic_exchange(&r->refused, true))
-        return -EALREADY; /* another thread says it, before it ends */
+        return -EALREADY; /* another thread sends it before it ends */
     if (failure && *failure->text && r->source_knows & GW_EXTENSION_REASON)
         gw_answers_say(&r->answers, GW_RP_GODWIT_REASON, failure->text, strnlen(failure->text, GW_RP_MAX_BYTES), NULL);
     gw_frame_put_shut(body, &(struct gw_frame_shut){failure != NULL});
@@ -35,7 +35,7 @@ static int pong(struct gw_recv *r, const uint8_t *p, struct gw_error *err)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "PING before OPEN_RETURN_PATH: there is no way to answer");
     gw_frame_put_pong(body, &(struct gw_frame_pong){ping.value});
     e = gw_answers_say(&r->answers, GW_RP_PONG, body, GW_FRAME_PONG_BYTES, err);
-    if (e < 0 && r->postcopy.advised) { /* what was sent before is here for all that, perhaps with the package */
+    if (e < 0 && r->postcopy.advised) { /* the pages before the PING have come all the same, perhaps with the package */
         r->postcopy.unheard = true;
         e = 0;
     }
@@ -57,10 +57,10 @@ static int open_return_path(struct gw_recv *r, struct gw_error *err)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source wants a return path, %s carries one direction only",
                        r->channel->name);
     if (r->return_path)
-        return 0; /* said twice: once is enough */
+        return 0; /* sent twice: answered once */
     r->return_path = true;
     gw_answers_open(&r->answers, r->channel);
-    /* No device of ours wants the switch-over put off. */
+    /* No device here needs to delay the switch-over. */
     return r->plan.ways.switchover_ack ? gw_answers_say(&r->answers, GW_RP_SWITCHOVER_ACK, NULL, 0, err) : 0;
 }
 

@@ -49,7 +49,7 @@ static int bind_device(void *opaque, const struct gw_section_head *h, uint64_t a
     return bind(opaque, h, NULL, at, err);
 }
 
-/* A section is over. The first one of a machine that is received at rest shows whether they have footers. */
+/* A section has ended. The first one of a machine of an image shows whether sections have footers. */
 static int end_section(struct gw_recv *r, uint32_t id, const char *name, struct gw_error *err)
 {
     struct gw_vm *vm = r->session.vm;
@@ -91,7 +91,7 @@ struct gw_devices_get gw_load_devices(struct gw_recv *r)
                                    .opaque = r};
 }
 
-/* An element of a live section that only its own program knows. h: of a START all of it, else the number. */
+/* An element of a live section that this program does not know. h: complete for a START, else only the number. */
 static int unknown(struct gw_recv *r, uint8_t element, const struct gw_section_head *h, uint64_t at, struct gw_error *err)
 {
     struct gw_vm *vm = r->session.vm;
@@ -102,7 +102,7 @@ static int unknown(struct gw_recv *r, uint8_t element, const struct gw_section_h
     if (element == GW_ELEMENT_START && e >= 0)
         r->bound[r->bounds - 1].unknown = true;
     for (unsigned i = 0; i < r->bounds; i++) {
-        seen.listed |= r->bound[i].live != NULL; /* RAM is all that such a machine has */
+        seen.listed |= r->bound[i].live != NULL; /* this program knows only the RAM of such a machine */
         seen.begun |= r->bound[i].live && r->bound[i].begun;
         seen.ended |= r->bound[i].live && r->bound[i].ended;
     }
@@ -188,7 +188,7 @@ int gw_load_part(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, stru
     if (!b || !b->live)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s section at byte %" PRIu64 ": %u was never started",
                        gw_wire_element((uint8_t)kind), at, id);
-    if (b->ended && !r->postcopy.only_bitmaps) /* QEMU ends RAM twice then */
+    if (b->ended && !r->postcopy.only_bitmaps) /* QEMU sends the END of RAM twice then */
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s section at byte %" PRIu64 ": %u (%s) has ended before",
                        gw_wire_element((uint8_t)kind), at, id, b->live->ops->id);
     b->begun = true;

@@ -43,10 +43,10 @@ static bool is_running(struct gw_measure *m)
 void gw_measure_still(struct gw_vm *vm)
 {
     for (;;) {
-        pthread_mutex_lock(&vm->lock); /* with it held none begins */
+        pthread_mutex_lock(&vm->lock); /* while it is held, none begins */
         if (!is_running(&vm->measure))
             return;
-        /* A vCPU may wait for this lock, and the measurement for the vCPU. */
+        /* A vCPU may wait for this lock, and the measurement may wait for the vCPU. */
         pthread_mutex_unlock(&vm->lock);
         gw_dirty_rate_cancel(vm);
     }
@@ -114,7 +114,7 @@ static int check(const struct gw_dirty_rate_config *c, struct gw_error *err)
     return 0;
 }
 
-/* How many vCPUs can be told apart; 0: none. */
+/* Number of vCPUs whose dirty pages can be counted apart; 0: none. */
 static unsigned countable(const struct gw_vm *vm, const struct gw_tracker *t)
 {
     const struct gw_vm_ops *ops = vm->ops;
@@ -124,7 +124,7 @@ static unsigned countable(const struct gw_vm *vm, const struct gw_tracker *t)
     return ops->vcpus && ops->vcpu_dirtied ? GW_MIN(ops->vcpus(vm->opaque), GW_VCPUS_MAX) : 0;
 }
 
-/* The tracker and room for the figures of vCPUs, as the mode needs them. Under vm->lock; no measurement runs. */
+/* Prepares the tracker and the memory for vCPU figures, as the mode needs them. Under vm->lock; no measurement runs. */
 static int prepare(struct gw_vm *vm, const struct gw_dirty_rate_config *c, struct gw_error *err)
 {
     static const enum gw_rate_mode modes[] = {GW_RATE_SAMPLE, GW_RATE_TRACK, GW_RATE_VCPUS};
@@ -252,7 +252,7 @@ int gw_dirty_rate_vcpu(struct gw_vm *vm, unsigned vcpu, uint64_t *ret_bytes_per_
 
 /* ---- limits ------------------------------------------------------------------------------------------------------- */
 
-/* Room for all vCPUs that there are. Under lock. */
+/* Makes room for all vCPUs. Under lock. */
 static int grow(struct gw_measure *m, unsigned vcpus, struct gw_error *err)
 {
     struct gw_limited_vcpu *grown;

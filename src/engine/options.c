@@ -6,7 +6,7 @@
 #include "engine/option_table.h"
 
 struct gw_options {
-    pthread_mutex_t mutex; /* of writers, and of readers of strings */
+    pthread_mutex_t mutex; /* held by writers, and by readers of strings */
     _Atomic uint64_t caps;
     _Atomic uint64_t params[GW_PARAM_COUNT];
     char strings[GW_STRING_COUNT][GW_STRING_SIZE];
@@ -21,7 +21,7 @@ struct gw_options {
     } guard[GW_CAP_COUNT];
 };
 
-/* Everything that can be set, out of reach of others: changes are made here, judged, and then published. */
+/* A private copy of all options: changes are made in it, checked, and then published. */
 struct values {
     uint64_t caps;
     uint64_t params[GW_PARAM_COUNT];
@@ -128,7 +128,7 @@ static int apply_capabilities(struct values *v, const char *const *names, const 
     return gw_features_judge(v->caps, v->params, err);
 }
 
-/* Those that would be turned on. */
+/* Calls the guards of the capabilities that would be turned on. */
 static int ask_guards(struct gw_options *o, const struct values *v, struct gw_error *err)
 {
     uint64_t fresh = v->caps & ~atomic_load(&o->caps);

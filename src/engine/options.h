@@ -52,20 +52,20 @@ enum gw_multifd_compression { GW_MULTIFD_NONE, GW_MULTIFD_ZLIB, GW_MULTIFD_ZSTD 
     F(CPU_THROTTLE_TAILSLOW, "cpu-throttle-tailslow", false, "smaller steps near the end")                             \
     F(DIRECT_IO, "direct-io", false, "bypass the page cache for mapped-ram pages")
 
-/* F(FIELD, "qmp-name", default, accepted, "word word ...", "help"): the value is the number of the word; `accepted` is
- * how many of the words, from the first, this build can do. */
+/* F(FIELD, "qmp-name", default, accepted, "word word ...", "help"): the value is the number of the word; this build
+ * supports the first `accepted` words. */
 #define GW_ENUM_PARAMETERS(F)                                                                                          \
     F(MULTIFD_COMPRESSION, "multifd-compression", GW_MULTIFD_NONE, 3, "none zlib zstd", "of pages in multifd packets") \
     F(MODE, "mode", 0, 1, "normal cpr-reboot cpr-transfer", "kind of migration")                                       \
     F(ZERO_PAGE_DETECTION, "zero-page-detection", GW_ZERO_MULTIFD, 3, "none legacy multifd", "who looks for zero pages")
 
-/* F(FIELD, "qmp-name", supported, "help"): an unsupported one takes nothing but the empty text. */
+/* F(FIELD, "qmp-name", supported, "help"): an unsupported one accepts only the empty text. */
 #define GW_STRING_PARAMETERS(F)                                                                                        \
     F(TLS_CREDS, "tls-creds", false, "directory of TLS credentials; empty: no TLS")                                    \
     F(TLS_HOSTNAME, "tls-hostname", false, "name that the peer's certificate must have")                               \
     F(TLS_AUTHZ, "tls-authz", false, "authorization of the peer's name")
 
-/* F("qmp-name", type, "help"): known to one of the peers, but not to this build: neither set nor read. */
+/* F("qmp-name", type, "help"): known to a peer, but not supported by this build: can be neither set nor read. */
 #define GW_ABSENT_PARAMETERS(F)                                                                                        \
     F("block-bitmap-mapping", STRING, "aliases of nodes and dirty bitmaps")
 
@@ -85,20 +85,21 @@ enum gw_string_parameter {
 #define GW_STRING_SIZE 256
 
 bool gw_options_cap(const struct gw_options *o, enum gw_capability c);      /* any thread, lock-free */
-uint64_t gw_options_param(const struct gw_options *o, enum gw_parameter p); /* the same; booleans 0, 1; enums 0.. */
+/* the same; booleans are 0 or 1, enums count from 0 */
+uint64_t gw_options_param(const struct gw_options *o, enum gw_parameter p);
 enum gw_zero_detection gw_options_zero_detection(const struct gw_options *o);
 /* buf has GW_STRING_SIZE bytes. Any thread. */
 void gw_options_string(const struct gw_options *o, enum gw_string_parameter p, char *buf);
-/* What happens before a parameter gets another value: an error refuses the whole set of changes. Called under the lock of
- * the options, which fn must not ask for. One at a time for each parameter, the last one that was set; fn NULL: the one
- * with this opaque is not told any more. */
+/* Called before a parameter changes: an error refuses the whole set of changes. Called under the lock of the options,
+ * so fn must not read options. Each parameter has one watcher, the one that was set last; fn NULL: removes the watcher
+ * with this opaque. */
 typedef int (*gw_options_watch_fn)(void *opaque, uint64_t value, struct gw_error *err);
 void gw_options_watch(struct gw_options *o, enum gw_parameter p, gw_options_watch_fn fn, void *opaque);
-/* Asked before a capability is turned on: an error refuses the whole set of changes. Under the lock of the options, which fn
- * must not ask for. One for each capability; for as long as the options live. */
+/* Called before a capability is turned on: an error refuses the whole set of changes. Called under the lock of the
+ * options, so fn must not read options. One guard for each capability, as long as the options live. */
 typedef int (*gw_options_guard_fn)(void *opaque, struct gw_error *err);
 void gw_options_guard(struct gw_options *o, enum gw_capability c, gw_options_guard_fn fn, void *opaque);
-/* While locked capabilities cannot change. Counts. */
+/* While locked, capabilities cannot change. Locks nest. */
 void gw_options_lock(struct gw_options *o, bool lock);
 
 #endif

@@ -18,7 +18,7 @@ static bool is_text(enum gw_parameter_type type)
     return type == GW_PARAMETER_STRING || type == GW_PARAMETER_ENUM;
 }
 
-/* -EINVAL for a parameter of another type; both kinds of text are alike. */
+/* -EINVAL: the parameter has another type; an ENUM and a STRING are both text. */
 static int find_typed(const struct gw_options *o, const char *name, enum gw_parameter_type type, size_t *ret_index,
                       struct gw_error *err)
 {

@@ -86,7 +86,7 @@ int gw_pages_alive(struct gw_send *s, struct gw_error *err)
 /* ---- destination --------------------------------------------------------------------------------------------------
  */
 
-/* Long enough for channels that were dialled before the main one said anything. */
+/* Time for channels that were dialled before the main one sent anything. */
 static uint64_t grace_ns(const struct gw_recv *r)
 {
     return r->hello_ns / 10 * 3;
@@ -118,7 +118,7 @@ static int fail_late(struct gw_recv *r, struct gw_error *err)
                    n, r->classify.pages, text, n, r->classify.pages);
 }
 
-/* Waits for it. */
+/* Waits until the channel has come. */
 static int take(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel *cancel, struct gw_channel **ret,
                 struct gw_error *err)
 {
@@ -150,7 +150,7 @@ static int take(void *opaque, enum gw_link purpose, unsigned i, struct gw_cancel
     return e;
 }
 
-/* What a connection that is not from the door says of itself. */
+/* Checks the greeting of a connection that does not come from the door. */
 static int greet(struct gw_recv *r, unsigned i, struct gw_channel *channel, struct gw_error *err)
 {
     uint8_t bytes[GW_GREETING_BYTES];
@@ -210,7 +210,8 @@ void gw_pages_refused(struct gw_recv *r, const struct gw_error *why)
     r->pages.why_ns = gw_now_ns(&s->vm->clock);
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
-    /* Of a source that is let in. Until it is known what it understands, whoever reads its stream looks here by himself. */
+    /* Only for a source that was accepted. Until its extensions are known, the thread that reads its stream checks
+     * `why` itself. */
     if (r->channel && atomic_load(&r->heard))
         gw_recv_give_up(r, why);
 }
@@ -247,7 +248,7 @@ int gw_pages_check(struct gw_recv *r, struct gw_error *err)
 
     pthread_mutex_lock(&s->lock);
     if (r->pages.why.code && gw_now_ns(&s->vm->clock) - r->pages.why_ns > r->hello_ns)
-        r->pages.why = (struct gw_error)GW_ERROR_INIT; /* of another one, long ago */
+        r->pages.why = (struct gw_error)GW_ERROR_INIT; /* it belongs to an earlier source */
     e = r->pages.why.code;
     if (e && err)
         *err = r->pages.why;

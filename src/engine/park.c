@@ -7,7 +7,7 @@
 #include "engine/recv.h"
 #include "image/image.h"
 
-#define ASIDE_MAX 1000u /* files that are kept aside */
+#define ASIDE_MAX 1000u /* undecided files that are kept under names of their own, at most */
 
 struct gw_park {
     struct gw_park_config config;
@@ -16,10 +16,10 @@ struct gw_park {
     struct gw_image *image;
     struct gw_vm *vm;
     struct gw_recv *recv;
-    /* Set on the session's thread, read when it has ended. */
-    bool whole;  /* all of the machine has come */
-    bool staged; /* the file was written while the machine came, and is packed afterwards */
-    bool parked; /* the file is there, whole */
+    /* Set on the session's thread; read when the thread has ended. */
+    bool whole;  /* the machine is complete */
+    bool staged; /* the file was written while the machine came in, and is compressed afterwards */
+    bool parked; /* the file is complete */
     bool settled;
 };
 
@@ -49,7 +49,8 @@ static bool is_far(const struct gw_park *p)
     return gw_path_is_far(p->path);
 }
 
-/* Nothing can take the place of a file on a server: it is compressed before the source is told, if it was asked for. */
+/* A file on a server cannot be replaced afterwards: it is compressed before the source is told, if that was asked
+ * for. */
 static bool packs_before(const struct gw_image_write_options *o)
 {
     return o->level || (o->compress && strcmp(o->compress, "none"));
@@ -116,7 +117,7 @@ struct gw_recv *gw_park_session(struct gw_park *park)
 int gw_park_start_sized(struct gw_park *park, const struct gw_recv_config *config, size_t config_bytes,
                         struct gw_error *err)
 {
-    if (park->recv) /* it refuses, and takes the channel */
+    if (park->recv) /* gw_recv_start refuses it, and takes the channel */
         return gw_recv_start_sized(park->vm, config, config_bytes, &(struct gw_recv *){NULL}, err);
     return gw_recv_start_sized(park->vm, config, config_bytes, &park->recv, err);
 }
@@ -127,8 +128,8 @@ int gw_park_wait(struct gw_park *park, struct gw_error *err)
                       : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "parking was not started");
 }
 
-/* Gives the file of an undecided machine a name that nothing else has. Returns the name that it has then; NULL: it is
- * not where it was. */
+/* Gives the file of an undecided machine a unique name. Returns the name that it has then; NULL: the file is not where
+ * it was. */
 static const char *put_aside(struct gw_park *p, struct gw_error *err)
 {
     const size_t size = strlen(p->path) + 32;
@@ -157,7 +158,7 @@ static const char *put_aside(struct gw_park *p, struct gw_error *err)
     return r == -ENOENT || r == -ESTALE ? NULL : r < 0 ? p->path : p->aside;
 }
 
-/* Its source had given the machine away, and has memory of it that never came: nobody else has what is here. */
+/* The source has given the machine away, and some of its memory never came: the only copy of the machine is here. */
 static void keep_part(struct gw_park *p, struct gw_park_outcome *o, struct gw_error *err)
 {
     const size_t size = strlen(p->path) + 32;
@@ -172,10 +173,11 @@ static void keep_part(struct gw_park *p, struct gw_park_outcome *o, struct gw_er
                         "all of it");
         return;
     }
-    p->options.format = GW_IMAGE_PARKED; /* no other can tell what it lacks */
+    p->options.format = GW_IMAGE_PARKED; /* only this format can record what is lacking */
     p->options.compress = NULL;
     p->options.level = 0;
-    p->options.replace &= is_far(p); /* there it has the same place */
+    /* on a server it is written under its own name, so it may replace the file there */
+    p->options.replace &= is_far(p);
     p->aside = malloc(size);
     if (!p->aside)
         r = gw_nomem(&why, "file name");
@@ -215,12 +217,12 @@ static void settle_failure(struct gw_park *p, struct gw_park_outcome *o, struct 
     }
 }
 
-/* `early`, and undecided: it may be the only one. */
+/* With `early`, and undecided: this copy may be the only one. */
 static void write_undecided(struct gw_park *p, struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
 
-    p->options.revertible = true; /* it gets a name of its own */
+    p->options.revertible = true; /* the file gets a name of its own */
     p->parked = gw_image_write(p->image, p->path, &p->options, &why) >= 0;
     if (!p->parked)
         gw_context(err, "it is not in a file either: %s", why.text);

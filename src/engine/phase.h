@@ -23,14 +23,16 @@
  * 2. The source stops the guest before STOPPED and may start it again only in a phase that the source owns.
  * 3. The destination starts the guest only in COMMITTED, or when it is claimed.
  * 4. OFFERED: the last byte of the state may have left. Between two godwits the source still owns the guest and gives
- * it away by COMMIT (HANDED). With a plain peer that column cannot be had: the answer decides, and without an answer
- * the ending is UNDECIDED: neither resumed nor called a success.
- * 5. OFFERED_POSTCOPY: the last byte of the package may have left. POSTCOPY: the destination has said that it loaded it: it
- * runs, whatever comes. SEND_PAUSED: it lacks pages there, and the machine here is what they are sent from: it neither runs nor
- * changes. RECONNECT and RECOVER: the same, since an earlier session; where that one ended undecided, so does this one until the
- * destination has acknowledged. FOLLOWED is the same at the destination, from before it says so (until then it may still fail, on
- * its own word); RECV_PAUSED: the connection is lost, the machine has what came; RECV_LACKING: nobody waits for more. Where the source
- * could not be told, it may have taken the machine back: it does not start here before a source goes on.
+ * it away by COMMIT (HANDED). With a plain peer the owner is not known: the answer decides, and without an answer the
+ * session ends UNDECIDED: the guest is not resumed, and it is no success.
+ * 5. OFFERED_POSTCOPY: the last byte of the package may have left. POSTCOPY: the destination has said that it loaded
+ * the package: the guest runs there. SEND_PAUSED: the destination lacks pages, and only this machine has them: it
+ * neither runs nor changes. RECONNECT and RECOVER: the same, continued from an earlier session; if that ended
+ * undecided, this one is undecided too until the destination has acknowledged. FOLLOWED: the destination's side of
+ * POSTCOPY; it begins before the destination says that it loaded the package, and until then the destination may still
+ * report that it failed. RECV_PAUSED: the connection is lost, the machine has the pages that came. RECV_LACKING: no
+ * more pages are waited for. If the source could not be told that the package was loaded, it may have taken the machine
+ * back: the machine does not start here before a source resumes.
  */
 #ifndef GW_ENGINE_PHASE_H
 #define GW_ENGINE_PHASE_H
@@ -40,8 +42,8 @@
 
 #include "godwit/events.h"
 
-/* F(NAME, side, status, owner, may be cancelled, final, successors). A final phase ends the session; from one of them
- * a claim still leads on. */
+/* F(NAME, side, status, owner, may be cancelled, final, successors). A final phase ends the session; some of them have
+ * a successor, which gw_recv_claim enters. */
 #define GW_PHASES(F)                                                                                                   \
     F(IDLE, NONE, NONE, SOURCE, false, false, B(CONNECT) | B(RECONNECT) | B(LISTEN) | B(RECV_PAUSED))                                   \
     F(CONNECT, SOURCE, SETUP, SOURCE, true, false, B(SETUP) | B(SEND_FAILED) | B(CANCELLING))                          \
@@ -91,7 +93,7 @@ enum gw_phase {
         GW_PHASE_COUNT
 };
 
-/* Numbers of phases are bits of this word and nothing else: their order has no meaning. */
+/* A phase number is only the number of a bit in this word: the order has no meaning. */
 _Static_assert(GW_PHASE_COUNT <= 64, "successors are bits of a uint64_t");
 
 enum gw_side { GW_SIDE_NONE, GW_SIDE_SOURCE, GW_SIDE_DESTINATION };

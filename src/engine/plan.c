@@ -59,7 +59,8 @@ void gw_plan_decide(struct gw_plan *plan, const struct gw_options *options)
     };
 }
 
-/* What a page becomes must not depend on what the transport took before, and its records go in one stream. */
+/* How a page is encoded must not depend on pages that the transport took before, and the transport's records need a
+ * single stream. */
 static int check_transport(const struct gw_vm *vm, struct gw_error *err)
 {
     static const enum gw_capability not_with[] = {GW_CAP_XBZRLE, GW_CAP_COMPRESS, GW_CAP_MULTIFD, GW_CAP_MAPPED_RAM,
@@ -83,7 +84,7 @@ static struct gw_ram_config ram_config(struct gw_vm *vm)
     };
 }
 
-/* Sections go in by their order. */
+/* Adds a section, in the order of sections. */
 static void add(struct gw_plan *plan, struct gw_live *live)
 {
     unsigned at = plan->lives++;
@@ -93,7 +94,7 @@ static void add(struct gw_plan *plan, struct gw_live *live)
     plan->live[at] = live;
 }
 
-/* RAM, and what the machine has besides. */
+/* Adds RAM, and the other live sections of the machine. */
 static int add_all(struct gw_plan *plan, struct gw_vm *vm, const struct gw_ram_config *ram, bool send, struct gw_error *err)
 {
     struct gw_live *live = NULL;
@@ -121,7 +122,7 @@ static int add_all(struct gw_plan *plan, struct gw_vm *vm, const struct gw_ram_c
     return r;
 }
 
-/* What a live section sends while the machine runs on would not be of the moment of the snapshot. */
+/* A live section that is sent while the machine runs would be newer than the moment of the snapshot. */
 static int check_snapshot(const struct gw_vm *vm, struct gw_error *err)
 {
     return vm->lives ? gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
@@ -129,7 +130,7 @@ static int check_snapshot(const struct gw_vm *vm, struct gw_error *err)
                      : 0;
 }
 
-/* A file is not given back, and a transport may still be reading pages that it took. */
+/* The memory of an image is not given back, and a transport may still be reading pages that it took. */
 static bool gives_back(const struct gw_vm *vm)
 {
     return gw_options_cap(vm->options, GW_CAP_RELEASE_RAM) && gw_options_cap(vm->options, GW_CAP_POSTCOPY_RAM) &&
@@ -143,7 +144,7 @@ static int make_source(struct gw_plan *plan, struct gw_vm *vm, bool snapshot, bo
 
     if (r < 0)
         return r;
-    /* Holes are pages too that a transport is asked for. */
+    /* a transport also gets pages that are holes */
     r = snapshot ? vm->guest->snapshot(vm, plan->cancel, ret, err) : vm->guest->source(vm, zeros && !gw_plan_by_transport(vm), ret, err);
     if (r >= 0 && gives_back(vm))
         r = gw_source_giveback_new(*ret, &vm->ram, ret, &plan->giveback, err);
@@ -204,7 +205,8 @@ int gw_plan_recv(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pa
                                                        : vm->guest->store(vm, &ram.take_store, err);
     if (r < 0)
         return r;
-    /* What is guessed at on the main stream may just be arriving on another channel. */
+    /* The next bytes of the main stream may be a page that is arriving on another channel: its place is not
+     * predicted. */
     r = gw_plan_pages_by(vm->options) == GW_PAGES_BY_FILE
             ? gw_layout_mapped_in_new(&vm->ram, gw_workers_threads(0, FILE_READERS),
                                       gw_options_param(vm->options, GW_PARAM_DIRECT_IO), &ram.take_in, err)

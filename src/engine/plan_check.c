@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/plan.h"
 
-/* To turn on what does nothing would be found out when it is too late. */
+/* Without these calls of the embedder throttling has no effect, which the user would notice too late. */
 static int check_throttles(const struct gw_vm *vm, struct gw_error *err)
 {
     if (gw_options_cap(vm->options, GW_CAP_AUTO_CONVERGE) && !vm->ops->throttle)

@@ -2,7 +2,8 @@
 #include "disk/block.h"
 #include "engine/plan.h"
 
-/* Numbers are taken once, as RAM's is: a device that comes later has the same one in each session. */
+/* A section number is taken once, as for RAM: devices that are registered later have the same number in each
+ * session. */
 static struct gw_block_config config_of(struct gw_vm *vm)
 {
     if (!vm->has_block_section_id)

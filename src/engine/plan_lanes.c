@@ -98,7 +98,7 @@ static int make_lane(struct gw_plan *plan, struct gw_vm *vm, struct gw_account *
     return 0;
 }
 
-/* Pages on the main stream. */
+/* Adds the lane of the main stream. */
 static int add_main_lane(struct gw_plan *plan, struct gw_vm *vm, struct gw_account *account, bool zeros, struct gw_lanes *lanes,
                          struct gw_error *err)
 {
@@ -115,11 +115,11 @@ static int add_main_lane(struct gw_plan *plan, struct gw_vm *vm, struct gw_accou
     return r < 0 ? r : gw_lanes_add(lanes, lane, err);
 }
 
-/* Pages on channels of their own, and what the main stream has of them. */
+/* Adds the page channels, and the lane of the main stream beside them. */
 static int add_page_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct gw_plan_pages *pages, bool zeros,
                           struct gw_lanes *lanes, struct gw_error *err)
 {
-    /* Where lanes follow, a host page goes by one of them whole. */
+    /* If lanes follow, all pages of a host page must travel on the same lane. */
     bool packed = plan->ways.lanes_follow ||
                   (pages->profile->multifd_zeros && gw_options_zero_detection(vm->options) == GW_ZERO_MULTIFD);
     struct gw_packet_config config = {.rule = pages->profile->multifd_rounds ? GW_SYNC_ROUNDS : GW_SYNC_SECTIONS,
@@ -145,7 +145,7 @@ static int add_page_lanes(struct gw_plan *plan, struct gw_vm *vm, const struct g
     return r;
 }
 
-/* What is asked for in postcopy does not wait behind other pages. */
+/* Requested pages do not wait behind other pages. */
 static int add_urgent_lane(struct gw_plan *plan, struct gw_vm *vm, bool zeros, struct gw_lanes *lanes, struct gw_error *err)
 {
     struct gw_layout *layout = NULL;
@@ -159,7 +159,7 @@ static int add_urgent_lane(struct gw_plan *plan, struct gw_vm *vm, bool zeros, s
     return r;
 }
 
-/* They share nothing but the map and the disk, which has more to do at a time when it is written to directly. */
+/* They share only the map and the disk. With direct I/O several writers keep the disk busier. */
 static unsigned file_lanes(const struct gw_vm *vm)
 {
     uint64_t n = gw_options_param(vm->options, GW_PARAM_MULTIFD_CHANNELS);
@@ -188,7 +188,7 @@ static int add_file_lanes(struct gw_plan *plan, struct gw_vm *vm, unsigned count
     return r;
 }
 
-/* Whether writers leave it to the kernel to read the pages. */
+/* Whether writers use zero copy: the kernel reads the pages itself. */
 static int judge_zerocopy(const struct gw_vm *vm, const struct gw_plan_pages *pages, bool *ret, struct gw_error *err)
 {
     uint64_t bytes = gw_lanes_body_bytes(pages->count, vm->ram.page_bytes);
@@ -200,7 +200,7 @@ static int judge_zerocopy(const struct gw_vm *vm, const struct gw_plan_pages *pa
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
                        "capability zero-copy-send needs tcp:, not %s: send to a tcp: address, or turn the capability off",
                        pages->copies);
-    /* The kernel counts two pages more for each send. */
+    /* The kernel counts two extra pages for each send. */
     return gw_zerocopy_check_limit(bytes + bytes / 32, err);
 }
 

@@ -6,7 +6,7 @@
 #include "wire/numbers.h"
 #include "wire/postcopy.h"
 
-#define LOOK_NS GW_NS_PER_S /* between two looks at the channel of urgent pages, at the most */
+#define LOOK_NS GW_NS_PER_S /* between two checks of the channel of urgent pages, at most */
 
 static uint64_t now(const struct gw_send *s)
 {
@@ -59,7 +59,8 @@ int gw_send_postcopy_due(struct gw_send *s, struct gw_error *err)
     r = gw_send_know_peer(s, &two_steps, err);
     if (r < 0)
         return r;
-    s->postcopy = gw_send_may_switch(s) && !gw_send_in_bulk(s); /* the machine would stand for all of it */
+    /* else the machine would be stopped for the whole first pass */
+    s->postcopy = gw_send_may_switch(s) && !gw_send_in_bulk(s);
     return s->postcopy;
 }
 
@@ -70,13 +71,13 @@ static void put_command(struct gw_commands *c, uint16_t number, const void *payl
     gw_send_command(c->opaque, number, payload, bytes);
 }
 
-/* All that has to be there before the package. */
+/* Writes everything that must come before the package. */
 static int put_before(struct gw_send *s, struct gw_error *err)
 {
     struct gw_commands commands = {.put = put_command, .opaque = s};
     int r = gw_send_last_parts(s, true, err);
 
-    /* What is due of a large host page is all of it, and discarded as a whole. */
+    /* If a part of a large host page is due, all of it is discarded and sent again. */
     if (r >= 0) {
         gw_requests_owe_one(s->plan.requests);
         gw_requests_open(s->plan.requests);
@@ -88,7 +89,8 @@ static int put_before(struct gw_send *s, struct gw_error *err)
     return r < 0 ? r : gw_vm_notify(s->session.vm, GW_NOTIFY_COMPLETE, err);
 }
 
-/* A stream of its own: it is read whole before anything of it is done. The caller frees it. */
+/* The package is a stream of its own: the destination reads all of it before it acts on any of it. The caller frees
+ * it. */
 static int make_package(struct gw_send *s, uint8_t **ret, size_t *ret_bytes, struct gw_error *err)
 {
     struct gw_writer main = s->writer;
@@ -125,7 +127,7 @@ static bool refused(struct gw_send *s)
     return refused;
 }
 
-/* The return path ended, or the connection, before the destination said that it loaded the package. */
+/* The return path or the connection ended before the destination has said that it loaded the package. */
 static int failed_before(struct gw_send *s, struct gw_error *err)
 {
     gw_send_prefer_report(s, err);
@@ -135,8 +137,8 @@ static int failed_before(struct gw_send *s, struct gw_error *err)
     return err->code;
 }
 
-/* With the last byte of the package the machine may go on there. Not a byte of it goes before that is committed to: the writer
- * flushes by itself when it is full. */
+/* With the last byte of the package the machine may run at the destination. No byte of it may leave before the session
+ * has committed to that: the writer flushes by itself when it is full. */
 static int hand_over(struct gw_send *s, const uint8_t *package, size_t bytes, struct gw_error *err)
 {
     uint64_t end, in, out;
@@ -178,7 +180,7 @@ struct step {
     uint64_t bytes, limit_bytes;
 };
 
-/* A page that was asked for leaves at once; one that nobody waits for gives way. */
+/* A requested page leaves at once; sending of other pages is interrupted for it. */
 static bool spent(struct gw_budget *b, uint64_t bytes_put)
 {
     struct step *t = b->opaque;
@@ -208,18 +210,19 @@ static int step(struct gw_send *s, struct gw_error *err)
     return r < 0 ? r : gw_send_flush(s, err);
 }
 
-/* Bytes: on the main stream, and on lanes. */
+/* Bytes written on the main stream and on lanes. */
 struct put {
     uint64_t main, lanes;
 };
 
-/* What the guest will wait for soon, as far as a record of it says. */
+/* Whether pages of the working set are left, which the guest will need soon. */
 static bool wanted(const struct gw_send *s)
 {
     return s->plan.prefer && gw_prefer_wanted(s->plan.prefer);
 }
 
-/* Who waits for a page that a lost channel has swallowed asks for no other. */
+/* A thread that waits for a page which a lost channel has swallowed requests no other page, so the channels are checked
+ * here. */
 static int alive(struct gw_send *s, struct gw_error *err)
 {
     int r = gw_preempt_alive(s, err);
@@ -227,7 +230,8 @@ static int alive(struct gw_send *s, struct gw_error *err)
     return r < 0 ? r : gw_pages_alive(s, err);
 }
 
-/* What has no limit is not in it. *put: what was, up to now. */
+/* Bytes since the last call to which the rate limit applies: requested pages and those of the working set are not
+ * counted. *before: the state at the last call; updated. */
 static uint64_t put_since(struct gw_send *s, struct put *before)
 {
     struct put now = {gw_writer_offset(&s->writer), gw_plan_progress(&s->plan).channel_bytes};
@@ -238,8 +242,8 @@ static uint64_t put_since(struct gw_send *s, struct put *before)
     return wanted(s) ? 0 : bytes;
 }
 
-/* The rate limit is for pages that nobody waits for: until those that went are paid for, only pages go that were asked for.
- * *owed: bytes that are still to be charged. */
+/* The rate limit applies only to pages that were not requested: while it is exceeded, only requested pages are sent.
+ * *owed: bytes that were not charged yet. */
 static void pace(struct gw_send *s, uint64_t *owed)
 {
     struct gw_requests *q = s->plan.requests;
@@ -289,7 +293,7 @@ static int follow(struct gw_send *s, struct gw_error *err)
 
     put_since(s, &before);
 
-    gw_channel_prompt(s->channel); /* what is asked for comes behind all that is on its way */
+    gw_channel_prompt(s->channel); /* requested pages must not wait behind bytes that are queued */
     while (r >= 0 && gw_plan_progress(&s->plan).remaining_bytes) {
         look(s);
         r = gw_send_check(s, err);
@@ -304,7 +308,7 @@ static int follow(struct gw_send *s, struct gw_error *err)
             pace(s, &owed);
         gw_send_publish(s);
     }
-    gw_requests_finish(s->plan.requests); /* what comes meanwhile must not keep the last answer from being read */
+    gw_requests_finish(s->plan.requests); /* more requests must not delay reading the last answer */
     if (r >= 0)
         r = gw_preempt_finish(s, err);
     for (unsigned i = 0; r >= 0 && i < s->plan.lives; i++)
@@ -340,7 +344,8 @@ int gw_send_follow(struct gw_send *s, struct gw_error *err)
     if (!look(s) && r < 0)
         return failed_before(s, err);
     if (gw_session_phase(&s->session) != GW_PHASE_POSTCOPY)
-        gw_session_enter(&s->session, GW_PHASE_POSTCOPY); /* one that has it all runs, whether or not it said so before */
+        /* a destination that has everything runs, even if it did not say so before */
+        gw_session_enter(&s->session, GW_PHASE_POSTCOPY);
     if (r < 0)
         return lost(s, err);
     gw_send_giveback_end(s);
@@ -359,7 +364,7 @@ int gw_send_postcopy(struct gw_send *s, struct gw_error *err)
         err = &local;
     r = gw_send_know_peer(s, &two_steps, err);
     if (r >= 0)
-        r = gw_send_meet(s, err); /* what went so far is there before anything of it is discarded */
+        r = gw_send_meet(s, err); /* pages that were sent so far arrive before any of them is discarded */
     if (r >= 0)
         r = gw_preempt_open(s, false, err);
     if (r >= 0)

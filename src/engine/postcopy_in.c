@@ -4,7 +4,7 @@
 #include "wire/command.h"
 #include "wire/frames.h"
 
-#define LOOK_NS (GW_NS_PER_MS / 20) /* between two looks whether an answer is there */
+#define LOOK_NS (GW_NS_PER_MS / 20) /* between two checks whether the source has received an answer */
 
 static int advise(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
 {
@@ -13,7 +13,7 @@ static int advise(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
     int e;
 
     r->postcopy.only_bitmaps = !bytes && !r->session.vm->image;
-    if (r->postcopy.only_bitmaps) /* it asks for no page, and needs no way to */
+    if (r->postcopy.only_bitmaps) /* the destination requests no pages, so no return path is needed */
         return 0;
     e = gw_advise_get(&r->reader.in, bytes, &advise, err);
 
@@ -67,7 +67,7 @@ static int discard(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
 /* ---- the package --------------------------------------------------------------------------------------------------
  */
 
-/* Its numbers are not those of the live sections, which go on beside it. */
+/* Section numbers in a package are separate from those of the live sections, which continue beside it. */
 static int bind_packaged(void *opaque, const struct gw_section_head *h, uint64_t at, struct gw_error *err)
 {
     const struct gw_recv *r = opaque;
@@ -92,7 +92,7 @@ static int answer_pings(struct gw_recv *r, struct gw_error *err)
     return e;
 }
 
-/* What was answered is at the source's host (unix: at the source). */
+/* Waits until the answer has reached the source's host (unix socket: the source). */
 static bool is_heard(struct gw_recv *r)
 {
     const struct gw_clock *clock = &r->session.vm->clock;
@@ -106,10 +106,11 @@ static bool is_heard(struct gw_recv *r)
 static void tell(struct gw_recv *r)
 {
     if (answer_pings(r, NULL) < 0)
-        gw_session_log(&r->session, "the source was not told that the machine is here"); /* the connection is lost, which shows there */
+        /* the connection is lost, and reading will report that */
+        gw_session_log(&r->session, "the source was not told that the machine is here");
 }
 
-/* A godwit waits for us whatever happens: it hears that the machine is here when that cannot fail any more. */
+/* A godwit waits for this answer in any case, so it is sent when the start cannot fail any more. */
 static int run_and_tell(struct gw_recv *r, struct gw_error *err)
 {
     int e = 0;
@@ -127,8 +128,9 @@ static int run_and_tell(struct gw_recv *r, struct gw_error *err)
     return 0;
 }
 
-/* The source takes the answer to the package's PING for the word that the machine is here. QEMU from 11.1 on takes the machine back when
- * the connection is lost before that (older ones have given it away with the package): it has to be there before the machine starts. */
+/* The source takes the answer to the package's PING as the message that the machine is here. QEMU from 11.1 on takes
+ * the machine back when the connection is lost before that (older versions have given it away with the package), so the
+ * answer must have arrived before the machine starts. */
 static int run(struct gw_recv *r, struct gw_error *err)
 {
     const struct gw_devices_ops *devices = r->session.vm->devices;
@@ -194,7 +196,7 @@ static int packaged_devices(struct gw_recv *r, struct gw_reader *p, enum gw_gram
     return e;
 }
 
-/* Up to RUN, which ends it. */
+/* Loads the package up to RUN, its end. */
 static int load_package(struct gw_recv *r, struct gw_reader *p, struct gw_error *err)
 {
     enum gw_grammar grammar = GW_GRAMMAR_PACKAGE;
@@ -218,7 +220,7 @@ static int load_package(struct gw_recv *r, struct gw_reader *p, struct gw_error 
     return e;
 }
 
-/* All of it is read before any of it is done. */
+/* Reads all of the package before acting on any of it. */
 static int package(struct gw_recv *r, struct gw_error *err)
 {
     GW_AUTOFREE uint8_t *data = NULL;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * The channel of urgent pages at a source (capability postcopy-preempt; docs/wire-format.md 10.6): when it is dialled, and how it
- * ends. What goes out on it is a matter of ram/lane/urgent.h.
+ * ends. ram/lane/urgent.h writes to it.
  *
  *     peers up to 7.2, machine types too   behind the main channel, before its first byte; a mark behind the last page
  *     newer                                before the switch, when the destination has answered; nothing at the end
  *
- * Resumed: behind the new main channel, or behind the maps.
+ * When a migration is resumed: behind the new main channel, or behind the maps of received pages.
  */
 #include "engine/pages.h"
 #include "engine/send.h"
@@ -37,7 +37,7 @@ int gw_preempt_open(struct gw_send *s, bool first, struct gw_error *err)
     return 0;
 }
 
-/* The main channel is shut down, since the session's thread may be waiting for it. */
+/* Shuts the main channel down, since the session's thread may be waiting for it. */
 static void failed(void *opaque, const struct gw_error *why)
 {
     struct gw_send *s = opaque;

@@ -13,7 +13,7 @@
 
 #define PROBE_NS   (20 * GW_NS_PER_MS)
 #define TIMEOUT_NS GW_NS_PER_S
-#define STRETCHES  8u /* that the time is divided into, to see how it varies */
+#define STRETCHES  8u /* the time is divided into so many parts, to see how the speed varies */
 #define FRESH      (1u << 20)
 
 static uint64_t now(void)
@@ -21,9 +21,9 @@ static uint64_t now(void)
     return gw_now_ns(&gw_clock_real);
 }
 
-/* ---- who answers -------------------------------------------------------------------------------------------------- */
+/* ---- the answering side ------------------------------------------------------------------------------------------ */
 
-/* Into memory that is new after each MiB, as pages of a migration come. */
+/* Reads into memory that is new after each MiB, like the pages of a migration. */
 static int take_frame(struct gw_channel *ch, uint8_t *memory, unsigned i, struct gw_error *err)
 {
     size_t at = (size_t)i * GW_PROBE_FRAME % FRESH;
@@ -83,7 +83,7 @@ int gw_probe_answer(struct gw_channel *channel, struct gw_reader *reader, struct
     return gw_channel_write_full(channel, result, GW_PROBE_RESULT_HEAD + 8 * (size_t)count, err);
 }
 
-/* ---- who asks ----------------------------------------------------------------------------------------------------- */
+/* ---- the asking side --------------------------------------------------------------------------------------------- */
 
 static int greet(struct gw_channel *ch, uint32_t *ret_most, uint64_t *ret_rtt_ns, struct gw_error *err)
 {
@@ -101,7 +101,7 @@ static int greet(struct gw_channel *ch, uint32_t *ret_most, uint64_t *ret_rtt_ns
     return gw_probe_hello_get(hello, ret_most, err);
 }
 
-/* Sends for PROBE_NS. */
+/* Sends frames for PROBE_NS. */
 static int send_frames(struct gw_channel *ch, uint32_t most, uint32_t *ret_count, struct gw_error *err)
 {
     size_t bytes = 4 + GW_PROBE_FRAME;
@@ -115,7 +115,7 @@ static int send_frames(struct gw_channel *ch, uint32_t most, uint32_t *ret_count
     memset(frame, 0x5a, bytes);
     gw_store_be32(frame, 1);
     most = GW_MIN(most, GW_PROBE_FRAMES);
-    /* Two at least: the first tells when the second began. */
+    /* At least two: the time of the first is where the second begins. */
     for (; r >= 0 && n < most && (n < 2 || now() < end); n++)
         r = gw_channel_write_full(ch, frame, bytes, err);
     if (r < 0)
@@ -141,7 +141,7 @@ static int hear_result(struct gw_channel *ch, uint32_t count, uint64_t *at_ns, s
     return r;
 }
 
-/* Of what came after the first quarter, while a connection finds its pace: the speed, and how much stretches differ. */
+/* Computes the speed and how much it varies, without the first quarter, in which a connection is still speeding up. */
 static int judge(const uint64_t *at_ns, uint32_t count, uint64_t *ret_bytes_per_s, double *ret_error, struct gw_error *err)
 {
     uint32_t first = count / 4, step = GW_MAX((count - 1 - first) / STRETCHES, 1u), n = 0;
@@ -159,7 +159,7 @@ static int judge(const uint64_t *at_ns, uint32_t count, uint64_t *ret_bytes_per_
     mean = sum / n;
     variance = GW_MAX(squares / n - mean * mean, 0.0);
     *ret_bytes_per_s = (uint64_t)((double)(count - 1 - first) * GW_PROBE_FRAME / ((double)ns / 1e9));
-    /* What so short a time shows of minutes is rough, however evenly it went. */
+    /* The error is at least 5 %: so short a measurement says little about minutes, however steady it was. */
     *ret_error = GW_MIN(0.05 + (n > 1 ? sqrt(variance / n) / mean : 0.2), 0.5);
     return 0;
 }

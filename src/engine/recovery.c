@@ -13,7 +13,7 @@ static struct gw_postcopy_in *in(struct gw_recv *r)
     return &r->postcopy;
 }
 
-/* ---- a source goes on ------------------------------------------------------------------------------------------------ */
+/* ---- a source resumes -------------------------------------------------------------------------------------------- */
 
 int gw_recovery_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
 {
@@ -32,7 +32,7 @@ int gw_recovery_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
     return e;
 }
 
-/* Its source goes on, so it has given the machine away. */
+/* The source resumes, so it has given the machine away. */
 static void start_late(struct gw_recv *r)
 {
     if (!in(r)->unsure)
@@ -58,7 +58,7 @@ int gw_recovery_resume(struct gw_recv *r, struct gw_error *err)
     r->session.error = (struct gw_error)GW_ERROR_INIT;
     pthread_mutex_unlock(&r->session.lock);
     gw_session_enter(&r->session, GW_PHASE_FOLLOWED);
-    /* What is lacking comes, though the END may have been read: other channels were lost behind it. */
+    /* Pages are accepted even if END was read: other channels may have been lost after it. */
     for (unsigned i = 0; i < r->bounds; i++)
         r->bound[i].ended &= !(r->bound[i].live && r->bound[i].live->ops->lacking);
     in(r)->asked[0] = 0;
@@ -82,10 +82,11 @@ static void forget_door(struct gw_recv *r)
     gw_listener_free(door);
 }
 
-/* The connection is of no use any more, and nobody is asked for anything. */
+/* Closes the connection, which is of no use any more; no pages can be requested. */
 static void disconnect(struct gw_recv *r)
 {
-    /* Whoever came and was no source has taken nobody's place; who has come meanwhile is the next. */
+    /* If this connection did not resume the migration (not FOLLOWED), the door stays open: connections that came
+     * meanwhile are tried next. */
     bool stays = r->awaits || gw_session_phase(&r->session) != GW_PHASE_FOLLOWED;
     uint64_t in = 0, out;
 
@@ -131,7 +132,7 @@ static int connect(struct gw_recv *r, struct gw_error *err)
     return gw_reader_init(&r->reader, r->channel, err);
 }
 
-/* One attempt to go on. Returns what reading ended with. */
+/* One attempt to resume. Returns how reading ended. */
 static int go_on(struct gw_recv *r, struct gw_error *err)
 {
     int e = connect(r, err);
@@ -149,7 +150,7 @@ static int go_on(struct gw_recv *r, struct gw_error *err)
     return e;
 }
 
-/* Nothing more is waited for, also where that turned out while another source was. */
+/* No more pages are waited for, even if this became known while the session waited for another source. */
 static void whole(struct gw_recv *r, struct gw_error *err)
 {
     struct gw_session *x = &r->session;
@@ -162,7 +163,7 @@ static void whole(struct gw_recv *r, struct gw_error *err)
         gw_session_enter(x, GW_PHASE_FOLLOWED);
 }
 
-/* Channels beside the main one. Multifd channels do not come again: what is left goes on the main one. */
+/* Ends the channels beside the main one. Multifd channels are not opened again: the rest is sent on the main one. */
 static void end_others(struct gw_recv *r)
 {
     gw_urgent_in_end(r);
@@ -173,7 +174,6 @@ static void end_others(struct gw_recv *r)
     gw_pages_forget(r);
 }
 
-/* Reading ended with e. Goes on, on another connection, as long as something is lacking that a source may still have. */
 int gw_recovery_until_complete(struct gw_recv *r, int e, struct gw_error *err)
 {
     struct gw_session *x = &r->session;
@@ -185,7 +185,7 @@ int gw_recovery_until_complete(struct gw_recv *r, int e, struct gw_error *err)
         if (e < 0 && (gw_urgent_in_check(r, err) < 0 || gw_pages_check_lost(r, err) < 0))
             e = err->code;
         if (e < 0)
-            end_others(r); /* they may bring the last pages until then */
+            end_others(r); /* until here they may bring the last pages */
         if (e >= 0 && in(r)->unsure)
             e = gw_fail(err, -EPIPE, GW_BLAME_CHANNEL, "the source cannot be told that all of its machine is here");
         if (e < 0 && !gw_follow_lacking(r) && !in(r)->unsure) {
@@ -206,7 +206,7 @@ int gw_recovery_until_complete(struct gw_recv *r, int e, struct gw_error *err)
 
 /* ---- the rest of a machine that came in part ------------------------------------------------------------------------- */
 
-/* What the earlier session knew of the machine, as far as pages need it. */
+/* Restores what the earlier session knew about the machine, as far as pages need it. */
 static int restore(struct gw_recv *r, struct gw_live *live, struct gw_error *err)
 {
     struct gw_vm *vm = r->session.vm;
@@ -240,7 +240,7 @@ int gw_recovery_regain(struct gw_recv *r, struct gw_error *err)
         r->bound[r->bounds++] = (struct gw_bound){.live = r->plan.live[i], .begun = true, .unnumbered = true};
         e = restore(r, r->plan.live[i], err);
     }
-    if (e < 0) { /* nobody was let in */
+    if (e < 0) { /* no source was accepted */
         gw_session_enter_failed(&r->session, GW_PHASE_RECV_LACKING, err);
         return e;
     }
@@ -256,7 +256,7 @@ void gw_recovery_close(struct gw_recv *r)
     forget_door(r);
 }
 
-/* ---- from outside ---------------------------------------------------------------------------------------------------- */
+/* ---- called by other threads ------------------------------------------------------------------------------------- */
 
 int gw_recv_recover(struct gw_recv *r, const char *text, struct gw_error *err)
 {
@@ -284,7 +284,7 @@ int gw_recv_recover(struct gw_recv *r, const char *text, struct gw_error *err)
     return e;
 }
 
-/* Who reads the main one may be waiting for the others. */
+/* The thread that reads the main channel may be waiting for the others. */
 static void shut(struct gw_links *links)
 {
     gw_links_shut_main(links);

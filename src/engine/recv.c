@@ -36,7 +36,7 @@ void gw_recv_publish(struct gw_recv *r)
     pthread_mutex_unlock(&r->session.lock);
 }
 
-/* Back to the state before a source was at the door. */
+/* Restores the state before a source was accepted. */
 static void forget_source(struct gw_recv *r)
 {
     for (unsigned i = 0; i < r->plan.lives; i++)
@@ -88,8 +88,8 @@ static void lane_failed(void *opaque, const struct gw_error *why)
     gw_pages_refused(opaque, why);
 }
 
-/* The machine has come. Until the source has heard of it (and closes) nothing may be reset: a connection that is closed
- * over bytes that are still under way takes our last message with it, and a command is killed. */
+/* The machine has arrived. The connection must not be reset before the source has read that (and closes): closing it
+ * while bytes are still arriving can lose the last message, and would kill a command. */
 static void take_leave(struct gw_recv *r)
 {
     struct gw_error local = GW_ERROR_INIT;
@@ -118,7 +118,8 @@ static int run(struct gw_recv *r, struct gw_error *err)
             gw_urgent_in_end(r);
         if (e < 0 && (why = gw_pages_check(r, err)) < 0)
             e = why;
-        else if (e >= 0 && gw_session_phase(&r->session) != GW_PHASE_FOLLOWED) /* there all has come that was lacking */
+        /* with FOLLOWED everything that was lacking has come by then */
+        else if (e >= 0 && gw_session_phase(&r->session) != GW_PHASE_FOLLOWED)
             e = gw_door_settle(r, err);
         if ((e >= 0 || r->touched) && !r->urgent.threaded)
             gw_door_close(r);
@@ -128,7 +129,7 @@ static int run(struct gw_recv *r, struct gw_error *err)
             return gw_follow_lost(r, err);
         if (r->touched || !r->listener || !gw_listener_is_socket(r->listener) ||
             gw_session_check(&r->session, NULL) < 0) {
-            /* That is how a cancel shows here, and how a host that died does. */
+            /* A cancel at the source looks like this here, and so does a host that died. */
             if ((e == -ENODATA || e == -ECONNRESET) && r->touched && r->listener && gw_listener_is_socket(r->listener))
                 gw_context(err, "the source cancelled, or was lost, before all of its machine was here");
             return e;
@@ -162,7 +163,7 @@ void *gw_recv_main(void *arg)
         x->error = error;
         pthread_mutex_unlock(&x->lock);
         if (gw_phase_row(p)->owner != GW_OWNER_DESTINATION)
-            refuse(r, &error); /* the guest does not run here: a source that hears it takes it back */
+            refuse(r, &error); /* the guest does not run here: a source that reads this takes it back */
         if (!gw_phase_row(p)->final)
             gw_session_enter(x, cancelled == -ECANCELED && gw_phase_row(p)->cancel ? GW_PHASE_RECV_CANCELLED
                                                                                    : GW_PHASE_RECV_FAILED);
@@ -171,7 +172,7 @@ void *gw_recv_main(void *arg)
         gw_urgent_in_leave(r);
     else
         gw_urgent_in_end(r);
-    /* One that is not decided on can still be claimed. */
+    /* An undecided machine can still be claimed. */
     kept = e >= 0 || gw_session_phase(x) == GW_PHASE_RECV_UNDECIDED;
     for (unsigned i = 0; !r->postcopy.stands && i < r->plan.lives; i++)
         r->plan.live[i]->ops->load_cleanup(r->plan.live[i], kept);
@@ -256,8 +257,8 @@ static struct gw_recv *destroy(struct gw_recv *r)
     gw_pages_forget(r);
     gw_session_join(&r->session);
     gw_plan_close(&r->plan);
-    gw_blocktime_free(r->blocktime); /* the plan's store tells it */
-    gw_follow_end(r); /* who waited for a page goes on now, and may tell the session */
+    gw_blocktime_free(r->blocktime); /* the plan's store reports to it */
+    gw_follow_end(r); /* threads that waited for a page go on now, and may call the session */
     gw_session_close(&r->session);
     gw_answers_fini(&r->answers);
     free(r->bound);
@@ -265,7 +266,7 @@ static struct gw_recv *destroy(struct gw_recv *r)
     return NULL;
 }
 
-/* It has not run. */
+/* Called when the session's thread was not started. */
 static void give_up(struct gw_recv *r)
 {
     gw_listener_free(r->listener);
@@ -376,7 +377,7 @@ int gw_recv_claim(struct gw_recv *r, struct gw_error *err)
     pthread_mutex_unlock(&x->lock);
     if (e < 0)
         return e;
-    /* Not while another session fills this machine. */
+    /* Fails while another session fills this machine. */
     e = gw_vm_begin(x->vm, false, err);
     if (e >= 0) {
         e = gw_recv_run_machine(r, err);
@@ -416,7 +417,7 @@ struct gw_recv *gw_recv_free(struct gw_recv *r)
 {
     if (!r)
         return NULL;
-    /* Too late for that: then no more waiting for the peer either. */
+    /* Too late for a cancel: then at least stop waiting for the peer. */
     if (gw_session_cancel(&r->session, NULL) < 0)
         gw_session_yank(&r->session);
     return destroy(r);

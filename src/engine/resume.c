@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A postcopy migration that broke off goes on (docs/wire-format.md 10.7): the destination is asked what it has, and gets the rest.
+ * Resumes a postcopy migration that broke off (docs/wire-format.md 10.7): asks the destination which pages it has, and
+ * sends the rest.
  */
 #include "engine/send.h"
 #include "wire/numbers.h"
@@ -84,7 +85,7 @@ static int agree(struct gw_send *s, struct gw_error *err)
     return r < 0 ? r : acknowledged(s, err);
 }
 
-/* Nothing has changed: there can be another attempt. */
+/* Nothing has changed: another attempt is possible. */
 static int not_resumed(struct gw_send *s, struct gw_error *err)
 {
     gw_send_prefer_report(s, err);

@@ -65,7 +65,7 @@ static void begin_round(struct gw_send *s, uint64_t fresh_bytes, uint64_t due_by
     gw_session_event(&s->session, GW_EVENT_PASS, s->syncs);
 }
 
-/* Around a sync they are hints: what they say is told, and the migration goes on. */
+/* Around a sync, notifiers only give hints: an error is logged, and the migration goes on. */
 static void notify(struct gw_send *s, enum gw_notify what)
 {
     struct gw_error err = GW_ERROR_INIT;

@@ -7,7 +7,7 @@
 #include "base/endian.h"
 #include "wire/frames.h"
 
-/* Reads all of it. Waiting for the first byte of a message may last: the destination has nothing to say for long. */
+/* Reads all bytes. The first byte of a message may take long: the destination may have nothing to send. */
 static int get(struct gw_rp *rp, uint8_t *buf, size_t bytes, bool first, struct gw_error *err)
 {
     size_t got = 0;
@@ -31,7 +31,7 @@ static int get(struct gw_rp *rp, uint8_t *buf, size_t bytes, bool first, struct 
     return 0;
 }
 
-/* The godwit messages: each once, and in its place. */
+/* Whether this message of a godwit is allowed now: each once, and in its place. */
 static bool extension_expected(const struct gw_rp *rp, uint16_t type)
 {
     if (type == GW_RP_GODWIT_HELLO)
@@ -41,7 +41,7 @@ static bool extension_expected(const struct gw_rp *rp, uint16_t type)
     return rp->extensions & GW_EXTENSION_COMMIT && rp->offered && !rp->loaded;
 }
 
-/* Under the lock. */
+/* The error of a SHUT. Under the lock. */
 static int shut(const struct gw_rp *rp, struct gw_error *err)
 {
     if (!rp->shut_value)
@@ -97,7 +97,7 @@ static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, uint16_t byte
     case GW_RP_GODWIT_HELLO:
     case GW_RP_GODWIT_LOADED:
         if (extension_expected(rp, type)) {
-            /* A newer one may know more; what it does not name it does not know. */
+            /* A newer godwit may have more extensions; one that it does not name it does not support. */
             if (type == GW_RP_GODWIT_HELLO)
                 rp->extensions = gw_frame_get_hello(p).extensions;
             atomic_store_explicit(&rp->as_is, rp->extensions & GW_EXTENSION_AS_IS, memory_order_relaxed);
@@ -115,7 +115,7 @@ static int take(struct gw_rp *rp, uint16_t type, const uint8_t *p, uint16_t byte
     return r;
 }
 
-/* Waits for room where many wait, so it comes before the lock. */
+/* Blocks while many requests are queued, so it is called before the lock is taken. */
 static int request(struct gw_rp *rp, bool named, const uint8_t *p, uint16_t bytes, struct gw_error *err)
 {
     char name[256];
@@ -135,8 +135,8 @@ static int request(struct gw_rp *rp, bool named, const uint8_t *p, uint16_t byte
     return gw_requests_ask(rp->requests, named ? name : NULL, gw_load_be64(p), gw_load_be32(p + 8), err);
 }
 
-/* A map of received pages stands behind its message: u64 bytes, the map (little endian), u64 mark. Only the one that was asked for
- * has a place, so its size is known. */
+/* The map of received pages follows its message: u64 bytes, the map (little endian), u64 mark. Only the map that was
+ * requested is accepted, so its size is known. */
 static int map_of(struct gw_rp *rp, const uint8_t *p, uint16_t bytes, struct gw_error *err)
 {
     const struct gw_ram_block *b;
@@ -176,7 +176,7 @@ static int map_of(struct gw_rp *rp, const uint8_t *p, uint16_t bytes, struct gw_
     return 0;
 }
 
-/* One message: 1 go on, 0 the last one, negative errno. */
+/* Reads one message: 1 go on, 0 it was the last one, or a negative errno. */
 static int message(struct gw_rp *rp, struct gw_error *err)
 {
     const struct gw_wire_name *what;
@@ -211,7 +211,7 @@ static void *rp_main(void *arg)
     do {
         r = message(rp, &error);
     } while (r > 0);
-    /* The session's thread may be waiting for a lane that writes to nobody. */
+    /* The session's thread may be blocked in a lane whose peer reads no more. */
     gw_links_shut_pages(&s->links);
     pthread_mutex_lock(&s->lock);
     rp->ended = true;
@@ -243,6 +243,6 @@ void gw_rp_join(struct gw_rp *rp)
     if (rp->running)
         pthread_join(rp->thread, NULL);
     rp->running = false;
-    free(rp->map); /* that nobody took */
+    free(rp->map); /* not taken by the session */
     rp->map = NULL;
 }

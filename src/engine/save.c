@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * A machine that stands is saved and remains here: all of it goes once, without a rate limit, and the disks stay this host's.
+ * Saves a stopped machine, which remains here: everything is sent once, without a rate limit, and the disks stay
+ * active.
  *
  *     ACTIVE: PART.. until nothing is left, END, devices, EOF, close -> SAVED
  *
- * The stream is that of a machine that leaves, so whatever reads those reads it.
+ * The stream is the same as that of a machine that leaves, so every reader of such streams can read it.
  */
 #include "engine/send.h"
 
-#define STEP_BYTES (16u << 20) /* between two looks at a cancel */
+#define STEP_BYTES (16u << 20) /* bytes between two checks for a cancel */
 
 static int put_devices(struct gw_send *s, struct gw_error *err)
 {

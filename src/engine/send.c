@@ -5,7 +5,7 @@
 #include "engine/pages.h"
 
 #define DEFAULT_TIMEOUT_NS (30 * GW_NS_PER_S)
-#define REPORT_NS          GW_NS_PER_S /* for a report that is on its way when the channel is found closed */
+#define REPORT_NS          GW_NS_PER_S /* time for a report that is under way when the channel is found closed */
 
 static uint64_t now(const struct gw_send *s)
 {
@@ -99,7 +99,7 @@ static int run(struct gw_send *s, struct gw_error *err)
     return s->postcopy ? gw_send_postcopy(s, err) : gw_send_switchover(s, err);
 }
 
-/* Ends in a final phase, with the guest running again where it is still ours and ran before. */
+/* Enters a final phase; starts the guest again if the source still owns it and it ran before. */
 static void settle(struct gw_send *s, int r)
 {
     struct gw_session *x = &s->session;
@@ -120,7 +120,7 @@ static void settle(struct gw_send *s, int r)
     gw_preempt_end(s);
     gw_rp_join(&s->rp);
     if (gw_phase_row(gw_session_phase(x))->owner == GW_OWNER_SOURCE)
-        gw_ram_seal(&vm->ram, false); /* it goes on here */
+        gw_ram_seal(&vm->ram, false); /* the machine continues here */
     if (gw_phase_row(gw_session_phase(x))->owner == GW_OWNER_SOURCE && s->stopped) {
         if (gw_vm_start(vm, &error) < 0)
             gw_session_log(x, "the machine could not be started again after the migration: %s", error.text);
@@ -133,14 +133,15 @@ static void settle(struct gw_send *s, int r)
 
 #define UNREAD_BYTES (32u << 20)
 
-/* What it could be that a peer did not like, where only its log can say it. */
+/* Adds settings that the peer may have rejected, if only its log can tell the reason. */
 static void suspect(struct gw_send *s, struct gw_error *err)
 {
     const struct gw_stats *st = &s->session.stats;
     bool says_why;
 
     pthread_mutex_lock(&s->session.lock);
-    /* Who answers behind pages has read them. Else a second pass is a sign, if the first cannot all lie in the connections. */
+    /* A peer that answers a PING behind pages has read them. Without such an answer, a second pass is a sign of it,
+     * unless the first pass can still be buffered in the connections. */
     says_why = s->rp.hello || s->session.cancelled || s->session.yanked || s->rp.pongs > (s->rp.asks ? 2 : 1) ||
                (st->dirty_sync_count > 1 && st->transferred_bytes > UNREAD_BYTES);
     pthread_mutex_unlock(&s->session.lock);
@@ -199,7 +200,7 @@ static void *send_main(void *arg)
     return NULL;
 }
 
-/* It can be connected to more than once. */
+/* Whether the address accepts more than one connection. */
 static bool is_many(const struct gw_uri *uri)
 {
     return uri->kind == GW_URI_TCP || uri->kind == GW_URI_UNIX || uri->kind == GW_URI_VSOCK;
@@ -248,7 +249,7 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
     if (!s->resume && gw_plan_lanes_follow(s->session.vm->options))
         pages.profile = s->profile; /* a godwit, whatever version the machine type has */
     pages.as_is = &s->rp.as_is;
-    if (!s->resume) /* which sends on the main stream what is left */
+    if (!s->resume) /* a session that resumes sends the rest on the main stream */
         r = gw_pages_count(s->session.vm, asked.many, config->uri, &pages.count, err);
     if (r < 0)
         return r;
@@ -257,7 +258,7 @@ static int prepare(struct gw_send *s, const struct gw_send_config *config, struc
     return gw_plan_send(&s->plan, s->session.vm, &pages, err);
 }
 
-/* stay NULL: the machine goes. */
+/* stay NULL: a migration, the machine leaves. */
 static int start(struct gw_vm *vm, const struct gw_send_config *config, const struct gw_send_stay *stay, struct gw_send **ret_send,
                  struct gw_error *err)
 {
@@ -430,7 +431,7 @@ struct gw_send *gw_send_free(struct gw_send *s)
 {
     if (!s)
         return NULL;
-    /* Too late for that: then no more waiting for the peer either. */
+    /* Too late for a cancel: then at least stop waiting for the peer. */
     if (gw_session_cancel(&s->session, NULL) < 0)
         gw_session_yank(&s->session);
     gw_session_close(&s->session);

@@ -12,7 +12,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-#define SLEEP_NS (1 * GW_NS_PER_MS) /* between two looks, by a clock that is not the system's */
+#define SLEEP_NS (1 * GW_NS_PER_MS) /* between two checks, with a clock that is not the system's */
 
 int gw_session_init(struct gw_session *s, struct gw_vm *vm, gw_event_fn on_event, void *opaque, struct gw_error *err)
 {
@@ -34,7 +34,7 @@ int gw_session_run(struct gw_session *s, void *(*main)(void *), void *arg, struc
     sigset_t all, old;
     int r;
 
-    /* The embedder's signals are for its own threads. */
+    /* The embedder's signals are left to its own threads. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     r = pthread_create(&s->thread, NULL, main, arg);
@@ -71,8 +71,8 @@ static void deliver(struct gw_session *s, struct gw_event *e)
         s->on_event(s->opaque, e);
 }
 
-/* Where the machine is, as the owner column has it, seen from the side that the phase belongs to. Before whoever sees
- * the phase. A destination has nothing to say as long as the source has not offered it the machine. */
+/* Sets where the machine is, by the owner column, seen from the side of the phase. Set before other threads can see the
+ * phase. A destination changes nothing before the source has offered it the machine. */
 static void place(struct gw_session *s, enum gw_phase to)
 {
     bool incoming = gw_phase_row(to)->side == GW_SIDE_DESTINATION;
@@ -82,7 +82,7 @@ static void place(struct gw_session *s, enum gw_phase to)
     if (incoming && owner == GW_OWNER_SOURCE && !offered)
         return;
     if (incoming && owner == GW_OWNER_DESTINATION)
-        atomic_store(&s->vm->ram.given, false); /* all of it has come, or will */
+        atomic_store(&s->vm->ram.given, false); /* all memory has come, or will come */
     atomic_store(&s->vm->place, owner == GW_OWNER_UNDECIDED                   ? GW_VM_UNDECIDED
                                 : incoming == (owner == GW_OWNER_DESTINATION) ? GW_VM_HERE
                                                                               : GW_VM_LEFT);
@@ -104,7 +104,7 @@ static bool enter(struct gw_session *s, enum gw_phase phase, bool unless_cancell
         from = gw_phase_row(s->phase)->name;
         s->phase = phase;
         s->stats.status = to->status;
-        s->stats.error = s->error; /* who reads how it ended reads why */
+        s->stats.error = s->error; /* a thread that sees the final status also sees the reason */
         pthread_cond_broadcast(&s->changed);
     }
     pthread_mutex_unlock(&s->lock);
@@ -323,7 +323,7 @@ static void make_readable(int fd)
     const uint64_t one = 1;
 
     if (fd >= 0 && write(fd, &one, sizeof one) < 0)
-        return; /* it is readable already */
+        return; /* the descriptor is readable already */
 }
 
 void gw_session_end(struct gw_session *s)
@@ -390,7 +390,7 @@ int gw_session_wait(struct gw_session *s, struct gw_error *err)
     return r;
 }
 
-/* A clock of the embedder's goes on as it is slept on: docs/decisions/time-of-the-vm.md. */
+/* An embedder's clock may advance only while a thread sleeps on it: docs/decisions/time-of-the-vm.md. */
 static bool sleep_until(struct gw_session *s, uint64_t deadline_ns)
 {
     const struct gw_clock *clock = &s->vm->clock;

@@ -77,7 +77,7 @@ static int open_return_path(struct gw_send *s, struct gw_error *err)
     bool duplex = s->channel->features & GW_CHANNEL_DUPLEX;
     int r;
 
-    if (s->plan.snapshot) /* nobody waits for an answer: the machine does not change hands */
+    if (s->plan.snapshot) /* no answer is needed: the machine does not change hands */
         return 0;
     if (asked && !duplex)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
@@ -148,7 +148,7 @@ int gw_send_setup(struct gw_send *s, struct gw_error *err)
         gw_vm_head_describe(vm, s->desc);
     if (r >= 0)
         r = gw_send_devices(s, GW_DEVICES_FIRST, err);
-    /* Before other channels are dialled: the destination should know whose they are. */
+    /* Send this before other channels are dialled: the destination should know to which machine they belong. */
     if (r >= 0)
         r = gw_send_flush(s, err);
     if (r >= 0)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * A background snapshot: the machine stands for the moment in which its devices are put into a buffer and its memory is
- * write-protected (ram/source/protect.h), and runs on while its pages are sent. Behind them come the devices.
+ * A background snapshot: the machine is stopped while its devices are written to a buffer and its memory is
+ * write-protected (ram/source/protect.h); it runs on while its pages are sent. The devices follow the pages.
  *
  *     ACTIVE: stop, devices, protect, start, PART.. until nothing is left, what is in the buffer, EOF -> SAVED
  *
- * The machine is the source's all the time. Its start runs on a thread of its own: should it write to memory, it waits for
- * the session's thread, as everybody does.
+ * The source owns the machine all the time. It is started on a thread of its own: if the start writes to protected
+ * memory, it has to wait for the session's thread, like every other writer.
  */
 #include "engine/send.h"
 
@@ -14,11 +14,11 @@
 
 struct snapshot {
     struct gw_send *send;
-    struct gw_writer devices; /* memory */
+    struct gw_writer devices; /* writes to memory */
     uint64_t stop_ns;
     pthread_t thread;
-    bool starting; /* the thread was made */
-    int started;   /* when it was joined: what start returned */
+    bool starting; /* the thread was created */
+    int started;   /* result of the start; valid after the thread was joined */
     struct gw_error error;
 };
 
@@ -36,12 +36,12 @@ static int stop(struct snapshot *n, struct gw_error *err)
     int r = 0;
 
     s->was_running = gw_vm_running(vm);
-    gw_send_publish(s); /* all till now went while it ran */
+    gw_send_publish(s); /* all time so far counts as running */
     n->stop_ns = now(s);
     if (!s->was_running)
         return 0;
     r = gw_vm_stop(vm, err);
-    s->stopped = r >= 0 || !gw_vm_running(vm); /* it may have stopped and failed at what comes with it */
+    s->stopped = r >= 0 || !gw_vm_running(vm); /* it may have stopped although the call failed */
     if (r >= 0)
         gw_session_event(&s->session, GW_EVENT_STOP, 0);
     return r;
@@ -106,14 +106,14 @@ static int take_moment(struct snapshot *n, struct gw_error *err)
     return r < 0 ? r : start(n, err);
 }
 
-/* Its end is waited for when nothing is protected any more. */
+/* Joins the thread; call it when no memory is protected any more. */
 static int join(struct snapshot *n, struct gw_error *err)
 {
     if (!n->starting)
         return 0;
     pthread_join(n->thread, NULL);
     n->starting = false;
-    n->send->stopped = n->started < 0; /* then it is tried once more */
+    n->send->stopped = n->started < 0; /* after a failure settle tries it once more */
     if (n->started < 0 && err)
         *err = n->error;
     return n->started;
@@ -121,7 +121,8 @@ static int join(struct snapshot *n, struct gw_error *err)
 
 /* ---- pages -------------------------------------------------------------------------------------------------------- */
 
-/* A guest that waits for a page does not wait for the rate limit: what goes for it is paid for by the others. */
+/* A guest thread that waits for a page does not wait for the rate limit: bytes sent for it are charged to the pages
+ * that follow. */
 static int rest(struct gw_send *s, uint64_t owed, bool *ret_dry, struct gw_error *err)
 {
     bool real = s->session.vm->clock.now_ns == gw_clock_real.now_ns;
@@ -143,8 +144,8 @@ static int rest(struct gw_send *s, uint64_t owed, bool *ret_dry, struct gw_error
     return r;
 }
 
-/* A stream has no END, by which a destination knows that its source runs on. A mapped-ram file has one: without it QEMU never
- * writes the maps of the pages, so whoever reads it takes it for a sign that they are there. */
+/* The stream has no END: this tells a destination that its source runs on. A mapped-ram file has one: QEMU writes the
+ * maps of pages only at END, so readers expect the maps only then. */
 static int put_ram_end(struct gw_send *s, struct gw_error *err)
 {
     struct gw_live *ram = s->plan.snapshot;
@@ -206,7 +207,7 @@ int gw_send_snapshot(struct gw_send *s, struct gw_error *err)
     gw_window_init(&s->window);
     r = save(&n, err);
     if (r < 0) {
-        s->plan.snapshot->ops->cleanup(s->plan.snapshot); /* nobody waits any more */
+        s->plan.snapshot->ops->cleanup(s->plan.snapshot); /* no thread waits any more */
         if (join(&n, NULL) < 0)
             gw_session_log(&s->session, "the machine could not be started after it was stopped for a snapshot: %s", n.error.text);
     }

@@ -26,7 +26,8 @@ static void *start_machine(void *arg)
     pthread_mutex_lock(&r->session.lock);
     lost = in(r)->ended && in(r)->result < 0;
     pthread_mutex_unlock(&r->session.lock);
-    if (e >= 0 && in(r)->start_told && !lost) /* here: the session's thread may wait for a processor */
+    /* called on this thread, since the session's thread may have to wait for a processor */
+    if (e >= 0 && in(r)->start_told && !lost)
         in(r)->start_told(r);
     pthread_mutex_lock(&r->session.lock);
     in(r)->start_result = e;
@@ -49,7 +50,7 @@ static int begin(struct gw_recv *r, void (*tell)(struct gw_recv *r), struct gw_e
     return e ? gw_fail(err, -e, GW_BLAME_LOCAL, "no thread: %s", strerror(e)) : 0;
 }
 
-/* false: reading has failed first. */
+/* false: reading failed before the machine had started. */
 static bool await(struct gw_recv *r)
 {
     bool started, failed;
@@ -62,7 +63,7 @@ static bool await(struct gw_recv *r)
     pthread_mutex_unlock(&r->session.lock);
     if (started || failed || gw_follow_check_end(r, NULL) < 0)
         return started;
-    gw_follow_release(r); /* nothing more comes: what its source never had to send are zeros */
+    gw_follow_release(r); /* nothing more comes: pages that the source never had to send are zeros */
     return true;
 }
 
@@ -79,7 +80,7 @@ int gw_starting_run(struct gw_recv *r, void (*tell)(struct gw_recv *r), struct g
 {
     struct gw_error why = GW_ERROR_INIT;
 
-    if (!in(r)->threaded) /* nobody waits for a page */
+    if (!in(r)->threaded) /* no thread waits for a page */
         return start_here(r, tell, err);
     if (begin(r, tell, &why) < 0) {
         if (!tell)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * starting: a machine is started while pages of its memory follow. Its start may wait for such a page for as long as nobody sends it, so it
- * has a thread of its own, and a connection that is lost meanwhile is made again as any other.
+ * starting: starts a machine while pages of its memory follow. The start may block on a page until a source sends it,
+ * so it has a thread of its own; if the connection is lost meanwhile, the session recovers as usual.
  *
  *     run (behind RUN) ---- it has started: 0, or why not
  *                      \--- the connection is lost first: 0, and it goes on beside the session
  *     late (RESUME) ------- it goes on beside the session
- *     end ----------------- whatever it waited for has come, or is released: waits until it has started
+ *     end ----------------- all pages have come, or were released: waits until it has started
  *
  * Threads: the session's.
  */
@@ -17,14 +17,16 @@
 
 struct gw_recv;
 
-/* tell: called when it has started, by any thread, unless the connection is lost before. Where it does not start this fails with why, as long
- * as the source can hear that. NULL: the source has given the machine away, so that nothing is taken back, and a failure is only logged. */
+/* tell: called on any thread when the machine has started, unless the connection is lost before. If the machine does
+ * not start, this fails with the reason as long as the source can be told. tell NULL: the source has given the machine
+ * away: nothing is taken back, and a failure is only logged. */
 int gw_starting_run(struct gw_recv *r, void (*tell)(struct gw_recv *r), struct gw_error *err);
-/* The source has given its machine away after all. This thread reads the pages that the start may wait for. */
+/* The source has given its machine away after all. The calling thread goes on to read the pages for which the start may
+ * wait. */
 void gw_starting_late(struct gw_recv *r);
-/* What failed beside the session is tried again, since the machine belongs here. */
+/* Waits for the start. If it failed beside the session, tries again, since the machine belongs here. */
 void gw_starting_end(struct gw_recv *r);
-/* The same, but the machine is given up. Any one thread. */
+/* Waits for the start of a machine that is given up. Called by one thread at a time. */
 void gw_starting_join(struct gw_recv *r);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Device state alone (S12): magic and version, the FULL sections, EOF; RAM stays where it is. That is what QEMU's
- * xen-save-devices-state writes. Sections of an image cannot be told apart without what describes them, so its state has the
- * configuration and the description as well, and both are read of any machine.
+ * Device state alone (S12): magic and version, the FULL sections, EOF; RAM is not included. QEMU's
+ * xen-save-devices-state writes the same. The sections of an image cannot be separated without a description, so its
+ * state also has the configuration section and the description; both are read for every machine.
  */
 #include "engine/head.h"
 #include "wire/numbers.h"
@@ -34,14 +34,14 @@ static int put_devices(struct gw_vm *vm, struct gw_writer *w, struct gw_vmdesc *
     return gw_writer_flush(w, err);
 }
 
-/* The machine stands. */
+/* The machine is stopped. */
 static int save(struct gw_vm *vm, void **ret_blob, size_t *ret_bytes, struct gw_error *err)
 {
     struct gw_vmdesc *desc = NULL;
     struct gw_writer w;
     int r = gw_writer_init_memory(&w, err);
 
-    gw_globalstate_set(vm->globalstate, true); /* whoever loads it means to run it */
+    gw_globalstate_set(vm->globalstate, true); /* it runs after it was loaded */
     if (r >= 0)
         r = gw_vmdesc_new(vm->ram.page_bytes, &desc, err);
     if (r >= 0)

@@ -14,7 +14,7 @@ struct step {
     uint64_t until_ns, bytes, limit_bytes;
 };
 
-/* Where things stood at a moment. */
+/* The counters at one instant. */
 struct mark {
     struct gw_account_sums sent;
     struct gw_progress put;
@@ -46,12 +46,13 @@ static void take_mark(struct gw_send *s, struct mark *m)
     m->ns = now(s);
 }
 
-/* What was carried between the two. What only made the queue longer has not been yet. */
+/* Bytes that were sent between the two marks. Bytes that are still queued in the channel do not count. */
 static struct gw_window_sample carried(const struct gw_send *s, const struct mark *a, const struct mark *b)
 {
     uint64_t put = b->sent.bytes - a->sent.bytes, coded = b->sent.by[GW_CAUSE_RAM_CODED] - a->sent.by[GW_CAUSE_RAM_CODED];
     uint64_t pages = b->put.coded_pages + b->put.packed_pages - a->put.coded_pages - a->put.packed_pages;
-    uint64_t before = put - coded + pages * s->session.vm->ram.page_bytes; /* as it was before it was coded */
+    /* size of the pages before they were encoded */
+    uint64_t before = put - coded + pages * s->session.vm->ram.page_bytes;
     struct gw_window_sample step = {
         .wire_bytes = put + a->queued > b->queued ? put + a->queued - b->queued : 0,
         .pages = gw_progress_pages(&b->put) - gw_progress_pages(&a->put),
@@ -75,7 +76,8 @@ bool gw_send_in_bulk(const struct gw_send *s)
     return false;
 }
 
-/* In their order; each gets an even share of what the ones before it have left over, so that none starves. */
+/* Writes a PART of each section, in their order; each gets an even share of what the earlier ones have left over, so
+ * that none starves. */
 static int put_parts(struct gw_send *s, uint64_t limit, uint64_t began_ns, bool *ret_dry, struct gw_error *err)
 {
     struct step t = {.send = s};
@@ -103,7 +105,7 @@ static int put_parts(struct gw_send *s, uint64_t limit, uint64_t began_ns, bool 
     return r;
 }
 
-/* What was measured between the two goes into the bandwidth window. */
+/* Adds the measurement between the two marks to the bandwidth window. */
 static void book(struct gw_send *s, const struct mark *before, const struct mark *after, bool dry)
 {
     const struct gw_trace *trace = &s->session.vm->trace;

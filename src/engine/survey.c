@@ -12,10 +12,11 @@
 #define MOST_NS     (60 * GW_NS_PER_S)
 #define USUAL_PAGES 2048u
 
-/* The stretches, in hundredths of the whole time: short ones twice, to see how they differ. The pages are sampled over the fourth. */
+/* The stretches, in percent of the whole time: the short lengths occur twice, to see how much they differ. Pages are
+ * sampled in the fourth. */
 static const unsigned stretches[] = {4, 4, 13, 13, 60};
 #define SAMPLED 3u
-/* So much is re-armed at a time (ram/tracker). */
+/* Bytes that are re-armed at a time (ram/tracker). */
 #define CHUNK_BYTES (16 * GW_MIB)
 
 struct survey {
@@ -48,7 +49,7 @@ static int stretch(struct survey *s, unsigned i, struct gw_error *err)
     return 0;
 }
 
-/* Of two stretches of one length the difference shows how steadily the guest writes. */
+/* The difference of two stretches of the same length shows how steadily the guest writes. */
 static void judge_errors(struct gw_forecast_in *in)
 {
     double worst = 0.03;
@@ -63,7 +64,7 @@ static void judge_errors(struct gw_forecast_in *in)
         in->dirty[i].error = worst;
 }
 
-/* A chunk is re-armed, and what was marked in it taken, before its first page goes. */
+/* The marks of a chunk are taken, and the chunk is re-armed, before its first page is sent. */
 static void judge_early(struct survey *s)
 {
     struct gw_forecast_in *in = &s->told.in;
@@ -119,7 +120,7 @@ static void describe(struct survey *s)
     in->vcpus = vm->ops->vcpus ? vm->ops->vcpus(vm->opaque) : 1;
 }
 
-/* A link that cannot be measured is no reason to fail, and is not tried again. */
+/* If the link cannot be measured, that is no error of the survey, and it is not tried again. */
 static int probe(struct survey *s, struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
@@ -149,7 +150,8 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* One probe is short, and hosts are busy with something else now and then: the median of several, and how they differ. */
+/* One probe is short, and other work disturbs it now and then: takes the median of several, and how much they
+ * differ. */
 static void judge_probes(struct survey *s)
 {
     unsigned n = s->probes;

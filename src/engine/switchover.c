@@ -3,7 +3,7 @@
 #include "wire/numbers.h"
 #include "wire/section.h"
 
-/* A peer that waits for our last word gets this long to take it. */
+/* Time for a waiting peer to receive the last message. */
 #define LAST_WORD_NS (300 * GW_NS_PER_MS)
 
 static uint64_t now(const struct gw_send *s)
@@ -28,10 +28,10 @@ static int stop(struct gw_send *s, struct gw_error *err)
     int r;
 
     s->was_running = gw_vm_running(vm);
-    gw_send_publish(s); /* all till now went while it ran */
+    gw_send_publish(s); /* all time so far counts as running */
     if (s->was_running) {
         r = gw_vm_stop(vm, err);
-        s->stopped = r >= 0 || !gw_vm_running(vm); /* it may have stopped and failed at what comes with it */
+        s->stopped = r >= 0 || !gw_vm_running(vm); /* it may have stopped although the call failed */
         if (r < 0)
             return r;
         gw_session_event(&s->session, GW_EVENT_STOP, 0);
@@ -94,7 +94,7 @@ int gw_send_last_parts(struct gw_send *s, bool postcopy, struct gw_error *err)
     if (s->profile->switchover_start)
         gw_send_command(s, GW_COMMAND_SWITCHOVER_START, NULL, 0);
     gw_send_lap(s, GW_DOWNTIME_DEVICES);
-    /* The machine stands: this is all that there will be. */
+    /* The machine is stopped: this is everything that will be sent. */
     if (r >= 0)
         r = gw_send_sync(s, true, &due, err);
     gw_send_lap(s, GW_DOWNTIME_SYNC);
@@ -110,7 +110,7 @@ int gw_send_last_parts(struct gw_send *s, bool postcopy, struct gw_error *err)
     return r;
 }
 
-/* Everything but the last word (EOF): as long as that is not sent nobody else can run the guest. */
+/* Writes everything except EOF: until that is sent, only the source can run the guest. */
 static int put_state(struct gw_send *s, struct gw_error *err)
 {
     struct gw_vm *vm = s->session.vm;
@@ -131,7 +131,7 @@ int gw_send_end(struct gw_send *s, const char *text, size_t bytes, struct gw_err
     gw_grammar_step(&s->grammar, GW_ELEMENT_EOF, 0);
     gw_writer_cause(&s->writer, GW_CAUSE_HEAD);
     gw_put_u8(&s->writer, GW_ELEMENT_EOF);
-    if (!bytes) /* a machine that came without one */
+    if (!bytes) /* the machine of an image whose stream had none */
         return gw_send_flush(s, err);
     gw_grammar_step(&s->grammar, GW_ELEMENT_VMDESC, 0);
     gw_writer_cause(&s->writer, GW_CAUSE_VMDESC);
@@ -154,7 +154,7 @@ enum gw_answer gw_send_wait_answer(struct gw_send *s, bool for_loaded, struct gw
     while (in_time && !rp->ended && !(for_loaded && rp->loaded) && !s->session.yanked &&
            !(for_loaded && s->session.cancelled)) {
         in_time = gw_session_wait_until(&s->session, deadline);
-        /* It may take its time as long as it says that it lives: to write a machine to a disk is long. */
+        /* It may take long as long as it sends PONGs: writing a machine to a disk takes long. */
         if (s->timeout_ns && rp->messages != heard) {
             heard = rp->messages;
             deadline = now(s) + s->timeout_ns;
@@ -186,8 +186,8 @@ static int failure(const struct gw_error *err)
 
 int gw_send_sent(struct gw_send *s, bool confirmed, bool heard)
 {
-    /* Who reads that it has completed reads what it came to. */
-    if (!s->followed) /* else it has run there since the package */
+    /* A thread that sees COMPLETED must also see the final figures. */
+    if (!s->followed) /* else the machine has run at the destination since the package */
         gw_send_downtime(s, gw_session_phase(&s->session) == GW_PHASE_HANDED ? GW_DOWNTIME_HANDOVER : GW_DOWNTIME_LOAD);
     gw_send_publish(s);
     s->confirmed = confirmed;
@@ -203,14 +203,15 @@ int gw_send_undecided(struct gw_send *s, struct gw_error *err)
     return failure(err);
 }
 
-/* With a plain peer: the last byte is out, so the destination may run the guest from now on. */
+/* Plain peer: the last byte was sent, so the destination may run the guest from now on. */
 static int answer_plain(struct gw_send *s, struct gw_error *err)
 {
     int r;
 
     if (!s->rp.running) {
-        /* No way to ask. What took the stream has it once the channel closed well. A file runs nothing, and a command
-         * says by its exit status that it did not take it; a time-out or a reset says nothing at all. */
+        /* There is no return path. The receiver has the stream if the channel was closed without an error. A file runs
+         * no machine, and a command reports by its exit status that it has failed; a time-out or a reset says
+         * nothing. */
         bool tells = s->channel->features & GW_CHANNEL_SEEKABLE;
 
         r = gw_channel_close(s->channel, err);
@@ -226,13 +227,13 @@ static int answer_plain(struct gw_send *s, struct gw_error *err)
     case GW_ANSWER_GOOD:
         return gw_send_sent(s, true, true);
     case GW_ANSWER_CLOSED:
-        /* A network that breaks looks the same. While a machine stands here, it goes on, and a destination that may run
-         * it too is the less likely case; one that rests in a file loses nothing by waiting for somebody who looks. */
+        /* A broken network looks the same. The guest stands still meanwhile, so it continues here; that the destination
+         * runs it too is less likely. A machine of an image loses nothing by waiting for a user's decision. */
         if (s->session.vm->guest->at_rest)
             return gw_send_undecided(s, err);
         /* fallthrough */
     case GW_ANSWER_BAD:
-        /* A destination that could not load says so, or just ends: it does not run the guest. */
+        /* A destination that could not load says so, or just disconnects: it does not run the guest. */
         gw_session_enter_failed(&s->session, GW_PHASE_SEND_FAILED, err);
         return failure(err);
     default:
@@ -240,7 +241,8 @@ static int answer_plain(struct gw_send *s, struct gw_error *err)
     }
 }
 
-/* The last flush to a plain peer failed, with *err. Did EOF go out, which is all that it needs to run the guest? */
+/* The last flush to a plain peer failed, with *err. If EOF was sent before that, the destination has everything that it
+ * needs to run the guest. */
 static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error *err)
 {
     struct gw_error answer = GW_ERROR_INIT;
@@ -254,7 +256,7 @@ static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error
     }
     if (!s->rp.running)
         return gw_send_undecided(s, err);
-    /* It may have what it needs, not want the rest, and have said so. */
+    /* It may have read what it needs, not the rest, and have answered. */
     a = gw_send_wait_answer(s, false, &answer);
     if (a == GW_ANSWER_GOOD) {
         *err = (struct gw_error)GW_ERROR_INIT;
@@ -266,7 +268,7 @@ static int last_flush_failed(struct gw_send *s, uint64_t eof_at, struct gw_error
     return failure(err);
 }
 
-/* Between two godwits: the destination has everything and waits for the guest to be given to it. */
+/* Two godwits: the destination has everything and waits for COMMIT. */
 static int answer_commit(struct gw_send *s, struct gw_error *err)
 {
     enum gw_answer a;
@@ -288,7 +290,7 @@ static int answer_commit(struct gw_send *s, struct gw_error *err)
             r = failure(err);
     }
     if (r < 0) {
-        /* It would wait for our word until its own patience ends. */
+        /* Else it would wait for COMMIT or ABORT until its time-out. */
         gw_channel_set_timeout(s->channel, LAST_WORD_NS);
         gw_send_command(s, GW_COMMAND_GODWIT_ABORT, NULL, 0);
         gw_send_flush(s, NULL);
@@ -337,7 +339,7 @@ int gw_send_switchover(struct gw_send *s, struct gw_error *err)
     r = gw_session_commit(&s->session, two_steps ? GW_PHASE_OFFERED : GW_PHASE_OFFERED_PLAIN, err);
     if (r < 0)
         return r;
-    /* Not a byte of it before: the writer flushes by itself when a long description fills it. */
+    /* No byte may leave before: the writer flushes by itself when a long description fills it. */
     eof_at = gw_writer_offset(&s->writer);
     r = gw_send_end(s, text, bytes, err);
     gw_send_lap(s, GW_DOWNTIME_DEVICES);

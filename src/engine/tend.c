@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/send.h"
 
-#define CEILING_TIMES 10u /* of the downtime limit, where no ceiling is set */
+#define CEILING_TIMES 10u /* the ceiling, in downtime limits, if none is set */
 
 static uint64_t param_ns(const struct gw_send *s, enum gw_parameter p)
 {
@@ -26,7 +26,8 @@ struct gw_throttle_params gw_send_throttle(const struct gw_send *s)
 {
     const struct gw_options *o = s->session.vm->options;
     bool tended = s->plan.ways.tended, limits = s->plan.ways.dirty_limit;
-    /* Tended, slowing the guest is the last resort, by the way that is on or else by auto-converge's steps. */
+    /* With tended convergence, slowing the guest down is the last resort; it uses the method that is on, or else the
+     * steps of auto-converge. */
     bool may = (!tended || s->tended_throttle) && !gw_send_in_bulk(s);
 
     return (struct gw_throttle_params){

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * An embedder's page transport (godwit/page_transport.h) becomes one of its vm.
+ * Sets an embedder's page transport (godwit/page_transport.h) for its vm.
  */
 #include "base/sized.h"
 #include "engine/vm.h"

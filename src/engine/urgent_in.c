@@ -3,9 +3,9 @@
 
 #include "engine/recv.h"
 
-/* Between two looks whether all has come. */
+/* Between two checks whether all pages have come. */
 #define LOOK_NS (2 * GW_NS_PER_MS)
-/* What a source had written when it closed the channel has come by then. */
+/* Time in which the bytes that a source had written before it closed the channel must arrive. */
 #define REST_NS (30 * GW_NS_PER_S)
 
 static struct gw_live *section(struct gw_recv *r)
@@ -33,9 +33,9 @@ static int open(struct gw_recv *r, struct gw_error *err)
     }
     if (e < 0)
         return e;
-    gw_channel_set_timeout(u->channel, 0); /* nothing comes as long as nothing is asked for */
+    gw_channel_set_timeout(u->channel, 0); /* no page comes until one is requested */
     if (gw_cancel_triggered(u->quit))
-        gw_channel_shutdown(u->channel); /* it may have come too late for end */
+        gw_channel_shutdown(u->channel); /* end may have been called before the channel existed */
     return 0;
 }
 
@@ -50,8 +50,8 @@ static void close_channel(struct gw_recv *r)
     u->channel = gw_channel_free(u->channel);
 }
 
-/* A source closes it when it has written all of its main stream, of which much may still be on its way. One that goes on with that for
- * long has not closed it: a page that somebody waits for may be lost. */
+/* A source closes the channel when it has written all of its main stream, much of which may still be under way. If the
+ * main stream takes longer than this, the channel was lost, and with it perhaps a requested page. */
 static void await_main(struct gw_recv *r)
 {
     struct gw_session *x = &r->session;
@@ -65,7 +65,7 @@ static void await_main(struct gw_recv *r)
     pthread_mutex_unlock(&x->lock);
 }
 
-/* The thread has nothing more to read. */
+/* The thread has stopped reading. */
 static void ended(struct gw_recv *r, const struct gw_error *why)
 {
     struct gw_urgent_in *u = &r->urgent;
@@ -85,7 +85,7 @@ static void ended(struct gw_recv *r, const struct gw_error *why)
         gw_links_shut_main(&r->session.links);
 }
 
-/* Whoever sent bytes that are no pages may have been a stranger, as long as there are others. */
+/* A connection that sent bytes which are no pages may not be from the source, as long as other connections are left. */
 static bool was_stranger(struct gw_recv *r, const struct gw_error *why)
 {
     if (why->blame != GW_BLAME_PEER || !gw_door_waits(r))
@@ -138,7 +138,7 @@ void gw_urgent_in_await(struct gw_recv *r)
 {
     struct gw_session *x = &r->session;
     struct gw_urgent_in *u = &r->urgent;
-    /* A machine that rests asks for nothing. */
+    /* A machine of an image requests nothing. */
     uint64_t left = u->threaded && x->vm->guest->store_following ? gw_follow_lacking(r) : 0, before = left;
     uint64_t since_ns = gw_now_ns(&x->vm->clock), now_ns = since_ns;
     bool ended = false;

@@ -6,7 +6,7 @@
 #include "wire/greeting.h"
 #include "wire/numbers.h"
 
-/* The first bytes have come. From here on it has no more time than all others. */
+/* The first bytes have come. From now on the usual time-out holds. */
 static void spoke(struct gw_visitor *v)
 {
     struct gw_session *x = &v->recv->session;
@@ -17,7 +17,7 @@ static void spoke(struct gw_visitor *v)
     pthread_mutex_unlock(&x->lock);
 }
 
-/* Reads what it takes to know which channel it is. *ret: its first bytes. */
+/* Reads as many bytes as are needed to identify the channel. *ret: the first bytes. */
 static int classify(struct gw_visitor *v, const uint8_t **ret, struct gw_error *err)
 {
     size_t got = sizeof(uint32_t);
@@ -30,8 +30,8 @@ static int classify(struct gw_visitor *v, const uint8_t **ret, struct gw_error *
     return e < 0 ? e : need;
 }
 
-/* Whether it is another channel than the main one that begins a migration. Reads no more of a channel for pages than its greeting.
- * A probe of the link is answered here. */
+/* Finds out whether it is a channel other than the main one that begins a migration. Of a page channel it reads only
+ * the greeting. Answers a probe of the link. */
 static int greeted(struct gw_visitor *v, struct gw_error *err)
 {
     const struct gw_classify *c = &v->recv->classify;
@@ -59,7 +59,7 @@ static int greeted(struct gw_visitor *v, struct gw_error *err)
     v->recover = e >= 0 && v->link.purpose == GW_LINK_RECOVER;
     v->reader.readahead = GW_READER_CAP;
     if (!v->pages)
-        return c->recover ? e : 0; /* an error stays in the reader */
+        return c->recover ? e : 0; /* an error is kept in the reader */
     if (e >= 0)
         e = gw_greeting_get(first, &greeting, err);
     if (e >= 0)
@@ -103,7 +103,7 @@ int gw_visitor_begin(struct gw_visitor *v, struct gw_recv *r, struct gw_channel 
 
     *v = (struct gw_visitor){.recv = r, .channel = channel, .used = true};
     v->deadline_ns = gw_now_ns(&gw_clock_real) + r->hello_ns;
-    /* The channel of urgent pages says nothing before a page is asked for. */
+    /* The channel of urgent pages sends nothing before a page is requested. */
     gw_channel_set_timeout(channel, r->classify.urgent ? 0 : r->hello_ns);
     gw_trace_door(&r->session.vm->trace, channel->name, "comes");
     e = pthread_create(&v->thread, NULL, listen, v);

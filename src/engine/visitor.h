@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * visitor: a connection at the door of a destination that has yet to say which channel it is, with a thread that listens to it.
+ * visitor: a new connection of a destination, and a thread that reads its first bytes to identify it.
  *
  *     begin --its first bytes--> done: result, and what it is: the main channel of a migration (with its head), or of one that is
- *                                      resumed, a channel for pages, or of urgent pages; or it only measured the link
+ *                                      resumed, a channel for pages, or of urgent pages; or a probe of the link
  *
- * The reader of a main channel and of one of urgent pages has what was read of it: who takes the channel takes that too, after
- * the thread was joined. A channel of urgent pages says nothing before a page is asked for: where one is expected, silence has no end.
+ * The reader of a main channel and of one of urgent pages has the bytes that were read: the new owner of the channel
+ * takes the reader too, after joining the thread. A channel of urgent pages sends nothing before a page is requested:
+ * where one is expected, there is no time-out for the first byte.
  *
  * Hostile: whatever comes is checked by engine/classify.h and engine/head.h.
  *
- * Threads: the fields above the lock by its thread until `done`; then, as all functions, by who attends the door.
+ * Threads: the fields above the lock belong to its thread until `done`; after that, and for all functions, to the
+ * thread that attends the door.
  */
 #ifndef GW_ENGINE_VISITOR_H
 #define GW_ENGINE_VISITOR_H
@@ -31,10 +33,10 @@ struct gw_visitor {
     pthread_t thread;
     uint64_t deadline_ns;
     bool used, good;
-    bool pages;   /* its greeting says that it carries only pages */
-    bool probe;   /* it only measured the link */
-    bool urgent;  /* it begins as the channel of urgent pages does */
-    bool recover; /* it begins as the main channel of a source that goes on */
+    bool pages;   /* its greeting says that it is a channel of pages */
+    bool probe;   /* it was a probe of the link */
+    bool urgent;  /* its first bytes are those of the channel of urgent pages */
+    bool recover; /* its first bytes are those of a main channel that resumes */
     struct gw_link_id link;
     uint8_t uuid[16];
     /* under session.lock */
@@ -44,9 +46,9 @@ struct gw_visitor {
     struct gw_error error;
 };
 
-/* v is free. Takes the channel, also on failure. */
+/* v is unused. Takes the channel, also on failure. */
 int gw_visitor_begin(struct gw_visitor *v, struct gw_recv *r, struct gw_channel *take_channel, struct gw_error *err);
-/* Ends it, and frees the channel. */
+/* Ends the thread, and frees the channel. */
 void gw_visitor_drop(struct gw_visitor *v);
 
 #endif

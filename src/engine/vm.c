@@ -7,7 +7,7 @@
 #include "ram/ram.h"
 #include "wire/head.h"
 
-/* The config and what it points to, in the library's own sizes. */
+/* Copies of the config and of what it points to, in the library's own struct sizes. */
 struct new_vm {
     struct gw_vm_config config;
     struct gw_vm_ops ops;
@@ -28,7 +28,7 @@ static int take_config(struct new_vm *n, const struct gw_vm_config *config, size
     return r;
 }
 
-/* Who turns it on hears at once where it cannot be. */
+/* A guard of the capability: turning it on fails at once if this host cannot do it. */
 static int can_snapshot(void *opaque, struct gw_error *err)
 {
     struct gw_vm *vm = opaque;
@@ -250,7 +250,7 @@ int gw_vm_notify(struct gw_vm *vm, enum gw_notify what, struct gw_error *err)
     unsigned count;
     int r = 0;
 
-    /* Called without the lock: a notifier may well want to hint free pages, or to take itself off the list. */
+    /* Called without the lock: a notifier may report free pages, or remove itself. */
     pthread_mutex_lock(&vm->lock);
     count = vm->notifier_count;
     memcpy(list, vm->notifiers, count * sizeof list[0]);

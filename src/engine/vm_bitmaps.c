@@ -52,7 +52,7 @@ int gw_vm_bitmap_section(struct gw_vm *vm, bool send, struct gw_live **ret, stru
     config.map = gw_bitmap_map_share(vm->bitmap_map);
     pthread_mutex_unlock(&vm->lock);
     r = gw_bitmap_live_new(&config, ret, err);
-    gw_bitmap_map_free(config.map); /* the section has its own */
+    gw_bitmap_map_free(config.map); /* the section has a copy of its own */
     return r;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The memory of a vm, as its embedder describes it and tells what becomes of it (godwit/vm.h).
+ * The memory of a vm: the embedder describes it and reports changes (godwit/vm.h).
  */
 #include "engine/vm.h"
 
@@ -52,7 +52,7 @@ int gw_vm_remove_ram(struct gw_vm *vm, const char *name, struct gw_error *err)
     return r;
 }
 
-/* What is told now would be neither sent nor seen on the other side. */
+/* A change that is reported now would be neither sent nor seen by the destination. */
 static int check_sealed(const struct gw_ram_block *b, struct gw_error *err)
 {
     return atomic_load(&b->sealed) ? gw_fail(err, -EALREADY, GW_BLAME_CALLER,
@@ -95,7 +95,8 @@ int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, st
     if (r < 0 || (used_bytes == b->used_bytes && !b->resize)) {
         ;
     } else if (vm->busy) {
-        /* The session has lists and maps of the old size: it ends with this reason, then the new size holds. */
+        /* The session has lists and maps of the old size: it fails with this reason; the new size takes effect
+         * afterwards. */
         if (!(b->flags & GW_RAM_NO_MIGRATE) && !(vm->ram.shared_stays && gw_ram_shared_file(b)))
             gw_strcopy(vm->ram.resized, sizeof vm->ram.resized, name);
         b->resize = true;
@@ -118,9 +119,9 @@ int64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, uin
     if (!b || gw_add_overflows(offset, bytes, &end))
         return 0;
     end /= vm->ram.page_bytes;
-    pthread_mutex_lock(&vm->lock); /* the tracker stays */
+    pthread_mutex_lock(&vm->lock); /* keeps the tracker from being freed */
     pthread_mutex_lock(&vm->ram.lock);
-    sending = vm->ram.sending && vm->tracker; /* without one all pages are sent as they were (a snapshot) */
+    sending = vm->ram.sending && vm->tracker; /* without a tracker all pages are sent as they were (a snapshot) */
     sealed = atomic_load(&b->sealed);
     pthread_mutex_unlock(&vm->ram.lock);
     if (!sending || sealed || first >= GW_MIN(end, b->pages) ||
@@ -133,7 +134,8 @@ int64_t gw_vm_hint_free(struct gw_vm *vm, const char *name, uint64_t offset, uin
     return sealed ? -EALREADY : (int64_t)n;
 }
 
-/* A session sends: what is discarded need not go any more; what comes back may hold anything. Under ram.lock. */
+/* While a session sends: discarded pages need not be sent any more; a populated page may hold anything. Under
+ * ram.lock. */
 static void follow_discard(struct gw_vm *vm, struct gw_ram_block *b, uint64_t first, uint64_t count, bool discarded)
 {
     uint64_t n;
@@ -235,7 +237,8 @@ const char *gw_vm_tracker_name(const struct gw_vm *vm)
     return t ? t->ops->name : "none";
 }
 
-/* Bytes behind the used size are not the guest's now. Looks at the seal last: a block that was open then is synced later. */
+/* Bytes behind the used size do not belong to the guest now. The seal is checked last: a block that was open then is
+ * synced later. */
 static int mark(struct gw_vm *vm, struct gw_tracker *t, struct gw_ram_block *b, uint64_t offset, uint64_t bytes,
                 struct gw_error *err)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Internal snapshots of a machine that is here (godwit/vm_snapshot.h): a session that saves or loads it through a channel into a qcow2
- * disk (disk/node/state_channel.h), and the snapshots of all disks (disk/node/snapshot_set.h).
+ * Internal snapshots of a machine that belongs to this process (godwit/vm_snapshot.h): a session that saves or loads it
+ * through a channel into a qcow2 disk (disk/node/state_channel.h), and the snapshots of all disks
+ * (disk/node/snapshot_set.h).
  */
 #include "godwit/vm_snapshot.h"
 
@@ -21,11 +22,11 @@ struct job {
     struct gw_snapshot_set set;
     struct gw_node *node[GW_DISKS_MAX];
     const char *name[GW_DISKS_MAX];
-    bool stopped; /* by us */
-    bool quiet;   /* no events */
+    bool stopped; /* this job has stopped the machine */
+    bool quiet;   /* no events are delivered */
 };
 
-/* ---- the machine stands ------------------------------------------------------------------------------------------- */
+/* ---- stopping and starting the machine --------------------------------------------------------------------------- */
 
 static void tell(const struct job *j, enum gw_event_type type)
 {
@@ -42,13 +43,13 @@ static int stop(struct job *j, struct gw_error *err)
     if (!gw_vm_running(j->vm))
         return 0;
     r = gw_vm_stop(j->vm, err);
-    j->stopped = r >= 0 || !gw_vm_running(j->vm); /* it may have stopped and failed at what comes with it */
+    j->stopped = r >= 0 || !gw_vm_running(j->vm); /* it may have stopped although the call failed */
     if (j->stopped)
         tell(j, GW_EVENT_STOP);
     return r;
 }
 
-/* As it was before, behind the result r, which is returned if it is a failure. */
+/* Restores the run state from before. r is the result so far, which is returned if it is a failure. */
 static int go_on(struct job *j, int r, struct gw_error *err)
 {
     struct gw_error why = GW_ERROR_INIT;
@@ -105,7 +106,7 @@ static struct gw_node *state_node(const struct job *j)
 
 /* ---- saving ------------------------------------------------------------------------------------------------------- */
 
-/* Whose figures are told from now on. */
+/* Sets the session whose figures are shown from now on. */
 static void show(struct gw_vm *vm, struct gw_send *send)
 {
     pthread_mutex_lock(&vm->figures);
@@ -126,7 +127,7 @@ int gw_vm_snapshot_stats_sized(struct gw_vm *vm, struct gw_stats *ret_stats, siz
     return r;
 }
 
-/* The session's options are the defaults, whatever migrations have. *ret_bytes: of the state. */
+/* The session uses default options, not those of migrations. *ret_bytes: size of the state. */
 static int put_machine(struct job *j, bool ran, uint64_t *ret_bytes, struct gw_error *err)
 {
     struct gw_options *options = NULL;
@@ -166,13 +167,13 @@ static int save(struct job *j, struct gw_error *err)
     s.seconds = (uint32_t)now.tv_sec;
     s.nanoseconds = (uint32_t)now.tv_nsec;
     s.ran_ns = j->vm->ops->ran_ns ? j->vm->ops->ran_ns(j->vm->opaque) : 0;
-    r = gw_qcow2_state_drop(state_node(j), err); /* of a snapshot that the disk went back to */
+    r = gw_qcow2_state_drop(state_node(j), err); /* left by a snapshot to which the disk was reverted */
     if (r >= 0)
         r = put_machine(j, ran, &s.state_bytes, err);
     if (r >= 0)
         r = gw_snapshot_set_take(&j->set, &s, err);
     if (r < 0)
-        gw_qcow2_state_drop(state_node(j), NULL); /* why it failed is what counts */
+        gw_qcow2_state_drop(state_node(j), NULL); /* the earlier error is the one to report */
     return r;
 }
 
@@ -206,7 +207,7 @@ static int check_bitmaps(const struct job *j, struct gw_error *err)
     return 0;
 }
 
-/* Bitmaps that were in an image and are removed leave it now. */
+/* Bitmaps that were removed since they were loaded from an image are now deleted from it. */
 static int check_disks(struct job *j, unsigned *ret_index, struct gw_error *err)
 {
     int r = gw_snapshot_set_check_old(&j->set, j->what.name, ret_index, err);
@@ -221,7 +222,7 @@ static int check_disks(struct job *j, unsigned *ret_index, struct gw_error *err)
     return r < 0 ? r : gw_snapshot_set_check_old(&j->set, j->what.name, ret_index, err);
 }
 
-/* *ret_touched: the machine is not what it was any more. */
+/* *ret_touched: the state of the machine was changed. */
 static int get_machine(struct job *j, unsigned index, bool *ret_touched, struct gw_error *err)
 {
     struct gw_options *options = NULL;
@@ -254,7 +255,8 @@ static int load(struct job *j, unsigned index, bool *ret_touched, struct gw_erro
         *ret_touched = true;
         r = gw_snapshot_set_apply(&j->set, j->what.name, err);
     }
-    for (unsigned i = 0; *ret_touched && i < j->set.count; i++) /* a bitmap that came meanwhile has all of it */
+    /* a bitmap that was added meanwhile records that everything has changed */
+    for (unsigned i = 0; *ret_touched && i < j->set.count; i++)
         gw_disk_wrote(j->what.disk[i], 0, UINT64_MAX);
     return r;
 }

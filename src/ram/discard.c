@@ -3,7 +3,7 @@
 #include "ram/live.h"
 #include "wire/numbers.h"
 
-#define RANGES 12 /* in one command; docs/wire-format.md 10.3 */
+#define RANGES 12 /* ranges in one command; docs/wire-format.md 10.3 */
 
 /* u8 version | u8 n, name of n bytes, u8 0 | (u64 start, u64 length) each */
 struct discard {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * follow: the destination of the RAM section where its pages may come behind the switch to postcopy.
+ * follow: the destination of the RAM section when pages may come after the switch to postcopy.
  */
 #include "base/bitmap.h"
 #include "base/endian.h"
@@ -31,12 +31,12 @@ int gw_ram_advised(struct gw_live *live, uint64_t host_pages, uint64_t page_byte
     return 0;
 }
 
-/* Only a block whose pages are unusual says so. Where blocks are made as they are listed nothing tells that it does: no name
- * begins with a zero. */
+/* Finds out whether the entry has a host page size. Only a block with unusual host pages has one. If blocks are created
+ * as they are listed, this cannot be known beforehand; but a name never begins with a zero byte. */
 static int guess_host_page(const struct ram_live *m, struct gw_reader *r, struct gw_error *err)
 {
     const uint8_t *p;
-    int e = gw_reader_need(r, sizeof(uint64_t), &p, err); /* an end mark is the least that follows */
+    int e = gw_reader_need(r, sizeof(uint64_t), &p, err); /* at least an end mark follows */
     uint64_t v;
 
     if (e < 0)
@@ -135,7 +135,7 @@ void gw_ram_cut(struct gw_live *live)
     m->cut = true;
 }
 
-/* The list of blocks stands still here: it is this layout's, too. */
+/* No block is added here, so this layout can use the same list. */
 int gw_ram_load_urgent(struct gw_live *live, struct gw_reader *r, struct gw_error *err)
 {
     struct ram_live *m = of(live);
@@ -192,7 +192,7 @@ void gw_ram_unfollow(struct ram_live *m)
     m->follows = false;
 }
 
-/* A page that was neither sent nor discarded is one that the source does not send. */
+/* A page that was neither sent nor discarded is one that the source will not send: it counts as received. */
 static int copy_received(const struct ram_live *m, const struct gw_ram_block *b, uint64_t **ret, struct gw_error *err)
 {
     const uint64_t *owed = b->index < m->owed_count ? m->owed[b->index] : NULL;
@@ -219,7 +219,7 @@ uint64_t gw_ram_lacking(struct gw_live *live)
         if (!m->owed[i])
             continue;
         if (copy_received(m, b, &map, NULL) < 0)
-            return UINT64_MAX; /* not known, which is not nothing */
+            return UINT64_MAX; /* not known: do not report 0 */
         pages += b->pages - gw_bitmap_count(map, b->pages);
         free(map);
     }

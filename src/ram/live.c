@@ -63,7 +63,8 @@ static int setup(struct gw_live *live, struct gw_writer *w, struct gw_error *err
         total += b->used_bytes;
         stays += gw_ram_stays(m, b) ? b->used_bytes : 0;
         b->flags &=
-            ~(unsigned)GW_RAM_FRESH; /* it has a guest: should it come back, its pages must not count as zeros */
+            /* the machine runs at the destination: if it comes back, its pages must not count as zeros */
+            ~(unsigned)GW_RAM_FRESH;
         if (b->discarded)
             ram->skipped_pages += gw_bitmap_count(b->discarded, b->pages);
     }
@@ -127,7 +128,7 @@ static int send_batch(struct ram_live *m, struct gw_writer *w, unsigned max, uns
     return r < 0 ? r : e;
 }
 
-/* Sends until the budget is spent (NULL: there is none). 1: nothing was left; 0: the budget was spent. */
+/* Sends until the budget is spent (NULL: no limit). 1: nothing was left; 0: the budget was spent. */
 static int send_pages(struct ram_live *m, struct gw_writer *w, struct gw_budget *budget, struct gw_error *err)
 {
     uint64_t pages = budget ? budget->batch_bytes >> m->config.ram->page_bits : GW_BATCH_PAGES, before;
@@ -156,7 +157,7 @@ static int step(struct gw_live *live, struct gw_writer *w, struct gw_budget *bud
         r = tell(m, GW_TRANSPORT_PAGES, false, w, err);
     if (r >= 0)
         r = dry = send_pages(m, w, budget, err);
-    if (r >= 0) /* where each page goes once, an END need not follow */
+    if (r >= 0) /* a source whose pages go once may have no END */
         r = gw_lanes_barrier(m->lanes, dry && m->source->once ? GW_BARRIER_END : GW_BARRIER_STEP, w, err);
     m->ended = r >= 0 && dry && m->source->once;
     if (r >= 0)
@@ -201,7 +202,7 @@ static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *
     return 0;
 }
 
-/* Lanes come to a mark, and what they put before it is there when the other side goes on. */
+/* All lanes reach a barrier: what was written before it arrives before the other side continues. */
 static int meet(struct gw_live *live, struct gw_writer *w, struct gw_error *err)
 {
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
@@ -225,7 +226,7 @@ static int hand_over(struct gw_live *live, struct gw_writer *w, struct gw_comman
     return r;
 }
 
-/* It must have what it said that it has: that memory is not there any more. */
+/* The destination must still have the pages that were given back here: this side does not have them any more. */
 static int check_given(const struct gw_ram *ram, const struct gw_ram_block *b, const uint64_t *map, struct gw_error *err)
 {
     for (uint64_t at = 0; b->given && atomic_load(&ram->given); at++) {
@@ -283,7 +284,7 @@ static void cleanup(struct gw_live *live)
     pthread_mutex_lock(&m->config.ram->lock);
     m->config.ram->sending = false;
     pthread_mutex_unlock(&m->config.ram->lock);
-    /* Batches go back to the source before it ends. */
+    /* Batches go back to the source before the source ends. */
     gw_lanes_end(m->lanes);
     m->source->end(m->source);
     if (m->config.transport && m->config.transport->ops.over)
@@ -299,7 +300,7 @@ static struct gw_live *live_free(struct gw_live *live)
     gw_lanes_free(m->lanes);
     if (m->source)
         m->source->free(m->source);
-    gw_lanes_in_free(m->lanes_in); /* before the store that they write to */
+    gw_lanes_in_free(m->lanes_in); /* before the store to which they write */
     gw_ram_unfollow(m);
     if (m->in)
         m->in->free(m->in);

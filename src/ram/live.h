@@ -11,29 +11,30 @@ struct ram_live {
     struct gw_live live;
     struct gw_ram_config config;
     /* source */
-    bool begun;     /* the source and the lanes */
-    bool ended; /* of a source whose pages go once: the last barrier was reached */
+    bool begun;     /* the source and the lanes have begun */
+    bool ended; /* a source whose pages go once: the last barrier was reached */
     bool completed;
-    bool round_due; /* pages that were sent may come again: a barrier comes first */
-    bool resumed;   /* postcopy goes on: the same for its barrier */
+    bool round_due; /* pages may be sent again: a barrier must come first */
+    bool resumed;   /* postcopy was resumed: its barrier must come first */
     struct gw_source *source;
     struct gw_lanes *lanes;
     /* destination */
     struct gw_store *store;
     struct gw_layout_in *in;
     struct gw_lanes_in *lanes_in; /* NULL: pages come on the main stream only */
-    bool cut; /* so they do from now on: a connection is lost */
-    struct gw_layout_in *urgent_in; /* of the channel of urgent pages; NULL: there is none */
+    bool cut; /* pages come on the main stream only from now on: a connection was lost */
+    struct gw_layout_in *urgent_in; /* reads the channel of urgent pages; NULL: there is none */
     bool loading, listed;
-    uint64_t host_pages; /* sizes of the source's, all in one word; 0: it was not advised */
-    uint64_t **owed; /* by block: pages that were discarded, and come again; NULL: none was */
+    uint64_t host_pages; /* sizes of the source's host pages, in one word; 0: not advised */
+    uint64_t **owed; /* by block: discarded pages, which will come again; NULL: none */
     unsigned owed_count;
-    bool follows; /* the machine has gone on: only whole pages come, each for the first time */
-    bool rounds; /* the source says MULTIFD_FLUSH where lanes are waited for; else each end mark is such a place */
+    bool follows; /* the machine may run: only whole pages come, each for the first time */
+    /* the source sends MULTIFD_FLUSH where lanes must wait for each other; otherwise they wait at each end mark */
+    bool rounds;
     _Atomic uint64_t total; /* written by the session's thread */
 };
 
-/* A block whose contents stay where they are: the other side maps the same file. */
+/* A block whose contents are not sent: the other side maps the same file. */
 static inline bool gw_ram_stays(const struct ram_live *m, const struct gw_ram_block *b)
 {
     return m->config.ignore_shared && gw_ram_shared_file(b);
@@ -45,7 +46,7 @@ static inline bool gw_ram_laned(const struct ram_live *m)
     return m->lanes_in && !m->cut;
 }
 
-/* Puts RAM_DISCARD for all that is due. */
+/* Writes RAM_DISCARD for all pages that are due. */
 void gw_ram_discard(const struct gw_ram *ram, struct gw_source *source, struct gw_commands *c);
 
 int gw_ram_load_setup(struct gw_live *live, struct gw_error *err);
@@ -53,7 +54,7 @@ int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reade
 int gw_ram_check_ended(struct gw_live *live, enum gw_live_end end, char *note, struct gw_error *err);
 void gw_ram_load_cleanup(struct gw_live *live, bool ok);
 
-/* Of a list's entry, where postcopy may follow: the size of its host pages, where that is told. */
+/* Reads the host page size of a list entry, if it has one; it can when postcopy may follow. */
 int gw_ram_load_host_page(const struct ram_live *m, const struct gw_ram_block *b, struct gw_reader *r, struct gw_error *err);
 int gw_ram_advised(struct gw_live *live, uint64_t host_pages, uint64_t page_bytes, struct gw_error *err);
 int gw_ram_forget(struct gw_live *live, const char *name, uint64_t start, uint64_t bytes, struct gw_error *err);
@@ -64,7 +65,7 @@ void gw_ram_hold(struct gw_live *live);
 void gw_ram_again(struct gw_live *live);
 int gw_ram_release(struct gw_live *live, struct gw_error *err);
 int gw_ram_load_urgent(struct gw_live *live, struct gw_reader *r, struct gw_error *err);
-void gw_ram_unfollow(struct ram_live *m); /* back to as it was made */
+void gw_ram_unfollow(struct ram_live *m); /* restores the state after creation */
 uint64_t gw_ram_lacking(struct gw_live *live);
 int gw_ram_received(struct gw_live *live, const char *name, uint64_t **ret_map, uint64_t *ret_pages, struct gw_error *err);
 

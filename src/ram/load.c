@@ -21,7 +21,8 @@ int gw_ram_load_setup(struct gw_live *live, struct gw_error *err)
     return 0;
 }
 
-/* What was loaded into a file is there when the host goes down. The machine may run already: this can take long. */
+/* Writes received pages back to the file, so that they survive a crash of the host. The machine may run already: this
+ * can take long. */
 static void write_back(const struct ram_live *m)
 {
     for (unsigned i = 0; i < m->config.ram->count; i++) {
@@ -43,9 +44,9 @@ void gw_ram_load_cleanup(struct gw_live *live, bool ok)
 
     if (!m->loading)
         return;
-    if (m->lanes_in) /* first: its threads read the flags */
+    if (m->lanes_in) /* first: the threads read the flags */
         gw_lanes_in_end(m->lanes_in);
-    /* What came is in there now, also when the rest did not. */
+    /* The blocks hold what was received, even if the rest did not come. */
     pthread_mutex_lock(&ram->lock);
     for (unsigned i = 0; i < ram->count; i++)
         if (ok || m->live.touched)
@@ -73,7 +74,7 @@ static int check_block(struct ram_live *m, const char *name, uint64_t used, cons
 {
     struct gw_ram_block *b = gw_ram_find(m->config.ram, name);
 
-    if (!b && m->config.adopt && used) { /* of nothing there could be any number */
+    if (!b && m->config.adopt && used) { /* entries of length 0 could come in any number */
         int e = m->config.adopt(m->config.opaque, name, used, err);
 
         b = gw_ram_find(m->config.ram, name);
@@ -95,7 +96,7 @@ static int check_block(struct ram_live *m, const char *name, uint64_t used, cons
     return 0;
 }
 
-/* Room for all blocks and one more. */
+/* Makes room for all blocks and one more. */
 static int grow(struct ram_live *m, struct listed **list, struct gw_error *err)
 {
     struct listed *grown = realloc(*list, (m->config.ram->count + 1) * sizeof *grown);
@@ -106,7 +107,7 @@ static int grow(struct ram_live *m, struct listed **list, struct gw_error *err)
     return 0;
 }
 
-/* A name that is unknown and not adopted, or that comes twice, is refused, so there are no more than blocks. */
+/* A name that is unknown and not adopted, or that comes twice, is refused, so there are no more entries than blocks. */
 static int read_list(struct ram_live *m, struct gw_reader *r, uint64_t total, struct listed **ret_list,
                      unsigned *ret_count, struct gw_error *err)
 {
@@ -138,7 +139,7 @@ static int read_list(struct ram_live *m, struct gw_reader *r, uint64_t total, st
             e = gw_get_u64(r, &gpa, err);
             if (e < 0)
                 return e;
-            /* Contents that come may lie anywhere. */
+            /* Blocks whose contents are sent may have any guest address. */
             if (gw_ram_stays(m, list[count].block) && gpa != list[count].block->gpa)
                 return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                                "RAM block %s is at guest address 0x%" PRIx64 " on the source and 0x%" PRIx64 " here",
@@ -175,13 +176,13 @@ static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *e
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM block %s (0x%" PRIx64 " bytes) is not in the stream",
                            ram->blocks[i]->name, ram->blocks[i]->used_bytes);
     }
-    /* The whole list is good: now it may have effects. */
+    /* The whole list is good: from here on it may have effects. */
     for (unsigned i = 0; i < count; i++) {
         struct gw_ram_block *b = list[i].block;
 
         if (list[i].used_bytes == b->used_bytes)
             continue;
-        atomic_store(&m->live.touched, true); /* nobody else's machine from here on */
+        atomic_store(&m->live.touched, true); /* from here on no other source can be accepted */
         if (b->resized && (e = b->resized(ram->opaque, list[i].used_bytes, err)) < 0) {
             gw_context(err, "RAM block %s cannot be given 0x%" PRIx64 " bytes", b->name, list[i].used_bytes);
             return e;
@@ -200,7 +201,7 @@ static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *e
         if (e >= 0 && m->urgent_in)
             e = m->urgent_in->add(m->urgent_in, list[i].block, err);
         if (e >= 0 && m->in->hook) {
-            atomic_store(&m->live.touched, true); /* its pages may come from now on */
+            atomic_store(&m->live.touched, true); /* from now on its pages may come */
             e = m->in->hook->add(m->in->hook, list[i].block, err);
         }
         if (e >= 0 && m->lanes_in)
@@ -213,7 +214,7 @@ static int load_list(struct ram_live *m, struct gw_reader *r, struct gw_error *e
     return m->lanes_in ? gw_lanes_in_begin(m->lanes_in, m->store, &m->live.touched, err) : 0;
 }
 
-/* Behind the list: whether MULTIFD_FLUSH stands before the end mark tells which rule the source keeps. */
+/* After the list: whether MULTIFD_FLUSH comes before the end mark shows which rule the source uses. */
 static int load_list_end(struct ram_live *m, struct gw_reader *r, struct gw_error *err)
 {
     uint64_t word, at = gw_reader_offset(r);
@@ -240,7 +241,7 @@ static int load_pages(struct ram_live *m, struct gw_reader *r, struct gw_error *
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM pages at byte %" PRIu64 " before the block list", at);
     while ((e = m->in->get(m->in, r, m->store, err)) > 0) {
         if (m->follows && !gw_ram_laned(m))
-            continue; /* QEMU says it there from 9.0 on */
+            continue; /* QEMU from 9.0 on sends it there */
         if (!m->rounds)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                            "MULTIFD_FLUSH before byte %" PRIu64 ", but none behind the list of blocks", gw_reader_offset(r));
@@ -256,9 +257,9 @@ int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reade
     struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
     int e = kind == GW_SECTION_START ? load_list(m, r, err) : load_pages(m, r, err);
 
-    if (e >= 0 && kind == GW_SECTION_START) /* a transport may have something to say here */
+    if (e >= 0 && kind == GW_SECTION_START) /* a transport may have a record here */
         e = m->in->hook ? load_pages(m, r, err) : load_list_end(m, r, err);
-    /* A mark on each lane belongs to the one on the main stream. */
+    /* The mark on each lane belongs to this one on the main stream. */
     if (e >= 0 && gw_ram_laned(m) && (!m->rounds || kind == GW_SECTION_START))
         e = gw_lanes_in_barrier(m->lanes_in, err);
     if (e >= 0 && kind != GW_SECTION_START && m->store->flush)
@@ -266,7 +267,7 @@ int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reade
     return e;
 }
 
-/* Pages that never came. */
+/* Number of pages that never came. */
 static uint64_t missing_pages(const struct ram_live *m)
 {
     uint64_t missing = 0;
@@ -286,11 +287,12 @@ int gw_ram_check_ended(struct gw_live *live, enum gw_live_end end, char *note, s
         if (gw_ram_migrates(ram->blocks[i]))
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it had no section ram: RAM block %s did not come",
                            ram->blocks[i]->name);
-    /* A snapshot that was taken in the background has no END, but every page. */
+    /* A background snapshot has no END, but every page. */
     if (end == GW_LIVE_OPEN && missing)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "its section ram does not end, and %" PRIu64 " pages did not come",
                        missing);
-    /* The source may know that the guest does not need them; an operator may know that it does. */
+    /* The source may know that the guest does not need them; a user may know that it does. So this is a note, no
+     * error. */
     if (missing)
         snprintf(note, GW_LIVE_NOTE, "%" PRIu64 " pages never came, they keep what they had", missing);
     return 0;

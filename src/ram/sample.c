@@ -10,9 +10,9 @@
 #include "ram/page/holes.h"
 #include "ram/page/zero.h"
 
-#define CODED_PAGES 512u /* no more go through a codec: zlib takes some 50 us for one */
-#define PACKET      32u  /* pages that are packed together */
-#define ENOUGH      8u   /* changed pages that say something about all */
+#define CODED_PAGES 512u /* at most so many are compressed: zlib takes about 50 us for one */
+#define PACKET      32u  /* pages that are compressed together */
+#define ENOUGH      8u   /* with so many changed pages their average is representative */
 
 struct page {
     const uint8_t *host;
@@ -24,9 +24,9 @@ struct gw_sample {
     uint32_t page_bytes;
     unsigned count;
     struct page *pages;
-    uint8_t *copies; /* of all, in order */
+    uint8_t *copies; /* contents of all pages, in order */
     uint8_t *now;    /* room for one page */
-    uint8_t *room;   /* what a codec makes of a packet */
+    uint8_t *room;   /* output of a codec for one packet */
     size_t room_bytes;
 };
 
@@ -54,7 +54,7 @@ static int check(const struct gw_sample *s, struct gw_error *err)
     return cancelled(s) ? gw_fail(err, -ECANCELED, GW_BLAME_CALLER, "the sampling of pages was cancelled") : 0;
 }
 
-/* The guest writes meanwhile. */
+/* Not instrumented: the guest writes meanwhile. */
 #if defined(__SANITIZE_THREAD__)
 __attribute__((no_sanitize_thread))
 #endif
@@ -82,7 +82,7 @@ static void free_sample(struct gw_sample *s)
     free(s);
 }
 
-/* One page of each of `n` equal stretches of a block: random, and spread evenly. */
+/* Picks one page of each of `n` equal stretches of a block: random, and spread evenly. */
 static void pick(struct gw_sample *s, const struct gw_ram *ram, const struct gw_ram_block *b, const struct gw_holes *holes,
                  uint64_t n)
 {
@@ -157,7 +157,7 @@ int gw_sample_begin(struct gw_ram *ram, const struct gw_sample_config *config, s
 
 /* ---- figures ------------------------------------------------------------------------------------------------------ */
 
-/* What was seen of a codec: pages or packets, one by one. */
+/* Figures of one codec, page by page or packet by packet. */
 struct seen {
     double n, sum, squares, ns, pages;
 };
@@ -182,7 +182,7 @@ static void conclude(const struct seen *c, double least, struct gw_forecast_code
     *ret = (struct gw_forecast_codec){true, mean, sqrt(variance / c->n) + 0.3 / c->pages, c->ns / c->pages};
 }
 
-/* What it costs to look at a page and to hand it on. */
+/* Measures the time to examine a page and to hand it on. */
 static void time_pages(struct gw_sample *s, struct gw_sample_figures *f)
 {
     const struct gw_zero *zero = gw_zero_pick();
@@ -202,7 +202,7 @@ static void time_pages(struct gw_sample *s, struct gw_sample_figures *f)
     f->page_ns = full ? (cpu_ns() - t) / full : 0;
 }
 
-/* Packets of the pages that are not zeros. */
+/* Compresses the pages that are not zeros, in packets. */
 static int pack_all(struct gw_sample *s, struct gw_packing *p, struct gw_forecast_codec *ret, struct gw_error *err)
 {
     const uint8_t *packet[PACKET];
@@ -277,7 +277,7 @@ static int deflate_all(struct gw_sample *s, struct gw_forecast_codec *ret, struc
     return r;
 }
 
-/* Pages that differ from their copies, and by how much. */
+/* Compares all pages with their copies, and measures the differences. */
 static int compare_all(struct gw_sample *s, struct gw_sample_figures *f, struct gw_error *err)
 {
     const struct gw_xbzrle *xbzrle = gw_xbzrle_pick();
@@ -289,7 +289,7 @@ static int compare_all(struct gw_sample *s, struct gw_sample_figures *f, struct 
         double t;
         int n;
 
-        if (s->pages[i].hole) /* if it was written since, it changed from zeros: that is no page that was cached */
+        if (s->pages[i].hole) /* a page that changed from zeros would not have been in the cache */
             continue;
         copy(s->now, s->pages[i].host, s->page_bytes);
         r = check(s, err);
@@ -321,7 +321,7 @@ int gw_sample_end(struct gw_sample *s, struct gw_sample_figures *ret, struct gw_
         f.pages = s->count;
         for (unsigned i = 0; i < s->count; i++)
             f.zero_pages += s->pages[i].zero;
-        r = compare_all(s, &f, err); /* first: time goes on */
+        r = compare_all(s, &f, err); /* first: the guest goes on writing */
         if (r >= 0)
             time_pages(s, &f);
         if (r >= 0)

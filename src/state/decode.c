@@ -8,7 +8,7 @@ struct decoder {
     struct gw_walk walk;
     struct gw_reader *r;
     struct gw_txn txn;
-    const struct gw_state *open[GW_STATE_DEPTH + 1]; /* descriptions that are being read, outermost first */
+    const struct gw_state *open[GW_STATE_DEPTH + 1]; /* descriptions that are being decoded, outermost first */
 };
 
 static struct decoder *decoder_of(const struct gw_walk *walk)
@@ -91,7 +91,7 @@ static int get_scalar(struct decoder *d, enum gw_type type, void *p)
     case GW_T_U32:
     case GW_T_I32:
         return gw_get_u32(d->r, p, err);
-    default: /* F64 as well: two halves, upper first, are a big-endian word */
+    default: /* F64 too: two halves, the upper one first, are a big-endian word */
         return gw_get_u64(d->r, p, err);
     }
 }
@@ -111,7 +111,7 @@ static int get_bitmap(struct decoder *d, const struct gw_spot *spot, uint64_t *w
     return 0;
 }
 
-/* Integers that must be what they are here, or not more. */
+/* Integers that must equal, or not exceed, the value in memory. */
 static int get_compared(struct decoder *d, struct gw_spot *spot, void *p)
 {
     const struct gw_field *f = spot->field;
@@ -250,7 +250,7 @@ static const struct gw_state *const *find_subsection(const struct gw_state *st, 
     return NULL;
 }
 
-/* Whether a description further out has a subsection of this name: "uart/fifo2" is no unknown part of "uart/fifo". */
+/* Whether an outer description has a subsection of this name: "uart/fifo2" is no unknown part of "uart/fifo". */
 static bool known_outside(const struct decoder *d, const char *name)
 {
     for (unsigned i = 0; i + 1 < d->walk.depth; i++)
@@ -259,9 +259,8 @@ static bool known_outside(const struct decoder *d, const char *name)
     return false;
 }
 
-/* Looks at what comes. 1: the head of a subsection of this description, its name in `name`; 0: something else. Asks for
- * no byte before the ones in front say that it must come: what follows the body may be the last byte for a long time.
- */
+/* Looks ahead. 1: a subsection of this description begins here, *name is its name; 0: something else. Waits for a byte
+ * only if the bytes before it show that it must come: what follows the body may be the last byte for a long time. */
 static int peek_subsection(struct decoder *d, const struct gw_state *st, char *name)
 {
     size_t prefix = strlen(st->name), got, n;

@@ -6,13 +6,13 @@
 #include "state/readable.h"
 
 static const struct {
-    uint8_t bytes; /* on the wire and in memory; 0: the field tells */
+    uint8_t bytes; /* size on the wire and in memory; 0: the field has it */
     bool integer;
     const char *name, *equal;
 } kinds[] = {
     [GW_T_BOOL] = {1, false, "bool", NULL},           [GW_T_U8] = {1, true, "uint8", "uint8 equal"},
     [GW_T_U16] = {2, true, "uint16", "uint16 equal"}, [GW_T_U32] = {4, true, "uint32", "uint32 equal"},
-    [GW_T_U64] = {8, true, "uint64", "int64 equal"}, /* the peer's name for it */
+    [GW_T_U64] = {8, true, "uint64", "int64 equal"}, /* the name that QEMU gives it */
     [GW_T_I8] = {1, true, "int8", "int8 equal"},      [GW_T_I16] = {2, true, "int16", "int16 equal"},
     [GW_T_I32] = {4, true, "int32", "int32 equal"},   [GW_T_I64] = {8, true, "int64", "int64 equal"},
     [GW_T_F64] = {8, false, "CPU_Double_U", NULL},    [GW_T_TIMER] = {8, false, "timer", NULL},
@@ -75,7 +75,7 @@ uint64_t gw_field_wire_bytes(const struct gw_field *f, uint32_t n)
     return gw_field_count_is_length(f) ? n : f->size;
 }
 
-/* Whether the number of bytes of a nested description is always the same. */
+/* Whether a nested description always has the same size. */
 static bool state_uniform(const struct gw_state *st)
 {
     if (st->subsections && st->subsections[0])
@@ -111,7 +111,7 @@ size_t gw_state_bytes(const struct gw_state *st)
     return bytes;
 }
 
-/* ---- is the table right? ----------------------------------------------------------------------------------------- */
+/* ---- checks of the table ----------------------------------------------------------------------------------------- */
 
 #define WRONG(...) gw_fail(err, -EINVAL, GW_BLAME_CALLER, __VA_ARGS__)
 

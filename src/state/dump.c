@@ -3,7 +3,7 @@
 
 #define FIELD_BYTES_MAX (1ull << 40)
 #define TYPES_MAX       8192u
-#define REPEATS_MAX     (1u << 22) /* names of one state compared with each other */
+#define REPEATS_MAX     (1u << 22) /* comparisons of names in one state, at most */
 
 struct reader {
     struct gw_dump *dump;
@@ -53,7 +53,7 @@ static int get_name(const struct reader *r, const struct gw_json *object, const 
     return code;
 }
 
-/* The members of a list that may be missing, and room for as many of `bytes`. */
+/* Finds the list `key`, which may be missing, and allocates as many elements of `bytes`. */
 static int get_list(const struct reader *r, const struct gw_json *object, const char *key, size_t bytes,
                     const struct gw_json **ret_first, uint32_t *ret_count, void **ret_room)
 {
@@ -116,7 +116,7 @@ static void number_fields(struct gw_dump_field *fields, uint32_t count)
     }
 }
 
-/* The depth is that of the JSON. */
+/* The depth is limited by the JSON parser. */
 static int read_state(struct reader *r, const struct gw_json *object, struct gw_dump_state *st)
 {
     const struct gw_json *field = NULL, *sub = NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * dump: what a program's devices consist of, as QEMU writes it with -dump-vmstate (docs/formats/schema.md). It lists
- * all types of devices that the program has, whatever machine it is asked for, and all their subsections; not the
- * sections that belong to no type (timer, cpu, apic).
+ * dump: the state of a program's devices, as QEMU describes it with -dump-vmstate (docs/formats/schema.md). It lists
+ * all device types of the program, for any machine type, and all their subsections; not the sections that belong to no
+ * type (timer, cpu, apic).
  *
  * Hostile: the text may come from anyone. Its size, depth and number of values are bounded (json.h), names are
  * printable ASCII, numbers within bounds.
@@ -17,12 +17,12 @@ struct gw_dump_state;
 
 struct gw_dump_field {
     const char *name;
-    uint32_t since;   /* the version of its state that brought it */
-    bool conditional; /* a test decides whether it is there */
-    uint32_t nth;     /* how many fields of this name are before it */
-    bool repeated;    /* there is another one of this name: a stream calls it NAME[nth] */
-    uint64_t bytes;   /* of one element in memory; of plain values as on the wire; 0: it has no fixed size */
-    uint64_t count;   /* of a fixed array; 1: one, or not told */
+    uint32_t since;   /* the version of the state that introduced it */
+    bool conditional; /* a test decides whether it is present */
+    uint32_t nth;     /* number of fields of this name before it */
+    bool repeated;    /* other fields have this name: a stream calls it NAME[nth] */
+    uint64_t bytes;   /* size of one element in memory; for plain values as on the wire; 0: no fixed size */
+    uint64_t count;   /* elements of a fixed array; 1: one, or unknown */
     const struct gw_dump_state *inside; /* NULL: a plain value */
 };
 
@@ -40,14 +40,14 @@ struct gw_dump_type {
 };
 
 struct gw_dump {
-    const char *machine; /* "" where it is not told */
+    const char *machine; /* "" if it is not given */
     const struct gw_dump_type *types;
     uint32_t type_count;
-    bool tells_counts; /* of arrays: QEMU 7.2 does not, 10.0 does */
+    bool tells_counts; /* array counts are given: not by QEMU 7.2, by 10.0 */
     struct gw_arena arena;
 };
 
-/* Whether the text looks like one. */
+/* Whether the text looks like a dump. */
 bool gw_dump_is(const struct gw_json *root);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What -dump-vmstate writes as a schema (docs/formats/schema.md), and a schema as what -dump-vmstate writes.
+ * Converts the output of -dump-vmstate to a schema (docs/formats/schema.md), and a schema to that output.
  */
 #include "godwit/state.h"
 #include "state/dump.h"
@@ -82,11 +82,11 @@ int gw_schema_from_dump(const char *json, size_t bytes, char **ret_json, struct 
     return take_text(&t, ret_json, err);
 }
 
-#define DEVICES_MAX 16384u /* each is looked for among those before it */
+#define DEVICES_MAX 16384u /* each is compared with all before it */
 
 /* ---- schema to dump ---------------------------------------------------------------------------------------------- */
 
-/* Of one element on the wire; 0 where a part of it has no fixed size. */
+/* Size of one element on the wire; 0 if a part of it has no fixed size. */
 static uint64_t element_bytes(const struct gw_json *f)
 {
     const struct gw_json *st = gw_json_get(f, "state");
@@ -135,7 +135,7 @@ static void put_description(struct gw_text *t, const char *key, const struct gw_
     gw_text_close(t, '}');
 }
 
-/* Instances are of one type; what old-style callbacks write has no description. */
+/* Several instances have the same type: only the first is written. Old-style devices have no description. */
 static bool is_first(const struct gw_json *devices, const struct gw_json *d)
 {
     while (devices != d && strcmp(gw_field_text(devices, "name"), gw_field_text(d, "name")) != 0)

@@ -76,7 +76,7 @@ static int encode_subsections(struct gw_walk *walk, const struct gw_state *st, v
     return 0;
 }
 
-/* The beginning of a field's entry; len > 1: array_len, otherwise the index among `of`. */
+/* Begins a field's entry; len > 1: array_len, otherwise the index if there are `of` of them. */
 static void describe_head(struct gw_text *t, const struct gw_spot *spot, const char *type, uint32_t len, uint32_t index,
                           uint32_t of)
 {
@@ -153,7 +153,7 @@ static void put_elements(struct gw_writer *w, const struct gw_spot *spot, const 
             break;
         case GW_T_U64:
         case GW_T_I64:
-        case GW_T_F64: /* two halves, upper first: the same bytes as a big-endian word */
+        case GW_T_F64: /* two halves, the upper one first: the same bytes as a big-endian word */
         case GW_T_TIMER:
             gw_put_u64(w, *(const uint64_t *)p);
             break;
@@ -185,7 +185,7 @@ static int encode_leaf(struct gw_walk *walk, struct gw_spot *spot, void *p, uint
     return 0;
 }
 
-/* An element that is a structure, or behind a pointer of an array. Uniform arrays: the first describes all. */
+/* An element that is a structure, or that a pointer of an array points to. Uniform arrays: the first describes all. */
 static int encode_element(struct gw_walk *walk, struct gw_spot *spot, bool begin)
 {
     struct encoder *e = encoder_of(walk);

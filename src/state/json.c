@@ -89,7 +89,7 @@ static int hex4(struct parser *p, uint32_t *ret)
     return 0;
 }
 
-/* Half of a surrogate pair alone becomes three bytes that are not UTF-8. At most 3 bytes for the 6 that were read, 4 for
+/* An unpaired surrogate becomes three bytes, which are invalid UTF-8. At most 3 bytes for the 6 that were read, 4 for
  * the 12 of a pair. */
 static char *put_utf8(char *to, uint32_t v)
 {
@@ -165,7 +165,7 @@ static bool at_quote(struct parser *p)
     return c == '"' || (c == '\'' && p->qmp);
 }
 
-/* At the quote. */
+/* The next character is the quote. */
 static int parse_string(struct parser *p, const char **ret, uint32_t *ret_bytes)
 {
     char quote = p->text[p->at], *s, *to;

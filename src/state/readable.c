@@ -20,7 +20,7 @@ static uint32_t nested_version(const struct gw_field *f)
 
 /* ---- counts ------------------------------------------------------------------------------------------------------ */
 
-/* The first field that carries the integer at this offset of the structure, also as part of a nested one. */
+/* The first field with the integer at this offset of the structure, even inside a nested one. */
 static const struct gw_field *find_integer(const struct gw_state *st, uint32_t version, size_t at, uint64_t bytes)
 {
     for (const struct gw_field *f = st->fields; f->type != GW_T_END; f++) {
@@ -34,7 +34,8 @@ static const struct gw_field *find_integer(const struct gw_state *st, uint32_t v
     return NULL;
 }
 
-/* By the description whose subsection this is, or by one of its subsections before this one. */
+/* Whether these bytes are carried by the description to which the subsection belongs, or by an earlier subsection of
+ * it. */
 static bool came_before(const struct gw_table *t, size_t at, uint64_t bytes)
 {
     for (; t->parent; t = t->parent) {
@@ -70,7 +71,7 @@ static int check_count(const struct gw_table *t, const struct gw_field *f, struc
     return 0;
 }
 
-/* ---- bytes that are carried twice -------------------------------------------------------------------------------- */
+/* ---- bytes that are sent twice ----------------------------------------------------------------------------------- */
 
 static bool steady(const struct gw_field *f)
 {
@@ -78,8 +79,8 @@ static bool steady(const struct gw_field *f)
            f->type != GW_T_LIST;
 }
 
-/* Both always write to some byte of the structure. f, g: fields of structures that begin at these offsets of it. Of an
- * array of structures only the first element is looked at. */
+/* Both fields always write to some common byte of the structure. f, g: fields of structures that begin at these
+ * offsets. Of an array of structures only the first element is checked. */
 static bool same_bytes(const struct gw_field *f, size_t f_base, const struct gw_field *g, size_t g_base)
 {
     size_t f_at = f_base + f->offset, g_at = g_base + g->offset;
@@ -87,7 +88,7 @@ static bool same_bytes(const struct gw_field *f, size_t f_base, const struct gw_
     if (!steady(f) || !steady(g) || f_at >= g_at + gw_field_member_bytes(g) ||
         g_at >= f_at + gw_field_member_bytes(f))
         return false;
-    if (points(f) || points(g)) /* different parts of what is pointed at may have descriptions of their own */
+    if (points(f) || points(g)) /* different parts behind a pointer may have different descriptions */
         return f->type == g->type && f->state == g->state && f->flags == g->flags;
     if (f->type != GW_T_STRUCT && g->type == GW_T_STRUCT)
         return same_bytes(g, g_base, f, f_base);

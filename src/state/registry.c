@@ -46,7 +46,7 @@ struct gw_registry *gw_registry_free(struct gw_registry *reg)
 
 static struct gw_registry *writable(const struct gw_registry *reg)
 {
-    return (struct gw_registry *)reg; /* for its lock */
+    return (struct gw_registry *)reg; /* the cast is for its lock */
 }
 
 void gw_registry_phase_begin(struct gw_registry *reg)
@@ -110,7 +110,7 @@ static int check_id(const char *id, int instance, struct gw_error *err)
     return 0;
 }
 
-/* One more than the highest, so that a number is not given again while a later device has it. */
+/* One more than the highest, so that the number of a removed device is not used again while a later device exists. */
 static uint32_t count_instance(const struct gw_registry *reg, const char *id)
 {
     uint32_t next = 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * registry_inner: what registry.c (who is registered) and registry_sections.c (saving and loading them) share.
+ * registry_inner: shared by registry.c (registration) and registry_sections.c (saving and loading).
  *
- * The device phase: while a session saves or loads, entries stay where they are: adding fails, removing waits, or only marks
- * where a device's own callback does it.
+ * The device phase: while a session saves or loads, entries stay valid: adding fails, and removing waits; if a device's
+ * own callback removes it, the entry is only marked.
  */
 #ifndef GW_STATE_REGISTRY_INNER_H
 #define GW_STATE_REGISTRY_INNER_H
@@ -14,18 +14,18 @@
 
 struct gw_registry_entry {
     struct gw_registry_entry *next;           /* in the order of saving */
-    const struct gw_state *state; /* NULL: legacy */
+    const struct gw_state *state; /* NULL: old-style callbacks */
     const struct gw_legacy_ops *legacy;
     void *device;
     struct gw_registry_alias *aliases;
-    uint64_t order; /* of registration */
+    uint64_t order; /* sequence number of the registration */
     uint32_t section_id;
     uint32_t instance;
     uint32_t version;
     int priority;
-    bool required; /* a stream without it is refused */
-    bool loaded;  /* since load_begin */
-    bool removed; /* during the device phase */
+    bool required; /* a stream without its section is refused */
+    bool loaded;  /* it was loaded since load_begin */
+    bool removed; /* it was removed during the device phase */
     char id[];
 };
 
@@ -35,13 +35,13 @@ struct gw_registry {
     struct gw_registry_entry *first;
     uint64_t added;
     uint32_t next_section;
-    bool busy;      /* a session saves or loads; entries stay */
-    pthread_t user; /* its thread */
+    bool busy;      /* device phase: a session saves or loads */
+    pthread_t user; /* the session's thread */
 };
 
 void gw_registry_phase_begin(struct gw_registry *reg);
 void gw_registry_phase_end(struct gw_registry *reg);
-/* By its own name first, so that an alias never hides a device. NULL: there is none. */
+/* Looks for the own name first, so that an alias never hides a device. NULL: not found. */
 struct gw_registry_entry *gw_registry_find(const struct gw_registry *reg, const char *id, uint32_t instance);
 
 #endif

@@ -7,7 +7,7 @@
 struct schema {
     struct gw_walk walk;
     struct gw_text t;
-    const char *key; /* under which the next description goes; NULL: in a list */
+    const char *key; /* key for the next description; NULL: it is in a list */
 };
 
 static struct schema *schema_of(struct gw_walk *walk)
@@ -52,7 +52,7 @@ static int schema_leave(struct gw_walk *walk, const struct gw_state *st, uint32_
     return result;
 }
 
-/* The member of the same description that holds the count. */
+/* The name of the member that holds the count, in the same description. */
 static const char *count_name(const struct gw_spot *spot)
 {
     for (const struct gw_field *f = spot->state->fields; f < spot->field; f++)
@@ -89,7 +89,7 @@ static int schema_leaf(struct gw_walk *walk, struct gw_spot *spot, void *p, uint
 {
     struct schema *s = schema_of(walk);
 
-    if (spot->field->flags & GW_F_POINTER_ARRAY) { /* inside `element` */
+    if (spot->field->flags & GW_F_POINTER_ARRAY) { /* called between the begin and the end of `element` */
         gw_text_int(&s->t, "size", spot->bytes);
         return 0;
     }

@@ -9,7 +9,7 @@
 #include "state/schema_shape.h"
 #include "state/text.h"
 
-#define ALIGN_CELLS_MAX (4u << 20) /* fields of one description times those of the other */
+#define ALIGN_CELLS_MAX (4u << 20) /* product of the numbers of fields of two descriptions, at most */
 
 struct checker {
     gw_schema_found_fn found;
@@ -20,7 +20,7 @@ struct checker {
     struct gw_error *err;
 };
 
-/* ---- saying it --------------------------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 static void say(struct checker *c, bool breaking, const char *fmt, ...) GW_PRINTF(3, 4);
 
@@ -132,7 +132,7 @@ static int check_field(struct checker *c, const struct gw_json *from, const stru
 /* ---- which field is which ---------------------------------------------------------------------------------------- */
 
 struct side {
-    const struct gw_json **f; /* those that are on the wire */
+    const struct gw_json **f; /* the fields that are on the wire */
     uint32_t count;
 };
 
@@ -151,7 +151,7 @@ static int collect(struct checker *c, const struct gw_json *st, int64_t version,
     return 0;
 }
 
-/* len[i][k]: the longest common sequence of names from a[i] and b[k] on. */
+/* len[i][k]: the length of the longest common sequence of names from a[i] and b[k] on. */
 static uint32_t *common_names(const struct side *a, const struct side *b)
 {
     uint32_t wide = b->count + 1, *len = calloc(((size_t)a->count + 1) * wide, sizeof *len);
@@ -174,7 +174,8 @@ static bool has_name(const struct side *side, const struct gw_json *f)
     return false;
 }
 
-/* One that has no partner in its place. A field that only moved is told once, where it is written. */
+/* Reports a field without a counterpart in its place. A field that only moved is reported once, on the side that
+ * writes. */
 static void say_alone(struct checker *c, const struct gw_json *f, bool written, const struct side *other)
 {
     bool moved = has_name(other, f);
@@ -189,8 +190,8 @@ static void say_alone(struct checker *c, const struct gw_json *f, bool written, 
     come_back(c, stem);
 }
 
-/* Fields between two that have the same name: in the same place and alike, it is one that was renamed (or became
- * padding); otherwise it was removed or added. */
+/* Fields between two that have the same name: fields in the same place with the same layout were renamed (or became
+ * padding); otherwise they were removed or added. */
 static int check_gap(struct checker *c, const struct side *a, uint32_t i, uint32_t i_end, const struct side *b,
                      uint32_t k, uint32_t k_end)
 {
@@ -206,7 +207,8 @@ static int check_gap(struct checker *c, const struct side *a, uint32_t i, uint32
                 return r;
             continue;
         }
-        /* As many on both sides: pairs that differ; otherwise the longer side has the odd ones. */
+        /* Equal numbers on both sides: pairs that differ; otherwise the longer side has fields without a
+         * counterpart. */
         if (i < i_end && (i_end - i >= k_end - k || !both))
             say_alone(c, a->f[i++], true, b);
         else
@@ -220,7 +222,7 @@ static bool is_opaque(const struct gw_json *f)
     return !strcmp(gw_field_text(f, "type"), "buffer") || gw_field_is_padding(f);
 }
 
-/* How many fields of a side are as many bytes as the one buffer; 0: none are. */
+/* The number of fields of a side that together have the size of the one buffer; 0: there are none. */
 static uint32_t pieces_of(const struct gw_json *buffer, const struct side *side, uint32_t first)
 {
     int64_t left = gw_field_bytes(buffer);
@@ -236,7 +238,7 @@ static uint32_t pieces_of(const struct gw_json *buffer, const struct side *side,
     return left == 0 && n > 1 ? n : 0;
 }
 
-/* A buffer on one side whose bytes have names on the other. Moves past both. */
+/* A buffer on one side whose bytes are named fields on the other. Advances past both. */
 static bool check_divided(struct checker *c, const struct side *a, uint32_t *i, const struct side *b, uint32_t *k)
 {
     const struct gw_json *f, *g;
@@ -348,7 +350,7 @@ static int check_subsections(struct checker *c, const struct gw_json *from, cons
     return 0;
 }
 
-/* versioned: the version is in the stream (devices, subsections); otherwise each side takes its own. */
+/* versioned: the version is in the stream (devices, subsections); otherwise each side uses its own. */
 static int check_state(struct checker *c, const struct gw_json *from, const struct gw_json *to, bool versioned)
 {
     int64_t written = gw_field_number(from, "version", 0), known = gw_field_number(to, "version", 0),

@@ -36,7 +36,7 @@ bool gw_field_same_name(const struct gw_json *a, const struct gw_json *b)
     return !strcmp(gw_field_text(a, "name"), gw_field_text(b, "name"));
 }
 
-/* Types that are the same bytes, and the same meaning for the values that both know. "uint32 equal" is "uint32". */
+/* Types with the same bytes, and the same meaning for values that both have. "uint32 equal" is "uint32". */
 static const char *family(const char *type, size_t *ret_bytes)
 {
     static const struct {

@@ -5,7 +5,8 @@
 
 static void put_state(struct gw_text *t, const char *key, const struct gw_vmdesc_state *st, bool optional);
 
-/* Entries of one array are one field; returns how many there are. The first one's inside stands for all. */
+/* Entries of one array become one field; returns how many entries there are. The contents of the first stand for
+ * all. */
 static uint32_t put_field(struct gw_text *t, const struct gw_vmdesc_field *f, uint32_t left)
 {
     uint64_t elements = f->count;
@@ -17,7 +18,7 @@ static uint32_t put_field(struct gw_text *t, const struct gw_vmdesc_field *f, ui
     gw_text_string(t, "name", f->name);
     gw_text_string(t, "type", f->type);
     if (f->elements) {
-        gw_text_int(t, "max", UINT32_MAX); /* how many there may be is not in the description */
+        gw_text_int(t, "max", UINT32_MAX); /* the description does not contain the maximum */
     } else if (elements > 1) {
         gw_text_int(t, "count", elements);
     }

@@ -76,7 +76,7 @@ static void quoted(struct gw_text *t, const char *s)
     gw_text_add(t, "\"", 1);
 }
 
-/* A bracket that was just opened is the only thing that no comma follows. */
+/* Writes a comma, unless a bracket was just opened. */
 static void before(struct gw_text *t, const char *key)
 {
     char last = t->bytes ? t->data[t->bytes - 1] : '{';

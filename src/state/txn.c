@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/txn.h"
 
-#define TXN_ALIGN 64 /* structures may have members that want a cache line */
+#define TXN_ALIGN 64 /* structures may have members aligned to a cache line */
 
-/* Room for one more in an array of the transaction. */
+/* Makes room for one more element in an array of the transaction. */
 static int grow(void *array, uint32_t count, uint32_t *cap, size_t each)
 {
     void **p = array;
@@ -44,7 +44,8 @@ void *gw_txn_real(const struct gw_txn *txn, void *copy)
     return copy;
 }
 
-/* Copies to the new region what [begin, begin + bytes) of the real memory is to be, as far as it is in the region. */
+/* Copies the future contents of [begin, begin + bytes) of the real memory to the new region, as far as they are in
+ * it. */
 static void overlay_bytes(const struct gw_txn_region *new, uintptr_t begin, size_t bytes, const void *from)
 {
     uintptr_t first = GW_MAX(begin, (uintptr_t) new->real),
@@ -54,8 +55,8 @@ static void overlay_bytes(const struct gw_txn_region *new, uintptr_t begin, size
         memcpy((char *)new->copy + (first - (uintptr_t) new->real), (const char *)from + (first - begin), end - first);
 }
 
-/* What earlier regions have of the same memory: it may be described twice, or point into itself. Pointers that were
- * followed there are real ones here, or they would be taken for changes. */
+/* Applies changes of earlier regions in the same memory: memory may be described twice, or contain pointers into
+ * itself. Pointers that were followed there become real pointers here; otherwise they would look like changes. */
 static void overlay(const struct gw_txn *txn, const struct gw_txn_region *new)
 {
     for (uint32_t i = 0; i < txn->region_count; i++)
@@ -85,7 +86,7 @@ int gw_txn_region(struct gw_txn *txn, void *real, size_t bytes, void **ret_copy)
 
 int gw_txn_pointee(struct gw_txn *txn, void **slot, size_t bytes, void **ret_copy)
 {
-    void *real = gw_txn_real(txn, *slot); /* the pointer was followed before when it leads to a copy */
+    void *real = gw_txn_real(txn, *slot); /* if the pointer leads to a copy, it was followed before */
     void *copy;
 
     if (grow(&txn->swaps, txn->swap_count, &txn->swap_cap, sizeof *txn->swaps) < 0 ||

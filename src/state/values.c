@@ -88,7 +88,7 @@ static int walk_field(struct cursor *c, const struct gw_vmdesc_field *f)
         gw_text_printf(&c->path, "[%" PRId64 "]", f->index);
     if (c->path.failed)
         return gw_nomem(c->err, "device values");
-    if (f->bytes * f->count > c->end - c->at) /* the sum was bounded when it was parsed */
+    if (f->bytes * f->count > c->end - c->at) /* the sum was checked when the description was parsed */
         return wrong(c, "the body ends before");
     r = f->inside ? walk_inside(c, f) : give(c, f);
     if (r < 0)
@@ -151,7 +151,7 @@ enum shape { SHAPE_BYTES, SHAPE_BOOL, SHAPE_UNSIGNED, SHAPE_SIGNED, SHAPE_TIMER,
 static enum shape shape_of(const struct gw_value *v)
 {
     static const struct {
-        const char *type; /* also with " equal", " le" behind it */
+        const char *type; /* also matches with " equal" or " le" appended */
         uint8_t bytes, shape;
     } known[] = {
         {"bool", 1, SHAPE_BOOL},       {"uint8", 1, SHAPE_UNSIGNED},      {"uint16", 2, SHAPE_UNSIGNED},
@@ -185,7 +185,7 @@ static int64_t load_signed(const uint8_t *p, uint64_t bytes)
     return (int64_t)(load_unsigned(p, bytes) << unused) >> unused;
 }
 
-/* Printable and ended by zeros, as text in a buffer is. */
+/* Printable and padded with zeros, like text in a buffer. */
 static size_t text_length(const uint8_t *p, uint64_t bytes)
 {
     size_t n = 0;
@@ -231,7 +231,7 @@ static void print_double(struct gw_text *t, uint64_t bits, bool json)
     double d;
 
     memcpy(&d, &bits, sizeof d);
-    if (json && !(d - d == 0)) /* JSON has no infinity */
+    if (json && !(d - d == 0)) /* JSON has neither infinity nor NaN */
         gw_text_printf(t, "\"%016" PRIx64 "\"", bits);
     else
         gw_text_printf(t, "%.17g", d);

@@ -113,7 +113,7 @@ static int parse_elements(struct parser *p, struct gw_json *object, struct gw_vm
     return 0;
 }
 
-/* What is inside a field, if the sizes agree. */
+/* Parses the contents of a field, if the sizes agree. */
 static int parse_inside(struct parser *p, struct gw_json *object, struct gw_vmdesc_field *f)
 {
     const struct gw_json *inner = gw_json_get(object, "struct");
@@ -161,8 +161,8 @@ static int parse_field(struct parser *p, struct gw_json *object, struct gw_vmdes
     return *ret_empty ? 0 : parse_inside(p, object, f);
 }
 
-/* Whether an entry without a number is of the array of the entry before. 10.0 leaves the number out of an array's last
- * entry, 11.1 out of all. Two paddings in a row are two fields. */
+/* Whether an entry without an index belongs to the array of the previous entry. 10.0 leaves the index out of an array's
+ * last entry, 11.1 out of all. Two consecutive paddings are two fields. */
 static bool follows(const struct gw_vmdesc_field *before, const struct gw_vmdesc_field *f)
 {
     if (strcmp(before->name, f->name))
@@ -344,7 +344,7 @@ static int locate_one(const struct gw_vmdesc_device *d, const uint8_t *data, siz
     return d->legacy || s->version == d->state.version ? 0 : -EPROTO;
 }
 
-/* The same where the size in the description is not that of the section: by its head and footer. */
+/* The same if the size in the description is not that of the section: searches its head and footer. */
 static int search_one(const struct gw_vmdesc_device *d, const uint8_t *data, size_t pos, uint64_t *search,
                       struct gw_vmdesc_section *s)
 {

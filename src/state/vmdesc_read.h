@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * vmdesc_read: the description at the end of a stream (wire-format.md 3.3) as a tree, and what can be said with it of
- * sections of unknown devices: where they begin, how long they are, what their values are (values.h).
+ * vmdesc_read: parses the description at the end of a stream (wire-format.md 3.3) to a tree. With it, the sections of
+ * unknown devices can be found and measured, and their values printed (values.h).
  *
- * Hostile: the text may come from anyone. Its size, depth and number of values are bounded (json.h), names are
+ * Hostile: the text is not trusted. Its size, depth and number of values are bounded (json.h), names are
  * printable ASCII, sizes are summed without overflow. Fields without bytes are left out, so that work on a body is
  * bounded by its length. Keys occur several times in the object of a list, once for each element.
  */
@@ -19,21 +19,20 @@ struct gw_vmdesc_state;
 struct gw_vmdesc_field {
     const char *name, *type;
     uint32_t count; /* array_len, or 1 */
-    /* This entry begins at element number index of an array that has several entries; -1: it is all there is. 10.0
-     * leaves the number out of the entry of the last element, 11.1 out of all: it is counted on from the entry before. */
+    /* This entry begins at element number `index` of an array that has several entries; -1: the only entry. 10.0 leaves
+     * the index out of the entry of the last element, 11.1 out of all: it is then computed from the previous entry. */
     int64_t index;
-    uint64_t bytes; /* of one element; never 0 */
-    /* What is inside one element; NULL for plain values. The sizes inside add up to `bytes`: where they do not, the
-     * field is given as one without inside. Of a list, one for each element of the list: 01 inside[0] 01 inside[1] ...
-     * 00. */
+    uint64_t bytes; /* size of one element; never 0 */
+    /* The contents of one element; NULL for plain values. The sizes inside add up to `bytes`: if they do not in the
+     * description, the field has no `inside`. A list has one for each element: 01 inside[0] 01 inside[1] ... 00. */
     const struct gw_vmdesc_state *inside;
-    uint32_t elements; /* of a list; 0: it is none */
+    uint32_t elements; /* elements of a list; 0: it is no list */
 };
 
 struct gw_vmdesc_state {
     const char *name; /* vmsd_name; "" for an old-style device */
     uint32_t version;
-    uint64_t bytes; /* of the body */
+    uint64_t bytes; /* size of the body */
     const struct gw_vmdesc_field *fields;
     uint32_t field_count, subsection_count;
     const struct gw_vmdesc_state *subsections;
@@ -54,26 +53,26 @@ struct gw_vmdesc_tree {
     struct gw_arena arena;
 };
 
-/* -EPROTO when it is not such a description: the message names the place. */
+/* -EPROTO: this is no such description; the message names the place. */
 int gw_vmdesc_parse(const char *text, size_t bytes, struct gw_vmdesc_tree **ret_tree, struct gw_error *err);
 struct gw_vmdesc_tree *gw_vmdesc_tree_free(struct gw_vmdesc_tree *tree);
 
 struct gw_vmdesc_section { /* offsets into the data */
-    size_t start;          /* of the 0x04 */
+    size_t start;          /* of the byte 0x04 */
     size_t body, body_bytes;
     uint32_t section_id, version;
 };
 
-/* Goes back from the EOF byte at data[eof] over the FULL section of each device and checks its head and footer (where
- * there are any). sections: one per device of the tree. The first one's start is where the FULL sections begin.
- * -EPROTO when the description is not of these bytes.
+/* Goes backwards from the EOF byte at data[eof] over the FULL section of each device, and checks its head and footer
+ * (if there are footers). sections: one for each device of the tree. The start of the first is the beginning of the
+ * FULL sections. -EPROTO: the description does not fit these bytes.
  *
  * QEMU describes an array of pointers some of which are null (s390_css) by its first element, so that its sum is not the
- * size of the section. Where that does not fit, the section begins where its own head stands, if there is one such place.
- * search: bytes that may be looked through for it, counted down; NULL: enough for one description. */
+ * size of the section. If the size does not fit, the section begins at its own head, if exactly one such place is
+ * found. search: number of bytes that may be searched for it, reduced; NULL: enough for one description. */
 int gw_vmdesc_locate(const struct gw_vmdesc_tree *tree, const uint8_t *data, size_t eof, bool footers,
                      uint64_t *search, struct gw_vmdesc_section *sections, struct gw_error *err);
-/* NULL: what is described is not what is in the section. */
+/* NULL: the description is not that of the bytes in the section. */
 static inline const struct gw_vmdesc_state *gw_vmdesc_state_of(const struct gw_vmdesc_device *d,
                                                                const struct gw_vmdesc_section *s)
 {

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* ---- places in messages ------------------------------------------------------------------------------------------ */
+/* ---- paths for messages ------------------------------------------------------------------------------------------ */
 
 static void path_add(char *path, size_t bytes, const struct gw_spot *spot)
 {
@@ -67,7 +67,7 @@ static bool present(const struct gw_walk *walk, const struct gw_spot *spot)
     return !spot->field->when || spot->field->type == GW_T_CHECK || spot->field->when(spot->base, spot->version);
 }
 
-/* The member that counts the elements, bounded. */
+/* Reads the member with the number of elements, and checks its limit. */
 static int read_count(struct gw_walk *walk, struct gw_spot *spot, uint32_t *ret)
 {
     const struct gw_field *f = spot->field;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * walk: the one traversal of a description. It decides which fields are present, how many elements there are and where
- * they are in memory; a visitor does the rest (encode, decode, schema).
+ * they are in memory; a visitor does everything else (encode, decode, schema).
  *
  *     enter  field*  subsections  leave          for each description, nested ones inside `element`
  *     field: leaf                                 all elements of values at once
@@ -22,12 +22,12 @@ struct gw_spot {
     const struct gw_spot *outer;  /* the field (or subsection: field NULL) that this one is nested in */
     const struct gw_state *state; /* its description */
     const struct gw_field *field;
-    void *base;       /* the structure that is described */
-    uint32_t version; /* of the description, on the wire */
-    uint32_t count;   /* elements; dry: 1 */
-    uint32_t index;   /* the element that is visited */
-    uint32_t length;  /* variable buffer or bitmap: what its count member says */
-    uint64_t bytes;   /* leaf: of one element on the wire; otherwise of one in memory */
+    void *base;       /* the structure */
+    uint32_t version; /* version of the description on the wire */
+    uint32_t count;   /* number of elements; dry: 1 */
+    uint32_t index;   /* index of the current element */
+    uint32_t length;  /* variable buffer or bitmap: the value of its count member */
+    uint64_t bytes;   /* leaf: size of one element on the wire; otherwise of one in memory */
     uint64_t at;      /* offset in the stream at which the field begins */
 };
 
@@ -39,21 +39,21 @@ static inline uint64_t gw_spot_bits(const struct gw_spot *spot)
 struct gw_walk;
 
 struct gw_visitor {
-    /* Around a description. leave is called after every enter that succeeded, with the result so far, and returns the
-     * final one. */
+    /* At the begin and end of a description. leave is called after every enter that succeeded, with the result so far,
+     * and returns the final one. */
     int (*enter)(struct gw_walk *walk, const struct gw_state *st, uint32_t version, void *base);
     int (*leave)(struct gw_walk *walk, const struct gw_state *st, uint32_t version, void *base, int result);
     int (*subsections)(struct gw_walk *walk, const struct gw_state *st, void *base, const struct gw_spot *outer);
-    /* n elements of spot->bytes each, back to back in memory at p. */
+    /* n elements of spot->bytes each, contiguous in memory at p. */
     int (*leaf)(struct gw_walk *walk, struct gw_spot *spot, void *p, uint32_t n);
     /* Before (begin) and after each structure, and each element of an array of pointers. */
     int (*element)(struct gw_walk *walk, struct gw_spot *spot, bool begin);
     int (*null)(struct gw_walk *walk, struct gw_spot *spot);
     int (*list)(struct gw_walk *walk, struct gw_spot *spot);
-    /* The data behind a pointer that is not NULL. */
+    /* The target of a pointer that is not NULL. */
     int (*pointee)(struct gw_walk *walk, struct gw_spot *spot, void **slot, size_t bytes, void **ret);
     uint64_t (*offset)(const struct gw_walk *walk);
-    enum gw_blame blame; /* for a count out of bounds and a check that fails */
+    enum gw_blame blame; /* for errors of a count out of range and of a failed check */
 };
 
 struct gw_walk {
@@ -69,9 +69,9 @@ int gw_walk_state(struct gw_walk *walk, const struct gw_state *st, uint32_t vers
 /* gw_fail with "field PATH at byte N: " before the message. */
 int gw_spot_fail(struct gw_walk *walk, const struct gw_spot *spot, int code, enum gw_blame blame, const char *fmt, ...)
     GW_PRINTF(5, 6);
-/* Puts the place before a message that is there. Returns code. */
+/* Adds the path to an existing message. Returns code. */
 int gw_spot_context(struct gw_walk *walk, const struct gw_spot *spot, int code);
-/* A hook has failed with code: makes sure that there is a message and a blame. Returns code. */
+/* A hook has failed with code: ensures that there is a message and a blame. Returns code. */
 int gw_hook_failed(struct gw_walk *walk, const struct gw_state *st, const char *hook, int code);
 
 #endif

@@ -3,7 +3,7 @@
 
 enum { ZEROES = 0x02, NAME = 0x04, NODE = 0x08, LONG = 0x80 };
 #define KINDS   (GW_BITMAP_RECORD_END | GW_BITMAP_RECORD_START | GW_BITMAP_RECORD_COMPLETE | GW_BITMAP_RECORD_BITS)
-#define IGNORED 4u /* of the flags of a bitmap: was "load by yourself" once */
+#define IGNORED 4u /* in the flags of a bitmap: meant "load by yourself" in an early version */
 
 void gw_bitmap_record_put(struct gw_out *out, const struct gw_bitmap_record *r)
 {
@@ -34,7 +34,7 @@ static int take_flags(struct gw_in *in, struct gw_bitmap_record *r, struct gw_er
     if (e < 0)
         return e;
     kind = flags & KINDS;
-    /* The end has nothing else; only BITS has ZEROES. */
+    /* END has no other flag; only BITS can have ZEROES. */
     if ((flags & LONG) || !kind || (kind & (kind - 1)) || (kind == GW_BITMAP_RECORD_END && flags != kind) ||
         (kind != GW_BITMAP_RECORD_BITS && (flags & ZEROES)))
         return gw_in_fail(in, -EPROTO, err, "byte %" PRIu64 ": dirty bitmap record with flags 0x%x", r->at, flags);

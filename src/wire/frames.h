@@ -7,14 +7,15 @@
  *     uint8_t wire[GW_FRAME_HELLO_BYTES];
  *     gw_frame_put_hello(wire, &h);
  *
- * put writes, and get reads, exactly GW_FRAME_x_BYTES bytes: who calls get has checked that they are there.
+ * put writes, and get reads, exactly GW_FRAME_x_BYTES bytes: the caller of get must have checked that there are so
+ * many.
  */
 #ifndef GW_WIRE_FRAMES_H
 #define GW_WIRE_FRAMES_H
 
 #include "base/endian.h"
 
-/* F(type, field, "what it is") */
+/* F(type, field, "description") */
 #define GW_FRAME_PING(F) F(u32, value, "returned in the PONG")
 #define GW_FRAME_PONG(F) F(u32, value, "that of the PING")
 #define GW_FRAME_SHUT(F) F(u32, failed, "0: the machine was loaded; else it was not")
@@ -22,7 +23,7 @@
     F(u32, version, "of the extensions, now 1")                                                                        \
     F(u64, extensions, "bit 0: LOADED and COMMIT, the machine changes hands in two steps")
 
-/* X(name, NAME, "where it travels") */
+/* X(name, NAME, "where it is sent") */
 #define GW_FRAMES(X)                                                                                                   \
     X(ping, PING, "payload of the command PING")                                                                       \
     X(pong, PONG, "return path message PONG")                                                                          \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * grammar: what may follow what in a stream. One table; the sender asserts by it, the receiver refuses by it.
+ * grammar: the permitted order of elements in a stream. One table: the sender asserts it, the receiver refuses elements
+ * by it.
  *
  *     SETUP --START,FULL(early)--> SETUP --PART--> ITERATE --END,FULL,SWITCHOVER_START--> COMPLETE --EOF--> ENDED
  *     SETUP, ITERATE, COMPLETE --PACKAGED--> PACKAGE (a stream of its own) --POSTCOPY_RUN--> POSTCOPY --PART,END--> POSTCOPY
@@ -19,7 +20,8 @@
 enum gw_grammar { GW_GRAMMAR_SETUP, GW_GRAMMAR_ITERATE, GW_GRAMMAR_COMPLETE, GW_GRAMMAR_ENDED, GW_GRAMMAR_DESCRIBED,
                   GW_GRAMMAR_CLOSED, GW_GRAMMAR_PACKAGE, GW_GRAMMAR_POSTCOPY, GW_GRAMMAR_RECOVER, GW_GRAMMAR_COUNT };
 
-/* Takes one element (and the command's number when it is one). false: it may not come here; *state is unchanged. */
+/* Takes one element (and the command's number if it is a command). false: it is not allowed here; *state is
+ * unchanged. */
 bool gw_grammar_step(enum gw_grammar *state, uint8_t element, uint16_t command);
 /* "setup", "iterate", ... for messages. */
 const char *gw_grammar_name(enum gw_grammar state);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * greeting: the first bytes of a channel that carries only pages: which machine, which channel.
+ * greeting: the first bytes of a channel that carries only pages: they identify the machine and the channel.
  *
  *      0  u32  0x11223344
  *      4  u32  1
  *      8       UUID of the machine, 16 bytes; zeros: it has none
  *     24  u8   number of the channel, from 0
- *     25       39 bytes, zeros; not looked at
+ *     25       39 bytes, zeros; not checked
  */
 #ifndef GW_WIRE_GREETING_H
 #define GW_WIRE_GREETING_H

@@ -74,7 +74,7 @@ bool gw_head_has_capability(const struct gw_wire_head *head, const char *name)
     return false;
 }
 
-/* Takes n bytes as part of the section; *ret is where they are kept. */
+/* Takes n bytes as a part of the section; *ret is their copy. */
 static int keep(struct gw_in *in, struct gw_wire_head *head, size_t n, const uint8_t **ret, struct gw_error *err)
 {
     const uint8_t *p = NULL;
@@ -102,7 +102,7 @@ static int keep_u32(struct gw_in *in, struct gw_wire_head *head, uint32_t *ret, 
     return e;
 }
 
-/* n bytes of text, printable. */
+/* Takes n bytes of printable text. */
 static int keep_text(struct gw_in *in, struct gw_wire_head *head, uint32_t n, char *dst, struct gw_error *err)
 {
     uint64_t at = gw_in_offset(in);
@@ -192,7 +192,7 @@ static int get_capabilities(struct gw_in *in, struct gw_wire_head *head, uint64_
     return e;
 }
 
-/* Whether a subsection of the configuration or an element may begin here. -1: more bytes are needed to see that. */
+/* Whether a subsection of the configuration or an element may begin here. -1: more bytes are needed to decide. */
 static int begins(const uint8_t *p, size_t n)
 {
     struct gw_section_head head;
@@ -223,7 +223,7 @@ static int begins(const uint8_t *p, size_t n)
     return e >= 0 ? 1 : e == -ENODATA ? -1 : 0;
 }
 
-/* Nothing says how long it is. */
+/* The length of an unknown subsection is not in the stream. */
 static int pass_unknown(struct gw_in *in, struct gw_wire_head *head, struct gw_error *err)
 {
     uint64_t at = gw_in_offset(in);
@@ -294,7 +294,7 @@ int gw_head_next(struct gw_in *in, struct gw_wire_head *head, struct gw_error *e
     return e < 0 ? e : 1;
 }
 
-/* Commands that stand for the rest of a stream: more than what is looked at to see that nothing begins somewhere. */
+/* Number of commands after the head, in place of the rest of a stream: more bytes than the parser looks ahead. */
 #define BEHIND 64u
 
 int gw_head_get_raw(const uint8_t *raw, size_t bytes, struct gw_wire_head *ret, struct gw_error *err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * names: numbers of the wire as words for messages, and the length rule of each.
+ * names: names of the numbers on the wire, for messages, and the permitted length of each.
  */
 #ifndef GW_WIRE_NAMES_H
 #define GW_WIRE_NAMES_H
@@ -13,16 +13,16 @@
 
 struct gw_wire_name {
     uint16_t number;
-    int bytes; /* of the payload; -1: at least one; -2: any number */
+    int bytes; /* size of the payload; -1: at least one; -2: any */
     const char *name;
 };
 
-/* NULL for a number that does not exist. */
+/* NULL: there is no such number. */
 const struct gw_wire_name *gw_wire_command(uint16_t number);
 const struct gw_wire_name *gw_wire_rp(uint16_t number);
-/* Whether a payload may have so many bytes. */
+/* Whether the payload may have this size. */
 bool gw_wire_fits(const struct gw_wire_name *name, size_t bytes);
-/* A RAM record's flags: "PAGE", "XBZRLE", ... of the one that says what kind it is; "unknown" when it is not one. */
+/* The name of the flag that is the kind of a RAM record: "PAGE", "XBZRLE", ...; "unknown" if there is none. */
 const char *gw_wire_ram_flag(uint64_t flags);
 /* "START", "FULL", ... or "unknown". */
 const char *gw_wire_element(uint8_t type);

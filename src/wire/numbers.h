@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * numbers: the values on the wire, and nowhere else. docs/wire-format.md has what they mean.
+ * numbers: the values on the wire; no other file has them. docs/wire-format.md explains them.
  */
 #ifndef GW_WIRE_NUMBERS_H
 #define GW_WIRE_NUMBERS_H
@@ -8,7 +8,7 @@
 #define GW_WIRE_MAGIC   0x5145564du /* "QEVM" */
 #define GW_WIRE_VERSION 3u
 #define GW_WIRE_MULTIFD_MAGIC 0x11223344u /* the first bytes of a multifd channel */
-#define GW_WIRE_PROBE_MAGIC   0x67647770u /* "gdwp": a godwit measures the link, and goes away (probe.h) */
+#define GW_WIRE_PROBE_MAGIC   0x67647770u /* "gdwp": a godwit measures the link, and disconnects (probe.h) */
 
 /* F(NAME, number, payload bytes (none here), "name") */
 #define GW_ELEMENTS(F)                                                                                                 \
@@ -29,7 +29,7 @@ enum gw_wire_element {
 #undef F
 };
 
-/* F(NAME, number, payload bytes: exact, -1 = at least 1, -2 = any, "name") */
+/* F(NAME, number, payload bytes: exact, -1: at least 1, -2: any, "name") */
 #define GW_COMMANDS(F)                                                                                                 \
     F(OPEN_RETURN_PATH, 1, 0, "OPEN_RETURN_PATH")                                                                      \
     F(PING, 2, 4, "PING")                                                                                              \
@@ -51,7 +51,8 @@ enum gw_wire_command {
 #undef F
 };
 
-/* Messages on the return path. The godwit ones follow only on a PING with the cookie (docs/formats/extensions.md). */
+/* Messages on the return path. Those of godwit are sent only after a PING with the cookie
+ * (docs/formats/extensions.md). */
 #define GW_RP_MESSAGES(F)                                                                                              \
     F(SHUT, 1, 4, "SHUT")                                                                                              \
     F(PONG, 2, 4, "PONG")                                                                                              \
@@ -70,23 +71,24 @@ enum gw_wire_rp {
 #undef F
 };
 #define GW_RP_MAX_BYTES 512u
-#define GW_RECV_BITMAP_END 0x0123456789abcdefull /* behind a map of received pages */
+#define GW_RECV_BITMAP_END 0x0123456789abcdefull /* after a map of received pages */
 
 #define GW_PING_COOKIE        0x67647774u /* "gdwt": a godwit answers PONG and then GODWIT_HELLO */
 #define GW_EXTENSIONS_VERSION 1u
 #define GW_EXTENSION_COMMIT   (1ull << 0) /* LOADED and COMMIT: the guest changes hands in two steps */
 #define GW_EXTENSION_REASON   (1ull << 1) /* REASON before a SHUT that reports a failure */
-#define GW_EXTENSION_AS_IS    (1ull << 2) /* multifd packets of a compressed channel may be as they are, and zstd frames end */
-#define GW_EXTENSION_LANES    (1ull << 3) /* in postcopy pages come on multifd channels, too */
-/* known here; the PING behind the cookie says so, too */
+/* packets of a compressed multifd channel may be uncompressed, and zstd frames end */
+#define GW_EXTENSION_AS_IS    (1ull << 2)
+#define GW_EXTENSION_LANES    (1ull << 3) /* in postcopy pages are also sent on multifd channels */
+/* supported by this version; also the value of the PING after the cookie */
 #define GW_EXTENSIONS         (GW_EXTENSION_COMMIT | GW_EXTENSION_REASON | GW_EXTENSION_AS_IS | GW_EXTENSION_LANES)
 
 #define GW_RAM_SECTION_VERSION 4u
-/* Of a target page: the flags of RAM records stand below its size. */
+/* Bits of the target page size: the flags of RAM records must be smaller than a page. */
 #define GW_PAGE_BITS_MIN 10u
 #define GW_PAGE_BITS_MAX 16u
 
-/* RAM record words: flags below the page size, the rest a value. CONTINUE goes with another one. */
+/* Words of RAM records: flags below the page size; the rest is an offset. CONTINUE is combined with another flag. */
 #define GW_RAM_FLAGS(F)                                                                                                \
     F(ZERO, 0x002, 0, "ZERO")                                                                                          \
     F(MEM_SIZE, 0x004, 0, "MEM_SIZE")                                                                                  \

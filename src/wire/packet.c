@@ -105,7 +105,7 @@ int gw_packet_get(struct gw_in *in, uint32_t page_bytes, enum gw_packet_coding c
         return wrong(in, -EPROTO, "it has room for more pages than a packet has", most, err);
     if (ret->pages > capacity || ret->zeros > capacity - ret->pages)
         return wrong(in, -EPROTO, "it has more pages than a packet has", (uint64_t)ret->pages + ret->zeros, err);
-    if (!ret->pages) /* old peers leave there what the packet before had */
+    if (!ret->pages) /* old peers leave the value of the previous packet there */
         ret->bytes = 0;
     if (ret->pages + ret->zeros)
         e = check_pages(in, head, page_bytes, coding, ret, offset, err);

@@ -5,7 +5,8 @@
  *     NONE --ADVISE--> ADVISED --RAM_DISCARD--> DISCARDING --LISTEN--> LISTENING --RUN--> RUNNING
  *                         \________________________LISTEN______________^
  *
- * Where a command may stand among other elements is the grammar's (grammar.h); this says what it needs to have come before.
+ * The grammar (grammar.h) defines the order among other elements; this defines which commands must come before each
+ * command.
  *
  * Hostile: every length and number is checked; -EPROTO, blame PEER.
  */
@@ -17,23 +18,24 @@
 enum gw_postcopy { GW_POSTCOPY_NONE, GW_POSTCOPY_ADVISED, GW_POSTCOPY_DISCARDING, GW_POSTCOPY_LISTENING, GW_POSTCOPY_RUNNING,
                    GW_POSTCOPY_COUNT };
 
-/* Takes one command. false: it may not come now; *state is unchanged. A package needs only that ADVISE has come. */
+/* Takes one command. false: it is not allowed now; *state is unchanged. A package only needs ADVISE before it. */
 bool gw_postcopy_step(enum gw_postcopy *state, uint16_t command);
 /* "not advised", "advised", ... for messages. */
 const char *gw_postcopy_name(enum gw_postcopy state);
 
 struct gw_wire_advise {
-    uint64_t host_pages; /* the sizes of the source's host pages, all of them in one word */
-    uint64_t page_bytes; /* of a target page */
+    uint64_t host_pages; /* the source's host page sizes, all in one word */
+    uint64_t page_bytes; /* size of a target page */
 };
 #define GW_ADVISE_BYTES 16u
 void gw_advise_put(uint8_t dst[GW_ADVISE_BYTES], const struct gw_wire_advise *advise);
-/* bytes: of the payload. -ENOTSUP: only dirty bitmaps would follow. */
+/* bytes: size of the payload. -ENOTSUP: only dirty bitmaps would follow. */
 int gw_advise_get(struct gw_in *in, uint16_t bytes, struct gw_wire_advise *ret, struct gw_error *err);
 
-/* What stands before the ranges of RAM_DISCARD. bytes: of the payload; *ret_ranges: so many come, at least one. */
+/* Reads the part of RAM_DISCARD before the ranges. bytes: size of the payload; *ret_ranges: number of ranges that
+ * follow, at least one. */
 int gw_discard_get(struct gw_in *in, uint16_t bytes, char name[256], unsigned *ret_ranges, struct gw_error *err);
-/* The next one. Whether the block has it is for who knows the block. */
+/* Reads the next range. The caller checks whether the block contains it. */
 int gw_discard_get_range(struct gw_in *in, uint64_t *ret_start, uint64_t *ret_bytes, struct gw_error *err);
 
 #endif

@@ -29,7 +29,7 @@ const struct gw_wire_profile *gw_wire_profile(const char *name)
     return NULL;
 }
 
-/* "-MAJOR.MINOR" at the end of the name, as 100 * MAJOR + MINOR; 0: there is none. */
+/* "-MAJOR.MINOR" at the end of the name, as 100 * MAJOR + MINOR; 0: the name has no version. */
 static unsigned long version_of(const char *machine)
 {
     const char *dash = strrchr(machine, '-');

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * profile: what the peer's version implies. Filled once for a session and passed down; nothing else asks for a version.
+ * profile: the properties that follow from the peer's version. Chosen once for a session and passed down; no other code
+ * tests versions.
  */
 #ifndef GW_WIRE_PROFILE_H
 #define GW_WIRE_PROFILE_H
@@ -9,25 +10,27 @@
 
 struct gw_wire_profile {
     const char *name;
-    unsigned machines_from;      /* machine types of this version (100 * major + minor) and later come from such a peer */
-    bool switchover_start;       /* command 11 is understood */
+    unsigned machines_from;      /* the profile of machine types from this version on (100 * major + minor) */
+    bool switchover_start;       /* the peer knows command 11 */
     bool vmdesc_configuration;   /* the vmdesc begins with the configuration section's description */
-    bool no_compressed_pages;    /* 9.1 and later refuse their records */
-    bool no_block;               /* 9.1 and later have no section `block` */
-    bool ask_extensions;         /* PING with the cookie: a plain peer answers it like any PING */
-    bool multifd_rounds;         /* its multifd channels wait where pages may come again, not at each section's end */
-    bool multifd_zeros;          /* its multifd packets tell of zero pages */
-    bool preempt_first;          /* the channel of urgent pages comes right behind the main one, and ends with a mark */
-    bool open_return_path;       /* also without the capability, where the channel carries both directions */
+    bool no_compressed_pages;    /* the peer refuses records of compressed pages (9.1 and later) */
+    bool no_block;               /* the peer has no section `block` (9.1 and later) */
+    bool ask_extensions;         /* send PING with the cookie: a plain peer answers it like any PING */
+    /* multifd channels wait for each other when pages may be sent again, not at the end of each section */
+    bool multifd_rounds;
+    bool multifd_zeros;          /* multifd packets list zero pages */
+    /* the channel of urgent pages is dialled right after the main one, and ends with a mark */
+    bool preempt_first;
+    bool open_return_path;       /* even without the capability, if the channel carries both directions */
 };
 
-/* "7.2", "8.1", "9.0", "10.0", "godwit"; NULL for a name that does not exist. */
+/* "7.2", "8.1", "9.0", "10.0", "godwit"; NULL: no such name. */
 const struct gw_wire_profile *gw_wire_profile(const char *name);
-/* Of the peer that has such a machine type; the oldest one when its name has no version. */
+/* The profile of peers with this machine type; the oldest one if the name has no version. */
 const struct gw_wire_profile *gw_wire_profile_of_machine(const char *machine);
 
-/* How multifd goes with a peer of this profile: as its machine type has it, if that has a version, since both sides of a
- * plain migration go by that; but never newer than the peer. */
+/* The profile for multifd with this peer: that of the machine type if it has a version, since both sides of a plain
+ * migration use that; but never newer than the peer. */
 const struct gw_wire_profile *gw_wire_profile_multifd(const struct gw_wire_profile *peer, const char *machine);
 
 #endif

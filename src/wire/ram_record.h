@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * ram_record: the head of a RAM record (docs/wire-format.md 7.2 to 7.5): a word of flags and an offset, and a name
- * unless the block of the record before goes on.
+ * ram_record: the head of a RAM record (docs/wire-format.md 7.2 to 7.5): a word with flags and an offset, and a name
+ * unless the block is that of the previous record.
  *
- * Hostile: a word or name that cannot be is -EPROTO. Whether the block exists, and has the offset, is the caller's to
- * see.
+ * Hostile: an invalid word or name is -EPROTO. The caller checks whether the block exists and contains the offset.
  */
 #ifndef GW_WIRE_RAM_RECORD_H
 #define GW_WIRE_RAM_RECORD_H
@@ -13,11 +12,11 @@
 #include "wire/numbers.h"
 
 struct gw_ram_record {
-    uint64_t at; /* of the word, in the stream */
+    uint64_t at; /* offset of the word in the stream */
     uint64_t word;
     uint32_t kind; /* one of GW_RAMF_ZERO PAGE XBZRLE COMPRESS; EOS and MULTIFD_FLUSH, which have no offset and name */
-    uint64_t offset; /* a multiple of the page */
-    bool named;      /* false: the block goes on */
+    uint64_t offset; /* a multiple of the page size */
+    bool named;      /* false: the block of the previous record */
     char name[256];
 };
 
@@ -43,16 +42,16 @@ static inline void gw_ram_put_flush(struct gw_out *out)
     gw_put_u64(out, GW_RAMF_MULTIFD_FLUSH);
 }
 
-/* The word alone. */
+/* Reads only the word. */
 int gw_ram_word_get(struct gw_in *in, uint32_t page_bytes, struct gw_ram_record *ret, struct gw_error *err);
-/* The whole head. name is valid only if named. */
+/* Reads the whole head. name is valid only if `named`. */
 int gw_ram_record_get(struct gw_in *in, uint32_t page_bytes, struct gw_ram_record *ret, struct gw_error *err);
-/* -EPROTO with what is wrong about a record. */
+/* -EPROTO with the reason why the record is invalid. */
 int gw_ram_record_wrong(struct gw_in *in, const struct gw_ram_record *record, const char *what, struct gw_error *err);
 /* Lengths of the fields after the header of an encoded page: XBZRLE's encoding byte and u16, COMPRESS's u32. */
 void gw_ram_put_xbzrle(struct gw_out *out, uint16_t bytes);
 void gw_ram_put_compressed(struct gw_out *out, uint32_t bytes);
-/* Of a record of these two kinds; bounded by what a page can need. */
+/* Reads these fields for a record of these two kinds; limited by the maximum that a page can need. */
 int gw_ram_coded_get(struct gw_in *in, const struct gw_ram_record *record, uint32_t page_bytes, uint32_t *ret_bytes,
                      struct gw_error *err);
 

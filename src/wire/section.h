@@ -14,18 +14,18 @@ struct gw_section_head { /* of a START or FULL */
     char name[256];
 };
 
-/* With the type byte. */
+/* Writes the type byte too. */
 void gw_section_put_head(struct gw_out *out, uint8_t element, const struct gw_section_head *head);
 void gw_section_put_part(struct gw_out *out, uint8_t element, uint32_t id);
 void gw_section_put_footer(struct gw_out *out, uint32_t id);
-/* Behind the type byte. */
+/* Call after the type byte. */
 int gw_section_get_head(struct gw_in *in, struct gw_section_head *ret, struct gw_error *err);
 /* name: for the message. */
 int gw_section_get_footer(struct gw_in *in, uint32_t id, const char *name, struct gw_error *err);
 
-/* With the type byte. 0 bytes: nothing is put. */
+/* Writes the type byte too. 0 bytes: writes nothing. */
 void gw_wire_put_vmdesc(struct gw_out *out, const char *text, size_t bytes);
-/* Behind the type byte; at most `max` bytes of text, which is not taken. */
+/* Call after the type byte; the text has at most `max` bytes, and is left in the cursor. */
 int gw_wire_get_vmdesc(struct gw_in *in, uint32_t max, uint32_t *ret_bytes, struct gw_error *err);
 
 #endif

@@ -7,8 +7,8 @@
 /* ---- sending ------------------------------------------------------------------------------------------------------
  */
 
-#define LENGTH_BYTES 4u  /* of a record, between its head and the stream */
-#define JOB_PAGES    16u /* enough that the hand-over costs little */
+#define LENGTH_BYTES 4u  /* bytes of a record between its head and the stream */
+#define JOB_PAGES    16u /* enough to make the cost of handing over small */
 #define JOBS         64u /* of one batch */
 #define SLOTS        (2 * JOBS)
 #define PERIOD_NS    GW_NS_PER_S
@@ -16,10 +16,10 @@
 struct job {
     struct gw_batch *batch;
     unsigned from, end, pages;
-    _Atomic uint64_t owned; /* 2 * its number; 1 more: somebody has it */
+    _Atomic uint64_t owned; /* 2 * its number, plus 1 when it is owned */
 };
 
-struct packer { /* of one thread */
+struct packer { /* What one thread uses. */
     struct gw_zpack *pack;
     uint8_t *copy;
 };
@@ -32,12 +32,12 @@ struct deflate {
     struct packer *packers;
     struct gw_workers *workers;
     struct job job[SLOTS];
-    uint64_t begun, finished; /* jobs */
+    uint64_t begun, finished; /* counts jobs */
 
-    _Atomic uint64_t pages, bytes, busy; /* counters */
-    uint64_t handled;                    /* pages of all kinds, in this accounting period */
-    struct gw_compression_stats period;  /* the counters when it began */
-    uint64_t began_ns;                   /* it */
+    _Atomic uint64_t pages, bytes, busy; /* totals */
+    uint64_t handled;                    /* pages of all forms in this accounting period */
+    struct gw_compression_stats period;  /* the totals when the period began */
+    uint64_t began_ns;                   /* start of the period */
     _Atomic double busy_rate, compression_rate;
 };
 
@@ -50,7 +50,7 @@ static void pack_page(struct deflate *d, struct packer *p, struct gw_batch *batc
 {
     uint32_t bytes = d->ram->page_bytes, n;
     struct gw_body *body = &batch->body[i];
-    uint8_t *room = gw_batch_room(batch, i, bytes); /* encode has made it */
+    uint8_t *room = gw_batch_room(batch, i, bytes); /* the room exists: encode has allocated it */
 
     memcpy(p->copy, body->data, bytes);
     n = gw_zpack_hopeless(p->copy, bytes) ? 0 : gw_zpack(p->pack, p->copy, bytes, room, bytes - bytes / 16);
@@ -59,7 +59,7 @@ static void pack_page(struct deflate *d, struct packer *p, struct gw_batch *batc
         *body = (struct gw_body){room, n};
         atomic_fetch_add_explicit(&d->pages, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&d->bytes, LENGTH_BYTES + n, memory_order_relaxed);
-    } else if (body->data == room) { /* a codec before has put the page there */
+    } else if (body->data == room) { /* an earlier codec has put the page there */
         memcpy(room, p->copy, bytes);
     }
 }
@@ -78,7 +78,7 @@ static int work(void *opaque, unsigned thread, uint64_t n, unsigned slot, struct
     return 0;
 }
 
-/* Pages of a job: all threads get some, and there are jobs enough. */
+/* Pages in a job: enough for every thread to get some, and not more jobs than JOBS. */
 static unsigned share(const struct deflate *d, unsigned open)
 {
     unsigned pages = (unsigned)GW_MIN(gw_div_up(open, 2 * d->config.threads), JOB_PAGES);
@@ -94,7 +94,7 @@ static int encode(struct gw_codec *codec, struct gw_batch *batch, struct gw_erro
     d->handled += batch->count;
     for (unsigned i = 0; i < batch->count; i++)
         open += batch->form[i] == GW_FORM_OPEN;
-    if (!open || batch->urgent) /* who waits for a page would wait for a thread, too */
+    if (!open || batch->urgent) /* an urgent batch would have to wait for a thread too */
         return 0;
     if (!gw_batch_room(batch, 0, d->ram->page_bytes))
         return gw_nomem(err, "compressed pages");
@@ -244,7 +244,7 @@ struct item {
     struct gw_ram_block *block;
     uint64_t page, at;
     uint8_t *dst;
-    uint32_t from, bytes; /* in the group's */
+    uint32_t from, bytes; /* offset and size in the group's buffer */
 };
 
 struct group {
@@ -262,8 +262,8 @@ struct decoder {
     struct gw_zunpack **unpack; /* one for each thread */
     struct gw_workers *workers; /* NULL: no record came yet */
     struct group *group;
-    uint64_t filling, taken; /* numbers of groups: the one that gets records, the oldest that may not be done */
-    uint16_t pages[HASHES];  /* in groups, by hash */
+    uint64_t filling, taken; /* numbers of groups: the one that is being filled; the oldest that may be unfinished */
+    uint16_t pages[HASHES];  /* number of pages in groups, by hash */
 };
 
 static struct decoder *decoder_of(struct gw_codec *codec)
@@ -271,7 +271,7 @@ static struct decoder *decoder_of(struct gw_codec *codec)
     return GW_CONTAINER(codec, struct decoder, codec);
 }
 
-/* Pages in a row never meet. */
+/* Consecutive pages have different hashes. */
 static uint16_t *hash(struct decoder *d, const struct gw_ram_block *b, uint64_t page)
 {
     return &d->pages[(page + b->index * 1021u) % HASHES];
@@ -340,7 +340,7 @@ static int open_threads(struct decoder *d, struct gw_error *err)
     return r;
 }
 
-/* Waits for the oldest group. Its slot is free then, whatever became of it. */
+/* Waits for the oldest group. Its slot is free then, even after a failure. */
 static int take(struct decoder *d, struct gw_error *err)
 {
     struct group *g = &d->group[d->taken % d->groups];
@@ -359,7 +359,7 @@ static void submit(struct decoder *d)
         gw_workers_submit(d->workers, ++d->filling);
 }
 
-/* All that came until now is placed. The first error counts; what came behind it is waited for all the same. */
+/* Waits until all pages so far are placed. The first error is returned; the groups after it are still waited for. */
 static int settle(struct decoder *d, struct gw_error *err)
 {
     int first = 0;
@@ -389,7 +389,7 @@ static int decode_later(struct gw_codec *codec, struct gw_store *store, struct g
     struct group *g;
     int r = d->workers ? 0 : open_threads(d, err);
 
-    if (r >= 0 && d->store != store) { /* threads read it */
+    if (r >= 0 && d->store != store) { /* threads read d->store: wait for them before it changes */
         r = settle(d, err);
         d->store = store;
     }

@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: MIT
  *
- * deflate codec: a page as one zlib stream (zpage.h), packed and unpacked by threads.
+ * deflate codec: a page as one zlib stream (zpage.h), compressed and decompressed by threads.
  *
  *     encode n      jobs of some pages each, for the threads
- *     finish n - 1  what the threads did not begin goes as it is, unless the lane waits for them; the rest is waited for
+ *     finish n - 1  pages that the threads did not begin go plain, unless `wait` is set; waits for the rest
  *
- * A lane begins a batch before it puts the one before (ram/lane/lane.h), so the threads always have work. A lane that
- * does not wait is one whose channel is faster than the threads: what they had no time for while the batch before was
- * written goes plain.
+ * A lane starts a batch before it writes the previous one (ram/lane/lane.h), so the threads always have work. Without
+ * `wait`, pages that the threads could not begin while the previous batch was written go plain: the channel is faster
+ * than the threads.
  *
- * Urgent batches go as they are: a thread would keep them longer than most links.
+ * Urgent batches go plain: compressing them would take longer than sending them on most links.
  *
  * Invariants
- *   1. What is packed is a copy: the guest may write the page meanwhile.
+ *   1. A copy of the page is compressed: the guest may write the page meanwhile.
  *   2. A page whose stream is hardly shorter than the page is not claimed.
- *   3. A job belongs to who takes it first, the thread or finish; a late thread knows by its number that it is another.
+ *   3. A job belongs to the first that takes it, a thread or finish; a late thread sees by the job's number that the
+ * slot has another job.
  *
- * Decode. Records are copied in groups, for the threads. A page is placed by the thread. Who wants to touch a page whose
- * record is still in a group waits first (await): a table of hashes says which may be.
+ * Decode. Records are copied in groups, for the threads. The thread places the page. A caller that wants to use a page
+ * whose record may still be in a group waits first (await): a table of hashes tells which pages these may be.
  *
  * Memory:  encode: two pages' worth of tables and a page for each thread; decode: 2 groups for each thread and 2 more, each
  *          64 KiB or two pages. Both only from begin to end, or from the first record on.
- * Threads: one owner each; those that pack and unpack are the codec's. progress on any.
+ * Threads: one owner each; the codec owns the threads that compress and decompress. progress on any.
  * Hostile: zpage.h. The layout has checked block, page and length.
  * Format:  docs/formats/compress.md
  */
@@ -34,7 +35,7 @@
 struct gw_deflate_config {
     unsigned level;   /* 0 to 9 */
     unsigned threads; /* 1 or more; GW_WORKERS_MAX at most are started */
-    bool wait;        /* for threads that are behind; else pages go plain */
+    bool wait;        /* wait for threads that are behind; else pages go plain */
 };
 
 /* The sending half. ram: stays until free. Its threads are started by begin. */

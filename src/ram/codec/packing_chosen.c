@@ -13,9 +13,9 @@ struct chosen {
     struct gw_packing_choice choice;
     struct gw_packing *inner;
     struct gw_choose choose;
-    int level[GW_CHOOSE_WAYS]; /* of each way */
-    struct gw_choose_sample sample; /* of the packet under way */
-    uint64_t packed_ns;             /* when it was packed */
+    int level[GW_CHOOSE_WAYS]; /* compression level of each way */
+    struct gw_choose_sample sample; /* of the current packet */
+    uint64_t packed_ns;             /* when it was compressed */
 };
 
 static uint64_t cpu_ns(void)

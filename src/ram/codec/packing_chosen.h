@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * packing_chosen: a packing in front of another one, which chooses for each packet how much it is compressed, or that it goes as it
- * is, by what that costs here and now (policy/choose.h).
+ * packing_chosen: a packing in front of another one. It chooses for each packet the compression level, or none, by the
+ * measured costs (policy/choose.h).
  *
- * Ways: the level that was asked for; level 1 where that is another one; as it is. A packet goes as it is where the peer takes that
- * (docs/formats/extensions.md); with zlib it may else be stored, by level 0. zlib changes its level within its stream, which any
- * peer reads; zstd has to begin another frame, which is done where the peer is a godwit too.
+ * Ways: the level of the options; level 1, if that is different; uncompressed. A packet is sent uncompressed if the
+ * peer supports that (docs/formats/extensions.md); with zlib it can otherwise be stored, with level 0. zlib changes its
+ * level within its stream, which any peer can read; zstd has to begin another frame, which is only done if the peer is
+ * a godwit too.
  *
  * Threads: one owner, the lane's layout; `agreed` may be set by any thread.
  */
@@ -17,16 +18,16 @@
 #include "trace/trace.h"
 
 struct gw_packing_choice {
-    const atomic_bool *agreed;           /* the peer takes packets as they are, and frames that end */
+    const atomic_bool *agreed;           /* the peer accepts uncompressed packets, and frames that end */
     uint64_t (*link)(const void *opaque); /* bytes a second that the rate limit leaves for this channel; 0: no limit. Any thread */
     const void *opaque;
     int level;
     unsigned channel;
-    const struct gw_clock *clock; /* of writing; what coding takes is the thread's CPU time */
+    const struct gw_clock *clock; /* for the time of writing; the cost of compression is the thread's CPU time */
     const struct gw_trace *trace;
 };
 
-/* take_inner: a packer; ours, also on failure. */
+/* take_inner: a packer; taken, also on failure. */
 int gw_packing_chosen_new(const struct gw_packing_choice *choice, struct gw_packing *take_inner, struct gw_packing **ret,
                           struct gw_error *err);
 

@@ -7,10 +7,11 @@
 
 #include <zlib.h>
 
-/* The stream's head: a window of 32 KiB, no dictionary (RFC 1950). All that follows are raw deflate blocks without an end, by one of two: each
- * begins anew where it takes over, at the end of a packet, and so refers to nothing that the other one made. */
+/* The stream's head: a window of 32 KiB, no dictionary (RFC 1950). After it come raw deflate blocks without an end,
+ * made by one of two compressors. Each of them begins anew at the end of a packet when it takes over, so its blocks
+ * never refer to the output of the other. */
 static const uint8_t head[] = {0x78, 0x01};
-#define SWIFT_LEVEL 1 /* what swift_deflate is for; better ones are zlib's */
+#define SWIFT_LEVEL 1 /* swift_deflate does this level, zlib the higher ones */
 #define RAW_WINDOW  (-15)
 #define MEM_LEVEL   8 /* zlib's default */
 
@@ -19,8 +20,8 @@ struct packing {
     z_stream z;
     struct gw_swift_deflate *swift; /* of a packer; NULL: not in this build */
     bool in, begun, headed;
-    int level, wanted; /* wanted: from the next packet on */
-    uint8_t copy[1u << 16]; /* of a page of any size */
+    int level, wanted; /* wanted: takes effect with the next packet */
+    uint8_t copy[1u << 16]; /* of one page, of any size */
 };
 
 static struct packing *of(struct gw_packing *p)
@@ -33,7 +34,7 @@ static bool is_swift(const struct packing *p, int level)
     return p->swift && level == SWIFT_LEVEL;
 }
 
-/* The last packet's level is left for the one that is wanted. */
+/* Changes from the level of the last packet to the wanted one. */
 static int change_level(struct packing *p, struct gw_error *err)
 {
     int r = Z_OK;
@@ -70,7 +71,7 @@ static int pack_page(struct packing *p, uint32_t page_bytes, bool last, struct g
     r = deflate(&p->z, last ? Z_SYNC_FLUSH : Z_NO_FLUSH);
     if (r != Z_OK)
         return gw_fail(err, -EIO, GW_BLAME_LOCAL, "zlib: deflate: %d", r);
-    return p->z.avail_in || !p->z.avail_out ? -EMSGSIZE : 0; /* a flush is complete only when there is room left */
+    return p->z.avail_in || !p->z.avail_out ? -EMSGSIZE : 0; /* a flush is complete only if room is left */
 }
 
 static int pack(struct gw_packing *packing, const uint8_t *const *page, unsigned n, uint32_t page_bytes, uint8_t *dst,
@@ -120,7 +121,7 @@ static int unpack(struct gw_packing *packing, const uint8_t *src, size_t bytes, 
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "zlib: page %u of %u: %s", i, n,
                            p->z.msg ? p->z.msg : "its contents are not whole");
     }
-    /* The flush's own bytes are left; nothing may come of them. */
+    /* The bytes of the flush are left; they must produce no output. */
     p->z.next_out = &more;
     p->z.avail_out = 1;
     r = inflate(&p->z, Z_SYNC_FLUSH);

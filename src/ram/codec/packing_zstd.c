@@ -17,7 +17,7 @@ bool gw_packing_known(enum gw_packet_coding coding)
     }
 }
 
-/* What level 20 needs, 32 MiB. */
+/* Level 20 needs 32 MiB. */
 #define WINDOW_BITS 25u
 
 unsigned gw_packing_window_bits(unsigned count)
@@ -37,10 +37,10 @@ unsigned gw_packing_window_bits(unsigned count)
 struct packing {
     struct gw_packing packing;
     ZSTD_CCtx *out;
-    int level, wanted; /* wanted: from the next packet on */
+    int level, wanted; /* wanted: takes effect with the next packet */
     ZSTD_DCtx *in;
-    unsigned window_bits; /* the most */
-    uint8_t copy[1u << 16]; /* of a page of any size */
+    unsigned window_bits; /* the maximum */
+    uint8_t copy[1u << 16]; /* of one page, of any size */
 };
 
 static struct packing *of(struct gw_packing *p)
@@ -48,7 +48,7 @@ static struct packing *of(struct gw_packing *p)
     return GW_CONTAINER(p, struct packing, packing);
 }
 
-/* A frame has one level: this one ends, in front of what the next packet has. */
+/* A frame has one level: ends this frame, in front of the next packet's data. */
 static int change_level(struct packing *p, ZSTD_outBuffer *to, struct gw_error *err)
 {
     ZSTD_inBuffer nothing = {0};
@@ -95,7 +95,7 @@ static int pack(struct gw_packing *packing, const uint8_t *const *page, unsigned
     return 0;
 }
 
-/* Fills `to` as far as what there is goes. */
+/* Decompresses into `to` as far as the input allows. */
 static int more(struct packing *p, ZSTD_outBuffer *to, ZSTD_inBuffer *from, struct gw_error *err)
 {
     for (;;) {

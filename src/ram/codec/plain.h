@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * plain codec: claims every page that is still open; it goes as it is. The last of every chain.
+ * plain codec: claims every page that is still open, and sends it unchanged. The last codec of every chain.
  */
 #ifndef GW_CODEC_PLAIN_H
 #define GW_CODEC_PLAIN_H

@@ -5,8 +5,8 @@
 
 #include <isa-l/igzip_lib.h>
 
-/* Matches and literals that are collected before they become a block with codes of its own: few, since neighbouring pages are of
- * different kinds. Measured with the benches' `mixed` pages: half or twice as many make more bytes. */
+/* Matches and literals that are collected for one block with codes of its own. Few, since neighbouring pages have
+ * different contents. Measured with the benches' `mixed` pages: with half or twice as many the output is larger. */
 #define TOKENS 4096
 
 struct gw_swift_deflate {
@@ -47,7 +47,7 @@ bool gw_swift_deflate_put(struct gw_swift_deflate *s, const uint8_t *src, uint32
     s->z.next_out = *dst;
     s->z.avail_out = had;
     s->z.flush = flush ? SYNC_FLUSH : NO_FLUSH;
-    /* A flush is complete only when there is room left. */
+    /* A flush is complete only if room is left. */
     ok = isal_deflate(&s->z) == COMP_OK && !s->z.avail_in && s->z.avail_out;
     *dst = s->z.next_out;
     *room -= had - s->z.avail_out;

@@ -13,13 +13,13 @@ struct gw_swift_deflate;
 
 /* Whether this build has its library. */
 bool gw_swift_deflate_known(void);
-/* NULL: there is no memory, or this build cannot. */
+/* NULL: no memory, or not in this build. */
 struct gw_swift_deflate *gw_swift_deflate_new(void);
-/* The stream begins again: what comes next refers to nothing that came before. */
+/* Begins the stream anew: further output refers to nothing before. */
 void gw_swift_deflate_reset(struct gw_swift_deflate *s);
-/* What is made of bytes at src goes to *dst, which moves on by it as *room shrinks. flush: all that was put in can be taken out there, and
- * it ends with a whole byte. False: the room is not enough; only a reset helps then. */
+/* Compresses the bytes at src to *dst, and advances *dst and reduces *room. flush: everything so far can be
+ * decompressed from the output, which ends with a whole byte. False: not enough room; call reset then. */
 bool gw_swift_deflate_put(struct gw_swift_deflate *s, const uint8_t *src, uint32_t bytes, bool flush, uint8_t **dst, size_t *room);
-void gw_swift_deflate_free(struct gw_swift_deflate *s); /* NULL is nothing */
+void gw_swift_deflate_free(struct gw_swift_deflate *s); /* takes NULL */
 
 #endif

@@ -6,7 +6,7 @@ struct asking {
     struct gw_transport *transport;
     const struct gw_cancel *cancel;
     struct gw_account *account;
-    _Atomic uint64_t pages; /* taken */
+    _Atomic uint64_t pages; /* pages that the transport has taken */
 };
 
 static int encode(struct gw_codec *codec, struct gw_batch *batch, struct gw_error *err)

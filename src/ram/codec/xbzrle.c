@@ -4,8 +4,8 @@
 #include "ram/codec/xbzrle_cache.h"
 #include "ram/codec/xbzrle_delta.h"
 
-#define RECORD_BYTES 3u /* of a record, between its head and the delta */
-#define AHEAD        8u /* index entries are fetched so many pages before they are needed */
+#define RECORD_BYTES 3u /* bytes of a record between its head and the delta */
+#define AHEAD        8u /* index entries are prefetched so many pages ahead */
 #define PERIOD_NS    GW_NS_PER_S
 
 struct xbzrle {
@@ -15,12 +15,12 @@ struct xbzrle {
     const struct gw_xbzrle *delta;
     struct gw_xbzrle_cache *cache;
     uint64_t *first;   /* key of the first page of each block */
-    uint8_t *copy;     /* of the page that is encoded */
+    uint8_t *copy;     /* of the page that is being encoded */
     bool started;      /* the first pass is over */
-    bool last;         /* the machine stands */
-    bool off;          /* it runs there: pages go whole */
-    uint64_t handled;  /* pages of all kinds, in this accounting period */
-    uint64_t began_ns; /* it */
+    bool last;         /* the machine is stopped */
+    bool off;          /* the machine runs at the destination: pages are sent whole */
+    uint64_t handled;  /* pages of all forms in this accounting period */
+    uint64_t began_ns; /* start of the period */
     struct gw_xbzrle_counters counters;
 };
 
@@ -32,7 +32,7 @@ static struct xbzrle *of(struct gw_codec *codec)
 /* ---- sending ------------------------------------------------------------------------------------------------------
  */
 
-/* The cached contents become the copy, and the copy is what is sent. */
+/* Copies the page into the cache, and sends the cached copy. */
 static int send_whole(struct xbzrle *x, struct gw_batch *batch, unsigned i, uint8_t *cached, struct gw_error *err)
 {
     uint32_t bytes = x->ram->page_bytes;
@@ -80,7 +80,7 @@ static int encode_hit(struct xbzrle *x, struct gw_batch *batch, unsigned i, uint
     gw_xbzrle_counters_add(&x->counters, GW_XBZRLE_CODED, RECORD_BYTES + (uint32_t)n);
     batch->form[i] = GW_FORM_XBZRLE;
     batch->body[i] = (struct gw_body){room, (uint32_t)n};
-    /* Cheaper than a copy of the page when little changed, and the same. */
+    /* Applying the delta gives the same as copying the page, and is cheaper if little changed. */
     return x->last ? 0 : gw_xbzrle_decode(room, (uint32_t)n, cached, bytes, err);
 }
 
@@ -116,7 +116,7 @@ static int barrier(struct gw_codec *codec, enum gw_barrier kind, struct gw_error
     struct xbzrle *x = of(codec);
     uint64_t now;
 
-    x->off |= kind == GW_BARRIER_POSTCOPY; /* what arrives there must be all of the page */
+    x->off |= kind == GW_BARRIER_POSTCOPY; /* after this the destination accepts only whole pages */
     if (kind != GW_BARRIER_ROUND && kind != GW_BARRIER_SWITCH)
         return 0;
     x->started = true;

@@ -119,7 +119,7 @@ static bool has(const struct entry *e, uint64_t key)
     return e->state != EMPTY && e->key == key;
 }
 
-/* The difference of two counts stays right when the count begins again at 0. */
+/* The difference of the counts is right even after the count has wrapped. */
 static uint32_t age(const struct gw_xbzrle_cache *c, const struct entry *e)
 {
     return c->syncs - e->used;
@@ -141,7 +141,7 @@ uint8_t *gw_xbzrle_cache_find(struct gw_xbzrle_cache *c, uint64_t key)
     return data;
 }
 
-/* The page's entry, now its own; NULL: another page is in it that is too young. */
+/* The page's entry, taken over from another page if needed; NULL: that page is too young. */
 static struct entry *claim(struct gw_xbzrle_cache *c, uint64_t key)
 {
     struct entry *e = &c->now->entries[key & (c->now->slots - 1)];
@@ -167,7 +167,7 @@ void gw_xbzrle_cache_zero(struct gw_xbzrle_cache *c, uint64_t key)
 {
     struct entry *e = claim(c, key);
 
-    /* Most zero pages are never written again: their slot is cleared only when they are found. */
+    /* Most zero pages are never written again: the slot is cleared only when the page is found. */
     if (e)
         e->state = ZEROS;
 }
@@ -204,7 +204,7 @@ int gw_xbzrle_cache_resize(struct gw_xbzrle_cache *c, uint64_t bytes, struct gw_
     r = slots_of(bytes, c->page_bytes, &slots, err);
     if (r < 0)
         return r;
-    /* Also for the size that it has: the owner may be about to adopt another one that was asked for earlier. */
+    /* Even if this is the current size: the owner may be about to adopt another one that was requested earlier. */
     r = table_new(slots, c->page_bytes, &t, err);
     if (r < 0)
         return r;
@@ -212,7 +212,7 @@ int gw_xbzrle_cache_resize(struct gw_xbzrle_cache *c, uint64_t bytes, struct gw_
     return 0;
 }
 
-/* Memory of the old table is given back along the way, so that both are not resident at once. */
+/* The memory of the old table is freed step by step, so that both tables are not resident at the same time. */
 #define MOVE_SLOTS 1024
 
 static void move(const struct gw_xbzrle_cache *c, struct table *from, struct table *to)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * xbzrle_cache: what the receiver has of some pages, so that they can be sent as differences. And the counters of
- * XBZRLE.
+ * xbzrle_cache: the contents that the receiver has of some pages, so that they can be sent as differences. And the
+ * counters of XBZRLE.
  *
  * The cache is direct-mapped: each page has one slot, its key modulo the number of slots. The key is the number of the
  * page when the pages of all blocks are counted through (first page of the block + page in the block); neighbours then
@@ -15,7 +15,7 @@
  *                                                      send the delta, and change contents to the copy
  *
  * Invariant: the contents of a page in the cache are byte for byte what was last sent of it. So:
- * - A page that is sent as zeros must be told with gw_xbzrle_cache_zero.
+ * - Call gw_xbzrle_cache_zero for a page that is sent as zeros.
  * - A delta that is too long: copy the page into contents, send contents. Equal pages: send nothing, change nothing.
  * - In the last stage (the machine is stopped) pages are found, but nothing is put or changed; the cache is then out of
  *   date. If the migration goes on after all, clear it. A checkpoint is no last stage.
@@ -51,34 +51,34 @@ uint8_t *gw_xbzrle_cache_find(struct gw_xbzrle_cache *c, uint64_t key);
 uint8_t *gw_xbzrle_cache_put(struct gw_xbzrle_cache *c, uint64_t key);
 /* The page was sent as zeros: it is cached as such, unless its slot has another page that is too young. */
 void gw_xbzrle_cache_zero(struct gw_xbzrle_cache *c, uint64_t key);
-/* A later find of this page will be soon: fetches its index entry and the begin of its slot. */
+/* This page will soon be looked for: prefetches its index entry and the beginning of its slot. */
 void gw_xbzrle_cache_prefetch(const struct gw_xbzrle_cache *c, uint64_t key);
 /* The dirty bitmap was synchronised: all pages are one sync older. */
 void gw_xbzrle_cache_sync(struct gw_xbzrle_cache *c);
 /* Forgets all pages and gives their memory back. The size stays, and so does a resize that is not adopted yet. */
 void gw_xbzrle_cache_clear(struct gw_xbzrle_cache *c);
 
-/* Any thread: asks for another size, with the rules and errors of gw_xbzrle_cache_new. The memory is reserved here, so
- * the caller hears of a failure and the cache then stays as it is. Of several requests the last one counts. The same
- * number of slots as now: nothing happens. */
+/* Any thread: requests another size; rules and errors as gw_xbzrle_cache_new. The memory is reserved here, so the
+ * caller gets a failure, and the cache then stays as it is. The last of several requests counts. If the number of slots
+ * is the same, nothing happens. */
 int gw_xbzrle_cache_resize(struct gw_xbzrle_cache *c, uint64_t bytes, struct gw_error *err);
-/* The owner, when nothing refers to contents: carries out what was asked for. Pages that still have a slot are kept; of
- * two that compete for one, the one that was used last. Cannot fail. Returns whether the size changed. */
+/* The owner, when nothing refers to contents: carries out the requested resize. Pages that still have a slot are kept;
+ * if two compete for one slot, the one that was used last stays. Cannot fail. Returns whether the size changed. */
 bool gw_xbzrle_cache_adopt(struct gw_xbzrle_cache *c);
 /* Any thread: slots * page_bytes, as adopted last. */
 uint64_t gw_xbzrle_cache_bytes(const struct gw_xbzrle_cache *c);
 
 /* ---- counters ---- */
 
-/* What became of a page that was looked for in the cache. */
+/* The result for a page that was looked for in the cache. */
 enum gw_xbzrle_outcome {
-    GW_XBZRLE_MISSED,    /* not cached, whether it was put or not: cache_miss */
+    GW_XBZRLE_MISSED,    /* not cached, even if it is now: cache_miss */
     GW_XBZRLE_UNCHANGED, /* nothing was sent: pages */
     GW_XBZRLE_CODED,     /* a delta was sent: pages; bytes: the record behind its head of 8 bytes */
     GW_XBZRLE_OVERFLOWED /* found, but sent whole: pages, overflow; bytes: a whole page */
 };
 
-/* Filled with zeros to begin with. Written by the owner only; the others read a copy. */
+/* Initialise with zeros. Written by the owner only; other threads read a copy. */
 struct gw_xbzrle_counters {
     uint64_t bytes, pages, cache_miss, overflow;
     double cache_miss_rate; /* of the last period: misses / pages of all kinds that were sent; 0 if none were */
@@ -92,7 +92,7 @@ void gw_xbzrle_counters_add(struct gw_xbzrle_counters *c, enum gw_xbzrle_outcome
 /* The owner, at the end of an accounting period (a sync after more than a second): computes both rates.
  * handled_pages: pages of all kinds that were sent in the period. */
 void gw_xbzrle_counters_period(struct gw_xbzrle_counters *c, uint64_t handled_pages, uint32_t page_bytes);
-/* Any thread. Each field is whole; together they may be a page apart. */
+/* Any thread. Each field is consistent; different fields may differ by one page. */
 void gw_xbzrle_counters_get(const struct gw_xbzrle_counters *c, struct gw_xbzrle_counters *ret_copy);
 
 #endif

@@ -7,36 +7,37 @@
 #include <immintrin.h>
 #endif
 
-/* How encode works: the comparison makes a bitmap of the changed bytes; this is all that is vectorised. Only the words
- * of the bitmap that are not 0 are looked at again: gaps of one or two bytes are closed, and each run of bits is
- * written as one pair. When so much changed that it may not fit, the bits are counted first. */
-#define STRIP     64u /* words of the bitmap whose being 0 or not is one word of `busy` */
+/* How encode works: the comparison makes a bitmap of the changed bytes; only this part is vectorised. Only the words of
+ * the bitmap that are not 0 are processed further: gaps of one or two bytes are closed, and each run of bits is written
+ * as one pair. If so much changed that the delta may not fit, the bits are counted first. */
+#define STRIP     64u /* words of the bitmap that are summarised in one word of `busy` */
 #define WORDS_MAX (GW_XBZRLE_PAGE_MAX / 64)
-#define OVERCOPY  32 /* bytes that a short run copies whatever its length, where there is room */
+#define OVERCOPY  32 /* bytes that a short run always copies, if there is room */
 #define WORD_MAX  72 /* a word of the bitmap makes fewer bytes of the delta: 64 new ones, or at most 16 runs of one */
 
 #define INLINE static inline __attribute__((always_inline))
 
 struct changes {
-    uint64_t word[WORDS_MAX + 2];     /* bit i % 64 of word[1 + i / 64]: byte i changed; a 0 before and behind */
+    /* bit i % 64 of word[1 + i / 64]: byte i changed; the first and the last word are 0 */
+    uint64_t word[WORDS_MAX + 2];
     uint64_t busy[WORDS_MAX / STRIP]; /* bit i % 64 of busy[i / 64]: word[1 + i] is not 0 */
 };
 
-/* One strip: fills word[0] to word[n - 1], n <= 64, and returns its word of `busy`. */
+/* One strip: fills word[0] to word[n - 1], n <= 64, and returns the word of `busy`. */
 typedef uint64_t diff_fn(const uint8_t *restrict a, const uint8_t *restrict b, uint32_t n, uint64_t *restrict word);
 
 struct out {
     uint8_t *begin, *at, *end;
     const uint8_t *page;
     uint32_t page_bytes;
-    uint32_t done; /* bytes of the page that are coded */
+    uint32_t done; /* bytes of the page that are encoded */
 };
 
 INLINE uint8_t *put_number(uint8_t *at, uint32_t n)
 {
     bool two = n > 0x7f;
 
-    /* Both bytes, without a branch; the second is overwritten when it was not needed. */
+    /* Both bytes, without a branch; if the second is not needed, the next write replaces it. */
     at[0] = (uint8_t)((n & 0x7f) | (uint32_t)two << 7);
     at[1] = (uint8_t)(n >> 7);
     return at + 1 + two;
@@ -52,7 +53,7 @@ INLINE bool put_pair(struct out *o, uint32_t same, uint32_t changed)
         return false;
     o->done += same + changed;
     o->at = put_number(o->at, same);
-    /* There is at least one changed byte to come, so the second byte of a number is always inside. */
+    /* At least one changed byte follows, so the second byte of a number is always within the buffer. */
     o->at = put_number(o->at, changed);
     if (changed <= OVERCOPY && o->end - o->at >= OVERCOPY && o->done - changed + OVERCOPY <= o->page_bytes)
         memcpy(o->at, from, OVERCOPY);
@@ -68,7 +69,7 @@ INLINE bool put_run(struct out *o, uint32_t start, uint32_t end)
         if (end - start > GW_XBZRLE_RUN_MAX)
             return false;
         for (uint32_t same; (same = start - o->done) > GW_XBZRLE_RUN_MAX;)
-            /* At least one byte stays for the next pair, whose first number may not be 0. */
+            /* At least one byte is left for the next pair, whose first number may not be 0. */
             if (!put_pair(o, GW_MIN(GW_XBZRLE_RUN_MAX, same - 2), 1))
                 return false;
     }
@@ -81,7 +82,7 @@ INLINE uint64_t dilated(uint64_t before, uint64_t word)
     return word | word << 1 | word << 2 | before >> 63 | before >> 62;
 }
 
-/* Sets the bits of gaps of one and two bits between set bits; bits at the ends of the map are looked at too. */
+/* Sets the bits of gaps of one and two bits between set bits; also looks at the bits next to the word. */
 INLINE uint64_t closed(uint64_t before, uint64_t word, uint64_t after)
 {
     uint64_t d = dilated(before, word), e = dilated(word, after);
@@ -89,8 +90,8 @@ INLINE uint64_t closed(uint64_t before, uint64_t word, uint64_t after)
     return d & (d >> 1 | e << 63) & (d >> 2 | e << 62);
 }
 
-/* A lower limit of what the delta takes: all changed bytes, and one byte for each run, as even a gap that is closed
- * takes one. */
+/* A lower limit for the length of the delta: all changed bytes, and one byte for each run; a closed gap takes one byte
+ * too. */
 INLINE uint32_t least_bytes(const uint64_t *word, uint32_t words)
 {
     uint64_t before = 0;
@@ -104,18 +105,18 @@ INLINE uint32_t least_bytes(const uint64_t *word, uint32_t words)
     return bytes;
 }
 
-/* Of 0: any number below 64. */
+/* For 0: any number below 64. */
 INLINE uint32_t lowest(uint64_t word)
 {
     return (uint32_t)__builtin_ctzll(word | 1ull << 63);
 }
 
-/* The places where runs begin and end, in turn, of one strip. */
+/* The positions where runs begin and end, in turn, in one strip. */
 struct edges {
     uint32_t at[STRIP * 32 + 8]; /* a closed word has at most one edge for two bits */
-    uint32_t count;              /* odd: the last run is open at the end of the strip */
-    uint32_t behind;             /* the word behind the one that was looked at last */
-    uint64_t last;               /* that one, closed */
+    uint32_t count;              /* odd: the last run continues after the strip */
+    uint32_t behind;             /* the word after the one that was processed last */
+    uint64_t last;               /* the word that was processed last, closed */
 };
 
 INLINE void find_edges(struct edges *restrict e, const struct changes *restrict changes, uint32_t strip)
@@ -129,13 +130,13 @@ INLINE void find_edges(struct edges *restrict e, const struct changes *restrict 
         bool gap = i != behind;
         uint32_t count;
 
-        /* A run that reaches the end of a word ends there when the next one is not busy. */
+        /* A run that reaches the end of a word ends there if the next word is not busy. */
         e->at[n] = behind * 64;
         n += gap & last >> 63;
         edges = c ^ (c << 1 | (gap ? 0 : last >> 63));
         last = c;
         behind = i + 1;
-        /* Most words have two edges at most; these are stored without a branch. */
+        /* Most words have at most two edges, which are stored without a branch. */
         count = (uint32_t)__builtin_popcountll(edges);
         e->at[n] = i * 64 + lowest(edges);
         edges &= edges - 1;
@@ -278,7 +279,7 @@ AVX2 INLINE uint64_t diff_avx2(const uint8_t *restrict a, const uint8_t *restric
 
     for (uint32_t i = 0; i < n; i++, a += 64, b += 64)
         word[i] = ~((uint64_t)same32(a + 32, b + 32) << 32 | same32(a, b));
-    /* In a loop of its own: to load at once what was just stored in smaller parts is slow. */
+    /* In a separate loop: reading back at once what was just stored in smaller parts is slow. */
     for (uint32_t i = 0; i < n; i += 4)
         idle |= (uint64_t)_mm256_movemask_pd(
                     (__m256d)_mm256_cmpeq_epi64(_mm256_loadu_si256((const __m256i *)(word + i)), zero))
@@ -329,7 +330,7 @@ INLINE bool get_number(const uint8_t **at, const uint8_t *end, uint32_t *ret)
     return true;
 }
 
-/* n > 0. Short ones without a call; not a byte more than n may be written. */
+/* n > 0. Short copies without a call; writes exactly n bytes. */
 INLINE void copy(uint8_t *restrict to, const uint8_t *restrict from, uint32_t n)
 {
     if (n > 32) {

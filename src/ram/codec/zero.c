@@ -3,8 +3,8 @@
 
 #include "ram/page/zero.h"
 
-/* Most pages show at their first words that they are not zero, so what this costs is waiting for these, and for the
- * translation of their address: no hardware fetches across a page's end. Ask for them some pages ahead. */
+/* Most pages are not zero in their first words, so the cost is waiting for these words, and for the translation of
+ * their address: hardware does not prefetch beyond the end of a page. Prefetches them some pages ahead. */
 #define AHEAD 12
 
 struct zero {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/codec/zpage.h"
 
-/* A sample of half of the bytes, the highest of 16, 32 and 64 bits among them. When all values are equally frequent, the
- * squares of how often each is there have the sum n + n * n / 256; this allows for an eighth more. Words that come again,
- * and bytes that are like the one before, are counted because they compress whatever the frequencies are. By chance the 512
- * words of 4 KiB meet about 30 times and have 2 such bytes. Larger pages fill the table, so they are tried. */
+/* Looks at a sample of half of the bytes, including the highest byte of 16, 32 and 64 bits. If all values are equally
+ * frequent, the sum of the squares of the frequencies is n + n * n / 256; this allows for an eighth more. Repeated
+ * words, and bytes that equal the one before, are counted because they compress whatever the frequencies are. By chance
+ * the 512 words of 4 KiB collide about 30 times, and 2 bytes equal the one before. Larger pages fill the table, so they
+ * are always tried. */
 bool gw_zpack_hopeless(const uint8_t *page, uint32_t page_bytes)
 {
     uint32_t count[256] = {0}, again = 0, alike = 0;

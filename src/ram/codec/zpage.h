@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * zpage: one page as one zlib stream (RFC 1950), by libdeflate where godwit was built with it, else by zlib.
+ * zpage: one page as one zlib stream (RFC 1950), by libdeflate if godwit was built with it, else by zlib.
  *
  * Memory:  an object has some hundred KiB at most, and keeps nothing from one page to the next.
  * Threads: an object has one owner at a time.
@@ -16,7 +16,7 @@
 #if defined(GW_HAVE_LIBDEFLATE) || defined(GW_HAVE_ZLIB)
 #define GW_HAVE_ZPAGE true
 #else
-#define GW_HAVE_ZPAGE false /* all that follows fails with -ENOTSUP */
+#define GW_HAVE_ZPAGE false /* all functions below fail with -ENOTSUP */
 #endif
 
 struct gw_zpack;
@@ -26,10 +26,10 @@ struct gw_zunpack;
 int gw_zpack_new(unsigned level, struct gw_zpack **ret, struct gw_error *err);
 /* Takes NULL. */
 void gw_zpack_free(struct gw_zpack *p);
-/* page does not change meanwhile. Returns the bytes of the stream; 0: it would be longer than room. */
+/* page must not change meanwhile. Returns the size of the stream in bytes; 0: it would be longer than room. */
 uint32_t gw_zpack(struct gw_zpack *p, const uint8_t *page, uint32_t page_bytes, uint8_t *dst, uint32_t room);
-/* No zlib stream of this page is worth its time: it has neither frequent bytes nor words that come again. It may be
- * wrong both ways; that costs bytes or time. */
+/* Estimates that compressing this page is not worth the time: it has neither frequent bytes nor repeated words. The
+ * estimate may be wrong in both directions; that costs bytes or time. */
 bool gw_zpack_hopeless(const uint8_t *page, uint32_t page_bytes);
 
 int gw_zunpack_new(struct gw_zunpack **ret, struct gw_error *err);

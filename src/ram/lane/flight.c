@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/lane/flight.h"
 
-/* Records of the batch reference its bodies. */
+/* Whether records of the batch reference its bodies. */
 static bool is_referenced(const struct gw_batch *b)
 {
     for (unsigned i = 0; i < b->count; i++)
@@ -10,7 +10,7 @@ static bool is_referenced(const struct gw_batch *b)
     return false;
 }
 
-/* The batch was put: it goes back when the writer has passed its bytes on, or at once. */
+/* The batch was written: it goes back when the writer has passed its bytes on, or at once. */
 static void fly(struct gw_flight *f, struct gw_batch *b, const struct gw_writer *w)
 {
     if (!is_referenced(b)) {
@@ -41,7 +41,7 @@ void gw_flight_land(struct gw_flight *f, const struct gw_writer *w)
         land_oldest(f);
 }
 
-/* Puts the batch that is held, and holds this one instead; NULL: none. */
+/* Writes the batch that is held, and holds this one instead; NULL: none. */
 static int advance(struct gw_flight *f, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
 {
     struct gw_batch *held = f->held;
@@ -100,7 +100,7 @@ void gw_flight_end(struct gw_flight *f)
     while (f->flying)
         land_oldest(f);
     gw_lane_end(f->lane);
-    if (f->held) /* no codec works on it any more */
+    if (f->held) /* no codec thread works on it any more */
         gw_pool_give_back(f->pool, f->held);
     f->held = NULL;
 }

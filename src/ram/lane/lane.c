@@ -4,7 +4,7 @@
 struct gw_lane {
     struct gw_codec *codec[GW_LANE_CODECS];
     unsigned codecs;
-    unsigned ahead; /* codecs of gw_lane_start: the last of them works on threads of its own */
+    unsigned ahead; /* number of codecs that gw_lane_start calls: up to the last one with threads of its own */
     struct gw_layout *layout;
 };
 

@@ -4,8 +4,8 @@
  *
  *     batch --> [ codec chain --> layout --bytes--> writer ]
  *
- * A lane does not know what its codecs do: engine/plan.c decided that. The last codec of a chain claims every page that
- * is left. Lanes in threads, and the batches that go through them: ram/lane/lanes.h.
+ * A lane does not know what its codecs do: engine/plan.c has chosen them. The last codec of a chain claims every page
+ * that is left. Threads of lanes, and the batches that they process, are in ram/lane/lanes.h.
  *
  * Threads: one owner at a time.
  */
@@ -18,23 +18,22 @@
 
 struct gw_lane;
 
-/* The layout is the lane's from here on, also on failure; NULL makes a lane that fails with -ENOMEM, so that makers can
- * be nested. */
+/* Takes the layout, also on failure; NULL makes a lane that fails with -ENOMEM, so that constructors can be nested. */
 int gw_lane_new(struct gw_layout *take_layout, struct gw_lane **ret, struct gw_error *err);
 /* Takes NULL, returns NULL. */
 struct gw_lane *gw_lane_free(struct gw_lane *l);
-/* The codec comes behind those that are there, and is the lane's, also on failure. */
+/* Adds the codec at the end of the chain. Takes it, also on failure. */
 int gw_lane_add(struct gw_lane *l, struct gw_codec *take_codec, struct gw_error *err);
 
 int gw_lane_begin(struct gw_lane *l, struct gw_error *err);
-/* One of its codecs has threads: each batch has to be started, and better some time before it is put. */
+/* One of the codecs has threads: each batch must be started, if possible some time before it is put. */
 bool gw_lane_holds(const struct gw_lane *l);
-/* Batches are put in the order in which they were started, and are the lane's meanwhile. Those that were not put when
- * it ended are the caller's again. Without threads it does nothing. */
+/* Batches are put in the order in which they were started, and belong to the lane meanwhile. After the lane's end the
+ * caller owns those that were not put. Does nothing if no codec has threads. */
 int gw_lane_start(struct gw_lane *l, struct gw_batch *batch, struct gw_error *err);
-/* What the layout has to say behind the entry of a block in the list, on the main stream. */
+/* Writes what the layout adds to the entry of a block in the list, on the main stream. */
 int gw_lane_list(struct gw_lane *l, struct gw_ram_block *b, struct gw_writer *w, struct gw_error *err);
-/* Records of the whole batch. The writer references the bodies until its next flush. */
+/* Writes records of the whole batch. The writer references the bodies until its next flush. */
 int gw_lane_put(struct gw_lane *l, struct gw_batch *batch, struct gw_writer *w, struct gw_error *err);
 /* Codecs first, in the order of the chain, then the layout. Does not flush. */
 int gw_lane_barrier(struct gw_lane *l, enum gw_barrier kind, struct gw_writer *w, struct gw_error *err);

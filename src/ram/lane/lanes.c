@@ -3,8 +3,8 @@
 
 #include "ram/lane/flight.h"
 
-/* Batches: for each lane one that is being put, one that waits, and one that the writer still references; and one that
- * its codecs hold. */
+/* Batches for each lane: one that is being written, one that waits, and one that the writer still references; and one
+ * that its codecs hold. */
 #define BATCHES_PER_LANE 3u
 #define BATCHES_HELD     1u
 #define NO_BARRIER       GW_BARRIER_COUNT
@@ -13,34 +13,34 @@ struct way {
     struct gw_lanes *lanes;
     struct gw_flight flight;
 
-    /* of a way with a thread */
+    /* if the lane has a thread */
     unsigned index;
     pthread_t thread;
     bool threaded;
     struct gw_writer writer;
     _Atomic uint64_t bytes;
-    _Atomic uint64_t missed; /* barriers up to which the kernel copied bodies after all */
+    _Atomic uint64_t missed; /* how often the kernel had copied bodies at a barrier (gw_zerocopy_missed) */
     /* under lanes->lock */
     struct gw_batch *waiting;
-    enum gw_barrier barrier; /* to be reached; NO_BARRIER: none */
-    struct gw_error error;   /* the first one */
+    enum gw_barrier barrier; /* the barrier to be reached; NO_BARRIER: none */
+    struct gw_error error;   /* the first error */
 };
 
 struct gw_lanes {
     struct gw_lanes_config config;
     struct way way[GW_LANES_MAX];
     struct gw_lane *front; /* NULL: there is none */
-    struct gw_flight main; /* of urgent batches; its lane is NULL: they go as all others */
-    struct way *last;      /* that a batch went by */
+    struct gw_flight main; /* for urgent batches; its lane is NULL: they go like all others */
+    struct way *last;      /* the last one that got a batch */
     bool following;        /* the barrier POSTCOPY was reached */
-    unsigned count, next; /* next: the way that is tried first */
+    unsigned count, next; /* next: the lane that is tried first */
     bool begun;
-    bool complete; /* the last barrier was reached: every byte has been written */
+    bool complete; /* the last barrier was reached: all bytes were written */
     struct gw_pool pool;
 
-    pthread_mutex_t lock;   /* what follows, and what a way has under it */
-    pthread_cond_t work;    /* for lanes */
-    pthread_cond_t changed; /* for the session's thread */
+    pthread_mutex_t lock;   /* guards the fields below, and those of the ways that say so */
+    pthread_cond_t work;    /* wakes lanes */
+    pthread_cond_t changed; /* wakes the session's thread */
     bool quit;
 };
 
@@ -128,7 +128,7 @@ static void note_error(struct way *y, const struct gw_error *error)
     pthread_mutex_unlock(&y->lanes->lock);
 }
 
-/* The error of any lane, the first in their order. Under lock. */
+/* The error of any lane; if several failed, of the first in their order. Under lock. */
 static int first_error(const struct gw_lanes *l, struct gw_error *err)
 {
     for (unsigned i = 0; i < l->count; i++) {
@@ -169,10 +169,10 @@ static void reach(struct way *y, enum gw_barrier kind, bool failed)
     struct gw_error error = GW_ERROR_INIT;
     int r = failed ? 0 : gw_flight_barrier(&y->flight, kind, &y->writer, &error);
 
-    /* At the end of a step nothing comes again yet. */
+    /* At the end of a step no page is sent again yet. */
     if (r >= 0 && !failed)
         r = kind == GW_BARRIER_STEP ? gw_writer_flush(&y->writer, &error) : gw_writer_settle(&y->writer, &error);
-    if (kind == GW_BARRIER_POSTCOPY) /* a page that is asked for may be on its way here */
+    if (kind == GW_BARRIER_POSTCOPY) /* another thread may be sending a requested page on this channel */
         gw_channel_prompt(y->writer.channel);
     atomic_store_explicit(&y->bytes, gw_writer_offset(&y->writer), memory_order_relaxed);
     if (y->writer.zerocopy)
@@ -184,7 +184,7 @@ static void reach(struct way *y, enum gw_barrier kind, bool failed)
     gw_flight_land(&y->flight, &y->writer);
 }
 
-/* There is nothing to do: the oldest batch is waited for. */
+/* There is nothing to do: waits for the oldest batch. */
 static void await_oldest(struct way *y)
 {
     struct gw_error error = GW_ERROR_INIT;
@@ -258,7 +258,7 @@ static int start(struct way *y, struct gw_error *err)
     return 0;
 }
 
-/* The lane that has nothing waiting; they are asked in turn. Under lock. NULL: all have. */
+/* A lane without a waiting batch; the search starts after the last one. Under lock. NULL: none. */
 static struct way *free_way(struct gw_lanes *l)
 {
     for (unsigned i = 0; i < l->count; i++) {
@@ -272,7 +272,7 @@ static struct way *free_way(struct gw_lanes *l)
     return NULL;
 }
 
-/* The one for this batch, if it has nothing waiting. Under lock. */
+/* The lane for this batch, if it has no waiting batch. Under lock. */
 static struct way *way_for(struct gw_lanes *l, const struct gw_batch *b)
 {
     if (!b->goes_on || !l->last)
@@ -301,11 +301,11 @@ static int hand_over(struct gw_lanes *l, struct gw_batch *b, struct gw_error *er
 
 static int reach_all(struct gw_lanes *l, enum gw_barrier kind, struct gw_error *err)
 {
-    bool passes = l->following && kind == GW_BARRIER_STEP; /* nothing comes again that could be overtaken */
+    bool passes = l->following && kind == GW_BARRIER_STEP; /* no page is sent again that could be overtaken */
     int r;
 
     pthread_mutex_lock(&l->lock);
-    /* A lane takes what waits first. */
+    /* A lane processes its waiting batch before the barrier. */
     for (unsigned i = 0; i < l->count && !passes; i++)
         l->way[i].barrier = kind;
     pthread_cond_broadcast(&l->work);
@@ -354,7 +354,7 @@ int gw_lanes_list(struct gw_lanes *l, struct gw_ram_block *b, struct gw_writer *
 
 int gw_lanes_submit(struct gw_lanes *l, struct gw_batch *b, struct gw_writer *w, struct gw_error *err)
 {
-    bool urgent = b->urgent, here = urgent && l->main.lane; /* of lanes with channels */
+    bool urgent = b->urgent, here = urgent && l->main.lane; /* here: the caller's thread writes the batch itself */
     struct gw_flight *f = here ? &l->main : &l->way[0].flight;
     int r = b->count && l->front ? gw_lane_put(l->front, b, w, err) : 0;
 
@@ -394,7 +394,7 @@ void gw_lanes_end(struct gw_lanes *l)
     l->quit = true;
     pthread_cond_broadcast(&l->work);
     pthread_mutex_unlock(&l->lock);
-    /* A lane may be writing to a peer that takes nothing any more. */
+    /* A lane may be blocked in writing to a peer that reads no more. */
     for (unsigned i = 0; i < l->count && !l->complete; i++)
         if (l->way[i].threaded)
             gw_channel_shutdown(l->way[i].writer.channel);

@@ -6,14 +6,14 @@
 struct way {
     struct gw_lanes_in *lanes;
     struct gw_layout_in *layout;
-    struct gw_store *store; /* where its pages go */
-    struct gw_store *own;   /* the same where it is this lane's alone, else NULL */
+    struct gw_store *store; /* where the lane's pages go */
+    struct gw_store *own;   /* the same if it belongs to this lane, else NULL */
     struct gw_channel *channel;
     struct gw_reader reader;
     pthread_t thread;
     bool threaded;
     /* under lanes->lock */
-    uint64_t reached; /* marks */
+    uint64_t reached; /* number of marks */
     struct gw_error error;
 };
 
@@ -23,9 +23,9 @@ struct gw_lanes_in {
     struct way way[GW_LANES_MAX];
     unsigned count;
 
-    pthread_mutex_t lock; /* what follows */
+    pthread_mutex_t lock; /* guards the fields below */
     pthread_cond_t changed;
-    uint64_t passed; /* barriers: a lane reads on while it has not reached one more */
+    uint64_t passed; /* number of barriers: a lane reads on until it has reached one more than this */
     bool following; /* the machine may run */
     bool quit;
 };
@@ -75,7 +75,8 @@ int gw_lanes_in_add_block(struct gw_lanes_in *l, struct gw_ram_block *b, struct 
     return r;
 }
 
-/* Once the machine may run, it waits for pages that are lost with a channel: then that counts like what is wrong. */
+/* Once the machine may run, it waits for pages that would be lost with a channel: a lost channel is then reported like
+ * invalid data. */
 static void tell(struct gw_lanes_in *l, const struct gw_error *why)
 {
     bool following, quit;
@@ -86,12 +87,12 @@ static void tell(struct gw_lanes_in *l, const struct gw_error *why)
     pthread_mutex_unlock(&l->lock);
     if (following && !quit && l->config.lost)
         l->config.lost(l->config.opaque, why);
-    /* What the channel itself says the source knows, and may be the end of the migration. */
+    /* An error of the channel itself is known to the source too, and it may just be the end of the migration. */
     if (!following && why->blame != GW_BLAME_CHANNEL && l->config.failed)
         l->config.failed(l->config.opaque, why);
 }
 
-/* Reads up to one mark after the other, and waits at each until all lanes have reached theirs. */
+/* Reads from mark to mark, and waits at each until all lanes have reached theirs. */
 static void *way_main(void *arg)
 {
     struct way *y = arg;
@@ -111,8 +112,8 @@ static void *way_main(void *arg)
         if (r < 0) {
             gw_context(&error, "page channel %u", (unsigned)(y - l->way));
             tell(l, &error);
-            /* The source's lane fails too then. Else it would wait here for ever, its session for it, and ours for the
-             * main stream. */
+            /* The source's lane fails then too. Otherwise it would block, the source's session would wait for it, and
+             * this session for the main stream. */
             gw_channel_shutdown(y->channel);
         }
         pthread_mutex_lock(&l->lock);
@@ -159,7 +160,7 @@ int gw_lanes_in_begin(struct gw_lanes_in *l, struct gw_store *store, atomic_bool
     return r;
 }
 
-/* Waits until all lanes stand at their next mark, or one has failed. Under lock. */
+/* Waits until all lanes have reached their next mark, or one has failed. Under lock. */
 static int await_all(struct gw_lanes_in *l, struct gw_error *err)
 {
     for (;;) {
@@ -181,7 +182,7 @@ static int await_all(struct gw_lanes_in *l, struct gw_error *err)
     }
 }
 
-/* Under lock, while all stand. */
+/* Under lock, while all lanes wait. */
 static void let_go_on(struct gw_lanes_in *l)
 {
     l->passed++;
@@ -200,7 +201,7 @@ int gw_lanes_in_barrier(struct gw_lanes_in *l, struct gw_error *err)
     return r;
 }
 
-/* What comes from here on goes to a machine that runs. Under lock, while it stands. */
+/* Pages from here on are placed while the machine runs. Under lock, while the lane waits. */
 static int turn(struct gw_lanes_in *l, struct way *y, struct gw_error *err)
 {
     int r = l->store->lane ? l->store->lane(l->store, &y->own, err) : 0;

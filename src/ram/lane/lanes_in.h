@@ -7,11 +7,11 @@
  *     ...                                                --'
  *
  * A lane reads records up to the next mark, which its sender wrote at a barrier (ram/lane/lanes.h), and waits there.
- * The session's thread, when the main stream tells of the same barrier, waits for all lanes and lets them go on: what
- * was put before the barrier is in the store then, and nothing that was put after it.
+ * When the main stream reports the same barrier, the session's thread waits for all lanes and lets them continue: at
+ * that time the store has everything that was written before the barrier, and nothing that was written after it.
  *
- * Postcopy: at one of these marks the lanes turn from writing pages into the memory to placing them beside a machine that runs
- * (gw_store.lane). Nothing else changes for them.
+ * Postcopy: from one of these marks on the lanes no longer write pages into the memory, but place them while the
+ * machine runs (gw_store.lane). Nothing else changes for them.
  *
  * Threads: all functions by one thread at a time: the session's, or the one that reads the main stream in its place. The store is
  * called by every lane.
@@ -25,20 +25,20 @@ struct gw_lanes_in;
 
 /* config: as for the sending side, but `open` must not be NULL, and `account` is ignored. */
 int gw_lanes_in_new(const struct gw_lanes_config *config, struct gw_lanes_in **ret, struct gw_error *err);
-/* Takes NULL, returns NULL. Ends first. */
+/* Takes NULL, returns NULL. Calls end first. */
 struct gw_lanes_in *gw_lanes_in_free(struct gw_lanes_in *l);
-/* Before begin. The layout is theirs, also on failure. */
+/* Call before begin. Takes the layout, also on failure. */
 int gw_lanes_in_add(struct gw_lanes_in *l, struct gw_layout_in *take_layout, struct gw_error *err);
 
-/* Pages of this block may come from now on. Before begin. */
+/* Pages of this block may come from now on. Call before begin. */
 int gw_lanes_in_add_block(struct gw_lanes_in *l, struct gw_ram_block *b, struct gw_error *err);
-/* Opens the channels and reads. touched: as in struct gw_layout_in. After a failure end must come. */
+/* Opens the channels and starts the threads. touched: as in struct gw_layout_in. Call end even after a failure. */
 int gw_lanes_in_begin(struct gw_lanes_in *l, struct gw_store *store, atomic_bool *touched, struct gw_error *err);
 int gw_lanes_in_barrier(struct gw_lanes_in *l, struct gw_error *err);
-/* The same, once, behind `listen` of the store: what comes behind this mark is for a machine that runs. A lane that ends from now on
- * is told as lost (gw_lanes_config.lost). */
+/* The same, once, after `listen` of the store: pages after this mark are for a machine that runs. A lane that ends from
+ * now on is reported with gw_lanes_config.lost. */
 int gw_lanes_in_follow(struct gw_lanes_in *l, struct gw_error *err);
-/* Shuts the channels down and joins the threads; the layouts are as they were made. */
+/* Shuts the channels down and joins the threads; the layouts are in the state after their creation. */
 void gw_lanes_in_end(struct gw_lanes_in *l);
 
 /* Adds the pages read. Any thread. */

@@ -10,9 +10,9 @@ struct gw_urgent {
     struct gw_urgent_run run;
     struct gw_batch *batch;
     struct gw_writer writer;
-    struct gw_error error; /* the thread's, until it was joined */
+    struct gw_error error; /* belongs to the thread until it was joined */
     pthread_t thread;
-    bool open, threaded; /* open: the writer is there */
+    bool open, threaded; /* open: the writer exists */
 };
 
 int gw_urgent_new(const struct gw_urgent_config *config, struct gw_urgent **ret, struct gw_error *err)
@@ -43,7 +43,7 @@ struct gw_urgent *gw_urgent_free(struct gw_urgent *u)
     return NULL;
 }
 
-/* All of the batch is on its way when this returns. */
+/* When this returns, all of the batch was flushed. */
 static int put(struct gw_urgent *u, struct gw_error *err)
 {
     int r = gw_lane_start(u->config.take_lane, u->batch, err);
@@ -120,7 +120,7 @@ void gw_urgent_end(struct gw_urgent *u)
     if (!u->open)
         return;
     if (u->threaded)
-        gw_channel_shutdown(u->run.channel); /* it may be writing to a peer that takes nothing any more */
+        gw_channel_shutdown(u->run.channel); /* it may be blocked in writing to a peer that reads no more */
     join(u);
     gw_writer_close(&u->writer);
     gw_lane_end(u->config.take_lane);

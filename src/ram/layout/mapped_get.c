@@ -6,14 +6,14 @@
 #include "wire/mapped.h"
 #include "wire/ram_record.h"
 
-#define CHUNK 1024u /* pages: what one thread reads at a time */
+#define CHUNK 1024u /* pages that one thread reads at a time */
 #define AHEAD 4u    /* chunks for each thread */
 
 struct part {
     struct gw_ram_block *block;
     struct gw_wire_mapped at;
-    uint64_t *map, bits; /* NULL: the contents stay where they are */
-    uint64_t chunk, chunks; /* the number of its first one; how many it has */
+    uint64_t *map, bits; /* NULL: the contents are not in the file */
+    uint64_t chunk, chunks; /* the number of its first chunk; the number of its chunks */
 };
 
 struct get {
@@ -29,7 +29,7 @@ struct get {
     struct gw_store *store;
 };
 
-/* The block's entry has been read, and names a block that may be loaded. */
+/* The block's entry was read, and names a block that may be loaded. */
 static int list(struct gw_layout_in *layout, struct gw_ram_block *b, uint64_t used_bytes, struct gw_reader *r,
                 struct gw_error *err)
 {
@@ -63,7 +63,7 @@ static int add(struct gw_layout_in *layout, struct gw_ram_block *b, struct gw_er
 
 /* ---- pages --------------------------------------------------------------------------------------------------------- */
 
-/* What is read lies behind each other in the file, and mostly in memory. */
+/* The pages of a run are consecutive in the file, and mostly in memory. */
 static int read_run(struct get *g, const struct part *p, uint64_t first, uint64_t end, struct gw_error *err)
 {
     uint64_t at = p->at.pages_at + (first << g->ram->page_bits);
@@ -117,7 +117,7 @@ static int read_chunk(void *opaque, unsigned thread, uint64_t number, unsigned s
     return e;
 }
 
-/* Returns how many chunks there are. */
+/* Returns the number of chunks. */
 static int read_maps(struct get *g, struct gw_channel *channel, uint64_t *ret_chunks, struct gw_error *err)
 {
     uint64_t chunks = 0;

@@ -10,7 +10,7 @@ struct place {
 
 struct gw_mapped {
     const struct gw_ram *ram;
-    _Atomic unsigned refs, putting; /* layouts that have not reached END */
+    _Atomic unsigned refs, putting; /* putting: layouts that have not reached END */
     struct place *places;           /* by block number */
     unsigned count;
 };
@@ -20,7 +20,7 @@ struct mapped {
     struct gw_mapped *m;
 };
 
-/* The block's entry has been put. */
+/* The block's entry was written. */
 static int list(struct gw_layout *layout, struct gw_ram_block *b, struct gw_writer *w, struct gw_error *err)
 {
     struct gw_mapped *m = GW_CONTAINER(layout, struct mapped, layout)->m;
@@ -45,13 +45,13 @@ static int list(struct gw_layout *layout, struct gw_ram_block *b, struct gw_writ
     return gw_writer_seek(w, p->at.end, err);
 }
 
-/* Whether page i of the batch is put behind the one before it. */
+/* Whether page i of the batch directly follows the one before it. */
 static bool follows(const struct gw_batch *b, unsigned i)
 {
     return i < b->count && b->form[i] == GW_FORM_PLAIN && b->page[i] == b->page[i - 1] + 1;
 }
 
-/* Pages from number i on that lie behind each other in the file; returns how many. */
+/* Writes the pages from number i on that are consecutive in the file; returns how many. */
 static unsigned put_run(struct gw_mapped *m, const struct gw_batch *b, unsigned i, struct gw_writer *w)
 {
     struct place *p = &m->places[b->block->index];
@@ -85,7 +85,7 @@ static void put(struct gw_layout *layout, const struct gw_batch *b, struct gw_wr
 
         n = is_plain ? put_run(m, b, i, w) : 1;
         *(is_plain ? &plain : &zeros) += n;
-        if (!is_plain) /* what stands there is no longer so */
+        if (!is_plain) /* the contents in the file are out of date */
             gw_bitmap_clear_atomic(m->places[b->block->index].map, b->page[i]);
     }
     gw_writer_cause(w, old);

@@ -6,10 +6,10 @@ struct get {
     const struct gw_ram *ram;
     struct gw_packing *packing;
     struct gw_ram_listed listed;
-    struct gw_ram_block *last; /* that was found by its name */
-    /* of the packet that is read */
+    struct gw_ram_block *last; /* the block that was found last by its name */
+    /* of the current packet */
     struct gw_packet head;
-    uint64_t offset[GW_PACKET_PAGES_MAX]; /* page numbers, once they were checked */
+    uint64_t offset[GW_PACKET_PAGES_MAX]; /* page numbers, after they were checked */
     uint8_t *dst[GW_PACKET_PAGES_MAX];
     struct iovec iov[GW_PACKET_PAGES_MAX];
 };
@@ -19,7 +19,7 @@ static void count(struct get *g, enum gw_form form, uint64_t pages)
     atomic_fetch_add_explicit(&g->layout.pages[form], pages, memory_order_relaxed);
 }
 
-/* The block of the packet, and its offsets as pages. */
+/* Finds the block of the packet, and converts its offsets to page numbers. */
 static int check(struct get *g, uint64_t at, struct gw_error *err)
 {
     struct gw_packet *p = &g->head;
@@ -60,7 +60,8 @@ static int read_pages(struct get *g, struct gw_reader *r, struct gw_store *store
     return e;
 }
 
-/* All of the packet, in the order of the block: where its store puts large host pages together, those come one after the other. */
+/* Places all pages of the packet, in the order of the block: where the store assembles large host pages, their target
+ * pages come in sequence. */
 static int place_all(struct get *g, struct gw_store *store, struct gw_error *err)
 {
     uint32_t n = g->head.pages, all = n + g->head.zeros, page = 0, zero = n;
@@ -101,7 +102,7 @@ static int get(struct gw_layout_in *layout, struct gw_reader *r, struct gw_store
     struct get *g = GW_CONTAINER(layout, struct get, layout);
     int e;
 
-    r->readahead = 0; /* contents follow, which go to their places */
+    r->readahead = 0; /* contents follow, which are read directly to their places */
     do {
         e = packet(g, r, store, err);
     } while (e >= 0 && !(g->head.flags & GW_PACKET_SYNC));

@@ -10,13 +10,13 @@ struct packets {
     struct gw_packet_config config;
     uint64_t number;
     uint8_t *coded; /* room for the contents of one packet */
-    /* the packet that is put together */
+    /* the packet that is being assembled */
     struct gw_packet head;
     const uint8_t *page[GW_PACKET_PAGES_MAX];
     uint64_t offset[GW_PACKET_PAGES_MAX], zero[GW_PACKET_PAGES_MAX];
 };
 
-/* Makes the contents; 0 where the writer has an error now. */
+/* Compresses the contents; false: the writer has an error now. */
 static bool pack(struct packets *l, struct gw_writer *w)
 {
     struct gw_packing *p = l->config.take_packing;
@@ -34,7 +34,7 @@ static bool pack(struct packets *l, struct gw_writer *w)
     return true;
 }
 
-/* The packet, if it has something. */
+/* Writes the packet, if it has pages. */
 static void put_packet(struct packets *l, struct gw_writer *w)
 {
     struct gw_packet *p = &l->head;
@@ -59,7 +59,7 @@ static void put_packet(struct packets *l, struct gw_writer *w)
         if (p->pages && coded)
             gw_put_ref(w, l->coded, p->bytes);
         if (p->pages && packing)
-            gw_writer_flush(w, NULL); /* the room is needed again; an error stays in the writer */
+            gw_writer_flush(w, NULL); /* the buffer is reused; the writer keeps an error */
         if (p->pages && packing && packing->sent)
             packing->sent(packing);
     }
@@ -158,7 +158,7 @@ static void put_front(struct gw_layout *layout, const struct gw_batch *batch, st
                                   memory_order_relaxed);
 }
 
-/* What comes behind it is waited for at the other side until this has come there. */
+/* The peer processes the bytes after this only when the lanes have reached the barrier there. */
 static void barrier_front(struct gw_layout *layout, enum gw_barrier kind, struct gw_writer *w)
 {
     struct front *l = GW_CONTAINER(layout, struct front, layout);
@@ -166,7 +166,7 @@ static void barrier_front(struct gw_layout *layout, enum gw_barrier kind, struct
     if (l->rule != GW_SYNC_ROUNDS || kind == GW_BARRIER_POSTCOPY || !gw_sync_at(l->rule, kind))
         return;
     gw_ram_put_flush(&w->out);
-    gw_writer_flush(w, NULL); /* an error stays in the writer */
+    gw_writer_flush(w, NULL); /* the writer keeps an error */
 }
 
 static struct gw_layout *front_free(struct gw_layout *layout)

@@ -10,9 +10,9 @@
 #define GUESS_MIN 4u
 #define GUESS_MAX GW_BATCH_PAGES
 #define REACH_MIN 16u
-/* Enough for a hundred zero records in a call, too little to drag page bodies through the buffer. */
+/* Enough for a hundred zero records in a call, too little to copy many page bodies through the buffer. */
 #define READAHEAD_ZERO 1024u
-/* Coded pages are copied anyway, and plain ones between them may be as well. */
+/* Compressed pages are copied anyway, and plain ones between them may be as well. */
 #define READAHEAD_CODED 32768u
 #define WORD            8u
 
@@ -22,21 +22,22 @@ struct get {
     bool may_guess;
     struct gw_ram_listed listed;
 
-    /* of the call that runs */
+    /* of the current call */
     struct gw_store *store;
     bool guesses;
-    struct gw_ram_block *last; /* block of the record before: CONTINUE */
+    struct gw_ram_block *last; /* block of the previous record, for CONTINUE */
 
     uint64_t next;                      /* the page after the last plain one */
-    struct gw_codec *beside;            /* has pages that are not placed yet; NULL: none */
+    struct gw_codec *beside;            /* a decoder with pages that are not placed yet; NULL: none */
     unsigned run;                       /* plain records in sequence so far */
-    unsigned guess;                     /* pages to guess at next time */
-    unsigned reach;                     /* vectors to give to one read: some more than the transport lately filled */
-    const struct gw_ram_block *present; /* pages of it before present_end need not be made present again */
+    unsigned guess;                     /* pages to predict next time */
+    /* number of vectors for one read: a few more than the transport has filled lately */
+    unsigned reach;
+    const struct gw_ram_block *present; /* pages of this block before present_end are known to be present */
     uint64_t present_end;
-    uint64_t guessed, missed; /* pages that were read to their place by prediction; that were put back */
-    uint64_t *slot;           /* the pages of a guess */
-    uint64_t *heads;          /* scratch for their headers */
+    uint64_t guessed, missed; /* pages that were read to a predicted place; those that were restored */
+    uint64_t *slot;           /* the pages of a prediction */
+    uint64_t *heads;          /* buffer for their headers */
     struct iovec *iov;
 };
 
@@ -45,7 +46,7 @@ static void count(struct get *g, enum gw_form form, uint64_t pages)
     atomic_fetch_add_explicit(&g->layout.pages[form], pages, memory_order_relaxed);
 }
 
-/* The page that comes next if the sequence goes on; false when it cannot. */
+/* The next page of the sequence; false: there is none. */
 static bool successor(const struct get *g, uint64_t from, uint64_t *ret_page)
 {
     uint64_t end = GW_MIN(g->last->pages, (g->next + WINDOW - 1) & ~(WINDOW - 1));
@@ -55,8 +56,7 @@ static bool successor(const struct get *g, uint64_t from, uint64_t *ret_page)
     return from < end && page < end;
 }
 
-/* ---- guesses ------------------------------------------------------------------------------------------------------
- */
+/* ---- predictions ------------------------------------------------------------------------------------------------- */
 
 static void slot_vectors(struct get *g, unsigned i)
 {
@@ -65,7 +65,7 @@ static void slot_vectors(struct get *g, unsigned i)
         (struct iovec){g->store->where(g->store, g->last, g->slot[i], GW_STORE_OVERWRITE), g->ram->page_bytes};
 }
 
-/* Tells the store of pages that it was not told of before. */
+/* Tells the store to expect the pages that it was not told of before. */
 static void expect(struct get *g, uint64_t first, uint64_t pages)
 {
     uint64_t end = first + pages;
@@ -79,7 +79,7 @@ static void expect(struct get *g, uint64_t first, uint64_t pages)
     g->store->expect(g->store, g->last, first, end - first);
 }
 
-/* Chooses the pages of a guess; returns how many. */
+/* Chooses the pages of a prediction; returns their number. */
 static unsigned choose(struct get *g)
 {
     uint64_t page, from = g->next, first = 0, pages = 0;
@@ -105,14 +105,14 @@ static bool as_guessed(const struct get *g, unsigned i)
     return g->heads[i] == htobe64((g->slot[i] << g->ram->page_bits) | GW_RAMF_PAGE | GW_RAMF_CONTINUE);
 }
 
-/* What came from slot i on, `bytes` of it, is something else: back into the stream with it. */
+/* The bytes from slot i on are something else: returns them to the stream. */
 static int missed(struct get *g, struct gw_reader *r, unsigned i, unsigned n, size_t bytes, struct gw_error *err)
 {
     size_t record = WORD + g->ram->page_bytes;
     unsigned dirty = (unsigned)gw_div_up(bytes - WORD, record);
     int e;
 
-    slot_vectors(g, i); /* they may have been cut */
+    slot_vectors(g, i); /* the vectors may have been shortened */
     e = gw_reader_unread(r, &g->iov[i * 2], (int)(n - i) * 2, bytes, err);
     for (unsigned k = i; k < i + dirty; k++)
         g->store->unguess(g->store, g->last, g->slot[k]);
@@ -122,10 +122,10 @@ static int missed(struct get *g, struct gw_reader *r, unsigned i, unsigned n, si
     return e;
 }
 
-/* Reads until the records read are whole or wrong. */
+/* Reads until the records that have come are complete or wrong. */
 static int read_guess(struct get *g, struct gw_reader *r, unsigned n, unsigned *ret_hits, struct gw_error *err)
 {
-    size_t record = WORD + g->ram->page_bytes, have = 0; /* bytes of slot `hits` and of what is behind it */
+    size_t record = WORD + g->ram->page_bytes, have = 0; /* bytes of slot `hits` and of the slots after it */
     unsigned hits = 0, at = 0;
 
     do {
@@ -146,7 +146,7 @@ static int read_guess(struct get *g, struct gw_reader *r, unsigned n, unsigned *
         *ret_hits = hits;
         if (have >= WORD && !as_guessed(g, hits))
             return missed(g, r, hits, n, have, err);
-        /* A part of a record; its rest comes first in the next read. */
+        /* A part of a record: the next read begins with its rest. */
         at = hits * 2;
         if (have >= WORD) {
             at++;
@@ -161,7 +161,7 @@ static int read_guess(struct get *g, struct gw_reader *r, unsigned n, unsigned *
     return 0;
 }
 
-/* Reads ahead into the places where the next pages would go. 1: something was read; 0: no guess is possible here. */
+/* Reads ahead into the places of the next pages. 1: something was read; 0: no prediction is possible here. */
 static int guess(struct get *g, struct gw_reader *r, struct gw_error *err)
 {
     unsigned n, hits = 0;
@@ -190,7 +190,7 @@ static int bad_flags(uint64_t word, uint64_t at, uint32_t mask, bool follows, st
                    gw_wire_ram_flag(word & mask), follows ? ", where the machine has been switched to postcopy" : "");
 }
 
-/* The block and page that a record names, checked. */
+/* Finds the block and page that a record names, and checks them. */
 static int place(struct get *g, struct gw_reader *r, uint64_t word, uint64_t at, uint64_t *ret_page,
                  struct gw_error *err)
 {
@@ -229,7 +229,7 @@ static int plain_record(struct get *g, struct gw_reader *r, uint64_t page, struc
     int e;
 
     g->next = page + 1;
-    /* Where no guess will be made the next header can come with this body. */
+    /* If no prediction follows, the next header can be read together with this body. */
     r->readahead = g->beside ? READAHEAD_CODED : g->guesses && successor(g, page + 1, &next) ? 0 : WORD;
     e = gw_reader_direct_ahead(r, dst, g->ram->page_bytes, err);
     r->readahead = g->beside ? READAHEAD_CODED : 0;
@@ -274,7 +274,7 @@ static int decode(struct get *g, struct gw_codec *codec, uint64_t page, uint64_t
     return e;
 }
 
-/* A record whose page is coded: what stands before the coded bytes says how many they are. */
+/* A record with an encoded page: the fields before the encoded bytes contain their length. */
 static int coded_record(struct get *g, struct gw_reader *r, enum gw_form form, uint64_t word, uint64_t page, uint64_t at,
                         struct gw_error *err)
 {
@@ -297,7 +297,7 @@ static int coded_record(struct get *g, struct gw_reader *r, enum gw_form form, u
     return 0;
 }
 
-/* The form that the flags of a record name; GW_FORM_OPEN: none that is known here. */
+/* The form that the flags of a record name; GW_FORM_OPEN: unknown. */
 static enum gw_form form_of(const struct get *g, uint64_t flags)
 {
     switch (flags) {
@@ -316,7 +316,7 @@ static enum gw_form form_of(const struct get *g, uint64_t flags)
 
 enum { END = 1, FLUSH = 2 }; /* marks */
 
-/* One record. > 0: it was this mark. */
+/* Reads one record. > 0: it was this mark. */
 static int record(struct get *g, struct gw_reader *r, struct gw_error *err)
 {
     uint64_t word, page, at = gw_reader_offset(r), mask = g->ram->page_bytes - 1;
@@ -335,11 +335,11 @@ static int record(struct get *g, struct gw_reader *r, struct gw_error *err)
     if (form == GW_FORM_OPEN)
         return bad_flags(word, at, (uint32_t)mask, g->layout.follows, err);
     e = place(g, r, word, at, &page, err);
-    if (e >= 0 && g->beside) /* what came of this page before is placed first */
+    if (e >= 0 && g->beside) /* an earlier record of this page is placed first */
         e = g->beside->await(g->beside, g->last, page, err);
     if (e < 0)
         return e;
-    if (g->layout.touched) /* guesses come only behind records */
+    if (g->layout.touched) /* predictions are only made after a record */
         atomic_store_explicit(g->layout.touched, true, memory_order_relaxed);
     return form == GW_FORM_PLAIN  ? plain_record(g, r, page, err)
            : form == GW_FORM_ZERO ? zero_record(g, r, page, at, err)
@@ -364,7 +364,7 @@ static int get(struct gw_layout_in *layout, struct gw_reader *r, struct gw_store
         if (e)
             break;
     }
-    if (g->beside) { /* also after a failure, since the memory may be gone soon */
+    if (g->beside) { /* also after a failure, since the memory may be freed soon */
         int later = g->beside->await(g->beside, NULL, 0, e < 0 ? NULL : err);
 
         g->beside = NULL;

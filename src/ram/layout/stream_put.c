@@ -8,8 +8,8 @@
 struct stream {
     struct gw_layout layout;
     unsigned page_bits;
-    struct gw_ram_block *last; /* block of the record before: CONTINUE */
-    bool in_order;             /* of pages: large host pages go whole, one after the other */
+    struct gw_ram_block *last; /* block of the previous record, for CONTINUE */
+    bool in_order;             /* pages are written in their order, so that large host pages are consecutive */
 };
 
 static void put_head(struct gw_ram_block **last, struct gw_writer *w, struct gw_ram_block *b, uint64_t offset, uint32_t flag)
@@ -71,7 +71,7 @@ static void put(struct gw_layout *layout, const struct gw_batch *batch, struct g
     enum gw_cause old = gw_writer_cause(w, GW_CAUSE_RAM_META);
     unsigned put[GW_FORM_COUNT] = {0};
 
-    /* Zeros first, so that what follows is one run of records of one size. */
+    /* Zeros first, so that the rest is one run of records of equal size. */
     if (!l->in_order)
         put[GW_FORM_ZERO] = gw_stream_put_zeros(batch, l->page_bits, &l->last, w);
     for (unsigned i = 0; i < batch->count; i++) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * transport layout: HOOK records of a page transport, in the main stream beside another layout's records
- * (docs/wire-format.md 7.1): a word 0x080, and what the transport put behind it.
+ * transport layout: HOOK records of a page transport, in the main stream among the records of another layout
+ * (docs/wire-format.md 7.1): a word 0x080, and the bytes that the transport has written after it.
  *
- * Threads: the session's. Hostile: pages are placed only inside of blocks that were added; what the records hold is for the
- * transport to check.
+ * Threads: the session's. Hostile: pages are placed only inside blocks that were added; the transport must check the
+ * contents of the records.
  */
 #ifndef GW_LAYOUT_TRANSPORT_H
 #define GW_LAYOUT_TRANSPORT_H
@@ -12,7 +12,7 @@
 #include "ram/page/ops.h"
 #include "ram/page/transport.h"
 
-/* The transport begins, or ends, a stretch, and may write records. */
+/* A stretch begins or ends: the transport may write records. */
 int gw_layout_transport_tell(struct gw_transport *t, enum gw_transport_stretch stretch, bool end, struct gw_writer *w,
                              struct gw_error *err);
 

@@ -25,7 +25,7 @@ int gw_holes_new(const struct gw_ram *ram, struct gw_holes **ret, struct gw_erro
     h->fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     h->page_bits = ram->page_bits;
     h->host_page_bits = (unsigned)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
-    /* An empty range: only asks whether the call is known. */
+    /* An empty range: only tests whether the call exists. */
     if (h->fd >= 0 && ioctl(h->fd, GW_PAGEMAP_SCAN, &arg) == 0)
         h->count = ram->count;
     for (unsigned i = 0; i < h->count && r == 0; i++) {
@@ -78,7 +78,7 @@ uint64_t gw_holes_find(const struct gw_holes *h, const struct gw_ram_block *b, u
         };
         int n = ioctl(h->fd, GW_PAGEMAP_SCAN, &arg);
 
-        /* What cannot be learnt here is learnt by reading. */
+        /* If the kernel cannot tell, the pages are read instead. */
         if (n < 0 || arg.walk_end <= start)
             return found;
         for (int i = 0; i < n; i++) {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * pagemap_abi: what Linux says about PAGEMAP_SCAN (6.7) and asynchronous userfaultfd write-protect, for builds with
+ * pagemap_abi: definitions for PAGEMAP_SCAN (Linux 6.7) and asynchronous userfaultfd write-protect, for builds with
  * older kernel headers. Names and values are the kernel's (include/uapi/linux/fs.h and userfaultfd.h,
- * Documentation/admin-guide/mm/pagemap.rst), with our prefix so that newer headers do not clash.
+ * Documentation/admin-guide/mm/pagemap.rst), with the prefix GW_ so that they do not clash with newer headers.
  *
- * What was learnt of its behaviour, and is relied on:
+ * Observed behaviour that this library relies on:
  *   - A page is armed when it is write-protected by userfaultfd: PRESENT or SWAPPED (a marker in an empty entry counts
  *     as SWAPPED) without WRITTEN. Reads and faults of other pages leave it armed; a write disarms it.
  *   - Unpopulated memory is neither PRESENT nor SWAPPED. Whether it is WRITTEN differs between kernels and kinds of
- *     memory (6.18: yes, but hugetlb: no), so nobody here may depend on that.
- *   - With GW_PM_SCAN_WP_MATCHING what is reported is what gets armed, in one atomic step per page, and translations
- *     are flushed before the call returns.
+ *     memory (6.18: yes, but hugetlb: no), so no code may depend on that.
+ *   - With GW_PM_SCAN_WP_MATCHING each page is reported and armed in one atomic step, and translations are flushed
+ * before the call returns.
  */
 #ifndef GW_PAGEMAP_ABI_H
 #define GW_PAGEMAP_ABI_H
@@ -19,10 +19,10 @@
 #include <sys/ioctl.h>
 
 struct gw_pm_scan_arg {
-    uint64_t size; /* of this struct */
+    uint64_t size; /* size of this struct */
     uint64_t flags;
     uint64_t start, end;
-    uint64_t walk_end; /* out: how far it came */
+    uint64_t walk_end; /* output: where the walk has stopped */
     uint64_t vec;      /* struct gw_pm_region[vec_len] */
     uint64_t vec_len;
     uint64_t max_pages;
@@ -30,7 +30,7 @@ struct gw_pm_scan_arg {
     uint64_t category_inverted;
     uint64_t category_mask;
     uint64_t category_anyof_mask;
-    uint64_t return_mask; /* the categories, not inverted, that regions tell and are merged by */
+    uint64_t return_mask; /* the categories, not inverted, that regions report and by which they are merged */
 };
 
 struct gw_pm_region {

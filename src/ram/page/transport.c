@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-#define LOOK_NS 20000000 /* how often a wait looks whether it was cancelled */
+#define LOOK_NS 20000000 /* interval between checks for a cancel, while waiting */
 
 int gw_transport_new(const struct gw_page_transport_ops *ops, void *opaque, struct gw_transport **ret, struct gw_error *err)
 {
@@ -41,7 +41,7 @@ int gw_transport_result(int r, const char *what, struct gw_error *err)
     return r;
 }
 
-/* Under lock. */
+/* The first error of completed pages. Under lock. */
 static int told(const struct gw_transport *t, struct gw_error *err)
 {
     return t->result ? gw_fail(err, t->result, GW_BLAME_EMBEDDER, "page transport: a page that it took: %s",
@@ -55,7 +55,7 @@ int gw_transport_take(struct gw_transport *t, const struct gw_transport_page *pa
 
     pthread_mutex_lock(&t->lock);
     r = told(t, err);
-    t->due += r == 0; /* before it is asked: it may complete before it answers */
+    t->due += r == 0; /* before the call: the page may complete before the call returns */
     pthread_mutex_unlock(&t->lock);
     if (r < 0)
         return r;

@@ -18,7 +18,7 @@ static int open_any(int mode, const char *hint, struct gw_error *err)
     code = errno;
     if (code == EMFILE || code == ENFILE || code == ENOMEM)
         return gw_fail(err, -code, GW_BLAME_LOCAL, "userfaultfd: %s", strerror(code));
-    /* A seccomp filter forbids the call in many containers, where the device may have been handed in. */
+    /* In many containers a seccomp filter forbids the system call, but the device may be accessible. */
     dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
     if (dev >= 0) {
         fd = ioctl(dev, GW_USERFAULTFD_IOC_NEW, (unsigned long)flags);
@@ -56,7 +56,7 @@ int gw_uffd_open_wp_async(int *ret_fd, struct gw_error *err)
     return 0;
 }
 
-/* A descriptor agrees to a set of features once. 0 for features: *ret gets those that the kernel has. */
+/* A descriptor can be set up for a set of features once. features 0: *ret gets those that the kernel supports. */
 static int agree(uint64_t features, int *ret_fd, uint64_t *ret, struct gw_error *err)
 {
     struct uffdio_api api = {.api = UFFD_API, .features = features};
@@ -97,7 +97,8 @@ int gw_uffd_open_missing(int *ret_fd, uint64_t *ret_features, struct gw_error *e
     uint64_t has;
     int fd, r;
 
-    /* The machine stands meanwhile: kernels from 4.14 on have them all, and only others are asked first. */
+    /* The machine is stopped meanwhile, so this avoids an extra call: kernels from 4.14 on have all of these features;
+     * only for others they are queried first. */
     if (agree(wanted, ret_fd, ret_features, NULL) >= 0)
         return 0;
     r = agree(0, &fd, &has, err);

@@ -7,7 +7,8 @@
 #include <arm_neon.h>
 #endif
 
-/* Guest memory changes under our eyes by design, which is for the dirty tracking to care about and no data race. */
+/* The guest may write to its memory at any time: this is intended, and the dirty tracking handles it, so it is no data
+ * race. */
 #if defined(__SANITIZE_THREAD__)
 #define GUEST_READER __attribute__((no_sanitize_thread))
 #else
@@ -34,7 +35,8 @@ GUEST_READER static bool page_portable(const void *page, size_t bytes)
     return true;
 }
 
-/* Any address and length with the variant's 256-byte steps in the middle; the ends overlap rather than go by bytes. */
+/* Any address and length, with the variant's 256-byte steps in the middle; the unaligned ends are read with overlap,
+ * not byte by byte. */
 GUEST_READER static inline bool all_with(bool (*page)(const void *, size_t), const void *at, size_t bytes)
 {
     const uint8_t *p = at, *end = p + bytes, *a = (const uint8_t *)(((uintptr_t)p + 63) & ~(uintptr_t)63);
@@ -159,7 +161,7 @@ const struct gw_zero *gw_zero_variant(unsigned i)
     unsigned n = 0;
 
 #if defined(__x86_64__)
-    /* Memory is what is waited for: twice the width gains nothing, and was the slower one in every measured pair. */
+    /* The speed is limited by memory: AVX-512 gains nothing, and was slower in every measured pair. */
     if (__builtin_cpu_supports("avx2"))
         have[n++] = &avx2;
     if (__builtin_cpu_supports("avx512f"))
@@ -182,7 +184,7 @@ GUEST_READER size_t gw_zero_first(const struct gw_zero *zero, const void *at, si
     const uint8_t *p = at;
     size_t i = 0;
 
-    /* Find the block with the wide variant, the byte by hand. */
+    /* Finds the block with the wide variant, the byte with a loop. */
     while (bytes - i > 256 && zero->all(p + i, 256))
         i += 256;
     while (bytes - i >= 8 && !load64(p + i))

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * zero: is this page all zeros? And which pages are so without being looked at?
+ * zero: finds pages that are all zeros.
  *
  * The fastest variant for this machine is picked at run time, once for each object that scans:
  *
  *     const struct gw_zero *zero = gw_zero_pick();
  *
- * A page with data is told by a few words spread over it, mostly the first; only what looks zero there is read whole.
+ * A page with data is recognised by a few words spread over it, mostly by the first; only if these are zero the whole
+ * page is read.
  *
- * Memory:  the guest may write while we look. The answer is then about some moment in between; the dirty tracking sees
- *          to it that the page is looked at again.
- * Threads: all of this is const.
+ * Memory:  the guest may write meanwhile. The answer is then valid for some moment in between; the dirty tracking
+ * ensures that the page is examined again.
+ * Threads: any; everything is constant.
  */
 #ifndef GW_ZERO_H
 #define GW_ZERO_H
@@ -35,7 +36,7 @@ static inline bool gw_zero_page(const struct gw_zero *zero, const void *p, size_
     const uint64_t *w = p;
     size_t n = bytes / 8;
 
-    /* The first word alone: it may have been fetched ahead, and most pages need no more. */
+    /* The first word alone: it may have been prefetched, and for most pages it is enough. */
     if (w[0] || (w[n / 2] | w[n - 1] | w[n / 4]))
         return false;
     return zero->page(p, bytes);

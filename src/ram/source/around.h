@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * around: a source around another one, which passes everything on. What a source like that does itself it sets in place.
+ * around: a source around another one, which passes all calls on. A plug built on it replaces the functions that it
+ * implements itself.
  *
  * Threads: as in ram/page/ops.h.
  */
@@ -11,10 +12,10 @@
 
 struct gw_around {
     struct gw_source source;
-    struct gw_source *inner; /* freed by `free`, which is to free the rest, too */
+    struct gw_source *inner; /* `free` frees it; a replacement of `free` must do that too */
 };
 
-/* What the other one does not have, this one does not have either. source.free is left NULL. */
+/* Functions that the inner source does not have are NULL here too. source.free stays NULL. */
 void gw_around_init(struct gw_around *around, struct gw_source *take_inner);
 
 #endif

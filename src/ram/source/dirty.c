@@ -8,8 +8,8 @@ struct dirty {
     struct gw_ram *ram;
     struct gw_tracker *tracker;
     bool wants_holes;
-    struct gw_holes *holes; /* NULL: not asked for, or the kernel cannot tell */
-    unsigned block;         /* where the search goes on */
+    struct gw_holes *holes; /* NULL: off, or the kernel cannot tell */
+    unsigned block;         /* where the search continues */
     uint64_t page;
 };
 
@@ -18,7 +18,7 @@ static struct dirty *of(struct gw_source *source)
     return GW_CONTAINER(source, struct dirty, source);
 }
 
-/* The first dirty page at or after the position; false at the end of the pass. Under ram->lock. */
+/* Finds the first dirty page at or after the position; false at the end of the pass. Under ram->lock. */
 static bool find(struct dirty *s)
 {
     for (; s->block < s->ram->count; s->block++, s->page = 0) {
@@ -42,14 +42,14 @@ static void put_page(const struct dirty *s, struct gw_batch *batch, uint64_t pag
     batch->body[i] = (struct gw_body){batch->block->host + (page << s->ram->page_bits), s->ram->page_bytes};
 }
 
-/* Takes dirty pages of the chunk at the position, which is clean. Under ram->lock. */
+/* Takes dirty pages of the current chunk, which is clean. Under ram->lock. */
 static void gather(struct dirty *s, struct gw_batch *batch, unsigned max)
 {
     struct gw_ram_block *b = s->ram->blocks[s->block];
     uint64_t end = GW_MIN(b->pages, (s->page / GW_CHUNK_PAGES + 1) * GW_CHUNK_PAGES);
 
     batch->block = b;
-    /* A hint may have taken the page away while the chunk was being cleaned. */
+    /* A hint may have cleared the page's bit while the chunk was being cleaned. */
     s->page = gw_bitmap_next_set(b->dirty, end, s->page);
     while (batch->count < max && s->page < end) {
         gw_bitmap_clear(b->dirty, s->page);
@@ -59,7 +59,7 @@ static void gather(struct dirty *s, struct gw_batch *batch, unsigned max)
     s->ram->dirty_pages -= batch->count;
 }
 
-/* Asks once for the whole batch where its pages lie close together, as they do in a first pass; pages that got dirty
+/* Looks for holes once for the whole batch if its pages are close together, as in a first pass; pages that became dirty
  * one by one are no holes. */
 static void find_holes(struct dirty *s, struct gw_batch *batch)
 {
@@ -125,7 +125,7 @@ static void owe(struct gw_source *source, struct gw_ram_block *b, uint64_t first
     pthread_mutex_unlock(&s->ram->lock);
 }
 
-/* The chunks that these pages lie in. */
+/* Cleans the chunks of these pages. */
 static int clean(struct dirty *s, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
 {
     uint64_t fresh;
@@ -136,7 +136,8 @@ static int clean(struct dirty *s, struct gw_ram_block *b, uint64_t first, uint64
     return r;
 }
 
-/* A chunk that is cleaned for the first time may count all that was ever written in it as dirty: so that comes before. */
+/* A chunk that is cleaned for the first time may report everything that was ever written in it: so clean it before
+ * clearing bits. */
 static int settle(struct gw_source *source, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
 {
     struct dirty *s = of(source);

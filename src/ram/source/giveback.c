@@ -9,7 +9,7 @@
 #include "ram/page/maps.h"
 #include "ram/source/around.h"
 
-#define PIECE_BYTES (32u << 20) /* given back at a time: who waits for a page waits for that */
+#define PIECE_BYTES (32u << 20) /* given back at a time: a thread that waits for a page has to wait for this */
 
 struct run {
     const struct gw_ram_block *block;
@@ -25,19 +25,19 @@ struct runs {
 struct gw_giveback {
     struct gw_around around;
     struct gw_ram *ram;
-    bool *goes;       /* by block: its pages are sent */
-    bool *can;        /* and can be given back */
-    uint64_t **stays; /* by block; pages that the other side may lack. Under lock until it is open */
+    bool *goes;       /* by block: whether its pages are sent */
+    bool *can;        /* whether its memory can be given back */
+    uint64_t **stays; /* by block: pages that the destination may lack. Under lock until it is open */
     unsigned count;   /* of blocks, at begin */
     void (*say)(void *opaque, const char *text);
     void *opaque;
-    unsigned block; /* where giving back of what was not due goes on */
+    unsigned block; /* position up to which pages that were not due were given back */
     uint64_t page;
-    struct runs marked; /* in front of the mark that is under way; empty: none is */
+    struct runs marked; /* runs before the current mark; empty: there is no mark */
 
-    pthread_mutex_t lock; /* what follows */
+    pthread_mutex_t lock; /* guards the fields below */
     bool open;
-    struct runs sent; /* since the last mark */
+    struct runs sent; /* sent since the last mark */
 };
 
 static struct gw_giveback *of(struct gw_source *source)
@@ -47,7 +47,7 @@ static struct gw_giveback *of(struct gw_source *source)
 
 /* ---- what was sent ----------------------------------------------------------------------------------------------- */
 
-/* A run that cannot be noted down stays to the end. */
+/* A run for which there is no memory is not given back before the end. */
 static void add(struct runs *l, const struct gw_ram_block *b, uint64_t first, uint64_t end)
 {
     struct run *last = l->count ? &l->run[l->count - 1] : NULL;
@@ -98,7 +98,7 @@ static int settle(struct gw_source *source, struct gw_ram_block *b, uint64_t fir
 
 /* ---- giving back ------------------------------------------------------------------------------------------------- */
 
-/* The host's page, in target pages. */
+/* Size of the host page, in target pages. */
 static uint64_t unit(const struct gw_giveback *g, const struct gw_ram_block *b)
 {
     uint64_t bytes = GW_MAX(b->page_bytes, (uint64_t)sysconf(_SC_PAGESIZE));
@@ -127,7 +127,7 @@ static void give(struct gw_giveback *g, struct gw_ram_block *b, uint64_t first, 
     gw_bitmap_set_range(b->given, first, end - first);
 }
 
-/* Of whole host pages in which one of [first, end) lies, those that the other side has. */
+/* Gives back the whole host pages with pages in [first, end), as far as the destination has all of their pages. */
 static void give_units(struct gw_giveback *g, struct gw_ram_block *b, uint64_t first, uint64_t end)
 {
     uint64_t n = unit(g, b), from, to = first / n * n;
@@ -140,11 +140,11 @@ static void give_units(struct gw_giveback *g, struct gw_ram_block *b, uint64_t f
         if (from < to)
             give(g, b, from, to);
         if (to < end)
-            to += n; /* something of it stays */
+            to += n; /* a part of it stays */
     }
 }
 
-/* Host pages that are partly others', and memory that others see, stay. */
+/* Host pages that belong partly to another block, and memory that is shared, stay. */
 static void judge(struct gw_giveback *g, const struct gw_ram_block *b, struct gw_error *err)
 {
     uint64_t bytes = unit(g, b) << g->ram->page_bits;
@@ -206,7 +206,7 @@ bool gw_giveback_runs(struct gw_giveback *g)
     return g->block < g->count;
 }
 
-/* What came back late, from before the switch, may be due again. */
+/* Pages that came back late, from before the switch, may be due again. */
 static void mark(struct gw_giveback *g, const struct run *run)
 {
     struct gw_source *inner = g->around.inner;
@@ -277,7 +277,7 @@ static void end(struct gw_source *source)
 {
     struct gw_giveback *g = of(source);
 
-    forget(g); /* blocks may come and go now */
+    forget(g); /* after this, blocks may be added and removed */
     g->around.inner->end(g->around.inner);
 }
 

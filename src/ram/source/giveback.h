@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * giveback: memory of pages that the other side has is given back to the host (release-ram).
+ * giveback: gives memory of pages that the destination has back to the host (release-ram).
  *
- * A source around another one, right around the guest's memory. It notes down what is sent, and is told when the
- * machine runs at the destination and what has come there; only then a page goes, a whole host page at a time. A page
- * that was sent is not one that came: when the connection is lost, what was on its way is asked for again. So what
- * comes on a channel that no mark follows (batches without `from`: preempt) stays to the end.
+ * A source around another one, directly around the guest's memory. It records which pages are sent; its user reports
+ * when the machine runs at the destination, and which marks have arrived there. Only then memory is given back, in
+ * whole host pages. A page that was sent has not arrived yet: when the connection is lost, pages under way are
+ * requested again. So pages on a channel without marks (batches without `from`: preempt) stay to the end.
  *
- * Memory that others see stays, as it is not only ours: shared mappings (memfd, files, tmpfs). Of a private mapping of
- * a file what this process wrote goes, and the file stays as it is.
+ * Shared mappings (memfd, files, tmpfs) stay, as other processes may use them. Of a private mapping of a file, the
+ * pages that this process wrote are given back, and the file does not change.
  *
- * What went is kept with the blocks (gw_ram_block.given): a later session must not send it, as it reads as zeros now.
+ * The blocks record which pages were given back (gw_ram_block.given): a later session must not send them, as they now
+ * read as zeros.
  *
  * Threads: sent by any; all else by the session's.
  */
@@ -19,28 +20,28 @@
 
 #include "ram/page/ops.h"
 
-#define GW_GIVEBACK_MARK_PAGES 256u /* sent since the last mark, for another one to be worth it */
+/* least number of pages sent since the last mark before another one is worth its cost */
+#define GW_GIVEBACK_MARK_PAGES 256u
 
 struct gw_giveback;
 
-/* The inner source is its own from now on, also on failure; it must have due, settle and take. Freed with the source.
- */
+/* Takes the inner source, also on failure; it must have due, settle and take. Freed with the source. */
 int gw_source_giveback_new(struct gw_source *take_inner, struct gw_ram *ram, struct gw_source **ret,
                            struct gw_giveback **ret_giveback, struct gw_error *err);
 
-/* The last sync is over, and what is due follows. say is told of memory that cannot be given back, and why, from here
- * on. */
+/* Call after the last sync, when the pages are due that the destination lacks. From here on say gets a message if
+ * memory cannot be given back, with the reason. */
 int gw_giveback_open(struct gw_giveback *g, void (*say)(void *opaque, const char *text), void *opaque,
                      struct gw_error *err);
-/* The machine runs there, with all that was not due, which goes a piece at a time. Before the marks. false: that was
- * the last. */
+/* The machine runs at the destination, which has all pages that were not due: gives them back piece by piece. Call
+ * before the marks. false: that was the last piece. */
 bool gw_giveback_runs(struct gw_giveback *g);
-/* All batches have come back, and what they put is in the stream. true: that was enough since the last mark, and what
- * is in front of that one has come; a mark is to be put now. */
+/* Call when all batches have come back and their records are in the stream. true: enough pages were sent since the last
+ * mark, and the last mark has arrived: write a mark now. */
 bool gw_giveback_mark(struct gw_giveback *g);
-/* What is in front of the mark has come. */
+/* The mark has arrived, and so have all pages before it. */
 void gw_giveback_came(struct gw_giveback *g);
-/* All has come. */
+/* All pages have arrived. */
 void gw_giveback_all(struct gw_giveback *g);
 
 #endif

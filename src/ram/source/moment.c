@@ -10,10 +10,10 @@
 
 #include "ram/page/uffd.h"
 
-#define POPULATE_BYTES (64ull << 20) /* between two looks at the cancel */
-#define PASS_BYTES     (2ull << 20)  /* protected at a time: the guard waits so long */
+#define POPULATE_BYTES (64ull << 20) /* bytes between two checks for a cancel */
+#define PASS_BYTES     (2ull << 20)  /* bytes protected at a time: the guard has to wait for this */
 #define PASSES         8u
-#define LITTLE_NS      (1 * GW_NS_PER_MS) /* so much is not worth going ahead for, nor another pass */
+#define LITTLE_NS      (1 * GW_NS_PER_MS) /* if a pass took less, another one is not worth it */
 #define LITTLE_PAGES   256u
 
 void gw_moment_init(struct gw_moment *m, struct gw_ram *ram, const struct gw_cancel *cancel)
@@ -61,7 +61,7 @@ int gw_moment_protect(const struct gw_moment *m, const struct gw_area *a, uint64
     return r;
 }
 
-/* The next run of host pages of which something is set, from *first on; false: there is none. */
+/* Finds the next run of host pages with a bit set, from *first on; false: there is none. */
 static bool next_run(const struct gw_area *a, const uint64_t *map, uint64_t most, uint64_t *first, uint64_t *last)
 {
     uint64_t n = a->block->pages, end = gw_bitmap_next_set(map, n, *first);
@@ -77,7 +77,7 @@ static bool next_run(const struct gw_area *a, const uint64_t *map, uint64_t most
     return true;
 }
 
-/* ---- before the moment --------------------------------------------------------------------------------------------- */
+/* ---- ahead of the moment ----------------------------------------------------------------------------------------- */
 
 static int populate(const struct gw_moment *m, const struct gw_area *a, struct gw_error *err)
 {
@@ -93,7 +93,7 @@ static int populate(const struct gw_moment *m, const struct gw_area *a, struct g
     return r;
 }
 
-/* All but what is discarded now goes. true: that is not what it was. */
+/* Marks all pages that are sent: all but those that are discarded now. true: the set has changed. */
 static bool mark(const struct gw_moment *m, struct gw_area *a)
 {
     const struct gw_ram_block *b = a->block;
@@ -138,7 +138,7 @@ static int open_area(struct gw_moment *m, struct gw_ram_block *b, struct gw_area
     return populate(m, a, err);
 }
 
-/* Protects what is open. */
+/* Protects the pages that are open. */
 static int pass(struct gw_moment *m, struct gw_error *err)
 {
     int r = 0;
@@ -252,7 +252,7 @@ static uint64_t cpu_ns(void)
     return (uint64_t)t.tv_sec * GW_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-/* Pass after pass over what the guest has opened meanwhile, while that gets less. */
+/* Passes over the pages that the guest has opened meanwhile, as long as they become fewer. */
 static int go_ahead(struct gw_moment *m, struct gw_error *err)
 {
     uint64_t began_ns = cpu_ns(), left = UINT64_MAX, now;
@@ -326,5 +326,5 @@ void gw_moment_end(struct gw_moment *m)
     free(m->areas);
     m->areas = NULL;
     m->count = 0;
-    gw_close_fd(&m->uffd); /* lets go on whoever still waits */
+    gw_close_fd(&m->uffd); /* threads that still wait continue */
 }

@@ -7,10 +7,10 @@ struct gw_prefer {
     struct gw_around around;
     struct gw_ram *ram;
     const struct gw_working_set *set;
-    struct gw_ram_block **blocks; /* of each block of the set; NULL: it does not go, or is not there */
-    bool beside;                  /* all that was asked for has been given: now what was beside it */
-    size_t run;                   /* that is being given, */
-    uint64_t at;                  /* up to this page; UINT64_MAX: it was not begun */
+    struct gw_ram_block **blocks; /* by block of the set; NULL: it is not sent, or does not exist */
+    bool beside;                  /* all runs that were requested were given: now those that were sent beside them */
+    size_t run;                   /* the current run */
+    uint64_t at;                  /* given up to this page; UINT64_MAX: the run was not begun */
 };
 
 static struct gw_prefer *of(struct gw_source *source)
@@ -18,7 +18,7 @@ static struct gw_prefer *of(struct gw_source *source)
     return GW_CONTAINER(source, struct gw_prefer, around.source);
 }
 
-/* The rest of the run, as whole host pages. false: nothing is left of it. */
+/* The rest of the run, in whole host pages. false: nothing is left of it. */
 static bool rest(struct gw_prefer *p, struct gw_ram_block *b, uint64_t *ret_first, uint64_t *ret_count)
 {
     const struct gw_working_run *run = &p->set->runs[p->run];
@@ -32,7 +32,7 @@ static bool rest(struct gw_prefer *p, struct gw_ram_block *b, uint64_t *ret_firs
     return *ret_count;
 }
 
-/* What is to be given next, all in one run; NULL: that was all. */
+/* The next pages to give, in one run; NULL: all were given. */
 static struct gw_ram_block *current(struct gw_prefer *p, uint64_t *ret_first, uint64_t *ret_count)
 {
     for (;;) {
@@ -56,7 +56,7 @@ static void rewind_runs(struct gw_prefer *p)
     p->at = UINT64_MAX;
 }
 
-/* Tells the inner source all that will be given, as it will be. */
+/* Tells the inner source all pages that will be given, in that order. */
 static int expect(struct gw_prefer *p, struct gw_error *err)
 {
     struct gw_source_range *ranges = NULL;

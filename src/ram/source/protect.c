@@ -8,11 +8,11 @@
 #include "ram/page/uffd.h"
 #include "ram/source/moment.h"
 
-#define FAULTS         64u            /* that are known of at a time; the kernel keeps the others */
-/* What becomes of the pages of an area. */
+#define FAULTS         64u            /* faults that are handled at a time; the kernel queues the others */
+/* The state of an area's pages. */
 struct due {
-    uint64_t *pages; /* not given yet; NULL: this block does not go */
-    uint64_t *out;   /* not back yet; NULL: it is not watched. Under lock */
+    uint64_t *pages; /* pages not given yet; NULL: this block is not sent */
+    uint64_t *out;   /* pages given that have not come back yet; NULL: the block is not watched. Under lock */
     uint64_t bits;
 };
 
@@ -24,15 +24,15 @@ struct fault {
 struct protect {
     struct gw_source source;
     struct gw_moment moment;
-    struct due *due; /* by the numbers of blocks */
-    unsigned at;     /* the search goes on in this one */
+    struct due *due; /* by block number */
+    unsigned at;     /* block in which the search continues */
     uint64_t page;
     struct fault fault[FAULTS]; /* oldest first */
     unsigned faults;
-    bool hurry; /* a page that is waited for is on its way already */
+    bool hurry; /* a thread waits for a page that is already under way */
     _Atomic uint64_t left;
     pthread_mutex_t lock;
-    struct gw_error error; /* the first failure to take protection away. Under lock */
+    struct gw_error error; /* the first failure to remove protection. Under lock */
 };
 
 static struct protect *of(struct gw_source *source)
@@ -96,7 +96,7 @@ static int begin(struct gw_source *source, const bool *goes, struct gw_error *er
     return r;
 }
 
-/* The moment. */
+/* The moment: protects everything. */
 static int sync_all(struct gw_source *source, uint64_t *ret_fresh, struct gw_error *err)
 {
     struct protect *p = of(source);
@@ -132,7 +132,7 @@ static void note_fault(struct protect *p, uintptr_t address)
         p->fault[p->faults++] = f;
 }
 
-/* Takes what the kernel has to tell, as far as there is room for it. */
+/* Reads faults from the kernel, as many as there is room for. */
 static int read_faults(struct protect *p, struct gw_error *err)
 {
     struct uffd_msg msg[16];
@@ -170,7 +170,7 @@ static void gather(struct protect *p, const struct gw_area *a, uint64_t first, u
     atomic_fetch_sub(&p->left, batch->count);
 }
 
-/* Of target pages [first, last) those host pages that are back lose their protection. Under lock. */
+/* Removes the protection of the host pages in [first, last) all of whose pages have come back. Under lock. */
 static void release(struct protect *p, const struct gw_area *a, uint64_t first, uint64_t last)
 {
     const uint64_t *out = p->due[a->block->index].out;
@@ -186,7 +186,8 @@ static void release(struct protect *p, const struct gw_area *a, uint64_t first, 
     }
 }
 
-/* What is due around the page that is written to. It may be on its way, or back since. */
+/* Gives the due pages around the page of the fault. The page itself may be under way, or may have come back
+ * meanwhile. */
 static void take_fault(struct protect *p, unsigned max, struct gw_batch *batch)
 {
     struct fault f = p->fault[0];
@@ -202,7 +203,7 @@ static void take_fault(struct protect *p, unsigned max, struct gw_batch *batch)
         p->hurry = true;
     }
     if (gw_bitmap_next_set(p->due[f.area->block->index].pages, last, first) < last)
-        return; /* there was no room for all of it */
+        return; /* there was no room for all of them */
     memmove(&p->fault[0], &p->fault[1], --p->faults * sizeof p->fault[0]);
 }
 
@@ -217,7 +218,7 @@ static void search(struct protect *p, unsigned max, struct gw_batch *batch)
             p->page = 0;
             continue;
         }
-        /* Not beyond where a large page may end, so that it is unprotected as a whole. */
+        /* Stops where a huge page may end, so that it is unprotected as a whole. */
         p->page = GW_MIN(d->bits, (page / GW_BATCH_PAGES + 1) * GW_BATCH_PAGES);
         gather(p, &p->moment.areas[p->at], page, p->page, max, batch);
         p->page = batch->page[batch->count - 1] + 1;
@@ -289,7 +290,7 @@ static int wait_fault(struct gw_source *source, uint64_t ns, struct gw_error *er
     struct protect *p = of(source);
     int r = p->faults ? 0 : gw_wait_ready(p->moment.uffd, POLLIN, p->moment.cancel, NULL, gw_deadline(GW_MAX(ns, 1u)));
 
-    return r != -ETIMEDOUT && r != -ECANCELED; /* whoever cancels says so to others too */
+    return r != -ETIMEDOUT && r != -ECANCELED; /* a cancel is reported elsewhere */
 }
 
 static struct gw_source *source_free(struct gw_source *source)

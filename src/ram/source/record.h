@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * record: keeps which pages were asked for, and which went beside them, in their order.
+ * record: records which pages were requested, and which were sent beside them, in this order.
  *
- * A source around `requests`, which passes everything on. What it sees of a page that came of its own accord is nothing: whether
- * the guest has looked at it nobody can tell.
+ * A source around `requests`, which passes all calls on. It does not record pages that were sent without a request:
+ * whether the guest has accessed them is not known.
  *
  * Threads: as in ram/page/ops.h; the set is written by the session's thread.
  */
@@ -13,7 +13,7 @@
 #include "ram/source/requests.h"
 #include "ram/source/working_set.h"
 
-/* The inner source, which `requests` belongs to, is its own from now on, also on failure. The set stays until free. */
+/* Takes the inner source, to which `requests` belongs, also on failure. The set stays until free. */
 int gw_source_record_new(struct gw_source *take_inner, const struct gw_requests *requests, const struct gw_ram *ram,
                          struct gw_working_set *set, struct gw_source **ret, struct gw_error *err);
 

@@ -5,7 +5,7 @@
 
 struct request {
     struct gw_ram_block *block;
-    uint64_t first, end; /* pages: whole host pages, cut at the end of the block */
+    uint64_t first, end; /* pages: whole host pages, cut off at the end of the block */
 };
 
 struct gw_requests {
@@ -14,26 +14,26 @@ struct gw_requests {
     struct gw_ram *ram;
     bool open;
     bool held;
-    struct gw_ram_block *some; /* the first one that goes and has pages */
-    enum gw_requests_kind kind; /* of the last batch */
-    struct request rest;       /* of a host page that was begun; first == end: none was */
-    struct request neighbours; /* of the last page that was asked for */
+    struct gw_ram_block *some; /* the first block that is sent and has pages */
+    enum gw_requests_kind kind; /* the kind of the last batch */
+    struct request rest;       /* rest of a host page that was begun; first == end: none */
+    struct request neighbours; /* neighbours of the last requested page */
 
     /* served apart */
-    bool apart, large;    /* large: host pages of several target pages, which only one thread at a time takes from */
+    bool apart, large;    /* large: host pages have several target pages, and only one thread at a time takes pages */
     void (*wake)(void *opaque);
     void *opaque;
-    pthread_mutex_t pick; /* with large: taking pages, and `rest`. Before lock */
-    struct request serving; /* what is left of the request that is served. The serving thread's */
-    bool inside;            /* it is in the middle of a host page, and has `pick` */
-    atomic_bool rest_wanted; /* somebody waits for `rest` */
+    pthread_mutex_t pick; /* with large: held while pages are taken; guards `rest`. Taken before lock */
+    struct request serving; /* the rest of the current request. Belongs to the serving thread */
+    bool inside;            /* serving is in the middle of a host page, and holds `pick` */
+    atomic_bool rest_wanted; /* the serving thread waits for `rest` */
 
-    pthread_mutex_t lock; /* what follows */
+    pthread_mutex_t lock; /* guards the fields below */
     pthread_cond_t room, work;
-    struct request hint; /* neighbours of what was served last; first == end: there are none */
+    struct request hint; /* neighbours of the page that was served last; first == end: none */
     struct request queue[GW_REQUESTS_MAX];
     unsigned head, count;
-    struct gw_ram_block *named; /* by the last request that named one */
+    struct gw_ram_block *named; /* block of the last request that named one */
     uint64_t asked;
     bool closed, finished;
 };
@@ -43,7 +43,7 @@ static struct gw_requests *of(struct gw_source *source)
     return GW_CONTAINER(source, struct gw_requests, around.source);
 }
 
-/* Target pages of a host page of this block. */
+/* Number of target pages in a host page of this block. */
 static uint64_t host_pages(const struct gw_requests *q, const struct gw_ram_block *b)
 {
     return GW_MAX(b->page_bytes >> q->ram->page_bits, UINT64_C(1));
@@ -213,7 +213,7 @@ void gw_requests_hold(struct gw_requests *q, bool hold)
     q->held = hold;
 }
 
-/* Gives what is due of it, and takes what it gave, or found not to be due, off it. */
+/* Gives the due pages of a request, and removes from it those that were given or are not due. */
 static int give(struct gw_requests *q, struct request *from, struct gw_batch *batch, struct gw_error *err)
 {
     int r = 0;
@@ -235,7 +235,7 @@ static struct request behind(const struct gw_requests *q, const struct request *
     return (struct request){asked->block, asked->end, GW_MIN(end, asked->block->pages)};
 }
 
-/* One host page of a request: the rest of it waits in front of everything but that page's own rest. */
+/* Gives one host page of a request. The rest of the request comes before everything except the rest of that page. */
 static int give_asked(struct gw_requests *q, struct gw_batch *batch, struct gw_error *err)
 {
     struct request asked;
@@ -251,7 +251,7 @@ static int give_asked(struct gw_requests *q, struct gw_batch *batch, struct gw_e
     return r;
 }
 
-/* What became due again behind the back of the other source, which has given its last page. */
+/* Gives pages that became due again after the inner source had given its last page. */
 static int give_left(struct gw_requests *q, struct gw_batch *batch, struct gw_error *err)
 {
     int r = 0;
@@ -268,7 +268,7 @@ static int give_left(struct gw_requests *q, struct gw_batch *batch, struct gw_er
     return r;
 }
 
-/* A batch that ends inside a host page is gone on with. */
+/* Remembers the rest of the host page if the batch ends inside it. */
 static void note_rest(struct gw_requests *q, const struct gw_batch *batch)
 {
     uint64_t next, end;
@@ -289,7 +289,7 @@ static void take_hint(struct gw_requests *q)
     pthread_mutex_unlock(&q->lock);
 }
 
-/* Of a host page, some went before. */
+/* Whether the request begins in the middle of a host page. */
 static bool is_inside(const struct gw_requests *q, const struct request *r)
 {
     return r->first < r->end && r->first % host_pages(q, r->block);
@@ -362,7 +362,7 @@ void gw_requests_serve_apart(struct gw_requests *q, void (*wake)(void *opaque), 
     q->apart = true;
 }
 
-/* Of the host page at which serving is. Under pick. */
+/* Whether `rest` belongs to the host page that is being served. Under pick. */
 static bool is_begun(const struct gw_requests *q)
 {
     uint64_t n = host_pages(q, q->serving.block);
@@ -377,7 +377,7 @@ static void leave(struct gw_requests *q)
     q->inside = false;
 }
 
-/* Goes on in the host page that it is in, or begins the next. 1: the batch has pages; 0: it has none. */
+/* Continues the current host page, or begins the next one. 1: the batch has pages; 0: it has none. */
 static int serve(struct gw_requests *q, struct gw_batch *batch, struct gw_error *err)
 {
     struct request *s = &q->serving;
@@ -458,7 +458,7 @@ int gw_source_requests_new(struct gw_source *take_inner, struct gw_ram *ram, str
     q->around.source.next = next;
     q->around.source.begin = begin;
     q->around.source.free = source_free;
-    q->around.source.take = NULL; /* what is asked for comes by gw_requests_ask */
+    q->around.source.take = NULL; /* requested pages are given through gw_requests_ask */
     q->around.source.owe = NULL;
     *ret = &q->around.source;
     *ret_requests = q;

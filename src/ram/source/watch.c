@@ -25,7 +25,7 @@ static int place(const struct gw_ram_block *b, struct gw_watch *a, struct gw_err
     a->end = (start + b->used_bytes + page - 1) & ~(page - 1);
     a->limit = (start + GW_MAX(b->used_bytes, b->max_bytes) + page - 1) & ~(page - 1);
     r = gw_maps_kind(a->start, a->limit, &kind, err);
-    if (r >= 0 && kind == GW_MAPS_HOLES) /* of what it may grow to nothing need be there */
+    if (r >= 0 && kind == GW_MAPS_HOLES) /* memory beyond the used length need not be mapped */
         a->limit = a->end;
     return r;
 }
@@ -94,7 +94,7 @@ void gw_watch_end(int uffd, struct gw_watch *a)
 {
     struct uffdio_range range = {.start = a->start, .len = a->limit - a->start};
 
-    /* What fails here is made good when the descriptor is closed. */
+    /* A failure here is repaired when the descriptor is closed. */
     if (a->end > a->start)
         gw_watch_protect(uffd, a->start, a->end, false, NULL);
     if (range.len)
@@ -108,7 +108,7 @@ int gw_watch_probe(const struct gw_ram *ram, struct gw_error *err)
     int r = gw_uffd_open_wp(&uffd, err);
 
     for (unsigned i = 0; r >= 0 && i < ram->count; i++) {
-        struct gw_watch a; /* until the descriptor is closed */
+        struct gw_watch a; /* watched until the descriptor is closed */
 
         if (gw_ram_writable(ram->blocks[i]))
             r = gw_watch_begin(uffd, ram->blocks[i], &a, err);

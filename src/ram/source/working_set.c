@@ -140,7 +140,7 @@ static int get_varint(struct gw_in *in, uint64_t *ret, struct gw_error *err)
         if (byte & 0x80)
             continue;
         if (!byte && shift)
-            break; /* one way to write a number */
+            break; /* each number has only one encoding */
         *ret = v;
         return 0;
     }
@@ -215,7 +215,7 @@ static int get_run(struct gw_in *in, uint64_t *ends, struct gw_working_set *set,
     if (kind >> 1 >= set->block_count)
         return gw_in_fail(in, -EPROTO, err, "a run of block %" PRIu64 ", and there are %u", kind >> 1, set->block_count);
     b = &set->blocks[kind >> 1];
-    /* Both are below 2^63 and 2^52, so the sum wraps for what lies before the block, and is too large then. */
+    /* Both are below 2^63 and 2^52, so for a page before the block the sum wraps, and is too large then. */
     first = ends[kind >> 1] + (away >> 1 ^ -(away & 1));
     if (first >= b->pages || count >= b->pages - first)
         return gw_in_fail(in, -EPROTO, err, "a run of %" PRIu64 " pages of block %s, which has %" PRIu64, count + 1, b->name, b->pages);

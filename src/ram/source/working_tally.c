@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * What several guests wanted, as one working set (godwit/working_set.h: gw_working_tally_*).
+ * Combines the requests of several guests to one working set (godwit/working_set.h: gw_working_tally_*).
  *
- * Memory: 32 bytes for each page that any of them wanted.
+ * Memory: 32 bytes for each page that any of them requested.
  */
 #include "ram/source/working_set.h"
 
 struct entry {
     uint64_t page;
-    uint64_t places; /* the sum over the guests that wanted it: how many pages each had wanted before */
-    uint32_t block;  /* of names */
+    uint64_t places; /* sum over the guests that requested it: the number of pages that each has requested before */
+    uint32_t block;  /* number of the block in `names` */
     uint32_t guests;
-    bool asked;      /* for by one of them at least, not only sent beside another page */
-    bool common;     /* half of the guests wanted it. For `rank` */
+    /* at least one guest has requested it; in the others it may only have been sent beside another page */
+    bool asked;
+    bool common;     /* half of the guests have it. Used by `rank` */
 };
 
 struct gw_working_tally {
-    struct gw_working_set names; /* has the blocks, and no runs */
-    struct entry *entries;       /* by block and page */
+    struct gw_working_set names; /* has only blocks, no runs */
+    struct entry *entries;       /* sorted by block and page */
     size_t count;
     uint32_t guests;
 };
@@ -48,7 +49,7 @@ static int by_page(const void *a, const void *b)
     return compare_places(a, b);
 }
 
-/* The pages of one guest, in the order in which it wanted them. */
+/* Lists the pages of one guest, in the order of its requests. */
 static int expand(struct gw_working_tally *t, const struct gw_working_set *set, struct entry *to, struct gw_error *err)
 {
     GW_AUTOFREE uint32_t *block = calloc(GW_MAX(set->block_count, 1u), sizeof *block);
@@ -64,7 +65,8 @@ static int expand(struct gw_working_tally *t, const struct gw_working_set *set, 
     return r;
 }
 
-/* A page that a guest has twice counts once, where it came first: who was resumed may have it again. Returns how many are left. */
+/* A page that a guest has twice counts once, at its first place: it may occur again after a resume. Returns how many
+ * are left. */
 static size_t once(struct entry *e, size_t count)
 {
     size_t kept = 0;
@@ -83,7 +85,7 @@ static size_t once(struct entry *e, size_t count)
     return kept;
 }
 
-/* Both are sorted by block and page. Returns how many there are then. */
+/* Both inputs are sorted by block and page. Returns the number of entries in `to`. */
 static size_t merge(struct entry *to, const struct entry *a, size_t a_count, const struct entry *b, size_t b_count)
 {
     size_t n = 0;
@@ -133,8 +135,8 @@ int gw_working_tally_add(struct gw_working_tally *t, const struct gw_working_set
     return 0;
 }
 
-/* Those that are common come in the order in which they were wanted. Of the others the guests agree on little: those first that more
- * of them wanted. */
+/* Common pages come first, in the order of the requests. The guests agree little about the others: the more guests have
+ * requested a page, the earlier it comes. */
 static int by_rank(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;

@@ -8,12 +8,12 @@
 
 struct wait {
     int32_t thread; /* 0: not known */
-    unsigned vcpu;  /* or NOBODY */
+    unsigned vcpu;  /* index, or NOBODY */
     uint64_t unit, since_ns;
 };
 
 struct sum {
-    uint64_t blocked_ns; /* of waits that have ended, also of those without a latency */
+    uint64_t blocked_ns; /* of waits that have ended, including those without a latency */
     uint64_t latency_ns, faults;
 };
 
@@ -31,7 +31,7 @@ struct gw_blocktime {
     uint64_t all_since_ns, total_ns;
     struct sum others;
     uint64_t dist[GW_BLOCKTIME_BUCKETS];
-    struct wait *wait; /* in no order */
+    struct wait *wait; /* unordered */
     unsigned waits, room;
 };
 
@@ -84,7 +84,7 @@ int gw_blocktime_begin(struct gw_blocktime *t, int32_t thread, uint64_t unit, ui
     for (unsigned i = 0; thread && i < t->waits; i++) {
         if (t->wait[i].thread != thread)
             continue;
-        if (t->wait[i].unit == unit) /* it was woken for nothing */
+        if (t->wait[i].unit == unit) /* the same wait was reported again */
             goto out;
         end_wait(t, i, now_ns, false);
         break;

@@ -14,7 +14,7 @@
 
 struct direct {
     struct gw_store store;
-    const struct gw_ram *ram; /* whose pages have their size when there are blocks */
+    const struct gw_ram *ram; /* its page size is known when there are blocks */
     uint64_t os_page_bytes;
     const struct gw_zero *detect;
     struct map {
@@ -24,11 +24,11 @@ struct direct {
     } * maps;           /* by block number */
     unsigned count;
 
-    gw_room_fn make_room; /* NULL: there is always room */
+    gw_room_fn make_room; /* NULL: all chunks can be written to */
     void *opaque;
-    uint8_t *scratch;     /* a page of any size for what has no room */
+    uint8_t *scratch;     /* a page of any size, used in place of memory that has no room */
     atomic_bool full;
-    pthread_mutex_t lock; /* of why */
+    pthread_mutex_t lock; /* guards the error */
     struct gw_error why;
 };
 
@@ -59,7 +59,7 @@ static int add(struct gw_store *store, struct gw_ram_block *b, struct gw_error *
                : gw_nomem(err, "map of received pages");
 }
 
-/* Whether the chunk of this page can be written to. make: if not, that is tried. */
+/* Whether the chunk of this page can be written to. make: if not, calls make_room. */
 static bool has_room(struct direct *s, const struct gw_ram_block *b, uint64_t page, bool make)
 {
     uint64_t chunk = (page << s->ram->page_bits) / GW_ROOM_BYTES, at = chunk * GW_ROOM_BYTES;
@@ -107,7 +107,7 @@ static int zero(struct gw_store *store, struct gw_ram_block *b, uint64_t page, s
     uint8_t *p = b->host + (page << s->ram->page_bits);
     bool came = gw_bitmap_set_atomic(s->maps[b->index].received, page);
 
-    if ((!came && (b->flags & GW_RAM_FRESH)) || !has_room(s, b, page, false)) /* nothing was ever written there */
+    if ((!came && (b->flags & GW_RAM_FRESH)) || !has_room(s, b, page, false)) /* the page was never written */
         return 0;
     if (!gw_zero_page(s->detect, p, s->ram->page_bytes))
         memset(p, 0, s->ram->page_bytes);
@@ -122,7 +122,7 @@ static uint64_t missing(struct gw_store *store, const struct gw_ram_block *b)
     return map ? b->pages - gw_bitmap_count(map, b->pages) : 0;
 }
 
-/* Of a fresh block a page that has not come holds zeros: so it does again. */
+/* In a fresh block a page that has not come reads as zeros; so it must again after this. */
 static int discard(struct gw_store *store, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
 {
     struct direct *s = of(store);
@@ -185,8 +185,8 @@ static void expect(struct gw_store *store, struct gw_ram_block *b, uint64_t firs
         return;
     if ((uintptr_t)p % s->os_page_bytes || (count << s->ram->page_bits) % s->os_page_bytes)
         return;
-    /* A fault for each would cost more than the copy. Not being able to is no error: then the faults come one by one.
-     */
+    /* A page fault for each page would cost more than the copy. A failure is no error: the faults come one by one
+     * then. */
     madvise(p, count << s->ram->page_bits, MADV_POPULATE_WRITE);
 }
 

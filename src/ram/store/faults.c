@@ -8,16 +8,16 @@
 #include "ram/page/uffd.h"
 #include "ram/store/blocktime.h"
 
-#define MESSAGES 64u /* that are read at a time */
+#define MESSAGES 64u /* messages that are read at a time */
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------- */
+/* ---- waits ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t now(const struct gw_faults *f)
 {
     return gw_now_ns(f->config->clock);
 }
 
-/* A number that no other unit of the machine has. */
+/* A number that identifies the unit in the whole machine. */
 static uint64_t number(const struct gw_units *u, uint64_t unit)
 {
     return (uintptr_t)u->memory.host + unit * u->unit_bytes;
@@ -28,7 +28,7 @@ static void trace(const struct gw_faults *f, const struct gw_units *u, uint64_t 
     gw_trace_page_wait(f->config->trace, u->block->name, unit * u->unit_bytes, thread, what);
 }
 
-/* Nobody waits for it any more. */
+/* Ends all waits for the unit. */
 static void served(struct gw_faults *f, struct gw_units *u, uint64_t unit)
 {
     if (gw_bitmap_clear_atomic(u->waited, unit))
@@ -43,7 +43,7 @@ void gw_faults_came(struct gw_faults *f, struct gw_units *u, uint64_t unit)
         served(f, u, unit);
 }
 
-/* Asks unless that was done. Under asking. */
+/* Requests the unit unless that was done. Under asking. */
 static void ask(struct gw_faults *f, struct gw_units *u, uint64_t unit)
 {
     if (gw_unit_received(u, unit) || gw_bitmap_test(u->asked, unit))
@@ -53,7 +53,8 @@ static void ask(struct gw_faults *f, struct gw_units *u, uint64_t unit)
     f->config->ask(f->config->opaque, u->block, unit * u->unit_bytes, u->unit_bytes);
 }
 
-/* The guest does not care for what is in it, and nobody will send it. (Nobody touches memory of the guest under ram->lock.) */
+/* Unplugged memory: the guest does not use its contents, and it will not be sent. (Threads that hold ram->lock never
+ * touch guest memory.) */
 static bool unplugged(const struct gw_faults *f, const struct gw_units *u, uint64_t unit)
 {
     struct gw_ram *ram = (struct gw_ram *)f->table->ram;
@@ -66,7 +67,7 @@ static bool unplugged(const struct gw_faults *f, const struct gw_units *u, uint6
     return all;
 }
 
-/* Zeros, where all that is known of the unit says that these are its contents. */
+/* Places zeros, if the unit is known to contain zeros. */
 static int answer(struct gw_faults *f, struct gw_units *u, uint64_t unit, uintptr_t address, struct gw_error *err)
 {
     atomic_fetch_add_explicit(&f->local, 1, memory_order_relaxed);
@@ -94,12 +95,13 @@ static int fault(struct gw_faults *f, uintptr_t address, int32_t thread, struct 
         gw_faults_came(f, u, unit);
         return r;
     }
-    if (f->config->blocktime) /* without memory this one is not measured */
+    if (f->config->blocktime) /* without memory this wait is not measured */
         gw_blocktime_begin(f->config->blocktime, thread, number(u, unit), now(f));
     waits = gw_bitmap_set_atomic(u->waited, unit);
     if (!waits)
         atomic_fetch_add(&f->waiting, 1);
-    if (gw_unit_received(u, unit) || f->table->finished) { /* just now: who placed it may not have seen the word that was left */
+    /* it came just now: the thread that placed it may have read `waited` before it was set */
+    if (gw_unit_received(u, unit) || f->table->finished) {
         served(f, u, unit);
         return answer(f, u, unit, address, err);
     }
@@ -113,7 +115,7 @@ static int fault(struct gw_faults *f, uintptr_t address, int32_t thread, struct 
 
 /* ---- the thread ---------------------------------------------------------------------------------------------------- */
 
-/* The first time it is told. */
+/* Only the first failure is reported. */
 static void note_failure(struct gw_faults *f, const struct gw_error *error)
 {
     bool first;
@@ -127,7 +129,8 @@ static void note_failure(struct gw_faults *f, const struct gw_error *error)
         f->config->failed(f->config->opaque, error);
 }
 
-/* What the kernel has to tell, all of it. Who cannot be answered waits on; the others do not wait for him. */
+/* Reads everything that the kernel reports. A thread whose fault cannot be answered keeps waiting; other threads are
+ * not delayed by it. */
 static int hear(struct gw_faults *f, struct gw_error *err)
 {
     struct uffd_msg msg[MESSAGES];
@@ -206,7 +209,7 @@ int gw_faults_end(struct gw_faults *f, struct gw_error *err)
     return f->error.code;
 }
 
-/* ---- asking -------------------------------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 void gw_faults_hold(struct gw_faults *f)
 {

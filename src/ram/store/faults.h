@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * faults: the thread that hears from the kernel who waits for which unit, and has it asked for.
+ * faults: the thread that reads from the kernel which threads wait for which units, and requests these units.
  *
- * A fault leaves word (waited), then looks whether the unit has come: who places units does it the other way round
- * (gw_faults_came), so one of them finds the other. `asked` is under a lock that is held while `ask` runs: a unit is asked for
- * once, and after gw_faults_hold nobody asks.
+ * For a fault, this thread first sets `waited`, then checks whether the unit has come; a thread that places a unit does
+ * these steps in reverse order (gw_faults_came), so at least one of them notices the other. `asked` is under a lock
+ * that is held while `ask` runs: a unit is requested once, and after gw_faults_hold nothing is requested.
  *
  * Threads: begin, hold, ask_again, finish, end by one; came and the figures by any.
  */
@@ -21,23 +21,23 @@ struct gw_faults {
     bool runs;
     int stop; /* eventfd */
     pthread_mutex_t asking;
-    bool held;  /* under asking */
+    bool held;  /* guarded by `asking` */
     _Atomic uint64_t waiting, faults, requests, local;
     pthread_mutex_t lock;
-    struct gw_error error; /* of the thread. Under lock */
+    struct gw_error error; /* of the thread. Guarded by `lock` */
 };
 
 void gw_faults_init(struct gw_faults *f, struct gw_unit_table *table, const struct gw_uffd_config *config);
 void gw_faults_fini(struct gw_faults *f);
-/* Counts anew. */
+/* Resets the counters. */
 int gw_faults_begin(struct gw_faults *f, struct gw_error *err);
-/* The unit has been received. */
+/* Call when the unit was received. */
 void gw_faults_came(struct gw_faults *f, struct gw_units *u, uint64_t unit);
 void gw_faults_hold(struct gw_faults *f);
 void gw_faults_ask_again(struct gw_faults *f);
-/* table->finished was set: who waits gets zeros. */
+/* table->finished was set: answers all waits with zeros. */
 int gw_faults_finish(struct gw_faults *f, struct gw_error *err);
-/* The thread ends. It leaves those that wait where they are. */
+/* Ends the thread. Threads that wait for a page keep waiting. */
 int gw_faults_end(struct gw_faults *f, struct gw_error *err);
 
 #endif

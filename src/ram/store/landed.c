@@ -68,7 +68,7 @@ static uint64_t missing(struct gw_store *store, const struct gw_ram_block *b)
     return next(store)->missing(next(store), b);
 }
 
-/* Who takes marked pages has their old contents: it is told that they are zeros, which they are until they come again. */
+/* The watcher may have the old contents: mark the pages again, so that it reads their zeros, until they come again. */
 static int discard(struct gw_store *store, struct gw_ram_block *b, uint64_t first, uint64_t count, struct gw_error *err)
 {
     struct landed *s = of(store);
@@ -76,7 +76,7 @@ static int discard(struct gw_store *store, struct gw_ram_block *b, uint64_t firs
     int r = 0;
 
     for (; at < end && r >= 0; at = stop + 1) {
-        stop = s->next->open(s->next, b, at, end); /* those before it have come */
+        stop = s->next->open(s->next, b, at, end); /* all pages before it have come */
         if (stop > at)
             r = s->next->discard(s->next, b, at, stop - at, err);
         for (; r >= 0 && at < stop; at++)

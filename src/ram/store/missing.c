@@ -12,7 +12,7 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
-#define LOOK 4096u /* pages that mincore is asked for at a time */
+#define LOOK 4096u /* pages in one call of mincore */
 
 static uint64_t up(uint64_t n, uint64_t page)
 {
@@ -31,8 +31,8 @@ static int kind_of(const struct gw_ram_block *b, uint64_t bytes, enum gw_maps_ki
 
 /* ---- begin and end ------------------------------------------------------------------------------------------------- */
 
-/* Which memory it is. Of private mappings of files only those of huge TLB pages can be missing: in others what has not come
- * shows what is in the file. *ret_file: if it is not of huge TLB pages it is one of these. */
+/* Finds out the kind of memory. Private mappings of files only have missing pages if they are of huge TLB pages: in
+ * others the file shows instead. *ret_file: the memory is such a mapping unless it is of huge TLB pages. */
 static int look(struct gw_missing *a, bool *ret_file, struct gw_error *err)
 {
     const struct gw_ram_block *b = a->block;
@@ -58,7 +58,7 @@ static int look(struct gw_missing *a, bool *ret_file, struct gw_error *err)
     return 0;
 }
 
-/* What the kernel can do there, 0 or an errno. */
+/* Registers the memory, and asks what the kernel supports there. 0 or an errno. */
 static int enlist(struct gw_missing *a, uint64_t *ret_ioctls)
 {
     struct uffdio_register reg = {.range = {.start = (uintptr_t)a->host, .len = a->bytes}, .mode = UFFDIO_REGISTER_MODE_MISSING};
@@ -83,20 +83,20 @@ static int refused(const struct gw_missing *a, int code, struct gw_error *err)
                    "RAM block %s (%" PRIu64 " bytes at %p) cannot do postcopy: %s", a->block->name, a->bytes, (void *)a->host, hint);
 }
 
-/* Takes the memory if it is of a kind that can be done. */
+/* Accepts the memory if its kind is supported. */
 static int judge(struct gw_missing *a, bool file, struct gw_error *err)
 {
     uint64_t ioctls = 0, page = a->block->page_bytes;
     const char *wrong = NULL;
     int code = enlist(a, &ioctls), r = -EINVAL;
 
-    if (code == EINVAL && a->bytes % page) { /* the last huge TLB page is there as a whole */
+    if (code == EINVAL && a->bytes % page) { /* the last huge TLB page is covered as a whole */
         a->bytes = up(a->bytes, page);
         code = enlist(a, &ioctls);
     }
     if (code)
         return refused(a, code, err);
-    a->zeropage = ioctls & 1ull << _UFFDIO_ZEROPAGE; /* not for huge TLB pages */
+    a->zeropage = ioctls & 1ull << _UFFDIO_ZEROPAGE; /* not supported for huge TLB pages */
     a->step = a->zeropage ? os_page() : page;
     if (!(ioctls & 1ull << _UFFDIO_COPY)) {
         wrong = "the kernel cannot place pages in this kind of memory";
@@ -135,15 +135,16 @@ void gw_missing_end(struct gw_missing *a)
     struct uffdio_range range = {.start = (uintptr_t)a->host, .len = a->bytes};
 
     if (a->bytes) {
-        ioctl(a->uffd, UFFDIO_UNREGISTER, &range); /* what fails is made good when the descriptor is closed */
-        ioctl(a->uffd, UFFDIO_WAKE, &range); /* of memory that was mapped anew the kernel only knows who waits */
+        ioctl(a->uffd, UFFDIO_UNREGISTER, &range); /* if this fails, closing the descriptor repairs it */
+        /* if the memory was mapped anew, the kernel only knows the waiting threads */
+        ioctl(a->uffd, UFFDIO_WAKE, &range);
     }
     *a = (struct gw_missing){0};
 }
 
 /* ---- discard ------------------------------------------------------------------------------------------------------- */
 
-/* A huge page that cannot be split, since somebody holds it, is zeroed where it should have gone. */
+/* A huge page that cannot be split, because it is pinned, is zeroed instead of freed. */
 static int must_be_gone(const struct gw_ram_block *b, uint64_t offset, uint64_t bytes, struct gw_error *err)
 {
     uint64_t page = os_page();
@@ -179,7 +180,7 @@ int gw_missing_discard(const struct gw_ram_block *b, bool shared, uint64_t offse
     uint8_t *at = b->host + offset;
     int r = madvise(at, bytes, shared ? MADV_REMOVE : MADV_DONTNEED);
 
-    if (r < 0 && errno == EINVAL && !shared) /* it is locked */
+    if (r < 0 && errno == EINVAL && !shared) /* the memory is locked */
         r = madvise(at, bytes, MADV_DONTNEED_LOCKED);
     if (r < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "RAM block %s: 0x%" PRIx64 " bytes at 0x%" PRIx64 " cannot be given back to the host: %s%s",
@@ -204,7 +205,7 @@ static int failed(const struct gw_missing *a, const char *what, uint64_t offset,
                    a->block->name, what, offset, strerror(code), hint);
 }
 
-/* The kernel was interrupted, or the address space is being changed; what it did counts. */
+/* The kernel was interrupted, or the address space is changing; pages that were placed count. */
 static bool again(int code)
 {
     if (code == EAGAIN)

@@ -7,25 +7,25 @@
 
 struct slot {
     uint64_t unit;
-    uint64_t came;      /* target pages */
-    bool contents;      /* some are not zeros; else the memory is not written to yet */
+    uint64_t came;      /* number of target pages that have come */
+    bool contents;      /* some are not zeros; else nothing was written to the slot yet */
     bool used;
 };
 
-/* Slots first to first + count, in a ring, of one block; those in the middle may be free again. */
+/* Slots first to first + count, in a ring, for units of one block; some in the middle may be free again. */
 struct gw_staging {
-    const struct gw_units *u; /* NULL: no slot is used */
+    const struct gw_units *u; /* NULL: no slot is in use */
     uint8_t *memory, *scratch;
     uint64_t bytes;
     struct slot *slot;
-    unsigned slots; /* with units of this block */
+    unsigned slots; /* hold units of this block */
     unsigned first, count;
-    uint64_t *came; /* slots * unit_pages bits, of units with several target pages */
+    uint64_t *came; /* slots * unit_pages bits, for units with several target pages */
     uint64_t bits;
     unsigned page_bits;
 };
 
-/* So many target pages may be asked for ahead. */
+/* Enough for the target pages of one batch. */
 static uint64_t slots_for(const struct gw_units *u)
 {
     return u->unit_pages == 1 ? GW_BATCH_PAGES : GW_BATCH_PAGES / u->unit_pages + 2;
@@ -90,7 +90,7 @@ static uint8_t *memory_of(const struct gw_staging *s, unsigned slot)
     return s->memory + slot * s->u->unit_bytes;
 }
 
-/* -1: there is none. */
+/* -1: not found. */
 static int find(const struct gw_staging *s, uint64_t unit)
 {
     for (unsigned i = 0; i < s->count; i++) {
@@ -102,7 +102,7 @@ static int find(const struct gw_staging *s, uint64_t unit)
     return -1;
 }
 
-/* -1: there is no room, or units of another block are here. */
+/* -1: no slot is free, or they hold units of another block. */
 static int take(struct gw_staging *s, const struct gw_units *u, uint64_t unit)
 {
     unsigned slot;
@@ -137,7 +137,8 @@ static int slot_of(struct gw_staging *s, const struct gw_units *u, uint64_t unit
     return slot >= 0 ? slot : take(s, u, unit);
 }
 
-/* Something else than zeros is about to be put there: what came so far, and what is behind the end of the block, is zeros. */
+/* Before the first contents that are not zeros: clears the slot, since the pages so far, and the range beyond the
+ * block, are zeros. */
 static void clear(const struct gw_staging *s, unsigned slot)
 {
     const struct gw_units *u = s->u;
@@ -164,7 +165,7 @@ uint8_t *gw_staging_where(struct gw_staging *s, const struct gw_units *u, uint64
     return memory_of(s, (unsigned)slot) + ((page - unit * u->unit_pages) << s->page_bits);
 }
 
-/* The unit that was begun and is not this one; NULL: there is none. */
+/* A unit that was begun, other than this one; NULL: there is none. */
 static const struct slot *begun(const struct gw_staging *s, int slot)
 {
     for (unsigned i = 0; i < s->count; i++) {

@@ -10,11 +10,11 @@ struct uffd {
     struct gw_store store;
     const struct gw_ram *ram;
     struct gw_uffd_config config;
-    struct gw_store *direct; /* before listen; has the maps of what came */
+    struct gw_store *direct; /* used before listen; has the maps of received pages */
     bool listens;
-    struct gw_unit_table table; /* while it listens, as all that follows */
+    struct gw_unit_table table; /* valid while it listens, like all fields below */
     struct gw_faults faults;
-    struct gw_staging *staging; /* of the store's own lane */
+    struct gw_staging *staging; /* for the store's own lane */
 };
 
 struct lane {
@@ -220,7 +220,7 @@ static void reset(struct gw_store *store)
     direct(store)->reset(direct(store));
 }
 
-/* Nobody scribbles on memory that a guest runs in. */
+/* No prediction while the guest runs in this memory. */
 static uint64_t open_page(struct gw_store *store, struct gw_ram_block *b, uint64_t from, uint64_t end)
 {
     return of(store)->listens ? end : direct(store)->open(direct(store), b, from, end);

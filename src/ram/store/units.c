@@ -7,7 +7,7 @@
 #include "ram/page/pagemap_abi.h"
 #include "ram/page/uffd.h"
 
-/* Of a unit, up to the end of the memory. */
+/* Size of a unit; the last one ends with the memory. */
 static uint64_t bytes_of(const struct gw_units *u, uint64_t unit)
 {
     return GW_MIN(u->unit_bytes, u->memory.bytes - unit * u->unit_bytes);
@@ -30,7 +30,7 @@ static int make(struct gw_unit_table *t, const struct gw_ram_block *b, uint64_t 
     return u->claimed && u->waited && u->asked ? 0 : gw_nomem(err, "map of pages that are waited for");
 }
 
-/* A unit that came in part is complete, and what came is claimed. */
+/* A unit that came in part counts as complete; units that came count as claimed. */
 static void settle(struct gw_units *u)
 {
     uint64_t page = 0, pages = u->block->pages;
@@ -60,7 +60,7 @@ static int throw_away(const struct gw_units *u, struct gw_error *err)
     return 0;
 }
 
-/* Contents of pages that are never there before they are placed. */
+/* A buffer of zeros for pages that are not present before they are placed. */
 static int make_zeros(struct gw_unit_table *t, uint64_t bytes, struct gw_error *err)
 {
     void *p = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -86,7 +86,7 @@ static int start(struct gw_unit_table *t, uint64_t *const *received, struct gw_e
     for (unsigned i = 0; i < t->count; i++)
         largest = GW_MAX(largest, received[i] ? t->ram->blocks[i]->page_bytes : 0);
     r = make_zeros(t, largest, err);
-    /* Registered first: from then on no huge page is made where some of its pages are missing. */
+    /* Registers first: after that the kernel makes no huge page of a range with missing pages. */
     for (unsigned i = 0; r >= 0 && i < t->count; i++) {
         const struct gw_ram_block *b = t->ram->blocks[i];
 

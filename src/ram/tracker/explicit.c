@@ -15,7 +15,7 @@ static int explicit_sync(struct gw_tracker *t, struct gw_ram_block *b, uint64_t 
 static int explicit_clean(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages,
                           uint64_t *ret_new, struct gw_error *err)
 {
-    /* A mark is always armed: what comes later is found by the next sync. */
+    /* Marks are always armed: a later write is found by the next sync. */
     *ret_new += gw_marks_take_chunks(&t->marks, t, b, first, pages);
     return 0;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * What back ends found written goes into the maps of a block.
+ * Enters pages that a back end has found written into the maps of a block.
  */
 #include "ram/tracker/tracker.h"
 
-/* Pages that are there. Returns how many were clean. */
+/* Sets pages that are not discarded. Returns how many were clean. */
 static uint64_t set(struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages)
 {
     if (t->counting && b->counted)

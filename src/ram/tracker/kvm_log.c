@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * With manual protect, KVM_GET_DIRTY_LOG only looks, and clean gives KVM the dirty bits of the chunk: exactly those
- * pages are forgotten and protected again. A page that was written since the sync and is in dirty goes with its chunk;
- * one that is not in dirty keeps its bit in KVM, for the next sync. So there is nothing to report from a clean but marks.
+ * With manual protect, KVM_GET_DIRTY_LOG only reads, and clean passes the dirty bits of the chunk to KVM, which clears
+ * and protects exactly those pages. A page that was written since the sync and is in dirty is sent with its chunk; one
+ * that is not in dirty keeps its bit in KVM, for the next sync. So a clean has nothing to report except marks.
  *
- * Without it, looking also forgets and protects, the whole slot at once: clean has nothing to do.
+ * Without it, reading also clears and protects, for the whole slot at once: clean has nothing to do.
  */
 #include "ram/tracker/kvm_log.h"
 
@@ -43,7 +43,7 @@ static int get_log(struct kvm_log *t, const struct gw_kvm_piece *p, struct gw_er
     return 0;
 }
 
-/* ORs what t->map says of the piece into its block. */
+/* ORs the bits of t->map for the piece into its block. */
 static uint64_t piece_found(struct kvm_log *t, const struct gw_kvm_piece *p)
 {
     uint64_t end = p->slot_page + p->slot_pages, found = 0, first, pages;
@@ -62,8 +62,8 @@ static uint64_t piece_found(struct kvm_log *t, const struct gw_kvm_piece *p)
     return found;
 }
 
-/* A slot is fetched once for all of its blocks, when the first of them is synced: where the fetch also clears, the
- * others' bits would be lost else. */
+/* A slot is read once for all of its blocks, when the first of them is synced: if reading also clears, the bits of the
+ * others would be lost otherwise. */
 static int kvm_log_sync(struct gw_tracker *base, struct gw_ram_block *b, uint64_t *ret_new, struct gw_error *err)
 {
     struct kvm_log *t = (struct kvm_log *)base;
@@ -86,7 +86,7 @@ static int kvm_log_sync(struct gw_tracker *base, struct gw_ram_block *b, uint64_
     return 0;
 }
 
-/* Whether the tracker may forget this page of the slot: all that it holds is going to be sent. */
+/* Whether this page of the slot may be cleared: all of its target pages are going to be sent. */
 static bool all_dirty(const struct gw_ram_block *b, uint64_t first, uint64_t pages)
 {
     for (uint64_t i = first; i < first + pages && i < b->pages; i++)
@@ -175,7 +175,7 @@ static int kvm_log_start(struct gw_tracker *base, struct gw_error *err)
     if (r < 0)
         return r;
     t->logging = true;
-    /* Learn now that this machine has no log; whatever it forgets by that is dirty anyway. */
+    /* Fails here if this machine has no log; bits that this clears are dirty anyway. */
     return get_log(t, &t->slots.pieces[0], err);
 }
 
@@ -202,7 +202,7 @@ int gw_tracker_kvm_log_new_mode(struct gw_ram *ram, const struct gw_tracker_conf
 
     if (r < 0)
         return r;
-    /* Turned on when it is wanted and there, and off else: it decides what KVM_GET_DIRTY_LOG does. */
+    /* Turned on if it is wanted and supported, off otherwise: it changes the behaviour of KVM_GET_DIRTY_LOG. */
     modes = ioctl(config->kvm_vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2);
     if (modes > 0) {
         struct kvm_enable_cap cap = {.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2};

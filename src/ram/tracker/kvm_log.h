@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * kvm_log: the choice that the tests make.
+ * kvm_log: for tests, the choice of the mode.
  */
 #ifndef GW_KVM_LOG_H
 #define GW_KVM_LOG_H

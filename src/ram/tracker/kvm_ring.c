@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * KVM writes the pages that a vCPU dirties into that vCPU's ring. To harvest is to take the entries into the marks and
- * to give them back, whereupon KVM protects their pages again:
+ * KVM writes the pages that a vCPU dirties into that vCPU's ring. A harvest marks the pages of the entries and returns
+ * the entries, and KVM then protects their pages again:
  *
  *     KVM: DIRTY  --take: mark the page, say RESET-->  RESET  --KVM_RESET_DIRTY_RINGS: protect, say 0-->  free
  *
- * Both steps happen under one lock, and so does the taking of marks into dirty. Otherwise a page could be sent between
+ * Both steps happen under one lock, and so does moving marks into dirty. Otherwise a page could be sent between
  * its mark and its protection, and a write in that gap would be lost.
  *
- * KVM makes a vCPU leave with KVM_EXIT_DIRTY_RING_FULL before its ring is full. Should it come to that all the same,
- * entries are overwritten and pages lost: this shows as a ring that holds nothing but new entries, or as entries that
- * were not given back, and is an error that ends the migration. (Nested KVMs have been seen to overflow, and even never
- * to come back from KVM_RUN then: harvest often, have large rings.)
+ * KVM makes a vCPU leave with KVM_EXIT_DIRTY_RING_FULL before its ring is full. If a ring overflows all the same,
+ * entries are overwritten and pages are lost: this is detected by a ring with only new entries, or by entries that were
+ * not returned, and is an error that ends the migration. (Nested KVMs have been seen to overflow, and sometimes never
+ * to return from KVM_RUN then: harvest often, use large rings.)
  */
 #include "ram/tracker/kvm_ring.h"
 
@@ -29,7 +29,7 @@
 
 struct ring {
     struct kvm_dirty_gfn *entries;
-    uint32_t next; /* the first that was not taken, or UNKNOWN: somebody else may have used the ring before us */
+    uint32_t next; /* the first entry that was not taken, or UNKNOWN: other code may have used the ring before */
 };
 
 struct kvm_ring {
@@ -39,13 +39,13 @@ struct kvm_ring {
     struct ring *rings; /* one for each vCPU */
     uint32_t entries;   /* in each ring; a power of two */
     bool logging;
-    unsigned leader; /* index of the block whose sync harvests for all */
+    unsigned leader; /* index of the block whose sync harvests for all blocks */
 
-    pthread_mutex_t lock; /* rings, last, failed, and the order of marking and resetting */
-    unsigned last;        /* piece of the last entry: the next is mostly in the same */
+    pthread_mutex_t lock; /* guards rings, last, failed, and the order of marking and resetting */
+    unsigned last;        /* piece of the last entry: the next one is usually in the same */
     uint64_t harvested;
-    uint64_t *counts; /* of each vCPU: pages that its ring told of first since a count began. Under lock */
-    struct gw_error failed; /* a harvest that nobody waited for went wrong; told by the next sync */
+    uint64_t *counts; /* by vCPU: pages that were first reported by its ring since a count began. Under lock */
+    struct gw_error failed; /* error of a harvest by the thread; the next sync returns it */
 
     pthread_t thread;
     pthread_cond_t wake;
@@ -53,8 +53,8 @@ struct kvm_ring {
     bool running, quit; /* quit: under lock */
 };
 
-/* Marks the page of one entry; returns how many pages that marked anew. Entries come from the kernel, but a slot may be none
- * of ours. */
+/* Marks the page of one entry; returns how many pages were not marked before. Entries come from the kernel, but a slot
+ * may be one that is not tracked. */
 static uint64_t take_entry(struct kvm_ring *t, uint32_t slot, uint64_t page)
 {
     for (unsigned n = 0; n < t->slots.piece_count; n++) {
@@ -76,7 +76,7 @@ static bool is_dirty(const struct kvm_dirty_gfn *e)
     return __atomic_load_n(&e->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY;
 }
 
-/* New entries are one run; find where it begins. */
+/* New entries are contiguous: finds the first. */
 static void find_next(const struct kvm_ring *t, struct ring *ring)
 {
     uint32_t mask = t->entries - 1, at = 0;
@@ -110,8 +110,9 @@ static uint32_t take_ring(struct kvm_ring *t, struct ring *ring)
     return n;
 }
 
-/* After an overflow KVM's idea of its oldest entry lies before ours, on entries that it has lost count of, and it takes
- * nothing back before those. Give it these too, one by one, lest its vCPU never runs again. Tracking is lost anyway. */
+/* After an overflow KVM's oldest entry lies before ours, among entries that KVM has lost count of, and it takes back no
+ * entry before those. Returns these too, one by one; otherwise the vCPU would never run again. The tracking is lost
+ * anyway. */
 static void regain(struct kvm_ring *t, struct ring *ring)
 {
     uint32_t mask = t->entries - 1, at = 0;
@@ -172,7 +173,7 @@ static int kvm_ring_full(struct gw_tracker *base, struct gw_error *err)
     pthread_mutex_lock(&t->lock);
     r = harvest(t, err);
     pthread_mutex_unlock(&t->lock);
-    /* An overflow ends the migration with the next sync, not the machine. */
+    /* An overflow ends the migration with the next sync, but not the machine. */
     return r == -EOVERFLOW ? 0 : r;
 }
 
@@ -199,7 +200,7 @@ static void *harvester(void *arg)
     clock_gettime(CLOCK_MONOTONIC, &at);
     while (!t->quit) {
         harvest(t, NULL);
-        /* From now, not from when it should have been: a slow harvest must not hold the lock all of the time. */
+        /* From the current time, not from the planned one: a slow harvest must not hold the lock all the time. */
         clock_gettime(CLOCK_MONOTONIC, &at);
         at.tv_nsec += (long)(t->interval_ns % GW_NS_PER_S);
         at.tv_sec += (time_t)(t->interval_ns / GW_NS_PER_S) + at.tv_nsec / 1000000000;
@@ -237,7 +238,7 @@ static int kvm_ring_clean(struct gw_tracker *base, struct gw_ram_block *b, uint6
 {
     struct kvm_ring *t = (struct kvm_ring *)base;
 
-    /* Pages are protected when their entries are given back, before they come into dirty. */
+    /* Pages are protected when their entries are returned, which must be before they are entered into dirty. */
     pthread_mutex_lock(&t->lock);
     *ret_new += gw_marks_take_chunks(&base->marks, base, b, first, pages);
     pthread_mutex_unlock(&t->lock);
@@ -259,7 +260,7 @@ static void kvm_ring_stop(struct gw_tracker *base)
     if (t->logging)
         gw_kvm_slots_log(&t->slots, false, NULL);
     pthread_mutex_lock(&t->lock);
-    /* What is left would lie in the way of whoever uses the rings next. */
+    /* Entries that are left would disturb the next user of the rings. */
     if (t->logging)
         harvest(t, NULL);
     t->logging = false;
@@ -272,7 +273,7 @@ static void kvm_ring_stop(struct gw_tracker *base)
     gw_kvm_slots_close(&t->slots);
 }
 
-/* KVM maps whatever is asked for and raises SIGBUS where there is nothing; the kernel itself gets an error instead. */
+/* KVM maps any size and raises SIGBUS beyond the end; a system call that reads there returns an error instead. */
 static bool readable(int pipe_fd, const void *p)
 {
     return write(pipe_fd, p, 1) == 1;
@@ -344,7 +345,7 @@ static int kvm_ring_start(struct gw_tracker *base, struct gw_error *err)
     if (r < 0)
         return r;
     t->logging = true;
-    /* Entries that somebody took before us and did not give back would confuse the count in harvest. */
+    /* Entries that other code has taken and not returned would confuse the count in harvest. */
     if (ioctl(t->config.kvm_vm_fd, KVM_RESET_DIRTY_RINGS, 0) < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "KVM_RESET_DIRTY_RINGS: %s", strerror(errno));
     if (!t->interval_ns)

@@ -2,10 +2,10 @@
  *
  * kvm_slots: which pages of which block a KVM memory slot holds, and its dirty logging on and off.
  *
- * A slot may hold several blocks, a block may lie in several slots, and parts of either may have no partner: what no
- * slot holds the guest cannot write.
+ * A slot may hold several blocks, a block may lie in several slots, and parts of either may have no counterpart: the
+ * guest cannot write memory that is in no slot.
  *
- * Pages of a slot are the host's (`slot_page` counts those), pages of a block are target pages.
+ * Pages of a slot are host pages (`slot_page` is such a number), pages of a block are target pages.
  */
 #ifndef GW_KVM_SLOTS_H
 #define GW_KVM_SLOTS_H
@@ -16,7 +16,7 @@ struct gw_kvm_piece {
     struct gw_ram_block *block;
     unsigned slot; /* index into config->slots */
     uint64_t slot_page, slot_pages;
-    uint64_t offset; /* of its first byte in the block */
+    uint64_t offset; /* offset of its first byte in the block */
     bool leads;      /* the first piece of its slot */
 };
 
@@ -35,11 +35,11 @@ void gw_kvm_slots_close(struct gw_kvm_slots *s);
 /* Dirty logging of all slots with pieces. When on fails, none is logged. */
 int gw_kvm_slots_log(struct gw_kvm_slots *s, bool on, struct gw_error *err);
 
-/* Target pages that slot page `page` of the piece holds or is part of: first and count, within the block. */
+/* Target pages that slot page `page` of the piece contains or is part of: first and count, within the block. */
 void gw_kvm_piece_pages(const struct gw_kvm_slots *s, const struct gw_kvm_piece *p, uint64_t page, uint64_t pages,
                         unsigned page_bits, uint64_t *ret_first, uint64_t *ret_pages);
 
-/* What new functions of both back ends check. */
+/* Checks the config for the constructors of both back ends. */
 int gw_kvm_config_check(const struct gw_tracker_config *config, struct gw_error *err);
 
 #endif

@@ -6,13 +6,13 @@
 #define CHUNK_WORDS (GW_CHUNK_PAGES / 64)
 
 struct marks_block {
-    uint64_t pages;   /* that there is room for: max_bytes, so that a resize between sessions changes nothing */
+    uint64_t pages;   /* capacity in pages: for max_bytes, so that a resize between sessions changes nothing */
     uint64_t *map;    /* atomic words */
     uint64_t *chunks; /* atomic words */
 };
 
-/* A table is never changed after it was published, only replaced by a larger one; the old one lives on until close, as
- * somebody may still be looking at it. */
+/* A table is never changed after it was published, only replaced by a larger one; the old one is kept until close, as
+ * other threads may still use it. */
 struct gw_marks_table {
     struct gw_marks_table *older;
     unsigned count, owned_from; /* blocks before owned_from belong to an older table */
@@ -47,7 +47,8 @@ static void forget(struct marks_block *k)
     }
 }
 
-/* Blocks of the table that are large enough: those behind one that was removed have moved up, to the room of another. */
+/* Number of the first blocks that the table has room for: after the removal of a block, those behind it use the entry
+ * of another. */
 static unsigned fitting(const struct gw_marks_table *t, const struct gw_ram *ram)
 {
     unsigned n = 0;
@@ -85,7 +86,7 @@ int gw_marks_open(struct gw_marks *m, struct gw_ram *ram, struct gw_error *err)
     }
     __atomic_store_n(&m->table, t, __ATOMIC_SEQ_CST);
     __atomic_store_n(&m->open, true, __ATOMIC_SEQ_CST);
-    /* After opening: a mark that was made before belongs to a page that the caller holds for dirty anyway. */
+    /* After opening: an earlier mark belongs to a page that the caller treats as dirty anyway. */
     for (unsigned i = 0; i < t->count; i++)
         forget(&t->block[i]);
     return 0;
@@ -97,7 +98,7 @@ uint64_t gw_marks_set(struct gw_marks *m, const struct gw_ram_block *b, uint64_t
     struct marks_block *k;
     uint64_t fresh = 0;
 
-    /* The write that is being told must be visible before "nothing is tracked" is believed. */
+    /* The reported write must be visible before the read of `open`. */
     __sync_synchronize();
     t = __atomic_load_n(&m->table, __ATOMIC_SEQ_CST);
     if (!t || !__atomic_load_n(&m->open, __ATOMIC_SEQ_CST) || b->index >= t->count)
@@ -111,8 +112,8 @@ uint64_t gw_marks_set(struct gw_marks *m, const struct gw_ram_block *b, uint64_t
         uint64_t mask = (n == 64 ? ~0ull : (1ull << n) - 1) << bit;
 
         /* Always an atomic read-modify-write, even if the bits are set: it is the barrier between the caller's write
-         * and the taking of bits that were set before. The chunk's bit may be looked at first, as this one orders it.
-         */
+         * and the reading of bits that were set before. The chunk's bit may be tested first, since this operation
+         * orders it. */
         fresh += (uint64_t)__builtin_popcountll(mask & ~__atomic_fetch_or(&k->map[first / 64], mask, __ATOMIC_SEQ_CST));
         if (!(__atomic_load_n(&k->chunks[chunk / 64], __ATOMIC_SEQ_CST) >> (chunk % 64) & 1))
             gw_bitmap_set_atomic(k->chunks, chunk);
@@ -122,7 +123,7 @@ uint64_t gw_marks_set(struct gw_marks *m, const struct gw_ram_block *b, uint64_t
     return fresh;
 }
 
-/* The chunk's bit has been taken before. */
+/* Takes the pages of a chunk whose bit was taken before. */
 static uint64_t take_chunk(struct marks_block *k, struct gw_tracker *t, struct gw_ram_block *b, uint64_t chunk, bool unclean)
 {
     uint64_t first = chunk * GW_CHUNK_PAGES, pages = GW_MIN(GW_CHUNK_PAGES, k->pages - first), taken[CHUNK_WORDS];
@@ -141,7 +142,7 @@ uint64_t gw_marks_take(struct gw_marks *m, struct gw_tracker *t, struct gw_ram_b
         return 0;
     k = &m->table->block[b->index];
     for (size_t i = 0; i < gw_bitmap_words(chunks_of(k->pages)); i++) {
-        /* Read first: to exchange would touch memory that nobody ever marked. */
+        /* Reads first: an exchange would make memory resident that was never marked. */
         uint64_t some = __atomic_load_n(&k->chunks[i], __ATOMIC_SEQ_CST) ? gw_bitmap_take_word_atomic(k->chunks, i) : 0;
 
         for (; some; some &= some - 1)

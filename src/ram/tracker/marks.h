@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * marks: "this page was written", said by any thread, taken by one. What gw_tracker_mark stands on.
+ * marks: pages that any thread has reported as written, taken by one thread. gw_tracker_mark uses it.
  *
- * One bit a page, and above it one bit a chunk, so that taking costs what was marked and not what there is.
+ * One bit for each page, and one for each chunk, so that the cost of taking depends on the number of marks, not on the
+ * size of the memory.
  *
- * Order: who marks has written before; gw_marks_set is a full barrier, so that whoever takes the mark afterwards reads
- * what was written, and a mark that comes too late for one take is found by the next.
+ * Order: a thread marks a page after it has written to it. gw_marks_set is a full barrier, so a thread that takes the
+ * mark reads the new contents, and a mark that comes too late for one take is found by the next.
  *
  * Threads: set on any, lock-free, at any time between init and close. open, take, shut on the tracker's.
  */
@@ -22,16 +23,16 @@ struct gw_marks {
     bool open;                    /* atomic */
 };
 
-/* Makes room for all blocks of the ram and begins to take marks; old ones are forgotten. */
+/* Makes room for all blocks of the ram and begins to accept marks; old ones are cleared. */
 int gw_marks_open(struct gw_marks *m, struct gw_ram *ram, struct gw_error *err);
-/* Returns how many of them were not marked before. */
+/* Returns how many of the pages were not marked before. */
 uint64_t gw_marks_set(struct gw_marks *m, const struct gw_ram_block *b, uint64_t first, uint64_t pages);
 /* Moves the marks of b into its dirty map (gw_tracker_found). Under ram->lock. Returns how many bits became set. */
 uint64_t gw_marks_take(struct gw_marks *m, struct gw_tracker *t, struct gw_ram_block *b);
-/* The same of the chunks from first on, at a clean: none of them becomes unclean. What is due there anyway goes once then, and not
- * again in the next pass. */
+/* The same for the chunks from first on, in a clean: none of them becomes unclean. So pages that are due there are sent
+ * once, and not again in the next pass. */
 uint64_t gw_marks_take_chunks(struct gw_marks *m, struct gw_tracker *t, struct gw_ram_block *b, uint64_t first, uint64_t pages);
-/* From now on gw_marks_set does nothing, and what it noted is forgotten. It may still be running. */
+/* From now on gw_marks_set does nothing, and its marks are dropped. It may still be running. */
 void gw_marks_shut(struct gw_marks *m);
 /* Frees all; no gw_marks_set may be running. */
 void gw_marks_close(struct gw_marks *m);

@@ -2,12 +2,12 @@
  *
  * Two kinds of memory, two rules for when a page counts as written (armed: see pagemap_abi.h).
  *
- * Private anonymous: written iff populated and not armed. What is not populated reads as zeros and was never written;
- * it is not armed either, so that a guest that is mostly holes costs neither page tables nor time.
+ * Private anonymous: written iff populated and not armed. Unpopulated memory reads as zeros and was never written; it
+ * is not armed either, so that a guest with many holes costs neither page tables nor time.
  *
- * All other (shared, file, huge TLB): written unless armed. An empty entry may stand over a page that the kernel took
- * out of our page table (reclaim, a split huge page) together with the news that we wrote it, so it is never taken for
- * unwritten; clean fills such holes with armed markers.
+ * All other (shared, file, huge TLB): written unless armed. An empty entry may belong to a page that the kernel has
+ * removed from the page table (reclaim, a split huge page) together with the information that it was written, so it is
+ * never assumed to be unwritten; clean fills such holes with armed markers.
  *
  * In both, a page becomes armed only in the same step that reports it, or after it was ORed into dirty.
  */
@@ -27,7 +27,7 @@
 #define POPULATED (PRESENT | SWAPPED)
 
 struct area {
-    uintptr_t start, end; /* whole host pages; equal: this block is left alone */
+    uintptr_t start, end; /* whole host pages; equal: this block is not tracked */
     bool anonymous;
 };
 
@@ -46,12 +46,13 @@ struct query {
 /* Populated and written. With WP_MATCHING: and armed from now on. */
 static const struct query anonymous_written = {0, 0, WRITTEN, POPULATED};
 static const struct query anonymous_take = {GW_PM_SCAN_WP_MATCHING, 0, WRITTEN, POPULATED};
-/* Written or not present. Armed markers match too, but armed present pages, the bulk, do not: that makes it cheap. */
+/* Written or not present. This also matches armed markers, but not armed present pages, which are the majority: that
+ * makes it cheap. */
 static const struct query other_suspects = {0, PRESENT, 0, WRITTEN | PRESENT};
 static const struct query other_take = {GW_PM_SCAN_WP_MATCHING, 0, WRITTEN, 0};
 static const struct query other_holes = {0, POPULATED, POPULATED, 0};
 
-/* One call of PAGEMAP_SCAN at *at, which moves on. Returns the number of regions in p->vec. */
+/* One call of PAGEMAP_SCAN at *at, which is advanced. Returns the number of regions in p->vec. */
 static int scan(struct pagemap *p, const struct query *q, uintptr_t *at, uintptr_t end, struct gw_error *err)
 {
     struct gw_pm_scan_arg arg = {
@@ -111,7 +112,8 @@ static int scan_found(struct pagemap *p, struct gw_ram_block *b, const struct qu
 
             if (v->categories & SWAPPED && !(v->categories & WRITTEN))
                 continue;
-            /* The kernel's page of zeros: a hole that was read. It goes, but it was not written, and does not count. */
+            /* The kernel's page of zeros: a hole that was read. It is sent, but it was not written, and is not
+             * counted. */
             p->base.counting = counting && !(v->categories & GW_PAGE_IS_PFNZERO);
             *ret_new += found(p, b, v->start, v->end, unclean);
             p->base.counting = counting;
@@ -132,7 +134,7 @@ static int protect(struct pagemap *p, uintptr_t start, uintptr_t end, struct gw_
     return 0;
 }
 
-/* Fills holes with armed markers. They are dirty before, so what is written in between is not lost. */
+/* Fills holes with armed markers. They are made dirty first, so that a write in between is not lost. */
 static int arm_holes(struct pagemap *p, struct gw_ram_block *b, uintptr_t start, uintptr_t end, uint64_t *ret_new,
                      struct gw_error *err)
 {
@@ -217,7 +219,7 @@ static void pagemap_stop(struct gw_tracker *t)
     for (unsigned i = 0; i < p->area_count; i++) {
         struct uffdio_range range = {.start = p->areas[i].start, .len = p->areas[i].end - p->areas[i].start};
 
-        /* This takes the protection away as well. It cannot fail in a way that the close below does not repair. */
+        /* This removes the protection as well. If it fails, the close below repairs that. */
         if (range.len)
             ioctl(p->uffd, UFFDIO_UNREGISTER, &range);
     }
@@ -279,7 +281,8 @@ static const struct gw_tracker_ops pagemap_ops = {
     .free = pagemap_free,
 };
 
-/* Whether all that start needs is there, so that who chooses hears of it now. */
+/* Whether everything that start needs is available, so that a missing feature is reported when the tracker is
+ * chosen. */
 static int probe(struct gw_error *err)
 {
     struct gw_pm_scan_arg arg = {.size = sizeof arg};
@@ -291,7 +294,7 @@ static int probe(struct gw_error *err)
     r = open_pagemap(&fd, err);
     if (r < 0)
         return r;
-    /* An empty range: does nothing where the call is known. */
+    /* An empty range: does nothing if the call is known. */
     if (ioctl(fd, GW_PAGEMAP_SCAN, &arg) < 0)
         return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "PAGEMAP_SCAN: %s; Linux 6.7 or later is needed",
                        strerror(errno));

@@ -10,7 +10,7 @@ struct sample {
     uint64_t hash;
 };
 
-/* What one block contributes: `count` samples that stand for `pages`. */
+/* The sample of one block: `count` pages that represent `pages`. */
 struct share {
     uint64_t pages, count;
 };
@@ -20,7 +20,7 @@ static bool cancelled(const struct gw_rate_config *c)
     return c->cancel && __atomic_load_n(c->cancel, __ATOMIC_SEQ_CST);
 }
 
-/* Sleeps until `end`. -ECANCELED at once when it is or was cancelled. */
+/* Sleeps until `end`. -ECANCELED at once after a cancel. */
 static int wait_until(const struct gw_rate_config *c, uint64_t end, struct gw_error *err)
 {
     uint64_t now;
@@ -113,7 +113,7 @@ static int sample_all(struct gw_ram *ram, const struct gw_rate_config *c, struct
     }
     rate->pages = (uint64_t)(changed_pages + 0.5);
     finish(ram, start, c, rate);
-    return wait_until(c, start, err); /* what it has is not whole when it was cancelled */
+    return wait_until(c, start, err); /* after a cancel the hashes are incomplete */
 }
 
 static int by_sampling(struct gw_ram *ram, const struct gw_rate_config *c, struct gw_rate *rate, struct gw_error *err)
@@ -152,7 +152,7 @@ static int track_all(struct gw_ram *ram, struct gw_tracker *t, const struct gw_r
     return r < 0 ? r : e;
 }
 
-/* By rings: the tracker empties them meanwhile. Else by what the embedder counts. */
+/* With rings, the tracker empties them meanwhile. Otherwise uses the embedder's counters. */
 static int by_vcpus(struct gw_ram *ram, struct gw_tracker *t, const struct gw_rate_config *c, struct gw_rate *rate,
                     struct gw_error *err)
 {

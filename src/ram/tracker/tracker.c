@@ -153,7 +153,7 @@ static int sync_locked(struct gw_tracker *t, uint64_t *found, struct gw_error *e
             r = t->ops->sync(t, b, found, err);
         } else {
             *found += gw_marks_take(&t->marks, t, b);
-            gw_bitmap_clear_range(b->unclean, 0, chunks_of(b)); /* nothing is armed there */
+            gw_bitmap_clear_range(b->unclean, 0, chunks_of(b)); /* nothing is armed in this block */
         }
         if (r < 0)
             gw_context(err, "dirty sync (%s) of RAM block %s", t->ops->name, b->name);
@@ -163,7 +163,7 @@ static int sync_locked(struct gw_tracker *t, uint64_t *found, struct gw_error *e
     return r;
 }
 
-/* Without lock: the embedder's vCPUs may have to take it before they can do as they are told. */
+/* Without lock: the embedder's vCPUs may need it before they can flush. */
 static void flush(struct gw_tracker *t)
 {
     if (!t->ops->flush)
@@ -273,7 +273,7 @@ int gw_tracker_ring_full(struct gw_tracker *t, struct gw_error *err)
  * armed again at once, so that no write is missed but those between the two calls.
  */
 
-/* Every chunk: a write from here on is found by a sync. Under lock. */
+/* Cleans every chunk: a later write is found by a sync. Under lock. */
 static int clean_all(struct gw_tracker *t, struct gw_error *err)
 {
     uint64_t found = 0;
@@ -289,7 +289,7 @@ static int clean_all(struct gw_tracker *t, struct gw_error *err)
     return r;
 }
 
-/* For the count. Under lock. */
+/* Sync for the count. Under lock. */
 static void sync_counted(struct gw_tracker *t)
 {
     uint64_t found = 0;
@@ -299,7 +299,7 @@ static void sync_counted(struct gw_tracker *t)
     t->found_before += found;
 }
 
-/* The maps are new. What the first clean finds was perhaps never armed before: it does not count. Under lock. */
+/* The maps are new. Pages that the first clean finds were perhaps never armed before: they do not count. Under lock. */
 static void count_on(struct gw_tracker *t)
 {
     bool before = t->counting, counting = before && t->count_error.code == 0;
@@ -355,7 +355,7 @@ int gw_tracker_count_begin(struct gw_tracker *t, struct gw_error *err)
     pthread_mutex_unlock(&t->ram->lock);
     if (r < 0)
         return r;
-    /* To arm a large guest takes its time. What was written meanwhile is not counted; the second time is short. */
+    /* Arming a large guest for the first time takes long. Writes meanwhile are not counted; the second time is fast. */
     flush(t);
     pthread_mutex_lock(&t->ram->lock);
     sync_counted(t);
@@ -400,7 +400,7 @@ int gw_tracker_count_end(struct gw_tracker *t, uint64_t *ret_pages, uint64_t *re
 
 /* ---- a session ---------------------------------------------------------------------------------------------------- */
 
-/* What was written until now counts. */
+/* Adds the pages written until now to the count. */
 static void lock_and_count(struct gw_tracker *t)
 {
     bool counting;
