@@ -69,7 +69,7 @@ static void test_refused(void **state)
         {"{'driver':'raw','file':{'driver':'raw','file':{'driver':'raw','file':{'driver':'raw','file':{'driver':'raw','file':{'driver':'raw',"
          "'file':{'driver':'raw','file':{'driver':'raw','file.filename':'x'}}}}}}}}", "nodes are nested deeper than 8", -EPROTO},
         {"{'driver':'raw','file':[1]}", "option file is a list", -ENOTSUP},
-        {"[]", "no object", -EPROTO},
+        {"[]", "not a JSON object", -EPROTO},
         {"", "", -EPROTO},
     };
     char name[600];

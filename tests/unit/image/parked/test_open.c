@@ -198,7 +198,7 @@ static void claims(void **state)
         {"next page 4294967295", GW_PARKED_PAGE_DIRECTORY, 8, 4, 0xffffffff},
         {"names stored pages", GW_PARKED_PAGE_DIRECTORY, 8, 4, 5},
         {"not a list of runs", GW_PARKED_PAGES, 0, 8, UINT64_MAX},
-        {"more pages than", GW_PARKED_PAGES, 0, 2, 0xfc7f},
+        {"cover more than its", GW_PARKED_PAGES, 0, 2, 0xfc7f},
         {"that no file can have", GW_PARKED_PAGES, 0, 3, 0x02cf0f},
         {"not a list of runs", GW_PARKED_PAGES, 0, 2, 0x8000},
         {"cannot be at byte 65", GW_PARKED_FRAME_DIRECTORY, 0, 8, 65},
