@@ -56,7 +56,7 @@ static int kvm_open_vm(struct gw_machine *m, struct gw_kvm *k, struct gw_error *
     if (k->fd < 0)
         return os_fail(err, "/dev/kvm");
     if (ioctl(k->fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "KVM: not version %d of the interface", KVM_API_VERSION);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "KVM: this kernel's interface does not have version %d", KVM_API_VERSION);
     k->vm_fd = ioctl(k->fd, KVM_CREATE_VM, 0);
     if (k->vm_fd < 0)
         return os_fail(err, "creating a machine");
@@ -307,7 +307,8 @@ static int kvm_run(struct gw_vcpu *v, struct gw_error *err)
             break;
         case KVM_EXIT_MMIO:
             if (run->mmio.phys_addr < GW_GUEST_MMIO_GPA || run->mmio.phys_addr >= GW_GUEST_MMIO_GPA + v->machine->disks * GW_GUEST_PAGE)
-                return gw_fail(err, -EFAULT, GW_BLAME_EMBEDDER, "the guest cannot go on: there is nothing at %#llx",
+                return gw_fail(err, -EFAULT, GW_BLAME_EMBEDDER, "the guest cannot go on: it accessed %#llx, where there is "
+                               "neither memory nor a device",
                                run->mmio.phys_addr);
             c->unfinished = true;
             serve_mmio(v, run);
@@ -316,7 +317,7 @@ static int kvm_run(struct gw_vcpu *v, struct gw_error *err)
             break;
         case KVM_EXIT_DIRTY_RING_FULL:
             if (!v->machine->vm)
-                return gw_fail(err, -EFAULT, GW_BLAME_EMBEDDER, "the dirty ring is full and nobody empties it");
+                return gw_fail(err, -EFAULT, GW_BLAME_EMBEDDER, "the dirty ring is full, and no migration empties it");
             if (v->machine->dirty_ring_full(v->machine->vm, err) < 0)
                 return -EFAULT;
             break;
@@ -329,7 +330,8 @@ static int kvm_run(struct gw_vcpu *v, struct gw_error *err)
             return gw_fail(err, -EFAULT, GW_BLAME_EMBEDDER, "the guest cannot go on: entry failed for reason %#llx",
                            run->fail_entry.hardware_entry_failure_reason);
         default:
-            return gw_fail(err, -EFAULT, GW_BLAME_EMBEDDER, "the guest cannot go on: exit %u", run->exit_reason);
+            return gw_fail(err, -EFAULT, GW_BLAME_EMBEDDER, "the guest cannot go on: KVM ended with exit reason %u, which is not "
+                           "handled", run->exit_reason);
         }
     }
     return 0;

@@ -59,7 +59,8 @@ static int set_disks(struct gw_machine *m, const struct gw_machine_workload *wor
         if (blocks > (most / m->disks - 1) * p->cpus)
             blocks = (most / m->disks - 1) * p->cpus;
         if (blocks < p->cpus)
-            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "workload disk: disk %u has less than a block for each vCPU", i);
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "workload disk: disk %u is too small, it needs at least a block for "
+                           "each vCPU", i);
         p->disk[i].blocks = blocks;
         each += blocks / p->cpus + 1;
     }
@@ -139,7 +140,7 @@ int gw_loader_load(struct gw_machine *m, const struct gw_machine_config *config,
     _Static_assert(sizeof(struct gw_guest_params) <= GW_GUEST_PAGE, "the parameters are one page");
     _Static_assert(sizeof(struct gw_guest_mailbox) <= GW_GUEST_MAILBOX_BYTES, "a mailbox has its place");
     if (workload->kind >= GW_GUEST_WORKLOADS)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no workload %d", workload->kind);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no workload with number %d", workload->kind);
     if (gw_guest_image_bytes > GW_GUEST_TEXT_MAX)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the guest program is too large");
 

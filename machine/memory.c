@@ -25,7 +25,8 @@ static int open_file(const char *path, uint64_t bytes, struct gw_error *err)
     if (fd < 0 || fstat(fd, &st) || (!st.st_size && ftruncate(fd, (off_t)bytes)))
         r = gw_fail(err, -errno, GW_BLAME_LOCAL, "memory in %s: %s", path, strerror(errno));
     else if (st.st_size && (uint64_t)st.st_size != bytes)
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "memory in %s: the file has %" PRIu64 " bytes, and the block %" PRIu64, path,
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "memory in %s: the file has %" PRIu64 " bytes, but the block needs "
+                    "%" PRIu64, path,
                     (uint64_t)st.st_size, bytes);
     if (r < 0 && fd >= 0)
         close(fd);
@@ -109,7 +110,7 @@ int gw_memory_map(struct gw_machine *m, const struct gw_machine_config *config, 
         b->file = memory->backing == GW_MACHINE_FILE;
         b->shared = b->file || memory->backing == GW_MACHINE_MEMFD;
         if (b->file && page != GW_GUEST_PAGE)
-            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "memory %s: a file has pages of 4K", b->name);
+            return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "memory %s: memory in a file has pages of 4K only", b->name);
         int r = map_block(b, memory, err);
         if (r < 0)
             return r;

@@ -143,10 +143,11 @@ static int port_check(const void *device, uint32_t version, struct gw_error *err
     const struct gw_port_state *p = device;
 
     if (p->line_bytes >= sizeof(p->line))
-        return gw_fail(err, -EINVAL, GW_BLAME_PEER, "a line of %u bytes waits at the serial port, at most %zu can", p->line_bytes,
+        return gw_fail(err, -EINVAL, GW_BLAME_PEER, "a line of %u bytes waits at the serial port, but it holds at most "
+                       "%zu", p->line_bytes,
                        sizeof(p->line) - 1);
     if (p->poll_word >= GW_GUEST_POLL_WORDS)
-        return gw_fail(err, -EINVAL, GW_BLAME_PEER, "word %u of a poll, there are %u", p->poll_word, GW_GUEST_POLL_WORDS);
+        return gw_fail(err, -EINVAL, GW_BLAME_PEER, "a poll is at word %u, but it has only %u", p->poll_word, GW_GUEST_POLL_WORDS);
     return 0;
 }
 

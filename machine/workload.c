@@ -83,7 +83,7 @@ int gw_machine_workload_parse(const char *text, struct gw_machine_workload *ret_
     int r = 0;
 
     if (strlen(text) >= sizeof(copy))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "workload: too long");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "workload: the text is longer than 255 bytes");
     strcpy(copy, text);
     part = strtok_r(copy, ",", &rest);
     for (w.kind = 0; w.kind < GW_GUEST_WORKLOADS; w.kind++) {

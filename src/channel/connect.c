@@ -30,7 +30,7 @@ int gw_connect(const struct gw_uri *uri, uint64_t timeout_ns, struct gw_cancel *
         r = gw_file_open(uri, true, &channel, err);
         break;
     default:
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "address of kind %d", uri->kind);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "an address of kind %d cannot be connected to", uri->kind);
     }
     if (r < 0)
         return r;

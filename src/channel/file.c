@@ -227,7 +227,7 @@ int gw_file_open(const struct gw_uri *uri, bool write, struct gw_channel **ret_c
 
     gw_uri_format(uri, name, sizeof name);
     if (uri->offset > INT64_MAX)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "opening %.200s: no file has such an offset", name);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "opening %.200s: the offset is larger than any file", name);
     fd = open_path(uri->path, write);
     if (fd < 0)
         return open_error(write ? "creating" : "opening", name, err);

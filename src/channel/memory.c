@@ -279,7 +279,7 @@ int gw_channel_memory_pair(size_t bytes, struct gw_channel **ret_a, struct gw_ch
     struct shared *s;
 
     if (!bytes || bytes > SIZE_MAX / 4)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a memory channel with a buffer of %zu bytes", bytes);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a memory channel cannot have a buffer of %zu bytes", bytes);
     a = calloc(1, sizeof *a);
     b = calloc(1, sizeof *b);
     s = a && b ? shared_new(bytes) : NULL;

@@ -71,7 +71,8 @@ static int take_tap(int take_fd, const char *name, struct gw_nic_port **ret, str
     if (ifr.ifr_flags & IFF_VNET_HDR) {
         if (ioctl(take_fd, TUNGETVNETHDRSZ, &bytes) < 0 || bytes < 0 || (unsigned)bytes > OFFLOADS_MOST) {
             gw_nic_port_free(port);
-            return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%s: its header in front of frames has %d bytes", name, bytes);
+            return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%s: it has a header of %d bytes before each frame, which is not "
+                           "supported", name, bytes);
         }
         port->offloads_bytes = (size_t)bytes;
     }
@@ -178,7 +179,7 @@ int gw_nic_send(void *opaque, const void *frame, size_t bytes, struct gw_error *
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "%s: %s%s", port->name, strerror(errno),
                        errno == EIO || errno == ENETDOWN ? " (is it up?)" : "");
     if ((size_t)n != want)
-        return gw_fail(err, -EIO, GW_BLAME_LOCAL, "%s: it took %zd of %zu bytes", port->name, n, want);
+        return gw_fail(err, -EIO, GW_BLAME_LOCAL, "%s: it accepted only %zd of the %zu bytes of a frame", port->name, n, want);
     return 0;
 }
 

@@ -163,7 +163,7 @@ int gw_socket_resolve(const struct gw_uri *uri, bool listening, const struct gw_
         ret_addresses->bytes = sizeof *vm;
         break;
     default:
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "not a socket's address");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "this is not the address of a socket");
     }
     *ret_count = 1;
     return 0;

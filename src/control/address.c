@@ -98,7 +98,8 @@ static int file_address(json_t *addr, char *buf, struct gw_error *err)
     if (r < 0)
         return r;
     if (offset < 0 || strstr(text_of(addr, "filename"), ",offset="))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the file's name or offset cannot be used");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the file's offset is negative, or its name has ',offset=' in it, which "
+                       "means an offset in a URI");
     r = add(buf, err, "file:%s", text_of(addr, "filename"));
     return r < 0 || offset == 0 ? r : add(buf, err, ",offset=%lld", (long long)offset);
 }

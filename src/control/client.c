@@ -88,10 +88,10 @@ static bool take_messages(struct gw_control *c, struct gw_client *cl)
     while (cl->fd >= 0 && !cl->closing && gw_client_unread(cl) <= GW_CONTROL_UNREAD) {
         r = gw_splitter_next(&cl->splitter, cl->in + used, cl->in_bytes - used, &begin, &end);
         if (r == 0 && !cl->splitter.skip && cl->in_bytes - used > GW_CONTROL_MESSAGE) {
-            gw_control_complain(cl, "a message is too long");
+            gw_control_complain(cl, "a message is longer than the monitor accepts");
             gw_splitter_skip(&cl->splitter);
         } else if (r < 0) {
-            gw_control_complain(cl, "a message is nested too deeply");
+            gw_control_complain(cl, "a message is nested deeper than the monitor accepts");
         } else if (r > 0) {
             bool skip = cl->splitter.skip;
 

@@ -174,7 +174,7 @@ static int open_parts(struct gw_control *c, const char *text, struct gw_error *e
         return r;
     r = pthread_create(&c->thread, NULL, serve, c);
     if (r)
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "a thread for the control socket: %s", strerror(r));
+        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start the thread of the control socket: %s", strerror(r));
     c->thread_runs = true;
     return 0;
 }

@@ -101,7 +101,7 @@ static int limit(struct gw_control *c, json_t *args, uint64_t mib_per_s, struct 
     json_int_t vcpu = index ? json_integer_value(index) : GW_EVERY_VCPU;
 
     if (index && (vcpu < 0 || vcpu > INT_MAX))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "cpu-index %lld is no vCPU's number", (long long)vcpu);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "cpu-index %lld is not the number of a vCPU", (long long)vcpu);
     return gw_vcpu_dirty_limit_set(c->vm, (int)vcpu, GW_MIN(mib_per_s, UINT64_MAX / GW_MIB) * GW_MIB, err);
 }
 

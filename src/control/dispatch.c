@@ -299,7 +299,7 @@ void gw_control_message(struct gw_control *c, struct gw_client *cl, const char *
     bool oob = false;
 
     if (gw_json_load(text, bytes, &msg, &err) < 0) {
-        gw_context(&err, "what came is not JSON");
+        gw_context(&err, "the message is not JSON");
         gw_control_complain(cl, err.text);
         return;
     }
@@ -316,7 +316,7 @@ void gw_control_message(struct gw_control *c, struct gw_client *cl, const char *
     else if (name && !cl->negotiated && strcmp(name, "qmp_capabilities"))
         put_error(cl, id, "CommandNotFound", "the first command must be qmp_capabilities");
     else if (name && cl->negotiated && !strcmp(name, "qmp_capabilities"))
-        put_error(cl, id, "CommandNotFound", "qmp_capabilities came before: it changes nothing now");
+        put_error(cl, id, "CommandNotFound", "qmp_capabilities was executed already and can be executed only once");
     else if (name && cl->negotiated)
         execute(c, cl, name, oob, args, id);
     else if (name && negotiate(cl, args, &err) == 0)

@@ -157,7 +157,7 @@ int gw_jobs_start(struct gw_control *c, const char *id, const struct gw_job_kind
     enter(j, GONE);
     detach(c, j);
     destroy(j);
-    return gw_fail(err, -r, GW_BLAME_LOCAL, "a thread for a job: %s", strerror(r));
+    return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start the thread of a job: %s", strerror(r));
 }
 
 const struct gw_job_kind *gw_jobs_running(struct gw_control *c)

@@ -163,7 +163,7 @@ static int start_send(struct gw_control *c, const char *uri, struct gw_send_conf
     int r;
 
     if (c->closed)
-        return gw_fail(err, -ESHUTDOWN, GW_BLAME_LOCAL, "the control is being closed");
+        return gw_fail(err, -ESHUTDOWN, GW_BLAME_LOCAL, "the control socket is being closed");
     if (sending(c))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
     r = config->resume ? judge_resume(c, err) : judge_incoming(c, err);
@@ -229,7 +229,7 @@ static int start_recv(struct gw_control *c, const char *uri, bool by_client, str
     int r;
 
     if (c->closed)
-        return gw_fail(err, -ESHUTDOWN, GW_BLAME_LOCAL, "the control is being closed");
+        return gw_fail(err, -ESHUTDOWN, GW_BLAME_LOCAL, "the control socket is being closed");
     if (sending(c))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a migration of this machine is under way");
     r = judge_waiting(c, err);

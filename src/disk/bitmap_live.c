@@ -47,8 +47,8 @@ static int name_item(struct gw_bitmap_live *x, struct gw_bitmap_item *item, cons
     if (!a && disk[0] == '#')
         return gw_fail(
             err, -EINVAL, GW_BLAME_CALLER,
-            "dirty bitmap %.255s: its disk has no name of its own (%s), so it cannot be called by one there: "
-            "name it, or map it (block-bitmap-mapping)",
+            "dirty bitmap %.255s: its disk has only a generated name (%s), by which the destination cannot find it: give the disk "
+            "a node name, or map it (block-bitmap-mapping)",
             info->name, disk);
     if (!gw_strcopy(item->alias, sizeof item->alias, name))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,

@@ -42,7 +42,7 @@ static int take_names(struct gw_bitmap_live *x, const struct gw_bitmap_record *r
         if (!find_disk(x, x->node))
             return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                            "dirty bitmap record at byte %" PRIu64 ": there is no disk %s here%s", record->at, x->node,
-                           x->config.map ? " by the mapping of dirty bitmaps" : "");
+                           x->config.map ? " that the mapping of dirty bitmaps (block-bitmap-mapping) names so" : "");
     }
     if (record->has_name)
         gw_strcopy(x->name, sizeof x->name, record->name);
@@ -108,7 +108,7 @@ static int check_range(const struct gw_bitmap_item *item, const struct gw_bitmap
     most = gw_div_up(need, GW_BITMAP_BUFFER_UNIT) * GW_BITMAP_BUFFER_UNIT;
     if (!record->zeros && (record->buffer_bytes < need || record->buffer_bytes > most))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                       "%u bytes for %" PRIu64 " bits, which take %" PRIu64 ": the granularity there is another one",
+                       "%u bytes for %" PRIu64 " bits, which take %" PRIu64 ": the bitmap has another granularity at the source",
                        record->buffer_bytes, bits, need);
     *ret_first = first;
     *ret_bits = bits;
@@ -163,7 +163,7 @@ int gw_bitmap_load(struct gw_live *live, enum gw_section_kind kind, struct gw_re
         if ((kind == GW_SECTION_START) != (record.kind == GW_BITMAP_RECORD_START))
             return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                            "dirty bitmap record at byte %" PRIu64
-                           ": a START belongs into the first section, and nothing else",
+                           ": a START is allowed in the first section only, and the first section holds nothing else",
                            record.at);
         e = take_record(x, &record, r, err);
         if (e < 0) {

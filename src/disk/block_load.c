@@ -168,7 +168,7 @@ static int load(struct gw_live *live, enum gw_section_kind kind, struct gw_reade
 
 static int check_ended(struct gw_live *live, enum gw_live_end end, char *note, struct gw_error *err)
 {
-    return end == GW_LIVE_OPEN ? gw_fail(err, -EPROTO, GW_BLAME_PEER, "the contents of its disks do not end") : 0;
+    return end == GW_LIVE_OPEN ? gw_fail(err, -EPROTO, GW_BLAME_PEER, "it ends before the contents of its disks do") : 0;
 }
 
 static void progress(struct gw_live *live, struct gw_progress *sum)

@@ -189,7 +189,7 @@ static int complete(struct gw_live *live, struct gw_writer *w, struct gw_error *
         if (r >= 0)
             r = gw_block_due_look(&s->due, &fresh, err);
         if (r >= 0 && ++looks > LAST_LOOKS)
-            r = gw_fail(err, -EBUSY, GW_BLAME_EMBEDDER, "the machine stands, and its disks are still written to");
+            r = gw_fail(err, -EBUSY, GW_BLAME_EMBEDDER, "the machine is stopped, but its disks are still written to");
     } while (r >= 0 && fresh);
     gw_block_put_progress(&w->out, 100);
     gw_block_put_end(&w->out);

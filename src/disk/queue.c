@@ -247,7 +247,7 @@ static int check(const struct gw_queue *q, const struct gw_queue_request *r, str
     if (bytes == r->bytes)
         return 0;
     return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                   "%s: a request of %" PRIu64 " bytes at offset %" PRIu64 " has vectors of other lengths",
+                   "%s: a request of %" PRIu64 " bytes at offset %" PRIu64 " has vectors whose lengths do not add up to that",
                    q->node->name, r->bytes, r->offset);
 }
 

@@ -63,11 +63,11 @@ static int check_nic(const struct gw_nic_config *c, struct gw_error *err)
     if (!n || n >= ID_BYTES)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the id of a network card has 1 to %u bytes, not %zu", ID_BYTES - 1, n);
     if (c->mac[0] & 1 || !memcmp(c->mac, nobody, sizeof nobody))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "network card %s: %02x:%02x:%02x:%02x:%02x:%02x is not the address of one "
-                       "card",
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "network card %s: %02x:%02x:%02x:%02x:%02x:%02x is a group address or all "
+                       "zeros; a card has an address of its own",
                        c->id, c->mac[0], c->mac[1], c->mac[2], c->mac[3], c->mac[4], c->mac[5]);
     if (!c->send)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "network card %s has no call that sends", c->id);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "network card %s: the call send is missing", c->id);
     return 0;
 }
 
@@ -250,7 +250,7 @@ static int run_thread(struct gw_vm *vm, struct gw_error *err)
     r = pthread_create(&a->thread, NULL, announce, vm);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     a->made = a->runs = r == 0;
-    return r ? gw_fail(err, -r, GW_BLAME_LOCAL, "a thread for the rounds of an announcement: %s", strerror(r)) : 0;
+    return r ? gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start the thread that repeats an announcement: %s", strerror(r)) : 0;
 }
 
 /* Takes n. */

@@ -57,7 +57,8 @@ int gw_answers_say(struct gw_answers *a, uint16_t type, const void *body, size_t
     int r = 0;
 
     if (!what || bytes > GW_RP_MAX_BYTES || (what->bytes >= 0 ? bytes != (size_t)what->bytes : bytes < 1))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "an answer of type 0x%04x cannot have %zu bytes", type, bytes);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "return path: a message of type 0x%04x cannot have a body of %zu "
+                       "bytes", type, bytes);
     gw_out_fixed(&out, message, sizeof message);
     gw_answer_put(&out, type, body, (uint16_t)bytes);
     pthread_mutex_lock(&a->lock);

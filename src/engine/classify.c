@@ -41,7 +41,8 @@ static int urgent(const uint8_t *first, size_t got, struct gw_link_id *ret, stru
     word = gw_load_be64(first);
     flags = word & ((1u << GW_PAGE_BITS_MIN) - 1);
     if (word >> 48 || (flags != GW_RAMF_PAGE && flags != GW_RAMF_ZERO && word != GW_RAMF_EOS))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "begins with 0x%016" PRIx64 ", which no channel here does", word);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "begins with 0x%016" PRIx64 ", which is not the beginning of any channel "
+                       "expected here", word);
     *ret = (struct gw_link_id){.purpose = GW_LINK_URGENT};
     return 0;
 }
@@ -64,7 +65,7 @@ int gw_classify(const struct gw_classify *c, const uint8_t *first, size_t got, b
     else if (c->urgent && gw_load_be32(first) != GW_WIRE_MAGIC)
         return urgent(first, got, ret, err);
     else
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "begins with 0x%08x, which no channel here does",
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "begins with 0x%08x, which is not the beginning of any channel expected here",
                        gw_load_be32(first));
     return 0;
 }

@@ -51,7 +51,7 @@ static int keep_description(struct gw_image *image, const struct gw_scan *s, str
         return 0;
     /* Only sections come before EOF, so the joined sections are as long as what was read. */
     if (s->tail_bytes < eof + 6 || s->tail[eof] != GW_ELEMENT_EOF || s->tail[eof + 1] != GW_ELEMENT_VMDESC)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "something else stands between the device sections");
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "there is something between the device sections that is none of them");
     n = gw_load_be32(s->tail + eof + 2);
     image->description = malloc(GW_MAX(n, 1u));
     if (!image->description)
@@ -68,7 +68,7 @@ static int get_early(struct gw_vm *vm, struct gw_devices_get *g, struct gw_scan 
     int e = gw_scan_early(s, &done, err);
 
     if (e >= 0 && !done)
-        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "device sections at byte %" PRIu64 ", and no RAM behind them",
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "device sections at byte %" PRIu64 " are not followed by the RAM section",
                     gw_reader_offset(g->reader));
     if (e >= 0)
         e = gw_writer_flush(&c->w, err);
@@ -124,7 +124,7 @@ static int get_packaged(struct gw_vm *vm, struct gw_devices_get *g, struct gw_sc
     for (n = 0, end = 0; n < count && list[n].element == GW_ELEMENT_FULL; n++)
         end = list[n].end;
     if (image->devices)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "more device sections behind a command");
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "more device sections follow behind a command");
     image->devices = malloc(end);
     if (!image->devices)
         return gw_nomem(err, "device sections");
@@ -210,9 +210,10 @@ static int bind_other(struct gw_image_guest *guest, uint8_t element, struct gw_s
         return 0;
     }
     if (gw_scan_is_known(head->name))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "live section %s: it cannot be kept here", head->name);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "live section %s cannot be kept in a file", head->name);
     if (guest->other_count == GW_ARRAY_LEN(guest->other))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "one more live section (%s) than %u", head->name, guest->other_count);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "live section %s: at most %u that are not known can be "
+                       "kept", head->name, guest->other_count);
     guest->last_other = guest->other_count;
     guest->other[guest->other_count++] = *head;
     return 0;

@@ -75,7 +75,7 @@ void gw_follow_deaf(void *recv, const struct gw_error *error)
 {
     struct gw_recv *r = recv;
 
-    gw_session_log(&r->session, "pages that the machine waits for cannot be asked for any more: %s", error->text);
+    gw_session_log(&r->session, "pages that the machine waits for can no longer be requested from the source: %s", error->text);
 }
 
 /* ---- the thread ---------------------------------------------------------------------------------------------------- */
@@ -201,7 +201,7 @@ int gw_follow_commit(struct gw_recv *r, struct gw_error *err)
     in(r)->committed = e >= 0;
     pthread_mutex_unlock(&r->session.lock);
     if (needed)
-        gw_context(err, "a device needs memory that has not come");
+        gw_context(err, "a device needs guest memory that has not arrived");
     return e < 0 ? e : gw_session_commit(&r->session, GW_PHASE_FOLLOWED, err);
 }
 
@@ -221,8 +221,8 @@ bool gw_follow_unsure(struct gw_recv *r)
     in(r)->unsure = lost || in(r)->unheard || gw_channel_peer_gone(r->channel);
     if (!in(r)->unsure)
         return false;
-    gw_session_log(x, "the connection is lost before the source has heard that its machine is here: it stands until its source "
-                      "goes on (migrate with resume)");
+    gw_session_log(x, "the connection was lost before the source was told that its machine is here: the machine stays stopped "
+                   "here until its source resumes the migration (migrate with resume)");
     gw_channel_shutdown(r->channel);
     return true;
 }
@@ -254,7 +254,8 @@ int gw_follow_check_idle(struct gw_recv *r, uint64_t bytes, struct gw_error *err
     if (bytes >= EMPTY_BYTES || gw_follow_lacking(r))
         in(r)->idle = 0;
     else if (++in(r)->idle == IDLE_MAX)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source has sent %u empty sections and no end", IDLE_MAX);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source has sent %u empty sections in a row and does not end the "
+                       "stream", IDLE_MAX);
     return 0;
 }
 
@@ -332,7 +333,7 @@ int gw_follow_lost(struct gw_recv *r, struct gw_error *err)
         if (r->plan.live[i]->ops->received)
             e = keep(r, r->plan.live[i], &why);
     if (e < 0)
-        gw_context(err, "what it lacks is not known: %s", why.text);
+        gw_context(err, "which of its pages are missing is not known: %s", why.text);
     if (left && x->vm->guest->store_following)
         take_down(r);
     if (in(r)->unsure)

@@ -57,7 +57,7 @@ static int park(struct gw_vm *vm, struct gw_error *err)
 static int advised(struct gw_vm *vm, uint64_t page_bytes, struct gw_error *err)
 {
     if (page_bytes < 1u << GW_PAGE_BITS_MIN || page_bytes > 1u << GW_PAGE_BITS_MAX)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "target pages of 0x%" PRIx64 " bytes", page_bytes);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "target pages of 0x%" PRIx64 " bytes are not supported", page_bytes);
     if (!vm->image->head->page_bits)
         gw_guest_set_page(vm, (unsigned)__builtin_ctzll(page_bytes));
     return 0;

@@ -119,13 +119,13 @@ static int get(const struct gw_vm *vm, struct gw_in *in, struct gw_wire_head *he
 
     if (e >= 0 && !vm->guest->at_rest && head->configured && !configured)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                       "the stream has a configuration section (machine type %s), which this machine does without",
+                       "the stream has a configuration section (machine type %s), which this machine does not expect",
                        head->machine);
     if (e >= 0 && !vm->guest->at_rest && !head->configured && configured) {
         e = gw_in_need(in, 1, &p, err);
         return e < 0 ? e
-                     : gw_fail(err, -EPROTO, GW_BLAME_PEER, "no configuration section, but element 0x%02x: a machine of "
-                                                            "an old type, or one that was told to leave it out",
+                     : gw_fail(err, -EPROTO, GW_BLAME_PEER, "the stream has no configuration section, but element 0x%02x: the "
+                               "source has an old machine type, or was told to leave the section out",
                                *p);
     }
     while (e >= 0 && head->configured && more > 0) {

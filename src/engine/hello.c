@@ -34,7 +34,7 @@ static struct gw_visitor *seat(struct gw_recv *r)
     }
     if (!oldest || gw_now_ns(&gw_clock_real) < oldest->deadline_ns - r->hello_ns + fair_ns)
         return NULL;
-    gw_session_log(&r->session, "%s: dropped: too many connections that say nothing", oldest->channel->name);
+    gw_session_log(&r->session, "%s: dropped: too many connections have sent nothing yet", oldest->channel->name);
     gw_visitor_drop(oldest);
     return oldest;
 }
@@ -151,7 +151,7 @@ static int attend(struct gw_recv *r, struct gw_cancel *cancel, struct gw_visitor
 static void take(struct gw_recv *r, struct gw_visitor *v)
 {
     pthread_join(v->thread, NULL);
-    gw_trace_door(&r->session.vm->trace, v->channel->name, "is let in");
+    gw_trace_door(&r->session.vm->trace, v->channel->name, "is accepted");
     r->channel = v->channel;
     r->reader = v->reader;
     if (!v->recover)

@@ -80,7 +80,8 @@ int gw_image_vm(struct gw_image *image, int (*park)(void *opaque, struct gw_erro
     int r;
 
     if (image->received && !image->awaits)
-        return gw_fail(err, -EBADMSG, GW_BLAME_CALLER, "the machine is not whole: 0x%" PRIx64 " bytes of its memory are lacking", gw_image_lacking(image));
+        return gw_fail(err, -EBADMSG, GW_BLAME_CALLER, "the machine is incomplete: 0x%" PRIx64 " bytes of its memory are "
+                       "missing", gw_image_lacking(image));
     if (image->guest) {
         image->guest->park = park;
         image->guest->opaque = opaque;

@@ -44,7 +44,7 @@ static int element(struct gw_recv *r, struct gw_error *err)
     type = *next;
     early = r->grammar == GW_GRAMMAR_SETUP;
     if (type != GW_ELEMENT_COMMAND && !gw_grammar_step(&r->grammar, type, 0))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " may not come here (%s)",
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " is not allowed here (%s)",
                        type, gw_wire_element(type), at, gw_grammar_name(r->grammar));
     /* More pages are likely after a live section: they should not be copied through the buffer. */
     r->reader.readahead = type == GW_ELEMENT_START || type == GW_ELEMENT_PART ? READAHEAD_LIVE : GW_READER_CAP;

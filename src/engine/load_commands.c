@@ -54,7 +54,7 @@ static int pong(struct gw_recv *r, const uint8_t *p, struct gw_error *err)
 static int open_return_path(struct gw_recv *r, struct gw_error *err)
 {
     if (!(r->channel->features & GW_CHANNEL_DUPLEX))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source wants a return path, %s carries one direction only",
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the source wants a return path, but %s carries one direction only",
                        r->channel->name);
     if (r->return_path)
         return 0; /* sent twice: answered once */
@@ -77,7 +77,7 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
     }
     gw_trace_element_get(&r->session.vm->trace, at, "COMMAND", what->name);
     if (!gw_grammar_step(&r->grammar, GW_ELEMENT_COMMAND, what->number))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " may not come here (%s)", what->name,
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " is not allowed here (%s)", what->name,
                        at, gw_grammar_name(r->grammar));
     switch (what->number) {
     case GW_COMMAND_OPEN_RETURN_PATH:
@@ -93,7 +93,8 @@ int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err)
     case GW_COMMAND_GODWIT_COMMIT:
     case GW_COMMAND_GODWIT_ABORT:
         if (!r->extended)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " was not agreed on", what->name,
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 ": source and destination have not agreed "
+                           "on it", what->name,
                            at);
         r->committed = what->number == GW_COMMAND_GODWIT_COMMIT;
         r->aborted = !r->committed;

@@ -20,7 +20,7 @@ static int bind(struct gw_recv *r, const struct gw_section_head *h, struct gw_li
                 struct gw_error *err)
 {
     if (find(r, h->id))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %u (%s/%u) at byte %" PRIu64 ": the id is taken", h->id,
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %u (%s/%u) at byte %" PRIu64 ": another section has this id", h->id,
                        h->name, h->instance, at);
     if (r->bounds >= MAX_SECTIONS)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "more than %u sections", MAX_SECTIONS);
@@ -186,7 +186,7 @@ int gw_load_part(struct gw_recv *r, enum gw_section_kind kind, uint64_t at, stru
     }
     gw_trace_element_get(&r->session.vm->trace, at, gw_wire_element((uint8_t)kind), b && b->live ? b->live->ops->id : "?");
     if (!b || !b->live)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s section at byte %" PRIu64 ": %u was never started",
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s section at byte %" PRIu64 ": section %u was never started",
                        gw_wire_element((uint8_t)kind), at, id);
     if (b->ended && !r->postcopy.only_bitmaps) /* QEMU sends the END of RAM twice then */
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s section at byte %" PRIu64 ": %u (%s) has ended before",

@@ -106,11 +106,12 @@ static int check(const struct gw_dirty_rate_config *c, struct gw_error *err)
     if (c->duration_ns < LEAST_NS || c->duration_ns > MOST_NS)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the time of a dirty rate is out of range: 50 to 60000 ms are possible");
     if (c->sample_pages && c->mode != GW_DIRTY_RATE_SAMPLING)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "sample-pages goes with page-sampling alone: leave it out, or take that mode");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "sample-pages is possible with mode page-sampling only: leave it out, or "
+                       "take that mode");
     if (c->sample_pages && (c->sample_pages < 128 || c->sample_pages > 16384))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "sample-pages is out of range: 128 to 16384 of each GiB are possible");
     if ((unsigned)c->mode > GW_DIRTY_RATE_VCPUS)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no dirty rate of kind %d", (int)c->mode);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no way %d to measure a dirty rate", (int)c->mode);
     return 0;
 }
 
@@ -139,7 +140,8 @@ static int prepare(struct gw_vm *vm, const struct gw_dirty_rate_config *c, struc
         return r;
     if (by_vcpus && !vcpus)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
-                       "dirty-ring needs a machine that counts by vCPU what is dirtied, and this one does not: take another mode");
+                       "mode dirty-ring needs a machine that counts the dirty pages of each vCPU, and this one does not: take "
+                       "another mode");
     if (by_vcpus && !(pages = calloc(vcpus, sizeof *pages)))
         return gw_nomem(err, "dirty rates of vCPUs");
     pthread_mutex_lock(&m->lock);
@@ -160,7 +162,7 @@ int gw_measure_may_start(struct gw_vm *vm, struct gw_error *err)
     if (is_running(m))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a dirty rate is being measured: wait for its end");
     if (vm->image)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "a machine at rest dirties nothing");
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "the machine rests in a file and does not run, so it has no dirty rate");
     if (vm->busy && !vm->outgoing)
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "the machine's memory is still arriving");
     join(m);
@@ -296,7 +298,7 @@ int gw_vcpu_dirty_limit_set(struct gw_vm *vm, int vcpu, uint64_t bytes_per_s, st
     int r;
 
     if (!vcpus)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "what this machine's vCPUs dirty cannot be limited");
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "this machine has no way to limit how fast its vCPUs dirty memory");
     if (vcpu < GW_EVERY_VCPU || end > vcpus)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "vCPU %d: this machine has %u", vcpu, vcpus);
     pthread_mutex_lock(&m->lock);

@@ -200,7 +200,7 @@ static int apply_parameter(struct values *v, const char *name, const char *value
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "this build of godwit cannot do what parameter %s asks for: leave it as it is", name);
     if (row->type == GW_PARAMETER_STRING) {
         if (strlen(value) >= GW_STRING_SIZE)
-            return gw_fail(err, -ERANGE, GW_BLAME_CALLER, "parameter %s has room for %d bytes", name,
+            return gw_fail(err, -ERANGE, GW_BLAME_CALLER, "parameter %s: the value has more than %d bytes", name,
                            GW_STRING_SIZE - 1);
         gw_strcopy(v->strings[i - GW_OPTION_ROW_STRING], GW_STRING_SIZE, value);
         return 0;
@@ -272,7 +272,7 @@ int gw_options_get_parameter(const struct gw_options *o, const char *name, char 
     else
         gw_option_print(gw_option_row(i), gw_options_param(o, (enum gw_parameter)i), text, sizeof text);
     if (strlen(text) >= size)
-        return gw_fail(err, -ENOSPC, GW_BLAME_CALLER, "the value of '%s' needs %zu bytes", name, strlen(text) + 1);
+        return gw_fail(err, -ENOSPC, GW_BLAME_CALLER, "the value of '%s' needs a buffer of %zu bytes", name, strlen(text) + 1);
     gw_strcopy(buf, size, text);
     return 0;
 }

@@ -85,7 +85,7 @@ int gw_park_new_sized(const struct gw_park_config *config, size_t config_bytes, 
         r = gw_sized_in(&p->options, sizeof p->options, p->config.write, p->config.write_bytes,
                         GW_SIZED_UNTIL(struct gw_image_write_options, format), "struct gw_image_write_options", err);
     if (r >= 0 && (!p->config.path || !p->config.write))
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a path and options say where and how a machine is parked");
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "give both a path and options: where and how the machine is parked");
     if (r >= 0) {
         p->path = strdup(p->config.path);
         p->options.revertible = !p->config.early;
@@ -168,9 +168,8 @@ static void keep_part(struct gw_park *p, struct gw_park_outcome *o, struct gw_er
 
     o->result = lacking ? GW_PARK_INCOMPLETE : GW_PARK_LOST;
     if (!lacking) {
-        gw_context(err, "all of the machine had come, but it could not be written: the source has stopped it for good, and "
-            "still has "
-                        "all of it");
+        gw_context(err, "all of the machine arrived, but it could not be written: the source has stopped it for good, and still "
+                   "has all of it");
         return;
     }
     p->options.format = GW_IMAGE_PARKED; /* only this format can record what is lacking */
@@ -188,11 +187,11 @@ static void keep_part(struct gw_park *p, struct gw_park_outcome *o, struct gw_er
     }
     o->file = r >= 0 ? p->aside : NULL;
     if (r >= 0)
-        gw_context(err, "what came of the machine is in %s, and lacks %" PRIu64 " bytes of memory: keep it, it is not a machine "
-            "that can run",
+        gw_context(err, "the part of the machine that arrived is in %s: %" PRIu64 " bytes of its memory are missing, so it cannot "
+                   "run; keep the file",
                    p->aside, lacking);
     else
-        gw_context(err, "what came of the machine lacks %" PRIu64 " bytes of memory, and could not be written: %s", lacking,
+        gw_context(err, "%" PRIu64 " bytes of the machine's memory did not arrive, and what did could not be written: %s", lacking,
             why.text);
 }
 
@@ -212,7 +211,8 @@ static void settle_failure(struct gw_park *p, struct gw_park_outcome *o, struct 
         o->result = GW_PARK_UNDECIDED;
         o->file = put_aside(p, err);
     } else if (gw_image_revert(p->image, NULL, &why) < 0) {
-        gw_context(err, "the machine stays at its source, do not start the one in the file: %s", why.text);
+        gw_context(err, "the machine stays at its source: do not start the one in the file, which could not be removed: "
+                   "%s", why.text);
         o->result = GW_PARK_LEFTOVER;
     }
 }

@@ -126,7 +126,8 @@ static int add_all(struct gw_plan *plan, struct gw_vm *vm, const struct gw_ram_c
 static int check_snapshot(const struct gw_vm *vm, struct gw_error *err)
 {
     return vm->lives ? gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
-                               "background-snapshot: this machine has live sections besides its RAM, which cannot be saved so")
+                               "capability background-snapshot: this machine has live sections besides its RAM, which a "
+                               "background snapshot cannot save")
                      : 0;
 }
 

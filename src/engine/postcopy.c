@@ -106,7 +106,8 @@ static int make_package(struct gw_send *s, uint8_t **ret, size_t *ret_bytes, str
     if (r >= 0)
         r = gw_writer_flush(&s->writer, err);
     if (r >= 0 && gw_writer_offset(&s->writer) > UINT32_MAX)
-        r = gw_fail(err, -EFBIG, GW_BLAME_CALLER, "the state of the devices has %" PRIu64 " bytes: too many for postcopy",
+        r = gw_fail(err, -EFBIG, GW_BLAME_CALLER, "the state of the devices has %" PRIu64 " bytes: postcopy cannot send more than "
+                    "4 GiB of it",
                     gw_writer_offset(&s->writer));
     if (r >= 0)
         *ret = gw_writer_take(&s->writer, ret_bytes);

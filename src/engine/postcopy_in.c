@@ -75,7 +75,8 @@ static int bind_packaged(void *opaque, const struct gw_section_head *h, uint64_t
     gw_trace_element_get(&r->session.vm->trace, at, gw_wire_element(GW_ELEMENT_FULL), h->name);
     for (unsigned i = 0; i < r->bounds; i++)
         if (r->bound[i].id == h->id)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %u (%s/%u) at byte %" PRIu64 ": the id is taken", h->id, h->name,
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "section %u (%s/%u) at byte %" PRIu64 ": another section has this "
+                           "id", h->id, h->name,
                            h->instance, at);
     return 0;
 }
@@ -164,12 +165,13 @@ static int packaged_command(struct gw_recv *r, struct gw_reader *p, enum gw_gram
     gw_trace_element_get(&r->session.vm->trace, at, "COMMAND", what->name);
     if (!gw_grammar_step(grammar, GW_ELEMENT_COMMAND, what->number) ||
         (what->number != GW_COMMAND_PING && !gw_postcopy_step(&r->postcopy.state, what->number)))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " may not come here (%s, %s)", what->name, at,
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "command %s at byte %" PRIu64 " is not allowed here (%s, %s)", what->name, at,
                        gw_grammar_name(*grammar), gw_postcopy_name(r->postcopy.state));
     if (what->number == GW_COMMAND_POSTCOPY_LISTEN)
         return gw_follow_listen(r, err);
     if (what->number == GW_COMMAND_POSTCOPY_RUN)
-        return gw_reader_buffered(p) ? gw_fail(err, -EPROTO, GW_BLAME_PEER, "%zu bytes behind RUN at byte %" PRIu64,
+        return gw_reader_buffered(p) ? gw_fail(err, -EPROTO, GW_BLAME_PEER, "%zu bytes of the package follow RUN, its last "
+                                               "command, at byte %" PRIu64,
                                                gw_reader_buffered(p), gw_reader_offset(p))
                                      : run(r, err);
     e = gw_get_u32(p, &ping, err);
@@ -214,7 +216,7 @@ static int load_package(struct gw_recv *r, struct gw_reader *p, struct gw_error 
         else if (*type == GW_ELEMENT_FULL)
             e = packaged_devices(r, p, &grammar, err);
         else
-            e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " may not stand in a package", *type,
+            e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "element 0x%02x (%s) at byte %" PRIu64 " is not allowed in a package", *type,
                         gw_wire_element(*type), at);
     }
     return e;
@@ -233,7 +235,7 @@ static int package(struct gw_recv *r, struct gw_error *err)
         return e;
     at = gw_reader_offset(&r->reader);
     if (!bytes || bytes > GW_PACKAGE_MAX)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a package of %u bytes at byte %" PRIu64 ", up to %u are taken", bytes, at,
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a package of %u bytes at byte %" PRIu64 ": 1 to %u are accepted", bytes, at,
                        GW_PACKAGE_MAX);
     e = gw_get_all(&r->reader, bytes, &data, err);
     if (e < 0) {
@@ -255,7 +257,7 @@ static int package(struct gw_recv *r, struct gw_error *err)
 int gw_postcopy_in_command(struct gw_recv *r, uint16_t command, uint16_t bytes, struct gw_error *err)
 {
     if (!gw_postcopy_step(&r->postcopy.state, command))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it may not come now: postcopy is %s", gw_postcopy_name(r->postcopy.state));
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is not allowed now: postcopy is %s", gw_postcopy_name(r->postcopy.state));
     if (command == GW_COMMAND_POSTCOPY_ADVISE)
         r->postcopy.advised = true;
     return command == GW_COMMAND_POSTCOPY_ADVISE        ? advise(r, bytes, err)

@@ -136,7 +136,8 @@ static int hear_result(struct gw_channel *ch, uint32_t count, uint64_t *at_ns, s
         r = gw_channel_read_full(ch, word, sizeof word, err);
         at_ns[i] = gw_load_be64(word);
         if (r >= 0 && i && at_ns[i] < at_ns[i - 1])
-            r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "a probe of the link: frame %u came before the one before it", i);
+            r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "a probe of the link: frame %u is said to have arrived before the one ahead "
+                        "of it", i);
     }
     return r;
 }
@@ -187,7 +188,7 @@ int gw_link_probe(const char *uri, struct gw_cancel *cancel, uint64_t *ret_bytes
     if (r < 0)
         return r;
     if (address.kind != GW_URI_TCP && address.kind != GW_URI_UNIX && address.kind != GW_URI_VSOCK)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a link can be measured to tcp:, unix: and vsock: addresses");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a link can be measured to tcp:, unix: and vsock: addresses only");
     r = gw_connect(&address, TIMEOUT_NS, cancel, &ch, err);
     if (r < 0)
         return r;

@@ -22,7 +22,8 @@ int gw_recovery_map(struct gw_recv *r, uint16_t bytes, struct gw_error *err)
     int e = gw_get_str8(&r->reader, name, err);
 
     if (e >= 0 && strlen(name) + 1 != bytes)
-        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "%u bytes are not a name of %zu", bytes, strlen(name));
+        e = gw_fail(err, -EPROTO, GW_BLAME_PEER, "a message of %u bytes does not hold just the name of a RAM "
+                    "block of %zu", bytes, strlen(name));
     for (unsigned i = 0; e >= 0 && !map && i < r->plan.lives; i++)
         if (r->plan.live[i]->ops->received)
             e = r->plan.live[i]->ops->received(r->plan.live[i], name, &map, &pages, err);

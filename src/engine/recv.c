@@ -203,11 +203,11 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
     int e;
 
     if (!config->uri == !config->take_channel)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "either a URI or a channel says where to receive from");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "give either a URI or a channel to receive from, one of the two");
     gw_plan_decide(&r->plan, vm->options);
     r->regains = vm->image && vm->image->awaits && vm->image->received;
     if (r->regains && !config->uri)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the rest of a machine is received at a URI");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the rest of a machine can be received at a URI only: give one");
     if (gw_vm_running(vm))
         return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "a machine that runs cannot receive another one's state");
     r->hello_ns = config->hello_timeout_ns ? config->hello_timeout_ns : DEFAULT_HELLO_NS;
@@ -238,7 +238,8 @@ static int prepare(struct gw_recv *r, const struct gw_recv_config *config, struc
     r->classify = (struct gw_classify){.any_uuid = vm->guest->at_rest, .pages = pages.count};
     memcpy(r->classify.uuid, vm->uuid, sizeof r->classify.uuid);
     if (r->regains && !gw_listener_is_socket(r->listener))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the rest of a machine is received at a socket: its source may come again and again");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the rest of a machine can be received at a tcp:, unix: or vsock: address "
+                       "only, where its source can connect again");
     r->awaits = r->regains || (config->await_source && vm->guest->at_rest && r->listener && gw_listener_is_socket(r->listener));
     if (r->regains) {
         r->postcopy.door = r->listener;

@@ -31,7 +31,7 @@ static int map(struct gw_resume *ask, const char *block, uint64_t pages, uint64_
     s->rp.wanted = gw_ram_find(&s->session.vm->ram, block);
     pthread_mutex_unlock(&s->session.lock);
     gw_send_command(s, GW_COMMAND_RECV_BITMAP, payload, (uint16_t)(1 + payload[0]));
-    snprintf(missing, sizeof missing, "did not say what it has of block %s", block);
+    snprintf(missing, sizeof missing, "did not tell which pages it has of RAM block %s", block);
     r = gw_send_flush(s, err);
     if (r >= 0)
         r = gw_send_await(s, has_map, missing, err);
@@ -54,7 +54,7 @@ static int acknowledged(struct gw_send *s, struct gw_error *err)
     pthread_mutex_unlock(&s->session.lock);
     gw_send_command(s, GW_COMMAND_POSTCOPY_RESUME, NULL, 0);
     r = gw_send_flush(s, err);
-    return r < 0 ? r : gw_send_await(s, has_resumed, "did not acknowledge that it goes on", err);
+    return r < 0 ? r : gw_send_await(s, has_resumed, "did not acknowledge the resumption", err);
 }
 
 static int agree(struct gw_send *s, struct gw_error *err)

@@ -125,7 +125,7 @@ static int request(struct gw_rp *rp, bool named, const uint8_t *p, uint16_t byte
     packaged = rp->packaged;
     pthread_mutex_unlock(&rp->session->lock);
     if (!rp->requests || !packaged)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the destination asks for pages, and the machine has not gone there");
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the destination asks for pages, but the machine was not handed over to it");
     if (named && (bytes < 13 || bytes != 13u + p[12] || !p[12] || memchr(&p[13], 0, p[12])))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a request for pages has %u bytes, which do not fit its block's name", bytes);
     if (named) {
@@ -163,7 +163,7 @@ static int map_of(struct gw_rp *rp, const uint8_t *p, uint16_t bytes, struct gw_
     if (r >= 0)
         r = get(rp, number, sizeof number, false, err);
     if (r >= 0 && gw_load_be64(number) != GW_RECV_BITMAP_END)
-        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the map of received pages of block %s does not end with its mark", b->name);
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the map of received pages of block %s does not end with the end mark", b->name);
     if (r < 0) {
         free(map);
         return r;

@@ -271,8 +271,8 @@ static int check_file(const struct gw_session *s, bool seekable, const char *nam
     if (gw_plan_pages_by(s->vm->options) != GW_PAGES_BY_FILE || seekable)
         return 0;
     return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                   "capability mapped-ram: pages have their places in a file, and %s is none; file: is, or turn the capability "
-                   "off", name);
+                   "capability mapped-ram puts pages at fixed places of a file, which %s is not: take a file: address, or turn "
+                   "the capability off", name);
 }
 
 int gw_session_check_uri(const struct gw_session *s, const struct gw_uri *uri, struct gw_error *err)
@@ -354,7 +354,8 @@ int gw_session_fd(struct gw_session *s, struct gw_error *err)
     }
     r = s->end_fd >= 0
             ? s->end_fd
-            : gw_fail(err, -errno, GW_BLAME_LOCAL, "no descriptor for the end of a session: %s", strerror(errno));
+            : gw_fail(err, -errno, GW_BLAME_LOCAL, "cannot create the descriptor (eventfd) that tells the end of a session: "
+                      "%s", strerror(errno));
     pthread_mutex_unlock(&s->lock);
     return r;
 }

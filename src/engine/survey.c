@@ -234,7 +234,8 @@ static int check(struct gw_survey_config *c, struct gw_error *err)
     if (c->duration_ns < LEAST_NS || c->duration_ns > MOST_NS)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the time of a survey is out of range: 200 to 60000 ms are possible");
     if (c->sample_pages < 64 || c->sample_pages > 16384)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the pages of a survey are out of range: 64 to 16384 are possible");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the number of pages that a survey samples is out of range: 64 to 16384 are "
+                       "possible");
     return c->probe ? gw_uri_parse(c->probe, &uri, err) : 0;
 }
 

@@ -14,9 +14,9 @@ int gw_vm_set_page_transport(struct gw_vm *vm, const struct gw_page_transport_op
                 : 0;
 
     if (r >= 0 && ops && !own.take && !own.record)
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a page transport that neither takes pages nor reads records");
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a page transport needs the call take or the call record");
     if (r >= 0 && vm->image)
-        r = gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "the pages of a machine at rest go by the stream only");
+        r = gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "the pages of a machine that rests in a file are sent in the stream only");
     if (r >= 0 && ops)
         r = gw_transport_new(&own, opaque, &t, err);
     if (r < 0)

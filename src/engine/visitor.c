@@ -54,7 +54,7 @@ static int greeted(struct gw_visitor *v, struct gw_error *err)
     if (came && (v->pages || c->recover || (c->urgent && magic != GW_WIRE_MAGIC)))
         e = classify(v, &first, c->recover || v->pages ? err : NULL);
     else if (c->recover && e >= 0)
-        e = gw_fail(err, -ENODATA, GW_BLAME_CHANNEL, "ended before it said anything");
+        e = gw_fail(err, -ENODATA, GW_BLAME_CHANNEL, "ended before it sent anything");
     v->urgent = e >= 0 && v->link.purpose == GW_LINK_URGENT;
     v->recover = e >= 0 && v->link.purpose == GW_LINK_RECOVER;
     v->reader.readahead = GW_READER_CAP;
@@ -89,7 +89,7 @@ static void *listen(void *arg)
 
 void gw_visitor_drop(struct gw_visitor *v)
 {
-    gw_trace_door(&v->recv->session.vm->trace, v->channel->name, "is sent away");
+    gw_trace_door(&v->recv->session.vm->trace, v->channel->name, "is dropped");
     gw_channel_shutdown(v->channel);
     pthread_join(v->thread, NULL);
     gw_reader_close(&v->reader);

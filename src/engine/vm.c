@@ -55,7 +55,8 @@ int gw_vm_new_sized(const struct gw_vm_config *given, size_t given_bytes, struct
     if (!own.ops.stop || !own.ops.start || !own.ops.running)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a machine needs the calls stop, start and running");
     if (config->least_page_bytes && (!gw_is_pow2(config->least_page_bytes) || config->least_page_bytes > config->page_bytes))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a target page has %u bytes: it cannot have at least %u",
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a target page has %u bytes, so the least size of a page cannot be %u: a "
+                       "power of two up to it",
                        config->page_bytes, config->least_page_bytes);
     vm = calloc(1, sizeof *vm);
     if (!vm)

@@ -38,7 +38,8 @@ int gw_vm_remove_ram(struct gw_vm *vm, const char *name, struct gw_error *err)
 
     gw_measure_still(vm);
     if (vm->image)
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s: the blocks of an image stay as they are", name);
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s: the machine rests in a file, whose blocks cannot be "
+                    "removed", name);
     else if (vm->busy)
         r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "RAM block %s cannot be removed during a migration", name);
     else
@@ -87,7 +88,8 @@ int gw_vm_resize_ram(struct gw_vm *vm, const char *name, uint64_t used_bytes, st
         return r;
     if (used_bytes > b->max_bytes || used_bytes % vm->ram.page_bytes)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "RAM block %s cannot have %" PRIu64 " bytes (at most %" PRIu64 ")", name, used_bytes,
+                       "RAM block %s cannot have %" PRIu64 " bytes: whole pages are needed, %" PRIu64 " bytes at "
+                       "most", name, used_bytes,
                        b->max_bytes);
     gw_measure_still(vm);
     pthread_mutex_lock(&vm->ram.lock);

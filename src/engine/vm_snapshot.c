@@ -64,7 +64,7 @@ static int go_on(struct job *j, int r, struct gw_error *err)
     }
     if (err)
         *err = why;
-    gw_context(err, "it is done, but the machine could not be started again");
+    gw_context(err, "the snapshot was completed, but the machine could not be started again");
     return e;
 }
 
@@ -202,7 +202,8 @@ static int check_bitmaps(const struct job *j, struct gw_error *err)
 
     for (unsigned i = 0; i < j->set.count; i++)
         if (gw_disk_bitmap_at(j->what.disk[i], 0, &info) >= 0)
-            return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "disk %s has the dirty bitmap %s, which would not match it: remove it first",
+            return gw_fail(err, -EBUSY, GW_BLAME_CALLER, "disk %s has the dirty bitmap %s, which would not match the disk as it "
+                           "was: remove the bitmap first",
                            j->name[i], info.name);
     return 0;
 }

@@ -6,7 +6,8 @@ int gw_vm_set_vcpu_thread(struct gw_vm *vm, unsigned vcpu, int32_t thread, struc
     int r = 0;
 
     if (vcpu >= GW_VCPUS_MAX || thread < 0)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "vCPU %u with thread %d: there are %u at most, and threads have positive numbers", vcpu,
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "vCPU %u with thread %d: vCPUs are numbered from 0 and there are at most "
+                       "%u, and a thread has a positive number", vcpu,
                        (int)thread, GW_VCPUS_MAX);
     pthread_mutex_lock(&vm->lock);
     if (vcpu >= vm->vcpu_threads) {

@@ -86,7 +86,8 @@ static int find_block(const struct gw_image *image, const char *name, unsigned *
     for (unsigned i = 0; i < image->block_count; i++)
         equal += image->blocks[i].used_bytes == image->blocks[best].used_bytes;
     if (equal > 1)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "which RAM block is meant? There are %s", names);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "several RAM blocks are equally large: name the one that is meant: "
+                       "%s", names);
     *ret = best;
     return 0;
 }
@@ -201,8 +202,7 @@ static int find_device(const struct gw_image_devices *devices, const char *name,
     }
     if (count > 1)
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                       "%u devices are called %s: which one is told by its instance, "
-                       "as in %s",
+                       "%u devices are called %s: name one with its instance, as in %s",
                        count, name, found->label);
     if (!found) {
         list_names(names, sizeof names, device_label, devices, devices->count);

@@ -48,7 +48,7 @@ static int open_source(struct source *s, const char *text, const char *folder, s
         return gw_fail(err, -EISDIR, GW_BLAME_CALLER, "%s", strerror(EISDIR));
     s->pipe = lseek(s->fd, (off_t)s->offset, SEEK_SET) < 0;
     if (s->pipe && s->offset)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "it has no byte %" PRIu64 " that can be gone to", s->offset);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "cannot seek to byte %" PRIu64, s->offset);
     n = gw_read_full(s->fd, s->head, sizeof s->head, err);
     if (n < 0)
         return (int)n;

@@ -319,7 +319,7 @@ static int place_told(struct mapper *m)
                            p->block, p->address);
         if (p->offset > used || bytes > used - p->offset || p->offset % page || bytes % page)
             return gw_fail(m->err, -EINVAL, GW_BLAME_CALLER,
-                           "0x%" PRIx64 " bytes from 0x%" PRIx64 " on are no part of RAM block %s, which has 0x%" PRIx64
+                           "0x%" PRIx64 " bytes from 0x%" PRIx64 " on are not a part of RAM block %s, which has 0x%" PRIx64
                            " bytes, in whole pages of %" PRIu64,
                            bytes, p->offset, p->block, used, page);
         m->told = m->placed.count + 1; /* keeps the caller's ranges */

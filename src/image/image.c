@@ -137,7 +137,7 @@ static int open_format(struct gw_image *image, int fd, const char *name, uint64_
 {
     const struct gw_image_format_ops *format = NULL;
     int given = fd, r = offset > INT64_MAX || (offset && lseek(fd, 0, SEEK_SET) < 0)
-                ? gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: it has no byte %" PRIu64 " that can be gone to", name, offset)
+                ? gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: cannot seek to byte %" PRIu64, name, offset)
                 : 0;
 
     if (r >= 0 && !offset && (r = gw_image_unpack(fd, name, image->temporary_folder, &fd, err)) < 0)

@@ -155,12 +155,12 @@ int gw_image_unpack_others(struct gw_image *image, const uint8_t *data, size_t b
         if (r >= 0)
             r = gw_get_u64(&in, &o.bytes, err);
         if (r >= 0 && gw_add_overflows(sum, o.bytes, &sum))
-            r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "live sections of more bytes than there are");
+            r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the live sections' lengths add up to more than 2^64 bytes");
         if (r >= 0)
             r = add_run(image, &o, err);
     }
     if (r >= 0 && (!count || sum != gw_in_buffered(&in)))
-        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "live sections of %" PRIu64 " bytes where %zu are", sum,
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the live sections should have %" PRIu64 " bytes together, but %zu are there", sum,
                     gw_in_buffered(&in));
     if (r >= 0 && !(all->data = malloc(sum)))
         r = gw_nomem(err, "live sections");

@@ -48,7 +48,7 @@ int gw_image_out_open(struct gw_image_out *out, const char *path, bool replace, 
     if (!path[folder_length(path)])
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "'%s' is not the name of a file", path);
     if (!stat(path, &st) && !S_ISREG(st.st_mode))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: there is something that is not a file", path);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: something that is not a file has this name", path);
     if (!replace && !lstat(path, &st))
         return gw_fail(err, -EEXIST, GW_BLAME_CALLER, "%s: %s", path, strerror(EEXIST));
     n = name_file(out, path, err);
@@ -285,7 +285,7 @@ int gw_image_out_revert(struct gw_image_out *out, const char *aside, struct gw_e
     int r, back = 0;
 
     if (!out->placed)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: there is no file to revert", out->path);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: no file was written that could be taken back", out->path);
     if (out->far && aside)
         return gw_fail(err, -ENOTSUP, GW_BLAME_LOCAL, "%s: what is written to a server cannot be given another name", out->path);
     if (out->far) {

@@ -92,7 +92,8 @@ static int start(struct gw_filter *f, const char *program, char *const argv[], i
     gw_close_fd(&f->pipe);
     gw_close_fd(&f->said);
     if (r == -ENOENT)
-        return gw_fail(err, r, GW_BLAME_LOCAL, "%s is needed for it, and is not in /usr/bin or /bin", program);
+        return gw_fail(err, r, GW_BLAME_LOCAL, "%s is needed to read or write it, but is not in /usr/bin or "
+                       "/bin", program);
     return gw_fail(err, r, GW_BLAME_LOCAL, "starting %s: %s", program, strerror(-r));
 }
 
@@ -187,7 +188,7 @@ int gw_filter_end(struct gw_filter *f, int r, struct gw_error *err)
     first_words(f->said, f->program, said, sizeof said);
     gw_close_fd(&f->said);
     if (got < 0)
-        return r < 0 ? r : gw_fail(err, got, GW_BLAME_LOCAL, "%s: how it ended: %s", f->program, strerror(-got));
+        return r < 0 ? r : gw_fail(err, got, GW_BLAME_LOCAL, "%s: its exit status is not known: %s", f->program, strerror(-got));
     /* If we stopped reading early, the program may have failed with a broken pipe. */
     if (!status || r == -ECANCELED || (r < 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE))
         return r;

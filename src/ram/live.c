@@ -235,9 +235,9 @@ static int check_given(const struct gw_ram *ram, const struct gw_ram_block *b, c
             break;
         if (!gw_bitmap_test(map, at))
             return gw_fail(err, -ENODATA, GW_BLAME_PEER,
-                           "the destination lacks page 0x%" PRIx64 " of RAM block %s, which the machine's destination had and "
-                               "which was "
-                           "given back here (release-ram): is it another one?", at << ram->page_bits, b->name);
+                           "the destination lacks page 0x%" PRIx64 " of RAM block %s, which the first destination had, so that it "
+                           "was given back to the host here (release-ram): resume at that "
+                           "destination", at << ram->page_bits, b->name);
     }
     return 0;
 }

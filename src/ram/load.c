@@ -83,7 +83,7 @@ static int check_block(struct ram_live *m, const char *name, uint64_t used, cons
     }
     if (!b || (b->flags & GW_RAM_NO_MIGRATE))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                       "the source has a RAM block %s (0x%" PRIx64 " bytes), this machine has not", name, used);
+                       "the source has a RAM block %s (0x%" PRIx64 " bytes), which this machine lacks", name, used);
     for (unsigned i = 0; i < count; i++)
         if (list[i].block == b)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM block %s is listed twice", name);
@@ -244,7 +244,7 @@ static int load_pages(struct ram_live *m, struct gw_reader *r, struct gw_error *
             continue; /* QEMU from 9.0 on sends it there */
         if (!m->rounds)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                           "MULTIFD_FLUSH before byte %" PRIu64 ", but none behind the list of blocks", gw_reader_offset(r));
+                           "MULTIFD_FLUSH before byte %" PRIu64 ", but none follows the list of blocks", gw_reader_offset(r));
         e = gw_lanes_in_barrier(m->lanes_in, err);
         if (e < 0)
             return e;
@@ -294,6 +294,6 @@ int gw_ram_check_ended(struct gw_live *live, enum gw_live_end end, char *note, s
     /* The source may know that the guest does not need them; a user may know that it does. So this is a note, no
      * error. */
     if (missing)
-        snprintf(note, GW_LIVE_NOTE, "%" PRIu64 " pages never came, they keep what they had", missing);
+        snprintf(note, GW_LIVE_NOTE, "%" PRIu64 " pages never arrived and keep the contents that they had", missing);
     return 0;
 }

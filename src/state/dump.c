@@ -165,7 +165,7 @@ static int read_type(struct reader *r, const struct gw_json *object, struct gw_d
     if (code >= 0)
         code = get_int(r, object, "minimum_version_id", INT32_MAX, &oldest);
     if (code >= 0 && (version != type->state.version || oldest != type->state.oldest))
-        code = WRONG(r, "two different versions are told");
+        code = WRONG(r, "it gives two different versions");
     return code;
 }
 

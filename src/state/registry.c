@@ -188,7 +188,8 @@ int gw_registry_add_abi(struct gw_registry *reg, unsigned abi, const struct gw_s
     if (r < 0)
         return r;
     if (!state || !device)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "device %s: no description or no device", id ? id : "");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "device %s: its description or the pointer to it is missing "
+                       "(NULL)", id ? id : "");
     r = gw_state_validate(state, err);
     if (r < 0) {
         gw_context(err, "device %s", id ? id : "");

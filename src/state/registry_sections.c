@@ -131,7 +131,7 @@ static int load_entry(struct gw_registry_entry *e, uint32_t version, struct gw_r
     int ret;
 
     if (e->loaded)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a second section at byte %" PRIu64, gw_reader_offset(r));
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the device has a second section at byte %" PRIu64, gw_reader_offset(r));
     if (e->state) {
         ret = gw_state_decode(e->state, version, e->device, r, err);
     } else if (version > e->version) {

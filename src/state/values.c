@@ -136,7 +136,8 @@ int gw_values_walk(const struct gw_vmdesc_state *st, const uint8_t *body, size_t
     int r;
 
     if (st->bytes != bytes)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%zu bytes, the description has %" PRIu64, bytes, st->bytes);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the section has %zu bytes, but its description has %" PRIu64, bytes,
+                       st->bytes);
     r = walk_state(&c, st);
     if (r >= 0 && c.path.failed)
         r = gw_nomem(err, "device values");

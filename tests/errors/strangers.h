@@ -188,7 +188,7 @@ static inline void at_the_door(void *opaque, const struct gw_trace_record *r)
 
     if (strstr(r->text, "comes"))
         atomic_fetch_add(&s->came, 1);
-    if (strstr(r->text, "is let in"))
+    if (strstr(r->text, "is accepted"))
         atomic_fetch_add(&s->let_in, 1);
 }
 

@@ -111,7 +111,7 @@ static const struct row rows[] = {
 
     {"precopy-none-10.0.bin", "nine", 16 * MIB, "the source's machine type is none, this machine's is nine"},
     {"precopy-none-10.0.bin", NONE, 8 * MIB, "RAM block r has 0x1000000 bytes on the source and 0x800000 here"},
-    {"precopy-microvm-7.2.bin.gz", "microvm", 16 * MIB, "RAM block /rom@etc/acpi/tables (0x1000 bytes), this machine has not"},
+    {"precopy-microvm-7.2.bin.gz", "microvm", 16 * MIB, "RAM block /rom@etc/acpi/tables (0x1000 bytes), which this machine lacks"},
     {"precopy-pc-10.0.bin.gz", "pc-i440fx-10.0", 16 * MIB, "RAM block /rom@etc/acpi/tables (0x20000 bytes)"},
 
     /* Unsupported features. A new feature removes its rows here. */
@@ -322,7 +322,7 @@ static void test_pages_elsewhere(void **state)
          &err);
     owned_recv(recv);
     must(gw_recv_wait(recv, &err), &err);
-    assert_string_equal(log, "4 pages never came, they keep what they had");
+    assert_string_equal(log, "4 pages never arrived and keep the contents that they had");
     owned_end(recv);
     free(stream.data);
     owned_end(b);

@@ -201,7 +201,7 @@ static void test_out_of_place(void **state)
         struct rig_bytes b = copy_of(&stream, a.part[i].begin);
 
         append(&b, i % 2 ? commit : abort_, sizeof commit);
-        assert_int_equal(end_of(&b, "may not come here").owner, GW_OWNER_SOURCE);
+        assert_int_equal(end_of(&b, "is not allowed here").owner, GW_OWNER_SOURCE);
     }
     {
         /* A plain stream has ended before them: they are not read, and nothing is undecided. */

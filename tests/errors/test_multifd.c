@@ -81,7 +81,7 @@ static const struct script scripts[] = {
     {"main first", "multifd-10.0", "m01", NULL, 2},
     {"main last", "multifd-10.0", "10m", NULL, 2},
     {"main in between", "multifd-7.2", "1m0", NULL, 2},
-    {"behind the list", "multifd-10.0", "l01r", NULL, 2},
+    {"follows the list", "multifd-10.0", "l01r", NULL, 2},
     {"zlib", "multifd-zlib-10.0", "m10", "zlib", 2},
     {"zstd", "multifd-zstd-7.2", "0m1", "zstd", 2},
 

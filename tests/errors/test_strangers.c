@@ -101,7 +101,7 @@ static void test_all_at_once(void **state)
 /* More than there are places; each stays silent. The one that has waited longest is closed before its time is up. */
 static void test_crowd(void **state)
 {
-    static const struct stranger crowded = {"crowd", NOTHING, true, "too many connections that say nothing"};
+    static const struct stranger crowded = {"crowd", NOTHING, true, "too many connections have sent nothing yet"};
     enum { CROWD = 100 };
 
     for (unsigned u = 0; u < GW_ARRAY_LEN(uris); u++) {

@@ -156,7 +156,7 @@ class Convert(Files):
         for argv, why in ((["none", out, "--format", "stream"], "none: No such file or directory"),
                           ([good, out, "--format", "libvirt"], "libvirt needs the domain's XML"),
                           ([good, out, "--format", "libvirt", "--xml", "none"], "none: No such file"),
-                          ([good, out, "--format", "libvirt", "--xml", xml, "--compress", "none"], "libvirt does not know none"),
+                          ([good, out, "--format", "libvirt", "--xml", xml, "--compress", "none"], "libvirt cannot read files compressed with none"),
                           ([good, out, "--format", "mapped-ram", "--compress", "gzip"], "cannot be compressed"),
                           ([good, "-", "--format", "mapped-ram"], "cannot go to standard output"),
                           ([good, good, "--format", "stream"], "File exists"),

@@ -167,7 +167,7 @@ class Mapped(Differ):
         for role, mode in (("source", "send"), ("target", "recv")):
             p = self.none_vm(role, mode, self.unix(), ram=RAM, capabilities=["mapped-ram"])
             self.assertNotEqual(p.wait_exit(), 0)
-            self.assertIn("file: is, or turn the capability off", p.text())
+            self.assertIn("take a file: address, or turn the capability off", p.text())
 
 
 if __name__ == "__main__":

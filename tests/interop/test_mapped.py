@@ -172,7 +172,7 @@ class Mapped(Case):
     def test_refusals(self):
         """Invalid combinations are refused before anything is sent, as QEMU does."""
         source = self.none_vm("source", "send", "unix:" + self.path("m"), ram=RAM, capabilities=MAPPED)
-        self.assertIn("pages have their places in a file", source.wait_event("refused")["text"])
+        self.assertIn("puts pages at fixed places of a file", source.wait_event("refused")["text"])
         qemu = self.qemu(PEERS[0], "qemu", capabilities=MAPPED)
         with self.assertRaisesRegex(Exception, "seekable"):
             qemu.migrate("unix:" + self.path("m"))

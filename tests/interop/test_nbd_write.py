@@ -283,7 +283,7 @@ class Failing(Writing):
             wait_until("it is switched", lambda: '"postcopy-active"' in receive.text())
             source.close()
             self.exits(receive, 1)
-            self.assertRegex(receive.text(), r"what came of the machine is in nbd\+unix:.*, and lacks \d+ bytes of memory")
+            self.assertRegex(receive.text(), r"the part of the machine that arrived is in nbd\+unix:.*: \d+ bytes of its memory are missing")
             self.assertTrue(json.loads(self.godwit("inspect", "--json", server.uri))["lacking_bytes"])
             self.assertIn("bytes of its memory were not received", self.godwit("send", server.uri, self.unix("nobody"), status=1))
 

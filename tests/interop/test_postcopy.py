@@ -201,7 +201,7 @@ class Ends(Postcopy):
     def test_a_request_before_it_has_gone(self):
         status, text = self.send(lambda peer: peer.say(b"\x00\x03\x00\x0e" + bytes(8) + b"\x00\x00\x10\x00\x01r", "early"))
         self.assertEqual(status, 1)
-        self.assertIn("the machine has not gone there", text)
+        self.assertIn("the machine was not handed over to it", text)
         self.assertIn("the machine is still here", text)
 
     def test_a_flood(self):

@@ -256,14 +256,14 @@ static void test_no_file(void **state)
     struct gw_recv *recv;
 
     assert_int_equal(gw_send_start(s->vm, &(struct gw_send_config){.uri = "tcp:127.0.0.1:1"}, &send, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "places in a file"));
+    assert_non_null(strstr(err.text, "fixed places of a file"));
     assert_int_equal(gw_recv_start(s->vm, &(struct gw_recv_config){.uri = "tcp:127.0.0.1:0"}, &recv, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "places in a file"));
+    assert_non_null(strstr(err.text, "fixed places of a file"));
     assert_int_equal(gw_channel_memory_pair(4096, &a, &b, &err), 0);
     assert_int_equal(gw_send_start(s->vm, &(struct gw_send_config){.take_channel = a}, &send, &err), 0);
     owned_send(send);
     assert_int_equal(gw_send_wait(send, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "places in a file"));
+    assert_non_null(strstr(err.text, "fixed places of a file"));
     owned_end(send);
     gw_channel_free(b);
     owned_end(s);

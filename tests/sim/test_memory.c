@@ -329,7 +329,7 @@ static void refused(const char *name, uint64_t from_bytes, uint64_t to_bytes, co
 
 static void test_blocks_must_match(void **state)
 {
-    refused("extra", 4096, 0, "this machine has not");
+    refused("extra", 4096, 0, "which this machine lacks");
     refused("missing", 0, 4096, "is not in the stream");
     refused("sized", 8192, 4096, "0x2000");
 }

@@ -113,7 +113,7 @@ static void await_rest(void)
     }
     gw_send_wait(t.send, NULL); /* until its machine runs again, if it does */
     if (sim_over(gw_recv_status(t.recv)) && gw_recv_wait(t.recv, &why) < 0)
-        t.in_vain += strstr(why.text, "a device needs memory that has not come") != NULL;
+        t.in_vain += strstr(why.text, "a device needs guest memory that has not arrived") != NULL;
     never_both();
 }
 

@@ -209,7 +209,7 @@ class Announce(Case):
                 ("tap=tap9,mac=" + MAC, 1, "tap tap9: this host has no such interface"),
                 ("interface=lo,mac=" + MAC, 1, "interface lo is not Ethernet"),
                 ("fd=0,mac=" + MAC, 1, "descriptor 0 is not a tap device"),
-                ("interface=va,mac=53:54:00:12:34:56", 1, "is not the address of one card"),
+                ("interface=va,mac=53:54:00:12:34:56", 1, "is a group address or all zeros"),
                 ("interface=va", 2, "mac= is needed"),
                 ("mac=" + MAC, 2, "tap=, interface= or fd= is needed"),
                 ("interface=va,mac=52:54:00:12:34:5g", 2, "an address is expected"),

@@ -57,7 +57,7 @@ static int flatten(struct options *o, const struct gw_json *object, const char *
     int r = 0;
 
     if (depth > DEPTH_MAX)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "more than %u nodes inside each other", DEPTH_MAX);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "nodes are nested deeper than %u", DEPTH_MAX);
     for (const struct gw_json *v = object->first; v && r >= 0; v = v->next) {
         int n = snprintf(name, sizeof name, "%s%s%s", before, *before ? "." : "", v->key);
 
@@ -114,9 +114,10 @@ static int get_nbd(struct options *o, const char *node, struct gw_backing_name *
     host = host ? host : text(o, node, "host");
     port = port ? port : text(o, node, "port");
     if (type && strcmp(type, "unix") && strcmp(type, "inet"))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "driver nbd: a server of type %.40s", type);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "driver nbd: a server of type %.40s is not supported (inet and unix "
+                       "are)", type);
     if (port && (!*port || strspn(port, "0123456789") != strlen(port)))
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "driver nbd: the port is %.40s", port);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "driver nbd: the port is not a number: %.40s", port);
     if (!path == !host)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "driver nbd: it names %s", path ? "two servers" : "no server");
     ret->far = true;
@@ -132,7 +133,7 @@ static int get_file(struct options *o, const char *node, bool driver, struct gw_
     if (!name)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s%sfilename is missing", node, *node ? " " : "");
     if (!strncmp(name, "json:", 5))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "a json: description inside of another one");
+        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "a json: description inside another one is not supported");
     if (!driver)
         return gw_backing_name_get("", name, ret, err);
     ret->where = strdup(name);
@@ -145,14 +146,16 @@ static int set_format(struct options *o, const char *node, const char *driver, s
     const struct option *below = find(o, node, "backing");
 
     if (ret->format[0] && strcmp(driver, "raw"))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "a node of driver %s inside one of driver %s", driver, ret->format);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "a node of driver %s inside one of driver %s is not "
+                       "supported", driver, ret->format);
     if (!ret->format[0])
         gw_strcopy(ret->format, sizeof ret->format, driver);
     if (below && !below->null)
         return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "option %.100s, another backing than the image names, is not supported", below->name);
     ret->alone |= below != NULL;
     if (find(o, node, "file"))
-        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "option %sfile names a node of the program that wrote it", node);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "option %sfile refers to a node that only the program that wrote the image "
+                       "has", node);
     return 0;
 }
 
@@ -178,7 +181,7 @@ static int get_node(struct options *o, struct gw_backing_name *ret, struct gw_er
             return r;
         strcat(node, "file."); /* names at DEPTH_MAX levels fit */
     }
-    return gw_fail(err, -EPROTO, GW_BLAME_PEER, "more than %u nodes inside each other", DEPTH_MAX);
+    return gw_fail(err, -EPROTO, GW_BLAME_PEER, "nodes are nested deeper than %u", DEPTH_MAX);
 }
 
 static int check_used(const struct options *o, struct gw_error *err)
@@ -197,7 +200,7 @@ int gw_backing_json_get(const char *json, struct gw_backing_name *ret, struct gw
     int r = o ? gw_json_parse_qmp(json, strlen(json), &arena, &top, err) : gw_nomem(err, "options of a backing");
 
     if (r >= 0 && top->type != GW_JSON_OBJECT)
-        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is no object");
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is not a JSON object");
     if (r >= 0)
         r = flatten(o, top, "", 0, err);
     if (r >= 0)

@@ -50,7 +50,8 @@ static int get_file(const char *image, const char *name, struct gw_backing_name 
         return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "the protocol %.*s is not supported (files and nbd are)", (int)GW_MIN(strcspn(name, ":"), 40u),
                        name);
     if (name[0] != '/' && !image)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "a file of a relative name, below an export that is in no folder");
+        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "a relative file name: the image that names it is an NBD export, which is in "
+                       "no folder");
     if (name[0] == '/' || !slash)
         ret->where = strdup(name);
     else if (n = asprintf(&ret->where, "%.*s/%s", (int)(slash - image), image, name), n < 0)

@@ -175,7 +175,8 @@ static int look_at_export(struct far *f, bool read_only, struct gw_error *err)
         return gw_fail(err, -EROFS, GW_BLAME_PEER, "%.200s: the server exports it read-only: open it read-only",
                        f->node.name);
     if (f->facts->least_bytes > GW_NODE_REQUEST_MAX)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "%.200s: it wants blocks of at least %u bytes", f->node.name,
+        return gw_fail(err, -ENOTSUP, GW_BLAME_PEER, "%.200s: the server needs requests of at least %u bytes, which is not "
+                       "supported", f->node.name,
                        f->facts->least_bytes);
     f->node.bytes = f->facts->bytes;
     f->node.request_bytes = f->facts->least_bytes;

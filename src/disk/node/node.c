@@ -279,7 +279,7 @@ int gw_node_find_here(struct gw_node *n, uint64_t bytes, uint64_t offset, struct
     int r = to_read(n, bytes, offset, err);
 
     if (r >= 0 && !bytes)
-        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: nothing is asked for at offset %" PRIu64, n->name, offset);
+        r = gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: a range of 0 bytes is asked for at offset %" PRIu64, n->name, offset);
     if (r < 0)
         return r;
     block = block_at(n, offset);

@@ -79,7 +79,7 @@ int gw_qcow2_directory_read(struct gw_qcow2 *q, struct gw_qcow2_directory *d, st
     if (!(q->h.autoclear & GW_QCOW2_BITMAPS_OK))
         return 0;
     if (!e || e->bytes < 24)
-        return gw_qcow2_bad(q, err, "the header says that there are bitmaps, and not where");
+        return gw_qcow2_bad(q, err, "the header says that there are bitmaps, but not where");
     d->count = gw_load_be32(e->data);
     bytes = gw_load_be64(e->data + 8);
     d->offset = gw_load_be64(e->data + 16);

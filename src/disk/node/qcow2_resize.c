@@ -72,7 +72,8 @@ static int check(const struct gw_qcow2 *q, uint64_t bytes, struct gw_error *err)
     if (bytes < q->node.bytes)
         return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%s: a qcow2 image cannot be made shorter", q->node.name);
     if (bytes % 512)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: a disk of %" PRIu64 " bytes has no whole number of sectors",
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "%s: a disk of %" PRIu64 " bytes is not a multiple of 512, the size of a "
+                       "sector",
                        q->node.name, bytes);
     if (bytes > 1ull << 62)
         return gw_fail(err, -EFBIG, GW_BLAME_CALLER, "%s: %" PRIu64 " bytes are too many for a disk", q->node.name,

@@ -18,7 +18,7 @@ static int state_range(const struct gw_qcow2 *q, uint64_t bytes, uint64_t offset
     uint64_t from = gw_qcow2_state_at(q, q->h.bytes);
 
     if (gw_add_overflows(offset, bytes, ret_end) || *ret_end > most || from > most - *ret_end)
-        return gw_fail(err, -EFBIG, GW_BLAME_CALLER, "%s: %" PRIu64 " bytes of state at %" PRIu64 " have no room",
+        return gw_fail(err, -EFBIG, GW_BLAME_CALLER, "%s: the image has no room for %" PRIu64 " bytes of state at offset %" PRIu64,
                        q->node.name, bytes, offset);
     *ret_end += from;
     return 0;

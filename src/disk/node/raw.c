@@ -269,9 +269,9 @@ static int raw_resize(struct gw_node *n, uint64_t bytes, struct gw_error *err)
     int r;
 
     if (w->device)
-        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%.200s: a block device has the length that it has", n->name);
+        return gw_fail(err, -ENOTSUP, GW_BLAME_CALLER, "%.200s: the length of a block device cannot be changed", n->name);
     if (bytes > INT64_MAX)
-        return gw_fail(err, -EFBIG, GW_BLAME_CALLER, "%.200s: no file has %" PRIu64 " bytes", n->name, bytes);
+        return gw_fail(err, -EFBIG, GW_BLAME_CALLER, "%.200s: a file cannot have %" PRIu64 " bytes", n->name, bytes);
     do
         r = ftruncate(w->fd, (off_t)bytes);
     while (r < 0 && errno == EINTR);
@@ -352,7 +352,8 @@ static int open_cached(struct raw *w, struct gw_error *err)
     snprintf(path, sizeof path, "/proc/self/fd/%d", w->fd);
     w->cached_fd = open(path, (w->node.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | w->sync_mode);
     if (w->cached_fd < 0)
-        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%.200s: opening it once more: %s", w->node.name, strerror(errno));
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "%.200s: it cannot be opened a second time, through the page cache: "
+                       "%s", w->node.name, strerror(errno));
     return 0;
 }
 

@@ -113,7 +113,8 @@ int gw_snapshot_set_check_old(const struct gw_snapshot_set *set, const char *nam
         if (r >= 0)
             r = check_length(set, i, index, err);
         if (r >= 0 && gw_qcow2_has_bitmaps(set->node[i]))
-            r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "disk %s has dirty bitmaps in its image, which would not match it: remove them first",
+            r = gw_fail(err, -EBUSY, GW_BLAME_CALLER, "disk %s has dirty bitmaps in its image, which would not match the disk as "
+                        "it was: remove them first",
                         set->disk[i]);
         if (r < 0)
             return r;
@@ -121,7 +122,8 @@ int gw_snapshot_set_check_old(const struct gw_snapshot_set *set, const char *nam
             continue;
         gw_qcow2_snapshots(set->node[i], &list);
         if (!list[index].state_bytes)
-            return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "snapshot '%s' of disk %s has the disk alone, and no machine", name,
+            return gw_fail(err, -ENOENT, GW_BLAME_CALLER, "snapshot '%s' of disk %s has the contents of the disk only, not the "
+                           "state of a machine", name,
                            set->disk[i]);
         *ret_index = index;
     }
@@ -140,7 +142,7 @@ int gw_snapshot_set_apply(const struct gw_snapshot_set *set, const char *name, s
         if (r >= 0)
             r = gw_node_flush(set->node[i], err);
         if (r < 0) {
-            gw_context(err, "disk %s could not go back to its snapshot; %u of %u disks had before", set->disk[i], i, set->count);
+            gw_context(err, "disk %s could not be reset to its snapshot, after %u of %u disks were", set->disk[i], i, set->count);
             return r;
         }
     }

@@ -31,7 +31,7 @@ void gw_image_let_go(struct gw_image *image)
 int gw_image_revert(struct gw_image *image, const char *aside, struct gw_error *err)
 {
     return image->kept ? gw_image_out_revert(image->kept, aside, err)
-                       : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "there is no file to revert");
+                       : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "no file was written that could be taken back");
 }
 
 /* compress, level, threads and the following members are optional. */

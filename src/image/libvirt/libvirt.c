@@ -129,7 +129,8 @@ static int put_texts(const struct gw_image *image, const char *xml, struct gw_li
     all = GW_LIBVIRT_HEAD_BYTES + n + EDIT_BYTES + cookie_bytes;
     all = gw_div_up(all, ALIGN_BYTES) * ALIGN_BYTES;
     if (all > GW_LIBVIRT_TEXT_MAX)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the domain's XML has %zu bytes", n - 1);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the domain's XML has %zu bytes, which is too long for a libvirt save "
+                       "image", n - 1);
     data = calloc(1, all);
     if (!data)
         return gw_nomem(err, "XML");
@@ -150,13 +151,14 @@ static int find_format(const struct gw_image_write_options *options, struct gw_e
 
     return format >= 0 ? format
                        : gw_fail(err, -EINVAL, GW_BLAME_CALLER,
-                                 "libvirt does not know %s, but raw, gzip, bzip2, xz, lzop, zstd and sparse",
+                                 "libvirt cannot read files compressed with %s: take raw, gzip, bzip2, xz, lzop, zstd or sparse",
                                  options->compress);
 }
 
 static int check_xml(const char *xml, struct gw_error *err)
 {
-    return *xml == '<' ? 0 : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "this is not the XML of a domain");
+    return *xml == '<' ? 0 : gw_fail(err, -EINVAL, GW_BLAME_CALLER, "the text is not the XML of a domain: it does not begin with "
+                                     "'<'");
 }
 
 int gw_libvirt_check_options(const struct gw_image_write_options *options, struct gw_error *err)

@@ -173,9 +173,10 @@ int gw_parked_get_trailer(const uint8_t src[GW_PARKED_TRAILER_BYTES], uint64_t f
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the file needs a feature that is not known here (0x%x)", unknown);
     if (!gw_is_pow2(t->page_bytes) || t->page_bytes < 1u << GW_PARKED_PAGE_BITS_MIN ||
         t->page_bytes > 1u << GW_PARKED_PAGE_BITS_MAX)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "pages of %u bytes", t->page_bytes);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "pages of %u bytes are not possible", t->page_bytes);
     if (!t->frame_pages || t->frame_pages > GW_PARKED_FRAME_MAX / t->page_bytes)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "frames of %u pages of %u bytes", t->frame_pages, t->page_bytes);
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "frames of %u pages of %u bytes are not "
+                       "possible", t->frame_pages, t->page_bytes);
     if (t->file_bytes != file_bytes)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "the file has %" PRIu64 " bytes, and should have %" PRIu64,
                        file_bytes, t->file_bytes);

@@ -225,7 +225,7 @@ static int read_configuration(struct gw_image *image, const uint8_t *data, size_
 
     if (r >= 0 && (strcmp(head->machine, image->machine) || (head->page_bits && head->page_bits != image->page_bits) ||
                    head->has_uuid != image->has_uuid || memcmp(head->uuid, image->uuid, sizeof head->uuid)))
-        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "the machine of the head is another one");
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "its head describes another machine");
     if (r >= 0)
         r = gw_image_keep_head(image, head, err);
     free(head);
@@ -417,7 +417,7 @@ static int take_parts(struct gw_parked *p, struct gw_error *err)
         if (part->kind >= GW_PARKED_PART_KINDS)
             continue; /* of a later version of godwit, and optional */
         if (part->flags && !packed)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: compressed in a file that is not",
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "%s: it is marked as compressed, in a file that is not compressed",
                            gw_parked_part_name(part->kind));
         p->part[part->kind] = part;
     }

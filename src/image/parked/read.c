@@ -26,17 +26,17 @@ static int check_runs(const struct gw_parked *p, const struct gw_parked_group *g
         if (e < 0)
             return e;
         if (run.pages > pages - done)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "its runs have more pages than the %u that it is of", pages);
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "its runs cover more than its %u pages", pages);
         done += run.pages;
         if (run.kind != GW_PARKED_ZERO &&
             (run.number >= p->trailer.numbers ||
              (run.kind != GW_PARKED_REPEAT && run.pages > p->trailer.numbers - run.number)))
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it names page %u, and there are %" PRIu64, run.number,
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it names stored pages from %u on, but there are only %" PRIu64, run.number,
                            p->trailer.numbers);
     }
     return done == pages
                ? 0
-               : gw_fail(err, -EPROTO, GW_BLAME_PEER, "its runs have %u pages of the %u that it is of", done, pages);
+               : gw_fail(err, -EPROTO, GW_BLAME_PEER, "its runs cover only %u of its %u pages", done, pages);
 }
 
 static int find_group(struct gw_image *image, unsigned block, uint64_t group, const uint8_t **ret, struct gw_error *err)

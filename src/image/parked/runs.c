@@ -111,7 +111,7 @@ int gw_parked_runs_get(struct gw_parked_runs_reader *r, struct gw_parked_run *re
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "it is not a list of runs");
         number = (int64_t)r->next + (int64_t)(away >> 1 ^ -(away & 1));
         if (number < 0 || number > (int64_t)GW_PARKED_NUMBERS_MAX)
-            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a run of pages that there are not");
+            return gw_fail(err, -EPROTO, GW_BLAME_PEER, "a run names stored pages that no file can have");
         ret->number = (uint32_t)number;
     }
     return 0;

@@ -231,7 +231,7 @@ static int check(const struct gw_image *image, const struct gw_image_write_optio
         return r;
     if (!gw_is_pow2(image->page_bytes) || image->page_bytes < 1u << GW_PARKED_PAGE_BITS_MIN ||
         image->page_bytes > 1u << GW_PARKED_PAGE_BITS_MAX)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "parking pages of %u bytes", image->page_bytes);
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "pages of %u bytes cannot be parked", image->page_bytes);
     for (unsigned i = 0; i < image->block_count; i++)
         w->total_bytes += image->blocks[i].used_bytes;
     return 0;

@@ -48,7 +48,7 @@ static int change_level(struct packing *p, struct gw_error *err)
     if (r == Z_OK && !is_swift(p, p->wanted))
         r = deflateParams(&p->z, p->wanted, Z_DEFAULT_STRATEGY);
     if (r == Z_STREAM_ERROR)
-        return gw_fail(err, -EIO, GW_BLAME_LOCAL, "zlib: level %d: no such level", p->wanted);
+        return gw_fail(err, -EIO, GW_BLAME_LOCAL, "zlib: there is no level %d", p->wanted);
     p->level = p->wanted;
     return 0;
 }
@@ -101,7 +101,7 @@ static int pack(struct gw_packing *packing, const uint8_t *const *page, unsigned
     return 0;
 
 full:
-    return gw_fail(err, -EMSGSIZE, GW_BLAME_LOCAL, "zlib: %u pages need more than %zu bytes", n, room);
+    return gw_fail(err, -EMSGSIZE, GW_BLAME_LOCAL, "zlib: %u compressed pages need more than %zu bytes", n, room);
 }
 
 static int unpack(struct gw_packing *packing, const uint8_t *src, size_t bytes, uint8_t *const *page, unsigned n,
@@ -119,14 +119,14 @@ static int unpack(struct gw_packing *packing, const uint8_t *src, size_t bytes, 
         r = inflate(&p->z, Z_SYNC_FLUSH);
         if ((r != Z_OK && r != Z_BUF_ERROR) || p->z.avail_out)
             return gw_fail(err, -EPROTO, GW_BLAME_PEER, "zlib: page %u of %u: %s", i, n,
-                           p->z.msg ? p->z.msg : "its contents are not whole");
+                           p->z.msg ? p->z.msg : "its contents end too early");
     }
     /* The bytes of the flush are left; they must produce no output. */
     p->z.next_out = &more;
     p->z.avail_out = 1;
     r = inflate(&p->z, Z_SYNC_FLUSH);
     if ((r != Z_OK && r != Z_BUF_ERROR) || p->z.avail_in || !p->z.avail_out)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "zlib: %zu bytes are not just %u pages%s%s", bytes, n,
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "zlib: %zu bytes are not exactly %u compressed pages%s%s", bytes, n,
                        p->z.msg ? ": " : "", p->z.msg ? p->z.msg : "");
     return 0;
 }

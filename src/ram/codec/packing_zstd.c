@@ -89,7 +89,7 @@ static int pack(struct gw_packing *packing, const uint8_t *const *page, unsigned
                 return gw_fail(err, -EIO, GW_BLAME_LOCAL, "zstd: %s", ZSTD_getErrorName(left));
         } while (to.pos < room && (from.pos < page_bytes || (last && left)));
         if (from.pos < page_bytes || (last && left))
-            return gw_fail(err, -EMSGSIZE, GW_BLAME_LOCAL, "zstd: %u pages need more than %zu bytes", n, room);
+            return gw_fail(err, -EMSGSIZE, GW_BLAME_LOCAL, "zstd: %u compressed pages need more than %zu bytes", n, room);
     }
     *ret_bytes = to.pos;
     return 0;
@@ -126,12 +126,12 @@ static int unpack(struct gw_packing *packing, const uint8_t *src, size_t bytes, 
 
         r = more(of(packing), &to, &from, err);
         if (r >= 0 && to.pos < page_bytes)
-            r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "zstd: page %u of %u: its contents are not whole", i, n);
+            r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "zstd: page %u of %u: its contents end too early", i, n);
     }
     if (r >= 0)
         r = more(of(packing), &behind, &from, err);
     if (r >= 0 && (behind.pos || from.pos < bytes))
-        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "zstd: %zu bytes are not just %u pages", bytes, n);
+        r = gw_fail(err, -EPROTO, GW_BLAME_PEER, "zstd: %zu bytes are not exactly %u compressed pages", bytes, n);
     return r;
 }
 

@@ -66,7 +66,8 @@ static int table_new(uint64_t slots, uint32_t page_bytes, struct table **ret, st
 static int slots_of(uint64_t bytes, uint32_t page_bytes, uint64_t *ret, struct gw_error *err)
 {
     if (bytes < page_bytes)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "xbzrle cache of %" PRIu64 " bytes: at least one page (%u bytes)",
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "xbzrle cache of %" PRIu64 " bytes is too small: it must hold at least one "
+                       "page (%u bytes)",
                        bytes, page_bytes);
     if (bytes > SIZE_MAX / 2)
         return gw_fail(err, -ERANGE, GW_BLAME_CALLER,

@@ -37,7 +37,8 @@ int gw_lane_add(struct gw_lane *l, struct gw_codec *take_codec, struct gw_error 
 {
     if (l->codecs == GW_LANE_CODECS || (take_codec->finish && l->ahead)) {
         take_codec->free(take_codec);
-        return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "more than %u codecs in a chain, or two with threads", GW_LANE_CODECS);
+        return gw_fail(err, -ENOSPC, GW_BLAME_LOCAL, "a chain of codecs has at most %u, and one of them with threads of its "
+                       "own", GW_LANE_CODECS);
     }
     l->codec[l->codecs++] = take_codec;
     if (take_codec->finish)

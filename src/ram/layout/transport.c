@@ -53,7 +53,8 @@ int gw_transport_placed(struct gw_transport_in *in, const char *block, uint64_t 
     if (!b || (offset | bytes) & mask || offset > b->used_bytes ||
         bytes > b->used_bytes - offset)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                       "page transport: 0x%" PRIx64 " bytes at 0x%" PRIx64 " of RAM block %.255s are no pages that can come", bytes,
+                       "page transport: 0x%" PRIx64 " bytes at 0x%" PRIx64 " of RAM block %.255s are not whole pages of a block "
+                       "of this machine", bytes,
                        offset, block);
     for (uint64_t page = offset >> in->ram->page_bits; r >= 0 && bytes; page++, bytes -= in->ram->page_bytes)
         r = in->store->place(in->store, b, page, err);

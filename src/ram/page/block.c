@@ -157,7 +157,7 @@ int gw_ram_add(struct gw_ram *ram, const struct gw_ram_desc *desc, struct gw_err
     if (gw_add_overflows(desc->gpa, max, &end))
         return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s ends beyond the address space", desc->name);
     if (desc->page_bytes && (!gw_is_pow2(desc->page_bytes) || desc->page_bytes < ram->page_bytes))
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s: host page of %" PRIu64 " bytes", desc->name,
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "RAM block %s: its host pages cannot have %" PRIu64 " bytes", desc->name,
                        desc->page_bytes);
     for (unsigned i = 0; i < ram->count; i++) {
         const struct gw_ram_block *o = ram->blocks[i];

@@ -44,7 +44,7 @@ int gw_transport_result(int r, const char *what, struct gw_error *err)
 /* The first error of completed pages. Under lock. */
 static int told(const struct gw_transport *t, struct gw_error *err)
 {
-    return t->result ? gw_fail(err, t->result, GW_BLAME_EMBEDDER, "page transport: a page that it took: %s",
+    return t->result ? gw_fail(err, t->result, GW_BLAME_EMBEDDER, "page transport: a page that it accepted was not sent: %s",
                                strerror(-t->result))
                      : 0;
 }
@@ -66,7 +66,7 @@ int gw_transport_take(struct gw_transport *t, const struct gw_transport_page *pa
     t->due -= t->due > 0;
     pthread_mutex_unlock(&t->lock);
     if (r > GW_TAKE_LATER)
-        return gw_fail(err, -EINVAL, GW_BLAME_EMBEDDER, "page transport: take says %d", r);
+        return gw_fail(err, -EINVAL, GW_BLAME_EMBEDDER, "page transport: take returned %d, which is none of its results", r);
     return gw_transport_result(r, "take", err);
 }
 

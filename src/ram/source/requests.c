@@ -443,7 +443,8 @@ int gw_source_requests_new(struct gw_source *take_inner, struct gw_ram *ram, str
     if (!q) {
         int r = take_inner->take ? gw_nomem(err, "requests for pages")
                                  : gw_fail(err, -ENOTSUP, GW_BLAME_CALLER,
-                                           "capability postcopy-ram: these pages can be sent in their own order only");
+                                           "capability postcopy-ram: the source of these pages has a fixed order and cannot serve "
+                                           "requests");
 
         take_inner->free(take_inner);
         return r;

@@ -75,7 +75,7 @@ int gw_working_set_block(struct gw_working_set *set, const char *name, uint64_t 
 static int check_size(const struct gw_working_set *set, uint32_t page_bytes, struct gw_error *err)
 {
     return set->page_bytes && set->page_bytes != page_bytes
-               ? gw_fail(err, -EINVAL, GW_BLAME_CALLER, "its pages have %u bytes, and those that are there already %u", page_bytes,
+               ? gw_fail(err, -EINVAL, GW_BLAME_CALLER, "its pages have %u bytes, but the working set has pages of %u", page_bytes,
                          set->page_bytes)
                : 0;
 }
@@ -144,7 +144,7 @@ static int get_varint(struct gw_in *in, uint64_t *ret, struct gw_error *err)
         *ret = v;
         return 0;
     }
-    return gw_in_fail(in, -EPROTO, err, "a number that is too long");
+    return gw_in_fail(in, -EPROTO, err, "a number has too many bytes");
 }
 
 void gw_working_set_put(const struct gw_working_set *set, struct gw_out *out)
@@ -213,12 +213,14 @@ static int get_run(struct gw_in *in, uint64_t *ends, struct gw_working_set *set,
     if (r < 0)
         return r;
     if (kind >> 1 >= set->block_count)
-        return gw_in_fail(in, -EPROTO, err, "a run of block %" PRIu64 ", and there are %u", kind >> 1, set->block_count);
+        return gw_in_fail(in, -EPROTO, err, "a run is of block %" PRIu64 ", but there are only %u "
+                          "blocks", kind >> 1, set->block_count);
     b = &set->blocks[kind >> 1];
     /* Both are below 2^63 and 2^52, so for a page before the block the sum wraps, and is too large then. */
     first = ends[kind >> 1] + (away >> 1 ^ -(away & 1));
     if (first >= b->pages || count >= b->pages - first)
-        return gw_in_fail(in, -EPROTO, err, "a run of %" PRIu64 " pages of block %s, which has %" PRIu64, count + 1, b->name, b->pages);
+        return gw_in_fail(in, -EPROTO, err, "a run of %" PRIu64 " pages goes beyond block %s, whose pages are "
+                          "%" PRIu64, count + 1, b->name, b->pages);
     ends[kind >> 1] = first + count + 1;
     return add_run(set, (struct gw_working_run){(uint32_t)(kind >> 1), kind & 1, first, count + 1}, err);
 }

@@ -204,7 +204,8 @@ int gw_staging_put(struct gw_staging *s, const struct gw_units *u, uint64_t page
         return out_of_order(s, u, page, left, err);
     mine = &s->slot[slot];
     if (!zeros && !mine->contents)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM block %s: the page at 0x%" PRIx64 " comes twice at once", u->block->name,
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM block %s: the page at 0x%" PRIx64 " comes twice at the same "
+                       "time", u->block->name,
                        page << s->page_bits);
     if (u->unit_pages == 1) {
         *ret_from = zeros ? NULL : memory_of(s, (unsigned)slot);

@@ -44,7 +44,8 @@ static int put(struct uffd *s, struct gw_staging *staging, const struct gw_ram_b
     int r;
 
     if (s->table.finished)
-        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM block %s: the page at 0x%" PRIx64 " comes after the last one", b->name,
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "RAM block %s: the page at 0x%" PRIx64 " arrives after all pages of the "
+                       "machine were received", b->name,
                        page << s->ram->page_bits);
     r = gw_staging_put(staging, u, page, zeros, &from, err);
     if (r <= 0)
@@ -99,7 +100,7 @@ int gw_uffd_lane(struct gw_store *store, struct gw_store **ret, struct gw_error 
     int r;
 
     if (!s->listens)
-        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a lane of postcopy before it listens");
+        return gw_fail(err, -EINVAL, GW_BLAME_CALLER, "a lane of postcopy was asked for before LISTEN");
     l = calloc(1, sizeof *l);
     if (!l)
         return gw_nomem(err, "lane of postcopy");
@@ -308,7 +309,8 @@ int gw_uffd_discard(struct gw_store *store, const struct gw_ram_block *b, uint64
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "pages of RAM block %s are discarded, which was not listed", b->name);
     if (first > b->pages || count > b->pages - first)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                       "RAM block %s: %" PRIu64 " pages from %" PRIu64 " on are discarded, of %" PRIu64, b->name, count, first, b->pages);
+                       "RAM block %s: %" PRIu64 " pages from page %" PRIu64 " on are to be discarded, but the block's pages are "
+                       "%" PRIu64, b->name, count, first, b->pages);
     if (first % unit || (count % unit && first + count != b->pages))
         return gw_fail(err, -EPROTO, GW_BLAME_PEER,
                        "RAM block %s: %" PRIu64 " pages from %" PRIu64 " on are discarded, but a host page has %" PRIu64, b->name, count,

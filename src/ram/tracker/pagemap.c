@@ -81,7 +81,8 @@ static int scan(struct pagemap *p, const struct query *q, uintptr_t *at, uintptr
     }
     if (arg.walk_end <= *at || arg.walk_end > end)
         return gw_fail(err, -EIO, GW_BLAME_EMBEDDER,
-                       "PAGEMAP_SCAN stands still at %p: are these huge pages, and was that told with the block?",
+                       "PAGEMAP_SCAN makes no progress at %p: if these are huge pages, give their size with the block "
+                       "(gw_ram_desc.page_bytes)",
                        (void *)*at);
     *at = arg.walk_end;
     return n;
@@ -200,7 +201,7 @@ static int watch(struct pagemap *p, const struct gw_ram_block *b, struct area *a
     if (ioctl(p->uffd, UFFDIO_REGISTER, &reg) < 0) {
         int code = errno;
         const char *hint = code == EBUSY    ? "another userfaultfd of this process watches it already"
-                           : code == EINVAL ? "these are huge pages, and that was not told with the block?"
+                           : code == EINVAL ? "if these are huge pages, give their size with the block (gw_ram_desc.page_bytes)"
                            : code == EPERM  ? "the file behind it was opened read-only"
                                             : strerror(code);
 

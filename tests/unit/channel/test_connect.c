@@ -112,7 +112,7 @@ static void failures(void **state)
     uri = (struct gw_uri){.kind = (enum gw_uri_kind)77};
     assert_int_equal(gw_connect(&uri, 0, NULL, &ch, &err), -EINVAL);
     assert_int_equal(err.blame, GW_BLAME_CALLER);
-    assert_string_equal(err.text, "address of kind 77");
+    assert_string_equal(err.text, "an address of kind 77 cannot be connected to");
     assert_null(ch);
 }
 

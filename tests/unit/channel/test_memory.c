@@ -26,7 +26,7 @@ static void sizes(void **state)
     for (size_t i = 0; i < GW_ARRAY_LEN(wrong); i++) {
         assert_int_equal(gw_channel_memory_pair(wrong[i], &a, &b, &err), -EINVAL);
         assert_int_equal(err.blame, GW_BLAME_CALLER);
-        assert_text(err, "a memory channel with a buffer of ");
+        assert_text(err, "a memory channel cannot have a buffer of ");
         assert_ptr_equal(a, (void *)1);
         assert_ptr_equal(b, (void *)1);
     }

@@ -157,7 +157,7 @@ static void paths(void **state)
     assert_string_equal(err.text, "a socket's path has at most 107 bytes");
     uri = (struct gw_uri){.kind = GW_URI_FILE};
     assert_int_equal(gw_socket_resolve(&uri, false, NULL, 0, to, &n, &err), -EINVAL);
-    assert_string_equal(err.text, "not a socket's address");
+    assert_string_equal(err.text, "this is not the address of a socket");
 }
 
 static void texts(void **state)

@@ -95,9 +95,9 @@ static void test_refused(void **state)
         {CHANNEL("'transport': 'exec', 'args': ['cat', 5]"), "'channels[0].addr.args[1]' must have type string", -EINVAL},
         {CHANNEL("'transport': 'exec', 'args': ['/bin/sh', '-c', 1e99]"), "'channels[0].addr.args[2]'", -EINVAL},
         {CHANNEL("'transport': 'file', 'filename': '/a'"), "argument 'channels[0].addr.offset' is missing", -EINVAL},
-        {CHANNEL("'transport': 'file', 'filename': '/a', 'offset': -1"), "name or offset cannot be used", -EINVAL},
+        {CHANNEL("'transport': 'file', 'filename': '/a', 'offset': -1"), "the file's offset is negative, or", -EINVAL},
         {CHANNEL("'transport': 'file', 'filename': '/a', 'offset': 9223372036854775808"), "must have type integer", -EINVAL},
-        {CHANNEL("'transport': 'file', 'filename': '/a,offset=1', 'offset': 0"), "name or offset cannot be used", -EINVAL},
+        {CHANNEL("'transport': 'file', 'filename': '/a,offset=1', 'offset': 0"), "the file's offset is negative, or", -EINVAL},
     };
 
     for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++) {

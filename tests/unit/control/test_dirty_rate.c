@@ -112,8 +112,8 @@ static void test_limits(void **state)
     asked(cl, LIMIT("\"dirty-rate\":9223372036854775807"), OK);
     assert_true(rig->vm.limits[0] == UINT64_MAX / GW_MIB * GW_MIB && rig->vm.limits[1] == rig->vm.limits[0]);
     asked(cl, LIMIT("\"dirty-rate\":-1"), E("argument 'dirty-rate' is in MiB per second, or 0 for no limit"));
-    asked(cl, LIMIT("\"cpu-index\":-1,\"dirty-rate\":1"), E("cpu-index -1 is no vCPU's number"));
-    asked(cl, LIMIT("\"cpu-index\":4294967296,\"dirty-rate\":1"), E("cpu-index 4294967296 is no vCPU's number"));
+    asked(cl, LIMIT("\"cpu-index\":-1,\"dirty-rate\":1"), E("cpu-index -1 is not the number of a vCPU"));
+    asked(cl, LIMIT("\"cpu-index\":4294967296,\"dirty-rate\":1"), E("cpu-index 4294967296 is not the number of a vCPU"));
     asked(cl, LIMIT("\"cpu-index\":2,\"dirty-rate\":1"), E("no such vCPU"));
     asked(cl, LIMIT("\"cpu-index\":1"), E("argument 'dirty-rate' is missing"));
     asked(cl, LIMIT("\"cpu-index\":0,\"dirty-rate\":0"), OK);

@@ -18,8 +18,7 @@ static void test_negotiation(void **state)
     ask(cl, "{\"execute\": \"qmp_capabilities\", \"id\": {\"a\": [1, null]}}",
         "{\"id\":{\"a\":[1,null]},\"return\":{}}");
     ask(cl, "{\"execute\": \"qmp_capabilities\"}",
-        "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"qmp_capabilities came before: it changes "
-        "nothing now\"}}");
+        "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"qmp_capabilities was executed already and can be executed only once\"}}");
     /* Out of band was not asked for. */
     ask(cl, "{\"exec-oob\": \"query-yank\"}", E("a command has no member 'exec-oob'"));
     bye(cl);
@@ -48,16 +47,16 @@ static void test_envelope(void **state)
                                                          "is no command nonsense\"},\"id\":[\"x\"]}"},
         {"{\"execute\": \"query-name\"}", "{\"return\":{\"name\":\"anna\"}}"},
         {"{\"execute\":\n \"query-name\"\n}", "{\"return\":{\"name\":\"anna\"}}"},
-        {"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
-        {"{\"a\":}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
-        {"{\"a\": 1, \"a\": 2}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
-        {"{\"a\": \"\\ud800\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
-        {"{\"a\": \"\xc3\x28\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
+        {"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the message is not JSON: ..."},
+        {"{\"a\":}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the message is not JSON: ..."},
+        {"{\"a\": 1, \"a\": 2}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the message is not JSON: ..."},
+        {"{\"a\": \"\\ud800\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the message is not JSON: ..."},
+        {"{\"a\": \"\xc3\x28\"}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the message is not JSON: ..."},
         {"{\"execute\": \"query-yank\", \"id\": [1.5, -2e3, -0, \"\\ud83d\\ude00\\u00e4\"]}",
          "{\"id\":[1.5,-2000.0,0,\"\xf0\x9f\x98\x80\xc3\xa4\"],\"return\":[]}"},
-        {"{\"a\": \"cut", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
-        {"{\"execute\": \"\xff", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
-        {"hello", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"what came is not JSON: ..."},
+        {"{\"a\": \"cut", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the message is not JSON: ..."},
+        {"{\"execute\": \"\xff", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the message is not JSON: ..."},
+        {"hello", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"the message is not JSON: ..."},
     };
     struct client *cl = ready(*state);
 
@@ -115,7 +114,7 @@ static void test_hostile_sizes(void **state)
             break;
         sent += (size_t)n;
     }
-    check_next(cl, "endless", E("a message is too long"));
+    check_next(cl, "endless", E("a message is longer than the monitor accepts"));
     ask(cl, "\"}{\"execute\": \"query-yank\"}", "{\"return\":[]}");
 
     /* Too deep: told once, and the next one is answered, after a closing bracket for each or after the byte 0xff. */
@@ -123,7 +122,7 @@ static void test_hostile_sizes(void **state)
         memset(big, '[', 100000);
         memset(big + 100000, ']', 100000);
         strcpy(big + (i ? 100000 : 200000), i ? "\xff" : "");
-        ask(cl, big, E("a message is nested too deeply"));
+        ask(cl, big, E("a message is nested deeper than the monitor accepts"));
         ask(cl, "{\"execute\": \"query-yank\"}", "{\"return\":[]}");
     }
 

@@ -303,7 +303,7 @@ static void test_addresses(void **state)
         {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":0"), "file:/x", NULL},
         {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":4096"), "file:/x,offset=4096", NULL},
         {CH("\"transport\":\"file\",\"filename\":\"/x\",\"offset\":-1"), NULL,
-         "the file's name or offset cannot be used"},
+         "the file's offset is negative, or its name has ',offset=' in it, which means an offset in a URI"},
         {CH("\"transport\":\"file\",\"filename\":\"/x\""), NULL, "argument 'channels[0].addr.offset' is missing"},
         {CH("\"transport\":\"exec\",\"args\":[1]"), NULL,
          "argument 'channels[0].addr.args[0]' must have type string"},

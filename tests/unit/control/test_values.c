@@ -69,7 +69,7 @@ static void test_ids(void **state)
         snprintf(want, sizeof want, "{\"return\":[],\"id\":%s}\r", back);
         say(cl, text);
         line = next_line(cl);
-        if (*back ? strcmp(line, want) : !strstr(line, "\"error\":") || !strstr(line, "what came is not JSON"))
+        if (*back ? strcmp(line, want) : !strstr(line, "\"error\":") || !strstr(line, "the message is not JSON"))
             fail_msg("%s\n  gives %s\n  not   %s", text, line, *back ? want : "an error");
         free(line);
         /* Some are an error more than once, as with QEMU, for what is left of them. */
@@ -96,7 +96,7 @@ static void ask_deep(struct client *cl, size_t levels, bool good)
     if (good && (strncmp(line, "{\"return\":[],\"id\":", 18) || strncmp(line + 18, at, strlen(at))))
         fail_msg("%zu levels: %.100s", levels, line);
     if (!good)
-        assert_string_equal(line, E("a message is nested too deeply") "\r");
+        assert_string_equal(line, E("a message is nested deeper than the monitor accepts") "\r");
     free(line);
     free(text);
     ask(cl, "{\"execute\":\"query-yank\",\"id\":7}", "{\"id\":7,\"return\":[]}");
@@ -159,8 +159,8 @@ static void test_numbers(void **state)
     ask(cl, "{'execute':'migrate','arguments':{'uri':18446744073709551615}}",
         E("argument 'uri' must have type string"));
     ask(cl, "{'execute':1.5}", E("member 'execute' of a command must be a string"));
-    ask(cl, "{'execute':'migrate','arguments':{'uri':'tcp:\\n'}}", E("what came is not JSON: a control character in a string"));
-    ask(cl, "{'execute':'migrate','arguments':{'uri':'tcp:\\u0000'}}", E("what came is not JSON: a control character in a string"));
+    ask(cl, "{'execute':'migrate','arguments':{'uri':'tcp:\\n'}}", E("the message is not JSON: a control character in a string"));
+    ask(cl, "{'execute':'migrate','arguments':{'uri':'tcp:\\u0000'}}", E("the message is not JSON: a control character in a string"));
     bye(cl);
 }
 

@@ -141,7 +141,7 @@ static void test_names(void **state)
     s.live->ops->cleanup(s.live);
     side_bitmap(automatic, "b", 512, false, false);
     assert_int_equal(s.live->ops->setup(s.live, &w, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "dirty bitmap b: its disk has no name of its own (#block123)"));
+    assert_non_null(strstr(err.text, "dirty bitmap b: its disk has only a generated name (#block123)"));
     idle(true);
     s.disk[0] = kept;
     side_bitmap(s.disk[0], name, 512, false, false);

@@ -215,8 +215,8 @@ static void test_hostile(void **state)
     START("\x1c\2d1\3old\0\0\x10\0\1", -EEXIST, "disk d1 has a dirty bitmap old already");
     START("\x1c\2n0\1a\0\0\x10\0\1\x10\0\0\x10\0\1", -EPROTO, "it was started before");
     START("\x1c\2n0\1a\x80\0\0\0\1\x14\1b\xff\0\0\0\1", -EPROTO, "granularity");
-    START("\x2c\2n0\1a", -EPROTO, "a START belongs into the first section");
-    END("\x1c\2n0\1b\0\0\x10\0\1", "a START belongs into the first section");
+    START("\x2c\2n0\1a", -EPROTO, "a START is allowed in the first section only");
+    END("\x1c\2n0\1b\0\0\x10\0\1", "a START is allowed in the first section only");
     END("\x24\1b", "it was never started");
     END("\x2c\2d1\3old", "it was never started"); /* nor may one be touched that is not of this migration */
     END("\x24\1a\x20", "it was complete before");

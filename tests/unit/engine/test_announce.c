@@ -323,7 +323,7 @@ static void test_refusals(void **state)
     c.id = "b";
     c.mac[0] = 0x53;
     assert_int_equal(gw_vm_add_nic(m.vm, &c, &err), -EINVAL);
-    assert_string_equal(err.text, "network card b: 53:54:00:00:00:01 is not the address of one card");
+    assert_string_equal(err.text, "network card b: 53:54:00:00:00:01 is a group address or all zeros; a card has an address of its own");
     memset(c.mac, 0, 6);
     assert_int_equal(gw_vm_add_nic(m.vm, &c, &err), -EINVAL);
     c.mac[5] = 1;

@@ -139,9 +139,9 @@ static int unknown(uint8_t element, const char *name)
 static void test_known_section(void **state)
 {
     begin();
-    rig_fails(unknown(GW_ELEMENT_START, "block"), -EPROTO, &err, "live section block: it cannot be kept here");
+    rig_fails(unknown(GW_ELEMENT_START, "block"), -EPROTO, &err, "live section block cannot be kept in a file");
     image->guest->other_count = GW_ARRAY_LEN(image->guest->other);
-    rig_fails(unknown(GW_ELEMENT_START, "fork"), -EPROTO, &err, "one more live section (fork) than 15");
+    rig_fails(unknown(GW_ELEMENT_START, "fork"), -EPROTO, &err, "live section fork: at most 15 that are not known can be kept");
 }
 
 /* Another source may have a try. */

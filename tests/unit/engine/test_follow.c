@@ -54,7 +54,7 @@ static void test_deaf(void **state)
 {
     gw_fail(&err, -EIO, GW_BLAME_LOCAL, "no");
     gw_follow_deaf(r, &err);
-    rig_said("pages that the machine waits for cannot be asked for any more: no; ");
+    rig_said("pages that the machine waits for can no longer be requested from the source: no; ");
 }
 
 /* ---- RECV_BITMAP and RESUME ---- */
@@ -118,8 +118,7 @@ static void test_commit_after_loss(void **state)
     assert_int_equal(gw_follow_commit(r, &err), 0);
     assert_true(gw_follow_unsure(r));
     assert_int_equal(gw_follow(r, 0, &err), -ECONNABORTED);
-    assert_string_equal(rig.log, "again [postcopy-active] the connection is lost before the source has heard that its machine is here: it "
-                                 "stands until its source goes on (migrate with resume); hold [postcopy-paused] ");
+    assert_string_equal(rig.log, "again [postcopy-active] the connection was lost before the source was told that its machine is here: the machine stays stopped here until its source resumes the migration (migrate with resume); hold [postcopy-paused] ");
     gw_follow_lost(r, &err);
     assert_non_null(strstr(err.text, "the machine has not run here, and its source may have taken it back: look there"));
 }
@@ -135,7 +134,7 @@ static void test_commit_after_loss_of_a_page(void **state)
     rig_said("again release ");
     gw_follow_ask(r, &ram, 0x5000, 0x1000); /* and another one */
     assert_int_equal(gw_follow_commit(r, &seen), -ENODATA);
-    assert_non_null(strstr(seen.text, "a device needs memory that has not come: stream ended at byte 0"));
+    assert_non_null(strstr(seen.text, "a device needs guest memory that has not arrived: stream ended at byte 0"));
     assert_int_equal(gw_follow(r, 0, &err), -ENODATA);
     assert_int_equal(gw_session_phase(&r->session), GW_PHASE_LOADING);
     rig_said("release ");
@@ -253,7 +252,7 @@ static void test_idle(void **state)
     assert_int_equal(gw_follow_check_idle(r, 4096, &err), 0);
     for (unsigned i = 0; i < 4095; i++)
         assert_int_equal(gw_follow_check_idle(r, 18, &err), 0);
-    rig_fails(gw_follow_check_idle(r, 18, &err), -EPROTO, &err, "the source has sent 4096 empty sections and no end");
+    rig_fails(gw_follow_check_idle(r, 18, &err), -EPROTO, &err, "the source has sent 4096 empty sections in a row and does not end the stream");
 }
 
 static void test_arrive(void **state)

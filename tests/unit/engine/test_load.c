@@ -46,7 +46,7 @@ static void test_order(void **state)
     put_start(2, "b", 4);
     put(false);
     assert_int_equal(load(), -EPROTO);
-    assert_non_null(strstr(err.text, "element 0x01 (START) at byte 30 may not come here"));
+    assert_non_null(strstr(err.text, "element 0x01 (START) at byte 30 is not allowed here"));
 }
 
 static void test_description(void **state)

@@ -43,7 +43,7 @@ static void test_one_way(void **state)
 {
     near->features &= ~(unsigned)GW_CHANNEL_DUPLEX;
     put_command(GW_COMMAND_OPEN_RETURN_PATH, 0);
-    refused("command OPEN_RETURN_PATH at byte 0: the source wants a return path, memory:a carries one direction only");
+    refused("command OPEN_RETURN_PATH at byte 0: the source wants a return path, but memory:a carries one direction only");
 }
 
 /* No device of ours wants it put off. */
@@ -79,7 +79,7 @@ static int command(uint16_t number)
 
 static void test_commit(void **state)
 {
-    rig_fails(command(GW_COMMAND_GODWIT_COMMIT), -EPROTO, &err, "command GODWIT_COMMIT at byte 7 was not agreed on");
+    rig_fails(command(GW_COMMAND_GODWIT_COMMIT), -EPROTO, &err, "command GODWIT_COMMIT at byte 7: source and destination have not agreed on it");
     r->extended = true;
     assert_int_equal(command(GW_COMMAND_GODWIT_COMMIT), 0);
     assert_true(r->committed && !r->aborted);

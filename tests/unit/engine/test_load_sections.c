@@ -43,13 +43,13 @@ static void test_number_taken(void **state)
 {
     put_start(1, "a", 3);
     put_start(1, "b", 4);
-    refused("section 1 (b/0) at byte 20: the id is taken");
+    refused("section 1 (b/0) at byte 20: another section has this id");
 }
 
 static void test_never_started(void **state)
 {
     put_part(GW_ELEMENT_PART, 9);
-    refused("PART section at byte 0: 9 was never started");
+    refused("PART section at byte 0: section 9 was never started");
 }
 
 static void test_ended_before(void **state)

@@ -62,8 +62,8 @@ static void test_refusals(void **state)
         {{0, 60 * GW_NS_PER_S + 1, 0}, "the time of a dirty rate is out of range: 50 to 60000 ms are possible"},
         {{0, GW_NS_PER_S, 127}, "sample-pages is out of range: 128 to 16384 of each GiB are possible"},
         {{0, GW_NS_PER_S, 16385}, "sample-pages is out of range: 128 to 16384 of each GiB are possible"},
-        {{GW_DIRTY_RATE_BITMAP, GW_NS_PER_S, 512}, "sample-pages goes with page-sampling alone: leave it out, or take that mode"},
-        {{7, GW_NS_PER_S, 0}, "no dirty rate of kind 7"},
+        {{GW_DIRTY_RATE_BITMAP, GW_NS_PER_S, 512}, "sample-pages is possible with mode page-sampling only: leave it out, or take that mode"},
+        {{7, GW_NS_PER_S, 0}, "there is no way 7 to measure a dirty rate"},
     };
     static const struct gw_vm_ops plain = {GW_SIZED(struct gw_vm_ops), .stop = nothing, .start = nothing, .running = never};
     struct gw_dirty_rate_config rings = {.mode = GW_DIRTY_RATE_VCPUS, .duration_ns = GW_NS_PER_S};
@@ -77,7 +77,7 @@ static void test_refusals(void **state)
     down(state);
     assert_int_equal(up_with(&plain), 0);
     assert_int_equal(gw_dirty_rate_start(m.vm, &rings, &err), -ENOTSUP);
-    assert_string_equal(err.text, "dirty-ring needs a machine that counts by vCPU what is dirtied, and this one does not: take another mode");
+    assert_string_equal(err.text, "mode dirty-ring needs a machine that counts the dirty pages of each vCPU, and this one does not: take another mode");
     assert_int_equal(gw_vcpu_dirty_limit_set(m.vm, 0, 1, &err), -ENOTSUP);
     assert_int_equal(gw_vcpu_dirty_limit_get(m.vm, 0, &a, &b), -ENOENT);
 }

@@ -61,7 +61,7 @@ static void test_refused(void **state)
 
     assert_int_equal(gw_park_new(&config, &p, &err), -EINVAL);
     config = (struct gw_park_config){.path = NULL, .write = &plain, .write_bytes = sizeof plain};
-    rig_fails(gw_park_new(&config, &p, &err), -EINVAL, &err, "a path and options say where and how a machine is parked");
+    rig_fails(gw_park_new(&config, &p, &err), -EINVAL, &err, "give both a path and options: where and how the machine is parked");
     bad.compress = "rot13";
     config = (struct gw_park_config){.path = path, .write = &bad, .write_bytes = sizeof bad};
     rig_fails(gw_park_new(&config, &p, &err), -EINVAL, &err, "a parked file is compressed by zstd or none, not by rot13");

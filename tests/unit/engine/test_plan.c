@@ -157,7 +157,7 @@ static void test_snapshot(void **state)
     /* The host may not be able to; that is not what this is about. */
     gw_options_guard(gw_vm_options(rig.vm), GW_CAP_BACKGROUND_SNAPSHOT, NULL, NULL);
     rig_cap("background-snapshot");
-    send_fails(-ENOTSUP, "background-snapshot: this machine has live sections besides its RAM, which cannot be saved so");
+    send_fails(-ENOTSUP, "capability background-snapshot: this machine has live sections besides its RAM, which a background snapshot cannot save");
     rig.vm->lives = 0;
     assert_int_equal(gw_plan_send(&plan, rig.vm, &pages, NULL), 0);
     assert_ptr_equal(plan.snapshot, plan.live[0]);

@@ -90,7 +90,7 @@ static void test_advise(void **state)
     assert_int_equal(advise(), 0);
     rig_said("advised(a,201000,1000) ");
     assert_int_equal(r->postcopy.state, GW_POSTCOPY_ADVISED);
-    refused(command(GW_COMMAND_POSTCOPY_ADVISE, 16), -EPROTO, "it may not come now: postcopy is advised");
+    refused(command(GW_COMMAND_POSTCOPY_ADVISE, 16), -EPROTO, "it is not allowed now: postcopy is advised");
 }
 
 static void test_advise_refused(void **state)
@@ -173,9 +173,9 @@ static void test_discard_refused(void **state)
 static void test_discard_state(void **state)
 {
     put(false);
-    refused(command(GW_COMMAND_POSTCOPY_RAM_DISCARD, 22), -EPROTO, "it may not come now: postcopy is not advised");
+    refused(command(GW_COMMAND_POSTCOPY_RAM_DISCARD, 22), -EPROTO, "it is not allowed now: postcopy is not advised");
     r->postcopy.state = GW_POSTCOPY_LISTENING;
-    refused(command(GW_COMMAND_POSTCOPY_RAM_DISCARD, 22), -EPROTO, "it may not come now: postcopy is listening");
+    refused(command(GW_COMMAND_POSTCOPY_RAM_DISCARD, 22), -EPROTO, "it is not allowed now: postcopy is listening");
 }
 
 static void test_discard_damaged(void **state)
@@ -341,8 +341,8 @@ static void test_package_length(void **state)
     gw_put_u32(&out, 0);
     put(true);
     r->postcopy.state = GW_POSTCOPY_ADVISED;
-    refused(command(GW_COMMAND_PACKAGED, 4), -EPROTO, "a package of 0 bytes at byte 4, up to 536870912 are taken");
-    refused(package(GW_PACKAGE_MAX + 1), -EPROTO, "a package of 536870913 bytes at byte 8, up to 536870912 are taken");
+    refused(command(GW_COMMAND_PACKAGED, 4), -EPROTO, "a package of 0 bytes at byte 4: 1 to 536870912 are accepted");
+    refused(package(GW_PACKAGE_MAX + 1), -EPROTO, "a package of 536870913 bytes at byte 8: 1 to 536870912 are accepted");
 }
 
 /* Nothing of it is done before all of it is here. */
@@ -369,28 +369,28 @@ static void test_package_wrong_element(void **state)
     begin();
     packed(GW_COMMAND_POSTCOPY_LISTEN, 0);
     gw_section_put_part(&inner, GW_ELEMENT_PART, 1);
-    bad_package("element 0x02 (PART) at byte 9 may not stand in a package");
+    bad_package("element 0x02 (PART) at byte 9 is not allowed in a package");
 }
 
 static void test_package_wrong_command(void **state)
 {
     begin();
     packed(GW_COMMAND_OPEN_RETURN_PATH, 0);
-    bad_package("command OPEN_RETURN_PATH at byte 4 may not come here (package, advised)");
+    bad_package("command OPEN_RETURN_PATH at byte 4 is not allowed here (package, advised)");
 }
 
 static void test_package_in_package(void **state)
 {
     begin();
     packed(GW_COMMAND_PACKAGED, 5);
-    bad_package("command PACKAGED at byte 4 may not come here (package, advised)");
+    bad_package("command PACKAGED at byte 4 is not allowed here (package, advised)");
 }
 
 static void test_package_run_first(void **state)
 {
     begin();
     packed(GW_COMMAND_POSTCOPY_RUN, 0);
-    bad_package("command POSTCOPY_RUN at byte 4 may not come here (postcopy, advised)");
+    bad_package("command POSTCOPY_RUN at byte 4 is not allowed here (postcopy, advised)");
 }
 
 static void test_package_listens_twice(void **state)
@@ -398,7 +398,7 @@ static void test_package_listens_twice(void **state)
     begin();
     packed(GW_COMMAND_POSTCOPY_LISTEN, 0);
     packed(GW_COMMAND_POSTCOPY_LISTEN, 0);
-    bad_package("command POSTCOPY_LISTEN at byte 9 may not come here (package, listening)");
+    bad_package("command POSTCOPY_LISTEN at byte 9 is not allowed here (package, listening)");
 }
 
 static void test_package_pings(void **state)
@@ -424,7 +424,7 @@ static void test_package_number_taken(void **state)
     begin();
     packed(GW_COMMAND_POSTCOPY_LISTEN, 0);
     packed_device(9, "dev");
-    bad_package("section 9 (dev/0) at byte 9: the id is taken");
+    bad_package("section 9 (dev/0) at byte 9: another section has this id");
 }
 
 /* Its own numbers are not counted: the live sections go on beside it. */
@@ -444,7 +444,7 @@ static void test_package_goes_on(void **state)
     packed(GW_COMMAND_PING, 3);
     packed(GW_COMMAND_POSTCOPY_RUN, 0);
     gw_put_u8(&inner, GW_ELEMENT_EOF);
-    bad_package("1 bytes behind RUN at byte 23");
+    bad_package("1 bytes of the package follow RUN, its last command, at byte 23");
 }
 
 /* A thread reads what follows: it ends, and the source hears that the package is bad. */

@@ -21,7 +21,7 @@ static void test_map(void **state)
 
 static void test_map_refused(void **state)
 {
-    rig_fails(map("\3ram", 4, 5), -EPROTO, &err, "5 bytes are not a name of 3");
+    rig_fails(map("\3ram", 4, 5), -EPROTO, &err, "a message of 5 bytes does not hold just the name of a RAM block of 3");
     rig_fails(map("\3rom", 4, 4), -ENOENT, &err, "no RAM block is called rom");
     rig_fails(map("\0", 1, 1), -EPROTO, &err, "empty name at byte 8");
     assert_string_equal(answered(), "");

@@ -18,7 +18,7 @@ static void refused(struct gw_recv_config config, int code, const char *text)
 
 static void test_refused(void **state)
 {
-    refused((struct gw_recv_config){0}, -EINVAL, "either a URI or a channel says where to receive from");
+    refused((struct gw_recv_config){0}, -EINVAL, "give either a URI or a channel to receive from, one of the two");
     rig.running = true;
     refused((struct gw_recv_config){.uri = "tcp:127.0.0.1:0"}, -EBUSY, "a machine that runs cannot receive another one's state");
     rig.running = false;
@@ -46,7 +46,7 @@ static void test_options_go_back(void **state)
 
     assert_int_equal(gw_options_new(&own, NULL), 0);
     gw_options_set_parameter(own, "downtime-limit", "5", NULL);
-    refused((struct gw_recv_config){.options = own}, -EINVAL, "either a URI or a channel says where to receive from");
+    refused((struct gw_recv_config){.options = own}, -EINVAL, "give either a URI or a channel to receive from, one of the two");
     assert_int_equal(gw_options_param(gw_vm_options(rig.vm), GW_PARAM_DOWNTIME_LIMIT), 300);
     gw_options_free(own);
 }

@@ -56,7 +56,7 @@ static void test_one_way(void **state)
 static void test_silence(void **state)
 {
     assert_int_equal(gw_send_resume(s, &err), -ETIMEDOUT);
-    gone("the destination did not say what it has of block ram");
+    gone("the destination did not tell which pages it has of RAM block ram");
     assert_string_equal(sent(), "08000a0004" "0372616d");
     assert_true(s->postcopy && s->followed);
     assert_int_equal(s->session.error.code, -ETIMEDOUT);

@@ -210,7 +210,7 @@ static void test_requests(void **state)
 
     say(GW_RP_REQ_PAGES, body, 12);
     hear(false, NULL);
-    failed("return path: the destination asks for pages, and the machine has not gone there", false);
+    failed("return path: the destination asks for pages, but the machine was not handed over to it", false);
 }
 
 static void packaged(void)
@@ -332,7 +332,7 @@ static void test_map_mark(void **state)
 {
     say_map("ram", 8, 0);
     hear(false, wants_ram);
-    failed("return path: the map of received pages of block ram does not end with its mark", false);
+    failed("return path: the map of received pages of block ram does not end with the end mark", false);
     assert_null(rp.map);
 }
 

@@ -193,7 +193,7 @@ static void test_file(void **state)
     assert_int_equal(gw_session_check_file(&s, near, &err), 0);
     rig_cap("mapped-ram");
     rig_fails(gw_session_check_file(&s, near, &err), -EINVAL, &err,
-              "capability mapped-ram: pages have their places in a file, and memory:a is none; file: is, or turn the capability off");
+              "capability mapped-ram puts pages at fixed places of a file, which memory:a is not: take a file: address, or turn the capability off");
     assert_int_equal(gw_uri_parse("tcp:h:1", &uri, &err), 0);
     assert_int_equal(gw_session_check_uri(&s, &uri, &err), -EINVAL);
     assert_int_equal(gw_uri_parse("file:/x", &uri, &err), 0);

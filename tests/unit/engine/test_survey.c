@@ -114,8 +114,8 @@ static void test_refusals(void **state)
     } bad[] = {
         {{199 * GW_NS_PER_MS, 0, NULL}, "the time of a survey is out of range: 200 to 60000 ms are possible"},
         {{60 * GW_NS_PER_S + 1, 0, NULL}, "the time of a survey is out of range: 200 to 60000 ms are possible"},
-        {{0, 63, NULL}, "the pages of a survey are out of range: 64 to 16384 are possible"},
-        {{0, 16385, NULL}, "the pages of a survey are out of range: 64 to 16384 are possible"},
+        {{0, 63, NULL}, "the number of pages that a survey samples is out of range: 64 to 16384 are possible"},
+        {{0, 16385, NULL}, "the number of pages that a survey samples is out of range: 64 to 16384 are possible"},
     };
     struct gw_survey_config odd = {.probe = "nonsense"};
     struct gw_error err = GW_ERROR_INIT;

@@ -83,7 +83,7 @@ static void test_refused(void **state)
 
     assert_int_equal(gw_vm_set_page_transport(vm, &newer.table, NULL, &err), -EINVAL);
     assert_int_equal(err.blame, GW_BLAME_CALLER);
-    assert_string_equal(err.text, "a page transport that neither takes pages nor reads records");
+    assert_string_equal(err.text, "a page transport needs the call take or the call record");
     newer.table.take = take;
     newer.table.bytes = 0;
     assert_int_equal(gw_vm_set_page_transport(vm, &newer.table, NULL, &err), -EINVAL);

@@ -124,7 +124,7 @@ static void test_recover(void **state)
     comes(NULL, 0);
     assert_int_equal(gw_channel_close(far, NULL), 0);
     done();
-    rig_fails(v.result, -ENODATA, &v.error, "ended before it said anything");
+    rig_fails(v.result, -ENODATA, &v.error, "ended before it sent anything");
 }
 
 /* One that says nothing for ever goes at once. */

@@ -33,9 +33,9 @@ static void test_new(void **state)
     refused(bad, "a machine needs the calls stop, start and running");
     bad = good;
     bad.least_page_bytes = 8192;
-    refused(bad, "a target page has 4096 bytes: it cannot have at least 8192");
+    refused(bad, "a target page has 4096 bytes, so the least size of a page cannot be 8192: a power of two up to it");
     bad.least_page_bytes = 3000;
-    refused(bad, "a target page has 4096 bytes: it cannot have at least 3000");
+    refused(bad, "a target page has 4096 bytes, so the least size of a page cannot be 3000: a power of two up to it");
     assert_int_equal(gw_vm_new(&good, &vm, NULL), 0);
     assert_false(vm->has_uuid);
     assert_int_equal(strlen(vm->machine), 255);

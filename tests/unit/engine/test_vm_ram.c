@@ -45,7 +45,7 @@ static void test_resize(void **state)
     struct gw_error err = GW_ERROR_INIT;
 
     rig_fails(gw_vm_resize_ram(rig.vm, "ram", 33 * RIG_PAGE, &err), -EINVAL, &err,
-              "RAM block ram cannot have 135168 bytes (at most 131072)");
+              "RAM block ram cannot have 135168 bytes: whole pages are needed, 131072 bytes at most");
     assert_int_equal(gw_vm_resize_ram(rig.vm, "ram", 100, &err), -EINVAL);
     assert_int_equal(gw_vm_resize_ram(rig.vm, "ram", 17 * RIG_PAGE, &err), 0);
     assert_int_equal(B->pages, 17);

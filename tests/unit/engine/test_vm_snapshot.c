@@ -214,7 +214,7 @@ static void test_refused(void **state)
     ok(save("s", &err), &err);
     ok(gw_disk_bitmap_add(t.disk[1], &bitmap, &err), &err);
     rig_said("stop STOP start RESUME ");
-    rig_fails(load("s", &err), -EBUSY, &err, "disk d1 has the dirty bitmap b, which would not match it: remove it first");
+    rig_fails(load("s", &err), -EBUSY, &err, "disk d1 has the dirty bitmap b, which would not match the disk as it was: remove the bitmap first");
     assert_int_equal(save("s", &err), -EEXIST);
     rig_said("");
     clean();
@@ -350,7 +350,7 @@ static void test_cannot_run(void **state)
     rig.stop_fails = 0;
     rig.start_fails = -EPERM;
     assert_int_equal(save("s", &err), -EPERM);
-    assert_non_null(strstr(err.text, "it is done, but the machine could not be started again"));
+    assert_non_null(strstr(err.text, "the snapshot was completed, but the machine could not be started again"));
     assert_int_equal(count(0) + count(1), 2);
 }
 

@@ -419,8 +419,8 @@ static void test_refused(void **state)
     refused(&strange, none, 1, "no RAM block rum");
     refused(&strange, odd, 1, "whole pages");
     refused(&strange, uneven, 1, "whole pages");
-    refused(&strange, behind, 1, "no part of RAM block ram");
-    refused(&strange, across, 1, "no part of RAM block ram");
+    refused(&strange, behind, 1, "not a part of RAM block ram");
+    refused(&strange, across, 1, "not a part of RAM block ram");
     refused(&two, both, 2, "overlaps");
     assert_int_equal(told(&two, same, 2, &p, NULL), 0); /* twice: as it is told */
     gw_physical_close(&p);

@@ -239,7 +239,7 @@ static void test_no_image(void **state)
     char path[200];
     snprintf(path, sizeof path, "%s/text", folder);
     assert_int_equal(gw_image_open_at(path, 1ull << 63, NULL, &opened, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "it has no byte 9223372036854775808 that can be gone to"));
+    assert_non_null(strstr(err.text, "cannot seek to byte 9223372036854775808"));
     assert_null(opened);
     assert_int_equal(entries("/proc/self/fd"), fds);
 }

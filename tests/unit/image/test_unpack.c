@@ -91,7 +91,7 @@ static void test_levels(void **state)
     assert_string_equal(err.text, "the level of zstd is 1 to 19, not -1");
     assert_int_equal(gw_filter_try("no-such-program", 0, &err), -ENOENT);
     assert_int_equal(err.blame, GW_BLAME_LOCAL);
-    assert_string_equal(err.text, "no-such-program is needed for it, and is not in /usr/bin or /bin");
+    assert_string_equal(err.text, "no-such-program is needed to read or write it, but is not in /usr/bin or /bin");
     if (have("gzip")) {
         assert_int_equal(gw_filter_try("gzip", 0, &err), 0);
         assert_int_equal(gw_filter_try("gzip", 9, &err), 0);

@@ -137,7 +137,7 @@ static void test_compressed(void **state)
         }
         f = file_new(NULL, 0);
         assert_int_equal(gw_stream_write(image, &stream, f.fd, &err), -ENOENT);
-        assert_non_null(strstr(err.text, "is needed for it, and is not installed"));
+        assert_non_null(strstr(err.text, "is needed to read or write it, but is not in"));
         close(f.fd);
     }
     gw_image_free(image);
@@ -423,7 +423,7 @@ static void test_programs(void **state)
     assert_int_equal(gw_image_check_options(&gzip, &err), 0);
     spawned = NULL;
     assert_int_equal(gw_image_check_options(&gzip, &err), -ENOENT);
-    assert_non_null(strstr(err.text, "gzip is needed for it, and is not in /usr/bin or /bin"));
+    assert_non_null(strstr(err.text, "gzip is needed to read or write it, but is not in /usr/bin or /bin"));
     spawned = "/";
     free(path);
 }

@@ -133,7 +133,7 @@ static void test_good(void **state)
     assert_int_equal(memory[0], 0xee);
     /* What never came is told where the section ended, and is the end of it where it did not. */
     assert_int_equal(live->ops->check_ended(live, GW_LIVE_ENDED, note, &err), 0);
-    assert_string_equal(note, "5 pages never came, they keep what they had");
+    assert_string_equal(note, "5 pages never arrived and keep the contents that they had");
     assert_int_equal(live->ops->check_ended(live, GW_LIVE_OPEN, note, &err), -EPROTO);
     assert_string_equal(err.text, "its section ram does not end, and 5 pages did not come");
 }
@@ -157,7 +157,7 @@ static void test_unknown_block(void **state)
 {
     gw_ram_list_put_total(&out, PAGE);
     gw_ram_list_put(&out, "c", PAGE, NULL);
-    refused("the source has a RAM block c (0x1000 bytes), this machine has not");
+    refused("the source has a RAM block c (0x1000 bytes), which this machine lacks");
 }
 
 static void test_twice(void **state)

@@ -79,7 +79,7 @@ static void test_refused(void **state)
         {DUMP(", " TYPE("t", "{\"name\": \"s\", \"version_id\": 2147483648, \"minimum_version_id\": 1}")), "version_id is not"},
         {DUMP(", " TYPE("t", "{\"name\": \"s\", \"version_id\": 3, \"minimum_version_id\": 1.5}")), "minimum_version_id is not"},
         {DUMP(", " TYPE("t", "{\"name\": \"s\", \"version_id\": 4, \"minimum_version_id\": 1}")),
-         "type t, state s: two different versions are told"},
+         "type t, state s: it gives two different versions"},
         {DUMP(", " TYPE("t", STATE("s", ", \"Fields\": 5"))), "Fields is no list"},
         {DUMP(", " TYPE("t", STATE("s", ", \"Subsections\": {}"))), "Subsections is no list"},
         {DUMP(", " TYPE("t", STATE("s", ", \"Fields\": [5]"))), "there is no field"},

@@ -15,7 +15,7 @@ static void test_as_qemu(void **state)
         {"{\"vmschkmachine\": {\"Name\": \"m\"}, \"t\": {\"version_id\": 1, \"minimum_version_id\": 1, "
          "\"Description\": "
          "{\"name\": \"s\", \"version_id\": 2, \"minimum_version_id\": 1}}}",
-         "type t, state s: two different versions are told"},
+         "type t, state s: it gives two different versions"},
         {"{\"vmschkmachine\": {\"Name\": \"m\"}, \"t\": {\"version_id\": 1, \"minimum_version_id\": 1, "
          "\"Description\": "
          "{\"name\": \"s\", \"version_id\": 1, \"minimum_version_id\": 1, \"Fields\": [{\"field\": \"f\", "

@@ -80,7 +80,7 @@ static void test_renamed(void **state)
     assert_true(a.v == 1 && a.w == 2 && b.v == 101 && b.w == 102 && c.v == 301 && c.w == 0 && c.loaded == 1);
     /* The same device by either name is the same device. */
     assert_int_equal(load(reg, "0000:00:01.0/serial", 0, 2, 1, 2, &err), -EPROTO);
-    assert_string_equal(err.text, "device 0000:00:01.0/serial/0: a second section at byte 1000");
+    assert_string_equal(err.text, "device 0000:00:01.0/serial/0: the device has a second section at byte 1000");
     gw_registry_load_begin(reg);
     assert_int_equal(load(reg, "0000:00:01.0/serial", 0, 2, 1, 2, &err), 0);
     assert_int_equal(load(reg, "uart", 2, 1, 301, 302, &err), -ENOENT);

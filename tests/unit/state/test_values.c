@@ -139,7 +139,7 @@ static void test_refused(void **state)
         r = gw_values_walk(st, copy, n, nothing, NULL, &err);
         assert_int_equal(r, n == sizeof body - 1 ? 0 : -EPROTO);
         if (r < 0)
-            assert_non_null(strstr(err.text, " bytes, the description has 15"));
+            assert_non_null(strstr(err.text, " bytes, but its description has 15"));
         free(copy);
     }
     for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++) {

@@ -51,25 +51,25 @@ static void test_refused(void **state)
         {"{'driver':'qcow2','file':{'driver':'rbd','pool':'x'}}", "driver rbd is not supported", -ENOTSUP},
         {"{'driver':'luks','file':{'driver':'file','filename':'/b'}}", "driver luks", -ENOTSUP},
         {"{'driver':'raw','offset':512,'file.filename':'/b'}", "option offset is not supported", -ENOTSUP},
-        {"{'driver':'qcow2','file':'node0'}", "option file names a node", -ENOTSUP},
+        {"{'driver':'qcow2','file':'node0'}", "option file refers to a node", -ENOTSUP},
         {"{'driver':'qcow2','backing':'node0','file.filename':'/b'}", "option backing, another backing", -ENOTSUP},
         {"{'driver':'qcow2','file':{'driver':'qcow2','file.filename':'/b'}}", "qcow2 inside one of driver qcow2", -ENOTSUP},
         {"{'driver':'nbd','path':'/s','tls-creds':'x'}", "option tls-creds", -ENOTSUP},
         {"{'driver':'nbd','server':{'type':'vsock','cid':'1','port':'2'}}", "server of type vsock", -ENOTSUP},
         {"{'driver':'nbd','path':'/s','host':'h'}", "two servers", -EPROTO},
         {"{'driver':'nbd'}", "no server", -EPROTO},
-        {"{'driver':'nbd','host':'h','port':'1@x'}", "the port is 1@x", -EPROTO},
+        {"{'driver':'nbd','host':'h','port':'1@x'}", "the port is not a number: 1@x", -EPROTO},
         {"{'driver':'nbd','host':'h','port':''}", "the port is", -EPROTO},
         {"{'driver':'file'}", "filename is missing", -EPROTO},
         {"{}", "filename is missing", -EPROTO},
         {"{'driver':'raw'}", "file. filename is missing", -EPROTO},
-        {"{'filename':'json:{}'}", "inside of another one", -ENOTSUP},
+        {"{'filename':'json:{}'}", "inside another one", -ENOTSUP},
         {"{'driver':'file','driver':'raw'}", "option driver is given twice", -EPROTO},
         {"{'driver':'raw','file':{'driver':'file','filename':'/a'},'file.filename':'/b'}", "file.filename is given twice", -EPROTO},
         {"{'driver':'raw','file':{'driver':'raw','file':{'driver':'raw','file':{'driver':'raw','file':{'driver':'raw','file':{'driver':'raw',"
-         "'file':{'driver':'raw','file':{'driver':'raw','file.filename':'x'}}}}}}}}", "more than 8 nodes", -EPROTO},
+         "'file':{'driver':'raw','file':{'driver':'raw','file.filename':'x'}}}}}}}}", "nodes are nested deeper than 8", -EPROTO},
         {"{'driver':'raw','file':[1]}", "option file is a list", -ENOTSUP},
-        {"[]", "no object", -EPROTO},
+        {"[]", "not a JSON object", -EPROTO},
         {"", "", -EPROTO},
     };
     char name[600];
@@ -97,7 +97,7 @@ static void test_hostile(void **state)
     n += (size_t)sprintf(text + n, "1");
     memset(text + n, '}', 20);
     text[n + 20] = 0;
-    refused(text, -EPROTO, "more than 8 nodes");
+    refused(text, -EPROTO, "nodes are nested deeper than 8");
     n = (size_t)sprintf(text, "json:{'");
     memset(text + n, 'x', 300);
     strcpy(text + n + 300, "':1}");

@@ -106,7 +106,7 @@ static void test_refused(void **state)
     rig_ok(take("s", &err));
     fails(take("s", &err), -EEXIST, &err, "disk a has a snapshot 's' already");
     set.state = 1;
-    fails(gw_snapshot_set_check_old(&set, "s", &index, &err), -ENOENT, &err, "has the disk alone");
+    fails(gw_snapshot_set_check_old(&set, "s", &index, &err), -ENOENT, &err, "has the contents of the disk only");
     set.state = 0;
     rig_ok(gw_node_resize(node[1], 2 * DISK_BYTES, &err));
     fails(gw_snapshot_set_check_old(&set, "s", &index, &err), -EINVAL, &err, "disk b had 1048576 bytes in snapshot 's'");

@@ -127,7 +127,7 @@ static void wrong_sum(struct gw_parked *p)
 
 static void test_lies(void **state)
 {
-    lies(", and there are 3", fewer_numbers);
+    lies(", but there are only 3", fewer_numbers);
     lies("0x", wrong_sum);
 }
 
@@ -139,10 +139,10 @@ static void test_too_few_pages(void **state)
 
     image->blocks[0].pages = PAGES + 1;
     assert_int_equal(image->ops->map(image, 0, 0, PAGES, kinds, &err), -EPROTO);
-    assert_non_null(strstr(err.text, "its runs have 40 pages of the 41 that it is of"));
+    assert_non_null(strstr(err.text, "its runs cover only 40 of its 41 pages"));
     image->blocks[0].pages = PAGES - 1;
     assert_int_equal(image->ops->map(image, 0, 0, PAGES - 1, kinds, &err), -EPROTO);
-    assert_non_null(strstr(err.text, "its runs have more pages than the 39 that it is of"));
+    assert_non_null(strstr(err.text, "its runs cover more than its 39 pages"));
     gw_image_free(image);
 }
 

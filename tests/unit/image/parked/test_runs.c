@@ -157,11 +157,11 @@ static void test_hostile(void **state)
         {"\xfc\x7f", 2, 0, NULL},                                    /* 4096 zeros */
         {"\x02", 1, 5, "it is not a list of runs"},                     /* no number */
         {"\x02\x80", 2, 5, "it is not a list of runs"},
-        {"\x02\x0b", 2, 5, "a run of pages that there are not"},     /* -1 */
+        {"\x02\x0b", 2, 5, "a run names stored pages that no file can have"},     /* -1 */
         {"\x02\x09", 2, 5, NULL},                                    /* 0 */
-        {"\x03\xff\xff\xff\xff\x7f", 6, 5, "a run of pages that there are not"},
-        {"\x03\xfe\xff\xff\xff\x7f", 6, 5, "a run of pages that there are not"},
-        {"\x02\x02", 2, 0xfffffffe, "a run of pages that there are not"},
+        {"\x03\xff\xff\xff\xff\x7f", 6, 5, "a run names stored pages that no file can have"},
+        {"\x03\xfe\xff\xff\xff\x7f", 6, 5, "a run names stored pages that no file can have"},
+        {"\x02\x02", 2, 0xfffffffe, "a run names stored pages that no file can have"},
         {"\x02\x00", 2, 0xfffffffe, NULL},
     };
 

@@ -163,7 +163,7 @@ static void test_room(void **state)
         assert_int_equal(out->reset(out, NULL), 0);
         assert_int_equal(out->pack(out, from, 2, PAGE, dst, room, &bytes, &err), -EMSGSIZE);
         assert_int_equal(err.blame, GW_BLAME_LOCAL);
-        assert_non_null(strstr(err.text, PACKING_NAME ": 2 pages need more than "));
+        assert_non_null(strstr(err.text, PACKING_NAME ": 2 compressed pages need more than "));
         assert_int_equal(bytes, 777);
         free(dst);
     }
@@ -190,9 +190,9 @@ static void test_not_whole(void **state)
     have_packing();
     fill(4, PAGE, true);
     bytes = pack_all(4, PAGE);
-    refuse(bytes, 3, "are not just 3 pages");
-    refuse(bytes, 5, "page 4 of 5: its contents are not whole");
-    refuse(0, 1, "page 0 of 1: its contents are not whole");
+    refuse(bytes, 3, "are not exactly 3 compressed pages");
+    refuse(bytes, 5, "page 4 of 5: its contents end too early");
+    refuse(0, 1, "page 0 of 1: its contents end too early");
     for (size_t cut = 1; cut + 64 < bytes; cut += 1 + bytes / 50)
         refuse(cut, 4, "");
     /* What comes behind the last page would be a page more. */

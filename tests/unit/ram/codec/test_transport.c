@@ -111,7 +111,7 @@ static void test_failures(void **state)
     assert_int_equal(err.blame, GW_BLAME_EMBEDDER);
     err = (struct gw_error)GW_ERROR_INIT;
     assert_int_equal(f.codec->encode(f.codec, &f.batch, &err), -EINVAL);
-    assert_string_equal(err.text, "page transport: take says 3");
+    assert_string_equal(err.text, "page transport: take returned 3, which is none of its results");
     assert_int_equal(barrier(GW_BARRIER_END), 0); /* nothing is due of these */
     f.answers = later;
     f.asked = 0;

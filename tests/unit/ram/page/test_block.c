@@ -149,9 +149,9 @@ static void test_refused(void **state)
     refuse(ram, &d, -EINVAL, "RAM block a ends beyond the address space");
     d = desc("a", 1 << 20, PAGE);
     d.page_bytes = 1024;
-    refuse(ram, &d, -EINVAL, "RAM block a: host page of 1024 bytes");
+    refuse(ram, &d, -EINVAL, "RAM block a: its host pages cannot have 1024 bytes");
     d.page_bytes = 3 * PAGE;
-    refuse(ram, &d, -EINVAL, "RAM block a: host page of 12288 bytes");
+    refuse(ram, &d, -EINVAL, "RAM block a: its host pages cannot have 12288 bytes");
     d.page_bytes = 2 << 20;
     assert_int_equal(gw_ram_add(ram, &d, NULL), 0);
     assert_int_equal(ram->count, 2);

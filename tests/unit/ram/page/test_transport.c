@@ -65,7 +65,7 @@ static void test_answers(void **state)
     /* No answer that is known. */
     assert_int_equal(ask(GW_TAKE_LATER + 1, &err), -EINVAL);
     assert_int_equal(err.blame, GW_BLAME_EMBEDDER);
-    assert_string_equal(err.text, "page transport: take says 3");
+    assert_string_equal(err.text, "page transport: take returned 3, which is none of its results");
     /* An error without words, and one with: the embedder's, unless it says whose. */
     assert_int_equal(ask(-EIO, &err), -EIO);
     assert_int_equal(err.blame, GW_BLAME_EMBEDDER);
@@ -117,7 +117,7 @@ static void test_bad_results(void **state)
     gw_transport_taken(f.t, 0, -ENXIO);
     assert_int_equal(gw_transport_wait(f.t, NULL, &err), -EIO);
     assert_int_equal(err.blame, GW_BLAME_EMBEDDER);
-    assert_string_equal(err.text, "page transport: a page that it took: Input/output error");
+    assert_string_equal(err.text, "page transport: a page that it accepted was not sent: Input/output error");
     f.early = 1; /* would complete the last one, if it were asked */
     assert_int_equal(ask(GW_TAKE_LATER, &err), -EIO);
     assert_int_equal(f.t->due, 1);

@@ -152,7 +152,7 @@ static void out_of_order(void **state)
     gw_staging_where(w.s, &w.of[0], 5);
     assert_int_equal(gw_staging_put(w.s, &w.of[0], 5, false, &from, &err), 1);
     assert_int_equal(gw_staging_put(w.s, &w.of[0], 5, false, &from, &err), -EPROTO);
-    assert_string_equal(err.text, "RAM block a: the page at 0x5000 comes twice at once");
+    assert_string_equal(err.text, "RAM block a: the page at 0x5000 comes twice at the same time");
     gw_staging_free(w.s);
 }
 

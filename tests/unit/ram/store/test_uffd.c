@@ -228,7 +228,7 @@ static void finished(void **state)
         assert_int_equal(gw_uffd_waiting(rig.store), 0);
         assert_int_equal(rig.store->missing(rig.store, rig.b), PAGES);
         assert_int_equal(rig_put(&rig, rig.store, 0, 1, &err), -EPROTO);
-        assert_string_equal(err.text, "RAM block ram: the page at 0x0 comes after the last one");
+        assert_string_equal(err.text, "RAM block ram: the page at 0x0 arrives after all pages of the machine were received");
         rig_close(&rig);
     }
 }
