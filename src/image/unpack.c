@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "channel/spawn.h"
+#include "image/feed.h"
 #include "ram/page/zero.h"
 
 #define COPY_BYTES (1u << 20)
@@ -97,11 +98,44 @@ static int start(struct gw_filter *f, const char *program, char *const argv[], i
     return gw_fail(err, r, GW_BLAME_LOCAL, "starting %s: %s", program, strerror(-r));
 }
 
+/* Whether something lies behind the stream that begins where fd stands, as far as that is known beforehand: it has a head in
+ * front of it, or the file does not end as one of xz does. */
+static bool lies_in_more(int fd)
+{
+    off_t at = lseek(fd, 0, SEEK_CUR), end;
+    char last[2] = "";
+
+    if (at < 0)
+        return false;
+    end = lseek(fd, 0, SEEK_END);
+    lseek(fd, at, SEEK_SET);
+    return at > 0 || end < 2 || pread(fd, last, 2, end - 2) != 2 || memcmp(last, "YZ", 2);
+}
+
+static int start_fed(struct gw_filter *f, const char *program, char *const argv[], int fd, struct gw_error *err)
+{
+    GW_AUTOFD int in = -1;
+    int ends[2], r;
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return gw_fail(err, -errno, GW_BLAME_LOCAL, "a pipe to %s: %s", program, strerror(errno));
+    in = ends[0];
+    r = start(f, program, argv, in, true, err);
+    if (r < 0) {
+        close(ends[1]);
+        return r;
+    }
+    r = gw_feed_start(fd, ends[1], &f->feed, err);
+    return r < 0 ? gw_filter_end(f, r, err) : 0;
+}
+
+/* gzip, bzip2 and lzop pass over what is no stream of theirs. xz does so when it is told that there is one stream; zstd gets no more
+ * than its frames. */
 int gw_filter_decompress(struct gw_filter *f, const char *program, int fd, struct gw_error *err)
 {
-    char *const argv[] = {(char *)program, (char *)"-dc", NULL};
-
-    int r = start(f, program, argv, fd, true, err);
+    bool one = !strcmp(program, "xz") && lies_in_more(fd);
+    char *const argv[] = {(char *)program, (char *)"-dc", one ? (char *)"--single-stream" : NULL, NULL};
+    int r = !strcmp(program, "zstd") ? start_fed(f, program, argv, fd, err) : start(f, program, argv, fd, true, err);
 
     f->unpacks = true;
     return r;
@@ -178,15 +212,27 @@ static int await(struct gw_filter *f, int *r, int *ret_status, struct gw_error *
     }
 }
 
+/* A warning: all of the stream was good, and something else follows it. */
+static bool passed_over(const struct gw_filter *f, int status, const char *said)
+{
+    return f->unpacks && WIFEXITED(status) && WEXITSTATUS(status) == 2 && strstr(said, "trailing garbage");
+}
+
 int gw_filter_end(struct gw_filter *f, int r, struct gw_error *err)
 {
     char said[200];
-    int status = 0, got;
+    int status = 0, got, fed;
 
     gw_close_fd(&f->pipe);
     got = await(f, &r, &status, err);
     first_words(f->said, f->program, said, sizeof said);
     gw_close_fd(&f->said);
+    fed = gw_feed_end(f->feed, r < 0 ? NULL : err);
+    f->feed = NULL;
+    if (fed < 0)
+        return r < 0 ? r : fed;
+    if (got >= 0 && passed_over(f, status, said))
+        status = 0;
     if (got < 0)
         return r < 0 ? r : gw_fail(err, got, GW_BLAME_LOCAL, "%s: its exit status is not known: %s", f->program, strerror(-got));
     /* If we stopped reading early, the program may have failed with a broken pipe. */
@@ -324,9 +370,9 @@ int gw_image_unpack_with(int fd, const char *program, const char *folder, int *r
 
     if (r >= 0)
         r = gw_filter_decompress(&f, program, fd, err);
-    gw_close_fd(&fd);
     if (r >= 0)
         r = gw_filter_end(&f, gw_copy_sparse(f.pipe, to, 0, err), err);
+    gw_close_fd(&fd);
     if (r < 0) {
         gw_close_fd(&to);
         return r;

@@ -13,6 +13,8 @@
 #include "base/base.h"
 #include "godwit/channel.h"
 
+struct gw_feed; /* image/feed.h */
+
 #define GW_UNPACK_HEAD 16u /* bytes that gw_compression needs */
 
 /* The program whose format begins with these bytes; NULL: unknown format. */
@@ -26,13 +28,15 @@ struct gw_filter {
     pid_t child;
     int pipe; /* its output, or its input; -1 once closed */
     int said; /* its standard error */
+    struct gw_feed *feed; /* what gives it its input; NULL: it reads the file itself */
     bool unpacks;
     bool (*stop)(void *opaque); /* called now and then while waiting for its end; true: the program is ended. NULL: waits without
                                  * limit */
     void *opaque;
 };
-/* Decompresses from fd's position on; compresses to fd's position. fd stays the caller's; its position moves. level 0:
- * the default; -EINVAL: the program has no such level. */
+/* Decompresses from fd's position on; compresses to fd's position. fd stays the caller's until the end; its position moves. Bytes behind the
+ * compressed stream are ignored: in a volume they are zeros or older contents. level 0: the default; -EINVAL: the program has no
+ * such level. */
 int gw_filter_decompress(struct gw_filter *f, const char *program, int fd, struct gw_error *err);
 int gw_filter_compress(struct gw_filter *f, const char *program, int level, int fd, struct gw_error *err);
 /* Whether the program is installed and supports this level; nothing is compressed. */

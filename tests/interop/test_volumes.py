@@ -4,6 +4,7 @@
 libvirt's save images; in block devices, which hold what was there before, and in files that were copied from volumes."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import unittest
@@ -142,9 +143,39 @@ class Volumes(Case):
         self.arrives(volumes[1], "10.0")
 
     def test_libvirt_compressed(self):
-        """gzip passes over the zeros of a volume."""
-        plain, save = self.libvirt(self.stream("10.0"), "--compress", "gzip")
-        self.used(self.padded("padded", save), plain)
+        """The compressed stream says itself where it ends, whatever lies behind it in a volume."""
+        data = self.stream("10.0")
+        for how in ("gzip", "bzip2", "xz", "lzop", "zstd"):
+            if not shutil.which(how):
+                continue
+            plain, save = self.libvirt(data, "--compress", how)
+            older = save[:70000] + save[-len(save) // 3:] + save  # an older image, of which the newer one has left the end
+            for name, stale in (("zeros", b""), ("noise", STALE), ("older", older[-len(save):]), ("whole", save)):
+                with self.subTest(how=how, behind=name):
+                    volume = self.padded("padded", save, stale)
+                    self.assertIn("no difference", self.cli("diff", volume, plain))
+                    self.cli("verify", volume)
+                    self.assertIn(how, self.cli("inspect", volume))
+            with self.subTest(how=how):
+                volume = self.padded("padded", save, older)
+                self.used(volume, plain)
+                os.truncate(volume, len(save) // 2)
+                self.assertFalse(self.behind(volume, code=3)["whole"])
+        self.arrives(self.device(self.padded("volume", save, STALE)), "10.0")
+
+    def test_compressed(self):
+        """A stream that was compressed as a whole, in a volume."""
+        data = self.stream("10.0")
+        plain = write_file(self.path("plain"), data)
+        for how in ("gzip", "bzip2", "xz", "lzop", "zstd"):
+            if not shutil.which(how):
+                continue
+            packed = subprocess.run([how, "-c"], input=data, stdout=subprocess.PIPE, check=True, timeout=DEADLINE_S * SLOW).stdout
+            for name, stale in (("zeros", b""), ("noise", STALE)):
+                with self.subTest(how=how, behind=name):
+                    volume = self.padded("padded", packed, stale)
+                    self.assertIn("no difference", self.cli("diff", volume, plain))
+                    self.assertIn(how, self.cli("inspect", volume))
 
 
 if __name__ == "__main__":

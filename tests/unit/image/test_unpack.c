@@ -135,6 +135,85 @@ static void test_there_and_back(void **state)
     }
 }
 
+/* What lies behind a packed file in a volume: zeros, noise, the rest of a longer one that was there before. */
+static int volume(const char *program, const uint8_t *bytes, size_t n, unsigned behind)
+{
+    struct gw_error err = GW_ERROR_INIT;
+    int fd = memfd_create("volume", MFD_CLOEXEC);
+    const off_t from = 21; /* behind some head */
+    struct gw_filter f;
+    off_t end;
+
+    for (unsigned i = 0; i < 2; i++) { /* the second one is written over the first, which is longer */
+        lseek(fd, from, SEEK_SET);
+        assert_int_equal(gw_filter_compress(&f, program, 1, fd, &err), 0);
+        for (size_t at = 0, to = i ? n : n + 90000; at < to; at += 30000)
+            assert_int_equal(write(f.pipe, bytes + (i ? at : at % n), 30000), 30000);
+        assert_int_equal(gw_filter_end(&f, 0, &err), 0);
+    }
+    end = lseek(fd, 0, SEEK_CUR);
+    assert_true(lseek(fd, 0, SEEK_END) > end);
+    if (behind < 2)
+        assert_int_equal(ftruncate(fd, end), 0);
+    assert_int_equal(ftruncate(fd, behind == 2 ? lseek(fd, 0, SEEK_END) : end + 70001), 0);
+    for (off_t at = end; behind == 1 && at < end + 70001 - 8; at += 8) {
+        uint64_t noise = (uint64_t)at * 0x9e3779b97f4a7c15u | 1;
+
+        assert_int_equal(pwrite(fd, &noise, 8, at), 8);
+    }
+    lseek(fd, from, SEEK_SET);
+    return fd;
+}
+
+static void test_volumes(void **state)
+{
+    static const char *const programs[] = {"gzip", "bzip2", "xz", "lzop", "zstd"};
+    uint8_t *bytes = malloc(300000);
+    unsigned fds = entries("/proc/self/fd"), tried = 0;
+
+    for (size_t i = 0; i < 300000; i++)
+        bytes[i] = (uint8_t)(i * i * 40503 >> 9);
+    for (size_t i = 0; i < GW_ARRAY_LEN(programs); i++)
+        for (unsigned behind = 0; behind < 3 && have(programs[i]); behind++, tried++) {
+            struct gw_error err = GW_ERROR_INIT;
+            int plain = -1;
+
+            if (gw_image_unpack_with(volume(programs[i], bytes, 300000, behind), programs[i], NULL, &plain, &err) < 0)
+                fail_msg("%s, %u: %s", programs[i], behind, err.text);
+            holds(plain, bytes, 300000);
+            close(plain);
+            assert_int_equal(entries("/proc/self/fd"), fds);
+        }
+    free(bytes);
+    if (!tried) {
+        print_message("none of the programs is there\n");
+        skip();
+    }
+}
+
+/* What lies behind a stream does not hide that the stream is damaged. */
+static void test_damaged_volumes(void **state)
+{
+    static const char *const programs[] = {"gzip", "bzip2", "xz", "lzop", "zstd"};
+    uint8_t *bytes = calloc(1, 300000), byte;
+
+    for (size_t i = 0; i < 300000; i++)
+        bytes[i] = (uint8_t)(i * i * 40503 >> 9);
+    for (size_t i = 0; i < GW_ARRAY_LEN(programs); i++)
+        for (unsigned behind = 0; behind < 2 && have(programs[i]); behind++) {
+            struct gw_error err = GW_ERROR_INIT;
+            int plain = -1, fd = volume(programs[i], bytes, 300000, behind);
+
+            assert_int_equal(pread(fd, &byte, 1, 3000), 1);
+            byte ^= 0x40;
+            assert_int_equal(pwrite(fd, &byte, 1, 3000), 1);
+            assert_int_equal(gw_image_unpack_with(fd, programs[i], NULL, &plain, &err), -EPROTO);
+            assert_non_null(strstr(err.text, " failed: "));
+            assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        }
+    free(bytes);
+}
+
 /* What is no packed file stays the file that it is; what comes through a pipe is stored. */
 static void test_plain(void **state)
 {
@@ -325,6 +404,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_magics),  cmocka_unit_test(test_levels), cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_volumes),
+        cmocka_unit_test(test_damaged_volumes),
         cmocka_unit_test(test_plain),   cmocka_unit_test(test_damaged), cmocka_unit_test(test_folder),
         cmocka_unit_test(test_sparse),  cmocka_unit_test(test_read_full), cmocka_unit_test(test_stopped),
     };
