@@ -195,7 +195,7 @@ int gw_vm_parse(struct gw_vm_program *v, int argc, char **argv)
                  "rate=BYTES_PER_S, "
                  "set=SIZE, seed=N."},
         {"disk", .take = take_disk, .opaque = v, .value = "FILE[,KEY=VALUE]...",
-         .help = "A disk, or the URI of an NBD server's export; may be repeated, 8 at most. Keys: id=ID, format=raw or nbd "
+         .help = "A disk, or the URI of an NBD server's export; may be repeated, 8 at most. Keys: id=ID, format=raw, qcow2 or nbd "
                  "(else told from the first bytes), cache=writeback, none, writethrough, directsync or unsafe, locking=off, "
                  "readonly."},
         {"nic", .take = take_nic, .opaque = v, .value = "KEY=VALUE...",

@@ -96,7 +96,7 @@ static int get_start(struct gw_scan *s, uint64_t at, struct gw_section_head **re
         return gw_reader_fail(s->r, -EPROTO, err, "section %u (%s) at byte %" PRIu64 " starts a second time", b.id,
                               b.name, at);
     if (s->bound_count == GW_ARRAY_LEN(s->bound))
-        return gw_reader_fail(s->r, -EPROTO, err, "one more live section (%s) at byte %" PRIu64 " than %u", b.name, at,
+        return gw_reader_fail(s->r, -EPROTO, err, "live section %s at byte %" PRIu64 ": more than %u are not supported", b.name, at,
                               s->bound_count);
     *to = b;
     s->bound_count++;
