@@ -148,17 +148,17 @@ class Volumes(Case):
         for how in ("gzip", "bzip2", "xz", "lzop", "zstd"):
             if not shutil.which(how):
                 continue
-            plain, save = self.libvirt(data, "--compress", how)
+            plain, save = self.libvirt(data, "--compress", how, "--level", "1")
             older = save[:70000] + save[-len(save) // 3:] + save  # an older image, of which the newer one has left the end
-            for name, stale in (("zeros", b""), ("noise", STALE), ("older", older[-len(save):]), ("whole", save)):
+            for name, stale in (("zeros", b""), ("noise", STALE), ("older", older)):
                 with self.subTest(how=how, behind=name):
                     volume = self.padded("padded", save, stale)
                     self.assertIn("no difference", self.cli("diff", volume, plain))
-                    self.cli("verify", volume)
-                    self.assertIn(how, self.cli("inspect", volume))
             with self.subTest(how=how):
-                volume = self.padded("padded", save, older)
-                self.used(volume, plain)
+                self.assertTrue(self.behind(volume)["whole"])
+                self.assertIn(how, self.cli("inspect", volume))
+                self.cli("convert", volume, self.path("converted"), "--format", "stream", "--force")
+                self.assertIn("no difference", self.cli("diff", self.path("converted"), plain))
                 os.truncate(volume, len(save) // 2)
                 self.assertFalse(self.behind(volume, code=3)["whole"])
         self.arrives(self.device(self.padded("volume", save, STALE)), "10.0")
@@ -170,12 +170,10 @@ class Volumes(Case):
         for how in ("gzip", "bzip2", "xz", "lzop", "zstd"):
             if not shutil.which(how):
                 continue
-            packed = subprocess.run([how, "-c"], input=data, stdout=subprocess.PIPE, check=True, timeout=DEADLINE_S * SLOW).stdout
-            for name, stale in (("zeros", b""), ("noise", STALE)):
-                with self.subTest(how=how, behind=name):
-                    volume = self.padded("padded", packed, stale)
-                    self.assertIn("no difference", self.cli("diff", volume, plain))
-                    self.assertIn(how, self.cli("inspect", volume))
+            packed = subprocess.run([how, "-1c"], input=data, stdout=subprocess.PIPE, check=True, timeout=DEADLINE_S * SLOW).stdout
+            with self.subTest(how=how):
+                self.assertIn("no difference", self.cli("diff", self.padded("padded", packed), plain))
+                self.assertIn(how, self.cli("inspect", self.padded("padded", packed, STALE)))
 
 
 if __name__ == "__main__":
