@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * qmp_client: a client for a QMP server, godwit's or QEMU's. * One command at a time. Events that arrive meanwhile go
+ * qmp_client: a client for a QMP server, godwit's or QEMU's.
+ *
+ * One command at a time. Events that arrive meanwhile go
  * to the callback. Threads: one owner.
  * Hostile: a message longer than 64 MiB, or one that is not JSON, ends the connection.
  */

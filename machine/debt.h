@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * debt: computes how long a vCPU that dirtied memory must wait under a limit of bytes per second. * The debt is counted
+ * debt: computes how long a vCPU that dirtied memory must wait under a limit of bytes per second.
+ *
+ * The debt is counted
  * in bytes: when the limit changes, the rest of the wait changes accordingly, and without a limit there is none.
  */
 #ifndef MACHINE_DEBT_H

@@ -11,7 +11,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from shell import GODWIT, TOP, read  # noqa: E402
-from harness import DEADLINE_S, SLOW, Case, with_machine, write_file  # noqa: E402
+from harness import DEADLINE_S, SLOW, Case, with_faults, with_machine, write_file  # noqa: E402
 sys.path.insert(0, os.path.join(TOP, "tests", "vm"))
 from box import Box  # noqa: E402
 
@@ -84,6 +84,8 @@ class Examples(Case):
         self.assertGreaterEqual(len(lines), 6)
         for line in sorted(lines, key=lambda line: " migrate " in line):  # that one last: it leaves
             with self.subTest(line):
+                if " snapshot " in line:
+                    with_faults()
                 self.run_example(line.replace("/run/vm.qmp", here.qmp_path).replace("tcp:10.0.0.2:4444", "unix:" + self.path("there.sock")))
         self.assertTrue(os.path.getsize(self.path("moved.html")))
         self.assertEqual(there.status(), "running")

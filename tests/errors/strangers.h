@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * A listening destination, and strangers that connect to it: what they send, the log messages about them, and the
- * source that must get in nevertheless. * The test controls its clock (door_time.h): delays of the host are not delays
+ * source that must get in nevertheless.
+ *
+ * The test controls its clock (door_time.h): delays of the host are not delays
  * there.
  */
 #ifndef ERRORS_STRANGERS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A multifd source, and destinations that close some or all of its channels, or ignore them, as QEMUs with other
- * settings do: the machine runs on here, and the error names possible causes. * The test controls the clock
+ * settings do: the machine runs on here, and the error names possible causes. The test controls the clock
  * (door_time.h).
  */
 #include <setjmp.h>

@@ -3,7 +3,9 @@
  * A source by postcopy whose connection fails at every step, against a thread that acts as a correct destination
  * (postcopy_peer.h). In each case: until the package is complete the source owns the machine; when the destination has
  * reported that it runs, the session is paused and can be resumed; in between it is undecided, and can be resumed if
- * the machine runs there. It never runs on both sides, and no memory is lost. * By default the important places are
+ * the machine runs there. It never runs on both sides, and no memory is lost.
+ *
+ * By default the important places are
  * tried, and some of the others; GODWIT_SWEEP=1 tries all.
  */
 #include <sched.h>

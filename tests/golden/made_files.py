@@ -87,7 +87,7 @@ def schemas():
 
     accept(t, "same", both(schema()), "The same schema twice.")
     accept(t, "breaks", both(schema('{"name":"a","type":"uint64","size":8}')), "A field that has another length: read, and told.")
-    accept(t, "old-style", both('{"godwit_schema":1,"machine":"m","devices":[{"name":"d","instance_id":0,"state":3}]}'),
+    accept(t, "old-style", both('{"godwit_schema":1,"machine":"m","devices":[{"name":"d","instance_id":0,"version":3}]}'),
            "A device of which only the version is known.")
     bad("nothing", "Nothing on the one side.", "")
     bad("nothing-there", "Nothing on the other side.", schema(), "")
@@ -96,4 +96,9 @@ def schemas():
     bad("array", "An array.", "[" + schema() + "]")
     bad("number", "A number of the format that is not known.", schema(number=2))
     bad("no-devices", "No list of devices.", '{"godwit_schema":1,"machine":"m"}')
+    bad("state-is-number", "A description that is a number.",
+        '{"godwit_schema":1,"machine":"m","devices":[{"name":"d","instance_id":0,"state":3}]}')
+    bad("field-is-text", "A field that is a string.", schema('"a"'))
+    bad("size-is-text", "A size that is a string, where it is read.", schema(), schema('{"name":"a","type":"uint32","size":"4"}'))
+    bad("no-version", "A description without its version.", schema().replace('"version":2,', ""))
     bad("deep", "10000 brackets.", "[" * 10000 + "]" * 10000)

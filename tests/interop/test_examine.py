@@ -181,7 +181,7 @@ class Core(Examine):
         with open(os.path.join(TOP, "docs", "man", "godwit-extract.1")) as f:
             example = f.read().split(".SH EXAMPLE\n.nf\n")[1].split(".fi")[0].replace("\\-", "-")
         path = os.path.dirname(built("cli/godwit")) + ":" + os.environ["PATH"]
-        commands = [line.strip() for line in example.splitlines() if line.strip()]
+        commands = [line.strip() for line in example.splitlines() if line.strip() and not line.strip().startswith("#")]
         self.assertEqual([c.split()[0] for c in commands], ["godwit", "gdb"])
         for c in commands:
             p = subprocess.run(c, shell=True, cwd=self.folder, env=dict(os.environ, PATH=path), stdin=subprocess.DEVNULL,

@@ -157,10 +157,10 @@ class Lost(Arriving):
             with self.subTest(version):
                 text = self.lost(version, output="parked" + version)
                 path = self.path("parked%s.incomplete" % version)
-                self.assertRegex(text, "lacks [0-9]+ bytes of memory")
+                self.assertRegex(text, "[0-9]+ bytes of its memory are missing")
                 self.assertIn(path, text)
                 lacking = self.inspect(path)["lacking_bytes"]
-                self.assertIn("lacks %d bytes" % lacking, text)
+                self.assertIn("%d bytes of its memory are missing" % lacking, text)
                 self.assertTrue(0 < lacking < SIZE, lacking)
                 runs = json.loads(subprocess.run([built("cli/godwit"), "map", "--json", path], capture_output=True, check=True).stdout)
                 self.assertEqual(sum(r["length"] for r in runs if r["kind"] == "missing"), lacking)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The connection fails at every step of the protocol: it ends, is lost, stalls, gives an error, moves a byte at a time; on
- * either side, in either direction. See pair.h for the rules. * By default every 13th place is tried, and all places
+ * either side, in either direction. See pair.h for the rules.
+ *
+ * By default every 13th place is tried, and all places
  * around the hand-over; GODWIT_SWEEP=1 tries all.
  */
 #include <errno.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Numeric guarantees: the rate limit (R9), the downtime limit (R10), throttling (R11). * The test does not depend on
+ * Numeric guarantees: the rate limit (R9), the downtime limit (R10), throttling (R11).
+ *
+ * The test does not depend on
  * the host's speed. The rate is measured on the source's own clock, which advances only while the source waits; the
  * guest has always written enough before a sync.
  */

@@ -27,6 +27,7 @@ struct gw_lanes_in {
     pthread_cond_t changed;
     uint64_t passed; /* number of barriers: a lane reads on until it has reached one more than this */
     bool following; /* the machine may run */
+    bool over; /* the machine has arrived */
     bool quit;
 };
 
@@ -82,13 +83,13 @@ static void tell(struct gw_lanes_in *l, const struct gw_error *why)
     bool following, quit;
 
     pthread_mutex_lock(&l->lock);
-    following = l->following;
-    quit = l->quit;
+    following = l->following && !l->over;
+    quit = l->quit || l->over;
     pthread_mutex_unlock(&l->lock);
     if (following && !quit && l->config.lost)
         l->config.lost(l->config.opaque, why);
     /* An error of the channel itself is known to the source too, and it may just be the end of the migration. */
-    if (!following && why->blame != GW_BLAME_CHANNEL && l->config.failed)
+    if (!following && !quit && why->blame != GW_BLAME_CHANNEL && l->config.failed)
         l->config.failed(l->config.opaque, why);
 }
 
@@ -152,9 +153,10 @@ int gw_lanes_in_begin(struct gw_lanes_in *l, struct gw_store *store, atomic_bool
 
     l->store = store;
     l->passed = 0;
-    l->quit = l->following = false;
+    l->quit = l->following = l->over = false;
     for (unsigned i = 0; r >= 0 && i < l->count; i++) {
         l->way[i].layout->touched = touched;
+        atomic_store(&l->way[i].layout->over, false);
         r = start(l, i, err);
     }
     return r;
@@ -227,6 +229,15 @@ int gw_lanes_in_follow(struct gw_lanes_in *l, struct gw_error *err)
     }
     pthread_mutex_unlock(&l->lock);
     return r;
+}
+
+void gw_lanes_in_over(struct gw_lanes_in *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->over = true;
+    pthread_mutex_unlock(&l->lock);
+    for (unsigned i = 0; i < l->count; i++)
+        atomic_store(&l->way[i].layout->over, true);
 }
 
 void gw_lanes_in_end(struct gw_lanes_in *l)

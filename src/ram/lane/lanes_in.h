@@ -35,6 +35,9 @@ int gw_lanes_in_add_block(struct gw_lanes_in *l, struct gw_ram_block *b, struct 
 /* Opens the channels and starts the threads. touched: as in struct gw_layout_in. Call end even after a failure. */
 int gw_lanes_in_begin(struct gw_lanes_in *l, struct gw_store *store, atomic_bool *touched, struct gw_error *err);
 int gw_lanes_in_barrier(struct gw_lanes_in *l, struct gw_error *err);
+/* The machine has arrived. Lanes read on until end, since a source may still send empty packets; pages are refused, and errors and closed
+ * channels are ignored. */
+void gw_lanes_in_over(struct gw_lanes_in *l);
 /* The same, once, after `listen` of the store: pages after this mark are for a machine that runs. A lane that ends from
  * now on is reported with gw_lanes_config.lost. */
 int gw_lanes_in_follow(struct gw_lanes_in *l, struct gw_error *err);

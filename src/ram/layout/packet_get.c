@@ -81,6 +81,8 @@ static int packet(struct get *g, struct gw_reader *r, struct gw_store *store, st
 
     if (e < 0 || !(g->head.pages + g->head.zeros))
         return e;
+    if (atomic_load(&g->layout.over))
+        return gw_fail(err, -EPROTO, GW_BLAME_PEER, "multifd packet at byte %" PRIu64 ": it has pages, but the RAM has ended", at);
     e = check(g, at, err);
     if (e < 0)
         return e;

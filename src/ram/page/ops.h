@@ -207,6 +207,7 @@ struct gw_layout_in {
     struct gw_hook *hook;                    /* freed with the layout. NULL: HOOK records are refused */
     /* the machine runs: records that change a page are refused, and pages are not predicted */
     bool follows;
+    atomic_bool over;                        /* the machine has arrived: a lane refuses more pages */
     atomic_bool *touched;                    /* set before the first page is written; may be NULL */
     _Atomic uint64_t pages[GW_FORM_COUNT];   /* read, by form. Any thread may read them */
 };

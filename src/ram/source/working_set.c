@@ -219,8 +219,8 @@ static int get_run(struct gw_in *in, uint64_t *ends, struct gw_working_set *set,
     /* Both are below 2^63 and 2^52, so for a page before the block the sum wraps, and is too large then. */
     first = ends[kind >> 1] + (away >> 1 ^ -(away & 1));
     if (first >= b->pages || count >= b->pages - first)
-        return gw_in_fail(in, -EPROTO, err, "a run of %" PRIu64 " pages goes beyond block %s, whose pages are "
-                          "%" PRIu64, count + 1, b->name, b->pages);
+        return gw_in_fail(in, -EPROTO, err, "a run of %" PRIu64 " pages goes beyond block %s, which has "
+                          "%" PRIu64 " pages", count + 1, b->name, b->pages);
     ends[kind >> 1] = first + count + 1;
     return add_run(set, (struct gw_working_run){(uint32_t)(kind >> 1), kind & 1, first, count + 1}, err);
 }

@@ -200,13 +200,13 @@ static void test_hostile(void **state)
     refused((uint8_t[]){BLOCK, BLOCK}, 20, 2, 0, "listed twice");
     refused((uint8_t[]){1, 'r', 255, 0, 0, 0, 0, 0, 0, 9}, 10, 1, 0, "more than there can be");
     refused((uint8_t[]){BLOCK, 2, 0, 0}, 13, 1, 1, "a run is of block 1");
-    refused((uint8_t[]){BLOCK, 0, 18, 0}, 13, 1, 1, "whose pages are 9");
-    refused((uint8_t[]){BLOCK, 0, 16, 1}, 13, 1, 1, "whose pages are 9");
-    refused((uint8_t[]){BLOCK, 0, 1, 0}, 13, 1, 1, "whose pages are 9");
+    refused((uint8_t[]){BLOCK, 0, 18, 0}, 13, 1, 1, "which has 9");
+    refused((uint8_t[]){BLOCK, 0, 16, 1}, 13, 1, 1, "which has 9");
+    refused((uint8_t[]){BLOCK, 0, 1, 0}, 13, 1, 1, "which has 9");
     refused((uint8_t[]){BLOCK, 0, 0, 0, 7}, 14, 1, 1, "behind the last run");
     refused((uint8_t[]){BLOCK, 0, 0x80, 0, 0}, 14, 1, 1, "too many bytes");
     refused((uint8_t[]){BLOCK, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, 22, 1, 1, "too many bytes");
-    refused((uint8_t[]){BLOCK, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}, 21, 1, 1, "whose pages are 9");
+    refused((uint8_t[]){BLOCK, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}, 21, 1, 1, "which has 9");
 }
 
 int main(void)
