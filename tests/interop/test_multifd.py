@@ -297,8 +297,14 @@ class Differs(Multifd):
         source = self.of(version, "source", ours, ram=write_file(self.path("source.ram"), RAM))
         source.migrate(self.unix())
         self.said(target, words)
-        source.wait("failed")
-        source.wait_state("running")
+        try:
+            source.wait("failed")
+            source.wait_state("running")
+        except QmpError:
+            # QEMU 5.2 now and then crashes when its channels are closed while it still sends on them.
+            if version != "5.2" or source.wait_exit() >= 0:
+                raise
+            print("QEMU 5.2 crashed (signal %d)" % -source.process.returncode)
         self.assertFalse(target.ended() and target.end()["running"])
 
     def godwit_sends(self, name):

@@ -11,7 +11,6 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import DEADLINE_S, SLOW, Case, built, pattern, read_file, write_file  # noqa: E402
-from places import exec_uri, wait_file  # noqa: E402
 from versions import VERSIONS  # noqa: E402
 
 SIZE, VOLUME, XML = 8 << 20, 24 << 20, "<domain type='kvm'><name>guest</name></domain>"
@@ -31,9 +30,7 @@ class Volumes(Case):
         path = self.path("stream")
         if os.path.exists(path):
             os.unlink(path)
-        src.migrate(exec_uri(path, False))
-        src.wait()
-        wait_file(path)  # before close, which ends what QEMU started
+        src.migrate_to(path)  # and its command has written all: close ends that too
         src.close()
         return read_file(self.path("stream"))
 
