@@ -27,7 +27,6 @@ struct gw_lanes_in {
     pthread_cond_t changed;
     uint64_t passed; /* number of barriers: a lane reads on until it has reached one more than this */
     bool following; /* the machine may run */
-    bool over; /* the machine has arrived */
     bool quit;
 };
 
@@ -78,18 +77,21 @@ int gw_lanes_in_add_block(struct gw_lanes_in *l, struct gw_ram_block *b, struct 
 
 /* Once the machine may run, it waits for pages that would be lost with a channel: a lost channel is then reported like
  * invalid data. */
-static void tell(struct gw_lanes_in *l, const struct gw_error *why)
+static void tell(struct way *y, const struct gw_error *why)
 {
+    struct gw_lanes_in *l = y->lanes;
     bool following, quit;
 
+    if (atomic_load(&y->layout->over))
+        return;
     pthread_mutex_lock(&l->lock);
-    following = l->following && !l->over;
-    quit = l->quit || l->over;
+    following = l->following;
+    quit = l->quit;
     pthread_mutex_unlock(&l->lock);
     if (following && !quit && l->config.lost)
         l->config.lost(l->config.opaque, why);
     /* An error of the channel itself is known to the source too, and it may just be the end of the migration. */
-    if (!following && !quit && why->blame != GW_BLAME_CHANNEL && l->config.failed)
+    if (!following && why->blame != GW_BLAME_CHANNEL && l->config.failed)
         l->config.failed(l->config.opaque, why);
 }
 
@@ -112,7 +114,7 @@ static void *way_main(void *arg)
         r = y->layout->get(y->layout, &y->reader, y->store, &error);
         if (r < 0) {
             gw_context(&error, "page channel %u", (unsigned)(y - l->way));
-            tell(l, &error);
+            tell(y, &error);
             /* The source's lane fails then too. Otherwise it would block, the source's session would wait for it, and
              * this session for the main stream. */
             gw_channel_shutdown(y->channel);
@@ -153,7 +155,7 @@ int gw_lanes_in_begin(struct gw_lanes_in *l, struct gw_store *store, atomic_bool
 
     l->store = store;
     l->passed = 0;
-    l->quit = l->following = l->over = false;
+    l->quit = l->following = false;
     for (unsigned i = 0; r >= 0 && i < l->count; i++) {
         l->way[i].layout->touched = touched;
         atomic_store(&l->way[i].layout->over, false);
@@ -233,9 +235,6 @@ int gw_lanes_in_follow(struct gw_lanes_in *l, struct gw_error *err)
 
 void gw_lanes_in_over(struct gw_lanes_in *l)
 {
-    pthread_mutex_lock(&l->lock);
-    l->over = true;
-    pthread_mutex_unlock(&l->lock);
     for (unsigned i = 0; i < l->count; i++)
         atomic_store(&l->way[i].layout->over, true);
 }

@@ -27,7 +27,10 @@ static bool have(const char *program)
     if (!access(path, X_OK))
         return true;
     snprintf(path, sizeof path, "/bin/%s", program);
-    return !access(path, X_OK);
+    if (!access(path, X_OK))
+        return true;
+    print_message("%s is not installed\n", program);
+    return false;
 }
 
 static int file_of(const void *bytes, size_t n)
