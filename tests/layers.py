@@ -279,6 +279,12 @@ class Library(unittest.TestCase):
         wrong = ["%s: uses %s" % (m, n) for m, n, kind, _ in some(self.symbols()) if kind == "U" and n in UNWELCOME]
         self.assertFalse(wrong, "\n  " + "\n  ".join(wrong))
 
+    def test_starts_threads_in_one_place(self):
+        """base/thread.c, which blocks the signals: they belong to the embedder's own threads."""
+        places = {m for m, n, kind, _ in some(self.symbols()) if kind == "U" and n.split("@")[0] == "pthread_create"}
+        self.assertEqual([m for m in places if not m.endswith("thread.c.o")], [])
+        self.assertEqual(len(places), 1)
+
     def test_exports_what_the_headers_declare_and_nothing_else(self):
         """Both ways: nothing is exported that no header declares, and nothing is declared that a program cannot link."""
         path = os.path.join(BUILD, "src", "libgodwit.so")

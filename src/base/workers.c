@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/workers.h"
+#include "base/thread.h"
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 
 struct slot {
     uint64_t n, turn;
@@ -111,7 +111,6 @@ int gw_workers_new(const struct gw_workers_ops *ops, void *opaque, unsigned thre
                    struct gw_workers **ret, struct gw_error *err)
 {
     struct gw_workers *w = calloc(1, sizeof *w);
-    sigset_t all, old;
     int r = 0;
 
     assert(threads && threads <= GW_WORKERS_MAX && slots);
@@ -125,14 +124,11 @@ int gw_workers_new(const struct gw_workers_ops *ops, void *opaque, unsigned thre
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->work, NULL);
     pthread_cond_init(&w->done, NULL);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    for (; w->thread_count < threads && !r; w->thread_count += !r)
-        r = pthread_create(&w->threads[w->thread_count], NULL, run, w);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    for (; w->thread_count < threads && r >= 0; w->thread_count += r >= 0)
+        r = gw_thread_start(&w->threads[w->thread_count], run, w, w->thread_count ? NULL : err);
     if (!w->thread_count) {
         gw_workers_free(w);
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
+        return r;
     }
     *ret = w;
     return 0;

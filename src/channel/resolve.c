@@ -3,12 +3,12 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
 #include <linux/vm_sockets.h> /* after sys/socket.h, whose types it uses */
 
+#include "base/thread.h"
 #include "channel/socket.h"
 
 /* Shared by the calling thread and the thread that calls the resolver; the last of the two frees it. */
@@ -48,19 +48,6 @@ static void *lookup_thread(void *opaque)
     return NULL;
 }
 
-/* The embedder's signal handlers must not run on a thread that it does not know. */
-static int start_thread(pthread_t *ret_thread, void *(*run)(void *), void *opaque)
-{
-    sigset_t all, old;
-    int r;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(ret_thread, NULL, run, opaque);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return -r;
-}
-
 static int lookup_failed(const struct lookup *l, struct gw_error *err)
 {
     switch (l->code) {
@@ -81,10 +68,11 @@ static int lookup_wait(struct lookup *l, const struct gw_cancel *cancel, uint64_
     int r;
 
     __atomic_store_n(&l->users, 2, __ATOMIC_RELAXED);
-    r = start_thread(&thread, lookup_thread, l);
+    r = gw_thread_start(&thread, lookup_thread, l, err);
     if (r < 0) {
         __atomic_store_n(&l->users, 1, __ATOMIC_RELAXED);
-        return gw_fail(err, r, GW_BLAME_LOCAL, "thread for looking up '%s': %s", l->host, strerror(-r));
+        gw_context(err, "looking up '%s'", l->host);
+        return r;
     }
     r = gw_wait_ready(l->done.fd, POLLIN, NULL, cancel, deadline_ns);
     if (r == 0) {

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/sized.h"
+#include "base/thread.h"
 #include "channel/stream.h"
 #include "control/internal.h"
 
@@ -172,11 +173,9 @@ static int open_parts(struct gw_control *c, const char *text, struct gw_error *e
     r = gw_listen(&uri, 8, &c->listener, err);
     if (r < 0)
         return r;
-    r = pthread_create(&c->thread, NULL, serve, c);
-    if (r)
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start the thread of the control socket: %s", strerror(r));
-    c->thread_runs = true;
-    return 0;
+    r = gw_thread_start(&c->thread, serve, c, err);
+    c->thread_runs = r >= 0;
+    return r;
 }
 
 int gw_control_start_sized(struct gw_vm *vm, const struct gw_control_config *given, size_t given_bytes,

@@ -8,9 +8,9 @@
  * A job stays in the list until it is dismissed. None can be cancelled.
  */
 #include <ctype.h>
-#include <signal.h>
 #include <stdio.h>
 
+#include "base/thread.h"
 #include "control/internal.h"
 #include "godwit/vm_snapshot.h"
 
@@ -133,7 +133,6 @@ static void detach(struct gw_control *c, struct gw_job *j)
 int gw_jobs_start(struct gw_control *c, const char *id, const struct gw_job_kind *kind, void *take_opaque, struct gw_error *err)
 {
     struct gw_job *j = calloc(1, sizeof *j);
-    sigset_t all, old;
     int r = j ? check_id(id, err) : gw_nomem(err, "job");
 
     if (r == 0) {
@@ -148,16 +147,13 @@ int gw_jobs_start(struct gw_control *c, const char *id, const struct gw_job_kind
     }
     enter(j, CREATED);
     enter(j, RUNNING);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&j->thread, NULL, job_main, j);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!r)
+    r = gw_thread_start(&j->thread, job_main, j, err);
+    if (r >= 0)
         return 0;
     enter(j, GONE);
     detach(c, j);
     destroy(j);
-    return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start the thread of a job: %s", strerror(r));
+    return r;
 }
 
 const struct gw_job_kind *gw_jobs_running(struct gw_control *c)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/announce.h"
 
-#include <signal.h>
 
 #include "base/sized.h"
+#include "base/thread.h"
 #include "engine/vm.h"
 #include "policy/announce.h"
 #include "wire/rarp.h"
@@ -237,7 +237,6 @@ static void *announce(void *arg)
 static int run_thread(struct gw_vm *vm, struct gw_error *err)
 {
     struct gw_announcer *a = &vm->announcer;
-    sigset_t all, old;
     int r;
 
     pthread_cond_signal(&a->changed);
@@ -245,12 +244,11 @@ static int run_thread(struct gw_vm *vm, struct gw_error *err)
         return 0;
     if (a->made)
         pthread_join(a->thread, NULL);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&a->thread, NULL, announce, vm);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    a->made = a->runs = r == 0;
-    return r ? gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start the thread that repeats an announcement: %s", strerror(r)) : 0;
+    r = gw_thread_start(&a->thread, announce, vm, err);
+    a->made = a->runs = r >= 0;
+    if (r < 0)
+        gw_context(err, "repeating an announcement");
+    return r;
 }
 
 /* Takes n. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/thread.h"
 #include "channel/farewell.h"
 #include "engine/recv.h"
 #include "engine/vm_bitmaps.h"
@@ -152,7 +153,7 @@ int gw_recv_park(struct gw_recv *r, struct gw_error *err)
     struct gw_session *x = &r->session;
     struct parking p = {.recv = r};
     pthread_t thread;
-    bool attends = r->return_path && !pthread_create(&thread, NULL, attend, &p);
+    bool attends = r->return_path && gw_thread_start(&thread, attend, &p, NULL) >= 0;
     int e = x->vm->guest->park(x->vm, err), gone;
 
     if (attends) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/bitmap.h"
+#include "base/thread.h"
 #include "engine/recovery.h"
 #include "engine/recv.h"
 #include "image/image.h"
@@ -171,11 +172,9 @@ int gw_follow_listen(struct gw_recv *r, struct gw_error *err)
     if (e < 0 || !runs)
         return e;
     r->grammar = GW_GRAMMAR_POSTCOPY;
-    e = pthread_create(&in(r)->thread, NULL, read_pages, r);
-    if (e)
-        return gw_fail(err, -e, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(e));
-    in(r)->threaded = true;
-    return 0;
+    e = gw_thread_start(&in(r)->thread, read_pages, r, err);
+    in(r)->threaded = e >= 0;
+    return e;
 }
 
 /* Returns the result of the thread. */
@@ -317,7 +316,7 @@ static void take_down(struct gw_recv *r)
     if (!in(r)->starts) /* else it may still be starting */
         take_back(r);
     in(r)->stands = true;
-    in(r)->stops = runs && !pthread_create(&in(r)->stopper, NULL, stop_machine, r);
+    in(r)->stops = runs && gw_thread_start(&in(r)->stopper, stop_machine, r, NULL) >= 0;
 }
 
 int gw_follow_lost(struct gw_recv *r, struct gw_error *err)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/thread.h"
 #include "engine/recv.h"
 #include "engine/visitor.h"
 
@@ -192,7 +193,7 @@ void gw_door_watch(struct gw_recv *r)
     if (!door || gw_cancel_new(&door->end, NULL) < 0)
         return; /* then no source is replaced */
     door->served_ns = gw_now_ns(&gw_clock_real);
-    door->watched = !pthread_create(&door->thread, NULL, doorman_main, r);
+    door->watched = gw_thread_start(&door->thread, doorman_main, r, NULL) >= 0;
     if (!door->watched)
         door->end = gw_cancel_free(door->end);
 }

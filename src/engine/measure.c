@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/sized.h"
+#include "base/thread.h"
 #include "engine/vm.h"
 
 #define LEAST_NS     (50 * GW_NS_PER_MS)
@@ -175,9 +176,9 @@ int gw_measure_launch(struct gw_vm *vm, void *(*main)(void *vm), struct gw_error
     int r;
 
     m->cancel = false;
-    r = pthread_create(&m->thread, NULL, main, vm);
-    m->made = m->running = r == 0;
-    return r ? gw_fail(why, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r)) : 0;
+    r = gw_thread_start(&m->thread, main, vm, why);
+    m->made = m->running = r >= 0;
+    return r;
 }
 
 static int start(struct gw_vm *vm, const struct gw_dirty_rate_config *c, struct gw_error *err)

@@ -3,6 +3,7 @@
 
 #include <endian.h>
 
+#include "base/thread.h"
 #include "wire/answer.h"
 #include "base/endian.h"
 #include "wire/frames.h"
@@ -231,11 +232,9 @@ int gw_rp_start(struct gw_rp *rp, struct gw_session *s, struct gw_channel *chann
     int r;
 
     *rp = (struct gw_rp){.session = s, .channel = channel, .asks = asks, .requests = requests};
-    r = pthread_create(&rp->thread, NULL, rp_main, rp);
-    if (r)
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
-    rp->running = true;
-    return 0;
+    r = gw_thread_start(&rp->thread, rp_main, rp, err);
+    rp->running = r >= 0;
+    return r;
 }
 
 void gw_rp_join(struct gw_rp *rp)

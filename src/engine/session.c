@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/session.h"
 
+#include "base/thread.h"
 #include "channel/beside.h"
 #include "engine/plan.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -31,18 +31,10 @@ int gw_session_init(struct gw_session *s, struct gw_vm *vm, gw_event_fn on_event
 
 int gw_session_run(struct gw_session *s, void *(*main)(void *), void *arg, struct gw_error *err)
 {
-    sigset_t all, old;
-    int r;
+    int r = gw_thread_start(&s->thread, main, arg, err);
 
-    /* The embedder's signals are left to its own threads. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&s->thread, NULL, main, arg);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (r)
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
-    s->threaded = true;
-    return 0;
+    s->threaded = r >= 0;
+    return r;
 }
 
 void gw_session_join(struct gw_session *s)

@@ -8,9 +8,9 @@
  * The source owns the machine all the time. It is started on a thread of its own: if the start writes to protected
  * memory, it has to wait for the session's thread, like every other writer.
  */
+#include "base/thread.h"
 #include "engine/send.h"
 
-#include <signal.h>
 
 struct snapshot {
     struct gw_send *send;
@@ -78,19 +78,13 @@ static void *start_main(void *opaque)
 
 static int start(struct snapshot *n, struct gw_error *err)
 {
-    sigset_t all, old;
     int r;
 
     if (!n->send->stopped)
         return 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&n->thread, NULL, start_main, n);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (r)
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
-    n->starting = true;
-    return 0;
+    r = gw_thread_start(&n->thread, start_main, n, err);
+    n->starting = r >= 0;
+    return r;
 }
 
 static int take_moment(struct snapshot *n, struct gw_error *err)

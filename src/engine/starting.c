@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/starting.h"
 
+#include "base/thread.h"
 #include "engine/recv.h"
 
 static struct gw_postcopy_in *in(struct gw_recv *r)
@@ -45,9 +46,9 @@ static int begin(struct gw_recv *r, void (*tell)(struct gw_recv *r), struct gw_e
     in(r)->starts_for_good = !tell;
     in(r)->start_told = tell;
     in(r)->started = false;
-    e = pthread_create(&in(r)->starter, NULL, start_machine, r);
-    in(r)->starts = !e;
-    return e ? gw_fail(err, -e, GW_BLAME_LOCAL, "no thread: %s", strerror(e)) : 0;
+    e = gw_thread_start(&in(r)->starter, start_machine, r, err);
+    in(r)->starts = e >= 0;
+    return e;
 }
 
 /* false: reading failed before the machine had started. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/urgent_in.h"
 
+#include "base/thread.h"
 #include "engine/recv.h"
 
 /* Between two checks whether all pages have come. */
@@ -125,13 +126,11 @@ int gw_urgent_in_begin(struct gw_recv *r, struct gw_error *err)
     e = gw_cancel_new(&u->quit, err);
     if (e < 0)
         return e;
-    e = pthread_create(&u->thread, NULL, read_pages, r);
-    if (e) {
+    e = gw_thread_start(&u->thread, read_pages, r, err);
+    u->threaded = e >= 0;
+    if (e < 0)
         u->quit = gw_cancel_free(u->quit);
-        return gw_fail(err, -e, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(e));
-    }
-    u->threaded = true;
-    return 0;
+    return e;
 }
 
 void gw_urgent_in_await(struct gw_recv *r)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/visitor.h"
 
+#include "base/thread.h"
 #include "engine/probe.h"
 #include "engine/recv.h"
 #include "wire/greeting.h"
@@ -106,11 +107,11 @@ int gw_visitor_begin(struct gw_visitor *v, struct gw_recv *r, struct gw_channel 
     /* The channel of urgent pages sends nothing before a page is requested. */
     gw_channel_set_timeout(channel, r->classify.urgent ? 0 : r->hello_ns);
     gw_trace_door(&r->session.vm->trace, channel->name, "comes");
-    e = pthread_create(&v->thread, NULL, listen, v);
-    if (!e)
+    e = gw_thread_start(&v->thread, listen, v, err);
+    if (e >= 0)
         return 0;
     gw_channel_free(channel);
     *v = (struct gw_visitor){0};
-    return gw_fail(err, -e, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(e));
+    return e;
 }
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/bitmap.h"
+#include "base/thread.h"
 #include "examine/sweep.h"
 #include "image/once.h"
 #include "image/pull.h"
@@ -170,11 +171,11 @@ int gw_inspect_parked(struct gw_inspect *in, const char *name, struct gw_image *
     if (pipe2(ends, O_CLOEXEC) < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "pipe: %s", strerror(errno));
     w.fd = ends[1];
-    r = pthread_create(&thread, NULL, write_outline, &w);
-    if (r) {
+    r = gw_thread_start(&thread, write_outline, &w, err);
+    if (r < 0) {
         close(ends[0]);
         close(ends[1]);
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "starting a thread: %s", strerror(r));
+        return r;
     }
     in->parked = image;
     r = gw_channel_from_fd(ends[0], name, &channel, err);

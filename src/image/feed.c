@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "image/feed.h"
+#include "base/thread.h"
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #define BUFFER_BYTES (256u << 10)
@@ -133,19 +133,6 @@ static void *run(void *opaque)
     return NULL;
 }
 
-/* Writing to a program that has ended is to fail, and not to signal the process. */
-static int start(struct gw_feed *f)
-{
-    sigset_t all, before;
-    int e;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    e = pthread_create(&f->thread, NULL, run, f);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -e;
-}
-
 int gw_feed_start(int fd, int to, struct gw_feed **ret, struct gw_error *err)
 {
     struct gw_feed *f = malloc(sizeof *f);
@@ -161,11 +148,11 @@ int gw_feed_start(int fd, int to, struct gw_feed **ret, struct gw_error *err)
     f->failure = 0;
     f->at = f->end = 0;
     (void)fcntl(to, F_SETPIPE_SZ, PIPE_BYTES); /* less will do */
-    r = start(f);
+    r = gw_thread_start(&f->thread, run, f, err);
     if (r < 0) {
         gw_close_fd(&f->to);
         free(f);
-        return gw_fail(err, r, GW_BLAME_LOCAL, "starting a thread: %s", strerror(-r));
+        return r;
     }
     *ret = f;
     return 0;

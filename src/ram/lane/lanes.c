@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/lane/lanes.h"
 
+#include "base/thread.h"
 #include "ram/lane/flight.h"
 
 /* Batches for each lane: one that is being written, one that waits, and one that the writer still references; and one
@@ -251,11 +252,9 @@ static int start(struct way *y, struct gw_error *err)
         return r;
     y->writer.account = l->config.account;
     gw_writer_cause(&y->writer, GW_CAUSE_RAM_META);
-    r = pthread_create(&y->thread, NULL, way_main, y);
-    if (r)
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
-    y->threaded = true;
-    return 0;
+    r = gw_thread_start(&y->thread, way_main, y, err);
+    y->threaded = r >= 0;
+    return r;
 }
 
 /* A lane without a waiting batch; the search starts after the last one. Under lock. NULL: none. */

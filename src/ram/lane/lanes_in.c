@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/lane/lanes_in.h"
+#include "base/thread.h"
 
 #include <pthread.h>
 
@@ -142,11 +143,9 @@ static int start(struct gw_lanes_in *l, unsigned i, struct gw_error *err)
         r = gw_reader_init(&y->reader, y->channel, err);
     if (r < 0)
         return r;
-    r = pthread_create(&y->thread, NULL, way_main, y);
-    if (r)
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
-    y->threaded = true;
-    return 0;
+    r = gw_thread_start(&y->thread, way_main, y, err);
+    y->threaded = r >= 0;
+    return r;
 }
 
 int gw_lanes_in_begin(struct gw_lanes_in *l, struct gw_store *store, atomic_bool *touched, struct gw_error *err)

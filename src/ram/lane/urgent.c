@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "base/thread.h"
 #include "wire/ram_record.h"
 
 struct gw_urgent {
@@ -87,11 +88,9 @@ int gw_urgent_begin(struct gw_urgent *u, const struct gw_urgent_run *run, struct
     u->writer.account = run->account;
     gw_writer_cause(&u->writer, GW_CAUSE_RAM_META);
     gw_requests_serve_apart(u->config.requests, run->wake, run->opaque);
-    r = pthread_create(&u->thread, NULL, serve, u);
-    if (r)
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
-    u->threaded = true;
-    return 0;
+    r = gw_thread_start(&u->thread, serve, u, err);
+    u->threaded = r >= 0;
+    return r;
 }
 
 static void join(struct gw_urgent *u)

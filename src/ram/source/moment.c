@@ -3,11 +3,11 @@
 
 #include <linux/userfaultfd.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "ram/page/uffd.h"
 
 #define POPULATE_BYTES (64ull << 20) /* bytes between two checks for a cancel */
@@ -218,21 +218,15 @@ static void *guard_main(void *opaque)
 
 static int begin_guard(struct gw_moment *m, struct gw_error *err)
 {
-    sigset_t all, old;
     int r;
 
     m->quit = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (m->quit < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "eventfd: %s", strerror(errno));
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&m->guard, NULL, guard_main, m);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (r) {
+    r = gw_thread_start(&m->guard, guard_main, m, err);
+    if (r < 0)
         gw_close_fd(&m->quit);
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "cannot start a thread: %s", strerror(r));
-    }
-    return 0;
+    return r;
 }
 
 static void end_guard(struct gw_moment *m)

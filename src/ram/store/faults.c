@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include "base/thread.h"
 #include "ram/page/uffd.h"
 #include "ram/store/blocktime.h"
 
@@ -174,7 +175,7 @@ static void *run(void *opaque)
 
 int gw_faults_begin(struct gw_faults *f, struct gw_error *err)
 {
-    int code;
+    int r;
 
     f->held = false;
     f->error = (struct gw_error)GW_ERROR_INIT;
@@ -182,13 +183,11 @@ int gw_faults_begin(struct gw_faults *f, struct gw_error *err)
     f->stop = eventfd(0, EFD_CLOEXEC);
     if (f->stop < 0)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "eventfd: %s", strerror(errno));
-    code = pthread_create(&f->thread, NULL, run, f);
-    if (code) {
+    r = gw_thread_start(&f->thread, run, f, err);
+    f->runs = r >= 0;
+    if (r < 0)
         gw_close_fd(&f->stop);
-        return gw_fail(err, -code, GW_BLAME_LOCAL, "thread for page faults: %s", strerror(code));
-    }
-    f->runs = true;
-    return 0;
+    return r;
 }
 
 int gw_faults_end(struct gw_faults *f, struct gw_error *err)

@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "ram/tracker/kvm_slots.h"
 #include "ram/tracker/tracker.h"
 
@@ -350,11 +351,9 @@ static int kvm_ring_start(struct gw_tracker *base, struct gw_error *err)
         return gw_fail(err, -errno, GW_BLAME_LOCAL, "KVM_RESET_DIRTY_RINGS: %s", strerror(errno));
     if (!t->interval_ns)
         return 0;
-    r = pthread_create(&t->thread, NULL, harvester, t);
-    if (r)
-        return gw_fail(err, -r, GW_BLAME_LOCAL, "thread for the KVM dirty rings: %s", strerror(r));
-    t->running = true;
-    return 0;
+    r = gw_thread_start(&t->thread, harvester, t, err);
+    t->running = r >= 0;
+    return r;
 }
 
 static struct gw_tracker *kvm_ring_free(struct gw_tracker *base)
