@@ -246,7 +246,7 @@ static int verify_behind(struct verify *v, struct gw_error *err)
     v->counts.behind_other_at = behind.other_at;
     if (r >= 0 && behind.other && !behind.device)
         r = gw_fail(err, -EPROTO, GW_BLAME_PEER,
-                    "data follows the end of the stream at byte %" PRIu64 ", from byte %" PRIu64
+                    "data follows the end of the machine at byte %" PRIu64 ", from byte %" PRIu64
                     " on: the file was longer before, or another one was appended",
                     behind.at, behind.other_at);
     return r;

@@ -132,6 +132,29 @@ class Volumes(Case):
         self.cli("convert", plain, self.path("save"), "--format", "libvirt", "--xml", self.path("xml"), "--force", *how)
         return plain, read_file(self.path("save"))
 
+    def test_parked(self):
+        """A parked file, received or converted, and one written into a pipe, whose header does not say where it ends."""
+        stream = write_file(self.path("plain"), self.stream("10.0"))
+        received, converted = self.path("received"), self.path("made")
+        self.cli("receive", "file:" + stream, "--output", received)
+        self.cli("convert", received, converted, "--format", "parked", "--compress", "none")
+        with open(received, "rb") as f:
+            piped = subprocess.run([built("cli/godwit"), "convert", "--format", "parked", received, "-"], stdin=f, capture_output=True,
+                                   timeout=DEADLINE_S * SLOW, check=True).stdout
+        for name, data in (("received", read_file(received)), ("converted", read_file(converted)), ("piped", piped)):
+            for stale in (b"", STALE):
+                volume = self.device(self.padded(name + ".volume", data, stale))
+                with self.subTest(name=name, stale=bool(stale)):
+                    self.used(volume, received)
+                    self.assertEqual(self.behind(volume)["behind"],
+                                     dict({"offset": len(data), "bytes": VOLUME - len(data), "zeros": not stale},
+                                          **({"other_offset": len(data)} if stale else {})))
+                    self.arrives(volume, "10.0")
+            self.assertTrue(self.behind(self.padded(name + ".zeros", data))["behind"]["zeros"])
+            self.assertEqual(self.behind(self.padded(name + ".stale", data, STALE), code=3)["behind"]["offset"], len(data))
+            broken = self.device(self.padded(name + ".broken", data[:-100], STALE))
+            self.assertFalse(self.behind(broken, code=3)["whole"])
+
     def test_libvirt(self):
         plain, save = self.libvirt(self.stream("10.0"))
         volumes = [self.padded("padded", save)]

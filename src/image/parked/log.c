@@ -37,7 +37,6 @@ struct gw_parked_log {
     const struct gw_zero *zero;
     struct gw_parked_tail tail;
     const struct gw_image_others *others; /* NULL: none */
-    bool roomy;
     uint32_t page_bytes, frame_bytes;
     uint32_t numbers, frames; /* per segment */
 
@@ -163,7 +162,7 @@ static void put_head(struct gw_parked_log *log, uint32_t number)
         return;
     }
     /* Live sections start before the first page arrives. */
-    log->tail.trailer.needs = (log->roomy ? GW_PARKED_NEEDS_END : 0) | (log->others ? gw_parked_needs(log->others) : 0);
+    log->tail.trailer.needs = GW_PARKED_NEEDS_END | (log->others ? gw_parked_needs(log->others) : 0);
     gw_parked_put_header(log->piece, &log->tail.trailer);
 }
 
@@ -395,11 +394,6 @@ int gw_parked_log_new(struct gw_spool *spool, uint32_t page_bytes,
 void gw_parked_log_carries(struct gw_parked_log *log, const struct gw_image_others *others)
 {
     log->others = others;
-}
-
-void gw_parked_log_ends_inside(struct gw_parked_log *log)
-{
-    log->roomy = true;
 }
 
 void gw_parked_log_header(const struct gw_parked_log *log, uint8_t ret[64])

@@ -37,9 +37,7 @@ int gw_parked_log_new(struct gw_spool *spool, uint32_t page_bytes,
 void gw_parked_log_free(struct gw_parked_log *log);
 /* The machine may have unknown live sections. The thread that puts pages reads `others`. */
 void gw_parked_log_carries(struct gw_parked_log *log, const struct gw_image_others *others);
-/* The file may end before its container does: the header will record its end. Before the first page. */
-void gw_parked_log_ends_inside(struct gw_parked_log *log);
-/* After finish: the final header, which the owner writes to byte 0. */
+/* After finish: the final header, which records the file's end. The owner writes it to byte 0. */
 void gw_parked_log_header(const struct gw_parked_log *log, uint8_t ret[64]);
 /* Adds the next block, whose pages are zeros at first. */
 int gw_parked_log_block(struct gw_parked_log *log, uint64_t pages, struct gw_error *err);

@@ -7,8 +7,7 @@
 
 #include <endian.h>
 
-#define PART_MAX    (1u << 30) /* bytes of a part that is kept in memory */
-#define PADDING_BYTES (64u << 10) /* zeros that a container may add up to a whole block */
+#define PART_MAX (1u << 30) /* bytes of a part that is kept in memory */
 
 /* Reads values from a part; `bad` stays set once a read went past its end. */
 struct cursor {
@@ -353,30 +352,6 @@ static int read_part(struct gw_image *image, uint32_t kind, struct gw_error *err
 /* ---- the file -----------------------------------------------------------------------------------------------------
  */
 
-/* Finds the end of a file inside a larger container. Either its header says it; or it was copied to whole blocks, with
- * zeros behind it. */
-static uint64_t find_end(struct gw_parked *p, const uint8_t *header)
-{
-    uint64_t size = p->bytes->size, from = size - GW_MIN(size, PADDING_BYTES + GW_PARKED_TRAILER_BYTES), end, frames_end;
-    GW_AUTOFREE uint8_t *tail = NULL;
-    struct gw_parked_trailer *t = &p->trailer;
-
-    if (gw_parked_header_end(header, size, &end, &frames_end)) {
-        gw_bytes_ahead(p->bytes, frames_end, end - frames_end);
-        return end;
-    }
-    tail = p->bytes->fd < 0 ? malloc(size - from + 1) : NULL;
-    if (!tail || gw_parked_pread(p, from, tail, size - from, NULL) < 0)
-        return size;
-    for (uint64_t at = size - from; at >= GW_PARKED_TRAILER_BYTES; at--) {
-        if (gw_parked_get_trailer(tail + at - GW_PARKED_TRAILER_BYTES, from + at, t, NULL) >= 0)
-            return from + at;
-        if (tail[at - 1])
-            break; /* padding is zeros */
-    }
-    return size;
-}
-
 static int read_trailer(struct gw_parked *p, struct gw_error *err)
 {
     uint8_t bytes[GW_PARKED_TRAILER_BYTES], header[GW_PARKED_HEADER_BYTES] = {0};
@@ -386,7 +361,7 @@ static int read_trailer(struct gw_parked *p, struct gw_error *err)
 
     if (r < 0)
         return r;
-    end = find_end(p, header);
+    end = gw_parked_find_end(p, header);
     if (end < GW_PARKED_HEADER_BYTES + GW_PARKED_TRAILER_BYTES)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "byte %" PRIu64 ": the file ends, too short to have a trailer",
                        end);

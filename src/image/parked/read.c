@@ -227,4 +227,4 @@ static bool parked_empty(const struct gw_image *image, unsigned block, uint64_t 
 
 const struct gw_image_ops gw_parked_ops = {parked_map,      parked_read,  parked_close,
                                            gw_parked_check, parked_fetch, parked_empty, parked_numbers,
-                                           parked_places};
+                                           parked_places,   gw_parked_behind};

@@ -102,6 +102,10 @@ int gw_parked_pages(struct gw_parked *p, const uint32_t *numbers, uint32_t count
                     struct gw_error *err);
 int gw_parked_frames_open(struct gw_parked *p, struct gw_error *err);
 void gw_parked_frames_close(struct gw_parked *p);
+/* Where the file ends in its container, as its header says or as a trailer is found; the container's size: neither does. The
+ * caller checks the trailer there. end.c */
+uint64_t gw_parked_find_end(struct gw_parked *p, const uint8_t header[GW_PARKED_HEADER_BYTES]);
+int gw_parked_behind(struct gw_image *image, struct gw_behind *ret, struct gw_error *err);
 /* Checks what reading all pages does not cover. */
 int gw_parked_check(struct gw_image *image, struct gw_error *err);
 /* The ops of an image whose `own` is a struct gw_parked. */

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include "base/workers.h"
+#include "image/unpack.h"
 
 #define WRITERS     2u /* one writes while the other's request is in the kernel */
 #define WRITERS_FAR 8u /* a server: concurrent requests */
@@ -168,6 +169,14 @@ void gw_spool_put(struct gw_spool *s, uint64_t at, size_t bytes)
     p->at = at;
     p->bytes = bytes;
     gw_workers_submit(s->workers, ++s->put);
+}
+
+int gw_spool_patch(struct gw_spool *s, const void *src, size_t bytes, uint64_t at, struct gw_error *err)
+{
+    if (s->far)
+        return s->far->ops->write(s->far, src, bytes, at, err);
+    go_on_buffered(s);
+    return gw_pwrite_all(s->fd, src, bytes, at, err);
 }
 
 int gw_spool_flush(struct gw_spool *s, struct gw_error *err)

@@ -35,6 +35,8 @@ void gw_spool_free(struct gw_spool *s);
 uint8_t *gw_spool_room(struct gw_spool *s);
 /* Writes `bytes` of the buffer from room at offset `at`; both are multiples of GW_SPOOL_ALIGN; at most piece_bytes. */
 void gw_spool_put(struct gw_spool *s, uint64_t at, size_t bytes);
+/* Overwrites a few bytes, of any alignment, after a flush; nothing is put afterwards. */
+int gw_spool_patch(struct gw_spool *s, const void *src, size_t bytes, uint64_t at, struct gw_error *err);
 /* Waits until all pieces are in the file. */
 int gw_spool_flush(struct gw_spool *s, struct gw_error *err);
 

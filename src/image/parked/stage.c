@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "base/bitmap.h"
+#include "base/thread.h"
 #include "godwit/clock.h"
 #include "image/held.h"
 #include "image/parked/log.h"
@@ -127,14 +128,13 @@ static void rest(struct gw_stage *s, uint64_t ns)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* On a server the file ends before the export does, so the header records its end. */
+/* The header records where the file ends: an export, or a volume to which the file is copied, may be larger. */
 static int write_header(struct gw_stage *s, struct gw_error *err)
 {
-    struct gw_bytes *to = gw_held_bytes(s->out.far);
     uint8_t header[GW_PARKED_HEADER_BYTES];
 
     gw_parked_log_header(s->log, header);
-    return to->ops->write(to, header, sizeof header, 0, err);
+    return gw_spool_patch(s->spool, header, sizeof header, 0, err);
 }
 
 static int write_file(struct gw_stage *s, struct gw_error *err)
@@ -156,9 +156,9 @@ static int write_file(struct gw_stage *s, struct gw_error *err)
     } while (r >= 0 && !(last && !taken));
     if (r >= 0)
         r = gw_parked_log_finish(s->log, s->image, s->options.libvirt_xml, &bytes, err);
-    if (r >= 0 && s->out.far)
-        return write_header(s, err);
-    if (r >= 0 && ftruncate(s->out.fd, (off_t)bytes) < 0)
+    if (r >= 0)
+        r = write_header(s, err);
+    if (r >= 0 && !s->out.far && ftruncate(s->out.fd, (off_t)bytes) < 0)
         r = gw_fail(err, -errno, GW_BLAME_LOCAL, "giving it %" PRIu64 " bytes: %s", bytes, strerror(errno));
     return r;
 }
@@ -254,15 +254,9 @@ static int open_file(struct gw_stage *s, struct gw_error *err)
         r = gw_parked_log_new(s->spool, s->image->page_bytes, again, s, &s->log, err);
     if (r >= 0)
         gw_parked_log_carries(s->log, &s->image->others);
-    if (r >= 0 && s->out.far)
-        gw_parked_log_ends_inside(s->log);
-    if (r >= 0) {
-        int e = pthread_create(&s->thread, NULL, run, s);
-
-        s->running = !e;
-        if (e)
-            r = gw_fail(err, -e, GW_BLAME_LOCAL, "a thread to write: %s", strerror(e));
-    }
+    if (r >= 0)
+        r = gw_thread_start(&s->thread, run, s, err);
+    s->running = r >= 0;
     return r;
 }
 

@@ -4,7 +4,9 @@
  * and fills frames; other threads compress them; the calling thread writes them in the order of their numbers, so that
  * the same image always gives the same file.
  */
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "image/parked/append.h"
 #include "image/parked/dedup.h"
@@ -12,6 +14,7 @@
 #include "image/parked/pack.h"
 #include "image/parked/tail.h"
 #include "image/parked/write.h"
+#include "image/unpack.h"
 #include "ram/page/zero.h"
 
 #define LEVEL       4 /* docs/formats/parked.md has the measurements */
@@ -26,6 +29,7 @@ struct writer {
     const struct gw_image_write_options *options;
     int fd;
     struct gw_bytes *to; /* NULL: fd is the file */
+    bool returns;        /* the header is written again at the end */
     struct gw_spool *spool;
     struct gw_append append;
     struct gw_parked_style style;
@@ -268,7 +272,7 @@ static int prepare(struct writer *w, struct gw_error *err)
     w->tail.put = put_bytes;
     w->tail.opaque = w;
     w->tail.trailer.needs = (w->style.plain ? 0 : GW_PARKED_NEEDS_ZSTD) | gw_parked_needs(&w->image->others) |
-                              (w->image->received ? GW_PARKED_NEEDS_RECEIVED : 0) | (w->to ? GW_PARKED_NEEDS_END : 0);
+                              (w->image->received ? GW_PARKED_NEEDS_RECEIVED : 0) | (w->returns ? GW_PARKED_NEEDS_END : 0);
     w->tail.trailer.page_bytes = page_bytes;
     w->tail.trailer.frame_pages = gw_parked_frame_pages(page_bytes);
     w->batch_pages = BATCH_BYTES / page_bytes;
@@ -305,11 +309,21 @@ static int write_all(struct writer *w, struct gw_error *err)
     if (r >= 0)
         r = gw_parked_tail_write(&w->tail, w->image, w->options->libvirt_xml, packer, err);
     gw_packer_free(packer);
-    if (r < 0 || !w->to)
+    if (r >= 0 && w->to)
+        r = gw_append_end(&w->append, err);
+    if (r < 0 || !w->returns)
         return r;
-    r = gw_append_end(&w->append, err);
     gw_parked_put_header(header, &w->tail.trailer); /* the header's copy of the end is known now */
-    return r < 0 ? r : w->to->ops->write(w->to, header, sizeof header, 0, err);
+    return w->to ? gw_spool_patch(w->spool, header, sizeof header, 0, err) : gw_pwrite_all(w->fd, header, sizeof header, 0, err);
+}
+
+/* Not a pipe, nor a file that is appended to. */
+static bool is_rewritable(int fd)
+{
+    struct stat st;
+    int flags = fcntl(fd, F_GETFL);
+
+    return fstat(fd, &st) >= 0 && S_ISREG(st.st_mode) && flags >= 0 && !(flags & O_APPEND) && lseek(fd, 0, SEEK_CUR) == 0;
 }
 
 /* Writes to the file or the server, whichever is set. */
@@ -324,6 +338,7 @@ static int write_to(struct gw_image *image, const struct gw_image_write_options 
     w->options = options;
     w->fd = fd;
     w->to = to;
+    w->returns = to || is_rewritable(fd);
     r = check(image, options, w, err);
     if (r >= 0)
         r = prepare(w, err);

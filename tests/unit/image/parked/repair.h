@@ -78,6 +78,8 @@ static void repair(uint8_t *file, size_t size)
         .may = gw_load_be32(trailer + 16),
         .page_bytes = gw_load_be32(trailer + 20),
         .frame_pages = gw_load_be32(trailer + 24),
+        .file_bytes = gw_load_be64(trailer + 32),
+        .frames_end = gw_load_be64(trailer + 40),
     };
     gw_parked_put_header(file, &head);
 }

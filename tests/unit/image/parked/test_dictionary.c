@@ -61,7 +61,7 @@ static struct file packed_file(void)
 
 static uint32_t needs(const struct file *f)
 {
-    return gw_load_be32(f->data + 12);
+    return gw_load_be32(f->data + 12) & ~GW_PARKED_NEEDS_END;
 }
 
 static int open_and_read(const struct file *f, struct gw_error *err)
@@ -282,6 +282,7 @@ static void claims(void **state)
 
 static void put_needs(struct file *f, uint32_t value)
 {
+    value |= gw_load_be32(f->data + 12) & GW_PARKED_NEEDS_END;
     gw_store_be32(f->data + 12, value);
     gw_store_be32(f->data + f->bytes - GW_PARKED_TRAILER_BYTES + 12, value);
     repair(f->data, f->bytes);

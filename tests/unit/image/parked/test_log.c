@@ -65,11 +65,15 @@ static void put_again(struct job *j)
 
 static uint64_t job_close(struct job *j)
 {
+    uint8_t header[GW_PARKED_HEADER_BYTES];
     struct gw_error err = GW_ERROR_INIT;
     uint64_t bytes, is;
 
     if (gw_parked_log_finish(j->log, &j->rig.image, NULL, &bytes, &err) < 0)
         fail_msg("%s", err.text);
+    gw_parked_log_header(j->log, header);
+    assert_int_equal(gw_load_be64(header + 32), bytes);
+    assert_int_equal(pwrite(j->fd, header, sizeof header, 0), sizeof header);
     assert_int_equal(ftruncate(j->fd, (off_t)bytes), 0);
     rig_same(&j->rig, j->path, &is);
     assert_int_equal(is, bytes);

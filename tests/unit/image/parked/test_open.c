@@ -64,20 +64,6 @@ static void cut(void **state)
     free(f.data);
 }
 
-/* A file to which something was added is not the file that was written. */
-static void added(void **state)
-{
-    struct file f = small_file("none");
-    struct gw_error err = GW_ERROR_INIT;
-    uint8_t *longer = calloc(1, f.bytes + 1);
-
-    memcpy(longer, f.data, f.bytes);
-    assert_int_equal(open_and_read(longer, f.bytes, &err), 0);
-    assert_int_equal(open_and_read(longer, f.bytes + 1, &err), -EPROTO);
-    free(longer);
-    free(f.data);
-}
-
 static void flip_each(const char *compress)
 {
     struct file f = small_file(compress);
@@ -317,7 +303,7 @@ static void packed_lies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cut),          cmocka_unit_test(added),
+        cmocka_unit_test(cut),
         cmocka_unit_test(flipped_bits), cmocka_unit_test(place_is_named),
         cmocka_unit_test(claims),       cmocka_unit_test(later_versions),
         cmocka_unit_test(unknown_part), cmocka_unit_test(packed_lies),

@@ -59,6 +59,8 @@ static void pieces(uint64_t seed)
             assert_int_equal(gw_spool_flush(s, &err), 0);
     }
     assert_int_equal(gw_spool_flush(s, &err), 0);
+    memcpy(want + 100, "patched", 7);
+    assert_int_equal(gw_spool_patch(s, "patched", 7, 100, &err), 0);
     gw_spool_free(s);
     assert_int_equal(fstat(fd, &st), 0);
     assert_int_equal(st.st_size, end);
