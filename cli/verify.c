@@ -72,7 +72,7 @@ static void print_behind(const struct gw_verify_counts *n)
 {
     printf("behind the end at byte %" PRIu64 ": %" PRIu64 " bytes of padding, ", n->behind_at, n->behind_bytes);
     if (n->behind_other)
-        printf("not all of them zeros (from byte %" PRIu64 " on): what was in the volume before\n", n->behind_other_at);
+        printf("not all of them zeros (from byte %" PRIu64 " on): what was there before\n", n->behind_other_at);
     else
         printf("all zeros\n");
 }

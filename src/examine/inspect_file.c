@@ -99,7 +99,7 @@ static int look_behind(struct gw_inspect *in, int fd, struct gw_error *err)
         return 0;
     if (!S_ISBLK(st.st_mode))
         return gw_behind_look(fd, in->trailing_at, behind, err);
-    *behind = (struct gw_behind){.at = in->trailing_at, .bytes = in->cause[GW_SPENT_TRAILING], .device = true};
+    *behind = (struct gw_behind){.at = in->trailing_at, .bytes = in->cause[GW_SPENT_TRAILING], .roomy = true};
     return 0;
 }
 

@@ -356,7 +356,7 @@ static bool is_padded(const struct gw_inspect *in)
 {
     const struct gw_behind *b = &in->container.behind;
 
-    return b->bytes && (b->device || !b->other);
+    return b->bytes && (b->roomy || !b->other);
 }
 
 static void put_warnings(struct screen *s, const struct groups *g)
@@ -380,7 +380,7 @@ static void put_warnings(struct screen *s, const struct groups *g)
         line(s, "warning: %" PRIu64 " sections are not known, %s", unknown_sections(in), human(in->cause[GW_SPENT_UNKNOWN]).text);
     if (in->cause[GW_SPENT_TRAILING] && is_padded(in))
         line(s, "padding: %s%s after the end of the stream", human(in->cause[GW_SPENT_TRAILING]).text,
-             in->container.behind.device ? " of the volume" : " of zeros");
+             in->container.behind.roomy ? " of the volume" : " of zeros");
     else if (in->cause[GW_SPENT_TRAILING])
         line(s, "warning: %s follow the end of the stream", human(in->cause[GW_SPENT_TRAILING]).text);
 }

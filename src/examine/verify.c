@@ -233,8 +233,8 @@ static int file_fault(struct verify *v, int r, const struct gw_error *why, struc
     return r;
 }
 
-/* A volume may be larger than the machine saved into it. A file may not, except for zeros: of its last block, or of a
- * volume it was copied from. */
+/* A volume may be larger than the machine saved into it. A file may not, except for zeros (of its last block, or of a
+ * volume it was copied from), unless it records itself where the machine ends. */
 static int verify_behind(struct verify *v, struct gw_error *err)
 {
     struct gw_behind behind = {0};
@@ -244,7 +244,7 @@ static int verify_behind(struct verify *v, struct gw_error *err)
     v->counts.behind_bytes = behind.bytes;
     v->counts.behind_other = behind.other;
     v->counts.behind_other_at = behind.other_at;
-    if (r >= 0 && behind.other && !behind.device)
+    if (r >= 0 && behind.other && !behind.roomy)
         r = gw_fail(err, -EPROTO, GW_BLAME_PEER,
                     "data follows the end of the machine at byte %" PRIu64 ", from byte %" PRIu64
                     " on: the file was longer before, or another one was appended",

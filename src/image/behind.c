@@ -67,7 +67,7 @@ int gw_behind_look(int fd, uint64_t at, struct gw_behind *ret, struct gw_error *
 {
     uint64_t end = gw_file_bytes(fd);
 
-    *ret = (struct gw_behind){.at = at, .device = is_device(fd)};
+    *ret = (struct gw_behind){.at = at, .roomy = is_device(fd)};
     if (end == UINT64_MAX || end <= at)
         return 0;
     ret->bytes = end - at;

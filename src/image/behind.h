@@ -12,7 +12,7 @@ struct gw_behind {
     uint64_t at, bytes; /* the range after the machine; 0 bytes: there is none */
     bool other;         /* some of its bytes are not zero: */
     uint64_t other_at;  /* the first byte that is not zero */
-    bool device;        /* a block device, whose size says nothing about its contents */
+    bool roomy;         /* the container may be larger: a block device, or a file that records the machine's end */
 };
 
 /* The size of a regular file or a block device; UINT64_MAX: it is neither. */

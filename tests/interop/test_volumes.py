@@ -101,7 +101,7 @@ class Volumes(Case):
                 want = {"offset": len(data), "bytes": VOLUME - len(data), "zeros": not stale}
                 self.assertEqual(said["behind"], dict(want, other_offset=len(data)) if stale else want)
                 told = self.cli("verify", volume)
-                self.assertIn("what was in the volume before" if stale else "all zeros", told)
+                self.assertIn("what was there before" if stale else "all zeros", told)
                 self.assertRegex(self.cli("inspect", volume), "padding: .* of the volume after the end of the stream")
                 self.arrives(volume, version)
 
@@ -151,7 +151,8 @@ class Volumes(Case):
                                           **({"other_offset": len(data)} if stale else {})))
                     self.arrives(volume, "10.0")
             self.assertTrue(self.behind(self.padded(name + ".zeros", data))["behind"]["zeros"])
-            self.assertEqual(self.behind(self.padded(name + ".stale", data, STALE), code=3)["behind"]["offset"], len(data))
+            stale = self.behind(self.padded(name + ".stale", data, STALE), code=3 if name == "piped" else 0)
+            self.assertEqual(stale["behind"]["offset"], len(data))
             broken = self.device(self.padded(name + ".broken", data[:-100], STALE))
             self.assertFalse(self.behind(broken, code=3)["whole"])
 

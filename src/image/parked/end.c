@@ -76,6 +76,11 @@ int gw_parked_behind(struct gw_image *image, struct gw_behind *ret, struct gw_er
 {
     const struct gw_parked *p = image->own;
 
+    int r = 0;
+
     *ret = (struct gw_behind){0};
-    return p->bytes->fd >= 0 ? gw_behind_look(p->bytes->fd, p->trailer.file_bytes, ret, err) : 0;
+    if (p->bytes->fd >= 0)
+        r = gw_behind_look(p->bytes->fd, p->trailer.file_bytes, ret, err);
+    ret->roomy |= p->trailer.needs & GW_PARKED_NEEDS_END;
+    return r;
 }

@@ -18,7 +18,7 @@ static struct gw_behind look(const struct file *f, uint64_t at)
 
     if (gw_behind_look(f->fd, at, &b, &err) < 0)
         fail_msg("%s", err.text);
-    assert_false(b.device);
+    assert_false(b.roomy);
     return b;
 }
 

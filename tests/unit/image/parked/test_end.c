@@ -40,7 +40,7 @@ static uint8_t *park(bool says, size_t *ret_bytes)
 }
 
 /* other: a byte that follows the file, 0: zeros. */
-static void opens(const uint8_t *data, size_t file_bytes, size_t bytes, uint8_t other)
+static void opens(const uint8_t *data, size_t file_bytes, size_t bytes, uint8_t other, bool says)
 {
     struct gw_error err = GW_ERROR_INIT;
     struct gw_behind behind;
@@ -53,7 +53,7 @@ static void opens(const uint8_t *data, size_t file_bytes, size_t bytes, uint8_t 
         assert_int_equal(behind.at, file_bytes);
     assert_int_equal(behind.bytes, bytes - file_bytes);
     assert_int_equal(behind.other, other && bytes > file_bytes);
-    assert_false(behind.device);
+    assert_int_equal(behind.roomy, says);
     gw_image_free(image);
 }
 
@@ -68,7 +68,7 @@ static void test_larger(void **state)
         for (unsigned i = 0; i < GW_ARRAY_LEN(more); i++)
             for (unsigned other = 0; other < 0x200; other += 0xff) {
                 memset(data + bytes, (uint8_t)other, CONTAINER - bytes);
-                opens(data, bytes, bytes + more[i], (uint8_t)other);
+                opens(data, bytes, bytes + more[i], (uint8_t)other, says);
             }
         free(data);
     }
