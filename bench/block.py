@@ -13,14 +13,12 @@ import json
 import os
 import random
 import resource
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 import fill
-from qemu_peer import PeerError, Vm
+from qemu_peer import PeerError, Vm, measure
 
 MIB = 1 << 20
 
@@ -159,24 +157,13 @@ def main():
     ap.add_argument("--build", required=True)
     ap.add_argument("--from", dest="source", required=True)
     ap.add_argument("--to", required=True)
-    ap.add_argument("--peer", help="what none_vm is told of the other side: qemu-7.2")
+    ap.add_argument("--peer", help="what none_vm is told of the other side: 7.2")
     ap.add_argument("--format", choices=("raw", "qcow2"), default="raw")
     ap.add_argument("--size", type=fill.parse_size, default=1 << 30)
     ap.add_argument("--dir", default="/dev/shm")
     ap.add_argument("--no-verify", dest="verify", action="store_false")
     cfg = ap.parse_args()
-    out, ends = {"what": "block"}, []
-    cfg.work = tempfile.mkdtemp(prefix="godwit-bench-", dir=cfg.dir)
-    try:
-        out.update({k: round(v, 3) if isinstance(v, float) else v for k, v in run(cfg, ends).items()})
-    except (PeerError, OSError, subprocess.CalledProcessError) as e:
-        out["error"] = str(e)
-    finally:
-        for e in ends:
-            e.close()
-        shutil.rmtree(cfg.work, ignore_errors=True)
-    print(json.dumps(out))
-    return 1 if "error" in out or out.get("verified") is False else 0
+    return measure(cfg, cfg.dir, run, what="block")
 
 
 if __name__ == "__main__":

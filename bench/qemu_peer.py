@@ -234,6 +234,23 @@ def run(cfg, vms):
     return r
 
 
+def measure(cfg, folder, run, **out):
+    """Prints what run(cfg, ends) returns, or its error, as one JSON line; closes the ends that it has put into the list.
+    cfg.work is a folder for it in `folder`.  Returns the exit status."""
+    ends = []
+    cfg.work = tempfile.mkdtemp(prefix="godwit-bench-", dir=folder)
+    try:
+        out.update({k: round(v, 3) if isinstance(v, float) else v for k, v in run(cfg, ends).items()})
+    except (PeerError, OSError, subprocess.CalledProcessError) as e:
+        out["error"] = str(e)
+    finally:
+        for e in ends:
+            e.close()
+        shutil.rmtree(cfg.work, ignore_errors=True)
+    print(json.dumps(out))
+    return 1 if "error" in out or out.get("verified") is False else 0
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -252,19 +269,7 @@ def main():
     ap.add_argument("--ram-dir", default="/dev/shm")
     ap.add_argument("--no-verify", dest="verify", action="store_false")
     cfg = ap.parse_args()
-    out = {"what": "qemu", "transport": "file" if cfg.file else cfg.transport, "fresh": cfg.fresh}
-    vms = []
-    cfg.work = tempfile.mkdtemp(prefix="godwit-bench-", dir=cfg.ram_dir)
-    try:
-        out.update({k: round(v, 3) if isinstance(v, float) else v for k, v in run(cfg, vms).items()})
-    except (PeerError, OSError) as e:
-        out["error"] = str(e)
-    finally:
-        for v in vms:
-            v.close()
-        shutil.rmtree(cfg.work, ignore_errors=True)
-    print(json.dumps(out))
-    return 1 if "error" in out or out.get("verified") is False else 0
+    return measure(cfg, cfg.ram_dir, run, what="qemu", transport="file" if cfg.file else cfg.transport, fresh=cfg.fresh)
 
 
 if __name__ == "__main__":

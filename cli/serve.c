@@ -11,13 +11,11 @@
 
 #include "confine.h"
 #include "examine.h"
-#include "human.h"
 #include "options.h"
-#include "served.h"
+#include "served_list.h"
 #include "shown.h"
 
 #define CACHE_USUAL (256ll << 20)
-#define KEPT_MAX    1000u /* finished destinations kept for queries */
 
 struct serve {
     struct gw_transfer transfer;
@@ -29,13 +27,10 @@ struct serve {
     struct gw_image *image;
     struct gw_shared *shared;
     struct gw_control *control;
-    struct gw_served_by by;
     bool confined;
 
-    pthread_mutex_t lock; /* protects the members below */
-    struct gw_served **list;
-    unsigned count, next_id, started, failed;
-    bool no_more; /* no further destinations are started */
+    pthread_mutex_t lock;
+    struct gw_served_list served; /* under lock */
 };
 
 static enum gw_cli_taken take_cache(void *opaque, char *value)
@@ -43,122 +38,6 @@ static enum gw_cli_taken take_cache(void *opaque, char *value)
     int64_t *bytes = opaque;
 
     return gw_option_size(value, bytes) && *bytes > 0 ? GW_CLI_TAKEN : GW_CLI_WRONG;
-}
-
-/* ---- destinations, under the lock -------------------------------------------------------------------------------- */
-
-/* The oldest finished destinations are forgotten. */
-static void make_room(struct serve *sv)
-{
-    unsigned ended = 0;
-
-    for (unsigned i = 0; i < sv->count; i++)
-        ended += sv->list[i]->ended;
-    for (unsigned i = 0; i < sv->count && ended > KEPT_MAX;) {
-        if (!sv->list[i]->ended) {
-            i++;
-            continue;
-        }
-        gw_served_free(sv->list[i]);
-        memmove(&sv->list[i], &sv->list[i + 1], (--sv->count - i) * sizeof(struct gw_served *));
-        ended--;
-    }
-}
-
-static int add(struct serve *sv, const char *uri, bool resume, unsigned *ret_id, struct gw_error *err)
-{
-    struct gw_served **grown;
-    uint64_t dropped = 0;
-    char text[128];
-    int r;
-
-    if (sv->no_more)
-        return gw_fail(err, -ESHUTDOWN, GW_BLAME_CALLER, "it is ending and starts no more machines");
-    make_room(sv);
-    grown = realloc(sv->list, (sv->count + 1) * sizeof(struct gw_served *));
-    if (!grown)
-        return gw_fail(err, -ENOMEM, GW_BLAME_LOCAL, "out of memory (destination)");
-    sv->list = grown;
-    r = gw_served_start(&sv->by, sv->next_id + 1, uri, resume, &sv->list[sv->count], &dropped, err);
-    if (r < 0)
-        return r;
-    *ret_id = ++sv->next_id;
-    sv->count++;
-    if (dropped && sv->next_id == 1) {
-        snprintf(text, sizeof text, "%llu pages of the working set are skipped: this machine does not have them",
-                 (unsigned long long)dropped);
-        gw_transfer_tell(&sv->transfer, "notice", "text", text);
-    }
-    return 0;
-}
-
-static void tell_running(struct serve *sv, struct gw_served *d)
-{
-    char a[GW_HUMAN];
-
-    if (d->told || !d->runs_ns)
-        return;
-    d->told = true;
-    if (sv->transfer.json)
-        gw_transfer_result(gw_served_describe(d, "running"));
-    else if (!sv->transfer.quiet) {
-        gw_transfer_clear(&sv->transfer);
-        printf("%u: runs at %s after %s\n", d->id, gw_shown(d->uri), gw_human_ms(a, (double)(d->runs_ns - d->began_ns) / 1e6));
-        fflush(stdout);
-    }
-}
-
-static void tell_ended(struct serve *sv, struct gw_served *d)
-{
-    char a[GW_HUMAN], b[GW_HUMAN];
-
-    sv->started += !d->error.code;
-    sv->failed += d->error.code != 0;
-    if (sv->transfer.json)
-        gw_transfer_result(gw_served_describe(d, d->error.code ? "failed" : "done"));
-    gw_transfer_clear(&sv->transfer);
-    if (d->error.code)
-        fprintf(stderr, "godwit serve: %u: %s: %s%s\n", d->id, gw_shown(d->uri), d->error.text,
-                d->owner == GW_OWNER_SOURCE ? "; its guest was not started there" : "");
-    else if (!sv->transfer.json && !sv->transfer.quiet)
-        printf("%u: %s has all memory (%s in %s)\n", d->id, gw_shown(d->uri), gw_human_bytes(a, (double)d->stats.transferred_bytes),
-               gw_human_ms(b, (double)(d->ended_ns - d->began_ns) / 1e6));
-    fflush(stdout);
-}
-
-/* Keeps the pages that its guest requested, whatever the result. */
-static void keep_record(struct serve *sv, struct gw_served *d)
-{
-    struct gw_error err = GW_ERROR_INIT;
-
-    if (gw_working_add(&sv->working, d->recorded, &err) < 0)
-        gw_transfer_failed(&sv->transfer, sv->working.record, &err);
-    d->recorded = gw_working_set_free(d->recorded);
-}
-
-/* Updates the state of all; the sums are for the progress line. Returns how many are still in progress. */
-static unsigned look(struct serve *sv, struct gw_stats *sums, bool *ret_connected)
-{
-    unsigned busy = 0;
-
-    *sums = (struct gw_stats){.status = GW_STATUS_POSTCOPY_ACTIVE};
-    *ret_connected = true;
-    for (unsigned i = 0; i < sv->count; i++) {
-        struct gw_served *d = sv->list[i];
-        bool ended = gw_served_look(d);
-
-        tell_running(sv, d);
-        if (ended)
-            tell_ended(sv, d);
-        if (ended)
-            keep_record(sv, d);
-        busy += !d->ended;
-        *ret_connected = *ret_connected && gw_served_connected(d);
-        sums->transferred_bytes += d->stats.transferred_bytes;
-        sums->total_bytes += d->stats.total_bytes;
-        sums->remaining_bytes += d->stats.remaining_bytes;
-    }
-    return busy;
 }
 
 /* ---- the control socket ------------------------------------------------------------------------------------------ */
@@ -181,7 +60,7 @@ static int cmd_start(void *opaque, const char *arguments, char **ret_json, struc
                        "this serve starts no commands from here: --sandbox off lets it; or it is given exec: when it starts");
     }
     pthread_mutex_lock(&sv->lock);
-    r = add(sv, uri, json_is_true(resume), &id, err);
+    r = gw_served_add(&sv->served, uri, json_is_true(resume), &id, err);
     pthread_mutex_unlock(&sv->lock);
     json_decref(args);
     if (r >= 0 && asprintf(ret_json, "{\"id\": %u}", id) < 0)
@@ -202,11 +81,10 @@ static json_t *describe_cache(struct serve *sv)
 static int cmd_destinations(void *opaque, const char *arguments, char **ret_json, struct gw_error *err)
 {
     struct serve *sv = opaque;
-    json_t *list = json_array(), *all;
+    json_t *list, *all;
 
     pthread_mutex_lock(&sv->lock);
-    for (unsigned i = 0; list && i < sv->count; i++)
-        json_array_append_new(list, gw_served_describe(sv->list[i], NULL));
+    list = gw_served_describe_all(&sv->served);
     pthread_mutex_unlock(&sv->lock);
     all = json_pack("{s:s, s:o, s:o}", "file", sv->file, "destinations", list, "cache", describe_cache(sv));
     *ret_json = all ? json_dumps(all, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
@@ -219,7 +97,7 @@ static void cmd_quit(void *opaque)
     struct serve *sv = opaque;
 
     pthread_mutex_lock(&sv->lock);
-    sv->no_more = true;
+    sv->served.no_more = true;
     pthread_mutex_unlock(&sv->lock);
     gw_transfer_wake(&sv->transfer);
 }
@@ -302,9 +180,8 @@ static void on_interrupt(struct serve *sv, unsigned busy)
 {
     bool now = sv->transfer.interrupts > 1;
 
-    sv->no_more = true;
-    for (unsigned i = 0; i < sv->count; i++)
-        gw_served_stop(sv->list[i], now);
+    sv->served.no_more = true;
+    gw_served_stop_all(&sv->served, now);
     if (busy && !now)
         gw_transfer_tell(&sv->transfer, "notice", "text", "guests that run elsewhere need the rest of their memory "
                                                           "from here: interrupt again to end anyway");
@@ -319,9 +196,9 @@ static int run_all(struct serve *sv, bool programs, struct gw_error *err)
 
     while (!over) {
         pthread_mutex_lock(&sv->lock);
-        busy = look(sv, &sums, &connected);
-        over = !busy && (!sv->listen || sv->no_more);
-        sv->no_more |= over;
+        busy = gw_served_look_all(&sv->served, &sums, &connected);
+        over = !busy && (!sv->listen || sv->served.no_more);
+        sv->served.no_more |= over;
         pthread_mutex_unlock(&sv->lock);
         if (r >= 0 && (r = confine(sv, connected, programs, err)) < 0) {
             gw_transfer_failed(&sv->transfer, NULL, err);
@@ -345,11 +222,11 @@ static void report(struct serve *sv)
     gw_shared_get_counts(sv->shared, &n);
     if (sv->transfer.json) {
         all = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "event", "served", "file", sv->file, "machine", gw_image_machine(sv->image),
-                        "done", (json_int_t)sv->started, "failed", (json_int_t)sv->failed, "cache", describe_cache(sv));
+                        "done", (json_int_t)sv->served.started, "failed", (json_int_t)sv->served.failed, "cache", describe_cache(sv));
         gw_transfer_result(all);
     } else if (!sv->transfer.quiet) {
-        printf("%s: %u done, %u failed; %llu pages were read for %llu that were sent\n", gw_shown(sv->file), sv->started, sv->failed,
-               (unsigned long long)n.read_pages, (unsigned long long)n.given_pages);
+        printf("%s: %u done, %u failed; %llu pages were read for %llu that were sent\n", gw_shown(sv->file),
+               sv->served.started, sv->served.failed, (unsigned long long)n.read_pages, (unsigned long long)n.given_pages);
     }
     fflush(stdout);
 }
@@ -410,15 +287,15 @@ static int run(struct serve *sv, char **uris, int count, struct gw_error *err)
     for (int i = 0; i < count; i++)
         programs |= !strncmp(uris[i], "exec:", 5);
     r = begin(sv, &vm, err);
-    sv->by = (struct gw_served_by){&sv->transfer, &sv->working, sv->shared, sv->peer};
+    sv->served.by = (struct gw_served_by){&sv->transfer, &sv->working, sv->shared, sv->peer};
     if (r >= 0)
         r = open_doors(sv, vm, programs, err);
     if (r < 0)
         return gw_transfer_failed(&sv->transfer, NULL, err);
     for (int i = 0; i < count; i++) {
         pthread_mutex_lock(&sv->lock);
-        r = add(sv, uris[i], sv->resume, &id, err);
-        sv->failed += r < 0; /* the other destinations continue */
+        r = gw_served_add(&sv->served, uris[i], sv->resume, &id, err);
+        sv->served.failed += r < 0; /* the other destinations continue */
         pthread_mutex_unlock(&sv->lock);
         if (r < 0)
             gw_transfer_failed(&sv->transfer, uris[i], err);
@@ -427,15 +304,13 @@ static int run(struct serve *sv, char **uris, int count, struct gw_error *err)
     r = run_all(sv, programs, err);
     status = finish_record(sv);
     report(sv);
-    return r < 0 || sv->failed || status != GW_EXIT_DONE ? GW_EXIT_FAILED : GW_EXIT_DONE;
+    return r < 0 || sv->served.failed || status != GW_EXIT_DONE ? GW_EXIT_FAILED : GW_EXIT_DONE;
 }
 
 static void clean(struct serve *sv)
 {
     sv->control = gw_control_free(sv->control);
-    for (unsigned i = 0; i < sv->count; i++)
-        gw_served_free(sv->list[i]);
-    free(sv->list);
+    gw_served_free_all(&sv->served);
     gw_shared_free(sv->shared);
     gw_image_free(sv->image);
     gw_working_free(&sv->working);

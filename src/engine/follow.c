@@ -349,6 +349,7 @@ int gw_follow_arrive(struct gw_recv *r, struct gw_error *err)
     struct gw_error local = GW_ERROR_INIT;
     int e = 0;
 
+    gw_recv_over(r);
     tell_notes(r);
     gw_follow_release(r); /* pages that the source never had to send are zeros */
     gw_starting_end(r);

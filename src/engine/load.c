@@ -175,6 +175,13 @@ int gw_recv_elements(struct gw_recv *r, bool session, struct gw_error *err)
     return e;
 }
 
+void gw_recv_over(struct gw_recv *r)
+{
+    for (unsigned i = 0; i < r->plan.lives; i++)
+        if (r->plan.live[i]->ops->over)
+            r->plan.live[i]->ops->over(r->plan.live[i]);
+}
+
 int gw_recv_load(struct gw_recv *r, struct gw_error *err)
 {
     int e;
@@ -191,6 +198,8 @@ int gw_recv_load(struct gw_recv *r, struct gw_error *err)
         return e;
     r->ended = true;
     e = check_complete(r, err);
+    if (e >= 0)
+        gw_recv_over(r);
     if (!r->described)
         return e < 0 ? e : describe_if_it_can(r, err);
     gw_grammar_step(&r->grammar, GW_ELEMENT_EOF, 0);

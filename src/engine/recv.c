@@ -148,7 +148,7 @@ void *gw_recv_main(void *arg)
     struct gw_session *x = &r->session;
     struct gw_error error = GW_ERROR_INIT;
     int e = run(r, &error);
-    bool kept, left = false; /* left: the source was waited for */
+    bool kept;
 
     gw_recv_publish(r);
     if (e < 0) {
@@ -172,12 +172,10 @@ void *gw_recv_main(void *arg)
         gw_urgent_in_leave(r);
     else
         gw_urgent_in_end(r);
-    /* Lanes still read meanwhile: QEMU up to 7.2 may send an empty packet after its last SYNC (wire-format.md 8), and fails if it cannot,
-     * although its machine runs here. */
-    if (e >= 0 && r->channel && r->postcopy.state != GW_POSTCOPY_RUNNING) {
+    /* Before the sections end, so that lanes still read meanwhile: QEMU up to 7.2 may send an empty packet after its last SYNC
+     * (wire-format.md 8), and fails if it cannot, although its machine runs here. */
+    if (e >= 0 && r->channel)
         take_leave(r);
-        left = true;
-    }
     /* An undecided machine can still be claimed. */
     kept = e >= 0 || gw_session_phase(x) == GW_PHASE_RECV_UNDECIDED;
     for (unsigned i = 0; !r->postcopy.stands && i < r->plan.lives; i++)
@@ -185,8 +183,6 @@ void *gw_recv_main(void *arg)
     gw_session_close_pages(&r->session);
     x->vm->devices->settle(x->vm);
     if (r->channel) {
-        if (e >= 0 && !left)
-            take_leave(r);
         gw_session_set_channel(x, NULL);
         gw_answers_open(&r->answers, NULL);
         gw_channel_shutdown(r->channel);

@@ -117,6 +117,8 @@ bool gw_door_waits(const struct gw_recv *r);
 int gw_recv_elements(struct gw_recv *r, bool session, struct gw_error *err);
 /* Reads everything up to the end of the stream. */
 int gw_recv_load(struct gw_recv *r, struct gw_error *err);
+/* The machine is complete: tells all sections (live.h: over). */
+void gw_recv_over(struct gw_recv *r);
 /* A COMMAND, after its type byte, which is at byte `at` of the stream. */
 int gw_recv_command(struct gw_recv *r, uint64_t at, struct gw_error *err);
 /* gw_devices_get.section; opaque: the gw_recv. */

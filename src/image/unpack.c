@@ -26,14 +26,17 @@ static const struct known {
     size_t bytes;
     bool threads;  /* supports -T0: one thread per processor */
     int level_max; /* some programs read -22 as -2 -2 */
-} known[] = {{"gzip", "\x1f\x8b", 2, false, 9},
-             {"bzip2", "BZh", 3, false, 9},
+    /* A program with neither of these two passes over what follows its stream. */
+    const char *single; /* option: there is one stream only; with it, it does so too */
+    bool fed;           /* it must get no more than its stream (feed.h) */
+} known[] = {{"gzip", "\x1f\x8b", 2, false, 9, NULL, false},
+             {"bzip2", "BZh", 3, false, 9, NULL, false},
              {"xz",
               "\xfd"
               "7zXZ\0",
-              6, true, 9},
-             {"lzop", "\x89LZO\0\r\n\x1a\n", 9, false, 9},
-             {"zstd", "\x28\xb5\x2f\xfd", 4, true, 19}};
+              6, true, 9, "--single-stream", false},
+             {"lzop", "\x89LZO\0\r\n\x1a\n", 9, false, 9, NULL, false},
+             {"zstd", "\x28\xb5\x2f\xfd", 4, true, 19, NULL, true}};
 
 const char *gw_compression(const uint8_t *head, size_t bytes)
 {
@@ -129,13 +132,12 @@ static int start_fed(struct gw_filter *f, const char *program, char *const argv[
     return r < 0 ? gw_filter_end(f, r, err) : 0;
 }
 
-/* gzip, bzip2 and lzop pass over what is no stream of theirs. xz does so when it is told that there is one stream; zstd gets no more
- * than its frames. */
 int gw_filter_decompress(struct gw_filter *f, const char *program, int fd, struct gw_error *err)
 {
-    bool one = !strcmp(program, "xz") && lies_in_more(fd);
-    char *const argv[] = {(char *)program, (char *)"-dc", one ? (char *)"--single-stream" : NULL, NULL};
-    int r = !strcmp(program, "zstd") ? start_fed(f, program, argv, fd, err) : start(f, program, argv, fd, true, err);
+    const struct known *k = find(program);
+    const char *single = k && k->single && lies_in_more(fd) ? k->single : NULL;
+    char *const argv[] = {(char *)program, (char *)"-dc", (char *)single, NULL};
+    int r = k && k->fed ? start_fed(f, program, argv, fd, err) : start(f, program, argv, fd, true, err);
 
     f->unpacks = true;
     return r;

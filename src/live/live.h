@@ -8,8 +8,8 @@
  *
  * Order of calls, source:  setup, (pending, step)*, then with the machine stopped: exact pending, complete; cleanup.
  *                          postcopy: ..., exact pending, hand_over, step*, complete; cleanup.
- *                   dest:  load_setup, load*, check_ended, load_cleanup. A section that the stream does not have gets
- *                          no load_setup and no load.
+ *                   dest:  load_setup, load*, check_ended, over, load_cleanup. A section that the stream does not have
+ *                          gets no load_setup and no load.
  *                   both:  cleanup and load_cleanup are always called: after a failure, and even without a set-up.
  * Threads: all on the session's thread, unless stated otherwise; progress on any.
  */
@@ -111,6 +111,9 @@ struct gw_live_ops {
     /* The stream has ended. -EPROTO: something is missing without which the machine cannot run. note (GW_LIVE_NOTE
      * bytes, "" before) gets what a user should know although it is no error. */
     int (*check_ended)(struct gw_live *l, enum gw_live_end end, char *note, struct gw_error *err);
+    /* NULL: not needed. Nothing of any section is missing, so no more state comes. The section's own channels stay open
+     * until load_cleanup: the source may still write messages without state to them, or close them. */
+    void (*over)(struct gw_live *l);
     /* Destination of postcopy; all NULL: the whole section comes before the machine runs. Order: [advised], load*,
      * discard*, follow, and then, while the machine runs, load*, lacking; after a lost connection hold, received,
      * again. */

@@ -352,6 +352,7 @@ static const struct gw_live_ops ops = {
     .load_setup = gw_ram_load_setup,
     .load = gw_ram_load,
     .check_ended = gw_ram_check_ended,
+    .over = gw_ram_over,
     .advised = gw_ram_advised,
     .regain = gw_ram_regain,
     .discard = gw_ram_forget,

@@ -52,6 +52,7 @@ void gw_ram_discard(const struct gw_ram *ram, struct gw_source *source, struct g
 int gw_ram_load_setup(struct gw_live *live, struct gw_error *err);
 int gw_ram_load(struct gw_live *live, enum gw_section_kind kind, struct gw_reader *r, struct gw_error *err);
 int gw_ram_check_ended(struct gw_live *live, enum gw_live_end end, char *note, struct gw_error *err);
+void gw_ram_over(struct gw_live *live);
 void gw_ram_load_cleanup(struct gw_live *live, bool ok);
 
 /* Reads the host page size of a list entry, if it has one; it can when postcopy may follow. */

@@ -291,11 +291,17 @@ int gw_ram_check_ended(struct gw_live *live, enum gw_live_end end, char *note, s
     if (end == GW_LIVE_OPEN && missing)
         return gw_fail(err, -EPROTO, GW_BLAME_PEER, "its section ram does not end, and %" PRIu64 " pages did not come",
                        missing);
-    if (end == GW_LIVE_ENDED && gw_ram_laned(m))
-        gw_lanes_in_over(m->lanes_in);
     /* The source may know that the guest does not need them; a user may know that it does. So this is a note, no
      * error. */
     if (missing)
         snprintf(note, GW_LIVE_NOTE, "%" PRIu64 " pages never arrived and keep the contents that they had", missing);
     return 0;
+}
+
+void gw_ram_over(struct gw_live *live)
+{
+    struct ram_live *m = GW_CONTAINER(live, struct ram_live, live);
+
+    if (gw_ram_laned(m))
+        gw_lanes_in_over(m->lanes_in);
 }

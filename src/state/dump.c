@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/dump.h"
 
+#include "state/json_member.h"
+
 #define FIELD_BYTES_MAX (1ull << 40)
 #define TYPES_MAX       8192u
 #define REPEATS_MAX     (1u << 22) /* comparisons of names in one state, at most */
@@ -24,33 +26,19 @@ static int wrong(const struct reader *r, int code)
 
 static int get_int(const struct reader *r, const struct gw_json *object, const char *key, uint64_t max, uint64_t *ret)
 {
-    const struct gw_json *v = gw_json_get(object, key);
+    int code = gw_json_get_int(object, key, max, GW_BLAME_CALLER, ret, r->err);
 
-    if (!v || v->type != GW_JSON_INT || v->number < 0 || (uint64_t)v->number > max)
-        return WRONG(r, "%s is not a number from 0 to %" PRIu64, key, max);
-    *ret = (uint64_t)v->number;
-    return 0;
-}
-
-static int check_name(const struct reader *r, const char *key, const char *s, size_t n)
-{
-    if (n < 1 || n > 255)
-        return WRONG(r, "%s is not a string of 1 to 255 bytes", key);
-    for (size_t i = 0; i < n; i++)
-        if (s[i] < 0x20 || s[i] > 0x7e)
-            return WRONG(r, "%s has a byte 0x%02x", key, (uint8_t)s[i]);
-    return 0;
+    return code < 0 ? wrong(r, code) : 0;
 }
 
 static int get_name(const struct reader *r, const struct gw_json *object, const char *key, const char **ret)
 {
-    const struct gw_json *v = gw_json_get(object, key);
-    int code =
-        v && v->type == GW_JSON_STRING ? check_name(r, key, v->string, v->count) : WRONG(r, "there is no %s", key);
+    int code;
 
-    if (code >= 0)
-        *ret = v->string;
-    return code;
+    if (!gw_json_typed(object, key, GW_JSON_STRING))
+        return WRONG(r, "there is no %s", key);
+    code = gw_json_get_name(object, key, GW_BLAME_CALLER, ret, r->err);
+    return code < 0 ? wrong(r, code) : 0;
 }
 
 /* Finds the list `key`, which may be missing, and allocates as many elements of `bytes`. */
@@ -75,7 +63,8 @@ static int read_state(struct reader *r, const struct gw_json *object, struct gw_
 
 static int read_field(struct reader *r, const struct gw_json *object, struct gw_dump_field *f)
 {
-    const struct gw_json *exists = gw_json_get(object, "field_exists"), *inside = gw_json_get(object, "Description");
+    const struct gw_json *exists = gw_json_typed(object, "field_exists", GW_JSON_BOOL);
+    const struct gw_json *inside = gw_json_get(object, "Description");
     uint64_t since = 0;
     int code = get_name(r, object, "field", &f->name);
 
@@ -84,7 +73,7 @@ static int read_field(struct reader *r, const struct gw_json *object, struct gw_
     if (code >= 0)
         code = get_int(r, object, "size", FIELD_BYTES_MAX, &f->bytes);
     f->since = (uint32_t)since;
-    f->conditional = exists && exists->type == GW_JSON_BOOL && exists->number;
+    f->conditional = exists && exists->number;
     f->count = 1;
     if (code >= 0 && gw_json_get(object, "num")) {
         code = get_int(r, object, "num", UINT32_MAX, &f->count);
@@ -153,10 +142,10 @@ static int read_state(struct reader *r, const struct gw_json *object, struct gw_
 static int read_type(struct reader *r, const struct gw_json *object, struct gw_dump_type *type)
 {
     uint64_t version = 0, oldest = 0;
-    int code = check_name(r, "the name of a type", object->key, strlen(object->key));
+    int code = gw_json_check_name("the name of a type", object->key, strlen(object->key), GW_BLAME_CALLER, r->err);
 
     if (code < 0)
-        return code;
+        return wrong(r, code);
     r->type = type->name = object->key;
     r->state = NULL;
     code = read_state(r, gw_json_get(object, "Description"), &type->state);

@@ -4,7 +4,7 @@
 
 #include "state/describe.h"
 #include "state/dump.h"
-#include "state/json.h"
+#include "state/json_member.h"
 #include "state/schema_field.h"
 #include "state/schema_shape.h"
 #include "state/text.h"
@@ -138,8 +138,8 @@ struct side {
 
 static int collect(struct checker *c, const struct gw_json *st, int64_t version, struct side *side)
 {
-    const struct gw_json *list = gw_json_get(st, "fields");
-    uint32_t n = list && list->type == GW_JSON_ARRAY ? list->count : 0;
+    const struct gw_json *list = gw_json_typed(st, "fields", GW_JSON_ARRAY);
+    uint32_t n = list ? list->count : 0;
 
     side->count = 0;
     side->f = malloc(GW_MAX(n, 1) * sizeof *side->f);

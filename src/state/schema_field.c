@@ -1,34 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/schema_field.h"
 
-#include "base/base.h"
+#include "state/json_member.h"
 
 const char *gw_field_text(const struct gw_json *object, const char *key)
 {
-    const struct gw_json *v = gw_json_get(object, key);
+    const struct gw_json *v = gw_json_typed(object, key, GW_JSON_STRING);
 
-    return v && v->type == GW_JSON_STRING ? v->string : "";
+    return v ? v->string : "";
 }
 
 int64_t gw_field_number(const struct gw_json *object, const char *key, int64_t otherwise)
 {
-    const struct gw_json *v = gw_json_get(object, key);
+    const struct gw_json *v = gw_json_typed(object, key, GW_JSON_INT);
 
-    return v && v->type == GW_JSON_INT ? v->number : otherwise;
+    return v ? v->number : otherwise;
 }
 
 bool gw_field_true(const struct gw_json *object, const char *key)
 {
-    const struct gw_json *v = gw_json_get(object, key);
+    const struct gw_json *v = gw_json_typed(object, key, GW_JSON_BOOL);
 
-    return v && v->type == GW_JSON_BOOL && v->number;
+    return v && v->number;
 }
 
 const struct gw_json *gw_field_list(const struct gw_json *object, const char *key)
 {
-    const struct gw_json *v = gw_json_get(object, key);
+    const struct gw_json *v = gw_json_typed(object, key, GW_JSON_ARRAY);
 
-    return v && v->type == GW_JSON_ARRAY ? v->first : NULL;
+    return v ? v->first : NULL;
 }
 
 bool gw_field_same_name(const struct gw_json *a, const struct gw_json *b)

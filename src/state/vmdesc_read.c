@@ -2,6 +2,7 @@
 #include "state/vmdesc_read.h"
 
 #include "base/endian.h"
+#include "state/json_member.h"
 #include "wire/numbers.h"
 #include "wire/section.h"
 
@@ -43,25 +44,16 @@ static void *take(struct parser *p, size_t bytes)
 
 static int get_int(struct parser *p, const struct gw_json *object, const char *key, uint64_t max, uint64_t *ret)
 {
-    const struct gw_json *v = gw_json_get(object, key);
+    int r = gw_json_get_int(object, key, max, GW_BLAME_PEER, ret, p->err);
 
-    if (!v || v->type != GW_JSON_INT || v->number < 0 || (uint64_t)v->number > max)
-        return WRONG(p, "%s is not a number from 0 to %" PRIu64, key, max);
-    *ret = (uint64_t)v->number;
-    return 0;
+    return r < 0 ? wrong(p, r) : 0;
 }
 
 static int get_string(struct parser *p, const struct gw_json *object, const char *key, const char **ret)
 {
-    const struct gw_json *v = gw_json_get(object, key);
+    int r = gw_json_get_name(object, key, GW_BLAME_PEER, ret, p->err);
 
-    if (!v || v->type != GW_JSON_STRING || v->count < 1 || v->count > 255)
-        return WRONG(p, "%s is not a string of 1 to 255 bytes", key);
-    for (uint32_t i = 0; i < v->count; i++)
-        if (v->string[i] < 0x20 || v->string[i] > 0x7e)
-            return WRONG(p, "%s has a byte 0x%02x", key, (uint8_t)v->string[i]);
-    *ret = v->string;
-    return 0;
+    return r < 0 ? wrong(p, r) : 0;
 }
 
 static int parse_state(struct parser *p, const struct gw_json *object, bool legacy, struct gw_vmdesc_state *st);

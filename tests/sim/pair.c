@@ -369,3 +369,21 @@ void pair_expect(struct pair *p, enum gw_owner owner)
         print_error("source: %s\ndestination: %s\n", p->send_error.text, p->recv_error.text);
     assert_int_equal(p->source_says, owner);
 }
+
+void pair_switch_before(struct pair *p)
+{
+    assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "postcopy-ram", true, NULL), 0);
+    assert_int_equal(gw_options_set_capability(gw_vm_options(p->to->vm), "postcopy-ram", true, NULL), 0);
+    sim_option(p->from, "downtime-limit", "1");
+    sim_write_before_syncs(p->from);
+}
+
+bool pair_switch_during(struct pair_switch *w, struct gw_send *send, struct gw_recv *recv, struct gw_stats *ret)
+{
+    if (!send || !recv)
+        return false;
+    gw_send_stats(send, ret);
+    if (!w->asked && ret->dirty_sync_count > w->passes)
+        w->asked = gw_send_start_postcopy(send, NULL) >= 0;
+    return true;
+}

@@ -62,4 +62,15 @@ void pair_run(struct pair *p);
 /* The same, and checks that the source reports the machine as owned by this side. */
 void pair_expect(struct pair *p, enum gw_owner owner);
 
+/* A switch to postcopy after this many passes of precopy: `before` and `during` of such a pair call these. */
+struct pair_switch {
+    unsigned passes;
+    bool asked; /* the source has begun to switch */
+};
+
+/* Turns the capability on, and lets the guest write so much that there are as many passes as needed. */
+void pair_switch_before(struct pair *p);
+/* Switches when it is time. Gets the source's figures; false: one of the sessions did not start. */
+bool pair_switch_during(struct pair_switch *w, struct gw_send *send, struct gw_recv *recv, struct gw_stats *ret);
+
 #endif

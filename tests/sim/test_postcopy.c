@@ -17,23 +17,14 @@
 #include "../privilege.h"
 
 struct course {
-    unsigned passes;   /* of precopy before the switch */
-    bool asked;
+    struct pair_switch change;
     bool followed, source_followed; /* postcopy-active was seen */
     uint64_t writes;   /* when it was first seen at the destination */
 };
 
-static void on(struct sim *s)
-{
-    assert_int_equal(gw_options_set_capability(gw_vm_options(s->vm), "postcopy-ram", true, NULL), 0);
-}
-
 static void before(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
 {
-    on(p->from);
-    on(p->to);
-    sim_option(p->from, "downtime-limit", "1");
-    sim_write_before_syncs(p->from);
+    pair_switch_before(p);
 }
 
 static void during(struct pair *p, struct gw_send *send, struct gw_recv *recv)
@@ -41,25 +32,22 @@ static void during(struct pair *p, struct gw_send *send, struct gw_recv *recv)
     struct course *c = p->opaque;
     struct gw_stats st;
 
-    if (!send || !recv)
+    if (!pair_switch_during(&c->change, send, recv, &st))
         return;
-    gw_send_stats(send, &st);
-    if (!c->asked && st.dirty_sync_count > c->passes)
-        c->asked = gw_send_start_postcopy(send, NULL) >= 0;
     c->followed |= gw_recv_status(recv) == GW_STATUS_POSTCOPY_ACTIVE;
     c->source_followed |= st.status == GW_STATUS_POSTCOPY_ACTIVE;
 }
 
 static void run(unsigned passes, uint64_t mib)
 {
-    struct course c = {.passes = passes};
+    struct course c = {.change.passes = passes};
     struct pair p = {.mib = mib, .words_per_ms = 2000, .before = before, .during = during, .opaque = &c};
 
     pair_run(&p);
     assert_int_equal(p.source_says, GW_OWNER_DESTINATION);
     assert_int_equal(p.destination_says, GW_OWNER_DESTINATION);
     assert_false(p.claimed);
-    assert_true(c.asked);
+    assert_true(c.change.asked);
     assert_true(p.stats.postcopy_bytes > 0);
 }
 
@@ -84,7 +72,7 @@ static void before_it_fails(struct pair *p, struct gw_channel **source, struct g
 /* The destination is told before it answers: the machine runs on at the source. */
 static void test_it_cannot_start(void **state)
 {
-    struct course c = {.passes = 1};
+    struct course c = {.change.passes = 1};
     struct pair p = {.mib = 4, .words_per_ms = 500, .before = before_it_fails, .during = during, .opaque = &c};
 
     pair_run(&p);
@@ -102,7 +90,7 @@ static void before_it_touches(struct pair *p, struct gw_channel **source, struct
 
 static void test_a_start_that_waits_for_pages(void **state)
 {
-    struct course c = {.passes = 1};
+    struct course c = {.change.passes = 1};
     struct pair p = {.mib = 4, .words_per_ms = 500, .before = before_it_touches, .during = during, .opaque = &c};
 
     pair_run(&p);
@@ -142,7 +130,7 @@ static void after_it_gave_back(struct pair *p)
 
 static void test_given_back(void **state)
 {
-    struct course c = {.passes = 1};
+    struct course c = {.change.passes = 1};
     struct pair p = {.mib = 8, .words_per_ms = 2000, .before = before_it_gives_back, .during = during, .after = after_it_gave_back,
                      .opaque = &c};
 
@@ -165,7 +153,7 @@ static void after_neither(struct pair *p)
 /* It never ran on the destination: nothing was lost, and it runs on here. */
 static void test_kept(void **state)
 {
-    struct course c = {.passes = 1};
+    struct course c = {.change.passes = 1};
     struct pair p = {.mib = 4, .words_per_ms = 500, .before = before_neither, .during = during, .after = after_neither, .opaque = &c};
 
     pair_run(&p);
@@ -196,7 +184,7 @@ static void during_urgent(struct pair *p, struct gw_send *send, struct gw_recv *
 
 static void test_urgent(void **state)
 {
-    struct course c = {.passes = 1};
+    struct course c = {.change.passes = 1};
     struct pair p = {.mib = 4, .words_per_ms = 500, .urgent = true, .before = before_urgent, .during = during_urgent, .opaque = &c};
 
     pair_run(&p);

@@ -25,20 +25,17 @@ static const unsigned counts[] = {1, 2, 4};
 /* ---- all goes well ------------------------------------------------------------------------------------------------- */
 
 struct course {
-    unsigned passes; /* of precopy before the switch */
-    bool asked, gives_back, slow;
+    struct pair_switch change;
+    bool gives_back, slow;
 };
 
 static void before(struct pair *p, struct gw_channel **source, struct gw_channel **destination)
 {
     const struct course *c = p->opaque;
 
-    assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "postcopy-ram", true, NULL), 0);
-    assert_int_equal(gw_options_set_capability(gw_vm_options(p->to->vm), "postcopy-ram", true, NULL), 0);
+    pair_switch_before(p);
     assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "release-ram", c->gives_back, NULL), 0);
-    sim_option(p->from, "downtime-limit", "1");
     sim_option(p->from, "max-bandwidth", "100000000"); /* so that its writes between two syncs take longer */
-    sim_write_before_syncs(p->from);
     p->to->start_writes = c->slow;
     if (c->slow)
         sim_option(p->from, "max-postcopy-bandwidth", "4096");
@@ -49,12 +46,7 @@ static void during(struct pair *p, struct gw_send *send, struct gw_recv *recv)
     struct course *c = p->opaque;
     struct gw_stats st;
 
-    if (!send || !recv)
-        return;
-    gw_send_stats(send, &st);
-    if (!c->asked && st.dirty_sync_count > c->passes)
-        c->asked = gw_send_start_postcopy(send, NULL) >= 0;
-    if (c->slow && st.postcopy_requests > 100)
+    if (pair_switch_during(&c->change, send, recv, &st) && c->slow && st.postcopy_requests > 100)
         sim_option(p->from, "max-postcopy-bandwidth", "0");
 }
 
@@ -68,7 +60,7 @@ static void run(struct pair *p, struct course *c)
     pair_run(p);
     assert_int_equal(p->source_says, GW_OWNER_DESTINATION);
     assert_int_equal(p->destination_says, GW_OWNER_DESTINATION);
-    assert_true(c->asked);
+    assert_true(c->change.asked);
     assert_true(p->stats.postcopy_bytes > 0);
 }
 
@@ -77,7 +69,7 @@ static void test_counts(void **state)
 {
     for (unsigned i = 0; i < 3; i++)
         for (unsigned passes = 0; passes < 3; passes += 2) {
-            struct course c = {.passes = passes};
+            struct course c = {.change.passes = passes};
             struct pair p = {.lanes = counts[i], .urgent = passes};
 
             run(&p, &c);
@@ -101,7 +93,7 @@ static void test_asked(void **state)
 /* A mark on the main stream, to which all lanes synchronise, shows which pages have arrived. */
 static void test_given_back(void **state)
 {
-    struct course c = {.passes = 1, .gives_back = true};
+    struct course c = {.change.passes = 1, .gives_back = true};
     struct pair p = {.lanes = 4};
 
     run(&p, &c);
@@ -111,7 +103,7 @@ static void test_given_back(void **state)
 
 static void test_refused(void **state)
 {
-    struct course c = {.passes = 0};
+    struct course c = {.change.passes = 0};
     struct pair p = {.mib = 1, .lanes = 2, .peer = "10.0", .before = before, .opaque = &c};
 
     pair_run(&p);

@@ -52,6 +52,11 @@ static int fake_check_ended(struct gw_live *l, enum gw_live_end end, char *note,
     return fake_of(l)->ended < 0 ? gw_fail(err, fake_of(l)->ended, GW_BLAME_PEER, "%s is not whole", l->ops->id) : 0;
 }
 
+static void fake_over(struct gw_live *l)
+{
+    rig_say("over(%s) ", l->ops->id);
+}
+
 static void fake_progress(struct gw_live *l, struct gw_progress *sum)
 {
 }
@@ -61,7 +66,8 @@ static void fake_load_cleanup(struct gw_live *l, bool ok)
 }
 
 static const struct gw_live_ops a_ops = {.id = "a", .version = 3, .order = 1, .load_setup = fake_load_setup, .load = fake_load,
-                                         .check_ended = fake_check_ended, .progress = fake_progress, .load_cleanup = fake_load_cleanup};
+                                         .check_ended = fake_check_ended, .over = fake_over, .progress = fake_progress,
+                                         .load_cleanup = fake_load_cleanup};
 static const struct gw_live_ops b_ops = {.id = "b", .version = 4, .order = 2, .load_setup = fake_load_setup, .load = fake_load,
                                          .check_ended = fake_check_ended, .progress = fake_progress, .load_cleanup = fake_load_cleanup};
 

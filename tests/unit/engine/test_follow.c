@@ -259,7 +259,7 @@ static void test_arrive(void **state)
 {
     go_to(GW_PHASE_FOLLOWED);
     assert_int_equal(gw_follow_arrive(r, &err), 0);
-    rig_said("release [completed] ");
+    rig_said("over(a) release [completed] ");
     assert_string_equal(answered(), "0001000400000000");
 }
 
@@ -271,7 +271,7 @@ static void test_arrive_parked(void **state)
     r->start_paused = true;
     go_to(GW_PHASE_FOLLOWED);
     assert_int_equal(gw_follow_arrive(r, &err), 0);
-    rig_said("release park arrived [completed] ");
+    rig_said("over(a) release park arrived [completed] ");
 }
 
 /* What came is kept, and said of it that it is not all. */

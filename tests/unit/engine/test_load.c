@@ -15,7 +15,7 @@ static void test_whole(void **state)
     gw_put_u8(&out, GW_ELEMENT_EOF);
     put(false);
     assert_int_equal(load(), 0);
-    rig_said("setup(a) load(a,1) setup(b) load(b,1) load(b,2) load(a,3) load(b,3) ended(a,2) ended(b,2) ");
+    rig_said("setup(a) load(a,1) setup(b) load(b,1) load(b,2) load(a,3) load(b,3) ended(a,2) ended(b,2) over(a) ");
     assert_true(r->ended && r->touched && r->heard && !r->snapshot);
 }
 
@@ -28,7 +28,7 @@ static void test_open_sections(void **state)
     gw_put_u8(&out, GW_ELEMENT_EOF);
     put(false);
     assert_int_equal(load(), 0);
-    rig_said("setup(a) load(a,1) load(a,2) ended(a,1) a word; ended(b,0) ");
+    rig_said("setup(a) load(a,1) load(a,2) ended(a,1) a word; ended(b,0) over(a) ");
     assert_true(r->snapshot);
 }
 
@@ -37,6 +37,7 @@ static void test_not_whole(void **state)
     b.ended = -EPROTO;
     gw_put_u8(&out, GW_ELEMENT_EOF);
     refused("the stream ends at byte 0: b is not whole");
+    rig_said("ended(a,0) ended(b,0) "); /* over of neither */
 }
 
 static void test_order(void **state)

@@ -40,14 +40,17 @@ static void add(const char *name, uint64_t pages, unsigned flags)
     assert_int_equal(gw_ram_add(&ram, &d, NULL), 0);
 }
 
-static void make(bool ignore_shared)
+static void make_of(struct gw_ram_config config)
 {
-    struct gw_ram_config config = {.ram = &ram, .ignore_shared = ignore_shared};
-
     assert_int_equal(gw_store_direct_new(&ram, &config.take_store, NULL), 0);
     assert_int_equal(gw_layout_stream_in_new(&ram, false, &config.take_in, NULL), 0);
     assert_int_equal(gw_ram_live_new(&config, &live, NULL), 0);
     assert_int_equal(live->ops->load_setup(live, NULL), 0);
+}
+
+static void make(bool ignore_shared)
+{
+    make_of((struct gw_ram_config){.ram = &ram, .ignore_shared = ignore_shared});
 }
 
 static int up(void **state)
@@ -136,6 +139,38 @@ static void test_good(void **state)
     assert_string_equal(note, "5 pages never arrived and keep the contents that they had");
     assert_int_equal(live->ops->check_ended(live, GW_LIVE_OPEN, note, &err), -EPROTO);
     assert_string_equal(err.text, "its section ram does not end, and 5 pages did not come");
+}
+
+static void reset_nothing(struct gw_layout_in *layout)
+{
+}
+
+static struct gw_layout_in *free_nothing(struct gw_layout_in *layout)
+{
+    return NULL;
+}
+
+/* Lanes refuse pages when the whole machine is here, not when RAM alone is, nor when they have been cut off. */
+static void test_over(void **state)
+{
+    struct gw_layout_in layout = {.reset = reset_nothing, .free = free_nothing};
+    struct gw_ram_config config = {.ram = &ram};
+    char note[GW_LIVE_NOTE] = "";
+
+    for (unsigned cut = 0; cut < 2; cut++) {
+        layout.over = false;
+        assert_int_equal(gw_lanes_in_new(&(struct gw_lanes_config){0}, &config.take_lanes_in, NULL), 0);
+        assert_int_equal(gw_lanes_in_add(config.take_lanes_in, &layout, NULL), 0);
+        make_of(config);
+        assert_int_equal(live->ops->check_ended(live, GW_LIVE_ENDED, note, NULL), 0);
+        assert_false(layout.over);
+        if (cut)
+            live->ops->cut(live);
+        live->ops->over(live);
+        assert_int_equal(layout.over, !cut);
+        live->ops->load_cleanup(live, false);
+        live = live->ops->free(live);
+    }
 }
 
 static void test_absent(void **state)
@@ -278,7 +313,7 @@ static void test_fresh(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_good),         T(test_absent),        T(test_missing_block), T(test_unknown_block), T(test_twice),
+        T(test_good),  T(test_over), T(test_absent),        T(test_missing_block), T(test_unknown_block), T(test_twice),
         T(test_another_size), T(test_larger_than_it_can_be), T(test_resized), T(test_cannot_resize), T(test_list_twice),
         T(test_pages_first),  T(test_no_end),        T(test_flush_without_channels), T(test_ignore_shared), T(test_fresh),
     };

@@ -362,6 +362,32 @@ static void test_lost(void **state)
     assert_int_equal(stores, 0);
 }
 
+/* When no more pages come, the lanes still read, and neither a lost channel nor a bad record is told. */
+static void test_over(void **state)
+{
+    struct gw_store all = {.lane = lane_of};
+    struct gw_error err = GW_ERROR_INIT;
+    const uint8_t bad = BAD;
+    unsigned before;
+
+    begin_and_mark(&all);
+    assert_int_equal(gw_lanes_in_follow(rig.l, &err), 0);
+    gw_lanes_in_over(rig.l);
+    before = sum(0);
+    say(0, "\7", 1);
+    while (sum(0) == before)
+        sched_yield();
+    say(1, &bad, 1);
+    rig.there[2] = gw_channel_free(rig.there[2]);
+    while (!gw_channel_peer_gone(rig.there[1]))
+        sched_yield();
+    assert_false(gw_channel_peer_gone(rig.there[0]));
+    assert_false(gw_channel_peer_gone(rig.there[3]));
+    gw_lanes_in_end(rig.l);
+    assert_int_equal(told, 0);
+    assert_int_equal(losses, 0);
+}
+
 /* A channel that cannot be opened: those that are open end with the others. */
 static void test_open_fails(void **state)
 {
@@ -432,7 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         lanes_test(test_barriers),  lanes_test(test_waits_at_mark), lanes_test(test_bad_record), lanes_test(test_channel_ends),
         lanes_test(test_open_fails), lanes_test(test_blocks),       lanes_test(test_too_many),   lanes_test(test_nomem),
-        lanes_test(test_follow),    lanes_test(test_lost),
+        lanes_test(test_follow),    lanes_test(test_lost),          lanes_test(test_over),
     };
 
     return cmocka_run_group_tests_name("lanes_in", tests, NULL, NULL);
