@@ -375,6 +375,7 @@ void pair_switch_before(struct pair *p)
     assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "postcopy-ram", true, NULL), 0);
     assert_int_equal(gw_options_set_capability(gw_vm_options(p->to->vm), "postcopy-ram", true, NULL), 0);
     sim_option(p->from, "downtime-limit", "1");
+    sim_option(p->from, "max-bandwidth", "100000000"); /* so that its writes between two syncs take longer */
     sim_write_before_syncs(p->from);
 }
 

@@ -35,7 +35,6 @@ static void before(struct pair *p, struct gw_channel **source, struct gw_channel
 
     pair_switch_before(p);
     assert_int_equal(gw_options_set_capability(gw_vm_options(p->from->vm), "release-ram", c->gives_back, NULL), 0);
-    sim_option(p->from, "max-bandwidth", "100000000"); /* so that its writes between two syncs take longer */
     p->to->start_writes = c->slow;
     if (c->slow)
         sim_option(p->from, "max-postcopy-bandwidth", "4096");
